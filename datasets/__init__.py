@@ -1,0 +1,7 @@
+"""Datasets: one file each. Name -> ``"module:Class"``, nothing imported until used."""
+
+DATASETS = {
+    "mosi": "mmbench.datasets.mosi:Mosi",
+    "mosei": "mmbench.datasets.mosei:Mosei",
+    "sims": "mmbench.datasets.sims:Sims",
+}

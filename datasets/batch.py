@@ -1,0 +1,100 @@
+"""What a method sees: a batch of samples, and the specification of the task it is built for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Spec:
+    """What a method is built for. It says nothing about files, the names of domains, or test data.
+
+    Attributes:
+        modalities: name -> number of features at each time step, in the dataset's order.
+        kind: the task.
+        classes: number of classes; 1 for regression.
+        domains: number of source domains that are trained on.
+        label_range: lowest and highest label of a regression task, where the dataset states them.
+        protocol: ``"as-published"`` lets a method use its own documented deviations.
+    """
+
+    modalities: Mapping[str, int]
+    kind: Literal["regression", "classification"]
+    classes: int = 1
+    domains: int = 1
+    label_range: tuple[float, float] | None = None
+    protocol: Literal["fair", "as-published"] = "fair"
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Samples on one device. A whole split is one large batch; minibatches are taken from it.
+
+    Attributes:
+        features: modality -> [batch, time, feature], float.
+        mask: modality -> [batch, time], bool, true at steps that hold data and not padding.
+        present: modality -> [batch], bool, false where the sample lacks the modality.
+            The features and the mask of an absent modality have no meaning and are never read.
+        target: [batch]; float32 score (regression) or int64 class index (classification).
+        domain: [batch], int64 index of the source domain.
+        sample_id: [batch], int64, the same for a sample wherever it appears (its name, hashed).
+        context: the previous utterances of the same videos, where asked for and known; a sample
+            without one has no modality present there.
+    """
+
+    features: Mapping[str, Tensor]
+    mask: Mapping[str, Tensor]
+    present: Mapping[str, Tensor]
+    target: Tensor
+    domain: Tensor
+    sample_id: Tensor
+    context: Batch | None = None
+
+    def __len__(self) -> int:
+        return int(self.target.shape[0])
+
+    @property
+    def modalities(self) -> tuple[str, ...]:
+        """The names of the modalities, in order."""
+        return tuple(self.features)
+
+    def take(self, rows: Tensor | slice) -> Batch:
+        """The samples at ``rows`` (int64 [n] or a slice), as a batch."""
+
+        def pick(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+            return {name: tensor[rows] for name, tensor in tensors.items()}
+
+        return Batch(
+            features=pick(self.features),
+            mask=pick(self.mask),
+            present=pick(self.present),
+            target=self.target[rows],
+            domain=self.domain[rows],
+            sample_id=self.sample_id[rows],
+            context=None if self.context is None else self.context.take(rows),
+        )
+
+    def to(self, device: torch.device | str) -> Batch:
+        """The same samples on ``device``."""
+
+        def move(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+            return {name: tensor.to(device) for name, tensor in tensors.items()}
+
+        return Batch(
+            features=move(self.features),
+            mask=move(self.mask),
+            present=move(self.present),
+            target=self.target.to(device),
+            domain=self.domain.to(device),
+            sample_id=self.sample_id.to(device),
+            context=None if self.context is None else self.context.to(device),
+        )
+
+    def with_present(self, present: Mapping[str, Tensor]) -> Batch:
+        """The same samples with other present flags; modalities not named keep theirs."""
+        return replace(self, present={**self.present, **present})

@@ -1,0 +1,110 @@
+"""What a dataset is to the harness: how its files are found, read, described, and imitated. No torch here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, Protocol
+
+import numpy as np
+
+SPLITS = ("train", "valid", "test")
+SYNTHETIC_MARK = "mmbench synthetic stand-in"
+
+
+class DataError(Exception):
+    """Data that is not there or not as it should be. The message is one line: file, key, what is wrong,
+    what was expected."""
+
+
+class DataNotFound(DataError):
+    """No file of the dataset was found. The message says where it was looked for and what to do."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """What is predicted.
+
+    Attributes:
+        kind: the task.
+        label_range: lowest and highest label (regression).
+        classes: the names of the classes, in the order of their indices (classification).
+        metrics: which family of metrics judges it: ``"mosi"``, ``"sims"``, ``"regression"`` or
+            ``"classification"``.
+    """
+
+    kind: Literal["regression", "classification"]
+    label_range: tuple[float, float] | None = None
+    classes: tuple[str, ...] = ()
+    metrics: Literal["mosi", "sims", "regression", "classification"] = "regression"
+
+
+@dataclass(frozen=True)
+class Samples:
+    """The samples of one split, in memory.
+
+    Attributes:
+        features: modality -> [samples, time, feature], float16 or float32, finite.
+        mask: modality -> [samples, time], bool, true at steps that hold data and not padding.
+        present: modality -> [samples], bool; false where a sample has no valid step of the modality.
+        target: [samples], float32 (regression) or int64 class index (classification).
+        sample_id: [samples], str, unique in the dataset.
+        domain: [samples], str.
+        previous: [samples], int64, the row of the previous utterance of the same video in this split, or -1.
+    """
+
+    features: Mapping[str, np.ndarray]
+    mask: Mapping[str, np.ndarray]
+    present: Mapping[str, np.ndarray]
+    target: np.ndarray
+    sample_id: np.ndarray
+    domain: np.ndarray
+    previous: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.target)
+
+
+class Located(Protocol):
+    """A dataset that was found on disk, described without reading its arrays.
+
+    Attributes:
+        name: the dataset's name.
+        format: how it is stored: ``"open"``, ``"mmsa-aligned"``, ``"mmsa-unaligned"``, ``"casp"``.
+        files: every file whose content matters, in a fixed order.
+        modalities: their names, in the dataset's order.
+        target: what is predicted.
+        synthetic: whether this is a stand-in that mmbench generated.
+    """
+
+    name: str
+    format: str
+    files: tuple[Path, ...]
+    modalities: tuple[str, ...]
+    target: Target
+    synthetic: bool
+
+    def fingerprint(self) -> str:
+        """SHA-256 (hex) over all that decides what ``load`` returns: file contents and description, but not
+        the place where they lie."""
+        ...
+
+    def load(self) -> dict[str, Samples]:
+        """Reads and checks every split: ``train``, ``valid``, ``test``. Raises DataError."""
+        ...
+
+
+@dataclass(frozen=True)
+class Published:
+    """What the publishers of a dataset state, to verify a copy against.
+
+    Attributes:
+        counts: split -> number of samples.
+        sha256: file name -> SHA-256 (hex) or its first digits, where only those are known.
+        source: where the figures come from.
+    """
+
+    counts: Mapping[str, int] = field(default_factory=dict)
+    sha256: Mapping[str, str] = field(default_factory=dict)
+    source: str = ""

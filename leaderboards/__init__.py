@@ -1,0 +1,1 @@
+"""Metrics, statistics and tables: pure functions of predictions. No torch."""

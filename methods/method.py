@@ -1,0 +1,114 @@
+"""The contract of a method: its parameters, its output, and what the harness calls."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+from torch import Tensor, nn
+
+from ..datasets.batch import Batch, Spec
+
+
+def fixed(default: Any, *, source: str = "") -> Any:
+    """A field of ``Params`` that is not searched. ``source`` says where the default comes from."""
+    return dataclasses.field(default=default, metadata={"source": source})
+
+
+def searched(
+    default: Any,
+    *,
+    low: float | None = None,
+    high: float | None = None,
+    digits: int | None = None,
+    choices: tuple[Any, ...] = (),
+    source: str = "",
+) -> Any:
+    """A field of ``Params`` with its default and its search range.
+
+    Args:
+        default: the value of draw 0.
+        low, high: the ends of a uniform range.
+        digits: draws are rounded to so many decimals; ``None`` does not round.
+        choices: the values to choose from, in place of a range.
+        source: where default and range come from.
+
+    The arguments are literals: they are read from the source text, so that planning imports no network.
+    """
+    search = {"low": low, "high": high, "digits": digits, "choices": choices}
+    return dataclasses.field(default=default, metadata={"source": source, "search": search})
+
+
+@dataclass(frozen=True)
+class NoParams:
+    """The parameters of a method that has none."""
+
+
+@dataclass(frozen=True)
+class Output:
+    """What a network says about a batch.
+
+    Attributes:
+        prediction: [batch] score (regression) or [batch, classes] logits (classification).
+        log_variance: [batch], the logarithm of the predicted variance, where the method gives one.
+        embeddings: modality -> [batch, width], the branch's own embedding.
+        fused: [batch, width], the feature that the head reads.
+        unimodal: modality -> a prediction from that modality alone, shaped like ``prediction``.
+        diagnostics: name -> [batch], quantities of the mechanism, to look at and to test.
+    """
+
+    prediction: Tensor
+    log_variance: Tensor | None = None
+    embeddings: dict[str, Tensor] = field(default_factory=dict)
+    fused: Tensor | None = None
+    unimodal: dict[str, Tensor] = field(default_factory=dict)
+    diagnostics: dict[str, Tensor] = field(default_factory=dict)
+
+
+class Method(nn.Module):
+    """A network and its loss. It knows nothing of Lightning, files, the names of domains, or test data.
+
+    A subclass sets ``Params`` (a frozen dataclass of ``fixed`` and ``searched`` fields), and defines
+    ``__init__(params, spec)``, ``forward`` and ``loss``. Raise ``version`` when a change alters results.
+
+    A method whose modalities are encoded independently of each other defines ``encode(modality, batch)`` and
+    ``fuse(embeddings, batch)`` (``forward`` then follows): a condition that leaves a modality untouched does
+    not have it encoded again.
+    """
+
+    Params: ClassVar[type] = NoParams
+    version: ClassVar[int] = 1
+    #: The share of the epochs of each stage, in order; they sum to 1.
+    stages: ClassVar[tuple[float, ...]] = (1.0,)
+    #: How the method itself uses missing modalities in training; shown in every row of a table.
+    train_missing: ClassVar[str] = "none"
+
+    def __init__(self, params: Any, spec: Spec) -> None:
+        super().__init__()
+        self.params = params
+        self.spec = spec
+
+    def encode(self, modality: str, batch: Batch) -> Tensor:
+        """The embedding [batch, width] of one modality, whether it is present or not."""
+        raise TypeError(f"{type(self).__name__} does not encode modalities independently")
+
+    def fuse(self, embeddings: dict[str, Tensor], batch: Batch) -> Output:
+        """The output for embeddings from ``encode``, given which modalities are present."""
+        raise TypeError(f"{type(self).__name__} does not encode modalities independently")
+
+    def forward(self, batch: Batch) -> Output:
+        """Predicts. Any modality may be absent for any sample; steps may be padded; a batch may hold one."""
+        return self.fuse({name: self.encode(name, batch) for name in batch.modalities}, batch)
+
+    def loss(self, batch: Batch) -> dict[str, Tensor]:
+        """Named scalar terms; their sum is minimised."""
+        raise TypeError(f"{type(self).__name__} defines no loss")
+
+    def begin_stage(self, stage: int) -> None:
+        """Called before the first epoch of stage ``stage`` (0, 1, ...)."""
+
+    @classmethod
+    def separable(cls) -> bool:
+        """Whether modalities are encoded independently (``encode`` and ``fuse`` are defined)."""
+        return cls.encode is not Method.encode
