@@ -1,1 +1,63 @@
-"""The harness."""
+"""The harness: experiments, jobs, the runner, the store, the command ``mmbench``.
+
+The Python interface::
+
+    from mmbench.benchmark import Experiment, leaderboard, run
+
+    run(Experiment(methods=["erm", "ebmc"], datasets=["mosi"], store="runs"))
+    print(leaderboard("runs"))
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .check import check_corruption, check_dataset, check_method
+    from .errors import UsageError
+    from .experiment import Experiment, Protocol
+    from .launch import Plan, Summary, plan, run
+    from .scores import leaderboard, missing_modalities, predictions, results
+
+_HOME = {
+    "check_corruption": "check",
+    "check_dataset": "check",
+    "check_method": "check",
+    "UsageError": "errors",
+    "Experiment": "experiment",
+    "Protocol": "experiment",
+    "Plan": "launch",
+    "Summary": "launch",
+    "plan": "launch",
+    "run": "launch",
+    "leaderboard": "scores",
+    "missing_modalities": "scores",
+    "predictions": "scores",
+    "results": "scores",
+}
+
+__all__ = [
+    "Experiment",
+    "Plan",
+    "Protocol",
+    "Summary",
+    "UsageError",
+    "check_corruption",
+    "check_dataset",
+    "check_method",
+    "leaderboard",
+    "missing_modalities",
+    "plan",
+    "predictions",
+    "results",
+    "run",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f".{_HOME[name]}", __name__), name)
+    globals()[name] = value
+    return value

@@ -83,6 +83,8 @@ class Method(nn.Module):
     stages: ClassVar[tuple[float, ...]] = (1.0,)
     #: How the method itself uses missing modalities in training; shown in every row of a table.
     train_missing: ClassVar[str] = "none"
+    #: Whether batches carry the previous utterances as ``context``.
+    uses_context: ClassVar[bool] = False
 
     def __init__(self, params: Any, spec: Spec) -> None:
         super().__init__()

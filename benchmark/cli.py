@@ -1,0 +1,185 @@
+"""The command ``mmbench``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ..datasets.dataset import DataError
+from .cli_data import app as data_app
+from .cli_look import check, doctor, list_names, show
+from .errors import UsageError
+from .experiment import Experiment
+from .flags import with_experiment
+from .store import StoreError
+
+if TYPE_CHECKING:
+    from .launch import Plan
+
+app = typer.Typer(
+    name="mmbench",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+    help="Which multimodal learning method really is better, and where does it break?",
+    epilog="Example, with nothing downloaded: [bold]mmbench data synth mosi[/] and then "
+    "[bold]mmbench run --methods erm,ebmc --datasets mosi --preset quick[/]",
+)
+app.add_typer(data_app, name="data")
+app.command("list")(list_names)
+app.command("show")(show)
+app.command("check")(check)
+app.command("doctor")(doctor)
+
+Store = Annotated[Path, typer.Option("--store", help="Folder of the results.")]
+
+
+@app.command("plan")
+@with_experiment
+def plan_command(
+    experiment: Experiment,
+    output: Annotated[
+        str, typer.Option("--format", help="text, or json: one object with every job.")
+    ] = "text",
+) -> None:
+    """Show the job matrix: counts along each axis, what is done and what is to do. Nothing is run.
+
+    Example: mmbench plan --methods erm,ebmc --datasets mosi --modalities T+A+V,T --seeds 0-4
+    """
+    from .launch import plan
+
+    planned = plan(experiment)
+    if output == "json":
+        _print_json(planned)
+    elif output == "text":
+        _print_plan(planned)
+    else:
+        raise UsageError(f"--format {output!r}: write text or json")
+
+
+@app.command("run")
+@with_experiment
+def run_command(
+    experiment: Experiment,
+    save_config: Annotated[
+        Path | None, typer.Option("--save-config", help="Write what is asked for to this YAML file.")
+    ] = None,
+) -> None:
+    """Train and evaluate every job that is not done yet. Interrupted, call it again.
+
+    Examples:
+
+    mmbench run --methods erm,ebmc --datasets mosi
+
+    mmbench run --methods "erm,ebmc,ebmc(emc=false)" --datasets mosi --modalities T,A,T+A --seeds 0-4
+
+    mmbench run --config experiment.yaml --workers 2
+    """
+    from .launch import plan, run
+    from .progress import showing
+    from .terminal import console
+
+    planned = plan(experiment)
+    if save_config:
+        experiment.save(save_config)
+    out = console()
+    data = " [yellow](synthetic data)[/]" if any(job.synthetic for job in planned.jobs) else ""
+    counts = f"{len(planned.jobs)} jobs, {len(planned.done)} done before, {len(planned.todo)} to do"
+    out.print(f"{counts}; results in {experiment.store}{data}")
+    try:
+        with showing(planned.todo, planned.store, out) as listener:
+            summary = run(planned, listener)
+    except KeyboardInterrupt:
+        out.print("[yellow]interrupted[/]: the same command goes on with what is missing")
+        raise SystemExit(130) from None
+    if not summary.ok:
+        out.print(f"[red]{len(summary.failed)} of {summary.planned} jobs failed:[/]")
+        for outcome in summary.failed:
+            out.print(f"  {outcome.job_id}: {outcome.reason}", markup=False, soft_wrap=True)
+        out.print(
+            f"details: {planned.store.jobs_folder}/<job>/failed.json; the same command tries them again"
+        )
+        raise SystemExit(1)
+    out.print(
+        f"all {summary.planned} jobs done; see them with: mmbench leaderboard --store {experiment.store}"
+    )
+
+
+@app.command()
+def status(store: Store = Path("runs")) -> None:
+    """Show what is planned, running, done, failed. The exit code is 1 where something failed.
+
+    Example: mmbench status --store runs
+    """
+    from .launch import store_at
+    from .terminal import console, print_status
+
+    if not print_status(store_at(store), console()):
+        raise SystemExit(1)
+
+
+@app.command()
+def leaderboard(
+    store: Store = Path("runs"),
+    methods: Annotated[str | None, typer.Option(help="Only these methods.")] = None,
+    datasets: Annotated[str | None, typer.Option(help="Only these datasets or shifts.")] = None,
+    seeds: Annotated[str | None, typer.Option(help="Only these seeds.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="Folder for CSV, Markdown and pictures.")] = None,
+) -> None:
+    """Print the tables and write them as CSV and Markdown, with a picture.
+
+    Example: mmbench leaderboard --store runs --out tables
+    """
+    from .scores import write_leaderboards
+    from .terminal import console
+
+    complete = write_leaderboards(store, out or store / "leaderboards", methods, datasets, seeds, console())
+    if not complete:
+        raise SystemExit(1)
+
+
+def _print_plan(planned: Plan) -> None:
+    from rich.table import Table
+
+    from .launch import counts
+    from .terminal import console
+
+    out = console()
+    table = Table(box=None, padding=(0, 2), show_header=False)
+    for axis, values in counts(planned.jobs).items():
+        words = ", ".join(f"{value} ({count})" for value, count in values.items())
+        table.add_row(f"{len(values)} x {axis}", words)
+    out.print(table)
+    failed = sum(planned.store.record(job).state == "failed" for job in planned.todo)
+    words = f"{len(planned.jobs)} jobs: {len(planned.done)} done, {len(planned.todo)} to do"
+    out.print(words + (f" ({failed} failed before)" if failed else ""))
+    for item in sorted({item for job in planned.jobs for item in job.data}, key=lambda item: item.name):
+        kind = "synthetic stand-in" if item.synthetic else "data"
+        out.print(f"  {item.name}: {kind}, {item.format}, sha256 {item.fingerprint[:16]}", highlight=False)
+
+
+def _print_json(planned: Plan) -> None:
+    import json
+
+    jobs: list[dict[str, Any]] = []
+    for job in planned.jobs:
+        jobs.append({"id": job.id, "state": planned.store.record(job).state, **job.to_dict()})
+    typer.echo(json.dumps({"jobs": jobs}, indent=1))
+
+
+def main() -> None:
+    """Runs the command; faults that a user can mend are one line and exit code 2."""
+    try:
+        app()
+    except (UsageError, DataError, StoreError) as error:
+        typer.secho("mmbench: ", fg="red", nl=False, err=True)
+        typer.echo(str(error), err=True)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,166 @@
+"""``mmbench data``: look at data, verify them, convert them, make a stand-in."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.table import Table
+
+from .errors import UsageError
+from .locate import locate
+from .registry import find
+from .terminal import console
+
+if TYPE_CHECKING:
+    from ..datasets.dataset import Located
+
+app = typer.Typer(no_args_is_help=True, help="Look at data, verify them, convert them, make a stand-in.")
+
+Name = Annotated[str, typer.Argument(help="a dataset")]
+Root = Annotated[
+    Path | None, typer.Option("--data-root", help="Folder of the datasets; else $MMBENCH_DATA, else ./data.")
+]
+Given = Annotated[Path | None, typer.Option("--data", help="Where this dataset lies: a file or a folder.")]
+
+
+class Size(StrEnum):
+    """How large a stand-in is."""
+
+    SMALL = "small"
+    FULL = "full"
+
+
+class Format(StrEnum):
+    """The layouts that are read."""
+
+    ALIGNED = "mmsa-aligned"
+    UNALIGNED = "mmsa-unaligned"
+    CASP = "casp"
+    OPEN = "open"
+
+
+@app.command()
+def info(name: Name, data_root: Root = None, data: Given = None) -> None:
+    """Print what a dataset holds: counts, shapes, labels, domains.
+
+    Example: mmbench data info mosi --data-root data
+    """
+    from ..datasets import verify
+
+    about = verify.info(_located(name, data_root, data))
+    out = console()
+    kind = "[yellow]synthetic stand-in[/]" if about.synthetic else "data"
+    out.print(
+        f"[bold]{about.name}[/]: {kind}, {about.format}, sha256 {about.fingerprint[:16]}", highlight=False
+    )
+    for file in about.files:
+        out.print(f"  {file}", markup=False, highlight=False, soft_wrap=True)
+    target = about.target
+    words = (
+        f"range {target.label_range}"
+        if target.kind == "regression"
+        else f"classes {', '.join(target.classes)}"
+    )
+    out.print(
+        f"{target.kind}, {words}, judged by the {target.metrics} metrics", markup=False, highlight=False
+    )
+    shapes = Table(
+        "split", "samples", "modality", "steps x features", "valid steps", "absent", box=None, padding=(0, 2)
+    )
+    for split, part in about.splits.items():
+        for place, (modality, shape) in enumerate(part.modalities.items()):
+            first = (split, str(part.samples)) if place == 0 else ("", "")
+            size = f"{shape.steps} x {shape.features} {shape.dtype}"
+            shapes.add_row(*first, modality, size, f"{shape.mean_length:.1f} on average", str(shape.absent))
+    out.print(shapes)
+    for split, part in about.splits.items():
+        labels = ", ".join(f"{label}: {count}" for label, count in part.labels.items())
+        ends = (
+            ""
+            if part.label_min is None
+            else f"; {part.label_min:g} to {part.label_max:g}, {part.zeros} are 0"
+        )
+        out.print(f"{split} labels  {labels}{ends}", markup=False, highlight=False, soft_wrap=True)
+        domains = ", ".join(f"{domain or about.name}: {count}" for domain, count in part.domains.items())
+        out.print(
+            f"{split} domains {domains}; {part.with_previous} samples follow another",
+            markup=False,
+            highlight=False,
+        )
+
+
+@app.command()
+def verify(name: Name, data_root: Root = None, data: Given = None) -> None:
+    """Compare counts and hashes with the published ones. The exit code is 1 where something differs.
+
+    Example: mmbench data verify mosi --data-root data
+    """
+    from ..datasets import verify as verification
+    from .registry import entries
+
+    entry = entries("dataset").get(name)
+    findings = verification.verify(_located(name, data_root, data), entry.load()() if entry else None)
+    table = Table("", "what", "found", "expected", box=None, padding=(0, 2))
+    colours = {"ok": "green", "differs": "red", "unknown": "yellow"}
+    for finding in findings:
+        mark = f"[{colours[finding.status]}]{finding.status}[/]"
+        table.add_row(mark, finding.what, finding.found, finding.expected)
+    console().print(table)
+    if any(finding.status == "differs" for finding in findings):
+        raise SystemExit(1)
+
+
+@app.command()
+def synth(
+    names: Annotated[str, typer.Argument(help="datasets, separated by commas")],
+    data_root: Root = None,
+    seed: Annotated[int, typer.Option(min=0, help="Another seed gives other samples of the same kind.")] = 0,
+    size: Annotated[
+        Size, typer.Option(help="small, or full: the published numbers of samples.")
+    ] = Size.SMALL,
+    layout: Annotated[Format, typer.Option("--format", help="The layout of the files.")] = Format.CASP,
+) -> None:
+    """Make a synthetic stand-in: the same files, read by the same code, with planted structure.
+
+    Example: mmbench data synth mosi,mosei,sims --data-root data
+    """
+    root = _root(data_root)
+    for name in names.split(","):
+        dataset = find("dataset", name.strip()).load()()
+        files = dataset.synthesize(root / dataset.name, seed=seed, size=size.value, format=layout.value)
+        for file in files:
+            console().print(f"wrote {file} [yellow](synthetic)[/]", highlight=False, soft_wrap=True)
+
+
+@app.command()
+def convert(
+    name: Name,
+    to: Annotated[Path, typer.Argument(help="the folder to write")],
+    data_root: Root = None,
+    data: Given = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")] = False,
+) -> None:
+    """Write a dataset in the open layout: npz files and a dataset.yaml.
+
+    Example: mmbench data convert mosi open/mosi --data-root data
+    """
+    from ..datasets.convert import convert as write
+
+    for file in write(_located(name, data_root, data), to, overwrite=overwrite):
+        console().print(f"wrote {file}", highlight=False, soft_wrap=True)
+
+
+def _located(name: str, data_root: Path | None, data: Path | None) -> Located:
+    return locate(name, _root(data_root), {name: data} if data else {})
+
+
+def _root(data_root: Path | None) -> Path:
+    from .experiment import default_data_root
+
+    root = (data_root or default_data_root()).expanduser()
+    if root.exists() and not root.is_dir():
+        raise UsageError(f"data root {root} is not a folder")
+    return root

@@ -1,0 +1,187 @@
+"""``list``, ``show``, ``check`` and ``doctor``: what there is, and whether it is in order."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from .errors import UsageError, nearest
+from .locate import own_datasets
+from .params import Description, describe
+from .registry import Entry, entries
+from .terminal import console
+
+
+class Listed(StrEnum):
+    """What can be listed."""
+
+    METHODS = "methods"
+    DATASETS = "datasets"
+    CORRUPTIONS = "corruptions"
+    METRICS = "metrics"
+
+
+class Checked(StrEnum):
+    """What can be checked."""
+
+    METHOD = "method"
+    DATASET = "dataset"
+    CORRUPTION = "corruption"
+
+
+Plugins = Annotated[
+    list[Path] | None, typer.Option("--plugin", help="A file that brings methods or datasets.")
+]
+Root = Annotated[Path | None, typer.Option("--data-root", help="Folder of the datasets.")]
+
+
+def list_names(
+    what: Annotated[Listed, typer.Argument(help="methods, datasets, corruptions or metrics")],
+    plugin: Plugins = None,
+    data_root: Root = None,
+) -> None:
+    """List what can be named.
+
+    Example: mmbench list methods
+    """
+    plugins = tuple(plugin or ())
+    table = Table(box=None, padding=(0, 2), show_header=False)
+    if what is Listed.METRICS:
+        from ..leaderboards.metrics import METRICS
+
+        for metric in METRICS.values():
+            arrow = "higher is better" if metric.direction == "higher" else "lower is better"
+            table.add_row(metric.name, arrow, metric.convention)
+    elif what is Listed.METHODS:
+        for entry in entries("method", plugins).values():
+            description = describe(entry)
+            table.add_row(entry.name, description.summary, _origin(entry))
+    elif what is Listed.DATASETS:
+        for entry in entries("dataset", plugins).values():
+            table.add_row(entry.name, str(entry.load().title), _origin(entry))
+        for name in own_datasets(_root(data_root)):
+            if name not in entries("dataset", plugins):
+                table.add_row(name, "your own, in the open layout", str(_root(data_root) / name))
+    else:
+        for entry in entries("corruption", plugins).values():
+            table.add_row(entry.name, _first_line(entry), _origin(entry))
+    console().print(table)
+
+
+def show(
+    name: Annotated[str, typer.Argument(help="a method, dataset, corruption or metric")],
+    plugin: Plugins = None,
+) -> None:
+    """Show what a name stands for: its documentation and its parameters.
+
+    Example: mmbench show ebmc
+    """
+    from ..leaderboards.metrics import METRICS
+
+    plugins = tuple(plugin or ())
+    out = console()
+    methods, datasets = entries("method", plugins), entries("dataset", plugins)
+    corruptions = entries("corruption", plugins)
+    if name in methods:
+        description = describe(methods[name])
+        out.print(f"[bold]{name}[/], a method, version {description.version}: {methods[name].source()}\n")
+        out.print(description.docstring, markup=False, highlight=False)
+        if description.fields:
+            out.print(_parameters(description))
+    elif name in datasets:
+        dataset = datasets[name].load()
+        out.print(f"[bold]{name}[/], a dataset: {datasets[name].source()}\n")
+        out.print(str(dataset.__doc__ or dataset.title), markup=False, highlight=False)
+    elif name in corruptions:
+        out.print(f"[bold]{name}[/], a corruption: {corruptions[name].source()}\n")
+        out.print(_docstring(corruptions[name]), markup=False, highlight=False)
+    elif name in METRICS:
+        metric = METRICS[name]
+        out.print(f"[bold]{name}[/], a metric: {metric.convention}")
+        out.print(
+            f"{metric.direction} is better; range {metric.range}; source: {metric.source}", markup=False
+        )
+    else:
+        known = [*methods, *datasets, *corruptions, *METRICS]
+        raise UsageError(f"nothing is called {name!r}: {nearest(name, known)}")
+
+
+def check(
+    kind: Annotated[Checked, typer.Argument(help="method, dataset or corruption")],
+    name: Annotated[str, typer.Argument(help="its name")],
+    plugin: Plugins = None,
+    data_root: Root = None,
+) -> None:
+    """Test that a method, dataset or corruption keeps its contract. The exit code is 1 where it does not.
+
+    Examples:
+
+    mmbench check method ebmc
+
+    mmbench check method mine --plugin mine.py
+    """
+    from .check import check_entry
+
+    out = console()
+    passed = True
+    for result in check_entry(kind.value, name, tuple(plugin or ()), _root(data_root)):
+        passed = passed and result.ok
+        mark = "[green]ok[/]    " if result.ok else "[red]failed[/]"
+        out.print(mark, result.what, highlight=False)
+        if result.reason:
+            out.print(f"         {result.reason}", markup=False, highlight=False)
+    if not passed:
+        raise SystemExit(1)
+    out.print(f"{kind.value} {name} keeps its contract")
+
+
+def doctor(data_root: Root = None) -> None:
+    """Show what is installed, which GPUs and data are found, what is missing and the command that mends
+    it."""
+    from .doctor import findings
+
+    out = console()
+    table = Table(box=None, padding=(0, 2), show_header=False)
+    for finding in findings(_root(data_root)):
+        mark = {"ok": "[green]ok[/]", "optional": "[yellow]--[/]", "missing": "[red]missing[/]"}[
+            finding.state
+        ]
+        table.add_row(mark, finding.what, finding.found, finding.mend)
+    out.print(table)
+
+
+def _root(data_root: Path | None) -> Path:
+    from .experiment import default_data_root
+
+    return (data_root or default_data_root()).expanduser()
+
+
+def _origin(entry: Entry) -> str:
+    return "" if entry.origin == "mmbench" else entry.origin
+
+
+def _docstring(entry: Entry) -> str:
+    import ast
+
+    tree = ast.parse(entry.source().read_text(encoding="utf-8"))
+    for node in tree.body:
+        if isinstance(node, ast.ClassDef) and node.name == entry.attribute:
+            return ast.get_docstring(node) or ""
+    return ast.get_docstring(tree) or ""
+
+
+def _first_line(entry: Entry) -> str:
+    return _docstring(entry).partition("\n")[0]
+
+
+def _parameters(description: Description) -> Table:
+    table = Table("parameter", "default", "searched", "source", box=None, padding=(0, 2), header_style="bold")
+    for item in description.fields:
+        search = item.search or {}
+        values = search.get("choices") or (f"{search['low']} to {search['high']}" if search else "")
+        table.add_row(item.name, str(item.default), str(values), item.source)
+    return table

@@ -1,0 +1,329 @@
+"""From located datasets to the tensors of a task: sources joined, features standardised, labels on one scale.
+
+Tensors are made once a worker and shared by its jobs.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+
+import numpy as np
+import torch
+
+from ..datasets.batch import Batch, Spec
+from ..datasets.dataset import SPLITS, DataError, Located, Samples, Target
+from .job import Task
+
+
+@dataclass(frozen=True)
+class Split:
+    """A split as tensors, and the names that tensors cannot hold.
+
+    Attributes:
+        batch: all samples; [samples, ...].
+        sample_id, domain: [samples], str.
+        previous: [samples], int64, the row of the previous utterance of the same video, or -1.
+        scale: stored labels times this are the labels of ``batch``; 1 for classification.
+    """
+
+    batch: Batch
+    sample_id: np.ndarray
+    domain: np.ndarray
+    previous: torch.Tensor
+    scale: float
+
+    def with_context(self) -> Split:
+        """The same split, its batch with every sample's previous utterance as context."""
+        context = self.batch.take(self.previous.clamp(min=0))
+        known = self.previous >= 0
+        context = context.with_present({name: flags & known for name, flags in context.present.items()})
+        return replace(self, batch=replace(self.batch, context=context))
+
+
+@dataclass(frozen=True)
+class TaskData:
+    """Everything that a job reads. The test split is the target's, the others are the sources'."""
+
+    train: Split
+    valid: Split
+    test: Split
+    target: Target
+    domains: int
+
+    def spec(self, protocol: str) -> Spec:
+        """What a method is built for."""
+        sizes = {name: tensor.shape[2] for name, tensor in self.train.batch.features.items()}
+        return Spec(
+            modalities=sizes,
+            kind=self.target.kind,
+            classes=len(self.target.classes) or 1,
+            domains=self.domains,
+            label_range=self.target.label_range,
+            protocol="as-published" if protocol == "as-published" else "fair",
+        )
+
+    def with_context(self) -> TaskData:
+        """The same data, every batch with the previous utterances as context."""
+        train, valid, test = (split.with_context() for split in (self.train, self.valid, self.test))
+        return replace(self, train=train, valid=valid, test=test)
+
+    def only(self, modalities: Sequence[str]) -> TaskData:
+        """The same samples with these modalities; no tensor is copied."""
+
+        def narrow(split: Split) -> Split:
+            def pick(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+                return {name: tensors[name] for name in modalities}
+
+            batch = split.batch
+            picked = replace(
+                batch, features=pick(batch.features), mask=pick(batch.mask), present=pick(batch.present)
+            )
+            return replace(split, batch=picked)
+
+        return replace(self, train=narrow(self.train), valid=narrow(self.valid), test=narrow(self.test))
+
+
+@dataclass(frozen=True)
+class Request:
+    """What decides the tensors of a task."""
+
+    task: str
+    fingerprints: tuple[str, ...]
+    modalities: tuple[str, ...]
+    standardize: bool
+    widths: str
+    mask_padding: bool
+    device: str
+
+
+class TaskCache:
+    """Keeps the tensors of the last tasks, so that jobs on the same data share them."""
+
+    def __init__(self, size: int = 2) -> None:
+        self.size = size
+        self._kept: dict[Request, TaskData] = {}
+
+    def get(self, request: Request, located: Mapping[str, Located]) -> TaskData:
+        """The tensors of a task, made where they are not kept."""
+        if request not in self._kept:
+            while len(self._kept) >= self.size:
+                del self._kept[next(iter(self._kept))]
+            self._kept[request] = load_task(request, located)
+        self._kept[request] = self._kept.pop(request)  # most recent last
+        return self._kept[request]
+
+
+def load_task(request: Request, located: Mapping[str, Located]) -> TaskData:
+    """Reads the datasets of a task and joins them.
+
+    Raises:
+        DataError: a file is faulty, or the datasets of the task do not go together.
+    """
+    task = Task.parse(request.task)
+    samples = {name: _load(located[name], request.modalities) for name in task.datasets}
+    target = common_target({name: located[name].target for name in task.datasets})
+    scales = {name: _scale(located[name].target, target) for name in task.datasets}
+    blocks = _feature_blocks(task, samples, request)
+    domain_index = {name: index for index, name in enumerate(task.sources)}
+
+    statistics = None
+    if request.standardize:
+        statistics = _statistics([(name, samples[name]["train"]) for name in task.sources], blocks)
+
+    def join(names: Sequence[str], split: str) -> Split:
+        parts = [(name, samples[name][split]) for name in names]
+        batch = _join(parts, blocks, scales, domain_index, statistics)
+        if not request.mask_padding:  # as published: padding is read like data
+            batch = replace(batch, mask={key: torch.ones_like(value) for key, value in batch.mask.items()})
+        return Split(
+            batch=batch.to(request.device),
+            sample_id=np.concatenate([part.sample_id for _, part in parts]),
+            domain=np.concatenate([_domains(name, part) for name, part in parts]),
+            previous=_previous([part for _, part in parts]).to(request.device),
+            scale=scales[names[-1]],
+        )
+
+    return TaskData(
+        train=join(task.sources, "train"),
+        valid=join(task.sources, "valid"),
+        test=join([task.target], "test"),
+        target=target,
+        domains=len(task.sources),
+    )
+
+
+def common_target(targets: Mapping[str, Target]) -> Target:
+    """The target of a task: that of the last dataset, labels on the widest scale of all.
+
+    Raises:
+        DataError: kinds or classes differ, or label ranges are not multiples of each other.
+    """
+    name, target = list(targets.items())[-1]
+    for other, value in targets.items():
+        if value.kind != target.kind or value.classes != target.classes:
+            raise DataError(f"{other} and {name} cannot be joined: {_words(value)} and {_words(target)}")
+    ranges = [value.label_range for value in targets.values() if value.label_range]
+    if not ranges:
+        return target
+    widest = max(ranges, key=lambda ends: ends[1] - ends[0])
+    for other, value in targets.items():
+        ends = value.label_range
+        if ends and abs(ends[0] * widest[1] - ends[1] * widest[0]) > 1e-9:
+            raise DataError(f"{other}: labels in {ends} cannot be scaled to {widest}")
+    return replace(target, label_range=widest)
+
+
+def _words(target: Target) -> str:
+    classes = f" of {', '.join(target.classes)}" if target.classes else ""
+    return f"{target.kind}{classes}"
+
+
+def _scale(own: Target, common: Target) -> float:
+    """What stored labels are multiplied with: 3 for SIMS beside MOSI, as in MMDG-Bench."""
+    if not own.label_range or not common.label_range or not own.label_range[1]:
+        return 1.0
+    return common.label_range[1] / own.label_range[1]
+
+
+def _load(located: Located, modalities: Sequence[str]) -> dict[str, Samples]:
+    splits = located.load()
+    for split in SPLITS:
+        if split not in splits or len(splits[split]) == 0:
+            raise DataError(f"{located.name}: split {split!r} has no samples; it needs at least one")
+    return {
+        name: replace(
+            split,
+            features={m: split.features[m] for m in modalities},
+            mask={m: split.mask[m] for m in modalities},
+            present={m: split.present[m] for m in modalities},
+        )
+        for name, split in splits.items()
+    }
+
+
+def _domains(name: str, samples: Samples) -> np.ndarray:
+    """The domain of every sample; that of a dataset without domains is the dataset."""
+    return np.where(samples.domain == "", name, samples.domain)
+
+
+#: dataset -> first column and width of its features in the joined tensor
+Blocks = dict[str, tuple[int, int]]
+
+
+def _feature_blocks(
+    task: Task, samples: Mapping[str, Mapping[str, Samples]], request: Request
+) -> dict[str, Blocks]:
+    """Where each dataset's features go.
+
+    Under ``strict`` every dataset must have the same width. Under ``project`` each width gets columns of
+    its own, zero elsewhere: the first linear layer of any network is then a projection per width.
+    """
+    blocks: dict[str, Blocks] = {}
+    for modality in request.modalities:
+        widths = {name: samples[name]["train"].features[modality].shape[2] for name in task.datasets}
+        described = ", ".join(f"{name} {width}" for name, width in widths.items())
+        if len(set(widths.values())) == 1:
+            blocks[modality] = {name: (0, width) for name, width in widths.items()}
+            continue
+        if request.widths == "strict":
+            raise DataError(
+                f"task {task.name}: {modality} has different widths ({described}): "
+                "use files with equal features, or --widths project for a projection per domain"
+            )
+        if widths[task.target] not in {widths[name] for name in task.sources}:
+            raise DataError(
+                f"task {task.name}: no source has {modality} as wide as the target ({described}), "
+                "so no projection for it would ever be trained: "
+                "use files with equal features (the CASP ones have them)"
+            )
+        starts: dict[int, int] = {}
+        for width in widths.values():
+            if width not in starts:
+                starts[width] = sum(starts)  # the widths before it
+        blocks[modality] = {name: (starts[width], width) for name, width in widths.items()}
+    return blocks
+
+
+#: modality -> first column of a block -> mean and inverse deviation of its columns, each [width]
+Statistics = dict[str, dict[int, tuple[np.ndarray, np.ndarray]]]
+
+
+def _statistics(parts: Sequence[tuple[str, Samples]], blocks: Mapping[str, Blocks]) -> Statistics:
+    """Mean and inverse deviation of every feature over the valid steps of the source training samples."""
+    found: Statistics = {modality: {} for modality in blocks}
+    for modality, places in blocks.items():
+        for start in {places[name][0] for name, _ in parts}:
+            members = [part for name, part in parts if places[name][0] == start]
+            steps = np.concatenate([part.features[modality][part.mask[modality]] for part in members])
+            steps = steps.astype(np.float64)
+            mean, deviation = steps.mean(0), steps.std(0)
+            # A constant feature carries nothing; dividing by its rounding noise would make it loud.
+            constant = deviation <= 1e-6 * np.abs(steps).max(0, initial=1e-30)
+            inverse = np.where(constant, 0.0, 1.0 / np.where(constant, 1.0, deviation))
+            found[modality][start] = mean.astype(np.float32), inverse.astype(np.float32)
+    return found
+
+
+def _join(
+    parts: Sequence[tuple[str, Samples]],
+    blocks: Mapping[str, Blocks],
+    scales: Mapping[str, float],
+    domain_index: Mapping[str, int],
+    statistics: Statistics | None,
+) -> Batch:
+    total = sum(len(part) for _, part in parts)
+    features, mask, present = {}, {}, {}
+    for modality, places in blocks.items():
+        steps = max(part.features[modality].shape[1] for _, part in parts)
+        joined = np.zeros((total, steps, max(sum(place) for place in places.values())), np.float32)
+        valid = np.zeros((total, steps), bool)
+        row = 0
+        for name, part in parts:
+            start, width = places[name]
+            values = part.features[modality].astype(np.float32)
+            if statistics:
+                mean, inverse = statistics[modality][start]
+                values = (values - mean) * inverse
+            rows, length = slice(row, row + len(part)), values.shape[1]
+            joined[rows, :length, start : start + width] = values
+            valid[rows, :length] = part.mask[modality]
+            row += len(part)
+        joined[~valid] = 0.0
+        features[modality] = torch.from_numpy(joined)
+        mask[modality] = torch.from_numpy(valid)
+        present[modality] = torch.from_numpy(np.concatenate([part.present[modality] for _, part in parts]))
+    target = np.concatenate([_targets(part.target, scales[name]) for name, part in parts])
+    domain = np.concatenate([np.full(len(part), domain_index.get(name, -1)) for name, part in parts])
+    hashes = [sample_hash(name, sample) for name, part in parts for sample in part.sample_id]
+    return Batch(
+        features=features,
+        mask=mask,
+        present=present,
+        target=torch.from_numpy(target),
+        domain=torch.from_numpy(domain.astype(np.int64)),
+        sample_id=torch.tensor(hashes, dtype=torch.int64),
+    )
+
+
+def _previous(parts: Sequence[Samples]) -> torch.Tensor:
+    """Rows of the previous utterances in the joined split, or -1."""
+    starts = np.cumsum([0, *(len(part) for part in parts)])
+    rows = [
+        np.where(part.previous < 0, -1, part.previous + start)
+        for part, start in zip(parts, starts, strict=False)
+    ]
+    return torch.from_numpy(np.concatenate(rows).astype(np.int64))
+
+
+def _targets(target: np.ndarray, scale: float) -> np.ndarray:
+    return target.astype(np.int64) if target.dtype.kind in "iu" else (target * scale).astype(np.float32)
+
+
+@lru_cache(maxsize=1 << 20)
+def sample_hash(dataset: str, sample_id: str) -> int:
+    """A signed 64-bit number that belongs to a sample alone: its randomness is seeded with it."""
+    digest = hashlib.blake2b(f"{dataset}/{sample_id}".encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "little", signed=True)

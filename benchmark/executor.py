@@ -1,0 +1,158 @@
+"""The contract of an executor, and the two that need nothing but this machine.
+
+An executor takes jobs and a context and yields an outcome for each as it ends, in any order. What a job
+produces it writes to the store itself; closing the iterator ends what still runs.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from dataclasses import dataclass, field
+from multiprocessing import get_context
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from .job import Job
+from .store import Store
+
+if TYPE_CHECKING:
+    from pebble import ProcessPool
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a job needs to run and what does not change its result.
+
+    Attributes:
+        store: folder of the results.
+        data_root: folder of the datasets.
+        data: datasets whose place was named.
+        plugins: files that bring methods or datasets.
+        device: ``"cpu"`` or ``"cuda"``, one GPU that the worker sees alone.
+        threads: CPU threads a job.
+    """
+
+    store: Path
+    data_root: Path
+    data: Mapping[str, Path] = field(default_factory=dict)
+    plugins: tuple[Path, ...] = ()
+    device: str = "cpu"
+    threads: int = 1
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a job ended."""
+
+    job_id: str
+    ok: bool
+    reason: str = ""
+
+
+class Executor(Protocol):
+    """Runs jobs somewhere."""
+
+    def run(self, jobs: Sequence[Job], context: Context) -> Iterator[Outcome]:
+        """Yields the outcome of every job as it ends."""
+        ...
+
+
+class InProcess:
+    """Runs one job after the other in this process, for debugging."""
+
+    def run(self, jobs: Sequence[Job], context: Context) -> Iterator[Outcome]:
+        """Yields the outcome of every job as it ends."""
+        from .runner import run_job
+
+        for job in jobs:
+            yield run_job(job, context)
+
+
+@dataclass(frozen=True)
+class LocalPool:
+    """A bounded pool of worker processes that live on from job to job.
+
+    A worker that dies costs the job it was at, and is replaced.
+
+    Attributes:
+        workers: how many jobs at a time.
+        gpus: the GPUs to use, by the names of ``CUDA_VISIBLE_DEVICES``; each worker sees one. None: the CPU.
+    """
+
+    workers: int
+    gpus: tuple[str, ...] = ()
+
+    def run(self, jobs: Sequence[Job], context: Context) -> Iterator[Outcome]:
+        """Yields the outcome of every job as it ends."""
+        workers = min(self.workers, len(jobs))
+        gpus = self.gpus[:workers] or ("",)
+        pools = {
+            gpu: _pool(workers // len(gpus) + (place < workers % len(gpus)), gpu, context.threads)
+            for place, gpu in enumerate(gpus)
+        }
+        free = [gpu for _ in range(workers) for gpu in gpus][:workers]
+        waiting = list(jobs)
+        running: dict[Future[Outcome], tuple[Job, str]] = {}
+        try:
+            while waiting or running:
+                while waiting and free:
+                    job, gpu = waiting.pop(0), free.pop(0)
+                    running[pools[gpu].schedule(_run_job, args=[job, context])] = job, gpu
+                for future in wait(running, return_when=FIRST_COMPLETED).done:
+                    job, gpu = running.pop(future)
+                    free.append(gpu)
+                    yield _outcome(future, job, context)
+        finally:
+            for pool in pools.values():
+                pool.stop() if running else pool.close()
+            for pool in pools.values():
+                pool.join()
+
+
+def _pool(workers: int, gpu: str, threads: int) -> ProcessPool:
+    from pebble import ProcessPool
+
+    return ProcessPool(
+        max_workers=workers,
+        initializer=_start_worker,
+        initargs=[gpu, threads],
+        context=get_context("spawn"),
+    )
+
+
+def _start_worker(gpu: str, threads: int) -> None:
+    """Runs in a new worker before anything heavy is imported."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the launcher's to handle
+    os.environ["CUDA_VISIBLE_DEVICES"] = gpu
+    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        os.environ[name] = str(threads)
+
+
+def _run_job(job: Job, context: Context) -> Outcome:
+    from .runner import run_job
+
+    return run_job(job, context)
+
+
+def _outcome(future: Future[Outcome], job: Job, context: Context) -> Outcome:
+    """The outcome of a future; where its worker died, the reason is written down here."""
+    try:
+        return future.result()
+    except Exception as error:
+        code = getattr(error, "exitcode", None)
+        reason = f"the worker died: {_how(code)}" if code is not None else f"{type(error).__name__}: {error}"
+    store = Store(context.store)
+    if store.is_done(job.id):  # it died after its last write
+        return Outcome(job.id, ok=True)
+    store.fail(job.id, reason)
+    return Outcome(job.id, ok=False, reason=reason)
+
+
+def _how(code: int) -> str:
+    if code >= 0:
+        return f"exit code {code}"
+    name = signal.Signals(-code).name if -code in set(signal.Signals) else f"signal {-code}"
+    return f"{name}, often the sign that memory ran out" if name == "SIGKILL" else name

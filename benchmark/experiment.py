@@ -1,0 +1,251 @@
+"""What is asked for: the same model for flags, a YAML file and Python."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+
+from .errors import UsageError, nearest
+from .job import Task
+
+PROTOCOLS: dict[str, dict[str, Any]] = {
+    # One optimiser, one budget, one selection rule for every method.
+    "fair": {},
+    # The budget of MMDG-Bench's sentiment scripts: Adam without weight decay, gradient norm clipped at 0.8,
+    # raw features, padding not masked.
+    "as-published": {
+        "epochs": 15,
+        "batch_size": 24,
+        "optimizer": "adam",
+        "learning_rate": 1e-4,
+        "weight_decay": 0.0,
+        "clip_norm": 0.8,
+        "standardize": False,
+    },
+}
+
+PRESETS: dict[str, dict[str, Any]] = {
+    "quick": {"seeds": [0, 1], "protocol": {"epochs": 6}},
+    "standard": {},
+}
+
+
+class Protocol(BaseModel):
+    """The rules that hold for every method of an experiment. All of it is part of a job's identity."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: Literal["fair", "as-published"] = Field(
+        "fair", description="fair, or each method's published deviations"
+    )
+    epochs: int = Field(20, ge=1, description="passes over the training data")
+    batch_size: int = Field(32, ge=1, description="samples a step")
+    optimizer: Literal["adamw", "adam"] = Field("adamw", description="the optimiser of every method")
+    learning_rate: float = Field(5e-4, gt=0, description="constant learning rate")
+    weight_decay: float = Field(1e-2, ge=0, description="weight decay")
+    clip_norm: float = Field(1.0, ge=0, description="gradient norm is clipped here; 0 turns it off")
+    standardize: bool = Field(True, description="z-score features by the source training split")
+    selection: Literal["source-validation", "last"] = Field(
+        "source-validation", description="which epoch is tested: never chosen by the target"
+    )
+    widths: Literal["strict", "project"] = Field(
+        "strict", description="domains with other feature widths: an error, or a projection per domain"
+    )
+
+
+def as_list(value: Any) -> Any:
+    """A comma-separated text as a list; commas in parentheses belong to their item."""
+    if not isinstance(value, str):
+        return value or []
+    items, depth = [""], 0
+    for character in value:
+        depth += (character == "(") - (character == ")")
+        if character == "," and depth == 0:
+            items.append("")
+        else:
+            items[-1] += character
+    return [item.strip() for item in items if item.strip()]
+
+
+def as_seeds(value: Any) -> Any:
+    """Seeds as a list; ``0-4`` is 0, 1, 2, 3, 4."""
+    if isinstance(value, int):
+        return [value]
+    seeds: list[Any] = []
+    for item in as_list(value) if isinstance(value, str) else value:
+        first, dash, last = str(item).partition("-")
+        if dash and first.isdigit() and last.isdigit():
+            seeds.extend(range(int(first), int(last) + 1))
+        else:
+            seeds.append(item)
+    return seeds
+
+
+Names = Annotated[list[str], BeforeValidator(as_list), Field(min_length=1)]
+Seed = Annotated[int, Field(ge=0, lt=2**31)]
+
+
+class Experiment(BaseModel):
+    """The product of methods, tasks, modality sets and seeds, under one protocol."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    methods: Names = Field(description="method names; ebmc(emc=false) sets parameters")
+    datasets: Names = Field(description="datasets (mosi) or shifts ('mosi+mosei->sims')")
+    modalities: Names = Field(["all"], description="modality sets: all, T+A+V, text+audio, T")
+    seeds: Annotated[list[Seed], BeforeValidator(as_seeds), Field(min_length=1)] = Field(
+        [0, 1, 2, 3, 4], description="one network each: 0,1,2 or 0-4"
+    )
+    preset: Literal["quick", "standard"] = Field("standard", description="a named size")
+    protocol: Protocol = Field(
+        default_factory=lambda: Protocol.model_validate({}), description="the rules; a name or a mapping"
+    )
+    store: Path = Field(Path("runs"), description="folder of the results")
+    data_root: Path | None = Field(
+        None, description="folder of the datasets; else $MMBENCH_DATA, else ./data"
+    )
+    data: dict[str, Path] = Field(default_factory=dict, description="where single datasets lie: name -> path")
+    plugins: list[Path] = Field(default_factory=list, description="files that bring methods or datasets")
+    launcher: Literal["local", "debug"] = Field("local", description="worker processes, or in this process")
+    workers: int | None = Field(None, ge=1, description="jobs at a time; default: one a core, or one a GPU")
+    threads: int = Field(1, ge=1, description="CPU threads a job")
+    device: str = Field("auto", description="auto, cpu, cuda, or cuda:0,cuda:1")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_in(cls, values: Any) -> Any:
+        """Preset below protocol's own defaults below what was given."""
+        if not isinstance(values, Mapping):
+            return values
+        given = dict(values)
+        preset = PRESETS.get(str(given.get("preset", "standard")), {})
+        protocol = given.get("protocol", {})
+        if isinstance(protocol, str):
+            protocol = {"name": protocol}
+        if isinstance(protocol, Protocol):
+            protocol = protocol.model_dump()
+        if isinstance(protocol, Mapping):
+            named = PROTOCOLS.get(str(protocol.get("name", "fair")), {})
+            given["protocol"] = {**named, **preset.get("protocol", {}), **protocol}
+        return {**{key: value for key, value in preset.items() if key != "protocol"}, **given}
+
+    @field_validator("datasets")
+    @classmethod
+    def _tasks(cls, names: list[str]) -> list[str]:
+        return _unique([Task.parse(name).name for name in names], "datasets")
+
+    @field_validator("methods", "seeds")
+    @classmethod
+    def _no_repeats(cls, values: list[Any]) -> list[Any]:
+        return _unique(values, "the list")
+
+    @property
+    def tasks(self) -> list[Task]:
+        """The tasks that ``datasets`` names."""
+        return [Task.parse(name) for name in self.datasets]
+
+    @property
+    def root(self) -> Path:
+        """Where datasets are looked for."""
+        return (self.data_root or default_data_root()).expanduser()
+
+    @classmethod
+    def read(cls, values: Mapping[str, Any]) -> Experiment:
+        """Validates plain values.
+
+        Raises:
+            UsageError: one line that says which value is wrong and what is allowed.
+        """
+        try:
+            return cls.model_validate(values)
+        except ValidationError as error:
+            raise UsageError(_one_line(error)) from None
+
+    @classmethod
+    def load(cls, file: Path, overrides: Mapping[str, Any] | None = None) -> Experiment:
+        """Reads a YAML file; ``overrides`` take the place of its values."""
+        values = read_yaml(file)
+        for key, value in (overrides or {}).items():
+            inner = values.get(key)
+            if isinstance(value, Mapping) and isinstance(inner, Mapping):
+                value = {**inner, **value}
+            values[key] = value
+        try:
+            return cls.read(values)
+        except UsageError as error:
+            raise UsageError(f"{file}: {error}") from None
+
+    def save(self, file: Path) -> None:
+        """Writes the YAML file that ``load`` reads back as the same experiment."""
+        file.parent.mkdir(parents=True, exist_ok=True)
+        text = yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+        file.write_text(text, encoding="utf-8")
+
+
+def protocol_label(values: Mapping[str, Any]) -> str:
+    """The name of a protocol and what of it was changed: ``fair`` or ``fair (epochs=5)``."""
+    defaults = Protocol.model_validate({**PROTOCOLS[values["name"]], "name": values["name"]}).model_dump()
+    changed = ", ".join(f"{key}={value}" for key, value in values.items() if value != defaults.get(key))
+    return f"{values['name']} ({changed})" if changed else values["name"]
+
+
+def default_data_root() -> Path:
+    """``$MMBENCH_DATA``, else ``data`` in the working directory."""
+    return Path(os.environ.get("MMBENCH_DATA") or "data")
+
+
+def read_yaml(file: Path) -> dict[str, Any]:
+    """The mapping in a YAML file.
+
+    Raises:
+        UsageError: it cannot be read or holds something else.
+    """
+    try:
+        values = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{file}: cannot be read: {getattr(error, 'strerror', None) or error}") from None
+    except yaml.YAMLError as error:
+        raise UsageError(f"{file}: not YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(values, dict):
+        raise UsageError(f"{file}: should hold names and values, such as 'methods: [erm, ebmc]'")
+    return values
+
+
+def _unique(values: list[Any], what: str) -> list[Any]:
+    repeated = [value for place, value in enumerate(values) if value in values[:place]]
+    if repeated:
+        raise ValueError(f"{what} names {repeated[0]!r} twice")
+    return values
+
+
+def _one_line(error: ValidationError) -> str:
+    """The first fault of a validation, in words."""
+    fault = error.errors()[0]
+    place = ".".join(str(part) for part in fault["loc"])
+    if fault["type"] == "extra_forbidden":
+        model = Protocol if fault["loc"][0] == "protocol" else Experiment
+        return f"unknown option {place!r}: {nearest(str(fault['loc'][-1]), model.model_fields)}"
+    if fault["type"] == "missing":
+        return f"{place} is not given: say which, for example --{place} {_EXAMPLES.get(place, '...')}"
+    if fault["type"] == "too_short":
+        return f"{place} is empty: give at least one, for example --{place} {_EXAMPLES.get(place, '...')}"
+    message = fault["msg"].removeprefix("Value error, ")
+    return f"{place.replace('_', ' ')}: {message}" + (
+        "" if fault["type"] == "value_error" else f", not {fault['input']!r}"
+    )
+
+
+_EXAMPLES = {"methods": "erm,ebmc", "datasets": "mosi", "seeds": "0-4", "modalities": "all"}

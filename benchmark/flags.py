@@ -1,0 +1,121 @@
+"""The flags of ``run`` and ``plan``: one for every field of the experiment, so that both say the same."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from pydantic.fields import FieldInfo
+
+from .errors import UsageError
+from .experiment import Experiment, Protocol
+
+#: Fields whose flag has another name.
+_FLAGS = {"plugins": "plugin", "name": "protocol"}
+_PANELS = {
+    "What to compare": ("methods", "datasets", "modalities", "seeds", "preset"),
+    "Protocol (the same for every method)": tuple(Protocol.model_fields),
+    "Where and how": ("store", "data_root", "data", "plugins", "launcher", "workers", "threads", "device"),
+}
+
+
+def with_experiment(command: Callable[..., None]) -> Callable[..., None]:
+    """Gives a command, whose first parameter is the experiment, the flags of one, and ``--config``."""
+    own = list(inspect.signature(command, eval_str=True).parameters.values())[1:]
+
+    def wrapped(**given: Any) -> None:
+        rest = {parameter.name: given.pop(parameter.name) for parameter in own}
+        command(experiment_from(given.pop("config"), given), **rest)
+
+    config = Annotated[
+        Path | None,
+        typer.Option("--config", help="A YAML file with any of these; flags take the place of its values."),
+    ]
+    parameters = [
+        *(_parameter(name, panel) for panel, names in _PANELS.items() for name in names),
+        inspect.Parameter("config", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=config),
+        *(parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in own),
+    ]
+    wrapped.__signature__ = inspect.Signature(parameters)  # pyright: ignore[reportFunctionMemberAccess]
+    wrapped.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    wrapped.__name__, wrapped.__doc__ = command.__name__, command.__doc__
+    return wrapped
+
+
+def experiment_from(config: Path | None, flags: Mapping[str, str | None]) -> Experiment:
+    """The experiment that a YAML file and flags describe.
+
+    Raises:
+        UsageError: a value is wrong; the message says which and what is allowed.
+    """
+    values: dict[str, Any] = {}
+    protocol: dict[str, Any] = {}
+    for name, text in flags.items():
+        if text is None:
+            continue
+        if name in Protocol.model_fields:
+            protocol[name] = text
+        elif name == "data":
+            values[name] = _places(text)
+        elif name == "plugins":
+            values[name] = [item.strip() for item in text.split(",")]
+        else:
+            values[name] = text
+    if protocol:
+        values["protocol"] = protocol
+    return Experiment.load(config, values) if config else Experiment.read(values)
+
+
+def _places(text: str) -> dict[str, str]:
+    places = {}
+    for item in text.split(","):
+        name, equals, path = item.partition("=")
+        if not equals or not name.strip() or not path.strip():
+            raise UsageError(
+                f"--data {text!r}: write NAME=PATH, for example --data mosi=/data/mosi/aligned_50.pkl"
+            )
+        places[name.strip()] = path.strip()
+    return places
+
+
+def _parameter(name: str, panel: str) -> inspect.Parameter:
+    field: FieldInfo = (Protocol if name in Protocol.model_fields else Experiment).model_fields[name]
+    flag = "--" + _FLAGS.get(name, name).replace("_", "-")
+    option = typer.Option(
+        flag,
+        help=_help(field),
+        rich_help_panel=panel,
+        show_default=_default(field),
+        metavar=_metavar(name),
+    )
+    return inspect.Parameter(
+        name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[str | None, option]
+    )
+
+
+def _help(field: FieldInfo) -> str:
+    text = field.description or ""
+    return text[:1].upper() + text[1:] + "."
+
+
+def _default(field: FieldInfo) -> str | bool:
+    default = field.get_default()
+    if default is None or field.is_required() or default == {} or default == []:
+        return False
+    return ",".join(map(str, default)) if isinstance(default, list) else str(default)
+
+
+def _metavar(name: str) -> str:
+    return {
+        "methods": "M,M,...",
+        "datasets": "D,D,...",
+        "modalities": "SET,SET,...",
+        "seeds": "N,N|N-N",
+        "store": "FOLDER",
+        "data_root": "FOLDER",
+        "data": "NAME=PATH,...",
+        "plugins": "FILE.py",
+    }.get(name, "VALUE")

@@ -1,0 +1,171 @@
+"""Runs an experiment: what is done stays, what is missing is trained."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from .environment import gpu_names
+from .errors import UsageError
+from .executor import Context, Executor, InProcess, LocalPool, Outcome
+from .experiment import Experiment
+from .job import Job
+from .matrix import jobs_of
+from .store import Store
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What an experiment asks for, and what of it is done."""
+
+    experiment: Experiment
+    jobs: tuple[Job, ...]
+    done: tuple[Job, ...]
+    todo: tuple[Job, ...]
+
+    @property
+    def store(self) -> Store:
+        """Where the results go."""
+        return Store(self.experiment.store)
+
+
+@dataclass(frozen=True)
+class Summary:
+    """How a run ended.
+
+    Attributes:
+        planned: jobs of the experiment.
+        done: of these, now done.
+        failed: those that failed, with their reasons.
+    """
+
+    planned: int
+    done: int
+    failed: tuple[Outcome, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Whether every job is done."""
+        return self.done == self.planned
+
+
+#: Called with every outcome as it comes.
+Listener = Callable[[Outcome], None]
+
+
+def plan(experiment: Experiment) -> Plan:
+    """The jobs of an experiment, without running or writing anything.
+
+    Raises:
+        UsageError: something is asked for that does not exist.
+        DataError: data that is not there, or not described as it should be.
+    """
+    jobs = jobs_of(experiment)
+    store = Store(experiment.store)
+    done = tuple(job for job in jobs if store.is_done(job.id))
+    finished = {job.id for job in done}
+    return Plan(experiment, tuple(jobs), done, tuple(job for job in jobs if job.id not in finished))
+
+
+def run(experiment: Experiment | Plan, listener: Listener | None = None) -> Summary:
+    """Trains and evaluates every job that is not done, and writes the results to the experiment's store.
+
+    Interrupted, it can be called again and goes on with what is missing.
+
+    Args:
+        experiment: what to run, or its plan.
+        listener: called with each outcome as it comes.
+
+    Raises:
+        UsageError, DataError: see ``plan``; nothing was written then.
+    """
+    planned = experiment if isinstance(experiment, Plan) else plan(experiment)
+    executor = executor_for(planned.experiment, len(planned.todo))
+    planned.store.add(planned.jobs)
+    failed: list[Outcome] = []
+    if planned.todo:
+        for outcome in executor.run(planned.todo, context_for(planned.experiment)):
+            if not outcome.ok:
+                failed.append(outcome)
+            if listener:
+                listener(outcome)
+    done = len(planned.jobs) - len(failed)
+    return Summary(len(planned.jobs), done, tuple(failed))
+
+
+def executor_for(experiment: Experiment, jobs: int) -> Executor:
+    """The executor that an experiment names."""
+    if experiment.launcher == "debug":
+        return InProcess()
+    gpus = devices(experiment.device)
+    workers = experiment.workers or (len(gpus) or cores())
+    return LocalPool(max(1, min(workers, jobs or 1)), gpus)
+
+
+def context_for(experiment: Experiment) -> Context:
+    """What the jobs of an experiment need to run."""
+    return Context(
+        store=experiment.store.expanduser().resolve(),
+        data_root=experiment.root.resolve(),
+        data={name: path.expanduser().resolve() for name, path in experiment.data.items()},
+        plugins=tuple(path.expanduser().resolve() for path in experiment.plugins),
+        device="cuda" if devices(experiment.device) else "cpu",
+        threads=experiment.threads,
+    )
+
+
+def devices(text: str) -> tuple[str, ...]:
+    """The GPUs that ``--device`` means, none for the CPU.
+
+    Raises:
+        UsageError: it names a device that is not there.
+    """
+    if text == "cpu":
+        return ()
+    present = gpu_names()
+    if text == "auto":
+        return present
+    if text == "cuda" and present:
+        return present
+    wanted = [item.strip().removeprefix("cuda:") for item in text.split(",")]
+    if not all(item.isdigit() for item in wanted if item != "cuda") or not text.startswith("cuda"):
+        raise UsageError(f"--device {text!r}: write auto, cpu, cuda, or cuda:0,cuda:1")
+    missing = [item for item in wanted if item == "cuda" or int(item) >= len(present)]
+    if missing:
+        raise UsageError(f"--device {text!r}: this machine has {len(present)} GPUs that can be used")
+    return tuple(present[int(item)] for item in wanted)
+
+
+def cores() -> int:
+    """The cores that this process may use."""
+    import os
+
+    return len(os.sched_getaffinity(0))
+
+
+def counts(jobs: Sequence[Job]) -> dict[str, dict[str, int]]:
+    """Axis -> value -> number of jobs."""
+    axes: dict[str, Callable[[Job], str]] = {
+        "method": lambda job: job.label,
+        "task": lambda job: job.task,
+        "modalities": lambda job: job.modality_set,
+        "seed": lambda job: str(job.seed),
+    }
+    found: dict[str, dict[str, int]] = {axis: {} for axis in axes}
+    for axis, value in axes.items():
+        for job in jobs:
+            found[axis][value(job)] = found[axis].get(value(job), 0) + 1
+    return found
+
+
+def store_at(path: Path) -> Store:
+    """An existing store.
+
+    Raises:
+        UsageError: there is none.
+    """
+    store = Store(path)
+    if not store.jobs_folder.is_dir():
+        raise UsageError(f"no results in {path}: run something first, or name the folder with --store")
+    return store

@@ -1,0 +1,44 @@
+"""Finds a dataset's files: by the class of the registry, or a folder with a ``dataset.yaml``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from ..datasets.dataset import Located
+from ..datasets.locate import locate as locate_files
+from .errors import UsageError, nearest
+from .registry import entries
+
+
+def locate(
+    name: str, root: Path, given: Mapping[str, Path] | None = None, plugins: tuple[Path, ...] = ()
+) -> Located:
+    """Where dataset ``name`` lies.
+
+    Args:
+        name: a registered dataset, or a folder of ``root`` that holds a ``dataset.yaml``.
+        root: the folder of the datasets.
+        given: datasets whose place was named.
+        plugins: files that bring datasets.
+
+    Raises:
+        UsageError: nothing has that name.
+        DataNotFound: the dataset is known, its files are not there.
+        DataError: several files could be meant, or the description is faulty.
+    """
+    path = (given or {}).get(name)
+    known = entries("dataset", plugins)
+    dataset = known[name].load()() if name in known else None
+    own = own_datasets(root)
+    if dataset is None and path is None and name not in own:
+        raise UsageError(
+            f"unknown dataset {name!r}: {nearest(name, [*known, *own])} "
+            f"(one of your own is a folder {root / name} with a dataset.yaml)"
+        )
+    return locate_files(name, root, path, dataset)
+
+
+def own_datasets(root: Path) -> list[str]:
+    """The folders below ``root`` that hold a ``dataset.yaml``."""
+    return sorted(file.parent.name for file in root.glob("*/dataset.yaml")) if root.is_dir() else []

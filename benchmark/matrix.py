@@ -1,0 +1,132 @@
+"""From an experiment to its jobs. Reads descriptions and hashes of data, never arrays; imports no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..datasets.dataset import Located
+from .errors import UsageError, nearest
+from .experiment import Experiment
+from .job import Data, Job, Task
+from .locate import locate
+from .params import describe
+from .registry import find
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A method with its parameters: ``ebmc`` or ``ebmc(emc=false)``."""
+
+    name: str
+    overrides: Mapping[str, Any]
+
+    @classmethod
+    def parse(cls, text: str) -> Variant:
+        """Reads ``name`` or ``name(parameter=value,...)``."""
+        name, opened, inner = text.partition("(")
+        if opened and not inner.endswith(")"):
+            raise UsageError(f"method {text!r}: the parenthesis is not closed")
+        overrides = {}
+        for item in inner.removesuffix(")").split(",") if opened else []:
+            key, equals, value = item.partition("=")
+            if not equals or not key.strip() or not value.strip():
+                raise UsageError(f"method {text!r}: write parameters as {name}(parameter=value,...)")
+            overrides[key.strip()] = value.strip()
+        return cls(name.strip(), overrides)
+
+
+def jobs_of(experiment: Experiment) -> list[Job]:
+    """Every job of an experiment, those that share data side by side.
+
+    Raises:
+        UsageError: an unknown method, dataset, modality or parameter.
+        DataError: data that is not there or not described as it should be.
+    """
+    plugins = tuple(experiment.plugins)
+    variants = [_variant(text, plugins) for text in experiment.methods]
+    located = {
+        name: locate(name, experiment.root, experiment.data, plugins)
+        for task in experiment.tasks
+        for name in task.datasets
+    }
+    data = {
+        name: Data(name, item.fingerprint(), item.format, item.synthetic) for name, item in located.items()
+    }
+    jobs: dict[str, Job] = {}
+    for task in experiment.tasks:
+        known = shared_modalities(task, located)
+        for modalities in _modality_sets(experiment.modalities, known, task.name):
+            for variant in variants:
+                for seed in experiment.seeds:
+                    job = Job(
+                        task=task.name,
+                        modalities=modalities,
+                        data=tuple(data[name] for name in task.datasets),
+                        protocol=experiment.protocol.model_dump(),
+                        seed=seed,
+                        metrics=located[task.target].target.metrics,
+                        **variant,
+                    )
+                    jobs.setdefault(job.id, job)
+    return list(jobs.values())
+
+
+def shared_modalities(task: Task, located: Mapping[str, Located]) -> tuple[str, ...]:
+    """The modalities that every dataset of a task has, in the target's order."""
+    names = located[task.target].modalities
+    shared = tuple(name for name in names if all(name in located[d].modalities for d in task.datasets))
+    if not shared:
+        raise UsageError(f"task {task.name}: its datasets have no modality in common")
+    return shared
+
+
+def resolve_modalities(text: str, known: Sequence[str], where: str) -> tuple[str, ...]:
+    """``all``, names or initials joined by ``+``, as names in the order of ``known``."""
+    if text == "all":
+        return tuple(known)
+    initials = {name[0].lower(): name for name in reversed(known)}
+    if len(initials) < len(known):  # two modalities share an initial: it would be a guess
+        initials = {}
+    chosen = []
+    for part in text.split("+"):
+        name = part.strip().lower()
+        name = initials.get(name, name)
+        if name not in known:
+            raise UsageError(
+                f"{where} has no modality {part.strip()!r}: {nearest(name, known)}; it has {', '.join(known)}"
+            )
+        chosen.append(name)
+    if len(set(chosen)) < len(chosen):
+        raise UsageError(f"modality set {text!r} names a modality twice")
+    return tuple(name for name in known if name in chosen)
+
+
+def _modality_sets(texts: Sequence[str], known: Sequence[str], where: str) -> list[tuple[str, ...]]:
+    return list(dict.fromkeys(resolve_modalities(text, known, where) for text in texts))
+
+
+def _variant(text: str, plugins: tuple[Path, ...]) -> dict[str, Any]:
+    """The fields of a job that a method decides."""
+    variant = Variant.parse(text)
+    entry = find("method", variant.name, plugins)
+    description = describe(entry)
+    params = description.resolve(variant.overrides)
+    changed = {key: params[key] for key in variant.overrides if params[key] != description.defaults()[key]}
+    words = ",".join(f"{key}={_word(value)}" for key, value in sorted(changed.items()))
+    version = (
+        str(description.version) if entry.origin == "mmbench" else f"{description.version} of {entry.origin}"
+    )
+    return {
+        "method": variant.name,
+        "params": params,
+        "version": version,
+        "label": f"{variant.name}({words})" if words else variant.name,
+        "train_missing": description.train_missing,
+    }
+
+
+def _word(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)

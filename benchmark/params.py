@@ -1,0 +1,148 @@
+"""A method's parameters, read from its source text, so that planning a run imports no network.
+
+The fields of ``Params`` are literals (``mmbench check method`` says so where they are not), which is why
+this is exact: the conformance test compares what is read here with the imported class.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from .errors import UsageError, nearest
+from .registry import Entry
+
+
+@dataclass(frozen=True)
+class Field:
+    """One parameter: its default, where it is searched, and where both come from."""
+
+    name: str
+    default: Any
+    search: Mapping[str, Any] | None = None
+    source: str = ""
+
+
+@dataclass(frozen=True)
+class Description:
+    """What the source of a method says about it."""
+
+    name: str
+    summary: str
+    docstring: str
+    version: int
+    train_missing: str
+    fields: tuple[Field, ...] = field(default=())
+
+    def defaults(self) -> dict[str, Any]:
+        """Parameter -> default."""
+        return {item.name: item.default for item in self.fields}
+
+    def resolve(self, overrides: Mapping[str, Any]) -> dict[str, Any]:
+        """All parameters, with ``overrides`` in place of the defaults.
+
+        Raises:
+            UsageError: an unknown parameter, or a value of another type than the default.
+        """
+        values = self.defaults()
+        for name, value in overrides.items():
+            if name not in values:
+                raise UsageError(f"method {self.name} has no parameter {name!r}: {nearest(name, values)}")
+            values[name] = _like(values[name], value, f"method {self.name}, parameter {name}")
+        return values
+
+
+def describe(entry: Entry) -> Description:
+    """Reads the description of a method from the file that defines it."""
+    return _describe(entry.name, entry.source(), entry.attribute)
+
+
+@lru_cache
+def _describe(name: str, source: Path, attribute: str) -> Description:
+    try:
+        tree = ast.parse(source.read_text(encoding="utf-8"), filename=str(source))
+    except (OSError, SyntaxError) as error:
+        raise UsageError(f"method {name}: {source}: {error}") from None
+    classes = {node.name: node for node in tree.body if isinstance(node, ast.ClassDef)}
+    if attribute not in classes:
+        raise UsageError(f"method {name}: {source} defines no class {attribute}")
+    method = classes[attribute]
+    params = _class_value(method, "Params")
+    inner = [node for node in method.body if isinstance(node, ast.ClassDef) and node.name == "Params"]
+    if isinstance(params, ast.Name) and params.id in classes:
+        inner = [classes[params.id]]
+    elif params is not None:
+        raise UsageError(f"method {name}: Params should be a dataclass in {source}")
+    docstring = ast.get_docstring(method) or ast.get_docstring(tree) or ""
+    return Description(
+        name=name,
+        summary=docstring.partition("\n")[0],
+        docstring=docstring,
+        version=_literal(_class_value(method, "version"), 1),
+        train_missing=_literal(_class_value(method, "train_missing"), "none"),
+        fields=tuple(_fields(inner[0], f"method {name}: {source}")) if inner else (),
+    )
+
+
+def _class_value(node: ast.ClassDef, name: str) -> ast.expr | None:
+    for item in node.body:
+        if isinstance(item, ast.AnnAssign) and isinstance(item.target, ast.Name) and item.target.id == name:
+            return item.value
+        if isinstance(item, ast.Assign) and [ast.unparse(target) for target in item.targets] == [name]:
+            return item.value
+    return None
+
+
+def _literal(node: ast.expr | None, default: Any) -> Any:
+    return default if node is None else ast.literal_eval(node)
+
+
+def _fields(node: ast.ClassDef, where: str) -> list[Field]:
+    found = []
+    for item in node.body:
+        if not (isinstance(item, ast.AnnAssign) and isinstance(item.target, ast.Name)):
+            continue
+        name = item.target.id
+        if item.value is None:
+            raise UsageError(f"{where}: parameter {name} has no default")
+        try:
+            found.append(_field(name, item.value))
+        except (ValueError, IndexError):
+            raise UsageError(
+                f"{where}: parameter {name} should be a literal, or fixed(...) or searched(...) of literals"
+            ) from None
+    return found
+
+
+def _field(name: str, value: ast.expr) -> Field:
+    if not isinstance(value, ast.Call):
+        return Field(name, ast.literal_eval(value))
+    function = ast.unparse(value.func).rpartition(".")[2]
+    arguments = {item.arg or "**": ast.literal_eval(item.value) for item in value.keywords}
+    default = ast.literal_eval(value.args[0]) if value.args else arguments.pop("default")
+    source = arguments.pop("source", "")
+    if function == "searched":
+        search = {"low": None, "high": None, "digits": None, "choices": ()} | arguments
+        return Field(name, default, search, source)
+    if function == "fixed" and not arguments:
+        return Field(name, default, None, source)
+    raise ValueError(function)
+
+
+def _like(default: Any, value: Any, where: str) -> Any:
+    """``value`` as the type of ``default``; a text is read as a literal where the default is not a text."""
+    if isinstance(value, str) and not isinstance(default, str):
+        words = {"true": True, "on": True, "yes": True, "false": False, "off": False, "no": False}
+        try:
+            value = words[value.lower()] if value.lower() in words else ast.literal_eval(value)
+        except (ValueError, SyntaxError):
+            raise UsageError(f"{where}: {value!r} is not a {type(default).__name__}") from None
+    if isinstance(default, float) and isinstance(value, int) and not isinstance(value, bool):
+        value = float(value)
+    if default is not None and type(value) is not type(default):
+        raise UsageError(f"{where}: {value!r} is not a {type(default).__name__}")
+    return value

@@ -1,0 +1,110 @@
+"""Predictions of a trained network under every condition: the table that all scores are computed from."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+from torch import Tensor
+
+from ..corruptions.condition import Clean, Condition
+from ..corruptions.missing import Missing
+from ..datasets.batch import Batch
+from ..methods.method import Method, Output
+from .data import Split
+
+#: Fixed, so that predictions do not depend on the training batch size.
+EVALUATION_BATCH = 256
+
+
+def conditions_for(modalities: Sequence[str]) -> list[Condition]:
+    """Clean, and every fixed missing-modality pattern."""
+    return [Clean(), *Missing.conditions(modalities)]
+
+
+def minibatches(batch: Batch, size: int) -> Iterator[Batch]:
+    """Slices of a batch, in order; no tensor is copied."""
+    for start in range(0, len(batch), size):
+        yield batch.take(slice(start, start + size))
+
+
+@torch.inference_mode()
+def outputs_under(
+    method: Method, batch: Batch, conditions: Sequence[Condition]
+) -> dict[str, tuple[Tensor, Tensor | None]]:
+    """Condition -> prediction and log variance for all of ``batch``, on the CPU.
+
+    Where the method encodes modalities independently, one that a condition leaves untouched is encoded once.
+    """
+    method.eval()
+    found: dict[str, list[Output]] = {condition.name: [] for condition in conditions}
+    for part in minibatches(batch, EVALUATION_BATCH):
+        clean = {name: method.encode(name, part) for name in part.modalities} if method.separable() else {}
+        for condition in conditions:
+            changed = condition.apply(part)
+            if method.separable():
+                again = {name: method.encode(name, changed) for name in condition.alters}
+                output = method.fuse({**clean, **again}, changed)
+            else:
+                output = method(changed)
+            found[condition.name].append(output)
+    return {name: _concatenate(outputs) for name, outputs in found.items()}
+
+
+def _concatenate(outputs: Sequence[Output]) -> tuple[Tensor, Tensor | None]:
+    prediction = torch.cat([output.prediction.float() for output in outputs]).cpu()
+    variances = [output.log_variance for output in outputs if output.log_variance is not None]
+    return prediction, torch.cat(variances).float().cpu() if variances else None
+
+
+def prediction_table(method: Method, splits: dict[str, Split]) -> pa.Table:
+    """The outputs for every sample of every split under every condition.
+
+    Columns: ``split``, ``condition``, ``sample_id``, ``domain``, ``target``, then ``score`` on the
+    dataset's own label scale (regression) or ``logit_0`` ... (classification), and ``log_variance`` where
+    the method gives one.
+    """
+    parts = []
+    for name, split in splits.items():
+        for condition, (prediction, log_variance) in outputs_under(
+            method, split.batch, conditions_for(split.batch.modalities)
+        ).items():
+            parts.append(_rows(name, condition, split, prediction, log_variance))
+    return pa.concat_tables(parts)
+
+
+def _rows(
+    name: str, condition: str, split: Split, prediction: Tensor, log_variance: Tensor | None
+) -> pa.Table:
+    count = len(split.batch)
+    target = split.batch.target.cpu().numpy()
+    columns: dict[str, pa.Array] = {
+        "split": pa.array([name] * count).dictionary_encode(),
+        "condition": pa.array([condition] * count).dictionary_encode(),
+        "sample_id": pa.array(split.sample_id.astype(str)),
+        "domain": pa.array(split.domain.astype(str)).dictionary_encode(),
+    }
+    if prediction.ndim == 1:
+        columns["target"] = pa.array(_unscaled(target, split.scale))
+        columns["score"] = pa.array(_unscaled(prediction.numpy(), split.scale))
+    else:
+        columns["target"] = pa.array(target)
+        columns |= {f"logit_{c}": pa.array(prediction[:, c].numpy()) for c in range(prediction.shape[1])}
+    if log_variance is not None:
+        columns["log_variance"] = pa.array(log_variance.numpy() - np.float32(2 * np.log(split.scale)))
+    return pa.table(columns)
+
+
+def _unscaled(values: np.ndarray, scale: float) -> np.ndarray:
+    return values if scale == 1.0 else (values.astype(np.float64) / scale).astype(np.float32)
+
+
+def to_parquet(table: pa.Table) -> bytes:
+    """The table as the bytes of a parquet file."""
+    stream = io.BytesIO()
+    pq.write_table(table.unify_dictionaries(), stream, compression="zstd")
+    return stream.getvalue()

@@ -1,0 +1,147 @@
+"""Progress of a run: one line a job on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Protocol
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from .executor import Outcome
+from .job import Job
+from .store import Store, read_json
+
+#: Seconds between plain lines that tell of jobs under way.
+PLAIN_INTERVAL = 30.0
+MAX_LINES = 16
+
+
+class Listener(Protocol):
+    """Is told of every outcome."""
+
+    def __call__(self, outcome: Outcome) -> None:
+        """A job ended."""
+        ...
+
+
+@contextmanager
+def showing(jobs: Sequence[Job], store: Store, console: Console) -> Iterator[Listener]:
+    """Shows how the jobs of a run get on, while the block runs."""
+    view = View(jobs, store)
+    if console.is_terminal:
+        with Live(get_renderable=view.render, console=console, refresh_per_second=4, transient=True) as live:
+
+            def told(outcome: Outcome) -> None:
+                live.console.print(view.ended(outcome))
+
+            yield told
+        return
+
+    def plainly(outcome: Outcome) -> None:
+        console.print(view.ended(outcome), soft_wrap=True)
+
+    yield plainly
+
+
+class View:
+    """What is known of a run."""
+
+    def __init__(self, jobs: Sequence[Job], store: Store) -> None:
+        self.jobs = {job.id: job for job in jobs}
+        self.store = store
+        self.total = len(jobs)
+        self.started = time.time()
+        self.ended_ids: set[str] = set()
+        self.failures = 0
+
+    def ended(self, outcome: Outcome) -> Text:
+        """The line of a job that ended."""
+        job = self.jobs[outcome.job_id]
+        self.ended_ids.add(outcome.job_id)
+        self.failures += not outcome.ok
+        count = f"[{len(self.ended_ids)}/{self.total}] "
+        if not outcome.ok:
+            return Text.assemble(count, ("failed ", "bold red"), _title(job), f": {outcome.reason}")
+        return Text.assemble(
+            count, ("done ", "green"), _title(job), "  ", self._result(outcome), "  ", self._left()
+        )
+
+    def _result(self, outcome: Outcome) -> str:
+        record = read_json(self.store.folder(outcome.job_id) / "fit.json") or {}
+        seconds = (read_json(self.store.folder(outcome.job_id) / "environment.json") or {}).get("seconds", {})
+        if not record:
+            return outcome.reason
+        best = record["epochs"][record["selected_epoch"]]
+        words = [
+            f"epoch {record['selected_epoch'] + 1}/{len(record['epochs'])}",
+            f"loss {sum(best['train'].values()):.3f}",
+            f"valid {record['metric']} {best['metric']:.3f}",
+            f"{sum(seconds.values()):.0f} s" if sum(seconds.values()) >= 1 else "<1 s",
+        ]
+        return "  ".join(words)
+
+    def _left(self) -> str:
+        done = len(self.ended_ids)
+        if done in (0, self.total):
+            return ""
+        return f"about {duration((time.time() - self.started) / done * (self.total - done))} left"
+
+    def running(self) -> list[tuple[Job, dict[str, Any]]]:
+        """The jobs under way and what they wrote of themselves."""
+        found = []
+        for job_id, job in self.jobs.items():
+            if job_id in self.ended_ids:
+                continue
+            progress = read_json(self.store.folder(job_id) / "progress.json")
+            if progress and progress.get("updated", 0) >= self.started - 1:
+                found.append((job, progress))
+            elif found or len(found) >= MAX_LINES:
+                break  # jobs start in order
+        return found
+
+    def render(self) -> RenderableType:
+        """The lines of the jobs under way, and one for all."""
+        table = Table.grid(padding=(0, 2))
+        for job, progress in self.running():
+            table.add_row(
+                _title(job),
+                ProgressBar(total=1, completed=progress.get("share", 0), width=16),
+                *_words(progress),
+            )
+        done = len(self.ended_ids)
+        line = Table.grid(padding=(0, 2))
+        failed = Text(f"{self.failures} failed", style="red") if self.failures else Text("")
+        line.add_row(
+            Text(f"{done}/{self.total} jobs", style="bold"),
+            ProgressBar(total=self.total, completed=done, width=32),
+            failed,
+            self._left(),
+        )
+        return Group(table, line)
+
+
+def _title(job: Job) -> str:
+    return f"{job.task} {job.label} {job.modality_set} seed {job.seed}"
+
+
+def _words(progress: dict[str, Any]) -> list[str]:
+    words = [f"epoch {progress['epoch']}/{progress['epochs']}"]
+    words.append(f"loss {progress['loss']:.3f}" if "loss" in progress else "")
+    words.append(f"valid {progress['metric']:.3f}" if "metric" in progress else "")
+    left = progress.get("seconds_left")
+    words.append(f"{duration(left)} left" if left is not None else "")
+    return words
+
+
+def duration(seconds: float) -> str:
+    """Such as ``42 s``, ``3 min`` or ``2 h 10 min``."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h {minutes % 60} min"

@@ -1,0 +1,220 @@
+"""One job, from data to the store. This is what a worker calls."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import resource
+import sys
+import time
+import traceback
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from functools import lru_cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ..datasets.dataset import DataError, Located
+from .data import Request, TaskCache, TaskData
+from .environment import code_version
+from .errors import UsageError
+from .executor import Context, Outcome
+from .experiment import Protocol
+from .job import Job, Task
+from .locate import locate
+from .predict import prediction_table, to_parquet
+from .registry import find
+from .seeds import seed_everything
+from .selection import Epoch
+from .store import Store, write_json
+from .training import fit
+
+#: Tensors of the last tasks, shared by the jobs of a worker.
+_TASKS = TaskCache()
+
+
+def run_job(job: Job, context: Context) -> Outcome:
+    """Trains and evaluates one job and writes its results.
+
+    A job that is done is left alone; one that another process holds is waited for. Never raises for a fault
+    of the job: the reason is in the store and in the outcome.
+    """
+    store = Store(context.store)
+    with store.hold(job.id):
+        if store.is_done(job.id):
+            return Outcome(job.id, ok=True, reason="already done")
+        torch.set_num_threads(context.threads)
+        try:
+            _run(job, context, store)
+        except (UsageError, DataError) as error:
+            reason, details = str(error), ""
+        except Exception as error:
+            reason = f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
+            details = traceback.format_exc()
+        else:
+            return Outcome(job.id, ok=True)
+        store.fail(job.id, reason, details)
+        return Outcome(job.id, ok=False, reason=reason)
+
+
+def _run(job: Job, context: Context, store: Store) -> None:
+    clock = Clock()
+    device = _device(context)
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+    with clock.phase("load"):
+        data = task_data(job, context, device)
+    protocol = Protocol(**job.protocol)
+    with clock.phase("build"):
+        method_class = find("method", job.method, context.plugins).load()
+        seed_everything(job.seed, "initial weights")
+        spec = data.spec(protocol.name)
+        method = method_class(method_class.Params(**job.params), spec).to(device)
+        if method_class.uses_context:
+            data = data.with_context()
+        seed_everything(job.seed, "training")
+    progress = Progress(store.folder(job.id) / "progress.json", protocol.epochs)
+    with clock.phase("fit"):
+        training = fit(method, protocol, data.train.batch, data.valid.batch, job.seed, progress)
+    with clock.phase("predict"):
+        table = to_parquet(prediction_table(method, {"valid": data.valid, "test": data.test}))
+    record = {
+        "selection": protocol.selection,
+        "selected_epoch": training.selected_epoch,
+        "metric": "mae" if data.target.kind == "regression" else "accuracy",
+        "parameters": sum(item.numel() for item in method.parameters()),
+        "epochs": [asdict(item) for item in training.record],
+    }
+    store.finish(
+        job.id,
+        {"predictions.parquet": table, "fit.json": (json.dumps(record, indent=1) + "\n").encode()},
+        _environment(device, clock),
+    )
+
+
+def task_data(job: Job, context: Context, device: torch.device) -> TaskData:
+    """The tensors of a job, from the worker's cache where they are there.
+
+    Raises:
+        DataError: the data has changed since the job was planned.
+    """
+    task = Task.parse(job.task)
+    located = {name: locate(name, context.data_root, context.data, context.plugins) for name in task.datasets}
+    for item in job.data:
+        _same_content(located[item.name], item.fingerprint)
+    request = Request(
+        task=job.task,
+        fingerprints=tuple(item.fingerprint for item in job.data),
+        modalities=_all_modalities(task, located),
+        standardize=job.protocol["standardize"],
+        widths=job.protocol["widths"],
+        mask_padding=job.protocol["name"] != "as-published",
+        device=str(device),
+    )
+    return _TASKS.get(request, located).only(job.modalities)
+
+
+def _all_modalities(task: Task, located: Mapping[str, Located]) -> tuple[str, ...]:
+    """All that the datasets share, so that jobs with other modality sets find the same tensors."""
+    from .matrix import shared_modalities
+
+    return shared_modalities(task, located)
+
+
+def _same_content(located: Located, fingerprint: str) -> None:
+    if located.fingerprint() != fingerprint:
+        raise DataError(
+            f"{located.name}: the data has changed since the job was planned; run again to plan anew"
+        )
+
+
+def _device(context: Context) -> torch.device:
+    if context.device == "cpu":
+        return torch.device("cpu")
+    if not torch.cuda.is_available():
+        raise UsageError(f"device {context.device}: torch finds no GPU; use --device cpu")
+    return torch.device("cuda", 0)
+
+
+@dataclass
+class Progress:
+    """Writes down how far a job is, at most about once a second and after every epoch."""
+
+    file: Path
+    epochs: int
+    started: float = field(default_factory=time.time)
+    last: float = 0.0
+    values: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self(0, 0.0, None)
+
+    def __call__(self, epoch: int, share: float, ended: Epoch | None) -> None:
+        """Notes the share of an epoch that is done, and its record at its end."""
+        now = time.time()
+        if ended is None and now - self.last < 1.0:
+            return
+        self.last = now
+        if ended is not None:
+            self.values |= {"loss": sum(ended.train.values()), "metric": ended.metric}
+        done = (epoch + share) / self.epochs
+        write_json(
+            self.file,
+            {
+                **self.values,
+                "epoch": epoch + 1,
+                "epochs": self.epochs,
+                "share": done,
+                "seconds_left": (now - self.started) * (1 - done) / done if done else None,
+                "started": self.started,
+                "updated": now,
+                "host": platform.node(),
+                "pid": os.getpid(),
+            },
+        )
+
+
+class Clock:
+    """Seconds by phase."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+
+    @contextmanager
+    def phase(self, name: str) -> Iterator[None]:
+        """Times what happens inside."""
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
+
+
+def _environment(device: torch.device, clock: Clock) -> dict[str, Any]:
+    gpu = device.type == "cuda"
+    return {
+        **_versions(),
+        "host": platform.node(),
+        "device": torch.cuda.get_device_name(device) if gpu else "cpu",
+        "threads": torch.get_num_threads(),
+        "peak_gpu_memory_bytes": torch.cuda.max_memory_allocated(device) if gpu else 0,
+        "peak_process_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+        "seconds": clock.seconds,
+        "ended": time.time(),
+    }
+
+
+@lru_cache
+def _versions() -> dict[str, Any]:
+    packages = ("mmbench", "torch", "lightning", "numpy", "pandas", "pyarrow")
+    return {
+        "python": sys.version.split()[0],
+        "platform": platform.platform(),
+        "versions": {name: version(name) for name in packages},
+        "code": code_version(),
+    }

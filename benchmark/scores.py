@@ -1,0 +1,212 @@
+"""From a store to its tables. Nothing is trained here; the tables can be made anew at any time."""
+
+from __future__ import annotations
+
+import io
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from ..leaderboards import render, tables
+from ..leaderboards.results import Result
+from .errors import UsageError, nearest
+from .experiment import as_list, as_seeds, protocol_label
+from .job import Job, Task
+from .launch import store_at
+from .store import Record, Store
+
+#: table -> what its title begins with, and what its columns are
+LAYOUTS: dict[str, tuple[str, render.Across]] = {
+    "accuracy": ("Accuracy on complete test data", "metric"),
+    "missing": ("Missing modalities at test time", "condition"),
+}
+
+
+@dataclass(frozen=True)
+class Filter:
+    """Which jobs a table is made of; an empty set means all."""
+
+    methods: frozenset[str] = frozenset()
+    tasks: frozenset[str] = frozenset()
+    seeds: frozenset[int] = frozenset()
+
+    def keeps(self, job: Job) -> bool:
+        """Whether a job is among them."""
+        return (
+            (not self.methods or job.label in self.methods or job.method in self.methods)
+            and (not self.tasks or job.task in self.tasks)
+            and (not self.seeds or job.seed in self.seeds)
+        )
+
+
+def results(store: Path | str, chosen: Filter | None = None) -> list[Result]:
+    """Every job of a store as the tables see it.
+
+    Raises:
+        UsageError: there is no store, or nothing in it was chosen.
+        StoreError: a job in it cannot be read.
+    """
+    opened = store_at(Path(store))
+    records = list(opened)
+    kept = [record for record in records if chosen is None or chosen.keeps(record.job)]
+    if not kept:
+        labels = {record.job.label for record in records}
+        asked = ", ".join(sorted(chosen.methods | chosen.tasks)) if chosen else ""
+        raise UsageError(f"no job in {store} fits {asked or 'what was asked'}: {nearest(asked, labels)}")
+    return _results(opened, kept)
+
+
+def leaderboard(store: Path | str) -> pd.DataFrame:
+    """Accuracy on complete test data: a row for each task, modality set, method and metric.
+
+    Mean and standard deviation (ddof = 1) over seeds, n, and a 95 % interval over seeds and samples, at full
+    precision. Raises UsageError where there is no store.
+    """
+    return tables.accuracy(results(store))
+
+
+def missing_modalities(store: Path | str) -> pd.DataFrame:
+    """As ``leaderboard``, under every fixed missing-modality pattern."""
+    return tables.missing(results(store))
+
+
+def predictions(store: Path | str, job_id: str) -> pd.DataFrame:
+    """The prediction table of a finished job, checked against its hash."""
+    return _reader(store_at(Path(store)), job_id)()
+
+
+def write_leaderboards(
+    store: Path, folder: Path, methods: str | None, datasets: str | None, seeds: str | None, out: Console
+) -> bool:
+    """Prints the tables and writes them as CSV and Markdown, with a picture; whether none has a hole."""
+    chosen = Filter(
+        frozenset(as_list(methods)),
+        frozenset(Task.parse(name).name for name in as_list(datasets)),
+        frozenset(int(seed) for seed in as_seeds(seeds or [])),
+    )
+    found = results(store, chosen)
+    frames = {"accuracy": tables.accuracy(found)}
+    if any("+" in result.modalities for result in found):
+        frames["missing"] = tables.missing(found)
+    files: list[Path] = []
+    for stem, (subject, across) in LAYOUTS.items():
+        if stem not in frames:
+            continue
+        frame = frames[stem]
+        _print(out, render.title(frame, subject), render.wide(frame, across))
+        files.append(render.write_csv(frame, folder, stem))
+        files.append(render.write_markdown(frame, folder, stem, subject, across))
+    for note in dict.fromkeys(note for frame in frames.values() for note in render.notes(frame)):
+        out.print(note, style="dim", markup=False, highlight=False, soft_wrap=True)
+    holes = list(dict.fromkeys(hole for frame in frames.values() for hole in render.holes(frame)))
+    for hole in holes:
+        out.print(hole, style="yellow", markup=False, highlight=False, soft_wrap=True)
+    for file in files:
+        out.print(f"wrote {file}", markup=False, highlight=False, soft_wrap=True)
+    return not holes
+
+
+def _print(out: Console, title: str, frame: pd.DataFrame) -> None:
+    """A table as wide as the terminal allows; columns that say the same in every row are left to the
+    title."""
+    same = [name for name in ("task", "modalities", "protocol", "data") if len(set(frame[name])) == 1]
+    facts = "; ".join(f"{name} {frame[name].iloc[0]}" for name in same)
+    table = Table(
+        title=f"{title}\n{facts}", title_justify="left", box=None, padding=(0, 2, 0, 0), header_style="bold"
+    )
+    shown = frame.drop(columns=same)
+    for name in shown:
+        table.add_column(str(name), overflow="fold")
+    for row in shown.itertuples(index=False):
+        table.add_row(*(Text(str(cell)) for cell in row))
+    out.print(table)
+    out.print()
+
+
+def _results(store: Store, records: list[Record]) -> list[Result]:
+    labels = _labels([record.job for record in records])
+    found = []
+    for record in sorted(records, key=lambda record: _order(record.job)):
+        job = record.job
+        method, protocol = labels[job.id]
+        found.append(
+            Result(
+                job=job.id,
+                method=method,
+                task=job.task,
+                modalities=job.modality_set,
+                protocol=protocol,
+                seed=job.seed,
+                draw=0,
+                state=record.state,
+                reason=record.reason,
+                family=job.metrics,
+                synthetic=job.synthetic,
+                audit=_audit(job),
+                predictions=_reader(store, job.id) if record.state == "done" else None,
+            )
+        )
+    return found
+
+
+def _order(job: Job) -> tuple:
+    """In-domain tasks first, fewer modalities first, erm first, then by name."""
+    return (
+        "->" in job.task,
+        job.task,
+        len(job.modalities),
+        job.modality_set,
+        job.method != "erm",
+        job.label,
+        job.seed,
+    )
+
+
+def _audit(job: Job) -> dict[str, str]:
+    """What a reader must know to compare rows."""
+    selection = job.protocol["selection"]
+    return {
+        "selected_by": "source validation split"
+        if selection == "source-validation"
+        else f"{selection} epoch",
+        "train_missing": job.train_missing,
+        "models": "one for all patterns",
+        "features": ", ".join(f"{item.name}: {item.format}" for item in job.data),
+    }
+
+
+def _labels(jobs: list[Job]) -> dict[str, tuple[str, str]]:
+    """Job id -> method and protocol as its row says them.
+
+    Two jobs that differ in anything but the seed never share a row: where label and protocol leave them
+    alike, the version of the method or the hash of the data is added.
+    """
+    parts: dict[str, list[str]] = {job.id: [job.label, protocol_label(job.protocol)] for job in jobs}
+    distinguish: list[tuple[int, Callable[[Job], str]]] = [
+        (0, lambda job: f"version {job.version}"),
+        (0, lambda job: ", ".join(f"{key}={value}" for key, value in sorted(job.params.items()))),
+        (1, lambda job: "data " + "+".join(item.fingerprint[:8] for item in job.data)),
+    ]
+    for column, tell in distinguish:
+        alike: dict[tuple, set[str]] = defaultdict(set)
+        for job in jobs:
+            alike[_row(job, parts)].add(tell(job))
+        ambiguous = {key for key, told in alike.items() if len(told) > 1}
+        added = {job.id: tell(job) for job in jobs if _row(job, parts) in ambiguous}
+        for job_id, words in added.items():
+            parts[job_id][column] += f" [{words}]"
+    return {job_id: (method, protocol) for job_id, (method, protocol) in parts.items()}
+
+
+def _row(job: Job, parts: dict[str, list[str]]) -> tuple:
+    return (job.task, job.modalities, *parts[job.id])
+
+
+def _reader(store: Store, job_id: str) -> Callable[[], pd.DataFrame]:
+    return lambda: pd.read_parquet(io.BytesIO(store.read(job_id, "predictions.parquet")))

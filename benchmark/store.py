@@ -1,0 +1,210 @@
+"""The results on disk: one folder a job, and nothing shared that two could write.
+
+::
+
+    runs/
+      jobs/<job id>/
+        job.json             what was asked (identity, label)
+        progress.json        while it runs: epoch, loss, validation
+        predictions.parquet  outputs for every sample of every split under every condition
+        fit.json             the record of every epoch, and which was selected
+        environment.json     versions, machine, seconds by phase
+        done.json            written last: size and SHA-256 of the results
+        failed.json          the reason, where it failed
+
+Every file is written under a temporary name, flushed to the disk and renamed, so it is there whole or not
+at all. A job is held by a lock of the operating system while it is trained; the lock goes with the process,
+however it ends.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from .errors import UsageError
+from .job import Job
+
+State = Literal["planned", "running", "done", "failed", "dead"]
+RESULTS = ("predictions.parquet", "fit.json")
+_STORE_SCHEMA = 1
+
+
+class StoreError(ValueError):
+    """A result on disk that is not what was written."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """A job in a store, with what is known of it."""
+
+    job: Job
+    state: State
+    reason: str = ""
+    progress: Mapping[str, Any] | None = None
+
+
+def write_atomic(file: Path, content: bytes) -> None:
+    """Writes a file so that it is there whole or not at all, also after a loss of power."""
+    handle, temporary = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.", suffix=".tmp")
+    try:
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, file)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+    folder = os.open(file.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def write_json(file: Path, value: Any) -> None:
+    """Writes JSON that people can read."""
+    write_atomic(file, (json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False) + "\n").encode())
+
+
+def read_json(file: Path) -> Any:
+    """The value in a JSON file, or None where there is none or it is not JSON."""
+    try:
+        return json.loads(file.read_bytes())
+    except (OSError, ValueError):
+        return None
+
+
+class Store:
+    """The folder of all results of one or several experiments."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = Path(path)
+        self.jobs_folder = self.path / "jobs"
+
+    def folder(self, job_id: str) -> Path:
+        """The folder of a job."""
+        return self.jobs_folder / job_id
+
+    def add(self, jobs: Iterable[Job]) -> None:
+        """Writes down jobs that are to be run. Those that are known stay as they are."""
+        try:
+            self.jobs_folder.mkdir(parents=True, exist_ok=True)
+            for job in jobs:
+                file = self.folder(job.id) / "job.json"
+                if not file.exists():
+                    file.parent.mkdir(exist_ok=True)
+                    write_json(file, {"schema": _STORE_SCHEMA, **job.to_dict()})
+        except OSError as error:
+            raise UsageError(
+                f"store {self.path}: cannot be written ({error.strerror}): name another with --store"
+            ) from None
+
+    def __iter__(self) -> Iterator[Record]:
+        """Every job of the store, in the order of their ids."""
+        for file in sorted(self.jobs_folder.glob("*/job.json")):
+            yield self.record(_read_job(file))
+
+    def record(self, job: Job) -> Record:
+        """A job and its state."""
+        folder = self.folder(job.id)
+        if self.is_done(job.id):
+            return Record(job, "done")
+        progress = read_json(folder / "progress.json")
+        if self.is_held(job.id):
+            return Record(job, "running", progress=progress)
+        failure = read_json(folder / "failed.json")
+        if failure is not None:
+            return Record(job, "failed", str(failure.get("reason", "")), progress)
+        if progress is not None:
+            return Record(job, "dead", "ended without a result; the next run starts it again", progress)
+        return Record(job, "planned")
+
+    def is_done(self, job_id: str) -> bool:
+        """Whether the done marker is there and the results have the sizes that it states."""
+        folder = self.folder(job_id)
+        marker = read_json(folder / "done.json")
+        try:
+            return marker is not None and all(
+                (folder / name).stat().st_size == marker["files"][name]["size"] for name in RESULTS
+            )
+        except (OSError, KeyError, TypeError):
+            return False
+
+    def finish(self, job_id: str, files: Mapping[str, bytes], environment: Any) -> None:
+        """Writes the results of a job, the done marker last, and clears what told of its course."""
+        folder = self.folder(job_id)
+        for name in RESULTS:
+            write_atomic(folder / name, files[name])
+        write_json(folder / "environment.json", environment)
+        marker = {
+            name: {"size": len(files[name]), "sha256": hashlib.sha256(files[name]).hexdigest()}
+            for name in RESULTS
+        }
+        write_json(folder / "done.json", {"schema": _STORE_SCHEMA, "files": marker})
+        for name in ("failed.json", "progress.json"):
+            (folder / name).unlink(missing_ok=True)
+
+    def fail(self, job_id: str, reason: str, details: str = "") -> None:
+        """Writes down why a job failed: one line, and all that is known."""
+        write_json(self.folder(job_id) / "failed.json", {"reason": reason, "details": details})
+
+    def read(self, job_id: str, name: str) -> bytes:
+        """A result file, checked against the done marker.
+
+        Raises:
+            StoreError: it is not what was written.
+        """
+        folder = self.folder(job_id)
+        marker = read_json(folder / "done.json")
+        try:
+            content = (folder / name).read_bytes()
+            expected = marker["files"][name]["sha256"]
+        except (OSError, KeyError, TypeError) as error:
+            raise StoreError(f"{folder / name}: cannot be read: {error}") from None
+        if hashlib.sha256(content).hexdigest() != expected:
+            raise StoreError(
+                f"{folder / name}: its content has changed since it was written; "
+                f"delete the folder {folder} and run again"
+            )
+        return content
+
+    @contextmanager
+    def hold(self, job_id: str) -> Iterator[None]:
+        """Holds a job; waits while another process holds it."""
+        with open(self.folder(job_id) / "lock", "ab") as stream:
+            fcntl.flock(stream, fcntl.LOCK_EX)
+            yield
+
+    def is_held(self, job_id: str) -> bool:
+        """Whether a living process holds the job."""
+        try:
+            with open(self.folder(job_id) / "lock", "rb") as stream:
+                fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)
+                return False
+        except FileNotFoundError:
+            return False
+        except OSError:
+            return True
+
+
+def _read_job(file: Path) -> Job:
+    values = read_json(file)
+    try:
+        values.pop("schema")
+        job = Job.from_dict(values)
+    except (AttributeError, KeyError, TypeError) as error:
+        raise StoreError(f"{file}: not a job of this version of mmbench ({error!r})") from None
+    if job.id != file.parent.name:
+        raise StoreError(f"{file}: describes job {job.id}; the folder was renamed or the file was edited")
+    return job

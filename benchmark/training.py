@@ -1,0 +1,185 @@
+"""The LightningModule that drives every method, and the trainer around it."""
+
+from __future__ import annotations
+
+import copy
+import logging
+import math
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from lightning.fabric.plugins.environments.lightning import LightningEnvironment
+from lightning.pytorch import LightningModule, Trainer
+from torch import Tensor
+from torch.nn import functional as F
+
+from ..datasets.batch import Batch
+from ..methods.method import Method
+from .experiment import Protocol
+from .predict import EVALUATION_BATCH, minibatches
+from .seeds import generator
+from .selection import RULES, Direction, Epoch
+
+#: Called after every epoch, and with the share of the epoch that is done in between.
+Report = Callable[[int, float, Epoch | None], None]
+
+
+class Minibatches:
+    """Shuffled slices of tensors in memory, in an order that the seed and the epoch alone decide.
+
+    The last, smaller batch is kept: no sample is left out.
+    """
+
+    def __init__(self, batch: Batch, size: int, seed: int) -> None:
+        self.batch, self.size, self.seed = batch, size, seed
+        self.epoch = 0
+
+    def __len__(self) -> int:
+        return math.ceil(len(self.batch) / self.size)
+
+    def __iter__(self) -> Iterator[Batch]:
+        order = torch.randperm(len(self.batch), generator=generator(self.seed, "order", self.epoch))
+        order = order.to(self.batch.target.device)
+        self.epoch += 1
+        for rows in order.split(self.size):
+            yield self.batch.take(rows)
+
+
+class Training(LightningModule):
+    """Trains a method, scores it on source validation after every epoch, and keeps the selected weights."""
+
+    def __init__(self, method: Method, protocol: Protocol, valid: Batch, report: Report) -> None:
+        super().__init__()
+        self.method = method
+        self.protocol = protocol
+        self.valid = valid
+        self.report = report
+        self.record: list[Epoch] = []
+        self.selected: dict[str, Tensor] = {}
+        self.direction: Direction = "lower" if method.spec.kind == "regression" else "higher"
+        self._stage = -1
+        self._stage_starts = _stage_starts(method.stages, protocol.epochs)
+        self._terms: dict[str, Tensor] = {}
+        self._steps = 0
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        """The same optimiser for every method."""
+        kind = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam}[self.protocol.optimizer]
+        return kind(
+            self.method.parameters(),
+            lr=self.protocol.learning_rate,
+            weight_decay=self.protocol.weight_decay,
+        )
+
+    def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
+        """The tensors lie on the device already."""
+        return batch
+
+    def on_train_epoch_start(self) -> None:
+        """Tells the method when a stage begins."""
+        stage = sum(self.current_epoch >= start for start in self._stage_starts) - 1
+        while self._stage < stage:
+            self._stage += 1
+            self.method.begin_stage(self._stage)
+        self._terms, self._steps = {}, 0
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """The sum of the method's loss terms."""
+        terms = self.method.loss(batch)
+        for name, value in terms.items():
+            value = value.detach()
+            self._terms[name] = value if self._steps == 0 else self._terms.get(name, 0) + value
+        self._steps += 1
+        self.report(self.current_epoch, self._steps / self.trainer.num_training_batches, None)
+        return torch.stack(list(terms.values())).sum()
+
+    def on_train_epoch_end(self) -> None:
+        """Scores the source validation split and keeps the weights where the rule selects this epoch."""
+        train = {name: float(value) / self._steps for name, value in self._terms.items()}
+        total = sum(train.values())
+        if not math.isfinite(total):
+            terms = ", ".join(f"{name} {value:g}" for name, value in train.items())
+            raise FloatingPointError(f"the loss is not finite in epoch {self.current_epoch} ({terms})")
+        loss, metric = validate(self.method, self.valid)
+        self.method.train()
+        epoch = Epoch(self.current_epoch, self._stage, train, loss, metric)
+        self.record.append(epoch)
+        if RULES[self.protocol.selection](self.record, self.direction) == len(self.record) - 1:
+            self.selected = copy.deepcopy(self.method.state_dict())
+        self.report(self.current_epoch, 1.0, epoch)
+
+    @property
+    def selected_epoch(self) -> int:
+        """The epoch whose weights are tested."""
+        return self.record[RULES[self.protocol.selection](self.record, self.direction)].epoch
+
+
+@torch.inference_mode()
+def validate(method: Method, batch: Batch) -> tuple[float, float]:
+    """Task loss and main metric (``mae`` or ``accuracy``) of a method on a split."""
+    method.eval()
+    prediction = torch.cat([method(part).prediction for part in minibatches(batch, EVALUATION_BATCH)]).float()
+    if method.spec.kind == "regression":
+        mae = float(F.l1_loss(prediction, batch.target))
+        return mae, mae
+    loss = float(F.cross_entropy(prediction, batch.target))
+    return loss, float((prediction.argmax(1) == batch.target).double().mean())
+
+
+def fit(
+    method: Method, protocol: Protocol, train: Batch, valid: Batch, seed: int, report: Report
+) -> Training:
+    """Trains ``method`` and leaves it with the weights of the selected epoch.
+
+    Raises:
+        FloatingPointError: the loss is no longer finite.
+    """
+    training = Training(method, protocol, valid, report)
+    device = train.target.device
+    with _quiet():
+        trainer = Trainer(
+            accelerator="gpu" if device.type == "cuda" else "cpu",
+            devices=[device.index or 0] if device.type == "cuda" else 1,
+            # One process a job, whatever scheduler it runs under.
+            plugins=[LightningEnvironment()],
+            max_epochs=protocol.epochs,
+            gradient_clip_val=protocol.clip_norm or None,
+            logger=False,
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            use_distributed_sampler=False,
+        )
+        trainer.fit(training, train_dataloaders=Minibatches(train, protocol.batch_size, seed))
+    if trainer.interrupted:
+        raise KeyboardInterrupt
+    method.load_state_dict(training.selected)
+    return training
+
+
+def _stage_starts(shares: tuple[float, ...], epochs: int) -> list[int]:
+    """The first epoch of each stage. Where there are enough, every stage gets one; the last always does."""
+    starts, before = [], 0.0
+    for place, share in enumerate(shares):
+        first = max(round(before * epochs), place)
+        starts.append(min(first, max(epochs - (len(shares) - place), 0)))
+        before += share
+    return starts
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Lightning's tips and its advice on loader processes say nothing about an in-memory run."""
+    logger = logging.getLogger("lightning.pytorch")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module="lightning")
+            warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+            yield
+    finally:
+        logger.setLevel(level)

@@ -1,0 +1,46 @@
+"""A condition: the state in which the inputs reach a trained network."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from ..datasets.batch import Batch
+
+
+class Condition(Protocol):
+    """What is done to a batch before the network sees it."""
+
+    @property
+    def name(self) -> str:
+        """The name that prediction tables carry, such as ``clean`` or ``missing:audio``."""
+        ...
+
+    @property
+    def alters(self) -> frozenset[str]:
+        """The modalities whose features it changes, and which must therefore be encoded again. A modality
+        that is merely taken away is not altered."""
+        ...
+
+    def apply(self, batch: Batch) -> Batch:
+        """The batch under this condition; the given one is left as it was."""
+        ...
+
+
+@dataclass(frozen=True)
+class Clean:
+    """Nothing is done."""
+
+    @property
+    def name(self) -> str:
+        """``clean``."""
+        return "clean"
+
+    @property
+    def alters(self) -> frozenset[str]:
+        """Nothing."""
+        return frozenset()
+
+    def apply(self, batch: Batch) -> Batch:
+        """The batch itself."""
+        return batch
