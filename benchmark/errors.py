@@ -13,7 +13,7 @@ class UsageError(Exception):
 def nearest(name: str, known: Iterable[str]) -> str:
     """A sentence that names the known names nearest to ``name``, or all of them where none is near."""
     known = sorted(known)
-    close = difflib.get_close_matches(name.lower(), known, n=3, cutoff=0.5)
+    close = difflib.get_close_matches(name.lower(), known, n=2, cutoff=0.6)
     if close:
         return f"did you mean {' or '.join(close)}?"
     return f"known: {', '.join(known) or 'none'}"

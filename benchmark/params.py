@@ -140,9 +140,9 @@ def _like(default: Any, value: Any, where: str) -> Any:
         try:
             value = words[value.lower()] if value.lower() in words else ast.literal_eval(value)
         except (ValueError, SyntaxError):
-            raise UsageError(f"{where}: {value!r} is not a {type(default).__name__}") from None
+            raise UsageError(f"{where}: {value!r} is not of type {type(default).__name__}") from None
     if isinstance(default, float) and isinstance(value, int) and not isinstance(value, bool):
         value = float(value)
     if default is not None and type(value) is not type(default):
-        raise UsageError(f"{where}: {value!r} is not a {type(default).__name__}")
+        raise UsageError(f"{where}: {value!r} is not of type {type(default).__name__}")
     return value

@@ -162,10 +162,11 @@ def fit(
 
 def _stage_starts(shares: tuple[float, ...], epochs: int) -> list[int]:
     """The first epoch of each stage. Where there are enough, every stage gets one; the last always does."""
-    starts, before = [], 0.0
+    starts: list[int] = []
+    before = 0.0
     for place, share in enumerate(shares):
-        first = max(round(before * epochs), place)
-        starts.append(min(first, max(epochs - (len(shares) - place), 0)))
+        after_previous = max(round(before * epochs), starts[-1] + 1 if starts else 0)
+        starts.append(max(min(after_previous, epochs - (len(shares) - place)), 0))
         before += share
     return starts
 

@@ -1,0 +1,47 @@
+# Two commands do all the set-up: `make demo` and `make test`.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+DEMO := demo
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test test-fast lint bench clean
+
+help:  ## say what there is
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+# The environment is made anew where the pins have changed since it was made.
+$(VENV)/.installed: pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --editable ".[all]"
+	touch $@
+
+$(VENV)/.installed-test: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --editable ".[all,test]"
+	touch $@
+
+install: $(VENV)/.installed  ## make .venv and install mmbench in it
+
+demo: install  ## train two methods on a synthetic stand-in and show the leaderboard
+	$(BIN)/mmbench data synth mosi --data-root $(DEMO)/data
+	$(BIN)/mmbench run --methods erm,ebmc --datasets mosi --preset quick --data-root $(DEMO)/data --store $(DEMO)/runs
+	$(BIN)/mmbench leaderboard --store $(DEMO)/runs
+
+test: $(VENV)/.installed-test lint  ## lint, then run every test
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2
+
+test-fast: $(VENV)/.installed-test  ## run the tests that take less than about ten seconds each
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 -m "not slow"
+
+lint: $(VENV)/.installed-test  ## ruff and pyright over all folders
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright
+
+bench: $(VENV)/.installed-test  ## measure the speed that the README claims
+	OMP_NUM_THREADS=1 $(BIN)/python tests/speed/overhead.py
+	OMP_NUM_THREADS=1 $(BIN)/python tests/speed/conditions.py
+
+clean:  ## remove what was made, the environment apart
+	rm -rf $(DEMO) build dist *.egg-info .pytest_cache .ruff_cache .hypothesis

@@ -1,0 +1,101 @@
+"""Small datasets on disk, and the command as a user calls it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from mmbench.datasets.dataset import SPLITS, Samples, Target
+from mmbench.datasets.open_layout import write_open_layout
+
+MMBENCH = Path(sys.executable).parent / "mmbench"
+Command = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A cache of file hashes of the test's own, and no data root from outside."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+    monkeypatch.delenv("MMBENCH_DATA", raising=False)
+
+
+def make_samples(
+    count: int,
+    seed: int,
+    kind: str = "regression",
+    widths: tuple[int, ...] = (6, 3),
+    steps: int = 4,
+    scale: float = 1.0,
+) -> Samples:
+    """Samples whose text tells the target well and whose audio tells it a little."""
+    draw = np.random.default_rng(seed)
+    latent = draw.normal(size=count)
+    names = ("text", "audio", "vision")[: len(widths)]
+    lengths = draw.integers(1, steps + 1, size=count)
+    mask = np.arange(steps) < lengths[:, None]
+    features = {}
+    for place, (name, width) in enumerate(zip(names, widths, strict=True)):
+        noise = draw.normal(size=(count, steps, width))
+        signal = latent[:, None, None] / (1 + 2 * place)
+        features[name] = ((signal + 0.3 * noise) * 5 + 2).astype(np.float32) * mask[..., None]
+    target = np.clip(latent, -3, 3).astype(np.float32) * np.float32(scale)
+    if kind == "classification":
+        target = (latent > 0).astype(np.int64)
+    return Samples(
+        features=features,
+        mask=dict.fromkeys(names, mask),
+        present={name: np.ones(count, bool) for name in names},
+        target=target,
+        sample_id=np.array([f"{seed}-{row}" for row in range(count)]),
+        domain=np.full(count, ""),
+        previous=np.where(np.arange(count) % 3 == 0, -1, np.arange(count) - 1),
+    )
+
+
+def write_dataset(
+    folder: Path, seed: int = 0, kind: str = "regression", counts: tuple[int, int, int] = (40, 12, 16), **more
+) -> None:
+    """A dataset in the open layout."""
+    splits = {
+        split: make_samples(count, 10 * seed + place, kind, **more)
+        for place, (split, count) in enumerate(zip(SPLITS, counts, strict=True))
+    }
+    if kind == "classification":
+        target = Target("classification", classes=("no", "yes"), metrics="classification")
+    else:
+        limit = 3.0 * more.get("scale", 1.0)
+        target = Target("regression", (-limit, limit), metrics="regression")
+    write_open_layout(folder, splits, target)
+
+
+@pytest.fixture
+def data_root(tmp_path: Path) -> Path:
+    """Datasets toy (regression), toyc (classification), toyw (wider audio), toys (labels in [-1, 1])."""
+    root = tmp_path / "data"
+    write_dataset(root / "toy")
+    write_dataset(root / "toyc", 1, "classification")
+    write_dataset(root / "toyw", 2, widths=(6, 5))
+    write_dataset(root / "toys", 3, scale=1 / 3)
+    return root
+
+
+@pytest.fixture
+def mmbench(tmp_path: Path, data_root: Path) -> Command:
+    """Calls the command in a folder of its own, with the small datasets as data root."""
+
+    def call(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [str(MMBENCH), *arguments],
+            cwd=tmp_path,
+            env={**os.environ, "MMBENCH_DATA": str(data_root), "OMP_NUM_THREADS": "1", **environment},
+            capture_output=True,
+            text=True,
+            timeout=240,
+        )
+
+    return call

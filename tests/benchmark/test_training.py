@@ -1,0 +1,233 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from mmbench.benchmark.data import Request, TaskData, load_task
+from mmbench.benchmark.experiment import Protocol
+from mmbench.benchmark.predict import conditions_for, outputs_under, prediction_table
+from mmbench.benchmark.seeds import derive, seed_everything
+from mmbench.benchmark.selection import Epoch, last, source_validation
+from mmbench.benchmark.training import Minibatches, Training, _stage_starts, fit, validate
+from mmbench.datasets.batch import Batch, Spec
+from mmbench.datasets.locate import locate
+from mmbench.methods.erm import ERM
+from mmbench.methods.method import Method, NoParams, Output
+from torch import Tensor, nn
+
+
+@pytest.fixture
+def data(data_root: Path) -> TaskData:
+    request = Request("toy", ("x",), ("text", "audio"), True, "strict", True, "cpu")
+    return load_task(request, {"toy": locate("toy", data_root)})
+
+
+def protocol(**change) -> Protocol:
+    return Protocol.model_validate({"epochs": 3, "batch_size": 16, **change})
+
+
+class Counting(Method):
+    """Counts what it is asked; its prediction is a learned multiple of the first text feature."""
+
+    stages = (0.5, 0.5)
+
+    def __init__(self, params: NoParams, spec: Spec) -> None:
+        super().__init__(params, spec)
+        self.weight = nn.Parameter(torch.tensor(0.0))
+        self.encoded: list[str] = []
+        self.begun: list[int] = []
+        self.seen: list[Tensor] = []
+
+    def begin_stage(self, stage: int) -> None:
+        self.begun.append(stage)
+
+    def encode(self, modality: str, batch: Batch) -> Tensor:
+        self.encoded.append(modality)
+        return batch.features[modality][:, 0, :1]
+
+    def fuse(self, embeddings: dict[str, Tensor], batch: Batch) -> Output:
+        return Output(self.weight * embeddings["text"][:, 0] * batch.present["text"])
+
+    def loss(self, batch: Batch) -> dict[str, Tensor]:
+        self.seen.append(batch.sample_id)
+        return {"task": (self(batch).prediction - batch.target).abs().mean()}
+
+
+def train(method: Method, data: TaskData, seed: int = 0, **change) -> Training:
+    return fit(method, protocol(**change), data.train.batch, data.valid.batch, seed, lambda *_: None)
+
+
+def test_every_sample_is_seen_once_an_epoch_in_an_order_of_its_own(data: TaskData):
+    method = Counting(NoParams(), data.spec("fair"))
+    train(method, data)
+    epochs = torch.cat(method.seen).reshape(3, -1)
+    for order in epochs:
+        assert torch.equal(order.sort().values, data.train.batch.sample_id.sort().values)
+    assert not torch.equal(epochs[0], epochs[1])
+
+
+def test_order_depends_on_the_seed_alone(data: TaskData):
+    orders = [[part.sample_id for part in Minibatches(data.train.batch, 16, seed)] for seed in (3, 3, 4)]
+    assert all(torch.equal(a, b) for a, b in zip(orders[0], orders[1], strict=True))
+    assert not torch.equal(orders[0][0], orders[2][0])
+
+
+def test_stages_begin_in_order(data: TaskData):
+    method = Counting(NoParams(), data.spec("fair"))
+    training = train(method, data, epochs=4)
+    assert method.begun == [0, 1]
+    assert [item.stage for item in training.record] == [0, 0, 1, 1]
+
+
+@given(
+    st.lists(st.integers(1, 5), min_size=1, max_size=4).map(lambda w: tuple(x / sum(w) for x in w)),
+    st.integers(1, 30),
+)
+def test_the_last_stage_always_has_an_epoch(shares: tuple[float, ...], epochs: int):
+    starts = _stage_starts(shares, epochs)
+    assert starts[0] == 0
+    assert starts == sorted(starts)
+    assert starts[-1] < epochs
+    if epochs >= len(shares):
+        assert len(set(starts)) == len(shares)
+
+
+def test_the_selected_epoch_is_what_is_left(data: TaskData):
+    seed_everything(0)
+    method = ERM(ERM.Params(), data.spec("fair"))
+    training = train(method, data, learning_rate=3e-3, epochs=6)
+    best = min(training.record, key=lambda item: item.metric)
+    assert training.selected_epoch == best.epoch
+    assert validate(method, data.valid.batch)[1] == pytest.approx(best.metric, abs=1e-6)
+
+
+def test_last_leaves_the_last_epoch(data: TaskData):
+    method = Counting(NoParams(), data.spec("fair"))
+    assert train(method, data, selection="last").selected_epoch == 2
+
+
+def test_the_same_seed_trains_the_same_network(data: TaskData):
+    def weights(seed: int) -> Tensor:
+        seed_everything(seed)
+        method = ERM(ERM.Params(), data.spec("fair"))
+        train(method, data, seed)
+        return torch.cat([item.detach().flatten() for item in method.parameters()])
+
+    first = weights(1)
+    assert torch.equal(first, weights(1))
+    assert not torch.equal(first, weights(2))
+
+
+def test_training_beats_a_constant(data: TaskData):
+    seed_everything(0)
+    method = ERM(ERM.Params(), data.spec("fair"))
+    train(method, data, learning_rate=2e-3, epochs=15)
+    target = data.test.batch.target
+    assert validate(method, data.test.batch)[1] < 0.7 * float((target - target.median()).abs().mean())
+
+
+def test_a_loss_that_explodes_is_named(data: TaskData):
+    class Exploding(Counting):
+        def loss(self, batch: Batch) -> dict[str, Tensor]:
+            return {"fine": self.weight * 1.0, "broken": self.weight * torch.inf}
+
+    with pytest.raises(FloatingPointError, match=r"not finite in epoch 0 .*broken"):
+        train(Exploding(NoParams(), data.spec("fair")), data)
+
+
+def test_training_matches_a_plain_loop(data: TaskData):
+    """The harness does to the weights exactly what a bare PyTorch loop does."""
+    rules = protocol(clip_norm=0.5, weight_decay=0.1)
+    seed_everything(5, "a")
+    method = ERM(ERM.Params(), data.spec("fair"))
+    plain = ERM(ERM.Params(), data.spec("fair"))
+    plain.load_state_dict(method.state_dict())
+    seed_everything(5, "training")
+    fit(
+        method,
+        rules.model_copy(update={"selection": "last"}),
+        data.train.batch,
+        data.valid.batch,
+        7,
+        lambda *_: None,
+    )
+
+    seed_everything(5, "training")
+    optimizer = torch.optim.AdamW(plain.parameters(), lr=rules.learning_rate, weight_decay=rules.weight_decay)
+    for epoch in range(rules.epochs):
+        plain.train()
+        order = torch.randperm(
+            len(data.train.batch), generator=torch.Generator().manual_seed(derive(7, "order", epoch))
+        )
+        for rows in order.split(rules.batch_size):
+            batch = data.train.batch.take(rows)
+            optimizer.zero_grad()
+            (plain(batch).prediction - batch.target).abs().mean().backward()
+            torch.nn.utils.clip_grad_norm_(plain.parameters(), 0.5)
+            optimizer.step()
+    for (name, left), right in zip(method.state_dict().items(), plain.state_dict().values(), strict=True):
+        assert torch.allclose(left, right, atol=1e-6), name
+
+
+def test_untouched_modalities_are_encoded_once(data: TaskData):
+    method = Counting(NoParams(), data.spec("fair"))
+    outputs = outputs_under(method, data.test.batch, conditions_for(["text", "audio"]))
+    assert sorted(method.encoded) == ["audio", "text"]
+    assert list(outputs) == ["clean", "missing:text", "missing:audio"]
+    assert torch.all(outputs["missing:text"][0] == 0)
+
+
+def test_the_table_holds_every_sample_under_every_condition(data: TaskData):
+    seed_everything(0)
+    method = ERM(ERM.Params(), data.spec("fair"))
+    table = prediction_table(method, {"valid": data.valid, "test": data.test}).to_pandas()
+    counts = table.groupby(["split", "condition"], observed=True).size().to_dict()
+    conditions = ("clean", "missing:text", "missing:audio")
+    assert counts == {("valid", c): 12 for c in conditions} | {("test", c): 16 for c in conditions}
+    rows = table[(table.split == "test") & (table.condition == "missing:audio")]
+    absent = data.test.batch.with_present({"audio": torch.zeros(16, dtype=torch.bool)})
+    with torch.no_grad():
+        assert rows.score.tolist() == pytest.approx(method(absent).prediction.tolist(), abs=1e-5)
+    assert rows.target.tolist() == data.test.batch.target.tolist()
+
+
+def test_scores_are_on_the_dataset_s_own_scale(data_root: Path):
+    request = Request("toy->toys", ("x",), ("text", "audio"), True, "strict", True, "cpu")
+    data = load_task(request, {name: locate(name, data_root) for name in ("toy", "toys")})
+    method = Counting(NoParams(), data.spec("fair"))
+    nn.init.constant_(method.weight, 1.0)
+    table = prediction_table(method, {"test": data.test}).to_pandas()
+    clean = table[table.condition == "clean"]
+    assert clean.target.to_numpy() == pytest.approx(locate("toys", data_root).load()["test"].target, abs=1e-6)
+    expected = data.test.batch.features["text"][:, 0, 0] / 3
+    assert clean.score.to_numpy() == pytest.approx(expected.numpy(), abs=1e-5)
+
+
+def record(*metrics: float, losses: Sequence[float] = (), stages: Sequence[int] = ()) -> list[Epoch]:
+    return [
+        Epoch(i, stages[i] if stages else 0, {}, losses[i] if losses else 0.0, metric)
+        for i, metric in enumerate(metrics)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("metrics", "losses", "stages", "direction", "expected"),
+    [
+        ((3, 1, 2), (), (), "lower", 1),
+        ((3, 1, 2), (), (), "higher", 0),
+        ((1, 1, 1), (), (), "lower", 0),
+        ((1, 1, 1), (3, 1, 2), (), "higher", 1),
+        ((0, 5, 4), (), (0, 1, 1), "lower", 2),
+    ],
+)
+def test_source_validation(
+    metrics: tuple, losses: tuple, stages: tuple, direction: Literal["lower", "higher"], expected: int
+):
+    found = record(*metrics, losses=losses, stages=stages)
+    assert source_validation(found, direction) == expected
+    assert last(found, direction) == len(metrics) - 1
