@@ -18,7 +18,13 @@ class DataError(Exception):
     what was expected."""
 
 
-class DataNotFound(DataError):
+def data_error(file: Path | str, key: str, wrong: str, expected: str) -> DataError:
+    """A DataError whose one line says file, key (split, array, entry), what is wrong, what was expected."""
+    text = f"{file}: {key}: {wrong}; expected {expected}" if key else f"{file}: {wrong}; expected {expected}"
+    return DataError(" ".join(text.split()))
+
+
+class DataNotFound(DataError):  # noqa: N818 (what happened, as in FileNotFoundError)
     """No file of the dataset was found. The message says where it was looked for and what to do."""
 
 
@@ -67,23 +73,37 @@ class Samples:
 
 
 class Located(Protocol):
-    """A dataset that was found on disk, described without reading its arrays.
+    """A dataset that was found on disk, described without reading its arrays."""
 
-    Attributes:
-        name: the dataset's name.
-        format: how it is stored: ``"open"``, ``"mmsa-aligned"``, ``"mmsa-unaligned"``, ``"casp"``.
-        files: every file whose content matters, in a fixed order.
-        modalities: their names, in the dataset's order.
-        target: what is predicted.
-        synthetic: whether this is a stand-in that mmbench generated.
-    """
+    @property
+    def name(self) -> str:
+        """The dataset's name."""
+        ...
 
-    name: str
-    format: str
-    files: tuple[Path, ...]
-    modalities: tuple[str, ...]
-    target: Target
-    synthetic: bool
+    @property
+    def format(self) -> str:
+        """How it is stored: ``"open"``, ``"mmsa-aligned"``, ``"mmsa-unaligned"``, ``"casp"``."""
+        ...
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """Every file whose content matters, in a fixed order."""
+        ...
+
+    @property
+    def modalities(self) -> tuple[str, ...]:
+        """Their names, in the dataset's order."""
+        ...
+
+    @property
+    def target(self) -> Target:
+        """What is predicted."""
+        ...
+
+    @property
+    def synthetic(self) -> bool:
+        """Whether this is a stand-in that mmbench generated."""
+        ...
 
     def fingerprint(self) -> str:
         """SHA-256 (hex) over all that decides what ``load`` returns: file contents and description, but not
@@ -108,3 +128,56 @@ class Published:
     counts: Mapping[str, int] = field(default_factory=dict)
     sha256: Mapping[str, str] = field(default_factory=dict)
     source: str = ""
+
+
+class Dataset(Protocol):
+    """A dataset that the harness knows by name. It is made without arguments and reads nothing then."""
+
+    @property
+    def name(self) -> str:
+        """The short name, as in ``--datasets``."""
+        ...
+
+    @property
+    def title(self) -> str:
+        """The name in full."""
+        ...
+
+    @property
+    def homepage(self) -> str:
+        """An address."""
+        ...
+
+    @property
+    def how_to_get(self) -> str:
+        """Where the real data come from, half a sentence."""
+        ...
+
+    @property
+    def target(self) -> Target:
+        """What is predicted, in the published files."""
+        ...
+
+    @property
+    def patterns(self) -> tuple[str, ...]:
+        """The names of the published files, in lower case, ``*`` for any letters."""
+        ...
+
+    @property
+    def published(self) -> Mapping[str, Published]:
+        """Format -> what the publishers state."""
+        ...
+
+    def describe(self, file: Path) -> Located:
+        """Describes one of the published files. Raises DataError."""
+        ...
+
+    def locate(self, root: Path, given: Path | None = None) -> Located:
+        """Finds the dataset below ``root``, or at the file or folder ``given``. Raises DataError."""
+        ...
+
+    def synthesize(
+        self, folder: Path, *, seed: int = 0, size: str = "small", format: str = "casp"
+    ) -> list[Path]:
+        """Writes a synthetic stand-in into ``folder``. Raises DataError."""
+        ...

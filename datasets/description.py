@@ -1,0 +1,324 @@
+"""The ``dataset.yaml`` of the open layout: which array is which.
+
+::
+
+    file: features.npz                # or a map from split to file; .npz, .parquet, .safetensors
+    modalities:
+      text: {array: text, length: text_length}      # [samples, time, feature] and the number of valid steps
+      audio: {array: audio, padding: nonzero}       # zeros before and after the data are padding
+      vision: vision                                # all steps are data; [samples, feature] is one step
+    task: {kind: regression, range: [-3, 3]}        # or {kind: classification, classes: [no, yes]}
+    label: label
+    split: {array: split, values: {0: train, 1: valid, 2: test}}     # not with a file for each split
+    domain: speaker                   # the rest is optional
+    sample_id: name
+    video: video_id                   # with clip: gives the previous utterance as context
+    clip: clip_id
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .dataset import SPLITS, DataError, Target, data_error
+
+FILE_NAME = "dataset.yaml"
+SUFFIXES = (".npz", ".parquet", ".safetensors")
+_FAMILIES = ("mosi", "sims", "regression", "classification")
+_KINDS = ("regression", "classification")
+_OPTIONAL = ("domain", "sample_id", "video", "clip", "previous")
+_KEYS = (
+    "name", "title", "homepage", "synthetic", "file", "modalities", "task", "label", "split", *_OPTIONAL
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class ArrayRef:
+    """Where an array lies.
+
+    Attributes:
+        array: its name in the file.
+        files: split -> file; or ``""`` -> the one file that holds all splits.
+        values: what the values of the array mean, as text -> name (``{"0": "train"}``); empty: themselves.
+    """
+
+    array: str
+    files: Mapping[str, Path]
+    values: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class ModalityRef:
+    """Where a modality's features lie, and which steps are valid: at most one of the three says so."""
+
+    features: ArrayRef
+    length: ArrayRef | None = None
+    mask: ArrayRef | None = None
+    padding: str | None = None
+
+
+@dataclass(frozen=True)
+class Description:
+    """A checked ``dataset.yaml``."""
+
+    file: Path
+    name: str
+    title: str
+    homepage: str
+    synthetic: bool
+    modalities: Mapping[str, ModalityRef]
+    target: Target
+    label: ArrayRef
+    split: ArrayRef | None
+    optional: Mapping[str, ArrayRef]  # domain, sample_id, video, clip, previous, where given
+
+    def refs(self) -> Iterable[ArrayRef]:
+        """Every array that is read, in a fixed order."""
+        for modality in self.modalities.values():
+            yield from (ref for ref in (modality.features, modality.length, modality.mask) if ref)
+        yield self.label
+        if self.split is not None:
+            yield self.split
+        yield from self.optional.values()
+
+    def files(self) -> tuple[Path, ...]:
+        """Every file that holds an array, each once, in the order of their first use."""
+        return tuple(dict.fromkeys(path for ref in self.refs() for path in ref.files.values()))
+
+    def content(self) -> list[object]:
+        """All that decides what is read, as JSON can hold it, without paths: files are numbers here."""
+        number = {path: index for index, path in enumerate(self.files())}
+
+        def plain(ref: ArrayRef | None) -> object:
+            if ref is None:
+                return None
+            where = [[split, number[path]] for split, path in ref.files.items()]
+            return [ref.array, where, list(ref.values.items())]
+
+        return [
+            [
+                [name, plain(ref.features), plain(ref.length), plain(ref.mask), ref.padding]
+                for name, ref in self.modalities.items()
+            ],
+            [self.target.kind, self.target.label_range, self.target.classes, self.target.metrics],
+            plain(self.label),
+            plain(self.split),
+            [[name, plain(ref)] for name, ref in self.optional.items()],
+            self.synthetic,
+        ]
+
+
+def read_description(file: Path) -> Description:
+    """Reads and checks a ``dataset.yaml``.
+
+    Raises:
+        DataError: not there, not YAML, an unknown, missing or wrong entry, a file that does not exist.
+    """
+    import yaml
+
+    try:
+        content = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise data_error(file, "", f"cannot be read ({error.strerror})", "a readable file") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise data_error(file, "", f"not YAML ({error})", "a dataset description") from None
+    return _Reader(file).description(content)
+
+
+class _Reader:
+    """Checks the entries of one file; every error names the file and the entry."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+
+    def wrong(self, key: str, wrong: str, expected: str) -> DataError:
+        return data_error(self.file, key, wrong, expected)
+
+    def description(self, content: object) -> Description:
+        top = self.mapping(content, "", _KEYS, ("modalities", "task", "label"))
+        default = self.paths(top["file"], "file") if "file" in top else {}
+        split = self.ref(top["split"], "split", default) if "split" in top else None
+        found = Description(
+            file=self.file,
+            name=self.string(top, "name", self.file.resolve().parent.name),
+            title=self.string(top, "title", ""),
+            homepage=self.string(top, "homepage", ""),
+            synthetic=self.flag(top, "synthetic"),
+            modalities=self.modalities(top["modalities"], default),
+            target=self.target(top["task"]),
+            label=self.ref(top["label"], "label", default),
+            split=split,
+            optional={key: self.ref(top[key], key, default) for key in _OPTIONAL if key in top},
+        )
+        self.check_together(found)
+        return found
+
+    def check_together(self, found: Description) -> None:
+        whole = [ref.array for ref in found.refs() if "" in ref.files]
+        parted = [ref.array for ref in found.refs() if "" not in ref.files]
+        if found.split is None and whole:
+            expected = f"'split', or 'file' as a map from {', '.join(SPLITS)} to files"
+            raise self.wrong("split", f"nothing says which samples of {whole[0]!r} are which split", expected)
+        if found.split is not None and parted:
+            expected = "one file, or no 'split'"
+            raise self.wrong("split", f"given, but {parted[0]!r} has a file for each split", expected)
+        if ("video" in found.optional) != ("clip" in found.optional):
+            raise self.wrong("video" if "clip" in found.optional else "clip", "missing", "both or neither")
+        if "previous" in found.optional and "video" in found.optional:
+            raise self.wrong("previous", "given beside video and clip", "one of the two ways")
+        if found.split is not None:
+            names = found.split.values.values()
+            for name in names:
+                if name not in SPLITS:
+                    raise self.wrong(
+                        "split/values", f"unknown split {name!r}{_nearest(name, SPLITS)}", ", ".join(SPLITS)
+                    )
+            for split in SPLITS:
+                if names and split not in names:
+                    raise self.wrong("split/values", f"no value stands for {split}", ", ".join(SPLITS))
+
+    def mapping(
+        self, value: object, key: str, known: Iterable[str], required: Iterable[str] = ()
+    ) -> dict[str, Any]:
+        known = tuple(known)
+        if not isinstance(value, dict):
+            shown = "empty" if value is None else repr(value)
+            raise self.wrong(key, shown, f"a map with {', '.join(known)}")
+        for name in value:
+            if name not in known:
+                wrong = f"unknown entry {name!r}{_nearest(str(name), known)}"
+                raise self.wrong(key, wrong, f"some of {', '.join(known)}")
+        for name in required:
+            if value.get(name) is None:
+                raise self.wrong(f"{key}/{name}".lstrip("/"), "missing", f"an entry {name!r}")
+        return value
+
+    def string(self, top: dict[str, Any], key: str, default: str) -> str:
+        value = top.get(key, default)
+        if not isinstance(value, str):
+            raise self.wrong(key, repr(value), "text")
+        return value
+
+    def flag(self, top: dict[str, Any], key: str) -> bool:
+        value = top.get(key, False)
+        if not isinstance(value, bool):
+            raise self.wrong(key, repr(value), "true or false")
+        return value
+
+    def paths(self, value: object, key: str) -> dict[str, Path]:
+        if isinstance(value, dict):
+            parts = self.mapping(value, key, SPLITS, SPLITS)
+            return {split: self.path(parts[split], f"{key}/{split}") for split in SPLITS}
+        return {"": self.path(value, key)}
+
+    def path(self, value: object, key: str) -> Path:
+        if not isinstance(value, str) or not value:
+            raise self.wrong(key, repr(value), "the path of a file")
+        expanded = os.path.expanduser(os.path.expandvars(value))
+        if "$" in expanded and "$" in value:
+            raise self.wrong(key, f"{value!r} names a variable that is not set", "a path")
+        path = self.file.parent / expanded  # an absolute path stays as it is
+        if path.suffix.lower() not in SUFFIXES:
+            raise self.wrong(key, f"{value!r} has an unknown suffix", ", ".join(SUFFIXES))
+        if not path.is_file():
+            raise self.wrong(key, f"{value!r} is not there", f"a file {path}")
+        return path
+
+    def ref(self, value: object, key: str, default: Mapping[str, Path]) -> ArrayRef:
+        if isinstance(value, str):
+            value = {"array": value}
+        entry = self.mapping(value, key, ("array", "file", "values"), ("array",))
+        return self.entry_ref(entry, key, default)
+
+    def entry_ref(self, entry: Mapping[str, Any], key: str, default: Mapping[str, Path]) -> ArrayRef:
+        if not isinstance(entry["array"], str):
+            raise self.wrong(f"{key}/array", repr(entry["array"]), "the name of an array")
+        files = self.paths(entry["file"], f"{key}/file") if "file" in entry else default
+        if not files:
+            raise self.wrong(key, "no file given", "an entry 'file' here or at the top")
+        values = entry.get("values", {})
+        if not isinstance(values, dict):
+            raise self.wrong(f"{key}/values", repr(values), "a map from value to name")
+        named = {
+            self.name(old, f"{key}/values"): self.name(new, f"{key}/values") for old, new in values.items()
+        }
+        return ArrayRef(entry["array"], files, named)
+
+    def name(self, value: object, key: str) -> str:
+        # YAML reads an unquoted yes, no, on, off as a truth value.
+        if isinstance(value, bool) or not isinstance(value, (str, int)):
+            raise self.wrong(key, repr(value), "text or a whole number (quote words such as yes and no)")
+        return str(value)
+
+    def modalities(self, value: object, default: Mapping[str, Path]) -> dict[str, ModalityRef]:
+        if not isinstance(value, dict) or not value:
+            raise self.wrong("modalities", "none" if not value else repr(value), "a map from name to array")
+        found = {}
+        for name, entry in value.items():
+            key = f"modalities/{name}"
+            if not isinstance(name, str) or not name or not name.isprintable():
+                raise self.wrong("modalities", f"a modality named {name!r}", "a printable name")
+            entry = {"array": entry} if isinstance(entry, str) else entry
+            allowed = ("array", "file", "length", "mask", "padding")
+            entry = self.mapping(entry, key, allowed, ("array",))
+            rules = [rule for rule in ("length", "mask", "padding") if rule in entry]
+            if len(rules) > 1:
+                raise self.wrong(key, " and ".join(rules), "one of them")
+            if entry.get("padding", "none") not in ("none", "nonzero"):
+                raise self.wrong(f"{key}/padding", repr(entry["padding"]), "nonzero or none")
+            features = self.entry_ref(entry, key, default)
+            steps = {
+                rule: self.ref(entry[rule], f"{key}/{rule}", features.files)
+                for rule in ("length", "mask")
+                if rule in entry
+            }
+            found[name] = ModalityRef(features, steps.get("length"), steps.get("mask"), entry.get("padding"))
+        return found
+
+    def target(self, value: object) -> Target:
+        entry = self.mapping(value, "task", ("kind", "range", "classes", "metrics"), ("kind",))
+        kind = entry["kind"]
+        if kind not in _KINDS:
+            raise self.wrong("task/kind", f"{kind!r}{_nearest(str(kind), _KINDS)}", " or ".join(_KINDS))
+        family = entry.get("metrics", kind)
+        if family not in _FAMILIES or (family == "classification") != (kind == "classification"):
+            fitting = [name for name in _FAMILIES if (name == "classification") == (kind == "classification")]
+            raise self.wrong("task/metrics", repr(family), f"for {kind}: {', '.join(fitting)}")
+        needed, other = ("classes", "range") if kind == "classification" else ("range", "classes")
+        if other in entry:
+            raise self.wrong(f"task/{other}", f"given for {kind}", f"{needed} only")
+        if needed not in entry:
+            raise self.wrong(f"task/{needed}", "missing", f"an entry {needed!r} for {kind}")
+        if kind == "regression":
+            return Target(kind, label_range=self.label_range(entry["range"]), metrics=family)
+        return Target(kind, classes=self.classes(entry["classes"]), metrics=family)
+
+    def label_range(self, value: object) -> tuple[float, float]:
+        fits = (
+            isinstance(value, list)
+            and len(value) == 2
+            and all(isinstance(end, (int, float)) and not isinstance(end, bool) for end in value)
+        )
+        if not fits or not float("-inf") < value[0] < value[1] < float("inf"):  # pyright: ignore[reportIndexIssue, reportOptionalSubscript]
+            raise self.wrong("task/range", repr(value), "[lowest, highest]")
+        return float(value[0]), float(value[1])  # pyright: ignore[reportIndexIssue, reportOptionalSubscript]
+
+    def classes(self, value: object) -> tuple[str, ...]:
+        if isinstance(value, int) and not isinstance(value, bool):
+            value = list(range(value))
+        if not isinstance(value, list):
+            raise self.wrong("task/classes", repr(value), "the names of the classes, or how many there are")
+        names = tuple(self.name(name, "task/classes") for name in value)
+        if len(names) < 2 or len(set(names)) < len(names):
+            raise self.wrong("task/classes", ", ".join(names) or "none", "two or more different names")
+        return names
+
+
+def _nearest(name: str, known: Iterable[str]) -> str:
+    close = difflib.get_close_matches(name, list(known), n=1)
+    return f" (do you mean {close[0]!r}?)" if close else ""

@@ -1,0 +1,131 @@
+"""Where a dataset lies: below a data root, or where the user says."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+from .dataset import DataError, DataNotFound, Dataset, Located, data_error
+from .description import FILE_NAME, SUFFIXES
+from .open_layout import locate_open
+
+_DESCRIPTIONS = (".yaml", ".yml")
+_PROCESSED = "processed"  # MMSA keeps its files in MOSI/Processed/
+
+
+def locate(name: str, root: Path, given: Path | None = None, dataset: Dataset | None = None) -> Located:
+    """Finds a dataset: ``root/<name>/dataset.yaml``, or a published file if ``dataset`` is known.
+
+    Upper and lower case do not matter below ``root``.
+
+    Args:
+        name: what the dataset is asked for as.
+        root: the folder of all data.
+        given: the dataset's own file (published, or a ``.yaml``) or folder, instead of a search.
+        dataset: the registered dataset of that name; without it, only the open layout is looked for.
+
+    Raises:
+        DataNotFound: nothing is there; the message says where it was looked for and what to do.
+        DataError: several files are there, or the one that is there is wrong.
+    """
+    patterns = (FILE_NAME, *(dataset.patterns if dataset is not None else ()))
+    if given is not None:
+        given = given.expanduser()
+        if given.is_file():
+            return _describe(name, given, dataset)
+        if not given.is_dir():
+            raise DataNotFound(
+                f"{name}: {given} is not there; expected a file or a folder with {_any(patterns)}"
+            )
+        found, places = _in_folder(given, patterns), [given]
+    else:
+        found, places = _below(root, name, patterns)
+    if not found:
+        raise _not_found(name, root, given, places, patterns, dataset)
+    if len(found) > 1:
+        listed = ", ".join(str(file) + _mark(name, file, dataset) for file in found)
+        raise DataError(
+            f"{name}: {len(found)} files could be meant: {listed}; choose with --data {name}=PATH"
+        )
+    return _describe(name, found[0], dataset)
+
+
+def _describe(name: str, file: Path, dataset: Dataset | None) -> Located:
+    suffix = file.suffix.lower()
+    if suffix in _DESCRIPTIONS:
+        return locate_open(file, name)
+    if suffix in SUFFIXES:
+        raise data_error(file, "", "an array file says nothing about itself", f"a {FILE_NAME} that names it")
+    if dataset is None:
+        raise data_error(file, "", f"no reader for {name!r} knows this file", f"a {FILE_NAME}")
+    return dataset.describe(file)
+
+
+def _below(root: Path, name: str, patterns: tuple[str, ...]) -> tuple[list[Path], list[Path]]:
+    root = root.expanduser()
+    found: list[Path] = []
+    for entry in _entries(root):
+        if entry.name.casefold() == name.casefold() and entry.is_dir():
+            found += _in_folder(entry, patterns)
+    single = f"{name}.pkl"
+    if single in patterns:
+        found += _matching(root, (single,))
+    return _distinct(found), [root / name, *([root / single] if single in patterns else [])]
+
+
+def _in_folder(folder: Path, patterns: tuple[str, ...]) -> list[Path]:
+    found = _matching(folder, patterns)
+    for entry in _entries(folder):
+        if entry.name.casefold() == _PROCESSED and entry.is_dir():
+            found += _matching(entry, patterns)
+    return _distinct(found)
+
+
+def _matching(folder: Path, patterns: tuple[str, ...]) -> list[Path]:
+    return [
+        entry
+        for entry in _entries(folder)
+        if any(fnmatchcase(entry.name.casefold(), pattern) for pattern in patterns) and entry.is_file()
+    ]
+
+
+def _entries(folder: Path) -> list[Path]:
+    try:
+        return sorted(folder.iterdir())
+    except OSError:  # not there, not a folder, or not ours to read: nothing is found in it
+        return []
+
+
+def _distinct(files: Iterable[Path]) -> list[Path]:
+    return list({file.resolve(): file for file in files}.values())
+
+
+def _mark(name: str, file: Path, dataset: Dataset | None) -> str:
+    try:
+        return " (synthetic)" if _describe(name, file, dataset).synthetic else ""
+    except DataError:
+        return ""
+
+
+def _any(patterns: Iterable[str]) -> str:
+    return " or ".join(patterns)
+
+
+def _not_found(
+    name: str,
+    root: Path,
+    given: Path | None,
+    places: list[Path],
+    patterns: tuple[str, ...],
+    dataset: Dataset | None,
+) -> DataNotFound:
+    where = " and ".join(str(place) for place in places)
+    parts = [f"{name}: no data in {where} (looked for {', '.join(patterns)})"]
+    if dataset is not None:
+        parts.append(f"real data: {dataset.how_to_get}")
+        place = f"--data-root {root}" if given is None else f"--data-root {given.parent}"
+        parts.append(f"synthetic stand-in: mmbench data synth {name} {place}")
+    else:
+        parts.append(f"your own data: describe them in {root / name / FILE_NAME}")
+    return DataNotFound("; ".join(parts))

@@ -1,0 +1,184 @@
+"""What a dataset on disk holds, and whether it is what was published. Plain data, for others to show."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from .dataset import Dataset, Located, Published, Samples, Target
+from .fingerprint import file_sha256
+
+_BINS = 7
+
+
+@dataclass(frozen=True)
+class ModalityInfo:
+    """A modality in one split.
+
+    Attributes:
+        steps, features: the shape of a sample.
+        dtype: of the features.
+        mean_length: mean number of valid steps, of the samples that have the modality.
+        absent: the number of samples that do not have it.
+    """
+
+    steps: int
+    features: int
+    dtype: str
+    mean_length: float
+    absent: int
+
+
+@dataclass(frozen=True)
+class SplitInfo:
+    """One split.
+
+    Attributes:
+        samples: how many.
+        modalities: name -> shape, type, lengths.
+        labels: class name -> samples; or, for regression, seven equal parts of the range -> samples.
+        label_min, label_max: of the scores found (regression), or None.
+        zeros: the number of labels that are exactly 0 (regression), or None.
+        domains: name -> samples.
+        with_previous: the number of samples whose previous utterance is in the split.
+    """
+
+    samples: int
+    modalities: Mapping[str, ModalityInfo]
+    labels: Mapping[str, int]
+    label_min: float | None
+    label_max: float | None
+    zeros: int | None
+    domains: Mapping[str, int]
+    with_previous: int
+
+
+@dataclass(frozen=True)
+class Info:
+    """All that ``mmbench data info`` shows."""
+
+    name: str
+    format: str
+    synthetic: bool
+    files: tuple[Path, ...]
+    fingerprint: str
+    target: Target
+    splits: Mapping[str, SplitInfo]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One comparison with what is published. ``unknown``: nothing is published to compare with."""
+
+    what: str
+    expected: str
+    found: str
+    status: Literal["ok", "differs", "unknown"]
+
+
+def info(located: Located) -> Info:
+    """Reads a dataset and says what is in it. Raises DataError."""
+    return Info(
+        name=located.name,
+        format=located.format,
+        synthetic=located.synthetic,
+        files=tuple(located.files),
+        fingerprint=located.fingerprint(),
+        target=located.target,
+        splits={name: _split_info(samples, located.target) for name, samples in located.load().items()},
+    )
+
+
+def _split_info(samples: Samples, target: Target) -> SplitInfo:
+    score = samples.target if target.kind == "regression" else None
+    return SplitInfo(
+        samples=len(samples),
+        modalities={name: _modality_info(samples, name) for name in samples.features},
+        labels=_histogram(samples.target, target),
+        label_min=None if score is None else float(score.min()),
+        label_max=None if score is None else float(score.max()),
+        zeros=None if score is None else int((score == 0).sum()),
+        domains=dict(zip(*_counted(samples.domain), strict=True)),
+        with_previous=int((samples.previous >= 0).sum()),
+    )
+
+
+def _modality_info(samples: Samples, name: str) -> ModalityInfo:
+    array, present = samples.features[name], samples.present[name]
+    lengths = samples.mask[name].sum(axis=1)[present]
+    return ModalityInfo(
+        steps=array.shape[1],
+        features=array.shape[2],
+        dtype=str(array.dtype),
+        mean_length=float(lengths.mean()) if len(lengths) else 0.0,
+        absent=int((~present).sum()),
+    )
+
+
+def _counted(names: np.ndarray) -> tuple[list[str], list[int]]:
+    values, counts = np.unique(names, return_counts=True)
+    return values.tolist(), counts.tolist()
+
+
+def _histogram(target: np.ndarray, about: Target) -> dict[str, int]:
+    if about.kind == "classification":
+        counts = np.bincount(target, minlength=len(about.classes))
+        return dict(zip(about.classes, counts.tolist(), strict=True))
+    span = about.label_range or (float(target.min()), float(target.max()))
+    counts, edges = np.histogram(np.clip(target, *span), bins=_BINS, range=span)
+    names = [f"{low:.2f} to {high:.2f}" for low, high in itertools.pairwise(edges)]
+    return dict(zip(names, counts.tolist(), strict=True))
+
+
+def verify(located: Located, dataset: Dataset | None = None) -> list[Finding]:
+    """Compares a dataset with what its publishers state.
+
+    A stand-in is one finding that differs: it is not the published data, whatever its counts. Data in the
+    open layout are compared with the closest of the published counts; their files have no published hash.
+
+    Args:
+        located: the dataset.
+        dataset: the registered dataset, which holds the published figures; without it all is unknown.
+
+    Raises:
+        DataError: the data are wrong.
+    """
+    published = dict(dataset.published) if dataset is not None else {}
+    counts = {split: len(samples) for split, samples in located.load().items()}
+    if located.synthetic:
+        return [Finding("origin", "published data", "synthetic stand-in made by mmbench", "differs")]
+    if located.format in published:
+        stated = published[located.format]
+    else:
+        stated = min(published.values(), key=lambda one: _distance(one, counts), default=Published())
+    findings = [_count_finding(split, count, stated) for split, count in counts.items()]
+    hashes = stated.sha256 if located.format in published else {}
+    return findings + [_hash_finding(file, hashes, stated.source) for file in located.files]
+
+
+def _distance(stated: Published, counts: Mapping[str, int]) -> int:
+    return sum(abs(stated.counts.get(split, 0) - count) for split, count in counts.items())
+
+
+def _count_finding(split: str, count: int, stated: Published) -> Finding:
+    expected = stated.counts.get(split)
+    if expected is None:
+        return Finding(f"{split} samples", "nothing published", str(count), "unknown")
+    status = "ok" if expected == count else "differs"
+    return Finding(f"{split} samples", f"{expected} ({stated.source})", str(count), status)
+
+
+def _hash_finding(file: Path, hashes: Mapping[str, str], source: str) -> Finding:
+    found = file_sha256(file)
+    # a file may have been renamed: any published hash of this format will do
+    prefix = hashes.get(file.name) or next(iter(hashes.values()), None)
+    if prefix is None:
+        return Finding(f"SHA-256 of {file.name}", "nothing published", found, "unknown")
+    shown = prefix if len(prefix) == 64 else f"{prefix}..."
+    status = "ok" if found.startswith(prefix) else "differs"
+    return Finding(f"SHA-256 of {file.name}", f"{shown} ({source})", found, status)

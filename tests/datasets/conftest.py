@@ -1,0 +1,39 @@
+"""What the tests of the datasets share."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mmbench.datasets.mosi import Mosi
+from mmbench.datasets.synthetic import Layout, generate
+
+LAYOUT = Layout("mosi.pkl", {"train": 12, "valid": 5, "test": 6}, (7, 8, 9), (4, 5, 6))
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A cache of file hashes of the test's own."""
+    folder = tmp_path_factory.mktemp("cache")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(folder))
+    return folder
+
+
+@pytest.fixture
+def content() -> dict[str, Any]:
+    """The content of a small sentiment pickle, without the mark of a stand-in."""
+    made = generate("mosi", Mosi.target, LAYOUT, size="full")
+    del made["synthetic"]
+    return made
+
+
+@pytest.fixture
+def real_data() -> Path:
+    """The folder of real data; the test is skipped where it is not there."""
+    place = os.environ.get("MMBENCH_TEST_SHARED")
+    shared = Path(place) if place else Path(__file__).parents[2].parent / "shared"
+    if not (shared / "data" / "mosi-real.npz").is_file():
+        pytest.skip("the real data are not here")
+    return shared / "data"

@@ -1,0 +1,234 @@
+from __future__ import annotations
+
+import pickle
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from mmbench.datasets.dataset import SYNTHETIC_MARK, DataError, Samples
+from mmbench.datasets.mmsa import locate_pickle
+from mmbench.datasets.mosi import Mosi
+
+Content = dict[str, Any]
+
+
+def write(folder: Path, content: object, name: str = "mosi.pkl") -> Path:
+    file = folder / name
+    file.write_bytes(pickle.dumps(content, protocol=4))
+    return file
+
+
+def load(folder: Path, content: object, name: str = "mosi.pkl") -> dict[str, Samples]:
+    return locate_pickle("mosi", write(folder, content, name), Mosi.target).load()
+
+
+@pytest.mark.parametrize("protocol", range(6))
+def test_values_arrive_as_they_are(tmp_path: Path, content: Content, protocol: int) -> None:
+    file = tmp_path / "mosi.pkl"
+    file.write_bytes(pickle.dumps(content, protocol=protocol))
+    found = locate_pickle("mosi", file, Mosi.target).load()
+    assert list(found) == ["train", "valid", "test"]
+    for split, samples in found.items():
+        for name in ("text", "audio", "vision"):
+            assert samples.features[name].dtype == np.float32
+            assert type(samples.features[name]) is np.ndarray
+            assert samples.features[name].flags.writeable
+            np.testing.assert_array_equal(samples.features[name], content[split][name])
+        np.testing.assert_array_equal(samples.target, content[split]["regression_labels"])
+        assert samples.sample_id.tolist() == content[split]["id"]
+        assert set(samples.domain.tolist()) == {"mosi"}
+
+
+@pytest.mark.parametrize(
+    ("name", "format"),
+    [
+        ("aligned_50.pkl", "mmsa-aligned"),
+        ("unaligned_50.pkl", "mmsa-unaligned"),
+        ("mosi.pkl", "casp"),
+        ("x.pkl", "casp"),
+    ],
+)
+def test_format_follows_the_name(tmp_path: Path, content: Content, name: str, format: str) -> None:
+    assert locate_pickle("mosi", write(tmp_path, content, name), Mosi.target).format == format
+
+
+def test_silence_becomes_zero_in_audio_only(tmp_path: Path, content: Content) -> None:
+    content["valid"]["audio"][1, 0, 2] = -np.inf
+    found = load(tmp_path, content)["valid"]
+    assert found.features["audio"][1, 0, 2] == 0
+    assert found.mask["audio"][1, 0]
+    content["valid"]["vision"][1, 0, 2] = -np.inf
+    with pytest.raises(DataError, match="valid/vision"):
+        load(tmp_path, content)
+
+
+def test_padding_at_either_side_and_zeros_inside(tmp_path: Path, content: Content) -> None:
+    audio = np.zeros((12, 5, 8), np.float32)
+    audio[0, 2:] = 1  # padded at the left
+    audio[1, :2] = 1  # padded at the right
+    audio[2, 1] = audio[2, 3] = 1  # both, and a silent step inside
+    audio[3, 4, 7] = 1e-30  # one small value
+    audio[5:] = 1
+    content["train"]["audio"] = audio
+    found = load(tmp_path, content)["train"]
+    expected = [[0, 0, 1, 1, 1], [1, 1, 0, 0, 0], [0, 1, 1, 1, 0], [0, 0, 0, 0, 1], [0, 0, 0, 0, 0]]
+    assert found.mask["audio"][:5].astype(int).tolist() == expected
+    assert found.present["audio"].tolist() == [True] * 4 + [False] + [True] * 7
+    assert found.mask["audio"][5:].all()
+
+
+def test_lengths_decide_where_they_are_given(tmp_path: Path, content: Content) -> None:
+    train = content["train"]
+    train["audio"] = np.zeros((12, 5, 8), np.float32)
+    train["audio"][0, 0] = 1  # two silent steps after it
+    train["audio"][1, 3:] = 1  # padded at the left, and its first valid step is silent
+    train["audio_lengths"] = [3, 3, 0, 5, 1, 1, 1, 1, 1, 1, 1, 1]
+    train["vision_lengths"] = np.full(12, 6)
+    found = load(tmp_path, content)["train"]
+    assert found.mask["audio"][:4].astype(int).tolist() == [
+        [1, 1, 1, 0, 0],
+        [0, 0, 1, 1, 1],
+        [0, 0, 0, 0, 0],
+        [1, 1, 1, 1, 1],
+    ]
+    assert found.present["audio"].tolist() == [True, True, False] + [True] * 9
+    assert found.mask["vision"].all()
+
+
+def test_the_tokens_mask_decides_for_text(tmp_path: Path, content: Content) -> None:
+    tokens = np.zeros((5, 3, 4), np.int64)
+    tokens[:, 1, :3] = 1
+    content["valid"]["text_bert"] = tokens
+    assert load(tmp_path, content)["valid"].mask["text"].tolist() == [[True, True, True, False]] * 5
+    content["valid"]["text_bert"] = np.zeros((5, 3, 50), np.int64)  # of other features
+    assert load(tmp_path, content)["valid"].present["text"].all()
+
+
+def test_previous_is_the_clip_before_in_the_same_video(tmp_path: Path, content: Content) -> None:
+    content["test"]["id"] = ["a$_$10", "b_$_1$_$2", "a$_$2", "a$_$1", "b_$_1$_$1", "c$_$1"]
+    assert load(tmp_path, content)["test"].previous.tolist() == [2, 4, 3, -1, -1, -1]
+
+
+def test_without_ids_rows_are_named_and_have_no_context(tmp_path: Path, content: Content) -> None:
+    for part in content.values():
+        del part["id"]
+    found = load(tmp_path, content)
+    assert found["valid"].sample_id.tolist() == [f"valid-{row}" for row in range(5)]
+    assert (found["train"].previous == -1).all()
+
+
+def test_other_types_are_read(tmp_path: Path, content: Content) -> None:
+    for part in content.values():
+        part["text"] = part["text"].astype(np.float16)
+        part["audio"] = part["audio"].astype(np.float64)
+        part["regression_labels"] = part["regression_labels"].reshape(-1, 1).tolist()
+        part["id"] = np.array([name.encode() for name in part["id"]])
+    found = load(tmp_path, content)["train"]
+    assert found.features["text"].dtype == np.float16
+    assert found.features["audio"].dtype == np.float32
+    assert found.target.shape == (12,)
+    assert found.sample_id[0] == "mosi_train_0000$_$0"
+
+
+def edit(*path: str | int, to: Any) -> Callable[[Content], None]:
+    def change(content: Content) -> None:
+        place: Any = content
+        for key in path[:-1]:
+            place = place[key]
+        place[path[-1]] = to
+
+    return change
+
+
+def drop(*path: str) -> Callable[[Content], None]:
+    def change(content: Content) -> None:
+        place = content
+        for key in path[:-1]:
+            place = place[key]
+        del place[path[-1]]
+
+    return change
+
+
+def poke(split: str, key: str, index: Any, value: float) -> Callable[[Content], None]:
+    def change(content: Content) -> None:
+        content[split][key][index] = value
+
+    return change
+
+
+def empty(content: Content) -> None:
+    content["valid"] = {key: value[:0] for key, value in content["valid"].items()}
+
+
+BAD: dict[str, tuple[Callable[[Content], None], str, str]] = {
+    "nan": (poke("train", "text", (3, 1, 2), np.nan), "train/text", "first at sample 3, step 1, feature 2"),
+    "+inf": (poke("test", "audio", (0, 0, 0), np.inf), "test/audio", "inf"),
+    "nan label": (poke("valid", "regression_labels", 2, np.nan), "valid/regression_labels", "sample 2"),
+    "label range": (poke("valid", "regression_labels", 2, 3.2), "valid/regression_labels", "3.2"),
+    "overflow": (
+        edit("train", "audio", to=np.full((12, 5, 8), 1e300)),
+        "train/audio",
+        "finite",
+    ),
+    "split missing": (drop("valid"), "valid", "missing"),
+    "split no dict": (edit("valid", to=[1]), "valid", "list"),
+    "modality missing": (drop("train", "vision"), "train/vision", "missing"),
+    "labels missing": (drop("test", "regression_labels"), "test/regression_labels", "missing"),
+    "empty split": (empty, "valid/", "no samples"),
+    "two dimensions": (edit("train", "audio", to=np.zeros((12, 8))), "train/audio", "12x8"),
+    "four dimensions": (edit("train", "audio", to=np.zeros((12, 1, 8, 2))), "train/audio", "12x1x8x2"),
+    "number": (edit("train", "audio", to=3.0), "train/audio", "shape"),
+    "no steps": (edit("train", "audio", to=np.zeros((12, 0, 8))), "train/audio", "no "),
+    "text": (edit("train", "audio", to=np.full((12, 5, 8), "x")), "train/audio", "numbers"),
+    "objects": (edit("train", "audio", to=np.full((12, 5, 8), None)), "train/audio", "numbers"),
+    "ragged": (edit("train", "audio", to=[[[1.0]], [[1.0], [2.0]]]), "train/audio", "unequal shape"),
+    "fewer rows": (edit("train", "audio", to=np.ones((11, 5, 8))), "train/audio", "11 samples; expected 12"),
+    "fewer ids": (edit("train", "id", to=["a"]), "train/id", "1 samples; expected 12"),
+    "id numbers": (edit("train", "id", to=[1.5] * 12), "train/id", "names"),
+    "same id": (edit("train", "id", to=["a$_$1"] * 12), "train", "a$_$1 occurs again"),
+    "id in two splits": (edit("test", "id", 0, to="mosi_train_0000$_$0"), "test", "first in train"),
+    "other width": (edit("test", "audio", to=np.ones((6, 5, 3))), "test/audio", "3 features; expected 8"),
+    "length too long": (
+        edit("test", "audio_lengths", to=[1, 2, 3, 4, 5, 6]),
+        "test/audio_lengths",
+        "length 6",
+    ),
+    "length negative": (edit("test", "audio_lengths", to=[-1] * 6), "test/audio_lengths", "length -1"),
+    "fewer lengths": (edit("test", "audio_lengths", to=[1] * 5), "test/audio_lengths", "5 samples"),
+    "fewer tokens": (edit("test", "text_bert", to=np.ones((5, 3, 4))), "test/text_bert", "5 samples"),
+    "label shape": (edit("test", "regression_labels", to=np.ones((6, 2))), "test/regression_labels", "6x2"),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_bad_input_is_one_line_with_file_and_key(tmp_path: Path, content: Content, name: str) -> None:
+    change, key, wrong = BAD[name]
+    change(content)
+    file = write(tmp_path, content)
+    with pytest.raises(DataError) as caught:
+        locate_pickle("mosi", file, Mosi.target).load()
+    message = str(caught.value)
+    assert "\n" not in message
+    assert message.startswith(f"{file}: {key}")
+    assert wrong in message
+    assert "expected" in message
+
+
+def test_content_that_is_no_dict(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="holds a list"):
+        load(tmp_path, [1, 2])
+
+
+def test_the_mark_of_a_stand_in_must_be_in_front(tmp_path: Path, content: Content) -> None:
+    front = write(tmp_path, {"synthetic": SYNTHETIC_MARK, **content}, "front.pkl")
+    assert locate_pickle("mosi", front, Mosi.target).synthetic
+    large = {"raw_text": "x" * 5000}
+    late = write(tmp_path, {**large, **content, "synthetic": SYNTHETIC_MARK}, "late.pkl")
+    located = locate_pickle("mosi", late, Mosi.target)
+    assert not located.synthetic
+    with pytest.raises(DataError, match=re.escape(f"{late}: synthetic")):
+        located.load()
