@@ -19,6 +19,7 @@ $(VENV)/.installed: pyproject.toml
 
 $(VENV)/.installed-test: $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet --editable ".[all,test]"
+	mkdir -p $(VENV)/typing && ln -sfn "$(CURDIR)" $(VENV)/typing/mmbench  # for pyright
 	touch $@
 
 install: $(VENV)/.installed  ## make .venv and install mmbench in it

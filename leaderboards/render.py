@@ -1,0 +1,304 @@
+"""Tables for people: strings in rows, Markdown, and CSV files. Rounding happens here and nowhere else."""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+import uuid
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Literal
+
+import pandas as pd
+
+from .results import CLEAN
+from .tables import COLUMNS, REAL, SYNTHETIC, condition_label, data_label
+
+HOLE = "—"
+TIED = "≈"
+KEYS = ("task", "modalities", "protocol", "data")
+
+Across = Literal["metric", "condition"]
+
+
+def wide(
+    frame: pd.DataFrame,
+    across: Across = "metric",
+    metric: str | None = None,
+    intervals: bool = True,
+    best: str = "{} *",
+) -> pd.DataFrame:
+    """One row a method, one column a metric or a condition, cells as text: ``"81.3 ± 0.6 [79.0, 83.4]"``.
+
+    Fractions are printed as percent with one decimal, anything else with three. A hole is ``—``; a metric
+    that does not judge a row's task is empty. The best of a block (same task, modalities, protocol and data)
+    is marked only where every other row is significantly worse; otherwise it and those not told apart from it
+    carry ``≈``. Within a block rows are sorted by the first column, best first, holes last.
+
+    Args:
+        frame: what ``accuracy`` or ``missing`` gave.
+        across: ``"metric"`` (of clean data) or ``"condition"`` (of one metric).
+        metric: which metric, for ``"condition"``; None for each row's main one, which is the frame's first.
+        intervals: whether cells show the 95 % interval.
+        best: how the best cell is marked, ``{}`` being its mean and standard deviation.
+
+    Returns:
+        A frame of strings: task, modalities, protocol, data, method, n (``"4 of 5"`` where seeds are
+        missing), for ``"condition"`` the metric, and one column a metric or condition.
+
+    Raises:
+        ValueError: nothing in the frame fits, or ``across`` is neither.
+    """
+    rows = _records(_shown(frame, across, metric))
+    by_metric = across == "metric"
+    headings = {row[across]: _heading(row) if by_metric else condition_label(row[across]) for row in rows}
+    draws: dict[tuple, set[int]] = {}
+    groups: dict[tuple, list[dict]] = {}
+    for row in rows:
+        key = tuple(row[name] for name in (*KEYS, "method"))
+        draws.setdefault(key, set()).add(row["draw"])
+        groups.setdefault((*key, row["draw"]), []).append(row)
+    blocks: dict[tuple, list[tuple[tuple, dict[str, str]]]] = {}
+    for (*key, draw), cells in groups.items():
+        line: dict[str, str] = {str(n): str(v) for n, v in zip((*KEYS, "method"), key, strict=True)}
+        if len(draws[tuple(key)]) > 1:
+            line["method"] += f" (draw {draw})"
+        line["n"] = _count(cells)
+        if not by_metric:
+            line["metric"] = _heading(cells[0])
+        line |= dict.fromkeys(headings.values(), "")
+        line |= {headings[row[across]]: _cell(row, intervals, best) for row in cells}
+        mean, sign = cells[0]["mean"], -1 if cells[0]["direction"] == "higher" else 1
+        order = (1, 0.0) if math.isnan(mean) else (0, sign * mean)
+        blocks.setdefault(tuple(key[:-1]), []).append((order, line))
+    lines = [line for block in blocks.values() for _, line in sorted(block, key=lambda item: item[0])]
+    return pd.DataFrame(lines).astype("str")
+
+
+def title(frame: pd.DataFrame, subject: str) -> str:
+    """A title that names the data, n, and what the interval is over."""
+    counts = sorted({row["n"] for row in _records(frame) if not row["hole"]})
+    if not counts:
+        n = "no seed complete"
+    elif counts == [1]:
+        n = "n = 1 seed"
+    else:
+        n = "n = " + "/".join(map(str, counts)) + " seeds"
+    kinds = [kind for kind in dict.fromkeys(frame["interval"]) if kind not in ("", "none")]
+    over = f", 95 % interval over {' or '.join(kinds)}" if kinds else ""
+    label = data_label(frame)
+    return f"{subject} ({'real data' if label == REAL else label}), {n}{over}"
+
+
+def notes(frame: pd.DataFrame) -> list[str]:
+    """What a reader must know beside the cells: data, what figures and marks mean, every hole's reason."""
+    rows = _records(frame)
+    out = []
+    if data_label(frame) != REAL:
+        out.append(f"Rows with data '{SYNTHETIC}' say nothing about the real dataset.")
+    out.append(
+        "mean ± standard deviation (ddof = 1) over n seeds [95 % interval over what the title names]; "
+        "fractions in percent."
+    )
+    if any(row["mark"] for row in rows):
+        out.append(
+            "Marked best: every other row of the same task, modalities, protocol and data that has a "
+            f"value is significantly worse (paired by seed and sample, Holm, 5 %). {TIED}: best, or not "
+            "told apart from it. A row with other seeds or samples than the best is not compared with it, "
+            "and then none is marked best."
+        )
+    if any(row["interval"] == "samples" for row in rows):
+        out.append(
+            "With one seed, intervals and comparisons speak of that trained network, not of its method."
+        )
+    return out + holes(frame)
+
+
+def holes(frame: pd.DataFrame) -> list[str]:
+    """One line a hole and reason: ``"— erm on mosi (text, fair; real): 1 of 5 seeds failed (...)"``."""
+    total: dict[str, int] = {}
+    gone: dict[tuple[str, str], list[str]] = {}
+    for row in _records(frame):
+        draw = f", draw {row['draw']}" if row["draw"] else ""
+        given = f"{row['modalities']}, {row['protocol']}{draw}; {row['data']}"
+        where = f"{row['method']} on {row['task']} ({given})"
+        total[where] = total.get(where, 0) + 1
+        if row["hole"]:
+            place = f"{row['metric']}, {condition_label(row['condition'])}"
+            gone.setdefault((where, row["hole"]), []).append(place)
+    lines = []
+    for (where, reason), places in gone.items():
+        some = "; ".join(places[:3]) + ("; …" if len(places) > 3 else "")
+        which = "" if len(places) == total[where] else f" [{some}]"
+        lines.append(f"{HOLE} {where}{which}: {reason}")
+    return lines
+
+
+def markdown(
+    frame: pd.DataFrame,
+    subject: str,
+    across: Across = "metric",
+    metric: str | None = None,
+    intervals: bool = True,
+) -> str:
+    """A Markdown section: title, table (the best in bold, where ``wide`` marks one) and notes.
+
+    Args:
+        frame: what ``accuracy`` or ``missing`` gave.
+        subject: what the title begins with.
+        across: as in ``wide``.
+        metric: as in ``wide``.
+        intervals: as in ``wide``.
+
+    Returns:
+        The text, with a line feed at its end.
+
+    Raises:
+        ValueError: as ``wide``.
+    """
+    shown = _shown(frame, across, metric)
+    table = wide(frame, across, metric, intervals, best="**{}**")
+    text = {*KEYS, "method", "metric"}
+    lines = [f"## {escape_markdown(title(shown, subject))}", ""]
+    lines.append(_markdown_row(map(escape_markdown, table)))
+    lines.append(_markdown_row("---" if name in text else "---:" for name in table))
+    for row in _records(table):
+        lines.append(
+            _markdown_row(escape_markdown(cell) if name in text else cell for name, cell in row.items())
+        )
+    lines += ["", *(f"- {escape_markdown(note)}" for note in notes(shown))]
+    return "\n".join(lines) + "\n"
+
+
+def escape_markdown(text: str) -> str:
+    """Text that Markdown shows as it is, on one line, inside a table cell."""
+    return re.sub(r"([\\|`*<]|(?<=\])\()", r"\\\1", " ".join(text.split()))
+
+
+def file_name(frame: pd.DataFrame, stem: str, suffix: str) -> str:
+    """``"accuracy.csv"`` for real data, ``"accuracy-synthetic-stand-in.csv"`` where all of it is a stand-in,
+    ``"accuracy-partly-synthetic-stand-in.csv"`` where some is."""
+    label = data_label(frame)
+    return f"{stem}{'' if label == REAL else '-' + label.replace(' ', '-')}{suffix}"
+
+
+def write_markdown(
+    frame: pd.DataFrame,
+    folder: Path,
+    stem: str,
+    subject: str,
+    across: Across = "metric",
+    metric: str | None = None,
+) -> Path:
+    """Writes ``markdown(...)`` to ``folder``, under the name of ``file_name``; returns the path."""
+    return _write(folder / file_name(frame, stem, ".md"), markdown(frame, subject, across, metric))
+
+
+def write_csv(frame: pd.DataFrame, folder: Path, stem: str) -> Path:
+    """Writes a frame at full precision, so that ``read_csv`` gives it back exactly.
+
+    Text that a spreadsheet would take for a formula (beginning with ``=``, ``+``, ``-``, ``@``, tab or
+    carriage return) gets a ``'`` in front; numbers are written as they are. The file appears whole or not.
+
+    Args:
+        frame: what ``accuracy`` or ``missing`` gave.
+        folder: where to, made if need be.
+        stem: what the file name begins with; it says so where data are synthetic.
+
+    Returns:
+        The path.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    safe = frame.copy()
+    for name in _text_columns(frame):
+        safe[name] = [re.sub(r"^(?='*[=+\-@\t\r])", "'", str(text)) for text in frame[name]]
+    return _write(folder / file_name(frame, stem, ".csv"), safe.to_csv(index=False, lineterminator="\n"))
+
+
+def read_csv(path: Path) -> pd.DataFrame:
+    """Reads what ``write_csv`` wrote, exactly. Raises OSError, ValueError or KeyError where it cannot."""
+    raw = pd.read_csv(path, dtype="str", keep_default_na=False)
+    text = _text_columns(raw)
+    out: dict[str, pd.Series] = {}
+    for name in map(str, raw):
+        cells = [str(cell) for cell in raw[name]]
+        if name in text:
+            out[name] = pd.Series([re.sub(r"^'(?='*[=+\-@\t\r])", "", cell) for cell in cells], dtype="str")
+        elif COLUMNS[name] == "boolean":
+            out[name] = pd.Series([_BOOLEANS[cell] for cell in cells], dtype="boolean")
+        elif COLUMNS[name] == "int64":
+            out[name] = pd.Series([int(cell) for cell in cells], dtype="int64")
+        else:
+            out[name] = pd.Series([float(cell or "nan") for cell in cells], dtype="float64")
+    return pd.DataFrame(out)
+
+
+_BOOLEANS = {"True": True, "False": False, "": None}
+
+
+def _text_columns(frame: pd.DataFrame) -> list[str]:
+    return [str(name) for name in frame if COLUMNS.get(str(name), "str") == "str"]
+
+
+def _write(path: Path, text: str) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    try:
+        with draft.open("w", encoding="utf-8", newline="") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
+    return path
+
+
+def _shown(frame: pd.DataFrame, across: Across, metric: str | None) -> pd.DataFrame:
+    if across == "metric":
+        wanted = (frame["condition"] == CLEAN).tolist()
+    elif across != "condition":
+        raise ValueError(f"across is {across!r}, expected 'metric' or 'condition'")
+    elif metric is not None:
+        wanted = (frame["metric"] == metric).tolist()
+    else:
+        main = frame.groupby([*KEYS, "method", "draw"])["metric"].transform("first")
+        wanted = (frame["metric"] == main).tolist()
+    if not any(wanted):
+        raise ValueError("the table has no such rows" + (f": metric {metric}" if metric else ""))
+    return frame.loc[wanted]
+
+
+def _records(frame: pd.DataFrame) -> list[dict]:
+    return [{str(name): value for name, value in row.items()} for row in frame.to_dict("records")]
+
+
+def _markdown_row(cells: Iterable[str]) -> str:
+    return "| " + " | ".join(cells) + " |"
+
+
+def _heading(row: dict) -> str:
+    percent = " %" if row["unit"] == "fraction" else ""
+    return f"{row['metric']}{percent} {'↑' if row['direction'] == 'higher' else '↓'}"
+
+
+def _cell(row: dict, intervals: bool, best: str) -> str:
+    if row["hole"]:
+        return HOLE
+    scale, digits = (100, 1) if row["unit"] == "fraction" else (1, 3)
+    text = f"{scale * row['mean']:.{digits}f}"
+    if not math.isnan(row["sd"]):
+        text += f" ± {scale * row['sd']:.{digits}f}"
+    if row["mark"] == "best":
+        text = best.format(text)
+    if intervals and not math.isnan(row["low"]):
+        text += f" [{scale * row['low']:.{digits}f}, {scale * row['high']:.{digits}f}]"
+    return f"{text} {TIED}" if row["mark"] == "tied" else text
+
+
+def _count(rows: Sequence[dict]) -> str:
+    n, planned = min(row["n"] for row in rows), max(row["n_planned"] for row in rows)
+    return str(n) if n == planned else f"{n} of {planned}"

@@ -1,0 +1,168 @@
+"""What the tables are made of: one ``Result`` a job, finished or not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from itertools import combinations
+from typing import TYPE_CHECKING, Literal, get_args
+
+import numpy as np
+
+from .metrics import family_metrics
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+State = Literal["done", "failed", "running", "planned", "dead"]
+CLEAN = "clean"
+MISSING = "missing:"
+
+
+class UnusableError(ValueError):
+    """A finished job whose predictions cannot be scored. The message is one line and says why."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """One job as the tables see it.
+
+    Attributes:
+        job: its id.
+        method: what its row is called.
+        task: source to target, such as ``"mosi+mosei->sims"``.
+        modalities: what it was given, joined by ``+``, such as ``"text+audio"``.
+        protocol: what it was trained under, such as ``"fair"``.
+        seed: its seed; seeds of the same number are paired across methods.
+        draw: which draw of the hyper-parameters.
+        state: how far it is; only a ``"done"`` job has predictions.
+        reason: why it failed, in one line; empty otherwise.
+        family: the family of metrics that judges it, a key of ``FAMILIES``.
+        synthetic: whether its data are a stand-in.
+        audit: what a reader must know to compare rows: name -> value, such as the split that selected it.
+        predictions: reads its prediction table: columns ``split``, ``condition``, ``sample_id``, ``target``,
+            and ``score`` or ``logit_0`` ... Called once for each table that is made.
+    """
+
+    job: str
+    method: str
+    task: str
+    modalities: str
+    protocol: str
+    seed: int
+    draw: int
+    state: State
+    reason: str
+    family: str
+    synthetic: bool
+    audit: Mapping[str, str] = field(default_factory=dict)
+    predictions: Callable[[], pd.DataFrame] | None = None
+
+    def __post_init__(self) -> None:
+        if self.state not in get_args(State):
+            raise ValueError(f"job {self.job}: unknown state {self.state!r}")
+        if self.state == "done" and self.predictions is None:
+            raise ValueError(f"job {self.job}: done, but without predictions")
+        family_metrics(self.family)
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """What one network answered for the samples of one split under one condition.
+
+    Attributes:
+        sample_id: [N], unique.
+        target: [N].
+        prediction: [N] scores or [N, C] logits.
+    """
+
+    sample_id: np.ndarray
+    target: np.ndarray
+    prediction: np.ndarray
+
+    def in_order_of(self, sample_id: np.ndarray) -> Outputs:
+        """The same outputs, reordered. Raises UnusableError where the samples are others."""
+        if np.array_equal(self.sample_id, sample_id):
+            return self
+        order, wanted = np.argsort(self.sample_id), np.argsort(sample_id)
+        if not np.array_equal(self.sample_id[order], sample_id[wanted]):
+            raise UnusableError("predictions of other samples than those of the other seeds")
+        rows = np.empty_like(order)
+        rows[wanted] = order
+        return Outputs(self.sample_id[rows], self.target[rows], self.prediction[rows])
+
+
+def missing_patterns(modalities: str) -> tuple[str, ...]:
+    """Every condition in which something but not everything is missing.
+
+    Args:
+        modalities: joined by ``+``.
+
+    Returns:
+        For ``"text+audio"``: ``("missing:text", "missing:audio")``; fewest missing first, then in the order
+        of ``modalities``. Empty for a single modality.
+    """
+    names = modalities.split("+")
+    return tuple(
+        MISSING + "+".join(gone) for size in range(1, len(names)) for gone in combinations(names, size)
+    )
+
+
+def read_outputs(result: Result, split: str = "test") -> dict[str, Outputs]:
+    """Reads the predictions of a finished job.
+
+    Args:
+        result: a job that is done.
+        split: which split.
+
+    Returns:
+        condition -> outputs; what is missing is named in the order of ``result.modalities``.
+
+    Raises:
+        UnusableError: the table cannot be read, lacks a column, or names a sample twice.
+    """
+    if result.predictions is None:
+        raise UnusableError("no predictions")
+    try:
+        table = result.predictions()
+    except (OSError, ValueError, KeyError) as error:
+        raise UnusableError(f"predictions cannot be read: {one_line(str(error))}") from error
+    lacking = [name for name in ("split", "condition", "sample_id", "target") if name not in table]
+    if lacking:
+        raise UnusableError(f"predictions lack the column {', '.join(lacking)}")
+    table = table.loc[table["split"] == split]
+    prediction = _prediction(table)
+    target, sample_id = table["target"].to_numpy(), table["sample_id"].to_numpy(dtype=object)
+    out: dict[str, Outputs] = {}
+    for condition, rows in table.groupby("condition", sort=False, observed=True).indices.items():
+        ids = sample_id[rows]
+        if len(set(ids)) < len(ids):
+            raise UnusableError(f"predictions name a sample twice: {split}, {condition}")
+        out[_in_order(str(condition), result.modalities)] = Outputs(ids, target[rows], prediction[rows])
+    return out
+
+
+def one_line(text: str, longest: int = 200) -> str:
+    """Text on one line, cut after ``longest`` characters."""
+    text = " ".join(text.split())
+    return text if len(text) <= longest else text[: longest - 1] + "…"
+
+
+def _prediction(table: pd.DataFrame) -> np.ndarray:
+    if "score" in table:
+        return table["score"].to_numpy()
+    logits = [name for name in table if str(name).startswith("logit_")]
+    expected = [f"logit_{index}" for index in range(len(logits))]
+    if not logits or set(logits) != set(expected):
+        raise UnusableError("predictions have neither a column score nor the columns logit_0, logit_1, ...")
+    return table[expected].to_numpy()
+
+
+def _in_order(condition: str, modalities: str) -> str:
+    if not condition.startswith(MISSING):
+        return condition
+    gone = condition.removeprefix(MISSING).split("+")
+    names = modalities.split("+")
+    if not set(gone) <= set(names):
+        return condition
+    return MISSING + "+".join(name for name in names if name in gone)
