@@ -6,6 +6,8 @@ import io
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 
 import pandas as pd
@@ -13,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from ..leaderboards import render, tables
+from ..leaderboards import plots, render, tables
 from ..leaderboards.results import Result
 from .errors import UsageError, nearest
 from .experiment import as_list, as_seeds, protocol_label
@@ -99,9 +101,11 @@ def write_leaderboards(
         if stem not in frames:
             continue
         frame = frames[stem]
-        _print(out, render.title(frame, subject), render.wide(frame, across))
+        _print(out, render.title(frame, subject), _for_terminal(frame, across))
         files.append(render.write_csv(frame, folder, stem))
         files.append(render.write_markdown(frame, folder, stem, subject, across))
+    if "missing" in frames and find_spec("matplotlib"):
+        files.append(plots.write_missing_modalities(frames["missing"], folder))
     for note in dict.fromkeys(note for frame in frames.values() for note in render.notes(frame)):
         out.print(note, style="dim", markup=False, highlight=False, soft_wrap=True)
     holes = list(dict.fromkeys(hole for frame in frames.values() for hole in render.holes(frame)))
@@ -110,6 +114,14 @@ def write_leaderboards(
     for file in files:
         out.print(f"wrote {file}", markup=False, highlight=False, soft_wrap=True)
     return not holes
+
+
+def _for_terminal(frame: pd.DataFrame, across: render.Across) -> pd.DataFrame:
+    """The table with the interval of its first column only, so that it is not too wide; the files have all."""
+    table = render.wide(frame, across, intervals=False)
+    first = next(name for name in table if name not in (*render.KEYS, "method", "n", "metric"))
+    table[first] = render.wide(frame, across)[first]
+    return table
 
 
 def _print(out: Console, title: str, frame: pd.DataFrame) -> None:
@@ -209,4 +221,5 @@ def _row(job: Job, parts: dict[str, list[str]]) -> tuple:
 
 
 def _reader(store: Store, job_id: str) -> Callable[[], pd.DataFrame]:
-    return lambda: pd.read_parquet(io.BytesIO(store.read(job_id, "predictions.parquet")))
+    """Reads the predictions once, however many tables are made of them."""
+    return cache(lambda: pd.read_parquet(io.BytesIO(store.read(job_id, "predictions.parquet"))))

@@ -64,7 +64,7 @@ def test_drop_is_positive_where_a_score_falls(result, table):
     found = missing([result(frame=frame, family="mosi")], ["acc2_has0"])
     assert list(found["mean"]) == [1.0, 0.75, 1.0, 0.875]
     assert list(found["drop"]) == [0.0, 0.25, 0.0, 0.125]
-    assert all((found["drop_low"] <= found["drop_high"]))
+    assert all(found["drop_low"] <= found["drop_high"])
 
 
 def test_nothing_is_averaged_over_what_happens_to_exist(three, result):
@@ -324,6 +324,6 @@ def test_the_ends_of_a_drop_are_in_order(result, table):
     ]
     frame = missing(results, ["mae", "corr"])
     lost = frame[frame["condition"] != "clean"]
-    assert all((lost["drop_low"] < lost["drop"]))
-    assert all((lost["drop"] < lost["drop_high"]))
-    assert all((lost["drop"] > 0))
+    assert all(lost["drop_low"] < lost["drop"])
+    assert all(lost["drop"] < lost["drop_high"])
+    assert all(lost["drop"] > 0)

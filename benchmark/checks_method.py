@@ -1,0 +1,251 @@
+"""What a method must do to take part."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import fields, replace
+
+import torch
+from torch import Tensor
+
+from ..datasets.batch import Batch, Spec
+from ..methods.method import Method, Output
+from .params import describe
+from .predict import conditions_for
+from .registry import Entry
+
+TOLERANCE = 1e-4
+
+
+def specs() -> Iterator[Spec]:
+    """One to four modalities, regression and classification, one source and two."""
+    sizes = {"text": 6, "audio": 3, "vision": 4, "motion": 2}
+    for count in range(1, 5):
+        chosen = dict(list(sizes.items())[:count])
+        yield Spec(chosen, "regression", label_range=(-3.0, 3.0), domains=1 + count % 2)
+        yield Spec(chosen, "classification", classes=3, domains=1)
+
+
+def planted_batch(spec: Spec, count: int = 24, steps: int = 5, seed: int = 0) -> Batch:
+    """Samples whose every modality tells the target; each has its own number of valid steps."""
+    draw = torch.Generator().manual_seed(seed)
+    latent = torch.randn(count, generator=draw)
+    lengths = torch.randint(1, steps + 1, (count,), generator=draw)
+    mask = torch.arange(steps).expand(count, steps) < lengths[:, None]
+    features, present = {}, {}
+    for name, width in spec.modalities.items():
+        noise = 0.3 * torch.randn(count, steps, width, generator=draw)
+        features[name] = (noise + latent[:, None, None]) * mask[..., None]
+        present[name] = torch.ones(count, dtype=torch.bool)
+    target = latent.clamp(-3, 3)
+    if spec.kind == "classification":
+        target = torch.bucketize(latent, torch.tensor([-0.5, 0.5]))
+    return Batch(
+        features=features,
+        mask=dict.fromkeys(features, mask),
+        present=present,
+        target=target,
+        domain=torch.arange(count) % spec.domains,
+        sample_id=torch.arange(count),
+    )
+
+
+def _build(method_class: type[Method], spec: Spec) -> Method:
+    torch.manual_seed(0)
+    return method_class(method_class.Params(), spec)
+
+
+@torch.no_grad()
+def _predict(method: Method, batch: Batch) -> Output:
+    method.eval()
+    return method(batch)
+
+
+def _close(left: Tensor, right: Tensor, what: str) -> None:
+    difference = float((left - right).abs().max())
+    assert difference <= TOLERANCE, f"{what}: predictions differ by {difference:.3g}"
+
+
+def parameters_are_literals(entry: Entry) -> None:
+    """Its parameters are literals, so that planning can read them without importing it."""
+    imported = entry.load().Params()
+    defaults = {item.name: getattr(imported, item.name) for item in fields(imported)}
+    read = describe(entry).defaults()
+    assert read == defaults, f"the source says {read}, the class says {defaults}"
+    assert describe(entry).version == entry.load().version, "version should be a literal in the class"
+
+
+def output_has_the_right_shape(method_class: type[Method]) -> None:
+    """It predicts one score or one row of logits a sample, for one to four modalities, any missing
+    pattern, batches of one."""
+    for spec in specs():
+        method, whole = _build(method_class, spec), planted_batch(spec)
+        for batch in (whole, whole.take(slice(0, 1))):
+            for condition in conditions_for(batch.modalities):
+                prediction = _predict(method, condition.apply(batch)).prediction
+                shape = (len(batch),) if spec.kind == "regression" else (len(batch), spec.classes)
+                where = f"{len(spec.modalities)} modalities, {condition.name}, batch of {len(batch)}"
+                assert tuple(prediction.shape) == shape, (
+                    f"{where}: shape {tuple(prediction.shape)}, not {shape}"
+                )
+                assert bool(torch.isfinite(prediction).all()), f"{where}: not finite"
+
+
+def nothing_present_is_survived(method_class: type[Method]) -> None:
+    """A sample without any modality gets a finite prediction."""
+    for spec in specs():
+        batch = planted_batch(spec)
+        batch = batch.with_present({name: torch.zeros_like(flags) for name, flags in batch.present.items()})
+        assert bool(torch.isfinite(_predict(_build(method_class, spec), batch).prediction).all()), (
+            "not finite"
+        )
+
+
+def padding_is_not_read(method_class: type[Method]) -> None:
+    """What stands in padded time steps changes no prediction, nor does more padding."""
+    for spec in specs():
+        method, batch = _build(method_class, spec), planted_batch(spec)
+        clean = _predict(method, batch).prediction
+        noisy = {m: torch.where(batch.mask[m][..., None], x, 7.0) for m, x in batch.features.items()}
+        _close(clean, _predict(method, replace(batch, features=noisy)).prediction, "noise in padding")
+        longer = replace(
+            batch,
+            features={m: torch.nn.functional.pad(x, (0, 0, 0, 3)) for m, x in batch.features.items()},
+            mask={m: torch.nn.functional.pad(x, (0, 3)) for m, x in batch.mask.items()},
+        )
+        _close(clean, _predict(method, longer).prediction, "three more padded steps")
+
+
+def absent_is_not_read(method_class: type[Method]) -> None:
+    """What stands in an absent modality changes no prediction, not even NaN."""
+    for spec in specs():
+        method, batch = _build(method_class, spec), planted_batch(spec)
+        for name in spec.modalities:
+            absent = batch.with_present({name: torch.zeros_like(batch.present[name])})
+            other = {**batch.features, name: torch.full_like(batch.features[name], torch.nan)}
+            left, right = _predict(method, absent), _predict(method, replace(absent, features=other))
+            _close(left.prediction, right.prediction, f"NaN in absent {name}")
+
+
+def samples_are_independent(method_class: type[Method]) -> None:
+    """A prediction does not depend on the other samples of the batch, nor on their order."""
+    for spec in specs():
+        method, batch = _build(method_class, spec), planted_batch(spec)
+        order = torch.randperm(len(batch), generator=torch.Generator().manual_seed(1))
+        whole = _predict(method, batch).prediction
+        _close(whole[order], _predict(method, batch.take(order)).prediction, "another order")
+        _close(whole[:1], _predict(method, batch.take(slice(0, 1))).prediction, "alone")
+
+
+def modalities_are_independent(method_class: type[Method]) -> None:
+    """Where it says that modalities are encoded independently, encoding once and fusing often changes
+    nothing."""
+    if not method_class.separable():
+        return
+    for spec in specs():
+        method, batch = _build(method_class, spec), planted_batch(spec)
+        method.eval()
+        with torch.no_grad():
+            clean = {name: method.encode(name, batch) for name in batch.modalities}
+            for condition in conditions_for(batch.modalities):
+                changed = condition.apply(batch)
+                _close(method(changed).prediction, method.fuse(clean, changed).prediction, condition.name)
+
+
+def loss_is_finite(method_class: type[Method]) -> None:
+    """Its loss terms are finite scalars with finite gradients in every stage, also for a batch of one."""
+    for spec in specs():
+        method, whole = _build(method_class, spec), planted_batch(spec)
+        for stage in range(len(method.stages)):
+            method.begin_stage(stage)
+            for batch in (whole, whole.take(slice(0, 1))):
+                method.train()
+                method.zero_grad()
+                terms = method.loss(batch)
+                for name, value in terms.items():
+                    assert value.ndim == 0, (
+                        f"term {name} has shape {tuple(value.shape)}; it should be a scalar"
+                    )
+                    assert bool(torch.isfinite(value)), f"term {name} is {float(value)} in stage {stage}"
+                torch.stack(list(terms.values())).sum().backward()
+                gradients = [p.grad for p in method.parameters() if p.grad is not None]
+                assert gradients, "no parameter gets a gradient"
+                assert all(bool(torch.isfinite(g).all()) for g in gradients), "a gradient is not finite"
+
+
+def same_seed_same_result(method_class: type[Method]) -> None:
+    """The same seed gives the same loss and the same predictions."""
+    for spec in specs():
+        values = []
+        for _ in range(2):
+            method, batch = _build(method_class, spec), planted_batch(spec)
+            method.begin_stage(0)
+            method.train()
+            loss = torch.stack(list(method.loss(batch).values())).sum().detach()
+            values.append(torch.cat([loss.reshape(1), _predict(method, batch).prediction.reshape(-1)]))
+        assert bool(torch.equal(*values)), "two runs differ"
+
+
+def batch_is_left_alone(method_class: type[Method]) -> None:
+    """It does not change the batch that it is given."""
+    for spec in specs():
+        method, batch, copy = _build(method_class, spec), planted_batch(spec), planted_batch(spec)
+        method.begin_stage(0)
+        method.loss(batch)
+        _predict(method, batch)
+        for name in batch.modalities:
+            assert torch.equal(batch.features[name], copy.features[name]), f"features of {name} changed"
+            assert torch.equal(batch.present[name], copy.present[name]), f"present flags of {name} changed"
+
+
+def weights_are_restored(method_class: type[Method]) -> None:
+    """Weights that are saved and loaded again into it give the same predictions after every stage."""
+    for spec in specs():
+        method, batch = _build(method_class, spec), planted_batch(spec)
+        for stage in range(len(method.stages)):
+            method.begin_stage(stage)
+        kept = {name: value.clone() for name, value in method.state_dict().items()}
+        before = _predict(method, batch).prediction
+        with torch.no_grad():
+            for parameter in method.parameters():
+                parameter.add_(0.1)
+        method.load_state_dict(kept)
+        _close(before, _predict(method, batch).prediction, "restored weights")
+
+
+def it_learns(method_class: type[Method]) -> None:
+    """On data in which every modality tells the target, training beats the best constant guess."""
+    for spec in list(specs())[2:4]:
+        method, batch = _build(method_class, spec), planted_batch(spec, count=64)
+        optimizer = torch.optim.Adam(method.parameters(), lr=3e-3)
+        for stage in range(len(method.stages)):
+            method.begin_stage(stage)
+            for _ in range(60):
+                method.train()
+                optimizer.zero_grad()
+                torch.stack(list(method.loss(batch).values())).sum().backward()
+                optimizer.step()
+        prediction = _predict(method, batch).prediction
+        if spec.kind == "regression":
+            error = float((prediction - batch.target).abs().mean())
+            constant = float((batch.target - batch.target.median()).abs().mean())
+            assert error < 0.8 * constant, f"mean error {error:.3f}, of a constant {constant:.3f}"
+        else:
+            right = float((prediction.argmax(1) == batch.target).float().mean())
+            constant = float(batch.target.bincount().max() / len(batch))
+            assert right > constant + 0.1, f"accuracy {right:.3f}, of a constant {constant:.3f}"
+
+
+METHOD_CHECKS: tuple[Callable[[type[Method]], None], ...] = (
+    output_has_the_right_shape,
+    nothing_present_is_survived,
+    padding_is_not_read,
+    absent_is_not_read,
+    samples_are_independent,
+    modalities_are_independent,
+    loss_is_finite,
+    same_seed_same_result,
+    batch_is_left_alone,
+    weights_are_restored,
+    it_learns,
+)
