@@ -1,0 +1,47 @@
+"""ERM: encode each modality, concatenate, predict. The baseline that every other method must beat."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ..datasets.batch import Batch, Spec
+from .losses import task_loss
+from .method import Method, Output, fixed
+from .networks import FusionHead, as_prediction, available, encoders, outputs, valid_steps
+
+
+@dataclass(frozen=True)
+class ERMParams:
+    """The size of the shared network."""
+
+    width: int = fixed(40, source="MMDG-Bench, late fusion")
+    layers: int = fixed(5, source="MMDG-Bench, late fusion")
+
+
+class ERM(Method):
+    """Empirical risk minimisation with late fusion. An absent modality is a zero embedding."""
+
+    Params = ERMParams
+    version = 1
+
+    def __init__(self, params: ERMParams, spec: Spec) -> None:
+        super().__init__(params, spec)
+        self.encoders = encoders(spec, params.width, params.layers)
+        self.head = FusionHead(len(spec.modalities) * params.width, params.width, outputs(spec))
+
+    def encode(self, modality: str, batch: Batch) -> Tensor:
+        """The embedding [batch, width] of one modality."""
+        return self.encoders(modality, batch.features[modality], valid_steps(batch, modality))
+
+    def fuse(self, embeddings: dict[str, Tensor], batch: Batch) -> Output:
+        """Concatenates the embeddings [batch, width] of what is present, and predicts."""
+        used = {m: embeddings[m].where(available(batch, m).unsqueeze(-1), 0) for m in self.spec.modalities}
+        fused = torch.cat(list(used.values()), dim=-1)
+        return Output(as_prediction(self.head(fused), self.spec), embeddings=used, fused=fused)
+
+    def loss(self, batch: Batch) -> dict[str, Tensor]:
+        """The task's loss."""
+        return {"task": task_loss(self(batch).prediction, batch.target, self.spec)}

@@ -1,0 +1,65 @@
+"""Losses that methods share. Each is a plain function of tensors."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from ..datasets.batch import Spec
+
+
+def task_errors(prediction: Tensor, target: Tensor, spec: Spec) -> Tensor:
+    """The task's loss of every sample, [batch]: absolute error, or cross-entropy.
+
+    Args:
+        prediction: [batch] scores, or [batch, classes] logits.
+        target: [batch].
+        spec: says which task it is.
+    """
+    if spec.kind == "classification":
+        return F.cross_entropy(prediction, target, reduction="none")
+    return (prediction - target.to(prediction.dtype)).abs()
+
+
+def task_loss(prediction: Tensor, target: Tensor, spec: Spec) -> Tensor:
+    """The mean of ``task_errors``: L1 for regression, cross-entropy for classification."""
+    return task_errors(prediction, target, spec).mean()
+
+
+def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
+    """The mean of ``values`` where ``mask`` (same shape, bool) is true; 0 if it is nowhere true.
+
+    What lies outside the mask has no influence, not even where it is not a number.
+    """
+    return values.where(mask, 0).sum() / mask.sum().clamp(min=1)
+
+
+def gaussian_nll(mean: Tensor, log_variance: Tensor, target: Tensor) -> Tensor:
+    """exp(-s) (y - m)^2 / 2 + s / 2 of every element, s the log-variance (Kendall & Gal 2017, eq. 8)."""
+    return 0.5 * (-log_variance).exp() * (target.to(mean.dtype) - mean).square() + 0.5 * log_variance
+
+
+def normalised_entropy(logits: Tensor) -> Tensor:
+    """The entropy of softmax(logits) over the last dimension, divided by its maximum: in [0, 1]."""
+    log_p = logits.log_softmax(dim=-1)
+    return -(log_p.exp() * log_p).sum(dim=-1) / math.log(max(logits.shape[-1], 2))
+
+
+def info_nce(anchors: Tensor, keys: Tensor, valid: Tensor, temperature: float) -> Tensor:
+    """InfoNCE (van den Oord et al. 2018, eq. 4) with cosine similarity and in-batch negatives.
+
+    Row i of ``keys`` is the positive of row i of ``anchors``, the other rows are its negatives.
+
+    Args:
+        anchors, keys: [batch, width].
+        valid: [batch], bool; the other rows are neither anchors, nor positives, nor negatives.
+        temperature: divides the similarities.
+    """
+    similarity = F.normalize(anchors, dim=-1, eps=1e-6) @ F.normalize(keys, dim=-1, eps=1e-6).T
+    logits = similarity / temperature
+    # The least finite number and not -inf, so that an invalid row is a number, too, before it is left out.
+    logits = logits.masked_fill(~valid, torch.finfo(logits.dtype).min / 2)
+    return masked_mean(logits.logsumexp(dim=-1) - logits.diagonal(), valid)
