@@ -17,6 +17,9 @@ from ..datasets.batch import Batch, Spec
 from ..datasets.dataset import SPLITS, DataError, Located, Samples, Target
 from .job import Task
 
+#: Standardised features are cut off at so many deviations: acoustic features reach hundreds.
+FEATURE_LIMIT = 5.0
+
 
 @dataclass(frozen=True)
 class Split:
@@ -286,7 +289,7 @@ def _join(
             values = part.features[modality].astype(np.float32)
             if statistics:
                 mean, inverse = statistics[modality][start]
-                values = (values - mean) * inverse
+                values = np.clip((values - mean) * inverse, -FEATURE_LIMIT, FEATURE_LIMIT)
             rows, length = slice(row, row + len(part)), values.shape[1]
             joined[rows, :length, start : start + width] = values
             valid[rows, :length] = part.mask[modality]

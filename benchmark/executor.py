@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass, field
-from multiprocessing import get_context
+from multiprocessing.context import SpawnContext, SpawnProcess
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, Protocol
 
 from .job import Job
 from .store import Store
@@ -112,6 +114,27 @@ class LocalPool:
                 pool.join()
 
 
+class _WorkerProcess(SpawnProcess):
+    """A spawned process that does not run the caller's script again.
+
+    Spawning imports the main module anew in every child; a script that calls ``run`` without the usual guard
+    would start over in each. Workers need nothing of it.
+    """
+
+    @staticmethod
+    def _Popen(process_obj: Any) -> Any:  # noqa: N802 - multiprocessing's name
+        main = sys.modules["__main__"]
+        sys.modules["__main__"] = ModuleType("__main__")
+        try:
+            return SpawnProcess._Popen(process_obj)  # pyright: ignore[reportAttributeAccessIssue]
+        finally:
+            sys.modules["__main__"] = main
+
+
+class _WorkerContext(SpawnContext):
+    Process = _WorkerProcess
+
+
 def _pool(workers: int, gpu: str, threads: int) -> ProcessPool:
     from pebble import ProcessPool
 
@@ -119,7 +142,7 @@ def _pool(workers: int, gpu: str, threads: int) -> ProcessPool:
         max_workers=workers,
         initializer=_start_worker,
         initargs=[gpu, threads],
-        context=get_context("spawn"),
+        context=_WorkerContext(),
     )
 
 

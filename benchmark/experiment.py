@@ -31,6 +31,7 @@ PROTOCOLS: dict[str, dict[str, Any]] = {
         "batch_size": 24,
         "optimizer": "adam",
         "learning_rate": 1e-4,
+        "schedule": "constant",
         "weight_decay": 0.0,
         "clip_norm": 0.8,
         "standardize": False,
@@ -54,10 +55,15 @@ class Protocol(BaseModel):
     epochs: int = Field(20, ge=1, description="passes over the training data")
     batch_size: int = Field(32, ge=1, description="samples a step")
     optimizer: Literal["adamw", "adam"] = Field("adamw", description="the optimiser of every method")
-    learning_rate: float = Field(5e-4, gt=0, description="constant learning rate")
+    learning_rate: float = Field(1e-3, gt=0, description="learning rate at the start")
+    schedule: Literal["cosine", "constant"] = Field(
+        "cosine", description="the learning rate falls along a cosine from epoch to epoch, or stays"
+    )
     weight_decay: float = Field(1e-2, ge=0, description="weight decay")
     clip_norm: float = Field(1.0, ge=0, description="gradient norm is clipped here; 0 turns it off")
-    standardize: bool = Field(True, description="z-score features by the source training split")
+    standardize: bool = Field(
+        True, description="z-score features by the source training split, cut off at 5 deviations"
+    )
     selection: Literal["source-validation", "last"] = Field(
         "source-validation", description="which epoch is tested: never chosen by the target"
     )

@@ -31,7 +31,7 @@ from .predict import prediction_table, to_parquet
 from .registry import find
 from .seeds import seed_everything
 from .selection import Epoch
-from .store import Store, write_json
+from .store import Store
 from .training import fit
 
 #: Tensors of the last tasks, shared by the jobs of a worker.
@@ -163,20 +163,22 @@ class Progress:
         if ended is not None:
             self.values |= {"loss": sum(ended.train.values()), "metric": ended.metric}
         done = (epoch + share) / self.epochs
-        write_json(
-            self.file,
-            {
-                **self.values,
-                "epoch": epoch + 1,
-                "epochs": self.epochs,
-                "share": done,
-                "seconds_left": (now - self.started) * (1 - done) / done if done else None,
-                "started": self.started,
-                "updated": now,
-                "host": platform.node(),
-                "pid": os.getpid(),
-            },
-        )
+        note = {
+            **self.values,
+            "epoch": epoch + 1,
+            "epochs": self.epochs,
+            "share": done,
+            "seconds_left": (now - self.started) * (1 - done) / done if done else None,
+            "started": self.started,
+            "updated": now,
+            "host": platform.node(),
+            "pid": os.getpid(),
+        }
+        # Whole or not at all for who looks, but not flushed to the disk: it tells nothing after a loss of
+        # power, and waiting for the disk would slow the training. The job is held, so nobody else writes here.
+        temporary = self.file.with_name(f".{self.file.name}.tmp")
+        temporary.write_text(json.dumps(note, indent=1) + "\n")
+        temporary.replace(self.file)
 
 
 class Clock:

@@ -13,8 +13,10 @@ from typing import Any
 import torch
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor
 from torch.nn import functional as F
+from torch.optim.lr_scheduler import LambdaLR
 
 from ..datasets.batch import Batch
 from ..methods.method import Method
@@ -65,14 +67,21 @@ class Training(LightningModule):
         self._terms: dict[str, Tensor] = {}
         self._steps = 0
 
-    def configure_optimizers(self) -> torch.optim.Optimizer:
-        """The same optimiser for every method."""
+    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
+        """The same optimiser and schedule for every method."""
         kind = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam}[self.protocol.optimizer]
-        return kind(
+        optimizer = kind(
             self.method.parameters(),
             lr=self.protocol.learning_rate,
             weight_decay=self.protocol.weight_decay,
         )
+        cosine = self.protocol.schedule == "cosine"
+        epochs = self.protocol.epochs
+        factor = (lambda epoch: (1 + math.cos(math.pi * epoch / epochs)) / 2) if cosine else (lambda _: 1.0)
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": LambdaLR(optimizer, factor), "interval": "epoch"},
+        }
 
     def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
         """The tensors lie on the device already."""

@@ -27,9 +27,8 @@ def test_features_are_standardised_by_the_source_training_split(data_root: Path)
     for name in ("text", "audio"):
         steps = data.train.batch.features[name][data.train.batch.mask[name]].double()
         assert torch.allclose(steps.mean(0), torch.zeros(steps.shape[1], dtype=torch.double), atol=1e-5)
-        assert torch.allclose(
-            steps.std(0, correction=0), torch.ones(steps.shape[1], dtype=torch.double), atol=1e-4
-        )
+        deviation = steps.std(0, correction=0)
+        assert torch.allclose(deviation, torch.ones_like(deviation), atol=1e-4)
         assert torch.all(data.train.batch.features[name][~data.train.batch.mask[name]] == 0)
 
 
@@ -145,3 +144,18 @@ def test_hash_of_a_sample_depends_on_its_name_alone():
     assert sample_hash("mosi", "a$_$1") == sample_hash("mosi", "a$_$1")
     assert len({sample_hash(d, s) for d in ("mosi", "sims") for s in map(str, range(100))}) == 200
     assert -(2**63) <= sample_hash("mosi", "x") < 2**63
+
+
+def test_standardised_features_are_cut_off(data_root: Path):
+    found = locate("toy", data_root)
+    splits = found.load()
+    splits["test"].features["audio"][0] = np.float32(1e6)
+
+    class Loud:
+        name, target, modalities = found.name, found.target, found.modalities
+
+        def load(self):
+            return splits
+
+    data = load_task(request(), {"toy": Loud()})  # pyright: ignore[reportArgumentType]
+    assert data.test.batch.features["audio"].abs().max() == 5.0

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
@@ -142,7 +143,7 @@ def test_a_loss_that_explodes_is_named(data: TaskData):
 
 def test_training_matches_a_plain_loop(data: TaskData):
     """The harness does to the weights exactly what a bare PyTorch loop does."""
-    rules = protocol(clip_norm=0.5, weight_decay=0.1)
+    rules = protocol(clip_norm=0.5, weight_decay=0.1, schedule="cosine")
     seed_everything(5, "a")
     method = ERM(ERM.Params(), data.spec("fair"))
     plain = ERM(ERM.Params(), data.spec("fair"))
@@ -161,6 +162,8 @@ def test_training_matches_a_plain_loop(data: TaskData):
     optimizer = torch.optim.AdamW(plain.parameters(), lr=rules.learning_rate, weight_decay=rules.weight_decay)
     for epoch in range(rules.epochs):
         plain.train()
+        for group in optimizer.param_groups:
+            group["lr"] = rules.learning_rate * (1 + math.cos(math.pi * epoch / rules.epochs)) / 2
         order = torch.randperm(
             len(data.train.batch), generator=torch.Generator().manual_seed(derive(7, "order", epoch))
         )
