@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 from rich.table import Table
 
 from .errors import UsageError, nearest
@@ -145,13 +146,10 @@ def doctor(data_root: Root = None) -> None:
     from .doctor import findings
 
     out = console()
-    table = Table(box=None, padding=(0, 2), show_header=False)
+    marks = {"ok": "[green]ok[/]     ", "optional": "[yellow]--[/]     ", "missing": "[red]missing[/]"}
     for finding in findings(_root(data_root)):
-        mark = {"ok": "[green]ok[/]", "optional": "[yellow]--[/]", "missing": "[red]missing[/]"}[
-            finding.state
-        ]
-        table.add_row(mark, finding.what, finding.found, finding.mend)
-    out.print(table)
+        words = escape(f"{finding.what:<14}{finding.found}" + (f": {finding.mend}" if finding.mend else ""))
+        out.print(f"{marks[finding.state]} {words}", highlight=False, soft_wrap=True)
 
 
 def _root(data_root: Path | None) -> Path:

@@ -14,8 +14,9 @@ import numpy as np
 import torch
 
 from ..datasets.batch import Batch, Spec
-from ..datasets.dataset import SPLITS, DataError, Located, Samples, Target
+from ..datasets.dataset import DataError, Located, Samples, Target
 from .job import Task
+from .joining import Blocks, check_splits, common_target, feature_blocks, label_scale
 
 #: Standardised features are cut off at so many deviations: acoustic features reach hundreds.
 FEATURE_LIMIT = 5.0
@@ -48,13 +49,17 @@ class Split:
 
 @dataclass(frozen=True)
 class TaskData:
-    """Everything that a job reads. The test split is the target's, the others are the sources'."""
+    """Everything that the jobs of a task read. The test split is the target's, the others are the sources'.
+
+    ``unusable`` says why a modality that the datasets share cannot be joined.
+    """
 
     train: Split
     valid: Split
     test: Split
     target: Target
     domains: int
+    unusable: Mapping[str, DataError]
 
     def spec(self, protocol: str) -> Spec:
         """What a method is built for."""
@@ -74,7 +79,14 @@ class TaskData:
         return replace(self, train=train, valid=valid, test=test)
 
     def only(self, modalities: Sequence[str]) -> TaskData:
-        """The same samples with these modalities; no tensor is copied."""
+        """The same samples with these modalities; no tensor is copied.
+
+        Raises:
+            DataError: one of them cannot be joined.
+        """
+        for name in modalities:
+            if name in self.unusable:
+                raise self.unusable[name]
 
         def narrow(split: Split) -> Split:
             def pick(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
@@ -128,8 +140,15 @@ def load_task(request: Request, located: Mapping[str, Located]) -> TaskData:
     task = Task.parse(request.task)
     samples = {name: _load(located[name], request.modalities) for name in task.datasets}
     target = common_target({name: located[name].target for name in task.datasets})
-    scales = {name: _scale(located[name].target, target) for name in task.datasets}
-    blocks = _feature_blocks(task, samples, request)
+    scales = {name: label_scale(located[name].target, target) for name in task.datasets}
+    blocks: dict[str, Blocks] = {}
+    unusable: dict[str, DataError] = {}
+    for modality in request.modalities:
+        widths = {name: samples[name]["train"].features[modality].shape[2] for name in task.datasets}
+        try:
+            blocks[modality] = feature_blocks(task, modality, widths, request.widths)
+        except DataError as error:  # an error only for a job that wants this modality
+            unusable[modality] = error
     domain_index = {name: index for index, name in enumerate(task.sources)}
 
     statistics = None
@@ -155,47 +174,13 @@ def load_task(request: Request, located: Mapping[str, Located]) -> TaskData:
         test=join([task.target], "test"),
         target=target,
         domains=len(task.sources),
+        unusable=unusable,
     )
-
-
-def common_target(targets: Mapping[str, Target]) -> Target:
-    """The target of a task: that of the last dataset, labels on the widest scale of all.
-
-    Raises:
-        DataError: kinds or classes differ, or label ranges are not multiples of each other.
-    """
-    name, target = list(targets.items())[-1]
-    for other, value in targets.items():
-        if value.kind != target.kind or value.classes != target.classes:
-            raise DataError(f"{other} and {name} cannot be joined: {_words(value)} and {_words(target)}")
-    ranges = [value.label_range for value in targets.values() if value.label_range]
-    if not ranges:
-        return target
-    widest = max(ranges, key=lambda ends: ends[1] - ends[0])
-    for other, value in targets.items():
-        ends = value.label_range
-        if ends and abs(ends[0] * widest[1] - ends[1] * widest[0]) > 1e-9:
-            raise DataError(f"{other}: labels in {ends} cannot be scaled to {widest}")
-    return replace(target, label_range=widest)
-
-
-def _words(target: Target) -> str:
-    classes = f" of {', '.join(target.classes)}" if target.classes else ""
-    return f"{target.kind}{classes}"
-
-
-def _scale(own: Target, common: Target) -> float:
-    """What stored labels are multiplied with: 3 for SIMS beside MOSI, as in MMDG-Bench."""
-    if not own.label_range or not common.label_range or not own.label_range[1]:
-        return 1.0
-    return common.label_range[1] / own.label_range[1]
 
 
 def _load(located: Located, modalities: Sequence[str]) -> dict[str, Samples]:
     splits = located.load()
-    for split in SPLITS:
-        if split not in splits or len(splits[split]) == 0:
-            raise DataError(f"{located.name}: split {split!r} has no samples; it needs at least one")
+    check_splits(located.name, {name: len(split) for name, split in splits.items()})
     return {
         name: replace(
             split,
@@ -210,44 +195,6 @@ def _load(located: Located, modalities: Sequence[str]) -> dict[str, Samples]:
 def _domains(name: str, samples: Samples) -> np.ndarray:
     """The domain of every sample; that of a dataset without domains is the dataset."""
     return np.where(samples.domain == "", name, samples.domain)
-
-
-#: dataset -> first column and width of its features in the joined tensor
-Blocks = dict[str, tuple[int, int]]
-
-
-def _feature_blocks(
-    task: Task, samples: Mapping[str, Mapping[str, Samples]], request: Request
-) -> dict[str, Blocks]:
-    """Where each dataset's features go.
-
-    Under ``strict`` every dataset must have the same width. Under ``project`` each width gets columns of
-    its own, zero elsewhere: the first linear layer of any network is then a projection per width.
-    """
-    blocks: dict[str, Blocks] = {}
-    for modality in request.modalities:
-        widths = {name: samples[name]["train"].features[modality].shape[2] for name in task.datasets}
-        described = ", ".join(f"{name} {width}" for name, width in widths.items())
-        if len(set(widths.values())) == 1:
-            blocks[modality] = {name: (0, width) for name, width in widths.items()}
-            continue
-        if request.widths == "strict":
-            raise DataError(
-                f"task {task.name}: {modality} has different widths ({described}): "
-                "use files with equal features, or --widths project for a projection per domain"
-            )
-        if widths[task.target] not in {widths[name] for name in task.sources}:
-            raise DataError(
-                f"task {task.name}: no source has {modality} as wide as the target ({described}), "
-                "so no projection for it would ever be trained: "
-                "use files with equal features (the CASP ones have them)"
-            )
-        starts: dict[int, int] = {}
-        for width in widths.values():
-            if width not in starts:
-                starts[width] = sum(starts)  # the widths before it
-        blocks[modality] = {name: (starts[width], width) for name, width in widths.items()}
-    return blocks
 
 
 #: modality -> first column of a block -> mean and inverse deviation of its columns, each [width]

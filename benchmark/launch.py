@@ -11,7 +11,9 @@ from .errors import UsageError
 from .executor import Context, Executor, InProcess, LocalPool, Outcome
 from .experiment import Experiment
 from .job import Job
+from .locate import locate
 from .matrix import jobs_of
+from .precheck import check
 from .store import Store
 
 
@@ -82,6 +84,7 @@ def run(experiment: Experiment | Plan, listener: Listener | None = None) -> Summ
     """
     planned = experiment if isinstance(experiment, Plan) else plan(experiment)
     executor = executor_for(planned.experiment, len(planned.todo))
+    check_data(planned)
     planned.store.add(planned.jobs)
     failed: list[Outcome] = []
     if planned.todo:
@@ -92,6 +95,14 @@ def run(experiment: Experiment | Plan, listener: Listener | None = None) -> Summ
                 listener(outcome)
     done = len(planned.jobs) - len(failed)
     return Summary(len(planned.jobs), done, tuple(failed))
+
+
+def check_data(planned: Plan) -> None:
+    """Reads data that were not read before. Raises DataError where they are faulty or do not go together."""
+    experiment = planned.experiment
+    plugins = tuple(experiment.plugins)
+    names = sorted({item.name for job in planned.todo for item in job.data})
+    check(planned.todo, {name: locate(name, experiment.root, experiment.data, plugins) for name in names})
 
 
 def executor_for(experiment: Experiment, jobs: int) -> Executor:

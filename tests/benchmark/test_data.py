@@ -83,7 +83,7 @@ def test_other_widths_are_an_error_that_names_the_mode(data_root: Path):
     with pytest.raises(DataError, match=r"audio has different widths .*--widths project"):
         load_task(
             request("toy+toyw->toy2"), {**located(data_root, "toy", "toyw"), "toy2": locate("toy", data_root)}
-        )
+        ).only(("audio",))
 
 
 def test_each_width_gets_columns_of_its_own(data_root: Path):
@@ -109,7 +109,12 @@ def test_each_width_gets_columns_of_its_own(data_root: Path):
 
 def test_a_target_width_that_no_source_has_is_an_error(data_root: Path):
     with pytest.raises(DataError, match="no projection for it would ever be trained"):
-        load_task(request("toy->toyw", widths="project"), located(data_root, "toy", "toyw"))
+        load_task(request("toy->toyw", widths="project"), located(data_root, "toy", "toyw")).only(("audio",))
+
+
+def test_other_widths_of_one_modality_leave_the_others(data_root: Path):
+    data = load_task(request("toy->toyw"), located(data_root, "toy", "toyw"))
+    assert data.only(("text",)).test.batch.modalities == ("text",)
 
 
 def test_classes_and_scores_do_not_mix(data_root: Path):

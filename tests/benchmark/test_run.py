@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -253,15 +254,36 @@ def test_bad_input_is_one_line_and_writes_nothing(
         assert len(ended.stderr.strip().splitlines()) == 1
 
 
-def test_a_split_without_samples_is_named(mmbench: Command, data_root: Path):
-    import numpy as np
-
+@pytest.mark.parametrize("fault", ["no samples", "nan", "truncated", "label"])
+def test_faulty_data_end_a_run_before_it_begins(
+    mmbench: Command, tmp_path: Path, data_root: Path, fault: str
+):
     file = data_root / "toy" / "valid.npz"
-    with np.load(file) as arrays:
-        np.savez(file, **{name: arrays[name][:0] for name in arrays})
-    ended = mmbench("run", *TOY, "--seeds", "0", "--launcher", "debug")
-    assert ended.returncode != 0
-    assert "valid" in ended.stdout + ended.stderr
+    with np.load(file) as stored:
+        arrays = dict(stored)
+    if fault == "no samples":
+        arrays = {name: array[:0] for name, array in arrays.items()}
+    elif fault == "nan":
+        arrays["features.text"][0, 0, 0] = np.nan
+    elif fault == "label":
+        arrays["label"][0] = 17
+    np.savez(file, **arrays)
+    if fault == "truncated":
+        file.write_bytes(file.read_bytes()[:500])
+    for _ in range(2):  # what is faulty is not remembered as being in order
+        ended = mmbench("run", *TOY, "--seeds", "0")
+        assert ended.returncode == 2
+        assert str(file) in ended.stderr
+        assert len(ended.stderr.strip().splitlines()) == 1
+    assert not (tmp_path / "runs").exists()
+
+
+def test_datasets_that_do_not_go_together_end_a_run_before_it_begins(mmbench: Command, tmp_path: Path):
+    ended = mmbench("run", "--methods", "erm", "--datasets", "toy->toyw")
+    assert ended.returncode == 2
+    assert "--widths project" in ended.stderr
+    assert "cannot be joined" in mmbench("run", "--methods", "erm", "--datasets", "toy->toyc").stderr
+    assert not (tmp_path / "runs").exists()
 
 
 def test_plan_as_json_names_every_job(mmbench: Command):
@@ -324,3 +346,53 @@ def test_doctor_says_what_is_missing_and_how_to_get_it(mmbench: Command):
     assert "mmbench data synth mosi --data-root" in ended.stdout
     assert "torch" in ended.stdout
     assert "toy" in ended.stdout
+
+
+@pytest.mark.slow
+def test_every_gpu_gets_its_share_of_the_workers(
+    tmp_path: Path, data_root: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """The workers are told one GPU each, whether there is one or not; here the jobs run on the CPU all the same."""
+    from mmbench.benchmark.executor import Context, LocalPool
+    from mmbench.benchmark.experiment import Experiment
+    from mmbench.benchmark.matrix import jobs_of
+    from mmbench.benchmark.store import Store
+
+    (tmp_path / "where.py").write_text(
+        PLUGIN.replace(".touch()", '.write_text(os.environ["CUDA_VISIBLE_DEVICES"])').replace(
+            '"wait")', '"run")'
+        )
+    )
+    monkeypatch.setenv("ODD", str(tmp_path))
+    asked = {
+        "methods": "odd",
+        "datasets": "toy",
+        "seeds": "0-4",
+        "data_root": data_root,
+        "protocol": {"epochs": 1},
+    }
+    experiment = Experiment.read({**asked, "plugins": [tmp_path / "where.py"]})
+    jobs = jobs_of(experiment)
+    Store(tmp_path / "runs").add(jobs)
+    context = Context(tmp_path / "runs", data_root, plugins=(tmp_path / "where.py",))
+    outcomes = list(LocalPool(workers=3, gpus=("4", "7")).run(jobs, context))
+    assert [outcome.reason for outcome in outcomes] == [""] * 5
+    assert sorted(file.read_text() for file in tmp_path.glob("started-*")) == ["4", "4", "7"]
+
+
+@pytest.mark.slow
+def test_a_script_needs_no_guard(tmp_path: Path, data_root: Path):
+    (tmp_path / "script.py").write_text(
+        "from mmbench.benchmark import Experiment, leaderboard, run\n"
+        "print('started')\n"
+        "run(Experiment(methods=['erm(layers=1)'], datasets=['toy'], seeds=[0], protocol={'epochs': 1}))\n"
+        "print(leaderboard('runs')['n'].tolist())\n"
+    )
+    environment = {**os.environ, "MMBENCH_DATA": str(data_root), "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "script.py"]
+    ended = subprocess.run(
+        command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=200
+    )
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stdout.count("started") == 1
+    assert "[1, 1" in ended.stdout

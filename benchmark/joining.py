@@ -1,0 +1,93 @@
+"""Whether the datasets of a task go together, and how. Works on descriptions: no arrays, no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from ..datasets.dataset import SPLITS, DataError, Target
+from .job import Task
+
+
+def common_target(targets: Mapping[str, Target]) -> Target:
+    """The target of a task: that of the last dataset, labels on the widest scale of all.
+
+    Raises:
+        DataError: kinds or classes differ, or label ranges are not multiples of each other.
+    """
+    name, target = list(targets.items())[-1]
+    for other, value in targets.items():
+        if value.kind != target.kind or value.classes != target.classes:
+            raise DataError(f"{other} and {name} cannot be joined: {_words(value)} and {_words(target)}")
+    ranges = [value.label_range for value in targets.values() if value.label_range]
+    if not ranges:
+        return target
+    widest = max(ranges, key=lambda ends: ends[1] - ends[0])
+    for other, value in targets.items():
+        ends = value.label_range
+        if ends and abs(ends[0] * widest[1] - ends[1] * widest[0]) > 1e-9:
+            raise DataError(f"{other}: labels in {ends} cannot be scaled to {widest}")
+    return replace(target, label_range=widest)
+
+
+def _words(target: Target) -> str:
+    classes = f" of {', '.join(target.classes)}" if target.classes else ""
+    return f"{target.kind}{classes}"
+
+
+def label_scale(own: Target, common: Target) -> float:
+    """What stored labels are multiplied with: 3 for SIMS beside MOSI, as in MMDG-Bench."""
+    if not own.label_range or not common.label_range or not own.label_range[1]:
+        return 1.0
+    return common.label_range[1] / own.label_range[1]
+
+
+#: dataset -> first column and width of its features in the joined tensor
+Blocks = dict[str, tuple[int, int]]
+
+
+def check_splits(name: str, counts: Mapping[str, int]) -> None:
+    """Every split of a dataset must have samples.
+
+    Raises:
+        DataError: one has none.
+    """
+    for split in SPLITS:
+        if not counts.get(split):
+            raise DataError(f"{name}: split {split!r} has no samples; it needs at least one")
+
+
+def feature_blocks(task: Task, modality: str, widths: Mapping[str, int], mode: str) -> Blocks:
+    """Which columns of the joined tensor each dataset's features of a modality fill.
+
+    Under ``strict`` every dataset must have the same width. Under ``project`` each width gets columns of
+    its own, zero elsewhere: the first linear layer of any network is then a projection per width.
+
+    Args:
+        task: the task.
+        modality: its name, for the message.
+        widths: dataset -> number of features.
+        mode: ``strict`` or ``project``.
+
+    Raises:
+        DataError: widths differ under ``strict``, or the target's is that of no source.
+    """
+    if len(set(widths.values())) == 1:
+        return {name: (0, width) for name, width in widths.items()}
+    described = ", ".join(f"{name} {width}" for name, width in widths.items())
+    if mode == "strict":
+        raise DataError(
+            f"task {task.name}: {modality} has different widths ({described}): "
+            "use files with equal features, or --widths project for a projection per domain"
+        )
+    if widths[task.target] not in {widths[name] for name in task.sources}:
+        raise DataError(
+            f"task {task.name}: no source has {modality} as wide as the target ({described}), "
+            "so no projection for it would ever be trained: "
+            "use files with equal features (the CASP ones have them)"
+        )
+    starts: dict[int, int] = {}
+    for width in widths.values():
+        if width not in starts:
+            starts[width] = sum(starts)  # the widths before it
+    return {name: (starts[width], width) for name, width in widths.items()}

@@ -1,0 +1,68 @@
+"""Reads data once before anything is written, so that faulty data ends a run before it begins.
+
+What was found in order is remembered beside the hashes of files: data are read again only where they changed.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..datasets.dataset import Located
+from .job import Job, Task
+from .joining import check_splits, common_target, feature_blocks
+from .store import read_json, write_json
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What must be known of a dataset to join it with others."""
+
+    samples: Mapping[str, int]
+    widths: Mapping[str, int]
+
+
+def check(jobs: Iterable[Job], located: Mapping[str, Located]) -> None:
+    """Raises DataError where the data of a job are faulty or its datasets do not go together.
+
+    Args:
+        jobs: those that are to be run.
+        located: every dataset that they name.
+    """
+    wanted = {(job.task, job.modalities, job.protocol["widths"]) for job in jobs}
+    shapes: dict[str, Shape] = {}
+    for task_name, modalities, mode in sorted(wanted):
+        task = Task.parse(task_name)
+        for name in task.datasets:
+            if name not in shapes:
+                shapes[name] = shape_of(located[name])
+                check_splits(name, shapes[name].samples)
+        common_target({name: located[name].target for name in task.datasets})
+        for modality in modalities:
+            widths = {name: shapes[name].widths[modality] for name in task.datasets}
+            feature_blocks(task, modality, widths, mode)
+
+
+def shape_of(located: Located) -> Shape:
+    """Reads a dataset, or remembers that it was read. Raises DataError where it is faulty."""
+    from ..datasets.fingerprint import cache_folder
+
+    remembered = cache_folder() / "checked" / f"{located.fingerprint()}.json"
+    known = read_json(remembered)
+    if isinstance(known, dict) and known.keys() == {"samples", "widths"}:
+        return Shape(**known)
+    splits = located.load()
+    widths = {name: array.shape[2] for name, array in splits["train"].features.items()} if splits else {}
+    shape = Shape({name: len(split) for name, split in splits.items()}, widths)
+    _remember(remembered, shape)
+    return shape
+
+
+def _remember(file: Path, shape: Shape) -> None:
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write_json(file, json.loads(json.dumps(shape.__dict__)))
+    except OSError:
+        pass  # it is read again next time
