@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 DEMO := demo
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-fast lint bench clean
+.PHONY: help install demo test test-fast lint bench pictures clean
 
 help:  ## say what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -44,6 +44,9 @@ bench: $(VENV)/.installed-test  ## measure the speed that the README claims
 	OMP_NUM_THREADS=1 $(BIN)/python tests/speed/overhead.py
 	OMP_NUM_THREADS=1 $(BIN)/python tests/speed/conditions.py
 	OMP_NUM_THREADS=1 $(BIN)/python tests/speed/cli.py
+
+pictures: demo  ## make the README's pictures anew
+	$(BIN)/python docs/pictures.py $(DEMO)/runs
 
 clean:  ## remove what was made, the environment apart
 	rm -rf $(DEMO) build dist *.egg-info .pytest_cache .ruff_cache .hypothesis

@@ -29,11 +29,6 @@ app = typer.Typer(
     epilog="Example, with nothing downloaded: [bold]mmbench data synth mosi[/] and then "
     "[bold]mmbench run --methods erm,ebmc --datasets mosi --preset quick[/]",
 )
-app.add_typer(data_app, name="data")
-app.command("list")(list_names)
-app.command("show")(show)
-app.command("check")(check)
-app.command("doctor")(doctor)
 
 Store = Annotated[Path, typer.Option("--store", help="Folder of the results.")]
 
@@ -140,6 +135,13 @@ def leaderboard(
     complete = write_leaderboards(store, out or store / "leaderboards", methods, datasets, seeds, console())
     if not complete:
         raise SystemExit(1)
+
+
+app.add_typer(data_app, name="data")
+app.command("list")(list_names)
+app.command("show")(show)
+app.command("check")(check)
+app.command("doctor")(doctor)
 
 
 def _print_plan(planned: Plan) -> None:

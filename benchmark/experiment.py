@@ -50,14 +50,14 @@ class Protocol(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: Literal["fair", "as-published"] = Field(
-        "fair", description="fair, or each method's published deviations"
+        "fair", description="one rule for all, or each method's published deviations"
     )
     epochs: int = Field(20, ge=1, description="passes over the training data")
     batch_size: int = Field(32, ge=1, description="samples a step")
     optimizer: Literal["adamw", "adam"] = Field("adamw", description="the optimiser of every method")
     learning_rate: float = Field(1e-3, gt=0, description="learning rate at the start")
     schedule: Literal["cosine", "constant"] = Field(
-        "cosine", description="the learning rate falls along a cosine from epoch to epoch, or stays"
+        "cosine", description="how the learning rate falls from epoch to epoch"
     )
     weight_decay: float = Field(1e-2, ge=0, description="weight decay")
     clip_norm: float = Field(1.0, ge=0, description="gradient norm is clipped here; 0 turns it off")
@@ -115,7 +115,9 @@ class Experiment(BaseModel):
     seeds: Annotated[list[Seed], BeforeValidator(as_seeds), Field(min_length=1)] = Field(
         [0, 1, 2, 3, 4], description="one network each: 0,1,2 or 0-4"
     )
-    preset: Literal["quick", "standard"] = Field("standard", description="a named size")
+    preset: Literal["quick", "standard"] = Field(
+        "standard", description="how much: quick is 2 seeds and 6 epochs"
+    )
     protocol: Protocol = Field(
         default_factory=lambda: Protocol.model_validate({}), description="the rules; a name or a mapping"
     )
@@ -125,10 +127,12 @@ class Experiment(BaseModel):
     )
     data: dict[str, Path] = Field(default_factory=dict, description="where single datasets lie: name -> path")
     plugins: list[Path] = Field(default_factory=list, description="files that bring methods or datasets")
-    launcher: Literal["local", "debug"] = Field("local", description="worker processes, or in this process")
+    launcher: Literal["local", "debug"] = Field(
+        "local", description="worker processes on this machine, or in this process"
+    )
     workers: int | None = Field(None, ge=1, description="jobs at a time; default: one a core, or one a GPU")
     threads: int = Field(1, ge=1, description="CPU threads a job")
-    device: str = Field("auto", description="auto, cpu, cuda, or cuda:0,cuda:1")
+    device: str = Field("auto", description="auto, cpu, cuda, or some GPUs: cuda:0,cuda:1")
 
     @model_validator(mode="before")
     @classmethod

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 import typer
 from pydantic.fields import FieldInfo
@@ -88,27 +88,30 @@ def _parameter(name: str, panel: str) -> inspect.Parameter:
         flag,
         help=_help(field),
         rich_help_panel=panel,
-        show_default=_default(field),
-        metavar=_metavar(name),
+        show_default=False,
+        metavar=_metavar(name, field),
     )
     return inspect.Parameter(
         name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[str | None, option]
     )
 
 
+_TYPES: dict[Any, str] = {int: "N", int | None: "N", float: "NUMBER", bool: "true|false"}
+
+
 def _help(field: FieldInfo) -> str:
     text = field.description or ""
-    return text[:1].upper() + text[1:] + "."
+    default = field.get_default(call_default_factory=True) if not field.is_required() else None
+    if isinstance(default, list):
+        default = ",".join(map(str, default))
+    shown = "" if default in (None, "", {}) else f" [dim]\\[{str(default).lower()}][/]"
+    return text[:1].upper() + text[1:] + "." + shown
 
 
-def _default(field: FieldInfo) -> str | bool:
-    default = field.get_default()
-    if default is None or field.is_required() or default == {} or default == []:
-        return False
-    return ",".join(map(str, default)) if isinstance(default, list) else str(default)
-
-
-def _metavar(name: str) -> str:
+def _metavar(name: str, field: FieldInfo) -> str:
+    choices = get_args(field.annotation) if get_origin(field.annotation) is Literal else ()
+    if choices:
+        return "|".join(choices)
     return {
         "methods": "M,M,...",
         "datasets": "D,D,...",
@@ -118,4 +121,4 @@ def _metavar(name: str) -> str:
         "data_root": "FOLDER",
         "data": "NAME=PATH,...",
         "plugins": "FILE.py",
-    }.get(name, "VALUE")
+    }.get(name, _TYPES.get(field.annotation, "VALUE"))

@@ -77,11 +77,12 @@ def _describe(name: str, source: Path, attribute: str) -> Description:
         inner = [classes[params.id]]
     elif params is not None:
         raise UsageError(f"method {name}: Params should be a dataclass in {source}")
-    docstring = ast.get_docstring(method) or ast.get_docstring(tree) or ""
+    own = ast.get_docstring(method) or ""
+    told = [ast.get_docstring(tree) or "", own, (ast.get_docstring(inner[0]) or "") if inner else ""]
     return Description(
         name=name,
-        summary=docstring.partition("\n")[0],
-        docstring=docstring,
+        summary=(own or told[0]).partition("\n")[0],
+        docstring="\n\n".join(text for text in told if text),
         version=_literal(_class_value(method, "version"), 1),
         train_missing=_literal(_class_value(method, "train_missing"), "none"),
         fields=tuple(_fields(inner[0], f"method {name}: {source}")) if inner else (),

@@ -49,7 +49,7 @@ def shape_of(located: Located) -> Shape:
     """Reads a dataset, or remembers that it was read. Raises DataError where it is faulty."""
     from ..datasets.fingerprint import cache_folder
 
-    remembered = cache_folder() / "checked" / f"{located.fingerprint()}.json"
+    remembered = cache_folder().parent / "checked" / f"{located.fingerprint()}.json"
     known = read_json(remembered)
     if isinstance(known, dict) and known.keys() == {"samples", "widths"}:
         return Shape(**known)

@@ -160,7 +160,7 @@ class Path:
 
 
 class EBMC(Method):
-    """Enhance-then-balance modality collaboration. See the module's text and ``EBMCParams``."""
+    """Enhance-then-balance modality collaboration: MSD, CCE, EMC and IMTD, in two stages."""
 
     Params = EBMCParams
     version = 1

@@ -4,21 +4,23 @@
 
 **Training.** ``benchmark.training.fit`` (Lightning, validation after every epoch, selection) and a loop as
 one would write it by hand train copies of one network (ERM, the late-fusion transformer at its default
-size) on the same tensors, in the same order, with the same optimiser, clipping, validation and dropout. They
-take turns after every step: whenever the harness reports a step or an epoch, the bare loop does the same
-step or validation before the harness goes on. So both see the same machine within a fraction of a second. At
-the end their weights are compared: they did the same work if these are equal. The ratio is that of
-a whole job at the default budget, put together from the medians of a step, of the turn of an epoch
+size) on the same tensors, in the same order, with the same dropout, optimiser, schedule, clipping and
+validation. They take turns after every step: whenever the harness reports a step or an epoch, the bare loop
+does the same step or validation before the harness goes on. So both see the same machine within a fraction
+of a second. At the end their weights are compared: they did the same work if these are equal. The ratio is
+that of a whole job at the default budget, put together from the medians of a step, of the turn of an epoch
 (validation), and of start and end (trainer, optimiser, best weights).
 
 **A job.** ``run_job`` in a worker that has the data in memory, with a training of two steps, beside the bare
-loop and bare predictions on the same tensors. What is left after taking these away is what a job costs besides
-its training. Below that: where ``run_job`` spends its time, each part without the parts inside it.
+loop and bare predictions on the same tensors, right before or after it. What is left after taking these away
+is what a job costs besides its training. Below that the same from inside: where ``run_job`` spends its time,
+each part without the parts inside it. What stands in parentheses is not counted as a cost.
 """
 
 from __future__ import annotations
 
 import copy
+import math
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -87,7 +89,10 @@ class Bare:
         self.batches = self._batches(train, seed)
 
     def _batches(self, train: Batch, seed: int) -> Iterator[Batch]:
-        for epoch in range(self.protocol.epochs):
+        epochs = self.protocol.epochs
+        for epoch in range(epochs):
+            for group in self.optimizer.param_groups:
+                group["lr"] = self.protocol.learning_rate * ((1 + math.cos(math.pi * epoch / epochs)) / 2)
             order = torch.randperm(len(train), generator=generator(seed, "order", epoch))
             for rows in order.split(self.protocol.batch_size):
                 yield train.take(rows)
@@ -164,7 +169,7 @@ def fit_in_turns(train: Batch, valid: Batch, protocol: Protocol, seed: int) -> t
 def training_rows() -> list[Row]:
     train, valid = random_batch(COUNTS["train"], 1), random_batch(COUNTS["valid"], 2)
     # With "last" the weights are kept after every epoch: the most that selection can cost.
-    protocol = Protocol.model_validate({"epochs": EPOCHS, "selection": "last"})
+    protocol = Protocol.model_validate({"epochs": EPOCHS, "schedule": "cosine", "selection": "last"})
     warm = protocol.model_copy(update={"epochs": 1})
     fit_in_turns(train.take(slice(0, 64)), valid, warm, 0)
     pairs: dict[str, list[tuple[float, float]]] = {"step": [], "turn": [], "ends": []}
