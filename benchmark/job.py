@@ -6,7 +6,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from typing import Any
 
@@ -114,7 +114,9 @@ class Job:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, ready for JSON."""
-        return asdict(self)
+        values = {item.name: getattr(self, item.name) for item in fields(self)}
+        copies = {"params": dict(self.params), "protocol": dict(self.protocol)}
+        return {**values, **copies, "data": [vars(item) for item in self.data]}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Job:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -13,9 +13,11 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from .executor import Outcome
 from .job import Job
 from .store import Store, read_json
+
+if TYPE_CHECKING:
+    from .executor import Outcome
 
 #: Seconds between plain lines that tell of jobs under way.
 PLAIN_INTERVAL = 30.0

@@ -13,14 +13,16 @@ import importlib.util
 import sys
 from dataclasses import dataclass
 from functools import lru_cache
-from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from ..corruptions import CORRUPTIONS
 from ..datasets import DATASETS
 from ..methods import METHODS
 from .errors import UsageError, nearest
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 Kind = Literal["method", "dataset", "corruption"]
 TABLES: dict[Kind, dict[str, str]] = {"method": METHODS, "dataset": DATASETS, "corruption": CORRUPTIONS}
@@ -94,6 +96,8 @@ def find(kind: Kind, name: str, plugins: tuple[Path, ...] = ()) -> Entry:
 
 @lru_cache
 def _installed(group: str) -> tuple[EntryPoint, ...]:
+    from importlib.metadata import entry_points  # brings much that --help does not need
+
     return tuple(entry_points(group=group))
 
 
