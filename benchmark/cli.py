@@ -30,6 +30,24 @@ app = typer.Typer(
     "[bold]mmbench run --methods erm,ebmc --datasets mosi --preset quick[/]",
 )
 
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"mmbench {version('mmbench')}")
+        raise typer.Exit
+
+
+@app.callback()
+def main_options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Which multimodal learning method really is better, and where does it break?"""  # noqa: D400
+
+
 Store = Annotated[Path, typer.Option("--store", help="Folder of the results.")]
 
 

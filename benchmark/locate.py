@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..datasets.locate import locate as locate_files
 from .errors import UsageError, nearest
 from .registry import entries
 
@@ -29,8 +30,6 @@ def locate(
         DataNotFound: the dataset is known, its files are not there.
         DataError: several files could be meant, or the description is faulty.
     """
-    from ..datasets.locate import locate as locate_files  # brings numpy: not needed to list names
-
     path = (given or {}).get(name)
     known = entries("dataset", plugins)
     dataset = known[name].load()() if name in known else None

@@ -7,8 +7,7 @@ from pathlib import Path
 
 from .dataset import Located, Published, Target
 from .locate import locate
-from .mmsa import LocatedPickle, locate_pickle
-from .synthetic import Layout, write_stand_in
+from .mmsa import Layout, LocatedPickle, locate_pickle
 
 MMSA_HOMEPAGE = "https://github.com/thuiar/MMSA"
 CASP_HOMEPAGE = "https://github.com/zrguo/CASP"
@@ -72,4 +71,6 @@ class Sentiment:
         Raises:
             DataError: unknown size or format, real data in the way, or nowhere to write.
         """
+        from .synthetic import write_stand_in  # brings numpy: not needed to locate
+
         return write_stand_in(self.name, self.target, self.layouts, folder, seed, size, format)

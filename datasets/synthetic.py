@@ -25,7 +25,6 @@ from __future__ import annotations
 import pickle
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -33,8 +32,9 @@ import numpy as np
 
 from .dataset import SPLITS, SYNTHETIC_MARK, DataError, Located, Target, data_error
 from .description import FILE_NAME
-from .mmsa import LABELS, MODALITIES, SYNTHETIC_KEY, is_synthetic, split_samples
+from .mmsa import LABELS, MODALITIES, SYNTHETIC_KEY, Layout, is_synthetic
 from .open_layout import locate_open
+from .read_mmsa import split_samples
 from .write_layout import replace_file, write_open_layout
 
 TEXT, AUDIO, VISION, INTERACTION, NOISE = 0.9, 0.4, 0.4, 0.45, 0.2
@@ -53,16 +53,6 @@ GRID = 0.2  # labels are averages of five annotations
 
 SMALL_COUNTS = {"train": 500, "valid": 120, "test": 200}
 SMALL_STEPS = (8, 16, 6)  # text, audio, vision: 768 and 709 features make more steps heavy
-
-
-@dataclass(frozen=True)
-class Layout:
-    """A published file: its name, samples per split, and width and steps of text, audio, vision."""
-
-    file_name: str
-    counts: Mapping[str, int]
-    widths: tuple[int, int, int]
-    steps: tuple[int, int, int]
 
 
 def write_stand_in(

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from mmbench.datasets.mmsa import Layout
 from mmbench.datasets.mosi import Mosi
-from mmbench.datasets.synthetic import Layout, generate
+from mmbench.datasets.synthetic import generate
 
 LAYOUT = Layout("mosi.pkl", {"train": 12, "valid": 5, "test": 6}, (7, 8, 9), (4, 5, 6))
 

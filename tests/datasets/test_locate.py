@@ -139,3 +139,26 @@ def test_importing_and_locating_is_light(tmp_path: Path) -> None:
         "assert not heavy, heavy\n"
     )
     subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True, timeout=60)
+
+
+@pytest.mark.parametrize("format", ["casp", "mmsa-aligned", "mmsa-unaligned", "open"])
+def test_describing_needs_no_arrays(stand_ins: Path, format: str) -> None:
+    code = (
+        "import sys, pathlib\n"
+        "from mmbench.datasets.locate import locate\n"
+        "from mmbench.datasets.mosei import Mosei\n"
+        "from mmbench.datasets.mosi import Mosi\n"
+        "from mmbench.datasets.open_layout import locate_open\n"
+        "from mmbench.datasets.sims import Sims\n"
+        "folder, format = pathlib.Path(sys.argv[1]), sys.argv[2]\n"
+        "found = locate('mosi', folder, folder, Mosi())\n"
+        "assert (found.format, found.synthetic, found.target.kind) == (format, True, 'regression')\n"
+        "assert found.modalities == ('text', 'audio', 'vision')\n"
+        "assert len(found.fingerprint()) == 64 and found.files\n"
+        "heavy = {'numpy', 'torch', 'pandas', 'pyarrow', 'safetensors'} & set(sys.modules)\n"
+        "assert not heavy, heavy\n"
+        "assert format == 'open' or 'yaml' not in sys.modules\n"
+        "found.load()\n"
+    )
+    command = [sys.executable, "-c", code, str(stand_ins / format), format]
+    subprocess.run(command, check=True, timeout=60)

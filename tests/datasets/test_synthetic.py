@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 from mmbench.datasets import synthetic
 from mmbench.datasets.dataset import SPLITS, DataError, Samples
-from mmbench.datasets.mmsa import split_samples
+from mmbench.datasets.mmsa import Layout
 from mmbench.datasets.mosei import Mosei
 from mmbench.datasets.mosi import Mosi
+from mmbench.datasets.read_mmsa import split_samples
 from mmbench.datasets.sentiment import Sentiment
 from mmbench.datasets.sims import Sims
-from mmbench.datasets.synthetic import Layout, generate
+from mmbench.datasets.synthetic import generate
 from sklearn.linear_model import RidgeCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import PolynomialFeatures, StandardScaler
