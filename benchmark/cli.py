@@ -45,7 +45,7 @@ def main_options(
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
-    """Which multimodal learning method really is better, and where does it break?"""  # noqa: D400
+    """Which multimodal learning method really is better, and where does it break?"""
 
 
 Store = Annotated[Path, typer.Option("--store", help="Folder of the results.")]
