@@ -39,7 +39,7 @@ PROTOCOLS: dict[str, dict[str, Any]] = {
 }
 
 PRESETS: dict[str, dict[str, Any]] = {
-    "quick": {"seeds": [0, 1], "protocol": {"epochs": 6}},
+    "quick": {"seeds": [0, 1, 2], "protocol": {"epochs": 6}},
     "standard": {},
 }
 
@@ -116,7 +116,7 @@ class Experiment(BaseModel):
         [0, 1, 2, 3, 4], description="one network each: 0,1,2 or 0-4"
     )
     preset: Literal["quick", "standard"] = Field(
-        "standard", description="how much: quick is 2 seeds and 6 epochs"
+        "standard", description="how much: quick is 3 seeds and 6 epochs"
     )
     protocol: Protocol = Field(
         default_factory=lambda: Protocol.model_validate({}), description="the rules; a name or a mapping"

@@ -12,8 +12,6 @@ from pathlib import Path
 
 import pandas as pd
 from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from ..leaderboards import plots, render, tables
 from ..leaderboards.results import Result
@@ -22,12 +20,17 @@ from .experiment import as_list, as_seeds, protocol_label
 from .job import Job, Task
 from .launch import store_at
 from .store import Record, Store
+from .terminal import print_table
 
 #: table -> what its title begins with, and what its columns are
 LAYOUTS: dict[str, tuple[str, render.Across]] = {
     "accuracy": ("Accuracy on complete test data", "metric"),
     "missing": ("Missing modalities at test time", "condition"),
 }
+
+
+#: Columns that name a row, at the beginning of every table.
+NAMES = (*render.KEYS, "method", "n", "metric")
 
 
 @dataclass(frozen=True)
@@ -101,44 +104,27 @@ def write_leaderboards(
         if stem not in frames:
             continue
         frame = frames[stem]
-        _print(out, render.title(frame, subject), _for_terminal(frame, across))
+        print_table(out, render.title(frame, subject), _for_terminal(frame, across), NAMES)
         files.append(render.write_csv(frame, folder, stem))
         files.append(render.write_markdown(frame, folder, stem, subject, across))
     if "missing" in frames and find_spec("matplotlib"):
         files.append(plots.write_missing_modalities(frames["missing"], folder))
-    for note in dict.fromkeys(note for frame in frames.values() for note in render.notes(frame)):
-        out.print(note, style="dim", markup=False, highlight=False, soft_wrap=True)
     holes = list(dict.fromkeys(hole for frame in frames.values() for hole in render.holes(frame)))
-    for hole in holes:
-        out.print(hole, style="yellow", markup=False, highlight=False, soft_wrap=True)
+    notes = dict.fromkeys(note for frame in frames.values() for note in render.notes(frame))
+    for note in notes:
+        out.print(note, style="yellow" if note in holes else "dim", markup=False, highlight=False)
     for file in files:
         out.print(f"wrote {file}", markup=False, highlight=False, soft_wrap=True)
     return not holes
 
 
 def _for_terminal(frame: pd.DataFrame, across: render.Across) -> pd.DataFrame:
-    """The table with the interval of its first column only, so that it is not too wide; the files have all."""
+    """The table with the interval of its first column only, in a column of its own; the files have all."""
     table = render.wide(frame, across, intervals=False)
-    first = next(name for name in table if name not in (*render.KEYS, "method", "n", "metric"))
-    table[first] = render.wide(frame, across)[first]
+    first = next(name for name in table if name not in NAMES)
+    intervals = render.wide(frame, across)[first].str.extract(r"(\[.*\])", expand=False).fillna("")
+    table.insert(int(table.columns.get_indexer([first])[0]) + 1, "95 %", intervals)
     return table
-
-
-def _print(out: Console, title: str, frame: pd.DataFrame) -> None:
-    """A table as wide as the terminal allows; columns that say the same in every row are left to the
-    title."""
-    same = [name for name in ("task", "modalities", "protocol", "data") if len(set(frame[name])) == 1]
-    facts = "; ".join(f"{name} {frame[name].iloc[0]}" for name in same)
-    table = Table(
-        title=f"{title}\n{facts}", title_justify="left", box=None, padding=(0, 2, 0, 0), header_style="bold"
-    )
-    shown = frame.drop(columns=same)
-    for name in shown:
-        table.add_column(str(name), overflow="fold")
-    for row in shown.itertuples(index=False):
-        table.add_row(*(Text(str(cell)) for cell in row))
-    out.print(table)
-    out.print()
 
 
 def _results(store: Store, records: list[Record]) -> list[Result]:

@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import os
 from collections import Counter
+from collections.abc import Collection
+from typing import TYPE_CHECKING
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from .progress import duration
 from .store import Record, Store
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 STATES = ("done", "running", "planned", "failed", "dead")
 
@@ -20,6 +27,40 @@ def console() -> Console:
     if terminal.is_terminal or "COLUMNS" in os.environ:
         return terminal
     return Console(width=200)
+
+
+def print_table(out: Console, title: str, frame: pd.DataFrame, names: Collection[str]) -> None:
+    """Prints a table of texts. One that is wider than the terminal is printed in several parts.
+
+    Args:
+        out: where to.
+        title: its title.
+        frame: [rows, columns] of text.
+        names: the columns that name a row; they begin every part, but those that say the same in every row
+            are said once, below the title.
+    """
+    keys = [name for name in frame if name in names]
+    same = [name for name in keys if len(set(frame[name])) == 1 and name not in ("method", "n")]
+    out.print(title, style="bold", markup=False, highlight=False)
+    if same:
+        facts = "; ".join(f"{name} {frame[name].iloc[0]}" for name in same)
+        out.print(facts, style="italic", markup=False, highlight=False)
+    keys = [name for name in keys if name not in same]
+    widths = {name: max(map(cell_len, [name, *frame[name]])) + 2 for name in frame}
+    parts: list[list[str]] = [[]]
+    for name in [name for name in frame if name not in names]:
+        taken = sum(widths[other] for other in [*keys, *parts[-1], name])
+        if parts[-1] and taken > out.width:
+            parts.append([])
+        parts[-1].append(name)
+    for part in parts:
+        table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+        for name in [*keys, *part]:
+            table.add_column(Text(name), overflow="fold")
+        for _, row in frame.iterrows():
+            table.add_row(*(Text(str(row[name])) for name in [*keys, *part]))
+        out.print(table)
+    out.print()
 
 
 def print_status(store: Store, out: Console) -> bool:
