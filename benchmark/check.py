@@ -29,9 +29,7 @@ class Check:
     reason: str = ""
 
 
-def check_entry(
-    kind: str, name: str, plugins: tuple[Path, ...] = (), root: Path | None = None
-) -> Iterator[Check]:
+def check_entry(kind: str, name: str, plugins: tuple[Path, ...] = ()) -> Iterator[Check]:
     """Runs every check of a kind on a registered name.
 
     Raises:

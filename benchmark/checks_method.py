@@ -72,7 +72,10 @@ def parameters_are_literals(entry: Entry) -> None:
     defaults = {item.name: getattr(imported, item.name) for item in fields(imported)}
     read = describe(entry).defaults()
     assert read == defaults, f"the source says {read}, the class says {defaults}"
-    assert describe(entry).version == entry.load().version, "version should be a literal in the class"
+    for name in ("version", "train_missing", "as_published"):
+        inherited = getattr(entry.load(), name)
+        told = getattr(describe(entry), name)
+        assert told == inherited, f"{name} should be a literal in the class itself: {name} = {inherited!r}"
 
 
 def output_has_the_right_shape(method_class: type[Method]) -> None:
@@ -196,6 +199,8 @@ def batch_is_left_alone(method_class: type[Method]) -> None:
         for name in batch.modalities:
             assert torch.equal(batch.features[name], copy.features[name]), f"features of {name} changed"
             assert torch.equal(batch.present[name], copy.present[name]), f"present flags of {name} changed"
+            assert torch.equal(batch.mask[name], copy.mask[name]), f"mask of {name} changed"
+        assert torch.equal(batch.target, copy.target), "targets changed"
 
 
 def weights_are_restored(method_class: type[Method]) -> None:

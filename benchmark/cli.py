@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
@@ -196,9 +197,18 @@ def main() -> None:
     try:
         app()
     except (UsageError, DataError, StoreError) as error:
-        typer.secho("mmbench: ", fg="red", nl=False, err=True)
-        typer.echo(str(error), err=True)
-        sys.exit(2)
+        _give_up(str(error))
+    except BrokenPipeError:  # the reader of a pipe went away, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except OSError as error:
+        _give_up(f"{error.filename}: {error.strerror}" if error.filename else str(error))
+
+
+def _give_up(message: str) -> NoReturn:
+    typer.secho("mmbench: ", fg="red", nl=False, err=True)
+    typer.echo(message, err=True)
+    sys.exit(2)
 
 
 if __name__ == "__main__":

@@ -115,7 +115,6 @@ def check(
     kind: Annotated[Checked, typer.Argument(help="method, dataset or corruption")],
     name: Annotated[str, typer.Argument(help="its name")],
     plugin: Plugins = None,
-    data_root: Root = None,
 ) -> None:
     """Test that a method, dataset or corruption keeps its contract. The exit code is 1 where it does not.
 
@@ -129,7 +128,7 @@ def check(
 
     out = console()
     passed = True
-    for result in check_entry(kind.value, name, tuple(plugin or ()), _root(data_root)):
+    for result in check_entry(kind.value, name, tuple(plugin or ())):
         passed = passed and result.ok
         mark = "[green]ok[/]    " if result.ok else "[red]failed[/]"
         out.print(mark, result.what, highlight=False)

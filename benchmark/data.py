@@ -6,7 +6,7 @@ Tensors are made once a worker and shared by its jobs.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
@@ -30,14 +30,16 @@ class Split:
         batch: all samples; [samples, ...].
         sample_id, domain: [samples], str.
         previous: [samples], int64, the row of the previous utterance of the same video, or -1.
-        scale: stored labels times this are the labels of ``batch``; 1 for classification.
+        target: [samples], the labels as they are stored.
+        scale: [samples], stored labels times this are the labels of ``batch``; 1 for classification.
     """
 
     batch: Batch
     sample_id: np.ndarray
     domain: np.ndarray
     previous: torch.Tensor
-    scale: float
+    target: np.ndarray
+    scale: np.ndarray
 
     def with_context(self) -> Split:
         """The same split, its batch with every sample's previous utterance as context."""
@@ -165,7 +167,8 @@ def load_task(request: Request, located: Mapping[str, Located]) -> TaskData:
             sample_id=np.concatenate([part.sample_id for _, part in parts]),
             domain=np.concatenate([_domains(name, part) for name, part in parts]),
             previous=_previous([part for _, part in parts]).to(request.device),
-            scale=scales[names[-1]],
+            target=np.concatenate([part.target for _, part in parts]),
+            scale=np.concatenate([np.full(len(part), scales[name]) for name, part in parts]),
         )
 
     return TaskData(
@@ -207,14 +210,25 @@ def _statistics(parts: Sequence[tuple[str, Samples]], blocks: Mapping[str, Block
     for modality, places in blocks.items():
         for start in {places[name][0] for name, _ in parts}:
             members = [part for name, part in parts if places[name][0] == start]
-            steps = np.concatenate([part.features[modality][part.mask[modality]] for part in members])
-            steps = steps.astype(np.float64)
-            mean, deviation = steps.mean(0), steps.std(0)
+            count = sum(int(part.mask[modality].sum()) for part in members)
+            zero = np.zeros(members[0].features[modality].shape[2])
+            mean = sum((steps.sum(0) for steps in _valid_steps(members, modality)), zero) / max(count, 1)
+            squares = (((steps - mean) ** 2).sum(0) for steps in _valid_steps(members, modality))
+            variance = sum(squares, zero)
+            deviation = np.sqrt(variance / max(count, 1))
             # A constant feature carries nothing; dividing by its rounding noise would make it loud.
-            constant = deviation <= 1e-6 * np.abs(steps).max(0, initial=1e-30)
+            constant = deviation <= 1e-6 * np.maximum(np.abs(mean), 1e-30)
             inverse = np.where(constant, 0.0, 1.0 / np.where(constant, 1.0, deviation))
             found[modality][start] = mean.astype(np.float32), inverse.astype(np.float32)
     return found
+
+
+def _valid_steps(members: Sequence[Samples], modality: str) -> Iterator[np.ndarray]:
+    """The valid steps [steps, width] as float64, a few samples at a time: whole datasets would not fit twice."""
+    for part in members:
+        for first in range(0, len(part), 256):
+            rows = slice(first, first + 256)
+            yield part.features[modality][rows][part.mask[modality][rows]].astype(np.float64)
 
 
 def _join(
@@ -233,12 +247,14 @@ def _join(
         row = 0
         for name, part in parts:
             start, width = places[name]
-            values = part.features[modality].astype(np.float32)
+            rows, length = slice(row, row + len(part)), part.features[modality].shape[1]
+            values = joined[rows, :length, start : start + width]  # a view: nothing is held twice
+            values[...] = part.features[modality]
             if statistics:
                 mean, inverse = statistics[modality][start]
-                values = np.clip((values - mean) * inverse, -FEATURE_LIMIT, FEATURE_LIMIT)
-            rows, length = slice(row, row + len(part)), values.shape[1]
-            joined[rows, :length, start : start + width] = values
+                values -= mean
+                values *= inverse
+                np.clip(values, -FEATURE_LIMIT, FEATURE_LIMIT, out=values)
             valid[rows, :length] = part.mask[modality]
             row += len(part)
         joined[~valid] = 0.0

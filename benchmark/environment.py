@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 from functools import lru_cache
+from itertools import takewhile
 from pathlib import Path
 
 
@@ -35,7 +36,8 @@ def gpu_names() -> tuple[str, ...]:
     """The GPUs of this machine that this process may use, found without importing torch."""
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if visible is not None:
-        return tuple(item for item in visible.split(",") if item.strip() not in ("", "-1"))
+        # As CUDA reads it: what follows a -1 is not seen.
+        return tuple(takewhile(lambda item: item not in ("", "-1"), map(str.strip, visible.split(","))))
     if shutil.which("nvidia-smi") is None:
         return ()
     try:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass, field
 from multiprocessing.context import SpawnContext, SpawnProcess
@@ -33,7 +33,7 @@ class Context:
         data_root: folder of the datasets.
         data: datasets whose place was named.
         plugins: files that bring methods or datasets.
-        device: ``"cpu"`` or ``"cuda"``, one GPU that the worker sees alone.
+        device: ``"cpu"``, ``"cuda"`` (one GPU, which the worker sees alone) or ``"auto"`` (that, if torch can).
         threads: CPU threads a job.
     """
 
@@ -54,6 +54,10 @@ class Outcome:
     reason: str = ""
 
 
+#: Called with every outcome as it comes.
+Listener = Callable[[Outcome], None]
+
+
 class Executor(Protocol):
     """Runs jobs somewhere."""
 
@@ -62,11 +66,19 @@ class Executor(Protocol):
         ...
 
 
+@dataclass(frozen=True)
 class InProcess:
-    """Runs one job after the other in this process, for debugging."""
+    """Runs one job after the other in this process, for debugging.
+
+    Attributes:
+        gpus: as in ``LocalPool``; the first is used.
+    """
+
+    gpus: tuple[str, ...] = ()
 
     def run(self, jobs: Sequence[Job], context: Context) -> Iterator[Outcome]:
         """Yields the outcome of every job as it ends."""
+        _see_gpu(self.gpus[0] if self.gpus else "")
         from .runner import run_job
 
         for job in jobs:
@@ -149,9 +161,16 @@ def _pool(workers: int, gpu: str, threads: int) -> ProcessPool:
 def _start_worker(gpu: str, threads: int) -> None:
     """Runs in a new worker before anything heavy is imported."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the launcher's to handle
-    os.environ["CUDA_VISIBLE_DEVICES"] = gpu
+    _see_gpu(gpu)
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         os.environ[name] = str(threads)
+
+
+def _see_gpu(gpu: str) -> None:
+    """Shows torch, which is not imported yet, one GPU or none, numbered as nvidia-smi numbers them."""
+    os.environ["CUDA_VISIBLE_DEVICES"] = gpu
+    os.environ["CUDA_DEVICE_ORDER"] = "PCI_BUS_ID"
+    os.environ["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"  # what deterministic matrix products need
 
 
 def _run_job(job: Job, context: Context) -> Outcome:

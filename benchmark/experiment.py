@@ -88,10 +88,12 @@ def as_list(value: Any) -> Any:
 
 def as_seeds(value: Any) -> Any:
     """Seeds as a list; ``0-4`` is 0, 1, 2, 3, 4."""
-    if isinstance(value, int):
-        return [value]
+    if isinstance(value, str):
+        value = as_list(value)
+    if not isinstance(value, list | tuple):
+        return [] if value is None else [value]
     seeds: list[Any] = []
-    for item in as_list(value) if isinstance(value, str) else value:
+    for item in value:
         first, dash, last = str(item).partition("-")
         if dash and first.isdigit() and last.isdigit():
             seeds.extend(range(int(first), int(last) + 1))
@@ -152,6 +154,16 @@ class Experiment(BaseModel):
             given["protocol"] = {**named, **preset.get("protocol", {}), **protocol}
         return {**{key: value for key, value in preset.items() if key != "protocol"}, **given}
 
+    @field_validator("store", "data_root", "plugins", "data")
+    @classmethod
+    def _home(cls, value: Any) -> Any:
+        """``~`` is the home directory wherever a path is given."""
+        if isinstance(value, Path):
+            return value.expanduser()
+        if isinstance(value, list):
+            return [path.expanduser() for path in value]
+        return {name: path.expanduser() for name, path in value.items()} if value else value
+
     @field_validator("datasets")
     @classmethod
     def _tasks(cls, names: list[str]) -> list[str]:
@@ -170,7 +182,7 @@ class Experiment(BaseModel):
     @property
     def root(self) -> Path:
         """Where datasets are looked for."""
-        return (self.data_root or default_data_root()).expanduser()
+        return self.data_root or default_data_root()
 
     @classmethod
     def read(cls, values: Mapping[str, Any]) -> Experiment:
@@ -190,8 +202,12 @@ class Experiment(BaseModel):
         values = read_yaml(file)
         for key, value in (overrides or {}).items():
             inner = values.get(key)
+            if isinstance(inner, str) and key == "protocol":
+                inner = {"name": inner}
             if isinstance(value, Mapping) and isinstance(inner, Mapping):
-                value = {**inner, **value}
+                # Another protocol by name starts from its own values, not from those of the file's.
+                other = key == "protocol" and value.get("name", inner.get("name")) != inner.get("name")
+                value = value if other else {**inner, **value}
             values[key] = value
         try:
             return cls.read(values)
@@ -201,8 +217,21 @@ class Experiment(BaseModel):
     def save(self, file: Path) -> None:
         """Writes the YAML file that ``load`` reads back as the same experiment."""
         file.parent.mkdir(parents=True, exist_ok=True)
-        text = yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+        text = yaml.safe_dump(self.asked(), sort_keys=False, allow_unicode=True)
         file.write_text(text, encoding="utf-8")
+
+    def asked(self) -> dict[str, Any]:
+        """What must be given to get this experiment: what its preset and protocol imply is left out."""
+        values = self.model_dump(mode="json")
+        least = {key: values[key] for key in ("methods", "datasets", "preset")}
+        implied = Experiment.read({**least, "protocol": self.protocol.name}).model_dump(mode="json")
+        protocol = {
+            key: value
+            for key, value in values["protocol"].items()
+            if key == "name" or value != implied["protocol"][key]
+        }
+        kept = {key: value for key, value in values.items() if key in least or value != implied[key]}
+        return {**kept, "protocol": protocol}
 
 
 def protocol_label(values: Mapping[str, Any]) -> str:
@@ -214,7 +243,7 @@ def protocol_label(values: Mapping[str, Any]) -> str:
 
 def default_data_root() -> Path:
     """``$MMBENCH_DATA``, else ``data`` in the working directory."""
-    return Path(os.environ.get("MMBENCH_DATA") or "data")
+    return Path(os.environ.get("MMBENCH_DATA") or "data").expanduser()
 
 
 def read_yaml(file: Path) -> dict[str, Any]:

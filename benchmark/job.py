@@ -64,8 +64,9 @@ class Data:
 class Job:
     """One network to train.
 
-    Everything but ``label`` and ``metrics`` is part of its identity. What does not change the result (paths,
-    workers, the device, the launcher) is not here.
+    Everything but ``label``, ``metrics`` and ``train_missing`` is part of its identity. Paths, workers and the
+    launcher do not change the result and are not here; nor are device and threads, which change no more than
+    the last digits: ``environment.json`` says which they were.
 
     Attributes:
         task: as ``Task.name`` writes it.

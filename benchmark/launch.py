@@ -8,7 +8,7 @@ from pathlib import Path
 
 from .environment import gpu_names
 from .errors import UsageError
-from .executor import Context, Executor, InProcess, LocalPool, Outcome
+from .executor import Context, Executor, InProcess, Listener, LocalPool, Outcome
 from .experiment import Experiment
 from .job import Job
 from .locate import locate
@@ -52,10 +52,6 @@ class Summary:
         return self.done == self.planned
 
 
-#: Called with every outcome as it comes.
-Listener = Callable[[Outcome], None]
-
-
 def plan(experiment: Experiment) -> Plan:
     """The jobs of an experiment, without running or writing anything.
 
@@ -83,12 +79,14 @@ def run(experiment: Experiment | Plan, listener: Listener | None = None) -> Summ
         UsageError, DataError: see ``plan``; nothing was written then.
     """
     planned = experiment if isinstance(experiment, Plan) else plan(experiment)
-    executor = executor_for(planned.experiment, len(planned.todo))
+    gpus = devices(planned.experiment.device)
+    executor = executor_for(planned.experiment, gpus, len(planned.todo))
+    context = context_for(planned.experiment, gpus)
     check_data(planned)
     planned.store.add(planned.jobs)
     failed: list[Outcome] = []
     if planned.todo:
-        for outcome in executor.run(planned.todo, context_for(planned.experiment)):
+        for outcome in executor.run(planned.todo, context):
             if not outcome.ok:
                 failed.append(outcome)
             if listener:
@@ -105,23 +103,22 @@ def check_data(planned: Plan) -> None:
     check(planned.todo, {name: locate(name, experiment.root, experiment.data, plugins) for name in names})
 
 
-def executor_for(experiment: Experiment, jobs: int) -> Executor:
+def executor_for(experiment: Experiment, gpus: tuple[str, ...], jobs: int) -> Executor:
     """The executor that an experiment names."""
     if experiment.launcher == "debug":
-        return InProcess()
-    gpus = devices(experiment.device)
+        return InProcess(gpus)
     workers = experiment.workers or (len(gpus) or cores())
     return LocalPool(max(1, min(workers, jobs or 1)), gpus)
 
 
-def context_for(experiment: Experiment) -> Context:
+def context_for(experiment: Experiment, gpus: tuple[str, ...]) -> Context:
     """What the jobs of an experiment need to run."""
     return Context(
-        store=experiment.store.expanduser().resolve(),
+        store=experiment.store.resolve(),
         data_root=experiment.root.resolve(),
-        data={name: path.expanduser().resolve() for name, path in experiment.data.items()},
-        plugins=tuple(path.expanduser().resolve() for path in experiment.plugins),
-        device="cuda" if devices(experiment.device) else "cpu",
+        data={name: path.resolve() for name, path in experiment.data.items()},
+        plugins=tuple(path.resolve() for path in experiment.plugins),
+        device="cpu" if not gpus else "auto" if experiment.device == "auto" else "cuda",
         threads=experiment.threads,
     )
 
@@ -176,7 +173,7 @@ def store_at(path: Path) -> Store:
     Raises:
         UsageError: there is none.
     """
-    store = Store(path)
+    store = Store(path.expanduser())
     if not store.jobs_folder.is_dir():
         raise UsageError(f"no results in {path}: run something first, or name the folder with --store")
     return store

@@ -46,7 +46,7 @@ def jobs_of(experiment: Experiment) -> list[Job]:
         DataError: data that is not there or not described as it should be.
     """
     plugins = tuple(experiment.plugins)
-    variants = [_variant(text, plugins) for text in experiment.methods]
+    variants = [_variant(text, plugins, experiment.protocol.name) for text in experiment.methods]
     located = {
         name: locate(name, experiment.root, experiment.data, plugins)
         for task in experiment.tasks
@@ -108,13 +108,14 @@ def _modality_sets(texts: Sequence[str], known: Sequence[str], where: str) -> li
     return list(dict.fromkeys(resolve_modalities(text, known, where) for text in texts))
 
 
-def _variant(text: str, plugins: tuple[Path, ...]) -> dict[str, Any]:
+def _variant(text: str, plugins: tuple[Path, ...], protocol: str) -> dict[str, Any]:
     """The fields of a job that a method decides."""
     variant = Variant.parse(text)
     entry = find("method", variant.name, plugins)
     description = describe(entry)
-    params = description.resolve(variant.overrides)
-    changed = {key: params[key] for key in variant.overrides if params[key] != description.defaults()[key]}
+    params = description.resolve(variant.overrides, protocol)
+    defaults = description.defaults(protocol)
+    changed = {key: params[key] for key in variant.overrides if params[key] != defaults[key]}
     words = ",".join(f"{key}={_word(value)}" for key, value in sorted(changed.items()))
     version = (
         str(description.version) if entry.origin == "mmbench" else f"{description.version} of {entry.origin}"

@@ -36,19 +36,21 @@ class Description:
     docstring: str
     version: int
     train_missing: str
+    as_published: Mapping[str, Any]
     fields: tuple[Field, ...] = field(default=())
 
-    def defaults(self) -> dict[str, Any]:
-        """Parameter -> default."""
-        return {item.name: item.default for item in self.fields}
+    def defaults(self, protocol: str = "fair") -> dict[str, Any]:
+        """Parameter -> what it is where nothing else is asked for."""
+        published = self.as_published if protocol == "as-published" else {}
+        return {item.name: published.get(item.name, item.default) for item in self.fields}
 
-    def resolve(self, overrides: Mapping[str, Any]) -> dict[str, Any]:
+    def resolve(self, overrides: Mapping[str, Any], protocol: str = "fair") -> dict[str, Any]:
         """All parameters, with ``overrides`` in place of the defaults.
 
         Raises:
             UsageError: an unknown parameter, or a value of another type than the default.
         """
-        values = self.defaults()
+        values = self.defaults(protocol)
         for name, value in overrides.items():
             if name not in values:
                 raise UsageError(f"method {self.name} has no parameter {name!r}: {nearest(name, values)}")
@@ -85,6 +87,7 @@ def _describe(name: str, source: Path, attribute: str) -> Description:
         docstring="\n\n".join(text for text in told if text),
         version=_literal(_class_value(method, "version"), 1),
         train_missing=_literal(_class_value(method, "train_missing"), "none"),
+        as_published=_literal(_class_value(method, "as_published"), {}),
         fields=tuple(_fields(inner[0], f"method {name}: {source}")) if inner else (),
     )
 

@@ -14,7 +14,7 @@ from torch import Tensor
 from ..corruptions.condition import Clean, Condition
 from ..corruptions.missing import Missing
 from ..datasets.batch import Batch
-from ..methods.method import Method, Output
+from ..methods.method import Method
 from .data import Split
 
 #: Fixed, so that predictions do not depend on the training batch size.
@@ -41,7 +41,7 @@ def outputs_under(
     Where the method encodes modalities independently, one that a condition leaves untouched is encoded once.
     """
     method.eval()
-    found: dict[str, list[Output]] = {condition.name: [] for condition in conditions}
+    found: dict[str, list[tuple[Tensor, Tensor | None]]] = {condition.name: [] for condition in conditions}
     for part in minibatches(batch, EVALUATION_BATCH):
         clean = {name: method.encode(name, part) for name in part.modalities} if method.separable() else {}
         for condition in conditions:
@@ -51,13 +51,13 @@ def outputs_under(
                 output = method.fuse({**clean, **again}, changed)
             else:
                 output = method(changed)
-            found[condition.name].append(output)
+            found[condition.name].append((output.prediction, output.log_variance))
     return {name: _concatenate(outputs) for name, outputs in found.items()}
 
 
-def _concatenate(outputs: Sequence[Output]) -> tuple[Tensor, Tensor | None]:
-    prediction = torch.cat([output.prediction.float() for output in outputs]).cpu()
-    variances = [output.log_variance for output in outputs if output.log_variance is not None]
+def _concatenate(outputs: Sequence[tuple[Tensor, Tensor | None]]) -> tuple[Tensor, Tensor | None]:
+    prediction = torch.cat([prediction.float() for prediction, _ in outputs]).cpu()
+    variances = [variance for _, variance in outputs if variance is not None]
     return prediction, torch.cat(variances).float().cpu() if variances else None
 
 
@@ -81,7 +81,6 @@ def _rows(
     name: str, condition: str, split: Split, prediction: Tensor, log_variance: Tensor | None
 ) -> pa.Table:
     count = len(split.batch)
-    target = split.batch.target.cpu().numpy()
     columns: dict[str, pa.Array] = {
         "split": pa.array([name] * count).dictionary_encode(),
         "condition": pa.array([condition] * count).dictionary_encode(),
@@ -89,18 +88,16 @@ def _rows(
         "domain": pa.array(split.domain.astype(str)).dictionary_encode(),
     }
     if prediction.ndim == 1:
-        columns["target"] = pa.array(_unscaled(target, split.scale))
-        columns["score"] = pa.array(_unscaled(prediction.numpy(), split.scale))
+        columns["target"] = pa.array(split.target)
+        columns["score"] = pa.array((prediction.numpy() / split.scale).astype(np.float32))
     else:
-        columns["target"] = pa.array(target)
+        columns["target"] = pa.array(split.target)
         columns |= {f"logit_{c}": pa.array(prediction[:, c].numpy()) for c in range(prediction.shape[1])}
     if log_variance is not None:
-        columns["log_variance"] = pa.array(log_variance.numpy() - np.float32(2 * np.log(split.scale)))
+        columns["log_variance"] = pa.array(
+            (log_variance.numpy() - 2 * np.log(split.scale)).astype(np.float32)
+        )
     return pa.table(columns)
-
-
-def _unscaled(values: np.ndarray, scale: float) -> np.ndarray:
-    return values if scale == 1.0 else (values.astype(np.float64) / scale).astype(np.float32)
 
 
 def to_parquet(table: pa.Table) -> bytes:

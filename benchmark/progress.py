@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -17,19 +18,11 @@ from .job import Job
 from .store import Store, read_json
 
 if TYPE_CHECKING:
-    from .executor import Outcome
+    from .executor import Listener, Outcome
 
 #: Seconds between plain lines that tell of jobs under way.
 PLAIN_INTERVAL = 30.0
 MAX_LINES = 16
-
-
-class Listener(Protocol):
-    """Is told of every outcome."""
-
-    def __call__(self, outcome: Outcome) -> None:
-        """A job ended."""
-        ...
 
 
 @contextmanager
@@ -48,7 +41,23 @@ def showing(jobs: Sequence[Job], store: Store, console: Console) -> Iterator[Lis
     def plainly(outcome: Outcome) -> None:
         console.print(view.ended(outcome), soft_wrap=True)
 
-    yield plainly
+    over = threading.Event()
+
+    def tell() -> None:
+        while not over.wait(PLAIN_INTERVAL):
+            for job, progress in view.running():
+                words = "  ".join(filter(None, _words(progress)))
+                console.print(
+                    f"running {_title(job)}  {words}", markup=False, highlight=False, soft_wrap=True
+                )
+
+    teller = threading.Thread(target=tell, daemon=True)
+    teller.start()
+    try:
+        yield plainly
+    finally:
+        over.set()
+        teller.join()
 
 
 class View:
@@ -97,14 +106,11 @@ class View:
     def running(self) -> list[tuple[Job, dict[str, Any]]]:
         """The jobs under way and what they wrote of themselves."""
         found = []
-        for job_id, job in self.jobs.items():
-            if job_id in self.ended_ids:
-                continue
-            progress = read_json(self.store.folder(job_id) / "progress.json")
+        waiting = [job for job_id, job in list(self.jobs.items()) if job_id not in self.ended_ids]
+        for job in waiting[:MAX_LINES]:  # jobs start in order
+            progress = read_json(self.store.folder(job.id) / "progress.json")
             if progress and progress.get("updated", 0) >= self.started - 1:
                 found.append((job, progress))
-            elif found or len(found) >= MAX_LINES:
-                break  # jobs start in order
         return found
 
     def render(self) -> RenderableType:

@@ -9,7 +9,7 @@ import resource
 import sys
 import time
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from functools import lru_cache
@@ -27,6 +27,7 @@ from .executor import Context, Outcome
 from .experiment import Protocol
 from .job import Job, Task
 from .locate import locate
+from .matrix import shared_modalities
 from .predict import prediction_table, to_parquet
 from .registry import find
 from .seeds import seed_everything
@@ -48,6 +49,7 @@ def run_job(job: Job, context: Context) -> Outcome:
     with store.hold(job.id):
         if store.is_done(job.id):
             return Outcome(job.id, ok=True, reason="already done")
+        store.begin(job.id)
         torch.set_num_threads(context.threads)
         try:
             _run(job, context, store)
@@ -65,10 +67,10 @@ def run_job(job: Job, context: Context) -> Outcome:
 def _run(job: Job, context: Context, store: Store) -> None:
     clock = Clock()
     device = _device(context)
-    if device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats(device)
     with clock.phase("load"):
         data = task_data(job, context, device)
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
     protocol = Protocol(**job.protocol)
     with clock.phase("build"):
         method_class = find("method", job.method, context.plugins).load()
@@ -110,20 +112,13 @@ def task_data(job: Job, context: Context, device: torch.device) -> TaskData:
     request = Request(
         task=job.task,
         fingerprints=tuple(item.fingerprint for item in job.data),
-        modalities=_all_modalities(task, located),
+        modalities=shared_modalities(task, located),  # all: jobs with other sets find the same tensors
         standardize=job.protocol["standardize"],
         widths=job.protocol["widths"],
         mask_padding=job.protocol["name"] != "as-published",
         device=str(device),
     )
     return _TASKS.get(request, located).only(job.modalities)
-
-
-def _all_modalities(task: Task, located: Mapping[str, Located]) -> tuple[str, ...]:
-    """All that the datasets share, so that jobs with other modality sets find the same tensors."""
-    from .matrix import shared_modalities
-
-    return shared_modalities(task, located)
 
 
 def _same_content(located: Located, fingerprint: str) -> None:
@@ -134,7 +129,7 @@ def _same_content(located: Located, fingerprint: str) -> None:
 
 
 def _device(context: Context) -> torch.device:
-    if context.device == "cpu":
+    if context.device == "cpu" or (context.device == "auto" and not torch.cuda.is_available()):
         return torch.device("cpu")
     if not torch.cuda.is_available():
         raise UsageError(f"device {context.device}: torch finds no GPU; use --device cpu")

@@ -50,6 +50,18 @@ class Filter:
         )
 
 
+def filter_from(methods: str | None, datasets: str | None, seeds: str | None) -> Filter:
+    """The filter that flags describe. Raises UsageError where they describe none."""
+    try:
+        return Filter(
+            frozenset(as_list(methods)),
+            frozenset(Task.parse(name).name for name in as_list(datasets)),
+            frozenset(int(seed) for seed in as_seeds(seeds or [])),
+        )
+    except ValueError as error:
+        raise UsageError(f"what to show: {error}") from None
+
+
 def results(store: Path | str, chosen: Filter | None = None) -> list[Result]:
     """Every job of a store as the tables see it.
 
@@ -90,11 +102,7 @@ def write_leaderboards(
     store: Path, folder: Path, methods: str | None, datasets: str | None, seeds: str | None, out: Console
 ) -> bool:
     """Prints the tables and writes them as CSV and Markdown, with a picture; whether none has a hole."""
-    chosen = Filter(
-        frozenset(as_list(methods)),
-        frozenset(Task.parse(name).name for name in as_list(datasets)),
-        frozenset(int(seed) for seed in as_seeds(seeds or [])),
-    )
+    chosen = filter_from(methods, datasets, seeds)
     found = results(store, chosen)
     frames = {"accuracy": tables.accuracy(found)}
     if any("+" in result.modalities for result in found):

@@ -155,6 +155,10 @@ class Store:
         for name in ("failed.json", "progress.json"):
             (folder / name).unlink(missing_ok=True)
 
+    def begin(self, job_id: str) -> None:
+        """Forgets how an earlier try failed."""
+        (self.folder(job_id) / "failed.json").unlink(missing_ok=True)
+
     def fail(self, job_id: str, reason: str, details: str = "") -> None:
         """Writes down why a job failed: one line, and all that is known."""
         write_json(self.folder(job_id) / "failed.json", {"reason": reason, "details": details})
@@ -201,7 +205,8 @@ class Store:
 def _read_job(file: Path) -> Job:
     values = read_json(file)
     try:
-        values.pop("schema")
+        if values.pop("schema") != _STORE_SCHEMA:
+            raise StoreError(f"{file}: written by another version of mmbench; use another store")
         job = Job.from_dict(values)
     except (AttributeError, KeyError, TypeError) as error:
         raise StoreError(f"{file}: not a job of this version of mmbench ({error!r})") from None

@@ -5,6 +5,8 @@ from __future__ import annotations
 import copy
 import logging
 import math
+import signal
+import threading
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -149,9 +151,12 @@ def fit(
     training = Training(method, protocol, valid, report)
     device = train.target.device
     with _quiet():
+        cuda = device.type == "cuda"
         trainer = Trainer(
-            accelerator="gpu" if device.type == "cuda" else "cpu",
-            devices=[device.index or 0] if device.type == "cuda" else 1,
+            accelerator="gpu" if cuda else "cpu",
+            devices=[device.index or 0] if cuda else 1,
+            # The same job gives the same predictions; on a CPU with one thread it does so anyway.
+            deterministic=cuda,
             # One process a job, whatever scheduler it runs under.
             plugins=[LightningEnvironment()],
             max_epochs=protocol.epochs,
@@ -162,9 +167,9 @@ def fit(
             enable_model_summary=False,
             use_distributed_sampler=False,
         )
-        trainer.fit(training, train_dataloaders=Minibatches(train, protocol.batch_size, seed))
-    if trainer.interrupted:
-        raise KeyboardInterrupt
+        with _interruptible():
+            trainer.fit(training, train_dataloaders=Minibatches(train, protocol.batch_size, seed))
+    method.to(device)  # the trainer's last act is to move it to the CPU
     method.load_state_dict(training.selected)
     return training
 
@@ -178,6 +183,20 @@ def _stage_starts(shares: tuple[float, ...], epochs: int) -> list[int]:
         starts.append(max(min(after_previous, epochs - (len(shares) - place)), 0))
         before += share
     return starts
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Lightning answers Ctrl-C by ending the program and leaves the signal ignored; here it is what it was."""
+    main = threading.current_thread() is threading.main_thread()
+    handler = signal.getsignal(signal.SIGINT)
+    try:
+        yield
+    except SystemExit:
+        raise KeyboardInterrupt from None
+    finally:
+        if main:
+            signal.signal(signal.SIGINT, handler)
 
 
 @contextmanager

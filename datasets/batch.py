@@ -96,5 +96,12 @@ class Batch:
         )
 
     def with_present(self, present: Mapping[str, Tensor]) -> Batch:
-        """The same samples with other present flags; modalities not named keep theirs."""
-        return replace(self, present={**self.present, **present})
+        """The same samples with other present flags; modalities not named keep theirs.
+
+        A modality that is taken away is gone from the context too.
+        """
+        context = self.context
+        if context is not None:
+            gone = {name: context.present[name] & flags for name, flags in present.items()}
+            context = context.with_present(gone)
+        return replace(self, present={**self.present, **present}, context=context)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -79,6 +80,8 @@ class Method(nn.Module):
 
     Params: ClassVar[type] = NoParams
     version: ClassVar[int] = 1
+    #: Parameters that have another value under the protocol ``as-published``; literals.
+    as_published: ClassVar[Mapping[str, Any]] = {}
     #: The share of the epochs of each stage, in order; they sum to 1.
     stages: ClassVar[tuple[float, ...]] = (1.0,)
     #: How the method itself uses missing modalities in training; shown in every row of a table.

@@ -7,7 +7,8 @@ is a difference between their ideas.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
@@ -119,7 +120,19 @@ class SequenceEncoder(nn.Module):
             positions = torch.arange(valid.shape[1], device=valid.device)
         steps = self.project(clean) * math.sqrt(self.width)
         steps = self.embedding_dropout(steps + sinusoids(positions, self.width).to(steps.dtype))
-        return self.transformer(steps, src_key_padding_mask=ignore)[rows, first]
+        with _same_path_as_in_training():
+            return self.transformer(steps, src_key_padding_mask=ignore)[rows, first]
+
+
+@contextmanager
+def _same_path_as_in_training() -> Iterator[None]:
+    """Turns off torch's fused path for evaluation: on a CPU it is slower and takes many times the memory."""
+    enabled = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(enabled)
 
 
 class FusionHead(nn.Module):

@@ -62,9 +62,10 @@ def test_a_constant_feature_becomes_zero_and_not_noise(data_root: Path):
 def test_labels_of_a_task_share_the_widest_scale(data_root: Path):
     data = load_task(request("toy->toys"), located(data_root, "toy", "toys"))
     stored = locate("toys", data_root).load()["test"].target
-    assert data.test.scale == pytest.approx(3.0)
+    assert data.test.scale == pytest.approx(np.full(16, 3.0))
+    assert np.array_equal(data.test.target, stored)
     assert np.allclose(data.test.batch.target.numpy(), stored * 3, atol=1e-6)
-    assert data.train.scale == 1.0
+    assert set(data.train.scale) == {1.0}
 
 
 def test_sources_are_joined_in_order(data_root: Path):
@@ -77,6 +78,7 @@ def test_sources_are_joined_in_order(data_root: Path):
     assert set(data.train.domain) == {"toy", "toys"}
     assert set(data.test.domain) == {"toyw"}
     assert data.train.previous.tolist()[40:44] == [-1, 40, 41, -1]
+    assert data.valid.scale.tolist() == pytest.approx([1.0] * 12 + [3.0] * 12)
 
 
 def test_other_widths_are_an_error_that_names_the_mode(data_root: Path):

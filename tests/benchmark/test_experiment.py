@@ -25,6 +25,21 @@ def test_saved_experiment_is_the_same(tmp_path: Path):
     assert Experiment.load(tmp_path / "asked.yaml") == experiment
 
 
+def test_another_protocol_than_the_file_s_starts_from_its_own_values(tmp_path: Path):
+    saved = Experiment.read({**ASKED, "protocol": {"epochs": 33}, "store": "~/runs"})
+    saved.save(tmp_path / "asked.yaml")
+    published = experiment_from(tmp_path / "asked.yaml", {"name": "as-published"}).protocol
+    assert published == Experiment.read({**ASKED, "protocol": "as-published"}).protocol
+    assert experiment_from(tmp_path / "asked.yaml", {"batch_size": "7"}).protocol.epochs == 33
+    assert saved.store == Path.home() / "runs"
+
+
+def test_a_preset_takes_effect_on_a_saved_experiment(tmp_path: Path):
+    Experiment.read({"methods": "erm", "datasets": "mosi"}).save(tmp_path / "asked.yaml")
+    quick = experiment_from(tmp_path / "asked.yaml", {"preset": "quick"})
+    assert quick == Experiment.read({"methods": "erm", "datasets": "mosi", "preset": "quick"})
+
+
 def test_flags_and_file_give_the_same_experiment(tmp_path: Path):
     (tmp_path / "asked.yaml").write_text("methods: [erm]\ndatasets: [mosi]\nprotocol: {epochs: 3}\n")
     flags = {"methods": "erm", "datasets": "mosi", "epochs": "3"}
@@ -78,6 +93,8 @@ def test_label_of_a_protocol_says_what_was_changed():
         ({"seeds": "0,0"}, "twice"),
         ({"seeds": "-1"}, "greater than or equal to 0"),
         ({"seeds": "five"}, "valid integer"),
+        ({"seeds": None}, "seeds is empty"),
+        ({"seeds": 1.5}, "valid integer"),
         ({"methods": "erm,erm"}, "'erm' twice"),
         ({"protocol": {"epochs": -3}}, "protocol.epochs: .*greater than or equal to 1, not -3"),
         ({"protocol": {"epoch": 3}}, "unknown option 'protocol.epoch': did you mean epochs"),

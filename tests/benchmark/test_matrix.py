@@ -132,3 +132,16 @@ def test_tasks():
     for wrong in ("", "->a", "a->", "a++b->c", "a+a->b", "a+b->a"):
         with pytest.raises(ValueError, match="task"):
             Task.parse(wrong)
+
+
+def test_published_values_give_way_to_what_is_asked_for(data_root: Path):
+    published = {
+        "protocol": "as-published",
+        "methods": "ebmc,ebmc(temperature=0.3)",
+        "seeds": "0",
+        "modalities": "T",
+    }
+    plain, asked = jobs(data_root, **published)
+    assert plain.params["temperature"] == 0.05
+    assert (asked.params["temperature"], asked.label) == (0.3, "ebmc(temperature=0.3)")
+    assert jobs(data_root, methods="ebmc", seeds="0", modalities="T")[0].params["temperature"] == 0.1

@@ -107,6 +107,18 @@ def test_the_selected_epoch_is_what_is_left(data: TaskData):
     assert validate(method, data.valid.batch)[1] == pytest.approx(best.metric, abs=1e-6)
 
 
+def test_the_network_stays_where_the_data_are(data: TaskData, monkeypatch: pytest.MonkeyPatch):
+    """The trainer moves what it trained to the CPU; predictions are made where the data lie."""
+    method = Counting(NoParams(), data.spec("fair"))
+    moves: list[str] = []
+    monkeypatch.setattr(Counting, "_apply", lambda self, fn, recurse=True: moves.append("moved") or self)
+    train(method, data)
+    device = data.train.batch.target.device
+    monkeypatch.undo()
+    assert len(moves) >= 2  # away by the trainer, and back
+    assert {item.device for item in method.parameters()} == {device}
+
+
 def test_last_leaves_the_last_epoch(data: TaskData):
     method = Counting(NoParams(), data.spec("fair"))
     assert train(method, data, selection="last").selected_epoch == 2
@@ -207,6 +219,9 @@ def test_scores_are_on_the_dataset_s_own_scale(data_root: Path):
     table = prediction_table(method, {"test": data.test}).to_pandas()
     clean = table[table.condition == "clean"]
     assert clean.target.to_numpy() == pytest.approx(locate("toys", data_root).load()["test"].target, abs=1e-6)
+    assert (
+        clean.target.tolist() == locate("toys", data_root).load()["test"].target.tolist()
+    )  # to the last bit
     expected = data.test.batch.features["text"][:, 0, 0] / 3
     assert clean.score.to_numpy() == pytest.approx(expected.numpy(), abs=1e-5)
 
