@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from .errors import UsageError
-from .locate import locate
+from .locate import locate, root_from
 from .registry import find
 from .terminal import console
 
@@ -127,7 +126,7 @@ def synth(
 
     Example: mmbench data synth mosi,mosei,sims --data-root data
     """
-    root = _root(data_root)
+    root = root_from(data_root)
     for name in names.split(","):
         dataset = find("dataset", name.strip()).load()()
         files = dataset.synthesize(root / dataset.name, seed=seed, size=size.value, format=layout.value)
@@ -154,13 +153,4 @@ def convert(
 
 
 def _located(name: str, data_root: Path | None, data: Path | None) -> Located:
-    return locate(name, _root(data_root), {name: data} if data else {})
-
-
-def _root(data_root: Path | None) -> Path:
-    from .experiment import default_data_root
-
-    root = (data_root or default_data_root()).expanduser()
-    if root.exists() and not root.is_dir():
-        raise UsageError(f"data root {root} is not a folder")
-    return root
+    return locate(name, root_from(data_root), {name: data} if data else {})

@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from .errors import UsageError, nearest
-from .locate import own_datasets
+from .locate import own_datasets, root_from
 from .params import Description, describe
 from .registry import Entry, entries
 from .terminal import console
@@ -64,9 +64,9 @@ def list_names(
     elif what is Listed.DATASETS:
         for entry in entries("dataset", plugins).values():
             table.add_row(entry.name, str(entry.load().title), _origin(entry))
-        for name in own_datasets(_root(data_root)):
+        for name in own_datasets(root_from(data_root)):
             if name not in entries("dataset", plugins):
-                table.add_row(name, "your own, in the open layout", str(_root(data_root) / name))
+                table.add_row(name, "your own, in the open layout", str(root_from(data_root) / name))
     else:
         for entry in entries("corruption", plugins).values():
             table.add_row(entry.name, _first_line(entry), _origin(entry))
@@ -146,15 +146,9 @@ def doctor(data_root: Root = None) -> None:
 
     out = console()
     marks = {"ok": "[green]ok[/]     ", "optional": "[yellow]--[/]     ", "missing": "[red]missing[/]"}
-    for finding in findings(_root(data_root)):
+    for finding in findings(root_from(data_root)):
         words = escape(f"{finding.what:<14}{finding.found}" + (f": {finding.mend}" if finding.mend else ""))
         out.print(f"{marks[finding.state]} {words}", highlight=False, soft_wrap=True)
-
-
-def _root(data_root: Path | None) -> Path:
-    from .experiment import default_data_root
-
-    return (data_root or default_data_root()).expanduser()
 
 
 def _origin(entry: Entry) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from ..datasets.locate import locate as locate_files
 from .errors import UsageError, nearest
+from .experiment import default_data_root
 from .registry import entries
 
 if TYPE_CHECKING:
@@ -45,3 +46,15 @@ def locate(
 def own_datasets(root: Path) -> list[str]:
     """The folders below ``root`` that hold a ``dataset.yaml``."""
     return sorted(file.parent.name for file in root.glob("*/dataset.yaml")) if root.is_dir() else []
+
+
+def root_from(given: Path | None) -> Path:
+    """The folder of the datasets: the one given, else ``$MMBENCH_DATA``, else ``data``.
+
+    Raises:
+        UsageError: it is a file.
+    """
+    root = given.expanduser() if given else default_data_root()
+    if root.exists() and not root.is_dir():
+        raise UsageError(f"data root {root} is not a folder")
+    return root

@@ -53,13 +53,14 @@ class Filter:
 def filter_from(methods: str | None, datasets: str | None, seeds: str | None) -> Filter:
     """The filter that flags describe. Raises UsageError where they describe none."""
     try:
-        return Filter(
-            frozenset(as_list(methods)),
-            frozenset(Task.parse(name).name for name in as_list(datasets)),
-            frozenset(int(seed) for seed in as_seeds(seeds or [])),
-        )
+        tasks = frozenset(Task.parse(name).name for name in as_list(datasets))
     except ValueError as error:
-        raise UsageError(f"what to show: {error}") from None
+        raise UsageError(f"--datasets: {error}") from None
+    try:
+        numbers = frozenset(int(seed) for seed in as_seeds(seeds or []))
+    except ValueError:
+        raise UsageError(f"--seeds {seeds!r}: write 0,1,2 or 0-4") from None
+    return Filter(frozenset(as_list(methods)), tasks, numbers)
 
 
 def results(store: Path | str, chosen: Filter | None = None) -> list[Result]:

@@ -261,8 +261,9 @@ class _Reader:
         found = {}
         for name, entry in value.items():
             key = f"modalities/{name}"
-            if not isinstance(name, str) or not name or not name.isprintable():
-                raise self.wrong("modalities", f"a modality named {name!r}", "a printable name")
+            if not isinstance(name, str) or not name.isidentifier():
+                # "+" and "," join names elsewhere
+                raise self.wrong("modalities", f"a modality named {name!r}", "letters, digits and _")
             entry = {"array": entry} if isinstance(entry, str) else entry
             allowed = ("array", "file", "length", "mask", "padding")
             entry = self.mapping(entry, key, allowed, ("array",))

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -154,7 +154,7 @@ class EBMC(Method):
     Params = EBMCParams
     version = 1
     stages = (0.4, 0.6)
-    as_published: ClassVar[dict[str, Any]] = {
+    as_published: ClassVar[Mapping[str, Any]] = {
         "pattern_probability": 0.0,
         "contrast": "batch",
         "temperature": 0.05,

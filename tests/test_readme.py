@@ -19,19 +19,18 @@ PAGES = sorted(ROOT.glob("*.md"))
 @pytest.fixture
 def real_file() -> Path:
     """CMU-MOSI as described in the README; not a part of the project."""
-    shared = Path(os.environ.get("MMBENCH_TEST_SHARED") or ROOT.parent / "shared")
-    file = shared / "data" / "mosi-real.npz"
-    if not file.is_file():
-        pytest.skip("the real data are not here")
-    return file
+    place = os.environ.get("MMBENCH_TEST_DATA")
+    if not place:
+        pytest.skip("MMBENCH_TEST_DATA names no folder with mosi-real.npz")
+    return Path(place) / "mosi-real.npz"
 
 
 @pytest.fixture
 def described(tmp_path: Path) -> Path:
     """The folder of the README's example, without its arrays."""
-    block = re.search(r"```yaml\n# data/mosi/dataset.yaml\n(.*?)```", README, re.DOTALL)
+    block = re.search(r"```yaml\n# own/mosi/dataset.yaml\n(.*?)```", README, re.DOTALL)
     assert block is not None
-    folder = tmp_path / "data" / "mosi"
+    folder = tmp_path / "own" / "mosi"
     folder.mkdir(parents=True)
     (folder / "dataset.yaml").write_text(block[1])
     return folder

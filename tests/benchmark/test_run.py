@@ -169,6 +169,27 @@ def test_ctrl_c_ends_the_run_and_its_workers(mmbench: Command, tmp_path: Path, d
 
 
 @pytest.mark.slow
+def test_ctrl_c_ends_the_debug_launcher_the_same_way(
+    mmbench: Command, tmp_path: Path, data_root: Path, plugin: Path
+):
+    (tmp_path / "wait").touch()
+    environment = {**os.environ, "ODD": str(tmp_path), "MMBENCH_DATA": str(data_root), "OMP_NUM_THREADS": "1"}
+    command = [str(MMBENCH), "run", "--methods", "odd", "--plugin", str(plugin), "--datasets", "toy"]
+    launcher = subprocess.Popen(
+        [*command, "--seeds", "0", "--launcher", "debug", *FAST],
+        cwd=tmp_path,
+        env=environment,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    until(lambda: any(tmp_path.glob("started-*")))
+    launcher.send_signal(signal.SIGINT)
+    output, _ = launcher.communicate(timeout=60)
+    assert launcher.returncode == 130, output
+    assert "goes on with what is missing" in output
+
+
+@pytest.mark.slow
 def test_a_failing_job_costs_itself_alone(mmbench: Command, tmp_path: Path, plugin: Path):
     methods = "odd(way=raise),odd(way=die),odd(way=exit),erm(layers=1)"
     ended = mmbench(
@@ -236,6 +257,9 @@ def test_two_launchers_train_no_job_twice(tmp_path: Path, data_root: Path, plugi
         (("status", "--store", "nowhere"), "no results in nowhere"),
         (("leaderboard", "--store", "nowhere"), "no results in nowhere"),
         (("show", "ermm"), "did you mean erm?"),
+        (("leaderboard", "--store", "data", "--seeds", "x"), "write 0,1,2 or 0-4"),
+        (("run", "--methods", "erm", "--datasets", "toy", "--launcher", "debug", "--device", "tpu"), "'tpu'"),
+        (("run", "--methods", "erm", "--datasets", "toy", "--save-config", "/proc/no/a.yaml"), "/proc/no"),
         (("data", "info", "nothing"), "unknown dataset 'nothing'"),
         (("plan", "--methods", "erm", "--datasets", "toy", "--format", "xml"), "text or json"),
     ],
