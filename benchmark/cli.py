@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from pathlib import Path
@@ -194,6 +195,9 @@ def _print_json(planned: Plan) -> None:
 
 def main() -> None:
     """Runs the command; faults that a user can mend are one line and exit code 2."""
+    for stream in (sys.stdout, sys.stderr):  # a terminal that knows no arrows gets question marks
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
     try:
         app()
     except (UsageError, DataError, StoreError) as error:

@@ -95,7 +95,7 @@ def as_seeds(value: Any) -> Any:
     seeds: list[Any] = []
     for item in value:
         first, dash, last = str(item).partition("-")
-        if dash and first.isdigit() and last.isdigit():
+        if dash and first.isdigit() and last.isdigit() and int(first) <= int(last) < int(first) + 10_000:
             seeds.extend(range(int(first), int(last) + 1))
         else:
             seeds.append(item)
