@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
@@ -105,6 +106,8 @@ def run_command(
     data = " [yellow](synthetic data)[/]" if any(job.synthetic for job in planned.jobs) else ""
     counts = f"{len(planned.jobs)} jobs, {len(planned.done)} done before, {len(planned.todo)} to do"
     out.print(f"{counts}; results in {experiment.store}{data}")
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.default_int_handler)  # ended by another is ended as by Ctrl-C
     try:
         with showing(planned.todo, planned.store, out) as listener:
             summary = run(planned, listener)

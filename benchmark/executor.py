@@ -9,6 +9,8 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass, field
@@ -161,9 +163,17 @@ def _pool(workers: int, gpu: str, threads: int) -> ProcessPool:
 def _start_worker(gpu: str, threads: int) -> None:
     """Runs in a new worker before anything heavy is imported."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the launcher's to handle
+    threading.Thread(target=_end_with, args=[os.getppid()], daemon=True).start()
     _see_gpu(gpu)
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         os.environ[name] = str(threads)
+
+
+def _end_with(launcher: int) -> None:
+    """Ends this worker soon after its launcher, however that ended."""
+    while os.getppid() == launcher:
+        time.sleep(1.0)
+    os._exit(1)
 
 
 def _see_gpu(gpu: str) -> None:

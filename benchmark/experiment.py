@@ -47,7 +47,7 @@ PRESETS: dict[str, dict[str, Any]] = {
 class Protocol(BaseModel):
     """The rules that hold for every method of an experiment. All of it is part of a job's identity."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     name: Literal["fair", "as-published"] = Field(
         "fair", description="one rule for all, or each method's published deviations"
@@ -132,8 +132,10 @@ class Experiment(BaseModel):
     launcher: Literal["local", "debug"] = Field(
         "local", description="worker processes on this machine, or in this process"
     )
-    workers: int | None = Field(None, ge=1, description="jobs at a time; default: one a core, or one a GPU")
-    threads: int = Field(1, ge=1, description="CPU threads a job")
+    workers: int | None = Field(
+        None, ge=1, le=1024, description="jobs at a time; default: one a core, or one a GPU"
+    )
+    threads: int = Field(1, ge=1, le=1024, description="CPU threads a job")
     device: str = Field("auto", description="auto, cpu, cuda, or some GPUs: cuda:0,cuda:1")
 
     @model_validator(mode="before")

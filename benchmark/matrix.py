@@ -87,13 +87,14 @@ def resolve_modalities(text: str, known: Sequence[str], where: str) -> tuple[str
     """``all``, names or initials joined by ``+``, as names in the order of ``known``."""
     if text == "all":
         return tuple(known)
+    names = {name.lower(): name for name in known}
     initials = {name[0].lower(): name for name in reversed(known)}
     if len(initials) < len(known):  # two modalities share an initial: it would be a guess
         initials = {}
     chosen = []
     for part in text.split("+"):
         name = part.strip().lower()
-        name = initials.get(name, name)
+        name = names.get(name) or initials.get(name, name)
         if name not in known:
             raise UsageError(
                 f"{where} has no modality {part.strip()!r}: {nearest(name, known)}; it has {', '.join(known)}"

@@ -79,6 +79,11 @@ def _describe(name: str, source: Path, attribute: str) -> Description:
         inner = [classes[params.id]]
     elif params is not None:
         raise UsageError(f"method {name}: Params should be a dataclass in {source}")
+    if not inner and params is None and [ast.unparse(base) for base in method.bases] != ["Method"]:
+        raise UsageError(
+            f"method {name}: {source}: class {attribute} should say Params itself, "
+            "also where it takes them from its base"
+        )
     own = ast.get_docstring(method) or ""
     told = [ast.get_docstring(tree) or "", own, (ast.get_docstring(inner[0]) or "") if inner else ""]
     return Description(

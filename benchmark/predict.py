@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -26,6 +27,12 @@ def conditions_for(modalities: Sequence[str]) -> list[Condition]:
     return [Clean(), *Missing.conditions(modalities)]
 
 
+def blind(batch: Batch) -> Batch:
+    """The batch without its targets: no method sees what it is asked for."""
+    nothing = torch.nan if batch.target.is_floating_point() else -1
+    return replace(batch, target=torch.full_like(batch.target, nothing))
+
+
 def minibatches(batch: Batch, size: int) -> Iterator[Batch]:
     """Slices of a batch, in order; no tensor is copied."""
     for start in range(0, len(batch), size):
@@ -42,7 +49,7 @@ def outputs_under(
     """
     method.eval()
     found: dict[str, list[tuple[Tensor, Tensor | None]]] = {condition.name: [] for condition in conditions}
-    for part in minibatches(batch, EVALUATION_BATCH):
+    for part in minibatches(blind(batch), EVALUATION_BATCH):
         clean = {name: method.encode(name, part) for name in part.modalities} if method.separable() else {}
         for condition in conditions:
             changed = condition.apply(part)

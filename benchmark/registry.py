@@ -117,6 +117,8 @@ def _add(found: dict[str, Entry], entry: Entry) -> None:
 
 def _plugin_table(file: Path, table: str) -> dict[str, str]:
     """The literal dict ``METHODS = {"name": "Class"}`` of a plug-in file, read without running it."""
+    if file.suffix != ".py":
+        raise UsageError(f"plug-in {file}: a plug-in is a Python file whose name ends in .py")
     try:
         tree = ast.parse(file.read_text(encoding="utf-8"), filename=str(file))
     except OSError as error:

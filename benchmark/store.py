@@ -124,7 +124,7 @@ class Store:
         if self.is_held(job.id):
             return Record(job, "running", progress=progress)
         failure = read_json(folder / "failed.json")
-        if failure is not None:
+        if isinstance(failure, dict):
             return Record(job, "failed", str(failure.get("reason", "")), progress)
         if progress is not None:
             return Record(job, "dead", "ended without a result; the next run starts it again", progress)
@@ -147,10 +147,11 @@ class Store:
         for name in RESULTS:
             write_atomic(folder / name, files[name])
         write_json(folder / "environment.json", environment)
-        marker = {
+        marker: dict[str, dict[str, Any]] = {
             name: {"size": len(files[name]), "sha256": hashlib.sha256(files[name]).hexdigest()}
             for name in RESULTS
         }
+        marker["job.json"] = {"sha256": hashlib.sha256((folder / "job.json").read_bytes()).hexdigest()}
         write_json(folder / "done.json", {"schema": _STORE_SCHEMA, "files": marker})
         for name in ("failed.json", "progress.json"):
             (folder / name).unlink(missing_ok=True)
@@ -174,11 +175,13 @@ class Store:
         try:
             content = (folder / name).read_bytes()
             expected = marker["files"][name]["sha256"]
+            asked = marker["files"]["job.json"]["sha256"]
+            job = (folder / "job.json").read_bytes()
         except (OSError, KeyError, TypeError) as error:
             raise StoreError(f"{folder / name}: cannot be read: {error}") from None
-        if hashlib.sha256(content).hexdigest() != expected:
+        if (hashlib.sha256(content).hexdigest(), hashlib.sha256(job).hexdigest()) != (expected, asked):
             raise StoreError(
-                f"{folder / name}: its content has changed since it was written; "
+                f"{folder / name}: its content or job.json has changed since it was written; "
                 f"delete the folder {folder} and run again"
             )
         return content
@@ -209,7 +212,9 @@ def _read_job(file: Path) -> Job:
             raise StoreError(f"{file}: written by another version of mmbench; use another store")
         job = Job.from_dict(values)
     except (AttributeError, KeyError, TypeError) as error:
-        raise StoreError(f"{file}: not a job of this version of mmbench ({error!r})") from None
+        raise StoreError(
+            f"{file}: not a job of this version of mmbench; delete its folder ({error!r})"
+        ) from None
     if job.id != file.parent.name:
         raise StoreError(f"{file}: describes job {job.id}; the folder was renamed or the file was edited")
     return job

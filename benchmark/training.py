@@ -23,7 +23,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from ..datasets.batch import Batch
 from ..methods.method import Method
 from .experiment import Protocol
-from .predict import EVALUATION_BATCH, minibatches
+from .predict import EVALUATION_BATCH, blind, minibatches
 from .seeds import generator
 from .selection import RULES, Direction, Epoch
 
@@ -132,7 +132,13 @@ class Training(LightningModule):
 def validate(method: Method, batch: Batch) -> tuple[float, float]:
     """Task loss and main metric (``mae`` or ``accuracy``) of a method on a split."""
     method.eval()
-    prediction = torch.cat([method(part).prediction for part in minibatches(batch, EVALUATION_BATCH)]).float()
+    parts = minibatches(blind(batch), EVALUATION_BATCH)
+    prediction = torch.cat([method(part).prediction for part in parts]).float()
+    classes = () if method.spec.kind == "regression" else (method.spec.classes,)
+    if prediction.shape != (len(batch), *classes):
+        raise ValueError(f"predictions of shape {tuple(prediction.shape)} for {len(batch)} samples")
+    if not bool(torch.isfinite(prediction).all()):
+        raise FloatingPointError("a prediction for the validation split is not finite")
     if method.spec.kind == "regression":
         mae = float(F.l1_loss(prediction, batch.target))
         return mae, mae
@@ -192,8 +198,10 @@ def _interruptible() -> Iterator[None]:
     handler = signal.getsignal(signal.SIGINT)
     try:
         yield
-    except SystemExit:
-        raise KeyboardInterrupt from None
+    except SystemExit as error:
+        if handler != signal.SIG_IGN and signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+            raise KeyboardInterrupt from None
+        raise RuntimeError(f"the method ended the program: SystemExit {error}") from None
     finally:
         if main:
             signal.signal(signal.SIGINT, handler)

@@ -167,6 +167,9 @@ class _Reader:
         if found.split is not None and parted:
             expected = "one file, or no 'split'"
             raise self.wrong("split", f"given, but {parted[0]!r} has a file for each split", expected)
+        for ref in found.refs():
+            if len({path.resolve() for path in ref.files.values()}) < len(ref.files):
+                raise self.wrong("file", "one file stands for two splits", "a file for each split")
         if ("video" in found.optional) != ("clip" in found.optional):
             raise self.wrong("video" if "clip" in found.optional else "clip", "missing", "both or neither")
         if "previous" in found.optional and "video" in found.optional:
@@ -261,9 +264,9 @@ class _Reader:
         found = {}
         for name, entry in value.items():
             key = f"modalities/{name}"
-            if not isinstance(name, str) or not name.isidentifier():
-                # "+" and "," join names elsewhere
-                raise self.wrong("modalities", f"a modality named {name!r}", "letters, digits and _")
+            # Elsewhere "+" and "," join names, and ":" stands before them.
+            if not isinstance(name, str) or not name or not name.isprintable() or set(name) & set("+,: "):
+                raise self.wrong("modalities", f"a modality named {name!r}", "a printable name without + , :")
             entry = {"array": entry} if isinstance(entry, str) else entry
             allowed = ("array", "file", "length", "mask", "padding")
             entry = self.mapping(entry, key, allowed, ("array",))

@@ -40,7 +40,7 @@ def file_sha256(file: Path) -> str:
         stat = path.stat()
     except OSError as error:
         raise data_error(file, "", f"cannot be read ({error.strerror})", "a readable file") from None
-    key = [str(path), stat.st_size, stat.st_mtime_ns, stat.st_ino]
+    key = [str(path), stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino]
     # RuntimeError: no home directory can be told
     with contextlib.suppress(OSError, ValueError, RuntimeError, KeyError, TypeError):
         entry = json.loads(_entry(key).read_text())

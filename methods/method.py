@@ -116,4 +116,4 @@ class Method(nn.Module):
     @classmethod
     def separable(cls) -> bool:
         """Whether modalities are encoded independently (``encode`` and ``fuse`` are defined)."""
-        return cls.encode is not Method.encode
+        return cls.encode is not Method.encode and cls.forward is Method.forward

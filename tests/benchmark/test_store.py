@@ -63,7 +63,17 @@ def test_a_damaged_result_is_not_done(store: Store, job: Job, damage: str):
 def test_a_flipped_bit_is_found_when_read(store: Store, job: Job):
     store.finish(job.id, FILES, {})
     (store.folder(job.id) / "predictions.parquet").write_bytes(b"some rowt")
-    with pytest.raises(StoreError, match=r"predictions\.parquet: its content has changed.*run again"):
+    with pytest.raises(
+        StoreError, match=r"predictions\.parquet: its content or job.json has changed.*run again"
+    ):
+        store.read(job.id, "predictions.parquet")
+
+
+def test_an_edited_label_is_found_when_read(store: Store, job: Job):
+    store.finish(job.id, FILES, {})
+    file = store.folder(job.id) / "job.json"
+    file.write_text(file.read_text().replace('"label": ""', '"label": "better"'))
+    with pytest.raises(StoreError, match=r"job\.json has changed"):
         store.read(job.id, "predictions.parquet")
 
 

@@ -189,6 +189,28 @@ def test_training_matches_a_plain_loop(data: TaskData):
         assert torch.allclose(left, right, atol=1e-6), name
 
 
+def test_no_method_sees_what_it_is_asked_for(data: TaskData):
+    class Peeking(Counting):
+        def fuse(self, embeddings: dict[str, Tensor], batch: Batch) -> Output:
+            return Output(batch.target.float())
+
+    method = Peeking(NoParams(), data.spec("fair"))
+    prediction, _ = outputs_under(method, data.test.batch, conditions_for(["text"]))["clean"]
+    assert bool(prediction.isnan().all())
+    with pytest.raises(FloatingPointError, match="not finite"):
+        validate(method, data.valid.batch)
+
+
+def test_a_forward_of_its_own_is_what_is_tested(data: TaskData):
+    class Shifted(Counting):
+        def forward(self, batch: Batch) -> Output:
+            return Output(super().forward(batch).prediction + 100)
+
+    method = Shifted(NoParams(), data.spec("fair"))
+    prediction, _ = outputs_under(method, data.test.batch, conditions_for(["text"]))["clean"]
+    assert bool((prediction == 100).all())
+
+
 def test_untouched_modalities_are_encoded_once(data: TaskData):
     method = Counting(NoParams(), data.spec("fair"))
     outputs = outputs_under(method, data.test.batch, conditions_for(["text", "audio"]))
