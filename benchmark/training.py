@@ -199,7 +199,7 @@ def _interruptible() -> Iterator[None]:
     try:
         yield
     except SystemExit as error:
-        if handler != signal.SIG_IGN and signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        if isinstance(error.__context__, KeyboardInterrupt):
             raise KeyboardInterrupt from None
         raise RuntimeError(f"the method ended the program: SystemExit {error}") from None
     finally:
