@@ -1,5 +1,23 @@
-"""What breaks an input. Name -> ``"module:Class"``, nothing imported until used."""
+"""What breaks an input. Name -> ``"module:Class"``, nothing imported until used.
+
+The last part of the module is the name of the group: ``--corruptions features`` asks for all of its kinds.
+"""
 
 CORRUPTIONS = {
     "missing": "mmbench.corruptions.missing:Missing",
+    "gaussian-noise": "mmbench.corruptions.features:GaussianNoise",
+    "frame-dropout": "mmbench.corruptions.features:FrameDropout",
+    "block-dropout": "mmbench.corruptions.features:BlockDropout",
+    "freeze": "mmbench.corruptions.features:Freeze",
+    "time-shift": "mmbench.corruptions.features:TimeShift",
+    "jitter": "mmbench.corruptions.features:Jitter",
+    "irregular-sampling": "mmbench.corruptions.features:IrregularSampling",
+    "channel-dropout": "mmbench.corruptions.features:ChannelDropout",
+    "quantisation": "mmbench.corruptions.features:Quantisation",
+    "drift": "mmbench.corruptions.features:Drift",
+    "spikes": "mmbench.corruptions.features:Spikes",
+    "word-replacement": "mmbench.corruptions.features:WordReplacement",
+    "random-modality": "mmbench.corruptions.missing_rates:RandomModality",
+    "random-frames": "mmbench.corruptions.missing_rates:RandomFrames",
+    "reliability": "mmbench.corruptions.reliability:Reliability",
 }

@@ -1,0 +1,101 @@
+"""What a corruption is: one kind of damage to one modality, at a severity from 0 (none) to 5."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import ClassVar, Literal, Self
+
+from torch import Tensor
+
+from ..datasets.batch import Batch
+from .random import Stream
+
+#: What a modality holds: [batch, time, feature] vectors; [batch, time] int64 token ids; [batch, time, channel]
+#: sound in -1 to 1; [batch, time, channel, height, width] pictures in 0 to 1.
+Medium = Literal["features", "tokens", "waveform", "frames"]
+
+SEVERITIES = (1, 2, 3, 4, 5)
+
+
+@dataclass(frozen=True)
+class Corruption(ABC):
+    """Damage to one modality. A subclass sets the class attributes and defines ``draw`` and ``corrupt``.
+
+    Attributes:
+        modality: which is damaged.
+        severity: 0 (the identity) to 5.
+        seed: of its randomness.
+        kind: what it does; the first part of its name, as registered.
+        family: what kinds have in common, such as ``"noise"``: training on one kind of a family makes the
+            others no longer held out.
+        medium: what the modality must hold.
+        levels: the strength at severity 1 to 5, in the unit that the subclass states.
+    """
+
+    modality: str
+    severity: int
+    seed: int = 0
+
+    kind: ClassVar[str]
+    family: ClassVar[str]
+    medium: ClassVar[Medium] = "features"
+    levels: ClassVar[tuple[float, float, float, float, float]]
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.severity <= len(SEVERITIES):
+            raise ValueError(f"severity {self.severity}: expected 0 (the identity) to {len(SEVERITIES)}")
+
+    @property
+    def name(self) -> str:
+        """Such as ``gaussian-noise:audio@3``."""
+        return f"{self.kind}:{self.modality}@{self.severity}"
+
+    @property
+    def alters(self) -> frozenset[str]:
+        """Its modality."""
+        return frozenset({self.modality}) if self.severity else frozenset()
+
+    @property
+    def level(self) -> float:
+        """The strength at its severity (not defined at severity 0, where nothing is done)."""
+        return self.levels[self.severity - 1]
+
+    def apply(self, batch: Batch) -> Batch:
+        """The batch with the modality damaged; the given one is left as it was.
+
+        Raises:
+            ValueError: the batch has no such modality.
+        """
+        if self.modality not in batch.features:
+            raise ValueError(f"no modality {self.modality!r} to break; there are {', '.join(batch.features)}")
+        if self.severity == 0:
+            return batch
+        features, mask = batch.features[self.modality], batch.mask[self.modality]
+        valid = mask & batch.present[self.modality].unsqueeze(1)
+        stream = Stream(self.seed, f"{self.kind}:{self.modality}", batch.sample_id)
+        broken = self.corrupt(features, valid, self.draw(stream, features, valid))
+        return replace(batch, features={**batch.features, self.modality: broken})
+
+    @abstractmethod
+    def draw(self, stream: Stream, features: Tensor, valid: Tensor) -> Mapping[str, Tensor]:
+        """Every random choice, each [batch, ...], the same at every severity.
+
+        Args:
+            stream: where the numbers come from.
+            features: as ``medium`` says; only its shape, device and type may decide what is drawn.
+            valid: [batch, time] bool, the steps that hold data.
+        """
+
+    @abstractmethod
+    def corrupt(self, features: Tensor, valid: Tensor, draws: Mapping[str, Tensor]) -> Tensor:
+        """The damaged features, of the same shape and type, given the choices; nothing random in here.
+
+        What lies at steps that are not valid may be anything, also NaN, and must not reach those that are.
+        """
+
+    @classmethod
+    def conditions(cls, modalities: Sequence[str]) -> Sequence[Self]:
+        """Every modality at every severity from 1."""
+        return [cls(modality, severity) for modality in modalities for severity in SEVERITIES]

@@ -1,0 +1,118 @@
+"""Missing at a rate: whole modalities of single samples, or single frames.
+
+Rates share their draws: what is missing at one rate is missing at every higher one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Self
+
+import torch
+from torch import Tensor
+
+from ..datasets.batch import Batch
+from .features import zeroed
+from .random import Stream
+
+
+@dataclass(frozen=True)
+class RandomModality:
+    """Each sample lacks a random set of its modalities, but never all of them.
+
+    The rate is the share of all modalities of all samples that is missing, MR = 1 - sum_i m_i / (N M) (GCNet,
+    Lian et al. 2023; IMDer, Wang et al. 2023). With at least one kept it is at most (M - 1) / M; a higher rate
+    means that one. Each sample keeps the modality with its largest number; of the others each goes with
+    probability rate M / (M - 1).
+
+    Attributes:
+        rate: 0 to 1.
+        seed: of the masks.
+    """
+
+    rate: float
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        _check(self.rate)
+
+    @property
+    def name(self) -> str:
+        """Such as ``random-modality@0.3``."""
+        return f"random-modality@{self.rate:.1f}"
+
+    @property
+    def alters(self) -> frozenset[str]:
+        """Nothing: what remains is untouched."""
+        return frozenset()
+
+    def apply(self, batch: Batch) -> Batch:
+        """The batch with modalities marked absent."""
+        count = len(batch.modalities)
+        if count < 2 or self.rate == 0:
+            return batch
+        stream = Stream(self.seed, "random-modality", batch.sample_id)
+        there = torch.stack(list(batch.present.values()), dim=1)
+        keep = stream.uniform("keep", count).masked_fill(~there, -1).argmax(dim=1, keepdim=True)
+        chance = stream.uniform("gone", count) < self.rate * count / (count - 1)
+        left = (there & ~chance).scatter(1, keep, there.gather(1, keep))
+        return batch.with_present({name: left[:, place] for place, name in enumerate(batch.modalities)})
+
+    @classmethod
+    def conditions(cls, modalities: Sequence[str]) -> list[Self]:
+        """Rates 0.1 to 0.7; none for a single modality."""
+        return [cls(tenth / 10) for tenth in range(1, 8)] if len(modalities) > 1 else []
+
+
+@dataclass(frozen=True)
+class RandomFrames:
+    """Steps of every modality are zeroed, each with the same probability (TFR-Net, EMT-DLFR, LNLN).
+
+    Attributes:
+        rate: 0 to 1.
+        seed: of the masks.
+        modalities: whose.
+    """
+
+    rate: float
+    modalities: tuple[str, ...]
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        _check(self.rate)
+
+    @property
+    def name(self) -> str:
+        """Such as ``random-frames@0.3``."""
+        return f"random-frames@{self.rate:.1f}"
+
+    @property
+    def alters(self) -> frozenset[str]:
+        """Every modality, except at rate 0."""
+        return frozenset(self.modalities) if self.rate else frozenset()
+
+    def apply(self, batch: Batch) -> Batch:
+        """The batch with frames zeroed; they stay valid steps, as in the papers."""
+        if self.rate == 0:
+            return batch
+        stream = Stream(self.seed, "random-frames", batch.sample_id)
+        dropped = {
+            name: zeroed(batch.features[name], stream.uniform(name, _steps(batch.features[name])) < self.rate)
+            for name in self.modalities
+        }
+        return replace(batch, features={**batch.features, **dropped})
+
+    @classmethod
+    def conditions(cls, modalities: Sequence[str]) -> list[Self]:
+        """Rates 0.1 to 1.0."""
+        return [cls(tenth / 10, tuple(modalities)) for tenth in range(1, 11)]
+
+
+def _steps(features: Tensor) -> int:
+    return features.shape[1]
+
+
+def _check(rate: float) -> None:
+    if not 0 <= rate <= 1:
+        raise ValueError(f"rate {rate}: expected 0 to 1")

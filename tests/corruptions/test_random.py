@@ -1,0 +1,52 @@
+"""Random numbers by hashing: uniform, independent, and the same wherever a sample appears."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from mmbench.corruptions.random import Stream
+from scipy import stats
+
+IDS = torch.arange(2000) * 104729 - 77
+
+
+def test_uniform_and_normal_have_their_distributions() -> None:
+    for seed in range(3):
+        uniform = Stream(seed, "a", IDS).uniform("x", 50).flatten().numpy()
+        assert stats.kstest(uniform, "uniform").pvalue > 1e-4
+        assert 0 <= uniform.min() < uniform.max() < 1
+        normal = Stream(seed, "a", IDS).normal("x", 50).flatten().numpy()
+        assert stats.kstest(normal, "norm").pvalue > 1e-4
+        assert np.isfinite(normal).all()
+
+
+def test_neighbours_are_independent() -> None:
+    drawn = Stream(0, "a", IDS).uniform("x", 40)
+    limit = 5 / np.sqrt(2000)
+    positions = torch.corrcoef(drawn.T).fill_diagonal_(0)
+    assert float(positions.abs().max()) < limit
+    one, other = drawn[:-1].flatten(), drawn[1:].flatten()
+    assert abs(float(torch.corrcoef(torch.stack([one, other]))[0, 1])) < 5 / np.sqrt(len(one))
+    for changed in (
+        Stream(1, "a", IDS).uniform("x", 40),
+        Stream(0, "b", IDS).uniform("x", 40),
+        Stream(0, "a", IDS).uniform("y", 40),
+    ):
+        together = torch.stack([drawn.flatten(), changed.flatten()])
+        assert abs(float(torch.corrcoef(together)[0, 1])) < 5 / np.sqrt(drawn.numel())
+
+
+def test_a_sample_has_its_numbers_in_any_batch_and_under_more_padding() -> None:
+    whole = Stream(3, "a", IDS).uniform("x", 6, 4)
+    order = torch.randperm(len(IDS), generator=torch.Generator().manual_seed(0))[:100]
+    assert torch.equal(Stream(3, "a", IDS[order]).uniform("x", 6, 4), whole[order])
+    assert torch.equal(Stream(3, "a", IDS).uniform("x", 9, 4)[:, :6], whole)
+
+
+@pytest.mark.parametrize("high", [1, 7])
+def test_integers_are_even_and_below_their_limit(high: int) -> None:
+    drawn = Stream(0, "a", IDS).integers("x", high, 20)
+    counts = torch.bincount(drawn.flatten(), minlength=high)
+    assert len(counts) == high
+    assert stats.chisquare(counts.numpy()).pvalue > 1e-4 or high == 1
