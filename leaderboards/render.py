@@ -50,7 +50,7 @@ def wide(
     Raises:
         ValueError: nothing in the frame fits, or ``across`` is neither.
     """
-    rows = _records(_shown(frame, across, metric))
+    rows = _records(shown(frame, across, metric))
     by_metric = across == "metric"
     headings = {row[across]: _heading(row) if by_metric else condition_label(row[across]) for row in rows}
     draws: dict[tuple, set[int]] = {}
@@ -157,17 +157,17 @@ def markdown(
     Raises:
         ValueError: as ``wide``.
     """
-    shown = _shown(frame, across, metric)
+    rows_shown = shown(frame, across, metric)
     table = wide(frame, across, metric, intervals, best="**{}**")
     text = {*KEYS, "method", "metric"}
-    lines = [f"## {escape_markdown(title(shown, subject))}", ""]
+    lines = [f"## {escape_markdown(title(rows_shown, subject))}", ""]
     lines.append(_markdown_row(map(escape_markdown, table)))
     lines.append(_markdown_row("---" if name in text else "---:" for name in table))
     for row in _records(table):
         lines.append(
             _markdown_row(escape_markdown(cell) if name in text else cell for name, cell in row.items())
         )
-    lines += ["", *(f"- {escape_markdown(note)}" for note in notes(shown))]
+    lines += ["", *(f"- {escape_markdown(note)}" for note in notes(rows_shown))]
     return "\n".join(lines) + "\n"
 
 
@@ -192,7 +192,7 @@ def write_markdown(
     metric: str | None = None,
 ) -> Path:
     """Writes ``markdown(...)`` to ``folder``, under the name of ``file_name``; returns the path."""
-    return _write(folder / file_name(frame, stem, ".md"), markdown(frame, subject, across, metric))
+    return write_text(folder / file_name(frame, stem, ".md"), markdown(frame, subject, across, metric))
 
 
 def write_csv(frame: pd.DataFrame, folder: Path, stem: str) -> Path:
@@ -215,7 +215,13 @@ def write_csv(frame: pd.DataFrame, folder: Path, stem: str) -> Path:
     safe = frame.copy()
     for name in _text_columns(frame):
         safe[name] = [re.sub(r"^(?='*[=+\-@\t\r])", "'", str(text)) for text in frame[name]]
-    return _write(folder / file_name(frame, stem, ".csv"), safe.to_csv(index=False, lineterminator="\n"))
+    return write_text(folder / file_name(frame, stem, ".csv"), safe.to_csv(index=False, lineterminator="\n"))
+
+
+def write_plain_csv(table: pd.DataFrame, folder: Path, stem: str) -> Path:
+    """As ``write_csv``, for a table of text alone."""
+    safe = table.map(lambda text: re.sub(r"^(?='*[=+\-@\t\r])", "'", str(text)))
+    return write_text(folder / file_name(table, stem, ".csv"), safe.to_csv(index=False, lineterminator="\n"))
 
 
 def read_csv(path: Path) -> pd.DataFrame:
@@ -243,7 +249,8 @@ def _text_columns(frame: pd.DataFrame) -> list[str]:
     return [str(name) for name in frame if COLUMNS.get(str(name), "str") == "str"]
 
 
-def _write(path: Path, text: str) -> Path:
+def write_text(path: Path, text: str) -> Path:
+    """Writes a file whole or not at all, its folder made if need be; the path."""
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     try:
@@ -257,9 +264,13 @@ def _write(path: Path, text: str) -> Path:
     return path
 
 
-def _shown(frame: pd.DataFrame, across: Across, metric: str | None) -> pd.DataFrame:
+def shown(frame: pd.DataFrame, across: Across, metric: str | None) -> pd.DataFrame:
+    """The rows of a frame that ``wide`` prints."""
     if across == "metric":
-        wanted = (frame["condition"] == CLEAN).tolist()
+        # A table without clean rows (a confidence, an OOD score) shows each row's main condition, its first.
+        first = frame.groupby([*KEYS, "method", "draw"])["condition"].transform("first")
+        clean = (frame["condition"] == CLEAN).tolist()
+        wanted = clean if any(clean) else (frame["condition"] == first).tolist()
     elif across != "condition":
         raise ValueError(f"across is {across!r}, expected 'metric' or 'condition'")
     elif metric is not None:
@@ -288,7 +299,7 @@ def _heading(row: dict) -> str:
 def _cell(row: dict, intervals: bool, best: str) -> str:
     if row["hole"]:
         return HOLE
-    scale, digits = (100, 1) if row["unit"] == "fraction" else (1, 3)
+    scale, digits = {"fraction": (100, 1), "count": (1, 0)}.get(row["unit"], (1, 3))
     text = f"{scale * row['mean']:.{digits}f}"
     if not math.isnan(row["sd"]):
         text += f" ± {scale * row['sd']:.{digits}f}"

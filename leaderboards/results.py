@@ -42,6 +42,11 @@ class Result:
         audit: what a reader must know to compare rows: name -> value, such as the split that selected it.
         predictions: reads its prediction table: columns ``split``, ``condition``, ``sample_id``, ``target``,
             and ``score`` or ``logit_0`` ... Called once for each table that is made.
+        features: reads clean outputs with the feature that the head reads, a column ``fused`` of arrays beside
+            those of ``predictions``: ``train`` (source training), ``test``, and each OOD set ``ood-NAME``.
+            None where they were not asked for.
+        damaged: whether it was tested under more than clean and missing modalities.
+        cost: name -> value of what it cost; see ``cost.QUANTITIES``.
     """
 
     job: str
@@ -57,6 +62,9 @@ class Result:
     synthetic: bool
     audit: Mapping[str, str] = field(default_factory=dict)
     predictions: Callable[[], pd.DataFrame] | None = None
+    features: Callable[[], Mapping[str, pd.DataFrame]] | None = None
+    cost: Mapping[str, float] = field(default_factory=dict)
+    damaged: bool = False
 
     def __post_init__(self) -> None:
         if self.state not in get_args(State):
@@ -74,11 +82,13 @@ class Outputs:
         sample_id: [N], unique.
         target: [N].
         prediction: [N] scores or [N, C] logits.
+        log_variance: [N], the logarithm of the predicted variance, where the method gives one.
     """
 
     sample_id: np.ndarray
     target: np.ndarray
     prediction: np.ndarray
+    log_variance: np.ndarray | None = None
 
     def in_order_of(self, sample_id: np.ndarray) -> Outputs:
         """The same outputs, reordered. Raises UnusableError where the samples are others."""
@@ -89,7 +99,8 @@ class Outputs:
             raise UnusableError("predictions of other samples than those of the other seeds")
         rows = np.empty_like(order)
         rows[wanted] = order
-        return Outputs(self.sample_id[rows], self.target[rows], self.prediction[rows])
+        variance = None if self.log_variance is None else self.log_variance[rows]
+        return Outputs(self.sample_id[rows], self.target[rows], self.prediction[rows], variance)
 
 
 def missing_patterns(modalities: str) -> tuple[str, ...]:
@@ -133,12 +144,15 @@ def read_outputs(result: Result, split: str = "test") -> dict[str, Outputs]:
     table = table.loc[table["split"] == split]
     prediction = _prediction(table)
     target, sample_id = table["target"].to_numpy(), table["sample_id"].to_numpy(dtype=object)
+    variance = table["log_variance"].to_numpy() if "log_variance" in table else None
     out: dict[str, Outputs] = {}
     for condition, rows in table.groupby("condition", sort=False, observed=True).indices.items():
         ids = sample_id[rows]
         if len(set(ids)) < len(ids):
             raise UnusableError(f"predictions name a sample twice: {split}, {condition}")
-        out[_in_order(str(condition), result.modalities)] = Outputs(ids, target[rows], prediction[rows])
+        spread = None if variance is None else variance[rows]
+        name = _in_order(str(condition), result.modalities)
+        out[name] = Outputs(ids, target[rows], prediction[rows], spread)
     return out
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import NamedTuple
@@ -61,6 +61,7 @@ class Cell:
         scores: of all planned seeds; None in a hole.
         sample_id: [N], the samples, sorted; empty in a hole.
         target: [N], in that order.
+        reasons: metric -> why it is undefined here, where it is.
     """
 
     hole: str
@@ -68,6 +69,7 @@ class Cell:
     scores: Resampled | None = None
     sample_id: np.ndarray = field(default_factory=lambda: np.empty(0, dtype=object))
     target: np.ndarray = field(default_factory=lambda: np.empty(0))
+    reasons: Mapping[str, str] = field(default_factory=dict)
 
     def comparable(self, other: Cell) -> bool:
         """Whether both were tested on the same samples with the same targets."""
@@ -148,8 +150,42 @@ def score(group: Group, conditions: Sequence[str], draws: int, seed: int) -> dic
     Returns:
         condition -> cell.
     """
+    tables, troubles = read_group(group)
+    cells = {}
+    for name in conditions:
+        found = aligned(group, name, tables, troubles)
+        if found.hole:
+            cells[name] = Cell(found.hole, found.done)
+            continue
+        first = found.outputs[0]
+        predictions = [outputs.prediction for outputs in found.outputs]
+        scores = resample(group.metrics, first.target, predictions, draws, seed)
+        cells[name] = Cell("", found.done, scores, first.sample_id, first.target)
+    return cells
+
+
+Troubles = list[tuple[str, str]]
+
+
+@dataclass(frozen=True)
+class Aligned:
+    """What all seeds of a group answered under one condition, in the same order of samples.
+
+    Attributes:
+        hole: why there is nothing to score; empty where there is.
+        done: number of seeds whose predictions could be used.
+        outputs: one a seed, all of the same samples; empty in a hole.
+    """
+
+    hole: str
+    done: int
+    outputs: tuple[Outputs, ...] = ()
+
+
+def read_group(group: Group) -> tuple[dict[int, dict[str, Outputs]], Troubles]:
+    """The predictions of every seed, condition by condition, and what is wrong with those that lack."""
     tables: dict[int, dict[str, Outputs]] = {}
-    troubles: list[tuple[str, str]] = []
+    troubles: Troubles = []
     for result in group.results:
         if result.state != "done":
             reason = f": {one_line(result.reason)}" if result.reason else ""
@@ -159,7 +195,35 @@ def score(group: Group, conditions: Sequence[str], draws: int, seed: int) -> dic
             tables[result.seed] = read_outputs(result)
         except UnusableError as error:
             troubles.append(("unusable", f"seed {result.seed}: {error}"))
-    return {name: _cell(group, name, tables, list(troubles), draws, seed) for name in conditions}
+    return tables, troubles
+
+
+def aligned(
+    group: Group, condition: str, tables: dict[int, dict[str, Outputs]], troubles: Troubles
+) -> Aligned:
+    """Brings the outputs of all seeds under a condition into one order; a hole where any cannot be used."""
+    troubles = list(troubles)
+    found: list[Outputs] = []
+    for number, table in tables.items():
+        outputs = table.get(condition)
+        if outputs is None:
+            troubles.append(("not evaluated", f"seed {number}: no predictions under {condition}"))
+            continue
+        try:
+            if not found:
+                outputs = outputs.in_order_of(np.sort(outputs.sample_id))
+            else:
+                outputs = outputs.in_order_of(found[0].sample_id)
+                if not np.array_equal(outputs.target, found[0].target):
+                    raise UnusableError("other targets than those of the other seeds")
+            checked(group.metrics[0].task, outputs.target, outputs.prediction)
+        except ValueError as error:
+            troubles.append(("unusable", f"seed {number}: {one_line(str(error))}"))
+            continue
+        found.append(outputs)
+    if troubles or not found:
+        return Aligned(_hole(troubles, len(group.results)), len(found))
+    return Aligned("", len(found), tuple(found))
 
 
 def compare(cells: Sequence[Cell], groups: Sequence[Group], metric: Metric) -> Comparison:
@@ -214,40 +278,6 @@ def _p(best: Cell, best_column: int, other: Cell, other_column: int) -> float:
 def _one(scores: Resampled, column: int) -> Resampled:
     chosen = slice(column, column + 1)
     return Resampled(scores.values[:, chosen], scores.draws[:, :, chosen], scores.samples)
-
-
-def _cell(
-    group: Group,
-    condition: str,
-    tables: dict[int, dict[str, Outputs]],
-    troubles: list[tuple[str, str]],
-    draws: int,
-    seed: int,
-) -> Cell:
-    first: Outputs | None = None
-    predictions: list[np.ndarray] = []
-    for number, table in tables.items():
-        outputs = table.get(condition)
-        if outputs is None:
-            troubles.append(("not evaluated", f"seed {number}: no predictions under {condition}"))
-            continue
-        try:
-            if first is None:
-                order = np.sort(outputs.sample_id)
-                first = outputs = outputs.in_order_of(order)
-            else:
-                outputs = outputs.in_order_of(first.sample_id)
-                if not np.array_equal(outputs.target, first.target):
-                    raise UnusableError("other targets than those of the other seeds")
-            checked(group.metrics[0].task, outputs.target, outputs.prediction)
-        except ValueError as error:
-            troubles.append(("unusable", f"seed {number}: {one_line(str(error))}"))
-            continue
-        predictions.append(outputs.prediction)
-    if troubles or first is None:
-        return Cell(hole=_hole(troubles, len(group.results)), done=len(predictions))
-    scores = resample(group.metrics, first.target, predictions, draws, seed)
-    return Cell("", len(predictions), scores, first.sample_id, first.target)
 
 
 def _hole(troubles: list[tuple[str, str]], planned: int) -> str:

@@ -76,7 +76,7 @@ def accuracy(
         ValueError: no results, an unknown metric or none that applies, or a seed twice in one group.
     """
     groups = groups_of(results, metrics)
-    frame = _frame(groups, [{CLEAN: score(group, [CLEAN], draws, seed)[CLEAN]} for group in groups])
+    frame = table_of(groups, [{CLEAN: score(group, [CLEAN], draws, seed)[CLEAN]} for group in groups])
     return frame.drop(columns=["drop", "drop_low", "drop_high"])
 
 
@@ -111,7 +111,7 @@ def missing(
         patterns = missing_patterns(group.block.modalities)
         row = score(group, [CLEAN, *patterns], draws, seed)
         cells.append({**row, AVERAGE: _average([row[name] for name in patterns])})
-    return _frame(groups, cells)
+    return table_of(groups, cells)
 
 
 def condition_label(condition: str) -> str:
@@ -146,7 +146,13 @@ def _average(cells: Sequence[Cell]) -> Cell:
     return Cell("", first.done, together, first.sample_id, first.target)
 
 
-def _frame(groups: Sequence[Group], cells: Sequence[dict[str, Cell]]) -> pd.DataFrame:
+def table_of(groups: Sequence[Group], cells: Sequence[dict[str, Cell]]) -> pd.DataFrame:
+    """The frame of scored groups: rows of a block are compared, condition by condition and metric by metric.
+
+    Args:
+        groups: one a row of the printed table.
+        cells: of each group, condition -> cell. Without ``clean`` there is no drop.
+    """
     blocks: dict[tuple, list[int]] = {}
     for index, group in enumerate(groups):
         blocks.setdefault(group.block, []).append(index)
@@ -194,11 +200,11 @@ def _group_rows(
         "n_planned": len(group.results),
         "seeds": " ".join(map(str, group.seeds)),
         "jobs": " ".join(result.job for result in group.results),
-        **_audit(group),
+        **audit_columns(group),
     }
     rows = []
     for condition, cell in cells.items():
-        numbers = _numbers(group, cell, cells[CLEAN])
+        numbers = _numbers(group, cell, cells.get(CLEAN, cell))
         for metric, columns in zip(group.metrics, numbers, strict=True):
             mark = marks[condition, metric.name][place]
             if columns["hole"]:
@@ -234,7 +240,7 @@ def _numbers(group: Group, cell: Cell, clean: Cell) -> list[dict[str, object]]:
         values = cell.scores.values[:, index]
         row = {**empty, "samples": cell.scores.samples}
         if not np.isfinite(values).all():
-            row["hole"] = _undefined(group, metric, values)
+            row["hole"] = _undefined(group, metric, values, cell.reasons.get(metric.name, metric.undefined))
         else:
             over = summary(values)
             row |= {"mean": over.mean, "sd": over.sd, "low": low[index], "high": high[index]}
@@ -251,13 +257,14 @@ def _numbers(group: Group, cell: Cell, clean: Cell) -> list[dict[str, object]]:
     return rows
 
 
-def _undefined(group: Group, metric: Metric, values: np.ndarray) -> str:
+def _undefined(group: Group, metric: Metric, values: np.ndarray, reason: str) -> str:
     seeds = [str(seed) for seed, value in zip(group.seeds, values, strict=True) if not np.isfinite(value)]
-    why = f": {metric.undefined}" if metric.undefined else ""
+    why = f": {reason}" if reason else ""
     return f"{len(seeds)} of {len(group.seeds)} seeds undefined (seed {', '.join(seeds)}{why})"
 
 
-def _audit(group: Group) -> dict[str, str]:
+def audit_columns(group: Group) -> dict[str, str]:
+    """``audit_NAME`` -> value of a group; values that differ between its jobs are joined."""
     names = dict.fromkeys(name for result in group.results for name in result.audit)
     return {
         f"audit_{name}": one_line(

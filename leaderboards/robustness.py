@@ -1,0 +1,165 @@
+"""How much is left under corruption, at missing rates, and on the reliability grid.
+
+Each summary is a weighted mean over conditions, taken resample by resample, so that it has an interval and is
+compared like any other cell. Where one of its conditions was not tested, it is a hole and not a mean over the
+rest.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+
+from .results import CLEAN, Result
+from .scoring import Cell, Group, aligned, groups_of, read_group
+from .statistics import Resampled, resample
+from .tables import table_of
+
+MEAN = "mean_corruption"
+VOLUME = "reliability_volume"
+SEVERITIES = (1, 2, 3, 4, 5)
+GRID = tuple(step / 10 for step in range(10))
+#: Rates of the missing-rate curves, beyond 0 which is clean: kind -> rates.
+RATES = {
+    "random-modality": tuple(k / 10 for k in range(1, 8)),
+    "random-frames": tuple(k / 10 for k in range(1, 11)),
+}
+
+_SEVERE = re.compile(r"(?P<kind>[^:@]+):(?P<modality>[^@]+)@(?P<severity>[1-5])")
+
+
+@dataclass(frozen=True)
+class Summary:
+    """A weighted mean over conditions: its name, and condition -> weight."""
+
+    name: str
+    weights: Mapping[str, float]
+
+
+def robustness(results: Iterable[Result], draws: int = 1000, seed: int = 0) -> pd.DataFrame:
+    """Each network's main metric under what it was tested on, and summaries of it.
+
+    Conditions: ``clean``; ``mean_corruption``, the mean over kinds, modalities and severities;
+    ``mean_severity@3``; ``mean:KIND:MODALITY``; ``auc:random-modality``, the area under the curve over missing
+    rates 0 to 0.7, divided by 0.7; ``mean:random-frames``, the mean over rates 0 to 0.9 (LNLN);
+    ``auilc:random-frames``, sum of (s_i + s_i+1) / 2 * 0.1 over rates 0 to 1 (TFR-Net; for models trained at
+    each rate); ``reliability_volume``, the mean height of the surface over noise and missing rate, each 0 to
+    0.9 (trapezoid rule); then every single condition.
+
+    Args:
+        results: one a job. Those without any such condition have a hole.
+        draws: number of resamples.
+        seed: of the resampling.
+
+    Returns:
+        A frame as ``tables.missing`` gives it, with the main metric of each family only.
+    """
+    groups = [replace(group, metrics=group.metrics[:1]) for group in groups_of(results)]
+    return table_of(groups, [_cells(group, draws, seed) for group in groups])
+
+
+def is_summary(condition: str) -> bool:
+    """Whether a condition belongs into a printed table: not one kind, severity, rate or point alone."""
+    return condition in (CLEAN, MEAN, VOLUME) or condition.startswith(
+        ("mean_severity@", "auc:", "auilc:", "mean:random-frames")
+    )
+
+
+def summaries(conditions: Iterable[str]) -> list[Summary]:
+    """Every summary for which at least one of its conditions is among ``conditions``."""
+    tested = set(conditions)
+    kinds = sorted(
+        {(found["kind"], found["modality"]) for name in tested if (found := _SEVERE.fullmatch(name))}
+    )
+    out: list[Summary] = []
+    if kinds:
+        every = {f"{kind}:{modality}@{s}": 1.0 for kind, modality in kinds for s in SEVERITIES}
+        out.append(_mean(MEAN, every))
+        for s in SEVERITIES:
+            out.append(_mean(f"mean_severity@{s}", [name for name in every if name.endswith(f"@{s}")]))
+    for kind, rates in RATES.items():
+        if any(f"{kind}@{rate:.1f}" in tested for rate in rates):
+            out.extend(_curve(kind, rates))
+    if any(name.startswith("reliability:") for name in tested):
+        out.append(_volume())
+    for kind, modality in kinds:
+        out.append(_mean(f"mean:{kind}:{modality}", [f"{kind}:{modality}@{s}" for s in SEVERITIES]))
+    return out
+
+
+def reliability_point(noise: float, missing: float) -> str:
+    """The condition of a point of the grid."""
+    if noise == missing == 0:
+        return CLEAN
+    return f"reliability:noise={noise:.1f}+missing={missing:.1f}"
+
+
+def _mean(name: str, conditions: Iterable[str]) -> Summary:
+    names = list(conditions)
+    return Summary(name, dict.fromkeys(names, 1 / len(names)))
+
+
+def _curve(kind: str, rates: Sequence[float]) -> list[Summary]:
+    names = [CLEAN, *(f"{kind}@{rate:.1f}" for rate in rates)]
+    if kind == "random-modality":
+        return [Summary(f"auc:{kind}", dict(zip(names, _trapezoid(len(names)), strict=True)))]
+    steps = _trapezoid(len(names)) * (len(names) - 1) * 0.1
+    return [_mean(f"mean:{kind}", names[:-1]), Summary(f"auilc:{kind}", dict(zip(names, steps, strict=True)))]
+
+
+def _trapezoid(count: int) -> np.ndarray:
+    """Weights of evenly spaced values whose sum is the area under them over the width."""
+    weights = np.ones(count)
+    weights[[0, -1]] = 0.5
+    return weights / (count - 1)
+
+
+def _volume() -> Summary:
+    weights = np.outer(_trapezoid(len(GRID)), _trapezoid(len(GRID)))
+    points = [(i, j) for i in range(len(GRID)) for j in range(len(GRID))]
+    return Summary(VOLUME, {reliability_point(GRID[i], GRID[j]): float(weights[i, j]) for i, j in points})
+
+
+def _cells(group: Group, draws: int, seed: int) -> dict[str, Cell]:
+    tables, troubles = read_group(group)
+    tested = list(dict.fromkeys(name for table in tables.values() for name in table))
+    wanted = summaries(tested)
+    singles = [name for name in tested if name != CLEAN and not name.startswith("missing:")]
+    names = dict.fromkeys([CLEAN, *(name for summary in wanted for name in summary.weights), *singles])
+    cells: dict[str, Cell] = {}
+    for name in names:
+        found = aligned(group, name, tables, troubles)
+        if found.hole:
+            cells[name] = Cell(found.hole, found.done)
+            continue
+        first = found.outputs[0]
+        scores = resample(group.metrics, first.target, [o.prediction for o in found.outputs], draws, seed)
+        cells[name] = Cell("", found.done, scores, first.sample_id, first.target)
+    clean = cells[CLEAN]
+    if not wanted:
+        reason = clean.hole or "no corruption was tested: run again with --corruptions features"
+        return {CLEAN: clean, MEAN: Cell(reason, clean.done)}
+    made = {summary.name: _weighted(summary, cells) for summary in wanted}
+    return {CLEAN: clean, **made, **{name: cells[name] for name in singles}}
+
+
+def _weighted(summary: Summary, cells: Mapping[str, Cell]) -> Cell:
+    parts = [cells[name] for name in summary.weights]
+    holes = dict.fromkeys(part.hole for part in parts if part.hole)
+    first = parts[0]
+    if holes or any(not first.comparable(part) for part in parts):
+        shown = list(holes)[:2] + (["…"] if len(holes) > 2 else [])
+        reason = "; ".join(shown) or "the conditions were tested on different samples"
+        return Cell(reason, min(part.done for part in parts))
+    weights = list(summary.weights.values())
+    scores = [part.scores for part in parts if part.scores is not None]
+    together = Resampled(
+        values=np.tensordot(weights, [score.values for score in scores], axes=1),
+        draws=np.tensordot(weights, [score.draws for score in scores], axes=1),
+        samples=scores[0].samples,
+    )
+    return Cell("", first.done, together, first.sample_id, first.target)

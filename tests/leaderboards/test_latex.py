@@ -1,0 +1,83 @@
+"""LaTeX tables: marked as the tests allow, escaped, and accepted by LaTeX."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+from mmbench.leaderboards import tables
+from mmbench.leaderboards.latex import escape_latex, latex, write_latex
+
+from .conftest import make_result, make_table
+
+
+def results(errors: dict[str, float], count: int = 60, **fields):
+    draw = np.random.default_rng(0)
+    target = draw.normal(size=count)
+    return [
+        make_result(
+            method,
+            seed,
+            make_table({"clean": list(target + error * draw.normal(size=count))}, list(target)),
+            **fields,
+        )
+        for method, error in errors.items()
+        for seed in range(3)
+    ]
+
+
+def cells(text: str, method: str) -> list[str]:
+    line = next(line for line in text.splitlines() if line.startswith(escape_latex(method) + " &"))
+    return line.removesuffix(r" \\").split(" & ")
+
+
+def test_the_best_is_bold_only_where_all_others_are_worse_and_the_second_underlined() -> None:
+    clear = latex(tables.accuracy(results({"good": 0.1, "fair": 1.0, "poor": 3.0})), "Accuracy")
+    assert re.fullmatch(r"\\textbf\{0\.\d{3} \$\\pm\$ 0\.\d{3}\}", cells(clear, "good")[2])
+    assert cells(clear, "fair")[2].startswith(r"\underline{")
+    assert not cells(clear, "poor")[2].startswith("\\")
+    close = latex(tables.accuracy(results({"one": 1.0, "two": 1.01, "three": 1.02})), "Accuracy")
+    assert r"\textbf" not in close
+    assert r"$\approx$" in close
+    assert "not told apart" in close
+
+
+def test_names_cannot_break_the_table() -> None:
+    nasty = r"a_b & c% $x$ {y} \input{z} ~^#<é中→"
+    text = latex(tables.accuracy(results({nasty: 1.0})), "Accuracy")
+    assert r"\input" not in text
+    row = next(line for line in text.splitlines() if "textbackslash" in line)
+    assert len(re.findall(r"(?<!\\)&", row)) == len(re.findall(r"(?<!\\)&", text.splitlines()[6]))
+    assert "é" in row
+
+
+def test_a_hole_and_a_stand_in_are_said_in_the_caption() -> None:
+    found = [
+        *results({"erm": 1.0}, synthetic=True),
+        make_result("other", 0, reason="out of memory", synthetic=True),
+    ]
+    text = latex(tables.accuracy(found), "Accuracy")
+    assert set(cells(text, "other")[2:]) == {"--"}
+    caption = next(line for line in text.splitlines() if "caption" in line)
+    assert "synthetic stand-in" in caption
+    assert "out of memory" in caption
+
+
+@pytest.mark.skipif(not shutil.which("pdflatex"), reason="no pdflatex here")
+def test_latex_compiles_it(tmp_path: Path) -> None:
+    frame = tables.accuracy(results({r"a_b & c% $x$ {y} \z ~^#<é": 0.1, "fair": 1.0, "poor": 3.0}))
+    table = write_latex(frame, tmp_path, "accuracy", "Accuracy")
+    document = rf"\documentclass{{article}}\usepackage{{booktabs}}\begin{{document}}\input{{{table.name}}}\end{{document}}"
+    (tmp_path / "paper.tex").write_text(document)
+    ended = subprocess.run(
+        ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "paper.tex"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    assert ended.returncode == 0, ended.stdout[-2000:]
+    assert (tmp_path / "paper.pdf").stat().st_size > 1000
