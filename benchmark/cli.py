@@ -146,16 +146,34 @@ def leaderboard(
     methods: Annotated[str | None, typer.Option(help="Only these methods.")] = None,
     datasets: Annotated[str | None, typer.Option(help="Only these datasets or shifts.")] = None,
     seeds: Annotated[str | None, typer.Option(help="Only these seeds.")] = None,
-    out: Annotated[Path | None, typer.Option("--out", help="Folder for CSV, Markdown and pictures.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="Folder for the files.")] = None,
+    what: Annotated[
+        str | None,
+        typer.Option(
+            help="Which: accuracy,missing,robustness,misd,ood,calibration,cost,audit. By default all that "
+            "there is data for.",
+        ),
+    ] = None,
+    formats: Annotated[
+        str, typer.Option("--format", help="Any of terminal,csv,md,latex.")
+    ] = "terminal,csv,md",
 ) -> None:
-    """Print the tables and write them as CSV and Markdown, with a picture.
+    """Print the tables and write them as files. The exit code is 1 where accuracy or missing has a hole.
 
-    Example: mmbench leaderboard --store runs --out tables
+    Examples:
+
+    mmbench leaderboard --store runs --out tables
+
+    mmbench leaderboard --what robustness,misd --format terminal,latex
     """
-    from .scores import write_leaderboards
+    from .boards import write_leaderboards
+    from .experiment import as_list
+    from .scores import filter_from
     from .terminal import console
 
-    complete = write_leaderboards(store, out or store / "leaderboards", methods, datasets, seeds, console())
+    chosen = filter_from(methods, datasets, seeds)
+    folder = out or store / "leaderboards"
+    complete = write_leaderboards(store, folder, chosen, what, as_list(formats), console())
     if not complete:
         raise SystemExit(1)
 

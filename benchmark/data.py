@@ -181,6 +181,69 @@ def load_task(request: Request, located: Mapping[str, Located]) -> TaskData:
     )
 
 
+def load_ood(
+    located: Mapping[str, Located], task: Task, name: str, widths: Mapping[str, int], standardize: bool
+) -> Split:
+    """The test split of a dataset that a network was not made for, on the CPU.
+
+    Another domain of the family keeps its features as they are; those of a dataset with other widths are cut
+    off or filled up with zeros. Features are then standardised by the sources, as the network's own test data
+    are. A modality that the dataset lacks is absent.
+
+    Args:
+        located: the dataset and the sources.
+        task: the sources that the network was trained on.
+        name: the dataset.
+        widths: modality -> number of features that the network reads.
+        standardize: as in the protocol.
+
+    Raises:
+        DataError: it has none of the modalities.
+    """
+    shared = tuple(modality for modality in widths if modality in located[name].modalities)
+    if not shared:
+        raise DataError(f"{name}: has none of the modalities {', '.join(widths)}: it cannot be an OOD set")
+    samples = _resized(_load(located[name], shared)["test"], widths)
+    blocks: dict[str, Blocks] = {}
+    for modality, width in widths.items():
+        blocks[modality] = dict.fromkeys((*task.sources, name), (0, width))
+    statistics = None
+    if standardize:
+        sources = {source: _load(located[source], tuple(widths))["train"] for source in task.sources}
+        for source, part in sources.items():
+            if any(part.features[modality].shape[2] != width for modality, width in widths.items()):
+                raise DataError(f"{source}: its features were projected; there is no OOD set for such a task")
+        statistics = _statistics(
+            [(source, _resized(part, widths)) for source, part in sources.items()], blocks
+        )
+    zero = replace(samples, target=np.zeros(len(samples), np.float32))
+    return Split(
+        batch=_join([(name, zero)], blocks, {name: 1.0}, {}, statistics),
+        sample_id=samples.sample_id,
+        domain=_domains(name, samples),
+        previous=_previous([samples]),
+        target=zero.target,
+        scale=np.ones(len(samples)),
+    )
+
+
+def _resized(samples: Samples, widths: Mapping[str, int]) -> Samples:
+    """The samples with modalities of these widths: cut off, filled up with zeros, or absent."""
+    count = len(samples)
+    features, mask, present = {}, {}, {}
+    for modality, width in widths.items():
+        if modality not in samples.features:
+            features[modality] = np.zeros((count, 1, width), np.float32)
+            mask[modality] = np.zeros((count, 1), bool)
+            present[modality] = np.zeros(count, bool)
+            continue
+        values = samples.features[modality][:, :, :width]
+        missing = width - values.shape[2]
+        features[modality] = np.pad(values, ((0, 0), (0, 0), (0, missing))) if missing else values
+        mask[modality], present[modality] = samples.mask[modality], samples.present[modality]
+    return replace(samples, features=features, mask=mask, present=present)
+
+
 def _load(located: Located, modalities: Sequence[str]) -> dict[str, Samples]:
     splits = located.load()
     check_splits(located.name, {name: len(split) for name, split in splits.items()})

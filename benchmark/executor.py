@@ -19,6 +19,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Protocol
 
+from .evaluations import Evaluation
 from .job import Job
 from .store import Store
 
@@ -37,6 +38,7 @@ class Context:
         plugins: files that bring methods or datasets.
         device: ``"cpu"``, ``"cuda"`` (one GPU, which the worker sees alone) or ``"auto"`` (that, if torch can).
         threads: CPU threads a job.
+        evaluations: what the networks are tested under beyond clean and missing modalities.
     """
 
     store: Path
@@ -45,6 +47,12 @@ class Context:
     plugins: tuple[Path, ...] = ()
     device: str = "cpu"
     threads: int = 1
+    evaluations: tuple[Evaluation, ...] = ()
+
+    def lacking(self, job_id: str) -> list[Evaluation]:
+        """The evaluations that a job does not have yet."""
+        there = set(Store(self.store).evaluations(job_id)) if self.evaluations else set()
+        return [evaluation for evaluation in self.evaluations if evaluation.name not in there]
 
 
 @dataclass(frozen=True)
@@ -197,7 +205,7 @@ def _outcome(future: Future[Outcome], job: Job, context: Context) -> Outcome:
         code = getattr(error, "exitcode", None)
         reason = f"the worker died: {_how(code)}" if code is not None else f"{type(error).__name__}: {error}"
     store = Store(context.store)
-    if store.is_done(job.id):  # it died after its last write
+    if store.is_done(job.id) and not context.lacking(job.id):  # it died after its last write
         return Outcome(job.id, ok=True)
     store.fail(job.id, reason)
     return Outcome(job.id, ok=False, reason=reason)

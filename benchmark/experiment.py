@@ -67,6 +67,12 @@ class Protocol(BaseModel):
     selection: Literal["source-validation", "last"] = Field(
         "source-validation", description="which epoch is tested: never chosen by the target"
     )
+    train_with_missing: Literal["off", "patterns", "spectrum"] = Field(
+        "off", description="take modalities (patterns) or also frames at any rate (spectrum) away in training"
+    )
+    train_with_noise: Literal["off", "spectrum"] = Field(
+        "off", description="add Gaussian noise of a random strength to the training features"
+    )
     widths: Literal["strict", "project"] = Field(
         "strict", description="domains with other feature widths: an error, or a projection per domain"
     )
@@ -120,6 +126,12 @@ class Experiment(BaseModel):
     preset: Literal["quick", "standard"] = Field(
         "standard", description="how much: quick is 3 seeds and 6 epochs"
     )
+    corruptions: Annotated[list[str], BeforeValidator(as_list)] = Field(
+        [], description="test under these too: features, missing-rates, reliability, or single kinds"
+    )
+    ood: Annotated[list[str], BeforeValidator(as_list)] = Field(
+        [], description="datasets that the test data are to be told apart from"
+    )
     protocol: Protocol = Field(
         default_factory=lambda: Protocol.model_validate({}), description="the rules; a name or a mapping"
     )
@@ -171,7 +183,7 @@ class Experiment(BaseModel):
     def _tasks(cls, names: list[str]) -> list[str]:
         return _unique([Task.parse(name).name for name in names], "datasets")
 
-    @field_validator("methods", "seeds")
+    @field_validator("methods", "seeds", "corruptions", "ood")
     @classmethod
     def _no_repeats(cls, values: list[Any]) -> list[Any]:
         return _unique(values, "the list")

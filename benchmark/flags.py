@@ -14,9 +14,15 @@ from .errors import UsageError
 from .experiment import Experiment, Protocol
 
 #: Fields whose flag has another name.
-_FLAGS = {"plugins": "plugin", "name": "protocol"}
+_FLAGS = {
+    "plugins": "plugin",
+    "name": "protocol",
+    "train_with_missing": "train-missing",
+    "train_with_noise": "train-noise",
+}
 _PANELS = {
     "What to compare": ("methods", "datasets", "modalities", "seeds", "preset"),
+    "What to test under": ("corruptions", "ood"),
     "Protocol (the same for every method)": tuple(Protocol.model_fields),
     "Where and how": ("store", "data_root", "data", "plugins", "launcher", "workers", "threads", "device"),
 }
@@ -117,6 +123,8 @@ def _metavar(name: str, field: FieldInfo) -> str:
         "datasets": "D,D,...",
         "modalities": "SET,SET,...",
         "seeds": "N,N|N-N",
+        "corruptions": "C,C,...",
+        "ood": "D,D,...",
         "store": "FOLDER",
         "data_root": "FOLDER",
         "data": "NAME=PATH,...",

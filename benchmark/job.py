@@ -99,6 +99,9 @@ class Job:
         """A readable beginning and 12 hexadecimal digits of the hash of the identity."""
         identity = {key: value for key, value in self.to_dict().items() if key not in _NOT_IDENTITY}
         identity["data"] = [[item.name, item.fingerprint] for item in self.data]
+        identity["protocol"] = {
+            key: value for key, value in self.protocol.items() if _LATER_RULES.get(key) != value
+        }
         digest = hashlib.sha256(canonical_json({"schema": SCHEMA, **identity}).encode()).hexdigest()[:12]
         words = [self.task.replace("->", "-to-"), self.method, "".join(name[0] for name in self.modalities)]
         return re.sub(r"[^a-z0-9.-]+", "-", "-".join([*words, f"s{self.seed}", digest]).lower())
@@ -127,6 +130,9 @@ class Job:
 
 
 _NOT_IDENTITY = {"label", "metrics", "train_missing"}
+
+# Rules that came after the first results, with the value that those were made under: it changes no id.
+_LATER_RULES = {"train_with_missing": "off", "train_with_noise": "off"}
 
 
 def canonical_json(value: Any) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from .environment import gpu_names
 from .errors import UsageError
+from .evaluations import Evaluation, wanted
 from .executor import Context, Executor, InProcess, Listener, LocalPool, Outcome
 from .experiment import Experiment
 from .job import Job
@@ -25,6 +26,7 @@ class Plan:
     jobs: tuple[Job, ...]
     done: tuple[Job, ...]
     todo: tuple[Job, ...]
+    evaluations: tuple[Evaluation, ...] = ()
 
     @property
     def store(self) -> Store:
@@ -61,9 +63,16 @@ def plan(experiment: Experiment) -> Plan:
     """
     jobs = jobs_of(experiment)
     store = Store(experiment.store)
-    done = tuple(job for job in jobs if store.is_done(job.id))
+    evaluations = wanted(experiment)
+    names = {evaluation.name for evaluation in evaluations}
+    done = tuple(
+        job
+        for job in jobs
+        if store.is_done(job.id) and (not names or names <= set(store.evaluations(job.id)))
+    )
     finished = {job.id for job in done}
-    return Plan(experiment, tuple(jobs), done, tuple(job for job in jobs if job.id not in finished))
+    todo = tuple(job for job in jobs if job.id not in finished)
+    return Plan(experiment, tuple(jobs), done, todo, evaluations)
 
 
 def run(experiment: Experiment | Plan, listener: Listener | None = None) -> Summary:
@@ -81,7 +90,7 @@ def run(experiment: Experiment | Plan, listener: Listener | None = None) -> Summ
     planned = experiment if isinstance(experiment, Plan) else plan(experiment)
     gpus = devices(planned.experiment.device)
     executor = executor_for(planned.experiment, gpus, len(planned.todo))
-    context = context_for(planned.experiment, gpus)
+    context = context_for(planned, gpus)
     check_data(planned)
     planned.store.add(planned.jobs)
     failed: list[Outcome] = []
@@ -111,8 +120,9 @@ def executor_for(experiment: Experiment, gpus: tuple[str, ...], jobs: int) -> Ex
     return LocalPool(max(1, min(workers, jobs or 1)), gpus)
 
 
-def context_for(experiment: Experiment, gpus: tuple[str, ...]) -> Context:
-    """What the jobs of an experiment need to run."""
+def context_for(planned: Plan, gpus: tuple[str, ...]) -> Context:
+    """What the jobs of a plan need to run."""
+    experiment = planned.experiment
     return Context(
         store=experiment.store.resolve(),
         data_root=experiment.root.resolve(),
@@ -120,6 +130,7 @@ def context_for(experiment: Experiment, gpus: tuple[str, ...]) -> Context:
         plugins=tuple(path.resolve() for path in experiment.plugins),
         device="cpu" if not gpus else "auto" if experiment.device == "auto" else "cuda",
         threads=experiment.threads,
+        evaluations=planned.evaluations,
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -17,6 +18,7 @@ from ..corruptions.missing import Missing
 from ..datasets.batch import Batch
 from ..methods.method import Method
 from .data import Split
+from .errors import UsageError
 
 #: Fixed, so that predictions do not depend on the training batch size.
 EVALUATION_BATCH = 256
@@ -25,6 +27,21 @@ EVALUATION_BATCH = 256
 def conditions_for(modalities: Sequence[str]) -> list[Condition]:
     """Clean, and every fixed missing-modality pattern."""
     return [Clean(), *Missing.conditions(modalities)]
+
+
+def conditions_of(corruption: Any, batch: Batch) -> list[Condition]:
+    """Every condition of a corruption that concerns the modalities of a batch.
+
+    Raises:
+        UsageError: it breaks another medium than the batch holds.
+    """
+    medium = getattr(corruption, "medium", None)
+    if medium not in (None, "features"):
+        raise UsageError(
+            f"corruption {corruption.kind} breaks {medium}; the modalities here hold features: "
+            f"{', '.join(batch.modalities)}"
+        )
+    return list(corruption.conditions(batch.modalities))
 
 
 def blind(batch: Batch) -> Batch:
@@ -68,8 +85,11 @@ def _concatenate(outputs: Sequence[tuple[Tensor, Tensor | None]]) -> tuple[Tenso
     return prediction, torch.cat(variances).float().cpu() if variances else None
 
 
-def prediction_table(method: Method, splits: dict[str, Split]) -> pa.Table:
-    """The outputs for every sample of every split under every condition.
+def prediction_table(
+    method: Method, splits: dict[str, Split], conditions: Sequence[Condition] | None = None
+) -> pa.Table:
+    """The outputs for every sample of every split under every condition; by default clean and with every
+    pattern of missing modalities.
 
     Columns: ``split``, ``condition``, ``sample_id``, ``domain``, ``target``, then ``score`` on the
     dataset's own label scale (regression) or ``logit_0`` ... (classification), and ``log_variance`` where
@@ -77,10 +97,32 @@ def prediction_table(method: Method, splits: dict[str, Split]) -> pa.Table:
     """
     parts = []
     for name, split in splits.items():
-        for condition, (prediction, log_variance) in outputs_under(
-            method, split.batch, conditions_for(split.batch.modalities)
-        ).items():
+        asked = conditions_for(split.batch.modalities) if conditions is None else conditions
+        for condition, (prediction, log_variance) in outputs_under(method, split.batch, asked).items():
             parts.append(_rows(name, condition, split, prediction, log_variance))
+    if not parts:  # the corruption concerns none of the modalities: the columns without a row
+        return prediction_table(method, splits, [Clean()]).slice(0, 0)
+    return pa.concat_tables(parts)
+
+
+@torch.inference_mode()
+def feature_table(method: Method, splits: dict[str, Split]) -> pa.Table:
+    """The clean outputs for every sample, with the feature that the head reads.
+
+    Columns: as ``prediction_table``, and ``fused``, float32 [width], where the method gives one.
+    """
+    method.eval()
+    parts = []
+    for name, split in splits.items():
+        outputs = [method(part) for part in minibatches(blind(split.batch), EVALUATION_BATCH)]
+        found = _concatenate([(output.prediction, output.log_variance) for output in outputs])
+        table = _rows(name, Clean().name, split, *found)
+        fused = [output.fused for output in outputs if output.fused is not None]
+        if fused:
+            values = torch.cat(fused).float().cpu().numpy()
+            column = pa.FixedSizeListArray.from_arrays(pa.array(values.ravel()), values.shape[1])
+            table = table.append_column("fused", column)
+        parts.append(table)
     return pa.concat_tables(parts)
 
 

@@ -11,7 +11,7 @@ import time
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
@@ -20,20 +20,23 @@ from typing import Any
 import torch
 
 from ..datasets.dataset import DataError, Located
-from .data import Request, TaskCache, TaskData
+from ..methods.method import Method
+from .data import Request, Split, TaskCache, TaskData, load_ood
 from .environment import code_version
 from .errors import UsageError
+from .evaluations import Evaluation
 from .executor import Context, Outcome
 from .experiment import Protocol
 from .job import Job, Task
 from .locate import locate
 from .matrix import shared_modalities
-from .predict import prediction_table, to_parquet
+from .predict import conditions_of, feature_table, prediction_table, to_parquet
 from .registry import find
 from .seeds import seed_everything
 from .selection import Epoch
-from .store import Store
+from .store import WEIGHTS, Store
 from .training import fit
+from .weights import load_weights, save_weights
 
 #: Tensors of the last tasks, shared by the jobs of a worker.
 _TASKS = TaskCache()
@@ -47,12 +50,13 @@ def run_job(job: Job, context: Context) -> Outcome:
     """
     store = Store(context.store)
     with store.hold(job.id):
-        if store.is_done(job.id):
+        if store.is_done(job.id) and not context.lacking(job.id):
             return Outcome(job.id, ok=True, reason="already done")
         store.begin(job.id)
         torch.set_num_threads(context.threads)
         try:
-            _run(job, context, store)
+            trained = _restore(job, context, store) if store.is_done(job.id) else _run(job, context, store)
+            _evaluate(job, context, store, trained)
         except (UsageError, DataError) as error:
             reason, details = str(error), ""
         except Exception as error:
@@ -64,7 +68,15 @@ def run_job(job: Job, context: Context) -> Outcome:
         return Outcome(job.id, ok=False, reason=reason)
 
 
-def _run(job: Job, context: Context, store: Store) -> None:
+@dataclass(frozen=True)
+class Trained:
+    """A network with the weights of its selected epoch, and the data of its task."""
+
+    method: Method
+    data: TaskData
+
+
+def _run(job: Job, context: Context, store: Store) -> Trained:
     clock = Clock()
     device = _device(context)
     with clock.phase("load"):
@@ -94,9 +106,60 @@ def _run(job: Job, context: Context, store: Store) -> None:
     }
     store.finish(
         job.id,
-        {"predictions.parquet": table, "fit.json": (json.dumps(record, indent=1) + "\n").encode()},
+        {
+            "predictions.parquet": table,
+            "fit.json": (json.dumps(record, indent=1) + "\n").encode(),
+            WEIGHTS: save_weights(method),
+        },
         _environment(device, clock),
     )
+    return Trained(method, data)
+
+
+def _restore(job: Job, context: Context, store: Store) -> Trained:
+    """The network of a finished job, from its weights.
+
+    Raises:
+        UsageError: it was trained by a version that kept no weights.
+    """
+    if not (store.folder(job.id) / WEIGHTS).is_file():
+        raise UsageError(
+            f"trained before weights were kept, so it cannot be tested under more conditions: "
+            f"delete {store.folder(job.id)} and run again"
+        )
+    device = _device(context)
+    data = task_data(job, context, device)
+    method_class = find("method", job.method, context.plugins).load()
+    seed_everything(job.seed, "initial weights")
+    method = method_class(method_class.Params(**job.params), data.spec(job.protocol["name"])).to(device)
+    load_weights(method, store.read(job.id, WEIGHTS))
+    return Trained(method, data.with_context() if method_class.uses_context else data)
+
+
+def _evaluate(job: Job, context: Context, store: Store, trained: Trained) -> None:
+    """Tests a network under what was asked for and is not there yet."""
+    method, data = trained.method, trained.data
+    for evaluation in context.lacking(job.id):
+        if evaluation.kind == "corruption":
+            corruption = find("corruption", evaluation.subject, context.plugins).load()
+            table = prediction_table(method, {"test": data.test}, conditions_of(corruption, data.test.batch))
+        elif evaluation.kind == "features":
+            table = feature_table(method, {"train": data.train, "test": data.test})
+        else:
+            table = feature_table(method, {"ood": ood_split(job, context, trained, evaluation)})
+        store.add_evaluation(job.id, evaluation.name, to_parquet(table))
+
+
+def ood_split(job: Job, context: Context, trained: Trained, evaluation: Evaluation) -> Split:
+    """The test split of another dataset, brought to the widths and scale of the job's sources."""
+    names = {*Task.parse(job.task).sources, evaluation.subject}
+    located = {name: locate(name, context.data_root, context.data, context.plugins) for name in names}
+    _same_content(located[evaluation.subject], evaluation.content)
+    batch = trained.data.train.batch
+    widths = {name: features.shape[2] for name, features in batch.features.items()}
+    split = load_ood(located, Task.parse(job.task), evaluation.subject, widths, job.protocol["standardize"])
+    split = replace(split, batch=split.batch.to(batch.target.device))
+    return split.with_context() if trained.method.uses_context else split
 
 
 def task_data(job: Job, context: Context, device: torch.device) -> TaskData:

@@ -4,33 +4,23 @@ from __future__ import annotations
 
 import io
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
-from importlib.util import find_spec
 from pathlib import Path
 
 import pandas as pd
-from rich.console import Console
+import pyarrow as pa
+import pyarrow.parquet as pq
 
-from ..leaderboards import plots, render, tables
+from ..leaderboards import tables
 from ..leaderboards.results import Result
 from .errors import UsageError, nearest
+from .evaluations import FEATURES
 from .experiment import as_list, as_seeds, protocol_label
 from .job import Job, Task
 from .launch import store_at
-from .store import Record, Store
-from .terminal import print_table
-
-#: table -> what its title begins with, and what its columns are
-LAYOUTS: dict[str, tuple[str, render.Across]] = {
-    "accuracy": ("Accuracy on complete test data", "metric"),
-    "missing": ("Missing modalities at test time", "condition"),
-}
-
-
-#: Columns that name a row, at the beginning of every table.
-NAMES = (*render.KEYS, "method", "n", "metric")
+from .store import Record, Store, StoreError, read_json
 
 
 @dataclass(frozen=True)
@@ -99,43 +89,6 @@ def predictions(store: Path | str, job_id: str) -> pd.DataFrame:
     return _reader(store_at(Path(store)), job_id)()
 
 
-def write_leaderboards(
-    store: Path, folder: Path, methods: str | None, datasets: str | None, seeds: str | None, out: Console
-) -> bool:
-    """Prints the tables and writes them as CSV and Markdown, with a picture; whether none has a hole."""
-    chosen = filter_from(methods, datasets, seeds)
-    found = results(store, chosen)
-    frames = {"accuracy": tables.accuracy(found)}
-    if any("+" in result.modalities for result in found):
-        frames["missing"] = tables.missing(found)
-    files: list[Path] = []
-    for stem, (subject, across) in LAYOUTS.items():
-        if stem not in frames:
-            continue
-        frame = frames[stem]
-        print_table(out, render.title(frame, subject), _for_terminal(frame, across), NAMES)
-        files.append(render.write_csv(frame, folder, stem))
-        files.append(render.write_markdown(frame, folder, stem, subject, across))
-    if "missing" in frames and find_spec("matplotlib"):
-        files.append(plots.write_missing_modalities(frames["missing"], folder))
-    holes = list(dict.fromkeys(hole for frame in frames.values() for hole in render.holes(frame)))
-    notes = dict.fromkeys(note for frame in frames.values() for note in render.notes(frame))
-    for note in notes:
-        out.print(note, style="yellow" if note in holes else "dim", markup=False, highlight=False)
-    for file in files:
-        out.print(f"wrote {file}", markup=False, highlight=False, soft_wrap=True)
-    return not holes
-
-
-def _for_terminal(frame: pd.DataFrame, across: render.Across) -> pd.DataFrame:
-    """The table with the interval of its first column only, in a column of its own; the files have all."""
-    table = render.wide(frame, across, intervals=False)
-    first = next(name for name in table if name not in NAMES)
-    intervals = render.wide(frame, across)[first].str.extract(r"(\[.*\])", expand=False).fillna("")
-    table.insert(int(table.columns.get_indexer([first])[0]) + 1, "95 %", intervals)
-    return table
-
-
 def _results(store: Store, records: list[Record]) -> list[Result]:
     labels = _labels([record.job for record in records])
     found = []
@@ -157,6 +110,9 @@ def _results(store: Store, records: list[Record]) -> list[Result]:
                 synthetic=job.synthetic,
                 audit=_audit(job),
                 predictions=_reader(store, job.id) if record.state == "done" else None,
+                features=_features(store, job.id) if record.state == "done" else None,
+                cost=_cost(store, job.id) if record.state == "done" else {},
+                damaged=record.state == "done" and not all(map(_on_features, store.evaluations(job.id))),
             )
         )
     return found
@@ -182,10 +138,16 @@ def _audit(job: Job) -> dict[str, str]:
         "selected_by": "source validation split"
         if selection == "source-validation"
         else f"{selection} epoch",
-        "train_missing": job.train_missing,
+        "train_missing": _joined(job.train_missing, job.protocol.get("train_with_missing", "off")),
+        "train_noise": job.protocol.get("train_with_noise", "off"),
         "models": "one for all patterns",
         "features": ", ".join(f"{item.name}: {item.format}" for item in job.data),
     }
+
+
+def _joined(own: str, asked: str) -> str:
+    """How modalities are missing in training: the method's own way and the protocol's."""
+    return own if asked == "off" else f"{asked} (protocol)" if own == "none" else f"{own}; {asked} (protocol)"
 
 
 def _labels(jobs: list[Job]) -> dict[str, tuple[str, str]]:
@@ -216,5 +178,58 @@ def _row(job: Job, parts: dict[str, list[str]]) -> tuple:
 
 
 def _reader(store: Store, job_id: str) -> Callable[[], pd.DataFrame]:
-    """Reads the predictions once, however many tables are made of them."""
-    return cache(lambda: pd.read_parquet(io.BytesIO(store.read(job_id, "predictions.parquet"))))
+    """Reads the predictions once, however many tables are made of them: those under further conditions are
+    appended."""
+
+    def read() -> pd.DataFrame:
+        tables = [_table(store.read(job_id, "predictions.parquet"))]
+        for name in store.evaluations(job_id):
+            if not _on_features(name):
+                tables.append(_table(store.read_evaluation(job_id, name)))
+        return pa.concat_tables(tables, promote_options="permissive").to_pandas()
+
+    return cache(read)
+
+
+def _features(store: Store, job_id: str) -> Callable[[], Mapping[str, pd.DataFrame]] | None:
+    """Reads clean outputs with features: of source training and test, and of each OOD set by its name."""
+    names = [name for name in store.evaluations(job_id) if _on_features(name)]
+    if FEATURES not in names:
+        return None
+
+    def read() -> dict[str, pd.DataFrame]:
+        found = {name: _table(store.read_evaluation(job_id, name)).to_pandas() for name in names}
+        own = found.pop(FEATURES)
+        sets = {str(split): rows for split, rows in own.groupby("split", observed=True)}
+        # The dataset's fingerprint tells files apart; in a table its name is enough.
+        return sets | {name.partition("~")[0]: rows for name, rows in found.items()}
+
+    return cache(read)
+
+
+def _cost(store: Store, job_id: str) -> dict[str, float]:
+    """What a job cost, from its records; without what was not recorded."""
+    fit = read_json(store.folder(job_id) / "fit.json") or {}
+    environment = read_json(store.folder(job_id) / "environment.json") or {}
+    seconds = environment.get("seconds", {})
+    gib = 2.0**30
+    found = {
+        "parameters": fit.get("parameters"),
+        "selected_epoch": fit.get("selected_epoch"),
+        "seconds_fit": seconds.get("fit"),
+        "seconds_predict": seconds.get("predict"),
+        "peak_process_memory_gib": environment.get("peak_process_memory_bytes", float("nan")) / gib,
+        "peak_gpu_memory_gib": environment.get("peak_gpu_memory_bytes", float("nan")) / gib,
+    }
+    return {name: float(value) for name, value in found.items() if value is not None}
+
+
+def _table(content: bytes) -> pa.Table:
+    try:
+        return pq.read_table(io.BytesIO(content))
+    except pa.ArrowInvalid as error:
+        raise StoreError(f"not a parquet file: {error}") from None
+
+
+def _on_features(name: str) -> bool:
+    return name == FEATURES or name.startswith("ood-")

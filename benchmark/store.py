@@ -6,10 +6,12 @@
       jobs/<job id>/
         job.json             what was asked (identity, label)
         progress.json        while it runs: epoch, loss, validation
-        predictions.parquet  outputs for every sample of every split under every condition
+        predictions.parquet  outputs for every sample of every split, clean and with modalities missing
+        weights.safetensors  of the selected epoch, so that more conditions need no training
         fit.json             the record of every epoch, and which was selected
         environment.json     versions, machine, seconds by phase
         done.json            written last: size and SHA-256 of the results
+        evaluations/         NAME.parquet: outputs under more conditions; NAME.json, written last: its hash
         failed.json          the reason, where it failed
 
 Every file is written under a temporary name, flushed to the disk and renamed, so it is there whole or not
@@ -35,6 +37,7 @@ from .job import Job
 
 State = Literal["planned", "running", "done", "failed", "dead"]
 RESULTS = ("predictions.parquet", "fit.json")
+WEIGHTS = "weights.safetensors"
 _STORE_SCHEMA = 1
 
 
@@ -144,12 +147,12 @@ class Store:
     def finish(self, job_id: str, files: Mapping[str, bytes], environment: Any) -> None:
         """Writes the results of a job, the done marker last, and clears what told of its course."""
         folder = self.folder(job_id)
-        for name in RESULTS:
-            write_atomic(folder / name, files[name])
+        for name, content in files.items():
+            write_atomic(folder / name, content)
         write_json(folder / "environment.json", environment)
         marker: dict[str, dict[str, Any]] = {
-            name: {"size": len(files[name]), "sha256": hashlib.sha256(files[name]).hexdigest()}
-            for name in RESULTS
+            name: {"size": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+            for name, content in files.items()
         }
         marker["job.json"] = {"sha256": hashlib.sha256((folder / "job.json").read_bytes()).hexdigest()}
         write_json(folder / "done.json", {"schema": _STORE_SCHEMA, "files": marker})
@@ -185,6 +188,47 @@ class Store:
                 f"delete the folder {folder} and run again"
             )
         return content
+
+    def add_evaluation(self, job_id: str, name: str, content: bytes) -> None:
+        """Writes the outputs of a finished job under more conditions, its marker last."""
+        file = self._evaluation(job_id, name)
+        file.parent.mkdir(exist_ok=True)
+        write_atomic(file, content)
+        marker = {"size": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+        write_json(file.with_suffix(".json"), {"schema": _STORE_SCHEMA, **marker})
+
+    def evaluations(self, job_id: str) -> list[str]:
+        """The names of the further outputs that are there whole, in alphabetic order."""
+        markers = sorted((self.folder(job_id) / "evaluations").glob("*.json"))
+        return [file.stem for file in markers if self._is_whole(file)]
+
+    def read_evaluation(self, job_id: str, name: str) -> bytes:
+        """Further outputs, checked against their marker.
+
+        Raises:
+            StoreError: they are not what was written.
+        """
+        file = self._evaluation(job_id, name)
+        marker = read_json(file.with_suffix(".json"))
+        try:
+            content, expected, schema = file.read_bytes(), marker["sha256"], marker["schema"]
+        except (OSError, KeyError, TypeError) as error:
+            raise StoreError(f"{file}: cannot be read: {error}") from None
+        if schema != _STORE_SCHEMA:
+            raise StoreError(f"{file}: written by another version of mmbench (schema {schema})")
+        if hashlib.sha256(content).hexdigest() != expected:
+            raise StoreError(f"{file}: its content has changed since it was written; delete it and run again")
+        return content
+
+    def _evaluation(self, job_id: str, name: str) -> Path:
+        return self.folder(job_id) / "evaluations" / f"{name}.parquet"
+
+    def _is_whole(self, marker: Path) -> bool:
+        values = read_json(marker)
+        try:
+            return marker.with_suffix(".parquet").stat().st_size == values["size"]
+        except (OSError, KeyError, TypeError):
+            return False
 
     @contextmanager
     def hold(self, job_id: str) -> Iterator[None]:

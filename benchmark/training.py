@@ -20,6 +20,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.optim.lr_scheduler import LambdaLR
 
+from ..corruptions.training import inject
 from ..datasets.batch import Batch
 from ..methods.method import Method
 from .experiment import Protocol
@@ -55,8 +56,9 @@ class Minibatches:
 class Training(LightningModule):
     """Trains a method, scores it on source validation after every epoch, and keeps the selected weights."""
 
-    def __init__(self, method: Method, protocol: Protocol, valid: Batch, report: Report) -> None:
+    def __init__(self, method: Method, protocol: Protocol, valid: Batch, seed: int, report: Report) -> None:
         super().__init__()
+        self.seed = seed
         self.method = method
         self.protocol = protocol
         self.valid = valid
@@ -99,13 +101,21 @@ class Training(LightningModule):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """The sum of the method's loss terms."""
-        terms = self.method.loss(batch)
+        terms = self.method.loss(self._damaged(batch, batch_idx))
         for name, value in terms.items():
             value = value.detach()
             self._terms[name] = value if self._steps == 0 else self._terms.get(name, 0) + value
         self._steps += 1
         self.report(self.current_epoch, self._steps / self.trainer.num_training_batches, None)
         return torch.stack(list(terms.values())).sum()
+
+    def _damaged(self, batch: Batch, batch_idx: int) -> Batch:
+        """The batch as the protocol damages it in training: other damage in every epoch."""
+        missing, noise = self.protocol.train_with_missing, self.protocol.train_with_noise
+        if missing == noise == "off":
+            return batch
+        drawn = generator(self.seed, "training damage", self.current_epoch, batch_idx)
+        return inject(batch, missing, noise, drawn)
 
     def on_train_epoch_end(self) -> None:
         """Scores the source validation split and keeps the weights where the rule selects this epoch."""
@@ -154,7 +164,7 @@ def fit(
     Raises:
         FloatingPointError: the loss is no longer finite.
     """
-    training = Training(method, protocol, valid, report)
+    training = Training(method, protocol, valid, seed, report)
     device = train.target.device
     with _quiet():
         cuda = device.type == "cuda"

@@ -1,0 +1,25 @@
+"""The weights of a network as bytes, and back."""
+
+from __future__ import annotations
+
+from safetensors.torch import load, save
+
+from ..methods.method import Method
+from .store import StoreError
+
+
+def save_weights(method: Method) -> bytes:
+    """The state of a network as a safetensors file. Tensors that share memory are stored each."""
+    return save({name: tensor.detach().cpu().clone() for name, tensor in method.state_dict().items()})
+
+
+def load_weights(method: Method, content: bytes) -> None:
+    """Gives a network the state that ``save_weights`` wrote.
+
+    Raises:
+        StoreError: it is the state of another network.
+    """
+    try:
+        method.load_state_dict(load(content))
+    except RuntimeError as error:
+        raise StoreError(f"the stored weights do not fit the method: {str(error).splitlines()[0]}") from None

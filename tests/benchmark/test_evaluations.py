@@ -1,0 +1,153 @@
+"""Conditions beyond clean and missing modalities: added to finished jobs without training."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from mmbench.benchmark import Experiment, run
+from mmbench.benchmark.errors import UsageError
+from mmbench.benchmark.evaluations import chosen, wanted
+from mmbench.benchmark.launch import plan
+from mmbench.benchmark.store import Store, StoreError
+
+PLUGIN = '''
+from dataclasses import dataclass
+from mmbench.corruptions.corruption import Corruption
+
+CORRUPTIONS = {"loud": "Loud", "upside-down": "Frames"}
+
+
+@dataclass(frozen=True)
+class Loud(Corruption):
+    """Adds noise."""
+
+    kind = "loud"
+    family = "noise"
+    levels = (0.1, 0.5, 1.0, 2.0, 9.0)
+
+    def draw(self, stream, features, valid):
+        return {"noise": stream.normal("noise", *features.shape[1:])}
+
+    def corrupt(self, features, valid, draws):
+        return features + self.level * draws["noise"]
+
+
+class Frames(Loud):
+    """Breaks pictures."""
+
+    kind = "upside-down"
+    medium = "frames"
+'''
+
+
+@pytest.fixture
+def asked(tmp_path: Path, data_root: Path) -> dict[str, Any]:
+    plugin = tmp_path / "my_own.py"
+    plugin.write_text(PLUGIN)
+    return {
+        "methods": ["erm(layers=1)"],
+        "datasets": ["toy"],
+        "seeds": [0],
+        "launcher": "debug",
+        "device": "cpu",
+        "plugins": [plugin],
+        "data_root": data_root,
+        "protocol": {"epochs": 2},
+    }
+
+
+def tables(store: Path) -> dict[str, bytes]:
+    return {str(file.relative_to(store)): file.read_bytes() for file in store.rglob("*.parquet")}
+
+
+def test_conditions_added_later_are_those_of_a_run_that_had_them_at_once(
+    tmp_path: Path, asked: dict[str, Any]
+) -> None:
+    more: dict[str, Any] = {"corruptions": ["loud"], "ood": ["toyw"]}
+    assert run(Experiment(**asked, **more, store=tmp_path / "once")).ok
+    assert run(Experiment(**asked, store=tmp_path / "later")).ok
+    before = {file: file.stat().st_mtime_ns for file in tmp_path.glob("later/jobs/*/weights.safetensors")}
+    assert len(before) == 1
+    assert run(Experiment(**asked, **more, store=tmp_path / "later")).ok
+    assert {file: file.stat().st_mtime_ns for file in before} == before  # nothing was trained
+    assert tables(tmp_path / "once") == tables(tmp_path / "later")
+    assert len(tables(tmp_path / "once")) == 4
+
+
+def test_damage_shows_in_the_predictions(tmp_path: Path, asked: dict[str, Any]) -> None:
+    assert run(Experiment(**asked, corruptions=["loud"], store=tmp_path / "runs")).ok
+    file = next(tmp_path.glob("runs/jobs/*/evaluations/loud~*.parquet"))
+    clean = pd.read_parquet(next(tmp_path.glob("runs/jobs/*/predictions.parquet")))
+    clean = clean[(clean.split == "test") & (clean.condition == "clean")].set_index("sample_id")["score"]
+    broken = pd.read_parquet(file)
+    assert set(broken.condition) == {f"loud:{m}@{s}" for m in ("text", "audio") for s in range(1, 6)}
+    moved = [
+        float(np.abs(rows.set_index("sample_id")["score"].sub(clean).to_numpy()).mean())
+        for _, rows in broken[broken.condition.str.startswith("loud:text")].groupby(
+            "condition", observed=True
+        )
+    ]
+    assert moved == sorted(moved)
+    assert moved[0] > 0
+
+
+def test_a_finished_job_without_asked_conditions_is_to_do(tmp_path: Path, asked: dict[str, Any]) -> None:
+    store = tmp_path / "runs"
+    assert run(Experiment(**asked, store=store)).ok
+    assert not plan(Experiment(**asked, store=store)).todo
+    assert len(plan(Experiment(**asked, corruptions=["loud"], store=store)).todo) == 1
+
+
+def test_a_corruption_of_another_medium_fails_with_its_reason(tmp_path: Path, asked: dict[str, Any]) -> None:
+    summary = run(Experiment(**asked, corruptions=["upside-down"], store=tmp_path / "runs"))
+    assert not summary.ok
+    assert "breaks frames" in summary.failed[0].reason
+
+
+def test_a_job_without_weights_says_what_to_do(tmp_path: Path, asked: dict[str, Any]) -> None:
+    store = tmp_path / "runs"
+    assert run(Experiment(**asked, store=store)).ok
+    next(store.glob("jobs/*/weights.safetensors")).unlink()
+    summary = run(Experiment(**asked, corruptions=["loud"], store=store))
+    assert "before weights were kept" in summary.failed[0].reason
+    assert str(store) in summary.failed[0].reason
+
+
+def test_a_changed_evaluation_is_refused(tmp_path: Path, asked: dict[str, Any]) -> None:
+    assert run(Experiment(**asked, corruptions=["loud"], store=tmp_path / "runs")).ok
+    file = next(tmp_path.glob("runs/jobs/*/evaluations/*.parquet"))
+    store = Store(tmp_path / "runs")
+    job_id = file.parent.parent.name
+    assert store.read_evaluation(job_id, file.stem)
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)
+    with pytest.raises(StoreError, match="has changed"):
+        store.read_evaluation(job_id, file.stem)
+    file.write_bytes(content[:-1])
+    assert store.evaluations(job_id) == []
+
+
+def test_groups_and_unknown_names(asked: dict[str, Any]) -> None:
+    plugins = tuple(asked["plugins"])
+    assert [entry.name for entry in chosen(["my-own"], plugins)] == ["loud", "upside-down"]  # the file's name
+    with pytest.raises(UsageError, match="loud"):
+        chosen(["lowd"], plugins)
+    with pytest.raises(UsageError, match="unknown dataset"):
+        wanted(Experiment(**asked, ood=["nothing"]))
+
+
+def test_training_damage_is_another_job_and_none_keeps_its_id(asked: dict[str, Any]) -> None:
+    def job(**protocol: str):
+        return plan(Experiment(**{**asked, "protocol": {"epochs": 2, **protocol}})).jobs[0]
+
+    plain = job()
+    assert job(train_with_missing="off").id == plain.id
+    assert job(train_with_missing="patterns").id != plain.id
+    assert job(train_with_noise="spectrum").id != plain.id
+    older = {**plain.to_dict(), "protocol": {k: v for k, v in plain.protocol.items() if "train_" not in k}}
+    assert type(plain).from_dict(older).id == plain.id  # results of before these rules keep their names
