@@ -178,6 +178,31 @@ def leaderboard(
         raise SystemExit(1)
 
 
+@app.command()
+def plot(
+    store: Store = Path("runs"),
+    methods: Annotated[str | None, typer.Option(help="Only these methods.")] = None,
+    datasets: Annotated[str | None, typer.Option(help="Only these datasets or shifts.")] = None,
+    seeds: Annotated[str | None, typer.Option(help="Only these seeds.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="Folder for the pictures.")] = None,
+) -> None:
+    """Draw degradation curves, missing-rate curves and reliability surfaces, as PNG and PDF.
+
+    Example: mmbench plot --store runs --out pictures
+    """
+    from ..leaderboards.curves import write_pictures
+    from ..leaderboards.robustness import robustness
+    from .scores import filter_from, results
+
+    found = results(store, filter_from(methods, datasets, seeds))
+    try:
+        files = write_pictures(robustness(found), out or store / "leaderboards")
+    except ValueError as error:
+        raise UsageError(f"nothing to draw: {error}") from None
+    for file in files:
+        typer.echo(f"wrote {file}")
+
+
 app.add_typer(data_app, name="data")
 app.command("list")(list_names)
 app.command("show")(show)

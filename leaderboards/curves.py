@@ -1,0 +1,210 @@
+"""Pictures of robustness: curves over severities and rates, and the reliability surface. Needs matplotlib."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from .plots import COLOURS, SHAPES
+from .render import KEYS, file_name, title
+from .results import CLEAN
+from .robustness import GRID, RATES, SEVERITIES, VOLUME, reliability_point
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+
+def degradation(frame: pd.DataFrame) -> Figure:
+    """The main metric against severity: one row of panels a block, one panel for each corruption and modality
+    and one for their mean, a line with its 95 % interval for each method.
+
+    Args:
+        frame: what ``robustness`` gave.
+
+    Raises:
+        ValueError: no corruption of five severities was tested.
+    """
+    kinds = sorted(
+        {found[1] for name in frame["condition"] if (found := re.fullmatch(r"([^@]+:[^@]+)@5", name))}
+    )
+    if not kinds:
+        raise ValueError("no corruption was tested: run with --corruptions features")
+    panels: list[tuple[str, Sequence[float], Callable[[float], str]]] = [
+        ("mean of all", SEVERITIES, lambda s: f"mean_severity@{s:.0f}")
+    ]
+    for kind in kinds:
+        panels.append((kind.replace(":", ", "), SEVERITIES, lambda s, kind=kind: f"{kind}@{s:.0f}"))
+    return _curves(frame, panels, "severity", "Under corruption")
+
+
+def missing_rates(frame: pd.DataFrame) -> Figure:
+    """The main metric against the share of modalities, or of frames, that is missing; as ``degradation``.
+
+    Raises:
+        ValueError: no missing rate was tested.
+    """
+    tested = set(frame["condition"])
+    panels: list[tuple[str, Sequence[float], Callable[[float], str]]] = [
+        (kind.replace("-", " "), rates, lambda rate, kind=kind: f"{kind}@{rate:.1f}")
+        for kind, rates in RATES.items()
+        if f"{kind}@{rates[0]:.1f}" in tested
+    ]
+    if not panels:
+        raise ValueError("no missing rate was tested: run with --corruptions missing-rates")
+    return _curves(frame, panels, "missing rate", "At missing rates")
+
+
+def reliability_surface(frame: pd.DataFrame) -> Figure:
+    """The main metric over noise and missing rate: one panel a row of the table, its volume in the title.
+
+    Raises:
+        ValueError: the grid was not tested, or not the whole of it by any method.
+    """
+    from matplotlib.figure import Figure
+
+    found: list[tuple[str, np.ndarray, dict[str, Any]]] = []
+    for keys, rows in _groups(frame).items():
+        volume = rows.get(VOLUME)
+        if volume is None or math.isnan(volume["mean"]):
+            continue
+        scale = _scale(volume)
+        heights = [[scale * rows[reliability_point(x, y)]["mean"] for x in GRID] for y in GRID]
+        found.append((", ".join(keys), np.array(heights), volume))
+    if not found:
+        raise ValueError("the reliability grid was not tested: run with --corruptions reliability")
+    across = min(3, len(found))
+    down = math.ceil(len(found) / across)
+    figure = Figure(figsize=(max(7.5, 3.6 * across + 1.2), 3.6 * down + 0.6), layout="constrained")
+    axes = list(figure.subplots(down, across, squeeze=False).flat)
+    low = min(float(heights.min()) for _, heights, _ in found)
+    high = max(float(heights.max()) for _, heights, _ in found)
+    image = None
+    for axis, (name, heights, volume) in zip(axes, found, strict=False):
+        image = axis.imshow(heights, origin="lower", extent=(-0.05, 0.95, -0.05, 0.95), vmin=low, vmax=high)
+        if high > low:
+            lines = axis.contour(GRID, GRID, heights, colors="white", linewidths=0.7)
+            axis.clabel(lines, fontsize=7)
+        axis.set_title(f"{name}\nvolume {_scale(volume) * volume['mean']:.3g}", fontsize=8)
+        axis.set_xlabel("noise, in deviations")
+        axis.set_ylabel("missing rate of frames")
+    for axis in axes[len(found) :]:
+        axis.set_visible(False)
+    if image is not None:
+        figure.colorbar(image, ax=axes, label=_label(found[0][2]), shrink=0.8)
+    shown = frame.loc[frame["condition"] == VOLUME]
+    figure.suptitle(title(shown, "Reliability surface"), fontsize=10)
+    return figure
+
+
+PICTURES: dict[str, Callable[[pd.DataFrame], Figure]] = {
+    "degradation": degradation,
+    "missing-rates": missing_rates,
+    "reliability": reliability_surface,
+}
+
+
+def write_pictures(frame: pd.DataFrame, folder: Path) -> list[Path]:
+    """Writes every picture that a robustness table has data for, as PNG and PDF; their paths.
+
+    Raises:
+        ValueError: there is none.
+        OSError: it cannot be written.
+    """
+    written: list[Path] = []
+    reasons = []
+    for stem, draw in PICTURES.items():
+        try:
+            figure = draw(frame)
+        except ValueError as error:
+            reasons.append(str(error))
+            continue
+        folder.mkdir(parents=True, exist_ok=True)
+        for suffix in (".png", ".pdf"):
+            written.append(folder / file_name(frame, stem, suffix))
+            figure.savefig(written[-1], dpi=150)
+    if not written:
+        raise ValueError("; ".join(reasons))
+    return written
+
+
+def _groups(frame: pd.DataFrame) -> dict[tuple[str, ...], dict[str, dict[str, Any]]]:
+    """Task, modalities, protocol, data, method -> condition -> row."""
+    found: dict[tuple[str, ...], dict[str, dict[str, Any]]] = {}
+    for record in frame.to_dict("records"):
+        row = {str(name): value for name, value in record.items()}
+        key = tuple(str(row[name]) for name in (*KEYS, "method"))
+        if row["draw"]:
+            key = (*key[:-1], f"{key[-1]} (draw {row['draw']})")
+        found.setdefault(key, {})[row["condition"]] = row
+    return found
+
+
+def _curves(
+    frame: pd.DataFrame,
+    panels: Sequence[tuple[str, Sequence[float], Callable[[float], str]]],
+    axis_name: str,
+    subject: str,
+) -> Figure:
+    from matplotlib.figure import Figure
+
+    groups = _groups(frame)
+    blocks = list(dict.fromkeys(key[:-1] for key in groups))
+    methods = list(dict.fromkeys(key[-1] for key in groups))
+    across = min(5, len(panels))
+    lines = math.ceil(len(panels) / across)
+    down = lines * len(blocks)
+    figure = Figure(figsize=(max(7.5, 2.5 * across + 0.8), 2.1 * down + 1.2), layout="constrained")
+    axes = figure.subplots(down, across, squeeze=False, sharey=len(blocks) == 1)
+    for place, block in enumerate(blocks):
+        for number, (name, values, condition) in enumerate(panels):
+            axis = axes[place * lines + number // across][number % across]
+            for key, rows in groups.items():
+                if key[:-1] == block:
+                    points = [(0.0, CLEAN), *((float(value), condition(value)) for value in values)]
+                    _line(
+                        axis, [(x, rows[c]) for x, c in points if c in rows], methods.index(key[-1]), key[-1]
+                    )
+            axis.set_title(f"{'; '.join(block)}\n{name}" if number == 0 else name, fontsize=8)
+            axis.grid(color="0.9", linewidth=0.6)
+            axis.spines[["top", "right"]].set_visible(False)
+            axis.tick_params(labelsize=7)
+            if number % across == 0:
+                axis.set_ylabel(_label(next(iter(groups.values()))[CLEAN]), fontsize=8)
+            if number + across >= len(panels):
+                axis.set_xlabel(axis_name, fontsize=8)
+        for number in range(len(panels), lines * across):
+            axes[place * lines + number // across][number % across].set_visible(False)
+    handles, labels = axes[0][0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=min(6, len(labels) or 1), frameon=False)
+    figure.suptitle(title(frame.loc[frame["condition"] == CLEAN], subject), fontsize=10)
+    return figure
+
+
+def _line(axis: Axes, points: Sequence[tuple[float, dict[str, Any]]], style: int, label: str) -> None:
+    known = [(x, row) for x, row in points if not math.isnan(row["mean"])]
+    if not known:
+        return
+    colour = COLOURS[style % len(COLOURS)]
+    scale = _scale(known[0][1])
+    x = [place for place, _ in known]
+    mean, low, high = ([scale * row[name] for _, row in known] for name in ("mean", "low", "high"))
+    axis.fill_between(x, low, high, color=colour, alpha=0.15, linewidth=0)
+    axis.plot(
+        x, mean, color=colour, marker=SHAPES[style % len(SHAPES)], markersize=3, linewidth=1.2, label=label
+    )
+
+
+def _scale(row: dict[str, Any]) -> int:
+    return 100 if row["unit"] == "fraction" else 1
+
+
+def _label(row: dict[str, Any]) -> str:
+    arrow = "higher is better" if row["direction"] == "higher" else "lower is better"
+    return f"{row['metric']}{' in %' if _scale(row) == 100 else ''}\n({arrow})"
