@@ -11,6 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from .errors import UsageError, nearest
+from .evaluations import group
 from .locate import own_datasets, root_from
 from .params import Description, describe
 from .registry import Entry, entries
@@ -52,9 +53,10 @@ def list_names(
     plugins = tuple(plugin or ())
     table = Table(box=None, padding=(0, 2), show_header=False)
     if what is Listed.METRICS:
+        from ..leaderboards.judges import JUDGES
         from ..leaderboards.metrics import METRICS
 
-        for metric in METRICS.values():
+        for metric in (*METRICS.values(), *JUDGES.values()):
             arrow = "higher is better" if metric.direction == "higher" else "lower is better"
             table.add_row(metric.name, arrow, metric.convention)
     elif what is Listed.METHODS:
@@ -69,7 +71,7 @@ def list_names(
                 table.add_row(name, "your own, in the open layout", str(root_from(data_root) / name))
     else:
         for entry in entries("corruption", plugins).values():
-            table.add_row(entry.name, _first_line(entry), _origin(entry))
+            table.add_row(entry.name, group(entry), _first_line(entry), _origin(entry))
     console().print(table)
 
 
@@ -81,8 +83,10 @@ def show(
 
     Example: mmbench show ebmc
     """
+    from ..leaderboards.judges import JUDGES
     from ..leaderboards.metrics import METRICS
 
+    metrics = {**METRICS, **JUDGES}
     plugins = tuple(plugin or ())
     out = console()
     methods, datasets = entries("method", plugins), entries("dataset", plugins)
@@ -100,14 +104,14 @@ def show(
     elif name in corruptions:
         out.print(f"[bold]{name}[/], a corruption: {corruptions[name].source()}\n")
         out.print(_docstring(corruptions[name]), markup=False, highlight=False)
-    elif name in METRICS:
-        metric = METRICS[name]
+    elif name in metrics:
+        metric = metrics[name]
         out.print(f"[bold]{name}[/], a metric: {metric.convention}")
         out.print(
             f"{metric.direction} is better; range {metric.range}; source: {metric.source}", markup=False
         )
     else:
-        known = [*methods, *datasets, *corruptions, *METRICS]
+        known = [*methods, *datasets, *corruptions, *metrics]
         raise UsageError(f"nothing is called {name!r}: {nearest(name, known)}")
 
 

@@ -37,7 +37,7 @@ def locate(
     own = own_datasets(root)
     if dataset is None and path is None and name not in own:
         raise UsageError(
-            f"unknown dataset {name!r}: {nearest(name, [*known, *own])} "
+            f"unknown dataset {name!r}: {nearest(name, dict.fromkeys([*known, *own]))} "
             f"(one of your own is a folder {root / name} with a dataset.yaml)"
         )
     return locate_files(name, root, path, dataset)

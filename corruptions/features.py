@@ -243,8 +243,7 @@ class Spikes(Corruption):
 
 
 class WordReplacement(Corruption):
-    """For text of which only vectors exist: a step takes the vector of another step of its sample, with a
-    probability."""
+    """Each step takes the vector of another step of its sample with a probability: text given as vectors."""
 
     kind: ClassVar[str] = "word-replacement"
     family: ClassVar[str] = "replacement"

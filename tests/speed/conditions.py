@@ -2,7 +2,8 @@
 
     python tests/speed/conditions.py
 
-**Predictions.** ``outputs_under`` predicts a split clean and under every missing-modality pattern. Beside it
+**Predictions.** ``outputs_under`` predicts a split clean and under every missing-modality pattern, then under the
+whole grid of damage to single modalities. Beside it
 stands the same network that does not say that it encodes modalities independently, so that it is run in full
 for every condition. They take turns; that both predict the same is checked.
 
@@ -14,6 +15,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -23,16 +25,18 @@ from measure import COUNTS, Row, estimate, median, print_machine, print_table, s
 from mmbench.benchmark import data as data_module
 from mmbench.benchmark import runner
 from mmbench.benchmark.data import TaskCache
+from mmbench.benchmark.evaluations import chosen
 from mmbench.benchmark.executor import Context
 from mmbench.benchmark.experiment import Experiment
 from mmbench.benchmark.job import Job
 from mmbench.benchmark.matrix import jobs_of
 from mmbench.benchmark.predict import conditions_for, outputs_under
+from mmbench.corruptions.condition import Condition
 from mmbench.datasets.batch import Batch
 from mmbench.methods.erm import ERM
 from torch import Tensor
 
-PREDICTIONS, LOADS = 15, 9
+PREDICTIONS, GRIDS, LOADS = 15, 2, 9
 CPU = torch.device("cpu")
 now = time.perf_counter
 
@@ -55,10 +59,23 @@ class Again(Shared):
         return False
 
 
-def prediction_rows(jobs: list[Job], context: Context) -> list[Row]:
+def grid(modalities: tuple[str, ...]) -> list[Condition]:
+    """Clean, every missing pattern and rate of modalities, and every damage to features."""
+    found = conditions_for(modalities)
+    for entry in [*chosen(["features"]), *chosen(["random-modality"])]:
+        found.extend(entry.load().conditions(modalities))
+    return found
+
+
+def prediction_rows(
+    jobs: list[Job],
+    context: Context,
+    conditions_of: Callable[[tuple[str, ...]], list[Condition]],
+    turns: int,
+) -> list[Row]:
     data = runner.task_data(jobs[0], context, CPU)
     spec, batch = data.spec("fair"), data.test.batch
-    conditions = conditions_for(batch.modalities)
+    conditions = conditions_of(batch.modalities)
     torch.manual_seed(0)
     shared = Shared(Shared.Params(), spec)
     again = Again(Again.Params(), spec)
@@ -73,7 +90,7 @@ def prediction_rows(jobs: list[Job], context: Context) -> list[Row]:
     same = all(torch.allclose(one[name][0], other[name][0], atol=1e-5) for name in one)
     encodings = f"{shared.count} encodings instead of {again.count}"
     pairs: list[tuple[float, float]] = []
-    for turn in range(PREDICTIONS):
+    for turn in range(turns):
         methods = (shared, again) if turn % 2 else (again, shared)
         times = [seconds(method) for method in methods]
         pairs.append((times[0], times[1]) if turn % 2 else (times[1], times[0]))
@@ -121,7 +138,9 @@ def main() -> None:
     print_machine()
     with scratch() as folder:
         jobs, context = planned(folder)
-        print_table("Predicting clean and with every missing pattern", prediction_rows(jobs, context))
+        few = prediction_rows(jobs, context, conditions_for, PREDICTIONS)
+        print_table("Predicting clean and with every missing pattern", few)
+        print_table("Predicting under the whole grid", prediction_rows(jobs, context, grid, GRIDS))
         print_table("Loading the tensors of a job", loading_rows(jobs, context))
 
 
