@@ -183,7 +183,7 @@ def _reader(store: Store, job_id: str) -> Callable[[], pd.DataFrame]:
 
     def read() -> pd.DataFrame:
         tables = [_table(store.read(job_id, "predictions.parquet"))]
-        for name in store.evaluations(job_id):
+        for name in store.evaluated(job_id):  # one that is no longer whole is an error, not left out
             if not _on_features(name):
                 tables.append(_table(store.read_evaluation(job_id, name)))
         return pa.concat_tables(tables, promote_options="permissive").to_pandas()
@@ -193,7 +193,7 @@ def _reader(store: Store, job_id: str) -> Callable[[], pd.DataFrame]:
 
 def _features(store: Store, job_id: str) -> Callable[[], Mapping[str, pd.DataFrame]] | None:
     """Reads clean outputs with features: of source training and test, and of each OOD set by its name."""
-    names = [name for name in store.evaluations(job_id) if _on_features(name)]
+    names = [name for name in store.evaluated(job_id) if _on_features(name)]
     if FEATURES not in names:
         return None
 

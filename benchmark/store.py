@@ -199,8 +199,12 @@ class Store:
 
     def evaluations(self, job_id: str) -> list[str]:
         """The names of the further outputs that are there whole, in alphabetic order."""
-        markers = sorted((self.folder(job_id) / "evaluations").glob("*.json"))
-        return [file.stem for file in markers if self._is_whole(file)]
+        folder = self.folder(job_id) / "evaluations"
+        return [name for name in self.evaluated(job_id) if self._is_whole(folder / f"{name}.json")]
+
+    def evaluated(self, job_id: str) -> list[str]:
+        """The names of the further outputs that were written, whether they are still whole or not."""
+        return sorted(file.stem for file in (self.folder(job_id) / "evaluations").glob("*.json"))
 
     def read_evaluation(self, job_id: str, name: str) -> bytes:
         """Further outputs, checked against their marker.

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from mmbench.benchmark import Experiment, run
+from mmbench.benchmark import Experiment, leaderboard, run
 from mmbench.benchmark.errors import UsageError
 from mmbench.benchmark.evaluations import chosen, wanted
 from mmbench.benchmark.launch import plan
@@ -130,6 +130,10 @@ def test_a_changed_evaluation_is_refused(tmp_path: Path, asked: dict[str, Any]) 
         store.read_evaluation(job_id, file.stem)
     file.write_bytes(content[:-1])
     assert store.evaluations(job_id) == []
+    row = leaderboard(tmp_path / "runs").to_dict("records")[0]
+    assert "has changed" in row["hole"]  # not a table of what happens to be left
+    assert run(Experiment(**asked, corruptions=["loud"], store=tmp_path / "runs")).ok  # is made again
+    assert not leaderboard(tmp_path / "runs").to_dict("records")[0]["hole"]
 
 
 def test_groups_and_unknown_names(asked: dict[str, Any]) -> None:
