@@ -45,6 +45,7 @@ COLUMNS: dict[str, str] = {
     "mark": "str",
     "hole": "str",
     "seeds": "str",
+    "values": "str",
     "jobs": "str",
 }
 
@@ -66,7 +67,7 @@ def accuracy(
 
     Returns:
         A frame with the columns of ``COLUMNS`` (without those of ``drop``) and ``audit_...``: ``mean`` and
-        ``sd`` (ddof = 1) over ``n`` of ``n_planned`` seeds, ``low`` to ``high`` (95 %, over what ``interval``
+        ``sd`` (ddof = 1) over ``n`` of ``n_planned`` seeds, ``values`` of each of the ``seeds``, ``low`` to ``high`` (95 %, over what ``interval``
         names), ``p_vs_best`` (paired difference from the best row of the same task, modalities, protocol and
         data, corrected by Holm), ``significantly_worse`` (that p is below 0.05; missing where not compared)
         and ``mark`` (``"best"``: all others are significantly worse; ``"tied"``: the best, or not told apart
@@ -226,6 +227,7 @@ def _numbers(group: Group, cell: Cell, clean: Cell) -> list[dict[str, object]]:
         **dict.fromkeys(names, np.nan),
         "interval": "",
         "samples": 0,
+        "values": "",
         "hole": cell.hole,
     }
     if cell.scores is None:
@@ -244,6 +246,7 @@ def _numbers(group: Group, cell: Cell, clean: Cell) -> list[dict[str, object]]:
         else:
             over = summary(values)
             row |= {"mean": over.mean, "sd": over.sd, "low": low[index], "high": high[index]}
+            row["values"] = " ".join(map(repr, values.tolist()))
             row["interval"] = cell.scores.kind
             if drop is not None:
                 sign = 1 if metric.direction == "higher" else -1
