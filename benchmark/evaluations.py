@@ -83,6 +83,11 @@ def chosen(names: Sequence[str], plugins: tuple[Path, ...] = ()) -> list[Entry]:
     return list(dict.fromkeys(found))
 
 
+def on_features(name: str) -> bool:
+    """Whether a file of evaluations holds features, and not outputs under damage."""
+    return name == FEATURES or name.startswith("ood-")
+
+
 def group(entry: Entry) -> str:
     """``features`` for what ``corruptions/features.py`` defines; the name of a plug-in file."""
     stem = Path(entry.module).stem if entry.is_file else entry.module.rpartition(".")[2]

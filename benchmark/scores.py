@@ -6,7 +6,6 @@ import io
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 
 import pandas as pd
@@ -16,9 +15,10 @@ import pyarrow.parquet as pq
 from ..leaderboards import tables
 from ..leaderboards.results import Result
 from .errors import UsageError, nearest
-from .evaluations import FEATURES
+from .evaluations import FEATURES, on_features
 from .experiment import as_list, as_seeds, protocol_label
 from .job import Job, Task
+from .keeper import DiskKeeper
 from .launch import store_at
 from .store import Record, Store, StoreError, read_json
 
@@ -95,6 +95,8 @@ def _results(store: Store, records: list[Record]) -> list[Result]:
     for record in sorted(records, key=lambda record: _order(record.job)):
         job = record.job
         method, protocol = labels[job.id]
+        done = record.state == "done"
+        further = _further(store, job.id) if done else None
         found.append(
             Result(
                 job=job.id,
@@ -109,10 +111,12 @@ def _results(store: Store, records: list[Record]) -> list[Result]:
                 family=job.metrics,
                 synthetic=job.synthetic,
                 audit=_audit(job),
-                predictions=_reader(store, job.id) if record.state == "done" else None,
-                features=_features(store, job.id) if record.state == "done" else None,
-                cost=_cost(store, job.id) if record.state == "done" else {},
-                damaged=record.state == "done" and not all(map(_on_features, store.evaluations(job.id))),
+                predictions=_reader(store, job.id) if done else None,
+                further=further,
+                features=_features(store, job.id) if done else None,
+                cost=_cost(store, job.id) if done else {},
+                damaged=further is not None,
+                keeper=DiskKeeper(store, job.id) if done else None,
             )
         )
     return found
@@ -178,22 +182,23 @@ def _row(job: Job, parts: dict[str, list[str]]) -> tuple:
 
 
 def _reader(store: Store, job_id: str) -> Callable[[], pd.DataFrame]:
-    """Reads the predictions once, however many tables are made of them: those under further conditions are
-    appended."""
+    return lambda: _table(store.read(job_id, "predictions.parquet")).to_pandas()
 
-    def read() -> pd.DataFrame:
-        tables = [_table(store.read(job_id, "predictions.parquet"))]
-        for name in store.evaluated(job_id):  # one that is no longer whole is an error, not left out
-            if not _on_features(name):
-                tables.append(_table(store.read_evaluation(job_id, name)))
-        return pa.concat_tables(tables, promote_options="permissive").to_pandas()
 
-    return cache(read)
+def _further(store: Store, job_id: str) -> Callable[[], pd.DataFrame] | None:
+    """Reads the outputs under conditions that were added to a finished job."""
+    names = [name for name in store.evaluated(job_id) if not on_features(name)]
+
+    def read() -> pd.DataFrame:  # an evaluation that is no longer whole is an error, not left out
+        found = [_table(store.read_evaluation(job_id, name)) for name in names]
+        return pa.concat_tables(found, promote_options="permissive").to_pandas()
+
+    return read if names else None
 
 
 def _features(store: Store, job_id: str) -> Callable[[], Mapping[str, pd.DataFrame]] | None:
     """Reads clean outputs with features: of source training and test, and of each OOD set by its name."""
-    names = [name for name in store.evaluated(job_id) if _on_features(name)]
+    names = [name for name in store.evaluated(job_id) if on_features(name)]
     if FEATURES not in names:
         return None
 
@@ -204,7 +209,7 @@ def _features(store: Store, job_id: str) -> Callable[[], Mapping[str, pd.DataFra
         # The dataset's fingerprint tells files apart; in a table its name is enough.
         return sets | {name.partition("~")[0]: rows for name, rows in found.items()}
 
-    return cache(read)
+    return read
 
 
 def _cost(store: Store, job_id: str) -> dict[str, float]:
@@ -229,7 +234,3 @@ def _table(content: bytes) -> pa.Table:
         return pq.read_table(io.BytesIO(content))
     except pa.ArrowInvalid as error:
         raise StoreError(f"not a parquet file: {error}") from None
-
-
-def _on_features(name: str) -> bool:
-    return name == FEATURES or name.startswith("ood-")

@@ -38,7 +38,8 @@ def ece(target: np.ndarray, logits: np.ndarray, bins: int = BINS, equal_mass: bo
 def _ece(
     arrays: tuple[np.ndarray, ...], counts: Counts, bins: int = BINS, equal_mass: bool = False
 ) -> np.ndarray:
-    count, sure, good = _binned(*_top(*arrays), counts[0], bins, equal_mass)
+    confidence, right = _top(arrays[0], arrays[1])
+    count, sure, good = _binned(confidence, right, counts[0], bins, equal_mass)
     return np.abs(sure - good).sum(axis=1) / count.sum(axis=1)
 
 
@@ -89,7 +90,7 @@ def interval_calibration_error(target: np.ndarray, mean: np.ndarray, variance: n
 
 
 def _interval_miss(arrays: tuple[np.ndarray, ...], counts: Counts, level: float) -> np.ndarray:
-    coverage = _weighted_mean(inside_interval(*arrays, level)[:, None], counts)[:, 0]
+    coverage = _weighted_mean(inside_interval(arrays[0], arrays[1], arrays[2], level)[:, None], counts)[:, 0]
     return np.abs(coverage - level)
 
 

@@ -144,11 +144,11 @@ def _accepted(counts: np.ndarray, group: np.ndarray, groups: int) -> np.ndarray:
 
 
 def _in_positive(measure: Callable[[Curve], np.ndarray]) -> Callable[..., np.ndarray]:
-    return lambda arrays, counts: measure(curve(*arrays, counts))
+    return lambda arrays, counts: measure(curve(arrays[0], arrays[1], counts))
 
 
 def _out_positive(measure: Callable[[Curve], np.ndarray]) -> Callable[..., np.ndarray]:
-    return lambda arrays, counts: measure(mirrored(curve(*arrays, counts)))
+    return lambda arrays, counts: measure(mirrored(curve(arrays[0], arrays[1], counts)))
 
 
 _NONE = "no OOD sample or no in-distribution sample"

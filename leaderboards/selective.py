@@ -134,7 +134,7 @@ def _accepted_loss(loss: np.ndarray, confidence: np.ndarray) -> np.ndarray:
 
 
 def _over_ranks(measure: Callable[[Ranked], np.ndarray]) -> Callable[..., np.ndarray]:
-    return lambda arrays, counts: measure(ranked(*arrays, counts[0]))
+    return lambda arrays, counts: measure(ranked(arrays[0], arrays[1], counts[0]))
 
 
 def _excess(arrays: tuple[np.ndarray, ...], counts: Counts) -> np.ndarray:
