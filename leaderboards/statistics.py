@@ -250,6 +250,7 @@ def resample(
     return Resampled(values=out[0], draws=out[1:], samples=len(stacked))
 
 
+@lru_cache(maxsize=4)
 def resample_weights(samples: int, draws: int, seed: int) -> np.ndarray:
     """[draws, samples]: the weight of each sample in each resample, counts / samples."""
     return resample_counts(samples, draws, seed) / samples
