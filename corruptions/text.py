@@ -136,16 +136,15 @@ class KeyboardTypos(_Text):
 
     def corrupt(self, features: Tensor, valid: Tensor, draws: Draws) -> Tensor:
         """Lets each letter write none, one or two, in the order that exchanges leave."""
-        words = torch.where(valid[..., None], features, 0)
-        hit = (draws["chance"] < self.level) & (words != 0)
-        error, near = (draws["error"] * 4).long(), typed_nearby(words, draws["key"])
-        following = _next(words)
-        exchange = (error == 1) & (following != 0) & (following != words) & (_next(error) != 1)
+        hit = (draws["chance"] < self.level) & (features != 0)
+        error, near = (draws["error"] * 4).long(), typed_nearby(features, draws["key"])
+        following = _next(features)
+        exchange = (error == 1) & (following != 0) & (following != features) & (_next(error) != 1)
         replace = (error == 0) | (error == 1) & ~exchange
-        letters = torch.where(hit & replace & (near != 0), near, words)
+        letters = torch.where(hit & replace & (near != 0), near, features)
         lost, twice = hit & (replace & (near == 0) | (error == 2)), hit & (error == 3)
-        count = (words != 0).long() - lost.long() + twice.long()
-        source = torch.arange(words.shape[-1], device=words.device) + _exchanged(hit & exchange)
+        count = (features != 0).long() - lost.long() + twice.long()
+        source = torch.arange(features.shape[-1], device=features.device) + _exchanged(hit & exchange)
         written = _written(letters.gather(-1, source), count.gather(-1, source))
         return torch.where(valid[..., None], written, features)
 
@@ -158,8 +157,7 @@ class SpeechErrors(_Text):
     is not Latin, is lost instead. The last word, and one before a word of the same error, is misheard instead
     of run together. A lost word leaves a step of zeros, and so does the second of two run together, which takes
     no other error; a word said twice stands in one step with a space between. Levels are the chance at each
-    word, near the word error rate, to which words run
-    together count twice.
+    word, near the word error rate, to which words run together count twice.
     """
 
     kind: ClassVar[str] = "speech-errors"
