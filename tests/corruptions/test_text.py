@@ -22,7 +22,7 @@ from mmbench.corruptions.text import (
     TokenReplacement,
     Vocabulary,
 )
-from mmbench.corruptions.words import HOMOPHONES, SOUNDS, decode_words, encode_words, joined, neighbours
+from mmbench.corruptions.words import HOMOPHONES, SOUNDS, decode_words, encode_words, neighbours
 from mmbench.datasets.batch import Batch
 from scipy import stats
 from sklearn.feature_extraction.text import CountVectorizer
@@ -96,23 +96,6 @@ def test_a_vocabulary_that_contradicts_itself_is_refused() -> None:
         Vocabulary(0, frozenset({0}), range(1, 2))
 
 
-@given(st.lists(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=40)))
-def test_texts_come_back_with_single_spaces(texts: list[str]) -> None:
-    assert decode_words(encode_words(texts)) == [" ".join(text.split()) for text in texts]
-
-
-def test_encoding_is_by_hand_what_it_says() -> None:
-    assert encode_words(["ab  é", "😀"]).tolist() == [
-        [[97, 98, 0, 0, 0], [233, 0, 0, 0, 0]],
-        [[128512, 0, 0, 0, 0], [0, 0, 0, 0, 0]],
-    ]
-    with pytest.raises(ValueError, match="character 0"):
-        encode_words(["a\0b"])
-    left, right = encode_words(["ab abc"])[0]
-    assert decode_words(joined(left, right, " ")[None, None]) == ["ab abc"]
-    assert decode_words(joined(left[:4], right[:4])[None, None]) == ["abab"]  # cut: there is room for four
-
-
 texts_of_words = st.lists(
     st.lists(st.text(st.sampled_from("abcdeghkmtzAT'9é"), min_size=1, max_size=9), max_size=8).map(" ".join),
     min_size=1,
@@ -173,14 +156,6 @@ def test_severity_0_is_the_identity_and_higher_ones_contain_lower_ones(kind: Any
 
 def replaced_seed(kind: Any) -> Any:
     return lambda modality, severity: replace(kind(modality, severity), seed=1)
-
-
-def test_keys_that_touch_are_those_of_a_keyboard() -> None:
-    keys = {letter: set(others) for letter, others in neighbours().items()}
-    assert len(keys) == 26
-    assert all(letter in keys[other] for letter, others in keys.items() for other in others)
-    assert (keys["q"], keys["p"], keys["m"]) == (set("wa"), set("ol"), set("njk"))
-    assert (keys["g"], keys["s"]) == (set("ftyhbv"), set("awedxz"))
 
 
 def typos_of(word: str, severity: int = 1, count: int = 6000) -> list[str]:
@@ -310,8 +285,6 @@ def test_words_that_are_misheard_sound_alike() -> None:
         assert all(frozenset(pair) in alike for pair in changed)
         assert changed or spoken == "Stomp"
     groups = [group.split() for group in HOMOPHONES.split(",")]
-    listed = [word for group in groups for word in group]
-    assert len(set(listed)) == len(listed)
     for group in groups:
         for word in group:
             found = decode_words(broken(SpeechErrors, 5, encode_words([word]).expand(300, -1, -1)))
