@@ -7,6 +7,7 @@ metrics that it leaves out. Rounding is that of ``render``; the numbers beside t
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
@@ -206,13 +207,13 @@ def _view(label: str, frame: pd.DataFrame, across: Across, names: Sequence[str],
     for row in records:
         key = (*(row[name] for name in KEYS), row["method"], row["draw"])
         groups.setdefault(key, {})[row[across]] = row
-    several = {key[:-1] for key in groups if sum(other[:-1] == key[:-1] for other in groups) > 1}
+    draws = Counter(key[:-1] for key in groups)
     columns = {row[across]: _column(row, across) for row in records}
     rows: list[tuple[tuple, Row]] = []
     blocks = list(dict.fromkeys(key[:-2] for key in groups))
     for key, cells in groups.items():
         first = next(iter(cells.values()))
-        method = f"{first['method']} (draw {first['draw']})" if key[:-1] in several else first["method"]
+        method = f"{first['method']} (draw {first['draw']})" if draws[key[:-1]] > 1 else first["method"]
         audit = {name.removeprefix("audit_"): first[name] for name in first if name.startswith("audit_")}
         fact = Fact(method=method, audit=audit, **{name: first[name] for name in (*KEYS, "seeds")})
         own = [method, *(str(first[name]) for name in names), count_text(list(cells.values()))]
