@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib import import_module
@@ -32,6 +33,8 @@ class Board:
         made_by: ``module:function`` in ``leaderboards`` that makes its tidy frame from results.
         shown: which conditions are printed; the CSV has all.
         there: whether results hold what it needs; asked by name, it is made all the same.
+        source: the board whose frame it is made from, instead of results.
+        plain: whether its frame has columns of its own, and not those of ``tables.COLUMNS``.
     """
 
     subject: str
@@ -39,8 +42,10 @@ class Board:
     made_by: str
     there: Callable[[list[Result]], bool] = lambda found: True
     shown: Callable[[str], bool] = lambda condition: True
+    source: str = ""
+    plain: bool = False
 
-    def make(self, found: list[Result]) -> pd.DataFrame:
+    def make(self, found: list[Result] | pd.DataFrame) -> pd.DataFrame:
         """Its tidy frame. Raises ValueError where the results hold nothing for it."""
         module, _, function = self.made_by.partition(":")
         return getattr(import_module(f"mmbench.leaderboards.{module}"), function)(found)
@@ -77,8 +82,42 @@ BOARDS: dict[str, Board] = {
     ),
     "calibration": Board("Calibration", "metric", "trust:calibration"),
     "cost": Board("Cost", "metric", "cost:cost"),
-    "audit": Board("Audit", "metric", "cost:audit"),
+    "audit": Board("Audit", "metric", "cost:audit", plain=True),
+    "ranks": Board(
+        "Average ranks over tasks",
+        "metric",
+        "comparisons:ranks",
+        there=lambda found: several(found, tasks=2),
+        source="accuracy",
+        plain=True,
+    ),
+    "comparisons": Board(
+        "Pairs of methods over tasks",
+        "metric",
+        "comparisons:comparisons",
+        there=lambda found: several(found, tasks=2),
+        source="accuracy",
+        plain=True,
+    ),
+    "seeds": Board(
+        "Seeds needed to tell a method from the best",
+        "metric",
+        "comparisons:seeds",
+        there=lambda found: several(found, tasks=1),
+        source="accuracy",
+        plain=True,
+    ),
 }
+
+
+def several(found: list[Result], tasks: int) -> bool:
+    """Whether two methods were done on as many tasks with the same modalities, protocol and kind of data."""
+    rows: dict[tuple, dict[tuple, bool]] = {}
+    for r in found:
+        row = rows.setdefault((r.protocol, r.synthetic, r.task, r.modalities), {})
+        row[r.method, r.draw] = row.get((r.method, r.draw), True) and r.state == "done"
+    whole = Counter(key[:2] for key, row in rows.items() if sum(row.values()) > 1)
+    return any(count >= tasks for count in whole.values())
 
 
 def chosen_boards(text: str | None, found: list[Result]) -> list[str]:
@@ -102,9 +141,15 @@ def frames(names: Sequence[str], found: list[Result]) -> Iterator[tuple[str, pd.
     Raises:
         UsageError: the results hold nothing for one.
     """
+    made: dict[str, pd.DataFrame] = {}
     for name in names:
+        board = BOARDS[name]
         try:
-            yield name, BOARDS[name].make(found)
+            for one in filter(None, (board.source, name)):
+                if one not in made:
+                    source = BOARDS[one].source
+                    made[one] = BOARDS[one].make(made[source] if source else found)
+            yield name, made[name]
         except ValueError as error:
             raise UsageError(f"leaderboard {name}: {error}") from None
 
@@ -125,11 +170,8 @@ def write_leaderboards(
     files: list[Path] = []
     for name, frame in made.items():
         board = BOARDS[name]
-        if name == "audit":
-            if "terminal" in formats:
-                print_table(out, board.subject, frame, NAMES)
-            if "csv" in formats:
-                files.append(render.write_plain_csv(frame, folder, name))
+        if board.plain:
+            files += _write_plain(name, frame, folder, formats, out)
             continue
         short = frame.loc[[board.shown(name) for name in frame["condition"]]]
         if "terminal" in formats:
@@ -142,7 +184,7 @@ def write_leaderboards(
             from ..leaderboards.latex import write_latex
 
             files.append(write_latex(short, folder, name, board.subject, board.across))
-    judged = {name: frame for name, frame in made.items() if name != "audit"}
+    judged = {name: frame for name, frame in made.items() if not BOARDS[name].plain}
     if "missing" in made and "csv" in formats and find_spec("matplotlib"):
         files.append(plots.write_missing_modalities(made["missing"], folder))
     holes = list(dict.fromkeys(hole for frame in judged.values() for hole in render.holes(frame)))
@@ -152,6 +194,30 @@ def write_leaderboards(
     for file in files:
         out.print(f"wrote {file}", markup=False, highlight=False, soft_wrap=True)
     return not any(render.holes(frame) for name, frame in judged.items() if name in ("accuracy", "missing"))
+
+
+def _write_plain(
+    name: str, frame: pd.DataFrame, folder: Path, formats: Sequence[str], out: Console
+) -> list[Path]:
+    """Prints and writes a board with columns of its own; the files."""
+    from ..leaderboards import plain
+    from ..leaderboards.comparisons import notes
+
+    board = BOARDS[name]
+    told = notes(name, frame) if board.source else []
+    files: list[Path] = []
+    if "terminal" in formats:
+        print_table(out, board.subject, plain.texts(frame), (*NAMES, "best", "other"))
+        for note in told:
+            out.print(note, style="dim", markup=False, highlight=False)
+        out.print()
+    if "csv" in formats:
+        files.append(plain.write_csv(frame, folder, name))
+    writers = {"md": (plain.markdown, ".md"), "latex": (plain.latex, ".tex")}
+    for made, suffix in (writers[kind] for kind in formats if kind in writers):
+        path = folder / render.file_name(frame, name, suffix)
+        files.append(render.write_text(path, made(frame, board.subject, told)))
+    return files
 
 
 def for_terminal(frame: pd.DataFrame, across: render.Across) -> pd.DataFrame:

@@ -13,6 +13,7 @@ import typer
 
 from ..datasets.dataset import DataError
 from .cli_data import app as data_app
+from .cli_findings import findings
 from .cli_look import check, doctor, list_names, show
 from .errors import UsageError
 from .experiment import Experiment
@@ -150,8 +151,8 @@ def leaderboard(
     what: Annotated[
         str | None,
         typer.Option(
-            help="Which: accuracy,missing,robustness,misd,ood,calibration,cost,audit. By default all that "
-            "there is data for.",
+            help="Which: accuracy,missing,robustness,misd,ood,calibration,cost,audit,ranks,comparisons,seeds. "
+            "By default all that there is data for.",
         ),
     ] = None,
     formats: Annotated[
@@ -186,24 +187,26 @@ def plot(
     seeds: Annotated[str | None, typer.Option(help="Only these seeds.")] = None,
     out: Annotated[Path | None, typer.Option("--out", help="Folder for the pictures.")] = None,
 ) -> None:
-    """Draw degradation curves, missing-rate curves and reliability surfaces, as PNG and PDF.
+    """Draw degradation and missing-rate curves, reliability surfaces, risk-coverage curves and critical
+    differences, as PNG and PDF. What there is no data for is said and left out.
 
     Example: mmbench plot --store runs --out pictures
     """
-    from ..leaderboards.curves import write_pictures
-    from ..leaderboards.robustness import robustness
+    from .pictures import write_pictures
     from .scores import filter_from, results
 
     found = results(store, filter_from(methods, datasets, seeds))
-    try:
-        files = write_pictures(robustness(found), out or store / "leaderboards")
-    except ValueError as error:
-        raise UsageError(f"nothing to draw: {error}") from None
+    files, reasons = write_pictures(found, out or store / "leaderboards")
+    if not files:
+        raise UsageError(f"nothing to draw: {'; '.join(reasons)}")
     for file in files:
         typer.echo(f"wrote {file}")
+    for reason in reasons:
+        typer.echo(f"not drawn: {reason}")
 
 
 app.add_typer(data_app, name="data")
+app.command("findings")(findings)
 app.command("list")(list_names)
 app.command("show")(show)
 app.command("check")(check)
