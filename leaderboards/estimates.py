@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .evidence import Score
-from .ranks import ALPHA, tasks_needed
+from .ranks import ALPHA, DECIMALS, tasks_needed
 from .statistics import summary
 
 Effects = Mapping[str, Mapping[int, float]]
@@ -88,6 +88,15 @@ def estimate(label: str, effects: Effects, comparisons: int = 1) -> Estimate | N
     half = found.sem * float(stdtrit(found.n - 1, 1 - ALPHA / comparisons / 2))
     low, high = found.mean - half, found.mean + half
     return Estimate(label, found.mean, low, high, found.n, over, len(there))
+
+
+def paired_p(effect: Mapping[int, float]) -> float:
+    """Student's two-sided p over seeds that a paired effect is 0; NaN for fewer than two seeds or no spread."""
+    from scipy.special import stdtr
+
+    values = np.round(list(effect.values()), DECIMALS)
+    found = summary(values) if len(values) > 1 else None
+    return float(2 * stdtr(found.n - 1, -abs(found.mean) / found.sem)) if found and found.sem else math.nan
 
 
 def percent(share: float) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -11,12 +12,13 @@ from typing import Literal
 import pandas as pd
 
 from .comparisons import ranked
-from .estimates import Effects, Estimate, estimate, mean_of, percent, relative
+from .estimates import Effects, Estimate, estimate, mean_of, paired_p, percent, relative
 from .evidence import Score, scores
 from .plain import p_text
 from .ranks import ALPHA, Ranking
 from .results import CLEAN
 from .robustness import MEAN
+from .statistics import holm
 from .tables import AVERAGE
 
 #: What tells of trust: leaderboard, condition, metric. Of each, whatever a task has.
@@ -87,35 +89,48 @@ def marginal_gain(evidence: Evidence) -> Answered:
 
 def no_consistent_winner(evidence: Evidence) -> Answered:
     """2: every method is significantly worse than another on some task."""
-    items = evidence.scores("accuracy")
-    tasks: dict[str, list[Score]] = defaultdict(list)
-    for one in items:
-        if base_name(one.method) != "oracle":
-            tasks[_task(one)].append(one)
-    tasks = {task: found for task, found in tasks.items() if len(found) > 1}
-    compared = [one for found in tasks.values() for one in found]
-    if len(tasks) < 2 or not any(one.mark for one in compared):
-        return _lacking("two methods on two tasks or more, with the same seeds")
-    beaten: dict[str, list[str]] = {one.method: [] for one in compared}
-    for one in compared:
-        if one.p_vs_best * len(tasks) < ALPHA:  # corrected within the task by Holm, over tasks by Bonferroni
-            beaten[one.method].append(_task(one))
-    top = {task: max(found, key=lambda one: one.sign * one.mean).method for task, found in tasks.items()}
-    firsts = ", ".join(
-        f"{name} on {list(top.values()).count(name)}" for name in beaten if name in top.values()
-    )
-    losers = ", ".join(f"{name} on {len(where)}" for name, where in beaten.items())
+    tasks = {
+        t: found
+        for t, found in _by_task(evidence.scores("accuracy")).items()
+        if len(_without_oracle(found)) > 1
+    }
+    p = {task: _against_best(found) for task, found in tasks.items()}
+    if len(tasks) < 2 or not any(math.isfinite(value) for one in p.values() for value in one.values()):
+        return _lacking("two methods on two tasks or more, with the same seeds, two or more")
+    methods = list(dict.fromkeys(method for one in p.values() for method in one))
+    # Corrected within the task by Holm, over tasks by Bonferroni.
+    beaten = {m: sum(one.get(m, math.nan) * len(tasks) < ALPHA for one in p.values()) for m in methods}
+    # The best of a task is the one that is not compared with it; it stands alone where all others are worse.
+    firsts = [_best(_without_oracle(found)).method for found in tasks.values()]
+    alone = [all(q < ALPHA for m, q in p[task].items() if m != firsts[i]) for i, task in enumerate(tasks)]
+    wins = ", ".join(f"{name} on {firsts.count(name)}" for name in methods if name in firsts)
+    losses = ", ".join(f"{name} on {count}" for name, count in beaten.items())
+    won, over = _over_tasks(evidence)
     words = (
-        f"Best mean of {len(tasks)} tasks: {firsts}. Significantly worse than the best (paired, Holm and "
-        f"Bonferroni, 5 %): {losers}."
+        f"Best mean of {len(tasks)} tasks: {wins}. Significantly worse than the best (paired, Holm and "
+        f"Bonferroni, 5 %): {losses}.{over}"
     )
-    over = _over_tasks(evidence)
-    words += over[1]
     if all(beaten.values()):
         return Answered("yes", words, tasks)
-    single = [one.method for one in compared if one.mark == "best"]
-    always = len(single) == len(tasks) and len(set(single)) == 1  # the same method is the one best everywhere
-    return Answered("no" if always or over[0] else "undecided", words, tasks)
+    always = len(set(firsts)) == 1 and all(alone)
+    return Answered("no" if always or won else "undecided", words, tasks)
+
+
+def _against_best(found: Sequence[Score]) -> dict[str, float]:
+    """Method -> p of its difference from the best of a task, oracles apart, corrected by Holm; NaN for the best.
+
+    The table's own, over seeds and samples; where the table compared with an oracle, of t-tests over seeds.
+    """
+    rivals = _without_oracle(found)
+    if len(rivals) == len(found):
+        return {one.method: one.p_vs_best for one in rivals}
+    best = _best(rivals)
+    p = holm([math.nan if one is best else paired_p(relative(best, one)) for one in rivals])
+    return {one.method: float(value) for one, value in zip(rivals, p, strict=True)}
+
+
+def _without_oracle(found: Sequence[Score]) -> list[Score]:
+    return [one for one in found if base_name(one.method) != "oracle" and not selected_by_oracle(one)]
 
 
 def gap_to_oracle(evidence: Evidence) -> Answered:
@@ -124,7 +139,7 @@ def gap_to_oracle(evidence: Evidence) -> Answered:
     effects: dict[str, Mapping[int, float]] = {}
     for task, own in _by_task(evidence.scores("accuracy")).items():
         upper = [one for one in bounds.get(task, []) if one.metric == own[0].metric]
-        own = [one for one in own if one not in upper]
+        own = _without_oracle(own)
         if own and upper:
             effects[task] = relative(_best(upper), _best(own))
     found = _estimates({kind: effects})
