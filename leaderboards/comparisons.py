@@ -7,15 +7,15 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from .evidence import Field, Score, fields, scores
-from .power import seeds_needed
-from .ranks import Ranking, rank
+from .power import MOST, seeds_needed
+from .ranks import DECIMALS, Ranking, rank
 from .render import KEYS
-from .statistics import summary
 
 #: What a reader must know beside each table.
 NOTES = {
@@ -115,7 +115,7 @@ def comparisons(frame: pd.DataFrame) -> pd.DataFrame:
         for (a, b), p, p_holm in zip(ranking.pairs, ranking.p, ranking.p_holm, strict=True):
             if ranking.ranks[b] < ranking.ranks[a]:
                 a, b = b, a
-            d = np.round(field.values[:, a] - field.values[:, b], 12)
+            d = np.round(field.values[:, a] - field.values[:, b], DECIMALS)
             if not ranking.enough:
                 verdict = f"not enough tasks: {ranking.needed} needed"
             else:
@@ -198,7 +198,7 @@ def _shared(field: Field) -> dict[str, object]:
 
 def _needed(best: Score, other: Score) -> dict[str, object]:
     """The columns that compare a method with the best."""
-    out: dict[str, object] = {
+    out: dict[str, Any] = {
         "n": 0,
         "difference": best.sign * (best.mean - other.mean),
         "sd": math.nan,
@@ -206,17 +206,19 @@ def _needed(best: Score, other: Score) -> dict[str, object]:
     }
     if best.by_seed.keys() != other.by_seed.keys():
         return {**out, "verdict": "other seeds than the best: run the same seeds"}
-    d = [best.sign * (value - other.by_seed[seed]) for seed, value in best.by_seed.items()]
-    over = summary(np.round(d, 12))
-    out |= {"n": over.n, "difference": over.mean, "sd": over.sd}
-    if over.n < 2:
+    d = np.round([best.sign * (v - other.by_seed[seed]) for seed, v in best.by_seed.items()], DECIMALS)
+    out |= {"n": len(d), "difference": round(float(d.mean()), DECIMALS)}
+    if len(d) < 2:
         return {**out, "verdict": "one seed has no spread: run at least two"}
-    if over.sd == 0 and over.mean:
-        return {**out, "verdict": f"the {over.n} seeds show no spread: run more to see it"}
-    needed = seeds_needed(over.mean, over.sd)
+    out["sd"] = float(d.std(ddof=1)) if np.ptp(d) else 0.0
+    if not out["difference"]:
+        return {**out, "verdict": "no difference was seen"}
+    if not out["sd"]:
+        return {**out, "verdict": f"the {len(d)} seeds show no spread: run more to see it"}
+    needed = seeds_needed(out["difference"], out["sd"])
     if needed is None:
-        return {**out, "verdict": "no difference was seen" if over.mean == 0 else "more than 100000 seeds"}
-    enough = f"{over.n} are enough" if over.n >= needed else f"{needed - over.n} more"
+        return {**out, "verdict": f"more than {MOST} seeds"}
+    enough = f"{len(d)} are enough" if len(d) >= needed else f"{needed - len(d)} more"
     return {**out, "seeds_needed": needed, "verdict": enough}
 
 

@@ -72,10 +72,10 @@ def _ranks(axis: Axes, field: Field, ranking: Ranking, height: float) -> None:
     for tick in range(1, count + 1):
         axis.vlines(tick, 0, 0.06, color="black", linewidth=1)
         axis.text(tick, 0.09, str(tick), ha="center", va="bottom", fontsize=8)
-    bars = 0.14
+    bars, over = 0.14, 0.006 * count
     for clique in ranking.cliques:
         ends = ranking.ranks[list(clique)]
-        axis.hlines(-bars, ends.min() - 0.03, ends.max() + 0.03, color="0.35", linewidth=3.2)
+        axis.hlines(-bars, ends.min() - over, ends.max() + over, color="0.35", linewidth=3.2)
         axis.plot(ends, [-bars] * len(ends), linestyle="none", marker="o", markersize=4, color="black")
         bars += 0.13
     for side, members in ((-1, left), (1, order[: len(left) - 1 : -1])):

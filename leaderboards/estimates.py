@@ -95,8 +95,10 @@ def paired_p(effect: Mapping[int, float]) -> float:
     from scipy.special import stdtr
 
     values = np.round(list(effect.values()), DECIMALS)
-    found = summary(values) if len(values) > 1 else None
-    return float(2 * stdtr(found.n - 1, -abs(found.mean) / found.sem)) if found and found.sem else math.nan
+    if len(values) < 2 or np.ptp(values) == 0:
+        return math.nan
+    found = summary(values)
+    return float(2 * stdtr(found.n - 1, -abs(found.mean) / found.sem))
 
 
 def percent(share: float) -> str:

@@ -94,6 +94,8 @@ def _curve(block: tuple[str, str, str, str], method: str, members: Sequence[Resu
             raise UnusableError(f"seed {one.seed} has no predictions on clean data")
         outputs.append(read.in_order_of(outputs[0].sample_id if outputs else np.sort(read.sample_id)))
     target = np.stack([one.target for one in outputs])
+    if (target != target[0]).any():
+        raise UnusableError("other targets than those of the other seeds")
     prediction = np.stack([one.prediction for one in outputs]).astype(np.float64)
     if not np.isfinite(prediction).all():
         raise UnusableError("a prediction is not finite")

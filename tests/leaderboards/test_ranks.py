@@ -70,7 +70,7 @@ def test_p_is_the_share_of_sign_patterns_at_least_as_far_out(d: list[int]):
 @pytest.mark.parametrize("n", [5, 12, 40])
 def test_p_without_ties_is_that_of_scipy(n: int):
     d = np.random.default_rng(n).normal(0.3, 1, n)
-    assert signed_rank_p(d) == pytest.approx(stats.wilcoxon(d, method="exact").pvalue, abs=1e-12)
+    assert signed_rank_p(d) == pytest.approx(stats.wilcoxon(d, method="exact")[1], abs=1e-12)
 
 
 def test_rounding_is_no_difference():
