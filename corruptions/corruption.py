@@ -10,6 +10,7 @@ from typing import ClassVar, Literal, Self
 from torch import Tensor
 
 from ..datasets.batch import Batch
+from .condition import Condition
 from .random import Stream
 
 #: What a modality holds: [batch, time, feature] vectors; [batch, time] int64 token ids; [batch, time, channel]
@@ -78,6 +79,11 @@ class Corruption(ABC):
         broken = self.corrupt(features, valid, self.draw(stream, features, valid))
         return replace(batch, features={**batch.features, self.modality: broken})
 
+    def prepared(self, split: Batch) -> Self:
+        """This corruption with what it needs to know of the whole split that batches will be taken from: nothing,
+        unless a subclass says otherwise. Called once, before ``apply``."""
+        return self
+
     @abstractmethod
     def draw(self, stream: Stream, features: Tensor, valid: Tensor) -> Mapping[str, Tensor]:
         """Every random choice, each [batch, ...], the same at every severity.
@@ -99,3 +105,8 @@ class Corruption(ABC):
     def conditions(cls, modalities: Sequence[str]) -> Sequence[Self]:
         """Every modality at every severity from 1."""
         return [cls(modality, severity) for modality in modalities for severity in SEVERITIES]
+
+
+def prepared(condition: Condition, split: Batch) -> Condition:
+    """A condition that may be applied to batches of ``split``; only a ``Corruption`` can ask to see it whole."""
+    return condition.prepared(split) if isinstance(condition, Corruption) else condition

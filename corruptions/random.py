@@ -14,6 +14,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+#: Steps that share a hashed number in ``Stream.noise``.
+_BLOCK = 512
+
 
 @dataclass(frozen=True)
 class Stream:
@@ -51,6 +54,20 @@ class Stream:
         high = torch.as_tensor(high, device=self.sample_id.device)
         drawn = (self.uniform(tag, *shape).double() * high).long()
         return torch.minimum(drawn, (high - 1).clamp(min=0))
+
+    def noise(self, tag: str, steps: int, channels: int = 1) -> Tensor:
+        """[batch, channels, steps], float32: standard normal numbers in steps of 1/65536 of their distribution
+        (below 4.2), at a third of the cost of ``normal``; for signals, which have many steps.
+
+        Numbers stay what they are when ``steps`` grows. A step's bits are a hash of its block's number plus its
+        number in the block; their halves go through the inverse of the normal distribution function.
+        """
+        blocks = -(-steps // _BLOCK)
+        block = self._bits(f"{tag}/block", (blocks, channels)).transpose(1, 2).unsqueeze(-1)
+        place = self._bits(f"{tag}/place", (_BLOCK // 2,)).view(-1, 1, 1, _BLOCK // 2)
+        halves = _mix32((block + place).view(-1)).view(torch.int16).view(-1, channels, blocks * _BLOCK)
+        unit = halves[..., :steps].float().add_(0.5).mul_(2.0**-15)  # in -1 to 1, neither reached
+        return unit.erfinv_().mul_(math.sqrt(2))
 
     def _bits(self, tag: str, shape: Sequence[int]) -> Tensor:
         """[batch, *shape], int32: hashed counters."""
