@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import ClassVar, Self
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from ..datasets.batch import Batch
@@ -87,7 +88,7 @@ class WhiteNoise(_Noise):
 
 
 class PinkNoise(_Noise):
-    """Adds Gaussian noise whose power falls as 1/f, by 10 dB a decade from 4 Hz on, at a signal-to-noise ratio of
+    """Adds Gaussian noise whose power falls as 1/f, by 10 dB a decade from 10 Hz on, at a signal-to-noise ratio of
     20 to 0 dB."""
 
     kind: ClassVar[str] = "pink-noise"
@@ -103,7 +104,7 @@ class PinkNoise(_Noise):
 
 
 class Wind(_Noise):
-    """Adds wind-like noise at a signal-to-noise ratio of 10 to -10 dB: power falls as 1/f^2 from 4 Hz on and faster
+    """Adds wind-like noise at a signal-to-noise ratio of 10 to -10 dB: power falls as 1/f^2 from 10 Hz on and faster
     above 500 Hz, and swells and fades in gusts, by a level that is normal with 6 dB at points 0.5 s apart.
 
     Such a course of spectrum and level is what Nelke and Vary (2014) measure of wind at a microphone; the numbers
@@ -127,7 +128,7 @@ class Wind(_Noise):
 
 
 def _frequencies(rate: int, device: torch.device) -> Tensor:
-    """[taps / 2 + 1]: from 0 Hz, which is infinite here so that noise has no offset, to half of ``rate``, in 4 Hz."""
+    """[taps / 2 + 1]: from 0 Hz, which is infinite here so that nothing is made of it, to half of ``rate``, in 4 Hz."""
     taps = 2 * max(1, rate // 8)
     found = torch.arange(taps // 2 + 1, dtype=torch.float64, device=device) * (rate / taps)
     found[0] = torch.inf
@@ -144,26 +145,29 @@ def _shaped(stream: Stream, features: Tensor, spectrum: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Voices:
-    """A few samples of a set, that babble is made of.
+    """A few samples of a set, that babble is made of, cut into frames.
 
     Attributes:
         sample_id: [voice], int64.
-        sound: [voice, channel, time], each with its own sound again and again.
-        steps: [voice], int64: after how many it begins again.
+        frames: [frame, channel * step], of all voices, one after another.
+        first: [voice], int64: the first frame of each.
+        count: [voice], int64: how many it has, at least 1.
     """
 
     sample_id: Tensor
-    sound: Tensor
-    steps: Tensor
+    frames: Tensor
+    first: Tensor
+    count: Tensor
 
-    def read(self, voice: Tensor, offset: Tensor, steps: int) -> Tensor:
-        """[batch, channel, steps]: from ``voice`` [batch], beginning at ``offset`` [batch] below its ``steps``."""
-        beginnings = self.sound.shape[-1] - steps + 1
-        if bool((offset >= beginnings).any()):  # longer than the set they were taken from
-            again = torch.arange(int(self.steps.max()) + steps, device=offset.device) % self.steps.unsqueeze(1)
-            longer = self.sound.gather(2, again.unsqueeze(1).expand(-1, self.sound.shape[1], -1))
-            return replace(self, sound=longer).read(voice, offset, steps)
-        return self.sound.unfold(-1, steps, 1).transpose(1, 2)[voice, offset]
+    def together(self, voice: Tensor, offset: Tensor, frames: int) -> Tensor:
+        """[batch, frames, channel * step]: the sum of the voices ``voice`` [batch, number], each from its frame
+        ``offset`` [batch, number] on, and from its beginning again where it ends."""
+        place = torch.arange(frames, device=voice.device).view(1, -1, 1)
+        wanted = (offset.unsqueeze(1) + place) % self.count[voice].unsqueeze(1) + self.first[voice].unsqueeze(
+            1
+        )
+        summed = F.embedding_bag(wanted.flatten(0, 1), self.frames, mode="sum")
+        return summed.view(len(voice), frames, -1)
 
 
 @dataclass(frozen=True)
@@ -171,7 +175,7 @@ class Babble(_Noise):
     """Adds five other samples of the same set, equally loud, at a signal-to-noise ratio of 20 to 0 dB.
 
     They are drawn for each sample from 32 voices, never itself: the samples of the set with the lowest hashed
-    ids, of each its first 10 s, repeated from a drawn place on.
+    ids, of each its first 10 s, in frames of 20 ms, from a drawn frame on and then again from the beginning.
 
     Attributes:
         voices: set by ``prepared``.
@@ -182,10 +186,11 @@ class Babble(_Noise):
 
     voices: Voices | None = field(default=None, repr=False, compare=False)
 
-    #: How many voices are kept, how many seconds of each, and how many speak at once.
+    #: How many voices are kept, how many seconds of each, how many speak at once; and of a frame, in seconds.
     KEPT: ClassVar[int] = 32
     SECONDS: ClassVar[int] = 10
     AT_ONCE: ClassVar[int] = 5
+    FRAME: ClassVar[float] = 0.02
 
     def prepared(self, split: Batch) -> Self:
         """Keeps the voices.
@@ -202,38 +207,45 @@ class Babble(_Noise):
         chance = Stream(self.seed, self.kind, split.sample_id[audible]).uniform("kept")
         kept = audible[chance.argsort(stable=True)[: self.KEPT]]
         if len(kept) < 2:
-            raise ValueError(f"babble is made of other samples: fewer than two have sound in {self.modality!r}")
-        return replace(self, voices=self._voices(split.sample_id[kept], sound[kept].float(), valid[kept]))
+            raise ValueError(
+                f"babble is made of other samples: fewer than two have sound in {self.modality!r}"
+            )
+        cut = [self._frames(sound[row][valid[row]].float()) for row in kept.tolist()]
+        count = torch.tensor([len(frames) for frames in cut], device=sound.device)
+        voices = Voices(split.sample_id[kept], torch.cat(cut), count.cumsum(0) - count, count)
+        return replace(self, voices=voices)
 
-    def _voices(self, sample_id: Tensor, sound: Tensor, valid: Tensor) -> Voices:
-        sound = torch.where(valid.unsqueeze(-1), sound, 0)
-        longest = self.SECONDS * self.sample_rate
-        first = valid.to(torch.int8).argmax(dim=1, keepdim=True)
-        steps = valid.long().sum(dim=1, keepdim=True).clamp(max=longest)
-        place = torch.arange(valid.shape[1] + int(steps.max()), device=sound.device)
-        read = (first + place % steps).unsqueeze(-1).expand(-1, -1, sound.shape[2])
-        loud = sound.square().sum(dim=(1, 2)) / valid.sum(dim=1)
-        tracks = sound.gather(1, read) / loud.sqrt().view(-1, 1, 1)
-        return Voices(sample_id, tracks.transpose(1, 2).contiguous(), steps.squeeze(1))
+    def _frames(self, voice: Tensor) -> Tensor:
+        """[frame, channel * step]: the sound [time, channel] of one voice, at an energy of 1 a step. A last frame
+        that is not whole is left out where there is another."""
+        step = self._frame
+        voice = voice[: self.SECONDS * self.sample_rate]
+        voice = F.pad(voice, (0, 0, 0, max(0, step - len(voice))))
+        voice = voice[: len(voice) // step * step]
+        energy = voice.square().sum() / len(voice)
+        voice = voice / energy.sqrt() if energy > 0 else voice
+        return voice.view(-1, step, voice.shape[1]).transpose(1, 2).flatten(1)
+
+    @property
+    def _frame(self) -> int:
+        return max(1, round(self.FRAME * self.sample_rate))
 
     def draw(self, stream: Stream, features: Tensor, valid: Tensor) -> Draws:
-        """Which voices speak, and from where on.
+        """The sum of the voices that speak.
 
         Raises:
             ValueError: it has not been prepared.
         """
         if self.voices is None:
             raise ValueError("babble is made of other samples: call prepared(split) before apply")
-        voices = self.voices
-        own = voices.sample_id == stream.sample_id.unsqueeze(1)
-        chance = stream.uniform("voices", len(voices.sample_id)).masked_fill(own, 2)
-        count = min(self.AT_ONCE, len(voices.sample_id) - 1)
-        chosen = chance.argsort(dim=1)[:, :count]
-        offset = stream.integers("offsets", voices.steps[chosen], count)
-        noise = voices.read(chosen[:, 0], offset[:, 0], features.shape[1])
-        for voice in range(1, count):
-            noise = noise.add_(voices.read(chosen[:, voice], offset[:, voice], features.shape[1]))
-        return {"noise": noise}
+        own = self.voices.sample_id == stream.sample_id.unsqueeze(1)
+        chance = stream.uniform("voices", own.shape[1]).masked_fill(own, 2)
+        chosen = chance.argsort(dim=1)[:, : min(self.AT_ONCE, own.shape[1] - 1)]
+        offset = stream.integers("offsets", self.voices.count[chosen], chosen.shape[1])
+        _, steps, channels = features.shape
+        noise = self.voices.together(chosen, offset, -(-steps // self._frame))
+        noise = noise.unflatten(2, (channels, self._frame)).transpose(1, 2).flatten(2)
+        return {"noise": noise[..., :steps]}
 
 
 class Reverberation(Waveform):
@@ -295,7 +307,9 @@ class BandLimit(Waveform):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.severity and self.sample_rate <= 2 * self.level:
-            raise ValueError(f"cut-off {self.level:g} Hz: sound at {self.sample_rate} Hz has nothing above it")
+            raise ValueError(
+                f"cut-off {self.level:g} Hz: sound at {self.sample_rate} Hz has nothing above it"
+            )
 
     def damaged(self, sound: Tensor, valid: Tensor, draws: Draws) -> Tensor:
         """Filters the sound."""
@@ -322,8 +336,11 @@ class PacketLoss(Waveform):
 
     def damaged(self, sound: Tensor, valid: Tensor, draws: Draws) -> Tensor:
         """Silences the lost packets."""
-        lost = lost_packets(draws["chance"], self.level, self.BURST).repeat_interleave(self._packet, dim=1)
-        return sound.masked_fill(lost[:, : sound.shape[-1]].unsqueeze(1), 0)
+        kept = ~lost_packets(draws["chance"], self.level, self.BURST)
+        rest = -sound.shape[-1] % self._packet
+        packets = (F.pad(sound, (0, rest)) if rest else sound).unflatten(-1, (-1, self._packet))
+        heard = packets * kept.view(len(kept), 1, -1, 1).to(sound.dtype)
+        return heard.flatten(2)[..., : sound.shape[-1]]
 
     @property
     def _packet(self) -> int:
@@ -368,5 +385,5 @@ class Resampling(Waveform):
         """Resamples twice. What the first filter smears beyond the end is kept for the second."""
         lower = int(self.level)
         beyond = math.ceil(7 * self.sample_rate / lower)
-        low = resampled(torch.nn.functional.pad(sound, (0, beyond)), self.sample_rate, lower)
+        low = resampled(F.pad(sound, (0, beyond)), self.sample_rate, lower)
         return resampled(low, lower, self.sample_rate)[..., : sound.shape[-1]]
