@@ -20,6 +20,7 @@ from ..datasets.batch import Batch
 from .corruption import Corruption, Medium
 from .random import Stream
 from .sound import (
+    Voices,
     amplitude,
     coloured,
     convolved,
@@ -27,6 +28,7 @@ from .sound import (
     low_pass,
     mixed,
     resampled,
+    silenced_,
     smooth_course,
     without_padding,
 )
@@ -58,11 +60,11 @@ class Waveform(Corruption):
     def corrupt(self, features: Tensor, valid: Tensor, draws: Draws) -> Tensor:
         """The damaged sound; computed in float32."""
         sound = without_padding(features.float().transpose(1, 2), valid)
-        return without_padding(self.damaged(sound, valid, draws), valid).transpose(1, 2).to(features.dtype)
+        return self.damaged(sound, valid, draws).transpose(1, 2).to(features.dtype)
 
     @abstractmethod
     def damaged(self, sound: Tensor, valid: Tensor, draws: Draws) -> Tensor:
-        """[batch, channel, time]; what it returns for padding is not read."""
+        """[batch, channel, time], with padding as silent as it was."""
 
 
 class _Noise(Waveform):
@@ -72,8 +74,8 @@ class _Noise(Waveform):
     family: ClassVar[str] = "noise"
 
     def damaged(self, sound: Tensor, valid: Tensor, draws: Draws) -> Tensor:
-        """Adds the drawn noise at the level."""
-        return mixed(sound, without_padding(draws["noise"], valid), self.level)
+        """Adds the drawn noise, which is silent at padding, at the level."""
+        return mixed(sound, draws["noise"], self.level)
 
 
 class WhiteNoise(_Noise):
@@ -84,19 +86,21 @@ class WhiteNoise(_Noise):
 
     def draw(self, stream: Stream, features: Tensor, valid: Tensor) -> Draws:
         """A normal number for each step and channel."""
-        return {"noise": stream.noise("noise", *features.shape[1:])}
+        return {"noise": silenced_(stream.noise("noise", *features.shape[1:]), valid)}
 
 
 class PinkNoise(_Noise):
-    """Adds Gaussian noise whose power falls as 1/f, by 10 dB a decade from 10 Hz on, at a signal-to-noise ratio of
-    20 to 0 dB."""
+    """Adds Gaussian 1/f noise at a signal-to-noise ratio of 20 to 0 dB.
+
+    Power falls by 10 dB a decade from 10 Hz on.
+    """
 
     kind: ClassVar[str] = "pink-noise"
     levels = (20.0, 15.0, 10.0, 5.0, 0.0)
 
     def draw(self, stream: Stream, features: Tensor, valid: Tensor) -> Draws:
         """White noise, filtered."""
-        return {"noise": _shaped(stream, features, self.spectrum(features.device))}
+        return {"noise": silenced_(_shaped(stream, features, self.spectrum(features.device)), valid)}
 
     def spectrum(self, device: torch.device) -> Tensor:
         """[taps / 2 + 1], the amplitude from 0 Hz to half the sample rate."""
@@ -104,10 +108,10 @@ class PinkNoise(_Noise):
 
 
 class Wind(_Noise):
-    """Adds wind-like noise at a signal-to-noise ratio of 10 to -10 dB: power falls as 1/f^2 from 10 Hz on and faster
-    above 500 Hz, and swells and fades in gusts, by a level that is normal with 6 dB at points 0.5 s apart.
+    """Adds wind-like noise in gusts at a signal-to-noise ratio of 10 to -10 dB.
 
-    Such a course of spectrum and level is what Nelke and Vary (2014) measure of wind at a microphone; the numbers
+    Power falls as 1/f^2 from 10 Hz on and faster above 500 Hz. The level of the gusts, in dB, is normal with a
+    deviation of 6 dB at points 0.5 s apart, and smooth between them. Such a course of spectrum and level is what Nelke and Vary (2014) measure of wind at a microphone; the numbers
     are round ones of ours.
     """
 
@@ -119,7 +123,8 @@ class Wind(_Noise):
         steps, spacing = features.shape[1], max(1, self.sample_rate // 2)
         noise = _shaped(stream, features, self.spectrum(features.device))
         gusts = smooth_course(stream.normal("gusts", -(-steps // spacing) + 1), spacing, steps)
-        return {"noise": noise * (gusts * (6 * math.log(10) / 20)).exp_().unsqueeze(1)}
+        noise = noise * (gusts * (6 * math.log(10) / 20)).exp_().unsqueeze(1)
+        return {"noise": silenced_(noise, valid)}
 
     def spectrum(self, device: torch.device) -> Tensor:
         """[taps / 2 + 1], the amplitude from 0 Hz to half the sample rate."""
@@ -141,33 +146,6 @@ def _shaped(stream: Stream, features: Tensor, spectrum: Tensor) -> Tensor:
     response = coloured(spectrum)
     before = len(response) - 1
     return convolved(stream.noise("noise", steps + before, channels), response, before, steps)
-
-
-@dataclass(frozen=True)
-class Voices:
-    """A few samples of a set, that babble is made of, cut into frames.
-
-    Attributes:
-        sample_id: [voice], int64.
-        frames: [frame, channel * step], of all voices, one after another.
-        first: [voice], int64: the first frame of each.
-        count: [voice], int64: how many it has, at least 1.
-    """
-
-    sample_id: Tensor
-    frames: Tensor
-    first: Tensor
-    count: Tensor
-
-    def together(self, voice: Tensor, offset: Tensor, frames: int) -> Tensor:
-        """[batch, frames, channel * step]: the sum of the voices ``voice`` [batch, number], each from its frame
-        ``offset`` [batch, number] on, and from its beginning again where it ends."""
-        place = torch.arange(frames, device=voice.device).view(1, -1, 1)
-        wanted = (offset.unsqueeze(1) + place) % self.count[voice].unsqueeze(1) + self.first[voice].unsqueeze(
-            1
-        )
-        summed = F.embedding_bag(wanted.flatten(0, 1), self.frames, mode="sum")
-        return summed.view(len(voice), frames, -1)
 
 
 @dataclass(frozen=True)
@@ -245,13 +223,13 @@ class Babble(_Noise):
         _, steps, channels = features.shape
         noise = self.voices.together(chosen, offset, -(-steps // self._frame))
         noise = noise.unflatten(2, (channels, self._frame)).transpose(1, 2).flatten(2)
-        return {"noise": noise[..., :steps]}
+        return {"noise": silenced_(noise[..., :steps], valid)}
 
 
 class Reverberation(Waveform):
-    """A room: convolution with white noise that decays by 60 dB in RT60 seconds, after a direct path that comes
-    at once, so that sound stays in time. Levels are RT60, 0.2 to 1.5 s.
+    """A room that takes 0.2 to 1.5 s to decay by 60 dB (RT60, the level).
 
+    The response is a direct path without delay, so that sound stays in time, and then white noise that decays.
     Reverberant energy grows with RT60, as in a room heard from one place (Kuttruff, Room Acoustics: statistical
     theory), and equals the direct one at 0.5 s. The response has energy 1: white sound keeps its loudness. All
     channels share it.
@@ -270,7 +248,7 @@ class Reverberation(Waveform):
 
     def damaged(self, sound: Tensor, valid: Tensor, draws: Draws) -> Tensor:
         """Convolves with the response."""
-        return convolved(sound, self.response(draws))
+        return silenced_(convolved(sound, self.response(draws)), valid)
 
     def response(self, draws: Draws) -> Tensor:
         """[batch, 1, taps]: the direct path at step 0, then the tail."""
@@ -297,8 +275,13 @@ class Clipping(Waveform):
 
 
 class BandLimit(Waveform):
-    """A narrow line: a low pass at 4000 to 1000 Hz, without delay; -6 dB at the cut-off, -50 dB from 100 Hz above
-    it on. At a cut-off from half the sample rate on, nothing is lost and a ``ValueError`` says so."""
+    """A narrow line: a low pass at 4000 to 1000 Hz.
+
+    Without delay; -6 dB at the cut-off, below -50 dB from 100 Hz above it on.
+
+    Raises:
+        ValueError: the cut-off is not below half the sample rate: nothing would be lost.
+    """
 
     kind: ClassVar[str] = "band-limit"
     family: ClassVar[str] = "bandwidth"
@@ -314,12 +297,14 @@ class BandLimit(Waveform):
     def damaged(self, sound: Tensor, valid: Tensor, draws: Draws) -> Tensor:
         """Filters the sound."""
         response = low_pass(self.level, self.sample_rate).to(sound.device)
-        return convolved(sound, response, len(response) // 2)
+        return silenced_(convolved(sound, response, len(response) // 2), valid)
 
 
 class PacketLoss(Waveform):
-    """A bad line: packets of 20 ms are lost and silent, in bursts of 3 on average (Gilbert 1960). Levels are the
-    share of packets lost, 0.05 to 0.5."""
+    """A bad line that loses a share of 0.05 to 0.5 of its packets, in bursts (Gilbert 1960).
+
+    A packet is 20 ms long; a lost one is silent. 3 in a row are lost on average.
+    """
 
     kind: ClassVar[str] = "packet-loss"
     family: ClassVar[str] = "dropout"
@@ -365,8 +350,10 @@ class Gain(Waveform):
 
 
 class Resampling(Waveform):
-    """A recorder with a low rate: sound is resampled to 8000 to 2000 Hz and back by torchaudio's sinc
-    interpolation, so that nothing is left above half of that rate but what its short filter lets through.
+    """A recorder with a low rate: sound is resampled to 8000 to 2000 Hz and back.
+
+    By torchaudio's sinc interpolation: nothing is left above half of that rate but what its short filter lets
+    through.
 
     Raises:
         ValueError: the sound does not have a higher rate.
@@ -386,4 +373,4 @@ class Resampling(Waveform):
         lower = int(self.level)
         beyond = math.ceil(7 * self.sample_rate / lower)
         low = resampled(F.pad(sound, (0, beyond)), self.sample_rate, lower)
-        return resampled(low, lower, self.sample_rate)[..., : sound.shape[-1]]
+        return silenced_(resampled(low, lower, self.sample_rate)[..., : sound.shape[-1]], valid)

@@ -1,4 +1,4 @@
-"""What damage to sound is made of: filters, spectra, a stated signal-to-noise ratio, another sample rate.
+"""What damage to sound is made of: filters, spectra, a stated signal-to-noise ratio, another rate, voices.
 
 Sound is [batch, channel, time] here. What is computed for a step depends on a stretch around it whose length
 does not depend on the padding; ``convolved`` takes the Fourier transform of the whole, but of a linear
@@ -8,6 +8,7 @@ convolution, which is the same for any length up to rounding.
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from functools import lru_cache
 
 import torch
@@ -17,8 +18,17 @@ from torch import Tensor
 
 def without_padding(sound: Tensor, valid: Tensor) -> Tensor:
     """The sound with zeros at the steps that are not ``valid`` [batch, time], whatever was there."""
-    complete = bool(valid.view(torch.uint8).amin()) if valid.numel() else True  # 30 times as fast as all()
-    return sound if complete else sound.masked_fill(~valid.unsqueeze(1), 0)
+    return sound if _complete(valid) else torch.where(valid.unsqueeze(1), sound, sound.new_zeros(()))
+
+
+def silenced_(sound: Tensor, valid: Tensor) -> Tensor:
+    """The same, in place: for a tensor that nobody else has."""
+    return sound if _complete(valid) else sound.masked_fill_(~valid.unsqueeze(1), 0)
+
+
+def _complete(valid: Tensor) -> bool:
+    """Whether there is no padding; by bytes, which on a CPU is 30 times as fast as ``all``."""
+    return bool(valid.view(torch.uint8).amin()) if valid.numel() else True
 
 
 def amplitude(decibels: float) -> float:
@@ -149,3 +159,30 @@ def _resampling(before: int, after: int) -> tuple[Tensor, int, int]:
     first, count = reach * after // before, hop * after // before
     impulses = torch.eye(hop + 2 * reach)
     return resample(impulses, before, after)[:, first : first + count].contiguous(), hop, reach
+
+
+@dataclass(frozen=True)
+class Voices:
+    """A few samples of a set, that babble is made of, cut into frames.
+
+    Attributes:
+        sample_id: [voice], int64.
+        frames: [frame, channel * step], of all voices, one after another.
+        first: [voice], int64: the first frame of each.
+        count: [voice], int64: how many it has, at least 1.
+    """
+
+    sample_id: Tensor
+    frames: Tensor
+    first: Tensor
+    count: Tensor
+
+    def together(self, voice: Tensor, offset: Tensor, frames: int) -> Tensor:
+        """[batch, frames, channel * step]: the sum of the voices ``voice`` [batch, number], each from its frame
+        ``offset`` [batch, number] on, and from its beginning again where it ends."""
+        place = torch.arange(frames, device=voice.device).view(1, -1, 1)
+        wanted = (offset.unsqueeze(1) + place) % self.count[voice].unsqueeze(1) + self.first[voice].unsqueeze(
+            1
+        )
+        summed = F.embedding_bag(wanted.flatten(0, 1), self.frames, mode="sum")
+        return summed.view(len(voice), frames, -1)

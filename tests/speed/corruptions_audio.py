@@ -31,7 +31,7 @@ from mmbench.datasets.batch import Batch
 from torch import Tensor
 from torchaudio.transforms import Vol
 
-COUNT, SECONDS, RATE, TURNS = 32, 3, 16_000, 21
+COUNT, SECONDS, RATE, TURNS = 32, 3, 16_000, 41
 SEVERITY = 3
 now = time.process_time
 Work = Callable[[], Tensor]
