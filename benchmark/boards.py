@@ -14,7 +14,7 @@ from rich.console import Console
 from ..leaderboards import plots, render
 from ..leaderboards.results import Result
 from .errors import UsageError, nearest
-from .scores import Filter, results
+from .scores import Filter, readable
 from .terminal import print_table
 
 #: Columns that name a row, at the beginning of every table.
@@ -120,7 +120,7 @@ def write_leaderboards(
     for name in formats:
         if name not in FORMATS:
             raise UsageError(f"unknown format {name!r}: {nearest(name, FORMATS)}")
-    found = results(store, chosen)
+    found, faults = readable(store, chosen)
     made = dict(frames(chosen_boards(what, found), found))
     files: list[Path] = []
     for name, frame in made.items():
@@ -151,7 +151,16 @@ def write_leaderboards(
         out.print(note, style="yellow" if note in holes else "dim", markup=False, highlight=False)
     for file in files:
         out.print(f"wrote {file}", markup=False, highlight=False, soft_wrap=True)
-    return not any(render.holes(frame) for name, frame in judged.items() if name in ("accuracy", "missing"))
+    for fault in faults:
+        out.print(f"{render.HOLE} {fault}", style="yellow", markup=False, highlight=False, soft_wrap=True)
+    return not faults and not any(_lacks(name, frame) for name, frame in judged.items())
+
+
+def _lacks(name: str, frame: pd.DataFrame) -> bool:
+    """Whether results that the table needs are not there or cannot be used. In accuracy and missing every hole
+    counts; elsewhere a measure that is undefined for whole results does not."""
+    gone = (frame["hole"] != "") & ((frame["n"] < frame["n_planned"]) | (name in ("accuracy", "missing")))
+    return bool(gone.any())
 
 
 def for_terminal(frame: pd.DataFrame, across: render.Across) -> pd.DataFrame:

@@ -159,13 +159,30 @@ def table_of(groups: Sequence[Group], cells: Sequence[dict[str, Cell]]) -> pd.Da
         blocks.setdefault(group.block, []).append(index)
     rows: list[dict[str, object]] = []
     for members in blocks.values():
-        marks = _marks([groups[index] for index in members], [cells[index] for index in members])
+        block = _whole([cells[index] for index in members])
+        marks = _marks([groups[index] for index in members], block)
         for place, index in enumerate(members):
-            rows.extend(_group_rows(groups[index], cells[index], marks, place))
+            rows.extend(_group_rows(groups[index], block[place], marks, place))
     audits = list(dict.fromkeys(name for row in rows for name in row if name not in COLUMNS))
     types = {**COLUMNS, **dict.fromkeys(audits, "str")}
     columns = {name: [row.get(name, "") for row in rows] for name in types}
     return pd.DataFrame({name: pd.Series(values, dtype=types[name]) for name, values in columns.items()})
+
+
+def _whole(cells: Sequence[dict[str, Cell]]) -> list[dict[str, Cell]]:
+    """The cells of a block with a hole where a condition is lacking, or some samples of the others are."""
+    most = max((len(cell.sample_id) for row in cells for cell in row.values()), default=0)
+    out = []
+    for row in cells:
+        first = next(iter(row.values()))
+        whole: dict[str, Cell] = {}
+        for condition in dict.fromkeys(name for other in cells for name in other):
+            cell = row.get(condition, Cell(first.hole or "not tested under it", first.done))
+            if cell.scores is not None and len(cell.sample_id) < most:
+                cell = Cell(f"tested on {len(cell.sample_id)} of {most} samples", 0)
+            whole[condition] = cell
+        out.append(whole)
+    return out
 
 
 def _marks(groups: Sequence[Group], cells: Sequence[dict[str, Cell]]) -> dict[tuple[str, str], list[dict]]:

@@ -68,15 +68,21 @@ def ood(results: Iterable[Result], draws: int = DRAWS, seed: int = 0) -> pd.Data
     """How well scores tell test samples from those of another dataset; as ``misclassification``.
 
     The condition is ``SET/SCORE``, such as ``ood-mosei/energy``. Scores on features are fitted on source
-    training features only. Results without features are left out.
+    training features only. Rows of which no seed has features are left out.
 
     Raises:
         ValueError: no result has features.
     """
-    kept = [result for result in results if result.features is not None]
+    results = list(results)
+    tested = {_row(result) for result in results if result.features is not None}
+    kept = [result for result in results if _row(result) in tested]
     if not kept:
         raise ValueError("no result has OOD sets: run with --ood DATASET")
     return _table(kept, _ood_cells, draws, seed)
+
+
+def _row(result: Result) -> tuple:
+    return (result.task, result.modalities, result.protocol, result.synthetic, result.method, result.draw)
 
 
 Cells = Callable[[Group, int, int], dict[str, Cell]]
@@ -176,6 +182,11 @@ def _ood_cells(group: Group, draws: int, seed: int) -> dict[str, Cell]:
             reason = "; ".join(troubles) or f"{len(have)} of {len(group.results)} seeds were tested on it"
             cells[condition] = Cell(reason, len(have))
             continue
+        sizes = {tuple(len(part[0]) for part in sample.parts) for sample in have if not sample.reason}
+        if len(sizes) > 1:
+            words = " and ".join("+".join(map(str, size)) for size in sorted(sizes))
+            cells[condition] = Cell(f"the seeds were tested on different samples ({words})", 0)
+            continue
         size = len(have[0].parts[0][0]) if have[0].parts else 0
         order = Outputs(np.arange(size).astype(str).astype(object), np.zeros(size), np.zeros(size))
         cells[condition] = _cell(judges, have, order, draws, seed)
@@ -186,7 +197,7 @@ def _ood_samples(result: Result) -> dict[str, Sample]:
     """``SET/SCORE`` -> the scores of test and OOD samples, by sample id, of one network."""
     if result.state != "done" or result.features is None:
         raise UnusableError(result.reason or f"{result.state}, no features")
-    sets = {name: _features(rows.sort_values("sample_id")) for name, rows in result.features().items()}
+    sets = {name: _features(name, rows.sort_values("sample_id")) for name, rows in result.features().items()}
     own, train = sets.pop("test"), sets.pop("train")
     found = {}
     for score in ood_scores.SCORES.values():
@@ -207,14 +218,18 @@ class _Features:
     logits: np.ndarray | None
 
 
-def _features(rows: pd.DataFrame) -> _Features:
-    logits = [name for name in rows if str(name).startswith("logit_")]
+def _features(name: str, rows: pd.DataFrame) -> _Features:
+    logits = [column for column in rows if str(column).startswith("logit_")]
     fused = np.stack(list(rows["fused"])).astype(np.float64) if "fused" in rows and len(rows) else None
-    return _Features(
+    found = _Features(
         fused=fused,
         target=rows["target"].to_numpy(),
         logits=rows[logits].to_numpy(dtype=np.float64) if logits else None,
     )
+    for values in (found.fused, found.logits):
+        if values is not None and not np.isfinite(values).all():
+            raise UnusableError(f"features of {name} have values that are not finite")
+    return found
 
 
 def _cell(judges: Sequence[Judge], samples: Sequence[Sample], order: Outputs, draws: int, seed: int) -> Cell:
