@@ -13,7 +13,9 @@ from rich.console import Console
 
 from ..leaderboards import plots, render
 from ..leaderboards.results import Result
+from . import external
 from .errors import UsageError, nearest
+from .launch import store_at
 from .scores import Filter, readable
 from .terminal import print_table
 
@@ -120,8 +122,16 @@ def write_leaderboards(
     for name in formats:
         if name not in FORMATS:
             raise UsageError(f"unknown format {name!r}: {nearest(name, FORMATS)}")
-    found, faults = readable(store, chosen)
-    made = dict(frames(chosen_boards(what, found), found))
+    outside = external.accuracy_rows(store_at(store), chosen)
+    try:
+        found, faults = readable(store, chosen)
+    except UsageError:
+        if not outside:
+            raise
+        found, faults = [], []
+    made = dict(frames(chosen_boards(what, found), found)) if found else {}
+    if "accuracy" in made or not found:
+        made["accuracy"] = external.joined(made.get("accuracy"), outside)
     files: list[Path] = []
     for name, frame in made.items():
         board = BOARDS[name]
