@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 
 from ..leaderboards import tables
 from ..leaderboards.results import Result
+from . import salvage
 from .errors import UsageError, nearest
 from .evaluations import FEATURES, on_features
 from .experiment import as_list, as_seeds, protocol_label
@@ -60,14 +61,24 @@ def results(store: Path | str, chosen: Filter | None = None) -> list[Result]:
         UsageError: there is no store, or nothing in it was chosen.
         StoreError: a job in it cannot be read.
     """
+    found, faults = readable(store, chosen)
+    if faults:
+        raise StoreError(faults[0])
+    return found
+
+
+def readable(store: Path | str, chosen: Filter | None = None) -> tuple[list[Result], list[str]]:
+    """As ``results``, and one line for each folder in the store that is no job."""
     opened = store_at(Path(store))
-    records = list(opened)
+    records, faults = salvage.records(opened)
     kept = [record for record in records if chosen is None or chosen.keeps(record.job)]
     if not kept:
+        if faults:
+            raise StoreError(faults[0])
         labels = {record.job.label for record in records}
         asked = ", ".join(sorted(chosen.methods | chosen.tasks)) if chosen else ""
         raise UsageError(f"no job in {store} fits {asked or 'what was asked'}: {nearest(asked, labels)}")
-    return _results(opened, kept)
+    return _results(opened, kept), faults
 
 
 def leaderboard(store: Path | str) -> pd.DataFrame:
@@ -191,7 +202,10 @@ def _further(store: Store, job_id: str) -> Callable[[], pd.DataFrame] | None:
 
     def read() -> pd.DataFrame:  # an evaluation that is no longer whole is an error, not left out
         found = [_table(store.read_evaluation(job_id, name)) for name in names]
-        return pa.concat_tables(found, promote_options="permissive").to_pandas()
+        try:
+            return pa.concat_tables(found, promote_options="permissive").to_pandas()
+        except pa.ArrowException as error:
+            raise StoreError(f"{store.folder(job_id)}: its tables do not fit together: {error}") from None
 
     return read if names else None
 
@@ -232,5 +246,5 @@ def _cost(store: Store, job_id: str) -> dict[str, float]:
 def _table(content: bytes) -> pa.Table:
     try:
         return pq.read_table(io.BytesIO(content))
-    except pa.ArrowInvalid as error:
+    except (pa.ArrowException, OSError) as error:
         raise StoreError(f"not a parquet file: {error}") from None
