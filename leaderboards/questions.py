@@ -12,7 +12,7 @@ from typing import Literal
 import pandas as pd
 
 from .comparisons import ranked
-from .estimates import Effects, Estimate, estimate, mean_of, paired_p, percent, relative
+from .estimates import Effects, Estimate, estimate, mean_of, paired_p, relative
 from .evidence import Score, scores
 from .plain import p_text
 from .ranks import ALPHA, Ranking
@@ -21,7 +21,7 @@ from .robustness import MEAN
 from .statistics import holm
 from .tables import AVERAGE
 
-#: What tells of trust: leaderboard, condition, metric. Of each, whatever a task has.
+#: What tells of trust: leaderboard, condition, metric. Of each leaderboard, the first that a task has.
 TRUST = (
     ("misd", "max_softmax", "misd_auroc"),
     ("misd", "ensemble", "e_aurc"),
@@ -78,8 +78,7 @@ def marginal_gain(evidence: Evidence) -> Answered:
     found = _estimates(effects)
     if not found:
         return _lacking("erm and another method on the same tasks, with two seeds or more")
-    border = percent(evidence.margin)
-    words = f"Gain over erm: {_listed(found, effects)}. Marginal is below {border}."
+    words = f"Gain over erm: {_listed(found, effects)}. Marginal is below {100 * evidence.margin:g} %."
     tasks = [task for by_task in effects.values() for task in by_task]
     if any(one.low > evidence.margin for one in found):
         return Answered("no", words, tasks, found)
@@ -150,7 +149,7 @@ def gap_to_oracle(evidence: Evidence) -> Answered:
             "shifts and their targets, such as --datasets 'mosi->sims,sims', so that networks trained on the "
             "target are the oracle, or a method called oracle on the same tasks; with two seeds or more"
         )
-    words = f"Above the best method of each task: {found[0]}. Large is above {percent(evidence.large)}."
+    words = f"Above the best method of each task: {found[0]}. Large is above {100 * evidence.large:g} %."
     return Answered(_side(found[0], evidence.large), words, effects, found)
 
 
@@ -205,7 +204,7 @@ def three_are_no_better(evidence: Evidence) -> Answered:
     gain = found[0]
     words = (
         f"Gain over the best pair, mean over methods: {gain}; ahead in {ahead} of {total} cases. Reliable is an "
-        f"interval above 0; marginal is below {percent(evidence.margin)}. The best pair is chosen by its test score, "
+        f"interval above 0; marginal is below {100 * evidence.margin:g} %. The best pair is chosen by its test score, "
         "which favours pairs."
     )
     if gain.low > 0:
@@ -226,7 +225,7 @@ def strong_degradation(evidence: Evidence) -> Answered:
     found = _estimates(effects)
     if not found:
         return _lacking("two modalities or more, or --corruptions features, with two seeds or more")
-    words = f"Lost against clean data: {_listed(found, effects)}. Strong is above {percent(evidence.large)}."
+    words = f"Lost against clean data: {_listed(found, effects)}. Strong is above {100 * evidence.large:g} %."
     tasks = [task for by_task in effects.values() for task in by_task]
     sides = {_side(one, evidence.large) for one in found}
     if "no" in sides:
@@ -237,8 +236,12 @@ def strong_degradation(evidence: Evidence) -> Answered:
 def hurt_trust(evidence: Evidence) -> Answered:
     """5b: some method detects its errors worse, or is worse calibrated, than ERM."""
     effects: dict[str, Effects] = {}
+    told: dict[str, set[str]] = {}  # leaderboard -> tasks of which an earlier metric has told
     for board, condition, metric in TRUST:
-        for method, by_task in _over_erm(evidence.scores(board, condition, metric)).items():
+        before = told.setdefault(board, set())
+        items = [one for one in evidence.scores(board, condition, metric) if _task(one) not in before]
+        before |= {_task(one) for one in items}
+        for method, by_task in _over_erm(items).items():
             worse = {task: {s: -v for s, v in gains.items()} for task, gains in by_task.items()}
             effects[f"{method}, {metric}"] = worse
     found = _estimates(effects)
@@ -247,7 +250,7 @@ def hurt_trust(evidence: Evidence) -> Answered:
             "erm and another method on the same tasks, with two seeds or more; regression needs a method "
             "that predicts variance for its calibration"
         )
-    words = f"Worse than erm by: {_listed(found, effects)}. Some: an interval above 0; none: all below {percent(evidence.large)}."
+    words = f"Worse than erm by: {_listed(found, effects)}. Some: an interval above 0; none: all below {100 * evidence.large:g} %."
     tasks = [task for by_task in effects.values() for task in by_task]
     if any(one.low > 0 for one in found):
         return Answered("yes", words, tasks, found)

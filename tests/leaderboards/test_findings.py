@@ -289,6 +289,7 @@ def test_5b_too_sure_hurts(sharpness: float, answer: str):
     found = asked("5b", rows, (accuracy, misclassification, calibration))
     assert found.answer == answer, found.statistic
     by_label = {one.label: one for one in found.estimates}
+    assert set(by_label) == {"new, misd_auroc", "new, ece_equal_width_15"}
     assert by_label["new, misd_auroc"].mean == pytest.approx(0, abs=1e-9)  # sharpness changes no order
     assert (by_label["new, ece_equal_width_15"].low > 0) == (answer == "yes")
     assert asked("5b", rows).answer == "not enough data"
