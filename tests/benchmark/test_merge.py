@@ -89,8 +89,9 @@ def reason(report: Report, kind: str) -> str:
 
 
 def content(folder: Path) -> dict[str, bytes]:
-    """All files, but the locks, which are empty."""
+    """All files, but the locks, which are empty, and the scores, which are made anew."""
     files = [file for file in folder.rglob("*") if file.is_file() and file.name != "lock"]
+    files = [file for file in files if file.parent.name != "scores"]
     return {str(file.relative_to(folder)): file.read_bytes() for file in files}
 
 
