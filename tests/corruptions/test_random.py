@@ -50,3 +50,27 @@ def test_integers_are_even_and_below_their_limit(high: int) -> None:
     counts = torch.bincount(drawn.flatten(), minlength=high)
     assert len(counts) == high
     assert stats.chisquare(counts.numpy()).pvalue > 1e-4 or high == 1
+
+
+def test_numbers_are_those_of_finished_stores() -> None:
+    """Written down once: a faster hash must not change what stored predictions were drawn with."""
+    ids = torch.tensor([0, 1, -5, 2**40 + 3])
+    drawn = Stream(7, "golden", ids).uniform("x", 70000)
+    assert drawn[:, [0, 32768, 69999]].tolist() == [
+        [0.6800981163978577, 0.18412137031555176, 0.4467141032218933],
+        [0.8303424715995789, 0.627424955368042, 0.01612067222595215],
+        [0.388702929019928, 0.5095474720001221, 0.7051535248756409],
+        [0.6640500426292419, 0.6170417666435242, 0.4804873466491699],
+    ]
+    sums = Stream(7, "golden", ids).normal("x", 70000).double().sum(1)
+    assert sums.tolist() == pytest.approx([331.27112, 567.00627, -157.14859, 31.48044], abs=1e-3)
+
+
+@pytest.mark.parametrize(("count", "shape"), [(0, (4,)), (3, (0,)), (3, ()), (1, (200000,)), (700, (3, 100))])
+def test_pieces_cover_any_shape(count: int, shape: tuple[int, ...]) -> None:
+    stream = Stream(0, "a", IDS[:count])
+    for drawn in (stream.uniform("x", *shape), stream.normal("x", *shape)):
+        assert drawn.shape == (count, *shape)
+    for place in range(min(count, 3)):
+        alone = Stream(0, "a", IDS[place : place + 1]).uniform("x", *shape)
+        assert torch.equal(stream.uniform("x", *shape)[place], alone[0])
