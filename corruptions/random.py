@@ -10,6 +10,7 @@ import hashlib
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import torch
 from torch import Tensor
@@ -59,6 +60,23 @@ class Stream:
             radius.mul_(angle.mul_(2 * math.pi).cos_())
         return drawn.view(len(drawn), *shape)
 
+    def noise(self, tag: str, *shape: int) -> Tensor:
+        """[batch, *shape], float32, normal at 65,536 levels of equal probability; as ``normal``, and some five
+        times as fast: for noise on sound and pictures, which have no more levels themselves.
+
+        The largest number is 4.33, the variance 0.9999. Each hash makes two numbers of 16 bits.
+        """
+        width = math.prod(shape)
+        drawn = self._empty((width + width % 2,))
+        quantiles = _quantiles(drawn.device)
+        key = self._key(tag)
+        for (rows, columns), scratch in _pieces(drawn[:, ::2]):
+            halves = _bits(key[rows], columns, scratch).view(torch.int16)
+            places = halves.int().add_(1 << 15)
+            out = drawn[rows, 2 * columns.start : 2 * columns.stop]
+            torch.index_select(quantiles, 0, places.view(-1), out=out.view(-1))
+        return drawn[:, :width].reshape(len(drawn), *shape)
+
     def integers(self, tag: str, high: int | Tensor, *shape: int) -> Tensor:
         """[batch, *shape], int64 in [0, high); ``high`` broadcasts; 0 where it is 0."""
         high = torch.as_tensor(high, device=self.sample_id.device)
@@ -102,6 +120,13 @@ def _bits(key: Tensor, columns: slice, scratch: tuple[Tensor, Tensor]) -> Tensor
     torch.bitwise_xor(counter, low.unsqueeze(1), out=bits)
     _mix32(bits, spare)
     return _mix32(bits.add_(high.unsqueeze(1)), spare)
+
+
+@cache
+def _quantiles(device: torch.device) -> Tensor:
+    """[65536], float32: of the standard normal distribution, at the middle of equal steps of probability."""
+    middles = (torch.arange(1 << 16, dtype=torch.float64) + 0.5) / (1 << 16)
+    return torch.special.ndtri(middles).float().to(device)
 
 
 def _unit(bits: Tensor, out: Tensor) -> Tensor:

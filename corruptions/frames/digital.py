@@ -1,0 +1,154 @@
+"""What processing does: less contrast, distortion, coarse pixels, JPEG."""
+
+from __future__ import annotations
+
+import math
+from functools import cache
+from itertools import pairwise
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from ..random import Stream
+from .picture import Draws, PictureCorruption
+
+
+class Contrast(PictureCorruption):
+    """Each channel of a frame moves towards its mean. Levels are the share of the contrast that stays."""
+
+    kind: ClassVar[str] = "contrast"
+    family: ClassVar[str] = "digital"
+    levels = (0.4, 0.3, 0.2, 0.1, 0.05)
+
+    def damage(self, pictures: Tensor, draws: Draws) -> Tensor:
+        """Mixes with the mean."""
+        return torch.lerp(pictures.mean(dim=(-2, -1), keepdim=True), pictures, self.level)
+
+
+class Elastic(PictureCorruption):
+    """The picture is pulled about, all frames alike: each pixel is read from a smooth random distance away.
+
+    Distances are uniform in -s to s with s = 0.005 of the height, smoothed by a Gaussian of 0.01 of the sides, times
+    the level. Read bilinearly; edges are mirrored.
+    """
+
+    kind: ClassVar[str] = "elastic"
+    family: ClassVar[str] = "digital"
+    levels = (12.5, 16.25, 21.25, 25.0, 30.0)
+
+    def draw(self, stream: Stream, features: Tensor, valid: Tensor) -> Draws:
+        """A pull down and to the right for each pixel, in -1 to 1."""
+        return {"pull": stream.uniform("pull", 2, *features.shape[-2:]).mul_(2).sub_(1)}
+
+    def damage(self, pictures: Tensor, draws: Draws) -> Tensor:
+        """Smooths the pulls and reads the pixels where they point."""
+        batch, steps, channels, height, width = pictures.shape
+        pull = _smoothed(_smoothed(draws["pull"], 2, 0.01 * height), 3, 0.01 * width)
+        pull.mul_(self.level * 0.005 * height)
+        # From pixels to the range -1 to 1 of the whole picture, pixel edges included.
+        down = torch.arange(height, device=pictures.device)[:, None] + pull[:, 0]
+        right = torch.arange(width, device=pictures.device) + pull[:, 1]
+        grid = torch.stack([(2 * right + 1) / width - 1, (2 * down + 1) / height - 1], dim=-1)
+        flat = pictures.reshape(batch, steps * channels, height, width)
+        read = functional.grid_sample(flat, grid, "bilinear", "reflection", align_corners=False)
+        return read.view_as(pictures)
+
+
+class Pixelate(PictureCorruption):
+    """Fewer pixels: means over boxes, shown as blocks. Levels are the share of pixels left along each side."""
+
+    kind: ClassVar[str] = "pixelate"
+    family: ClassVar[str] = "digital"
+    levels = (0.6, 0.5, 0.4, 0.3, 0.25)
+
+    def damage(self, pictures: Tensor, draws: Draws) -> Tensor:
+        """Averages rows into few, columns in place, and repeats the rows."""
+        members, shares, shown = _boxes(pictures.shape[-2], self.level, pictures.device)
+        few = torch.zeros_like(pictures[..., : len(members), :])
+        for place in range(members.shape[1]):
+            few += pictures.index_select(-2, members[:, place]).mul_(shares[:, place, None])
+        mixed = torch.zeros_like(few)
+        width = pictures.shape[-1]
+        for offset, weights in _band(width, self.level, pictures.device):
+            here = slice(max(-offset, 0), width - max(offset, 0))
+            there = slice(max(offset, 0), width + min(offset, 0))
+            mixed[..., here].addcmul_(few[..., there], weights[here])
+        return mixed.index_select(-2, shown)
+
+
+class Jpeg(PictureCorruption):
+    """Compressed as JPEG and read again. Levels are the quality. On the CPU, frame by frame (torchvision).
+
+    Takes one or three channels.
+    """
+
+    kind: ClassVar[str] = "jpeg"
+    family: ClassVar[str] = "digital"
+    levels = (25.0, 18.0, 15.0, 10.0, 7.0)
+
+    def damage(self, pictures: Tensor, draws: Draws) -> Tensor:
+        """Compresses the values, rounded to 8 bits."""
+        if pictures.shape[-3] not in (1, 3):
+            raise ValueError(f"{self.name}: JPEG has 1 or 3 channels, not {pictures.shape[-3]}")
+        try:
+            from torchvision.io import decode_jpeg, encode_jpeg
+        except ImportError:
+            raise ImportError(f"{self.name}: JPEG needs torchvision: pip install 'mmbench[vision]'") from None
+        shown = pictures.clamp(0, 1).mul_(255).round_().to("cpu", torch.uint8).flatten(0, 1)
+        read = torch.empty_like(shown)
+        for frame, place in zip(shown, read, strict=True):
+            place.copy_(torch.as_tensor(decode_jpeg(encode_jpeg(frame, int(self.level)))))
+        return read.to(pictures.device, torch.float32).div_(255).view_as(pictures)
+
+
+def _smoothed(values: Tensor, dim: int, sigma: float) -> Tensor:
+    """[batch, 2, height, width] smoothed along a dimension by a Gaussian cut off at three deviations."""
+    radius = int(3 * sigma + 0.5)
+    steps = torch.arange(-radius, radius + 1)
+    weights = torch.exp(-0.5 * (steps / sigma) ** 2)
+    weights /= weights.sum()
+    size = values.shape[dim]
+    # The edge is mirrored, its own pixel included.
+    place = torch.arange(-radius, size + radius, device=values.device) % (2 * size)
+    padded = values.index_select(dim, torch.minimum(place, 2 * size - 1 - place))
+    total = torch.zeros_like(values)
+    for start, weight in enumerate(weights.tolist()):
+        total.add_(padded.narrow(dim, start, size), alpha=weight)
+    return total
+
+
+def _edges(size: int, share: float) -> tuple[list[tuple[int, int]], list[int]]:
+    """The first and one past the last pixel of each box, and the box that each pixel shows.
+
+    A pixel belongs to the box in which its middle lies.
+    """
+    count = max(int(size * share), 1)
+    edges = [math.floor(box * size / count + 0.5) for box in range(count + 1)]
+    return list(pairwise(edges)), [int((pixel + 0.5) * count / size) for pixel in range(size)]
+
+
+@cache
+def _boxes(size: int, share: float, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
+    """The pixels of each box, [boxes, most pixels], int64; their weights in its mean, 0 where a box has fewer; and
+    the box that each pixel shows, [size]."""
+    spans, shown = _edges(size, share)
+    first, end = torch.tensor(spans).unbind(1)
+    place = torch.arange(int((end - first).max()))
+    members = first[:, None] + place
+    weights = (members < end[:, None]) / (end - first)[:, None]
+    return members.clamp(max=size - 1).to(device), weights.to(device), torch.tensor(shown, device=device)
+
+
+@cache
+def _band(size: int, share: float, device: torch.device) -> list[tuple[int, Tensor]]:
+    """The mean of the box that each pixel shows, as a sum over its neighbours: offsets and weights [size]."""
+    spans, shown = _edges(size, share)
+    first, end = torch.tensor([spans[box] for box in shown]).unbind(1)
+    pixel = torch.arange(size)
+    found = []
+    for offset in range(int((first - pixel).min()), int((end - pixel).max())):
+        inside = (pixel + offset >= first) & (pixel + offset < end)
+        found.append((offset, (inside / (end - first)).to(device)))
+    return found
