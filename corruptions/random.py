@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -60,21 +60,32 @@ class Stream:
             radius.mul_(angle.mul_(2 * math.pi).cos_())
         return drawn.view(len(drawn), *shape)
 
-    def noise(self, tag: str, *shape: int) -> Tensor:
-        """[batch, *shape], float32, normal at 65,536 levels of equal probability; as ``normal``, and some five
-        times as fast: for noise on sound and pictures, which have no more levels themselves.
+    def coarse(self, tag: str, *shape: int) -> Tensor:
+        """[batch, *shape], float32: one of the 65,536 numbers (i + 1/2) / 65,536; as ``uniform``, and faster.
 
-        The largest number is 4.33, the variance 0.9999. Each hash makes two numbers of 16 bits.
+        For pictures and sound, which have no more levels themselves. Each hash makes two numbers of 16 bits.
         """
+        return self._by_halves(tag, shape, lambda places, out: out.copy_(places).add_(0.5).mul_(2.0**-16))
+
+    def noise(self, tag: str, *shape: int) -> Tensor:
+        """[batch, *shape], float32, normal: the quantiles of ``coarse``; several times as fast as ``normal``.
+
+        The largest number is 4.33, the variance 0.999.
+        """
+        quantiles = _quantiles(self.sample_id.device)
+        return self._by_halves(
+            tag, shape, lambda places, out: torch.index_select(quantiles, 0, places, out=out)
+        )
+
+    def _by_halves(self, tag: str, shape: Sequence[int], fill: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
+        """[batch, *shape], made by ``fill`` from the 16-bit halves of the hashes, 0 to 65,535 as int32 [n]."""
         width = math.prod(shape)
         drawn = self._empty((width + width % 2,))
-        quantiles = _quantiles(drawn.device)
         key = self._key(tag)
         for (rows, columns), scratch in _pieces(drawn[:, ::2]):
             halves = _bits(key[rows], columns, scratch).view(torch.int16)
             places = halves.int().add_(1 << 15)
-            out = drawn[rows, 2 * columns.start : 2 * columns.stop]
-            torch.index_select(quantiles, 0, places.view(-1), out=out.view(-1))
+            fill(places.view(-1), drawn[rows, 2 * columns.start : 2 * columns.stop].view(-1))
         return drawn[:, :width].reshape(len(drawn), *shape)
 
     def integers(self, tag: str, high: int | Tensor, *shape: int) -> Tensor:

@@ -45,7 +45,7 @@ class GlassBlur(PictureCorruption):
 
     def draw(self, stream: Stream, features: Tensor, valid: Tensor) -> Draws:
         """Where each pixel looks in each round: two uniform numbers, down and right."""
-        return {"looks": stream.uniform("looks", max(self.rounds), 2, *features.shape[-2:])}
+        return {"looks": stream.coarse("looks", max(self.rounds), 2, *features.shape[-2:])}
 
     def damage(self, pictures: Tensor, draws: Draws) -> Tensor:
         """Softens, moves and softens."""

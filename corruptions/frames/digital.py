@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from functools import cache
 from itertools import pairwise
 from typing import ClassVar
@@ -13,6 +14,8 @@ from torch.nn import functional
 
 from ..random import Stream
 from .picture import Draws, PictureCorruption
+
+_LAST_BYTE = 0 if sys.byteorder == "little" else 3
 
 
 class Contrast(PictureCorruption):
@@ -40,7 +43,7 @@ class Elastic(PictureCorruption):
 
     def draw(self, stream: Stream, features: Tensor, valid: Tensor) -> Draws:
         """A pull down and to the right for each pixel, in -1 to 1."""
-        return {"pull": stream.uniform("pull", 2, *features.shape[-2:]).mul_(2).sub_(1)}
+        return {"pull": stream.coarse("pull", 2, *features.shape[-2:]).mul_(2).sub_(1)}
 
     def damage(self, pictures: Tensor, draws: Draws) -> Tensor:
         """Smooths the pulls and reads the pixels where they point."""
@@ -65,17 +68,20 @@ class Pixelate(PictureCorruption):
 
     def damage(self, pictures: Tensor, draws: Draws) -> Tensor:
         """Averages rows into few, columns in place, and repeats the rows."""
-        members, shares, shown = _boxes(pictures.shape[-2], self.level, pictures.device)
-        few = torch.zeros_like(pictures[..., : len(members), :])
-        for place in range(members.shape[1]):
-            few += pictures.index_select(-2, members[:, place]).mul_(shares[:, place, None])
+        height, width = pictures.shape[-2:]
+        members, shares, shown = _boxes(height, self.level, pictures.device)
+        lines = pictures.reshape(-1, width)
+        picture = torch.arange(len(lines) // height, device=pictures.device)
+        wanted = (picture[:, None, None] * height + members).flatten(0, 1)
+        weights = shares.repeat(len(picture), 1)
+        few = functional.embedding_bag(wanted, lines, mode="sum", per_sample_weights=weights)
         mixed = torch.zeros_like(few)
-        width = pictures.shape[-1]
-        for offset, weights in _band(width, self.level, pictures.device):
+        for offset, weight in _band(width, self.level, pictures.device):
             here = slice(max(-offset, 0), width - max(offset, 0))
             there = slice(max(offset, 0), width + min(offset, 0))
-            mixed[..., here].addcmul_(few[..., there], weights[here])
-        return mixed.index_select(-2, shown)
+            mixed[:, here].addcmul_(few[:, there], weight[here])
+        repeated = (picture[:, None] * len(members) + shown).flatten()
+        return mixed.index_select(0, repeated).view_as(pictures)
 
 
 class Jpeg(PictureCorruption):
@@ -96,11 +102,18 @@ class Jpeg(PictureCorruption):
             from torchvision.io import decode_jpeg, encode_jpeg
         except ImportError:
             raise ImportError(f"{self.name}: JPEG needs torchvision: pip install 'mmbench[vision]'") from None
-        shown = pictures.clamp(0, 1).mul_(255).round_().to("cpu", torch.uint8).flatten(0, 1)
-        read = torch.empty_like(shown)
+        # Above 2^23 floats are whole numbers, the last byte of which is the value: a fast way to round to bytes.
+        rounded = torch.add(pictures.new_tensor(2.0**23), pictures, alpha=255.0).cpu()
+        shown = rounded.view(torch.uint8).unflatten(-1, (-1, 4))[..., _LAST_BYTE].flatten(0, 1)
+        read = torch.empty(shown.shape)
         for frame, place in zip(shown, read, strict=True):
-            place.copy_(torch.as_tensor(decode_jpeg(encode_jpeg(frame, int(self.level)))))
-        return read.to(pictures.device, torch.float32).div_(255).view_as(pictures)
+            place.copy_(decode_jpeg(encode_jpeg(_interleaved(frame), int(self.level))))
+        return read.mul_(1 / 255).to(pictures.device).view_as(pictures)
+
+
+def _interleaved(frame: Tensor) -> Tensor:
+    """[channel, height, width] whose channels lie side by side in memory, as the encoder reads them."""
+    return frame.permute(1, 2, 0).contiguous().permute(2, 0, 1)
 
 
 def _smoothed(values: Tensor, dim: int, sigma: float) -> Tensor:

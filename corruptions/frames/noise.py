@@ -44,7 +44,7 @@ class ShotNoise(PictureCorruption):
 
     def draw(self, stream: Stream, features: Tensor, valid: Tensor) -> Draws:
         """A uniform number for each value."""
-        return {"chance": stream.uniform("photons", *features.shape[1:])}
+        return {"chance": stream.coarse("photons", *features.shape[1:])}
 
     def damage(self, pictures: Tensor, draws: Draws) -> Tensor:
         """Looks up the number of photons at that probability."""
@@ -63,7 +63,7 @@ class ImpulseNoise(PictureCorruption):
 
     def draw(self, stream: Stream, features: Tensor, valid: Tensor) -> Draws:
         """A uniform number for each value: the lowest turn black, the highest white."""
-        return {"chance": stream.uniform("pixels", *features.shape[1:])}
+        return {"chance": stream.coarse("pixels", *features.shape[1:])}
 
     def damage(self, pictures: Tensor, draws: Draws) -> Tensor:
         """Replaces the values."""

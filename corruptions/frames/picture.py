@@ -16,6 +16,9 @@ from ..random import Stream
 
 Draws = Mapping[str, Tensor]
 
+#: How many values are worked on at a time on a CPU, at least those of one sample.
+PIECE = 1 << 17
+
 
 class PictureCorruption(Corruption):
     """Damage to every frame by itself, computed in float32 and clipped to 0 to 1."""
@@ -27,8 +30,17 @@ class PictureCorruption(Corruption):
         return {}
 
     def corrupt(self, features: Tensor, valid: Tensor, draws: Draws) -> Tensor:
-        """Damages, clips, and returns to the type of the features."""
-        return self.damage(features.float().contiguous(), draws).clamp_(0, 1).to(features.dtype)
+        """Damages, clips, and returns to the type of the features; on a CPU a few samples at a time, which then
+        stay in its cache."""
+        count = len(features)
+        size = max(PIECE // max(features.shape[1:].numel(), 1), 1) if features.device.type == "cpu" else count
+        broken = torch.empty_like(features, memory_format=torch.contiguous_format)
+        for start in range(0, count, max(size, 1)):
+            rows = slice(start, start + size)
+            pictures = features[rows].float().contiguous()
+            chosen = {name: drawn[rows] for name, drawn in draws.items()}
+            broken[rows] = self.damage(pictures, chosen).clamp_(0, 1)
+        return broken
 
     @abstractmethod
     def damage(self, pictures: Tensor, draws: Draws) -> Tensor:

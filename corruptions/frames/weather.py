@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ..random import Stream
 from .blur import enlarged
-from .frost import ice
+from .frost import pieces
 from .picture import Draws, PictureCorruption, convolve, motion_kernel
 
 
@@ -55,8 +55,8 @@ class Snow(PictureCorruption):
 class Frost(PictureCorruption):
     """Ice on the glass before the camera: ``kept`` times the picture plus a level times ice, one for all frames.
 
-    The published recipe adds pieces of five photographs of ice. Here the ice is drawn, with their brightness and
-    contrast (tested): see ``frost.ice``.
+    The published recipe adds pieces of five photographs of ice. Here five panes of ice are drawn, of their
+    brightness and contrast: see ``corruptions/frames/frost.py``.
     """
 
     kind: ClassVar[str] = "frost"
@@ -65,12 +65,13 @@ class Frost(PictureCorruption):
     kept: ClassVar[tuple[float, ...]] = (1.0, 0.8, 0.7, 0.65, 0.6)
 
     def draw(self, stream: Stream, features: Tensor, valid: Tensor) -> Draws:
-        """What the ice is made of."""
-        return {"ice": ice(stream, features.shape[-3], features.shape[-2:])}
+        """Which pane, and which piece of it."""
+        return {"piece": stream.uniform("piece", 3)}
 
     def damage(self, pictures: Tensor, draws: Draws) -> Tensor:
         """Adds the ice."""
-        return (pictures * self.kept[self.severity - 1]).add_(draws["ice"].unsqueeze(1), alpha=self.level)
+        ice = pieces(draws["piece"], pictures.shape[-3], pictures.shape[-2:])
+        return (pictures * self.kept[self.severity - 1]).add_(ice.unsqueeze(1), alpha=self.level)
 
 
 class Fog(PictureCorruption):
@@ -88,7 +89,7 @@ class Fog(PictureCorruption):
     def draw(self, stream: Stream, features: Tensor, valid: Tensor) -> Draws:
         """A number in -1 to 1 for each point of the map."""
         side = 1 << (max(features.shape[-2:]) - 1).bit_length()
-        return {"heights": stream.uniform("heights", side, side).mul_(2).sub_(1)}
+        return {"heights": stream.coarse("heights", side, side).mul_(2).sub_(1)}
 
     def damage(self, pictures: Tensor, draws: Draws) -> Tensor:
         """Adds the fog and scales back."""
