@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
-from functools import cache
+from functools import lru_cache
 from itertools import pairwise
 from typing import ClassVar
 
@@ -69,19 +69,13 @@ class Pixelate(PictureCorruption):
     def damage(self, pictures: Tensor, draws: Draws) -> Tensor:
         """Averages rows into few, columns in place, and repeats the rows."""
         height, width = pictures.shape[-2:]
-        members, shares, shown = _boxes(height, self.level, pictures.device)
-        lines = pictures.reshape(-1, width)
-        picture = torch.arange(len(lines) // height, device=pictures.device)
-        wanted = (picture[:, None, None] * height + members).flatten(0, 1)
-        weights = shares.repeat(len(picture), 1)
+        lines = pictures.view(-1, width)
+        wanted, weights, shown = _rows(height, self.level, len(lines) // height, pictures.device)
         few = functional.embedding_bag(wanted, lines, mode="sum", per_sample_weights=weights)
         mixed = torch.zeros_like(few)
-        for offset, weight in _band(width, self.level, pictures.device):
-            here = slice(max(-offset, 0), width - max(offset, 0))
-            there = slice(max(offset, 0), width + min(offset, 0))
-            mixed[:, here].addcmul_(few[:, there], weight[here])
-        repeated = (picture[:, None] * len(members) + shown).flatten()
-        return mixed.index_select(0, repeated).view_as(pictures)
+        for here, there, weight in _columns(width, self.level, pictures.device):
+            mixed[:, here].addcmul_(few[:, there], weight)
+        return mixed.index_select(0, shown).view_as(pictures)
 
 
 class Jpeg(PictureCorruption):
@@ -107,7 +101,8 @@ class Jpeg(PictureCorruption):
         shown = rounded.view(torch.uint8).unflatten(-1, (-1, 4))[..., _LAST_BYTE].flatten(0, 1)
         read = torch.empty(shown.shape)
         for frame, place in zip(shown, read, strict=True):
-            place.copy_(decode_jpeg(encode_jpeg(_interleaved(frame), int(self.level))))
+            code = encode_jpeg(_interleaved(frame), int(self.level))
+            place.copy_(torch.as_tensor(decode_jpeg(code)))
         return read.mul_(1 / 255).to(pictures.device).view_as(pictures)
 
 
@@ -132,7 +127,7 @@ def _smoothed(values: Tensor, dim: int, sigma: float) -> Tensor:
     return total
 
 
-def _edges(size: int, share: float) -> tuple[list[tuple[int, int]], list[int]]:
+def _boxes(size: int, share: float) -> tuple[list[tuple[int, int]], list[int]]:
     """The first and one past the last pixel of each box, and the box that each pixel shows.
 
     A pixel belongs to the box in which its middle lies.
@@ -142,26 +137,35 @@ def _edges(size: int, share: float) -> tuple[list[tuple[int, int]], list[int]]:
     return list(pairwise(edges)), [int((pixel + 0.5) * count / size) for pixel in range(size)]
 
 
-@cache
-def _boxes(size: int, share: float, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
-    """The pixels of each box, [boxes, most pixels], int64; their weights in its mean, 0 where a box has fewer; and
-    the box that each pixel shows, [size]."""
-    spans, shown = _edges(size, share)
+@lru_cache(64)
+def _rows(size: int, share: float, count: int, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
+    """For ``count`` pictures of ``size`` rows, one below the other.
+
+    Returns:
+        [count * boxes, most rows of a box], int64: the rows of each box; their weights in its mean, 0 where a box
+        has fewer; and [count * size], the box that each row shows.
+    """
+    spans, shown = _boxes(size, share)
     first, end = torch.tensor(spans).unbind(1)
-    place = torch.arange(int((end - first).max()))
-    members = first[:, None] + place
+    members = first[:, None] + torch.arange(int((end - first).max()))
     weights = (members < end[:, None]) / (end - first)[:, None]
-    return members.clamp(max=size - 1).to(device), weights.to(device), torch.tensor(shown, device=device)
+    picture = torch.arange(count)
+    wanted = picture[:, None, None] * size + members.clamp(max=size - 1)
+    places = picture[:, None] * len(spans) + torch.tensor(shown)
+    return wanted.flatten(0, 1).to(device), weights.repeat(count, 1).to(device), places.flatten().to(device)
 
 
-@cache
-def _band(size: int, share: float, device: torch.device) -> list[tuple[int, Tensor]]:
-    """The mean of the box that each pixel shows, as a sum over its neighbours: offsets and weights [size]."""
-    spans, shown = _edges(size, share)
+@lru_cache(64)
+def _columns(size: int, share: float, device: torch.device) -> list[tuple[slice, slice, Tensor]]:
+    """The mean of the box that each column shows, as a sum over its neighbours: which columns add which others,
+    times weights [columns]."""
+    spans, shown = _boxes(size, share)
     first, end = torch.tensor([spans[box] for box in shown]).unbind(1)
-    pixel = torch.arange(size)
+    column = torch.arange(size)
     found = []
-    for offset in range(int((first - pixel).min()), int((end - pixel).max())):
-        inside = (pixel + offset >= first) & (pixel + offset < end)
-        found.append((offset, (inside / (end - first)).to(device)))
+    for offset in range(int((first - column).min()), int((end - column).max())):
+        here = slice(max(-offset, 0), size - max(offset, 0))
+        there = slice(max(offset, 0), size + min(offset, 0))
+        inside = (column + offset >= first) & (column + offset < end)
+        found.append((here, there, (inside / (end - first))[here].to(device)))
     return found

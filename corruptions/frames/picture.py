@@ -37,9 +37,12 @@ class PictureCorruption(Corruption):
         broken = torch.empty_like(features, memory_format=torch.contiguous_format)
         for start in range(0, count, max(size, 1)):
             rows = slice(start, start + size)
-            pictures = features[rows].float().contiguous()
             chosen = {name: drawn[rows] for name, drawn in draws.items()}
-            broken[rows] = self.damage(pictures, chosen).clamp_(0, 1)
+            damaged = self.damage(features[rows].float().contiguous(), chosen)
+            if damaged.dtype == broken.dtype:
+                torch.clamp(damaged, 0, 1, out=broken[rows])
+            else:
+                broken[rows] = damaged.clamp_(0, 1)
         return broken
 
     @abstractmethod
