@@ -34,7 +34,7 @@ class Elastic(PictureCorruption):
     """The picture is pulled about, all frames alike: each pixel is read from a smooth random distance away.
 
     Distances are uniform in -s to s with s = 0.005 of the height, smoothed by a Gaussian of 0.01 of the sides, times
-    the level. Read bilinearly; edges are mirrored.
+    the level. Pixels are read bilinearly, and mirrored at the edges. The distances go on from one edge at the other.
     """
 
     kind: ClassVar[str] = "elastic"
@@ -48,7 +48,9 @@ class Elastic(PictureCorruption):
     def damage(self, pictures: Tensor, draws: Draws) -> Tensor:
         """Smooths the pulls and reads the pixels where they point."""
         batch, steps, channels, height, width = pictures.shape
-        pull = _smoothed(_smoothed(draws["pull"], 2, 0.01 * height), 3, 0.01 * width)
+        lines = [_gaussian(size, 0.01 * size, pictures.device) for size in (height, width)]
+        response = torch.outer(torch.fft.fft(lines[0]).real, torch.fft.rfft(lines[1]).real)
+        pull = torch.fft.irfft2(torch.fft.rfft2(draws["pull"]).mul_(response), s=(height, width))
         pull.mul_(self.level * 0.005 * height)
         # From pixels to the range -1 to 1 of the whole picture, pixel edges included.
         down = torch.arange(height, device=pictures.device)[:, None] + pull[:, 0]
@@ -111,20 +113,12 @@ def _interleaved(frame: Tensor) -> Tensor:
     return frame.permute(1, 2, 0).contiguous().permute(2, 0, 1)
 
 
-def _smoothed(values: Tensor, dim: int, sigma: float) -> Tensor:
-    """[batch, 2, height, width] smoothed along a dimension by a Gaussian cut off at three deviations."""
+def _gaussian(size: int, sigma: float, device: torch.device) -> Tensor:
+    """[size], sum 1: a Gaussian about 0 on a ring of ``size`` pixels, cut off at three deviations."""
     radius = int(3 * sigma + 0.5)
-    steps = torch.arange(-radius, radius + 1)
+    steps = torch.arange(-radius, radius + 1, device=device)
     weights = torch.exp(-0.5 * (steps / sigma) ** 2)
-    weights /= weights.sum()
-    size = values.shape[dim]
-    # The edge is mirrored, its own pixel included.
-    place = torch.arange(-radius, size + radius, device=values.device) % (2 * size)
-    padded = values.index_select(dim, torch.minimum(place, 2 * size - 1 - place))
-    total = torch.zeros_like(values)
-    for start, weight in enumerate(weights.tolist()):
-        total.add_(padded.narrow(dim, start, size), alpha=weight)
-    return total
+    return torch.zeros(size, device=device).index_add_(0, steps % size, weights / weights.sum())
 
 
 def _boxes(size: int, share: float) -> tuple[list[tuple[int, int]], list[int]]:

@@ -24,7 +24,7 @@ PANES = (
     ((0.44, 0.48, 0.53), 0.15),
 )
 #: Directions of needles, and their length and thickness in pixels (deviations).
-_DIRECTIONS, _LONG, _THIN = 6, 9.0, 0.7
+_DIRECTIONS, _LONG, _THIN = 6, 5.0, 0.6
 
 
 def pieces(draws: Tensor, channels: int, size: Sequence[int]) -> Tensor:

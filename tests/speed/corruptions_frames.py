@@ -2,7 +2,7 @@
 
     python tests/speed/corruptions_frames.py
 
-Eight photographs of 224 x 224, on one thread, at severity 3: ours on float32 [8, 1, 3, 224, 224], imagecorruptions on
+Eight photographs of 224 x 224, processor time on one thread, at severity 3: ours on float32 [8, 1, 3, 224, 224], imagecorruptions on
 the same eight as uint8, which is what it takes: changing the type is not counted. Where torchvision
 has the kind, the faster of both is compared with. They take turns. torchvision draws one distortion for a whole
 batch and no numbers that belong to a sample.
@@ -26,7 +26,7 @@ from torchvision.transforms import v2
 COUNT, SEVERITY, TURNS = 8, 3, 15
 SLOW = {"glass-blur": 2}  # it takes seconds there
 
-now = time.perf_counter
+now = time.process_time  # on one thread; what other work on the machine takes does not count
 
 
 def torchvision_kinds(pictures: torch.Tensor, eight_bit: torch.Tensor) -> dict[str, Callable[[], Any]]:
