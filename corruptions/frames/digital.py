@@ -42,7 +42,7 @@ class Elastic(PictureCorruption):
     levels = (12.5, 16.25, 21.25, 25.0, 30.0)
 
     def draw(self, stream: Stream, features: Tensor, valid: Tensor) -> Draws:
-        """A pull down and to the right for each pixel, in -1 to 1."""
+        """A pull to the right and down for each pixel, in -1 to 1."""
         return {"pull": stream.coarse("pull", 2, *features.shape[-2:]).mul_(2).sub_(1)}
 
     def damage(self, pictures: Tensor, draws: Draws) -> Tensor:
@@ -51,11 +51,11 @@ class Elastic(PictureCorruption):
         lines = [_gaussian(size, 0.01 * size, pictures.device) for size in (height, width)]
         response = torch.outer(torch.fft.fft(lines[0]).real, torch.fft.rfft(lines[1]).real)
         pull = torch.fft.irfft2(torch.fft.rfft2(draws["pull"]).mul_(response), s=(height, width))
-        pull.mul_(self.level * 0.005 * height)
         # From pixels to the range -1 to 1 of the whole picture, pixel edges included.
-        down = torch.arange(height, device=pictures.device)[:, None] + pull[:, 0]
-        right = torch.arange(width, device=pictures.device) + pull[:, 1]
-        grid = torch.stack([(2 * right + 1) / width - 1, (2 * down + 1) / height - 1], dim=-1)
+        down, right = ((2 * torch.arange(size) + 1) / size - 1 for size in (height, width))
+        middles = torch.stack(torch.meshgrid(right, down, indexing="xy"), dim=-1).to(pictures.device)
+        reach = 2 * self.level * 0.005 * height / torch.tensor([width, height], device=pictures.device)
+        grid = torch.addcmul(middles, pull.permute(0, 2, 3, 1), reach)
         flat = pictures.reshape(batch, steps * channels, height, width)
         read = functional.grid_sample(flat, grid, "bilinear", "reflection", align_corners=False)
         return read.view_as(pictures)

@@ -71,3 +71,8 @@ def photographs() -> np.ndarray:
 def as_features(pictures: np.ndarray) -> Tensor:
     """[n, height, width, channel] uint8 -> [n, 1, channel, height, width] in 0 to 1."""
     return torch.from_numpy(pictures).permute(0, 3, 1, 2).unsqueeze(1).float().div(255).contiguous()
+
+
+def as_pictures(features: Tensor) -> np.ndarray:
+    """The reverse of ``as_features``."""
+    return features[:, 0].permute(0, 2, 3, 1).mul(255).round().byte().contiguous().numpy()
