@@ -35,6 +35,7 @@ def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) ->
 
     def call(*arguments: str | Path) -> tuple[int, str]:
         monkeypatch.setattr(sys, "argv", ["mmbench", *map(str, arguments)])
+        monkeypatch.setenv("COLUMNS", "300")  # a reason that is folded beside other columns is not found
         with pytest.raises(SystemExit) as ended:
             main()
         said = capsys.readouterr()
