@@ -14,7 +14,7 @@ from ..leaderboards import page, render
 from ..leaderboards.tables import SYNTHETIC
 from .boards import BOARDS
 from .pictures import write_pictures
-from .scores import Filter
+from .scores import Filter, readable
 from .tables import tables_of
 
 
@@ -49,10 +49,10 @@ def export(
     Raises:
         UsageError: as ``write_leaderboards``.
     """
-    tables = tables_of(store, chosen, what)
+    tables = tables_of(store, chosen, what, out)
     made = tables.frames
     with TemporaryDirectory() as folder:
-        drawn, reasons = write_pictures(tables.results, Path(folder))
+        drawn, reasons = write_pictures(readable(store, chosen)[0], Path(folder))
         for reason in reasons:
             out.print(f"not drawn: {reason}", style="dim", markup=False, highlight=False)
         pictures = [

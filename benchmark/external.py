@@ -63,7 +63,7 @@ def write(store: Store, origin: str, rows: list[Row]) -> None:
     file = folder / f"{origin_name(origin)}.csv"
     if rows:
         store.add([])  # a store of nothing but these rows is one, too
-        render.write_text(file, render.csv_text(framed(rows)))
+        render.write_bytes(file, render.csv_bytes(framed(rows)))
     else:
         file.unlink(missing_ok=True)
 

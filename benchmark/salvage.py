@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import fields
 from pathlib import Path
 
@@ -11,15 +12,16 @@ from .job import Job
 from .store import SCHEMA, Record, Store, StoreError, read_json
 
 
-def records(store: Store) -> tuple[list[Record], list[str]]:
-    """Every job of a store, and one line for each folder that is no job this version can place.
+def records(store: Store, only: Collection[str] = ()) -> tuple[list[Record], list[str]]:
+    """Every job of a store, or only some, and one line for each folder that is no job this version can place.
 
     A job of another schema whose row can still be told is a record that failed, so that the row is a hole and
     not a mean over the seeds that happen to be left.
     """
     found: dict[str, Record] = {}
     broken: list[tuple[Path, str]] = []
-    for file in store.job_files():
+    files = [store.folder(job) / "job.json" for job in sorted(only)] or store.job_files()
+    for file in files:
         try:
             record = store.read_record(file)
         except (StoreError, UsageError, ValueError) as error:

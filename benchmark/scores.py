@@ -31,6 +31,7 @@ class Filter:
     methods: frozenset[str] = frozenset()
     tasks: frozenset[str] = frozenset()
     seeds: frozenset[int] = frozenset()
+    jobs: frozenset[str] = frozenset()
 
     def keeps(self, job: Job) -> bool:
         """Whether a job is among them."""
@@ -70,7 +71,7 @@ def results(store: Path | str, chosen: Filter | None = None) -> list[Result]:
 def readable(store: Path | str, chosen: Filter | None = None) -> tuple[list[Result], list[str]]:
     """As ``results``, and one line for each folder in the store that is no job."""
     opened = store_at(Path(store))
-    records, faults = salvage.records(opened)
+    records, faults = salvage.records(opened, chosen.jobs if chosen else ())
     kept = [record for record in records if chosen is None or chosen.keeps(record.job)]
     if not kept:
         if faults:

@@ -6,13 +6,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
+from rich.console import Console
 
-from ..leaderboards.results import Result
 from . import external
 from .boards import chosen_boards, frames, is_complete
 from .errors import UsageError
 from .launch import store_at
+from .parts import MANY, blocks, made_in_parts
 from .scores import Filter, readable
+from .store import Store
 
 
 @dataclass(frozen=True)
@@ -22,12 +24,10 @@ class Tables:
     Attributes:
         frames: leaderboard -> its tidy frame.
         faults: one line for each folder that could not be read.
-        results: what the frames were made of.
     """
 
     frames: dict[str, pd.DataFrame]
     faults: list[str]
-    results: list[Result]
 
     @property
     def complete(self) -> bool:
@@ -35,25 +35,36 @@ class Tables:
         return not self.faults and is_complete(self.frames)
 
 
-def tables_of(store: Path, chosen: Filter, what: str | None) -> Tables:
+def tables_of(path: Path, chosen: Filter, what: str | None, out: Console) -> Tables:
     """Makes the leaderboards that are asked for.
 
     Args:
-        store: folder of the results.
+        path: folder of the results.
         chosen: of which jobs.
         what: which leaderboards, as ``chosen_boards`` takes it.
+        out: where progress is shown.
 
     Raises:
         UsageError: an unknown leaderboard, no store, or nothing in it was chosen.
     """
-    outside = external.accuracy_rows(store_at(store), chosen)
+    store = store_at(path)
+    outside = external.accuracy_rows(store, chosen)
     try:
-        found, faults = readable(store, chosen)
+        made, faults = _made(store, chosen, what, out)
     except UsageError:
         if not outside:
             raise
-        found, faults = [], []
-    made = dict(frames(chosen_boards(what, found), found)) if found else {}
-    if "accuracy" in made or not found:
+        made, faults = {}, []
+    if "accuracy" in made or not made:
         made["accuracy"] = external.joined(made.get("accuracy"), outside)
-    return Tables(made, faults, found)
+    return Tables(made, faults)
+
+
+def _made(
+    store: Store, chosen: Filter, what: str | None, out: Console
+) -> tuple[dict[str, pd.DataFrame], list[str]]:
+    parts = blocks(store)
+    if sum(map(len, parts)) < MANY or len(parts) == 1:
+        found, faults = readable(store.path, chosen)
+        return dict(frames(chosen_boards(what, found), found)), faults
+    return made_in_parts(store, chosen, what, parts, out)

@@ -20,6 +20,8 @@ from .terminal import print_table
 
 #: Columns that name a row, at the beginning of every table.
 NAMES = (*render.KEYS, "method", "n", "metric")
+#: With more blocks no picture is written beside the tables.
+MOST_PANELS = 12
 FORMATS = ("terminal", "csv", "md", "latex", "html")
 
 
@@ -34,7 +36,7 @@ def write_leaderboards(
     for name in formats:
         if name not in FORMATS:
             raise UsageError(f"unknown format {name!r}: {nearest(name, FORMATS)}")
-    tables = tables_of(store, chosen, what)
+    tables = tables_of(store, chosen, what, out)
     made = tables.frames
     files: list[Path] = []
     for name, frame in made.items():
@@ -56,7 +58,7 @@ def write_leaderboards(
     if "html" in formats:
         files.append(page.write_page(folder, page_tables(made), version("mmbench")))
     judged = {name: frame for name, frame in made.items() if not BOARDS[name].plain}
-    if "missing" in made and "csv" in formats and find_spec("matplotlib"):
+    if "missing" in made and "csv" in formats and find_spec("matplotlib") and _drawable(made["missing"]):
         files.append(plots.write_missing_modalities(made["missing"], folder))
     holes = list(dict.fromkeys(hole for frame in judged.values() for hole in render.holes(frame)))
     notes = dict.fromkeys(note for frame in judged.values() for note in render.notes(frame))
@@ -67,6 +69,11 @@ def write_leaderboards(
     for fault in tables.faults:
         out.print(f"{render.HOLE} {fault}", style="yellow", markup=False, highlight=False, soft_wrap=True)
     return tables.complete
+
+
+def _drawable(frame: pd.DataFrame) -> bool:
+    """Whether a picture with a panel for each block can be read."""
+    return len(frame.groupby(list(render.KEYS), sort=False)) <= MOST_PANELS
 
 
 def _write_plain(

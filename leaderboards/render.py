@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 import os
 import re
@@ -79,7 +80,7 @@ def wide(
 
 def title(frame: pd.DataFrame, subject: str) -> str:
     """A title that names the data, n, and what the interval is over."""
-    counts = sorted({row["n"] for row in _records(frame) if not row["hole"]})
+    counts = sorted(set(frame.loc[frame["hole"] == "", "n"]))
     if not counts:
         n = "no seed complete"
     elif counts == [1]:
@@ -94,7 +95,7 @@ def title(frame: pd.DataFrame, subject: str) -> str:
 
 def notes(frame: pd.DataFrame) -> list[str]:
     """What a reader must know beside the cells: data, what figures and marks mean, every hole's reason."""
-    rows = _records(frame)
+    marks = set(frame["mark"])
     out = []
     if data_label(frame) != REAL:
         out.append(f"Rows with data '{SYNTHETIC}' say nothing about the real dataset.")
@@ -102,19 +103,19 @@ def notes(frame: pd.DataFrame) -> list[str]:
         "mean ± standard deviation (ddof = 1) over n seeds [95 % interval over what the title names]; "
         "fractions in percent."
     )
-    if any(row["mark"] == "unverified" for row in rows):
+    if "unverified" in marks:
         out.append(
             f"{UNVERIFIED} unverified: stated elsewhere and not rescored to the same number from predictions; "
             "not compared."
         )
-    if any(row["mark"] in ("best", "tied") for row in rows):
+    if marks & {"best", "tied"}:
         out.append(
             "Marked best: every other row of the same task, modalities, protocol and data that has a "
             f"value is significantly worse (paired by seed and sample, Holm, 5 %). {TIED}: best, or not "
             "told apart from it. A row with other seeds or samples than the best is not compared with it, "
             "and then none is marked best."
         )
-    if any(row["interval"] == "samples" for row in rows):
+    if "samples" in set(frame["interval"]):
         out.append(
             "With one seed, intervals and comparisons speak of that trained network, not of its method."
         )
@@ -123,21 +124,22 @@ def notes(frame: pd.DataFrame) -> list[str]:
 
 def holes(frame: pd.DataFrame) -> list[str]:
     """One line a hole and reason: ``"— erm on mosi (text, fair; real): 1 of 5 seeds failed (...)"``."""
-    total: dict[str, int] = {}
-    gone: dict[tuple[str, str], list[str]] = {}
-    for row in _records(frame):
-        draw = f", draw {row['draw']}" if row["draw"] else ""
-        given = f"{row['modalities']}, {row['protocol']}{draw}; {row['data']}"
-        where = f"{row['method']} on {row['task']} ({given})"
-        total[where] = total.get(where, 0) + 1
-        if row["hole"]:
-            place = f"{row['metric']}, {condition_label(row['condition'])}"
-            gone.setdefault((where, row["hole"]), []).append(place)
+    without = frame.loc[[bool(hole) for hole in frame["hole"]]]
+    if without.empty:
+        return []
+    names = [*KEYS, "method", "draw"]
+    total = frame.groupby(names, sort=False).size().to_dict()
+    gone: dict[tuple[tuple, str], list[str]] = {}
+    for row in _records(without):
+        place = f"{row['metric']}, {condition_label(row['condition'])}"
+        gone.setdefault((tuple(row[name] for name in names), row["hole"]), []).append(place)
     lines = []
     for (where, reason), places in gone.items():
+        task, modalities, protocol, data, method, draw = where
+        given = f"{modalities}, {protocol}{f', draw {draw}' if draw else ''}; {data}"
         some = "; ".join(places[:3]) + ("; …" if len(places) > 3 else "")
         which = "" if len(places) == total[where] else f" [{some}]"
-        lines.append(f"{HOLE} {where}{which}: {reason}")
+        lines.append(f"{HOLE} {method} on {task} ({given}){which}: {reason}")
     return lines
 
 
@@ -218,15 +220,33 @@ def write_csv(frame: pd.DataFrame, folder: Path, stem: str) -> Path:
     Raises:
         OSError: it cannot be written.
     """
-    return write_text(folder / file_name(frame, stem, ".csv"), csv_text(frame))
+    return write_bytes(folder / file_name(frame, stem, ".csv"), csv_bytes(frame))
 
 
-def csv_text(frame: pd.DataFrame) -> str:
-    """What ``write_csv`` writes."""
-    safe = frame.copy()
-    for name in _text_columns(frame):
-        safe[name] = [re.sub(r"^(?='*[=+\-@\t\r])", "'", str(text)) for text in frame[name]]
-    return safe.to_csv(index=False, lineterminator="\n")
+def csv_bytes(frame: pd.DataFrame) -> bytes:
+    """What ``write_csv`` writes, by Arrow: tables of large benchmarks have millions of cells."""
+    import pyarrow as pa
+    from pyarrow import compute, csv
+
+    text = _text_columns(frame)
+    columns = {}
+    for name in map(str, frame):
+        if name in text:
+            cells = pa.array(frame[name].astype("str"), pa.large_string())
+            formula = compute.ReplaceSubstringOptions(r"^('*[=+\-@\t\r])", r"'\1")
+            columns[name] = compute.call_function("replace_substring_regex", [cells], formula)
+        elif frame[name].dtype == "boolean":
+            columns[name] = pa.array(frame[name].astype("str").fillna(""))
+        else:
+            columns[name] = pa.array(frame[name], from_pandas=True)
+    stream = io.BytesIO()
+    stream.write((",".join(map(_quoted, columns)) + "\n").encode())
+    csv.write_csv(pa.table(columns), stream, csv.WriteOptions(include_header=False, quoting_style="needed"))
+    return stream.getvalue()
+
+
+def _quoted(text: str) -> str:
+    return '"' + text.replace('"', '""') + '"' if re.search(r'[",\r\n]', text) else text
 
 
 def read_csv(path: Path | BinaryIO) -> pd.DataFrame:
@@ -260,11 +280,16 @@ def _text_columns(frame: pd.DataFrame) -> list[str]:
 
 def write_text(path: Path, text: str) -> Path:
     """Writes a file whole or not at all, its folder made if need be; the path."""
+    return write_bytes(path, text.encode())
+
+
+def write_bytes(path: Path, content: bytes) -> Path:
+    """As ``write_text``."""
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     try:
-        with draft.open("w", encoding="utf-8", newline="") as file:
-            file.write(text)
+        with draft.open("wb") as file:
+            file.write(content)
             file.flush()
             os.fsync(file.fileno())
         draft.replace(path)

@@ -154,7 +154,7 @@ def test_csv_round_trip_is_exact(three, result, tmp_path):
         path = write_csv(frame, tmp_path / "new", "table")
         pd.testing.assert_frame_equal(read_csv(path), frame, check_exact=True)
         assert "\n'=third" not in path.read_text()
-        assert ",'=third," in path.read_text()
+        assert ',"\'=third",' in path.read_text()
         assert write_csv(read_csv(path), tmp_path, "again").read_bytes() == path.read_bytes()
 
 
