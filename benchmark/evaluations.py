@@ -18,6 +18,10 @@ from .registry import Entry, entries
 
 #: The feature that the head reads, of source training and of the test data: what scores on features are fitted on.
 FEATURES = "features"
+#: The target's test samples of held-out classes, with features.
+SEMANTIC = "semantic"
+#: Raised when other datasets are brought to a network's sizes in another way: older outputs are then made anew.
+RESIZING = 2
 #: Is in the predictions of every job.
 ALWAYS = "missing"
 
@@ -27,12 +31,13 @@ class Evaluation:
     """One set of conditions.
 
     Attributes:
-        kind: all severities of a corruption; the network's features; or samples of another dataset.
+        kind: all severities of a corruption; the network's features; samples of another dataset; or those of
+            the held-out classes.
         subject: the corruption or the dataset.
         content: what else decides the outputs: the origin of a plug-in, the fingerprint of a dataset.
     """
 
-    kind: Literal["corruption", "features", "ood"]
+    kind: Literal["corruption", "features", "semantic", "ood"]
     subject: str = ""
     content: str = ""
 
@@ -41,8 +46,11 @@ class Evaluation:
         """The stem of its file in the store."""
         if self.kind == "features":
             return FEATURES
-        stem = self.subject if self.kind == "corruption" else f"ood-{self.subject}"
-        return f"{stem}~{self.content[:12]}" if self.content else stem
+        if self.kind == "semantic":
+            return SEMANTIC
+        if self.kind == "ood":
+            return f"ood-{self.subject}~{self.content[:12]}~{RESIZING}"
+        return f"{self.subject}~{self.content[:12]}" if self.content else self.subject
 
 
 def wanted(experiment: Experiment) -> tuple[Evaluation, ...]:
@@ -54,8 +62,11 @@ def wanted(experiment: Experiment) -> tuple[Evaluation, ...]:
     """
     plugins = tuple(experiment.plugins)
     asked = [_corruption(entry) for entry in chosen(experiment.corruptions, plugins)]
-    if experiment.ood:
+    held_out = experiment.protocol.held_out_classes
+    if experiment.ood or held_out:
         asked.append(Evaluation("features"))
+    if held_out:
+        asked.append(Evaluation("semantic", "+".join(held_out)))
     for name in experiment.ood:
         located = locate(name, experiment.root, experiment.data, plugins)
         asked.append(Evaluation("ood", name, located.fingerprint()))
@@ -87,6 +98,20 @@ def group(entry: Entry) -> str:
     """``features`` for what ``corruptions/features.py`` defines; the name of a plug-in file."""
     stem = Path(entry.module).stem if entry.is_file else entry.module.rpartition(".")[2]
     return stem.replace("_", "-")
+
+
+def has_features(name: str) -> bool:
+    """Whether the file of that stem holds features."""
+    return name in (FEATURES, SEMANTIC) or name.startswith("ood-")
+
+
+def version_of(name: str) -> tuple[str, str]:
+    """The dataset that the file of that stem is about, and the first digits of its fingerprint; empty where it
+    is about the job's own data."""
+    if not name.startswith("ood-"):
+        return "", ""
+    subject, _, rest = name.removeprefix("ood-").partition("~")
+    return subject, rest.partition("~")[0]
 
 
 def _corruption(entry: Entry) -> Evaluation:

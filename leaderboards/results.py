@@ -43,7 +43,7 @@ class Result:
         predictions: reads its prediction table: columns ``split``, ``condition``, ``sample_id``, ``target``,
             and ``score`` or ``logit_0`` ... Called once for each table that is made.
         features: reads clean outputs with the feature that the head reads, a column ``fused`` of arrays beside
-            those of ``predictions``: ``train`` (source training), ``test``, and each OOD set ``ood-NAME``.
+            those of ``predictions``: ``train`` (source training), ``test``, and each OOD set, such as ``near:NAME``.
             None where they were not asked for.
         damaged: whether it was tested under more than clean and missing modalities.
         cost: name -> value of what it cost; see ``cost.QUANTITIES``.

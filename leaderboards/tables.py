@@ -15,6 +15,7 @@ from .statistics import Resampled, interval, summary
 AVERAGE = "average_missing"
 SYNTHETIC = "synthetic stand-in"
 REAL = "real"
+UNTESTED = "not tested under it, unlike other rows"
 
 # Column -> type of every frame, in order; columns "audit_..." follow as text.
 COLUMNS: dict[str, str] = {
@@ -159,9 +160,11 @@ def table_of(groups: Sequence[Group], cells: Sequence[dict[str, Cell]]) -> pd.Da
         blocks.setdefault(group.block, []).append(index)
     rows: list[dict[str, object]] = []
     for members in blocks.values():
-        marks = _marks([groups[index] for index in members], [cells[index] for index in members])
+        tested = dict.fromkeys(name for index in members for name in cells[index])
+        full = [{name: cells[index].get(name, Cell(UNTESTED, 0)) for name in tested} for index in members]
+        marks = _marks([groups[index] for index in members], full)
         for place, index in enumerate(members):
-            rows.extend(_group_rows(groups[index], cells[index], marks, place))
+            rows.extend(_group_rows(groups[index], full[place], marks, place))
     audits = list(dict.fromkeys(name for row in rows for name in row if name not in COLUMNS))
     types = {**COLUMNS, **dict.fromkeys(audits, "str")}
     columns = {name: [row.get(name, "") for row in rows] for name in types}

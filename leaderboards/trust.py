@@ -65,9 +65,10 @@ def calibration(results: Iterable[Result], draws: int = DRAWS, seed: int = 0) ->
 
 
 def ood(results: Iterable[Result], draws: int = DRAWS, seed: int = 0) -> pd.DataFrame:
-    """How well scores tell test samples from those of another dataset; as ``misclassification``.
+    """How well scores tell test samples from foreign ones; as ``misclassification``.
 
-    The condition is ``SET/SCORE``, such as ``ood-mosei/energy``. Scores on features are fitted on source
+    The condition is ``SET/SCORE``, such as ``near:mosei/energy``. A set is ``near`` (it could be a domain of
+    the task), ``far`` (another dataset, resized to fit) or ``semantic`` (held-out classes). Scores on features are fitted on source
     training features only. Results without features are left out.
 
     Raises:
@@ -75,7 +76,7 @@ def ood(results: Iterable[Result], draws: int = DRAWS, seed: int = 0) -> pd.Data
     """
     kept = [result for result in results if result.features is not None]
     if not kept:
-        raise ValueError("no result has OOD sets: run with --ood DATASET")
+        raise ValueError("no result has OOD sets: run with --ood DATASET or --held-out-classes CLASS")
     return _table(kept, _ood_cells, draws, seed)
 
 
