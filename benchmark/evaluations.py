@@ -13,6 +13,7 @@ from typing import Literal
 
 from .errors import UsageError, nearest
 from .experiment import Experiment
+from .job import Job, Task
 from .locate import locate
 from .registry import Entry, entries
 
@@ -71,6 +72,14 @@ def wanted(experiment: Experiment) -> tuple[Evaluation, ...]:
         located = locate(name, experiment.root, experiment.data, plugins)
         asked.append(Evaluation("ood", name, located.fingerprint()))
     return tuple(dict.fromkeys(asked))
+
+
+def of_job(evaluations: Sequence[Evaluation], job: Job) -> list[Evaluation]:
+    """Those that a job can have: its own data are no OOD set, and without one no features are needed."""
+    own = Task.parse(job.task).datasets
+    kept = [item for item in evaluations if item.kind != "ood" or item.subject not in own]
+    foreign = any(item.kind in ("ood", "semantic") for item in kept)
+    return [item for item in kept if foreign or item.kind != "features"]
 
 
 def chosen(names: Sequence[str], plugins: tuple[Path, ...] = ()) -> list[Entry]:

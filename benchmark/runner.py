@@ -51,7 +51,7 @@ def run_job(job: Job, context: Context) -> Outcome:
     """
     store = Store(context.store)
     with store.hold(job.id):
-        if store.is_done(job.id) and not context.lacking(job.id):
+        if store.is_done(job.id) and not context.lacking(job):
             return Outcome(job.id, ok=True, reason="already done")
         store.begin(job.id)
         torch.set_num_threads(context.threads)
@@ -140,7 +140,7 @@ def _restore(job: Job, context: Context, store: Store) -> Trained:
 def _evaluate(job: Job, context: Context, store: Store, trained: Trained) -> None:
     """Tests a network under what was asked for and is not there yet."""
     method, data = trained.method, trained.data
-    for evaluation in context.lacking(job.id):
+    for evaluation in context.lacking(job):
         if evaluation.kind == "corruption":
             corruption = find("corruption", evaluation.subject, context.plugins).load()
             table = prediction_table(method, {"test": data.test}, conditions_of(corruption, data.test.batch))

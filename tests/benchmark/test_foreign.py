@@ -14,6 +14,7 @@ from mmbench.benchmark import Experiment, run
 from mmbench.benchmark.data import Request, load_task
 from mmbench.benchmark.foreign import foreign_split, paired, resized, shortened, stretched
 from mmbench.benchmark.job import Task
+from mmbench.benchmark.launch import plan
 from mmbench.benchmark.scores import results
 from mmbench.datasets.dataset import SPLITS, Samples, Target
 from mmbench.datasets.locate import locate
@@ -98,28 +99,41 @@ def test_the_command_tells_a_far_set_from_a_near_one(mmbench: Command, square: P
         assert auroc(frame, f"semantic:west/{score}") > 0.9, score
 
 
+def asked(root: Path, store: Path, **more) -> Experiment:
+    values = {
+        "methods": ["erm(layers=1)"],
+        "datasets": ["square"],
+        "seeds": [0],
+        "ood": ["moved"],
+        "data_root": root,
+        "store": store,
+        "launcher": "debug",
+        "device": "cpu",
+        "protocol": {"epochs": 1},
+    }
+    return Experiment.read({**values, **more})
+
+
+def test_all_pairs_are_asked_for_at_once(square: Path, tmp_path: Path) -> None:
+    names = ["square", "moved"]
+    experiment = asked(square, tmp_path / "runs", datasets=names, ood=names)
+    assert run(experiment).ok
+    assert not plan(experiment).todo
+    frame = ood(results(tmp_path / "runs"), draws=2)
+    sets = set(zip(frame["task"], frame["condition"].str.partition("/")[0], strict=True))
+    assert sets == {("square", "near:moved"), ("moved", "near:square")}  # no set is its own OOD set
+
+
 def test_two_contents_of_one_set_are_never_shown_as_one(square: Path, tmp_path: Path) -> None:
-    asked = Experiment.read(
-        {
-            "methods": ["erm(layers=1)"],
-            "datasets": ["square"],
-            "seeds": [0],
-            "ood": ["moved"],
-            "data_root": square,
-            "store": tmp_path / "runs",
-            "launcher": "debug",
-            "device": "cpu",
-            "protocol": {"epochs": 1},
-        }
-    )
-    assert run(asked).ok
+    experiment = asked(square, tmp_path / "runs")
+    assert run(experiment).ok
     before = auroc(ood(results(tmp_path / "runs"), draws=2), "near:moved/knn")
     old = locate("moved", square).fingerprint()[:8]
     for file in (square / "moved").iterdir():
         file.unlink()
     write_planted(square / "moved", 24, shift=3.0)
     new = locate("moved", square).fingerprint()[:8]
-    assert run(asked).ok
+    assert run(experiment).ok
     frame = ood(results(tmp_path / "runs"), draws=2)
     assert auroc(frame, f"near:moved [data {old}]/knn") == before
     assert auroc(frame, f"near:moved [data {new}]/knn") > before
