@@ -103,15 +103,15 @@ def chosen(names: Sequence[str], plugins: tuple[Path, ...] = ()) -> list[Entry]:
     return list(dict.fromkeys(found))
 
 
+def on_features(name: str) -> bool:
+    """Whether a file of evaluations holds features, and not outputs under damage."""
+    return name in (FEATURES, SEMANTIC) or name.startswith("ood-")
+
+
 def group(entry: Entry) -> str:
     """``features`` for what ``corruptions/features.py`` defines; the name of a plug-in file."""
     stem = Path(entry.module).stem if entry.is_file else entry.module.rpartition(".")[2]
     return stem.replace("_", "-")
-
-
-def has_features(name: str) -> bool:
-    """Whether the file of that stem holds features."""
-    return name in (FEATURES, SEMANTIC) or name.startswith("ood-")
 
 
 def version_of(name: str) -> tuple[str, str]:

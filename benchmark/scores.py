@@ -14,9 +14,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ..leaderboards import tables
+from ..leaderboards.ood_sets import versioned
 from ..leaderboards.results import Result
 from .errors import UsageError, nearest
-from .evaluations import FEATURES, has_features, version_of
+from .evaluations import FEATURES, on_features, version_of
 from .experiment import as_list, as_seeds, protocol_label
 from .job import Job, Task
 from .launch import store_at
@@ -91,7 +92,6 @@ def predictions(store: Path | str, job_id: str) -> pd.DataFrame:
 
 def _results(store: Store, records: list[Record]) -> list[Result]:
     labels = _labels([record.job for record in records])
-    several = _of_several_versions(store, records)
     found = []
     for record in sorted(records, key=lambda record: _order(record.job)):
         job = record.job
@@ -111,9 +111,9 @@ def _results(store: Store, records: list[Record]) -> list[Result]:
                 synthetic=job.synthetic,
                 audit=_audit(job),
                 predictions=_reader(store, job.id) if record.state == "done" else None,
-                features=_features(store, job.id, several) if record.state == "done" else None,
+                features=_features(store, job.id) if record.state == "done" else None,
                 cost=_cost(store, job.id) if record.state == "done" else {},
-                damaged=record.state == "done" and not all(map(has_features, store.evaluations(job.id))),
+                damaged=record.state == "done" and not all(map(on_features, store.evaluations(job.id))),
             )
         )
     return found
@@ -185,30 +185,17 @@ def _reader(store: Store, job_id: str) -> Callable[[], pd.DataFrame]:
     def read() -> pd.DataFrame:
         tables = [_table(store.read(job_id, "predictions.parquet"))]
         for name in store.evaluated(job_id):  # one that is no longer whole is an error, not left out
-            if not has_features(name):
+            if not on_features(name):
                 tables.append(_table(store.read_evaluation(job_id, name)))
         return pa.concat_tables(tables, promote_options="permissive").to_pandas()
 
     return cache(read)
 
 
-def _of_several_versions(store: Store, records: list[Record]) -> frozenset[str]:
-    """The OOD sets of which these jobs met different contents: their names alone would not tell them apart."""
-    contents: dict[str, set[str]] = defaultdict(set)
-    for record in records:
-        for name in store.evaluated(record.job.id) if record.state == "done" else ():
-            if has_features(name):
-                subject, content = version_of(name)
-                contents[subject].add(content)
-    return frozenset(subject for subject, found in contents.items() if len(found) > 1)
-
-
-def _features(
-    store: Store, job_id: str, several: frozenset[str]
-) -> Callable[[], Mapping[str, pd.DataFrame]] | None:
-    """Reads clean outputs with features: of source training and test, and of each OOD set by its name, with
-    its content where it is one of several."""
-    names = [name for name in store.evaluated(job_id) if has_features(name)]
+def _features(store: Store, job_id: str) -> Callable[[], Mapping[str, pd.DataFrame]] | None:
+    """Reads clean outputs with features: of source training and test, and of each OOD set by its name and
+    content."""
+    names = [name for name in store.evaluated(job_id) if on_features(name)]
     if FEATURES not in names:
         return None
 
@@ -216,12 +203,11 @@ def _features(
         found: dict[str, pd.DataFrame] = {}
         for name in names:
             subject, content = version_of(name)
-            suffix = f" [data {content[:8]}]" if subject in several else ""
             table = _table(store.read_evaluation(job_id, name)).to_pandas()
             for split, rows in table.groupby("split", observed=True):
                 # written before sets were told near or far
                 called = f"ood:{subject}" if split == "ood" else str(split)
-                found[called + suffix] = rows
+                found[versioned(called, content)] = rows
         return found
 
     return cache(read)

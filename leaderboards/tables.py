@@ -11,11 +11,11 @@ from .metric import Metric
 from .results import CLEAN, MISSING, Result, missing_patterns, one_line
 from .scoring import ALPHA, Cell, Group, compare, groups_of, score
 from .statistics import Resampled, interval, summary
+from .untested import filled
 
 AVERAGE = "average_missing"
 SYNTHETIC = "synthetic stand-in"
 REAL = "real"
-UNTESTED = "not tested under it, unlike other rows"
 
 # Column -> type of every frame, in order; columns "audit_..." follow as text.
 COLUMNS: dict[str, str] = {
@@ -155,16 +155,15 @@ def table_of(groups: Sequence[Group], cells: Sequence[dict[str, Cell]]) -> pd.Da
         groups: one a row of the printed table.
         cells: of each group, condition -> cell. Without ``clean`` there is no drop.
     """
+    cells = filled(groups, cells)
     blocks: dict[tuple, list[int]] = {}
     for index, group in enumerate(groups):
         blocks.setdefault(group.block, []).append(index)
     rows: list[dict[str, object]] = []
     for members in blocks.values():
-        tested = dict.fromkeys(name for index in members for name in cells[index])
-        full = [{name: cells[index].get(name, Cell(UNTESTED, 0)) for name in tested} for index in members]
-        marks = _marks([groups[index] for index in members], full)
+        marks = _marks([groups[index] for index in members], [cells[index] for index in members])
         for place, index in enumerate(members):
-            rows.extend(_group_rows(groups[index], full[place], marks, place))
+            rows.extend(_group_rows(groups[index], cells[index], marks, place))
     audits = list(dict.fromkeys(name for row in rows for name in row if name not in COLUMNS))
     types = {**COLUMNS, **dict.fromkeys(audits, "str")}
     columns = {name: [row.get(name, "") for row in rows] for name in types}

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from . import calibration as calibrating
-from . import confidence, detection, ood_scores, selective
+from . import confidence, detection, ood_scores, ood_sets, selective
 from .judge import Judge, UndefinedError
 from .metric import Metric
 from .results import CLEAN, Outputs, Result, UnusableError, one_line
@@ -68,7 +68,8 @@ def ood(results: Iterable[Result], draws: int = DRAWS, seed: int = 0) -> pd.Data
     """How well scores tell test samples from foreign ones; as ``misclassification``.
 
     The condition is ``SET/SCORE``, such as ``near:mosei/energy``. A set is ``near`` (it could be a domain of
-    the task), ``far`` (another dataset, resized to fit) or ``semantic`` (held-out classes). Scores on features are fitted on source
+    the task), ``far`` (another dataset, resized to fit) or ``semantic`` (held-out classes); where the results
+    met several contents of one dataset, the content is part of its name. Scores on features are fitted on source
     training features only. Results without features are left out.
 
     Raises:
@@ -77,7 +78,8 @@ def ood(results: Iterable[Result], draws: int = DRAWS, seed: int = 0) -> pd.Data
     kept = [result for result in results if result.features is not None]
     if not kept:
         raise ValueError("no result has OOD sets: run with --ood DATASET or --held-out-classes CLASS")
-    return _table(kept, _ood_cells, draws, seed)
+    frame = _table(kept, _ood_cells, draws, seed)
+    return frame.assign(condition=ood_sets.shortest(frame["condition"]))
 
 
 Cells = Callable[[Group, int, int], dict[str, Cell]]

@@ -143,7 +143,7 @@ def test_a_set_that_another_method_was_not_tested_on_is_a_hole() -> None:
         [network("erm", 0, 1.0, features=partial(features, 0, 2.0)), network("late", 0, 1.0, features=fewer)],
         draws=5,
     )
-    assert "not tested" in cell(frame, "late", "far:a/knn", "ood_auroc")["hole"]
+    assert "not tested under it" in cell(frame, "late", "far:a/knn", "ood_auroc")["hole"]
     for method in ("erm", "late"):
         assert not cell(frame, method, "near:b/knn", "ood_auroc")["hole"]
 
