@@ -32,6 +32,7 @@ class Board:
         made_by: ``module:function`` in ``leaderboards`` that makes its tidy frame from results.
         shown: which conditions are printed; the CSV has all.
         there: whether results hold what it needs; asked by name, it is made all the same.
+        against_reference: whether it divides by a reference run, which can be named.
     """
 
     subject: str
@@ -39,11 +40,13 @@ class Board:
     made_by: str
     there: Callable[[list[Result]], bool] = lambda found: True
     shown: Callable[[str], bool] = lambda condition: True
+    against_reference: bool = False
 
-    def make(self, found: list[Result]) -> pd.DataFrame:
+    def make(self, found: list[Result], reference: str = "") -> pd.DataFrame:
         """Its tidy frame. Raises ValueError where the results hold nothing for it."""
         module, _, function = self.made_by.partition(":")
-        return getattr(import_module(f"mmbench.leaderboards.{module}"), function)(found)
+        options = {"reference": reference} if self.against_reference else {}
+        return getattr(import_module(f"mmbench.leaderboards.{module}"), function)(found, **options)
 
 
 def is_summary(condition: str) -> bool:
@@ -67,6 +70,13 @@ BOARDS: dict[str, Board] = {
         "robustness:robustness",
         there=lambda found: any(result.damaged for result in found),
         shown=is_summary,
+    ),
+    "relative": Board(
+        "Robustness in relation to clean data and to a reference run",
+        "metric",
+        "relative:relative",
+        there=lambda found: any(result.damaged for result in found),
+        against_reference=True,
     ),
     "misd": Board("Misclassification detection", "metric", "trust:misclassification"),
     "ood": Board(
@@ -96,7 +106,9 @@ def chosen_boards(text: str | None, found: list[Result]) -> list[str]:
     return names
 
 
-def frames(names: Sequence[str], found: list[Result]) -> Iterator[tuple[str, pd.DataFrame]]:
+def frames(
+    names: Sequence[str], found: list[Result], reference: str = ""
+) -> Iterator[tuple[str, pd.DataFrame]]:
     """The tidy frame of each leaderboard.
 
     Raises:
@@ -104,13 +116,19 @@ def frames(names: Sequence[str], found: list[Result]) -> Iterator[tuple[str, pd.
     """
     for name in names:
         try:
-            yield name, BOARDS[name].make(found)
+            yield name, BOARDS[name].make(found, reference)
         except ValueError as error:
             raise UsageError(f"leaderboard {name}: {error}") from None
 
 
 def write_leaderboards(
-    store: Path, folder: Path, chosen: Filter, what: str | None, formats: Sequence[str], out: Console
+    store: Path,
+    folder: Path,
+    chosen: Filter,
+    what: str | None,
+    formats: Sequence[str],
+    out: Console,
+    reference: str = "",
 ) -> bool:
     """Prints the tables and writes them in the asked formats; whether none has a hole.
 
@@ -121,7 +139,7 @@ def write_leaderboards(
         if name not in FORMATS:
             raise UsageError(f"unknown format {name!r}: {nearest(name, FORMATS)}")
     found = results(store, chosen)
-    made = dict(frames(chosen_boards(what, found), found))
+    made = dict(frames(chosen_boards(what, found), found, reference))
     files: list[Path] = []
     for name, frame in made.items():
         board = BOARDS[name]

@@ -103,6 +103,7 @@ def _run(job: Job, context: Context, store: Store) -> Trained:
         "selected_epoch": training.selected_epoch,
         "metric": "mae" if data.target.kind == "regression" else "accuracy",
         "parameters": sum(item.numel() for item in method.parameters()),
+        "test_domains": sorted(set(data.test.domain.astype(str).tolist())),
         "epochs": [asdict(item) for item in training.record],
     }
     store.finish(
@@ -141,9 +142,11 @@ def _evaluate(job: Job, context: Context, store: Store, trained: Trained) -> Non
     """Tests a network under what was asked for and is not there yet."""
     method, data = trained.method, trained.data
     for evaluation in context.lacking(job):
+        family = ""
         if evaluation.kind == "corruption":
             corruption = find("corruption", evaluation.subject, context.plugins).load()
             table = prediction_table(method, {"test": data.test}, conditions_of(corruption, data.test.batch))
+            family = getattr(corruption, "family", "")
         elif evaluation.kind == "features":
             table = feature_table(method, {"train": data.train, "test": data.test})
         elif evaluation.kind == "semantic":
@@ -151,7 +154,7 @@ def _evaluate(job: Job, context: Context, store: Store, trained: Trained) -> Non
             table = feature_table(method, {f"semantic:{evaluation.subject}": data.held_out})
         else:
             table = feature_table(method, ood_split(job, context, trained, evaluation))
-        store.add_evaluation(job.id, evaluation.name, to_parquet(table))
+        store.add_evaluation(job.id, evaluation.name, to_parquet(table), family)
 
 
 def ood_split(job: Job, context: Context, trained: Trained, evaluation: Evaluation) -> dict[str, Split]:

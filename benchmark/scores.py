@@ -8,11 +8,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from ..corruptions.families import trained_families
 from ..leaderboards import tables
 from ..leaderboards.ood_sets import versioned
 from ..leaderboards.results import Result
@@ -96,6 +98,8 @@ def _results(store: Store, records: list[Record]) -> list[Result]:
     for record in sorted(records, key=lambda record: _order(record.job)):
         job = record.job
         method, protocol = labels[job.id]
+        trained = _trained(job)
+        fit = (read_json(store.folder(job.id) / "fit.json") or {}) if record.state == "done" else {}
         found.append(
             Result(
                 job=job.id,
@@ -112,7 +116,10 @@ def _results(store: Store, records: list[Record]) -> list[Result]:
                 audit=_audit(job),
                 predictions=_reader(store, job.id) if record.state == "done" else None,
                 features=_features(store, job.id) if record.state == "done" else None,
-                cost=_cost(store, job.id) if record.state == "done" else {},
+                cost=_cost(store, job.id, fit) if record.state == "done" else {},
+                domains=tuple(fit.get("test_domains", ())),
+                families=_families(store, job.id) if trained and record.state == "done" else {},
+                trained=trained,
                 damaged=record.state == "done" and not all(map(on_features, store.evaluations(job.id))),
             )
         )
@@ -141,6 +148,7 @@ def _audit(job: Job) -> dict[str, str]:
         else f"{selection} epoch",
         "train_missing": _joined(job.train_missing, job.protocol.get("train_with_missing", "off")),
         "train_noise": job.protocol.get("train_with_noise", "off"),
+        "train_families": ", ".join(sorted(_trained(job))) or "none",
         "models": "one for all patterns",
         "features": ", ".join(f"{item.name}: {item.format}" for item in job.data),
     }
@@ -213,9 +221,20 @@ def _features(store: Store, job_id: str) -> Callable[[], Mapping[str, pd.DataFra
     return cache(read)
 
 
-def _cost(store: Store, job_id: str) -> dict[str, float]:
+def _trained(job: Job) -> frozenset[str]:
+    """The families of corruption that the protocol puts into training."""
+    rules = job.protocol
+    return trained_families(rules.get("train_with_missing", "off"), rules.get("train_with_noise", "off"))
+
+
+def _families(store: Store, job_id: str) -> dict[str, str]:
+    """Kind of corruption -> family, of what a job was tested under."""
+    found = {name.partition("~")[0]: store.family(job_id, name) for name in store.evaluated(job_id)}
+    return {kind: family for kind, family in found.items() if family}
+
+
+def _cost(store: Store, job_id: str, fit: Mapping[str, Any]) -> dict[str, float]:
     """What a job cost, from its records; without what was not recorded."""
-    fit = read_json(store.folder(job_id) / "fit.json") or {}
     environment = read_json(store.folder(job_id) / "environment.json") or {}
     seconds = environment.get("seconds", {})
     gib = 2.0**30

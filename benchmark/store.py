@@ -189,12 +189,14 @@ class Store:
             )
         return content
 
-    def add_evaluation(self, job_id: str, name: str, content: bytes) -> None:
-        """Writes the outputs of a finished job under more conditions, its marker last."""
+    def add_evaluation(self, job_id: str, name: str, content: bytes, family: str = "") -> None:
+        """Writes the outputs of a finished job under more conditions, its marker last; that of a corruption
+        holds its family."""
         file = self._evaluation(job_id, name)
         file.parent.mkdir(exist_ok=True)
         write_atomic(file, content)
         marker = {"size": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+        marker |= {"family": family} if family else {}
         write_json(file.with_suffix(".json"), {"schema": _STORE_SCHEMA, **marker})
 
     def evaluations(self, job_id: str) -> list[str]:
@@ -205,6 +207,11 @@ class Store:
     def evaluated(self, job_id: str) -> list[str]:
         """The names of the further outputs that were written, whether they are still whole or not."""
         return sorted(file.stem for file in (self.folder(job_id) / "evaluations").glob("*.json"))
+
+    def family(self, job_id: str, name: str) -> str:
+        """The family of the corruption of further outputs; empty where none is known."""
+        marker = read_json(self._evaluation(job_id, name).with_suffix(".json"))
+        return str(marker.get("family", "")) if isinstance(marker, dict) else ""
 
     def read_evaluation(self, job_id: str, name: str) -> bytes:
         """Further outputs, checked against their marker.

@@ -47,6 +47,10 @@ class Result:
             None where they were not asked for.
         damaged: whether it was tested under more than clean and missing modalities.
         cost: name -> value of what it cost; see ``cost.QUANTITIES``.
+        domains: the domains of its test samples.
+        families: kind of corruption -> its family, of those that it was tested under; known only where
+            something was damaged in training.
+        trained: the families of corruption that were in training.
     """
 
     job: str
@@ -65,6 +69,9 @@ class Result:
     features: Callable[[], Mapping[str, pd.DataFrame]] | None = None
     cost: Mapping[str, float] = field(default_factory=dict)
     damaged: bool = False
+    domains: tuple[str, ...] = ()
+    families: Mapping[str, str] = field(default_factory=dict)
+    trained: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
         if self.state not in get_args(State):
