@@ -6,7 +6,6 @@ import io
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +21,7 @@ from .errors import UsageError, nearest
 from .evaluations import FEATURES, on_features, version_of
 from .experiment import as_list, as_seeds, protocol_label
 from .job import Job, Task
+from .keeper import DiskKeeper
 from .launch import store_at
 from .store import Record, Store, StoreError, read_json
 
@@ -99,7 +99,9 @@ def _results(store: Store, records: list[Record]) -> list[Result]:
         job = record.job
         method, protocol = labels[job.id]
         trained = _trained(job)
-        fit = (read_json(store.folder(job.id) / "fit.json") or {}) if record.state == "done" else {}
+        done = record.state == "done"
+        further = _further(store, job.id) if done else None
+        fit = (read_json(store.folder(job.id) / "fit.json") or {}) if done else {}
         found.append(
             Result(
                 job=job.id,
@@ -114,13 +116,15 @@ def _results(store: Store, records: list[Record]) -> list[Result]:
                 family=job.metrics,
                 synthetic=job.synthetic,
                 audit=_audit(job),
-                predictions=_reader(store, job.id) if record.state == "done" else None,
-                features=_features(store, job.id) if record.state == "done" else None,
-                cost=_cost(store, job.id, fit) if record.state == "done" else {},
+                predictions=_reader(store, job.id) if done else None,
+                further=further,
+                features=_features(store, job.id) if done else None,
+                cost=_cost(store, job.id, fit) if done else {},
+                damaged=further is not None,
+                keeper=DiskKeeper(store, job.id) if done else None,
                 domains=tuple(fit.get("test_domains", ())),
-                families=_families(store, job.id) if trained and record.state == "done" else {},
+                families=_families(store, job.id) if trained and done else {},
                 trained=trained,
-                damaged=record.state == "done" and not all(map(on_features, store.evaluations(job.id))),
             )
         )
     return found
@@ -187,17 +191,18 @@ def _row(job: Job, parts: dict[str, list[str]]) -> tuple:
 
 
 def _reader(store: Store, job_id: str) -> Callable[[], pd.DataFrame]:
-    """Reads the predictions once, however many tables are made of them: those under further conditions are
-    appended."""
+    return lambda: _table(store.read(job_id, "predictions.parquet")).to_pandas()
 
-    def read() -> pd.DataFrame:
-        tables = [_table(store.read(job_id, "predictions.parquet"))]
-        for name in store.evaluated(job_id):  # one that is no longer whole is an error, not left out
-            if not on_features(name):
-                tables.append(_table(store.read_evaluation(job_id, name)))
-        return pa.concat_tables(tables, promote_options="permissive").to_pandas()
 
-    return cache(read)
+def _further(store: Store, job_id: str) -> Callable[[], pd.DataFrame] | None:
+    """Reads the outputs under conditions that were added to a finished job."""
+    names = [name for name in store.evaluated(job_id) if not on_features(name)]
+
+    def read() -> pd.DataFrame:  # an evaluation that is no longer whole is an error, not left out
+        found = [_table(store.read_evaluation(job_id, name)) for name in names]
+        return pa.concat_tables(found, promote_options="permissive").to_pandas()
+
+    return read if names else None
 
 
 def _features(store: Store, job_id: str) -> Callable[[], Mapping[str, pd.DataFrame]] | None:
@@ -218,7 +223,7 @@ def _features(store: Store, job_id: str) -> Callable[[], Mapping[str, pd.DataFra
                 found[versioned(called, content)] = rows
         return found
 
-    return cache(read)
+    return read
 
 
 def _trained(job: Job) -> frozenset[str]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from scipy.special import ndtr, ndtri
 
 from .confidence import log_softmax, softmax
-from .judge import Judge, UndefinedError, table
+from .judge import Counts, Judge, UndefinedError, once, table
 
 BINS = 15
 
@@ -23,64 +25,104 @@ def reliability_bins(
         equal_mass: bins with the same number of samples, instead of (k / bins, (k + 1) / bins].
     """
     confidence, right = _top(target, logits)
-    return _binned(confidence, right, _membership(confidence, bins, equal_mass), bins)
+    count, sure, good = _binned(confidence, right, once(confidence)[0], bins, equal_mass)
+    with np.errstate(invalid="ignore"):
+        return count[0], sure[0] / count[0], good[0] / count[0]
 
 
 def ece(target: np.ndarray, logits: np.ndarray, bins: int = BINS, equal_mass: bool = False) -> float:
     """Expected calibration error of the top class, L1 (Naeini et al. 2015; Guo et al. 2017, eq. 3)."""
-    count, confidence, accuracy = reliability_bins(target, logits, bins, equal_mass)
-    filled = count > 0
-    return float((count[filled] * np.abs(confidence[filled] - accuracy[filled])).sum() / count.sum())
+    return float(_ece((target, logits), once(target), bins, equal_mass)[0])
+
+
+def _ece(
+    arrays: tuple[np.ndarray, ...], counts: Counts, bins: int = BINS, equal_mass: bool = False
+) -> np.ndarray:
+    confidence, right = _top(arrays[0], arrays[1])
+    count, sure, good = _binned(confidence, right, counts[0], bins, equal_mass)
+    return np.abs(sure - good).sum(axis=1) / count.sum(axis=1)
 
 
 def adaptive_calibration_error(target: np.ndarray, logits: np.ndarray, bins: int = BINS) -> float:
     """Class by class, with bins of equal mass, the mean of |accuracy - confidence| (Nixon et al. 2019)."""
+    return float(_ace((target, logits), once(target), bins)[0])
+
+
+def _ace(arrays: tuple[np.ndarray, ...], counts: Counts, bins: int = BINS) -> np.ndarray:
+    target, logits = arrays
     probability = softmax(logits)
     gaps = []
     for column in range(probability.shape[1]):
-        confidence, right = probability[:, column], (target == column).astype(np.float64)
-        count, mean, share = _binned(confidence, right, _membership(confidence, bins, True), bins)
-        gaps.append(np.abs(mean - share)[count > 0].mean())
-    return float(np.mean(gaps))
+        right = (target == column).astype(np.float64)
+        count, sure, good = _binned(probability[:, column], right, counts[0], bins, True)
+        gap = np.divide(np.abs(sure - good), count, out=np.zeros_like(count), where=count > 0)
+        gaps.append(gap.sum(axis=1) / (count > 0).sum(axis=1))
+    return np.mean(gaps, axis=0)
 
 
-def brier(target: np.ndarray, logits: np.ndarray) -> float:
-    """Mean over samples of the squared distance of the probabilities from the one-hot target, 0 to 2
-    (Brier 1950: summed over classes)."""
+def brier(target: np.ndarray, logits: np.ndarray) -> np.ndarray:
+    """[N]: the squared distance of the probabilities from the one-hot target, 0 to 2 (Brier 1950: summed over
+    classes)."""
     probability = softmax(logits)
     probability[np.arange(len(target)), target] -= 1
-    return float((probability**2).sum(axis=1).mean())
+    return (probability**2).sum(axis=1)
 
 
-def negative_log_likelihood(target: np.ndarray, logits: np.ndarray) -> float:
-    """Mean over samples of minus the logarithm of the target's probability, in nats."""
-    return float(-log_softmax(logits)[np.arange(len(target)), target].mean())
+def negative_log_likelihood(target: np.ndarray, logits: np.ndarray) -> np.ndarray:
+    """[N]: minus the logarithm of the target's probability, in nats."""
+    return -log_softmax(logits)[np.arange(len(target)), target]
+
+
+def inside_interval(target: np.ndarray, mean: np.ndarray, variance: np.ndarray, level: float) -> np.ndarray:
+    """[N]: whether a target lies inside the central interval of that level of a Gaussian, 0 or 1."""
+    half = ndtri((1 + level) / 2) * np.sqrt(variance)
+    return (np.abs(target - mean) <= half).astype(np.float64)
 
 
 def interval_coverage(target: np.ndarray, mean: np.ndarray, variance: np.ndarray, level: float) -> float:
     """The share of targets inside the central interval of that level of a Gaussian."""
-    half = ndtri((1 + level) / 2) * np.sqrt(variance)
-    return float((np.abs(target - mean) <= half).mean())
+    return float(inside_interval(target, mean, variance, level).mean())
 
 
 def interval_calibration_error(target: np.ndarray, mean: np.ndarray, variance: np.ndarray) -> float:
     """The mean of |coverage - level| over the levels 0.05, 0.10, ..., 0.95 (after Kuleshov et al. 2018)."""
+    return float(_interval_error((target, mean, variance), once(target))[0])
+
+
+def _interval_miss(arrays: tuple[np.ndarray, ...], counts: Counts, level: float) -> np.ndarray:
+    coverage = _weighted_mean(inside_interval(arrays[0], arrays[1], arrays[2], level)[:, None], counts)[:, 0]
+    return np.abs(coverage - level)
+
+
+def _interval_error(arrays: tuple[np.ndarray, ...], counts: Counts) -> np.ndarray:
+    target, mean, variance = arrays
     levels = np.arange(1, 20) / 20
     inside = 2 * ndtr(np.abs(target - mean) / np.sqrt(variance)) - 1  # the level whose border the target is
-    return float(np.abs((inside[:, None] <= levels).mean(axis=0) - levels).mean())
+    coverage = _weighted_mean(inside[:, None] <= levels, counts)
+    return np.abs(coverage - levels).mean(axis=1)
 
 
-def crps_gaussian(target: np.ndarray, mean: np.ndarray, variance: np.ndarray) -> float:
-    """Mean continuous ranked probability score of Gaussian predictions (Gneiting and Raftery 2007, eq. 21)."""
+def crps_gaussian(target: np.ndarray, mean: np.ndarray, variance: np.ndarray) -> np.ndarray:
+    """[N]: the continuous ranked probability score of a Gaussian (Gneiting and Raftery 2007, eq. 21)."""
     deviation = np.sqrt(variance)
     z = (target - mean) / deviation
     density = np.exp(-0.5 * z**2) / np.sqrt(2 * np.pi)
-    return float((deviation * (z * (2 * ndtr(z) - 1) + 2 * density - 1 / np.sqrt(np.pi))).mean())
+    return deviation * (z * (2 * ndtr(z) - 1) + 2 * density - 1 / np.sqrt(np.pi))
 
 
-def gaussian_nll(target: np.ndarray, mean: np.ndarray, variance: np.ndarray) -> float:
-    """Mean over samples of minus the logarithm of the Gaussian density, in nats."""
-    return float((0.5 * np.log(2 * np.pi * variance) + (target - mean) ** 2 / (2 * variance)).mean())
+def gaussian_nll(target: np.ndarray, mean: np.ndarray, variance: np.ndarray) -> np.ndarray:
+    """[N]: minus the logarithm of the Gaussian density, in nats."""
+    return 0.5 * np.log(2 * np.pi * variance) + (target - mean) ** 2 / (2 * variance)
+
+
+def _mean_of(terms: Callable[..., np.ndarray]) -> Callable[..., np.ndarray]:
+    """A judge that is the mean of what a function gives for each sample."""
+    return lambda arrays, counts: _weighted_mean(terms(*arrays)[:, None], counts)[:, 0]
+
+
+def _weighted_mean(terms: np.ndarray, counts: Counts) -> np.ndarray:
+    """[draws, K]: the mean of terms [N, K] over the samples of each resample."""
+    return counts[0].astype(np.float64) @ terms / counts[0].sum(axis=1, keepdims=True)
 
 
 def _top(target: np.ndarray, logits: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -90,23 +132,33 @@ def _top(target: np.ndarray, logits: np.ndarray) -> tuple[np.ndarray, np.ndarray
     return probability.max(axis=1), (np.argmax(logits, axis=1) == target).astype(np.float64)
 
 
-def _membership(confidence: np.ndarray, bins: int, equal_mass: bool) -> np.ndarray:
-    """[N]: the bin of each sample. Of equal mass: by rank; a tie is not torn apart, it goes to the bin of its
-    first rank."""
-    if not equal_mass:
-        return np.clip(np.ceil(confidence * bins).astype(np.int64) - 1, 0, bins - 1)
-    first = np.searchsorted(np.sort(confidence), confidence, side="left")
-    return first * bins // len(confidence)
-
-
 def _binned(
-    confidence: np.ndarray, right: np.ndarray, member: np.ndarray, bins: int
+    confidence: np.ndarray, right: np.ndarray, counts: np.ndarray, bins: int, equal_mass: bool
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    count = np.bincount(member, minlength=bins).astype(np.float64)
-    with np.errstate(invalid="ignore"):
-        mean = np.bincount(member, weights=confidence, minlength=bins) / count
-        share = np.bincount(member, weights=right, minlength=bins) / count
-    return count, mean, share
+    """Count, summed confidence and number of right answers of each bin on each resample, [draws, bins] each.
+
+    Bins of equal mass are made anew on each resample, by rank. A tie is not torn apart: it goes to the bin of
+    its first rank.
+    """
+    weights = counts.astype(np.float64)
+    if not equal_mass:
+        member = np.clip(np.ceil(confidence * bins).astype(np.int64) - 1, 0, bins - 1)
+        inside = (member[:, None] == np.arange(bins)).astype(np.float64)
+        terms = np.concatenate([inside, inside * confidence[:, None], inside * right[:, None]], axis=1)
+        count, sure, good = np.split(weights @ terms, 3, axis=1)
+        return count, sure, good
+    order = np.argsort(confidence, kind="stable")
+    ordered, weights = confidence[order], weights[:, order]
+    first = np.searchsorted(ordered, ordered, side="left")
+    rank = (np.cumsum(weights, axis=1) - weights)[:, first]  # that of the first of equal confidences
+    member = (rank * bins / weights.sum(axis=1, keepdims=True) + 1e-9).astype(np.int64).clip(max=bins - 1)
+    place = (member + bins * np.arange(len(member))[:, None]).ravel()
+    size = len(member) * bins
+
+    def summed(values: np.ndarray) -> np.ndarray:
+        return np.bincount(place, weights=values.ravel(), minlength=size).reshape(-1, bins)
+
+    return summed(weights), summed(weights * ordered), summed(weights * right[order])
 
 
 #: Called with class indices [N] and logits [N, C].
@@ -119,7 +171,7 @@ CLASSIFICATION = table(
             (0.0, 1.0),
             "fraction",
             "Guo et al. 2017; torchmetrics MulticlassCalibrationError",
-            ece,
+            _ece,
         ),
         Judge(
             "ece_equal_mass_15",
@@ -128,7 +180,7 @@ CLASSIFICATION = table(
             (0.0, 1.0),
             "fraction",
             "Nguyen and O'Connor 2015",
-            lambda target, logits: ece(target, logits, equal_mass=True),
+            lambda arrays, counts: _ece(arrays, counts, equal_mass=True),
         ),
         Judge(
             "ace_15",
@@ -138,7 +190,7 @@ CLASSIFICATION = table(
             (0.0, 1.0),
             "fraction",
             "Nixon et al. 2019",
-            adaptive_calibration_error,
+            _ace,
         ),
         Judge(
             "brier",
@@ -147,7 +199,7 @@ CLASSIFICATION = table(
             (0.0, 2.0),
             "label",
             "Brier 1950",
-            brier,
+            _mean_of(brier),
         ),
         Judge(
             "nll",
@@ -156,7 +208,7 @@ CLASSIFICATION = table(
             (0.0, float("inf")),
             "label",
             "scikit-learn log_loss",
-            negative_log_likelihood,
+            _mean_of(negative_log_likelihood),
         ),
     ]
 )
@@ -171,7 +223,7 @@ REGRESSION = table(
             (0.0, float("inf")),
             "label",
             "Gneiting and Raftery 2007",
-            crps_gaussian,
+            _mean_of(crps_gaussian),
         ),
         Judge(
             "nll_gaussian",
@@ -180,7 +232,7 @@ REGRESSION = table(
             (-float("inf"), float("inf")),
             "label",
             "Nix and Weigend 1994",
-            gaussian_nll,
+            _mean_of(gaussian_nll),
         ),
         Judge(
             "interval_calibration_error",
@@ -189,7 +241,7 @@ REGRESSION = table(
             (0.0, 1.0),
             "fraction",
             "after Kuleshov et al. 2018",
-            interval_calibration_error,
+            _interval_error,
         ),
         *(
             Judge(
@@ -199,9 +251,7 @@ REGRESSION = table(
                 (0.0, 1.0),
                 "fraction",
                 "Gneiting and Raftery 2007",
-                lambda target, mean, variance, level=level: abs(
-                    interval_coverage(target, mean, variance, level / 100) - level / 100
-                ),
+                lambda arrays, counts, level=level: _interval_miss(arrays, counts, level / 100),
             )
             for level in (50, 90, 95)
         ),

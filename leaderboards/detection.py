@@ -5,9 +5,11 @@ Two conventions of the false positive rate at 95 % are in use and differ on the 
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
-from .judge import Judge, UndefinedError, table
+from .judge import Counts, Judge, UndefinedError, once, table
 
 
 def auroc(positive: np.ndarray, negative: np.ndarray) -> float:
@@ -20,12 +22,7 @@ def auroc(positive: np.ndarray, negative: np.ndarray) -> float:
     Raises:
         UndefinedError: one of them is empty.
     """
-    _both(positive, negative)
-    from scipy.stats import rankdata
-
-    ranks = rankdata(np.concatenate([positive, negative]))
-    count = len(positive)
-    return float((ranks[:count].sum() - count * (count + 1) / 2) / (count * len(negative)))
+    return float(area_of(curve(positive, negative))[0])
 
 
 def average_precision(positive: np.ndarray, negative: np.ndarray) -> float:
@@ -34,52 +31,127 @@ def average_precision(positive: np.ndarray, negative: np.ndarray) -> float:
     Raises:
         UndefinedError: one of them is empty.
     """
-    hits, alarms = _curve(positive, negative)
-    recall = hits / hits[-1]
-    precision = hits / (hits + alarms)
-    return float((np.diff(recall, prepend=0.0) * precision).sum())
+    return float(precision_of(curve(positive, negative))[0])
 
 
-def fpr_at_tpr(positive: np.ndarray, negative: np.ndarray, tpr: float = 0.95) -> float:
-    """The share of negatives accepted at the highest threshold that accepts ``tpr`` of the positives.
+def fpr_at_tpr(positive: np.ndarray, negative: np.ndarray) -> float:
+    """The share of negatives accepted at the highest threshold that accepts 95 % of the positives.
 
     Raises:
         UndefinedError: one of them is empty.
     """
-    hits, alarms = _curve(positive, negative)
-    first = int(np.argmax(hits >= tpr * hits[-1] - 1e-12 * hits[-1]))
-    return float(alarms[first] / alarms[-1])
+    return float(false_rate_of(curve(positive, negative))[0])
 
 
-def fpr_nearest_tpr(positive: np.ndarray, negative: np.ndarray, tpr: float = 0.95) -> float:
-    """The share of negatives accepted at the threshold whose true positive rate is nearest to ``tpr``, the
+def fpr_nearest_tpr(positive: np.ndarray, negative: np.ndarray) -> float:
+    """The share of negatives accepted at the threshold whose true positive rate is nearest to 0.95, the
     first of equally near ones (MMDG-Bench's code; (0, 0) is a threshold too).
 
     Raises:
         UndefinedError: one of them is empty.
     """
-    hits, alarms = _curve(positive, negative)
-    rates = np.concatenate([[0.0], hits / hits[-1]])
-    nearest = int(np.argmin(np.abs(rates - tpr)))
-    return float(np.concatenate([[0.0], alarms / alarms[-1]])[nearest])
+    return float(nearest_false_rate_of(curve(positive, negative))[0])
 
 
-def _both(positive: np.ndarray, negative: np.ndarray) -> None:
+#: Positives and negatives accepted at each distinct threshold, from the highest score down, on each resample:
+#: [draws, thresholds] each.
+Curve = tuple[np.ndarray, np.ndarray]
+
+_TPR = 0.95
+
+
+def curve(positive: np.ndarray, negative: np.ndarray, counts: Counts | None = None) -> Curve:
+    """How many are accepted at each threshold.
+
+    Args:
+        positive: [P] scores.
+        negative: [N] scores.
+        counts: how often each stands in each resample, [draws, P] and [draws, N]; by default once.
+
+    Raises:
+        UndefinedError: one of them is empty.
+    """
     if len(positive) == 0 or len(negative) == 0:
         raise UndefinedError("there is only one kind of sample")
-
-
-def _curve(positive: np.ndarray, negative: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Positives and negatives accepted at each distinct threshold, from the highest score down."""
-    _both(positive, negative)
+    hits, misses = counts or once(positive, negative)
     scores = np.concatenate([positive, negative])
     order = np.argsort(-scores, kind="stable")
-    is_positive = (order < len(positive)).astype(np.int64)
     ordered = scores[order]
     last = np.append(np.flatnonzero(ordered[1:] != ordered[:-1]), len(ordered) - 1)
-    hits = np.cumsum(is_positive)[last]
-    return hits.astype(np.float64), (last + 1 - hits).astype(np.float64)
+    group = np.empty(len(order), dtype=np.int64)
+    group[order] = np.searchsorted(last, np.arange(len(order)))
+    return (
+        _accepted(hits, group[: len(positive)], len(last)),
+        _accepted(misses, group[len(positive) :], len(last)),
+    )
 
+
+def mirrored(found: Curve) -> Curve:
+    """The curve of the negatives against the positives, with scores of the other sign."""
+    hits, alarms = (np.concatenate([np.zeros((len(side), 1)), side], axis=1) for side in found)
+    return (alarms[:, -1:] - alarms[:, -2::-1], hits[:, -1:] - hits[:, -2::-1])
+
+
+def area_of(found: Curve) -> np.ndarray:
+    """[draws]: the area under the ROC curve."""
+    hits, alarms = found
+    before = np.concatenate([np.zeros((len(hits), 1)), hits[:, :-1]], axis=1)
+    new = np.diff(alarms, axis=1, prepend=0.0)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return (new * (hits + before)).sum(axis=1) / 2 / (hits[:, -1] * alarms[:, -1])
+
+
+def precision_of(found: Curve) -> np.ndarray:
+    """[draws]: the average precision; NaN without a positive or without a negative."""
+    hits, alarms = found
+    accepted = hits + alarms
+    precision = np.divide(hits, accepted, out=np.zeros_like(hits), where=accepted > 0)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        value = (np.diff(hits, axis=1, prepend=0.0) * precision).sum(axis=1) / hits[:, -1]
+    return np.where(alarms[:, -1] > 0, value, np.nan)
+
+
+def false_rate_of(found: Curve) -> np.ndarray:
+    """[draws]: the false positive rate at the first threshold whose true positive rate is at least 0.95."""
+    hits, alarms = found
+    first = np.argmax(hits >= (_TPR - 1e-12) * hits[:, -1:], axis=1)
+    return _rate_at(found, alarms[np.arange(len(alarms)), first])
+
+
+def nearest_false_rate_of(found: Curve) -> np.ndarray:
+    """[draws]: the false positive rate where the true positive rate is nearest to 0.95."""
+    hits, alarms = (np.concatenate([np.zeros((len(side), 1)), side], axis=1) for side in found)
+    with np.errstate(invalid="ignore"):
+        away = np.abs(hits / hits[:, -1:] - _TPR)
+    nearest = np.argmin(np.where(np.isnan(away), np.inf, away), axis=1)
+    return _rate_at(found, alarms[np.arange(len(alarms)), nearest])
+
+
+def _rate_at(found: Curve, accepted: np.ndarray) -> np.ndarray:
+    hits, alarms = found
+    with np.errstate(invalid="ignore"):
+        return np.where(hits[:, -1] > 0, accepted / alarms[:, -1], np.nan)
+
+
+def _accepted(counts: np.ndarray, group: np.ndarray, groups: int) -> np.ndarray:
+    """[draws, groups]: how many lie in the first, the first two, ... groups."""
+    order = np.argsort(group, kind="stable")
+    ordered = group[order]
+    sums = np.zeros((len(counts), groups))
+    starts = np.flatnonzero(np.diff(ordered, prepend=-1))
+    sums[:, ordered[starts]] = np.add.reduceat(counts[:, order], starts, axis=1)
+    return np.cumsum(sums, axis=1)
+
+
+def _in_positive(measure: Callable[[Curve], np.ndarray]) -> Callable[..., np.ndarray]:
+    return lambda arrays, counts: measure(curve(arrays[0], arrays[1], counts))
+
+
+def _out_positive(measure: Callable[[Curve], np.ndarray]) -> Callable[..., np.ndarray]:
+    return lambda arrays, counts: measure(mirrored(curve(arrays[0], arrays[1], counts)))
+
+
+_NONE = "no OOD sample or no in-distribution sample"
 
 #: Called with the scores of in-distribution and of OOD samples; a score is higher in distribution.
 JUDGES = table(
@@ -92,8 +164,9 @@ JUDGES = table(
             (0.0, 1.0),
             "fraction",
             "Hendrycks and Gimpel 2017; scikit-learn roc_auc_score",
-            lambda own, foreign: auroc(own, foreign),
-            "no OOD sample or no in-distribution sample",
+            _in_positive(area_of),
+            _NONE,
+            2,
         ),
         Judge(
             "aupr_in",
@@ -102,7 +175,9 @@ JUDGES = table(
             (0.0, 1.0),
             "fraction",
             "scikit-learn average_precision_score",
-            lambda own, foreign: average_precision(own, foreign),
+            _in_positive(precision_of),
+            _NONE,
+            2,
         ),
         Judge(
             "aupr_out",
@@ -111,7 +186,9 @@ JUDGES = table(
             (0.0, 1.0),
             "fraction",
             "scikit-learn average_precision_score",
-            lambda own, foreign: average_precision(-foreign, -own),
+            _out_positive(precision_of),
+            _NONE,
+            2,
         ),
         Judge(
             "fpr95_id_positive",
@@ -121,7 +198,9 @@ JUDGES = table(
             (0.0, 1.0),
             "fraction",
             "Liang et al. 2018",
-            lambda own, foreign: fpr_at_tpr(own, foreign),
+            _in_positive(false_rate_of),
+            _NONE,
+            2,
         ),
         Judge(
             "fpr95_ood_positive",
@@ -131,7 +210,9 @@ JUDGES = table(
             (0.0, 1.0),
             "fraction",
             "OpenOOD; MMDG-Bench",
-            lambda own, foreign: fpr_at_tpr(-foreign, -own),
+            _out_positive(false_rate_of),
+            _NONE,
+            2,
         ),
     ]
 )

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from hashlib import blake2b
 
 import numpy as np
 import pandas as pd
@@ -11,6 +12,7 @@ import pandas as pd
 from .metric import Metric
 from .results import Result
 from .scoring import Cell, Group
+from .sheet import Keeper
 from .statistics import Resampled
 
 WORST = "worst_domain"
@@ -51,15 +53,46 @@ def within(group: Group, domain: str) -> Group:
 
 
 def _only(result: Result, domain: str) -> Result:
-    read = result.predictions
-    if read is None:
-        return result
+    def within(read: Callable[[], pd.DataFrame] | None) -> Callable[[], pd.DataFrame] | None:
+        if read is None:
+            return None
 
-    def rows() -> pd.DataFrame:
-        table = read()
-        return table.loc[table["domain"] == domain]
+        def rows() -> pd.DataFrame:
+            table = read()
+            return table.loc[table["domain"] == domain]
 
-    return replace(result, predictions=rows)
+        return rows
+
+    return replace(
+        result,
+        predictions=within(result.predictions),
+        further=within(result.further),
+        keeper=None if result.keeper is None else DomainKeeper(result.keeper, domain),
+    )
+
+
+@dataclass(frozen=True)
+class DomainKeeper:
+    """Keeps the sheets of one domain beside those of the whole test split."""
+
+    keeper: Keeper
+    domain: str
+
+    def fingerprint(self, sheet: str) -> str:
+        """As the keeper's, and of this domain."""
+        return f"{self.keeper.fingerprint(sheet)} {self.domain}"
+
+    def read(self, file: str) -> bytes | None:
+        """What was kept of this domain, or None."""
+        return self.keeper.read(self._file(file))
+
+    def write(self, file: str, content: bytes) -> None:
+        """Keeps a sheet of this domain."""
+        self.keeper.write(self._file(file), content)
+
+    def _file(self, file: str) -> str:
+        # What stands before the first hyphen names a sheet: others of the same name are taken for outdated.
+        return f"domain_{blake2b(self.domain.encode(), digest_size=6).hexdigest()}_{file}"
 
 
 def worst(cells: Mapping[str, Cell], metric: Metric) -> Cell:
@@ -76,4 +109,4 @@ def worst(cells: Mapping[str, Cell], metric: Metric) -> Cell:
         draws=lowest([score.draws for score in scores], axis=0),
         samples=sum(score.samples for score in scores),
     )
-    return replace(first, scores=together)
+    return replace(first, scores=together, of=" ".join(cell.of for cell in cells.values()))

@@ -6,6 +6,11 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
+
+#: How often each sample stands in each resample, [draws, samples]; one array for each kind of sample.
+Counts = tuple[np.ndarray, ...]
+
 
 class UndefinedError(ValueError):
     """A measure that has no value for these samples. The message says why; it is never 0 instead."""
@@ -22,7 +27,9 @@ class Judge:
         range: lowest and highest possible value.
         unit: as that of a ``Metric``.
         source: whose definition this is.
-        compute: arrays -> the value; raises ``UndefinedError`` where there is none.
+        compute: (arrays, counts) -> [draws], the value on each resample, NaN where a resample has none;
+            raises ``UndefinedError`` where the samples themselves have none.
+        kinds: number of kinds of samples, each counted on its own: 2 where one is told from another.
         undefined: when there is no value.
     """
 
@@ -32,12 +39,18 @@ class Judge:
     range: tuple[float, float]
     unit: Literal["fraction", "correlation", "label"]
     source: str
-    compute: Callable[..., float]
+    compute: Callable[[tuple[np.ndarray, ...], Counts], np.ndarray]
     undefined: str = ""
+    kinds: int = 1
 
-    def __call__(self, *arrays: object) -> float:
+    def __call__(self, *arrays: np.ndarray) -> float:
         """The value at full precision. Raises UndefinedError where there is none."""
-        return float(self.compute(*arrays))
+        return float(self.compute(arrays, once(*arrays[: self.kinds]))[0])
+
+
+def once(*arrays: np.ndarray) -> Counts:
+    """The counts of one resample in which every sample of each array stands once."""
+    return tuple(np.ones((1, len(array)), dtype=np.int64) for array in arrays)
 
 
 def table(judges: Iterable[Judge]) -> dict[str, Judge]:

@@ -14,7 +14,7 @@ from .metric import Metric, ratio
 from .results import CLEAN, Result
 from .robustness import MEAN, SEVERITIES, scored_groups
 from .scoring import Block, Cell, Group
-from .statistics import Resampled
+from .statistics import FEWER_DRAWS, Resampled
 from .tables import table_of
 
 #: The method whose run is the reference where none is named.
@@ -63,13 +63,13 @@ MEASURES: dict[str, Measure] = {
 
 
 def relative(
-    results: Iterable[Result], draws: int | None = None, seed: int = 0, reference: str = ""
+    results: Iterable[Result], draws: int = FEWER_DRAWS, seed: int = 0, reference: str = ""
 ) -> pd.DataFrame:
     """What each network loses under corruption, in relation to its clean value and to a reference run.
 
     Args:
         results: one a job.
-        draws: number of resamples; None for that of ``robustness``.
+        draws: number of resamples.
         seed: of the resampling.
         reference: the label of the rows that others are divided by, in each block; by default ``erm``.
 
@@ -79,7 +79,7 @@ def relative(
     Raises:
         ValueError: no result was tested under corruptions, or no row has the label of the reference.
     """
-    groups, cells = scored_groups(results, *(() if draws is None else (draws,)), seed=seed)
+    groups, cells = scored_groups(results, draws, seed)
     if not any(map(kinds_of, cells)):
         raise ValueError("no corruption was tested: run with --corruptions features")
     places = reference_places(groups, reference or REFERENCE)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import combinations
 from typing import TYPE_CHECKING, Literal, get_args
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 import numpy as np
 
 from .metrics import family_metrics
+from .sheet import Keeper, samples_hash
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -41,10 +42,12 @@ class Result:
         synthetic: whether its data are a stand-in.
         audit: what a reader must know to compare rows: name -> value, such as the split that selected it.
         predictions: reads its prediction table: columns ``split``, ``condition``, ``sample_id``, ``target``,
-            and ``score`` or ``logit_0`` ... Called once for each table that is made.
+            and ``score`` or ``logit_0`` ... Called whenever scores are not kept.
+        further: reads the same under more conditions than clean and missing modalities, where there are any.
         features: reads clean outputs with the feature that the head reads, a column ``fused`` of arrays beside
             those of ``predictions``: ``train`` (source training), ``test``, and each OOD set, such as ``near:NAME``.
             None where they were not asked for.
+        keeper: keeps its scores; None where they are made anew for each table.
         damaged: whether it was tested under more than clean and missing modalities.
         cost: name -> value of what it cost; see ``cost.QUANTITIES``.
         domains: the domains of its test samples.
@@ -66,8 +69,10 @@ class Result:
     synthetic: bool
     audit: Mapping[str, str] = field(default_factory=dict)
     predictions: Callable[[], pd.DataFrame] | None = None
+    further: Callable[[], pd.DataFrame] | None = None
     features: Callable[[], Mapping[str, pd.DataFrame]] | None = None
     cost: Mapping[str, float] = field(default_factory=dict)
+    keeper: Keeper | None = None
     damaged: bool = False
     domains: tuple[str, ...] = ()
     families: Mapping[str, str] = field(default_factory=dict)
@@ -97,17 +102,15 @@ class Outputs:
     prediction: np.ndarray
     log_variance: np.ndarray | None = None
 
-    def in_order_of(self, sample_id: np.ndarray) -> Outputs:
-        """The same outputs, reordered. Raises UnusableError where the samples are others."""
-        if np.array_equal(self.sample_id, sample_id):
-            return self
-        order, wanted = np.argsort(self.sample_id), np.argsort(sample_id)
-        if not np.array_equal(self.sample_id[order], sample_id[wanted]):
-            raise UnusableError("predictions of other samples than those of the other seeds")
-        rows = np.empty_like(order)
-        rows[wanted] = order
+    def ordered(self) -> Outputs:
+        """The same outputs in the order of their samples, so that networks can be paired."""
+        rows = np.argsort(self.sample_id)
         variance = None if self.log_variance is None else self.log_variance[rows]
         return Outputs(self.sample_id[rows], self.target[rows], self.prediction[rows], variance)
+
+    def hash(self) -> str:
+        """Which samples with which targets, in this order."""
+        return samples_hash(self.sample_id, self.target)
 
 
 def missing_patterns(modalities: str) -> tuple[str, ...]:
@@ -126,12 +129,13 @@ def missing_patterns(modalities: str) -> tuple[str, ...]:
     )
 
 
-def read_outputs(result: Result, split: str = "test") -> dict[str, Outputs]:
+def read_outputs(result: Result, split: str = "test", further: bool = False) -> dict[str, Outputs]:
     """Reads the predictions of a finished job.
 
     Args:
         result: a job that is done.
         split: which split.
+        further: whether those under further conditions are read too.
 
     Returns:
         condition -> outputs; what is missing is named in the order of ``result.modalities``.
@@ -142,9 +146,16 @@ def read_outputs(result: Result, split: str = "test") -> dict[str, Outputs]:
     if result.predictions is None:
         raise UnusableError("no predictions")
     try:
-        table = result.predictions()
+        tables = [result.predictions()]
+        if further and result.further is not None:
+            tables.append(result.further())
     except (OSError, ValueError, KeyError) as error:
         raise UnusableError(f"predictions cannot be read: {one_line(str(error))}") from error
+    return {name: outputs for table in tables for name, outputs in _outputs(table, result, split)}
+
+
+def _outputs(table: pd.DataFrame, result: Result, split: str) -> Iterator[tuple[str, Outputs]]:
+    """The outputs of each condition of a table."""
     lacking = [name for name in ("split", "condition", "sample_id", "target") if name not in table]
     if lacking:
         raise UnusableError(f"predictions lack the column {', '.join(lacking)}")
@@ -152,15 +163,13 @@ def read_outputs(result: Result, split: str = "test") -> dict[str, Outputs]:
     prediction = _prediction(table)
     target, sample_id = table["target"].to_numpy(), table["sample_id"].to_numpy(dtype=object)
     variance = table["log_variance"].to_numpy() if "log_variance" in table else None
-    out: dict[str, Outputs] = {}
     for condition, rows in table.groupby("condition", sort=False, observed=True).indices.items():
         ids = sample_id[rows]
         if len(set(ids)) < len(ids):
             raise UnusableError(f"predictions name a sample twice: {split}, {condition}")
         spread = None if variance is None else variance[rows]
         name = _in_order(str(condition), result.modalities)
-        out[name] = Outputs(ids, target[rows], prediction[rows], spread)
-    return out
+        yield name, Outputs(ids, target[rows], prediction[rows], spread)
 
 
 def one_line(text: str, longest: int = 200) -> str:

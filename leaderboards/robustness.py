@@ -16,9 +16,9 @@ import pandas as pd
 
 from .domains import WORST, domain_cells
 from .held_out import HELD_OUT, SEEN, by_training, damage_of, marked
-from .results import CLEAN, Result
-from .scoring import Cell, Group, aligned, groups_of, read_group
-from .statistics import Resampled, resample
+from .results import CLEAN, MISSING, Result
+from .scoring import Cell, Group, groups_of, score
+from .statistics import FEWER_DRAWS, Resampled
 from .tables import table_of
 
 MEAN = "mean_corruption"
@@ -45,7 +45,7 @@ class Summary:
     weights: Mapping[str, float]
 
 
-def robustness(results: Iterable[Result], draws: int = 1000, seed: int = 0) -> pd.DataFrame:
+def robustness(results: Iterable[Result], draws: int = FEWER_DRAWS, seed: int = 0) -> pd.DataFrame:
     """Each network's main metric under what it was tested on, and summaries of it.
 
     Conditions: ``clean``; ``mean_corruption``, the mean over kinds, modalities and severities;
@@ -73,7 +73,7 @@ def robustness(results: Iterable[Result], draws: int = 1000, seed: int = 0) -> p
 
 
 def scored_groups(
-    results: Iterable[Result], draws: int = 1000, seed: int = 0
+    results: Iterable[Result], draws: int = FEWER_DRAWS, seed: int = 0
 ) -> tuple[list[Group], list[dict[str, Cell]]]:
     """The rows of the table and, of each, condition -> cell of the main metric."""
     groups = [replace(group, metrics=group.metrics[:1]) for group in groups_of(results)]
@@ -143,43 +143,57 @@ def _volume() -> Summary:
 
 
 def _cells(group: Group, draws: int, seed: int) -> dict[str, Cell]:
-    tables, troubles = read_group(group)
-    tested = list(dict.fromkeys(name for table in tables.values() for name in table))
+    tested = score(group, "robustness", lambda name: not name.startswith(MISSING), draws, seed, further=True)
+    clean = tested[CLEAN]
+    singles = {name: cell for name, cell in tested.items() if name != CLEAN}
     wanted = summaries(tested)
     every = next((summary.weights for summary in wanted if summary.name == MEAN), {})
     wanted += [Summary(name, weights) for name, weights in by_training(every, *damage_of(group)).items()]
-    singles = [name for name in tested if name != CLEAN and not name.startswith("missing:")]
-    names = dict.fromkeys([CLEAN, *(name for summary in wanted for name in summary.weights), *singles])
-    cells: dict[str, Cell] = {}
-    for name in names:
-        found = aligned(group, name, tables, troubles)
-        if found.hole:
-            cells[name] = Cell(found.hole, found.done)
-            continue
-        first = found.outputs[0]
-        scores = resample(group.metrics, first.target, [o.prediction for o in found.outputs], draws, seed)
-        cells[name] = Cell("", found.done, scores, first.sample_id, first.target)
-    clean = cells[CLEAN]
     if not wanted:
         reason = clean.hole or "no corruption was tested: run again with --corruptions features"
         return {CLEAN: clean, MEAN: Cell(reason, clean.done)}
-    made = {summary.name: _weighted(summary, cells) for summary in wanted}
-    return {CLEAN: clean, **made, **{name: cells[name] for name in singles}}
+    return {CLEAN: clean, **weighted(wanted, tested), **singles}
 
 
-def _weighted(summary: Summary, cells: Mapping[str, Cell]) -> Cell:
-    parts = [cells[name] for name in summary.weights]
-    holes = dict.fromkeys(part.hole for part in parts if part.hole)
-    first = parts[0]
-    if holes or any(not first.comparable(part) for part in parts):
-        shown = list(holes)[:2] + (["…"] if len(holes) > 2 else [])
-        reason = "; ".join(shown) or "the conditions were tested on different samples"
-        return Cell(reason, min(part.done for part in parts))
-    weights = list(summary.weights.values())
-    scores = [part.scores for part in parts if part.scores is not None]
-    together = Resampled(
-        values=np.tensordot(weights, [score.values for score in scores], axes=1),
-        draws=np.tensordot(weights, [score.draws for score in scores], axes=1),
-        samples=scores[0].samples,
-    )
-    return Cell("", first.done, together, first.sample_id, first.target)
+def weighted(wanted: Sequence[Summary], cells: Mapping[str, Cell]) -> dict[str, Cell]:
+    """The cell of each summary; a hole where one of its conditions is one or was not tested."""
+    found: dict[str, Cell] = {}
+    whole = []
+    for summary in wanted:
+        parts = [cells.get(name) for name in summary.weights]
+        reason = _reason(summary, parts)
+        if reason:
+            done = min((part.done for part in parts if part is not None), default=0)
+            found[summary.name] = Cell(reason, done)
+        else:
+            whole.append(summary)
+            found[summary.name] = cells[next(iter(summary.weights))]  # its place; the scores follow
+    names = list(dict.fromkeys(name for summary in whole for name in summary.weights))
+    if not names:
+        return found
+    place = {name: row for row, name in enumerate(names)}
+    matrix = np.zeros((len(whole), len(names)))
+    for row, summary in enumerate(whole):
+        matrix[row, [place[name] for name in summary.weights]] = list(summary.weights.values())
+    scores = [score for name in names if (score := cells[name].scores) is not None]
+    values = np.tensordot(matrix, np.stack([score.values for score in scores]), axes=1)
+    sampled = np.tensordot(matrix, np.stack([score.draws for score in scores]), axes=1)
+    for row, summary in enumerate(whole):
+        first = found[summary.name]
+        together = Resampled(values[row], sampled[row], scores[0].samples)
+        found[summary.name] = Cell("", first.done, together, first.of)
+    return found
+
+
+def _reason(summary: Summary, parts: Sequence[Cell | None]) -> str:
+    """Why there is no such mean; empty where there is."""
+    holes: dict[str, None] = {}
+    for name, part in zip(summary.weights, parts, strict=True):
+        if part is None:
+            holes[f"no predictions under {name}"] = None
+        elif part.hole:
+            holes[part.hole] = None
+    if holes:
+        return "; ".join(list(holes)[:2] + (["…"] if len(holes) > 2 else []))
+    alike = len({part.of for part in parts if part is not None}) == 1
+    return "" if alike else "the conditions were tested on different samples"

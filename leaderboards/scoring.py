@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
 
+from .judge import Judge
 from .metric import Metric, checked
 from .metrics import family_metrics, find
-from .results import Outputs, Result, UnusableError, one_line, read_outputs
-from .statistics import Resampled, holm, p_value, resample
-
-# Rows differ where the p of their difference, corrected by Holm for the rows of their block, is below this.
-ALPHA = 0.05
+from .results import CLEAN, Outputs, Result, one_line, read_outputs
+from .sheet import Entry, Sheet, kept, sheet_from
+from .statistics import Resampled, resample
 
 
 class Block(NamedTuple):
@@ -59,38 +58,19 @@ class Cell:
         hole: why there is no value; empty where there is one.
         done: number of seeds whose predictions could be used.
         scores: of all planned seeds; None in a hole.
-        sample_id: [N], the samples, sorted; empty in a hole.
-        target: [N], in that order.
+        of: which samples with which targets, as ``Sheet.of``; empty in a hole.
         reasons: metric -> why it is undefined here, where it is.
     """
 
     hole: str
     done: int
     scores: Resampled | None = None
-    sample_id: np.ndarray = field(default_factory=lambda: np.empty(0, dtype=object))
-    target: np.ndarray = field(default_factory=lambda: np.empty(0))
+    of: str = ""
     reasons: Mapping[str, str] = field(default_factory=dict)
 
     def comparable(self, other: Cell) -> bool:
         """Whether both were tested on the same samples with the same targets."""
-        return np.array_equal(self.sample_id, other.sample_id) and np.array_equal(self.target, other.target)
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """How the rows of a block stand to the best of them, for one metric.
-
-    Attributes:
-        best: [rows], whether the row has the best mean.
-        p: [rows], Holm-corrected p of the difference from the best; NaN for the best itself and where there
-            was no comparison.
-        mark: [rows], ``"best"`` (every other row that has a value is significantly worse), ``"tied"`` (the
-            best, or not significantly different from it) or ``""``.
-    """
-
-    best: np.ndarray
-    p: np.ndarray
-    mark: list[str]
+        return self.of == other.of
 
 
 def groups_of(results: Iterable[Result], metrics: Sequence[str] | None = None) -> list[Group]:
@@ -136,55 +116,72 @@ def groups_of(results: Iterable[Result], metrics: Sequence[str] | None = None) -
     return groups
 
 
-def score(group: Group, conditions: Sequence[str], draws: int, seed: int) -> dict[str, Cell]:
-    """Scores a group under every condition, each job's predictions read once.
+def score(
+    group: Group,
+    sheet: str,
+    tests: Callable[[str], bool],
+    draws: int,
+    seed: int,
+    always: Sequence[str] = (CLEAN,),
+    further: bool = False,
+) -> dict[str, Cell]:
+    """Scores a group under the conditions that a table tests.
 
     Where any planned seed is not done, or its predictions cannot be used, the cell is a hole.
 
     Args:
         group: the group.
-        conditions: the names of the conditions.
+        sheet: the name of the table's sheets.
+        tests: whether a condition belongs into it.
         draws: number of resamples of the samples.
         seed: of the resampling.
+        always: conditions that stand first, whether tested or not.
+        further: whether predictions under further conditions are read.
 
     Returns:
-        condition -> cell.
+        condition -> cell, for every condition that any seed was tested under.
     """
-    tables, troubles = read_group(group)
-    cells = {}
-    for name in conditions:
-        found = aligned(group, name, tables, troubles)
-        if found.hole:
-            cells[name] = Cell(found.hole, found.done)
-            continue
-        first = found.outputs[0]
-        predictions = [outputs.prediction for outputs in found.outputs]
-        scores = resample(group.metrics, first.target, predictions, draws, seed)
-        cells[name] = Cell("", found.done, scores, first.sample_id, first.target)
-    return cells
+    key = sheet_key(group.metrics, draws, seed)
+
+    def read(result: Result) -> Sheet:
+        def make() -> Sheet:
+            outputs = read_outputs(result, further=further)
+            tested = {name: found for name, found in outputs.items() if tests(name)}
+            return scored(tested, group.metrics, draws, seed)
+
+        return kept(result.keeper, sheet, key, make)
+
+    return cells_of(group, read, always)
 
 
-Troubles = list[tuple[str, str]]
+def sheet_key(measures: Sequence[Metric | Judge], draws: int, seed: int) -> list[object]:
+    """What decides the scores of a sheet beside the predictions."""
+    return [[measure.name for measure in measures], draws, seed]
 
 
-@dataclass(frozen=True)
-class Aligned:
-    """What all seeds of a group answered under one condition, in the same order of samples.
+def scored(outputs: Mapping[str, Outputs], metrics: Sequence[Metric], draws: int, seed: int) -> Sheet:
+    """The sheet of one network: condition -> outputs, each judged by all metrics."""
+    entries = {}
+    for condition, found in outputs.items():
+        ordered = found.ordered()
+        try:
+            checked(metrics[0].task, ordered.target, ordered.prediction)
+            scores = resample(metrics, ordered.target, [ordered.prediction], draws, seed)
+            entries[condition] = Entry(scores, ordered.hash())
+        except ValueError as error:
+            entries[condition] = Entry(None, hole=one_line(str(error)))
+    return sheet_from(entries, [metric.name for metric in metrics], draws)
 
-    Attributes:
-        hole: why there is nothing to score; empty where there is.
-        done: number of seeds whose predictions could be used.
-        outputs: one a seed, all of the same samples; empty in a hole.
+
+def cells_of(group: Group, read: Callable[[Result], Sheet], always: Sequence[str] = ()) -> dict[str, Cell]:
+    """Brings the sheets of all seeds together, condition by condition; a hole where any cannot be used.
+
+    Args:
+        group: the group.
+        read: the sheet of a finished job; raises ValueError, in one line, where there is none.
+        always: conditions that stand first, whether tested or not.
     """
-
-    hole: str
-    done: int
-    outputs: tuple[Outputs, ...] = ()
-
-
-def read_group(group: Group) -> tuple[dict[int, dict[str, Outputs]], Troubles]:
-    """The predictions of every seed, condition by condition, and what is wrong with those that lack."""
-    tables: dict[int, dict[str, Outputs]] = {}
+    sheets: dict[int, Sheet] = {}
     troubles: Troubles = []
     for result in group.results:
         if result.state != "done":
@@ -192,95 +189,91 @@ def read_group(group: Group) -> tuple[dict[int, dict[str, Outputs]], Troubles]:
             troubles.append((_WORDS[result.state], f"seed {result.seed}{reason}"))
             continue
         try:
-            tables[result.seed] = read_outputs(result)
-        except UnusableError as error:
-            troubles.append(("unusable", f"seed {result.seed}: {error}"))
-    return tables, troubles
+            sheets[result.seed] = read(result)
+        except (OSError, ValueError, KeyError) as error:
+            troubles.append(("unusable", f"seed {result.seed}: {one_line(str(error))}"))
+    planned = len(group.results)
+    if not troubles and _alike(list(sheets.values())):
+        found = _together(list(sheets.values()))
+        first = [name for name in always if name in found]
+        if len(first) == len(always):
+            return {name: found[name] for name in dict.fromkeys([*first, *found])}
+    names = dict.fromkeys([*always, *(name for sheet in sheets.values() for name in sheet.conditions)])
+    return {name: _cell(name, sheets, troubles, planned) for name in names}
 
 
-def aligned(
-    group: Group, condition: str, tables: dict[int, dict[str, Outputs]], troubles: Troubles
-) -> Aligned:
-    """Brings the outputs of all seeds under a condition into one order; a hole where any cannot be used."""
+def _alike(sheets: Sequence[Sheet]) -> bool:
+    """Whether all seeds were tested under the same conditions, on the same samples, without a hole."""
+    first = sheets[0]
+    return all(
+        (sheet.conditions, sheet.metrics, sheet.of) == (first.conditions, first.metrics, first.of)
+        and not sheet.holes
+        for sheet in sheets
+    )
+
+
+def _together(sheets: Sequence[Sheet]) -> dict[str, Cell]:
+    first = sheets[0]
+    values = np.stack([sheet.values for sheet in sheets], axis=1)
+    draws = np.stack([sheet.resampled for sheet in sheets], axis=2)
+    cells = {}
+    for row, name in enumerate(first.conditions):
+        scores = Resampled(values[row], draws[row], int(first.samples[row]))
+        cells[name] = Cell("", len(sheets), scores, first.of[row], _reasons(name, sheets))
+    return cells
+
+
+def _reasons(name: str, sheets: Sequence[Sheet]) -> dict[str, str]:
+    return {metric: why for sheet in sheets for metric, why in sheet.reasons.get(name, {}).items()}
+
+
+def _cell(name: str, sheets: Mapping[int, Sheet], troubles: Troubles, planned: int) -> Cell:
     troubles = list(troubles)
-    found: list[Outputs] = []
-    for number, table in tables.items():
-        outputs = table.get(condition)
-        if outputs is None:
-            troubles.append(("not evaluated", f"seed {number}: no predictions under {condition}"))
+    usable: list[Sheet] = []
+    for number, sheet in sheets.items():
+        if name not in sheet.conditions:
+            troubles.append(("not evaluated", f"seed {number}: no predictions under {name}"))
             continue
-        try:
-            if not found:
-                outputs = outputs.in_order_of(np.sort(outputs.sample_id))
-            else:
-                outputs = outputs.in_order_of(found[0].sample_id)
-                if not np.array_equal(outputs.target, found[0].target):
-                    raise UnusableError("other targets than those of the other seeds")
-            checked(group.metrics[0].task, outputs.target, outputs.prediction)
-        except ValueError as error:
-            troubles.append(("unusable", f"seed {number}: {one_line(str(error))}"))
+        place = sheet.conditions.index(name)
+        first = usable[0].of[0] if usable else sheet.of[place]
+        reason = sheet.holes.get(name, "") or _difference(sheet.of[place], first)
+        if reason:
+            troubles.append(("unusable", f"seed {number}: {reason}"))
             continue
-        found.append(outputs)
-    if troubles or not found:
-        return Aligned(_hole(troubles, len(group.results)), len(found))
-    return Aligned("", len(found), tuple(found))
+        usable.append(_only(sheet, place))
+    if troubles:
+        return Cell(_hole(troubles, planned), len(usable))
+    return _together(usable)[name]
 
 
-def compare(cells: Sequence[Cell], groups: Sequence[Group], metric: Metric) -> Comparison:
-    """Compares the rows of a block under one condition with the best of them.
-
-    A row is compared with the best only if both have the same seeds and samples; otherwise its p is NaN, and
-    nothing in the block is marked as the one best.
-
-    Args:
-        cells: one a row.
-        groups: the rows' groups.
-        metric: by what.
-
-    Returns:
-        The comparison. With fewer than two rows that have a value, nothing is marked.
-    """
-    sign = 1 if metric.direction == "higher" else -1
-    columns = [group.metrics.index(metric) if metric in group.metrics else -1 for group in groups]
-    means = np.full(len(cells), np.nan)
-    for row, (cell, column) in enumerate(zip(cells, columns, strict=True)):
-        if cell.scores is not None and column >= 0:
-            means[row] = sign * cell.scores.values[:, column].mean()
-    there = np.isfinite(means)
-    p = np.full(len(cells), np.nan)
-    if there.sum() < 2:
-        return Comparison(best=there, p=p, mark=[""] * len(cells))
-    best = there & (means == means[there].max())
-    first = int(np.flatnonzero(best)[0])
-    for row in map(int, np.flatnonzero(there & ~best)):
-        same_seeds = groups[row].seeds == groups[first].seeds
-        if same_seeds and cells[row].comparable(cells[first]):
-            p[row] = _p(cells[first], columns[first], cells[row], columns[row])
-    p = holm(p)
-    worse = p < ALPHA
-    others = there & ~best
-    if best.sum() == 1 and worse[others].all():
-        return Comparison(best, p, ["best" if row else "" for row in best])
-    tied = best | (others & (p >= ALPHA))
-    return Comparison(best, p, ["tied" if row else "" for row in tied])
+def _difference(of: str, first: str) -> str:
+    """Why scores cannot stand beside those of the first seed; empty where they can."""
+    if of == first:
+        return ""
+    if of.partition(":")[0] == first.partition(":")[0]:
+        return "other targets than those of the other seeds"
+    return "predictions of other samples than those of the other seeds"
 
 
+def _only(sheet: Sheet, place: int) -> Sheet:
+    """The sheet with one of its conditions."""
+    chosen = slice(place, place + 1)
+    return replace(
+        sheet,
+        conditions=sheet.conditions[chosen],
+        values=sheet.values[chosen],
+        draws=sheet.draws[chosen],
+        scale=sheet.scale[chosen],
+        samples=sheet.samples[chosen],
+        of=sheet.of[chosen],
+    )
+
+
+Troubles = list[tuple[str, str]]
 _WORDS = {"failed": "failed", "dead": "died", "running": "running", "planned": "not started"}
 
 
-def _p(best: Cell, best_column: int, other: Cell, other_column: int) -> float:
-    assert best.scores is not None
-    assert other.scores is not None
-    difference = _one(best.scores, best_column).minus(_one(other.scores, other_column))
-    return float(p_value(difference)[0])
-
-
-def _one(scores: Resampled, column: int) -> Resampled:
-    chosen = slice(column, column + 1)
-    return Resampled(scores.values[:, chosen], scores.draws[:, :, chosen], scores.samples)
-
-
-def _hole(troubles: list[tuple[str, str]], planned: int) -> str:
+def _hole(troubles: Troubles, planned: int) -> str:
     parts = []
     for word in dict.fromkeys(word for word, _ in troubles):
         details = [detail for kind, detail in troubles if kind == word]

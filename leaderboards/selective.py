@@ -6,10 +6,21 @@ confidences have no order: risks inside a tie are the expectation over all order
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+
 import numpy as np
 
-from .detection import auroc, average_precision, fpr_at_tpr, fpr_nearest_tpr
-from .judge import Judge, UndefinedError, table
+from .detection import (
+    Curve,
+    area_of,
+    curve,
+    false_rate_of,
+    mirrored,
+    nearest_false_rate_of,
+    precision_of,
+)
+from .judge import Counts, Judge, UndefinedError, once, table
 
 
 def risk_coverage_curve(loss: np.ndarray, confidence: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -24,7 +35,7 @@ def risk_coverage_curve(loss: np.ndarray, confidence: np.ndarray) -> tuple[np.nd
 
 def aurc(loss: np.ndarray, confidence: np.ndarray) -> float:
     """The mean over n of the mean loss of the n most confident samples (Geifman, Uziel, El-Yaniv 2019)."""
-    return float(risk_coverage_curve(loss, confidence)[1].mean())
+    return float(_aurc(ranked(loss, confidence))[0])
 
 
 def e_aurc(loss: np.ndarray, confidence: np.ndarray) -> float:
@@ -35,43 +46,118 @@ def e_aurc(loss: np.ndarray, confidence: np.ndarray) -> float:
 
 def augrc(loss: np.ndarray, confidence: np.ndarray) -> float:
     """The mean over n of the loss of the n most confident samples, divided by all N (Traub et al. 2024)."""
-    return float(_accepted_loss(loss, confidence).mean() / len(loss))
+    return float(_augrc(ranked(loss, confidence))[0])
 
 
 def mean_loss_at_coverage(loss: np.ndarray, confidence: np.ndarray, coverage: float) -> float:
     """The mean loss of the ceil(coverage N) most confident samples."""
-    count = int(np.ceil(coverage * len(loss) - 1e-9))
-    return float(_accepted_loss(loss, confidence)[count - 1] / count)
+    return float(_loss_at(ranked(loss, confidence), coverage)[0])
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """Samples from the most to the least confident, those of equal confidence together, on each resample.
+
+    Attributes:
+        count: [draws, groups], how many samples have each confidence.
+        loss: [draws, groups], the sum of their losses.
+    """
+
+    count: np.ndarray
+    loss: np.ndarray
+
+    @property
+    def before(self) -> tuple[np.ndarray, np.ndarray]:
+        """Count and loss of all groups before each, [draws, groups]."""
+        return np.cumsum(self.count, axis=1) - self.count, np.cumsum(self.loss, axis=1) - self.loss
+
+    @property
+    def mean(self) -> np.ndarray:
+        """[draws, groups]: the mean loss of each group, 0 where it is empty."""
+        return np.divide(self.loss, self.count, out=np.zeros_like(self.loss), where=self.count > 0)
+
+
+def ranked(loss: np.ndarray, confidence: np.ndarray, counts: np.ndarray | None = None) -> Ranked:
+    """Groups samples by confidence.
+
+    Args:
+        loss: [N].
+        confidence: [N].
+        counts: [draws, N], how often each stands in each resample; by default once.
+
+    Raises:
+        UndefinedError: there is no sample.
+    """
+    loss, confidence = np.asarray(loss, dtype=np.float64), np.asarray(confidence, dtype=np.float64)
+    if len(loss) == 0:
+        raise UndefinedError("there is no sample")
+    order = np.argsort(-confidence, kind="stable")
+    ordered = confidence[order]
+    starts = np.append(0, np.flatnonzero(ordered[1:] != ordered[:-1]) + 1)
+    weights = (once(loss)[0] if counts is None else counts)[:, order].astype(np.float64)
+    return Ranked(
+        np.add.reduceat(weights, starts, axis=1), np.add.reduceat(weights * loss[order], starts, axis=1)
+    )
+
+
+def _aurc(found: Ranked) -> np.ndarray:
+    """Inside a group, accepted one by one, the summed loss grows evenly from ``loss`` by ``mean``: the sum of
+    (loss + (k - count) mean) / k over the group's k."""
+    count, loss = found.before
+    total = round(float(found.count[0].sum()))
+    harmonic = np.append(0.0, np.cumsum(1 / np.arange(1, total + 1)))
+    first, last = count.round().astype(np.int64), (count + found.count).round().astype(np.int64)
+    mean = found.mean
+    parts = mean * found.count + (loss - count * mean) * (harmonic[last] - harmonic[first])
+    return parts.sum(axis=1) / total
+
+
+def _augrc(found: Ranked) -> np.ndarray:
+    _, loss = found.before
+    parts = loss * found.count + found.mean * found.count * (found.count + 1) / 2
+    return parts.sum(axis=1) / found.count.sum(axis=1) ** 2
+
+
+def _loss_at(found: Ranked, coverage: float) -> np.ndarray:
+    count, loss = found.before
+    wanted = np.ceil(coverage * found.count.sum(axis=1) - 1e-9)
+    place = np.argmax(count + found.count >= wanted[:, None] - 0.5, axis=1)
+    rows = np.arange(len(count))
+    inside = wanted - count[rows, place]
+    return (loss[rows, place] + inside * found.mean[rows, place]) / wanted
 
 
 def _accepted_loss(loss: np.ndarray, confidence: np.ndarray) -> np.ndarray:
     """[N]: the expected sum of the losses of the n most confident samples, n = 1 ... N."""
-    if len(loss) == 0:
-        raise UndefinedError("there is no sample")
-    order = np.argsort(-np.asarray(confidence, dtype=np.float64), kind="stable")
-    ordered = np.asarray(confidence)[order]
-    losses = np.asarray(loss, dtype=np.float64)[order]
-    starts = np.append(0, np.flatnonzero(ordered[1:] != ordered[:-1]) + 1)
-    sizes = np.diff(np.append(starts, len(losses)))
-    return np.cumsum(np.repeat(np.add.reduceat(losses, starts) / sizes, sizes))
+    found = ranked(loss, confidence)
+    return np.cumsum(np.repeat(found.mean[0], found.count[0].round().astype(np.int64)))
 
 
-def _split(loss: np.ndarray, confidence: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The confidences of right and of wrong answers."""
-    wrong = np.asarray(loss) > 0
+def _over_ranks(measure: Callable[[Ranked], np.ndarray]) -> Callable[..., np.ndarray]:
+    return lambda arrays, counts: measure(ranked(arrays[0], arrays[1], counts[0]))
+
+
+def _excess(arrays: tuple[np.ndarray, ...], counts: Counts) -> np.ndarray:
+    loss, confidence = arrays
+    best = ranked(loss, -np.asarray(loss, dtype=np.float64), counts[0])
+    return _aurc(ranked(loss, confidence, counts[0])) - _aurc(best)
+
+
+def _right_positive(measure: Callable[[Curve], np.ndarray]) -> Callable[..., np.ndarray]:
+    return lambda arrays, counts: measure(_right_and_wrong(arrays, counts))
+
+
+def _wrong_positive(measure: Callable[[Curve], np.ndarray]) -> Callable[..., np.ndarray]:
+    return lambda arrays, counts: measure(mirrored(_right_and_wrong(arrays, counts)))
+
+
+def _right_and_wrong(arrays: tuple[np.ndarray, ...], counts: Counts) -> Curve:
+    """The curve of the confidences of right answers against those of wrong ones."""
+    loss, confidence = (np.asarray(array, dtype=np.float64) for array in arrays)
+    wrong = loss > 0
     if wrong.all() or not wrong.any():
         raise UndefinedError(f"every answer is {'wrong' if len(wrong) and wrong.all() else 'right'}")
-    confidence = np.asarray(confidence, dtype=np.float64)
-    return confidence[~wrong], confidence[wrong]
-
-
-def _right_positive(measure):
-    return lambda loss, confidence: measure(*_split(loss, confidence))
-
-
-def _aupr_error(loss: np.ndarray, confidence: np.ndarray) -> float:
-    right, wrong = _split(loss, confidence)
-    return average_precision(-wrong, -right)
+    return curve(confidence[~wrong], confidence[wrong], (counts[0][:, ~wrong], counts[0][:, wrong]))
 
 
 _AREAS = (
@@ -83,7 +169,7 @@ _AREAS = (
         (0.0, float("inf")),
         "label",
         "Geifman, Uziel, El-Yaniv 2019",
-        aurc,
+        _over_ranks(_aurc),
     ),
     Judge(
         "e_aurc",
@@ -92,7 +178,7 @@ _AREAS = (
         (0.0, float("inf")),
         "label",
         "Geifman, Uziel, El-Yaniv 2019",
-        e_aurc,
+        _excess,
     ),
     Judge(
         "augrc",
@@ -101,7 +187,7 @@ _AREAS = (
         (0.0, float("inf")),
         "label",
         "Traub et al. 2024",
-        augrc,
+        _over_ranks(_augrc),
     ),
 )
 
@@ -115,7 +201,7 @@ CLASSIFICATION = table(
             (0.0, 1.0),
             "fraction",
             "Hendrycks and Gimpel 2017",
-            _right_positive(auroc),
+            _right_positive(area_of),
         ),
         Judge(
             "misd_fpr95_correct_positive",
@@ -124,7 +210,7 @@ CLASSIFICATION = table(
             (0.0, 1.0),
             "fraction",
             "Hendrycks and Gimpel 2017; first threshold with TPR >= 0.95",
-            _right_positive(fpr_at_tpr),
+            _right_positive(false_rate_of),
         ),
         Judge(
             "misd_fpr95_nearest_mmdg",
@@ -133,7 +219,7 @@ CLASSIFICATION = table(
             (0.0, 1.0),
             "fraction",
             "MMDG-Bench (arXiv 2605.06643), code",
-            _right_positive(fpr_nearest_tpr),
+            _right_positive(nearest_false_rate_of),
         ),
         Judge(
             "aupr_success",
@@ -142,7 +228,7 @@ CLASSIFICATION = table(
             (0.0, 1.0),
             "fraction",
             "Hendrycks and Gimpel 2017",
-            _right_positive(average_precision),
+            _right_positive(precision_of),
         ),
         Judge(
             "aupr_error",
@@ -151,7 +237,7 @@ CLASSIFICATION = table(
             (0.0, 1.0),
             "fraction",
             "Hendrycks and Gimpel 2017",
-            _aupr_error,
+            _wrong_positive(precision_of),
         ),
         *(
             Judge(
@@ -161,9 +247,7 @@ CLASSIFICATION = table(
                 (0.0, 1.0),
                 "fraction",
                 "El-Yaniv and Wiener 2010",
-                lambda loss, confidence, share=share: (
-                    1 - mean_loss_at_coverage(loss, confidence, share / 100)
-                ),
+                _over_ranks(lambda found, share=share: 1 - _loss_at(found, share / 100)),
             )
             for share in (90, 80, 50)
         ),
@@ -181,7 +265,7 @@ REGRESSION = table(
                 (0.0, float("inf")),
                 "label",
                 "El-Yaniv and Wiener 2010, with absolute loss",
-                lambda loss, confidence, share=share: mean_loss_at_coverage(loss, confidence, share / 100),
+                _over_ranks(lambda found, share=share: _loss_at(found, share / 100)),
             )
             for share in (100, 90, 80, 50)
         ),

@@ -31,6 +31,9 @@ from numpy.typing import ArrayLike
 
 from .metric import Metric, checked, ratio
 
+#: Resamples of complete data, and under many conditions or for measures of order, where each costs more.
+DRAWS, FEWER_DRAWS = 1000, 200
+
 # A metric that is undefined in more than this share of the resamples has no interval.
 UNDEFINED_SHARE = 0.05
 
@@ -247,15 +250,29 @@ def resample(
     return Resampled(values=out[0], draws=out[1:], samples=len(stacked))
 
 
-@lru_cache(maxsize=4)
 def resample_weights(samples: int, draws: int, seed: int) -> np.ndarray:
-    """[draws, samples]: the weight of each sample in each resample, counts / samples; read-only."""
-    generator = np.random.default_rng(np.random.SeedSequence([seed, samples]))
+    """[draws, samples]: the weight of each sample in each resample, counts / samples."""
+    return resample_counts(samples, draws, seed) / samples
+
+
+@lru_cache(maxsize=16)
+def resample_counts(samples: int, draws: int, seed: int, kind: int = 0) -> np.ndarray:
+    """[draws, samples]: how often each sample stands in each resample; read-only.
+
+    The first resamples are the same however many are drawn.
+
+    Args:
+        samples: how many there are.
+        draws: number of resamples.
+        seed: of the resampling.
+        kind: tells kinds of samples apart that are resampled on their own, such as OOD samples.
+    """
+    generator = np.random.default_rng(np.random.SeedSequence([seed, samples, *([kind] if kind else [])]))
     picks = generator.integers(samples, size=(draws, samples))
     picks += np.arange(draws)[:, None] * samples
-    weights = np.bincount(picks.ravel(), minlength=draws * samples).reshape(draws, samples) / samples
-    weights.flags.writeable = False
-    return weights
+    counts = np.bincount(picks.ravel(), minlength=draws * samples).reshape(draws, samples)
+    counts.flags.writeable = False
+    return counts
 
 
 def interval(
@@ -308,12 +325,16 @@ def p_value(difference: Resampled) -> np.ndarray:
 
 
 def holm(p: ArrayLike) -> np.ndarray:
-    """Holm's correction of p-values [n] for n comparisons; NaN entries are not counted and stay NaN."""
+    """Holm's correction of p-values [n] or [n, ...] for the n comparisons of each column; NaN entries are not
+    counted and stay NaN."""
     p = np.asarray(p, dtype=np.float64)
-    adjusted = np.full(p.shape, np.nan)
-    order = np.argsort(p)[: int(np.isfinite(p).sum())]
-    factors = np.arange(len(order), 0, -1)
-    adjusted[order] = np.minimum(1.0, np.maximum.accumulate(p[order] * factors))
+    order = np.argsort(p, axis=0)
+    ascending = np.take_along_axis(p, order, axis=0)
+    place = np.arange(len(p)).reshape(-1, *[1] * (p.ndim - 1))
+    factors = np.isfinite(p).sum(axis=0) - place
+    adjusted = np.empty(p.shape)
+    corrected = np.minimum(1.0, np.maximum.accumulate(ascending * factors, axis=0))
+    np.put_along_axis(adjusted, order, corrected, axis=0)
     return adjusted
 
 

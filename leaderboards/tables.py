@@ -7,10 +7,11 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import pandas as pd
 
+from .compare import ALPHA, Comparison, by_shape, compare, joined
 from .metric import Metric
 from .results import CLEAN, MISSING, Result, missing_patterns, one_line
-from .scoring import ALPHA, Cell, Group, compare, groups_of, score
-from .statistics import Resampled, interval, summary
+from .scoring import Cell, Group, groups_of, score
+from .statistics import DRAWS, FEWER_DRAWS, Resampled, interval
 from .untested import filled
 
 AVERAGE = "average_missing"
@@ -52,7 +53,7 @@ COLUMNS: dict[str, str] = {
 
 
 def accuracy(
-    results: Iterable[Result], metrics: Sequence[str] | None = None, draws: int = 1000, seed: int = 0
+    results: Iterable[Result], metrics: Sequence[str] | None = None, draws: int = DRAWS, seed: int = 0
 ) -> pd.DataFrame:
     """How good each method is on complete test data.
 
@@ -78,12 +79,12 @@ def accuracy(
         ValueError: no results, an unknown metric or none that applies, or a seed twice in one group.
     """
     groups = groups_of(results, metrics)
-    frame = table_of(groups, [{CLEAN: score(group, [CLEAN], draws, seed)[CLEAN]} for group in groups])
+    frame = table_of(groups, [score(group, "clean", CLEAN.__eq__, draws, seed) for group in groups])
     return frame.drop(columns=["drop", "drop_low", "drop_high"])
 
 
 def missing(
-    results: Iterable[Result], metrics: Sequence[str] | None = None, draws: int = 1000, seed: int = 0
+    results: Iterable[Result], metrics: Sequence[str] | None = None, draws: int = FEWER_DRAWS, seed: int = 0
 ) -> pd.DataFrame:
     """How good each method is when modalities are missing in the whole test set.
 
@@ -111,7 +112,8 @@ def missing(
     cells = []
     for group in groups:
         patterns = missing_patterns(group.block.modalities)
-        row = score(group, [CLEAN, *patterns], draws, seed)
+        wanted = [CLEAN, *patterns]
+        row = score(group, "missing", set(wanted).__contains__, draws, seed, wanted)
         cells.append({**row, AVERAGE: _average([row[name] for name in patterns])})
     return table_of(groups, cells)
 
@@ -145,7 +147,7 @@ def _average(cells: Sequence[Cell]) -> Cell:
         draws=np.mean([score.draws for score in scores], axis=0),
         samples=scores[0].samples,
     )
-    return Cell("", first.done, together, first.sample_id, first.target)
+    return Cell("", first.done, together, first.of)
 
 
 def table_of(groups: Sequence[Group], cells: Sequence[dict[str, Cell]]) -> pd.DataFrame:
@@ -159,40 +161,23 @@ def table_of(groups: Sequence[Group], cells: Sequence[dict[str, Cell]]) -> pd.Da
     blocks: dict[tuple, list[int]] = {}
     for index, group in enumerate(groups):
         blocks.setdefault(group.block, []).append(index)
-    rows: list[dict[str, object]] = []
+    parts: list[dict[str, list]] = []
     for members in blocks.values():
-        marks = _marks([groups[index] for index in members], [cells[index] for index in members])
+        stand = compare([groups[index] for index in members], [cells[index] for index in members])
         for place, index in enumerate(members):
-            rows.extend(_group_rows(groups[index], cells[index], marks, place))
-    audits = list(dict.fromkeys(name for row in rows for name in row if name not in COLUMNS))
-    types = {**COLUMNS, **dict.fromkeys(audits, "str")}
-    columns = {name: [row.get(name, "") for row in rows] for name in types}
-    return pd.DataFrame({name: pd.Series(values, dtype=types[name]) for name, values in columns.items()})
+            parts.append(_columns(groups[index], cells[index], stand, place))
+    audits = list(dict.fromkeys(name for part in parts for name in part if name not in COLUMNS))
+    columns = {}
+    for name, kind in {**COLUMNS, **dict.fromkeys(audits, "str")}.items():
+        values = [part.get(name) or [""] * len(part["condition"]) for part in parts]
+        columns[name] = pd.Series([value for part in values for value in part], dtype=kind)
+    return pd.DataFrame(columns)
 
 
-def _marks(groups: Sequence[Group], cells: Sequence[dict[str, Cell]]) -> dict[tuple[str, str], list[dict]]:
-    """(condition, metric) -> for each group of a block, the columns that say how it stands to the best."""
-    metrics = dict.fromkeys(metric for group in groups for metric in group.metrics)
-    out: dict[tuple[str, str], list[dict]] = {}
-    for condition in dict.fromkeys(name for row in cells for name in row):
-        for metric in metrics:
-            found = compare([row[condition] for row in cells], groups, metric)
-            out[condition, metric.name] = [
-                {
-                    "best": bool(best),
-                    "p_vs_best": p,
-                    "significantly_worse": bool(p < ALPHA) if np.isfinite(p) else (False if best else None),
-                    "mark": mark,
-                }
-                for best, p, mark in zip(found.best, found.p, found.mark, strict=True)
-            ]
-    return out
-
-
-def _group_rows(
-    group: Group, cells: dict[str, Cell], marks: dict[tuple[str, str], list[dict]], place: int
-) -> list[dict[str, object]]:
-    block = group.block
+def _columns(group: Group, cells: dict[str, Cell], stand: Comparison, place: int) -> dict[str, list]:
+    """The columns of a group: a row for each condition and metric."""
+    block, metrics = group.block, group.metrics
+    count = len(cells) * len(metrics)
     shared: dict[str, object] = {
         "task": block.task,
         "modalities": block.modalities,
@@ -205,64 +190,92 @@ def _group_rows(
         "jobs": " ".join(result.job for result in group.results),
         **audit_columns(group),
     }
-    rows = []
-    for condition, cell in cells.items():
-        numbers = _numbers(group, cell, cells.get(CLEAN, cell))
-        for metric, columns in zip(group.metrics, numbers, strict=True):
-            mark = marks[condition, metric.name][place]
-            if columns["hole"]:
-                mark = {"best": None, "p_vs_best": np.nan, "significantly_worse": None, "mark": ""}
-            head = {
-                "condition": condition,
-                "metric": metric.name,
-                "direction": metric.direction,
-                "unit": metric.unit,
-            }
-            rows.append({**shared, **head, "n": cell.done, **columns, **mark})
-    return rows
+    out: dict[str, list] = {name: [value] * count for name, value in shared.items()}
+    for name in ("direction", "unit"):
+        out[name] = [getattr(metric, name) for metric in metrics] * len(cells)
+    out["metric"] = [metric.name for metric in metrics] * len(cells)
+    out["condition"] = [name for name in cells for _ in metrics]
+    out["n"] = [cell.done for cell in cells.values() for _ in metrics]
+    out |= _numbers(group, cells)
+    columns = [stand.place[name, metric.name] for name in cells for metric in metrics]
+    there = [not hole for hole in out["hole"]]
+    p = stand.p[place, columns]
+    out["best"] = _where(there, stand.best[place, columns].tolist(), None)
+    out["p_vs_best"] = _where(there, p.tolist(), np.nan)
+    worse = [
+        bool(q < ALPHA) if np.isfinite(q) else (False if b else None)
+        for q, b in zip(p, out["best"], strict=True)
+    ]
+    out["significantly_worse"] = _where(there, worse, None)
+    out["mark"] = _where(there, stand.mark[place, columns].tolist(), "")
+    return out
 
 
-def _numbers(group: Group, cell: Cell, clean: Cell) -> list[dict[str, object]]:
-    """The number columns of a group under one condition, one entry a metric."""
-    names = ("mean", "sd", "low", "high", "drop", "drop_low", "drop_high")
-    empty: dict[str, object] = {
-        **dict.fromkeys(names, np.nan),
-        "interval": "",
-        "samples": 0,
-        "values": "",
-        "hole": cell.hole,
+def _where(there: Sequence[bool], values: Sequence, otherwise: object) -> list:
+    return [value if known else otherwise for known, value in zip(there, values, strict=True)]
+
+
+_NUMBERS = ("mean", "sd", "low", "high", "drop", "drop_low", "drop_high")
+
+
+def _numbers(group: Group, cells: dict[str, Cell]) -> dict[str, list]:
+    """The number columns of a group, and what goes with them."""
+    metrics, conditions = group.metrics, list(cells)
+    width = len(metrics)
+    numbers = np.full((len(_NUMBERS), len(cells), width), np.nan)
+    words: dict[str, np.ndarray] = {
+        name: np.full((len(cells), width), "", dtype=object) for name in ("interval", "values", "hole")
     }
-    if cell.scores is None:
-        return [dict(empty) for _ in group.metrics]
-    low, high = interval(cell.scores, group.metrics)
-    drop, drop_low, drop_high = None, low, high
-    if clean.scores is not None and cell.comparable(clean):
-        drop = clean.scores.minus(cell.scores)
-        drop_low, drop_high = interval(drop, None)
-    rows = []
-    for index, metric in enumerate(group.metrics):
-        values = cell.scores.values[:, index]
-        row = {**empty, "samples": cell.scores.samples}
-        if not np.isfinite(values).all():
-            row["hole"] = _undefined(group, metric, values, cell.reasons.get(metric.name, metric.undefined))
-        else:
-            over = summary(values)
-            row |= {"mean": over.mean, "sd": over.sd, "low": low[index], "high": high[index]}
-            row["values"] = " ".join(map(repr, values.tolist()))
-            row["interval"] = cell.scores.kind
-            if drop is not None:
-                sign = 1 if metric.direction == "higher" else -1
-                ends = sorted([sign * float(drop_low[index]), sign * float(drop_high[index])])
-                row |= {
-                    "drop": sign * drop.values[:, index].mean(),
-                    "drop_low": ends[0],
-                    "drop_high": ends[1],
-                }
-        rows.append(row)
-    return rows
+    samples = np.zeros((len(cells), width), dtype=np.int64)
+    for row, cell in enumerate(cells.values()):
+        words["hole"][row] = cell.hole
+    clean = cells.get(CLEAN)
+    for names in by_shape(cells):
+        places = [conditions.index(name) for name in names]
+        known = [cells[name] for name in names]
+        scores = joined([cell.scores for cell in known if cell.scores is not None])
+        shape = (len(known), width)
+        low, high = interval(scores, metrics * len(known))
+        values = scores.values.T.reshape(*shape, -1)
+        defined: np.ndarray = np.all(np.isfinite(values), axis=2)
+        sd = values.std(axis=2, ddof=1) if values.shape[2] > 1 else np.full(shape, np.nan)
+        found = [values.mean(axis=2), sd, low.reshape(shape), high.reshape(shape)]
+        if clean is not None and clean.scores is not None:
+            found += _drops(clean, known, metrics)
+        found = [np.where(defined, column, np.nan) for column in found]
+        numbers[: len(found), places] = found
+        samples[places] = scores.samples
+        for place, cell, seeds, whole in zip(places, known, values, defined.tolist(), strict=True):
+            for index, metric in enumerate(metrics):
+                if whole[index]:
+                    words["interval"][place, index] = scores.kind
+                    words["values"][place, index] = " ".join(map(repr, seeds[index].tolist()))
+                else:
+                    reason = cell.reasons.get(metric.name, metric.undefined)
+                    words["hole"][place, index] = _undefined(group, seeds[index], reason)
+    out = {name: column.ravel().tolist() for name, column in zip(_NUMBERS, numbers, strict=True)}
+    out |= {name: column.ravel().tolist() for name, column in words.items()}
+    return {**out, "samples": samples.ravel().tolist()}
 
 
-def _undefined(group: Group, metric: Metric, values: np.ndarray, reason: str) -> str:
+def _drops(clean: Cell, cells: Sequence[Cell], metrics: Sequence[Metric]) -> list[np.ndarray]:
+    """What is lost against clean data, and the ends of its interval, [cells, metrics] each."""
+    shape = (len(cells), len(metrics))
+    drop, one, other = (np.full(shape, np.nan) for _ in range(3))
+    same = [row for row, cell in enumerate(cells) if cell.comparable(clean)]
+    assert clean.scores is not None
+    alike = [cell.scores for cell in cells if cell.comparable(clean) and cell.scores is not None]
+    if alike and alike[0].draws.shape == clean.scores.draws.shape:
+        difference = joined([clean.scores] * len(alike)).minus(joined(alike))
+        ends = interval(difference, None)
+        drop[same] = difference.values.mean(axis=0).reshape(-1, len(metrics))
+        one[same], other[same] = (end.reshape(-1, len(metrics)) for end in ends)
+    sign = np.array([1.0 if metric.direction == "higher" else -1.0 for metric in metrics])
+    drop, one, other = sign * drop, sign * one, sign * other
+    return [drop, np.minimum(one, other), np.maximum(one, other)]
+
+
+def _undefined(group: Group, values: np.ndarray, reason: str) -> str:
     seeds = [str(seed) for seed, value in zip(group.seeds, values, strict=True) if not np.isfinite(value)]
     why = f": {reason}" if reason else ""
     return f"{len(seeds)} of {len(group.seeds)} seeds undefined (seed {', '.join(seeds)}{why})"

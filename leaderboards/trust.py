@@ -7,8 +7,9 @@ every resample.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import cast
 
 import numpy as np
@@ -17,14 +18,14 @@ import pandas as pd
 from . import calibration as calibrating
 from . import confidence, detection, ood_scores, ood_sets, selective
 from .judge import Judge, UndefinedError
-from .metric import Metric
-from .results import CLEAN, Outputs, Result, UnusableError, one_line
-from .scoring import Cell, Group, aligned, groups_of, read_group
-from .statistics import Resampled
+from .metric import Metric, checked
+from .results import CLEAN, Outputs, Result, UnusableError, read_outputs
+from .scoring import Cell, Group, cells_of, groups_of, sheet_key
+from .sheet import Entry, Sheet, kept, sheet_from
+from .statistics import FEWER_DRAWS, Resampled, resample_counts
 from .tables import table_of
 
-#: Resamples behind intervals and comparisons: fewer than for means, as each costs a sort of the samples.
-DRAWS = 200
+ENSEMBLE = "ensemble"
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ class Sample:
     reason: str = ""
 
 
-def misclassification(results: Iterable[Result], draws: int = DRAWS, seed: int = 0) -> pd.DataFrame:
+def misclassification(results: Iterable[Result], draws: int = FEWER_DRAWS, seed: int = 0) -> pd.DataFrame:
     """How well confidence tells right from wrong answers, on complete test data.
 
     The condition is the confidence: ``max_softmax``, ``margin``, ``negative_entropy`` (classification),
@@ -59,12 +60,12 @@ def misclassification(results: Iterable[Result], draws: int = DRAWS, seed: int =
     return _table(results, _misclassification_cells, draws, seed)
 
 
-def calibration(results: Iterable[Result], draws: int = DRAWS, seed: int = 0) -> pd.DataFrame:
+def calibration(results: Iterable[Result], draws: int = FEWER_DRAWS, seed: int = 0) -> pd.DataFrame:
     """Whether predicted probabilities, or predicted variances, are true; as ``misclassification``."""
     return _table(results, _calibration_cells, draws, seed)
 
 
-def ood(results: Iterable[Result], draws: int = DRAWS, seed: int = 0) -> pd.DataFrame:
+def ood(results: Iterable[Result], draws: int = FEWER_DRAWS, seed: int = 0) -> pd.DataFrame:
     """How well scores tell test samples from foreign ones; as ``misclassification``.
 
     The condition is ``SET/SCORE``, such as ``near:mosei/energy``. A set is ``near`` (it could be a domain of
@@ -107,37 +108,88 @@ def _judges(cells_of: Cells, group: Group) -> tuple[Judge, ...]:
 
 
 def _misclassification_cells(group: Group, draws: int, seed: int) -> dict[str, Cell]:
-    found = aligned(group, CLEAN, *read_group(group))
-    classification = group.metrics[0].task == "classification"
-    names = [*confidence.LOGITS, "ensemble"] if classification else ["ensemble", "variance"]
-    if found.hole:
-        return {name: Cell(found.hole, found.done) for name in names}
-    if classification:
-        losses = [(o.prediction.argmax(axis=1) != o.target).astype(np.float64) for o in found.outputs]
-    else:
-        losses = [np.abs(o.prediction.astype(np.float64) - o.target) for o in found.outputs]
     judges = _judges(_misclassification_cells, group)
-    cells = {}
-    for name in names:
-        trusts = _confidences(name, found.outputs)
-        samples = [
-            trust if isinstance(trust, Sample) else Sample(((loss, trust),))
-            for loss, trust in zip(losses, trusts, strict=True)
-        ]
-        cells[name] = _cell(judges, samples, found.outputs[0], draws, seed)
-    return cells
+    classification = group.metrics[0].task == "classification"
+    own = list(confidence.LOGITS) if classification else ["variance"]
+    key = sheet_key(judges, draws, seed)
+
+    def alone(result: Result) -> Sheet:
+        def make() -> Sheet:
+            outputs = _clean(group, result)
+            loss = _loss(outputs)
+            entries = {
+                name: judged(judges, _confidence(name, outputs, loss), outputs.hash(), draws, seed)
+                for name in own
+            }
+            return sheet_from(entries, _names(judges), draws)
+
+        return kept(result.keeper, "misd", key, make)
+
+    cells = cells_of(group, alone, own)
+    ensemble = _ensemble_cells(group, judges, draws, seed)
+    return {**cells, **ensemble} if classification else {**ensemble, **cells}
 
 
-def _confidences(name: str, outputs: Sequence[Outputs]) -> list[np.ndarray | Sample]:
-    """Of every seed, [N] each; or why there is none."""
+def _ensemble_cells(group: Group, judges: Sequence[Judge], draws: int, seed: int) -> dict[str, Cell]:
+    """Confidence by what the seeds agree on: each sheet depends on the predictions of all of them."""
+    done = [result for result in group.results if result.state == "done"]
+    if len(done) < 2:
+        reason = "an ensemble needs at least two seeds"
+        return {ENSEMBLE: cells_of(group, lambda _: _empty(judges, draws, reason), [ENSEMBLE])[ENSEMBLE]}
+
+    @cache
+    def answers() -> tuple[list[Outputs], np.ndarray]:
+        outputs = [_clean(group, result) for result in done]
+        if len({one.hash() for one in outputs}) > 1:
+            raise UnusableError("the seeds were tested on different samples")
+        return outputs, confidence.ensemble(np.stack([_answer(one) for one in outputs]))
+
+    def together(result: Result) -> Sheet:
+        def make() -> Sheet:
+            outputs, agreed = answers()
+            place = done.index(result)
+            sample = Sample(((_loss(outputs[place]), agreed[place]),))
+            entry = judged(judges, sample, outputs[place].hash(), draws, seed)
+            return sheet_from({ENSEMBLE: entry}, _names(judges), draws)
+
+        peers = [peer.job for peer in done]
+        prints = [peer.keeper.fingerprint(ENSEMBLE) for peer in done if peer.keeper is not None]
+        return kept(result.keeper, ENSEMBLE, [*sheet_key(judges, draws, seed), peers], make, prints)
+
+    return cells_of(group, together, [ENSEMBLE])
+
+
+def _names(judges: Sequence[Judge]) -> list[str]:
+    return [judge.name for judge in judges]
+
+
+def _empty(judges: Sequence[Judge], draws: int, reason: str) -> Sheet:
+    return sheet_from({ENSEMBLE: Entry(None, hole=reason)}, _names(judges), draws)
+
+
+def _clean(group: Group, result: Result) -> Outputs:
+    """The clean outputs, checked. Raises ValueError where they cannot be used."""
+    outputs = read_outputs(result).get(CLEAN)
+    if outputs is None:
+        raise UnusableError("no predictions under clean")
+    outputs = outputs.ordered()
+    checked(group.metrics[0].task, outputs.target, outputs.prediction)
+    return outputs
+
+
+def _loss(outputs: Outputs) -> np.ndarray:
+    """[N]: 0 or 1 for classes, the absolute error for scores."""
+    if outputs.prediction.ndim == 2:
+        return (outputs.prediction.argmax(axis=1) != outputs.target).astype(np.float64)
+    return np.abs(outputs.prediction.astype(np.float64) - outputs.target)
+
+
+def _confidence(name: str, outputs: Outputs, loss: np.ndarray) -> Sample:
     if name in confidence.LOGITS:
-        return [confidence.LOGITS[name](o.prediction) for o in outputs]
-    if name == "variance":
-        nothing = Sample(reason="the method predicts no variance")
-        return [nothing if o.log_variance is None else -o.log_variance for o in outputs]
-    if len(outputs) < 2:
-        return [Sample(reason="an ensemble needs at least two seeds")] * len(outputs)
-    return list(confidence.ensemble(np.stack([_answer(o) for o in outputs])))
+        return Sample(((loss, confidence.LOGITS[name](outputs.prediction)),))
+    if outputs.log_variance is None:
+        return Sample(reason="the method predicts no variance")
+    return Sample(((loss, -outputs.log_variance),))
 
 
 def _answer(outputs: Outputs) -> np.ndarray:
@@ -146,43 +198,42 @@ def _answer(outputs: Outputs) -> np.ndarray:
 
 
 def _calibration_cells(group: Group, draws: int, seed: int) -> dict[str, Cell]:
-    found = aligned(group, CLEAN, *read_group(group))
-    if found.hole:
-        return {CLEAN: Cell(found.hole, found.done)}
-    samples = []
-    for o in found.outputs:
-        if o.prediction.ndim == 2:
-            samples.append(Sample(((o.target.astype(np.int64), o.prediction.astype(np.float64)),)))
-        elif o.log_variance is None:
-            samples.append(Sample(reason="the method predicts no variance"))
-        else:
-            variance = np.exp(o.log_variance.astype(np.float64))
-            samples.append(Sample(((o.target, o.prediction.astype(np.float64), variance),)))
     judges = _judges(_calibration_cells, group)
-    return {CLEAN: _cell(judges, samples, found.outputs[0], draws, seed)}
+    key = sheet_key(judges, draws, seed)
+
+    def read(result: Result) -> Sheet:
+        def make() -> Sheet:
+            o = _clean(group, result)
+            if o.prediction.ndim == 2:
+                sample = Sample(((o.target.astype(np.int64), o.prediction.astype(np.float64)),))
+            elif o.log_variance is None:
+                sample = Sample(reason="the method predicts no variance")
+            else:
+                variance = np.exp(o.log_variance.astype(np.float64))
+                sample = Sample(((o.target, o.prediction.astype(np.float64), variance),))
+            return sheet_from({CLEAN: judged(judges, sample, o.hash(), draws, seed)}, _names(judges), draws)
+
+        return kept(result.keeper, "calibration", key, make)
+
+    return cells_of(group, read, [CLEAN])
 
 
 def _ood_cells(group: Group, draws: int, seed: int) -> dict[str, Cell]:
     judges = _judges(_ood_cells, group)
-    scored: list[Mapping[str, Sample]] = []
-    troubles = []
-    for result in group.results:
-        try:
-            scored.append(_ood_samples(result))
-        except (UnusableError, ValueError, OSError) as error:
-            troubles.append(f"seed {result.seed}: {one_line(str(error))}")
-    conditions = list(dict.fromkeys(name for samples in scored for name in samples))
-    cells = {}
-    for condition in conditions or ["ood"]:
-        have = [samples[condition] for samples in scored if condition in samples]
-        if troubles or len(have) < len(group.results):
-            reason = "; ".join(troubles) or f"{len(have)} of {len(group.results)} seeds were tested on it"
-            cells[condition] = Cell(reason, len(have))
-            continue
-        size = len(have[0].parts[0][0]) if have[0].parts else 0
-        order = Outputs(np.arange(size).astype(str).astype(object), np.zeros(size), np.zeros(size))
-        cells[condition] = _cell(judges, have, order, draws, seed)
-    return cells
+    key = [*sheet_key(judges, draws, seed), list(ood_scores.SCORES)]
+
+    def read(result: Result) -> Sheet:
+        def make() -> Sheet:
+            entries = {
+                name: judged(judges, sample, name.partition("/")[0], draws, seed)
+                for name, sample in _ood_samples(result).items()
+            }
+            return sheet_from(entries, _names(judges), draws)
+
+        return kept(result.keeper, "ood", key, make)
+
+    cells = cells_of(group, read)
+    return cells or cells_of(group, read, ["ood"])
 
 
 def _ood_samples(result: Result) -> dict[str, Sample]:
@@ -220,26 +271,20 @@ def _features(rows: pd.DataFrame) -> _Features:
     )
 
 
-def _cell(judges: Sequence[Judge], samples: Sequence[Sample], order: Outputs, draws: int, seed: int) -> Cell:
-    """All judges on the samples of every seed and on the same resamples of them."""
-    reasons = dict.fromkeys(sample.reason for sample in samples if sample.reason)
-    if reasons:
-        return Cell("; ".join(reasons), len(samples))
-    sizes = [len(part[0]) for part in samples[0].parts]
-    generator = np.random.default_rng(np.random.SeedSequence([seed, *sizes]))
-    out = np.full((draws + 1, len(samples), len(judges)), np.nan)
+def judged(judges: Sequence[Judge], sample: Sample, of: str, draws: int, seed: int) -> Entry:
+    """All judges on the samples of one network and on the same resamples of them."""
+    if sample.reason:
+        return Entry(None, of, sample.reason)
+    sizes = [len(part[0]) for part in sample.parts]
+    arrays = tuple(array for part in sample.parts for array in part)
+    counts = tuple(resample_counts(size, draws, seed, kind) for kind, size in enumerate(sizes))
+    values = np.full((1, len(judges)), np.nan)
+    sampled = np.full((draws, 1, len(judges)), np.nan)
     why: dict[str, str] = {}
-    for draw in range(draws + 1):
-        rows = [generator.integers(size, size=size) if draw else slice(None) for size in sizes]
-        for s, sample in enumerate(samples):
-            arrays = [
-                array[picked] for part, picked in zip(sample.parts, rows, strict=True) for array in part
-            ]
-            for m, judge in enumerate(judges):
-                try:
-                    out[draw, s, m] = judge(*arrays)
-                except UndefinedError as error:
-                    if draw == 0:
-                        why[judge.name] = str(error)
-    scores = Resampled(values=out[0], draws=out[1:], samples=sum(sizes))
-    return Cell("", len(samples), scores, order.sample_id, order.target, why)
+    for m, judge in enumerate(judges):
+        try:
+            values[0, m] = judge(*arrays)
+            sampled[:, 0, m] = judge.compute(arrays, counts)
+        except UndefinedError as error:
+            why[judge.name] = str(error)
+    return Entry(Resampled(values, sampled, sum(sizes)), of, reasons=why)

@@ -311,7 +311,7 @@ def test_p_is_that_of_the_paired_difference_after_holm(result, table):
     expected = holm(p)
     assert expected[0] != p[0] or expected[1] != p[1]
     found = [row(frame, method=name)["p_vs_best"] for name in ("two", "three")]
-    assert found == pytest.approx(expected.tolist())
+    assert found == pytest.approx(expected.tolist(), rel=1e-3)  # resamples are kept in half precision
 
 
 def test_the_ends_of_a_drop_are_in_order(result, table):
