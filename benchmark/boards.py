@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
+from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pandas as pd
 from rich.console import Console
 
-from ..leaderboards import plots, render
+from ..leaderboards import page, plots, render
 from ..leaderboards.results import Result
+from ..leaderboards.tables import SYNTHETIC
 from .errors import UsageError, nearest
 from .scores import Filter, results
 from .terminal import print_table
 
+#: The leaderboards that pictures are drawn of.
+DRAWN = ("missing", "robustness")
 #: Columns that name a row, at the beginning of every table.
 NAMES = (*render.KEYS, "method", "n", "metric")
-FORMATS = ("terminal", "csv", "md", "latex")
+FORMATS = ("terminal", "csv", "md", "latex", "html")
 
 
 @dataclass(frozen=True)
@@ -160,6 +165,8 @@ def write_leaderboards(
             from ..leaderboards.latex import write_latex
 
             files.append(write_latex(short, folder, name, board.subject, board.across))
+    if "html" in formats:
+        files.append(page.write_page(folder, page_tables(made), version("mmbench")))
     judged = {name: frame for name, frame in made.items() if name != "audit"}
     if "missing" in made and "csv" in formats and find_spec("matplotlib"):
         files.append(plots.write_missing_modalities(made["missing"], folder))
@@ -169,7 +176,84 @@ def write_leaderboards(
         out.print(note, style="yellow" if note in holes else "dim", markup=False, highlight=False)
     for file in files:
         out.print(f"wrote {file}", markup=False, highlight=False, soft_wrap=True)
-    return not any(render.holes(frame) for name, frame in judged.items() if name in ("accuracy", "missing"))
+    return is_complete(made)
+
+
+def is_complete(made: Mapping[str, pd.DataFrame]) -> bool:
+    """Whether neither accuracy nor missing modalities has a hole."""
+    return not any(render.holes(made[name]) for name in ("accuracy", "missing") if name in made)
+
+
+def page_tables(made: Mapping[str, pd.DataFrame]) -> list[page.Table]:
+    """The leaderboards as a page is given them."""
+    return [
+        page.Table(name, BOARDS[name].subject, BOARDS[name].across, frame, BOARDS[name].shown)
+        for name, frame in made.items()
+    ]
+
+
+def draw(made: Mapping[str, pd.DataFrame], folder: Path) -> list[Path]:
+    """Writes every picture that the leaderboards have data for; their paths.
+
+    Raises:
+        UsageError: there is none, or matplotlib is not installed.
+    """
+    from ..leaderboards.curves import write_pictures
+
+    if not find_spec("matplotlib"):
+        raise UsageError("pictures need matplotlib: pip install 'mmbench[plots]'")
+    files: list[Path] = []
+    reasons = []
+    if "missing" in made:
+        files.append(plots.write_missing_modalities(made["missing"], folder))
+    if "robustness" in made:
+        try:
+            files += write_pictures(made["robustness"], folder)
+        except ValueError as error:
+            reasons.append(str(error))
+    if not files:
+        raise UsageError("nothing to draw" + "".join(f": {reason}" for reason in reasons))
+    return files
+
+
+def picture_name(file: Path) -> str:
+    """What the file of a picture is called on a page: ``"missing rates (synthetic stand-in)"``."""
+    kind = SYNTHETIC.replace("-", " ")
+    return file.stem.replace("-", " ").replace(f" {kind}", f" ({SYNTHETIC})")
+
+
+def export(
+    store: Path, file: Path | None, chosen: Filter, what: str | None, out: Console, **words: str
+) -> bool:
+    """Writes one page with the leaderboards and their pictures; whether accuracy and missing have no hole.
+
+    Args:
+        store: folder of the results.
+        file: where to; by default ``leaderboards/leaderboard.html`` in the store, under a name that says so
+            where data are synthetic.
+        chosen: of which jobs.
+        what: which leaderboards, as ``chosen_boards`` takes it.
+        out: where the path is said.
+        words: heading and date, as ``page.page`` takes them.
+
+    Raises:
+        UsageError: as ``write_leaderboards``.
+    """
+    found = results(store, chosen)
+    made = dict(frames(chosen_boards(what, found), found))
+    with TemporaryDirectory() as folder:
+        try:
+            drawn = draw(made, Path(folder))
+        except UsageError as error:
+            out.print(f"without pictures: {error}", style="dim", markup=False, highlight=False)
+            drawn = []
+        pictures = [
+            page.Picture(picture_name(path), path.read_bytes()) for path in drawn if path.suffix == ".png"
+        ]
+    path = file or store / "leaderboards" / page.page_name(list(made.values()))
+    text = page.page(page_tables(made), pictures, version("mmbench"), **words)
+    out.print(f"wrote {render.write_text(path, text)}", markup=False, highlight=False, soft_wrap=True)
+    return is_complete(made)
 
 
 def for_terminal(frame: pd.DataFrame, across: render.Across) -> pd.DataFrame:

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ..corruptions.condition import Clean, Condition
 from ..corruptions.corruption import SEVERITIES, Corruption, Medium
+from ..corruptions.words import encode_words
 from ..datasets.batch import Batch, Spec
 from .checks_method import planted_batch
 
@@ -19,6 +20,7 @@ from .checks_method import planted_batch
 _MODALITIES: dict[Medium, tuple[str, ...]] = {
     "features": ("text", "audio", "vision"),
     "tokens": ("text",),
+    "words": ("text",),
     "waveform": ("audio",),
     "frames": ("vision",),
 }
@@ -38,7 +40,7 @@ def _corruption_batch(corruption_class: Any) -> Batch:
     if medium == "features":
         return planted_batch(Spec({"text": 6, "audio": 3, "vision": 4}, "regression"), steps=12)
     name = _MODALITIES[medium][0]
-    features = {"tokens": _tokens, "waveform": _sound, "frames": _pictures}[medium]()
+    features = {"tokens": _tokens, "words": _words, "waveform": _sound, "frames": _pictures}[medium]()
     count, steps = features.shape[:2]
     mask = torch.arange(steps) < torch.linspace(steps / 2, steps, count).ceil()[:, None]
     return replace(
@@ -50,6 +52,15 @@ def _corruption_batch(corruption_class: Any) -> Batch:
 
 def _tokens() -> Tensor:
     return torch.randint(1000, 2000, (16, 24), generator=torch.Generator().manual_seed(1))
+
+
+def _words() -> Tensor:
+    """One sentence, begun at another word in each sample."""
+    text = (
+        "The plot is so thin that I could not believe how much they paid for it, but both leads were great. "
+    )
+    places = [0, *(place for place, letter in enumerate(text) if letter == " ")]
+    return encode_words([text[place:] + text[:place] for place in places])
 
 
 def _sound() -> Tensor:

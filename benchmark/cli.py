@@ -155,7 +155,7 @@ def leaderboard(
         ),
     ] = None,
     formats: Annotated[
-        str, typer.Option("--format", help="Any of terminal,csv,md,latex.")
+        str, typer.Option("--format", help="Any of terminal,csv,md,latex,html.")
     ] = "terminal,csv,md",
     reference: Annotated[
         str, typer.Option(help="The row that the table relative divides by; by default erm.")
@@ -193,17 +193,43 @@ def plot(
 
     Example: mmbench plot --store runs --out pictures
     """
-    from ..leaderboards.curves import write_pictures
-    from ..leaderboards.robustness import robustness
+    from .boards import DRAWN, chosen_boards, draw, frames
     from .scores import filter_from, results
 
     found = results(store, filter_from(methods, datasets, seeds))
-    try:
-        files = write_pictures(robustness(found), out or store / "leaderboards")
-    except ValueError as error:
-        raise UsageError(f"nothing to draw: {error}") from None
-    for file in files:
+    made = dict(frames([name for name in chosen_boards(None, found) if name in DRAWN], found))
+    for file in draw(made, out or store / "leaderboards"):
         typer.echo(f"wrote {file}")
+
+
+@app.command()
+def export(
+    store: Store = Path("runs"),
+    methods: Annotated[str | None, typer.Option(help="Only these methods.")] = None,
+    datasets: Annotated[str | None, typer.Option(help="Only these datasets or shifts.")] = None,
+    seeds: Annotated[str | None, typer.Option(help="Only these seeds.")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", help="The file. By default leaderboards/leaderboard.html in the store."),
+    ] = None,
+    what: Annotated[
+        str | None, typer.Option(help="Which tables, as for leaderboard. By default all.")
+    ] = None,
+    heading: Annotated[str, typer.Option("--title", help="The page's title.")] = "",
+    date: Annotated[str, typer.Option(help="When it was made, if the page is to say so.")] = "",
+) -> None:
+    """Write one HTML page with every table, to be sorted and filtered, and every picture. It loads nothing from
+    elsewhere. The exit code is 1 where accuracy or missing has a hole.
+
+    Example: mmbench export --store runs --out leaderboard.html
+    """
+    from . import boards
+    from .scores import filter_from
+    from .terminal import console
+
+    chosen = filter_from(methods, datasets, seeds)
+    if not boards.export(store, out, chosen, what, console(), heading=heading, date=date):
+        raise SystemExit(1)
 
 
 app.add_typer(data_app, name="data")

@@ -12,9 +12,10 @@ from torch import Tensor
 from ..datasets.batch import Batch
 from .random import Stream
 
-#: What a modality holds: [batch, time, feature] vectors; [batch, time] int64 token ids; [batch, time, channel]
+#: What a modality holds: [batch, time, feature] vectors; [batch, time] int64 token ids; [batch, time, letters]
+#: words as int32 or int64 Unicode code points, filled up with 0 (``words.encode_words``); [batch, time, channel]
 #: sound in -1 to 1; [batch, time, channel, height, width] pictures in 0 to 1.
-Medium = Literal["features", "tokens", "waveform", "frames"]
+Medium = Literal["features", "tokens", "words", "waveform", "frames"]
 
 SEVERITIES = (1, 2, 3, 4, 5)
 

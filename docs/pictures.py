@@ -1,4 +1,5 @@
-"""Makes the README's pictures from the store of ``make demo``: what the terminal shows, and the plot.
+"""Makes the README's pictures from the store of ``make demo``: what the terminal shows, the plot, and the page where
+Chromium is installed.
 
 Run by ``make pictures``.
 """
@@ -8,10 +9,13 @@ from __future__ import annotations
 import io
 import re
 import shutil
+import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
-from mmbench.benchmark.scores import write_leaderboards
+from mmbench.benchmark.boards import export, write_leaderboards
+from mmbench.benchmark.scores import Filter
 from rich.console import Console
 
 HERE = Path(__file__).parent
@@ -22,12 +26,28 @@ def main() -> None:
     store = Path(sys.argv[1])
     console = Console(record=True, width=140, file=io.StringIO(), force_terminal=True)
     console.print(f"$ mmbench leaderboard --store {store}", markup=False, highlight=False)
-    write_leaderboards(store, store / "leaderboards", None, None, None, console)
+    write_leaderboards(store, store / "leaderboards", Filter(), None, ("terminal", "csv", "md"), console)
     picture = console.export_svg(title="mmbench")
     # The reader's own monospaced font will do: nothing is fetched from elsewhere.
     picture = re.sub(r"@font-face \{.*?\}\s*", "", picture, flags=re.DOTALL)
     (HERE / "leaderboard.svg").write_text(picture, encoding="utf-8")
     shutil.copy(store / "leaderboards" / "missing-synthetic-stand-in.png", HERE / "missing.png")
+    if shutil.which("chromium"):
+        _picture_of_page(store)
+
+
+def _picture_of_page(store: Path) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        page = Path(folder) / "page.html"
+        export(store, page, Filter(), None, Console(file=io.StringIO()))
+        flags = ("--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--hide-scrollbars")
+        flags += ("--disable-background-networking", "--disable-component-update", "--disable-sync")
+        to = (
+            f"--user-data-dir={folder}/chromium",
+            "--window-size=1200,900",
+            f"--screenshot={HERE / 'page.png'}",
+        )
+        subprocess.run(["chromium", *flags, *to, page.as_uri()], check=True, capture_output=True)
 
 
 if __name__ == "__main__":

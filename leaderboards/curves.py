@@ -76,7 +76,7 @@ def reliability_surface(frame: pd.DataFrame) -> Figure:
             continue
         scale = _scale(volume)
         heights = [[scale * rows[reliability_point(x, y)]["mean"] for x in GRID] for y in GRID]
-        found.append((", ".join(keys), np.array(heights), volume))
+        found.append((f"{keys[-1]}\n{', '.join(keys[:-1])}", np.array(heights), volume))
     if not found:
         raise ValueError("the reliability grid was not tested: run with --corruptions reliability")
     across = min(3, len(found))

@@ -52,7 +52,9 @@ def missing_modalities(frame: pd.DataFrame, metric: str | None = None) -> Figure
     across = min(2, len(panels))
     down = math.ceil(len(panels) / across)
     most = max(len(set(rows["condition"])) for rows in panels)
-    figure = Figure(figsize=(across * max(5.0, 0.95 * most) + 1, 4.2 * down + 1), layout="constrained")
+    figure = Figure(
+        figsize=(max(7.5, across * max(5.0, 0.95 * most) + 1), 4.2 * down + 1), layout="constrained"
+    )
     axes: list[Axes] = list(figure.subplots(down, across, squeeze=False).flat)
     for axis in axes[len(panels) :]:
         axis.set_visible(False)

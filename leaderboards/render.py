@@ -52,7 +52,7 @@ def wide(
     """
     rows = _records(shown(frame, across, metric))
     by_metric = across == "metric"
-    headings = {row[across]: _heading(row) if by_metric else condition_label(row[across]) for row in rows}
+    headings = {row[across]: heading(row) if by_metric else condition_label(row[across]) for row in rows}
     draws: dict[tuple, set[int]] = {}
     groups: dict[tuple, list[dict]] = {}
     for row in rows:
@@ -64,11 +64,11 @@ def wide(
         line: dict[str, str] = {str(n): str(v) for n, v in zip((*KEYS, "method"), key, strict=True)}
         if len(draws[tuple(key)]) > 1:
             line["method"] += f" (draw {draw})"
-        line["n"] = _count(cells)
+        line["n"] = count_text(cells)
         if not by_metric:
-            line["metric"] = _heading(cells[0])
+            line["metric"] = heading(cells[0])
         line |= dict.fromkeys(headings.values(), "")
-        line |= {headings[row[across]]: _cell(row, intervals, best) for row in cells}
+        line |= {headings[row[across]]: cell_text(row, intervals, best) for row in cells}
         mean, sign = cells[0]["mean"], -1 if cells[0]["direction"] == "higher" else 1
         order = (1, 0.0) if math.isnan(mean) else (0, sign * mean)
         blocks.setdefault(tuple(key[:-1]), []).append((order, line))
@@ -291,25 +291,40 @@ def _markdown_row(cells: Iterable[str]) -> str:
     return "| " + " | ".join(cells) + " |"
 
 
-def _heading(row: dict) -> str:
+def heading(row: dict) -> str:
+    """A metric as the heading of its column: ``"acc7 % ↑"``."""
     percent = " %" if row["unit"] == "fraction" else ""
     return f"{row['metric']}{percent} {'↑' if row['direction'] == 'higher' else '↓'}"
 
 
-def _cell(row: dict, intervals: bool, best: str) -> str:
+def rounded(value: float, unit: str) -> str:
+    """A number as tables show it: fractions in percent with one decimal, counts whole, else three decimals."""
+    scale, digits = {"fraction": (100, 1), "count": (1, 0)}.get(unit, (1, 3))
+    return f"{scale * value:.{digits}f}"
+
+
+def interval_text(row: dict) -> str:
+    """The 95 % interval of a row, ``"[79.0, 83.4]"``; empty where there is none."""
+    if math.isnan(row["low"]):
+        return ""
+    return f"[{rounded(row['low'], row['unit'])}, {rounded(row['high'], row['unit'])}]"
+
+
+def cell_text(row: dict, intervals: bool, best: str) -> str:
+    """A row of a tidy frame as a cell, as ``wide`` writes it."""
     if row["hole"]:
         return HOLE
-    scale, digits = {"fraction": (100, 1), "count": (1, 0)}.get(row["unit"], (1, 3))
-    text = f"{scale * row['mean']:.{digits}f}"
+    text = rounded(row["mean"], row["unit"])
     if not math.isnan(row["sd"]):
-        text += f" ± {scale * row['sd']:.{digits}f}"
+        text += f" ± {rounded(row['sd'], row['unit'])}"
     if row["mark"] == "best":
         text = best.format(text)
     if intervals and not math.isnan(row["low"]):
-        text += f" [{scale * row['low']:.{digits}f}, {scale * row['high']:.{digits}f}]"
+        text += f" {interval_text(row)}"
     return f"{text} {TIED}" if row["mark"] == "tied" else text
 
 
-def _count(rows: Sequence[dict]) -> str:
+def count_text(rows: Sequence[dict]) -> str:
+    """How many of the planned seeds are there: ``"5"``, or ``"4 of 5"``."""
     n, planned = min(row["n"] for row in rows), max(row["n_planned"] for row in rows)
     return str(n) if n == planned else f"{n} of {planned}"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 import numpy as np
 
 from .metrics import family_metrics
-from .sheet import Keeper, samples_hash
+from .sheet import Keeper, short_hash
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -91,26 +91,18 @@ class Outputs:
     """What one network answered for the samples of one split under one condition.
 
     Attributes:
-        sample_id: [N], unique.
+        sample_id: [N], unique, in ascending order, so that networks can be paired.
         target: [N].
         prediction: [N] scores or [N, C] logits.
         log_variance: [N], the logarithm of the predicted variance, where the method gives one.
+        of: which samples with which targets, as ``Sheet.of``.
     """
 
     sample_id: np.ndarray
     target: np.ndarray
     prediction: np.ndarray
     log_variance: np.ndarray | None = None
-
-    def ordered(self) -> Outputs:
-        """The same outputs in the order of their samples, so that networks can be paired."""
-        rows = np.argsort(self.sample_id)
-        variance = None if self.log_variance is None else self.log_variance[rows]
-        return Outputs(self.sample_id[rows], self.target[rows], self.prediction[rows], variance)
-
-    def hash(self) -> str:
-        """Which samples with which targets, in this order."""
-        return samples_hash(self.sample_id, self.target)
+    of: str = ""
 
 
 def missing_patterns(modalities: str) -> tuple[str, ...]:
@@ -163,13 +155,19 @@ def _outputs(table: pd.DataFrame, result: Result, split: str) -> Iterator[tuple[
     prediction = _prediction(table)
     target, sample_id = table["target"].to_numpy(), table["sample_id"].to_numpy(dtype=object)
     variance = table["log_variance"].to_numpy() if "log_variance" in table else None
+    last, order, ids_hash = np.empty(0, dtype=object), np.empty(0, dtype=np.int64), ""
     for condition, rows in table.groupby("condition", sort=False, observed=True).indices.items():
         ids = sample_id[rows]
-        if len(set(ids)) < len(ids):
-            raise UnusableError(f"predictions name a sample twice: {split}, {condition}")
+        if not np.array_equal(ids, last):  # mostly, all conditions have the samples in the same order
+            if len(set(ids)) < len(ids):
+                raise UnusableError(f"predictions name a sample twice: {split}, {condition}")
+            last, order = ids, np.argsort(ids)
+            ids_hash = short_hash("\0".join(ids[order]).encode())
+        rows = rows[order]
         spread = None if variance is None else variance[rows]
+        of = f"{ids_hash}:{short_hash(np.ascontiguousarray(target[rows]).tobytes())}"
         name = _in_order(str(condition), result.modalities)
-        yield name, Outputs(ids, target[rows], prediction[rows], spread)
+        yield name, Outputs(sample_id[rows], target[rows], prediction[rows], spread, of)
 
 
 def one_line(text: str, longest: int = 200) -> str:

@@ -176,13 +176,18 @@ def weighted(wanted: Sequence[Summary], cells: Mapping[str, Cell]) -> dict[str, 
     for row, summary in enumerate(whole):
         matrix[row, [place[name] for name in summary.weights]] = list(summary.weights.values())
     scores = [score for name in names if (score := cells[name].scores) is not None]
-    values = np.tensordot(matrix, np.stack([score.values for score in scores]), axes=1)
-    sampled = np.tensordot(matrix, np.stack([score.draws for score in scores]), axes=1)
+    values = _product(matrix, np.stack([score.values for score in scores]))
+    sampled = _product(matrix, np.stack([score.draws for score in scores]))
     for row, summary in enumerate(whole):
         first = found[summary.name]
         together = Resampled(values[row], sampled[row], scores[0].samples)
         found[summary.name] = Cell("", first.done, together, first.of)
     return found
+
+
+def _product(matrix: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """[summaries, conditions] times [conditions, ...]."""
+    return (matrix @ values.reshape(len(values), -1)).reshape(len(matrix), *values.shape[1:])
 
 
 def _reason(summary: Summary, parts: Sequence[Cell | None]) -> str:

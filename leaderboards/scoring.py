@@ -161,15 +161,23 @@ def sheet_key(measures: Sequence[Metric | Judge], draws: int, seed: int) -> list
 
 def scored(outputs: Mapping[str, Outputs], metrics: Sequence[Metric], draws: int, seed: int) -> Sheet:
     """The sheet of one network: condition -> outputs, each judged by all metrics."""
-    entries = {}
+    entries: dict[str, Entry] = {}
+    alike: dict[str, list[str]] = {}
     for condition, found in outputs.items():
-        ordered = found.ordered()
         try:
-            checked(metrics[0].task, ordered.target, ordered.prediction)
-            scores = resample(metrics, ordered.target, [ordered.prediction], draws, seed)
-            entries[condition] = Entry(scores, ordered.hash())
+            checked(metrics[0].task, found.target, found.prediction)
         except ValueError as error:
             entries[condition] = Entry(None, hole=one_line(str(error)))
+            continue
+        entries[condition] = Entry(None, found.of)
+        alike.setdefault(found.of, []).append(condition)
+    for of, conditions in alike.items():  # of the same samples, all at once
+        predictions = [outputs[condition].prediction for condition in conditions]
+        together = resample(metrics, outputs[conditions[0]].target, predictions, draws, seed)
+        for row, condition in enumerate(conditions):
+            one = slice(row, row + 1)
+            scores = Resampled(together.values[one], together.draws[:, one], together.samples)
+            entries[condition] = Entry(scores, of)
     return sheet_from(entries, [metric.name for metric in metrics], draws)
 
 

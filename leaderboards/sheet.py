@@ -115,10 +115,9 @@ def sheet_from(entries: Mapping[str, Entry], metrics: Sequence[str], draws: int)
     )
 
 
-def samples_hash(sample_id: np.ndarray, target: np.ndarray) -> str:
-    """Which samples with which targets, in this order."""
-    ids = blake2b("\0".join(sample_id).encode(), digest_size=12).hexdigest()
-    return f"{ids}:{blake2b(np.ascontiguousarray(target).tobytes(), digest_size=12).hexdigest()}"
+def short_hash(content: bytes) -> str:
+    """24 hexadecimal digits that stand for the content."""
+    return blake2b(content, digest_size=12).hexdigest()
 
 
 def kept(

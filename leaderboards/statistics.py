@@ -30,6 +30,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .metric import Metric, checked, ratio
+from .student import t_cdf
 
 #: Resamples of complete data, and under many conditions or for measures of order, where each costs more.
 DRAWS, FEWER_DRAWS = 1000, 200
@@ -250,6 +251,7 @@ def resample(
     return Resampled(values=out[0], draws=out[1:], samples=len(stacked))
 
 
+@lru_cache(maxsize=4)
 def resample_weights(samples: int, draws: int, seed: int) -> np.ndarray:
     """[draws, samples]: the weight of each sample in each resample, counts / samples."""
     return resample_counts(samples, draws, seed) / samples
@@ -295,9 +297,9 @@ def interval(
         raise ValueError(f"level is {level}, expected between 0 and 1")
     centres, scale, defined = _parts(scored)
     if len(scored.values) > 1:
-        centres = centres + scale * _t_draws(len(centres), len(scored.values) - 1)[:, None]
+        centres = centres + scale[:, None] * _t_draws(centres.shape[1], len(scored.values) - 1)
     tails = [(1 - level) / 2, (1 + level) / 2]
-    low, high = np.quantile(centres, tails, axis=0, method="hazen")
+    low, high = np.quantile(centres, tails, axis=1, method="hazen", overwrite_input=True)
     if metrics is not None:
         low = np.maximum(low, [metric.range[0] for metric in metrics])
         high = np.minimum(high, [metric.range[1] for metric in metrics])
@@ -310,17 +312,15 @@ def p_value(difference: Resampled) -> np.ndarray:
     The share of the distribution of ``interval`` on the far side of 0, twice; with one seed no smaller than
     2 / (draws + 1). NaN where undefined.
     """
-    from scipy.special import stdtr
-
     centres, scale, defined = _parts(difference)
-    draws, seeds = len(centres), len(difference.values)
-    below, above = (centres <= 0).astype(np.float64), (centres >= 0).astype(np.float64)
+    draws, seeds = centres.shape[1], len(difference.values)
+    below, above = (centres <= 0).sum(axis=1) * 1.0, (centres >= 0).sum(axis=1) * 1.0
     varies = scale > 0
     if varies.any():
-        below[:, varies] = stdtr(seeds - 1, -centres[:, varies] / scale[varies])
-        above[:, varies] = 1 - below[:, varies]
+        below[varies] = t_cdf(seeds - 1, -centres[varies] / scale[varies, None]).sum(axis=1)
+        above[varies] = draws - below[varies]
     floor = np.where(varies, 0, 1)
-    tail = (np.minimum(below.sum(axis=0), above.sum(axis=0)) + floor) / (draws + floor)
+    tail = (np.minimum(below, above) + floor) / (draws + floor)
     return np.where(defined, np.minimum(1.0, 2 * tail), np.nan)
 
 
@@ -342,29 +342,32 @@ def _parts(scored: Resampled) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The two parts of the variation of the mean over seeds.
 
     Returns:
-        centres [draws, metrics]: the samples' part, around the mean.
+        centres [metrics, draws]: the samples' part, around the mean.
         scale [metrics]: the standard error of the seeds' part, 0 with one seed.
         defined [metrics]: false where there is no interval; centres hold 0 then.
     """
     values, draws = scored.values, scored.draws
-    seeds = len(values)
-    invalid: np.ndarray = np.any(~np.isfinite(draws), axis=1)
-    defined = (
-        np.isfinite(values).all(axis=0) & (invalid.mean(axis=0) <= UNDEFINED_SHARE) & (scored.samples > 1)
-    )
-    if invalid.any() or not defined.all():
-        values, draws = np.where(defined, values, 0.0), np.where(defined, draws, 0.0)
+    count, seeds = len(draws), len(values)
+    defined = np.isfinite(values).all(axis=0) & (scored.samples > 1)
+    away = draws - values
+    if not math.isfinite(float(away.sum())):
+        invalid: np.ndarray = np.any(~np.isfinite(draws), axis=1)
+        defined &= invalid.mean(axis=0) <= UNDEFINED_SHARE
+        away, values = np.where(defined, away, 0.0), np.where(defined, values, 0.0)
         for m in np.flatnonzero(invalid.any(axis=0) & defined):
             bad = np.flatnonzero(invalid[:, m])
-            draws[bad, :, m] = np.resize(draws[~invalid[:, m], :, m], (len(bad), seeds))
-    mean, centres = values.mean(axis=0), draws.mean(axis=1)
+            away[bad, :, m] = np.resize(away[~invalid[:, m], :, m], (len(bad), seeds))
+    elif not defined.all():
+        away, values = np.where(defined, away, 0.0), np.where(defined, values, 0.0)
+    mean, centres = values.mean(axis=0), np.ascontiguousarray(away.mean(axis=1).T)
     if seeds == 1:
-        return centres, np.zeros(len(mean)), defined
-    together = (draws - centres[:, None]).var(axis=0, ddof=1).sum(axis=0) / (seeds - 1)
+        return centres + mean[:, None], np.zeros(len(mean)), defined
+    total = centres.var(axis=1, ddof=1)
+    each = (np.einsum("dsk,dsk->sk", away, away) - count * away.mean(axis=0) ** 2) / (count - 1)
+    together = np.maximum(each.sum(axis=0) - seeds * total, 0) / (seeds - 1)
     scale = np.sqrt(np.maximum(values.var(axis=0, ddof=1), together) / seeds)
-    total = centres.var(axis=0, ddof=1)
     own = np.sqrt(np.clip(1 - ratio(together / seeds, total, 1.0), 0, 1))
-    return mean + own * (centres - mean), scale, defined
+    return mean[:, None] + own[:, None] * centres, scale, defined
 
 
 @lru_cache(maxsize=32)

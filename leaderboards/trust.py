@@ -118,7 +118,7 @@ def _misclassification_cells(group: Group, draws: int, seed: int) -> dict[str, C
             outputs = _clean(group, result)
             loss = _loss(outputs)
             entries = {
-                name: judged(judges, _confidence(name, outputs, loss), outputs.hash(), draws, seed)
+                name: judged(judges, _confidence(name, outputs, loss), outputs.of, draws, seed)
                 for name in own
             }
             return sheet_from(entries, _names(judges), draws)
@@ -140,7 +140,7 @@ def _ensemble_cells(group: Group, judges: Sequence[Judge], draws: int, seed: int
     @cache
     def answers() -> tuple[list[Outputs], np.ndarray]:
         outputs = [_clean(group, result) for result in done]
-        if len({one.hash() for one in outputs}) > 1:
+        if len({one.of for one in outputs}) > 1:
             raise UnusableError("the seeds were tested on different samples")
         return outputs, confidence.ensemble(np.stack([_answer(one) for one in outputs]))
 
@@ -149,12 +149,11 @@ def _ensemble_cells(group: Group, judges: Sequence[Judge], draws: int, seed: int
             outputs, agreed = answers()
             place = done.index(result)
             sample = Sample(((_loss(outputs[place]), agreed[place]),))
-            entry = judged(judges, sample, outputs[place].hash(), draws, seed)
+            entry = judged(judges, sample, outputs[place].of, draws, seed)
             return sheet_from({ENSEMBLE: entry}, _names(judges), draws)
 
-        peers = [peer.job for peer in done]
         prints = [peer.keeper.fingerprint(ENSEMBLE) for peer in done if peer.keeper is not None]
-        return kept(result.keeper, ENSEMBLE, [*sheet_key(judges, draws, seed), peers], make, prints)
+        return kept(result.keeper, ENSEMBLE, sheet_key(judges, draws, seed), make, prints)
 
     return cells_of(group, together, [ENSEMBLE])
 
@@ -172,7 +171,6 @@ def _clean(group: Group, result: Result) -> Outputs:
     outputs = read_outputs(result).get(CLEAN)
     if outputs is None:
         raise UnusableError("no predictions under clean")
-    outputs = outputs.ordered()
     checked(group.metrics[0].task, outputs.target, outputs.prediction)
     return outputs
 
@@ -211,7 +209,7 @@ def _calibration_cells(group: Group, draws: int, seed: int) -> dict[str, Cell]:
             else:
                 variance = np.exp(o.log_variance.astype(np.float64))
                 sample = Sample(((o.target, o.prediction.astype(np.float64), variance),))
-            return sheet_from({CLEAN: judged(judges, sample, o.hash(), draws, seed)}, _names(judges), draws)
+            return sheet_from({CLEAN: judged(judges, sample, o.of, draws, seed)}, _names(judges), draws)
 
         return kept(result.keeper, "calibration", key, make)
 

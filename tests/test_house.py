@@ -115,3 +115,5 @@ def test_the_wheel_works_where_there_is_no_checkout(tmp_path: Path):
     run = ("run", "--methods", "erm(layers=1)", "--datasets", "mosi", "--seeds", "0", "--epochs", "1")
     call(clean / "mmbench", *run, "--modalities", "A", folder=elsewhere)
     assert "synthetic" in call(clean / "mmbench", "leaderboard", folder=elsewhere)
+    call(clean / "mmbench", "export", "--out", "page.html", folder=elsewhere)
+    assert "</table>" in (elsewhere / "page.html").read_text(encoding="utf-8")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -67,7 +66,7 @@ def test_a_hole_and_a_stand_in_are_said_in_the_caption() -> None:
     assert "out of memory" in caption
 
 
-@pytest.mark.skipif(not shutil.which("pdflatex"), reason="no pdflatex here")
+@pytest.mark.needs("latex")
 def test_latex_compiles_it(tmp_path: Path) -> None:
     frame = tables.accuracy(results({r"a_b & c% $x$ {y} \z ~^#<é": 0.1, "fair": 1.0, "poor": 3.0}))
     table = write_latex(frame, tmp_path, "accuracy", "Accuracy")

@@ -1,0 +1,181 @@
+"""Words as tensors of letters, and which letters and words are easily taken for one another.
+
+A text is [time, letters]: a word at each step, as Unicode code points, filled up with 0. A step may also hold
+nothing (a word that was lost) or two words with a space between.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
+
+import torch
+from torch import Tensor
+from torch.nn.functional import pad
+
+_ALPHABET = "abcdefghijklmnopqrstuvwxyz"
+_CASE = ord("a") - ord("A")
+
+#: The rows of a QWERTY keyboard and how far each is set in, in widths of a key.
+ROWS = (("qwertyuiop", 0.0), ("asdfghjkl", 0.25), ("zxcvbnm", 0.75))
+
+#: Letters that sound alike, in pairs. Place of articulation and voice of consonants: Miller and Nicely (1955),
+#: "An analysis of perceptual confusions among some English consonants"; liquids; neighbouring vowels; letters
+#: that may be spelt for one another.
+SOUNDS = "pt tk pk bd dg fs vz mn bp dt gk vf zs lr ae ei ao ou iy ck cs qk xs jg wv"
+
+#: Words that sound the same, or nearly so when spoken fast.
+HOMOPHONES = (
+    "to too two, their there they're, your you're, its it's, here hear, no know, by buy bye, for four, one won, "
+    "right write, would wood, see sea, be bee, are our hour, wear where, then than, so sew, week weak, "
+    "meet meat, new knew, whole hole, great grate, made maid, seen scene, role roll, piece peace, "
+    "through threw, which witch, weather whether, an and, in inn, do due, not knot, son sun, way weigh, "
+    "real reel, bore boar, pair pear, plain plane, tale tail, cast caste, cell sell, waste waist, of off, "
+    "were we're, who's whose, allowed aloud, board bored, break brake, cent sent, heard herd, male mail, "
+    "passed past, some sum, steal steel, wait weight, won't want"
+)
+
+
+def encode_words(texts: Sequence[str]) -> Tensor:
+    """Texts as words, split where there is white space.
+
+    Returns:
+        [text, time, letters], int32. There is twice the room of the longest word and a letter more, so that
+        nothing is cut where a word is doubled or two are merged. The mask of the steps is
+        ``(words != 0).any(-1)``.
+
+    Raises:
+        ValueError: a text holds the character 0, which fills up words here.
+    """
+    split = [text.split() for text in texts]
+    if any("\0" in text for text in texts):
+        raise ValueError("a text holds the character 0, which fills up words: remove it from the text")
+    steps = max(map(len, split), default=0)
+    letters = 2 * max((len(word) for words in split for word in words), default=0) + 1
+    encoded = torch.zeros(len(split), steps, letters, dtype=torch.int32)
+    for row, words in enumerate(split):
+        for step, word in enumerate(words):
+            encoded[row, step, : len(word)] = torch.tensor([ord(letter) for letter in word])
+    return encoded
+
+
+def decode_words(words: Tensor) -> list[str]:
+    """[text, time, letters] -> texts, with one space between words; steps that hold nothing are left out."""
+    return [
+        " ".join("".join(chr(code) for code in word if code) for word in text if any(word))
+        for text in words.tolist()
+    ]
+
+
+def lengths(words: Tensor) -> Tensor:
+    """[..., letters] -> [...], the number of letters."""
+    return (words != 0).sum(dim=-1)
+
+
+def joined(first: Tensor, second: Tensor, gap: str = "") -> Tensor:
+    """Words [..., letters] written one behind the other, cut where there is no more room."""
+    between = torch.tensor([ord(letter) for letter in gap], dtype=first.dtype, device=first.device)
+    row = torch.cat([first, between.expand(*first.shape[:-1], len(gap)), second], dim=-1)
+    place = torch.arange(first.shape[-1], device=first.device)
+    end = lengths(first)[..., None]
+    return row.gather(-1, torch.where(place < end, place, place + first.shape[-1] - end))
+
+
+def typed_nearby(words: Tensor, chance: Tensor) -> Tensor:
+    """For each letter one from a neighbouring key, in its case; 0 for what is on none of the ``ROWS``.
+
+    Args:
+        words: [..., letters].
+        chance: [..., letters] in [0, 1): which of the neighbours.
+    """
+    return _partner(words, chance, _rows(neighbours).to(words.device))
+
+
+def sounding_alike(words: Tensor, where: Tensor, letter: Tensor, word: Tensor) -> Tensor:
+    """Words that sound like the given ones: another homophone, or letters taken for others.
+
+    Where a word is not among the ``HOMOPHONES``, each of its letters among the ``SOUNDS`` is changed with
+    probability 1/3, and at least one is. A word without such letters becomes nothing.
+
+    Args:
+        words: [batch, time, letters].
+        where: [batch, time, letters] in [0, 1): which letters are changed.
+        letter: [batch, time, letters] in [0, 1): into which.
+        word: [batch, time] in [0, 1): which homophone.
+    """
+    partner = _partner(words, letter, _rows(alike).to(words.device))
+    able = partner != 0
+    ranked = where.masked_fill(~able, 2)
+    change = able & ((ranked < 1 / 3) | (ranked == ranked.amin(dim=-1, keepdim=True)))
+    spelt = torch.where(change, partner, words).masked_fill(~able.any(dim=-1, keepdim=True), 0)
+    homophone, known = _homophone(words, word)
+    return torch.where(known[..., None], homophone, spelt)
+
+
+def _homophone(words: Tensor, chance: Tensor) -> tuple[Tensor, Tensor]:
+    """Another word of the same sound, capitals where the word has some; and whether there is one."""
+    table, first, size = (part.to(words.device) for part in _homophones())
+    letters, room = words.shape[-1], table.shape[-1]
+    lower = torch.where(_capital(words), words + _CASE, words)
+    fitted = pad(lower, (0, max(0, room - letters)))
+    same = (fitted[..., None, :room] == table).all(dim=-1) & (lengths(words)[..., None] <= room)
+    place = same.to(torch.int8).argmax(dim=-1)
+    away = 1 + (chance * (size[place] - 1)).long()
+    other = table[first[place] + (place - first[place] + away) % size[place]].to(words.dtype)
+    other = pad(other, (0, max(0, letters - room)))[..., :letters]
+    beside = torch.arange(letters, device=words.device)
+    beside = beside.minimum((lengths(words)[..., None] - 1).clamp(min=0))
+    capital = _capital(words).gather(-1, beside) & (other >= ord("a")) & (other <= ord("z"))
+    return torch.where(capital, other - _CASE, other), same.any(dim=-1)
+
+
+def _partner(words: Tensor, chance: Tensor, partners: Tensor) -> Tensor:
+    """For each letter one of its row of ``partners`` [letter of the alphabet, most], in its case, or 0."""
+    capital = _capital(words)
+    letter = torch.where(capital, words + _CASE, words) - ord("a")
+    known = (letter >= 0) & (letter < len(partners))
+    row = partners[letter.clamp(0, len(partners) - 1).long()]
+    count = lengths(row)
+    chosen = row.gather(-1, (chance * count).long()[..., None])[..., 0].to(words.dtype)
+    chosen = torch.where(capital, chosen - _CASE, chosen)
+    return torch.where(known & (count > 0), chosen, 0)
+
+
+def _capital(words: Tensor) -> Tensor:
+    return (words >= ord("A")) & (words <= ord("Z"))
+
+
+def neighbours() -> dict[str, str]:
+    """Letter -> the letters on the keys that touch its key."""
+    keys = {letter: (inset + x, y) for y, (row, inset) in enumerate(ROWS) for x, letter in enumerate(row)}
+    return {
+        letter: "".join(
+            other for other, (u, v) in keys.items() if other != letter and max(abs(u - x), abs(v - y)) <= 1
+        )
+        for letter, (x, y) in keys.items()
+    }
+
+
+def alike() -> dict[str, str]:
+    """Letter -> the letters that sound like it."""
+    pairs = (SOUNDS + " " + SOUNDS[::-1]).split()
+    return {letter: "".join(second for first, second in pairs if first == letter) for letter in _ALPHABET}
+
+
+@cache
+def _rows(make: Callable[[], Mapping[str, str]]) -> Tensor:
+    """[letter of the alphabet, most] code points, filled up with 0."""
+    partners = make()
+    width = max(map(len, partners.values()))
+    return torch.tensor([[ord(o) for o in partners[c].ljust(width, "\0")] for c in _ALPHABET])
+
+
+@cache
+def _homophones() -> tuple[Tensor, Tensor, Tensor]:
+    """All words [word, letters]; where the group of each begins; and its size."""
+    groups = [group.split() for group in HOMOPHONES.split(",")]
+    table = encode_words([word for group in groups for word in group])[:, 0]
+    table = table[:, : int(lengths(table).max())]
+    size = torch.tensor([len(group) for group in groups])
+    first = size.cumsum(0) - size
+    return table, first.repeat_interleave(size), size.repeat_interleave(size)

@@ -1,0 +1,97 @@
+"""What some tests need beside Python, and a browser for those that look at a page."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from selenium.webdriver import Chrome
+
+PROGRAMS = {"chromium": ("chromium", "chromedriver"), "latex": ("pdflatex",)}
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skips what is marked ``needs(NAME)`` where its programs are not installed; where MMBENCH_REQUIRE names
+    NAME, as ``.ci/run`` does, it fails instead."""
+    for mark in item.iter_markers("needs"):
+        for name in mark.args:
+            lacking = [program for program in PROGRAMS[name] if not shutil.which(program)]
+            if lacking and name in os.environ.get("MMBENCH_REQUIRE", "").split(","):
+                pytest.fail(f"not installed, but required: {', '.join(lacking)}", pytrace=False)
+            if lacking:
+                pytest.skip(f"not installed: {', '.join(lacking)}")
+
+
+class Browser:
+    """Chromium without a window. What it logs is kept until it is asked for."""
+
+    def __init__(self, driver: Chrome) -> None:
+        self.driver = driver
+
+    def open(self, file: Path, width: int = 1400, height: int = 1000) -> Chrome:
+        """Opens a file in a window of a size, in CSS pixels."""
+        size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600}
+        self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+        self.complaints()
+        self.requests()
+        self.driver.get(file.as_uri())
+        return self.driver
+
+    def complaints(self) -> list[str]:
+        """What the console said since it was last asked."""
+        entries: list[dict[str, Any]] = self.driver.get_log("browser")
+        return [entry["message"] for entry in entries]
+
+    def requests(self) -> list[str]:
+        """What was asked for since it was last asked, but for what stands in the page itself."""
+        entries: list[dict[str, Any]] = self.driver.get_log("performance")
+        messages = [json.loads(entry["message"])["message"] for entry in entries]
+        asked = [m["params"] for m in messages if m["method"] == "Network.requestWillBeSent"]
+        urls = [params["request"]["url"] for params in asked]
+        return [url for url in urls if not url.startswith("data:")]
+
+
+@pytest.fixture(scope="session")
+def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    """One for all tests."""
+    from selenium import webdriver
+
+    options = webdriver.ChromeOptions()
+    options.binary_location = shutil.which("chromium") or ""
+    for flag in (
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--no-first-run",
+        "--disable-background-networking",
+        "--disable-component-update",
+        "--disable-sync",
+        f"--user-data-dir={tmp_path_factory.mktemp('chromium')}",
+    ):
+        options.add_argument(flag)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    driver = webdriver.Chrome(options, webdriver.ChromeService(shutil.which("chromedriver")))
+    yield Browser(driver)
+    driver.quit()
+
+
+@pytest.fixture
+def look(chromium: Browser) -> Iterator[Callable[..., Chrome]]:
+    """Opens a file. At the end of the test nothing but that file was asked for, and the console is empty."""
+    files: list[str] = []
+
+    def open_file(file: Path, **size: int) -> Chrome:
+        files.append(file.as_uri())
+        return chromium.open(file, **size)
+
+    yield open_file
+    assert chromium.complaints() == []
+    assert set(chromium.requests()) <= set(files)
