@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ..corruptions.condition import Clean, Condition
-from ..corruptions.corruption import SEVERITIES, Corruption, Medium
+from ..corruptions.corruption import SEVERITIES, Corruption, Medium, prepared
 from ..corruptions.words import encode_words
 from ..datasets.batch import Batch, Spec
 from .checks_method import planted_batch
@@ -31,7 +31,10 @@ def _medium(corruption_class: Any) -> Medium:
 
 
 def _conditions(corruption_class: Any) -> list[Condition]:
-    return list(corruption_class.conditions(_MODALITIES[_medium(corruption_class)]))
+    """Every condition, as a run applies it: after it has seen the whole batch."""
+    batch = _corruption_batch(corruption_class)
+    asked = corruption_class.conditions(_MODALITIES[_medium(corruption_class)])
+    return [prepared(condition, batch) for condition in asked]
 
 
 def _corruption_batch(corruption_class: Any) -> Batch:
@@ -151,7 +154,7 @@ def severity_0_is_the_identity(corruption_class: Any) -> None:
         return
     batch = _corruption_batch(corruption_class)
     for name in batch.modalities:
-        condition = corruption_class(name, 0)
+        condition = prepared(corruption_class(name, 0), batch)
         changed = condition.apply(batch)
         assert torch.equal(changed.features[name], batch.features[name]), f"severity 0 changes {name}"
         assert torch.equal(changed.mask[name], batch.mask[name]), f"severity 0 changes the mask of {name}"
@@ -168,7 +171,7 @@ def damage_grows(corruption_class: Any) -> None:
     ):
         found = []
         for severity in SEVERITIES:
-            changed = corruption_class(name, severity).apply(batch)
+            changed = prepared(corruption_class(name, severity), batch).apply(batch)
             difference = (changed.features[name] != batch.features[name]).double()
             if batch.features[name].is_floating_point():
                 difference = (changed.features[name] - batch.features[name]).double() ** 2

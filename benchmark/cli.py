@@ -13,6 +13,7 @@ import typer
 
 from ..datasets.dataset import DataError
 from .cli_data import app as data_app
+from .cli_findings import findings
 from .cli_look import check, doctor, list_names, show
 from .errors import UsageError
 from .experiment import Experiment
@@ -150,8 +151,8 @@ def leaderboard(
     what: Annotated[
         str | None,
         typer.Option(
-            help="Which: accuracy,missing,robustness,relative,misd,ood,calibration,cost,audit. By default all that "
-            "there is data for.",
+            help="Which: accuracy,missing,robustness,relative,misd,ood,calibration,cost,audit,ranks,comparisons,"
+            "seeds. By default all that there is data for.",
         ),
     ] = None,
     formats: Annotated[
@@ -169,10 +170,10 @@ def leaderboard(
 
     mmbench leaderboard --what robustness,misd --format terminal,latex
     """
-    from .boards import write_leaderboards
     from .experiment import as_list
     from .scores import filter_from
     from .terminal import console
+    from .writing import write_leaderboards
 
     chosen = filter_from(methods, datasets, seeds)
     folder = out or store / "leaderboards"
@@ -189,21 +190,26 @@ def plot(
     seeds: Annotated[str | None, typer.Option(help="Only these seeds.")] = None,
     out: Annotated[Path | None, typer.Option("--out", help="Folder for the pictures.")] = None,
 ) -> None:
-    """Draw degradation curves, missing-rate curves and reliability surfaces, as PNG and PDF.
+    """Draw degradation and missing-rate curves, reliability surfaces, risk-coverage curves and critical
+    differences, as PNG and PDF. What there is no data for is said and left out.
 
     Example: mmbench plot --store runs --out pictures
     """
-    from .boards import DRAWN, chosen_boards, draw, frames
+    from .pictures import write_pictures
     from .scores import filter_from, results
 
     found = results(store, filter_from(methods, datasets, seeds))
-    made = dict(frames([name for name in chosen_boards(None, found) if name in DRAWN], found))
-    for file in draw(made, out or store / "leaderboards"):
+    files, reasons = write_pictures(found, out or store / "leaderboards")
+    if not files:
+        raise UsageError(f"nothing to draw: {'; '.join(reasons)}")
+    for file in files:
         typer.echo(f"wrote {file}")
+    for reason in reasons:
+        typer.echo(f"not drawn: {reason}")
 
 
-@app.command()
-def export(
+@app.command("export")
+def export_page(
     store: Store = Path("runs"),
     methods: Annotated[str | None, typer.Option(help="Only these methods.")] = None,
     datasets: Annotated[str | None, typer.Option(help="Only these datasets or shifts.")] = None,
@@ -223,16 +229,17 @@ def export(
 
     Example: mmbench export --store runs --out leaderboard.html
     """
-    from . import boards
+    from .exporting import export
     from .scores import filter_from
     from .terminal import console
 
     chosen = filter_from(methods, datasets, seeds)
-    if not boards.export(store, out, chosen, what, console(), heading=heading, date=date):
+    if not export(store, out, chosen, what, console(), heading=heading, date=date):
         raise SystemExit(1)
 
 
 app.add_typer(data_app, name="data")
+app.command("findings")(findings)
 app.command("list")(list_names)
 app.command("show")(show)
 app.command("check")(check)

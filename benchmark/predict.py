@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from ..corruptions.condition import Clean, Condition
+from ..corruptions.corruption import prepared
 from ..corruptions.missing import Missing
 from ..datasets.batch import Batch
 from ..methods.method import Method
@@ -65,8 +66,10 @@ def outputs_under(
     Where the method encodes modalities independently, one that a condition leaves untouched is encoded once.
     """
     method.eval()
+    batch = blind(batch)
+    conditions = [prepared(condition, batch) for condition in conditions]
     found: dict[str, list[tuple[Tensor, Tensor | None]]] = {condition.name: [] for condition in conditions}
-    for part in minibatches(blind(batch), EVALUATION_BATCH):
+    for part in minibatches(batch, EVALUATION_BATCH):
         clean = {name: method.encode(name, part) for name in part.modalities} if method.separable() else {}
         for condition in conditions:
             changed = condition.apply(part)

@@ -14,6 +14,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+#: Steps that share a hashed number in ``Stream.noise``.
+_BLOCK = 512
+
 
 @dataclass(frozen=True)
 class Stream:
@@ -51,6 +54,26 @@ class Stream:
         high = torch.as_tensor(high, device=self.sample_id.device)
         drawn = (self.uniform(tag, *shape).double() * high).long()
         return torch.minimum(drawn, (high - 1).clamp(min=0))
+
+    def noise(self, tag: str, steps: int, channels: int = 1) -> Tensor:
+        """[batch, channels, steps], float32: standard normal numbers in steps of 1/65536 of their distribution
+        (below 4.2), at a sixth of the cost of ``normal``; for signals, which have many steps.
+
+        Numbers stay what they are when ``steps`` grows. The bits of two steps are the hash of the sum of a number
+        of their block and one of their place in it; each half goes through the inverse of the normal distribution.
+        """
+        blocks = -(-steps // _BLOCK)
+        block = self._bits(f"{tag}/block", (blocks, channels)).transpose(1, 2).contiguous().unsqueeze(-1)
+        place = self._bits(f"{tag}/place", (_BLOCK // 2,)).view(-1, 1, 1, _BLOCK // 2)
+        drawn = torch.empty(len(block), channels, blocks * _BLOCK, device=block.device)
+        # On a CPU as many samples at a time as stay in its cache.
+        rows = max(1, 2**18 // max(1, channels * steps) if block.device.type == "cpu" else len(block))
+        for first in range(0, len(block), rows):
+            some = slice(first, first + rows)
+            halves = _mix32(block[some] + place[some]).view(-1).view(torch.int16)
+            unit = drawn[some].copy_(halves.view_as(drawn[some])).add_(0.5).mul_(2.0**-15)  # within -1 to 1
+            unit.erfinv_().mul_(math.sqrt(2))
+        return drawn[..., :steps]
 
     def _bits(self, tag: str, shape: Sequence[int]) -> Tensor:
         """[batch, *shape], int32: hashed counters."""

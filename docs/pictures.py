@@ -14,8 +14,9 @@ import sys
 import tempfile
 from pathlib import Path
 
-from mmbench.benchmark.boards import export, write_leaderboards
+from mmbench.benchmark.exporting import export
 from mmbench.benchmark.scores import Filter
+from mmbench.benchmark.writing import write_leaderboards
 from rich.console import Console
 
 HERE = Path(__file__).parent

@@ -218,12 +218,6 @@ def write_csv(frame: pd.DataFrame, folder: Path, stem: str) -> Path:
     return write_text(folder / file_name(frame, stem, ".csv"), safe.to_csv(index=False, lineterminator="\n"))
 
 
-def write_plain_csv(table: pd.DataFrame, folder: Path, stem: str) -> Path:
-    """As ``write_csv``, for a table of text alone."""
-    safe = table.map(lambda text: re.sub(r"^(?='*[=+\-@\t\r])", "'", str(text)))
-    return write_text(folder / file_name(table, stem, ".csv"), safe.to_csv(index=False, lineterminator="\n"))
-
-
 def read_csv(path: Path) -> pd.DataFrame:
     """Reads what ``write_csv`` wrote, exactly. Raises OSError, ValueError or KeyError where it cannot."""
     raw = pd.read_csv(path, dtype="str", keep_default_na=False)

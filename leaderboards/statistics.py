@@ -348,7 +348,7 @@ def _parts(scored: Resampled) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """
     values, draws = scored.values, scored.draws
     count, seeds = len(draws), len(values)
-    defined = np.isfinite(values).all(axis=0) & (scored.samples > 1)
+    defined: np.ndarray = np.all(np.isfinite(values), axis=0) & (scored.samples > 1)
     away = draws - values
     if not math.isfinite(float(away.sum())):
         invalid: np.ndarray = np.any(~np.isfinite(draws), axis=1)

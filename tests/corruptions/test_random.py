@@ -50,3 +50,30 @@ def test_integers_are_even_and_below_their_limit(high: int) -> None:
     counts = torch.bincount(drawn.flatten(), minlength=high)
     assert len(counts) == high
     assert stats.chisquare(counts.numpy()).pvalue > 1e-4 or high == 1
+
+
+def test_noise_is_normal_white_and_independent_of_its_neighbours() -> None:
+    drawn = Stream(0, "a", IDS[:40]).noise("x", 5000, 2)
+    assert drawn.shape == (40, 2, 5000)
+    values = drawn.flatten().double().numpy()
+    assert stats.kstest(values, "norm").pvalue > 1e-4
+    assert np.mean(values**4) == pytest.approx(3, abs=0.05)
+    limit = 5 / np.sqrt(drawn.numel())
+    for lag in (1, 2, 255, 256, 511, 512, 1024):
+        assert abs(float((drawn[..., lag:] * drawn[..., :-lag]).mean())) < 1.2 * limit, lag
+    rows = torch.corrcoef(drawn.flatten(0, 1)).fill_diagonal_(0)
+    assert float(rows.abs().max()) < 5 / np.sqrt(5000)
+    # A step's bits are a sum of two numbers, hashed: four steps at the corners of a rectangle share them all.
+    corners = drawn[..., :4096].unflatten(-1, (8, 512))
+    product = corners[..., :-1, :-1] * corners[..., 1:, :-1] * corners[..., :-1, 1:] * corners[..., 1:, 1:]
+    assert abs(float(product.mean())) < 5 / np.sqrt(product.numel())
+
+
+def test_noise_is_the_same_in_any_batch_and_for_any_length() -> None:
+    whole = Stream(3, "a", IDS[:300]).noise("x", 3000)
+    assert torch.equal(Stream(3, "a", IDS[7:8]).noise("x", 700), whole[7:8, :, :700])
+    order = torch.randperm(300, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(Stream(3, "a", IDS[:300][order]).noise("x", 3000), whole[order])
+    assert torch.equal(
+        Stream(3, "a", IDS[:3]).noise("x", 3000, 2)[:, :, :5], Stream(3, "a", IDS[:3]).noise("x", 5, 2)
+    )

@@ -1,0 +1,69 @@
+"""``findings``: the five questions of MMDG-Bench, asked of a store."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .errors import UsageError, nearest
+
+FORMATS = ("terminal", "md", "json")
+
+
+def findings(
+    store: Annotated[Path, typer.Option("--store", help="Folder of the results.")] = Path("runs"),
+    methods: Annotated[str | None, typer.Option(help="Only these methods.")] = None,
+    datasets: Annotated[str | None, typer.Option(help="Only these datasets or shifts.")] = None,
+    seeds: Annotated[str | None, typer.Option(help="Only these seeds.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="Folder for the files.")] = None,
+    formats: Annotated[str, typer.Option("--format", help="Any of terminal,md,json.")] = "terminal,md",
+    margin: Annotated[float, typer.Option(help="A gain below this share of the value is marginal.")] = 0.02,
+    large: Annotated[float, typer.Option(help="A gap or loss above this share of the value is large.")] = 0.1,
+) -> None:
+    """Ask the five questions of MMDG-Bench of your own results.
+
+    Each answer is yes, no, undecided or not enough data, with the statistic that it rests on; yes confirms what
+    MMDG-Bench found. Protocols, and real and synthetic data, are asked apart.
+
+    Examples:
+
+    mmbench findings --store runs
+
+    mmbench findings --methods erm,ebmc --format terminal,json --out tables
+    """
+    from rich.padding import Padding
+    from rich.text import Text
+
+    from ..leaderboards import findings as asked
+    from ..leaderboards import render
+    from .boards import chosen_boards, frames
+    from .experiment import as_list
+    from .scores import filter_from, results
+    from .terminal import console
+
+    chosen = as_list(formats)
+    for name in chosen:
+        if name not in FORMATS:
+            raise UsageError(f"unknown format {name!r}: {nearest(name, FORMATS)}")
+    found = results(store, filter_from(methods, datasets, seeds))
+    there = [name for name in chosen_boards(None, found) if name in asked.BOARDS]
+    made = dict(frames(there, found))
+    try:
+        answers = asked.findings(made, margin, large)
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+    screen = console()
+    if "terminal" in chosen:
+        for one in answers:
+            if one.number == "1":
+                screen.print(f"{one.protocol}; {one.data}", style="italic", markup=False, highlight=False)
+            screen.print(f"{one.number}  {one.question} {one.answer}", style="bold", highlight=False)
+            screen.print(Padding(Text(asked.words(one)), (0, 0, 1, 4)))
+    for suffix, write in ((".md", asked.markdown), (".json", asked.as_json)):
+        if suffix[1:] in chosen:
+            folder = out or store / "leaderboards"
+            path = folder / render.file_name(made["accuracy"], "findings", suffix)
+            render.write_text(path, write(answers))
+            screen.print(f"wrote {path}", markup=False, highlight=False, soft_wrap=True)

@@ -1,0 +1,56 @@
+"""Every picture that results have data for."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from pathlib import Path
+
+import pandas as pd
+
+from ..leaderboards.results import Result
+from .boards import BOARDS
+
+
+def write_pictures(found: list[Result], folder: Path) -> tuple[list[Path], list[str]]:
+    """Draws what there is data for, as PNG and PDF.
+
+    Args:
+        found: one a job.
+        folder: where to, made if need be.
+
+    Returns:
+        The files, and why other pictures are not drawn.
+
+    Raises:
+        OSError: one cannot be written.
+    """
+    from ..leaderboards import curves, diagrams, plots, risk_coverage
+
+    if not find_spec("matplotlib"):
+        return [], ["pictures need matplotlib: pip install 'mmbench[plots]'"]
+    files: list[Path] = []
+    reasons: list[str] = []
+    try:
+        files.append(plots.write_missing_modalities(BOARDS["missing"].make(found), folder))
+    except ValueError as error:
+        reasons.append(str(error))
+    try:
+        files += curves.write_pictures(BOARDS["robustness"].make(found), folder)
+    except ValueError as error:
+        reasons.append(str(error))
+    frame = BOARDS["accuracy"].make(found)
+    try:
+        figure, short = diagrams.critical_differences(frame)
+        files += diagrams.write_figure(figure, frame, folder, "critical-difference")
+        reasons += short
+    except ValueError as error:
+        reasons.append(str(error))
+    drawn, lacking = risk_coverage.curves(found)
+    reasons += lacking
+    try:
+        figure = diagrams.risk_coverages(drawn)
+        data = pd.DataFrame({"data": [curve.block[-1] for curve in drawn]})
+        files += diagrams.write_figure(figure, data, folder, "risk-coverage")
+    except ValueError as error:
+        reasons.append(str(error))
+    return files, reasons

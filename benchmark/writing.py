@@ -1,0 +1,105 @@
+"""Leaderboards on the terminal and in files."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib.metadata import version
+from importlib.util import find_spec
+from pathlib import Path
+
+import pandas as pd
+from rich.console import Console
+
+from ..leaderboards import page, plots, render
+from .boards import BOARDS, chosen_boards, frames, is_complete
+from .errors import UsageError, nearest
+from .exporting import page_tables
+from .scores import Filter, results
+from .terminal import print_table
+
+#: Columns that name a row, at the beginning of every table.
+NAMES = (*render.KEYS, "method", "n", "metric")
+FORMATS = ("terminal", "csv", "md", "latex", "html")
+
+
+def write_leaderboards(
+    store: Path,
+    folder: Path,
+    chosen: Filter,
+    what: str | None,
+    formats: Sequence[str],
+    out: Console,
+    reference: str = "",
+) -> bool:
+    """Prints the tables and writes them in the asked formats; whether none has a hole.
+
+    Raises:
+        UsageError: an unknown table or format, no store, or nothing in it was chosen.
+    """
+    for name in formats:
+        if name not in FORMATS:
+            raise UsageError(f"unknown format {name!r}: {nearest(name, FORMATS)}")
+    found = results(store, chosen)
+    made = dict(frames(chosen_boards(what, found), found, reference))
+    files: list[Path] = []
+    for name, frame in made.items():
+        board = BOARDS[name]
+        if board.plain:
+            files += _write_plain(name, frame, folder, formats, out)
+            continue
+        short = frame.loc[[board.shown(name) for name in frame["condition"]]]
+        if "terminal" in formats:
+            print_table(out, render.title(frame, board.subject), for_terminal(short, board.across), NAMES)
+        if "csv" in formats:
+            files.append(render.write_csv(frame, folder, name))
+        if "md" in formats:
+            files.append(render.write_markdown(short, folder, name, board.subject, board.across))
+        if "latex" in formats:
+            from ..leaderboards.latex import write_latex
+
+            files.append(write_latex(short, folder, name, board.subject, board.across))
+    if "html" in formats:
+        files.append(page.write_page(folder, page_tables(made), version("mmbench")))
+    judged = {name: frame for name, frame in made.items() if not BOARDS[name].plain}
+    if "missing" in made and "csv" in formats and find_spec("matplotlib"):
+        files.append(plots.write_missing_modalities(made["missing"], folder))
+    holes = list(dict.fromkeys(hole for frame in judged.values() for hole in render.holes(frame)))
+    notes = dict.fromkeys(note for frame in judged.values() for note in render.notes(frame))
+    for note in notes:
+        out.print(note, style="yellow" if note in holes else "dim", markup=False, highlight=False)
+    for file in files:
+        out.print(f"wrote {file}", markup=False, highlight=False, soft_wrap=True)
+    return is_complete(made)
+
+
+def _write_plain(
+    name: str, frame: pd.DataFrame, folder: Path, formats: Sequence[str], out: Console
+) -> list[Path]:
+    """Prints and writes a board with columns of its own; the files."""
+    from ..leaderboards import plain
+    from ..leaderboards.comparisons import notes
+
+    board = BOARDS[name]
+    told = notes(name, frame) if board.source else []
+    files: list[Path] = []
+    if "terminal" in formats:
+        print_table(out, board.subject, plain.texts(frame), (*NAMES, "best", "other"))
+        for note in told:
+            out.print(note, style="dim", markup=False, highlight=False)
+        out.print()
+    if "csv" in formats:
+        files.append(plain.write_csv(frame, folder, name))
+    writers = {"md": (plain.markdown, ".md"), "latex": (plain.latex, ".tex")}
+    for made, suffix in (writers[kind] for kind in formats if kind in writers):
+        path = folder / render.file_name(frame, name, suffix)
+        files.append(render.write_text(path, made(frame, board.subject, told)))
+    return files
+
+
+def for_terminal(frame: pd.DataFrame, across: render.Across) -> pd.DataFrame:
+    """The table with the interval of its first column only, in a column of its own; the files have all."""
+    table = render.wide(frame, across, intervals=False)
+    first = next(name for name in table if name not in NAMES)
+    intervals = render.wide(frame, across)[first].str.extract(r"(\[.*\])", expand=False).fillna("")
+    table.insert(int(table.columns.get_indexer([first])[0]) + 1, "95 %", intervals)
+    return table

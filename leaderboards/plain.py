@@ -1,0 +1,83 @@
+"""Tables that are not of the form of ``tables.COLUMNS``: as text, Markdown and LaTeX. Rounding happens here."""
+
+from __future__ import annotations
+
+import math
+import numbers
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from .latex import escape_latex
+from .render import HOLE, escape_markdown, file_name, write_text
+
+
+def texts(frame: pd.DataFrame) -> pd.DataFrame:
+    """Every cell as text: p-values with three decimals, other fractions with four significant figures; ``—``
+    where there is no number. A column that is empty everywhere is left out, and so is ``note``."""
+    cells = {
+        str(name): [_text(str(name), value) for value in frame[name]] for name in frame if name != "note"
+    }
+    return pd.DataFrame({name: column for name, column in cells.items() if any(column)}).astype("str")
+
+
+def markdown(frame: pd.DataFrame, subject: str, notes: Sequence[str] = ()) -> str:
+    """A Markdown section: title, table and notes, with a line feed at its end."""
+    table = texts(frame)
+    lines = [f"## {escape_markdown(subject)}", "", _row(map(escape_markdown, table))]
+    lines.append(_row("---:" if _is_number(frame, name) else "---" for name in table))
+    lines += [_row(escape_markdown(str(cell)) for cell in row) for row in table.itertuples(index=False)]
+    if notes:
+        lines += ["", *(f"- {escape_markdown(note)}" for note in notes)]
+    return "\n".join(lines) + "\n"
+
+
+def latex(frame: pd.DataFrame, subject: str, notes: Sequence[str] = ()) -> str:
+    """A table environment with booktabs; subject and notes are its caption."""
+    table = texts(frame)
+    align = "".join("r" if _is_number(frame, name) else "l" for name in table)
+    lines = [r"\begin{table}[t]", r"\centering", r"\small"]
+    lines.append(rf"\caption{{{escape_latex(' '.join([f'{subject}.', *notes]))}}}")
+    lines += [rf"\begin{{tabular}}{{{align}}}", r"\toprule", _latex_row(table), r"\midrule"]
+    lines += [_latex_row(row) for row in table.itertuples(index=False)]
+    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", r"\end{table}"]) + "\n"
+
+
+def write_csv(frame: pd.DataFrame, folder: Path, stem: str) -> Path:
+    """Writes a frame at full precision, a number that is missing as nothing; its path.
+
+    Text that a spreadsheet would take for a formula gets a ``'`` in front, as in ``render.write_csv``.
+    """
+    safe = frame.copy()
+    for name in frame:
+        if not _is_number(frame, str(name)):
+            safe[name] = [re.sub(r"^(?='*[=+\-@\t\r])", "'", str(text)) for text in frame[name]]
+    return write_text(folder / file_name(frame, stem, ".csv"), safe.to_csv(index=False, lineterminator="\n"))
+
+
+def p_text(p: float) -> str:
+    """A p-value for people: ``0.031``, ``< 0.001``."""
+    return "< 0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def _text(name: str, value: object) -> str:
+    if value is None or value is pd.NA or (isinstance(value, float) and math.isnan(value)):
+        return HOLE
+    if isinstance(value, numbers.Integral) or not isinstance(value, float):
+        return str(value)
+    is_p = name == "p" or name.startswith("p_") or name.endswith("_p")
+    return p_text(value) if is_p else f"{value:.4g}"
+
+
+def _is_number(frame: pd.DataFrame, name: str) -> bool:
+    return pd.api.types.is_numeric_dtype(frame[name])
+
+
+def _row(cells: Iterable[str]) -> str:
+    return "| " + " | ".join(cells) + " |"
+
+
+def _latex_row(cells: Iterable[object]) -> str:
+    return " & ".join(escape_latex(str(cell)) for cell in cells) + r" \\"
