@@ -158,5 +158,11 @@ def frames(
 
 
 def is_complete(made: Mapping[str, pd.DataFrame]) -> bool:
-    """Whether neither accuracy nor missing modalities has a hole."""
-    return not any(render.holes(made[name]) for name in ("accuracy", "missing") if name in made)
+    """Whether the results that the tables need are all there and can be used. In accuracy and missing every
+    hole counts; elsewhere a measure that is undefined for whole results does not."""
+    return not any(_lacks(name, frame) for name, frame in made.items() if not BOARDS[name].plain)
+
+
+def _lacks(name: str, frame: pd.DataFrame) -> bool:
+    gone = (frame["hole"] != "") & ((frame["n"] < frame["n_planned"]) | (name in ("accuracy", "missing")))
+    return bool(gone.any())

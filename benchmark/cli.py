@@ -162,7 +162,8 @@ def leaderboard(
         str, typer.Option(help="The row that the table relative divides by; by default erm.")
     ] = "",
 ) -> None:
-    """Print the tables and write them as files. The exit code is 1 where accuracy or missing has a hole.
+    """Print the tables and write them as files. The exit code is 1 where accuracy or missing has a hole, or
+    results that another table needs cannot be used.
 
     Examples:
 
@@ -179,6 +180,32 @@ def leaderboard(
     folder = out or store / "leaderboards"
     complete = write_leaderboards(store, folder, chosen, what, as_list(formats), console(), reference)
     if not complete:
+        raise SystemExit(1)
+
+
+@app.command("merge")
+def merge_command(
+    folder: Annotated[Path, typer.Argument(help="another store, or leaderboard CSVs with or without jobs")],
+    store: Store = Path("runs"),
+    name: Annotated[
+        str | None, typer.Option(help="What unverified rows are said to be from; by default the folder.")
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would be taken; write nothing.")
+    ] = False,
+) -> None:
+    """Take results from elsewhere: jobs whose files are whole, and rows of CSVs, rescored from predictions.
+
+    The exit code is 1 where something was refused, conflicts with what is here, or differs from its predictions.
+
+    Example: mmbench merge colleague/runs --store runs
+    """
+    from .merge import merge
+    from .terminal import console
+
+    report = merge(folder.expanduser(), store, name, dry_run)
+    report.print(console())
+    if not report.ok:
         raise SystemExit(1)
 
 

@@ -21,6 +21,8 @@ from .registry import Entry, entries
 FEATURES = "features"
 #: The target's test samples of held-out classes, with features.
 SEMANTIC = "semantic"
+#: Metadata of a file of outputs under a corruption: its family.
+FAMILY = "family"
 #: Raised when other datasets are brought to a network's sizes in another way: older outputs are then made anew.
 RESIZING = 2
 #: Is in the predictions of every job.

@@ -12,9 +12,10 @@ from rich.console import Console
 
 from ..leaderboards import page, render
 from ..leaderboards.tables import SYNTHETIC
-from .boards import BOARDS, chosen_boards, frames, is_complete
+from .boards import BOARDS
 from .pictures import write_pictures
-from .scores import Filter, results
+from .scores import Filter
+from .tables import tables_of
 
 
 def page_tables(made: Mapping[str, pd.DataFrame]) -> list[page.Table]:
@@ -48,10 +49,10 @@ def export(
     Raises:
         UsageError: as ``write_leaderboards``.
     """
-    found = results(store, chosen)
-    made = dict(frames(chosen_boards(what, found), found))
+    tables = tables_of(store, chosen, what)
+    made = tables.frames
     with TemporaryDirectory() as folder:
-        drawn, reasons = write_pictures(found, Path(folder))
+        drawn, reasons = write_pictures(tables.results, Path(folder))
         for reason in reasons:
             out.print(f"not drawn: {reason}", style="dim", markup=False, highlight=False)
         pictures = [
@@ -60,4 +61,6 @@ def export(
     path = file or store / "leaderboards" / page.page_name(list(made.values()))
     text = page.page(page_tables(made), pictures, version("mmbench"), **words)
     out.print(f"wrote {render.write_text(path, text)}", markup=False, highlight=False, soft_wrap=True)
-    return is_complete(made)
+    for fault in tables.faults:
+        out.print(f"{render.HOLE} {fault}", style="yellow", markup=False, highlight=False, soft_wrap=True)
+    return tables.complete

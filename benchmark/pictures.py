@@ -28,6 +28,8 @@ def write_pictures(found: list[Result], folder: Path) -> tuple[list[Path], list[
 
     if not find_spec("matplotlib"):
         return [], ["pictures need matplotlib: pip install 'mmbench[plots]'"]
+    if not found:
+        return [], ["there are no predictions"]
     files: list[Path] = []
     reasons: list[str] = []
     try:

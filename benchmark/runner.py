@@ -24,7 +24,7 @@ from ..methods.method import Method
 from .data import Request, Split, TaskCache, TaskData
 from .environment import code_version
 from .errors import UsageError
-from .evaluations import Evaluation
+from .evaluations import FAMILY, Evaluation
 from .executor import Context, Outcome
 from .experiment import Protocol
 from .foreign import foreign_split
@@ -142,11 +142,10 @@ def _evaluate(job: Job, context: Context, store: Store, trained: Trained) -> Non
     """Tests a network under what was asked for and is not there yet."""
     method, data = trained.method, trained.data
     for evaluation in context.lacking(job):
-        family = ""
         if evaluation.kind == "corruption":
             corruption = find("corruption", evaluation.subject, context.plugins).load()
             table = prediction_table(method, {"test": data.test}, conditions_of(corruption, data.test.batch))
-            family = getattr(corruption, "family", "")
+            table = table.replace_schema_metadata({FAMILY: getattr(corruption, "family", "")})
         elif evaluation.kind == "features":
             table = feature_table(method, {"train": data.train, "test": data.test})
         elif evaluation.kind == "semantic":
@@ -154,7 +153,7 @@ def _evaluate(job: Job, context: Context, store: Store, trained: Trained) -> Non
             table = feature_table(method, {f"semantic:{evaluation.subject}": data.held_out})
         else:
             table = feature_table(method, ood_split(job, context, trained, evaluation))
-        store.add_evaluation(job.id, evaluation.name, to_parquet(table), family)
+        store.add_evaluation(job.id, evaluation.name, to_parquet(table))
 
 
 def ood_split(job: Job, context: Context, trained: Trained, evaluation: Evaluation) -> dict[str, Split]:

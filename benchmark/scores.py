@@ -17,8 +17,9 @@ from ..corruptions.families import trained_families
 from ..leaderboards import tables
 from ..leaderboards.ood_sets import versioned
 from ..leaderboards.results import Result
+from . import salvage
 from .errors import UsageError, nearest
-from .evaluations import FEATURES, on_features, version_of
+from .evaluations import FAMILY, FEATURES, on_features, version_of
 from .experiment import as_list, as_seeds, protocol_label
 from .job import Job, Task
 from .keeper import DiskKeeper
@@ -63,14 +64,24 @@ def results(store: Path | str, chosen: Filter | None = None) -> list[Result]:
         UsageError: there is no store, or nothing in it was chosen.
         StoreError: a job in it cannot be read.
     """
+    found, faults = readable(store, chosen)
+    if faults:
+        raise StoreError(faults[0])
+    return found
+
+
+def readable(store: Path | str, chosen: Filter | None = None) -> tuple[list[Result], list[str]]:
+    """As ``results``, and one line for each folder in the store that is no job."""
     opened = store_at(Path(store))
-    records = list(opened)
+    records, faults = salvage.records(opened)
     kept = [record for record in records if chosen is None or chosen.keeps(record.job)]
     if not kept:
+        if faults:
+            raise StoreError(faults[0])
         labels = {record.job.label for record in records}
         asked = ", ".join(sorted(chosen.methods | chosen.tasks)) if chosen else ""
         raise UsageError(f"no job in {store} fits {asked or 'what was asked'}: {nearest(asked, labels)}")
-    return _results(opened, kept)
+    return _results(opened, kept), faults
 
 
 def leaderboard(store: Path | str) -> pd.DataFrame:
@@ -122,7 +133,7 @@ def _results(store: Store, records: list[Record]) -> list[Result]:
                 cost=_cost(store, job.id, fit) if done else {},
                 damaged=further is not None,
                 keeper=DiskKeeper(store, job.id) if done else None,
-                domains=tuple(fit.get("test_domains", ())),
+                domains=_domains(fit),
                 families=_families(store, job.id) if trained and done else {},
                 trained=trained,
             )
@@ -200,7 +211,10 @@ def _further(store: Store, job_id: str) -> Callable[[], pd.DataFrame] | None:
 
     def read() -> pd.DataFrame:  # an evaluation that is no longer whole is an error, not left out
         found = [_table(store.read_evaluation(job_id, name)) for name in names]
-        return pa.concat_tables(found, promote_options="permissive").to_pandas()
+        try:
+            return pa.concat_tables(found, promote_options="permissive").to_pandas()
+        except pa.ArrowException as error:
+            raise StoreError(f"{store.folder(job_id)}: its tables do not fit together: {error}") from None
 
     return read if names else None
 
@@ -219,7 +233,7 @@ def _features(store: Store, job_id: str) -> Callable[[], Mapping[str, pd.DataFra
             table = _table(store.read_evaluation(job_id, name)).to_pandas()
             for split, rows in table.groupby("split", observed=True):
                 # written before sets were told near or far
-                called = f"ood:{subject}" if split == "ood" else str(split)
+                called = f"ood-{subject}" if split == "ood" else str(split)
                 found[versioned(called, content)] = rows
         return found
 
@@ -233,9 +247,24 @@ def _trained(job: Job) -> frozenset[str]:
 
 
 def _families(store: Store, job_id: str) -> dict[str, str]:
-    """Kind of corruption -> family, of what a job was tested under."""
-    found = {name.partition("~")[0]: store.family(job_id, name) for name in store.evaluated(job_id)}
-    return {kind: family for kind, family in found.items() if family}
+    """Kind of corruption -> family, of what a job was tested under, where the family is known."""
+    found: dict[str, str] = {}
+    for name in store.evaluated(job_id):
+        try:
+            file = store.folder(job_id) / "evaluations" / f"{name}.parquet"
+            about = pq.read_schema(file).metadata or {}
+        except (OSError, pa.ArrowException):
+            continue  # who reads its outputs says what is wrong
+        family = about.get(FAMILY.encode(), b"").decode(errors="replace")
+        if family:
+            found[name.partition("~")[0]] = family
+    return found
+
+
+def _domains(fit: Mapping[str, Any]) -> tuple[str, ...]:
+    """The domains of the test samples; none where they were not recorded."""
+    names = fit.get("test_domains")
+    return tuple(map(str, names)) if isinstance(names, list) else ()
 
 
 def _cost(store: Store, job_id: str, fit: Mapping[str, Any]) -> dict[str, float]:
@@ -257,5 +286,5 @@ def _cost(store: Store, job_id: str, fit: Mapping[str, Any]) -> dict[str, float]
 def _table(content: bytes) -> pa.Table:
     try:
         return pq.read_table(io.BytesIO(content))
-    except pa.ArrowInvalid as error:
+    except (pa.ArrowException, OSError) as error:
         raise StoreError(f"not a parquet file: {error}") from None

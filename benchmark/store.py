@@ -13,6 +13,7 @@
         done.json            written last: size and SHA-256 of the results
         evaluations/         NAME.parquet: outputs under more conditions; NAME.json, written last: its hash
         failed.json          the reason, where it failed
+      external/NAME.csv      rows of leaderboards from elsewhere that predictions do not verify
 
 Every file is written under a temporary name, flushed to the disk and renamed, so it is there whole or not
 at all. A job is held by a lock of the operating system while it is trained; the lock goes with the process,
@@ -25,6 +26,7 @@ import fcntl
 import hashlib
 import json
 import os
+import re
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -38,7 +40,9 @@ from .job import Job
 State = Literal["planned", "running", "done", "failed", "dead"]
 RESULTS = ("predictions.parquet", "fit.json")
 WEIGHTS = "weights.safetensors"
-_STORE_SCHEMA = 1
+SCHEMA = 1
+#: Names of jobs and evaluations: one part of a path that leads nowhere else.
+_NAME = re.compile(r"\w[\w.~+ -]*")
 
 
 class StoreError(ValueError):
@@ -84,8 +88,22 @@ def read_json(file: Path) -> Any:
     """The value in a JSON file, or None where there is none or it is not JSON."""
     try:
         return json.loads(file.read_bytes())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
+
+
+def checked_name(name: str) -> str:
+    """The name of a job or an evaluation. Raises StoreError for one that could lead out of its folder."""
+    if not _NAME.fullmatch(name):
+        raise StoreError(f"{name!r} is no name of a job or an evaluation")
+    return name
+
+
+def inside(folder: Path) -> Path:
+    """A folder of the store that is to be written to. Raises StoreError where it is a link to elsewhere."""
+    if folder.is_symlink():
+        raise StoreError(f"{folder}: is a link, and nothing is written outside the store; remove it")
+    return folder
 
 
 class Store:
@@ -96,27 +114,35 @@ class Store:
         self.jobs_folder = self.path / "jobs"
 
     def folder(self, job_id: str) -> Path:
-        """The folder of a job."""
-        return self.jobs_folder / job_id
+        """The folder of a job. Raises StoreError for a name that would lead out of the store."""
+        return self.jobs_folder / checked_name(job_id)
 
     def add(self, jobs: Iterable[Job]) -> None:
         """Writes down jobs that are to be run. Those that are known stay as they are."""
         try:
             self.jobs_folder.mkdir(parents=True, exist_ok=True)
             for job in jobs:
-                file = self.folder(job.id) / "job.json"
+                file = inside(self.folder(job.id)) / "job.json"
                 if not file.exists():
                     file.parent.mkdir(exist_ok=True)
-                    write_json(file, {"schema": _STORE_SCHEMA, **job.to_dict()})
+                    write_json(file, {"schema": SCHEMA, **job.to_dict()})
         except OSError as error:
             raise UsageError(
                 f"store {self.path}: cannot be written ({error.strerror}): name another with --store"
             ) from None
 
     def __iter__(self) -> Iterator[Record]:
-        """Every job of the store, in the order of their ids."""
-        for file in sorted(self.jobs_folder.glob("*/job.json")):
-            yield self.record(_read_job(file))
+        """Every job of the store, in the order of their ids. Raises StoreError at one that cannot be read."""
+        for file in self.job_files():
+            yield self.read_record(file)
+
+    def job_files(self) -> list[Path]:
+        """Where every job is written down, in the order of their ids."""
+        return sorted(self.jobs_folder.glob("*/job.json"))
+
+    def read_record(self, file: Path) -> Record:
+        """The job that a file describes, and its state. Raises StoreError where it is no job of this version."""
+        return self.record(_read_job(file))
 
     def record(self, job: Job) -> Record:
         """A job and its state."""
@@ -129,6 +155,8 @@ class Store:
         failure = read_json(folder / "failed.json")
         if isinstance(failure, dict):
             return Record(job, "failed", str(failure.get("reason", "")), progress)
+        if (folder / "done.json").exists():
+            return Record(job, "dead", "its results are no longer whole; the next run makes them again")
         if progress is not None:
             return Record(job, "dead", "ended without a result; the next run starts it again", progress)
         return Record(job, "planned")
@@ -155,7 +183,7 @@ class Store:
             for name, content in files.items()
         }
         marker["job.json"] = {"sha256": hashlib.sha256((folder / "job.json").read_bytes()).hexdigest()}
-        write_json(folder / "done.json", {"schema": _STORE_SCHEMA, "files": marker})
+        write_json(folder / "done.json", {"schema": SCHEMA, "files": marker})
         for name in ("failed.json", "progress.json"):
             (folder / name).unlink(missing_ok=True)
 
@@ -179,9 +207,12 @@ class Store:
             content = (folder / name).read_bytes()
             expected = marker["files"][name]["sha256"]
             asked = marker["files"]["job.json"]["sha256"]
+            schema = marker["schema"]
             job = (folder / "job.json").read_bytes()
         except (OSError, KeyError, TypeError) as error:
             raise StoreError(f"{folder / name}: cannot be read: {error}") from None
+        if schema != SCHEMA:
+            raise StoreError(f"{folder / name}: written by another version of mmbench (schema {schema})")
         if (hashlib.sha256(content).hexdigest(), hashlib.sha256(job).hexdigest()) != (expected, asked):
             raise StoreError(
                 f"{folder / name}: its content or job.json has changed since it was written; "
@@ -189,15 +220,13 @@ class Store:
             )
         return content
 
-    def add_evaluation(self, job_id: str, name: str, content: bytes, family: str = "") -> None:
-        """Writes the outputs of a finished job under more conditions, its marker last; that of a corruption
-        holds its family."""
+    def add_evaluation(self, job_id: str, name: str, content: bytes) -> None:
+        """Writes the outputs of a finished job under more conditions, its marker last."""
         file = self._evaluation(job_id, name)
-        file.parent.mkdir(exist_ok=True)
+        inside(file.parent).mkdir(exist_ok=True)
         write_atomic(file, content)
         marker = {"size": len(content), "sha256": hashlib.sha256(content).hexdigest()}
-        marker |= {"family": family} if family else {}
-        write_json(file.with_suffix(".json"), {"schema": _STORE_SCHEMA, **marker})
+        write_json(file.with_suffix(".json"), {"schema": SCHEMA, **marker})
 
     def evaluations(self, job_id: str) -> list[str]:
         """The names of the further outputs that are there whole, in alphabetic order."""
@@ -207,11 +236,6 @@ class Store:
     def evaluated(self, job_id: str) -> list[str]:
         """The names of the further outputs that were written, whether they are still whole or not."""
         return sorted(file.stem for file in (self.folder(job_id) / "evaluations").glob("*.json"))
-
-    def family(self, job_id: str, name: str) -> str:
-        """The family of the corruption of further outputs; empty where none is known."""
-        marker = read_json(self._evaluation(job_id, name).with_suffix(".json"))
-        return str(marker.get("family", "")) if isinstance(marker, dict) else ""
 
     def read_evaluation(self, job_id: str, name: str) -> bytes:
         """Further outputs, checked against their marker.
@@ -225,14 +249,14 @@ class Store:
             content, expected, schema = file.read_bytes(), marker["sha256"], marker["schema"]
         except (OSError, KeyError, TypeError) as error:
             raise StoreError(f"{file}: cannot be read: {error}") from None
-        if schema != _STORE_SCHEMA:
+        if schema != SCHEMA:
             raise StoreError(f"{file}: written by another version of mmbench (schema {schema})")
         if hashlib.sha256(content).hexdigest() != expected:
             raise StoreError(f"{file}: its content has changed since it was written; delete it and run again")
         return content
 
     def _evaluation(self, job_id: str, name: str) -> Path:
-        return self.folder(job_id) / "evaluations" / f"{name}.parquet"
+        return self.folder(job_id) / "evaluations" / f"{checked_name(name)}.parquet"
 
     def _is_whole(self, marker: Path) -> bool:
         values = read_json(marker)
@@ -263,7 +287,7 @@ class Store:
 def _read_job(file: Path) -> Job:
     values = read_json(file)
     try:
-        if values.pop("schema") != _STORE_SCHEMA:
+        if values.pop("schema") != SCHEMA:
             raise StoreError(f"{file}: written by another version of mmbench; use another store")
         job = Job.from_dict(values)
     except (AttributeError, KeyError, TypeError) as error:

@@ -11,10 +11,11 @@ import pandas as pd
 from rich.console import Console
 
 from ..leaderboards import page, plots, render
-from .boards import BOARDS, chosen_boards, frames, is_complete
+from .boards import BOARDS
 from .errors import UsageError, nearest
 from .exporting import page_tables
-from .scores import Filter, results
+from .scores import Filter
+from .tables import tables_of
 from .terminal import print_table
 
 #: Columns that name a row, at the beginning of every table.
@@ -39,8 +40,8 @@ def write_leaderboards(
     for name in formats:
         if name not in FORMATS:
             raise UsageError(f"unknown format {name!r}: {nearest(name, FORMATS)}")
-    found = results(store, chosen)
-    made = dict(frames(chosen_boards(what, found), found, reference))
+    tables = tables_of(store, chosen, what, reference)
+    made = tables.frames
     files: list[Path] = []
     for name, frame in made.items():
         board = BOARDS[name]
@@ -69,7 +70,9 @@ def write_leaderboards(
         out.print(note, style="yellow" if note in holes else "dim", markup=False, highlight=False)
     for file in files:
         out.print(f"wrote {file}", markup=False, highlight=False, soft_wrap=True)
-    return is_complete(made)
+    for fault in tables.faults:
+        out.print(f"{render.HOLE} {fault}", style="yellow", markup=False, highlight=False, soft_wrap=True)
+    return tables.complete
 
 
 def _write_plain(

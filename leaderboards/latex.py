@@ -29,6 +29,7 @@ _SPECIAL = {
     "—": "--",
     "…": r"\dots{}",
     "→": r"$\rightarrow$",
+    "†": r"$\dagger$",
     "<": r"\textless{}",
     ">": r"\textgreater{}",
     "|": r"\textbar{}",

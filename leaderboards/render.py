@@ -8,7 +8,7 @@ import re
 import uuid
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import BinaryIO, Literal
 
 import pandas as pd
 
@@ -17,6 +17,7 @@ from .tables import COLUMNS, REAL, SYNTHETIC, condition_label, data_label
 
 HOLE = "—"
 TIED = "≈"
+UNVERIFIED = "†"
 KEYS = ("task", "modalities", "protocol", "data")
 
 Across = Literal["metric", "condition"]
@@ -101,7 +102,12 @@ def notes(frame: pd.DataFrame) -> list[str]:
         "mean ± standard deviation (ddof = 1) over n seeds [95 % interval over what the title names]; "
         "fractions in percent."
     )
-    if any(row["mark"] for row in rows):
+    if any(row["mark"] == "unverified" for row in rows):
+        out.append(
+            f"{UNVERIFIED} unverified: stated elsewhere and not rescored to the same number from predictions; "
+            "not compared."
+        )
+    if any(row["mark"] in ("best", "tied") for row in rows):
         out.append(
             "Marked best: every other row of the same task, modalities, protocol and data that has a "
             f"value is significantly worse (paired by seed and sample, Holm, 5 %). {TIED}: best, or not "
@@ -212,14 +218,23 @@ def write_csv(frame: pd.DataFrame, folder: Path, stem: str) -> Path:
     Raises:
         OSError: it cannot be written.
     """
+    return write_text(folder / file_name(frame, stem, ".csv"), csv_text(frame))
+
+
+def csv_text(frame: pd.DataFrame) -> str:
+    """What ``write_csv`` writes."""
     safe = frame.copy()
     for name in _text_columns(frame):
         safe[name] = [re.sub(r"^(?='*[=+\-@\t\r])", "'", str(text)) for text in frame[name]]
-    return write_text(folder / file_name(frame, stem, ".csv"), safe.to_csv(index=False, lineterminator="\n"))
+    return safe.to_csv(index=False, lineterminator="\n")
 
 
-def read_csv(path: Path) -> pd.DataFrame:
-    """Reads what ``write_csv`` wrote, exactly. Raises OSError, ValueError or KeyError where it cannot."""
+def read_csv(path: Path | BinaryIO) -> pd.DataFrame:
+    """Reads what ``write_csv`` wrote, exactly; all columns but those of ``COLUMNS`` are text.
+
+    Raises:
+        OSError, ValueError, KeyError: it cannot be read.
+    """
     raw = pd.read_csv(path, dtype="str", keep_default_na=False)
     text = _text_columns(raw)
     out: dict[str, pd.Series] = {}
@@ -313,6 +328,8 @@ def cell_text(row: dict, intervals: bool, best: str) -> str:
         text += f" ± {rounded(row['sd'], row['unit'])}"
     if row["mark"] == "best":
         text = best.format(text)
+    if row["mark"] == "unverified":
+        text = f"{UNVERIFIED} {text}"
     if intervals and not math.isnan(row["low"]):
         text += f" {interval_text(row)}"
     return f"{text} {TIED}" if row["mark"] == "tied" else text

@@ -12,7 +12,6 @@ from .metric import Metric
 from .results import CLEAN, MISSING, Result, missing_patterns, one_line
 from .scoring import Cell, Group, groups_of, score
 from .statistics import DRAWS, FEWER_DRAWS, Resampled, interval
-from .untested import filled
 
 AVERAGE = "average_missing"
 SYNTHETIC = "synthetic stand-in"
@@ -157,21 +156,53 @@ def table_of(groups: Sequence[Group], cells: Sequence[dict[str, Cell]]) -> pd.Da
         groups: one a row of the printed table.
         cells: of each group, condition -> cell. Without ``clean`` there is no drop.
     """
-    cells = filled(groups, cells)
     blocks: dict[tuple, list[int]] = {}
     for index, group in enumerate(groups):
         blocks.setdefault(group.block, []).append(index)
     parts: list[dict[str, list]] = []
     for members in blocks.values():
-        stand = compare([groups[index] for index in members], [cells[index] for index in members])
+        block = _whole([cells[index] for index in members])
+        stand = compare([groups[index] for index in members], block)
         for place, index in enumerate(members):
-            parts.append(_columns(groups[index], cells[index], stand, place))
+            parts.append(_columns(groups[index], block[place], stand, place))
     audits = list(dict.fromkeys(name for part in parts for name in part if name not in COLUMNS))
     columns = {}
     for name, kind in {**COLUMNS, **dict.fromkeys(audits, "str")}.items():
         values = [part.get(name) or [""] * len(part["condition"]) for part in parts]
         columns[name] = pd.Series([value for part in values for value in part], dtype=kind)
     return pd.DataFrame(columns)
+
+
+def _whole(cells: Sequence[dict[str, Cell]]) -> list[dict[str, Cell]]:
+    """The cells of a block with a hole where a condition is lacking, or some samples of the others are."""
+    names = dict.fromkeys(name for row in cells for name in row)
+    most: dict[str, int] = {}
+    for row in cells:
+        for name, cell in row.items():
+            most[_tested(name)] = max(most.get(_tested(name), 0), _samples(cell))
+    out = []
+    for row in cells:
+        first = next(iter(row.values()))
+        whole: dict[str, Cell] = {}
+        for name in names:
+            cell = row.get(name, Cell(first.hole or "not tested under it", first.done))
+            if cell.scores is not None and _samples(cell) < most[_tested(name)]:
+                cell = Cell(f"tested on {_samples(cell)} of {most[_tested(name)]} samples", 0)
+            whole[name] = cell
+        out.append(whole)
+    return out
+
+
+def _samples(cell: Cell) -> int:
+    return 0 if cell.scores is None else cell.scores.samples
+
+
+def _tested(condition: str) -> str:
+    """Conditions with the same samples: all, but for single domains and the sets of the OOD table
+    (``SET/SCORE``)."""
+    if condition.startswith("domain:"):
+        return condition
+    return condition.partition("/")[0] if "/" in condition else ""
 
 
 def _columns(group: Group, cells: dict[str, Cell], stand: Comparison, place: int) -> dict[str, list]:

@@ -71,16 +71,23 @@ def ood(results: Iterable[Result], draws: int = FEWER_DRAWS, seed: int = 0) -> p
     The condition is ``SET/SCORE``, such as ``near:mosei/energy``. A set is ``near`` (it could be a domain of
     the task), ``far`` (another dataset, resized to fit) or ``semantic`` (held-out classes); where the results
     met several contents of one dataset, the content is part of its name. Scores on features are fitted on source
-    training features only. Results without features are left out.
+    met several contents of one dataset, the content is part of its name. Scores on features are fitted on source
+    training features only. Rows of which no seed has features are left out.
 
     Raises:
         ValueError: no result has features.
     """
-    kept = [result for result in results if result.features is not None]
+    results = list(results)
+    tested = {_row(result) for result in results if result.features is not None}
+    kept = [result for result in results if _row(result) in tested]
     if not kept:
         raise ValueError("no result has OOD sets: run with --ood DATASET or --held-out-classes CLASS")
     frame = _table(kept, _ood_cells, draws, seed)
     return frame.assign(condition=ood_sets.shortest(frame["condition"]))
+
+
+def _row(result: Result) -> tuple:
+    return (result.task, result.modalities, result.protocol, result.synthetic, result.method, result.draw)
 
 
 Cells = Callable[[Group, int, int], dict[str, Cell]]
@@ -223,7 +230,7 @@ def _ood_cells(group: Group, draws: int, seed: int) -> dict[str, Cell]:
     def read(result: Result) -> Sheet:
         def make() -> Sheet:
             entries = {
-                name: judged(judges, sample, name.partition("/")[0], draws, seed)
+                name: judged(judges, sample, _of(name, sample), draws, seed)
                 for name, sample in _ood_samples(result).items()
             }
             return sheet_from(entries, _names(judges), draws)
@@ -234,11 +241,17 @@ def _ood_cells(group: Group, draws: int, seed: int) -> dict[str, Cell]:
     return cells or cells_of(group, read, ["ood"])
 
 
+def _of(name: str, sample: Sample) -> str:
+    """Which samples a pair has: ids of OOD sets differ between seeds in nothing but their number."""
+    subject = name.partition("/")[0].replace(":", " ")  # a colon would part ids from targets
+    return " ".join([subject, *(str(len(part[0])) for part in sample.parts)])
+
+
 def _ood_samples(result: Result) -> dict[str, Sample]:
     """``SET/SCORE`` -> the scores of test and OOD samples, by sample id, of one network."""
     if result.state != "done" or result.features is None:
         raise UnusableError(result.reason or f"{result.state}, no features")
-    sets = {name: _features(rows.sort_values("sample_id")) for name, rows in result.features().items()}
+    sets = {name: _features(name, rows.sort_values("sample_id")) for name, rows in result.features().items()}
     own, train = sets.pop("test"), sets.pop("train")
     found = {}
     for score in ood_scores.SCORES.values():
@@ -259,14 +272,18 @@ class _Features:
     logits: np.ndarray | None
 
 
-def _features(rows: pd.DataFrame) -> _Features:
-    logits = [name for name in rows if str(name).startswith("logit_")]
+def _features(name: str, rows: pd.DataFrame) -> _Features:
+    logits = [column for column in rows if str(column).startswith("logit_")]
     fused = np.stack(list(rows["fused"])).astype(np.float64) if "fused" in rows and len(rows) else None
-    return _Features(
+    found = _Features(
         fused=fused,
         target=rows["target"].to_numpy(),
         logits=rows[logits].to_numpy(dtype=np.float64) if logits else None,
     )
+    for values in (found.fused, found.logits):
+        if values is not None and not np.isfinite(values).all():
+            raise UnusableError(f"features of {name} have values that are not finite")
+    return found
 
 
 def judged(judges: Sequence[Judge], sample: Sample, of: str, draws: int, seed: int) -> Entry:

@@ -13,6 +13,7 @@ from mmbench.benchmark.data import Request, load_task, sample_hash
 from mmbench.benchmark.errors import UsageError
 from mmbench.benchmark.held_out import rows_of
 from mmbench.benchmark.launch import plan
+from mmbench.benchmark.merge import merge
 from mmbench.benchmark.scores import results
 from mmbench.datasets.dataset import DataError, Samples
 from mmbench.datasets.locate import locate
@@ -139,6 +140,9 @@ def test_no_held_out_sample_is_seen_before_the_test(
     assert set(foreign.split) == {"semantic:east+west"}
     assert {sample_hash("square", name) for name in foreign.sample_id} == named["test", True]
     assert "logit_2" not in foreign
+    report = merge(tmp_path / "runs", tmp_path / "taken")
+    assert report.ok, report
+    assert (tmp_path / "taken" / "jobs" / folder.name / "evaluations" / "semantic.parquet").is_file()
     features = pd.read_parquet(folder / "evaluations" / "features.parquet")
     trained = features[features.split == "train"].sample_id
     assert {sample_hash("square", name) for name in trained} == named["train", False]

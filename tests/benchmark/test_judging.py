@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 from mmbench.benchmark import Experiment, run
 from mmbench.benchmark.boards import BOARDS
+from mmbench.benchmark.merge import merge
 from mmbench.benchmark.scores import results
 from mmbench.datasets.dataset import SPLITS, Target
 from mmbench.datasets.write_layout import write_open_layout
@@ -144,6 +145,9 @@ def test_tables_of_robustness_are_what_the_predictions_say(asked: Experiment, mm
     written = pd.read_csv(next((asked.store / "leaderboards").glob("relative*.csv")))
     other = row_of(named, method="erm(layers=1,width=24)", metric="mce")["mean"]
     assert row_of(written, method="erm(layers=1,width=24)", metric="mce")["mean"] == other
+    merge(asked.store, asked.store.with_name("taken"))  # families go with the outputs
+    taken = BOARDS["robustness"].make(results(asked.store.with_name("taken")))
+    pd.testing.assert_frame_equal(taken, frame)
     unknown = mmbench(
         "leaderboard", "--store", str(asked.store), "--what", "relative", "--reference", "nobody"
     )

@@ -1,0 +1,134 @@
+"""Rows of leaderboards from elsewhere that could not be verified: kept apart, shown, never compared.
+
+They lie in the store as ``external/NAME.csv``, in the form of a leaderboard's CSV.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from ..leaderboards import render
+from ..leaderboards.metrics import METRICS
+from ..leaderboards.results import CLEAN
+from ..leaderboards.tables import COLUMNS
+from .errors import UsageError
+from .scores import Filter
+from .store import Store, inside
+
+#: What tells one row from another; two rows alike in these state the same thing.
+KEY = ("task", "modalities", "protocol", "data", "method", "draw", "condition", "metric", "seeds", "jobs")
+#: The audit column that says whether a row's numbers come from predictions in the store.
+VERIFIED = "audit_verified"
+_ORIGIN = re.compile(r"\w[\w.-]*")
+
+Row = dict[str, Any]
+
+
+def origin_name(name: str) -> str:
+    """The name of an origin. Raises UsageError for one that is no plain name."""
+    if not _ORIGIN.fullmatch(name):
+        raise UsageError(f"{name!r} cannot name where results come from: use letters, digits, '-', '_', '.'")
+    return name
+
+
+def key_of(row: Mapping[str, Any]) -> tuple:
+    """What a row is known by."""
+    return tuple(row[name] for name in KEY)
+
+
+def stored(store: Store) -> dict[str, list[Row]]:
+    """Origin -> its rows in the store.
+
+    Raises:
+        UsageError: a file of them cannot be read.
+    """
+    found: dict[str, list[Row]] = {}
+    for file in sorted((store.path / "external").glob("*.csv")):
+        try:
+            found[file.stem] = records(render.read_csv(file))
+        except (OSError, ValueError, KeyError) as error:
+            raise UsageError(f"{file}: cannot be read ({error}): delete it and merge again") from None
+    return found
+
+
+def write(store: Store, origin: str, rows: list[Row]) -> None:
+    """Writes the rows of an origin; without rows there is no file."""
+    folder = inside(store.path / "external")
+    file = folder / f"{origin_name(origin)}.csv"
+    if rows:
+        store.add([])  # a store of nothing but these rows is one, too
+        render.write_text(file, render.csv_text(framed(rows)))
+    else:
+        file.unlink(missing_ok=True)
+
+
+def records(frame: pd.DataFrame) -> list[Row]:
+    """The rows of a frame, by column."""
+    return [{str(name): value for name, value in row.items()} for row in frame.to_dict("records")]
+
+
+def framed(rows: list[Row]) -> pd.DataFrame:
+    """The frame of rows, with the types of ``COLUMNS``; what a row lacks is empty."""
+    audits = dict.fromkeys(name for row in rows for name in row if name not in COLUMNS)
+    types = {**COLUMNS, **dict.fromkeys(audits, "str")}
+    empty = {"str": "", "float64": float("nan"), "int64": 0, "boolean": None}
+    return pd.DataFrame(
+        {
+            name: pd.Series([row.get(name, empty[kind]) for row in rows], dtype=kind)
+            for name, kind in types.items()
+        }
+    )
+
+
+def accuracy_rows(store: Store, chosen: Filter) -> list[Row]:
+    """The rows that the accuracy table shows, marked; raises UsageError as ``stored``."""
+    alone = {"best": None, "p_vs_best": float("nan"), "significantly_worse": None, "mark": "unverified"}
+    shown = [
+        {**row, **alone, "method": f"{row['method']} [{row[VERIFIED]}]"}
+        for rows in stored(store).values()
+        for row in rows
+        if row["condition"] == CLEAN and row["metric"] in METRICS and _keeps(chosen, row)
+    ]
+    places = Counter(_place(row) for row in shown)
+    for row in shown:  # the same method with other seeds is another row
+        if places[_place(row)] > 1:
+            row["method"] += f" [seeds {row['seeds']}; {row['jobs'].partition(' ')[0]}]"
+    return shown
+
+
+def _place(row: Row) -> tuple:
+    return tuple(row[name] for name in (*render.KEYS, "method", "draw", "metric"))
+
+
+def joined(own: pd.DataFrame | None, rows: list[Row]) -> pd.DataFrame:
+    """The accuracy table with rows from elsewhere, which are not compared with any."""
+    if own is None:
+        return framed(rows).drop(columns=_DROP)
+    own = own.assign(**{VERIFIED: ["" if hole else "verified" for hole in own["hole"]]})
+    return framed([*records(own), *rows]).drop(columns=_DROP) if rows else own
+
+
+_DROP = ["drop", "drop_low", "drop_high"]
+
+
+def _keeps(chosen: Filter, row: Row) -> bool:
+    return (
+        (
+            not chosen.methods
+            or row["method"] in chosen.methods
+            or row["method"].partition("(")[0] in chosen.methods
+        )
+        and (not chosen.tasks or row["task"] in chosen.tasks)
+        and (not chosen.seeds or {int(seed) for seed in row["seeds"].split()} <= chosen.seeds)
+    )
+
+
+def origin_of(folder: Path) -> str:
+    """What results in a folder are called after it."""
+    return re.sub(r"[^\w.-]+", "-", folder.resolve().name).lstrip(".-") or "elsewhere"

@@ -1,0 +1,380 @@
+"""Reads a job's folder that came from elsewhere, trusting nothing of it.
+
+Every file is opened once, without following links, and what was checked is what is kept. Only JSON, parquet and
+safetensors are read; none of them can hold a program.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import io
+import json
+import os
+import stat
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
+from safetensors import SafetensorError, deserialize
+
+from ..leaderboards.metrics import FAMILIES, family_metrics
+from ..leaderboards.results import CLEAN, missing_patterns, one_line
+from .evaluations import FEATURES, SEMANTIC, on_features, version_of
+from .experiment import Protocol
+from .job import Job, Task
+from .store import RESULTS, SCHEMA, WEIGHTS, StoreError, checked_name
+
+#: The files of a job that are taken; the done marker and job.json are written anew.
+TAKEN = (*RESULTS, WEIGHTS, "environment.json")
+#: What a job's folder holds besides while it runs or after it failed.
+_PASSING = ("lock", "progress.json", "failed.json")
+_MOST_JSON, _MOST_BYTES, _MOST_ROWS = 2**24, 2**32, 50_000_000
+
+
+class RefusedError(ValueError):
+    """What is not taken. The message says why, in one line."""
+
+
+class UnfinishedError(RefusedError):
+    """A job that was not done when its folder was copied."""
+
+
+@dataclass(frozen=True)
+class Incoming:
+    """A finished job from elsewhere, checked.
+
+    Attributes:
+        job: what was asked.
+        files: name -> content of its results.
+        environment: versions, machine, seconds.
+        evaluations: name -> outputs under further conditions.
+        refused: name -> why a further output is not taken.
+        ignored: files that are not of a job.
+    """
+
+    job: Job
+    files: Mapping[str, bytes]
+    environment: Mapping[str, Any]
+    evaluations: Mapping[str, bytes]
+    refused: Mapping[str, str]
+    ignored: tuple[str, ...]
+
+
+def read_job(folder: Path) -> Incoming:
+    """Reads and checks a job's folder.
+
+    Raises:
+        UnfinishedError: it has no done marker.
+        RefusedError: anything in it is not what a finished job of this version writes.
+    """
+    if folder.is_symlink() or not folder.is_dir():
+        raise RefusedError("is a link, or no folder")
+    asked = read_file(folder / "job.json", _MOST_JSON)
+    job = checked_job(_json("job.json", asked))
+    if job.id != folder.name:
+        raise RefusedError(f"job.json describes {job.id}: the folder was renamed or the file was edited")
+    if not os.path.lexists(folder / "done.json"):
+        failed = _reason(folder / "failed.json")
+        raise UnfinishedError(f"failed there: {failed}" if failed else "not finished there")
+    marker = _validated(_Done, _json("done.json", read_file(folder / "done.json", _MOST_JSON)), "done.json")
+    if set(marker.files) - {*TAKEN, "job.json"} or not {*RESULTS, "job.json"} <= set(marker.files):
+        raise RefusedError("done.json names other files than those of a job")
+    _same(marker.files["job.json"], asked, "job.json")
+    files: dict[str, bytes] = {}
+    for name in marker.files:
+        if name != "job.json":
+            files[name] = read_file(folder / name, _MOST_BYTES)
+            _same(marker.files[name], files[name], name)
+    files.pop("environment.json", None)
+    _numbers(_json("fit.json", files["fit.json"]), "fit.json", ("parameters", "selected_epoch"))
+    if WEIGHTS in files:
+        try:
+            deserialize(files[WEIGHTS])
+        except SafetensorError as error:
+            raise RefusedError(f"{WEIGHTS}: not safetensors: {one_line(str(error))}") from None
+    own = _predictions(files["predictions.parquet"], job)
+    evaluations, refused, ignored = _evaluations(folder / "evaluations", job, own)
+    known = {*TAKEN, *_PASSING, "job.json", "done.json", "evaluations"}
+    others = sorted(entry.name for entry in os.scandir(folder) if entry.name not in known)
+    return Incoming(job, files, _environment(folder), evaluations, refused, (*others, *ignored))
+
+
+def read_file(file: Path, most: int = _MOST_BYTES) -> bytes:
+    """The content of a regular file that is no link.
+
+    Raises:
+        RefusedError: it is anything else, or larger than ``most`` bytes.
+    """
+    try:
+        handle = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        why = "is a link" if error.errno == errno.ELOOP else f"cannot be read ({error.strerror})"
+        raise RefusedError(f"{file.name}: {why}") from None
+    with os.fdopen(handle, "rb") as stream:
+        status = os.fstat(handle)
+        if not stat.S_ISREG(status.st_mode):
+            raise RefusedError(f"{file.name}: is no file")
+        if status.st_size > most:
+            raise RefusedError(f"{file.name}: has {status.st_size} bytes, more than the {most} that are read")
+        return stream.read()
+
+
+def checked_job(values: Any) -> Job:
+    """The job that the values of a job.json describe, every field checked.
+
+    Raises:
+        RefusedError: a field is missing, unknown or of another type, or names nothing that can be tabled.
+    """
+    found = _validated(_JobFile, values, "job.json")
+    if not all(text.isprintable() for text in _texts(values)):
+        raise RefusedError("job.json: holds characters that cannot be printed")
+    try:
+        job = Job.from_dict({key: value for key, value in values.items() if key != "schema"})
+        if Task.parse(job.task).name != job.task:
+            raise ValueError(f"task {job.task!r} is not written as mmbench writes it")
+        Protocol.model_validate(found.protocol)
+        if job.label != job.method and not job.label.startswith(f"{job.method}("):
+            raise ValueError(f"label {job.label!r} is none of method {job.method}")
+        checked_name(job.id)
+    except (ValueError, TypeError) as error:
+        raise RefusedError(f"job.json: {one_line(str(error))}") from None
+    return job
+
+
+class _Data(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+    name: str
+    fingerprint: str
+    format: str
+    synthetic: bool
+
+
+class _JobFile(BaseModel):
+    """job.json of this schema. ``train_missing`` came later."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+    written: Literal[1] = Field(alias="schema")
+    task: str
+    method: str = Field(min_length=1)
+    params: dict[str, JsonValue]
+    version: str
+    modalities: list[str] = Field(min_length=1)
+    data: list[_Data] = Field(min_length=1)
+    protocol: dict[str, JsonValue]
+    seed: int = Field(ge=0)
+    label: str
+    metrics: str = Field(pattern=f"^({'|'.join(FAMILIES)})$")
+    train_missing: str = "none"
+
+
+class _Hash(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+    sha256: str
+    size: int | None = None
+
+
+class _Done(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+    written: Literal[1] = Field(alias="schema")
+    files: dict[str, _Hash]
+
+
+class _Evaluated(_Hash):
+    written: Literal[1] = Field(alias="schema")
+
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def _validated(model: type[Model], values: Any, name: str) -> Model:
+    if isinstance(values, dict) and values.get("schema") != SCHEMA:
+        raise RefusedError(f"{name}: written by another version of mmbench (schema {values.get('schema')!r})")
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise RefusedError(f"{name}: {where}: {one_line(first['msg'])}") from None
+
+
+def _json(name: str, content: bytes) -> Any:
+    try:
+        return json.loads(content)
+    except (ValueError, RecursionError):
+        raise RefusedError(f"{name}: not JSON") from None
+
+
+def _texts(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            yield key
+            yield from _texts(item)
+    elif isinstance(value, list):
+        for item in value:
+            yield from _texts(item)
+
+
+def _same(expected: _Hash, content: bytes, name: str) -> None:
+    if hashlib.sha256(content).hexdigest() != expected.sha256 or expected.size not in (None, len(content)):
+        raise RefusedError(f"{name}: its content is not that of its hash")
+
+
+def _numbers(values: Any, name: str, keys: tuple[str, ...]) -> Mapping[str, Any]:
+    if not isinstance(values, dict) or not all(isinstance(values.get(key, 0), int | float) for key in keys):
+        raise RefusedError(f"{name}: not what mmbench writes")
+    return values
+
+
+def _environment(folder: Path) -> Mapping[str, Any]:
+    name = "environment.json"
+    if not os.path.lexists(folder / name):
+        return {}
+    peaks = ("peak_process_memory_bytes", "peak_gpu_memory_bytes")
+    values = _numbers(_json(name, read_file(folder / name, _MOST_JSON)), name, peaks)
+    _numbers(values.get("seconds", {}), name, ("fit", "predict"))
+    return values
+
+
+def _reason(file: Path) -> str:
+    """Why a job failed there; empty where that is not said."""
+    try:
+        values = _json(file.name, read_file(file, _MOST_JSON))
+    except RefusedError:
+        return ""
+    text = one_line(str(values.get("reason", ""))) if isinstance(values, dict) else ""
+    return "".join(character for character in text if character.isprintable())
+
+
+def _evaluations(
+    folder: Path, job: Job, own: pd.DataFrame
+) -> tuple[dict[str, bytes], dict[str, str], tuple[str, ...]]:
+    """Further outputs: those taken, those refused and why, and what is none."""
+    if not os.path.lexists(folder):
+        return {}, {}, ()
+    if folder.is_symlink() or not folder.is_dir():
+        return {}, {folder.name: "is a link, or no folder"}, ()
+    names = sorted(entry.name for entry in os.scandir(folder))
+    stems = [name.removesuffix(".json") for name in names if name.endswith(".json")]
+    taken: dict[str, bytes] = {}
+    refused: dict[str, str] = {}
+    conditions = set(own["condition"].astype(str))
+    for stem in stems:
+        try:
+            checked_name(stem)
+            values = _json(stem, read_file(folder / f"{stem}.json", _MOST_JSON))
+            marker = _validated(_Evaluated, values, f"{stem}.json")
+            content = read_file(folder / f"{stem}.parquet")
+            _same(marker, content, f"{stem}.parquet")
+            tested = _further(content, stem, job, own)
+            if tested & conditions:
+                raise RefusedError(f"{stem}.parquet: tests {sorted(tested & conditions)[0]!r} a second time")
+        except (RefusedError, StoreError) as error:
+            refused[f"evaluations/{stem}"] = str(error)
+            continue
+        taken[stem] = content
+        conditions |= tested
+    whole = {f"{stem}{suffix}" for stem in stems for suffix in (".json", ".parquet")}
+    return taken, refused, tuple(f"evaluations/{name}" for name in names if name not in whole)
+
+
+def _predictions(content: bytes, job: Job) -> pd.DataFrame:
+    """The prediction table: clean and every pattern of missing modalities, all of the same samples."""
+    name = "predictions.parquet"
+    table = _table(content, name, job)
+    if set(table["split"]) != {"valid", "test"}:
+        raise RefusedError(f"{name}: has other splits than valid and test")
+    wanted = {CLEAN, *missing_patterns(job.modality_set)}
+    for split, rows in table.groupby("split", observed=True):
+        if set(rows["condition"]) != wanted:
+            raise RefusedError(f"{name}: {split} has other conditions than clean and every missing pattern")
+        _same_samples(rows, rows.loc[rows["condition"] == CLEAN], f"{name}: {split}")
+    return table
+
+
+def _further(content: bytes, stem: str, job: Job, own: pd.DataFrame) -> set[str]:
+    """Checks further outputs; the conditions that they add to those of the predictions."""
+    name = f"{stem}.parquet"
+    features = on_features(stem)
+    table = _table(content, name, job, ("fused",) if features else ())
+    splits, found = _splits(stem, job), set(table["split"])
+    if found - splits or (stem == FEATURES and found != splits) or (features and not found):
+        raise RefusedError(f"{name}: has other splits than {' and '.join(sorted(splits))}")
+    if features and set(table["condition"]) != {CLEAN}:
+        raise RefusedError(f"{name}: has other conditions than clean")
+    clean = own.loc[(own["split"] == "test") & (own["condition"] == CLEAN)]
+    for split, rows in table.groupby("split", observed=True):
+        _same_samples(rows, clean if split == "test" else rows, f"{name}: {split}")
+    return set() if features else set(table["condition"].astype(str))
+
+
+def _splits(stem: str, job: Job) -> set[str]:
+    """What the splits of further outputs may be called."""
+    if not on_features(stem):
+        return {"test"}
+    if stem == FEATURES:
+        return {"train", "test"}
+    if stem == SEMANTIC:
+        return {f"semantic:{'+'.join(job.protocol.get('held_out_classes', ()))}"}
+    subject, _ = version_of(stem)
+    return {"ood", f"near:{subject}", f"far:{subject}"}
+
+
+def _same_samples(rows: pd.DataFrame, wanted: pd.DataFrame, where: str) -> None:
+    """Every condition names every sample once, with its target."""
+    expected = wanted.set_index("sample_id")["target"].sort_index()
+    if not expected.index.is_unique:
+        raise RefusedError(f"{where}: names a sample twice")
+    for condition, part in rows.groupby("condition", observed=True):
+        found = part.set_index("sample_id")["target"].sort_index()
+        if len(found) != len(expected):
+            raise RefusedError(f"{where}, {condition}: has {len(found)} rows, expected {len(expected)}")
+        if not found.index.equals(expected.index) or not np.array_equal(found, expected):
+            raise RefusedError(f"{where}, {condition}: has other samples or targets than {CLEAN}")
+
+
+def _table(content: bytes, name: str, job: Job, more: tuple[str, ...] = ()) -> pd.DataFrame:
+    """A table with the columns of ``prediction_table``, all values there and finite."""
+    try:
+        file = pq.ParquetFile(io.BytesIO(content))
+        if file.metadata.num_rows > _MOST_ROWS:
+            raise RefusedError(f"{name}: has {file.metadata.num_rows} rows, more than {_MOST_ROWS}")
+        table = file.read()
+        table.validate(full=True)
+    except (pa.ArrowException, OSError) as error:
+        raise RefusedError(f"{name}: not a parquet file: {one_line(str(error))}") from None
+    logits = sorted((c for c in table.column_names if c.startswith("logit_")), key=len)
+    outputs = [f"logit_{c}" for c in range(max(2, len(logits)))]
+    if family_metrics(job.metrics)[0].task == "regression":
+        outputs = ["score"]
+    texts = ["split", "condition", "sample_id", "domain"]
+    optional = {"log_variance", *more}
+    if set(table.column_names) - optional != {*texts, "target", *outputs} or len(
+        set(table.column_names)
+    ) < len(table.column_names):
+        raise RefusedError(f"{name}: has the columns {one_line(', '.join(map(ascii, table.column_names)))}")
+    for field in table.schema:
+        _check_column(field.name, table[field.name], field.name in texts, name)
+    return table.drop_columns([c for c in more if c in table.column_names]).to_pandas(ignore_metadata=True)
+
+
+def _check_column(column: str, values: pa.ChunkedArray, text: bool, name: str) -> None:
+    kind = values.type
+    if column == "fused" and pa.types.is_fixed_size_list(kind):
+        values = pa.chunked_array([chunk.flatten() for chunk in values.chunks], kind.value_type)
+        kind = kind.value_type
+    if pa.types.is_dictionary(kind):
+        kind = kind.value_type
+    number = pa.types.is_floating(kind) or (column == "target" and pa.types.is_integer(kind))
+    if not (pa.types.is_string(kind) or pa.types.is_large_string(kind) if text else number):
+        raise RefusedError(f"{name}: column {column} is of type {kind}")
+    if values.null_count or (not text and not np.isfinite(values.to_numpy()).all()):
+        raise RefusedError(f"{name}: column {column} has values that are not finite")

@@ -1,0 +1,267 @@
+"""Takes results from elsewhere into a store: jobs of another store, and rows of published leaderboards.
+
+Nothing is believed: a job is taken where its files are whole and what mmbench writes; a row counts as verified
+where its predictions are in the store and give the same numbers. The rest is said, with its reason.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import tempfile
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, get_args
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from ..leaderboards import render
+from ..leaderboards.cost import QUANTITIES
+from ..leaderboards.results import Result, one_line
+from ..leaderboards.tables import COLUMNS
+from . import external
+from .errors import UsageError
+from .external import VERIFIED, Row, key_of
+from .incoming import Incoming, RefusedError, UnfinishedError, read_file, read_job
+from .rescore import Scorer, check_row, same
+from .scores import readable
+from .store import Store, StoreError
+
+Kind = Literal[
+    "taken",
+    "already there",
+    "verified",
+    "unverified",
+    "differs",
+    "conflict",
+    "refused",
+    "unfinished",
+    "ignored",
+]
+#: What makes the exit code other than 0.
+BAD: tuple[Kind, ...] = ("differs", "conflict", "refused")
+
+
+@dataclass
+class Report:
+    """What came of each thing that was found: kind, name, reason."""
+
+    lines: list[tuple[Kind, str, str]] = field(default_factory=list)
+
+    def print(self, out: Console) -> None:
+        """One line for each thing and reason, and how many of each kind there are."""
+        table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+        for heading in ("", "what", "rows", "why"):
+            table.add_column(heading, overflow="fold")
+        lines = Counter(self.lines)
+        for kind in get_args(Kind):
+            for (_, name, reason), count in [item for item in lines.items() if item[0][0] == kind]:
+                colour = "red" if kind in BAD else "green" if kind in ("taken", "verified") else "yellow"
+                table.add_row(Text(kind, colour), Text(name), str(count) if count > 1 else "", Text(reason))
+        out.print(table)
+        counts = Counter(kind for kind, _, _ in self.lines)
+        words = ", ".join(f"{counts[kind]} {kind}" for kind in get_args(Kind) if counts[kind])
+        out.print(words or "nothing to take", highlight=False)
+
+    def add(self, kind: Kind, name: str, reason: str = "") -> None:
+        """Notes one thing. Names from elsewhere are written so that they cannot steer a terminal."""
+        shown = os.fsencode(name).decode(errors="replace"), one_line(reason)
+        name, reason = ("".join(c if c.isprintable() else "?" for c in text) for text in shown)
+        self.lines.append((kind, name, reason))
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing differs, conflicts or was refused."""
+        return not any(kind in BAD for kind, _, _ in self.lines)
+
+
+def merge(folder: Path, path: Path, name: str | None = None, dry_run: bool = False) -> Report:
+    """Takes what is in a folder into a store.
+
+    Args:
+        folder: another store, or leaderboard CSVs with or without the folders of their jobs.
+        path: the store; made if need be.
+        name: what rows that are not verified are said to be from; the folder's name if None.
+        dry_run: writes nothing there; the report is the same.
+
+    Returns:
+        What was taken, verified, refused, and why.
+
+    Raises:
+        UsageError: the folder holds neither jobs nor tables, or is the store itself.
+    """
+    store = Store(path.expanduser())
+    jobs, tables = list(_job_folders(folder)), list(_tables(folder))
+    if not jobs and not tables:
+        raise UsageError(
+            f"{folder}: holds neither jobs nor a leaderboard's CSV; name a store or such a folder"
+        )
+    if store.path.exists() and folder.samefile(store.path):
+        raise UsageError(f"{folder}: is the store itself")
+    origin = external.origin_name(name or external.origin_of(folder))
+    report = Report()
+    with tempfile.TemporaryDirectory() as scratch:
+        target = Store(Path(scratch)) if dry_run else store
+        for job in jobs:
+            _take(job, store, target, report)
+        found = {result.job: result for place in (target, store) for result in _finished(place)}
+        stated = [row for table in tables for row in _rows(table, report)]
+        kept = _judge(origin, stated, external.stored(store), found, report)
+    if not dry_run:
+        for source, rows in kept.items():
+            external.write(store, source, rows)
+    return report
+
+
+def _job_folders(folder: Path) -> Iterator[Path]:
+    if not folder.is_dir():
+        raise UsageError(f"{folder}: is no folder")
+    inner = folder / "jobs"
+    if inner.is_symlink():
+        yield inner  # is refused
+    elif inner.is_dir():
+        yield from sorted(entry for entry in inner.iterdir() if entry.is_symlink() or entry.is_dir())
+    yield from sorted(entry for entry in folder.iterdir() if os.path.lexists(entry / "job.json"))
+
+
+def _tables(folder: Path) -> Iterator[Path]:
+    for place in (folder, folder / "leaderboards"):
+        if place.is_dir() and (place == folder or not place.is_symlink()):
+            yield from sorted(entry for entry in place.iterdir() if entry.suffix == ".csv")
+
+
+def _take(folder: Path, store: Store, target: Store, report: Report) -> None:
+    """Takes one job into ``target``, unless it is in ``store``."""
+    name = folder.name
+    try:
+        found = read_job(folder)
+        for evaluation, reason in found.refused.items():
+            report.add("refused", f"{name}/{evaluation}", reason)
+        for other in found.ignored:
+            report.add("ignored", f"{name}/{other}", "not a file of a job")
+        if store.is_held(name):
+            raise RefusedError("is being run in this store at the moment; merge again when it is done")
+        taken = _write(found, store, target, report)
+        report.add("taken" if taken else "already there", name, ", ".join(taken))
+    except UnfinishedError as error:
+        report.add("unfinished", name, str(error))
+    except (RefusedError, StoreError, UsageError) as error:
+        report.add("refused", name, str(error))
+    except _ConflictError as error:
+        report.add("conflict", name, str(error))
+
+
+class _ConflictError(Exception):
+    """The same job has other results here."""
+
+
+def _write(found: Incoming, store: Store, target: Store, report: Report) -> list[str]:
+    """Writes what is not there, done markers last; what was written."""
+    job = found.job
+    taken = []
+    if store.is_done(job.id):
+        own, other = store.read(job.id, "predictions.parquet"), found.files["predictions.parquet"]
+        if own != other:
+            raise _ConflictError(
+                f"other predictions than here: {_digest(other)} there, {_digest(own)} here, kept"
+            )
+    else:
+        target.add([job])
+        with target.hold(job.id):
+            target.finish(job.id, found.files, found.environment)
+        taken.append("results")
+    for name, content in found.evaluations.items():
+        if name in store.evaluations(job.id):
+            if store.read_evaluation(job.id, name) != content:
+                report.add(
+                    "conflict", f"{job.id}/evaluations/{name}", "other outputs than here; ours are kept"
+                )
+        else:
+            target.add([job])
+            with target.hold(job.id):
+                target.add_evaluation(job.id, name, content)
+            taken.append(name)
+    return taken
+
+
+def _digest(content: bytes) -> str:
+    return f"sha256 {hashlib.sha256(content).hexdigest()[:12]}"
+
+
+def _finished(store: Store) -> list[Result]:
+    """The finished jobs of a store; nothing where it is new or empty."""
+    try:
+        return [result for result in readable(store.path)[0] if result.state == "done"]
+    except (UsageError, StoreError):
+        return []
+
+
+def _rows(file: Path, report: Report) -> Iterator[Row]:
+    """The rows of a CSV that state a number and could be mmbench's. A hole states none."""
+    try:
+        frame = render.read_csv(io.BytesIO(read_file(file)))
+    except (RefusedError, ValueError, KeyError, OverflowError) as error:
+        report.add("refused", file.name, f"not a leaderboard's CSV: {error}")
+        return
+    lacking = [name for name in COLUMNS if name not in frame and not name.startswith("drop")]
+    if "metric" not in frame or set(frame["metric"]) <= {quantity.name for quantity in QUANTITIES}:
+        report.add("ignored", file.name, "states nothing that predictions give")
+        return
+    if lacking:
+        report.add("refused", file.name, f"lacks the columns {', '.join(lacking)}")
+        return
+    for row in external.records(frame):
+        if not row["hole"]:
+            row[VERIFIED] = ""
+            try:
+                check_row(row)
+            except ValueError as error:
+                report.add("refused", _name(file.name, row), f"{row['metric']}: {error}")
+            else:
+                yield {**row, "file": file.name}
+
+
+def _name(place: str, row: Row) -> str:
+    return f"{place}: {row['method']} on {row['task']}"
+
+
+def _judge(
+    origin: str,
+    stated: list[Row],
+    stored: Mapping[str, list[Row]],
+    found: Mapping[str, Result],
+    report: Report,
+) -> dict[str, list[Row]]:
+    """Rescores rows; origin -> those that are kept apart. What was kept before is judged anew."""
+    scorer = Scorer(found)
+    rows: dict[str, dict[tuple, Row]] = {
+        name: {key_of(row): row for row in old} for name, old in stored.items()
+    }
+    rows.setdefault(origin, {})
+    for row in stated:
+        where, key = _name(row.pop("file"), row), key_of(row)
+        verdict, reason = scorer(row)
+        before = rows[origin].get(key)
+        if verdict == "verified":
+            rows[origin].pop(key, None)
+        elif before is None or same(before, row):
+            rows[origin][key] = row
+        else:
+            said = f"{origin} stated {before['values']} before, which is kept, and now {row['values']}"
+            verdict, reason = "conflict", f"{said} (--name keeps both)"
+        report.add(verdict, where, f"{row['metric']}: {reason}" if verdict in BAD else reason)
+    kept: dict[str, list[Row]] = {}
+    for name, known in rows.items():
+        kept[name] = []
+        for row in known.values():
+            verdict, _ = scorer(row)
+            if verdict == "verified":
+                report.add("verified", _name(name, row), "was unverified before")
+            else:
+                kept[name].append({**row, VERIFIED: f"{verdict}, from {name}"})
+    return kept

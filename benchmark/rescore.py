@@ -1,0 +1,140 @@
+"""Whether the rows of a leaderboard from elsewhere could be mmbench's, and whether predictions give them again."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Literal
+
+import pandas as pd
+
+from ..leaderboards.judges import JUDGES
+from ..leaderboards.metrics import METRICS
+from ..leaderboards.relative import MEASURES
+from ..leaderboards.results import CLEAN, MISSING, Result
+from ..leaderboards.statistics import summary
+from ..leaderboards.tables import AVERAGE, REAL, SYNTHETIC
+from . import external
+from .boards import BOARDS
+from .external import Row
+from .store import checked_name
+
+#: Numbers are the same where they differ by no more than this share.
+_EXACT = 1e-9
+
+Verdict = Literal["verified", "unverified", "differs"]
+
+
+def check_row(row: Row) -> None:
+    """Whether a row could be one of mmbench's. Raises ValueError, and says why, where it could not."""
+    if not all(str(text).isprintable() for text in (*row, *row.values())):
+        raise ValueError("holds characters that cannot be printed")
+    judge = METRICS.get(row["metric"]) or JUDGES.get(row["metric"]) or MEASURES.get(row["metric"])
+    if judge is None:
+        raise ValueError("no metric of mmbench")
+    if (row["direction"], row["unit"]) != (judge.direction, judge.unit):
+        raise ValueError("has another direction or unit than this metric")
+    if row["data"] not in (REAL, SYNTHETIC):
+        raise ValueError(f"data are {row['data']!r}, neither {REAL!r} nor {SYNTHETIC!r}")
+    jobs = [checked_name(job) for job in row["jobs"].split()]
+    seeds = [int(seed) for seed in row["seeds"].split()]
+    values = _values(row)
+    if not len(set(jobs)) == len(set(seeds)) == len(values) == row["n"] == row["n_planned"] > 0:
+        raise ValueError("jobs, seeds and values are not as many as n")
+    low, high = judge.range
+    if not all(math.isfinite(value) and low <= value <= high for value in values):
+        raise ValueError(f"has values outside of {low} to {high}")
+    over = summary(values)
+    if not _alike(over.mean, row["mean"]) or (len(values) > 1 and not _alike(over.sd, row["sd"])):
+        raise ValueError("mean and standard deviation are not those of its values")
+
+
+def same(one: Row, two: Row) -> bool:
+    """Whether two rows give the same numbers, mean and seed by seed."""
+    values, others = [one["mean"], *_values(one)], [two["mean"], *_values(two)]
+    return len(values) == len(others) and all(map(_alike, values, others))
+
+
+class Scorer:
+    """Says of rows whether the predictions of their jobs give the same numbers.
+
+    Args:
+        found: job -> its result, for every finished job.
+    """
+
+    def __init__(self, found: Mapping[str, Result]) -> None:
+        self._found = found
+        self._frames: dict[tuple[str, str], pd.DataFrame | str] = {}
+
+    def __call__(self, row: Row) -> tuple[Verdict, str]:
+        """The verdict on a row that ``check_row`` let pass, and its reason."""
+        jobs = row["jobs"].split()
+        there = [self._found[job] for job in jobs if job in self._found]
+        if len(there) < len(jobs):
+            count = f"{len(jobs) - len(there)} of its {len(jobs)} jobs"
+            return "unverified", f"the predictions of {count} are not here"
+        for result, seed in zip(there, row["seeds"].split(), strict=True):
+            says = {**row, "seed": seed, "protocol": _base(row["protocol"]), "method": _base(row["method"])}
+            for name, value in _facts(result).items():
+                if says[name] != value:
+                    return "differs", f"says {name} {says[name]}, its job {result.job} has {value}"
+        reason = "its predictions give no such number"
+        for board in _boards(row):
+            frame = self._frame(board, row["jobs"], there)
+            if isinstance(frame, str):
+                reason = frame
+                continue
+            of_row = (frame["condition"] == row["condition"]) & (frame["metric"] == row["metric"])
+            for again in external.records(frame.loc[of_row]):
+                if again["hole"]:
+                    return "unverified", again["hole"]
+                if same(row, again):
+                    return "verified", ""
+                return "differs", f"stated {row['values']}, its predictions give {again['values']}"
+        return "unverified", reason
+
+    def _frame(self, board: str, jobs: str, results: list[Result]) -> pd.DataFrame | str:
+        """The board of these jobs alone, or why there is none."""
+        if (board, jobs) not in self._frames:
+            try:
+                self._frames[board, jobs] = BOARDS[board].make(results)
+            except ValueError as error:
+                self._frames[board, jobs] = str(error)
+        return self._frames[board, jobs]
+
+
+def _facts(result: Result) -> dict[str, object]:
+    """What a row must say of a job."""
+    return {
+        "task": result.task,
+        "modalities": result.modalities,
+        "protocol": _base(result.protocol),
+        "data": SYNTHETIC if result.synthetic else REAL,
+        "method": _base(result.method),
+        "draw": result.draw,
+        "seed": str(result.seed),
+    }
+
+
+def _base(label: str) -> str:
+    """A label without what tells it from others of its table: ``erm [version 2]`` -> ``erm``."""
+    return label.partition(" [")[0]
+
+
+def _boards(row: Row) -> tuple[str, ...]:
+    """The boards that may have a row."""
+    if row["metric"] in MEASURES:
+        return ("relative",)
+    if row["metric"] not in METRICS:
+        return ("misd", "calibration", "ood")
+    if row["condition"] == CLEAN:
+        return ("accuracy",)
+    return ("missing",) if row["condition"].startswith((MISSING, AVERAGE)) else ("robustness",)
+
+
+def _values(row: Row) -> list[float]:
+    return [float(value) for value in row["values"].split()]
+
+
+def _alike(one: float, two: float) -> bool:
+    return math.isclose(one, two, rel_tol=_EXACT, abs_tol=1e-12)

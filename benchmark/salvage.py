@@ -1,0 +1,50 @@
+"""The jobs of a store of which some cannot be read: what can be said of them is said."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from pathlib import Path
+
+from .errors import UsageError
+from .incoming import RefusedError, checked_job
+from .job import Job
+from .store import SCHEMA, Record, Store, StoreError, read_json
+
+
+def records(store: Store) -> tuple[list[Record], list[str]]:
+    """Every job of a store, and one line for each folder that is no job this version can place.
+
+    A job of another schema whose row can still be told is a record that failed, so that the row is a hole and
+    not a mean over the seeds that happen to be left.
+    """
+    found: dict[str, Record] = {}
+    broken: list[tuple[Path, str]] = []
+    for file in store.job_files():
+        try:
+            record = store.read_record(file)
+        except (StoreError, UsageError, ValueError) as error:
+            broken.append((file, str(error)))
+        else:
+            found[record.job.id] = record
+    faults = []
+    for file, reason in broken:
+        job, schema = _as_far_as_told(file)
+        if job is None or job.id in found:
+            faults.append(reason)
+        else:
+            reason = f"job.json was written by another version of mmbench (schema {schema})"
+            found[job.id] = Record(job, "failed", reason)
+    return list(found.values()), faults
+
+
+def _as_far_as_told(file: Path) -> tuple[Job | None, object]:
+    """The job of a job.json of another schema, where it has all that this one has; and that schema."""
+    values = read_json(file)
+    if not isinstance(values, dict) or values.get("schema") == SCHEMA:
+        return None, SCHEMA
+    known = {item.name for item in fields(Job)}
+    try:
+        job = checked_job({**{key: values[key] for key in values if key in known}, "schema": SCHEMA})
+    except RefusedError:
+        return None, values.get("schema")
+    return job, values.get("schema")
