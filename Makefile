@@ -45,6 +45,8 @@ bench: $(VENV)/.installed-test  ## measure the speed that the README claims
 	OMP_NUM_THREADS=1 $(BIN)/python tests/speed/conditions.py
 	OMP_NUM_THREADS=1 $(BIN)/python tests/speed/cli.py
 	OMP_NUM_THREADS=1 $(BIN)/python tests/speed/corruptions_audio.py
+	OMP_NUM_THREADS=1 $(BIN)/python tests/speed/corruptions_frames.py
+	OMP_NUM_THREADS=1 $(BIN)/python tests/speed/tables.py
 
 pictures: demo  ## make the README's pictures anew
 	$(BIN)/python docs/pictures.py $(DEMO)/runs

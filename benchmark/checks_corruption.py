@@ -25,6 +25,10 @@ _MODALITIES: dict[Medium, tuple[str, ...]] = {
     "frames": ("vision",),
 }
 
+#: How much of the damage of a severity the next one must do at least; where not named, 0.98. The published
+#: constants of glass blur move pixels less at 4 than at 3, and frost darkens once: nearer to the picture again.
+_SLACK: dict[Medium, float] = {"frames": 0.8}
+
 
 def _medium(corruption_class: Any) -> Medium:
     return getattr(corruption_class, "medium", "features")
@@ -75,12 +79,13 @@ def _sound() -> Tensor:
 
 
 def _pictures() -> Tensor:
-    """Smooth shading with an edge and a fine texture."""
+    """Smooth shading with an edge and a fine texture, which move across ten frames."""
     axis = torch.linspace(0, 1, 32)
     down, right = torch.meshgrid(axis, axis, indexing="ij")
     texture = 0.1 * torch.sin(40 * right) * torch.sin(33 * down)
     shapes = torch.stack([0.2 + 0.5 * right * (down > k / 5) + texture for k in (1, 2, 3, 4)])
-    return shapes.view(4, 1, 1, 32, 32).repeat(1, 3, 3, 1, 1).clamp(0, 1)
+    moving = torch.stack([shapes.roll(2 * step, dims=2) for step in range(10)], dim=1)
+    return moving.unsqueeze(2).repeat(1, 1, 3, 1, 1).clamp(0, 1)
 
 
 def names_are_unique(corruption_class: Any) -> None:
@@ -178,7 +183,9 @@ def damage_grows(corruption_class: Any) -> None:
             found.append(float(difference[batch.mask[name]].mean()))
         words = ", ".join(f"{value:.3g}" for value in found)
         for less, more in pairwise(found):
-            assert more >= 0.98 * less, f"{name}: a higher severity does less: {words}"
+            assert more >= _SLACK.get(_medium(corruption_class), 0.98) * less, (
+                f"{name}: a higher severity does less: {words}"
+            )
         assert found[-1] > found[0] >= 0, f"{name}: severity 5 does no more than 1: {words}"
         assert found[-1] > 0, f"{name}: nothing is damaged"
 

@@ -27,6 +27,7 @@ FAMILY = "family"
 RESIZING = 2
 #: Is in the predictions of every job.
 ALWAYS = "missing"
+HOUSE = "mmbench.corruptions."
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,7 @@ def of_job(evaluations: Sequence[Evaluation], job: Job) -> list[Evaluation]:
 
 
 def chosen(names: Sequence[str], plugins: tuple[Path, ...] = ()) -> list[Entry]:
-    """The corruptions that names mean: a kind, or a group, which is the file that defines its kinds.
+    """The corruptions that names mean: a kind, or a group, which is the file or folder that defines its kinds.
 
     Raises:
         UsageError: an unknown name; the message names the nearest known ones.
@@ -111,8 +112,14 @@ def on_features(name: str) -> bool:
 
 
 def group(entry: Entry) -> str:
-    """``features`` for what ``corruptions/features.py`` defines; the name of a plug-in file."""
-    stem = Path(entry.module).stem if entry.is_file else entry.module.rpartition(".")[2]
+    """``features`` for what ``corruptions/features.py`` defines, ``frames`` for what the files in
+    ``corruptions/frames/`` do; the last part of any other module, the name of a plug-in file."""
+    if entry.is_file:
+        stem = Path(entry.module).stem
+    elif entry.module.startswith(HOUSE):
+        stem = entry.module.removeprefix(HOUSE).partition(".")[0]
+    else:
+        stem = entry.module.rpartition(".")[2]
     return stem.replace("_", "-")
 
 

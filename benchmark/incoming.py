@@ -101,7 +101,7 @@ def read_job(folder: Path) -> Incoming:
             raise RefusedError(f"{WEIGHTS}: not safetensors: {one_line(str(error))}") from None
     own = _predictions(files["predictions.parquet"], job)
     evaluations, refused, ignored = _evaluations(folder / "evaluations", job, own)
-    known = {*TAKEN, *_PASSING, "job.json", "done.json", "evaluations"}
+    known = {*TAKEN, *_PASSING, "job.json", "done.json", "evaluations", "scores"}  # scores are made anew
     others = sorted(entry.name for entry in os.scandir(folder) if entry.name not in known)
     return Incoming(job, files, _environment(folder), evaluations, refused, (*others, *ignored))
 

@@ -1,6 +1,6 @@
 """What breaks an input. Name -> ``"module:Class"``, nothing imported until used.
 
-The last part of the module is the name of the group: ``--corruptions features`` asks for all of its kinds.
+The module or folder in ``corruptions/`` names the group: ``--corruptions features`` asks for all of its kinds.
 """
 
 CORRUPTIONS = {
@@ -34,4 +34,22 @@ CORRUPTIONS = {
     "random-modality": "mmbench.corruptions.missing_rates:RandomModality",
     "random-frames": "mmbench.corruptions.missing_rates:RandomFrames",
     "reliability": "mmbench.corruptions.reliability:Reliability",
+    "pixel-noise": "mmbench.corruptions.frames.noise:PixelNoise",
+    "shot-noise": "mmbench.corruptions.frames.noise:ShotNoise",
+    "impulse-noise": "mmbench.corruptions.frames.noise:ImpulseNoise",
+    "defocus-blur": "mmbench.corruptions.frames.blur:DefocusBlur",
+    "glass-blur": "mmbench.corruptions.frames.blur:GlassBlur",
+    "motion-blur": "mmbench.corruptions.frames.blur:MotionBlur",
+    "zoom-blur": "mmbench.corruptions.frames.blur:ZoomBlur",
+    "snow": "mmbench.corruptions.frames.weather:Snow",
+    "frost": "mmbench.corruptions.frames.weather:Frost",
+    "fog": "mmbench.corruptions.frames.weather:Fog",
+    "brightness": "mmbench.corruptions.frames.weather:Brightness",
+    "contrast": "mmbench.corruptions.frames.digital:Contrast",
+    "elastic": "mmbench.corruptions.frames.digital:Elastic",
+    "pixelate": "mmbench.corruptions.frames.digital:Pixelate",
+    "jpeg": "mmbench.corruptions.frames.digital:Jpeg",
+    "frame-drop": "mmbench.corruptions.frames.video:FrameDrop",
+    "frame-freeze": "mmbench.corruptions.frames.video:FrameFreeze",
+    "frame-reorder": "mmbench.corruptions.frames.video:FrameReorder",
 }

@@ -27,6 +27,7 @@ from .sound import (
     lost_packets,
     low_pass,
     mixed,
+    noise_of,
     resampled,
     silenced_,
     smooth_course,
@@ -86,7 +87,7 @@ class WhiteNoise(_Noise):
 
     def draw(self, stream: Stream, features: Tensor, valid: Tensor) -> Draws:
         """A normal number for each step and channel."""
-        return {"noise": silenced_(stream.noise("noise", *features.shape[1:]), valid)}
+        return {"noise": silenced_(noise_of(stream, "noise", *features.shape[1:]), valid)}
 
 
 class PinkNoise(_Noise):
@@ -145,7 +146,7 @@ def _shaped(stream: Stream, features: Tensor, spectrum: Tensor) -> Tensor:
     _, steps, channels = features.shape
     response = coloured(spectrum)
     before = len(response) - 1
-    return convolved(stream.noise("noise", steps + before, channels), response, before, steps)
+    return convolved(noise_of(stream, "noise", steps + before, channels), response, before, steps)
 
 
 @dataclass(frozen=True)
@@ -244,7 +245,7 @@ class Reverberation(Waveform):
 
     def draw(self, stream: Stream, features: Tensor, valid: Tensor) -> Draws:
         """White noise as long as the longest response."""
-        return {"tail": stream.noise("tail", round(self.levels[-1] * self.sample_rate))}
+        return {"tail": noise_of(stream, "tail", round(self.levels[-1] * self.sample_rate), 1)}
 
     def damaged(self, sound: Tensor, valid: Tensor, draws: Draws) -> Tensor:
         """Convolves with the response."""

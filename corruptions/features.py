@@ -25,16 +25,18 @@ def places(valid: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def read_from(features: Tensor, valid: Tensor, wanted: Tensor) -> Tensor:
-    """Features whose valid steps are read from the valid step at the place ``wanted`` [batch, time]."""
+    """Features [batch, time, ...] whose valid steps are read from the valid step at the place ``wanted``
+    [batch, time]."""
     order = torch.argsort((~valid).to(torch.int8), dim=1, stable=True)  # valid steps first, in order
     steps = order.gather(1, wanted.clamp(min=0))
     steps = torch.where(valid, steps, torch.arange(valid.shape[1], device=valid.device))
-    return features.gather(1, steps.unsqueeze(-1).expand_as(features))
+    return features[torch.arange(len(steps), device=valid.device).unsqueeze(1), steps]
 
 
 def zeroed(features: Tensor, gone: Tensor) -> Tensor:
-    """Features with the steps ``gone`` [batch, time] set to zero, the mean of standardised data."""
-    return features.masked_fill(gone.unsqueeze(-1), 0)
+    """Features [batch, time, ...] with the steps ``gone`` [batch, time] set to zero, the mean of standardised
+    data (black in pictures)."""
+    return features.masked_fill(gone.view(*gone.shape, *[1] * (features.dim() - 2)), 0)
 
 
 class GaussianNoise(Corruption):

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import torch
 from torch import Tensor
 
-#: Steps that share a hashed number in ``Stream.noise``.
-_BLOCK = 512
+#: How many numbers of a thread are worked on at a time: what its cache holds beside the spare copy.
+PIECE = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -42,12 +43,50 @@ class Stream:
             tag: which draw of the condition this is.
             shape: of each sample's numbers; empty for one number a sample.
         """
-        return _unit(self._bits(tag, shape))
+        drawn = self._empty(shape)
+        key = self._key(tag)
+        for (rows, columns), scratch in _pieces(drawn):
+            _unit(_bits(key[rows], columns, scratch), drawn[rows, columns])
+        return drawn.view(len(drawn), *shape)
 
     def normal(self, tag: str, *shape: int) -> Tensor:
         """[batch, *shape], float32, standard normal (Box and Muller 1958); as ``uniform``."""
-        radius = torch.sqrt(-2 * torch.log1p(-self.uniform(tag + "/radius", *shape)))
-        return radius.mul_(torch.cos(self.uniform(tag + "/angle", *shape).mul_(2 * math.pi)))
+        drawn = self._empty(shape)
+        radius_key, angle_key = self._key(tag + "/radius"), self._key(tag + "/angle")
+        for (rows, columns), scratch in _pieces(drawn):
+            radius = _unit(_bits(radius_key[rows], columns, scratch), drawn[rows, columns])
+            radius.neg_().log1p_().mul_(-2).sqrt_()
+            angle = _unit(_bits(angle_key[rows], columns, scratch), torch.empty_like(radius))
+            radius.mul_(angle.mul_(2 * math.pi).cos_())
+        return drawn.view(len(drawn), *shape)
+
+    def coarse(self, tag: str, *shape: int) -> Tensor:
+        """[batch, *shape], float32: one of the 65,536 numbers (i + 1/2) / 65,536; as ``uniform``, and faster.
+
+        For pictures and sound, which have no more levels themselves. Each hash makes two numbers of 16 bits.
+        """
+        return self._by_halves(tag, shape, lambda places, out: out.copy_(places).add_(0.5).mul_(2.0**-16))
+
+    def noise(self, tag: str, *shape: int) -> Tensor:
+        """[batch, *shape], float32, normal: the quantiles of ``coarse``; several times as fast as ``normal``.
+
+        The largest number is 4.33, the variance 0.999.
+        """
+        quantiles = _quantiles(self.sample_id.device)
+        return self._by_halves(
+            tag, shape, lambda places, out: torch.index_select(quantiles, 0, places, out=out)
+        )
+
+    def _by_halves(self, tag: str, shape: Sequence[int], fill: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
+        """[batch, *shape], made by ``fill`` from the 16-bit halves of the hashes, 0 to 65,535 as int32 [n]."""
+        width = math.prod(shape)
+        drawn = self._empty((width + width % 2,))
+        key = self._key(tag)
+        for (rows, columns), scratch in _pieces(drawn[:, ::2]):
+            halves = _bits(key[rows], columns, scratch).view(torch.int16)
+            places = halves.int().add_(1 << 15)
+            fill(places.view(-1), drawn[rows, 2 * columns.start : 2 * columns.stop].view(-1))
+        return drawn[:, :width].reshape(len(drawn), *shape)
 
     def integers(self, tag: str, high: int | Tensor, *shape: int) -> Tensor:
         """[batch, *shape], int64 in [0, high); ``high`` broadcasts; 0 where it is 0."""
@@ -55,39 +94,55 @@ class Stream:
         drawn = (self.uniform(tag, *shape).double() * high).long()
         return torch.minimum(drawn, (high - 1).clamp(min=0))
 
-    def noise(self, tag: str, steps: int, channels: int = 1) -> Tensor:
-        """[batch, channels, steps], float32: standard normal numbers in steps of 1/65536 of their distribution
-        (below 4.2), at a sixth of the cost of ``normal``; for signals, which have many steps.
+    def _empty(self, shape: Sequence[int]) -> Tensor:
+        """[batch, numbers of a sample], to be filled."""
+        return torch.empty(
+            len(self.sample_id), math.prod(shape), dtype=torch.float32, device=self.sample_id.device
+        )
 
-        Numbers stay what they are when ``steps`` grows. The bits of two steps are the hash of the sum of a number
-        of their block and one of their place in it; each half goes through the inverse of the normal distribution.
-        """
-        blocks = -(-steps // _BLOCK)
-        block = self._bits(f"{tag}/block", (blocks, channels)).transpose(1, 2).contiguous().unsqueeze(-1)
-        place = self._bits(f"{tag}/place", (_BLOCK // 2,)).view(-1, 1, 1, _BLOCK // 2)
-        drawn = torch.empty(len(block), channels, blocks * _BLOCK, device=block.device)
-        # On a CPU as many samples at a time as stay in its cache.
-        rows = max(1, 2**18 // max(1, channels * steps) if block.device.type == "cpu" else len(block))
-        for first in range(0, len(block), rows):
-            some = slice(first, first + rows)
-            halves = _mix32(block[some] + place[some]).view(-1).view(torch.int16)
-            unit = drawn[some].copy_(halves.view_as(drawn[some])).add_(0.5).mul_(2.0**-15)  # within -1 to 1
-            unit.erfinv_().mul_(math.sqrt(2))
-        return drawn[..., :steps]
-
-    def _bits(self, tag: str, shape: Sequence[int]) -> Tensor:
-        """[batch, *shape], int32: hashed counters."""
+    def _key(self, tag: str) -> Tensor:
+        """[batch], int64: of a draw of each sample."""
         digest = hashlib.blake2b(f"{self.seed}/{self.name}/{tag}".encode(), digest_size=8).digest()
-        key = _mix64(self.sample_id ^ int.from_bytes(digest, "little", signed=True))
-        low, high = _halves(key)
-        counter = torch.arange(math.prod(shape), dtype=torch.int32, device=key.device)
-        bits = _mix32(counter ^ low.unsqueeze(1))
-        return _mix32(bits.add_(high.unsqueeze(1))).view(len(key), *shape)
+        return _mix64(self.sample_id ^ int.from_bytes(digest, "little", signed=True))
 
 
-def _unit(bits: Tensor) -> Tensor:
-    """int32 -> float32 in [0, 1): the upper 24 bits."""
-    return (bits >> 8).bitwise_and_(0xFFFFFF).float().mul_(2.0**-24)
+def _pieces(drawn: Tensor) -> Iterator[tuple[tuple[slice, slice], tuple[Tensor, Tensor]]]:
+    """Covers a matrix by pieces (rows, columns), each with two int32 tensors of its shape to work in.
+
+    The hash passes over its numbers some twenty times: on a CPU a piece stays in the cache meanwhile.
+    """
+    (count, width), device = drawn.shape, drawn.device
+    size = PIECE * torch.get_num_threads() if device.type == "cpu" else max(count * width, 1)
+    columns = max(min(width, size), 1)
+    rows = max(size // columns, 1)
+    scratch = torch.empty(2, min(rows, count) * columns, dtype=torch.int32, device=device)
+    for top in range(0, count, rows):
+        for left in range(0, width, columns):
+            high, wide = min(rows, count - top), min(columns, width - left)
+            one, other = scratch[:, : high * wide].view(2, high, wide)
+            yield (slice(top, top + high), slice(left, left + wide)), (one, other)
+
+
+def _bits(key: Tensor, columns: slice, scratch: tuple[Tensor, Tensor]) -> Tensor:
+    """The first of ``scratch``, [rows, columns] int32, filled with the counters hashed with each row's key."""
+    low, high = _halves(key)
+    bits, spare = scratch
+    counter = torch.arange(columns.start, columns.stop, dtype=torch.int32, device=key.device)
+    torch.bitwise_xor(counter, low.unsqueeze(1), out=bits)
+    _mix32(bits, spare)
+    return _mix32(bits.add_(high.unsqueeze(1)), spare)
+
+
+@cache
+def _quantiles(device: torch.device) -> Tensor:
+    """[65536], float32: of the standard normal distribution, at the middle of equal steps of probability."""
+    middles = (torch.arange(1 << 16, dtype=torch.float64) + 0.5) / (1 << 16)
+    return torch.special.ndtri(middles).float().to(device)
+
+
+def _unit(bits: Tensor, out: Tensor) -> Tensor:
+    """int32 -> ``out``, float32 in [0, 1): the upper 24 bits; ``bits`` is used up."""
+    return out.copy_(bits.bitwise_right_shift_(8).bitwise_and_(0xFFFFFF)).mul_(2.0**-24)
 
 
 def _halves(key: Tensor) -> tuple[Tensor, Tensor]:
@@ -96,15 +151,20 @@ def _halves(key: Tensor) -> tuple[Tensor, Tensor]:
     return halves[:, 0], halves[:, 1]
 
 
-def _mix32(bits: Tensor) -> Tensor:
+def _mix32(bits: Tensor, spare: Tensor) -> Tensor:
     """A bijection of 32 bits in which every input bit changes every output bit with probability near 1/2
-    (constants of Wellons' "triple32" family of hash functions, two rounds); in place."""
-    bits ^= (bits >> 16).bitwise_and_(0xFFFF)
+    (constants of Wellons' "triple32" family of hash functions, two rounds); in place, using up ``spare``."""
+    _fold(bits, 16, spare)
     bits *= 0x21F0AAAD
-    bits ^= (bits >> 15).bitwise_and_(0x1FFFF)
+    _fold(bits, 15, spare)
     bits *= 0x735A2D97
-    bits ^= (bits >> 15).bitwise_and_(0x1FFFF)
-    return bits
+    return _fold(bits, 15, spare)
+
+
+def _fold(bits: Tensor, places: int, spare: Tensor) -> Tensor:
+    """``bits ^= bits >> places``, the sign not being drawn in."""
+    torch.bitwise_right_shift(bits, places, out=spare)
+    return bits.bitwise_xor_(spare.bitwise_and_((1 << (32 - places)) - 1))
 
 
 def _mix64(bits: Tensor) -> Tensor:

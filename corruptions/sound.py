@@ -15,10 +15,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .random import Stream
+
 
 def without_padding(sound: Tensor, valid: Tensor) -> Tensor:
     """The sound with zeros at the steps that are not ``valid`` [batch, time], whatever was there."""
     return sound if _complete(valid) else torch.where(valid.unsqueeze(1), sound, sound.new_zeros(()))
+
+
+def noise_of(stream: Stream, tag: str, steps: int, channels: int) -> Tensor:
+    """[batch, channels, steps]: standard normal numbers that stay what they are when ``steps`` grows."""
+    return stream.noise(tag, steps, channels).transpose(1, 2).contiguous()
 
 
 def silenced_(sound: Tensor, valid: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ import pandas as pd
 
 from .evidence import Field, Score, fields, scores
 from .power import MOST, seeds_needed
-from .ranks import DECIMALS, Ranking, rank
+from .ranks import ALPHA, DECIMALS, Ranking, rank
 from .render import KEYS
 
 #: What a reader must know beside each table.
@@ -119,7 +119,7 @@ def comparisons(frame: pd.DataFrame) -> pd.DataFrame:
             if not ranking.enough:
                 verdict = f"not enough tasks: {ranking.needed} needed"
             else:
-                verdict = "better" if p_holm < 0.05 else "not told apart"
+                verdict = "better" if p_holm < ALPHA else "not told apart"
             rows.append(
                 {
                     **_shared(field),

@@ -137,12 +137,12 @@ def risk_coverages(curves: Sequence[Curve]) -> Figure:
         for curve in members:
             colour = COLOURS[methods.index(curve.method) % len(COLOURS)]
             dash = ("-", "--", ":", "-.")[methods.index(curve.method) // len(COLOURS) % 4]
-            mean, band = scale * curve.risk.mean(axis=0), None
+            mean = scale * curve.risk.mean(axis=0)
             if len(curve.risk) > 1:
                 band = scale * curve.risk.std(axis=0, ddof=1)
-                axis.fill_between(
-                    curve.coverage, mean - band, mean + band, color=colour, alpha=0.15, linewidth=0
-                )
+                most = 100 if scale == 100 else None  # an error rate has no more, whatever its deviation
+                low, high = np.clip(mean - band, 0, None), np.clip(mean + band, None, most)
+                axis.fill_between(curve.coverage, low, high, color=colour, alpha=0.15, linewidth=0)
             label = f"{curve.method}: {curve.aurc:.4f} (n = {len(curve.risk)})"
             axis.plot(curve.coverage, mean, dash, color=colour, linewidth=1.2, label=label)
             axis.plot(1, mean[-1], "o", color=colour, markersize=3, clip_on=False)

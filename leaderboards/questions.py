@@ -12,7 +12,7 @@ from typing import Literal
 import pandas as pd
 
 from .comparisons import ranked
-from .estimates import Effects, Estimate, estimate, mean_of, paired_p, percent, relative
+from .estimates import Effects, Estimate, estimate, mean_of, paired_p, relative
 from .evidence import Score, scores
 from .plain import p_text
 from .ranks import ALPHA, Ranking
@@ -21,7 +21,7 @@ from .robustness import MEAN
 from .statistics import holm
 from .tables import AVERAGE
 
-#: What tells of trust: leaderboard, condition, metric. Of each, whatever a task has.
+#: What tells of trust: leaderboard, condition, metric. Of each leaderboard, the first that a task has.
 TRUST = (
     ("misd", "max_softmax", "misd_auroc"),
     ("misd", "ensemble", "e_aurc"),
@@ -78,8 +78,7 @@ def marginal_gain(evidence: Evidence) -> Answered:
     found = _estimates(effects)
     if not found:
         return _lacking("erm and another method on the same tasks, with two seeds or more")
-    border = percent(evidence.margin)
-    words = f"Gain over erm: {_listed(found)}. Marginal is below {border}."
+    words = f"Gain over erm: {_listed(found, effects)}. Marginal is below {100 * evidence.margin:g} %."
     tasks = [task for by_task in effects.values() for task in by_task]
     if any(one.low > evidence.margin for one in found):
         return Answered("no", words, tasks, found)
@@ -95,7 +94,9 @@ def no_consistent_winner(evidence: Evidence) -> Answered:
         if len(_without_oracle(found)) > 1
     }
     p = {task: _against_best(found) for task, found in tasks.items()}
-    if len(tasks) < 2 or not any(math.isfinite(value) for one in p.values() for value in one.values()):
+    compared = any(math.isfinite(value) for one in p.values() for value in one.values())
+    won, over = _over_tasks(evidence)
+    if len(tasks) < 2 or not (compared or won is not None):
         return _lacking("two methods on two tasks or more, with the same seeds, two or more")
     methods = list(dict.fromkeys(method for one in p.values() for method in one))
     # Corrected within the task by Holm, over tasks by Bonferroni.
@@ -105,7 +106,6 @@ def no_consistent_winner(evidence: Evidence) -> Answered:
     alone = [all(q < ALPHA for m, q in p[task].items() if m != firsts[i]) for i, task in enumerate(tasks)]
     wins = ", ".join(f"{name} on {firsts.count(name)}" for name in methods if name in firsts)
     losses = ", ".join(f"{name} on {count}" for name, count in beaten.items())
-    won, over = _over_tasks(evidence)
     words = (
         f"Best mean of {len(tasks)} tasks: {wins}. Significantly worse than the best (paired, Holm and "
         f"Bonferroni, 5 %): {losses}.{over}"
@@ -119,11 +119,12 @@ def no_consistent_winner(evidence: Evidence) -> Answered:
 def _against_best(found: Sequence[Score]) -> dict[str, float]:
     """Method -> p of its difference from the best of a task, oracles apart, corrected by Holm; NaN for the best.
 
-    The table's own, over seeds and samples; where the table compared with an oracle, of t-tests over seeds.
+    The table's own, over seeds and samples; where the table compared with an oracle, of t-tests over seeds. NaN
+    too for a single seed, whose p speaks of one trained network and not of its method.
     """
     rivals = _without_oracle(found)
     if len(rivals) == len(found):
-        return {one.method: one.p_vs_best for one in rivals}
+        return {one.method: one.p_vs_best if len(one.by_seed) > 1 else math.nan for one in rivals}
     best = _best(rivals)
     p = holm([math.nan if one is best else paired_p(relative(best, one)) for one in rivals])
     return {one.method: float(value) for one, value in zip(rivals, p, strict=True)}
@@ -148,7 +149,7 @@ def gap_to_oracle(evidence: Evidence) -> Answered:
             "shifts and their targets, such as --datasets 'mosi->sims,sims', so that networks trained on the "
             "target are the oracle, or a method called oracle on the same tasks; with two seeds or more"
         )
-    words = f"Above the best method of each task: {found[0]}. Large is above {percent(evidence.large)}."
+    words = f"Above the best method of each task: {found[0]}. Large is above {100 * evidence.large:g} %."
     return Answered(_side(found[0], evidence.large), words, effects, found)
 
 
@@ -203,7 +204,7 @@ def three_are_no_better(evidence: Evidence) -> Answered:
     gain = found[0]
     words = (
         f"Gain over the best pair, mean over methods: {gain}; ahead in {ahead} of {total} cases. Reliable is an "
-        f"interval above 0; marginal is below {percent(evidence.margin)}. The best pair is chosen by its test score, "
+        f"interval above 0; marginal is below {100 * evidence.margin:g} %. The best pair is chosen by its test score, "
         "which favours pairs."
     )
     if gain.low > 0:
@@ -224,7 +225,7 @@ def strong_degradation(evidence: Evidence) -> Answered:
     found = _estimates(effects)
     if not found:
         return _lacking("two modalities or more, or --corruptions features, with two seeds or more")
-    words = f"Lost against clean data: {_listed(found)}. Strong is above {percent(evidence.large)}."
+    words = f"Lost against clean data: {_listed(found, effects)}. Strong is above {100 * evidence.large:g} %."
     tasks = [task for by_task in effects.values() for task in by_task]
     sides = {_side(one, evidence.large) for one in found}
     if "no" in sides:
@@ -235,8 +236,12 @@ def strong_degradation(evidence: Evidence) -> Answered:
 def hurt_trust(evidence: Evidence) -> Answered:
     """5b: some method detects its errors worse, or is worse calibrated, than ERM."""
     effects: dict[str, Effects] = {}
+    told: dict[str, set[str]] = {}  # leaderboard -> tasks of which an earlier metric has told
     for board, condition, metric in TRUST:
-        for method, by_task in _over_erm(evidence.scores(board, condition, metric)).items():
+        before = told.setdefault(board, set())
+        items = [one for one in evidence.scores(board, condition, metric) if _task(one) not in before]
+        before |= {_task(one) for one in items}
+        for method, by_task in _over_erm(items).items():
             worse = {task: {s: -v for s, v in gains.items()} for task, gains in by_task.items()}
             effects[f"{method}, {metric}"] = worse
     found = _estimates(effects)
@@ -245,7 +250,7 @@ def hurt_trust(evidence: Evidence) -> Answered:
             "erm and another method on the same tasks, with two seeds or more; regression needs a method "
             "that predicts variance for its calibration"
         )
-    words = f"Worse than erm by: {_listed(found)}. Some: an interval above 0; none: all below {percent(evidence.large)}."
+    words = f"Worse than erm by: {_listed(found, effects)}. Some: an interval above 0; none: all below {100 * evidence.large:g} %."
     tasks = [task for by_task in effects.values() for task in by_task]
     if any(one.low > 0 for one in found):
         return Answered("yes", words, tasks, found)
@@ -274,9 +279,9 @@ def _over_erm(items: Sequence[Score]) -> dict[str, dict[str, Mapping[int, float]
     return out
 
 
-def _over_tasks(evidence: Evidence) -> tuple[bool, str]:
-    """Whether the method with the best average rank is better than all others by Wilcoxon and Holm, and what
-    the ranks say."""
+def _over_tasks(evidence: Evidence) -> tuple[bool | None, str]:
+    """Whether the method with the best average rank is better than all others by Wilcoxon and Holm, None for too
+    few tasks, and what the ranks say."""
     frame = evidence.frames["accuracy"]
     asked = (frame["protocol"] == evidence.protocol) & (frame["data"] == evidence.data)
     frame = frame.loc[asked & (frame["method"].map(base_name) != "oracle")]
@@ -293,7 +298,7 @@ def _over_tasks(evidence: Evidence) -> tuple[bool, str]:
             f" Over {ranking.tasks} tasks ({compared.metric}): {compared.methods[first]} has the best average rank, "
             f"{ranking.ranks[first]:.2f}; against its nearest, Wilcoxon with Holm p {_p(p)}."
         )
-    return bool(won) and all(won), "".join(words)
+    return all(won) if won else None, "".join(words)
 
 
 def _first(ranking: Ranking) -> tuple[int, float]:
@@ -319,13 +324,14 @@ def _lacking(run: str) -> Answered:
     return Answered("not enough data", f"Run {run}.")
 
 
-def _listed(found: Sequence[Estimate], most: int = 6) -> str:
-    """Estimates in words: all, or the largest and the smallest."""
-    if len(found) <= most:
-        return "; ".join(map(str, found))
-    half = most // 2
-    between = f"{len(found) - most} between"
-    return "; ".join([*map(str, found[:half]), between, *map(str, found[-half:])])
+def _listed(found: Sequence[Estimate], effects: Mapping[str, Effects], most: int = 6) -> str:
+    """Estimates in words: all, or the largest and the smallest; and what has none."""
+    words = list(map(str, found))
+    if len(found) > most:
+        half = most // 2
+        words = [*words[:half], f"{len(found) - most} between", *words[-half:]]
+    lacking = [label for label in effects if label not in [one.label for one in found]]
+    return "; ".join(words) + (f"; not enough data of {', '.join(lacking)}" if lacking else "")
 
 
 def _p(p: float) -> str:

@@ -216,6 +216,7 @@ def _alike(sheets: Sequence[Sheet]) -> bool:
     return all(
         (sheet.conditions, sheet.metrics, sheet.of) == (first.conditions, first.metrics, first.of)
         and not sheet.holes
+        and sheet.undefined.keys() == first.undefined.keys()
         for sheet in sheets
     )
 
@@ -226,6 +227,10 @@ def _together(sheets: Sequence[Sheet]) -> dict[str, Cell]:
     draws = np.stack([sheet.resampled for sheet in sheets], axis=2)
     cells = {}
     for row, name in enumerate(first.conditions):
+        if name in first.undefined:
+            reasons = dict.fromkeys(sheet.undefined[name] for sheet in sheets)
+            cells[name] = Cell("; ".join(reasons), len(sheets))
+            continue
         scores = Resampled(values[row], draws[row], int(first.samples[row]))
         cells[name] = Cell("", len(sheets), scores, first.of[row], _reasons(name, sheets))
     return cells
@@ -251,7 +256,8 @@ def _cell(name: str, sheets: Mapping[int, Sheet], troubles: Troubles, planned: i
         usable.append(_only(sheet, place))
     if troubles:
         return Cell(_hole(troubles, planned), len(usable))
-    return _together(usable)[name]
+    reasons = dict.fromkeys(sheet.undefined[name] for sheet in usable if name in sheet.undefined)
+    return Cell("; ".join(reasons), len(usable)) if reasons else _together(usable)[name]
 
 
 def _difference(of: str, first: str) -> str:

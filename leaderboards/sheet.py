@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from hashlib import blake2b
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -56,7 +56,8 @@ class Sheet:
         scale: [conditions, metrics], float64.
         samples: [conditions], number of samples.
         of: which samples with which targets: ids and targets, each as a hash, joined by ``":"``.
-        holes: condition -> why it has no score at all.
+        holes: condition -> why its predictions cannot be used.
+        undefined: condition -> why nothing can be said of predictions that are whole.
         reasons: condition -> metric -> why that one is undefined.
     """
 
@@ -68,6 +69,7 @@ class Sheet:
     samples: np.ndarray
     of: tuple[str, ...]
     holes: Mapping[str, str] = field(default_factory=dict)
+    undefined: Mapping[str, str] = field(default_factory=dict)
     reasons: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
     @property
@@ -78,11 +80,12 @@ class Sheet:
 
 @dataclass(frozen=True)
 class Entry:
-    """One condition, before it stands in a sheet; ``scores`` is of this one network, None in a hole."""
+    """One condition, before it stands in a sheet; ``scores`` is of this one network, None where there is none."""
 
     scores: Resampled | None
     of: str = ""
     hole: str = ""
+    undefined: str = ""
     reasons: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -111,6 +114,7 @@ def sheet_from(entries: Mapping[str, Entry], metrics: Sequence[str], draws: int)
         samples=np.array([0 if e.scores is None else e.scores.samples for e in entries.values()]),
         of=tuple(entry.of for entry in entries.values()),
         holes={name: entry.hole for name, entry in entries.items() if entry.hole},
+        undefined={name: entry.undefined for name, entry in entries.items() if entry.undefined},
         reasons={name: entry.reasons for name, entry in entries.items() if entry.reasons},
     )
 
@@ -153,7 +157,7 @@ def kept(
 def _packed(sheet: Sheet, of: str) -> bytes:
     from safetensors.numpy import save
 
-    words = json.dumps([sheet.metrics, sheet.conditions, sheet.of, sheet.holes, sheet.reasons])
+    words = json.dumps([getattr(sheet, name) for name in _WORDS])
     arrays = {name: np.ascontiguousarray(getattr(sheet, name)) for name in _ARRAYS}
     texts = {
         name: np.frombuffer(text.encode(), dtype=np.uint8)
@@ -163,6 +167,7 @@ def _packed(sheet: Sheet, of: str) -> bytes:
 
 
 _ARRAYS = ("values", "draws", "scale", "samples")
+_WORDS = ("metrics", "conditions", "of", "holes", "undefined", "reasons")
 
 
 def _unpacked(content: bytes, of: str) -> Sheet | None:
@@ -174,15 +179,13 @@ def _unpacked(content: bytes, of: str) -> Sheet | None:
         arrays = load(content)
         if arrays["predictions"].tobytes() != of.encode():
             return None
-        metrics, conditions, samples, holes, reasons = _words(arrays["words"].tobytes())
-        numbers = {name: arrays[name] for name in _ARRAYS}
-        return Sheet(metrics, conditions, of=samples, holes=holes, reasons=reasons, **numbers)
+        return Sheet(**{name: arrays[name] for name in _ARRAYS}, **_words(arrays["words"].tobytes()))
     except (SafetensorError, KeyError, ValueError):
         return None
 
 
 @lru_cache(maxsize=256)
-def _words(text: bytes) -> tuple[tuple, tuple, tuple, dict, dict]:
+def _words(text: bytes) -> dict[str, Any]:
     """What jobs of one benchmark have in common is read once."""
-    metrics, conditions, of, holes, reasons = json.loads(text)
-    return tuple(metrics), tuple(conditions), tuple(of), holes, reasons
+    words = dict(zip(_WORDS, json.loads(text), strict=True))
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in words.items()}

@@ -170,7 +170,7 @@ def _names(judges: Sequence[Judge]) -> list[str]:
 
 
 def _empty(judges: Sequence[Judge], draws: int, reason: str) -> Sheet:
-    return sheet_from({ENSEMBLE: Entry(None, hole=reason)}, _names(judges), draws)
+    return sheet_from({ENSEMBLE: Entry(None, undefined=reason)}, _names(judges), draws)
 
 
 def _clean(group: Group, result: Result) -> Outputs:
@@ -237,8 +237,7 @@ def _ood_cells(group: Group, draws: int, seed: int) -> dict[str, Cell]:
 
         return kept(result.keeper, "ood", key, make)
 
-    cells = cells_of(group, read)
-    return cells or cells_of(group, read, ["ood"])
+    return cells_of(group, read) or {"ood": Cell(f"0 of {len(group.results)} seeds were tested on it", 0)}
 
 
 def _of(name: str, sample: Sample) -> str:
@@ -289,7 +288,7 @@ def _features(name: str, rows: pd.DataFrame) -> _Features:
 def judged(judges: Sequence[Judge], sample: Sample, of: str, draws: int, seed: int) -> Entry:
     """All judges on the samples of one network and on the same resamples of them."""
     if sample.reason:
-        return Entry(None, of, sample.reason)
+        return Entry(None, of, undefined=sample.reason)
     sizes = [len(part[0]) for part in sample.parts]
     arrays = tuple(array for part in sample.parts for array in part)
     counts = tuple(resample_counts(size, draws, seed, kind) for kind, size in enumerate(sizes))

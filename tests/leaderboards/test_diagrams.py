@@ -171,7 +171,7 @@ def test_what_has_no_curve_is_said():
     assert found == []
     assert "risk-coverage curve of one on mosi, text+audio: no variance is predicted" in reasons[0]
     assert "seed 1 of 2 is not done" in reasons[1]
-    assert "other targets" in reasons[2]
+    assert "different samples or targets" in reasons[2]
     with pytest.raises(ValueError, match="no method has a confidence"):
         risk_coverages(found)
     with pytest.raises(ValueError, match="expected"):

@@ -98,6 +98,12 @@ def test_1_one_clear_winner_among_equals_is_no_marginal_gain():
     assert asked("1", rows).answer == "no"
 
 
+def test_1_a_method_without_common_seeds_is_named():
+    odd = [make_result("odd", 9, make_table({"clean": TARGET}, TARGET), task="t")]
+    rows = [row_of("erm", "t", [1.0, 1.1, 1.0]), row_of("new", "t", [0.5, 0.6, 0.5]), odd]
+    assert "; not enough data of odd." in asked("1", rows).statistic
+
+
 def test_1_equal_methods_are_rarely_called_better():
     draw, runs = np.random.default_rng(5), 1000
     wrong = 0
@@ -137,6 +143,15 @@ def test_2_an_oracle_beats_nobody():
     assert asked("2", [*crossed, *[row_of("b", t, [0.2, 0.2, 0.3]) for t in TASKS[:3]], *oracle]).answer == (
         "undecided"  # though all are far worse than the oracle
     )
+
+
+def test_2_one_seed_speaks_of_tasks_and_not_of_methods_on_one():
+    rows = [row_of(name, t, [e]) for t in TASKS for name, e in (("a", 0.1), ("b", 0.9))]
+    assert asked("2", rows).answer == "no"
+    assert (
+        "worse than the best (paired, Holm and Bonferroni, 5 %): a on 0, b on 0" in asked("2", rows).statistic
+    )
+    assert asked("2", rows[:10]).answer == "not enough data"  # five tasks, 6 needed
 
 
 def test_2_the_test_over_seeds_is_that_of_student():
@@ -274,6 +289,7 @@ def test_5b_too_sure_hurts(sharpness: float, answer: str):
     found = asked("5b", rows, (accuracy, misclassification, calibration))
     assert found.answer == answer, found.statistic
     by_label = {one.label: one for one in found.estimates}
+    assert set(by_label) == {"new, misd_auroc", "new, ece_equal_width_15"}
     assert by_label["new, misd_auroc"].mean == pytest.approx(0, abs=1e-9)  # sharpness changes no order
     assert (by_label["new, ece_equal_width_15"].low > 0) == (answer == "yes")
     assert asked("5b", rows).answer == "not enough data"
