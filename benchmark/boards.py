@@ -24,6 +24,7 @@ class Board:
         made_by: ``module:function`` in ``leaderboards`` that makes its tidy frame from results.
         shown: which conditions are printed; the CSV has all.
         there: whether results hold what it needs; asked by name, it is made all the same.
+        against_reference: whether it divides by a reference run, which can be named.
         source: the board whose frame it is made from, instead of results.
         plain: whether its frame has columns of its own, and not those of ``tables.COLUMNS``.
     """
@@ -33,13 +34,15 @@ class Board:
     made_by: str
     there: Callable[[list[Result]], bool] = lambda found: True
     shown: Callable[[str], bool] = lambda condition: True
+    against_reference: bool = False
     source: str = ""
     plain: bool = False
 
-    def make(self, found: list[Result] | pd.DataFrame) -> pd.DataFrame:
+    def make(self, found: list[Result] | pd.DataFrame, reference: str = "") -> pd.DataFrame:
         """Its tidy frame. Raises ValueError where the results hold nothing for it."""
         module, _, function = self.made_by.partition(":")
-        return getattr(import_module(f"mmbench.leaderboards.{module}"), function)(found)
+        options = {"reference": reference} if self.against_reference else {}
+        return getattr(import_module(f"mmbench.leaderboards.{module}"), function)(found, **options)
 
 
 def is_summary(condition: str) -> bool:
@@ -63,6 +66,13 @@ BOARDS: dict[str, Board] = {
         "robustness:robustness",
         there=lambda found: any(result.damaged for result in found),
         shown=is_summary,
+    ),
+    "relative": Board(
+        "Robustness in relation to clean data and to a reference run",
+        "metric",
+        "relative:relative",
+        there=lambda found: any(result.damaged for result in found),
+        against_reference=True,
     ),
     "misd": Board("Misclassification detection", "metric", "trust:misclassification"),
     "ood": Board(
@@ -126,7 +136,9 @@ def chosen_boards(text: str | None, found: list[Result]) -> list[str]:
     return names
 
 
-def frames(names: Sequence[str], found: list[Result]) -> Iterator[tuple[str, pd.DataFrame]]:
+def frames(
+    names: Sequence[str], found: list[Result], reference: str = ""
+) -> Iterator[tuple[str, pd.DataFrame]]:
     """The tidy frame of each leaderboard.
 
     Raises:
@@ -139,7 +151,7 @@ def frames(names: Sequence[str], found: list[Result]) -> Iterator[tuple[str, pd.
             for one in filter(None, (board.source, name)):
                 if one not in made:
                     source = BOARDS[one].source
-                    made[one] = BOARDS[one].make(made[source] if source else found)
+                    made[one] = BOARDS[one].make(made[source] if source else found, reference)
             yield name, made[name]
         except ValueError as error:
             raise UsageError(f"leaderboard {name}: {error}") from None

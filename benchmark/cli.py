@@ -151,13 +151,16 @@ def leaderboard(
     what: Annotated[
         str | None,
         typer.Option(
-            help="Which: accuracy,missing,robustness,misd,ood,calibration,cost,audit,ranks,comparisons,seeds. "
-            "By default all that there is data for.",
+            help="Which: accuracy,missing,robustness,relative,misd,ood,calibration,cost,audit,ranks,comparisons,"
+            "seeds. By default all that there is data for.",
         ),
     ] = None,
     formats: Annotated[
         str, typer.Option("--format", help="Any of terminal,csv,md,latex,html.")
     ] = "terminal,csv,md",
+    reference: Annotated[
+        str, typer.Option(help="The row that the table relative divides by; by default erm.")
+    ] = "",
 ) -> None:
     """Print the tables and write them as files. The exit code is 1 where accuracy or missing has a hole, or
     results that another table needs cannot be used.
@@ -175,7 +178,7 @@ def leaderboard(
 
     chosen = filter_from(methods, datasets, seeds)
     folder = out or store / "leaderboards"
-    complete = write_leaderboards(store, folder, chosen, what, as_list(formats), console())
+    complete = write_leaderboards(store, folder, chosen, what, as_list(formats), console(), reference)
     if not complete:
         raise SystemExit(1)
 

@@ -55,8 +55,9 @@ def list_names(
     if what is Listed.METRICS:
         from ..leaderboards.judges import JUDGES
         from ..leaderboards.metrics import METRICS
+        from ..leaderboards.relative import MEASURES
 
-        for metric in (*METRICS.values(), *JUDGES.values()):
+        for metric in (*METRICS.values(), *JUDGES.values(), *MEASURES.values()):
             arrow = "higher is better" if metric.direction == "higher" else "lower is better"
             table.add_row(metric.name, arrow, metric.convention)
     elif what is Listed.METHODS:
@@ -85,8 +86,9 @@ def show(
     """
     from ..leaderboards.judges import JUDGES
     from ..leaderboards.metrics import METRICS
+    from ..leaderboards.relative import MEASURES
 
-    metrics = {**METRICS, **JUDGES}
+    metrics = {**METRICS, **JUDGES, **MEASURES}
     plugins = tuple(plugin or ())
     out = console()
     methods, datasets = entries("method", plugins), entries("dataset", plugins)

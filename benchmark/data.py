@@ -6,7 +6,7 @@ Tensors are made once a worker and shared by its jobs.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
@@ -15,6 +15,7 @@ import torch
 
 from ..datasets.batch import Batch, Spec
 from ..datasets.dataset import DataError, Located, Samples, Target
+from .held_out import keep, parted
 from .job import Task
 from .joining import Blocks, check_splits, common_target, feature_blocks, label_scale
 
@@ -49,11 +50,58 @@ class Split:
         return replace(self, batch=replace(self.batch, context=context))
 
 
+#: modality -> first column of a block -> mean and inverse deviation of its columns, each [width]
+Statistics = dict[str, dict[int, tuple[np.ndarray, np.ndarray]]]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How samples become the tensors of a task.
+
+    Attributes:
+        blocks: modality -> which columns each dataset fills.
+        statistics: what features are standardised by; None leaves them as they are.
+        mask_padding: whether padding is hidden; as published it is read like data.
+        device: where the tensors lie.
+    """
+
+    blocks: Mapping[str, Blocks]
+    statistics: Statistics | None
+    mask_padding: bool
+    device: str
+
+    def split(
+        self,
+        parts: Sequence[tuple[str, Samples]],
+        scales: Mapping[str, float],
+        domain_index: Mapping[str, int],
+    ) -> Split:
+        """The samples of several datasets, one after the other.
+
+        Args:
+            parts: dataset and samples; each dataset has its place in ``blocks``.
+            scales: dataset -> what its labels are multiplied with.
+            domain_index: source -> its index; other datasets get -1.
+        """
+        batch = _join(parts, self.blocks, scales, domain_index, self.statistics)
+        if not self.mask_padding:
+            batch = replace(batch, mask={key: torch.ones_like(value) for key, value in batch.mask.items()})
+        return Split(
+            batch=batch.to(self.device),
+            sample_id=np.concatenate([part.sample_id for _, part in parts]),
+            domain=np.concatenate([_domains(name, part) for name, part in parts]),
+            previous=_previous([part for _, part in parts]).to(self.device),
+            target=np.concatenate([part.target for _, part in parts]),
+            scale=np.concatenate([np.full(len(part), scales[name]) for name, part in parts]),
+        )
+
+
 @dataclass(frozen=True)
 class TaskData:
     """Everything that the jobs of a task read. The test split is the target's, the others are the sources'.
 
-    ``unusable`` says why a modality that the datasets share cannot be joined.
+    ``unusable`` says why a modality that the datasets share cannot be joined, ``recipe`` how other samples are
+    made alike. ``held_out`` are the target's test samples of classes that the network is not to know.
     """
 
     train: Split
@@ -62,6 +110,8 @@ class TaskData:
     target: Target
     domains: int
     unusable: Mapping[str, DataError]
+    recipe: Recipe
+    held_out: Split | None = None
 
     def spec(self, protocol: str) -> Spec:
         """What a method is built for."""
@@ -77,8 +127,7 @@ class TaskData:
 
     def with_context(self) -> TaskData:
         """The same data, every batch with the previous utterances as context."""
-        train, valid, test = (split.with_context() for split in (self.train, self.valid, self.test))
-        return replace(self, train=train, valid=valid, test=test)
+        return self._each(Split.with_context)
 
     def only(self, modalities: Sequence[str]) -> TaskData:
         """The same samples with these modalities; no tensor is copied.
@@ -100,7 +149,12 @@ class TaskData:
             )
             return replace(split, batch=picked)
 
-        return replace(self, train=narrow(self.train), valid=narrow(self.valid), test=narrow(self.test))
+        return self._each(narrow)
+
+    def _each(self, change: Callable[[Split], Split]) -> TaskData:
+        train, valid, test = (change(split) for split in (self.train, self.valid, self.test))
+        held_out = None if self.held_out is None else change(self.held_out)
+        return replace(self, train=train, valid=valid, test=test, held_out=held_out)
 
 
 @dataclass(frozen=True)
@@ -114,6 +168,7 @@ class Request:
     widths: str
     mask_padding: bool
     device: str
+    held_out: tuple[str, ...] = ()
 
 
 class TaskCache:
@@ -142,6 +197,17 @@ def load_task(request: Request, located: Mapping[str, Located]) -> TaskData:
     task = Task.parse(request.task)
     samples = {name: _load(located[name], request.modalities) for name in task.datasets}
     target = common_target({name: located[name].target for name in task.datasets})
+    removed: Samples | None = None
+    if request.held_out:
+        whole, target = target, keep(target, request.held_out, task.name)
+        for name, splits in samples.items():
+            parts = {split: parted(one, whole, target) for split, one in splits.items()}
+            removed = parts["test"][1]  # of the last dataset, which is the target
+            samples[name] = {split: kept for split, (kept, _) in parts.items()}
+            words = f"{name} without {', '.join(request.held_out)}"
+            check_splits(words, {split: len(kept) for split, kept in samples[name].items()})
+        if not removed:
+            raise DataError(f"{task.target}: no test sample is of class {', '.join(request.held_out)}")
     scales = {name: label_scale(located[name].target, target) for name in task.datasets}
     blocks: dict[str, Blocks] = {}
     unusable: dict[str, DataError] = {}
@@ -157,19 +223,10 @@ def load_task(request: Request, located: Mapping[str, Located]) -> TaskData:
     if request.standardize:
         statistics = _statistics([(name, samples[name]["train"]) for name in task.sources], blocks)
 
+    recipe = Recipe(blocks, statistics, request.mask_padding, request.device)
+
     def join(names: Sequence[str], split: str) -> Split:
-        parts = [(name, samples[name][split]) for name in names]
-        batch = _join(parts, blocks, scales, domain_index, statistics)
-        if not request.mask_padding:  # as published: padding is read like data
-            batch = replace(batch, mask={key: torch.ones_like(value) for key, value in batch.mask.items()})
-        return Split(
-            batch=batch.to(request.device),
-            sample_id=np.concatenate([part.sample_id for _, part in parts]),
-            domain=np.concatenate([_domains(name, part) for name, part in parts]),
-            previous=_previous([part for _, part in parts]).to(request.device),
-            target=np.concatenate([part.target for _, part in parts]),
-            scale=np.concatenate([np.full(len(part), scales[name]) for name, part in parts]),
-        )
+        return recipe.split([(name, samples[name][split]) for name in names], scales, domain_index)
 
     return TaskData(
         train=join(task.sources, "train"),
@@ -178,70 +235,9 @@ def load_task(request: Request, located: Mapping[str, Located]) -> TaskData:
         target=target,
         domains=len(task.sources),
         unusable=unusable,
+        recipe=recipe,
+        held_out=None if removed is None else recipe.split([(task.target, removed)], scales, domain_index),
     )
-
-
-def load_ood(
-    located: Mapping[str, Located], task: Task, name: str, widths: Mapping[str, int], standardize: bool
-) -> Split:
-    """The test split of a dataset that a network was not made for, on the CPU.
-
-    Another domain of the family keeps its features as they are; those of a dataset with other widths are cut
-    off or filled up with zeros. Features are then standardised by the sources, as the network's own test data
-    are. A modality that the dataset lacks is absent.
-
-    Args:
-        located: the dataset and the sources.
-        task: the sources that the network was trained on.
-        name: the dataset.
-        widths: modality -> number of features that the network reads.
-        standardize: as in the protocol.
-
-    Raises:
-        DataError: it has none of the modalities.
-    """
-    shared = tuple(modality for modality in widths if modality in located[name].modalities)
-    if not shared:
-        raise DataError(f"{name}: has none of the modalities {', '.join(widths)}: it cannot be an OOD set")
-    samples = _resized(_load(located[name], shared)["test"], widths)
-    blocks: dict[str, Blocks] = {}
-    for modality, width in widths.items():
-        blocks[modality] = dict.fromkeys((*task.sources, name), (0, width))
-    statistics = None
-    if standardize:
-        sources = {source: _load(located[source], tuple(widths))["train"] for source in task.sources}
-        for source, part in sources.items():
-            if any(part.features[modality].shape[2] != width for modality, width in widths.items()):
-                raise DataError(f"{source}: its features were projected; there is no OOD set for such a task")
-        statistics = _statistics(
-            [(source, _resized(part, widths)) for source, part in sources.items()], blocks
-        )
-    zero = replace(samples, target=np.zeros(len(samples), np.float32))
-    return Split(
-        batch=_join([(name, zero)], blocks, {name: 1.0}, {}, statistics),
-        sample_id=samples.sample_id,
-        domain=_domains(name, samples),
-        previous=_previous([samples]),
-        target=zero.target,
-        scale=np.ones(len(samples)),
-    )
-
-
-def _resized(samples: Samples, widths: Mapping[str, int]) -> Samples:
-    """The samples with modalities of these widths: cut off, filled up with zeros, or absent."""
-    count = len(samples)
-    features, mask, present = {}, {}, {}
-    for modality, width in widths.items():
-        if modality not in samples.features:
-            features[modality] = np.zeros((count, 1, width), np.float32)
-            mask[modality] = np.zeros((count, 1), bool)
-            present[modality] = np.zeros(count, bool)
-            continue
-        values = samples.features[modality][:, :, :width]
-        missing = width - values.shape[2]
-        features[modality] = np.pad(values, ((0, 0), (0, 0), (0, missing))) if missing else values
-        mask[modality], present[modality] = samples.mask[modality], samples.present[modality]
-    return replace(samples, features=features, mask=mask, present=present)
 
 
 def _load(located: Located, modalities: Sequence[str]) -> dict[str, Samples]:
@@ -261,10 +257,6 @@ def _load(located: Located, modalities: Sequence[str]) -> dict[str, Samples]:
 def _domains(name: str, samples: Samples) -> np.ndarray:
     """The domain of every sample; that of a dataset without domains is the dataset."""
     return np.where(samples.domain == "", name, samples.domain)
-
-
-#: modality -> first column of a block -> mean and inverse deviation of its columns, each [width]
-Statistics = dict[str, dict[int, tuple[np.ndarray, np.ndarray]]]
 
 
 def _statistics(parts: Sequence[tuple[str, Samples]], blocks: Mapping[str, Blocks]) -> Statistics:

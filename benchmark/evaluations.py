@@ -13,11 +13,18 @@ from typing import Literal
 
 from .errors import UsageError, nearest
 from .experiment import Experiment
+from .job import Job, Task
 from .locate import locate
 from .registry import Entry, entries
 
 #: The feature that the head reads, of source training and of the test data: what scores on features are fitted on.
 FEATURES = "features"
+#: The target's test samples of held-out classes, with features.
+SEMANTIC = "semantic"
+#: Metadata of a file of outputs under a corruption: its family.
+FAMILY = "family"
+#: Raised when other datasets are brought to a network's sizes in another way: older outputs are then made anew.
+RESIZING = 2
 #: Is in the predictions of every job.
 ALWAYS = "missing"
 HOUSE = "mmbench.corruptions."
@@ -28,12 +35,13 @@ class Evaluation:
     """One set of conditions.
 
     Attributes:
-        kind: all severities of a corruption; the network's features; or samples of another dataset.
+        kind: all severities of a corruption; the network's features; samples of another dataset; or those of
+            the held-out classes.
         subject: the corruption or the dataset.
         content: what else decides the outputs: the origin of a plug-in, the fingerprint of a dataset.
     """
 
-    kind: Literal["corruption", "features", "ood"]
+    kind: Literal["corruption", "features", "semantic", "ood"]
     subject: str = ""
     content: str = ""
 
@@ -42,8 +50,11 @@ class Evaluation:
         """The stem of its file in the store."""
         if self.kind == "features":
             return FEATURES
-        stem = self.subject if self.kind == "corruption" else f"ood-{self.subject}"
-        return f"{stem}~{self.content[:12]}" if self.content else stem
+        if self.kind == "semantic":
+            return SEMANTIC
+        if self.kind == "ood":
+            return f"ood-{self.subject}~{self.content[:12]}~{RESIZING}"
+        return f"{self.subject}~{self.content[:12]}" if self.content else self.subject
 
 
 def wanted(experiment: Experiment) -> tuple[Evaluation, ...]:
@@ -55,12 +66,23 @@ def wanted(experiment: Experiment) -> tuple[Evaluation, ...]:
     """
     plugins = tuple(experiment.plugins)
     asked = [_corruption(entry) for entry in chosen(experiment.corruptions, plugins)]
-    if experiment.ood:
+    held_out = experiment.protocol.held_out_classes
+    if experiment.ood or held_out:
         asked.append(Evaluation("features"))
+    if held_out:
+        asked.append(Evaluation("semantic", "+".join(held_out)))
     for name in experiment.ood:
         located = locate(name, experiment.root, experiment.data, plugins)
         asked.append(Evaluation("ood", name, located.fingerprint()))
     return tuple(dict.fromkeys(asked))
+
+
+def of_job(evaluations: Sequence[Evaluation], job: Job) -> list[Evaluation]:
+    """Those that a job can have: its own data are no OOD set, and without one no features are needed."""
+    own = Task.parse(job.task).datasets
+    kept = [item for item in evaluations if item.kind != "ood" or item.subject not in own]
+    foreign = any(item.kind in ("ood", "semantic") for item in kept)
+    return [item for item in kept if foreign or item.kind != "features"]
 
 
 def chosen(names: Sequence[str], plugins: tuple[Path, ...] = ()) -> list[Entry]:
@@ -86,7 +108,7 @@ def chosen(names: Sequence[str], plugins: tuple[Path, ...] = ()) -> list[Entry]:
 
 def on_features(name: str) -> bool:
     """Whether a file of evaluations holds features, and not outputs under damage."""
-    return name == FEATURES or name.startswith("ood-")
+    return name in (FEATURES, SEMANTIC) or name.startswith("ood-")
 
 
 def group(entry: Entry) -> str:
@@ -99,6 +121,15 @@ def group(entry: Entry) -> str:
     else:
         stem = entry.module.rpartition(".")[2]
     return stem.replace("_", "-")
+
+
+def version_of(name: str) -> tuple[str, str]:
+    """The dataset that the file of that stem is about, and the first digits of its fingerprint; empty where it
+    is about the job's own data."""
+    if not name.startswith("ood-"):
+        return "", ""
+    subject, _, rest = name.removeprefix("ood-").partition("~")
+    return subject, rest.partition("~")[0]
 
 
 def _corruption(entry: Entry) -> Evaluation:

@@ -19,7 +19,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Protocol
 
-from .evaluations import Evaluation
+from .evaluations import Evaluation, of_job
 from .job import Job
 from .store import Store
 
@@ -49,10 +49,10 @@ class Context:
     threads: int = 1
     evaluations: tuple[Evaluation, ...] = ()
 
-    def lacking(self, job_id: str) -> list[Evaluation]:
+    def lacking(self, job: Job) -> list[Evaluation]:
         """The evaluations that a job does not have yet."""
-        there = set(Store(self.store).evaluations(job_id)) if self.evaluations else set()
-        return [evaluation for evaluation in self.evaluations if evaluation.name not in there]
+        there = set(Store(self.store).evaluations(job.id)) if self.evaluations else set()
+        return [item for item in of_job(self.evaluations, job) if item.name not in there]
 
 
 @dataclass(frozen=True)
@@ -205,7 +205,7 @@ def _outcome(future: Future[Outcome], job: Job, context: Context) -> Outcome:
         code = getattr(error, "exitcode", None)
         reason = f"the worker died: {_how(code)}" if code is not None else f"{type(error).__name__}: {error}"
     store = Store(context.store)
-    if store.is_done(job.id) and not context.lacking(job.id):  # it died after its last write
+    if store.is_done(job.id) and not context.lacking(job):  # it died after its last write
         return Outcome(job.id, ok=True)
     store.fail(job.id, reason)
     return Outcome(job.id, ok=False, reason=reason)

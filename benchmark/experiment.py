@@ -76,6 +76,15 @@ class Protocol(BaseModel):
     widths: Literal["strict", "project"] = Field(
         "strict", description="domains with other feature widths: an error, or a projection per domain"
     )
+    held_out_classes: list[str] = Field(
+        [], description="classes that are not trained on, and are told apart as OOD in the test"
+    )
+
+    @field_validator("held_out_classes", mode="before")
+    @classmethod
+    def _classes(cls, names: Any) -> list[str]:
+        """In one order, so that it is one job however they are given; a number in YAML is a name."""
+        return _unique(sorted(str(name) for name in as_list(names)), "held-out classes")
 
 
 def as_list(value: Any) -> Any:
@@ -251,7 +260,11 @@ class Experiment(BaseModel):
 def protocol_label(values: Mapping[str, Any]) -> str:
     """The name of a protocol and what of it was changed: ``fair`` or ``fair (epochs=5)``."""
     defaults = Protocol.model_validate({**PROTOCOLS[values["name"]], "name": values["name"]}).model_dump()
-    changed = ", ".join(f"{key}={value}" for key, value in values.items() if value != defaults.get(key))
+    changed = ", ".join(
+        f"{key}={'+'.join(value) if isinstance(value, list) else value}"
+        for key, value in values.items()
+        if value != defaults.get(key)
+    )
     return f"{values['name']} ({changed})" if changed else values["name"]
 
 

@@ -125,6 +125,7 @@ def _metavar(name: str, field: FieldInfo) -> str:
         "seeds": "N,N|N-N",
         "corruptions": "C,C,...",
         "ood": "D,D,...",
+        "held_out_classes": "C,C,...",
         "store": "FOLDER",
         "data_root": "FOLDER",
         "data": "NAME=PATH,...",

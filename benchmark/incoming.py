@@ -26,7 +26,7 @@ from safetensors import SafetensorError, deserialize
 
 from ..leaderboards.metrics import FAMILIES, family_metrics
 from ..leaderboards.results import CLEAN, missing_patterns, one_line
-from .evaluations import FEATURES
+from .evaluations import FEATURES, SEMANTIC, on_features, version_of
 from .experiment import Protocol
 from .job import Job, Task
 from .store import RESULTS, SCHEMA, WEIGHTS, StoreError, checked_name
@@ -303,18 +303,29 @@ def _predictions(content: bytes, job: Job) -> pd.DataFrame:
 def _further(content: bytes, stem: str, job: Job, own: pd.DataFrame) -> set[str]:
     """Checks further outputs; the conditions that they add to those of the predictions."""
     name = f"{stem}.parquet"
-    foreign = stem.startswith("ood-")
-    on_features = stem == FEATURES or foreign
-    table = _table(content, name, job, ("fused",) if on_features else ())
-    splits = {"ood"} if foreign else {"train", "test"} if on_features else {"test"}
-    if set(table["split"]) - splits or (on_features and set(table["split"]) != splits):
+    features = on_features(stem)
+    table = _table(content, name, job, ("fused",) if features else ())
+    splits, found = _splits(stem, job), set(table["split"])
+    if found - splits or (stem == FEATURES and found != splits) or (features and not found):
         raise RefusedError(f"{name}: has other splits than {' and '.join(sorted(splits))}")
-    if on_features and set(table["condition"]) != {CLEAN}:
+    if features and set(table["condition"]) != {CLEAN}:
         raise RefusedError(f"{name}: has other conditions than clean")
     clean = own.loc[(own["split"] == "test") & (own["condition"] == CLEAN)]
     for split, rows in table.groupby("split", observed=True):
         _same_samples(rows, clean if split == "test" else rows, f"{name}: {split}")
-    return set() if on_features else set(table["condition"].astype(str))
+    return set() if features else set(table["condition"].astype(str))
+
+
+def _splits(stem: str, job: Job) -> set[str]:
+    """What the splits of further outputs may be called."""
+    if not on_features(stem):
+        return {"test"}
+    if stem == FEATURES:
+        return {"train", "test"}
+    if stem == SEMANTIC:
+        return {f"semantic:{'+'.join(job.protocol.get('held_out_classes', ()))}"}
+    subject, _ = version_of(stem)
+    return {"ood", f"near:{subject}", f"far:{subject}"}
 
 
 def _same_samples(rows: pd.DataFrame, wanted: pd.DataFrame, where: str) -> None:

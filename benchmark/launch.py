@@ -8,7 +8,7 @@ from pathlib import Path
 
 from .environment import gpu_names
 from .errors import UsageError
-from .evaluations import Evaluation, wanted
+from .evaluations import Evaluation, of_job, wanted
 from .executor import Context, Executor, InProcess, Listener, LocalPool, Outcome
 from .experiment import Experiment
 from .job import Job
@@ -64,12 +64,12 @@ def plan(experiment: Experiment) -> Plan:
     jobs = jobs_of(experiment)
     store = Store(experiment.store)
     evaluations = wanted(experiment)
-    names = {evaluation.name for evaluation in evaluations}
-    done = tuple(
-        job
-        for job in jobs
-        if store.is_done(job.id) and (not names or names <= set(store.evaluations(job.id)))
-    )
+
+    def is_done(job: Job) -> bool:
+        names = {evaluation.name for evaluation in of_job(evaluations, job)}
+        return store.is_done(job.id) and (not names or names <= set(store.evaluations(job.id)))
+
+    done = tuple(job for job in jobs if is_done(job))
     finished = {job.id for job in done}
     todo = tuple(job for job in jobs if job.id not in finished)
     return Plan(experiment, tuple(jobs), done, todo, evaluations)

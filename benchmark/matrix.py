@@ -10,6 +10,7 @@ from typing import Any
 from ..datasets.dataset import Located
 from .errors import UsageError, nearest
 from .experiment import Experiment
+from .held_out import keep
 from .job import Data, Job, Task
 from .locate import locate
 from .params import describe
@@ -57,6 +58,8 @@ def jobs_of(experiment: Experiment) -> list[Job]:
     }
     jobs: dict[str, Job] = {}
     for task in experiment.tasks:
+        if experiment.protocol.held_out_classes:
+            keep(located[task.target].target, experiment.protocol.held_out_classes, task.name)
         known = shared_modalities(task, located)
         for modalities in _modality_sets(experiment.modalities, known, task.name):
             for variant in variants:

@@ -49,7 +49,12 @@ def blocks(store: Store) -> list[list[str]]:
 
 
 def made_in_parts(
-    store: Store, chosen: Filter, what: str | None, parts: Sequence[Sequence[str]], out: Console
+    store: Store,
+    chosen: Filter,
+    what: str | None,
+    parts: Sequence[Sequence[str]],
+    out: Console,
+    reference: str = "",
 ) -> tuple[dict[str, pd.DataFrame], list[str]]:
     """The frames of the leaderboards that are asked for, and what could not be read.
 
@@ -59,6 +64,7 @@ def made_in_parts(
         what: which leaderboards, as ``chosen_boards`` takes it.
         parts: the jobs of each part.
         out: where progress is shown.
+        reference: the row that ``relative`` divides by; empty for the default.
 
     Raises:
         UsageError: an unknown leaderboard, or nothing was chosen, or there is nothing for one.
@@ -70,7 +76,9 @@ def made_in_parts(
         waiting = {}
         for number, jobs in enumerate(parts):
             asked = replace(chosen, jobs=frozenset(jobs))
-            waiting[pool.submit(_make, store.path, asked, own, Path(folder) / str(number))] = number
+            waiting[pool.submit(_make, store.path, asked, own, reference, Path(folder) / str(number))] = (
+                number
+            )
         done: dict[int, Part | UsageError] = {}
         for future in as_completed(waiting):
             number = waiting[future]
@@ -87,25 +95,27 @@ def made_in_parts(
         wanted = names is None or name in names or "all" in names
         if wanted and board.source in made:
             made |= _derived(name, made[board.source], names)
-    return made, [fault for part in found for fault in part.faults]
+    asked = [name for name in made if names is None or name in names or "all" in names]
+    return {name: made[name] for name in asked}, [fault for part in found for fault in part.faults]
 
 
 def _derived(name: str, source: pd.DataFrame, names: Sequence[str] | None) -> dict[str, pd.DataFrame]:
     """A leaderboard that is made from another one's frame; none where that holds nothing for it."""
     try:
-        return {name: BOARDS[name].make(source)}
+        made = BOARDS[name].make(source)
+        return {} if made.empty and names is None else {name: made}
     except ValueError as error:
         if names is not None and name in names:
             raise UsageError(f"leaderboard {name}: {error}") from None
         return {}
 
 
-def _make(store: Path, chosen: Filter, what: str, folder: Path) -> Part:
+def _make(store: Path, chosen: Filter, what: str, reference: str, folder: Path) -> Part:
     found, faults = readable(store, chosen)
     names = [name for name in chosen_boards(what, found) if not BOARDS[name].source]
     folder.mkdir()
     files = {}
-    for name, frame in frames(names, found):
+    for name, frame in frames(names, found, reference):
         files[name] = folder / f"{name}.feather"
         feather.write_feather(pa.Table.from_pandas(frame), files[name], compression="uncompressed")
     return Part(files, faults)
@@ -114,10 +124,10 @@ def _make(store: Path, chosen: Filter, what: str, folder: Path) -> Part:
 def _together(name: str, parts: Sequence[Part]) -> pd.DataFrame:
     files = [part.files[name] for part in parts if name in part.files]
     made = [feather.read_feather(file, memory_map=False) for file in files]
-    types = {str(column): frame[column].dtype for frame in made for column in frame}
-    whole = pd.concat(made, ignore_index=True)
-    lacking = [column for column in whole if whole[column].isna().any() and types[str(column)] == "str"]
-    return whole.fillna(dict.fromkeys(lacking, "")) if lacking else whole
+    columns = dict.fromkeys(column for frame in made for column in frame)
+    # An audit column that a part does not know is empty there, as in a frame made at once.
+    filled = [frame.assign(**{str(c): "" for c in columns if c not in frame}) for frame in made]
+    return pd.concat([frame[list(columns)] for frame in filled], ignore_index=True)
 
 
 @contextmanager

@@ -10,6 +10,7 @@ import pandas as pd
 
 from ..leaderboards.judges import JUDGES
 from ..leaderboards.metrics import METRICS
+from ..leaderboards.relative import MEASURES
 from ..leaderboards.results import CLEAN, MISSING, Result
 from ..leaderboards.statistics import summary
 from ..leaderboards.tables import AVERAGE, REAL, SYNTHETIC
@@ -28,7 +29,7 @@ def check_row(row: Row) -> None:
     """Whether a row could be one of mmbench's. Raises ValueError, and says why, where it could not."""
     if not all(str(text).isprintable() for text in (*row, *row.values())):
         raise ValueError("holds characters that cannot be printed")
-    judge = METRICS.get(row["metric"]) or JUDGES.get(row["metric"])
+    judge = METRICS.get(row["metric"]) or JUDGES.get(row["metric"]) or MEASURES.get(row["metric"])
     if judge is None:
         raise ValueError("no metric of mmbench")
     if (row["direction"], row["unit"]) != (judge.direction, judge.unit):
@@ -122,6 +123,8 @@ def _base(label: str) -> str:
 
 def _boards(row: Row) -> tuple[str, ...]:
     """The boards that may have a row."""
+    if row["metric"] in MEASURES:
+        return ("relative",)
     if row["metric"] not in METRICS:
         return ("misd", "calibration", "ood")
     if row["condition"] == CLEAN:

@@ -11,7 +11,7 @@ import time
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
@@ -21,12 +21,13 @@ import torch
 
 from ..datasets.dataset import DataError, Located
 from ..methods.method import Method
-from .data import Request, Split, TaskCache, TaskData, load_ood
+from .data import Request, Split, TaskCache, TaskData
 from .environment import code_version
 from .errors import UsageError
-from .evaluations import Evaluation
+from .evaluations import FAMILY, Evaluation
 from .executor import Context, Outcome
 from .experiment import Protocol
+from .foreign import foreign_split
 from .job import Job, Task
 from .locate import locate
 from .matrix import shared_modalities
@@ -50,7 +51,7 @@ def run_job(job: Job, context: Context) -> Outcome:
     """
     store = Store(context.store)
     with store.hold(job.id):
-        if store.is_done(job.id) and not context.lacking(job.id):
+        if store.is_done(job.id) and not context.lacking(job):
             return Outcome(job.id, ok=True, reason="already done")
         store.begin(job.id)
         torch.set_num_threads(context.threads)
@@ -102,6 +103,7 @@ def _run(job: Job, context: Context, store: Store) -> Trained:
         "selected_epoch": training.selected_epoch,
         "metric": "mae" if data.target.kind == "regression" else "accuracy",
         "parameters": sum(item.numel() for item in method.parameters()),
+        "test_domains": sorted(set(data.test.domain.astype(str).tolist())),
         "epochs": [asdict(item) for item in training.record],
     }
     store.finish(
@@ -139,27 +141,31 @@ def _restore(job: Job, context: Context, store: Store) -> Trained:
 def _evaluate(job: Job, context: Context, store: Store, trained: Trained) -> None:
     """Tests a network under what was asked for and is not there yet."""
     method, data = trained.method, trained.data
-    for evaluation in context.lacking(job.id):
+    for evaluation in context.lacking(job):
         if evaluation.kind == "corruption":
             corruption = find("corruption", evaluation.subject, context.plugins).load()
             table = prediction_table(method, {"test": data.test}, conditions_of(corruption, data.test.batch))
+            table = table.replace_schema_metadata({FAMILY: getattr(corruption, "family", "")})
         elif evaluation.kind == "features":
             table = feature_table(method, {"train": data.train, "test": data.test})
+        elif evaluation.kind == "semantic":
+            assert data.held_out is not None  # the protocol of the job holds classes out
+            table = feature_table(method, {f"semantic:{evaluation.subject}": data.held_out})
         else:
-            table = feature_table(method, {"ood": ood_split(job, context, trained, evaluation)})
+            table = feature_table(method, ood_split(job, context, trained, evaluation))
         store.add_evaluation(job.id, evaluation.name, to_parquet(table))
 
 
-def ood_split(job: Job, context: Context, trained: Trained, evaluation: Evaluation) -> Split:
-    """The test split of another dataset, brought to the widths and scale of the job's sources."""
-    names = {*Task.parse(job.task).sources, evaluation.subject}
+def ood_split(job: Job, context: Context, trained: Trained, evaluation: Evaluation) -> dict[str, Split]:
+    """``near:NAME`` or ``far:NAME`` -> the test split of another dataset, as tensors for the job's network."""
+    task = Task.parse(job.task)
+    names = {*task.datasets, evaluation.subject}
     located = {name: locate(name, context.data_root, context.data, context.plugins) for name in names}
-    _same_content(located[evaluation.subject], evaluation.content)
-    batch = trained.data.train.batch
-    widths = {name: features.shape[2] for name, features in batch.features.items()}
-    split = load_ood(located, Task.parse(job.task), evaluation.subject, widths, job.protocol["standardize"])
-    split = replace(split, batch=split.batch.to(batch.target.device))
-    return split.with_context() if trained.method.uses_context else split
+    found = located[evaluation.subject]
+    _same_content(found, evaluation.content)
+    targets = {name: located[name].target for name in task.datasets}
+    kind, split = foreign_split(found, task, targets, trained.data)
+    return {f"{kind}:{found.name}": split.with_context() if trained.method.uses_context else split}
 
 
 def task_data(job: Job, context: Context, device: torch.device) -> TaskData:
@@ -180,6 +186,7 @@ def task_data(job: Job, context: Context, device: torch.device) -> TaskData:
         widths=job.protocol["widths"],
         mask_padding=job.protocol["name"] != "as-published",
         device=str(device),
+        held_out=tuple(job.protocol.get("held_out_classes", ())),
     )
     return _TASKS.get(request, located).only(job.modalities)
 

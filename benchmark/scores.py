@@ -7,16 +7,19 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from ..corruptions.families import trained_families
 from ..leaderboards import tables
+from ..leaderboards.ood_sets import versioned
 from ..leaderboards.results import Result
 from . import salvage
 from .errors import UsageError, nearest
-from .evaluations import FEATURES, on_features
+from .evaluations import FAMILY, FEATURES, on_features, version_of
 from .experiment import as_list, as_seeds, protocol_label
 from .job import Job, Task
 from .keeper import DiskKeeper
@@ -107,8 +110,10 @@ def _results(store: Store, records: list[Record]) -> list[Result]:
     for record in sorted(records, key=lambda record: _order(record.job)):
         job = record.job
         method, protocol = labels[job.id]
+        trained = _trained(job)
         done = record.state == "done"
         further = _further(store, job.id) if done else None
+        fit = (read_json(store.folder(job.id) / "fit.json") or {}) if done else {}
         found.append(
             Result(
                 job=job.id,
@@ -126,9 +131,12 @@ def _results(store: Store, records: list[Record]) -> list[Result]:
                 predictions=_reader(store, job.id) if done else None,
                 further=further,
                 features=_features(store, job.id) if done else None,
-                cost=_cost(store, job.id) if done else {},
+                cost=_cost(store, job.id, fit) if done else {},
                 damaged=further is not None,
                 keeper=DiskKeeper(store, job.id) if done else None,
+                domains=_domains(fit),
+                families=_families(store, job.id) if trained and done else {},
+                trained=trained,
             )
         )
     return found
@@ -156,6 +164,7 @@ def _audit(job: Job) -> dict[str, str]:
         else f"{selection} epoch",
         "train_missing": _joined(job.train_missing, job.protocol.get("train_with_missing", "off")),
         "train_noise": job.protocol.get("train_with_noise", "off"),
+        "train_families": ", ".join(sorted(_trained(job))) or "none",
         "models": "one for all patterns",
         "features": ", ".join(f"{item.name}: {item.format}" for item in job.data),
     }
@@ -212,24 +221,55 @@ def _further(store: Store, job_id: str) -> Callable[[], pd.DataFrame] | None:
 
 
 def _features(store: Store, job_id: str) -> Callable[[], Mapping[str, pd.DataFrame]] | None:
-    """Reads clean outputs with features: of source training and test, and of each OOD set by its name."""
+    """Reads clean outputs with features: of source training and test, and of each OOD set by its name and
+    content."""
     names = [name for name in store.evaluated(job_id) if on_features(name)]
     if FEATURES not in names:
         return None
 
     def read() -> dict[str, pd.DataFrame]:
-        found = {name: _table(store.read_evaluation(job_id, name)).to_pandas() for name in names}
-        own = found.pop(FEATURES)
-        sets = {str(split): rows for split, rows in own.groupby("split", observed=True)}
-        # The dataset's fingerprint tells files apart; in a table its name is enough.
-        return sets | {name.partition("~")[0]: rows for name, rows in found.items()}
+        found: dict[str, pd.DataFrame] = {}
+        for name in names:
+            subject, content = version_of(name)
+            table = _table(store.read_evaluation(job_id, name)).to_pandas()
+            for split, rows in table.groupby("split", observed=True):
+                # written before sets were told near or far
+                called = f"ood-{subject}" if split == "ood" else str(split)
+                found[versioned(called, content)] = rows
+        return found
 
     return read
 
 
-def _cost(store: Store, job_id: str) -> dict[str, float]:
+def _trained(job: Job) -> frozenset[str]:
+    """The families of corruption that the protocol puts into training."""
+    rules = job.protocol
+    return trained_families(rules.get("train_with_missing", "off"), rules.get("train_with_noise", "off"))
+
+
+def _families(store: Store, job_id: str) -> dict[str, str]:
+    """Kind of corruption -> family, of what a job was tested under, where the family is known."""
+    found: dict[str, str] = {}
+    for name in store.evaluated(job_id):
+        try:
+            file = store.folder(job_id) / "evaluations" / f"{name}.parquet"
+            about = pq.read_schema(file).metadata or {}
+        except (OSError, pa.ArrowException):
+            continue  # who reads its outputs says what is wrong
+        family = about.get(FAMILY.encode(), b"").decode(errors="replace")
+        if family:
+            found[name.partition("~")[0]] = family
+    return found
+
+
+def _domains(fit: Mapping[str, Any]) -> tuple[str, ...]:
+    """The domains of the test samples; none where they were not recorded."""
+    names = fit.get("test_domains")
+    return tuple(map(str, names)) if isinstance(names, list) else ()
+
+
+def _cost(store: Store, job_id: str, fit: Mapping[str, Any]) -> dict[str, float]:
     """What a job cost, from its records; without what was not recorded."""
-    fit = read_json(store.folder(job_id) / "fit.json") or {}
     environment = read_json(store.folder(job_id) / "environment.json") or {}
     seconds = environment.get("seconds", {})
     gib = 2.0**30

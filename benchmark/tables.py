@@ -35,7 +35,7 @@ class Tables:
         return not self.faults and is_complete(self.frames)
 
 
-def tables_of(path: Path, chosen: Filter, what: str | None, out: Console) -> Tables:
+def tables_of(path: Path, chosen: Filter, what: str | None, out: Console, reference: str = "") -> Tables:
     """Makes the leaderboards that are asked for.
 
     Args:
@@ -43,6 +43,7 @@ def tables_of(path: Path, chosen: Filter, what: str | None, out: Console) -> Tab
         chosen: of which jobs.
         what: which leaderboards, as ``chosen_boards`` takes it.
         out: where progress is shown.
+        reference: the row that ``relative`` divides by; empty for the default.
 
     Raises:
         UsageError: an unknown leaderboard, no store, or nothing in it was chosen.
@@ -50,7 +51,7 @@ def tables_of(path: Path, chosen: Filter, what: str | None, out: Console) -> Tab
     store = store_at(path)
     outside = external.accuracy_rows(store, chosen)
     try:
-        made, faults = _made(store, chosen, what, out)
+        made, faults = _made(store, chosen, what, out, reference)
     except UsageError:
         if not outside:
             raise
@@ -61,10 +62,10 @@ def tables_of(path: Path, chosen: Filter, what: str | None, out: Console) -> Tab
 
 
 def _made(
-    store: Store, chosen: Filter, what: str | None, out: Console
+    store: Store, chosen: Filter, what: str | None, out: Console, reference: str
 ) -> tuple[dict[str, pd.DataFrame], list[str]]:
     parts = blocks(store)
     if sum(map(len, parts)) < MANY or len(parts) == 1:
         found, faults = readable(store.path, chosen)
-        return dict(frames(chosen_boards(what, found), found)), faults
-    return made_in_parts(store, chosen, what, parts, out)
+        return dict(frames(chosen_boards(what, found), found, reference)), faults
+    return made_in_parts(store, chosen, what, parts, out, reference)

@@ -22,11 +22,19 @@ from .terminal import print_table
 NAMES = (*render.KEYS, "method", "n", "metric")
 #: With more blocks no picture is written beside the tables.
 MOST_PANELS = 12
+#: Of more holes only the first are printed.
+MOST_HOLES = 30
 FORMATS = ("terminal", "csv", "md", "latex", "html")
 
 
 def write_leaderboards(
-    store: Path, folder: Path, chosen: Filter, what: str | None, formats: Sequence[str], out: Console
+    store: Path,
+    folder: Path,
+    chosen: Filter,
+    what: str | None,
+    formats: Sequence[str],
+    out: Console,
+    reference: str = "",
 ) -> bool:
     """Prints the tables and writes them in the asked formats; whether none has a hole.
 
@@ -36,7 +44,7 @@ def write_leaderboards(
     for name in formats:
         if name not in FORMATS:
             raise UsageError(f"unknown format {name!r}: {nearest(name, FORMATS)}")
-    tables = tables_of(store, chosen, what, out)
+    tables = tables_of(store, chosen, what, out, reference)
     made = tables.frames
     files: list[Path] = []
     for name, frame in made.items():
@@ -62,8 +70,13 @@ def write_leaderboards(
         files.append(plots.write_missing_modalities(made["missing"], folder))
     holes = list(dict.fromkeys(hole for frame in judged.values() for hole in render.holes(frame)))
     notes = dict.fromkeys(note for frame in judged.values() for note in render.notes(frame))
-    for note in notes:
-        out.print(note, style="yellow" if note in holes else "dim", markup=False, highlight=False)
+    for note in [note for note in notes if note not in holes]:
+        out.print(note, style="dim", markup=False, highlight=False)
+    for hole in holes[:MOST_HOLES]:
+        out.print(hole, style="yellow", markup=False, highlight=False)
+    if len(holes) > MOST_HOLES:
+        more = f"{render.HOLE} {len(holes) - MOST_HOLES} more: the column 'hole' of the CSV files says why"
+        out.print(more, style="yellow", markup=False, highlight=False)
     for file in files:
         out.print(f"wrote {file}", markup=False, highlight=False, soft_wrap=True)
     for fault in tables.faults:

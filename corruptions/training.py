@@ -48,14 +48,6 @@ def inject(batch: Batch, missing: str, noise: str, generator: torch.Generator) -
     return batch
 
 
-def trained_families(missing: str, noise: str) -> frozenset[str]:
-    """The families of corruption that a network has seen in training; all others are held out for it."""
-    found = {"noise"} if noise != "off" else set()
-    return frozenset(
-        found | {"off": set(), "patterns": {"missing"}, "spectrum": {"missing", "dropout"}}[missing]
-    )
-
-
 def _spectrum(batch: Batch, generator: torch.Generator) -> Tensor:
     """[batch]: 0 or uniform in [0, 1], evenly likely."""
     drawn = torch.rand(2, len(batch), generator=generator)

@@ -45,11 +45,15 @@ class Result:
             and ``score`` or ``logit_0`` ... Called whenever scores are not kept.
         further: reads the same under more conditions than clean and missing modalities, where there are any.
         features: reads clean outputs with the feature that the head reads, a column ``fused`` of arrays beside
-            those of ``predictions``: ``train`` (source training), ``test``, and each OOD set ``ood-NAME``.
+            those of ``predictions``: ``train`` (source training), ``test``, and each OOD set, such as ``near:NAME``.
             None where they were not asked for.
         keeper: keeps its scores; None where they are made anew for each table.
         damaged: whether it was tested under more than clean and missing modalities.
         cost: name -> value of what it cost; see ``cost.QUANTITIES``.
+        domains: the domains of its test samples.
+        families: kind of corruption -> its family, of those that it was tested under; known only where
+            something was damaged in training.
+        trained: the families of corruption that were in training.
     """
 
     job: str
@@ -70,6 +74,9 @@ class Result:
     cost: Mapping[str, float] = field(default_factory=dict)
     keeper: Keeper | None = None
     damaged: bool = False
+    domains: tuple[str, ...] = ()
+    families: Mapping[str, str] = field(default_factory=dict)
+    trained: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
         if self.state not in get_args(State):

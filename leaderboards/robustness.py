@@ -14,6 +14,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
+from .domains import WORST, domain_cells
+from .held_out import HELD_OUT, SEEN, by_training, damage_of, marked
 from .results import CLEAN, MISSING, Result
 from .scoring import Cell, Group, groups_of, score
 from .statistics import FEWER_DRAWS, Resampled
@@ -28,6 +30,9 @@ RATES = {
     "random-modality": tuple(k / 10 for k in range(1, 8)),
     "random-frames": tuple(k / 10 for k in range(1, 11)),
 }
+
+#: What is said of single domains and of the worst: name of its rows -> condition.
+_IN_DOMAINS = {WORST: CLEAN, f"{WORST}:{MEAN}": MEAN}
 
 _SEVERE = re.compile(r"(?P<kind>[^:@]+):(?P<modality>[^@]+)@(?P<severity>[1-5])")
 
@@ -48,7 +53,10 @@ def robustness(results: Iterable[Result], draws: int = FEWER_DRAWS, seed: int = 
     rates 0 to 0.7, divided by 0.7; ``mean:random-frames``, the mean over rates 0 to 0.9 (LNLN);
     ``auilc:random-frames``, sum of (s_i + s_i+1) / 2 * 0.1 over rates 0 to 1 (TFR-Net; for models trained at
     each rate); ``reliability_volume``, the mean height of the surface over noise and missing rate, each 0 to
-    0.9 (trapezoid rule); then every single condition.
+    0.9 (trapezoid rule); then every single condition. ``mean_corruption_seen`` and
+    ``mean_corruption_held_out`` part the mean by whether the corruption's family was in training, where
+    anything was damaged in training; the column ``held_out`` marks single kinds then. Where the test has
+    several domains: ``worst_domain``, on clean data, ``worst_domain:mean_corruption``, and ``domain:NAME``.
 
     Args:
         results: one a job. Those without any such condition have a hole.
@@ -58,13 +66,23 @@ def robustness(results: Iterable[Result], draws: int = FEWER_DRAWS, seed: int = 
     Returns:
         A frame as ``tables.missing`` gives it, with the main metric of each family only.
     """
+    groups, cells = scored_groups(results, draws, seed)
+    for group, row in zip(groups, cells, strict=True):
+        row |= domain_cells(group, _IN_DOMAINS, lambda part: _cells(part, draws, seed))
+    return marked(table_of(groups, cells), groups)
+
+
+def scored_groups(
+    results: Iterable[Result], draws: int = FEWER_DRAWS, seed: int = 0
+) -> tuple[list[Group], list[dict[str, Cell]]]:
+    """The rows of the table and, of each, condition -> cell of the main metric."""
     groups = [replace(group, metrics=group.metrics[:1]) for group in groups_of(results)]
-    return table_of(groups, [_cells(group, draws, seed) for group in groups])
+    return groups, [_cells(group, draws, seed) for group in groups]
 
 
 def is_summary(condition: str) -> bool:
     """Whether a condition belongs into a printed table: not one kind, severity, rate or point alone."""
-    return condition in (CLEAN, MEAN, VOLUME) or condition.startswith(
+    return condition in (CLEAN, MEAN, SEEN, HELD_OUT, VOLUME, *_IN_DOMAINS) or condition.startswith(
         ("mean_severity@", "auc:", "auilc:", "mean:random-frames")
     )
 
@@ -129,6 +147,8 @@ def _cells(group: Group, draws: int, seed: int) -> dict[str, Cell]:
     clean = tested[CLEAN]
     singles = {name: cell for name, cell in tested.items() if name != CLEAN}
     wanted = summaries(tested)
+    every = next((summary.weights for summary in wanted if summary.name == MEAN), {})
+    wanted += [Summary(name, weights) for name, weights in by_training(every, *damage_of(group)).items()]
     if not wanted:
         reason = clean.hole or "no corruption was tested: run again with --corruptions features"
         return {CLEAN: clean, MEAN: Cell(reason, clean.done)}

@@ -198,7 +198,10 @@ def _samples(cell: Cell) -> int:
 
 
 def _tested(condition: str) -> str:
-    """Conditions with the same samples: all, but for the sets of the OOD table (``SET/SCORE``)."""
+    """Conditions with the same samples: all, but for single domains and the sets of the OOD table
+    (``SET/SCORE``)."""
+    if condition.startswith("domain:"):
+        return condition
     return condition.partition("/")[0] if "/" in condition else ""
 
 

@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from . import calibration as calibrating
-from . import confidence, detection, ood_scores, selective
+from . import confidence, detection, ood_scores, ood_sets, selective
 from .judge import Judge, UndefinedError
 from .metric import Metric, checked
 from .results import CLEAN, Outputs, Result, UnusableError, read_outputs
@@ -66,9 +66,12 @@ def calibration(results: Iterable[Result], draws: int = FEWER_DRAWS, seed: int =
 
 
 def ood(results: Iterable[Result], draws: int = FEWER_DRAWS, seed: int = 0) -> pd.DataFrame:
-    """How well scores tell test samples from those of another dataset; as ``misclassification``.
+    """How well scores tell test samples from foreign ones; as ``misclassification``.
 
-    The condition is ``SET/SCORE``, such as ``ood-mosei/energy``. Scores on features are fitted on source
+    The condition is ``SET/SCORE``, such as ``near:mosei/energy``. A set is ``near`` (it could be a domain of
+    the task), ``far`` (another dataset, resized to fit) or ``semantic`` (held-out classes); where the results
+    met several contents of one dataset, the content is part of its name. Scores on features are fitted on source
+    met several contents of one dataset, the content is part of its name. Scores on features are fitted on source
     training features only. Rows of which no seed has features are left out.
 
     Raises:
@@ -78,8 +81,9 @@ def ood(results: Iterable[Result], draws: int = FEWER_DRAWS, seed: int = 0) -> p
     tested = {_row(result) for result in results if result.features is not None}
     kept = [result for result in results if _row(result) in tested]
     if not kept:
-        raise ValueError("no result has OOD sets: run with --ood DATASET")
-    return _table(kept, _ood_cells, draws, seed)
+        raise ValueError("no result has OOD sets: run with --ood DATASET or --held-out-classes CLASS")
+    frame = _table(kept, _ood_cells, draws, seed)
+    return frame.assign(condition=ood_sets.shortest(frame["condition"]))
 
 
 def _row(result: Result) -> tuple:
@@ -238,7 +242,8 @@ def _ood_cells(group: Group, draws: int, seed: int) -> dict[str, Cell]:
 
 def _of(name: str, sample: Sample) -> str:
     """Which samples a pair has: ids of OOD sets differ between seeds in nothing but their number."""
-    return " ".join([name.partition("/")[0], *(str(len(part[0])) for part in sample.parts)])
+    subject = name.partition("/")[0].replace(":", " ")  # a colon would part ids from targets
+    return " ".join([subject, *(str(len(part[0])) for part in sample.parts)])
 
 
 def _ood_samples(result: Result) -> dict[str, Sample]:

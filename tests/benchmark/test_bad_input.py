@@ -263,7 +263,7 @@ def odd(tmp_path: Path, call: Call) -> Callable[..., dict[str, list[Row]]]:
         train(tmp_path, "odd", ["erm(layers=1)"], [0], corruptions=["drift"], ood=["toyo"])
         _, said = call("leaderboard", "--store", tmp_path / "runs", "--format", "terminal,csv")
         made = boards(tmp_path / "runs")
-        assert set(made) == {*OWN, "ood"}
+        assert set(made) == {*OWN, "ood", "relative"}
         for name, rows in made.items():
             assert all(has_value(row) == (not row["hole"]) and row["n"] == 1 for row in rows), name
         assert "nan" not in said.lower().split()

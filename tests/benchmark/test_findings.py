@@ -102,7 +102,7 @@ def test_a_store_through_the_commands(mmbench: Command, store: Path, tmp_path: P
 
 def test_questions_that_cannot_be_asked(mmbench: Command, tmp_path: Path, data_root: Path):
     store = trained(tmp_path, data_root, methods=METHODS[:1], datasets=["toy"], seeds=[0])
-    ended = mmbench("findings")
+    ended = mmbench("findings", COLUMNS="200")
     assert ended.returncode == 0
     assert ended.stdout.count("not enough data") == 6  # one seed of one method answers nothing
     for arguments, message in (

@@ -120,7 +120,7 @@ def features(own: int, foreign: float) -> dict[str, pd.DataFrame]:
         frame["fused"] = list(fused)
         return frame.assign(logit_0=-fused[:, 0], logit_1=fused[:, 0])
 
-    return {"train": rows(200, 0), "test": rows(80, 0), "ood-far": rows(90, foreign), "ood-same": rows(90, 0)}
+    return {"train": rows(200, 0), "test": rows(80, 0), "far:a": rows(90, foreign), "near:b": rows(90, 0)}
 
 
 def test_scores_on_features_find_a_foreign_set_and_none_in_the_same() -> None:
@@ -128,11 +128,24 @@ def test_scores_on_features_find_a_foreign_set_and_none_in_the_same() -> None:
     frame = ood([*made, network("without", 0, 1.0)])
     assert set(frame["method"]) == {"erm"}
     for score in ("mahalanobis", "residual", "vim"):
-        assert cell(frame, "erm", f"ood-far/{score}", "ood_auroc")["mean"] > 0.95, score
-        row = cell(frame, "erm", f"ood-same/{score}", "ood_auroc")
+        assert cell(frame, "erm", f"far:a/{score}", "ood_auroc")["mean"] > 0.95, score
+        row = cell(frame, "erm", f"near:b/{score}", "ood_auroc")
         assert row["low"] < 0.5 < row["high"], score
-    assert abs(cell(frame, "erm", "ood-far/msp", "ood_auroc")["mean"] - 0.5) < 0.15  # invisible to the logits
-    assert cell(frame, "erm", "ood-far/msp", "ood_auroc")["samples"] == 170
+    assert abs(cell(frame, "erm", "far:a/msp", "ood_auroc")["mean"] - 0.5) < 0.15  # invisible to the logits
+    assert cell(frame, "erm", "far:a/msp", "ood_auroc")["samples"] == 170
+
+
+def test_a_set_that_another_method_was_not_tested_on_is_a_hole() -> None:
+    def fewer() -> dict[str, pd.DataFrame]:
+        return {name: rows for name, rows in features(0, 2.0).items() if name != "far:a"}
+
+    frame = ood(
+        [network("erm", 0, 1.0, features=partial(features, 0, 2.0)), network("late", 0, 1.0, features=fewer)],
+        draws=5,
+    )
+    assert "not tested under it" in cell(frame, "late", "far:a/knn", "ood_auroc")["hole"]
+    for method in ("erm", "late"):
+        assert not cell(frame, method, "near:b/knn", "ood_auroc")["hole"]
 
 
 def test_no_ood_set_is_said() -> None:
