@@ -77,11 +77,21 @@ class DiskKeeper:
         return self._store.evaluated(self._job)
 
     @cached_property
+    def _digests(self) -> dict[str, str]:
+        """What was looked at once in this process: a table reads several sheets of a job."""
+        return {}
+
+    @cached_property
     def _checked(self) -> Mapping[str, list]:
         found = read_json(Path(self._folder) / _CHECKED)
         return found if isinstance(found, dict) else {}
 
     def _hash(self, name: str) -> str:
+        if name not in self._digests:
+            self._digests[name] = self._digest(name)
+        return self._digests[name]
+
+    def _digest(self, name: str) -> str:
         """The hash of a prediction file, checked against its marker if it has not been yet."""
         own = name == _PREDICTIONS
         folder = self._store.folder(self._job)

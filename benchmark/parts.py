@@ -28,6 +28,8 @@ from .store import Store, read_json
 
 #: With fewer jobs the start of the processes takes longer than they save.
 MANY = 100
+#: Jobs of a part.
+_SCORED, _UNSCORED = 200, 20
 
 
 @dataclass(frozen=True)
@@ -38,8 +40,19 @@ class Part:
     faults: list[str]
 
 
-def blocks(store: Store) -> list[list[str]]:
-    """The jobs of a store, block by block, in the order of their names."""
+def parts_of(store: Store) -> list[list[str]]:
+    """The jobs of a store in parts of whole blocks: smaller ones where jobs are yet to be scored, so that
+    progress can be seen."""
+    parts: list[list[str]] = [[]]
+    for jobs in _blocks(store):
+        size = _SCORED if (store.folder(jobs[0]) / "scores").is_dir() else _UNSCORED
+        if len(parts[-1]) >= size:
+            parts.append([])
+        parts[-1] += jobs
+    return parts
+
+
+def _blocks(store: Store) -> list[list[str]]:
     found: dict[tuple[str, str], list[str]] = defaultdict(list)
     for file in store.job_files():
         values = read_json(file)

@@ -235,7 +235,11 @@ class Store:
 
     def evaluated(self, job_id: str) -> list[str]:
         """The names of the further outputs that were written, whether they are still whole or not."""
-        return sorted(file.stem for file in (self.folder(job_id) / "evaluations").glob("*.json"))
+        try:
+            names = os.listdir(self.folder(job_id) / "evaluations")
+        except OSError:
+            return []
+        return sorted(name.removesuffix(".json") for name in names if name.endswith(".json"))
 
     def read_evaluation(self, job_id: str, name: str) -> bytes:
         """Further outputs, checked against their marker.

@@ -12,7 +12,7 @@ from . import external
 from .boards import chosen_boards, frames, is_complete
 from .errors import UsageError
 from .launch import store_at
-from .parts import MANY, blocks, made_in_parts
+from .parts import MANY, made_in_parts, parts_of
 from .scores import Filter, readable
 from .store import Store
 
@@ -64,7 +64,7 @@ def tables_of(path: Path, chosen: Filter, what: str | None, out: Console, refere
 def _made(
     store: Store, chosen: Filter, what: str | None, out: Console, reference: str
 ) -> tuple[dict[str, pd.DataFrame], list[str]]:
-    parts = blocks(store)
+    parts = parts_of(store)
     if sum(map(len, parts)) < MANY or len(parts) == 1:
         found, faults = readable(store.path, chosen)
         return dict(frames(chosen_boards(what, found), found, reference)), faults

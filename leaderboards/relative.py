@@ -164,15 +164,13 @@ def _why_not(cells: dict[str, Cell], reference: dict[str, Cell], metric: Metric)
 def _mce(cells: dict[str, Cell], reference: dict[str, Cell], metric: Metric, clean: bool) -> Resampled:
     """Mean over corruptions of summed errors over those of the reference; above the clean error or in all."""
 
-    def errors(row: dict[str, Cell], names: Sequence[str]) -> Resampled:
-        total = _summed([_error(row[name], metric) for name in names])
-        if not clean:
-            return total
-        return _each(lambda x, y: x - len(names) * y, total, _error(row[CLEAN], metric))
+    def errors(row: dict[str, Cell], kind: str) -> Resampled:
+        mean = _error(row[f"mean:{kind}"], metric)  # over its severities: a quotient of sums is one of means
+        return _each(lambda x, y: x - y, mean, _error(row[CLEAN], metric)) if clean else mean
 
     shares = []
-    for names in kinds_of(cells).values():
-        own, other = errors(cells, names), errors(reference, names)
+    for kind in kinds_of(cells):
+        own, other = errors(cells, kind), errors(reference, kind)
         values = _share(own.values, other.values.mean(axis=0, keepdims=True))
         sampled = _share(own.draws, other.draws.mean(axis=1, keepdims=True))
         shares.append(Resampled(values, sampled, own.samples))

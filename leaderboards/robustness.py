@@ -17,7 +17,7 @@ import pandas as pd
 from .domains import WORST, domain_cells
 from .held_out import HELD_OUT, SEEN, by_training, damage_of, marked
 from .results import CLEAN, MISSING, Result
-from .scoring import Cell, Group, groups_of, score
+from .scoring import Cell, Group, groups_of, once_for_each_list, score
 from .statistics import FEWER_DRAWS, Resampled
 from .tables import table_of
 
@@ -67,11 +67,14 @@ def robustness(results: Iterable[Result], draws: int = FEWER_DRAWS, seed: int = 
         A frame as ``tables.missing`` gives it, with the main metric of each family only.
     """
     groups, cells = scored_groups(results, draws, seed)
-    for group, row in zip(groups, cells, strict=True):
-        row |= domain_cells(group, _IN_DOMAINS, lambda part: _cells(part, draws, seed))
-    return marked(table_of(groups, cells), groups)
+    rows = [
+        {**row, **domain_cells(group, _IN_DOMAINS, lambda part: _cells(part, draws, seed))}
+        for group, row in zip(groups, cells, strict=True)
+    ]
+    return marked(table_of(groups, rows), groups)
 
 
+@once_for_each_list
 def scored_groups(
     results: Iterable[Result], draws: int = FEWER_DRAWS, seed: int = 0
 ) -> tuple[list[Group], list[dict[str, Cell]]]:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import wraps
 from itertools import pairwise
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 
@@ -15,6 +16,8 @@ from .metrics import family_metrics, find
 from .results import CLEAN, Outputs, Result, one_line, read_outputs
 from .sheet import Entry, Sheet, kept, sheet_from
 from .statistics import Resampled, resample
+
+T = TypeVar("T")
 
 
 class Block(NamedTuple):
@@ -154,6 +157,19 @@ def score(
     return cells_of(group, read, always)
 
 
+def once_for_each_list(make: Callable[..., T]) -> Callable[..., T]:
+    """Keeps what was made of the last list of results, for the next table that is made of the same list."""
+    last: list[tuple[object, object, T]] = []
+
+    @wraps(make)
+    def made(results: Iterable[Result], *args: int) -> T:
+        if not (last and last[0][0] is results and last[0][1] == args):
+            last[:] = [(results, args, make(results, *args))]
+        return last[0][2]
+
+    return made
+
+
 def sheet_key(measures: Sequence[Metric | Judge], draws: int, seed: int) -> list[object]:
     """What decides the scores of a sheet beside the predictions."""
     return [[measure.name for measure in measures], draws, seed]
@@ -226,13 +242,15 @@ def _together(sheets: Sequence[Sheet]) -> dict[str, Cell]:
     values = np.stack([sheet.values for sheet in sheets], axis=1)
     draws = np.stack([sheet.resampled for sheet in sheets], axis=2)
     cells = {}
+    anywhere = any(sheet.reasons for sheet in sheets)
     for row, name in enumerate(first.conditions):
         if name in first.undefined:
             reasons = dict.fromkeys(sheet.undefined[name] for sheet in sheets)
             cells[name] = Cell("; ".join(reasons), len(sheets))
             continue
         scores = Resampled(values[row], draws[row], int(first.samples[row]))
-        cells[name] = Cell("", len(sheets), scores, first.of[row], _reasons(name, sheets))
+        reasons = _reasons(name, sheets) if anywhere else {}
+        cells[name] = Cell("", len(sheets), scores, first.of[row], reasons)
     return cells
 
 

@@ -299,11 +299,23 @@ def interval(
     if len(scored.values) > 1:
         centres = centres + scale[:, None] * _t_draws(centres.shape[1], len(scored.values) - 1)
     tails = [(1 - level) / 2, (1 + level) / 2]
-    low, high = np.quantile(centres, tails, axis=1, method="hazen", overwrite_input=True)
+    low, high = _quantiles(centres, tails)
     if metrics is not None:
         low = np.maximum(low, [metric.range[0] for metric in metrics])
         high = np.minimum(high, [metric.range[1] for metric in metrics])
     return np.where(defined, low, np.nan), np.where(defined, high, np.nan)
+
+
+def _quantiles(values: np.ndarray, shares: Sequence[float]) -> list[np.ndarray]:
+    """Quantiles of each row by Hazen's rule, as ``numpy.quantile`` with ``method="hazen"``."""
+    ordered, count = np.sort(values, axis=1), values.shape[1]
+    found = []
+    for share in shares:
+        place = min(max(share * count - 0.5, 0.0), count - 1.0)
+        below = int(place)
+        above = min(below + 1, count - 1)
+        found.append(ordered[:, below] + (place - below) * (ordered[:, above] - ordered[:, below]))
+    return found
 
 
 def p_value(difference: Resampled) -> np.ndarray:
@@ -314,11 +326,14 @@ def p_value(difference: Resampled) -> np.ndarray:
     """
     centres, scale, defined = _parts(difference)
     draws, seeds = centres.shape[1], len(difference.values)
-    below, above = (centres <= 0).sum(axis=1) * 1.0, (centres >= 0).sum(axis=1) * 1.0
     varies = scale > 0
+    below, above = np.empty(len(centres)), np.empty(len(centres))
     if varies.any():
         below[varies] = t_cdf(seeds - 1, -centres[varies] / scale[varies, None]).sum(axis=1)
         above[varies] = draws - below[varies]
+    if not varies.all():
+        still = centres[~varies]
+        below[~varies], above[~varies] = (still <= 0).sum(axis=1), (still >= 0).sum(axis=1)
     floor = np.where(varies, 0, 1)
     tail = (np.minimum(below, above) + floor) / (draws + floor)
     return np.where(defined, np.minimum(1.0, 2 * tail), np.nan)

@@ -176,6 +176,9 @@ def table_of(groups: Sequence[Group], cells: Sequence[dict[str, Cell]]) -> pd.Da
 def _whole(cells: Sequence[dict[str, Cell]]) -> list[dict[str, Cell]]:
     """The cells of a block with a hole where a condition is lacking, or some samples of the others are."""
     names = dict.fromkeys(name for row in cells for name in row)
+    sizes = {_samples(cell) for row in cells for cell in row.values() if cell.scores is not None}
+    if len(sizes) <= 1 and all(len(row) == len(names) for row in cells):
+        return list(cells)
     most: dict[str, int] = {}
     for row in cells:
         for name, cell in row.items():
@@ -297,13 +300,23 @@ def _drops(clean: Cell, cells: Sequence[Cell], metrics: Sequence[Metric]) -> lis
     assert clean.scores is not None
     alike = [cell.scores for cell in cells if cell.comparable(clean) and cell.scores is not None]
     if alike and alike[0].draws.shape == clean.scores.draws.shape:
-        difference = joined([clean.scores] * len(alike)).minus(joined(alike))
+        difference = _minus_each(clean.scores, joined(alike))
         ends = interval(difference, None)
         drop[same] = difference.values.mean(axis=0).reshape(-1, len(metrics))
         one[same], other[same] = (end.reshape(-1, len(metrics)) for end in ends)
     sign = np.array([1.0 if metric.direction == "higher" else -1.0 for metric in metrics])
     drop, one, other = sign * drop, sign * one, sign * other
     return [drop, np.minimum(one, other), np.maximum(one, other)]
+
+
+def _minus_each(clean: Resampled, others: Resampled) -> Resampled:
+    """Clean scores minus each of those side by side."""
+
+    def apart(one: np.ndarray, several: np.ndarray) -> np.ndarray:
+        each = several.reshape(*several.shape[:-1], -1, one.shape[-1])
+        return (one[..., None, :] - each).reshape(several.shape)
+
+    return Resampled(apart(clean.values, others.values), apart(clean.draws, others.draws), others.samples)
 
 
 def _undefined(group: Group, values: np.ndarray, reason: str) -> str:
