@@ -69,8 +69,7 @@ def write_leaderboards(
     if "missing" in made and "csv" in formats and find_spec("matplotlib") and _drawable(made["missing"]):
         files.append(plots.write_missing_modalities(made["missing"], folder))
     holes = list(dict.fromkeys(hole for frame in judged.values() for hole in render.holes(frame)))
-    notes = dict.fromkeys(note for frame in judged.values() for note in render.notes(frame))
-    for note in [note for note in notes if note not in holes]:
+    for note in dict.fromkeys(note for frame in judged.values() for note in render.conventions(frame)):
         out.print(note, style="dim", markup=False, highlight=False)
     for hole in holes[:MOST_HOLES]:
         out.print(hole, style="yellow", markup=False, highlight=False)

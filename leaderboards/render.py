@@ -80,14 +80,14 @@ def wide(
 
 def title(frame: pd.DataFrame, subject: str) -> str:
     """A title that names the data, n, and what the interval is over."""
-    counts = sorted(set(frame.loc[frame["hole"] == "", "n"]))
+    counts = sorted(frame.loc[frame["hole"] == "", "n"].unique().tolist())
     if not counts:
         n = "no seed complete"
     elif counts == [1]:
         n = "n = 1 seed"
     else:
         n = "n = " + "/".join(map(str, counts)) + " seeds"
-    kinds = [kind for kind in dict.fromkeys(frame["interval"]) if kind not in ("", "none")]
+    kinds = [kind for kind in frame["interval"].unique() if kind not in ("", "none")]
     over = f", 95 % interval over {' or '.join(kinds)}" if kinds else ""
     label = data_label(frame)
     return f"{subject} ({'real data' if label == REAL else label}), {n}{over}"
@@ -95,7 +95,12 @@ def title(frame: pd.DataFrame, subject: str) -> str:
 
 def notes(frame: pd.DataFrame) -> list[str]:
     """What a reader must know beside the cells: data, what figures and marks mean, every hole's reason."""
-    marks = set(frame["mark"])
+    return [*conventions(frame), *holes(frame)]
+
+
+def conventions(frame: pd.DataFrame) -> list[str]:
+    """What the data are, and what figures and marks mean."""
+    marks = set(frame["mark"].unique())
     out = []
     if data_label(frame) != REAL:
         out.append(f"Rows with data '{SYNTHETIC}' say nothing about the real dataset.")
@@ -115,16 +120,16 @@ def notes(frame: pd.DataFrame) -> list[str]:
             "told apart from it. A row with other seeds or samples than the best is not compared with it, "
             "and then none is marked best."
         )
-    if "samples" in set(frame["interval"]):
+    if "samples" in frame["interval"].unique():
         out.append(
             "With one seed, intervals and comparisons speak of that trained network, not of its method."
         )
-    return out + holes(frame)
+    return out
 
 
 def holes(frame: pd.DataFrame) -> list[str]:
     """One line a hole and reason: ``"— erm on mosi (text, fair; real): 1 of 5 seeds failed (...)"``."""
-    without = frame.loc[[bool(hole) for hole in frame["hole"]]]
+    without = frame.loc[frame["hole"].ne("").to_numpy()]
     if without.empty:
         return []
     names = [*KEYS, "method", "draw"]
