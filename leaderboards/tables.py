@@ -7,11 +7,10 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import pandas as pd
 
-from .compare import ALPHA, Comparison, by_shape, compare, joined
-from .metric import Metric
+from .compare import ALPHA, Numbers, numbers_of
 from .results import CLEAN, MISSING, Result, missing_patterns, one_line
 from .scoring import Cell, Group, groups_of, score
-from .statistics import DRAWS, FEWER_DRAWS, Resampled, interval
+from .statistics import DRAWS, FEWER_DRAWS, Resampled
 
 AVERAGE = "average_missing"
 SYNTHETIC = "synthetic stand-in"
@@ -162,9 +161,9 @@ def table_of(groups: Sequence[Group], cells: Sequence[dict[str, Cell]]) -> pd.Da
     parts: list[dict[str, list]] = []
     for members in blocks.values():
         block = _whole([cells[index] for index in members])
-        stand = compare([groups[index] for index in members], block)
+        numbers = numbers_of([groups[index] for index in members], block)
         for place, index in enumerate(members):
-            parts.append(_columns(groups[index], block[place], stand, place))
+            parts.append(_columns(groups[index], block[place], numbers, place))
     audits = list(dict.fromkeys(name for part in parts for name in part if name not in COLUMNS))
     columns = {}
     for name, kind in {**COLUMNS, **dict.fromkeys(audits, "str")}.items():
@@ -208,7 +207,7 @@ def _tested(condition: str) -> str:
     return condition.partition("/")[0] if "/" in condition else ""
 
 
-def _columns(group: Group, cells: dict[str, Cell], stand: Comparison, place: int) -> dict[str, list]:
+def _columns(group: Group, cells: dict[str, Cell], numbers: Numbers, place: int) -> dict[str, list]:
     """The columns of a group: a row for each condition and metric."""
     block, metrics = group.block, group.metrics
     count = len(cells) * len(metrics)
@@ -230,93 +229,39 @@ def _columns(group: Group, cells: dict[str, Cell], stand: Comparison, place: int
     out["metric"] = [metric.name for metric in metrics] * len(cells)
     out["condition"] = [name for name in cells for _ in metrics]
     out["n"] = [cell.done for cell in cells.values() for _ in metrics]
-    out |= _numbers(group, cells)
-    columns = [stand.place[name, metric.name] for name in cells for metric in metrics]
-    there = [not hole for hole in out["hole"]]
-    p = stand.p[place, columns]
-    out["best"] = _where(there, stand.best[place, columns].tolist(), None)
-    out["p_vs_best"] = _where(there, p.tolist(), np.nan)
-    worse = [
-        bool(q < ALPHA) if np.isfinite(q) else (False if b else None)
-        for q, b in zip(p, out["best"], strict=True)
+    known = [metric.name for metric in numbers.metrics]
+    own = [known.index(metric.name) for metric in metrics]
+    for name in ("mean", "sd", "low", "high", "drop", "drop_low", "drop_high", "best", "mark"):
+        out[name] = getattr(numbers, name)[place][:, own].ravel().tolist()
+    p = numbers.p[place][:, own].ravel().tolist()
+    out["p_vs_best"] = p
+    out["significantly_worse"] = [
+        q < ALPHA if q == q else (False if best else None) for q, best in zip(p, out["best"], strict=True)
     ]
-    out["significantly_worse"] = _where(there, worse, None)
-    out["mark"] = _where(there, stand.mark[place, columns].tolist(), "")
+    out |= _words(group, cells, numbers.values[place][:, own], out)
     return out
 
 
-def _where(there: Sequence[bool], values: Sequence, otherwise: object) -> list:
-    return [value if known else otherwise for known, value in zip(there, values, strict=True)]
-
-
-_NUMBERS = ("mean", "sd", "low", "high", "drop", "drop_low", "drop_high")
-
-
-def _numbers(group: Group, cells: dict[str, Cell]) -> dict[str, list]:
-    """The number columns of a group, and what goes with them."""
-    metrics, conditions = group.metrics, list(cells)
-    width = len(metrics)
-    numbers = np.full((len(_NUMBERS), len(cells), width), np.nan)
-    words: dict[str, np.ndarray] = {
-        name: np.full((len(cells), width), "", dtype=object) for name in ("interval", "values", "hole")
-    }
-    samples = np.zeros((len(cells), width), dtype=np.int64)
+def _words(group: Group, cells: dict[str, Cell], values: np.ndarray, out: dict[str, list]) -> dict[str, list]:
+    """What is said of each number: its seeds' values, what its interval is over, or why it is not there."""
+    said: dict[str, list] = {name: [] for name in ("values", "interval", "hole", "samples")}
+    worse, best, means = list(out["significantly_worse"]), list(out["best"]), out["mean"]
     for row, cell in enumerate(cells.values()):
-        words["hole"][row] = cell.hole
-    clean = cells.get(CLEAN)
-    for names in by_shape(cells):
-        places = [conditions.index(name) for name in names]
-        known = [cells[name] for name in names]
-        scores = joined([cell.scores for cell in known if cell.scores is not None])
-        shape = (len(known), width)
-        low, high = interval(scores, metrics * len(known))
-        values = scores.values.T.reshape(*shape, -1)
-        defined: np.ndarray = np.all(np.isfinite(values), axis=2)
-        sd = values.std(axis=2, ddof=1) if values.shape[2] > 1 else np.full(shape, np.nan)
-        found = [values.mean(axis=2), sd, low.reshape(shape), high.reshape(shape)]
-        if clean is not None and clean.scores is not None:
-            found += _drops(clean, known, metrics)
-        found = [np.where(defined, column, np.nan) for column in found]
-        numbers[: len(found), places] = found
-        samples[places] = scores.samples
-        for place, cell, seeds, whole in zip(places, known, values, defined.tolist(), strict=True):
-            for index, metric in enumerate(metrics):
-                if whole[index]:
-                    words["interval"][place, index] = scores.kind
-                    words["values"][place, index] = " ".join(map(repr, seeds[index].tolist()))
-                else:
-                    reason = cell.reasons.get(metric.name, metric.undefined)
-                    words["hole"][place, index] = _undefined(group, seeds[index], reason)
-    out = {name: column.ravel().tolist() for name, column in zip(_NUMBERS, numbers, strict=True)}
-    out |= {name: column.ravel().tolist() for name, column in words.items()}
-    return {**out, "samples": samples.ravel().tolist()}
-
-
-def _drops(clean: Cell, cells: Sequence[Cell], metrics: Sequence[Metric]) -> list[np.ndarray]:
-    """What is lost against clean data, and the ends of its interval, [cells, metrics] each."""
-    shape = (len(cells), len(metrics))
-    drop, one, other = (np.full(shape, np.nan) for _ in range(3))
-    same = [row for row, cell in enumerate(cells) if cell.comparable(clean)]
-    assert clean.scores is not None
-    alike = [cell.scores for cell in cells if cell.comparable(clean) and cell.scores is not None]
-    if alike and alike[0].draws.shape == clean.scores.draws.shape:
-        difference = _minus_each(clean.scores, joined(alike))
-        ends = interval(difference, None)
-        drop[same] = difference.values.mean(axis=0).reshape(-1, len(metrics))
-        one[same], other[same] = (end.reshape(-1, len(metrics)) for end in ends)
-    sign = np.array([1.0 if metric.direction == "higher" else -1.0 for metric in metrics])
-    drop, one, other = sign * drop, sign * one, sign * other
-    return [drop, np.minimum(one, other), np.maximum(one, other)]
-
-
-def _minus_each(clean: Resampled, others: Resampled) -> Resampled:
-    """Clean scores minus each of those side by side."""
-
-    def apart(one: np.ndarray, several: np.ndarray) -> np.ndarray:
-        each = several.reshape(*several.shape[:-1], -1, one.shape[-1])
-        return (one[..., None, :] - each).reshape(several.shape)
-
-    return Resampled(apart(clean.values, others.values), apart(clean.draws, others.draws), others.samples)
+        scores = cell.scores
+        for column, metric in enumerate(group.metrics):
+            place = row * len(group.metrics) + column
+            hole = cell.hole
+            if scores is not None and means[place] != means[place]:
+                reason = cell.reasons.get(metric.name, metric.undefined)
+                hole = _undefined(group, scores.values[:, column], reason)
+            if hole:
+                worse[place] = best[place] = None
+            kind = "" if scores is None or hole else scores.kind
+            said["values"].append(" ".join(map(repr, values[row, column])) if kind else "")
+            said["interval"].append(kind)
+            said["hole"].append(hole)
+            said["samples"].append(0 if scores is None else scores.samples)
+    return {**said, "significantly_worse": worse, "best": best}
 
 
 def _undefined(group: Group, values: np.ndarray, reason: str) -> str:
