@@ -171,15 +171,27 @@ def leaderboard(
 
     mmbench leaderboard --what robustness,misd --format terminal,latex
     """
-    from .experiment import as_list
-    from .scores import filter_from
+    from . import fresh
     from .terminal import console
-    from .writing import write_leaderboards
 
-    chosen = filter_from(methods, datasets, seeds)
-    folder = out or store / "leaderboards"
-    complete = write_leaderboards(store, folder, chosen, what, as_list(formats), console(), reference)
-    if not complete:
+    folder, printer = out or store / "leaderboards", console(record=True)
+    options = (methods, datasets, seeds, folder.absolute(), what, formats, reference)
+    asked = fresh.signature(store, (*options, printer.width, printer.is_terminal))
+    made = fresh.recall(folder, asked)
+    if made is not None:
+        sys.stdout.write(made.text)
+    else:
+        from .experiment import as_list
+        from .scores import filter_from
+        from .writing import write_leaderboards
+
+        chosen = filter_from(methods, datasets, seeds)
+        complete, files = write_leaderboards(
+            store, folder, chosen, what, as_list(formats), printer, reference
+        )
+        made = fresh.Made(printer.export_text(styles=printer.is_terminal), complete)
+        fresh.remember(folder, asked, made, files)
+    if not made.complete:
         raise SystemExit(1)
 
 

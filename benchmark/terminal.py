@@ -21,12 +21,16 @@ if TYPE_CHECKING:
 STATES = ("done", "running", "planned", "failed", "dead")
 
 
-def console() -> Console:
-    """Standard output; as wide as its content where it is no terminal, so that logs are not folded."""
-    terminal = Console()
+def console(record: bool = False) -> Console:
+    """Standard output; as wide as its content where it is no terminal, so that logs are not folded.
+
+    Args:
+        record: whether what is printed can be had again.
+    """
+    terminal = Console(record=record)
     if terminal.is_terminal or "COLUMNS" in os.environ:
         return terminal
-    return Console(width=200)
+    return Console(width=200, record=record)
 
 
 def print_table(out: Console, title: str, frame: pd.DataFrame, names: Collection[str]) -> None:

@@ -35,8 +35,8 @@ def write_leaderboards(
     formats: Sequence[str],
     out: Console,
     reference: str = "",
-) -> bool:
-    """Prints the tables and writes them in the asked formats; whether none has a hole.
+) -> tuple[bool, list[Path]]:
+    """Prints the tables and writes them in the asked formats; whether nothing lacks, and the files.
 
     Raises:
         UsageError: an unknown table or format, no store, or nothing in it was chosen.
@@ -80,7 +80,7 @@ def write_leaderboards(
         out.print(f"wrote {file}", markup=False, highlight=False, soft_wrap=True)
     for fault in tables.faults:
         out.print(f"{render.HOLE} {fault}", style="yellow", markup=False, highlight=False, soft_wrap=True)
-    return tables.complete
+    return tables.complete, files
 
 
 def _drawable(frame: pd.DataFrame) -> bool:

@@ -1,0 +1,84 @@
+"""Whether tables that were made are still those of the store: then they are said again and not made again.
+
+Nothing heavy is imported here: over thousands of jobs the answer takes less than a second.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from .store import Store, read_json, write_json
+
+_RECORD = ".leaderboards.json"
+#: The files of a job that tables are made of.
+_OF_JOB = ("job.json", "done.json", "predictions.parquet", "fit.json", "environment.json", "evaluations")
+#: Those of a job that is not done.
+_STATE = ("job.json", "failed.json", "progress.json")
+_PACKAGE = Path(__file__).parent.parent
+
+
+@dataclass(frozen=True)
+class Made:
+    """What a command printed, and whether nothing lacked."""
+
+    text: str
+    complete: bool
+
+
+def signature(store: Path, options: Iterable[object]) -> str:
+    """A hash of all that decides what the command prints and writes: sizes and times of the results and of
+    mmbench's own code, and the options."""
+    found = hashlib.sha256(repr([str(option) for option in options]).encode())
+    for line in (*_stamps(_code()), *_stamps(_results(store))):
+        found.update(line.encode())
+    return found.hexdigest()
+
+
+def recall(folder: Path, asked: str) -> Made | None:
+    """What was printed when these tables were made, where every file of theirs is as it was written."""
+    record = read_json(folder / _RECORD)
+    if not isinstance(record, dict) or record.get("signature") != asked:
+        return None
+    if list(_stamps(Path(file) for file in record["files"])) != record["stamps"]:
+        return None
+    return Made(record["text"], record["complete"])
+
+
+def remember(folder: Path, asked: str, made: Made, files: Iterable[Path]) -> None:
+    """Keeps what was printed beside the files; without a file there is nothing to keep."""
+    names = [str(file.absolute()) for file in files]
+    if names:
+        stamps = list(_stamps(map(Path, names)))
+        record = {"signature": asked, "text": made.text, "complete": made.complete}
+        write_json(folder / _RECORD, {**record, "files": names, "stamps": stamps})
+
+
+def _code() -> Iterator[Path]:
+    for folder in ("benchmark", "leaderboards"):
+        yield from sorted((_PACKAGE / folder).glob("*.*"))
+
+
+def _results(store: Path) -> Iterator[str | Path]:
+    """Files, and of jobs that are not done whether they are running."""
+    yield from sorted((store / "external").glob("*.csv"))
+    jobs = os.path.join(store, "jobs")
+    for name in sorted(os.listdir(jobs)) if os.path.isdir(jobs) else ():
+        folder = os.path.join(jobs, name)
+        if os.path.exists(os.path.join(folder, "done.json")):
+            yield from (os.path.join(folder, file) for file in _OF_JOB)
+        else:
+            yield from (os.path.join(folder, file) for file in _STATE)
+            yield f"held {Store(store).is_held(name)}" if os.path.isdir(folder) else "no folder"
+
+
+def _stamps(files: Iterable[str | Path]) -> Iterator[str]:
+    for file in files:
+        try:
+            status = os.stat(file)
+            yield f"{file} {status.st_size} {status.st_mtime_ns}"
+        except OSError:
+            yield f"{file} none"
