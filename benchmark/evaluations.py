@@ -6,10 +6,10 @@ An evaluation is one file beside a finished job: it is added without training, a
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from .errors import UsageError, nearest
 from .experiment import Experiment
@@ -104,6 +104,20 @@ def chosen(names: Sequence[str], plugins: tuple[Path, ...] = ()) -> list[Entry]:
         elif name != ALWAYS:
             raise UsageError(f"unknown corruption {name!r}: {nearest(name, [*groups, *known])}")
     return list(dict.fromkeys(found))
+
+
+def check_medium(corruption: Any, modalities: Iterable[str]) -> None:
+    """Whether a corruption can break the modalities of a dataset, which all hold features.
+
+    Raises:
+        UsageError: it breaks another medium.
+    """
+    medium = getattr(corruption, "medium", None)
+    if medium not in (None, "features"):
+        raise UsageError(
+            f"corruption {corruption.kind} breaks {medium}; the modalities here hold features: "
+            f"{', '.join(modalities)}; see mmbench list corruptions"
+        )
 
 
 def on_features(name: str) -> bool:

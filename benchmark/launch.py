@@ -8,13 +8,14 @@ from pathlib import Path
 
 from .environment import gpu_names
 from .errors import UsageError
-from .evaluations import Evaluation, of_job, wanted
+from .evaluations import Evaluation, check_medium, of_job, wanted
 from .executor import Context, Executor, InProcess, Listener, LocalPool, Outcome
 from .experiment import Experiment
 from .job import Job
 from .locate import locate
 from .matrix import jobs_of
 from .precheck import check
+from .registry import find
 from .store import Store
 
 
@@ -105,9 +106,18 @@ def run(experiment: Experiment | Plan, listener: Listener | None = None) -> Summ
 
 
 def check_data(planned: Plan) -> None:
-    """Reads data that were not read before. Raises DataError where they are faulty or do not go together."""
+    """Reads data that were not read before, and looks whether the corruptions can break them.
+
+    Raises:
+        DataError: data are faulty or do not go together.
+        UsageError: a corruption breaks another medium than the modalities hold.
+    """
     experiment = planned.experiment
     plugins = tuple(experiment.plugins)
+    modalities = dict.fromkeys(name for job in planned.todo for name in job.modalities)
+    for evaluation in planned.evaluations:
+        if evaluation.kind == "corruption" and planned.todo:
+            check_medium(find("corruption", evaluation.subject, plugins).load(), modalities)
     names = sorted({item.name for job in planned.todo for item in job.data})
     check(planned.todo, {name: locate(name, experiment.root, experiment.data, plugins) for name in names})
 

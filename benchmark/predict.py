@@ -19,7 +19,7 @@ from ..corruptions.missing import Missing
 from ..datasets.batch import Batch
 from ..methods.method import Method
 from .data import Split
-from .errors import UsageError
+from .evaluations import check_medium
 
 #: Fixed, so that predictions do not depend on the training batch size.
 EVALUATION_BATCH = 256
@@ -36,12 +36,7 @@ def conditions_of(corruption: Any, batch: Batch) -> list[Condition]:
     Raises:
         UsageError: it breaks another medium than the batch holds.
     """
-    medium = getattr(corruption, "medium", None)
-    if medium not in (None, "features"):
-        raise UsageError(
-            f"corruption {corruption.kind} breaks {medium}; the modalities here hold features: "
-            f"{', '.join(batch.modalities)}"
-        )
+    check_medium(corruption, batch.modalities)
     return list(corruption.conditions(batch.modalities))
 
 

@@ -104,10 +104,14 @@ def test_a_finished_job_without_asked_conditions_is_to_do(tmp_path: Path, asked:
     assert len(plan(Experiment(**asked, corruptions=["loud"], store=store)).todo) == 1
 
 
-def test_a_corruption_of_another_medium_fails_with_its_reason(tmp_path: Path, asked: dict[str, Any]) -> None:
-    summary = run(Experiment(**asked, corruptions=["upside-down"], store=tmp_path / "runs"))
-    assert not summary.ok
-    assert "breaks frames" in summary.failed[0].reason
+def test_a_corruption_of_another_medium_ends_a_run_before_it_begins(
+    tmp_path: Path, asked: dict[str, Any]
+) -> None:
+    with pytest.raises(
+        UsageError, match="upside-down breaks frames; the modalities here hold features: text"
+    ):
+        run(Experiment(**asked, corruptions=["upside-down"], store=tmp_path / "runs"))
+    assert not (tmp_path / "runs").exists()
 
 
 def test_a_job_without_weights_says_what_to_do(tmp_path: Path, asked: dict[str, Any]) -> None:
