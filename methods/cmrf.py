@@ -77,7 +77,7 @@ class CMRF(ERM):
         count, width, hidden = len(self.names), params.width, params.hidden
         self.projections = Stacked(count, lambda: dropout_projection(width, hidden, hidden))
         self.heads = Stacked(count, lambda: nn.Linear(width, outputs(spec)))
-        self.teacher = copy.deepcopy(self.student()).requires_grad_(False)
+        self.teacher = copy.deepcopy(self.student()).requires_grad_(False).eval()
         self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
 
     def student(self) -> nn.ModuleDict:
