@@ -230,6 +230,7 @@ def it_learns(method_class: type[Method]) -> None:
                 optimizer.zero_grad()
                 torch.stack(list(method.loss(batch).values())).sum().backward()
                 optimizer.step()
+                method.after_step()
         prediction = _predict(method, batch).prediction
         if spec.kind == "regression":
             error = float((prediction - batch.target).abs().mean())

@@ -109,6 +109,10 @@ class Training(LightningModule):
         self.report(self.current_epoch, self._steps / self.trainer.num_training_batches, None)
         return torch.stack(list(terms.values())).sum()
 
+    def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
+        """Tells the method that the optimiser has taken a step."""
+        self.method.after_step()
+
     def _damaged(self, batch: Batch, batch_idx: int) -> Batch:
         """The batch as the protocol damages it in training: other damage in every epoch."""
         missing, noise = self.protocol.train_with_missing, self.protocol.train_with_noise

@@ -3,4 +3,9 @@
 METHODS = {
     "erm": "mmbench.methods.erm:ERM",
     "ebmc": "mmbench.methods.ebmc:EBMC",
+    "rna": "mmbench.methods.rna:RNA",
+    "simmmdg": "mmbench.methods.simmmdg:SimMMDG",
+    "moosa": "mmbench.methods.moosa:MOOSA",
+    "cmrf": "mmbench.methods.cmrf:CMRF",
+    "nel": "mmbench.methods.nel:NEL",
 }

@@ -24,7 +24,6 @@ from torch.nn import functional as F
 from ..datasets.batch import Batch, Spec
 from .ebmc_parts import (
     Branches,
-    Stacked,
     batch_mean,
     batch_variance,
     draw_pattern,
@@ -40,7 +39,7 @@ from .ebmc_parts import (
 )
 from .losses import masked_mean, task_loss
 from .method import Method, Output, fixed, searched
-from .networks import FusionHead, as_prediction, available, encoders, outputs, valid_steps
+from .networks import FusionHead, Stacked, as_prediction, encoders, known_modalities, outputs, valid_steps
 
 
 @dataclass(frozen=True)
@@ -240,7 +239,7 @@ class EBMC(Method):
 
     def known(self, batch: Batch) -> Tensor:
         """[batch, modality] bool: which modalities each sample has."""
-        return torch.stack([available(batch, m) for m in self.names], dim=1)
+        return known_modalities(batch, self.names)
 
     def with_tokens(self, encoded: Tensor, known: Tensor) -> Tensor:
         """The stacked embeddings, with the learned token in place of a missing modality's."""

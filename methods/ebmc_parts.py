@@ -7,7 +7,6 @@ is true where a sample has the modality.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from itertools import combinations
 
 import torch
@@ -16,24 +15,12 @@ from torch.nn import functional as F
 
 from ..datasets.batch import Spec
 from .losses import gaussian_nll, info_nce, masked_mean, normalised_entropy, task_errors
-from .networks import outputs
+from .networks import Stacked, outputs
 
 
 def mlp(inputs: int, outputs: int) -> nn.Sequential:
     """Two linear layers with a ReLU between them, ``outputs`` wide."""
     return nn.Sequential(nn.Linear(inputs, outputs), nn.ReLU(), nn.Linear(outputs, outputs))
-
-
-class Stacked(nn.Module):
-    """One module for each modality, each applied to its own slice of [batch, modality, ...]."""
-
-    def __init__(self, modalities: int, make: Callable[[], nn.Module]) -> None:
-        super().__init__()
-        self.parts = nn.ModuleList(make() for _ in range(modalities))
-
-    def forward(self, stacked: Tensor) -> Tensor:
-        """[batch, modality, inputs] -> [batch, modality, outputs]."""
-        return torch.stack([part(stacked[:, i]) for i, part in enumerate(self.parts)], dim=1)
 
 
 class Branches(nn.Module):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -21,13 +22,27 @@ class ERMParams:
     layers: int = fixed(5, source="MMDG-Bench, late fusion")
 
 
+class Sizes(Protocol):
+    """Parameters that say how large the shared network is."""
+
+    @property
+    def width(self) -> int:
+        """Of each embedding."""
+        ...
+
+    @property
+    def layers(self) -> int:
+        """Of each encoder."""
+        ...
+
+
 class ERM(Method):
     """Empirical risk minimisation with late fusion. An absent modality is a zero embedding."""
 
     Params = ERMParams
     version = 1
 
-    def __init__(self, params: ERMParams, spec: Spec) -> None:
+    def __init__(self, params: Sizes, spec: Spec) -> None:
         super().__init__(params, spec)
         self.encoders = encoders(spec, params.width, params.layers)
         self.head = FusionHead(len(spec.modalities) * params.width, params.width, outputs(spec))

@@ -113,6 +113,9 @@ class Method(nn.Module):
     def begin_stage(self, stage: int) -> None:
         """Called before the first epoch of stage ``stage`` (0, 1, ...)."""
 
+    def after_step(self) -> None:
+        """Called after each step of the optimiser; for averages of weights."""
+
     @classmethod
     def separable(cls) -> bool:
         """Whether modalities are encoded independently (``encode`` and ``fuse`` are defined)."""

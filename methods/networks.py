@@ -7,7 +7,7 @@ is a difference between their ideas.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
@@ -39,6 +39,11 @@ def valid_steps(batch: Batch, modality: str) -> Tensor:
 def available(batch: Batch, modality: str) -> Tensor:
     """[batch] bool: whether the sample has the modality, that is, at least one step of it."""
     return valid_steps(batch, modality).any(dim=-1)
+
+
+def known_modalities(batch: Batch, names: Sequence[str]) -> Tensor:
+    """[batch, modality] bool: which of the modalities each sample has."""
+    return torch.stack([available(batch, name) for name in names], dim=1)
 
 
 def sinusoids(positions: Tensor, width: int) -> Tensor:
@@ -166,6 +171,18 @@ class PerModality(nn.Module):
     def forward(self, modality: str, *inputs: Tensor) -> Tensor:
         """What the modality's own module makes of the inputs."""
         return self.parts[self.names.index(modality)](*inputs)
+
+
+class Stacked(nn.Module):
+    """One module for each modality, each applied to its own slice of [batch, modality, ...]."""
+
+    def __init__(self, modalities: int, make: Callable[[], nn.Module]) -> None:
+        super().__init__()
+        self.parts = nn.ModuleList(make() for _ in range(modalities))
+
+    def forward(self, stacked: Tensor) -> Tensor:
+        """[batch, modality, inputs] -> [batch, modality, outputs]."""
+        return torch.stack([part(stacked[:, i]) for i, part in enumerate(self.parts)], dim=1)
 
 
 def encoders(spec: Spec, width: int = WIDTH, layers: int = LAYERS) -> PerModality:

@@ -85,6 +85,27 @@ def test_stages_begin_in_order(data: TaskData):
     assert [item.stage for item in training.record] == [0, 0, 1, 1]
 
 
+def test_a_method_is_told_after_each_step_of_the_optimiser(data: TaskData):
+    class Told(Counting):
+        def __init__(self, params: NoParams, spec: Spec) -> None:
+            super().__init__(params, spec)
+            self.at_loss: list[float] = []
+            self.after: list[float] = []
+
+        def loss(self, batch: Batch) -> dict[str, Tensor]:
+            self.at_loss.append(self.weight.item())
+            return super().loss(batch)
+
+        def after_step(self) -> None:
+            self.after.append(self.weight.item())
+
+    method = Told(NoParams(), data.spec("fair"))
+    train(method, data)
+    assert len(method.after) == 3 * math.ceil(len(data.train.batch) / 16)
+    assert method.after[:-1] == method.at_loss[1:]  # what the next step starts from
+    assert method.after != method.at_loss
+
+
 @given(
     st.lists(st.integers(1, 5), min_size=1, max_size=4).map(lambda w: tuple(x / sum(w) for x in w)),
     st.integers(1, 30),

@@ -102,4 +102,5 @@ def train(method: Method, batch: Batch, epochs: int, lr: float = 2e-3, size: int
                 torch.stack(list(method.loss(batch.take(rows)).values())).sum().backward()
                 torch.nn.utils.clip_grad_norm_(method.parameters(), 1.0)
                 optimiser.step()
+                method.after_step()
     return method.eval()

@@ -1,0 +1,177 @@
+"""CMRF (Fan et al., NeurIPS 2024): cross-modal representation flattening, on the shared network."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import permutations
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ..datasets.batch import Batch, Spec
+from .contrast import dropout_projection, label_classes, supervised_contrast
+from .erm import ERM
+from .losses import masked_mean, task_errors, task_loss
+from .method import Output, fixed, searched
+from .networks import Stacked, as_prediction, known_modalities, outputs, valid_steps
+from .shared_specific import translation_errors
+
+
+@dataclass(frozen=True)
+class CMRFParams:
+    """Weights, the teacher, and sizes.
+
+    ``evaluated`` says which network predicts: ``student``, ``teacher``, or ``published``: as MMDG-Bench does,
+    the teacher in regression, the student in classification.
+    """
+
+    weight_distillation: float = searched(3.0, low=0.0, high=5.0, digits=1, source="MMDG-Bench: distill_coef")
+    weight_unimodal: float = searched(2.0, low=0.0, high=5.0, digits=1, source="MMDG-Bench: mix_coef")
+    weight_contrast: float = fixed(3.0, source="MMDG-Bench")
+    temperature: float = fixed(0.1, source="MMDG-Bench: tau of SupCon")
+    mixing: float = fixed(1.0, source="MMDG-Bench: of Beta(mixing, mixing); 0.1 in action recognition")
+    start: int = fixed(100, source="MMDG-Bench: t0, steps; 400 in action recognition")
+    evaluated: str = fixed("student", source="the same for every task")
+    hidden: int = fixed(256, source="MMDG-Bench, sentiment")
+    width: int = fixed(40, source="MMDG-Bench, late fusion")
+    layers: int = fixed(5, source="MMDG-Bench, late fusion")
+
+
+class CMRF(ERM):
+    """Distils mixtures of the modalities' representations, from an averaged teacher, into each modality.
+
+    L = task + c_u mean_m l_m + a_c SupCon({g_m}) + c_d mean over ordered pairs (m, o) of
+    E || n(lambda g'_m + (1 - lambda) g'_o) - n(g_m) ||_2, where
+
+    * g_m is the projection of e_m on the unit sphere, g'_m that of the teacher (evaluated without dropout);
+    * lambda of each sample and pair is drawn from Beta(mixing, mixing) on condition that it is above 1/2, which is
+      the larger of lambda and 1 - lambda, so that nothing is rejected;
+    * the teacher is a copy until step t0 and then the running average theta_T <- (n theta_T + theta) / (n + 1);
+      the distillation begins with the average;
+    * l_m is the loss of a head on e_m alone.
+
+    With one modality the distillation is off. The number of sources does not matter. The teacher is stored with
+    the weights, and counts as parameters.
+
+    Not reproduced of the release: a weight of 1/2 for audio and sums in place of means (action recognition, HUST),
+    L_dist in HUST, its extra encoders and 3 tanh output; and that its default in action recognition is SimMMDG.
+    """
+
+    Params = CMRFParams
+    version = 1
+    as_published: ClassVar[Mapping[str, Any]] = {"evaluated": "published"}
+    params: CMRFParams
+    steps: Tensor
+
+    def __init__(self, params: CMRFParams, spec: Spec) -> None:
+        super().__init__(params, spec)
+        if params.evaluated not in ("student", "teacher", "published"):
+            raise ValueError(f"evaluated is {params.evaluated!r}; it should be student, teacher or published")
+        self.names = tuple(spec.modalities)
+        self.pairs = list(permutations(range(len(self.names)), 2))
+        count, width, hidden = len(self.names), params.width, params.hidden
+        self.projections = Stacked(count, lambda: dropout_projection(width, hidden, hidden))
+        self.heads = Stacked(count, lambda: nn.Linear(width, outputs(spec)))
+        self.teacher = copy.deepcopy(self.student()).requires_grad_(False).eval()
+        self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
+
+    def student(self) -> nn.ModuleDict:
+        """The networks that the teacher averages."""
+        return nn.ModuleDict(
+            {
+                "encoders": self.encoders,
+                "projections": self.projections,
+                "heads": self.heads,
+                "head": self.head,
+            }
+        )
+
+    def train(self, mode: bool = True) -> CMRF:
+        """The teacher stays in evaluation mode."""
+        super().train(mode)
+        self.teacher.eval()
+        return self
+
+    def after_step(self) -> None:
+        """The teacher becomes the mean of the weights after the steps t0, t0 + 1, ..., now."""
+        self.steps += 1
+        before = max(int(self.steps) - self.params.start, 0)
+        with torch.no_grad():
+            pairs = zip(self.teacher.parameters(), self.student().parameters(), strict=True)
+            for average, now in pairs:
+                average.lerp_(now, 1 / (before + 1))
+
+    def acting(self) -> nn.ModuleDict:
+        """The networks that predict: the student in training, and what ``evaluated`` says otherwise."""
+        published = "teacher" if self.spec.kind == "regression" else "student"
+        evaluated = published if self.params.evaluated == "published" else self.params.evaluated
+        return self.teacher if evaluated == "teacher" and not self.training else self.student()
+
+    def encode(self, modality: str, batch: Batch) -> Tensor:
+        """The embedding [batch, width] of one modality."""
+        encoders = self.acting()["encoders"]
+        return encoders(modality, batch.features[modality], valid_steps(batch, modality))
+
+    def fuse(self, embeddings: dict[str, Tensor], batch: Batch) -> Output:
+        """Predicts from the concatenated embeddings, and from each alone."""
+        acting = self.acting()
+        output = super().fuse(embeddings, batch)
+        assert output.fused is not None
+        said = acting["heads"](torch.stack([output.embeddings[m] for m in self.names], dim=1))
+        return dataclasses.replace(
+            output,
+            prediction=as_prediction(acting["head"](output.fused), self.spec),
+            unimodal={m: as_prediction(said[:, i], self.spec) for i, m in enumerate(self.names)},
+        )
+
+    def loss(self, batch: Batch) -> dict[str, Tensor]:
+        """The task's loss, the branches', the contrast, and from step t0 on the distillation."""
+        s, output, known = self.params, self(batch), known_modalities(batch, self.names)
+        embeddings = torch.stack([output.embeddings[m] for m in self.names], dim=1)
+        projected = F.normalize(self.projections(embeddings), dim=-1, eps=1e-6)
+        classes = label_classes(batch.target, self.spec)
+        errors = [task_errors(output.unimodal[m], batch.target, self.spec) for m in self.names]
+        terms = {
+            "task": task_loss(output.prediction, batch.target, self.spec),
+            "unimodal": s.weight_unimodal * masked_mean(torch.stack(errors, dim=1), known),
+            "contrast": s.weight_contrast * supervised_contrast(projected, known, classes, s.temperature),
+        }
+        if self.pairs and int(self.steps) > s.start:
+            starts, ends = [a for a, _ in self.pairs], [b for _, b in self.pairs]
+            goals = mixtures(self.teach(batch), self.draw_shares(len(batch)).to(projected), self.pairs)
+            apart = translation_errors(projected[:, starts], goals)
+            distillation = masked_mean(apart, known[:, starts] & known[:, ends])
+            terms["distillation"] = s.weight_distillation * distillation
+        return terms
+
+    def draw_shares(self, samples: int) -> Tensor:
+        """[samples, ordered pair]: a modality's own share in its goal, at least 1/2."""
+        shape = torch.tensor(self.params.mixing)
+        share = torch.distributions.Beta(shape, shape).sample(torch.Size((samples, len(self.pairs))))
+        return torch.maximum(share, 1 - share)
+
+    @torch.no_grad()
+    def teach(self, batch: Batch) -> Tensor:
+        """The teacher's g'_m, [batch, modality, hidden], of unit norm."""
+        encoded = [self.teacher["encoders"](m, batch.features[m], valid_steps(batch, m)) for m in self.names]
+        return F.normalize(self.teacher["projections"](torch.stack(encoded, dim=1)), dim=-1, eps=1e-6)
+
+
+def mixtures(projected: Tensor, shares: Tensor, pairs: list[tuple[int, int]]) -> Tensor:
+    """share * g_m + (1 - share) * g_o of each ordered pair (m, o).
+
+    Args:
+        projected: [batch, modality, width].
+        shares: [batch, pair], in [1/2, 1].
+        pairs: places of modalities.
+
+    Returns:
+        [batch, pair, width].
+    """
+    own, other = projected[:, [a for a, _ in pairs]], projected[:, [b for _, b in pairs]]
+    return torch.lerp(other, own, shares.unsqueeze(-1))

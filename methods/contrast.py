@@ -1,0 +1,71 @@
+"""Supervised contrast over samples and modalities, with its classes and its projection heads."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ..datasets.batch import Spec
+from .losses import masked_mean
+
+BASE_TEMPERATURE = 0.07  # Khosla et al. 2020; the loss is multiplied by tau / 0.07
+
+
+def label_classes(target: Tensor, spec: Spec) -> Tensor:
+    """The classes that contrast needs, [batch], int64: of a regression, on which side of neutral a label is.
+
+    Neutral is the middle of ``spec.label_range`` (0 where it is not stated); 0 below it, 1 at it, 2 above it.
+    MMDG-Bench takes the sign of sentiment labels, which is the same.
+    """
+    if spec.kind == "classification":
+        return target
+    low, high = spec.label_range or (0.0, 0.0)
+    return (target - (low + high) / 2).sign().long() + 1
+
+
+def supervised_contrast(views: Tensor, known: Tensor, classes: Tensor, temperature: float) -> Tensor:
+    """SupCon (Khosla et al. 2020, eq. 2), every known modality of every sample being a view.
+
+    For each view i: -(1 / |P_i|) sum over p in P_i of log(exp(v_i v_p / tau) / sum over a != i of
+    exp(v_i v_a / tau)), times tau / 0.07; P_i are the other views of the same class. A view without any
+    counts as 0. The mean is over views.
+
+    Args:
+        views: [batch, modality, width]; normalised here.
+        known: [batch, modality], bool; other views are neither anchors, nor positives, nor negatives.
+        classes: [batch].
+        temperature: tau, above 0.
+    """
+    rows = F.normalize(views, dim=-1, eps=1e-6).flatten(0, 1)
+    valid = known.flatten()
+    others = valid & ~torch.eye(len(rows), dtype=torch.bool, device=rows.device)
+    logits = rows @ rows.T / temperature
+    # The least finite number and not -inf: a view without any other is a number, too, before it is left out.
+    log_p = logits.masked_fill(~others, torch.finfo(logits.dtype).min / 2).log_softmax(dim=1)
+    of_row = classes.repeat_interleave(views.shape[1])
+    positive = others & (of_row.unsqueeze(1) == of_row)
+    anchors = -log_p.where(positive, 0).sum(dim=1) / positive.sum(dim=1).clamp(min=1)
+    return masked_mean(anchors, valid) * (temperature / BASE_TEMPERATURE)
+
+
+def projection(inputs: int, hidden: int, outputs: int) -> nn.Sequential:
+    """Three linear layers with norms and ReLUs between them (MMDG-Bench's projection head).
+
+    The published head normalises over the batch; layer norms let a batch hold one sample, and keep absent
+    modalities out of the statistics.
+    """
+    return nn.Sequential(
+        nn.Linear(inputs, hidden),
+        nn.LayerNorm(hidden),
+        nn.ReLU(),
+        nn.Linear(hidden, hidden),
+        nn.LayerNorm(hidden),
+        nn.ReLU(),
+        nn.Linear(hidden, outputs),
+    )
+
+
+def dropout_projection(inputs: int, hidden: int, outputs: int) -> nn.Sequential:
+    """Two linear layers, a ReLU and dropout 0.3 between them (MMDG-Bench, sentiment: NEL and CMRF)."""
+    return nn.Sequential(nn.Linear(inputs, hidden), nn.ReLU(), nn.Dropout(0.3), nn.Linear(hidden, outputs))

@@ -1,0 +1,86 @@
+"""RNA: relative norm alignment (Planamente et al., WACV 2022), on the shared network."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+import torch
+from torch import Tensor
+
+from ..datasets.batch import Batch, Spec
+from .erm import ERM
+from .losses import task_loss
+from .method import fixed, searched
+from .networks import known_modalities
+
+# MMDG-Bench divides V by A, V by F, F by A, V by T, T by A and vibration by sound; others keep their order.
+NUMERATORS = ("vision", "video", "text", "flow", "vibration")
+DENOMINATORS = ("audio", "acoustic", "sound")
+
+
+@dataclass(frozen=True)
+class RNAParams:
+    """The weight of the norms' term, and the size of the shared network."""
+
+    weight: float = searched(1.0, low=0.0, high=3.0, digits=1, source="MMDG-Bench: alpha_RNA")
+    width: int = fixed(40, source="MMDG-Bench, late fusion")
+    layers: int = fixed(5, source="MMDG-Bench, late fusion")
+
+
+class RNA(ERM):
+    """Keeps the mean norms of the modalities' embeddings equal.
+
+    L = task + weight * mean over pairs (a, b) of (n_a / n_b - 1)^2, n_m the batch mean of ||e_m||_2 over the
+    samples that have m. A pair counts where both are somewhere in the batch; with one modality the term is
+    off. The number of sources does not matter.
+
+    The ratio has a direction: vision is above text and flow, and audio below all. The shared encoder ends in a
+    layer norm, which starts all norms equal: here the term holds what it would elsewhere have to reach.
+    """
+
+    Params = RNAParams
+    version = 1
+    params: RNAParams
+
+    def __init__(self, params: RNAParams, spec: Spec) -> None:
+        super().__init__(params, spec)
+        self.names = by_rank(tuple(spec.modalities))
+
+    def loss(self, batch: Batch) -> dict[str, Tensor]:
+        """The task's loss, and the squared relative difference of the mean norms."""
+        output = self(batch)
+        embeddings = torch.stack([output.embeddings[m] for m in self.names], dim=1)
+        norms = self.params.weight * norm_difference(embeddings, known_modalities(batch, self.names))
+        return {"task": task_loss(output.prediction, batch.target, self.spec), "norms": norms}
+
+
+def by_rank(names: Sequence[str]) -> tuple[str, ...]:
+    """The names in the order in which ratios are formed: the earlier over the later."""
+
+    def rank(name: str) -> int:
+        if name in DENOMINATORS:
+            return len(NUMERATORS) + 1
+        return NUMERATORS.index(name) if name in NUMERATORS else len(NUMERATORS)
+
+    return tuple(sorted(names, key=rank))
+
+
+def norm_difference(embeddings: Tensor, known: Tensor) -> Tensor:
+    """Mean over pairs a < b of (n_a / n_b - 1)^2; 0 without any pair.
+
+    Args:
+        embeddings: [batch, modality, width].
+        known: [batch, modality], bool.
+    """
+    length = torch.linalg.vector_norm(embeddings, dim=-1).where(known, 0)
+    mean = length.sum(dim=0) / known.sum(dim=0).clamp(min=1)
+    seen = known.any(dim=0)
+    total, pairs = embeddings.new_zeros(()), embeddings.new_zeros(())
+    for a, b in combinations(range(embeddings.shape[1]), 2):
+        both = seen[a] & seen[b]
+        ratio = mean[a] / mean[b].clamp(min=1e-6)
+        total = total + (ratio - 1).square().where(both, 0)
+        pairs = pairs + both
+    return total / pairs.clamp(min=1)
