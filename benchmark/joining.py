@@ -42,7 +42,7 @@ def label_scale(own: Target, common: Target) -> float:
     return common.label_range[1] / own.label_range[1]
 
 
-#: dataset -> first column and width of its features in the joined tensor
+#: dataset or domain of one -> first column and width of its features in the joined tensor
 Blocks = dict[str, tuple[int, int]]
 
 

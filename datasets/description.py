@@ -9,7 +9,7 @@
       vision: vision                                # all steps are data; [samples, feature] is one step
     task: {kind: regression, range: [-3, 3]}        # or {kind: classification, classes: [no, yes]}
     label: label
-    split: {array: split, values: {0: train, 1: valid, 2: test}}     # not with a file for each split
+    split: {array: split, values: {0: train, 1: valid, 2-9: test}}   # not with a file for each split
     domain: speaker                   # the rest is optional
     sample_id: name
     video: video_id                   # with clip: gives the previous utterance as context
@@ -21,7 +21,7 @@ from __future__ import annotations
 import difflib
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,7 @@ FILE_NAME = "dataset.yaml"
 SUFFIXES = (".npz", ".parquet", ".safetensors")
 _FAMILIES = ("mosi", "sims", "regression", "classification")
 _KINDS = ("regression", "classification")
+_MOST = 100_000  # values of a range
 _OPTIONAL = ("domain", "sample_id", "video", "clip", "previous")
 _KEYS = (
     "name", "title", "homepage", "synthetic", "file", "modalities", "task", "label", "split", *_OPTIONAL
@@ -142,7 +143,7 @@ class _Reader:
     def description(self, content: object) -> Description:
         top = self.mapping(content, "", _KEYS, ("modalities", "task", "label"))
         default = self.paths(top["file"], "file") if "file" in top else {}
-        split = self.ref(top["split"], "split", default) if "split" in top else None
+        split = self.split_ref(top["split"], default) if "split" in top else None
         found = Description(
             file=self.file,
             name=self.string(top, "name", self.file.resolve().parent.name),
@@ -251,6 +252,19 @@ class _Reader:
             self.name(old, f"{key}/values"): self.name(new, f"{key}/values") for old, new in values.items()
         }
         return ArrayRef(entry["array"], files, named)
+
+    def split_ref(self, value: object, default: Mapping[str, Path]) -> ArrayRef:
+        """The split's array, where ``0-39: train`` stands for 40 values."""
+        found = self.ref(value, "split", default)
+        values: dict[str, str] = {}
+        for old, new in found.values.items():
+            first, _, last = old.partition("-")
+            numbers = first.isdecimal() and last.isdecimal() and 0 <= int(last) - int(first) < _MOST
+            for one in map(str, range(int(first), int(last) + 1)) if numbers else (old,):
+                if one in values:
+                    raise self.wrong("split/values", f"value {one!r} is given twice", "each value once")
+                values[one] = new
+        return replace(found, values=values)
 
     def name(self, value: object, key: str) -> str:
         # YAML reads an unquoted yes, no, on, off as a truth value.
