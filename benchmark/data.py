@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
 import numpy as np
@@ -18,7 +18,7 @@ from ..datasets.dataset import DataError, Located, Samples, Target
 from .domains import check_domain, in_place
 from .held_out import keep, parted
 from .job import Task, dataset_of, domain_of
-from .joining import Blocks, check_splits, common_target, feature_blocks, label_scale
+from .joining import Blocks, check_splits, common_encoders, common_target, feature_blocks, label_scale
 
 #: Standardised features are cut off at so many deviations: acoustic features reach hundreds.
 FEATURE_LIMIT = 5.0
@@ -102,7 +102,7 @@ class TaskData:
     """Everything that the jobs of a task read. The test split is the target's, the others are the sources'.
 
     ``unusable`` says why a modality that the datasets share cannot be joined, ``recipe`` how other samples are
-    made alike. ``held_out`` are the target's test samples of classes that the network is not to know.
+    made alike, ``encoders`` what reads a modality where it is no sequence. ``held_out`` are the target's test samples of classes that the network is not to know.
     """
 
     train: Split
@@ -113,6 +113,7 @@ class TaskData:
     unusable: Mapping[str, DataError]
     recipe: Recipe
     held_out: Split | None = None
+    encoders: Mapping[str, str] = field(default_factory=dict)
 
     def spec(self, protocol: str) -> Spec:
         """What a method is built for."""
@@ -124,6 +125,7 @@ class TaskData:
             domains=self.domains,
             label_range=self.target.label_range,
             protocol="as-published" if protocol == "as-published" else "fair",
+            encoders={name: self.encoders[name] for name in sizes if name in self.encoders},
         )
 
     def with_context(self) -> TaskData:
@@ -244,6 +246,7 @@ def load_task(request: Request, located: Mapping[str, Located]) -> TaskData:
         unusable=unusable,
         recipe=recipe,
         held_out=None if removed is None else recipe.split([(task.target, removed)], scales, domain_index),
+        encoders=common_encoders(task, located),
     )
 
 

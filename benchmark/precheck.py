@@ -13,7 +13,7 @@ from pathlib import Path
 from ..datasets.dataset import Located
 from .domains import check_domain, domain_counts
 from .job import Job, Task, dataset_of, domain_of
-from .joining import check_splits, common_target, feature_blocks
+from .joining import check_splits, common_encoders, common_target, feature_blocks
 from .store import read_json, write_json
 
 
@@ -46,6 +46,7 @@ def check(jobs: Iterable[Job], located: Mapping[str, Located]) -> None:
             if domain_of(place):
                 counts = shapes[dataset_of(place)].domains.get(domain_of(place), {})
                 check_domain(task, place, counts)
+        common_encoders(task, located)
         common_target({name: located[name].target for name in task.datasets})
         for modality in modalities:
             widths = {place: shapes[dataset_of(place)].widths[modality] for place in task.places}

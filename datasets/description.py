@@ -6,6 +6,7 @@
     modalities:
       text: {array: text, length: text_length}      # [samples, time, feature] and the number of valid steps
       audio: {array: audio, padding: nonzero}       # zeros before and after the data are padding
+      sound: {array: wave, encoder: cnn1d}          # windows of a waveform, [samples, time, 1]
       vision: vision                                # all steps are data; [samples, feature] is one step
     task: {kind: regression, range: [-3, 3]}        # or {kind: classification, classes: [no, yes]}
     label: label
@@ -25,7 +26,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from .dataset import SPLITS, DataError, Target, data_error
+from .dataset import ENCODERS, SPLITS, DataError, Target, data_error
 
 FILE_NAME = "dataset.yaml"
 SUFFIXES = (".npz", ".parquet", ".safetensors")
@@ -55,12 +56,14 @@ class ArrayRef:
 
 @dataclass(frozen=True)
 class ModalityRef:
-    """Where a modality's features lie, and which steps are valid: at most one of the three says so."""
+    """Where a modality's features lie, which steps are valid (at most one of the three says so), and what
+    reads them."""
 
     features: ArrayRef
     length: ArrayRef | None = None
     mask: ArrayRef | None = None
     padding: str | None = None
+    encoder: str = "sequence"
 
 
 @dataclass(frozen=True)
@@ -104,6 +107,7 @@ class Description:
         return [
             [
                 [name, plain(ref.features), plain(ref.length), plain(ref.mask), ref.padding]
+                + ([ref.encoder] if ref.encoder != "sequence" else [])  # came later: others keep their hash
                 for name, ref in self.modalities.items()
             ],
             [self.target.kind, self.target.label_range, self.target.classes, self.target.metrics],
@@ -282,20 +286,26 @@ class _Reader:
             if not isinstance(name, str) or not name or not name.isprintable() or set(name) & set("+,: "):
                 raise self.wrong("modalities", f"a modality named {name!r}", "a printable name without + , :")
             entry = {"array": entry} if isinstance(entry, str) else entry
-            allowed = ("array", "file", "length", "mask", "padding")
+            allowed = ("array", "file", "length", "mask", "padding", "encoder")
             entry = self.mapping(entry, key, allowed, ("array",))
             rules = [rule for rule in ("length", "mask", "padding") if rule in entry]
             if len(rules) > 1:
                 raise self.wrong(key, " and ".join(rules), "one of them")
             if entry.get("padding", "none") not in ("none", "nonzero"):
                 raise self.wrong(f"{key}/padding", repr(entry["padding"]), "nonzero or none")
+            encoder = entry.get("encoder", "sequence")
+            if encoder not in ENCODERS:
+                wrong = f"{encoder!r}{_nearest(str(encoder), ENCODERS)}"
+                raise self.wrong(f"{key}/encoder", wrong, " or ".join(ENCODERS))
             features = self.entry_ref(entry, key, default)
             steps = {
                 rule: self.ref(entry[rule], f"{key}/{rule}", features.files)
                 for rule in ("length", "mask")
                 if rule in entry
             }
-            found[name] = ModalityRef(features, steps.get("length"), steps.get("mask"), entry.get("padding"))
+            found[name] = ModalityRef(
+                features, steps.get("length"), steps.get("mask"), entry.get("padding"), encoder
+            )
         return found
 
     def target(self, value: object) -> Target:
