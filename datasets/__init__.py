@@ -4,4 +4,5 @@ DATASETS = {
     "mosi": "mmbench.datasets.mosi:Mosi",
     "mosei": "mmbench.datasets.mosei:Mosei",
     "sims": "mmbench.datasets.sims:Sims",
+    "hust": "mmbench.datasets.hust:Hust",
 }

@@ -391,3 +391,22 @@ def test_a_range_of_values_stands_for_each_of_them(tmp_path: Path) -> None:
     ranges.write_text(text + "split: {array: minute, values: {0-20: train, 20-28: valid, 29: test}}\n")
     with pytest.raises(DataError, match="'20' is given twice"):
         locate_open(ranges)
+
+
+def test_the_encoder_of_a_modality_is_named_and_counts(tmp_path: Path) -> None:
+    np.savez(tmp_path / "all.npz", x=np.ones((3, 80, 1)), y=np.arange(3) % 2, part=np.arange(3))
+    text = (
+        "file: all.npz\nmodalities: {{x: {{array: x{}}}}}\ntask: {{kind: classification, classes: 2}}\nlabel: y\n"
+        "split: {{array: part, values: {{0: train, 1: valid, 2: test}}}}\n"
+    )
+    found = {}
+    for name in ("", ", encoder: sequence", ", encoder: cnn1d"):
+        (tmp_path / "one.yaml").write_text(text.format(name))
+        found[name] = locate_open(tmp_path / "one.yaml")
+        found[name] = found[name].encoders, found[name].fingerprint()
+    assert found[""] == found[", encoder: sequence"]
+    assert [encoders for encoders, _ in found.values()] == [{}, {}, {"x": "cnn1d"}]
+    assert found[", encoder: cnn1d"][1] != found[""][1]
+    (tmp_path / "one.yaml").write_text(text.format(", encoder: cnn2d"))
+    with pytest.raises(DataError, match=r"'cnn2d'.*cnn1d"):
+        locate_open(tmp_path / "one.yaml")
