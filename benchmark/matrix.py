@@ -62,7 +62,7 @@ def jobs_of(experiment: Experiment) -> list[Job]:
         if experiment.protocol.held_out_classes:
             keep(located[task.datasets[-1]].target, experiment.protocol.held_out_classes, task.name)
         known = shared_modalities(task, located)
-        for modalities in _modality_sets(experiment.modalities, known, task.name):
+        for modalities in _modality_sets(experiment.modalities_of(task), known, task.name):
             for variant in variants:
                 for seed in experiment.seeds:
                     job = Job(

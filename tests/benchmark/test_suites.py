@@ -5,13 +5,22 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections import Counter
+from pathlib import Path
 
 import pytest
+from mmbench.benchmark.errors import UsageError
+from mmbench.benchmark.experiment import Experiment
 from mmbench.benchmark.job import Task
+from mmbench.benchmark.matrix import jobs_of
 from mmbench.benchmark.suites import SUITES
+from mmbench.datasets.epic import Epic
+from mmbench.datasets.hac import Hac
 from mmbench.datasets.hust import DOMAINS, Hust
 from mmbench.datasets.hust import MODALITIES as MOTOR
 from mmbench.datasets.mmsa import MODALITIES as SPOKEN
+from mmbench.datasets.mosei import Mosei
+from mmbench.datasets.mosi import Mosi
+from mmbench.datasets.sims import Sims
 
 from .conftest import Command
 
@@ -63,3 +72,27 @@ def test_the_command_lists_them_all_without_torch(mmbench: Command):
     assert "did you mean mmdg" in ended.stderr
     code = "import sys, mmbench.benchmark.suites; assert 'torch' not in sys.modules"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_suite_is_planned_with_the_modality_sets_of_each_task(tmp_path: Path):
+    for dataset in (Epic, Hac, Hust, Mosi, Mosei, Sims):
+        dataset().synthesize(tmp_path / dataset.name)
+    asked = {"methods": "erm", "suite": "mmdg", "seeds": "0", "data_root": tmp_path}
+    jobs = jobs_of(Experiment.read(asked))
+    assert {(job.task, frozenset(job.modalities)) for job in jobs} == {
+        (item.name, frozenset(item.modalities)) for item in SUITES["mmdg"]()
+    }
+    assert len(jobs) == 95
+    some = jobs_of(Experiment.read({**asked, "datasets": "epic/d1->epic/d2,mosi", "modalities": "T"}))
+    assert [job.modality_set for job in some] == [
+        "video+audio",
+        "video+flow",
+        "audio+flow",
+        "video+audio+flow",
+        "text",
+    ]
+
+
+def test_an_unknown_suite_is_one_line():
+    with pytest.raises(UsageError, match="unknown suite 'mmgd': did you mean mmdg"):
+        Experiment.read({"methods": "erm", "datasets": "mosi", "suite": "mmgd"})
