@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
+from .errors import UsageError
 from .locate import locate, root_from
 from .registry import find
 from .terminal import console
@@ -39,6 +40,15 @@ class Format(StrEnum):
     UNALIGNED = "mmsa-unaligned"
     CASP = "casp"
     OPEN = "open"
+    TXT = "txt"
+    MAT = "mat"
+
+
+class Rule(StrEnum):
+    """How recordings are split."""
+
+    FAIR = "fair"
+    AS_PUBLISHED = "as-published"
 
 
 @app.command()
@@ -120,7 +130,9 @@ def synth(
     size: Annotated[
         Size, typer.Option(help="small, or full: the published numbers of samples.")
     ] = Size.SMALL,
-    layout: Annotated[Format, typer.Option("--format", help="The layout of the files.")] = Format.CASP,
+    layout: Annotated[
+        Format | None, typer.Option("--format", help="The layout of the files; default: the dataset's own.")
+    ] = None,
 ) -> None:
     """Make a synthetic stand-in: the same files, read by the same code, with planted structure.
 
@@ -129,9 +141,38 @@ def synth(
     root = root_from(data_root)
     for name in names.split(","):
         dataset = find("dataset", name.strip()).load()()
-        files = dataset.synthesize(root / dataset.name, seed=seed, size=size.value, format=layout.value)
+        chosen = {"format": layout.value} if layout else {}
+        files = dataset.synthesize(root / dataset.name, seed=seed, size=size.value, **chosen)
         for file in files:
             console().print(f"wrote {file} [yellow](synthetic)[/]", highlight=False, soft_wrap=True)
+
+
+@app.command()
+def prepare(
+    name: Annotated[str, typer.Argument(help="a dataset that is published as raw recordings: hust")],
+    data_root: Root = None,
+    raw: Annotated[
+        Path | None, typer.Option("--from", help="The folder of the recordings; default: the dataset's own.")
+    ] = None,
+    to: Annotated[
+        Path | None, typer.Option("--to", help="The folder to write; default: the dataset's own.")
+    ] = None,
+    split: Annotated[
+        Rule, typer.Option(help="fair: no window of one split shares a point with another's.")
+    ] = Rule.FAIR,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")] = False,
+) -> None:
+    """Make samples of raw recordings, in the open layout.
+
+    Example: mmbench data prepare hust --from recordings --data-root data
+    """
+    dataset = find("dataset", name).load()()
+    if not hasattr(dataset, "prepare"):
+        raise UsageError(f"{name} is read as it is published: nothing to prepare")
+    folder = root_from(data_root) / dataset.name
+    files = dataset.prepare(raw or folder, to or folder, rule=split.value, overwrite=overwrite)
+    for file in files:
+        console().print(f"wrote {file}", highlight=False, soft_wrap=True)
 
 
 @app.command()

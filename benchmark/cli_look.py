@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -15,6 +16,7 @@ from .evaluations import group
 from .locate import own_datasets, root_from
 from .params import Description, describe
 from .registry import Entry, entries
+from .suites import SUITES
 from .terminal import console
 
 
@@ -25,6 +27,7 @@ class Listed(StrEnum):
     DATASETS = "datasets"
     CORRUPTIONS = "corruptions"
     METRICS = "metrics"
+    TASKS = "tasks"
 
 
 class Checked(StrEnum):
@@ -42,14 +45,22 @@ Root = Annotated[Path | None, typer.Option("--data-root", help="Folder of the da
 
 
 def list_names(
-    what: Annotated[Listed, typer.Argument(help="methods, datasets, corruptions or metrics")],
+    what: Annotated[Listed, typer.Argument(help="methods, datasets, corruptions, metrics or tasks")],
     plugin: Plugins = None,
     data_root: Root = None,
+    suite: Annotated[str, typer.Option("--suite", help="Whose tasks are listed.")] = "mmdg",
 ) -> None:
     """List what can be named.
 
-    Example: mmbench list methods
+    Examples:
+
+    mmbench list methods
+
+    mmbench list tasks --suite mmdg
     """
+    if what is Listed.TASKS:
+        _list_tasks(suite)
+        return
     plugins = tuple(plugin or ())
     table = Table(box=None, padding=(0, 2), show_header=False)
     if what is Listed.METRICS:
@@ -74,6 +85,20 @@ def list_names(
         for entry in entries("corruption", plugins).values():
             table.add_row(entry.name, group(entry), _first_line(entry), _origin(entry))
     console().print(table)
+
+
+def _list_tasks(suite: str) -> None:
+    if suite not in SUITES:
+        raise UsageError(f"unknown suite {suite!r}: {nearest(suite, SUITES)}")
+    tasks = SUITES[suite]()
+    table = Table("task", "sources", "target", "modalities", box=None, padding=(0, 2), header_style="bold")
+    for item in tasks:
+        table.add_row(item.name, ", ".join(item.task.sources), item.task.target, item.modality_set)
+    out = console()
+    out.print(table)
+    counts = Counter(item.group for item in tasks)
+    words = " + ".join(f"{count} {group}" for group, count in counts.items())
+    out.print(f"{words} = {len(tasks)} tasks", markup=False, highlight=False)
 
 
 def show(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
 import numpy as np
@@ -15,9 +15,10 @@ import torch
 
 from ..datasets.batch import Batch, Spec
 from ..datasets.dataset import DataError, Located, Samples, Target
+from .domains import check_domain, in_place
 from .held_out import keep, parted
-from .job import Task
-from .joining import Blocks, check_splits, common_target, feature_blocks, label_scale
+from .job import Task, dataset_of, domain_of
+from .joining import Blocks, check_splits, common_encoders, common_target, feature_blocks, label_scale
 
 #: Standardised features are cut off at so many deviations: acoustic features reach hundreds.
 FEATURE_LIMIT = 5.0
@@ -76,12 +77,12 @@ class Recipe:
         scales: Mapping[str, float],
         domain_index: Mapping[str, int],
     ) -> Split:
-        """The samples of several datasets, one after the other.
+        """The samples of several datasets, or domains of datasets, one after the other.
 
         Args:
-            parts: dataset and samples; each dataset has its place in ``blocks``.
+            parts: dataset (or its domain) and samples; each has its place in ``blocks``.
             scales: dataset -> what its labels are multiplied with.
-            domain_index: source -> its index; other datasets get -1.
+            domain_index: source -> its index; others get -1.
         """
         batch = _join(parts, self.blocks, scales, domain_index, self.statistics)
         if not self.mask_padding:
@@ -101,7 +102,7 @@ class TaskData:
     """Everything that the jobs of a task read. The test split is the target's, the others are the sources'.
 
     ``unusable`` says why a modality that the datasets share cannot be joined, ``recipe`` how other samples are
-    made alike. ``held_out`` are the target's test samples of classes that the network is not to know.
+    made alike, ``encoders`` what reads a modality where it is no sequence. ``held_out`` are the target's test samples of classes that the network is not to know.
     """
 
     train: Split
@@ -112,6 +113,7 @@ class TaskData:
     unusable: Mapping[str, DataError]
     recipe: Recipe
     held_out: Split | None = None
+    encoders: Mapping[str, str] = field(default_factory=dict)
 
     def spec(self, protocol: str) -> Spec:
         """What a method is built for."""
@@ -123,6 +125,7 @@ class TaskData:
             domains=self.domains,
             label_range=self.target.label_range,
             protocol="as-published" if protocol == "as-published" else "fair",
+            encoders={name: self.encoders[name] for name in sizes if name in self.encoders},
         )
 
     def with_context(self) -> TaskData:
@@ -195,24 +198,30 @@ def load_task(request: Request, located: Mapping[str, Located]) -> TaskData:
         DataError: a file is faulty, or the datasets of the task do not go together.
     """
     task = Task.parse(request.task)
-    samples = {name: _load(located[name], request.modalities) for name in task.datasets}
+    read = {name: _load(located[name], request.modalities) for name in task.datasets}
+    samples = {place: in_place(read[dataset_of(place)], place, task) for place in task.places}
+    del read
     target = common_target({name: located[name].target for name in task.datasets})
     removed: Samples | None = None
     if request.held_out:
         whole, target = target, keep(target, request.held_out, task.name)
         for name, splits in samples.items():
             parts = {split: parted(one, whole, target) for split, one in splits.items()}
-            removed = parts["test"][1]  # of the last dataset, which is the target
+            removed = parts["test"][1]  # of the last place, which is the target
             samples[name] = {split: kept for split, (kept, _) in parts.items()}
             words = f"{name} without {', '.join(request.held_out)}"
-            check_splits(words, {split: len(kept) for split, kept in samples[name].items()})
+            counts = {split: len(kept) for split, kept in samples[name].items()}
+            if domain_of(name):
+                check_domain(task, name, counts)
+            else:
+                check_splits(words, counts)
         if not removed:
             raise DataError(f"{task.target}: no test sample is of class {', '.join(request.held_out)}")
-    scales = {name: label_scale(located[name].target, target) for name in task.datasets}
+    scales = {place: label_scale(located[dataset_of(place)].target, target) for place in task.places}
     blocks: dict[str, Blocks] = {}
     unusable: dict[str, DataError] = {}
     for modality in request.modalities:
-        widths = {name: samples[name]["train"].features[modality].shape[2] for name in task.datasets}
+        widths = {place: samples[place]["train"].features[modality].shape[2] for place in task.places}
         try:
             blocks[modality] = feature_blocks(task, modality, widths, request.widths)
         except DataError as error:  # an error only for a job that wants this modality
@@ -237,6 +246,7 @@ def load_task(request: Request, located: Mapping[str, Located]) -> TaskData:
         unusable=unusable,
         recipe=recipe,
         held_out=None if removed is None else recipe.split([(task.target, removed)], scales, domain_index),
+        encoders=common_encoders(task, located),
     )
 
 
@@ -318,7 +328,7 @@ def _join(
         present[modality] = torch.from_numpy(np.concatenate([part.present[modality] for _, part in parts]))
     target = np.concatenate([_targets(part.target, scales[name]) for name, part in parts])
     domain = np.concatenate([np.full(len(part), domain_index.get(name, -1)) for name, part in parts])
-    hashes = [sample_hash(name, sample) for name, part in parts for sample in part.sample_id]
+    hashes = [sample_hash(dataset_of(name), sample) for name, part in parts for sample in part.sample_id]
     return Batch(
         features=features,
         mask=mask,

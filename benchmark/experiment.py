@@ -20,6 +20,7 @@ from pydantic import (
 
 from .errors import UsageError, nearest
 from .job import Task
+from .suites import SUITES
 
 PROTOCOLS: dict[str, dict[str, Any]] = {
     # One optimiser, one budget, one selection rule for every method.
@@ -129,6 +130,9 @@ class Experiment(BaseModel):
     methods: Names = Field(description="method names; ebmc(emc=false) sets parameters")
     datasets: Names = Field(description="datasets (mosi) or shifts ('mosi+mosei->sims')")
     modalities: Names = Field(["all"], description="modality sets: all, T+A+V, text+audio, T")
+    suite: str | None = Field(
+        None, description="a published list of tasks, each with its modality sets, as datasets: mmdg"
+    )
     seeds: Annotated[list[Seed], BeforeValidator(as_seeds), Field(min_length=1)] = Field(
         [0, 1, 2, 3, 4], description="one network each: 0,1,2 or 0-4"
     )
@@ -166,6 +170,9 @@ class Experiment(BaseModel):
         if not isinstance(values, Mapping):
             return values
         given = dict(values)
+        suite = given.get("suite")
+        if suite in SUITES and not given.get("datasets"):
+            given["datasets"] = list(dict.fromkeys(item.name for item in SUITES[suite]()))
         preset = PRESETS.get(str(given.get("preset", "standard")), {})
         protocol = given.get("protocol", {})
         if isinstance(protocol, str):
@@ -191,6 +198,18 @@ class Experiment(BaseModel):
     @classmethod
     def _tasks(cls, names: list[str]) -> list[str]:
         return _unique([Task.parse(name).name for name in names], "datasets")
+
+    @field_validator("suite")
+    @classmethod
+    def _suite(cls, name: str | None) -> str | None:
+        if name is not None and name not in SUITES:
+            raise ValueError(f"unknown suite {name!r}: {nearest(name, SUITES)}")
+        return name
+
+    def modalities_of(self, task: Task) -> list[str]:
+        """The modality sets of a task: those of the suite, where it lists the task."""
+        listed = SUITES[self.suite]() if self.suite else []
+        return [item.modality_set for item in listed if item.task == task] or self.modalities
 
     @field_validator("methods", "seeds", "corruptions", "ood")
     @classmethod

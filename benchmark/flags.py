@@ -21,7 +21,7 @@ _FLAGS = {
     "train_with_noise": "train-noise",
 }
 _PANELS = {
-    "What to compare": ("methods", "datasets", "modalities", "seeds", "preset"),
+    "What to compare": ("methods", "datasets", "modalities", "suite", "seeds", "preset"),
     "What to test under": ("corruptions", "ood"),
     "Protocol (the same for every method)": tuple(Protocol.model_fields),
     "Where and how": ("store", "data_root", "data", "plugins", "launcher", "workers", "threads", "device"),

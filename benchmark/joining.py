@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from ..datasets.dataset import SPLITS, DataError, Target
+from ..datasets.dataset import SPLITS, DataError, Located, Target
 from .job import Task
 
 
@@ -30,6 +30,28 @@ def common_target(targets: Mapping[str, Target]) -> Target:
     return replace(target, label_range=widest)
 
 
+def common_encoders(task: Task, located: Mapping[str, Located]) -> dict[str, str]:
+    """Modality -> the encoder that the datasets of a task ask for, where it is not ``"sequence"``.
+
+    Raises:
+        DataError: two datasets ask for different ones.
+    """
+    # The contract came without encoders: a plug-in's dataset may have none.
+    asked = {name: getattr(located[name], "encoders", {}) for name in task.datasets}
+    found: dict[str, str] = {}
+    for modality in dict.fromkeys(m for encoders in asked.values() for m in encoders):
+        users = {
+            name: encoders.get(modality, "sequence")
+            for name, encoders in asked.items()
+            if modality in located[name].modalities
+        }
+        if len(set(users.values())) > 1:
+            words = ", ".join(f"{encoder} in {name}" for name, encoder in users.items())
+            raise DataError(f"task {task.name}: {modality} is read by different encoders ({words})")
+        found[modality] = next(iter(users.values()))
+    return found
+
+
 def _words(target: Target) -> str:
     classes = f" of {', '.join(target.classes)}" if target.classes else ""
     return f"{target.kind}{classes}"
@@ -42,7 +64,7 @@ def label_scale(own: Target, common: Target) -> float:
     return common.label_range[1] / own.label_range[1]
 
 
-#: dataset -> first column and width of its features in the joined tensor
+#: dataset or domain of one -> first column and width of its features in the joined tensor
 Blocks = dict[str, tuple[int, int]]
 
 

@@ -11,9 +11,10 @@ from ..datasets.dataset import Located
 from .errors import UsageError, nearest
 from .experiment import Experiment
 from .held_out import keep
-from .job import Data, Job, Task
+from .job import Data, Job, Task, dataset_of, domain_of
 from .locate import locate
 from .params import describe
+from .precheck import shape_of
 from .registry import find
 
 
@@ -57,11 +58,11 @@ def jobs_of(experiment: Experiment) -> list[Job]:
         name: Data(name, item.fingerprint(), item.format, item.synthetic) for name, item in located.items()
     }
     jobs: dict[str, Job] = {}
-    for task in experiment.tasks:
+    for task in tasks_of(experiment, located):
         if experiment.protocol.held_out_classes:
-            keep(located[task.target].target, experiment.protocol.held_out_classes, task.name)
+            keep(located[task.datasets[-1]].target, experiment.protocol.held_out_classes, task.name)
         known = shared_modalities(task, located)
-        for modalities in _modality_sets(experiment.modalities, known, task.name):
+        for modalities in _modality_sets(experiment.modalities_of(task), known, task.name):
             for variant in variants:
                 for seed in experiment.seeds:
                     job = Job(
@@ -70,16 +71,50 @@ def jobs_of(experiment: Experiment) -> list[Job]:
                         data=tuple(data[name] for name in task.datasets),
                         protocol=experiment.protocol.model_dump(),
                         seed=seed,
-                        metrics=located[task.target].target.metrics,
+                        metrics=located[task.datasets[-1]].target.metrics,
                         **variant,
                     )
                     jobs.setdefault(job.id, job)
     return list(jobs.values())
 
 
+def tasks_of(experiment: Experiment, located: Mapping[str, Located]) -> list[Task]:
+    """The tasks of an experiment, ``dataset/*`` expanded. A dataset of which domains are named is read, once.
+
+    Raises:
+        UsageError: a dataset has no such domain, or too few of them.
+        DataError: it cannot be read.
+    """
+    found: list[Task] = []
+    for task in experiment.tasks:
+        if "/" not in task.name:
+            found.append(task)
+            continue
+        names = {dataset_of(place) for place in task.places if domain_of(place)}
+        domains = {name: list(shape_of(located[name]).domains) for name in names}
+        for name, own in domains.items():
+            for domain in own:
+                if domain != domain.strip() or set(domain) & set("+,/*>"):
+                    raise UsageError(f"{name}: a domain called {domain!r} cannot stand in a task; rename it")
+        if task.open:
+            (own,) = domains.values()
+            if len(own) < 2:
+                raise UsageError(
+                    f"{task.name}: {task.datasets[-1]} has {len(own)} domains; a shift needs two"
+                )
+            found += task.expanded(own)
+            continue
+        for place in task.places:
+            name, domain = dataset_of(place), domain_of(place)
+            if domain and domain not in domains[name]:
+                raise UsageError(f"{name} has no domain {domain!r}: {nearest(domain, domains[name])}")
+        found.append(task)
+    return list(dict.fromkeys(found))
+
+
 def shared_modalities(task: Task, located: Mapping[str, Located]) -> tuple[str, ...]:
     """The modalities that every dataset of a task has, in the target's order."""
-    names = located[task.target].modalities
+    names = located[task.datasets[-1]].modalities
     shared = tuple(name for name in names if all(name in located[d].modalities for d in task.datasets))
     if not shared:
         raise UsageError(f"task {task.name}: its datasets have no modality in common")

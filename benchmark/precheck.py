@@ -11,17 +11,20 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..datasets.dataset import Located
-from .job import Job, Task
-from .joining import check_splits, common_target, feature_blocks
+from .domains import check_domain, domain_counts
+from .job import Job, Task, dataset_of, domain_of
+from .joining import check_splits, common_encoders, common_target, feature_blocks
 from .store import read_json, write_json
 
 
 @dataclass(frozen=True)
 class Shape:
-    """What must be known of a dataset to join it with others."""
+    """What must be known of a dataset to join it with others: split -> samples, modality -> features, and
+    domain -> split -> samples."""
 
     samples: Mapping[str, int]
     widths: Mapping[str, int]
+    domains: Mapping[str, Mapping[str, int]]
 
 
 def check(jobs: Iterable[Job], located: Mapping[str, Located]) -> None:
@@ -39,9 +42,14 @@ def check(jobs: Iterable[Job], located: Mapping[str, Located]) -> None:
             if name not in shapes:
                 shapes[name] = shape_of(located[name])
                 check_splits(name, shapes[name].samples)
+        for place in task.places:
+            if domain_of(place):
+                counts = shapes[dataset_of(place)].domains.get(domain_of(place), {})
+                check_domain(task, place, counts)
+        common_encoders(task, located)
         common_target({name: located[name].target for name in task.datasets})
         for modality in modalities:
-            widths = {name: shapes[name].widths[modality] for name in task.datasets}
+            widths = {place: shapes[dataset_of(place)].widths[modality] for place in task.places}
             feature_blocks(task, modality, widths, mode)
 
 
@@ -51,11 +59,11 @@ def shape_of(located: Located) -> Shape:
 
     remembered = cache_folder().parent / "checked" / f"{located.fingerprint()}.json"
     known = read_json(remembered)
-    if isinstance(known, dict) and known.keys() == {"samples", "widths"}:
+    if isinstance(known, dict) and known.keys() == {"samples", "widths", "domains"}:
         return Shape(**known)
     splits = located.load()
     widths = {name: array.shape[2] for name, array in splits["train"].features.items()} if splits else {}
-    shape = Shape({name: len(split) for name, split in splits.items()}, widths)
+    shape = Shape({name: len(split) for name, split in splits.items()}, widths, domain_counts(splits))
     _remember(remembered, shape)
     return shape
 

@@ -40,9 +40,12 @@ class Filter:
         """Whether a job is among them."""
         return (
             (not self.methods or job.label in self.methods or job.method in self.methods)
-            and (not self.tasks or job.task in self.tasks)
+            and (not self.tasks or job.task in self.tasks or self._stands_for(Task.parse(job.task)))
             and (not self.seeds or job.seed in self.seeds)
         )
+
+    def _stands_for(self, task: Task) -> bool:
+        return any(Task.parse(name).covers(task) for name in self.tasks if name.endswith("/*"))
 
 
 def filter_from(methods: str | None, datasets: str | None, seeds: str | None) -> Filter:

@@ -4,4 +4,7 @@ DATASETS = {
     "mosi": "mmbench.datasets.mosi:Mosi",
     "mosei": "mmbench.datasets.mosei:Mosei",
     "sims": "mmbench.datasets.sims:Sims",
+    "epic": "mmbench.datasets.epic:Epic",
+    "hac": "mmbench.datasets.hac:Hac",
+    "hust": "mmbench.datasets.hust:Hust",
 }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import torch
@@ -20,6 +20,7 @@ class Spec:
         classes: number of classes; 1 for regression.
         domains: number of source domains that are trained on.
         label_range: lowest and highest label of a regression task, where the dataset states them.
+        encoders: modality -> the encoder that its data ask for (``"cnn1d"``), where it is not ``"sequence"``.
         protocol: ``"as-published"`` lets a method use its own documented deviations.
     """
 
@@ -29,6 +30,7 @@ class Spec:
     domains: int = 1
     label_range: tuple[float, float] | None = None
     protocol: Literal["fair", "as-published"] = "fair"
+    encoders: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

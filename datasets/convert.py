@@ -25,5 +25,6 @@ def convert(located: Located, folder: Path, *, overwrite: bool = False) -> list[
         located.target,
         name=located.name,
         synthetic=located.synthetic,
+        encoders=located.encoders,
         overwrite=overwrite,
     )

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     import numpy as np
 
 SPLITS = ("train", "valid", "test")
+#: What reads a modality: a transformer over its steps, or a convolutional network over a waveform's window.
+ENCODERS = ("sequence", "cnn1d")
 SYNTHETIC_MARK = "mmbench synthetic stand-in"
 
 
@@ -99,6 +101,11 @@ class Located(Protocol):
     @property
     def target(self) -> Target:
         """What is predicted."""
+        ...
+
+    @property
+    def encoders(self) -> Mapping[str, str]:
+        """Modality -> one of ``ENCODERS``, where it is not ``"sequence"``."""
         ...
 
     @property

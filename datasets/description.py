@@ -6,10 +6,11 @@
     modalities:
       text: {array: text, length: text_length}      # [samples, time, feature] and the number of valid steps
       audio: {array: audio, padding: nonzero}       # zeros before and after the data are padding
+      sound: {array: wave, encoder: cnn1d}          # windows of a waveform, [samples, time, 1]
       vision: vision                                # all steps are data; [samples, feature] is one step
     task: {kind: regression, range: [-3, 3]}        # or {kind: classification, classes: [no, yes]}
     label: label
-    split: {array: split, values: {0: train, 1: valid, 2: test}}     # not with a file for each split
+    split: {array: split, values: {0: train, 1: valid, 2-9: test}}   # not with a file for each split
     domain: speaker                   # the rest is optional
     sample_id: name
     video: video_id                   # with clip: gives the previous utterance as context
@@ -21,16 +22,17 @@ from __future__ import annotations
 import difflib
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from .dataset import SPLITS, DataError, Target, data_error
+from .dataset import ENCODERS, SPLITS, DataError, Target, data_error
 
 FILE_NAME = "dataset.yaml"
 SUFFIXES = (".npz", ".parquet", ".safetensors")
 _FAMILIES = ("mosi", "sims", "regression", "classification")
 _KINDS = ("regression", "classification")
+_MOST = 100_000  # values of a range
 _OPTIONAL = ("domain", "sample_id", "video", "clip", "previous")
 _KEYS = (
     "name", "title", "homepage", "synthetic", "file", "modalities", "task", "label", "split", *_OPTIONAL
@@ -54,12 +56,14 @@ class ArrayRef:
 
 @dataclass(frozen=True)
 class ModalityRef:
-    """Where a modality's features lie, and which steps are valid: at most one of the three says so."""
+    """Where a modality's features lie, which steps are valid (at most one of the three says so), and what
+    reads them."""
 
     features: ArrayRef
     length: ArrayRef | None = None
     mask: ArrayRef | None = None
     padding: str | None = None
+    encoder: str = "sequence"
 
 
 @dataclass(frozen=True)
@@ -103,6 +107,7 @@ class Description:
         return [
             [
                 [name, plain(ref.features), plain(ref.length), plain(ref.mask), ref.padding]
+                + ([ref.encoder] if ref.encoder != "sequence" else [])  # came later: others keep their hash
                 for name, ref in self.modalities.items()
             ],
             [self.target.kind, self.target.label_range, self.target.classes, self.target.metrics],
@@ -142,7 +147,7 @@ class _Reader:
     def description(self, content: object) -> Description:
         top = self.mapping(content, "", _KEYS, ("modalities", "task", "label"))
         default = self.paths(top["file"], "file") if "file" in top else {}
-        split = self.ref(top["split"], "split", default) if "split" in top else None
+        split = self.split_ref(top["split"], default) if "split" in top else None
         found = Description(
             file=self.file,
             name=self.string(top, "name", self.file.resolve().parent.name),
@@ -252,6 +257,19 @@ class _Reader:
         }
         return ArrayRef(entry["array"], files, named)
 
+    def split_ref(self, value: object, default: Mapping[str, Path]) -> ArrayRef:
+        """The split's array, where ``0-39: train`` stands for 40 values."""
+        found = self.ref(value, "split", default)
+        values: dict[str, str] = {}
+        for old, new in found.values.items():
+            first, _, last = old.partition("-")
+            numbers = first.isdecimal() and last.isdecimal() and 0 <= int(last) - int(first) < _MOST
+            for one in map(str, range(int(first), int(last) + 1)) if numbers else (old,):
+                if one in values:
+                    raise self.wrong("split/values", f"value {one!r} is given twice", "each value once")
+                values[one] = new
+        return replace(found, values=values)
+
     def name(self, value: object, key: str) -> str:
         # YAML reads an unquoted yes, no, on, off as a truth value.
         if isinstance(value, bool) or not isinstance(value, (str, int)):
@@ -268,20 +286,26 @@ class _Reader:
             if not isinstance(name, str) or not name or not name.isprintable() or set(name) & set("+,: "):
                 raise self.wrong("modalities", f"a modality named {name!r}", "a printable name without + , :")
             entry = {"array": entry} if isinstance(entry, str) else entry
-            allowed = ("array", "file", "length", "mask", "padding")
+            allowed = ("array", "file", "length", "mask", "padding", "encoder")
             entry = self.mapping(entry, key, allowed, ("array",))
             rules = [rule for rule in ("length", "mask", "padding") if rule in entry]
             if len(rules) > 1:
                 raise self.wrong(key, " and ".join(rules), "one of them")
             if entry.get("padding", "none") not in ("none", "nonzero"):
                 raise self.wrong(f"{key}/padding", repr(entry["padding"]), "nonzero or none")
+            encoder = entry.get("encoder", "sequence")
+            if encoder not in ENCODERS:
+                wrong = f"{encoder!r}{_nearest(str(encoder), ENCODERS)}"
+                raise self.wrong(f"{key}/encoder", wrong, " or ".join(ENCODERS))
             features = self.entry_ref(entry, key, default)
             steps = {
                 rule: self.ref(entry[rule], f"{key}/{rule}", features.files)
                 for rule in ("length", "mask")
                 if rule in entry
             }
-            found[name] = ModalityRef(features, steps.get("length"), steps.get("mask"), entry.get("padding"))
+            found[name] = ModalityRef(
+                features, steps.get("length"), steps.get("mask"), entry.get("padding"), encoder
+            )
         return found
 
     def target(self, value: object) -> Target:

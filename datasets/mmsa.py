@@ -62,6 +62,11 @@ class LocatedPickle:
     synthetic: bool
     modalities: tuple[str, ...] = MODALITIES
 
+    @property
+    def encoders(self) -> dict[str, str]:
+        """All are sequences."""
+        return {}
+
     def fingerprint(self) -> str:
         """SHA-256 (hex) over the file's content and the target; not over its place or the dataset's name."""
         return fingerprint([self.format, asdict(self.target)], self.files)

@@ -37,6 +37,15 @@ class LocatedFolder:
         return self.description.target
 
     @property
+    def encoders(self) -> dict[str, str]:
+        """Modality -> the encoder that the description names, where it is not ``"sequence"``."""
+        return {
+            name: ref.encoder
+            for name, ref in self.description.modalities.items()
+            if ref.encoder != "sequence"
+        }
+
+    @property
     def synthetic(self) -> bool:
         """Whether the description says that mmbench generated the data."""
         return self.description.synthetic

@@ -216,3 +216,16 @@ def check_splits(splits: Mapping[str, Samples], file: Path) -> None:
                 wrong = f"sample id {sample_id} occurs again (first in {seen[sample_id]})"
                 raise data_error(file, split, wrong, "each sample once in the dataset")
             seen[sample_id] = split
+
+
+#: Which samples validate where no validation split is published: a share, drawn by a generator of this seed.
+VALIDATION_SHARE, VALIDATION_SEED = 0.2, 8
+
+
+def drawn_for_validation(count: int) -> np.ndarray:
+    """Which of ``count`` training samples, two or more, become validation samples: [count], bool, at least one
+    and not all. The same count gives the same draw."""
+    drawn = np.zeros(count, dtype=bool)
+    chosen = np.random.default_rng(VALIDATION_SEED).permutation(count)
+    drawn[chosen[: min(max(1, round(VALIDATION_SHARE * count)), count - 1)]] = True
+    return drawn

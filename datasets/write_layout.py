@@ -24,6 +24,7 @@ def write_open_layout(
     title: str = "",
     homepage: str = "",
     synthetic: bool = False,
+    encoders: Mapping[str, str] | None = None,
     overwrite: bool = False,
 ) -> list[Path]:
     """Writes samples as ``train.npz``, ``valid.npz``, ``test.npz`` and ``dataset.yaml``; loading the folder
@@ -57,7 +58,11 @@ def write_open_layout(
         **{key: value for key, value in (("name", name), ("title", title), ("homepage", homepage)) if value},
         "synthetic": synthetic,
         "file": {split: f"{split}.npz" for split in SPLITS},
-        "modalities": {m: {"array": f"features.{m}", "mask": f"mask.{m}"} for m in modalities},
+        "modalities": {
+            m: {"array": f"features.{m}", "mask": f"mask.{m}"}
+            | ({"encoder": encoders[m]} if encoders and m in encoders else {})
+            for m in modalities
+        },
         "task": task,
         **{key: key for key in ("label", "domain", "sample_id", "previous")},
     }

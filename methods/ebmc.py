@@ -39,7 +39,16 @@ from .ebmc_parts import (
 )
 from .losses import masked_mean, task_loss
 from .method import Method, Output, fixed, searched
-from .networks import FusionHead, Stacked, as_prediction, encoders, known_modalities, outputs, valid_steps
+from .networks import (
+    Stacked,
+    as_prediction,
+    embedding_width,
+    encoders,
+    fusion_head,
+    known_modalities,
+    outputs,
+    valid_steps,
+)
 
 
 @dataclass(frozen=True)
@@ -176,7 +185,7 @@ class EBMC(Method):
     def __init__(self, params: EBMCParams, spec: Spec) -> None:
         super().__init__(params, spec)
         self.names = tuple(spec.modalities)
-        width, count = params.width, len(self.names)
+        width, count = embedding_width(spec, params.width), len(self.names)
         self.several = count > 1
         self.collaborates = params.cce and self.several
         self.encoders = encoders(spec, width, params.layers)
@@ -186,7 +195,7 @@ class EBMC(Method):
         self.generators = Stacked(count, lambda: mlp(3 * width, width))
         self.branches = Branches(spec, width, squared=params.errors == "squared")
         self.private_heads = Stacked(count, lambda: nn.Linear(width, outputs(spec)))
-        self.head = FusionHead(count * width, width, outputs(spec))
+        self.head = fusion_head(spec, width)
         self.stage = 0
         self.steps = 0
         # In a tuple it is no sub-module: not trained, not saved, not counted.

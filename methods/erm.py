@@ -11,7 +11,7 @@ from torch import Tensor
 from ..datasets.batch import Batch, Spec
 from .losses import task_loss
 from .method import Method, Output, fixed
-from .networks import FusionHead, as_prediction, available, encoders, outputs, valid_steps
+from .networks import as_prediction, available, embedding_width, encoders, fusion_head, valid_steps
 
 
 @dataclass(frozen=True)
@@ -44,8 +44,9 @@ class ERM(Method):
 
     def __init__(self, params: Sizes, spec: Spec) -> None:
         super().__init__(params, spec)
-        self.encoders = encoders(spec, params.width, params.layers)
-        self.head = FusionHead(len(spec.modalities) * params.width, params.width, outputs(spec))
+        width = embedding_width(spec, params.width)
+        self.encoders = encoders(spec, width, params.layers)
+        self.head = fusion_head(spec, width)
 
     def encode(self, modality: str, batch: Batch) -> Tensor:
         """The embedding [batch, width] of one modality."""

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..datasets.batch import Batch, Spec
+from .waveform import WAVEFORM_WIDTH, WaveformEncoder
 
 WIDTH = 40  # of an embedding; MMDG-Bench (arXiv 2605.06643), sentiment backbone
 LAYERS = 5
@@ -163,7 +164,7 @@ class PerModality(nn.Module):
     """One module for each modality, found by the modality's name, whatever characters that holds."""
 
     def __init__(self, spec: Spec, make: Callable[[int], nn.Module]) -> None:
-        """``make`` builds the module of a modality with so many features."""
+        """``make`` builds the module of a modality with so many features, for one after the other."""
         super().__init__()
         self.names = tuple(spec.modalities)
         self.parts = nn.ModuleList(make(features) for features in spec.modalities.values())
@@ -186,6 +187,34 @@ class Stacked(nn.Module):
 
 
 def encoders(spec: Spec, width: int = WIDTH, layers: int = LAYERS) -> PerModality:
-    """One ``SequenceEncoder`` a modality, following ``spec.protocol``."""
+    """The encoder that each modality's data ask for: a ``WaveformEncoder`` for ``cnn1d``, else a
+    ``SequenceEncoder``, following ``spec.protocol``."""
     masked = spec.protocol != "as-published"
-    return PerModality(spec, lambda features: SequenceEncoder(features, width, layers, mask_padding=masked))
+
+    names = iter(spec.modalities)
+
+    def make(features: int) -> nn.Module:
+        if spec.encoders.get(next(names)) == "cnn1d":
+            return WaveformEncoder(features, width)
+        return SequenceEncoder(features, width, layers, mask_padding=masked)
+
+    return PerModality(spec, make)
+
+
+def embedding_width(spec: Spec, width: int = WIDTH) -> int:
+    """The width of a method's embeddings: where all modalities are waveforms that of their published network,
+    whatever was asked for; else ``width``."""
+    return WAVEFORM_WIDTH if _waveforms(spec) else width
+
+
+def fusion_head(spec: Spec, width: int) -> nn.Module:
+    """[batch, modalities * width] -> [batch, outputs]: the published head of the encoders, linear for waveforms
+    alone, else a ``FusionHead``."""
+    features = len(spec.modalities) * width
+    return (
+        nn.Linear(features, outputs(spec)) if _waveforms(spec) else FusionHead(features, width, outputs(spec))
+    )
+
+
+def _waveforms(spec: Spec) -> bool:
+    return all(spec.encoders.get(name) == "cnn1d" for name in spec.modalities)

@@ -373,3 +373,40 @@ def test_fingerprint_follows_content_and_meaning_only(folder: Writer, tmp_path: 
     ]
     assert len({first, *differing}) == 7
     assert locate_open(folder()).fingerprint() == first
+
+
+def test_a_range_of_values_stands_for_each_of_them(tmp_path: Path) -> None:
+    rows = np.arange(30)
+    np.savez(tmp_path / "all.npz", x=rows[:, None] / 30, y=rows % 2, minute=rows, who=rows.astype(str))
+    text = "file: all.npz\nmodalities: {x: x}\ntask: {kind: classification, classes: 2}\nlabel: y\nsample_id: who\n"
+    ranges, single = tmp_path / "ranges.yaml", tmp_path / "single.yaml"
+    ranges.write_text(text + "split: {array: minute, values: {0-19: train, 20-28: valid, 29: test}}\n")
+    each = ", ".join(f"{row}: {'train' if row < 20 else 'valid' if row < 29 else 'test'}" for row in rows)
+    single.write_text(text + f"split: {{array: minute, values: {{{each}}}}}\n")
+    found, expected = locate_open(ranges), locate_open(single)
+    assert {name: part.sample_id.tolist() for name, part in found.load().items()} == {
+        name: part.sample_id.tolist() for name, part in expected.load().items()
+    }
+    assert found.fingerprint() == expected.fingerprint()
+    ranges.write_text(text + "split: {array: minute, values: {0-20: train, 20-28: valid, 29: test}}\n")
+    with pytest.raises(DataError, match="'20' is given twice"):
+        locate_open(ranges)
+
+
+def test_the_encoder_of_a_modality_is_named_and_counts(tmp_path: Path) -> None:
+    np.savez(tmp_path / "all.npz", x=np.ones((3, 80, 1)), y=np.arange(3) % 2, part=np.arange(3))
+    text = (
+        "file: all.npz\nmodalities: {{x: {{array: x{}}}}}\ntask: {{kind: classification, classes: 2}}\nlabel: y\n"
+        "split: {{array: part, values: {{0: train, 1: valid, 2: test}}}}\n"
+    )
+    found = {}
+    for name in ("", ", encoder: sequence", ", encoder: cnn1d"):
+        (tmp_path / "one.yaml").write_text(text.format(name))
+        found[name] = locate_open(tmp_path / "one.yaml")
+        found[name] = found[name].encoders, found[name].fingerprint()
+    assert found[""] == found[", encoder: sequence"]
+    assert [encoders for encoders, _ in found.values()] == [{}, {}, {"x": "cnn1d"}]
+    assert found[", encoder: cnn1d"][1] != found[""][1]
+    (tmp_path / "one.yaml").write_text(text.format(", encoder: cnn2d"))
+    with pytest.raises(DataError, match=r"'cnn2d'.*cnn1d"):
+        locate_open(tmp_path / "one.yaml")

@@ -1,0 +1,16 @@
+"""Human-Animal-Cartoon: seven actions done by people, animals and cartoon figures."""
+
+from __future__ import annotations
+
+from .action import Action
+from .dataset import Target
+
+
+class Hac(Action):
+    """HAC (Dong et al., NeurIPS 2023, SimMMDG); classes are the indices of its lists."""
+
+    name = "hac"
+    title = "Human-Animal-Cartoon"
+    homepage = "https://github.com/donghao51/SimMMDG"
+    target = Target("classification", classes=tuple(map(str, range(7))), metrics="classification")
+    lists = {"human": (1111, 276), "animal": (730, 176), "cartoon": (870, 218)}  # noqa: RUF012 (never changed)

@@ -1,0 +1,47 @@
+"""The network for waveforms: a 1-D convolutional one over a window of fixed length."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+#: Of an embedding: 32 channels at 4 places.
+WAVEFORM_WIDTH = 128
+#: (channels, kernel) of each convolution; MMDG-Bench (arXiv 2605.06643), fault-diagnosis backbone.
+_LAYERS = ((8, 32), (16, 8), (32, 3), (32, 3))
+_SHORTEST = 64  # steps that the kernels need, and a few
+
+
+class WaveformEncoder(nn.Module):
+    """Four convolutions, each with batch norm and ReLU, max-pooled by 2 at stride 1, the last to 4 places.
+
+    The backbone that MMDG-Bench gives each modality of its motor data: 6,152 parameters for one feature. Steps
+    that are not valid are read as zeros, so windows should be full, as those of a recording are.
+    """
+
+    def __init__(self, features: int, width: int = WAVEFORM_WIDTH) -> None:
+        """``width`` other than 128 adds a linear layer."""
+        super().__init__()
+        self.width = width
+        parts: list[nn.Module] = []
+        for place, (channels, kernel) in enumerate(_LAYERS):
+            last = place == len(_LAYERS) - 1
+            pool = nn.AdaptiveMaxPool1d(4) if last else nn.MaxPool1d(2, stride=1)
+            parts += [nn.Conv1d(features, channels, kernel), nn.BatchNorm1d(channels), nn.ReLU(), pool]
+            features = channels
+        self.layers = nn.Sequential(*parts, nn.Flatten())
+        self.project = nn.Identity() if width == WAVEFORM_WIDTH else nn.Linear(WAVEFORM_WIDTH, width)
+
+    def forward(self, features: Tensor, valid: Tensor) -> Tensor:
+        """Encodes; what lies at invalid steps is never read.
+
+        Args:
+            features: [batch, time, feature] of any float type.
+            valid: [batch, time], bool.
+
+        Returns:
+            [batch, width].
+        """
+        clean = torch.where(valid.unsqueeze(-1), features, 0).float().transpose(1, 2)
+        return self.project(self.layers(F.pad(clean, (0, max(0, _SHORTEST - clean.shape[2])))))

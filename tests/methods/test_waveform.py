@@ -1,0 +1,106 @@
+"""The convolutional network for waveforms, and how a method comes to it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+from mmbench.datasets.batch import Batch, Spec
+from mmbench.methods.ebmc import EBMC
+from mmbench.methods.erm import ERM, ERMParams
+from mmbench.methods.method import Method
+from mmbench.methods.networks import SequenceEncoder, encoders
+from mmbench.methods.waveform import WaveformEncoder
+
+from . import planted
+
+MOTOR = Spec(
+    {"vibration": 1, "acoustic": 1},
+    "classification",
+    classes=6,
+    encoders={"vibration": "cnn1d", "acoustic": "cnn1d"},
+)
+
+
+def count(net: torch.nn.Module) -> int:
+    return sum(parameter.numel() for parameter in net.parameters())
+
+
+def waves(samples: int, steps: int = 1024, seed: int = 0) -> Batch:
+    return planted.noise(MOTOR, samples, steps, seed)
+
+
+def test_sizes_are_the_published_ones():
+    assert count(WaveformEncoder(1)) == 6_152
+    assert count(ERM(ERMParams(), MOTOR)) == 13_846
+    assert WaveformEncoder(1)(torch.rand(2, 1024, 1), torch.ones(2, 1024, dtype=torch.bool)).shape == (2, 128)
+
+
+def test_the_first_layer_is_a_convolution_normed_rectified_and_pooled():
+    net = WaveformEncoder(1).eval()
+    wave = torch.randn(3, 1024)
+    weight, bias = net.layers[0].weight, net.layers[0].bias  # type: ignore[union-attr]
+    slid = wave.unfold(1, 32, 1) @ weight[:, 0].T + bias  # type: ignore[index,operator]
+    expected = (slid / (1 + 1e-5) ** 0.5).clamp(min=0)  # a fresh batch norm in evaluation
+    expected = torch.maximum(expected[:, :-1], expected[:, 1:]).transpose(1, 2)
+    assert torch.allclose(net.layers[:4](wave.unsqueeze(1)), expected, atol=1e-5)
+
+
+def test_what_is_not_there_is_not_read():
+    net = WaveformEncoder(1).eval()
+    wave, valid = torch.randn(2, 1024, 1), torch.ones(2, 1024, dtype=torch.bool)
+    valid[1] = False
+    broken = wave.clone()
+    broken[1] = torch.nan
+    assert torch.equal(net(wave, valid), net(broken, valid))
+    assert net(broken, valid).isfinite().all()
+
+
+@pytest.mark.parametrize("steps", [1, 45, 64])
+def test_short_windows_are_filled_with_silence(steps: int):
+    net = WaveformEncoder(1).eval()
+    wave, valid = torch.randn(2, steps, 1), torch.ones(2, steps, dtype=torch.bool)
+    longer = torch.cat([wave, torch.zeros(2, 64 - steps, 1)], dim=1)
+    assert torch.equal(net(wave, valid), net(longer, torch.ones(2, 64, dtype=torch.bool)))
+
+
+def test_only_the_modalities_that_ask_for_it_get_it():
+    mixed = replace(MOTOR, modalities={"vibration": 1, "text": 6}, encoders={"vibration": "cnn1d"})
+    first, second = encoders(mixed, 40, 1).parts
+    assert isinstance(first, WaveformEncoder)
+    assert isinstance(second, SequenceEncoder)
+    batch = planted.noise(mixed, 3, 80)
+    assert ERM(ERMParams(layers=1), mixed).eval()(batch).fused.shape == (3, 80)  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("kind", [ERM, EBMC])
+def test_methods_train_on_waveforms_in_any_pattern_and_alone(kind: type[Method]):
+    batch = planted.all_patterns(waves(4), MOTOR)
+    torch.manual_seed(0)
+    net = kind(kind.Params(), MOTOR)
+    for stage in range(len(kind.stages)):
+        net.begin_stage(stage)
+        for part in (batch, batch.take(slice(0, 1))):
+            net.zero_grad()
+            torch.stack(list(net.loss(part).values())).sum().backward()
+            assert all(p.grad is None or p.grad.isfinite().all() for p in net.parameters())
+    net.eval()
+    whole = net(batch).prediction
+    alone = torch.cat([net(batch.take(slice(row, row + 1))).prediction for row in range(4)])
+    assert torch.allclose(whole, alone, atol=1e-4)
+
+
+@pytest.mark.slow
+def test_it_tells_tones_apart():
+    draw = torch.Generator().manual_seed(0)
+    batch = waves(96)
+    target = torch.arange(96) % 3
+    phase = 6.28 * torch.rand(96, 1, generator=draw)
+    tone = torch.sin(torch.arange(1024) * (0.2 * 2 ** target.float()).unsqueeze(1) + phase)
+    wave = tone.unsqueeze(-1) + 0.3 * batch.features["vibration"]
+    batch = replace(batch, features={**batch.features, "vibration": wave}, target=target)
+    torch.manual_seed(0)
+    net = planted.train(ERM(ERMParams(), MOTOR), batch.take(slice(0, 64)), epochs=12, size=16)
+    held = batch.take(slice(64, 96))
+    assert (net(held).prediction.argmax(1) == held.target).double().mean() > 0.9
