@@ -99,7 +99,9 @@ def train(method: Method, batch: Batch, epochs: int, lr: float = 2e-3, size: int
         for _ in range(max(1, round(share * epochs))):
             for rows in torch.randperm(len(batch)).split(size):
                 optimiser.zero_grad()
-                torch.stack(list(method.loss(batch.take(rows)).values())).sum().backward()
+                method.backward(batch.take(rows))
                 torch.nn.utils.clip_grad_norm_(method.parameters(), 1.0)
                 optimiser.step()
+                method.after_step()
+    method.load_state_dict(method.evaluated() or method.state_dict())
     return method.eval()
