@@ -38,7 +38,7 @@ class DANN(ERM):
     params: DANNParams
 
     def __init__(self, params: DANNParams, spec: Spec) -> None:
-        super().__init__(params, spec)  # pyright: ignore[reportArgumentType]
+        super().__init__(params, spec)
         if spec.domains > 1:
             self.adversary = discriminator(len(spec.modalities) * params.width, spec.domains)
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -29,6 +31,9 @@ class JATParams:
     modal_adv_loss: float = searched(0.1, low=0.0, high=1.0, digits=1, source="MMDG-Bench")
     cls_loss: float = searched(3.0, low=0.0, high=5.0, digits=1, source="MMDG-Bench; uni-modal heads")
     temperature: float = fixed(1.0, source="MMDG-Bench; T of the weights of the modalities")
+    one_projector: bool = fixed(
+        True, source="ours: a projector of its own tells the modality whatever the embedding hides"
+    )
     width: int = fixed(40, source="MMDG-Bench, late fusion")
     layers: int = fixed(5, source="MMDG-Bench, late fusion")
 
@@ -39,7 +44,8 @@ class JAT(WithHeads):
     L = task + l_d CE(D_g(R2 fused), d) + l_d mean_m CE(D_l(P2_m R2 e_m), d) + l_m mean_m CE(D_mod(P1_m R1 e_m), m)
     + l_c sum_m w_m task_m, with w = softmax_m(H_m / T) and H_m the mean entropy of the local domain
     prediction: a modality that hides its domain better weighs more. The reversal stands before the projectors
-    P, so that these help the adversary.
+    P, so that these help the adversary. As published P1 is one network a modality, whose bias alone tells the
+    modality; by default it is one for all (``one_projector``).
 
     With a single source the domain terms are off and w is equal; with a single modality its adversary is off.
     A sample without a modality has no part in that modality's terms.
@@ -47,6 +53,7 @@ class JAT(WithHeads):
 
     Params = JATParams
     version = 1
+    as_published: ClassVar[Mapping[str, Any]] = {"one_projector": False}
     params: JATParams
 
     def __init__(self, params: JATParams, spec: Spec) -> None:
@@ -57,7 +64,10 @@ class JAT(WithHeads):
             self.domain_of_embedding = discriminator(HIDDEN, spec.domains)
             self.domain_of_fused = discriminator(count * params.width, spec.domains)
         if count > 1:
-            self.modality_projectors = PerModality(spec, lambda _: projector(params.width))
+            one = projector(params.width)
+            self.modality_projectors = PerModality(
+                spec, lambda _: one if params.one_projector else projector(params.width)
+            )
             self.modality_of_embedding = torch.nn.Linear(HIDDEN, count)
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:

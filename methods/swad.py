@@ -40,7 +40,7 @@ class SWAD(ERM):
     params: SWADParams
 
     def __init__(self, params: SWADParams, spec: Spec) -> None:
-        super().__init__(params, spec)  # pyright: ignore[reportArgumentType]
+        super().__init__(params, spec)
         self.begin_stage(0)
 
     def begin_stage(self, stage: int) -> None:
