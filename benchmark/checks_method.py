@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import fields, replace
+from functools import partial
 
 import torch
 from torch import Tensor
 
 from ..datasets.batch import Batch, Spec
+from ..methods.losses import task_loss
 from ..methods.method import Method, Output
 from .params import describe
 from .predict import conditions_for
@@ -176,6 +178,31 @@ def loss_is_finite(method_class: type[Method]) -> None:
                 assert all(bool(torch.isfinite(g).all()) for g in gradients), "a gradient is not finite"
 
 
+def step_is_finite(method_class: type[Method]) -> None:
+    """A step of training leaves finite weights in every stage, for batches of one and any missing pattern,
+    and so does what it wants evaluated."""
+    for spec in specs():
+        method, whole = _build(method_class, spec), planted_batch(spec)
+        optimizer = torch.optim.SGD(method.parameters(), lr=1e-3)
+        absent = whole.with_present({name: torch.zeros(len(whole)).bool() for name in whole.modalities})
+        conditions = [condition.apply(whole) for condition in conditions_for(whole.modalities)]
+        for stage in range(len(method.stages)):
+            method.begin_stage(stage)
+            for batch in (*conditions, whole.take(slice(0, 1)), absent):
+                _step(method, batch, optimizer)
+            method.after_epoch(lambda: 1.0)
+            for state in (method.state_dict(), method.evaluated() or {}):
+                assert all(bool(torch.isfinite(value).all()) for value in state.values()), "not finite"
+
+
+def _step(method: Method, batch: Batch, optimizer: torch.optim.Optimizer) -> None:
+    method.train()
+    optimizer.zero_grad()
+    method.backward(batch)
+    optimizer.step()
+    method.after_step()
+
+
 def same_seed_same_result(method_class: type[Method]) -> None:
     """The same seed gives the same loss and the same predictions."""
     for spec in specs():
@@ -218,6 +245,10 @@ def weights_are_restored(method_class: type[Method]) -> None:
         _close(before, _predict(method, batch).prediction, "restored weights")
 
 
+def _task_loss(method: Method, batch: Batch) -> float:
+    return float(task_loss(_predict(method, batch).prediction, batch.target, method.spec))
+
+
 def it_learns(method_class: type[Method]) -> None:
     """On data in which every modality tells the target, training beats the best constant guess."""
     for spec in list(specs())[2:4]:
@@ -225,12 +256,11 @@ def it_learns(method_class: type[Method]) -> None:
         optimizer = torch.optim.Adam(method.parameters(), lr=3e-3)
         for stage in range(len(method.stages)):
             method.begin_stage(stage)
-            for _ in range(60):
-                method.train()
-                optimizer.zero_grad()
-                torch.stack(list(method.loss(batch).values())).sum().backward()
-                optimizer.step()
-                method.after_step()
+            for step in range(60):
+                _step(method, batch, optimizer)
+                if step % 20 == 19:
+                    method.after_epoch(partial(_task_loss, method, batch))
+        method.load_state_dict(method.evaluated() or method.state_dict())
         prediction = _predict(method, batch).prediction
         if spec.kind == "regression":
             error = float((prediction - batch.target).abs().mean())
@@ -250,6 +280,7 @@ METHOD_CHECKS: tuple[Callable[[type[Method]], None], ...] = (
     samples_are_independent,
     modalities_are_independent,
     loss_is_finite,
+    step_is_finite,
     same_seed_same_result,
     batch_is_left_alone,
     weights_are_restored,

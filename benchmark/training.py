@@ -70,6 +70,7 @@ class Training(LightningModule):
         self._stage_starts = _stage_starts(method.stages, protocol.epochs)
         self._terms: dict[str, Tensor] = {}
         self._steps = 0
+        self._batch: Batch
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """The same optimiser and schedule for every method."""
@@ -100,14 +101,22 @@ class Training(LightningModule):
         self._terms, self._steps = {}, 0
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """The sum of the method's loss terms."""
-        terms = self.method.loss(self._damaged(batch, batch_idx))
+        """Makes the batch ready; gradients are the business of ``backward``, after they were emptied."""
+        self._batch = self._damaged(batch, batch_idx)
+        return torch.zeros((), device=batch.target.device)
+
+    def backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
+        """Lets the method fill the gradients, and adds its loss terms to the epoch's."""
+        terms = self.method.backward(self._batch)
         for name, value in terms.items():
             value = value.detach()
             self._terms[name] = value if self._steps == 0 else self._terms.get(name, 0) + value
         self._steps += 1
         self.report(self.current_epoch, self._steps / self.trainer.num_training_batches, None)
-        return torch.stack(list(terms.values())).sum()
+
+    def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
+        """Tells the method that the optimiser made a step."""
+        self.method.after_step()
 
     def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
         """Tells the method that the optimiser has taken a step."""
@@ -128,18 +137,35 @@ class Training(LightningModule):
         if not math.isfinite(total):
             terms = ", ".join(f"{name} {value:g}" for name, value in train.items())
             raise FloatingPointError(f"the loss is not finite in epoch {self.current_epoch} ({terms})")
-        loss, metric = validate(self.method, self.valid)
+        self.method.after_epoch(lambda: validate(self.method, self.valid)[0])
+        with evaluated(self.method):
+            loss, metric = validate(self.method, self.valid)
+            epoch = Epoch(self.current_epoch, self._stage, train, loss, metric)
+            self.record.append(epoch)
+            if RULES[self.protocol.selection](self.record, self.direction) == len(self.record) - 1:
+                self.selected = copy.deepcopy(self.method.state_dict())
         self.method.train()
-        epoch = Epoch(self.current_epoch, self._stage, train, loss, metric)
-        self.record.append(epoch)
-        if RULES[self.protocol.selection](self.record, self.direction) == len(self.record) - 1:
-            self.selected = copy.deepcopy(self.method.state_dict())
         self.report(self.current_epoch, 1.0, epoch)
 
     @property
     def selected_epoch(self) -> int:
         """The epoch whose weights are tested."""
         return self.record[RULES[self.protocol.selection](self.record, self.direction)].epoch
+
+
+@contextmanager
+def evaluated(method: Method) -> Iterator[None]:
+    """Inside, the method has the weights that it says are tested (an average, say); then its own again."""
+    tested = method.evaluated()
+    if tested is None:
+        yield
+        return
+    own = copy.deepcopy(method.state_dict())
+    method.load_state_dict(tested)
+    try:
+        yield
+    finally:
+        method.load_state_dict(own)
 
 
 @torch.inference_mode()

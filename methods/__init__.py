@@ -8,4 +8,10 @@ METHODS = {
     "moosa": "mmbench.methods.moosa:MOOSA",
     "cmrf": "mmbench.methods.cmrf:CMRF",
     "nel": "mmbench.methods.nel:NEL",
+    "dann": "mmbench.methods.dann:DANN",
+    "jat": "mmbench.methods.jat:JAT",
+    "mbcd": "mmbench.methods.mbcd:MBCD",
+    "gmp": "mmbench.methods.gmp:GMP",
+    "sam": "mmbench.methods.sam:SAM",
+    "swad": "mmbench.methods.swad:SWAD",
 }

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
+import torch
 from torch import Tensor, nn
 
 from ..datasets.batch import Batch, Spec
@@ -76,6 +77,9 @@ class Method(nn.Module):
     A method whose modalities are encoded independently of each other defines ``encode(modality, batch)`` and
     ``fuse(embeddings, batch)`` (``forward`` then follows): a condition that leaves a modality untouched does
     not have it encoded again.
+
+    A training step is ``backward``, the optimiser's step, ``after_step``; after the last of an epoch comes
+    ``after_epoch``, then what ``evaluated`` gives is validated and, where the epoch is selected, kept.
     """
 
     Params: ClassVar[type] = NoParams
@@ -113,8 +117,32 @@ class Method(nn.Module):
     def begin_stage(self, stage: int) -> None:
         """Called before the first epoch of stage ``stage`` (0, 1, ...)."""
 
+    def backward(self, batch: Batch) -> dict[str, Tensor]:
+        """Puts the gradients of a step into the parameters' ``grad``, which is empty before.
+
+        By default those of the sum of ``loss``. For methods that change gradients or need several passes.
+        The trainer clips what is left here.
+
+        Returns:
+            The loss terms, for the record.
+        """
+        terms = self.loss(batch)
+        torch.stack(list(terms.values())).sum().backward()
+        return terms
+
     def after_step(self) -> None:
-        """Called after each step of the optimiser; for averages of weights."""
+        """Called after each step of the optimiser."""
+
+    def after_epoch(self, validation_loss: Callable[[], float]) -> None:
+        """Called after the last step of an epoch.
+
+        Args:
+            validation_loss: gives the task's loss of the present weights on source validation, when asked.
+        """
+
+    def evaluated(self) -> Mapping[str, Tensor] | None:
+        """The state (as of ``state_dict``) that is validated, stored and tested; ``None``: the present one."""
+        return None
 
     @classmethod
     def separable(cls) -> bool:

@@ -41,8 +41,8 @@ def plugin(tmp_path: Path) -> Path:
 
 
 def test_unknown_name_is_answered_with_the_nearest():
-    with pytest.raises(UsageError, match=r"unknown method 'embc': did you mean ebmc"):
-        find("method", "embc")
+    with pytest.raises(UsageError, match=r"unknown method 'ebmcc': did you mean ebmc"):
+        find("method", "ebmcc")
 
 
 def test_every_registered_class_can_be_imported():

@@ -250,7 +250,7 @@ def test_two_launchers_train_no_job_twice(tmp_path: Path, data_root: Path, plugi
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("run", "--methods", "embc", "--datasets", "toy"), "unknown method 'embc': did you mean ebmc?"),
+        (("run", "--methods", "ebmcc", "--datasets", "toy"), "unknown method 'ebmcc': did you mean ebmc?"),
         (("run", "--methods", "erm", "--datasets", "tiy"), "unknown dataset 'tiy': did you mean toy?"),
         (("run", "--methods", "erm", "--datasets", "mosi"), "mmbench data synth mosi"),
         (("run", "--datasets", "toy"), "methods is not given"),

@@ -15,10 +15,13 @@ from mmbench.benchmark.predict import conditions_for, outputs_under, prediction_
 from mmbench.benchmark.seeds import derive, seed_everything
 from mmbench.benchmark.selection import Epoch, last, source_validation
 from mmbench.benchmark.training import Minibatches, Training, _stage_starts, fit, validate
+from mmbench.benchmark.weights import load_weights, save_weights
 from mmbench.datasets.batch import Batch, Spec
 from mmbench.datasets.locate import locate
 from mmbench.methods.erm import ERM
+from mmbench.methods.mbcd import MBCD
 from mmbench.methods.method import Method, NoParams, Output
+from mmbench.methods.swad import SWAD
 from torch import Tensor, nn
 
 
@@ -208,6 +211,81 @@ def test_training_matches_a_plain_loop(data: TaskData):
             optimizer.step()
     for (name, left), right in zip(method.state_dict().items(), plain.state_dict().values(), strict=True):
         assert torch.allclose(left, right, atol=1e-6), name
+
+
+class Averaged(Counting):
+    """Says in which order it is called; what is tested is 100 more than what is trained."""
+
+    stages = (1.0,)
+
+    def __init__(self, params: NoParams, spec: Spec) -> None:
+        super().__init__(params, spec)
+        self.calls: list[str] = []
+        self.given: list[float] = []
+
+    def backward(self, batch: Batch) -> dict[str, Tensor]:
+        assert self.weight.grad is None
+        self.calls.append("backward")
+        before = self.weight.detach().clone()
+        terms = super().backward(batch)
+        assert torch.equal(before, self.weight)
+        assert self.weight.grad is not None
+        self.weight.grad.mul_(1e6)
+        self.before = before
+        return terms
+
+    def after_step(self) -> None:
+        assert not torch.equal(self.before, self.weight)
+        assert self.weight.grad is not None
+        assert float(self.weight.grad.abs()) == pytest.approx(0.5, abs=1e-5)  # clipped after ``backward``
+        self.calls.append("after_step")
+
+    def after_epoch(self, validation_loss) -> None:
+        self.calls.append("after_epoch")
+        self.given.append(validation_loss())
+
+    def evaluated(self) -> dict[str, Tensor]:
+        self.calls.append("evaluated")
+        return {"weight": self.weight.detach() + 100}
+
+
+def test_hooks_are_called_in_order_and_what_is_evaluated_is_tested_and_left(data: TaskData):
+    method = Averaged(NoParams(), data.spec("fair"))
+    training = train(method, data, clip_norm=0.5, batch_size=20)
+    assert method.calls == 3 * [*(2 * ["backward", "after_step"]), "after_epoch", "evaluated"]
+    assert 99 < float(method.weight.detach()) < 101
+    text, target = data.valid.batch.features["text"][:, 0, 0], data.valid.batch.target
+    left = float((float(method.weight.detach()) * text - target).abs().mean())
+    assert min(item.metric for item in training.record) == pytest.approx(left, rel=1e-5)
+    assert max(method.given) < 0.2 * left  # the loss of the weights that are trained, near 0
+
+
+def test_gradients_are_of_the_method_s_making(data: TaskData):
+    """A method that fills no gradient stays as it is, whatever its terms are."""
+
+    class Still(Counting):
+        def backward(self, batch: Batch) -> dict[str, Tensor]:
+            return {"task": torch.tensor(3.0)}
+
+    method = Still(NoParams(), data.spec("fair"))
+    training = train(method, data)
+    assert float(method.weight.detach()) == 0
+    assert [item.train for item in training.record] == 3 * [{"task": 3.0}]
+
+
+@pytest.mark.parametrize("make", [MBCD, SWAD])
+def test_stored_weights_are_the_evaluated_ones(data: TaskData, make: type[Method]):
+    """Weights that are read back give the tested predictions and the score that the fit notes."""
+    params = make.Params(layers=1)
+    seed_everything(0)
+    method = make(params, data.spec("fair"))
+    training = train(method, data, epochs=4)
+    tested = prediction_table(method, {"test": data.test})
+    again = make(params, data.spec("fair"))
+    load_weights(again, save_weights(method))
+    assert prediction_table(again, {"test": data.test}).equals(tested)
+    noted = training.record[training.selected_epoch].metric
+    assert validate(again, data.valid.batch)[1] == pytest.approx(noted, abs=1e-6)
 
 
 def test_no_method_sees_what_it_is_asked_for(data: TaskData):

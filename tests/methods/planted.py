@@ -99,8 +99,20 @@ def train(method: Method, batch: Batch, epochs: int, lr: float = 2e-3, size: int
         for _ in range(max(1, round(share * epochs))):
             for rows in torch.randperm(len(batch)).split(size):
                 optimiser.zero_grad()
-                torch.stack(list(method.loss(batch.take(rows)).values())).sum().backward()
+                method.backward(batch.take(rows))
                 torch.nn.utils.clip_grad_norm_(method.parameters(), 1.0)
                 optimiser.step()
                 method.after_step()
+    method.load_state_dict(method.evaluated() or method.state_dict())
     return method.eval()
+
+
+def shifted(spec: Spec, samples: int, seed: int, strength: float = 0.4) -> Batch:
+    """``linked`` samples of two domains: in each modality these lie on two sides of a direction of its own."""
+    batch = linked(spec, samples, seed)
+    domain = torch.randint(0, 2, (samples,), generator=torch.Generator().manual_seed(seed + 2))
+    features = {}
+    for i, (m, x) in enumerate(batch.features.items()):
+        direction = torch.randn(x.shape[-1], generator=torch.Generator().manual_seed(200 + i))
+        features[m] = x + strength * (2 * domain - 1)[:, None, None] * direction
+    return replace(batch, features=features, domain=domain)
