@@ -115,10 +115,6 @@ class Training(LightningModule):
         self.report(self.current_epoch, self._steps / self.trainer.num_training_batches, None)
 
     def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
-        """Tells the method that the optimiser made a step."""
-        self.method.after_step()
-
-    def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
         """Tells the method that the optimiser has taken a step."""
         self.method.after_step()
 
