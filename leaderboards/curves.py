@@ -78,7 +78,9 @@ def reliability_surface(frame: pd.DataFrame) -> Figure:
             continue
         scale = _scale(volume)
         heights = [[scale * rows[reliability_point(x, y)]["mean"] for x in GRID] for y in GRID]
-        found.append((f"{keys[-1]}\n{', '.join(keys[:-1])}", np.array(heights), volume))
+        found.append(
+            (f"{keys[-1]}\n{', '.join(keys[:2])}\n{', '.join(keys[2:-1])}", np.array(heights), volume)
+        )
     if not found:
         raise ValueError("the reliability grid was not tested: run with --corruptions reliability")
     across = min(3, len(found))
@@ -196,8 +198,8 @@ def _curves(frame: pd.DataFrame, panels: Sequence[Panel], axis_name: str, subjec
     panels = [panel for panel in panels if any(panel[2](value) in valued for value in panel[1])]
     if not panels:
         raise ValueError("no method has a value")
-    across = min(5, len(panels))
-    down = math.ceil(len(panels) / across)
+    down = math.ceil(len(panels) / 5)
+    across = math.ceil(len(panels) / down)
     # One scale: in panels with their own, what damage does not touch would look as bad as what it breaks.
     figure = Figure(figsize=(max(7.5, 2.5 * across + 0.8), 2.1 * down + 1.4), layout="constrained")
     axes = list(figure.subplots(down, across, squeeze=False, sharey=True).flat)
