@@ -70,6 +70,7 @@ def reliability_surface(frame: pd.DataFrame) -> Figure:
         ValueError: the grid was not tested, or not the whole of it by any method.
     """
     from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
 
     found: list[tuple[str, np.ndarray, dict[str, Any]]] = []
     for keys, rows in _groups(frame).items():
@@ -85,15 +86,19 @@ def reliability_surface(frame: pd.DataFrame) -> Figure:
         raise ValueError("the reliability grid was not tested: run with --corruptions reliability")
     across = min(3, len(found))
     down = math.ceil(len(found) / across)
-    figure = Figure(figsize=(max(7.5, 3.6 * across + 1.2), 3.6 * down + 0.6), layout="constrained")
+    figure = Figure(figsize=(max(7.5, 3.6 * across + 1.2), 4.0 * down + 0.6), layout="constrained")
+    figure.set_layout_engine("constrained", h_pad=0.12)
     axes = list(figure.subplots(down, across, squeeze=False).flat)
     low = min(float(heights.min()) for _, heights, _ in found)
     high = max(float(heights.max()) for _, heights, _ in found)
+    levels = MaxNLocator(8).tick_values(low, high)
     image = None
     for axis, (name, heights, volume) in zip(axes, found, strict=False):
         image = axis.imshow(heights, origin="lower", extent=(-0.05, 0.95, -0.05, 0.95), vmin=low, vmax=high)
-        if high > low:
-            lines = axis.contour(GRID, GRID, heights, colors="white", linewidths=0.7)
+        # The same levels everywhere: with its own, a flat surface would show nothing but its noise.
+        within = [level for level in levels if heights.min() < level < heights.max()]
+        if within:
+            lines = axis.contour(GRID, GRID, heights, levels=within, colors="white", linewidths=0.7)
             axis.clabel(lines, fontsize=7)
         axis.set_title(f"{name}\nvolume {_scale(volume) * volume['mean']:.3g}", fontsize=8)
         axis.set_xlabel("noise, in deviations", fontsize=8)
