@@ -25,7 +25,7 @@ $(VENV)/.installed-test: $(VENV)/.installed
 install: $(VENV)/.installed  ## make .venv and install mmbench in it
 
 demo: install  ## train two methods on a synthetic stand-in and show the leaderboard
-	$(BIN)/mmbench data synth mosi --data-root $(DEMO)/data
+	$(BIN)/mmbench data synth mosi,mosei --data-root $(DEMO)/data
 	$(BIN)/mmbench run --methods erm,ebmc --datasets mosi --preset quick --data-root $(DEMO)/data --store $(DEMO)/runs
 	$(BIN)/mmbench leaderboard --store $(DEMO)/runs
 
@@ -49,6 +49,8 @@ bench: $(VENV)/.installed-test  ## measure the speed that the README claims
 	OMP_NUM_THREADS=1 $(BIN)/python tests/speed/tables.py
 
 pictures: demo  ## make the README's pictures anew
+	$(BIN)/mmbench run --methods erm,ebmc --datasets mosi --preset quick --data-root $(DEMO)/data --store $(DEMO)/runs \
+	  --corruptions gaussian-noise,frame-dropout,missing-rates,reliability --ood mosei
 	$(BIN)/python docs/pictures.py $(DEMO)/runs
 
 clean:  ## remove what was made, the environment apart

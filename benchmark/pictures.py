@@ -37,7 +37,9 @@ def write_pictures(found: list[Result], folder: Path) -> tuple[list[Path], list[
     except ValueError as error:
         reasons.append(str(error))
     try:
-        files += curves.write_pictures(BOARDS["robustness"].make(found), folder)
+        drawn, lacking = curves.write_pictures(BOARDS["robustness"].make(found), folder)
+        files += drawn
+        reasons += lacking
     except ValueError as error:
         reasons.append(str(error))
     frame = BOARDS["accuracy"].make(found)
@@ -47,11 +49,11 @@ def write_pictures(found: list[Result], folder: Path) -> tuple[list[Path], list[
         reasons += short
     except ValueError as error:
         reasons.append(str(error))
-    drawn, lacking = risk_coverage.curves(found)
+    lines, lacking = risk_coverage.curves(found)
     reasons += lacking
     try:
-        figure = diagrams.risk_coverages(drawn)
-        data = pd.DataFrame({"data": [curve.block[-1] for curve in drawn]})
+        figure = diagrams.risk_coverages(lines)
+        data = pd.DataFrame({"data": [curve.block[-1] for curve in lines]})
         files += diagrams.write_figure(figure, data, folder, "risk-coverage")
     except ValueError as error:
         reasons.append(str(error))

@@ -1,5 +1,5 @@
-"""Makes the README's pictures from the store of ``make demo``: what the terminal shows, the plot, and the page where
-Chromium is installed.
+"""Makes the README's pictures from the store of ``make demo``, tested under damage: what the terminal shows, the plots,
+and the page where Chromium is installed.
 
 Run by ``make pictures``.
 """
@@ -15,24 +15,30 @@ import tempfile
 from pathlib import Path
 
 from mmbench.benchmark.exporting import export
-from mmbench.benchmark.scores import Filter
+from mmbench.benchmark.pictures import write_pictures
+from mmbench.benchmark.scores import Filter, results
 from mmbench.benchmark.writing import write_leaderboards
 from rich.console import Console
 
 HERE = Path(__file__).parent
+TABLES = "accuracy,missing"
+PLOTS = ("missing", "degradation", "missing-rates", "reliability", "risk-coverage")
 
 
 def main() -> None:
     """Reads the store that the first argument names."""
     store = Path(sys.argv[1])
     console = Console(record=True, width=140, file=io.StringIO(), force_terminal=True)
-    console.print(f"$ mmbench leaderboard --store {store}", markup=False, highlight=False)
-    write_leaderboards(store, store / "leaderboards", Filter(), None, ("terminal", "csv", "md"), console)
+    console.print(f"$ mmbench leaderboard --store {store} --what {TABLES}", markup=False, highlight=False)
+    write_leaderboards(store, store / "leaderboards", Filter(), TABLES, ("terminal", "csv", "md"), console)
     picture = console.export_svg(title="mmbench")
     # The reader's own monospaced font will do: nothing is fetched from elsewhere.
     picture = re.sub(r"@font-face \{.*?\}\s*", "", picture, flags=re.DOTALL)
     (HERE / "leaderboard.svg").write_text(picture, encoding="utf-8")
-    shutil.copy(store / "leaderboards" / "missing-synthetic-stand-in.png", HERE / "missing.png")
+    with tempfile.TemporaryDirectory() as folder:
+        write_pictures(results(store, Filter()), Path(folder))
+        for name in PLOTS:
+            shutil.copy(Path(folder) / f"{name}-synthetic-stand-in.png", HERE / f"{name}.png")
     if shutil.which("chromium"):
         _picture_of_page(store)
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
 
 from .render import KEYS, Across, file_name, holes, shown, title, wide, write_text
+
+# Characters of a row, with two between columns, that fit 17 cm in a small font of ten points.
+_WIDTH = 100
 
 _SPECIAL = {
     "\\": r"\textbackslash{}",
@@ -48,7 +51,7 @@ def latex(frame: pd.DataFrame, subject: str, across: Across = "metric") -> str:
 
     The best of a block is bold only where every other row is significantly worse; the second best by mean is
     underlined. Intervals stand in the CSV; the caption says n, what they are over, what is synthetic, and the
-    reason of every hole.
+    reason of every hole. What is wider than a page is parted into tables below each other.
 
     Args:
         frame: a tidy frame, such as ``tables.accuracy`` gives.
@@ -67,23 +70,38 @@ def latex(frame: pd.DataFrame, subject: str, across: Across = "metric") -> str:
     words = {"method", "metric"}
     lines = [r"\begin{table}[t]", r"\centering", r"\small"]
     lines.append(rf"\caption{{{escape_latex(_caption(chosen, subject))}}}")
-    lines.append(r"\begin{tabular}{" + "".join("l" if name in words else "r" for name in columns) + "}")
-    lines += [r"\toprule", _row(escape_latex(name) for name in columns), r"\midrule"]
     lower = across == "condition" and set(chosen["direction"]) == {"lower"}
     blocks: dict[tuple[str, ...], list[dict[str, str]]] = {}
     for record in table.to_dict("records"):
         row = {str(name): str(cell) for name, cell in record.items()}
         blocks.setdefault(tuple(row[name] for name in KEYS), []).append(row)
-    for place, (keys, rows) in enumerate(blocks.items()):
+    named = [name for name in columns if name in {*words, "n"}]
+    widths = {name: max(map(len, [name, *map(str, table[name])])) + 2 for name in columns}
+    for place, values in enumerate(_parts([name for name in columns if name not in named], named, widths)):
         if place:
+            lines += ["", r"\medskip"]
+        shape = "".join("l" if name in words else "r" for name in [*named, *values])
+        lines += [rf"\begin{{tabular}}{{{shape}}}", r"\toprule"]
+        lines.append(_row(escape_latex(name) for name in [*named, *values]))
+        for keys, rows in blocks.items():
             lines.append(r"\midrule")
-        lines.append(rf"\multicolumn{{{len(columns)}}}{{l}}{{\emph{{{escape_latex('; '.join(keys))}}}}} \\")
-        values = [name for name in columns if name not in {*words, "n"}]
-        seconds = {name: _second([row[name] for row in rows], lower or "↓" in name) for name in values}
-        for index, row in enumerate(rows):
-            lines.append(_row(_cell(row[name], seconds.get(name) == index) for name in columns))
-    lines += [r"\bottomrule", r"\end{tabular}", r"\end{table}"]
-    return "\n".join(lines) + "\n"
+            title_of = escape_latex("; ".join(keys))
+            lines.append(rf"\multicolumn{{{len(shape)}}}{{l}}{{\emph{{{title_of}}}}} \\")
+            seconds = {name: _second([row[name] for row in rows], lower or "↓" in name) for name in values}
+            for index, row in enumerate(rows):
+                lines.append(_row(_cell(row[name], seconds.get(name) == index) for name in [*named, *values]))
+        lines += [r"\bottomrule", r"\end{tabular}"]
+    return "\n".join([*lines, r"\end{table}"]) + "\n"
+
+
+def _parts(values: Sequence[str], named: Sequence[str], widths: Mapping[str, int]) -> list[list[str]]:
+    """The columns of values in parts that fit a page below each other, each with the names of its rows."""
+    parts: list[list[str]] = [[]]
+    for name in values:
+        if parts[-1] and sum(widths[other] for other in [*named, *parts[-1], name]) > _WIDTH:
+            parts.append([])
+        parts[-1].append(name)
+    return parts
 
 
 def write_latex(

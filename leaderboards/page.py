@@ -137,13 +137,13 @@ def _named(tables: Sequence[Table], heading: str) -> str:
 
 
 def _lead(facts: Sequence[Fact]) -> str:
-    seeds = {len(fact.seeds.split()) for fact in facts}
-    counts = [
-        _several(len({fact.method for fact in facts}), "method"),
-        _several(len({fact.task for fact in facts}), "task"),
-        _several(len({fact.modalities for fact in facts}), "set", "s") + " of modalities",
-        "/".join(map(str, sorted(seeds))) + (" seed each" if seeds == {1} else " seeds each"),
-    ]
+    # A row of a comparison is about no single task, set or seeds: it says nothing of them.
+    named = [{getattr(fact, name) for fact in facts} - {""} for name in ("method", "task", "modalities")]
+    methods, tasks, sets = map(len, named)
+    counts = [_several(methods, "method"), _several(tasks, "task"), _several(sets, "set") + " of modalities"]
+    seeds = {len(fact.seeds.split()) for fact in facts} - {0}
+    if seeds:
+        counts.append("/".join(map(str, sorted(seeds))) + (" seed each" if seeds == {1} else " seeds each"))
     return " · ".join(counts)
 
 

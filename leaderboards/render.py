@@ -134,12 +134,17 @@ def holes(frame: pd.DataFrame) -> list[str]:
         return []
     names = [*KEYS, "method", "draw"]
     total = frame.groupby(names, sort=False).size().to_dict()
-    gone: dict[tuple[tuple, str], list[str]] = {}
+    gone: dict[tuple[tuple, str], dict[str, list[str]]] = {}
     for row in _records(without):
         place = f"{row['metric']}, {condition_label(row['condition'])}"
-        gone.setdefault((tuple(row[name] for name in names), row["hole"]), []).append(place)
+        # What lacks under each of many conditions is said once.
+        same = re.sub(r"under [^;)]+(?=[;)])", "under these", row["hole"])
+        found = gone.setdefault((tuple(row[name] for name in names), same), {})
+        found.setdefault(row["hole"], []).append(place)
     lines = []
-    for (where, reason), places in gone.items():
+    for (where, same), found in gone.items():
+        places = [place for each in found.values() for place in each]
+        reason = same if len(found) > 1 else next(iter(found))
         task, modalities, protocol, data, method, draw = where
         given = f"{modalities}, {protocol}{f', draw {draw}' if draw else ''}; {data}"
         some = "; ".join(places[:3]) + ("; …" if len(places) > 3 else "")

@@ -71,7 +71,6 @@ def ood(results: Iterable[Result], draws: int = FEWER_DRAWS, seed: int = 0) -> p
     The condition is ``SET/SCORE``, such as ``near:mosei/energy``. A set is ``near`` (it could be a domain of
     the task), ``far`` (another dataset, resized to fit) or ``semantic`` (held-out classes); where the results
     met several contents of one dataset, the content is part of its name. Scores on features are fitted on source
-    met several contents of one dataset, the content is part of its name. Scores on features are fitted on source
     training features only. Rows of which no seed has features are left out.
 
     Raises:

@@ -18,6 +18,7 @@ import pandas as pd
 from .cost import QUANTITIES
 from .judges import JUDGES
 from .metrics import METRICS
+from .plain import texts
 from .render import KEYS, Across, cell_text, count_text, heading, holes, interval_text, rounded, shown
 from .results import CLEAN
 from .tables import condition_label
@@ -230,7 +231,7 @@ def _view(label: str, frame: pd.DataFrame, across: Across, names: Sequence[str],
 def _text_view(frame: pd.DataFrame, facts: Facts) -> View:
     names = ["method", *(str(name) for name in frame if name != "method")]
     rows = []
-    for record in frame.to_dict("records"):
+    for record in texts(frame).to_dict("records"):
         row = {str(name): str(value) for name, value in record.items()}
         said = {name: row.get(name, "") for name in ("method", *KEYS, "seeds")}
         fact = Fact(audit={}, **said)

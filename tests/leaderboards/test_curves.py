@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 from mmbench.leaderboards.curves import degradation, missing_rates, reliability_surface, write_pictures
@@ -56,15 +57,40 @@ def test_the_surface_has_noise_along_x_and_its_volume_in_the_title() -> None:
 
 
 def test_only_what_there_is_data_for_is_written(tmp_path: Path) -> None:
-    files = write_pictures(table({"clean": 0.5, **NOISE}, synthetic=True), tmp_path)
+    files, reasons = write_pictures(table({"clean": 0.5, **NOISE}, synthetic=True), tmp_path)
     assert [file.name for file in files] == [
         "degradation-synthetic-stand-in.png",
         "degradation-synthetic-stand-in.pdf",
     ]
     assert files[0].read_bytes().startswith(b"\x89PNG")
     assert files[1].read_bytes().startswith(b"%PDF")
-    with pytest.raises(ValueError, match="--corruptions features"):
-        write_pictures(table({"clean": 0.5}), tmp_path)
+    assert len(reasons) == 2
+    assert "--corruptions missing-rates" in reasons[0]
+    assert "--corruptions reliability" in reasons[1]
+    files, reasons = write_pictures(table({"clean": 0.5}), tmp_path)
+    assert not files
+    assert "--corruptions features" in reasons[0]
+
+
+def test_a_block_is_a_picture_with_a_name_of_its_own(tmp_path: Path) -> None:
+    tested = {"clean": 0.5, **NOISE}
+    parts = [table(tested), table(tested, modalities="text"), table({"clean": 0.5}, modalities="audio")]
+    files, reasons = write_pictures(pd.concat(parts), tmp_path)
+    names = [file.name for file in files if file.suffix == ".png"]
+    assert names == [f"degradation-{parts[0]['modalities'].iloc[0]}.png", "degradation-text.png"]
+    assert "audio" in reasons[0]
+    assert "--corruptions features" in reasons[0]
+    with pytest.raises(ValueError, match="not of 2"):
+        degradation(pd.concat(parts[:2]))
+
+
+def test_what_has_no_value_gets_no_panel_and_all_panels_one_scale() -> None:
+    frame = table({"clean": 0.5, **NOISE, **{name.replace("text", "audio"): 0.6 for name in NOISE}})
+    assert len(degradation(frame).axes) == 3
+    gone = frame["condition"].str.contains(":audio")
+    axes = degradation(frame.assign(mean=frame["mean"].where(~gone))).axes
+    assert [axis.get_title() for axis in axes] == ["mean of all", "gaussian-noise, text"]
+    assert axes[0].get_ylim() == axes[1].get_ylim()
 
 
 def test_a_hole_leaves_a_gap_and_not_a_zero() -> None:

@@ -66,6 +66,18 @@ def test_a_hole_and_a_stand_in_are_said_in_the_caption() -> None:
     assert "out of memory" in caption
 
 
+def test_what_is_wider_than_a_page_is_parted_and_nothing_is_lost() -> None:
+    long = "a method with a long name " * 3
+    frame = tables.accuracy(results({long.strip(): 0.1, "poor": 3.0}))
+    text = latex(frame, "Accuracy")
+    headings = [line for line in text.splitlines() if line.startswith("method & n")]
+    assert len(headings) > 1
+    assert text.count(r"\begin{tabular}") == text.count(r"\end{tabular}") == len(headings)
+    metrics = [name.strip().split()[0] for line in headings for name in line.rstrip("\\ ").split("&")[2:]]
+    assert [name.replace("\\_", "_") for name in metrics] == list(dict.fromkeys(frame["metric"]))
+    assert text.count("long name &") == text.count("poor &") == len(headings)
+
+
 @pytest.mark.needs("latex")
 def test_latex_compiles_it(tmp_path: Path) -> None:
     frame = tables.accuracy(results({r"a_b & c% $x$ {y} \z ~^#<é": 0.1, "fair": 1.0, "poor": 3.0}))

@@ -136,6 +136,15 @@ def test_the_best_is_bold_only_where_all_others_are_worse_and_the_second_underli
     }  # of two, none is second
 
 
+def test_tables_without_cells_are_rounded_and_count_for_no_task_of_their_own() -> None:
+    found = results({"good": 0.1, "poor": 3.0})
+    ranks = pd.DataFrame({"method": ["good", "poor"], "data": "real", "average_rank": [4 / 3, float("nan")]})
+    text = page([*tables_of(found), Table("ranks", "Ranks", "metric", ranks)], (), "1")
+    assert "2 methods · 1 task · 1 set of modalities · 3 seeds each" in text
+    cells = [[cell for cell, _ in row] for row in Reader(text).tables[-1]]
+    assert cells[1:] == [["good", "real", "1.333"], ["poor", "real", "—"]]
+
+
 def test_title_caption_and_rows_name_the_data() -> None:
     found = results({"erm": 1.0}, synthetic=True)
     text = page(tables_of(found), (), "1", heading="Ours")

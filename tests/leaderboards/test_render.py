@@ -134,6 +134,17 @@ def test_a_hole_in_one_place_names_the_place(three):
     assert "[mae, no audio; mae, average of missing]" in lines[0]
 
 
+def test_what_lacks_under_many_conditions_is_said_once(three):
+    full = three[1].predictions()
+    kept = full[~full["condition"].str.startswith("missing:")]
+    lacking = [dataclasses.replace(one, predictions=lambda: kept) for one in three[1:]]
+    lines = [line for line in holes(missing([three[0], *lacking], ["mae"])) if "these" in line]
+    assert len(lines) == 1
+    assert "mae, no text; mae, no audio" in lines[0]
+    assert "seed 1: no predictions under these; seed 2: no predictions under these" in lines[0]
+    assert "missing:" not in lines[0]
+
+
 def test_file_names_say_synthetic(three, synthetic, tmp_path):
     real, stand_in = accuracy(three), accuracy(synthetic)
     both = accuracy([*three, *synthetic])
