@@ -25,6 +25,8 @@ SEMANTIC = "semantic"
 FAMILY = "family"
 #: Raised when other datasets are brought to a network's sizes in another way: older outputs are then made anew.
 RESIZING = 2
+#: What the name of an OOD set ends with that is no real data.
+STAND_IN = " (stand-in)"
 #: Is in the predictions of every job.
 ALWAYS = "missing"
 HOUSE = "mmbench.corruptions."

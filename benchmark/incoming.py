@@ -26,7 +26,7 @@ from safetensors import SafetensorError, deserialize
 
 from ..leaderboards.metrics import FAMILIES, family_metrics
 from ..leaderboards.results import CLEAN, missing_patterns, one_line
-from .evaluations import FEATURES, SEMANTIC, on_features, version_of
+from .evaluations import FEATURES, SEMANTIC, STAND_IN, on_features, version_of
 from .experiment import Protocol
 from .job import Job, Task
 from .store import RESULTS, SCHEMA, WEIGHTS, StoreError, checked_name
@@ -325,7 +325,7 @@ def _splits(stem: str, job: Job) -> set[str]:
     if stem == SEMANTIC:
         return {f"semantic:{'+'.join(job.protocol.get('held_out_classes', ()))}"}
     subject, _ = version_of(stem)
-    return {"ood", f"near:{subject}", f"far:{subject}"}
+    return {"ood", *(f"{kind}:{subject}{mark}" for kind in ("near", "far") for mark in ("", STAND_IN))}
 
 
 def _same_samples(rows: pd.DataFrame, wanted: pd.DataFrame, where: str) -> None:

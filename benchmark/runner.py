@@ -24,7 +24,7 @@ from ..methods.method import Method
 from .data import Request, Split, TaskCache, TaskData
 from .environment import code_version
 from .errors import UsageError
-from .evaluations import FAMILY, Evaluation
+from .evaluations import FAMILY, STAND_IN, Evaluation
 from .executor import Context, Outcome
 from .experiment import Protocol
 from .foreign import foreign_split
@@ -157,7 +157,8 @@ def _evaluate(job: Job, context: Context, store: Store, trained: Trained) -> Non
 
 
 def ood_split(job: Job, context: Context, trained: Trained, evaluation: Evaluation) -> dict[str, Split]:
-    """``near:NAME`` or ``far:NAME`` -> the test split of another dataset, as tensors for the job's network."""
+    """``near:NAME`` or ``far:NAME`` -> the test split of another dataset, as tensors for the job's network. A
+    stand-in is called one."""
     task = Task.parse(job.task)
     names = {*task.datasets, evaluation.subject}
     located = {name: locate(name, context.data_root, context.data, context.plugins) for name in names}
@@ -165,7 +166,8 @@ def ood_split(job: Job, context: Context, trained: Trained, evaluation: Evaluati
     _same_content(found, evaluation.content)
     targets = {name: located[name].target for name in task.datasets}
     kind, split = foreign_split(found, task, targets, trained.data)
-    return {f"{kind}:{found.name}": split.with_context() if trained.method.uses_context else split}
+    called = f"{found.name}{STAND_IN}" if found.synthetic else found.name
+    return {f"{kind}:{called}": split.with_context() if trained.method.uses_context else split}
 
 
 def task_data(job: Job, context: Context, device: torch.device) -> TaskData:

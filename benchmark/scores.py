@@ -210,29 +210,35 @@ def _reader(store: Store, job_id: str) -> Callable[[], pd.DataFrame]:
 
 
 def _further(store: Store, job_id: str) -> Callable[[], pd.DataFrame] | None:
-    """Reads the outputs under conditions that were added to a finished job."""
-    names = [name for name in store.evaluated(job_id) if not on_features(name)]
+    """Reads the outputs under conditions that were added to a finished job.
+
+    Which there are is looked up when they are read: scores are kept under a hash that was taken just before, and
+    an evaluation that is written meanwhile may be in the scores and not in the hash, but never the reverse.
+    """
+
+    def names() -> list[str]:
+        return [name for name in store.evaluated(job_id) if not on_features(name)]
 
     def read() -> pd.DataFrame:  # an evaluation that is no longer whole is an error, not left out
-        found = [_table(store.read_evaluation(job_id, name)) for name in names]
+        found = [_table(store.read_evaluation(job_id, name)) for name in names()]
         try:
             return pa.concat_tables(found, promote_options="permissive").to_pandas()
         except pa.ArrowException as error:
             raise StoreError(f"{store.folder(job_id)}: its tables do not fit together: {error}") from None
 
-    return read if names else None
+    return read if names() else None
 
 
 def _features(store: Store, job_id: str) -> Callable[[], Mapping[str, pd.DataFrame]] | None:
     """Reads clean outputs with features: of source training and test, and of each OOD set by its name and
-    content."""
-    names = [name for name in store.evaluated(job_id) if on_features(name)]
-    if FEATURES not in names:
-        return None
+    content; as ``_further``."""
+
+    def names() -> list[str]:
+        return [name for name in store.evaluated(job_id) if on_features(name)]
 
     def read() -> dict[str, pd.DataFrame]:
         found: dict[str, pd.DataFrame] = {}
-        for name in names:
+        for name in names():
             subject, content = version_of(name)
             table = _table(store.read_evaluation(job_id, name)).to_pandas()
             for split, rows in table.groupby("split", observed=True):
@@ -241,7 +247,7 @@ def _features(store: Store, job_id: str) -> Callable[[], Mapping[str, pd.DataFra
                 found[versioned(called, content)] = rows
         return found
 
-    return read
+    return read if FEATURES in names() else None
 
 
 def _trained(job: Job) -> frozenset[str]:

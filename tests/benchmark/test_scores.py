@@ -100,6 +100,24 @@ def test_predictions_that_changed_are_not_taken_for_those_that_were_scored(store
     assert after["hole"].str.contains("has changed").any()
 
 
+def test_an_evaluation_that_comes_while_tables_are_made_is_not_lost(store: Path) -> None:
+    folder = next(store.glob("jobs/toy-*-s0-*"))
+    aside = store / "aside"
+    (folder / "evaluations").rename(aside)
+    copied = folder / "evaluations"
+    copied.mkdir()
+    for file in aside.glob("drift.*"):
+        shutil.copy(file, copied / file.name.replace("drift", "adrift"))
+    found = results(store)  # lists what there is
+    for file in aside.iterdir():
+        shutil.copy(file, copied / file.name)
+    for file in copied.glob("adrift.*"):
+        file.unlink()
+    all_frames(found)
+    anew = all_frames([replace(result, keeper=None) for result in results(store)])
+    assert_same(all_frames(results(store)), anew)
+
+
 def test_a_store_that_cannot_be_written_is_tabled_all_the_same(
     store: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
