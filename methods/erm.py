@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -27,7 +28,7 @@ class ERM(Method):
     Params = ERMParams
     version = 1
 
-    def __init__(self, params: ERMParams, spec: Spec) -> None:
+    def __init__(self, params: Any, spec: Spec) -> None:
         super().__init__(params, spec)
         self.encoders = encoders(spec, params.width, params.layers)
         self.head = FusionHead(len(spec.modalities) * params.width, params.width, outputs(spec))
