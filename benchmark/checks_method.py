@@ -25,7 +25,7 @@ def specs() -> Iterator[Spec]:
     for count in range(1, 5):
         chosen = dict(list(sizes.items())[:count])
         yield Spec(chosen, "regression", label_range=(-3.0, 3.0), domains=1 + count % 2)
-        yield Spec(chosen, "classification", classes=3, domains=1)
+        yield Spec(chosen, "classification", classes=3, domains=2 - count % 2)
 
 
 def planted_batch(spec: Spec, count: int = 24, steps: int = 5, seed: int = 0) -> Batch:
@@ -74,7 +74,7 @@ def parameters_are_literals(entry: Entry) -> None:
     defaults = {item.name: getattr(imported, item.name) for item in fields(imported)}
     read = describe(entry).defaults()
     assert read == defaults, f"the source says {read}, the class says {defaults}"
-    for name in ("version", "train_missing", "as_published"):
+    for name in ("version", "train_missing", "needs_domains", "as_published"):
         inherited = getattr(entry.load(), name)
         told = getattr(describe(entry), name)
         assert told == inherited, f"{name} should be a literal in the class itself: {name} = {inherited!r}"

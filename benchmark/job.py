@@ -116,9 +116,9 @@ class Data:
 class Job:
     """One network to train.
 
-    Everything but ``label``, ``metrics`` and ``train_missing`` is part of its identity. Paths, workers and the
-    launcher do not change the result and are not here; nor are device and threads, which change no more than
-    the last digits: ``environment.json`` says which they were.
+    Everything but ``label``, ``metrics``, ``train_missing`` and ``needs_domains`` is part of its identity.
+    Paths, workers and the launcher do not change the result and are not here; nor are device and threads,
+    which change no more than the last digits: ``environment.json`` says which they were.
 
     Attributes:
         task: as ``Task.name`` writes it.
@@ -132,6 +132,7 @@ class Job:
         label: the method's name in tables: with the parameters that were set.
         metrics: the family of metrics that judges the target.
         train_missing: how the method itself uses missing modalities in training, for the audit.
+        needs_domains: source domains that the method's own idea needs, for the audit.
     """
 
     task: str
@@ -145,6 +146,7 @@ class Job:
     label: str = field(default="", compare=False)
     metrics: str = field(default="", compare=False)
     train_missing: str = field(default="none", compare=False)
+    needs_domains: int = field(default=1, compare=False)
 
     @cached_property
     def id(self) -> str:
@@ -189,7 +191,7 @@ def _short(task: str) -> str:
     return task.replace("->", "-to-")
 
 
-_NOT_IDENTITY = {"label", "metrics", "train_missing"}
+_NOT_IDENTITY = {"label", "metrics", "train_missing", "needs_domains"}
 
 # Rules that came after the first results, with the value that those were made under: it changes no id.
 _LATER_RULES = {"train_with_missing": "off", "train_with_noise": "off", "held_out_classes": []}

@@ -165,6 +165,7 @@ def _variant(text: str, plugins: tuple[Path, ...], protocol: str) -> dict[str, A
         "version": version,
         "label": f"{variant.name}({words})" if words else variant.name,
         "train_missing": description.train_missing,
+        "needs_domains": description.needs_domains,
     }
 
 

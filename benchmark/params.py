@@ -36,6 +36,7 @@ class Description:
     docstring: str
     version: int
     train_missing: str
+    needs_domains: int
     as_published: Mapping[str, Any]
     fields: tuple[Field, ...] = field(default=())
 
@@ -92,6 +93,7 @@ def _describe(name: str, source: Path, attribute: str) -> Description:
         docstring="\n\n".join(text for text in told if text),
         version=_literal(_class_value(method, "version"), 1),
         train_missing=_literal(_class_value(method, "train_missing"), "none"),
+        needs_domains=_literal(_class_value(method, "needs_domains"), 1),
         as_published=_literal(_class_value(method, "as_published"), {}),
         fields=tuple(_fields(inner[0], f"method {name}: {source}")) if inner else (),
     )

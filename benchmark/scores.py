@@ -167,10 +167,19 @@ def _audit(job: Job) -> dict[str, str]:
         else f"{selection} epoch",
         "train_missing": _joined(job.train_missing, job.protocol.get("train_with_missing", "off")),
         "train_noise": job.protocol.get("train_with_noise", "off"),
+        "domain_term": _domain_term(job),
         "train_families": ", ".join(sorted(_trained(job))) or "none",
         "models": "one for all patterns",
         "features": ", ".join(f"{item.name}: {item.format}" for item in job.data),
     }
+
+
+def _domain_term(job: Job) -> str:
+    """Whether the method has a term between source domains, and whether the task has the domains for it."""
+    if job.needs_domains < 2:
+        return "none"
+    sources = len(Task.parse(job.task).sources)
+    return "on" if sources >= job.needs_domains else f"off: {sources} source domain{'s'[: sources != 1]}"
 
 
 def _joined(own: str, asked: str) -> str:

@@ -14,4 +14,13 @@ METHODS = {
     "gmp": "mmbench.methods.gmp:GMP",
     "sam": "mmbench.methods.sam:SAM",
     "swad": "mmbench.methods.swad:SWAD",
+    "late_concat": "mmbench.methods.late_concat:LateConcat",
+    "mixup": "mmbench.methods.mixup:Mixup",
+    "mmd": "mmbench.methods.mmd:MMD",
+    "coral": "mmbench.methods.coral:CORAL",
+    "miro": "mmbench.methods.miro:MIRO",
+    "supcon": "mmbench.methods.supcon:SupCon",
+    "irm": "mmbench.methods.irm:IRM",
+    "vrex": "mmbench.methods.vrex:VREx",
+    "groupdro": "mmbench.methods.groupdro:GroupDRO",
 }

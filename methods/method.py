@@ -90,6 +90,8 @@ class Method(nn.Module):
     stages: ClassVar[tuple[float, ...]] = (1.0,)
     #: How the method itself uses missing modalities in training; shown in every row of a table.
     train_missing: ClassVar[str] = "none"
+    #: Source domains that its own idea needs; with fewer it is ERM, and the audit says so.
+    needs_domains: ClassVar[int] = 1
     #: Whether batches carry the previous utterances as ``context``.
     uses_context: ClassVar[bool] = False
 

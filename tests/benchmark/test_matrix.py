@@ -8,6 +8,8 @@ from mmbench.benchmark.errors import UsageError
 from mmbench.benchmark.experiment import Experiment
 from mmbench.benchmark.job import Job, Task
 from mmbench.benchmark.matrix import jobs_of, resolve_modalities
+from mmbench.benchmark.scores import results
+from mmbench.benchmark.store import Store
 
 from .conftest import write_dataset
 
@@ -23,6 +25,21 @@ def test_jobs_are_the_product(data_root: Path):
     assert len(found) == 2 * 3 * 2
     assert len({job.id for job in found}) == len(found)
     assert [job.modality_set for job in found[::4]] == ["text+audio", "text", "audio"]
+
+
+def test_the_audit_says_where_a_term_between_domains_is_off(data_root: Path, tmp_path: Path):
+    for number, name in enumerate(("toyx", "toyz"), start=6):
+        write_dataset(data_root / name, number)
+    asked = {"methods": "erm,irm", "datasets": "toy,toy+toyx->toyz", "seeds": "0", "modalities": "all"}
+    store = Store(tmp_path / "runs")
+    store.add(jobs(data_root, **asked))
+    said = {(result.method, result.task): result.audit["domain_term"] for result in results(store.path)}
+    assert said == {
+        ("erm", "toy"): "none",
+        ("erm", "toy+toyx->toyz"): "none",
+        ("irm", "toy"): "off: 1 source domain",
+        ("irm", "toy+toyx->toyz"): "on",
+    }
 
 
 def test_a_job_survives_json(data_root: Path):

@@ -61,7 +61,8 @@ def main(folder: Path) -> None:
         job = Job("toy", "erm", {"width": 40}, "1", ("text", "audio"), data, rules, seed, "erm", "regression")
         store.add([job])
         if seed == 0:
-            values = {key: value for key, value in job.to_dict().items() if key != "train_missing"}
+            later = ("train_missing", "needs_domains")
+            values = {key: value for key, value in job.to_dict().items() if key not in later}
             write_json(store.folder(job.id) / "job.json", {"schema": 1, **values})
         conditions = {"clean": 0.5, "missing:text": 1.5, "missing:audio": 1.0}
         table = pa.concat_tables(
