@@ -93,7 +93,6 @@ class EBMCParams:
     imtd: bool = fixed(True, source="ablation; both uses of trust")
     imtd_distill: bool = fixed(True, source="ablation")
     imtd_fusion: bool = fixed(True, source="the paper's claim; the release weighs the distillation alone")
-
     weight_msd: float = searched(0.5, low=0.0, high=1.0, digits=1, source="paper: zeta")
     weight_cce: float = searched(0.1, low=0.0, high=1.0, digits=1, source="paper: b")
     weight_emc: float = searched(0.1, low=0.0, high=1.0, digits=1, source="paper: g")
@@ -103,14 +102,12 @@ class EBMCParams:
     weight_uni_first: float = fixed(0.1, source="paper: lambda2, in stage I")
     weight_branches: float = fixed(0.1, source="ours: without it the variances go stale in stage II")
     rebuilt_task: float = fixed(1.0, source="release: gamma_c")
-
     pattern_probability: float = fixed(1.0, source="ours: one network for every missing pattern")
     contrast: str = fixed("sample", source="paper")
     temperature: float = fixed(0.1, source="ours: tau of L_inv")
     dissimilarity: str = fixed("squared", source="release; 'signed' is the paper's sum of cosines")
     reconstruct: str = fixed("dropped", source="ours: only a hidden modality has a clean embedding to hit")
     reconstruction_in_fusion: bool = fixed(True, source="paper: f(z~_m, z_-m)")
-
     energy: str = fixed("sample", source="ours")
     energy_norm: float = fixed(1.0, source="release: alpha")
     energy_error: float = fixed(1.0, source="release: beta")
@@ -118,7 +115,6 @@ class EBMCParams:
     one_sided: bool = fixed(False, source="ours: max(0, E_m - min E) in place of the paper's gap")
     gradient_weight: float = fixed(0.01, source="release: delta")
     gradient_every: int = fixed(4, source="ours: steps between two gradient terms; 0 leaves them out")
-
     deviation: str = fixed("predicted", source="paper: the teacher's sigma")
     distill_temperature: float = fixed(1.0, source="release: tau of L_IMTD (classification)")
     errors: str = fixed("task", source="ours")
