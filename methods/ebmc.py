@@ -136,8 +136,7 @@ class Path:
         used: [batch, modality, width], what the fusion reads: embeddings, completed or rebuilt.
         branch: [batch, modality, outputs (+ 1)], the branches' raw outputs for the embeddings, and for what
             was rebuilt where a modality is missing.
-        trust: [batch, modality], weights that sum to 1.
-        fused: [batch, modality * width].
+        trust: [batch, modality], weights that sum to 1; fused: [batch, modality * width].
         prediction: as in ``Output``.
     """
 
