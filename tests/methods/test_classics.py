@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 import torch
-from mmbench.benchmark.check import check_entry
 from mmbench.benchmark.registry import find
 from mmbench.methods import METHODS
 from mmbench.methods.erm import ERM, ERMParams
@@ -20,12 +19,6 @@ def build(name: str, spec) -> Method:
     torch.manual_seed(0)
     kind = find("method", name).load()
     return kind(kind.Params(layers=1, width=16), spec)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", METHODS)
-def test_every_registered_method_keeps_its_contract(name):
-    assert [(check.what, check.reason) for check in check_entry("method", name) if not check.ok] == []
 
 
 @pytest.mark.parametrize("kind", ["regression", "classification"])

@@ -101,7 +101,7 @@ def test_the_penalty_grows_when_its_stage_begins(method):
     name, values = type(method).__name__.lower(), []
     for stage in (0, 1):
         method.begin_stage(stage)
-        values.append(float(method.loss(RULES[1])[name]))
+        values.append(method.loss(RULES[1])[name].item())
     assert values[1] == pytest.approx(values[0] * method.params.weight, rel=1e-4)
 
 
