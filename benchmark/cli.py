@@ -177,7 +177,7 @@ def leaderboard(
     folder, printer = out or store / "leaderboards", console(record=True)
     options = (methods, datasets, seeds, folder.absolute(), what, formats, reference)
     asked = fresh.signature(store, (*options, printer.width, printer.is_terminal))
-    made = fresh.recall(folder, asked)
+    made = fresh.recall(store, folder, asked)
     if made is not None:
         sys.stdout.write(made.text)
     else:
@@ -190,7 +190,7 @@ def leaderboard(
             store, folder, chosen, what, as_list(formats), printer, reference
         )
         made = fresh.Made(printer.export_text(styles=printer.is_terminal), complete)
-        fresh.remember(folder, asked, made, files)
+        fresh.remember(store, folder, asked, made, files)
     if not made.complete:
         raise SystemExit(1)
 

@@ -8,12 +8,13 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from .store import Store, read_json, write_json
 
-_RECORD = ".leaderboards.json"
+_RECORDS = "made"
 #: The files of a job that tables are made of.
 _OF_JOB = ("job.json", "done.json", "predictions.parquet", "fit.json", "environment.json", "evaluations")
 #: Those of a job that is not done.
@@ -38,9 +39,9 @@ def signature(store: Path, options: Iterable[object]) -> str:
     return found.hexdigest()
 
 
-def recall(folder: Path, asked: str) -> Made | None:
+def recall(store: Path, folder: Path, asked: str) -> Made | None:
     """What was printed when these tables were made, where every file of theirs is as it was written."""
-    record = read_json(folder / _RECORD)
+    record = read_json(_record(store, folder))
     if not isinstance(record, dict) or record.get("signature") != asked:
         return None
     if list(_stamps(Path(file) for file in record["files"])) != record["stamps"]:
@@ -48,13 +49,21 @@ def recall(folder: Path, asked: str) -> Made | None:
     return Made(record["text"], record["complete"])
 
 
-def remember(folder: Path, asked: str, made: Made, files: Iterable[Path]) -> None:
-    """Keeps what was printed beside the files; without a file there is nothing to keep."""
+def remember(store: Path, folder: Path, asked: str, made: Made, files: Iterable[Path]) -> None:
+    """Keeps in the store what was printed; without a file there is nothing to keep, and where the store cannot be
+    written, tables are made again next time."""
     names = [str(file.absolute()) for file in files]
     if names:
         stamps = list(_stamps(map(Path, names)))
         record = {"signature": asked, "text": made.text, "complete": made.complete}
-        write_json(folder / _RECORD, {**record, "files": names, "stamps": stamps})
+        with suppress(OSError):
+            _record(store, folder).parent.mkdir(exist_ok=True)
+            write_json(_record(store, folder), {**record, "files": names, "stamps": stamps})
+
+
+def _record(store: Path, folder: Path) -> Path:
+    """Where the record of the tables in a folder lies."""
+    return store / _RECORDS / f"{hashlib.sha256(str(folder.absolute()).encode()).hexdigest()[:16]}.json"
 
 
 def _code() -> Iterator[Path]:

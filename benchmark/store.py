@@ -13,6 +13,8 @@
         done.json            written last: size and SHA-256 of the results
         evaluations/         NAME.parquet: outputs under more conditions; NAME.json, written last: its hash
         failed.json          the reason, where it failed
+        scores/              of the predictions; may be deleted, as made/ may
+      made/                  what tables were made last, so that they need not be made again
       external/NAME.csv      rows of leaderboards from elsewhere that predictions do not verify
 
 Every file is written under a temporary name, flushed to the disk and renamed, so it is there whole or not

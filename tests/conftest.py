@@ -51,12 +51,13 @@ class Browser:
         return [entry["message"] for entry in entries]
 
     def requests(self) -> list[str]:
-        """What was asked for since it was last asked, but for what stands in the page itself."""
+        """What was asked for since it was last asked, but for what stands in the page itself and what the browser
+        shows of its own, such as a new tab."""
         entries: list[dict[str, Any]] = self.driver.get_log("performance")
         messages = [json.loads(entry["message"])["message"] for entry in entries]
         asked = [m["params"] for m in messages if m["method"] == "Network.requestWillBeSent"]
         urls = [params["request"]["url"] for params in asked]
-        return [url for url in urls if not url.startswith("data:")]
+        return [url for url in urls if not url.startswith(("data:", "chrome:"))]
 
 
 @pytest.fixture(scope="session")
