@@ -112,6 +112,10 @@ def run_command(
     try:
         with showing(planned.todo, planned.store, out) as listener:
             summary = run(planned, listener)
+        if planned.todo:
+            from .prescore import table_blocks
+
+            table_blocks(planned.store, out)
     except KeyboardInterrupt:
         out.print("[yellow]interrupted[/]: the same command goes on with what is missing")
         raise SystemExit(130) from None

@@ -32,6 +32,7 @@ from .job import Job, Task
 from .locate import locate
 from .matrix import shared_modalities
 from .predict import conditions_of, feature_table, prediction_table, to_parquet
+from .prescore import score_job
 from .registry import find
 from .seeds import seed_everything
 from .selection import Epoch
@@ -58,6 +59,7 @@ def run_job(job: Job, context: Context) -> Outcome:
         try:
             trained = _restore(job, context, store) if store.is_done(job.id) else _run(job, context, store)
             _evaluate(job, context, store, trained)
+            score_job(store.path, job.id)
         except (UsageError, DataError) as error:
             reason, details = str(error), ""
         except Exception as error:
