@@ -57,7 +57,7 @@ class CMRF(ERM):
     * l_m is the loss of a head on e_m alone.
 
     With one modality the distillation is off. The number of sources does not matter. The teacher is stored with
-    the weights, and counts as parameters.
+    the weights; it is not trained, and not counted among the parameters.
 
     Not reproduced of the release: a weight of 1/2 for audio and sums in place of means (action recognition, HUST),
     L_dist in HUST, its extra encoders and 3 tanh output; and that its default in action recognition is SimMMDG.
