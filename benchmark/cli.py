@@ -21,6 +21,8 @@ from .flags import with_experiment
 from .store import StoreError
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from .launch import Plan
 
 app = typer.Typer(
@@ -107,6 +109,7 @@ def run_command(
     data = " [yellow](synthetic data)[/]" if any(job.synthetic for job in planned.jobs) else ""
     counts = f"{len(planned.jobs)} jobs, {len(planned.done)} done before, {len(planned.todo)} to do"
     out.print(f"{counts}; results in {experiment.store}{data}")
+    _print_suite(planned, out)
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.default_int_handler)  # ended by another is ended as by Ctrl-C
     try:
@@ -304,9 +307,25 @@ def _print_plan(planned: Plan) -> None:
     failed = sum(planned.store.record(job).state == "failed" for job in planned.todo)
     words = f"{len(planned.jobs)} jobs: {len(planned.done)} done, {len(planned.todo)} to do"
     out.print(words + (f" ({failed} failed before)" if failed else ""))
+    _print_suite(planned, out)
     for item in sorted({item for job in planned.jobs for item in job.data}, key=lambda item: item.name):
         kind = "synthetic stand-in" if item.synthetic else "data"
         out.print(f"  {item.name}: {kind}, {item.format}, sha256 {item.fingerprint[:16]}", highlight=False)
+
+
+def _print_suite(planned: Plan, out: Console) -> None:
+    """How much of a suite is taken, and what the networks are tested under."""
+    from .suites import SUITES
+
+    if planned.experiment.suite is None:
+        return
+    listed = {(item.name, frozenset(item.modalities)) for item in SUITES[planned.experiment.suite]()}
+    taken = listed & {(job.task, frozenset(job.modalities)) for job in planned.jobs}
+    more = "; all: --preset standard" if planned.experiment.preset == "quick" else ""
+    out.print(f"suite {planned.experiment.suite}: {len(taken)} of {len(listed)} tasks{more}", highlight=False)
+    tests = ", ".join(dict.fromkeys((*planned.experiment.corruptions, *planned.experiment.ood)))
+    if tests:
+        out.print(f"tested clean, with modalities missing, and with: {tests}", highlight=False)
 
 
 def _print_json(planned: Plan) -> None:

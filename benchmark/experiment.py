@@ -20,7 +20,7 @@ from pydantic import (
 
 from .errors import UsageError, nearest
 from .job import Task
-from .suites import SUITES
+from .suites import QUICK, SUITES, chosen
 
 PROTOCOLS: dict[str, dict[str, Any]] = {
     # One optimiser, one budget, one selection rule for every method.
@@ -127,11 +127,15 @@ class Experiment(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    methods: Names = Field(description="method names; ebmc(emc=false) sets parameters")
+    methods: Names = Field(
+        description="method names; ebmc(emc=false) sets parameters; all (the default of a suite) is every one"
+    )
     datasets: Names = Field(description="datasets (mosi) or shifts ('mosi+mosei->sims')")
     modalities: Names = Field(["all"], description="modality sets: all, T+A+V, text+audio, T")
     suite: str | None = Field(
-        None, description="a published list of tasks, each with its modality sets, as datasets: mmdg"
+        None,
+        description="a published list of tasks, each with its modality sets, as datasets: mmdg; under quick, one "
+        "task of each family of datasets and what it is tested under",
     )
     seeds: Annotated[list[Seed], BeforeValidator(as_seeds), Field(min_length=1)] = Field(
         [0, 1, 2, 3, 4], description="one network each: 0,1,2 or 0-4"
@@ -171,17 +175,24 @@ class Experiment(BaseModel):
             return values
         given = dict(values)
         suite = given.get("suite")
-        if suite in SUITES and not given.get("datasets"):
-            given["datasets"] = list(dict.fromkeys(item.name for item in SUITES[suite]()))
-        preset = PRESETS.get(str(given.get("preset", "standard")), {})
+        named = str(given.get("preset", "standard"))
+        preset = PRESETS.get(named, {})
+        if suite in SUITES:
+            given.setdefault("methods", ["all"])
+            if not given.get("datasets"):
+                given["datasets"] = list(dict.fromkeys(item.name for item in chosen(suite, named)))
+                if named == "quick":
+                    quick = QUICK[suite]
+                    preset = {**preset, "corruptions": list(quick.corruptions), "ood": list(quick.ood)}
+                    preset["protocol"] = {**preset["protocol"], "epochs": quick.epochs}
         protocol = given.get("protocol", {})
         if isinstance(protocol, str):
             protocol = {"name": protocol}
         if isinstance(protocol, Protocol):
             protocol = protocol.model_dump()
         if isinstance(protocol, Mapping):
-            named = PROTOCOLS.get(str(protocol.get("name", "fair")), {})
-            given["protocol"] = {**named, **preset.get("protocol", {}), **protocol}
+            rules = PROTOCOLS.get(str(protocol.get("name", "fair")), {})
+            given["protocol"] = {**rules, **preset.get("protocol", {}), **protocol}
         return {**{key: value for key, value in preset.items() if key != "protocol"}, **given}
 
     @field_validator("store", "data_root", "plugins", "data")
@@ -208,7 +219,7 @@ class Experiment(BaseModel):
 
     def modalities_of(self, task: Task) -> list[str]:
         """The modality sets of a task: those of the suite, where it lists the task."""
-        listed = SUITES[self.suite]() if self.suite else []
+        listed = chosen(self.suite, self.preset) if self.suite else []
         return [item.modality_set for item in listed if item.task == task] or self.modalities
 
     @field_validator("methods", "seeds", "corruptions", "ood")

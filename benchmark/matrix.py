@@ -15,7 +15,7 @@ from .job import Data, Job, Task, dataset_of, domain_of
 from .locate import locate
 from .params import describe
 from .precheck import shape_of
-from .registry import find
+from .registry import entries, find
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ def jobs_of(experiment: Experiment) -> list[Job]:
         DataError: data that is not there or not described as it should be.
     """
     plugins = tuple(experiment.plugins)
-    variants = [_variant(text, plugins, experiment.protocol.name) for text in experiment.methods]
+    variants = [_variant(text, plugins, experiment.protocol.name) for text in methods_of(experiment)]
     located = {
         name: locate(name, experiment.root, experiment.data, plugins)
         for task in experiment.tasks
@@ -76,6 +76,14 @@ def jobs_of(experiment: Experiment) -> list[Job]:
                     )
                     jobs.setdefault(job.id, job)
     return list(jobs.values())
+
+
+def methods_of(experiment: Experiment) -> list[str]:
+    """The methods of an experiment; ``all`` is every registered one, plug-ins included, each once."""
+    names: list[str] = []
+    for text in experiment.methods:
+        names += entries("method", tuple(experiment.plugins)) if text == "all" else [text]
+    return list(dict.fromkeys(names))
 
 
 def tasks_of(experiment: Experiment, located: Mapping[str, Located]) -> list[Task]:

@@ -104,7 +104,7 @@ def _run(job: Job, context: Context, store: Store) -> Trained:
         "selection": protocol.selection,
         "selected_epoch": training.selected_epoch,
         "metric": "mae" if data.target.kind == "regression" else "accuracy",
-        "parameters": sum(item.numel() for item in method.parameters()),
+        "parameters": sum(item.numel() for item in method.parameters() if item.requires_grad),
         "test_domains": sorted(set(data.test.domain.astype(str).tolist())),
         "epochs": [asdict(item) for item in training.record],
     }

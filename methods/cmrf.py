@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..datasets.batch import Batch, Spec
+from .averages import move
 from .contrast import dropout_projection, label_classes, supervised_contrast
 from .erm import ERM
 from .losses import masked_mean, task_errors, task_loss
@@ -56,7 +57,7 @@ class CMRF(ERM):
     * l_m is the loss of a head on e_m alone.
 
     With one modality the distillation is off. The number of sources does not matter. The teacher is stored with
-    the weights, and counts as parameters.
+    the weights; it is not trained, and not counted among the parameters.
 
     Not reproduced of the release: a weight of 1/2 for audio and sums in place of means (action recognition, HUST),
     L_dist in HUST, its extra encoders and 3 tanh output; and that its default in action recognition is SimMMDG.
@@ -74,7 +75,7 @@ class CMRF(ERM):
             raise ValueError(f"evaluated is {params.evaluated!r}; it should be student, teacher or published")
         self.names = tuple(spec.modalities)
         self.pairs = list(permutations(range(len(self.names)), 2))
-        count, width, hidden = len(self.names), params.width, params.hidden
+        count, width, hidden = len(self.names), self.width, params.hidden
         self.projections = Stacked(count, lambda: dropout_projection(width, hidden, hidden))
         self.heads = Stacked(count, lambda: nn.Linear(width, outputs(spec)))
         self.teacher = copy.deepcopy(self.student()).requires_grad_(False).eval()
@@ -98,13 +99,10 @@ class CMRF(ERM):
         return self
 
     def after_step(self) -> None:
-        """The teacher becomes the mean of the weights after the steps t0, t0 + 1, ..., now."""
+        """The teacher becomes the mean of the weights, buffers included, after the steps t0, t0 + 1, ..., now."""
         self.steps += 1
         before = max(int(self.steps) - self.params.start, 0)
-        with torch.no_grad():
-            pairs = zip(self.teacher.parameters(), self.student().parameters(), strict=True)
-            for average, now in pairs:
-                average.lerp_(now, 1 / (before + 1))
+        move(self.teacher.state_dict(), self.student().state_dict(), 1 / (before + 1))
 
     def acting(self) -> nn.ModuleDict:
         """The networks that predict: the student in training, and what ``evaluated`` says otherwise."""

@@ -44,7 +44,7 @@ class ERM(Method):
 
     def __init__(self, params: Sizes, spec: Spec) -> None:
         super().__init__(params, spec)
-        width = embedding_width(spec, params.width)
+        width = self.width = embedding_width(spec, params.width)
         self.encoders = encoders(spec, width, params.layers)
         self.head = fusion_head(spec, width)
 

@@ -52,7 +52,7 @@ class GMP(WithHeads):
     def __init__(self, params: GMPParams, spec: Spec) -> None:
         super().__init__(params, spec)
         if spec.domains > 1:
-            self.projectors = PerModality(spec, lambda _: projector(params.width))
+            self.projectors = PerModality(spec, lambda _: projector(self.width))
             self.discriminator = discriminator(HIDDEN, spec.domains)
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:

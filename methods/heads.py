@@ -24,7 +24,7 @@ class WithHeads(ERM):
     def __init__(self, params: Any, spec: Spec) -> None:
         super().__init__(params, spec)
         self.names = tuple(spec.modalities)
-        width = params.width
+        width = self.width
         self.heads = PerModality(spec, lambda _: FusionHead(width, width, outputs(spec)))
 
     def fuse(self, embeddings: dict[str, Tensor], batch: Batch) -> Output:

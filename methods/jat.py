@@ -60,13 +60,13 @@ class JAT(WithHeads):
         super().__init__(params, spec)
         count = len(self.names)
         if spec.domains > 1:
-            self.domain_projectors = PerModality(spec, lambda _: projector(params.width))
+            self.domain_projectors = PerModality(spec, lambda _: projector(self.width))
             self.domain_of_embedding = discriminator(HIDDEN, spec.domains)
-            self.domain_of_fused = discriminator(count * params.width, spec.domains)
+            self.domain_of_fused = discriminator(count * self.width, spec.domains)
         if count > 1:
-            one = projector(params.width)
+            one = projector(self.width)
             self.modality_projectors = PerModality(
-                spec, lambda _: one if params.one_projector else projector(params.width)
+                spec, lambda _: one if params.one_projector else projector(self.width)
             )
             self.modality_of_embedding = torch.nn.Linear(HIDDEN, count)
 

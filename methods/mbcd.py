@@ -63,7 +63,7 @@ class MBCD(WithHeads):
 
     def __init__(self, params: MBCDParams, spec: Spec) -> None:
         super().__init__(params, spec)
-        self.norms = PerModality(spec, lambda _: nn.LayerNorm(params.width))
+        self.norms = PerModality(spec, lambda _: nn.LayerNorm(self.width))
         self.begin_stage(0)
 
     def begin_stage(self, stage: int) -> None:

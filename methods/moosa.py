@@ -67,7 +67,7 @@ class MOOSA(ERM):
     def __init__(self, params: MOOSAParams, spec: Spec) -> None:
         super().__init__(params, spec)
         self.names = tuple(spec.modalities)
-        width, count = params.width, len(self.names)
+        width, count = self.width, len(self.names)
         self.heads = Stacked(count, lambda: nn.Linear(width, outputs(spec)))
         self.side_heads = Stacked(count, lambda: nn.Linear(width, 3)) if spec.kind == "regression" else None
         self.side_head = FusionHead(count * width, width, 3) if spec.kind == "regression" else None

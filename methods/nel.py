@@ -64,7 +64,7 @@ class NEL(ERM):
         super().__init__(params, spec)
         self.names = tuple(spec.modalities)
         hidden = params.hidden
-        self.projections = Stacked(len(self.names), lambda: dropout_projection(params.width, hidden, hidden))
+        self.projections = Stacked(len(self.names), lambda: dropout_projection(self.width, hidden, hidden))
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         """The task's loss and the three terms."""

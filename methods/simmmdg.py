@@ -53,7 +53,7 @@ class SimMMDG(ERM):
     def __init__(self, params: SimMMDGParams, spec: Spec) -> None:
         super().__init__(params, spec)
         self.names = tuple(spec.modalities)
-        self.halves = SharedSpecific(len(self.names), params.width, params.hidden, params.contrast_width)
+        self.halves = SharedSpecific(len(self.names), self.width, params.hidden, params.contrast_width)
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         """The task's loss and the three terms."""
