@@ -116,7 +116,7 @@ class Data:
 class Job:
     """One network to train.
 
-    Everything but ``label``, ``metrics``, ``train_missing`` and ``needs_domains`` is part of its identity.
+    Everything but ``label``, ``rules``, ``metrics``, ``train_missing`` and ``needs_domains`` is part of its identity.
     Paths, workers and the launcher do not change the result and are not here; nor are device and threads,
     which change no more than the last digits: ``environment.json`` says which they were.
 
@@ -130,6 +130,7 @@ class Job:
         protocol: every field of the protocol.
         seed: names all randomness of the job.
         label: the method's name in tables: with the parameters that were set.
+        rules: the protocol's name in tables, with the fields that were set; jobs of before do not say it.
         metrics: the family of metrics that judges the target.
         train_missing: how the method itself uses missing modalities in training, for the audit.
         needs_domains: source domains that the method's own idea needs, for the audit.
@@ -144,6 +145,7 @@ class Job:
     protocol: Mapping[str, Any]
     seed: int
     label: str = field(default="", compare=False)
+    rules: str = field(default="", compare=False)
     metrics: str = field(default="", compare=False)
     train_missing: str = field(default="none", compare=False)
     needs_domains: int = field(default=1, compare=False)
@@ -153,6 +155,9 @@ class Job:
         """A readable beginning and 12 hexadecimal digits of the hash of the identity."""
         identity = {key: value for key, value in self.to_dict().items() if key not in _NOT_IDENTITY}
         identity["data"] = [[item.name, item.fingerprint] for item in self.data]
+        identity["params"] = {
+            key: value for key, value in self.params.items() if LATER_PARAMS.get(key, _ANY) != value
+        }
         identity["protocol"] = {
             key: value for key, value in self.protocol.items() if _LATER_RULES.get(key) != value
         }
@@ -191,10 +196,21 @@ def _short(task: str) -> str:
     return task.replace("->", "-to-")
 
 
-_NOT_IDENTITY = {"label", "metrics", "train_missing", "needs_domains"}
+_NOT_IDENTITY = {"label", "rules", "metrics", "train_missing", "needs_domains"}
+_ANY = object()
 
 # Rules that came after the first results, with the value that those were made under: it changes no id.
-_LATER_RULES = {"train_with_missing": "off", "train_with_noise": "off", "held_out_classes": []}
+_LATER_RULES = {
+    "train_with_missing": "off",
+    "train_with_noise": "off",
+    "held_out_classes": [],
+    "epoch_steps": 0,
+    "drop_last": False,
+    "restart_optimizer": False,
+    "encoder_rate": 1.0,
+}
+#: The same of methods' parameters, whichever method has them.
+LATER_PARAMS: Mapping[str, Any] = {}
 
 
 def canonical_json(value: Any) -> str:

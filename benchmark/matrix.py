@@ -15,7 +15,8 @@ from .job import Data, Job, Task, dataset_of, domain_of
 from .locate import locate
 from .params import describe
 from .precheck import shape_of
-from .registry import find
+from .published import BUDGETS, family_of
+from .registry import entries, find
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,6 @@ def jobs_of(experiment: Experiment) -> list[Job]:
         DataError: data that is not there or not described as it should be.
     """
     plugins = tuple(experiment.plugins)
-    variants = [_variant(text, plugins, experiment.protocol.name) for text in experiment.methods]
     located = {
         name: locate(name, experiment.root, experiment.data, plugins)
         for task in experiment.tasks
@@ -62,6 +62,7 @@ def jobs_of(experiment: Experiment) -> list[Job]:
         if experiment.protocol.held_out_classes:
             keep(located[task.datasets[-1]].target, experiment.protocol.held_out_classes, task.name)
         known = shared_modalities(task, located)
+        variants = _variants(experiment, located[task.datasets[-1]], plugins)
         for modalities in _modality_sets(experiment.modalities_of(task), known, task.name):
             for variant in variants:
                 for seed in experiment.seeds:
@@ -69,7 +70,6 @@ def jobs_of(experiment: Experiment) -> list[Job]:
                         task=task.name,
                         modalities=modalities,
                         data=tuple(data[name] for name in task.datasets),
-                        protocol=experiment.protocol.model_dump(),
                         seed=seed,
                         metrics=located[task.datasets[-1]].target.metrics,
                         **variant,
@@ -147,13 +147,28 @@ def _modality_sets(texts: Sequence[str], known: Sequence[str], where: str) -> li
     return list(dict.fromkeys(resolve_modalities(text, known, where) for text in texts))
 
 
-def _variant(text: str, plugins: tuple[Path, ...], protocol: str) -> dict[str, Any]:
+def _variants(experiment: Experiment, target: Located, plugins: tuple[Path, ...]) -> list[dict[str, Any]]:
+    """What each method decides, for a task with this target, and the rules that it is trained by."""
+    protocol, family = experiment.protocol, family_of(target)
+    known = entries("dataset", plugins).get(target.name)
+    lists = getattr(known.load(), "rules_as_published", {}) if known else {}
+    found = []
+    for text in experiment.methods:
+        entry = find("method", Variant.parse(text).name, plugins)
+        own = describe(entry).rules_as_published.get(family, {})
+        published = {**BUDGETS[family], **lists, **own}
+        rules = {"protocol": protocol.resolved(published).model_dump(), "rules": protocol.label(published)}
+        found.append({**_variant(text, plugins, protocol.name, family), **rules})
+    return found
+
+
+def _variant(text: str, plugins: tuple[Path, ...], protocol: str, family: str = "") -> dict[str, Any]:
     """The fields of a job that a method decides."""
     variant = Variant.parse(text)
     entry = find("method", variant.name, plugins)
     description = describe(entry)
-    params = description.resolve(variant.overrides, protocol)
-    defaults = description.defaults(protocol)
+    params = description.resolve(variant.overrides, protocol, family)
+    defaults = description.defaults(protocol, family)
     changed = {key: params[key] for key in variant.overrides if params[key] != defaults[key]}
     words = ",".join(f"{key}={_word(value)}" for key, value in sorted(changed.items()))
     version = (

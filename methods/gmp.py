@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -47,6 +48,11 @@ class GMP(WithHeads):
 
     Params = GMPParams
     version = 1
+    #: Section 1.4: 15 epochs without weight decay, the last one tested; a constant rate.
+    rules_as_published: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "action": {"epochs": 15, "weight_decay": 0.0, "selection": "last"},
+        "hust": {"schedule": "constant"},
+    }
     params: GMPParams
 
     def __init__(self, params: GMPParams, spec: Spec) -> None:
