@@ -58,6 +58,11 @@ class Protocol(BaseModel):
     selection: Literal[
         "source-validation", "source-validation-earliest", "source-validation-latest", "last"
     ] = Field("source-validation", description="which epoch is tested: never chosen by the target")
+    roles: Literal["splits", "test-validates", "test-validates-whole-target"] = Field(
+        "splits",
+        description="between domains: each split for its own part, or the sources' test samples validate "
+        "(train and valid train), and all of the target's samples are tested",
+    )
     train_with_missing: Literal["off", "patterns", "spectrum"] = Field(
         "off", description="take modalities (patterns) or also frames at any rate (spectrum) away in training"
     )

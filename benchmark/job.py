@@ -208,6 +208,7 @@ _LATER_RULES = {
     "drop_last": False,
     "restart_optimizer": False,
     "encoder_rate": 1.0,
+    "roles": "splits",
 }
 #: The same of methods' parameters, whichever method has them.
 LATER_PARAMS: Mapping[str, Any] = {}

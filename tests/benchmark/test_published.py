@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import itertools
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
+from mmbench.benchmark.data import Request, load_task
+from mmbench.benchmark.domains import check_domain, together
 from mmbench.benchmark.experiment import Experiment, protocol_label
-from mmbench.benchmark.job import Data, Job
+from mmbench.benchmark.job import Data, Job, Task
 from mmbench.benchmark.matrix import _variant, jobs_of
 from mmbench.benchmark.published import BUDGETS
 from mmbench.benchmark.scores import results
@@ -17,13 +20,16 @@ from mmbench.benchmark.seeds import seed_everything
 from mmbench.benchmark.selection import earliest, latest
 from mmbench.benchmark.store import Store
 from mmbench.benchmark.training import SCHEDULES, Minibatches, fit
+from mmbench.datasets.dataset import DataError
 from mmbench.datasets.epic import Epic
+from mmbench.datasets.hac import Hac
 from mmbench.datasets.hust import Hust
+from mmbench.datasets.locate import locate
 from mmbench.methods import METHODS
 from mmbench.methods.erm import ERM
 from torch import Tensor
 
-from .conftest import write_dataset
+from .conftest import make_samples, write_dataset
 from .test_training import data, protocol, record  # noqa: F401 (a fixture)
 
 FAIR_IDS = json.loads((Path(__file__).parent / "data" / "fair-ids.json").read_text())
@@ -164,3 +170,51 @@ def test_the_inverse_power_falls_at_every_step(data):  # noqa: F811
     rules = {"restart_optimizer": True, "schedule": "inverse-power", "batch_size": 16, "drop_last": True}
     found = [float(step["head.reduce.weight"].abs().max()) for step in steps_of(data, **rules)]
     assert found == pytest.approx([1e-3 * (1 + 10 * i / 4) ** -0.75 for i in range(4)], rel=1e-3)
+
+
+def clips(splits: dict, domain: str, *names: str) -> set[str]:
+    """The sample ids of a domain in these splits."""
+    return {i for n in names for i in splits[n].sample_id[splits[n].domain == domain].tolist()}
+
+
+@pytest.mark.parametrize("dataset", [Epic, Hac])
+def test_the_published_lists_of_action_recognition(dataset: type[Epic] | type[Hac], tmp_path: Path):
+    found = dataset()
+    found.synthesize(tmp_path / found.name)
+    one, other = list(found.lists)[:2]
+    located = {found.name: locate(found.name, tmp_path)}
+    task = f"{found.name}/{one}->{found.name}/{other}"
+    job = jobs(tmp_path, task, "erm")["erm"]
+    request = Request(task, ("x",), ("audio",), False, "strict", False, "cpu", roles=job.protocol["roles"])
+    made = load_task(request, located)
+    splits = located[found.name].load()
+    assert set(made.train.sample_id) == clips(splits, one, "train", "valid")
+    assert set(made.valid.sample_id) == clips(splits, one, "test")
+    tested = ("train", "valid", "test") if found.name == "hac" else ("test",)
+    assert set(made.test.sample_id) == clips(splits, other, *tested)
+    rows = {i: row for s in splits.values() for i, row in zip(s.sample_id, s.features["audio"], strict=True)}
+    for split in (made.train, made.test):
+        kept = split.batch.features["audio"].numpy()
+        assert all((kept[place] == rows[i]).all() for place, i in enumerate(split.sample_id))
+    inside = load_task(replace(request, task=f"{found.name}/{one}"), located)  # nothing tested may validate
+    assert not set(inside.valid.sample_id) & set(inside.test.sample_id)
+    fair = load_task(replace(request, roles="splits"), located)
+    assert set(fair.valid.sample_id) == clips(splits, one, "valid")
+
+
+def test_a_source_without_test_samples_cannot_validate_with_them():
+    task = Task.parse("own/a->own/b")
+    check_domain(task, "own/a", {"train": 9})
+    with pytest.raises(DataError, match="own/a has no test samples, which validate"):
+        check_domain(task, "own/a", {"train": 9}, "test-validates")
+
+
+def test_samples_put_together_keep_their_previous_and_are_padded():
+    short, long = make_samples(5, 1, steps=2), make_samples(7, 2, steps=4)
+    found = together([short, long])
+    assert found.features["text"].shape == (12, 4, 6)
+    assert not found.mask["text"][:5, 2:].any()
+    assert (found.features["text"][5:] == long.features["text"]).all()
+    named = [None if row < 0 else found.sample_id[row] for row in found.previous]
+    expected = [None if r < 0 else part.sample_id[r] for part in (short, long) for r in part.previous]
+    assert named == expected
