@@ -155,8 +155,9 @@ class Job:
         """A readable beginning and 12 hexadecimal digits of the hash of the identity."""
         identity = {key: value for key, value in self.to_dict().items() if key not in _NOT_IDENTITY}
         identity["data"] = [[item.name, item.fingerprint] for item in self.data]
+        later = LATER_PARAMS.get(self.method, {})
         identity["params"] = {
-            key: value for key, value in self.params.items() if LATER_PARAMS.get(key, _ANY) != value
+            key: value for key, value in self.params.items() if key not in later or later[key] != value
         }
         identity["protocol"] = {
             key: value for key, value in self.protocol.items() if _LATER_RULES.get(key) != value
@@ -197,7 +198,6 @@ def _short(task: str) -> str:
 
 
 _NOT_IDENTITY = {"label", "rules", "metrics", "train_missing", "needs_domains"}
-_ANY = object()
 
 # Rules that came after the first results, with the value that those were made under: it changes no id.
 _LATER_RULES = {
@@ -210,8 +210,34 @@ _LATER_RULES = {
     "encoder_rate": 1.0,
     "roles": "splits",
 }
-#: The same of methods' parameters, whichever method has them.
-LATER_PARAMS: Mapping[str, Any] = {}
+_DEEP = {"whole_network": False, "extra_width": 0, "bounded": False, "raw_halves": False}
+#: Method -> parameters that came after its first results, with the value that those were made under.
+LATER_PARAMS: Mapping[str, Mapping[str, Any]] = {
+    "rna": {"whole_network": False},
+    "simmmdg": _DEEP,
+    "moosa": _DEEP,
+    "cmrf": {
+        **_DEEP,
+        "audio_weight": 1.0,
+        "sums": False,
+        "weight_apart": 0.0,
+        "with_simmmdg": False,
+        "trained_projections": "all",
+    },
+    "nel": {"whole_network": False, "modality_views": False, "raw_spectrum": False},
+    "jat": {"whole_network": False},
+    "mbcd": {
+        "whole_network": False,
+        "norms_trained": True,
+        "feature_noise": False,
+        "adaptive_drop": True,
+        "mlp_head": 0,
+        "evaluated_student": False,
+        "weight_unimodal": 1.0,
+        "weight_aside": 0.0,
+    },
+    "gmp": {"whole_network": False, "adversary_trained": True, "mlp_head": 0},
+}
 
 
 def canonical_json(value: Any) -> str:

@@ -40,7 +40,7 @@ class DANN(ERM):
     def __init__(self, params: DANNParams, spec: Spec) -> None:
         super().__init__(params, spec)
         if spec.domains > 1:
-            self.adversary = discriminator(len(spec.modalities) * params.width, spec.domains)
+            self.adversary = discriminator(len(spec.modalities) * self.width, spec.domains)
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         """The task's loss, and the discriminator's behind the reversal."""

@@ -34,6 +34,10 @@ class JATParams:
     one_projector: bool = fixed(
         True, source="ours: a projector of its own tells the modality whatever the embedding hides"
     )
+    whole_network: bool = fixed(
+        False,
+        source="MMDG-Bench, sentiment: the network with the other inputs zeroed, in place of the branch",
+    )
     width: int = fixed(40, source="MMDG-Bench, late fusion")
     layers: int = fixed(5, source="MMDG-Bench, late fusion")
 
@@ -54,19 +58,25 @@ class JAT(WithHeads):
     Params = JATParams
     version = 1
     as_published: ClassVar[Mapping[str, Any]] = {"one_projector": False}
+    as_published_in: ClassVar[Mapping[str, Mapping[str, Any]]] = {"sentiment": {"whole_network": True}}
+    #: Section 1.4: 15 epochs without weight decay, the last one tested; a new Adam for every step, at a tenth.
+    rules_as_published: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "action": {"epochs": 15, "weight_decay": 0.0, "selection": "last"},
+        "hust": {"restart_optimizer": True, "learning_rate": 1e-4},
+    }
     params: JATParams
 
     def __init__(self, params: JATParams, spec: Spec) -> None:
         super().__init__(params, spec)
         count = len(self.names)
         if spec.domains > 1:
-            self.domain_projectors = PerModality(spec, lambda _: projector(params.width))
+            self.domain_projectors = PerModality(spec, lambda _: projector(self.seen))
             self.domain_of_embedding = discriminator(HIDDEN, spec.domains)
-            self.domain_of_fused = discriminator(count * params.width, spec.domains)
+            self.domain_of_fused = discriminator(count * self.width, spec.domains)
         if count > 1:
-            one = projector(params.width)
+            one = projector(self.seen)
             self.modality_projectors = PerModality(
-                spec, lambda _: one if params.one_projector else projector(params.width)
+                spec, lambda _: one if params.one_projector else projector(self.seen)
             )
             self.modality_of_embedding = torch.nn.Linear(HIDDEN, count)
 

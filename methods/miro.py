@@ -16,7 +16,7 @@ from ..datasets.batch import Batch, Spec
 from .erm import ERM
 from .losses import task_loss
 from .method import fixed, searched
-from .networks import PerModality, available, embedding_width, valid_steps
+from .networks import PerModality, available, valid_steps
 
 LEAST_VARIANCE = 1e-5  # the release's
 FIRST_VARIANCE = 0.1  # the release's
@@ -52,9 +52,7 @@ class MIRO(ERM):
     def __init__(self, params: MIROParams, spec: Spec) -> None:
         super().__init__(params, spec)
         raw = math.log(math.expm1(FIRST_VARIANCE - LEAST_VARIANCE))
-        self.raw_variance = nn.Parameter(
-            torch.full((len(spec.modalities) * embedding_width(spec, params.width),), raw)
-        )
+        self.raw_variance = nn.Parameter(torch.full((len(spec.modalities) * self.width,), raw))
         # In a tuple it is no sub-module: not trained, not saved, not counted.
         self.start: tuple[PerModality, ...] = (copy.deepcopy(self.encoders).requires_grad_(False).eval(),)
 

@@ -12,7 +12,6 @@ from ..datasets.batch import Batch, Spec
 from .erm import ERM
 from .losses import masked_mean, task_loss
 from .method import fixed, searched
-from .networks import embedding_width
 
 
 @dataclass(frozen=True)
@@ -43,8 +42,7 @@ class SupCon(ERM):
 
     def __init__(self, params: SupConParams, spec: Spec) -> None:
         super().__init__(params, spec)
-        width = embedding_width(spec, params.width)
-        fused = len(spec.modalities) * width
+        fused, width = len(spec.modalities) * self.width, self.width
         self.projection = nn.Sequential(nn.Linear(fused, width), nn.ReLU(), nn.Linear(width, width))
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
