@@ -49,6 +49,14 @@ class Description:
             published = {**self.as_published, **self.as_published_in.get(family, {})}
         return {item.name: published.get(item.name, item.default) for item in self.fields}
 
+    def published(self, parameter: str) -> str:
+        """What a parameter is under ``as-published``, in words, by family where they differ; else nothing."""
+        families = {f: own[parameter] for f, own in self.as_published_in.items() if parameter in own}
+        found = [f"{family}: {value}" for family, value in families.items()]
+        if parameter in self.as_published:
+            found.insert(0, str(self.as_published[parameter]))
+        return ", ".join(found)
+
     def resolve(
         self, overrides: Mapping[str, Any], protocol: str = "fair", family: str = ""
     ) -> dict[str, Any]:

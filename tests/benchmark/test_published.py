@@ -13,6 +13,7 @@ from mmbench.benchmark.data import Request, load_task
 from mmbench.benchmark.domains import check_domain, together
 from mmbench.benchmark.experiment import Experiment, protocol_label
 from mmbench.benchmark.job import Data, Job, Task
+from mmbench.benchmark.launch import run
 from mmbench.benchmark.matrix import _variant, jobs_of
 from mmbench.benchmark.published import BUDGETS
 from mmbench.benchmark.scores import results
@@ -218,3 +219,33 @@ def test_samples_put_together_keep_their_previous_and_are_padded():
     named = [None if row < 0 else found.sample_id[row] for row in found.previous]
     expected = [None if r < 0 else part.sample_id[r] for part in (short, long) for r in part.previous]
     assert named == expected
+
+
+def test_a_job_has_its_method_s_switches_of_its_family(root: Path):
+    motor, clips = (jobs(root, task, "gmp,cmrf") for task in ("hust/5hz->hust/10hz", "epic/d1->epic/d2"))
+    scores = jobs(root, "toy", "gmp,cmrf")
+    found = [[job["gmp"].params[key] for key in ("adversary_trained", "mlp_head", "whole_network")]
+             for job in (motor, clips, scores)]  # fmt: skip
+    assert found == [[False, 256, False], [False, 0, False], [True, 0, True]]
+    assert [job["cmrf"].params["start"] for job in (motor, clips, scores)] == [100, 400, 100]
+    (asked,) = jobs(root, "epic/d1->epic/d2", "cmrf(start=7)").values()
+    assert (asked.params["start"], asked.label) == (7, "cmrf(start=7)")
+    fair = jobs_of(Experiment.read({"methods": "gmp", "datasets": "toy", "seeds": "0", "data_root": root}))
+    assert fair[0].params["adversary_trained"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("task", ["toy", "hust/5hz->hust/10hz", "epic/d1->epic/d2"])
+def test_it_runs_and_lands_in_one_table(root: Path, task: str, tmp_path: Path):
+    asked = {
+        "methods": "erm,gmp",
+        "datasets": task,
+        "seeds": "0",
+        "data_root": root,
+        "store": tmp_path / "runs",
+    }
+    few = {"name": "as-published", "epochs": 2, "epoch_steps": 2, "batch_size": 8}
+    assert run(Experiment.read({**asked, "launcher": "debug", "device": "cpu", "protocol": few})).ok
+    found = results(tmp_path / "runs")
+    assert {result.protocol for result in found} == {"as-published (epochs=2, epoch_steps=2, batch_size=8)"}
+    assert {result.method for result in found} == {"erm", "gmp"}
