@@ -15,7 +15,7 @@ from ..datasets.samples import drawn_for_validation
 from .held_out import rows_of
 from .job import Task, domain_of
 
-#: Which splits play which part of a shift between domains; section 1.1 of the notes on MMDG-Bench's code: in action
+#: Which splits play which part of a shift between domains; section 1.1 of docs/methods.md: in action
 #: recognition the source *test* lists validate, and of HAC's target all clips are tested.
 ROLES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "splits": {split: (split,) for split in SPLITS},

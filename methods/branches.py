@@ -1,6 +1,6 @@
 """What a method takes for the embedding of a modality: its branch's; or, as published, that of more.
 
-In MMDG-Bench's sentiment code (sections 2.3 and 6.12 of the notes on it) the "uni-modal" feature of a modality is the
+In MMDG-Bench's sentiment code (sections 2.3 and 6.12 of docs/methods.md) the "uni-modal" feature of a modality is the
 whole network's, run once more with the inputs of all others 0: what the other encoders make of zeros, and their
 dropout, is in it. ``whole_network`` asks for that.
 """

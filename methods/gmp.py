@@ -30,13 +30,13 @@ class GMPParams:
     alpha_p: float = searched(0.1, low=0.0, high=1.0, digits=1, source="MMDG-Bench; damps the domain's")
     cls_loss: float = searched(3.0, low=0.0, high=5.0, digits=1, source="MMDG-Bench; uni-modal heads")
     domain_loss: float = fixed(0.5, source="MMDG-Bench; domain adversary of each modality")
-    adversary_trained: bool = fixed(True, source="MMDG-Bench's code for action and motor faults: false")
+    adversary_trained: bool = fixed(True, source="MMDG-Bench 3.9, action and motor faults: false")
     mlp_head: int = fixed(
-        0, source="MMDG-Bench, motor faults: 256, the hidden width of its head; 0: the shared head"
+        0, source="MMDG-Bench 2.2, motor faults: 256, the hidden width of its head; 0: the shared head"
     )
     whole_network: bool = fixed(
         False,
-        source="MMDG-Bench, sentiment: the network with the other inputs zeroed, in place of the branch",
+        source="MMDG-Bench 2.3, sentiment: the network with the other inputs zeroed, not the branch",
     )
     width: int = fixed(40, source="MMDG-Bench, late fusion")
     layers: int = fixed(5, source="MMDG-Bench, late fusion")

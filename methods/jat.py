@@ -32,11 +32,12 @@ class JATParams:
     cls_loss: float = searched(3.0, low=0.0, high=5.0, digits=1, source="MMDG-Bench; uni-modal heads")
     temperature: float = fixed(1.0, source="MMDG-Bench; T of the weights of the modalities")
     one_projector: bool = fixed(
-        True, source="ours: a projector of its own tells the modality whatever the embedding hides"
+        True,
+        source="ours: a projector of its own (MMDG-Bench 3.7) tells the modality whatever the embedding hides",
     )
     whole_network: bool = fixed(
         False,
-        source="MMDG-Bench, sentiment: the network with the other inputs zeroed, in place of the branch",
+        source="MMDG-Bench 2.3, sentiment: the network with the other inputs zeroed, not the branch",
     )
     width: int = fixed(40, source="MMDG-Bench, late fusion")
     layers: int = fixed(5, source="MMDG-Bench, late fusion")
@@ -50,6 +51,9 @@ class JAT(WithHeads):
     prediction: a modality that hides its domain better weighs more. The reversal stands before the projectors
     P, so that these help the adversary. As published P1 is one network a modality, whose bias alone tells the
     modality; by default it is one for all (``one_projector``).
+
+    Under ``as-published`` (sections 2.3 and 3.7) the embeddings are the whole network's in sentiment. Not reproduced:
+    weights from class entropy with one source (action recognition); a reversal behind the projector (sentiment).
 
     With a single source the domain terms are off and w is equal; with a single modality its adversary is off.
     A sample without a modality has no part in that modality's terms.

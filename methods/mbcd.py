@@ -29,26 +29,29 @@ class MBCDParams:
     kl_mm: float = searched(1.0, low=0.0, high=2.0, digits=1, source="MMDG-Bench; fused prediction")
     kl_um: float = searched(1.0, low=0.0, high=2.0, digits=1, source="MMDG-Bench; uni-modal predictions")
     modality_drop_base: float = searched(0.0, low=0.0, high=1.0, digits=1, source="MMDG-Bench")
-    inner_rate: float = fixed(1e-3, source="MMDG-Bench, motor faults; 1e-4 in action recognition")
-    ema_ramp: bool = fixed(
-        True, source="ours: beta_t = min(beta, (1 + t) / (10 + t)), or a short training stays at its start"
+    inner_rate: float = fixed(
+        1e-3, source="MMDG-Bench 3.8, motor faults; 1e-4 in action recognition, none in sentiment"
     )
-    norms_trained: bool = fixed(True, source="MMDG-Bench's code for action: false")
-    feature_noise: bool = fixed(False, source="MMDG-Bench, action: DSU, which no other method has there")
+    ema_ramp: bool = fixed(
+        True,
+        source="ours: beta_t = min(beta, (1 + t) / (10 + t)), or a short training stays at its start; not in MMDG-Bench 3.8",
+    )
+    norms_trained: bool = fixed(True, source="MMDG-Bench 2.1, action: false")
+    feature_noise: bool = fixed(False, source="MMDG-Bench 2.1, action: DSU, which no other method has there")
     adaptive_drop: bool = fixed(
-        True, source="MMDG-Bench's code for motor faults: drops only where the base is not 0"
+        True, source="MMDG-Bench 3.8, motor faults: drops only where the base is not 0"
     )
     mlp_head: int = fixed(
-        0, source="MMDG-Bench, motor faults: 128, the hidden width of its heads; 0: the shared heads"
+        0, source="MMDG-Bench 2.2, motor faults: 128, the hidden width of its heads; 0: the shared heads"
     )
-    evaluated_student: bool = fixed(False, source="MMDG-Bench's code for sentiment: true")
-    weight_unimodal: float = fixed(1.0, source="paper; 0.2 in MMDG-Bench's code for sentiment")
+    evaluated_student: bool = fixed(False, source="MMDG-Bench 3.8, sentiment: true")
+    weight_unimodal: float = fixed(1.0, source="paper; 0.2 in MMDG-Bench 3.8, sentiment")
     weight_aside: float = fixed(
-        0.0, source="MMDG-Bench, sentiment: 0.2, of a head of its own for what is left after dropping"
+        0.0, source="MMDG-Bench 3.8, sentiment: 0.2, of a head of its own for what is left after dropping"
     )
     whole_network: bool = fixed(
         False,
-        source="MMDG-Bench, sentiment: the network with the other inputs zeroed, in place of the branch",
+        source="MMDG-Bench 2.3, sentiment: the network with the other inputs zeroed, not the branch",
     )
     width: int = fixed(40, source="MMDG-Bench, late fusion")
     layers: int = fixed(5, source="MMDG-Bench, late fusion")

@@ -31,7 +31,7 @@ class MOOSAParams:
     weight_translation: float = fixed(0.1, source="MMDG-Bench")
     weight_contrast: float = fixed(3.0, source="MMDG-Bench")
     weight_apart: float = fixed(0.7, source="MMDG-Bench")
-    pieces: int = fixed(4, source="MMDG-Bench: of each embedding; 2 in its sentiment code")
+    pieces: int = fixed(4, source="MMDG-Bench 3.4: of each embedding; 2 in its sentiment code")
     orders: int = fixed(128, source="MMDG-Bench: permutations that are told apart")
     entropy_temperature: float = fixed(1.0, source="MMDG-Bench: T")
     temperature: float = fixed(0.1, source="MMDG-Bench: tau of SupCon")
@@ -39,11 +39,11 @@ class MOOSAParams:
     contrast_width: int = fixed(128, source="MMDG-Bench, sentiment")
     whole_network: bool = fixed(
         False,
-        source="MMDG-Bench, sentiment: the network with the other inputs zeroed, in place of the branch",
+        source="MMDG-Bench 2.3, sentiment: the network with the other inputs zeroed, not the branch",
     )
-    extra_width: int = fixed(0, source="MMDG-Bench, sentiment and motor faults: 256, of its further encoders")
-    bounded: bool = fixed(False, source="MMDG-Bench, sentiment: 3 tanh")
-    raw_halves: bool = fixed(False, source="MMDG-Bench, action recognition: L_dist without norms")
+    extra_width: int = fixed(0, source="MMDG-Bench 2.2, sentiment and motor faults: 256, of further encoders")
+    bounded: bool = fixed(False, source="MMDG-Bench 2.3, sentiment: 3 tanh")
+    raw_halves: bool = fixed(False, source="MMDG-Bench 3.3, action recognition: L_dist without norms")
     width: int = fixed(40, source="MMDG-Bench, late fusion")
     layers: int = fixed(5, source="MMDG-Bench, late fusion")
 
@@ -67,7 +67,7 @@ class MOOSA(DeepBranches):
     The branch of an absent modality has no weight. With one modality L_trans is off, and the jigsaw is of its
     own pieces. The number of sources does not matter. The fused branch predicts.
 
-    Under ``as-published``: as SimMMDG, and two pieces of each embedding in sentiment.
+    Under ``as-published`` (section 3.4): as SimMMDG, and two pieces of each embedding in sentiment.
     """
 
     Params = MOOSAParams

@@ -29,20 +29,22 @@ class NELParams:
 
     alpha: float = searched(0.7, low=0.0, high=1.0, digits=1, source="MMDG-Bench: alpha")
     beta: float = searched(
-        0.0417, low=0.0, high=1.0, source="MMDG-Bench: beta, 1 / batch; its sentiment batch is 24"
+        0.0417, low=0.0, high=1.0, source="MMDG-Bench 3.6: beta, 1 / batch; its sentiment batch is 24"
     )
     temperature_labels: float = searched(0.1, low=0.05, high=1.0, digits=2, source="MMDG-Bench: temp_s")
     temperature_views: float = searched(0.25, low=0.05, high=1.0, digits=2, source="MMDG-Bench: temp_u")
     neighbours: int = searched(8, choices=(4, 8, 12, 16), source="MMDG-Bench: k")
-    weight: float = fixed(1.0, source="MMDG-Bench; 0.2 in its sentiment code, of the three terms together")
+    weight: float = fixed(
+        1.0, source="MMDG-Bench 3.6; 0.2 in its sentiment code, of the three terms together"
+    )
     hidden: int = fixed(128, source="MMDG-Bench, sentiment")
     modality_views: bool = fixed(
-        False, source="MMDG-Bench, motor faults: the modalities are the views of L_UNC"
+        False, source="MMDG-Bench 3.6, motor faults: the modalities are the views of L_UNC"
     )
-    raw_spectrum: bool = fixed(False, source="MMDG-Bench, action and motor faults: E without norms")
+    raw_spectrum: bool = fixed(False, source="MMDG-Bench 3.6, action and motor faults: E without norms")
     whole_network: bool = fixed(
         False,
-        source="MMDG-Bench, sentiment: the network with the other inputs zeroed, in place of the branch",
+        source="MMDG-Bench 2.3, sentiment: the network with the other inputs zeroed, not the branch",
     )
     width: int = fixed(40, source="MMDG-Bench, late fusion")
     layers: int = fixed(5, source="MMDG-Bench, late fusion")

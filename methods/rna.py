@@ -28,7 +28,7 @@ class RNAParams:
     weight: float = searched(1.0, low=0.0, high=3.0, digits=1, source="MMDG-Bench: alpha_RNA")
     whole_network: bool = fixed(
         False,
-        source="MMDG-Bench, sentiment: the network with the other inputs zeroed, in place of the branch",
+        source="MMDG-Bench 2.3, sentiment: the network with the other inputs zeroed, not the branch",
     )
     width: int = fixed(40, source="MMDG-Bench, late fusion")
     layers: int = fixed(5, source="MMDG-Bench, late fusion")
@@ -43,6 +43,8 @@ class RNA(Branches):
 
     The ratio has a direction: vision is above text and flow, and audio below all. The shared encoder ends in a
     layer norm, which starts all norms equal: here the term holds what it would elsewhere have to reach.
+
+    Under ``as-published`` the norms are of the whole network's embeddings in sentiment (sections 2.3 and 3.2).
     """
 
     Params = RNAParams

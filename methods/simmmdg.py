@@ -30,11 +30,11 @@ class SimMMDGParams:
     contrast_width: int = fixed(128, source="MMDG-Bench, sentiment")
     whole_network: bool = fixed(
         False,
-        source="MMDG-Bench, sentiment: the network with the other inputs zeroed, in place of the branch",
+        source="MMDG-Bench 2.3, sentiment: the network with the other inputs zeroed, not the branch",
     )
-    extra_width: int = fixed(0, source="MMDG-Bench, sentiment and motor faults: 256, of its further encoders")
-    bounded: bool = fixed(False, source="MMDG-Bench, sentiment: 3 tanh")
-    raw_halves: bool = fixed(False, source="MMDG-Bench, action recognition: L_dist without norms")
+    extra_width: int = fixed(0, source="MMDG-Bench 2.2, sentiment and motor faults: 256, of further encoders")
+    bounded: bool = fixed(False, source="MMDG-Bench 2.3, sentiment: 3 tanh")
+    raw_halves: bool = fixed(False, source="MMDG-Bench 3.3, action recognition: L_dist without norms")
     width: int = fixed(40, source="MMDG-Bench, late fusion")
     layers: int = fixed(5, source="MMDG-Bench, late fusion")
 
@@ -51,7 +51,7 @@ class SimMMDG(DeepBranches):
 
     With one modality L_trans is off. The number of sources does not matter.
 
-    Under ``as-published``: in sentiment the whole network's embeddings, further encoders of 256 and 3 tanh; in HUST
+    Under ``as-published`` (sections 2.2, 2.3, 3.3): in sentiment the whole network's embeddings, further encoders of 256 and 3 tanh; in HUST
     the further encoders; in action recognition an L_dist of raw halves, which has no lower bound.
     """
 

@@ -6,9 +6,12 @@ import copy
 
 import pytest
 import torch
+from mmbench.benchmark.published import BUDGETS
+from mmbench.datasets.batch import Spec
 from mmbench.methods.cmrf import CMRF
 from mmbench.methods.gmp import GMP
 from mmbench.methods.mbcd import MBCD, dsu
+from mmbench.methods.moosa import MOOSA
 from mmbench.methods.nel import NEL, mean_shift, spectral_entropy
 from mmbench.methods.simmmdg import SimMMDG
 from torch.nn import functional as F
@@ -261,3 +264,35 @@ def test_modalities_as_views_and_the_raw_spectrum_by_hand():
     full = build(NEL, THREE).eval()
     few, whole = loss(lowered, batch), loss(full, batch)
     assert all(few[k] == pytest.approx((0.2 if k != "task" else 1) * whole[k], rel=1e-5) for k in whole)
+
+
+def test_the_published_values_of_cmrf_and_nel_and_moosa():
+    """Mixtures nearer to one modality, a later average, one over the batch, and fewer pieces."""
+    shares = {mixing: build(CMRF, THREE, mixing=mixing).draw_shares(4000) for mixing in (1.0, 0.1)}
+    assert all(bool(((x >= 0.5) & (x <= 1)).all()) for x in shares.values())
+    assert float(shares[1.0].mean()) == pytest.approx(0.75, abs=0.01)
+    assert float(shares[0.1].mean()) > 0.9
+    batch = planted.linked(THREE, 16, 1)
+    for start in (0, 400):
+        net = build(CMRF, THREE, start=start)
+        net.steps += 300
+        assert ("distillation" in loss(net, batch)) == (start < 300)
+    for family, values in NEL.as_published_in.items():
+        assert values.get("beta", 0.0417) == pytest.approx(1 / BUDGETS[family]["batch_size"], abs=1e-4)
+    for pieces in (2, 4):
+        assert build(MOOSA, THREE, pieces=pieces).jigsaw.orders.shape == (128, 3 * pieces)
+
+
+def test_the_averaged_teacher_has_the_averaged_statistics_of_batch_norms():
+    motor = Spec({"sound": 1}, "classification", 3, encoders={"sound": "cnn1d"})
+    batch = planted.noise(motor, 8, 64)
+    net = CMRF(CMRF.Params(start=1), motor)
+    seen = []
+    for _ in range(3):
+        net.train()
+        net(batch)
+        net.after_step()
+        seen.append(net.encoders.parts[0].layers[1].running_mean.clone())  # type: ignore[index,union-attr]
+    average = net.teacher["encoders"].parts[0].layers[1].running_mean  # type: ignore[index,union-attr]
+    assert torch.allclose(average, torch.stack(seen).mean(0), atol=1e-6)  # type: ignore[arg-type]
+    assert not torch.allclose(seen[0], seen[2])
