@@ -55,9 +55,12 @@ class Protocol(BaseModel):
     standardize: bool = Field(
         True, description="z-score features by the source training split, cut off at 5 deviations"
     )
-    selection: Literal[
-        "source-validation", "source-validation-earliest", "source-validation-latest", "last"
-    ] = Field("source-validation", description="which epoch is tested: never chosen by the target")
+    selection: Literal["source-validation", "last"] = Field(
+        "source-validation", description="which epoch is tested: never chosen by the target"
+    )
+    ties: Literal["lower-loss", "earliest", "latest"] = Field(
+        "lower-loss", description="which of epochs with the same validation metric is tested"
+    )
     roles: Literal["splits", "test-validates", "test-validates-whole-target"] = Field(
         "splits",
         description="between domains: each split for its own part, or the sources' test samples validate "
@@ -289,8 +292,8 @@ class Experiment(BaseModel):
 
 def protocol_label(values: Mapping[str, Any]) -> str:
     """The name of a protocol and what of it was changed, for a job that does not say it itself."""
-    # Before jobs said it, `as-published` was the rules for sentiment, by `source-validation`.
-    earlier = {**BUDGETS["sentiment"], "selection": "source-validation"}
+    # Before jobs said it, `as-published` was the rules for sentiment alone.
+    earlier = {**BUDGETS["sentiment"], "ties": "lower-loss"}
     own = Protocol.model_validate({"name": values["name"]}).resolved(earlier)
     return _label(values, own.model_dump())
 

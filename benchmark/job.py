@@ -208,6 +208,7 @@ _LATER_RULES = {
     "drop_last": False,
     "restart_optimizer": False,
     "encoder_rate": 1.0,
+    "ties": "lower-loss",
     "roles": "splits",
 }
 _DEEP = {"whole_network": False, "extra_width": 0, "bounded": False, "raw_halves": False}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from ..datasets.dataset import Located
@@ -15,7 +14,7 @@ from .job import Data, Job, Task, dataset_of, domain_of
 from .locate import locate
 from .params import describe
 from .precheck import shape_of
-from .published import BUDGETS, family_of
+from .published import BUDGETS, family_of, rules_of
 from .registry import entries, find
 
 
@@ -62,7 +61,8 @@ def jobs_of(experiment: Experiment) -> list[Job]:
         if experiment.protocol.held_out_classes:
             keep(located[task.datasets[-1]].target, experiment.protocol.held_out_classes, task.name)
         known = shared_modalities(task, located)
-        variants = _variants(experiment, located[task.datasets[-1]], plugins)
+        target = located[task.datasets[-1]]
+        variants = [_variant(text, experiment, target) for text in experiment.methods]
         for modalities in _modality_sets(experiment.modalities_of(task), known, task.name):
             for variant in variants:
                 for seed in experiment.seeds:
@@ -71,7 +71,7 @@ def jobs_of(experiment: Experiment) -> list[Job]:
                         modalities=modalities,
                         data=tuple(data[name] for name in task.datasets),
                         seed=seed,
-                        metrics=located[task.datasets[-1]].target.metrics,
+                        metrics=target.target.metrics,
                         **variant,
                     )
                     jobs.setdefault(job.id, job)
@@ -147,26 +147,15 @@ def _modality_sets(texts: Sequence[str], known: Sequence[str], where: str) -> li
     return list(dict.fromkeys(resolve_modalities(text, known, where) for text in texts))
 
 
-def _variants(experiment: Experiment, target: Located, plugins: tuple[Path, ...]) -> list[dict[str, Any]]:
-    """What each method decides, for a task with this target, and the rules that it is trained by."""
-    protocol, family = experiment.protocol, family_of(target)
-    known = entries("dataset", plugins).get(target.name)
-    lists = getattr(known.load(), "rules_as_published", {}) if known else {}
-    found = []
-    for text in experiment.methods:
-        entry = find("method", Variant.parse(text).name, plugins)
-        own = describe(entry).rules_as_published.get(family, {})
-        published = {**BUDGETS[family], **lists, **own}
-        rules = {"protocol": protocol.resolved(published).model_dump(), "rules": protocol.label(published)}
-        found.append({**_variant(text, plugins, protocol.name, family), **rules})
-    return found
-
-
-def _variant(text: str, plugins: tuple[Path, ...], protocol: str, family: str = "") -> dict[str, Any]:
-    """The fields of a job that a method decides."""
+def _variant(text: str, experiment: Experiment, target: Located) -> dict[str, Any]:
+    """The fields of a job that a method decides, for tasks with this target: its parameters, and its rules."""
+    plugins, protocol = tuple(experiment.plugins), experiment.protocol.name
     variant = Variant.parse(text)
     entry = find("method", variant.name, plugins)
     description = describe(entry)
+    family = family_of(target)
+    lists = rules_of(entries("dataset", plugins).get(target.name))
+    rules = {**BUDGETS[family], **lists, **description.rules_as_published.get(family, {})}
     params = description.resolve(variant.overrides, protocol, family)
     defaults = description.defaults(protocol, family)
     changed = {key: params[key] for key in variant.overrides if params[key] != defaults[key]}
@@ -178,6 +167,8 @@ def _variant(text: str, plugins: tuple[Path, ...], protocol: str, family: str = 
         "method": variant.name,
         "params": params,
         "version": version,
+        "protocol": experiment.protocol.resolved(rules).model_dump(),
+        "rules": experiment.protocol.label(rules),
         "label": f"{variant.name}({words})" if words else variant.name,
         "train_missing": description.train_missing,
         "needs_domains": description.needs_domains,

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..datasets.dataset import Located
+from .registry import Entry
 
 #: Family of tasks -> the rules of its scripts (section 1.4).
 BUDGETS: Mapping[str, Mapping[str, Any]] = {
@@ -23,7 +24,7 @@ BUDGETS: Mapping[str, Mapping[str, Any]] = {
         "weight_decay": 0.0,
         "clip_norm": 0.8,
         "standardize": False,
-        "selection": "source-validation-earliest",
+        "ties": "earliest",
     },
     # 10,000 steps of 128 without the incomplete last, Adam from 1e-3 by the inverse power; every 200 steps validated.
     "hust": {
@@ -37,7 +38,7 @@ BUDGETS: Mapping[str, Mapping[str, Any]] = {
         "weight_decay": 5e-4,
         "clip_norm": 0.0,
         "standardize": False,
-        "selection": "source-validation-earliest",
+        "ties": "earliest",
     },
     # 20 epochs of 16 without the incomplete last, Adam at 1e-4; of equal epochs the latest.
     "action": {
@@ -50,7 +51,7 @@ BUDGETS: Mapping[str, Mapping[str, Any]] = {
         "weight_decay": 1e-4,
         "clip_norm": 0.0,
         "standardize": False,
-        "selection": "source-validation-latest",
+        "ties": "latest",
     },
 }
 
@@ -64,3 +65,8 @@ def family_of(located: Located) -> str:
     if located.modalities and all(encoders.get(name) == "cnn1d" for name in located.modalities):
         return "hust"
     return "sentiment" if located.target.kind == "regression" else "action"
+
+
+def rules_of(dataset: Entry | None) -> Mapping[str, Any]:
+    """The rules that a dataset's published lists decide; none of a dataset of one's own."""
+    return getattr(dataset.load(), "rules_as_published", {}) if dataset else {}

@@ -163,7 +163,7 @@ def _audit(job: Job) -> dict[str, str]:
     selection = job.protocol["selection"]
     return {
         "selected_by": "source validation split"
-        if selection.startswith("source-validation")
+        if selection == "source-validation"
         else f"{selection} epoch",
         "train_missing": _joined(job.train_missing, job.protocol.get("train_with_missing", "off")),
         "train_noise": job.protocol.get("train_with_noise", "off"),

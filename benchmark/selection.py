@@ -29,40 +29,32 @@ class Epoch:
 Direction = Literal["lower", "higher"]
 
 
-def last(record: Sequence[Epoch], direction: Direction) -> int:
+#: Of epochs with the same metric the one with the least of this, by epoch and place. MMDG-Bench takes the earliest for
+#: HUST and sentiment, and the latest for action recognition.
+TIES: dict[str, Callable[[Epoch, int], tuple[float, ...]]] = {
+    "lower-loss": lambda epoch, place: (epoch.loss, place),
+    "earliest": lambda epoch, place: (place,),
+    "latest": lambda epoch, place: (-place,),
+}
+
+
+def last(record: Sequence[Epoch], direction: Direction, ties: str = "lower-loss") -> int:
     """The last epoch."""
     return len(record) - 1
 
 
-def source_validation(record: Sequence[Epoch], direction: Direction) -> int:
-    """The best source validation metric; ties go to the lower validation loss, then to the earlier epoch.
+def source_validation(record: Sequence[Epoch], direction: Direction, ties: str = "lower-loss") -> int:
+    """The best source validation metric; ties go by ``TIES``: to the lower validation loss, then the earlier epoch.
 
     Only epochs of the last stage count: before it, a network of several stages is not the method yet.
     """
-    return _best(record, direction, lambda place: record[place].loss)
-
-
-def earliest(record: Sequence[Epoch], direction: Direction) -> int:
-    """The best source validation metric, of equal ones the first: MMDG-Bench's rule for HUST and sentiment."""
-    return _best(record, direction, lambda place: place)
-
-
-def latest(record: Sequence[Epoch], direction: Direction) -> int:
-    """The best source validation metric, of equal ones the last: MMDG-Bench's rule for action recognition."""
-    return _best(record, direction, lambda place: -place)
-
-
-def _best(record: Sequence[Epoch], direction: Direction, then: Callable[[int], float]) -> int:
-    """The place of the best metric among the epochs of the last stage; of equal ones that of the least ``then``."""
     sign = 1.0 if direction == "lower" else -1.0
     final = max(item.stage for item in record)
     candidates = [place for place, item in enumerate(record) if item.stage == final]
-    return min(candidates, key=lambda place: (sign * record[place].metric, then(place)))
+    return min(candidates, key=lambda place: (sign * record[place].metric, *TIES[ties](record[place], place)))
 
 
-RULES: dict[str, Callable[[Sequence[Epoch], Direction], int]] = {
+RULES: dict[str, Callable[[Sequence[Epoch], Direction, str], int]] = {
     "source-validation": source_validation,
-    "source-validation-earliest": earliest,
-    "source-validation-latest": latest,
     "last": last,
 }

@@ -175,7 +175,10 @@ class Training(LightningModule):
             loss, metric = validate(self.method, self.valid)
             epoch = Epoch(self.current_epoch, self._stage, train, loss, metric)
             self.record.append(epoch)
-            if RULES[self.protocol.selection](self.record, self.direction) == len(self.record) - 1:
+            if (
+                RULES[self.protocol.selection](self.record, self.direction, self.protocol.ties)
+                == len(self.record) - 1
+            ):
                 self.selected = copy.deepcopy(self.method.state_dict())
         self.method.train()
         self.report(self.current_epoch, 1.0, epoch)
@@ -183,7 +186,9 @@ class Training(LightningModule):
     @property
     def selected_epoch(self) -> int:
         """The epoch whose weights are tested."""
-        return self.record[RULES[self.protocol.selection](self.record, self.direction)].epoch
+        return self.record[
+            RULES[self.protocol.selection](self.record, self.direction, self.protocol.ties)
+        ].epoch
 
 
 @contextmanager

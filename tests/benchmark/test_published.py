@@ -14,11 +14,13 @@ from mmbench.benchmark.domains import check_domain, together
 from mmbench.benchmark.experiment import Experiment, protocol_label
 from mmbench.benchmark.job import Data, Job, Task
 from mmbench.benchmark.launch import run
-from mmbench.benchmark.matrix import _variant, jobs_of
+from mmbench.benchmark.matrix import jobs_of
+from mmbench.benchmark.params import describe
 from mmbench.benchmark.published import BUDGETS
+from mmbench.benchmark.registry import find
 from mmbench.benchmark.scores import results
 from mmbench.benchmark.seeds import seed_everything
-from mmbench.benchmark.selection import earliest, latest
+from mmbench.benchmark.selection import source_validation
 from mmbench.benchmark.store import Store
 from mmbench.benchmark.training import SCHEDULES, Minibatches, fit
 from mmbench.datasets.dataset import DataError
@@ -31,7 +33,7 @@ from mmbench.methods.erm import ERM
 from torch import Tensor
 
 from .conftest import make_samples, write_dataset
-from .test_training import data, protocol, record  # noqa: F401 (a fixture)
+from .test_training import Counting, data, protocol, record, train  # noqa: F401 (a fixture)
 
 FAIR_IDS = json.loads((Path(__file__).parent / "data" / "fair-ids.json").read_text())
 
@@ -40,13 +42,16 @@ FAIR_IDS = json.loads((Path(__file__).parent / "data" / "fair-ids.json").read_te
 def test_what_came_later_leaves_the_ids_of_the_fair_protocol(method: str):
     """Recorded before there was any switch; a method that is not recorded came later."""
     asked = Experiment.read({"methods": method, "datasets": "toy"})
+    about = describe(find("method", method))
     job = Job(
         task="toy",
         modalities=("text", "audio"),
         data=(Data("toy", "0" * 64, "open", False),),
         protocol=asked.protocol.model_dump(),
         seed=0,
-        **_variant(method, (), "fair"),
+        method=method,
+        params=about.resolve({}),
+        version=str(about.version),
     )
     assert job.id == FAIR_IDS.get(method, job.id)
 
@@ -91,15 +96,29 @@ def test_methods_with_rules_of_their_own_stand_in_one_table(root: Path, tmp_path
 
 
 def test_older_jobs_as_published_keep_their_label():
-    older = {"name": "as-published", **BUDGETS["sentiment"], "selection": "source-validation"}
+    older = {"name": "as-published", **BUDGETS["sentiment"]}
+    del older["ties"]
     assert protocol_label({**older, "widths": "strict"}) == "as-published"
 
 
-def test_of_equal_epochs_the_earliest_or_the_latest():
-    found = record(3, 1, 1, 2, losses=(0, 5, 1, 0))
-    assert (earliest(found, "lower"), latest(found, "lower")) == (1, 2)
-    assert (earliest(record(1, 2, 2), "higher"), latest(record(1, 2, 2), "higher")) == (1, 2)
-    assert latest(record(9, 1, 1, 3, stages=(0, 1, 1, 1)), "higher") == 3
+@pytest.mark.parametrize(("ties", "expected"), [("lower-loss", 2), ("earliest", 1), ("latest", 3)])
+def test_of_equal_epochs_the_one_that_is_asked_for(ties: str, expected: int):
+    found = record(3, 1, 1, 1, 2, losses=(0, 5, 1, 2, 0))
+    assert source_validation(found, "lower", ties) == expected
+    staged = record(9, 1, 1, 1, 0, losses=(0, 5, 1, 2, 0), stages=(0, 1, 1, 1, 1))
+    assert source_validation(staged, "higher", ties) == expected
+
+
+class Still(Counting):
+    """One stage; with a learning rate of next to nothing, all its epochs are equal."""
+
+    stages = (1.0,)
+
+
+@pytest.mark.parametrize(("ties", "expected"), [("earliest", 0), ("latest", 2)])
+def test_the_trainer_selects_by_it(data, ties: str, expected: int):  # noqa: F811
+    method = Still(Still.Params(), data.spec("fair"))
+    assert train(method, data, ties=ties, learning_rate=1e-30).selected_epoch == expected
 
 
 def test_an_epoch_of_steps_goes_on_where_the_last_ended(data):  # noqa: F811
