@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from ..datasets.dataset import Located
@@ -15,6 +14,7 @@ from .job import Data, Job, Task, dataset_of, domain_of
 from .locate import locate
 from .params import describe
 from .precheck import shape_of
+from .published import BUDGETS, family_of, rules_of
 from .registry import entries, find
 
 
@@ -48,7 +48,6 @@ def jobs_of(experiment: Experiment) -> list[Job]:
         DataError: data that is not there or not described as it should be.
     """
     plugins = tuple(experiment.plugins)
-    variants = [_variant(text, plugins, experiment.protocol.name) for text in methods_of(experiment)]
     located = {
         name: locate(name, experiment.root, experiment.data, plugins)
         for task in experiment.tasks
@@ -62,6 +61,8 @@ def jobs_of(experiment: Experiment) -> list[Job]:
         if experiment.protocol.held_out_classes:
             keep(located[task.datasets[-1]].target, experiment.protocol.held_out_classes, task.name)
         known = shared_modalities(task, located)
+        target = located[task.datasets[-1]]
+        variants = [_variant(text, experiment, target) for text in methods_of(experiment)]
         for modalities in _modality_sets(experiment.modalities_of(task), known, task.name):
             for variant in variants:
                 for seed in experiment.seeds:
@@ -69,9 +70,8 @@ def jobs_of(experiment: Experiment) -> list[Job]:
                         task=task.name,
                         modalities=modalities,
                         data=tuple(data[name] for name in task.datasets),
-                        protocol=experiment.protocol.model_dump(),
                         seed=seed,
-                        metrics=located[task.datasets[-1]].target.metrics,
+                        metrics=target.target.metrics,
                         **variant,
                     )
                     jobs.setdefault(job.id, job)
@@ -155,13 +155,17 @@ def _modality_sets(texts: Sequence[str], known: Sequence[str], where: str) -> li
     return list(dict.fromkeys(resolve_modalities(text, known, where) for text in texts))
 
 
-def _variant(text: str, plugins: tuple[Path, ...], protocol: str) -> dict[str, Any]:
-    """The fields of a job that a method decides."""
+def _variant(text: str, experiment: Experiment, target: Located) -> dict[str, Any]:
+    """The fields of a job that a method decides, for tasks with this target: its parameters, and its rules."""
+    plugins, protocol = tuple(experiment.plugins), experiment.protocol.name
     variant = Variant.parse(text)
     entry = find("method", variant.name, plugins)
     description = describe(entry)
-    params = description.resolve(variant.overrides, protocol)
-    defaults = description.defaults(protocol)
+    family = family_of(target)
+    lists = rules_of(entries("dataset", plugins).get(target.name))
+    rules = {**BUDGETS[family], **lists, **description.rules_as_published.get(family, {})}
+    params = description.resolve(variant.overrides, protocol, family)
+    defaults = description.defaults(protocol, family)
     changed = {key: params[key] for key in variant.overrides if params[key] != defaults[key]}
     words = ",".join(f"{key}={_word(value)}" for key, value in sorted(changed.items()))
     version = (
@@ -171,6 +175,8 @@ def _variant(text: str, plugins: tuple[Path, ...], protocol: str) -> dict[str, A
         "method": variant.name,
         "params": params,
         "version": version,
+        "protocol": experiment.protocol.resolved(rules).model_dump(),
+        "rules": experiment.protocol.label(rules),
         "label": f"{variant.name}({words})" if words else variant.name,
         "train_missing": description.train_missing,
         "needs_domains": description.needs_domains,

@@ -191,6 +191,7 @@ def task_data(job: Job, context: Context, device: torch.device) -> TaskData:
         mask_padding=job.protocol["name"] != "as-published",
         device=str(device),
         held_out=tuple(job.protocol.get("held_out_classes", ())),
+        roles=job.protocol.get("roles", "splits"),
     )
     return _TASKS.get(request, located).only(job.modalities)
 

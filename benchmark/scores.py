@@ -193,7 +193,9 @@ def _labels(jobs: list[Job]) -> dict[str, tuple[str, str]]:
     Two jobs that differ in anything but the seed never share a row: where label and protocol leave them
     alike, the version of the method or the hash of the data is added.
     """
-    parts: dict[str, list[str]] = {job.id: [job.label, protocol_label(job.protocol)] for job in jobs}
+    parts: dict[str, list[str]] = {
+        job.id: [job.label, job.rules or protocol_label(job.protocol)] for job in jobs
+    }
     distinguish: list[tuple[int, Callable[[Job], str]]] = [
         (0, lambda job: f"version {job.version}"),
         (0, lambda job: ", ".join(f"{key}={value}" for key, value in sorted(job.params.items()))),

@@ -78,6 +78,33 @@ def test_only_the_modalities_that_ask_for_it_get_it():
     assert ERM(ERMParams(layers=1), mixed).eval()(batch).fused.shape == (3, 80)  # type: ignore[union-attr]
 
 
+KINDS = [find("method", name).load() for name in METHODS]
+MIXED = replace(MOTOR, modalities={"vibration": 1, "text": 6}, encoders={"vibration": "cnn1d"})
+ALONE = replace(MOTOR, modalities={"acoustic": 1}, encoders={"acoustic": "cnn1d"})
+
+
+@pytest.mark.parametrize("spec", [MOTOR, MIXED, ALONE], ids=["motor", "mixed", "alone"])
+@pytest.mark.parametrize("kind", KINDS, ids=list(METHODS))
+def test_every_method_takes_the_width_of_its_encoders(kind: type[Method], spec: Spec):
+    spec = replace(spec, domains=2)
+    batch = planted.noise(spec, 6, 64)
+    batch = replace(batch, domain=torch.arange(6) % 2)
+    torch.manual_seed(0)
+    net = kind(kind.Params(layers=1), spec)
+    optimiser = torch.optim.SGD(net.parameters(), lr=1e-3)
+    for stage in range(len(kind.stages)):
+        net.begin_stage(stage)
+        optimiser.zero_grad()
+        net.backward(batch)
+        optimiser.step()
+        net.after_step()
+    net.after_epoch(lambda: 1.0)
+    output = net.eval()(batch)
+    assert output.prediction.shape == (6, 6)
+    width = 40 if "text" in spec.modalities else 128
+    assert {tuple(x.shape) for x in output.embeddings.values()} == {(6, width)}
+
+
 @pytest.mark.parametrize("name", METHODS)
 def test_methods_train_on_waveforms_in_any_pattern_and_alone(name: str):
     spec = replace(MOTOR, domains=3)
