@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ..datasets.batch import Batch, Spec
 from .domains import domain_means
-from .losses import masked_mean
+from .losses import masked_mean, task_errors
 from .method import fixed, searched
 from .penalty import Penalised
 
@@ -43,9 +43,10 @@ class IRM(Penalised):
     needs_domains: ClassVar[int] = 2
     term = "irm"
 
-    def penalty(self, prediction: Tensor, errors: Tensor, batch: Batch) -> Tensor:
-        """The mean squared slope of the domains' risks."""
-        return invariance_penalty(prediction, batch.target, batch.domain, self.spec)
+    def risks(self, prediction: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
+        """The errors, and the mean squared slope of the domains' risks."""
+        penalty = invariance_penalty(prediction, batch.target, batch.domain, self.spec)
+        return task_errors(prediction, batch.target, self.spec), penalty
 
 
 def scale_slopes(prediction: Tensor, target: Tensor, spec: Spec) -> Tensor:
