@@ -31,8 +31,8 @@ class IRMParams:
 class IRM(Penalised):
     """ERM with weight * the mean over source domains e of (d R_e(w f) / dw at w = 1)^2, R_e the domain's risk.
 
-    The penalty is 0 where no domain would gain from scaling the prediction f. It is weak in a first tenth of the
-    epochs, and off with one source domain (``Penalised``).
+    The penalty is 0 where no domain would gain from scaling the prediction f. It is weak in a first tenth of
+    the epochs, and off with one source domain (``Penalised``).
 
     DomainBed multiplies the slopes of two halves of the batch, which is unbiased but has no lower bound on a
     finite training set; here the slope is squared, as the paper writes it.

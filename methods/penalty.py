@@ -14,8 +14,9 @@ class Penalised(ERM):
     """ERM with weight * a penalty, the weight being ``first_weight`` in a first tenth of the epochs (DomainBed:
     500 of 5000 steps). With one source domain it is ERM.
 
-    ``params`` has ``weight`` and ``first_weight`` beside ``width`` and ``layers``. The task's term is ERM's, the mean
-    over samples; where a batch has as many of each domain, as in DomainBed, that is the mean of the risks.
+    ``params`` has ``weight`` and ``first_weight`` beside ``width`` and ``layers``. The task's term is ERM's,
+    the mean over samples; where a batch has as many of each domain, as in DomainBed, that is the mean of the
+    risks.
     """
 
     stages = (0.1, 0.9)
