@@ -1,7 +1,7 @@
 """The domains of one dataset as places of a task: which samples are whose. No torch.
 
-Train is the train part of every source, validation the sources' valid part, test the target's test part; or as
-``ROLES`` says.
+Train is the train part of every source, validation the sources' valid part, test the target's test part; or
+as ``ROLES`` says.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """The protocol ``as-published``: the rules of MMDG-Bench's scripts (arXiv 2605.06643), by family of tasks.
 
-A method says itself where its script departs from them (``Method.rules_as_published``), a dataset where its lists
-do (``rules_as_published`` of its class). What is asked for goes before all. Sections are those of docs/methods.md.
+A method says itself where its script departs from them (``Method.rules_as_published``), a dataset where its
+lists do (``rules_as_published`` of its class). What is asked for goes before all. Sections are those of
+docs/methods.md.
 """
 
 from __future__ import annotations

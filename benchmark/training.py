@@ -44,8 +44,9 @@ Report = Callable[[int, float, Epoch | None], None]
 class Minibatches:
     """Shuffled slices of tensors in memory, in an order that the seed and the number of the pass alone decide.
 
-    The last, smaller batch of a pass is kept, so that no sample is left out, unless ``drop_last`` says otherwise
-    (and the pass has another). With ``steps`` an epoch is so many batches, of as many passes as they take.
+    The last, smaller batch of a pass is kept, so that no sample is left out, unless ``drop_last`` says
+    otherwise (and the pass has another). With ``steps`` an epoch is so many batches, of as many passes as
+    they take.
     """
 
     def __init__(self, batch: Batch, size: int, seed: int, steps: int = 0, drop_last: bool = False) -> None:

@@ -1,8 +1,8 @@
 """What a method takes for the embedding of a modality: its branch's; or, as published, that of more.
 
-In MMDG-Bench's sentiment code (sections 2.3 and 6.12 of docs/methods.md) the "uni-modal" feature of a modality is the
-whole network's, run once more with the inputs of all others 0: what the other encoders make of zeros, and their
-dropout, is in it. ``whole_network`` asks for that.
+In MMDG-Bench's sentiment code (sections 2.3 and 6.12 of docs/methods.md) the "uni-modal" feature of a
+modality is the whole network's, run once more with the inputs of all others 0: what the other encoders make
+of zeros, and their dropout, is in it. ``whole_network`` asks for that.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ def others_silent(batch: Batch, modality: str) -> Batch:
 class Branches(ERM):
     """ERM's network, for methods that have terms on each modality's embedding beside the joint prediction.
 
-    ``params`` has ``width``, ``layers`` and ``whole_network``. ``self.seen`` is the width of the embeddings that the
-    terms see (those of ``Output``): ``self.width``, or that of all modalities side by side.
+    ``params`` has ``width``, ``layers`` and ``whole_network``. ``self.seen`` is the width of the embeddings
+    that the terms see (those of ``Output``): ``self.width``, or that of all modalities side by side.
     """
 
     def __init__(self, params: Any, spec: Spec) -> None:

@@ -76,12 +76,12 @@ class CMRF(DeepBranches):
       the distillation begins with the average;
     * l_m is the loss of a head on e_m alone.
 
-    With one modality the distillation is off. The number of sources does not matter. The teacher is stored with
-    the weights; it is not trained, and not counted among the parameters.
+    With one modality the distillation is off. The number of sources does not matter. The teacher is stored
+    with the weights; it is not trained, and not counted among the parameters.
 
-    Under ``as-published`` (section 3.5): sums, sound at a weight of 1/2 (action recognition, HUST); L_dist (HUST); all
-    of SimMMDG beside it, and projections of other modalities than audio that are never trained (action
-    recognition, section 6.7); the embeddings of SimMMDG as published (sentiment, HUST).
+    Under ``as-published`` (section 3.5): sums, sound at a weight of 1/2 (action recognition, HUST); L_dist
+    (HUST); all of SimMMDG beside it, and projections of other modalities than audio that are never trained
+    (action recognition, section 6.7); the embeddings of SimMMDG as published (sentiment, HUST).
     """
 
     Params = CMRFParams

@@ -56,8 +56,8 @@ def contrast_of_samples(features: Tensor, classes: Tensor, temperature: float) -
 def anchor_terms(rows: Tensor, valid: Tensor, classes: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
     """The terms of SupCon's sum (Khosla et al. 2020, eq. 2), one for each row.
 
-    For row i: -(1 / |P_i|) sum over p in P_i of log(exp(z_i z_p / tau) / sum over a != i of exp(z_i z_a / tau)), z the
-    L2-normalised rows and P_i the other rows of the same class.
+    For row i: -(1 / |P_i|) sum over p in P_i of log(exp(z_i z_p / tau) / sum over a != i of exp(z_i z_a /
+    tau)), z the L2-normalised rows and P_i the other rows of the same class.
 
     Args:
         rows: [n, width].

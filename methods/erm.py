@@ -49,9 +49,9 @@ class ERM(Method):
 
     def __init__(self, params: Sizes, spec: Spec) -> None:
         super().__init__(params, spec)
-        self.width = embedding_width(spec, params.width)
-        self.encoders = encoders(spec, self.width, params.layers)
-        self.head = fusion_head(spec, self.width)
+        width = self.width = embedding_width(spec, params.width)
+        self.encoders = encoders(spec, width, params.layers)
+        self.head = fusion_head(spec, width)
 
     def encode(self, modality: str, batch: Batch) -> Tensor:
         """The embedding [batch, width] of one modality."""

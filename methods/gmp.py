@@ -45,14 +45,15 @@ class GMPParams:
 class GMP(WithHeads):
     """Balances modalities and objectives by changing gradients.
 
-    The terms are the task's loss of the fused prediction, l_c task_m of each head, and l_d CE(D(P_m R e_m), d)
-    of a domain adversary. On modality m's own parameters (encoder and head) the last two have the gradients
-    g_c and g_d. Each is damped where the modality is ahead of the others (``damping``), and where the
-    two conflict one is projected off the other (``reconcile``). The gradient of the task's loss is added.
+    The terms are the task's loss of the fused prediction, l_c task_m of each head, and l_d CE(D(P_m R e_m),
+    d) of a domain adversary. On modality m's own parameters (encoder and head) the last two have the
+    gradients g_c and g_d. Each is damped where the modality is ahead of the others (``damping``), and where
+    the two conflict one is projected off the other (``reconcile``). The gradient of the task's loss is added.
 
-    The released code gives projectors and discriminator no gradient in action recognition and HUST, so that its
-    adversary stays what chance made it (section 3.9; ``adversary_trained`` false); here both learn. With a single source there is no g_d; with a single modality nothing is
-    damped. A modality that no sample of a batch has is left out of the ratios.
+    The released code gives projectors and discriminator no gradient in action recognition and HUST, so that
+    its adversary stays what chance made it (section 3.9; ``adversary_trained`` false); here both learn. With
+    a single source there is no g_d; with a single modality nothing is damped. A modality that no sample of a
+    batch has is left out of the ratios.
     """
 
     Params = GMPParams

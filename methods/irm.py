@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ..datasets.batch import Batch, Spec
 from .domains import domain_means
-from .losses import masked_mean
+from .losses import masked_mean, task_errors
 from .method import fixed, searched
 from .penalty import Penalised
 
@@ -31,8 +31,8 @@ class IRMParams:
 class IRM(Penalised):
     """ERM with weight * the mean over source domains e of (d R_e(w f) / dw at w = 1)^2, R_e the domain's risk.
 
-    The penalty is 0 where no domain would gain from scaling the prediction f. It is weak in a first tenth of the
-    epochs, and off with one source domain (``Penalised``).
+    The penalty is 0 where no domain would gain from scaling the prediction f. It is weak in a first tenth of
+    the epochs, and off with one source domain (``Penalised``).
 
     DomainBed multiplies the slopes of two halves of the batch, which is unbiased but has no lower bound on a
     finite training set; here the slope is squared, as the paper writes it.
@@ -43,9 +43,10 @@ class IRM(Penalised):
     needs_domains: ClassVar[int] = 2
     term = "irm"
 
-    def penalty(self, prediction: Tensor, errors: Tensor, batch: Batch) -> Tensor:
-        """The mean squared slope of the domains' risks."""
-        return invariance_penalty(prediction, batch.target, batch.domain, self.spec)
+    def risks(self, prediction: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
+        """The errors, and the mean squared slope of the domains' risks."""
+        penalty = invariance_penalty(prediction, batch.target, batch.domain, self.spec)
+        return task_errors(prediction, batch.target, self.spec), penalty
 
 
 def scale_slopes(prediction: Tensor, target: Tensor, spec: Spec) -> Tensor:

@@ -46,14 +46,15 @@ class JATParams:
 class JAT(WithHeads):
     """Hides the domain of every embedding and of the fused feature, and the modality of every embedding.
 
-    L = task + l_d CE(D_g(R2 fused), d) + l_d mean_m CE(D_l(P2_m R2 e_m), d) + l_m mean_m CE(D_mod(P1_m R1 e_m), m)
-    + l_c sum_m w_m task_m, with w = softmax_m(H_m / T) and H_m the mean entropy of the local domain
+    L = task + l_d CE(D_g(R2 fused), d) + l_d mean_m CE(D_l(P2_m R2 e_m), d) + l_m mean_m CE(D_mod(P1_m R1
+    e_m), m) + l_c sum_m w_m task_m, with w = softmax_m(H_m / T) and H_m the mean entropy of the local domain
     prediction: a modality that hides its domain better weighs more. The reversal stands before the projectors
     P, so that these help the adversary. As published P1 is one network a modality, whose bias alone tells the
     modality; by default it is one for all (``one_projector``).
 
-    Under ``as-published`` (sections 2.3 and 3.7) the embeddings are the whole network's in sentiment. Not reproduced:
-    weights from class entropy with one source (action recognition); a reversal behind the projector (sentiment).
+    Under ``as-published`` (sections 2.3 and 3.7) the embeddings are the whole network's in sentiment. Not
+    reproduced: weights from class entropy with one source (action recognition); a reversal behind the
+    projector (sentiment).
 
     With a single source the domain terms are off and w is equal; with a single modality its adversary is off.
     A sample without a modality has no part in that modality's terms.

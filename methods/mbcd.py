@@ -34,7 +34,7 @@ class MBCDParams:
     )
     ema_ramp: bool = fixed(
         True,
-        source="ours: beta_t = min(beta, (1 + t) / (10 + t)), or a short training stays at its start; not in MMDG-Bench 3.8",
+        source="ours: beta_t = min(beta, (1 + t) / (10 + t)), or a short training stays at its start (MMDG-Bench 3.8: not)",
     )
     norms_trained: bool = fixed(True, source="MMDG-Bench 2.1, action: false")
     feature_noise: bool = fixed(False, source="MMDG-Bench 2.1, action: DSU, which no other method has there")
@@ -72,12 +72,12 @@ class MBCD(WithHeads):
     embedding of modality k is dropped for a sample with the probability ``drop_probability``; never the
     last one. The average is what is evaluated.
 
-    Embeddings are layer-normed, and the norms' weights are trained. Under ``as-published`` (sections 2.1, 3.8, 6.7): in
-    action recognition the norms' weights stay, and the first pass has noise on feature statistics (``dsu``); in
-    HUST nothing is dropped but with a base above 0, and heads are MLPs; in sentiment there is no inner step, the
-    student is evaluated, and what is dropped has a head of its own (``weight_aside``). Not reproduced: lessons of
-    the heads from the first pass (action recognition). With one modality nothing is
-    dropped. A sample has no part in the head's loss of a modality that it lacks.
+    Embeddings are layer-normed, and the norms' weights are trained. Under ``as-published`` (sections 2.1,
+    3.8, 6.7): in action recognition the norms' weights stay, and the first pass has noise on feature
+    statistics (``dsu``); in HUST nothing is dropped but with a base above 0, and heads are MLPs; in sentiment
+    there is no inner step, the student is evaluated, and what is dropped has a head of its own
+    (``weight_aside``). Not reproduced: lessons of the heads from the first pass (action recognition). With
+    one modality nothing is dropped. A sample has no part in the head's loss of a modality that it lacks.
     """
 
     Params = MBCDParams
@@ -261,9 +261,10 @@ DSU_PROBABILITY = 0.5  # MMDG-Bench, as Li et al. 2022
 def dsu(features: Tensor, valid: Tensor) -> Tensor:
     """Noise on the mean and the deviation of every feature (DSU; Li et al., ICLR 2022, eq. 4 to 8).
 
-    Of each sample mean and deviation over its valid steps are redrawn: normal around them, with the deviations that
-    they have over the batch. With one step the deviation is 0, and what is left is noise on the features. The whole
-    batch gets it with probability 1/2; a batch of one, which has no deviations, never.
+    Of each sample mean and deviation over its valid steps are redrawn: normal around them, with the
+    deviations that they have over the batch. With one step the deviation is 0, and what is left is noise on
+    the features. The whole batch gets it with probability 1/2; a batch of one, which has no deviations,
+    never.
 
     Args:
         features: [batch, time, feature]; what lies at invalid steps stays there.

@@ -23,8 +23,8 @@ from .networks import Stacked, known_modalities
 class NELParams:
     """Weights, temperatures and sizes.
 
-    Temperatures are searched from 0.05, not from 0, under both protocols: the published search rounds draws from
-    0 to 1 to one decimal, and a draw of 0 divides by it (section 6.15).
+    Temperatures are searched from 0.05, not from 0, under both protocols: the published search rounds draws
+    from 0 to 1 to one decimal, and a draw of 0 divides by it (section 6.15).
     """
 
     alpha: float = searched(0.7, low=0.0, high=1.0, digits=1, source="MMDG-Bench: alpha")
@@ -66,9 +66,9 @@ class NEL(Branches):
 
     Nothing needs two modalities or two sources.
 
-    Under ``as-published`` (section 3.6): the modalities as views (HUST), raw E (action recognition, HUST), a weight of 0.2
-    and the whole network's embeddings (sentiment). Not reproduced of the release: two augmented copies of each
-    clip (action recognition: features have none), a dropout copy beside E.
+    Under ``as-published`` (section 3.6): the modalities as views (HUST), raw E (action recognition, HUST), a
+    weight of 0.2 and the whole network's embeddings (sentiment). Not reproduced of the release: two augmented
+    copies of each clip (action recognition: features have none), a dropout copy beside E.
     """
 
     Params = NELParams

@@ -41,10 +41,11 @@ class RNA(Branches):
     samples that have m. A pair counts where both are somewhere in the batch; with one modality the term is
     off. The number of sources does not matter.
 
-    The ratio has a direction: vision is above text and flow, and audio below all. The shared encoder ends in a
-    layer norm, which starts all norms equal: here the term holds what it would elsewhere have to reach.
+    The ratio has a direction: vision is above text and flow, and audio below all. The shared encoder ends in
+    a layer norm, which starts all norms equal: here the term holds what it would elsewhere have to reach.
 
-    Under ``as-published`` the norms are of the whole network's embeddings in sentiment (sections 2.3 and 3.2).
+    Under ``as-published`` the norms are of the whole network's embeddings in sentiment (sections 2.3 and
+    3.2).
     """
 
     Params = RNAParams

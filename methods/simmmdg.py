@@ -51,8 +51,9 @@ class SimMMDG(DeepBranches):
 
     With one modality L_trans is off. The number of sources does not matter.
 
-    Under ``as-published`` (sections 2.2, 2.3, 3.3): in sentiment the whole network's embeddings, further encoders of 256 and 3 tanh; in HUST
-    the further encoders; in action recognition an L_dist of raw halves, which has no lower bound.
+    Under ``as-published`` (sections 2.2, 2.3, 3.3): in sentiment the whole network's embeddings, further
+    encoders of 256 and 3 tanh; in HUST the further encoders; in action recognition an L_dist of raw halves,
+    which has no lower bound.
     """
 
     Params = SimMMDGParams

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ..datasets.batch import Batch
 from .domains import domain_means
-from .losses import masked_mean
+from .losses import masked_mean, task_errors
 from .method import fixed, searched
 from .penalty import Penalised
 
@@ -40,7 +40,8 @@ class VREx(Penalised):
     needs_domains: ClassVar[int] = 2
     term = "vrex"
 
-    def penalty(self, prediction: Tensor, errors: Tensor, batch: Batch) -> Tensor:
-        """The variance of the domains' risks."""
+    def risks(self, prediction: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
+        """The errors, and the variance of the domains' risks."""
+        errors = task_errors(prediction, batch.target, self.spec)
         risks, seen = domain_means(errors, batch.domain, self.spec.domains)
-        return masked_mean((risks - masked_mean(risks, seen)).square(), seen)
+        return errors, masked_mean((risks - masked_mean(risks, seen)).square(), seen)
