@@ -20,6 +20,7 @@ from pydantic import (
 
 from .errors import UsageError, nearest
 from .job import Task
+from .selection import Rule
 from .suites import SUITES
 
 PROTOCOLS: dict[str, dict[str, Any]] = {
@@ -65,8 +66,9 @@ class Protocol(BaseModel):
     standardize: bool = Field(
         True, description="z-score features by the source training split, cut off at 5 deviations"
     )
-    selection: Literal["source-validation", "last"] = Field(
-        "source-validation", description="which epoch is tested: never chosen by the target"
+    selection: Rule = Field(
+        "source-validation",
+        description="which epoch is tested; all but oracle choose it without the target",
     )
     train_with_missing: Literal["off", "patterns", "spectrum"] = Field(
         "off", description="take modalities (patterns) or also frames at any rate (spectrum) away in training"

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..datasets.dataset import Located
+from .companions import check_sources
 from .errors import UsageError, nearest
 from .experiment import Experiment
 from .held_out import keep
@@ -61,6 +62,7 @@ def jobs_of(experiment: Experiment) -> list[Job]:
     for task in tasks_of(experiment, located):
         if experiment.protocol.held_out_classes:
             keep(located[task.datasets[-1]].target, experiment.protocol.held_out_classes, task.name)
+        check_sources(task, experiment.protocol.selection)
         known = shared_modalities(task, located)
         for modalities in _modality_sets(experiment.modalities_of(task), known, task.name):
             for variant in variants:

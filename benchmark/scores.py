@@ -21,7 +21,7 @@ from . import salvage
 from .errors import UsageError, nearest
 from .evaluations import FAMILY, FEATURES, on_features, version_of
 from .experiment import as_list, as_seeds, protocol_label
-from .job import Job, Task
+from .job import COMPANION, Job, Task
 from .keeper import DiskKeeper
 from .launch import store_at
 from .store import Record, Store, StoreError, read_json
@@ -37,9 +37,10 @@ class Filter:
     jobs: frozenset[str] = frozenset()
 
     def keeps(self, job: Job) -> bool:
-        """Whether a job is among them."""
+        """Whether a job is among them. Companions are no results."""
         return (
-            (not self.methods or job.label in self.methods or job.method in self.methods)
+            job.role != COMPANION
+            and (not self.methods or job.label in self.methods or job.method in self.methods)
             and (not self.tasks or job.task in self.tasks or self._stands_for(Task.parse(job.task)))
             and (not self.seeds or job.seed in self.seeds)
         )
@@ -78,7 +79,7 @@ def readable(store: Path | str, chosen: Filter | None = None) -> tuple[list[Resu
     """As ``results``, and one line for each folder in the store that is no job."""
     opened = store_at(Path(store))
     records, faults = salvage.records(opened, chosen.jobs if chosen else ())
-    kept = [record for record in records if chosen is None or chosen.keeps(record.job)]
+    kept = [record for record in records if (chosen or Filter()).keeps(record.job)]
     if not kept:
         if faults:
             raise StoreError(faults[0])
@@ -160,11 +161,9 @@ def _order(job: Job) -> tuple:
 
 def _audit(job: Job) -> dict[str, str]:
     """What a reader must know to compare rows."""
-    selection = job.protocol["selection"]
+    selection = str(job.protocol["selection"])
     return {
-        "selected_by": "source validation split"
-        if selection == "source-validation"
-        else f"{selection} epoch",
+        "selected_by": _SELECTED_BY.get(selection, selection),
         "train_missing": _joined(job.train_missing, job.protocol.get("train_with_missing", "off")),
         "train_noise": job.protocol.get("train_with_noise", "off"),
         "domain_term": _domain_term(job),
@@ -172,6 +171,14 @@ def _audit(job: Job) -> dict[str, str]:
         "models": "one for all patterns",
         "features": ", ".join(f"{item.name}: {item.format}" for item in job.data),
     }
+
+
+_SELECTED_BY = {
+    "source-validation": "source validation split",
+    "last": "last epoch",
+    "leave-one-source-out": "validation splits of left-out sources",
+    "oracle": "target validation (oracle)",
+}
 
 
 def _domain_term(job: Job) -> str:
