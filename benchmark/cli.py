@@ -151,7 +151,7 @@ def leaderboard(
     what: Annotated[
         str | None,
         typer.Option(
-            help="Which: accuracy,missing,robustness,relative,misd,ood,calibration,cost,audit,ranks,comparisons,"
+            help="Which: accuracy,gap,missing,robustness,relative,misd,ood,calibration,cost,audit,ranks,comparisons,"
             "seeds. By default all that there is data for.",
         ),
     ] = None,

@@ -141,6 +141,9 @@ class Experiment(BaseModel):
     preset: Literal["quick", "standard"] = Field(
         "standard", description="how much: quick is 3 seeds and 6 epochs"
     )
+    oracle: bool = Field(
+        False, description="also train erm on each shift's target itself: an upper bound, shown apart"
+    )
     corruptions: Annotated[list[str], BeforeValidator(as_list)] = Field(
         [], description="test under these too: features, missing-rates, reliability, or single kinds"
     )

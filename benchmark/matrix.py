@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..datasets.dataset import Located
+from .bounds import bounds_of, check_bound
 from .companions import check_sources
 from .errors import UsageError, nearest
 from .experiment import Experiment
@@ -42,7 +43,7 @@ class Variant:
 
 
 def jobs_of(experiment: Experiment) -> list[Job]:
-    """Every job of an experiment, those that share data side by side.
+    """Every job of an experiment, those that share data side by side; with ``oracle`` also the upper bounds.
 
     Raises:
         UsageError: an unknown method, dataset, modality or parameter.
@@ -77,6 +78,10 @@ def jobs_of(experiment: Experiment) -> list[Job]:
                         **variant,
                     )
                     jobs.setdefault(job.id, job)
+        if experiment.oracle:
+            check_bound(task, located)
+    if experiment.oracle:
+        jobs = {job.id: job for job in bounds_of(jobs.values())} | jobs
     return list(jobs.values())
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from collections import defaultdict
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +16,9 @@ import pyarrow.parquet as pq
 from ..corruptions.families import trained_families
 from ..leaderboards import tables
 from ..leaderboards.ood_sets import versioned
-from ..leaderboards.results import Result
+from ..leaderboards.results import UPPER_BOUND, Result
 from . import salvage
+from .bounds import Bound, bounds_in
 from .errors import UsageError, nearest
 from .evaluations import FAMILY, FEATURES, on_features, version_of
 from .experiment import as_list, as_seeds, protocol_label
@@ -110,40 +111,52 @@ def predictions(store: Path | str, job_id: str) -> pd.DataFrame:
 
 def _results(store: Store, records: list[Record]) -> list[Result]:
     labels = _labels([record.job for record in records])
-    found = []
-    for record in sorted(records, key=lambda record: _order(record.job)):
-        job = record.job
-        method, protocol = labels[job.id]
-        trained = _trained(job)
-        done = record.state == "done"
-        further = _further(store, job.id) if done else None
-        fit = (read_json(store.folder(job.id) / "fit.json") or {}) if done else {}
-        found.append(
-            Result(
-                job=job.id,
-                method=method,
-                task=job.task,
-                modalities=job.modality_set,
-                protocol=protocol,
-                seed=job.seed,
-                draw=0,
-                state=record.state,
-                reason=record.reason,
-                family=job.metrics,
-                synthetic=job.synthetic,
-                audit=_audit(job),
-                predictions=_reader(store, job.id) if done else None,
-                further=further,
-                features=_features(store, job.id) if done else None,
-                cost=_cost(store, job.id, fit) if done else {},
-                damaged=further is not None,
-                keeper=DiskKeeper(store, job.id) if done else None,
-                domains=_domains(fit),
-                families=_families(store, job.id) if trained and done else {},
-                trained=trained,
-            )
-        )
-    return found
+    ordered = sorted(records, key=lambda record: _order(record.job))
+    found = [_result(store, record, *labels[record.job.id]) for record in ordered]
+    rows = [(record.job, labels[record.job.id][1]) for record in ordered]
+    found += [_bound_result(store, bound) for bound in bounds_in(store, rows)]
+    places = list(dict.fromkeys((one.task, one.modalities) for one in found))
+    return sorted(
+        found, key=lambda one: places.index((one.task, one.modalities))
+    )  # bounds beside their shift
+
+
+def _result(store: Store, record: Record, method: str, protocol: str) -> Result:
+    job = record.job
+    trained = _trained(job)
+    done = record.state == "done"
+    further = _further(store, job.id) if done else None
+    fit = (read_json(store.folder(job.id) / "fit.json") or {}) if done else {}
+    return Result(
+        job=job.id,
+        method=method,
+        task=job.task,
+        modalities=job.modality_set,
+        protocol=protocol,
+        seed=job.seed,
+        draw=0,
+        state=record.state,
+        reason=record.reason,
+        family=job.metrics,
+        synthetic=job.synthetic,
+        audit=_audit(job),
+        predictions=_reader(store, job.id) if done else None,
+        further=further,
+        features=_features(store, job.id) if done else None,
+        cost=_cost(store, job.id, fit) if done else {},
+        damaged=further is not None,
+        keeper=DiskKeeper(store, job.id) if done else None,
+        domains=_domains(fit),
+        families=_families(store, job.id) if trained and done else {},
+        trained=trained,
+    )
+
+
+def _bound_result(store: Store, bound: Bound) -> Result:
+    """The row of an upper bound beside its shift."""
+    own = _result(store, bound.record, "oracle", bound.protocol + UPPER_BOUND)
+    audit = {**own.audit, "selected_by": "target validation (upper bound)"}
+    return replace(own, task=bound.shift, audit=audit, bound=True)
 
 
 def _order(job: Job) -> tuple:
