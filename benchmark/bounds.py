@@ -16,7 +16,6 @@ from .job import Job, Task, dataset_of, domain_of
 from .params import describe
 from .precheck import shape_of
 from .registry import find
-from .salvage import records
 from .store import Record, Store
 
 METHOD = "erm"
@@ -82,6 +81,8 @@ def bounds_in(store: Store, rows: Sequence[tuple[Job, str]]) -> list[Bound]:
         store: the store.
         rows: jobs, and the protocol of the row in which each stands.
     """
+    from .salvage import records  # reads tables, and planning needs none
+
     blocks: dict[tuple[str, str, str], list[Job]] = {}
     for job, protocol in rows:
         if _is_shift(job):
