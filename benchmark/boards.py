@@ -27,6 +27,7 @@ class Board:
         against_reference: whether it divides by a reference run, which can be named.
         source: the board whose frame it is made from, instead of results.
         plain: whether its frame has columns of its own, and not those of ``tables.COLUMNS``.
+        bounds: whether upper bounds have a row in it.
     """
 
     subject: str
@@ -37,6 +38,7 @@ class Board:
     against_reference: bool = False
     source: str = ""
     plain: bool = False
+    bounds: bool = False
 
     def make(self, found: list[Result] | pd.DataFrame, reference: str = "") -> pd.DataFrame:
         """Its tidy frame. Raises ValueError where the results hold nothing for it."""
@@ -53,7 +55,14 @@ def is_summary(condition: str) -> bool:
 
 
 BOARDS: dict[str, Board] = {
-    "accuracy": Board("Accuracy on complete test data", "metric", "tables:accuracy"),
+    "accuracy": Board("Accuracy on complete test data", "metric", "tables:accuracy", bounds=True),
+    "gap": Board(
+        "Share of the gap from ERM to the oracle that is closed",
+        "metric",
+        "gap:gap",
+        there=lambda found: any(result.bound for result in found),
+        bounds=True,
+    ),
     "missing": Board(
         "Missing modalities at test time",
         "condition",
@@ -83,7 +92,7 @@ BOARDS: dict[str, Board] = {
     ),
     "calibration": Board("Calibration", "metric", "trust:calibration"),
     "cost": Board("Cost", "metric", "cost:cost"),
-    "audit": Board("Audit", "metric", "cost:audit", plain=True),
+    "audit": Board("Audit", "metric", "cost:audit", plain=True, bounds=True),
     "ranks": Board(
         "Average ranks over tasks",
         "metric",
@@ -153,13 +162,15 @@ def frames(
         UsageError: the results hold nothing for one.
     """
     made: dict[str, pd.DataFrame] = {}
+    fair = [result for result in found if not result.bound]
     for name in names:
         board = BOARDS[name]
         try:
             for one in filter(None, (board.source, name)):
                 if one not in made:
                     source = BOARDS[one].source
-                    made[one] = BOARDS[one].make(made[source] if source else found, reference)
+                    results = found if BOARDS[one].bounds else fair
+                    made[one] = BOARDS[one].make(made[source] if source else results, reference)
             yield name, made[name]
         except ValueError as error:
             raise UsageError(f"leaderboard {name}: {error}") from None

@@ -158,7 +158,7 @@ def leaderboard(
     what: Annotated[
         str | None,
         typer.Option(
-            help="Which: accuracy,missing,robustness,relative,misd,ood,calibration,cost,audit,ranks,comparisons,"
+            help="Which: accuracy,gap,missing,robustness,relative,misd,ood,calibration,cost,audit,ranks,comparisons,"
             "seeds. By default all that there is data for.",
         ),
     ] = None,
@@ -295,17 +295,21 @@ app.command("doctor")(doctor)
 def _print_plan(planned: Plan) -> None:
     from rich.table import Table
 
+    from .job import COMPANION
     from .launch import counts
     from .terminal import console
 
     out = console()
     table = Table(box=None, padding=(0, 2), show_header=False)
-    for axis, values in counts(planned.jobs).items():
+    asked = [job for job in planned.jobs if job.role != COMPANION]
+    for axis, values in counts(asked).items():
         words = ", ".join(f"{value} ({count})" for value, count in values.items())
         table.add_row(f"{len(values)} x {axis}", words)
     out.print(table)
     failed = sum(planned.store.record(job).state == "failed" for job in planned.todo)
     words = f"{len(planned.jobs)} jobs: {len(planned.done)} done, {len(planned.todo)} to do"
+    others = len(planned.jobs) - len(asked)
+    words += f"; {others} of them are companions, which choose the epochs of others" if others else ""
     out.print(words + (f" ({failed} failed before)" if failed else ""))
     _print_suite(planned, out)
     for item in sorted({item for job in planned.jobs for item in job.data}, key=lambda item: item.name):

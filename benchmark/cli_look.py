@@ -64,11 +64,12 @@ def list_names(
     plugins = tuple(plugin or ())
     table = Table(box=None, padding=(0, 2), show_header=False)
     if what is Listed.METRICS:
+        from ..leaderboards.gap import MEASURES as GAP
         from ..leaderboards.judges import JUDGES
         from ..leaderboards.metrics import METRICS
         from ..leaderboards.relative import MEASURES
 
-        for metric in (*METRICS.values(), *JUDGES.values(), *MEASURES.values()):
+        for metric in (*METRICS.values(), *JUDGES.values(), *MEASURES.values(), *GAP.values()):
             arrow = "higher is better" if metric.direction == "higher" else "lower is better"
             table.add_row(metric.name, arrow, metric.convention)
     elif what is Listed.METHODS:
@@ -109,11 +110,12 @@ def show(
 
     Example: mmbench show ebmc
     """
+    from ..leaderboards.gap import MEASURES as GAP
     from ..leaderboards.judges import JUDGES
     from ..leaderboards.metrics import METRICS
     from ..leaderboards.relative import MEASURES
 
-    metrics = {**METRICS, **JUDGES, **MEASURES}
+    metrics = {**METRICS, **JUDGES, **MEASURES, **GAP}
     plugins = tuple(plugin or ())
     out = console()
     methods, datasets = entries("method", plugins), entries("dataset", plugins)

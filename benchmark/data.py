@@ -103,6 +103,8 @@ class TaskData:
 
     ``unusable`` says why a modality that the datasets share cannot be joined, ``recipe`` how other samples are
     made alike, ``encoders`` what reads a modality where it is no sequence. ``held_out`` are the target's test samples of classes that the network is not to know.
+    ``target_valid`` is the target's validation split, None where the job may not see it; a companion is tested on
+    it, and reads no test split.
     """
 
     train: Split
@@ -114,6 +116,7 @@ class TaskData:
     recipe: Recipe
     held_out: Split | None = None
     encoders: Mapping[str, str] = field(default_factory=dict)
+    target_valid: Split | None = None
 
     def spec(self, protocol: str) -> Spec:
         """What a method is built for."""
@@ -157,7 +160,8 @@ class TaskData:
     def _each(self, change: Callable[[Split], Split]) -> TaskData:
         train, valid, test = (change(split) for split in (self.train, self.valid, self.test))
         held_out = None if self.held_out is None else change(self.held_out)
-        return replace(self, train=train, valid=valid, test=test, held_out=held_out)
+        seen = None if self.target_valid is None else change(self.target_valid)
+        return replace(self, train=train, valid=valid, test=test, held_out=held_out, target_valid=seen)
 
 
 @dataclass(frozen=True)
@@ -173,6 +177,7 @@ class Request:
     device: str
     held_out: tuple[str, ...] = ()
     roles: str = "splits"
+    target_splits: tuple[str, ...] = ("test",)
 
 
 class TaskCache:
@@ -200,7 +205,10 @@ def load_task(request: Request, located: Mapping[str, Located]) -> TaskData:
     """
     task = Task.parse(request.task)
     read = {name: _load(located[name], request.modalities) for name in task.datasets}
-    samples = {place: in_place(read[dataset_of(place)], place, task, request.roles) for place in task.places}
+    samples = {
+        place: in_place(read[dataset_of(place)], place, task, request.roles, request.target_splits)
+        for place in task.places
+    }
     del read
     target = common_target({name: located[name].target for name in task.datasets})
     removed: Samples | None = None
@@ -213,10 +221,10 @@ def load_task(request: Request, located: Mapping[str, Located]) -> TaskData:
             words = f"{name} without {', '.join(request.held_out)}"
             counts = {split: len(kept) for split, kept in samples[name].items()}
             if domain_of(name):
-                check_domain(task, name, counts)
+                check_domain(task, name, counts, request.roles, request.target_splits)
             else:
                 check_splits(words, counts)
-        if not removed:
+        if not removed and "test" in request.target_splits:
             raise DataError(f"{task.target}: no test sample is of class {', '.join(request.held_out)}")
     scales = {place: label_scale(located[dataset_of(place)].target, target) for place in task.places}
     blocks: dict[str, Blocks] = {}
@@ -241,13 +249,14 @@ def load_task(request: Request, located: Mapping[str, Located]) -> TaskData:
     return TaskData(
         train=join(task.sources, "train"),
         valid=join(task.sources, "valid"),
-        test=join([task.target], "test"),
+        test=join([task.target], request.target_splits[-1]),
         target=target,
         domains=len(task.sources),
         unusable=unusable,
         recipe=recipe,
         held_out=None if removed is None else recipe.split([(task.target, removed)], scales, domain_index),
         encoders=common_encoders(task, located),
+        target_valid=join([task.target], "valid") if "valid" in request.target_splits else None,
     )
 
 

@@ -35,15 +35,22 @@ def domain_counts(splits: Mapping[str, Samples]) -> dict[str, dict[str, int]]:
     }
 
 
-def check_domain(task: Task, place: str, counts: Mapping[str, int], roles: str = "splits") -> None:
-    """A source needs two training samples, the target a test sample; a source whose test samples are to validate
-    needs one, too.
+def check_domain(
+    task: Task,
+    place: str,
+    counts: Mapping[str, int],
+    roles: str = "splits",
+    target_splits: Sequence[str] = ("test",),
+) -> None:
+    """A source needs two training samples, the target a sample in each split that is read; a source whose test
+    samples are to validate needs one, too.
 
     Args:
         task: the task.
         place: a domain that it names.
         counts: split -> number of samples of the domain.
         roles: one of ``ROLES``.
+        target_splits: as ``Job.target_splits``.
 
     Raises:
         DataError: there are fewer.
@@ -51,10 +58,19 @@ def check_domain(task: Task, place: str, counts: Mapping[str, int], roles: str =
     train = counts.get("train", 0)
     if place in task.sources and train < 2:
         raise DataError(f"task {task.name}: {place} has {train} training samples; a source needs two or more")
-    if place == task.target and not counts.get("test"):
-        raise DataError(f"task {task.name}: {place} has no test samples")
     if place in task.sources and _parts(task, roles)["valid"] == ("test",) and not counts.get("test"):
         raise DataError(f"task {task.name}: {place} has no test samples, which validate with roles {roles}")
+    if place != task.target:
+        return
+    if "test" in target_splits and not counts.get("test"):
+        raise DataError(f"task {task.name}: {place} has no test samples")
+    if "valid" in target_splits and not counts.get("valid") and train < 2:
+        raise DataError(f"task {task.name}: {place} has no validation samples, which the selection needs")
+    if _parts(task, roles)["valid"] == ("test",) and {"valid", "test"} <= set(target_splits):
+        raise DataError(
+            f"task {task.name}: with roles {roles} the target has no validation samples apart from its test "
+            "samples: choose by them with --roles splits"
+        )
 
 
 def _parts(task: Task, roles: str) -> Mapping[str, tuple[str, ...]]:
@@ -63,11 +79,15 @@ def _parts(task: Task, roles: str) -> Mapping[str, tuple[str, ...]]:
 
 
 def in_place(
-    splits: Mapping[str, Samples], place: str, task: Task, roles: str = "splits"
+    splits: Mapping[str, Samples],
+    place: str,
+    task: Task,
+    roles: str = "splits",
+    target_splits: Sequence[str] = ("test",),
 ) -> dict[str, Samples]:
     """The samples of a place of a task: of a domain, by their part (``roles``), or of the whole dataset.
 
-    A source domain without validation samples gives a share of its training samples for that
+    A domain whose validation samples are needed and that has none gives a share of its training samples for that
     (:func:`mmbench.datasets.samples.drawn_for_validation`).
 
     Raises:
@@ -79,9 +99,10 @@ def in_place(
     found = {
         split: rows_of(splits[split], np.flatnonzero(splits[split].domain == domain)) for split in SPLITS
     }
-    check_domain(task, place, {split: len(samples) for split, samples in found.items()}, roles)
+    counts = {split: len(samples) for split, samples in found.items()}
+    check_domain(task, place, counts, roles, target_splits)
     found = {part: together([found[split] for split in names]) for part, names in _parts(task, roles).items()}
-    if place in task.sources and not len(found["valid"]):
+    if (place in task.sources or "valid" in target_splits) and not len(found["valid"]):
         drawn = drawn_for_validation(len(found["train"]))
         whole = found["train"]
         found |= {

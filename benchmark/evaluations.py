@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from .errors import UsageError, nearest
 from .experiment import Experiment
-from .job import Job, Task
+from .job import COMPANION, Job, Task
 from .locate import locate
 from .registry import Entry, entries
 
@@ -80,7 +80,10 @@ def wanted(experiment: Experiment) -> tuple[Evaluation, ...]:
 
 
 def of_job(evaluations: Sequence[Evaluation], job: Job) -> list[Evaluation]:
-    """Those that a job can have: its own data are no OOD set, and without one no features are needed."""
+    """Those that a job can have: its own data are no OOD set, and without one no features are needed. A companion
+    has none."""
+    if job.role == COMPANION:
+        return []
     own = Task.parse(job.task).datasets
     kept = [item for item in evaluations if item.kind != "ood" or item.subject not in own]
     foreign = any(item.kind in ("ood", "semantic") for item in kept)

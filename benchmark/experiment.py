@@ -21,6 +21,7 @@ from pydantic import (
 from .errors import UsageError, nearest
 from .job import Task
 from .published import BUDGETS
+from .selection import Rule
 from .suites import QUICK, SUITES, chosen
 
 PRESETS: dict[str, dict[str, Any]] = {
@@ -55,8 +56,9 @@ class Protocol(BaseModel):
     standardize: bool = Field(
         True, description="z-score features by the source training split, cut off at 5 deviations"
     )
-    selection: Literal["source-validation", "last"] = Field(
-        "source-validation", description="which epoch is tested: never chosen by the target"
+    selection: Rule = Field(
+        "source-validation",
+        description="which epoch is tested; all but oracle choose it without the target",
     )
     ties: Literal["lower-loss", "earliest", "latest"] = Field(
         "lower-loss", description="which of epochs with the same validation metric is tested"
@@ -154,6 +156,9 @@ class Experiment(BaseModel):
     )
     preset: Literal["quick", "standard"] = Field(
         "standard", description="how much: quick is 3 seeds and 6 epochs"
+    )
+    oracle: bool = Field(
+        False, description="also train erm on each shift's target itself: an upper bound, shown apart"
     )
     corruptions: Annotated[list[str], BeforeValidator(as_list)] = Field(
         [], description="test under these too: features, missing-rates, reliability, or single kinds"

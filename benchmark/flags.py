@@ -20,8 +20,10 @@ _FLAGS = {
     "train_with_missing": "train-missing",
     "train_with_noise": "train-noise",
 }
+#: Fields whose flag stands alone.
+_SWITCHES = ("oracle",)
 _PANELS = {
-    "What to compare": ("methods", "datasets", "modalities", "suite", "seeds", "preset"),
+    "What to compare": ("methods", "datasets", "modalities", "suite", "seeds", "preset", "oracle"),
     "What to test under": ("corruptions", "ood"),
     "Protocol (the same for every method)": tuple(Protocol.model_fields),
     "Where and how": ("store", "data_root", "data", "plugins", "launcher", "workers", "threads", "device"),
@@ -51,7 +53,7 @@ def with_experiment(command: Callable[..., None]) -> Callable[..., None]:
     return wrapped
 
 
-def experiment_from(config: Path | None, flags: Mapping[str, str | None]) -> Experiment:
+def experiment_from(config: Path | None, flags: Mapping[str, str | bool | None]) -> Experiment:
     """The experiment that a YAML file and flags describe.
 
     Raises:
@@ -65,9 +67,9 @@ def experiment_from(config: Path | None, flags: Mapping[str, str | None]) -> Exp
         if name in Protocol.model_fields:
             protocol[name] = text
         elif name == "data":
-            values[name] = _places(text)
+            values[name] = _places(str(text))
         elif name == "plugins":
-            values[name] = [item.strip() for item in text.split(",")]
+            values[name] = [item.strip() for item in str(text).split(",")]
         else:
             values[name] = text
     if protocol:
@@ -90,6 +92,10 @@ def _places(text: str) -> dict[str, str]:
 def _parameter(name: str, panel: str) -> inspect.Parameter:
     field: FieldInfo = (Protocol if name in Protocol.model_fields else Experiment).model_fields[name]
     flag = "--" + _FLAGS.get(name, name).replace("_", "-")
+    if name in _SWITCHES:
+        switch = typer.Option(flag, help=_help(field), rich_help_panel=panel, show_default=False)
+        kind = Annotated[bool | None, switch]
+        return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=kind)
     option = typer.Option(
         flag,
         help=_help(field),

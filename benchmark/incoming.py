@@ -157,7 +157,7 @@ class _Data(BaseModel):
 
 
 class _JobFile(BaseModel):
-    """job.json of this schema. ``rules``, ``train_missing`` and ``needs_domains`` came later."""
+    """job.json of this schema. ``rules``, ``train_missing``, ``needs_domains`` and ``role`` came later."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
     written: Literal[1] = Field(alias="schema")
@@ -174,6 +174,7 @@ class _JobFile(BaseModel):
     metrics: str = Field(pattern=f"^({'|'.join(FAMILIES)})$")
     train_missing: str = "none"
     needs_domains: int = Field(default=1, ge=1)
+    role: Literal["", "companion"] = ""
 
 
 class _Hash(BaseModel):

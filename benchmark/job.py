@@ -12,6 +12,8 @@ from typing import Any
 
 #: Raised when the way from a job to its predictions changes: older results are then not taken for new ones.
 SCHEMA = 1
+#: The role of a job that is trained on all sources of another but one, and chooses that one's epoch.
+COMPANION = "companion"
 
 
 def dataset_of(place: str) -> str:
@@ -134,6 +136,7 @@ class Job:
         metrics: the family of metrics that judges the target.
         train_missing: how the method itself uses missing modalities in training, for the audit.
         needs_domains: source domains that the method's own idea needs, for the audit.
+        role: empty, or ``"companion"``: it was trained for the epoch of other jobs, and is no result.
     """
 
     task: str
@@ -149,6 +152,7 @@ class Job:
     metrics: str = field(default="", compare=False)
     train_missing: str = field(default="none", compare=False)
     needs_domains: int = field(default=1, compare=False)
+    role: str = ""
 
     @cached_property
     def id(self) -> str:
@@ -176,9 +180,18 @@ class Job:
         """Whether any of its data is a stand-in."""
         return any(item.synthetic for item in self.data)
 
+    @property
+    def target_splits(self) -> tuple[str, ...]:
+        """The splits of the target that the job reads: validation only where its rule may see the target."""
+        if self.role == COMPANION:
+            return ("valid",)
+        return ("valid", "test") if self.protocol.get("selection") == "oracle" else ("test",)
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values, ready for JSON."""
         values = {item.name: getattr(self, item.name) for item in fields(self)}
+        if not self.role:
+            del values["role"]  # it came after the first results
         copies = {"params": dict(self.params), "protocol": dict(self.protocol)}
         return {**values, **copies, "data": [vars(item) for item in self.data]}
 

@@ -6,12 +6,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from .companions import companions
 from .environment import gpu_names
 from .errors import UsageError
 from .evaluations import Evaluation, check_medium, of_job, wanted
 from .executor import Context, Executor, InProcess, Listener, LocalPool, Outcome
 from .experiment import Experiment
-from .job import Job
+from .job import COMPANION, Job
 from .locate import locate
 from .matrix import jobs_of
 from .precheck import check
@@ -21,7 +22,10 @@ from .store import Store
 
 @dataclass(frozen=True)
 class Plan:
-    """What an experiment asks for, and what of it is done."""
+    """What an experiment asks for, and what of it is done.
+
+    Among its jobs are the companions that those to be trained need, before them.
+    """
 
     experiment: Experiment
     jobs: tuple[Job, ...]
@@ -40,7 +44,7 @@ class Summary:
     """How a run ended.
 
     Attributes:
-        planned: jobs of the experiment.
+        planned: jobs of the experiment, with their companions.
         done: of these, now done.
         failed: those that failed, with their reasons.
     """
@@ -62,8 +66,11 @@ def plan(experiment: Experiment) -> Plan:
         UsageError: something is asked for that does not exist.
         DataError: data that is not there, or not described as it should be.
     """
-    jobs = jobs_of(experiment)
+    asked = jobs_of(experiment)
     store = Store(experiment.store)
+    untrained = [job for job in asked if not store.is_done(job.id)]
+    needed = {one.id: one for job in untrained for one in companions(job)}
+    jobs = [*needed.values(), *asked]
     evaluations = wanted(experiment)
 
     def is_done(job: Job) -> bool:
@@ -95,14 +102,21 @@ def run(experiment: Experiment | Plan, listener: Listener | None = None) -> Summ
     check_data(planned)
     planned.store.add(planned.jobs)
     failed: list[Outcome] = []
-    if planned.todo:
-        for outcome in executor.run(planned.todo, context):
+    for jobs in waves(planned.todo):
+        for outcome in executor.run(jobs, context):
             if not outcome.ok:
                 failed.append(outcome)
             if listener:
                 listener(outcome)
     done = len(planned.jobs) - len(failed)
     return Summary(len(planned.jobs), done, tuple(failed))
+
+
+def waves(jobs: Sequence[Job]) -> list[list[Job]]:
+    """Jobs in the order in which they can be run: companions, then those that read what they saw."""
+    first = [job for job in jobs if job.role == COMPANION]
+    then = [job for job in jobs if job.role != COMPANION]
+    return [wave for wave in (first, then) if wave]
 
 
 def check_data(planned: Plan) -> None:

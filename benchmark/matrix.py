@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..datasets.dataset import Located
+from .bounds import bounds_of, check_bound
+from .companions import check_sources
 from .errors import UsageError, nearest
 from .experiment import Experiment
 from .held_out import keep
@@ -41,7 +43,7 @@ class Variant:
 
 
 def jobs_of(experiment: Experiment) -> list[Job]:
-    """Every job of an experiment, those that share data side by side.
+    """Every job of an experiment, those that share data side by side; with ``oracle`` also the upper bounds.
 
     Raises:
         UsageError: an unknown method, dataset, modality or parameter.
@@ -60,6 +62,7 @@ def jobs_of(experiment: Experiment) -> list[Job]:
     for task in tasks_of(experiment, located):
         if experiment.protocol.held_out_classes:
             keep(located[task.datasets[-1]].target, experiment.protocol.held_out_classes, task.name)
+        check_sources(task, experiment.protocol.selection)
         known = shared_modalities(task, located)
         target = located[task.datasets[-1]]
         variants = [_variant(text, experiment, target) for text in methods_of(experiment)]
@@ -75,6 +78,10 @@ def jobs_of(experiment: Experiment) -> list[Job]:
                         **variant,
                     )
                     jobs.setdefault(job.id, job)
+        if experiment.oracle:
+            check_bound(task, located)
+    if experiment.oracle:
+        jobs = {job.id: job for job in bounds_of(jobs.values())} | jobs
     return list(jobs.values())
 
 

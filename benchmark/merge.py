@@ -22,7 +22,8 @@ from rich.text import Text
 
 from ..leaderboards import render
 from ..leaderboards.cost import QUANTITIES
-from ..leaderboards.results import Result, one_line
+from ..leaderboards.gap import MEASURES as GAP
+from ..leaderboards.results import UPPER_BOUND, Result, one_line
 from ..leaderboards.tables import COLUMNS
 from . import external
 from .errors import UsageError
@@ -196,7 +197,7 @@ def _digest(content: bytes) -> str:
 def _finished(store: Store) -> list[Result]:
     """The finished jobs of a store; nothing where it is new or empty."""
     try:
-        return [result for result in readable(store.path)[0] if result.state == "done"]
+        return [one for one in readable(store.path)[0] if one.state == "done" and not one.bound]
     except (UsageError, StoreError):
         return []
 
@@ -209,14 +210,15 @@ def _rows(file: Path, report: Report) -> Iterator[Row]:
         report.add("refused", file.name, f"not a leaderboard's CSV: {error}")
         return
     lacking = [name for name in COLUMNS if name not in frame and not name.startswith("drop")]
-    if "metric" not in frame or set(frame["metric"]) <= {quantity.name for quantity in QUANTITIES}:
+    if "metric" not in frame or set(frame["metric"]) <= {*(quantity.name for quantity in QUANTITIES), *GAP}:
         report.add("ignored", file.name, "states nothing that predictions give")
         return
     if lacking:
         report.add("refused", file.name, f"lacks the columns {', '.join(lacking)}")
         return
     for row in external.records(frame):
-        if not row["hole"]:
+        # The row of an upper bound is made of in-domain jobs, and made anew wherever they are.
+        if not row["hole"] and not row["protocol"].endswith(UPPER_BOUND):
             row[VERIFIED] = ""
             try:
                 check_row(row)

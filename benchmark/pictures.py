@@ -30,6 +30,7 @@ def write_pictures(found: list[Result], folder: Path) -> tuple[list[Path], list[
         return [], ["pictures need matplotlib: pip install 'mmbench[plots]'"]
     if not found:
         return [], ["there are no predictions"]
+    found = [result for result in found if not result.bound]
     files: list[Path] = []
     reasons: list[str] = []
     try:

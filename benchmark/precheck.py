@@ -35,11 +35,17 @@ def check(jobs: Iterable[Job], located: Mapping[str, Located]) -> None:
         located: every dataset that they name.
     """
     wanted = {
-        (job.task, job.modalities, job.protocol["widths"], job.protocol.get("roles", "splits"))
+        (
+            job.task,
+            job.modalities,
+            job.protocol["widths"],
+            job.protocol.get("roles", "splits"),
+            job.target_splits,
+        )
         for job in jobs
     }
     shapes: dict[str, Shape] = {}
-    for task_name, modalities, mode, roles in sorted(wanted):
+    for task_name, modalities, mode, roles, target_splits in sorted(wanted):
         task = Task.parse(task_name)
         for name in task.datasets:
             if name not in shapes:
@@ -48,7 +54,7 @@ def check(jobs: Iterable[Job], located: Mapping[str, Located]) -> None:
         for place in task.places:
             if domain_of(place):
                 counts = shapes[dataset_of(place)].domains.get(domain_of(place), {})
-                check_domain(task, place, counts, roles)
+                check_domain(task, place, counts, roles, target_splits)
         common_encoders(task, located)
         common_target({name: located[name].target for name in task.datasets})
         for modality in modalities:

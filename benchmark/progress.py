@@ -135,7 +135,8 @@ class View:
 
 
 def _title(job: Job) -> str:
-    return f"{job.task} {job.label} {job.modality_set} seed {job.seed}"
+    label = f"{job.label} ({job.role})" if job.role else job.label
+    return f"{job.task} {label} {job.modality_set} seed {job.seed}"
 
 
 def _words(progress: dict[str, Any]) -> list[str]:

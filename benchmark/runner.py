@@ -21,6 +21,7 @@ import torch
 
 from ..datasets.dataset import DataError, Located
 from ..methods.method import Method
+from .companions import companions, records
 from .data import Request, Split, TaskCache, TaskData
 from .environment import code_version
 from .errors import UsageError
@@ -37,7 +38,7 @@ from .registry import find
 from .seeds import seed_everything
 from .selection import Epoch
 from .store import WEIGHTS, Store
-from .training import fit
+from .training import Beyond, fit
 from .weights import load_weights, save_weights
 
 #: Tensors of the last tasks, shared by the jobs of a worker.
@@ -97,12 +98,15 @@ def _run(job: Job, context: Context, store: Store) -> Trained:
         seed_everything(job.seed, "training")
     progress = Progress(store.folder(job.id) / "progress.json", protocol.epochs)
     with clock.phase("fit"):
-        training = fit(method, protocol, data.train.batch, data.valid.batch, job.seed, progress)
+        target = None if data.target_valid is None else data.target_valid.batch
+        beyond = Beyond(target, records(job, store))
+        training = fit(method, protocol, data.train.batch, data.valid.batch, job.seed, progress, beyond)
     with clock.phase("predict"):
         table = to_parquet(prediction_table(method, {"valid": data.valid, "test": data.test}))
     record = {
         "selection": protocol.selection,
         "selected_epoch": training.selected_epoch,
+        "companions": [companion.id for companion in companions(job)],
         "metric": "mae" if data.target.kind == "regression" else "accuracy",
         "parameters": sum(item.numel() for item in method.parameters() if item.requires_grad),
         "test_domains": sorted(set(data.test.domain.astype(str).tolist())),
@@ -192,6 +196,7 @@ def task_data(job: Job, context: Context, device: torch.device) -> TaskData:
         device=str(device),
         held_out=tuple(job.protocol.get("held_out_classes", ())),
         roles=job.protocol.get("roles", "splits"),
+        target_splits=job.target_splits,
     )
     return _TASKS.get(request, located).only(job.modalities)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from collections import defaultdict
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +16,13 @@ import pyarrow.parquet as pq
 from ..corruptions.families import trained_families
 from ..leaderboards import tables
 from ..leaderboards.ood_sets import versioned
-from ..leaderboards.results import Result
+from ..leaderboards.results import UPPER_BOUND, Result
 from . import salvage
+from .bounds import Bound, bounds_in
 from .errors import UsageError, nearest
 from .evaluations import FAMILY, FEATURES, on_features, version_of
 from .experiment import as_list, as_seeds, protocol_label
-from .job import Job, Task
+from .job import COMPANION, Job, Task
 from .keeper import DiskKeeper
 from .launch import store_at
 from .store import Record, Store, StoreError, read_json
@@ -37,9 +38,10 @@ class Filter:
     jobs: frozenset[str] = frozenset()
 
     def keeps(self, job: Job) -> bool:
-        """Whether a job is among them."""
+        """Whether a job is among them. Companions are no results."""
         return (
-            (not self.methods or job.label in self.methods or job.method in self.methods)
+            job.role != COMPANION
+            and (not self.methods or job.label in self.methods or job.method in self.methods)
             and (not self.tasks or job.task in self.tasks or self._stands_for(Task.parse(job.task)))
             and (not self.seeds or job.seed in self.seeds)
         )
@@ -78,7 +80,7 @@ def readable(store: Path | str, chosen: Filter | None = None) -> tuple[list[Resu
     """As ``results``, and one line for each folder in the store that is no job."""
     opened = store_at(Path(store))
     records, faults = salvage.records(opened, chosen.jobs if chosen else ())
-    kept = [record for record in records if chosen is None or chosen.keeps(record.job)]
+    kept = [record for record in records if (chosen or Filter()).keeps(record.job)]
     if not kept:
         if faults:
             raise StoreError(faults[0])
@@ -109,40 +111,52 @@ def predictions(store: Path | str, job_id: str) -> pd.DataFrame:
 
 def _results(store: Store, records: list[Record]) -> list[Result]:
     labels = _labels([record.job for record in records])
-    found = []
-    for record in sorted(records, key=lambda record: _order(record.job)):
-        job = record.job
-        method, protocol = labels[job.id]
-        trained = _trained(job)
-        done = record.state == "done"
-        further = _further(store, job.id) if done else None
-        fit = (read_json(store.folder(job.id) / "fit.json") or {}) if done else {}
-        found.append(
-            Result(
-                job=job.id,
-                method=method,
-                task=job.task,
-                modalities=job.modality_set,
-                protocol=protocol,
-                seed=job.seed,
-                draw=0,
-                state=record.state,
-                reason=record.reason,
-                family=job.metrics,
-                synthetic=job.synthetic,
-                audit=_audit(job),
-                predictions=_reader(store, job.id) if done else None,
-                further=further,
-                features=_features(store, job.id) if done else None,
-                cost=_cost(store, job.id, fit) if done else {},
-                damaged=further is not None,
-                keeper=DiskKeeper(store, job.id) if done else None,
-                domains=_domains(fit),
-                families=_families(store, job.id) if trained and done else {},
-                trained=trained,
-            )
-        )
-    return found
+    ordered = sorted(records, key=lambda record: _order(record.job))
+    found = [_result(store, record, *labels[record.job.id]) for record in ordered]
+    rows = [(record.job, labels[record.job.id][1]) for record in ordered]
+    found += [_bound_result(store, bound) for bound in bounds_in(store, rows)]
+    places = list(dict.fromkeys((one.task, one.modalities) for one in found))
+    return sorted(
+        found, key=lambda one: places.index((one.task, one.modalities))
+    )  # bounds beside their shift
+
+
+def _result(store: Store, record: Record, method: str, protocol: str) -> Result:
+    job = record.job
+    trained = _trained(job)
+    done = record.state == "done"
+    further = _further(store, job.id) if done else None
+    fit = (read_json(store.folder(job.id) / "fit.json") or {}) if done else {}
+    return Result(
+        job=job.id,
+        method=method,
+        task=job.task,
+        modalities=job.modality_set,
+        protocol=protocol,
+        seed=job.seed,
+        draw=0,
+        state=record.state,
+        reason=record.reason,
+        family=job.metrics,
+        synthetic=job.synthetic,
+        audit=_audit(job),
+        predictions=_reader(store, job.id) if done else None,
+        further=further,
+        features=_features(store, job.id) if done else None,
+        cost=_cost(store, job.id, fit) if done else {},
+        damaged=further is not None,
+        keeper=DiskKeeper(store, job.id) if done else None,
+        domains=_domains(fit),
+        families=_families(store, job.id) if trained and done else {},
+        trained=trained,
+    )
+
+
+def _bound_result(store: Store, bound: Bound) -> Result:
+    """The row of an upper bound beside its shift."""
+    own = _result(store, bound.record, "oracle", bound.protocol + UPPER_BOUND)
+    audit = {**own.audit, "selected_by": "target validation (upper bound)"}
+    return replace(own, task=bound.shift, audit=audit, bound=True)
 
 
 def _order(job: Job) -> tuple:
@@ -160,11 +174,9 @@ def _order(job: Job) -> tuple:
 
 def _audit(job: Job) -> dict[str, str]:
     """What a reader must know to compare rows."""
-    selection = job.protocol["selection"]
+    selection = str(job.protocol["selection"])
     return {
-        "selected_by": "source validation split"
-        if selection == "source-validation"
-        else f"{selection} epoch",
+        "selected_by": _SELECTED_BY.get(selection, selection),
         "train_missing": _joined(job.train_missing, job.protocol.get("train_with_missing", "off")),
         "train_noise": job.protocol.get("train_with_noise", "off"),
         "domain_term": _domain_term(job),
@@ -172,6 +184,14 @@ def _audit(job: Job) -> dict[str, str]:
         "models": "one for all patterns",
         "features": ", ".join(f"{item.name}: {item.format}" for item in job.data),
     }
+
+
+_SELECTED_BY = {
+    "source-validation": "source validation split",
+    "last": "last epoch",
+    "leave-one-source-out": "validation splits of left-out sources",
+    "oracle": "target validation (oracle)",
+}
 
 
 def _domain_term(job: Job) -> str:

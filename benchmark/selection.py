@@ -1,10 +1,24 @@
-"""Which epoch is tested: small pure functions over the record of the fit. None of them sees the target."""
+"""Which epoch is tested: small pure functions over the record of the fit.
+
+Every rule but ``last`` takes the epoch with the best metric of some split; ties go to the lower loss, then to the
+earlier epoch, or as ``TIES`` says. Rules differ in the split:
+
+* ``source-validation``: that of the sources.
+* ``leave-one-source-out``: the validation split of each source in turn, seen by a companion network that was
+  trained on the other sources alone; mean over the sources (Gulrajani and Lopez-Paz 2021, section 3, there for
+  hyper-parameters).
+* ``oracle``: the target's own validation split, never its test split. It says how much selection costs, and is
+  no fair result.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
+
+Direction = Literal["lower", "higher"]
+Rule = Literal["source-validation", "last", "leave-one-source-out", "oracle"]
 
 
 @dataclass(frozen=True)
@@ -17,6 +31,7 @@ class Epoch:
         train: mean of each loss term over the epoch.
         loss: task loss on the source validation split.
         metric: ``mae`` or ``accuracy`` on the source validation split.
+        target_loss, target_metric: the same on the target's validation split; None where the rule may not see it.
     """
 
     epoch: int
@@ -24,10 +39,11 @@ class Epoch:
     train: Mapping[str, float]
     loss: float
     metric: float
+    target_loss: float | None = None
+    target_metric: float | None = None
 
 
-Direction = Literal["lower", "higher"]
-
+Record = Sequence[Epoch]
 
 #: Of epochs with the same metric the one with the least of this, by epoch and place. MMDG-Bench takes the earliest for
 #: HUST and sentiment, and the latest for action recognition.
@@ -38,23 +54,74 @@ TIES: dict[str, Callable[[Epoch, int], tuple[float, ...]]] = {
 }
 
 
-def last(record: Sequence[Epoch], direction: Direction, ties: str = "lower-loss") -> int:
-    """The last epoch."""
-    return len(record) - 1
+def chosen(
+    rule: Rule,
+    record: Record,
+    direction: Direction,
+    companions: Sequence[Record] = (),
+    ties: str = "lower-loss",
+) -> int:
+    """The epoch that a rule takes, as its place in the record.
 
+    Args:
+        rule: its name.
+        record: of the fit, one epoch or more.
+        direction: whether lower or higher metrics are better.
+        companions: under ``leave-one-source-out``, the record of each companion, at least as long.
+        ties: which of epochs with the same metric is taken; one of ``TIES``.
 
-def source_validation(record: Sequence[Epoch], direction: Direction, ties: str = "lower-loss") -> int:
-    """The best source validation metric; ties go by ``TIES``: to the lower validation loss, then the earlier epoch.
-
-    Only epochs of the last stage count: before it, a network of several stages is not the method yet.
+    Raises:
+        ValueError: the record lacks what the rule looks at.
     """
+    return len(record) - 1 if rule == "last" else _best(seen(rule, record, companions), direction, ties)
+
+
+def score(
+    rule: Rule,
+    record: Record,
+    direction: Direction,
+    companions: Sequence[Record] = (),
+    ties: str = "lower-loss",
+) -> float:
+    """How good a fit is under a rule, so that fits can be compared: higher is better, whatever the metric.
+
+    It is the metric that the rule looks at (for ``last``, that of source validation) in the epoch that the rule
+    takes, an error with its sign turned. Under every rule but ``oracle`` it knows nothing of the target.
+
+    Args, Raises: as ``chosen``.
+    """
+    metric = seen(rule, record, companions)[chosen(rule, record, direction, companions, ties)].metric
+    return metric if direction == "higher" else -metric
+
+
+def seen(rule: Rule, record: Record, companions: Sequence[Record] = ()) -> list[Epoch]:
+    """The record with the loss and the metric that a rule looks at. Args, Raises: as ``chosen``."""
+    if rule == "oracle":
+        return [_on_target(epoch) for epoch in record]
+    if rule == "leave-one-source-out":
+        if not companions or any(len(one) < len(record) for one in companions):
+            raise ValueError(f"{rule} needs the record of every companion, as long as that of the job")
+        return [_mean(epoch, [one[place] for one in companions]) for place, epoch in enumerate(record)]
+    return list(record)
+
+
+def _best(record: Record, direction: Direction, ties: str) -> int:
+    """Only epochs of the last stage count: before it, a network of several stages is not the method yet."""
     sign = 1.0 if direction == "lower" else -1.0
     final = max(item.stage for item in record)
     candidates = [place for place, item in enumerate(record) if item.stage == final]
     return min(candidates, key=lambda place: (sign * record[place].metric, *TIES[ties](record[place], place)))
 
 
-RULES: dict[str, Callable[[Sequence[Epoch], Direction, str], int]] = {
-    "source-validation": source_validation,
-    "last": last,
-}
+def _on_target(epoch: Epoch) -> Epoch:
+    if epoch.target_loss is None or epoch.target_metric is None:
+        raise ValueError(f"epoch {epoch.epoch} was not validated on the target")
+    return replace(epoch, loss=epoch.target_loss, metric=epoch.target_metric)
+
+
+def _mean(epoch: Epoch, others: Sequence[Epoch]) -> Epoch:
+    """The epoch with the mean over companions of what they saw on the source that each left out."""
+    left_out = [_on_target(other) for other in others]
+    loss = sum(other.loss for other in left_out) / len(left_out)
+    metric = sum(other.metric for other in left_out) / len(left_out)
+    return replace(epoch, loss=loss, metric=metric)

@@ -90,7 +90,8 @@ def _matrix(records: list[Record]) -> Table:
     for record in records:
         job = record.job
         data = f"{job.task} (synthetic)" if job.synthetic else job.task
-        rows.setdefault((data, job.modality_set, job.label), Counter())[record.state] += 1
+        label = f"{job.label} ({job.role})" if job.role else job.label
+        rows.setdefault((data, job.modality_set, label), Counter())[record.state] += 1
     shown = [state for state in STATES if any(counter[state] for counter in rows.values())]
     table = Table("task", "modalities", "method", *shown, box=None, padding=(0, 2), header_style="bold")
     for names, counter in sorted(rows.items()):

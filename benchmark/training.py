@@ -8,8 +8,9 @@ import math
 import signal
 import threading
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -27,7 +28,7 @@ from ..methods.method import Method
 from .experiment import Protocol
 from .predict import EVALUATION_BATCH, blind, minibatches
 from .seeds import generator
-from .selection import RULES, Direction, Epoch
+from .selection import Direction, Epoch, Record, chosen
 
 #: name -> share of the first learning rate, by the epochs (inverse-power: steps) that are done, and their number.
 SCHEDULES: dict[str, Callable[..., float]] = {
@@ -78,11 +79,27 @@ class Minibatches:
                 yield self.batch.take(rows)
 
 
+@dataclass(frozen=True)
+class Beyond:
+    """What a rule of selection looks at beside source validation.
+
+    Attributes:
+        target: the target's validation split; None but under ``oracle`` and for a companion.
+        companions: the records of the job's companions; none but under ``leave-one-source-out``.
+    """
+
+    target: Batch | None = None
+    companions: Sequence[Record] = ()
+
+
 class Training(LightningModule):
     """Trains a method, scores it on source validation after every epoch, and keeps the selected weights."""
 
-    def __init__(self, method: Method, protocol: Protocol, valid: Batch, seed: int, report: Report) -> None:
+    def __init__(
+        self, method: Method, protocol: Protocol, valid: Batch, seed: int, report: Report, beyond: Beyond
+    ) -> None:
         super().__init__()
+        self.beyond = beyond
         self.seed = seed
         self.method = method
         self.protocol = protocol
@@ -179,12 +196,11 @@ class Training(LightningModule):
         self.method.after_epoch(lambda: validate(self.method, self.valid)[0])
         with evaluated(self.method):
             loss, metric = validate(self.method, self.valid)
-            epoch = Epoch(self.current_epoch, self._stage, train, loss, metric)
+            target = self.beyond.target
+            beyond = (None, None) if target is None else validate(self.method, target)
+            epoch = Epoch(self.current_epoch, self._stage, train, loss, metric, *beyond)
             self.record.append(epoch)
-            if (
-                RULES[self.protocol.selection](self.record, self.direction, self.protocol.ties)
-                == len(self.record) - 1
-            ):
+            if self._chosen() == len(self.record) - 1:
                 self.selected = copy.deepcopy(self.method.state_dict())
         self.method.train()
         self.report(self.current_epoch, 1.0, epoch)
@@ -192,9 +208,12 @@ class Training(LightningModule):
     @property
     def selected_epoch(self) -> int:
         """The epoch whose weights are tested."""
-        return self.record[
-            RULES[self.protocol.selection](self.record, self.direction, self.protocol.ties)
-        ].epoch
+        return self.record[self._chosen()].epoch
+
+    def _chosen(self) -> int:
+        """The place of the best epoch so far."""
+        rules = self.protocol
+        return chosen(rules.selection, self.record, self.direction, self.beyond.companions, rules.ties)
 
 
 @contextmanager
@@ -231,14 +250,29 @@ def validate(method: Method, batch: Batch) -> tuple[float, float]:
 
 
 def fit(
-    method: Method, protocol: Protocol, train: Batch, valid: Batch, seed: int, report: Report
+    method: Method,
+    protocol: Protocol,
+    train: Batch,
+    valid: Batch,
+    seed: int,
+    report: Report,
+    beyond: Beyond = Beyond(),
 ) -> Training:
     """Trains ``method`` and leaves it with the weights of the selected epoch.
+
+    Args:
+        method: what is trained.
+        protocol: the rules.
+        train: the sources' training split.
+        valid: the sources' validation split.
+        seed: of the order of samples and of damage in training.
+        report: told of the course.
+        beyond: what else the rule of selection looks at.
 
     Raises:
         FloatingPointError: the loss is no longer finite.
     """
-    training = Training(method, protocol, valid, seed, report)
+    training = Training(method, protocol, valid, seed, report, beyond)
     device = train.target.device
     with _quiet():
         cuda = device.type == "cuda"

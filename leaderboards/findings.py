@@ -21,10 +21,11 @@ from .estimates import Estimate
 from .evidence import scores
 from .questions import QUESTIONS, Evidence, selected_by_oracle
 from .render import escape_markdown
+from .results import UPPER_BOUND
 
 Answer = Literal["yes", "no", "undecided", "not enough data"]
 #: The leaderboards that the questions are asked of.
-BOARDS = ("accuracy", "missing", "robustness", "misd", "calibration")
+BOARDS = ("accuracy", "gap", "missing", "robustness", "misd", "calibration")
 MARGIN = 0.02
 LARGE = 0.1
 
@@ -66,7 +67,8 @@ def findings(
 
     Returns:
         Six findings (the fifth question has two parts) for each protocol and kind of data, in the order in
-        which they first appear. What was selected by the target's test data is only an oracle to the others.
+        which they first appear. What was selected by the target's validation data is asked nothing where there is
+        anything else, and upper bounds never are.
 
     Raises:
         ValueError: a border that is not above 0, or no ``accuracy``.
@@ -75,7 +77,7 @@ def findings(
         raise ValueError(f"margin {margin} and large {large} must be above 0")
     if "accuracy" not in frames:
         raise ValueError("no frame 'accuracy': the questions are asked of it")
-    every = scores(frames["accuracy"])
+    every = [one for one in scores(frames["accuracy"]) if not one.protocol.endswith(UPPER_BOUND)]
     plain = [item for item in every if not selected_by_oracle(item)] or every
     out = []
     for protocol, data in dict.fromkeys((item.protocol, item.data) for item in plain):

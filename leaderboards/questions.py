@@ -14,6 +14,7 @@ import pandas as pd
 from .comparisons import ranked
 from .estimates import Effects, Estimate, estimate, mean_of, paired_p, relative
 from .evidence import Score, scores
+from .gap import CLOSED, LEFT
 from .plain import p_text
 from .ranks import ALPHA, Ranking
 from .results import CLEAN
@@ -68,8 +69,8 @@ def base_name(method: str) -> str:
 
 
 def selected_by_oracle(one: Score) -> bool:
-    """Whether its epoch was selected on the target's test data."""
-    return one.selected_by.startswith("oracle")
+    """Whether its epoch was selected on the target's validation data, be it an upper bound or not."""
+    return one.selected_by.startswith("target validation")
 
 
 def marginal_gain(evidence: Evidence) -> Answered:
@@ -136,45 +137,27 @@ def _without_oracle(found: Sequence[Score]) -> list[Score]:
 
 def gap_to_oracle(evidence: Evidence) -> Answered:
     """3: the best method of each task lies far below the oracle."""
-    kind, bounds = _bounds(evidence)
     effects: dict[str, Mapping[int, float]] = {}
-    for task, own in _by_task(evidence.scores("accuracy")).items():
-        upper = [one for one in bounds.get(task, []) if one.metric == own[0].metric]
-        own = _without_oracle(own)
-        if own and upper:
-            effects[task] = relative(_best(upper), _best(own))
-    found = _estimates({kind: effects})
+    shares: dict[str, Mapping[int, float]] = {}
+    closed = {(_task(one), one.method): one.by_seed for one in evidence.scores("gap", metric=CLOSED)}
+    for task, own in _by_task(evidence.scores("gap", metric=LEFT)).items():
+        best = _best(own)
+        effects[task] = best.by_seed
+        shares[task] = closed.get((task, best.method), {})
+    found = _estimates({"the oracle": effects})
     if not found:
         return _lacking(
-            "shifts and their targets, such as --datasets 'mosi->sims,sims', so that networks trained on the "
-            "target are the oracle, or a method called oracle on the same tasks; with two seeds or more"
+            "shifts with --oracle, so that erm trained on each target is the oracle; with two seeds or more"
         )
     words = f"Above the best method of each task: {found[0]}. Large is above {100 * evidence.large:g} %."
+    share = estimate("the share closed", shares)
+    if share is not None:
+        words += f" Of the gap from erm to the oracle: {share}."
+        found.append(share)
+    without = sum(not by_seed for by_seed in shares.values())
+    if without:
+        words += f" Without a gap that is told apart from 0: {without} of {len(effects)} tasks."
     return Answered(_side(found[0], evidence.large), words, effects, found)
-
-
-def _bounds(evidence: Evidence) -> tuple[str, dict[str, list[Score]]]:
-    """What the oracle is, and task -> its scores: a method of that name; else what was selected on the target;
-    else what was trained on the target itself, as the task without a shift, and tested on the same samples."""
-    frame = evidence.frames["accuracy"]
-    every = [one for one in scores(frame) if one.data == evidence.data and one.by_seed]
-    named = [one for one in every if base_name(one.method) == "oracle"]
-    if named:
-        return "the oracle", _by_task(named)
-    selected = [one for one in every if selected_by_oracle(one)]
-    if selected:
-        return "the best epoch on the target's test data", _by_task(selected)
-    own = evidence.scores("accuracy")
-    trained = {
-        _task(one): [
-            other
-            for other in own
-            if (other.task, other.modalities) == (one.task.partition("->")[2], one.modalities)
-            and other.samples == one.samples
-        ]
-        for one in own
-    }
-    return "the best method trained on the target itself", trained
 
 
 def three_are_no_better(evidence: Evidence) -> Answered:

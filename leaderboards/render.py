@@ -14,7 +14,7 @@ from typing import BinaryIO, Literal
 import pandas as pd
 import pyarrow as pa
 
-from .results import CLEAN
+from .results import CLEAN, UPPER_BOUND
 from .tables import COLUMNS, REAL, SYNTHETIC, condition_label, data_label
 
 HOLE = "—"
@@ -109,6 +109,11 @@ def conventions(frame: pd.DataFrame) -> list[str]:
         "mean ± standard deviation (ddof = 1) over n seeds [95 % interval over what the title names]; "
         "fractions in percent."
     )
+    if any(protocol.endswith(UPPER_BOUND) for protocol in frame["protocol"].unique()):
+        out.append(
+            "Rows of an upper bound (trained on the target's own training part, tested on the same samples) see the "
+            "target and are never compared with others."
+        )
     if "unverified" in marks:
         out.append(
             f"{UNVERIFIED} unverified: stated elsewhere and not rescored to the same number from predictions; "

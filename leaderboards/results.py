@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 State = Literal["done", "failed", "running", "planned", "dead"]
 CLEAN = "clean"
 MISSING = "missing:"
+#: What the protocol of a row ends with that was trained on the target itself.
+UPPER_BOUND = " [upper bound: trained on the target]"
 
 
 class UnusableError(ValueError):
@@ -54,6 +56,8 @@ class Result:
         families: kind of corruption -> its family, of those that it was tested under; known only where
             something was damaged in training.
         trained: the families of corruption that were in training.
+        bound: whether it was trained on the target itself and stands beside a shift as its upper bound. Its
+            protocol ends with ``UPPER_BOUND``, so that it is in a block of its own and never compared.
     """
 
     job: str
@@ -77,6 +81,7 @@ class Result:
     domains: tuple[str, ...] = ()
     families: Mapping[str, str] = field(default_factory=dict)
     trained: frozenset[str] = frozenset()
+    bound: bool = False
 
     def __post_init__(self) -> None:
         if self.state not in get_args(State):

@@ -229,9 +229,10 @@ def _view(label: str, frame: pd.DataFrame, across: Across, names: Sequence[str],
 
 
 def _text_view(frame: pd.DataFrame, facts: Facts) -> View:
-    names = ["method", *(str(name) for name in frame if name != "method")]
+    table = texts(frame)
+    names = ["method", *(str(name) for name in table if name != "method")]
     rows = []
-    for record in texts(frame).to_dict("records"):
+    for record in table.to_dict("records"):
         row = {str(name): str(value) for name, value in record.items()}
         said = {name: row.get(name, "") for name in ("method", *KEYS, "seeds")}
         fact = Fact(audit={}, **said)

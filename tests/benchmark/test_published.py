@@ -20,7 +20,7 @@ from mmbench.benchmark.published import BUDGETS
 from mmbench.benchmark.registry import find
 from mmbench.benchmark.scores import results
 from mmbench.benchmark.seeds import seed_everything
-from mmbench.benchmark.selection import source_validation
+from mmbench.benchmark.selection import chosen
 from mmbench.benchmark.store import Store
 from mmbench.benchmark.training import SCHEDULES, Minibatches, fit
 from mmbench.datasets.dataset import DataError
@@ -104,9 +104,9 @@ def test_older_jobs_as_published_keep_their_label():
 @pytest.mark.parametrize(("ties", "expected"), [("lower-loss", 2), ("earliest", 1), ("latest", 3)])
 def test_of_equal_epochs_the_one_that_is_asked_for(ties: str, expected: int):
     found = record(3, 1, 1, 1, 2, losses=(0, 5, 1, 2, 0))
-    assert source_validation(found, "lower", ties) == expected
+    assert chosen("source-validation", found, "lower", ties=ties) == expected
     staged = record(9, 1, 1, 1, 0, losses=(0, 5, 1, 2, 0), stages=(0, 1, 1, 1, 1))
-    assert source_validation(staged, "higher", ties) == expected
+    assert chosen("source-validation", staged, "higher", ties=ties) == expected
 
 
 class Still(Counting):

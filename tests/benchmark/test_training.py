@@ -3,7 +3,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
 
 import pytest
 import torch
@@ -13,7 +12,7 @@ from mmbench.benchmark.data import Request, TaskData, load_task
 from mmbench.benchmark.experiment import Protocol
 from mmbench.benchmark.predict import conditions_for, outputs_under, prediction_table
 from mmbench.benchmark.seeds import derive, seed_everything
-from mmbench.benchmark.selection import Epoch, last, source_validation
+from mmbench.benchmark.selection import Direction, Epoch, chosen
 from mmbench.benchmark.training import Minibatches, Training, _stage_starts, fit, validate
 from mmbench.benchmark.weights import load_weights, save_weights
 from mmbench.datasets.batch import Batch, Spec
@@ -364,9 +363,7 @@ def record(*metrics: float, losses: Sequence[float] = (), stages: Sequence[int] 
         ((0, 5, 4), (), (0, 1, 1), "lower", 2),
     ],
 )
-def test_source_validation(
-    metrics: tuple, losses: tuple, stages: tuple, direction: Literal["lower", "higher"], expected: int
-):
+def test_source_validation(metrics: tuple, losses: tuple, stages: tuple, direction: Direction, expected: int):
     found = record(*metrics, losses=losses, stages=stages)
-    assert source_validation(found, direction) == expected
-    assert last(found, direction) == len(metrics) - 1
+    assert chosen("source-validation", found, direction) == expected
+    assert chosen("last", found, direction) == len(metrics) - 1

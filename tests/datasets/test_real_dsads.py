@@ -39,4 +39,8 @@ def test_one_person_is_left_out_in_turn(
     for place in tasks[0].places:
         parts = in_place(splits, place, tasks[0])
         assert [len(part) for part in parts.values()] == [19 * 40, 19 * 10, 19 * 10]
+        own = in_place(splits, place, Task((place,), place))  # what the oracle of this person is made of
+        assert own["test"].sample_id.tolist() == parts["test"].sample_id.tolist()
+        ids = [set(part.sample_id) for part in own.values()]
+        assert len(set.union(*ids)) == sum(map(len, ids)) == 19 * 60
         assert all((np.bincount(part.target) == len(part) / 19).all() for part in parts.values())

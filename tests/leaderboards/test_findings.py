@@ -12,6 +12,8 @@ import pandas as pd
 import pytest
 from mmbench.leaderboards.estimates import estimate, paired_p
 from mmbench.leaderboards.findings import Finding, as_json, findings, markdown, words
+from mmbench.leaderboards.gap import gap
+from mmbench.leaderboards.results import UPPER_BOUND
 from mmbench.leaderboards.robustness import robustness
 from mmbench.leaderboards.tables import accuracy, missing
 from mmbench.leaderboards.trust import calibration, misclassification
@@ -50,7 +52,7 @@ def asked(
     number: str, rows: list[list], boards: Sequence[Callable[..., pd.DataFrame]] = (accuracy,), **more
 ) -> Finding:
     results = [result for row in rows for result in row]
-    names = {accuracy: "accuracy", missing: "missing", robustness: "robustness"}
+    names = {accuracy: "accuracy", gap: "gap", missing: "missing", robustness: "robustness"}
     names |= {misclassification: "misd", calibration: "calibration"}
     frames = {names[make]: make(results, draws=20) for make in boards}
     (found,) = [one for one in findings(frames, **more) if one.number == number]
@@ -172,41 +174,51 @@ def test_2_equal_methods_are_undecided_and_one_task_is_not_enough():
 @pytest.mark.parametrize(
     ("oracle", "spread", "answer"), [(0.5, 0.01, "yes"), (0.98, 0.001, "no"), (0.9, 0.2, "undecided")]
 )
-def test_3_gap_to_a_method_called_oracle(oracle: float, spread: float, answer: str):
-    rows = [row_of("erm", task, [1.0 - spread, 1.0, 1.0 + spread]) for task in TASKS[:2]]
-    rows += [row_of("bad", task, [3.0, 3.0, 3.0]) for task in TASKS[:2]]
-    rows += [row_of("oracle", task, [oracle, oracle - spread, oracle + spread]) for task in TASKS[:2]]
-    found = asked("3", rows)
+def test_3_gap_to_the_oracle(oracle: float, spread: float, answer: str):
+    tasks = ["a->b", "b->a"]
+    rows = [row_of("erm", task, [1.0 - spread, 1.0, 1.0 + spread]) for task in tasks]
+    rows += [row_of("bad", task, [3.0, 3.0, 3.0]) for task in tasks]
+    rows += [upper_bound(task, [oracle, oracle - spread, oracle + spread]) for task in tasks]
+    found = asked("3", rows, (accuracy, gap))
     assert found.answer == answer, found.statistic
-    assert "the oracle" in found.statistic
+    assert set(found.tasks) == {f"{task}, text+audio" for task in tasks}
     assert found.estimates[0].mean == pytest.approx(
         1.0 - oracle
     )  # relative to the best method, whose MAE is 1
+    told = answer != "undecided"  # ERM is the best, and closes nothing of a gap that is there
+    assert ("told apart from 0: 2 of 2" in found.statistic) != told
+    assert [one.mean for one in found.estimates[1:]] == [pytest.approx(0.0, abs=1e-12)] * told
 
 
-def test_3_the_target_itself_is_an_oracle():
-    rows = [row_of("erm", "mosi->sims", [1.0, 1.01, 0.99]), row_of("erm", "sims", [0.5, 0.51, 0.5])]
-    found = asked("3", rows)
-    assert (found.answer, found.tasks) == ("yes", ("mosi->sims, text+audio",))
-    assert "trained on the target itself" in found.statistic
-    lacking = asked("3", rows[:1])
-    assert lacking.answer == "not enough data"
-    assert "--datasets 'mosi->sims,sims'" in lacking.statistic
-    # Another test set is no oracle.
-    other = make_table({"clean": [0.5, 1.5]}, [0.0, 1.0])
-    assert asked("3", [rows[0], [make_result("erm", s, other, task="sims") for s in range(3)]]).answer == (
-        "not enough data"
-    )
+def upper_bound(task: str, errors: list[float]) -> list:
+    more = {"selected_by": "target validation (upper bound)"}
+    return row_of("oracle", task, errors, protocol="fair" + UPPER_BOUND, audit=more, bound=True)
 
 
-def test_3_selection_on_the_target_is_an_oracle_and_asked_nothing_itself():
+def test_3_the_share_that_the_best_method_closes():
+    rows = [row_of("erm", "a->b", [1.0, 1.01, 0.99]), row_of("new", "a->b", [0.8, 0.81, 0.79])]
+    rows.append(upper_bound("a->b", [0.5, 0.51, 0.49]))
+    found = asked("3", rows, (accuracy, gap))
+    assert found.answer == "yes"
+    assert [one.mean for one in found.estimates] == pytest.approx([0.3 / 0.8, 0.2 / 0.5])
+    assert "the share closed +40.0 %" in found.statistic
+    results = [result for row in rows for result in row]
+    scopes = findings({"accuracy": accuracy(results, draws=20), "gap": gap(results, draws=20)})
+    assert {one.protocol for one in scopes} == {"fair"}  # the bound is asked nothing itself
+    for lacking in (asked("3", rows[:2]), asked("3", rows[:2], (accuracy, gap))):
+        assert lacking.answer == "not enough data"
+        assert "--oracle" in lacking.statistic
+
+
+def test_selection_on_the_target_is_asked_nothing_itself():
     rows = [row_of("erm", "t", [1.0, 1.0, 1.01], audit={"selected_by": "source validation split"})]
-    more = {"audit": {"selected_by": "oracle epoch"}, "protocol": "fair (selection=oracle)"}
+    more = {"audit": {"selected_by": "target validation (oracle)"}, "protocol": "fair (selection=oracle)"}
     rows.append(row_of("erm", "t", [0.5, 0.5, 0.51], **more))
     results = [result for row in rows for result in row]
     found = findings({"accuracy": accuracy(results, draws=20)})
     assert {one.protocol for one in found} == {"fair"}
-    assert next(one for one in found if one.number == "3").answer == "yes"
+    alone = findings({"accuracy": accuracy(rows[1], draws=20)})
+    assert {one.protocol for one in alone} == {"fair (selection=oracle)"}
 
 
 @pytest.mark.parametrize(

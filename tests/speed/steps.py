@@ -26,7 +26,7 @@ from measure import Row, estimate, print_machine, print_table
 from mmbench.benchmark.experiment import Protocol
 from mmbench.benchmark.registry import find
 from mmbench.benchmark.seeds import seed_everything
-from mmbench.benchmark.training import Training
+from mmbench.benchmark.training import Beyond, Training
 from mmbench.datasets.batch import Batch, Spec
 from mmbench.methods import METHODS
 from mmbench.methods.method import Method
@@ -123,7 +123,7 @@ class Stepper:
         seed_everything(0, "initial weights")
         self.method = kind(kind.Params(**params), spec).train()
         self.protocol = Protocol.model_validate({})
-        module = Training(self.method, self.protocol, batch, 0, lambda *_: None)
+        module = Training(self.method, self.protocol, batch, 0, lambda *_: None, Beyond())
         self.optimizer: torch.optim.Optimizer = module.configure_optimizers()["optimizer"]
         self.batch = replace(batch, context=batch) if kind.uses_context else batch
         for stage in range(len(kind.stages)):

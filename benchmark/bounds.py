@@ -1,0 +1,117 @@
+"""The upper bound of a shift: ``erm`` trained on the target's own training part, tested on the samples that the
+shift is tested on. No torch.
+
+It is the in-domain job of the target under the same rules, and no job of its own: where that was run before, it
+is the bound. Its row is called ``oracle``, and its protocol says that it sees the target.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from ..datasets.dataset import Located
+from .errors import UsageError
+from .job import Job, Task, dataset_of, domain_of
+from .params import describe
+from .precheck import shape_of
+from .registry import find
+from .store import Record, Store
+
+METHOD = "erm"
+
+
+@dataclass(frozen=True)
+class Bound:
+    """A bound that is in a store: its record, the shift that it bounds, and the protocol of that shift's row."""
+
+    record: Record
+    shift: str
+    protocol: str
+
+
+def bound(job: Job, erm: Job | None = None) -> Job | None:
+    """The in-domain job that bounds a job; None for one that is in-domain itself, and for a companion.
+
+    Args:
+        job: of a shift.
+        erm: a job whose version and parameters of ERM it has; None for those that there are now.
+    """
+    if not _is_shift(job):
+        return None
+    task, own = Task.parse(job.task), job if erm is None else erm
+    # In-domain, the sources' validation split is the target's: the rules that need others mean this one.
+    selection = job.protocol["selection"]
+    selection = selection if selection == "last" else "source-validation"
+    made = replace(
+        own,
+        task=task.target,
+        modalities=job.modalities,
+        data=tuple(item for item in job.data if item.name == dataset_of(task.target)),
+        protocol={**job.protocol, "selection": selection},
+        seed=job.seed,
+        metrics=job.metrics,
+    )
+    return made if erm is not None else _with_erm(made)
+
+
+def bounds_of(jobs: Iterable[Job]) -> list[Job]:
+    """The bounds of all jobs, each once."""
+    found = [bound(job) for job in jobs]
+    return list({job.id: job for job in found if job is not None}.values())
+
+
+def check_bound(task: Task, located: Mapping[str, Located]) -> None:
+    """Raises UsageError where the target of a shift has no training part of its own."""
+    name, domain = dataset_of(task.target), domain_of(task.target)
+    if not domain or task.sources == (task.target,):
+        return  # a whole dataset has all splits
+    train = shape_of(located[name]).domains[domain].get("train", 0)
+    if train < 2:
+        raise UsageError(
+            f"--oracle: {task.target} has {train} training samples of its own, so that no network can be trained "
+            f"on it beside its test samples: leave out --oracle, or give it a training part in {name}'s split"
+        )
+
+
+def bounds_in(store: Store, rows: Sequence[tuple[Job, str]]) -> list[Bound]:
+    """The bounds that a store has for some jobs, one for each seed of a task, modality set and protocol.
+
+    Args:
+        store: the store.
+        rows: jobs, and the protocol of the row in which each stands.
+    """
+    from .salvage import records  # reads tables, and planning needs none
+
+    blocks: dict[tuple[str, str, str], list[Job]] = {}
+    for job, protocol in rows:
+        if _is_shift(job):
+            blocks.setdefault((job.task, job.modality_set, protocol), []).append(job)
+    found = []
+    for (task, _, protocol), jobs in blocks.items():
+        known = next((job for job in jobs if job.label == METHOD), None)
+        for erm in (known, None) if known else (None,):  # the version of the shift's own ERM comes first
+            made = {one.seed: one for job in jobs if (one := bound(job, erm)) is not None}
+            there = [one.id for one in made.values() if (store.folder(one.id) / "job.json").is_file()]
+            if there:
+                found += [Bound(record, task, protocol) for record in records(store, there)[0]]
+                break
+    return found
+
+
+def _is_shift(job: Job) -> bool:
+    task = Task.parse(job.task)
+    return not job.role and task.sources != (task.target,)
+
+
+def _with_erm(job: Job) -> Job:
+    description = describe(find("method", METHOD))
+    return replace(
+        job,
+        method=METHOD,
+        label=METHOD,
+        params=description.defaults(str(job.protocol["name"])),
+        version=str(description.version),
+        train_missing=description.train_missing,
+        needs_domains=description.needs_domains,
+    )

@@ -1,0 +1,67 @@
+"""The companions of a job under ``leave-one-source-out``: which they are, and what they saw. No torch.
+
+For each source of the job there is one: the same method, seed and protocol, trained on the other sources and looked
+at on that source's validation split after every epoch. It neither knows nor reads the job's target, so that jobs
+with the same sources share their companions.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+
+from .errors import UsageError
+from .job import COMPANION, Job, Task
+from .selection import Epoch
+from .store import Store, read_json
+
+RULE = "leave-one-source-out"
+
+
+def companions(job: Job) -> list[Job]:
+    """The companions that a job needs; none under another rule."""
+    if job.role == COMPANION or job.protocol.get("selection") != RULE:
+        return []
+    sources = Task.parse(job.task).sources
+    return [_without(job, source) for source in sources]
+
+
+def check_sources(task: Task, selection: str) -> None:
+    """Raises UsageError where a task has too few sources for a rule."""
+    if selection == RULE and len(task.sources) < 2:
+        raise UsageError(
+            f"task {task.name}: {RULE} needs two sources or more, to leave one out; "
+            "use --selection source-validation"
+        )
+
+
+def records(job: Job, store: Store) -> list[Sequence[Epoch]]:
+    """What each companion of a job saw, epoch by epoch.
+
+    Raises:
+        UsageError: one of them is not done.
+        StoreError: its record is not what was written.
+    """
+    return [_record(companion, store) for companion in companions(job)]
+
+
+def _without(job: Job, source: str) -> Job:
+    task = Task(tuple(one for one in Task.parse(job.task).sources if one != source), source)
+    data = {item.name: item for item in job.data}
+    return replace(
+        job,
+        task=task.name,
+        data=tuple(data[name] for name in task.datasets),
+        protocol={**job.protocol, "selection": "oracle"},
+        role=COMPANION,
+    )
+
+
+def _record(companion: Job, store: Store) -> list[Epoch]:
+    if not store.is_done(companion.id):
+        failure = read_json(store.folder(companion.id) / "failed.json")
+        why = f": {failure.get('reason')}" if isinstance(failure, dict) else ""
+        raise UsageError(f"its companion {companion.id} is not done{why}")
+    values = json.loads(store.read(companion.id, "fit.json"))
+    return [Epoch(**epoch) for epoch in values["epochs"]]
