@@ -8,7 +8,8 @@ is the bound. Its row is called ``oracle``, and its protocol says that it sees t
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from typing import Any
 
 from ..datasets.dataset import Located
 from .errors import UsageError
@@ -39,20 +40,22 @@ def bound(job: Job, erm: Job | None = None) -> Job | None:
     """
     if not _is_shift(job):
         return None
-    task, own = Task.parse(job.task), job if erm is None else erm
+    task = Task.parse(job.task)
     # In-domain, the sources' validation split is the target's: the rules that need others mean this one.
     selection = job.protocol["selection"]
     selection = selection if selection == "last" else "source-validation"
-    made = replace(
-        own,
+    own = (
+        _erm(str(job.protocol["name"])) if erm is None else {name: getattr(erm, name) for name in _OF_METHOD}
+    )
+    return Job(
         task=task.target,
         modalities=job.modalities,
         data=tuple(item for item in job.data if item.name == dataset_of(task.target)),
         protocol={**job.protocol, "selection": selection},
         seed=job.seed,
         metrics=job.metrics,
+        **own,
     )
-    return made if erm is not None else _with_erm(made)
 
 
 def bounds_of(jobs: Iterable[Job]) -> list[Job]:
@@ -104,14 +107,19 @@ def _is_shift(job: Job) -> bool:
     return not job.role and task.sources != (task.target,)
 
 
-def _with_erm(job: Job) -> Job:
+#: The fields of a job that its method decides.
+_OF_METHOD = ("method", "params", "version", "label", "train_missing", "needs_domains")
+
+
+def _erm(protocol: str) -> dict[str, Any]:
+    """These fields of ERM as it is now."""
     description = describe(find("method", METHOD))
-    return replace(
-        job,
-        method=METHOD,
-        label=METHOD,
-        params=description.defaults(str(job.protocol["name"])),
-        version=str(description.version),
-        train_missing=description.train_missing,
-        needs_domains=description.needs_domains,
+    values = (
+        METHOD,
+        description.defaults(protocol),
+        str(description.version),
+        METHOD,
+        description.train_missing,
+        description.needs_domains,
     )
+    return dict(zip(_OF_METHOD, values, strict=True))

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import replace
 
 from .errors import UsageError
 from .job import COMPANION, Job, Task
@@ -49,11 +48,19 @@ def records(job: Job, store: Store) -> list[Sequence[Epoch]]:
 def _without(job: Job, source: str) -> Job:
     task = Task(tuple(one for one in Task.parse(job.task).sources if one != source), source)
     data = {item.name: item for item in job.data}
-    return replace(
-        job,
+    return Job(
         task=task.name,
+        method=job.method,
+        params=job.params,
+        version=job.version,
+        modalities=job.modalities,
         data=tuple(data[name] for name in task.datasets),
         protocol={**job.protocol, "selection": "oracle"},
+        seed=job.seed,
+        label=job.label,
+        metrics=job.metrics,
+        train_missing=job.train_missing,
+        needs_domains=job.needs_domains,
         role=COMPANION,
     )
 

@@ -115,10 +115,10 @@ def _results(store: Store, records: list[Record]) -> list[Result]:
     found = [_result(store, record, *labels[record.job.id]) for record in ordered]
     rows = [(record.job, labels[record.job.id][1]) for record in ordered]
     found += [_bound_result(store, bound) for bound in bounds_in(store, rows)]
-    places = list(dict.fromkeys((one.task, one.modalities) for one in found))
-    return sorted(
-        found, key=lambda one: places.index((one.task, one.modalities))
-    )  # bounds beside their shift
+    places: dict[tuple[str, str], int] = {}
+    for one in found:
+        places.setdefault((one.task, one.modalities), len(places))
+    return sorted(found, key=lambda one: places[one.task, one.modalities])  # bounds beside their shift
 
 
 def _result(store: Store, record: Record, method: str, protocol: str) -> Result:
