@@ -18,7 +18,7 @@ from pathlib import Path
 import pandas as pd
 import pyarrow as pa
 
-from ..leaderboards import render
+from ..leaderboards import csv_files
 from ..leaderboards.results import Result
 from .boards import BOARDS
 from .errors import UsageError
@@ -40,11 +40,13 @@ class Block:
         task: its name.
         modalities: their names.
         jobs: their folders.
+        beside: the jobs on the target alone, by which a shift may be bounded.
     """
 
     task: str
     modalities: tuple[str, ...]
     jobs: tuple[str, ...]
+    beside: tuple[str, ...] = ()
 
     @property
     def key(self) -> str:
@@ -109,7 +111,11 @@ def blocks_of(store: Store) -> list[Block]:
         names = row.get("modalities")
         modalities = tuple(map(str, names)) if isinstance(names, list) else ()
         found.setdefault((str(row.get("task")), modalities), []).append(file.parent.name)
-    blocks = [Block(task, modalities, tuple(jobs)) for (task, modalities), jobs in found.items()]
+    alone = {(task, frozenset(modalities)): tuple(jobs) for (task, modalities), jobs in found.items()}
+    blocks = [
+        Block(task, modalities, tuple(jobs), alone.get((task.partition("->")[2], frozenset(modalities)), ()))
+        for (task, modalities), jobs in found.items()
+    ]
     return sorted(
         blocks, key=lambda block: ("->" in block.task, block.task, len(block.modalities), block.key)
     )
@@ -120,14 +126,14 @@ def kept(block: Block, request: Request) -> Tabled | None:
     if not request.keeps:
         return None
     store = Store(request.store)
-    return _kept(block, request, signature_of_jobs(store.path, block.jobs, request.code))
+    return _kept(block, request, signature_of_jobs(store.path, (*block.jobs, *block.beside), request.code))
 
 
 def table(block: Block, request: Request) -> Tabled:
     """The boards of a block; made, and kept for the next time, where they are not."""
     store = Store(request.store)
     # Taken before anything is read: what changes meanwhile makes the next look different.
-    signature = signature_of_jobs(store.path, block.jobs, request.code)
+    signature = signature_of_jobs(store.path, (*block.jobs, *block.beside), request.code)
     found = _kept(block, request, signature) if request.keeps else None
     return _made(block, request, signature) if found is None else found
 
@@ -195,7 +201,7 @@ class CsvFile:
 
     def parts(self) -> Iterator[bytes]:
         """Its content, piece by piece."""
-        yield render.csv_header(self.columns)
+        yield csv_files.csv_header(self.columns)
         for piece in self.pieces:
             yield pa.CompressedInputStream(pa.py_buffer(piece), "zstd").read()
 
@@ -230,7 +236,7 @@ def _packed(rows: pd.DataFrame | str, signature: str) -> bytes:
     table = pa.Table.from_pandas(frame, preserve_index=False)
     stream = pa.BufferOutputStream()
     with pa.CompressedOutputStream(stream, "zstd") as packing:
-        packing.write(b"" if isinstance(rows, str) else render.csv_rows(table))
+        packing.write(b"" if isinstance(rows, str) else csv_files.csv_rows(table))
     about = {
         _SIGNATURE: signature.encode(),
         _NOTHING: rows.encode() if isinstance(rows, str) else b"",

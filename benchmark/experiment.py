@@ -315,9 +315,10 @@ def protocol_label(values: Mapping[str, Any]) -> str:
 
 
 def _label(values: Mapping[str, Any], own: Mapping[str, Any]) -> str:
+    """In alphabetic order, whatever the order of the values: rows are told apart by it."""
     changed = ", ".join(
         f"{key}={'+'.join(value) if isinstance(value, list) else value}"
-        for key, value in values.items()
+        for key, value in sorted(values.items())
         if value != own.get(key)
     )
     return f"{values['name']} ({changed})" if changed else values["name"]

@@ -13,7 +13,7 @@ from typing import Any
 
 import pandas as pd
 
-from ..leaderboards import render
+from ..leaderboards import csv_files, render
 from ..leaderboards.metrics import METRICS
 from ..leaderboards.results import CLEAN
 from ..leaderboards.tables import COLUMNS
@@ -51,7 +51,7 @@ def stored(store: Store) -> dict[str, list[Row]]:
     found: dict[str, list[Row]] = {}
     for file in sorted((store.path / "external").glob("*.csv")):
         try:
-            found[file.stem] = records(render.read_csv(file))
+            found[file.stem] = records(csv_files.read_csv(file))
         except (OSError, ValueError, KeyError) as error:
             raise UsageError(f"{file}: cannot be read ({error}): delete it and merge again") from None
     return found
@@ -64,7 +64,7 @@ def write(store: Store, origin: str, rows: list[Row]) -> None:
     if rows:
         store.add([])  # a store of nothing but these rows is one, too
         frame = framed(rows)
-        render.write_parts(file, [render.csv_header(map(str, frame)), render.csv_rows(frame)])
+        render.write_parts(file, [csv_files.csv_header(map(str, frame)), csv_files.csv_rows(frame)])
     else:
         file.unlink(missing_ok=True)
 

@@ -1,7 +1,7 @@
 """Scores on disk, beside the predictions that they are made of. They may be deleted at any time.
 
-A prediction file is hashed when it is first scored, and again when its size or time of change is another than
-then: what was checked once is not read again for each table.
+A prediction file is hashed when it is first scored, and again when its size or time of change, or that of its
+marker, is another than then: what was checked once is not read again for each table.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ from .store import Store, read_json, write_json
 
 _PREDICTIONS = "predictions.parquet"
 _CHECKED = "checked.json"
+#: What an evaluation consists of: its outputs, and the marker that says what was written.
+_KINDS = ("parquet", "json")
 
 
 class DiskKeeper:
@@ -95,15 +97,17 @@ class DiskKeeper:
         """The hash of a prediction file, checked against its marker if it has not been yet."""
         own = name == _PREDICTIONS
         folder = self._store.folder(self._job)
-        file = os.path.join(folder, name if own else f"evaluations/{name}.parquet")
+        files = (_PREDICTIONS, "done.json") if own else (f"evaluations/{name}.{kind}" for kind in _KINDS)
+        stamp: list | None = []
         try:
-            status = os.stat(file)
-            stamp = [status.st_size, status.st_mtime_ns]
+            for file in files:
+                status = os.stat(os.path.join(folder, file))
+                stamp += [status.st_size, status.st_mtime_ns]
         except OSError:
             stamp = None  # the store says what is wrong
         known = self._checked.get(name)
-        if known is not None and known[:2] == stamp:
-            return known[2]
+        if known is not None and known[:-1] == stamp:
+            return known[-1]
         read = self._store.read if own else self._store.read_evaluation
         digest = hashlib.sha256(read(self._job, name)).hexdigest()
         if stamp is not None:

@@ -20,7 +20,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from ..leaderboards import render
+from ..leaderboards import csv_files
 from ..leaderboards.cost import QUANTITIES
 from ..leaderboards.gap import MEASURES as GAP
 from ..leaderboards.results import UPPER_BOUND, Result, one_line
@@ -205,7 +205,7 @@ def _finished(store: Store) -> list[Result]:
 def _rows(file: Path, report: Report) -> Iterator[Row]:
     """The rows of a CSV that state a number and could be mmbench's. A hole states none."""
     try:
-        frame = render.read_csv(io.BytesIO(read_file(file)))
+        frame = csv_files.read_csv(io.BytesIO(read_file(file)))
     except (RefusedError, ValueError, KeyError, OverflowError) as error:
         report.add("refused", file.name, f"not a leaderboard's CSV: {error}")
         return

@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 from rich.console import Console
 
-from ..leaderboards import render
+from ..leaderboards import csv_files, render
 from . import external
 from .blocks import CsvFile, blocks_of, csv_file, joined
 from .boards import BOARDS, chosen_boards, frames, is_complete, named_boards
@@ -43,7 +43,7 @@ class Tables:
         """Writes a leaderboard as a CSV file; its path."""
         frame, made = self.frames[name], self.files.get(name)
         if made is None:
-            return render.write_csv(frame, folder, name)
+            return csv_files.write_csv(frame, folder, name)
         return render.write_parts(folder / render.file_name(frame, name, ".csv"), made.parts())
 
 

@@ -48,7 +48,7 @@ def latex(frame: pd.DataFrame, subject: str, notes: Sequence[str] = ()) -> str:
 def write_csv(frame: pd.DataFrame, folder: Path, stem: str) -> Path:
     """Writes a frame at full precision, a number that is missing as nothing; its path.
 
-    Text that a spreadsheet would take for a formula gets a ``'`` in front, as in ``render.write_csv``.
+    Text that a spreadsheet would take for a formula gets a ``'`` in front, as in ``csv_files.write_csv``.
     """
     safe = frame.copy()
     for name in frame:

@@ -10,14 +10,14 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from mmbench.benchmark import tables
-from mmbench.benchmark.blocks import blocks_of
+from mmbench.benchmark.blocks import OWN, blocks_of
 from mmbench.benchmark.boards import chosen_boards, frames
 from mmbench.benchmark.errors import UsageError
 from mmbench.benchmark.prescore import table_blocks
 from mmbench.benchmark.scores import Filter, results
 from mmbench.benchmark.store import Store
 from mmbench.benchmark.tables import tables_of
-from mmbench.leaderboards import render
+from mmbench.leaderboards import csv_files
 from rich.console import Console
 
 from .test_scores import trained  # noqa: F401
@@ -53,7 +53,7 @@ def test_blocks_make_the_tables_of_the_whole_and_again_without_work(store: Path)
     assert [block.task for block in blocks_of(Store(store))] == ["toy", "toyc"]
     assert_same(tables_of(store, Filter(), "all", QUIET).frames, at_once(store))
     before = kept(store)
-    assert len(before) == 2 * 9
+    assert len(before) == 2 * len(OWN)
     assert_same(tables_of(store, Filter(), None, QUIET).frames, at_once(store))
     assert kept(store) == before
 
@@ -136,7 +136,7 @@ def test_the_csv_file_is_that_of_the_frame(store: Path, tmp_path: Path) -> None:
     made = tables_of(store, Filter(), "all", QUIET)
     for name, frame in made.frames.items():
         joined = made.write_csv(name, tmp_path / "joined").read_bytes()
-        assert joined == render.write_csv(frame, tmp_path / "whole", name).read_bytes(), name
+        assert joined == csv_files.write_csv(frame, tmp_path / "whole", name).read_bytes(), name
     assert set(made.files) >= {"missing", "robustness", "misd"}
 
 
@@ -151,3 +151,14 @@ def test_the_end_of_a_run_keeps_the_tables_of_its_blocks(
     assert before
     assert_same(tables_of(store, Filter(), None, QUIET).frames, at_once(store))
     assert kept(store) == before
+
+
+def test_a_shift_is_made_again_when_a_job_that_may_bound_it_changes(tmp_path: Path) -> None:
+    tasks = {"shift": ("toy->toyc", ["a", "t"]), "own": ("toyc", ["t", "a"]), "other": ("toyc", ["t"])}
+    for name, (task, modalities) in {**tasks, "source": ("toy", ["a", "t"])}.items():
+        folder = tmp_path / "jobs" / name
+        folder.mkdir(parents=True)
+        (folder / "job.json").write_text(json.dumps({"task": task, "modalities": modalities}))
+    beside = {block.jobs: block.beside for block in blocks_of(Store(tmp_path))}
+    assert beside.pop(("shift",)) == ("own",)
+    assert set(beside.values()) == {()}

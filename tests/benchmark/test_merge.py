@@ -22,7 +22,7 @@ from mmbench.benchmark.cli import main
 from mmbench.benchmark.errors import UsageError
 from mmbench.benchmark.merge import Report, merge
 from mmbench.benchmark.store import Store, StoreError
-from mmbench.leaderboards.render import read_csv
+from mmbench.leaderboards.csv_files import read_csv
 
 from .conftest import write_dataset
 

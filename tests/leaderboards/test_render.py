@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from mmbench.leaderboards.csv_files import read_csv, write_csv
 from mmbench.leaderboards.plots import missing_modalities, write_missing_modalities
 from mmbench.leaderboards.render import (
     escape_markdown,
@@ -12,10 +13,8 @@ from mmbench.leaderboards.render import (
     holes,
     markdown,
     notes,
-    read_csv,
     title,
     wide,
-    write_csv,
     write_markdown,
 )
 from mmbench.leaderboards.tables import accuracy, missing
