@@ -105,18 +105,20 @@ def run_command(
         experiment.save(save_config)
     out = console()
     data = " [yellow](synthetic data)[/]" if any(job.synthetic for job in planned.jobs) else ""
-    counts = f"{len(planned.jobs)} jobs, {len(planned.done)} done before, {len(planned.todo)} to do"
+    todo = planned.networks - len(planned.done)
+    counts = f"{planned.networks} jobs, {len(planned.done)} done before, {todo} to do"
     out.print(f"{counts}; results in {experiment.store}{data}")
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.default_int_handler)  # ended by another is ended as by Ctrl-C
     try:
-        with showing(planned.todo, planned.store, out) as listener:
-            summary = run(planned, listener)
+        summary = run(planned, showing=lambda jobs: showing(jobs, planned.store, out))
     except KeyboardInterrupt:
         out.print("[yellow]interrupted[/]: the same command goes on with what is missing")
         raise SystemExit(130) from None
     if not summary.ok:
-        out.print(f"[red]{len(summary.failed)} of {summary.planned} jobs failed:[/]")
+        waiting = summary.planned - summary.done - len(summary.failed)
+        more = f"; {waiting} wait for them" if waiting else ""
+        out.print(f"[red]{len(summary.failed)} of {summary.planned} jobs failed[/]{more}:")
         for outcome in summary.failed:
             out.print(f"  {outcome.job_id}: {outcome.reason}", markup=False, soft_wrap=True)
         out.print(
@@ -290,15 +292,24 @@ def _print_plan(planned: Plan) -> None:
 
     from .launch import counts
     from .terminal import console
+    from .trials import size_words
 
     out = console()
     table = Table(box=None, padding=(0, 2), show_header=False)
-    for axis, values in counts(planned.jobs).items():
+    for axis, values in counts(planned).items():
         words = ", ".join(f"{value} ({count})" for value, count in values.items())
         table.add_row(f"{len(values)} x {axis}", words)
     out.print(table)
     failed = sum(planned.store.record(job).state == "failed" for job in planned.todo)
-    words = f"{len(planned.jobs)} jobs: {len(planned.done)} done, {len(planned.todo)} to do"
+    if planned.courses:
+        trial = planned.courses[0].study.trial
+        out.print(
+            f"{len(planned.courses)} searches of {size_words(trial)} networks (default, draws by {trial.sampler}, "
+            f"repeats of the best by source validation), pruner {trial.pruner}",
+            highlight=False,
+        )
+    todo = planned.networks - len(planned.done)
+    words = f"{planned.networks} jobs: {len(planned.done)} done, {todo} to do"
     out.print(words + (f" ({failed} failed before)" if failed else ""))
     for item in sorted({item for job in planned.jobs for item in job.data}, key=lambda item: item.name):
         kind = "synthetic stand-in" if item.synthetic else "data"

@@ -42,6 +42,8 @@ PROTOCOLS: dict[str, dict[str, Any]] = {
 PRESETS: dict[str, dict[str, Any]] = {
     "quick": {"seeds": [0, 1, 2], "protocol": {"epochs": 6}},
     "standard": {},
+    # The search of MMDG-Bench, for every method: the default, 10 draws, and the best of them twice more.
+    "paper": {"search": {"draws": 10, "repeats": 2}},
 }
 
 
@@ -86,6 +88,25 @@ class Protocol(BaseModel):
     def _classes(cls, names: Any) -> list[str]:
         """In one order, so that it is one job however they are given; a number in YAML is a name."""
         return _unique(sorted(str(name) for name in as_list(names)), "held-out classes")
+
+
+class Search(BaseModel):
+    """How hyper-parameters are searched: the same budget for every method, on every task."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    draws: int = Field(
+        10, ge=0, lt=10_000, description="configurations that are tried beside the default; asks for a search"
+    )
+    repeats: int = Field(
+        2, ge=0, lt=10_000, description="further seeds of the configuration that source validation chose"
+    )
+    sampler: Literal["random", "tpe"] = Field(
+        "random", description="how configurations are drawn: independently, or by what was found before"
+    )
+    pruner: Literal["none", "median"] = Field(
+        "none", description="end a trial early where it is worse than the median of the first ones"
+    )
 
 
 def as_list(value: Any) -> Any:
@@ -136,9 +157,10 @@ class Experiment(BaseModel):
     seeds: Annotated[list[Seed], BeforeValidator(as_seeds), Field(min_length=1)] = Field(
         [0, 1, 2, 3, 4], description="one network each: 0,1,2 or 0-4"
     )
-    preset: Literal["quick", "standard"] = Field(
-        "standard", description="how much: quick is 3 seeds and 6 epochs"
+    preset: Literal["quick", "standard", "paper"] = Field(
+        "standard", description="how much: quick is 3 seeds and 6 epochs, paper a search with 10 draws"
     )
+    search: Search | None = Field(None, description="the search of hyper-parameters; without one, defaults")
     corruptions: Annotated[list[str], BeforeValidator(as_list)] = Field(
         [], description="test under these too: features, missing-rates, reliability, or single kinds"
     )
@@ -182,7 +204,12 @@ class Experiment(BaseModel):
         if isinstance(protocol, Mapping):
             named = PROTOCOLS.get(str(protocol.get("name", "fair")), {})
             given["protocol"] = {**named, **preset.get("protocol", {}), **protocol}
-        return {**{key: value for key, value in preset.items() if key != "protocol"}, **given}
+        search = given.get("search") or {}
+        if isinstance(search, Mapping) and (search or "search" in preset):
+            given["search"] = {**preset.get("search", {}), **search}
+            if given.get("seeds"):
+                raise ValueError("a search draws its own seeds: leave out --seeds, or the search")
+        return {**{key: value for key, value in preset.items() if key not in ("protocol", "search")}, **given}
 
     @field_validator("store", "data_root", "plugins", "data")
     @classmethod
@@ -321,7 +348,7 @@ def _one_line(error: ValidationError) -> str:
     fault = error.errors()[0]
     place = ".".join(str(part) for part in fault["loc"])
     if fault["type"] == "extra_forbidden":
-        model = Protocol if fault["loc"][0] == "protocol" else Experiment
+        model = {"protocol": Protocol, "search": Search}.get(str(fault["loc"][0]), Experiment)
         return f"unknown option {place!r}: {nearest(str(fault['loc'][-1]), model.model_fields)}"
     if fault["type"] == "missing":
         return f"{place} is not given: say which, for example --{place} {_EXAMPLES.get(place, '...')}"

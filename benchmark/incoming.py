@@ -34,7 +34,7 @@ from .store import RESULTS, SCHEMA, WEIGHTS, StoreError, checked_name
 #: The files of a job that are taken; the done marker and job.json are written anew.
 TAKEN = (*RESULTS, WEIGHTS, "environment.json")
 #: What a job's folder holds besides while it runs or after it failed.
-_PASSING = ("lock", "progress.json", "failed.json")
+_PASSING = ("lock", "progress.json", "failed.json", "pruned.json")
 _MOST_JSON, _MOST_BYTES, _MOST_ROWS = 2**24, 2**32, 50_000_000
 
 
@@ -156,8 +156,20 @@ class _Data(BaseModel):
     synthetic: bool
 
 
+class _Trial(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+    role: Literal["trial", "repeat"]
+    index: int = Field(ge=0)
+    draws: int = Field(ge=0)
+    repeats: int = Field(ge=0)
+    sampler: str
+    pruner: str
+    searched: list[str]
+    pinned: list[str]
+
+
 class _JobFile(BaseModel):
-    """job.json of this schema. ``train_missing`` and ``needs_domains`` came later."""
+    """job.json of this schema. ``train_missing``, ``needs_domains`` and ``search`` came later."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
     written: Literal[1] = Field(alias="schema")
@@ -173,6 +185,7 @@ class _JobFile(BaseModel):
     metrics: str = Field(pattern=f"^({'|'.join(FAMILIES)})$")
     train_missing: str = "none"
     needs_domains: int = Field(default=1, ge=1)
+    search: _Trial | None = None
 
 
 class _Hash(BaseModel):

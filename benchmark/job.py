@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
 #: Raised when the way from a job to its predictions changes: older results are then not taken for new ones.
 SCHEMA = 1
@@ -113,10 +113,39 @@ class Data:
 
 
 @dataclass(frozen=True)
+class Trial:
+    """The part of a job in a search of hyper-parameters.
+
+    Attributes:
+        role: a trial, or a repeat of the trial that was chosen.
+        index: among those of its role, from 0; trial 0 has the default configuration.
+        draws, repeats: how many the search was to have, as far as was known when the job was written down.
+        sampler, pruner: as ``Search`` names them.
+        searched: the parameters that are searched.
+        pinned: those with a range that were set instead.
+    """
+
+    role: Literal["trial", "repeat"]
+    index: int
+    draws: int
+    repeats: int
+    sampler: str
+    pruner: str
+    searched: tuple[str, ...]
+    pinned: tuple[str, ...] = ()
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Trial:
+        """The inverse of ``vars``, also from JSON."""
+        lists = {name: tuple(values[name]) for name in ("searched", "pinned")}
+        return cls(**{**values, **lists})
+
+
+@dataclass(frozen=True)
 class Job:
     """One network to train.
 
-    Everything but ``label``, ``metrics``, ``train_missing`` and ``needs_domains`` is part of its identity.
+    Everything but ``label``, ``metrics``, ``train_missing``, ``needs_domains`` and ``search`` is part of its identity.
     Paths, workers and the launcher do not change the result and are not here; nor are device and threads,
     which change no more than the last digits: ``environment.json`` says which they were.
 
@@ -133,6 +162,7 @@ class Job:
         metrics: the family of metrics that judges the target.
         train_missing: how the method itself uses missing modalities in training, for the audit.
         needs_domains: source domains that the method's own idea needs, for the audit.
+        search: its part in a search of hyper-parameters, where it has one.
     """
 
     task: str
@@ -147,6 +177,7 @@ class Job:
     metrics: str = field(default="", compare=False)
     train_missing: str = field(default="none", compare=False)
     needs_domains: int = field(default=1, compare=False)
+    search: Trial | None = field(default=None, compare=False)
 
     @cached_property
     def id(self) -> str:
@@ -174,13 +205,18 @@ class Job:
         """Plain values, ready for JSON."""
         values = {item.name: getattr(self, item.name) for item in fields(self)}
         copies = {"params": dict(self.params), "protocol": dict(self.protocol)}
-        return {**values, **copies, "data": [vars(item) for item in self.data]}
+        search = values.pop("search")
+        part = {"search": dict(vars(search))} if search else {}
+        return {**values, **copies, "data": [vars(item) for item in self.data], **part}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Job:
         """The inverse of ``to_dict``."""
         data = tuple(Data(**item) for item in values["data"])
-        return cls(**{**values, "modalities": tuple(values["modalities"]), "data": data})
+        part = values.get("search")
+        search = Trial.from_dict(part) if part else None
+        lists = {"modalities": tuple(values["modalities"]), "data": data, "search": search}
+        return cls(**{**values, **lists})
 
 
 def _short(task: str) -> str:
@@ -191,7 +227,7 @@ def _short(task: str) -> str:
     return task.replace("->", "-to-")
 
 
-_NOT_IDENTITY = {"label", "metrics", "train_missing", "needs_domains"}
+_NOT_IDENTITY = {"label", "metrics", "train_missing", "needs_domains", "search"}
 
 # Rules that came after the first results, with the value that those were made under: it changes no id.
 _LATER_RULES = {"train_with_missing": "off", "train_with_noise": "off", "held_out_classes": []}

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from .environment import gpu_names
@@ -16,18 +18,37 @@ from .locate import locate
 from .matrix import jobs_of
 from .precheck import check
 from .registry import find
+from .search import Course, Wave, courses, lacking, next_wave, studies_of
 from .store import Store
+
+#: Shows how jobs that are run together get on, while its block runs.
+Showing = Callable[[Sequence[Job]], AbstractContextManager[Listener]]
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What an experiment asks for, and what of it is done."""
+    """What an experiment asks for, and what of it is done.
+
+    Attributes:
+        experiment: what is asked for.
+        jobs: its networks; of a search, those that are known by now.
+        done, todo: which of them are done, and which are not. A trial that was pruned is done.
+        evaluations: what networks are tested under beyond clean and missing modalities; of a search, those that
+            are chosen.
+        courses: its searches.
+    """
 
     experiment: Experiment
     jobs: tuple[Job, ...]
     done: tuple[Job, ...]
     todo: tuple[Job, ...]
     evaluations: tuple[Evaluation, ...] = ()
+    courses: tuple[Course, ...] = ()
+
+    @property
+    def networks(self) -> int:
+        """How many networks it needs, those of a search that nobody knows yet included."""
+        return sum(course.study.size for course in self.courses) or len(self.jobs)
 
     @property
     def store(self) -> Store:
@@ -62,9 +83,11 @@ def plan(experiment: Experiment) -> Plan:
         UsageError: something is asked for that does not exist.
         DataError: data that is not there, or not described as it should be.
     """
-    jobs = jobs_of(experiment)
     store = Store(experiment.store)
     evaluations = wanted(experiment)
+    if experiment.search:
+        return _of_courses(experiment, courses(studies_of(experiment), store), evaluations)
+    jobs = jobs_of(experiment)
 
     def is_done(job: Job) -> bool:
         names = {evaluation.name for evaluation in of_job(evaluations, job)}
@@ -76,7 +99,18 @@ def plan(experiment: Experiment) -> Plan:
     return Plan(experiment, tuple(jobs), done, todo, evaluations)
 
 
-def run(experiment: Experiment | Plan, listener: Listener | None = None) -> Summary:
+def _of_courses(experiment: Experiment, found: Sequence[Course], evaluations: tuple[Evaluation, ...]) -> Plan:
+    store = Store(experiment.store)
+    jobs = tuple(job for course in found for job in course.jobs)
+    todo = tuple(job for course in found for job in lacking(course, store, evaluations))
+    waiting = {job.id for job in todo}
+    done = tuple(job for job in jobs if job.id not in waiting)
+    return Plan(experiment, jobs, done, todo, evaluations, tuple(found))
+
+
+def run(
+    experiment: Experiment | Plan, listener: Listener | None = None, showing: Showing | None = None
+) -> Summary:
     """Trains and evaluates every job that is not done, and writes the results to the experiment's store.
 
     Interrupted, it can be called again and goes on with what is missing.
@@ -84,25 +118,53 @@ def run(experiment: Experiment | Plan, listener: Listener | None = None) -> Summ
     Args:
         experiment: what to run, or its plan.
         listener: called with each outcome as it comes.
+        showing: gives another listener for jobs that are run together; a search runs them in several waves.
 
     Raises:
         UsageError, DataError: see ``plan``; nothing was written then.
     """
     planned = experiment if isinstance(experiment, Plan) else plan(experiment)
     gpus = devices(planned.experiment.device)
-    executor = executor_for(planned.experiment, gpus, len(planned.todo))
-    context = context_for(planned, gpus)
     check_data(planned)
     planned.store.add(planned.jobs)
     failed: list[Outcome] = []
-    if planned.todo:
-        for outcome in executor.run(planned.todo, context):
-            if not outcome.ok:
-                failed.append(outcome)
-            if listener:
-                listener(outcome)
-    done = len(planned.jobs) - len(failed)
-    return Summary(len(planned.jobs), done, tuple(failed))
+    for wave in _waves(planned, failed):
+        planned.store.add(wave.jobs)
+        executor = executor_for(planned.experiment, gpus, len(wave.jobs))
+        context = context_for(planned, gpus, wave)
+        with showing(wave.jobs) if showing else nullcontext(listener) as told:
+            for outcome in executor.run(wave.jobs, context):
+                if not outcome.ok:
+                    failed.append(outcome)
+                if told:
+                    told(outcome)
+    done = len(plan(planned.experiment).done) if planned.courses else len(planned.jobs) - len(failed)
+    return Summary(planned.networks, done, tuple(failed))
+
+
+def _waves(planned: Plan, failed: Sequence[Outcome]) -> Iterator[Wave]:
+    """What is run together, one wave after the other. Without a search it is one.
+
+    Args:
+        planned: the plan.
+        failed: what failed so far; it grows while the waves are run.
+    """
+    if not planned.courses:
+        if planned.todo:
+            yield Wave(planned.todo, True, {})
+        return
+    from .studies import ask, keep
+
+    store, tried = planned.store, set[str]()
+    found = planned.courses
+    while True:
+        keep(store, found)
+        wave = next_wave(found, store, planned.evaluations, tried, partial(ask, store))
+        if not wave.jobs:
+            return
+        tried |= {job.id for job in wave.jobs}
+        yield wave
+        found = courses([course.study for course in found], store)
 
 
 def check_data(planned: Plan) -> None:
@@ -130,8 +192,8 @@ def executor_for(experiment: Experiment, gpus: tuple[str, ...], jobs: int) -> Ex
     return LocalPool(max(1, min(workers, jobs or 1)), gpus)
 
 
-def context_for(planned: Plan, gpus: tuple[str, ...]) -> Context:
-    """What the jobs of a plan need to run."""
+def context_for(planned: Plan, gpus: tuple[str, ...], wave: Wave) -> Context:
+    """What the jobs of a wave need to run."""
     experiment = planned.experiment
     return Context(
         store=experiment.store.resolve(),
@@ -140,7 +202,8 @@ def context_for(planned: Plan, gpus: tuple[str, ...]) -> Context:
         plugins=tuple(path.resolve() for path in experiment.plugins),
         device="cpu" if not gpus else "auto" if experiment.device == "auto" else "cuda",
         threads=experiment.threads,
-        evaluations=planned.evaluations,
+        evaluations=planned.evaluations if wave.final else (),
+        rivals=wave.rivals,
     )
 
 
@@ -173,18 +236,22 @@ def cores() -> int:
     return len(os.sched_getaffinity(0))
 
 
-def counts(jobs: Sequence[Job]) -> dict[str, dict[str, int]]:
-    """Axis -> value -> number of jobs."""
+def counts(planned: Plan) -> dict[str, dict[str, int]]:
+    """Axis -> value -> number of networks."""
     axes: dict[str, Callable[[Job], str]] = {
         "method": lambda job: job.label,
         "task": lambda job: job.task,
         "modalities": lambda job: job.modality_set,
         "seed": lambda job: str(job.seed),
     }
+    sizes = [(job, 1) for job in planned.jobs]
+    if planned.courses:
+        del axes["seed"]
+        sizes = [(course.study.row.job, course.study.size) for course in planned.courses]
     found: dict[str, dict[str, int]] = {axis: {} for axis in axes}
     for axis, value in axes.items():
-        for job in jobs:
-            found[axis][value(job)] = found[axis].get(value(job), 0) + 1
+        for job, size in sizes:
+            found[axis][value(job)] = found[axis].get(value(job), 0) + size
     return found
 
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ..datasets.dataset import Located
@@ -13,7 +12,7 @@ from .experiment import Experiment
 from .held_out import keep
 from .job import Data, Job, Task, dataset_of, domain_of
 from .locate import locate
-from .params import describe
+from .params import Field, describe, word
 from .precheck import shape_of
 from .registry import find
 
@@ -41,14 +40,36 @@ class Variant:
 
 
 def jobs_of(experiment: Experiment) -> list[Job]:
-    """Every job of an experiment, those that share data side by side.
+    """Every job of an experiment without a search, those that share data side by side.
 
     Raises:
         UsageError: an unknown method, dataset, modality or parameter.
         DataError: data that is not there or not described as it should be.
     """
+    rows = rows_of(experiment)
+    jobs = (replace(row.job, seed=seed) for row in rows for seed in experiment.seeds)
+    return list({job.id: job for job in jobs}.values())
+
+
+@dataclass(frozen=True)
+class Row:
+    """What makes a row of a table: a method on a task with a modality set.
+
+    Attributes:
+        job: its networks but for the seed, which is 0.
+        searched: the parameters with a range that were not set.
+        pinned: those that were.
+    """
+
+    job: Job
+    searched: tuple[Field, ...]
+    pinned: tuple[str, ...]
+
+
+def rows_of(experiment: Experiment) -> list[Row]:
+    """The rows of an experiment, those that share data side by side. Raises what ``jobs_of`` raises."""
     plugins = tuple(experiment.plugins)
-    variants = [_variant(text, plugins, experiment.protocol.name) for text in experiment.methods]
+    variants = [_variant(text, experiment) for text in experiment.methods]
     located = {
         name: locate(name, experiment.root, experiment.data, plugins)
         for task in experiment.tasks
@@ -57,25 +78,25 @@ def jobs_of(experiment: Experiment) -> list[Job]:
     data = {
         name: Data(name, item.fingerprint(), item.format, item.synthetic) for name, item in located.items()
     }
-    jobs: dict[str, Job] = {}
+    protocol = experiment.protocol.model_dump()
+    rows: list[Row] = []
     for task in tasks_of(experiment, located):
         if experiment.protocol.held_out_classes:
             keep(located[task.datasets[-1]].target, experiment.protocol.held_out_classes, task.name)
         known = shared_modalities(task, located)
         for modalities in _modality_sets(experiment.modalities_of(task), known, task.name):
-            for variant in variants:
-                for seed in experiment.seeds:
-                    job = Job(
-                        task=task.name,
-                        modalities=modalities,
-                        data=tuple(data[name] for name in task.datasets),
-                        protocol=experiment.protocol.model_dump(),
-                        seed=seed,
-                        metrics=located[task.datasets[-1]].target.metrics,
-                        **variant,
-                    )
-                    jobs.setdefault(job.id, job)
-    return list(jobs.values())
+            for variant, searched, pinned in variants:
+                job = Job(
+                    task=task.name,
+                    modalities=modalities,
+                    data=tuple(data[name] for name in task.datasets),
+                    protocol=protocol,
+                    seed=0,
+                    metrics=located[task.datasets[-1]].target.metrics,
+                    **variant,
+                )
+                rows.append(Row(job, searched, pinned))
+    return rows
 
 
 def tasks_of(experiment: Experiment, located: Mapping[str, Located]) -> list[Task]:
@@ -147,19 +168,24 @@ def _modality_sets(texts: Sequence[str], known: Sequence[str], where: str) -> li
     return list(dict.fromkeys(resolve_modalities(text, known, where) for text in texts))
 
 
-def _variant(text: str, plugins: tuple[Path, ...], protocol: str) -> dict[str, Any]:
-    """The fields of a job that a method decides."""
+def _variant(text: str, experiment: Experiment) -> tuple[dict[str, Any], tuple[Field, ...], tuple[str, ...]]:
+    """The fields of a job that a method decides, and its parameters with a range: those not set, those set."""
+    protocol = experiment.protocol.name
     variant = Variant.parse(text)
-    entry = find("method", variant.name, plugins)
+    entry = find("method", variant.name, tuple(experiment.plugins))
     description = describe(entry)
     params = description.resolve(variant.overrides, protocol)
     defaults = description.defaults(protocol)
-    changed = {key: params[key] for key in variant.overrides if params[key] != defaults[key]}
-    words = ",".join(f"{key}={_word(value)}" for key, value in sorted(changed.items()))
+    ranges = [item for item in description.fields if item.search]
+    pinned = tuple(item.name for item in ranges if item.name in variant.overrides)
+    # Set to its default, a parameter is not searched, and the name of the row says so.
+    said = set(pinned) if experiment.search else set()
+    changed = {key: params[key] for key in variant.overrides if key in said or params[key] != defaults[key]}
+    words = ",".join(f"{key}={word(value)}" for key, value in sorted(changed.items()))
     version = (
         str(description.version) if entry.origin == "mmbench" else f"{description.version} of {entry.origin}"
     )
-    return {
+    fields = {
         "method": variant.name,
         "params": params,
         "version": version,
@@ -167,7 +193,4 @@ def _variant(text: str, plugins: tuple[Path, ...], protocol: str) -> dict[str, A
         "train_missing": description.train_missing,
         "needs_domains": description.needs_domains,
     }
-
-
-def _word(value: Any) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
+    return fields, tuple(item for item in ranges if item.name not in pinned), pinned

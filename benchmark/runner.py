@@ -32,6 +32,7 @@ from .job import Job, Task
 from .locate import locate
 from .matrix import shared_modalities
 from .predict import conditions_of, feature_table, prediction_table, to_parquet
+from .pruning import Pruned, Watch, fits_of
 from .registry import find
 from .seeds import seed_everything
 from .selection import Epoch
@@ -53,11 +54,16 @@ def run_job(job: Job, context: Context) -> Outcome:
     with store.hold(job.id):
         if store.is_done(job.id) and not context.lacking(job):
             return Outcome(job.id, ok=True, reason="already done")
+        if job.id in context.rivals and store.pruned(job.id) is not None:
+            return Outcome(job.id, ok=True, reason="already pruned")
         store.begin(job.id)
         torch.set_num_threads(context.threads)
         try:
             trained = _restore(job, context, store) if store.is_done(job.id) else _run(job, context, store)
             _evaluate(job, context, store, trained)
+        except Pruned as pruned:
+            store.prune(job.id, {"reason": str(pruned), "epochs": [asdict(item) for item in pruned.record]})
+            return Outcome(job.id, ok=True, reason=str(pruned))
         except (UsageError, DataError) as error:
             reason, details = str(error), ""
         except Exception as error:
@@ -93,9 +99,11 @@ def _run(job: Job, context: Context, store: Store) -> Trained:
         if method_class.uses_context:
             data = data.with_context()
         seed_everything(job.seed, "training")
-    progress = Progress(store.folder(job.id) / "progress.json", protocol.epochs)
+    report = Progress(store.folder(job.id) / "progress.json", protocol.epochs)
+    if job.id in context.rivals:
+        report = Watch(report, fits_of(store, context.rivals[job.id]), protocol.epochs)
     with clock.phase("fit"):
-        training = fit(method, protocol, data.train.batch, data.valid.batch, job.seed, progress)
+        training = fit(method, protocol, data.train.batch, data.valid.batch, job.seed, report)
     with clock.phase("predict"):
         table = to_parquet(prediction_table(method, {"valid": data.valid, "test": data.test}))
     record = {

@@ -17,7 +17,7 @@ from ..corruptions.families import trained_families
 from ..leaderboards import tables
 from ..leaderboards.ood_sets import versioned
 from ..leaderboards.results import Result
-from . import salvage
+from . import salvage, trials
 from .errors import UsageError, nearest
 from .evaluations import FAMILY, FEATURES, on_features, version_of
 from .experiment import as_list, as_seeds, protocol_label
@@ -78,14 +78,17 @@ def readable(store: Path | str, chosen: Filter | None = None) -> tuple[list[Resu
     """As ``results``, and one line for each folder in the store that is no job."""
     opened = store_at(Path(store))
     records, faults = salvage.records(opened, chosen.jobs if chosen else ())
-    kept = [record for record in records if chosen is None or chosen.keeps(record.job)]
+    plain, runs = trials.resolve(opened, records)
+    told = {run.record.job.id: run for run in runs}
+    kept = [*plain, *(run.record for run in runs)]
+    kept = [record for record in kept if chosen is None or chosen.keeps(record.job)]
     if not kept:
         if faults:
             raise StoreError(faults[0])
         labels = {record.job.label for record in records}
         asked = ", ".join(sorted(chosen.methods | chosen.tasks)) if chosen else ""
         raise UsageError(f"no job in {store} fits {asked or 'what was asked'}: {nearest(asked, labels)}")
-    return _results(opened, kept), faults
+    return _results(opened, kept, told), faults
 
 
 def leaderboard(store: Path | str) -> pd.DataFrame:
@@ -107,11 +110,12 @@ def predictions(store: Path | str, job_id: str) -> pd.DataFrame:
     return _reader(store_at(Path(store)), job_id)()
 
 
-def _results(store: Store, records: list[Record]) -> list[Result]:
+def _results(store: Store, records: list[Record], runs: Mapping[str, trials.Run]) -> list[Result]:
+    """The results of jobs; of those in ``runs``, searches report them."""
     labels = _labels([record.job for record in records])
     found = []
     for record in sorted(records, key=lambda record: _order(record.job)):
-        job = record.job
+        job, run = record.job, runs.get(record.job.id)
         method, protocol = labels[job.id]
         trained = _trained(job)
         done = record.state == "done"
@@ -124,13 +128,13 @@ def _results(store: Store, records: list[Record]) -> list[Result]:
                 task=job.task,
                 modalities=job.modality_set,
                 protocol=protocol,
-                seed=job.seed,
+                seed=run.place if run else job.seed,
                 draw=0,
                 state=record.state,
                 reason=record.reason,
                 family=job.metrics,
                 synthetic=job.synthetic,
-                audit=_audit(job),
+                audit={**_audit(job), **(run.audit if run else {})},
                 predictions=_reader(store, job.id) if done else None,
                 further=further,
                 features=_features(store, job.id) if done else None,
@@ -193,7 +197,7 @@ def _labels(jobs: list[Job]) -> dict[str, tuple[str, str]]:
     Two jobs that differ in anything but the seed never share a row: where label and protocol leave them
     alike, the version of the method or the hash of the data is added.
     """
-    parts: dict[str, list[str]] = {job.id: [job.label, protocol_label(job.protocol)] for job in jobs}
+    parts: dict[str, list[str]] = {job.id: [job.label, _protocol(job)] for job in jobs}
     distinguish: list[tuple[int, Callable[[Job], str]]] = [
         (0, lambda job: f"version {job.version}"),
         (0, lambda job: ", ".join(f"{key}={value}" for key, value in sorted(job.params.items()))),
@@ -208,6 +212,10 @@ def _labels(jobs: list[Job]) -> dict[str, tuple[str, str]]:
         for job_id, words in added.items():
             parts[job_id][column] += f" [{words}]"
     return {job_id: (method, protocol) for job_id, (method, protocol) in parts.items()}
+
+
+def _protocol(job: Job) -> str:
+    return protocol_label(job.protocol) + trials.protocol_words(job.search)
 
 
 def _row(job: Job, parts: dict[str, list[str]]) -> tuple:
