@@ -290,6 +290,7 @@ app.command("doctor")(doctor)
 def _print_plan(planned: Plan) -> None:
     from rich.table import Table
 
+    from . import estimate
     from .launch import counts
     from .terminal import console
     from .trials import size_words
@@ -300,7 +301,6 @@ def _print_plan(planned: Plan) -> None:
         words = ", ".join(f"{value} ({count})" for value, count in values.items())
         table.add_row(f"{len(values)} x {axis}", words)
     out.print(table)
-    failed = sum(planned.store.record(job).state == "failed" for job in planned.todo)
     if planned.courses:
         trial = planned.courses[0].study.trial
         out.print(
@@ -310,7 +310,9 @@ def _print_plan(planned: Plan) -> None:
         )
     todo = planned.networks - len(planned.done)
     words = f"{planned.networks} jobs: {len(planned.done)} done, {todo} to do"
-    out.print(words + (f" ({failed} failed before)" if failed else ""))
+    out.print(words + (f" ({planned.failed} failed before)" if planned.failed else ""))
+    if todo:
+        out.print(estimate.words(planned.estimate()), highlight=False)
     for item in sorted({item for job in planned.jobs for item in job.data}, key=lambda item: item.name):
         kind = "synthetic stand-in" if item.synthetic else "data"
         out.print(f"  {item.name}: {kind}, {item.format}, sha256 {item.fingerprint[:16]}", highlight=False)

@@ -7,7 +7,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any, Literal
 
 #: Raised when the way from a job to its predictions changes: older results are then not taken for new ones.
@@ -219,6 +219,7 @@ class Job:
         return cls(**{**values, **lists})
 
 
+@lru_cache
 def _short(task: str) -> str:
     """A task in a folder's name; many domains of datasets are counted."""
     parsed = Task.parse(task)

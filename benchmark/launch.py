@@ -10,6 +10,7 @@ from pathlib import Path
 
 from .environment import gpu_names
 from .errors import UsageError
+from .estimate import Estimate, estimate, finished
 from .evaluations import Evaluation, check_medium, of_job, wanted
 from .executor import Context, Executor, InProcess, Listener, LocalPool, Outcome
 from .experiment import Experiment
@@ -49,6 +50,22 @@ class Plan:
     def networks(self) -> int:
         """How many networks it needs, those of a search that nobody knows yet included."""
         return sum(course.study.size for course in self.courses) or len(self.jobs)
+
+    @property
+    def failed(self) -> int:
+        """Of what is to do, how many failed before."""
+        if self.courses:
+            return sum(
+                one.state == "failed" for course in self.courses for one in course.found.trials.values()
+            )
+        return sum(self.store.record(job).state == "failed" for job in self.todo)
+
+    def estimate(self) -> Estimate:
+        """What is to do will take, from the finished jobs of the store."""
+        sizes = [(job, 1) for job in self.todo]
+        for course in self.courses:  # what of a search nobody knows yet is like what is known
+            sizes.append((course.study.row.job, course.study.size - len(course.jobs)))
+        return estimate(sizes, finished(self.store))
 
     @property
     def store(self) -> Store:

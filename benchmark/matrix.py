@@ -72,8 +72,7 @@ def rows_of(experiment: Experiment) -> list[Row]:
     variants = [_variant(text, experiment) for text in experiment.methods]
     located = {
         name: locate(name, experiment.root, experiment.data, plugins)
-        for task in experiment.tasks
-        for name in task.datasets
+        for name in dict.fromkeys(name for task in experiment.tasks for name in task.datasets)
     }
     data = {
         name: Data(name, item.fingerprint(), item.format, item.synthetic) for name, item in located.items()

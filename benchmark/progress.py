@@ -135,7 +135,8 @@ class View:
 
 
 def _title(job: Job) -> str:
-    return f"{job.task} {job.label} {job.modality_set} seed {job.seed}"
+    which = f"{job.search.role} {job.search.index}" if job.search else f"seed {job.seed}"
+    return f"{job.task} {job.label} {job.modality_set} {which}"
 
 
 def _words(progress: dict[str, Any]) -> list[str]:

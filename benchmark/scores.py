@@ -36,12 +36,12 @@ class Filter:
     seeds: frozenset[int] = frozenset()
     jobs: frozenset[str] = frozenset()
 
-    def keeps(self, job: Job) -> bool:
-        """Whether a job is among them."""
+    def keeps(self, job: Job, seed: int | None = None) -> bool:
+        """Whether a job is among them; ``seed`` is what tables show as its seed, where that is another."""
         return (
             (not self.methods or job.label in self.methods or job.method in self.methods)
             and (not self.tasks or job.task in self.tasks or self._stands_for(Task.parse(job.task)))
-            and (not self.seeds or job.seed in self.seeds)
+            and (not self.seeds or (job.seed if seed is None else seed) in self.seeds)
         )
 
     def _stands_for(self, task: Task) -> bool:
@@ -80,8 +80,8 @@ def readable(store: Path | str, chosen: Filter | None = None) -> tuple[list[Resu
     records, faults = salvage.records(opened, chosen.jobs if chosen else ())
     plain, runs = trials.resolve(opened, records)
     told = {run.record.job.id: run for run in runs}
-    kept = [*plain, *(run.record for run in runs)]
-    kept = [record for record in kept if chosen is None or chosen.keeps(record.job)]
+    kept = [record for record in plain if chosen is None or chosen.keeps(record.job)]
+    kept += [run.record for run in runs if chosen is None or chosen.keeps(run.record.job, run.place)]
     if not kept:
         if faults:
             raise StoreError(faults[0])

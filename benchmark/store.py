@@ -151,6 +151,8 @@ class Store:
     def record(self, job: Job) -> Record:
         """A job and its state."""
         folder = self.folder(job.id)
+        if not os.path.isdir(folder):
+            return Record(job, "planned")
         if self.is_done(job.id):
             return Record(job, "done")
         progress = read_json(folder / "progress.json")

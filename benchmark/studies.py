@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .draws import rounded, seed_of, smallest
@@ -100,27 +101,36 @@ def keep(store: Store, courses: Iterable[Course]) -> None:
 
 
 def _note(store: Store, found: Found, fields: Sequence[Field]) -> None:
-    """Adds to a study's journal the trials that ended since it was last written."""
+    """Adds to a study's journal the trials that ended since it was last written. One that cannot be read, as after a
+    write that was cut off, is written anew."""
     ended = _ended(store, found, fields)
-    if not ended or not found.metric:
+    if not found.scores:
         return
-    library = optuna()
-    from optuna.storages import JournalStorage
-    from optuna.storages.journal import JournalFileBackend
-
     file = inside(store.path / FOLDER) / f"{found.name}.log"
     file.parent.mkdir(exist_ok=True)
-    direction = "minimize" if direction_of(found.metric) == "lower" else "maximize"
-    study = library.create_study(
-        storage=JournalStorage(JournalFileBackend(str(file))),
-        study_name=found.name,
-        direction=direction,
-        load_if_exists=True,
-    )
+    try:
+        study = _journal(file, found)
+    except Exception:
+        file.unlink(missing_ok=True)
+        study = _journal(file, found)
     there = {trial.user_attrs.get("job") for trial in study.get_trials(deepcopy=False)}
     for trial in ended.values():
         if trial.user_attrs["job"] not in there:
             study.add_trial(trial)
+
+
+def _journal(file: Path, found: Found) -> Any:
+    """The Optuna study in a file."""
+    library = optuna()
+    from optuna.storages import JournalStorage
+    from optuna.storages.journal import JournalFileBackend
+
+    return library.create_study(
+        storage=JournalStorage(JournalFileBackend(str(file))),
+        study_name=found.name,
+        direction="minimize" if direction_of(found.metric) == "lower" else "maximize",
+        load_if_exists=True,
+    )
 
 
 def _ended(store: Store, found: Found, fields: Sequence[Field]) -> dict[int, FrozenTrial]:

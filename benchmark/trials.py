@@ -96,9 +96,11 @@ class Found:
         return sum(record.state == "pruned" for record in self.trials.values())
 
     def drawn(self, index: int) -> str:
-        """The parameters of a trial that are searched, such as ``alpha=0.3, beta=0.7``."""
+        """The parameters of a trial that are searched, such as ``alpha=0.3, beta=0.7``, to six digits."""
         params = self.trials[index].job.params
-        return ", ".join(f"{name}={word(params[name])}" for name in self.trial.searched)
+        shown = {name: params[name] for name in self.trial.searched}
+        shown |= {name: f"{value:.6g}" for name, value in shown.items() if isinstance(value, float)}
+        return ", ".join(f"{name}={word(value)}" for name, value in shown.items())
 
 
 def name_of(job: Job) -> str:
