@@ -172,14 +172,14 @@ def _waves(planned: Plan, failed: Sequence[Outcome]) -> Iterator[Wave]:
         return
     from .studies import ask, keep
 
-    store, tried = planned.store, set[str]()
+    store, tried = planned.store, set[tuple[str, bool]]()
     found = planned.courses
     while True:
         keep(store, found)
         wave = next_wave(found, store, planned.evaluations, tried, partial(ask, store))
         if not wave.jobs:
             return
-        tried |= {job.id for job in wave.jobs}
+        tried |= {(job.id, wave.final) for job in wave.jobs}
         yield wave
         found = courses([course.study for course in found], store)
 

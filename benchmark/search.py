@@ -177,7 +177,7 @@ def next_wave(
     courses: Sequence[Course],
     store: Store,
     evaluations: tuple[Evaluation, ...],
-    tried: Collection[str],
+    tried: Collection[tuple[str, bool]],
     ask: Ask,
 ) -> Wave:
     """What can be trained now: trials of all studies, and once no study has any, all repeats.
@@ -186,7 +186,8 @@ def next_wave(
         courses: how far the studies are.
         store: the store.
         evaluations: what chosen networks are tested under.
-        tried: jobs that were run already; a study with one among its trials that did not end well stands still.
+        tried: jobs that were run already, and whether in a final wave; none is run twice, and a study that goes by
+            what was found before stands still at a trial that did not end well.
         ask: see ``Ask``.
     """
     trials: list[Job] = []
@@ -200,15 +201,16 @@ def next_wave(
             rivals |= {job.id: first for job in own if _index(job) >= STARTUP}
         if not own and course.runs:
             lacks = lacking(course, store, evaluations)
-            runs += [job for job in lacks if job.id not in tried]
+            runs += [job for job in lacks if (job.id, True) not in tried]
     return Wave(tuple(trials), False, rivals) if trials else Wave(tuple(runs), True, {})
 
 
-def _next_trials(course: Course, tried: Collection[str], ask: Ask) -> list[Job]:
+def _next_trials(course: Course, tried: Collection[tuple[str, bool]], ask: Ask) -> list[Job]:
     in_turn = course.study.learns or course.study.trial.pruner != "none"
     missing = [job for job in course.trials if not is_ended(course.found.trials[_index(job)])]
-    if any(job.id in tried for job in missing):
-        return [] if in_turn else [job for job in missing if job.id not in tried]
+    fresh = [job for job in missing if (job.id, False) not in tried]
+    if len(fresh) < len(missing):
+        return [] if in_turn else fresh
     if in_turn:
         first = [job for job in missing if _index(job) < STARTUP]
         missing = first or missing

@@ -95,6 +95,11 @@ class Found:
         """Trials that were ended early."""
         return sum(record.state == "pruned" for record in self.trials.values())
 
+    @property
+    def broken(self) -> bool:
+        """Whether a trial failed."""
+        return any(record.state in ("failed", "dead") for record in self.trials.values())
+
     def drawn(self, index: int) -> str:
         """The parameters of a trial that are searched, such as ``alpha=0.3, beta=0.7``, to six digits."""
         params = self.trials[index].job.params
@@ -220,7 +225,7 @@ def runs_of(found: Found) -> list[Run]:
         return []
     asked = any_trial.job
     if found.chosen is None:
-        broken = any(record.state in ("failed", "dead") for record in found.trials.values())
+        broken = found.broken or found.pruned == len(found.trials)
         begun = any(record.state == "running" for record in found.trials.values())
         state = "failed" if broken else "running" if begun else "planned"
         records = [Record(asked, state, found.why)]
@@ -282,8 +287,7 @@ def counted(found: Iterable[Found]) -> Counter[str]:
     for one in found:
         counts["trials"] += len(one.trials)
         counts["repeats"] += len(one.repeats)
-        broken = any(record.state in ("failed", "dead") for record in one.trials.values())
-        counts["chosen" if one.chosen is not None else "broken" if broken else "open"] += 1
+        counts["chosen" if one.chosen is not None else "broken" if one.broken else "open"] += 1
     return counts
 
 
