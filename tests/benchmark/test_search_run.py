@@ -98,7 +98,7 @@ def test_a_search_from_the_command_to_one_row_a_method(mmbench: Command, tmp_pat
     assert set(frame["method"]) == {"erm(layers=1)", "rna(layers=1)"}
     assert set(frame["protocol"]) == {"fair (epochs=2), search 1+2+2"}
     assert set(frame["n"]) == {3}
-    assert frame["p_vs_best"].notna().any()  # rows are paired by place, though their seeds differ
+    assert bool(frame["p_vs_best"].notna().any())  # rows are paired by place, though their seeds differ
     audit = pd.read_csv(tmp_path / "tables" / "audit.csv")
     assert list(audit["n"]) == [3, 3]
     assert all(words.startswith("1+2+2, chosen by source validation") for words in audit["search"])
