@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .check import check_corruption, check_dataset, check_method
     from .errors import UsageError
-    from .experiment import Experiment, Protocol
+    from .experiment import Experiment, Protocol, Search
     from .launch import Plan, Summary, plan, run
     from .scores import leaderboard, missing_modalities, predictions, results
 
@@ -27,6 +27,7 @@ _HOME = {
     "UsageError": "errors",
     "Experiment": "experiment",
     "Protocol": "experiment",
+    "Search": "experiment",
     "Plan": "launch",
     "Summary": "launch",
     "plan": "launch",
@@ -41,6 +42,7 @@ __all__ = [
     "Experiment",
     "Plan",
     "Protocol",
+    "Search",
     "Summary",
     "UsageError",
     "check_corruption",

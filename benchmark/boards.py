@@ -127,13 +127,21 @@ def chosen_boards(text: str | None, found: list[Result]) -> list[str]:
     Raises:
         UsageError: an unknown name.
     """
-    names = [name.strip() for name in text.split(",") if name.strip()] if text else []
+    names = named_boards(text)
+    return [name for name, board in BOARDS.items() if board.there(found)] if names is None else list(names)
+
+
+def named_boards(text: str | None) -> tuple[str, ...] | None:
+    """The leaderboards that ``--what`` names; None where it names none or all.
+
+    Raises:
+        UsageError: an unknown name.
+    """
+    names = tuple(name.strip() for name in (text or "").split(",") if name.strip())
     for name in names:
         if name not in BOARDS and name != "all":
             raise UsageError(f"unknown leaderboard {name!r}: {nearest(name, BOARDS)}")
-    if not names or "all" in names:
-        return [name for name, board in BOARDS.items() if board.there(found)]
-    return names
+    return None if not names or "all" in names else names
 
 
 def frames(

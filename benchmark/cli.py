@@ -112,6 +112,10 @@ def run_command(
         signal.signal(number, signal.default_int_handler)  # ended by another is ended as by Ctrl-C
     try:
         summary = run(planned, showing=lambda jobs: showing(jobs, planned.store, out))
+        if len(planned.done) < planned.networks:
+            from .prescore import table_blocks
+
+            table_blocks(planned.store, out)
     except KeyboardInterrupt:
         out.print("[yellow]interrupted[/]: the same command goes on with what is missing")
         raise SystemExit(130) from None
@@ -324,7 +328,7 @@ def _print_json(planned: Plan) -> None:
     jobs: list[dict[str, Any]] = []
     for job in planned.jobs:
         jobs.append({"id": job.id, "state": planned.store.record(job).state, **job.to_dict()})
-    typer.echo(json.dumps({"jobs": jobs}, indent=1))
+    typer.echo(json.dumps({"jobs": jobs, "networks": planned.networks}, indent=1))
 
 
 def main() -> None:

@@ -63,7 +63,8 @@ def write(store: Store, origin: str, rows: list[Row]) -> None:
     file = folder / f"{origin_name(origin)}.csv"
     if rows:
         store.add([])  # a store of nothing but these rows is one, too
-        render.write_bytes(file, render.csv_bytes(framed(rows)))
+        frame = framed(rows)
+        render.write_parts(file, [render.csv_header(map(str, frame)), render.csv_rows(frame)])
     else:
         file.unlink(missing_ok=True)
 

@@ -14,7 +14,8 @@ from pathlib import Path
 
 from .store import Store, read_json, write_json
 
-_RECORDS = "made"
+#: The folder in a store for what is made of it and may be deleted.
+RECORDS = "made"
 #: The files of a job that tables are made of.
 _OF_JOB = ("job.json", "done.json", "predictions.parquet", "fit.json", "environment.json", "evaluations")
 #: Those of a job that is not done.
@@ -37,6 +38,23 @@ def signature(store: Path, options: Iterable[object]) -> str:
     for line in (*_stamps(_code()), *_stamps(_results(store))):
         found.update(line.encode())
     return found.hexdigest()
+
+
+def signature_of_code() -> str:
+    """A hash of sizes and times of the code that makes tables."""
+    return hashlib.sha256("\n".join(_stamps(_code())).encode()).hexdigest()
+
+
+def signature_of_jobs(store: Path, jobs: Iterable[str], code: str) -> str:
+    """As ``signature``, of some jobs alone and whatever is asked.
+
+    Args:
+        store: folder of the results.
+        jobs: their folders.
+        code: of ``signature_of_code``.
+    """
+    stamps = [*_stamps(_of_jobs(store, jobs))]
+    return hashlib.sha256("\n".join([code, *stamps]).encode()).hexdigest()
 
 
 def recall(store: Path, folder: Path, asked: str) -> Made | None:
@@ -63,7 +81,7 @@ def remember(store: Path, folder: Path, asked: str, made: Made, files: Iterable[
 
 def _record(store: Path, folder: Path) -> Path:
     """Where the record of the tables in a folder lies."""
-    return store / _RECORDS / f"{hashlib.sha256(str(folder.absolute()).encode()).hexdigest()[:16]}.json"
+    return store / RECORDS / f"{hashlib.sha256(str(folder.absolute()).encode()).hexdigest()[:16]}.json"
 
 
 def _code() -> Iterator[Path]:
@@ -75,13 +93,22 @@ def _results(store: Path) -> Iterator[str | Path]:
     """Files, and of jobs that are not done whether they are running."""
     yield from sorted((store / "external").glob("*.csv"))
     jobs = os.path.join(store, "jobs")
-    for name in sorted(os.listdir(jobs)) if os.path.isdir(jobs) else ():
-        folder = os.path.join(jobs, name)
+    yield from _of_jobs(store, sorted(os.listdir(jobs)) if os.path.isdir(jobs) else ())
+
+
+def _of_jobs(store: Path, jobs: Iterable[str]) -> Iterator[str | Path]:
+    for name in jobs:
+        folder = os.path.join(store, "jobs", name)
         if os.path.exists(os.path.join(folder, "done.json")):
             yield from (os.path.join(folder, file) for file in _OF_JOB)
+            yield from _inside(os.path.join(folder, "evaluations"))
         else:
             yield from (os.path.join(folder, file) for file in _STATE)
             yield f"held {Store(store).is_held(name)}" if os.path.isdir(folder) else "no folder"
+
+
+def _inside(folder: str) -> list[str]:
+    return sorted(os.path.join(folder, name) for name in os.listdir(folder)) if os.path.isdir(folder) else []
 
 
 def _stamps(files: Iterable[str | Path]) -> Iterator[str]:

@@ -1,155 +1,93 @@
-"""Leaderboards of many jobs, made part by part in several processes.
-
-Rows are compared within a block: what has the same task and modalities. A part is some whole blocks.
-"""
+"""Leaderboards of many jobs, block by block, in several processes."""
 
 from __future__ import annotations
 
 import os
-from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
 from multiprocessing import get_context
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import pandas as pd
-import pyarrow as pa
-import pyarrow.feather as feather
 from rich.console import Console
 from rich.progress import Progress
 
-from .boards import BOARDS, chosen_boards, frames
+from . import blocks
+from .blocks import Block, Request, Tabled
+from .boards import BOARDS, named_boards
 from .errors import UsageError
-from .scores import Filter, readable
-from .store import Store, read_json
+from .fresh import signature_of_code
+from .scores import Filter
+from .store import Store
 
 #: With fewer jobs the start of the processes takes longer than they save.
 MANY = 100
-#: Jobs of a part.
-_SCORED, _UNSCORED = 200, 20
 
 
-@dataclass(frozen=True)
-class Part:
-    """What one process made: leaderboard -> the file of its frame, and what could not be read."""
-
-    files: dict[str, Path]
-    faults: list[str]
-
-
-def parts_of(store: Store) -> list[list[str]]:
-    """The jobs of a store in parts of whole blocks: smaller ones where jobs are yet to be scored, so that
-    progress can be seen."""
-    parts: list[list[str]] = [[]]
-    for jobs in _blocks(store):
-        size = _SCORED if (store.folder(jobs[0]) / "scores").is_dir() else _UNSCORED
-        if len(parts[-1]) >= size:
-            parts.append([])
-        parts[-1] += jobs
-    return parts
-
-
-def _blocks(store: Store) -> list[list[str]]:
-    found: dict[tuple[str, str], list[str]] = defaultdict(list)
-    for file in store.job_files():
-        values = read_json(file)
-        row = values if isinstance(values, dict) else {}
-        found[str(row.get("task")), str(row.get("modalities"))].append(file.parent.name)
-    return list(found.values())
-
-
-def made_in_parts(
+@contextmanager
+def tabled(
     store: Store,
     chosen: Filter,
     what: str | None,
-    parts: Sequence[Sequence[str]],
+    found: Sequence[Block],
     out: Console,
     reference: str = "",
-) -> tuple[dict[str, pd.DataFrame], list[str]]:
-    """The frames of the leaderboards that are asked for, and what could not be read.
+) -> Iterator[tuple[dict[str, list[Path]], list[str]]]:
+    """Leaderboard that is made of results -> the files of its blocks, as long as the context lasts; and what could
+    not be read.
 
     Args:
         store: the store.
         chosen: of which jobs.
         what: which leaderboards, as ``chosen_boards`` takes it.
-        parts: the jobs of each part.
+        found: the blocks.
         out: where progress is shown.
         reference: the row that ``relative`` divides by; empty for the default.
 
     Raises:
         UsageError: an unknown leaderboard, or nothing was chosen, or there is nothing for one.
     """
-    with TemporaryDirectory() as folder, _pool() as pool, Progress(console=out, transient=True) as progress:
-        bar = progress.add_task("scoring and comparing", total=sum(map(len, parts)))
-        names = None if what is None else [name.strip() for name in what.split(",")]
-        own = ",".join(dict.fromkeys(BOARDS[n].source or n if n in BOARDS else n for n in names or ["all"]))
-        waiting = {}
-        for number, jobs in enumerate(parts):
-            asked = replace(chosen, jobs=frozenset(jobs))
-            waiting[pool.submit(_make, store.path, asked, own, reference, Path(folder) / str(number))] = (
-                number
-            )
-        done: dict[int, Part | UsageError] = {}
-        for future in as_completed(waiting):
-            number = waiting[future]
-            try:
-                done[number] = future.result()
-            except UsageError as error:  # nothing there in this part; in all of them, it is the user's fault
-                done[number] = error
-            progress.advance(bar, len(parts[number]))
-        found = [part for _, part in sorted(done.items()) if isinstance(part, Part)]
-        if not found:
-            raise next(error for error in done.values() if isinstance(error, UsageError))
-        made = {name: _together(name, found) for name in BOARDS if any(name in part.files for part in found)}
-    for name, board in BOARDS.items():
-        wanted = names is None or name in names or "all" in names
-        if wanted and board.source in made:
-            made |= _derived(name, made[board.source], names)
-    asked = [name for name in made if names is None or name in names or "all" in names]
-    return {name: made[name] for name in asked}, [fault for part in found for fault in part.faults]
+    asked = named_boards(what)
+    names = None if asked is None else tuple(dict.fromkeys(BOARDS[name].source or name for name in asked))
+    with TemporaryDirectory() as aside:
+        request = Request(store.path, chosen, names, reference, signature_of_code(), Path(aside))
+        made = _all_of(found, request, out)
+        unfit = [one.unfit for one in made if one.unfit]
+        if len(unfit) == len(made):
+            raise UsageError(unfit[0])
+        nothing = {name: why for one in made for name, why in one.nothing.items()}
+        files = {name: [one.files[name] for one in made if name in one.files] for name in names or blocks.OWN}
+        for name in names or ():
+            if not files[name] and name in nothing:
+                raise UsageError(f"leaderboard {name}: {nothing[name]}")
+        yield {name: held for name, held in files.items() if held}, [f for one in made for f in one.faults]
 
 
-def _derived(name: str, source: pd.DataFrame, names: Sequence[str] | None) -> dict[str, pd.DataFrame]:
-    """A leaderboard that is made from another one's frame; none where that holds nothing for it."""
-    try:
-        made = BOARDS[name].make(source)
-        return {} if made.empty and names is None else {name: made}
-    except ValueError as error:
-        if names is not None and name in names:
-            raise UsageError(f"leaderboard {name}: {error}") from None
-        return {}
-
-
-def _make(store: Path, chosen: Filter, what: str, reference: str, folder: Path) -> Part:
-    found, faults = readable(store, chosen)
-    names = [name for name in chosen_boards(what, found) if not BOARDS[name].source]
-    folder.mkdir()
-    files = {}
-    for name, frame in frames(names, found, reference):
-        files[name] = folder / f"{name}.feather"
-        feather.write_feather(pa.Table.from_pandas(frame), files[name], compression="uncompressed")
-    return Part(files, faults)
-
-
-def _together(name: str, parts: Sequence[Part]) -> pd.DataFrame:
-    files = [part.files[name] for part in parts if name in part.files]
-    made = [feather.read_feather(file, memory_map=False) for file in files]
-    columns = dict.fromkeys(column for frame in made for column in frame)
-    # An audit column that a part does not know is empty there, as in a frame made at once.
-    filled = [frame.assign(**{str(c): "" for c in columns if c not in frame}) for frame in made]
-    return pd.concat([frame[list(columns)] for frame in filled], ignore_index=True)
+def _all_of(found: Sequence[Block], request: Request, out: Console) -> list[Tabled]:
+    """What there is of each block, in their order; what is not kept is made, the largest blocks first."""
+    done = {place: kept for place, block in enumerate(found) if (kept := blocks.kept(block, request))}
+    places = sorted(set(range(len(found))) - set(done), key=lambda place: -len(found[place].jobs))
+    if places:
+        with _pool(len(places)) as pool, Progress(console=out, transient=True) as progress:
+            total = sum(len(found[place].jobs) for place in places)
+            bar = progress.add_task("scoring and comparing", total=total)
+            waiting = {pool.submit(blocks.table, found[place], request): place for place in places}
+            for future in as_completed(waiting):
+                place = waiting[future]
+                done[place] = future.result()
+                progress.advance(bar, len(found[place].jobs))
+    return [done[place] for place in range(len(found))]
 
 
 @contextmanager
-def _pool() -> Iterator[ProcessPoolExecutor]:
+def _pool(tasks: int) -> Iterator[ProcessPoolExecutor]:
     """Processes that are started anew: a fork of one with threads may hang. One thread each."""
     before = dict(os.environ)
     os.environ |= dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"), "1")
     try:
-        with ProcessPoolExecutor(len(os.sched_getaffinity(0)), mp_context=get_context("spawn")) as pool:
+        workers = min(tasks, len(os.sched_getaffinity(0)))
+        with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
             yield pool
     finally:
         os.environ.clear()

@@ -32,6 +32,7 @@ from .job import Job, Task
 from .locate import locate
 from .matrix import shared_modalities
 from .predict import conditions_of, feature_table, prediction_table, to_parquet
+from .prescore import score_job
 from .pruning import Pruned, Watch, fits_of
 from .registry import find
 from .seeds import seed_everything
@@ -61,6 +62,10 @@ def run_job(job: Job, context: Context) -> Outcome:
         try:
             trained = _restore(job, context, store) if store.is_done(job.id) else _run(job, context, store)
             _evaluate(job, context, store, trained)
+            if (
+                job.search is None
+            ):  # most trials are in no table; those that are chosen are scored by the tables
+                score_job(store.path, job.id)
         except Pruned as pruned:
             store.prune(job.id, {"reason": str(pruned), "epochs": [asdict(item) for item in pruned.record]})
             return Outcome(job.id, ok=True, reason=str(pruned))

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from .draws import draw, seed_of
+from .errors import UsageError
 from .evaluations import Evaluation, of_job
 from .experiment import Experiment
 from .job import Job, Trial
@@ -132,11 +133,24 @@ def studies_of(experiment: Experiment) -> list[Study]:
 
 
 def courses(studies: Sequence[Study], store: Store) -> list[Course]:
-    """How far the studies are in a store."""
-    known = _written(studies, store) if any(study.learns for study in studies) else {}
+    """How far the studies are in a store.
+
+    Raises:
+        UsageError: the store holds more draws of one: what tables say of it would be another search.
+    """
+    there = store.jobs_folder.is_dir()
+    known = _written(studies, store) if there and any(study.learns for study in studies) else {}
     found = []
     for study in studies:
-        trials = study.trials(known.get(name_of(study.named(0)), {}) if study.learns else {})
+        written = known.get(name_of(study.named(0)), {}) if study.learns else {}
+        beyond = study.trial.draws + 1
+        if beyond in written or (there and store.folder(study.named(beyond).id).is_dir()):
+            job = study.row.job
+            raise UsageError(
+                f"store {store.path} holds a search of {job.label} on {job.task} with more draws than "
+                f"{study.trial.draws}: ask for as many with --draws, or name another with --store"
+            )
+        trials = study.trials(written)
         so_far = search_of(store, [store.record(job) for job in trials])
         runs: list[Job] = []
         if so_far.chosen is not None:

@@ -52,11 +52,12 @@ def write_leaderboards(
         if board.plain:
             files += _write_plain(name, frame, folder, formats, out)
             continue
-        short = frame.loc[[board.shown(name) for name in frame["condition"]]]
+        kept = [name for name in frame["condition"].unique() if board.shown(name)]
+        short = frame.loc[frame["condition"].isin(kept)]
         if "terminal" in formats:
             print_table(out, render.title(frame, board.subject), for_terminal(short, board.across), NAMES)
         if "csv" in formats:
-            files.append(render.write_csv(frame, folder, name))
+            files.append(tables.write_csv(name, folder))
         if "md" in formats:
             files.append(render.write_markdown(short, folder, name, board.subject, board.across))
         if "latex" in formats:

@@ -16,6 +16,7 @@ from .evidence import Field, Score, fields, scores
 from .power import MOST, seeds_needed
 from .ranks import ALPHA, DECIMALS, Ranking, rank
 from .render import KEYS
+from .scoring import once_for_each
 
 #: What a reader must know beside each table.
 NOTES = {
@@ -187,6 +188,7 @@ def notes(name: str, frame: pd.DataFrame) -> list[str]:
     return [NOTES[name], *missing]
 
 
+@once_for_each
 def ranked(frame: pd.DataFrame) -> list[tuple[Field, Ranking]]:
     """The fields of a frame that have at least two methods, and the ranking of each."""
     return [(field, rank(field.values)) for field in fields(frame) if len(field.methods) > 1]

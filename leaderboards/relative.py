@@ -163,19 +163,22 @@ def _why_not(cells: dict[str, Cell], reference: dict[str, Cell], metric: Metric)
 
 def _mce(cells: dict[str, Cell], reference: dict[str, Cell], metric: Metric, clean: bool) -> Resampled:
     """Mean over corruptions of summed errors over those of the reference; above the clean error or in all."""
+    kinds = list(kinds_of(cells))
 
-    def errors(row: dict[str, Cell], kind: str) -> Resampled:
-        mean = _error(row[f"mean:{kind}"], metric)  # over its severities: a quotient of sums is one of means
-        return _each(lambda x, y: x - y, mean, _error(row[CLEAN], metric)) if clean else mean
+    def errors(row: dict[str, Cell]) -> tuple[np.ndarray, np.ndarray]:
+        """[kinds, seeds, 1] and [kinds, draws, seeds, 1]."""
+        means = [_error(row[f"mean:{kind}"], metric) for kind in kinds]  # a quotient of sums is one of means
+        values, sampled = np.stack([one.values for one in means]), np.stack([one.draws for one in means])
+        if clean:
+            own = _error(row[CLEAN], metric)
+            values, sampled = values - own.values, sampled - own.draws
+        return values, sampled
 
-    shares = []
-    for kind in kinds_of(cells):
-        own, other = errors(cells, kind), errors(reference, kind)
-        values = _share(own.values, other.values.mean(axis=0, keepdims=True))
-        sampled = _share(own.draws, other.draws.mean(axis=1, keepdims=True))
-        shares.append(Resampled(values, sampled, own.samples))
-    total = _summed(shares)
-    return Resampled(total.values / len(shares), total.draws / len(shares), total.samples)
+    (values, sampled), (other, others) = errors(cells), errors(reference)
+    shares = _share(values, other.mean(axis=1, keepdims=True))
+    drawn = _share(sampled, others.mean(axis=2, keepdims=True))
+    samples = _error(cells[f"mean:{kinds[0]}"], metric).samples
+    return Resampled(shares.mean(axis=0), drawn.mean(axis=0), samples)
 
 
 def _share(own: np.ndarray, other: np.ndarray) -> np.ndarray:
@@ -202,11 +205,6 @@ def _each(
     return Resampled(
         function(one.values, other.values), function(one.draws, other.draws), min(one.samples, other.samples)
     )
-
-
-def _summed(scores: Sequence[Resampled]) -> Resampled:
-    values = np.sum([score.values for score in scores], axis=0)
-    return Resampled(values, np.sum([score.draws for score in scores], axis=0), scores[0].samples)
 
 
 def _side_by_side(scores: Sequence[Resampled]) -> Resampled:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import BinaryIO, Literal
 
 import pandas as pd
+import pyarrow as pa
 
 from .results import CLEAN
 from .tables import COLUMNS, REAL, SYNTHETIC, condition_label, data_label
@@ -129,10 +130,11 @@ def conventions(frame: pd.DataFrame) -> list[str]:
 
 def holes(frame: pd.DataFrame) -> list[str]:
     """One line a hole and reason: ``"— erm on mosi (text, fair; real): 1 of 5 seeds failed (...)"``."""
-    without = frame.loc[frame["hole"].ne("").to_numpy()]
-    if without.empty:
+    gone_rows = frame["hole"].ne("").to_numpy()
+    if not gone_rows.any():
         return []
     names = [*KEYS, "method", "draw"]
+    without = frame.loc[gone_rows, [*names, "metric", "condition", "hole"]]
     total = frame.groupby(names, sort=False).size().to_dict()
     gone: dict[tuple[tuple, str], dict[str, list[str]]] = {}
     for row in _records(without):
@@ -230,29 +232,45 @@ def write_csv(frame: pd.DataFrame, folder: Path, stem: str) -> Path:
     Raises:
         OSError: it cannot be written.
     """
-    return write_bytes(folder / file_name(frame, stem, ".csv"), csv_bytes(frame))
+    parts = [csv_header(map(str, frame)), csv_rows(frame)]
+    return write_parts(folder / file_name(frame, stem, ".csv"), parts)
 
 
-def csv_bytes(frame: pd.DataFrame) -> bytes:
-    """What ``write_csv`` writes, by Arrow: tables of large benchmarks have millions of cells."""
-    import pyarrow as pa
-    from pyarrow import compute, csv
+def csv_header(columns: Iterable[str]) -> bytes:
+    """The first line of a CSV file."""
+    return (",".join(map(_quoted, columns)) + "\n").encode()
 
-    text = _text_columns(frame)
-    columns = {}
-    for name in map(str, frame):
-        if name in text:
-            cells = pa.array(frame[name].astype("str"), pa.large_string())
-            formula = compute.ReplaceSubstringOptions(r"^('*[=+\-@\t\r])", r"'\1")
-            columns[name] = compute.call_function("replace_substring_regex", [cells], formula)
-        elif frame[name].dtype == "boolean":
-            columns[name] = pa.array(frame[name].astype("str").fillna(""))
-        else:
-            columns[name] = pa.array(frame[name], from_pandas=True)
+
+def csv_rows(frame: pd.DataFrame | pa.Table) -> bytes:
+    """What ``write_csv`` writes below the header, by Arrow: tables of large benchmarks have millions of cells."""
+    from pyarrow import csv
+
+    table = frame if isinstance(frame, pa.Table) else pa.Table.from_pandas(frame, preserve_index=False)
+    text = _text_columns(table.column_names)
+    columns = [_csv_column(table[name], name in text) for name in table.column_names]
     stream = io.BytesIO()
-    stream.write((",".join(map(_quoted, columns)) + "\n").encode())
-    csv.write_csv(pa.table(columns), stream, csv.WriteOptions(include_header=False, quoting_style="needed"))
+    csv.write_csv(
+        pa.table(columns, table.column_names),
+        stream,
+        csv.WriteOptions(include_header=False, quoting_style="needed"),
+    )
     return stream.getvalue()
+
+
+def _csv_column(cells: pa.ChunkedArray, text: bool) -> pa.ChunkedArray:
+    from pyarrow import compute
+
+    if pa.types.is_boolean(cells.type):
+        words = compute.call_function("if_else", [cells, pa.scalar("True"), pa.scalar("False")])
+        return compute.call_function("coalesce", [words, pa.scalar("")])
+    if not text:
+        return cells
+    cells = cells.cast(pa.large_string())
+    alike = compute.call_function("unique", [cells])
+    formula = compute.ReplaceSubstringOptions(r"^('*[=+\-@\t\r])", r"'\1")
+    if compute.call_function("replace_substring_regex", [alike], formula).equals(alike):
+        return cells
+    return compute.call_function("replace_substring_regex", [cells], formula)
 
 
 def _quoted(text: str) -> str:
@@ -284,8 +302,8 @@ def read_csv(path: Path | BinaryIO) -> pd.DataFrame:
 _BOOLEANS = {"True": True, "False": False, "": None}
 
 
-def _text_columns(frame: pd.DataFrame) -> list[str]:
-    return [str(name) for name in frame if COLUMNS.get(str(name), "str") == "str"]
+def _text_columns(names: Iterable[str]) -> list[str]:
+    return [str(name) for name in names if COLUMNS.get(str(name), "str") == "str"]
 
 
 def write_text(path: Path, text: str) -> Path:
@@ -295,11 +313,16 @@ def write_text(path: Path, text: str) -> Path:
 
 def write_bytes(path: Path, content: bytes) -> Path:
     """As ``write_text``."""
+    return write_parts(path, [content])
+
+
+def write_parts(path: Path, parts: Iterable[bytes]) -> Path:
+    """As ``write_text``, piece by piece."""
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     try:
         with draft.open("wb") as file:
-            file.write(content)
+            file.writelines(parts)
             file.flush()
             os.fsync(file.fileno())
         draft.replace(path)

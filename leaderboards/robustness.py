@@ -17,7 +17,7 @@ import pandas as pd
 from .domains import WORST, domain_cells
 from .held_out import HELD_OUT, SEEN, by_training, damage_of, marked
 from .results import CLEAN, MISSING, Result
-from .scoring import Cell, Group, groups_of, once_for_each_list, score
+from .scoring import Cell, Group, groups_of, once_for_each, score
 from .statistics import FEWER_DRAWS, Resampled
 from .tables import table_of
 
@@ -74,7 +74,7 @@ def robustness(results: Iterable[Result], draws: int = FEWER_DRAWS, seed: int = 
     return marked(table_of(groups, rows), groups)
 
 
-@once_for_each_list
+@once_for_each
 def scored_groups(
     results: Iterable[Result], draws: int = FEWER_DRAWS, seed: int = 0
 ) -> tuple[list[Group], list[dict[str, Cell]]]:

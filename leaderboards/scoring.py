@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import wraps
 from itertools import pairwise
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -157,12 +157,12 @@ def score(
     return cells_of(group, read, always)
 
 
-def once_for_each_list(make: Callable[..., T]) -> Callable[..., T]:
-    """Keeps what was made of the last list of results, for the next table that is made of the same list."""
+def once_for_each(make: Callable[..., T]) -> Callable[..., T]:
+    """Keeps what was made of the last results or frame, for the next table that is made of the same."""
     last: list[tuple[object, object, T]] = []
 
     @wraps(make)
-    def made(results: Iterable[Result], *args: int) -> T:
+    def made(results: Any, *args: int) -> T:
         if not (last and last[0][0] is results and last[0][1] == args):
             last[:] = [(results, args, make(results, *args))]
         return last[0][2]

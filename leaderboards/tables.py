@@ -127,7 +127,7 @@ def condition_label(condition: str) -> str:
 
 def data_label(frame: pd.DataFrame) -> str:
     """What the data of a frame are: ``"real"``, ``"synthetic stand-in"``, or both, said so."""
-    kinds = set(frame["data"])
+    kinds = set(frame["data"].unique())
     if len(kinds) > 1:
         return f"partly {SYNTHETIC}"
     return kinds.pop() if kinds else REAL

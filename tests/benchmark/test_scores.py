@@ -1,4 +1,4 @@
-"""Scores that are kept beside predictions, and tables made in parts, are those made anew and at once."""
+"""Scores that are kept beside predictions are those made anew."""
 
 from __future__ import annotations
 
@@ -10,13 +10,9 @@ import pandas as pd
 import pytest
 from mmbench.benchmark import Experiment, run
 from mmbench.benchmark.boards import chosen_boards, frames
-from mmbench.benchmark.errors import UsageError
-from mmbench.benchmark.parts import made_in_parts, parts_of
-from mmbench.benchmark.scores import Filter, results
-from mmbench.benchmark.store import Store
+from mmbench.benchmark.scores import results
 from mmbench.leaderboards import metrics
 from mmbench.leaderboards.results import Result
-from rich.console import Console
 
 from .conftest import write_dataset
 
@@ -39,7 +35,8 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def store(trained: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(trained, tmp_path / "runs"))
+    """A copy of it without the scores that the run has kept."""
+    return Path(shutil.copytree(trained, tmp_path / "runs", ignore=shutil.ignore_patterns("scores")))
 
 
 def all_frames(found: list[Result]) -> dict[str, pd.DataFrame]:
@@ -127,35 +124,12 @@ def test_a_store_that_cannot_be_written_is_tabled_all_the_same(
     assert_same(all_frames(results(store)), anew)
 
 
-def sorted_by(frame: pd.DataFrame, key: list[str]) -> pd.DataFrame:
-    return frame.sort_values(key, kind="stable", ignore_index=True)
-
-
-def test_parts_make_the_tables_of_the_whole(store: Path) -> None:
-    whole = all_frames(results(store))
-    parts = [[file.parent.name for file in store.glob(f"jobs/{name}-*/job.json")] for name in ("toy", "toyc")]
-    made, faults = made_in_parts(Store(store), Filter(), "all", parts, Console(quiet=True))
-    assert not faults
-    # A table whose rows are compared over tasks is made of the whole.
-    assert made.keys() == whole.keys()
-    for name, frame in made.items():
-        columns = list(frame)
-        key = [
-            c
-            for c in ("task", "modalities", "method", "condition", "metric", "best", "other")
-            if c in columns
-        ]
-        one, other = (sorted_by(f, key) for f in (frame, whole[name]))
-        pd.testing.assert_frame_equal(one, other.reindex(columns=columns), check_exact=True, obj=name)
-    only, _ = made_in_parts(Store(store), Filter(), "ood,ranks", parts, Console(quiet=True))
-    assert list(only) == ["ood", "ranks"]
-    with pytest.raises(UsageError, match="unknown leaderboard"):
-        made_in_parts(Store(store), Filter(), "oood", parts, Console(quiet=True))
-
-
-def test_a_part_holds_whole_blocks(store: Path) -> None:
-    parts = parts_of(Store(store))
-    assert sorted(job for part in parts for job in part) == sorted(f.name for f in store.glob("jobs/*"))
-    for part in parts:
-        tasks = {job.partition("-")[0] for job in part}
-        assert all(sum(job.startswith(f"{task}-") for job in part) == 4 for task in tasks)
+def test_a_job_is_scored_when_it_ends(trained: Path, tmp_path: Path) -> None:
+    store = Path(shutil.copytree(trained, tmp_path / "scored"))
+    before = sheets(store)
+    kept = {name.split("/")[-1].partition("-")[0] for name in before}
+    assert kept >= {"clean", "missing", "robustness", "ood"}
+    made = all_frames(results(store))
+    after = sheets(store)  # nothing was scored again, but for what needs all seeds of a method
+    assert {name: time for name, time in after.items() if "/ensemble-" not in name} == before
+    assert_same(made, all_frames([replace(result, keeper=None) for result in results(store)]))

@@ -140,6 +140,23 @@ def test_a_failed_trial_holds_its_own_study_back_and_no_other(root: Path):
     assert (planned.networks, len(planned.done), planned.failed) == (8, 5, 1)
 
 
+@pytest.mark.parametrize("sampler", ["random", "tpe"])
+def test_fewer_draws_than_the_store_holds_are_refused_and_more_go_on(root: Path, sampler: str):
+    def planned(draws: int):
+        return plan(asked(root, search={"draws": draws, "repeats": 1, "sampler": sampler}))
+
+    store = Store(root / "runs")
+    for job in planned(6).todo:
+        finish(store, job, fit_record(0.5, 0.1))
+    with pytest.raises(
+        UsageError, match="holds a search of nel on toy with more draws than 3: ask for as many"
+    ):
+        planned(3)
+    more = planned(8)
+    assert len(more.done) == (7 if sampler == "random" else STARTUP)
+    assert more.networks == 10
+
+
 def test_trials_of_a_search_that_learns_come_one_at_a_time_with_studies_side_by_side(root: Path):
     experiment = asked(root, methods="erm,nel,gmp", search={"draws": 7, "repeats": 1, "sampler": "tpe"})
     studies, store = studies_of(experiment), Store(root / "runs")

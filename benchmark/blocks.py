@@ -1,0 +1,274 @@
+"""Tables of one block (a task with its modalities), kept in the store until something of the block changes.
+
+Rows are compared within a block and with nothing outside it. So tables over a benchmark that still runs make only
+those blocks anew in which a job has ended, and read the others. What is kept may be deleted at any time.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+
+from ..leaderboards import render
+from ..leaderboards.results import Result
+from .boards import BOARDS
+from .errors import UsageError
+from .fresh import RECORDS, signature_of_jobs
+from .scores import Filter, readable
+from .store import Store, StoreError, read_json
+
+#: What is kept of a board of a block is of these results; it has no rows, for this reason; its rows as CSV.
+_SIGNATURE, _NOTHING, _CSV = b"mmbench-signature", b"mmbench-nothing", b"mmbench-csv"
+#: Boards that are made of results, and not of another board.
+OWN = tuple(name for name, board in BOARDS.items() if not board.source)
+
+
+@dataclass(frozen=True)
+class Block:
+    """The jobs of one task and modality set.
+
+    Attributes:
+        task: its name.
+        modalities: their names.
+        jobs: their folders.
+    """
+
+    task: str
+    modalities: tuple[str, ...]
+    jobs: tuple[str, ...]
+
+    @property
+    def key(self) -> str:
+        """16 hexadecimal digits that stand for task and modalities."""
+        return hashlib.sha256(json.dumps([self.task, self.modalities]).encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True)
+class Tabled:
+    """What was made of a block.
+
+    Attributes:
+        files: board -> file of its rows.
+        nothing: board that was asked for by name -> why it has no rows.
+        faults: what could not be read.
+        unfit: why no job of the block was chosen; empty where one was.
+    """
+
+    files: dict[str, Path]
+    nothing: dict[str, str]
+    faults: list[str]
+    unfit: str = ""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is asked of every block.
+
+    Attributes:
+        store: folder of the results.
+        chosen: of which jobs.
+        names: boards that are asked for by name; None for all that there are results for.
+        reference: the row that ``relative`` divides by; empty for the default.
+        code: a hash of the code that makes tables.
+        aside: a folder for what is not to be kept.
+    """
+
+    store: Path
+    chosen: Filter
+    names: tuple[str, ...] | None
+    reference: str
+    code: str
+    aside: Path
+
+    @property
+    def keeps(self) -> bool:
+        """Whether others will ask the same of a block: nothing of it is left out, nothing is special."""
+        return not (self.chosen.methods or self.chosen.seeds or self.reference)
+
+    @property
+    def wanted(self) -> tuple[str, ...]:
+        """The boards to make, where there are results for them."""
+        return OWN if self.names is None else self.names
+
+
+def blocks_of(store: Store) -> list[Block]:
+    """The blocks of a store in the order of the tables: in-domain tasks first, fewer modalities first."""
+    found: dict[tuple[str, tuple[str, ...]], list[str]] = {}
+    for file in store.job_files():
+        values = read_json(file)
+        row = values if isinstance(values, dict) else {}
+        names = row.get("modalities")
+        modalities = tuple(map(str, names)) if isinstance(names, list) else ()
+        found.setdefault((str(row.get("task")), modalities), []).append(file.parent.name)
+    blocks = [Block(task, modalities, tuple(jobs)) for (task, modalities), jobs in found.items()]
+    return sorted(
+        blocks, key=lambda block: ("->" in block.task, block.task, len(block.modalities), block.key)
+    )
+
+
+def kept(block: Block, request: Request) -> Tabled | None:
+    """The boards of a block, where they are kept and still those of its jobs."""
+    if not request.keeps:
+        return None
+    store = Store(request.store)
+    return _kept(block, request, signature_of_jobs(store.path, block.jobs, request.code))
+
+
+def table(block: Block, request: Request) -> Tabled:
+    """The boards of a block; made, and kept for the next time, where they are not."""
+    store = Store(request.store)
+    # Taken before anything is read: what changes meanwhile makes the next look different.
+    signature = signature_of_jobs(store.path, block.jobs, request.code)
+    found = _kept(block, request, signature) if request.keeps else None
+    return _made(block, request, signature) if found is None else found
+
+
+def _kept(block: Block, request: Request, signature: str) -> Tabled | None:
+    files = {name: folder_of(request.store) / file_name(block, name) for name in request.wanted}
+    known = {name: _nothing(file, signature) for name, file in files.items()}
+    if any(why is None or (why and request.names is not None) for why in known.values()):
+        return None
+    return Tabled({name: file for name, file in files.items() if not known[name]}, {}, [])
+
+
+def _made(block: Block, request: Request, signature: str) -> Tabled:
+    try:
+        chosen = replace(request.chosen, jobs=frozenset(block.jobs))
+        found, faults = readable(request.store, chosen)
+    except StoreError as error:
+        return Tabled({}, {}, [str(error)])
+    except UsageError as error:
+        return Tabled({}, {}, [], unfit=str(error))
+    # With a fault the next look is another; and where the store cannot be written, all is made again.
+    folders = [request.aside] if faults or not request.keeps else [folder_of(request.store), request.aside]
+    files: dict[str, Path] = {}
+    nothing: dict[str, str] = {}
+    for name, rows in _boards(found, request):
+        if isinstance(rows, str):
+            nothing[name] = rows
+        content = _packed(rows, signature)
+        for folder in folders:
+            with suppress(OSError):
+                files[name] = _write(folder / file_name(block, name), content)
+                break
+    rows = {name: file for name, file in files.items() if name not in nothing}
+    return Tabled(rows, nothing if request.names is not None else {}, faults)
+
+
+def file_name(block: Block, board: str) -> str:
+    """The name under which a board of a block is kept."""
+    return f"{block.key}-{board}.arrow"
+
+
+def folder_of(store: Path) -> Path:
+    """Where the blocks of a store are kept."""
+    return store / RECORDS / "blocks"
+
+
+def joined(files: Sequence[Path]) -> pd.DataFrame:
+    """The frame of a board from those of its blocks. A text column that a block does not know is empty there."""
+    tables = [_read(file) for file in files]
+    together = pa.concat_tables(
+        [made.replace_schema_metadata({b"pandas": made.schema.metadata[b"pandas"]}) for made in tables],
+        promote_options="default",
+    )
+    frame = together.to_pandas()
+    lacking = [name for name in frame if any(name not in made.schema.names for made in tables)]
+    return frame.assign(**{name: frame[name].astype("str").fillna("") for name in lacking})
+
+
+@dataclass(frozen=True)
+class CsvFile:
+    """The CSV file of a board, in compressed pieces: those of its blocks."""
+
+    columns: tuple[str, ...]
+    pieces: tuple[bytes, ...]
+
+    def parts(self) -> Iterator[bytes]:
+        """Its content, piece by piece."""
+        yield render.csv_header(self.columns)
+        for piece in self.pieces:
+            yield pa.CompressedInputStream(pa.py_buffer(piece), "zstd").read()
+
+
+def csv_file(files: Sequence[Path]) -> CsvFile | None:
+    """The CSV file of a board; None where its blocks have other columns than each other."""
+    schemas = [_schema(file) for file in files]
+    columns = tuple(schemas[0].names)
+    if any(tuple(schema.names) != columns for schema in schemas):
+        return None
+    return CsvFile(columns, tuple((schema.metadata or {})[_CSV] for schema in schemas))
+
+
+def _boards(found: list[Result], request: Request) -> Iterator[tuple[str, pd.DataFrame | str]]:
+    """The frame of each board, or why there is none."""
+    for name in request.wanted:
+        board = BOARDS[name]
+        if request.names is None and not board.there(found):
+            yield name, "there are no results for it"
+            continue
+        try:
+            yield name, board.make(found, request.reference)
+        except ValueError as error:
+            if request.names is None:
+                raise UsageError(f"leaderboard {name}: {error}") from None
+            yield name, str(error)
+
+
+def _packed(rows: pd.DataFrame | str, signature: str) -> bytes:
+    """A board as a file: its frame, and in the metadata what it is of and the same as CSV, to be joined quickly."""
+    frame = pd.DataFrame() if isinstance(rows, str) else rows
+    table = pa.Table.from_pandas(frame, preserve_index=False)
+    stream = pa.BufferOutputStream()
+    with pa.CompressedOutputStream(stream, "zstd") as packing:
+        packing.write(b"" if isinstance(rows, str) else render.csv_rows(table))
+    about = {
+        _SIGNATURE: signature.encode(),
+        _NOTHING: rows.encode() if isinstance(rows, str) else b"",
+        _CSV: stream.getvalue().to_pybytes(),
+    }
+    sink = pa.BufferOutputStream()
+    table = table.replace_schema_metadata({**(table.schema.metadata or {}), **about})
+    with pa.ipc.new_file(sink, table.schema, options=pa.ipc.IpcWriteOptions(compression="lz4")) as writer:
+        writer.write_table(table)
+    return sink.getvalue().to_pybytes()
+
+
+def _write(file: Path, content: bytes) -> Path:
+    """Without waiting for the disk: a file that is cut short is seen as such and made again."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
+    with os.fdopen(handle, "wb") as stream:
+        stream.write(content)
+    os.replace(temporary, file)
+    return file
+
+
+def _nothing(file: Path, signature: str) -> str | None:
+    """Why a kept board has no rows, empty where it has some; None where it is not kept or of other results."""
+    try:
+        about = _schema(file).metadata or {}
+    except (OSError, pa.ArrowException):
+        return None
+    if about.get(_SIGNATURE) != signature.encode():
+        return None
+    return about.get(_NOTHING, b"").decode()
+
+
+def _schema(file: Path) -> pa.Schema:
+    with pa.memory_map(str(file)) as source:
+        return pa.ipc.open_file(source).schema
+
+
+def _read(file: Path) -> pa.Table:
+    with pa.OSFile(str(file)) as source:
+        return pa.ipc.open_file(source).read_all()
