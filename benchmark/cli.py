@@ -65,7 +65,11 @@ def plan_command(
 ) -> None:
     """Show the job matrix: counts along each axis, what is done and what is to do. Nothing is run.
 
-    Example: mmbench plan --methods erm,ebmc --datasets mosi --modalities T+A+V,T --seeds 0-4
+    Examples:
+
+    mmbench plan --methods erm,ebmc --datasets mosi --modalities T+A+V,T --seeds 0-4
+
+    mmbench plan --methods erm,nel --suite mmdg --preset paper
     """
     from .launch import plan
 
@@ -105,14 +109,14 @@ def run_command(
         experiment.save(save_config)
     out = console()
     data = " [yellow](synthetic data)[/]" if any(job.synthetic for job in planned.jobs) else ""
-    todo = planned.networks - len(planned.done)
-    counts = f"{planned.networks} jobs, {len(planned.done)} done before, {todo} to do"
+    pruned = f"{planned.pruned} pruned, " if planned.pruned else ""
+    counts = f"{planned.networks} jobs, {len(planned.done)} done before, {pruned}{planned.left} to do"
     out.print(f"{counts}; results in {experiment.store}{data}")
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.default_int_handler)  # ended by another is ended as by Ctrl-C
     try:
         summary = run(planned, showing=lambda jobs: showing(jobs, planned.store, out))
-        if len(planned.done) < planned.networks:
+        if planned.left:
             from .prescore import table_blocks
 
             table_blocks(planned.store, out)
@@ -120,7 +124,7 @@ def run_command(
         out.print("[yellow]interrupted[/]: the same command goes on with what is missing")
         raise SystemExit(130) from None
     if not summary.ok:
-        waiting = summary.planned - summary.done - len(summary.failed)
+        waiting = summary.planned - summary.done - summary.pruned - len(summary.failed)
         more = f"; {waiting} wait for them" if waiting else ""
         out.print(f"[red]{len(summary.failed)} of {summary.planned} jobs failed[/]{more}:")
         for outcome in summary.failed:
@@ -129,8 +133,9 @@ def run_command(
             f"details: {planned.store.jobs_folder}/<job>/failed.json; the same command tries them again"
         )
         raise SystemExit(1)
+    ended = f"{summary.done} jobs done, {summary.pruned} pruned" if summary.pruned else ""
     out.print(
-        f"all {summary.planned} jobs done; see them with: mmbench leaderboard --store {experiment.store}"
+        f"{ended or f'all {summary.planned} jobs done'}; see them with: mmbench leaderboard --store {experiment.store}"
     )
 
 
@@ -312,10 +317,10 @@ def _print_plan(planned: Plan) -> None:
             f"repeats of the best by source validation), pruner {trial.pruner}",
             highlight=False,
         )
-    todo = planned.networks - len(planned.done)
-    words = f"{planned.networks} jobs: {len(planned.done)} done, {todo} to do"
+    pruned = f"{planned.pruned} pruned, " if planned.pruned else ""
+    words = f"{planned.networks} jobs: {len(planned.done)} done, {pruned}{planned.left} to do"
     out.print(words + (f" ({planned.failed} failed before)" if planned.failed else ""))
-    if todo:
+    if planned.left:
         out.print(estimate.words(planned.estimate()), highlight=False)
     for item in sorted({item for job in planned.jobs for item in job.data}, key=lambda item: item.name):
         kind = "synthetic stand-in" if item.synthetic else "data"

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Collection
-from itertools import count
 from typing import Any, Literal
 
 from .params import Field
 
 SEEDS = 2**31
+#: After so many draws of a temperature that are all rounded to 0, its range holds nothing else.
+TURNS = 100
 
 
 def uniform(*names: object) -> float:
@@ -36,11 +37,13 @@ def draw(field: Field, method: str, index: int) -> Any:
     names = ("draw", method, field.name, index)
     if search["choices"]:
         return search["choices"][int(uniform(*names) * len(search["choices"]))]
-    for turn in count():
+    value: Any = None
+    for turn in range(TURNS):
         place = uniform(*names, *([turn] if turn else []))
         value = rounded(field, search["low"] + place * (search["high"] - search["low"]))
         if not _divides_by_zero(field, value):
             return value
+    return smallest(field, value)
 
 
 def rounded(field: Field, value: float) -> Any:
@@ -58,8 +61,9 @@ def smallest(field: Field, value: Any) -> Any:
     """The value of a draw; of a temperature that was rounded to 0, the smallest that is not 0."""
     if not _divides_by_zero(field, value):
         return value
-    digits = (field.search or {})["digits"]
-    return type(field.default)(1 if isinstance(field.default, int) else 10.0 ** -(digits or 6))
+    search = field.search or {}
+    least = 1 if isinstance(field.default, int) else 10.0 ** -(search["digits"] or 6)
+    return type(field.default)(min(least, search["high"]))
 
 
 def _divides_by_zero(field: Field, value: Any) -> bool:

@@ -33,7 +33,7 @@ class Plan:
     Attributes:
         experiment: what is asked for.
         jobs: its networks; of a search, those that are known by now.
-        done, todo: which of them are done, and which are not. A trial that was pruned is done.
+        done, todo: which of them are done, and which are not. A trial that was pruned is neither.
         evaluations: what networks are tested under beyond clean and missing modalities; of a search, those that
             are chosen.
         courses: its searches.
@@ -50,6 +50,16 @@ class Plan:
     def networks(self) -> int:
         """How many networks it needs, those of a search that nobody knows yet included."""
         return sum(course.study.size for course in self.courses) or len(self.jobs)
+
+    @property
+    def pruned(self) -> int:
+        """Trials that were ended early, and need no more training."""
+        return sum(course.found.pruned for course in self.courses)
+
+    @property
+    def left(self) -> int:
+        """Networks that are yet to be trained or tested, known or not."""
+        return self.networks - len(self.done) - self.pruned
 
     @property
     def failed(self) -> int:
@@ -80,17 +90,19 @@ class Summary:
     Attributes:
         planned: jobs of the experiment.
         done: of these, now done.
+        pruned: trials of a search that were ended early.
         failed: those that failed, with their reasons.
     """
 
     planned: int
     done: int
     failed: tuple[Outcome, ...]
+    pruned: int = 0
 
     @property
     def ok(self) -> bool:
-        """Whether every job is done."""
-        return self.done == self.planned
+        """Whether every job is done, or a trial that was ended early."""
+        return self.done + self.pruned == self.planned
 
 
 def plan(experiment: Experiment) -> Plan:
@@ -120,8 +132,9 @@ def _of_courses(experiment: Experiment, found: Sequence[Course], evaluations: tu
     store = Store(experiment.store)
     jobs = tuple(job for course in found for job in course.jobs)
     todo = tuple(job for course in found for job in lacking(course, store, evaluations))
-    waiting = {job.id for job in todo}
-    done = tuple(job for job in jobs if job.id not in waiting)
+    over = {job.id for job in todo}
+    over |= {r.job.id for course in found for r in course.found.trials.values() if r.state == "pruned"}
+    done = tuple(job for job in jobs if job.id not in over)
     return Plan(experiment, jobs, done, todo, evaluations, tuple(found))
 
 
@@ -155,8 +168,10 @@ def run(
                     failed.append(outcome)
                 if told:
                     told(outcome)
-    done = len(plan(planned.experiment).done) if planned.courses else len(planned.jobs) - len(failed)
-    return Summary(planned.networks, done, tuple(failed))
+    if planned.courses:
+        ended = plan(planned.experiment)
+        return Summary(ended.networks, len(ended.done), tuple(failed), ended.pruned)
+    return Summary(len(planned.jobs), len(planned.jobs) - len(failed), tuple(failed))
 
 
 def _waves(planned: Plan, failed: Sequence[Outcome]) -> Iterator[Wave]:

@@ -79,6 +79,8 @@ class View:
         count = f"[{len(self.ended_ids)}/{self.total}] "
         if not outcome.ok:
             return Text.assemble(count, ("failed ", "bold red"), _title(job), f": {outcome.reason}")
+        if self.store.pruned(job.id) is not None:
+            return Text.assemble(count, ("pruned ", "yellow"), _title(job), f"  {outcome.reason}")
         return Text.assemble(
             count, ("done ", "green"), _title(job), "  ", self._result(outcome), "  ", self._left()
         )

@@ -121,11 +121,21 @@ class Wave:
 
 
 def studies_of(experiment: Experiment) -> list[Study]:
-    """The searches of an experiment. Raises what ``jobs_of`` raises."""
+    """The searches of an experiment.
+
+    Raises:
+        UsageError, DataError: as ``jobs_of``; or a parameter is searched without a range.
+    """
     options = experiment.search
     assert options is not None
     studies: dict[tuple, Study] = {}
     for row in rows_of(experiment):
+        for item in row.searched:
+            search = item.search or {}
+            if not search["choices"] and (search["low"] is None or search["high"] is None):
+                raise UsageError(
+                    f"method {row.job.method}: {item.name} is searched without choices and without low and high"
+                )
         names = tuple(item.name for item in row.searched)
         part = Trial("trial", 0, **options.model_dump(), searched=names, pinned=row.pinned)
         studies.setdefault((row.job.id, names), Study(row, part))

@@ -11,12 +11,14 @@ from typing import Any
 
 import pytest
 from mmbench.benchmark import estimate
+from mmbench.benchmark.draws import rounded
 from mmbench.benchmark.errors import UsageError
 from mmbench.benchmark.estimate import Took
 from mmbench.benchmark.experiment import Experiment
 from mmbench.benchmark.flags import experiment_from
 from mmbench.benchmark.launch import plan
-from mmbench.benchmark.params import Field
+from mmbench.benchmark.params import Field, describe
+from mmbench.benchmark.registry import entries
 from mmbench.benchmark.search import STARTUP, Study, courses, next_wave, studies_of
 from mmbench.benchmark.store import Store, read_json
 from mmbench.benchmark.studies import ask, keep, optuna, suggest
@@ -220,6 +222,60 @@ def test_tpe_uses_earlier_trials_its_later_draws_concentrate_on_a_planted_optimu
         assert late < 0.5 * early
         # Of uniform draws the mean distance is 0.34 + 0.33, whatever came before.
         assert late < 0.3
+
+
+OUTSIDE = """
+from dataclasses import dataclass
+from mmbench.methods.erm import ERM
+from mmbench.methods.method import searched
+
+METHODS = {"outside": "Outside"}
+
+
+@dataclass(frozen=True)
+class OutsideParams:
+    weight: float = searched(7.0, low=0.0, high=1.0, digits=1)
+    size: int = searched(3, choices=(4, 8))
+    count: int = searched(9, low=1, high=4)
+    temperature: float = searched(0.5, low=0.0, high=0.04, digits=1)
+
+
+class Outside(ERM):
+    Params = OutsideParams
+"""
+
+
+def test_tpe_draws_within_the_ranges_of_every_method_also_where_a_default_lies_outside(root: Path):
+    (root / "outside.py").write_text(OUTSIDE)
+    names = [
+        name for name, entry in entries("method").items() if any(f.search for f in describe(entry).fields)
+    ]
+    search = {"draws": STARTUP, "repeats": 0, "sampler": "tpe"}
+    more = {"plugins": [root / "outside.py"], "search": search}
+    studies, store = studies_of(asked(root, methods=[*names, "outside"], **more)), Store(root / "runs")
+    assert len(studies) > 15
+    for place, study in enumerate(studies):
+        end(store, study, {index: (0.5 + 0.1 * ((index + place) % 3), 0.1) for index in range(STARTUP)})
+    wave = wave_of(studies, store)
+    assert len(wave.jobs) == len(studies)
+    for study, job in zip(studies, wave.jobs, strict=True):
+        for item in study.row.searched:
+            value, limits = job.params[item.name], item.search or {}
+            assert type(value) is type(item.default)
+            if limits["choices"]:
+                assert value in {*limits["choices"], item.default}
+            elif item.name == "temperature":
+                assert value > 0  # rounded to 0 it would divide by it
+            else:
+                assert value == rounded(item, value)
+
+
+def test_a_parameter_that_is_searched_without_a_range_is_one_line(root: Path):
+    (root / "odd.py").write_text(
+        OUTSIDE.replace("searched(7.0, low=0.0, high=1.0, digits=1)", "searched(7.0)")
+    )
+    with pytest.raises(UsageError, match="method outside: weight is searched without choices"):
+        studies_of(asked(root, methods="outside", plugins=[root / "odd.py"]))
 
 
 def test_optuna_s_own_view_of_a_journal_agrees_with_ours(root: Path):

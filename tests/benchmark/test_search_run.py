@@ -210,8 +210,12 @@ def test_a_pruned_trial_is_neither_a_hole_nor_done_and_is_not_trained_again(
         assert not store.is_done(records[index].job.id)
         epochs = (store.pruned(records[index].job.id) or {})["epochs"]
         assert 1 < len(epochs) < 4  # not in the first quarter, and not after the last
+    assert ended.stdout.count("] pruned ") == len(pruned)
+    assert f"{11 - len(pruned)} jobs done, {len(pruned)} pruned" in ended.stdout
     again = mmbench(*run, ODD=str(tmp_path))
-    assert "11 jobs, 11 done before, 0 to do" in again.stdout
+    assert again.returncode == 0
+    counts = f"11 jobs, {11 - len(pruned)} done before, {len(pruned)} pruned, 0 to do"
+    assert counts in again.stdout
     board = mmbench("leaderboard", "--what", "accuracy,audit", "--out", "tables")
     assert board.returncode == 0, board.stdout
     audit = pd.read_csv(tmp_path / "tables" / "audit.csv")
