@@ -78,6 +78,9 @@ def parameters_are_literals(entry: Entry) -> None:
         inherited = getattr(entry.load(), name)
         told = getattr(describe(entry), name)
         assert told == inherited, f"{name} should be a literal in the class itself: {name} = {inherited!r}"
+    for name in ("as_published_in", "rules_as_published"):  # of the class alone: a subclass is another method
+        own, told = vars(entry.load()).get(name, {}), getattr(describe(entry), name)
+        assert told == own, f"{name} should be a literal: {name} = {own!r}"
 
 
 def output_has_the_right_shape(method_class: type[Method]) -> None:

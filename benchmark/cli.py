@@ -21,6 +21,8 @@ from .flags import with_experiment
 from .store import StoreError
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from .launch import Plan
 
 app = typer.Typer(
@@ -112,6 +114,7 @@ def run_command(
     pruned = f"{planned.pruned} pruned, " if planned.pruned else ""
     counts = f"{planned.networks} jobs, {len(planned.done)} done before, {pruned}{planned.left} to do"
     out.print(f"{counts}; results in {experiment.store}{data}")
+    _print_suite(planned, out)
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.default_int_handler)  # ended by another is ended as by Ctrl-C
     try:
@@ -322,9 +325,25 @@ def _print_plan(planned: Plan) -> None:
     out.print(words + (f" ({planned.failed} failed before)" if planned.failed else ""))
     if planned.left:
         out.print(estimate.words(planned.estimate()), highlight=False)
+    _print_suite(planned, out)
     for item in sorted({item for job in planned.jobs for item in job.data}, key=lambda item: item.name):
         kind = "synthetic stand-in" if item.synthetic else "data"
         out.print(f"  {item.name}: {kind}, {item.format}, sha256 {item.fingerprint[:16]}", highlight=False)
+
+
+def _print_suite(planned: Plan, out: Console) -> None:
+    """How much of a suite is taken, and what the networks are tested under."""
+    from .suites import SUITES
+
+    if planned.experiment.suite is None:
+        return
+    listed = {(item.name, frozenset(item.modalities)) for item in SUITES[planned.experiment.suite]()}
+    taken = listed & {(job.task, frozenset(job.modalities)) for job in planned.jobs}
+    more = "; all: --preset standard" if planned.experiment.preset == "quick" else ""
+    out.print(f"suite {planned.experiment.suite}: {len(taken)} of {len(listed)} tasks{more}", highlight=False)
+    tests = ", ".join(dict.fromkeys((*planned.experiment.corruptions, *planned.experiment.ood)))
+    if tests:
+        out.print(f"tested clean, with modalities missing, and with: {tests}", highlight=False)
 
 
 def _print_json(planned: Plan) -> None:

@@ -124,6 +124,9 @@ def show(
         out.print(description.docstring, markup=False, highlight=False)
         if description.fields:
             out.print(_parameters(description))
+        for family, rules in description.rules_as_published.items():
+            words = ", ".join(f"{key} {value}" for key, value in rules.items())
+            out.print(f"as published, {family}: {words}", markup=False, highlight=False)
     elif name in datasets:
         dataset = datasets[name].load()
         out.print(f"[bold]{name}[/], a dataset: {datasets[name].source()}\n")
@@ -201,9 +204,11 @@ def _first_line(entry: Entry) -> str:
 
 
 def _parameters(description: Description) -> Table:
-    table = Table("parameter", "default", "searched", "source", box=None, padding=(0, 2), header_style="bold")
+    columns = ("parameter", "default", "searched", "as published", "source")
+    table = Table(*columns, box=None, padding=(0, 2), header_style="bold")
     for item in description.fields:
         search = item.search or {}
         values = search.get("choices") or (f"{search['low']} to {search['high']}" if search else "")
-        table.add_row(item.name, str(item.default), str(values), item.source)
+        published = description.published(item.name)
+        table.add_row(item.name, str(item.default), str(values), published, item.source)
     return table

@@ -172,6 +172,7 @@ class Request:
     mask_padding: bool
     device: str
     held_out: tuple[str, ...] = ()
+    roles: str = "splits"
 
 
 class TaskCache:
@@ -199,7 +200,7 @@ def load_task(request: Request, located: Mapping[str, Located]) -> TaskData:
     """
     task = Task.parse(request.task)
     read = {name: _load(located[name], request.modalities) for name in task.datasets}
-    samples = {place: in_place(read[dataset_of(place)], place, task) for place in task.places}
+    samples = {place: in_place(read[dataset_of(place)], place, task, request.roles) for place in task.places}
     del read
     target = common_target({name: located[name].target for name in task.datasets})
     removed: Samples | None = None

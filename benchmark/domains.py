@@ -1,11 +1,12 @@
 """The domains of one dataset as places of a task: which samples are whose. No torch.
 
-Train is the train part of every source, validation the sources' valid part, test the target's test part.
+Train is the train part of every source, validation the sources' valid part, test the target's test part; or
+as ``ROLES`` says.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -13,6 +14,14 @@ from ..datasets.dataset import SPLITS, DataError, Samples
 from ..datasets.samples import drawn_for_validation
 from .held_out import rows_of
 from .job import Task, domain_of
+
+#: Which splits play which part of a shift between domains; section 1.1 of docs/methods.md: in action
+#: recognition the source *test* lists validate, and of HAC's target all clips are tested.
+ROLES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
+    "splits": {split: (split,) for split in SPLITS},
+    "test-validates": {"train": ("train", "valid"), "valid": ("test",), "test": ("test",)},
+    "test-validates-whole-target": {"train": ("train", "valid"), "valid": ("test",), "test": SPLITS},
+}
 
 
 def domain_counts(splits: Mapping[str, Samples]) -> dict[str, dict[str, int]]:
@@ -26,13 +35,15 @@ def domain_counts(splits: Mapping[str, Samples]) -> dict[str, dict[str, int]]:
     }
 
 
-def check_domain(task: Task, place: str, counts: Mapping[str, int]) -> None:
-    """A source needs two training samples, the target a test sample.
+def check_domain(task: Task, place: str, counts: Mapping[str, int], roles: str = "splits") -> None:
+    """A source needs two training samples, the target a test sample; a source whose test samples are to validate
+    needs one, too.
 
     Args:
         task: the task.
         place: a domain that it names.
         counts: split -> number of samples of the domain.
+        roles: one of ``ROLES``.
 
     Raises:
         DataError: there are fewer.
@@ -42,10 +53,19 @@ def check_domain(task: Task, place: str, counts: Mapping[str, int]) -> None:
         raise DataError(f"task {task.name}: {place} has {train} training samples; a source needs two or more")
     if place == task.target and not counts.get("test"):
         raise DataError(f"task {task.name}: {place} has no test samples")
+    if place in task.sources and _parts(task, roles)["valid"] == ("test",) and not counts.get("test"):
+        raise DataError(f"task {task.name}: {place} has no test samples, which validate with roles {roles}")
 
 
-def in_place(splits: Mapping[str, Samples], place: str, task: Task) -> dict[str, Samples]:
-    """The samples of a place of a task: of a domain, or of the whole dataset.
+def _parts(task: Task, roles: str) -> Mapping[str, tuple[str, ...]]:
+    """Part -> splits. In-domain, where what validates would be what is tested, they stay as they are."""
+    return ROLES["splits" if task.target in task.sources else roles]
+
+
+def in_place(
+    splits: Mapping[str, Samples], place: str, task: Task, roles: str = "splits"
+) -> dict[str, Samples]:
+    """The samples of a place of a task: of a domain, by their part (``roles``), or of the whole dataset.
 
     A source domain without validation samples gives a share of its training samples for that
     (:func:`mmbench.datasets.samples.drawn_for_validation`).
@@ -59,7 +79,8 @@ def in_place(splits: Mapping[str, Samples], place: str, task: Task) -> dict[str,
     found = {
         split: rows_of(splits[split], np.flatnonzero(splits[split].domain == domain)) for split in SPLITS
     }
-    check_domain(task, place, {split: len(samples) for split, samples in found.items()})
+    check_domain(task, place, {split: len(samples) for split, samples in found.items()}, roles)
+    found = {part: together([found[split] for split in names]) for part, names in _parts(task, roles).items()}
     if place in task.sources and not len(found["valid"]):
         drawn = drawn_for_validation(len(found["train"]))
         whole = found["train"]
@@ -68,3 +89,29 @@ def in_place(splits: Mapping[str, Samples], place: str, task: Task) -> dict[str,
             "valid": rows_of(whole, np.flatnonzero(drawn)),
         }
     return found
+
+
+def together(parts: Sequence[Samples]) -> Samples:
+    """The samples of several splits of a dataset, one after the other; shorter sequences are padded."""
+    if len(parts) == 1:
+        return parts[0]
+
+    def joined(arrays: Sequence[np.ndarray]) -> np.ndarray:
+        steps = max(array.shape[1] for array in arrays)
+        widths = [[(0, 0), (0, steps - array.shape[1])] + [(0, 0)] * (array.ndim - 2) for array in arrays]
+        return np.concatenate([np.pad(array, width) for array, width in zip(arrays, widths, strict=True)])
+
+    starts = np.cumsum([0, *(len(part) for part in parts[:-1])])
+    previous = [
+        np.where(part.previous < 0, -1, part.previous + start)
+        for part, start in zip(parts, starts, strict=True)
+    ]
+    return Samples(
+        features={name: joined([part.features[name] for part in parts]) for name in parts[0].features},
+        mask={name: joined([part.mask[name] for part in parts]) for name in parts[0].mask},
+        present={name: np.concatenate([part.present[name] for part in parts]) for name in parts[0].present},
+        target=np.concatenate([part.target for part in parts]),
+        sample_id=np.concatenate([part.sample_id for part in parts]),
+        domain=np.concatenate([part.domain for part in parts]),
+        previous=np.concatenate(previous),
+    )

@@ -20,24 +20,8 @@ from pydantic import (
 
 from .errors import UsageError, nearest
 from .job import Task
-from .suites import SUITES
-
-PROTOCOLS: dict[str, dict[str, Any]] = {
-    # One optimiser, one budget, one selection rule for every method.
-    "fair": {},
-    # The budget of MMDG-Bench's sentiment scripts: Adam without weight decay, gradient norm clipped at 0.8,
-    # raw features, padding not masked.
-    "as-published": {
-        "epochs": 15,
-        "batch_size": 24,
-        "optimizer": "adam",
-        "learning_rate": 1e-4,
-        "schedule": "constant",
-        "weight_decay": 0.0,
-        "clip_norm": 0.8,
-        "standardize": False,
-    },
-}
+from .published import BUDGETS
+from .suites import QUICK, SUITES, chosen
 
 PRESETS: dict[str, dict[str, Any]] = {
     "quick": {"seeds": [0, 1, 2], "protocol": {"epochs": 6}},
@@ -56,11 +40,17 @@ class Protocol(BaseModel):
         "fair", description="one rule for all, or each method's published deviations"
     )
     epochs: int = Field(20, ge=1, description="passes over the training data")
+    epoch_steps: int = Field(0, ge=0, description="steps of an epoch; 0: one pass over the training data")
     batch_size: int = Field(32, ge=1, description="samples a step")
+    drop_last: bool = Field(False, description="leave out the last batch of a pass where it is smaller")
     optimizer: Literal["adamw", "adam"] = Field("adamw", description="the optimiser of every method")
+    restart_optimizer: bool = Field(False, description="a new optimiser for every step: it has no memory")
     learning_rate: float = Field(1e-3, gt=0, description="learning rate at the start")
-    schedule: Literal["cosine", "constant"] = Field(
-        "cosine", description="how the learning rate falls from epoch to epoch"
+    encoder_rate: float = Field(
+        1.0, gt=0, description="learning rate of the encoders, as a share of the rest's"
+    )
+    schedule: Literal["cosine", "cosine-to-1%", "inverse-power", "constant"] = Field(
+        "cosine", description="how the learning rate falls, from epoch to epoch; inverse-power: every step"
     )
     weight_decay: float = Field(1e-2, ge=0, description="weight decay")
     clip_norm: float = Field(1.0, ge=0, description="gradient norm is clipped here; 0 turns it off")
@@ -69,6 +59,14 @@ class Protocol(BaseModel):
     )
     selection: Literal["source-validation", "last"] = Field(
         "source-validation", description="which epoch is tested: never chosen by the target"
+    )
+    ties: Literal["lower-loss", "earliest", "latest"] = Field(
+        "lower-loss", description="which of epochs with the same validation metric is tested"
+    )
+    roles: Literal["splits", "test-validates", "test-validates-whole-target"] = Field(
+        "splits",
+        description="between domains: each split for its own part, or the sources' test samples validate "
+        "(train and valid train), and all of the target's samples are tested",
     )
     train_with_missing: Literal["off", "patterns", "spectrum"] = Field(
         "off", description="take modalities (patterns) or also frames at any rate (spectrum) away in training"
@@ -82,6 +80,20 @@ class Protocol(BaseModel):
     held_out_classes: list[str] = Field(
         [], description="classes that are not trained on, and are told apart as OOD in the test"
     )
+
+    def resolved(self, published: Mapping[str, Any]) -> Protocol:
+        """These rules for a job: under ``as-published``, what nobody asked for is as ``published`` says.
+
+        Args:
+            published: field -> value, of the job's family, dataset and method.
+        """
+        known = published if self.name == "as-published" else {}
+        return Protocol.model_validate({**known, **self.model_dump(exclude_unset=True)})
+
+    def label(self, published: Mapping[str, Any]) -> str:
+        """The name, and what was asked for that is otherwise than ``published``: ``fair (epochs=5)``."""
+        own = Protocol.model_validate({"name": self.name}).resolved(published).model_dump()
+        return _label(self.resolved(published).model_dump(), own)
 
     @field_validator("held_out_classes", mode="before")
     @classmethod
@@ -148,11 +160,15 @@ class Experiment(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    methods: Names = Field(description="method names; ebmc(emc=false) sets parameters")
+    methods: Names = Field(
+        description="method names; ebmc(emc=false) sets parameters; all (the default of a suite) is every one"
+    )
     datasets: Names = Field(description="datasets (mosi) or shifts ('mosi+mosei->sims')")
     modalities: Names = Field(["all"], description="modality sets: all, T+A+V, text+audio, T")
     suite: str | None = Field(
-        None, description="a published list of tasks, each with its modality sets, as datasets: mmdg"
+        None,
+        description="a published list of tasks, each with its modality sets, as datasets: mmdg; under quick, one "
+        "task of each family of datasets and what it is tested under",
     )
     seeds: Annotated[list[Seed], BeforeValidator(as_seeds), Field(min_length=1)] = Field(
         [0, 1, 2, 3, 4], description="one network each: 0,1,2 or 0-4"
@@ -193,17 +209,23 @@ class Experiment(BaseModel):
             return values
         given = dict(values)
         suite = given.get("suite")
-        if suite in SUITES and not given.get("datasets"):
-            given["datasets"] = list(dict.fromkeys(item.name for item in SUITES[suite]()))
-        preset = PRESETS.get(str(given.get("preset", "standard")), {})
+        named = str(given.get("preset", "standard"))
+        preset = PRESETS.get(named, {})
+        if suite in SUITES:
+            given.setdefault("methods", ["all"])
+            if not given.get("datasets"):
+                given["datasets"] = list(dict.fromkeys(item.name for item in chosen(suite, named)))
+                if named == "quick":
+                    quick = QUICK[suite]
+                    preset = {**preset, "corruptions": list(quick.corruptions), "ood": list(quick.ood)}
+                    preset["protocol"] = {**preset["protocol"], "epochs": quick.epochs}
         protocol = given.get("protocol", {})
         if isinstance(protocol, str):
             protocol = {"name": protocol}
         if isinstance(protocol, Protocol):
-            protocol = protocol.model_dump()
+            protocol = protocol.model_dump(exclude_unset=True)
         if isinstance(protocol, Mapping):
-            named = PROTOCOLS.get(str(protocol.get("name", "fair")), {})
-            given["protocol"] = {**named, **preset.get("protocol", {}), **protocol}
+            given["protocol"] = {**preset.get("protocol", {}), **protocol}
         search = given.get("search") or {}
         if isinstance(search, Mapping) and (search or "search" in preset):
             given["search"] = {**preset.get("search", {}), **search}
@@ -235,7 +257,7 @@ class Experiment(BaseModel):
 
     def modalities_of(self, task: Task) -> list[str]:
         """The modality sets of a task: those of the suite, where it lists the task."""
-        listed = SUITES[self.suite]() if self.suite else []
+        listed = chosen(self.suite, self.preset) if self.suite else []
         return [item.modality_set for item in listed if item.task == task] or self.modalities
 
     @field_validator("methods", "seeds", "corruptions", "ood")
@@ -294,22 +316,31 @@ class Experiment(BaseModel):
         values = self.model_dump(mode="json")
         least = {key: values[key] for key in ("methods", "datasets", "preset")}
         implied = Experiment.read({**least, "protocol": self.protocol.name}).model_dump(mode="json")
+        # As published, a value is asked for even where it is the one of `fair`.
+        preset = PRESETS[self.preset].get("protocol", {})
+        known = implied["protocol"] if self.protocol.name == "fair" else preset
         protocol = {
             key: value
-            for key, value in values["protocol"].items()
-            if key == "name" or value != implied["protocol"][key]
+            for key, value in self.protocol.model_dump(mode="json", exclude_unset=True).items()
+            if key == "name" or key not in known or value != known[key]
         }
         kept = {key: value for key, value in values.items() if key in least or value != implied[key]}
         return {**kept, "protocol": protocol}
 
 
 def protocol_label(values: Mapping[str, Any]) -> str:
-    """The name of a protocol and what of it was changed: ``fair`` or ``fair (epochs=5)``."""
-    defaults = Protocol.model_validate({**PROTOCOLS[values["name"]], "name": values["name"]}).model_dump()
+    """The name of a protocol and what of it was changed, for a job that does not say it itself."""
+    # Before jobs said it, `as-published` was the rules for sentiment alone.
+    earlier = {**BUDGETS["sentiment"], "ties": "lower-loss"}
+    own = Protocol.model_validate({"name": values["name"]}).resolved(earlier)
+    return _label(values, own.model_dump())
+
+
+def _label(values: Mapping[str, Any], own: Mapping[str, Any]) -> str:
     changed = ", ".join(
         f"{key}={'+'.join(value) if isinstance(value, list) else value}"
         for key, value in values.items()
-        if value != defaults.get(key)
+        if value != own.get(key)
     )
     return f"{values['name']} ({changed})" if changed else values["name"]
 

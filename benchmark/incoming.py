@@ -169,7 +169,7 @@ class _Trial(BaseModel):
 
 
 class _JobFile(BaseModel):
-    """job.json of this schema. ``train_missing``, ``needs_domains`` and ``search`` came later."""
+    """job.json of this schema. ``rules``, ``train_missing``, ``needs_domains`` and ``search`` came later."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
     written: Literal[1] = Field(alias="schema")
@@ -182,6 +182,7 @@ class _JobFile(BaseModel):
     protocol: dict[str, JsonValue]
     seed: int = Field(ge=0)
     label: str
+    rules: str = ""
     metrics: str = Field(pattern=f"^({'|'.join(FAMILIES)})$")
     train_missing: str = "none"
     needs_domains: int = Field(default=1, ge=1)

@@ -145,7 +145,8 @@ class Trial:
 class Job:
     """One network to train.
 
-    Everything but ``label``, ``metrics``, ``train_missing``, ``needs_domains`` and ``search`` is part of its identity.
+    Everything but ``label``, ``rules``, ``metrics``, ``train_missing``, ``needs_domains`` and ``search`` is part of its
+    identity.
     Paths, workers and the launcher do not change the result and are not here; nor are device and threads,
     which change no more than the last digits: ``environment.json`` says which they were.
 
@@ -159,6 +160,7 @@ class Job:
         protocol: every field of the protocol.
         seed: names all randomness of the job.
         label: the method's name in tables: with the parameters that were set.
+        rules: the protocol's name in tables, with the fields that were set; jobs of before do not say it.
         metrics: the family of metrics that judges the target.
         train_missing: how the method itself uses missing modalities in training, for the audit.
         needs_domains: source domains that the method's own idea needs, for the audit.
@@ -174,6 +176,7 @@ class Job:
     protocol: Mapping[str, Any]
     seed: int
     label: str = field(default="", compare=False)
+    rules: str = field(default="", compare=False)
     metrics: str = field(default="", compare=False)
     train_missing: str = field(default="none", compare=False)
     needs_domains: int = field(default=1, compare=False)
@@ -182,8 +185,12 @@ class Job:
     @cached_property
     def id(self) -> str:
         """A readable beginning and 12 hexadecimal digits of the hash of the identity."""
-        identity = {key: value for key, value in self.to_dict().items() if key not in _NOT_IDENTITY}
+        identity = {key: value for key, value in self.to_dict().items() if key not in NOT_IDENTITY}
         identity["data"] = [[item.name, item.fingerprint] for item in self.data]
+        later = LATER_PARAMS.get(self.method, {})
+        identity["params"] = {
+            key: value for key, value in self.params.items() if key not in later or later[key] != value
+        }
         identity["protocol"] = {
             key: value for key, value in self.protocol.items() if _LATER_RULES.get(key) != value
         }
@@ -228,10 +235,49 @@ def _short(task: str) -> str:
     return task.replace("->", "-to-")
 
 
-_NOT_IDENTITY = {"label", "metrics", "train_missing", "needs_domains", "search"}
+#: Fields that no result depends on.
+NOT_IDENTITY = {"label", "rules", "metrics", "train_missing", "needs_domains", "search"}
 
 # Rules that came after the first results, with the value that those were made under: it changes no id.
-_LATER_RULES = {"train_with_missing": "off", "train_with_noise": "off", "held_out_classes": []}
+_LATER_RULES = {
+    "train_with_missing": "off",
+    "train_with_noise": "off",
+    "held_out_classes": [],
+    "epoch_steps": 0,
+    "drop_last": False,
+    "restart_optimizer": False,
+    "encoder_rate": 1.0,
+    "ties": "lower-loss",
+    "roles": "splits",
+}
+_DEEP = {"whole_network": False, "extra_width": 0, "bounded": False, "raw_halves": False}
+#: Method -> parameters that came after its first results, with the value that those were made under.
+LATER_PARAMS: Mapping[str, Mapping[str, Any]] = {
+    "rna": {"whole_network": False},
+    "simmmdg": _DEEP,
+    "moosa": _DEEP,
+    "cmrf": {
+        **_DEEP,
+        "audio_weight": 1.0,
+        "sums": False,
+        "weight_apart": 0.0,
+        "with_simmmdg": False,
+        "trained_projections": "all",
+    },
+    "nel": {"whole_network": False, "modality_views": False, "raw_spectrum": False},
+    "jat": {"whole_network": False},
+    "mbcd": {
+        "whole_network": False,
+        "norms_trained": True,
+        "feature_noise": False,
+        "adaptive_drop": True,
+        "mlp_head": 0,
+        "evaluated_student": False,
+        "weight_unimodal": 1.0,
+        "weight_aside": 0.0,
+    },
+    "gmp": {"whole_network": False, "adversary_trained": True, "mlp_head": 0},
+}
 
 
 def canonical_json(value: Any) -> str:

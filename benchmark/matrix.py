@@ -14,7 +14,8 @@ from .job import Data, Job, Task, dataset_of, domain_of
 from .locate import locate
 from .params import Field, describe, word
 from .precheck import shape_of
-from .registry import find
+from .published import BUDGETS, family_of, rules_of
+from .registry import entries, find
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,6 @@ class Row:
 def rows_of(experiment: Experiment) -> list[Row]:
     """The rows of an experiment, those that share data side by side. Raises what ``jobs_of`` raises."""
     plugins = tuple(experiment.plugins)
-    variants = [_variant(text, experiment) for text in experiment.methods]
     located = {
         name: locate(name, experiment.root, experiment.data, plugins)
         for name in dict.fromkeys(name for task in experiment.tasks for name in task.datasets)
@@ -77,25 +77,35 @@ def rows_of(experiment: Experiment) -> list[Row]:
     data = {
         name: Data(name, item.fingerprint(), item.format, item.synthetic) for name, item in located.items()
     }
-    protocol = experiment.protocol.model_dump()
+    variants: dict[str, list[tuple[dict[str, Any], tuple[Field, ...], tuple[str, ...]]]] = {}
     rows: list[Row] = []
     for task in tasks_of(experiment, located):
         if experiment.protocol.held_out_classes:
             keep(located[task.datasets[-1]].target, experiment.protocol.held_out_classes, task.name)
         known = shared_modalities(task, located)
+        target = located[task.datasets[-1]]
+        if target.name not in variants:
+            variants[target.name] = [_variant(text, experiment, target) for text in methods_of(experiment)]
         for modalities in _modality_sets(experiment.modalities_of(task), known, task.name):
-            for variant, searched, pinned in variants:
+            for variant, searched, pinned in variants[target.name]:
                 job = Job(
                     task=task.name,
                     modalities=modalities,
                     data=tuple(data[name] for name in task.datasets),
-                    protocol=protocol,
                     seed=0,
-                    metrics=located[task.datasets[-1]].target.metrics,
+                    metrics=target.target.metrics,
                     **variant,
                 )
                 rows.append(Row(job, searched, pinned))
     return rows
+
+
+def methods_of(experiment: Experiment) -> list[str]:
+    """The methods of an experiment; ``all`` is every registered one, plug-ins included, each once."""
+    names: list[str] = []
+    for text in experiment.methods:
+        names += entries("method", tuple(experiment.plugins)) if text == "all" else [text]
+    return list(dict.fromkeys(names))
 
 
 def tasks_of(experiment: Experiment, located: Mapping[str, Located]) -> list[Task]:
@@ -167,14 +177,20 @@ def _modality_sets(texts: Sequence[str], known: Sequence[str], where: str) -> li
     return list(dict.fromkeys(resolve_modalities(text, known, where) for text in texts))
 
 
-def _variant(text: str, experiment: Experiment) -> tuple[dict[str, Any], tuple[Field, ...], tuple[str, ...]]:
-    """The fields of a job that a method decides, and its parameters with a range: those not set, those set."""
-    protocol = experiment.protocol.name
+def _variant(
+    text: str, experiment: Experiment, target: Located
+) -> tuple[dict[str, Any], tuple[Field, ...], tuple[str, ...]]:
+    """What a method decides for tasks with this target: fields of a job (its parameters and its rules among them), and
+    its parameters with a range, those not set and those set."""
+    plugins, protocol = tuple(experiment.plugins), experiment.protocol.name
     variant = Variant.parse(text)
-    entry = find("method", variant.name, tuple(experiment.plugins))
+    entry = find("method", variant.name, plugins)
     description = describe(entry)
-    params = description.resolve(variant.overrides, protocol)
-    defaults = description.defaults(protocol)
+    family = family_of(target)
+    lists = rules_of(entries("dataset", plugins).get(target.name))
+    rules = {**BUDGETS[family], **lists, **description.rules_as_published.get(family, {})}
+    params = description.resolve(variant.overrides, protocol, family)
+    defaults = description.defaults(protocol, family)
     ranges = [item for item in description.fields if item.search]
     pinned = tuple(item.name for item in ranges if item.name in variant.overrides)
     # Set to its default, a parameter is not searched, and the name of the row says so.
@@ -188,6 +204,8 @@ def _variant(text: str, experiment: Experiment) -> tuple[dict[str, Any], tuple[F
         "method": variant.name,
         "params": params,
         "version": version,
+        "protocol": experiment.protocol.resolved(rules).model_dump(),
+        "rules": experiment.protocol.label(rules),
         "label": f"{variant.name}({words})" if words else variant.name,
         "train_missing": description.train_missing,
         "needs_domains": description.needs_domains,

@@ -38,20 +38,34 @@ class Description:
     train_missing: str
     needs_domains: int
     as_published: Mapping[str, Any]
+    as_published_in: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    rules_as_published: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     fields: tuple[Field, ...] = field(default=())
 
-    def defaults(self, protocol: str = "fair") -> dict[str, Any]:
-        """Parameter -> what it is where nothing else is asked for."""
-        published = self.as_published if protocol == "as-published" else {}
+    def defaults(self, protocol: str = "fair", family: str = "") -> dict[str, Any]:
+        """Parameter -> what it is where nothing else is asked for; as published, in a family of tasks."""
+        published: Mapping[str, Any] = {}
+        if protocol == "as-published":
+            published = {**self.as_published, **self.as_published_in.get(family, {})}
         return {item.name: published.get(item.name, item.default) for item in self.fields}
 
-    def resolve(self, overrides: Mapping[str, Any], protocol: str = "fair") -> dict[str, Any]:
+    def published(self, parameter: str) -> str:
+        """What a parameter is under ``as-published``, in words, by family where they differ; else nothing."""
+        families = {f: own[parameter] for f, own in self.as_published_in.items() if parameter in own}
+        found = [f"{family}: {value}" for family, value in families.items()]
+        if parameter in self.as_published:
+            found.insert(0, str(self.as_published[parameter]))
+        return ", ".join(found)
+
+    def resolve(
+        self, overrides: Mapping[str, Any], protocol: str = "fair", family: str = ""
+    ) -> dict[str, Any]:
         """All parameters, with ``overrides`` in place of the defaults.
 
         Raises:
             UsageError: an unknown parameter, or a value of another type than the default.
         """
-        values = self.defaults(protocol)
+        values = self.defaults(protocol, family)
         for name, value in overrides.items():
             if name not in values:
                 raise UsageError(f"method {self.name} has no parameter {name!r}: {nearest(name, values)}")
@@ -95,6 +109,8 @@ def _describe(name: str, source: Path, attribute: str) -> Description:
         train_missing=_literal(_class_value(method, "train_missing"), "none"),
         needs_domains=_literal(_class_value(method, "needs_domains"), 1),
         as_published=_literal(_class_value(method, "as_published"), {}),
+        as_published_in=_literal(_class_value(method, "as_published_in"), {}),
+        rules_as_published=_literal(_class_value(method, "rules_as_published"), {}),
         fields=tuple(_fields(inner[0], f"method {name}: {source}")) if inner else (),
     )
 

@@ -34,9 +34,12 @@ def check(jobs: Iterable[Job], located: Mapping[str, Located]) -> None:
         jobs: those that are to be run.
         located: every dataset that they name.
     """
-    wanted = {(job.task, job.modalities, job.protocol["widths"]) for job in jobs}
+    wanted = {
+        (job.task, job.modalities, job.protocol["widths"], job.protocol.get("roles", "splits"))
+        for job in jobs
+    }
     shapes: dict[str, Shape] = {}
-    for task_name, modalities, mode in sorted(wanted):
+    for task_name, modalities, mode, roles in sorted(wanted):
         task = Task.parse(task_name)
         for name in task.datasets:
             if name not in shapes:
@@ -45,7 +48,7 @@ def check(jobs: Iterable[Job], located: Mapping[str, Located]) -> None:
         for place in task.places:
             if domain_of(place):
                 counts = shapes[dataset_of(place)].domains.get(domain_of(place), {})
-                check_domain(task, place, counts)
+                check_domain(task, place, counts, roles)
         common_encoders(task, located)
         common_target({name: located[name].target for name in task.datasets})
         for modality in modalities:

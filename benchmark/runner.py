@@ -115,7 +115,7 @@ def _run(job: Job, context: Context, store: Store) -> Trained:
         "selection": protocol.selection,
         "selected_epoch": training.selected_epoch,
         "metric": "mae" if data.target.kind == "regression" else "accuracy",
-        "parameters": sum(item.numel() for item in method.parameters()),
+        "parameters": sum(item.numel() for item in method.parameters() if item.requires_grad),
         "test_domains": sorted(set(data.test.domain.astype(str).tolist())),
         "epochs": [asdict(item) for item in training.record],
     }
@@ -202,6 +202,7 @@ def task_data(job: Job, context: Context, device: torch.device) -> TaskData:
         mask_padding=job.protocol["name"] != "as-published",
         device=str(device),
         held_out=tuple(job.protocol.get("held_out_classes", ())),
+        roles=job.protocol.get("roles", "splits"),
     )
     return _TASKS.get(request, located).only(job.modalities)
 

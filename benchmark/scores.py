@@ -215,7 +215,7 @@ def _labels(jobs: list[Job]) -> dict[str, tuple[str, str]]:
 
 
 def _protocol(job: Job) -> str:
-    return protocol_label(job.protocol) + trials.protocol_words(job.search)
+    return (job.rules or protocol_label(job.protocol)) + trials.protocol_words(job.search)
 
 
 def _row(job: Job, parts: dict[str, list[str]]) -> tuple:

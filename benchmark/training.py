@@ -10,6 +10,7 @@ import threading
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import torch
@@ -28,29 +29,53 @@ from .predict import EVALUATION_BATCH, blind, minibatches
 from .seeds import generator
 from .selection import RULES, Direction, Epoch
 
+#: name -> share of the first learning rate, by the epochs (inverse-power: steps) that are done, and their number.
+SCHEDULES: dict[str, Callable[..., float]] = {
+    "constant": lambda done, total: 1.0,
+    "cosine": lambda done, total: (1 + math.cos(math.pi * done / total)) / 2,
+    "cosine-to-1%": lambda done, total: 0.01 + 0.99 * (1 + math.cos(math.pi * done / total)) / 2,
+    "inverse-power": lambda done, total: (1 + 10 * done / total) ** -0.75,
+}
+
 #: Called after every epoch, and with the share of the epoch that is done in between.
 Report = Callable[[int, float, Epoch | None], None]
 
 
 class Minibatches:
-    """Shuffled slices of tensors in memory, in an order that the seed and the epoch alone decide.
+    """Shuffled slices of tensors in memory, in an order that the seed and the number of the pass alone decide.
 
-    The last, smaller batch is kept: no sample is left out.
+    The last, smaller batch of a pass is kept, so that no sample is left out, unless ``drop_last`` says
+    otherwise (and the pass has another). With ``steps`` an epoch is so many batches, of as many passes as
+    they take.
     """
 
-    def __init__(self, batch: Batch, size: int, seed: int) -> None:
-        self.batch, self.size, self.seed = batch, size, seed
-        self.epoch = 0
+    def __init__(self, batch: Batch, size: int, seed: int, steps: int = 0, drop_last: bool = False) -> None:
+        self.batch, self.size, self.seed, self.steps = batch, size, seed, steps
+        self.whole = drop_last and len(batch) >= size
+        self.passes = 0
+        self._left: Iterator[Batch] = iter(())
 
     def __len__(self) -> int:
-        return math.ceil(len(self.batch) / self.size)
+        count = len(self.batch) / self.size
+        return self.steps or (math.floor(count) if self.whole else math.ceil(count))
 
     def __iter__(self) -> Iterator[Batch]:
-        order = torch.randperm(len(self.batch), generator=generator(self.seed, "order", self.epoch))
+        if not self.steps:
+            yield from self._pass()
+        for _ in range(self.steps):
+            found = next(self._left, None)
+            if found is None:
+                self._left = self._pass()
+                found = next(self._left)
+            yield found
+
+    def _pass(self) -> Iterator[Batch]:
+        order = torch.randperm(len(self.batch), generator=generator(self.seed, "order", self.passes))
         order = order.to(self.batch.target.device)
-        self.epoch += 1
+        self.passes += 1
         for rows in order.split(self.size):
-            yield self.batch.take(rows)
+            if len(rows) == self.size or not self.whole:
+                yield self.batch.take(rows)
 
 
 class Training(LightningModule):
@@ -73,20 +98,38 @@ class Training(LightningModule):
         self._batch: Batch
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
-        """The same optimiser and schedule for every method."""
-        kind = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam}[self.protocol.optimizer]
+        """The same optimiser and schedule for every method, as far as the protocol says so."""
+        rules = self.protocol
+        kind = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam}[rules.optimizer]
         optimizer = kind(
-            self.method.parameters(),
-            lr=self.protocol.learning_rate,
-            weight_decay=self.protocol.weight_decay,
+            self._groups(),
+            lr=rules.learning_rate,
+            weight_decay=rules.weight_decay,
+            foreach=True,  # the same numbers as one parameter after the other, with fewer calls
         )
-        cosine = self.protocol.schedule == "cosine"
-        epochs = self.protocol.epochs
-        factor = (lambda epoch: (1 + math.cos(math.pi * epoch / epochs)) / 2) if cosine else (lambda _: 1.0)
+        by_step = rules.schedule == "inverse-power"
+        total = int(self.trainer.estimated_stepping_batches) if by_step else rules.epochs
+        factor = partial(SCHEDULES[rules.schedule], total=total)
+        interval = "step" if by_step else "epoch"
         return {
             "optimizer": optimizer,
-            "lr_scheduler": {"scheduler": LambdaLR(optimizer, factor), "interval": "epoch"},
+            "lr_scheduler": {"scheduler": LambdaLR(optimizer, factor), "interval": interval},
         }
+
+    def _groups(self) -> list[dict[str, Any]]:
+        """The parameters, the encoders' with a learning rate of their own where the protocol gives them one."""
+        rate = self.protocol.encoder_rate
+        if rate == 1:
+            return [{"params": list(self.method.parameters())}]
+        named = list(self.method.named_parameters())
+        encoders = [p for name, p in named if name.startswith("encoders.")]
+        rest = [p for name, p in named if not name.startswith("encoders.")]
+        return [{"params": rest}, {"params": encoders, "lr": rate * self.protocol.learning_rate}]
+
+    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
+        """Takes the optimiser's memory away where every step is to have a new one."""
+        if self.protocol.restart_optimizer:
+            optimizer.state.clear()
 
     def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
         """The tensors lie on the device already."""
@@ -138,7 +181,10 @@ class Training(LightningModule):
             loss, metric = validate(self.method, self.valid)
             epoch = Epoch(self.current_epoch, self._stage, train, loss, metric)
             self.record.append(epoch)
-            if RULES[self.protocol.selection](self.record, self.direction) == len(self.record) - 1:
+            if (
+                RULES[self.protocol.selection](self.record, self.direction, self.protocol.ties)
+                == len(self.record) - 1
+            ):
                 self.selected = copy.deepcopy(self.method.state_dict())
         self.method.train()
         self.report(self.current_epoch, 1.0, epoch)
@@ -146,7 +192,9 @@ class Training(LightningModule):
     @property
     def selected_epoch(self) -> int:
         """The epoch whose weights are tested."""
-        return self.record[RULES[self.protocol.selection](self.record, self.direction)].epoch
+        return self.record[
+            RULES[self.protocol.selection](self.record, self.direction, self.protocol.ties)
+        ].epoch
 
 
 @contextmanager
@@ -210,7 +258,8 @@ def fit(
             use_distributed_sampler=False,
         )
         with _interruptible():
-            trainer.fit(training, train_dataloaders=Minibatches(train, protocol.batch_size, seed))
+            batches = Minibatches(train, protocol.batch_size, seed, protocol.epoch_steps, protocol.drop_last)
+            trainer.fit(training, train_dataloaders=batches)
     method.to(device)  # the trainer's last act is to move it to the CPU
     method.load_state_dict(training.selected)
     return training

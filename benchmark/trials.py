@@ -15,7 +15,7 @@ from typing import Any
 
 from .draws import seed_of
 from .errors import UsageError
-from .job import Job, Trial, canonical_json
+from .job import NOT_IDENTITY, Job, Trial, canonical_json
 from .params import word
 from .selection import Direction
 from .store import Record, Store, inside, read_json, write_json
@@ -113,6 +113,7 @@ def name_of(job: Job) -> str:
     in drawn parameters and seed alone; the numbers of draws and repeats may grow."""
     assert job.search is not None
     values = replace(job, search=None).to_dict()
+    values = {key: value for key, value in values.items() if key == "label" or key not in NOT_IDENTITY}
     fixed = {key: value for key, value in values["params"].items() if key not in job.search.searched}
     about = {**values, "params": fixed, "seed": 0, "data": [[d.name, d.fingerprint] for d in job.data]}
     rules = [job.search.sampler, job.search.pruner, sorted(job.search.searched)]

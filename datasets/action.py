@@ -31,6 +31,8 @@ class Action:
     lists: Mapping[str, tuple[int, int]]
     patterns: tuple[str, ...] = ()
     published: Mapping[str, Published] = {}
+    #: Fields of the protocol ``as-published`` that the dataset's published lists decide.
+    rules_as_published: Mapping[str, str] = {}
 
     @property
     def how_to_get(self) -> str:

@@ -14,3 +14,5 @@ class Epic(Action):
     homepage = "https://github.com/jonmun/MM-SADA-code"
     target = Target("classification", classes=tuple(map(str, range(8))), metrics="classification")
     lists = {"d1": (1543, 435), "d2": (2495, 750), "d3": (3897, 974)}  # noqa: RUF012 (never changed)
+    #: The source test lists validate (section 1.1).
+    rules_as_published = {"roles": "test-validates"}  # noqa: RUF012 (never changed)

@@ -25,11 +25,9 @@ def label_classes(target: Tensor, spec: Spec) -> Tensor:
 
 
 def supervised_contrast(views: Tensor, known: Tensor, classes: Tensor, temperature: float) -> Tensor:
-    """SupCon (Khosla et al. 2020, eq. 2), every known modality of every sample being a view.
+    """SupCon as MMDG-Bench has it, every known modality of every sample being a view.
 
-    For each view i: -(1 / |P_i|) sum over p in P_i of log(exp(v_i v_p / tau) / sum over a != i of
-    exp(v_i v_a / tau)), times tau / 0.07; P_i are the other views of the same class. A view without any
-    counts as 0. The mean is over views.
+    The mean of ``anchor_terms`` over all known views, those without a positive as 0, times tau / 0.07.
 
     Args:
         views: [batch, modality, width]; normalised here.
@@ -37,16 +35,47 @@ def supervised_contrast(views: Tensor, known: Tensor, classes: Tensor, temperatu
         classes: [batch].
         temperature: tau, above 0.
     """
-    rows = F.normalize(views, dim=-1, eps=1e-6).flatten(0, 1)
     valid = known.flatten()
-    others = valid & ~torch.eye(len(rows), dtype=torch.bool, device=rows.device)
-    logits = rows @ rows.T / temperature
-    # The least finite number and not -inf: a view without any other is a number, too, before it is left out.
-    log_p = logits.masked_fill(~others, torch.finfo(logits.dtype).min / 2).log_softmax(dim=1)
     of_row = classes.repeat_interleave(views.shape[1])
-    positive = others & (of_row.unsqueeze(1) == of_row)
-    anchors = -log_p.where(positive, 0).sum(dim=1) / positive.sum(dim=1).clamp(min=1)
+    anchors, _ = anchor_terms(views.flatten(0, 1), valid, of_row, temperature)
     return masked_mean(anchors, valid) * (temperature / BASE_TEMPERATURE)
+
+
+def contrast_of_samples(features: Tensor, classes: Tensor, temperature: float) -> Tensor:
+    """SupCon of one view a sample: the mean of ``anchor_terms`` over the samples that have a positive, else 0.
+
+    Args:
+        features: [batch, width]; normalised here.
+        classes: [batch].
+        temperature: tau, above 0.
+    """
+    valid = torch.ones(len(features), dtype=torch.bool, device=features.device)
+    return masked_mean(*anchor_terms(features, valid, classes, temperature))
+
+
+def anchor_terms(rows: Tensor, valid: Tensor, classes: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
+    """The terms of SupCon's sum (Khosla et al. 2020, eq. 2), one for each row.
+
+    For row i: -(1 / |P_i|) sum over p in P_i of log(exp(z_i z_p / tau) / sum over a != i of exp(z_i z_a /
+    tau)), z the L2-normalised rows and P_i the other rows of the same class.
+
+    Args:
+        rows: [n, width].
+        valid: [n], bool; other rows are in no sum.
+        classes: [n].
+        temperature: tau, above 0.
+
+    Returns:
+        [n], 0 without a positive; and [n], bool, whether a row has one.
+    """
+    z = F.normalize(rows, dim=-1, eps=1e-6)
+    others = valid & ~torch.eye(len(z), dtype=torch.bool, device=z.device)
+    logits = z @ z.T / temperature
+    # The least finite number and not -inf: a row without any other is a number, too, before it is left out.
+    log_p = logits.masked_fill(~others, torch.finfo(logits.dtype).min / 2).log_softmax(dim=1)
+    positive = others & (classes.unsqueeze(1) == classes)
+    count = positive.sum(dim=1)
+    return -log_p.where(positive, 0).sum(dim=1) / count.clamp(min=1), count > 0
 
 
 def projection(inputs: int, hidden: int, outputs: int) -> nn.Sequential:

@@ -21,7 +21,9 @@ class CORALParams:
     """How strongly the domains are drawn together, and by what."""
 
     weight: float = searched(
-        1.0, choices=(0.1, 0.3, 1.0, 3.0, 10.0), source="DomainBed: mmd_gamma, 10^U(-1, 1) as a grid"
+        1.0,
+        choices=(0.1, 0.3, 1.0, 3.0, 10.0),
+        source="DomainBed: mmd_gamma, default and 10^U(-1, 1) as a grid",
     )
     means: bool = fixed(True, source="DomainBed; the paper has the covariances alone")
     width: int = fixed(40, source="MMDG-Bench, late fusion")

@@ -18,7 +18,11 @@ class DANNParams:
     """The strength of the reversal, and the size of the shared network."""
 
     alpha_rev: float = searched(
-        1.0, low=0.0, high=1.0, digits=1, source="Ganin et al. 2016: grows to 1; constant here"
+        1.0,
+        low=0.0,
+        high=1.0,
+        digits=1,
+        source="DomainBed: lambda; Ganin et al. 2016: grows to 1; range: our choice",
     )
     width: int = fixed(40, source="MMDG-Bench, late fusion")
     layers: int = fixed(5, source="MMDG-Bench, late fusion")
@@ -40,7 +44,7 @@ class DANN(ERM):
     def __init__(self, params: DANNParams, spec: Spec) -> None:
         super().__init__(params, spec)
         if spec.domains > 1:
-            self.adversary = discriminator(len(spec.modalities) * params.width, spec.domains)
+            self.adversary = discriminator(len(spec.modalities) * self.width, spec.domains)
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         """The task's loss, and the discriminator's behind the reversal."""

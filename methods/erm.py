@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, ClassVar, Protocol
 
 import torch
 from torch import Tensor
@@ -41,10 +42,14 @@ class ERM(Method):
 
     Params = ERMParams
     version = 1
+    #: Section 1.4: a new Adam for every step, the convolutions at a tenth of its rate.
+    rules_as_published: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "hust": {"restart_optimizer": True, "encoder_rate": 0.1}
+    }
 
     def __init__(self, params: Sizes, spec: Spec) -> None:
         super().__init__(params, spec)
-        width = embedding_width(spec, params.width)
+        width = self.width = embedding_width(spec, params.width)
         self.encoders = encoders(spec, width, params.layers)
         self.head = fusion_head(spec, width)
 

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from ..datasets.batch import Batch, Spec
+from .branches import mlp
 from .heads import WithHeads, means_of_others
 from .losses import masked_mean, task_loss
 from .method import fixed, searched
-from .networks import PerModality, available
+from .networks import PerModality, available, outputs
 from .reversal import HIDDEN, discriminator, domain_errors, projector, reverse
 
 
@@ -28,6 +30,14 @@ class GMPParams:
     alpha_p: float = searched(0.1, low=0.0, high=1.0, digits=1, source="MMDG-Bench; damps the domain's")
     cls_loss: float = searched(3.0, low=0.0, high=5.0, digits=1, source="MMDG-Bench; uni-modal heads")
     domain_loss: float = fixed(0.5, source="MMDG-Bench; domain adversary of each modality")
+    adversary_trained: bool = fixed(True, source="MMDG-Bench 3.9, action and motor faults: false")
+    mlp_head: int = fixed(
+        0, source="MMDG-Bench 2.2, motor faults: 256, the hidden width of its head; 0: the shared head"
+    )
+    whole_network: bool = fixed(
+        False,
+        source="MMDG-Bench 2.3, sentiment: the network with the other inputs zeroed, not the branch",
+    )
     width: int = fixed(40, source="MMDG-Bench, late fusion")
     layers: int = fixed(5, source="MMDG-Bench, late fusion")
 
@@ -35,25 +45,40 @@ class GMPParams:
 class GMP(WithHeads):
     """Balances modalities and objectives by changing gradients.
 
-    The terms are the task's loss of the fused prediction, l_c task_m of each head, and l_d CE(D(P_m R e_m), d)
-    of a domain adversary. On modality m's own parameters (encoder and head) the last two have the gradients
-    g_c and g_d. Each is damped where the modality is ahead of the others (``damping``), and where the
-    two conflict one is projected off the other (``reconcile``). The gradient of the task's loss is added.
+    The terms are the task's loss of the fused prediction, l_c task_m of each head, and l_d CE(D(P_m R e_m),
+    d) of a domain adversary. On modality m's own parameters (encoder and head) the last two have the
+    gradients g_c and g_d. Each is damped where the modality is ahead of the others (``damping``), and where
+    the two conflict one is projected off the other (``reconcile``). The gradient of the task's loss is added.
 
-    The released code gives projectors and discriminator no gradient, so that its adversary stays what
-    chance made it; here both learn. With a single source there is no g_d; with a single modality nothing is
-    damped. A modality that no sample of a batch has is left out of the ratios.
+    The released code gives projectors and discriminator no gradient in action recognition and HUST, so that
+    its adversary stays what chance made it (section 3.9; ``adversary_trained`` false); here both learn. With
+    a single source there is no g_d; with a single modality nothing is damped. A modality that no sample of a
+    batch has is left out of the ratios.
     """
 
     Params = GMPParams
     version = 1
+    as_published_in: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "sentiment": {"whole_network": True},
+        "hust": {"adversary_trained": False, "mlp_head": 256},
+        "action": {"adversary_trained": False},
+    }
+    #: Section 1.4: 15 epochs without weight decay, the last one tested; a constant rate.
+    rules_as_published: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "action": {"epochs": 15, "weight_decay": 0.0, "selection": "last"},
+        "hust": {"schedule": "constant"},
+    }
     params: GMPParams
 
     def __init__(self, params: GMPParams, spec: Spec) -> None:
         super().__init__(params, spec)
+        if params.mlp_head:
+            self.head = mlp(len(self.names) * self.width, params.mlp_head, outputs(spec))
         if spec.domains > 1:
-            self.projectors = PerModality(spec, lambda _: projector(params.width))
+            self.projectors = PerModality(spec, lambda _: projector(self.seen))
             self.discriminator = discriminator(HIDDEN, spec.domains)
+            for part in (self.projectors, self.discriminator):
+                part.requires_grad_(params.adversary_trained)
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         """The task's loss, and the sums of the other terms over the modalities."""
@@ -71,6 +96,7 @@ class GMP(WithHeads):
                 continue
             # One pass for both: the adversary's own parameters are trained as they are.
             adversary = [*self.projectors.parts[place].parameters(), *self.discriminator.parameters()]
+            adversary = adversary if self.params.adversary_trained else []
             found = gradient(domain[place], [*own, *adversary])
             by_domain = found[: len(own)]
             add(adversary, found[len(own) :])
@@ -82,9 +108,10 @@ class GMP(WithHeads):
         return {name: value.detach() for name, value in terms.items()}
 
     def own_parameters(self, modality: str) -> list[nn.Parameter]:
-        """The parameters of a modality's encoder and head."""
+        """The parameters of a modality's encoder (of all, where its embedding is the whole network's) and head."""
         place = self.names.index(modality)
-        return [*self.encoders.parts[place].parameters(), *self.heads.parts[place].parameters()]
+        encoders = self.encoders if self.params.whole_network else self.encoders.parts[place]
+        return [*encoders.parameters(), *self.heads.parts[place].parameters()]
 
     def _terms(
         self, batch: Batch

@@ -22,7 +22,7 @@ class GroupDROParams:
     step: float = searched(
         0.01,
         choices=(0.001, 0.003, 0.01, 0.03, 0.1),
-        source="DomainBed: groupdro_eta, 10^U(-3, -1) as a grid",
+        source="DomainBed: groupdro_eta, default and 10^U(-3, -1) as a grid",
     )
     width: int = fixed(40, source="MMDG-Bench, late fusion")
     layers: int = fixed(5, source="MMDG-Bench, late fusion")

@@ -8,24 +8,22 @@ import torch
 from torch import Tensor
 
 from ..datasets.batch import Batch, Spec
-from .erm import ERM
+from .branches import Branches
 from .losses import masked_mean, task_errors
 from .method import Output
-from .networks import FusionHead, PerModality, available, outputs
+from .networks import PerModality, available, single_head
 from .networks import as_prediction as shaped
 
 
-class WithHeads(ERM):
-    """ERM's network, with uni-modal predictions from each branch's own embedding.
+class WithHeads(Branches):
+    """ERM's network, with uni-modal predictions from each modality's embedding.
 
-    ``params`` has ``width`` and ``layers``.
+    ``params`` has ``width``, ``layers`` and ``whole_network``.
     """
 
     def __init__(self, params: Any, spec: Spec) -> None:
         super().__init__(params, spec)
-        self.names = tuple(spec.modalities)
-        width = params.width
-        self.heads = PerModality(spec, lambda _: FusionHead(width, width, outputs(spec)))
+        self.heads = PerModality(spec, lambda _: single_head(spec, self.seen, self.width))
 
     def fuse(self, embeddings: dict[str, Tensor], batch: Batch) -> Output:
         """As ERM, with a prediction from each modality alone; an absent one predicts from zeros."""

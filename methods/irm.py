@@ -9,9 +9,9 @@ from torch import Tensor
 
 from ..datasets.batch import Batch, Spec
 from .domains import domain_means
-from .erm import ERM
-from .losses import masked_mean, task_loss
+from .losses import masked_mean, task_errors
 from .method import fixed, searched
+from .penalty import Penalised
 
 
 @dataclass(frozen=True)
@@ -21,45 +21,32 @@ class IRMParams:
     weight: float = searched(
         100.0,
         choices=(0.1, 1.0, 10.0, 100.0, 1000.0, 10000.0, 100000.0),
-        source="DomainBed: irm_lambda, 10^U(-1, 5) as a grid",
+        source="DomainBed: irm_lambda, default and 10^U(-1, 5) as a grid",
     )
     first_weight: float = fixed(1.0, source="DomainBed: until annealing ends")
     width: int = fixed(40, source="MMDG-Bench, late fusion")
     layers: int = fixed(5, source="MMDG-Bench, late fusion")
 
 
-class IRM(ERM):
+class IRM(Penalised):
     """ERM with weight * the mean over source domains e of (d R_e(w f) / dw at w = 1)^2, R_e the domain's risk.
 
-    The penalty is 0 where no domain would gain from scaling the prediction f. In a first tenth of the epochs
-    it has ``first_weight`` (DomainBed: 500 of 5000 steps). With one source domain it is ERM.
+    The penalty is 0 where no domain would gain from scaling the prediction f. It is weak in a first tenth of
+    the epochs, and off with one source domain (``Penalised``).
 
     DomainBed multiplies the slopes of two halves of the batch, which is unbiased but has no lower bound on a
-    finite training set; here the slope is squared, as the paper writes it. The task's term is ERM's, the mean
-    over samples and not over domains.
+    finite training set; here the slope is squared, as the paper writes it.
     """
 
     Params = IRMParams
     version = 1
-    stages = (0.1, 0.9)
     needs_domains: ClassVar[int] = 2
-    params: IRMParams
+    term = "irm"
 
-    def __init__(self, params: IRMParams, spec: Spec) -> None:
-        super().__init__(params, spec)
-        self.weight = params.first_weight
-
-    def begin_stage(self, stage: int) -> None:
-        """The second stage has the full weight."""
-        self.weight = self.params.weight if stage else self.params.first_weight
-
-    def loss(self, batch: Batch) -> dict[str, Tensor]:
-        """The task's loss, and the penalty."""
-        if self.spec.domains < self.needs_domains:
-            return super().loss(batch)
-        prediction = self(batch).prediction
+    def risks(self, prediction: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
+        """The errors, and the mean squared slope of the domains' risks."""
         penalty = invariance_penalty(prediction, batch.target, batch.domain, self.spec)
-        return {"task": task_loss(prediction, batch.target, self.spec), "irm": self.weight * penalty}
+        return task_errors(prediction, batch.target, self.spec), penalty
 
 
 def scale_slopes(prediction: Tensor, target: Tensor, spec: Spec) -> Tensor:

@@ -32,7 +32,12 @@ class JATParams:
     cls_loss: float = searched(3.0, low=0.0, high=5.0, digits=1, source="MMDG-Bench; uni-modal heads")
     temperature: float = fixed(1.0, source="MMDG-Bench; T of the weights of the modalities")
     one_projector: bool = fixed(
-        True, source="ours: a projector of its own tells the modality whatever the embedding hides"
+        True,
+        source="ours: a projector of its own (MMDG-Bench 3.7) tells the modality whatever the embedding hides",
+    )
+    whole_network: bool = fixed(
+        False,
+        source="MMDG-Bench 2.3, sentiment: the network with the other inputs zeroed, not the branch",
     )
     width: int = fixed(40, source="MMDG-Bench, late fusion")
     layers: int = fixed(5, source="MMDG-Bench, late fusion")
@@ -41,11 +46,15 @@ class JATParams:
 class JAT(WithHeads):
     """Hides the domain of every embedding and of the fused feature, and the modality of every embedding.
 
-    L = task + l_d CE(D_g(R2 fused), d) + l_d mean_m CE(D_l(P2_m R2 e_m), d) + l_m mean_m CE(D_mod(P1_m R1 e_m), m)
-    + l_c sum_m w_m task_m, with w = softmax_m(H_m / T) and H_m the mean entropy of the local domain
+    L = task + l_d CE(D_g(R2 fused), d) + l_d mean_m CE(D_l(P2_m R2 e_m), d) + l_m mean_m CE(D_mod(P1_m R1
+    e_m), m) + l_c sum_m w_m task_m, with w = softmax_m(H_m / T) and H_m the mean entropy of the local domain
     prediction: a modality that hides its domain better weighs more. The reversal stands before the projectors
     P, so that these help the adversary. As published P1 is one network a modality, whose bias alone tells the
     modality; by default it is one for all (``one_projector``).
+
+    Under ``as-published`` (sections 2.3 and 3.7) the embeddings are the whole network's in sentiment. Not
+    reproduced: weights from class entropy with one source (action recognition); a reversal behind the
+    projector (sentiment).
 
     With a single source the domain terms are off and w is equal; with a single modality its adversary is off.
     A sample without a modality has no part in that modality's terms.
@@ -54,19 +63,25 @@ class JAT(WithHeads):
     Params = JATParams
     version = 1
     as_published: ClassVar[Mapping[str, Any]] = {"one_projector": False}
+    as_published_in: ClassVar[Mapping[str, Mapping[str, Any]]] = {"sentiment": {"whole_network": True}}
+    #: Section 1.4: 15 epochs without weight decay, the last one tested; a new Adam for every step, at a tenth.
+    rules_as_published: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "action": {"epochs": 15, "weight_decay": 0.0, "selection": "last"},
+        "hust": {"restart_optimizer": True, "learning_rate": 1e-4},
+    }
     params: JATParams
 
     def __init__(self, params: JATParams, spec: Spec) -> None:
         super().__init__(params, spec)
         count = len(self.names)
         if spec.domains > 1:
-            self.domain_projectors = PerModality(spec, lambda _: projector(params.width))
+            self.domain_projectors = PerModality(spec, lambda _: projector(self.seen))
             self.domain_of_embedding = discriminator(HIDDEN, spec.domains)
-            self.domain_of_fused = discriminator(count * params.width, spec.domains)
+            self.domain_of_fused = discriminator(count * self.width, spec.domains)
         if count > 1:
-            one = projector(params.width)
+            one = projector(self.seen)
             self.modality_projectors = PerModality(
-                spec, lambda _: one if params.one_projector else projector(params.width)
+                spec, lambda _: one if params.one_projector else projector(self.seen)
             )
             self.modality_of_embedding = torch.nn.Linear(HIDDEN, count)
 

@@ -9,7 +9,7 @@ from torch import nn
 from ..datasets.batch import Spec
 from .erm import ERM
 from .method import fixed
-from .networks import embedding_width, outputs
+from .networks import outputs
 
 
 @dataclass(frozen=True)
@@ -32,5 +32,4 @@ class LateConcat(ERM):
 
     def __init__(self, params: LateConcatParams, spec: Spec) -> None:
         super().__init__(params, spec)
-        width = embedding_width(spec, params.width)
-        self.head = nn.Linear(len(spec.modalities) * width, outputs(spec))
+        self.head = nn.Linear(len(spec.modalities) * self.width, outputs(spec))

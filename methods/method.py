@@ -86,6 +86,10 @@ class Method(nn.Module):
     version: ClassVar[int] = 1
     #: Parameters that have another value under the protocol ``as-published``; literals.
     as_published: ClassVar[Mapping[str, Any]] = {}
+    #: Family of tasks (``sentiment``, ``hust``, ``action``) -> the same for that family alone.
+    as_published_in: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+    #: Family -> fields of the protocol in which the method's own script departs from the others' there.
+    rules_as_published: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     #: The share of the epochs of each stage, in order; they sum to 1.
     stages: ClassVar[tuple[float, ...]] = (1.0,)
     #: How the method itself uses missing modalities in training; shown in every row of a table.

@@ -16,10 +16,10 @@ from ..datasets.batch import Batch, Spec
 from .erm import ERM
 from .losses import task_loss
 from .method import fixed, searched
-from .networks import PerModality, available, embedding_width, valid_steps
+from .networks import PerModality, available, valid_steps
 
-LEAST_VARIANCE = 1e-5  # the release's
-FIRST_VARIANCE = 0.1  # the release's
+LEAST_VARIANCE = 1e-5  # arXiv 2606.00891, and the release of the paper
+FIRST_VARIANCE = 0.1  # the same
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,9 @@ class MIROParams:
     """How strongly the start is held."""
 
     weight: float = searched(
-        0.1, choices=(0.001, 0.01, 0.1, 1.0), source="paper; arXiv 2606.00891, multimodal first"
+        0.1,
+        choices=(0.001, 0.01, 0.1, 1.0),
+        source="the release's default; arXiv 2606.00891, multimodal first; range: our choice about its 0.01 and 0.1",
     )
     width: int = fixed(40, source="MMDG-Bench, late fusion")
     layers: int = fixed(5, source="MMDG-Bench, late fusion")
@@ -52,9 +54,7 @@ class MIRO(ERM):
     def __init__(self, params: MIROParams, spec: Spec) -> None:
         super().__init__(params, spec)
         raw = math.log(math.expm1(FIRST_VARIANCE - LEAST_VARIANCE))
-        self.raw_variance = nn.Parameter(
-            torch.full((len(spec.modalities) * embedding_width(spec, params.width),), raw)
-        )
+        self.raw_variance = nn.Parameter(torch.full((len(spec.modalities) * self.width,), raw))
         # In a tuple it is no sub-module: not trained, not saved, not counted.
         self.start: tuple[PerModality, ...] = (copy.deepcopy(self.encoders).requires_grad_(False).eval(),)
 

@@ -19,10 +19,14 @@ class MixupParams:
     """How strongly, and how much is mixed."""
 
     weight: float = searched(
-        0.5, choices=(0.1, 0.2, 0.5, 1.0), source="arXiv 2606.00891: 0.5, for some data 0.1; range: ours"
+        0.5,
+        choices=(0.1, 0.2, 0.5, 1.0),
+        source="arXiv 2606.00891: 0.5, 0.1 for HAC, modality first; range: our choice",
     )
     alpha: float = searched(
-        1.0, choices=(0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0), source="arXiv 2606.00891; range: DomainBed"
+        1.0,
+        choices=(0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0),
+        source="arXiv 2606.00891; range: DomainBed, 10^U(-1, 1) as a grid (its default is 0.2)",
     )
     width: int = fixed(40, source="MMDG-Bench, late fusion")
     layers: int = fixed(5, source="MMDG-Bench, late fusion")

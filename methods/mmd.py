@@ -26,7 +26,7 @@ class MMDParams:
     weight: float = searched(
         0.05,
         choices=(0.01, 0.05, 0.1, 0.3, 1.0, 3.0, 10.0),
-        source="arXiv 2606.00891, multimodal first; range: to DomainBed's upper end",
+        source="arXiv 2606.00891, multimodal first; range: our choice, up to the 10 of DomainBed's mmd_gamma",
     )
     width: int = fixed(40, source="MMDG-Bench, late fusion")
     layers: int = fixed(5, source="MMDG-Bench, late fusion")

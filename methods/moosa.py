@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..datasets.batch import Batch, Spec
+from .branches import DeepBranches
 from .contrast import label_classes
-from .erm import ERM
 from .losses import masked_mean, task_errors
 from .method import Output, fixed, searched
 from .networks import FusionHead, Stacked, as_prediction, known_modalities, outputs
@@ -29,17 +31,24 @@ class MOOSAParams:
     weight_translation: float = fixed(0.1, source="MMDG-Bench")
     weight_contrast: float = fixed(3.0, source="MMDG-Bench")
     weight_apart: float = fixed(0.7, source="MMDG-Bench")
-    pieces: int = fixed(4, source="MMDG-Bench: of each embedding; 2 in its sentiment code")
+    pieces: int = fixed(4, source="MMDG-Bench 3.4: of each embedding; 2 in its sentiment code")
     orders: int = fixed(128, source="MMDG-Bench: permutations that are told apart")
     entropy_temperature: float = fixed(1.0, source="MMDG-Bench: T")
     temperature: float = fixed(0.1, source="MMDG-Bench: tau of SupCon")
     hidden: int = fixed(256, source="MMDG-Bench, sentiment")
     contrast_width: int = fixed(128, source="MMDG-Bench, sentiment")
+    whole_network: bool = fixed(
+        False,
+        source="MMDG-Bench 2.3, sentiment: the network with the other inputs zeroed, not the branch",
+    )
+    extra_width: int = fixed(0, source="MMDG-Bench 2.2, sentiment and motor faults: 256, of further encoders")
+    bounded: bool = fixed(False, source="MMDG-Bench 2.3, sentiment: 3 tanh")
+    raw_halves: bool = fixed(False, source="MMDG-Bench 3.3, action recognition: L_dist without norms")
     width: int = fixed(40, source="MMDG-Bench, late fusion")
     layers: int = fixed(5, source="MMDG-Bench, late fusion")
 
 
-class MOOSA(ERM):
+class MOOSA(DeepBranches):
     """Learns from shuffled pieces of embeddings and from masked translation, and weighs branches by entropy.
 
     The branches b are a head on each modality's embedding and the head on the fused feature.
@@ -49,29 +58,34 @@ class MOOSA(ERM):
       from further heads for negative, neutral, positive, which are trained by the mean of their cross-entropies.
     * L_ent = mean over b of E[- sum p log(p + 1e-5)].
     * L_jig: every embedding is cut into k pieces, the pieces of all modalities are put into one of a fixed set
-      of orders, and a classifier says which. The orders are drawn one by one and never listed. Samples that
-      lack a modality take no part.
+      of orders, and a classifier says which. The orders are drawn one by one and never listed, under both
+      protocols: the release lists all permutations first, which are 12! with three modalities and cannot run
+      (section 6.9). Samples that lack a modality take no part.
     * L_trans of SimMMDG, from sources whose coordinates are 0 with probability ``mask_ratio``; SupCon and
       L_dist of SimMMDG.
 
     The branch of an absent modality has no weight. With one modality L_trans is off, and the jigsaw is of its
     own pieces. The number of sources does not matter. The fused branch predicts.
 
-    Not reproduced of the release: its extra encoders and 3 tanh output (all methods share one network).
+    Under ``as-published`` (section 3.4): as SimMMDG, and two pieces of each embedding in sentiment.
     """
 
     Params = MOOSAParams
     version = 1
+    as_published_in: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "sentiment": {"whole_network": True, "extra_width": 256, "bounded": True, "pieces": 2},
+        "hust": {"extra_width": 256},
+        "action": {"raw_halves": True},
+    }
     params: MOOSAParams
 
     def __init__(self, params: MOOSAParams, spec: Spec) -> None:
         super().__init__(params, spec)
-        self.names = tuple(spec.modalities)
-        width, count = params.width, len(self.names)
+        width, count = self.seen, len(self.names)
         self.heads = Stacked(count, lambda: nn.Linear(width, outputs(spec)))
         self.side_heads = Stacked(count, lambda: nn.Linear(width, 3)) if spec.kind == "regression" else None
         self.side_head = FusionHead(count * width, width, 3) if spec.kind == "regression" else None
-        self.halves = SharedSpecific(count, width, params.hidden, params.contrast_width)
+        self.halves = SharedSpecific(count, width, params.hidden, params.contrast_width, params.raw_halves)
         self.jigsaw = Jigsaw(count, width, params.pieces, params.orders, params.hidden)
 
     def fuse(self, embeddings: dict[str, Tensor], batch: Batch) -> Output:

@@ -216,5 +216,12 @@ def fusion_head(spec: Spec, width: int) -> nn.Module:
     )
 
 
+def single_head(spec: Spec, features: int, width: int) -> nn.Module:
+    """[batch, features] -> [batch, outputs], for one modality: of the same kind as ``fusion_head``."""
+    if _waveforms(spec):
+        return nn.Linear(features, outputs(spec))
+    return FusionHead(features, width, outputs(spec))
+
+
 def _waveforms(spec: Spec) -> bool:
     return all(spec.encoders.get(name) == "cnn1d" for name in spec.modalities)

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
 from ..datasets.batch import Batch, Spec
-from .erm import ERM
+from .branches import Branches
 from .losses import task_loss
 from .method import fixed, searched
 from .networks import known_modalities
@@ -25,34 +26,46 @@ class RNAParams:
     """The weight of the norms' term, and the size of the shared network."""
 
     weight: float = searched(1.0, low=0.0, high=3.0, digits=1, source="MMDG-Bench: alpha_RNA")
+    whole_network: bool = fixed(
+        False,
+        source="MMDG-Bench 2.3, sentiment: the network with the other inputs zeroed, not the branch",
+    )
     width: int = fixed(40, source="MMDG-Bench, late fusion")
     layers: int = fixed(5, source="MMDG-Bench, late fusion")
 
 
-class RNA(ERM):
+class RNA(Branches):
     """Keeps the mean norms of the modalities' embeddings equal.
 
     L = task + weight * mean over pairs (a, b) of (n_a / n_b - 1)^2, n_m the batch mean of ||e_m||_2 over the
     samples that have m. A pair counts where both are somewhere in the batch; with one modality the term is
     off. The number of sources does not matter.
 
-    The ratio has a direction: vision is above text and flow, and audio below all. The shared encoder ends in a
-    layer norm, which starts all norms equal: here the term holds what it would elsewhere have to reach.
+    The ratio has a direction: vision is above text and flow, and audio below all. The shared encoder ends in
+    a layer norm, which starts all norms equal: here the term holds what it would elsewhere have to reach.
+
+    Under ``as-published`` the norms are of the whole network's embeddings in sentiment (sections 2.3 and
+    3.2).
     """
 
     Params = RNAParams
     version = 1
+    as_published_in: ClassVar[Mapping[str, Mapping[str, Any]]] = {"sentiment": {"whole_network": True}}
+    #: Section 1.4, as ERM's.
+    rules_as_published: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "hust": {"restart_optimizer": True, "encoder_rate": 0.1}
+    }
     params: RNAParams
 
     def __init__(self, params: RNAParams, spec: Spec) -> None:
         super().__init__(params, spec)
-        self.names = by_rank(tuple(spec.modalities))
+        self.ranked = by_rank(self.names)
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         """The task's loss, and the squared relative difference of the mean norms."""
         output = self(batch)
-        embeddings = torch.stack([output.embeddings[m] for m in self.names], dim=1)
-        norms = self.params.weight * norm_difference(embeddings, known_modalities(batch, self.names))
+        embeddings = torch.stack([output.embeddings[m] for m in self.ranked], dim=1)
+        norms = self.params.weight * norm_difference(embeddings, known_modalities(batch, self.ranked))
         return {"task": task_loss(output.prediction, batch.target, self.spec), "norms": norms}
 
 

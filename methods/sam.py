@@ -19,7 +19,7 @@ class SAMParams:
     rho: float = searched(
         0.05,
         choices=(0.01, 0.02, 0.05, 0.1, 0.2),
-        source="Foret et al. 2021: default and grid, without its last value",
+        source="arXiv 2606.00891; grid of SWAD's release (Cha et al. 2021), 0.2: our choice",
     )
     width: int = fixed(40, source="MMDG-Bench, late fusion")
     layers: int = fixed(5, source="MMDG-Bench, late fusion")

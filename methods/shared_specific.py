@@ -19,14 +19,17 @@ def translation_errors(translated: Tensor, goals: Tensor) -> Tensor:
     return torch.linalg.vector_norm(difference, dim=-1)
 
 
-def halves_likeness(shared: Tensor, specific: Tensor, known: Tensor) -> Tensor:
+def halves_likeness(shared: Tensor, specific: Tensor, known: Tensor, raw: bool = False) -> Tensor:
     """- MSE(n(shared), n(specific)), mean over the known modalities of all samples; minimising parts them.
 
     Args:
         shared, specific: [batch, modality, width].
         known: [batch, modality], bool.
+        raw: without n (MMDG-Bench, action recognition): then it has no lower bound.
     """
-    difference = F.normalize(shared, dim=-1, eps=1e-6) - F.normalize(specific, dim=-1, eps=1e-6)
+    if not raw:
+        shared, specific = (F.normalize(half, dim=-1, eps=1e-6) for half in (shared, specific))
+    difference = shared - specific
     return -masked_mean(difference.square().mean(dim=-1), known)
 
 
@@ -37,8 +40,12 @@ class SharedSpecific(nn.Module):
     pair of modalities.
     """
 
-    def __init__(self, modalities: int, width: int, hidden: int, contrast_width: int) -> None:
+    def __init__(
+        self, modalities: int, width: int, hidden: int, contrast_width: int, raw: bool = False
+    ) -> None:
+        """``raw`` is that of ``halves_likeness``."""
         super().__init__()
+        self.raw = raw
         if width % 2:
             raise ValueError(f"width {width} must be even: an embedding has two halves")
         self.pairs = list(permutations(range(modalities), 2))
@@ -82,5 +89,5 @@ class SharedSpecific(nn.Module):
         return (
             self.translation(sources, embeddings, known),
             supervised_contrast(self.projections(shared), known, classes, temperature),
-            halves_likeness(shared, specific, known),
+            halves_likeness(shared, specific, known, self.raw),
         )

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
 from ..datasets.batch import Batch, Spec
+from .branches import DeepBranches
 from .contrast import label_classes
-from .erm import ERM
 from .losses import task_loss
 from .method import fixed, searched
 from .networks import known_modalities
@@ -26,11 +28,18 @@ class SimMMDGParams:
     temperature: float = fixed(0.1, source="MMDG-Bench: tau of SupCon")
     hidden: int = fixed(256, source="MMDG-Bench, sentiment")
     contrast_width: int = fixed(128, source="MMDG-Bench, sentiment")
+    whole_network: bool = fixed(
+        False,
+        source="MMDG-Bench 2.3, sentiment: the network with the other inputs zeroed, not the branch",
+    )
+    extra_width: int = fixed(0, source="MMDG-Bench 2.2, sentiment and motor faults: 256, of further encoders")
+    bounded: bool = fixed(False, source="MMDG-Bench 2.3, sentiment: 3 tanh")
+    raw_halves: bool = fixed(False, source="MMDG-Bench 3.3, action recognition: L_dist without norms")
     width: int = fixed(40, source="MMDG-Bench, late fusion")
     layers: int = fixed(5, source="MMDG-Bench, late fusion")
 
 
-class SimMMDG(ERM):
+class SimMMDG(DeepBranches):
     """Splits each embedding in a shared and a specific half, aligns the shared ones by class, translates.
 
     L = task + a_t L_trans + a_c SupCon({g_m(s_m)}) + a_e L_dist, where e_m = [s_m, p_m], n is the L2 norm and
@@ -42,18 +51,25 @@ class SimMMDG(ERM):
 
     With one modality L_trans is off. The number of sources does not matter.
 
-    Not reproduced of the release: its extra encoders and 3 tanh output (all methods share one network), and,
-    in action recognition, an L_dist of raw halves, which has no lower bound.
+    Under ``as-published`` (sections 2.2, 2.3, 3.3): in sentiment the whole network's embeddings, further
+    encoders of 256 and 3 tanh; in HUST the further encoders; in action recognition an L_dist of raw halves,
+    which has no lower bound.
     """
 
     Params = SimMMDGParams
     version = 1
+    as_published_in: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "sentiment": {"whole_network": True, "extra_width": 256, "bounded": True},
+        "hust": {"extra_width": 256},
+        "action": {"raw_halves": True},
+    }
     params: SimMMDGParams
 
     def __init__(self, params: SimMMDGParams, spec: Spec) -> None:
         super().__init__(params, spec)
-        self.names = tuple(spec.modalities)
-        self.halves = SharedSpecific(len(self.names), params.width, params.hidden, params.contrast_width)
+        self.halves = SharedSpecific(
+            len(self.names), self.seen, params.hidden, params.contrast_width, params.raw_halves
+        )
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         """The task's loss and the three terms."""

@@ -17,9 +17,11 @@ from .method import fixed, searched
 class SWADParams:
     """The rule of the window, and the size of the shared network."""
 
-    converge: int = fixed(3, source="Cha et al. 2021: N_s; epochs here")
-    tolerance: int = fixed(6, source="Cha et al. 2021: N_e; epochs here")
-    ratio: float = searched(1.3, choices=(1.2, 1.3), source="Cha et al. 2021: r")
+    converge: int = fixed(3, source="Cha et al. 2021: N_s, n_converge of the release; epochs here")
+    tolerance: int = fixed(6, source="Cha et al. 2021: N_e, n_tolerance of the release; epochs here")
+    ratio: float = searched(
+        1.3, choices=(1.2, 1.3), source="Cha et al. 2021: r, 1 + tolerance_ratio of the release; 1.2 for VLCS"
+    )
     width: int = fixed(40, source="MMDG-Bench, late fusion")
     layers: int = fixed(5, source="MMDG-Bench, late fusion")
 

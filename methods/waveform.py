@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 #: Of an embedding: 32 channels at 4 places.
@@ -11,6 +14,37 @@ WAVEFORM_WIDTH = 128
 #: (channels, kernel) of each convolution; MMDG-Bench (arXiv 2605.06643), fault-diagnosis backbone.
 _LAYERS = ((8, 32), (16, 8), (32, 3), (32, 3))
 _SHORTEST = 64  # steps that the kernels need, and a few
+
+
+class LargerOfTwo(nn.Module):
+    """``nn.MaxPool1d(2, stride=1)``, with the same gradient, several times faster on a CPU."""
+
+    def forward(self, steps: Tensor) -> Tensor:
+        """[batch, channel, time] -> [batch, channel, time - 1]: the larger of each step and the next."""
+        if not (steps.requires_grad and torch.is_grad_enabled()):
+            return torch.maximum(steps[..., :-1], steps[..., 1:])
+        larger: Tensor = _LargerOfTwo.apply(steps)  # pyright: ignore[reportAssignmentType]
+        return larger
+
+
+class _LargerOfTwo(torch.autograd.Function):
+    # torch.maximum has no fast gradient on a CPU; which of the two was larger, as a number, is all that it takes.
+    @staticmethod
+    def forward(ctx: Any, steps: Tensor) -> Tensor:
+        first, second = steps[..., :-1], steps[..., 1:]
+        ctx.save_for_backward((first >= second).to(steps.dtype))
+        return torch.maximum(first, second)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
+        (gradient,) = gradients
+        (is_first,) = ctx.saved_tensors
+        found = gradient.new_empty(*gradient.shape[:-1], gradient.shape[-1] + 1)
+        found[..., -1] = 0
+        to_first = torch.mul(gradient, is_first, out=found[..., :-1])
+        found[..., 1:] += gradient - to_first
+        return found
 
 
 class WaveformEncoder(nn.Module):
@@ -27,8 +61,13 @@ class WaveformEncoder(nn.Module):
         parts: list[nn.Module] = []
         for place, (channels, kernel) in enumerate(_LAYERS):
             last = place == len(_LAYERS) - 1
-            pool = nn.AdaptiveMaxPool1d(4) if last else nn.MaxPool1d(2, stride=1)
-            parts += [nn.Conv1d(features, channels, kernel), nn.BatchNorm1d(channels), nn.ReLU(), pool]
+            pool = nn.AdaptiveMaxPool1d(4) if last else LargerOfTwo()
+            parts += [
+                nn.Conv1d(features, channels, kernel),
+                nn.BatchNorm1d(channels),
+                nn.ReLU(inplace=True),
+                pool,
+            ]
             features = channels
         self.layers = nn.Sequential(*parts, nn.Flatten())
         self.project = nn.Identity() if width == WAVEFORM_WIDTH else nn.Linear(WAVEFORM_WIDTH, width)

@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 import torch
 from mmbench.datasets.batch import Batch, Spec
+from mmbench.methods.contrast import contrast_of_samples, label_classes
 from mmbench.methods.erm import ERM, ERMParams
 from mmbench.methods.late_concat import LateConcat, LateConcatParams
 from mmbench.methods.method import Method
 from mmbench.methods.mixup import Mixup, MixupParams, mixed_errors, mixture, partners
 from mmbench.methods.networks import as_prediction
-from mmbench.methods.supcon import SupCon, SupConParams, contrast_classes, supervised_contrast
+from mmbench.methods.supcon import SupCon, SupConParams
 from scipy.special import log_softmax
 from torch import Tensor
 from torch.nn import functional as F
@@ -102,14 +103,14 @@ def test_supcon_is_the_papers_sum():
         if positives:  # neither class 2 nor class 3 has two
             terms.append(-np.mean([np.log(np.exp(z[i] @ z[p] / tau) / below) for p in positives]))
     assert len(terms) == 6
-    ours = supervised_contrast(torch.tensor(features), torch.tensor(classes), tau)
+    ours = contrast_of_samples(torch.tensor(features), torch.tensor(classes), tau)
     assert float(ours) == pytest.approx(np.mean(terms), rel=1e-9)
 
 
 def test_supcon_without_any_positive_is_zero_with_zero_gradient():
     for count in (1, 3):
         features = torch.randn(count, 4, requires_grad=True)
-        loss = supervised_contrast(features, torch.arange(count), 0.1)
+        loss = contrast_of_samples(features, torch.arange(count), 0.1)
         loss.backward()
         assert loss == 0
         assert features.grad is not None
@@ -118,9 +119,9 @@ def test_supcon_without_any_positive_is_zero_with_zero_gradient():
 
 def test_scores_have_three_classes_about_the_middle():
     target = torch.tensor([0.0, 1.0, 2.0, 3.0])
-    assert contrast_classes(target, replace(SPEC, label_range=(0.0, 4.0))).tolist() == [-1, -1, 0, 1]
-    assert contrast_classes(target, replace(SPEC, label_range=None)).tolist() == [0, 1, 1, 1]
-    assert contrast_classes(torch.tensor([2, 0]), CLASSES).tolist() == [2, 0]
+    assert label_classes(target, replace(SPEC, label_range=(0.0, 4.0))).tolist() == [0, 0, 1, 2]
+    assert label_classes(target, replace(SPEC, label_range=None)).tolist() == [1, 2, 2, 2]
+    assert label_classes(torch.tensor([2, 0]), CLASSES).tolist() == [2, 0]
 
 
 @torch.no_grad()
@@ -128,7 +129,7 @@ def likeness(net: SupCon) -> tuple[float, float]:
     """The mean cosine of projections of one class in two domains, and of different classes."""
     batch = two_domains.shifted(net.spec, 512, seed=5)
     z = F.normalize(net.projection(net(batch).fused), dim=-1)
-    classes, cosine = contrast_classes(batch.target, net.spec), z @ z.T
+    classes, cosine = label_classes(batch.target, net.spec), z @ z.T
     same, across = classes.unsqueeze(1) == classes, batch.domain.unsqueeze(1) != batch.domain
     return float(cosine[same & across].mean()), float(cosine[~same].mean())
 

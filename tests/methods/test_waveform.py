@@ -6,12 +6,16 @@ from dataclasses import replace
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from mmbench.benchmark.registry import find
 from mmbench.datasets.batch import Batch, Spec
-from mmbench.methods.ebmc import EBMC
+from mmbench.methods import METHODS
+from mmbench.methods.cmrf import CMRF, CMRFParams
 from mmbench.methods.erm import ERM, ERMParams
 from mmbench.methods.method import Method
 from mmbench.methods.networks import SequenceEncoder, encoders
-from mmbench.methods.waveform import WaveformEncoder
+from mmbench.methods.waveform import LargerOfTwo, WaveformEncoder
 
 from . import planted
 
@@ -74,21 +78,80 @@ def test_only_the_modalities_that_ask_for_it_get_it():
     assert ERM(ERMParams(layers=1), mixed).eval()(batch).fused.shape == (3, 80)  # type: ignore[union-attr]
 
 
-@pytest.mark.parametrize("kind", [ERM, EBMC])
-def test_methods_train_on_waveforms_in_any_pattern_and_alone(kind: type[Method]):
-    batch = planted.all_patterns(waves(4), MOTOR)
+KINDS = [find("method", name).load() for name in METHODS]
+MIXED = replace(MOTOR, modalities={"vibration": 1, "text": 6}, encoders={"vibration": "cnn1d"})
+ALONE = replace(MOTOR, modalities={"acoustic": 1}, encoders={"acoustic": "cnn1d"})
+
+
+@pytest.mark.parametrize("spec", [MOTOR, MIXED, ALONE], ids=["motor", "mixed", "alone"])
+@pytest.mark.parametrize("kind", KINDS, ids=list(METHODS))
+def test_every_method_takes_the_width_of_its_encoders(kind: type[Method], spec: Spec):
+    spec = replace(spec, domains=2)
+    batch = planted.noise(spec, 6, 64)
+    batch = replace(batch, domain=torch.arange(6) % 2)
     torch.manual_seed(0)
-    net = kind(kind.Params(), MOTOR)
+    net = kind(kind.Params(layers=1), spec)
+    optimiser = torch.optim.SGD(net.parameters(), lr=1e-3)
+    for stage in range(len(kind.stages)):
+        net.begin_stage(stage)
+        optimiser.zero_grad()
+        net.backward(batch)
+        optimiser.step()
+        net.after_step()
+    net.after_epoch(lambda: 1.0)
+    output = net.eval()(batch)
+    assert output.prediction.shape == (6, 6)
+    width = 40 if "text" in spec.modalities else 128
+    assert {tuple(x.shape) for x in output.embeddings.values()} == {(6, width)}
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_methods_train_on_waveforms_in_any_pattern_and_alone(name: str):
+    spec = replace(MOTOR, domains=3)
+    batch = replace(planted.all_patterns(waves(4), MOTOR), domain=torch.tensor([0, 1, 2, 0]))
+    kind: type[Method] = find("method", name).load()
+    torch.manual_seed(0)
+    net = kind(kind.Params(), spec)
     for stage in range(len(kind.stages)):
         net.begin_stage(stage)
         for part in (batch, batch.take(slice(0, 1))):
             net.zero_grad()
-            torch.stack(list(net.loss(part).values())).sum().backward()
+            net.backward(part)
+            net.after_step()
             assert all(p.grad is None or p.grad.isfinite().all() for p in net.parameters())
     net.eval()
     whole = net(batch).prediction
     alone = torch.cat([net(batch.take(slice(row, row + 1))).prediction for row in range(4)])
     assert torch.allclose(whole, alone, atol=1e-4)
+
+
+@given(st.integers(0, 2**16), st.integers(2, 40), st.booleans())
+def test_pooling_is_that_of_torch_with_its_gradient(seed: int, steps: int, ties: bool):
+    draw = torch.Generator().manual_seed(seed)
+    values = torch.randn(2, 3, steps, generator=draw)
+    values = values.round() if ties else values
+    weights = torch.randn(2, 3, steps - 1, generator=draw)
+    found = []
+    for pool in (LargerOfTwo(), torch.nn.MaxPool1d(2, stride=1)):
+        given_ = values.clone().requires_grad_()
+        pooled = pool(given_)
+        (pooled * weights).sum().backward()
+        found.append((pooled, given_.grad, pool(values)))
+    for ours, theirs in zip(*found, strict=True):
+        assert torch.equal(ours, theirs)
+
+
+def test_an_averaged_teacher_averages_the_norms_of_waveforms():
+    net = CMRF(CMRFParams(start=1, hidden=16), MOTOR)
+    seen = []
+    for seed in range(4):
+        net.backward(waves(4, seed=seed))
+        net.after_step()
+        seen.append([b.clone() for b in net.student().buffers() if b.is_floating_point()])
+    averages = [b for b in net.teacher.buffers() if b.is_floating_point()]
+    assert averages
+    for average, *history in zip(averages, *seen, strict=True):
+        assert torch.allclose(average, torch.stack(history).mean(0), atol=1e-5)
 
 
 @pytest.mark.slow
