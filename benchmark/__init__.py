@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .check import check_corruption, check_dataset, check_method
     from .errors import UsageError
-    from .experiment import Experiment, Protocol
+    from .experiment import Experiment, Search
     from .launch import Plan, Summary, plan, run
+    from .protocol import Protocol
     from .scores import leaderboard, missing_modalities, predictions, results
 
 _HOME = {
@@ -26,7 +27,8 @@ _HOME = {
     "check_method": "check",
     "UsageError": "errors",
     "Experiment": "experiment",
-    "Protocol": "experiment",
+    "Protocol": "protocol",
+    "Search": "experiment",
     "Plan": "launch",
     "Summary": "launch",
     "plan": "launch",
@@ -41,6 +43,7 @@ __all__ = [
     "Experiment",
     "Plan",
     "Protocol",
+    "Search",
     "Summary",
     "UsageError",
     "check_corruption",

@@ -67,7 +67,11 @@ def plan_command(
 ) -> None:
     """Show the job matrix: counts along each axis, what is done and what is to do. Nothing is run.
 
-    Example: mmbench plan --methods erm,ebmc --datasets mosi --modalities T+A+V,T --seeds 0-4
+    Examples:
+
+    mmbench plan --methods erm,ebmc --datasets mosi --modalities T+A+V,T --seeds 0-4
+
+    mmbench plan --methods erm,nel --suite mmdg --preset paper
     """
     from .launch import plan
 
@@ -107,15 +111,15 @@ def run_command(
         experiment.save(save_config)
     out = console()
     data = " [yellow](synthetic data)[/]" if any(job.synthetic for job in planned.jobs) else ""
-    counts = f"{len(planned.jobs)} jobs, {len(planned.done)} done before, {len(planned.todo)} to do"
+    pruned = f"{planned.pruned} pruned, " if planned.pruned else ""
+    counts = f"{planned.networks} jobs, {len(planned.done)} done before, {pruned}{planned.left} to do"
     out.print(f"{counts}; results in {experiment.store}{data}")
     _print_suite(planned, out)
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.default_int_handler)  # ended by another is ended as by Ctrl-C
     try:
-        with showing(planned.todo, planned.store, out) as listener:
-            summary = run(planned, listener)
-        if planned.todo:
+        summary = run(planned, showing=lambda jobs: showing(jobs, planned.store, out))
+        if planned.left:
             from .prescore import table_blocks
 
             table_blocks(planned.store, out)
@@ -123,15 +127,18 @@ def run_command(
         out.print("[yellow]interrupted[/]: the same command goes on with what is missing")
         raise SystemExit(130) from None
     if not summary.ok:
-        out.print(f"[red]{len(summary.failed)} of {summary.planned} jobs failed:[/]")
+        waiting = summary.planned - summary.done - summary.pruned - len(summary.failed)
+        more = f"; {waiting} wait for them" if waiting else ""
+        out.print(f"[red]{len(summary.failed)} of {summary.planned} jobs failed[/]{more}:")
         for outcome in summary.failed:
             out.print(f"  {outcome.job_id}: {outcome.reason}", markup=False, soft_wrap=True)
         out.print(
             f"details: {planned.store.jobs_folder}/<job>/failed.json; the same command tries them again"
         )
         raise SystemExit(1)
+    ended = f"{summary.done} jobs done, {summary.pruned} pruned" if summary.pruned else ""
     out.print(
-        f"all {summary.planned} jobs done; see them with: mmbench leaderboard --store {experiment.store}"
+        f"{ended or f'all {summary.planned} jobs done'}; see them with: mmbench leaderboard --store {experiment.store}"
     )
 
 
@@ -188,7 +195,7 @@ def leaderboard(
     if made is not None:
         sys.stdout.write(made.text)
     else:
-        from .experiment import as_list
+        from .listing import as_list
         from .scores import filter_from
         from .writing import write_leaderboards
 
@@ -295,22 +302,32 @@ app.command("doctor")(doctor)
 def _print_plan(planned: Plan) -> None:
     from rich.table import Table
 
+    from . import estimate
     from .job import COMPANION
     from .launch import counts
     from .terminal import console
+    from .trials import size_words
 
     out = console()
     table = Table(box=None, padding=(0, 2), show_header=False)
-    asked = [job for job in planned.jobs if job.role != COMPANION]
-    for axis, values in counts(asked).items():
+    for axis, values in counts(planned).items():
         words = ", ".join(f"{value} ({count})" for value, count in values.items())
         table.add_row(f"{len(values)} x {axis}", words)
     out.print(table)
-    failed = sum(planned.store.record(job).state == "failed" for job in planned.todo)
-    words = f"{len(planned.jobs)} jobs: {len(planned.done)} done, {len(planned.todo)} to do"
-    others = len(planned.jobs) - len(asked)
+    if planned.courses:
+        trial = planned.courses[0].study.trial
+        out.print(
+            f"{len(planned.courses)} searches of {size_words(trial)} networks (default, draws by {trial.sampler}, "
+            f"repeats of the best by source validation), pruner {trial.pruner}",
+            highlight=False,
+        )
+    pruned = f"{planned.pruned} pruned, " if planned.pruned else ""
+    words = f"{planned.networks} jobs: {len(planned.done)} done, {pruned}{planned.left} to do"
+    others = sum(job.role == COMPANION for job in planned.jobs)
     words += f"; {others} of them are companions, which choose the epochs of others" if others else ""
-    out.print(words + (f" ({failed} failed before)" if failed else ""))
+    out.print(words + (f" ({planned.failed} failed before)" if planned.failed else ""))
+    if planned.left:
+        out.print(estimate.words(planned.estimate()), highlight=False)
     _print_suite(planned, out)
     for item in sorted({item for job in planned.jobs for item in job.data}, key=lambda item: item.name):
         kind = "synthetic stand-in" if item.synthetic else "data"
@@ -338,7 +355,7 @@ def _print_json(planned: Plan) -> None:
     jobs: list[dict[str, Any]] = []
     for job in planned.jobs:
         jobs.append({"id": job.id, "state": planned.store.record(job).state, **job.to_dict()})
-    typer.echo(json.dumps({"jobs": jobs}, indent=1))
+    typer.echo(json.dumps({"jobs": jobs, "networks": planned.networks}, indent=1))
 
 
 def main() -> None:

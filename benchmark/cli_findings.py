@@ -39,7 +39,7 @@ def findings(
     from ..leaderboards import findings as asked
     from ..leaderboards import render
     from .boards import chosen_boards, frames
-    from .experiment import as_list
+    from .listing import as_list
     from .scores import filter_from, results
     from .terminal import console
 

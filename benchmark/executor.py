@@ -39,6 +39,7 @@ class Context:
         device: ``"cpu"``, ``"cuda"`` (one GPU, which the worker sees alone) or ``"auto"`` (that, if torch can).
         threads: CPU threads a job.
         evaluations: what the networks are tested under beyond clean and missing modalities.
+        rivals: job -> finished jobs; it is ended early where a pruner finds it worse than them.
     """
 
     store: Path
@@ -48,6 +49,7 @@ class Context:
     device: str = "cpu"
     threads: int = 1
     evaluations: tuple[Evaluation, ...] = ()
+    rivals: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def lacking(self, job: Job) -> list[Evaluation]:
         """The evaluations that a job does not have yet."""

@@ -20,116 +20,35 @@ from pydantic import (
 
 from .errors import UsageError, nearest
 from .job import Task
-from .published import BUDGETS
-from .selection import Rule
+from .listing import as_list, as_seeds, unique
+from .protocol import Protocol
 from .suites import QUICK, SUITES, chosen
 
 PRESETS: dict[str, dict[str, Any]] = {
     "quick": {"seeds": [0, 1, 2], "protocol": {"epochs": 6}},
     "standard": {},
+    # The search of MMDG-Bench, for every method: the default, 10 draws, and the best of them twice more.
+    "paper": {"search": {"draws": 10, "repeats": 2}},
 }
 
 
-class Protocol(BaseModel):
-    """The rules that hold for every method of an experiment. All of it is part of a job's identity."""
+class Search(BaseModel):
+    """How hyper-parameters are searched: the same budget for every method, on every task."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
-    name: Literal["fair", "as-published"] = Field(
-        "fair", description="one rule for all, or each method's published deviations"
+    draws: int = Field(
+        10, ge=0, lt=10_000, description="configurations that are tried beside the default; asks for a search"
     )
-    epochs: int = Field(20, ge=1, description="passes over the training data")
-    epoch_steps: int = Field(0, ge=0, description="steps of an epoch; 0: one pass over the training data")
-    batch_size: int = Field(32, ge=1, description="samples a step")
-    drop_last: bool = Field(False, description="leave out the last batch of a pass where it is smaller")
-    optimizer: Literal["adamw", "adam"] = Field("adamw", description="the optimiser of every method")
-    restart_optimizer: bool = Field(False, description="a new optimiser for every step: it has no memory")
-    learning_rate: float = Field(1e-3, gt=0, description="learning rate at the start")
-    encoder_rate: float = Field(
-        1.0, gt=0, description="learning rate of the encoders, as a share of the rest's"
+    repeats: int = Field(
+        2, ge=0, lt=10_000, description="further seeds of the configuration that source validation chose"
     )
-    schedule: Literal["cosine", "cosine-to-1%", "inverse-power", "constant"] = Field(
-        "cosine", description="how the learning rate falls, from epoch to epoch; inverse-power: every step"
+    sampler: Literal["random", "tpe"] = Field(
+        "random", description="how configurations are drawn: independently, or by what was found before"
     )
-    weight_decay: float = Field(1e-2, ge=0, description="weight decay")
-    clip_norm: float = Field(1.0, ge=0, description="gradient norm is clipped here; 0 turns it off")
-    standardize: bool = Field(
-        True, description="z-score features by the source training split, cut off at 5 deviations"
+    pruner: Literal["none", "median"] = Field(
+        "none", description="end a trial early where it is worse than the median of the first ones"
     )
-    selection: Rule = Field(
-        "source-validation",
-        description="which epoch is tested; all but oracle choose it without the target",
-    )
-    ties: Literal["lower-loss", "earliest", "latest"] = Field(
-        "lower-loss", description="which of epochs with the same validation metric is tested"
-    )
-    roles: Literal["splits", "test-validates", "test-validates-whole-target"] = Field(
-        "splits",
-        description="between domains: each split for its own part, or the sources' test samples validate "
-        "(train and valid train), and all of the target's samples are tested",
-    )
-    train_with_missing: Literal["off", "patterns", "spectrum"] = Field(
-        "off", description="take modalities (patterns) or also frames at any rate (spectrum) away in training"
-    )
-    train_with_noise: Literal["off", "spectrum"] = Field(
-        "off", description="add Gaussian noise of a random strength to the training features"
-    )
-    widths: Literal["strict", "project"] = Field(
-        "strict", description="domains with other feature widths: an error, or a projection per domain"
-    )
-    held_out_classes: list[str] = Field(
-        [], description="classes that are not trained on, and are told apart as OOD in the test"
-    )
-
-    def resolved(self, published: Mapping[str, Any]) -> Protocol:
-        """These rules for a job: under ``as-published``, what nobody asked for is as ``published`` says.
-
-        Args:
-            published: field -> value, of the job's family, dataset and method.
-        """
-        known = published if self.name == "as-published" else {}
-        return Protocol.model_validate({**known, **self.model_dump(exclude_unset=True)})
-
-    def label(self, published: Mapping[str, Any]) -> str:
-        """The name, and what was asked for that is otherwise than ``published``: ``fair (epochs=5)``."""
-        own = Protocol.model_validate({"name": self.name}).resolved(published).model_dump()
-        return _label(self.resolved(published).model_dump(), own)
-
-    @field_validator("held_out_classes", mode="before")
-    @classmethod
-    def _classes(cls, names: Any) -> list[str]:
-        """In one order, so that it is one job however they are given; a number in YAML is a name."""
-        return _unique(sorted(str(name) for name in as_list(names)), "held-out classes")
-
-
-def as_list(value: Any) -> Any:
-    """A comma-separated text as a list; commas in parentheses belong to their item."""
-    if not isinstance(value, str):
-        return value or []
-    items, depth = [""], 0
-    for character in value:
-        depth += (character == "(") - (character == ")")
-        if character == "," and depth == 0:
-            items.append("")
-        else:
-            items[-1] += character
-    return [item.strip() for item in items if item.strip()]
-
-
-def as_seeds(value: Any) -> Any:
-    """Seeds as a list; ``0-4`` is 0, 1, 2, 3, 4."""
-    if isinstance(value, str):
-        value = as_list(value)
-    if not isinstance(value, list | tuple):
-        return [] if value is None else [value]
-    seeds: list[Any] = []
-    for item in value:
-        first, dash, last = str(item).partition("-")
-        if dash and first.isdigit() and last.isdigit() and int(first) <= int(last) < int(first) + 10_000:
-            seeds.extend(range(int(first), int(last) + 1))
-        else:
-            seeds.append(item)
-    return seeds
 
 
 Names = Annotated[list[str], BeforeValidator(as_list), Field(min_length=1)]
@@ -154,12 +73,13 @@ class Experiment(BaseModel):
     seeds: Annotated[list[Seed], BeforeValidator(as_seeds), Field(min_length=1)] = Field(
         [0, 1, 2, 3, 4], description="one network each: 0,1,2 or 0-4"
     )
-    preset: Literal["quick", "standard"] = Field(
-        "standard", description="how much: quick is 3 seeds and 6 epochs"
+    preset: Literal["quick", "standard", "paper"] = Field(
+        "standard", description="how much: quick is 3 seeds and 6 epochs, paper a search with 10 draws"
     )
     oracle: bool = Field(
         False, description="also train erm on each shift's target itself: an upper bound, shown apart"
     )
+    search: Search | None = Field(None, description="the search of hyper-parameters; without one, defaults")
     corruptions: Annotated[list[str], BeforeValidator(as_list)] = Field(
         [], description="test under these too: features, missing-rates, reliability, or single kinds"
     )
@@ -209,7 +129,20 @@ class Experiment(BaseModel):
             protocol = protocol.model_dump(exclude_unset=True)
         if isinstance(protocol, Mapping):
             given["protocol"] = {**preset.get("protocol", {}), **protocol}
-        return {**{key: value for key, value in preset.items() if key != "protocol"}, **given}
+        search = given.get("search") or {}
+        if isinstance(search, Mapping) and (search or "search" in preset):
+            given["search"] = {**preset.get("search", {}), **search}
+            if given.get("seeds"):
+                raise ValueError("a search draws its own seeds: leave out --seeds, or the search")
+        return {**{key: value for key, value in preset.items() if key not in ("protocol", "search")}, **given}
+
+    @model_validator(mode="after")
+    def _bounds_without_search(self) -> Experiment:
+        if self.oracle and self.search:
+            raise ValueError(
+                "--oracle and a search cannot be asked for together: run --oracle without the search"
+            )
+        return self
 
     @field_validator("store", "data_root", "plugins", "data")
     @classmethod
@@ -224,7 +157,7 @@ class Experiment(BaseModel):
     @field_validator("datasets")
     @classmethod
     def _tasks(cls, names: list[str]) -> list[str]:
-        return _unique([Task.parse(name).name for name in names], "datasets")
+        return unique([Task.parse(name).name for name in names], "datasets")
 
     @field_validator("suite")
     @classmethod
@@ -241,7 +174,7 @@ class Experiment(BaseModel):
     @field_validator("methods", "seeds", "corruptions", "ood")
     @classmethod
     def _no_repeats(cls, values: list[Any]) -> list[Any]:
-        return _unique(values, "the list")
+        return unique(values, "the list")
 
     @property
     def tasks(self) -> list[Task]:
@@ -306,24 +239,6 @@ class Experiment(BaseModel):
         return {**kept, "protocol": protocol}
 
 
-def protocol_label(values: Mapping[str, Any]) -> str:
-    """The name of a protocol and what of it was changed, for a job that does not say it itself."""
-    # Before jobs said it, `as-published` was the rules for sentiment alone.
-    earlier = {**BUDGETS["sentiment"], "ties": "lower-loss"}
-    own = Protocol.model_validate({"name": values["name"]}).resolved(earlier)
-    return _label(values, own.model_dump())
-
-
-def _label(values: Mapping[str, Any], own: Mapping[str, Any]) -> str:
-    """In alphabetic order, whatever the order of the values: rows are told apart by it."""
-    changed = ", ".join(
-        f"{key}={'+'.join(value) if isinstance(value, list) else value}"
-        for key, value in sorted(values.items())
-        if value != own.get(key)
-    )
-    return f"{values['name']} ({changed})" if changed else values["name"]
-
-
 def default_data_root() -> Path:
     """``$MMBENCH_DATA``, else ``data`` in the working directory."""
     return Path(os.environ.get("MMBENCH_DATA") or "data").expanduser()
@@ -346,19 +261,12 @@ def read_yaml(file: Path) -> dict[str, Any]:
     return values
 
 
-def _unique(values: list[Any], what: str) -> list[Any]:
-    repeated = [value for place, value in enumerate(values) if value in values[:place]]
-    if repeated:
-        raise ValueError(f"{what} names {repeated[0]!r} twice")
-    return values
-
-
 def _one_line(error: ValidationError) -> str:
     """The first fault of a validation, in words."""
     fault = error.errors()[0]
     place = ".".join(str(part) for part in fault["loc"])
     if fault["type"] == "extra_forbidden":
-        model = Protocol if fault["loc"][0] == "protocol" else Experiment
+        model = {"protocol": Protocol, "search": Search}.get(str(fault["loc"][0]), Experiment)
         return f"unknown option {place!r}: {nearest(str(fault['loc'][-1]), model.model_fields)}"
     if fault["type"] == "missing":
         return f"{place} is not given: say which, for example --{place} {_EXAMPLES.get(place, '...')}"

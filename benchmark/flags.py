@@ -11,7 +11,8 @@ import typer
 from pydantic.fields import FieldInfo
 
 from .errors import UsageError
-from .experiment import Experiment, Protocol
+from .experiment import Experiment, Search
+from .protocol import Protocol
 
 #: Fields whose flag has another name.
 _FLAGS = {
@@ -25,6 +26,7 @@ _SWITCHES = ("oracle",)
 _PANELS = {
     "What to compare": ("methods", "datasets", "modalities", "suite", "seeds", "preset", "oracle"),
     "What to test under": ("corruptions", "ood"),
+    "Search of hyper-parameters (the same budget for every method)": tuple(Search.model_fields),
     "Protocol (the same for every method)": tuple(Protocol.model_fields),
     "Where and how": ("store", "data_root", "data", "plugins", "launcher", "workers", "threads", "device"),
 }
@@ -60,20 +62,21 @@ def experiment_from(config: Path | None, flags: Mapping[str, str | bool | None])
         UsageError: a value is wrong; the message says which and what is allowed.
     """
     values: dict[str, Any] = {}
-    protocol: dict[str, Any] = {}
+    parts: dict[str, dict[str, Any]] = {"protocol": {}, "search": {}}
     for name, text in flags.items():
         if text is None:
             continue
         if name in Protocol.model_fields:
-            protocol[name] = text
+            parts["protocol"][name] = text
+        elif name in Search.model_fields:
+            parts["search"][name] = text
         elif name == "data":
             values[name] = _places(str(text))
         elif name == "plugins":
             values[name] = [item.strip() for item in str(text).split(",")]
         else:
             values[name] = text
-    if protocol:
-        values["protocol"] = protocol
+    values |= {name: part for name, part in parts.items() if part}
     return Experiment.load(config, values) if config else Experiment.read(values)
 
 
@@ -90,7 +93,8 @@ def _places(text: str) -> dict[str, str]:
 
 
 def _parameter(name: str, panel: str) -> inspect.Parameter:
-    field: FieldInfo = (Protocol if name in Protocol.model_fields else Experiment).model_fields[name]
+    known: dict[str, FieldInfo] = {**Experiment.model_fields, **Search.model_fields, **Protocol.model_fields}
+    field = known[name]
     flag = "--" + _FLAGS.get(name, name).replace("_", "-")
     if name in _SWITCHES:
         switch = typer.Option(flag, help=_help(field), rich_help_panel=panel, show_default=False)

@@ -19,7 +19,7 @@ RECORDS = "made"
 #: The files of a job that tables are made of.
 _OF_JOB = ("job.json", "done.json", "predictions.parquet", "fit.json", "environment.json", "evaluations")
 #: Those of a job that is not done.
-_STATE = ("job.json", "failed.json", "progress.json")
+_STATE = ("job.json", "failed.json", "progress.json", "pruned.json")
 _PACKAGE = Path(__file__).parent.parent
 
 

@@ -27,14 +27,14 @@ from safetensors import SafetensorError, deserialize
 from ..leaderboards.metrics import FAMILIES, family_metrics
 from ..leaderboards.results import CLEAN, missing_patterns, one_line
 from .evaluations import FEATURES, SEMANTIC, STAND_IN, on_features, version_of
-from .experiment import Protocol
 from .job import Job, Task
+from .protocol import Protocol
 from .store import RESULTS, SCHEMA, WEIGHTS, StoreError, checked_name
 
 #: The files of a job that are taken; the done marker and job.json are written anew.
 TAKEN = (*RESULTS, WEIGHTS, "environment.json")
 #: What a job's folder holds besides while it runs or after it failed.
-_PASSING = ("lock", "progress.json", "failed.json")
+_PASSING = ("lock", "progress.json", "failed.json", "pruned.json")
 _MOST_JSON, _MOST_BYTES, _MOST_ROWS = 2**24, 2**32, 50_000_000
 
 
@@ -156,8 +156,20 @@ class _Data(BaseModel):
     synthetic: bool
 
 
+class _Trial(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+    role: Literal["trial", "repeat"]
+    index: int = Field(ge=0)
+    draws: int = Field(ge=0)
+    repeats: int = Field(ge=0)
+    sampler: str
+    pruner: str
+    searched: list[str]
+    pinned: list[str]
+
+
 class _JobFile(BaseModel):
-    """job.json of this schema. ``rules``, ``train_missing``, ``needs_domains`` and ``role`` came later."""
+    """job.json of this schema. ``rules``, ``train_missing``, ``needs_domains``, ``role``, ``search`` came later."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
     written: Literal[1] = Field(alias="schema")
@@ -175,6 +187,7 @@ class _JobFile(BaseModel):
     train_missing: str = "none"
     needs_domains: int = Field(default=1, ge=1)
     role: Literal["", "companion"] = ""
+    search: _Trial | None = None
 
 
 class _Hash(BaseModel):

@@ -7,8 +7,8 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from functools import cached_property
-from typing import Any
+from functools import cached_property, lru_cache
+from typing import Any, Literal
 
 #: Raised when the way from a job to its predictions changes: older results are then not taken for new ones.
 SCHEMA = 1
@@ -115,10 +115,40 @@ class Data:
 
 
 @dataclass(frozen=True)
+class Trial:
+    """The part of a job in a search of hyper-parameters.
+
+    Attributes:
+        role: a trial, or a repeat of the trial that was chosen.
+        index: among those of its role, from 0; trial 0 has the default configuration.
+        draws, repeats: how many the search was to have, as far as was known when the job was written down.
+        sampler, pruner: as ``Search`` names them.
+        searched: the parameters that are searched.
+        pinned: those with a range that were set instead.
+    """
+
+    role: Literal["trial", "repeat"]
+    index: int
+    draws: int
+    repeats: int
+    sampler: str
+    pruner: str
+    searched: tuple[str, ...]
+    pinned: tuple[str, ...] = ()
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Trial:
+        """The inverse of ``vars``, also from JSON."""
+        lists = {name: tuple(values[name]) for name in ("searched", "pinned")}
+        return cls(**{**values, **lists})
+
+
+@dataclass(frozen=True)
 class Job:
     """One network to train.
 
-    Everything but ``label``, ``rules``, ``metrics``, ``train_missing`` and ``needs_domains`` is part of its identity.
+    Everything but ``label``, ``rules``, ``metrics``, ``train_missing``, ``needs_domains`` and ``search`` is part of its
+    identity.
     Paths, workers and the launcher do not change the result and are not here; nor are device and threads,
     which change no more than the last digits: ``environment.json`` says which they were.
 
@@ -137,6 +167,7 @@ class Job:
         train_missing: how the method itself uses missing modalities in training, for the audit.
         needs_domains: source domains that the method's own idea needs, for the audit.
         role: empty, or ``"companion"``: it was trained for the epoch of other jobs, and is no result.
+        search: its part in a search of hyper-parameters, where it has one.
     """
 
     task: str
@@ -153,11 +184,12 @@ class Job:
     train_missing: str = field(default="none", compare=False)
     needs_domains: int = field(default=1, compare=False)
     role: str = ""
+    search: Trial | None = field(default=None, compare=False)
 
     @cached_property
     def id(self) -> str:
         """A readable beginning and 12 hexadecimal digits of the hash of the identity."""
-        identity = {key: value for key, value in self.to_dict().items() if key not in _NOT_IDENTITY}
+        identity = {key: value for key, value in self.to_dict().items() if key not in NOT_IDENTITY}
         identity["data"] = [[item.name, item.fingerprint] for item in self.data]
         later = LATER_PARAMS.get(self.method, {})
         identity["params"] = {
@@ -193,15 +225,21 @@ class Job:
         if not self.role:
             del values["role"]  # it came after the first results
         copies = {"params": dict(self.params), "protocol": dict(self.protocol)}
-        return {**values, **copies, "data": [vars(item) for item in self.data]}
+        search = values.pop("search")
+        part = {"search": dict(vars(search))} if search else {}
+        return {**values, **copies, "data": [vars(item) for item in self.data], **part}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Job:
         """The inverse of ``to_dict``."""
         data = tuple(Data(**item) for item in values["data"])
-        return cls(**{**values, "modalities": tuple(values["modalities"]), "data": data})
+        part = values.get("search")
+        search = Trial.from_dict(part) if part else None
+        lists = {"modalities": tuple(values["modalities"]), "data": data, "search": search}
+        return cls(**{**values, **lists})
 
 
+@lru_cache
 def _short(task: str) -> str:
     """A task in a folder's name; many domains of datasets are counted."""
     parsed = Task.parse(task)
@@ -210,7 +248,8 @@ def _short(task: str) -> str:
     return task.replace("->", "-to-")
 
 
-_NOT_IDENTITY = {"label", "rules", "metrics", "train_missing", "needs_domains"}
+#: Fields that no result depends on.
+NOT_IDENTITY = {"label", "rules", "metrics", "train_missing", "needs_domains", "search"}
 
 # Rules that came after the first results, with the value that those were made under: it changes no id.
 _LATER_RULES = {

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from .companions import companions
 from .environment import gpu_names
 from .errors import UsageError
+from .estimate import Estimate, estimate, finished
 from .evaluations import Evaluation, check_medium, of_job, wanted
 from .executor import Context, Executor, InProcess, Listener, LocalPool, Outcome
 from .experiment import Experiment
@@ -17,14 +20,25 @@ from .locate import locate
 from .matrix import jobs_of
 from .precheck import check
 from .registry import find
+from .search import Course, Wave, courses, lacking, next_wave, studies_of
 from .store import Store
+
+#: Shows how jobs that are run together get on, while its block runs.
+Showing = Callable[[Sequence[Job]], AbstractContextManager[Listener]]
 
 
 @dataclass(frozen=True)
 class Plan:
     """What an experiment asks for, and what of it is done.
 
-    Among its jobs are the companions that those to be trained need, before them.
+    Attributes:
+        experiment: what is asked for.
+        jobs: its networks, after the companions that those to be trained need; of a search, those that are known
+            by now.
+        done, todo: which of them are done, and which are not. A trial that was pruned is neither.
+        evaluations: what networks are tested under beyond clean and missing modalities; of a search, those that
+            are chosen.
+        courses: its searches.
     """
 
     experiment: Experiment
@@ -32,6 +46,38 @@ class Plan:
     done: tuple[Job, ...]
     todo: tuple[Job, ...]
     evaluations: tuple[Evaluation, ...] = ()
+    courses: tuple[Course, ...] = ()
+
+    @property
+    def networks(self) -> int:
+        """How many networks it needs, those of a search that nobody knows yet included."""
+        return sum(course.study.size for course in self.courses) or len(self.jobs)
+
+    @property
+    def pruned(self) -> int:
+        """Trials that were ended early, and need no more training."""
+        return sum(course.found.pruned for course in self.courses)
+
+    @property
+    def left(self) -> int:
+        """Networks that are yet to be trained or tested, known or not."""
+        return self.networks - len(self.done) - self.pruned
+
+    @property
+    def failed(self) -> int:
+        """Of what is to do, how many failed before."""
+        if self.courses:
+            return sum(
+                one.state == "failed" for course in self.courses for one in course.found.trials.values()
+            )
+        return sum(self.store.record(job).state == "failed" for job in self.todo)
+
+    def estimate(self) -> Estimate:
+        """What is to do will take, from the finished jobs of the store."""
+        sizes = [(job, 1) for job in self.todo]
+        for course in self.courses:  # what of a search nobody knows yet is like what is known
+            sizes.append((course.study.row.job, course.study.size - len(course.jobs)))
+        return estimate(sizes, finished(self.store))
 
     @property
     def store(self) -> Store:
@@ -46,17 +92,19 @@ class Summary:
     Attributes:
         planned: jobs of the experiment, with their companions.
         done: of these, now done.
+        pruned: trials of a search that were ended early.
         failed: those that failed, with their reasons.
     """
 
     planned: int
     done: int
     failed: tuple[Outcome, ...]
+    pruned: int = 0
 
     @property
     def ok(self) -> bool:
-        """Whether every job is done."""
-        return self.done == self.planned
+        """Whether every job is done, or a trial that was ended early."""
+        return self.done + self.pruned == self.planned
 
 
 def plan(experiment: Experiment) -> Plan:
@@ -66,12 +114,12 @@ def plan(experiment: Experiment) -> Plan:
         UsageError: something is asked for that does not exist.
         DataError: data that is not there, or not described as it should be.
     """
-    asked = jobs_of(experiment)
     store = Store(experiment.store)
-    untrained = [job for job in asked if not store.is_done(job.id)]
-    needed = {one.id: one for job in untrained for one in companions(job)}
-    jobs = [*needed.values(), *asked]
     evaluations = wanted(experiment)
+    if experiment.search:
+        return _of_courses(experiment, courses(studies_of(experiment), store), evaluations)
+    asked = jobs_of(experiment)
+    jobs = [*companions_of(asked, store), *asked]
 
     def is_done(job: Job) -> bool:
         names = {evaluation.name for evaluation in of_job(evaluations, job)}
@@ -83,7 +131,19 @@ def plan(experiment: Experiment) -> Plan:
     return Plan(experiment, tuple(jobs), done, todo, evaluations)
 
 
-def run(experiment: Experiment | Plan, listener: Listener | None = None) -> Summary:
+def _of_courses(experiment: Experiment, found: Sequence[Course], evaluations: tuple[Evaluation, ...]) -> Plan:
+    store = Store(experiment.store)
+    jobs = tuple(job for course in found for job in course.jobs)
+    todo = tuple(job for course in found for job in lacking(course, store, evaluations))
+    over = {job.id for job in todo}
+    over |= {r.job.id for course in found for r in course.found.trials.values() if r.state == "pruned"}
+    done = tuple(job for job in jobs if job.id not in over)
+    return Plan(experiment, jobs, done, todo, evaluations, tuple(found))
+
+
+def run(
+    experiment: Experiment | Plan, listener: Listener | None = None, showing: Showing | None = None
+) -> Summary:
     """Trains and evaluates every job that is not done, and writes the results to the experiment's store.
 
     Interrupted, it can be called again and goes on with what is missing.
@@ -91,28 +151,67 @@ def run(experiment: Experiment | Plan, listener: Listener | None = None) -> Summ
     Args:
         experiment: what to run, or its plan.
         listener: called with each outcome as it comes.
+        showing: gives another listener for jobs that are run together; a search runs them in several waves.
 
     Raises:
         UsageError, DataError: see ``plan``; nothing was written then.
     """
     planned = experiment if isinstance(experiment, Plan) else plan(experiment)
     gpus = devices(planned.experiment.device)
-    executor = executor_for(planned.experiment, gpus, len(planned.todo))
-    context = context_for(planned, gpus)
     check_data(planned)
     planned.store.add(planned.jobs)
     failed: list[Outcome] = []
-    for jobs in waves(planned.todo):
-        for outcome in executor.run(jobs, context):
-            if not outcome.ok:
-                failed.append(outcome)
-            if listener:
-                listener(outcome)
-    done = len(planned.jobs) - len(failed)
-    return Summary(len(planned.jobs), done, tuple(failed))
+    for wave in _waves(planned, failed):
+        planned.store.add(wave.jobs)
+        executor = executor_for(planned.experiment, gpus, len(wave.jobs))
+        context = context_for(planned, gpus, wave)
+        with showing(wave.jobs) if showing else nullcontext(listener) as told:
+            for outcome in executor.run(wave.jobs, context):
+                if not outcome.ok:
+                    failed.append(outcome)
+                if told:
+                    told(outcome)
+    if planned.courses:
+        ended = plan(planned.experiment)
+        return Summary(ended.networks, len(ended.done), tuple(failed), ended.pruned)
+    return Summary(len(planned.jobs), len(planned.jobs) - len(failed), tuple(failed))
 
 
-def waves(jobs: Sequence[Job]) -> list[list[Job]]:
+def _waves(planned: Plan, failed: Sequence[Outcome]) -> Iterator[Wave]:
+    """What is run together, one wave after the other. Without a search it is one.
+
+    Args:
+        planned: the plan.
+        failed: what failed so far; it grows while the waves are run.
+    """
+    if not planned.courses:
+        for jobs in in_order(planned.todo):
+            yield Wave(tuple(jobs), True, {})
+        return
+    from .studies import ask, keep
+
+    store, tried = planned.store, set[tuple[str, bool]]()
+    found = planned.courses
+    while True:
+        keep(store, found)
+        wave = next_wave(found, store, planned.evaluations, tried, partial(ask, store))
+        if not wave.jobs:
+            return
+        tried |= {(job.id, wave.final) for job in wave.jobs}
+        first = companions_of(wave.jobs, store)
+        if first:
+            yield Wave(tuple(first), False, {})
+        yield wave
+        found = courses([course.study for course in found], store)
+
+
+def companions_of(jobs: Sequence[Job], store: Store) -> list[Job]:
+    """What networks that are not trained yet need beside them, each once."""
+    untrained = [job for job in jobs if not store.is_done(job.id)]
+    return list({one.id: one for job in untrained for one in companions(job)}.values())
+
+
+def in_order(jobs: Sequence[Job]) -> list[list[Job]]:
     """Jobs in the order in which they can be run: companions, then those that read what they saw."""
     first = [job for job in jobs if job.role == COMPANION]
     then = [job for job in jobs if job.role != COMPANION]
@@ -144,8 +243,8 @@ def executor_for(experiment: Experiment, gpus: tuple[str, ...], jobs: int) -> Ex
     return LocalPool(max(1, min(workers, jobs or 1)), gpus)
 
 
-def context_for(planned: Plan, gpus: tuple[str, ...]) -> Context:
-    """What the jobs of a plan need to run."""
+def context_for(planned: Plan, gpus: tuple[str, ...], wave: Wave) -> Context:
+    """What the jobs of a wave need to run."""
     experiment = planned.experiment
     return Context(
         store=experiment.store.resolve(),
@@ -154,7 +253,8 @@ def context_for(planned: Plan, gpus: tuple[str, ...]) -> Context:
         plugins=tuple(path.resolve() for path in experiment.plugins),
         device="cpu" if not gpus else "auto" if experiment.device == "auto" else "cuda",
         threads=experiment.threads,
-        evaluations=planned.evaluations,
+        evaluations=planned.evaluations if wave.final else (),
+        rivals=wave.rivals,
     )
 
 
@@ -187,18 +287,22 @@ def cores() -> int:
     return len(os.sched_getaffinity(0))
 
 
-def counts(jobs: Sequence[Job]) -> dict[str, dict[str, int]]:
-    """Axis -> value -> number of jobs."""
+def counts(planned: Plan) -> dict[str, dict[str, int]]:
+    """Axis -> value -> number of networks."""
     axes: dict[str, Callable[[Job], str]] = {
         "method": lambda job: job.label,
         "task": lambda job: job.task,
         "modalities": lambda job: job.modality_set,
         "seed": lambda job: str(job.seed),
     }
+    sizes = [(job, 1) for job in planned.jobs]
+    if planned.courses:
+        del axes["seed"]
+        sizes = [(course.study.row.job, course.study.size) for course in planned.courses]
     found: dict[str, dict[str, int]] = {axis: {} for axis in axes}
     for axis, value in axes.items():
-        for job in jobs:
-            found[axis][value(job)] = found[axis].get(value(job), 0) + 1
+        for job, size in sizes:
+            found[axis][value(job)] = found[axis].get(value(job), 0) + size
     return found
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ..datasets.dataset import Located
@@ -14,7 +14,7 @@ from .experiment import Experiment
 from .held_out import keep
 from .job import Data, Job, Task, dataset_of, domain_of
 from .locate import locate
-from .params import describe
+from .params import Field, describe, word
 from .precheck import shape_of
 from .published import BUDGETS, family_of, rules_of
 from .registry import entries, find
@@ -43,46 +43,70 @@ class Variant:
 
 
 def jobs_of(experiment: Experiment) -> list[Job]:
-    """Every job of an experiment, those that share data side by side; with ``oracle`` also the upper bounds.
+    """Every job of an experiment without a search, those that share data side by side; with ``oracle`` also the
+    upper bounds.
 
     Raises:
         UsageError: an unknown method, dataset, modality or parameter.
         DataError: data that is not there or not described as it should be.
     """
+    rows = rows_of(experiment)
+    made = (replace(row.job, seed=seed) for row in rows for seed in experiment.seeds)
+    jobs = {job.id: job for job in made}
+    if experiment.oracle:
+        jobs = {job.id: job for job in bounds_of(jobs.values())} | jobs
+    return list(jobs.values())
+
+
+@dataclass(frozen=True)
+class Row:
+    """What makes a row of a table: a method on a task with a modality set.
+
+    Attributes:
+        job: its networks but for the seed, which is 0.
+        searched: the parameters with a range that were not set.
+        pinned: those that were.
+    """
+
+    job: Job
+    searched: tuple[Field, ...]
+    pinned: tuple[str, ...]
+
+
+def rows_of(experiment: Experiment) -> list[Row]:
+    """The rows of an experiment, those that share data side by side. Raises what ``jobs_of`` raises."""
     plugins = tuple(experiment.plugins)
     located = {
         name: locate(name, experiment.root, experiment.data, plugins)
-        for task in experiment.tasks
-        for name in task.datasets
+        for name in dict.fromkeys(name for task in experiment.tasks for name in task.datasets)
     }
     data = {
         name: Data(name, item.fingerprint(), item.format, item.synthetic) for name, item in located.items()
     }
-    jobs: dict[str, Job] = {}
+    variants: dict[str, list[tuple[dict[str, Any], tuple[Field, ...], tuple[str, ...]]]] = {}
+    rows: list[Row] = []
     for task in tasks_of(experiment, located):
         if experiment.protocol.held_out_classes:
             keep(located[task.datasets[-1]].target, experiment.protocol.held_out_classes, task.name)
         check_sources(task, experiment.protocol.selection)
         known = shared_modalities(task, located)
         target = located[task.datasets[-1]]
-        variants = [_variant(text, experiment, target) for text in methods_of(experiment)]
+        if target.name not in variants:
+            variants[target.name] = [_variant(text, experiment, target) for text in methods_of(experiment)]
         for modalities in _modality_sets(experiment.modalities_of(task), known, task.name):
-            for variant in variants:
-                for seed in experiment.seeds:
-                    job = Job(
-                        task=task.name,
-                        modalities=modalities,
-                        data=tuple(data[name] for name in task.datasets),
-                        seed=seed,
-                        metrics=target.target.metrics,
-                        **variant,
-                    )
-                    jobs.setdefault(job.id, job)
+            for variant, searched, pinned in variants[target.name]:
+                job = Job(
+                    task=task.name,
+                    modalities=modalities,
+                    data=tuple(data[name] for name in task.datasets),
+                    seed=0,
+                    metrics=target.target.metrics,
+                    **variant,
+                )
+                rows.append(Row(job, searched, pinned))
         if experiment.oracle:
             check_bound(task, located)
-    if experiment.oracle:
-        jobs = {job.id: job for job in bounds_of(jobs.values())} | jobs
-    return list(jobs.values())
+    return rows
 
 
 def methods_of(experiment: Experiment) -> list[str]:
@@ -162,8 +186,11 @@ def _modality_sets(texts: Sequence[str], known: Sequence[str], where: str) -> li
     return list(dict.fromkeys(resolve_modalities(text, known, where) for text in texts))
 
 
-def _variant(text: str, experiment: Experiment, target: Located) -> dict[str, Any]:
-    """The fields of a job that a method decides, for tasks with this target: its parameters, and its rules."""
+def _variant(
+    text: str, experiment: Experiment, target: Located
+) -> tuple[dict[str, Any], tuple[Field, ...], tuple[str, ...]]:
+    """What a method decides for tasks with this target: fields of a job (its parameters and its rules among them), and
+    its parameters with a range, those not set and those set."""
     plugins, protocol = tuple(experiment.plugins), experiment.protocol.name
     variant = Variant.parse(text)
     entry = find("method", variant.name, plugins)
@@ -173,12 +200,16 @@ def _variant(text: str, experiment: Experiment, target: Located) -> dict[str, An
     rules = {**BUDGETS[family], **lists, **description.rules_as_published.get(family, {})}
     params = description.resolve(variant.overrides, protocol, family)
     defaults = description.defaults(protocol, family)
-    changed = {key: params[key] for key in variant.overrides if params[key] != defaults[key]}
-    words = ",".join(f"{key}={_word(value)}" for key, value in sorted(changed.items()))
+    ranges = [item for item in description.fields if item.search]
+    pinned = tuple(item.name for item in ranges if item.name in variant.overrides)
+    # Set to its default, a parameter is not searched, and the name of the row says so.
+    said = set(pinned) if experiment.search else set()
+    changed = {key: params[key] for key in variant.overrides if key in said or params[key] != defaults[key]}
+    words = ",".join(f"{key}={word(value)}" for key, value in sorted(changed.items()))
     version = (
         str(description.version) if entry.origin == "mmbench" else f"{description.version} of {entry.origin}"
     )
-    return {
+    fields = {
         "method": variant.name,
         "params": params,
         "version": version,
@@ -188,7 +219,4 @@ def _variant(text: str, experiment: Experiment, target: Located) -> dict[str, An
         "train_missing": description.train_missing,
         "needs_domains": description.needs_domains,
     }
-
-
-def _word(value: Any) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
+    return fields, tuple(item for item in ranges if item.name not in pinned), pinned

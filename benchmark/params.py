@@ -160,6 +160,11 @@ def _field(name: str, value: ast.expr) -> Field:
     raise ValueError(function)
 
 
+def word(value: Any) -> str:
+    """The value of a parameter as it is written on the command line."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
 def _like(default: Any, value: Any, where: str) -> Any:
     """``value`` as the type of ``default``; a text is read as a literal where the default is not a text."""
     if isinstance(value, str) and not isinstance(default, str):

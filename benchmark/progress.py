@@ -79,6 +79,8 @@ class View:
         count = f"[{len(self.ended_ids)}/{self.total}] "
         if not outcome.ok:
             return Text.assemble(count, ("failed ", "bold red"), _title(job), f": {outcome.reason}")
+        if self.store.pruned(job.id) is not None:
+            return Text.assemble(count, ("pruned ", "yellow"), _title(job), f"  {outcome.reason}")
         return Text.assemble(
             count, ("done ", "green"), _title(job), "  ", self._result(outcome), "  ", self._left()
         )
@@ -135,8 +137,9 @@ class View:
 
 
 def _title(job: Job) -> str:
+    which = f"{job.search.role} {job.search.index}" if job.search else f"seed {job.seed}"
     label = f"{job.label} ({job.role})" if job.role else job.label
-    return f"{job.task} {label} {job.modality_set} seed {job.seed}"
+    return f"{job.task} {label} {job.modality_set} {which}"
 
 
 def _words(progress: dict[str, Any]) -> list[str]:

@@ -27,16 +27,17 @@ from .environment import code_version
 from .errors import UsageError
 from .evaluations import FAMILY, STAND_IN, Evaluation
 from .executor import Context, Outcome
-from .experiment import Protocol
 from .foreign import foreign_split
 from .job import Job, Task
 from .locate import locate
 from .matrix import shared_modalities
 from .predict import conditions_of, feature_table, prediction_table, to_parquet
 from .prescore import score_job
+from .protocol import Protocol
+from .pruning import Pruned, Watch, fits_of
 from .registry import find
 from .seeds import seed_everything
-from .selection import Epoch
+from .selection import Epoch, seen
 from .store import WEIGHTS, Store
 from .training import Beyond, fit
 from .weights import load_weights, save_weights
@@ -55,12 +56,20 @@ def run_job(job: Job, context: Context) -> Outcome:
     with store.hold(job.id):
         if store.is_done(job.id) and not context.lacking(job):
             return Outcome(job.id, ok=True, reason="already done")
+        if job.id in context.rivals and store.pruned(job.id) is not None:
+            return Outcome(job.id, ok=True, reason="already pruned")
         store.begin(job.id)
         torch.set_num_threads(context.threads)
         try:
             trained = _restore(job, context, store) if store.is_done(job.id) else _run(job, context, store)
             _evaluate(job, context, store, trained)
-            score_job(store.path, job.id)
+            if (
+                job.search is None
+            ):  # most trials are in no table; those that are chosen are scored by the tables
+                score_job(store.path, job.id)
+        except Pruned as pruned:
+            store.prune(job.id, {"reason": str(pruned), "epochs": [asdict(item) for item in pruned.record]})
+            return Outcome(job.id, ok=True, reason=str(pruned))
         except (UsageError, DataError) as error:
             reason, details = str(error), ""
         except Exception as error:
@@ -96,16 +105,20 @@ def _run(job: Job, context: Context, store: Store) -> Trained:
         if method_class.uses_context:
             data = data.with_context()
         seed_everything(job.seed, "training")
-    progress = Progress(store.folder(job.id) / "progress.json", protocol.epochs)
+    report = Progress(store.folder(job.id) / "progress.json", protocol.epochs)
+    if job.id in context.rivals:
+        report = Watch(report, fits_of(store, context.rivals[job.id]), protocol.epochs)
     with clock.phase("fit"):
         target = None if data.target_valid is None else data.target_valid.batch
         beyond = Beyond(target, records(job, store))
-        training = fit(method, protocol, data.train.batch, data.valid.batch, job.seed, progress, beyond)
+        training = fit(method, protocol, data.train.batch, data.valid.batch, job.seed, report, beyond)
     with clock.phase("predict"):
         table = to_parquet(prediction_table(method, {"valid": data.valid, "test": data.test}))
+    seen_by_rule = seen(protocol.selection, training.record, beyond.companions)[training.selected_epoch]
     record = {
         "selection": protocol.selection,
         "selected_epoch": training.selected_epoch,
+        "selected_by": {"metric": seen_by_rule.metric, "loss": seen_by_rule.loss},
         "companions": [companion.id for companion in companions(job)],
         "metric": "mae" if data.target.kind == "regression" else "accuracy",
         "parameters": sum(item.numel() for item in method.parameters() if item.requires_grad),

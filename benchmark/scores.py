@@ -17,14 +17,15 @@ from ..corruptions.families import trained_families
 from ..leaderboards import tables
 from ..leaderboards.ood_sets import versioned
 from ..leaderboards.results import UPPER_BOUND, Result
-from . import salvage
+from . import salvage, trials
 from .bounds import Bound, bounds_in
 from .errors import UsageError, nearest
 from .evaluations import FAMILY, FEATURES, on_features, version_of
-from .experiment import as_list, as_seeds, protocol_label
 from .job import COMPANION, Job, Task
 from .keeper import DiskKeeper
 from .launch import store_at
+from .listing import as_list, as_seeds
+from .protocol import protocol_label
 from .store import Record, Store, StoreError, read_json
 
 
@@ -37,13 +38,14 @@ class Filter:
     seeds: frozenset[int] = frozenset()
     jobs: frozenset[str] = frozenset()
 
-    def keeps(self, job: Job) -> bool:
-        """Whether a job is among them. Companions are no results."""
+    def keeps(self, job: Job, seed: int | None = None) -> bool:
+        """Whether a job is among them; ``seed`` is what tables show as its seed, where that is another. Companions
+        are no results."""
         return (
             job.role != COMPANION
             and (not self.methods or job.label in self.methods or job.method in self.methods)
             and (not self.tasks or job.task in self.tasks or self._stands_for(Task.parse(job.task)))
-            and (not self.seeds or job.seed in self.seeds)
+            and (not self.seeds or (job.seed if seed is None else seed) in self.seeds)
         )
 
     def _stands_for(self, task: Task) -> bool:
@@ -80,14 +82,18 @@ def readable(store: Path | str, chosen: Filter | None = None) -> tuple[list[Resu
     """As ``results``, and one line for each folder in the store that is no job."""
     opened = store_at(Path(store))
     records, faults = salvage.records(opened, chosen.jobs if chosen else ())
-    kept = [record for record in records if (chosen or Filter()).keeps(record.job)]
+    chosen = chosen or Filter()
+    plain, runs = trials.resolve(opened, records)
+    told = {run.record.job.id: run for run in runs}
+    kept = [record for record in plain if chosen.keeps(record.job)]
+    kept += [run.record for run in runs if chosen.keeps(run.record.job, run.place)]
     if not kept:
         if faults:
             raise StoreError(faults[0])
         labels = {record.job.label for record in records}
         asked = ", ".join(sorted(chosen.methods | chosen.tasks)) if chosen else ""
         raise UsageError(f"no job in {store} fits {asked or 'what was asked'}: {nearest(asked, labels)}")
-    return _results(opened, kept), faults
+    return _results(opened, kept, told), faults
 
 
 def leaderboard(store: Path | str) -> pd.DataFrame:
@@ -109,10 +115,11 @@ def predictions(store: Path | str, job_id: str) -> pd.DataFrame:
     return _reader(store_at(Path(store)), job_id)()
 
 
-def _results(store: Store, records: list[Record]) -> list[Result]:
+def _results(store: Store, records: list[Record], runs: Mapping[str, trials.Run]) -> list[Result]:
+    """The results of jobs; of those in ``runs``, searches report them."""
     labels = _labels([record.job for record in records])
     ordered = sorted(records, key=lambda record: _order(record.job))
-    found = [_result(store, record, *labels[record.job.id]) for record in ordered]
+    found = [_result(store, one, *labels[one.job.id], runs.get(one.job.id)) for one in ordered]
     rows = [(record.job, labels[record.job.id][1]) for record in ordered]
     found += [_bound_result(store, bound) for bound in bounds_in(store, rows)]
     places: dict[tuple[str, str], int] = {}
@@ -121,7 +128,9 @@ def _results(store: Store, records: list[Record]) -> list[Result]:
     return sorted(found, key=lambda one: places[one.task, one.modalities])  # bounds beside their shift
 
 
-def _result(store: Store, record: Record, method: str, protocol: str) -> Result:
+def _result(
+    store: Store, record: Record, method: str, protocol: str, run: trials.Run | None = None
+) -> Result:
     job = record.job
     trained = _trained(job)
     done = record.state == "done"
@@ -133,13 +142,13 @@ def _result(store: Store, record: Record, method: str, protocol: str) -> Result:
         task=job.task,
         modalities=job.modality_set,
         protocol=protocol,
-        seed=job.seed,
+        seed=run.place if run else job.seed,
         draw=0,
         state=record.state,
         reason=record.reason,
         family=job.metrics,
         synthetic=job.synthetic,
-        audit=_audit(job),
+        audit={**_audit(job), **(run.audit if run else {})},
         predictions=_reader(store, job.id) if done else None,
         further=further,
         features=_features(store, job.id) if done else None,
@@ -213,9 +222,7 @@ def _labels(jobs: list[Job]) -> dict[str, tuple[str, str]]:
     Two jobs that differ in anything but the seed never share a row: where label and protocol leave them
     alike, the version of the method or the hash of the data is added.
     """
-    parts: dict[str, list[str]] = {
-        job.id: [job.label, job.rules or protocol_label(job.protocol)] for job in jobs
-    }
+    parts: dict[str, list[str]] = {job.id: [job.label, _protocol(job)] for job in jobs}
     distinguish: list[tuple[int, Callable[[Job], str]]] = [
         (0, lambda job: f"version {job.version}"),
         (0, lambda job: ", ".join(f"{key}={value}" for key, value in sorted(job.params.items()))),
@@ -230,6 +237,10 @@ def _labels(jobs: list[Job]) -> dict[str, tuple[str, str]]:
         for job_id, words in added.items():
             parts[job_id][column] += f" [{words}]"
     return {job_id: (method, protocol) for job_id, (method, protocol) in parts.items()}
+
+
+def _protocol(job: Job) -> str:
+    return (job.rules or protocol_label(job.protocol)) + trials.protocol_words(job.search)
 
 
 def _row(job: Job, parts: dict[str, list[str]]) -> tuple:

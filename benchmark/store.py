@@ -13,7 +13,9 @@
         done.json            written last: size and SHA-256 of the results
         evaluations/         NAME.parquet: outputs under more conditions; NAME.json, written last: its hash
         failed.json          the reason, where it failed
+        pruned.json          its epochs, where a trial was ended early because others did better
         scores/              of the predictions; may be deleted, as made/ may
+      searches/              for each search of hyper-parameters: NAME.json, who was tried and chosen; NAME.log, Optuna's
       made/                  what tables were made last, so that they need not be made again
       external/NAME.csv      rows of leaderboards from elsewhere that predictions do not verify
 
@@ -39,7 +41,7 @@ from typing import Any, Literal
 from .errors import UsageError
 from .job import Job
 
-State = Literal["planned", "running", "done", "failed", "dead"]
+State = Literal["planned", "running", "done", "failed", "dead", "pruned"]
 RESULTS = ("predictions.parquet", "fit.json")
 WEIGHTS = "weights.safetensors"
 SCHEMA = 1
@@ -149,11 +151,16 @@ class Store:
     def record(self, job: Job) -> Record:
         """A job and its state."""
         folder = self.folder(job.id)
+        if not os.path.isdir(folder):
+            return Record(job, "planned")
         if self.is_done(job.id):
             return Record(job, "done")
         progress = read_json(folder / "progress.json")
         if self.is_held(job.id):
             return Record(job, "running", progress=progress)
+        pruned = self.pruned(job.id)
+        if pruned is not None:
+            return Record(job, "pruned", str(pruned.get("reason", "")))
         failure = read_json(folder / "failed.json")
         if isinstance(failure, dict):
             return Record(job, "failed", str(failure.get("reason", "")), progress)
@@ -196,6 +203,17 @@ class Store:
     def fail(self, job_id: str, reason: str, details: str = "") -> None:
         """Writes down why a job failed: one line, and all that is known."""
         write_json(self.folder(job_id) / "failed.json", {"reason": reason, "details": details})
+
+    def prune(self, job_id: str, values: Mapping[str, Any]) -> None:
+        """Writes down that a trial was ended early: the reason, and its epochs as in a fit record."""
+        folder = self.folder(job_id)
+        write_json(folder / "pruned.json", values)
+        (folder / "progress.json").unlink(missing_ok=True)
+
+    def pruned(self, job_id: str) -> dict[str, Any] | None:
+        """What was written down of a trial that was ended early; None of any other job."""
+        values = read_json(self.folder(job_id) / "pruned.json")
+        return values if isinstance(values, dict) else None
 
     def read(self, job_id: str, name: str) -> bytes:
         """A result file, checked against the done marker.

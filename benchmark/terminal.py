@@ -14,11 +14,12 @@ from rich.text import Text
 
 from .progress import duration
 from .store import Record, Store
+from .trials import Found, counted, searches
 
 if TYPE_CHECKING:
     import pandas as pd
 
-STATES = ("done", "running", "planned", "failed", "dead")
+STATES = ("done", "running", "planned", "pruned", "failed", "dead")
 
 
 def console(record: bool = False) -> Console:
@@ -74,6 +75,8 @@ def print_status(store: Store, out: Console) -> bool:
     out.print(
         f"{len(records)} jobs in {store.path}: " + ", ".join(f"{states[s]} {s}" for s in STATES if states[s])
     )
+    if any(record.job.search for record in records):
+        _print_searches(searches(store, records), out)
     out.print(_matrix(records))
     for record in records:
         if record.state == "running" and record.progress:
@@ -82,6 +85,15 @@ def print_status(store: Store, out: Console) -> bool:
         if record.state in ("failed", "dead"):
             out.print(f"{record.state}  {record.job.id}: {record.reason}", markup=False, soft_wrap=True)
     return not (states["failed"] or states["dead"])
+
+
+def _print_searches(found: list[Found], out: Console) -> None:
+    """Prints how many trials and repeats there are, and which searches cannot choose."""
+    counts = counted(found)
+    words = {"chosen": "chose", "open": "go on", "broken": "have a failed trial"}
+    ways = ", ".join(f"{counts[way]} {said}" for way, said in words.items() if counts[way])
+    trials, repeats = f"{counts['trials']} trials", f"{counts['repeats']} repeats"
+    out.print(f"of these {trials} and {repeats} of {len(found)} searches: {ways}", highlight=False)
 
 
 def _matrix(records: list[Record]) -> Table:

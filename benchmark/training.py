@@ -25,8 +25,8 @@ from torch.optim.lr_scheduler import LambdaLR
 from ..corruptions.training import inject
 from ..datasets.batch import Batch
 from ..methods.method import Method
-from .experiment import Protocol
 from .predict import EVALUATION_BATCH, blind, minibatches
+from .protocol import Protocol
 from .seeds import generator
 from .selection import Direction, Epoch, Record, chosen
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from mmbench.benchmark.experiment import Protocol
 from mmbench.benchmark.params import Description, describe
+from mmbench.benchmark.protocol import Protocol
 from mmbench.benchmark.published import BUDGETS
 from mmbench.benchmark.registry import find
 from mmbench.methods import METHODS

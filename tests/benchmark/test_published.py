@@ -11,11 +11,12 @@ import pytest
 import torch
 from mmbench.benchmark.data import Request, load_task
 from mmbench.benchmark.domains import check_domain, together
-from mmbench.benchmark.experiment import Experiment, protocol_label
+from mmbench.benchmark.experiment import Experiment
 from mmbench.benchmark.job import Data, Job, Task
 from mmbench.benchmark.launch import run
 from mmbench.benchmark.matrix import jobs_of
 from mmbench.benchmark.params import describe
+from mmbench.benchmark.protocol import protocol_label
 from mmbench.benchmark.published import BUDGETS
 from mmbench.benchmark.registry import find
 from mmbench.benchmark.scores import results

@@ -9,8 +9,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from mmbench.benchmark.data import Request, TaskData, load_task
-from mmbench.benchmark.experiment import Protocol
 from mmbench.benchmark.predict import conditions_for, outputs_under, prediction_table
+from mmbench.benchmark.protocol import Protocol
 from mmbench.benchmark.seeds import derive, seed_everything
 from mmbench.benchmark.selection import Direction, Epoch, chosen
 from mmbench.benchmark.training import Minibatches, Training, _stage_starts, fit, validate

@@ -1,0 +1,127 @@
+"""What a plan will take, from what finished jobs took. It knows nothing of the machine that it will run on."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+
+from .job import Job
+from .progress import duration
+from .store import Store, read_json
+
+#: What a job may be told from, the nearest first.
+LEVELS = ("method and task", "method", "all")
+#: Of more finished jobs of one method, task and modality set these suffice.
+ENOUGH = 3
+
+
+@dataclass(frozen=True)
+class Took:
+    """What a finished job took: seconds from loading to predicting, and bytes on disk."""
+
+    seconds: float
+    size: int
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What jobs will take.
+
+    Attributes:
+        seconds: of all of them, one after the other.
+        size: bytes on disk.
+        told: level -> number of jobs that it was told from.
+        known: finished jobs that this is from; 0 where there is nothing to estimate from.
+    """
+
+    seconds: float
+    size: float
+    told: Mapping[str, int]
+    known: int
+
+
+def estimate(sizes: Iterable[tuple[Job, int]], took: Iterable[tuple[str, str, Took]]) -> Estimate:
+    """The sum over jobs of the median of finished jobs: of the same method and task, else of the same method, else
+    of all.
+
+    Args:
+        sizes: a job, and how many of its method and task there are.
+        took: method, task, and what a finished job took.
+    """
+    known: dict[tuple[str, ...], list[Took]] = defaultdict(list)
+    for method, task, one in took:
+        for key in ((method, task), (method,), ()):
+            known[key].append(one)
+    medians = {
+        key: (median(one.seconds for one in all_), median(one.size for one in all_))
+        for key, all_ in known.items()
+    }
+    seconds = size = 0.0
+    told: Counter[str] = Counter()
+    for job, number in sizes:
+        for level, key in zip(LEVELS, ((job.method, job.task), (job.method,), ()), strict=True):
+            if key in medians:
+                told[level] += number
+                seconds += number * medians[key][0]
+                size += number * medians[key][1]
+                break
+    return Estimate(seconds, size, told, len(known[()]))
+
+
+def finished(store: Store) -> Iterator[tuple[str, str, Took]]:
+    """Method, task, and what a job took, of the finished jobs of a store; of those with the same beginning of their
+    id (task, method, modalities) the first few."""
+    seen: Counter[str] = Counter()
+    for folder in _folders(store):
+        beginning = os.path.basename(folder).rpartition("-s")[0]
+        if seen[beginning] >= ENOUGH or not os.path.exists(os.path.join(folder, "done.json")):
+            continue
+        job, environment = (read_json(Path(folder, name)) for name in ("job.json", "environment.json"))
+        try:
+            seconds = float(sum(environment["seconds"].values()))
+            found = str(job["method"]), str(job["task"]), Took(seconds, _size(folder))
+        except (LookupError, TypeError, AttributeError, OSError):
+            continue
+        seen[beginning] += 1
+        yield found
+
+
+def _folders(store: Store) -> Sequence[str]:
+    try:
+        with os.scandir(store.jobs_folder) as entries:
+            return sorted(entry.path for entry in entries)
+    except OSError:
+        return []
+
+
+def _size(folder: str) -> int:
+    """Bytes of a job's files, what can be made anew left out."""
+    with os.scandir(folder) as entries:
+        return sum(entry.stat().st_size for entry in entries if entry.is_file())
+
+
+def words(found: Estimate) -> str:
+    """An estimate in one line."""
+    number = sum(found.told.values())
+    if not number:
+        return "time and disk: nothing to estimate from, as no job of the store is finished"
+    levels = ", ".join(f"{count} by {level}" for level, count in found.told.items())
+    time = duration(found.seconds)
+    if found.seconds > 2 * 86_400:
+        time = f"{found.seconds / 86_400:.1f} days"
+    return (
+        f"about {time} of one worker and {_bytes(found.size)} on disk for the {number} to do, "
+        f"from medians of {found.known} finished jobs ({levels})"
+    )
+
+
+def _bytes(size: float) -> str:
+    for unit in ("B", "kB", "MB", "GB"):
+        if size < 1000:
+            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
+        size /= 1000
+    return f"{size:.1f} TB"

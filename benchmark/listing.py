@@ -1,0 +1,43 @@
+"""Lists as people write them: in a flag, or in YAML."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def as_list(value: Any) -> Any:
+    """A comma-separated text as a list; commas in parentheses belong to their item."""
+    if not isinstance(value, str):
+        return value or []
+    items, depth = [""], 0
+    for character in value:
+        depth += (character == "(") - (character == ")")
+        if character == "," and depth == 0:
+            items.append("")
+        else:
+            items[-1] += character
+    return [item.strip() for item in items if item.strip()]
+
+
+def as_seeds(value: Any) -> Any:
+    """Seeds as a list; ``0-4`` is 0, 1, 2, 3, 4."""
+    if isinstance(value, str):
+        value = as_list(value)
+    if not isinstance(value, list | tuple):
+        return [] if value is None else [value]
+    seeds: list[Any] = []
+    for item in value:
+        first, dash, last = str(item).partition("-")
+        if dash and first.isdigit() and last.isdigit() and int(first) <= int(last) < int(first) + 10_000:
+            seeds.extend(range(int(first), int(last) + 1))
+        else:
+            seeds.append(item)
+    return seeds
+
+
+def unique(values: list[Any], what: str) -> list[Any]:
+    """The list. Raises ValueError where it names something twice."""
+    repeated = [value for place, value in enumerate(values) if value in values[:place]]
+    if repeated:
+        raise ValueError(f"{what} names {repeated[0]!r} twice")
+    return values

@@ -1,0 +1,102 @@
+"""The protocol: the rules that hold for every method of an experiment, and how tables name them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from .listing import as_list, unique
+from .published import BUDGETS
+from .selection import Rule
+
+
+class Protocol(BaseModel):
+    """The rules that hold for every method of an experiment. All of it is part of a job's identity."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    name: Literal["fair", "as-published"] = Field(
+        "fair", description="one rule for all, or each method's published deviations"
+    )
+    epochs: int = Field(20, ge=1, description="passes over the training data")
+    epoch_steps: int = Field(0, ge=0, description="steps of an epoch; 0: one pass over the training data")
+    batch_size: int = Field(32, ge=1, description="samples a step")
+    drop_last: bool = Field(False, description="leave out the last batch of a pass where it is smaller")
+    optimizer: Literal["adamw", "adam"] = Field("adamw", description="the optimiser of every method")
+    restart_optimizer: bool = Field(False, description="a new optimiser for every step: it has no memory")
+    learning_rate: float = Field(1e-3, gt=0, description="learning rate at the start")
+    encoder_rate: float = Field(
+        1.0, gt=0, description="learning rate of the encoders, as a share of the rest's"
+    )
+    schedule: Literal["cosine", "cosine-to-1%", "inverse-power", "constant"] = Field(
+        "cosine", description="how the learning rate falls, from epoch to epoch; inverse-power: every step"
+    )
+    weight_decay: float = Field(1e-2, ge=0, description="weight decay")
+    clip_norm: float = Field(1.0, ge=0, description="gradient norm is clipped here; 0 turns it off")
+    standardize: bool = Field(
+        True, description="z-score features by the source training split, cut off at 5 deviations"
+    )
+    selection: Rule = Field(
+        "source-validation",
+        description="which epoch is tested; all but oracle choose it without the target",
+    )
+    ties: Literal["lower-loss", "earliest", "latest"] = Field(
+        "lower-loss", description="which of epochs with the same validation metric is tested"
+    )
+    roles: Literal["splits", "test-validates", "test-validates-whole-target"] = Field(
+        "splits",
+        description="between domains: each split for its own part, or the sources' test samples validate "
+        "(train and valid train), and all of the target's samples are tested",
+    )
+    train_with_missing: Literal["off", "patterns", "spectrum"] = Field(
+        "off", description="take modalities (patterns) or also frames at any rate (spectrum) away in training"
+    )
+    train_with_noise: Literal["off", "spectrum"] = Field(
+        "off", description="add Gaussian noise of a random strength to the training features"
+    )
+    widths: Literal["strict", "project"] = Field(
+        "strict", description="domains with other feature widths: an error, or a projection per domain"
+    )
+    held_out_classes: list[str] = Field(
+        [], description="classes that are not trained on, and are told apart as OOD in the test"
+    )
+
+    def resolved(self, published: Mapping[str, Any]) -> Protocol:
+        """These rules for a job: under ``as-published``, what nobody asked for is as ``published`` says.
+
+        Args:
+            published: field -> value, of the job's family, dataset and method.
+        """
+        known = published if self.name == "as-published" else {}
+        return Protocol.model_validate({**known, **self.model_dump(exclude_unset=True)})
+
+    def label(self, published: Mapping[str, Any]) -> str:
+        """The name, and what was asked for that is otherwise than ``published``: ``fair (epochs=5)``."""
+        own = Protocol.model_validate({"name": self.name}).resolved(published).model_dump()
+        return _label(self.resolved(published).model_dump(), own)
+
+    @field_validator("held_out_classes", mode="before")
+    @classmethod
+    def _classes(cls, names: Any) -> list[str]:
+        """In one order, so that it is one job however they are given; a number in YAML is a name."""
+        return unique(sorted(str(name) for name in as_list(names)), "held-out classes")
+
+
+def protocol_label(values: Mapping[str, Any]) -> str:
+    """The name of a protocol and what of it was changed, for a job that does not say it itself."""
+    # Before jobs said it, `as-published` was the rules for sentiment alone.
+    earlier = {**BUDGETS["sentiment"], "ties": "lower-loss"}
+    own = Protocol.model_validate({"name": values["name"]}).resolved(earlier)
+    return _label(values, own.model_dump())
+
+
+def _label(values: Mapping[str, Any], own: Mapping[str, Any]) -> str:
+    """In alphabetic order, whatever the order of the values: rows are told apart by it."""
+    changed = ", ".join(
+        f"{key}={'+'.join(value) if isinstance(value, list) else value}"
+        for key, value in sorted(values.items())
+        if value != own.get(key)
+    )
+    return f"{values['name']} ({changed})" if changed else values["name"]

@@ -1,0 +1,167 @@
+"""Optuna's part in a search: draws that follow from earlier trials, and a journal of every study on disk.
+
+A journal holds what ended; what runs is told by the jobs. It is written from them and may be deleted: draws are
+asked for anew from the jobs' own records, and come out the same.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .draws import rounded, seed_of, smallest
+from .params import Field
+from .search import Course, Study
+from .store import Store, inside, read_json
+from .trials import FOLDER, Found, direction_of, has_news, search_of, write_record
+
+if TYPE_CHECKING:
+    from optuna.distributions import BaseDistribution
+    from optuna.trial import FrozenTrial
+
+
+def optuna() -> Any:
+    """The library, told to be quiet. It is imported where it is used, as it takes a while."""
+    import optuna as library
+
+    library.logging.set_verbosity(logging.WARNING)
+    return library
+
+
+def space(fields: Sequence[Field]) -> dict[str, BaseDistribution]:
+    """The ranges of parameters as Optuna knows them. What it draws is rounded afterwards, as our own draws are."""
+    known = optuna().distributions
+    found: dict[str, BaseDistribution] = {}
+    for item in fields:
+        search = item.search or {}
+        if search["choices"]:
+            choices = tuple(dict.fromkeys((*search["choices"], item.default)))
+            found[item.name] = known.CategoricalDistribution(choices)
+        elif isinstance(item.default, int):
+            found[item.name] = known.IntDistribution(int(search["low"]), int(search["high"]))
+        else:
+            found[item.name] = known.FloatDistribution(search["low"], search["high"])
+    return found
+
+
+def complete_trial(fit: Mapping[str, Any], score: float, **more: Any) -> FrozenTrial:
+    """A finished trial: its score, and the metric of every epoch.
+
+    Args:
+        fit: its fit record.
+        score: by which trials are compared.
+        more: its parameters and what else Optuna keeps of a trial.
+    """
+    epochs = {epoch["epoch"]: float(epoch["metric"]) for epoch in fit["epochs"]}
+    return optuna().create_trial(value=score, intermediate_values=epochs, **more)
+
+
+def suggest(
+    fields: Sequence[Field], trials: Sequence[FrozenTrial], direction: str, seed: int
+) -> dict[str, Any]:
+    """A draw by the tree-structured Parzen estimator (Bergstra et al., NeurIPS 2011), as Optuna has it.
+
+    Args:
+        fields: the parameters.
+        trials: those that ended.
+        direction: ``"lower"`` or ``"higher"`` is better.
+        seed: the same trials and seed give the same draw.
+    """
+    library = optuna()
+    study = library.create_study(
+        direction="minimize" if direction == "lower" else "maximize",
+        sampler=library.samplers.TPESampler(n_startup_trials=1, seed=seed),
+    )
+    study.add_trials(trials)
+    drawn = study.ask(space(fields)).params
+    return {
+        item.name: drawn[item.name]
+        if (item.search or {})["choices"]
+        else smallest(item, rounded(item, drawn[item.name]))
+        for item in fields
+    }
+
+
+def ask(store: Store, study: Study, found: Found) -> dict[str, Any]:
+    """The parameters of the next trial of a study, from those that ended."""
+    trials = [trial for _, trial in sorted(_ended(store, found, study.row.searched).items())]
+    seed = seed_of("trial", len(found.trials), ("tpe", study.row.job.task, study.row.job.modality_set))
+    return suggest(study.row.searched, trials, direction_of(found.metric), seed)
+
+
+def keep(store: Store, courses: Iterable[Course]) -> None:
+    """Writes the records and journals of those studies of which something is new."""
+    for course in courses:
+        found = search_of(store, [store.record(job) for job in course.jobs])
+        if has_news(store, found):
+            _note(store, found, course.study.row.searched)
+            write_record(store, found)
+
+
+def _note(store: Store, found: Found, fields: Sequence[Field]) -> None:
+    """Adds to a study's journal the trials that ended since it was last written. One that cannot be read, as after a
+    write that was cut off, is written anew."""
+    ended = _ended(store, found, fields)
+    if not found.scores:
+        return
+    file = inside(store.path / FOLDER) / f"{found.name}.log"
+    file.parent.mkdir(exist_ok=True)
+    try:
+        study = _journal(file, found)
+    except Exception:
+        file.unlink(missing_ok=True)
+        study = _journal(file, found)
+    there = {trial.user_attrs.get("job") for trial in study.get_trials(deepcopy=False)}
+    for trial in ended.values():
+        if trial.user_attrs["job"] not in there:
+            study.add_trial(trial)
+
+
+def _journal(file: Path, found: Found) -> Any:
+    """The Optuna study in a file."""
+    library = optuna()
+    from optuna.storages import JournalStorage
+    from optuna.storages.journal import JournalFileBackend
+
+    return library.create_study(
+        storage=JournalStorage(JournalFileBackend(str(file))),
+        study_name=found.name,
+        direction="minimize" if direction_of(found.metric) == "lower" else "maximize",
+        load_if_exists=True,
+    )
+
+
+def _ended(store: Store, found: Found, fields: Sequence[Field]) -> dict[int, FrozenTrial]:
+    """Index -> trial, of those that are done or pruned."""
+    library = optuna()
+    distributions = space(fields)
+    trials: dict[int, FrozenTrial] = {}
+    for index, record in found.trials.items():
+        job = record.job
+        about = {
+            "params": {name: job.params[name] for name in distributions},
+            "distributions": _around(distributions, job.params),
+            "user_attrs": {"index": index, "job": job.id, "seed": job.seed},
+        }
+        if index in found.scores:
+            fit = read_json(store.folder(job.id) / "fit.json")
+            trials[index] = complete_trial(fit, found.scores[index].metric, **about)
+        elif record.state == "pruned":
+            epochs = (store.pruned(job.id) or {}).get("epochs", [])
+            values = {epoch["epoch"]: float(epoch["metric"]) for epoch in epochs}
+            state = library.trial.TrialState.PRUNED
+            trials[index] = library.create_trial(state=state, intermediate_values=values, **about)
+    return trials
+
+
+def _around(known: Mapping[str, BaseDistribution], params: Mapping[str, Any]) -> dict[str, BaseDistribution]:
+    """The ranges, wider where a default lies outside of its own."""
+    found = dict(known)
+    for name, own in known.items():
+        low, high = getattr(own, "low", None), getattr(own, "high", None)
+        if low is not None and high is not None:
+            kind: Any = type(own)
+            found[name] = kind(low=min(low, params[name]), high=max(high, params[name]))
+    return found
