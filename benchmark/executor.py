@@ -39,6 +39,7 @@ class Context:
         device: ``"cpu"``, ``"cuda"`` (one GPU, which the worker sees alone) or ``"auto"`` (that, if torch can).
         threads: CPU threads a job.
         evaluations: what the networks are tested under beyond clean and missing modalities.
+        code: the version of the code that asks for it.
     """
 
     store: Path
@@ -48,6 +49,7 @@ class Context:
     device: str = "cpu"
     threads: int = 1
     evaluations: tuple[Evaluation, ...] = ()
+    code: str = ""
 
     def lacking(self, job: Job) -> list[Evaluation]:
         """The evaluations that a job does not have yet."""
@@ -104,17 +106,21 @@ class LocalPool:
     Attributes:
         workers: how many jobs at a time.
         gpus: the GPUs to use, by the names of ``CUDA_VISIBLE_DEVICES``; each worker sees one. None: the CPU.
+        ignored: signals to the whole group that only this process is to answer.
     """
 
     workers: int
     gpus: tuple[str, ...] = ()
+    ignored: tuple[signal.Signals, ...] = ()
 
     def run(self, jobs: Sequence[Job], context: Context) -> Iterator[Outcome]:
         """Yields the outcome of every job as it ends."""
         workers = min(self.workers, len(jobs))
         gpus = self.gpus[:workers] or ("",)
         pools = {
-            gpu: _pool(workers // len(gpus) + (place < workers % len(gpus)), gpu, context.threads)
+            gpu: _pool(
+                workers // len(gpus) + (place < workers % len(gpus)), gpu, context.threads, self.ignored
+            )
             for place, gpu in enumerate(gpus)
         }
         free = [gpu for _ in range(workers) for gpu in gpus][:workers]
@@ -157,20 +163,22 @@ class _WorkerContext(SpawnContext):
     Process = _WorkerProcess
 
 
-def _pool(workers: int, gpu: str, threads: int) -> ProcessPool:
+def _pool(workers: int, gpu: str, threads: int, ignored: tuple[signal.Signals, ...]) -> ProcessPool:
     from pebble import ProcessPool
 
     return ProcessPool(
         max_workers=workers,
         initializer=_start_worker,
-        initargs=[gpu, threads],
+        initargs=[gpu, threads, ignored],
         context=_WorkerContext(),
     )
 
 
-def _start_worker(gpu: str, threads: int) -> None:
+def _start_worker(gpu: str, threads: int, ignored: tuple[signal.Signals, ...]) -> None:
     """Runs in a new worker before anything heavy is imported."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the launcher's to handle
+    for number in ignored:
+        signal.signal(number, signal.SIG_IGN)
     threading.Thread(target=_end_with, args=[os.getppid()], daemon=True).start()
     _see_gpu(gpu)
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):

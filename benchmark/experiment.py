@@ -118,6 +118,17 @@ def as_seeds(value: Any) -> Any:
     return seeds
 
 
+def as_values(value: Any) -> Any:
+    """``gpu,time=4h`` as a mapping; what has no value is the name of a profile."""
+    items = as_list(value) if isinstance(value, str) else None
+    if items is None:
+        return value or {}
+    pairs = [item.partition("=") for item in items]
+    return {
+        key.strip() if equals else "profile": (text if equals else key).strip() for key, equals, text in pairs
+    }
+
+
 Names = Annotated[list[str], BeforeValidator(as_list), Field(min_length=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
 
@@ -154,9 +165,14 @@ class Experiment(BaseModel):
     )
     data: dict[str, Path] = Field(default_factory=dict, description="where single datasets lie: name -> path")
     plugins: list[Path] = Field(default_factory=list, description="files that bring methods or datasets")
-    launcher: Literal["local", "debug"] = Field(
-        "local", description="worker processes on this machine, or in this process"
+    launcher: Literal["local", "debug", "slurm"] = Field(
+        "local", description="worker processes on this machine, this process, or SLURM's job arrays"
     )
+    slurm: Annotated[dict[str, Any], BeforeValidator(as_values)] = Field(
+        default_factory=dict,
+        description="what each array task is given: a profile, partition=gpu,time=4h, or both",
+    )
+    bundle_time: str = Field("30m", description="how long an array task is to live: small jobs share one")
     workers: int | None = Field(
         None, ge=1, le=1024, description="jobs at a time; default: one a core, or one a GPU"
     )

@@ -24,7 +24,18 @@ _PANELS = {
     "What to compare": ("methods", "datasets", "modalities", "suite", "seeds", "preset"),
     "What to test under": ("corruptions", "ood"),
     "Protocol (the same for every method)": tuple(Protocol.model_fields),
-    "Where and how": ("store", "data_root", "data", "plugins", "launcher", "workers", "threads", "device"),
+    "Where and how": (
+        "store",
+        "data_root",
+        "data",
+        "plugins",
+        "launcher",
+        "slurm",
+        "bundle_time",
+        "workers",
+        "threads",
+        "device",
+    ),
 }
 
 
@@ -130,4 +141,6 @@ def _metavar(name: str, field: FieldInfo) -> str:
         "data_root": "FOLDER",
         "data": "NAME=PATH,...",
         "plugins": "FILE.py",
+        "slurm": "PROFILE|KEY=VALUE,...",
+        "bundle_time": "TIME",
     }.get(name, _TYPES.get(field.annotation, "VALUE"))

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from .environment import gpu_names
+from .environment import code_version, gpu_names
 from .errors import UsageError
 from .evaluations import Evaluation, check_medium, of_job, wanted
 from .executor import Context, Executor, InProcess, Listener, LocalPool, Outcome
@@ -17,6 +18,9 @@ from .matrix import jobs_of
 from .precheck import check
 from .registry import find
 from .store import Store
+
+if TYPE_CHECKING:
+    from ..slurm.executor import Slurm
 
 
 @dataclass(frozen=True)
@@ -89,7 +93,8 @@ def run(experiment: Experiment | Plan, listener: Listener | None = None) -> Summ
         UsageError, DataError: see ``plan``; nothing was written then.
     """
     planned = experiment if isinstance(experiment, Plan) else plan(experiment)
-    gpus = devices(planned.experiment.device)
+    on_slurm = planned.experiment.launcher == "slurm"
+    gpus = () if on_slurm else devices(planned.experiment.device)
     executor = executor_for(planned.experiment, gpus, len(planned.todo))
     context = context_for(planned, gpus)
     check_data(planned)
@@ -126,8 +131,26 @@ def executor_for(experiment: Experiment, gpus: tuple[str, ...], jobs: int) -> Ex
     """The executor that an experiment names."""
     if experiment.launcher == "debug":
         return InProcess(gpus)
+    if experiment.launcher == "slurm":
+        return slurm_for(experiment)
     workers = experiment.workers or (len(gpus) or cores())
     return LocalPool(max(1, min(workers, jobs or 1)), gpus)
+
+
+def slurm_for(experiment: Experiment) -> Slurm:
+    """The executor of ``--launcher slurm``.
+
+    Raises:
+        UsageError: it is not installed, or what is asked of SLURM is wrong.
+    """
+    from ..slurm.executor import Slurm
+    from ..slurm.resources import resources, seconds_of
+
+    try:
+        seconds = seconds_of(experiment.bundle_time)
+    except ValueError as error:
+        raise UsageError(f"--bundle-time {experiment.bundle_time}: {error}") from None
+    return Slurm(resources(experiment.slurm), seconds, experiment.workers)
 
 
 def context_for(planned: Plan, gpus: tuple[str, ...]) -> Context:
@@ -138,10 +161,19 @@ def context_for(planned: Plan, gpus: tuple[str, ...]) -> Context:
         data_root=experiment.root.resolve(),
         data={name: path.resolve() for name, path in experiment.data.items()},
         plugins=tuple(path.resolve() for path in experiment.plugins),
-        device="cpu" if not gpus else "auto" if experiment.device == "auto" else "cuda",
+        device=_device_for(experiment, gpus),
         threads=experiment.threads,
         evaluations=planned.evaluations,
+        code=code_version(),
     )
+
+
+def _device_for(experiment: Experiment, gpus: tuple[str, ...]) -> str:
+    """On SLURM what was asked of it decides, here what this machine has."""
+    if experiment.launcher == "slurm":
+        wanted = slurm_for(experiment).resources.gpu_count > 0
+        return "cuda" if wanted and experiment.device != "cpu" else "cpu"
+    return "cpu" if not gpus else "auto" if experiment.device == "auto" else "cuda"
 
 
 def devices(text: str) -> tuple[str, ...]:

@@ -6,6 +6,7 @@
       jobs/<job id>/
         job.json             what was asked (identity, label)
         progress.json        while it runs: epoch, loss, validation
+        slurm.json           where it was queued: its id there, when, by which code
         predictions.parquet  outputs for every sample of every split, clean and with modalities missing
         weights.safetensors  of the selected epoch, so that more conditions need no training
         fit.json             the record of every epoch, and which was selected
@@ -15,6 +16,7 @@
         failed.json          the reason, where it failed
         scores/              of the predictions; may be deleted, as made/ may
       made/                  what tables were made last, so that they need not be made again
+      slurm/                 what SLURM is given, and what array tasks say
       external/NAME.csv      rows of leaderboards from elsewhere that predictions do not verify
 
 Every file is written under a temporary name, flushed to the disk and renamed, so it is there whole or not
@@ -39,7 +41,7 @@ from typing import Any, Literal
 from .errors import UsageError
 from .job import Job
 
-State = Literal["planned", "running", "done", "failed", "dead"]
+State = Literal["planned", "queued", "running", "done", "failed", "dead"]
 RESULTS = ("predictions.parquet", "fit.json")
 WEIGHTS = "weights.safetensors"
 SCHEMA = 1
@@ -157,6 +159,8 @@ class Store:
         failure = read_json(folder / "failed.json")
         if isinstance(failure, dict):
             return Record(job, "failed", str(failure.get("reason", "")), progress)
+        if self.submission(job.id):
+            return Record(job, "queued", progress=progress)
         if (folder / "done.json").exists():
             return Record(job, "dead", "its results are no longer whole; the next run makes them again")
         if progress is not None:
@@ -188,6 +192,41 @@ class Store:
         write_json(folder / "done.json", {"schema": SCHEMA, "files": marker})
         for name in ("failed.json", "progress.json"):
             (folder / name).unlink(missing_ok=True)
+
+    def submit(self, job_id: str, note: Mapping[str, Any]) -> None:
+        """Writes down where a job was queued: ``id`` there, when, by which code. Forgets how an earlier try failed."""
+        write_json(self.folder(job_id) / "slurm.json", dict(note))
+        self.begin(job_id)
+
+    def submission(self, job_id: str) -> Mapping[str, Any]:
+        """Where a job was queued last; empty where it never was."""
+        found = read_json(self.folder(job_id) / "slurm.json")
+        return found if isinstance(found, dict) else {}
+
+    def failure(self, job_id: str) -> str:
+        """Why the last try of a job failed; empty where it did not."""
+        found = read_json(self.folder(job_id) / "failed.json")
+        return (str(found.get("reason", "")) or "no reason given") if isinstance(found, dict) else ""
+
+    def started(self, job_id: str) -> bool:
+        """Whether a try that is not over was ever under way."""
+        return (self.folder(job_id) / "progress.json").exists()
+
+    def environments(self) -> Iterator[tuple[Job, Mapping[str, Any]]]:
+        """Of every finished job: itself and on what it ran."""
+        for file in self.job_files():
+            found = read_json(file.with_name("environment.json"))
+            if isinstance(found, dict) and file.with_name("done.json").exists():
+                yield _read_job(file), found
+
+    @contextmanager
+    def launching(self) -> Iterator[None]:
+        """Held by who looks at what is to be queued and queues it; waits while another does."""
+        folder = inside(self.path / "slurm")
+        folder.mkdir(parents=True, exist_ok=True)
+        with open(folder / "lock", "ab") as stream:
+            fcntl.flock(stream, fcntl.LOCK_EX)
+            yield
 
     def begin(self, job_id: str) -> None:
         """Forgets how an earlier try failed."""
