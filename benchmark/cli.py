@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import os
-import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
@@ -14,6 +13,7 @@ import typer
 from ..datasets.dataset import DataError
 from .cli_data import app as data_app
 from .cli_findings import findings
+from .cli_jobs import cancel, logs, retry, status
 from .cli_look import check, doctor, list_names, show
 from .errors import UsageError
 from .experiment import Experiment
@@ -85,6 +85,9 @@ def run_command(
     save_config: Annotated[
         Path | None, typer.Option("--save-config", help="Write what is asked for to this YAML file.")
     ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print what SLURM would be given, and submit nothing.")
+    ] = False,
 ) -> None:
     """Train and evaluate every job that is not done yet. Interrupted, call it again.
 
@@ -95,49 +98,20 @@ def run_command(
     mmbench run --methods "erm,ebmc,ebmc(emc=false)" --datasets mosi --modalities T,A,T+A --seeds 0-4
 
     mmbench run --config experiment.yaml --workers 2
+
+    mmbench run --methods erm,ebmc --datasets mosi --launcher slurm --slurm gpu,partition=main,time=8h
     """
-    from .launch import plan, run
-    from .progress import showing
-    from .terminal import console
+    from .cli_run import carry_out, preview
+    from .launch import plan
 
     planned = plan(experiment)
     if save_config:
         experiment.save(save_config)
-    out = console()
-    data = " [yellow](synthetic data)[/]" if any(job.synthetic for job in planned.jobs) else ""
-    counts = f"{len(planned.jobs)} jobs, {len(planned.done)} done before, {len(planned.todo)} to do"
-    out.print(f"{counts}; results in {experiment.store}{data}")
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.default_int_handler)  # ended by another is ended as by Ctrl-C
-    try:
-        with showing(planned.todo, planned.store, out) as listener:
-            summary = run(planned, listener)
-    except KeyboardInterrupt:
-        out.print("[yellow]interrupted[/]: the same command goes on with what is missing")
-        raise SystemExit(130) from None
-    if not summary.ok:
-        out.print(f"[red]{len(summary.failed)} of {summary.planned} jobs failed:[/]")
-        for outcome in summary.failed:
-            out.print(f"  {outcome.job_id}: {outcome.reason}", markup=False, soft_wrap=True)
-        out.print(
-            f"details: {planned.store.jobs_folder}/<job>/failed.json; the same command tries them again"
-        )
-        raise SystemExit(1)
-    out.print(
-        f"all {summary.planned} jobs done; see them with: mmbench leaderboard --store {experiment.store}"
-    )
-
-
-@app.command()
-def status(store: Store = Path("runs")) -> None:
-    """Show what is planned, running, done, failed. The exit code is 1 where something failed.
-
-    Example: mmbench status --store runs
-    """
-    from .launch import store_at
-    from .terminal import console, print_status
-
-    if not print_status(store_at(store), console()):
+    if dry_run:
+        if experiment.launcher != "slurm":
+            raise UsageError("--dry-run is for --launcher slurm; mmbench plan shows what any run would do")
+        preview(planned)
+    elif not carry_out(planned):
         raise SystemExit(1)
 
 
@@ -279,6 +253,10 @@ def export_page(
 
 app.add_typer(data_app, name="data")
 app.command("findings")(findings)
+app.command("status")(status)
+app.command("logs")(logs)
+app.command("retry")(retry)
+app.command("cancel")(cancel)
 app.command("list")(list_names)
 app.command("show")(show)
 app.command("check")(check)

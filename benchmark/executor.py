@@ -6,13 +6,15 @@ produces it writes to the store itself; closing the iterator ends what still run
 
 from __future__ import annotations
 
+import faulthandler
 import os
 import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from multiprocessing.context import SpawnContext, SpawnProcess
 from pathlib import Path
@@ -21,7 +23,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from .evaluations import Evaluation, of_job
 from .job import Job
-from .store import Store
+from .store import LOG, Store
 
 if TYPE_CHECKING:
     from pebble import ProcessPool
@@ -113,7 +115,7 @@ class LocalPool:
     gpus: tuple[str, ...] = ()
     ignored: tuple[signal.Signals, ...] = ()
 
-    def run(self, jobs: Sequence[Job], context: Context) -> Iterator[Outcome]:
+    def run(self, jobs: Sequence[Job], context: Context) -> Generator[Outcome, None, None]:
         """Yields the outcome of every job as it ends."""
         workers = min(self.workers, len(jobs))
         gpus = self.gpus[:workers] or ("",)
@@ -200,9 +202,31 @@ def _see_gpu(gpu: str) -> None:
 
 
 def _run_job(job: Job, context: Context) -> Outcome:
-    from .runner import run_job
+    with _said_to(Store(context.store).folder(job.id) / LOG):
+        from .runner import run_job
 
-    return run_job(job, context)
+        return run_job(job, context)
+
+
+@contextmanager
+def _said_to(file: Path) -> Iterator[None]:
+    """What this process and its libraries print goes to a file, also where a fault ends the process."""
+    with open(file, "ab", buffering=0) as stream:
+        kept = [os.dup(number) for number in (1, 2)]
+        for number in (1, 2):
+            os.dup2(stream.fileno(), number)
+        faulthandler.enable(stream)
+        try:
+            yield
+        finally:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            faulthandler.disable()
+            for number, before in zip((1, 2), kept, strict=True):
+                os.dup2(before, number)
+                os.close(before)
+    if not file.stat().st_size:
+        file.unlink()
 
 
 def _outcome(future: Future[Outcome], job: Job, context: Context) -> Outcome:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from .asked import remember, remembered
 from .environment import code_version, gpu_names
 from .errors import UsageError
 from .evaluations import Evaluation, check_medium, of_job, wanted
 from .executor import Context, Executor, InProcess, Listener, LocalPool, Outcome
-from .experiment import Experiment
+from .experiment import Experiment, as_values
 from .job import Job
 from .locate import locate
 from .matrix import jobs_of
@@ -99,6 +100,7 @@ def run(experiment: Experiment | Plan, listener: Listener | None = None) -> Summ
     context = context_for(planned, gpus)
     check_data(planned)
     planned.store.add(planned.jobs)
+    remember(planned.experiment)
     failed: list[Outcome] = []
     if planned.todo:
         for outcome in executor.run(planned.todo, context):
@@ -108,6 +110,33 @@ def run(experiment: Experiment | Plan, listener: Listener | None = None) -> Summ
                 listener(outcome)
     done = len(planned.jobs) - len(failed)
     return Summary(len(planned.jobs), done, tuple(failed))
+
+
+def again(store: Store, jobs: Collection[str], slurm: str | None, launcher: str | None) -> list[Plan]:
+    """Plans of just these jobs, by the newest run that asked for each.
+
+    Args:
+        store: where they are.
+        jobs: their ids.
+        slurm: what is to be asked of SLURM in place of what was.
+        launcher: in place of what was.
+    """
+    left, plans = set(jobs), []
+    for file in remembered(store):
+        if not left:
+            break
+        experiment = Experiment.load(file, {"store": store.path})
+        changes: dict[str, object] = {"launcher": launcher} if launcher else {}
+        if slurm:
+            changes["slurm"] = {**experiment.slurm, **as_values(slurm)}
+        experiment = Experiment.load(file, {"store": store.path, **changes})
+        planned = plan(experiment)
+        mine = tuple(job for job in planned.jobs if job.id in left)
+        if mine:
+            todo = tuple(job for job in planned.todo if job.id in left)
+            plans.append(replace(planned, jobs=mine, done=(), todo=todo))
+            left -= {job.id for job in mine}
+    return plans
 
 
 def check_data(planned: Plan) -> None:

@@ -6,6 +6,9 @@
       jobs/<job id>/
         job.json             what was asked (identity, label)
         progress.json        while it runs: epoch, loss, validation
+        last.ckpt            while it runs: all of the training, to go on from if it is interrupted
+        log.txt              what it said while a worker process ran it
+        claim.N              while it runs: by whom
         slurm.json           where it was queued: its id there, when, by which code
         predictions.parquet  outputs for every sample of every split, clean and with modalities missing
         weights.safetensors  of the selected epoch, so that more conditions need no training
@@ -16,17 +19,16 @@
         failed.json          the reason, where it failed
         scores/              of the predictions; may be deleted, as made/ may
       made/                  what tables were made last, so that they need not be made again
+      asked/                 the experiments that were run
       slurm/                 what SLURM is given, and what array tasks say
       external/NAME.csv      rows of leaderboards from elsewhere that predictions do not verify
 
 Every file is written under a temporary name, flushed to the disk and renamed, so it is there whole or not
-at all. A job is held by a lock of the operating system while it is trained; the lock goes with the process,
-however it ends.
+at all. A job is held while it is trained, against processes of this machine and of others: see ``claims``.
 """
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import os
@@ -38,12 +40,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from .claims import Claim, hold, holder
 from .errors import UsageError
 from .job import Job
 
 State = Literal["planned", "queued", "running", "done", "failed", "dead"]
 RESULTS = ("predictions.parquet", "fit.json")
 WEIGHTS = "weights.safetensors"
+CHECKPOINT = "last.ckpt"
+LOG = "log.txt"
 SCHEMA = 1
 #: Names of jobs and evaluations: one part of a path that leads nowhere else.
 _NAME = re.compile(r"\w[\w.~+ -]*")
@@ -159,8 +164,9 @@ class Store:
         failure = read_json(folder / "failed.json")
         if isinstance(failure, dict):
             return Record(job, "failed", str(failure.get("reason", "")), progress)
-        if self.submission(job.id):
-            return Record(job, "queued", progress=progress)
+        number = self.submission(job.id).get("id")
+        if number:
+            return Record(job, "queued", f"SLURM {number}", progress)
         if (folder / "done.json").exists():
             return Record(job, "dead", "its results are no longer whole; the next run makes them again")
         if progress is not None:
@@ -190,7 +196,7 @@ class Store:
         }
         marker["job.json"] = {"sha256": hashlib.sha256((folder / "job.json").read_bytes()).hexdigest()}
         write_json(folder / "done.json", {"schema": SCHEMA, "files": marker})
-        for name in ("failed.json", "progress.json"):
+        for name in ("failed.json", "progress.json", CHECKPOINT):
             (folder / name).unlink(missing_ok=True)
 
     def submit(self, job_id: str, note: Mapping[str, Any]) -> None:
@@ -212,6 +218,13 @@ class Store:
         """Whether a try that is not over was ever under way."""
         return (self.folder(job_id) / "progress.json").exists()
 
+    def log(self, job_id: str) -> str:
+        """What a job said while a worker process ran it, all tries after each other."""
+        try:
+            return (self.folder(job_id) / LOG).read_text(encoding="utf-8", errors="replace")
+        except OSError:
+            return ""
+
     def environments(self) -> Iterator[tuple[Job, Mapping[str, Any]]]:
         """Of every finished job: itself and on what it ran."""
         for file in self.job_files():
@@ -224,9 +237,11 @@ class Store:
         """Held by who looks at what is to be queued and queues it; waits while another does."""
         folder = inside(self.path / "slurm")
         folder.mkdir(parents=True, exist_ok=True)
-        with open(folder / "lock", "ab") as stream:
-            fcntl.flock(stream, fcntl.LOCK_EX)
-            yield
+        with hold(folder) as claim:
+            try:
+                yield
+            finally:
+                claim.release(forget=True)
 
     def begin(self, job_id: str) -> None:
         """Forgets how an earlier try failed."""
@@ -311,22 +326,20 @@ class Store:
             return False
 
     @contextmanager
-    def hold(self, job_id: str) -> Iterator[None]:
-        """Holds a job; waits while another process holds it."""
-        with open(self.folder(job_id) / "lock", "ab") as stream:
-            fcntl.flock(stream, fcntl.LOCK_EX)
-            yield
+    def hold(self, job_id: str) -> Iterator[Claim]:
+        """Holds a job; waits while another process holds it, here or on another machine."""
+        with hold(self.folder(job_id)) as claim:
+            try:
+                yield claim
+            finally:
+                claim.release(forget=self.is_done(job_id))
 
     def is_held(self, job_id: str) -> bool:
-        """Whether a living process holds the job."""
+        """Whether a living process holds the job, here or on another machine."""
         try:
-            with open(self.folder(job_id) / "lock", "rb") as stream:
-                fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)
-                return False
-        except FileNotFoundError:
-            return False
+            return holder(self.folder(job_id)) is not None
         except OSError:
-            return True
+            return False
 
 
 def _read_job(file: Path) -> Job:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import time
 from collections import Counter
 from collections.abc import Collection
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from rich.cells import cell_len
@@ -18,7 +20,9 @@ from .store import Record, Store
 if TYPE_CHECKING:
     import pandas as pd
 
-STATES = ("done", "running", "planned", "failed", "dead")
+STATES = ("done", "running", "queued", "planned", "failed", "dead")
+#: Lines of the log of a job that failed.
+LAST = 3
 
 
 def console(record: bool = False) -> Console:
@@ -67,9 +71,32 @@ def print_table(out: Console, title: str, frame: pd.DataFrame, names: Collection
     out.print()
 
 
-def print_status(store: Store, out: Console) -> bool:
-    """Prints the states of all jobs; whether none failed or died."""
+def states_of(store: Store) -> list[Record]:
+    """Every job and its state. What is queued is asked of SLURM, where it answers: it may be gone from there."""
+    from ..slurm import queue
+
     records = list(store)
+    if not any(record.state == "queued" for record in records):
+        return records
+    try:
+        alive = queue.alive()
+    except queue.UnreachableError:
+        return records
+    return [_asked(record, store, alive) for record in records]
+
+
+def _asked(record: Record, store: Store, alive: Collection[str]) -> Record:
+    number = store.submission(record.job.id).get("id")
+    if record.state != "queued" or number in alive:
+        return record
+    again = store.record(record.job)  # it may have ended since
+    reason = f"SLURM {number} is gone without a result; mmbench retry runs it again"
+    return again if again.state != "queued" else replace(again, state="dead", reason=reason)
+
+
+def print_status(store: Store, out: Console, records: list[Record] | None = None) -> bool:
+    """Prints the states of all jobs; whether none failed or died."""
+    records = states_of(store) if records is None else records
     states = Counter(record.state for record in records)
     out.print(
         f"{len(records)} jobs in {store.path}: " + ", ".join(f"{states[s]} {s}" for s in STATES if states[s])
@@ -81,6 +108,8 @@ def print_status(store: Store, out: Console) -> bool:
     for record in records:
         if record.state in ("failed", "dead"):
             out.print(f"{record.state}  {record.job.id}: {record.reason}", markup=False, soft_wrap=True)
+            for line in store.log(record.job.id).splitlines()[-LAST:]:
+                out.print(f"    {line}", markup=False, highlight=False, soft_wrap=True)
     return not (states["failed"] or states["dead"])
 
 
@@ -107,4 +136,8 @@ def _how_far(record: Record) -> str:
     if left is not None:
         words.append(f"{duration(left)} left")
     words.append(f"on {progress.get('host')}, process {progress.get('pid')}")
+    if progress.get("slurm"):
+        words.append(f"SLURM {progress['slurm']}")
+    if "started" in progress:
+        words.append(f"for {duration(max(0.0, time.time() - progress['started']))}")
     return ", ".join(words)

@@ -8,7 +8,7 @@ import math
 import signal
 import threading
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -23,6 +23,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from ..corruptions.training import inject
 from ..datasets.batch import Batch
 from ..methods.method import Method
+from .checkpoint import Keeper, restore_random
 from .experiment import Protocol
 from .predict import EVALUATION_BATCH, blind, minibatches
 from .seeds import generator
@@ -66,8 +67,11 @@ class Training(LightningModule):
         self.record: list[Epoch] = []
         self.selected: dict[str, Tensor] = {}
         self.direction: Direction = "lower" if method.spec.kind == "regression" else "higher"
-        self._stage = -1
+        self.stage = -1
         self._stage_starts = _stage_starts(method.stages, protocol.epochs)
+        self.keeper: Keeper | None = None
+        self.data: Minibatches
+        self._random: Mapping[str, Any] | None = None
         self._terms: dict[str, Tensor] = {}
         self._steps = 0
         self._batch: Batch
@@ -92,12 +96,22 @@ class Training(LightningModule):
         """The tensors lie on the device already."""
         return batch
 
+    def on_train_start(self) -> None:
+        """Goes on where an interrupted training of the same job was, if it was."""
+        if self.keeper:
+            self._random = self.keeper.restore(self, self.data)
+
     def on_train_epoch_start(self) -> None:
-        """Tells the method when a stage begins."""
+        """Writes down where the training is, and tells the method when a stage begins."""
+        if self._random:
+            restore_random(self._random)
+            self._random = None
+        elif self.keeper and self.current_epoch:
+            self.keeper.keep(self, self.data)
         stage = sum(self.current_epoch >= start for start in self._stage_starts) - 1
-        while self._stage < stage:
-            self._stage += 1
-            self.method.begin_stage(self._stage)
+        while self.stage < stage:
+            self.stage += 1
+            self.method.begin_stage(self.stage)
         self._terms, self._steps = {}, 0
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
@@ -136,7 +150,7 @@ class Training(LightningModule):
         self.method.after_epoch(lambda: validate(self.method, self.valid)[0])
         with evaluated(self.method):
             loss, metric = validate(self.method, self.valid)
-            epoch = Epoch(self.current_epoch, self._stage, train, loss, metric)
+            epoch = Epoch(self.current_epoch, self.stage, train, loss, metric)
             self.record.append(epoch)
             if RULES[self.protocol.selection](self.record, self.direction) == len(self.record) - 1:
                 self.selected = copy.deepcopy(self.method.state_dict())
@@ -183,14 +197,31 @@ def validate(method: Method, batch: Batch) -> tuple[float, float]:
 
 
 def fit(
-    method: Method, protocol: Protocol, train: Batch, valid: Batch, seed: int, report: Report
+    method: Method,
+    protocol: Protocol,
+    train: Batch,
+    valid: Batch,
+    seed: int,
+    report: Report,
+    keeper: Keeper | None = None,
 ) -> Training:
     """Trains ``method`` and leaves it with the weights of the selected epoch.
+
+    Args:
+        method: the network.
+        protocol: the rules.
+        train: what it learns from.
+        valid: what selects the epoch.
+        seed: of the order of samples and of damage.
+        report: is told how far it is.
+        keeper: has the state of an interrupted training of the same job, or is given this one's.
 
     Raises:
         FloatingPointError: the loss is no longer finite.
     """
     training = Training(method, protocol, valid, seed, report)
+    training.data = Minibatches(train, protocol.batch_size, seed)
+    training.keeper = keeper
     device = train.target.device
     with _quiet():
         cuda = device.type == "cuda"
@@ -210,7 +241,7 @@ def fit(
             use_distributed_sampler=False,
         )
         with _interruptible():
-            trainer.fit(training, train_dataloaders=Minibatches(train, protocol.batch_size, seed))
+            trainer.fit(training, train_dataloaders=training.data)
     method.to(device)  # the trainer's last act is to move it to the CPU
     method.load_state_dict(training.selected)
     return training

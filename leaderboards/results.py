@@ -15,7 +15,7 @@ from .sheet import Keeper, short_hash
 if TYPE_CHECKING:
     import pandas as pd
 
-State = Literal["done", "failed", "running", "planned", "dead"]
+State = Literal["done", "failed", "running", "queued", "planned", "dead"]
 CLEAN = "clean"
 MISSING = "missing:"
 

@@ -302,7 +302,13 @@ def _only(sheet: Sheet, place: int) -> Sheet:
 
 
 Troubles = list[tuple[str, str]]
-_WORDS = {"failed": "failed", "dead": "died", "running": "running", "planned": "not started"}
+_WORDS = {
+    "failed": "failed",
+    "dead": "died",
+    "running": "running",
+    "queued": "queued",
+    "planned": "not started",
+}
 
 
 def _hole(troubles: Troubles, planned: int) -> str:

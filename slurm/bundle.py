@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+from contextlib import closing
 from dataclasses import dataclass, replace
 
 from submitit.core.utils import UncompletedJobError
@@ -46,9 +47,13 @@ class BundleTask:
         gpus = () if self.context.device == "cpu" else _gpus()
         ended: dict[str, bool] = {}
         try:
-            for outcome in LocalPool(self._workers(gpus), gpus, LEFT_TO_PARENT).run(jobs, self.context):
-                ended[outcome.job_id] = outcome.ok
-                print(f"{'done' if outcome.ok else 'failed'} {outcome.job_id} {outcome.reason}", flush=True)
+            pool = LocalPool(self._workers(gpus), gpus, LEFT_TO_PARENT)
+            with closing(pool.run(jobs, self.context)) as outcomes:
+                for outcome in outcomes:
+                    ended[outcome.job_id] = outcome.ok
+                    print(
+                        f"{'done' if outcome.ok else 'failed'} {outcome.job_id} {outcome.reason}", flush=True
+                    )
         except UncompletedJobError:
             for job in jobs:
                 if job.id not in ended and store.started(job.id) and not store.is_done(job.id):

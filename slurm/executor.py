@@ -48,13 +48,13 @@ class Slurm:
             self._submit(self._missing(jobs, store), context)
         yield from _wait(jobs, context)
 
-    def arrays(self, jobs: Sequence[Job], store: Store) -> list[list[Bundle]]:
+    def arrays(self, jobs: Sequence[Job], store: Store, threads: int = 1) -> list[list[Bundle]]:
         """How jobs are bundled, and bundles parted into arrays that the site accepts."""
         history = _history(store)
         pieces = [
             Piece((*job_data(job), job.task), job.id, history.expected(job.method, job.task)) for job in jobs
         ]
-        return split(pack(pieces, self.bundle_seconds * self._at_a_time(1)), queue.array_limit())
+        return split(pack(pieces, self.bundle_seconds * self._at_a_time(threads)), queue.array_limit())
 
     def script(self, tasks: int, store: Store) -> str:
         """The script that sbatch is given for an array of so many tasks."""
@@ -62,8 +62,10 @@ class Slurm:
 
         folder = _folder(store)
         command = SlurmExecutor._submitit_command_str.fget(_Shape(folder))  # pyright: ignore
-        count = {"map_count": tasks} if tasks > 1 else {}
-        return _make_sbatch_string(command=command, folder=folder, **self.resources.parameters(), **count)
+        given = self.resources.parameters()
+        if tasks > 1:
+            given["map_count"] = tasks
+        return _make_sbatch_string(command=command, folder=folder, **given)
 
     def _at_a_time(self, threads: int) -> int:
         if self.workers:
@@ -94,7 +96,7 @@ class Slurm:
         store = Store(context.store)
         executor = SlurmExecutor(_folder(store), max_num_timeout=self.resources.timeouts)
         executor.update_parameters(**self.resources.parameters())
-        for array in self.arrays(jobs, store):
+        for array in self.arrays(jobs, store, context.threads):
             tasks = [self._task(bundle, context) for bundle in array]
             try:
                 with executor.batch():
