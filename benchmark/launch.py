@@ -161,7 +161,9 @@ def executor_for(experiment: Experiment, gpus: tuple[str, ...], jobs: int) -> Ex
     if experiment.launcher == "debug":
         return InProcess(gpus)
     if experiment.launcher == "slurm":
-        return slurm_for(experiment)
+        executor = slurm_for(experiment)
+        executor.require()
+        return executor
     workers = experiment.workers or (len(gpus) or cores())
     return LocalPool(max(1, min(workers, jobs or 1)), gpus)
 

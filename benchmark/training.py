@@ -70,6 +70,7 @@ class Training(LightningModule):
         self.stage = -1
         self._stage_starts = _stage_starts(method.stages, protocol.epochs)
         self.keeper: Keeper | None = None
+        self.ignores_end = signal.getsignal(signal.SIGTERM) is signal.SIG_IGN
         self.data: Minibatches
         self._random: Mapping[str, Any] | None = None
         self._terms: dict[str, Tensor] = {}
@@ -98,6 +99,8 @@ class Training(LightningModule):
 
     def on_train_start(self) -> None:
         """Goes on where an interrupted training of the same job was, if it was."""
+        if self.ignores_end:  # the trainer has just begun to listen
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
         if self.keeper:
             self._random = self.keeper.restore(self, self.data)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -41,12 +41,16 @@ class Slurm:
         Raises:
             UsageError: SLURM is not there, or refuses what is asked of it.
         """
-        if not queue.available():
-            raise UsageError("--launcher slurm: no sbatch on this machine: call it where jobs are submitted")
+        self.require()
         store = Store(context.store)
         with store.launching():
             self._submit(self._missing(jobs, store), context)
         yield from _wait(jobs, context)
+
+    def require(self) -> None:
+        """Raises UsageError where jobs cannot be submitted from."""
+        if not queue.available():
+            raise UsageError("--launcher slurm: no sbatch on this machine: call it where jobs are submitted")
 
     def arrays(self, jobs: Sequence[Job], store: Store, threads: int = 1) -> list[list[Bundle]]:
         """How jobs are bundled, and bundles parted into arrays that the site accepts."""
@@ -96,8 +100,9 @@ class Slurm:
         store = Store(context.store)
         executor = SlurmExecutor(_folder(store), max_num_timeout=self.resources.timeouts)
         executor.update_parameters(**self.resources.parameters())
+        memory = _gpu_memory(jobs, store)
         for array in self.arrays(jobs, store, context.threads):
-            tasks = [self._task(bundle, context) for bundle in array]
+            tasks = [self._task(bundle, context, memory) for bundle in array]
             try:
                 with executor.batch():
                     submitted = [executor.submit(task) for task in tasks]
@@ -109,14 +114,12 @@ class Slurm:
                     note = {"id": job.job_id, "submitted": time.time(), "code": context.code}
                     store.submit(name, {**note, "logs": str(job.paths.stdout.parent)})
 
-    def _task(self, bundle: Bundle, context: Context) -> BundleTask:
-        return BundleTask(
-            bundle.names,
-            context,
-            self.workers,
-            self.resources.cpus,
-            timeouts=self.resources.timeouts,
-        )
+    def _task(self, bundle: Bundle, context: Context, memory: Mapping[str, float]) -> BundleTask:
+        """An array task. Its jobs share a GPU only where the memory of all their like was measured."""
+        known = [memory.get(name, 0.0) for name in bundle.names]
+        peaks = tuple(sorted(set(known))) if all(known) else ()
+        cpus, timeouts = self.resources.cpus, self.resources.timeouts
+        return BundleTask(bundle.names, context, self.workers, cpus, peaks, timeouts)
 
 
 @dataclass(frozen=True)
@@ -136,6 +139,15 @@ class _Shape:
 def job_data(job: Job) -> tuple[str, ...]:
     """The datasets that a job reads."""
     return tuple(item.name for item in job.data)
+
+
+def _gpu_memory(jobs: Sequence[Job], store: Store) -> dict[str, float]:
+    """Job -> the most bytes of GPU memory that a finished job with its method and task took, where there is one."""
+    found: dict[tuple[str, str], float] = {}
+    for job, environment in store.environments():
+        peak = float(environment.get("peak_gpu_memory_bytes") or 0)
+        found[job.method, job.task] = max(peak, found.get((job.method, job.task), 0.0))
+    return {job.id: found.get((job.method, job.task), 0.0) for job in jobs}
 
 
 def _folder(store: Store) -> Path:

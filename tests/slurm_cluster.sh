@@ -94,8 +94,8 @@ SlurmctldHost=localhost(127.0.0.1)
 SlurmctldPort=$port
 SlurmUser=slurm
 AuthType=auth/munge
-# How long a requeued job waits, too; it would be two minutes.
-AuthInfo=socket=$home/munge/socket,cred_expire=3
+# How long a requeued job waits, too: at least 5 s are accepted, and it would be two minutes.
+AuthInfo=socket=$home/munge/socket,cred_expire=5
 MpiDefault=none
 MailProg=/bin/true
 ProctrackType=proctrack/linuxproc

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import os
+import signal
+import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +23,8 @@ from mmbench.datasets.locate import locate
 from mmbench.methods import METHODS
 from mmbench.methods.erm import ERM
 
-from .conftest import write_dataset
+from .conftest import MMBENCH, write_dataset
+from .test_run import contents, until
 
 PROTOCOL = Protocol.model_validate({"epochs": 4, "batch_size": 16, "train_with_missing": "patterns"})
 
@@ -63,9 +68,9 @@ def train(name: str, data: TaskData, keeper: Keeper | None = None, until: int | 
 @pytest.mark.parametrize("name", sorted(METHODS))
 def test_every_method_goes_on_as_if_nothing_had_been(name: str, data: TaskData, tmp_path: Path):
     table, record, selected = train(name, data)
-    for until in (1, 3):  # in the middle of an epoch, twice; once in each stage of those that have two
+    for epoch in (1, 3):  # in the middle of an epoch, twice; once in each stage of those that have two
         with pytest.raises(InterruptionError):
-            train(name, data, Keeper(tmp_path / "last.ckpt", {"job": name}), until)
+            train(name, data, Keeper(tmp_path / "last.ckpt", {"job": name}), epoch)
     seed_everything(99)
     keeper = Keeper(tmp_path / "last.ckpt", {"job": name})
     again, record_again, selected_again = train(name, data, keeper)
@@ -127,3 +132,59 @@ def test_the_state_is_written_seldom_where_writing_is_slow(data: TaskData, tmp_p
     monkeypatch.setattr(checkpoint, "write_atomic", lambda *given: written.append(given))
     train("erm", data, keeper)
     assert len(written) == 1
+
+
+WAITING = """
+import os, time
+from dataclasses import dataclass
+from pathlib import Path
+
+from mmbench.methods.erm import ERM
+from mmbench.methods.method import fixed
+
+METHODS = {"waiting": "Waiting"}
+
+
+@dataclass(frozen=True)
+class WaitingParams:
+    width: int = fixed(40)
+    layers: int = fixed(1)
+
+
+class Waiting(ERM):
+    \"\"\"Trains slowly while a file is there.\"\"\"
+
+    Params = WaitingParams
+
+    def loss(self, batch):
+        if (Path(os.environ["WAITING"]) / "wait").exists():
+            time.sleep(0.15)
+        return super().loss(batch)
+"""
+
+
+@pytest.mark.slow
+def test_killed_in_the_middle_a_local_run_goes_on_and_predicts_the_same(tmp_path: Path, data_root: Path):
+    (tmp_path / "waiting.py").write_text(WAITING)
+    (tmp_path / "wait").touch()
+    environment = {
+        **os.environ,
+        "WAITING": str(tmp_path),
+        "MMBENCH_DATA": str(data_root),
+        "OMP_NUM_THREADS": "1",
+    }
+    command = [str(MMBENCH), "run", "--methods", "waiting", "--plugin", "waiting.py", "--datasets", "toy"]
+    command += ["--seeds", "0", "--epochs", "30", "--device", "cpu", "--workers", "1"]
+    launcher = subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=subprocess.DEVNULL)
+    until(lambda: any(tmp_path.glob("runs/jobs/*/last.ckpt")))
+    (progress,) = tmp_path.glob("runs/jobs/*/progress.json")
+    os.kill(json.loads(progress.read_text())["pid"], signal.SIGKILL)
+    launcher.kill()
+    launcher.wait()
+    (tmp_path / "wait").unlink()
+    for more in ((), ("--store", "undisturbed")):
+        subprocess.run([*command, *more], cwd=tmp_path, env=environment, check=True, capture_output=True)
+    (file,) = tmp_path.glob("runs/jobs/*/environment.json")
+    assert json.loads(file.read_text())["resumed_epochs"]
+    assert contents(tmp_path / "runs") == contents(tmp_path / "undisturbed")
+    assert not [*tmp_path.glob("runs/jobs/*/last.ckpt"), *tmp_path.glob("runs/jobs/*/claim.*")]
