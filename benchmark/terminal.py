@@ -108,9 +108,20 @@ def print_status(store: Store, out: Console, records: list[Record] | None = None
     for record in records:
         if record.state in ("failed", "dead"):
             out.print(f"{record.state}  {record.job.id}: {record.reason}", markup=False, soft_wrap=True)
-            for line in store.log(record.job.id).splitlines()[-LAST:]:
+            for line in last_words(store.log(record.job.id)):
                 out.print(f"    {line}", markup=False, highlight=False, soft_wrap=True)
     return not (states["failed"] or states["dead"])
+
+
+def last_words(log: str) -> list[str]:
+    """The last lines of a log; of one that ends with a fault of the interpreter, the fault and where it was."""
+    lines = [line for line in log.splitlines() if line.strip()]
+    fault = max((i for i, line in enumerate(lines) if line.startswith("Fatal Python error")), default=None)
+    if fault is None:
+        return lines[-LAST:]
+    current = next((i for i in range(fault, len(lines)) if lines[i].startswith("Current thread")), fault)
+    places = [line for line in lines[current:] if line.startswith("  File")]
+    return [lines[fault], *places[: LAST - 1]]
 
 
 def _matrix(records: list[Record]) -> Table:
