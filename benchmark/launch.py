@@ -100,7 +100,8 @@ def run(experiment: Experiment | Plan, listener: Listener | None = None) -> Summ
     context = context_for(planned, gpus)
     check_data(planned)
     planned.store.add(planned.jobs)
-    remember(planned.experiment)
+    if planned.todo:
+        remember(planned.experiment)
     failed: list[Outcome] = []
     if planned.todo:
         for outcome in executor.run(planned.todo, context):

@@ -196,21 +196,20 @@ def test_out_of_time_too_often_it_fails_and_more_time_goes_on_with_it(cluster: C
 
 
 @pytest.mark.slow
-def test_cancelled_by_slurm_it_is_said_and_the_same_command_goes_on(cluster: Cluster, mmbench: Command):
-    launcher = cluster.start("slow", "0,1", 16, "--bundle-time", "5m")
+def test_cancelled_by_slurm_it_is_said_and_the_same_command_goes_on(cluster: Cluster):
+    launcher = cluster.start("slow", "0,1", 13, "--bundle-time", "5m")
     task = cluster.until_it_trains(2)
-    assert "1 running, 1 queued" in mmbench("status").stdout
     subprocess.run(["scancel", task], check=True)
     output = ended(launcher, 1)
     assert "2 of 2 jobs failed" in output
     assert "CANCELLED" in output
-    ended(cluster.start("slow", "0,1", 16, "--bundle-time", "2m"))
-    assert contents(cluster.folder / "runs") == cluster.locally("slow", "0,1", 16)
+    ended(cluster.start("slow", "0,1", 13, "--bundle-time", "2m"))
+    assert contents(cluster.folder / "runs") == cluster.locally("slow", "0,1", 13)
 
 
 @pytest.mark.slow
 def test_interrupted_the_launcher_leaves_jobs_running_and_two_launchers_train_none_twice(
-    cluster: Cluster, mmbench: Command
+    cluster: Cluster,
 ):
     first = cluster.start("slow", "0,1", 8, "--bundle-time", "2m")
     cluster.until_it_trains(2)
