@@ -176,8 +176,9 @@ def _is_dead(folder: Path, number: int, said: Mapping[str, Any], locks: bool) ->
         return True
     if said and locks and said.get("boot") == mine["boot"]:
         return True
-    if said and said.get("slurm_job") and said.get("slurm_job") == mine["slurm_job"]:
-        return True
+    same_job = mine["slurm_job"] and said.get("slurm_job") == mine["slurm_job"]
+    if same_job and int(said.get("slurm_restarts", 0)) < mine["slurm_restarts"]:
+        return True  # SLURM starts a job again only when it has ended everywhere
     try:
         with open(folder / f"claim.{number}", "rb") as stream:  # opened, so that NFS asks the server
             beat = os.fstat(stream.fileno()).st_mtime
@@ -204,6 +205,7 @@ def _myself() -> dict[str, Any]:
         "boot": _boot(),
         "pid": os.getpid(),
         "slurm_job": os.environ.get("SLURM_JOB_ID", ""),
+        "slurm_restarts": int(os.environ.get("SLURM_RESTART_COUNT") or 0),
         "slurm": slurm_id(),
         "time": time.time(),
     }

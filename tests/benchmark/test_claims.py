@@ -123,7 +123,11 @@ def test_a_process_of_this_machine_that_died_is_followed_at_once(tmp_path: Path)
 
 def test_a_slurm_job_that_was_started_again_follows_itself_at_once(tmp_path: Path, elsewhere, monkeypatch):
     monkeypatch.setenv("SLURM_JOB_ID", "17")
-    (tmp_path / "claim.3").write_text('{"boot": "another", "slurm_job": "17", "pid": 1}')
+    (tmp_path / "lock").touch()
+    (tmp_path / "claim.3").write_text('{"boot": "another", "slurm_job": "17", "slurm_restarts": 1, "pid": 1}')
+    monkeypatch.setenv("SLURM_RESTART_COUNT", "1")
+    assert holder(tmp_path)  # another node of the same job
+    monkeypatch.setenv("SLURM_RESTART_COUNT", "2")
     began = time.monotonic()
     with hold(tmp_path) as claim:
         assert time.monotonic() - began < 0.9
