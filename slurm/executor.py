@@ -19,6 +19,8 @@ from .resources import Resources
 
 #: Seconds between looks at the store, at least; and between questions to SLURM.
 LOOK, ASK = 0.3, 3.0
+#: Seconds for which SLURM may not answer when jobs are to be queued.
+PATIENCE = 30.0
 
 
 @dataclass(frozen=True)
@@ -79,7 +81,7 @@ class Slurm:
     def _missing(self, jobs: Sequence[Job], store: Store) -> list[Job]:
         """The jobs that SLURM does not have and nobody trains."""
         try:
-            alive = queue.alive()
+            alive = queue.alive(PATIENCE)
         except queue.UnreachableError as error:
             raise UsageError(f"--launcher slurm: SLURM does not answer: {error}") from None
         missing = []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+import time
 from collections.abc import Iterable
 
 #: Of arrays, where the site cannot be asked: SLURM's own default.
@@ -28,13 +29,24 @@ def _ask(*command: str) -> str:
         raise UnreachableError(said.splitlines()[-1] if said else "no answer") from None
 
 
-def alive() -> dict[str, str]:
+def alive(patience: float = 0.0) -> dict[str, str]:
     """Id -> state (``PENDING``, ``RUNNING``, ...) of the user's array tasks and jobs that SLURM still has.
+
+    Args:
+        patience: seconds in which it is asked again where it does not answer, as when its controller starts anew.
 
     Raises:
         UnreachableError: it does not answer.
     """
-    said = _ask("squeue", "--me", "--array", "--noheader", "--format=%i %T").splitlines()
+    end = time.monotonic() + patience
+    while True:
+        try:
+            said = _ask("squeue", "--me", "--array", "--noheader", "--format=%i %T").splitlines()
+            break
+        except UnreachableError:
+            if time.monotonic() >= end:
+                raise
+            time.sleep(1.0)
     return dict(line.split()[:2] for line in said if line.strip())
 
 
