@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import os
-import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
@@ -14,6 +13,7 @@ import typer
 from ..datasets.dataset import DataError
 from .cli_data import app as data_app
 from .cli_findings import findings
+from .cli_jobs import cancel, logs, retry, status
 from .cli_look import check, doctor, list_names, show
 from .errors import UsageError
 from .experiment import Experiment
@@ -21,8 +21,6 @@ from .flags import with_experiment
 from .store import StoreError
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from .launch import Plan
 
 app = typer.Typer(
@@ -91,6 +89,9 @@ def run_command(
     save_config: Annotated[
         Path | None, typer.Option("--save-config", help="Write what is asked for to this YAML file.")
     ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print what SLURM would be given, and submit nothing.")
+    ] = False,
 ) -> None:
     """Train and evaluate every job that is not done yet. Interrupted, call it again.
 
@@ -101,57 +102,20 @@ def run_command(
     mmbench run --methods "erm,ebmc,ebmc(emc=false)" --datasets mosi --modalities T,A,T+A --seeds 0-4
 
     mmbench run --config experiment.yaml --workers 2
+
+    mmbench run --methods erm,ebmc --datasets mosi --launcher slurm --slurm gpu,partition=main,time=8h
     """
-    from .launch import plan, run
-    from .progress import showing
-    from .terminal import console
+    from .cli_run import carry_out, preview
+    from .launch import plan
 
     planned = plan(experiment)
     if save_config:
         experiment.save(save_config)
-    out = console()
-    data = " [yellow](synthetic data)[/]" if any(job.synthetic for job in planned.jobs) else ""
-    pruned = f"{planned.pruned} pruned, " if planned.pruned else ""
-    counts = f"{planned.networks} jobs, {len(planned.done)} done before, {pruned}{planned.left} to do"
-    out.print(f"{counts}; results in {experiment.store}{data}")
-    _print_suite(planned, out)
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.default_int_handler)  # ended by another is ended as by Ctrl-C
-    try:
-        summary = run(planned, showing=lambda jobs: showing(jobs, planned.store, out))
-        if planned.left:
-            from .prescore import table_blocks
-
-            table_blocks(planned.store, out)
-    except KeyboardInterrupt:
-        out.print("[yellow]interrupted[/]: the same command goes on with what is missing")
-        raise SystemExit(130) from None
-    if not summary.ok:
-        waiting = summary.planned - summary.done - summary.pruned - len(summary.failed)
-        more = f"; {waiting} wait for them" if waiting else ""
-        out.print(f"[red]{len(summary.failed)} of {summary.planned} jobs failed[/]{more}:")
-        for outcome in summary.failed:
-            out.print(f"  {outcome.job_id}: {outcome.reason}", markup=False, soft_wrap=True)
-        out.print(
-            f"details: {planned.store.jobs_folder}/<job>/failed.json; the same command tries them again"
-        )
-        raise SystemExit(1)
-    ended = f"{summary.done} jobs done, {summary.pruned} pruned" if summary.pruned else ""
-    out.print(
-        f"{ended or f'all {summary.planned} jobs done'}; see them with: mmbench leaderboard --store {experiment.store}"
-    )
-
-
-@app.command()
-def status(store: Store = Path("runs")) -> None:
-    """Show what is planned, running, done, failed. The exit code is 1 where something failed.
-
-    Example: mmbench status --store runs
-    """
-    from .launch import store_at
-    from .terminal import console, print_status
-
-    if not print_status(store_at(store), console()):
+    if dry_run:
+        if experiment.launcher != "slurm":
+            raise UsageError("--dry-run is for --launcher slurm; mmbench plan shows what any run would do")
+        preview(planned)
+    elif not carry_out(planned):
         raise SystemExit(1)
 
 
@@ -293,6 +257,10 @@ def export_page(
 
 app.add_typer(data_app, name="data")
 app.command("findings")(findings)
+app.command("status")(status)
+app.command("logs")(logs)
+app.command("retry")(retry)
+app.command("cancel")(cancel)
 app.command("list")(list_names)
 app.command("show")(show)
 app.command("check")(check)
@@ -303,6 +271,7 @@ def _print_plan(planned: Plan) -> None:
     from rich.table import Table
 
     from . import estimate
+    from .cli_run import print_suite
     from .job import COMPANION
     from .launch import counts
     from .terminal import console
@@ -328,25 +297,10 @@ def _print_plan(planned: Plan) -> None:
     out.print(words + (f" ({planned.failed} failed before)" if planned.failed else ""))
     if planned.left:
         out.print(estimate.words(planned.estimate()), highlight=False)
-    _print_suite(planned, out)
+    print_suite(planned, out)
     for item in sorted({item for job in planned.jobs for item in job.data}, key=lambda item: item.name):
         kind = "synthetic stand-in" if item.synthetic else "data"
         out.print(f"  {item.name}: {kind}, {item.format}, sha256 {item.fingerprint[:16]}", highlight=False)
-
-
-def _print_suite(planned: Plan, out: Console) -> None:
-    """How much of a suite is taken, and what the networks are tested under."""
-    from .suites import SUITES
-
-    if planned.experiment.suite is None:
-        return
-    listed = {(item.name, frozenset(item.modalities)) for item in SUITES[planned.experiment.suite]()}
-    taken = listed & {(job.task, frozenset(job.modalities)) for job in planned.jobs}
-    more = "; all: --preset standard" if planned.experiment.preset == "quick" else ""
-    out.print(f"suite {planned.experiment.suite}: {len(taken)} of {len(listed)} tasks{more}", highlight=False)
-    tests = ", ".join(dict.fromkeys((*planned.experiment.corruptions, *planned.experiment.ood)))
-    if tests:
-        out.print(f"tested clean, with modalities missing, and with: {tests}", highlight=False)
 
 
 def _print_json(planned: Plan) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import subprocess
@@ -12,16 +13,26 @@ from pathlib import Path
 
 @lru_cache
 def code_version() -> str:
-    """The commit of the checkout mmbench runs from, with ``+changes`` where files differ; "installed"
-    else."""
+    """The commit of the checkout mmbench runs from, with ``+changes.HASH`` where files differ; ``installed.HASH``
+    else. The hash is of mmbench's own source files."""
     root = Path(__file__).resolve().parent.parent
     if not (root / ".git").exists():
-        return "installed"
+        return f"installed.{_sources(root)}"
     try:
         commit = _git(root, "rev-parse", "HEAD")
-        return commit + ("+changes" if _git(root, "status", "--porcelain", "--untracked-files=no") else "")
+        return commit + (f"+changes.{_sources(root)}" if _git(root, "status", "--porcelain", *_OWN) else "")
     except (OSError, subprocess.SubprocessError):
         return "unknown"
+
+
+_OWN = ("benchmark", "corruptions", "datasets", "methods", "slurm")
+
+
+def _sources(root: Path) -> str:
+    digest = hashlib.sha256()
+    for file in sorted(file for folder in _OWN for file in (root / folder).rglob("*.py")):
+        digest.update(f"{file.relative_to(root)} ".encode() + file.read_bytes())
+    return digest.hexdigest()[:12]
 
 
 def _git(root: Path, *arguments: str) -> str:

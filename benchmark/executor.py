@@ -6,13 +6,15 @@ produces it writes to the store itself; closing the iterator ends what still run
 
 from __future__ import annotations
 
+import faulthandler
 import os
 import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from multiprocessing.context import SpawnContext, SpawnProcess
 from pathlib import Path
@@ -21,7 +23,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from .evaluations import Evaluation, of_job
 from .job import Job
-from .store import Store
+from .store import LOG, Store
 
 if TYPE_CHECKING:
     from pebble import ProcessPool
@@ -40,6 +42,7 @@ class Context:
         threads: CPU threads a job.
         evaluations: what the networks are tested under beyond clean and missing modalities.
         rivals: job -> finished jobs; it is ended early where a pruner finds it worse than them.
+        code: the version of the code that asks for it.
     """
 
     store: Path
@@ -50,6 +53,7 @@ class Context:
     threads: int = 1
     evaluations: tuple[Evaluation, ...] = ()
     rivals: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    code: str = ""
 
     def lacking(self, job: Job) -> list[Evaluation]:
         """The evaluations that a job does not have yet."""
@@ -106,17 +110,21 @@ class LocalPool:
     Attributes:
         workers: how many jobs at a time.
         gpus: the GPUs to use, by the names of ``CUDA_VISIBLE_DEVICES``; each worker sees one. None: the CPU.
+        ignored: signals to the whole group that only this process is to answer.
     """
 
     workers: int
     gpus: tuple[str, ...] = ()
+    ignored: tuple[signal.Signals, ...] = ()
 
-    def run(self, jobs: Sequence[Job], context: Context) -> Iterator[Outcome]:
+    def run(self, jobs: Sequence[Job], context: Context) -> Generator[Outcome, None, None]:
         """Yields the outcome of every job as it ends."""
         workers = min(self.workers, len(jobs))
         gpus = self.gpus[:workers] or ("",)
         pools = {
-            gpu: _pool(workers // len(gpus) + (place < workers % len(gpus)), gpu, context.threads)
+            gpu: _pool(
+                workers // len(gpus) + (place < workers % len(gpus)), gpu, context.threads, self.ignored
+            )
             for place, gpu in enumerate(gpus)
         }
         free = [gpu for _ in range(workers) for gpu in gpus][:workers]
@@ -159,20 +167,22 @@ class _WorkerContext(SpawnContext):
     Process = _WorkerProcess
 
 
-def _pool(workers: int, gpu: str, threads: int) -> ProcessPool:
+def _pool(workers: int, gpu: str, threads: int, ignored: tuple[signal.Signals, ...]) -> ProcessPool:
     from pebble import ProcessPool
 
     return ProcessPool(
         max_workers=workers,
         initializer=_start_worker,
-        initargs=[gpu, threads],
+        initargs=[gpu, threads, ignored],
         context=_WorkerContext(),
     )
 
 
-def _start_worker(gpu: str, threads: int) -> None:
+def _start_worker(gpu: str, threads: int, ignored: tuple[signal.Signals, ...]) -> None:
     """Runs in a new worker before anything heavy is imported."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the launcher's to handle
+    for number in ignored:
+        signal.signal(number, signal.SIG_IGN)
     threading.Thread(target=_end_with, args=[os.getppid()], daemon=True).start()
     _see_gpu(gpu)
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
@@ -194,9 +204,31 @@ def _see_gpu(gpu: str) -> None:
 
 
 def _run_job(job: Job, context: Context) -> Outcome:
-    from .runner import run_job
+    with _said_to(Store(context.store).folder(job.id) / LOG):
+        from .runner import run_job
 
-    return run_job(job, context)
+        return run_job(job, context)
+
+
+@contextmanager
+def _said_to(file: Path) -> Iterator[None]:
+    """What this process and its libraries print goes to a file, also where a fault ends the process."""
+    with open(file, "ab", buffering=0) as stream:
+        kept = [os.dup(number) for number in (1, 2)]
+        for number in (1, 2):
+            os.dup2(stream.fileno(), number)
+        faulthandler.enable(stream)
+        try:
+            yield
+        finally:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            faulthandler.disable()
+            for number, before in zip((1, 2), kept, strict=True):
+                os.dup2(before, number)
+                os.close(before)
+    if not file.stat().st_size:
+        file.unlink()
 
 
 def _outcome(future: Future[Outcome], job: Job, context: Context) -> Outcome:

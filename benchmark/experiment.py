@@ -20,7 +20,7 @@ from pydantic import (
 
 from .errors import UsageError, nearest
 from .job import Task
-from .listing import as_list, as_seeds, unique
+from .listing import as_list, as_seeds, as_values, unique
 from .protocol import Protocol
 from .suites import QUICK, SUITES, chosen
 
@@ -95,9 +95,14 @@ class Experiment(BaseModel):
     )
     data: dict[str, Path] = Field(default_factory=dict, description="where single datasets lie: name -> path")
     plugins: list[Path] = Field(default_factory=list, description="files that bring methods or datasets")
-    launcher: Literal["local", "debug"] = Field(
-        "local", description="worker processes on this machine, or in this process"
+    launcher: Literal["local", "debug", "slurm"] = Field(
+        "local", description="worker processes on this machine, this process, or SLURM's job arrays"
     )
+    slurm: Annotated[dict[str, Any], BeforeValidator(as_values)] = Field(
+        default_factory=dict,
+        description="what each array task is given: a profile, partition=gpu,time=4h, or both",
+    )
+    bundle_time: str = Field("30m", description="how long an array task is to live: small jobs share one")
     workers: int | None = Field(
         None, ge=1, le=1024, description="jobs at a time; default: one a core, or one a GPU"
     )

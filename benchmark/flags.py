@@ -28,7 +28,18 @@ _PANELS = {
     "What to test under": ("corruptions", "ood"),
     "Search of hyper-parameters (the same budget for every method)": tuple(Search.model_fields),
     "Protocol (the same for every method)": tuple(Protocol.model_fields),
-    "Where and how": ("store", "data_root", "data", "plugins", "launcher", "workers", "threads", "device"),
+    "Where and how": (
+        "store",
+        "data_root",
+        "data",
+        "plugins",
+        "launcher",
+        "slurm",
+        "bundle_time",
+        "workers",
+        "threads",
+        "device",
+    ),
 }
 
 
@@ -140,4 +151,6 @@ def _metavar(name: str, field: FieldInfo) -> str:
         "data_root": "FOLDER",
         "data": "NAME=PATH,...",
         "plugins": "FILE.py",
+        "slurm": "PROFILE|KEY=VALUE,...",
+        "bundle_time": "TIME",
     }.get(name, _TYPES.get(field.annotation, "VALUE"))

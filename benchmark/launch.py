@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from .asked import remember, remembered
 from .companions import companions
-from .environment import gpu_names
+from .environment import code_version, gpu_names
 from .errors import UsageError
 from .estimate import Estimate, estimate, finished
 from .evaluations import Evaluation, check_medium, of_job, wanted
 from .executor import Context, Executor, InProcess, Listener, LocalPool, Outcome
 from .experiment import Experiment
 from .job import COMPANION, Job
+from .listing import as_values
 from .locate import locate
 from .matrix import jobs_of
 from .precheck import check
 from .registry import find
 from .search import Course, Wave, courses, lacking, next_wave, studies_of
 from .store import Store
+
+if TYPE_CHECKING:
+    from ..slurm.executor import Slurm
 
 #: Shows how jobs that are run together get on, while its block runs.
 Showing = Callable[[Sequence[Job]], AbstractContextManager[Listener]]
@@ -157,13 +163,16 @@ def run(
         UsageError, DataError: see ``plan``; nothing was written then.
     """
     planned = experiment if isinstance(experiment, Plan) else plan(experiment)
-    gpus = devices(planned.experiment.device)
+    on_slurm = planned.experiment.launcher == "slurm"
+    gpus = () if on_slurm else devices(planned.experiment.device)
+    executor = executor_for(planned.experiment, gpus, planned.left)
     check_data(planned)
     planned.store.add(planned.jobs)
+    if planned.left:
+        remember(planned.experiment)
     failed: list[Outcome] = []
     for wave in _waves(planned, failed):
         planned.store.add(wave.jobs)
-        executor = executor_for(planned.experiment, gpus, len(wave.jobs))
         context = context_for(planned, gpus, wave)
         with showing(wave.jobs) if showing else nullcontext(listener) as told:
             for outcome in executor.run(wave.jobs, context):
@@ -218,6 +227,33 @@ def in_order(jobs: Sequence[Job]) -> list[list[Job]]:
     return [wave for wave in (first, then) if wave]
 
 
+def again(store: Store, jobs: Collection[str], slurm: str | None, launcher: str | None) -> list[Plan]:
+    """Plans of just these jobs, by the newest run that asked for each.
+
+    Args:
+        store: where they are.
+        jobs: their ids.
+        slurm: what is to be asked of SLURM in place of what was.
+        launcher: in place of what was.
+    """
+    left, plans = set(jobs), []
+    for file in remembered(store):
+        if not left:
+            break
+        experiment = Experiment.load(file, {"store": store.path})
+        changes: dict[str, object] = {"launcher": launcher} if launcher else {}
+        if slurm:
+            changes["slurm"] = {**experiment.slurm, **as_values(slurm)}
+        experiment = Experiment.load(file, {"store": store.path, **changes})
+        planned = plan(experiment)
+        mine = tuple(job for job in planned.jobs if job.id in left)
+        if mine:
+            todo = tuple(job for job in planned.todo if job.id in left)
+            plans.append(replace(planned, jobs=mine, done=(), todo=todo, courses=()))
+            left -= {job.id for job in mine}
+    return plans
+
+
 def check_data(planned: Plan) -> None:
     """Reads data that were not read before, and looks whether the corruptions can break them.
 
@@ -239,8 +275,28 @@ def executor_for(experiment: Experiment, gpus: tuple[str, ...], jobs: int) -> Ex
     """The executor that an experiment names."""
     if experiment.launcher == "debug":
         return InProcess(gpus)
+    if experiment.launcher == "slurm":
+        executor = slurm_for(experiment)
+        executor.require()
+        return executor
     workers = experiment.workers or (len(gpus) or cores())
     return LocalPool(max(1, min(workers, jobs or 1)), gpus)
+
+
+def slurm_for(experiment: Experiment) -> Slurm:
+    """The executor of ``--launcher slurm``.
+
+    Raises:
+        UsageError: it is not installed, or what is asked of SLURM is wrong.
+    """
+    from ..slurm.executor import Slurm
+    from ..slurm.resources import resources, seconds_of
+
+    try:
+        seconds = seconds_of(experiment.bundle_time)
+    except ValueError as error:
+        raise UsageError(f"--bundle-time {experiment.bundle_time}: {error}") from None
+    return Slurm(resources(experiment.slurm), seconds, experiment.workers)
 
 
 def context_for(planned: Plan, gpus: tuple[str, ...], wave: Wave) -> Context:
@@ -251,11 +307,20 @@ def context_for(planned: Plan, gpus: tuple[str, ...], wave: Wave) -> Context:
         data_root=experiment.root.resolve(),
         data={name: path.resolve() for name, path in experiment.data.items()},
         plugins=tuple(path.resolve() for path in experiment.plugins),
-        device="cpu" if not gpus else "auto" if experiment.device == "auto" else "cuda",
+        device=_device_for(experiment, gpus),
         threads=experiment.threads,
         evaluations=planned.evaluations if wave.final else (),
         rivals=wave.rivals,
+        code=code_version(),
     )
+
+
+def _device_for(experiment: Experiment, gpus: tuple[str, ...]) -> str:
+    """On SLURM what was asked of it decides, here what this machine has."""
+    if experiment.launcher == "slurm":
+        wanted = slurm_for(experiment).resources.gpu_count > 0
+        return "cuda" if wanted and experiment.device != "cpu" else "cpu"
+    return "cpu" if not gpus else "auto" if experiment.device == "auto" else "cuda"
 
 
 def devices(text: str) -> tuple[str, ...]:

@@ -41,3 +41,14 @@ def unique(values: list[Any], what: str) -> list[Any]:
     if repeated:
         raise ValueError(f"{what} names {repeated[0]!r} twice")
     return values
+
+
+def as_values(value: Any) -> Any:
+    """``gpu,time=4h`` as a mapping; what has no value is the name of a profile."""
+    items = as_list(value) if isinstance(value, str) else None
+    if items is None:
+        return value or {}
+    pairs = [item.partition("=") for item in items]
+    return {
+        key.strip() if equals else "profile": (text if equals else key).strip() for key, equals, text in pairs
+    }

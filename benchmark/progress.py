@@ -87,7 +87,8 @@ class View:
 
     def _result(self, outcome: Outcome) -> str:
         record = read_json(self.store.folder(outcome.job_id) / "fit.json") or {}
-        seconds = (read_json(self.store.folder(outcome.job_id) / "environment.json") or {}).get("seconds", {})
+        environment = read_json(self.store.folder(outcome.job_id) / "environment.json") or {}
+        seconds = environment.get("seconds", {})
         if not record:
             return outcome.reason
         best = record["epochs"][record["selected_epoch"]]
@@ -97,6 +98,8 @@ class View:
             f"valid {record['metric']} {best['metric']:.3f}",
             f"{sum(seconds.values()):.0f} s" if sum(seconds.values()) >= 1 else "<1 s",
         ]
+        if environment.get("code_changed"):
+            words.append("by other code than when it was asked for")
         return "  ".join(words)
 
     def _left(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import platform
@@ -21,6 +22,8 @@ import torch
 
 from ..datasets.dataset import DataError, Located
 from ..methods.method import Method
+from .checkpoint import Keeper
+from .claims import Claim, LostClaimError, slurm_id
 from .companions import companions, records
 from .data import Request, Split, TaskCache, TaskData
 from .environment import code_version
@@ -38,7 +41,7 @@ from .pruning import Pruned, Watch, fits_of
 from .registry import find
 from .seeds import seed_everything
 from .selection import Epoch, seen
-from .store import WEIGHTS, Store
+from .store import CHECKPOINT, WEIGHTS, Store
 from .training import Beyond, fit
 from .weights import load_weights, save_weights
 
@@ -53,7 +56,7 @@ def run_job(job: Job, context: Context) -> Outcome:
     of the job: the reason is in the store and in the outcome.
     """
     store = Store(context.store)
-    with store.hold(job.id):
+    with store.hold(job.id) as claim:
         if store.is_done(job.id) and not context.lacking(job):
             return Outcome(job.id, ok=True, reason="already done")
         if job.id in context.rivals and store.pruned(job.id) is not None:
@@ -61,15 +64,18 @@ def run_job(job: Job, context: Context) -> Outcome:
         store.begin(job.id)
         torch.set_num_threads(context.threads)
         try:
-            trained = _restore(job, context, store) if store.is_done(job.id) else _run(job, context, store)
+            if store.is_done(job.id):
+                trained = _restore(job, context, store)
+            else:
+                trained = _run(job, context, store, claim)
             _evaluate(job, context, store, trained)
-            if (
-                job.search is None
-            ):  # most trials are in no table; those that are chosen are scored by the tables
+            if job.search is None:  # most trials are in no table; the tables score those that are chosen
                 score_job(store.path, job.id)
         except Pruned as pruned:
             store.prune(job.id, {"reason": str(pruned), "epochs": [asdict(item) for item in pruned.record]})
             return Outcome(job.id, ok=True, reason=str(pruned))
+        except LostClaimError as error:
+            return Outcome(job.id, ok=False, reason=str(error))  # it is the other's to write
         except (UsageError, DataError) as error:
             reason, details = str(error), ""
         except Exception as error:
@@ -78,6 +84,9 @@ def run_job(job: Job, context: Context) -> Outcome:
         else:
             return Outcome(job.id, ok=True)
         store.fail(job.id, reason, details)
+        (store.folder(job.id) / CHECKPOINT).unlink(
+            missing_ok=True
+        )  # what led to the fault is not gone on from
         return Outcome(job.id, ok=False, reason=reason)
 
 
@@ -89,7 +98,7 @@ class Trained:
     data: TaskData
 
 
-def _run(job: Job, context: Context, store: Store) -> Trained:
+def _run(job: Job, context: Context, store: Store, claim: Claim) -> Trained:
     clock = Clock()
     device = _device(context)
     with clock.phase("load"):
@@ -105,13 +114,18 @@ def _run(job: Job, context: Context, store: Store) -> Trained:
         if method_class.uses_context:
             data = data.with_context()
         seed_everything(job.seed, "training")
-    report = Progress(store.folder(job.id) / "progress.json", protocol.epochs)
-    if job.id in context.rivals:
+    report = Progress(store.folder(job.id) / "progress.json", protocol.epochs, claim)
+    keeper = Keeper(store.folder(job.id) / CHECKPOINT, _identity(job, context, device))
+    watched = job.id in context.rivals
+    if watched:
         report = Watch(report, fits_of(store, context.rivals[job.id]), protocol.epochs)
     with clock.phase("fit"):
         target = None if data.target_valid is None else data.target_valid.batch
         beyond = Beyond(target, records(job, store))
-        training = fit(method, protocol, data.train.batch, data.valid.batch, job.seed, report, beyond)
+        # A pruner has to see every epoch: what it watches begins anew.
+        kept = None if watched else keeper
+        training = fit(method, protocol, data.train.batch, data.valid.batch, job.seed, report, beyond, kept)
+    clock.seconds["fit"] += keeper.before
     with clock.phase("predict"):
         table = to_parquet(prediction_table(method, {"valid": data.valid, "test": data.test}))
     seen_by_rule = seen(protocol.selection, training.record, beyond.companions)[training.selected_epoch]
@@ -125,6 +139,7 @@ def _run(job: Job, context: Context, store: Store) -> Trained:
         "test_domains": sorted(set(data.test.domain.astype(str).tolist())),
         "epochs": [asdict(item) for item in training.record],
     }
+    claim.check()
     store.finish(
         job.id,
         {
@@ -132,7 +147,7 @@ def _run(job: Job, context: Context, store: Store) -> Trained:
             "fit.json": (json.dumps(record, indent=1) + "\n").encode(),
             WEIGHTS: save_weights(method),
         },
-        _environment(device, clock),
+        _environment(device, clock) | _course(context, keeper),
     )
     return Trained(method, data)
 
@@ -229,12 +244,47 @@ def _device(context: Context) -> torch.device:
     return torch.device("cuda", 0)
 
 
+def _identity(job: Job, context: Context, device: torch.device) -> dict[str, str]:
+    """What must not have changed if an interrupted training is to go on as if nothing had been."""
+    plugins = [hashlib.sha256(file.read_bytes()).hexdigest() for file in context.plugins]
+    versions = _versions()
+    return {
+        "job": job.id,
+        "code": versions["code"],
+        "torch": versions["versions"]["torch"],
+        "device": device.type,
+        "threads": str(context.threads),
+        "plugins": " ".join(plugins),
+    }
+
+
+def _course(context: Context, keeper: Keeper) -> dict[str, Any]:
+    """How a job came to run as it did: by which code it was asked for, on which SLURM job, with which breaks."""
+    variables = {
+        "SLURM_JOB_ID": "job",
+        "SLURM_ARRAY_JOB_ID": "array",
+        "SLURM_ARRAY_TASK_ID": "task",
+        "SLURM_RESTART_COUNT": "restarts",
+        "SLURM_JOB_PARTITION": "partition",
+        "SLURMD_NODENAME": "node",
+    }
+    slurm = {name: os.environ[variable] for variable, name in variables.items() if variable in os.environ}
+    asked = context.code or code_version()
+    return {
+        "code_asked": asked,
+        "code_changed": asked != code_version(),
+        "resumed_epochs": keeper.resumed,
+        **({"slurm": slurm} if slurm else {}),
+    }
+
+
 @dataclass
 class Progress:
     """Writes down how far a job is, at most about once a second and after every epoch."""
 
     file: Path
     epochs: int
+    claim: Claim | None = None
     started: float = field(default_factory=time.time)
     last: float = 0.0
     values: dict[str, Any] = field(default_factory=dict)
@@ -248,6 +298,8 @@ class Progress:
         if ended is None and now - self.last < 1.0:
             return
         self.last = now
+        if self.claim:
+            self.claim.check()
         if ended is not None:
             self.values |= {"loss": sum(ended.train.values()), "metric": ended.metric}
         done = (epoch + share) / self.epochs
@@ -261,6 +313,7 @@ class Progress:
             "updated": now,
             "host": platform.node(),
             "pid": os.getpid(),
+            "slurm": slurm_id(),
         }
         # Whole or not at all for who looks, but not flushed to the disk: it tells nothing after a loss of
         # power, and waiting for the disk would slow the training. The job is held, so nobody else writes here.

@@ -6,6 +6,10 @@
       jobs/<job id>/
         job.json             what was asked (identity, label)
         progress.json        while it runs: epoch, loss, validation
+        last.ckpt            while it runs: all of the training, to go on from if it is interrupted
+        log.txt              what it said while a worker process ran it
+        claim.N              while it runs: by whom
+        slurm.json           where it was queued: its id there, when, by which code
         predictions.parquet  outputs for every sample of every split, clean and with modalities missing
         weights.safetensors  of the selected epoch, so that more conditions need no training
         fit.json             the record of every epoch, and which was selected
@@ -17,16 +21,16 @@
         scores/              of the predictions; may be deleted, as made/ may
       searches/              for each search of hyper-parameters: NAME.json, who was tried and chosen; NAME.log, Optuna's
       made/                  what tables were made last, so that they need not be made again
+      asked/                 the experiments that were run
+      slurm/                 what SLURM is given, and what array tasks say
       external/NAME.csv      rows of leaderboards from elsewhere that predictions do not verify
 
 Every file is written under a temporary name, flushed to the disk and renamed, so it is there whole or not
-at all. A job is held by a lock of the operating system while it is trained; the lock goes with the process,
-however it ends.
+at all. A job is held while it is trained, against processes of this machine and of others: see ``claims``.
 """
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import os
@@ -38,12 +42,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from .claims import Claim, hold, holder
 from .errors import UsageError
 from .job import Job
 
-State = Literal["planned", "running", "done", "failed", "dead", "pruned"]
+State = Literal["planned", "queued", "running", "done", "failed", "dead", "pruned"]
 RESULTS = ("predictions.parquet", "fit.json")
 WEIGHTS = "weights.safetensors"
+CHECKPOINT = "last.ckpt"
+LOG = "log.txt"
 SCHEMA = 1
 #: Names of jobs and evaluations: one part of a path that leads nowhere else.
 _NAME = re.compile(r"\w[\w.~+ -]*")
@@ -164,6 +171,9 @@ class Store:
         failure = read_json(folder / "failed.json")
         if isinstance(failure, dict):
             return Record(job, "failed", str(failure.get("reason", "")), progress)
+        number = self.submission(job.id).get("id")
+        if number:
+            return Record(job, "queued", f"SLURM {number}", progress)
         if (folder / "done.json").exists():
             return Record(job, "dead", "its results are no longer whole; the next run makes them again")
         if progress is not None:
@@ -193,8 +203,52 @@ class Store:
         }
         marker["job.json"] = {"sha256": hashlib.sha256((folder / "job.json").read_bytes()).hexdigest()}
         write_json(folder / "done.json", {"schema": SCHEMA, "files": marker})
-        for name in ("failed.json", "progress.json"):
+        for name in ("failed.json", "progress.json", CHECKPOINT):
             (folder / name).unlink(missing_ok=True)
+
+    def submit(self, job_id: str, note: Mapping[str, Any]) -> None:
+        """Writes down where a job was queued: ``id`` there, when, by which code. Forgets how an earlier try failed."""
+        write_json(self.folder(job_id) / "slurm.json", dict(note))
+        self.begin(job_id)
+
+    def submission(self, job_id: str) -> Mapping[str, Any]:
+        """Where a job was queued last; empty where it never was."""
+        found = read_json(self.folder(job_id) / "slurm.json")
+        return found if isinstance(found, dict) else {}
+
+    def failure(self, job_id: str) -> str:
+        """Why the last try of a job failed; empty where it did not."""
+        found = read_json(self.folder(job_id) / "failed.json")
+        return (str(found.get("reason", "")) or "no reason given") if isinstance(found, dict) else ""
+
+    def started(self, job_id: str) -> bool:
+        """Whether a try that is not over was ever under way."""
+        return (self.folder(job_id) / "progress.json").exists()
+
+    def log(self, job_id: str) -> str:
+        """What a job said while a worker process ran it, all tries after each other."""
+        try:
+            return (self.folder(job_id) / LOG).read_text(encoding="utf-8", errors="replace")
+        except OSError:
+            return ""
+
+    def environments(self) -> Iterator[tuple[Job, Mapping[str, Any]]]:
+        """Of every finished job: itself and on what it ran."""
+        for file in self.job_files():
+            found = read_json(file.with_name("environment.json"))
+            if isinstance(found, dict) and file.with_name("done.json").exists():
+                yield _read_job(file), found
+
+    @contextmanager
+    def launching(self) -> Iterator[None]:
+        """Held by who looks at what is to be queued and queues it; waits while another does."""
+        folder = inside(self.path / "slurm")
+        folder.mkdir(parents=True, exist_ok=True)
+        with hold(folder) as claim:
+            try:
+                yield
+            finally:
+                claim.release(forget=True)
 
     def begin(self, job_id: str) -> None:
         """Forgets how an earlier try failed."""
@@ -290,22 +344,20 @@ class Store:
             return False
 
     @contextmanager
-    def hold(self, job_id: str) -> Iterator[None]:
-        """Holds a job; waits while another process holds it."""
-        with open(self.folder(job_id) / "lock", "ab") as stream:
-            fcntl.flock(stream, fcntl.LOCK_EX)
-            yield
+    def hold(self, job_id: str) -> Iterator[Claim]:
+        """Holds a job; waits while another process holds it, here or on another machine."""
+        with hold(self.folder(job_id)) as claim:
+            try:
+                yield claim
+            finally:
+                claim.release(forget=self.is_done(job_id))
 
     def is_held(self, job_id: str) -> bool:
-        """Whether a living process holds the job."""
+        """Whether a living process holds the job, here or on another machine."""
         try:
-            with open(self.folder(job_id) / "lock", "rb") as stream:
-                fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)
-                return False
-        except FileNotFoundError:
-            return False
+            return holder(self.folder(job_id)) is not None
         except OSError:
-            return True
+            return False
 
 
 def _read_job(file: Path) -> Job:

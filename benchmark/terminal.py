@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import time
 from collections import Counter
 from collections.abc import Collection
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from rich.cells import cell_len
@@ -19,7 +21,9 @@ from .trials import Found, counted, searches
 if TYPE_CHECKING:
     import pandas as pd
 
-STATES = ("done", "running", "planned", "pruned", "failed", "dead")
+STATES = ("done", "running", "queued", "planned", "pruned", "failed", "dead")
+#: Lines of the log of a job that failed.
+LAST = 3
 
 
 def console(record: bool = False) -> Console:
@@ -68,9 +72,32 @@ def print_table(out: Console, title: str, frame: pd.DataFrame, names: Collection
     out.print()
 
 
-def print_status(store: Store, out: Console) -> bool:
-    """Prints the states of all jobs; whether none failed or died."""
+def states_of(store: Store) -> list[Record]:
+    """Every job and its state. What is queued is asked of SLURM, where it answers: it may be gone from there."""
+    from ..slurm import queue
+
     records = list(store)
+    if not any(record.state == "queued" for record in records):
+        return records
+    try:
+        alive = queue.alive()
+    except queue.UnreachableError:
+        return records
+    return [_asked(record, store, alive) for record in records]
+
+
+def _asked(record: Record, store: Store, alive: Collection[str]) -> Record:
+    number = store.submission(record.job.id).get("id")
+    if record.state != "queued" or number in alive:
+        return record
+    again = store.record(record.job)  # it may have ended since
+    reason = f"SLURM {number} is gone without a result; mmbench retry runs it again"
+    return again if again.state != "queued" else replace(again, state="dead", reason=reason)
+
+
+def print_status(store: Store, out: Console, records: list[Record] | None = None) -> bool:
+    """Prints the states of all jobs; whether none failed or died."""
+    records = states_of(store) if records is None else records
     states = Counter(record.state for record in records)
     out.print(
         f"{len(records)} jobs in {store.path}: " + ", ".join(f"{states[s]} {s}" for s in STATES if states[s])
@@ -84,6 +111,8 @@ def print_status(store: Store, out: Console) -> bool:
     for record in records:
         if record.state in ("failed", "dead"):
             out.print(f"{record.state}  {record.job.id}: {record.reason}", markup=False, soft_wrap=True)
+            for line in last_words(store.log(record.job.id)):
+                out.print(f"    {line}", markup=False, highlight=False, soft_wrap=True)
     return not (states["failed"] or states["dead"])
 
 
@@ -94,6 +123,17 @@ def _print_searches(found: list[Found], out: Console) -> None:
     ways = ", ".join(f"{counts[way]} {said}" for way, said in words.items() if counts[way])
     trials, repeats = f"{counts['trials']} trials", f"{counts['repeats']} repeats"
     out.print(f"of these {trials} and {repeats} of {len(found)} searches: {ways}", highlight=False)
+
+
+def last_words(log: str) -> list[str]:
+    """The last lines of a log; of one that ends with a fault of the interpreter, the fault and where it was."""
+    lines = [line for line in log.splitlines() if line.strip()]
+    fault = max((i for i, line in enumerate(lines) if line.startswith("Fatal Python error")), default=None)
+    if fault is None:
+        return lines[-LAST:]
+    current = next((i for i in range(fault, len(lines)) if lines[i].startswith("Current thread")), fault)
+    places = [line for line in lines[current:] if line.startswith("  File")]
+    return [lines[fault], *places[: LAST - 1]]
 
 
 def _matrix(records: list[Record]) -> Table:
@@ -120,4 +160,8 @@ def _how_far(record: Record) -> str:
     if left is not None:
         words.append(f"{duration(left)} left")
     words.append(f"on {progress.get('host')}, process {progress.get('pid')}")
+    if progress.get("slurm"):
+        words.append(f"SLURM {progress['slurm']}")
+    if "started" in progress:
+        words.append(f"for {duration(max(0.0, time.time() - progress['started']))}")
     return ", ".join(words)

@@ -8,7 +8,7 @@ import math
 import signal
 import threading
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -25,6 +25,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from ..corruptions.training import inject
 from ..datasets.batch import Batch
 from ..methods.method import Method
+from .checkpoint import Keeper, restore_random
 from .predict import EVALUATION_BATCH, blind, minibatches
 from .protocol import Protocol
 from .seeds import generator
@@ -53,7 +54,7 @@ class Minibatches:
     def __init__(self, batch: Batch, size: int, seed: int, steps: int = 0, drop_last: bool = False) -> None:
         self.batch, self.size, self.seed, self.steps = batch, size, seed, steps
         self.whole = drop_last and len(batch) >= size
-        self.passes = 0
+        self.passes = self.taken = 0  # passes begun, and batches given of the last
         self._left: Iterator[Batch] = iter(())
 
     def __len__(self) -> int:
@@ -70,12 +71,22 @@ class Minibatches:
                 found = next(self._left)
             yield found
 
+    def go_on(self, passes: int, taken: int) -> None:
+        """Goes to where a training was that had begun so many passes, and taken so many batches of the last."""
+        self.passes = passes
+        if self.steps and passes:
+            self.passes -= 1
+            self._left = self._pass()
+            for _ in range(taken):
+                next(self._left)
+
     def _pass(self) -> Iterator[Batch]:
         order = torch.randperm(len(self.batch), generator=generator(self.seed, "order", self.passes))
         order = order.to(self.batch.target.device)
-        self.passes += 1
+        self.passes, self.taken = self.passes + 1, 0
         for rows in order.split(self.size):
             if len(rows) == self.size or not self.whole:
+                self.taken += 1
                 yield self.batch.take(rows)
 
 
@@ -108,8 +119,12 @@ class Training(LightningModule):
         self.record: list[Epoch] = []
         self.selected: dict[str, Tensor] = {}
         self.direction: Direction = "lower" if method.spec.kind == "regression" else "higher"
-        self._stage = -1
+        self.stage = -1
         self._stage_starts = _stage_starts(method.stages, protocol.epochs)
+        self.keeper: Keeper | None = None
+        self.ignores_end = signal.getsignal(signal.SIGTERM) is signal.SIG_IGN
+        self.data: Minibatches
+        self._random: Mapping[str, Any] | None = None
         self._terms: dict[str, Tensor] = {}
         self._steps = 0
         self._batch: Batch
@@ -152,12 +167,24 @@ class Training(LightningModule):
         """The tensors lie on the device already."""
         return batch
 
+    def on_train_start(self) -> None:
+        """Goes on where an interrupted training of the same job was, if it was."""
+        if self.ignores_end:  # the trainer has just begun to listen
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        if self.keeper:
+            self._random = self.keeper.restore(self, self.data)
+
     def on_train_epoch_start(self) -> None:
-        """Tells the method when a stage begins."""
+        """Writes down where the training is, and tells the method when a stage begins."""
+        if self._random:
+            restore_random(self._random)
+            self._random = None
+        elif self.keeper and self.current_epoch:
+            self.keeper.keep(self, self.data)
         stage = sum(self.current_epoch >= start for start in self._stage_starts) - 1
-        while self._stage < stage:
-            self._stage += 1
-            self.method.begin_stage(self._stage)
+        while self.stage < stage:
+            self.stage += 1
+            self.method.begin_stage(self.stage)
         self._terms, self._steps = {}, 0
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
@@ -198,7 +225,7 @@ class Training(LightningModule):
             loss, metric = validate(self.method, self.valid)
             target = self.beyond.target
             beyond = (None, None) if target is None else validate(self.method, target)
-            epoch = Epoch(self.current_epoch, self._stage, train, loss, metric, *beyond)
+            epoch = Epoch(self.current_epoch, self.stage, train, loss, metric, *beyond)
             self.record.append(epoch)
             if self._chosen() == len(self.record) - 1:
                 self.selected = copy.deepcopy(self.method.state_dict())
@@ -257,6 +284,7 @@ def fit(
     seed: int,
     report: Report,
     beyond: Beyond = Beyond(),
+    keeper: Keeper | None = None,
 ) -> Training:
     """Trains ``method`` and leaves it with the weights of the selected epoch.
 
@@ -268,11 +296,14 @@ def fit(
         seed: of the order of samples and of damage in training.
         report: told of the course.
         beyond: what else the rule of selection looks at.
+        keeper: has the state of an interrupted training of the same job, or is given this one's.
 
     Raises:
         FloatingPointError: the loss is no longer finite.
     """
     training = Training(method, protocol, valid, seed, report, beyond)
+    training.data = Minibatches(train, protocol.batch_size, seed, protocol.epoch_steps, protocol.drop_last)
+    training.keeper = keeper
     device = train.target.device
     with _quiet():
         cuda = device.type == "cuda"
@@ -292,8 +323,7 @@ def fit(
             use_distributed_sampler=False,
         )
         with _interruptible():
-            batches = Minibatches(train, protocol.batch_size, seed, protocol.epoch_steps, protocol.drop_last)
-            trainer.fit(training, train_dataloaders=batches)
+            trainer.fit(training, train_dataloaders=training.data)
     method.to(device)  # the trainer's last act is to move it to the CPU
     method.load_state_dict(training.selected)
     return training

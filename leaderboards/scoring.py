@@ -306,6 +306,7 @@ _WORDS = {
     "failed": "failed",
     "dead": "died",
     "running": "running",
+    "queued": "queued",
     "planned": "not started",
     "pruned": "ended early",
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,13 +15,22 @@ import pytest
 if TYPE_CHECKING:
     from selenium.webdriver import Chrome
 
+
+def lacking_slurm() -> str:
+    """Why there is no SLURM to test with; empty where there is one."""
+    if not shutil.which("sbatch"):
+        return "no sbatch: tests/slurm_cluster.sh start, then . /tmp/mmbench-slurm/env.sh"
+    asked = subprocess.run(["sinfo", "-h"], capture_output=True, text=True, check=False)
+    return "" if asked.returncode == 0 and asked.stdout.strip() else "SLURM does not answer: see SLURM_CONF"
+
+
 PROGRAMS = {"chromium": ("chromium", "chromedriver"), "latex": ("pdflatex",)}
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Skips what is marked ``needs(NAME)`` where its programs are not installed; where MMBENCH_REQUIRE names
-    NAME, as ``.ci/run`` does, it fails instead."""
+    NAME, as ``.ci/run`` does, it fails instead. So it is with what is marked ``slurm`` where none answers."""
     for mark in item.iter_markers("needs"):
         for name in mark.args:
             lacking = [program for program in PROGRAMS[name] if not shutil.which(program)]
@@ -28,6 +38,10 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
                 pytest.fail(f"not installed, but required: {', '.join(lacking)}", pytrace=False)
             if lacking:
                 pytest.skip(f"not installed: {', '.join(lacking)}")
+    if item.get_closest_marker("slurm") and (reason := lacking_slurm()):
+        if "slurm" in os.environ.get("MMBENCH_REQUIRE", "").split(","):
+            pytest.fail(reason, pytrace=False)
+        pytest.skip(reason)
 
 
 class Browser:

@@ -13,14 +13,17 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-FOLDERS = ("benchmark", "methods", "datasets", "corruptions", "leaderboards")
+FOLDERS = ("benchmark", "methods", "datasets", "corruptions", "leaderboards", "slurm")
 MAY_IMPORT = {
     "benchmark": set(FOLDERS),
     "methods": {"datasets"},
     "datasets": set(),
     "corruptions": {"datasets"},
     "leaderboards": set(),
+    "slurm": {"benchmark"},
 }
+#: What of the harness the SLURM back-end knows: the contract of an executor and the types in it.
+CONTRACT = {"executor", "job", "store", "errors"}
 FILES = [file for folder in FOLDERS for file in sorted((ROOT / folder).rglob("*.py"))]
 
 
@@ -47,6 +50,8 @@ def test_no_arrow_runs_back_up(file: Path):
         if parts[0] == "mmbench" and len(parts) > 1:
             allowed = MAY_IMPORT[folder] | {folder}
             assert parts[1] in allowed, f"{file} may not import {module}"
+        if folder == "slurm" and parts[:2] == ["mmbench", "benchmark"]:
+            assert parts[2] in CONTRACT, f"{file} may not import {module}"
         if folder == "leaderboards":
             assert parts[0] not in ("torch", "lightning", "torchmetrics", "sklearn"), (
                 f"{file} imports {module}"

@@ -1,0 +1,32 @@
+"""What was asked for in a store, written down with every run, so that parts of it can be run again."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import yaml
+
+from .experiment import Experiment
+from .store import Store, write_atomic
+
+
+def remember(experiment: Experiment) -> None:
+    """Writes down an experiment below its store; paths are made independent of the working directory."""
+    values = experiment.asked()
+    values.pop("store", None)
+    values["data_root"] = str(experiment.root.resolve())
+    if experiment.data:
+        values["data"] = {name: str(path.resolve()) for name, path in experiment.data.items()}
+    if experiment.plugins:
+        values["plugins"] = [str(path.resolve()) for path in experiment.plugins]
+    text = yaml.safe_dump(values, sort_keys=True, allow_unicode=True).encode()
+    folder = experiment.store / "asked"
+    folder.mkdir(parents=True, exist_ok=True)
+    write_atomic(folder / f"{hashlib.sha256(text).hexdigest()[:16]}.yaml", text)
+
+
+def remembered(store: Store) -> list[Path]:
+    """The experiments of a store as YAML files, what was run last first."""
+    files = (store.path / "asked").glob("*.yaml")
+    return sorted(files, key=lambda file: file.stat().st_mtime, reverse=True)

@@ -1,0 +1,153 @@
+"""``status``, ``logs``, ``retry`` and ``cancel``: what became of the jobs, and what to do about it."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .errors import UsageError, nearest
+from .store import Store
+
+Where = Annotated[Path, typer.Option("--store", help="Folder of the results.")]
+Names = Annotated[
+    list[str] | None, typer.Argument(metavar="[JOB]...", help="Ids of jobs, or how they begin.")
+]
+
+
+def status(
+    store: Where = Path("runs"),
+    watch: Annotated[bool, typer.Option("--watch", help="Show it anew until nothing runs.")] = False,
+) -> None:
+    """Show what is planned, queued, running, done, failed or dead. The exit code is 1 where something failed.
+
+    Example: mmbench status --store runs --watch
+    """
+    from .launch import store_at
+    from .terminal import console, print_status, states_of
+
+    found, out = store_at(store), console()
+    while watch and out.is_terminal:
+        states = states_of(found)
+        out.clear()
+        print_status(found, out, states)
+        if not any(record.state in ("queued", "running") for record in states):
+            break
+        time.sleep(2)
+    else:
+        while watch and any(record.state in ("queued", "running") for record in states_of(found)):
+            time.sleep(2)
+    if not print_status(found, out):
+        raise SystemExit(1)
+
+
+def logs(
+    job: Annotated[str, typer.Argument(help="Id of a job, or how it begins.")],
+    store: Where = Path("runs"),
+    lines: Annotated[int, typer.Option("--lines", "-n", min=1, help="How many of the last lines.")] = 200,
+) -> None:
+    """Print what a job said while it ran, and where its array task's own log lies.
+
+    Example: mmbench logs mosi-erm-tav-s0
+    """
+    from .launch import store_at
+
+    found = store_at(store)
+    for name in _named(found, [job]):
+        text = found.log(name)
+        typer.echo("\n".join(text.splitlines()[-lines:]) or f"{name}: said nothing")
+        note = found.submission(name)
+        if note:
+            typer.echo(
+                f"SLURM {note.get('id')}: {note.get('logs')}/{note.get('id')}_0_log.out and .err", err=True
+            )
+
+
+def retry(
+    names: Names = None,
+    store: Where = Path("runs"),
+    slurm: Annotated[
+        str | None, typer.Option("--slurm", help="What is to be other than before: time=8h,mem=64G.")
+    ] = None,
+    launcher: Annotated[str | None, typer.Option("--launcher", help="Run them by another launcher.")] = None,
+) -> None:
+    """Run failed and dead jobs again, as they were asked for; those that were interrupted go on where they were.
+
+    Example: mmbench retry --store runs --slurm time=8h,mem=64G
+    """
+    from .cli_run import carry_out
+    from .launch import again, store_at
+    from .terminal import states_of
+
+    found = store_at(store)
+    wanted = set(_named(found, names)) if names else None
+    broken = {record.job.id for record in states_of(found) if record.state in ("failed", "dead")}
+    chosen = broken if wanted is None else broken & wanted
+    if not chosen:
+        typer.echo("nothing to retry: no such job failed or died")
+        return
+    plans = again(found, chosen, slurm, launcher)
+    left = chosen - {job.id for planned in plans for job in planned.todo}
+    for name in sorted(left):
+        typer.echo(f"{name}: no run of this store asks for it any more; run it by its own command", err=True)
+    ended = [carry_out(planned) for planned in plans]
+    if left or not all(ended):
+        raise SystemExit(1)
+
+
+def cancel(names: Names = None, store: Where = Path("runs")) -> None:
+    """Cancel what is queued or running on SLURM. A job's array task ends with all of its jobs.
+
+    Example: mmbench cancel --store runs
+    """
+    from ..slurm import queue
+    from .launch import store_at
+    from .terminal import states_of
+
+    found = store_at(store)
+    wanted = set(_named(found, names)) if names else None
+    try:
+        alive = queue.alive()
+        with_id = {
+            record.job.id: number
+            for record in states_of(found)
+            if record.state in ("queued", "running")
+            and (number := str(found.submission(record.job.id).get("id")))
+        }
+        ids = {number for name, number in with_id.items() if wanted is None or name in wanted} & set(alive)
+        queue.cancel(ids)
+    except queue.UnreachableError as error:
+        raise UsageError(f"SLURM does not answer: {error}") from None
+    with found.launching():
+        ended = sorted(name for name, number in with_id.items() if number in ids and not found.is_done(name))
+        for name in ended:
+            _when_free(found, name)
+            if not found.is_done(name):
+                found.fail(name, f"cancelled (SLURM {with_id[name]})")
+    others = [name for name in ended if wanted is not None and name not in wanted]
+    typer.echo(f"{len(ids)} array tasks cancelled, {len(ended)} jobs with them")
+    for name in others:
+        typer.echo(f"  with them, as it shared an array task: {name}")
+    if ended:
+        typer.echo(f"mmbench retry --store {store} runs them again")
+
+
+def _when_free(store: Store, name: str, seconds: float = 60.0) -> None:
+    """Waits until nobody is at a job, so that what it writes at its end is not written over."""
+    end = time.monotonic() + seconds
+    while store.is_held(name) and time.monotonic() < end:
+        time.sleep(0.1)
+
+
+def _named(store: Store, names: list[str]) -> list[str]:
+    """The jobs that begin with each of some names. Raises UsageError where there is none."""
+    known = [file.parent.name for file in store.job_files()]
+    found: list[str] = []
+    for name in names:
+        fitting = [one for one in known if one.startswith(name)]
+        if not fitting:
+            raise UsageError(f"no job {name!r} in {store.path}: {nearest(name, known)}")
+        found += fitting
+    return list(dict.fromkeys(found))

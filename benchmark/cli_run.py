@@ -1,0 +1,87 @@
+"""Carrying out a plan at the terminal: progress, what an interruption means, what failed."""
+
+from __future__ import annotations
+
+import signal
+
+from rich.console import Console
+
+from .launch import Plan, run, slurm_for
+from .progress import showing
+from .terminal import console
+
+
+def carry_out(planned: Plan) -> bool:
+    """Runs a plan and shows how it gets on; whether every job is done. Ctrl-C ends the program."""
+    out = console()
+    store = planned.experiment.store
+    if planned.experiment.launcher == "slurm":
+        slurm_for(planned.experiment)  # what is wrong with it is said before anything else
+    data = " [yellow](synthetic data)[/]" if any(job.synthetic for job in planned.jobs) else ""
+    pruned = f"{planned.pruned} pruned, " if planned.pruned else ""
+    counts = f"{planned.networks} jobs, {len(planned.done)} done before, {pruned}{planned.left} to do"
+    out.print(f"{counts}; results in {store}{data}")
+    print_suite(planned, out)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.default_int_handler)  # ended by another is ended as by Ctrl-C
+    try:
+        summary = run(planned, showing=lambda jobs: showing(jobs, planned.store, out))
+        if planned.left:
+            from .prescore import table_blocks
+
+            table_blocks(planned.store, out)
+    except KeyboardInterrupt:
+        out.print("[yellow]interrupted[/]: the same command goes on with what is missing")
+        if planned.experiment.launcher == "slurm":
+            out.print(
+                f"the jobs go on without it. Watch: mmbench status --store {store} --watch; "
+                f"end them: mmbench cancel --store {store}"
+            )
+        raise SystemExit(130) from None
+    if not summary.ok:
+        waiting = summary.planned - summary.done - summary.pruned - len(summary.failed)
+        more = f"; {waiting} wait for them" if waiting else ""
+        out.print(f"[red]{len(summary.failed)} of {summary.planned} jobs failed[/]{more}:")
+        for outcome in summary.failed:
+            out.print(f"  {outcome.job_id}: {outcome.reason}", markup=False, soft_wrap=True)
+        out.print(
+            f"details: {planned.store.jobs_folder}/<job>/failed.json; the same command tries them again"
+        )
+        return False
+    ended = f"{summary.done} jobs done, {summary.pruned} pruned" if summary.pruned else ""
+    ended = ended or f"all {summary.planned} jobs done"
+    out.print(f"{ended}; see them with: mmbench leaderboard --store {store}")
+    return True
+
+
+def preview(planned: Plan) -> None:
+    """Prints what would be given to SLURM: which jobs share an array task, and every script."""
+    out = console()
+    executor = slurm_for(planned.experiment)
+    arrays = executor.arrays(planned.todo, planned.store, planned.experiment.threads)
+    tasks = sum(map(len, arrays))
+    out.print(
+        f"{len(planned.todo)} jobs in {tasks} array tasks of {len(arrays)} arrays; nothing is submitted"
+    )
+    for place, array in enumerate(arrays):
+        out.print(f"\narray {place + 1}: {len(array)} tasks", style="bold", highlight=False)
+        for number, bundle in enumerate(array):
+            about = f"task {number}: {len(bundle.names)} jobs, about {bundle.seconds:.0f} s of work"
+            out.print(f"{about}: {' '.join(bundle.names)}", markup=False, highlight=False, soft_wrap=True)
+        script = executor.script(len(array), planned.store)
+        out.print(script, markup=False, highlight=False, soft_wrap=True)
+
+
+def print_suite(planned: Plan, out: Console) -> None:
+    """How much of a suite is taken, and what the networks are tested under."""
+    from .suites import SUITES
+
+    if planned.experiment.suite is None:
+        return
+    listed = {(item.name, frozenset(item.modalities)) for item in SUITES[planned.experiment.suite]()}
+    taken = listed & {(job.task, frozenset(job.modalities)) for job in planned.jobs}
+    more = "; all: --preset standard" if planned.experiment.preset == "quick" else ""
+    out.print(f"suite {planned.experiment.suite}: {len(taken)} of {len(listed)} tasks{more}", highlight=False)
+    tests = ", ".join(dict.fromkeys((*planned.experiment.corruptions, *planned.experiment.ood)))
+    if tests:
+        out.print(f"tested clean, with modalities missing, and with: {tests}", highlight=False)

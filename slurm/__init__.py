@@ -1,0 +1,1 @@
+"""The SLURM back-end: jobs in bundles, bundles in job arrays, over submitit."""

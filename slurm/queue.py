@@ -1,0 +1,79 @@
+"""What SLURM says of its own: what is queued, why something ended, how large an array may be."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import time
+from collections.abc import Iterable
+
+#: Of arrays, where the site cannot be asked: SLURM's own default.
+DEFAULT_ARRAY = 1001
+
+
+class UnreachableError(Exception):
+    """SLURM does not answer now."""
+
+
+def available() -> bool:
+    """Whether this machine can submit jobs."""
+    return shutil.which("sbatch") is not None
+
+
+def _ask(*command: str) -> str:
+    try:
+        return subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
+    except (OSError, subprocess.SubprocessError) as error:
+        said = str(getattr(error, "stderr", "") or error).strip()
+        raise UnreachableError(said.splitlines()[-1] if said else "no answer") from None
+
+
+def alive(patience: float = 0.0) -> dict[str, str]:
+    """Id -> state (``PENDING``, ``RUNNING``, ...) of the user's array tasks and jobs that SLURM still has.
+
+    Args:
+        patience: seconds in which it is asked again where it does not answer, as when its controller starts anew.
+
+    Raises:
+        UnreachableError: it does not answer.
+    """
+    end = time.monotonic() + patience
+    while True:
+        try:
+            said = _ask("squeue", "--me", "--array", "--noheader", "--format=%i %T").splitlines()
+            break
+        except UnreachableError:
+            if time.monotonic() >= end:
+                raise
+            time.sleep(1.0)
+    return dict(line.split()[:2] for line in said if line.strip())
+
+
+def ending(job: str) -> str:
+    """How a job that is gone ended, as the accounting has it: ``TIMEOUT``, ``CANCELLED by 0``; or nothing."""
+    try:
+        said = _ask("sacct", "-n", "-X", "-P", "-j", job, "--format=State").splitlines()
+    except UnreachableError:
+        return ""
+    return said[-1].strip() if said else ""
+
+
+def array_limit() -> int:
+    """The most tasks of an array on this site (``MaxArraySize``)."""
+    try:
+        found = re.search(r"MaxArraySize\s*=\s*(\d+)", _ask("scontrol", "show", "config"))
+    except UnreachableError:
+        return DEFAULT_ARRAY
+    return max(1, int(found[1])) if found else DEFAULT_ARRAY
+
+
+def cancel(jobs: Iterable[str]) -> None:
+    """Cancels array tasks.
+
+    Raises:
+        UnreachableError: SLURM does not answer.
+    """
+    names = sorted(jobs)
+    for start in range(0, len(names), 100):
+        _ask("scancel", *names[start : start + 100])

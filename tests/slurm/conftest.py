@@ -1,0 +1,7 @@
+"""A small dataset and the command, for runs over SLURM."""
+
+from __future__ import annotations
+
+from ..benchmark.conftest import cache, data_root, mmbench
+
+__all__ = ["cache", "data_root", "mmbench"]

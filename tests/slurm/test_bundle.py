@@ -1,0 +1,37 @@
+"""An array task's work without SLURM around it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from mmbench.benchmark.executor import Context
+from mmbench.benchmark.experiment import Experiment
+from mmbench.benchmark.matrix import jobs_of
+from mmbench.benchmark.store import Store
+from mmbench.slurm.bundle import BundleTask
+
+
+@pytest.mark.slow
+def test_a_bundle_runs_what_has_not_ended_and_marks_what_other_code_asked_for(
+    tmp_path: Path, data_root: Path
+):
+    asked = {"methods": "erm(layers=1)", "datasets": "toy", "seeds": "0-2", "protocol": {"epochs": 2}}
+    experiment = Experiment.read({**asked, "store": tmp_path / "runs", "data_root": data_root})
+    jobs = jobs_of(experiment)
+    store = Store(tmp_path / "runs")
+    store.add(jobs)
+    store.fail(jobs[1].id, "cancelled")
+    names = tuple(job.id for job in jobs)
+    context = Context(tmp_path / "runs", data_root, code="an older version")
+    assert BundleTask(names, context)() == {jobs[0].id: True, jobs[2].id: True}
+    assert [store.record(job).state for job in jobs] == ["done", "failed", "done"]
+    environment = json.loads((store.folder(jobs[0].id) / "environment.json").read_text())
+    assert environment["code_asked"] == "an older version"
+    assert environment["code_changed"] is True
+    assert "slurm" not in environment or environment["slurm"]
+    store.submit(jobs[1].id, {"id": "7_1"})
+    assert store.record(jobs[1]).state == "queued"
+    again = BundleTask(names, context).checkpoint().function
+    assert again() == dict.fromkeys(names, True)  # those that were done are left as they are

@@ -1,0 +1,227 @@
+"""Runs over a real SLURM: what is asked for is what the local pool gives, whatever happens on the way."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from ..benchmark.conftest import MMBENCH, Command
+from ..benchmark.test_run import contents, heed_ctrl_c, until
+
+pytestmark = pytest.mark.slurm
+
+TOY = ("--datasets", "toy", "--epochs", "2", "--device", "cpu")
+ON_SLURM = ("--launcher", "slurm", "--slurm", "time=1h")
+
+
+@pytest.mark.slow
+def test_bundles_on_slurm_predict_what_the_local_pool_predicts(mmbench: Command, tmp_path: Path):
+    asked = ("--methods", "erm(layers=1),mixup(layers=1)", "--seeds", "0-5", *TOY)
+    there = (*asked, *ON_SLURM, "--bundle-time", "8m", "--store", "there")
+    shown = mmbench("run", *there, "--dry-run").stdout
+    ran = mmbench("run", *there)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert "all 12 jobs done" in ran.stdout
+    assert mmbench("run", *asked, "--workers", "1", "--store", "here").returncode == 0
+    assert len(contents(tmp_path / "here")) == 12
+    assert contents(tmp_path / "there") == contents(tmp_path / "here")
+    ids = {json.loads(file.read_text())["id"] for file in tmp_path.glob("there/jobs/*/slurm.json")}
+    (script,) = tmp_path.glob("there/slurm/*_submission.sh")
+    assert script.read_text().strip() in shown
+    assert "12 jobs in 3 array tasks of 1 arrays" in shown
+    assert len(ids) == 3  # four jobs of 120 s, as they are first guessed, in each array task
+    assert len({number.partition("_")[0] for number in ids}) == 1
+
+
+#: Each step takes a while, so that something can happen in the middle of a training.
+SLOW = '''
+import os, time
+from dataclasses import dataclass
+from pathlib import Path
+
+from mmbench.methods.erm import ERM
+from mmbench.methods.method import fixed
+
+METHODS = {"slow": "Slow"}
+
+
+@dataclass(frozen=True)
+class SlowParams:
+    width: int = fixed(40)
+    layers: int = fixed(1)
+    way: str = fixed("train")
+    seconds: float = fixed(0.25)
+
+
+class Slow(ERM):
+    """Trains slowly, and writes down every epoch of every process that trains it."""
+
+    Params = SlowParams
+
+    def after_epoch(self, validation_loss):
+        with open(Path(os.environ["WITNESS"]), "a") as file:
+            file.write(f"{os.getpid()} {self.params.way}\\n")
+
+    def loss(self, batch):
+        if self.params.way == "raise":
+            raise RuntimeError("on purpose")
+        if self.training and "SLURM_JOB_ID" in os.environ:
+            time.sleep(self.params.seconds)
+        return super().loss(batch)
+'''
+
+
+@dataclass
+class Cluster:
+    """Runs of slow jobs in a folder, started without waiting for them."""
+
+    folder: Path
+    environment: dict[str, str]
+    started: list[subprocess.Popen[str]] = field(default_factory=list)
+
+    def command(self, methods: str, seeds: str, epochs: int) -> list[str]:
+        asked = [str(MMBENCH), "run", "--methods", methods, "--plugin", "slow.py", "--datasets", "toy"]
+        return [*asked, "--seeds", seeds, "--epochs", str(epochs), "--device", "cpu"]
+
+    def start(self, methods: str, seeds: str, epochs: int, *more: str) -> subprocess.Popen[str]:
+        command = [*self.command(methods, seeds, epochs), *ON_SLURM, *more]
+        self.started.append(
+            subprocess.Popen(
+                command, cwd=self.folder, env=self.environment, stdout=subprocess.PIPE, text=True,
+                stderr=subprocess.STDOUT, preexec_fn=heed_ctrl_c,
+            )
+        )  # fmt: skip
+        return self.started[-1]
+
+    def locally(self, methods: str, seeds: str, epochs: int) -> dict[str, bytes]:
+        """What the same jobs predict where nothing disturbs them."""
+        command = [*self.command(methods, seeds, epochs), "--store", "here", "--workers", "1"]
+        subprocess.run(command, cwd=self.folder, env=self.environment, check=True, capture_output=True)
+        return contents(self.folder / "here")
+
+    def epochs(self) -> list[str]:
+        """The processes that trained an epoch, one word each."""
+        witness = Path(self.environment["WITNESS"])
+        return [line.split()[0] for line in witness.read_text().splitlines()] if witness.exists() else []
+
+    def until_it_trains(self, epochs: int = 5) -> str:
+        """Waits for so many epochs, and gives the array task that trains."""
+        until(lambda: len(self.epochs()) >= epochs)
+        return next(iter(self.notes().values()))["id"]
+
+    def notes(self) -> dict[str, dict]:
+        files = sorted(self.folder.glob("runs/jobs/*/slurm.json"))
+        return {file.parent.name: json.loads(file.read_text()) for file in files}
+
+    def environments(self) -> list[dict]:
+        return [json.loads(file.read_text()) for file in self.folder.glob("runs/jobs/*/environment.json")]
+
+
+@pytest.fixture
+def cluster(tmp_path: Path, data_root: Path) -> Iterator[Cluster]:
+    (tmp_path / "slow.py").write_text(SLOW)
+    environment = {**os.environ, "MMBENCH_DATA": str(data_root), "OMP_NUM_THREADS": "1"}
+    environment["WITNESS"] = str(tmp_path / "witness")
+    made = Cluster(tmp_path, environment)
+    yield made
+    for process in made.started:
+        if process.poll() is None:
+            process.kill()
+            process.wait()
+    subprocess.run(["scancel", *{note["id"] for note in made.notes().values()}], check=False)
+
+
+def ended(process: subprocess.Popen[str], code: int = 0) -> str:
+    output, _ = process.communicate(timeout=150)
+    assert process.returncode == code, output
+    return output
+
+
+@pytest.mark.slow
+def test_a_job_that_fails_is_named_and_costs_itself_alone(cluster: Cluster, mmbench: Command):
+    output = ended(cluster.start("slow(way=raise),slow(seconds=0.0)", "0", 2), 1)
+    assert "1 of 2 jobs failed" in output
+    assert "RuntimeError: on purpose" in output
+    status = mmbench("status")
+    assert status.returncode == 1
+    assert "1 done, 1 failed" in status.stdout
+
+
+@pytest.mark.slow
+def test_requeued_in_the_middle_it_goes_on_and_predicts_the_same(cluster: Cluster):
+    launcher = cluster.start("slow", "0", 16)
+    task = cluster.until_it_trains(3)  # it has some seconds more before it is killed
+    subprocess.run(["scontrol", "requeue", task], check=True)
+    ended(launcher)
+    (environment,) = cluster.environments()
+    assert environment["resumed_epochs"]
+    assert environment["slurm"]["restarts"] == "1"
+    assert environment["code_changed"] is False
+    assert len(set(cluster.epochs())) == 2
+    assert contents(cluster.folder / "runs") == cluster.locally("slow", "0", 16)
+
+
+@pytest.mark.slow
+def test_out_of_time_it_goes_on_from_its_checkpoint_and_predicts_the_same(cluster: Cluster):
+    # SLURM says so at any time from the start to 30 s before the end of the minute.
+    launcher = cluster.start("slow(seconds=0.7)", "0", 16, "--slurm", "time=1m,grace=30s,timeouts=9")
+    ended(launcher)
+    (environment,) = cluster.environments()
+    assert environment["resumed_epochs"]
+    assert int(environment["slurm"]["restarts"]) >= 1
+    assert contents(cluster.folder / "runs") == cluster.locally("slow(seconds=0.7)", "0", 16)
+
+
+@pytest.mark.slow
+def test_out_of_time_too_often_it_fails_and_more_time_goes_on_with_it(cluster: Cluster, mmbench: Command):
+    # Ten minutes are so few that submitit takes any such signal for the end of the time.
+    launcher = cluster.start("slow", "0", 12, "--slurm", "time=10m,timeouts=0")
+    subprocess.run(["scancel", "--signal=USR2", cluster.until_it_trains(4)], check=True)
+    assert "ran out of time more than 0 times" in ended(launcher, 1)
+    before = len(cluster.epochs())
+    assert before < 12
+    again = mmbench("retry", "--slurm", "time=1h", WITNESS=cluster.environment["WITNESS"])
+    assert again.returncode == 0, again.stdout + again.stderr
+    (environment,) = cluster.environments()
+    assert environment["resumed_epochs"]
+    assert len(cluster.epochs()) < before + 12
+    assert contents(cluster.folder / "runs") == cluster.locally("slow", "0", 12)
+
+
+@pytest.mark.slow
+def test_cancelled_by_slurm_it_is_said_and_the_same_command_goes_on(cluster: Cluster):
+    launcher = cluster.start("slow", "0,1", 13, "--bundle-time", "5m")
+    task = cluster.until_it_trains(2)
+    subprocess.run(["scancel", task], check=True)
+    output = ended(launcher, 1)
+    assert "2 of 2 jobs failed" in output
+    assert "CANCELLED" in output
+    ended(cluster.start("slow", "0,1", 13, "--bundle-time", "2m"))
+    assert contents(cluster.folder / "runs") == cluster.locally("slow", "0,1", 13)
+
+
+@pytest.mark.slow
+def test_interrupted_the_launcher_leaves_jobs_running_and_two_launchers_train_none_twice(
+    cluster: Cluster,
+):
+    first = cluster.start("slow", "0,1", 8, "--bundle-time", "2m")
+    cluster.until_it_trains(2)
+    first.send_signal(signal.SIGINT)
+    assert "mmbench cancel --store runs" in ended(first, 130)
+    # Now two at once attach to what is queued, one of them asks for one more; SLURM's controller starts anew.
+    both = [cluster.start("slow", seeds, 8, "--bundle-time", "2m") for seeds in ("0,1", "0-2")]
+    script = Path(__file__).parents[1] / "slurm_cluster.sh"
+    if os.environ["SLURM_CONF"] == f"{os.environ.get('MMBENCH_SLURM', '/tmp/mmbench-slurm')}/slurm.conf":
+        subprocess.run([script, "restart"], check=True, timeout=60)
+    for launcher in both:
+        ended(launcher)
+    assert len(cluster.epochs()) == 3 * 8
+    assert len(set(cluster.epochs())) == 3
+    assert contents(cluster.folder / "runs") == cluster.locally("slow", "0-2", 8)

@@ -1,0 +1,116 @@
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from mmbench.benchmark.errors import UsageError
+from mmbench.benchmark.experiment import Experiment, as_values
+from mmbench.slurm.resources import KEYS, profiles, resources, seconds_of
+
+from ..benchmark.conftest import Command
+
+ASKED = ("--methods", "erm", "--datasets", "toy", "--seeds", "0-7", "--launcher", "slurm")
+
+
+@given(st.integers(0, 400), st.integers(0, 23), st.integers(0, 59), st.integers(0, 59))
+def test_a_time_is_the_same_in_both_spellings(days: int, hours: int, minutes: int, seconds: int):
+    total = 86400 * days + 3600 * hours + 60 * minutes + seconds
+    clock, span = f"{days}-{hours:02}:{minutes:02}:{seconds:02}", f"{days}d{hours}h{minutes}m{seconds}s"
+    if total:
+        assert seconds_of(clock) == seconds_of(span) == total
+    else:
+        with pytest.raises(ValueError, match="above 0"):
+            seconds_of(clock)
+
+
+def test_every_key_has_its_effect_on_what_sbatch_is_asked():
+    text = (
+        "partition=gpu,account=lab,qos=low,constraint=a100,reservation=course,nodelist=n1,exclude=n2,time=90m,"
+        "gpus=a100:2,cpus=8,mem=32G,array_parallelism=7,timeouts=2,grace=2m"
+    )
+    found = resources(as_values(text))
+    assert found.gpu_count == 2
+    given = found.parameters()
+    assert given["time"] == 90
+    assert given["gpus_per_node"] == "a100:2"
+    assert given["additional_parameters"] == {"reservation": "course"}
+    assert (given["array_parallelism"], given["signal_delay_s"], found.timeouts) == (7, 120, 2)
+    assert {given[key] for key in ("partition", "account", "qos", "constraint", "nodelist", "exclude", "mem")} == {
+        "gpu", "lab", "low", "a100", "n1", "n2", "32G",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("name", sorted(profiles()))
+def test_every_profile_of_the_package_is_valid(name: str):
+    assert resources({"profile": name}).time > 0
+
+
+def test_a_profile_of_ones_own_is_found_and_changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    folder = tmp_path / "mmbench" / "slurm"
+    folder.mkdir(parents=True)
+    (folder / "lab.yaml").write_text("partition: long\ntime: 2d\nsetup: [module load cuda]\n")
+    found = resources(as_values("lab,time=3h"))
+    assert (found.partition, found.time, found.setup) == ("long", 3 * 3600, ("module load cuda",))
+    (folder / "lab.yaml").write_text("partitoin: long\n")
+    with pytest.raises(UsageError, match=r"lab\.yaml: unknown key 'partitoin': did you mean partition"):
+        resources(as_values("lab"))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("partiton=gpu", "unknown key 'partiton': did you mean partition?"),
+        ("gpuu", "no such profile: did you mean gpu?"),
+        ("time=soon", "time=soon: write a time such as 30m"),
+        ("mem=lots", "mem=lots: write a size such as 500M"),
+        ("cpus=0", "cpus=0: write a whole number, at least 1"),
+        ("gpus=all", "gpus=all: write a number, or kind and number"),
+        ("partition=a b", "write a name without spaces"),
+        ("time=1m,grace=2m", "should be less than the time"),
+    ],
+)
+def test_what_is_wrong_is_answered_with_what_is_allowed(
+    mmbench: Command, tmp_path: Path, text: str, message: str
+):
+    with pytest.raises(UsageError, match=re.escape(message)):
+        resources(as_values(text))
+
+
+def test_a_wrong_value_ends_a_run_before_it_begins(mmbench: Command, tmp_path: Path):
+    for more in (("--slurm", "tme=1h"), ("--bundle-time", "long")):
+        ended = mmbench("run", *ASKED, *more)
+        assert ended.returncode == 2
+        assert len(ended.stderr.strip().splitlines()) == 1
+    assert not (tmp_path / "runs").exists()
+
+
+def test_without_a_cluster_it_is_said_and_nothing_is_written(mmbench: Command, tmp_path: Path):
+    (tmp_path / "bin").mkdir()
+    ended = mmbench("run", *ASKED, PATH=str(tmp_path / "bin"))
+    assert ended.returncode == 2
+    assert "no sbatch on this machine" in ended.stderr
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_dry_run_shows_packing_and_script_and_writes_nothing(mmbench: Command, tmp_path: Path):
+    ended = mmbench(
+        "run", *ASKED, "--slurm", "cpu,partition=x,time=2h,cpus=1", "--bundle-time", "4m", "--dry-run"
+    )
+    assert ended.returncode == 0, ended.stderr
+    assert "8 jobs in 4 array tasks" in ended.stdout
+    assert "#SBATCH --partition=x\n" in ended.stdout
+    assert "#SBATCH --time=120\n" in ended.stdout
+    assert not (tmp_path / "runs").exists()
+
+
+def test_an_experiment_keeps_what_is_asked_of_slurm(tmp_path: Path):
+    asked = {"methods": "erm", "datasets": "toy", "launcher": "slurm", "slurm": "gpu,time=1h"}
+    experiment = Experiment.read(asked)
+    assert experiment.slurm == {"profile": "gpu", "time": "1h"}
+    experiment.save(tmp_path / "asked.yaml")
+    assert Experiment.load(tmp_path / "asked.yaml") == experiment
+    assert set(KEYS) >= {"partition", "time", "gpus", "cpus", "mem", "array_parallelism"}
