@@ -267,5 +267,5 @@ def test_it_runs_and_lands_in_one_table(root: Path, task: str, tmp_path: Path):
     few = {"name": "as-published", "epochs": 2, "epoch_steps": 2, "batch_size": 8}
     assert run(Experiment.read({**asked, "launcher": "debug", "device": "cpu", "protocol": few})).ok
     found = results(tmp_path / "runs")
-    assert {result.protocol for result in found} == {"as-published (epochs=2, epoch_steps=2, batch_size=8)"}
+    assert {result.protocol for result in found} == {"as-published (batch_size=8, epoch_steps=2, epochs=2)"}
     assert {result.method for result in found} == {"erm", "gmp"}
