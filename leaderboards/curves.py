@@ -15,6 +15,7 @@ from .plots import COLOURS, SHAPES
 from .render import KEYS, file_name, title
 from .results import CLEAN
 from .robustness import GRID, RATES, SEVERITIES, VOLUME, reliability_point
+from .tables import task_label
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
@@ -234,7 +235,8 @@ def _curves(frame: pd.DataFrame, panels: Sequence[Panel], axis_name: str, subjec
         frameon=False,
     )
     of = title(frame.loc[frame["condition"] == CLEAN], subject)
-    figure.suptitle(f"{of}\n{'; '.join(blocks[0][:-1])}", fontsize=10)
+    task, *rest = blocks[0][:-1]
+    figure.suptitle(f"{of}\n{'; '.join([task_label(task), *rest])}", fontsize=10)
     return figure
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from pathlib import Path
+from textwrap import fill
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,6 +18,7 @@ from .plots import COLOURS
 from .ranks import Ranking
 from .render import file_name
 from .risk_coverage import Curve
+from .tables import task_label
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -147,7 +149,8 @@ def risk_coverages(curves: Sequence[Curve]) -> Figure:
             axis.plot(curve.coverage, mean, dash, color=colour, linewidth=1.2, label=label)
             axis.plot(1, mean[-1], "o", color=colour, markersize=3, clip_on=False)
         task, modalities, protocol, data, confidence = names
-        axis.set_title(f"{task}, {protocol}\n{modalities}; {data}\nconfidence: {confidence}", fontsize=8)
+        where = fill(f"{task_label(task)}, {protocol}", 60)
+        axis.set_title(f"{where}\n{modalities}; {data}\nconfidence: {confidence}", fontsize=8)
         axis.set_xlabel("coverage: share of answers kept, surest first", fontsize=8)
         axis.set_ylabel(
             "error in % (lower is better)" if scale == 100 else "absolute error (lower is better)", fontsize=8

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from textwrap import fill
 from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from .render import file_name, holes, title
 from .results import CLEAN
-from .tables import AVERAGE, condition_label
+from .tables import AVERAGE, condition_label, task_label
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -125,6 +126,5 @@ def _panel(axis: Axes, rows: pd.DataFrame, methods: list[str]) -> None:
     axis.spines[["top", "right"]].set_visible(False)
     better = "higher is better" if first["direction"] == "higher" else "lower is better"
     axis.set_ylabel(f"{first['metric']}{' in %' if scale == 100 else ''} ({better})")
-    axis.set_title(
-        f"{first['task']}, {first['protocol']}\n{first['modalities']}; {first['data']}", fontsize=9
-    )
+    where = fill(f"{task_label(first['task'])}, {first['protocol']}", 70)
+    axis.set_title(f"{where}\n{first['modalities']}; {first['data']}", fontsize=9)

@@ -125,6 +125,12 @@ def condition_label(condition: str) -> str:
     return condition
 
 
+def task_label(task: str, most: int = 40) -> str:
+    """A task as a heading; of a long one the sources are counted: ``"7 sources->dsads/p1"``."""
+    sources, arrow, target = task.partition("->")
+    return f"{sources.count('+') + 1} sources->{target}" if arrow and len(task) > most else task
+
+
 def data_label(frame: pd.DataFrame) -> str:
     """What the data of a frame are: ``"real"``, ``"synthetic stand-in"``, or both, said so."""
     kinds = set(frame["data"].unique())

@@ -7,7 +7,7 @@ import pytest
 from mmbench.leaderboards.metrics import METRICS
 from mmbench.leaderboards.results import UnusableError, missing_patterns, read_outputs
 from mmbench.leaderboards.statistics import holm, paired_difference
-from mmbench.leaderboards.tables import AVERAGE, COLUMNS, accuracy, missing
+from mmbench.leaderboards.tables import AVERAGE, COLUMNS, accuracy, missing, task_label
 from scipy import stats
 
 
@@ -327,3 +327,13 @@ def test_the_ends_of_a_drop_are_in_order(result, table):
     assert all(lost["drop_low"] < lost["drop"])
     assert all(lost["drop"] < lost["drop_high"])
     assert all(lost["drop"] > 0)
+
+
+def test_a_long_task_is_a_short_heading():
+    assert task_label("mosei+mosi->sims") == "mosei+mosi->sims"
+    places = "+".join(f"dsads/p{number}" for number in range(2, 9))
+    assert task_label(f"{places}->dsads/p1") == "7 sources->dsads/p1"
+    assert (
+        task_label("a-dataset-with-a-very-long-name-but-without-a-shift")
+        == "a-dataset-with-a-very-long-name-but-without-a-shift"
+    )
