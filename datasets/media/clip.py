@@ -1,0 +1,149 @@
+"""What a data set of raw media is: clips, each with a stretch of a file for every modality that it has."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from ..dataset import Target
+
+#: What a modality's media are. Decoded: ``frames`` [time, 3, height, width], RGB in 0 to 1, of a video or of one
+#: picture; ``flow`` [time, 2, height, width] in 0 to 1, 0.5 is no motion; ``waveform`` [time, channel] in -1 to 1;
+#: ``text`` a string.
+Medium = Literal["frames", "flow", "waveform", "text"]
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A stretch of media in a file.
+
+    Attributes:
+        files: one file; two for flow, its horizontal and its vertical part.
+        start, stop: seconds from the file's beginning; None is its beginning, or its end.
+    """
+
+    files: tuple[Path, ...]
+    start: float | None = None
+    stop: float | None = None
+
+
+@dataclass(frozen=True)
+class Clip:
+    """One sample.
+
+    Attributes:
+        sample_id: unique in the set.
+        split: ``train``, ``valid`` or ``test``.
+        domain: empty where the set has none.
+        label: a score (regression), or the index of a class.
+        media: modality -> a stretch of a file, or a text itself; a modality that the clip lacks is not named.
+        video, number: of which longer recording it is the number-th clip: the clip before it is its context.
+    """
+
+    sample_id: str
+    split: str
+    domain: str
+    label: float | int
+    media: Mapping[str, Piece | str]
+    video: str = ""
+    number: int = 0
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What is wrong with one clip, or with a file that belongs to none.
+
+    Attributes:
+        sample_id: the clip; empty for a file without a label.
+        modality: which of its media; empty where it is none.
+        file: where; a path or an entry of a list.
+        reason: what is wrong, half a sentence.
+    """
+
+    sample_id: str
+    modality: str
+    file: str
+    reason: str
+
+    def __str__(self) -> str:
+        place = " ".join(part for part in (self.sample_id, self.modality) if part)
+        return f"{place or 'no clip'}: {self.file}: {self.reason}"
+
+
+class MediaError(Exception):
+    """A stretch of media that cannot be decoded; the message is the reason, half a sentence, without the file."""
+
+
+@dataclass(frozen=True)
+class MediaSet:
+    """Clips that were found on disk, not decoded yet.
+
+    Attributes:
+        name, title, homepage: as of a dataset.
+        modalities: name -> what its media are, in order.
+        target: what is predicted.
+        clips: in a fixed order.
+        problems: what was found wrong while listing: a label without a file, a file without a label, an empty
+            transcript. The clips concerned are in ``clips`` without that modality.
+        synthetic: whether the media are a stand-in.
+    """
+
+    name: str
+    modalities: Mapping[str, Medium]
+    target: Target
+    clips: tuple[Clip, ...]
+    problems: tuple[Problem, ...] = ()
+    title: str = ""
+    homepage: str = ""
+    synthetic: bool = False
+
+
+@dataclass(frozen=True)
+class FrameView:
+    """How frames are taken from a video and brought to the size that an encoder reads.
+
+    Attributes:
+        size: height and width in pixels.
+        frames: how many are taken; one for pictures. A stretch with fewer repeats its last frame.
+        interval: every interval-th frame of the stretch; None spreads ``frames`` evenly over the whole stretch.
+        crop: ``center``: the short side is scaled to ``size / crop_share`` and the middle is cut out;
+            ``squash``: both sides are scaled.
+        crop_share: see ``crop``.
+        rate: frames a second that a video of variable rate is sampled at; None: its average rate.
+    """
+
+    size: int = 224
+    frames: int = 8
+    interval: int | None = None
+    crop: Literal["center", "squash"] = "center"
+    crop_share: float = 0.875
+    rate: float | None = None
+
+
+@dataclass(frozen=True)
+class SoundView:
+    """How sound is read.
+
+    Attributes:
+        rate: samples a second; sound of another rate is resampled.
+        seconds: cut to so many from the start of the stretch; None: the whole stretch.
+        tile: repeat sound that is shorter than ``seconds`` until it is that long.
+        mono: the mean of all channels.
+    """
+
+    rate: int = 16_000
+    seconds: float | None = None
+    tile: bool = False
+    mono: bool = True
+
+
+@dataclass(frozen=True)
+class TextView:
+    """How a text is read: as it stands, or in lower case."""
+
+    lower: bool = False
+
+
+View = FrameView | SoundView | TextView
