@@ -15,6 +15,7 @@
     sample_id: name
     video: video_id                   # with clip: gives the previous utterance as context
     clip: clip_id
+    media: {source: mosi, path: ..., encoders: ...}   # written by mmbench data encode: see ``origin.py``
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ from pathlib import Path
 from typing import Any
 
 from .dataset import ENCODERS, SPLITS, DataError, Target, data_error
+from .origin import KEYS as ORIGIN_KEYS
+from .origin import Origin, read_origin
 
 FILE_NAME = "dataset.yaml"
 SUFFIXES = (".npz", ".parquet", ".safetensors")
@@ -35,7 +38,8 @@ _KINDS = ("regression", "classification")
 _MOST = 100_000  # values of a range
 _OPTIONAL = ("domain", "sample_id", "video", "clip", "previous")
 _KEYS = (
-    "name", "title", "homepage", "synthetic", "file", "modalities", "task", "label", "split", *_OPTIONAL
+    "name", "title", "homepage", "synthetic", "file", "modalities", "task", "label", "split", "media",
+    *_OPTIONAL,
 )  # fmt: skip
 
 
@@ -80,6 +84,7 @@ class Description:
     label: ArrayRef
     split: ArrayRef | None
     optional: Mapping[str, ArrayRef]  # domain, sample_id, video, clip, previous, where given
+    media: Origin | None = None  # of which raw media, by which encoders, the features were made
 
     def refs(self) -> Iterable[ArrayRef]:
         """Every array that is read, in a fixed order."""
@@ -115,6 +120,7 @@ class Description:
             plain(self.split),
             [[name, plain(ref)] for name, ref in self.optional.items()],
             self.synthetic,
+            *([self.media.content()] if self.media else []),  # came later: others keep their hash
         ]
 
 
@@ -159,6 +165,7 @@ class _Reader:
             label=self.ref(top["label"], "label", default),
             split=split,
             optional={key: self.ref(top[key], key, default) for key in _OPTIONAL if key in top},
+            media=self.media(top["media"]) if "media" in top else None,
         )
         self.check_together(found)
         return found
@@ -205,6 +212,13 @@ class _Reader:
             if value.get(name) is None:
                 raise self.wrong(f"{key}/{name}".lstrip("/"), "missing", f"an entry {name!r}")
         return value
+
+    def media(self, value: object) -> Origin:
+        entry = self.mapping(value, "media", ORIGIN_KEYS, ORIGIN_KEYS)
+        try:
+            return read_origin(entry)
+        except ValueError as error:
+            raise self.wrong("media", str(error), "what mmbench data encode writes") from None
 
     def string(self, top: dict[str, Any], key: str, default: str) -> str:
         value = top.get(key, default)
