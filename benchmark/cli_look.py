@@ -28,6 +28,7 @@ class Listed(StrEnum):
     CORRUPTIONS = "corruptions"
     METRICS = "metrics"
     TASKS = "tasks"
+    ENCODERS = "encoders"
 
 
 class Checked(StrEnum):
@@ -45,7 +46,9 @@ Root = Annotated[Path | None, typer.Option("--data-root", help="Folder of the da
 
 
 def list_names(
-    what: Annotated[Listed, typer.Argument(help="methods, datasets, corruptions, metrics or tasks")],
+    what: Annotated[
+        Listed, typer.Argument(help="methods, datasets, encoders, corruptions, metrics or tasks")
+    ],
     plugin: Plugins = None,
     data_root: Root = None,
     suite: Annotated[str, typer.Option("--suite", help="Whose tasks are listed.")] = "mmdg",
@@ -72,6 +75,11 @@ def list_names(
         for metric in (*METRICS.values(), *JUDGES.values(), *MEASURES.values(), *GAP.values()):
             arrow = "higher is better" if metric.direction == "higher" else "lower is better"
             table.add_row(metric.name, arrow, metric.convention)
+    elif what is Listed.ENCODERS:
+        from ..datasets.encoders.table import known
+
+        for encoder in known():
+            table.add_row(encoder.name, encoder.summary, encoder.options)
     elif what is Listed.METHODS:
         for entry in entries("method", plugins).values():
             description = describe(entry)
