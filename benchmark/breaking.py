@@ -16,9 +16,8 @@ from ..corruptions.words import decode_words, encode_words
 from ..datasets.batch import Batch
 from ..datasets.media.clip import Medium, SoundView, View
 from .errors import UsageError
+from .evaluations import BROKEN_AS
 
-#: What a corruption must be of to break a medium. Flow is what a camera never sees: nothing breaks it.
-MEDIA = {"frames": "frames", "waveform": "waveform", "text": "words"}
 #: Of how many clips of a split a corruption is made that mixes clips: those with the lowest hashes.
 DONORS = 64
 
@@ -44,7 +43,7 @@ class Breaking:
         """
         if corruption.modality != modality:
             raise UsageError(f"{corruption.name} breaks {corruption.modality}, not {modality}")
-        if corruption.medium != MEDIA.get(medium):
+        if corruption.medium != BROKEN_AS.get(medium):
             raise UsageError(
                 f"{corruption.name} breaks {corruption.medium}; the raw media of {modality} are {medium}"
             )

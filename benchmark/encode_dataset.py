@@ -100,7 +100,7 @@ def encode_dataset(
         source=source.name,
         path=source.path,
         modalities={
-            modality: Encoding(text, {str(k): str(v) for k, v in encoder.identity().items()})
+            modality: Encoding(encoder.medium, text, {str(k): str(v) for k, v in encoder.identity().items()})
             for modality, (text, encoder) in encoders.items()
         },
         dtype=dtype,

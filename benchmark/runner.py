@@ -20,6 +20,7 @@ from typing import Any
 
 import torch
 
+from ..corruptions.condition import Condition
 from ..datasets.dataset import DataError, Located
 from ..methods.method import Method
 from .checkpoint import Keeper
@@ -28,16 +29,17 @@ from .companions import companions, records
 from .data import Request, Split, TaskCache, TaskData
 from .environment import code_version
 from .errors import UsageError
-from .evaluations import FAMILY, STAND_IN, Evaluation
+from .evaluations import FAMILY, STAND_IN, Evaluation, on_media
 from .executor import Context, Outcome
 from .foreign import foreign_split
-from .job import Job, Task
+from .job import Job, Task, dataset_of
 from .locate import locate
 from .matrix import shared_modalities
 from .predict import conditions_of, feature_table, prediction_table, to_parquet
 from .prescore import score_job
 from .protocol import Protocol
 from .pruning import Pruned, Watch, fits_of
+from .raw import conditions_on_media
 from .registry import find
 from .seeds import seed_everything
 from .selection import Epoch, seen
@@ -178,7 +180,8 @@ def _evaluate(job: Job, context: Context, store: Store, trained: Trained) -> Non
     for evaluation in context.lacking(job):
         if evaluation.kind == "corruption":
             corruption = find("corruption", evaluation.subject, context.plugins).load()
-            table = prediction_table(method, {"test": data.test}, conditions_of(corruption, data.test.batch))
+            conditions = _conditions(corruption, job, context, data)
+            table = prediction_table(method, {"test": data.test}, conditions)
             table = table.replace_schema_metadata({FAMILY: getattr(corruption, "family", "")})
         elif evaluation.kind == "features":
             table = feature_table(method, {"train": data.train, "test": data.test})
@@ -188,6 +191,15 @@ def _evaluate(job: Job, context: Context, store: Store, trained: Trained) -> Non
         else:
             table = feature_table(method, ood_split(job, context, trained, evaluation))
         store.add_evaluation(job.id, evaluation.name, to_parquet(table))
+
+
+def _conditions(corruption: Any, job: Job, context: Context, data: TaskData) -> list[Condition]:
+    """What a corruption does to the test split: to features as they are, or to the raw media of the target."""
+    if not on_media(corruption):
+        return conditions_of(corruption, data.test.batch)
+    target = Task.parse(job.task).target
+    located = locate(dataset_of(target), context.data_root, context.data, context.plugins)
+    return conditions_on_media(corruption, located, target, data, _device(context))
 
 
 def ood_split(job: Job, context: Context, trained: Trained, evaluation: Evaluation) -> dict[str, Split]:

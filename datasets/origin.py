@@ -7,6 +7,7 @@
       path: /data/raw/mosi               # where they lay; empty: below the data root
       modalities:
         audio:
+          medium: waveform               # what its media are
           encoder: log-mel,bins=64       # as it was asked for
           identity: {encoder: log-mel, ...}
       dtype: float16
@@ -26,8 +27,10 @@ KEYS = ("source", "path", "modalities", "dtype", "cache", "left_out", "asked")
 
 @dataclass(frozen=True)
 class Encoding:
-    """How a modality was encoded: the encoder as it was asked for, and all that decides its features."""
+    """How a modality was encoded: what its media are, the encoder as it was asked for, and all that decides its
+    features."""
 
+    medium: str
     encoder: str
     identity: Mapping[str, str]
 
@@ -57,7 +60,7 @@ class Origin:
     def to_dict(self) -> dict[str, Any]:
         """As it stands in ``dataset.yaml``."""
         modalities = {
-            name: {"encoder": one.encoder, "identity": dict(one.identity)}
+            name: {"medium": one.medium, "encoder": one.encoder, "identity": dict(one.identity)}
             for name, one in self.modalities.items()
         }
         return {key: getattr(self, key) for key in KEYS} | {"modalities": modalities}
@@ -75,12 +78,12 @@ def read_origin(entry: Mapping[str, Any]) -> Origin:
             raise ValueError(f"{key} is {entry[key]!r}")
     modalities = {}
     for name, one in entry["modalities"].items():
-        if not isinstance(one, dict) or set(one) != {"encoder", "identity"}:
+        if not isinstance(one, dict) or set(one) != {"medium", "encoder", "identity"}:
             raise ValueError(f"modalities/{name} is {one!r}")
         identity = one["identity"]
-        texts = [one["encoder"], name]
+        texts = [one["medium"], one["encoder"], name]
         texts += [*identity, *identity.values()] if isinstance(identity, dict) else [None]
         if not all(isinstance(text, str) for text in texts):
             raise ValueError(f"modalities/{name} is {one!r}")
-        modalities[name] = Encoding(one["encoder"], identity)
+        modalities[name] = Encoding(one["medium"], one["encoder"], identity)
     return Origin(**{**entry, "modalities": modalities})
