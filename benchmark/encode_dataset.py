@@ -26,10 +26,11 @@ from .errors import UsageError
 
 @dataclass(frozen=True)
 class Source:
-    """Where raw media are found: by a name or a folder, and where they were said to lie (empty: by the name)."""
+    """Where raw media are found: by a name below a data root, or at the place ``path`` (empty: none was named)."""
 
     name: str
-    path: str
+    root: str
+    path: str = ""
 
 
 @dataclass
@@ -99,6 +100,7 @@ def encode_dataset(
     origin = Origin(
         source=source.name,
         path=source.path,
+        root=source.root,
         modalities={
             modality: Encoding(encoder.medium, text, {str(k): str(v) for k, v in encoder.identity().items()})
             for modality, (text, encoder) in encoders.items()
@@ -141,7 +143,7 @@ def _before(folder: Path, source: Source, overwrite: bool) -> Origin | None:
         origin = read_description(file).media
     except DataError:
         origin = None
-    if not overwrite and (origin is None or (origin.source, origin.path) != (source.name, source.path)):
+    if not overwrite and (origin is None or Source(origin.source, origin.root, origin.path) != source):
         raise UsageError(
             f"{file}: another dataset is there; write elsewhere with --to, or replace it with --overwrite"
         )

@@ -13,7 +13,7 @@ from ..datasets.cache.keys import joined_key
 from ..datasets.cache.recipe import Recipe
 from ..datasets.cache.shard import CacheError
 from ..datasets.encoders.encoder import Encoder, Media
-from ..datasets.media.clip import Clip, MediaError, MediaSet
+from ..datasets.media.clip import Clip, MediaError, MediaSet, Medium, Piece, View
 from ..datasets.media.decode import decoded
 from .breaking import Breaking, as_float, padded
 from .claims import hold, holder
@@ -58,7 +58,9 @@ class Work:
 
     def decoded(self, clips: Sequence[Clip]) -> Iterator[np.ndarray | str | MediaError]:
         """The media of clips, in their order, as the encoder reads them."""
-        items = [(clip.media[self.modality], self.encoder.medium, self.encoder.view) for clip in clips]
+        medium, view = self.encoder.medium, self.encoder.view
+        items: list[tuple[Piece | str, Medium, View]]
+        items = [(clip.media[self.modality], medium, view) for clip in clips]
         yield from decoded(items, workers=self.workers)
 
     def hash_of(self, clip: Clip) -> int:

@@ -4,7 +4,8 @@
 
     media:
       source: mosi                       # the name that the raw data are found by, or a folder
-      path: /data/raw/mosi               # where they lay; empty: below the data root
+      path: /data/raw/mosi               # where they were said to lie; empty: below the data root
+      root: /data                        # the data root
       modalities:
         audio:
           medium: waveform               # what its media are
@@ -22,7 +23,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-KEYS = ("source", "path", "modalities", "dtype", "cache", "left_out", "asked")
+KEYS = ("source", "path", "root", "modalities", "dtype", "cache", "left_out", "asked")
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,8 @@ class Origin:
 
     Attributes:
         source: the name that the raw data are found by, or a folder.
-        path: where they were said to lie; empty where they are found by name.
+        path: where they were said to lie; empty where they are found below the data root.
+        root: the data root.
         modalities: name -> how it was encoded.
         dtype: what features are stored as.
         cache: the folder of the features.
@@ -51,6 +53,7 @@ class Origin:
 
     source: str
     path: str
+    root: str
     modalities: Mapping[str, Encoding]
     dtype: str
     cache: str
@@ -67,7 +70,7 @@ class Origin:
 
     def content(self) -> list[object]:
         """What of it decides what the features are, without places."""
-        return [[name, sorted(one.identity.items())] for name, one in self.modalities.items()] + [self.dtype]
+        return [*([name, sorted(one.identity.items())] for name, one in self.modalities.items()), self.dtype]
 
 
 def read_origin(entry: Mapping[str, Any]) -> Origin:

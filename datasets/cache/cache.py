@@ -16,6 +16,7 @@ slice of work, so that nobody else does the same; see ``encode`` in the harness.
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -31,6 +32,7 @@ from .shard import CacheError, Shard, read_index, write_shard
 
 #: A file that no index names may be one that is being written; after so many seconds it is not.
 _SETTLED = 3600.0
+_ID = re.compile(r"[0-9a-f]{40}")
 
 
 @dataclass(frozen=True)
@@ -127,7 +129,7 @@ class FeatureCache:
     def remove(self, recipe_id: str) -> None:
         """Removes the features of a recipe. Raises CacheError where there is no such recipe."""
         folder = self.root / recipe_id
-        if Path(recipe_id).name != recipe_id or not (folder / "recipe.json").is_file():
+        if not _ID.fullmatch(recipe_id) or not (folder / "recipe.json").is_file():
             raise CacheError(
                 f"{self.root}: no features {recipe_id!r}; mmbench data cache ls names those there"
             )

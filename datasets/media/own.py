@@ -29,6 +29,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from ..dataset import SPLITS, Target
+from ..description import FILE_NAME as ENCODED
 from ..entries import Entries, nearest, read_yaml
 from .clip import Clip, MediaSet, Medium, Piece, Problem
 from .divide import divide
@@ -276,7 +277,7 @@ class _Own(Entries):
                     found[row][name] = Piece(tuple(folder / cell for cell in cells), start, stop)
         where = table.file.name
         problems += [Problem(ids[row], "", where, "no media") for row, media in enumerate(found) if not media]
-        for file in (self.file, table.file):
+        for file in (self.file, table.file, folder / ENCODED):
             shelf.take(file)
         return found, problems + shelf.left(root=folder)
 

@@ -1,0 +1,119 @@
+"""Decoding: a stretch of media becomes an array, or a text."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+
+from .clip import FrameView, MediaError, Medium, Piece, SoundView, TextView, View
+from .files import check_file
+from .frames import read_video
+from .pictures import PICTURES, fitted, read_picture
+from .sound import read_sound
+
+#: What to decode: where it is, what it is, and how it is read.
+Item = tuple[Piece | str, Medium, View]
+
+
+def decode(piece: Piece | str, medium: Medium, view: View) -> np.ndarray | str:
+    """A stretch of media.
+
+    Args:
+        piece: where it lies, or a text itself.
+        medium: what it is.
+        view: how it is read: ``FrameView`` for frames and flow, ``SoundView`` for a waveform, ``TextView`` for text.
+
+    Returns: frames [time, 3, size, size], RGB, uint8; flow [time, 2, size, size], uint8, 128 is no motion; a
+        waveform [time, channel], float32 in -1 to 1; a text, stripped.
+
+    Raises:
+        MediaError: the stretch cannot be decoded whole, exactly as asked for.
+        TypeError: the view does not fit the medium.
+    """
+    if medium == "text" and isinstance(view, TextView):
+        return _text(piece, view)
+    if isinstance(piece, str):
+        raise TypeError(f"a text cannot be decoded as {medium}")
+    if medium == "waveform" and isinstance(view, SoundView):
+        return read_sound(_only(piece), piece.start, piece.stop, view)
+    if medium == "frames" and isinstance(view, FrameView):
+        file = _only(piece)
+        if file.suffix.lower() not in PICTURES:
+            return read_video(file, piece.start, piece.stop, view)
+        return np.stack([fitted(read_picture(file), view)] * view.frames)
+    if medium == "flow" and isinstance(view, FrameView):
+        return _flow(piece, view)
+    raise TypeError(f"{medium} cannot be read with a {type(view).__name__}")
+
+
+def _only(piece: Piece) -> Path:
+    if len(piece.files) != 1:
+        raise MediaError(f"consists of {len(piece.files)} files; expected 1")
+    return piece.files[0]
+
+
+def _text(piece: Piece | str, view: TextView) -> str:
+    if isinstance(piece, str):
+        text = piece
+    else:
+        check_file(_only(piece))
+        try:
+            text = _only(piece).read_text(encoding="utf-8")
+        except UnicodeDecodeError:
+            raise MediaError("is not text in UTF-8") from None
+    text = text.strip()
+    if not text:
+        raise MediaError("the text is empty")
+    return text.lower() if view.lower else text
+
+
+def _flow(piece: Piece, view: FrameView) -> np.ndarray:
+    if len(piece.files) != 2:
+        raise MediaError(f"flow consists of {len(piece.files)} files; expected 2, horizontal and vertical")
+    parts = []
+    for name, file in zip(("horizontal", "vertical"), piece.files, strict=True):
+        try:
+            parts.append(read_video(file, piece.start, piece.stop, view, "gray"))
+        except MediaError as error:
+            raise MediaError(f"the {name} flow ({file.name}) {error}") from None
+    return np.stack(parts, axis=1)
+
+
+def decoded(items: Iterable[Item], workers: int = 2) -> Iterator[np.ndarray | str | MediaError]:
+    """Decodes ahead of whoever takes the results, which come in the order of the items.
+
+    FFmpeg, libsndfile and Pillow let other threads run while they work, so threads are enough. At most
+    ``2 * workers`` results wait to be taken. Closing the iterator, or an exception where it is used (Ctrl-C, too),
+    ends the threads after the items that they are at.
+
+    Args:
+        items: what to decode; read as far ahead as is decoded.
+        workers: threads; each decodes one item at a time on one core.
+
+    Yields: what ``decode`` returns; or the MediaError that it raises, in its place.
+    """
+    if workers < 1:
+        raise ValueError(f"{workers} workers; expected at least 1")
+    source = iter(items)
+    pool = ThreadPoolExecutor(workers, thread_name_prefix="decode")
+    waiting: deque[Future[np.ndarray | str | MediaError]] = deque()
+    try:
+        waiting.extend(pool.submit(_outcome, item) for item in islice(source, 2 * workers))
+        while waiting:
+            result = waiting.popleft().result()
+            waiting.extend(pool.submit(_outcome, item) for item in islice(source, 1))
+            yield result
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _outcome(item: Item) -> np.ndarray | str | MediaError:
+    try:
+        return decode(*item)
+    except MediaError as error:
+        return error
