@@ -114,7 +114,7 @@ def _condition(
     modality = corruption.modality
     encoder = _encoder(origin, modality, device)
     cache = FeatureCache(Path(origin.cache))
-    how: Any = {"dtype": origin.dtype, "workers": 0}  # other jobs decode beside this one
+    how: Any = {"dtype": origin.dtype, "workers": 1}  # other jobs decode beside this one
     found = encoded_split(media_set, modality, encoder, cache, corruption, clips, **how)
     there = data.test.batch.present[modality].cpu().numpy()
     gone = [

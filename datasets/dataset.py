@@ -16,6 +16,8 @@ SPLITS = ("train", "valid", "test")
 #: What reads a modality: a transformer over its steps, or a convolutional network over a waveform's window.
 ENCODERS = ("sequence", "cnn1d")
 SYNTHETIC_MARK = "mmbench synthetic stand-in"
+#: The file that says so in a folder of raw media.
+SYNTHETIC_FILE = "SYNTHETIC"
 
 
 class DataError(Exception):

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ..dataset import DataError, Dataset
+from ..dataset import SYNTHETIC_FILE, DataError, Dataset
 from ..samples import VALIDATION_SEED, VALIDATION_SHARE
 from .clip import Clip, MediaSet, Medium, Piece, Problem
 from .divide import divide
@@ -101,7 +101,7 @@ def media_set(
         modalities: name -> its medium and the folder of all its files (None: it has none). Where that folder is
             missing, the set has no such modality, which is one problem and not one for each clip.
         folders: where files without a row are looked for.
-        counts: list -> the number of clips that its publishers state.
+        counts: list -> the number of clips that its publishers state; a stand-in need not have so many.
 
     Raises:
         DataError: no modality is there.
@@ -116,7 +116,8 @@ def media_set(
     if not any(medium != "text" for medium in there.values()):
         places = ", ".join(str(place) for _, place in modalities.values() if place)
         raise DataError(f"{dataset.name}: no media in {folder}; expected folders {places}")
-    for file, count in counts.items():
+    synthetic = (folder / SYNTHETIC_FILE).is_file()
+    for file, count in ({} if synthetic else counts).items():
         found = sum(row.file == file for row in rows)
         if found != count:
             reason = f"lists {found} clips where {count} are published"
@@ -159,6 +160,7 @@ def media_set(
         problems=(*problems, *shelf.left(folders, root=folder)),
         title=dataset.title,
         homepage=dataset.homepage,
+        synthetic=synthetic,
     )
 
 
