@@ -46,6 +46,7 @@ class Format(StrEnum):
     OPEN = "open"
     TXT = "txt"
     MAT = "mat"
+    RAW = "raw"
 
 
 class Rule(StrEnum):
