@@ -50,9 +50,12 @@ def _describe(name: str, target: str) -> Known:
         raise EncoderError(f"{name}: no module {module}")
     tree = ast.parse(Path(found.origin).read_text(encoding="utf-8"))
     owner = _class(tree.body, attribute)
+    holder = owner
+    while not any(isinstance(node, ast.ClassDef) and node.name == "Options" for node in holder.body):
+        holder = _class(tree.body, ast.unparse(holder.bases[0]))  # inherited, in the same file
     options = [
         f"{ast.unparse(node.target)}={ast.literal_eval(node.value)}"
-        for node in _class(owner.body, "Options").body
+        for node in _class(holder.body, "Options").body
         if isinstance(node, ast.AnnAssign) and node.value is not None
     ]
     summary = (ast.get_docstring(owner) or "").partition("\n")[0]
