@@ -43,6 +43,8 @@ def opened(file: Path) -> Iterator[av.container.InputContainer]:
     check_file(file)
     try:
         with av.open(str(file), mode="r", metadata_errors="replace") as container:
+            if not (container.streams.video or container.streams.audio):
+                raise MediaError("holds neither sound nor pictures, cut or damaged")
             yield container
     except av.error.FFmpegError as error:
         raise MediaError(f"cannot be decoded, cut or damaged: {error.strerror}") from None

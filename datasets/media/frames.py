@@ -46,6 +46,8 @@ def read_video(
     Raises:
         MediaError: there is no video, the stretch is not in it, or it breaks off or is damaged inside the stretch.
     """
+    from av.video.reformatter import VideoReformatter
+
     with opened(file) as container:
         stream = next((video for video in container.streams.video if not _is_cover(video)), None)
         if stream is None:
@@ -57,10 +59,12 @@ def read_video(
             end = _last_packet(container, stream) - zero(container)
         first, last = checked_stretch(start, stop, end, "video")
         picked = _picked(container, stream, first, last, view)
+        convert = VideoReformatter()
         ready: dict[int, np.ndarray] = {}
         for frame in picked:
             if id(frame) not in ready:
-                ready[id(frame)] = _fitted(frame, view, colours, stream.sample_aspect_ratio)
+                pixels = convert.reformat(frame, format=colours, threads=1).to_ndarray()
+                ready[id(frame)] = _fitted(pixels, frame.rotation, stream.sample_aspect_ratio, view)
         return np.stack([ready[id(frame)] for frame in picked])
 
 
@@ -175,8 +179,7 @@ def _lasts(frame: VideoFrame, rate: float) -> float:
     return float(frame.duration * frame.time_base) if frame.duration and frame.time_base else 1 / rate
 
 
-def _fitted(frame: VideoFrame, view: FrameView, colours: Colours, aspect: Fraction | None) -> np.ndarray:
-    turns = round(frame.rotation / 90) % 4
-    pixels = np.ascontiguousarray(np.rot90(frame.to_ndarray(format=colours), turns))
+def _fitted(pixels: np.ndarray, rotation: int, aspect: Fraction | None, view: FrameView) -> np.ndarray:
+    turns = round(rotation / 90) % 4
     width = float(aspect) if aspect else 1.0
-    return fitted(pixels, view, 1 / width if turns % 2 else width)
+    return fitted(np.ascontiguousarray(np.rot90(pixels, turns)), view, 1 / width if turns % 2 else width)
