@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from .clip import FrameView, MediaError
-from .files import can_seek, checked_stretch, opened, stream_end, zero
+from .files import can_seek, checked_stretch, on_one_thread, opened, stream_end, zero
 from .pictures import fitted
 
 if TYPE_CHECKING:
@@ -52,13 +52,12 @@ def read_video(
         stream = next((video for video in container.streams.video if not _is_cover(video)), None)
         if stream is None:
             raise MediaError("has no video")
-        stream.codec_context.thread_count = 1
-        stream.codec_context.thread_type = "NONE"
+        tick = on_one_thread(stream)
         end = stream_end(container, stream)
         if end is None:
-            end = _last_packet(container, stream) - zero(container)
+            end = _last_packet(container, stream) * tick - zero(container)
         first, last = checked_stretch(start, stop, end, "video")
-        picked = _picked(container, stream, first, last, view)
+        picked = _picked(container, stream, tick, first, last, view)
         convert = VideoReformatter()
         ready: dict[int, np.ndarray] = {}
         for frame in picked:
@@ -75,16 +74,15 @@ def _is_cover(stream: VideoStream) -> bool:
     return bool(stream.disposition & Disposition.attached_pic)
 
 
-def _last_packet(container: InputContainer, stream: VideoStream) -> float:
-    """Seconds at which the last frame of a stream ends, by reading through it: its header does not tell."""
-    assert stream.time_base is not None
+def _last_packet(container: InputContainer, stream: VideoStream) -> int:
+    """The tick at which the last frame of a stream ends, by reading through it: its header does not tell."""
     ends = [
         packet.pts + (packet.duration or 0) for packet in container.demux(stream) if packet.pts is not None
     ]
     if not ends:
         raise MediaError("has a video without frames")
     container.seek(0)
-    return float(max(ends) * stream.time_base)
+    return max(ends)
 
 
 def _rate(stream: VideoStream) -> Fraction:
@@ -98,11 +96,15 @@ def _rate(stream: VideoStream) -> Fraction:
 
 
 def _picked(
-    container: InputContainer, stream: VideoStream, first: float, last: float, view: FrameView
+    container: InputContainer,
+    stream: VideoStream,
+    time_base: float,
+    first: float,
+    last: float,
+    view: FrameView,
 ) -> list[VideoFrame]:
     """The frames that a view takes of the stretch from ``first`` to ``last`` seconds; some may be the same."""
-    assert stream.time_base is not None
-    rate, time_base, offset = float(_rate(stream)), float(stream.time_base), zero(container)
+    rate, offset = float(_rate(stream)), zero(container)
 
     def tick(seconds: float) -> int:
         return round((seconds + offset) / time_base)

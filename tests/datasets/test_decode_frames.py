@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import threading
@@ -182,6 +183,29 @@ def test_a_cut_file_gives_the_very_frames_or_says_that_it_is_cut(
     with pytest.raises(MediaError):
         decode(Piece((cut,)), "frames", view(LENGTH))
     cut.unlink()
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    name=st.sampled_from(["constant", "variable, in ms", "offset", "old"]),
+    damage=st.lists(st.tuples(st.floats(0, 1), st.binary(min_size=1, max_size=40)), min_size=1, max_size=4),
+)
+def test_whatever_is_wrong_with_a_file_is_a_media_error(
+    videos: dict[str, Whole], name: str, damage: list[tuple[float, bytes]]
+) -> None:
+    content = bytearray(videos[name].file.read_bytes())
+    for share, garbage in damage:
+        place = int(share * (len(content) - len(garbage)))
+        content[place : place + len(garbage)] = garbage
+    file = videos[name].file.with_name(f"damaged-{videos[name].file.name}")
+    file.write_bytes(content)
+    found: list[np.ndarray] = []
+    with contextlib.suppress(MediaError):
+        found.append(np.asarray(decode(Piece((file,)), "frames", view(4))))
+    assert all(frames.shape == (4, 3, 80, 80) for frames in found)
+    with contextlib.suppress(MediaError):
+        found.append(np.asarray(decode(Piece((file,)), "waveform", SoundView())))
+    assert all(np.isfinite(media).all() for media in found)
 
 
 def test_sound_and_the_file_handle_do_not_stay_behind(videos: dict[str, Whole], tmp_path: Path) -> None:
