@@ -17,6 +17,7 @@ from rich.table import Table
 from .errors import UsageError, nearest
 from .locate import root_from
 from .progress import PLAIN_INTERVAL, duration
+from .registry import entries
 from .terminal import console
 
 if TYPE_CHECKING:
@@ -89,28 +90,37 @@ def encode(
 
     Example: mmbench data encode mosi --encoder audio=log-mel --encoder text=hf-text:roberta-base
     """
-    from ..datasets.cache.cache import FeatureCache
     from ..datasets.media.find import find_media
-    from .encode_dataset import Source, encode_dataset
+    from .encoded_before import Source, origin_there, same_as_before
 
     out = console()
     root = root_from(data_root)
-    media_set = find_media(name, root, raw)
-    kept = FeatureCache(cache_folder(cache, root))
-    encoders = _encoders(encoder, media_set, device)
-    is_folder = raw is None and Path(name).expanduser().is_dir() and not (root / name).is_dir()
+    known = entries("dataset")
+    media_set = find_media(name, root, raw, known[name].load()() if name in known else None)
+    texts = _texts(encoder, media_set)
+    is_folder = raw is None and Path(name).expanduser().exists() and not (root / name).is_dir()
     source = Source(
         str(Path(name).expanduser().resolve()) if is_folder else name,
         str(root.resolve()),
         str(raw.expanduser().resolve()) if raw else "",
     )
     folder = to or root / media_set.name
+    before = origin_there(folder, source, overwrite)
+    kept = cache_folder(cache, root)
+    if same_as_before(before, source, media_set, texts, dtype.value, kept, skip_broken):
+        out.print(f"nothing to do: {folder} holds just these features", highlight=False, soft_wrap=True)
+        return
+
+    from ..datasets.cache.cache import FeatureCache
+    from .encode_dataset import encode_dataset
+
+    encoders = _encoders(texts, device)
     try:
         with _showing(out) as told:
             found = encode_dataset(
                 media_set,
                 encoders,
-                kept,
+                FeatureCache(kept),
                 folder,
                 source,
                 dtype=dtype.value,
@@ -120,18 +130,15 @@ def encode(
                 progress=told,
             )
     except KeyboardInterrupt:
-        out.print(f"stopped; what was encoded is kept in {kept.root}: the same command goes on from there")
+        out.print(f"stopped; what was encoded is kept in {kept}: the same command goes on from there")
         raise SystemExit(130) from None
     if not _told(out, media_set, encoders, found, folder, skip_broken):
         raise SystemExit(1)
 
 
-def _encoders(asked: Sequence[str], media_set: MediaSet, device: str) -> dict[str, tuple[str, Encoder]]:
-    """Modality -> the text of its encoder, and the encoder itself, in the order of the set's modalities."""
-    import torch
-
+def _texts(asked: Sequence[str], media_set: MediaSet) -> dict[str, str]:
+    """Modality -> its encoder as it was asked for, in the order of the set's modalities."""
     from ..datasets.encoders.spec import parse
-    from ..datasets.encoders.table import make
 
     texts: dict[str, str] = {}
     for one in asked:
@@ -144,8 +151,18 @@ def _encoders(asked: Sequence[str], media_set: MediaSet, device: str) -> dict[st
             )
         if modality in texts:
             raise UsageError(f"--encoder {one}: {modality} has an encoder already, {texts[modality]}")
+        parse(text)  # so that it fails before anything is loaded
         texts[modality] = text
-    specs = {modality: parse(texts[modality]) for modality in media_set.modalities if modality in texts}
+    return {modality: texts[modality] for modality in media_set.modalities if modality in texts}
+
+
+def _encoders(texts: Mapping[str, str], device: str) -> dict[str, tuple[str, Encoder]]:
+    """Modality -> the text of its encoder, and the encoder itself."""
+    import torch
+
+    from ..datasets.encoders.spec import parse
+    from ..datasets.encoders.table import make
+
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     try:
@@ -154,7 +171,7 @@ def _encoders(asked: Sequence[str], media_set: MediaSet, device: str) -> dict[st
         raise UsageError(f"--device {device}: expected auto, cpu, cuda or cuda:N") from None
     if place.type == "cuda" and not torch.cuda.is_available():
         raise UsageError(f"--device {device}: no GPU is there; use --device cpu")
-    return {modality: (texts[modality], make(spec, place)) for modality, spec in specs.items()}
+    return {modality: (text, make(parse(text), place)) for modality, text in texts.items()}
 
 
 @contextmanager
@@ -267,8 +284,8 @@ def cache_ls(data_root: Root = None, cache: Kept = None) -> None:
     table = Table(
         "id", "encoder", "broken by", "type", "clips", "shards", "MB", box=None, padding=(0, 2, 0, 0)
     )
-    entries = kept.entries()
-    for entry in entries:
+    found = kept.entries()
+    for entry in found:
         encoder, broken = entry.recipe.get("encoder"), entry.recipe.get("corruption")
         table.add_row(
             entry.id[:12],
@@ -280,9 +297,9 @@ def cache_ls(data_root: Root = None, cache: Kept = None) -> None:
             f"{entry.size / 1e6:.1f}",
         )
     out = console()
-    if entries:
+    if found:
         out.print(table)
-    out.print(f"{len(entries)} kinds of features in {kept.root}", highlight=False, soft_wrap=True)
+    out.print(f"{len(found)} kinds of features in {kept.root}", highlight=False, soft_wrap=True)
 
 
 @cache_app.command("rm")
@@ -322,8 +339,8 @@ def cache_verify(data_root: Root = None, cache: Kept = None) -> None:
     for fault in faults:
         lost = f"; {fault.clips} clips are to be encoded again" if fault.clips else ""
         out.print(f"[red]removed[/] {fault.file}: {fault.reason}{lost}", highlight=False, soft_wrap=True)
-    entries = kept.entries()
-    shards, clips = sum(one.shards for one in entries), sum(one.clips for one in entries)
+    found = kept.entries()
+    shards, clips = sum(one.shards for one in found), sum(one.clips for one in found)
     out.print(f"{shards} shards of {clips} clips are as they were written", highlight=False)
     if faults:
         raise SystemExit(1)

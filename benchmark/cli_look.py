@@ -37,6 +37,7 @@ class Checked(StrEnum):
     METHOD = "method"
     DATASET = "dataset"
     CORRUPTION = "corruption"
+    MEDIA = "media"
 
 
 Plugins = Annotated[
@@ -156,23 +157,27 @@ def show(
 
 
 def check(
-    kind: Annotated[Checked, typer.Argument(help="method, dataset or corruption")],
-    name: Annotated[str, typer.Argument(help="its name")],
+    kind: Annotated[Checked, typer.Argument(help="method, dataset, corruption or media")],
+    name: Annotated[str, typer.Argument(help="its name; for media, or their folder")],
     plugin: Plugins = None,
+    data_root: Root = None,
 ) -> None:
-    """Test that a method, dataset or corruption keeps its contract. The exit code is 1 where it does not.
+    """Test that a method, dataset or corruption keeps its contract, or that raw media are as they should be. The
+    exit code is 1 where it does not hold.
 
     Examples:
 
     mmbench check method ebmc
 
     mmbench check method mine --plugin mine.py
+
+    mmbench check media my-clips
     """
     from .check import check_entry
 
     out = console()
     passed = True
-    for result in check_entry(kind.value, name, tuple(plugin or ())):
+    for result in check_entry(kind.value, name, tuple(plugin or ()), data_root):
         passed = passed and result.ok
         mark = "[green]ok[/]    " if result.ok else "[red]failed[/]"
         out.print(mark, result.what, highlight=False)

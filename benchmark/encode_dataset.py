@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,24 +11,15 @@ import numpy as np
 from ..datasets import samples as make
 from ..datasets.cache.cache import FeatureCache
 from ..datasets.cache.recipe import DType
-from ..datasets.dataset import SPLITS, DataError, Samples
-from ..datasets.description import FILE_NAME, read_description
+from ..datasets.dataset import SPLITS, Samples
 from ..datasets.encoders.encoder import Encoder
 from ..datasets.media.clip import Clip, MediaSet, Problem
 from ..datasets.origin import Encoding, Origin
 from ..datasets.write_layout import write_open_layout
 from .encode import Result, encode, gathered
+from .encoded_before import Source, origin_there, stands_for
 from .encoding import Progress
 from .errors import UsageError
-
-
-@dataclass(frozen=True)
-class Source:
-    """Where raw media are found: by a name below a data root, or at the place ``path`` (empty: none was named)."""
-
-    name: str
-    root: str
-    path: str = ""
 
 
 @dataclass
@@ -83,7 +72,7 @@ def encode_dataset(
         UsageError: another dataset is there; or a split would be empty.
         DataError: the folder cannot be written.
     """
-    before = _before(folder, source, overwrite)
+    before = origin_there(folder, source, overwrite)
     found = Outcome(list(media_set.problems))
     results: dict[str, Result] = {}
     for modality, (_, encoder) in encoders.items():
@@ -108,7 +97,7 @@ def encode_dataset(
         dtype=dtype,
         cache=str(cache.root.resolve()),
         left_out=len(found.problems),
-        asked=_stands_for(media_set, clips, results),
+        asked=stands_for(media_set, {modality: text for modality, (text, _) in encoders.items()}, dtype),
     )
     if before == origin:
         found.unchanged = True
@@ -134,22 +123,6 @@ def encode_dataset(
     return found
 
 
-def _before(folder: Path, source: Source, overwrite: bool) -> Origin | None:
-    """What a dataset that is there already was made of; None where there is none that is whole."""
-    file = folder / FILE_NAME
-    if not file.exists():
-        return None
-    try:
-        origin = read_description(file).media
-    except DataError:
-        origin = None
-    if not overwrite and (origin is None or Source(origin.source, origin.root, origin.path) != source):
-        raise UsageError(
-            f"{file}: another dataset is there; write elsewhere with --to, or replace it with --overwrite"
-        )
-    return origin
-
-
 def _samples(
     media_set: MediaSet,
     clips: Sequence[Clip],
@@ -173,17 +146,3 @@ def _samples(
         domain=np.array([clip.domain for clip in clips]),
         previous=make.previous_rows(videos, np.array([clip.number for clip in clips])),
     )
-
-
-def _stands_for(media_set: MediaSet, clips: Sequence[Clip], results: Mapping[str, Result]) -> str:
-    """The hash of all that is written."""
-    content = [
-        [media_set.name, media_set.title, media_set.homepage, media_set.synthetic, repr(media_set.target)],
-        [
-            [clip.sample_id, clip.split, clip.domain, clip.label, clip.video, clip.number]
-            + [result.keys.get(clip.sample_id, "") for result in results.values()]
-            for clip in clips
-        ],
-        [[modality, result.recipe.id] for modality, result in results.items()],
-    ]
-    return hashlib.sha256(json.dumps(content).encode()).hexdigest()

@@ -43,6 +43,8 @@ def opened(file: Path) -> Iterator[av.container.InputContainer]:
     check_file(file)
     try:
         with av.open(str(file), mode="r", metadata_errors="replace") as container:
+            if not (container.streams.video or container.streams.audio):
+                raise MediaError("holds neither sound nor pictures, cut or damaged")
             yield container
     except av.error.FFmpegError as error:
         raise MediaError(f"cannot be decoded, cut or damaged: {error.strerror}") from None
@@ -52,12 +54,14 @@ def checked_stretch(start: float | None, stop: float | None, end: float, what: s
     """The bounds of a stretch of something that lasts ``end`` seconds.
 
     Raises:
-        MediaError: it is empty, begins before the file or reaches more than ``SLACK`` beyond its end.
+        MediaError: the file or the stretch is empty, or it begins before the file, or it reaches more than ``SLACK`` beyond its end.
     """
     first = 0.0 if start is None else start
     last = end if stop is None else stop
     if not (first >= 0 and last < float("inf")):
         raise MediaError(f"the stretch {first:g} s to {last:g} s is none of a file")
+    if end <= 0:
+        raise MediaError(f"holds no {what}")
     if stop is not None and last <= first:
         raise MediaError(f"the stretch {first:g} s to {last:g} s is empty")
     if first >= end:
@@ -85,6 +89,15 @@ def stream_end(
 def zero(container: av.container.InputContainer) -> float:
     """The time stamp, in seconds, of a file's beginning: sound and pictures count from the same."""
     return (container.start_time or 0) / 1_000_000  # FFmpeg's AV_TIME_BASE
+
+
+def on_one_thread(stream: av.VideoStream | av.AudioStream) -> float:
+    """Readies a stream for decoding in the calling thread; returns its tick in seconds."""
+    if stream.codec_context is None or not stream.time_base:
+        raise MediaError(f"has {stream.type} of no known codec, or cut")
+    stream.codec_context.thread_count = 1
+    stream.codec_context.thread_type = "NONE"
+    return float(stream.time_base)
 
 
 def can_seek(container: av.container.InputContainer) -> bool:

@@ -29,15 +29,17 @@ def find_media(name: str, root: Path, given: Path | None = None, dataset: Datase
     called: str | None = name
     if place is None:  # no name but a place
         place, called = Path(name).expanduser(), None
-    if not place.exists() or (called is None and name == place.name and not (place / FILE_NAME).is_file()):
+    described = place if place.is_file() else place / FILE_NAME
+    by_chance = called is None and place.name == name and not described.is_file()
+    if not place.exists() or by_chance:
         where = given if given is not None else root / name
         raise DataNotFound(f"{name}: nothing in {where}; expected {_expected(name, dataset)}")
     if place.is_file():
         if place.suffix.lower() not in (".yaml", ".yml"):
             raise DataError(f"{name}: {place} is a file; expected a folder of media or a {FILE_NAME}")
         return read_own(place, called)
-    if (place / FILE_NAME).is_file():
-        return read_own(place / FILE_NAME, called)
+    if described.is_file():
+        return read_own(described, called)
     if dataset is not None and isinstance(dataset, RawDataset):
         return dataset.raw(place)
     raise DataNotFound(f"{name}: no {FILE_NAME} in {place}; expected {_expected(name, dataset)}")

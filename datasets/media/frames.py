@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from .clip import FrameView, MediaError
-from .files import can_seek, checked_stretch, opened, stream_end, zero
+from .files import can_seek, checked_stretch, on_one_thread, opened, stream_end, zero
 from .pictures import fitted
 
 if TYPE_CHECKING:
@@ -46,21 +46,24 @@ def read_video(
     Raises:
         MediaError: there is no video, the stretch is not in it, or it breaks off or is damaged inside the stretch.
     """
+    from av.video.reformatter import VideoReformatter
+
     with opened(file) as container:
         stream = next((video for video in container.streams.video if not _is_cover(video)), None)
         if stream is None:
             raise MediaError("has no video")
-        stream.codec_context.thread_count = 1
-        stream.codec_context.thread_type = "NONE"
+        tick = on_one_thread(stream)
         end = stream_end(container, stream)
         if end is None:
-            end = _last_packet(container, stream) - zero(container)
+            end = _last_packet(container, stream) * tick - zero(container)
         first, last = checked_stretch(start, stop, end, "video")
-        picked = _picked(container, stream, first, last, view)
+        picked = _picked(container, stream, tick, first, last, view)
+        convert = VideoReformatter()
         ready: dict[int, np.ndarray] = {}
         for frame in picked:
             if id(frame) not in ready:
-                ready[id(frame)] = _fitted(frame, view, colours, stream.sample_aspect_ratio)
+                pixels = convert.reformat(frame, format=colours, threads=1).to_ndarray()
+                ready[id(frame)] = _fitted(pixels, frame.rotation, stream.sample_aspect_ratio, view)
         return np.stack([ready[id(frame)] for frame in picked])
 
 
@@ -71,16 +74,15 @@ def _is_cover(stream: VideoStream) -> bool:
     return bool(stream.disposition & Disposition.attached_pic)
 
 
-def _last_packet(container: InputContainer, stream: VideoStream) -> float:
-    """Seconds at which the last frame of a stream ends, by reading through it: its header does not tell."""
-    assert stream.time_base is not None
+def _last_packet(container: InputContainer, stream: VideoStream) -> int:
+    """The tick at which the last frame of a stream ends, by reading through it: its header does not tell."""
     ends = [
         packet.pts + (packet.duration or 0) for packet in container.demux(stream) if packet.pts is not None
     ]
     if not ends:
         raise MediaError("has a video without frames")
     container.seek(0)
-    return float(max(ends) * stream.time_base)
+    return max(ends)
 
 
 def _rate(stream: VideoStream) -> Fraction:
@@ -94,11 +96,15 @@ def _rate(stream: VideoStream) -> Fraction:
 
 
 def _picked(
-    container: InputContainer, stream: VideoStream, first: float, last: float, view: FrameView
+    container: InputContainer,
+    stream: VideoStream,
+    time_base: float,
+    first: float,
+    last: float,
+    view: FrameView,
 ) -> list[VideoFrame]:
     """The frames that a view takes of the stretch from ``first`` to ``last`` seconds; some may be the same."""
-    assert stream.time_base is not None
-    rate, time_base, offset = float(_rate(stream)), float(stream.time_base), zero(container)
+    rate, offset = float(_rate(stream)), zero(container)
 
     def tick(seconds: float) -> int:
         return round((seconds + offset) / time_base)
@@ -175,8 +181,7 @@ def _lasts(frame: VideoFrame, rate: float) -> float:
     return float(frame.duration * frame.time_base) if frame.duration and frame.time_base else 1 / rate
 
 
-def _fitted(frame: VideoFrame, view: FrameView, colours: Colours, aspect: Fraction | None) -> np.ndarray:
-    turns = round(frame.rotation / 90) % 4
-    pixels = np.ascontiguousarray(np.rot90(frame.to_ndarray(format=colours), turns))
+def _fitted(pixels: np.ndarray, rotation: int, aspect: Fraction | None, view: FrameView) -> np.ndarray:
+    turns = round(rotation / 90) % 4
     width = float(aspect) if aspect else 1.0
-    return fitted(pixels, view, 1 / width if turns % 2 else width)
+    return fitted(np.ascontiguousarray(np.rot90(pixels, turns)), view, 1 / width if turns % 2 else width)

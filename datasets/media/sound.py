@@ -7,12 +7,14 @@ from pathlib import Path
 import numpy as np
 
 from .clip import MediaError, SoundView
-from .files import SLACK, can_seek, check_file, checked_stretch, opened, stream_end, zero
+from .files import SLACK, can_seek, check_file, checked_stretch, on_one_thread, opened, stream_end, zero
 
 #: What libsndfile reads to the sample; everything else is read by FFmpeg.
 _SNDFILE = {".wav", ".flac", ".ogg", ".oga", ".aif", ".aiff"}
 #: Seconds decoded before a stretch: what lossy sound needs before it is itself after a jump.
 _LEAD = 0.5
+_OGG_PAGE = 65_307  # the longest that a page of an Ogg file can be, in bytes (RFC 3533)
+_OGG_LAST = 4  # the flag of the last page
 
 
 def read_sound(file: Path, start: float | None, stop: float | None, view: SoundView) -> np.ndarray:
@@ -76,13 +78,13 @@ def _by_sndfile(
         with soundfile.SoundFile(str(file)) as sound:
             rate, frames = sound.samplerate, sound.frames
             begin, after = _bounds(start, stop, seconds, frames / rate, rate)
-            promised = _promised_bytes(file)
-            if after == frames and promised > file.stat().st_size:
-                raise MediaError(
-                    f"the sound breaks off at {frames / rate:.3f} s: its header promises {promised} bytes, "
-                    f"the file has {file.stat().st_size}"
-                )
-            sound.seek(begin)
+            if after == frames and _is_cut(file):
+                raise MediaError(f"the sound breaks off at {frames / rate:.3f} s, the file is cut")
+            if sound.format == "OGG":  # where libsndfile lands only near the sample that it is sent to
+                for place in range(0, begin, rate):
+                    sound.read(min(rate, begin - place), dtype="float32")
+            else:
+                sound.seek(begin)
             samples = sound.read(after - begin, dtype="float32", always_2d=True)
     except soundfile.LibsndfileError as error:
         raise MediaError(f"cannot be read as sound: {error.error_string.rstrip('.')}") from None
@@ -91,12 +93,18 @@ def _by_sndfile(
     return samples, rate
 
 
-def _promised_bytes(file: Path) -> int:
-    """How long a WAV file should be; 0 where its header does not say, as one written to a pipe does not."""
+def _is_cut(file: Path) -> bool:
+    """Whether a WAV file is shorter than its header says, or an Ogg file lacks its last page."""
+    size = file.stat().st_size
     with file.open("rb") as stream:
         head = stream.read(8)
-    size = int.from_bytes(head[4:8], "little")
-    return size + 8 if head[:4] == b"RIFF" and size < 0x7FFFFF00 else 0
+        stream.seek(max(0, size - _OGG_PAGE))
+        tail = stream.read()
+    if head[:4] == b"OggS":
+        page = tail.rfind(b"OggS")
+        return not tail[page + 5 : page + 6] or not tail[page + 5] & _OGG_LAST
+    promised = int.from_bytes(head[4:8], "little")  # near the largest number where written to a pipe: unknown
+    return head[:4] == b"RIFF" and size - 8 < promised < 0x7FFFFF00
 
 
 def _by_ffmpeg(
@@ -108,8 +116,9 @@ def _by_ffmpeg(
         if not container.streams.audio:
             raise MediaError("has no sound")
         stream = container.streams.audio[0]
-        stream.codec_context.thread_count = 1
-        rate, time_base = stream.rate, float(stream.time_base or 0)
+        time_base, rate = on_one_thread(stream), stream.rate
+        if not rate:
+            raise MediaError("has sound without a rate")
         end = stream_end(container, stream)
         if end is None:
             end = float("inf")  # what is missing shows below
@@ -119,6 +128,10 @@ def _by_ffmpeg(
         lead = begin / rate - _LEAD
         if lead > 0 and can_seek(container):
             container.seek(round((lead + zero(container)) / time_base), stream=stream, backward=True)
+        block = stream.codec_context.frame_size or 1024
+        # A cut packet may still give sound, so two more must follow, unless the file ends; there, headers are rounded.
+        ending = round(end * rate) if end < float("inf") else after
+        enough = ending - block if ending < after + 2 * block else after + 2 * block
         to_float = AudioResampler(format="fltp")
         parts: list[np.ndarray] = []
         place = -1  # the number of the next sample
@@ -134,9 +147,9 @@ def _by_ffmpeg(
                     samples = frame.to_ndarray().T
                     parts.append(samples[max(begin - place, 0) : max(after - place, 0)])
                     place += len(samples)
-            if place >= after or packet.is_corrupt:
+            if place >= enough + block or packet.is_corrupt:
                 break
     sound = np.concatenate(parts) if parts else np.empty((0, 1), np.float32)
-    if len(sound) < after - begin - SLACK * rate or not len(sound):
+    if place < enough or not len(sound):
         raise MediaError(f"the sound breaks off at {max(place, 0) / rate:.3f} s, before the stretch ends")
     return sound, rate

@@ -10,6 +10,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import av
+import av.container
 import numpy as np
 import soundfile
 
@@ -94,14 +95,7 @@ def write_video(
             container.mux(video.encode(frame))
         container.mux(video.encode())
         if track is not None and sound is not None:
-            block = av.AudioFrame.from_ndarray(
-                np.ascontiguousarray(sound.T, dtype=np.float32), format="fltp", layout=track.layout.name
-            )
-            block.sample_rate = sound_rate
-            block.pts = 0
-            block.time_base = Fraction(1, sound_rate)
-            container.mux(track.encode(block))
-            container.mux(track.encode())
+            _encode_sound(container, track, sound, sound_rate)
     return file
 
 
@@ -126,6 +120,36 @@ def write_sound(file: Path, sound: np.ndarray, rate: int = 16_000) -> Path:
     subtype = "FLOAT" if file.suffix == ".wav" else None
     soundfile.write(file, sound, rate, subtype=subtype)
     return file
+
+
+def write_compressed(
+    file: Path, sound: np.ndarray, rate: int = 16_000, codec: str = "aac", **options: str
+) -> Path:
+    """Writes sound [time, channel] with FFmpeg: ``.m4a`` with ``aac``, ``.mp3`` with ``libmp3lame``; ``options`` are
+    of the container."""
+    with av.open(str(file), "w", options=options) as container:
+        layout = "mono" if sound.shape[1] == 1 else "stereo"
+        track = container.add_stream(codec, rate=rate, layout=layout)
+        assert isinstance(track, av.AudioStream)
+        _encode_sound(container, track, sound, rate)
+    return file
+
+
+def _encode_sound(
+    container: av.container.OutputContainer, track: av.AudioStream, sound: np.ndarray, rate: int
+) -> None:
+    values = np.ascontiguousarray(sound.T, dtype=np.float32)
+    block = av.AudioFrame.from_ndarray(values, format="fltp", layout=track.layout.name)
+    block.sample_rate, block.pts, block.time_base = rate, 0, Fraction(1, rate)
+    container.mux(track.encode(block))
+    container.mux(track.encode())
+
+
+def cut_off(file: Path, length: int) -> Path:
+    """Writes the first ``length`` bytes of a file beside it, and says where."""
+    cut = file.with_name(f"cut-{length}-{file.name}")
+    cut.write_bytes(file.read_bytes()[:length])
+    return cut
 
 
 def tone(frequency: float, seconds: float, rate: int = 16_000, channels: int = 1) -> np.ndarray:

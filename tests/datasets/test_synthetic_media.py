@@ -41,8 +41,9 @@ def hac_rows(folder: Path, domain: str, split: str) -> list[tuple[str, int]]:
         return [(Path(name).stem, int(label)) for name, label in csv.reader(stream)]
 
 
-def epic_rows(folder: Path, domain: str, split: str) -> list[dict[str, Any]]:
+def epic_rows(folder: Path, domain: str, split: str) -> list[dict[Any, Any]]:
     table = pd.read_pickle(folder / "MM-SADA_Domain_Adaptation_Splits" / f"{domain}_{split}.pkl")
+    assert isinstance(table, pd.DataFrame)
     return table.to_dict("records")
 
 

@@ -1,0 +1,146 @@
+"""Pictures: upright, without transparency, resized without aliasing, cut as documented."""
+
+from __future__ import annotations
+
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from mmbench.datasets.media.clip import FrameView, MediaError, Piece
+from mmbench.datasets.media.decode import decode
+from mmbench.datasets.media.pictures import fitted
+from PIL import Image
+from torchvision.transforms.v2 import functional
+
+from .media_files import cut_off, write_picture, write_video
+
+
+def picture_of(file: Path, view: FrameView) -> np.ndarray:
+    found = np.asarray(decode(Piece((file,)), "frames", view))
+    assert found.dtype == np.uint8
+    assert found.shape == (view.frames, 3, view.size, view.size)
+    return found[0]
+
+
+def scene(height: int, width: int, fine: float = 20) -> np.ndarray:
+    """A picture with coarse and, where wished, fine structure, [height, width, 3]."""
+    draw = np.random.default_rng(0)
+    coarse = Image.fromarray(draw.integers(0, 256, (8, 8, 3), dtype=np.uint8)).resize((width, height))
+    noise = draw.normal(0, fine, (height, width, 3))
+    return (np.asarray(coarse) + noise).clip(0, 255).astype(np.uint8)
+
+
+def test_a_picture_at_its_own_size_is_unchanged(tmp_path: Path) -> None:
+    picture = scene(64, 64)
+    file = write_picture(tmp_path / "a.png", picture)
+    found = np.asarray(decode(Piece((file,)), "frames", FrameView(64, frames=3, crop="squash")))
+    np.testing.assert_array_equal(found, np.stack([picture.transpose(2, 0, 1)] * 3))
+
+
+@pytest.mark.parametrize(("height", "width"), [(512, 640), (640, 512), (512, 512)])
+def test_a_center_crop_agrees_with_torchvision(height: int, width: int) -> None:
+    picture = scene(height, width)
+    found = fitted(picture, FrameView(224, crop="center", crop_share=0.875))
+    values = torch.from_numpy(picture.transpose(2, 0, 1).copy())
+    small = functional.resize(values, [256], functional.InterpolationMode.BICUBIC, antialias=True)
+    wanted = functional.center_crop(small, [224, 224]).numpy()
+    assert np.abs(found.astype(int) - wanted).max() <= 2
+
+
+@settings(max_examples=20, deadline=None)
+@given(height=st.integers(30, 300), width=st.integers(30, 300), size=st.integers(16, 96))
+def test_squashing_agrees_with_torchvision(height: int, width: int, size: int) -> None:
+    picture = scene(height, width)
+    values = torch.from_numpy(picture.transpose(2, 0, 1).copy()).double()
+    bicubic = functional.InterpolationMode.BICUBIC
+    wanted = functional.resize(values, [size, size], bicubic, antialias=True).clamp(0, 255).numpy()
+    away = np.abs(fitted(picture, FrameView(size, crop="squash")) - wanted)
+    assert away.mean() < 0.5  # Pillow rounds between rows and columns
+    assert np.quantile(away, 0.99) < 2
+
+
+@settings(max_examples=30, deadline=None)
+@given(height=st.integers(40, 300), width=st.integers(40, 300), share=st.floats(0.3, 1))
+def test_a_center_crop_shows_the_middle_undistorted(height: int, width: int, share: float) -> None:
+    """The picture is its own ruler: red grows with the row, green with the column."""
+    rows, columns = np.mgrid[:height, :width]
+    picture = np.stack([rows * 255 / height, columns * 255 / width, 0 * rows], axis=-1).astype(np.uint8)
+    found = fitted(picture, FrameView(32, crop="center", crop_share=share)).astype(float)
+    side = min(height, width) * share
+    steps = (np.arange(32) + 0.5) / 32 * side - 0.5
+    inside = slice(2, -2)
+    wanted_rows = ((height - side) / 2 + steps) * 255 / height
+    wanted_columns = ((width - side) / 2 + steps) * 255 / width
+    assert np.abs(found[0, :, 16] - wanted_rows)[inside].max() < 3
+    assert np.abs(found[1, 16] - wanted_columns)[inside].max() < 3
+
+
+def test_fine_stripes_become_grey_and_no_coarse_ones(tmp_path: Path) -> None:
+    stripes = np.zeros((512, 512, 3), np.uint8)
+    stripes[:, ::2] = 255
+    small = picture_of(write_picture(tmp_path / "a.png", stripes), FrameView(100, 1, crop="squash"))
+    assert np.abs(small[:, 2:-2, 2:-2].astype(int) - 127).max() <= 6
+
+
+def test_what_is_transparent_shows_white(tmp_path: Path) -> None:
+    picture = np.zeros((32, 32, 4), np.uint8)
+    picture[..., 0], picture[:16, :, 3] = 200, 255
+    found = picture_of(write_picture(tmp_path / "a.png", picture), FrameView(32, 1, crop="squash"))
+    np.testing.assert_array_equal(found[:, 4, 4], [200, 0, 0])
+    np.testing.assert_array_equal(found[:, 28, 4], [255, 255, 255])
+
+
+def test_a_photograph_is_turned_as_its_exif_data_say(tmp_path: Path) -> None:
+    lying = np.zeros((32, 64, 3), np.uint8)
+    lying[:, :32] = 255
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turn by a quarter, clockwise
+    file = tmp_path / "a.jpg"
+    Image.fromarray(lying).save(file, exif=exif, quality=95)
+    upright = picture_of(file, FrameView(32, 1, crop="squash")).mean(axis=0)
+    assert upright[:14].min() > 240
+    assert upright[18:].max() < 15
+
+
+@pytest.mark.parametrize("mode", ["L", "1", "P", "CMYK", "I;16"])
+def test_other_kinds_of_pictures_become_colours(tmp_path: Path, mode: str) -> None:
+    grey = np.tile(np.linspace(0, 255, 64).astype(np.uint8), (64, 1))
+    file = tmp_path / ("a.tif" if mode == "CMYK" else "a.png")
+    if mode == "I;16":
+        Image.fromarray(grey.astype(np.uint16) * 257).save(file)
+    else:
+        Image.fromarray(grey).convert("RGB" if mode in ("P", "CMYK") else "L").convert(mode).save(file)
+    found = picture_of(file, FrameView(64, 1, crop="squash"))
+    assert np.abs(found.mean(axis=0)[:, ::8].mean(axis=0) - grey[0, ::8]).max() < (70 if mode == "1" else 14)
+
+
+def test_a_picture_of_a_video_is_resized_like_a_picture(tmp_path: Path) -> None:
+    picture = scene(128, 160, fine=0)
+    video = write_video(tmp_path / "a.mp4", [picture] * 3)
+    view = FrameView(64, 1)
+    away = np.abs(picture_of(video, view).astype(int) - fitted(picture, view))
+    assert away.mean() < 2
+
+
+def test_pictures_that_cannot_be_read_are_named_as_what_they_are(tmp_path: Path) -> None:
+    def reason(file: Path) -> str:
+        with pytest.raises(MediaError) as caught:
+            decode(Piece((file,)), "frames", FrameView())
+        assert str(tmp_path) not in str(caught.value)
+        return str(caught.value)
+
+    for suffix in ("png", "jpg"):
+        file = write_picture(tmp_path / f"a.{suffix}", scene(200, 200))
+        assert "cannot be read as a picture" in reason(cut_off(file, file.stat().st_size // 2))
+        assert "cannot be read as a picture" in reason(cut_off(file, 10))
+        assert reason(cut_off(file, 0)) == "the file is empty"
+    assert reason(tmp_path / "none.png") == "there is no such file"
+    huge = bytearray(write_picture(tmp_path / "huge.png", scene(8, 8)).read_bytes())
+    huge[16:24] = (60_000).to_bytes(4, "big") * 2  # few bytes that claim many pixels
+    huge[29:33] = zlib.crc32(huge[12:29]).to_bytes(4, "big")
+    (tmp_path / "huge.png").write_bytes(huge)
+    assert "cannot be read as a picture" in reason(tmp_path / "huge.png")
