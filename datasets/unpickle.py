@@ -8,6 +8,7 @@ stand-ins check them first.
 
 from __future__ import annotations
 
+import math
 import pickle
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
@@ -74,8 +75,14 @@ class _Array(np.ndarray):
             raise pickle.UnpicklingError("an array without a type")
         if isinstance(data, list) != (dtype.value.kind == "O"):
             raise pickle.UnpicklingError("array data that does not fit its type")
+        shape = tuple(shape)
+        if not all(isinstance(size, int) and size >= 0 for size in shape):
+            raise pickle.UnpicklingError(f"shape {shape!r}")
+        # numpy takes as many objects from the list as the shape says, also from behind its end
+        if isinstance(data, list) and len(data) != math.prod(shape):
+            raise pickle.UnpicklingError(f"{len(data)} objects for shape {shape!r}")
         set_state: Any = super().__setstate__  # typed for numpy's own flags only
-        set_state((version, tuple(shape), dtype.value, bool(fortran), data))
+        set_state((version, shape, dtype.value, bool(fortran), data))
 
 
 def _dtype(spec: object, *_: object) -> _Dtype:
@@ -89,6 +96,10 @@ def _reconstruct(*_: object) -> _Array:
 def _from_buffer(data: bytes | bytearray, dtype: _Dtype, shape: tuple[int, ...], order: str) -> np.ndarray:
     if not isinstance(dtype, _Dtype) or dtype.value.kind == "O":
         raise pickle.UnpicklingError("a buffer of objects")
+    if not isinstance(
+        data, (bytes, bytearray)
+    ):  # an array could be given other memory later, and this keep the old
+        raise pickle.UnpicklingError("a buffer that is not made of bytes")
     return np.frombuffer(data, dtype.value).reshape(shape, order="F" if order == "F" else "C")
 
 
