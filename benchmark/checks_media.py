@@ -54,6 +54,12 @@ def media_fit_their_modality(media: MediaSet) -> None:
             assert 0 <= start < stop, f"{where} lasts from {start} to {stop} s"
 
 
+def modalities_are_had(media: MediaSet) -> None:
+    """Every modality is had by one clip at least."""
+    lacking = set(media.modalities).difference(*(clip.media for clip in media.clips))
+    assert not lacking, f"no clip has {', '.join(sorted(lacking))}"
+
+
 def every_file_is_there(media: MediaSet) -> None:
     """Every file of a clip exists: one that does not is a problem, and the clip lacks the modality."""
     files = {
@@ -79,6 +85,7 @@ MEDIA_CHECKS = (
     splits_are_filled,
     labels_are_in_range,
     media_fit_their_modality,
+    modalities_are_had,
     every_file_is_there,
     clips_have_their_place,
 )

@@ -68,6 +68,10 @@ WRONG: dict[str, tuple[Callable[[MediaSet], MediaSet], str]] = {
     "one part": (other("flow", Piece((FILE,))), "a: flow has 1 files, not 2"),
     "backwards": (other("sound", Piece((FILE,), 3.0, 1.0)), "a: sound lasts from 3.0 to 1.0 s"),
     "before": (other("sound", Piece((FILE,), -1.0)), "a: sound lasts from -1.0"),
+    "nobody has it": (
+        lambda media: replace(media, modalities={**media.modalities, "depth": "frames"}),
+        "no clip has depth",
+    ),
     "gone": (other("sound", Piece((FILE / "none.wav",))), "none.wav is not there"),
     "same place": (first(number=1), "given to two clips: one number 1"),
 }

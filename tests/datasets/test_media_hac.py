@@ -26,10 +26,14 @@ def write_media(lists: Path, folder: Path) -> None:
         for kind in ("videos", "flow", "audio"):
             (folder / domain / kind).mkdir(parents=True)
         for name, _ in rows_of(lists, "train", domain) + rows_of(lists, "test", domain):
-            (folder / domain / "videos" / name).touch()
-            (folder / domain / "audio" / f"{name[:-4]}.wav").touch()
-            (folder / domain / "flow" / f"{name[:-4]}_flow_x.mp4").touch()
-            (folder / domain / "flow" / f"{name[:-4]}_flow_y.mp4").touch()
+            stem = name[:-4]
+            for file in (
+                f"videos/{name}",
+                f"audio/{stem}.wav",
+                f"flow/{stem}_flow_x.mp4",
+                f"flow/{stem}_flow_y.mp4",
+            ):
+                open(f"{folder}/{domain}/{file}", "wb").close()  # thousands of them: faster than Path.touch
 
 
 @pytest.fixture
