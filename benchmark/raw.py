@@ -140,7 +140,7 @@ def _as_of_task(data: TaskData, place: str, modality: str, features: np.ndarray,
     samples = Samples(
         features={modality: features},
         mask={modality: mask},
-        present={modality: mask.any(1)},
+        present={modality: np.asarray(mask.any(axis=1))},
         target=np.zeros(count, np.float32),
         sample_id=data.test.sample_id,
         domain=data.test.domain,

@@ -29,7 +29,6 @@ from mmbench.datasets.encoders.encoder import Media
 from mmbench.datasets.encoders.spec import parse
 from mmbench.datasets.encoders.table import make
 from mmbench.datasets.media.synthetic import write_action
-from mmbench.datasets.read_layout import read_open_layout
 from mmbench.methods.erm import ERM
 
 CPU = torch.device("cpu")
@@ -73,7 +72,7 @@ def test_features_of_broken_sound_are_those_of_its_files_in_the_units_of_the_tas
     assert [condition.name for condition in conditions] == [f"white-noise:audio@{s}" for s in range(1, 6)]
     broken = conditions[2].apply(data.test.batch)
 
-    train = read_open_layout(located)["train"]  # the units, computed anew: of the sources' training steps
+    train = located.load()["train"]  # the units, computed anew: of the sources' training steps
     sources = train.domain != "cartoon"
     steps = train.features["audio"][sources][train.mask["audio"][sources]].astype(np.float64)
     mean, deviation = steps.mean(0), steps.std(0)
