@@ -6,7 +6,8 @@ stream first, because time stamps are. So it holds for a variable rate, too.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -49,22 +50,55 @@ def read_video(
     from av.video.reformatter import VideoReformatter
 
     with opened(file) as container:
-        stream = next((video for video in container.streams.video if not _is_cover(video)), None)
-        if stream is None:
-            raise MediaError("has no video")
-        tick = on_one_thread(stream)
-        end = stream_end(container, stream)
-        if end is None:
-            end = _last_packet(container, stream) * tick - zero(container)
-        first, last = checked_stretch(start, stop, end, "video")
-        picked = _picked(container, stream, tick, first, last, view)
+        track = _track(container)
+        first, last = checked_stretch(start, stop, track.end, "video")
+        picked = _picked(track, first, last, view)
         convert = VideoReformatter()
         ready: dict[int, np.ndarray] = {}
         for frame in picked:
             if id(frame) not in ready:
                 pixels = convert.reformat(frame, format=colours, threads=1).to_ndarray()
-                ready[id(frame)] = _fitted(pixels, frame.rotation, stream.sample_aspect_ratio, view)
+                ready[id(frame)] = _fitted(pixels, frame.rotation, track.stream.sample_aspect_ratio, view)
         return np.stack([ready[id(frame)] for frame in picked])
+
+
+@dataclass(frozen=True)
+class _Track:
+    """The video of a file.
+
+    Attributes:
+        container, stream: of FFmpeg.
+        tick: seconds of one step of its time stamps.
+        offset: the time stamp of the file's beginning, in seconds.
+        end: seconds from the file's beginning to the end of the last frame, as the header promises.
+        rate: frames a second, on average.
+    """
+
+    container: InputContainer
+    stream: VideoStream
+    tick: float
+    offset: float
+    end: float
+    rate: float
+
+    def stamp(self, seconds: float) -> int:
+        """The time stamp, in ticks, of a time from the file's beginning."""
+        return round((seconds + self.offset) / self.tick)
+
+    def seconds(self, stamp: int) -> float:
+        """The time of a stamp, from the file's beginning."""
+        return stamp * self.tick - self.offset
+
+
+def _track(container: InputContainer) -> _Track:
+    stream = next((video for video in container.streams.video if not _is_cover(video)), None)
+    if stream is None:
+        raise MediaError("has no video")
+    tick, offset = on_one_thread(stream), zero(container)
+    end = stream_end(container, stream)
+    if end is None:
+        end = _last_packet(container, stream) * tick - offset
+    return _Track(container, stream, tick, offset, end, float(_rate(stream)))
 
 
 def _is_cover(stream: VideoStream) -> bool:
@@ -95,90 +129,92 @@ def _rate(stream: VideoStream) -> Fraction:
     return base if base and abs(base / average - 1) < _SAME_RATE else average
 
 
-def _picked(
-    container: InputContainer,
-    stream: VideoStream,
-    time_base: float,
-    first: float,
-    last: float,
-    view: FrameView,
-) -> list[VideoFrame]:
+def _picked(track: _Track, first: float, last: float, view: FrameView) -> list[VideoFrame]:
     """The frames that a view takes of the stretch from ``first`` to ``last`` seconds; some may be the same."""
-    rate, offset = float(_rate(stream)), zero(container)
-
-    def tick(seconds: float) -> int:
-        return round((seconds + offset) / time_base)
-
-    begin, stop = tick(first), tick(last)
-    stop = max(stop, begin + 1)
+    begin = track.stamp(first)
+    stop = max(track.stamp(last), begin + 1)
     if view.interval is None:
         part = (last - first) / view.frames
-        wanted = [tick(first + (place + 0.5) * part) for place in range(view.frames)]
+        wanted = [track.stamp(first + (place + 0.5) * part) for place in range(view.frames)]
     else:
-        step = view.interval / (view.rate or rate)
-        wanted = [tick(first + place * step) for place in range(view.frames)]
+        step = view.interval / (view.rate or track.rate)
+        wanted = [track.stamp(first + place * step) for place in range(view.frames)]
     wanted = [min(time, stop - 1) for time in wanted]
 
     picked: list[VideoFrame] = []
     every: list[VideoFrame] = []  # the first frames of the stretch, one more than are asked for
     shown: VideoFrame | None = None
-    time = begin
-    for time, frame in _from_key_frame(container, stream, begin):
+    reached = 0.0
+    for time, frame in _from_key_frame(track, begin):
         while shown is not None and len(picked) < len(wanted) and wanted[len(picked)] < time:
             picked.append(shown)
-        if shown is not None and time >= stop:
+        enough = view.interval is not None or len(every) >= view.frames
+        if shown is not None and (time >= stop or (len(picked) == len(wanted) and enough)):
             break
-        if len(picked) == len(wanted) and (view.interval is not None or len(every) >= view.frames):
-            return picked
-        shown = frame
-        if frame.is_corrupt and time >= begin:
-            raise MediaError(f"the video is damaged at {time * time_base - offset:.3f} s")
         if time <= begin:
             every.clear()
+        shown = frame
+        reached = track.seconds(time) + (frame.duration * track.tick or 1 / track.rate)
         if len(every) <= view.frames:
             every.append(frame)
     else:
-        reached = 0.0 if shown is None else time * time_base - offset + _lasts(shown, rate)
-        if shown is None or reached < last - 0.5 / rate:
+        # Headers are rounded: the last half frame of a file may be missing.
+        if shown is None or reached < min(last - 1.5 * track.tick, track.end - 0.5 / track.rate):
             raise MediaError(
                 f"the video breaks off at {reached:.3f} s, before the stretch ends at {last:.3f} s"
             )
     assert shown is not None
     picked += [shown] * (len(wanted) - len(picked))
     if view.interval is None and len(every) < view.frames:
-        return every + [every[-1]] * (view.frames - len(every))
+        picked = every + [every[-1]] * (view.frames - len(every))
+    if any(frame.is_corrupt for frame in picked):
+        raise MediaError("the video is damaged in the stretch")
     return picked
 
 
-def _from_key_frame(container: InputContainer, stream: VideoStream, begin: int) -> Iterator[_Timed]:
-    """The frames of a stream in the order in which they are shown, from a key frame not later than ``begin``."""
-    if can_seek(container):
-        container.seek(begin, stream=stream, backward=True)
-    frames = _decoded(container, stream)
+def _from_key_frame(track: _Track, begin: int) -> Iterator[_Timed]:
+    """The frames of a video in the order in which they are shown, from a key frame not later than ``begin``."""
+    if can_seek(track.container):
+        track.container.seek(begin, stream=track.stream, backward=True)
+    frames = _decoded(track)
     first = next(frames, None)
     if first is not None and first[0] > begin:  # the key frame is decoded before, but shown after that time
-        container.seek(0)
-        stream.codec_context.flush_buffers()
-        frames = _decoded(container, stream)
+        track.container.seek(0)
+        track.stream.codec_context.flush_buffers()
+        frames = _decoded(track)
         first = next(frames, None)
     if first is not None:
         yield first
         yield from frames
 
 
-def _decoded(container: InputContainer, stream: VideoStream) -> Iterator[_Timed]:
-    """Frames until the stream ends, or its file does amid a packet."""
-    for packet in container.demux(stream):
-        for frame in packet.decode():
-            time = frame.dts if frame.pts is None else frame.pts
-            if time is not None:
+def _decoded(track: _Track) -> Iterator[_Timed]:
+    """Frames until the video ends, or the file does before it.
+
+    Frames are stored in another order than they are shown in. Where a file is cut, some that are shown before the
+    last one are missing, but none that is shown before the last was to be decoded: later ones are left out.
+    """
+    decoded_at: int | None = None
+    reached = track.stamp(0)
+    for packet in track.container.demux(track.stream):
+        if packet.size and not packet.is_corrupt:
+            decoded_at = packet.dts
+            if packet.pts is not None:
+                reached = max(reached, packet.pts + (packet.duration or 0))
+            yield from _timed(packet.decode())
+            continue
+        cut = packet.is_corrupt or track.seconds(reached) < track.end - 0.5 / track.rate
+        for time, frame in _timed(track.stream.decode(None)):
+            if not cut or (decoded_at is not None and time <= decoded_at):
                 yield time, frame
-        if packet.is_corrupt:
-            return
+        return
 
 
-def _lasts(frame: VideoFrame, rate: float) -> float:
-    return float(frame.duration * frame.time_base) if frame.duration and frame.time_base else 1 / rate
+def _timed(frames: Iterable[VideoFrame]) -> Iterator[_Timed]:
+    for frame in frames:
+        time = frame.dts if frame.pts is None else frame.pts
+        if time is not None:
+            yield time, frame
 
 
 def _fitted(pixels: np.ndarray, rotation: int, aspect: Fraction | None, view: FrameView) -> np.ndarray:
