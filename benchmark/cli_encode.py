@@ -73,7 +73,7 @@ def encode(
     cache: Kept = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     workers: Annotated[
-        int | None, typer.Option(min=0, help="Processes that decode; default: one a core, 8 at most.")
+        int | None, typer.Option(min=1, help="Threads that decode; default: one a core, 8 at most.")
     ] = None,
     dtype: Annotated[Kind, typer.Option(help="What features are stored as.")] = Kind.FLOAT16,
     skip_broken: Annotated[
@@ -88,7 +88,7 @@ def encode(
     What is made is kept: the command goes on where it was stopped, and may run several times at once. The exit code is
     1 where something cannot be read.
 
-    Example: mmbench data encode mosi --encoder audio=log-mel --encoder text=hf-text:roberta-base
+    Example: mmbench data encode mosi --encoder audio=log-mel --encoder text=text:roberta-base
     """
     from ..datasets.media.find import find_media
     from .encoded_before import Source, origin_there, same_as_before
@@ -250,7 +250,7 @@ def _told(
         )
         return False
     if found.problems:
-        words = f"left out {len(found.problems)} pieces that cannot be read"
+        words = f"{len(found.problems)} problems: what cannot be read is left out"
         out.print(f"{words}; {found.dropped} clips have nothing left and are dropped", highlight=False)
     if found.unchanged:
         out.print(f"nothing to do: {folder} holds just these features", highlight=False, soft_wrap=True)

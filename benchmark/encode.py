@@ -60,7 +60,7 @@ def encode(
         corruption: what the media are broken by before they are encoded.
         clips: those to encode; by default all.
         dtype: what features are stored as.
-        workers: processes that decode; by default one a core, 8 at most.
+        workers: threads that decode; by default one a core, 8 at most.
         progress: told how far it is.
 
     Raises:

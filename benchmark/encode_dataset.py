@@ -65,7 +65,7 @@ def encode_dataset(
         dtype: what features are stored as.
         skip_broken: whether what cannot be encoded is left out; else it keeps everything from being written.
         overwrite: whether another dataset may be replaced. One that was encoded from the same source may.
-        workers: processes that decode.
+        workers: threads that decode.
         progress: modality -> what is told of it.
 
     Raises:
@@ -96,7 +96,7 @@ def encode_dataset(
         },
         dtype=dtype,
         cache=str(cache.root.resolve()),
-        left_out=len(found.problems),
+        problems=len(found.problems),
         asked=stands_for(media_set, {modality: text for modality, (text, _) in encoders.items()}, dtype),
     )
     if before == origin:

@@ -78,7 +78,7 @@ def same_as_before(
         cache: where features are kept.
         skip_broken: whether it may lack what cannot be read.
     """
-    if before is None or ((before.left_out or media_set.problems) and not skip_broken):
+    if before is None or ((before.problems or media_set.problems) and not skip_broken):
         return False
     if Source(before.source, before.root, before.path) != source or before.cache != str(cache.resolve()):
         return False
@@ -104,19 +104,21 @@ def stands_for(media_set: MediaSet, texts: Mapping[str, str], dtype: str) -> str
             for clip in media_set.clips
         ],
         [str(problem) for problem in media_set.problems],
-        [[modality, text, _files(_model(text))] for modality, text in texts.items()],
+        [[modality, text, _files(_local(text))] for modality, text in texts.items()],
         [dtype, VERSION, _code()],
     ]
     return hashlib.sha256(json.dumps(said).encode()).hexdigest()
 
 
-def _model(text: str) -> list[Path]:
-    """The files of a model that lies on this disk; a name stands for the same weights always."""
-    model = Path(parse(text).model or "\0").expanduser()
-    try:
-        return sorted(model.rglob("*")) if model.is_dir() else [model] if model.is_file() else []
-    except ValueError:
-        return []
+def _local(text: str) -> list[Path]:
+    """The files of models and weights that lie on this disk; any other name stands for the same weights always."""
+    spec = parse(text)
+    found: list[Path] = []
+    for word in (spec.model, *spec.options.values()):
+        place = Path(word).expanduser()
+        if word and place.exists():
+            found += sorted(place.rglob("*")) if place.is_dir() else [place]
+    return found
 
 
 def _code() -> list[str]:

@@ -71,12 +71,9 @@ class Work:
 def encode_parts(work: Work, parts: Sequence[Part], progress: Progress) -> None:
     """Encodes what is missing. Slices that another process is at come last: by then they are mostly done."""
     total = sum(len(part.clips) for part in parts)
-    left = [
-        (part, keys)
-        for part in parts
-        for keys in _slices(list(part.clips))
-        if work.cache.missing(work.recipe, keys)
-    ]
+    lost = set(work.cache.missing(work.recipe, (key for part in parts for key in part.clips)))
+    slices = [(part, keys) for part in parts for keys in _slices(list(part.clips))]
+    left = [(part, keys) for part, keys in slices if not lost.isdisjoint(keys)]
     done = total - sum(len(keys) for _, keys in left)
     progress("encode", done, total)
     for patient in (False, True):

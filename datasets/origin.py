@@ -13,7 +13,7 @@
           identity: {encoder: log-mel, ...}
       dtype: float16
       cache: /data/cache/features
-      left_out: 2                        # pieces of media that could not be encoded
+      problems: 2                        # what could not be read or encoded, and is not there
       asked: 3f2a...                     # stands for the clips, their content and how they were encoded
 """
 
@@ -23,7 +23,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-KEYS = ("source", "path", "root", "modalities", "dtype", "cache", "left_out", "asked")
+KEYS = ("source", "path", "root", "modalities", "dtype", "cache", "problems", "asked")
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Origin:
         modalities: name -> how it was encoded.
         dtype: what features are stored as.
         cache: the folder of the features.
-        left_out: how many pieces of media could not be encoded and are not there.
+        problems: how much could not be read or encoded, and is not there.
         asked: stands for the clips, the content of their media and how they were encoded.
     """
 
@@ -57,7 +57,7 @@ class Origin:
     modalities: Mapping[str, Encoding]
     dtype: str
     cache: str
-    left_out: int
+    problems: int
     asked: str
 
     def to_dict(self) -> dict[str, Any]:
@@ -76,7 +76,7 @@ class Origin:
 def read_origin(entry: Mapping[str, Any]) -> Origin:
     """The block, checked. Raises ValueError, half a sentence, where a value is not of its kind."""
     for key in KEYS:
-        kind = {"modalities": dict, "left_out": int}.get(key, str)
+        kind = {"modalities": dict, "problems": int}.get(key, str)
         if not isinstance(entry[key], kind):
             raise ValueError(f"{key} is {entry[key]!r}")
     modalities = {}

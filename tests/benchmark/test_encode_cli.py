@@ -80,7 +80,7 @@ def test_raw_clips_become_a_dataset_with_all_that_is_known_of_them(mmbench: Comm
     assert found.modalities == ("near", "far")
     origin = found.description.media
     assert origin is not None
-    assert (origin.source, origin.path, origin.left_out) == ("own", "", 0)
+    assert (origin.source, origin.path, origin.problems) == ("own", "", 0)
     assert origin.cache == str(tmp_path / "cache" / "features")
     assert {name: one.encoder for name, one in origin.modalities.items()} == {
         "near": "log-mel,bins=16",
@@ -156,7 +156,7 @@ def test_the_place_of_the_data_is_not_in_their_fingerprint_but_the_encoder_is(
     assert locate_open(file).fingerprint() != prints[2]
 
 
-def test_what_is_broken_is_listed_and_left_out_only_where_asked_for(mmbench: Command, tmp_path: Path):
+def test_what_is_broken_is_listed_and_problems_only_where_asked_for(mmbench: Command, tmp_path: Path):
     own = write_clips(tmp_path / "own")
     soundfile.write(own / "0.wav", np.full((RATE, 1), np.nan, np.float32), RATE, subtype="FLOAT")
     soundfile.write(own / "1.wav", np.zeros((0, 1), np.float32), RATE)
@@ -177,11 +177,11 @@ def test_what_is_broken_is_listed_and_left_out_only_where_asked_for(mmbench: Com
 
     code, said = mmbench(*call, "--skip-broken")
     assert code == 0, said
-    assert "left out 6" in said
+    assert "6 problems: what cannot be read is left out" in said
     assert "1 clips have nothing left and are dropped" in said
     found = locate_open(own / "dataset.yaml")
     assert found.description.media is not None
-    assert found.description.media.left_out == 6
+    assert found.description.media.problems == 6
     train = found.load()["train"]
     assert "c1" not in train.sample_id
     assert len(train) == 11
@@ -282,7 +282,7 @@ def test_the_block_of_origin_is_checked(tmp_path: Path, mmbench: Command):
         {"source": 3},
         {"modalities": {"near": "log-mel"}},
         {"modalities": {"near": {"encoder": "log-mel", "identity": {"bins": 16}}}},
-        {"left_out": "many"},
+        {"problems": "many"},
         {"other": 1},
     ):
         content = yaml.safe_load(good)
@@ -323,7 +323,19 @@ def test_after_control_c_the_command_goes_on_and_the_result_trains(mmbench: Comm
     counts = [int(re.findall(r"encoded (\d+) of 200", text)[0]) if "encoded" in text else 0 for text in heard]
     assert sum(counts) == 200 - kept
     store = ("--store", tmp_path / "runs", "--launcher", "debug")
-    run = ("run", "--methods", "erm", "--datasets", "own", "--preset", "quick", "--seeds", "0", "--epochs", "1")
+    run = (
+        "run",
+        "--methods",
+        "erm",
+        "--datasets",
+        "own",
+        "--preset",
+        "quick",
+        "--seeds",
+        "0",
+        "--epochs",
+        "1",
+    )
     code, said = mmbench(*run, "--data-root", tmp_path, *store)
     assert code == 0, said
     assert "all 1 jobs done" in said
