@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import time
 from pathlib import Path
 from typing import Annotated
@@ -29,6 +30,7 @@ def status(
     from .terminal import console, print_status, states_of
 
     found, out = store_at(store), console()
+    gc.disable()  # among the records of ten thousand jobs it looks long, and in vain
     while watch and out.is_terminal:
         states = states_of(found)
         out.clear()

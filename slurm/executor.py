@@ -111,10 +111,11 @@ class Slurm:
             except (FailedSubmissionError, FailedJobError) as error:
                 said = [line for line in str(error).splitlines() if "error" in line.lower()]
                 raise UsageError(f"--launcher slurm: sbatch refused: {(said or [str(error)])[-1]}") from None
+            now, notes = time.time(), {}
             for bundle, job in zip(array, submitted, strict=True):
-                for name in bundle.names:
-                    note = {"id": job.job_id, "submitted": time.time(), "code": context.code}
-                    store.submit(name, {**note, "logs": str(job.paths.stdout.parent)})
+                note = {"id": job.job_id, "submitted": now, "code": context.code}
+                notes |= dict.fromkeys(bundle.names, {**note, "logs": str(job.paths.stdout.parent)})
+            store.submit(notes)
 
     def _task(self, bundle: Bundle, context: Context, memory: Mapping[str, float]) -> BundleTask:
         """An array task. Its jobs share a GPU only where the memory of all their like was measured."""

@@ -124,6 +124,7 @@ def test_status_counts_trials_and_repeats(store: Store, tmp_path: Path):
     train(store, study, trials=2)
     store.add([study.named(2), study.named(3)])
     store.fail(study.named(3).id, "boom")
+    store.submit({study.named(2).id: {"id": "7_1"}})  # a trial that waits on a cluster
     text = io.StringIO()
     assert not print_status(store, Console(file=text, width=200))
     assert "of these 20 trials and 8 repeats of 5 searches: 4 chose, 1 have a failed trial" in text.getvalue()

@@ -31,7 +31,7 @@ def test_a_bundle_runs_what_has_not_ended_and_marks_what_other_code_asked_for(
     assert environment["code_asked"] == "an older version"
     assert environment["code_changed"] is True
     assert "slurm" not in environment or environment["slurm"]
-    store.submit(jobs[1].id, {"id": "7_1"})
+    store.submit({jobs[1].id: {"id": "7_1"}})
     assert store.record(jobs[1]).state == "queued"
     again = BundleTask(names, context).checkpoint().function
     assert again() == dict.fromkeys(names, True)  # those that were done are left as they are
