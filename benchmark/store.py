@@ -16,7 +16,7 @@
         environment.json     versions, machine, seconds by phase
         done.json            written last: size and SHA-256 of the results
         evaluations/         NAME.parquet: outputs under more conditions; NAME.json, written last: its hash
-        failed.json          the reason, where it failed
+        failed.json          the reason, where it failed or was cancelled
         pruned.json          its epochs, where a trial was ended early because others did better
         scores/              of the predictions; may be deleted, as made/ may
       searches/              for each search of hyper-parameters: NAME.json, who was tried and chosen; NAME.log, Optuna's
@@ -47,7 +47,9 @@ from .claims import Claim, hold, holder
 from .errors import UsageError
 from .job import Job
 
-State = Literal["planned", "queued", "running", "done", "failed", "dead", "pruned"]
+State = Literal["planned", "queued", "running", "done", "failed", "dead", "cancelled", "pruned"]
+#: The states of what did not end well and can be tried again.
+BROKEN: tuple[State, ...] = ("failed", "dead", "cancelled")
 RESULTS = ("predictions.parquet", "fit.json")
 WEIGHTS = "weights.safetensors"
 CHECKPOINT = "last.ckpt"
@@ -94,7 +96,11 @@ def write_atomic(file: Path, content: bytes) -> None:
 
 def write_json(file: Path, value: Any) -> None:
     """Writes JSON that people can read."""
-    write_atomic(file, (json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False) + "\n").encode())
+    write_atomic(file, _as_json(value))
+
+
+def _as_json(value: Any) -> bytes:
+    return (json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False) + "\n").encode()
 
 
 def read_json(file: Path | str) -> Any:
@@ -140,17 +146,18 @@ class Store:
         """Writes down jobs that are to be run. Those that are known stay as they are."""
         try:
             self.jobs_folder.mkdir(parents=True, exist_ok=True)
-            _at_once(self._add, jobs)
+            _at_once(
+                self._add, [job for job in jobs if not os.path.exists(f"{self._place(job.id)}/job.json")]
+            )
         except OSError as error:
             raise UsageError(
                 f"store {self.path}: cannot be written ({error.strerror}): name another with --store"
             ) from None
 
     def _add(self, job: Job) -> None:
-        file = inside(self.folder(job.id)) / "job.json"
-        if not file.exists():
-            file.parent.mkdir(exist_ok=True)
-            write_json(file, {"schema": SCHEMA, **job.to_dict()})
+        folder = inside(self.folder(job.id))
+        folder.mkdir(exist_ok=True)
+        write_json(folder / "job.json", {"schema": SCHEMA, **job.to_dict()})
 
     def __iter__(self) -> Iterator[Record]:
         """Every job of the store, in the order of their ids. Raises StoreError at one that cannot be read."""
@@ -192,7 +199,8 @@ class Store:
         if isinstance(pruned, dict):
             return Record(job, "pruned", str(pruned.get("reason", "")))
         if isinstance(failure, dict):
-            return Record(job, "failed", str(failure.get("reason", "")), progress)
+            state: State = "cancelled" if failure.get("cancelled") is True else "failed"
+            return Record(job, state, str(failure.get("reason", "")), progress)
         if isinstance(note, dict) and note.get("id"):
             return Record(job, "queued", f"SLURM {note['id']}", progress)
         if "done.json" in there:
@@ -215,9 +223,8 @@ class Store:
     def finish(self, job_id: str, files: Mapping[str, bytes], environment: Any) -> None:
         """Writes the results of a job, the done marker last, and clears what told of its course."""
         folder = self.folder(job_id)
-        for name, content in files.items():
-            write_atomic(folder / name, content)
-        write_json(folder / "environment.json", environment)
+        written = {**files, "environment.json": _as_json(environment)}
+        _at_once(lambda name: write_atomic(folder / name, written[name]), written)
         marker: dict[str, dict[str, Any]] = {
             name: {"size": len(content), "sha256": hashlib.sha256(content).hexdigest()}
             for name, content in files.items()
@@ -283,9 +290,10 @@ class Store:
         """Forgets how an earlier try failed."""
         (self.folder(job_id) / "failed.json").unlink(missing_ok=True)
 
-    def fail(self, job_id: str, reason: str, details: str = "") -> None:
-        """Writes down why a job failed: one line, and all that is known."""
-        write_json(self.folder(job_id) / "failed.json", {"reason": reason, "details": details})
+    def fail(self, job_id: str, reason: str, details: str = "", cancelled: bool = False) -> None:
+        """Writes down why a job failed: one line, and all that is known; and whether somebody wanted it to end."""
+        values = {"reason": reason, "details": details, **({"cancelled": True} if cancelled else {})}
+        write_json(self.folder(job_id) / "failed.json", values)
 
     def prune(self, job_id: str, values: Mapping[str, Any]) -> None:
         """Writes down that a trial was ended early: the reason, and its epochs as in a fit record."""

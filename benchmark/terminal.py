@@ -15,13 +15,13 @@ from rich.table import Table
 from rich.text import Text
 
 from .progress import duration
-from .store import Record, Store
+from .store import BROKEN, Record, Store
 from .trials import Found, counted, searches
 
 if TYPE_CHECKING:
     import pandas as pd
 
-STATES = ("done", "running", "queued", "planned", "pruned", "failed", "dead")
+STATES = ("done", "running", "queued", "planned", "pruned", "failed", "dead", "cancelled")
 #: Lines of the log of a job that failed.
 LAST = 3
 
@@ -83,20 +83,26 @@ def states_of(store: Store) -> list[Record]:
         alive = queue.alive()
     except queue.UnreachableError:
         return records
-    return [_asked(record, store, alive) for record in records]
+    numbers = {r.job.id: store.submission(r.job.id).get("id") for r in records if r.state == "queued"}
+    endings = queue.endings(number for number in numbers.values() if number and number not in alive)
 
+    def asked(record: Record) -> Record:
+        number = numbers.get(record.job.id)
+        if number is None or number in alive:
+            return record
+        again = store.record(record.job)  # it may have ended since
+        if again.state != "queued":
+            return again
+        if (ending := endings.get(number, "")).startswith(queue.CANCELLED):
+            return replace(again, state="cancelled", reason=f"SLURM {number} ({ending})")
+        reason = f"SLURM {number} is gone without a result; mmbench retry runs it again"
+        return replace(again, state="dead", reason=reason)
 
-def _asked(record: Record, store: Store, alive: Collection[str]) -> Record:
-    number = store.submission(record.job.id).get("id")
-    if record.state != "queued" or number in alive:
-        return record
-    again = store.record(record.job)  # it may have ended since
-    reason = f"SLURM {number} is gone without a result; mmbench retry runs it again"
-    return again if again.state != "queued" else replace(again, state="dead", reason=reason)
+    return [asked(record) for record in records]
 
 
 def print_status(store: Store, out: Console, records: list[Record] | None = None) -> bool:
-    """Prints the states of all jobs; whether none failed or died."""
+    """Prints the states of all jobs; whether none failed, died or was cancelled."""
     records = states_of(store) if records is None else records
     states = Counter(record.state for record in records)
     out.print(
@@ -109,11 +115,11 @@ def print_status(store: Store, out: Console, records: list[Record] | None = None
         if record.state == "running" and record.progress:
             out.print(f"running  {record.job.id}  {_how_far(record)}", markup=False, soft_wrap=True)
     for record in records:
-        if record.state in ("failed", "dead"):
+        if record.state in BROKEN:
             out.print(f"{record.state}  {record.job.id}: {record.reason}", markup=False, soft_wrap=True)
             for line in last_words(store.log(record.job.id)):
                 out.print(f"    {line}", markup=False, highlight=False, soft_wrap=True)
-    return not (states["failed"] or states["dead"])
+    return not any(states[state] for state in BROKEN)
 
 
 def _print_searches(found: list[Found], out: Console) -> None:
@@ -146,7 +152,7 @@ def _print_matrix(records: list[Record], out: Console) -> None:
         label = f"{job.label} ({job.role})" if job.role else job.label
         rows.setdefault((data, job.modality_set, label), Counter())[record.state] += 1
     shown = [state for state in STATES if any(counter[state] for counter in rows.values())]
-    lines = [("task", "modalities", "method", *shown)]
+    lines: list[tuple[str, ...]] = [("task", "modalities", "method", *shown)]
     for names, counter in sorted(rows.items()):
         lines.append((*names, *(str(counter[state] or "") for state in shown)))
     widths = [max(map(cell_len, column)) for column in zip(*lines, strict=True)]

@@ -18,7 +18,7 @@ from .errors import UsageError
 from .job import NOT_IDENTITY, Job, Trial, canonical_json
 from .params import word
 from .selection import Direction
-from .store import Record, Store, inside, read_json, write_json
+from .store import BROKEN, Record, Store, inside, read_json, write_json
 
 #: Folder of the records and of Optuna's journals in a store.
 FOLDER = "searches"
@@ -98,7 +98,7 @@ class Found:
     @property
     def broken(self) -> bool:
         """Whether a trial failed."""
-        return any(record.state in ("failed", "dead") for record in self.trials.values())
+        return any(record.state in BROKEN for record in self.trials.values())
 
     def drawn(self, index: int) -> str:
         """The parameters of a trial that are searched, such as ``alpha=0.3, beta=0.7``, to six digits."""
@@ -190,8 +190,8 @@ def _lacking(trials: Mapping[int, Record], unreadable: Iterable[int], draws: int
             record = trials[index]
             reason = f": {record.reason}" if record.reason else ""
             told.setdefault(_STATES[record.state], []).append(f"trial {index}{reason}")
-    first = ("failed", "dead")
-    words = sorted(told, key=lambda state: (state not in first, state))
+    first = [_STATES[state] for state in BROKEN]
+    words = sorted(told, key=lambda word: (word not in first, word))
     parts = [f"{len(told[word])} of {1 + draws} trials {word} ({_some(told[word])})" for word in words]
     if not parts and all(record.state == "pruned" for record in trials.values()):
         return "every trial was pruned"
@@ -201,6 +201,7 @@ def _lacking(trials: Mapping[int, Record], unreadable: Iterable[int], draws: int
 _STATES = {
     "failed": "failed",
     "dead": "died",
+    "cancelled": "cancelled",
     "running": "running",
     "queued": "queued",
     "planned": "not started",
