@@ -133,11 +133,12 @@ class LocalPool:
         }
         free = [gpu for _ in range(workers) for gpu in gpus][:workers]
         waiting = list(jobs)
+        store = Store(context.store)
         running: dict[Future[Outcome], tuple[Job, str]] = {}
         try:
             while waiting or running:
                 while waiting and free:
-                    job, gpu = waiting.pop(0), free.pop(0)
+                    job, gpu = waiting.pop(_next(waiting, store)), free.pop(0)
                     running[pools[gpu].schedule(_run_job, args=[job, context, self.work])] = job, gpu
                 for future in wait(running, return_when=FIRST_COMPLETED).done:
                     job, gpu = running.pop(future)
@@ -148,6 +149,11 @@ class LocalPool:
                 pool.stop() if running else pool.close()
             for pool in pools.values():
                 pool.join()
+
+
+def _next(waiting: Sequence[Job], store: Store) -> int:
+    """The place of the first job that no other launcher's worker is at; of the first, where there is none."""
+    return next((place for place, job in enumerate(waiting) if not store.is_held(job.id)), 0)
 
 
 class _WorkerProcess(SpawnProcess):

@@ -7,7 +7,14 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from mmbench.benchmark.boards import frames
 from mmbench.benchmark.energy import Counter, Energy, processors
+from mmbench.benchmark.experiment import Experiment
+from mmbench.benchmark.matrix import jobs_of
+from mmbench.benchmark.scores import results
+from mmbench.benchmark.store import Store, write_json
+
+from .studies import finish, fit_record, predictions
 
 MOST = 262_143_328_850  # microjoules: the range of many processors
 
@@ -67,3 +74,18 @@ def test_nothing_is_stated_of_what_cannot_be_read(tmp_path: Path):
     assert partly.joules() == {}  # one of two packages would be half of it
     file.write_text("no number")
     assert Energy({"cpu": processors(tmp_path)}).joules() == {}
+
+
+def test_the_cost_of_a_row_states_energy_where_every_seed_has_it(tmp_path: Path, data_root: Path):
+    asked = {"methods": ["erm"], "datasets": ["toy"], "seeds": [0, 1], "data_root": data_root}
+    store = Store(tmp_path / "runs")
+    for job, joules in zip(jobs_of(Experiment.read({**asked, "store": store.path})), (5.0, 7.0), strict=True):
+        finish(store, job, fit_record(0.5, 0.5), predicted=predictions(job, 0.1))
+        write_json(
+            store.folder(job.id) / "environment.json", {"seconds": {}, "energy_joules": {"cpu": joules}}
+        )
+    ((_, cost),) = frames(["cost"], results(store.path))
+    rows = cost.set_index("metric")
+    assert rows.loc["energy_cpu_joules", "mean"] == pytest.approx(6.0)
+    assert rows.loc["energy_gpu_joules", "hole"] == "not recorded"
+    assert rows["mean"].isna()["energy_gpu_joules"]
