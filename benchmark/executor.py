@@ -72,6 +72,8 @@ class Outcome:
 
 #: Called with every outcome as it comes.
 Listener = Callable[[Outcome], None]
+#: What is done with a job.
+Work = Callable[[Job, Context], Outcome]
 
 
 class Executor(Protocol):
@@ -111,11 +113,13 @@ class LocalPool:
         workers: how many jobs at a time.
         gpus: the GPUs to use, by the names of ``CUDA_VISIBLE_DEVICES``; each worker sees one. None: the CPU.
         ignored: signals to the whole group that only this process is to answer.
+        work: what a worker does with a job; None: trains and evaluates it.
     """
 
     workers: int
     gpus: tuple[str, ...] = ()
     ignored: tuple[signal.Signals, ...] = ()
+    work: Work | None = None
 
     def run(self, jobs: Sequence[Job], context: Context) -> Generator[Outcome, None, None]:
         """Yields the outcome of every job as it ends."""
@@ -129,12 +133,13 @@ class LocalPool:
         }
         free = [gpu for _ in range(workers) for gpu in gpus][:workers]
         waiting = list(jobs)
+        store = Store(context.store)
         running: dict[Future[Outcome], tuple[Job, str]] = {}
         try:
             while waiting or running:
                 while waiting and free:
-                    job, gpu = waiting.pop(0), free.pop(0)
-                    running[pools[gpu].schedule(_run_job, args=[job, context])] = job, gpu
+                    job, gpu = waiting.pop(_next(waiting, store)), free.pop(0)
+                    running[pools[gpu].schedule(_run_job, args=[job, context, self.work])] = job, gpu
                 for future in wait(running, return_when=FIRST_COMPLETED).done:
                     job, gpu = running.pop(future)
                     free.append(gpu)
@@ -144,6 +149,11 @@ class LocalPool:
                 pool.stop() if running else pool.close()
             for pool in pools.values():
                 pool.join()
+
+
+def _next(waiting: Sequence[Job], store: Store) -> int:
+    """The place of the first job that no other launcher's worker is at; of the first, where there is none."""
+    return next((place for place, job in enumerate(waiting) if not store.is_held(job.id)), 0)
 
 
 class _WorkerProcess(SpawnProcess):
@@ -203,11 +213,12 @@ def _see_gpu(gpu: str) -> None:
     os.environ["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"  # what deterministic matrix products need
 
 
-def _run_job(job: Job, context: Context) -> Outcome:
+def _run_job(job: Job, context: Context, work: Work | None) -> Outcome:
     with _said_to(Store(context.store).folder(job.id) / LOG):
-        from .runner import run_job
+        if work is None:
+            from .runner import run_job as work
 
-        return run_job(job, context)
+        return work(job, context)
 
 
 @contextmanager

@@ -74,9 +74,11 @@ class Plan:
         """Of what is to do, how many failed before."""
         if self.courses:
             return sum(
-                one.state == "failed" for course in self.courses for one in course.found.trials.values()
+                one.state in ("failed", "cancelled")
+                for course in self.courses
+                for one in course.found.trials.values()
             )
-        return sum(self.store.record(job).state == "failed" for job in self.todo)
+        return sum(self.store.record(job).state in ("failed", "cancelled") for job in self.todo)
 
     def estimate(self) -> Estimate:
         """What is to do will take, from the finished jobs of the store."""

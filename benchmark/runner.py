@@ -27,6 +27,7 @@ from .checkpoint import Keeper
 from .claims import Claim, LostClaimError, slurm_id
 from .companions import companions, records
 from .data import Request, Split, TaskCache, TaskData
+from .energy import Energy, counters_of
 from .environment import code_version
 from .errors import UsageError
 from .evaluations import FAMILY, STAND_IN, Evaluation, on_media
@@ -103,6 +104,7 @@ class Trained:
 def _run(job: Job, context: Context, store: Store, claim: Claim) -> Trained:
     clock = Clock()
     device = _device(context)
+    energy = Energy(counters_of(device))
     with clock.phase("load"):
         data = task_data(job, context, device)
     if device.type == "cuda":
@@ -116,7 +118,7 @@ def _run(job: Job, context: Context, store: Store, claim: Claim) -> Trained:
         if method_class.uses_context:
             data = data.with_context()
         seed_everything(job.seed, "training")
-    report = Progress(store.folder(job.id) / "progress.json", protocol.epochs, claim)
+    report = Progress(store.folder(job.id) / "progress.json", protocol.epochs, claim, energy)
     keeper = Keeper(store.folder(job.id) / CHECKPOINT, _identity(job, context, device))
     watched = job.id in context.rivals
     if watched:
@@ -149,7 +151,7 @@ def _run(job: Job, context: Context, store: Store, claim: Claim) -> Trained:
             "fit.json": (json.dumps(record, indent=1) + "\n").encode(),
             WEIGHTS: save_weights(method),
         },
-        _environment(device, clock) | _course(context, keeper),
+        _environment(device, clock) | _course(context, keeper) | _energy(energy, keeper),
     )
     return Trained(method, data)
 
@@ -290,6 +292,12 @@ def _course(context: Context, keeper: Keeper) -> dict[str, Any]:
     }
 
 
+def _energy(energy: Energy, keeper: Keeper) -> dict[str, Any]:
+    """Joules of the job, where they are known: not of one that was interrupted, as they are lost with the process."""
+    joules = {} if keeper.resumed else energy.joules()
+    return {"energy_joules": joules} if joules else {}
+
+
 @dataclass
 class Progress:
     """Writes down how far a job is, at most about once a second and after every epoch."""
@@ -297,6 +305,7 @@ class Progress:
     file: Path
     epochs: int
     claim: Claim | None = None
+    energy: Energy | None = None
     started: float = field(default_factory=time.time)
     last: float = 0.0
     values: dict[str, Any] = field(default_factory=dict)
@@ -312,6 +321,8 @@ class Progress:
         self.last = now
         if self.claim:
             self.claim.check()
+        if self.energy:
+            self.energy.sample()
         if ended is not None:
             self.values |= {"loss": sum(ended.train.values()), "metric": ended.metric}
         done = (epoch + share) / self.epochs

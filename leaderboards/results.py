@@ -15,7 +15,7 @@ from .sheet import Keeper, short_hash
 if TYPE_CHECKING:
     import pandas as pd
 
-State = Literal["done", "failed", "running", "queued", "planned", "dead", "pruned"]
+State = Literal["done", "failed", "running", "queued", "planned", "dead", "cancelled", "pruned"]
 CLEAN = "clean"
 MISSING = "missing:"
 #: What the protocol of a row ends with that was trained on the target itself.
