@@ -128,7 +128,8 @@ class Timm:
         return valid(total / steps.clamp(min=1)[:, None, None], steps.clamp(max=1))
 
     def _one(self, frames: Tensor) -> Tensor:
-        return self.network.module((frames - self.mean) / self.deviation).float()
+        mean, deviation = (part.to(frames.device) for part in (self.mean, self.deviation))
+        return self.network.module((frames - mean) / deviation).float()
 
 
 class TimmFlow(Timm):

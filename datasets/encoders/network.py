@@ -36,11 +36,14 @@ class Network:
     def run(self, forward: Callable[[int, int], T], count: int, values: int) -> list[T]:
         """The results of ``forward(start, stop)`` for ``count`` items of ``values`` numbers, in order.
 
-        Without gradients, in batches that fit; where gradients are wanted, all at once.
+        Without gradients, in batches that fit; where gradients are wanted, all at once, and in whatever precision
+        the caller trains in.
         """
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.mixed):
-            if torch.is_grad_enabled():
-                return [forward(0, count)] if count else []
+        if torch.is_grad_enabled():
+            return [forward(0, count)] if count else []
+        if not self.mixed:
+            return self._plan(forward, count, values)
+        with torch.autocast(self.device.type, torch.bfloat16):
             return self._plan(forward, count, values)
 
     def identity(self, spec: EncoderSpec, version: int, options: Mapping[str, Any]) -> dict[str, str]:
