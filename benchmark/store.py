@@ -37,7 +37,7 @@ import os
 import re
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -45,11 +45,11 @@ from typing import Any, Literal
 from .claims import Claim, hold, holder
 from .errors import UsageError
 from .job import Job
+from .tidy import CHECKPOINT, clear, is_cluttered
 
 State = Literal["planned", "queued", "running", "done", "failed", "dead", "pruned"]
 RESULTS = ("predictions.parquet", "fit.json")
 WEIGHTS = "weights.safetensors"
-CHECKPOINT = "last.ckpt"
 LOG = "log.txt"
 SCHEMA = 1
 #: Names of jobs and evaluations: one part of a path that leads nowhere else.
@@ -71,17 +71,21 @@ class Record:
 
 
 def write_atomic(file: Path, content: bytes) -> None:
-    """Writes a file so that it is there whole or not at all, also after a loss of power."""
-    handle, temporary = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.", suffix=".tmp")
+    """Writes a file so that it is there whole or not at all, also after a loss of power. Raises OSError that names it."""
+    temporary = ""
     try:
+        handle, temporary = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.", suffix=".tmp")
         with os.fdopen(handle, "wb") as stream:
             stream.write(content)
             stream.flush()
             os.fsync(stream.fileno())
         os.chmod(temporary, 0o644)
         os.replace(temporary, file)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
+    except BaseException as error:
+        if temporary:
+            Path(temporary).unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            raise OSError(error.errno, error.strerror, str(file)) from error
         raise
     folder = os.open(file.parent, os.O_RDONLY)
     try:
@@ -131,7 +135,7 @@ class Store:
     def add(self, jobs: Iterable[Job]) -> None:
         """Writes down jobs that are to be run. Those that are known stay as they are."""
         try:
-            self.jobs_folder.mkdir(parents=True, exist_ok=True)
+            inside(self.jobs_folder).mkdir(parents=True, exist_ok=True)
             for job in jobs:
                 file = inside(self.folder(job.id)) / "job.json"
                 if not file.exists():
@@ -139,7 +143,7 @@ class Store:
                     write_json(file, {"schema": SCHEMA, **job.to_dict()})
         except OSError as error:
             raise UsageError(
-                f"store {self.path}: cannot be written ({error.strerror}): name another with --store"
+                f"store {self.path}: cannot be written ({error.strerror}): mend that, or name another with --store"
             ) from None
 
     def __iter__(self) -> Iterator[Record]:
@@ -255,8 +259,9 @@ class Store:
         (self.folder(job_id) / "failed.json").unlink(missing_ok=True)
 
     def fail(self, job_id: str, reason: str, details: str = "") -> None:
-        """Writes down why a job failed: one line, and all that is known."""
-        write_json(self.folder(job_id) / "failed.json", {"reason": reason, "details": details})
+        """Writes down why a job failed: one line, and all that is known. On a full disk only who runs it says so."""
+        with suppress(OSError):
+            write_json(self.folder(job_id) / "failed.json", {"reason": reason, "details": details})
 
     def prune(self, job_id: str, values: Mapping[str, Any]) -> None:
         """Writes down that a trial was ended early: the reason, and its epochs as in a fit record."""
@@ -347,17 +352,29 @@ class Store:
     def hold(self, job_id: str) -> Iterator[Claim]:
         """Holds a job; waits while another process holds it, here or on another machine."""
         with hold(self.folder(job_id)) as claim:
+            clear(self.folder(job_id), self.is_done(job_id))
             try:
                 yield claim
             finally:
                 claim.release(forget=self.is_done(job_id))
 
+    def tidy(self, job_id: str) -> None:
+        """Clears what is left of a finished job whose process was killed before it could."""
+        with suppress(OSError):
+            if is_cluttered(self.folder(job_id)) and not self.is_held(job_id):
+                with self.hold(job_id):
+                    pass
+
+    def holder(self, job_id: str) -> Mapping[str, Any] | None:
+        """What the living process says of itself that holds the job, here or on another machine; None without one."""
+        try:
+            return holder(self.folder(job_id))
+        except OSError:
+            return None
+
     def is_held(self, job_id: str) -> bool:
         """Whether a living process holds the job, here or on another machine."""
-        try:
-            return holder(self.folder(job_id)) is not None
-        except OSError:
-            return False
+        return self.holder(job_id) is not None
 
 
 def _read_job(file: Path) -> Job:
