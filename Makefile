@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 DEMO := demo
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-fast lint bench pictures clean
+.PHONY: help install demo test test-fast faults lint bench pictures clean
 
 help:  ## say what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -34,6 +34,9 @@ test: $(VENV)/.installed-test lint  ## lint, then run every test
 
 test-fast: $(VENV)/.installed-test  ## run the tests that take less than about ten seconds each
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 -m "not slow"
+
+faults: $(VENV)/.installed-test  ## kill runs 200 times and compare what is left; about an hour
+	OMP_NUM_THREADS=1 MMBENCH_FAULTS=200 $(BIN)/pytest -s -m faults
 
 lint: $(VENV)/.installed-test  ## ruff and pyright over all folders
 	$(BIN)/ruff check .

@@ -170,6 +170,8 @@ def run(
     executor = executor_for(planned.experiment, gpus, planned.left)
     check_data(planned)
     planned.store.add(planned.jobs)
+    for job in planned.done:
+        planned.store.tidy(job.id)
     if planned.left:
         remember(planned.experiment)
     failed: list[Outcome] = []

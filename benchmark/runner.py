@@ -11,7 +11,7 @@ import sys
 import time
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from functools import lru_cache
 from importlib.metadata import version
@@ -24,13 +24,18 @@ from ..corruptions.condition import Condition
 from ..datasets.dataset import DataError, Located
 from ..methods.method import Method
 from .checkpoint import Keeper
-from .claims import Claim, LostClaimError, slurm_id
+from .claims import Claim, LostClaimError, no_link, slurm_id
 from .companions import companions, records
 from .data import Request, Split, TaskCache, TaskData
 from .energy import Energy, counters_of
 from .environment import code_version
+<<<<<<< HEAD
 from .errors import UsageError
 from .evaluations import FAMILY, STAND_IN, Evaluation, on_media
+=======
+from .errors import UsageError, said_of
+from .evaluations import FAMILY, STAND_IN, Evaluation
+>>>>>>> faults
 from .executor import Context, Outcome
 from .foreign import foreign_split
 from .job import Job, Task, dataset_of
@@ -59,38 +64,44 @@ def run_job(job: Job, context: Context) -> Outcome:
     of the job: the reason is in the store and in the outcome.
     """
     store = Store(context.store)
-    with store.hold(job.id) as claim:
-        if store.is_done(job.id) and not context.lacking(job):
-            return Outcome(job.id, ok=True, reason="already done")
-        if job.id in context.rivals and store.pruned(job.id) is not None:
-            return Outcome(job.id, ok=True, reason="already pruned")
-        store.begin(job.id)
-        torch.set_num_threads(context.threads)
-        try:
-            if store.is_done(job.id):
-                trained = _restore(job, context, store)
-            else:
-                trained = _run(job, context, store, claim)
-            _evaluate(job, context, store, trained)
-            if job.search is None:  # most trials are in no table; the tables score those that are chosen
-                score_job(store.path, job.id)
-        except Pruned as pruned:
-            store.prune(job.id, {"reason": str(pruned), "epochs": [asdict(item) for item in pruned.record]})
-            return Outcome(job.id, ok=True, reason=str(pruned))
-        except LostClaimError as error:
-            return Outcome(job.id, ok=False, reason=str(error))  # it is the other's to write
-        except (UsageError, DataError) as error:
-            reason, details = str(error), ""
-        except Exception as error:
-            reason = f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
-            details = traceback.format_exc()
-        else:
-            return Outcome(job.id, ok=True)
-        store.fail(job.id, reason, details)
+    try:
+        with store.hold(job.id) as claim:
+            return _run_held(job, context, store, claim)
+    except OSError as error:  # not even its claim or its end can be written down
+        return Outcome(job.id, ok=False, reason=said_of(error))
+
+
+def _run_held(job: Job, context: Context, store: Store, claim: Claim) -> Outcome:
+    if store.is_done(job.id) and not context.lacking(job):
+        return Outcome(job.id, ok=True, reason="already done")
+    if job.id in context.rivals and store.pruned(job.id) is not None:
+        return Outcome(job.id, ok=True, reason="already pruned")
+    store.begin(job.id)
+    torch.set_num_threads(context.threads)
+    try:
+        done = store.is_done(job.id)
+        trained = _restore(job, context, store) if done else _run(job, context, store, claim)
+        _evaluate(job, context, store, trained, claim)
+        if job.search is None:  # most trials are in no table; the tables score those that are chosen
+            score_job(store.path, job.id)
+    except Pruned as pruned:
+        store.prune(job.id, {"reason": str(pruned), "epochs": [asdict(item) for item in pruned.record]})
+        return Outcome(job.id, ok=True, reason=str(pruned))
+    except LostClaimError as error:
+        return Outcome(job.id, ok=False, reason=str(error))  # it is the other's to write
+    except OSError as error:  # of the disk, and no fault of the training: its checkpoint stays
+        reason, details = said_of(error), traceback.format_exc()
+    except Exception as error:
         (store.folder(job.id) / CHECKPOINT).unlink(
             missing_ok=True
         )  # what led to the fault is not gone on from
-        return Outcome(job.id, ok=False, reason=reason)
+        reason = str(error) if isinstance(error, UsageError | DataError) else said_of(error)
+        details = "" if isinstance(error, UsageError | DataError) else traceback.format_exc()
+    else:
+        return Outcome(job.id, ok=True)
+    if not claim.is_lost():
+        store.fail(job.id, reason, details)
+    return Outcome(job.id, ok=False, reason=reason)
 
 
 @dataclass(frozen=True)
@@ -176,7 +187,7 @@ def _restore(job: Job, context: Context, store: Store) -> Trained:
     return Trained(method, data.with_context() if method_class.uses_context else data)
 
 
-def _evaluate(job: Job, context: Context, store: Store, trained: Trained) -> None:
+def _evaluate(job: Job, context: Context, store: Store, trained: Trained, claim: Claim) -> None:
     """Tests a network under what was asked for and is not there yet."""
     method, data = trained.method, trained.data
     for evaluation in context.lacking(job):
@@ -192,6 +203,7 @@ def _evaluate(job: Job, context: Context, store: Store, trained: Trained) -> Non
             table = feature_table(method, {f"semantic:{evaluation.subject}": data.held_out})
         else:
             table = feature_table(method, ood_split(job, context, trained, evaluation))
+        claim.check()
         store.add_evaluation(job.id, evaluation.name, to_parquet(table))
 
 
@@ -341,8 +353,10 @@ class Progress:
         # Whole or not at all for who looks, but not flushed to the disk: it tells nothing after a loss of
         # power, and waiting for the disk would slow the training. The job is held, so nobody else writes here.
         temporary = self.file.with_name(f".{self.file.name}.tmp")
-        temporary.write_text(json.dumps(note, indent=1) + "\n")
-        temporary.replace(self.file)
+        with suppress(OSError):  # a full disk may be free again when the results are there
+            with open(temporary, "w", opener=no_link) as stream:
+                stream.write(json.dumps(note, indent=1) + "\n")
+            temporary.replace(self.file)
 
 
 class Clock:

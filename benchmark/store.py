@@ -36,9 +36,14 @@ import json
 import os
 import re
 import tempfile
+<<<<<<< HEAD
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+=======
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+>>>>>>> faults
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -46,13 +51,13 @@ from typing import Any, Literal, TypeVar
 from .claims import Claim, hold, holder
 from .errors import UsageError
 from .job import Job
+from .tidy import CHECKPOINT, clear, is_cluttered
 
 State = Literal["planned", "queued", "running", "done", "failed", "dead", "cancelled", "pruned"]
 #: The states of what did not end well and can be tried again.
 BROKEN: tuple[State, ...] = ("failed", "dead", "cancelled")
 RESULTS = ("predictions.parquet", "fit.json")
 WEIGHTS = "weights.safetensors"
-CHECKPOINT = "last.ckpt"
 LOG = "log.txt"
 SCHEMA = 1
 T = TypeVar("T")
@@ -75,17 +80,21 @@ class Record:
 
 
 def write_atomic(file: Path, content: bytes) -> None:
-    """Writes a file so that it is there whole or not at all, also after a loss of power."""
-    handle, temporary = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.", suffix=".tmp")
+    """Writes a file so that it is there whole or not at all, also after a loss of power. Raises OSError that names it."""
+    temporary = ""
     try:
+        handle, temporary = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.", suffix=".tmp")
         with os.fdopen(handle, "wb") as stream:
             stream.write(content)
             stream.flush()
             os.fsync(stream.fileno())
         os.chmod(temporary, 0o644)
         os.replace(temporary, file)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
+    except BaseException as error:
+        if temporary:
+            Path(temporary).unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            raise OSError(error.errno, error.strerror, str(file)) from error
         raise
     folder = os.open(file.parent, os.O_RDONLY)
     try:
@@ -145,13 +154,22 @@ class Store:
     def add(self, jobs: Iterable[Job]) -> None:
         """Writes down jobs that are to be run. Those that are known stay as they are."""
         try:
+<<<<<<< HEAD
             self.jobs_folder.mkdir(parents=True, exist_ok=True)
             _at_once(
                 self._add, [job for job in jobs if not os.path.exists(f"{self._place(job.id)}/job.json")]
             )
+=======
+            inside(self.jobs_folder).mkdir(parents=True, exist_ok=True)
+            for job in jobs:
+                file = inside(self.folder(job.id)) / "job.json"
+                if not file.exists():
+                    file.parent.mkdir(exist_ok=True)
+                    write_json(file, {"schema": SCHEMA, **job.to_dict()})
+>>>>>>> faults
         except OSError as error:
             raise UsageError(
-                f"store {self.path}: cannot be written ({error.strerror}): name another with --store"
+                f"store {self.path}: cannot be written ({error.strerror}): mend that, or name another with --store"
             ) from None
 
     def _add(self, job: Job) -> None:
@@ -290,10 +308,17 @@ class Store:
         """Forgets how an earlier try failed."""
         (self.folder(job_id) / "failed.json").unlink(missing_ok=True)
 
+<<<<<<< HEAD
     def fail(self, job_id: str, reason: str, details: str = "", cancelled: bool = False) -> None:
         """Writes down why a job failed: one line, and all that is known; and whether somebody wanted it to end."""
         values = {"reason": reason, "details": details, **({"cancelled": True} if cancelled else {})}
         write_json(self.folder(job_id) / "failed.json", values)
+=======
+    def fail(self, job_id: str, reason: str, details: str = "") -> None:
+        """Writes down why a job failed: one line, and all that is known. On a full disk only who runs it says so."""
+        with suppress(OSError):
+            write_json(self.folder(job_id) / "failed.json", {"reason": reason, "details": details})
+>>>>>>> faults
 
     def prune(self, job_id: str, values: Mapping[str, Any]) -> None:
         """Writes down that a trial was ended early: the reason, and its epochs as in a fit record."""
@@ -384,17 +409,29 @@ class Store:
     def hold(self, job_id: str) -> Iterator[Claim]:
         """Holds a job; waits while another process holds it, here or on another machine."""
         with hold(self.folder(job_id)) as claim:
+            clear(self.folder(job_id), self.is_done(job_id))
             try:
                 yield claim
             finally:
                 claim.release(forget=self.is_done(job_id))
 
+    def tidy(self, job_id: str) -> None:
+        """Clears what is left of a finished job whose process was killed before it could."""
+        with suppress(OSError):
+            if is_cluttered(self.folder(job_id)) and not self.is_held(job_id):
+                with self.hold(job_id):
+                    pass
+
+    def holder(self, job_id: str) -> Mapping[str, Any] | None:
+        """What the living process says of itself that holds the job, here or on another machine; None without one."""
+        try:
+            return holder(self.folder(job_id))
+        except OSError:
+            return None
+
     def is_held(self, job_id: str) -> bool:
         """Whether a living process holds the job, here or on another machine."""
-        try:
-            return holder(self.folder(job_id)) is not None
-        except OSError:
-            return False
+        return self.holder(job_id) is not None
 
 
 def _at_once(write: Callable[[T], None], items: Iterable[T]) -> None:

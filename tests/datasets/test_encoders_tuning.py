@@ -15,7 +15,12 @@ from mmbench.datasets.encoders.table import make
 from mmbench.datasets.encoders.tuning import Mode, Trained, find_blocks
 
 CPU = torch.device("cpu")
-SMALL: dict[str, Any] = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 24}
+SMALL: dict[str, Any] = {
+    "hidden_size": 16,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "intermediate_size": 24,
+}
 SPECS = {
     "text": "text:FOLDER/text",
     "ast": "ast:FOLDER/ast",
