@@ -143,17 +143,12 @@ class LocalPool:
         try:
             while waiting or running:
                 while waiting and free:
-<<<<<<< HEAD
                     job, gpu = waiting.pop(_next(waiting, store)), free.pop(0)
-                    running[pools[gpu].schedule(_run_job, args=[job, context, self.work])] = job, gpu
-=======
-                    job, gpu = waiting.pop(0), free.pop(0)
                     if not pools[gpu].active:
                         pools[gpu].stop()
                         pools[gpu].join()
                         pools[gpu] = self._pool(shares[gpu], gpu, context)
-                    running[pools[gpu].schedule(_run_job, args=[job, context])] = job, gpu
->>>>>>> faults
+                    running[pools[gpu].schedule(_run_job, args=[job, context, self.work])] = job, gpu
                 for future in wait(running, return_when=FIRST_COMPLETED).done:
                     job, gpu = running.pop(future)
                     free.append(gpu)

@@ -29,13 +29,8 @@ from .companions import companions, records
 from .data import Request, Split, TaskCache, TaskData
 from .energy import Energy, counters_of
 from .environment import code_version
-<<<<<<< HEAD
-from .errors import UsageError
-from .evaluations import FAMILY, STAND_IN, Evaluation, on_media
-=======
 from .errors import UsageError, said_of
-from .evaluations import FAMILY, STAND_IN, Evaluation
->>>>>>> faults
+from .evaluations import FAMILY, STAND_IN, Evaluation, on_media
 from .executor import Context, Outcome
 from .foreign import foreign_split
 from .job import Job, Task, dataset_of

@@ -36,14 +36,9 @@ import json
 import os
 import re
 import tempfile
-<<<<<<< HEAD
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-=======
-from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
->>>>>>> faults
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -154,19 +149,10 @@ class Store:
     def add(self, jobs: Iterable[Job]) -> None:
         """Writes down jobs that are to be run. Those that are known stay as they are."""
         try:
-<<<<<<< HEAD
-            self.jobs_folder.mkdir(parents=True, exist_ok=True)
+            inside(self.jobs_folder).mkdir(parents=True, exist_ok=True)
             _at_once(
                 self._add, [job for job in jobs if not os.path.exists(f"{self._place(job.id)}/job.json")]
             )
-=======
-            inside(self.jobs_folder).mkdir(parents=True, exist_ok=True)
-            for job in jobs:
-                file = inside(self.folder(job.id)) / "job.json"
-                if not file.exists():
-                    file.parent.mkdir(exist_ok=True)
-                    write_json(file, {"schema": SCHEMA, **job.to_dict()})
->>>>>>> faults
         except OSError as error:
             raise UsageError(
                 f"store {self.path}: cannot be written ({error.strerror}): mend that, or name another with --store"
@@ -308,17 +294,12 @@ class Store:
         """Forgets how an earlier try failed."""
         (self.folder(job_id) / "failed.json").unlink(missing_ok=True)
 
-<<<<<<< HEAD
     def fail(self, job_id: str, reason: str, details: str = "", cancelled: bool = False) -> None:
-        """Writes down why a job failed: one line, and all that is known; and whether somebody wanted it to end."""
+        """Writes down why a job failed: one line, and all that is known; and whether somebody wanted it to end. On a
+        full disk only who runs it says so."""
         values = {"reason": reason, "details": details, **({"cancelled": True} if cancelled else {})}
-        write_json(self.folder(job_id) / "failed.json", values)
-=======
-    def fail(self, job_id: str, reason: str, details: str = "") -> None:
-        """Writes down why a job failed: one line, and all that is known. On a full disk only who runs it says so."""
         with suppress(OSError):
-            write_json(self.folder(job_id) / "failed.json", {"reason": reason, "details": details})
->>>>>>> faults
+            write_json(self.folder(job_id) / "failed.json", values)
 
     def prune(self, job_id: str, values: Mapping[str, Any]) -> None:
         """Writes down that a trial was ended early: the reason, and its epochs as in a fit record."""
