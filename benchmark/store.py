@@ -32,10 +32,8 @@ at all. A job is held while it is trained, against processes of this machine and
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import re
-import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -45,6 +43,7 @@ from typing import Any, Literal, TypeVar
 
 from .claims import Claim, hold, holder
 from .errors import UsageError
+from .files import as_json, read_json, write_atomic, write_json
 from .job import Job
 from .tidy import CHECKPOINT, clear, is_cluttered
 
@@ -72,48 +71,6 @@ class Record:
     state: State
     reason: str = ""
     progress: Mapping[str, Any] | None = None
-
-
-def write_atomic(file: Path, content: bytes) -> None:
-    """Writes a file so that it is there whole or not at all, also after a loss of power. Raises OSError that names it."""
-    temporary = ""
-    try:
-        handle, temporary = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.", suffix=".tmp")
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, file)
-    except BaseException as error:
-        if temporary:
-            Path(temporary).unlink(missing_ok=True)
-        if isinstance(error, OSError):
-            raise OSError(error.errno, error.strerror, str(file)) from error
-        raise
-    folder = os.open(file.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
-
-
-def write_json(file: Path, value: Any) -> None:
-    """Writes JSON that people can read."""
-    write_atomic(file, _as_json(value))
-
-
-def _as_json(value: Any) -> bytes:
-    return (json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False) + "\n").encode()
-
-
-def read_json(file: Path | str) -> Any:
-    """The value in a JSON file, or None where there is none or it is not JSON."""
-    try:
-        with open(file, "rb") as stream:
-            return json.loads(stream.read())
-    except (OSError, ValueError, RecursionError):
-        return None
 
 
 def checked_name(name: str) -> str:
@@ -227,7 +184,7 @@ class Store:
     def finish(self, job_id: str, files: Mapping[str, bytes], environment: Any) -> None:
         """Writes the results of a job, the done marker last, and clears what told of its course."""
         folder = self.folder(job_id)
-        written = {**files, "environment.json": _as_json(environment)}
+        written = {**files, "environment.json": as_json(environment)}
         _at_once(lambda name: write_atomic(folder / name, written[name]), written)
         marker: dict[str, dict[str, Any]] = {
             name: {"size": len(content), "sha256": hashlib.sha256(content).hexdigest()}
