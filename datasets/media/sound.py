@@ -132,11 +132,16 @@ def _by_ffmpeg(
         # A cut packet may still give sound, so two more must follow, unless the file ends; there, headers are rounded.
         ending = round(end * rate) if end < float("inf") else after
         enough = ending - block if ending < after + 2 * block else after + 2 * block
+        channels = stream.channels
         to_float = AudioResampler(format="fltp")
         parts: list[np.ndarray] = []
         place = -1  # the number of the next sample
         for packet in container.demux(stream):
             for decoded in packet.decode():
+                if (decoded.layout.nb_channels, decoded.sample_rate) != (channels, rate):
+                    raise MediaError(
+                        "the sound is damaged, its channels or rate change"
+                    )  # no array holds both
                 if decoded.pts is not None:
                     now = round((decoded.pts * time_base - zero(container)) * rate)
                     if place >= begin and now > place + SLACK * rate:
