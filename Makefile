@@ -48,6 +48,7 @@ bench: $(VENV)/.installed-test  ## measure the speed that the README claims
 	OMP_NUM_THREADS=1 $(BIN)/python tests/speed/corruptions_audio.py
 	OMP_NUM_THREADS=1 $(BIN)/python tests/speed/corruptions_frames.py
 	OMP_NUM_THREADS=1 $(BIN)/python tests/speed/tables.py
+	OMP_NUM_THREADS=1 $(BIN)/python tests/speed/media.py
 
 pictures: demo  ## make the README's pictures anew
 	$(BIN)/mmbench run --methods erm,ebmc --datasets mosi --preset quick --data-root $(DEMO)/data --store $(DEMO)/runs \
