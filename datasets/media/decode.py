@@ -85,7 +85,7 @@ def _flow(piece: Piece, view: FrameView) -> np.ndarray:
 
 
 def decoded(
-    items: Iterable[Item], workers: int = 2, ahead: int = 16
+    items: Iterable[Item], workers: int = 2, ahead: int = 32
 ) -> Iterator[np.ndarray | str | MediaError]:
     """Decodes ahead of whoever takes the results, which come in the order of the items.
 
