@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 DEMO := demo
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-fast lint bench pictures clean
+.PHONY: help install demo test test-fast faults lint bench pictures clean
 
 help:  ## say what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -35,6 +35,9 @@ test: $(VENV)/.installed-test lint  ## lint, then run every test
 test-fast: $(VENV)/.installed-test  ## run the tests that take less than about ten seconds each
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 -m "not slow"
 
+faults: $(VENV)/.installed-test  ## kill runs 200 times and compare what is left; about an hour
+	OMP_NUM_THREADS=1 MMBENCH_FAULTS=200 $(BIN)/pytest -s -m faults
+
 lint: $(VENV)/.installed-test  ## ruff and pyright over all folders
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -49,6 +52,8 @@ bench: $(VENV)/.installed-test  ## measure the speed that the README claims
 	OMP_NUM_THREADS=1 $(BIN)/python tests/speed/corruptions_frames.py
 	OMP_NUM_THREADS=1 $(BIN)/python tests/speed/tables.py
 	OMP_NUM_THREADS=1 $(BIN)/python tests/speed/media.py
+	OMP_NUM_THREADS=1 $(BIN)/python tests/speed/features.py
+	OMP_NUM_THREADS=1 $(BIN)/python tests/speed/scheduling.py
 
 pictures: demo  ## make the README's pictures anew
 	$(BIN)/mmbench run --methods erm,ebmc --datasets mosi --preset quick --data-root $(DEMO)/data --store $(DEMO)/runs \

@@ -8,7 +8,7 @@ from pathlib import Path
 import yaml
 
 from .experiment import Experiment
-from .store import Store, write_atomic
+from .store import Store, inside, write_atomic
 
 
 def remember(experiment: Experiment) -> None:
@@ -21,7 +21,7 @@ def remember(experiment: Experiment) -> None:
     if experiment.plugins:
         values["plugins"] = [str(path.resolve()) for path in experiment.plugins]
     text = yaml.safe_dump(values, sort_keys=True, allow_unicode=True).encode()
-    folder = experiment.store / "asked"
+    folder = inside(experiment.store / "asked")
     folder.mkdir(parents=True, exist_ok=True)
     write_atomic(folder / f"{hashlib.sha256(text).hexdigest()[:16]}.yaml", text)
 

@@ -155,7 +155,9 @@ def _made(block: Block, request: Request, signature: str) -> Tabled:
     except UsageError as error:
         return Tabled({}, {}, [], unfit=str(error))
     # With a fault the next look is another; and where the store cannot be written, all is made again.
-    folders = [request.aside] if faults or not request.keeps else [folder_of(request.store), request.aside]
+    kept = folder_of(request.store)
+    linked = kept.is_symlink() or kept.parent.is_symlink()
+    folders = [request.aside] if faults or linked or not request.keeps else [kept, request.aside]
     files: dict[str, Path] = {}
     nothing: dict[str, str] = {}
     for name, rows in _boards(found, request):
@@ -253,9 +255,13 @@ def _write(file: Path, content: bytes) -> Path:
     """Without waiting for the disk: a file that is cut short is seen as such and made again."""
     file.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
-    with os.fdopen(handle, "wb") as stream:
-        stream.write(content)
-    os.replace(temporary, file)
+    try:
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(content)
+        os.replace(temporary, file)
+    except OSError:
+        os.unlink(temporary)
+        raise
     return file
 
 

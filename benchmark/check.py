@@ -1,4 +1,4 @@
-"""Public conformance tests: what a method, a dataset or a corruption must do to take part.
+"""Public conformance tests: what a method, a dataset, a corruption or a set of raw media must do to take part.
 
 ``mmbench check method NAME`` runs them; ``check_method(MyMethod)`` does so from Python. Each check is a
 function whose docstring says what is promised and which raises ``AssertionError`` with the reason where it
@@ -13,11 +13,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..datasets.media.clip import MediaSet
+from ..datasets.media.find import find_media
 from ..methods.method import Method
 from .checks_corruption import CORRUPTION_CHECKS
 from .checks_dataset import DATASET_CHECKS
+from .checks_media import MEDIA_CHECKS
 from .checks_method import METHOD_CHECKS, parameters_are_literals
-from .registry import find
+from .locate import root_from
+from .registry import entries, find
+
+_SHOWN = 5  # problems
 
 
 @dataclass(frozen=True)
@@ -29,11 +35,14 @@ class Check:
     reason: str = ""
 
 
-def check_entry(kind: str, name: str, plugins: tuple[Path, ...] = ()) -> Iterator[Check]:
-    """Runs every check of a kind on a registered name.
+def check_entry(
+    kind: str, name: str, plugins: tuple[Path, ...] = (), root: Path | None = None
+) -> Iterator[Check]:
+    """Runs every check of a kind on a registered name; of ``media``, on the clips of that name below ``root``.
 
     Raises:
         UsageError: the name is unknown.
+        DataError: the media are not there, or not as described.
     """
     if kind == "method":
         entry = find("method", name, plugins)
@@ -41,6 +50,10 @@ def check_entry(kind: str, name: str, plugins: tuple[Path, ...] = ()) -> Iterato
         yield from check_method(entry.load())
     elif kind == "dataset":
         yield from check_dataset(find("dataset", name, plugins).load())
+    elif kind == "media":
+        known = entries("dataset", plugins)
+        dataset = known[name].load()() if name in known else None
+        yield from check_media(find_media(name, root_from(root), dataset=dataset))
     else:
         yield from check_corruption(find("corruption", name, plugins).load())
 
@@ -56,6 +69,15 @@ def check_dataset(dataset_class: type) -> Iterator[Check]:
     with tempfile.TemporaryDirectory() as folder:
         for check in DATASET_CHECKS:
             yield _result(check, dataset_class, Path(folder))
+
+
+def check_media(media: MediaSet) -> Iterator[Check]:
+    """Runs every check on a set of raw media. What was found wrong while listing is told, and is no failure."""
+    for check in MEDIA_CHECKS:
+        yield _result(check, media)
+    shown = "; ".join(str(problem) for problem in media.problems[:_SHOWN])
+    more = "; …" if len(media.problems) > _SHOWN else ""
+    yield Check(f"{len(media.clips)} clips are listed; problems: {len(media.problems)}.", True, shown + more)
 
 
 def check_corruption(corruption_class: Any) -> Iterator[Check]:

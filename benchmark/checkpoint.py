@@ -12,6 +12,7 @@ import random
 import time
 from collections import deque
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -71,7 +72,8 @@ class Keeper:
         content = io.BytesIO()
         known = {"identity": dict(self.identity), "seconds": seconds, "resumed": self.resumed}
         torch.save({**known, "state": state}, content)
-        write_atomic(self.file, content.getvalue())
+        with suppress(OSError):  # on a full disk the training goes on without
+            write_atomic(self.file, content.getvalue())
         ended = time.perf_counter()
         self._next = ended + max(INTERVAL, PATIENCE * (ended - began))
 

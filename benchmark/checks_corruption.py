@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ..corruptions.condition import Clean, Condition
-from ..corruptions.corruption import SEVERITIES, Corruption, Medium, prepared
+from ..corruptions.corruption import SEVERITIES, Corruption, Medium, applied, prepared
 from ..corruptions.words import encode_words
 from ..datasets.batch import Batch, Spec
 from .checks_method import planted_batch
@@ -190,6 +190,19 @@ def damage_grows(corruption_class: Any) -> None:
         assert found[-1] > 0, f"{name}: nothing is damaged"
 
 
+def severities_share_draws(corruption_class: Any) -> None:
+    """Conditions one after the other, as a run applies them, do what each does alone: choices are the same at every
+    severity, and damaging leaves them as they were."""
+    batch = _corruption_batch(corruption_class)
+    for condition, changed in applied(_conditions(corruption_class), batch):
+        alone = condition.apply(batch)
+        for name in batch.modalities:
+            valid = batch.mask[name]
+            assert torch.equal(changed.features[name][valid], alone.features[name][valid]), (
+                f"{condition.name}: {name} differs from its damage alone"
+            )
+
+
 def _has_severities(corruption_class: Any) -> bool:
     return isinstance(corruption_class, type) and issubclass(corruption_class, Corruption)
 
@@ -202,4 +215,5 @@ CORRUPTION_CHECKS = (
     altered_is_declared,
     severity_0_is_the_identity,
     damage_grows,
+    severities_share_draws,
 )

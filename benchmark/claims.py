@@ -7,7 +7,7 @@ process, however that ends. Across machines, where such locks may not reach, the
 * Who finds the highest claim free or dead creates the next number. No claim is ever taken away from under somebody
   else, so there is no moment in which two can both think that they took it over.
 * Dead is what did not beat for ``STALE`` seconds by the clock of the file system: that of a file just written beside
-  it, whatever the clocks of the machines say. A claim of this machine whose lock is free is dead at once, and so is
+  it, whatever the clocks of the machines say; and who waits for it watches it, as that clock may jump. A claim of this machine whose lock is free is dead at once, and so is
   one that the same SLURM job made before it was started again.
 """
 
@@ -31,6 +31,8 @@ from typing import Any
 
 #: Seconds between heartbeats, until silence counts as death, and between looks at a claim of another machine.
 BEAT, STALE, LOOK = 10.0, 120.0, 1.0
+#: A claim that looks dead is watched for this part of ``STALE``: three heartbeats.
+SURE = 4
 _NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL)
 
 
@@ -54,10 +56,14 @@ class Claim:
 
     def check(self) -> None:
         """Raises LostClaimError where another took it over."""
+        if self.is_lost():
+            raise LostClaimError("another process took this job over, as this one gave no sign of life")
+
+    def is_lost(self) -> bool:
+        """Whether another took it over."""
         if not self.lost.is_set() and _latest(self.file.parent)[0] != _number(self.file.name):
             self.lost.set()
-        if self.lost.is_set():
-            raise LostClaimError("another process took this job over, as this one gave no sign of life")
+        return self.lost.is_set()
 
     def beat(self, every: float) -> None:
         """Shows life until it is over."""
@@ -79,7 +85,10 @@ class Claim:
         self.over.set()
         with contextlib.suppress(OSError):
             if not forget:
-                self.file.write_text('{"free": true}\n')
+                try:
+                    self.file.write_text('{"free": true}\n')
+                except OSError:  # the disk is full: an empty claim would be waited for
+                    self.file.unlink()
                 return
             own = _number(self.file.name)
             for name in os.listdir(self.file.parent):
@@ -93,7 +102,7 @@ def hold(folder: Path) -> Iterator[Claim]:
 
     Whoever is given the claim releases it.
     """
-    with open(folder / "lock", "ab") as stream:
+    with open(folder / "lock", "ab", opener=no_link) as stream:
         locked = _lock(stream.fileno(), fcntl.LOCK_EX)
         claim = _take(folder, locked)
         heart = threading.Thread(target=claim.beat, args=[BEAT], daemon=True)
@@ -118,7 +127,21 @@ def holder(folder: Path) -> Mapping[str, Any] | None:
         return None
     except BlockingIOError:
         return known
-    return None if number == 0 or _is_dead(folder, number, said, locks) else known
+    beat = _beat(folder, number)
+    dead = _is_over(said, locks) or (beat is not None and _is_old(folder, beat))
+    return None if number == 0 or dead else known
+
+
+def no_link(file: str, flags: int) -> int:
+    """The opener of ``open`` for a file in a store that is written to: raises OSError where it is a link."""
+    try:
+        return os.open(file, flags | os.O_NOFOLLOW, 0o666)
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise OSError(
+                errno.ELOOP, "is a link, and nothing is written outside the store; remove it", file
+            ) from None
+        raise
 
 
 def _lock(stream: int, how: int) -> bool:
@@ -133,18 +156,43 @@ def _lock(stream: int, how: int) -> bool:
 
 
 def _take(folder: Path, locked: bool) -> Claim:
+    watched = _Watched()
     while True:
         number, said = _latest(folder)
-        if number == 0 or _is_dead(folder, number, said, locked):
+        if number == 0 or _is_over(said, locked) or watched.is_dead(folder, number):
             file = folder / f"claim.{number + 1}"
             try:
                 handle = os.open(file, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644)
             except FileExistsError:
                 continue
-            with os.fdopen(handle, "w") as stream:
-                stream.write(json.dumps(_myself()) + "\n")
+            try:
+                with os.fdopen(handle, "w") as stream:
+                    stream.write(json.dumps(_myself()) + "\n")
+            except OSError:
+                file.unlink()  # the disk is full: an empty claim would be waited for
+                raise
             return Claim(file)
         time.sleep(LOOK)
+
+
+@dataclass
+class _Watched:
+    """The claim of another machine, looked at again and again by this process's own stopwatch.
+
+    The clock of a file system may jump, too, and then every claim looks old or from the future at once: so one that
+    looks dead is taken over only after it was seen not to beat for a while.
+    """
+
+    seen: tuple[int, float] = (0, 0.0)
+    since: float = 0.0
+
+    def is_dead(self, folder: Path, number: int) -> bool:
+        beat = _beat(folder, number)
+        if beat is None:
+            return False  # it was just removed: look again
+        if self.seen != (number, beat):
+            self.seen, self.since = (number, beat), time.monotonic()
+        return time.monotonic() - self.since > STALE / SURE and _is_old(folder, beat)
 
 
 def _latest(folder: Path) -> tuple[int, Mapping[str, Any]]:
@@ -162,12 +210,10 @@ def _number(name: str) -> int:
     return int(number) if begin == "claim" and number.isdecimal() else 0
 
 
-def _is_dead(folder: Path, number: int, said: Mapping[str, Any], locks: bool) -> bool:
-    """Whether nobody is at a claim.
+def _is_over(said: Mapping[str, Any], locks: bool) -> bool:
+    """Whether a claim says that nobody is at it, whatever its heartbeat.
 
     Args:
-        folder: where it stands.
-        number: its number.
         said: its content.
         locks: whether the lock of this machine is known to be free, or held by this process.
     """
@@ -176,15 +222,23 @@ def _is_dead(folder: Path, number: int, said: Mapping[str, Any], locks: bool) ->
         return True
     if said and locks and said.get("boot") == mine["boot"]:
         return True
+    # SLURM starts a job again only when it has ended everywhere.
     same_job = mine["slurm_job"] and said.get("slurm_job") == mine["slurm_job"]
-    if same_job and int(said.get("slurm_restarts", 0)) < mine["slurm_restarts"]:
-        return True  # SLURM starts a job again only when it has ended everywhere
+    return bool(same_job) and int(said.get("slurm_restarts", 0)) < mine["slurm_restarts"]
+
+
+def _beat(folder: Path, number: int) -> float | None:
+    """When a claim last showed life, by the clock of the file system; None where it is gone."""
     try:
         with open(folder / f"claim.{number}", "rb") as stream:  # opened, so that NFS asks the server
-            beat = os.fstat(stream.fileno()).st_mtime
+            return os.fstat(stream.fileno()).st_mtime
     except FileNotFoundError:
-        return False  # it was just removed: look again
-    return _now(folder) - beat > STALE
+        return None
+
+
+def _is_old(folder: Path, beat: float) -> bool:
+    """Whether nobody who lives can have beaten then: too long ago, or in a future that the clock jumped back from."""
+    return abs(_now(folder) - beat) > STALE
 
 
 def _now(folder: Path) -> float:

@@ -15,7 +15,7 @@ from .cli_data import app as data_app
 from .cli_findings import findings
 from .cli_jobs import cancel, logs, retry, status
 from .cli_look import check, doctor, list_names, show
-from .errors import UsageError
+from .errors import UsageError, said_of
 from .experiment import Experiment
 from .flags import with_experiment
 from .store import StoreError
@@ -325,7 +325,7 @@ def main() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except OSError as error:
-        _give_up(f"{error.filename}: {error.strerror}" if error.filename else str(error))
+        _give_up(said_of(error))
 
 
 def _give_up(message: str) -> NoReturn:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
+from .cli_encode import cache_app, encode
 from .errors import UsageError
 from .locate import locate, root_from
 from .registry import find
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
     from ..datasets.dataset import Located
 
 app = typer.Typer(no_args_is_help=True, help="Look at data, verify them, convert them, make a stand-in.")
+
+app.command()(encode)
+app.add_typer(cache_app, name="cache")
 
 Name = Annotated[str, typer.Argument(help="a dataset")]
 Root = Annotated[
@@ -42,6 +46,7 @@ class Format(StrEnum):
     OPEN = "open"
     TXT = "txt"
     MAT = "mat"
+    RAW = "raw"
 
 
 class Rule(StrEnum):

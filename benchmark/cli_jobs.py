@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import gc
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from .errors import UsageError, nearest
-from .store import Store
+from .store import BROKEN, Store
 
 Where = Annotated[Path, typer.Option("--store", help="Folder of the results.")]
 Names = Annotated[
@@ -21,7 +23,7 @@ def status(
     store: Where = Path("runs"),
     watch: Annotated[bool, typer.Option("--watch", help="Show it anew until nothing runs.")] = False,
 ) -> None:
-    """Show what is planned, queued, running, done, failed or dead. The exit code is 1 where something failed.
+    """Show what is planned, queued, running, done, failed, dead or cancelled. The exit code is 1 where something did not end well.
 
     Example: mmbench status --store runs --watch
     """
@@ -29,6 +31,7 @@ def status(
     from .terminal import console, print_status, states_of
 
     found, out = store_at(store), console()
+    gc.disable()  # among the records of ten thousand jobs it looks long, and in vain
     while watch and out.is_terminal:
         states = states_of(found)
         out.clear()
@@ -73,7 +76,7 @@ def retry(
     ] = None,
     launcher: Annotated[str | None, typer.Option("--launcher", help="Run them by another launcher.")] = None,
 ) -> None:
-    """Run failed and dead jobs again, as they were asked for; those that were interrupted go on where they were.
+    """Run failed, dead and cancelled jobs again, as they were asked for; those that were interrupted go on where they were.
 
     Example: mmbench retry --store runs --slurm time=8h,mem=64G
     """
@@ -83,10 +86,10 @@ def retry(
 
     found = store_at(store)
     wanted = set(_named(found, names)) if names else None
-    broken = {record.job.id for record in states_of(found) if record.state in ("failed", "dead")}
+    broken = {record.job.id for record in states_of(found) if record.state in BROKEN}
     chosen = broken if wanted is None else broken & wanted
     if not chosen:
-        typer.echo("nothing to retry: no such job failed or died")
+        typer.echo("nothing to retry: no such job failed, died or was cancelled")
         return
     plans = again(found, chosen, slurm, launcher)
     left = chosen - {job.id for planned in plans for job in planned.todo}
@@ -122,16 +125,20 @@ def cancel(names: Names = None, store: Where = Path("runs")) -> None:
         raise UsageError(f"SLURM does not answer: {error}") from None
     with found.launching():
         ended = sorted(name for name, number in with_id.items() if number in ids and not found.is_done(name))
-        for name in ended:
-            _when_free(found, name)
-            if not found.is_done(name):
-                found.fail(name, f"cancelled (SLURM {with_id[name]})")
+        with ThreadPoolExecutor(16) as pool:  # each waits for the disk
+            list(pool.map(lambda name: _note_cancelled(found, name, with_id[name]), ended))
     others = [name for name in ended if wanted is not None and name not in wanted]
     typer.echo(f"{len(ids)} array tasks cancelled, {len(ended)} jobs with them")
     for name in others:
         typer.echo(f"  with them, as it shared an array task: {name}")
     if ended:
         typer.echo(f"mmbench retry --store {store} runs them again")
+
+
+def _note_cancelled(store: Store, name: str, number: str) -> None:
+    _when_free(store, name)
+    if not store.is_done(name):
+        store.fail(name, f"SLURM {number}", cancelled=True)
 
 
 def _when_free(store: Store, name: str, seconds: float = 60.0) -> None:

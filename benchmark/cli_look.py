@@ -28,6 +28,7 @@ class Listed(StrEnum):
     CORRUPTIONS = "corruptions"
     METRICS = "metrics"
     TASKS = "tasks"
+    ENCODERS = "encoders"
 
 
 class Checked(StrEnum):
@@ -36,6 +37,7 @@ class Checked(StrEnum):
     METHOD = "method"
     DATASET = "dataset"
     CORRUPTION = "corruption"
+    MEDIA = "media"
 
 
 Plugins = Annotated[
@@ -45,7 +47,9 @@ Root = Annotated[Path | None, typer.Option("--data-root", help="Folder of the da
 
 
 def list_names(
-    what: Annotated[Listed, typer.Argument(help="methods, datasets, corruptions, metrics or tasks")],
+    what: Annotated[
+        Listed, typer.Argument(help="methods, datasets, encoders, corruptions, metrics or tasks")
+    ],
     plugin: Plugins = None,
     data_root: Root = None,
     suite: Annotated[str, typer.Option("--suite", help="Whose tasks are listed.")] = "mmdg",
@@ -72,6 +76,11 @@ def list_names(
         for metric in (*METRICS.values(), *JUDGES.values(), *MEASURES.values(), *GAP.values()):
             arrow = "higher is better" if metric.direction == "higher" else "lower is better"
             table.add_row(metric.name, arrow, metric.convention)
+    elif what is Listed.ENCODERS:
+        from ..datasets.encoders.table import known
+
+        for encoder in known():
+            table.add_row(encoder.name, encoder.summary, encoder.options)
     elif what is Listed.METHODS:
         for entry in entries("method", plugins).values():
             description = describe(entry)
@@ -148,23 +157,27 @@ def show(
 
 
 def check(
-    kind: Annotated[Checked, typer.Argument(help="method, dataset or corruption")],
-    name: Annotated[str, typer.Argument(help="its name")],
+    kind: Annotated[Checked, typer.Argument(help="method, dataset, corruption or media")],
+    name: Annotated[str, typer.Argument(help="its name; for media, or their folder")],
     plugin: Plugins = None,
+    data_root: Root = None,
 ) -> None:
-    """Test that a method, dataset or corruption keeps its contract. The exit code is 1 where it does not.
+    """Test that a method, dataset or corruption keeps its contract, or that raw media are as they should be. The
+    exit code is 1 where it does not hold.
 
     Examples:
 
     mmbench check method ebmc
 
     mmbench check method mine --plugin mine.py
+
+    mmbench check media my-clips
     """
     from .check import check_entry
 
     out = console()
     passed = True
-    for result in check_entry(kind.value, name, tuple(plugin or ())):
+    for result in check_entry(kind.value, name, tuple(plugin or ()), data_root):
         passed = passed and result.ok
         mark = "[green]ok[/]    " if result.ok else "[red]failed[/]"
         out.print(mark, result.what, highlight=False)

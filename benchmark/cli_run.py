@@ -6,6 +6,7 @@ import signal
 
 from rich.console import Console
 
+from .claims import STALE
 from .launch import Plan, run, slurm_for
 from .progress import showing
 from .terminal import console
@@ -22,6 +23,8 @@ def carry_out(planned: Plan) -> bool:
     counts = f"{planned.networks} jobs, {len(planned.done)} done before, {pruned}{planned.left} to do"
     out.print(f"{counts}; results in {store}{data}")
     print_suite(planned, out)
+    if planned.experiment.launcher != "slurm":
+        _print_held(planned, out)
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.default_int_handler)  # ended by another is ended as by Ctrl-C
     try:
@@ -52,6 +55,20 @@ def carry_out(planned: Plan) -> bool:
     ended = ended or f"all {summary.planned} jobs done"
     out.print(f"{ended}; see them with: mmbench leaderboard --store {store}")
     return True
+
+
+def _print_held(planned: Plan, out: Console) -> None:
+    """Which jobs another run is at: this one waits for them."""
+    for job in planned.todo:
+        other = planned.store.holder(job.id)
+        if other is not None:
+            who = f"process {other.get('pid', '?')} on {other.get('host', 'another machine')}"
+            out.print(
+                f"{job.id}: {who} is at it; waited for, and taken over after {STALE:.0f} s without a sign of life",
+                markup=False,
+                highlight=False,
+                soft_wrap=True,
+            )
 
 
 def preview(planned: Plan) -> None:

@@ -3,11 +3,29 @@
 from __future__ import annotations
 
 import difflib
+import errno
 from collections.abc import Iterable
 
 
 class UsageError(Exception):
     """What was asked cannot be done as asked. The message is one line: what, where, and what to do."""
+
+
+#: What to do about a disk that cannot be written.
+_ADVICE = {
+    errno.ENOSPC: "free some space, and the same command goes on",
+    errno.EDQUOT: "free some space, and the same command goes on",
+    errno.EROFS: "make it writable, or name another place with --out or --store",
+}
+
+
+def said_of(error: BaseException) -> str:
+    """One line of what went wrong: of a file or a disk what, where and what to do, else the kind of error first."""
+    if isinstance(error, OSError) and error.strerror and (error.filename or error.errno in _ADVICE):
+        advice = _ADVICE.get(error.errno or 0)
+        where = f"{error.filename}: " if error.filename else ""
+        return f"{where}{error.strerror}{f': {advice}' if advice else ''}"
+    return f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -6,11 +6,13 @@ An evaluation is one file beside a finished job: it is added without training, a
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from ..datasets.dataset import Located
+from ..datasets.description import Description
 from .errors import UsageError, nearest
 from .experiment import Experiment
 from .job import COMPANION, Job, Task
@@ -30,6 +32,10 @@ STAND_IN = " (stand-in)"
 #: Is in the predictions of every job.
 ALWAYS = "missing"
 HOUSE = "mmbench.corruptions."
+#: What raw media are -> what a corruption must say that it breaks. Flow is what no camera sees: nothing breaks it.
+BROKEN_AS = {"frames": "frames", "waveform": "waveform", "text": "words"}
+#: Further names of groups: the module that defines the kinds, and those of its parts that are left out.
+ALSO = {"image": ("frames", ("video",)), "audio-wave": ("audio", ())}
 
 
 @dataclass(frozen=True)
@@ -100,6 +106,9 @@ def chosen(names: Sequence[str], plugins: tuple[Path, ...] = ()) -> list[Entry]:
     groups: dict[str, list[Entry]] = {}
     for entry in known.values():
         groups.setdefault(group(entry), []).append(entry)
+    for name, (whole, without) in ALSO.items():
+        members = groups.get(whole, [])
+        groups[name] = [entry for entry in members if entry.module.rpartition(".")[2] not in without]
     found: list[Entry] = []
     for name in names:
         if name in known:
@@ -111,17 +120,44 @@ def chosen(names: Sequence[str], plugins: tuple[Path, ...] = ()) -> list[Entry]:
     return list(dict.fromkeys(found))
 
 
-def check_medium(corruption: Any, modalities: Iterable[str]) -> None:
-    """Whether a corruption can break the modalities of a dataset, which all hold features.
+def media_of(located: Located) -> dict[str, str]:
+    """Modality -> what the raw media are that its features were encoded from; those of unknown origin are not named."""
+    description = getattr(located, "description", None)
+    origin = description.media if isinstance(description, Description) else None
+    return {} if origin is None else {name: one.medium for name, one in origin.modalities.items()}
+
+
+def on_media(corruption: Any) -> bool:
+    """Whether a corruption breaks raw media, and not features."""
+    return getattr(corruption, "medium", "features") != "features"
+
+
+def breakable(corruption: Any, modalities: Iterable[str], media: Mapping[str, str]) -> list[str]:
+    """Those of the modalities that a corruption can break: all, where it breaks features; else those that were
+    encoded from such media.
+
+    Args:
+        corruption: the kind.
+        modalities: their names.
+        media: as ``media_of`` gives them.
+    """
+    if not on_media(corruption):
+        return list(modalities)
+    return [name for name in modalities if BROKEN_AS.get(media.get(name, "")) == corruption.medium]
+
+
+def check_medium(corruption: Any, modalities: Iterable[str], media: Mapping[str, str] | None = None) -> None:
+    """Whether a corruption can break one of the modalities; see ``breakable``.
 
     Raises:
         UsageError: it breaks another medium.
     """
-    medium = getattr(corruption, "medium", None)
-    if medium not in (None, "features"):
+    media, modalities = media or {}, list(modalities)
+    if on_media(corruption) and not breakable(corruption, modalities, media):
+        held = [f"{name} (of {media[name]})" if name in media else name for name in modalities]
         raise UsageError(
-            f"corruption {corruption.kind} breaks {medium}; the modalities here hold features: "
-            f"{', '.join(modalities)}; see mmbench list corruptions"
+            f"corruption {corruption.kind} breaks {corruption.medium}; the modalities here hold features: "
+            f"{', '.join(held)}; see mmbench list corruptions, and mmbench data encode for features of raw media"
         )
 
 

@@ -12,21 +12,29 @@ import signal
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
-from contextlib import contextmanager
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from multiprocessing.context import SpawnContext, SpawnProcess
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Protocol
 
+from .claims import no_link
+from .errors import said_of
 from .evaluations import Evaluation, of_job
 from .job import Job
 from .store import LOG, Store
 
 if TYPE_CHECKING:
     from pebble import ProcessPool
+
+
+#: A pool breaks where a worker dies before it has begun with a job. So often a job is given to a new one.
+RESTARTS = 3
 
 
 @dataclass(frozen=True)
@@ -72,6 +80,8 @@ class Outcome:
 
 #: Called with every outcome as it comes.
 Listener = Callable[[Outcome], None]
+#: What is done with a job.
+Work = Callable[[Job, Context], Outcome]
 
 
 class Executor(Protocol):
@@ -111,39 +121,62 @@ class LocalPool:
         workers: how many jobs at a time.
         gpus: the GPUs to use, by the names of ``CUDA_VISIBLE_DEVICES``; each worker sees one. None: the CPU.
         ignored: signals to the whole group that only this process is to answer.
+        work: what a worker does with a job; None: trains and evaluates it.
     """
 
     workers: int
     gpus: tuple[str, ...] = ()
     ignored: tuple[signal.Signals, ...] = ()
+    work: Work | None = None
 
     def run(self, jobs: Sequence[Job], context: Context) -> Generator[Outcome, None, None]:
         """Yields the outcome of every job as it ends."""
         workers = min(self.workers, len(jobs))
         gpus = self.gpus[:workers] or ("",)
-        pools = {
-            gpu: _pool(
-                workers // len(gpus) + (place < workers % len(gpus)), gpu, context.threads, self.ignored
-            )
-            for place, gpu in enumerate(gpus)
-        }
+        shares = {gpu: workers // len(gpus) + (place < workers % len(gpus)) for place, gpu in enumerate(gpus)}
+        pools = {gpu: self._pool(share, gpu, context) for gpu, share in shares.items()}
         free = [gpu for _ in range(workers) for gpu in gpus][:workers]
         waiting = list(jobs)
+        store = Store(context.store)
         running: dict[Future[Outcome], tuple[Job, str]] = {}
+        again: Counter[str] = Counter()
         try:
             while waiting or running:
                 while waiting and free:
-                    job, gpu = waiting.pop(0), free.pop(0)
-                    running[pools[gpu].schedule(_run_job, args=[job, context])] = job, gpu
+                    job, gpu = waiting.pop(_next(waiting, store)), free.pop(0)
+                    if not pools[gpu].active:
+                        pools[gpu].stop()
+                        pools[gpu].join()
+                        pools[gpu] = self._pool(shares[gpu], gpu, context)
+                    running[pools[gpu].schedule(_run_job, args=[job, context, self.work])] = job, gpu
                 for future in wait(running, return_when=FIRST_COMPLETED).done:
                     job, gpu = running.pop(future)
                     free.append(gpu)
+                    if isinstance(future.exception(), BrokenProcessPool) and again[job.id] < RESTARTS:
+                        again[job.id] += 1
+                        waiting.insert(0, job)
+                        continue
                     yield _outcome(future, job, context)
         finally:
             for pool in pools.values():
                 pool.stop() if running else pool.close()
             for pool in pools.values():
                 pool.join()
+
+    def _pool(self, workers: int, gpu: str, context: Context) -> ProcessPool:
+        from pebble import ProcessPool
+
+        return ProcessPool(
+            max_workers=workers,
+            initializer=_start_worker,
+            initargs=[gpu, context.threads, self.ignored, os.getpid()],
+            context=_WorkerContext(),
+        )
+
+
+def _next(waiting: Sequence[Job], store: Store) -> int:
+    """The place of the first job that no other launcher's worker is at; of the first, where there is none."""
+    return next((place for place, job in enumerate(waiting) if not store.is_held(job.id)), 0)
 
 
 class _WorkerProcess(SpawnProcess):
@@ -167,32 +200,21 @@ class _WorkerContext(SpawnContext):
     Process = _WorkerProcess
 
 
-def _pool(workers: int, gpu: str, threads: int, ignored: tuple[signal.Signals, ...]) -> ProcessPool:
-    from pebble import ProcessPool
-
-    return ProcessPool(
-        max_workers=workers,
-        initializer=_start_worker,
-        initargs=[gpu, threads, ignored],
-        context=_WorkerContext(),
-    )
-
-
-def _start_worker(gpu: str, threads: int, ignored: tuple[signal.Signals, ...]) -> None:
+def _start_worker(gpu: str, threads: int, ignored: tuple[signal.Signals, ...], launcher: int) -> None:
     """Runs in a new worker before anything heavy is imported."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the launcher's to handle
     for number in ignored:
         signal.signal(number, signal.SIG_IGN)
-    threading.Thread(target=_end_with, args=[os.getppid()], daemon=True).start()
+    threading.Thread(target=_end_with, args=[launcher], daemon=True).start()
     _see_gpu(gpu)
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         os.environ[name] = str(threads)
 
 
 def _end_with(launcher: int) -> None:
-    """Ends this worker soon after its launcher, however that ended."""
+    """Ends this worker soon after its launcher, however and whenever that ended."""
     while os.getppid() == launcher:
-        time.sleep(1.0)
+        time.sleep(0.2)
     os._exit(1)
 
 
@@ -203,17 +225,18 @@ def _see_gpu(gpu: str) -> None:
     os.environ["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"  # what deterministic matrix products need
 
 
-def _run_job(job: Job, context: Context) -> Outcome:
+def _run_job(job: Job, context: Context, work: Work | None) -> Outcome:
     with _said_to(Store(context.store).folder(job.id) / LOG):
-        from .runner import run_job
+        if work is None:
+            from .runner import run_job as work
 
-        return run_job(job, context)
+        return work(job, context)
 
 
 @contextmanager
 def _said_to(file: Path) -> Iterator[None]:
     """What this process and its libraries print goes to a file, also where a fault ends the process."""
-    with open(file, "ab", buffering=0) as stream:
+    with open(file, "ab", buffering=0, opener=no_link) as stream:
         kept = [os.dup(number) for number in (1, 2)]
         for number in (1, 2):
             os.dup2(stream.fileno(), number)
@@ -221,8 +244,9 @@ def _said_to(file: Path) -> Iterator[None]:
         try:
             yield
         finally:
-            sys.stdout.flush()
-            sys.stderr.flush()
+            for said in (sys.stdout, sys.stderr):
+                with suppress(OSError):  # on a full disk what was said is lost, and no more
+                    said.flush()
             faulthandler.disable()
             for number, before in zip((1, 2), kept, strict=True):
                 os.dup2(before, number)
@@ -237,7 +261,9 @@ def _outcome(future: Future[Outcome], job: Job, context: Context) -> Outcome:
         return future.result()
     except Exception as error:
         code = getattr(error, "exitcode", None)
-        reason = f"the worker died: {_how(code)}" if code is not None else f"{type(error).__name__}: {error}"
+        reason = f"the worker died: {_how(code)}" if code is not None else said_of(error)
+        if isinstance(error, BrokenProcessPool):
+            reason = f"{RESTARTS + 1} times a worker died as it started, often the sign that memory ran out"
     store = Store(context.store)
     if store.is_done(job.id) and not context.lacking(job):  # it died after its last write
         return Outcome(job.id, ok=True)

@@ -71,7 +71,7 @@ def remember(store: Path, folder: Path, asked: str, made: Made, files: Iterable[
     """Keeps in the store what was printed; without a file there is nothing to keep, and where the store cannot be
     written, tables are made again next time."""
     names = [str(file.absolute()) for file in files]
-    if names:
+    if names and not (store / RECORDS).is_symlink():
         stamps = list(_stamps(map(Path, names)))
         record = {"signature": asked, "text": made.text, "complete": made.complete}
         with suppress(OSError):

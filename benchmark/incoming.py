@@ -257,6 +257,7 @@ def _environment(folder: Path) -> Mapping[str, Any]:
     peaks = ("peak_process_memory_bytes", "peak_gpu_memory_bytes")
     values = _numbers(_json(name, read_file(folder / name, _MOST_JSON)), name, peaks)
     _numbers(values.get("seconds", {}), name, ("fit", "predict"))
+    _numbers(values.get("energy_joules", {}), name, ("cpu", "gpu"))
     return values
 
 

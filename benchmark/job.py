@@ -189,7 +189,7 @@ class Job:
     @cached_property
     def id(self) -> str:
         """A readable beginning and 12 hexadecimal digits of the hash of the identity."""
-        identity = {key: value for key, value in self.to_dict().items() if key not in NOT_IDENTITY}
+        identity = {name: getattr(self, name) for name in _IDENTITY if name != "role" or self.role}
         identity["data"] = [[item.name, item.fingerprint] for item in self.data]
         later = LATER_PARAMS.get(self.method, {})
         identity["params"] = {
@@ -250,6 +250,7 @@ def _short(task: str) -> str:
 
 #: Fields that no result depends on.
 NOT_IDENTITY = {"label", "rules", "metrics", "train_missing", "needs_domains", "search"}
+_IDENTITY = [item.name for item in fields(Job) if item.name not in NOT_IDENTITY]
 
 # Rules that came after the first results, with the value that those were made under: it changes no id.
 _LATER_RULES = {
@@ -295,4 +296,7 @@ LATER_PARAMS: Mapping[str, Mapping[str, Any]] = {
 
 def canonical_json(value: Any) -> str:
     """JSON with one spelling for each value."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return _CANONICAL.encode(value)
+
+
+_CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)

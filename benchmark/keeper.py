@@ -15,7 +15,7 @@ from functools import cached_property
 from pathlib import Path
 
 from .evaluations import on_features
-from .store import Store, read_json, write_json
+from .store import Store, StoreError, inside, read_json, write_json
 
 _PREDICTIONS = "predictions.parquet"
 _CHECKED = "checked.json"
@@ -49,12 +49,16 @@ class DiskKeeper:
 
     def write(self, file: str, content: bytes) -> None:
         """Keeps a sheet; where the store cannot be written, it is made again next time."""
-        with suppress(OSError):
-            os.makedirs(self._folder, exist_ok=True)
+        with suppress(OSError, StoreError):
+            os.makedirs(inside(Path(self._folder)), exist_ok=True)
             handle, temporary = tempfile.mkstemp(dir=self._folder, suffix=".tmp")
-            with os.fdopen(handle, "wb") as stream:
-                stream.write(content)
-            os.replace(temporary, os.path.join(self._folder, file))
+            try:
+                with os.fdopen(handle, "wb") as stream:
+                    stream.write(content)
+                os.replace(temporary, os.path.join(self._folder, file))
+            except OSError:
+                os.unlink(temporary)
+                raise
             self._forget_others(file)
 
     def has(self, file: str) -> bool:
@@ -112,7 +116,7 @@ class DiskKeeper:
         digest = hashlib.sha256(read(self._job, name)).hexdigest()
         if stamp is not None:
             self._checked = {**self._checked, name: [*stamp, digest]}
-            with suppress(OSError):
-                os.makedirs(self._folder, exist_ok=True)
+            with suppress(OSError, StoreError):
+                os.makedirs(inside(Path(self._folder)), exist_ok=True)
                 write_json(Path(self._folder) / _CHECKED, self._checked)
         return digest

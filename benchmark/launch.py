@@ -14,10 +14,10 @@ from .companions import companions
 from .environment import code_version, gpu_names
 from .errors import UsageError
 from .estimate import Estimate, estimate, finished
-from .evaluations import Evaluation, check_medium, of_job, wanted
+from .evaluations import Evaluation, check_medium, media_of, of_job, wanted
 from .executor import Context, Executor, InProcess, Listener, LocalPool, Outcome
 from .experiment import Experiment
-from .job import COMPANION, Job
+from .job import COMPANION, Job, Task, dataset_of
 from .listing import as_values
 from .locate import locate
 from .matrix import jobs_of
@@ -74,9 +74,11 @@ class Plan:
         """Of what is to do, how many failed before."""
         if self.courses:
             return sum(
-                one.state == "failed" for course in self.courses for one in course.found.trials.values()
+                one.state in ("failed", "cancelled")
+                for course in self.courses
+                for one in course.found.trials.values()
             )
-        return sum(self.store.record(job).state == "failed" for job in self.todo)
+        return sum(self.store.record(job).state in ("failed", "cancelled") for job in self.todo)
 
     def estimate(self) -> Estimate:
         """What is to do will take, from the finished jobs of the store."""
@@ -168,6 +170,8 @@ def run(
     executor = executor_for(planned.experiment, gpus, planned.left)
     check_data(planned)
     planned.store.add(planned.jobs)
+    for job in planned.done:
+        planned.store.tidy(job.id)
     if planned.left:
         remember(planned.experiment)
     failed: list[Outcome] = []
@@ -263,12 +267,16 @@ def check_data(planned: Plan) -> None:
     """
     experiment = planned.experiment
     plugins = tuple(experiment.plugins)
+    names = sorted({item.name for job in planned.todo for item in job.data})
+    located = {name: locate(name, experiment.root, experiment.data, plugins) for name in names}
     modalities = dict.fromkeys(name for job in planned.todo for name in job.modalities)
+    media: dict[str, str] = {}
+    for name in {dataset_of(Task.parse(job.task).target) for job in planned.todo}:
+        media |= media_of(located[name])
     for evaluation in planned.evaluations:
         if evaluation.kind == "corruption" and planned.todo:
-            check_medium(find("corruption", evaluation.subject, plugins).load(), modalities)
-    names = sorted({item.name for job in planned.todo for item in job.data})
-    check(planned.todo, {name: locate(name, experiment.root, experiment.data, plugins) for name in names})
+            check_medium(find("corruption", evaluation.subject, plugins).load(), modalities, media)
+    check(planned.todo, located)
 
 
 def executor_for(experiment: Experiment, gpus: tuple[str, ...], jobs: int) -> Executor:

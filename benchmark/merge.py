@@ -29,6 +29,7 @@ from . import external
 from .errors import UsageError
 from .external import VERIFIED, Row, key_of
 from .incoming import Incoming, RefusedError, UnfinishedError, read_file, read_job
+from .incoming_pruned import PrunedTrial, read_pruned
 from .rescore import Scorer, check_row, same
 from .scores import readable
 from .store import Store, StoreError
@@ -140,6 +141,10 @@ def _take(folder: Path, store: Store, target: Store, report: Report) -> None:
     """Takes one job into ``target``, unless it is in ``store``."""
     name = folder.name
     try:
+        if pruned := read_pruned(folder):
+            taken = _write_pruned(pruned, store, target)
+            report.add("taken" if taken else "already there", name, "a trial that was ended early")
+            return
         found = read_job(folder)
         for evaluation, reason in found.refused.items():
             report.add("refused", f"{name}/{evaluation}", reason)
@@ -188,6 +193,23 @@ def _write(found: Incoming, store: Store, target: Store, report: Report) -> list
                 target.add_evaluation(job.id, name, content)
             taken.append(name)
     return taken
+
+
+def _write_pruned(found: PrunedTrial, store: Store, target: Store) -> bool:
+    """Writes that a trial was ended early, unless it ended here; whether it did."""
+    name = found.job.id
+    if store.is_held(name):
+        raise RefusedError("is being run in this store at the moment; merge again when it is done")
+    if store.is_done(name):
+        raise _ConflictError("trained to the end here, which is kept, and ended early there")
+    own = store.pruned(name)
+    if own is None:
+        target.add([found.job])
+        with target.hold(name):
+            target.prune(name, found.values)
+    elif [epoch["metric"] for epoch in own["epochs"]] != [one["metric"] for one in found.values["epochs"]]:
+        raise _ConflictError("ended early in another way than here; ours is kept")
+    return own is None
 
 
 def _digest(content: bytes) -> str:

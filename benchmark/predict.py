@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from ..corruptions.condition import Clean, Condition
-from ..corruptions.corruption import prepared
+from ..corruptions.corruption import applied, prepared
 from ..corruptions.missing import Missing
 from ..datasets.batch import Batch
 from ..methods.method import Method
@@ -66,8 +66,7 @@ def outputs_under(
     found: dict[str, list[tuple[Tensor, Tensor | None]]] = {condition.name: [] for condition in conditions}
     for part in minibatches(batch, EVALUATION_BATCH):
         clean = {name: method.encode(name, part) for name in part.modalities} if method.separable() else {}
-        for condition in conditions:
-            changed = condition.apply(part)
+        for condition, changed in applied(conditions, part):
             if method.separable():
                 again = {name: method.encode(name, changed) for name in condition.alters}
                 output = method.fuse({**clean, **again}, changed)

@@ -11,7 +11,7 @@ import sys
 import time
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from functools import lru_cache
 from importlib.metadata import version
@@ -20,24 +20,27 @@ from typing import Any
 
 import torch
 
+from ..corruptions.condition import Condition
 from ..datasets.dataset import DataError, Located
 from ..methods.method import Method
 from .checkpoint import Keeper
-from .claims import Claim, LostClaimError, slurm_id
+from .claims import Claim, LostClaimError, no_link, slurm_id
 from .companions import companions, records
 from .data import Request, Split, TaskCache, TaskData
+from .energy import Energy, counters_of
 from .environment import code_version
-from .errors import UsageError
-from .evaluations import FAMILY, STAND_IN, Evaluation
+from .errors import UsageError, said_of
+from .evaluations import FAMILY, STAND_IN, Evaluation, on_media
 from .executor import Context, Outcome
 from .foreign import foreign_split
-from .job import Job, Task
+from .job import Job, Task, dataset_of
 from .locate import locate
 from .matrix import shared_modalities
 from .predict import conditions_of, feature_table, prediction_table, to_parquet
 from .prescore import score_job
 from .protocol import Protocol
 from .pruning import Pruned, Watch, fits_of
+from .raw import conditions_on_media
 from .registry import find
 from .seeds import seed_everything
 from .selection import Epoch, seen
@@ -56,38 +59,44 @@ def run_job(job: Job, context: Context) -> Outcome:
     of the job: the reason is in the store and in the outcome.
     """
     store = Store(context.store)
-    with store.hold(job.id) as claim:
-        if store.is_done(job.id) and not context.lacking(job):
-            return Outcome(job.id, ok=True, reason="already done")
-        if job.id in context.rivals and store.pruned(job.id) is not None:
-            return Outcome(job.id, ok=True, reason="already pruned")
-        store.begin(job.id)
-        torch.set_num_threads(context.threads)
-        try:
-            if store.is_done(job.id):
-                trained = _restore(job, context, store)
-            else:
-                trained = _run(job, context, store, claim)
-            _evaluate(job, context, store, trained)
-            if job.search is None:  # most trials are in no table; the tables score those that are chosen
-                score_job(store.path, job.id)
-        except Pruned as pruned:
-            store.prune(job.id, {"reason": str(pruned), "epochs": [asdict(item) for item in pruned.record]})
-            return Outcome(job.id, ok=True, reason=str(pruned))
-        except LostClaimError as error:
-            return Outcome(job.id, ok=False, reason=str(error))  # it is the other's to write
-        except (UsageError, DataError) as error:
-            reason, details = str(error), ""
-        except Exception as error:
-            reason = f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
-            details = traceback.format_exc()
-        else:
-            return Outcome(job.id, ok=True)
-        store.fail(job.id, reason, details)
+    try:
+        with store.hold(job.id) as claim:
+            return _run_held(job, context, store, claim)
+    except OSError as error:  # not even its claim or its end can be written down
+        return Outcome(job.id, ok=False, reason=said_of(error))
+
+
+def _run_held(job: Job, context: Context, store: Store, claim: Claim) -> Outcome:
+    if store.is_done(job.id) and not context.lacking(job):
+        return Outcome(job.id, ok=True, reason="already done")
+    if job.id in context.rivals and store.pruned(job.id) is not None:
+        return Outcome(job.id, ok=True, reason="already pruned")
+    store.begin(job.id)
+    torch.set_num_threads(context.threads)
+    try:
+        done = store.is_done(job.id)
+        trained = _restore(job, context, store) if done else _run(job, context, store, claim)
+        _evaluate(job, context, store, trained, claim)
+        if job.search is None:  # most trials are in no table; the tables score those that are chosen
+            score_job(store.path, job.id)
+    except Pruned as pruned:
+        store.prune(job.id, {"reason": str(pruned), "epochs": [asdict(item) for item in pruned.record]})
+        return Outcome(job.id, ok=True, reason=str(pruned))
+    except LostClaimError as error:
+        return Outcome(job.id, ok=False, reason=str(error))  # it is the other's to write
+    except OSError as error:  # of the disk, and no fault of the training: its checkpoint stays
+        reason, details = said_of(error), traceback.format_exc()
+    except Exception as error:
         (store.folder(job.id) / CHECKPOINT).unlink(
             missing_ok=True
         )  # what led to the fault is not gone on from
-        return Outcome(job.id, ok=False, reason=reason)
+        reason = str(error) if isinstance(error, UsageError | DataError) else said_of(error)
+        details = "" if isinstance(error, UsageError | DataError) else traceback.format_exc()
+    else:
+        return Outcome(job.id, ok=True)
+    if not claim.is_lost():
+        store.fail(job.id, reason, details)
+    return Outcome(job.id, ok=False, reason=reason)
 
 
 @dataclass(frozen=True)
@@ -101,6 +110,7 @@ class Trained:
 def _run(job: Job, context: Context, store: Store, claim: Claim) -> Trained:
     clock = Clock()
     device = _device(context)
+    energy = Energy(counters_of(device))
     with clock.phase("load"):
         data = task_data(job, context, device)
     if device.type == "cuda":
@@ -114,7 +124,7 @@ def _run(job: Job, context: Context, store: Store, claim: Claim) -> Trained:
         if method_class.uses_context:
             data = data.with_context()
         seed_everything(job.seed, "training")
-    report = Progress(store.folder(job.id) / "progress.json", protocol.epochs, claim)
+    report = Progress(store.folder(job.id) / "progress.json", protocol.epochs, claim, energy)
     keeper = Keeper(store.folder(job.id) / CHECKPOINT, _identity(job, context, device))
     watched = job.id in context.rivals
     if watched:
@@ -147,7 +157,7 @@ def _run(job: Job, context: Context, store: Store, claim: Claim) -> Trained:
             "fit.json": (json.dumps(record, indent=1) + "\n").encode(),
             WEIGHTS: save_weights(method),
         },
-        _environment(device, clock) | _course(context, keeper),
+        _environment(device, clock) | _course(context, keeper) | _energy(energy, keeper),
     )
     return Trained(method, data)
 
@@ -172,13 +182,14 @@ def _restore(job: Job, context: Context, store: Store) -> Trained:
     return Trained(method, data.with_context() if method_class.uses_context else data)
 
 
-def _evaluate(job: Job, context: Context, store: Store, trained: Trained) -> None:
+def _evaluate(job: Job, context: Context, store: Store, trained: Trained, claim: Claim) -> None:
     """Tests a network under what was asked for and is not there yet."""
     method, data = trained.method, trained.data
     for evaluation in context.lacking(job):
         if evaluation.kind == "corruption":
             corruption = find("corruption", evaluation.subject, context.plugins).load()
-            table = prediction_table(method, {"test": data.test}, conditions_of(corruption, data.test.batch))
+            conditions = _conditions(corruption, job, context, data)
+            table = prediction_table(method, {"test": data.test}, conditions)
             table = table.replace_schema_metadata({FAMILY: getattr(corruption, "family", "")})
         elif evaluation.kind == "features":
             table = feature_table(method, {"train": data.train, "test": data.test})
@@ -187,7 +198,17 @@ def _evaluate(job: Job, context: Context, store: Store, trained: Trained) -> Non
             table = feature_table(method, {f"semantic:{evaluation.subject}": data.held_out})
         else:
             table = feature_table(method, ood_split(job, context, trained, evaluation))
+        claim.check()
         store.add_evaluation(job.id, evaluation.name, to_parquet(table))
+
+
+def _conditions(corruption: Any, job: Job, context: Context, data: TaskData) -> list[Condition]:
+    """What a corruption does to the test split: to features as they are, or to the raw media of the target."""
+    if not on_media(corruption):
+        return conditions_of(corruption, data.test.batch)
+    target = Task.parse(job.task).target
+    located = locate(dataset_of(target), context.data_root, context.data, context.plugins)
+    return conditions_on_media(corruption, located, target, data, _device(context))
 
 
 def ood_split(job: Job, context: Context, trained: Trained, evaluation: Evaluation) -> dict[str, Split]:
@@ -278,6 +299,12 @@ def _course(context: Context, keeper: Keeper) -> dict[str, Any]:
     }
 
 
+def _energy(energy: Energy, keeper: Keeper) -> dict[str, Any]:
+    """Joules of the job, where they are known: not of one that was interrupted, as they are lost with the process."""
+    joules = {} if keeper.resumed else energy.joules()
+    return {"energy_joules": joules} if joules else {}
+
+
 @dataclass
 class Progress:
     """Writes down how far a job is, at most about once a second and after every epoch."""
@@ -285,6 +312,7 @@ class Progress:
     file: Path
     epochs: int
     claim: Claim | None = None
+    energy: Energy | None = None
     started: float = field(default_factory=time.time)
     last: float = 0.0
     values: dict[str, Any] = field(default_factory=dict)
@@ -300,6 +328,8 @@ class Progress:
         self.last = now
         if self.claim:
             self.claim.check()
+        if self.energy:
+            self.energy.sample()
         if ended is not None:
             self.values |= {"loss": sum(ended.train.values()), "metric": ended.metric}
         done = (epoch + share) / self.epochs
@@ -318,8 +348,10 @@ class Progress:
         # Whole or not at all for who looks, but not flushed to the disk: it tells nothing after a loss of
         # power, and waiting for the disk would slow the training. The job is held, so nobody else writes here.
         temporary = self.file.with_name(f".{self.file.name}.tmp")
-        temporary.write_text(json.dumps(note, indent=1) + "\n")
-        temporary.replace(self.file)
+        with suppress(OSError):  # a full disk may be free again when the results are there
+            with open(temporary, "w", opener=no_link) as stream:
+                stream.write(json.dumps(note, indent=1) + "\n")
+            temporary.replace(self.file)
 
 
 class Clock:

@@ -136,6 +136,7 @@ def _result(
     done = record.state == "done"
     further = _further(store, job.id) if done else None
     fit = (read_json(store.folder(job.id) / "fit.json") or {}) if done else {}
+    environment = (read_json(store.folder(job.id) / "environment.json") or {}) if done else {}
     return Result(
         job=job.id,
         method=method,
@@ -148,11 +149,11 @@ def _result(
         reason=record.reason,
         family=job.metrics,
         synthetic=job.synthetic,
-        audit={**_audit(job), **(run.audit if run else {})},
+        audit={**_audit(job), **_code(environment), **(run.audit if run else {})},
         predictions=_reader(store, job.id) if done else None,
         further=further,
         features=_features(store, job.id) if done else None,
-        cost=_cost(store, job.id, fit) if done else {},
+        cost=_cost(environment, fit) if done else {},
         damaged=further is not None,
         keeper=DiskKeeper(store, job.id) if done else None,
         domains=_domains(fit),
@@ -319,16 +320,25 @@ def _domains(fit: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(map(str, names)) if isinstance(names, list) else ()
 
 
-def _cost(store: Store, job_id: str, fit: Mapping[str, Any]) -> dict[str, float]:
+def _code(environment: Mapping[str, Any]) -> dict[str, str]:
+    """Whether a job ran by the code that asked for it, for the audit; nothing where that was not recorded."""
+    changed = environment.get("code_changed")
+    said = "changed between asking and running" if changed else "as asked for"
+    return {"code": said} if isinstance(changed, bool) else {}
+
+
+def _cost(environment: Mapping[str, Any], fit: Mapping[str, Any]) -> dict[str, float]:
     """What a job cost, from its records; without what was not recorded."""
-    environment = read_json(store.folder(job_id) / "environment.json") or {}
     seconds = environment.get("seconds", {})
+    energy = environment.get("energy_joules", {})
     gib = 2.0**30
     found = {
         "parameters": fit.get("parameters"),
         "selected_epoch": fit.get("selected_epoch"),
         "seconds_fit": seconds.get("fit"),
         "seconds_predict": seconds.get("predict"),
+        "energy_cpu_joules": energy.get("cpu"),
+        "energy_gpu_joules": energy.get("gpu"),
         "peak_process_memory_gib": environment.get("peak_process_memory_bytes", float("nan")) / gib,
         "peak_gpu_memory_gib": environment.get("peak_gpu_memory_bytes", float("nan")) / gib,
     }

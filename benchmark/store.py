@@ -16,7 +16,7 @@
         environment.json     versions, machine, seconds by phase
         done.json            written last: size and SHA-256 of the results
         evaluations/         NAME.parquet: outputs under more conditions; NAME.json, written last: its hash
-        failed.json          the reason, where it failed
+        failed.json          the reason, where it failed or was cancelled
         pruned.json          its epochs, where a trial was ended early because others did better
         scores/              of the predictions; may be deleted, as made/ may
       searches/              for each search of hyper-parameters: NAME.json, who was tried and chosen; NAME.log, Optuna's
@@ -32,26 +32,29 @@ at all. A job is held while it is trained, against processes of this machine and
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import re
-import tempfile
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from .claims import Claim, hold, holder
 from .errors import UsageError
+from .files import as_json, read_json, write_atomic, write_json
 from .job import Job
+from .tidy import CHECKPOINT, clear, is_cluttered
 
-State = Literal["planned", "queued", "running", "done", "failed", "dead", "pruned"]
+State = Literal["planned", "queued", "running", "done", "failed", "dead", "cancelled", "pruned"]
+#: The states of what did not end well and can be tried again.
+BROKEN: tuple[State, ...] = ("failed", "dead", "cancelled")
 RESULTS = ("predictions.parquet", "fit.json")
 WEIGHTS = "weights.safetensors"
-CHECKPOINT = "last.ckpt"
 LOG = "log.txt"
 SCHEMA = 1
+T = TypeVar("T")
 #: Names of jobs and evaluations: one part of a path that leads nowhere else.
 _NAME = re.compile(r"\w[\w.~+ -]*")
 
@@ -68,39 +71,6 @@ class Record:
     state: State
     reason: str = ""
     progress: Mapping[str, Any] | None = None
-
-
-def write_atomic(file: Path, content: bytes) -> None:
-    """Writes a file so that it is there whole or not at all, also after a loss of power."""
-    handle, temporary = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.", suffix=".tmp")
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, file)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-    folder = os.open(file.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
-
-
-def write_json(file: Path, value: Any) -> None:
-    """Writes JSON that people can read."""
-    write_atomic(file, (json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False) + "\n").encode())
-
-
-def read_json(file: Path) -> Any:
-    """The value in a JSON file, or None where there is none or it is not JSON."""
-    try:
-        return json.loads(file.read_bytes())
-    except (OSError, ValueError, RecursionError):
-        return None
 
 
 def checked_name(name: str) -> str:
@@ -123,29 +93,44 @@ class Store:
     def __init__(self, path: Path) -> None:
         self.path = Path(path)
         self.jobs_folder = self.path / "jobs"
+        self._jobs = str(self.jobs_folder)
 
     def folder(self, job_id: str) -> Path:
         """The folder of a job. Raises StoreError for a name that would lead out of the store."""
         return self.jobs_folder / checked_name(job_id)
 
+    def _place(self, job_id: str) -> str:
+        """The folder of a job as text: paths of ten thousand jobs take long to make."""
+        return f"{self._jobs}/{checked_name(job_id)}"
+
     def add(self, jobs: Iterable[Job]) -> None:
         """Writes down jobs that are to be run. Those that are known stay as they are."""
         try:
-            self.jobs_folder.mkdir(parents=True, exist_ok=True)
-            for job in jobs:
-                file = inside(self.folder(job.id)) / "job.json"
-                if not file.exists():
-                    file.parent.mkdir(exist_ok=True)
-                    write_json(file, {"schema": SCHEMA, **job.to_dict()})
+            inside(self.jobs_folder).mkdir(parents=True, exist_ok=True)
+            _at_once(
+                self._add, [job for job in jobs if not os.path.exists(f"{self._place(job.id)}/job.json")]
+            )
         except OSError as error:
             raise UsageError(
-                f"store {self.path}: cannot be written ({error.strerror}): name another with --store"
+                f"store {self.path}: cannot be written ({error.strerror}): mend that, or name another with --store"
             ) from None
+
+    def _add(self, job: Job) -> None:
+        folder = inside(self.folder(job.id))
+        folder.mkdir(exist_ok=True)
+        write_json(folder / "job.json", {"schema": SCHEMA, **job.to_dict()})
 
     def __iter__(self) -> Iterator[Record]:
         """Every job of the store, in the order of their ids. Raises StoreError at one that cannot be read."""
-        for file in self.job_files():
-            yield self.read_record(file)
+        try:
+            names = sorted(os.listdir(self.jobs_folder))
+        except OSError:
+            return
+        for name in names:
+            file = os.path.join(self.jobs_folder, name, "job.json")
+            values = read_json(file)
+            if values is not None or os.path.exists(file):
+                yield self.record(_job_of(values, file))
 
     def job_files(self) -> list[Path]:
         """Where every job is written down, in the order of their ids."""
@@ -157,24 +142,29 @@ class Store:
 
     def record(self, job: Job) -> Record:
         """A job and its state."""
-        folder = self.folder(job.id)
-        if not os.path.isdir(folder):
+        folder = self._place(job.id)
+        try:  # one look at what is there: a store has ten thousand jobs, most of them with few files
+            there = set(os.listdir(folder))
+        except OSError:
             return Record(job, "planned")
-        if self.is_done(job.id):
+
+        def read(name: str) -> Any:
+            return read_json(f"{folder}/{name}") if name in there else None
+
+        if "done.json" in there and self.is_done(job.id):
             return Record(job, "done")
-        progress = read_json(folder / "progress.json")
-        if self.is_held(job.id):
+        progress = read("progress.json")
+        if "lock" in there and self.is_held(job.id):
             return Record(job, "running", progress=progress)
-        pruned = self.pruned(job.id)
-        if pruned is not None:
+        pruned, failure, note = (read(name) for name in ("pruned.json", "failed.json", "slurm.json"))
+        if isinstance(pruned, dict):
             return Record(job, "pruned", str(pruned.get("reason", "")))
-        failure = read_json(folder / "failed.json")
         if isinstance(failure, dict):
-            return Record(job, "failed", str(failure.get("reason", "")), progress)
-        number = self.submission(job.id).get("id")
-        if number:
-            return Record(job, "queued", f"SLURM {number}", progress)
-        if (folder / "done.json").exists():
+            state: State = "cancelled" if failure.get("cancelled") is True else "failed"
+            return Record(job, state, str(failure.get("reason", "")), progress)
+        if isinstance(note, dict) and note.get("id"):
+            return Record(job, "queued", f"SLURM {note['id']}", progress)
+        if "done.json" in there:
             return Record(job, "dead", "its results are no longer whole; the next run makes them again")
         if progress is not None:
             return Record(job, "dead", "ended without a result; the next run starts it again", progress)
@@ -182,11 +172,11 @@ class Store:
 
     def is_done(self, job_id: str) -> bool:
         """Whether the done marker is there and the results have the sizes that it states."""
-        folder = self.folder(job_id)
-        marker = read_json(folder / "done.json")
+        folder = self._place(job_id)
+        marker = read_json(f"{folder}/done.json")
         try:
             return marker is not None and all(
-                (folder / name).stat().st_size == marker["files"][name]["size"] for name in RESULTS
+                os.stat(f"{folder}/{name}").st_size == marker["files"][name]["size"] for name in RESULTS
             )
         except (OSError, KeyError, TypeError):
             return False
@@ -194,9 +184,8 @@ class Store:
     def finish(self, job_id: str, files: Mapping[str, bytes], environment: Any) -> None:
         """Writes the results of a job, the done marker last, and clears what told of its course."""
         folder = self.folder(job_id)
-        for name, content in files.items():
-            write_atomic(folder / name, content)
-        write_json(folder / "environment.json", environment)
+        written = {**files, "environment.json": as_json(environment)}
+        _at_once(lambda name: write_atomic(folder / name, written[name]), written)
         marker: dict[str, dict[str, Any]] = {
             name: {"size": len(content), "sha256": hashlib.sha256(content).hexdigest()}
             for name, content in files.items()
@@ -206,8 +195,16 @@ class Store:
         for name in ("failed.json", "progress.json", CHECKPOINT):
             (folder / name).unlink(missing_ok=True)
 
-    def submit(self, job_id: str, note: Mapping[str, Any]) -> None:
-        """Writes down where a job was queued: ``id`` there, when, by which code. Forgets how an earlier try failed."""
+    def submit(self, notes: Mapping[str, Mapping[str, Any]]) -> None:
+        """Writes down where jobs were queued: ``id`` there, when, by which code. Forgets how an earlier try failed.
+
+        Args:
+            notes: job -> its note.
+        """
+        _at_once(self._submit, notes.items())
+
+    def _submit(self, item: tuple[str, Mapping[str, Any]]) -> None:
+        job_id, note = item
         write_json(self.folder(job_id) / "slurm.json", dict(note))
         self.begin(job_id)
 
@@ -254,9 +251,12 @@ class Store:
         """Forgets how an earlier try failed."""
         (self.folder(job_id) / "failed.json").unlink(missing_ok=True)
 
-    def fail(self, job_id: str, reason: str, details: str = "") -> None:
-        """Writes down why a job failed: one line, and all that is known."""
-        write_json(self.folder(job_id) / "failed.json", {"reason": reason, "details": details})
+    def fail(self, job_id: str, reason: str, details: str = "", cancelled: bool = False) -> None:
+        """Writes down why a job failed: one line, and all that is known; and whether somebody wanted it to end. On a
+        full disk only who runs it says so."""
+        values = {"reason": reason, "details": details, **({"cancelled": True} if cancelled else {})}
+        with suppress(OSError):
+            write_json(self.folder(job_id) / "failed.json", values)
 
     def prune(self, job_id: str, values: Mapping[str, Any]) -> None:
         """Writes down that a trial was ended early: the reason, and its epochs as in a fit record."""
@@ -347,21 +347,44 @@ class Store:
     def hold(self, job_id: str) -> Iterator[Claim]:
         """Holds a job; waits while another process holds it, here or on another machine."""
         with hold(self.folder(job_id)) as claim:
+            clear(self.folder(job_id), self.is_done(job_id))
             try:
                 yield claim
             finally:
                 claim.release(forget=self.is_done(job_id))
 
+    def tidy(self, job_id: str) -> None:
+        """Clears what is left of a finished job whose process was killed before it could."""
+        with suppress(OSError):
+            if is_cluttered(self.folder(job_id)) and not self.is_held(job_id):
+                with self.hold(job_id):
+                    pass
+
+    def holder(self, job_id: str) -> Mapping[str, Any] | None:
+        """What the living process says of itself that holds the job, here or on another machine; None without one."""
+        try:
+            return holder(self.folder(job_id))
+        except OSError:
+            return None
+
     def is_held(self, job_id: str) -> bool:
         """Whether a living process holds the job, here or on another machine."""
-        try:
-            return holder(self.folder(job_id)) is not None
-        except OSError:
-            return False
+        return self.holder(job_id) is not None
+
+
+def _at_once(write: Callable[[T], None], items: Iterable[T]) -> None:
+    """Writes many things. Each waits for the disk, which takes many at a time as fast as one."""
+    with ThreadPoolExecutor(16) as pool:
+        for _ in pool.map(write, items):
+            pass
 
 
 def _read_job(file: Path) -> Job:
-    values = read_json(file)
+    return _job_of(read_json(file), str(file))
+
+
+def _job_of(values: Any, file: str) -> Job:
+    """The job that the content of a file describes."""
     try:
         if values.pop("schema") != SCHEMA:
             raise StoreError(f"{file}: written by another version of mmbench; use another store")
@@ -370,6 +393,6 @@ def _read_job(file: Path) -> Job:
         raise StoreError(
             f"{file}: not a job of this version of mmbench; delete its folder ({error!r})"
         ) from None
-    if job.id != file.parent.name:
+    if job.id != os.path.basename(os.path.dirname(file)):
         raise StoreError(f"{file}: describes job {job.id}; the folder was renamed or the file was edited")
     return job

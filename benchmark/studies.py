@@ -108,6 +108,8 @@ def _note(store: Store, found: Found, fields: Sequence[Field]) -> None:
         return
     file = inside(store.path / FOLDER) / f"{found.name}.log"
     file.parent.mkdir(exist_ok=True)
+    if file.is_symlink():
+        file.unlink()
     try:
         study = _journal(file, found)
     except Exception:

@@ -15,13 +15,13 @@ from rich.table import Table
 from rich.text import Text
 
 from .progress import duration
-from .store import Record, Store
+from .store import BROKEN, Record, Store
 from .trials import Found, counted, searches
 
 if TYPE_CHECKING:
     import pandas as pd
 
-STATES = ("done", "running", "queued", "planned", "pruned", "failed", "dead")
+STATES = ("done", "running", "queued", "planned", "pruned", "failed", "dead", "cancelled")
 #: Lines of the log of a job that failed.
 LAST = 3
 
@@ -83,20 +83,26 @@ def states_of(store: Store) -> list[Record]:
         alive = queue.alive()
     except queue.UnreachableError:
         return records
-    return [_asked(record, store, alive) for record in records]
+    numbers = {r.job.id: store.submission(r.job.id).get("id") for r in records if r.state == "queued"}
+    endings = queue.endings(number for number in numbers.values() if number and number not in alive)
 
+    def asked(record: Record) -> Record:
+        number = numbers.get(record.job.id)
+        if number is None or number in alive:
+            return record
+        again = store.record(record.job)  # it may have ended since
+        if again.state != "queued":
+            return again
+        if (ending := endings.get(number, "")).startswith(queue.CANCELLED):
+            return replace(again, state="cancelled", reason=f"SLURM {number} ({ending})")
+        reason = f"SLURM {number} is gone without a result; mmbench retry runs it again"
+        return replace(again, state="dead", reason=reason)
 
-def _asked(record: Record, store: Store, alive: Collection[str]) -> Record:
-    number = store.submission(record.job.id).get("id")
-    if record.state != "queued" or number in alive:
-        return record
-    again = store.record(record.job)  # it may have ended since
-    reason = f"SLURM {number} is gone without a result; mmbench retry runs it again"
-    return again if again.state != "queued" else replace(again, state="dead", reason=reason)
+    return [asked(record) for record in records]
 
 
 def print_status(store: Store, out: Console, records: list[Record] | None = None) -> bool:
-    """Prints the states of all jobs; whether none failed or died."""
+    """Prints the states of all jobs; whether none failed, died or was cancelled."""
     records = states_of(store) if records is None else records
     states = Counter(record.state for record in records)
     out.print(
@@ -104,16 +110,16 @@ def print_status(store: Store, out: Console, records: list[Record] | None = None
     )
     if any(record.job.search for record in records):
         _print_searches(searches(store, records), out)
-    out.print(_matrix(records))
+    _print_matrix(records, out)
     for record in records:
         if record.state == "running" and record.progress:
             out.print(f"running  {record.job.id}  {_how_far(record)}", markup=False, soft_wrap=True)
     for record in records:
-        if record.state in ("failed", "dead"):
+        if record.state in BROKEN:
             out.print(f"{record.state}  {record.job.id}: {record.reason}", markup=False, soft_wrap=True)
             for line in last_words(store.log(record.job.id)):
                 out.print(f"    {line}", markup=False, highlight=False, soft_wrap=True)
-    return not (states["failed"] or states["dead"])
+    return not any(states[state] for state in BROKEN)
 
 
 def _print_searches(found: list[Found], out: Console) -> None:
@@ -136,19 +142,24 @@ def last_words(log: str) -> list[str]:
     return [lines[fault], *places[: LAST - 1]]
 
 
-def _matrix(records: list[Record]) -> Table:
-    """Jobs by task, modalities and method, with the number in each state."""
-    rows: dict[tuple[str, str, str], Counter[str]] = {}
+def _print_matrix(records: list[Record], out: Console) -> None:
+    """Prints jobs by task, modalities and method, with the number in each state. The lines are made here: rich
+    takes half a second for a thousand rows."""
+    rows: dict[tuple[str, ...], Counter[str]] = {}
     for record in records:
         job = record.job
         data = f"{job.task} (synthetic)" if job.synthetic else job.task
         label = f"{job.label} ({job.role})" if job.role else job.label
         rows.setdefault((data, job.modality_set, label), Counter())[record.state] += 1
     shown = [state for state in STATES if any(counter[state] for counter in rows.values())]
-    table = Table("task", "modalities", "method", *shown, box=None, padding=(0, 2), header_style="bold")
+    lines: list[tuple[str, ...]] = [("task", "modalities", "method", *shown)]
     for names, counter in sorted(rows.items()):
-        table.add_row(*names, *(str(counter[state] or "") for state in shown))
-    return table
+        lines.append((*names, *(str(counter[state] or "") for state in shown)))
+    widths = [max(map(cell_len, column)) for column in zip(*lines, strict=True)]
+    for place, line in enumerate(lines):
+        cells = [cell + " " * (width - cell_len(cell)) for cell, width in zip(line, widths, strict=True)]
+        style = "bold" if place == 0 else None
+        out.print(Text("  " + "    ".join(cells).rstrip()), style=style, soft_wrap=True)
 
 
 def _how_far(record: Record) -> str:

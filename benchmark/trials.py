@@ -18,7 +18,7 @@ from .errors import UsageError
 from .job import NOT_IDENTITY, Job, Trial, canonical_json
 from .params import word
 from .selection import Direction
-from .store import Record, Store, inside, read_json, write_json
+from .store import BROKEN, Record, Store, inside, read_json, write_json
 
 #: Folder of the records and of Optuna's journals in a store.
 FOLDER = "searches"
@@ -98,7 +98,7 @@ class Found:
     @property
     def broken(self) -> bool:
         """Whether a trial failed."""
-        return any(record.state in ("failed", "dead") for record in self.trials.values())
+        return any(record.state in BROKEN for record in self.trials.values())
 
     def drawn(self, index: int) -> str:
         """The parameters of a trial that are searched, such as ``alpha=0.3, beta=0.7``, to six digits."""
@@ -112,13 +112,19 @@ def name_of(job: Job) -> str:
     """The name of the search that a job is of: the beginning of its jobs' ids and a hash. Jobs of one search differ
     in drawn parameters and seed alone; the numbers of draws and repeats may grow."""
     assert job.search is not None
-    values = replace(job, search=None).to_dict()
-    values = {key: value for key, value in values.items() if key == "label" or key not in NOT_IDENTITY}
+    values = {key: value for key, value in job.to_dict().items() if key == "label" or key not in NOT_IDENTITY}
     fixed = {key: value for key, value in values["params"].items() if key not in job.search.searched}
     about = {**values, "params": fixed, "seed": 0, "data": [[d.name, d.fingerprint] for d in job.data]}
     rules = [job.search.sampler, job.search.pruner, sorted(job.search.searched)]
     digest = hashlib.sha256(canonical_json([about, rules]).encode()).hexdigest()[:12]
     return f"{job.id.rpartition('-s')[0]}-{digest}"
+
+
+def _alike(job: Job, part: Trial) -> tuple:
+    """What makes the name of a search: equal only for jobs of the same."""
+    fixed = [(key, value) for key, value in job.params.items() if key not in part.searched]
+    rules = (part.sampler, part.pruner, part.searched, str(job.protocol), str(fixed))
+    return job.label, job.method, job.version, job.task, job.modalities, job.data, job.role, rules
 
 
 def searches(store: Store, records: Iterable[Record], scorer: Scorer = selected_score) -> list[Found]:
@@ -130,9 +136,13 @@ def searches(store: Store, records: Iterable[Record], scorer: Scorer = selected_
         scorer: how a trial is scored.
     """
     members: dict[str, list[Record]] = {}
+    names: dict[tuple, str] = {}  # ten thousand jobs are of few searches, and hashing takes longest
     for record in records:
         if record.job.search:
-            members.setdefault(name_of(record.job), []).append(record)
+            alike = _alike(record.job, record.job.search)
+            if alike not in names:
+                names[alike] = name_of(record.job)
+            members.setdefault(names[alike], []).append(record)
     return [search_of(store, own, scorer) for own in members.values()]
 
 
@@ -153,7 +163,7 @@ def search_of(store: Store, records: Sequence[Record], scorer: Scorer = selected
     for index, record in trials.items():
         if record.state == "done":
             try:
-                fit = read_json(store.folder(record.job.id) / "fit.json")
+                fit = read_json(f"{store.folder(record.job.id)}/fit.json")
                 scores[index], metric = scorer(fit), str(fit["metric"])
             except (LookupError, TypeError, ValueError):
                 unreadable.add(index)
@@ -180,15 +190,22 @@ def _lacking(trials: Mapping[int, Record], unreadable: Iterable[int], draws: int
             record = trials[index]
             reason = f": {record.reason}" if record.reason else ""
             told.setdefault(_STATES[record.state], []).append(f"trial {index}{reason}")
-    first = ("failed", "dead")
-    words = sorted(told, key=lambda state: (state not in first, state))
+    first = [_STATES[state] for state in BROKEN]
+    words = sorted(told, key=lambda word: (word not in first, word))
     parts = [f"{len(told[word])} of {1 + draws} trials {word} ({_some(told[word])})" for word in words]
     if not parts and all(record.state == "pruned" for record in trials.values()):
         return "every trial was pruned"
     return "; ".join(parts)
 
 
-_STATES = {"failed": "failed", "dead": "died", "running": "running", "planned": "not started"}
+_STATES = {
+    "failed": "failed",
+    "dead": "died",
+    "cancelled": "cancelled",
+    "running": "running",
+    "queued": "queued",
+    "planned": "not started",
+}
 
 
 def _some(items: Sequence[str], most: int = 3) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar, Literal, Self
 
@@ -71,15 +71,30 @@ class Corruption(ABC):
         Raises:
             ValueError: the batch has no such modality.
         """
+        self._check(batch)
+        return self.under(batch, self.drawn(batch)) if self.severity else batch
+
+    def drawn(self, batch: Batch) -> Mapping[str, Tensor]:
+        """Every random choice for a batch, the same at every severity.
+
+        Raises:
+            ValueError: the batch has no such modality.
+        """
+        self._check(batch)
+        stream = Stream(self.seed, f"{self.kind}:{self.modality}", batch.sample_id)
+        return self.draw(stream, batch.features[self.modality], self._valid(batch))
+
+    def under(self, batch: Batch, draws: Mapping[str, Tensor]) -> Batch:
+        """The batch with the modality damaged, given the choices; at a severity from 1."""
+        broken = self.corrupt(batch.features[self.modality], self._valid(batch), draws)
+        return replace(batch, features={**batch.features, self.modality: broken})
+
+    def _check(self, batch: Batch) -> None:
         if self.modality not in batch.features:
             raise ValueError(f"no modality {self.modality!r} to break; there are {', '.join(batch.features)}")
-        if self.severity == 0:
-            return batch
-        features, mask = batch.features[self.modality], batch.mask[self.modality]
-        valid = _both(mask, batch.present[self.modality].unsqueeze(1))
-        stream = Stream(self.seed, f"{self.kind}:{self.modality}", batch.sample_id)
-        broken = self.corrupt(features, valid, self.draw(stream, features, valid))
-        return replace(batch, features={**batch.features, self.modality: broken})
+
+    def _valid(self, batch: Batch) -> Tensor:
+        return _both(batch.mask[self.modality], batch.present[self.modality].unsqueeze(1))
 
     def prepared(self, split: Batch) -> Self:
         """This corruption with what it needs to know of the whole split that batches will be taken from: nothing,
@@ -117,3 +132,18 @@ def _both(one: Tensor, other: Tensor) -> Tensor:
 def prepared(condition: Condition, split: Batch) -> Condition:
     """A condition that may be applied to batches of ``split``; only a ``Corruption`` can ask to see it whole."""
     return condition.prepared(split) if isinstance(condition, Corruption) else condition
+
+
+def applied(conditions: Iterable[Condition], batch: Batch) -> Iterator[tuple[Condition, Batch]]:
+    """Every condition and the batch under it, one after the other. What severities of one kind of damage share is
+    drawn once where they follow each other."""
+    last: Corruption | None = None
+    draws: Mapping[str, Tensor] = {}
+    for condition in conditions:
+        if not isinstance(condition, Corruption) or condition.severity == 0:
+            yield condition, condition.apply(batch)
+            continue
+        if last is None or replace(last, severity=condition.severity) != condition:
+            draws = condition.drawn(batch)
+        last = condition
+        yield condition, condition.under(batch, draws)

@@ -6,10 +6,11 @@ clip: 2304, 512 and 2048 wide. Whoever has such features describes them in a ``d
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
-from .dataset import SYNTHETIC_MARK, DataError, Located, Published, Target, data_error
+from .dataset import SYNTHETIC_FILE, SYNTHETIC_MARK, DataError, Located, Published, Target, data_error
 from .description import FILE_NAME
 from .locate import locate
 from .open_layout import locate_open
@@ -17,6 +18,7 @@ from .open_layout import locate_open
 #: modality -> width of the features that MMDG-Bench's backbones give
 WIDTHS = {"video": 2304, "audio": 512, "flow": 2048}
 SMALL = {"train": 160, "valid": 48, "test": 80}  # clips of a domain
+SMALL_RAW = {"train": 42, "test": 21}  # the same of raw media, in the published lists
 _VALID_SHARE = 0.2  # of a published training list: no validation list is published
 
 
@@ -58,7 +60,8 @@ class Action:
             seed: another seed gives other clips of the same kind.
             size: ``"small"`` (160, 48 and 80 clips a domain) or ``"full"`` (the published lists, a fifth of each
                 training list as validation).
-            format: ``"open"`` alone.
+            format: ``"open"``: features; or ``"raw"``: videos, sound and lists in the published layout (see
+                :mod:`mmbench.datasets.media.synthetic`), 42 and 21 clips a domain.
 
         Returns:
             The files written, the description first.
@@ -66,12 +69,15 @@ class Action:
         Raises:
             DataError: unknown size or format, real data in the way, or nowhere to write.
         """
+        if format == "raw" and size == "small":
+            return _write_raw(self.name, list(self.lists), len(self.target.classes), folder, seed)
         from .action_synthetic import generate  # brings numpy: not needed to locate
         from .write_layout import write_open_layout
 
         if size not in ("small", "full") or format != "open":
             raise DataError(
-                f"{self.name}: no stand-in of size {size!r} in format {format!r}; expected small or full, open"
+                f"{self.name}: no stand-in of size {size!r} in format {format!r}; expected small or full, "
+                "open; or small, raw"
             )
         file = folder / FILE_NAME
         if file.exists() and not _ours(file):
@@ -84,6 +90,23 @@ class Action:
         return write_open_layout(
             folder, splits, self.target, name=self.name, title=title, synthetic=True, overwrite=True
         )
+
+
+def _write_raw(name: str, domains: list[str], classes: int, folder: Path, seed: int) -> list[Path]:
+    from .media.synthetic import write_action  # brings PyAV
+
+    mark = folder / SYNTHETIC_FILE
+    if mark.is_file():
+        shutil.rmtree(folder)
+    elif folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
+        raise data_error(
+            folder, "", "is there and is no stand-in", "an empty folder, or a stand-in to replace"
+        )
+    if name == "epic":
+        write_action(folder, "epic", [domain.upper() for domain in domains], classes, SMALL_RAW, seed)
+    else:
+        write_action(folder, "hac", domains, classes, SMALL_RAW, seed)
+    return [mark]
 
 
 def _parted(train: int, test: int) -> dict[str, int]:

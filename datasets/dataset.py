@@ -5,15 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     import numpy as np
+
+    from .media.clip import MediaSet
 
 SPLITS = ("train", "valid", "test")
 #: What reads a modality: a transformer over its steps, or a convolutional network over a waveform's window.
 ENCODERS = ("sequence", "cnn1d")
 SYNTHETIC_MARK = "mmbench synthetic stand-in"
+#: The file that says so in a folder of raw media.
+SYNTHETIC_FILE = "SYNTHETIC"
 
 
 class DataError(Exception):
@@ -188,4 +192,13 @@ class Dataset(Protocol):
         self, folder: Path, *, seed: int = 0, size: str = "small", format: str = "casp"
     ) -> list[Path]:
         """Writes a synthetic stand-in into ``folder``. Raises DataError."""
+        ...
+
+
+@runtime_checkable
+class RawDataset(Protocol):
+    """What a dataset offers beside the rest, where the layout of its raw media is known."""
+
+    def raw(self, folder: Path) -> MediaSet:
+        """Lists the clips that lie in ``folder``, as they were published. Nothing is decoded. Raises DataError."""
         ...

@@ -15,27 +15,29 @@
     sample_id: name
     video: video_id                   # with clip: gives the previous utterance as context
     clip: clip_id
+    media: {source: mosi, path: ..., encoders: ...}   # written by mmbench data encode: see ``origin.py``
 """
 
 from __future__ import annotations
 
-import difflib
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from .dataset import ENCODERS, SPLITS, DataError, Target, data_error
+from .dataset import ENCODERS, SPLITS, Target
+from .entries import Entries, nearest, read_yaml
+from .origin import KEYS as ORIGIN_KEYS
+from .origin import Origin, read_origin
 
 FILE_NAME = "dataset.yaml"
 SUFFIXES = (".npz", ".parquet", ".safetensors")
-_FAMILIES = ("mosi", "sims", "regression", "classification")
-_KINDS = ("regression", "classification")
 _MOST = 100_000  # values of a range
 _OPTIONAL = ("domain", "sample_id", "video", "clip", "previous")
 _KEYS = (
-    "name", "title", "homepage", "synthetic", "file", "modalities", "task", "label", "split", *_OPTIONAL
+    "name", "title", "homepage", "synthetic", "file", "modalities", "task", "label", "split", "media",
+    *_OPTIONAL,
 )  # fmt: skip
 
 
@@ -80,6 +82,7 @@ class Description:
     label: ArrayRef
     split: ArrayRef | None
     optional: Mapping[str, ArrayRef]  # domain, sample_id, video, clip, previous, where given
+    media: Origin | None = None  # of which raw media, by which encoders, the features were made
 
     def refs(self) -> Iterable[ArrayRef]:
         """Every array that is read, in a fixed order."""
@@ -115,6 +118,7 @@ class Description:
             plain(self.split),
             [[name, plain(ref)] for name, ref in self.optional.items()],
             self.synthetic,
+            *([self.media.content()] if self.media else []),  # came later: others keep their hash
         ]
 
 
@@ -124,25 +128,11 @@ def read_description(file: Path) -> Description:
     Raises:
         DataError: not there, not YAML, an unknown, missing or wrong entry, a file that does not exist.
     """
-    import yaml
-
-    try:
-        content = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise data_error(file, "", f"cannot be read ({error.strerror})", "a readable file") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise data_error(file, "", f"not YAML ({error})", "a dataset description") from None
-    return _Reader(file).description(content)
+    return _Reader(file).description(read_yaml(file, "a dataset description"))
 
 
-class _Reader:
-    """Checks the entries of one file; every error names the file and the entry."""
-
-    def __init__(self, file: Path) -> None:
-        self.file = file
-
-    def wrong(self, key: str, wrong: str, expected: str) -> DataError:
-        return data_error(self.file, key, wrong, expected)
+class _Reader(Entries):
+    """Checks the entries of a ``dataset.yaml``."""
 
     def description(self, content: object) -> Description:
         top = self.mapping(content, "", _KEYS, ("modalities", "task", "label"))
@@ -159,6 +149,7 @@ class _Reader:
             label=self.ref(top["label"], "label", default),
             split=split,
             optional={key: self.ref(top[key], key, default) for key in _OPTIONAL if key in top},
+            media=self.media(top["media"]) if "media" in top else None,
         )
         self.check_together(found)
         return found
@@ -184,39 +175,18 @@ class _Reader:
             for name in names:
                 if name not in SPLITS:
                     raise self.wrong(
-                        "split/values", f"unknown split {name!r}{_nearest(name, SPLITS)}", ", ".join(SPLITS)
+                        "split/values", f"unknown split {name!r}{nearest(name, SPLITS)}", ", ".join(SPLITS)
                     )
             for split in SPLITS:
                 if names and split not in names:
                     raise self.wrong("split/values", f"no value stands for {split}", ", ".join(SPLITS))
 
-    def mapping(
-        self, value: object, key: str, known: Iterable[str], required: Iterable[str] = ()
-    ) -> dict[str, Any]:
-        known = tuple(known)
-        if not isinstance(value, dict):
-            shown = "empty" if value is None else repr(value)
-            raise self.wrong(key, shown, f"a map with {', '.join(known)}")
-        for name in value:
-            if name not in known:
-                wrong = f"unknown entry {name!r}{_nearest(str(name), known)}"
-                raise self.wrong(key, wrong, f"some of {', '.join(known)}")
-        for name in required:
-            if value.get(name) is None:
-                raise self.wrong(f"{key}/{name}".lstrip("/"), "missing", f"an entry {name!r}")
-        return value
-
-    def string(self, top: dict[str, Any], key: str, default: str) -> str:
-        value = top.get(key, default)
-        if not isinstance(value, str):
-            raise self.wrong(key, repr(value), "text")
-        return value
-
-    def flag(self, top: dict[str, Any], key: str) -> bool:
-        value = top.get(key, False)
-        if not isinstance(value, bool):
-            raise self.wrong(key, repr(value), "true or false")
-        return value
+    def media(self, value: object) -> Origin:
+        entry = self.mapping(value, "media", ORIGIN_KEYS, ORIGIN_KEYS)
+        try:
+            return read_origin(entry)
+        except ValueError as error:
+            raise self.wrong("media", str(error), "what mmbench data encode writes") from None
 
     def paths(self, value: object, key: str) -> dict[str, Path]:
         if isinstance(value, dict):
@@ -270,21 +240,13 @@ class _Reader:
                 values[one] = new
         return replace(found, values=values)
 
-    def name(self, value: object, key: str) -> str:
-        # YAML reads an unquoted yes, no, on, off as a truth value.
-        if isinstance(value, bool) or not isinstance(value, (str, int)):
-            raise self.wrong(key, repr(value), "text or a whole number (quote words such as yes and no)")
-        return str(value)
-
     def modalities(self, value: object, default: Mapping[str, Path]) -> dict[str, ModalityRef]:
         if not isinstance(value, dict) or not value:
             raise self.wrong("modalities", "none" if not value else repr(value), "a map from name to array")
         found = {}
         for name, entry in value.items():
             key = f"modalities/{name}"
-            # Elsewhere "+" and "," join names, and ":" stands before them.
-            if not isinstance(name, str) or not name or not name.isprintable() or set(name) & set("+,: "):
-                raise self.wrong("modalities", f"a modality named {name!r}", "a printable name without + , :")
+            self.modality(name)
             entry = {"array": entry} if isinstance(entry, str) else entry
             allowed = ("array", "file", "length", "mask", "padding", "encoder")
             entry = self.mapping(entry, key, allowed, ("array",))
@@ -295,7 +257,7 @@ class _Reader:
                 raise self.wrong(f"{key}/padding", repr(entry["padding"]), "nonzero or none")
             encoder = entry.get("encoder", "sequence")
             if encoder not in ENCODERS:
-                wrong = f"{encoder!r}{_nearest(str(encoder), ENCODERS)}"
+                wrong = f"{encoder!r}{nearest(str(encoder), ENCODERS)}"
                 raise self.wrong(f"{key}/encoder", wrong, " or ".join(ENCODERS))
             features = self.entry_ref(entry, key, default)
             steps = {
@@ -307,46 +269,3 @@ class _Reader:
                 features, steps.get("length"), steps.get("mask"), entry.get("padding"), encoder
             )
         return found
-
-    def target(self, value: object) -> Target:
-        entry = self.mapping(value, "task", ("kind", "range", "classes", "metrics"), ("kind",))
-        kind = entry["kind"]
-        if kind not in _KINDS:
-            raise self.wrong("task/kind", f"{kind!r}{_nearest(str(kind), _KINDS)}", " or ".join(_KINDS))
-        family = entry.get("metrics", kind)
-        if family not in _FAMILIES or (family == "classification") != (kind == "classification"):
-            fitting = [name for name in _FAMILIES if (name == "classification") == (kind == "classification")]
-            raise self.wrong("task/metrics", repr(family), f"for {kind}: {', '.join(fitting)}")
-        needed, other = ("classes", "range") if kind == "classification" else ("range", "classes")
-        if other in entry:
-            raise self.wrong(f"task/{other}", f"given for {kind}", f"{needed} only")
-        if needed not in entry:
-            raise self.wrong(f"task/{needed}", "missing", f"an entry {needed!r} for {kind}")
-        if kind == "regression":
-            return Target(kind, label_range=self.label_range(entry["range"]), metrics=family)
-        return Target(kind, classes=self.classes(entry["classes"]), metrics=family)
-
-    def label_range(self, value: object) -> tuple[float, float]:
-        fits = (
-            isinstance(value, list)
-            and len(value) == 2
-            and all(isinstance(end, (int, float)) and not isinstance(end, bool) for end in value)
-        )
-        if not fits or not float("-inf") < value[0] < value[1] < float("inf"):  # pyright: ignore[reportIndexIssue, reportOptionalSubscript]
-            raise self.wrong("task/range", repr(value), "[lowest, highest]")
-        return float(value[0]), float(value[1])  # pyright: ignore[reportIndexIssue, reportOptionalSubscript]
-
-    def classes(self, value: object) -> tuple[str, ...]:
-        if isinstance(value, int) and not isinstance(value, bool):
-            value = list(range(value))
-        if not isinstance(value, list):
-            raise self.wrong("task/classes", repr(value), "the names of the classes, or how many there are")
-        names = tuple(self.name(name, "task/classes") for name in value)
-        if len(names) < 2 or len(set(names)) < len(names):
-            raise self.wrong("task/classes", ", ".join(names) or "none", "two or more different names")
-        return names
-
-
-def _nearest(name: str, known: Iterable[str]) -> str:
-    close = difflib.get_close_matches(name, list(known), n=1)
-    return f" (do you mean {close[0]!r}?)" if close else ""

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import TYPE_CHECKING
+
 from .action import Action
 from .dataset import Target
+
+if TYPE_CHECKING:
+    from .media.clip import MediaSet
 
 
 class Epic(Action):
@@ -16,3 +22,9 @@ class Epic(Action):
     lists = {"d1": (1543, 435), "d2": (2495, 750), "d3": (3897, 974)}  # noqa: RUF012 (never changed)
     #: The source test lists validate (section 1.1).
     rules_as_published = {"roles": "test-validates"}  # noqa: RUF012 (never changed)
+
+    def raw(self, folder: Path) -> MediaSet:
+        """Lists the published videos, sound and optical flow (:mod:`mmbench.datasets.media.epic`). Raises DataError."""
+        from .media.epic import read_epic
+
+        return read_epic(self, folder)

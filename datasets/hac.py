@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import TYPE_CHECKING
+
 from .action import Action
 from .dataset import Target
+
+if TYPE_CHECKING:
+    from .media.clip import MediaSet
 
 
 class Hac(Action):
@@ -16,3 +22,9 @@ class Hac(Action):
     lists = {"human": (1111, 276), "animal": (730, 176), "cartoon": (870, 218)}  # noqa: RUF012 (never changed)
     #: The source test lists validate, and both lists of the target are tested (section 1.1).
     rules_as_published = {"roles": "test-validates-whole-target"}  # noqa: RUF012 (never changed)
+
+    def raw(self, folder: Path) -> MediaSet:
+        """Lists the published videos, sound and optical flow (:mod:`mmbench.datasets.media.hac`). Raises DataError."""
+        from .media.hac import read_hac
+
+        return read_hac(self, folder)

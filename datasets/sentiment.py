@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from .dataset import Located, Published, Target
 from .locate import locate
 from .mmsa import Layout, LocatedPickle, locate_pickle
+
+if TYPE_CHECKING:
+    from .media.clip import MediaSet
 
 MMSA_HOMEPAGE = "https://github.com/thuiar/MMSA"
 CASP_HOMEPAGE = "https://github.com/zrguo/CASP"
@@ -51,6 +55,12 @@ class Sentiment:
             DataError: several files are there, or what is there is wrong.
         """
         return locate(self.name, root, given, self)
+
+    def raw(self, folder: Path) -> MediaSet:
+        """Lists the published videos and transcripts (:mod:`mmbench.datasets.media.mmsa_raw`). Raises DataError."""
+        from .media.mmsa_raw import read_mmsa_raw
+
+        return read_mmsa_raw(self, folder)
 
     def synthesize(
         self, folder: Path, *, seed: int = 0, size: str = "small", format: str = "casp"

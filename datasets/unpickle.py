@@ -8,9 +8,10 @@ stand-ins check them first.
 
 from __future__ import annotations
 
+import math
 import pickle
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -26,7 +27,7 @@ class _RefusedError(Exception):
     """A global that no data file needs."""
 
 
-class _Call:
+class Call:
     """A function that a pickle may call. The pickle cannot change it, as it can a bare one."""
 
     __slots__ = ("_function",)
@@ -35,6 +36,7 @@ class _Call:
         object.__setattr__(self, "_function", function)
 
     def __call__(self, *args: Any) -> Any:
+        """What the function returns."""
         return self._function(*args)
 
     def __setattr__(self, name: str, value: object) -> NoReturn:
@@ -73,8 +75,14 @@ class _Array(np.ndarray):
             raise pickle.UnpicklingError("an array without a type")
         if isinstance(data, list) != (dtype.value.kind == "O"):
             raise pickle.UnpicklingError("array data that does not fit its type")
+        shape = tuple(shape)
+        if not all(isinstance(size, int) and size >= 0 for size in shape):
+            raise pickle.UnpicklingError(f"shape {shape!r}")
+        # numpy takes as many objects from the list as the shape says, also from behind its end
+        if isinstance(data, list) and len(data) != math.prod(shape):
+            raise pickle.UnpicklingError(f"{len(data)} objects for shape {shape!r}")
         set_state: Any = super().__setstate__  # typed for numpy's own flags only
-        set_state((version, tuple(shape), dtype.value, bool(fortran), data))
+        set_state((version, shape, dtype.value, bool(fortran), data))
 
 
 def _dtype(spec: object, *_: object) -> _Dtype:
@@ -88,6 +96,10 @@ def _reconstruct(*_: object) -> _Array:
 def _from_buffer(data: bytes | bytearray, dtype: _Dtype, shape: tuple[int, ...], order: str) -> np.ndarray:
     if not isinstance(dtype, _Dtype) or dtype.value.kind == "O":
         raise pickle.UnpicklingError("a buffer of objects")
+    if not isinstance(
+        data, (bytes, bytearray)
+    ):  # an array could be given other memory later, and this keep the old
+        raise pickle.UnpicklingError("a buffer that is not made of bytes")
     return np.frombuffer(data, dtype.value).reshape(shape, order="F" if order == "F" else "C")
 
 
@@ -108,44 +120,53 @@ def _empty_bytes() -> bytes:
     return b""
 
 
-def _token() -> NoReturn:
-    raise pickle.UnpicklingError("numpy.ndarray called")
+def refused_call(*_: object) -> NoReturn:
+    """Takes the place of what a pickle may name and never calls."""
+    raise pickle.UnpicklingError("a name called that stands for itself only")
 
 
-def _known() -> dict[tuple[str, str], _Call]:
-    reconstruct, scalar, buffer = _Call(_reconstruct), _Call(_scalar), _Call(_from_buffer)
+def _known() -> dict[tuple[str, str], Call]:
+    reconstruct, scalar, buffer = Call(_reconstruct), Call(_scalar), Call(_from_buffer)
     known = {
-        ("numpy", "dtype"): _Call(_dtype),
-        ("numpy", "ndarray"): _Call(_token),
-        ("_codecs", "encode"): _Call(_encode),
-        ("collections", "OrderedDict"): _Call(OrderedDict),
+        ("numpy", "dtype"): Call(_dtype),
+        ("numpy", "ndarray"): Call(refused_call),
+        ("_codecs", "encode"): Call(_encode),
+        ("collections", "OrderedDict"): Call(OrderedDict),
     }
     for core in ("numpy.core", "numpy._core"):  # numpy 1.x and 2.x
         known[core + ".multiarray", "_reconstruct"] = reconstruct
         known[core + ".multiarray", "scalar"] = scalar
         known[core + ".numeric", "_frombuffer"] = buffer
     for builtins in ("builtins", "__builtin__"):  # protocols 3 and up, and 0 to 2
-        known[builtins, "bytes"] = _Call(_empty_bytes)
-        known[builtins, "set"] = _Call(set)
-        known[builtins, "frozenset"] = _Call(frozenset)
+        known[builtins, "bytes"] = Call(_empty_bytes)
+        known[builtins, "set"] = Call(set)
+        known[builtins, "frozenset"] = Call(frozenset)
     return known
 
 
-class _Unpickler(pickle.Unpickler):
-    _known = _known()
+class Unpickler(pickle.Unpickler):
+    """Knows the calls in ``known``, (module, name) -> what is called instead, and refuses all others."""
+
+    known: Mapping[tuple[str, str], Any] = _known()
 
     def find_class(self, module_name: str, global_name: str, /) -> Any:
-        found = self._known.get((module_name, global_name))
+        """What is called in place of a global."""
+        found = self.known.get((module_name, global_name))
         if found is None:
             raise _RefusedError(f"{module_name}.{global_name}")
         return found
 
     def persistent_load(self, pid: Any) -> NoReturn:
+        """Always refused."""
         raise _RefusedError("a persistent object")
 
 
-def load_pickle(file: Path) -> object:
+def load_pickle(file: Path, unpickler: type[Unpickler] = Unpickler) -> object:
     """Reads a pickle (protocols 0 to 5) of numpy arrays and plain containers.
+
+    Args:
+        file: the pickle.
+        unpickler: one that knows more calls.
 
     Raises:
         DataError: the file asks for anything else (which is then named), is cut short, or is not a pickle.
@@ -153,7 +174,7 @@ def load_pickle(file: Path) -> object:
     try:
         with file.open("rb") as stream:
             # latin1: how pickles that Python 2 wrote keep their bytes
-            return _Unpickler(stream, encoding="latin1").load()
+            return unpickler(stream, encoding="latin1").load()
     except _RefusedError as refused:
         raise data_error(
             file, "", f"asks for {refused}, which is refused", "a pickle of numpy arrays and plain containers"

@@ -25,13 +25,15 @@ def write_open_layout(
     homepage: str = "",
     synthetic: bool = False,
     encoders: Mapping[str, str] | None = None,
+    media: Mapping[str, Any] | None = None,
     overwrite: bool = False,
 ) -> list[Path]:
     """Writes samples as ``train.npz``, ``valid.npz``, ``test.npz`` and ``dataset.yaml``; loading the folder
     gives exactly these samples again.
 
     Each file is written under another name and renamed; the description is removed first and written last, so
-    that a half-written folder is never taken for a dataset.
+    that a half-written folder is never taken for a dataset. ``media`` is the description's block of that name,
+    for features that were made of raw media.
 
     Returns:
         The files written, the description first.
@@ -65,6 +67,7 @@ def write_open_layout(
         },
         "task": task,
         **{key: key for key in ("label", "domain", "sample_id", "previous")},
+        **({"media": dict(media)} if media else {}),
     }
     try:
         folder.mkdir(parents=True, exist_ok=True)

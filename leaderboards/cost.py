@@ -26,6 +26,15 @@ QUANTITIES = (
     Quantity("parameters", "trained numbers of the network"),
     Quantity("seconds_fit", "wall-clock seconds of training, all epochs"),
     Quantity("seconds_predict", "wall-clock seconds of predicting clean and with modalities missing"),
+    Quantity(
+        "energy_cpu_joules",
+        "joules of all processors and their memory while it was trained and predicted (RAPL); what else ran on "
+        "the machine is in it",
+    ),
+    Quantity(
+        "energy_gpu_joules",
+        "joules of its GPU while it was trained and predicted (NVML); what else ran on that GPU is in it",
+    ),
     Quantity("peak_process_memory_gib", "largest resident memory of the worker process, GiB, data included"),
     Quantity("peak_gpu_memory_gib", "largest memory that torch held on the GPU, GiB; 0 on a CPU"),
 )

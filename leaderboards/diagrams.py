@@ -16,7 +16,7 @@ from .evidence import Field
 from .plain import p_text
 from .plots import COLOURS
 from .ranks import Ranking
-from .render import file_name
+from .render import file_name, naming
 from .risk_coverage import Curve
 from .tables import task_label
 
@@ -172,5 +172,6 @@ def write_figure(figure: Figure, data: pd.DataFrame, folder: Path, stem: str) ->
     folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / file_name(data, stem, suffix) for suffix in (".png", ".pdf")]
     for path in paths:
-        figure.savefig(path, dpi=150)
+        with naming(path):
+            figure.savefig(path, dpi=150)
     return paths

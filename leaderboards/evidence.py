@@ -147,7 +147,7 @@ def _field(items: list[Score]) -> Field:
         methods=tuple(methods),
         tasks=tuple(", ".join(place) for place in whole),
         values=np.array([[row[name] for name in methods] for row in whole.values()]).reshape(
-            -1, len(methods)
+            len(whole), len(methods)
         ),
         left_out={
             ", ".join(place): "no value of " + ", ".join(name for name in methods if name not in row)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from .render import file_name, holes, title
+from .render import file_name, holes, naming, title
 from .results import CLEAN
 from .tables import AVERAGE, condition_label, task_label
 
@@ -87,7 +87,8 @@ def write_missing_modalities(
     figure = missing_modalities(frame, metric)
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / file_name(frame, stem, ".png")
-    figure.savefig(path, dpi=150)
+    with naming(path):
+        figure.savefig(path, dpi=150)
     return path
 
 

@@ -15,7 +15,7 @@ from .sheet import Keeper, short_hash
 if TYPE_CHECKING:
     import pandas as pd
 
-State = Literal["done", "failed", "running", "queued", "planned", "dead", "pruned"]
+State = Literal["done", "failed", "running", "queued", "planned", "dead", "cancelled", "pruned"]
 CLEAN = "clean"
 MISSING = "missing:"
 #: What the protocol of a row ends with that was trained on the target itself.
@@ -175,7 +175,7 @@ def _outputs(table: pd.DataFrame, result: Result, split: str) -> Iterator[tuple[
         yield name, Outputs(sample_id[rows], target[rows], prediction[rows], spread, of)
 
 
-def one_line(text: str, longest: int = 200) -> str:
+def one_line(text: str, longest: int = 500) -> str:
     """Text on one line, cut after ``longest`` characters."""
     text = " ".join(text.split())
     return text if len(text) <= longest else text[: longest - 1] + "…"

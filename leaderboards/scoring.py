@@ -305,6 +305,7 @@ Troubles = list[tuple[str, str]]
 _WORDS = {
     "failed": "failed",
     "dead": "died",
+    "cancelled": "cancelled",
     "running": "running",
     "queued": "queued",
     "planned": "not started",

@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import subprocess
+import time
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from submitit.core.utils import UncompletedJobError
 from submitit.helpers import DelayedSubmission
 
 from ..benchmark.executor import Context, LocalPool
-from ..benchmark.store import Store
+from ..benchmark.store import CHECKPOINT, Store
 from .packing import workers_for
 
 #: SLURM tells every process of a job that its end is near; only the one that requeues it is to listen.
 LEFT_TO_PARENT = (signal.SIGUSR2, signal.SIGTERM, signal.SIGCONT)
+
+
+@dataclass
+class Course:
+    """Of one start of an array task: when that was, and the first jobs, with the state that each goes on from."""
+
+    began: float = 0.0
+    first: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -30,6 +40,8 @@ class BundleTask:
         cpus: cores of the array task.
         peaks: bytes of GPU memory that such jobs were seen to take.
         timeouts: how often it may run out of time, for what is said then.
+        limit: seconds after which SLURM ends it.
+        stuck: jobs that had the whole time before and came no further in it.
     """
 
     names: tuple[str, ...]
@@ -38,16 +50,23 @@ class BundleTask:
     cpus: int = 1
     peaks: tuple[float, ...] = ()
     timeouts: int = 0
+    limit: float = 0.0
+    stuck: tuple[str, ...] = ()
+    course: Course = field(default_factory=Course, compare=False)
 
     def __call__(self) -> dict[str, bool]:
         """Id -> whether the job is done, of all that were run now."""
+        self.course.began = time.time()
         store = Store(self.context.store)
         jobs = [store.read_record(store.folder(name) / "job.json").job for name in self.names]
         jobs = [job for job in jobs if not store.failure(job.id)]
         gpus = () if self.context.device == "cpu" else _gpus()
         ended: dict[str, bool] = {}
         try:
-            pool = LocalPool(self._workers(gpus), gpus, LEFT_TO_PARENT)
+            workers = self._workers(gpus)
+            left = [job.id for job in jobs if not store.is_done(job.id)]
+            self.course.first = {name: _checkpoint(store, name) for name in left[:workers]}
+            pool = LocalPool(workers, gpus, LEFT_TO_PARENT)
             with closing(pool.run(jobs, self.context)) as outcomes:
                 for outcome in outcomes:
                     ended[outcome.job_id] = outcome.ok
@@ -62,8 +81,27 @@ class BundleTask:
         return ended
 
     def checkpoint(self) -> DelayedSubmission:
-        """What is submitted again. The jobs themselves wrote how far they are after every epoch."""
-        return DelayedSubmission(replace(self))
+        """What is submitted again. The jobs themselves wrote how far they are after every epoch; one that came no
+        further in all of the time of two starts never will, and fails."""
+        if not self._out_of_time():
+            return DelayedSubmission(replace(self, course=Course()))
+        store = Store(self.context.store)
+        still = tuple(
+            name
+            for name, before in self.course.first.items()
+            if store.started(name) and not store.is_done(name) and _checkpoint(store, name) == before
+        )
+        for name in set(still) & set(self.stuck):
+            store.fail(
+                name,
+                f"no epoch of it ends within the time limit of {self.limit / 60:.0f} min, twice in a row: "
+                f"give it more, as in mmbench retry --slurm time={math.ceil(self.limit / 900)}h",
+            )
+        return DelayedSubmission(replace(self, stuck=still, course=Course()))
+
+    def _out_of_time(self) -> bool:
+        """Whether it is its time limit that ends it, and no other's need: as submitit tells them apart."""
+        return time.time() - self.course.began >= min(0.8 * self.limit, self.limit - 600)
 
     def _workers(self, gpus: tuple[str, ...]) -> int:
         if self.workers:
@@ -71,6 +109,14 @@ class BundleTask:
         if not gpus:
             return max(1, self.cpus // self.context.threads)
         return len(gpus) * workers_for(self.peaks, _gpu_memory(), max(1, self.cpus // len(gpus)))
+
+
+def _checkpoint(store: Store, name: str) -> int:
+    """Which state a job would go on from: the time at which it was written; 0 where there is none."""
+    try:
+        return (store.folder(name) / CHECKPOINT).stat().st_mtime_ns
+    except OSError:
+        return 0
 
 
 def _gpus() -> tuple[str, ...]:

@@ -111,17 +111,20 @@ class Slurm:
             except (FailedSubmissionError, FailedJobError) as error:
                 said = [line for line in str(error).splitlines() if "error" in line.lower()]
                 raise UsageError(f"--launcher slurm: sbatch refused: {(said or [str(error)])[-1]}") from None
+            now, notes = time.time(), {}
             for bundle, job in zip(array, submitted, strict=True):
-                for name in bundle.names:
-                    note = {"id": job.job_id, "submitted": time.time(), "code": context.code}
-                    store.submit(name, {**note, "logs": str(job.paths.stdout.parent)})
+                note = {"id": job.job_id, "submitted": now, "code": context.code}
+                note["logs"] = str(job.paths.stdout.parent)
+                notes |= dict.fromkeys(bundle.names, note)
+            store.submit(notes)
 
     def _task(self, bundle: Bundle, context: Context, memory: Mapping[str, float]) -> BundleTask:
         """An array task. Its jobs share a GPU only where the memory of all their like was measured."""
         known = [memory.get(name, 0.0) for name in bundle.names]
         peaks = tuple(sorted(set(known))) if all(known) else ()
-        cpus, timeouts = self.resources.cpus, self.resources.timeouts
-        return BundleTask(bundle.names, context, self.workers, cpus, peaks, timeouts)
+        asked = self.resources
+        limit = 60.0 * asked.parameters()["time"]
+        return BundleTask(bundle.names, context, self.workers, asked.cpus, peaks, asked.timeouts, limit)
 
 
 @dataclass(frozen=True)
@@ -182,7 +185,7 @@ def _wait(jobs: Sequence[Job], context: Context) -> Iterator[Outcome]:
             # Twice in a row: what SLURM has just ended may still be on its way to the store.
             for name in sorted(gone & before):
                 if not _ended(waiting[name], context, store):
-                    store.fail(name, _why_gone(name, store))
+                    _note_gone(name, store)
             asked = time.monotonic()
         # Looking at ten thousand jobs takes a while: a tenth of the time at most.
         time.sleep(max(LOOK, 9 * (time.monotonic() - began)))
@@ -205,8 +208,9 @@ def _gone(waiting: dict[str, Job], store: Store) -> set[str]:
     return {name for name in left if not store.is_held(name)}
 
 
-def _why_gone(name: str, store: Store) -> str:
-    number = store.submission(name).get("id", "")
-    how = queue.ending(number) if number else ""
+def _note_gone(name: str, store: Store) -> None:
+    number = str(store.submission(name).get("id", ""))
+    how = queue.endings([number]).get(number, "") if number else ""
     when = "while it was trained" if store.started(name) else "before it was started"
-    return f"SLURM {number} ended {when}{f' ({how})' if how else ''}"
+    reason = f"SLURM {number} ended {when}{f' ({how})' if how else ''}"
+    store.fail(name, reason, cancelled=how.startswith(queue.CANCELLED))

@@ -12,6 +12,10 @@ from collections.abc import Iterable
 DEFAULT_ARRAY = 1001
 
 
+#: How the accounting's word begins for what somebody ended.
+CANCELLED = "CANCELLED"
+
+
 class UnreachableError(Exception):
     """SLURM does not answer now."""
 
@@ -50,13 +54,20 @@ def alive(patience: float = 0.0) -> dict[str, str]:
     return dict(line.split()[:2] for line in said if line.strip())
 
 
-def ending(job: str) -> str:
-    """How a job that is gone ended, as the accounting has it: ``TIMEOUT``, ``CANCELLED by 0``; or nothing."""
-    try:
-        said = _ask("sacct", "-n", "-X", "-P", "-j", job, "--format=State").splitlines()
-    except UnreachableError:
-        return ""
-    return said[-1].strip() if said else ""
+def endings(jobs: Iterable[str]) -> dict[str, str]:
+    """How jobs that are gone ended, as the accounting has it: ``TIMEOUT``, ``CANCELLED by 0``. Without those that it
+    does not know; it keeps nothing of what was cancelled before it began."""
+    names = sorted(set(jobs))
+    found: dict[str, str] = {}
+    for start in range(0, len(names), 500):
+        asked = ",".join(names[start : start + 500])
+        try:
+            said = _ask("sacct", "-n", "-X", "-P", "-j", asked, "--format=JobID,State")
+        except UnreachableError:
+            return found
+        rows = (line.partition("|") for line in said.splitlines())
+        found |= {name.strip(): state.strip() for name, _, state in rows}
+    return found
 
 
 def array_limit() -> int:

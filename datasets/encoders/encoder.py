@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING, Protocol
 
 from ..dataset import DataError
 from ..media.clip import Medium, View
+
+if TYPE_CHECKING:  # a spec is read where torch is not wanted
+    import torch
+    from torch import Tensor
 
 
 class EncoderError(DataError):

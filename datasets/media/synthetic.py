@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from ..dataset import SYNTHETIC_MARK
+from ..dataset import SYNTHETIC_FILE, SYNTHETIC_MARK
 
 if TYPE_CHECKING:
     import av
@@ -36,7 +36,6 @@ SPEED = 40.0  # pixels a second
 RADIUS = 12.0
 LOWEST, OCTAVES = 440.0, 2.0  # of the tones
 RECORDING = 5  # clips in one recording of EPIC, one a second
-MARK_FILE = "SYNTHETIC"
 
 #: Where the layouts keep the lists of clips.
 HAC_LISTS, EPIC_LISTS = "HAC_Splits", "MM-SADA_Domain_Adaptation_Splits"
@@ -81,7 +80,7 @@ def write_action(
         seed: of everything.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / MARK_FILE).write_text(f"{SYNTHETIC_MARK} for {dataset}, seed {seed}\n", encoding="utf-8")
+    (folder / SYNTHETIC_FILE).write_text(f"{SYNTHETIC_MARK} for {dataset}, seed {seed}\n", encoding="utf-8")
     for place, domain in enumerate(domains):
         recordings = 0
         for split, count in counts.items():

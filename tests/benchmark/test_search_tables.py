@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import io
+import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -15,11 +18,11 @@ from mmbench.benchmark.search import Study, studies_of
 from mmbench.benchmark.store import Store
 from mmbench.benchmark.tables import tables_of
 from mmbench.benchmark.terminal import print_status
-from mmbench.benchmark.trials import repeat_of
+from mmbench.benchmark.trials import repeat_of, searches
 from rich.console import Console
 
 from .conftest import write_dataset
-from .studies import asked, finish, fit_record, predictions
+from .studies import asked, end, finish, fit_record, predictions, study_of
 
 QUIET = Console(quiet=True)
 #: Index of a trial -> its error on the test split. On validation the last is best, on the test the first.
@@ -124,6 +127,56 @@ def test_status_counts_trials_and_repeats(store: Store, tmp_path: Path):
     train(store, study, trials=2)
     store.add([study.named(2), study.named(3)])
     store.fail(study.named(3).id, "boom")
+    store.submit({study.named(2).id: {"id": "7_1"}})  # a trial that waits on a cluster
     text = io.StringIO()
     assert not print_status(store, Console(file=text, width=200))
     assert "of these 20 trials and 8 repeats of 5 searches: 4 chose, 1 have a failed trial" in text.getvalue()
+
+
+def test_a_search_that_prunes_is_taken_with_what_it_pruned(tmp_path: Path):
+    root = tmp_path / "pruning"
+    write_dataset(root / "data" / "toy")
+    there = Store(root / "runs")
+    study = study_of(asked(root, search={"draws": 2, "repeats": 0, "pruner": "median"}))
+    for index, error in ((0, 0.5), (2, 0.7)):
+        job = study.named(index)
+        finish(there, job, fit_record(error, error), predicted=predictions(job, error))
+    end(there, study, {1: "pruned"})
+    here = Store(tmp_path / "here")
+    tried = merge(there.path, here.path, None, True)
+    assert not here.jobs_folder.exists()
+    report = merge(there.path, here.path, None, False)
+    assert report.ok, report
+    assert report.lines == tried.lines
+    assert [record.state for record in here] == [record.state for record in there]
+    assert here.pruned(study.named(1).id)["epochs"][0]["metric"] == 9  # pyright: ignore[reportOptionalSubscript]
+    (ours,), (theirs,) = (searches(store, store) for store in (here, there))
+    assert ours.chosen == theirs.chosen == 0
+    assert merge(there.path, here.path, None, False).ok  # a second time it is there already
+    assert sum(record.state == "pruned" for record in here) == 1
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda values: values.update(epochs=[]),
+        lambda values: values.update(reason="\x1b[2J"),
+        lambda values: values["epochs"][0].update(metric=float("nan")),
+        lambda values: values["epochs"][0].update(epoch=4),
+        lambda values: values.update(other=1),
+    ],
+)
+def test_a_pruned_trial_that_mmbench_did_not_write_is_refused(
+    tmp_path: Path, change: Callable[[dict[str, Any]], None]
+):
+    write_dataset(tmp_path / "data" / "toy")
+    there, here = Store(tmp_path / "runs"), Store(tmp_path / "here")
+    study = study_of(asked(tmp_path, search={"draws": 2, "repeats": 0, "pruner": "median"}))
+    end(there, study, {1: "pruned"})
+    file = there.folder(study.named(1).id) / "pruned.json"
+    values = json.loads(file.read_text())
+    change(values)
+    file.write_text(json.dumps(values))
+    report = merge(there.path, here.path, None, False)
+    assert not report.ok
+    assert not here.jobs_folder.exists()

@@ -160,6 +160,25 @@ FORGED = {
              state=(1, (9,), np.dtype("f8"), False, b"12345678")),
         protocol=2,
     ),
+    "more objects than there are": pickle.dumps(
+        Call(np._core.multiarray._reconstruct, np.ndarray, (0,), b"b",  # pyright: ignore
+             state=(1, (2000,), np.dtype("O"), False, [1])),
+        protocol=2,
+    ),
+    "fewer objects than there are": pickle.dumps(
+        Call(np._core.multiarray._reconstruct, np.ndarray, (0,), b"b",  # pyright: ignore
+             state=(1, (1,), np.dtype("O"), False, [1, 2])),
+        protocol=2,
+    ),
+    "a shape of text": pickle.dumps(
+        Call(np._core.multiarray._reconstruct, np.ndarray, (0,), b"b",  # pyright: ignore
+             state=(1, "12", np.dtype("f8"), False, b"12345678" * 2)),
+        protocol=2,
+    ),
+    "a view of an array": pickle.dumps(
+        Call(np._core.numeric._frombuffer, np.arange(4.0), np.dtype("f8"), (4,), "C"),  # pyright: ignore
+        protocol=2,
+    ),
     "dates": pickle.dumps(np.array(["2020-01-01"], dtype="M8[D]"), protocol=2),
     "bytes of any size": b"\x80\x02c__builtin__\nbytes\nK\x05\x85R.",
     "other encoding": b"\x80\x02c_codecs\nencode\nX\x01\x00\x00\x00aX\x04\x00\x00\x00zlib\x86R.",

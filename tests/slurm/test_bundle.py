@@ -6,9 +6,11 @@ import json
 from pathlib import Path
 
 import pytest
+from mmbench.benchmark.boards import frames
 from mmbench.benchmark.executor import Context
 from mmbench.benchmark.experiment import Experiment
 from mmbench.benchmark.matrix import jobs_of
+from mmbench.benchmark.scores import results
 from mmbench.benchmark.store import Store
 from mmbench.slurm.bundle import BundleTask
 
@@ -31,7 +33,9 @@ def test_a_bundle_runs_what_has_not_ended_and_marks_what_other_code_asked_for(
     assert environment["code_asked"] == "an older version"
     assert environment["code_changed"] is True
     assert "slurm" not in environment or environment["slurm"]
-    store.submit(jobs[1].id, {"id": "7_1"})
+    ((_, audit),) = frames(["audit"], results(store.path))
+    assert "changed between asking and running" in audit["code"].item()
+    store.submit({jobs[1].id: {"id": "7_1"}})
     assert store.record(jobs[1]).state == "queued"
     again = BundleTask(names, context).checkpoint().function
     assert again() == dict.fromkeys(names, True)  # those that were done are left as they are

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from mmbench.benchmark import Experiment, run
 
 from ..benchmark.conftest import MMBENCH, Command
 from ..benchmark.test_run import contents, heed_ctrl_c, until
@@ -102,8 +103,12 @@ class Cluster:
 
     def locally(self, methods: str, seeds: str, epochs: int) -> dict[str, bytes]:
         """What the same jobs predict where nothing disturbs them."""
-        command = [*self.command(methods, seeds, epochs), "--store", "here", "--workers", "1"]
-        subprocess.run(command, cwd=self.folder, env=self.environment, check=True, capture_output=True)
+        asked = {"methods": methods, "datasets": "toy", "seeds": seeds, "protocol": {"epochs": epochs}}
+        here = {"plugins": [self.folder / "slow.py"], "store": self.folder / "here"}
+        asked |= {"data_root": self.environment["MMBENCH_DATA"], "launcher": "debug", "device": "cpu", **here}
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("WITNESS", self.environment["WITNESS"])
+            assert run(Experiment.read(asked)).ok
         return contents(self.folder / "here")
 
     def epochs(self) -> list[str]:
@@ -115,6 +120,18 @@ class Cluster:
         """Waits for so many epochs, and gives the array task that trains."""
         until(lambda: len(self.epochs()) >= epochs)
         return next(iter(self.notes().values()))["id"]
+
+    def until_it_starts(self, other_than: int = 0) -> int:
+        """Waits for a process at the first job that is another one; its number."""
+        found: list[int] = []
+
+        def started() -> bool:
+            for file in self.folder.glob("runs/jobs/*/progress.json"):
+                found.append(json.loads(file.read_text())["pid"])
+            return bool(found) and found[-1] != other_than
+
+        until(started)
+        return found[-1]
 
     def notes(self) -> dict[str, dict]:
         files = sorted(self.folder.glob("runs/jobs/*/slurm.json"))
@@ -169,6 +186,37 @@ def test_requeued_in_the_middle_it_goes_on_and_predicts_the_same(cluster: Cluste
 
 
 @pytest.mark.slow
+def test_preempted_again_and_again_it_goes_on_and_predicts_the_same(cluster: Cluster):
+    launcher = cluster.start("slow", "0", 16, "--slurm", "partition=batch,time=1h,timeouts=0")
+    for starts in (1, 2):
+        until(lambda starts=starts: len(set(cluster.epochs())) == starts)
+        cluster.until_it_trains(len(cluster.epochs()) + 3)
+        subprocess.run(["sbatch", "-p", "urgent", "-c", "4", "-o", "/dev/null", "--wrap", "true"], check=True)
+    ended(launcher)
+    (environment,) = cluster.environments()
+    assert len(environment["resumed_epochs"]) == 2
+    assert int(environment["slurm"]["restarts"]) >= 2
+    assert len(set(cluster.epochs())) == 3
+    assert contents(cluster.folder / "runs") == cluster.locally("slow", "0", 16)
+
+
+@pytest.mark.slow
+def test_what_ends_no_epoch_within_its_time_limit_fails_and_says_so(cluster: Cluster, mmbench: Command):
+    launcher = cluster.start("slow(seconds=99.0),slow(seconds=0.0)", "0", 2, "--slurm", "time=10m,timeouts=9")
+    trained = 0
+    for _ in range(2):
+        trained = cluster.until_it_starts(other_than=trained)
+        (task,) = {note["id"] for note in cluster.notes().values()}
+        subprocess.run(["scancel", "--signal=USR2", task], check=True)
+    output = ended(launcher, 1)
+    assert "no epoch of it ends within the time limit of 10 min, twice in a row" in output
+    assert "mmbench retry --slurm time=1h" in output
+    assert (
+        "1 done, 1 failed" in mmbench("status").stdout
+    )  # the other one of the array task is trained all the same
+
+
+@pytest.mark.slow
 def test_out_of_time_it_goes_on_from_its_checkpoint_and_predicts_the_same(cluster: Cluster):
     # SLURM says so at any time from the start to 30 s before the end of the minute.
     launcher = cluster.start("slow(seconds=0.7)", "0", 16, "--slurm", "time=1m,grace=30s,timeouts=9")
@@ -196,14 +244,22 @@ def test_out_of_time_too_often_it_fails_and_more_time_goes_on_with_it(cluster: C
 
 
 @pytest.mark.slow
-def test_cancelled_by_slurm_it_is_said_and_the_same_command_goes_on(cluster: Cluster):
+def test_cancelled_it_is_said_and_the_same_command_or_retry_goes_on(cluster: Cluster, mmbench: Command):
     launcher = cluster.start("slow", "0,1", 13, "--bundle-time", "5m")
     task = cluster.until_it_trains(2)
     subprocess.run(["scancel", task], check=True)
     output = ended(launcher, 1)
     assert "2 of 2 jobs failed" in output
     assert "CANCELLED" in output
-    ended(cluster.start("slow", "0,1", 13, "--bundle-time", "2m"))
+    assert "2 cancelled" in mmbench("status").stdout
+    again = cluster.start("slow", "0,1", 13, "--bundle-time", "2m")
+    cluster.until_it_trains(len(cluster.epochs()) + 2)
+    assert "2 jobs with them" in mmbench("cancel").stdout
+    ended(again, 1)
+    status = mmbench("status")
+    assert status.returncode == 1
+    assert "2 cancelled" in status.stdout
+    assert mmbench("retry", WITNESS=cluster.environment["WITNESS"]).returncode == 0
     assert contents(cluster.folder / "runs") == cluster.locally("slow", "0,1", 13)
 
 

@@ -1,0 +1,356 @@
+"""``mmbench data encode``: features of raw media; ``mmbench data cache``: where they are kept."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from .errors import UsageError, nearest
+from .locate import root_from
+from .progress import PLAIN_INTERVAL, duration
+from .registry import entries
+from .terminal import console
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from ..datasets.cache.cache import FeatureCache
+    from ..datasets.encoders.encoder import Encoder
+    from ..datasets.media.clip import MediaSet, Problem
+    from .encode_dataset import Outcome
+    from .encoding import Progress
+
+cache_app = typer.Typer(
+    no_args_is_help=True, help="Look at the features that are kept, verify or remove them."
+)
+
+Root = Annotated[
+    Path | None, typer.Option("--data-root", help="Folder of the datasets; else $MMBENCH_DATA, else ./data.")
+]
+Kept = Annotated[
+    Path | None,
+    typer.Option(
+        "--cache", help="Folder of the features; else $MMBENCH_CACHE, else cache/features of the data."
+    ),
+]
+
+
+class Kind(StrEnum):
+    """What features are stored as."""
+
+    FLOAT16 = "float16"
+    FLOAT32 = "float32"
+
+
+def cache_folder(given: Path | None, root: Path) -> Path:
+    """Where features are kept: the folder given, else ``$MMBENCH_CACHE``, else below the data root."""
+    stated = os.environ.get("MMBENCH_CACHE")
+    return (given or (Path(stated) if stated else root / "cache" / "features")).expanduser()
+
+
+def encode(
+    name: Annotated[str, typer.Argument(help="a dataset, or a folder with a media.yaml")],
+    encoder: Annotated[
+        list[str],
+        typer.Option(help="MODALITY=ENCODER, such as audio=log-mel,bins=64; once for each modality."),
+    ],
+    data_root: Root = None,
+    raw: Annotated[
+        Path | None, typer.Option("--from", help="The folder of the raw media; default: the dataset's own.")
+    ] = None,
+    to: Annotated[
+        Path | None, typer.Option("--to", help="The folder to write; default: the dataset's own.")
+    ] = None,
+    cache: Kept = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Threads that decode; default: one a core, 8 at most.")
+    ] = None,
+    dtype: Annotated[Kind, typer.Option(help="What features are stored as.")] = Kind.FLOAT16,
+    skip_broken: Annotated[
+        bool, typer.Option("--skip-broken", help="Leave out what cannot be read instead of giving up.")
+    ] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace a dataset of another source.")
+    ] = False,
+) -> None:
+    """Make features of raw video, sound and text, once, by frozen encoders; write them in the open layout.
+
+    What is made is kept: the command goes on where it was stopped, and may run several times at once. The exit code is
+    1 where something cannot be read.
+
+    Example: mmbench data encode mosi --encoder audio=log-mel --encoder text=text:roberta-base
+    """
+    from ..datasets.media.find import find_media
+    from .encoded_before import Source, origin_there, same_as_before
+
+    out = console()
+    root = root_from(data_root)
+    known = entries("dataset")
+    media_set = find_media(name, root, raw, known[name].load()() if name in known else None)
+    texts = _texts(encoder, media_set)
+    is_folder = raw is None and Path(name).expanduser().exists() and not (root / name).is_dir()
+    source = Source(
+        str(Path(name).expanduser().resolve()) if is_folder else name,
+        str(root.resolve()),
+        str(raw.expanduser().resolve()) if raw else "",
+    )
+    folder = to or root / media_set.name
+    before = origin_there(folder, source, overwrite)
+    kept = cache_folder(cache, root)
+    if same_as_before(before, source, media_set, texts, dtype.value, kept, skip_broken):
+        out.print(f"nothing to do: {folder} holds just these features", highlight=False, soft_wrap=True)
+        return
+
+    from ..datasets.cache.cache import FeatureCache
+    from .encode_dataset import encode_dataset
+
+    encoders = _encoders(texts, device)
+    try:
+        with _showing(out) as told:
+            found = encode_dataset(
+                media_set,
+                encoders,
+                FeatureCache(kept),
+                folder,
+                source,
+                dtype=dtype.value,
+                skip_broken=skip_broken,
+                overwrite=overwrite,
+                workers=workers,
+                progress=told,
+            )
+    except KeyboardInterrupt:
+        out.print(f"stopped; what was encoded is kept in {kept}: the same command goes on from there")
+        raise SystemExit(130) from None
+    if not _told(out, media_set, encoders, found, folder, skip_broken):
+        raise SystemExit(1)
+
+
+def _texts(asked: Sequence[str], media_set: MediaSet) -> dict[str, str]:
+    """Modality -> its encoder as it was asked for, in the order of the set's modalities."""
+    from ..datasets.encoders.spec import parse
+
+    texts: dict[str, str] = {}
+    for one in asked:
+        modality, equals, text = one.partition("=")
+        if not (equals and text):
+            raise UsageError(f"--encoder {one}: expected MODALITY=ENCODER, such as audio=log-mel")
+        if modality not in media_set.modalities:
+            raise UsageError(
+                f"--encoder {one}: {media_set.name} has no {modality!r}: {nearest(modality, media_set.modalities)}"
+            )
+        if modality in texts:
+            raise UsageError(f"--encoder {one}: {modality} has an encoder already, {texts[modality]}")
+        parse(text)  # so that it fails before anything is loaded
+        texts[modality] = text
+    return {modality: texts[modality] for modality in media_set.modalities if modality in texts}
+
+
+def _encoders(texts: Mapping[str, str], device: str) -> dict[str, tuple[str, Encoder]]:
+    """Modality -> the text of its encoder, and the encoder itself."""
+    import torch
+
+    from ..datasets.encoders.spec import parse
+    from ..datasets.encoders.table import make
+
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        place = torch.device(device)
+    except RuntimeError:
+        raise UsageError(f"--device {device}: expected auto, cpu, cuda or cuda:N") from None
+    if place.type == "cuda" and not torch.cuda.is_available():
+        raise UsageError(f"--device {device}: no GPU is there; use --device cpu")
+    return {modality: (text, make(parse(text), place)) for modality, text in texts.items()}
+
+
+@contextmanager
+def _showing(out: Console) -> Iterator[Callable[[str], Progress]]:
+    """Shows how far each modality is: a bar with the time left on a terminal, plain lines elsewhere."""
+    if not out.is_terminal:
+        yield lambda modality: _plainly(out, modality)
+        return
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bars
+
+    words = {"hash": "reads", "encode": "encodes"}
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        TextColumn("left"),
+    )
+    with Bars(*columns, console=out, transient=True) as bars:
+
+        def of(modality: str) -> Progress:
+            tasks: dict[str, int] = {}
+
+            def told(stage: str, done: int, total: int) -> None:
+                if stage not in tasks:
+                    tasks[stage] = bars.add_task(f"{words[stage]} {modality}", total=total, completed=done)
+                bars.update(tasks[stage], completed=done, total=total)  # pyright: ignore[reportArgumentType]
+
+            return told
+
+        yield of
+
+
+def _plainly(out: Console, modality: str) -> Progress:
+    begun: dict[str, tuple[float, int]] = {}
+    last = time.monotonic()
+
+    def told(stage: str, done: int, total: int) -> None:
+        nonlocal last
+        now = time.monotonic()
+        start, first = begun.setdefault(stage, (now, done))
+        if now - last < PLAIN_INTERVAL or done <= first:
+            return
+        last = now
+        left = duration((now - start) / (done - first) * (total - done))
+        out.print(f"{stage} {modality}: {done}/{total} clips, about {left} left", highlight=False)
+
+    return told
+
+
+def _told(
+    out: Console,
+    media_set: MediaSet,
+    encoders: Mapping[str, tuple[str, Encoder]],
+    found: Outcome,
+    folder: Path,
+    skip_broken: bool,
+) -> bool:
+    """Says what was done; whether all is well."""
+    stand_in = " [yellow](synthetic)[/]" if media_set.synthetic else ""
+    for modality, (text, _) in encoders.items():
+        count = found.encoded[modality]
+        out.print(
+            f"{modality}: {text}: encoded {count} of {_with(media_set, modality)} clips now", highlight=False
+        )
+    unused = [modality for modality in media_set.modalities if modality not in encoders]
+    if unused:
+        out.print(f"without an encoder, and left out: {', '.join(unused)}", highlight=False)
+    if found.problems:
+        out.print(_table(found.problems))
+    if found.problems and not skip_broken:
+        out.print(
+            f"{len(found.problems)} problems, and nothing is written: mend them, or leave them out with --skip-broken",
+            highlight=False,
+        )
+        return False
+    if found.problems:
+        words = f"{len(found.problems)} problems: what cannot be read is left out"
+        out.print(f"{words}; {found.dropped} clips have nothing left and are dropped", highlight=False)
+    if found.unchanged:
+        out.print(f"nothing to do: {folder} holds just these features", highlight=False, soft_wrap=True)
+    for file in found.files:
+        out.print(f"wrote {file}{stand_in}", highlight=False, soft_wrap=True)
+    return True
+
+
+def _with(media_set: MediaSet, modality: str) -> int:
+    return sum(modality in clip.media for clip in media_set.clips)
+
+
+def _table(problems: Sequence[Problem]) -> Table:
+    from rich.text import Text
+
+    table = Table("clip", "modality", "file", "what is wrong", box=None, padding=(0, 2, 0, 0))
+    for one in problems:
+        table.add_row(
+            *(Text(part, overflow="fold") for part in (one.sample_id, one.modality, one.file, one.reason))
+        )
+    return table
+
+
+@cache_app.command("ls")
+def cache_ls(data_root: Root = None, cache: Kept = None) -> None:
+    """List what is kept: of which encoder, clean or broken, how much.
+
+    Example: mmbench data cache ls --data-root data
+    """
+    kept = _cache(data_root, cache)
+    table = Table(
+        "id", "encoder", "broken by", "type", "clips", "shards", "MB", box=None, padding=(0, 2, 0, 0)
+    )
+    found = kept.entries()
+    for entry in found:
+        encoder, broken = entry.recipe.get("encoder"), entry.recipe.get("corruption")
+        table.add_row(
+            entry.id[:12],
+            _words(encoder, ("encoder", "model")),
+            _words(broken, ("kind", "modality", "severity")) or "clean",
+            str(entry.recipe.get("dtype", "")),
+            str(entry.clips),
+            str(entry.shards),
+            f"{entry.size / 1e6:.1f}",
+        )
+    out = console()
+    if found:
+        out.print(table)
+    out.print(f"{len(found)} kinds of features in {kept.root}", highlight=False, soft_wrap=True)
+
+
+@cache_app.command("rm")
+def cache_rm(
+    ids: Annotated[list[str], typer.Argument(help="ids as of ls, or their first letters; or all")],
+    data_root: Root = None,
+    cache: Kept = None,
+) -> None:
+    """Remove features; they can be encoded again.
+
+    Example: mmbench data cache rm 3f2a9c417d20 --data-root data
+    """
+    kept = _cache(data_root, cache)
+    known = [entry.id for entry in kept.entries()]
+    chosen: list[str] = []
+    for one in ids:
+        fitting = known if one == "all" else [name for name in known if name.startswith(one)]
+        if not fitting or (one != "all" and len(fitting) > 1):
+            wrong = "could be several" if fitting else "is none"
+            raise UsageError(f"{one!r} {wrong} of the features in {kept.root}: see mmbench data cache ls")
+        chosen += fitting
+    for one in dict.fromkeys(chosen):
+        kept.remove(one)
+        console().print(f"removed {one}", highlight=False)
+
+
+@cache_app.command("verify")
+def cache_verify(data_root: Root = None, cache: Kept = None) -> None:
+    """Compare every shard with the hash that was written with it. What differs is named and removed, so that the next
+    encode makes it again; the exit code is 1 then.
+
+    Example: mmbench data cache verify --data-root data
+    """
+    kept = _cache(data_root, cache)
+    out = console()
+    faults = kept.verify()
+    for fault in faults:
+        lost = f"; {fault.clips} clips are to be encoded again" if fault.clips else ""
+        out.print(f"[red]removed[/] {fault.file}: {fault.reason}{lost}", highlight=False, soft_wrap=True)
+    found = kept.entries()
+    shards, clips = sum(one.shards for one in found), sum(one.clips for one in found)
+    out.print(f"{shards} shards of {clips} clips are as they were written", highlight=False)
+    if faults:
+        raise SystemExit(1)
+
+
+def _cache(data_root: Path | None, cache: Path | None) -> FeatureCache:
+    from ..datasets.cache.cache import FeatureCache
+
+    return FeatureCache(cache_folder(cache, root_from(data_root)))
+
+
+def _words(said: object, keys: Sequence[str]) -> str:
+    return " ".join(str(said[key]) for key in keys if said.get(key)) if isinstance(said, dict) else ""

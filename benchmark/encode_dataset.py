@@ -1,0 +1,148 @@
+"""A set of raw media, encoded as a whole: features in the open layout, and where they come from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from ..datasets import samples as make
+from ..datasets.cache.cache import FeatureCache
+from ..datasets.cache.recipe import DType
+from ..datasets.dataset import SPLITS, Samples
+from ..datasets.encoders.encoder import Encoder
+from ..datasets.media.clip import Clip, MediaSet, Problem
+from ..datasets.origin import Encoding, Origin
+from ..datasets.write_layout import write_open_layout
+from .encode import Result, encode, gathered
+from .encoded_before import Source, origin_there, stands_for
+from .encoding import Progress
+from .errors import UsageError
+
+
+@dataclass
+class Outcome:
+    """What came of encoding a set.
+
+    Attributes:
+        problems: of all clips and modalities.
+        encoded: modality -> how many clips were encoded now.
+        files: what was written; empty where nothing had to be, or where there are problems.
+        dropped: clips that are left without any modality.
+        unchanged: whether the dataset was there already, made of the same media in the same way.
+    """
+
+    problems: list[Problem] = field(default_factory=list)
+    encoded: dict[str, int] = field(default_factory=dict)
+    files: list[Path] = field(default_factory=list)
+    dropped: int = 0
+    unchanged: bool = False
+
+
+def encode_dataset(
+    media_set: MediaSet,
+    encoders: Mapping[str, tuple[str, Encoder]],
+    cache: FeatureCache,
+    folder: Path,
+    source: Source,
+    *,
+    dtype: DType = "float16",
+    skip_broken: bool = False,
+    overwrite: bool = False,
+    workers: int | None = None,
+    progress: Callable[[str], Progress] | None = None,
+) -> Outcome:
+    """Encodes the modalities that have an encoder and writes a dataset in the open layout.
+
+    Args:
+        media_set: the raw data.
+        encoders: modality -> the encoder as it was asked for, and itself.
+        cache: where features are kept.
+        folder: where the dataset is written.
+        source: how the raw data are found again.
+        dtype: what features are stored as.
+        skip_broken: whether what cannot be encoded is left out; else it keeps everything from being written.
+        overwrite: whether another dataset may be replaced. One that was encoded from the same source may.
+        workers: threads that decode.
+        progress: modality -> what is told of it.
+
+    Raises:
+        UsageError: another dataset is there; or a split would be empty.
+        DataError: the folder cannot be written.
+    """
+    before = origin_there(folder, source, overwrite)
+    found = Outcome(list(media_set.problems))
+    results: dict[str, Result] = {}
+    for modality, (_, encoder) in encoders.items():
+        told = progress(modality) if progress else None
+        results[modality] = result = encode(
+            media_set, modality, encoder, cache, dtype=dtype, workers=workers, progress=told
+        )
+        found.problems += result.problems
+        found.encoded[modality] = result.encoded
+    if found.problems and not skip_broken:
+        return found
+    clips = [clip for clip in media_set.clips if any(clip.sample_id in one.keys for one in results.values())]
+    found.dropped = len(media_set.clips) - len(clips)
+    origin = Origin(
+        source=source.name,
+        path=source.path,
+        root=source.root,
+        modalities={
+            modality: Encoding(encoder.medium, text, {str(k): str(v) for k, v in encoder.identity().items()})
+            for modality, (text, encoder) in encoders.items()
+        },
+        dtype=dtype,
+        cache=str(cache.root.resolve()),
+        problems=len(found.problems),
+        asked=stands_for(media_set, {modality: text for modality, (text, _) in encoders.items()}, dtype),
+    )
+    if before == origin:
+        found.unchanged = True
+        return found
+    splits = {}
+    for split in SPLITS:
+        chosen = [clip for clip in clips if clip.split == split]
+        if not chosen:
+            raise UsageError(f"{media_set.name}: no clip of {split} is left; every split needs one")
+        widths = {modality: encoder.width for modality, (_, encoder) in encoders.items()}
+        splits[split] = _samples(media_set, chosen, results, cache, widths)
+    found.files = write_open_layout(
+        folder,
+        splits,
+        media_set.target,
+        name=media_set.name,
+        title=media_set.title,
+        homepage=media_set.homepage,
+        synthetic=media_set.synthetic,
+        media=origin.to_dict(),
+        overwrite=True,
+    )
+    return found
+
+
+def _samples(
+    media_set: MediaSet,
+    clips: Sequence[Clip],
+    results: Mapping[str, Result],
+    cache: FeatureCache,
+    widths: Mapping[str, int],
+) -> Samples:
+    parts = {
+        modality: gathered(result, cache, clips, widths[modality], result.recipe.dtype)
+        for modality, result in results.items()
+    }
+    regression = media_set.target.kind == "regression"
+    # a clip without a recording is one of its own
+    videos = np.array([clip.video or f"\0{clip.sample_id}" for clip in clips])
+    return Samples(
+        features={modality: part.features for modality, part in parts.items()},
+        mask={modality: part.mask for modality, part in parts.items()},
+        present={modality: part.present for modality, part in parts.items()},
+        target=np.array([clip.label for clip in clips], np.float32 if regression else np.int64),
+        sample_id=np.array([clip.sample_id for clip in clips]),
+        domain=np.array([clip.domain for clip in clips]),
+        previous=make.previous_rows(videos, np.array([clip.number for clip in clips])),
+    )

@@ -1,0 +1,131 @@
+"""Whether a dataset was encoded before of the same media in the same way. No torch here: the answer is quick."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..datasets.cache.keys import content_key
+from ..datasets.cache.recipe import VERSION
+from ..datasets.dataset import DataError
+from ..datasets.description import FILE_NAME, read_description
+from ..datasets.encoders.spec import parse
+from ..datasets.entries import read_yaml
+from ..datasets.fingerprint import file_sha256
+from ..datasets.media.clip import MediaSet, Piece
+from ..datasets.origin import Origin, read_origin
+from .errors import UsageError
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where raw media are found: by a name below a data root, or at the place ``path`` (empty: none was named)."""
+
+    name: str
+    root: str
+    path: str = ""
+
+
+def origin_there(folder: Path, source: Source, overwrite: bool) -> Origin | None:
+    """Of what a dataset that is there already was made; None where there is none, or none that is whole.
+
+    Raises:
+        UsageError: it is another one, and ``overwrite`` is false.
+    """
+    file = folder / FILE_NAME
+    if not file.exists():
+        return None
+    origin = _origin(file)
+    if not overwrite and (origin is None or (origin.source, origin.path) != (source.name, source.path)):
+        raise UsageError(
+            f"{file}: another dataset is there; write elsewhere with --to, or replace it with --overwrite"
+        )
+    try:
+        return read_description(file).media
+    except DataError:  # an array is gone, or an entry wrong
+        return None
+
+
+def _origin(file: Path) -> Origin | None:
+    """The block ``media`` of a description, whatever the rest is worth."""
+    try:
+        content = read_yaml(file, "a dataset description")
+        return read_origin(content["media"]) if isinstance(content, dict) else None
+    except (DataError, ValueError, KeyError, TypeError, AttributeError):
+        return None
+
+
+def same_as_before(
+    before: Origin | None,
+    source: Source,
+    media_set: MediaSet,
+    texts: Mapping[str, str],
+    dtype: str,
+    cache: Path,
+    skip_broken: bool,
+) -> bool:
+    """Whether a dataset holds what would be written: of the same clips and content, by the same encoders.
+
+    Args:
+        before: of what it was made.
+        source: how the raw data are found now.
+        media_set: the clips now.
+        texts: modality -> encoder, as asked for.
+        dtype: what features are stored as.
+        cache: where features are kept.
+        skip_broken: whether it may lack what cannot be read.
+    """
+    if before is None or ((before.problems or media_set.problems) and not skip_broken):
+        return False
+    if Source(before.source, before.root, before.path) != source or before.cache != str(cache.resolve()):
+        return False
+    if {name: one.encoder for name, one in before.modalities.items()} != dict(texts):
+        return False
+    return before.asked == stands_for(media_set, texts, dtype)
+
+
+def stands_for(media_set: MediaSet, texts: Mapping[str, str], dtype: str) -> str:
+    """64 hex digits that stand for the clips, the content of their media, what encodes them, and the code of it."""
+
+    def content(media: Piece | str | None) -> str:
+        try:
+            return "" if media is None else content_key(media)
+        except DataError:  # told where it is encoded
+            return "unreadable"
+
+    said = [
+        [media_set.name, media_set.title, media_set.homepage, media_set.synthetic, repr(media_set.target)],
+        [
+            [clip.sample_id, clip.split, clip.domain, clip.label, clip.video, clip.number]
+            + [content(clip.media.get(modality)) for modality in texts]
+            for clip in media_set.clips
+        ],
+        [str(problem) for problem in media_set.problems],
+        [[modality, text, _files(_local(text))] for modality, text in texts.items()],
+        [dtype, VERSION, _code()],
+    ]
+    return hashlib.sha256(json.dumps(said).encode()).hexdigest()
+
+
+def _local(text: str) -> list[Path]:
+    """The files of models and weights that lie on this disk; any other name stands for the same weights always."""
+    spec = parse(text)
+    found: list[Path] = []
+    for word in (spec.model, *spec.options.values()):
+        place = Path(word).expanduser()
+        if word and place.exists():
+            found += sorted(place.rglob("*")) if place.is_dir() else [place]
+    return found
+
+
+def _code() -> list[str]:
+    """The code that decodes and encodes."""
+    folder = Path(__file__).parents[1] / "datasets"
+    return _files(file for part in ("media", "encoders") for file in sorted((folder / part).glob("*.py")))
+
+
+def _files(files: Iterable[Path]) -> list[str]:
+    return [file_sha256(file) for file in files if file.is_file()]

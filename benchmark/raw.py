@@ -1,0 +1,191 @@
+"""Damage to raw media: the target's test samples, encoded anew from broken files; once, for every network.
+
+A dataset that ``mmbench data encode`` made says of which media. Features of broken media are kept where those of whole
+ones are, so that the first job that is tested under a corruption encodes for all others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..corruptions.condition import Condition
+from ..corruptions.corruption import Corruption
+from ..datasets.batch import Batch
+from ..datasets.cache.cache import FeatureCache
+from ..datasets.dataset import DataError, Located, Samples
+from ..datasets.encoders.encoder import Encoder
+from ..datasets.encoders.spec import parse
+from ..datasets.encoders.table import make
+from ..datasets.media.clip import Clip, MediaSet
+from ..datasets.media.find import find_media
+from ..datasets.open_layout import LocatedFolder
+from ..datasets.origin import Encoding, Origin
+from .data import TaskData
+from .encode import encoded_split
+from .evaluations import breakable, media_of
+
+
+@dataclass(frozen=True)
+class Reencoded:
+    """A condition: the samples have other features of one modality.
+
+    Attributes:
+        name: of the damage.
+        modality: the one that is damaged.
+        sample_id: [samples], int64, sorted.
+        features: [samples, time, width], in the order of ``sample_id``.
+        mask: [samples, time], bool.
+    """
+
+    name: str
+    modality: str
+    sample_id: Tensor
+    features: Tensor
+    mask: Tensor
+
+    @property
+    def alters(self) -> frozenset[str]:
+        """Its modality."""
+        return frozenset({self.modality})
+
+    def apply(self, batch: Batch) -> Batch:
+        """The batch with the features of the broken media. A sample that is not known raises ValueError."""
+        rows = torch.searchsorted(self.sample_id, batch.sample_id).clamp(max=len(self.sample_id) - 1)
+        if not bool((self.sample_id[rows] == batch.sample_id).all()):
+            raise ValueError(f"{self.name}: a sample was not encoded")
+        return replace(
+            batch,
+            features={**batch.features, self.modality: self.features[rows]},
+            mask={**batch.mask, self.modality: self.mask[rows]},
+        )
+
+
+def conditions_on_media(
+    corruption: type[Corruption], located: Located, place: str, data: TaskData, device: torch.device
+) -> list[Condition]:
+    """The conditions of a corruption that concern the raw media of a task's target; encodes what is not kept yet.
+
+    Args:
+        corruption: the kind.
+        located: the target's dataset.
+        place: the target: the dataset, or a domain of it.
+        data: the task's tensors; its test split is what is broken.
+        device: where the encoder works.
+
+    Raises:
+        DataError: the media are not there any more, or not those that the features were made of; the encoder
+            cannot be had; the cache cannot be written.
+    """
+    names = breakable(corruption, data.test.batch.modalities, media_of(located))
+    if not names:
+        return []
+    origin = _origin(located)
+    clips = _clips(origin)
+    lost = [name for name in data.test.sample_id if name not in clips[1]]
+    if lost:
+        raise DataError(
+            f"{located.name}: {len(lost)} samples, {lost[0]} for one, are no longer in the raw media of "
+            f"{origin.source}; encode them again: mmbench data encode"
+        )
+    asked = [clips[1][name] for name in data.test.sample_id]
+    return [
+        _condition(condition, origin, clips[0], asked, place, data, device)
+        for condition in corruption.conditions(names)
+    ]
+
+
+def _condition(
+    corruption: Corruption,
+    origin: Origin,
+    media_set: MediaSet,
+    clips: list[Clip],
+    place: str,
+    data: TaskData,
+    device: torch.device,
+) -> Condition:
+    modality = corruption.modality
+    encoder = _encoder(origin, modality, device)
+    cache = FeatureCache(Path(origin.cache))
+    how: Any = {"dtype": origin.dtype, "workers": 1}  # other jobs decode beside this one
+    found = encoded_split(media_set, modality, encoder, cache, corruption, clips, **how)
+    there = data.test.batch.present[modality].cpu().numpy()
+    gone = [
+        clip.sample_id for clip, was, now in zip(clips, there, found.present, strict=True) if was and not now
+    ]
+    if gone:
+        reason = next((str(problem) for problem in found.problems), gone[0])
+        raise DataError(f"{corruption.name}: {len(gone)} clips can no longer be encoded: {reason}")
+    tensors = _as_of_task(data, place, modality, found.features, found.mask)
+    order = torch.argsort(data.test.batch.sample_id)
+    return Reencoded(
+        corruption.name,
+        modality,
+        data.test.batch.sample_id[order],
+        tensors.features[modality][order],
+        tensors.mask[modality][order],
+    )
+
+
+def _as_of_task(data: TaskData, place: str, modality: str, features: np.ndarray, mask: np.ndarray) -> Batch:
+    """Features as the task's networks know them: in the columns and in the units of their training data."""
+    count = len(features)
+    samples = Samples(
+        features={modality: features},
+        mask={modality: mask},
+        present={modality: np.asarray(mask.any(axis=1))},
+        target=np.zeros(count, np.float32),
+        sample_id=data.test.sample_id,
+        domain=data.test.domain,
+        previous=np.full(count, -1),
+    )
+    recipe = data.recipe
+    statistics = None if recipe.statistics is None else {modality: recipe.statistics[modality]}
+    alone = replace(recipe, blocks={modality: recipe.blocks[modality]}, statistics=statistics)
+    return alone.split([(place, samples)], {place: 1.0}, {}).batch
+
+
+def _origin(located: Located) -> Origin:
+    assert isinstance(located, LocatedFolder)
+    assert located.description.media is not None
+    return located.description.media
+
+
+@lru_cache(maxsize=4)
+def _found(source: str, root: str, path: str) -> tuple[MediaSet, Mapping[str, Clip]]:
+    media_set = find_media(source, Path(root), Path(path) if path else None)
+    return media_set, {clip.sample_id: clip for clip in media_set.clips}
+
+
+def _clips(origin: Origin) -> tuple[MediaSet, Mapping[str, Clip]]:
+    return _found(origin.source, origin.root, origin.path)
+
+
+def _encoder(origin: Origin, modality: str, device: torch.device) -> Encoder:
+    """The encoder that made the features of a modality. Raises DataError where it has become another."""
+    asked = origin.modalities[modality]
+    encoder = _made(asked.encoder, device)
+    _check_same(asked, encoder, modality)
+    return encoder
+
+
+@lru_cache(maxsize=4)
+def _made(text: str, device: torch.device) -> Encoder:
+    return make(parse(text), device)
+
+
+def _check_same(asked: Encoding, encoder: Encoder, modality: str) -> None:
+    now = {str(key): str(value) for key, value in encoder.identity().items()}
+    for key in sorted({*asked.identity, *now}):
+        if asked.identity.get(key) != now.get(key):
+            raise DataError(
+                f"{modality}: encoder {asked.encoder} is not the one that made the features: its {key} is "
+                f"{now.get(key)}, and was {asked.identity.get(key)}; bring back the earlier one, or encode again"
+            )

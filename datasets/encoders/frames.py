@@ -1,0 +1,259 @@
+"""Frames and flow, each frame by itself, through a network of the timm library."""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import json
+import logging
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from ..media.clip import FrameView, Medium
+from .encoder import Encoded, EncoderError, EncoderSpec, Media
+from .network import Network, Precision
+from .sound import valid
+from .spec import fill
+from .weights import drawn, files_digest, hub_folder, read, read_state, state_digest, weight_files
+
+#: Names of files of weights that timm has beside the usual ones.
+TIMM_WEIGHTS = ("open_clip_model.safetensors",)
+
+
+class Timm:
+    """Pictures and video through a timm network: one step for every frame, or one for the clip.
+
+    The model is a name that timm knows, or a folder with timm's ``config.json`` and weights. Size, crop, mean and
+    standard deviation are the network's own, but for ``view=official``: 32 frames, every second one, the middle
+    224 x 224 of frames whose short side is 256, the mean and deviation of ImageNet (MMDG-Bench, loaders of
+    EPIC-Kitchens and HAC).
+    """
+
+    @dataclass(frozen=True)
+    class Options:
+        """Options.
+
+        Attributes:
+            frames: how many frames are taken; 1 for pictures; none: 8, or 32 of the official view.
+            interval: every so-manieth frame; none: evenly over the clip, or 2 of the official view.
+            pool: none: one step for every frame; time: their mean.
+            view: model: as the network was trained; official: see above.
+            size: height and width in pixels; none: the view's.
+            weights: a file or folder; random: drawn from ``seed``; empty: the hub's.
+            seed: for random weights.
+            precision: auto: bfloat16 where the GPU can, else float32.
+            revision: of the hub's repository.
+        """
+
+        frames: int | None = None
+        interval: int | None = None
+        pool: Literal["none", "time"] = "none"
+        view: Literal["model", "official"] = "model"
+        size: int | None = None
+        weights: str = ""
+        seed: int = 0
+        precision: Precision = "auto"
+        revision: str = ""
+
+    medium: Medium = "frames"
+    channels = 3
+    #: Mean and standard deviation of the channels, of values in 0 to 1; None: the network's own.
+    own_statistics: tuple[tuple[float, ...], tuple[float, ...]] | None = None
+    official = FrameView(size=224, frames=32, interval=2, crop="center", crop_share=224 / 256)
+    official_statistics = (
+        tuple(value / 255 for value in (123.675, 116.28, 103.53)),
+        tuple(value / 255 for value in (58.395, 57.12, 57.375)),
+    )
+
+    def __init__(self, spec: EncoderSpec, device: torch.device) -> None:
+        self.spec = spec
+        self.options = fill(self.Options, spec)
+        for name in ("frames", "interval", "size"):
+            if (value := getattr(self.options, name)) is not None and value < 1:
+                raise EncoderError(f"encoder {spec.encoder}: option {name}={value}: should be 1 or more")
+        official = self.official if self.options.view == "official" else None
+        module, weights = _load(spec, self.options, self.channels, official)
+        data = _data_config(module)
+        view = official or FrameView(
+            size=self.options.size or data["input_size"][-1],
+            crop="squash" if data["crop_mode"] == "squash" else "center",
+            crop_share=min(data["crop_pct"], 1.0),
+        )
+        asked = {name: getattr(self.options, name) for name in ("frames", "interval", "size")}
+        self.view = replace(view, **{name: value for name, value in asked.items() if value is not None})
+        self.width = int(getattr(module, "head_hidden_size", None) or module.num_features)  # type: ignore[arg-type]
+        self.network = Network(module, device, self.options.precision, weights)
+        own = self.own_statistics or (data["mean"], data["std"])
+        mean, deviation = self.official_statistics if official else own
+        self.mean = torch.tensor(mean, device=device).reshape(-1, 1, 1)
+        self.deviation = torch.tensor(deviation, device=device).reshape(-1, 1, 1)
+
+    def identity(self) -> Mapping[str, str]:
+        """What decides the features: for frames the view and the statistics that the options led to."""
+        told = self.network.identity(self.spec, 1, {"pool": self.options.pool})
+        statistics = [
+            [round(float(value), 6) for value in part.flatten()] for part in (self.mean, self.deviation)
+        ]
+        return {**told, "view": str(self.view), "statistics": str(statistics)}
+
+    @torch.inference_mode()
+    def encode(self, media: Media) -> Encoded:
+        """Features [batch, frames, feature], or [batch, 1, feature] where they are pooled."""
+        return self.features(media)
+
+    def features(self, media: Media) -> Encoded:
+        """As ``encode``, with gradients where they are enabled and weights take them."""
+        if media.values is None or media.values.ndim != 5:
+            raise ValueError("frames are given as values [batch, time, channel, height, width]")
+        clips, time = media.values.shape[:2]
+        frames = media.values.flatten(0, 1)
+
+        def forward(start: int, stop: int) -> Tensor:
+            return self._one(frames[start:stop].to(self.network.device, torch.float32))
+
+        found = self.network.run(forward, len(frames), frames[0].numel() if len(frames) else 1)
+        features = (
+            torch.cat(found).reshape(clips, time, -1) if found else frames.new_zeros(clips, time, self.width)
+        )
+        mask = torch.ones(clips, time, dtype=torch.bool) if media.mask is None else media.mask
+        steps = mask.to(features.device).sum(dim=1)
+        if self.options.pool == "none":
+            return valid(features, steps)
+        total = valid(features, steps).features.sum(dim=1, keepdim=True)
+        return valid(total / steps.clamp(min=1)[:, None, None], steps.clamp(max=1))
+
+    def _one(self, frames: Tensor) -> Tensor:
+        mean, deviation = (part.to(frames.device) for part in (self.mean, self.deviation))
+        return self.network.module((frames - mean) / deviation).float()
+
+
+class TimmFlow(Timm):
+    """Optical flow through a timm network that reads frames of two channels, horizontal and vertical.
+
+    As ``timm``, but mean and standard deviation are 128 of 0 to 255. Weights of a network for colour are carried
+    over to two channels as timm does it: the filters of the colours, scaled. ``view=official``: 8 frames evenly over
+    the clip (MMDG-Bench says how many, not at what distance), the middle 256 x 256 at a short side of 256.
+    """
+
+    medium: Medium = "flow"
+    channels = 2
+    own_statistics = ((128 / 255,) * 2, (128 / 255,) * 2)
+    official = FrameView(size=256, frames=8, crop="center", crop_share=1.0)
+    official_statistics = own_statistics
+
+
+def _load(
+    spec: EncoderSpec, options: Timm.Options, channels: int, official: FrameView | None
+) -> tuple[nn.Module, str]:
+    """A network without its classifier, and its weights in words."""
+    try:
+        import timm
+        from timm.models import clean_state_dict
+    except ImportError:
+        raise EncoderError(f"encoder {spec.encoder} needs timm: pip install 'mmbench[vision]'") from None
+    name, config, folder = _named(spec)
+    arguments: dict[str, Any] = {**config.get("model_args", {}), "num_classes": 0, "in_chans": channels}
+    known = timm.get_pretrained_cfg(name, allow_unregistered=True)
+    size = options.size or (official.size if official else None)
+    if size and (config.get("pretrained_cfg") or (known.to_dict() if known else {})).get("fixed_input_size"):
+        arguments["img_size"] = size
+    if config:
+        arguments["pretrained_cfg"] = {**config.get("pretrained_cfg", {}), "source": None}
+    with _quiet(), read(spec.encoder, spec.model):
+        if options.weights == "random":
+            with drawn(options.seed):
+                module = timm.create_model(name, pretrained=False, **arguments)
+            return module, f"random, seed {options.seed}, sha256 {state_digest(module)}"
+        files = _files(spec, options, folder, known.hf_hub_id if known else None)
+        state = {key: value for file in files for key, value in clean_state_dict(read_state(file)).items()}
+        # what the files lack stays as it was drawn, and timm does not say so: draw it alike twice, and compare
+        with drawn(_DRAWN):
+            blank = timm.create_model(name, pretrained=False, **arguments)
+        if config:
+            arguments["pretrained_cfg"]["state_dict"] = state
+        else:
+            arguments["pretrained_cfg_overlay"] = {"state_dict": state}
+        with drawn(_DRAWN):
+            module: Any = timm.create_model(name, pretrained=True, **arguments)
+        module.pretrained_cfg.pop("state_dict", None)  # it would be kept twice
+    if lacking := _unread(module, blank):
+        raise EncoderError(
+            f"encoder {spec.encoder}: {files[0]} does not fit {name}: it lacks {len(lacking)} of its weights, such as "
+            f"{lacking[0]}"
+        )
+    return module, f"sha256 {files_digest(files)}"
+
+
+def _named(spec: EncoderSpec) -> tuple[str, dict[str, Any], Path | None]:
+    """The name of the architecture, what a folder's ``config.json`` says, and the folder."""
+    import timm
+
+    folder = Path(spec.model).expanduser()
+    if folder.is_dir():
+        try:
+            config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+            return config["architecture"], config, folder
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise EncoderError(
+                f"encoder {spec.encoder}: {folder}/config.json should name timm's architecture ({type(error).__name__})"
+            ) from None
+    base = spec.model.partition(".")[0]
+    if not timm.is_model(base):
+        close = difflib.get_close_matches(base, timm.list_models(), n=3)
+        hint = f"did you mean {' or '.join(close)}?" if close else "see timm.list_models()"
+        raise EncoderError(f"encoder {spec.encoder}: timm has no network {spec.model!r}: {hint}")
+    return spec.model, {}, None
+
+
+def _files(spec: EncoderSpec, options: Timm.Options, folder: Path | None, hub: str | None) -> list[Path]:
+    place = Path(options.weights).expanduser() if options.weights else folder
+    if place is None:
+        if not hub:
+            raise EncoderError(
+                f"encoder {spec.encoder}: timm has no weights of {spec.model}: name weights=FILE"
+            )
+        place = hub_folder(hub, options.revision, TIMM_WEIGHTS)
+    if place.is_file():
+        return [place]
+    if files := weight_files(place) or [place / name for name in TIMM_WEIGHTS if (place / name).is_file()]:
+        return files
+    raise EncoderError(f"encoder {spec.encoder}: no weights at {place}: put model.safetensors there")
+
+
+def _unread(module: nn.Module, blank: nn.Module) -> list[str]:
+    """Names of trainable weights that are as in ``blank``, but for those that are one number everywhere."""
+    before = dict(blank.named_parameters())
+    return [
+        name
+        for name, value in module.named_parameters()
+        if value.requires_grad
+        and torch.equal(value, before[name])
+        and bool((value != value.flatten()[0]).any())
+    ]
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """No report of weights that the network has no place for, such as the classifier's."""
+    logger = logging.getLogger("timm")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+
+
+def _data_config(module: nn.Module) -> dict[str, Any]:
+    from timm.data.config import resolve_data_config
+
+    return resolve_data_config(model=module)
+
+
+#: Any number that nobody would draw weights from.
+_DRAWN = 0x6D6D62656E6368

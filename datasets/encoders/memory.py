@@ -1,0 +1,118 @@
+"""How much goes through a network at once: as much as the free memory is thought to hold, less where it is not so."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+import torch
+from torch import Tensor, nn
+
+T = TypeVar("T")
+
+#: Beyond so many, batches are no faster.
+MOST = 256
+#: What a network needs, as a multiple of its largest output: inputs and outputs of the layer at work, a residual,
+#: and what attention or convolution keep beside them.
+WORKING = 8
+#: The share of the free memory that is planned with.
+SHARE = 0.5
+
+
+def free_bytes(device: torch.device) -> int:
+    """Memory that is free on a device, in bytes; on the CPU within the limit of the job's control group."""
+    if device.type == "cuda":
+        cached = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return torch.cuda.mem_get_info(device)[0] + cached
+    free = _system_bytes()
+    limit, used = (_number(Path("/sys/fs/cgroup") / name) for name in ("memory.max", "memory.current"))
+    return free if limit is None or used is None else max(min(free, limit - used), 0)
+
+
+def in_batches(run: Callable[[int, int], T], count: int, size: int) -> list[T]:
+    """The results of ``run(start, stop)`` for all of ``count`` items, in order, ``size`` or fewer at once.
+
+    Where memory runs out, the batches are halved from there on.
+
+    Raises:
+        RuntimeError: memory does not suffice for one item.
+    """
+    results, start, size = [], 0, max(size, 1)
+    while start < count:
+        stop = min(start + size, count)
+        try:
+            results.append(run(start, stop))
+        except (RuntimeError, MemoryError) as error:
+            if not _out_of_memory(error) or stop - start == 1:
+                raise
+            size = (stop - start) // 2
+            if torch.cuda.is_available():
+                torch.cuda.empty_cache()
+        else:
+            start = stop
+    return results
+
+
+class Planner:
+    """How many items a network takes at once on a device.
+
+    The first item goes through alone, and its largest intermediate result is measured; what an item needs is taken
+    to grow with the number of its values.
+    """
+
+    def __init__(self, module: nn.Module, device: torch.device) -> None:
+        self.module = module
+        self.device = device
+        self.bytes_per_value = 0.0
+
+    def __call__(self, run: Callable[[int, int], T], count: int, values: int) -> list[T]:
+        """``in_batches`` of a size for the free memory; ``values``: how many numbers an item has."""
+        if count == 0:
+            return []
+        first = []
+        if not self.bytes_per_value:
+            first = [self._measured(run, values)]
+        done = len(first)
+        size = int(SHARE * free_bytes(self.device) / max(self.bytes_per_value * values, 1))
+        rest = in_batches(lambda start, stop: run(start + done, stop + done), count - done, min(size, MOST))
+        return first + rest
+
+    def _measured(self, run: Callable[[int, int], T], values: int) -> T:
+        largest = 0
+
+        def note(_module: nn.Module, _inputs: object, output: object) -> None:
+            nonlocal largest
+            if isinstance(output, Tensor):
+                largest = max(largest, output.numel() * max(output.element_size(), 4))
+
+        hooks = [module.register_forward_hook(note) for module in self.module.modules()]
+        try:
+            result = run(0, 1)
+        finally:
+            for hook in hooks:
+                hook.remove()
+        self.bytes_per_value = WORKING * max(largest, 1) / max(values, 1)
+        return result
+
+
+def _out_of_memory(error: Exception) -> bool:
+    """On the CPU there is no class for it: the allocator says so in words."""
+    return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or "can't allocate memory" in str(error)
+
+
+def _system_bytes() -> int:
+    meminfo = Path("/proc/meminfo")
+    if meminfo.is_file():
+        for line in meminfo.read_text().splitlines():
+            if line.startswith("MemAvailable:"):
+                return int(line.split()[1]) * 1024
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 4  # no Linux: a guess
+
+
+def _number(file: Path) -> int | None:
+    try:
+        return int(file.read_text())
+    except (OSError, ValueError):  # no such group, or "max"
+        return None

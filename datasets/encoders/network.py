@@ -1,0 +1,64 @@
+"""A network that makes features: frozen, on a device, in batches that fit into its memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import torch
+from torch import nn
+
+from .encoder import EncoderSpec
+from .memory import Planner
+
+T = TypeVar("T")
+Precision = Literal["auto", "float32"]
+
+
+class Network:
+    """A module in evaluation mode whose weights take no gradients.
+
+    Attributes:
+        module: the network.
+        device: where it is.
+        mixed: whether it computes in bfloat16 under autocast: on a GPU that can, unless ``float32`` was asked for.
+        weights: the weights, in words for the identity: their SHA-256, and that they are random where they are.
+    """
+
+    def __init__(self, module: nn.Module, device: torch.device, precision: Precision, weights: str) -> None:
+        self.module: Any = module.float().to(device).eval().requires_grad_(False)
+        self.device = device
+        self.mixed = precision == "auto" and device.type == "cuda" and torch.cuda.is_bf16_supported()
+        self.weights = weights
+        self._plan = Planner(self.module, device)
+
+    def run(self, forward: Callable[[int, int], T], count: int, values: int) -> list[T]:
+        """The results of ``forward(start, stop)`` for ``count`` items of ``values`` numbers, in order.
+
+        Without gradients, in batches that fit; where gradients are wanted, all at once, and in whatever precision
+        the caller trains in.
+        """
+        if torch.is_grad_enabled():
+            return [forward(0, count)] if count else []
+        if not self.mixed:
+            return self._plan(forward, count, values)
+        with torch.autocast(self.device.type, torch.bfloat16):
+            return self._plan(forward, count, values)
+
+    def identity(self, spec: EncoderSpec, version: int, options: Mapping[str, Any]) -> dict[str, str]:
+        """All that decides the features, as text. ``weights`` and ``seed`` are told by what they led to, a local
+        model by its last name: where it lies decides nothing."""
+        local = Path(spec.model).expanduser().exists()
+        told = {key: str(value) for key, value in options.items() if key not in _ELSEWHERE}
+        return {
+            "encoder": spec.encoder,
+            "model": Path(spec.model).name if local else spec.model,
+            "weights": self.weights,
+            "version": str(version),
+            "precision": "bfloat16" if self.mixed else "float32",
+            **told,
+        }
+
+
+_ELSEWHERE = ("weights", "seed", "precision", "revision")

@@ -1,0 +1,150 @@
+"""Spectra of sound: fixed transforms, no weights."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+
+import torch
+from scipy.signal import get_window
+
+from ..media.clip import Medium, SoundView
+from .encoder import Encoded, EncoderError, EncoderSpec, Media
+from .sound import mono, valid
+from .spec import fill
+
+
+class LogMel:
+    """Log-mel spectrum of sound: one step for every hop, from torchaudio.
+
+    A step is the logarithm of the energy (plus 1e-6) in triangular bands on the mel scale (the HTK formula,
+    2595 log10(1 + f / 700)), of windows that lie wholly in the clip; a clip shorter than one window is padded with
+    zeros to one. So a clip's features do not depend on what it is batched with.
+    """
+
+    @dataclass(frozen=True)
+    class Options:
+        """Options.
+
+        Attributes:
+            bins: bands, the number of features.
+            rate: samples a second.
+            window, hop: length of a window and distance of two, in milliseconds.
+            seconds: cut to so many; none: the whole clip.
+        """
+
+        bins: int = 80
+        rate: int = 16000
+        window: float = 25.0
+        hop: float = 10.0
+        seconds: float | None = None
+
+    medium: Medium = "waveform"
+
+    def __init__(self, spec: EncoderSpec, device: torch.device) -> None:
+        try:
+            from torchaudio.transforms import MelSpectrogram
+        except ImportError:
+            raise EncoderError("encoder log-mel needs torchaudio: pip install 'mmbench[audio]'") from None
+        _no_model(spec)
+        self.options = fill(self.Options, spec)
+        for name, value in asdict(self.options).items():
+            if value is not None and value <= 0:
+                raise EncoderError(f"encoder log-mel: option {name}={value}: should be above 0")
+        self.window = max(round(self.options.window * self.options.rate / 1000), 2)
+        self.hop = max(round(self.options.hop * self.options.rate / 1000), 1)
+        self.view = SoundView(rate=self.options.rate, seconds=self.options.seconds)
+        self.width = self.options.bins
+        self.device = device
+        points = 1 << (self.window - 1).bit_length()
+        if self.width > points // 2:
+            raise EncoderError(
+                f"encoder log-mel: option bins={self.width}: a window of {self.window} samples has no more than "
+                f"{points // 2} bands"
+            )
+        # windows of win_length lie in the middle of n_fft points; the padding on both sides is ours, see encode
+        self.padding = (points - self.window) // 2
+        self.points = points
+        self.transform = MelSpectrogram(
+            self.options.rate,
+            n_fft=points,
+            win_length=self.window,
+            hop_length=self.hop,
+            n_mels=self.width,
+            center=False,
+        ).to(device)
+
+    def identity(self) -> Mapping[str, str]:
+        """What decides the features: the options, and the version of the transform."""
+        options = {key: str(value) for key, value in asdict(self.options).items()}
+        return {"encoder": "log-mel", "version": "1", **options}
+
+    @torch.inference_mode()
+    def encode(self, media: Media) -> Encoded:
+        """Log-mel spectra [batch, time, bins]."""
+        sound, length = mono(media, self.device)
+        need = max(int(length.max()), self.window)
+        right = self.points - self.window - self.padding + max(need - sound.shape[1], 0)
+        sound = torch.nn.functional.pad(sound[:, :need], (self.padding, right))
+        steps = 1 + (length.clamp(min=self.window) - self.window) // self.hop
+        spectrum = self.transform(sound).transpose(1, 2)
+        return valid(torch.log(spectrum + 1e-6), steps)
+
+
+class LogSpectrogram:
+    """Log-spectrogram of ten seconds, as MMDG-Bench's networks of actions read it: 1004 steps of 257 bands.
+
+    The first 160,000 samples at 16 kHz, repeated where the clip is shorter, clipped to -1..1; scipy's spectrogram
+    (density, Tukey window of shape 0.25, each window less its mean) with windows of 512 samples that share 353;
+    log(x + 1e-7); then each clip less its mean, divided by its standard deviation (MMDG-Bench, loaders of
+    EPIC-Kitchens and HAC). A constant clip, such as silence, gives zeros.
+    """
+
+    @dataclass(frozen=True)
+    class Options:
+        """None: these are the published ones."""
+
+    medium: Medium = "waveform"
+    rate = 16_000
+    samples = 160_000
+    points = 512
+    hop = 512 - 353
+
+    def __init__(self, spec: EncoderSpec, device: torch.device) -> None:
+        _no_model(spec)
+        fill(self.Options, spec)
+        self.view = SoundView(rate=self.rate, seconds=self.samples / self.rate, tile=True)
+        self.width = self.points // 2 + 1
+        self.device = device
+        window = torch.from_numpy(get_window(("tukey", 0.25), self.points)).to(device, torch.float64)
+        self.window = window / (self.rate * window.square().sum()).sqrt()
+
+    def identity(self) -> Mapping[str, str]:
+        """Nothing decides the features but the version of the transform."""
+        return {"encoder": "log-spectrogram", "version": "1"}
+
+    @torch.inference_mode()
+    def encode(self, media: Media) -> Encoded:
+        """Standardised log-spectrograms [batch, 1004, 257]; every step is valid."""
+        sound, length = mono(media, self.device)
+        place = torch.arange(self.samples, device=self.device)
+        length = length.clamp(min=1)
+        tiled = sound.gather(1, place[None] % length[:, None]).clamp(-1, 1)
+        # float64: in float32 the mean of silence is not quite silence, and dividing would blow that up
+        windows = tiled.double().unfold(1, self.points, self.hop)
+        windows = (windows - windows.mean(dim=2, keepdim=True)) * self.window
+        power = torch.fft.rfft(windows).abs().square()
+        power[..., 1:-1] *= 2  # one-sided: every band but the first and the last stands for two
+        logarithm = torch.log(power + 1e-7)
+        mean = logarithm.mean(dim=(1, 2), keepdim=True)
+        spread = logarithm.std(dim=(1, 2), keepdim=True, correction=0)
+        features = (logarithm - mean) / (spread + 1e-9)
+        steps = torch.full((len(features),), features.shape[1], device=self.device)
+        return Encoded(features.float(), steps)
+
+
+def _no_model(spec: EncoderSpec) -> None:
+    if spec.model:
+        raise EncoderError(
+            f"encoder {spec.encoder} has no models, so {spec.model!r} means nothing: leave it out"
+        )

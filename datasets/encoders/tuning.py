@@ -1,0 +1,179 @@
+"""Encoders whose weights are trained along: the last block, all of them, or low-rank adapters."""
+
+from __future__ import annotations
+
+import contextlib
+from functools import partial
+from typing import Any, Literal, Protocol, get_args, runtime_checkable
+
+from torch import nn
+from torch.utils.checkpoint import checkpoint
+
+from ..media.clip import Medium, View
+from .encoder import Encoded, EncoderError, Media
+from .network import Network
+
+Mode = Literal["last", "full", "lora"]
+#: Where the libraries keep a network's blocks, first to last.
+BLOCKS = (
+    "encoder.transformer.layers",  # torchaudio
+    "encoder.layer",  # transformers: BERT and its kin
+    "encoder.layers",
+    "transformer.layer",
+    "layers",  # transformers: Whisper, AST; timm: Swin
+    "blocks",  # timm: ViT, EfficientNet
+    "stages",  # timm: ConvNeXt
+)
+#: The layers of attention that make queries and values, as the libraries call them (LoRA, arXiv 2106.09685, sec. 4.2).
+ATTENTION = (
+    "query",
+    "value",
+    "q_proj",
+    "v_proj",
+    "query_proj",
+    "value_proj",
+    "q_lin",
+    "v_lin",
+    "qkv",
+    "Wqkv",
+)
+
+
+@runtime_checkable
+class Tunable(Protocol):
+    """An encoder that is a network: all but the fixed transforms."""
+
+    medium: Medium
+    view: View
+    width: int
+    network: Network
+
+    def features(self, media: Media) -> Encoded:
+        """Features, with gradients where they are enabled."""
+        ...
+
+
+class Trained(nn.Module):
+    """An encoder as a module that is trained along: media -> features, with gradients.
+
+    It takes over the encoder's network and changes it in place: make the encoder anew for another use. In training mode
+    the parts that are trained drop out as they were made to; the rest stays in evaluation mode, and so does every batch
+    norm: its running statistics stay as they are, since batches of clips are small. Precision is the caller's
+    (autocast), not the encoder's, where gradients are wanted.
+
+    Attributes:
+        medium, view, width: as the encoder's.
+        mode: ``last``: the last block (of a ResNet the last stage); ``full``: everything; ``lora``: low-rank adapters
+            of the queries and values of attention, which change nothing until they are trained.
+        module: the network.
+    """
+
+    def __init__(self, encoder: Tunable, mode: Mode, rank: int = 8, checkpointing: bool = False) -> None:
+        """Makes an encoder trainable.
+
+        Args:
+            encoder: as ``make`` gives it.
+            mode: see above.
+            rank: of the adapters; their output is scaled by 2, whatever the rank.
+            checkpointing: keep a block's inputs alone for the way back, and compute the rest again: less memory, a
+                third more time.
+
+        Raises:
+            EncoderError: an encoder without weights, or a network that a mode does not fit.
+        """
+        super().__init__()
+        if not isinstance(encoder, Tunable):
+            raise EncoderError(
+                f"encoder {type(encoder).__name__} is a fixed transform: there is nothing to train"
+            )
+        if mode not in get_args(Mode):
+            raise EncoderError(f"encoders are trained in mode {', '.join(get_args(Mode))}, not {mode!r}")
+        self.encoder = encoder
+        self.medium, self.view, self.width = encoder.medium, encoder.view, encoder.width
+        self.mode = mode
+        self.module = encoder.network.module
+        blocks = find_blocks(self.module)
+        if mode == "lora":
+            _adapt(self.module, rank)
+        elif mode == "full":
+            self.module.requires_grad_(True)
+        else:
+            _last(self.module, blocks).requires_grad_(True)
+        self._trained = (
+            _last(self.module, blocks) if mode == "last" else self.module,
+        )  # not registered twice
+        if checkpointing:
+            if not blocks:
+                raise EncoderError(
+                    f"{type(self.module).__name__} has no known blocks to recompute: no checkpointing"
+                )
+            for block in blocks if mode != "last" else blocks[-1:]:
+                block.forward = partial(checkpoint, block.forward, use_reentrant=False)
+        self.train(self.training)
+
+    def forward(self, media: Media) -> Encoded:
+        """Features [batch, time, feature], float32, and their lengths, on the network's device."""
+        self.encoder.network.device = next(self.module.parameters()).device
+        return self.encoder.features(media)
+
+    def train(self, mode: bool = True) -> Trained:
+        """Training mode for what is trained, evaluation mode for the rest."""
+        self.training = mode
+        self.module.eval()
+        (trained,) = self._trained
+        trained.train(mode)
+        for part in trained.modules():
+            if isinstance(part, nn.modules.batchnorm._BatchNorm):
+                part.eval()
+        return self
+
+    def groups(self, rate: float, share: float = 0.1, decay: float = 0.01) -> list[dict[str, Any]]:
+        """Groups of parameters for an optimiser: what is trained, at ``share`` of the other networks' learning rate.
+
+        Biases and the weights of normalisations, which have one dimension, do not decay. A group is left out where
+        it is empty.
+        """
+        trained = [parameter for parameter in self.parameters() if parameter.requires_grad]
+        told = {"lr": rate * share}
+        groups = [
+            {"params": [item for item in trained if item.ndim > 1], "weight_decay": decay, **told},
+            {"params": [item for item in trained if item.ndim <= 1], "weight_decay": 0.0, **told},
+        ]
+        return [group for group in groups if group["params"]]
+
+
+def find_blocks(module: nn.Module) -> list[nn.Module]:
+    """The blocks of a network, first to last; of a ResNet its stages; empty where none are known."""
+    for path in BLOCKS:
+        with contextlib.suppress(AttributeError):
+            found = module.get_submodule(path)
+            if isinstance(found, (nn.ModuleList, nn.Sequential)) and len(found):
+                return list(found)
+    return [
+        getattr(module, name) for name in ("layer1", "layer2", "layer3", "layer4") if hasattr(module, name)
+    ]
+
+
+def _last(module: nn.Module, blocks: list[nn.Module]) -> nn.Module:
+    if not blocks:
+        raise EncoderError(f"{type(module).__name__} has no known last block: train it in mode full")
+    return blocks[-1]
+
+
+def _adapt(module: nn.Module, rank: int) -> None:
+    try:
+        from peft import LoraConfig, inject_adapter_in_model
+    except ImportError:
+        raise EncoderError("low-rank adapters need peft: pip install 'mmbench[tuning]'") from None
+    if rank < 1:
+        raise EncoderError(f"the rank of adapters is {rank}: should be 1 or more")
+    names = [
+        name
+        for name, part in module.named_modules()
+        if isinstance(part, nn.Linear) and name.rpartition(".")[2] in ATTENTION
+    ]
+    if not names:
+        raise EncoderError(
+            f"{type(module).__name__} has no attention to adapt: train it in mode last or full"
+        )
+    inject_adapter_in_model(LoraConfig(r=rank, lora_alpha=2 * rank, target_modules=names), module)

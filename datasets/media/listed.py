@@ -1,0 +1,168 @@
+"""Sets of clips that are published as lists: rows become clips, and whatever does not fit becomes a problem."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from ..dataset import SYNTHETIC_FILE, DataError, Dataset
+from ..samples import VALIDATION_SEED, VALIDATION_SHARE
+from .clip import Clip, MediaSet, Medium, Piece, Problem
+from .divide import divide
+from .shelf import Shelf
+
+
+@dataclass(frozen=True)
+class Row:
+    """A clip as a list names it.
+
+    Attributes:
+        name: its sample id, unless an earlier row has it.
+        file: the list.
+        split: ``train``, ``valid`` or ``test``.
+        domain: empty where the set has none.
+        label: as in :class:`mmbench.datasets.media.clip.Clip`.
+        media: modality -> a stretch of a file, or a text itself; the files need not be there.
+        video, number: of which recording it is which clip; empty where that is not known.
+    """
+
+    name: str
+    file: Path
+    split: str
+    domain: str
+    label: float | int
+    media: Mapping[str, Piece | str]
+    video: str = ""
+    number: int = 0
+
+
+def find_lists(name: str, folder: Path, files: Sequence[str], below: Sequence[str]) -> Path:
+    """The folder that holds the published lists: ``folder`` itself or one ``below`` it.
+
+    Raises:
+        DataError: no folder holds them all; the message names the first that is missing.
+    """
+    places = [folder, *(folder / part for part in below)]
+    place = max(places, key=lambda one: sum((one / file).is_file() for file in files))
+    missing = [file for file in files if not (place / file).is_file()]
+    if missing:
+        more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+        where = f"{folder} or its folders {', '.join(below)}"
+        raise DataError(f"{name}: no list {missing[0]}{more} in {place}; expected all in one of {where}")
+    return place
+
+
+def first_folder(places: Iterable[Path]) -> Path:
+    """The first place that is a folder, or else the first."""
+    places = list(places)
+    return next((place for place in places if place.is_dir()), places[0])
+
+
+def with_validation(rows: Sequence[Row], groups: Mapping[int, str]) -> list[Row]:
+    """Takes a share of every domain's training list for validation, which nobody publishes.
+
+    The share and the seed are those of :mod:`mmbench.datasets.samples`, drawn by
+    :func:`mmbench.datasets.media.divide.divide`. Training and validation together stay the published list.
+
+    Args:
+        rows: of the published training and test lists.
+        groups: row -> what stays together, such as the recording; where a domain has one alone, clips are drawn.
+    """
+    shares = {"train": 1 - VALIDATION_SHARE, "valid": VALIDATION_SHARE}
+    found = list(rows)
+    for domain in dict.fromkeys(row.domain for row in rows):
+        places = [place for place, row in enumerate(rows) if row.domain == domain and row.split == "train"]
+        names = [groups[place] for place in places]
+        if len(set(names)) < len(shares):
+            names = [rows[place].name for place in places]
+        if len(set(names)) < len(shares):
+            continue
+        drawn = divide(names, shares, f"{VALIDATION_SEED} {domain}")
+        for place, split in zip(places, drawn, strict=True):
+            found[place] = replace(rows[place], split=split)
+    return found
+
+
+def media_set(
+    dataset: Dataset,
+    folder: Path,
+    rows: Sequence[Row],
+    modalities: Mapping[str, tuple[Medium, Path | None]],
+    folders: Iterable[Path],
+    counts: Mapping[Path, int],
+) -> MediaSet:
+    """The clips of published lists, with what is wrong with them.
+
+    Args:
+        dataset: whose they are.
+        folder: what the paths in problems are relative to.
+        rows: of all lists, in order.
+        modalities: name -> its medium and the folder of all its files (None: it has none). Where that folder is
+            missing, the set has no such modality, which is one problem and not one for each clip.
+        folders: where files without a row are looked for.
+        counts: list -> the number of clips that its publishers state; a stand-in need not have so many.
+
+    Raises:
+        DataError: no modality is there.
+    """
+    problems: list[Problem] = []
+    there: dict[str, Medium] = {}
+    for name, (medium, place) in modalities.items():
+        if place is None or place.is_dir():
+            there[name] = medium
+        else:
+            problems.append(Problem("", name, _shown(place, folder), f"no such folder: there is no {name}"))
+    if not any(medium != "text" for medium in there.values()):
+        places = ", ".join(str(place) for _, place in modalities.values() if place)
+        raise DataError(f"{dataset.name}: no media in {folder}; expected folders {places}")
+    synthetic = (folder / SYNTHETIC_FILE).is_file()
+    for file, count in ({} if synthetic else counts).items():
+        found = sum(row.file == file for row in rows)
+        if found != count:
+            reason = f"lists {found} clips where {count} are published"
+            problems.append(Problem("", "", _shown(file, folder), reason))
+    shelf = Shelf()
+    clips = []
+    seen: dict[str, Row] = {}
+    repeats: dict[str, int] = {}
+    for row in rows:
+        sample_id = row.name
+        if row.name in seen:
+            repeats[row.name] = repeats.get(row.name, 1) + 1
+            sample_id = f"{row.name}#{repeats[row.name]}"
+            reason = f"listed before, in {seen[row.name].file.name}"
+            problems.append(Problem(sample_id, "", row.file.name, reason))
+        seen.setdefault(row.name, row)
+        media: dict[str, Piece | str] = {}
+        for name, piece in row.media.items():
+            if name not in there:
+                continue
+            if isinstance(piece, str):
+                missing = [] if piece else [Problem(sample_id, name, row.file.name, "empty text")]
+            else:
+                missing = [
+                    Problem(sample_id, name, _shown(file, folder), "no such file")
+                    for file in piece.files
+                    if not shelf.take(file)
+                ]
+            problems += missing
+            if not missing:
+                media[name] = piece
+        clips.append(
+            Clip(sample_id, row.split, row.domain, row.label, media, video=row.video, number=row.number)
+        )
+    return MediaSet(
+        name=dataset.name,
+        modalities=there,
+        target=dataset.target,
+        clips=tuple(clips),
+        problems=(*problems, *shelf.left(folders, root=folder)),
+        title=dataset.title,
+        homepage=dataset.homepage,
+        synthetic=synthetic,
+    )
+
+
+def _shown(file: Path, folder: Path) -> str:
+    return str(file.relative_to(folder)) if file.is_relative_to(folder) else str(file)

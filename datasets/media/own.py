@@ -1,0 +1,354 @@
+"""A folder of one's own clips: a table with a row for each clip, and a ``media.yaml`` that says what its columns are.
+
+::
+
+    table: clips.csv                  # or .tsv, .parquet; paths in it start at this folder
+    modalities:
+      video: frames                   # column `video`: the path of a video or a picture
+      sound: {medium: waveform, column: wav}        # another column; `wav.start` and `wav.stop` cut, in seconds
+      text: {medium: text, column: sentence}        # the text itself
+      flow: flow                      # columns `flow_u` and `flow_v`; or {medium: flow, column: [a, b]}
+      depth: {medium: frames, file: "depth/{sample_id}.mp4"}    # a path made of columns; two for flow
+    task: {kind: classification, classes: [calm, angry]}        # or {kind: regression, range: [-3, 3]}
+    label: emotion                    # the rest is optional: which column is which
+    sample_id: sample_id
+    split: split                      # or {column: fold, values: {dev: valid, …}}, or drawn by whole groups:
+    # split: {group: speaker, shares: {train: 0.6, valid: 0.2, test: 0.2}, seed: 7}
+    domain: domain
+    video: video_id                   # with clip: gives the previous clip as context
+    clip: clip_id
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, get_args
+
+from ..dataset import SPLITS, Target
+from ..description import FILE_NAME as ENCODED
+from ..entries import Entries, nearest, read_yaml
+from .clip import Clip, MediaSet, Medium, Piece, Problem
+from .divide import divide
+from .shelf import Shelf
+from .table import Table, read_table, seconds
+
+FILE_NAME = "media.yaml"
+_MEDIA: tuple[Medium, ...] = get_args(Medium)
+#: what a row says of a clip -> the column that says it, where ``media.yaml`` names no other
+_COLUMNS = {
+    "sample_id": "sample_id",
+    "label": "label",
+    "split": "split",
+    "domain": "domain",
+    "video": "video_id",
+    "clip": "clip_id",
+}
+_KEYS = ("name", "title", "homepage", "synthetic", "table", "modalities", "task", *_COLUMNS)
+_SLACK = 1e-4  # labels outside of the range by this are rounded
+_PLACE = re.compile(r"\{([^{}]*)\}")
+
+
+@dataclass(frozen=True)
+class Source:
+    """Which cells of a row name the media of a modality.
+
+    Attributes:
+        medium: what they are.
+        columns: one, or two for flow; empty where ``patterns`` are given.
+        patterns: paths with names of columns in braces.
+        times: the column whose ``.start`` and ``.stop`` cut the media.
+    """
+
+    medium: Medium
+    columns: tuple[str, ...]
+    patterns: tuple[str, ...]
+    times: str
+
+
+def read_own(file: Path, name: str | None = None) -> MediaSet:
+    """Reads a ``media.yaml`` and its table, and looks which of the files are there.
+
+    An empty cell says that the clip lacks the modality. A path without a file is a problem, as is a file beside
+    them that no clip names, and a clip without any media.
+
+    Args:
+        file: the ``media.yaml``.
+        name: what the set is called; by default what the file says, or the name of its folder.
+
+    Raises:
+        DataError: an unknown, missing or wrong entry or column; a cell that is no label, split, time or number; a
+            sample id that is empty or given twice.
+    """
+    return _Own(file).media_set(name)
+
+
+class _Own(Entries):
+    def media_set(self, name: str | None) -> MediaSet:
+        content = read_yaml(self.file, "a description of clips")
+        top = self.mapping(content, "", _KEYS, ("table", "modalities", "task"))
+        table = read_table(self.file.parent / self.string(top, "table", ""))
+        sources = self.sources(top["modalities"], table)
+        target = self.target(top["task"])
+        columns = {key: self.column(top, key, table) for key in _COLUMNS if key != "split"}
+        if (columns["video"] is None) != (columns["clip"] is None):
+            columns |= self.both(top, columns)
+        ids = _sample_ids(table, columns["sample_id"] or "")
+        labels = _labels(table, columns["label"] or "", target)
+        splits = self.splits(top.get("split"), table, columns["video"])
+        domains = _cells(table, columns["domain"])
+        videos, numbers = _cells(table, columns["video"]), _numbers(table, columns["clip"])
+        media, problems = self.media(table, sources, ids)
+        clips = (
+            Clip(ids[row], splits[row], domains[row], labels[row], media[row], videos[row], numbers[row])
+            for row in range(len(table))
+        )
+        return MediaSet(
+            name=name or self.string(top, "name", self.file.resolve().parent.name),
+            modalities={one: source.medium for one, source in sources.items()},
+            target=target,
+            clips=tuple(clips),
+            problems=tuple(problems),
+            title=self.string(top, "title", ""),
+            homepage=self.string(top, "homepage", ""),
+            synthetic=self.flag(top, "synthetic"),
+        )
+
+    def column(self, top: Mapping[str, Any], key: str, table: Table) -> str | None:
+        """The column that says ``key``; None where it may be missing and is."""
+        if key in top:
+            column = self.name(top[key], key)
+            table.column(column)
+            return column
+        column = _COLUMNS[key]
+        if key in ("sample_id", "label"):
+            table.column(column)
+        return column if column in table.columns else None
+
+    def both(self, top: Mapping[str, Any], columns: Mapping[str, str | None]) -> dict[str, str | None]:
+        """A clip without its number has no context, unless somebody asked for one."""
+        for key, other in (("video", "clip"), ("clip", "video")):
+            if key in top and columns[other] is None:
+                raise self.wrong(other, "missing", f"a column, as {key!r} is given")
+        return {"video": None, "clip": None}
+
+    def sources(self, value: object, table: Table) -> dict[str, Source]:
+        if not isinstance(value, dict) or not value:
+            raise self.wrong("modalities", "none" if not value else repr(value), "a map from name to medium")
+        return {self.modality(name): self.source(name, entry, table) for name, entry in value.items()}
+
+    def source(self, name: str, entry: object, table: Table) -> Source:
+        key = f"modalities/{name}"
+        entry = {"medium": entry} if isinstance(entry, str) else entry
+        entry = self.mapping(entry, key, ("medium", "column", "file"), ("medium",))
+        medium: Medium = entry["medium"]
+        if medium not in _MEDIA:
+            wrong = f"{medium!r}{nearest(str(medium), _MEDIA)}"
+            raise self.wrong(f"{key}/medium", wrong, " or ".join(_MEDIA))
+        if "column" in entry and "file" in entry:
+            raise self.wrong(key, "column and file", "one of them")
+        count = 2 if medium == "flow" else 1
+        if "file" in entry:
+            if medium == "text":
+                raise self.wrong(f"{key}/file", "given for a text", "a column that holds the text itself")
+            patterns = self.names(entry["file"], f"{key}/file", count)
+            for part in (part for pattern in patterns for part in _PLACE.findall(pattern)):
+                table.column(part)
+            return self.timed(Source(medium, (), patterns, name), table)
+        default = name if count == 1 else [f"{name}_u", f"{name}_v"]
+        columns = self.names(entry.get("column", default), f"{key}/column", count)
+        for column in columns:
+            table.column(column)
+        return self.timed(Source(medium, columns, (), columns[0] if count == 1 else name), table)
+
+    def names(self, value: object, key: str, count: int) -> tuple[str, ...]:
+        values = value if isinstance(value, list) else [value]
+        found = tuple(one for one in values if isinstance(one, str) and one)
+        if len(found) != len(values) or len(found) != count:
+            expected = "a name" if count == 1 else "two names, of the horizontal and of the vertical part"
+            raise self.wrong(key, repr(value), expected)
+        return found
+
+    def timed(self, source: Source, table: Table) -> Source:
+        known = [f"{source.times}.start", f"{source.times}.stop"]
+        for column in table.columns:
+            if column.startswith(f"{source.times}.") and (column not in known or source.medium == "text"):
+                wrong = f"column {column!r}{nearest(column, known)}"
+                expected = "no times for a text" if source.medium == "text" else " or ".join(known)
+                raise self.wrong(f"modalities/{source.times}", wrong, expected)
+        return source
+
+    def splits(self, value: object, table: Table, video: str | None) -> list[str]:
+        how = (
+            f"a column 'split' with {', '.join(SPLITS)}, or in {self.file.name} one drawn by whole groups: "
+            "split: {group: COLUMN, shares: {train: 0.6, valid: 0.2, test: 0.2}, seed: 0}"
+        )
+        if value is None:
+            if "split" not in table.columns:
+                raise self.wrong("split", "nothing says which clip is in which split", how)
+            value = "split"
+        if isinstance(value, str):
+            value = {"column": value}
+        entry = self.mapping(value, "split", ("column", "values", "group", "shares", "seed"))
+        if "column" not in entry:
+            return self.drawn(entry, table, video)
+        for key in ("group", "shares", "seed"):
+            if key in entry:
+                raise self.wrong(f"split/{key}", "given beside a column", "one of the two ways")
+        column = self.name(entry["column"], "split/column")
+        return self.stated(table, column, self.meanings(entry.get("values", {})))
+
+    def meanings(self, values: object) -> dict[str, str]:
+        if not isinstance(values, dict):
+            raise self.wrong("split/values", repr(values), "a map from value to split")
+        found = {
+            self.name(old, "split/values"): self.name(new, "split/values") for old, new in values.items()
+        }
+        for split in found.values():
+            if split not in SPLITS:
+                wrong = f"unknown split {split!r}{nearest(split, SPLITS)}"
+                raise self.wrong("split/values", wrong, ", ".join(SPLITS))
+        return found
+
+    def stated(self, table: Table, column: str, meaning: Mapping[str, str]) -> list[str]:
+        known = tuple(meaning) or SPLITS
+        found = []
+        for row, cell in enumerate(table.column(column)):
+            if cell not in known:
+                wrong = f"unknown split {cell!r}{nearest(cell, known)}" if cell else "no split"
+                raise table.wrong(row, column, wrong, ", ".join(known))
+            found.append(meaning.get(cell, cell))
+        for split in SPLITS:
+            if split not in found:
+                raise self.wrong("split", f"no clip of {table.file.name} is in {split}", "at least one")
+        return found
+
+    def drawn(self, entry: Mapping[str, Any], table: Table, video: str | None) -> list[str]:
+        if "values" in entry:
+            raise self.wrong("split/values", "given without a column", "a column, or shares and a seed")
+        for key in ("shares", "seed"):
+            if key not in entry:
+                raise self.wrong(f"split/{key}", "missing", "a column, or shares and a seed")
+        shares = self.mapping(entry["shares"], "split/shares", SPLITS, SPLITS)
+        for split, share in shares.items():
+            if isinstance(share, bool) or not isinstance(share, (int, float)) or not 0 < share < 1:
+                raise self.wrong(f"split/shares/{split}", repr(share), "a number between 0 and 1")
+        if not math.isclose(sum(shares.values()), 1, abs_tol=1e-6):
+            raise self.wrong("split/shares", f"their sum is {sum(shares.values()):g}", "1")
+        seed = self.name(entry["seed"], "split/seed")
+        column = self.name(entry["group"], "split/group") if "group" in entry else video
+        if column is None:
+            expected = (
+                "the column whose values stay together, such as a speaker; sample_id where nothing does"
+            )
+            raise self.wrong("split/group", "missing", expected)
+        groups = table.column(column)
+        if "" in groups:
+            raise table.wrong(groups.index(""), column, "no group", "a name")
+        try:
+            return divide(groups, shares, seed)
+        except ValueError as error:
+            raise self.wrong("split/group", f"{column!r} has {error}", "as many groups or more") from None
+
+    def media(
+        self, table: Table, sources: Mapping[str, Source], ids: list[str]
+    ) -> tuple[list[dict[str, Piece | str]], list[Problem]]:
+        """The media of every row that are there, and what is wrong with the others."""
+        folder, shelf = self.file.parent, Shelf()
+        found: list[dict[str, Piece | str]] = [{} for _ in ids]
+        problems: list[Problem] = []
+        for name, source in sources.items():
+            for row, cells in enumerate(_media_cells(table, source)):
+                if not any(cells):
+                    continue
+                if source.medium == "text":
+                    found[row][name] = cells[0]
+                    continue
+                if not all(cells):
+                    column = source.columns[cells.index("")]
+                    raise table.wrong(row, column, "empty, while its other part is given", "both or neither")
+                start, stop = _times(table, row, source.times)
+                missing = [cell for cell in cells if not shelf.take(folder / cell)]
+                problems += [Problem(ids[row], name, cell, "no such file") for cell in missing]
+                if not missing:
+                    found[row][name] = Piece(tuple(folder / cell for cell in cells), start, stop)
+        where = table.file.name
+        problems += [Problem(ids[row], "", where, "no media") for row, media in enumerate(found) if not media]
+        for file in (self.file, table.file, folder / ENCODED):
+            shelf.take(file)
+        return found, problems + shelf.left(root=folder)
+
+
+def _sample_ids(table: Table, column: str) -> list[str]:
+    first: dict[str, int] = {}
+    for row, cell in enumerate(table.column(column)):
+        if not cell or not cell.isprintable():
+            raise table.wrong(row, column, repr(cell) if cell else "empty", "a printable name of the clip")
+        if cell in first:
+            wrong = f"{cell!r} again, first in row {first[cell] + table.first}"
+            raise table.wrong(row, column, wrong, "each sample once")
+        first[cell] = row
+    return list(first)
+
+
+def _labels(table: Table, column: str, target: Target) -> list[float | int]:
+    cells = table.column(column)
+    if target.kind == "classification":
+        index = {str(number): number for number in range(len(target.classes))}
+        index |= {name: number for number, name in enumerate(target.classes)}  # a name that is a number wins
+        for row, cell in enumerate(cells):
+            if cell not in index:
+                wrong = f"unknown class {cell!r}{nearest(cell, target.classes)}" if cell else "no label"
+                shown = ", ".join(target.classes[:20])
+                raise table.wrong(row, column, wrong, f"{shown}, or 0 to {len(target.classes) - 1}")
+        return [index[cell] for cell in cells]
+    low, high = target.label_range or (-math.inf, math.inf)
+    found: list[float | int] = []
+    for row, cell in enumerate(cells):
+        try:
+            score = float(cell)
+        except ValueError:
+            score = math.nan
+        if not low - _SLACK <= score <= high + _SLACK:
+            raise table.wrong(row, column, repr(cell) if cell else "no label", f"{low:g} to {high:g}")
+        found.append(score)
+    return found
+
+
+def _cells(table: Table, column: str | None) -> tuple[str, ...]:
+    return table.column(column) if column else ("",) * len(table)
+
+
+def _numbers(table: Table, column: str | None) -> list[int]:
+    found = []
+    for row, cell in enumerate(_cells(table, column)):
+        if column and not (cell.isascii() and cell.isdecimal()):
+            raise table.wrong(row, column, repr(cell), "a whole number: where the clip stands in its video")
+        found.append(int(cell or 0))
+    return found
+
+
+def _media_cells(table: Table, source: Source) -> list[tuple[str, ...]]:
+    """The one or two paths, or the text, of every row."""
+    if source.columns:
+        return list(zip(*(table.column(column) for column in source.columns), strict=True))
+    return [
+        tuple(_PLACE.sub(lambda part, row=row: table.column(part[1])[row], one) for one in source.patterns)
+        for row in range(len(table))
+    ]
+
+
+def _times(table: Table, row: int, name: str) -> tuple[float | None, float | None]:
+    found: list[float | None] = []
+    for column in (f"{name}.start", f"{name}.stop"):
+        cell = table.columns[column][row] if column in table.columns else ""
+        found.append(seconds(cell) if cell else None)
+        if cell and found[-1] is None:
+            raise table.wrong(row, column, repr(cell), "seconds, or hours:minutes:seconds")
+    start, stop = found
+    if stop is not None and stop <= (start or 0):
+        raise table.wrong(row, f"{name}.stop", f"{stop:g}", f"later than the start, {start or 0:g}")
+    return start, stop

@@ -1,0 +1,114 @@
+"""Claims between machines: of one that is dead, of two that believe to have one, and under clocks that jump."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from mmbench.benchmark import claims
+from mmbench.benchmark.claims import hold, holder
+
+from ..benchmark.conftest import write_dataset
+from ..benchmark.test_claims import elsewhere, machine
+from ..benchmark.test_run import until
+from .hosts import SILENCE, host
+from .runs import hashes, left_over
+from .small import train
+
+__all__ = ["elsewhere"]
+ASKED = ("run", "--methods", "erm(layers=1)", "--datasets", "toy", "--seeds", "0", "--launcher", "debug")
+ASKED += ("--device", "cpu", "--data-root", "data")
+DAY = 86400
+
+
+@pytest.mark.slow
+def test_the_claim_of_a_dead_host_is_named_waited_for_and_taken_over(folder: Path, trained: Path):
+    (job,) = folder.glob("runs/jobs/*")
+    for name in ("done.json", "predictions.parquet", "weights.safetensors"):
+        (job / name).unlink()
+    (job / "claim.4").write_text(json.dumps({"host": "node7", "boot": "another", "pid": 77}))
+    going = host("node8", folder, *ASKED, "--epochs", "2", "--corruptions", "drift")
+    said, _ = going.communicate(timeout=120)
+    assert going.returncode == 0, said
+    words = (
+        f"{job.name}: process 77 on node7 is at it; waited for, and taken over after {SILENCE:.0f} s without"
+    )
+    assert words in said
+    assert hashes(folder / "runs") == hashes(trained / "runs")
+    assert not left_over(folder / "runs")
+
+
+@pytest.mark.slow
+def test_of_two_hosts_at_one_job_the_silent_one_leaves_it_to_the_other(tmp_path: Path):
+    write_dataset(tmp_path / "data" / "toy")
+    asked = (*ASKED, "--epochs", "90", "--corruptions", "drift")
+    silent = host("node7", tmp_path, *asked)
+    until(lambda: any(tmp_path.glob("runs/jobs/*/last.ckpt")))
+    os.kill(silent.pid, signal.SIGSTOP)
+    other = host("node8", tmp_path, *asked)
+    said, _ = other.communicate(timeout=200)
+    assert other.returncode == 0, said
+    assert "process" in said
+    assert "on node7 is at it" in said
+    files = {file: file.stat() for file in tmp_path.glob("runs/jobs/*/*") if file.name != "lock"}
+    os.kill(silent.pid, signal.SIGCONT)
+    said, _ = silent.communicate(timeout=100)
+    assert silent.returncode == 1
+    assert "another process took this job over, as this one gave no sign of life" in said
+    now = {file: file.stat() for file in tmp_path.glob("runs/jobs/*/*") if file.name != "lock"}
+    assert {file: (at.st_ino, at.st_mtime_ns) for file, at in now.items() if file.is_file()} == {
+        file: (at.st_ino, at.st_mtime_ns) for file, at in files.items() if file.is_file()
+    }
+    calm = {"protocol": {"epochs": 90}, "store": tmp_path / "calm"}
+    assert train(tmp_path, **calm).ok
+    assert hashes(tmp_path / "runs") == hashes(tmp_path / "calm")
+
+
+@pytest.fixture
+def claimed(tmp_path: Path) -> Path:
+    """A folder with the claim of another machine, which does not beat."""
+    (tmp_path / "lock").touch()
+    (tmp_path / "claim.1").write_text('{"host": "node7", "boot": "another", "pid": 77}')
+    return tmp_path
+
+
+@pytest.mark.parametrize("jump", [-3650 * DAY, -DAY, DAY, 3650 * DAY])
+def test_a_dead_claim_is_taken_over_whatever_its_clock_said(claimed: Path, elsewhere, jump: int):
+    then = time.time() + jump
+    os.utime(claimed / "claim.1", (then, then))
+    assert holder(claimed) is None
+    began = time.monotonic()
+    with hold(claimed) as claim:
+        assert claim.file.name == "claim.2"
+        assert claims.STALE / claims.SURE <= time.monotonic() - began < 10
+
+
+@pytest.mark.parametrize("jump", [-DAY, DAY])
+def test_a_living_claim_is_kept_when_the_clock_of_the_file_system_jumps(
+    tmp_path: Path, elsewhere, monkeypatch: pytest.MonkeyPatch, jump: int
+):
+    (tmp_path / "number").write_text("0")
+    living = machine(tmp_path, "other", 1, 600)
+    taken = threading.Event()
+
+    def follow() -> None:
+        with hold(tmp_path):
+            taken.set()
+
+    follower = threading.Thread(target=follow)
+    try:
+        until(lambda: (tmp_path / "at work").exists())
+        now = claims._now
+        monkeypatch.setattr(claims, "_now", lambda folder: now(folder) + jump)
+        follower.start()
+        assert not taken.wait(3 * claims.STALE)
+    finally:
+        living.kill()
+        living.wait()
+    assert taken.wait(10)
+    follower.join()

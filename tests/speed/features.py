@@ -1,0 +1,134 @@
+"""How fast features of raw media are had again.
+
+    python tests/speed/features.py
+
+Features are read back from shards that lie in memory already (the operating system keeps files that were just
+written): every step of every clip is copied. What was encoded is encoded again, which does nothing but find that out:
+as a call, without the imports, and as a new process of the command. The dataset that was written is loaded into the
+tensors of a task, which is what a method waits for before it trains.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import soundfile
+import torch
+from cli import seconds
+from measure import Row, median, print_machine, print_table, scratch
+from mmbench.benchmark.data import Request, load_task
+from mmbench.benchmark.encode import encode
+from mmbench.benchmark.locate import locate
+from mmbench.datasets.cache.cache import FeatureCache
+from mmbench.datasets.cache.recipe import Recipe
+from mmbench.datasets.encoders.encoder import EncoderSpec
+from mmbench.datasets.encoders.table import make
+from mmbench.datasets.media.find import find_media
+
+ROUNDS = 7
+CLIPS, RATE = 2_000, 16_000
+#: Clips [steps, width] that are read back.
+STEPS, WIDTH = (20, 120), 768
+
+
+def write_sounds(folder: Path) -> None:
+    """A second of sound for each of the clips, and their table."""
+    folder.mkdir(parents=True)
+    draw = np.random.default_rng(0)
+    rows = ["sample_id,audio,split,label"]
+    for clip in range(CLIPS):
+        soundfile.write(folder / f"{clip}.wav", draw.normal(0, 0.1, RATE).astype(np.float32), RATE)
+        split = "train" if clip % 5 < 3 else ("valid", "test")[clip % 5 - 3]
+        rows.append(f"{clip},{clip}.wav,{split},{clip % 2}")
+    (folder / "clips.csv").write_text("\n".join(rows) + "\n")
+    (folder / "media.yaml").write_text(
+        "table: clips.csv\nmodalities: {audio: waveform}\ntask: {kind: classification, classes: [calm, angry]}\n"
+    )
+
+
+def filled(cache: FeatureCache) -> tuple[Recipe, list[str], int]:
+    """A cache of random features: the recipe, the keys, and the bytes of the features."""
+    draw = np.random.default_rng(0)
+    recipe, keys, size = Recipe({"encoder": "random"}, "text", {}), [], 0
+    for first in range(0, CLIPS, 64):
+        clips = {
+            str(key): draw.random((draw.integers(*STEPS), WIDTH), np.float32).astype(np.float16)
+            for key in range(first, min(first + 64, CLIPS))
+        }
+        cache.write(recipe, clips)
+        keys += clips
+        size += sum(array.nbytes for array in clips.values())
+    return recipe, keys, size
+
+
+def timed(what: Callable[[], object]) -> list[float]:
+    """Seconds of some calls, after one to warm up."""
+    times = []
+    for turn in range(ROUNDS + 1):
+        begun = time.perf_counter()
+        what()
+        if turn:
+            times.append(time.perf_counter() - begun)
+    return times
+
+
+def main() -> None:
+    print_machine()
+    with scratch() as folder:
+        cache = FeatureCache(folder / "random")
+        recipe, keys, size = filled(cache)
+        room = np.empty((STEPS[1], WIDTH), np.float16)
+
+        def read() -> None:
+            for rows in FeatureCache(cache.root).rows(recipe, keys):
+                np.copyto(room[: len(rows)], rows)
+
+        per_gigabyte = [spent / (size / 1e9) for spent in timed(read)]
+        rate = 1 / float(np.median(per_gigabyte))
+        rows = [
+            Row(
+                "features read back, a gigabyte",
+                *median(per_gigabyte),
+                "s",
+                1.0,
+                f"{rate:.1f} GB/s; {CLIPS} clips, {size / 1e6:.0f} MB",
+            )
+        ]
+        root = folder / "data"
+        write_sounds(root / "own")
+        command = [str(Path(sys.executable).with_name("mmbench")), "data", "encode", "own"]
+        command += ["--encoder", "audio=log-mel", "--data-root", str(root)]
+        first, _ = seconds(command)
+        rows.append(Row(f"encode, {CLIPS} clips of 1 s", first, first, first, "s", None, "log-mel, once"))
+        encoder = make(EncoderSpec("log-mel"), torch.device("cpu"))
+        media_set = find_media("own", root)
+        kept = root / "cache" / "features"
+        again = timed(lambda: encode(media_set, "audio", encoder, FeatureCache(kept)))
+        rows.append(Row("the same again, as a call", *median(again), "s", 1.0, "hashes remembered"))
+        spent = [seconds(command) for _ in range(ROUNDS)]
+        processor, *_ = median([cpu for _, cpu in spent])
+        rows.append(
+            Row(
+                "the same again, mmbench data encode",
+                *median([wall for wall, _ in spent]),
+                "s",
+                2.0,
+                f"processor time {processor:.3f} s",
+            )
+        )
+
+        def load() -> None:
+            located = locate("own", root)
+            request = Request("own", (located.fingerprint(),), ("audio",), True, "equal", True, "cpu")
+            load_task(request, {"own": located})
+
+        rows.append(Row("from files to tensors", *median(timed(load)), "s", 1.0, f"{CLIPS} clips"))
+    print_table(f"Features of raw media, {ROUNDS} runs each", rows)
+
+
+if __name__ == "__main__":
+    main()
