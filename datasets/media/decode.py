@@ -84,26 +84,29 @@ def _flow(piece: Piece, view: FrameView) -> np.ndarray:
     return np.stack(parts, axis=1)
 
 
-def decoded(items: Iterable[Item], workers: int = 2) -> Iterator[np.ndarray | str | MediaError]:
+def decoded(
+    items: Iterable[Item], workers: int = 2, ahead: int = 32
+) -> Iterator[np.ndarray | str | MediaError]:
     """Decodes ahead of whoever takes the results, which come in the order of the items.
 
-    FFmpeg, libsndfile and Pillow let other threads run while they work, so threads are enough. At most
-    ``2 * workers`` results wait to be taken. Closing the iterator, or an exception where it is used (Ctrl-C, too),
-    ends the threads after the items that they are at.
+    FFmpeg, libsndfile and Pillow let other threads run while they work, so threads are enough. Closing the
+    iterator, or an exception where it is used (Ctrl-C, too), ends the threads after the items that they are at.
 
     Args:
         items: what to decode; read as far ahead as is decoded.
         workers: threads; each decodes one item at a time on one core.
+        ahead: the most results that wait to be taken or are being decoded, which bounds the memory; where they are
+            encoded in batches, at least two batches, or the threads idle while one is encoded.
 
     Yields: what ``decode`` returns; or the MediaError that it raises, in its place.
     """
-    if workers < 1:
-        raise ValueError(f"{workers} workers; expected at least 1")
+    if workers < 1 or ahead < 1:
+        raise ValueError(f"{workers} workers, {ahead} ahead; expected at least 1")
     source = iter(items)
     pool = ThreadPoolExecutor(workers, thread_name_prefix="decode")
     waiting: deque[Future[np.ndarray | str | MediaError]] = deque()
     try:
-        waiting.extend(pool.submit(_outcome, item) for item in islice(source, 2 * workers))
+        waiting.extend(pool.submit(_outcome, item) for item in islice(source, ahead))
         while waiting:
             result = waiting.popleft().result()
             waiting.extend(pool.submit(_outcome, item) for item in islice(source, 1))

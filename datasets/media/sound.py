@@ -94,15 +94,18 @@ def _by_sndfile(
 
 
 def _is_cut(file: Path) -> bool:
-    """Whether a WAV file is shorter than its header says, or an Ogg file lacks its last page."""
+    """Whether a WAV file is shorter than its header says, or an Ogg file lacks its last page or a part of it."""
     size = file.stat().st_size
     with file.open("rb") as stream:
         head = stream.read(8)
         stream.seek(max(0, size - _OGG_PAGE))
         tail = stream.read()
     if head[:4] == b"OggS":
-        page = tail.rfind(b"OggS")
-        return not tail[page + 5 : page + 6] or not tail[page + 5] & _OGG_LAST
+        page = tail[max(0, tail.rfind(b"OggS")) :]
+        whole = len(page) > 26 and len(page) >= 27 + page[26] + sum(
+            page[27 : 27 + page[26]]
+        )  # lengths of its parts
+        return not whole or not page[5] & _OGG_LAST
     promised = int.from_bytes(head[4:8], "little")  # near the largest number where written to a pipe: unknown
     return head[:4] == b"RIFF" and size - 8 < promised < 0x7FFFFF00
 
@@ -132,11 +135,16 @@ def _by_ffmpeg(
         # A cut packet may still give sound, so two more must follow, unless the file ends; there, headers are rounded.
         ending = round(end * rate) if end < float("inf") else after
         enough = ending - block if ending < after + 2 * block else after + 2 * block
+        channels = stream.channels
         to_float = AudioResampler(format="fltp")
         parts: list[np.ndarray] = []
         place = -1  # the number of the next sample
         for packet in container.demux(stream):
             for decoded in packet.decode():
+                if (decoded.layout.nb_channels, decoded.sample_rate) != (channels, rate):
+                    raise MediaError(
+                        "the sound is damaged, its channels or rate change"
+                    )  # no array holds both
                 if decoded.pts is not None:
                     now = round((decoded.pts * time_base - zero(container)) * rate)
                     if place >= begin and now > place + SLACK * rate:

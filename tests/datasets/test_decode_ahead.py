@@ -67,7 +67,7 @@ def test_no_more_is_read_ahead_than_said(video: Path) -> None:
             read.append(number)
             yield frame(video, number)
 
-    for taken, _ in enumerate(decoded(source(), workers=2), start=1):
+    for taken, _ in enumerate(decoded(source(), workers=2, ahead=4), start=1):
         time.sleep(0.005)  # time enough to run ahead
         assert len(read) <= taken + 4
     assert len(read) == 40
@@ -81,7 +81,7 @@ def test_leaving_the_loop_stops_the_threads_and_reads_no_further(video: Path) ->
             read.append(number)
             yield frame(video, number % 48)
 
-    results = decoded(source(), workers=3)
+    results = decoded(source(), workers=3, ahead=6)
     next(results)
     assert decoders()
     results.close()  # type: ignore[attr-defined]
@@ -105,6 +105,8 @@ def test_a_mistake_of_the_program_ends_the_run(video: Path) -> None:
         list(decoded(items))
     with pytest.raises(ValueError, match="at least 1"):
         next(decoded([], 0))
+    with pytest.raises(ValueError, match="at least 1"):
+        next(decoded([], 1, 0))
     assert list(decoded([])) == []
     assert not decoders()
 

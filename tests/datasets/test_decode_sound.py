@@ -201,3 +201,13 @@ def test_files_without_sound_are_named_as_what_they_are(tmp_path: Path) -> None:
         words.write_text("no sound at all, " * 50)
         assert "cannot be" in reason(words)
     assert reason(write_sound(tmp_path / "none.wav", np.zeros((0, 1)))) == "holds no sound"
+
+
+def test_sound_whose_channels_change_is_refused(tmp_path: Path) -> None:
+    one, two = (
+        write_compressed(tmp_path / f"{channels}.aac", coloured(1.0, channels)).read_bytes()
+        for channels in (1, 2)
+    )
+    (tmp_path / "both.aac").write_bytes(one + two)
+    assert "channels or rate change" in reason(tmp_path / "both.aac", 0.0, 1.5)
+    assert len(sound_of(tmp_path / "1.aac", SoundView(), 0.0, 0.5)) == 8000
