@@ -168,9 +168,9 @@ def _take(folder: Path, locked: bool) -> Claim:
             try:
                 with os.fdopen(handle, "w") as stream:
                     stream.write(json.dumps(_myself()) + "\n")
-            except OSError:
+            except OSError as error:
                 file.unlink()  # the disk is full: an empty claim would be waited for
-                raise
+                raise OSError(error.errno, error.strerror, str(file)) from error
             return Claim(file)
         time.sleep(LOOK)
 

@@ -10,10 +10,15 @@ from mmbench.benchmark.launch import Summary
 from ..benchmark.conftest import write_dataset
 
 
+def asked(folder: Path, **more: object) -> Experiment:
+    """A network on the data of a folder, its store there, too."""
+    values = {"methods": ["erm(layers=1)"], "datasets": ["toy"], "seeds": [0], "protocol": {"epochs": 2}}
+    values |= {"launcher": "debug", "device": "cpu", "corruptions": ["drift"], "data_root": folder / "data"}
+    return Experiment.read({**values, "store": folder / "runs", **more})
+
+
 def train(folder: Path, write: bool = False, **more: object) -> Summary:
-    """Trains what lacks in the store ``runs`` of a folder, on data that are written there first if need be."""
+    """Trains what lacks in the store, on data that are written first if need be."""
     if write:
         write_dataset(folder / "data" / "toy")
-    asked = {"methods": ["erm(layers=1)"], "datasets": ["toy"], "seeds": [0], "protocol": {"epochs": 2}}
-    asked |= {"launcher": "debug", "device": "cpu", "corruptions": ["drift"], "data_root": folder / "data"}
-    return run(Experiment.read({**asked, "store": folder / "runs", **more}))
+    return run(asked(folder, **more))
