@@ -124,9 +124,10 @@ def cancel(names: Names = None, store: Where = Path("runs")) -> None:
     except queue.UnreachableError as error:
         raise UsageError(f"SLURM does not answer: {error}") from None
     with found.launching():
-        ended = sorted(name for name, number in with_id.items() if number in ids and not found.is_done(name))
+        cut = sorted(name for name, number in with_id.items() if number in ids and not found.is_done(name))
         with ThreadPoolExecutor(16) as pool:  # each waits for the disk
-            list(pool.map(lambda name: _note_cancelled(found, name, with_id[name]), ended))
+            noted = pool.map(lambda name: _note_cancelled(found, name, with_id[name]), cut)
+            ended = [name for name, was_cut in zip(cut, noted, strict=True) if was_cut]
     others = [name for name in ended if wanted is not None and name not in wanted]
     typer.echo(f"{len(ids)} array tasks cancelled, {len(ended)} jobs with them")
     for name in others:
@@ -135,10 +136,13 @@ def cancel(names: Names = None, store: Where = Path("runs")) -> None:
         typer.echo(f"mmbench retry --store {store} runs them again")
 
 
-def _note_cancelled(store: Store, name: str, number: str) -> None:
+def _note_cancelled(store: Store, name: str, number: str) -> bool:
+    """Notes that a job was cancelled, unless it came to its end before that; whether it was."""
     _when_free(store, name)
-    if not store.is_done(name):
-        store.fail(name, f"SLURM {number}", cancelled=True)
+    if store.is_done(name):
+        return False
+    store.fail(name, f"SLURM {number}", cancelled=True)
+    return True
 
 
 def _when_free(store: Store, name: str, seconds: float = 60.0) -> None:

@@ -184,10 +184,8 @@ def status(root: Path) -> None:
     """The command on a store of many jobs."""
     with ExitStack() as held:
         count = in_the_middle(root, held)
-        environment = {
-            **os.environ,
-            "SLURM_CONF": "/nowhere",
-        }  # what is queued there is not known to any SLURM
+        # No SLURM knows what is queued there, so none is asked.
+        environment = {name: value for name, value in os.environ.items() if name != "SLURM_CONF"}
         seconds, said = [], ""
         for turn in range(STATUSES + 1):
             began = now()
