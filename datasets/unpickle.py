@@ -144,8 +144,12 @@ def _known() -> dict[tuple[str, str], Call]:
     return known
 
 
-class Unpickler(pickle.Unpickler):
-    """Knows the calls in ``known``, (module, name) -> what is called instead, and refuses all others."""
+class Unpickler(pickle._Unpickler):
+    """Knows the calls in ``known``, (module, name) -> what is called instead, and refuses all others.
+
+    It is the one written in Python: the one in C sets aside as much memory as a forged file says that it will name,
+    and frees arrays of bytes that are still in use where a file is cut short.
+    """
 
     known: Mapping[tuple[str, str], Any] = _known()
 

@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from mmbench.benchmark import Experiment, run
+from mmbench.benchmark import files as files_module
 from mmbench.benchmark import store as store_module
 from mmbench.benchmark.cli import main
 from mmbench.benchmark.errors import UsageError
@@ -459,7 +460,8 @@ def test_a_merge_that_breaks_off_leaves_no_job_half_taken(
             raise OSError(28, "No space left on device")
         write(file, data)
 
-    monkeypatch.setattr(store_module, "write_atomic", full)
+    for module in (files_module, store_module):
+        monkeypatch.setattr(module, "write_atomic", full)
     with pytest.raises(OSError, match="No space"):
         merge(theirs, ours)
     (name,) = [job.name for job in jobs(ours)]

@@ -178,7 +178,7 @@ def test_a_poisoned_index_is_a_fault_and_never_runs(tmp_path: Path, content: byt
 
 def test_a_shard_that_is_a_pickle_is_refused(tmp_path: Path):
     cache = FeatureCache(tmp_path)
-    shard = cache.write(RECIPE, some("a"))
+    shard = cache.write(RECIPE, {"a": np.zeros((500, 4), np.float32)})
     mark = tmp_path / "mark"
     poison = f"cos\nsystem\n(S'touch {mark}'\ntR.".encode()
     shard.write_bytes(poison.ljust(shard.stat().st_size, b"."))
