@@ -18,7 +18,7 @@ from .cli_look import check, doctor, list_names, show
 from .errors import UsageError, said_of
 from .experiment import Experiment
 from .flags import with_experiment
-from .store import StoreError
+from .store import StoreError, inside
 
 if TYPE_CHECKING:
     from .launch import Plan
@@ -152,7 +152,7 @@ def leaderboard(
     from . import fresh
     from .terminal import console
 
-    folder, printer = out or store / "leaderboards", console(record=True)
+    folder, printer = out or inside(store / "leaderboards"), console(record=True)
     options = (methods, datasets, seeds, folder.absolute(), what, formats, reference)
     asked = fresh.signature(store, (*options, printer.width, printer.is_terminal))
     made = fresh.recall(store, folder, asked)
@@ -216,7 +216,7 @@ def plot(
     from .scores import filter_from, results
 
     found = results(store, filter_from(methods, datasets, seeds))
-    files, reasons = write_pictures(found, out or store / "leaderboards")
+    files, reasons = write_pictures(found, out or inside(store / "leaderboards"))
     if not files:
         raise UsageError(f"nothing to draw: {'; '.join(reasons)}")
     for file in files:

@@ -41,6 +41,7 @@ def findings(
     from .boards import chosen_boards, frames
     from .listing import as_list
     from .scores import filter_from, results
+    from .store import inside
     from .terminal import console
 
     chosen = as_list(formats)
@@ -63,7 +64,7 @@ def findings(
             screen.print(Padding(Text(asked.words(one)), (0, 0, 1, 4)))
     for suffix, write in ((".md", asked.markdown), (".json", asked.as_json)):
         if suffix[1:] in chosen:
-            folder = out or store / "leaderboards"
+            folder = out or inside(store / "leaderboards")
             path = folder / render.file_name(made["accuracy"], "findings", suffix)
             render.write_text(path, write(answers))
             screen.print(f"wrote {path}", markup=False, highlight=False, soft_wrap=True)

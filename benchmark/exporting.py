@@ -15,6 +15,7 @@ from ..leaderboards.tables import SYNTHETIC
 from .boards import BOARDS
 from .pictures import write_pictures
 from .scores import Filter, readable
+from .store import inside
 from .tables import tables_of
 
 
@@ -58,7 +59,7 @@ def export(
         pictures = [
             page.Picture(picture_name(path), path.read_bytes()) for path in drawn if path.suffix == ".png"
         ]
-    path = file or store / "leaderboards" / page.page_name(list(made.values()))
+    path = file or inside(store / "leaderboards") / page.page_name(list(made.values()))
     text = page.page(page_tables(made), pictures, version("mmbench"), **words)
     out.print(f"wrote {render.write_text(path, text)}", markup=False, highlight=False, soft_wrap=True)
     for fault in tables.faults:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from safetensors import SafetensorError
 from safetensors.torch import load, save
 
 from ..methods.method import Method
@@ -17,9 +18,9 @@ def load_weights(method: Method, content: bytes) -> None:
     """Gives a network the state that ``save_weights`` wrote.
 
     Raises:
-        StoreError: it is the state of another network.
+        StoreError: it is the state of another network, or none.
     """
     try:
         method.load_state_dict(load(content))
-    except RuntimeError as error:
+    except (RuntimeError, SafetensorError) as error:
         raise StoreError(f"the stored weights do not fit the method: {str(error).splitlines()[0]}") from None

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from .plots import COLOURS, SHAPES
-from .render import KEYS, file_name, naming, title
+from .render import KEYS, file_name, save_figure, title
 from .results import CLEAN
 from .robustness import GRID, RATES, SEVERITIES, VOLUME, reliability_point
 from .tables import task_label
@@ -163,8 +163,7 @@ def _write(figure: Figure, frame: pd.DataFrame, folder: Path, stem: str) -> list
     folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / file_name(frame, stem, suffix) for suffix in (".png", ".pdf")]
     for path in paths:
-        with naming(path):
-            figure.savefig(path, dpi=150)
+        save_figure(path, figure)
     return paths
 
 

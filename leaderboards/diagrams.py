@@ -16,7 +16,7 @@ from .evidence import Field
 from .plain import p_text
 from .plots import COLOURS
 from .ranks import Ranking
-from .render import file_name, naming
+from .render import file_name, save_figure
 from .risk_coverage import Curve
 from .tables import task_label
 
@@ -172,6 +172,5 @@ def write_figure(figure: Figure, data: pd.DataFrame, folder: Path, stem: str) ->
     folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / file_name(data, stem, suffix) for suffix in (".png", ".pdf")]
     for path in paths:
-        with naming(path):
-            figure.savefig(path, dpi=150)
+        save_figure(path, figure)
     return paths

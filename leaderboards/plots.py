@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from .render import file_name, holes, naming, title
+from .render import file_name, holes, save_figure, title
 from .results import CLEAN
 from .tables import AVERAGE, condition_label, task_label
 
@@ -87,9 +87,7 @@ def write_missing_modalities(
     figure = missing_modalities(frame, metric)
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / file_name(frame, stem, ".png")
-    with naming(path):
-        figure.savefig(path, dpi=150)
-    return path
+    return save_figure(path, figure)
 
 
 def _panel(axis: Axes, rows: pd.DataFrame, methods: list[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 import os
 import re
@@ -9,12 +10,15 @@ import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import pandas as pd
 
 from .results import CLEAN, UPPER_BOUND
 from .tables import REAL, SYNTHETIC, condition_label, data_label
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 HOLE = "—"
 TIED = "≈"
@@ -243,6 +247,13 @@ def write_parts(path: Path, parts: Iterable[bytes]) -> Path:
         finally:
             draft.unlink(missing_ok=True)
     return path
+
+
+def save_figure(path: Path, figure: Figure) -> Path:
+    """As ``write_text``, a figure in the format of the name."""
+    content = io.BytesIO()
+    figure.savefig(content, dpi=150, format=path.suffix.removeprefix("."))
+    return write_bytes(path, content.getvalue())
 
 
 @contextmanager
