@@ -177,6 +177,9 @@ def load_pickle(file: Path, unpickler: type[Unpickler] = Unpickler) -> object:
     """
     try:
         with file.open("rb") as stream:
+            if stream.read(4) == b"PK\x03\x04":
+                raise pickle.UnpicklingError("a zip archive")
+            stream.seek(0)
             # latin1: how pickles that Python 2 wrote keep their bytes
             return unpickler(stream, encoding="latin1").load()
     except _RefusedError as refused:
