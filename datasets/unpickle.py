@@ -153,11 +153,11 @@ class Unpickler(pickle._Unpickler):
 
     known: Mapping[tuple[str, str], Any] = _known()
 
-    def find_class(self, module_name: str, global_name: str, /) -> Any:
+    def find_class(self, module: str, name: str) -> Any:
         """What is called in place of a global."""
-        found = self.known.get((module_name, global_name))
+        found = self.known.get((module, name))
         if found is None:
-            raise _RefusedError(f"{module_name}.{global_name}")
+            raise _RefusedError(f"{module}.{name}")
         return found
 
     def persistent_load(self, pid: Any) -> NoReturn:
