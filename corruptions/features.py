@@ -234,14 +234,15 @@ class Spikes(Corruption):
     height: ClassVar[float] = 5.0
 
     def draw(self, stream: Stream, features: Tensor, valid: Tensor) -> Draws:
-        """A uniform number and a sign for each feature."""
+        """A uniform number and the spike that there may be for each feature."""
         shape = features.shape[1:]
-        return {"chance": stream.uniform("where", *shape), "sign": stream.uniform("sign", *shape)}
+        sign = stream.uniform("sign", *shape).sub_(0.5)
+        height = torch.tensor(self.height, device=sign.device)
+        return {"chance": stream.uniform("where", *shape), "spike": torch.copysign(height, sign)}
 
     def corrupt(self, features: Tensor, valid: Tensor, draws: Draws) -> Tensor:
         """Adds the spikes."""
-        sign = torch.where(draws["sign"] < 0.5, -self.height, self.height)
-        return features + torch.where(draws["chance"] < self.level, sign, 0.0).to(features.dtype)
+        return features + ((draws["chance"] < self.level) * draws["spike"]).to(features.dtype)
 
 
 class WordReplacement(Corruption):
