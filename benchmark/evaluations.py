@@ -6,6 +6,7 @@ An evaluation is one file beside a finished job: it is added without training, a
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,8 +16,9 @@ from ..datasets.dataset import Located
 from ..datasets.description import Description
 from .errors import UsageError, nearest
 from .experiment import Experiment
-from .job import COMPANION, Job, Task
+from .job import COMPANION, Job, Task, dataset_of, domain_of
 from .locate import locate
+from .precheck import shape_of
 from .registry import Entry, entries
 
 #: The feature that the head reads, of source training and of the test data: what scores on features are fitted on.
@@ -45,7 +47,7 @@ class Evaluation:
     Attributes:
         kind: all severities of a corruption; the network's features; samples of another dataset; or those of
             the held-out classes.
-        subject: the corruption or the dataset.
+        subject: the corruption, or the dataset or a domain of it.
         content: what else decides the outputs: the origin of a plug-in, the fingerprint of a dataset.
     """
 
@@ -61,7 +63,7 @@ class Evaluation:
         if self.kind == "semantic":
             return SEMANTIC
         if self.kind == "ood":
-            return f"ood-{self.subject}~{self.content[:12]}~{RESIZING}"
+            return f"ood-{called(self.subject)}~{self.content[:12]}~{RESIZING}"
         return f"{self.subject}~{self.content[:12]}" if self.content else self.subject
 
 
@@ -80,7 +82,10 @@ def wanted(experiment: Experiment) -> tuple[Evaluation, ...]:
     if held_out:
         asked.append(Evaluation("semantic", "+".join(held_out)))
     for name in experiment.ood:
-        located = locate(name, experiment.root, experiment.data, plugins)
+        located = locate(dataset_of(name), experiment.root, experiment.data, plugins)
+        domain = domain_of(name)
+        if domain and domain not in (known := shape_of(located).domains):
+            raise UsageError(f"--ood {name}: no such domain: {nearest(domain, known)}")
         asked.append(Evaluation("ood", name, located.fingerprint()))
     return tuple(dict.fromkeys(asked))
 
@@ -90,10 +95,22 @@ def of_job(evaluations: Sequence[Evaluation], job: Job) -> list[Evaluation]:
     has none."""
     if job.role == COMPANION:
         return []
-    own = Task.parse(job.task).datasets
-    kept = [item for item in evaluations if item.kind != "ood" or item.subject not in own]
+    task = Task.parse(job.task)
+    kept = [item for item in evaluations if item.kind != "ood" or not _reads(task, item.subject)]
     foreign = any(item.kind in ("ood", "semantic") for item in kept)
     return [item for item in kept if foreign or item.kind != "features"]
+
+
+def _reads(task: Task, place: str) -> bool:
+    """Whether any sample of a place is of the task: of a dataset any domain, of a domain the domain itself."""
+    if domain_of(place):
+        return place in task.places or dataset_of(place) in task.places
+    return place in task.datasets
+
+
+def called(place: str) -> str:
+    """An OOD set's name in files and tables: ``hust.5hz`` for the domain ``hust/5hz``."""
+    return re.sub(r"[^\w.+ -]", "-", place.replace("/", "."))
 
 
 def chosen(names: Sequence[str], plugins: tuple[Path, ...] = ()) -> list[Entry]:

@@ -1,4 +1,4 @@
-"""Another dataset as the out-of-distribution set of a trained network.
+"""Another dataset, or a domain of one, as the out-of-distribution set of a trained network.
 
 *Near*: it could be a domain of the task: it has the network's modalities at the same widths, and labels that can
 be joined with the task's. Its features stay as they are.
@@ -21,12 +21,13 @@ import numpy as np
 
 from ..datasets.dataset import DataError, Located, Samples, Target
 from .data import Split, TaskData
+from .held_out import rows_of
 from .job import Task
 from .joining import check_splits, common_target
 
 
 def foreign_split(
-    found: Located, task: Task, targets: Mapping[str, Target], data: TaskData
+    found: Located, task: Task, targets: Mapping[str, Target], data: TaskData, domain: str = ""
 ) -> tuple[Literal["near", "far"], Split]:
     """The test split of a dataset that a network was not made for, as tensors for that network.
 
@@ -35,16 +36,21 @@ def foreign_split(
         task: what the network was trained for.
         targets: dataset -> what it predicts, of the task.
         data: what the network was trained on, with its modalities only.
+        domain: the one of its domains that is asked for; all where it is empty.
 
     Returns:
         Whether the dataset is near or far, and its test samples. Their targets are 0 and mean nothing.
 
     Raises:
-        DataError: the dataset is faulty.
+        DataError: the dataset is faulty, or has no test sample of the domain.
     """
     splits = found.load()
     check_splits(found.name, {name: len(split) for name, split in splits.items()})
     samples = splits["test"]
+    if domain:
+        samples = rows_of(samples, np.flatnonzero(samples.domain == domain))
+        if not len(samples):
+            raise DataError(f"{found.name}: no test sample is of domain {domain}")
     places = {name: _place(name, samples, task, data) for name in data.train.batch.modalities}
     near = _joinable(found, targets) and all(
         name in samples.features and samples.features[name].shape[2] == width

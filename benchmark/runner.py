@@ -30,10 +30,10 @@ from .data import Request, Split, TaskCache, TaskData
 from .energy import Energy, counters_of
 from .environment import code_version
 from .errors import UsageError, said_of
-from .evaluations import FAMILY, STAND_IN, Evaluation, on_media
+from .evaluations import FAMILY, STAND_IN, Evaluation, called, on_media
 from .executor import Context, Outcome
 from .foreign import foreign_split
-from .job import Job, Task, dataset_of
+from .job import Job, Task, dataset_of, domain_of
 from .locate import locate
 from .matrix import shared_modalities
 from .predict import conditions_of, feature_table, prediction_table, to_parquet
@@ -212,17 +212,17 @@ def _conditions(corruption: Any, job: Job, context: Context, data: TaskData) -> 
 
 
 def ood_split(job: Job, context: Context, trained: Trained, evaluation: Evaluation) -> dict[str, Split]:
-    """``near:NAME`` or ``far:NAME`` -> the test split of another dataset, as tensors for the job's network. A
+    """``near:NAME`` or ``far:NAME`` -> the test split of another dataset or domain, as tensors for the job's network. A
     stand-in is called one."""
-    task = Task.parse(job.task)
-    names = {*task.datasets, evaluation.subject}
+    task, place = Task.parse(job.task), evaluation.subject
+    names = {*task.datasets, dataset_of(place)}
     located = {name: locate(name, context.data_root, context.data, context.plugins) for name in names}
-    found = located[evaluation.subject]
+    found = located[dataset_of(place)]
     _same_content(found, evaluation.content)
     targets = {name: located[name].target for name in task.datasets}
-    kind, split = foreign_split(found, task, targets, trained.data)
-    called = f"{found.name}{STAND_IN}" if found.synthetic else found.name
-    return {f"{kind}:{called}": split.with_context() if trained.method.uses_context else split}
+    kind, split = foreign_split(found, task, targets, trained.data, domain_of(place))
+    name = f"{called(place)}{STAND_IN}" if found.synthetic else called(place)
+    return {f"{kind}:{name}": split.with_context() if trained.method.uses_context else split}
 
 
 def task_data(job: Job, context: Context, device: torch.device) -> TaskData:

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mmbench.benchmark import Experiment, run
 from mmbench.benchmark.data import Request, load_task
+from mmbench.benchmark.errors import UsageError
 from mmbench.benchmark.foreign import foreign_split, paired, resized, shortened, stretched
 from mmbench.benchmark.job import Task
 from mmbench.benchmark.launch import plan
@@ -122,6 +123,34 @@ def test_all_pairs_are_asked_for_at_once(square: Path, tmp_path: Path) -> None:
     frame = ood(results(tmp_path / "runs"), draws=2)
     sets = set(zip(frame["task"], frame["condition"].str.partition("/")[0], strict=True))
     assert sets == {("square", "near:moved"), ("moved", "near:square")}  # no set is its own OOD set
+
+
+def test_another_domain_of_the_same_data_is_near(tmp_path: Path) -> None:
+    root = tmp_path / "data"
+    splits = {
+        split: planted(count, 50 + place)
+        for place, (split, count) in enumerate(zip(SPLITS, (160, 40, 80), strict=True))
+    }
+    for samples in splits.values():  # the third domain lies elsewhere
+        samples.domain[:] = np.array(["a", "b", "c"])[np.arange(len(samples)) % 3]
+        for values in samples.features.values():
+            values[samples.domain == "c"] += 4.0 * (-1.0) ** np.arange(values.shape[2])
+    target = Target("classification", classes=CLASSES, metrics="classification")
+    write_open_layout(root / "multi", splits, target)
+    experiment = asked(root, tmp_path / "runs", datasets=["multi/a->multi/b", "multi/a->multi/c"])
+    experiment = experiment.model_copy(update={"ood": ["multi/c"]})
+    assert run(experiment).ok
+    assert not plan(experiment).todo
+    frame = ood(results(tmp_path / "runs"), draws=2)
+    found = frame[frame["condition"].str.startswith("near:")]
+    assert set(found["task"]) == {"multi/a->multi/b"}  # no set is its own OOD set
+    assert auroc(frame, "near:multi.c/mahalanobis") > 0.9
+    files = [
+        pd.read_parquet(file) for file in (tmp_path / "runs").glob("jobs/*/evaluations/ood-multi.c*.parquet")
+    ]
+    assert [set(file["domain"]) for file in files] == [{"c"}]
+    with pytest.raises(UsageError, match="multi/d: no such domain"):
+        plan(experiment.model_copy(update={"ood": ["multi/d"]}))
 
 
 def test_two_contents_of_one_set_are_never_shown_as_one(square: Path, tmp_path: Path) -> None:
