@@ -13,7 +13,7 @@ from functools import lru_cache
 import numpy as np
 import torch
 
-from ..datasets.batch import Batch, Spec
+from ..datasets.batch import Batch, Spec, Tuned
 from ..datasets.dataset import DataError, Located, Samples, Target
 from .domains import check_domain, in_place
 from .held_out import keep, parted
@@ -117,10 +117,16 @@ class TaskData:
     held_out: Split | None = None
     encoders: Mapping[str, str] = field(default_factory=dict)
     target_valid: Split | None = None
+    tuned: Mapping[str, Tuned] = field(default_factory=dict)
 
     def spec(self, protocol: str) -> Spec:
         """What a method is built for."""
-        sizes = {name: tensor.shape[2] for name, tensor in self.train.batch.features.items()}
+        sizes = {
+            name: sum(next(iter(self.recipe.blocks[name].values())))
+            if name in self.tuned
+            else tensor.shape[2]
+            for name, tensor in self.train.batch.features.items()
+        }
         return Spec(
             modalities=sizes,
             kind=self.target.kind,
@@ -129,11 +135,12 @@ class TaskData:
             label_range=self.target.label_range,
             protocol="as-published" if protocol == "as-published" else "fair",
             encoders={name: self.encoders[name] for name in sizes if name in self.encoders},
+            tuned={name: self.tuned[name] for name in sizes if name in self.tuned},
         )
 
     def with_context(self) -> TaskData:
         """The same data, every batch with the previous utterances as context."""
-        return self._each(Split.with_context)
+        return self.each(Split.with_context)
 
     def only(self, modalities: Sequence[str]) -> TaskData:
         """The same samples with these modalities; no tensor is copied.
@@ -155,9 +162,10 @@ class TaskData:
             )
             return replace(split, batch=picked)
 
-        return self._each(narrow)
+        return self.each(narrow)
 
-    def _each(self, change: Callable[[Split], Split]) -> TaskData:
+    def each(self, change: Callable[[Split], Split]) -> TaskData:
+        """The same task with every split changed."""
         train, valid, test = (change(split) for split in (self.train, self.valid, self.test))
         held_out = None if self.held_out is None else change(self.held_out)
         seen = None if self.target_valid is None else change(self.target_valid)

@@ -178,6 +178,28 @@ def check_medium(corruption: Any, modalities: Iterable[str], media: Mapping[str,
         )
 
 
+def check_tuned(experiment: Experiment, corruptions: Mapping[str, Any]) -> None:
+    """Whether networks whose encoders are trained along can be tested and trained as asked for.
+
+    Raises:
+        UsageError: something needs frozen features.
+    """
+    needs = [f"--ood {name}" for name in experiment.ood]
+    needs += ["--train-noise"] * (experiment.protocol.train_with_noise != "off")
+    needs += ["--train-missing spectrum"] * (experiment.protocol.train_with_missing == "spectrum")
+    needs += [
+        f"--corruptions {name}"
+        for name, corruption in corruptions.items()
+        if not isinstance(corruption, type) or not hasattr(corruption, "medium")
+        if any(condition.alters for condition in corruption.conditions(("one", "another")))
+    ]
+    if needs:
+        mode = experiment.protocol.encoder_mode
+        raise UsageError(
+            f"{needs[0]} works on frozen features: leave it out, or leave out --encoder-mode {mode}"
+        )
+
+
 def on_features(name: str) -> bool:
     """Whether a file of evaluations holds features, and not outputs under damage."""
     return name in (FEATURES, SEMANTIC) or name.startswith("ood-")

@@ -263,6 +263,12 @@ _LATER_RULES = {
     "encoder_rate": 1.0,
     "ties": "lower-loss",
     "roles": "splits",
+    "encoder_mode": "frozen",
+    "media_rate": 0.1,
+    "adapter_rank": 8,
+    "checkpointing": False,
+    "accumulate": 1,
+    "precision": "float32",
 }
 _DEEP = {"whole_network": False, "extra_width": 0, "bounded": False, "raw_halves": False}
 #: Method -> parameters that came after its first results, with the value that those were made under.

@@ -14,7 +14,7 @@ from .companions import companions
 from .environment import code_version, gpu_names
 from .errors import UsageError
 from .estimate import Estimate, estimate, finished
-from .evaluations import Evaluation, check_medium, media_of, of_job, wanted
+from .evaluations import Evaluation, check_medium, check_tuned, chosen, media_of, of_job, wanted
 from .executor import Context, Executor, InProcess, Listener, LocalPool, Outcome
 from .experiment import Experiment
 from .job import COMPANION, Job, Task, dataset_of
@@ -277,6 +277,10 @@ def check_data(planned: Plan) -> None:
         if evaluation.kind == "corruption" and planned.todo:
             check_medium(find("corruption", evaluation.subject, plugins).load(), modalities, media)
     check(planned.todo, located)
+    if experiment.protocol.encoder_mode != "frozen":
+        check_tuned(
+            experiment, {entry.name: entry.load() for entry in chosen(experiment.corruptions, plugins)}
+        )
 
 
 def executor_for(experiment: Experiment, gpus: tuple[str, ...], jobs: int) -> Executor:

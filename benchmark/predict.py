@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -30,14 +30,14 @@ def conditions_for(modalities: Sequence[str]) -> list[Condition]:
     return [Clean(), *Missing.conditions(modalities)]
 
 
-def conditions_of(corruption: Any, batch: Batch) -> list[Condition]:
-    """Every condition of a corruption that concerns the modalities of a batch.
+def conditions_of(corruption: Any, batch: Batch, without: Collection[str] = ()) -> list[Condition]:
+    """Every condition of a corruption that concerns the modalities of a batch, but for those that hold raw media.
 
     Raises:
         UsageError: it breaks another medium than the batch holds.
     """
     check_medium(corruption, batch.modalities)
-    return list(corruption.conditions(batch.modalities))
+    return list(corruption.conditions([name for name in batch.modalities if name not in without]))
 
 
 def blind(batch: Batch) -> Batch:

@@ -56,6 +56,22 @@ class Protocol(BaseModel):
     train_with_noise: Literal["off", "spectrum"] = Field(
         "off", description="add Gaussian noise of a random strength to the training features"
     )
+    encoder_mode: Literal["frozen", "last", "full", "lora"] = Field(
+        "frozen",
+        description="encoders of raw media: frozen features, or trained along: the last block, all, or low-rank adapters",
+    )
+    media_rate: float = Field(
+        0.1, gt=0, description="learning rate of encoders that are trained along, as a share of the rest's"
+    )
+    adapter_rank: int = Field(8, ge=1, description="rank of the adapters of --encoder-mode lora")
+    checkpointing: bool = Field(
+        False,
+        description="compute activations of trained encoders again on the way back: less memory, more time",
+    )
+    accumulate: int = Field(1, ge=1, description="batches whose gradients are averaged before a step")
+    precision: Literal["float32", "bfloat16"] = Field(
+        "float32", description="bfloat16: compute the training in mixed precision"
+    )
     widths: Literal["strict", "project"] = Field(
         "strict", description="domains with other feature widths: an error, or a projection per domain"
     )

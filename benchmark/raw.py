@@ -84,11 +84,12 @@ def conditions_on_media(
         DataError: the media are not there any more, or not those that the features were made of; the encoder
             cannot be had; the cache cannot be written.
     """
-    names = breakable(corruption, data.test.batch.modalities, media_of(located))
+    frozen = [name for name in data.test.batch.modalities if name not in data.tuned]
+    names = breakable(corruption, frozen, media_of(located))
     if not names:
         return []
-    origin = _origin(located)
-    clips = _clips(origin)
+    origin = origin_of(located)
+    clips = clips_of(origin)
     lost = [name for name in data.test.sample_id if name not in clips[1]]
     if lost:
         raise DataError(
@@ -112,7 +113,7 @@ def _condition(
     device: torch.device,
 ) -> Condition:
     modality = corruption.modality
-    encoder = _encoder(origin, modality, device)
+    encoder = encoder_of(origin, modality, device)
     cache = FeatureCache(Path(origin.cache))
     how: Any = {"dtype": origin.dtype, "workers": 1}  # other jobs decode beside this one
     found = encoded_split(media_set, modality, encoder, cache, corruption, clips, **how)
@@ -152,7 +153,8 @@ def _as_of_task(data: TaskData, place: str, modality: str, features: np.ndarray,
     return alone.split([(place, samples)], {place: 1.0}, {}).batch
 
 
-def _origin(located: Located) -> Origin:
+def origin_of(located: Located) -> Origin:
+    """Of which raw media the features of a dataset were made; only for one of which that is known."""
     assert isinstance(located, LocatedFolder)
     assert located.description.media is not None
     return located.description.media
@@ -164,11 +166,12 @@ def _found(source: str, root: str, path: str) -> tuple[MediaSet, Mapping[str, Cl
     return media_set, {clip.sample_id: clip for clip in media_set.clips}
 
 
-def _clips(origin: Origin) -> tuple[MediaSet, Mapping[str, Clip]]:
+def clips_of(origin: Origin) -> tuple[MediaSet, Mapping[str, Clip]]:
+    """The raw data, and their clips by sample id."""
     return _found(origin.source, origin.root, origin.path)
 
 
-def _encoder(origin: Origin, modality: str, device: torch.device) -> Encoder:
+def encoder_of(origin: Origin, modality: str, device: torch.device) -> Encoder:
     """The encoder that made the features of a modality. Raises DataError where it has become another."""
     asked = origin.modalities[modality]
     encoder = _made(asked.encoder, device)

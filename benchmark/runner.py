@@ -10,8 +10,7 @@ import resource
 import sys
 import time
 import traceback
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from functools import lru_cache
 from importlib.metadata import version
@@ -25,6 +24,7 @@ from ..datasets.dataset import DataError, Located
 from ..methods.method import Method
 from .checkpoint import Keeper
 from .claims import Claim, LostClaimError, no_link, slurm_id
+from .clock import Clock
 from .companions import companions, records
 from .data import Request, Split, TaskCache, TaskData
 from .energy import Energy, counters_of
@@ -46,10 +46,13 @@ from .seeds import seed_everything
 from .selection import Epoch, seen
 from .store import CHECKPOINT, WEIGHTS, Store
 from .training import Beyond, fit
+from .tuning import conditions_on_batches, with_media
 from .weights import load_weights, save_weights
 
 #: Tensors of the last tasks, shared by the jobs of a worker.
 _TASKS = TaskCache()
+#: The last task with raw media.
+_MEDIA: dict[tuple[object, ...], TaskData] = {}
 
 
 def run_job(job: Job, context: Context) -> Outcome:
@@ -205,10 +208,11 @@ def _evaluate(job: Job, context: Context, store: Store, trained: Trained, claim:
 def _conditions(corruption: Any, job: Job, context: Context, data: TaskData) -> list[Condition]:
     """What a corruption does to the test split: to features as they are, or to the raw media of the target."""
     if not on_media(corruption):
-        return conditions_of(corruption, data.test.batch)
+        return conditions_of(corruption, data.test.batch, without=data.tuned)
     target = Task.parse(job.task).target
     located = locate(dataset_of(target), context.data_root, context.data, context.plugins)
-    return conditions_on_media(corruption, located, target, data, _device(context))
+    live = conditions_on_batches(corruption, located, data)
+    return [*live, *conditions_on_media(corruption, located, target, data, _device(context))]
 
 
 def ood_split(job: Job, context: Context, trained: Trained, evaluation: Evaluation) -> dict[str, Split]:
@@ -247,7 +251,15 @@ def task_data(job: Job, context: Context, device: torch.device) -> TaskData:
         roles=job.protocol.get("roles", "splits"),
         target_splits=job.target_splits,
     )
-    return _TASKS.get(request, located).only(job.modalities)
+    data = _TASKS.get(request, located).only(job.modalities)
+    protocol = Protocol(**job.protocol)
+    if protocol.encoder_mode == "frozen":
+        return data
+    key = (request, job.modalities, protocol.encoder_mode, protocol.adapter_rank, protocol.checkpointing)
+    if key not in _MEDIA:
+        _MEDIA.clear()  # raw media are large
+        _MEDIA[key] = with_media(data, located, protocol, job.modalities)
+    return _MEDIA[key]
 
 
 def _same_content(located: Located, fingerprint: str) -> None:
@@ -352,22 +364,6 @@ class Progress:
             with open(temporary, "w", opener=no_link) as stream:
                 stream.write(json.dumps(note, indent=1) + "\n")
             temporary.replace(self.file)
-
-
-class Clock:
-    """Seconds by phase."""
-
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
-
-    @contextmanager
-    def phase(self, name: str) -> Iterator[None]:
-        """Times what happens inside."""
-        start = time.perf_counter()
-        try:
-            yield
-        finally:
-            self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
 
 
 def _environment(device: torch.device, clock: Clock) -> dict[str, Any]:

@@ -127,6 +127,7 @@ class Training(LightningModule):
         self._random: Mapping[str, Any] | None = None
         self._terms: dict[str, Tensor] = {}
         self._steps = 0
+        self._batches = 0  # whose gradients wait for the optimiser
         self._batch: Batch
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
@@ -149,17 +150,28 @@ class Training(LightningModule):
         }
 
     def _groups(self) -> list[dict[str, Any]]:
-        """The parameters, the encoders' with a learning rate of their own where the protocol gives them one."""
-        rate = self.protocol.encoder_rate
-        if rate == 1:
-            return [{"params": list(self.method.parameters())}]
-        named = list(self.method.named_parameters())
-        encoders = [p for name, p in named if name.startswith("encoders.")]
-        rest = [p for name, p in named if not name.startswith("encoders.")]
-        return [{"params": rest}, {"params": encoders, "lr": rate * self.protocol.learning_rate}]
+        """The parameters, the encoders' with a learning rate of their own where the protocol gives them one, and
+        those of raw media, where they are trained along, with theirs."""
+        rules = self.protocol
+        shares = {"rest": 1.0, "encoders": rules.encoder_rate, "media": rules.media_rate}
+        parts: dict[str, list[torch.nn.Parameter]] = {}
+        for name, parameter in self.method.named_parameters():
+            part = "encoders" if name.startswith("encoders.") and rules.encoder_rate != 1 else "rest"
+            parts.setdefault("media" if ".media." in name else part, []).append(parameter)
+        return [
+            {"params": parts[part], **({} if share == 1 else {"lr": share * rules.learning_rate})}
+            for part, share in shares.items()
+            if part in parts
+        ]
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
-        """Takes the optimiser's memory away where every step is to have a new one."""
+        """Averages the gradients of the batches of the step; takes the optimiser's memory away where every step is
+        to have a new one."""
+        for group in optimizer.param_groups if self._batches > 1 else ():
+            for parameter in group["params"]:
+                if parameter.grad is not None:
+                    parameter.grad /= self._batches
+        self._batches = 0
         if self.protocol.restart_optimizer:
             optimizer.state.clear()
 
@@ -194,7 +206,13 @@ class Training(LightningModule):
 
     def backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
         """Lets the method fill the gradients, and adds its loss terms to the epoch's."""
-        terms = self.method.backward(self._batch)
+        before = self._set_aside()
+        mixed = self.protocol.precision == "bfloat16"
+        with torch.autocast(self._batch.target.device.type, torch.bfloat16, enabled=mixed):
+            terms = self.method.backward(self._batch)
+        for parameter, gradient in before.items():
+            parameter.grad = gradient if parameter.grad is None else parameter.grad + gradient
+        self._batches += 1
         for name, value in terms.items():
             value = value.detach()
             self._terms[name] = value if self._steps == 0 else self._terms.get(name, 0) + value
@@ -202,8 +220,16 @@ class Training(LightningModule):
         self.report(self.current_epoch, self._steps / self.trainer.num_training_batches, None)
 
     def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
-        """Tells the method that the optimiser has taken a step."""
-        self.method.after_step()
+        """Tells the method where the optimiser has taken a step."""
+        if self._batches == 0:
+            self.method.after_step()
+
+    def _set_aside(self) -> dict[torch.nn.Parameter, Tensor]:
+        """The gradients of the batches before, of the same step: methods are promised empty ones."""
+        found = {p: p.grad for p in self.method.parameters() if p.grad is not None} if self._batches else {}
+        for parameter in found:
+            parameter.grad = None
+        return found
 
     def _damaged(self, batch: Batch, batch_idx: int) -> Batch:
         """The batch as the protocol damages it in training: other damage in every epoch."""
@@ -316,6 +342,7 @@ def fit(
             plugins=[LightningEnvironment()],
             max_epochs=protocol.epochs,
             gradient_clip_val=protocol.clip_norm or None,
+            accumulate_grad_batches=protocol.accumulate,
             logger=False,
             enable_checkpointing=False,
             enable_progress_bar=False,

@@ -11,6 +11,23 @@ from torch import Tensor
 
 
 @dataclass(frozen=True)
+class Tuned:
+    """An encoder of raw media that is trained along, as a part of the method.
+
+    Attributes:
+        encoder: what ``mmbench data encode`` was given: ``"timm:vit_tiny_patch16_224"``.
+        mode: ``last`` (its last block), ``full`` or ``lora`` (low-rank adapters).
+        rank: of the adapters.
+        checkpointing: compute activations again on the way back instead of keeping them.
+    """
+
+    encoder: str
+    mode: Literal["last", "full", "lora"]
+    rank: int = 8
+    checkpointing: bool = False
+
+
+@dataclass(frozen=True)
 class Spec:
     """What a method is built for. It says nothing about files, the names of domains, or test data.
 
@@ -21,6 +38,7 @@ class Spec:
         domains: number of source domains that are trained on.
         label_range: lowest and highest label of a regression task, where the dataset states them.
         encoders: modality -> the encoder that its data ask for (``"cnn1d"``), where it is not ``"sequence"``.
+        tuned: modality -> the encoder of raw media that is trained along; its batches hold the media themselves.
         protocol: ``"as-published"`` lets a method use its own documented deviations.
     """
 
@@ -31,6 +49,7 @@ class Spec:
     label_range: tuple[float, float] | None = None
     protocol: Literal["fair", "as-published"] = "fair"
     encoders: Mapping[str, str] = field(default_factory=dict)
+    tuned: Mapping[str, Tuned] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -38,7 +57,9 @@ class Batch:
     """Samples on one device. A whole split is one large batch; minibatches are taken from it.
 
     Attributes:
-        features: modality -> [batch, time, feature], float.
+        features: modality -> [batch, time, feature], float. Of a modality whose encoder is trained along, its raw
+            media: frames [batch, time, channel, height, width], uint8; sound [batch, time, channel], float32;
+            words [batch, time, letters], int32 Unicode code points.
         mask: modality -> [batch, time], bool, true at steps that hold data and not padding.
         present: modality -> [batch], bool, false where the sample lacks the modality.
             The features and the mask of an absent modality have no meaning and are never read.

@@ -108,10 +108,11 @@ class GMP(WithHeads):
         return {name: value.detach() for name, value in terms.items()}
 
     def own_parameters(self, modality: str) -> list[nn.Parameter]:
-        """The parameters of a modality's encoder (of all, where its embedding is the whole network's) and head."""
+        """The parameters that are trained of a modality's encoder (of all, where its embedding is the whole network's) and head."""
         place = self.names.index(modality)
         encoders = self.encoders if self.params.whole_network else self.encoders.parts[place]
-        return [*encoders.parameters(), *self.heads.parts[place].parameters()]
+        found = [*encoders.parameters(), *self.heads.parts[place].parameters()]
+        return [p for p in found if p.requires_grad]
 
     def _terms(
         self, batch: Batch

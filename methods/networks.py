@@ -188,15 +188,21 @@ class Stacked(nn.Module):
 
 def encoders(spec: Spec, width: int = WIDTH, layers: int = LAYERS) -> PerModality:
     """The encoder that each modality's data ask for: a ``WaveformEncoder`` for ``cnn1d``, else a
-    ``SequenceEncoder``, following ``spec.protocol``."""
+    ``SequenceEncoder``, following ``spec.protocol``; behind an encoder of raw media where one is trained along."""
     masked = spec.protocol != "as-published"
 
     names = iter(spec.modalities)
 
     def make(features: int) -> nn.Module:
-        if spec.encoders.get(next(names)) == "cnn1d":
+        name = next(names)
+        if spec.encoders.get(name) == "cnn1d":
             return WaveformEncoder(features, width)
-        return SequenceEncoder(features, width, layers, mask_padding=masked)
+        sequence = SequenceEncoder(features, width, layers, mask_padding=masked)
+        if name not in spec.tuned:
+            return sequence
+        from .media import MediaEncoder  # brings the libraries of raw media
+
+        return MediaEncoder(spec.tuned[name], sequence)
 
     return PerModality(spec, make)
 

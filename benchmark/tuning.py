@@ -1,0 +1,183 @@
+"""Encoders that are trained along: what a job's batches then hold, raw media in the place of their features."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..corruptions.condition import Condition
+from ..corruptions.corruption import Corruption
+from ..corruptions.words import encode_words
+from ..datasets.batch import Batch, Tuned
+from ..datasets.dataset import DataError, Located
+from ..datasets.encoders.encoder import Encoder
+from ..datasets.encoders.memory import free_bytes
+from ..datasets.encoders.tuning import Tunable
+from ..datasets.media.clip import Clip, MediaError
+from ..datasets.media.decode import Item, decoded
+from .breaking import Breaking
+from .data import Split, TaskData, sample_hash
+from .errors import UsageError
+from .evaluations import breakable, media_of
+from .protocol import Protocol
+from .raw import clips_of, encoder_of, origin_of
+
+#: Of the memory that is free, what media may take.
+SHARE = 0.8
+
+
+def with_media(
+    data: TaskData, located: Mapping[str, Located], protocol: Protocol, modalities: Sequence[str]
+) -> TaskData:
+    """The same task with raw media in the place of the features that networks made, which are trained along.
+
+    Args:
+        data: with frozen features.
+        located: every dataset of the task.
+        protocol: what is done with encoders.
+        modalities: those of the job.
+
+    Raises:
+        UsageError: no modality's features were made by a network.
+        DataError: the datasets' encoders differ; media are gone or broken, or do not fit into memory.
+    """
+    encoders = _encoders(located, modalities)
+    if not encoders:
+        raise UsageError(
+            f"--encoder-mode {protocol.encoder_mode}: no modality of {', '.join(located)} was encoded by a network; "
+            f"see mmbench data encode"
+        )
+    mode = protocol.encoder_mode
+    assert mode != "frozen"
+    clips = {
+        sample_hash(name, clip.sample_id): clip
+        for name, one in located.items()
+        for clip in clips_of(origin_of(one))[1].values()
+    }
+    tuned = {
+        name: Tuned(text, mode, protocol.adapter_rank, protocol.checkpointing)
+        for name, (text, _) in encoders.items()
+    }
+
+    def changed(split: Split) -> Split:
+        features, mask = dict(split.batch.features), dict(split.batch.mask)
+        for name, (_, encoder) in encoders.items():
+            features[name], mask[name] = _media(split, name, encoder, clips)
+        return replace(split, batch=replace(split.batch, features=features, mask=mask))
+
+    return replace(data.each(changed), tuned=tuned)
+
+
+@dataclass(frozen=True)
+class Live:
+    """A corruption of raw media that a batch holds: frames are bytes there, and numbers in 0 to 1 once broken."""
+
+    corruption: Corruption
+
+    @property
+    def name(self) -> str:
+        """The corruption's."""
+        return self.corruption.name
+
+    @property
+    def alters(self) -> frozenset[str]:
+        """Its modality."""
+        return self.corruption.alters
+
+    def apply(self, batch: Batch) -> Batch:
+        """The batch with the modality broken."""
+        name = self.corruption.modality
+        values = batch.features[name]
+        if values.dtype == torch.uint8:
+            batch = replace(batch, features={**batch.features, name: values.float() / 255})
+        return self.corruption.apply(batch)
+
+
+def conditions_on_batches(corruption: type[Corruption], located: Located, data: TaskData) -> list[Condition]:
+    """The conditions of a corruption that concern modalities of which batches hold the raw media themselves."""
+    media = media_of(located)
+    found: list[Condition] = []
+    for condition in corruption.conditions(breakable(corruption, list(data.tuned), media)):
+        name = condition.modality
+        encoder = encoder_of(origin_of(located), name, torch.device("cpu"))
+        breaking = Breaking.of(condition, name, encoder.medium, encoder.view)
+        assert breaking is not None  # conditions are severe
+        found.append(Live(breaking.corruption.prepared(data.test.batch)))
+    return found
+
+
+def _encoders(located: Mapping[str, Located], modalities: Sequence[str]) -> dict[str, tuple[str, Encoder]]:
+    """Modality -> the encoder that made its features, as it was asked for and itself, where it is a network."""
+    found: dict[str, tuple[str, Encoder]] = {}
+    for name in modalities:
+        texts = {
+            origin_of(one).modalities[name].encoder: one for one in located.values() if name in media_of(one)
+        }
+        if len(texts) > 1:
+            raise DataError(f"{name} was encoded by different encoders: {', '.join(texts)}; encode alike")
+        if not texts or not all(name in media_of(one) for one in located.values()):
+            continue
+        ((text, one),) = texts.items()
+        encoder = encoder_of(origin_of(one), name, torch.device("cpu"))
+        if isinstance(encoder, Tunable):
+            found[name] = text, encoder
+    return found
+
+
+def _media(split: Split, modality: str, encoder: Encoder, clips: Mapping[int, Clip]) -> tuple[Tensor, Tensor]:
+    """Raw media of a split, as a batch holds them, and their mask; empty where a sample lacks the modality."""
+    present = split.batch.present[modality].tolist()
+    wanted = []
+    for sample, name, there in zip(split.batch.sample_id.tolist(), split.sample_id, present, strict=True):
+        clip = clips.get(sample)
+        if there and (clip is None or modality not in clip.media):
+            raise DataError(f"{name}: its {modality} is no longer in the raw media; encode again")
+        wanted.append(clip.media[modality] if there and clip is not None else None)
+    items: list[Item] = [(piece, encoder.medium, encoder.view) for piece in wanted if piece is not None]
+    found = _checked(decoded(items, workers=1), split, present, modality)
+    if encoder.medium == "text":
+        texts = [str(next(found)) if there else "" for there in present]
+        words = encode_words(texts)
+        return words.to(split.batch.target.device), (words != 0).any(-1).to(split.batch.target.device)
+    return _arrays(found, present, split.batch.target.device)
+
+
+def _checked(
+    media: Iterator[np.ndarray | str | MediaError], split: Split, present: Sequence[bool], modality: str
+) -> Iterator[np.ndarray | str]:
+    names = [name for name, there in zip(split.sample_id, present, strict=True) if there]
+    for name, one in zip(names, media, strict=True):
+        if isinstance(one, MediaError):
+            raise DataError(f"{name}: its {modality} cannot be decoded any more: {one}")
+        yield one
+
+
+def _arrays(
+    media: Iterator[np.ndarray | str], present: Sequence[bool], device: torch.device
+) -> tuple[Tensor, Tensor]:
+    """Arrays [time, ...], alike but for their time, as [sample, time, ...] with zeros at the end; and the mask."""
+    first = [np.asarray(array) for array in islice(media, 1)]
+    if not first:
+        return torch.zeros(len(present), 1, 1, device=device), torch.zeros(
+            len(present), 1, dtype=torch.bool, device=device
+        )
+    need = first[0].nbytes * sum(present)
+    if need > SHARE * free_bytes(torch.device("cpu")):
+        raise DataError(
+            f"the raw media of {sum(present)} clips take {need / 1e9:.1f} GB, which do not fit into memory: encode "
+            f"fewer or smaller frames, or use --encoder-mode frozen"
+        )
+    arrays = first + [np.asarray(array) for array in media]
+    longest = max(len(array) for array in arrays)
+    values = np.zeros((len(present), longest, *arrays[0].shape[1:]), arrays[0].dtype)
+    steps = np.zeros(len(present), np.int64)
+    for row, array in zip(np.flatnonzero(present), arrays, strict=True):
+        values[row, : len(array)] = array
+        steps[row] = len(array)
+    mask = torch.arange(longest) < torch.from_numpy(steps)[:, None]
+    return torch.from_numpy(values).to(device), mask.to(device)
