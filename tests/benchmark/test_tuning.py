@@ -83,7 +83,9 @@ def test_a_damaged_batch_is_what_the_files_give_when_they_are_damaged(folder: Pa
     located = locate("hac", folder / "data")
     request = Request(TASK, (located.fingerprint(),), ("video", "audio"), False, "strict", True, "cpu")
     frozen = load_task(request, {"hac": located})
-    data = with_media(frozen, {"hac": located}, Protocol.model_validate({"encoder_mode": "last"}), ("video", "audio"))
+    data = with_media(
+        frozen, {"hac": located}, Protocol.model_validate({"encoder_mode": "last"}), ("video", "audio")
+    )
     assert list(data.tuned) == ["video"]  # a spectrum has nothing to train
     assert data.test.batch.features["video"].dtype == torch.uint8
     assert data.spec("fair").modalities == frozen.spec("fair").modalities
