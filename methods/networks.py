@@ -9,10 +9,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
 
 from ..datasets.batch import Batch, Spec
 from .waveform import WAVEFORM_WIDTH, WaveformEncoder
@@ -20,6 +22,9 @@ from .waveform import WAVEFORM_WIDTH, WaveformEncoder
 WIDTH = 40  # of an embedding; MMDG-Bench (arXiv 2605.06643), sentiment backbone
 LAYERS = 5
 HEADS = 8
+#: Bytes of a layer's attention weights on a CPU, which keeps several such arrays for every layer in training: longer
+#: sequences are taken in fewer samples at once, and computed again for the gradient.
+ATTENTION_BYTES = 256 << 20
 
 
 def outputs(spec: Spec) -> int:
@@ -88,6 +93,7 @@ class SequenceEncoder(nn.Module):
         if width % 2 or width % heads:
             raise ValueError(f"width {width} must be even and divisible by {heads} heads")
         self.width = width
+        self.heads = heads
         self.mask_padding = mask_padding
         self.project = nn.Linear(features, width)
         self.embedding_dropout = nn.Dropout(embedding_dropout)
@@ -127,7 +133,23 @@ class SequenceEncoder(nn.Module):
         steps = self.project(clean) * math.sqrt(self.width)
         steps = self.embedding_dropout(steps + sinusoids(positions, self.width).to(steps.dtype))
         with _same_path_as_in_training():
-            return self.transformer(steps, src_key_padding_mask=ignore)[rows, first]
+            return self._attend(steps, ignore)[rows, first]
+
+    def _attend(self, steps: Tensor, ignore: Tensor | None) -> Tensor:
+        """The transformer, in training on a CPU within the memory of ``ATTENTION_BYTES``: GPUs never hold the weights."""
+        of_sample = 4 * self.heads * steps.shape[1] ** 2
+        at_once = max(ATTENTION_BYTES // of_sample, 1)
+        if steps.device.type != "cpu" or not torch.is_grad_enabled() or len(steps) <= at_once:
+            return self.transformer(steps, src_key_padding_mask=ignore)
+        spans = [slice(first, first + at_once) for first in range(0, len(steps), at_once)]
+        for layer in self.transformer.layers:
+            parts: list[Tensor] = []
+            for span in spans:
+                mask = None if ignore is None else ignore[span]
+                part = checkpoint(layer, steps[span], src_key_padding_mask=mask, use_reentrant=False)
+                parts.append(cast(Tensor, part))
+            steps = torch.cat(parts)
+        return norm(steps) if (norm := self.transformer.norm) else steps
 
 
 @contextmanager

@@ -30,6 +30,7 @@ class LogMel:
             bins: bands, the number of features.
             rate: samples a second.
             window, hop: length of a window and distance of two, in milliseconds.
+            average: so many neighbouring windows become one step, their mean.
             seconds: cut to so many; none: the whole clip.
         """
 
@@ -37,6 +38,7 @@ class LogMel:
         rate: int = 16000
         window: float = 25.0
         hop: float = 10.0
+        average: int = 1
         seconds: float | None = None
 
     medium: Medium = "waveform"
@@ -88,7 +90,7 @@ class LogMel:
         sound = torch.nn.functional.pad(sound[:, :need], (self.padding, right))
         steps = 1 + (length.clamp(min=self.window) - self.window) // self.hop
         spectrum = self.transform(sound).transpose(1, 2)
-        return valid(torch.log(spectrum + 1e-6), steps)
+        return _averaged(valid(torch.log(spectrum + 1e-6), steps), self.options.average)
 
 
 class LogSpectrogram:
@@ -102,7 +104,14 @@ class LogSpectrogram:
 
     @dataclass(frozen=True)
     class Options:
-        """None: these are the published ones."""
+        """Options; the spectrogram itself is the published one.
+
+        Attributes:
+            average: so many neighbouring windows become one step, their mean. 1,004 steps are meant for a network
+                that reads them as a picture; a sequence of so many costs much time and memory.
+        """
+
+        average: int = 1
 
     medium: Medium = "waveform"
     rate = 16_000
@@ -112,7 +121,9 @@ class LogSpectrogram:
 
     def __init__(self, spec: EncoderSpec, device: torch.device) -> None:
         _no_model(spec)
-        fill(self.Options, spec)
+        self.average = fill(self.Options, spec).average
+        if self.average < 1:
+            raise EncoderError(f"encoder log-spectrogram: option average={self.average}: should be 1 or more")
         self.view = SoundView(rate=self.rate, seconds=self.samples / self.rate, tile=True)
         self.width = self.points // 2 + 1
         self.device = device
@@ -120,12 +131,12 @@ class LogSpectrogram:
         self.window = window / (self.rate * window.square().sum()).sqrt()
 
     def identity(self) -> Mapping[str, str]:
-        """Nothing decides the features but the version of the transform."""
-        return {"encoder": "log-spectrogram", "version": "1"}
+        """What decides the features: the option, and the version of the transform."""
+        return {"encoder": "log-spectrogram", "version": "1", "average": str(self.average)}
 
     @torch.inference_mode()
     def encode(self, media: Media) -> Encoded:
-        """Standardised log-spectrograms [batch, 1004, 257]; every step is valid."""
+        """Standardised log-spectrograms [batch, 1004, 257], or fewer steps where they are averaged; all are valid."""
         sound, length = mono(media, self.device)
         place = torch.arange(self.samples, device=self.device)
         length = length.clamp(min=1)
@@ -140,7 +151,20 @@ class LogSpectrogram:
         spread = logarithm.std(dim=(1, 2), keepdim=True, correction=0)
         features = (logarithm - mean) / (spread + 1e-9)
         steps = torch.full((len(features),), features.shape[1], device=self.device)
-        return Encoded(features.float(), steps)
+        return _averaged(Encoded(features.float(), steps), self.average)
+
+
+def _averaged(found: Encoded, count: int) -> Encoded:
+    """Means of ``count`` neighbouring steps, of fewer at the end of a clip."""
+    if count == 1:
+        return found
+    clips, time, width = found.features.shape
+    features = torch.nn.functional.pad(found.features, (0, 0, 0, -time % count))
+    sums = features.reshape(clips, -1, count, width).sum(dim=2)
+    steps = (found.length + count - 1) // count
+    first = count * torch.arange(sums.shape[1], device=sums.device)
+    averaged = (found.length[:, None] - first).clamp(1, count)  # of each mean, how many
+    return valid(sums / averaged[..., None], steps)
 
 
 def _no_model(spec: EncoderSpec) -> None:

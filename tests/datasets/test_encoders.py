@@ -53,14 +53,14 @@ def test_what_is_wrong_with_a_spec_is_said(text: str, words: str):
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("log-mel,bin=40", "encoder log-mel has no option 'bin': did you mean bins? known: bins, hop"),
-        ("log-mel,zzz=40", "encoder log-mel has no option 'zzz': known: bins, hop, rate, seconds, window"),
+        ("log-mel,bin=40", "encoder log-mel has no option 'bin': did you mean bins? known: average, bins, hop"),
+        ("log-mel,zzz=40", "encoder log-mel has no option 'zzz': known: average, bins, hop, rate, seconds, window"),
         ("log-mel,bins=many", "option bins=many: should be a whole number"),
         ("log-mel,seconds=long", "option seconds=long: should be a number, or none"),
         ("log-mel,bins=0", "option bins=0: should be above 0"),
         ("log-mel,bins=300", "a window of 400 samples has no more than 256 bands"),
         ("log-mel:base", "encoder log-mel has no models"),
-        ("log-spectrogram,bins=3", "encoder log-spectrogram has no option 'bins': known: none"),
+        ("log-spectrogram,bins=3", "encoder log-spectrogram has no option 'bins': known: average"),
     ],
 )
 def test_what_is_wrong_with_an_option_is_said(text: str, words: str):

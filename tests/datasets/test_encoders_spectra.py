@@ -8,7 +8,7 @@ import scipy.signal
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from mmbench.datasets.encoders.encoder import Media
+from mmbench.datasets.encoders.encoder import EncoderError, Media
 from mmbench.datasets.encoders.spec import parse
 from mmbench.datasets.encoders.table import make
 from mmbench.datasets.media.clip import SoundView
@@ -103,7 +103,35 @@ def test_channels_are_averaged():
 
 
 def test_the_options_are_in_the_identity():
-    names = ["log-mel", "log-mel,bins=40", "log-mel,hop=5", "log-spectrogram"]
+    names = [
+        "log-spectrogram,average=2",
+        "log-mel",
+        "log-mel,bins=40",
+        "log-mel,hop=5",
+        "log-mel,average=2",
+        "log-spectrogram",
+    ]
     identities = [tuple(sorted(make(parse(name), CPU).identity().items())) for name in names]
     assert len(set(identities)) == len(names)
     assert make(parse("log-mel,bins=80"), CPU).identity() == make(parse("log-mel"), CPU).identity()
+
+
+@pytest.mark.parametrize("name", ["log-mel,bins=8", "log-spectrogram"])
+@pytest.mark.parametrize("count", [2, 3, 64])
+def test_neighbouring_steps_can_be_averaged(name: str, count: int):
+    clips = [noise(length) for length in (300, 2_000, 9_000)]
+    whole = make(parse(name), CPU).encode(media(*clips))
+    averaged = make(parse(f"{name},average={count}"), CPU).encode(media(*clips))
+    for clip, (features, steps) in enumerate(zip(whole.features.numpy(), whole.length.tolist(), strict=True)):
+        expected = [
+            features[first : min(first + count, steps)].mean(axis=0) for first in range(0, steps, count)
+        ]
+        assert averaged.length[clip] == len(expected)
+        np.testing.assert_allclose(averaged.features[clip, : len(expected)], expected, rtol=1e-4, atol=1e-5)
+        assert not averaged.features[clip, len(expected) :].any()
+
+
+@pytest.mark.parametrize("name", ["log-mel,average=0", "log-spectrogram,average=0"])
+def test_a_step_is_the_mean_of_one_window_at_least(name: str):
+    with pytest.raises(EncoderError, match="option average=0: should be"):
+        make(parse(name), CPU)

@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from mmbench.methods import networks
 from mmbench.methods.networks import SequenceEncoder, encoders, sinusoids
 
 from . import planted
@@ -112,3 +113,51 @@ def test_positions_are_sines_and_cosines():
 def test_width_must_suit_the_heads():
     with pytest.raises(ValueError, match="width 42"):
         SequenceEncoder(6, width=42)
+
+
+@pytest.mark.parametrize("mask_padding", [True, False])
+@pytest.mark.parametrize("dropout", [0.0, 0.3])
+def test_long_sequences_take_less_memory_and_give_the_same_gradients(monkeypatch, mask_padding, dropout):
+    net = encoder(dropout=0.0, embedding_dropout=dropout, mask_padding=mask_padding).train()
+    features, valid = sequences(samples=12, steps=60)
+
+    def kept_and_gradients() -> tuple[int, list[torch.Tensor]]:
+        kept = 0
+
+        def keep(tensor: torch.Tensor) -> torch.Tensor:
+            nonlocal kept
+            kept += tensor.numel() * tensor.element_size()
+            return tensor
+
+        torch.manual_seed(0)
+        with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+            result = net(features, valid)
+        return kept, [result.detach(), *torch.autograd.grad(result[:, 0].sum(), list(net.parameters()))]
+
+    whole, expected = kept_and_gradients()
+    one_layer = 4 * 8 * 60 * 60 * 12
+    monkeypatch.setattr(networks, "ATTENTION_BYTES", one_layer // 5)
+    less, found = kept_and_gradients()
+    assert less < one_layer < whole
+    torch.testing.assert_close(found, expected)
+
+
+def test_dropout_of_long_sequences_is_drawn_alike_for_the_gradient(monkeypatch):
+    """Along the gradient, the loss with the same seed falls as the gradient says: what is computed again is the same."""
+    monkeypatch.setattr(networks, "ATTENTION_BYTES", 1)
+    net = encoder(dropout=0.4).train().double()
+    features, valid = sequences(samples=3, steps=5)
+
+    def loss() -> torch.Tensor:
+        torch.manual_seed(3)
+        return net(features.double(), valid)[:, 0].sum()  # not of all: the last norm fixes the sum of squares
+
+    (gradient,) = torch.autograd.grad(loss(), net.project.weight)
+    small = 1e-6
+    with torch.no_grad():
+        net.project.weight += small * gradient
+    higher = loss()
+    with torch.no_grad():
+        net.project.weight -= 2 * small * gradient
+    slope = (higher - loss()).item() / (2 * small)
+    assert slope == pytest.approx(float(gradient.square().sum()), rel=1e-4)
