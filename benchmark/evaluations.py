@@ -19,7 +19,7 @@ from .experiment import Experiment
 from .job import COMPANION, Job, Task, dataset_of, domain_of
 from .locate import locate
 from .precheck import shape_of
-from .registry import Entry, entries
+from .registry import Entry, entries, find
 
 #: The feature that the head reads, of source training and of the test data: what scores on features are fitted on.
 FEATURES = "features"
@@ -99,6 +99,57 @@ def of_job(evaluations: Sequence[Evaluation], job: Job) -> list[Evaluation]:
     kept = [item for item in evaluations if item.kind != "ood" or not _reads(task, item.subject)]
     foreign = any(item.kind in ("ood", "semantic") for item in kept)
     return [item for item in kept if foreign or item.kind != "features"]
+
+
+def check_evaluations(
+    experiment: Experiment,
+    evaluations: Sequence[Evaluation],
+    jobs: Sequence[Job],
+    todo: Sequence[Job],
+    located: Mapping[str, Located],
+) -> None:
+    """Whether networks can be tested as an experiment asks.
+
+    Args:
+        experiment: it.
+        evaluations: what ``wanted`` makes of it.
+        jobs: all jobs of it.
+        todo: those that are not done.
+        located: their data, by name.
+
+    Raises:
+        UsageError: a corruption breaks another medium than the modalities hold; no task is foreign to an OOD set; an
+            encoder is trained along with something that needs frozen features.
+    """
+    plugins = tuple(experiment.plugins)
+    modalities = dict.fromkeys(name for job in todo for name in job.modalities)
+    media: dict[str, str] = {}
+    for name in {dataset_of(Task.parse(job.task).target) for job in todo}:
+        media |= media_of(located[name])
+    for evaluation in evaluations:
+        if evaluation.kind == "corruption" and todo:
+            check_medium(find("corruption", evaluation.subject, plugins).load(), modalities, media)
+    if experiment.suite is None:  # the sets of a suite are each meant for some of its tasks
+        check_foreign(evaluations, jobs)
+    if experiment.protocol.encoder_mode != "frozen":
+        check_tuned(
+            experiment, {entry.name: entry.load() for entry in chosen(experiment.corruptions, plugins)}
+        )
+
+
+def check_foreign(evaluations: Sequence[Evaluation], jobs: Iterable[Job]) -> None:
+    """Whether every OOD set that was named is foreign to one of the tasks at least.
+
+    Raises:
+        UsageError: one is read by all of them, and nothing would be told apart from it.
+    """
+    tasks = [Task.parse(task) for task in sorted({job.task for job in jobs})]
+    for item in evaluations:
+        if item.kind == "ood" and tasks and all(_reads(task, item.subject) for task in tasks):
+            raise UsageError(
+                f"--ood {item.subject}: it is among the data of every task here, so nothing can be told apart from it: "
+                "name another dataset, or a domain that no task reads"
+            )
 
 
 def _reads(task: Task, place: str) -> bool:

@@ -14,15 +14,14 @@ from .companions import companions
 from .environment import code_version, gpu_names
 from .errors import UsageError
 from .estimate import Estimate, estimate, finished
-from .evaluations import Evaluation, check_medium, check_tuned, chosen, media_of, of_job, wanted
+from .evaluations import Evaluation, check_evaluations, of_job, wanted
 from .executor import Context, Executor, InProcess, Listener, LocalPool, Outcome
 from .experiment import Experiment
-from .job import COMPANION, Job, Task, dataset_of
+from .job import COMPANION, Job
 from .listing import as_values
 from .locate import locate
 from .matrix import jobs_of
 from .precheck import check
-from .registry import find
 from .search import Course, Wave, courses, lacking, next_wave, studies_of
 from .store import Store
 
@@ -259,28 +258,18 @@ def again(store: Store, jobs: Collection[str], slurm: str | None, launcher: str 
 
 
 def check_data(planned: Plan) -> None:
-    """Reads data that were not read before, and looks whether the corruptions can break them.
+    """Reads data that were not read before, and looks whether they can be tested as asked for.
 
     Raises:
         DataError: data are faulty or do not go together.
-        UsageError: a corruption breaks another medium than the modalities hold.
+        UsageError: see ``check_evaluations``.
     """
     experiment = planned.experiment
     plugins = tuple(experiment.plugins)
     names = sorted({item.name for job in planned.todo for item in job.data})
     located = {name: locate(name, experiment.root, experiment.data, plugins) for name in names}
-    modalities = dict.fromkeys(name for job in planned.todo for name in job.modalities)
-    media: dict[str, str] = {}
-    for name in {dataset_of(Task.parse(job.task).target) for job in planned.todo}:
-        media |= media_of(located[name])
-    for evaluation in planned.evaluations:
-        if evaluation.kind == "corruption" and planned.todo:
-            check_medium(find("corruption", evaluation.subject, plugins).load(), modalities, media)
+    check_evaluations(experiment, planned.evaluations, planned.jobs, planned.todo, located)
     check(planned.todo, located)
-    if experiment.protocol.encoder_mode != "frozen":
-        check_tuned(
-            experiment, {entry.name: entry.load() for entry in chosen(experiment.corruptions, plugins)}
-        )
 
 
 def executor_for(experiment: Experiment, gpus: tuple[str, ...], jobs: int) -> Executor:

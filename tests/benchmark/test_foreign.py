@@ -151,6 +151,8 @@ def test_another_domain_of_the_same_data_is_near(tmp_path: Path) -> None:
     assert [set(file["domain"]) for file in files] == [{"c"}]
     with pytest.raises(UsageError, match="multi/d: no such domain"):
         plan(experiment.model_copy(update={"ood": ["multi/d"]}))
+    with pytest.raises(UsageError, match="--ood multi/a: it is among the data of every task here"):
+        run(experiment.model_copy(update={"ood": ["multi/a"]}))
 
 
 def test_two_contents_of_one_set_are_never_shown_as_one(square: Path, tmp_path: Path) -> None:

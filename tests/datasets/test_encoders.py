@@ -53,8 +53,14 @@ def test_what_is_wrong_with_a_spec_is_said(text: str, words: str):
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("log-mel,bin=40", "encoder log-mel has no option 'bin': did you mean bins? known: average, bins, hop"),
-        ("log-mel,zzz=40", "encoder log-mel has no option 'zzz': known: average, bins, hop, rate, seconds, window"),
+        (
+            "log-mel,bin=40",
+            "encoder log-mel has no option 'bin': did you mean bins? known: average, bins, hop",
+        ),
+        (
+            "log-mel,zzz=40",
+            "encoder log-mel has no option 'zzz': known: average, bins, hop, rate, seconds, window",
+        ),
         ("log-mel,bins=many", "option bins=many: should be a whole number"),
         ("log-mel,seconds=long", "option seconds=long: should be a number, or none"),
         ("log-mel,bins=0", "option bins=0: should be above 0"),
