@@ -7,7 +7,7 @@ confidences have no order: risks inside a tie are the expectation over all order
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -193,7 +193,7 @@ _AREAS = (
 
 CLASSIFICATION = table(
     [
-        *_AREAS,
+        *(replace(area, range=(0.0, 1.0)) for area in _AREAS),  # the losses are 0 and 1
         Judge(
             "misd_auroc",
             "The probability that a right answer has the higher confidence than a wrong one; ties count half.",
