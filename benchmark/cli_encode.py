@@ -234,15 +234,15 @@ def _told(
     """Says what was done; whether all is well."""
     stand_in = " [yellow](synthetic)[/]" if media_set.synthetic else ""
     for modality, (text, _) in encoders.items():
-        count = found.encoded[modality]
-        out.print(
-            f"{modality}: {text}: encoded {count} of {_with(media_set, modality)} clips now", highlight=False
-        )
+        count, there = found.encoded[modality], _with(media_set, modality)
+        lacking = len(media_set.clips) - there
+        more = f"; {lacking} have none" if lacking else ""
+        out.print(f"{modality}: {text}: encoded {count} of {there} clips now{more}", highlight=False)
     unused = [modality for modality in media_set.modalities if modality not in encoders]
     if unused:
         out.print(f"without an encoder, and left out: {', '.join(unused)}", highlight=False)
-    if found.problems:
-        out.print(_table(found.problems))
+    if found.problems or found.remarks:
+        out.print(_table([*found.problems, *found.remarks]))
     if found.problems and not skip_broken:
         out.print(
             f"{len(found.problems)} problems, and nothing is written: mend them, or leave them out with --skip-broken",

@@ -13,7 +13,8 @@ from ..datasets.cache.cache import FeatureCache
 from ..datasets.cache.recipe import DType
 from ..datasets.dataset import SPLITS, Samples
 from ..datasets.encoders.encoder import Encoder
-from ..datasets.media.clip import Clip, MediaSet, Problem
+from ..datasets.media.clip import Clip, MediaSet, Problem, SoundView, TextView, View
+from ..datasets.media.rates import odd_rates
 from ..datasets.origin import Encoding, Origin
 from ..datasets.write_layout import write_open_layout
 from .encode import Result, encode, gathered
@@ -28,6 +29,7 @@ class Outcome:
 
     Attributes:
         problems: of all clips and modalities.
+        remarks: what is no problem, but worth a look.
         encoded: modality -> how many clips were encoded now.
         files: what was written; empty where nothing had to be, or where there are problems.
         dropped: clips that are left without any modality.
@@ -35,6 +37,7 @@ class Outcome:
     """
 
     problems: list[Problem] = field(default_factory=list)
+    remarks: list[Problem] = field(default_factory=list)
     encoded: dict[str, int] = field(default_factory=dict)
     files: list[Path] = field(default_factory=list)
     dropped: int = 0
@@ -81,6 +84,7 @@ def encode_dataset(
             media_set, modality, encoder, cache, dtype=dtype, workers=workers, progress=told
         )
         found.problems += result.problems
+        found.remarks += _remarks(media_set, modality, encoder.view)
         found.encoded[modality] = result.encoded
     if found.problems and not skip_broken:
         return found
@@ -121,6 +125,20 @@ def encode_dataset(
         overwrite=True,
     )
     return found
+
+
+def _remarks(media_set: MediaSet, modality: str, view: View) -> list[Problem]:
+    """Recordings of a rate of their own, and clips without a text that nobody calls a problem."""
+    if isinstance(view, SoundView):
+        return odd_rates(media_set, modality, view.rate)
+    if not isinstance(view, TextView):
+        return []
+    told = {one.sample_id for one in media_set.problems if one.modality in (modality, "")}
+    return [
+        Problem(clip.sample_id, modality, "its text", "empty: the clip has no text")
+        for clip in media_set.clips
+        if modality not in clip.media and clip.sample_id not in told
+    ]
 
 
 def _samples(

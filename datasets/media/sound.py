@@ -10,7 +10,7 @@ from .clip import MediaError, SoundView
 from .files import SLACK, can_seek, check_file, checked_stretch, on_one_thread, opened, stream_end, zero
 
 #: What libsndfile reads to the sample; everything else is read by FFmpeg.
-_SNDFILE = {".wav", ".flac", ".ogg", ".oga", ".aif", ".aiff"}
+SNDFILE = {".wav", ".flac", ".ogg", ".oga", ".aif", ".aiff"}
 #: Seconds decoded before a stretch: what lossy sound needs before it is itself after a jump.
 _LEAD = 0.5
 _OGG_PAGE = 65_307  # the longest that a page of an Ogg file can be, in bytes (RFC 3533)
@@ -32,7 +32,7 @@ def read_sound(file: Path, start: float | None, stop: float | None, view: SoundV
             NaN or infinity.
     """
     check_file(file)
-    read = _by_sndfile if file.suffix.lower() in _SNDFILE else _by_ffmpeg
+    read = _by_sndfile if file.suffix.lower() in SNDFILE else _by_ffmpeg
     sound, rate = read(file, start, stop, view.seconds)
     if not np.isfinite(sound).all():
         raise MediaError("the sound holds NaN or infinity")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from mmbench.datasets.media.decode import decode
 from mmbench.datasets.media.find import find_media
 from mmbench.datasets.open_layout import locate_open
 
-from ..datasets.media_files import tone, write_video
+from ..datasets.media_files import cut_off, tone, write_sound, write_video
 
 COUNT = 15
 VIDEO = "timm:test_vit,weights=random,frames=3"
@@ -164,3 +165,47 @@ def test_frames_are_broken_before_they_are_encoded(tmp_path: Path):
     still = (frozen.features[:, 1:] == frozen.features[:, :-1]).all(axis=2).any(axis=1)
     assert still.any()
     assert encode(media_set, "video", encoder, cache, FrameFreeze("video", 5)).encoded == 0
+
+
+@pytest.mark.usefixtures("hashes")
+def test_every_kind_of_bad_input_is_in_one_list(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    own = tmp_path / "own"
+    own.mkdir()
+    pictures = list(np.zeros((12, 48, 64, 3), np.uint8))
+    sound = tone(400, 0.5)
+    rows = ["sample_id,video,sound,sound.start,sound.stop,text,split,label"]
+    for clip, split in enumerate(["train"] * 7 + ["valid", "test"]):
+        write_video(own / f"{clip}.mp4", pictures, rate=12)
+        write_sound(own / f"{clip}.wav", sound)
+        rows.append(f"c{clip},{clip}.mp4,{clip}.wav,,,calm drivers,{split},0")
+    cut_off(own / "0.mp4", 900).replace(own / "0.mp4")
+    write_sound(own / "1.wav", tone(400, 0.5, 44_100), 44_100)
+    write_sound(own / "2.wav", np.full_like(sound, np.nan))
+    rows[4] = "c3,3.mp4,3.wav,,,,train,0"
+    rows[5] = "c4,4.mp4,4.wav,0.2,0.2,calm,train,0"
+    (own / "5.mp4").rename(own / "nobody.mp4")
+    (own / "clips.csv").write_text("\n".join(rows) + "\n")
+    (own / "media.yaml").write_text(
+        "table: clips.csv\nmodalities: {video: frames, sound: waveform, text: text}\n"
+        "task: {kind: regression, range: [-1, 1]}\n"
+    )
+    asked = ["data", "encode", "own", "--data-root", tmp_path, "--encoder", f"video={VIDEO}"]
+    asked += ["--encoder", "sound=log-mel", "--encoder", f"text=text:{save_bert(tmp_path / 'bert')}"]
+    assert call(monkeypatch, *asked) == 1
+    said = capsys.readouterr().out
+    rows = [tuple(re.split(r"\s{2,}", line.strip())) for line in said.splitlines()]
+    told = {(row[0], row[1]): row[-1] for row in rows if len(row) in (2, 4) and row[0] != "clip"}
+    expected = {
+        ("c0", "video"): "cut or damaged",
+        ("c1", "sound"): "44100 samples a second, most have 16000: resampled to 16000",
+        ("c2", "sound"): "NaN",
+        ("c3", "text"): "empty",
+        ("c4", "sound"): "the stretch 0.2 s to 0.2 s is empty",
+        ("c5", "video"): "no such file",
+        ("nobody.mp4", "no clip names this file"): "no clip names this file",
+    }
+    assert set(told) == set(expected)
+    assert all(expected[place] in reason for place, reason in told.items()), told
+    assert "5 problems, and nothing is written" in said  # another rate and no text are none

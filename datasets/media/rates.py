@@ -1,0 +1,42 @@
+"""Recordings of another rate than the others of their set: each is resampled, which is no fault, but worth a look."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+from .clip import MediaSet, Piece, Problem
+from .sound import SNDFILE
+
+
+def odd_rates(media_set: MediaSet, modality: str, rate: int) -> list[Problem]:
+    """Clips whose recording has not the rate that most have, told from the headers of files like WAV.
+
+    Args:
+        media_set: the raw data.
+        modality: a waveform.
+        rate: samples a second that all are resampled to.
+    """
+    pieces = {clip.sample_id: clip.media.get(modality) for clip in media_set.clips}
+    files = {name: piece.files[0] for name, piece in pieces.items() if isinstance(piece, Piece)}
+    rates = {file: _rate(file) for file in set(files.values()) if file.suffix.lower() in SNDFILE}
+    count = Counter(found for found in rates.values() if found)
+    if len(count) < 2:
+        return []
+    usual = max(count, key=lambda found: (count[found], found))
+    return [
+        Problem(
+            name, modality, str(file), f"{found} samples a second, most have {usual}: resampled to {rate}"
+        )
+        for name, file in files.items()
+        if (found := rates.get(file)) and found != usual
+    ]
+
+
+def _rate(file: Path) -> int | None:
+    import soundfile
+
+    try:
+        return soundfile.info(str(file)).samplerate
+    except (OSError, soundfile.LibsndfileError):
+        return None  # told where it is decoded
