@@ -3,6 +3,7 @@
 ENCODERS: dict[str, str] = {
     "log-mel": "mmbench.datasets.encoders.spectra:LogMel",
     "log-spectrogram": "mmbench.datasets.encoders.spectra:LogSpectrogram",
+    "timm-spectrogram": "mmbench.datasets.encoders.spectrogram:TimmSpectrogram",
     "timm": "mmbench.datasets.encoders.frames:Timm",
     "timm-flow": "mmbench.datasets.encoders.frames:TimmFlow",
     "torchaudio": "mmbench.datasets.encoders.speech:Torchaudio",

@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
-import difflib
-import json
-import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, Literal
 
 import torch
@@ -19,10 +14,7 @@ from .encoder import Encoded, EncoderError, EncoderSpec, Media
 from .network import Network, Precision
 from .sound import valid
 from .spec import fill
-from .weights import drawn, files_digest, hub_folder, read, read_state, state_digest, weight_files
-
-#: Names of files of weights that timm has beside the usual ones.
-TIMM_WEIGHTS = ("open_clip_model.safetensors",)
+from .timm_networks import load
 
 
 class Timm:
@@ -77,7 +69,10 @@ class Timm:
             if (value := getattr(self.options, name)) is not None and value < 1:
                 raise EncoderError(f"encoder {spec.encoder}: option {name}={value}: should be 1 or more")
         official = self.official if self.options.view == "official" else None
-        module, weights = _load(spec, self.options, self.channels, official)
+        size = self.options.size or (official.size if official else None)
+        module, weights = load(
+            spec, self.options.weights, self.options.seed, self.options.revision, self.channels, size
+        )
         data = _data_config(module)
         view = official or FrameView(
             size=self.options.size or data["input_size"][-1],
@@ -147,113 +142,7 @@ class TimmFlow(Timm):
     official_statistics = own_statistics
 
 
-def _load(
-    spec: EncoderSpec, options: Timm.Options, channels: int, official: FrameView | None
-) -> tuple[nn.Module, str]:
-    """A network without its classifier, and its weights in words."""
-    try:
-        import timm
-        from timm.models import clean_state_dict
-    except ImportError:
-        raise EncoderError(f"encoder {spec.encoder} needs timm: pip install 'mmbench[vision]'") from None
-    name, config, folder = _named(spec)
-    arguments: dict[str, Any] = {**config.get("model_args", {}), "num_classes": 0, "in_chans": channels}
-    known = timm.get_pretrained_cfg(name, allow_unregistered=True)
-    size = options.size or (official.size if official else None)
-    if size and (config.get("pretrained_cfg") or (known.to_dict() if known else {})).get("fixed_input_size"):
-        arguments["img_size"] = size
-    if config:
-        arguments["pretrained_cfg"] = {**config.get("pretrained_cfg", {}), "source": None}
-    with _quiet(), read(spec.encoder, spec.model):
-        if options.weights == "random":
-            with drawn(options.seed):
-                module = timm.create_model(name, pretrained=False, **arguments)
-            return module, f"random, seed {options.seed}, sha256 {state_digest(module)}"
-        files = _files(spec, options, folder, known.hf_hub_id if known else None)
-        state = {key: value for file in files for key, value in clean_state_dict(read_state(file)).items()}
-        # what the files lack stays as it was drawn, and timm does not say so: draw it alike twice, and compare
-        with drawn(_DRAWN):
-            blank = timm.create_model(name, pretrained=False, **arguments)
-        if config:
-            arguments["pretrained_cfg"]["state_dict"] = state
-        else:
-            arguments["pretrained_cfg_overlay"] = {"state_dict": state}
-        with drawn(_DRAWN):
-            module: Any = timm.create_model(name, pretrained=True, **arguments)
-        module.pretrained_cfg.pop("state_dict", None)  # it would be kept twice
-    if lacking := _unread(module, blank):
-        raise EncoderError(
-            f"encoder {spec.encoder}: {files[0]} does not fit {name}: it lacks {len(lacking)} of its weights, such as "
-            f"{lacking[0]}"
-        )
-    return module, f"sha256 {files_digest(files)}"
-
-
-def _named(spec: EncoderSpec) -> tuple[str, dict[str, Any], Path | None]:
-    """The name of the architecture, what a folder's ``config.json`` says, and the folder."""
-    import timm
-
-    folder = Path(spec.model).expanduser()
-    if folder.is_dir():
-        try:
-            config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-            return config["architecture"], config, folder
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise EncoderError(
-                f"encoder {spec.encoder}: {folder}/config.json should name timm's architecture ({type(error).__name__})"
-            ) from None
-    base = spec.model.partition(".")[0]
-    if not timm.is_model(base):
-        close = difflib.get_close_matches(base, timm.list_models(), n=3)
-        hint = f"did you mean {' or '.join(close)}?" if close else "see timm.list_models()"
-        raise EncoderError(f"encoder {spec.encoder}: timm has no network {spec.model!r}: {hint}")
-    return spec.model, {}, None
-
-
-def _files(spec: EncoderSpec, options: Timm.Options, folder: Path | None, hub: str | None) -> list[Path]:
-    place = Path(options.weights).expanduser() if options.weights else folder
-    if place is None:
-        if not hub:
-            raise EncoderError(
-                f"encoder {spec.encoder}: timm has no weights of {spec.model}: name weights=FILE"
-            )
-        place = hub_folder(hub, options.revision, TIMM_WEIGHTS)
-    if place.is_file():
-        return [place]
-    if files := weight_files(place) or [place / name for name in TIMM_WEIGHTS if (place / name).is_file()]:
-        return files
-    raise EncoderError(f"encoder {spec.encoder}: no weights at {place}: put model.safetensors there")
-
-
-def _unread(module: nn.Module, blank: nn.Module) -> list[str]:
-    """Names of trainable weights that are as in ``blank``, but for those that are one number everywhere."""
-    before = dict(blank.named_parameters())
-    return [
-        name
-        for name, value in module.named_parameters()
-        if value.requires_grad
-        and torch.equal(value, before[name])
-        and bool((value != value.flatten()[0]).any())
-    ]
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """No report of weights that the network has no place for, such as the classifier's."""
-    logger = logging.getLogger("timm")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        logger.setLevel(level)
-
-
 def _data_config(module: nn.Module) -> dict[str, Any]:
     from timm.data.config import resolve_data_config
 
     return resolve_data_config(model=module)
-
-
-#: Any number that nobody would draw weights from.
-_DRAWN = 0x6D6D62656E6368

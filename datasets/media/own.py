@@ -349,6 +349,8 @@ def _times(table: Table, row: int, name: str) -> tuple[float | None, float | Non
         if cell and found[-1] is None:
             raise table.wrong(row, column, repr(cell), "seconds, or hours:minutes:seconds")
     start, stop = found
-    if stop is not None and stop < (start or 0):  # a clip of no length is a problem of its own, once it is decoded
+    if stop is not None and stop < (
+        start or 0
+    ):  # a clip of no length is a problem of its own, once it is decoded
         raise table.wrong(row, f"{name}.stop", f"{stop:g}", f"later than the start, {start or 0:g}")
     return start, stop

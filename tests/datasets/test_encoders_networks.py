@@ -17,7 +17,7 @@ from mmbench.datasets.encoders.encoder import Encoded, EncoderError, Media
 from mmbench.datasets.encoders.spec import parse
 from mmbench.datasets.encoders.table import make
 from mmbench.datasets.media.clip import FrameView, SoundView
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 CPU = torch.device("cpu")
 WORDS = [
@@ -192,6 +192,8 @@ SPECS = {
     "timm:FOLDER/resnet,pool=time,size=64": 96,
     "timm:test_vit,weights=FOLDER/vit/model.safetensors": 64,
     "timm-flow:FOLDER/resnet,size=64": 96,
+    "timm-spectrogram:FOLDER/resnet": 96,
+    "timm-spectrogram:FOLDER/vit": 64,
 }
 POOLED = ("pool=mean", "pool=cls", "pool=time", "pool=pooler")
 TEXTS = ["the cat sat on the mat", "", "very good !", "a film and a film and a film was not bad", "cats"]
@@ -237,7 +239,7 @@ def test_features_are_as_promised_and_do_not_depend_on_the_batch(models: Path, t
     assert together.length.dtype == torch.int64
     assert together.features.shape == (len(clips), int(together.length.max()), encoder.width)
     assert torch.isfinite(together.features).all()
-    if any(pool in text for pool in POOLED):
+    if any(pool in text for pool in POOLED) or text.startswith("timm-spectrogram"):
         assert together.length.tolist() == [1] * len(clips)
     turned = encoder.encode(batch(clips[::-1]))
     assert turned.length.flip(0).equal(together.length)
@@ -321,6 +323,22 @@ def test_frames_are_normalised_as_timm_says(models: Path):
     torch.testing.assert_close(encoder.encode(batch([clip])).features[0], expected, atol=1e-5, rtol=1e-4)
     pooled = maker(models, "timm:FOLDER/vit,pool=time").encode(batch([clip]))
     torch.testing.assert_close(pooled.features[0, 0], expected.mean(dim=0), atol=1e-5, rtol=1e-4)
+
+
+def test_a_spectrogram_is_read_as_a_picture_of_one_channel(models: Path):
+    (clip,) = clips_for(maker(models, "timm-spectrogram:FOLDER/resnet"))[:1]
+    picture = make(parse("log-spectrogram"), CPU).encode(batch([clip])).features.mT[:, None]
+    for name, size in (("resnet", (257, 1004)), ("vit", (160, 160))):
+        encoder = maker(models, f"timm-spectrogram:FOLDER/{name}")
+        assert encoder.view == SoundView(16_000, 10.0, tile=True)
+        model: Any = timm.create_model(f"test_{name}", pretrained=False, num_classes=10, in_chans=1)
+        state = load_file(models / name / "model.safetensors")
+        colours = next(key for key, value in state.items() if value.shape[1:2] == (3,))
+        model.load_state_dict({**state, colours: state[colours].sum(dim=1, keepdim=True)})
+        scaled = torch.nn.functional.interpolate(picture, size, mode="bilinear", antialias=True)
+        with torch.no_grad():
+            expected = model.eval().forward_head(model.forward_features(scaled), pre_logits=True)
+        torch.testing.assert_close(encoder.encode(batch([clip])).features[0], expected, atol=1e-4, rtol=1e-4)
 
 
 def test_views_of_frames(models: Path):

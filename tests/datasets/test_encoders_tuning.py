@@ -29,12 +29,13 @@ SPECS = {
     "vit": "timm:test_vit,size=32",
     "convnext": "timm:test_convnext",
     "resnet": "timm-flow:test_resnet,pool=time",
+    "spectrogram": "timm-spectrogram:test_resnet",
 }
 FITTING = [
     (name, mode)
     for name in SPECS
     for mode in ("last", "full", "lora")
-    if mode != "lora" or name not in ("convnext", "resnet")
+    if mode != "lora" or name not in ("convnext", "resnet", "spectrogram")
 ]
 
 
