@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 import torch
 
+from ..benchmark.merge.colleague import sign
 from ..benchmark.test_bad_input import Call
-from ..benchmark.test_merge import sign
 from .poison import POISONS, poison
 from .runs import hashes
 from .small import train
