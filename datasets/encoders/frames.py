@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from ..media.clip import FrameView, Medium
 from .encoder import Encoded, EncoderError, EncoderSpec, Media
-from .network import Network, Precision
+from .network import Network, NetworkOptions
 from .sound import valid
 from .spec import fill
 from .timm_networks import load
@@ -27,8 +27,8 @@ class Timm:
     """
 
     @dataclass(frozen=True)
-    class Options:
-        """Options.
+    class Options(NetworkOptions):
+        """Options, and those of ``NetworkOptions``.
 
         Attributes:
             frames: how many frames are taken; 1 for pictures; none: 8, or 32 of the official view.
@@ -36,10 +36,6 @@ class Timm:
             pool: none: one step for every frame; time: their mean.
             view: model: as the network was trained; official: see above.
             size: height and width in pixels; none: the view's.
-            weights: a file or folder; random: drawn from ``seed``; empty: the hub's.
-            seed: for random weights.
-            precision: auto: bfloat16 where the GPU can, else float32.
-            revision: of the hub's repository.
         """
 
         frames: int | None = None
@@ -47,10 +43,6 @@ class Timm:
         pool: Literal["none", "time"] = "none"
         view: Literal["model", "official"] = "model"
         size: int | None = None
-        weights: str = ""
-        seed: int = 0
-        precision: Precision = "auto"
-        revision: str = ""
 
     medium: Medium = "frames"
     channels = 3
@@ -70,9 +62,7 @@ class Timm:
                 raise EncoderError(f"encoder {spec.encoder}: option {name}={value}: should be 1 or more")
         official = self.official if self.options.view == "official" else None
         size = self.options.size or (official.size if official else None)
-        module, weights = load(
-            spec, self.options.weights, self.options.seed, self.options.revision, self.channels, size
-        )
+        module, weights = load(spec, self.options, self.channels, size)
         data = _data_config(module)
         view = official or FrameView(
             size=self.options.size or data["input_size"][-1],

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ..media.clip import Medium, SoundView
 from .encoder import Encoded, EncoderError, EncoderSpec, Media
-from .network import Network, Precision
+from .network import Network, NetworkOptions
 from .sound import mono, pooled
 from .spec import fill
 from .transformer import load, processing
@@ -30,23 +30,15 @@ class Ast:
     """
 
     @dataclass(frozen=True)
-    class Options:
-        """Options.
+    class Options(NetworkOptions):
+        """Options, and those of ``NetworkOptions``.
 
         Attributes:
             pool: none: every step, the mean of its patches over frequency; time: the mean of the valid steps; cls: the
                 mean of the two tokens that classify.
-            weights: a folder of weights other than the model's; random: drawn from ``seed``.
-            seed: for random weights.
-            precision: auto: bfloat16 where the GPU can, else float32.
-            revision: of the hub's repository.
         """
 
         pool: Literal["none", "time", "cls"] = "none"
-        weights: str = ""
-        seed: int = 0
-        precision: Precision = "auto"
-        revision: str = ""
 
     medium: Medium = "waveform"
 
@@ -54,7 +46,7 @@ class Ast:
         self.spec = spec
         self.options = fill(self.Options, spec)
         asked = self.options
-        loaded = load(spec, asked.weights, asked.seed, asked.revision, "audio-spectrogram-transformer")
+        loaded = load(spec, asked, "audio-spectrogram-transformer")
         from transformers import ASTFeatureExtractor
 
         config = loaded.module.config
@@ -120,22 +112,14 @@ class Whisper:
     """
 
     @dataclass(frozen=True)
-    class Options:
-        """Options.
+    class Options(NetworkOptions):
+        """Options, and those of ``NetworkOptions``.
 
         Attributes:
             pool: none: every step; time: the mean of the valid steps.
-            weights: a folder of weights other than the model's; random: drawn from ``seed``.
-            seed: for random weights.
-            precision: auto: bfloat16 where the GPU can, else float32.
-            revision: of the hub's repository.
         """
 
         pool: Literal["none", "time"] = "none"
-        weights: str = ""
-        seed: int = 0
-        precision: Precision = "auto"
-        revision: str = ""
 
     medium: Medium = "waveform"
 
@@ -143,7 +127,7 @@ class Whisper:
         self.spec = spec
         self.options = fill(self.Options, spec)
         asked = self.options
-        loaded = load(spec, asked.weights, asked.seed, asked.revision, "whisper", may_lack=("decoder.",))
+        loaded = load(spec, asked, "whisper", may_lack=("decoder.",))
         from transformers import WhisperFeatureExtractor
 
         config = loaded.module.config

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -14,6 +15,23 @@ from .memory import Planner
 
 T = TypeVar("T")
 Precision = Literal["auto", "float32"]
+
+
+@dataclass(frozen=True)
+class NetworkOptions:
+    """The options of encoders whose network comes from a hub or a folder.
+
+    Attributes:
+        weights: a file or folder of weights other than the model's; random: drawn from ``seed``.
+        seed: for random weights.
+        precision: auto: bfloat16 where the GPU can, else float32.
+        revision: of the hub's repository.
+    """
+
+    weights: str = ""
+    seed: int = 0
+    precision: Precision = "auto"
+    revision: str = ""
 
 
 class Network:

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from ..media.clip import Medium
 from .encoder import Encoded, EncoderSpec, Media
-from .network import Network, Precision
+from .network import Network, NetworkOptions
 from .sound import valid
 from .spec import fill
 from .spectra import LogSpectrogram
@@ -27,29 +27,15 @@ class TimmSpectrogram:
     """
 
     @dataclass(frozen=True)
-    class Options:
-        """Options.
-
-        Attributes:
-            weights: a file or folder; random: drawn from ``seed``; empty: the hub's.
-            seed: for random weights.
-            precision: auto: bfloat16 where the GPU can, else float32.
-            revision: of the hub's repository.
-        """
-
-        weights: str = ""
-        seed: int = 0
-        precision: Precision = "auto"
-        revision: str = ""
+    class Options(NetworkOptions):
+        """Those of ``NetworkOptions``."""
 
     medium: Medium = "waveform"
 
     def __init__(self, spec: EncoderSpec, device: torch.device) -> None:
         self.spec = spec
         self.options = fill(self.Options, spec)
-        module, weights = load(
-            spec, self.options.weights, self.options.seed, self.options.revision, channels=1
-        )
+        module, weights = load(spec, self.options, channels=1)
         self.spectrum = LogSpectrogram(EncoderSpec("log-spectrogram"), device)
         self.view = self.spectrum.view
         self.size = fixed_size(module)

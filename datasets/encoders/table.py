@@ -53,9 +53,14 @@ def _describe(name: str, target: str) -> Known:
     holder = owner
     while not any(isinstance(node, ast.ClassDef) and node.name == "Options" for node in holder.body):
         holder = _class(tree.body, ast.unparse(holder.bases[0]))  # inherited, in the same file
+    own = _class(holder.body, "Options")
+    fields = own.body
+    if own.bases:  # what the options of networks share
+        shared = ast.parse(Path(__file__).with_name("network.py").read_text(encoding="utf-8"))
+        fields = fields + _class(shared.body, ast.unparse(own.bases[0])).body
     options = [
         f"{ast.unparse(node.target)}={ast.literal_eval(node.value)}"
-        for node in _class(holder.body, "Options").body
+        for node in fields
         if isinstance(node, ast.AnnAssign) and node.value is not None
     ]
     summary = (ast.get_docstring(owner) or "").partition("\n")[0]

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ..media.clip import Medium, TextView
 from .encoder import Encoded, EncoderError, EncoderSpec, Media
-from .network import Network, Precision
+from .network import Network, NetworkOptions
 from .sound import pooled, valid
 from .spec import fill
 from .transformer import load
@@ -26,27 +26,19 @@ class Text:
     """
 
     @dataclass(frozen=True)
-    class Options:
-        """Options.
+    class Options(NetworkOptions):
+        """Options, and those of ``NetworkOptions``.
 
         Attributes:
             pool: none: every token's last hidden state; mean: their mean; cls: the first token's, as BGE-M3 is
                 meant; pooler: the pooled output that BERT and RoBERTa have for the first token.
             max_length: longer texts are cut to so many tokens, special ones included.
             lower: read in lower case.
-            weights: a folder of weights other than the model's; random: drawn from ``seed``.
-            seed: for random weights.
-            precision: auto: bfloat16 where the GPU can, else float32.
-            revision: of the hub's repository.
         """
 
         pool: Literal["none", "mean", "cls", "pooler"] = "none"
         max_length: int = 128
         lower: bool = False
-        weights: str = ""
-        seed: int = 0
-        precision: Precision = "auto"
-        revision: str = ""
 
     medium: Medium = "text"
 
@@ -55,7 +47,7 @@ class Text:
         self.options = fill(self.Options, spec)
         self.view = TextView(lower=self.options.lower)
         may_lack = () if self.options.pool == "pooler" else ("pooler.",)
-        loaded = load(spec, self.options.weights, self.options.seed, self.options.revision, may_lack=may_lack)
+        loaded = load(spec, self.options, may_lack=may_lack)
         from transformers import AutoTokenizer
 
         with read("text", f"the tokenizer in {loaded.folder}"):

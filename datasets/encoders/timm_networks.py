@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from .encoder import EncoderError, EncoderSpec
+from .network import NetworkOptions
 from .weights import drawn, files_digest, hub_folder, read, read_state, state_digest, weight_files
 
 #: Names of files of weights that timm has beside the usual ones.
@@ -23,15 +24,13 @@ _DRAWN = 0x6D6D62656E6368
 
 
 def load(
-    spec: EncoderSpec, weights: str, seed: int, revision: str, channels: int, size: int | None = None
+    spec: EncoderSpec, options: NetworkOptions, channels: int, size: int | None = None
 ) -> tuple[nn.Module, str]:
     """A network without its classifier, and its weights in words.
 
     Args:
         spec: what was asked for.
-        weights: a file or folder; ``random``: drawn from ``seed``; empty: the model's folder, or the hub's.
-        seed: for random weights.
-        revision: of the hub's repository.
+        options: which weights.
         channels: of what it reads.
         size: height and width of what it reads, where that is not its own.
 
@@ -51,11 +50,11 @@ def load(
     if config:
         arguments["pretrained_cfg"] = {**config.get("pretrained_cfg", {}), "source": None}
     with _quiet(), read(spec.encoder, spec.model):
-        if weights == "random":
-            with drawn(seed):
+        if options.weights == "random":
+            with drawn(options.seed):
                 module = timm.create_model(name, pretrained=False, **arguments)
-            return module, f"random, seed {seed}, sha256 {state_digest(module)}"
-        files = _files(spec, weights, revision, folder, known.hf_hub_id if known else None)
+            return module, f"random, seed {options.seed}, sha256 {state_digest(module)}"
+        files = _files(spec, options, folder, known.hf_hub_id if known else None)
         state = {key: value for file in files for key, value in clean_state_dict(read_state(file)).items()}
         # what the files lack stays as it was drawn, and timm does not say so: draw it alike twice, and compare
         with drawn(_DRAWN):
@@ -96,16 +95,14 @@ def _named(spec: EncoderSpec) -> tuple[str, dict[str, Any], Path | None]:
     return spec.model, {}, None
 
 
-def _files(
-    spec: EncoderSpec, weights: str, revision: str, folder: Path | None, hub: str | None
-) -> list[Path]:
-    place = Path(weights).expanduser() if weights else folder
+def _files(spec: EncoderSpec, options: NetworkOptions, folder: Path | None, hub: str | None) -> list[Path]:
+    place = Path(options.weights).expanduser() if options.weights else folder
     if place is None:
         if not hub:
             raise EncoderError(
                 f"encoder {spec.encoder}: timm has no weights of {spec.model}: name weights=FILE"
             )
-        place = hub_folder(hub, revision, TIMM_WEIGHTS)
+        place = hub_folder(hub, options.revision, TIMM_WEIGHTS)
     if place.is_file():
         return [place]
     if files := weight_files(place) or [place / name for name in TIMM_WEIGHTS if (place / name).is_file()]:

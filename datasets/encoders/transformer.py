@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from .encoder import EncoderError, EncoderSpec
+from .network import NetworkOptions
 from .weights import drawn, files_digest, hub_folder, read, state_digest, weight_files
 
 #: What beside weights decides features: hashed into the identity where it is there.
@@ -50,15 +51,12 @@ class Loaded:
     missing: tuple[str, ...] = ()
 
 
-def load(
-    spec: EncoderSpec, weights: str, seed: int, revision: str, kind: str = "", may_lack: Sequence[str] = ()
-) -> Loaded:
+def load(spec: EncoderSpec, options: NetworkOptions, kind: str = "", may_lack: Sequence[str] = ()) -> Loaded:
     """The network that a spec names.
 
     Args:
         spec: its model is a folder with ``config.json``, or a repository of the Hugging Face hub.
-        weights: a folder of weights other than the model's; ``random``: drawn from ``seed``; empty: the model's.
-        seed, revision: see above, and ``hub_folder``.
+        options: which weights.
         kind: the type of model that it must be, as ``config.json`` says it; empty: any.
         may_lack: beginnings of the names of weights that a file need not have.
 
@@ -71,7 +69,8 @@ def load(
         raise EncoderError(
             f"encoder {spec.encoder} needs transformers: pip install 'mmbench[text]'"
         ) from None
-    folder = _folder(spec, weights, revision)
+    weights, seed = options.weights, options.seed
+    folder = _folder(spec, weights, options.revision)
     settings = files_digest([folder / name for name in SETTINGS if (folder / name).is_file()])
     with _quiet(), read(spec.encoder, str(folder)):
         config = AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
