@@ -6,7 +6,9 @@ import os
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from mmbench.datasets.dataset import Samples
 from mmbench.datasets.mmsa import Layout
 from mmbench.datasets.mosi import Mosi
 from mmbench.datasets.synthetic import generate
@@ -37,3 +39,19 @@ def real_data() -> Path:
     if not place:
         pytest.skip("MMBENCH_TEST_DATA names no folder with mosi-real.npz")
     return Path(place)
+
+
+def assert_same(found: dict[str, Samples], expected: dict[str, Samples]) -> None:
+    assert list(found) == list(expected)
+    for split, one in expected.items():
+        other = found[split]
+        assert list(other.features) == list(one.features)
+        for name in one.features:
+            for kind in ("features", "mask", "present"):
+                result, wanted = getattr(other, kind)[name], getattr(one, kind)[name]
+                assert result.dtype == wanted.dtype
+                np.testing.assert_array_equal(result, wanted)
+        for kind in ("target", "sample_id", "domain", "previous"):
+            result, wanted = getattr(other, kind), getattr(one, kind)
+            assert result.dtype.kind == wanted.dtype.kind
+            np.testing.assert_array_equal(result, wanted)

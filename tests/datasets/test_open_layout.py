@@ -8,8 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
-from mmbench.datasets.dataset import SPLITS, DataError, Samples, Target
+from mmbench.datasets.dataset import SPLITS, DataError, Target
 from mmbench.datasets.open_layout import locate_open
+
+from .conftest import assert_same
 
 Writer = Callable[..., Path]
 REGRESSION = {"kind": "regression", "range": [-3, 3]}
@@ -63,22 +65,6 @@ def folder(tmp_path: Path) -> Callable[..., Path]:
         return file
 
     return write
-
-
-def assert_same(found: dict[str, Samples], expected: dict[str, Samples]) -> None:
-    assert list(found) == list(expected)
-    for split, one in expected.items():
-        other = found[split]
-        assert list(other.features) == list(one.features)
-        for name in one.features:
-            for kind in ("features", "mask", "present"):
-                result, wanted = getattr(other, kind)[name], getattr(one, kind)[name]
-                assert result.dtype == wanted.dtype
-                np.testing.assert_array_equal(result, wanted)
-        for kind in ("target", "sample_id", "domain", "previous"):
-            result, wanted = getattr(other, kind), getattr(one, kind)
-            assert result.dtype.kind == wanted.dtype.kind
-            np.testing.assert_array_equal(result, wanted)
 
 
 def test_what_the_description_says_is_read(folder: Writer) -> None:

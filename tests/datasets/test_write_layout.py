@@ -15,6 +15,8 @@ from mmbench.datasets.dataset import SPLITS, DataError, Samples, Target
 from mmbench.datasets.open_layout import locate_open
 from mmbench.datasets.write_layout import write_open_layout
 
+from .conftest import assert_same
+
 TARGET = Target("regression", label_range=(0.0, 1.0))
 
 
@@ -33,22 +35,6 @@ def small() -> dict[str, Samples]:
             previous=np.full(count, -1),
         )
     return found
-
-
-def assert_same(found: dict[str, Samples], expected: dict[str, Samples]) -> None:
-    assert list(found) == list(expected)
-    for split, one in expected.items():
-        other = found[split]
-        assert list(other.features) == list(one.features)
-        for name in one.features:
-            for kind in ("features", "mask", "present"):
-                result, wanted = getattr(other, kind)[name], getattr(one, kind)[name]
-                assert result.dtype == wanted.dtype
-                np.testing.assert_array_equal(result, wanted)
-        for kind in ("target", "sample_id", "domain", "previous"):
-            result, wanted = getattr(other, kind), getattr(one, kind)
-            assert result.dtype.kind == wanted.dtype.kind
-            np.testing.assert_array_equal(result, wanted)
 
 
 @st.composite
