@@ -77,7 +77,7 @@ def latex(frame: pd.DataFrame, subject: str, across: Across = "metric") -> str:
         blocks.setdefault(tuple(row[name] for name in KEYS), []).append(row)
     named = [name for name in columns if name in {*words, "n"}]
     widths = {name: max(map(len, [name, *map(str, table[name])])) + 2 for name in columns}
-    for place, values in enumerate(_parts([name for name in columns if name not in named], named, widths)):
+    for place, values in enumerate(parts([name for name in columns if name not in named], named, widths)):
         if place:
             lines += ["", r"\medskip"]
         shape = "".join("l" if name in words else "r" for name in [*named, *values])
@@ -94,14 +94,20 @@ def latex(frame: pd.DataFrame, subject: str, across: Across = "metric") -> str:
     return "\n".join([*lines, r"\end{table}"]) + "\n"
 
 
-def _parts(values: Sequence[str], named: Sequence[str], widths: Mapping[str, int]) -> list[list[str]]:
-    """The columns of values in parts that fit a page below each other, each with the names of its rows."""
-    parts: list[list[str]] = [[]]
+def parts(values: Sequence[str], named: Sequence[str], widths: Mapping[str, int]) -> list[list[str]]:
+    """The columns of values in parts that fit a page below each other, each with the names of its rows.
+
+    Args:
+        values: names of columns.
+        named: names of the columns that say what a row is.
+        widths: of all of them, in characters.
+    """
+    found: list[list[str]] = [[]]
     for name in values:
-        if parts[-1] and sum(widths[other] for other in [*named, *parts[-1], name]) > _WIDTH:
-            parts.append([])
-        parts[-1].append(name)
-    return parts
+        if found[-1] and sum(widths[other] for other in [*named, *found[-1], name]) > _WIDTH:
+            found.append([])
+        found[-1].append(name)
+    return found
 
 
 def write_latex(

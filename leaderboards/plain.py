@@ -10,8 +10,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from .latex import escape_latex
-from .render import HOLE, escape_markdown, file_name, write_text
+from .latex import escape_latex, parts
+from .render import HOLE, KEYS, escape_markdown, file_name, write_text
+
+#: Columns that say what a row is, in the order in which tables have them.
+_NAMED = ("method", "other", "best")
 
 
 def texts(frame: pd.DataFrame) -> pd.DataFrame:
@@ -35,14 +38,28 @@ def markdown(frame: pd.DataFrame, subject: str, notes: Sequence[str] = ()) -> st
 
 
 def latex(frame: pd.DataFrame, subject: str, notes: Sequence[str] = ()) -> str:
-    """A table environment with booktabs; subject and notes are its caption."""
+    """A table environment with booktabs. Subject, notes and words that are the same in every row are its caption; what
+    is wider than a page is parted into tables below each other, each with the names of its rows."""
     table = texts(frame)
-    align = "".join("r" if _is_number(frame, name) else "l" for name in table)
-    lines = [r"\begin{table}[t]", r"\centering", r"\small"]
-    lines.append(rf"\caption{{{escape_latex(' '.join([f'{subject}.', *notes]))}}}")
-    lines += [rf"\begin{{tabular}}{{{align}}}", r"\toprule", _latex_row(table), r"\midrule"]
-    lines += [_latex_row(row) for row in table.itertuples(index=False)]
-    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", r"\end{table}"]) + "\n"
+    names = list(table)
+    named = [name for name in _NAMED if name in names] or names[:1]
+    words = [name for name in names if name not in named and not _is_number(frame, name)]
+    same = [name for name in words if len(set(table[name])) == 1 and (len(table) > 1 or name in KEYS)]
+    if len(named) + len(same) == len(names):
+        same = []
+    told = "; ".join(f"{name} {table[name].iloc[0]}" for name in same)
+    caption = " ".join([f"{subject}.", *([f"{told}."] if told else []), *notes])
+    lines = [r"\begin{table}[t]", r"\centering", r"\small", rf"\caption{{{escape_latex(caption)}}}"]
+    widths = {name: max(map(len, [name, *table[name]])) + 2 for name in names}
+    values = [name for name in names if name not in {*named, *same}]
+    for place, part in enumerate(parts(values, named, widths)):
+        columns = [*named, *part]
+        align = "".join("r" if _is_number(frame, name) else "l" for name in columns)
+        lines += ["", r"\medskip"] if place else []
+        lines += [rf"\begin{{tabular}}{{{align}}}", r"\toprule", _latex_row(columns), r"\midrule"]
+        lines += [_latex_row(row) for row in table[columns].itertuples(index=False)]
+        lines += [r"\bottomrule", r"\end{tabular}"]
+    return "\n".join([*lines, r"\end{table}"]) + "\n"
 
 
 def write_csv(frame: pd.DataFrame, folder: Path, stem: str) -> Path:
@@ -72,7 +89,7 @@ def _text(name: str, value: object) -> str:
 
 
 def _is_number(frame: pd.DataFrame, name: str) -> bool:
-    return pd.api.types.is_numeric_dtype(frame[name])
+    return bool(pd.api.types.is_numeric_dtype(frame[name].dtype))
 
 
 def _row(cells: Iterable[str]) -> str:

@@ -7,8 +7,9 @@ import subprocess
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
-from mmbench.leaderboards import tables
+from mmbench.leaderboards import plain, tables
 from mmbench.leaderboards.latex import escape_latex, latex, write_latex
 
 from .conftest import make_result, make_table
@@ -92,3 +93,48 @@ def test_latex_compiles_it(tmp_path: Path) -> None:
     )
     assert ended.returncode == 0, ended.stdout[-2000:]
     assert (tmp_path / "paper.pdf").stat().st_size > 1000
+
+
+def wide_frame(rows: int) -> pd.DataFrame:
+    """A table with words that are the same in every row, and more columns than a page is wide."""
+    draw = np.random.default_rng(1)
+    told = {"best": "erm", "task": "mosi->sims", "protocol": "fair (epochs=8)", "method": list("abc")[:rows]}
+    values = {f"a_long_name_of_a_number_{place}": draw.normal(size=rows) for place in range(9)}
+    return pd.DataFrame({**told, **values})
+
+
+@pytest.mark.parametrize("rows", [1, 3])
+def test_a_table_of_its_own_form_says_once_what_is_the_same_and_loses_nothing(rows: int) -> None:
+    frame = wide_frame(rows)
+    text = plain.latex(frame, "Pairs", ["a note"])
+    caption = next(line for line in text.splitlines() if "caption" in line)
+    assert "Pairs. task mosi-\\textgreater{}sims; protocol fair (epochs=8). a note" in caption
+    headings = [
+        line.removesuffix(r" \\").split(" & ") for line in text.splitlines() if line.startswith("method &")
+    ]
+    assert len(headings) > 1
+    assert [name for line in headings for name in line if name.startswith("a")] == [
+        escape_latex(name) for name in frame if name.startswith("a")
+    ]
+    for row, method in enumerate(frame["method"]):
+        lines = [line for line in text.splitlines() if line.startswith(f"{method} & erm &")]
+        found = [cell for line in lines for cell in line.removesuffix(r" \\").split(" & ")[2:]]
+        assert found == [f"{value:.4g}" for value in frame.iloc[row, 4:]]
+
+
+def test_a_table_of_nothing_but_the_same_words_shows_them() -> None:
+    frame = pd.DataFrame({"method": ["a", "b"], "selected_by": "source validation split"})
+    assert plain.latex(frame, "Audit").count("source validation split") == 2
+
+
+@pytest.mark.needs("latex")
+def test_no_table_of_its_own_form_is_wider_than_a_page(tmp_path: Path) -> None:
+    (tmp_path / "table.tex").write_text(plain.latex(wide_frame(3), "Pairs"))
+    document = (
+        r"\documentclass{article}\usepackage{booktabs}\usepackage[textwidth=17cm]{geometry}"
+        r"\begin{document}\input{table}\end{document}"
+    )
+    (tmp_path / "paper.tex").write_text(document)
+    call = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "paper.tex"]
+    said = subprocess.run(call, cwd=tmp_path, capture_output=True, text=True, check=True).stdout
+    assert "Overfull" not in said
