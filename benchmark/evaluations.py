@@ -129,12 +129,12 @@ def check_evaluations(
     for evaluation in evaluations:
         if evaluation.kind == "corruption" and todo:
             check_medium(find("corruption", evaluation.subject, plugins).load(), modalities, media)
-    if experiment.suite is None:  # the sets of a suite are each meant for some of its tasks
-        check_foreign(evaluations, jobs)
     if experiment.protocol.encoder_mode != "frozen":
         check_tuned(
             experiment, {entry.name: entry.load() for entry in chosen(experiment.corruptions, plugins)}
         )
+    if experiment.suite is None:  # the sets of a suite are each meant for some of its tasks
+        check_foreign(evaluations, jobs)
 
 
 def check_foreign(evaluations: Sequence[Evaluation], jobs: Iterable[Job]) -> None:

@@ -208,7 +208,9 @@ class Training(LightningModule):
         """Lets the method fill the gradients, and adds its loss terms to the epoch's."""
         before = self._set_aside()
         mixed = self.protocol.precision == "bfloat16"
-        with torch.autocast(self._batch.target.device.type, torch.bfloat16, enabled=mixed):
+        # no cache: a method may move its weights between two passes, and the second would read those of the first
+        device = self._batch.target.device.type
+        with torch.autocast(device, torch.bfloat16, enabled=mixed, cache_enabled=False):
             terms = self.method.backward(self._batch)
         for parameter, gradient in before.items():
             parameter.grad = gradient if parameter.grad is None else parameter.grad + gradient

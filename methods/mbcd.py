@@ -122,8 +122,9 @@ class MBCD(WithHeads):
     def branch(self, modality: str, batch: Batch) -> Tensor:
         """The layer-normed embedding [batch, width] of one modality."""
         if self.noisy:
-            noisy = dsu(batch.features[modality], valid_steps(batch, modality))
-            batch = dataclasses.replace(batch, features={**batch.features, modality: noisy})
+            if modality not in self.spec.tuned:  # raw media have no statistics of features
+                noisy = dsu(batch.features[modality], valid_steps(batch, modality))
+                batch = dataclasses.replace(batch, features={**batch.features, modality: noisy})
             encoded = super().branch(modality, batch).unsqueeze(1)
             return self.norms(modality, dsu(encoded, available(batch, modality).unsqueeze(1)).squeeze(1))
         return self.norms(modality, super().branch(modality, batch))

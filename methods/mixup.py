@@ -51,7 +51,7 @@ class Mixup(ERM):
         """The task's loss, and the loss of the mixtures."""
         output = self(batch)
         assert output.fused is not None
-        alpha = output.fused.new_full((len(batch),), self.params.alpha)
+        alpha = torch.full((len(batch),), self.params.alpha, device=output.fused.device)
         share = torch.distributions.Beta(alpha, alpha).sample()
         partner = partners(batch.domain)
         raw = self.head(mixture(output.fused, share.unsqueeze(-1), partner))

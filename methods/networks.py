@@ -219,12 +219,12 @@ def encoders(spec: Spec, width: int = WIDTH, layers: int = LAYERS) -> PerModalit
         name = next(names)
         if spec.encoders.get(name) == "cnn1d":
             return WaveformEncoder(features, width)
-        sequence = SequenceEncoder(features, width, layers, mask_padding=masked)
         if name not in spec.tuned:
-            return sequence
+            return SequenceEncoder(features, width, layers, mask_padding=masked)
         from .media import MediaEncoder  # brings the libraries of raw media
 
-        return MediaEncoder(spec.tuned[name], sequence)
+        # padded to the longest clip of a batch: read, it would make a clip depend on its batch
+        return MediaEncoder(spec.tuned[name], SequenceEncoder(features, width, layers))
 
     return PerModality(spec, make)
 

@@ -109,12 +109,28 @@ class Trained(nn.Module):
                 )
             for block in blocks if mode != "last" else blocks[-1:]:
                 block.forward = partial(checkpoint, block.forward, use_reentrant=False)
+        self._adapters_read = mode != "lora"  # not known before the first clips
         self.train(self.training)
 
     def forward(self, media: Media) -> Encoded:
         """Features [batch, time, feature], float32, and their lengths, on the network's device."""
         self.encoder.network.device = next(self.module.parameters()).device
-        return self.encoder.features(media)
+        if self._adapters_read:
+            return self.encoder.features(media)
+        read: set[nn.Module] = set()
+        hooks = [
+            layer.register_forward_hook(lambda layer, *_: read.add(layer)) for layer in _adapted(self.module)
+        ]
+        found = self.encoder.features(media)
+        for hook in hooks:
+            hook.remove()
+        if len(read) < len(hooks):
+            raise EncoderError(
+                f"{type(self.module).__name__} reads the weights of its attention past the layers, so low-rank adapters "
+                "there change nothing: train it in mode last or full"
+            )
+        self._adapters_read = True
+        return found
 
     def train(self, mode: bool = True) -> Trained:
         """Training mode for what is trained, evaluation mode for the rest."""
@@ -158,6 +174,12 @@ def _last(module: nn.Module, blocks: list[nn.Module]) -> nn.Module:
     if not blocks:
         raise EncoderError(f"{type(module).__name__} has no known last block: train it in mode full")
     return blocks[-1]
+
+
+def _adapted(module: nn.Module) -> list[nn.Module]:
+    from peft.tuners.lora import LoraLayer
+
+    return [part for part in module.modules() if isinstance(part, LoraLayer)]
 
 
 def _adapt(module: nn.Module, rank: int) -> None:

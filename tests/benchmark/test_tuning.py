@@ -18,6 +18,7 @@ from mmbench.benchmark.launch import run
 from mmbench.benchmark.locate import locate
 from mmbench.benchmark.protocol import Protocol
 from mmbench.benchmark.raw import conditions_on_media
+from mmbench.benchmark.registry import find
 from mmbench.benchmark.training import fit
 from mmbench.benchmark.tuning import conditions_on_batches, with_media
 from mmbench.corruptions.frames.blur import DefocusBlur
@@ -26,6 +27,7 @@ from mmbench.datasets.encoders.encoder import Media
 from mmbench.datasets.encoders.spec import parse
 from mmbench.datasets.encoders.table import make
 from mmbench.datasets.media.synthetic import write_action
+from mmbench.methods import METHODS
 from mmbench.methods.erm import ERM
 from mmbench.methods.losses import task_loss
 from mmbench.methods.method import Method, NoParams, Output
@@ -183,10 +185,10 @@ class Linear(Method):
         self.steps += 1
 
 
-def fitted(**rules: Any) -> Linear:
+def fitted(kind: type[Linear] = Linear, **rules: Any) -> Linear:
     spec = Spec({"text": 6}, "regression")
     torch.manual_seed(0)
-    method = Linear(NoParams(), spec)
+    method = kind(NoParams(), spec)
     train, valid = planted_batch(spec, count=32), planted_batch(spec, count=8, seed=1)
     fit(method, Protocol(epochs=3, **rules), train, valid, 0, lambda *_: None)
     return method
@@ -203,6 +205,39 @@ def test_mixed_precision_changes_the_last_digits_alone() -> None:
     exact, mixed = fitted().out.weight, fitted(precision="bfloat16").out.weight
     assert not torch.equal(exact, mixed)
     torch.testing.assert_close(mixed, exact, atol=2e-2, rtol=5e-2)
+
+
+class TwoPasses(Linear):
+    """Looks at the batch with its weights and with others before it learns."""
+
+    def backward(self, batch: Batch) -> dict[str, torch.Tensor]:
+        before = self(batch).prediction.detach()
+        with torch.no_grad():
+            self.out.weight += 1
+            moved = (batch.features["text"].mean(dim=1)).sum(dim=1)
+        after = self(batch).prediction.detach()
+        torch.testing.assert_close((after - before).float(), moved, atol=5e-2, rtol=5e-2)
+        with torch.no_grad():
+            self.out.weight -= 1
+        return super().backward(batch)
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_weights_that_move_between_two_passes_are_read_as_they_are(precision: str) -> None:
+    fitted(TwoPasses, precision=precision)
+
+
+@pytest.mark.parametrize("kind", ["regression", "classification"])
+@pytest.mark.parametrize("name", METHODS)
+def test_every_method_trains_in_mixed_precision(name: str, kind: Any) -> None:
+    method_class = find("method", name).load()
+    spec = Spec({"text": 6, "audio": 5}, kind, classes=3 if kind == "classification" else 1, domains=2)
+    train, valid = planted_batch(spec, count=16), planted_batch(spec, count=8, seed=1)
+    torch.manual_seed(0)
+    method = method_class(method_class.Params(), spec)
+    rules: dict[str, Any] = {"epochs": 2, "precision": "bfloat16"}
+    fit(method, Protocol(**rules), train, valid, 0, lambda *_: None)
+    assert bool(torch.isfinite(method(valid).prediction).all())
 
 
 def test_activations_that_are_computed_again_change_nothing(folder: Path, tmp_path: Path) -> None:

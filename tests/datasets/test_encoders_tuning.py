@@ -217,6 +217,14 @@ def test_features_for_evaluation_come_without_gradients(folder: Path):
     assert trained(media_for(encoder)).features.requires_grad
 
 
+def test_adapters_that_a_network_reads_past_are_said():
+    encoder = make(parse("timm:eva02_tiny_patch14_224,frames=1,size=28,weights=random"), CPU)
+    trained = Trained(encoder, "lora", rank=2)  # type: ignore[arg-type]
+    for _ in range(2):
+        with pytest.raises(EncoderError, match="Eva reads the weights of its attention past the layers"):
+            trained(media_for(encoder))
+
+
 def test_what_cannot_be_trained_is_said(folder: Path):
     with pytest.raises(EncoderError, match="LogMel is a fixed transform: there is nothing to train"):
         Trained(make(parse("log-mel"), CPU), "full")  # type: ignore[arg-type]

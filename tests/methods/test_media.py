@@ -13,9 +13,10 @@ from mmbench.datasets.batch import Batch, Spec, Tuned
 from mmbench.datasets.encoders.encoder import Media
 from mmbench.datasets.encoders.spec import parse
 from mmbench.datasets.encoders.table import make
-from mmbench.methods import METHODS
+from mmbench.methods import METHODS, mbcd
+from mmbench.methods.mbcd import MBCD, MBCDParams
 from mmbench.methods.media import MediaEncoder
-from mmbench.methods.networks import SequenceEncoder
+from mmbench.methods.networks import SequenceEncoder, encoders
 
 CPU = torch.device("cpu")
 VIT = "timm:test_vit,size=32,weights=random"
@@ -97,15 +98,35 @@ def test_gradients_reach_what_the_mode_trains_and_nothing_else(mode: Any) -> Non
     }[mode]
 
 
+def test_a_clip_does_not_depend_on_its_batch_under_any_protocol(bert: str) -> None:
+    spec = Spec({"text": 16}, "regression", tuned={"text": Tuned(bert, "full")}, protocol="as-published")
+    part = encoders(spec, layers=1).eval()
+    words = encode_words(["good film", "bad bad film good " * 8])
+    mask = (words != 0).any(-1)
+    with torch.no_grad():
+        together = part("text", words, mask)[:1]
+        torch.testing.assert_close(part("text", words[:1], mask[:1]), together, atol=1e-5, rtol=1e-4)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", METHODS)
 def test_every_method_trains_an_encoder_along(name: str) -> None:
     method_class = find("method", name).load()
+    train_along(method_class, method_class.Params())
+
+
+def test_noise_of_features_leaves_raw_media_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mbcd, "DSU_PROBABILITY", 1.0)
+    train_along(MBCD, MBCDParams(feature_noise=True))
+
+
+def train_along(method_class: Any, params: Any) -> None:
+    """A step of every stage changes the encoder, and the network still reads a clip without the modality."""
     spec = Spec(
         {"video": 64, "audio": 5}, "classification", classes=3, domains=2, tuned={"video": Tuned(VIT, "last")}
     )
     torch.manual_seed(0)
-    method = method_class(method_class.Params(), spec)
+    method = method_class(params, spec)
     draw = torch.Generator().manual_seed(2)
     whole = torch.ones(6, dtype=torch.bool)
     batch = Batch(
