@@ -19,6 +19,9 @@ from ..datasets.media.clip import MediaSet, Piece
 from ..datasets.origin import Origin, read_origin
 from .errors import UsageError
 
+#: Raised when datasets come to hold more than they did: they are then written anew.
+WRITTEN = 2
+
 
 @dataclass(frozen=True)
 class Source:
@@ -105,7 +108,7 @@ def stands_for(media_set: MediaSet, texts: Mapping[str, str], dtype: str) -> str
         ],
         [str(problem) for problem in media_set.problems],
         [[modality, text, _files(_local(text))] for modality, text in texts.items()],
-        [dtype, VERSION, _code()],
+        [dtype, VERSION, WRITTEN, _code()],
     ]
     return hashlib.sha256(json.dumps(said).encode()).hexdigest()
 

@@ -20,16 +20,18 @@ from ..corruptions.condition import Condition
 from ..corruptions.corruption import Corruption
 from ..datasets.batch import Batch
 from ..datasets.cache.cache import FeatureCache
+from ..datasets.cache.keys import content_key
+from ..datasets.contents import media_contents
 from ..datasets.dataset import DataError, Located, Samples
 from ..datasets.encoders.encoder import Encoder
 from ..datasets.encoders.spec import parse
 from ..datasets.encoders.table import make
-from ..datasets.media.clip import Clip, MediaSet
+from ..datasets.media.clip import Clip, MediaSet, Piece
 from ..datasets.media.find import find_media
 from ..datasets.open_layout import LocatedFolder
 from ..datasets.origin import Encoding, Origin
 from .data import TaskData
-from .encode import encoded_split
+from .encode import encoded_split, place_of
 from .evaluations import breakable, media_of
 
 
@@ -97,6 +99,12 @@ def conditions_on_media(
             f"{origin.source}; encode them again: mmbench data encode"
         )
     asked = [clips[1][name] for name in data.test.sample_id]
+    splits = {clip.split for clip in asked}
+    for name in names:
+        known = contents_of(located, name)
+        for clip in clips[0].clips:  # others of the split may go into the damage
+            if clip.split in splits and name in clip.media:
+                check_content(clip.sample_id, name, clip.media[name], known.get(clip.sample_id))
     return [
         _condition(condition, origin, clips[0], asked, place, data, device)
         for condition in corruption.conditions(names)
@@ -169,6 +177,31 @@ def _found(source: str, root: str, path: str) -> tuple[MediaSet, Mapping[str, Cl
 def clips_of(origin: Origin) -> tuple[MediaSet, Mapping[str, Clip]]:
     """The raw data, and their clips by sample id."""
     return _found(origin.source, origin.root, origin.path)
+
+
+def contents_of(located: Located, modality: str) -> dict[str, str]:
+    """Sample id -> what stands for the media that its features were made of; only for samples where it is known."""
+    assert isinstance(located, LocatedFolder)
+    return media_contents(located.description, modality)
+
+
+def check_content(sample: str, modality: str, media: Piece | str, was: str | None) -> None:
+    """Whether a clip's media are those that its features were made of.
+
+    Args:
+        sample: the clip's id.
+        modality: which of its media.
+        media: as they are found now.
+        was: what stood for their content then; None where the dataset does not say.
+
+    Raises:
+        DataError: they are others, or cannot be read.
+    """
+    if was is not None and content_key(media) != was:
+        raise DataError(
+            f"{sample}: its {modality} ({place_of(media)}) has changed since its features were made: encode again "
+            f"(mmbench data encode), or bring back what was there"
+        )
 
 
 def encoder_of(origin: Origin, modality: str, device: torch.device) -> Encoder:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +18,12 @@ from mmbench.benchmark.experiment import Experiment
 from mmbench.benchmark.launch import run
 from mmbench.benchmark.locate import locate
 from mmbench.benchmark.protocol import Protocol
-from mmbench.benchmark.raw import conditions_on_media
+from mmbench.benchmark.raw import clips_of, conditions_on_media, origin_of
 from mmbench.benchmark.training import fit
 from mmbench.benchmark.tuning import conditions_on_batches, with_media
 from mmbench.corruptions.frames.blur import DefocusBlur
 from mmbench.datasets.batch import Batch, Spec
+from mmbench.datasets.dataset import DataError
 from mmbench.datasets.encoders.encoder import Media
 from mmbench.datasets.encoders.spec import parse
 from mmbench.datasets.encoders.table import make
@@ -144,7 +146,7 @@ def test_an_encoder_that_is_trained_learns_what_a_frozen_one_cannot(folder: Path
 @pytest.mark.parametrize(
     ("more", "what"),
     [
-        ({"ood": ["hac"]}, "--ood hac"),
+        ({"datasets": ["hac/animal->hac/human"], "ood": ["hac/cartoon"]}, "--ood hac/cartoon"),
         ({"protocol": {"train_with_noise": "spectrum"}}, "--train-noise"),
         ({"corruptions": ["reliability"]}, "--corruptions reliability"),
     ],
@@ -221,3 +223,24 @@ def test_the_flags_are_on_the_command_and_the_image_group_is_known(mmbench: Comm
         assert flag in shown
     assert "defocus-blur" in {entry.name for entry in chosen(["image"])}
     assert ERM.separable()
+
+
+def test_an_encoder_is_not_trained_on_other_media_than_the_features_were_made_of(
+    folder: Path, tmp_path: Path
+) -> None:
+    located = locate("hac", folder / "data")
+    asks = Request(TASK, (located.fingerprint(),), ("video",), False, "strict", True, "cpu")
+    frozen = load_task(asks, {"hac": located})
+    rules = Protocol.model_validate({"encoder_mode": "full"})
+    one, other = frozen.train.sample_id[:2]
+    clips = clips_of(origin_of(located))[1]
+    ((file,), (donor,)) = (clips[name].media["video"].files for name in (one, other))  # type: ignore[union-attr]
+    kept = shutil.copy2(file, tmp_path)
+    shutil.copyfile(donor, file)
+    try:
+        with pytest.raises(DataError, match="has changed since its features were made") as told:
+            with_media(frozen, {"hac": located}, rules, ("video",))
+        assert f"{one}: its video ({file})" in str(told.value)
+    finally:
+        shutil.copy2(kept, file)
+    assert list(with_media(frozen, {"hac": located}, rules, ("video",)).tuned) == ["video"]
