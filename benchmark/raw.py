@@ -6,7 +6,7 @@ ones are, so that the first job that is tested under a corruption encodes for al
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -204,24 +204,41 @@ def check_content(sample: str, modality: str, media: Piece | str, was: str | Non
         )
 
 
-def encoder_of(origin: Origin, modality: str, device: torch.device) -> Encoder:
-    """The encoder that made the features of a modality. Raises DataError where it has become another."""
+def encoder_of(
+    origin: Origin, modality: str, device: torch.device, *, ignoring: Collection[str] = ()
+) -> Encoder:
+    """The encoder that made the features of a modality, in the precision that they were made in.
+
+    Args:
+        origin: of which media the features were made.
+        modality: which of them.
+        device: where the encoder works.
+        ignoring: parts of its identity that do not matter.
+
+    Raises:
+        DataError: it has become another, or the device does not have the precision.
+    """
     asked = origin.modalities[modality]
-    encoder = _made(asked.encoder, device)
-    _check_same(asked, encoder, modality)
+    encoder = _made(asked.encoder, asked.identity.get("precision") == "float32", device)
+    _check_same(asked, encoder, modality, ignoring)
     return encoder
 
 
 @lru_cache(maxsize=4)
-def _made(text: str, device: torch.device) -> Encoder:
-    return make(parse(text), device)
+def _made(text: str, exact: bool, device: torch.device) -> Encoder:
+    """``exact``: in float32 on a GPU too."""
+    spec = parse(text)
+    return make(replace(spec, options={**spec.options, "precision": "float32"}) if exact else spec, device)
 
 
-def _check_same(asked: Encoding, encoder: Encoder, modality: str) -> None:
+def _check_same(asked: Encoding, encoder: Encoder, modality: str, ignoring: Collection[str]) -> None:
     now = {str(key): str(value) for key, value in encoder.identity().items()}
-    for key in sorted({*asked.identity, *now}):
+    for key in sorted({*asked.identity, *now}.difference(ignoring)):
         if asked.identity.get(key) != now.get(key):
+            mend = "bring back the earlier one, or encode again"
+            if key == "precision":
+                mend = "run on a GPU that has it, or encode again with precision=float32"
             raise DataError(
                 f"{modality}: encoder {asked.encoder} is not the one that made the features: its {key} is "
-                f"{now.get(key)}, and was {asked.identity.get(key)}; bring back the earlier one, or encode again"
+                f"{now.get(key)}, and was {asked.identity.get(key)}; {mend}"
             )

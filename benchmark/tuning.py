@@ -113,7 +113,7 @@ def conditions_on_batches(corruption: type[Corruption], located: Located, data: 
     found: list[Condition] = []
     for condition in corruption.conditions(breakable(corruption, list(data.tuned), media)):
         name = condition.modality
-        encoder = encoder_of(origin_of(located), name, torch.device("cpu"))
+        encoder = _encoder(located, name)
         breaking = Breaking.of(condition, name, encoder.medium, encoder.view)
         assert breaking is not None  # conditions are severe
         found.append(Live(breaking.corruption.prepared(data.test.batch)))
@@ -132,10 +132,15 @@ def _encoders(located: Mapping[str, Located], modalities: Sequence[str]) -> dict
         if not texts or not all(name in media_of(one) for one in located.values()):
             continue
         ((text, one),) = texts.items()
-        encoder = encoder_of(origin_of(one), name, torch.device("cpu"))
+        encoder = _encoder(one, name)
         if isinstance(encoder, Tunable):
             found[name] = text, encoder
     return found
+
+
+def _encoder(located: Located, modality: str) -> Encoder:
+    """It gives the view of media and is trained itself, so that the precision of the features does not matter."""
+    return encoder_of(origin_of(located), modality, torch.device("cpu"), ignoring=("precision",))
 
 
 def _media(

@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 import pytest
 import torch
+import yaml
 from mmbench.benchmark.checks_method import planted_batch
 from mmbench.benchmark.data import Request, load_task
 from mmbench.benchmark.errors import UsageError
@@ -18,7 +19,7 @@ from mmbench.benchmark.experiment import Experiment
 from mmbench.benchmark.launch import run
 from mmbench.benchmark.locate import locate
 from mmbench.benchmark.protocol import Protocol
-from mmbench.benchmark.raw import clips_of, conditions_on_media, origin_of
+from mmbench.benchmark.raw import clips_of, conditions_on_media, encoder_of, origin_of
 from mmbench.benchmark.training import fit
 from mmbench.benchmark.tuning import conditions_on_batches, with_media
 from mmbench.corruptions.frames.blur import DefocusBlur
@@ -244,3 +245,49 @@ def test_an_encoder_is_not_trained_on_other_media_than_the_features_were_made_of
     finally:
         shutil.copy2(kept, file)
     assert list(with_media(frozen, {"hac": located}, rules, ("video",)).tuned) == ["video"]
+
+
+def as_on_a_gpu(folder: Path, root: Path) -> Path:
+    """The features, said to be made on a GPU, in bfloat16."""
+    shutil.copytree(folder / "data" / "hac", root / "hac")
+    file = root / "hac" / "dataset.yaml"
+    content = yaml.safe_load(file.read_text())
+    assert content["media"]["modalities"]["video"]["identity"]["precision"] == "float32"
+    content["media"]["modalities"]["video"]["identity"]["precision"] = "bfloat16"
+    file.write_text(yaml.safe_dump(content))
+    return root
+
+
+def test_an_encoder_can_be_trained_whose_features_were_made_on_a_gpu(folder: Path, tmp_path: Path) -> None:
+    located = locate("hac", as_on_a_gpu(folder, tmp_path))
+    asks = Request(TASK, (located.fingerprint(),), ("video",), False, "strict", True, "cpu")
+    frozen = load_task(asks, {"hac": located})
+    rules = Protocol.model_validate({"encoder_mode": "lora"})
+    data = with_media(frozen, {"hac": located}, rules, ("video",))
+    assert list(data.tuned) == ["video"]
+    assert len(conditions_on_batches(DefocusBlur, located, data)) == 5
+
+
+def test_frozen_features_of_a_gpu_are_not_compared_with_broken_ones_of_a_cpu(
+    folder: Path, tmp_path: Path
+) -> None:
+    root = as_on_a_gpu(folder, tmp_path / "data")
+    store = tmp_path / "runs"
+    rules = {"epochs": 1}
+    with pytest.raises(
+        UsageError, match=r"defocus-blur: .* video of hac .* run on a GPU, or encode again with"
+    ):
+        run(asked(folder, store, protocol=rules, data_root=root, corruptions=["white-noise", "defocus-blur"]))
+    assert not store.exists()
+    assert run(asked(folder, store, protocol=rules, data_root=root, corruptions=["white-noise"])).ok
+
+
+def test_an_encoder_is_made_in_the_precision_of_the_features(folder: Path, tmp_path: Path) -> None:
+    located = locate("hac", folder / "data")
+    encoder = encoder_of(origin_of(located), "video", CPU)
+    assert encoder.options.precision == "float32"  # type: ignore[attr-defined]
+    other = origin_of(locate("hac", as_on_a_gpu(folder, tmp_path)))
+    with pytest.raises(
+        DataError, match="its precision is float32, and was bfloat16; run on a GPU that has it"
+    ):
+        encoder_of(other, "video", CPU)
