@@ -39,7 +39,8 @@ class Breaking:
         """How a corruption breaks the media of a modality; None where it does nothing.
 
         Raises:
-            UsageError: it breaks another modality, or something else than these media.
+            UsageError: it breaks another modality, or something else than these media; or sound is read at too low
+                a rate for it.
         """
         if corruption.modality != modality:
             raise UsageError(f"{corruption.name} breaks {corruption.modality}, not {modality}")
@@ -50,7 +51,7 @@ class Breaking:
         if corruption.severity == 0:
             return None
         if isinstance(view, SoundView):
-            corruption = replace(corruption, sample_rate=view.rate)  # every corruption of sound has one
+            corruption = at_rate(corruption, view.rate)
         return cls(corruption, medium)
 
     @property
@@ -111,6 +112,14 @@ class Breaking:
             domain=torch.zeros(count, dtype=torch.int64),
             sample_id=torch.tensor(samples, dtype=torch.int64),
         )
+
+
+def at_rate(corruption: Corruption, rate: int) -> Corruption:
+    """A corruption of sound, for sound of ``rate`` samples a second. Raises UsageError where that is too low for it."""
+    try:
+        return replace(corruption, sample_rate=rate)  # every corruption of sound has one
+    except ValueError as error:
+        raise UsageError(f"{corruption.name}: {error}") from None
 
 
 def as_float(media: np.ndarray) -> np.ndarray:

@@ -18,11 +18,11 @@ from mmbench.benchmark.data import Request, load_task, sample_hash
 from mmbench.benchmark.errors import UsageError
 from mmbench.benchmark.evaluations import chosen, media_of
 from mmbench.benchmark.experiment import Experiment
-from mmbench.benchmark.launch import run
+from mmbench.benchmark.launch import check_data, plan, run
 from mmbench.benchmark.locate import locate
 from mmbench.benchmark.predict import conditions_of, outputs_under
 from mmbench.benchmark.raw import conditions_on_media
-from mmbench.corruptions.audio import WhiteNoise
+from mmbench.corruptions.audio import BandLimit, WhiteNoise
 from mmbench.corruptions.condition import Clean
 from mmbench.corruptions.frames.noise import PixelNoise
 from mmbench.datasets.batch import Batch
@@ -228,3 +228,35 @@ def test_features_that_do_not_say_of_which_media_they_are_can_be_broken(
     located = locate("hac", tmp_path)
     data = load_task(request(located.fingerprint()), {"hac": located})
     assert conditions_on_media(WhiteNoise, located, "hac/cartoon", data, CPU)
+
+
+def test_kinds_that_a_low_rate_of_sound_leaves_nothing_for_are_told_before_training(
+    folder: Path, kept: Path, tmp_path: Path, mmbench: Command
+) -> None:
+    where = ("--from", folder / "media", "--data-root", tmp_path / "data", "--cache", kept)
+    encoder = "log-mel,bins=16,hop=100,rate=8000"
+    ended = mmbench("data", "encode", "hac", *where, "--encoder", f"audio={encoder}")
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    store = tmp_path / "runs"
+    asked = {
+        "datasets": [TASK],
+        "data_root": tmp_path / "data",
+        "store": store,
+        "methods": ["erm"],
+        "seeds": [0],
+    }
+    more = {"launcher": "debug", "protocol": {"epochs": 1}}
+    with pytest.raises(UsageError) as told:
+        run(Experiment.read({**asked, **more, "corruptions": ["audio-wave"]}))
+    words, _, left = str(told.value).partition(": ask for the others, --corruptions ")
+    assert words.startswith("--corruptions band-limit,resampling: audio of hac is read at 8000 Hz")
+    assert encoder in words
+    assert not store.exists()
+    kinds = left.split(",")
+    assert {*kinds, "band-limit", "resampling"} == {entry.name for entry in chosen(["audio-wave"])}
+    check_data(plan(Experiment.read({**asked, **more, "corruptions": kinds})), ())
+
+    located = locate("hac", tmp_path / "data")
+    data = load_task(request(located.fingerprint()), {"hac": located})
+    with pytest.raises(UsageError, match="band-limit:audio@1: cut-off 4000 Hz"):  # where it comes that far
+        conditions_on_media(BandLimit, located, "hac/cartoon", data, CPU)
