@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import inspect
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields, replace
@@ -14,12 +13,14 @@ import torch
 from ..corruptions.corruption import Corruption
 from ..corruptions.words import decode_words, encode_words
 from ..datasets.batch import Batch
+from ..datasets.fingerprint import code_sha256
 from ..datasets.media.clip import Medium, SoundView, View
 from .errors import UsageError
 from .evaluations import BROKEN_AS
 
 #: Of how many clips of a split a corruption is made that mixes clips: those with the lowest hashes.
 DONORS = 64
+CORRUPTIONS = Path(__file__).resolve().parents[1] / "corruptions"
 
 
 @dataclass(frozen=True)
@@ -56,13 +57,15 @@ class Breaking:
 
     @property
     def identity(self) -> dict[str, str | int | float | bool | None]:
-        """All that decides what it does but the media: its kind, what it is set to, and the code that does it."""
+        """All that decides what it does but the media: its kind, what it is set to, and the code of all
+        corruptions, for they share parts; of one from outside also its own file."""
         plain = (str, int, float, bool, type(None))
+        own = Path(inspect.getfile(type(self.corruption))).resolve()
         set_to = {field.name: getattr(self.corruption, field.name) for field in fields(self.corruption)}
         return {
             "kind": self.corruption.kind,
             **{name: value for name, value in set_to.items() if isinstance(value, plain)},
-            "code": hashlib.sha256(Path(inspect.getfile(type(self.corruption))).read_bytes()).hexdigest(),
+            "code": code_sha256(CORRUPTIONS, *([] if CORRUPTIONS in own.parents else [own])),
         }
 
     @property
