@@ -11,6 +11,7 @@ import numpy as np
 from ..datasets import samples as make
 from ..datasets.cache.cache import FeatureCache
 from ..datasets.cache.recipe import DType
+from ..datasets.contents import content_arrays
 from ..datasets.dataset import SPLITS, Samples
 from ..datasets.encoders.encoder import Encoder
 from ..datasets.media.clip import Clip, MediaSet, Problem, SoundView, TextView, View
@@ -113,6 +114,7 @@ def encode_dataset(
             raise UsageError(f"{media_set.name}: no clip of {split} is left; every split needs one")
         widths = {modality: encoder.width for modality, (_, encoder) in encoders.items()}
         splits[split] = _samples(media_set, chosen, results, cache, widths)
+    keys = {modality: result.keys for modality, result in results.items()}
     found.files = write_open_layout(
         folder,
         splits,
@@ -122,6 +124,7 @@ def encode_dataset(
         homepage=media_set.homepage,
         synthetic=media_set.synthetic,
         media=origin.to_dict(),
+        beside={split: content_arrays(keys, one.sample_id.tolist()) for split, one in splits.items()},
         overwrite=True,
     )
     return found

@@ -25,7 +25,7 @@ from .data import Split, TaskData, sample_hash
 from .errors import UsageError
 from .evaluations import breakable, media_of
 from .protocol import Protocol
-from .raw import clips_of, encoder_of, origin_of
+from .raw import check_content, clips_of, contents_of, encoder_of, origin_of
 
 #: Of the memory that is free, what media may take.
 SHARE = 0.8
@@ -44,7 +44,8 @@ def with_media(
 
     Raises:
         UsageError: no modality's features were made by a network.
-        DataError: the datasets' encoders differ; media are gone or broken, or do not fit into memory.
+        DataError: the datasets' encoders differ; media are gone, broken or not those that the features were made of,
+            or do not fit into memory.
     """
     encoders = _encoders(located, modalities)
     if not encoders:
@@ -59,6 +60,14 @@ def with_media(
         for name, one in located.items()
         for clip in clips_of(origin_of(one))[1].values()
     }
+    contents = {
+        modality: {
+            sample_hash(name, sample): content
+            for name, one in located.items()
+            for sample, content in contents_of(one, modality).items()
+        }
+        for modality in encoders
+    }
     tuned = {
         name: Tuned(text, mode, protocol.adapter_rank, protocol.checkpointing)
         for name, (text, _) in encoders.items()
@@ -67,7 +76,7 @@ def with_media(
     def changed(split: Split) -> Split:
         features, mask = dict(split.batch.features), dict(split.batch.mask)
         for name, (_, encoder) in encoders.items():
-            features[name], mask[name] = _media(split, name, encoder, clips)
+            features[name], mask[name] = _media(split, name, encoder, clips, contents[name])
         return replace(split, batch=replace(split.batch, features=features, mask=mask))
 
     return replace(data.each(changed), tuned=tuned)
@@ -104,7 +113,7 @@ def conditions_on_batches(corruption: type[Corruption], located: Located, data: 
     found: list[Condition] = []
     for condition in corruption.conditions(breakable(corruption, list(data.tuned), media)):
         name = condition.modality
-        encoder = encoder_of(origin_of(located), name, torch.device("cpu"))
+        encoder = _encoder(located, name)
         breaking = Breaking.of(condition, name, encoder.medium, encoder.view)
         assert breaking is not None  # conditions are severe
         found.append(Live(breaking.corruption.prepared(data.test.batch)))
@@ -123,22 +132,34 @@ def _encoders(located: Mapping[str, Located], modalities: Sequence[str]) -> dict
         if not texts or not all(name in media_of(one) for one in located.values()):
             continue
         ((text, one),) = texts.items()
-        encoder = encoder_of(origin_of(one), name, torch.device("cpu"))
+        encoder = _encoder(one, name)
         if isinstance(encoder, Tunable):
             found[name] = text, encoder
     return found
 
 
-def _media(split: Split, modality: str, encoder: Encoder, clips: Mapping[int, Clip]) -> tuple[Tensor, Tensor]:
-    """Raw media of a split, as a batch holds them, and their mask; empty where a sample lacks the modality."""
+def _encoder(located: Located, modality: str) -> Encoder:
+    """It gives the view of media and is trained itself, so that the precision of the features does not matter."""
+    return encoder_of(origin_of(located), modality, torch.device("cpu"), ignoring=("precision",))
+
+
+def _media(
+    split: Split, modality: str, encoder: Encoder, clips: Mapping[int, Clip], contents: Mapping[int, str]
+) -> tuple[Tensor, Tensor]:
+    """Raw media of a split, as a batch holds them, and their mask; empty where a sample lacks the modality.
+
+    ``clips`` and ``contents``, what stands for the media that the features were made of, by the sample's hash.
+    """
     present = split.batch.present[modality].tolist()
-    wanted = []
+    items: list[Item] = []
     for sample, name, there in zip(split.batch.sample_id.tolist(), split.sample_id, present, strict=True):
+        if not there:
+            continue
         clip = clips.get(sample)
-        if there and (clip is None or modality not in clip.media):
+        if clip is None or modality not in clip.media:
             raise DataError(f"{name}: its {modality} is no longer in the raw media; encode again")
-        wanted.append(clip.media[modality] if there and clip is not None else None)
-    items: list[Item] = [(piece, encoder.medium, encoder.view) for piece in wanted if piece is not None]
+        check_content(name, modality, clip.media[modality], contents.get(sample))
+        items.append((clip.media[modality], encoder.medium, encoder.view))
     found = _checked(decoded(items, workers=1), split, present, modality)
     if encoder.medium == "text":
         texts = [str(next(found)) if there else "" for there in present]
