@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import islice
 
 import numpy as np
 import torch
@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ..corruptions.condition import Condition
 from ..corruptions.corruption import Corruption
-from ..corruptions.words import encode_words
+from ..corruptions.words import encode_words, words_shape
 from ..datasets.batch import Batch, Tuned
 from ..datasets.dataset import DataError, Located
 from ..datasets.encoders.encoder import Encoder
@@ -161,11 +161,8 @@ def _media(
         check_content(name, modality, clip.media[modality], contents.get(sample))
         items.append((clip.media[modality], encoder.medium, encoder.view))
     found = _checked(decoded(items, workers=1), split, present, modality)
-    if encoder.medium == "text":
-        texts = [str(next(found)) if there else "" for there in present]
-        words = encode_words(texts)
-        return words.to(split.batch.target.device), (words != 0).any(-1).to(split.batch.target.device)
-    return _arrays(found, present, split.batch.target.device)
+    fill = _words if encoder.medium == "text" else _arrays
+    return fill(found, present, split.batch.target.device)
 
 
 def _checked(
@@ -178,27 +175,65 @@ def _checked(
         yield one
 
 
+def _words(
+    media: Iterator[np.ndarray | str], present: Sequence[bool], device: torch.device
+) -> tuple[Tensor, Tensor]:
+    """Texts as words [sample, time, letters], and the mask of their steps."""
+    texts = [""] * len(present)
+    for row, text in zip(np.flatnonzero(present), media, strict=True):
+        texts[row] = str(text)
+    need = math.prod(words_shape(texts)) * torch.int32.itemsize
+    for place in dict.fromkeys((torch.device("cpu"), device)):  # filled on the first, kept on the other
+        _check_room(need, sum(present), place)
+    words = encode_words(texts).to(device)
+    return words, words[..., 0] != 0
+
+
 def _arrays(
     media: Iterator[np.ndarray | str], present: Sequence[bool], device: torch.device
 ) -> tuple[Tensor, Tensor]:
-    """Arrays [time, ...], alike but for their time, as [sample, time, ...] with zeros at the end; and the mask."""
-    first = [np.asarray(array) for array in islice(media, 1)]
-    if not first:
-        return torch.zeros(len(present), 1, 1, device=device), torch.zeros(
-            len(present), 1, dtype=torch.bool, device=device
-        )
-    need = first[0].nbytes * sum(present)
-    if need > SHARE * free_bytes(torch.device("cpu")):
-        raise DataError(
-            f"the raw media of {sum(present)} clips take {need / 1e9:.1f} GB, which do not fit into memory: encode "
-            f"fewer or smaller frames, or use --encoder-mode frozen"
-        )
-    arrays = first + [np.asarray(array) for array in media]
-    longest = max(len(array) for array in arrays)
-    values = np.zeros((len(present), longest, *arrays[0].shape[1:]), arrays[0].dtype)
-    steps = np.zeros(len(present), np.int64)
-    for row, array in zip(np.flatnonzero(present), arrays, strict=True):
+    """Arrays [time, ...], alike but for their time, as [sample, time, ...] with zeros at the end; and the mask.
+
+    Each is put into its place as it comes, so that all are there once; twice for a moment where one is longer than
+    those before.
+    """
+    values: Tensor | None = None
+    steps = torch.zeros(len(present), dtype=torch.int64)
+    for row, item in zip(np.flatnonzero(present), media, strict=True):
+        array = torch.tensor(np.asarray(item))
+        if values is None or len(array) > values.shape[1]:
+            values = _longer(values, array, present, device)
         values[row, : len(array)] = array
         steps[row] = len(array)
-    mask = torch.arange(longest) < torch.from_numpy(steps)[:, None]
-    return torch.from_numpy(values).to(device), mask.to(device)
+    if values is None:
+        values = torch.zeros(len(present), 1, 1, device=device)
+    longest = max([1, *steps.tolist()])
+    return values[:, :longest], torch.arange(longest, device=device) < steps.to(device)[:, None]
+
+
+def _longer(values: Tensor | None, array: Tensor, present: Sequence[bool], device: torch.device) -> Tensor:
+    """Room for a first array of all, or one that is longer than those before, with what was there.
+
+    Raises:
+        DataError: memory has no room for it, and for a mask of a byte a step.
+    """
+    length = len(array)
+    if values is not None:  # a quarter more at least: where each is longer than the last, few copies are made
+        length = max(length, values.shape[1] * 5 // 4)
+    shape = (len(present), length, *array.shape[1:])
+    _check_room(math.prod(shape) * array.element_size() + math.prod(shape[:2]), sum(present), device)
+    longer = torch.zeros(shape, dtype=array.dtype, device=device)
+    if values is not None:
+        longer[:, : values.shape[1]] = values
+    return longer
+
+
+def _check_room(need: int, clips: int, device: torch.device) -> None:
+    """Raises DataError where media do not fit into what is free now."""
+    free = free_bytes(device)
+    if need > SHARE * free:
+        raise DataError(
+            f"the raw media of {clips} clips take {need / 1e9:.1f} GB or more, which do not fit into the memory of "
+            f"{device} ({free / 1e9:.1f} GB are free): encode fewer or smaller frames, or shorter clips, or use "
+            f"--encoder-mode frozen"
+        )

@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 import torch
 import yaml
+from mmbench.benchmark import checkpoint
 from mmbench.benchmark.checks_method import planted_batch
 from mmbench.benchmark.data import Request, load_task
 from mmbench.benchmark.errors import UsageError
@@ -144,6 +145,35 @@ def test_an_encoder_that_is_trained_learns_what_a_frozen_one_cannot(folder: Path
         (file,) = (tmp_path / mode).glob("jobs/*/fit.json")
         losses[mode] = [epoch["train"]["task"] for epoch in json.loads(file.read_text())["epochs"]]
     assert losses["full"][-1] < 0.7 * losses["full"][0]
+
+
+@pytest.mark.parametrize("mode", ["last", "full", "lora"])
+def test_an_interrupted_job_ends_with_the_bytes_of_an_undisturbed_one(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: str
+) -> None:
+    monkeypatch.setattr(checkpoint, "INTERVAL", 0.0)
+    monkeypatch.setattr(checkpoint, "PATIENCE", 0.0)
+    rules: dict[str, Any] = {"encoder_mode": mode, "media_rate": 1.0, "epochs": 3}
+    more: dict[str, Any] = {"protocol": rules}
+    begun = iter(range(rules["epochs"]))
+
+    def interrupt(method: ERM, validate: object) -> None:
+        if next(begun) == 2:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ERM, "after_epoch", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            run(asked(folder, tmp_path / "disturbed", **more))
+    for name in ("disturbed", "undisturbed"):
+        assert run(asked(folder, tmp_path / name, **more)).ok
+    (ran,) = tmp_path.glob("disturbed/jobs/*/environment.json")
+    assert json.loads(ran.read_text())["resumed_epochs"] == [2]
+    for file in ("predictions.parquet", "fit.json", "weights.safetensors"):
+        ends = [
+            next(tmp_path.glob(f"{name}/jobs/*/{file}")).read_bytes() for name in ("disturbed", "undisturbed")
+        ]
+        assert ends[0] == ends[1]
 
 
 @pytest.mark.parametrize(
