@@ -57,13 +57,38 @@ def test_what_is_written_is_read_from_any_shard_in_any_order(lengths, width, cut
 
 def test_rows_are_mapped_and_not_read(tmp_path: Path):
     cache = FeatureCache(tmp_path)
-    cache.write(RECIPE, some("a", "b"))
+    shard = cache.write(RECIPE, some("a", "b"))
     (rows,) = cache.rows(RECIPE, ["b"])
-    base = rows
-    while isinstance(base.base, np.ndarray):
-        base = base.base
-    assert isinstance(base, np.memmap)
+    maps = [line.split() for line in Path("/proc/self/maps").read_text().splitlines()]
+    (span,) = [line[0] for line in maps if line[-1] == str(shard)]
+    begin, end = (int(address, 16) for address in span.split("-"))
+    assert begin <= rows.ctypes.data < end
     assert not rows.flags.writeable
+
+
+READER = """
+import resource, sys
+from pathlib import Path
+import torch
+resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
+from mmbench.datasets.cache.cache import FeatureCache
+from mmbench.datasets.cache.recipe import Recipe
+recipe, keys = Recipe({"encoder": "test"}, "waveform", {"rate": 16000}), [str(key) for key in range(100)]
+cache = FeatureCache(Path(sys.argv[1]))
+rows = cache.rows(recipe, keys[::-1])
+cache.remove(recipe.id)
+assert [float(row.sum()) for row in rows] == [12.0 * int(key) for key in keys[::-1]]
+"""
+
+
+def test_more_shards_are_read_than_files_may_be_open_and_what_was_read_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(os, "fsync", lambda _: None)  # no power is lost here
+    cache = FeatureCache(tmp_path)
+    for key in range(100):
+        cache.write(RECIPE, {str(key): np.full((3, 4), key, np.float32)})
+    subprocess.run([sys.executable, "-c", READER, str(tmp_path)], check=True)
 
 
 def test_another_recipe_has_other_features(tmp_path: Path):
