@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from ..dataset import DataError
+from ..fingerprint import file_sha256
 from ..write_layout import replace_file
 
 _DTYPES = {"float16": "F16", "float32": "F32"}
@@ -91,10 +92,11 @@ class Shard:
 
     @property
     def whole(self) -> bool:
-        """Whether the file is there and as long as it was."""
+        """Whether the file is there and as it was written; it is read only where it was touched since that was last
+        found out."""
         try:
-            return self.file.stat().st_size == self.size
-        except OSError:
+            return self.file.stat().st_size == self.size and file_sha256(self.file) == self.sha256
+        except (OSError, DataError):
             return False
 
     def unchanged(self) -> bool:

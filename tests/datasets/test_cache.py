@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from mmbench.datasets.cache.cache import FeatureCache
 from mmbench.datasets.cache.keys import content_key, corrupted_key
 from mmbench.datasets.cache.recipe import Recipe
-from mmbench.datasets.cache.shard import CacheError
+from mmbench.datasets.cache.shard import CacheError, read_index
 from mmbench.datasets.media.clip import Piece
 
 RECIPE = Recipe({"encoder": "test"}, "waveform", {"rate": 16000})
@@ -142,7 +142,8 @@ def test_a_flipped_bit_is_found_and_its_clips_are_missing_again(tmp_path: Path):
     content = bytearray(bad.read_bytes())
     content[-5] ^= 1
     bad.write_bytes(content)
-    assert cache.missing(RECIPE, "abc") == []  # nobody reads every byte each time
+    for _ in range(2):
+        assert cache.missing(RECIPE, "abc") == ["b", "c"]  # and encoded again, whoever asks
     (fault,) = FeatureCache(tmp_path).verify()
     assert (fault.file, fault.clips) == (bad, 2)
     assert "changed" in fault.reason
@@ -207,8 +208,10 @@ def test_a_shard_that_is_a_pickle_is_refused(tmp_path: Path):
     mark = tmp_path / "mark"
     poison = f"cos\nsystem\n(S'touch {mark}'\ntR.".encode()
     shard.write_bytes(poison.ljust(shard.stat().st_size, b"."))
-    with pytest.raises(CacheError, match="cannot be read"):
+    with pytest.raises(CacheError, match="1 of 1 clips are not there"):
         FeatureCache(tmp_path).rows(RECIPE, ["a"])
+    with pytest.raises(CacheError, match="cannot be read"):
+        assert read_index(shard.with_suffix(".json")).rows
     assert not mark.exists()
 
 
