@@ -24,6 +24,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
@@ -31,7 +32,7 @@ from typing import Any, get_args
 from ..dataset import SPLITS, Target
 from ..description import FILE_NAME as ENCODED
 from ..entries import Entries, nearest, read_yaml
-from .clip import Clip, MediaSet, Medium, Piece, Problem
+from .clip import Clip, MediaError, MediaSet, Medium, Piece, Problem
 from .divide import divide
 from .shelf import Shelf
 from .table import Table, read_table, seconds
@@ -257,7 +258,8 @@ class _Own(Entries):
         self, table: Table, sources: Mapping[str, Source], ids: list[str]
     ) -> tuple[list[dict[str, Piece | str]], list[Problem]]:
         """The media of every row that are there, and what is wrong with the others."""
-        folder, shelf = self.file.parent, Shelf()
+        folder = self.file.parent
+        shelf = Shelf(folder)
         found: list[dict[str, Piece | str]] = [{} for _ in ids]
         problems: list[Problem] = []
         for name, source in sources.items():
@@ -271,15 +273,16 @@ class _Own(Entries):
                     column = source.columns[cells.index("")]
                     raise table.wrong(row, column, "empty, while its other part is given", "both or neither")
                 start, stop = _times(table, row, source.times)
-                missing = [cell for cell in cells if not shelf.take(folder / cell)]
-                problems += [Problem(ids[row], name, cell, "no such file") for cell in missing]
+                files, missing = shelf.media(ids[row], name, [folder / cell for cell in cells])
+                problems += missing
                 if not missing:
-                    found[row][name] = Piece(tuple(folder / cell for cell in cells), start, stop)
+                    found[row][name] = Piece(files, start, stop)
         where = table.file.name
         problems += [Problem(ids[row], "", where, "no media") for row, media in enumerate(found) if not media]
         for file in (self.file, table.file, folder / ENCODED):
-            shelf.take(file)
-        return found, problems + shelf.left(root=folder)
+            with suppress(MediaError):  # an array's description need not be there
+                shelf.take(file)
+        return found, problems + shelf.left()
 
 
 def _sample_ids(table: Table, column: str) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import itertools
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -138,6 +139,35 @@ def test_what_is_missing_or_left_over_is_a_problem_and_no_clip_is_dropped(tmp_pa
         "d video: v/none.mp4: no such file",
         "d: clips.csv: no media",
         "no clip: v/more.mp4: no clip names this file",
+    ]
+
+
+def test_one_bad_entry_of_a_folder_spoils_no_other(tmp_path: Path):
+    file = write(tmp_path, rows=[*ROWS, ("d", "test", "street", "calm", "v/d.mp4", "", "", "", "")])
+    for name, target in {"loop.mp4": "loop.mp4", "d.mp4": "d.mp4", "gone.mp4": "nowhere.mp4"}.items():
+        (tmp_path / "v" / name).symlink_to(target)
+    (tmp_path / "v/b.mp4").unlink()
+    (tmp_path / "v/b.mp4").mkdir()
+    found = read_own(file)
+    assert sorted(found.clips[0].media) == ["audio", "text", "video"]
+    assert [str(problem) for problem in found.problems] == [
+        "b video: v/b.mp4: is a folder, not a file",
+        "d video: v/d.mp4: cannot be opened: Too many levels of symbolic links",
+        "d: clips.csv: no media",
+    ]
+
+
+def test_a_folder_that_cannot_be_listed_is_told_with_its_reason(tmp_path: Path):
+    file = write(tmp_path, files=("all.wav", "v"))
+    reason = "Not a directory"
+    if os.geteuid() != 0:  # who may do everything is kept out of nothing
+        (tmp_path / "v").unlink()
+        (tmp_path / "v").mkdir(0)
+        reason = "Permission denied"
+    problems = [str(problem) for problem in read_own(file).problems]
+    assert problems == [
+        *(f"{name} video: v/{name}.mp4: its folder cannot be listed: {reason}" for name in "ab"),
+        f"no clip: v: this folder cannot be listed: {reason}",
     ]
 
 
