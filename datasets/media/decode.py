@@ -12,7 +12,7 @@ import numpy as np
 
 from .clip import FrameView, MediaError, Medium, Piece, SoundView, TextView, View
 from .files import check_file
-from .frames import read_video
+from .frames import read_flow, read_video
 from .pictures import PICTURES, fitted, read_picture
 from .sound import read_sound
 
@@ -75,13 +75,8 @@ def _text(piece: Piece | str, view: TextView) -> str:
 def _flow(piece: Piece, view: FrameView) -> np.ndarray:
     if len(piece.files) != 2:
         raise MediaError(f"flow consists of {len(piece.files)} files; expected 2, horizontal and vertical")
-    parts = []
-    for name, file in zip(("horizontal", "vertical"), piece.files, strict=True):
-        try:
-            parts.append(read_video(file, piece.start, piece.stop, view, "gray"))
-        except MediaError as error:
-            raise MediaError(f"the {name} flow ({file.name}) {error}") from None
-    return np.stack(parts, axis=1)
+    horizontal, vertical = piece.files
+    return read_flow((horizontal, vertical), piece.start, piece.stop, view)
 
 
 def decoded(

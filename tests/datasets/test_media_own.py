@@ -157,18 +157,31 @@ def test_one_bad_entry_of_a_folder_spoils_no_other(tmp_path: Path):
     ]
 
 
-def test_a_folder_that_cannot_be_listed_is_told_with_its_reason(tmp_path: Path):
-    file = write(tmp_path, files=("all.wav", "v"))
-    reason = "Not a directory"
-    if os.geteuid() != 0:  # who may do everything is kept out of nothing
-        (tmp_path / "v").unlink()
-        (tmp_path / "v").mkdir(0)
-        reason = "Permission denied"
-    problems = [str(problem) for problem in read_own(file).problems]
-    assert problems == [
+def folder_told(file: Path, reason: str) -> None:
+    """That the folder v is told, and each clip in it."""
+    assert [str(problem) for problem in read_own(file).problems] == [
         *(f"{name} video: v/{name}.mp4: its folder cannot be listed: {reason}" for name in "ab"),
         f"no clip: v: this folder cannot be listed: {reason}",
     ]
+
+
+def test_a_folder_that_cannot_be_listed_is_told_with_its_reason(tmp_path: Path):
+    folder_told(write(tmp_path, files=("all.wav", "v")), "Not a directory")
+
+
+def test_a_folder_that_may_not_be_listed_is_told_with_its_reason(tmp_path: Path):
+    if os.geteuid() != 0:
+        pytest.skip("only root can become somebody who may not read")
+    file = write(tmp_path)
+    (tmp_path / "v").chmod(0o700)
+    for folder in (tmp_path, *tmp_path.parents):
+        if folder.stat().st_uid == 0 and "pytest" in str(folder):
+            folder.chmod(0o755)
+    os.seteuid(65534)
+    try:
+        folder_told(file, "Permission denied")
+    finally:
+        os.seteuid(0)
 
 
 WRONG_TABLES: dict[str, tuple[list[Any], str]] = {
