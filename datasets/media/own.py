@@ -50,6 +50,7 @@ _COLUMNS = {
 }
 _KEYS = ("name", "title", "homepage", "synthetic", "table", "modalities", "task", *_COLUMNS)
 _SLACK = 1e-4  # labels outside of the range by this are rounded
+_NAME = re.compile(r"[^\W_][\w.-]*")
 _PLACE = re.compile(r"\{([^{}]*)\}")
 
 
@@ -91,6 +92,7 @@ class _Own(Entries):
     def media_set(self, name: str | None) -> MediaSet:
         content = read_yaml(self.file, "a description of clips")
         top = self.mapping(content, "", _KEYS, ("table", "modalities", "task"))
+        own_name = self.own_name(top) if "name" in top else self.file.resolve().parent.name
         table = read_table(self.file.parent / self.string(top, "table", ""))
         sources = self.sources(top["modalities"], table)
         target = self.target(top["task"])
@@ -108,7 +110,7 @@ class _Own(Entries):
             for row in range(len(table))
         )
         return MediaSet(
-            name=name or self.string(top, "name", self.file.resolve().parent.name),
+            name=name or own_name,
             modalities={one: source.medium for one, source in sources.items()},
             target=target,
             clips=tuple(clips),
@@ -117,6 +119,13 @@ class _Own(Entries):
             homepage=self.string(top, "homepage", ""),
             synthetic=self.flag(top, "synthetic"),
         )
+
+    def own_name(self, top: dict[str, Any]) -> str:
+        """What the set is called: its folder below the data root, and a word among others on a command line."""
+        name = self.string(top, "name", "")
+        if not _NAME.fullmatch(name):
+            raise self.wrong("name", repr(name), "letters, digits, - _ . with a letter or digit first")
+        return name
 
     def column(self, top: Mapping[str, Any], key: str, table: Table) -> str | None:
         """The column that says ``key``; None where it may be missing and is."""

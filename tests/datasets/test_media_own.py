@@ -78,6 +78,11 @@ def test_every_cell_has_its_place_in_a_clip(tmp_path: Path):
     )  # fmt: skip
 
 
+@pytest.mark.parametrize("name", ["mine", "réveil-2.1_b", "3"])
+def test_a_set_may_have_a_name_of_its_own(tmp_path: Path, name: str):
+    assert read_own(write(tmp_path, {"name": name})).name == name
+
+
 def test_parquet_says_the_same_as_csv(tmp_path: Path):
     file = write(tmp_path)
     columns = {name: [row[place] for row in ROWS] for place, name in enumerate(HEADER)}
@@ -235,6 +240,12 @@ WRONG_YAML: dict[str, tuple[dict[str, Any], str]] = {
     "no group": ({"split": {"shares": SHARES, "seed": 1}}, "split/group: missing"),
     "few groups": ({"split": {"group": "domain", "shares": SHARES, "seed": 1}}, "has 2 groups for 3 splits"),
     "sum": ({"split": {"shares": SHARES | {"test": 0.4}, "seed": 1}}, "split/shares: their sum is 1.1"),
+    "path": ({"name": "../evil"}, "name: '../evil'; expected letters, digits, - _ . with a letter or digit first"),
+    "two folders": ({"name": "a/b"}, "name: 'a/b'"),
+    "two names": ({"name": "a,b"}, "name: 'a,b'"),
+    "line": ({"name": "a\n"}, r"name: 'a\n'"),
+    "hidden": ({"name": ".a"}, "name: '.a'"),
+    "no name": ({"name": ""}, "name: ''"),
     "no share": ({"split": {"shares": {"train": 1}, "seed": 1}}, "split/shares/valid: missing"),
 }  # fmt: skip
 
