@@ -121,7 +121,7 @@ def media_set(
         found = sum(row.file == file for row in rows)
         if found != count:
             reason = f"lists {found} clips where {count} are published"
-            problems.append(Problem("", "", shown(file, folder), reason))
+            problems.append(Problem("", "", shown(file, folder), reason, published=True))
     shelf = Shelf(folder)
     clips = []
     seen: dict[str, Row] = {}
@@ -132,14 +132,16 @@ def media_set(
             repeats[row.name] = repeats.get(row.name, 1) + 1
             sample_id = f"{row.name}#{repeats[row.name]}"
             reason = f"listed before, in {seen[row.name].file.name}"
-            problems.append(Problem(sample_id, "", row.file.name, reason))
+            problems.append(Problem(sample_id, "", row.file.name, reason, published=True))
         seen.setdefault(row.name, row)
         media: dict[str, Piece | str] = {}
         for name, piece in row.media.items():
             if name not in there:
                 continue
             if isinstance(piece, str):
-                missing = [] if piece else [Problem(sample_id, name, row.file.name, "empty text")]
+                missing = (
+                    [] if piece else [Problem(sample_id, name, row.file.name, "empty text", published=True)]
+                )
             else:
                 files, missing = shelf.media(sample_id, name, piece.files)
                 piece = replace(piece, files=files)
