@@ -62,7 +62,7 @@ def modalities_are_had(media: MediaSet) -> None:
 
 
 def every_file_is_there(media: MediaSet) -> None:
-    """Every file of a clip exists, every file beside them is one of a clip, and every clip has one."""
+    """Every file of a clip exists, every file beside them is one of a clip, and every clip has media."""
     problems = [problem for problem in media.problems if not problem.published]
     count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
     assert not problems, f"{count}, listed below; the first: {problems[0]}"

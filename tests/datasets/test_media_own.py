@@ -19,7 +19,7 @@ from mmbench.datasets.dataset import SPLITS, DataError
 from mmbench.datasets.media.clip import Clip, Piece
 from mmbench.datasets.media.divide import divide
 from mmbench.datasets.media.own import read_own
-from mmbench.datasets.media.table import seconds
+from mmbench.datasets.media.table import read_table, seconds
 
 CLASSES = ["calm", "angry"]
 HEADER = ("sample_id", "split", "domain", "label", "video", "audio", "audio.start", "audio.stop", "text")
@@ -215,6 +215,33 @@ def test_a_wrong_cell_is_named_by_file_row_and_column(tmp_path: Path, name: str)
     assert message in str(caught.value)
     assert "clips.csv" in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b'id,text\n1,"a\nb"\n2,"c\n3,d\n', "row 3: a quote opens and is not closed; expected quotes around"),
+        (b'id,text\n1,"a\n2,"b"\n', "row 2: ',' expected after '\"' (is a quote before it not closed?)"),
+        (b"id,text\n1,a\n2,gr\xfcn\n", "line 3: not text in UTF-8; expected a table saved as UTF-8"),
+        (
+            b"id;text\n1;a, b\n",
+            "row 1: one column, with semicolons in its name; expected columns separated by commas",
+        ),
+        (b"id\ttext\n1\ta\n", "row 1: one column, with tabs in its name"),
+    ],
+)
+def test_a_table_that_is_none_is_told_by_its_row_and_its_fault(tmp_path: Path, content: bytes, message: str):
+    (tmp_path / "clips.csv").write_bytes(content)
+    with pytest.raises(DataError) as caught:
+        read_table(tmp_path / "clips.csv")
+    assert message in str(caught.value)
+    assert message.startswith("line") == ("UTF-8" in str(caught.value))
+
+
+def test_tabs_are_expected_where_the_name_says_so(tmp_path: Path):
+    (tmp_path / "clips.tsv").write_text("id,text\n1,a\n")
+    with pytest.raises(DataError, match=r"with commas in its name; expected columns separated by tabs"):
+        read_table(tmp_path / "clips.tsv")
 
 
 REGRESSION = {"kind": "regression", "range": [-1, 1]}
