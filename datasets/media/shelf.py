@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from pathlib import Path
+from unicodedata import normalize
 
 from .clip import MediaError, Problem
 
@@ -22,11 +23,22 @@ class Shelf:
             str, dict[str, str]
         ] = {}  # folder -> what lies in it -> why that is no file, or nothing
         self._closed: dict[str, str] = {}  # folder -> why it cannot be listed
+        self._spelt: dict[str, dict[str, str]] = {}  # folder -> a name in Unicode's form C -> as it is stored
         self._taken: dict[str, set[str]] = {}
 
-    def take(self, file: Path) -> None:
-        """Takes a file, which is then no longer left over. Raises MediaError: it is not there, or no file."""
-        folder, name = os.path.split(os.path.normpath(file))
+    def take(self, file: Path) -> Path:
+        """Takes a file, which is then no longer left over.
+
+        Returns: where it lies. Where there is none of exactly this name, one is taken that differs in nothing but
+            how accents are stored: a Mac stores them apart from their letters (Unicode's form D), most tables do not.
+
+        Raises:
+            MediaError: it is not there, or no file.
+        """
+        place = os.path.normpath(file)
+        if os.path.basename(place) not in self._listed(os.path.dirname(place)):
+            place = self._stored(place)
+        folder, name = os.path.split(place)
         names = self._listed(folder)
         if folder in self._closed:
             raise MediaError(f"its folder cannot be listed: {self._closed[folder]}")
@@ -34,16 +46,16 @@ class Shelf:
         if fault:
             raise MediaError(fault)
         self._taken[folder].add(name)
+        return file if place == os.path.normpath(file) else Path(place)
 
     def media(
         self, sample_id: str, modality: str, files: Iterable[Path]
     ) -> tuple[tuple[Path, ...], list[Problem]]:
-        """Takes the files of one modality of a clip: those that are there, and a problem for each other."""
+        """Takes the files of one modality of a clip: where those lie that are there, and a problem for each other."""
         there, problems = [], []
         for file in files:
             try:
-                self.take(file)
-                there.append(file)
+                there.append(self.take(file))
             except MediaError as error:
                 problems.append(Problem(sample_id, modality, shown(file, self._root), str(error)))
         return tuple(there), problems
@@ -87,6 +99,21 @@ class Shelf:
             except OSError as error:
                 self._closed[folder] = error.strerror or str(error)
         return self._names[folder]
+
+    def _stored(self, place: str) -> str:
+        """A path as the disk spells it; as it is where there is none that differs in the form of accents alone."""
+        if place.isascii() or os.path.lexists(place):
+            return place
+        folder, name = os.path.split(place)
+        folder = self._stored(folder) if name else folder
+        if folder not in self._spelt:
+            try:
+                self._spelt[folder] = {
+                    normalize("NFC", one): one for one in sorted(os.listdir(folder or "."))
+                }
+            except OSError:  # nothing is found in it
+                self._spelt[folder] = {}
+        return os.path.join(folder, self._spelt[folder].get(normalize("NFC", name), name))
 
 
 def _fault(entry: os.DirEntry[str]) -> str:

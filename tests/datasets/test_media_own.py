@@ -8,6 +8,7 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from unicodedata import normalize
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -160,6 +161,32 @@ def test_one_bad_entry_of_a_folder_spoils_no_other(tmp_path: Path):
         "d video: v/d.mp4: cannot be opened: Too many levels of symbolic links",
         "d: clips.csv: no media",
     ]
+
+
+@pytest.mark.parametrize("stored", ["NFC", "NFD"])
+@pytest.mark.parametrize("named", ["NFC", "NFD"])
+def test_files_are_found_in_either_form_of_unicode(tmp_path: Path, stored: Any, named: Any):
+    """A zip from a Mac holds names whose accents are apart from their letters."""
+    names = ("été/réveil.mp4", "été/Zoë.mp4", "all.wav")
+    disk = [normalize(stored, name) for name in names]
+    rows = changed(0, "video", normalize(named, names[0]))
+    rows[1] = changed(1, "video", normalize(named, names[1]))[1]
+    found = read_own(write(tmp_path, rows=rows, files=disk))
+    assert found.problems == ()
+    pieces = [clip.media["video"] for clip in found.clips[:2]]
+    assert pieces == [Piece((tmp_path / name,)) for name in disk[:2]]
+    (tmp_path / disk[1]).unlink()
+    problems = [f"b video: {normalize(named, names[1])}: no such file"]
+    assert [str(problem) for problem in read_own(tmp_path / "media.yaml").problems] == problems
+
+
+def test_where_both_forms_are_there_each_name_has_its_own_file(tmp_path: Path):
+    names = [normalize(form, "é.mp4") for form in ("NFC", "NFD")]
+    rows = changed(0, "video", names[0])
+    rows[1] = changed(1, "video", names[1])[1]
+    found = read_own(write(tmp_path, rows=rows, files=[*names, "all.wav"]))
+    assert found.problems == ()
+    assert [clip.media["video"] for clip in found.clips[:2]] == [Piece((tmp_path / name,)) for name in names]
 
 
 def folder_told(file: Path, reason: str) -> None:
