@@ -34,6 +34,7 @@ from ..description import FILE_NAME as ENCODED
 from ..entries import Entries, nearest, read_yaml
 from .clip import Clip, MediaError, MediaSet, Medium, Piece, Problem
 from .divide import divide
+from .files import told
 from .shelf import Shelf
 from .table import Table, read_table, seconds
 
@@ -247,7 +248,7 @@ class _Own(Entries):
             if isinstance(share, bool) or not isinstance(share, (int, float)) or not 0 < share < 1:
                 raise self.wrong(f"split/shares/{split}", repr(share), "a number between 0 and 1")
         if not math.isclose(sum(shares.values()), 1, abs_tol=1e-6):
-            raise self.wrong("split/shares", f"their sum is {sum(shares.values()):g}", "1")
+            raise self.wrong("split/shares", f"their sum is {sum(shares.values()):.12g}", "1")
         seed = self.name(entry["seed"], "split/seed")
         column = self.name(entry["group"], "split/group") if "group" in entry else video
         if column is None:
@@ -364,5 +365,5 @@ def _times(table: Table, row: int, name: str) -> tuple[float | None, float | Non
     if stop is not None and stop < (
         start or 0
     ):  # a clip of no length is a problem of its own, once it is decoded
-        raise table.wrong(row, f"{name}.stop", f"{stop:g}", f"later than the start, {start or 0:g}")
+        raise table.wrong(row, f"{name}.stop", told(stop), f"later than the start, {told(start or 0)}")
     return start, stop

@@ -227,6 +227,10 @@ WRONG_TABLES: dict[str, tuple[list[Any], str]] = {
     "no id": (changed(2, "sample_id", " "), "row 4, column sample_id: empty"),
     "time": (changed(0, "audio.start", "soon"), "row 2, column audio.start: 'soon'; expected seconds"),
     "negative time": (changed(0, "audio.start", "-1"), "row 2, column audio.start: '-1'"),
+    "just before": (
+        [(*cells[:6], "2.4999999", "2.4999998", *cells[8:]) for cells in ROWS],
+        "row 2, column audio.stop: 2.4999998; expected later than the start, 2.4999999",
+    ),
     "stop first": (changed(1, "audio.stop", "2"), "row 3, column audio.stop: 2; expected later than the start"),
     "short row": ([ROWS[0][:-1], *ROWS[1:]], "row 2: 8 cells"),
     "comma": ([(*ROWS[0], "more"), *ROWS[1:]], "row 2: 10 cells (a comma in a text needs quotes"),
@@ -300,6 +304,7 @@ WRONG_YAML: dict[str, tuple[dict[str, Any], str]] = {
     "line": ({"name": "a\n"}, r"name: 'a\n'"),
     "hidden": ({"name": ".a"}, "name: '.a'"),
     "no name": ({"name": ""}, "name: ''"),
+    "nearly one": ({"split": {"shares": SHARES | {"test": 0.300002}, "seed": 1}}, "their sum is 1.000002; expected 1"),
     "no share": ({"split": {"shares": {"train": 1}, "seed": 1}}, "split/shares/valid: missing"),
 }  # fmt: skip
 
