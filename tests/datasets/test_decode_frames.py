@@ -75,7 +75,12 @@ def decoded_whole(file: Path) -> Whole:
             found.append((stamp - offset, number_of(picture), frame.duration))
     stamps = [stamp for stamp, _, _ in found]
     assert stamps == sorted(stamps)
-    return Whole(file, stream.time_base, stamps, [n for _, n, _ in found], stamps[-1] + found[-1][2])
+    end = stamps[-1] + found[-1][2]
+    if (
+        stream.duration is not None
+    ):  # what the header promises; a guess at how long the last frame is shown may not fit
+        end = min(end, (stream.start_time or 0) + stream.duration - offset)
+    return Whole(file, stream.time_base, stamps, [n for _, n, _ in found], end)
 
 
 def expected(whole: Whole, start: float, stop: float, frames: int, step: float | None) -> list[int]:
