@@ -18,6 +18,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from multiprocessing import resource_tracker
 from multiprocessing.context import SpawnContext, SpawnProcess
 from pathlib import Path
 from types import ModuleType
@@ -183,16 +184,19 @@ class _WorkerProcess(SpawnProcess):
     """A spawned process that does not run the caller's script again.
 
     Spawning imports the main module anew in every child; a script that calls ``run`` without the usual guard
-    would start over in each. Workers need nothing of it.
+    would start over in each. Workers need nothing of it. Ctrl-C does not reach it before it can ignore it.
     """
 
     @staticmethod
     def _Popen(process_obj: Any) -> Any:  # noqa: N802 - multiprocessing's name
         main = sys.modules["__main__"]
         sys.modules["__main__"] = ModuleType("__main__")
+        resource_tracker.ensure_running()  # which would unblock it again
+        blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # inherited
         try:
             return SpawnProcess._Popen(process_obj)  # pyright: ignore[reportAttributeAccessIssue]
         finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
             sys.modules["__main__"] = main
 
 
@@ -203,6 +207,7 @@ class _WorkerContext(SpawnContext):
 def _start_worker(gpu: str, threads: int, ignored: tuple[signal.Signals, ...], launcher: int) -> None:
     """Runs in a new worker before anything heavy is imported."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the launcher's to handle
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     for number in ignored:
         signal.signal(number, signal.SIG_IGN)
     threading.Thread(target=_end_with, args=[launcher], daemon=True).start()

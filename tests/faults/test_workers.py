@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import signal
 import time
 from pathlib import Path
 
 import pytest
+from mmbench.benchmark.executor import _start_worker, _WorkerContext
 
 from ..benchmark.conftest import write_dataset
 from .runs import Run
@@ -55,3 +57,15 @@ def test_workers_that_always_die_as_they_start_end_the_run_with_a_reason(folder:
     assert "2 of 2 jobs failed" in going.output()
     assert going.output().count("times a worker died as it started, often the sign that memory ran out") >= 2
     assert time.monotonic() - began < 60
+
+
+def test_control_c_does_not_end_a_worker_that_is_just_starting(tmp_path: Path):
+    for delay in (0.0, 0.02, 0.1):
+        worker = _WorkerContext().Process(target=_start_worker, args=["", 1, (), os.getpid()])
+        worker.start()
+        time.sleep(delay)
+        assert worker.pid is not None
+        os.kill(worker.pid, signal.SIGINT)
+        worker.join(60)
+        assert worker.exitcode == 0
+    assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, ())
