@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import inspect
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields, replace
@@ -14,12 +13,14 @@ import torch
 from ..corruptions.corruption import Corruption
 from ..corruptions.words import decode_words, encode_words
 from ..datasets.batch import Batch
+from ..datasets.fingerprint import code_sha256
 from ..datasets.media.clip import Medium, SoundView, View
 from .errors import UsageError
 from .evaluations import BROKEN_AS
 
 #: Of how many clips of a split a corruption is made that mixes clips: those with the lowest hashes.
 DONORS = 64
+CORRUPTIONS = Path(__file__).resolve().parents[1] / "corruptions"
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,8 @@ class Breaking:
         """How a corruption breaks the media of a modality; None where it does nothing.
 
         Raises:
-            UsageError: it breaks another modality, or something else than these media.
+            UsageError: it breaks another modality, or something else than these media; or sound is read at too low
+                a rate for it.
         """
         if corruption.modality != modality:
             raise UsageError(f"{corruption.name} breaks {corruption.modality}, not {modality}")
@@ -50,18 +52,20 @@ class Breaking:
         if corruption.severity == 0:
             return None
         if isinstance(view, SoundView):
-            corruption = replace(corruption, sample_rate=view.rate)  # every corruption of sound has one
+            corruption = at_rate(corruption, view.rate)
         return cls(corruption, medium)
 
     @property
     def identity(self) -> dict[str, str | int | float | bool | None]:
-        """All that decides what it does but the media: its kind, what it is set to, and the code that does it."""
+        """All that decides what it does but the media: its kind, what it is set to, and the code of all
+        corruptions, for they share parts; of one from outside also its own file."""
         plain = (str, int, float, bool, type(None))
+        own = Path(inspect.getfile(type(self.corruption))).resolve()
         set_to = {field.name: getattr(self.corruption, field.name) for field in fields(self.corruption)}
         return {
             "kind": self.corruption.kind,
             **{name: value for name, value in set_to.items() if isinstance(value, plain)},
-            "code": hashlib.sha256(Path(inspect.getfile(type(self.corruption))).read_bytes()).hexdigest(),
+            "code": code_sha256(CORRUPTIONS, *([] if CORRUPTIONS in own.parents else [own])),
         }
 
     @property
@@ -111,6 +115,14 @@ class Breaking:
             domain=torch.zeros(count, dtype=torch.int64),
             sample_id=torch.tensor(samples, dtype=torch.int64),
         )
+
+
+def at_rate(corruption: Corruption, rate: int) -> Corruption:
+    """A corruption of sound, for sound of ``rate`` samples a second. Raises UsageError where that is too low for it."""
+    try:
+        return replace(corruption, sample_rate=rate)  # every corruption of sound has one
+    except ValueError as error:
+        raise UsageError(f"{corruption.name}: {error}") from None
 
 
 def as_float(media: np.ndarray) -> np.ndarray:

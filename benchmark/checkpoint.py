@@ -1,7 +1,9 @@
 """All of a training after an epoch, on disk: who goes on from it ends where an uninterrupted training ends.
 
 What is written are tensors and plain values, read back without executing anything. A method whose state holds
-something else is not written down: it starts again from the beginning, which is slower and as right.
+something else is not written down: it starts again from the beginning, which is slower and as right. Of a module that
+says ``only_tensors_change`` (a library's network, whose configuration is an object of its own) nothing but the
+tensors is written: the new training has made the rest alike.
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ import io
 import random
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -154,13 +156,28 @@ def restore_random(states: Mapping[str, Any]) -> None:
 
 
 def _of_module(module: nn.Module) -> dict[str, Any]:
-    """Every tensor and every attribute of a module and of those in it."""
+    """Every tensor and every attribute of a module and of those in it, but for attributes that do not change."""
     attributes = {}
-    for path, part in module.named_modules():
+    for path, part in _changing(module):
         own = {name: value for name, value in vars(part).items() if name not in _OF_EVERY_MODULE}
         attributes[path] = {name: _written(value) for name, value in own.items()}
-    tensors = {name: value.detach().clone() for name, value in _tensors(module).items()}
+    tensors = {name: _copy(value) for name, value in _tensors(module).items()}
     return {"tensors": tensors, "attributes": attributes}
+
+
+def _changing(module: nn.Module) -> Iterator[tuple[str, nn.Module]]:
+    """The modules, by path, whose attributes may change in training: not those that say that tensors alone do, nor
+    what is in these."""
+    whole = [part for part in module.modules() if getattr(part, "only_tensors_change", False)]
+    fixed = {id(inner) for part in whole for inner in part.modules()}
+    for path, part in module.named_modules():
+        if id(part) not in fixed:
+            yield path, part
+
+
+def _copy(value: Tensor) -> Tensor:
+    """On the CPU: a GPU that is full has no room for a second network."""
+    return value.detach().to("cpu", copy=True)
 
 
 def _tensors(module: nn.Module) -> dict[str, Tensor]:
@@ -185,7 +202,7 @@ def _written(value: Any) -> tuple[Any, ...]:
     if isinstance(value, _PLAIN):
         return "plain", value
     if isinstance(value, Tensor):
-        return "tensor", value.detach().clone()
+        return "tensor", _copy(value)
     if isinstance(value, nn.Module):
         return "module", _of_module(value)
     if isinstance(value, torch.Generator):

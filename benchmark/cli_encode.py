@@ -90,7 +90,7 @@ def encode(
 
     Example: mmbench data encode mosi --encoder audio=log-mel --encoder text=text:roberta-base
     """
-    from ..datasets.media.find import find_media
+    from ..datasets.media.find import find_media, is_place
     from .encoded_before import Source, origin_there, same_as_before
 
     out = console()
@@ -98,7 +98,7 @@ def encode(
     known = entries("dataset")
     media_set = find_media(name, root, raw, known[name].load()() if name in known else None)
     texts = _texts(encoder, media_set)
-    is_folder = raw is None and Path(name).expanduser().exists() and not (root / name).is_dir()
+    is_folder = raw is None and is_place(name, root)
     source = Source(
         str(Path(name).expanduser().resolve()) if is_folder else name,
         str(root.resolve()),
@@ -243,6 +243,13 @@ def _told(
         out.print(f"without an encoder, and left out: {', '.join(unused)}", highlight=False)
     if found.problems or found.remarks:
         out.print(_table([*found.problems, *found.remarks]))
+    if found.unread:
+        out.print(
+            f"nothing is written: no clip has {' or '.join(found.unread)} that can be read: mend them, or leave the "
+            "encoder out",
+            highlight=False,
+        )
+        return False
     if found.problems and not skip_broken:
         out.print(
             f"{len(found.problems)} problems, and nothing is written: mend them, or leave them out with --skip-broken",

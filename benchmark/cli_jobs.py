@@ -111,19 +111,19 @@ def cancel(names: Names = None, store: Where = Path("runs")) -> None:
 
     found = store_at(store)
     wanted = set(_named(found, names)) if names else None
-    try:
-        alive = queue.alive()
-        with_id = {
-            record.job.id: number
-            for record in states_of(found)
-            if record.state in ("queued", "running")
-            and (number := str(found.submission(record.job.id).get("id")))
-        }
-        ids = {number for name, number in with_id.items() if wanted is None or name in wanted} & set(alive)
-        queue.cancel(ids)
-    except queue.UnreachableError as error:
-        raise UsageError(f"SLURM does not answer: {error}") from None
-    with found.launching():
+    with found.launching():  # what is being queued now is written down first
+        try:
+            alive = set(queue.alive())
+            with_id = {
+                record.job.id: number
+                for record in states_of(found)
+                if record.state in ("queued", "running")
+                and (number := str(found.submission(record.job.id).get("id")))
+            }
+            ids = {number for name, number in with_id.items() if wanted is None or name in wanted} & alive
+            queue.cancel(ids)
+        except queue.UnreachableError as error:
+            raise UsageError(f"SLURM does not answer: {error}") from None
         cut = sorted(name for name, number in with_id.items() if number in ids and not found.is_done(name))
         with ThreadPoolExecutor(16) as pool:  # each waits for the disk
             noted = pool.map(lambda name: _note_cancelled(found, name, with_id[name]), cut)

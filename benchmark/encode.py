@@ -95,7 +95,7 @@ def encode(
     for clip in chosen:
         reason = unreadable.get(clip.sample_id) or work.failed.get(keys.get(clip.sample_id, ""))
         if reason:
-            problems.append(Problem(clip.sample_id, modality, _place(clip.media[modality]), reason))
+            problems.append(Problem(clip.sample_id, modality, place_of(clip.media[modality]), reason))
             keys.pop(clip.sample_id, None)
     return Result(recipe, keys, tuple(problems), work.encoded)
 
@@ -104,7 +104,8 @@ def _silent(stage: str, done: int, total: int) -> None:
     pass
 
 
-def _place(media: Piece | str) -> str:
+def place_of(media: Piece | str) -> str:
+    """Where media lie, in words."""
     return "its text" if isinstance(media, str) else " and ".join(map(str, media.files))
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import hashlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,15 +13,17 @@ import numpy as np
 from ..datasets import samples as make
 from ..datasets.cache.cache import FeatureCache
 from ..datasets.cache.recipe import DType
+from ..datasets.contents import content_arrays
 from ..datasets.dataset import SPLITS, Samples
 from ..datasets.encoders.encoder import Encoder
 from ..datasets.media.clip import Clip, MediaSet, Problem, SoundView, TextView, View
 from ..datasets.media.rates import odd_rates
 from ..datasets.origin import Encoding, Origin
 from ..datasets.write_layout import write_open_layout
+from .claims import hold
 from .encode import Result, encode, gathered
 from .encoded_before import Source, origin_there, stands_for
-from .encoding import Progress
+from .encoding import Progress, make_folder
 from .errors import UsageError
 
 
@@ -33,6 +37,7 @@ class Outcome:
         encoded: modality -> how many clips were encoded now.
         files: what was written; empty where nothing had to be, or where there are problems.
         dropped: clips that are left without any modality.
+        unread: modalities of which no clip could be read; nothing is written then.
         unchanged: whether the dataset was there already, made of the same media in the same way.
     """
 
@@ -41,6 +46,7 @@ class Outcome:
     encoded: dict[str, int] = field(default_factory=dict)
     files: list[Path] = field(default_factory=list)
     dropped: int = 0
+    unread: tuple[str, ...] = ()
     unchanged: bool = False
 
 
@@ -86,7 +92,8 @@ def encode_dataset(
         found.problems += result.problems
         found.remarks += _remarks(media_set, modality, encoder.view)
         found.encoded[modality] = result.encoded
-    if found.problems and not skip_broken:
+    found.unread = tuple(modality for modality, result in results.items() if not result.keys)
+    if found.unread or (found.problems and not skip_broken):
         return found
     clips = [clip for clip in media_set.clips if any(clip.sample_id in one.keys for one in results.values())]
     found.dropped = len(media_set.clips) - len(clips)
@@ -113,18 +120,31 @@ def encode_dataset(
             raise UsageError(f"{media_set.name}: no clip of {split} is left; every split needs one")
         widths = {modality: encoder.width for modality, (_, encoder) in encoders.items()}
         splits[split] = _samples(media_set, chosen, results, cache, widths)
-    found.files = write_open_layout(
-        folder,
-        splits,
-        media_set.target,
-        name=media_set.name,
-        title=media_set.title,
-        homepage=media_set.homepage,
-        synthetic=media_set.synthetic,
-        media=origin.to_dict(),
-        overwrite=True,
-    )
+    keys = {modality: result.keys for modality, result in results.items()}
+    with writing_alone(folder, cache):
+        found.files = write_open_layout(
+            folder,
+            splits,
+            media_set.target,
+            name=media_set.name,
+            title=media_set.title,
+            homepage=media_set.homepage,
+            synthetic=media_set.synthetic,
+            media=origin.to_dict(),
+            beside={split: content_arrays(keys, one.sample_id.tolist()) for split, one in splits.items()},
+            overwrite=True,
+        )
     return found
+
+
+@contextmanager
+def writing_alone(folder: Path, cache: FeatureCache) -> Iterator[None]:
+    """While this process writes a dataset, another that writes the same one waits: splits of two are never mixed."""
+    claims = cache.root / "writing" / hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:16]
+    make_folder(claims)
+    with hold(claims) as claim:
+        yield
+        claim.release(forget=True)
 
 
 def _remarks(media_set: MediaSet, modality: str, view: View) -> list[Problem]:

@@ -80,7 +80,7 @@ def encode_parts(work: Work, parts: Sequence[Part], progress: Progress) -> None:
         busy = []
         for part, keys in left:
             claims = work.cache.folder(work.recipe) / "claims" / joined_key(list(keys))[:16]
-            _make(claims)
+            make_folder(claims)
             if not patient and holder(claims) is not None:
                 busy.append((part, keys))
                 continue
@@ -98,7 +98,8 @@ def encode_parts(work: Work, parts: Sequence[Part], progress: Progress) -> None:
         left = busy
 
 
-def _make(folder: Path) -> None:
+def make_folder(folder: Path) -> None:
+    """A folder of a cache. Raises CacheError where there can be none."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -167,7 +167,7 @@ def run(
     on_slurm = planned.experiment.launcher == "slurm"
     gpus = () if on_slurm else devices(planned.experiment.device)
     executor = executor_for(planned.experiment, gpus, planned.left)
-    check_data(planned)
+    check_data(planned, gpus)
     planned.store.add(planned.jobs)
     for job in planned.done:
         planned.store.tidy(job.id)
@@ -257,18 +257,22 @@ def again(store: Store, jobs: Collection[str], slurm: str | None, launcher: str 
     return plans
 
 
-def check_data(planned: Plan) -> None:
-    """Reads data that were not read before, and looks whether they can be tested as asked for.
+def check_data(planned: Plan, gpus: tuple[str, ...]) -> None:
+    """Reads data that were not read before, and looks whether they can be tested as asked for on such a device.
 
     Raises:
         DataError: data are faulty or do not go together.
-        UsageError: see ``check_evaluations``.
+        UsageError: see ``check_evaluations`` and ``check_raw``.
     """
     experiment = planned.experiment
     plugins = tuple(experiment.plugins)
     names = sorted({item.name for job in planned.todo for item in job.data})
     located = {name: locate(name, experiment.root, experiment.data, plugins) for name in names}
     check_evaluations(experiment, planned.evaluations, planned.jobs, planned.todo, located)
+    if any(evaluation.kind == "corruption" for evaluation in planned.evaluations):
+        from .precheck_raw import check_raw  # with torch, as corruptions
+
+        check_raw(experiment, planned.evaluations, planned.todo, located, _device_for(experiment, gpus))
     check(planned.todo, located)
 
 

@@ -6,7 +6,7 @@ ones are, so that the first job that is tested under a corruption encodes for al
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -20,16 +20,18 @@ from ..corruptions.condition import Condition
 from ..corruptions.corruption import Corruption
 from ..datasets.batch import Batch
 from ..datasets.cache.cache import FeatureCache
+from ..datasets.cache.keys import content_key
+from ..datasets.contents import media_contents
 from ..datasets.dataset import DataError, Located, Samples
 from ..datasets.encoders.encoder import Encoder
 from ..datasets.encoders.spec import parse
 from ..datasets.encoders.table import make
-from ..datasets.media.clip import Clip, MediaSet
+from ..datasets.media.clip import Clip, MediaSet, Piece
 from ..datasets.media.find import find_media
 from ..datasets.open_layout import LocatedFolder
 from ..datasets.origin import Encoding, Origin
 from .data import TaskData
-from .encode import encoded_split
+from .encode import encoded_split, place_of
 from .evaluations import breakable, media_of
 
 
@@ -97,6 +99,12 @@ def conditions_on_media(
             f"{origin.source}; encode them again: mmbench data encode"
         )
     asked = [clips[1][name] for name in data.test.sample_id]
+    splits = {clip.split for clip in asked}
+    for name in names:
+        known = contents_of(located, name)
+        for clip in clips[0].clips:  # others of the split may go into the damage
+            if clip.split in splits and name in clip.media:
+                check_content(clip.sample_id, name, clip.media[name], known.get(clip.sample_id))
     return [
         _condition(condition, origin, clips[0], asked, place, data, device)
         for condition in corruption.conditions(names)
@@ -171,24 +179,66 @@ def clips_of(origin: Origin) -> tuple[MediaSet, Mapping[str, Clip]]:
     return _found(origin.source, origin.root, origin.path)
 
 
-def encoder_of(origin: Origin, modality: str, device: torch.device) -> Encoder:
-    """The encoder that made the features of a modality. Raises DataError where it has become another."""
+def contents_of(located: Located, modality: str) -> dict[str, str]:
+    """Sample id -> what stands for the media that its features were made of; only for samples where it is known."""
+    assert isinstance(located, LocatedFolder)
+    return media_contents(located.description, modality)
+
+
+def check_content(sample: str, modality: str, media: Piece | str, was: str | None) -> None:
+    """Whether a clip's media are those that its features were made of.
+
+    Args:
+        sample: the clip's id.
+        modality: which of its media.
+        media: as they are found now.
+        was: what stood for their content then; None where the dataset does not say.
+
+    Raises:
+        DataError: they are others, or cannot be read.
+    """
+    if was is not None and content_key(media) != was:
+        raise DataError(
+            f"{sample}: its {modality} ({place_of(media)}) has changed since its features were made: encode again "
+            f"(mmbench data encode), or bring back what was there"
+        )
+
+
+def encoder_of(
+    origin: Origin, modality: str, device: torch.device, *, ignoring: Collection[str] = ()
+) -> Encoder:
+    """The encoder that made the features of a modality, in the precision that they were made in.
+
+    Args:
+        origin: of which media the features were made.
+        modality: which of them.
+        device: where the encoder works.
+        ignoring: parts of its identity that do not matter.
+
+    Raises:
+        DataError: it has become another, or the device does not have the precision.
+    """
     asked = origin.modalities[modality]
-    encoder = _made(asked.encoder, device)
-    _check_same(asked, encoder, modality)
+    encoder = _made(asked.encoder, asked.identity.get("precision") == "float32", device)
+    _check_same(asked, encoder, modality, ignoring)
     return encoder
 
 
 @lru_cache(maxsize=4)
-def _made(text: str, device: torch.device) -> Encoder:
-    return make(parse(text), device)
+def _made(text: str, exact: bool, device: torch.device) -> Encoder:
+    """``exact``: in float32 on a GPU too."""
+    spec = parse(text)
+    return make(replace(spec, options={**spec.options, "precision": "float32"}) if exact else spec, device)
 
 
-def _check_same(asked: Encoding, encoder: Encoder, modality: str) -> None:
+def _check_same(asked: Encoding, encoder: Encoder, modality: str, ignoring: Collection[str]) -> None:
     now = {str(key): str(value) for key, value in encoder.identity().items()}
-    for key in sorted({*asked.identity, *now}):
+    for key in sorted({*asked.identity, *now}.difference(ignoring)):
         if asked.identity.get(key) != now.get(key):
+            mend = "bring back the earlier one, or encode again"
+            if key == "precision":
+                mend = "run on a GPU that has it, or encode again with precision=float32"
             raise DataError(
                 f"{modality}: encoder {asked.encoder} is not the one that made the features: its {key} is "
-                f"{now.get(key)}, and was {asked.identity.get(key)}; bring back the earlier one, or encode again"
+                f"{now.get(key)}, and was {asked.identity.get(key)}; {mend}"
             )

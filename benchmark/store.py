@@ -9,7 +9,8 @@
         last.ckpt            while it runs: all of the training, to go on from if it is interrupted
         log.txt              what it said while a worker process ran it
         claim.N              while it runs: by whom
-        slurm.json           where it was queued: its id there, when, by which code
+        slurm.json           where it was queued: its id there, when, by which code; until SLURM has it again,
+                             how it failed before
         predictions.parquet  outputs for every sample of every split, clean and with modalities missing
         weights.safetensors  of the selected epoch, so that more conditions need no training
         fit.json             the record of every epoch, and which was selected
@@ -157,6 +158,8 @@ class Store:
         if "lock" in there and self.is_held(job.id):
             return Record(job, "running", progress=progress)
         pruned, failure, note = (read(name) for name in ("pruned.json", "failed.json", "slurm.json"))
+        if not isinstance(failure, dict) and isinstance(note, dict) and "id" not in note:
+            failure = note  # set aside, and never queued again
         if isinstance(pruned, dict):
             return Record(job, "pruned", str(pruned.get("reason", "")))
         if isinstance(failure, dict):
@@ -195,8 +198,16 @@ class Store:
         for name in ("failed.json", "progress.json", CHECKPOINT):
             (folder / name).unlink(missing_ok=True)
 
+    def set_aside(self, jobs: Iterable[str]) -> None:
+        """Puts how an earlier try failed out of the way of the next, which may begin as soon as it is queued. A job
+        of which nothing more is written down still counts as failed."""
+        for job_id in jobs:
+            folder = self._place(job_id)
+            with suppress(FileNotFoundError):
+                os.replace(f"{folder}/failed.json", f"{folder}/slurm.json")
+
     def submit(self, notes: Mapping[str, Mapping[str, Any]]) -> None:
-        """Writes down where jobs were queued: ``id`` there, when, by which code. Forgets how an earlier try failed.
+        """Writes down where jobs were queued: ``id`` there, when, by which code. They may have ended by now.
 
         Args:
             notes: job -> its note.
@@ -206,12 +217,11 @@ class Store:
     def _submit(self, item: tuple[str, Mapping[str, Any]]) -> None:
         job_id, note = item
         write_json(self.folder(job_id) / "slurm.json", dict(note))
-        self.begin(job_id)
 
     def submission(self, job_id: str) -> Mapping[str, Any]:
-        """Where a job was queued last; empty where it never was."""
+        """Where a job was queued last; empty where it never was, or failed since and is to be queued again."""
         found = read_json(self.folder(job_id) / "slurm.json")
-        return found if isinstance(found, dict) else {}
+        return found if isinstance(found, dict) and "id" in found else {}
 
     def failure(self, job_id: str) -> str:
         """Why the last try of a job failed; empty where it did not."""

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import islice
 
 import numpy as np
 import torch
@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ..corruptions.condition import Condition
 from ..corruptions.corruption import Corruption
-from ..corruptions.words import encode_words
+from ..corruptions.words import encode_words, words_shape
 from ..datasets.batch import Batch, Tuned
 from ..datasets.dataset import DataError, Located
 from ..datasets.encoders.encoder import Encoder
@@ -25,7 +25,7 @@ from .data import Split, TaskData, sample_hash
 from .errors import UsageError
 from .evaluations import breakable, media_of
 from .protocol import Protocol
-from .raw import clips_of, encoder_of, origin_of
+from .raw import check_content, clips_of, contents_of, encoder_of, origin_of
 
 #: Of the memory that is free, what media may take.
 SHARE = 0.8
@@ -44,7 +44,8 @@ def with_media(
 
     Raises:
         UsageError: no modality's features were made by a network.
-        DataError: the datasets' encoders differ; media are gone or broken, or do not fit into memory.
+        DataError: the datasets' encoders differ; media are gone, broken or not those that the features were made of,
+            or do not fit into memory.
     """
     encoders = _encoders(located, modalities)
     if not encoders:
@@ -59,6 +60,14 @@ def with_media(
         for name, one in located.items()
         for clip in clips_of(origin_of(one))[1].values()
     }
+    contents = {
+        modality: {
+            sample_hash(name, sample): content
+            for name, one in located.items()
+            for sample, content in contents_of(one, modality).items()
+        }
+        for modality in encoders
+    }
     tuned = {
         name: Tuned(text, mode, protocol.adapter_rank, protocol.checkpointing)
         for name, (text, _) in encoders.items()
@@ -67,7 +76,7 @@ def with_media(
     def changed(split: Split) -> Split:
         features, mask = dict(split.batch.features), dict(split.batch.mask)
         for name, (_, encoder) in encoders.items():
-            features[name], mask[name] = _media(split, name, encoder, clips)
+            features[name], mask[name] = _media(split, name, encoder, clips, contents[name])
         return replace(split, batch=replace(split.batch, features=features, mask=mask))
 
     return replace(data.each(changed), tuned=tuned)
@@ -104,7 +113,7 @@ def conditions_on_batches(corruption: type[Corruption], located: Located, data: 
     found: list[Condition] = []
     for condition in corruption.conditions(breakable(corruption, list(data.tuned), media)):
         name = condition.modality
-        encoder = encoder_of(origin_of(located), name, torch.device("cpu"))
+        encoder = _encoder(located, name)
         breaking = Breaking.of(condition, name, encoder.medium, encoder.view)
         assert breaking is not None  # conditions are severe
         found.append(Live(breaking.corruption.prepared(data.test.batch)))
@@ -123,28 +132,37 @@ def _encoders(located: Mapping[str, Located], modalities: Sequence[str]) -> dict
         if not texts or not all(name in media_of(one) for one in located.values()):
             continue
         ((text, one),) = texts.items()
-        encoder = encoder_of(origin_of(one), name, torch.device("cpu"))
+        encoder = _encoder(one, name)
         if isinstance(encoder, Tunable):
             found[name] = text, encoder
     return found
 
 
-def _media(split: Split, modality: str, encoder: Encoder, clips: Mapping[int, Clip]) -> tuple[Tensor, Tensor]:
-    """Raw media of a split, as a batch holds them, and their mask; empty where a sample lacks the modality."""
+def _encoder(located: Located, modality: str) -> Encoder:
+    """It gives the view of media and is trained itself, so that the precision of the features does not matter."""
+    return encoder_of(origin_of(located), modality, torch.device("cpu"), ignoring=("precision",))
+
+
+def _media(
+    split: Split, modality: str, encoder: Encoder, clips: Mapping[int, Clip], contents: Mapping[int, str]
+) -> tuple[Tensor, Tensor]:
+    """Raw media of a split, as a batch holds them, and their mask; empty where a sample lacks the modality.
+
+    ``clips`` and ``contents``, what stands for the media that the features were made of, by the sample's hash.
+    """
     present = split.batch.present[modality].tolist()
-    wanted = []
+    items: list[Item] = []
     for sample, name, there in zip(split.batch.sample_id.tolist(), split.sample_id, present, strict=True):
+        if not there:
+            continue
         clip = clips.get(sample)
-        if there and (clip is None or modality not in clip.media):
+        if clip is None or modality not in clip.media:
             raise DataError(f"{name}: its {modality} is no longer in the raw media; encode again")
-        wanted.append(clip.media[modality] if there and clip is not None else None)
-    items: list[Item] = [(piece, encoder.medium, encoder.view) for piece in wanted if piece is not None]
+        check_content(name, modality, clip.media[modality], contents.get(sample))
+        items.append((clip.media[modality], encoder.medium, encoder.view))
     found = _checked(decoded(items, workers=1), split, present, modality)
-    if encoder.medium == "text":
-        texts = [str(next(found)) if there else "" for there in present]
-        words = encode_words(texts)
-        return words.to(split.batch.target.device), (words != 0).any(-1).to(split.batch.target.device)
-    return _arrays(found, present, split.batch.target.device)
+    fill = _words if encoder.medium == "text" else _arrays
+    return fill(found, present, split.batch.target.device)
 
 
 def _checked(
@@ -157,27 +175,65 @@ def _checked(
         yield one
 
 
+def _words(
+    media: Iterator[np.ndarray | str], present: Sequence[bool], device: torch.device
+) -> tuple[Tensor, Tensor]:
+    """Texts as words [sample, time, letters], and the mask of their steps."""
+    texts = [""] * len(present)
+    for row, text in zip(np.flatnonzero(present), media, strict=True):
+        texts[row] = str(text)
+    need = math.prod(words_shape(texts)) * torch.int32.itemsize
+    for place in dict.fromkeys((torch.device("cpu"), device)):  # filled on the first, kept on the other
+        _check_room(need, sum(present), place)
+    words = encode_words(texts).to(device)
+    return words, words[..., 0] != 0
+
+
 def _arrays(
     media: Iterator[np.ndarray | str], present: Sequence[bool], device: torch.device
 ) -> tuple[Tensor, Tensor]:
-    """Arrays [time, ...], alike but for their time, as [sample, time, ...] with zeros at the end; and the mask."""
-    first = [np.asarray(array) for array in islice(media, 1)]
-    if not first:
-        return torch.zeros(len(present), 1, 1, device=device), torch.zeros(
-            len(present), 1, dtype=torch.bool, device=device
-        )
-    need = first[0].nbytes * sum(present)
-    if need > SHARE * free_bytes(torch.device("cpu")):
-        raise DataError(
-            f"the raw media of {sum(present)} clips take {need / 1e9:.1f} GB, which do not fit into memory: encode "
-            f"fewer or smaller frames, or use --encoder-mode frozen"
-        )
-    arrays = first + [np.asarray(array) for array in media]
-    longest = max(len(array) for array in arrays)
-    values = np.zeros((len(present), longest, *arrays[0].shape[1:]), arrays[0].dtype)
-    steps = np.zeros(len(present), np.int64)
-    for row, array in zip(np.flatnonzero(present), arrays, strict=True):
+    """Arrays [time, ...], alike but for their time, as [sample, time, ...] with zeros at the end; and the mask.
+
+    Each is put into its place as it comes, so that all are there once; twice for a moment where one is longer than
+    those before.
+    """
+    values: Tensor | None = None
+    steps = torch.zeros(len(present), dtype=torch.int64)
+    for row, item in zip(np.flatnonzero(present), media, strict=True):
+        array = torch.tensor(np.asarray(item))
+        if values is None or len(array) > values.shape[1]:
+            values = _longer(values, array, present, device)
         values[row, : len(array)] = array
         steps[row] = len(array)
-    mask = torch.arange(longest) < torch.from_numpy(steps)[:, None]
-    return torch.from_numpy(values).to(device), mask.to(device)
+    if values is None:
+        values = torch.zeros(len(present), 1, 1, device=device)
+    longest = max([1, *steps.tolist()])
+    return values[:, :longest], torch.arange(longest, device=device) < steps.to(device)[:, None]
+
+
+def _longer(values: Tensor | None, array: Tensor, present: Sequence[bool], device: torch.device) -> Tensor:
+    """Room for a first array of all, or one that is longer than those before, with what was there.
+
+    Raises:
+        DataError: memory has no room for it, and for a mask of a byte a step.
+    """
+    length = len(array)
+    if values is not None:  # a quarter more at least: where each is longer than the last, few copies are made
+        length = max(length, values.shape[1] * 5 // 4)
+    shape = (len(present), length, *array.shape[1:])
+    _check_room(math.prod(shape) * array.element_size() + math.prod(shape[:2]), sum(present), device)
+    longer = torch.zeros(shape, dtype=array.dtype, device=device)
+    if values is not None:
+        longer[:, : values.shape[1]] = values
+    return longer
+
+
+def _check_room(need: int, clips: int, device: torch.device) -> None:
+    """Raises DataError where media do not fit into what is free now."""
+    free = free_bytes(device)
+    if need > SHARE * free:
+        raise DataError(
+            f"the raw media of {clips} clips take {need / 1e9:.1f} GB or more, which do not fit into the memory of "
+            f"{device} ({free / 1e9:.1f} GB are free): encode fewer or smaller frames, or shorter clips, or use "
+            f"--encoder-mode frozen"
+        )

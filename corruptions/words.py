@@ -47,16 +47,20 @@ def encode_words(texts: Sequence[str]) -> Tensor:
     Raises:
         ValueError: a text holds the character 0, which fills up words here.
     """
-    split = [text.split() for text in texts]
     if any("\0" in text for text in texts):
         raise ValueError("a text holds the character 0, which fills up words: remove it from the text")
-    steps = max(map(len, split), default=0)
-    letters = 2 * max((len(word) for words in split for word in words), default=0) + 1
-    encoded = torch.zeros(len(split), steps, letters, dtype=torch.int32)
-    for row, words in enumerate(split):
-        for step, word in enumerate(words):
+    encoded = torch.zeros(words_shape(texts), dtype=torch.int32)
+    for row, text in enumerate(texts):
+        for step, word in enumerate(text.split()):
             encoded[row, step, : len(word)] = torch.tensor([ord(letter) for letter in word])
     return encoded
+
+
+def words_shape(texts: Sequence[str]) -> tuple[int, int, int]:
+    """The shape of what ``encode_words`` makes of texts: one long text, or word, makes all of it large."""
+    split = [text.split() for text in texts]
+    letters = max((len(word) for words in split for word in words), default=0)
+    return len(split), max(map(len, split), default=0), 2 * letters + 1
 
 
 def decode_words(words: Tensor) -> list[str]:

@@ -64,6 +64,14 @@ def fingerprint(description: object, files: Iterable[Path]) -> str:
     return hashlib.sha256(json.dumps(parts, ensure_ascii=True).encode()).hexdigest()
 
 
+def code_sha256(*places: Path) -> str:
+    """SHA-256 (hex) over the contents of all code in folders, whatever lies how deep in them, and in single files."""
+    files = [
+        file for place in places for file in (sorted(place.rglob("*.py")) if place.is_dir() else [place])
+    ]
+    return hashlib.sha256("\n".join(map(file_sha256, files)).encode()).hexdigest()
+
+
 def _entry(key: list[object]) -> Path:
     return cache_folder() / hashlib.sha256(json.dumps(key).encode()).hexdigest()[:40]
 

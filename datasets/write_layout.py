@@ -26,6 +26,7 @@ def write_open_layout(
     synthetic: bool = False,
     encoders: Mapping[str, str] | None = None,
     media: Mapping[str, Any] | None = None,
+    beside: Mapping[str, Mapping[str, np.ndarray]] | None = None,
     overwrite: bool = False,
 ) -> list[Path]:
     """Writes samples as ``train.npz``, ``valid.npz``, ``test.npz`` and ``dataset.yaml``; loading the folder
@@ -33,7 +34,7 @@ def write_open_layout(
 
     Each file is written under another name and renamed; the description is removed first and written last, so
     that a half-written folder is never taken for a dataset. ``media`` is the description's block of that name,
-    for features that were made of raw media.
+    for features that were made of raw media; ``beside`` holds further arrays of a split, by name.
 
     Returns:
         The files written, the description first.
@@ -79,6 +80,7 @@ def write_open_layout(
             arrays |= {f"mask.{m}": samples.mask[m] for m in modalities}
             arrays |= {"label": samples.target, "domain": samples.domain}
             arrays |= {"sample_id": samples.sample_id, "previous": samples.previous}
+            arrays |= beside[split] if beside else {}
             files.append(replace_file(folder / f"{split}.npz", partial(_save, arrays)))
         text = yaml.safe_dump(content, sort_keys=False).encode()
         return [replace_file(description, lambda stream: stream.write(text)), *files]

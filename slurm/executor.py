@@ -105,6 +105,8 @@ class Slurm:
         memory = _gpu_memory(jobs, store)
         for array in self.arrays(jobs, store, context.threads):
             tasks = [self._task(bundle, context, memory) for bundle in array]
+            # Before: a task may begin, and its jobs fail anew, while this still writes down where they are.
+            store.set_aside(name for bundle in array for name in bundle.names)
             try:
                 with executor.batch():
                     submitted = [executor.submit(task) for task in tasks]
@@ -183,9 +185,9 @@ def _wait(jobs: Sequence[Job], context: Context) -> Iterator[Outcome]:
         if waiting and time.monotonic() - asked >= ASK:
             before, gone = gone, _gone(waiting, store)
             # Twice in a row: what SLURM has just ended may still be on its way to the store.
-            for name in sorted(gone & before):
-                if not _ended(waiting[name], context, store):
-                    _note_gone(name, store)
+            if gone & before:
+                _note_gone({name: waiting[name] for name in gone & before}, context, store)
+                began = time.monotonic()  # to wait for another launcher is not to look
             asked = time.monotonic()
         # Looking at ten thousand jobs takes a while: a tenth of the time at most.
         time.sleep(max(LOOK, 9 * (time.monotonic() - began)))
@@ -208,9 +210,15 @@ def _gone(waiting: dict[str, Job], store: Store) -> set[str]:
     return {name for name in left if not store.is_held(name)}
 
 
-def _note_gone(name: str, store: Store) -> None:
-    number = str(store.submission(name).get("id", ""))
-    how = queue.endings([number]).get(number, "") if number else ""
-    when = "while it was trained" if store.started(name) else "before it was started"
-    reason = f"SLURM {number} ended {when}{f' ({how})' if how else ''}"
-    store.fail(name, reason, cancelled=how.startswith(queue.CANCELLED))
+def _note_gone(lost: dict[str, Job], context: Context, store: Store) -> None:
+    """Notes that jobs are gone, but for those that another launcher has queued again by now."""
+    with store.launching():
+        numbers = {name: str(store.submission(name).get("id", "")) for name in sorted(_gone(lost, store))}
+        endings = queue.endings(number for number in numbers.values() if number)
+        for name, number in numbers.items():
+            if _ended(lost[name], context, store):
+                continue
+            how = endings.get(number, "")
+            when = "while it was trained" if store.started(name) else "before it was started"
+            reason = f"SLURM {number} ended {when}{f' ({how})' if how else ''}"
+            store.fail(name, reason, cancelled=how.startswith(queue.CANCELLED))

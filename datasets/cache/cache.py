@@ -68,7 +68,7 @@ class FeatureCache:
         return self.root / recipe.id
 
     def missing(self, recipe: Recipe, keys: Iterable[str]) -> list[str]:
-        """Those of the keys that have no features, each once, in order. Shards that lost their length do not count."""
+        """Those of the keys that have no features, each once, in order. Shards that are damaged do not count."""
         known = self._known(recipe)
         return [key for key in dict.fromkeys(keys) if key not in known]
 

@@ -58,8 +58,9 @@ def in_batches(run: Callable[[int, int], T], count: int, size: int) -> list[T]:
 class Planner:
     """How many items a network takes at once on a device.
 
-    The first item goes through alone, and its largest intermediate result is measured; what an item needs is taken
-    to grow with the number of its values.
+    The first item goes through alone once, and its largest intermediate result is measured; what an item needs is
+    taken to grow with the number of its values. What came of it is not used: the results are those of batches that
+    are made alike whether it was measured before, as in a training that goes on, or only now.
     """
 
     def __init__(self, module: nn.Module, device: torch.device) -> None:
@@ -71,15 +72,12 @@ class Planner:
         """``in_batches`` of a size for the free memory; ``values``: how many numbers an item has."""
         if count == 0:
             return []
-        first = []
         if not self.bytes_per_value:
-            first = [self._measured(run, values)]
-        done = len(first)
+            self._measure(run, values)
         size = int(SHARE * free_bytes(self.device) / max(self.bytes_per_value * values, 1))
-        rest = in_batches(lambda start, stop: run(start + done, stop + done), count - done, min(size, MOST))
-        return first + rest
+        return in_batches(run, count, min(size, MOST))
 
-    def _measured(self, run: Callable[[int, int], T], values: int) -> T:
+    def _measure(self, run: Callable[[int, int], object], values: int) -> None:
         largest = 0
 
         def note(_module: nn.Module, _inputs: object, output: object) -> None:
@@ -88,13 +86,16 @@ class Planner:
                 largest = max(largest, output.numel() * max(output.element_size(), 4))
 
         hooks = [module.register_forward_hook(note) for module in self.module.modules()]
+        devices = [self.device] if self.device.type == "cuda" else []
         try:
-            result = run(0, 1)
+            with torch.random.fork_rng(
+                devices
+            ):  # dropout in training mode draws as if nothing had been measured
+                run(0, 1)
         finally:
             for hook in hooks:
                 hook.remove()
         self.bytes_per_value = WORKING * max(largest, 1) / max(values, 1)
-        return result
 
 
 def _out_of_memory(error: Exception) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import difflib
+import hashlib
 import json
 import logging
 from collections.abc import Iterator
@@ -26,7 +27,8 @@ _DRAWN = 0x6D6D62656E6368
 def load(
     spec: EncoderSpec, options: NetworkOptions, channels: int, size: int | None = None
 ) -> tuple[nn.Module, str]:
-    """A network without its classifier, and its weights in words.
+    """A network without its classifier, and its weights in words; of a folder also how it is built, which the weights
+    do not tell.
 
     Args:
         spec: what was asked for.
@@ -49,11 +51,12 @@ def load(
         arguments["img_size"] = size
     if config:
         arguments["pretrained_cfg"] = {**config.get("pretrained_cfg", {}), "source": None}
+    built = f", built as sha256 {_digest([name, config.get('model_args', {})])}" if config else ""
     with _quiet(), read(spec.encoder, spec.model):
         if options.weights == "random":
             with drawn(options.seed):
                 module = timm.create_model(name, pretrained=False, **arguments)
-            return module, f"random, seed {options.seed}, sha256 {state_digest(module)}"
+            return module, f"random, seed {options.seed}, sha256 {state_digest(module)}{built}"
         files = _files(spec, options, folder, known.hf_hub_id if known else None)
         state = {key: value for file in files for key, value in clean_state_dict(read_state(file)).items()}
         # what the files lack stays as it was drawn, and timm does not say so: draw it alike twice, and compare
@@ -71,7 +74,11 @@ def load(
             f"encoder {spec.encoder}: {files[0]} does not fit {name}: it lacks {len(lacking)} of its weights, such as "
             f"{lacking[0]}"
         )
-    return module, f"sha256 {files_digest(files)}"
+    return module, f"sha256 {files_digest(files)}{built}"
+
+
+def _digest(content: object) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def _named(spec: EncoderSpec) -> tuple[str, dict[str, Any], Path | None]:

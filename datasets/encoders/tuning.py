@@ -66,7 +66,11 @@ class Trained(nn.Module):
         mode: ``last``: the last block (of a ResNet the last stage); ``full``: everything; ``lora``: low-rank adapters
             of the queries and values of attention, which change nothing until they are trained.
         module: the network.
+        only_tensors_change: true: parameters and buffers are all that training changes in it, so that a checkpoint
+            needs nothing else of it.
     """
+
+    only_tensors_change = True
 
     def __init__(self, encoder: Tunable, mode: Mode, rank: int = 8, checkpointing: bool = False) -> None:
         """Makes an encoder trainable.

@@ -27,7 +27,7 @@ def find_media(name: str, root: Path, given: Path | None = None, dataset: Datase
     dataset = dataset if dataset is not None else _known(name)
     place = given.expanduser() if given is not None else _below(root.expanduser(), name)
     called: str | None = name
-    if place is None:  # no name but a place
+    if place is None or (given is None and is_place(name, root)):
         place, called = Path(name).expanduser(), None
     described = place if place.is_file() else place / FILE_NAME
     by_chance = called is None and place.name == name and not described.is_file()
@@ -43,6 +43,15 @@ def find_media(name: str, root: Path, given: Path | None = None, dataset: Datase
     if dataset is not None and isinstance(dataset, RawDataset):
         return dataset.raw(place)
     raise DataNotFound(f"{name}: no {FILE_NAME} in {place}; expected {_expected(name, dataset)}")
+
+
+def is_place(name: str, root: Path) -> bool:
+    """Whether a name is that of a folder or file with raw media, and of none below ``root``, where only features may
+    lie under it."""
+    below, place = _below(root.expanduser(), name), Path(name).expanduser()
+    if below is None:
+        return place.exists()
+    return not (below / FILE_NAME).is_file() and _known(name) is None and (place / FILE_NAME).is_file()
 
 
 def _below(root: Path, name: str) -> Path | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from mmbench.benchmark import encoding
 from mmbench.benchmark.data import sample_hash
 from mmbench.benchmark.encode import encode, encoded_split
 from mmbench.benchmark.errors import UsageError
@@ -304,3 +306,38 @@ def test_a_killed_one_goes_on_where_it_was(tmp_path: Path):
     encoded, asked = map(int, start(tmp_path).communicate()[0].split())
     assert 0 < encoded == asked == 120 - kept
     assert len(set(counted(tmp_path))) == 120
+
+
+def test_the_key_of_broken_features_knows_all_the_code_that_breaks_them(tmp_path: Path):
+    package = Path(encoding.__file__).parents[1]
+    for part in ("benchmark", "corruptions", "datasets"):
+        shutil.copytree(package / part, tmp_path / "mmbench" / part)
+    plugin = tmp_path / "mine.py"
+    plugin.write_text(
+        "from mmbench.corruptions.audio import Gain\n\n\nclass Louder(Gain):\n    kind = 'louder'\n"
+    )
+    script = (
+        "from mmbench.benchmark.breaking import Breaking\n"
+        "from mmbench.corruptions.audio import WhiteNoise\n"
+        "from mmbench.datasets.media.clip import SoundView\n"
+        "from mine import Louder\n"
+        "for kind in (WhiteNoise, Louder):\n"
+        "    print(Breaking.of(kind('sound', 3), 'sound', 'waveform', SoundView()).identity['code'])\n"
+    )
+    settings = {**os.environ, "PYTHONPATH": str(tmp_path), "PYTHONDONTWRITEBYTECODE": "1"}
+
+    def codes() -> list[str]:
+        call = [sys.executable, "-c", script]
+        ended = subprocess.run(call, capture_output=True, text=True, env=settings, check=True, cwd=tmp_path)
+        return ended.stdout.split()
+
+    seen = [codes()]
+    for helper in ("sound.py", "frames/picture.py"):
+        with (tmp_path / "mmbench" / "corruptions" / helper).open("a") as code:
+            code.write("\n# other code\n")
+        seen.append(codes())
+    assert [len(set(kind)) for kind in zip(*seen, strict=True)] == [3, 3]
+    plugin.write_text(plugin.read_text() + "\n# other code\n")
+    house, mine = codes()
+    assert house == seen[-1][0]
+    assert mine not in (seen[-1][1], house)

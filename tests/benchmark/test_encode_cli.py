@@ -18,6 +18,8 @@ import pytest
 import soundfile
 import yaml
 from mmbench.benchmark.cli import main
+from mmbench.benchmark.encode_dataset import writing_alone
+from mmbench.datasets.cache.cache import FeatureCache
 from mmbench.datasets.open_layout import locate_open
 
 RATE = 16_000
@@ -136,12 +138,13 @@ def test_the_place_of_the_data_is_not_in_their_fingerprint_but_the_encoder_is(
     mmbench: Command, tmp_path: Path
 ):
     prints = []
+    clips = write_clips(tmp_path / "clips")  # once: a WAV file of floats says when it was written
     for root, encoder in (
         ("a", "log-mel,bins=16"),
         ("b", "log-mel,bins=16"),
         ("c", "log-mel,bins=16,hop=20"),
     ):
-        write_clips(tmp_path / root / "own")
+        shutil.copytree(clips, tmp_path / root / "own")
         code, said = mmbench(
             "data", "encode", "own", "--encoder", f"near={encoder}", "--data-root", tmp_path / root
         )
@@ -242,6 +245,30 @@ def test_a_folder_is_encoded_where_it_lies(mmbench: Command, tmp_path: Path):
     assert "nothing to do" in mmbench("data", "encode", own, *ENCODERS, "--data-root", tmp_path / "data")[1]
 
 
+def test_a_folder_can_be_named_from_where_one_stands(
+    mmbench: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    write_clips(tmp_path / "my-clips")
+    monkeypatch.chdir(tmp_path)
+    assert mmbench("data", "encode", "my-clips", *ENCODERS)[0] == 0
+    assert (tmp_path / "data" / "my-clips" / "dataset.yaml").exists()
+    for name in ("my-clips", "./my-clips", tmp_path / "my-clips"):
+        code, said = mmbench("data", "encode", name, *ENCODERS)
+        assert (code, "nothing to do" in said) == (0, True), said
+    assert mmbench("check", "media", "my-clips")[0] == 0
+
+
+def test_a_modality_that_nobody_has_is_not_written(mmbench: Command, tmp_path: Path):
+    own = write_clips(tmp_path / "own")
+    for file in own.glob("*-far.wav"):
+        file.write_bytes(b"RIFF")
+    for more in ([], ["--skip-broken"]):
+        code, said = mmbench("data", "encode", "own", *ENCODERS, "--data-root", tmp_path, *more)
+        assert code == 1
+        assert "nothing is written: no clip has far that can be read" in said
+        assert not (own / "dataset.yaml").exists()
+
+
 def test_the_cache_is_listed_verified_and_removed(mmbench: Command, tmp_path: Path):
     write_clips(tmp_path / "own")
     assert mmbench("data", "encode", "own", *ENCODERS, "--data-root", tmp_path)[0] == 0
@@ -301,6 +328,20 @@ def start(root: Path, *more: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment
     )
+
+
+def test_two_that_write_one_dataset_never_mix_their_splits(tmp_path: Path):
+    own = write_clips(tmp_path / "own")
+    with writing_alone(own, FeatureCache(tmp_path / "cache" / "features")):
+        other = start(tmp_path)
+        end = time.monotonic() + 60
+        while not list((tmp_path / "cache").glob("features/*/*.safetensors")) and time.monotonic() < end:
+            time.sleep(0.05)
+        with pytest.raises(subprocess.TimeoutExpired):
+            other.wait(2)
+        assert not list(own.glob("*.npz"))
+    assert other.wait(60) == 0
+    assert len(locate_open(own / "dataset.yaml").load()) == 3
 
 
 @pytest.mark.slow

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,15 +13,16 @@ import pandas as pd
 import pytest
 import soundfile
 import torch
+from mmbench.benchmark import raw
 from mmbench.benchmark.data import Request, load_task, sample_hash
 from mmbench.benchmark.errors import UsageError
 from mmbench.benchmark.evaluations import chosen, media_of
 from mmbench.benchmark.experiment import Experiment
-from mmbench.benchmark.launch import run
+from mmbench.benchmark.launch import check_data, plan, run
 from mmbench.benchmark.locate import locate
 from mmbench.benchmark.predict import conditions_of, outputs_under
 from mmbench.benchmark.raw import conditions_on_media
-from mmbench.corruptions.audio import WhiteNoise
+from mmbench.corruptions.audio import BandLimit, WhiteNoise
 from mmbench.corruptions.condition import Clean
 from mmbench.corruptions.frames.noise import PixelNoise
 from mmbench.datasets.batch import Batch
@@ -30,6 +32,8 @@ from mmbench.datasets.encoders.spec import parse
 from mmbench.datasets.encoders.table import make
 from mmbench.datasets.media.synthetic import write_action
 from mmbench.methods.erm import ERM
+
+from .conftest import Command
 
 CPU = torch.device("cpu")
 AUDIO = "log-mel,bins=16,hop=100"
@@ -142,8 +146,6 @@ def test_what_the_features_were_not_made_of_is_not_broken(folder: Path, tmp_path
 
 
 def test_media_that_are_gone_are_named(folder: Path, kept: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from mmbench.benchmark import raw
-
     located = locate("hac", folder / "data")
     data = load_task(request(located.fingerprint()), {"hac": located})
     file = (
@@ -182,3 +184,79 @@ def test_names_of_groups_of_raw_media() -> None:
     assert len(image) == 15
     assert image < {entry.name for entry in chosen(["frames"])}
     assert {entry.name for entry in chosen(["audio-wave"])} == {entry.name for entry in chosen(["audio"])}
+
+
+def test_media_that_changed_are_named_and_encoding_again_mends_it(
+    folder: Path, kept: Path, tmp_path: Path, mmbench: Command
+) -> None:
+    copy = tmp_path / "media"
+    shutil.copytree(folder / "media", copy)
+    call = ("data", "encode", "hac", "--from", copy, "--data-root", tmp_path / "data", "--cache", kept)
+    encoder = ("--encoder", f"audio={AUDIO}")
+    assert mmbench(*call, *encoder).returncode == 0
+    before = locate("hac", tmp_path / "data")
+    print_before = before.fingerprint()
+    data = load_task(request(print_before), {"hac": before})
+    assert conditions_on_media(WhiteNoise, before, "hac/cartoon", data, CPU)
+
+    clips = raw.clips_of(raw.origin_of(before))[1]
+    sample = data.test.sample_id[0]
+    (file,) = clips[sample].media["audio"].files  # type: ignore[union-attr]
+    sound, rate = soundfile.read(file)
+    soundfile.write(file, 0.5 * sound, rate)
+    with pytest.raises(DataError, match=r"has changed since its features were made: encode again") as told:
+        conditions_on_media(WhiteNoise, before, "hac/cartoon", data, CPU)
+    assert f"{sample}: its audio ({file})" in str(told.value)
+
+    said = mmbench(*call, *encoder).stdout
+    assert "encoded 1 of" in said, said
+    after = locate("hac", tmp_path / "data")
+    assert after.fingerprint() != print_before
+    data = load_task(request(after.fingerprint()), {"hac": after})
+    assert conditions_on_media(WhiteNoise, after, "hac/cartoon", data, CPU)
+
+
+def test_features_that_do_not_say_of_which_media_they_are_can_be_broken(
+    folder: Path, kept: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(folder / "data" / "hac", tmp_path / "hac")
+    for split in ("train", "valid", "test"):
+        with np.load(tmp_path / "hac" / f"{split}.npz") as arrays:
+            left = {name: arrays[name] for name in arrays.files if not name.startswith("content.")}
+            assert len(left) < len(arrays.files)
+        np.savez(tmp_path / "hac" / f"{split}.npz", **left)
+    located = locate("hac", tmp_path)
+    data = load_task(request(located.fingerprint()), {"hac": located})
+    assert conditions_on_media(WhiteNoise, located, "hac/cartoon", data, CPU)
+
+
+def test_kinds_that_a_low_rate_of_sound_leaves_nothing_for_are_told_before_training(
+    folder: Path, kept: Path, tmp_path: Path, mmbench: Command
+) -> None:
+    where = ("--from", folder / "media", "--data-root", tmp_path / "data", "--cache", kept)
+    encoder = "log-mel,bins=16,hop=100,rate=8000"
+    ended = mmbench("data", "encode", "hac", *where, "--encoder", f"audio={encoder}")
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    store = tmp_path / "runs"
+    asked = {
+        "datasets": [TASK],
+        "data_root": tmp_path / "data",
+        "store": store,
+        "methods": ["erm"],
+        "seeds": [0],
+    }
+    more = {"launcher": "debug", "protocol": {"epochs": 1}}
+    with pytest.raises(UsageError) as told:
+        run(Experiment.read({**asked, **more, "corruptions": ["audio-wave"]}))
+    words, _, left = str(told.value).partition(": ask for the others, --corruptions ")
+    assert words.startswith("--corruptions band-limit,resampling: audio of hac is read at 8000 Hz")
+    assert encoder in words
+    assert not store.exists()
+    kinds = left.split(",")
+    assert {*kinds, "band-limit", "resampling"} == {entry.name for entry in chosen(["audio-wave"])}
+    check_data(plan(Experiment.read({**asked, **more, "corruptions": kinds})), ())
+
+    located = locate("hac", tmp_path / "data")
+    data = load_task(request(located.fingerprint()), {"hac": located})
+    with pytest.raises(UsageError, match="band-limit:audio@1: cut-off 4000 Hz"):  # where it comes that far
+        conditions_on_media(BandLimit, located, "hac/cartoon", data, CPU)

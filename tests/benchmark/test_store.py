@@ -41,6 +41,29 @@ def test_states(store: Store, job: Job):
     assert store.record(job).reason == ""
 
 
+def test_what_is_queued_again_still_counts_as_failed_until_that_is_written_down(store: Store, job: Job):
+    for cancelled, state in ((False, "failed"), (True, "cancelled")):
+        store.fail(job.id, "out of memory", cancelled=cancelled)
+        store.set_aside([job.id])  # and its launcher may be killed now
+        assert (store.record(job).state, store.record(job).reason) == (state, "out of memory")
+        assert not store.failure(job.id)  # what begins now is not kept from it
+        assert not store.submission(job.id)
+        store.submit({job.id: {"id": "12_0"}})
+        assert (store.record(job).state, store.record(job).reason) == ("queued", "SLURM 12_0")
+        store.set_aside([job.id])
+        assert store.record(job).state == "queued"
+
+
+def test_how_a_job_ended_stays_when_it_is_written_down_where_it_was_queued(store: Store, job: Job):
+    store.set_aside([job.id])
+    store.fail(job.id, "the loss is not finite")
+    store.submit({job.id: {"id": "12_0"}})
+    assert (store.record(job).state, store.record(job).reason) == ("failed", "the loss is not finite")
+    store.finish(job.id, FILES, {})
+    store.submit({job.id: {"id": "12_1"}})
+    assert store.record(job).state == "done"
+
+
 def test_a_job_without_its_marker_is_not_done(store: Store, job: Job):
     store.finish(job.id, FILES, {})
     (store.folder(job.id) / "done.json").unlink()

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
 import torch
+import yaml
+from mmbench.benchmark import checkpoint
 from mmbench.benchmark.checks_method import planted_batch
 from mmbench.benchmark.data import Request, load_task
 from mmbench.benchmark.errors import UsageError
@@ -17,12 +20,13 @@ from mmbench.benchmark.experiment import Experiment
 from mmbench.benchmark.launch import run
 from mmbench.benchmark.locate import locate
 from mmbench.benchmark.protocol import Protocol
-from mmbench.benchmark.raw import conditions_on_media
+from mmbench.benchmark.raw import clips_of, conditions_on_media, encoder_of, origin_of
 from mmbench.benchmark.registry import find
 from mmbench.benchmark.training import fit
 from mmbench.benchmark.tuning import conditions_on_batches, with_media
 from mmbench.corruptions.frames.blur import DefocusBlur
 from mmbench.datasets.batch import Batch, Spec
+from mmbench.datasets.dataset import DataError
 from mmbench.datasets.encoders.encoder import Media
 from mmbench.datasets.encoders.spec import parse
 from mmbench.datasets.encoders.table import make
@@ -143,10 +147,39 @@ def test_an_encoder_that_is_trained_learns_what_a_frozen_one_cannot(folder: Path
     assert losses["full"][-1] < 0.7 * losses["full"][0]
 
 
+@pytest.mark.parametrize("mode", ["last", "full", "lora"])
+def test_an_interrupted_job_ends_with_the_bytes_of_an_undisturbed_one(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: str
+) -> None:
+    monkeypatch.setattr(checkpoint, "INTERVAL", 0.0)
+    monkeypatch.setattr(checkpoint, "PATIENCE", 0.0)
+    rules: dict[str, Any] = {"encoder_mode": mode, "media_rate": 1.0, "epochs": 3}
+    more: dict[str, Any] = {"protocol": rules}
+    begun = iter(range(rules["epochs"]))
+
+    def interrupt(method: ERM, validate: object) -> None:
+        if next(begun) == 2:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ERM, "after_epoch", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            run(asked(folder, tmp_path / "disturbed", **more))
+    for name in ("disturbed", "undisturbed"):
+        assert run(asked(folder, tmp_path / name, **more)).ok
+    (ran,) = tmp_path.glob("disturbed/jobs/*/environment.json")
+    assert json.loads(ran.read_text())["resumed_epochs"] == [2]
+    for file in ("predictions.parquet", "fit.json", "weights.safetensors"):
+        ends = [
+            next(tmp_path.glob(f"{name}/jobs/*/{file}")).read_bytes() for name in ("disturbed", "undisturbed")
+        ]
+        assert ends[0] == ends[1]
+
+
 @pytest.mark.parametrize(
     ("more", "what"),
     [
-        ({"ood": ["hac"]}, "--ood hac"),
+        ({"datasets": ["hac/animal->hac/human"], "ood": ["hac/cartoon"]}, "--ood hac/cartoon"),
         ({"protocol": {"train_with_noise": "spectrum"}}, "--train-noise"),
         ({"corruptions": ["reliability"]}, "--corruptions reliability"),
     ],
@@ -256,3 +289,70 @@ def test_the_flags_are_on_the_command_and_the_image_group_is_known(mmbench: Comm
         assert flag in shown
     assert "defocus-blur" in {entry.name for entry in chosen(["image"])}
     assert ERM.separable()
+
+
+def test_an_encoder_is_not_trained_on_other_media_than_the_features_were_made_of(
+    folder: Path, tmp_path: Path
+) -> None:
+    located = locate("hac", folder / "data")
+    asks = Request(TASK, (located.fingerprint(),), ("video",), False, "strict", True, "cpu")
+    frozen = load_task(asks, {"hac": located})
+    rules = Protocol.model_validate({"encoder_mode": "full"})
+    one, other = frozen.train.sample_id[:2]
+    clips = clips_of(origin_of(located))[1]
+    ((file,), (donor,)) = (clips[name].media["video"].files for name in (one, other))  # type: ignore[union-attr]
+    kept = shutil.copy2(file, tmp_path)
+    shutil.copyfile(donor, file)
+    try:
+        with pytest.raises(DataError, match="has changed since its features were made") as told:
+            with_media(frozen, {"hac": located}, rules, ("video",))
+        assert f"{one}: its video ({file})" in str(told.value)
+    finally:
+        shutil.copy2(kept, file)
+    assert list(with_media(frozen, {"hac": located}, rules, ("video",)).tuned) == ["video"]
+
+
+def as_on_a_gpu(folder: Path, root: Path) -> Path:
+    """The features, said to be made on a GPU, in bfloat16."""
+    shutil.copytree(folder / "data" / "hac", root / "hac")
+    file = root / "hac" / "dataset.yaml"
+    content = yaml.safe_load(file.read_text())
+    assert content["media"]["modalities"]["video"]["identity"]["precision"] == "float32"
+    content["media"]["modalities"]["video"]["identity"]["precision"] = "bfloat16"
+    file.write_text(yaml.safe_dump(content))
+    return root
+
+
+def test_an_encoder_can_be_trained_whose_features_were_made_on_a_gpu(folder: Path, tmp_path: Path) -> None:
+    located = locate("hac", as_on_a_gpu(folder, tmp_path))
+    asks = Request(TASK, (located.fingerprint(),), ("video",), False, "strict", True, "cpu")
+    frozen = load_task(asks, {"hac": located})
+    rules = Protocol.model_validate({"encoder_mode": "lora"})
+    data = with_media(frozen, {"hac": located}, rules, ("video",))
+    assert list(data.tuned) == ["video"]
+    assert len(conditions_on_batches(DefocusBlur, located, data)) == 5
+
+
+def test_frozen_features_of_a_gpu_are_not_compared_with_broken_ones_of_a_cpu(
+    folder: Path, tmp_path: Path
+) -> None:
+    root = as_on_a_gpu(folder, tmp_path / "data")
+    store = tmp_path / "runs"
+    rules = {"epochs": 1}
+    with pytest.raises(
+        UsageError, match=r"defocus-blur: .* video of hac .* run on a GPU, or encode again with"
+    ):
+        run(asked(folder, store, protocol=rules, data_root=root, corruptions=["white-noise", "defocus-blur"]))
+    assert not store.exists()
+    assert run(asked(folder, store, protocol=rules, data_root=root, corruptions=["white-noise"])).ok
+
+
+def test_an_encoder_is_made_in_the_precision_of_the_features(folder: Path, tmp_path: Path) -> None:
+    located = locate("hac", folder / "data")
+    encoder = encoder_of(origin_of(located), "video", CPU)
+    assert encoder.options.precision == "float32"  # type: ignore[attr-defined]
+    other = origin_of(locate("hac", as_on_a_gpu(folder, tmp_path)))
+    with pytest.raises(
+        DataError, match="its precision is float32, and was bfloat16; run on a GPU that has it"
+    ):
+        encoder_of(other, "video", CPU)

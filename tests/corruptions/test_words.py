@@ -5,12 +5,22 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from mmbench.corruptions.words import HOMOPHONES, alike, decode_words, encode_words, joined, neighbours
+from mmbench.corruptions.words import (
+    HOMOPHONES,
+    alike,
+    decode_words,
+    encode_words,
+    joined,
+    neighbours,
+    words_shape,
+)
 
 
 @given(st.lists(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=40)))
 def test_texts_come_back_with_single_spaces(texts: list[str]) -> None:
-    assert decode_words(encode_words(texts)) == [" ".join(text.split()) for text in texts]
+    words = encode_words(texts)
+    assert decode_words(words) == [" ".join(text.split()) for text in texts]
+    assert words.shape == words_shape(texts)
 
 
 def test_encoding_is_by_hand_what_it_says() -> None:

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from mmbench.datasets.cache.cache import FeatureCache
 from mmbench.datasets.cache.keys import content_key, corrupted_key
 from mmbench.datasets.cache.recipe import Recipe
-from mmbench.datasets.cache.shard import CacheError
+from mmbench.datasets.cache.shard import CacheError, read_index
 from mmbench.datasets.media.clip import Piece
 
 RECIPE = Recipe({"encoder": "test"}, "waveform", {"rate": 16000})
@@ -57,13 +57,38 @@ def test_what_is_written_is_read_from_any_shard_in_any_order(lengths, width, cut
 
 def test_rows_are_mapped_and_not_read(tmp_path: Path):
     cache = FeatureCache(tmp_path)
-    cache.write(RECIPE, some("a", "b"))
+    shard = cache.write(RECIPE, some("a", "b"))
     (rows,) = cache.rows(RECIPE, ["b"])
-    base = rows
-    while isinstance(base.base, np.ndarray):
-        base = base.base
-    assert isinstance(base, np.memmap)
+    maps = [line.split() for line in Path("/proc/self/maps").read_text().splitlines()]
+    (span,) = [line[0] for line in maps if line[-1] == str(shard)]
+    begin, end = (int(address, 16) for address in span.split("-"))
+    assert begin <= rows.ctypes.data < end
     assert not rows.flags.writeable
+
+
+READER = """
+import resource, sys
+from pathlib import Path
+import torch
+resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
+from mmbench.datasets.cache.cache import FeatureCache
+from mmbench.datasets.cache.recipe import Recipe
+recipe, keys = Recipe({"encoder": "test"}, "waveform", {"rate": 16000}), [str(key) for key in range(100)]
+cache = FeatureCache(Path(sys.argv[1]))
+rows = cache.rows(recipe, keys[::-1])
+cache.remove(recipe.id)
+assert [float(row.sum()) for row in rows] == [12.0 * int(key) for key in keys[::-1]]
+"""
+
+
+def test_more_shards_are_read_than_files_may_be_open_and_what_was_read_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(os, "fsync", lambda _: None)  # no power is lost here
+    cache = FeatureCache(tmp_path)
+    for key in range(100):
+        cache.write(RECIPE, {str(key): np.full((3, 4), key, np.float32)})
+    subprocess.run([sys.executable, "-c", READER, str(tmp_path)], check=True)
 
 
 def test_another_recipe_has_other_features(tmp_path: Path):
@@ -117,7 +142,8 @@ def test_a_flipped_bit_is_found_and_its_clips_are_missing_again(tmp_path: Path):
     content = bytearray(bad.read_bytes())
     content[-5] ^= 1
     bad.write_bytes(content)
-    assert cache.missing(RECIPE, "abc") == []  # nobody reads every byte each time
+    for _ in range(2):
+        assert cache.missing(RECIPE, "abc") == ["b", "c"]  # and encoded again, whoever asks
     (fault,) = FeatureCache(tmp_path).verify()
     assert (fault.file, fault.clips) == (bad, 2)
     assert "changed" in fault.reason
@@ -182,8 +208,10 @@ def test_a_shard_that_is_a_pickle_is_refused(tmp_path: Path):
     mark = tmp_path / "mark"
     poison = f"cos\nsystem\n(S'touch {mark}'\ntR.".encode()
     shard.write_bytes(poison.ljust(shard.stat().st_size, b"."))
-    with pytest.raises(CacheError, match="cannot be read"):
+    with pytest.raises(CacheError, match="1 of 1 clips are not there"):
         FeatureCache(tmp_path).rows(RECIPE, ["a"])
+    with pytest.raises(CacheError, match="cannot be read"):
+        assert read_index(shard.with_suffix(".json")).rows
     assert not mark.exists()
 
 

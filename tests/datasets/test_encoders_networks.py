@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -160,6 +162,24 @@ def test_the_identity_tells_weights_and_options_but_not_the_place(models: Path, 
 )
 def test_an_option_changes_the_identity(models: Path, text: str, option: str):
     assert maker(models, text).identity() != maker(models, f"{text},{option}").identity()
+
+
+@pytest.mark.parametrize("kind", ["timm", "timm-flow", "timm-spectrogram"])
+@pytest.mark.parametrize("more", ["", ",weights=random"])
+def test_how_a_network_is_built_changes_the_identity(models: Path, tmp_path: Path, kind: str, more: str):
+    place = shutil.copytree(models / "resnet", tmp_path / "resnet")
+    config = json.loads((place / "config.json").read_text())
+    found = []
+    for arguments in ({"act_layer": "relu"}, {"act_layer": "gelu"}, {"global_pool": "max"}):
+        (place / "config.json").write_text(json.dumps({**config, "model_args": arguments}))
+        encoder = maker(tmp_path, f"{kind}:FOLDER/resnet{more}")
+        found.append((encoder.identity(), encoder.encode(batch(clips_for(encoder)[:1])).features))
+    for (identity, features), (other, others) in itertools.combinations(found, 2):
+        assert not torch.allclose(features, others, atol=1e-4)
+        assert identity != other
+    told = dict(reversed(config.items())) | {"model_args": arguments}
+    (place / "config.json").write_text(json.dumps(told, indent=1))
+    assert maker(tmp_path, f"{kind}:FOLDER/resnet{more}").identity() == found[-1][0]
 
 
 def test_random_weights_leave_the_generator_alone(models: Path):

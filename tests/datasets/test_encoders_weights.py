@@ -232,6 +232,18 @@ def test_the_size_of_batches_follows_the_free_memory(monkeypatch: pytest.MonkeyP
         torch.testing.assert_close(found, layer(values))
 
 
+def test_what_was_measured_before_changes_no_number():
+    torch.manual_seed(0)
+    layer = torch.nn.Sequential(torch.nn.Linear(37, 64), torch.nn.Dropout(0.5))  # training draws at random
+    values = torch.rand(17, 37)
+    planner = Planner(layer, CPU)
+    found = []
+    for _ in ("measures", "has measured"):
+        torch.manual_seed(1)
+        found.append(torch.cat(planner(lambda start, stop: layer(values[start:stop]), len(values), 37)))
+    assert found[0].equal(found[1])
+
+
 def test_little_memory_changes_no_feature(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     model = timm.create_model("test_vit", pretrained=False)
     save_file(model.state_dict(), tmp_path / "model.safetensors")

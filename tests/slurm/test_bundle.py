@@ -35,6 +35,7 @@ def test_a_bundle_runs_what_has_not_ended_and_marks_what_other_code_asked_for(
     assert "slurm" not in environment or environment["slurm"]
     ((_, audit),) = frames(["audit"], results(store.path))
     assert "changed between asking and running" in audit["code"].item()
+    store.set_aside([jobs[1].id])
     store.submit({jobs[1].id: {"id": "7_1"}})
     assert store.record(jobs[1]).state == "queued"
     again = BundleTask(names, context).checkpoint().function

@@ -6,12 +6,18 @@ import json
 import os
 import signal
 import subprocess
-from collections.abc import Iterator
+import sys
+import time
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 from mmbench.benchmark import Experiment, run
+from mmbench.benchmark.matrix import jobs_of
+from mmbench.benchmark.store import Store
+from mmbench.slurm import queue
+from mmbench.slurm.executor import ASK
 
 from ..benchmark.conftest import MMBENCH, Command
 from ..benchmark.test_run import contents, heed_ctrl_c, until
@@ -101,14 +107,17 @@ class Cluster:
         )  # fmt: skip
         return self.started[-1]
 
+    def experiment(self, methods: str, seeds: str, epochs: int, **more: object) -> Experiment:
+        asked = {"methods": methods, "datasets": "toy", "seeds": seeds, "protocol": {"epochs": epochs}}
+        here = {"plugins": [self.folder / "slow.py"], "data_root": self.environment["MMBENCH_DATA"]}
+        return Experiment.read({**asked, **here, "device": "cpu", **more})
+
     def locally(self, methods: str, seeds: str, epochs: int) -> dict[str, bytes]:
         """What the same jobs predict where nothing disturbs them."""
-        asked = {"methods": methods, "datasets": "toy", "seeds": seeds, "protocol": {"epochs": epochs}}
-        here = {"plugins": [self.folder / "slow.py"], "store": self.folder / "here"}
-        asked |= {"data_root": self.environment["MMBENCH_DATA"], "launcher": "debug", "device": "cpu", **here}
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("WITNESS", self.environment["WITNESS"])
-            assert run(Experiment.read(asked)).ok
+            here = {"launcher": "debug", "store": self.folder / "here"}
+            assert run(self.experiment(methods, seeds, epochs, **here)).ok
         return contents(self.folder / "here")
 
     def epochs(self) -> list[str]:
@@ -172,6 +181,80 @@ def test_a_job_that_fails_is_named_and_costs_itself_alone(cluster: Cluster, mmbe
 
 
 @pytest.mark.slow
+def test_what_ends_before_its_launcher_wrote_down_where_it_is_counts(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+):
+    store = Store(cluster.folder / "runs")
+    asked = {"launcher": "slurm", "slurm": {"time": "1h"}, "store": store.path}
+    experiment = cluster.experiment("slow(seconds=0.0),slow(way=raise)", "0", 2, **asked)
+    good, bad = jobs_of(experiment)
+    store.add([good, bad])
+    store.fail(good.id, "out of memory")
+    store.fail(bad.id, "out of memory")
+    write = Store.submit
+
+    def at_last(self: Store, notes: Mapping[str, Mapping[str, object]]) -> None:
+        """As where many notes are written to a slow disk: SLURM has nothing left when it begins."""
+        until(lambda: not queue.alive())
+        write(self, notes)
+
+    monkeypatch.setattr(Store, "submit", at_last)
+    monkeypatch.setenv("WITNESS", cluster.environment["WITNESS"])
+    (failed,) = run(experiment).failed
+    assert (failed.job_id, failed.reason) == (bad.id, "RuntimeError: on purpose")
+    assert store.record(good).state == "done"
+
+
+#: The command, killed when SLURM has the jobs and nothing says so.
+KILLED = """
+import os, signal
+from mmbench.benchmark.cli import main
+from mmbench.benchmark.store import Store
+Store.submit = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+main()
+"""
+
+
+@pytest.mark.slow
+def test_a_launcher_that_is_killed_before_it_wrote_down_where_jobs_are_loses_and_doubles_none(
+    cluster: Cluster,
+):
+    command = [sys.executable, "-c", KILLED, *cluster.command("slow(seconds=0.05)", "0", 2)[1:], *ON_SLURM]
+    killed = subprocess.run(command, cwd=cluster.folder, env=cluster.environment, check=False)
+    assert killed.returncode == -signal.SIGKILL
+    assert queue.alive()
+    assert not cluster.notes()
+    ended(cluster.start("slow(seconds=0.05)", "0", 2))
+    assert len(cluster.epochs()) == 2
+    assert contents(cluster.folder / "runs") == cluster.locally("slow(seconds=0.05)", "0", 2)
+
+
+@pytest.mark.slow
+def test_while_jobs_are_queued_again_nobody_calls_them_lost_and_cancel_waits_for_them(cluster: Cluster):
+    launcher = cluster.start("slow(seconds=99.0)", "0", 2)
+    cluster.until_it_starts()
+    ((name, note),) = cluster.notes().items()
+    store = Store(cluster.folder / "runs")
+    with store.launching():  # as another launcher does
+        subprocess.run(["scancel", note["id"]], check=True)
+        until(lambda: not queue.alive())
+        time.sleep(3 * ASK)
+        assert not store.failure(name)
+        command = [str(MMBENCH), "cancel"]
+        cancel = subprocess.Popen(
+            command, cwd=cluster.folder, env=cluster.environment, stdout=subprocess.PIPE
+        )
+        time.sleep(3)
+        sbatch = ["sbatch", "--parsable", "--output=/dev/null", "--wrap=sleep 99"]
+        number = subprocess.run(sbatch, check=True, capture_output=True, text=True).stdout.strip()
+        store.submit({name: {"id": number}})
+    said, _ = cancel.communicate(timeout=60)
+    assert b"1 array tasks cancelled, 1 jobs with them" in said
+    ended(launcher, 1)
+    assert store.failure(name) == f"SLURM {number}"
+
+
+@pytest.mark.slow
 def test_requeued_in_the_middle_it_goes_on_and_predicts_the_same(cluster: Cluster):
     launcher = cluster.start("slow", "0", 16)
     task = cluster.until_it_trains(3)  # it has some seconds more before it is killed
@@ -232,7 +315,9 @@ def test_out_of_time_too_often_it_fails_and_more_time_goes_on_with_it(cluster: C
     assert "ran out of time more than 0 times" in ended(launcher, 1)
     before = len(cluster.epochs())
     assert before < 12
-    again = mmbench("retry", "--slurm", "time=1h", WITNESS=cluster.environment["WITNESS"])
+    refused = mmbench("retry", "--slurm", "partition=nowhere", WITNESS=cluster.environment["WITNESS"])
+    assert "sbatch refused" in refused.stderr  # and it can be tried again all the same
+    again = mmbench("retry", "--slurm", "time=1h,partition=batch", WITNESS=cluster.environment["WITNESS"])
     assert again.returncode == 0, again.stdout + again.stderr
     (environment,) = cluster.environments()
     assert environment["resumed_epochs"]

@@ -1,0 +1,101 @@
+"""Whether raw media can be broken as asked for: told before a network is trained."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ..datasets.dataset import Located
+from .breaking import at_rate
+from .errors import UsageError
+from .evaluations import Evaluation, breakable, media_of, of_job, on_media
+from .experiment import Experiment
+from .job import Job, Task, dataset_of
+from .raw import origin_of
+from .registry import find
+
+
+def check_raw(
+    experiment: Experiment,
+    evaluations: Sequence[Evaluation],
+    todo: Sequence[Job],
+    located: Mapping[str, Located],
+    device: str,
+) -> None:
+    """Whether the media of targets can be broken and encoded anew, as far as that can be told without the encoders.
+
+    Args:
+        experiment: what is asked for.
+        evaluations: what ``wanted`` makes of it.
+        todo: jobs that are not done.
+        located: their data, by name.
+        device: where they run: ``cpu``, ``cuda`` or ``auto``, that of the two that is there.
+
+    Raises:
+        UsageError: features were made in a precision that the device does not have; or a kind cannot break sound of
+            the rate that an encoder reads.
+    """
+    plugins = tuple(experiment.plugins)
+    names = [one.subject for one in evaluations if one.kind == "corruption"]
+    corruptions = {name: find("corruption", name, plugins).load() for name in names}
+    modalities: dict[str, dict[str, None]] = {}
+    for job in todo:
+        if of_job(evaluations, job):
+            target = dataset_of(Task.parse(job.task).target)
+            modalities[target] = modalities.get(target, {}) | dict.fromkeys(job.modalities)
+    for target, those in modalities.items():
+        broken = _broken(corruptions, those, media_of(located[target]))
+        _check_rates(located[target], broken, corruptions)
+        if device == "cpu" and experiment.protocol.encoder_mode == "frozen":
+            _check_precision(located[target], broken)
+
+
+def _broken(
+    corruptions: Mapping[str, Any], modalities: Mapping[str, None], media: Mapping[str, str]
+) -> dict[str, list[str]]:
+    """Modality -> the names of the corruptions that break its raw media."""
+    found: dict[str, list[str]] = {}
+    for name, corruption in corruptions.items():
+        for modality in breakable(corruption, modalities, media) if on_media(corruption) else ():
+            found.setdefault(modality, []).append(name)
+    return found
+
+
+def _check_precision(located: Located, broken: Mapping[str, Sequence[str]]) -> None:
+    for modality, names in broken.items():
+        if origin_of(located).modalities[modality].identity.get("precision") == "bfloat16":
+            raise UsageError(
+                f"--corruptions {','.join(names)}: the features of {modality} of {located.name} were made on a GPU in "
+                "bfloat16, which the CPU would make otherwise: run on a GPU, or encode again with precision=float32 "
+                "(mmbench data encode)"
+            )
+
+
+def _check_rates(
+    located: Located, broken: Mapping[str, Sequence[str]], corruptions: Mapping[str, Any]
+) -> None:
+    """Where an encoder's identity says at which rate it reads sound; the others read 16 kHz, which all kinds can break."""
+    for modality, names in broken.items():
+        encoding = origin_of(located).modalities[modality]
+        rate = encoding.identity.get("rate", "")
+        if encoding.medium != "waveform" or not rate.isdecimal():
+            continue
+        wrong = {name: _unfit(corruptions[name], modality, int(rate)) for name in names}
+        wrong = {name: reason for name, reason in wrong.items() if reason}
+        if wrong:
+            left = ",".join(name for name in corruptions if name not in wrong)
+            raise UsageError(
+                f"--corruptions {','.join(wrong)}: {modality} of {located.name} is read at {rate} Hz "
+                f"({encoding.encoder}), too low a rate ({next(iter(wrong.values()))}): "
+                + (f"ask for the others, --corruptions {left}" if left else "leave them out")
+            )
+
+
+def _unfit(corruption: Any, modality: str, rate: int) -> str:
+    """Why a corruption cannot break sound of a rate; empty where it can."""
+    try:
+        for condition in corruption.conditions((modality,)):
+            at_rate(condition, rate)
+    except UsageError as error:
+        return str(error)
+    return ""
