@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from os.path import isfile, normpath
 
 from ..datasets.dataset import SPLITS
 from ..datasets.media.clip import MediaSet, Piece
@@ -61,7 +62,10 @@ def modalities_are_had(media: MediaSet) -> None:
 
 
 def every_file_is_there(media: MediaSet) -> None:
-    """Every file of a clip exists: one that does not is a problem, and the clip lacks the modality."""
+    """Every file of a clip exists, every file beside them is one of a clip, and every clip has media."""
+    problems = [problem for problem in media.problems if not problem.published]
+    count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
+    assert not problems, f"{count}, listed below; the first: {problems[0]}"
     files = {
         file: clip.sample_id
         for clip in media.clips
@@ -70,7 +74,7 @@ def every_file_is_there(media: MediaSet) -> None:
         for file in piece.files
     }
     for file, sample_id in files.items():
-        assert file.is_file(), f"{sample_id}: {file} is not there"
+        assert isfile(file), f"{sample_id}: {file} is not there"
 
 
 def clips_have_their_place(media: MediaSet) -> None:
@@ -78,6 +82,36 @@ def clips_have_their_place(media: MediaSet) -> None:
     counts = Counter((clip.video, clip.number) for clip in media.clips if clip.video)
     repeated = [f"{video} number {number}" for (video, number), count in counts.items() if count > 1]
     assert not repeated, f"given to two clips: {', '.join(repeated[:5])}"
+    known = {problem.sample_id for problem in media.problems if problem.published}
+    first: dict[frozenset[object], str] = {}
+    same = []
+    for clip in media.clips:
+        if clip.sample_id in known or all(isinstance(piece, str) for piece in clip.media.values()):
+            continue
+        content = frozenset((name, _content(piece)) for name, piece in clip.media.items())
+        if content in first:
+            same.append(f"{first[content]} and {clip.sample_id}")
+        first.setdefault(content, clip.sample_id)
+    assert not same, f"the same files and times, and no other text: {', '.join(same[:5])}"
+
+
+def _content(piece: Piece | str) -> object:
+    """What two clips have in common where they are one. Another text, such as a question, makes another clip."""
+    if isinstance(piece, str):
+        return piece.strip()
+    return tuple(map(normpath, piece.files)), piece.start or 0.0, piece.stop
+
+
+def training_has_classes(media: MediaSet) -> None:
+    """Where classes are told apart, training clips are of two classes or more."""
+    found = {clip.label for clip in media.clips if clip.split == "train"}
+    one = media.target.kind == "classification" and len(found) == 1
+    assert not one, f"all clips in train are of one class: {_class_name(media, found.pop())}"
+
+
+def _class_name(media: MediaSet, label: float) -> str:
+    classes = media.target.classes
+    return classes[label] if isinstance(label, int) and 0 <= label < len(classes) else repr(label)
 
 
 MEDIA_CHECKS = (
@@ -88,4 +122,5 @@ MEDIA_CHECKS = (
     modalities_are_had,
     every_file_is_there,
     clips_have_their_place,
+    training_has_classes,
 )

@@ -296,8 +296,8 @@ def cache_ls(data_root: Root = None, cache: Kept = None) -> None:
         encoder, broken = entry.recipe.get("encoder"), entry.recipe.get("corruption")
         table.add_row(
             entry.id[:12],
-            _words(encoder, ("encoder", "model")),
-            _words(broken, ("kind", "modality", "severity")) or "clean",
+            _words(encoder, ("encoder", "model")) or "?",
+            _words(broken, ("kind", "modality", "severity")) or ("clean" if entry.recipe else "?"),
             str(entry.recipe.get("dtype", "")),
             str(entry.clips),
             str(entry.shards),
@@ -356,7 +356,10 @@ def cache_verify(data_root: Root = None, cache: Kept = None) -> None:
 def _cache(data_root: Path | None, cache: Path | None) -> FeatureCache:
     from ..datasets.cache.cache import FeatureCache
 
-    return FeatureCache(cache_folder(cache, root_from(data_root)))
+    folder = cache_folder(cache, root_from(data_root))
+    if not folder.is_dir():
+        raise UsageError(f"{folder}: no folder of features; name one with --cache or --data-root")
+    return FeatureCache(folder)
 
 
 def _words(said: object, keys: Sequence[str]) -> str:

@@ -187,8 +187,8 @@ def check(
         passed = passed and result.ok
         mark = "[green]ok[/]    " if result.ok else "[red]failed[/]"
         out.print(mark, result.what, highlight=False)
-        if result.reason:
-            out.print(f"         {result.reason}", markup=False, highlight=False)
+        for line in result.reason.splitlines():
+            out.print(f"         {line}", markup=False, highlight=False, soft_wrap=True)
     if not passed:
         raise SystemExit(1)
     out.print(f"{kind.value} {name} keeps its contract")

@@ -269,7 +269,8 @@ def check_data(planned: Plan, gpus: tuple[str, ...]) -> None:
     names = sorted({item.name for job in planned.todo for item in job.data})
     located = {name: locate(name, experiment.root, experiment.data, plugins) for name in names}
     check_evaluations(experiment, planned.evaluations, planned.jobs, planned.todo, located)
-    if any(evaluation.kind == "corruption" for evaluation in planned.evaluations):
+    tuned = experiment.protocol.encoder_mode != "frozen"
+    if tuned or any(evaluation.kind == "corruption" for evaluation in planned.evaluations):
         from .precheck_raw import check_raw  # with torch, as corruptions
 
         check_raw(experiment, planned.evaluations, planned.todo, located, _device_for(experiment, gpus))

@@ -11,7 +11,7 @@ from .errors import UsageError
 from .evaluations import Evaluation, breakable, media_of, of_job, on_media
 from .experiment import Experiment
 from .job import Job, Task, dataset_of
-from .raw import origin_of
+from .raw import clips_of, origin_of
 from .registry import find
 
 
@@ -34,6 +34,7 @@ def check_raw(
     Raises:
         UsageError: features were made in a precision that the device does not have; or a kind cannot break sound of
             the rate that an encoder reads.
+        DataError: the media are not where they were.
     """
     plugins = tuple(experiment.plugins)
     names = [one.subject for one in evaluations if one.kind == "corruption"]
@@ -43,10 +44,16 @@ def check_raw(
         if of_job(evaluations, job):
             target = dataset_of(Task.parse(job.task).target)
             modalities[target] = modalities.get(target, {}) | dict.fromkeys(job.modalities)
+    tuned = experiment.protocol.encoder_mode != "frozen"
+    for one in located.values() if tuned and todo else ():
+        if media_of(one):
+            clips_of(origin_of(one))
     for target, those in modalities.items():
         broken = _broken(corruptions, those, media_of(located[target]))
+        if broken:
+            clips_of(origin_of(located[target]))
         _check_rates(located[target], broken, corruptions)
-        if device == "cpu" and experiment.protocol.encoder_mode == "frozen":
+        if device == "cpu" and not tuned:
             _check_precision(located[target], broken)
 
 

@@ -6,6 +6,7 @@ ones are, so that the first job that is tested under a corruption encodes for al
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -122,7 +123,7 @@ def _condition(
 ) -> Condition:
     modality = corruption.modality
     encoder = encoder_of(origin, modality, device)
-    cache = FeatureCache(Path(origin.cache))
+    cache = FeatureCache(Path(os.environ.get("MMBENCH_CACHE") or origin.cache).expanduser())
     how: Any = {"dtype": origin.dtype, "workers": 1}  # other jobs decode beside this one
     found = encoded_split(media_set, modality, encoder, cache, corruption, clips, **how)
     there = data.test.batch.present[modality].cpu().numpy()
@@ -175,8 +176,18 @@ def _found(source: str, root: str, path: str) -> tuple[MediaSet, Mapping[str, Cl
 
 
 def clips_of(origin: Origin) -> tuple[MediaSet, Mapping[str, Clip]]:
-    """The raw data, and their clips by sample id."""
-    return _found(origin.source, origin.root, origin.path)
+    """The raw data, and their clips by sample id.
+
+    Raises:
+        DataError: they are not where they were.
+    """
+    try:
+        return _found(origin.source, origin.root, origin.path)
+    except DataError as error:
+        raise DataError(
+            f"the raw media that features were made of are not where they were ({error}): put them back, or encode "
+            f"again from where they are (mmbench data encode, with --overwrite)"
+        ) from None
 
 
 def contents_of(located: Located, modality: str) -> dict[str, str]:

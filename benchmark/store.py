@@ -35,16 +35,15 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 from .claims import Claim, hold, holder
 from .errors import UsageError
-from .files import as_json, read_json, write_atomic, write_json
+from .files import as_json, at_once, read_json, write_atomic, write_json
 from .job import Job
 from .tidy import CHECKPOINT, clear, is_cluttered
 
@@ -55,7 +54,6 @@ RESULTS = ("predictions.parquet", "fit.json")
 WEIGHTS = "weights.safetensors"
 LOG = "log.txt"
 SCHEMA = 1
-T = TypeVar("T")
 #: Names of jobs and evaluations: one part of a path that leads nowhere else.
 _NAME = re.compile(r"\w[\w.~+ -]*")
 
@@ -108,9 +106,7 @@ class Store:
         """Writes down jobs that are to be run. Those that are known stay as they are."""
         try:
             inside(self.jobs_folder).mkdir(parents=True, exist_ok=True)
-            _at_once(
-                self._add, [job for job in jobs if not os.path.exists(f"{self._place(job.id)}/job.json")]
-            )
+            at_once(self._add, [job for job in jobs if not os.path.exists(f"{self._place(job.id)}/job.json")])
         except OSError as error:
             raise UsageError(
                 f"store {self.path}: cannot be written ({error.strerror}): mend that, or name another with --store"
@@ -188,7 +184,7 @@ class Store:
         """Writes the results of a job, the done marker last, and clears what told of its course."""
         folder = self.folder(job_id)
         written = {**files, "environment.json": as_json(environment)}
-        _at_once(lambda name: write_atomic(folder / name, written[name]), written)
+        at_once(lambda name: write_atomic(folder / name, written[name]), written)
         marker: dict[str, dict[str, Any]] = {
             name: {"size": len(content), "sha256": hashlib.sha256(content).hexdigest()}
             for name, content in files.items()
@@ -212,11 +208,7 @@ class Store:
         Args:
             notes: job -> its note.
         """
-        _at_once(self._submit, notes.items())
-
-    def _submit(self, item: tuple[str, Mapping[str, Any]]) -> None:
-        job_id, note = item
-        write_json(self.folder(job_id) / "slurm.json", dict(note))
+        at_once(lambda job: write_json(self.folder(job) / "slurm.json", dict(notes[job])), notes)
 
     def submission(self, job_id: str) -> Mapping[str, Any]:
         """Where a job was queued last; empty where it never was, or failed since and is to be queued again."""
@@ -380,13 +372,6 @@ class Store:
     def is_held(self, job_id: str) -> bool:
         """Whether a living process holds the job, here or on another machine."""
         return self.holder(job_id) is not None
-
-
-def _at_once(write: Callable[[T], None], items: Iterable[T]) -> None:
-    """Writes many things. Each waits for the disk, which takes many at a time as fast as one."""
-    with ThreadPoolExecutor(16) as pool:
-        for _ in pool.map(write, items):
-            pass
 
 
 def _read_job(file: Path) -> Job:

@@ -14,11 +14,25 @@ _KINDS = ("regression", "classification")
 
 
 def read_yaml(file: Path, expected: str) -> object:
-    """The content of a YAML file, of plain values only. Raises DataError: not there, or not YAML."""
+    """The content of a YAML file, of plain values only. Raises DataError: not there, not YAML, or a key given twice."""
     import yaml
 
+    class Loader(yaml.SafeLoader):
+        """YAML forbids a key given twice (YAML 1.2.2, section 3.2.1.1); PyYAML keeps the last one."""
+
+        def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
+            node = super().compose_mapping_node(anchor)
+            first: dict[tuple[str, str], int] = {}
+            for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
+                line = key.start_mark.line + 1
+                if (key.tag, key.value) in first:
+                    wrong = f"{key.value!r} again, first in line {first[key.tag, key.value]}"
+                    raise data_error(file, f"line {line}", wrong, "each key once")
+                first[key.tag, key.value] = line
+            return node
+
     try:
-        return yaml.safe_load(file.read_text(encoding="utf-8"))
+        return Loader(file.read_text(encoding="utf-8")).get_single_data()
     except OSError as error:
         raise data_error(file, "", f"cannot be read ({error.strerror})", "a readable file") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:

@@ -112,28 +112,27 @@ class FeatureCache:
         return shard.file
 
     def entries(self) -> list[Entry]:
-        """Every recipe, in the order of their ids."""
+        """Every recipe, in the order of their ids. What one is of that cannot be read is not known: it is empty."""
         found = []
-        for said in sorted(self.root.glob("*/recipe.json")):
-            try:
-                recipe = json.loads(said.read_bytes())
-            except (OSError, ValueError, RecursionError):
-                recipe = {}
-            shards = [shard for shard in map(_shard, _indexes(said.parent)) if shard]
+        for folder in self._folders():
+            shards = [shard for shard in map(_shard, _indexes(folder)) if shard]
             clips = {key for shard in shards for key in shard.keys}
-            recipe = recipe if isinstance(recipe, dict) else {}
             size = sum(shard.size for shard in shards)
-            found.append(Entry(said.parent.name, recipe, len(clips), len(shards), size))
+            found.append(Entry(folder.name, _said(folder), len(clips), len(shards), size))
         return found
+
+    def _folders(self) -> list[Path]:
+        return sorted(path for path in self.root.glob("*") if _ID.fullmatch(path.name) and path.is_dir())
 
     def remove(self, recipe_id: str) -> None:
         """Removes the features of a recipe. Raises CacheError where there is no such recipe."""
         folder = self.root / recipe_id
-        if not _ID.fullmatch(recipe_id) or not (folder / "recipe.json").is_file():
+        if folder not in self._folders():
             raise CacheError(
                 f"{self.root}: no features {recipe_id!r}; mmbench data cache ls names those there"
             )
-        (folder / "recipe.json").unlink()  # first: half a folder is none
+        for index in _indexes(folder):  # first: a shard without an index does not exist
+            index.unlink(missing_ok=True)
         shutil.rmtree(folder, ignore_errors=True)
 
     def verify(self) -> list[Fault]:
@@ -143,8 +142,12 @@ class FeatureCache:
             What was wrong.
         """
         faults = []
-        for folder in sorted(path for path in self.root.glob("*") if path.is_dir()):
+        for folder in self._folders():
             named = set()
+            said = folder / "recipe.json"
+            if not _said(folder) and _indexes(folder):
+                faults.append(Fault(said, "does not say what the features beside it are of", 0))
+                said.unlink(missing_ok=True)  # whoever writes there next says it again
             for index in _indexes(folder):
                 file = index.with_suffix(".safetensors")
                 named.add(file)
@@ -179,6 +182,15 @@ class FeatureCache:
             if shard is not None and shard.whole and shard.dtype == recipe.dtype:
                 known.update(dict.fromkeys(shard.keys, shard))
         return known
+
+
+def _said(folder: Path) -> dict[str, Any]:
+    """What ``recipe.json`` says; empty where it cannot be read."""
+    try:
+        found = json.loads((folder / "recipe.json").read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _indexes(folder: Path) -> list[Path]:

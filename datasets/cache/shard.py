@@ -19,6 +19,7 @@ import numpy as np
 
 from ..dataset import DataError
 from ..fingerprint import file_sha256
+from ..media.mapped import mapped
 from ..write_layout import replace_file
 
 _DTYPES = {"float16": "F16", "float32": "F32"}
@@ -58,8 +59,6 @@ class Shard:
         Raises:
             CacheError: the file is not what the index says.
         """
-        import torch
-
         shape = (sum(self.lengths), self.width)
         try:
             with self.file.open("rb") as stream:
@@ -71,11 +70,9 @@ class Shard:
             bytes_ = shape[0] * shape[1] * np.dtype(self.dtype).itemsize
             if not fits or start < 0 or stop - start != bytes_ or 8 + count + stop > self.size:
                 raise ValueError("its header is not as the index says")
-            content = torch.from_file(str(self.file), size=self.size, dtype=torch.uint8).numpy()
+            content = mapped(self.file, self.size)
             first = 8 + count + start
-            found = content[first : first + bytes_].view(self.dtype).reshape(shape)
-            found.flags.writeable = False
-            return found
+            return content[first : first + bytes_].view(self.dtype).reshape(shape)
         except (OSError, RuntimeError, ValueError, KeyError, TypeError, RecursionError) as error:
             raise CacheError(
                 f"{self.file}: cannot be read ({error}); find what is broken with mmbench data cache verify"

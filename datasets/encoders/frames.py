@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from ..media.clip import FrameView, Medium
 from .encoder import Encoded, EncoderError, EncoderSpec, Media
+from .memory import free_bytes
 from .network import Network, NetworkOptions
 from .sound import valid
 from .spec import fill
@@ -71,6 +72,7 @@ class Timm:
         )
         asked = {name: getattr(self.options, name) for name in ("frames", "interval", "size")}
         self.view = replace(view, **{name: value for name, value in asked.items() if value is not None})
+        _check_room(spec, self.view, self.channels)
         self.width = int(getattr(module, "head_hidden_size", None) or module.num_features)  # type: ignore[arg-type]
         self.network = Network(module, device, self.options.precision, weights)
         own = self.own_statistics or (data["mean"], data["std"])
@@ -130,6 +132,16 @@ class TimmFlow(Timm):
     own_statistics = ((128 / 255,) * 2, (128 / 255,) * 2)
     official = FrameView(size=256, frames=8, crop="center", crop_share=1.0)
     official_statistics = own_statistics
+
+
+def _check_room(spec: EncoderSpec, view: FrameView, channels: int) -> None:
+    """Whether the frames of one clip fit into memory, as bytes and as numbers."""
+    need, free = 5 * view.frames * channels * view.size**2, free_bytes(torch.device("cpu"))
+    if need > free / 2:
+        raise EncoderError(
+            f"encoder {spec.encoder}: {view.frames} frames of {view.size} x {view.size} take {need / 1e9:.1f} GB a clip, "
+            f"and {free / 1e9:.1f} GB are free: take fewer or smaller ones"
+        )
 
 
 def _data_config(module: nn.Module) -> dict[str, Any]:

@@ -45,7 +45,7 @@ def in_batches(run: Callable[[int, int], T], count: int, size: int) -> list[T]:
         try:
             results.append(run(start, stop))
         except (RuntimeError, MemoryError) as error:
-            if not _out_of_memory(error) or stop - start == 1:
+            if not out_of_memory(error) or stop - start == 1:
                 raise
             size = (stop - start) // 2
             if torch.cuda.is_available():
@@ -98,7 +98,7 @@ class Planner:
         self.bytes_per_value = WORKING * max(largest, 1) / max(values, 1)
 
 
-def _out_of_memory(error: Exception) -> bool:
+def out_of_memory(error: Exception) -> bool:
     """On the CPU there is no class for it: the allocator says so in words."""
     return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or "can't allocate memory" in str(error)
 

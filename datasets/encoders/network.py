@@ -10,8 +10,8 @@ from typing import Any, Literal, TypeVar
 import torch
 from torch import nn
 
-from .encoder import EncoderSpec
-from .memory import Planner
+from .encoder import EncoderError, EncoderSpec
+from .memory import Planner, out_of_memory
 
 T = TypeVar("T")
 Precision = Literal["auto", "float32"]
@@ -56,13 +56,22 @@ class Network:
 
         Without gradients, in batches that fit; where gradients are wanted, all at once, and in whatever precision
         the caller trains in.
+
+        Raises:
+            EncoderError: the network cannot read what it is given, such as pictures of that size.
         """
         if torch.is_grad_enabled():
             return [forward(0, count)] if count else []
-        if not self.mixed:
-            return self._plan(forward, count, values)
-        with torch.autocast(self.device.type, torch.bfloat16):
-            return self._plan(forward, count, values)
+        try:
+            with torch.autocast(self.device.type, torch.bfloat16, enabled=self.mixed):
+                return self._plan(forward, count, values)
+        except (AssertionError, RuntimeError, ValueError, IndexError) as error:
+            if out_of_memory(error):
+                raise
+            name = type(self.module).__name__
+            raise EncoderError(
+                f"{name} cannot read what it is given: {' '.join(str(error).split())}"
+            ) from error
 
     def identity(self, spec: EncoderSpec, version: int, options: Mapping[str, Any]) -> dict[str, str]:
         """All that decides the features, as text. ``weights`` and ``seed`` are told by what they led to, a local

@@ -13,6 +13,11 @@ from .encoder import Encoded, EncoderError, EncoderSpec, Media
 from .sound import mono, valid
 from .spec import fill
 
+#: Of any option.
+MOST = 1e6
+#: A window, in milliseconds; samples a second.
+LONGEST, HIGHEST = 10_000, 384_000
+
 
 class LogMel:
     """Log-mel spectrum of sound: one step for every hop, from torchaudio.
@@ -51,8 +56,15 @@ class LogMel:
         _no_model(spec)
         self.options = fill(self.Options, spec)
         for name, value in asdict(self.options).items():
-            if value is not None and value <= 0:
-                raise EncoderError(f"encoder log-mel: option {name}={value}: should be above 0")
+            if value is not None and not 0 < value <= MOST:
+                raise EncoderError(
+                    f"encoder log-mel: option {name}={value}: should be above 0, and {MOST:.0e} at most"
+                )
+        if self.options.window > LONGEST or self.options.rate > HIGHEST:
+            raise EncoderError(
+                f"encoder log-mel: a window of {self.options.window:g} ms at {self.options.rate} samples a second: should "
+                f"be {LONGEST} ms and {HIGHEST} at most"
+            )
         self.window = max(round(self.options.window * self.options.rate / 1000), 2)
         self.hop = max(round(self.options.hop * self.options.rate / 1000), 1)
         self.view = SoundView(rate=self.options.rate, seconds=self.options.seconds)

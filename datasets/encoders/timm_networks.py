@@ -85,6 +85,10 @@ def _named(spec: EncoderSpec) -> tuple[str, dict[str, Any], Path | None]:
     """The name of the architecture, what a folder's ``config.json`` says, and the folder."""
     import timm
 
+    if not spec.model:
+        raise EncoderError(
+            f"encoder {spec.encoder} needs a model: {spec.encoder}:vit_tiny_patch16_224, or any of timm.list_models()"
+        )
     folder = Path(spec.model).expanduser()
     if folder.is_dir():
         try:

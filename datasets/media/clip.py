@@ -60,12 +60,14 @@ class Problem:
         modality: which of its media; empty where it is none.
         file: where; a path or an entry of a list.
         reason: what is wrong, half a sentence.
+        published: whether it is a fact of a published list, such as a clip named twice, which nobody can mend.
     """
 
     sample_id: str
     modality: str
     file: str
     reason: str
+    published: bool = False
 
     def __str__(self) -> str:
         place = " ".join(part for part in (self.sample_id, self.modality) if part)

@@ -12,8 +12,8 @@ import numpy as np
 
 from .clip import FrameView, MediaError, Medium, Piece, SoundView, TextView, View
 from .files import check_file
-from .frames import read_video
-from .pictures import PICTURES, fitted, read_picture
+from .frames import read_flow, read_video
+from .pictures import OTHER_PICTURES, PICTURES, fitted, read_picture
 from .sound import read_sound
 
 #: What to decode: where it is, what it is, and how it is read.
@@ -42,10 +42,7 @@ def decode(piece: Piece | str, medium: Medium, view: View) -> np.ndarray | str:
     if medium == "waveform" and isinstance(view, SoundView):
         return read_sound(_only(piece), piece.start, piece.stop, view)
     if medium == "frames" and isinstance(view, FrameView):
-        file = _only(piece)
-        if file.suffix.lower() not in PICTURES:
-            return read_video(file, piece.start, piece.stop, view)
-        return np.stack([fitted(read_picture(file), view)] * view.frames)
+        return _frames(_only(piece), piece.start, piece.stop, view)
     if medium == "flow" and isinstance(view, FrameView):
         return _flow(piece, view)
     raise TypeError(f"{medium} cannot be read with a {type(view).__name__}")
@@ -72,16 +69,25 @@ def _text(piece: Piece | str, view: TextView) -> str:
     return text.lower() if view.lower else text
 
 
+def _frames(file: Path, start: float | None, stop: float | None, view: FrameView) -> np.ndarray:
+    suffix = file.suffix.lower()
+    if suffix in PICTURES:
+        return np.stack([fitted(read_picture(file), view)] * view.frames)
+    check_file(file)
+    try:
+        return read_video(file, start, stop, view)
+    except MediaError as error:
+        if suffix not in OTHER_PICTURES:
+            raise
+        known = ", ".join(sorted(PICTURES))
+        raise MediaError(f"{error}; {suffix} is not read as a picture; pictures are {known}") from None
+
+
 def _flow(piece: Piece, view: FrameView) -> np.ndarray:
     if len(piece.files) != 2:
         raise MediaError(f"flow consists of {len(piece.files)} files; expected 2, horizontal and vertical")
-    parts = []
-    for name, file in zip(("horizontal", "vertical"), piece.files, strict=True):
-        try:
-            parts.append(read_video(file, piece.start, piece.stop, view, "gray"))
-        except MediaError as error:
-            raise MediaError(f"the {name} flow ({file.name}) {error}") from None
-    return np.stack(parts, axis=1)
+    horizontal, vertical = piece.files
+    return read_flow((horizontal, vertical), piece.start, piece.stop, view)
 
 
 def decoded(

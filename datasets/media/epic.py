@@ -23,6 +23,7 @@ import numpy as np
 from ..dataset import data_error
 from ..unpickle_frame import load_frame
 from .clip import MediaSet, Piece
+from .files import told
 from .listed import Row, find_lists, first_folder, media_set, with_validation
 from .table import seconds
 
@@ -89,7 +90,9 @@ def _rows(
         recording, first, last, label = _checked(file, table, place, classes)
         times = [_time(file, table, column, place) for column in ("start_timestamp", "stop_timestamp")]
         if times[1] <= times[0]:
-            raise data_error(file, f"row {place}, stop_timestamp", f"{times[1]:g} s", f"after {times[0]:g} s")
+            raise data_error(
+                file, f"row {place}, stop_timestamp", f"{told(times[1])} s", f"after {told(times[0])} s"
+            )
         name = f"{kitchen}_{recording}_{first}_{last}_{label}"
         # flow has half the frames: ceil(start / 2), and int((stop - start) / 2) of them
         half = math.ceil(first / 2)

@@ -50,6 +50,11 @@ def opened(file: Path) -> Iterator[av.container.InputContainer]:
         raise MediaError(f"cannot be decoded, cut or damaged: {error.strerror}") from None
 
 
+def told(seconds: float) -> str:
+    """A time as a message shows it: all that its writer typed, without the last bits of its sum."""
+    return f"{seconds:.12g}"
+
+
 def checked_stretch(start: float | None, stop: float | None, end: float, what: str) -> tuple[float, float]:
     """The bounds of a stretch of something that lasts ``end`` seconds.
 
@@ -59,15 +64,15 @@ def checked_stretch(start: float | None, stop: float | None, end: float, what: s
     first = 0.0 if start is None else start
     last = end if stop is None else stop
     if not (first >= 0 and last < float("inf")):
-        raise MediaError(f"the stretch {first:g} s to {last:g} s is none of a file")
+        raise MediaError(f"the stretch {told(first)} s to {told(last)} s is none of a file")
     if end <= 0:
         raise MediaError(f"holds no {what}")
     if stop is not None and last <= first:
-        raise MediaError(f"the stretch {first:g} s to {last:g} s is empty")
+        raise MediaError(f"the stretch {told(first)} s to {told(last)} s is empty")
     if first >= end:
-        raise MediaError(f"the stretch begins at {first:g} s, but the {what} ends at {end:.3f} s")
+        raise MediaError(f"the stretch begins at {told(first)} s, but the {what} ends at {end:.3f} s")
     if last > end + SLACK:
-        raise MediaError(f"the stretch reaches to {last:g} s, but the {what} ends at {end:.3f} s")
+        raise MediaError(f"the stretch reaches to {told(last)} s, but the {what} ends at {end:.3f} s")
     return first, min(last, end)
 
 

@@ -47,6 +47,50 @@ def read_video(
     Raises:
         MediaError: there is no video, the stretch is not in it, or it breaks off or is damaged inside the stretch.
     """
+    return _read(file, start, stop, view, colours)[0]
+
+
+def read_flow(
+    files: tuple[Path, Path], start: float | None, stop: float | None, view: FrameView
+) -> np.ndarray:
+    """Optical flow, stored as two grey videos of one length and size: its horizontal and its vertical part.
+
+    Returns: [time, 2, size, size], uint8.
+
+    Raises:
+        MediaError: as of ``read_video``, or the two do not fit each other.
+    """
+    parts, tracks = [], []
+    for name, file in zip(("horizontal", "vertical"), files, strict=True):
+        try:
+            pixels, track = _read(file, start, stop, view, "gray")
+        except MediaError as error:
+            raise MediaError(f"the {name} flow ({file.name}) {error}") from None
+        parts.append(pixels)
+        tracks.append(track)
+    _check_pair(*tracks)
+    return np.stack(parts, axis=1)
+
+
+def _check_pair(one: _Track, other: _Track) -> None:
+    """Two parts of one flow show the same times. Headers are compared: whole files need not be decoded for it.
+
+    One frame more or less is let pass: programs that cut or encode drop or repeat the last one of a file, and it
+    moves no other frame.
+    """
+    differ = "its two parts differ: "
+    if one.size != other.size:
+        shown = " and ".join(f"{width} x {height}" for width, height in (one.size, other.size))
+        raise MediaError(f"{differ}{shown} pixels")
+    if abs(one.frames - other.frames) > 1:
+        raise MediaError(f"{differ}{one.frames} and {other.frames} frames")
+    if abs(one.end - other.end) > 1.5 / min(one.rate, other.rate):  # as many frames at another rate
+        raise MediaError(f"{differ}{one.end:.3f} and {other.end:.3f} s")
+
+
+def _read(
+    file: Path, start: float | None, stop: float | None, view: FrameView, colours: Colours
+) -> tuple[np.ndarray, _Track]:
     from av.video.reformatter import VideoReformatter
 
     with opened(file) as container:
@@ -59,7 +103,7 @@ def read_video(
             if id(frame) not in ready:
                 pixels = convert.reformat(frame, format=colours, threads=1).to_ndarray()
                 ready[id(frame)] = _fitted(pixels, frame.rotation, track.stream.sample_aspect_ratio, view)
-        return np.stack([ready[id(frame)] for frame in picked])
+        return np.stack([ready[id(frame)] for frame in picked]), track
 
 
 @dataclass(frozen=True)
@@ -72,6 +116,8 @@ class _Track:
         offset: the time stamp of the file's beginning, in seconds.
         end: seconds from the file's beginning to the end of the last frame, as the header promises.
         rate: frames a second, on average.
+        frames: how many there are, as the header promises.
+        size: width and height in pixels, as stored.
     """
 
     container: InputContainer
@@ -80,6 +126,8 @@ class _Track:
     offset: float
     end: float
     rate: float
+    frames: int
+    size: tuple[int, int]
 
     def stamp(self, seconds: float) -> int:
         """The time stamp, in ticks, of a time from the file's beginning."""
@@ -98,7 +146,9 @@ def _track(container: InputContainer) -> _Track:
     end = stream_end(container, stream)
     if end is None:
         end = _last_packet(container, stream) * tick - offset
-    return _Track(container, stream, tick, offset, end, float(_rate(stream)))
+    rate = float(_rate(stream))
+    frames = stream.frames or round(end * rate)  # not every container counts them
+    return _Track(container, stream, tick, offset, end, rate, frames, (stream.width, stream.height))
 
 
 def _is_cover(stream: VideoStream) -> bool:

@@ -10,7 +10,7 @@ from ..dataset import SYNTHETIC_FILE, DataError, Dataset
 from ..samples import VALIDATION_SEED, VALIDATION_SHARE
 from .clip import Clip, MediaSet, Medium, Piece, Problem
 from .divide import divide
-from .shelf import Shelf
+from .shelf import Shelf, shown
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,7 @@ def media_set(
         if place is None or place.is_dir():
             there[name] = medium
         else:
-            problems.append(Problem("", name, _shown(place, folder), f"no such folder: there is no {name}"))
+            problems.append(Problem("", name, shown(place, folder), f"no such folder: there is no {name}"))
     if not any(medium != "text" for medium in there.values()):
         places = ", ".join(str(place) for _, place in modalities.values() if place)
         raise DataError(f"{dataset.name}: no media in {folder}; expected folders {places}")
@@ -121,8 +121,8 @@ def media_set(
         found = sum(row.file == file for row in rows)
         if found != count:
             reason = f"lists {found} clips where {count} are published"
-            problems.append(Problem("", "", _shown(file, folder), reason))
-    shelf = Shelf()
+            problems.append(Problem("", "", shown(file, folder), reason, published=True))
+    shelf = Shelf(folder)
     clips = []
     seen: dict[str, Row] = {}
     repeats: dict[str, int] = {}
@@ -132,20 +132,19 @@ def media_set(
             repeats[row.name] = repeats.get(row.name, 1) + 1
             sample_id = f"{row.name}#{repeats[row.name]}"
             reason = f"listed before, in {seen[row.name].file.name}"
-            problems.append(Problem(sample_id, "", row.file.name, reason))
+            problems.append(Problem(sample_id, "", row.file.name, reason, published=True))
         seen.setdefault(row.name, row)
         media: dict[str, Piece | str] = {}
         for name, piece in row.media.items():
             if name not in there:
                 continue
             if isinstance(piece, str):
-                missing = [] if piece else [Problem(sample_id, name, row.file.name, "empty text")]
+                missing = (
+                    [] if piece else [Problem(sample_id, name, row.file.name, "empty text", published=True)]
+                )
             else:
-                missing = [
-                    Problem(sample_id, name, _shown(file, folder), "no such file")
-                    for file in piece.files
-                    if not shelf.take(file)
-                ]
+                files, missing = shelf.media(sample_id, name, piece.files)
+                piece = replace(piece, files=files)
             problems += missing
             if not missing:
                 media[name] = piece
@@ -157,12 +156,8 @@ def media_set(
         modalities=there,
         target=dataset.target,
         clips=tuple(clips),
-        problems=(*problems, *shelf.left(folders, root=folder)),
+        problems=(*problems, *shelf.left(folders)),
         title=dataset.title,
         homepage=dataset.homepage,
         synthetic=synthetic,
     )
-
-
-def _shown(file: Path, folder: Path) -> str:
-    return str(file.relative_to(folder)) if file.is_relative_to(folder) else str(file)

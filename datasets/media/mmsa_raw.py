@@ -7,6 +7,7 @@ read. Sound and frames come from the same file. Layout: https://github.com/thuia
 from __future__ import annotations
 
 import math
+from os.path import isfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -68,7 +69,8 @@ def read_mmsa_raw(dataset: Sentiment, folder: Path) -> MediaSet:
 def _file(folder: Path, clip: str) -> Path:
     exact = folder / f"{clip}.mp4"
     padded = folder / f"{clip.zfill(_DIGITS)}.mp4"
-    return padded if not exact.is_file() and padded.is_file() else exact
+    # a folder that may not be entered holds none: it is told later, as a problem
+    return padded if not isfile(exact) and isfile(padded) else exact
 
 
 def _score(table: Table, place: int, label: str, span: tuple[float, float]) -> float:

@@ -24,6 +24,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
@@ -31,8 +32,9 @@ from typing import Any, get_args
 from ..dataset import SPLITS, Target
 from ..description import FILE_NAME as ENCODED
 from ..entries import Entries, nearest, read_yaml
-from .clip import Clip, MediaSet, Medium, Piece, Problem
+from .clip import Clip, MediaError, MediaSet, Medium, Piece, Problem
 from .divide import divide
+from .files import told
 from .shelf import Shelf
 from .table import Table, read_table, seconds
 
@@ -49,6 +51,7 @@ _COLUMNS = {
 }
 _KEYS = ("name", "title", "homepage", "synthetic", "table", "modalities", "task", *_COLUMNS)
 _SLACK = 1e-4  # labels outside of the range by this are rounded
+_NAME = re.compile(r"[^\W_][\w.-]*")
 _PLACE = re.compile(r"\{([^{}]*)\}")
 
 
@@ -90,6 +93,7 @@ class _Own(Entries):
     def media_set(self, name: str | None) -> MediaSet:
         content = read_yaml(self.file, "a description of clips")
         top = self.mapping(content, "", _KEYS, ("table", "modalities", "task"))
+        own_name = self.own_name(top) if "name" in top else self.file.resolve().parent.name
         table = read_table(self.file.parent / self.string(top, "table", ""))
         sources = self.sources(top["modalities"], table)
         target = self.target(top["task"])
@@ -107,7 +111,7 @@ class _Own(Entries):
             for row in range(len(table))
         )
         return MediaSet(
-            name=name or self.string(top, "name", self.file.resolve().parent.name),
+            name=name or own_name,
             modalities={one: source.medium for one, source in sources.items()},
             target=target,
             clips=tuple(clips),
@@ -116,6 +120,13 @@ class _Own(Entries):
             homepage=self.string(top, "homepage", ""),
             synthetic=self.flag(top, "synthetic"),
         )
+
+    def own_name(self, top: dict[str, Any]) -> str:
+        """What the set is called: its folder below the data root, and a word among others on a command line."""
+        name = self.string(top, "name", "")
+        if not _NAME.fullmatch(name):
+            raise self.wrong("name", repr(name), "letters, digits, - _ . with a letter or digit first")
+        return name
 
     def column(self, top: Mapping[str, Any], key: str, table: Table) -> str | None:
         """The column that says ``key``; None where it may be missing and is."""
@@ -237,7 +248,7 @@ class _Own(Entries):
             if isinstance(share, bool) or not isinstance(share, (int, float)) or not 0 < share < 1:
                 raise self.wrong(f"split/shares/{split}", repr(share), "a number between 0 and 1")
         if not math.isclose(sum(shares.values()), 1, abs_tol=1e-6):
-            raise self.wrong("split/shares", f"their sum is {sum(shares.values()):g}", "1")
+            raise self.wrong("split/shares", f"their sum is {sum(shares.values()):.12g}", "1")
         seed = self.name(entry["seed"], "split/seed")
         column = self.name(entry["group"], "split/group") if "group" in entry else video
         if column is None:
@@ -257,7 +268,8 @@ class _Own(Entries):
         self, table: Table, sources: Mapping[str, Source], ids: list[str]
     ) -> tuple[list[dict[str, Piece | str]], list[Problem]]:
         """The media of every row that are there, and what is wrong with the others."""
-        folder, shelf = self.file.parent, Shelf()
+        folder = self.file.parent
+        shelf = Shelf(folder)
         found: list[dict[str, Piece | str]] = [{} for _ in ids]
         problems: list[Problem] = []
         for name, source in sources.items():
@@ -271,15 +283,16 @@ class _Own(Entries):
                     column = source.columns[cells.index("")]
                     raise table.wrong(row, column, "empty, while its other part is given", "both or neither")
                 start, stop = _times(table, row, source.times)
-                missing = [cell for cell in cells if not shelf.take(folder / cell)]
-                problems += [Problem(ids[row], name, cell, "no such file") for cell in missing]
+                files, missing = shelf.media(ids[row], name, [folder / cell for cell in cells])
+                problems += missing
                 if not missing:
-                    found[row][name] = Piece(tuple(folder / cell for cell in cells), start, stop)
+                    found[row][name] = Piece(files, start, stop)
         where = table.file.name
         problems += [Problem(ids[row], "", where, "no media") for row, media in enumerate(found) if not media]
         for file in (self.file, table.file, folder / ENCODED):
-            shelf.take(file)
-        return found, problems + shelf.left(root=folder)
+            with suppress(MediaError):  # an array's description need not be there
+                shelf.take(file)
+        return found, problems + shelf.left()
 
 
 def _sample_ids(table: Table, column: str) -> list[str]:
@@ -352,5 +365,5 @@ def _times(table: Table, row: int, name: str) -> tuple[float | None, float | Non
     if stop is not None and stop < (
         start or 0
     ):  # a clip of no length is a problem of its own, once it is decoded
-        raise table.wrong(row, f"{name}.stop", f"{stop:g}", f"later than the start, {start or 0:g}")
+        raise table.wrong(row, f"{name}.stop", told(stop), f"later than the start, {told(start or 0)}")
     return start, stop

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 #: What is a picture by its name; anything else that is asked for as frames is a video.
 PICTURES = {".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm"}
+#: Pictures by their name that are none here; those that move are read as videos.
+OTHER_PICTURES = {".gif", ".avif", ".heic", ".heif", ".jp2", ".jxl", ".svg"}
 
 
 def read_picture(file: Path) -> np.ndarray:

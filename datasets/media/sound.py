@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from .clip import MediaError, SoundView
-from .files import SLACK, can_seek, check_file, checked_stretch, on_one_thread, opened, stream_end, zero
+from .files import SLACK, can_seek, check_file, checked_stretch, on_one_thread, opened, stream_end, told, zero
 
 #: What libsndfile reads to the sample; everything else is read by FFmpeg.
 SNDFILE = {".wav", ".flac", ".ogg", ".oga", ".aif", ".aiff"}
@@ -65,7 +65,7 @@ def _bounds(
     if seconds is not None:
         after = min(after, begin + -(-round(seconds * rate * 1000) // 1000))
     if after <= begin:
-        raise MediaError(f"the stretch {first:g} s to {last:g} s holds no sample")
+        raise MediaError(f"the stretch {told(first)} s to {told(last)} s holds no sample")
     return begin, after
 
 

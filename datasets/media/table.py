@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from pathlib import Path
 from ..dataset import DataError, data_error
 from ..entries import nearest
 
+_SEPARATORS = {",": "commas", "\t": "tabs", ";": "semicolons", "|": "bars"}
 SUFFIXES = (".csv", ".tsv", ".parquet")
 _CLOCK = re.compile(r"(?:(\d+):)?([0-5]?\d):([0-5]?\d(?:\.\d+)?)|(\d+(?:\.\d*)?|\.\d+)", re.ASCII)
 
@@ -63,19 +65,32 @@ def read_table(file: Path) -> Table:
 
 
 def _lines(file: Path, delimiter: str) -> Table:
+    rows: list[list[str]] = []
     try:
+        content = file.read_bytes()
         # utf-8-sig: spreadsheets write a mark at the beginning
-        with file.open(encoding="utf-8-sig", newline="") as stream:
-            rows = list(csv.reader(stream, delimiter=delimiter, strict=True))
+        stream = io.StringIO(content.decode("utf-8-sig"), newline="")
+        rows.extend(csv.reader(stream, delimiter=delimiter, strict=True))
     except OSError as error:
         raise data_error(file, "", f"cannot be read ({error.strerror})", "a readable file") from None
-    except (csv.Error, UnicodeDecodeError) as error:
-        raise data_error(file, "", f"not a table ({error})", "cells in UTF-8") from None
+    except UnicodeDecodeError as error:
+        line = error.object[: error.start].count(b"\n") + 1
+        raise data_error(file, f"line {line}", "not text in UTF-8", "a table saved as UTF-8") from None
+    except csv.Error as error:
+        ended = "end of data" in str(error)
+        wrong = "a quote opens and is not closed" if ended else f"{error} (is a quote before it not closed?)"
+        expected = "quotes around a text, and each quote inside it twice"
+        # a row with a text over several lines counts once, as in all messages
+        raise data_error(file, f"row {len(rows) + 1}", wrong, expected) from None
     while rows and not rows[-1]:  # empty lines at the end
         rows.pop()
     if not rows:
         raise data_error(file, "", "empty", "a header and a row for each clip")
     header = [name.strip() for name in rows[0]]
+    others = [name for sign, name in _SEPARATORS.items() if sign in header[0]]
+    if len(header) == 1 and others:
+        expected = f"columns separated by {_SEPARATORS[delimiter]} in a {file.suffix.lower()}"
+        raise data_error(file, "row 1", f"one column, with {' and '.join(others)} in its name", expected)
     for name in header:
         if header.count(name) > 1:
             raise data_error(file, "row 1", f"column {name!r} is named twice", "each column once")

@@ -20,6 +20,7 @@ import yaml
 from mmbench.benchmark.cli import main
 from mmbench.benchmark.encode_dataset import writing_alone
 from mmbench.datasets.cache.cache import FeatureCache
+from mmbench.datasets.contents import media_contents
 from mmbench.datasets.open_layout import locate_open
 
 RATE = 16_000
@@ -267,6 +268,23 @@ def test_a_modality_that_nobody_has_is_not_written(mmbench: Command, tmp_path: P
         assert code == 1
         assert "nothing is written: no clip has far that can be read" in said
         assert not (own / "dataset.yaml").exists()
+
+
+def test_a_converted_copy_still_says_what_it_was_made_of(mmbench: Command, tmp_path: Path):
+    own = write_clips(tmp_path / "own")
+    assert mmbench("data", "encode", "own", *ENCODERS, "--data-root", tmp_path)[0] == 0
+    assert mmbench("data", "convert", "own", tmp_path / "copy", "--data-root", tmp_path)[0] == 0
+    there, copy = (locate_open(folder / "dataset.yaml").description for folder in (own, tmp_path / "copy"))
+    assert copy.media == there.media
+    assert media_contents(copy, "near") == media_contents(there, "near")
+    assert len(media_contents(copy, "near")) == 24
+
+
+def test_a_cache_that_is_not_there_is_said(mmbench: Command, tmp_path: Path):
+    for words in (["ls"], ["verify"], ["rm", "all"]):
+        code, said = mmbench("data", "cache", *words, "--cache", tmp_path / "tpyo")
+        assert code == 2
+        assert "no folder of features" in said
 
 
 def test_the_cache_is_listed_verified_and_removed(mmbench: Command, tmp_path: Path):

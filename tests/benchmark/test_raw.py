@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -143,6 +144,34 @@ def test_what_the_features_were_not_made_of_is_not_broken(folder: Path, tmp_path
     assert not (tmp_path / "runs").exists()
     with pytest.raises(UsageError, match="breaks waveform"):  # features of unknown origin
         conditions_of(WhiteNoise, data.test.batch)
+
+
+@pytest.mark.parametrize("more", [{"corruptions": ["wind"]}, {"protocol": {"encoder_mode": "last"}}])
+def test_media_that_were_moved_are_told_before_a_job_runs(
+    folder: Path, tmp_path: Path, more: dict[str, Any]
+) -> None:
+    asked = {"datasets": [TASK], "data_root": folder / "data", "store": tmp_path / "runs", "methods": ["erm"]}
+    (folder / "media").rename(folder / "elsewhere")
+    try:
+        raw._found.cache_clear()
+        with pytest.raises(DataError, match=r"not where they were .* put them back, or encode again"):
+            run(Experiment.read({**asked, **more, "launcher": "debug"}))
+    finally:
+        (folder / "elsewhere").rename(folder / "media")
+        raw._found.cache_clear()
+    assert not (tmp_path / "runs").exists()
+
+
+def test_the_cache_can_lie_elsewhere_when_media_are_broken(
+    folder: Path, kept: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = set(kept.rglob("*"))
+    monkeypatch.setenv("MMBENCH_CACHE", str(tmp_path / "cache"))
+    located = locate("hac", folder / "data")
+    data = load_task(request(located.fingerprint()), {"hac": located})
+    assert len(conditions_on_media(WhiteNoise, located, "hac/cartoon", data, CPU)) == 5
+    assert set(kept.rglob("*")) == before
+    assert len(list((tmp_path / "cache").glob("*/*.safetensors"))) == 5
 
 
 def test_media_that_are_gone_are_named(folder: Path, kept: Path, monkeypatch: pytest.MonkeyPatch) -> None:

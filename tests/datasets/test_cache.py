@@ -280,3 +280,21 @@ def test_a_writer_that_is_killed_leaves_whole_shards(tmp_path: Path):
     for key, rows in zip(there, cache.rows(RECIPE, there), strict=True):
         assert (rows == sum(map(int, key.split("-")))).all()
     assert [fault for fault in cache.verify() if fault.clips] == []
+
+
+def test_features_of_nobody_knows_what_are_listed_and_named(tmp_path: Path):
+    cache = FeatureCache(tmp_path)
+    cache.write(RECIPE, some("a"))
+    said = cache.folder(RECIPE) / "recipe.json"
+    for damage in (lambda: said.write_text("{"), lambda: None):  # broken, then gone
+        damage()
+        (entry,) = cache.entries()
+        assert (entry.recipe, entry.clips) == ({}, 1)
+        (fault,) = cache.verify()
+        assert fault.file == said
+        assert cache.missing(RECIPE, "a") == []
+    cache.write(RECIPE, some("b"))
+    assert cache.verify() == []
+    assert cache.entries()[0].recipe
+    cache.remove(RECIPE.id)
+    assert cache.entries() == []

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from mmbench.datasets.media.clip import FrameView, MediaError, Piece, SoundView, TextView
 from mmbench.datasets.media.decode import decode
 
-from .media_files import cut_off, number_of, tone, write_flow, write_numbered_video, write_video
+from .media_files import cut_off, number_of, numbered, tone, write_flow, write_numbered_video, write_video
 
 LENGTH = 60
 
@@ -75,7 +75,12 @@ def decoded_whole(file: Path) -> Whole:
             found.append((stamp - offset, number_of(picture), frame.duration))
     stamps = [stamp for stamp, _, _ in found]
     assert stamps == sorted(stamps)
-    return Whole(file, stream.time_base, stamps, [n for _, n, _ in found], stamps[-1] + found[-1][2])
+    end = stamps[-1] + found[-1][2]
+    if (
+        stream.duration is not None
+    ):  # what the header promises; a guess at how long the last frame is shown may not fit
+        end = min(end, (stream.start_time or 0) + stream.duration - offset)
+    return Whole(file, stream.time_base, stamps, [n for _, n, _ in found], end)
 
 
 def expected(whole: Whole, start: float, stop: float, frames: int, step: float | None) -> list[int]:
@@ -274,6 +279,31 @@ def test_flow_is_the_grey_values_of_both_files(tmp_path: Path) -> None:
         decode(Piece(pair[:1]), "flow", FrameView(32))
     with pytest.raises(MediaError, match="expected 1"):
         decode(Piece(pair), "frames", FrameView(32))
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "mkv", "avi"])
+@pytest.mark.parametrize(
+    ("frames", "size", "rate", "reason"),
+    [
+        (10, (64, 64), 10, None),
+        (9, (64, 64), 10, None),  # the last frame is lost
+        (5, (64, 64), 10, "its two parts differ: 10 and 5 frames"),
+        (10, (32, 32), 10, "its two parts differ: 64 x 64 and 32 x 32 pixels"),
+        (10, (64, 64), 5, "its two parts differ: 1.000 and 2.000 s"),
+    ],
+)
+def test_two_parts_of_a_flow_must_fit_each_other(
+    tmp_path: Path, suffix: str, frames: int, size: tuple[int, int], rate: int, reason: str | None
+) -> None:
+    codec = "mpeg4" if suffix == "avi" else "libx264"
+    one = write_video(tmp_path / f"u.{suffix}", [numbered(0, (64, 64))] * 10, rate=10, codec=codec)
+    other = write_video(tmp_path / f"v.{suffix}", [numbered(0, size)] * frames, rate=rate, codec=codec)
+    if reason is None:
+        assert np.asarray(decode(Piece((one, other)), "flow", FrameView(16, 4))).shape == (4, 2, 16, 16)
+        return
+    with pytest.raises(MediaError) as caught:
+        decode(Piece((one, other)), "flow", FrameView(16, 4))
+    assert str(caught.value) == reason
 
 
 @pytest.mark.parametrize(

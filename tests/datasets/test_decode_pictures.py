@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from mmbench.datasets.media.clip import FrameView, MediaError, Piece
 from mmbench.datasets.media.decode import decode
-from mmbench.datasets.media.pictures import fitted
+from mmbench.datasets.media.pictures import PICTURES, fitted
 from PIL import Image
 from torchvision.transforms.v2 import functional
 
@@ -144,3 +144,20 @@ def test_pictures_that_cannot_be_read_are_named_as_what_they_are(tmp_path: Path)
     huge[29:33] = zlib.crc32(huge[12:29]).to_bytes(4, "big")
     (tmp_path / "huge.png").write_bytes(huge)
     assert "cannot be read as a picture" in reason(tmp_path / "huge.png")
+
+
+def test_a_picture_of_a_kind_that_is_not_read_is_told_which_are(tmp_path: Path) -> None:
+    """A GIF that moves is read as a video; one that does not is neither video nor picture."""
+    grey = [Image.fromarray(np.full((64, 64, 3), 40 * step, np.uint8)) for step in range(6)]
+    grey[0].save(tmp_path / "still.gif")
+    grey[0].save(tmp_path / "moving.gif", save_all=True, append_images=grey[1:], duration=100)
+    moving = np.asarray(decode(Piece((tmp_path / "moving.gif",)), "frames", FrameView(16, 6)))
+    assert (np.abs(moving.mean(axis=(1, 2, 3)) - 40 * np.arange(6)) < 4).all()
+    (tmp_path / "still.svg").write_text("<svg/>")
+    for suffix in (".gif", ".svg"):
+        with pytest.raises(MediaError) as caught:
+            decode(Piece((tmp_path / f"still{suffix}",)), "frames", FrameView(16))
+        _, _, said = str(caught.value).partition(f"; {suffix} is not read as a picture; pictures are ")
+        assert said.split(", ") == sorted(PICTURES)
+    with pytest.raises(MediaError, match=r"^there is no such file$"):
+        decode(Piece((tmp_path / "none.gif",)), "frames", FrameView(16))

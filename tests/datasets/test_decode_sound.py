@@ -190,6 +190,8 @@ def test_stretches_that_are_not_in_the_sound_are_refused(files: dict[str, Path],
     assert "begins at 7 s, but the sound ends at 3." in reason(files[name], 7.0)
     assert "reaches to 4 s, but the sound ends at 3." in reason(files[name], 1.0, 4.0)
     assert "is none of a file" in reason(files[name], -1.0, 1.0)
+    assert reason(files[name], 0.9999999, 1.0) == "the stretch 0.9999999 s to 1 s holds no sample"
+    assert reason(files[name], 0.1 + 0.2, 0.3) == "the stretch 0.3 s to 0.3 s is empty"
 
 
 def test_files_without_sound_are_named_as_what_they_are(tmp_path: Path) -> None:

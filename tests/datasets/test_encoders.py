@@ -12,7 +12,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from mmbench.datasets.encoders import ENCODERS
-from mmbench.datasets.encoders.encoder import EncoderError, EncoderSpec
+from mmbench.datasets.encoders.encoder import EncoderError, EncoderSpec, Media
 from mmbench.datasets.encoders.spec import fill, parse, write
 from mmbench.datasets.encoders.table import known, make
 
@@ -65,6 +65,13 @@ def test_what_is_wrong_with_a_spec_is_said(text: str, words: str):
         ("log-mel,seconds=long", "option seconds=long: should be a number, or none"),
         ("log-mel,bins=0", "option bins=0: should be above 0"),
         ("log-mel,bins=300", "a window of 400 samples has no more than 256 bands"),
+        ("log-mel,seconds=nan", "option seconds=nan: should be above 0"),
+        ("log-mel,window=1e5", "a window of 100000 ms at 16000 samples a second: should be 10000 ms"),
+        ("timm:,weights=random", "encoder timm needs a model: timm:vit_tiny_patch16_224"),
+        (
+            "timm:test_vit,weights=random,frames=100000000",
+            "100000000 frames of 160 x 160 take 38400.0 GB a clip",
+        ),
         ("log-mel:base", "encoder log-mel has no models"),
         ("log-spectrogram,bins=3", "encoder log-spectrogram has no option 'bins': known: average"),
     ],
@@ -74,6 +81,14 @@ def test_what_is_wrong_with_an_option_is_said(text: str, words: str):
         make(parse(text), CPU)
     assert words in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_pictures_that_a_network_cannot_read_are_one_line():
+    encoder = make(parse("timm:test_vit,weights=random,frames=1,size=100"), CPU)
+    with pytest.raises(
+        EncoderError, match=r"VisionTransformer cannot read what it is given: .*100.*patch size"
+    ):
+        encoder.encode(Media(torch.zeros(1, 1, 3, 100, 100)))
 
 
 def test_an_unknown_encoder_is_not_made():

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from mmbench.benchmark.check import check_media
 from mmbench.benchmark.domains import in_place
 from mmbench.benchmark.job import Task
 from mmbench.datasets.dataset import SPLITS, DataError, Samples
@@ -98,6 +99,7 @@ def test_every_published_clip_is_there_with_all_its_media(found: MediaSet):
     assert [str(problem) for problem in found.problems] == [
         "D3_P22_08_17280_17853_4#2: D3_train.pkl: listed before, in D3_train.pkl"
     ]
+    assert [result.reason for result in check_media(found) if not result.ok] == []  # it is published so
 
 
 def test_sound_is_cut_by_the_times_of_the_list(found: MediaSet, tree: Path):

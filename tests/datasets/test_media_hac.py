@@ -8,6 +8,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from mmbench.benchmark.check import check_media
 from mmbench.benchmark.domains import ROLES
 from mmbench.datasets.dataset import SPLITS, DataError
 from mmbench.datasets.hac import Hac
@@ -78,6 +79,7 @@ def check_that_repeats_are_the_only_problems(found: MediaSet, lists: Path) -> No
     assert len(both) == 24
     assert {problem.sample_id for problem in found.problems} == {f"human/{name[:-4]}#2" for name in both}
     assert {problem.reason for problem in found.problems} == {"listed before, in HAC_train_only_human.csv"}
+    assert [result.reason for result in check_media(found) if not result.ok] == []  # it is published so
 
 
 def check_that_parts_of_a_video_stay_together(found: MediaSet) -> None:

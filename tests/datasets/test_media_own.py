@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import csv
 import itertools
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from unicodedata import normalize
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -18,7 +20,7 @@ from mmbench.datasets.dataset import SPLITS, DataError
 from mmbench.datasets.media.clip import Clip, Piece
 from mmbench.datasets.media.divide import divide
 from mmbench.datasets.media.own import read_own
-from mmbench.datasets.media.table import seconds
+from mmbench.datasets.media.table import read_table, seconds
 
 CLASSES = ["calm", "angry"]
 HEADER = ("sample_id", "split", "domain", "label", "video", "audio", "audio.start", "audio.stop", "text")
@@ -75,6 +77,11 @@ def test_every_cell_has_its_place_in_a_clip(tmp_path: Path):
                                        "text": "é"}),
         Clip("c", "test", "street", 1, {"audio": Piece(sound, 66.0, None), "text": "x"}),
     )  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["mine", "réveil-2.1_b", "3"])
+def test_a_set_may_have_a_name_of_its_own(tmp_path: Path, name: str):
+    assert read_own(write(tmp_path, {"name": name})).name == name
 
 
 def test_parquet_says_the_same_as_csv(tmp_path: Path):
@@ -141,6 +148,74 @@ def test_what_is_missing_or_left_over_is_a_problem_and_no_clip_is_dropped(tmp_pa
     ]
 
 
+def test_one_bad_entry_of_a_folder_spoils_no_other(tmp_path: Path):
+    file = write(tmp_path, rows=[*ROWS, ("d", "test", "street", "calm", "v/d.mp4", "", "", "", "")])
+    for name, target in {"loop.mp4": "loop.mp4", "d.mp4": "d.mp4", "gone.mp4": "nowhere.mp4"}.items():
+        (tmp_path / "v" / name).symlink_to(target)
+    (tmp_path / "v/b.mp4").unlink()
+    (tmp_path / "v/b.mp4").mkdir()
+    found = read_own(file)
+    assert sorted(found.clips[0].media) == ["audio", "text", "video"]
+    assert [str(problem) for problem in found.problems] == [
+        "b video: v/b.mp4: is a folder, not a file",
+        "d video: v/d.mp4: cannot be opened: Too many levels of symbolic links",
+        "d: clips.csv: no media",
+    ]
+
+
+@pytest.mark.parametrize("stored", ["NFC", "NFD"])
+@pytest.mark.parametrize("named", ["NFC", "NFD"])
+def test_files_are_found_in_either_form_of_unicode(tmp_path: Path, stored: Any, named: Any):
+    """A zip from a Mac holds names whose accents are apart from their letters."""
+    names = ("été/réveil.mp4", "été/Zoë.mp4", "all.wav")
+    disk = [normalize(stored, name) for name in names]
+    rows = changed(0, "video", normalize(named, names[0]))
+    rows[1] = changed(1, "video", normalize(named, names[1]))[1]
+    found = read_own(write(tmp_path, rows=rows, files=disk))
+    assert found.problems == ()
+    pieces = [clip.media["video"] for clip in found.clips[:2]]
+    assert pieces == [Piece((tmp_path / name,)) for name in disk[:2]]
+    (tmp_path / disk[1]).unlink()
+    problems = [f"b video: {normalize(named, names[1])}: no such file"]
+    assert [str(problem) for problem in read_own(tmp_path / "media.yaml").problems] == problems
+
+
+def test_where_both_forms_are_there_each_name_has_its_own_file(tmp_path: Path):
+    names = [normalize(form, "é.mp4") for form in ("NFC", "NFD")]
+    rows = changed(0, "video", names[0])
+    rows[1] = changed(1, "video", names[1])[1]
+    found = read_own(write(tmp_path, rows=rows, files=[*names, "all.wav"]))
+    assert found.problems == ()
+    assert [clip.media["video"] for clip in found.clips[:2]] == [Piece((tmp_path / name,)) for name in names]
+
+
+def folder_told(file: Path, reason: str) -> None:
+    """That the folder v is told, and each clip in it."""
+    assert [str(problem) for problem in read_own(file).problems] == [
+        *(f"{name} video: v/{name}.mp4: its folder cannot be listed: {reason}" for name in "ab"),
+        f"no clip: v: this folder cannot be listed: {reason}",
+    ]
+
+
+def test_a_folder_that_cannot_be_listed_is_told_with_its_reason(tmp_path: Path):
+    folder_told(write(tmp_path, files=("all.wav", "v")), "Not a directory")
+
+
+def test_a_folder_that_may_not_be_listed_is_told_with_its_reason(tmp_path: Path):
+    if os.geteuid() != 0:
+        pytest.skip("only root can become somebody who may not read")
+    file = write(tmp_path)
+    (tmp_path / "v").chmod(0o700)
+    for folder in (tmp_path, *tmp_path.parents):
+        if folder.stat().st_uid == 0 and "pytest" in str(folder):
+            folder.chmod(0o755)
+    os.seteuid(65534)
+    try:
+        folder_told(file, "Permission denied")
+    finally:
+        os.seteuid(0)
+
+
 WRONG_TABLES: dict[str, tuple[list[Any], str]] = {
     "class": (changed(1, "label", "angri"), "row 3, column label: unknown class 'angri' (do you mean 'angry'?)"),
     "class index": (changed(1, "label", "2"), "row 3, column label: unknown class '2'"),
@@ -152,6 +227,10 @@ WRONG_TABLES: dict[str, tuple[list[Any], str]] = {
     "no id": (changed(2, "sample_id", " "), "row 4, column sample_id: empty"),
     "time": (changed(0, "audio.start", "soon"), "row 2, column audio.start: 'soon'; expected seconds"),
     "negative time": (changed(0, "audio.start", "-1"), "row 2, column audio.start: '-1'"),
+    "just before": (
+        [(*cells[:6], "2.4999999", "2.4999998", *cells[8:]) for cells in ROWS],
+        "row 2, column audio.stop: 2.4999998; expected later than the start, 2.4999999",
+    ),
     "stop first": (changed(1, "audio.stop", "2"), "row 3, column audio.stop: 2; expected later than the start"),
     "short row": ([ROWS[0][:-1], *ROWS[1:]], "row 2: 8 cells"),
     "comma": ([(*ROWS[0], "more"), *ROWS[1:]], "row 2: 10 cells (a comma in a text needs quotes"),
@@ -167,6 +246,33 @@ def test_a_wrong_cell_is_named_by_file_row_and_column(tmp_path: Path, name: str)
     assert message in str(caught.value)
     assert "clips.csv" in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b'id,text\n1,"a\nb"\n2,"c\n3,d\n', "row 3: a quote opens and is not closed; expected quotes around"),
+        (b'id,text\n1,"a\n2,"b"\n', "row 2: ',' expected after '\"' (is a quote before it not closed?)"),
+        (b"id,text\n1,a\n2,gr\xfcn\n", "line 3: not text in UTF-8; expected a table saved as UTF-8"),
+        (
+            b"id;text\n1;a, b\n",
+            "row 1: one column, with semicolons in its name; expected columns separated by commas",
+        ),
+        (b"id\ttext\n1\ta\n", "row 1: one column, with tabs in its name"),
+    ],
+)
+def test_a_table_that_is_none_is_told_by_its_row_and_its_fault(tmp_path: Path, content: bytes, message: str):
+    (tmp_path / "clips.csv").write_bytes(content)
+    with pytest.raises(DataError) as caught:
+        read_table(tmp_path / "clips.csv")
+    assert message in str(caught.value)
+    assert message.startswith("line") == ("UTF-8" in str(caught.value))
+
+
+def test_tabs_are_expected_where_the_name_says_so(tmp_path: Path):
+    (tmp_path / "clips.tsv").write_text("id,text\n1,a\n")
+    with pytest.raises(DataError, match=r"with commas in its name; expected columns separated by tabs"):
+        read_table(tmp_path / "clips.tsv")
 
 
 REGRESSION = {"kind": "regression", "range": [-1, 1]}
@@ -192,6 +298,13 @@ WRONG_YAML: dict[str, tuple[dict[str, Any], str]] = {
     "no group": ({"split": {"shares": SHARES, "seed": 1}}, "split/group: missing"),
     "few groups": ({"split": {"group": "domain", "shares": SHARES, "seed": 1}}, "has 2 groups for 3 splits"),
     "sum": ({"split": {"shares": SHARES | {"test": 0.4}, "seed": 1}}, "split/shares: their sum is 1.1"),
+    "path": ({"name": "../evil"}, "name: '../evil'; expected letters, digits, - _ . with a letter or digit first"),
+    "two folders": ({"name": "a/b"}, "name: 'a/b'"),
+    "two names": ({"name": "a,b"}, "name: 'a,b'"),
+    "line": ({"name": "a\n"}, r"name: 'a\n'"),
+    "hidden": ({"name": ".a"}, "name: '.a'"),
+    "no name": ({"name": ""}, "name: ''"),
+    "nearly one": ({"split": {"shares": SHARES | {"test": 0.300002}, "seed": 1}}, "their sum is 1.000002; expected 1"),
     "no share": ({"split": {"shares": {"train": 1}, "seed": 1}}, "split/shares/valid: missing"),
 }  # fmt: skip
 
