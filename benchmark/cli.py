@@ -208,21 +208,26 @@ def plot(
     out: Annotated[Path | None, typer.Option("--out", help="Folder for the pictures.")] = None,
 ) -> None:
     """Draw degradation and missing-rate curves, reliability surfaces, risk-coverage curves and critical
-    differences, as PNG and PDF. What there is no data for is said and left out.
+    differences, as PNG and PDF. What there is no data for is said and left out. The exit code is 1 where a job
+    cannot be read.
 
     Example: mmbench plot --store runs --out pictures
     """
     from .pictures import write_pictures
-    from .scores import filter_from, results
+    from .scores import filter_from, readable
+    from .terminal import console, print_faults
 
-    found = results(store, filter_from(methods, datasets, seeds))
+    found, faults = readable(store, filter_from(methods, datasets, seeds))
     files, reasons = write_pictures(found, out or inside(store / "leaderboards"))
     if not files:
-        raise UsageError(f"nothing to draw: {'; '.join(reasons)}")
+        raise UsageError(f"nothing to draw: {'; '.join([*reasons, *faults])}")
     for file in files:
         typer.echo(f"wrote {file}")
     for reason in reasons:
         typer.echo(f"not drawn: {reason}")
+    print_faults(console(), faults)
+    if faults:
+        raise SystemExit(1)
 
 
 @app.command("export")

@@ -22,7 +22,7 @@ def findings(
     margin: Annotated[float, typer.Option(help="A gain below this share of the value is marginal.")] = 0.02,
     large: Annotated[float, typer.Option(help="A gap or loss above this share of the value is large.")] = 0.1,
 ) -> None:
-    """Ask the five questions of MMDG-Bench of your own results.
+    """Ask the five questions of MMDG-Bench of your own results. The exit code is 1 where a job cannot be read.
 
     Each answer is yes, no, undecided or not enough data, with the statistic that it rests on; yes confirms what
     MMDG-Bench found. Protocols, and real and synthetic data, are asked apart.
@@ -40,15 +40,15 @@ def findings(
     from ..leaderboards import render
     from .boards import chosen_boards, frames
     from .listing import as_list
-    from .scores import filter_from, results
+    from .scores import filter_from, readable
     from .store import inside
-    from .terminal import console
+    from .terminal import console, print_faults
 
     chosen = as_list(formats)
     for name in chosen:
         if name not in FORMATS:
             raise UsageError(f"unknown format {name!r}: {nearest(name, FORMATS)}")
-    found = results(store, filter_from(methods, datasets, seeds))
+    found, faults = readable(store, filter_from(methods, datasets, seeds))
     there = [name for name in chosen_boards(None, found) if name in asked.BOARDS]
     made = dict(frames(there, found))
     try:
@@ -68,3 +68,6 @@ def findings(
             path = folder / render.file_name(made["accuracy"], "findings", suffix)
             render.write_text(path, write(answers))
             screen.print(f"wrote {path}", markup=False, highlight=False, soft_wrap=True)
+    print_faults(screen, faults)
+    if faults:
+        raise SystemExit(1)

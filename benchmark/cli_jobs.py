@@ -36,11 +36,11 @@ def status(
         states = states_of(found)
         out.clear()
         print_status(found, out, states)
-        if not any(record.state in ("queued", "running") for record in states):
+        if not any(record.state in ("queued", "running") for record in states[0]):
             break
         time.sleep(2)
     else:
-        while watch and any(record.state in ("queued", "running") for record in states_of(found)):
+        while watch and any(record.state in ("queued", "running") for record in states_of(found)[0]):
             time.sleep(2)
     if not print_status(found, out):
         raise SystemExit(1)
@@ -86,17 +86,21 @@ def retry(
 
     found = store_at(store)
     wanted = set(_named(found, names)) if names else None
-    broken = {record.job.id for record in states_of(found) if record.state in BROKEN}
+    records, faults = states_of(found)
+    _say(faults)
+    broken = {record.job.id for record in records if record.state in BROKEN}
     chosen = broken if wanted is None else broken & wanted
     if not chosen:
         typer.echo("nothing to retry: no such job failed, died or was cancelled")
+        if faults:
+            raise SystemExit(1)
         return
     plans = again(found, chosen, slurm, launcher)
     left = chosen - {job.id for planned in plans for job in planned.todo}
     for name in sorted(left):
         typer.echo(f"{name}: no run of this store asks for it any more; run it by its own command", err=True)
     ended = [carry_out(planned) for planned in plans]
-    if left or not all(ended):
+    if left or faults or not all(ended):
         raise SystemExit(1)
 
 
@@ -112,14 +116,19 @@ def cancel(names: Names = None, store: Where = Path("runs")) -> None:
     found = store_at(store)
     wanted = set(_named(found, names)) if names else None
     with found.launching():  # what is being queued now is written down first
+        records, faults = states_of(found)
+        _say(faults)
+        with_id = {
+            record.job.id: number
+            for record in records
+            if record.state in ("queued", "running")
+            and (number := str(found.submission(record.job.id).get("id", "")))
+        }
+        if not with_id:
+            typer.echo("nothing to cancel: no job here is queued or running on SLURM")
+            return
         try:
             alive = set(queue.alive())
-            with_id = {
-                record.job.id: number
-                for record in states_of(found)
-                if record.state in ("queued", "running")
-                and (number := str(found.submission(record.job.id).get("id")))
-            }
             ids = {number for name, number in with_id.items() if wanted is None or name in wanted} & alive
             queue.cancel(ids)
         except queue.UnreachableError as error:
@@ -134,6 +143,12 @@ def cancel(names: Names = None, store: Where = Path("runs")) -> None:
         typer.echo(f"  with them, as it shared an array task: {name}")
     if ended:
         typer.echo(f"mmbench retry --store {store} runs them again")
+
+
+def _say(faults: list[str]) -> None:
+    """Says which jobs cannot be read."""
+    for fault in faults:
+        typer.echo(fault, err=True)
 
 
 def _note_cancelled(store: Store, name: str, number: str) -> bool:

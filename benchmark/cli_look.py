@@ -12,7 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from .errors import UsageError, nearest
-from .evaluations import group
+from .evaluations import group, groups
 from .locate import own_datasets, root_from
 from .params import Description, describe
 from .registry import Entry, entries
@@ -94,7 +94,13 @@ def list_names(
     else:
         for entry in entries("corruption", plugins).values():
             table.add_row(entry.name, group(entry), _first_line(entry), _origin(entry))
-    console().print(table)
+    out = console()
+    out.print(table)
+    if what is Listed.CORRUPTIONS:
+        out.print("\nGroups, which --corruptions takes as well:")
+        for name, members in groups(plugins).items():
+            kinds = ", ".join(entry.name for entry in members)
+            out.print(f"  {name}: {kinds}", markup=False, highlight=False, soft_wrap=True)
 
 
 def _list_tasks(suite: str) -> None:

@@ -36,8 +36,13 @@ ALWAYS = "missing"
 HOUSE = "mmbench.corruptions."
 #: What raw media are -> what a corruption must say that it breaks. Flow is what no camera sees: nothing breaks it.
 BROKEN_AS = {"frames": "frames", "waveform": "waveform", "text": "words"}
-#: Further names of groups: the module that defines the kinds, and those of its parts that are left out.
-ALSO = {"image": ("frames", ("video",)), "audio-wave": ("audio", ())}
+#: Further names of groups, of what breaks files before they are encoded: the group that holds the kinds, and those of
+#: its parts or kinds that are left out.
+ALSO = {
+    "image": ("frames", ("video",)),
+    "audio-wave": ("audio", ()),
+    "words": ("text", ("token-drop", "token-replacement")),
+}
 
 
 @dataclass(frozen=True)
@@ -128,13 +133,33 @@ def check_evaluations(
         media |= media_of(located[name])
     for evaluation in evaluations:
         if evaluation.kind == "corruption" and todo:
-            check_medium(find("corruption", evaluation.subject, plugins).load(), modalities, media)
+            try:
+                check_medium(find("corruption", evaluation.subject, plugins).load(), modalities, media)
+            except UsageError as error:
+                better = _part_that_fits(experiment, evaluation.subject, modalities, media)
+                raise UsageError(f"{error}{better}") from None
     if experiment.protocol.encoder_mode != "frozen":
         check_tuned(
             experiment, {entry.name: entry.load() for entry in chosen(experiment.corruptions, plugins)}
         )
     if experiment.suite is None:  # the sets of a suite are each meant for some of its tasks
         check_foreign(evaluations, jobs)
+
+
+def _part_that_fits(
+    experiment: Experiment, kind: str, modalities: Iterable[str], media: Mapping[str, str]
+) -> str:
+    """The words that name a group without a kind that fits none of the modalities, where a larger one was asked for
+    and the smaller one fits; else none."""
+    members = groups(tuple(experiment.plugins))
+    for whole in experiment.corruptions:
+        if kind not in (known := [entry.name for entry in members.get(whole, [])]):
+            continue
+        for name, part in members.items():
+            smaller = {entry.name for entry in part} < set(known)
+            if part and smaller and all(breakable(entry.load(), modalities, media) for entry in part):
+                return f"; of --corruptions {whole}, the group {name} fits"
+    return ""
 
 
 def check_foreign(evaluations: Sequence[Evaluation], jobs: Iterable[Job]) -> None:
@@ -170,22 +195,34 @@ def chosen(names: Sequence[str], plugins: tuple[Path, ...] = ()) -> list[Entry]:
     Raises:
         UsageError: an unknown name; the message names the nearest known ones.
     """
-    known = {name: entry for name, entry in entries("corruption", plugins).items() if name != ALWAYS}
-    groups: dict[str, list[Entry]] = {}
-    for entry in known.values():
-        groups.setdefault(group(entry), []).append(entry)
-    for name, (whole, without) in ALSO.items():
-        members = groups.get(whole, [])
-        groups[name] = [entry for entry in members if entry.module.rpartition(".")[2] not in without]
+    known, members = _known(plugins), groups(plugins)
     found: list[Entry] = []
     for name in names:
         if name in known:
             found.append(known[name])
-        elif name in groups:
-            found.extend(groups[name])
+        elif name in members:
+            found.extend(members[name])
         elif name != ALWAYS:
-            raise UsageError(f"unknown corruption {name!r}: {nearest(name, [*groups, *known])}")
+            raise UsageError(f"unknown corruption {name!r}: {nearest(name, [*members, *known])}")
     return list(dict.fromkeys(found))
+
+
+def groups(plugins: tuple[Path, ...] = ()) -> dict[str, list[Entry]]:
+    """Name of a group -> its kinds."""
+    found: dict[str, list[Entry]] = {}
+    for entry in _known(plugins).values():
+        found.setdefault(group(entry), []).append(entry)
+    for name, (whole, without) in ALSO.items():
+        found[name] = [
+            entry
+            for entry in found.get(whole, [])
+            if entry.name not in without and entry.module.rpartition(".")[2] not in without
+        ]
+    return found
+
+
+def _known(plugins: tuple[Path, ...]) -> dict[str, Entry]:
+    return {name: entry for name, entry in entries("corruption", plugins).items() if name != ALWAYS}
 
 
 def media_of(located: Located) -> dict[str, str]:

@@ -17,6 +17,7 @@ from .pictures import write_pictures
 from .scores import Filter, readable
 from .store import inside
 from .tables import tables_of
+from .terminal import print_faults
 
 
 def page_tables(made: Mapping[str, pd.DataFrame]) -> list[page.Table]:
@@ -62,6 +63,5 @@ def export(
     path = file or inside(store / "leaderboards") / page.page_name(list(made.values()))
     text = page.page(page_tables(made), pictures, version("mmbench"), **words)
     out.print(f"wrote {render.write_text(path, text)}", markup=False, highlight=False, soft_wrap=True)
-    for fault in tables.faults:
-        out.print(f"{render.HOLE} {fault}", style="yellow", markup=False, highlight=False, soft_wrap=True)
+    print_faults(out, tables.faults)
     return tables.complete

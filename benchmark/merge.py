@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, get_args
 
+import pandas as pd
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -47,6 +48,8 @@ Kind = Literal[
 ]
 #: What makes the exit code other than 0.
 BAD: tuple[Kind, ...] = ("differs", "conflict", "refused")
+#: The columns that tables of scores have and mmbench's other tables (seeds, ranks, audit ...) have not all of.
+_OF_SCORES = {"metric", "mean", "values"}
 
 
 @dataclass
@@ -227,12 +230,16 @@ def _finished(store: Store) -> list[Result]:
 def _rows(file: Path, report: Report) -> Iterator[Row]:
     """The rows of a CSV that state a number and could be mmbench's. A hole states none."""
     try:
-        frame = csv_files.read_csv(io.BytesIO(read_file(file)))
+        content = read_file(file)
+        if not set(pd.read_csv(io.BytesIO(content), nrows=0)) >= _OF_SCORES:
+            report.add("ignored", file.name, "not a table of scores, left")
+            return
+        frame = csv_files.read_csv(io.BytesIO(content))
     except (RefusedError, ValueError, KeyError, OverflowError) as error:
         report.add("refused", file.name, f"not a leaderboard's CSV: {error}")
         return
     lacking = [name for name in COLUMNS if name not in frame and not name.startswith("drop")]
-    if "metric" not in frame or set(frame["metric"]) <= {*(quantity.name for quantity in QUANTITIES), *GAP}:
+    if set(frame["metric"]) <= {*(quantity.name for quantity in QUANTITIES), *GAP}:
         report.add("ignored", file.name, "states nothing that predictions give")
         return
     if lacking:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from typing import Literal
 
@@ -10,7 +11,7 @@ import pandas as pd
 
 from ..leaderboards.judges import JUDGES
 from ..leaderboards.metrics import METRICS
-from ..leaderboards.relative import MEASURES
+from ..leaderboards.relative import MEASURES, REFERENCE
 from ..leaderboards.results import CLEAN, MISSING, Result
 from ..leaderboards.statistics import summary
 from ..leaderboards.tables import AVERAGE, REAL, SYNTHETIC
@@ -64,7 +65,7 @@ class Scorer:
 
     def __init__(self, found: Mapping[str, Result]) -> None:
         self._found = found
-        self._frames: dict[tuple[str, str], pd.DataFrame | str] = {}
+        self._frames: dict[tuple[str, str, str], pd.DataFrame | str] = {}
 
     def __call__(self, row: Row) -> tuple[Verdict, str]:
         """The verdict on a row that ``check_row`` let pass, and its reason."""
@@ -78,29 +79,67 @@ class Scorer:
             for name, value in _facts(result).items():
                 if says[name] != value:
                     return "differs", f"says {name} {says[name]}, its job {result.job} has {value}"
-        reason = "its predictions give no such number"
-        for board in _boards(row):
-            frame = self._frame(board, row["jobs"], there)
-            if isinstance(frame, str):
-                reason = frame
-                continue
-            of_row = (frame["condition"] == row["condition"]) & (frame["metric"] == row["metric"])
-            for again in external.records(frame.loc[of_row]):
-                if again["hole"]:
-                    return "unverified", again["hole"]
-                if same(row, again):
-                    return "verified", ""
-                return "differs", f"stated {row['values']}, its predictions give {again['values']}"
-        return "unverified", reason
+        if row["metric"] in MEASURES:
+            return self._relative(row, there)
+        return _compared(row, [self._frame(board, row["jobs"], there) for board in _boards(row)])
 
-    def _frame(self, board: str, jobs: str, results: list[Result]) -> pd.DataFrame | str:
-        """The board of these jobs alone, or why there is none."""
-        if (board, jobs) not in self._frames:
+    def _relative(self, row: Row, own: list[Result]) -> tuple[Verdict, str]:
+        """The verdict on a row of ``relative``. What run it is relative to its table does not say, so that it cannot
+        differ from all that are here: it may be another, or have had other seeds."""
+        alone = _compared(row, [self._frame("relative", row["jobs"], own)])
+        if row["metric"] == "relative_drop" or alone[0] == "verified":  # a drop is relative to the run itself
+            return alone
+        tried = 0
+        for label, others in self._references(own):
+            tried += 1
+            frame = self._frame("relative", row["jobs"], [*own, *others], label)
+            if _compared(row, [frame])[0] == "verified":
+                return "verified", ""
+        return "unverified", f"relative to none of the {tried} runs here do its predictions give that"
+
+    def _references(self, own: list[Result]) -> list[tuple[str, list[Result]]]:
+        """What may be the reference of some jobs: each label, that of a run of ``erm`` first, and its other jobs."""
+        mine, first = {result.job for result in own}, own[0]
+        found: dict[str, list[Result]] = {}
+        for one in self._found.values():
+            if _block(one) == _block(first):
+                found.setdefault(one.method, []).extend([] if one.job in mine else [one])
+        return sorted(found.items(), key=lambda item: re.split(r"\W", item[0])[0] != REFERENCE)
+
+    def _frame(self, board: str, jobs: str, results: list[Result], reference: str = "") -> pd.DataFrame | str:
+        """The rows of these jobs in the board of some results, or why there is none."""
+        key = (board, jobs, reference)
+        if key not in self._frames:
             try:
-                self._frames[board, jobs] = BOARDS[board].make(results)
+                frame = BOARDS[board].make(results, reference)
+                self._frames[key] = frame.loc[
+                    [set(cell.split()) == set(jobs.split()) for cell in frame["jobs"]]
+                ]
             except ValueError as error:
-                self._frames[board, jobs] = str(error)
-        return self._frames[board, jobs]
+                self._frames[key] = str(error)
+        return self._frames[key]
+
+
+def _compared(row: Row, frames: list[pd.DataFrame | str]) -> tuple[Verdict, str]:
+    """The verdict on a row, by the first frame that has it; a text says why there is no frame."""
+    reason = "its predictions give no such number"
+    for frame in frames:
+        if isinstance(frame, str):
+            reason = frame
+            continue
+        of_row = (frame["condition"] == row["condition"]) & (frame["metric"] == row["metric"])
+        for again in external.records(frame.loc[of_row]):
+            if again["hole"]:
+                return "unverified", again["hole"]
+            if same(row, again):
+                return "verified", ""
+            return "differs", f"stated {row['values']}, its predictions give {again['values']}"
+    return "unverified", reason
+
+
+def _block(result: Result) -> tuple[object, ...]:
+    """What rows must have in common to be compared."""
+    return result.task, result.modalities, result.protocol, result.synthetic
 
 
 def _facts(result: Result) -> dict[str, object]:
@@ -123,8 +162,6 @@ def _base(label: str) -> str:
 
 def _boards(row: Row) -> tuple[str, ...]:
     """The boards that may have a row."""
-    if row["metric"] in MEASURES:
-        return ("relative",)
     if row["metric"] not in METRICS:
         return ("misd", "calibration", "ood")
     if row["condition"] == CLEAN:

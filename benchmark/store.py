@@ -232,11 +232,12 @@ class Store:
             return ""
 
     def environments(self) -> Iterator[tuple[Job, Mapping[str, Any]]]:
-        """Of every finished job: itself and on what it ran."""
+        """Of every finished job that can be read: itself and on what it ran."""
         for file in self.job_files():
             found = read_json(file.with_name("environment.json"))
             if isinstance(found, dict) and file.with_name("done.json").exists():
-                yield _read_job(file), found
+                with suppress(UsageError, ValueError):
+                    yield _read_job(file), found
 
     @contextmanager
     def launching(self) -> Iterator[None]:
@@ -380,6 +381,8 @@ def _read_job(file: Path) -> Job:
 
 def _job_of(values: Any, file: str) -> Job:
     """The job that the content of a file describes."""
+    if not isinstance(values, dict):
+        raise StoreError(f"{file}: not a job of mmbench; delete its folder, or write the file anew")
     try:
         if values.pop("schema") != SCHEMA:
             raise StoreError(f"{file}: written by another version of mmbench; use another store")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from .errors import UsageError
 from .progress import duration
 from .store import BROKEN, Record, Store
 from .trials import Found, counted, searches
@@ -72,17 +73,24 @@ def print_table(out: Console, title: str, frame: pd.DataFrame, names: Collection
     out.print()
 
 
-def states_of(store: Store) -> list[Record]:
-    """Every job and its state. What is queued is asked of SLURM, where it answers: it may be gone from there."""
+def states_of(store: Store) -> tuple[list[Record], list[str]]:
+    """Every job and its state, and one line for each that cannot be read. What is queued is asked of SLURM, where it
+    answers: it may be gone from there."""
     from ..slurm import queue
 
-    records = list(store)
+    records: list[Record] = []
+    faults: list[str] = []
+    for file in store.job_files():
+        try:
+            records.append(store.read_record(file))
+        except (UsageError, ValueError) as error:  # a fault of the store among them
+            faults.append(str(error))
     if not any(record.state == "queued" for record in records):
-        return records
+        return records, faults
     try:
         alive = queue.alive()
     except queue.UnreachableError:
-        return records
+        return records, faults
     numbers = {r.job.id: store.submission(r.job.id).get("id") for r in records if r.state == "queued"}
     endings = queue.endings(number for number in numbers.values() if number and number not in alive)
 
@@ -98,16 +106,21 @@ def states_of(store: Store) -> list[Record]:
         reason = f"SLURM {number} is gone without a result; mmbench retry runs it again"
         return replace(again, state="dead", reason=reason)
 
-    return [asked(record) for record in records]
+    return [asked(record) for record in records], faults
 
 
-def print_status(store: Store, out: Console, records: list[Record] | None = None) -> bool:
-    """Prints the states of all jobs; whether none failed, died or was cancelled."""
-    records = states_of(store) if records is None else records
-    states = Counter(record.state for record in records)
-    out.print(
-        f"{len(records)} jobs in {store.path}: " + ", ".join(f"{states[s]} {s}" for s in STATES if states[s])
-    )
+def print_faults(out: Console, faults: Sequence[str]) -> None:
+    """Prints one line for each job that cannot be read."""
+    for fault in faults:
+        out.print(f"— {fault}", style="yellow", markup=False, highlight=False, soft_wrap=True)
+
+
+def print_status(store: Store, out: Console, states: tuple[list[Record], list[str]] | None = None) -> bool:
+    """Prints the states of all jobs; whether all can be read, and none failed, died or was cancelled."""
+    records, faults = states or states_of(store)
+    counted = Counter(record.state for record in records)
+    words = ", ".join(f"{counted[state]} {state}" for state in STATES if counted[state])
+    out.print(f"{len(records)} jobs in {store.path}: {words}")
     if any(record.job.search for record in records):
         _print_searches(searches(store, records), out)
     _print_matrix(records, out)
@@ -119,7 +132,8 @@ def print_status(store: Store, out: Console, records: list[Record] | None = None
             out.print(f"{record.state}  {record.job.id}: {record.reason}", markup=False, soft_wrap=True)
             for line in last_words(store.log(record.job.id)):
                 out.print(f"    {line}", markup=False, highlight=False, soft_wrap=True)
-    return not any(states[state] for state in BROKEN)
+    print_faults(out, faults)
+    return not faults and not any(counted[state] for state in BROKEN)
 
 
 def _print_searches(found: list[Found], out: Console) -> None:

@@ -16,7 +16,7 @@ from .errors import UsageError, nearest
 from .exporting import page_tables
 from .scores import Filter
 from .tables import tables_of
-from .terminal import print_table
+from .terminal import print_faults, print_table
 
 #: Columns that name a row, at the beginning of every table.
 NAMES = (*render.KEYS, "method", "n", "metric")
@@ -79,8 +79,7 @@ def write_leaderboards(
         out.print(more, style="yellow", markup=False, highlight=False)
     for file in files:
         out.print(f"wrote {file}", markup=False, highlight=False, soft_wrap=True)
-    for fault in tables.faults:
-        out.print(f"{render.HOLE} {fault}", style="yellow", markup=False, highlight=False, soft_wrap=True)
+    print_faults(out, tables.faults)
     return tables.complete, files
 
 

@@ -1,3 +1,4 @@
+import itertools
 import math
 
 import numpy as np
@@ -149,6 +150,19 @@ def test_p_with_one_seed_is_the_share_of_resamples():
     found = paired_difference(MAE, target, [a], [a + 0.5], draws=100)
     assert found.kind == "samples"
     assert found.p == pytest.approx(2 / 101)
+
+
+@pytest.mark.parametrize("seeds", [1, 3])
+def test_few_samples_are_never_surer_than_flipped_signs(seeds):
+    rng = np.random.default_rng(4)
+    for samples in (2, 3, 5, 6, 12):
+        worse = [1 + 0.01 * rng.random(samples) for _ in range(seeds)]
+        found = paired_difference(MAE, np.zeros(samples), [np.zeros(samples)] * seeds, worse)
+        away = np.mean(worse, axis=0)
+        flips = np.array(list(itertools.product((1, -1), repeat=samples))) @ away
+        exact = np.mean(np.abs(flips) >= away.sum() - 1e-12)
+        assert found.p >= exact
+        assert (found.p < 0.05) == (samples > 5)
 
 
 def test_p_agrees_with_the_interval():

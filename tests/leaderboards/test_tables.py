@@ -170,6 +170,14 @@ def test_a_clear_winner_is_marked(result, table):
     assert bad["p_vs_best"] < 0.05
 
 
+@pytest.mark.parametrize(("samples", "mark"), [(2, "tied"), (12, "best")])
+def test_two_samples_of_one_seed_mark_no_winner(result, table, samples, mark):
+    groups = [noisy(result, table, name, error, 1, samples) for name, error in (("good", 0.01), ("bad", 3.0))]
+    frame = accuracy([r for group in groups for r in group], ["mae"])
+    good, bad = row(frame, method="good"), row(frame, method="bad")
+    assert (good["mark"], bool(bad["significantly_worse"])) == (mark, samples > 5)
+
+
 def test_methods_not_told_apart_are_tied(result, table):
     results = [
         *noisy(result, table, "one", 1.0),
