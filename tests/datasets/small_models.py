@@ -102,24 +102,24 @@ def save_whisper(folder: Path) -> None:
     transformers.WhisperModel(config).save_pretrained(folder)
 
 
-def wav2vec(mode: str) -> dict[str, Any]:
+def wav2vec(mode: str, dropout: float = 0.1) -> dict[str, Any]:
     """Arguments of a small wav2vec 2.0; ``layer_norm`` as the large ones, ``group_norm`` as the base ones."""
     return {
         "extractor_mode": mode,
         "extractor_conv_layer_config": [[8, 10, 5], [8, 3, 2], [8, 2, 2]],
         "extractor_conv_bias": False,
         "encoder_embed_dim": 16,
-        "encoder_projection_dropout": 0.1,
+        "encoder_projection_dropout": dropout,
         "encoder_pos_conv_kernel": 8,
         "encoder_pos_conv_groups": 2,
         "encoder_num_layers": 2,
         "encoder_num_heads": 2,
-        "encoder_attention_dropout": 0.1,
+        "encoder_attention_dropout": dropout,
         "encoder_ff_interm_features": 24,
-        "encoder_ff_interm_dropout": 0.1,
-        "encoder_dropout": 0.1,
+        "encoder_ff_interm_dropout": dropout,
+        "encoder_dropout": dropout,
         "encoder_layer_norm_first": mode == "layer_norm",
-        "encoder_layer_drop": 0.1,
+        "encoder_layer_drop": dropout,
         "aux_num_out": None,
     }
 

@@ -8,19 +8,14 @@ from typing import Any
 
 import pytest
 import torch
-import transformers
 from mmbench.datasets.encoders.encoder import EncoderError, Media
 from mmbench.datasets.encoders.spec import parse
 from mmbench.datasets.encoders.table import make
 from mmbench.datasets.encoders.tuning import Mode, Trained, find_blocks
 
+from .small_models import save_ast, save_bert, save_whisper, wav2vec
+
 CPU = torch.device("cpu")
-SMALL: dict[str, Any] = {
-    "hidden_size": 16,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 2,
-    "intermediate_size": 24,
-}
 SPECS = {
     "text": "text:FOLDER/text",
     "ast": "ast:FOLDER/ast",
@@ -41,46 +36,13 @@ FITTING = [
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Folders of configurations, whose weights are drawn at random."""
+    """Folders of small models; their weights are drawn at random."""
     place = tmp_path_factory.mktemp("models")
-    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "good", "bad", "film"]
-    transformers.BertConfig(vocab_size=len(words), **SMALL).save_pretrained(place / "text")
-    (place / "text" / "vocab.txt").write_text("\n".join(words))
-    transformers.ASTConfig(max_length=56, num_mel_bins=32, **SMALL).save_pretrained(place / "ast")
-    transformers.WhisperConfig(
-        vocab_size=50,
-        d_model=16,
-        encoder_layers=2,
-        decoder_layers=1,
-        encoder_attention_heads=2,
-        decoder_attention_heads=2,
-        encoder_ffn_dim=24,
-        decoder_ffn_dim=24,
-        max_source_positions=50,
-        num_mel_bins=8,
-        pad_token_id=0,
-        bos_token_id=1,
-        eos_token_id=2,
-    ).save_pretrained(place / "whisper")
+    for name, save in {"text": save_bert, "ast": save_ast, "whisper": save_whisper}.items():
+        (place / name).mkdir()
+        save(place / name)
     (place / "speech").mkdir()
-    arguments = {
-        "extractor_mode": "layer_norm",
-        "extractor_conv_layer_config": [[8, 10, 5], [8, 3, 2]],
-        "extractor_conv_bias": False,
-        "encoder_embed_dim": 16,
-        "encoder_projection_dropout": 0.0,
-        "encoder_pos_conv_kernel": 8,
-        "encoder_pos_conv_groups": 2,
-        "encoder_num_layers": 2,
-        "encoder_num_heads": 2,
-        "encoder_attention_dropout": 0.0,
-        "encoder_ff_interm_features": 24,
-        "encoder_ff_interm_dropout": 0.0,
-        "encoder_dropout": 0.0,
-        "encoder_layer_norm_first": True,
-        "encoder_layer_drop": 0.0,
-    }
-    (place / "speech" / "config.json").write_text(json.dumps(arguments))
+    (place / "speech" / "config.json").write_text(json.dumps(wav2vec("layer_norm", dropout=0.0)))
     return place
 
 
