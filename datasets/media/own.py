@@ -362,8 +362,7 @@ def _times(table: Table, row: int, name: str) -> tuple[float | None, float | Non
         if cell and found[-1] is None:
             raise table.wrong(row, column, repr(cell), "seconds, or hours:minutes:seconds")
     start, stop = found
-    if stop is not None and stop < (
-        start or 0
-    ):  # a clip of no length is a problem of its own, once it is decoded
+    # a clip of no length is a problem of its own, once it is decoded
+    if stop is not None and stop < (start or 0):
         raise table.wrong(row, f"{name}.stop", told(stop), f"later than the start, {told(start or 0)}")
     return start, stop
