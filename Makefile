@@ -5,20 +5,20 @@ BIN := $(VENV)/bin
 DEMO := demo
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-fast faults lint bench pictures clean
+.PHONY: help install constraints demo test test-fast faults lint bench pictures clean
 
 help:  ## say what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
-# The environment is made anew where the pins have changed since it was made.
-$(VENV)/.installed: pyproject.toml
+# The environment holds the tested set of constraints.txt, and is brought up to date where that or the bounds change.
+$(VENV)/.installed: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet --editable ".[all]"
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[all]"
 	touch $@
 
 $(VENV)/.installed-test: $(VENV)/.installed
-	$(BIN)/python -m pip install --quiet --editable ".[all,test]"
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[all,test]"
 	mkdir -p $(VENV)/typing && ln -sfn "$(CURDIR)" $(VENV)/typing/mmbench  # for pyright
 	touch $@
 
@@ -37,6 +37,11 @@ test-fast: $(VENV)/.installed-test  ## run the tests that take less than about t
 
 faults: $(VENV)/.installed-test  ## kill runs 200 times and compare what is left; about an hour
 	OMP_NUM_THREADS=1 MMBENCH_FAULTS=200 $(BIN)/pytest -s -m faults
+
+constraints: $(VENV)/.installed-test  ## write constraints.txt anew, with the newest releases that the bounds allow
+	$(BIN)/python -m pip install --quiet --upgrade --upgrade-strategy eager --editable ".[all,test]"
+	$(BIN)/mmbench doctor
+	$(BIN)/python -m pip freeze --exclude-editable > constraints.txt
 
 lint: $(VENV)/.installed-test  ## ruff and pyright over all folders
 	$(BIN)/ruff check .
