@@ -18,8 +18,8 @@ from pathlib import Path
 import pandas as pd
 import pyarrow as pa
 
-from ..leaderboards import csv_files
-from ..leaderboards.results import Result
+from ..leaderboards.render import csv_files
+from ..leaderboards.tables.results import Result
 from .boards import BOARDS
 from .errors import UsageError
 from .fresh import RECORDS, signature_of_jobs

@@ -9,8 +9,8 @@ from importlib import import_module
 
 import pandas as pd
 
-from ..leaderboards import render
-from ..leaderboards.results import Result
+from ..leaderboards.render import text as render
+from ..leaderboards.tables.results import Result
 from .errors import UsageError, nearest
 
 
@@ -21,7 +21,7 @@ class Board:
     Attributes:
         subject: what its title begins with.
         across: what its columns are.
-        made_by: ``module:function`` in ``leaderboards`` that makes its tidy frame from results.
+        made_by: ``module:function`` in ``leaderboards.tables`` that makes its tidy frame from results.
         shown: which conditions are printed; the CSV has all.
         there: whether results hold what it needs; asked by name, it is made all the same.
         against_reference: whether it divides by a reference run, which can be named.
@@ -44,18 +44,18 @@ class Board:
         """Its tidy frame. Raises ValueError where the results hold nothing for it."""
         module, _, function = self.made_by.partition(":")
         options = {"reference": reference} if self.against_reference else {}
-        return getattr(import_module(f"mmbench.leaderboards.{module}"), function)(found, **options)
+        return getattr(import_module(f"mmbench.leaderboards.tables.{module}"), function)(found, **options)
 
 
 def is_summary(condition: str) -> bool:
     """Whether a condition of the robustness table is printed."""
-    from ..leaderboards.robustness import is_summary as summary
+    from ..leaderboards.tables.robustness import is_summary as summary
 
     return summary(condition)
 
 
 BOARDS: dict[str, Board] = {
-    "accuracy": Board("Accuracy on complete test data", "metric", "tables:accuracy", bounds=True),
+    "accuracy": Board("Accuracy on complete test data", "metric", "accuracy:accuracy", bounds=True),
     "gap": Board(
         "Share of the gap from ERM to the oracle that is closed",
         "metric",
@@ -66,7 +66,7 @@ BOARDS: dict[str, Board] = {
     "missing": Board(
         "Missing modalities at test time",
         "condition",
-        "tables:missing",
+        "accuracy:missing",
         lambda found: any("+" in result.modalities for result in found),
     ),
     "robustness": Board(

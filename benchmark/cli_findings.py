@@ -36,8 +36,8 @@ def findings(
     from rich.padding import Padding
     from rich.text import Text
 
-    from ..leaderboards import findings as asked
-    from ..leaderboards import render
+    from ..leaderboards.findings import findings as asked
+    from ..leaderboards.render import text as render
     from .boards import chosen_boards, frames
     from .listing import as_list
     from .scores import filter_from, readable

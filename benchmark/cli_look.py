@@ -68,10 +68,10 @@ def list_names(
     plugins = tuple(plugin or ())
     table = Table(box=None, padding=(0, 2), show_header=False)
     if what is Listed.METRICS:
-        from ..leaderboards.gap import MEASURES as GAP
-        from ..leaderboards.judges import JUDGES
-        from ..leaderboards.metrics import METRICS
-        from ..leaderboards.relative import MEASURES
+        from ..leaderboards.metrics.judges import JUDGES
+        from ..leaderboards.metrics.registry import METRICS
+        from ..leaderboards.tables.gap import MEASURES as GAP
+        from ..leaderboards.tables.relative import MEASURES
 
         for metric in (*METRICS.values(), *JUDGES.values(), *MEASURES.values(), *GAP.values()):
             arrow = "higher is better" if metric.direction == "higher" else "lower is better"
@@ -125,10 +125,10 @@ def show(
 
     Example: mmbench show ebmc
     """
-    from ..leaderboards.gap import MEASURES as GAP
-    from ..leaderboards.judges import JUDGES
-    from ..leaderboards.metrics import METRICS
-    from ..leaderboards.relative import MEASURES
+    from ..leaderboards.metrics.judges import JUDGES
+    from ..leaderboards.metrics.registry import METRICS
+    from ..leaderboards.tables.gap import MEASURES as GAP
+    from ..leaderboards.tables.relative import MEASURES
 
     metrics = {**METRICS, **JUDGES, **MEASURES, **GAP}
     plugins = tuple(plugin or ())

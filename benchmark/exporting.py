@@ -10,8 +10,9 @@ from tempfile import TemporaryDirectory
 import pandas as pd
 from rich.console import Console
 
-from ..leaderboards import page, render
-from ..leaderboards.tables import SYNTHETIC
+from ..leaderboards.render import page
+from ..leaderboards.render import text as render
+from ..leaderboards.tables.accuracy import SYNTHETIC
 from .boards import BOARDS
 from .pictures import write_pictures
 from .scores import Filter, readable

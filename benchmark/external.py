@@ -13,10 +13,11 @@ from typing import Any
 
 import pandas as pd
 
-from ..leaderboards import csv_files, render
-from ..leaderboards.metrics import METRICS
-from ..leaderboards.results import CLEAN
-from ..leaderboards.tables import COLUMNS
+from ..leaderboards.metrics.registry import METRICS
+from ..leaderboards.render import csv_files
+from ..leaderboards.render import text as render
+from ..leaderboards.tables.accuracy import COLUMNS
+from ..leaderboards.tables.results import CLEAN
 from .errors import UsageError
 from .scores import Filter
 from .store import Store, inside

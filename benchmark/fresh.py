@@ -86,7 +86,7 @@ def _record(store: Path, folder: Path) -> Path:
 
 def _code() -> Iterator[Path]:
     for folder in ("benchmark", "leaderboards"):
-        yield from sorted((_PACKAGE / folder).glob("*.*"))
+        yield from sorted(file for file in (_PACKAGE / folder).rglob("*.*") if file.suffix != ".pyc")
 
 
 def _results(store: Path) -> Iterator[str | Path]:

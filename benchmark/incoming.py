@@ -24,8 +24,8 @@ import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 from safetensors import SafetensorError, deserialize
 
-from ..leaderboards.metrics import FAMILIES, family_metrics
-from ..leaderboards.results import CLEAN, missing_patterns, one_line
+from ..leaderboards.metrics.registry import FAMILIES, family_metrics
+from ..leaderboards.tables.results import CLEAN, missing_patterns, one_line
 from .evaluations import FEATURES, SEMANTIC, STAND_IN, on_features, version_of
 from .job import Job, Task
 from .protocol import Protocol

@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
 
-from ..leaderboards.results import one_line
+from ..leaderboards.tables.results import one_line
 from .incoming import RefusedError, checked_job, read_file
 from .job import Job
 

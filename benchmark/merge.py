@@ -21,11 +21,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from ..leaderboards import csv_files
-from ..leaderboards.cost import QUANTITIES
-from ..leaderboards.gap import MEASURES as GAP
-from ..leaderboards.results import UPPER_BOUND, Result, one_line
-from ..leaderboards.tables import COLUMNS
+from ..leaderboards.render import csv_files
+from ..leaderboards.tables.accuracy import COLUMNS
+from ..leaderboards.tables.cost import QUANTITIES
+from ..leaderboards.tables.gap import MEASURES as GAP
+from ..leaderboards.tables.results import UPPER_BOUND, Result, one_line
 from . import external
 from .errors import UsageError
 from .external import VERIFIED, Row, key_of

@@ -9,12 +9,12 @@ from typing import Literal
 
 import pandas as pd
 
-from ..leaderboards.judges import JUDGES
-from ..leaderboards.metrics import METRICS
-from ..leaderboards.relative import MEASURES, REFERENCE
-from ..leaderboards.results import CLEAN, MISSING, Result
-from ..leaderboards.statistics import summary
-from ..leaderboards.tables import AVERAGE, REAL, SYNTHETIC
+from ..leaderboards.metrics.judges import JUDGES
+from ..leaderboards.metrics.registry import METRICS
+from ..leaderboards.stats.bootstrap import summary
+from ..leaderboards.tables.accuracy import AVERAGE, REAL, SYNTHETIC
+from ..leaderboards.tables.relative import MEASURES, REFERENCE
+from ..leaderboards.tables.results import CLEAN, MISSING, Result
 from . import external
 from .boards import BOARDS
 from .external import Row

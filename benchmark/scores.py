@@ -14,9 +14,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ..corruptions.families import trained_families
-from ..leaderboards import tables
-from ..leaderboards.ood_sets import versioned
-from ..leaderboards.results import UPPER_BOUND, Result
+from ..leaderboards.tables import accuracy as tables
+from ..leaderboards.tables.ood_sets import versioned
+from ..leaderboards.tables.results import UPPER_BOUND, Result
 from . import salvage, trials
 from .bounds import Bound, bounds_in
 from .errors import UsageError, nearest

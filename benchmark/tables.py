@@ -9,7 +9,8 @@ from pathlib import Path
 import pandas as pd
 from rich.console import Console
 
-from ..leaderboards import csv_files, render
+from ..leaderboards.render import csv_files
+from ..leaderboards.render import text as render
 from . import external
 from .blocks import CsvFile, blocks_of, csv_file, joined
 from .boards import BOARDS, chosen_boards, frames, is_complete, named_boards

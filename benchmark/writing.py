@@ -10,7 +10,9 @@ from pathlib import Path
 import pandas as pd
 from rich.console import Console
 
-from ..leaderboards import page, plots, render
+from ..leaderboards.plots import figure as plots
+from ..leaderboards.render import page
+from ..leaderboards.render import text as render
 from .boards import BOARDS
 from .errors import UsageError, nearest
 from .exporting import page_tables
@@ -61,7 +63,7 @@ def write_leaderboards(
         if "md" in formats:
             files.append(render.write_markdown(short, folder, name, board.subject, board.across))
         if "latex" in formats:
-            from ..leaderboards.latex import write_latex
+            from ..leaderboards.render.latex import write_latex
 
             files.append(write_latex(short, folder, name, board.subject, board.across))
     if "html" in formats:
@@ -92,8 +94,8 @@ def _write_plain(
     name: str, frame: pd.DataFrame, folder: Path, formats: Sequence[str], out: Console
 ) -> list[Path]:
     """Prints and writes a board with columns of its own; the files."""
-    from ..leaderboards import plain
-    from ..leaderboards.comparisons import notes
+    from ..leaderboards.render import plain
+    from ..leaderboards.tables.comparisons import notes
 
     board = BOARDS[name]
     told = notes(name, frame) if board.source else []

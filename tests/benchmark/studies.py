@@ -15,7 +15,7 @@ from mmbench.benchmark.job import Job
 from mmbench.benchmark.predict import to_parquet
 from mmbench.benchmark.search import Study, studies_of
 from mmbench.benchmark.store import Store
-from mmbench.leaderboards.results import missing_patterns
+from mmbench.leaderboards.tables.results import missing_patterns
 
 #: Index of a trial -> metric and loss of its selected epoch, ``"failed"``, ``"pruned"`` or nothing.
 Ends = Mapping[int, tuple[float, float] | str | None]

@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 import pytest
 from mmbench.benchmark import Experiment, run
 from mmbench.benchmark.cli import main
-from mmbench.leaderboards.csv_files import read_csv
+from mmbench.leaderboards.render.csv_files import read_csv
 
 from .conftest import write_dataset
 

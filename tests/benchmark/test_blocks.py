@@ -17,7 +17,7 @@ from mmbench.benchmark.prescore import table_blocks
 from mmbench.benchmark.scores import Filter, results
 from mmbench.benchmark.store import Store
 from mmbench.benchmark.tables import tables_of
-from mmbench.leaderboards import csv_files
+from mmbench.leaderboards.render import csv_files
 from rich.console import Console
 
 from .test_scores import trained  # noqa: F401

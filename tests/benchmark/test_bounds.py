@@ -19,7 +19,7 @@ from mmbench.benchmark.merge import merge
 from mmbench.benchmark.scores import filter_from
 from mmbench.benchmark.store import Store
 from mmbench.datasets.dataset import SPLITS
-from mmbench.leaderboards.results import UPPER_BOUND
+from mmbench.leaderboards.tables.results import UPPER_BOUND
 
 from .conftest import Command, write_dataset
 from .test_domains import made

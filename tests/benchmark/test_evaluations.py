@@ -14,7 +14,7 @@ from mmbench.benchmark.evaluations import chosen, wanted
 from mmbench.benchmark.launch import plan
 from mmbench.benchmark.scores import results
 from mmbench.benchmark.store import Store, StoreError
-from mmbench.leaderboards.robustness import robustness
+from mmbench.leaderboards.tables.robustness import robustness
 
 PLUGIN = '''
 from dataclasses import dataclass

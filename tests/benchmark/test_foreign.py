@@ -20,7 +20,7 @@ from mmbench.benchmark.scores import results
 from mmbench.datasets.dataset import SPLITS, Samples, Target
 from mmbench.datasets.locate import locate
 from mmbench.datasets.write_layout import write_open_layout
-from mmbench.leaderboards.trust import ood
+from mmbench.leaderboards.tables.trust import ood
 
 from .conftest import Command, make_samples, write_dataset
 

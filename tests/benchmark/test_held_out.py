@@ -17,7 +17,7 @@ from mmbench.benchmark.merge import merge
 from mmbench.benchmark.scores import results
 from mmbench.datasets.dataset import DataError, Samples
 from mmbench.datasets.locate import locate
-from mmbench.leaderboards.tables import accuracy
+from mmbench.leaderboards.tables.accuracy import accuracy
 
 from .conftest import Command, make_samples, write_dataset
 from .test_foreign import CLASSES, write_planted

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from mmbench.benchmark import leaderboard, missing_modalities, results
 from mmbench.benchmark.launch import store_at
-from mmbench.leaderboards.robustness import robustness
-from mmbench.leaderboards.trust import ood
+from mmbench.leaderboards.tables.robustness import robustness
+from mmbench.leaderboards.tables.trust import ood
 
 GOLDEN = Path(__file__).parent / "data" / "store-schema-1"
 

@@ -11,8 +11,8 @@ import pytest
 from mmbench.benchmark import Experiment, run
 from mmbench.benchmark.boards import chosen_boards, frames
 from mmbench.benchmark.scores import results
-from mmbench.leaderboards import metrics
-from mmbench.leaderboards.results import Result
+from mmbench.leaderboards.metrics import registry as metrics
+from mmbench.leaderboards.tables.results import Result
 
 from .conftest import write_dataset
 

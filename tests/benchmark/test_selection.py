@@ -292,7 +292,7 @@ def test_what_the_target_selected_is_called_so_in_every_table(tmp_path: Path):
     root = write(tmp_path / "data")
     store = trained(root, tmp_path / "runs", "oracle")
     trained(root, store, "source-validation")
-    from mmbench.leaderboards.tables import accuracy
+    from mmbench.leaderboards.tables.accuracy import accuracy
 
     frame = accuracy(results(store), draws=20)
     rows = frame.loc[frame["metric"] == "accuracy"].set_index("audit_selected_by")

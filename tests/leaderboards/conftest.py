@@ -2,7 +2,7 @@
 
 import pandas as pd
 import pytest
-from mmbench.leaderboards.results import Result
+from mmbench.leaderboards.tables.results import Result
 
 
 def make_table(conditions, target):

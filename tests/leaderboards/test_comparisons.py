@@ -7,11 +7,11 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
-from mmbench.leaderboards import plain
-from mmbench.leaderboards.comparisons import comparisons, notes, ranks, seeds
-from mmbench.leaderboards.evidence import fields, scores
-from mmbench.leaderboards.power import seeds_needed
-from mmbench.leaderboards.tables import accuracy
+from mmbench.leaderboards.render import plain
+from mmbench.leaderboards.stats.power import seeds_needed
+from mmbench.leaderboards.tables.accuracy import accuracy
+from mmbench.leaderboards.tables.comparisons import comparisons, notes, ranks, seeds
+from mmbench.leaderboards.tables.seed_scores import fields, scores
 from scipy import stats
 
 from .conftest import make_result, make_table

@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.figure import Figure
-from mmbench.leaderboards.curves import degradation, missing_rates, reliability_surface, write_pictures
-from mmbench.leaderboards.robustness import reliability_point, robustness
+from mmbench.leaderboards.plots.curves import degradation, missing_rates, reliability_surface, write_pictures
+from mmbench.leaderboards.tables.robustness import reliability_point, robustness
 
 from .conftest import make_result, make_table
 

@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib.figure import Figure
-from mmbench.leaderboards.diagrams import critical_differences, risk_coverages, write_figure
-from mmbench.leaderboards.ranks import rank
-from mmbench.leaderboards.risk_coverage import curves, risks
-from mmbench.leaderboards.tables import accuracy
-from mmbench.leaderboards.trust import misclassification
+from mmbench.leaderboards.plots.diagrams import critical_differences, risk_coverages, write_figure
+from mmbench.leaderboards.stats.ranks import rank
+from mmbench.leaderboards.tables.accuracy import accuracy
+from mmbench.leaderboards.tables.risk_coverage import curves, risks
+from mmbench.leaderboards.tables.trust import misclassification
 
 from .conftest import make_result, make_table
 

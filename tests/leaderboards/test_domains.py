@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from mmbench.leaderboards.robustness import is_summary, robustness
+from mmbench.leaderboards.tables.robustness import is_summary, robustness
 
 from .conftest import make_result
 

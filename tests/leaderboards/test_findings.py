@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from mmbench.leaderboards.estimates import estimate, paired_p
-from mmbench.leaderboards.findings import Finding, as_json, findings, markdown, words
-from mmbench.leaderboards.gap import gap
-from mmbench.leaderboards.results import UPPER_BOUND
-from mmbench.leaderboards.robustness import robustness
-from mmbench.leaderboards.tables import accuracy, missing
-from mmbench.leaderboards.trust import calibration, misclassification
+from mmbench.leaderboards.findings.effect_sizes import estimate, paired_p
+from mmbench.leaderboards.findings.findings import Finding, as_json, findings, markdown, words
+from mmbench.leaderboards.tables.accuracy import accuracy, missing
+from mmbench.leaderboards.tables.gap import gap
+from mmbench.leaderboards.tables.results import UPPER_BOUND
+from mmbench.leaderboards.tables.robustness import robustness
+from mmbench.leaderboards.tables.trust import calibration, misclassification
 from scipy import stats
 
 from .conftest import make_result, make_table

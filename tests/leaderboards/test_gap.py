@@ -10,12 +10,12 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from mmbench.leaderboards.gap import CLOSED, LEFT, gap, gap_cell
-from mmbench.leaderboards.metrics import METRICS
-from mmbench.leaderboards.results import UPPER_BOUND, Result
-from mmbench.leaderboards.scoring import Cell
-from mmbench.leaderboards.statistics import Resampled, interval, resample_counts
-from mmbench.leaderboards.tables import accuracy
+from mmbench.leaderboards.metrics.registry import METRICS
+from mmbench.leaderboards.stats.bootstrap import Resampled, interval, resample_counts
+from mmbench.leaderboards.tables.accuracy import accuracy
+from mmbench.leaderboards.tables.gap import CLOSED, LEFT, gap, gap_cell
+from mmbench.leaderboards.tables.groups import Cell
+from mmbench.leaderboards.tables.results import UPPER_BOUND, Result
 from scipy import stats
 
 from .conftest import make_result, make_table

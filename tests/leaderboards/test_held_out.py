@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from mmbench.leaderboards.held_out import by_training, marks
-from mmbench.leaderboards.robustness import is_summary, robustness
+from mmbench.leaderboards.tables.robustness import is_summary, robustness
+from mmbench.leaderboards.tables.seen_families import by_training, marks
 
 from .conftest import make_result, make_table
 

@@ -10,8 +10,8 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from mmbench.leaderboards import calibration, confidence, detection, ood_scores, selective
-from mmbench.leaderboards.judge import UndefinedError
+from mmbench.leaderboards.metrics import calibration, confidence, detection, ood_scores, selective
+from mmbench.leaderboards.metrics.judge import UndefinedError
 from scipy import integrate, stats
 from sklearn.metrics import average_precision_score, log_loss, roc_auc_score, roc_curve
 from torchmetrics.classification import MulticlassCalibrationError

@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from mmbench.leaderboards import plain, tables
-from mmbench.leaderboards.latex import escape_latex, latex, write_latex
+from mmbench.leaderboards.render import plain
+from mmbench.leaderboards.render.latex import escape_latex, latex, write_latex
+from mmbench.leaderboards.tables import accuracy as tables
 
 from .conftest import make_result, make_table
 

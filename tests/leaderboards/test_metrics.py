@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from mmbench.leaderboards.metric import checked
-from mmbench.leaderboards.metrics import FAMILIES, METRICS, family_metrics, find, scores
+from mmbench.leaderboards.metrics.base import checked
+from mmbench.leaderboards.metrics.registry import FAMILIES, METRICS, family_metrics, find, scores
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score
 
 # Bin borders, halves, zeros and values beyond the range, so that ties and border cases are the rule.
@@ -291,7 +291,7 @@ def test_families_and_names():
 
 def test_listing_metrics_loads_numpy_only():
     code = (
-        "import sys, mmbench.leaderboards.metrics\n"
+        "import sys, mmbench.leaderboards.metrics.registry\n"
         "print([n for n in ('pandas', 'scipy', 'sklearn', 'torch', 'matplotlib') if n in sys.modules])"
     )
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

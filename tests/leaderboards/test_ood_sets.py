@@ -1,6 +1,6 @@
 """Names of OOD sets."""
 
-from mmbench.leaderboards.ood_sets import shortest, versioned
+from mmbench.leaderboards.tables.ood_sets import shortest, versioned
 
 
 def test_a_content_is_named_where_a_set_had_several() -> None:

@@ -10,11 +10,11 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from mmbench.leaderboards import tables
-from mmbench.leaderboards.cost import audit
-from mmbench.leaderboards.page import Picture, Table, page
-from mmbench.leaderboards.render import wide
-from mmbench.leaderboards.results import Result
+from mmbench.leaderboards.render.page import Picture, Table, page
+from mmbench.leaderboards.render.text import wide
+from mmbench.leaderboards.tables import accuracy as tables
+from mmbench.leaderboards.tables.cost import audit
+from mmbench.leaderboards.tables.results import Result
 
 from .conftest import make_result, make_table
 

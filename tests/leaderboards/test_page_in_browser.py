@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from mmbench.leaderboards import tables
-from mmbench.leaderboards.page import Picture, Table, page
-from mmbench.leaderboards.results import Result
+from mmbench.leaderboards.render.page import Picture, Table, page
+from mmbench.leaderboards.tables import accuracy as tables
+from mmbench.leaderboards.tables.results import Result
 
 from .conftest import make_result
 from .test_page import PNG, Reader, results, tables_of

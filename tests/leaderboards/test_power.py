@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from mmbench.leaderboards.power import MOST, power_of, seeds_needed
+from mmbench.leaderboards.stats.power import MOST, power_of, seeds_needed
 from scipy import integrate, stats
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from mmbench.leaderboards.ranks import critical_difference, rank, signed_rank_p, tasks_needed
+from mmbench.leaderboards.stats.ranks import critical_difference, rank, signed_rank_p, tasks_needed
 from scipy import stats
 
 # Demsar (2006), table 6: AUC of C4.5 with four settings on fourteen datasets. The 0.9751 is printed as 0.975, but

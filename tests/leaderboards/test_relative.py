@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from mmbench.leaderboards.relative import relative
+from mmbench.leaderboards.tables.relative import relative
 
 from .conftest import make_result
 

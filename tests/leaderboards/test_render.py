@@ -5,9 +5,9 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from mmbench.leaderboards.csv_files import read_csv, write_csv
-from mmbench.leaderboards.plots import missing_modalities, write_missing_modalities
-from mmbench.leaderboards.render import (
+from mmbench.leaderboards.plots.figure import missing_modalities, write_missing_modalities
+from mmbench.leaderboards.render.csv_files import read_csv, write_csv
+from mmbench.leaderboards.render.text import (
     escape_markdown,
     file_name,
     holes,
@@ -17,7 +17,7 @@ from mmbench.leaderboards.render import (
     wide,
     write_markdown,
 )
-from mmbench.leaderboards.tables import accuracy, missing
+from mmbench.leaderboards.tables.accuracy import accuracy, missing
 
 
 @pytest.fixture

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from mmbench.leaderboards import calibration, detection, selective
-from mmbench.leaderboards.judge import Judge, UndefinedError
+from mmbench.leaderboards.metrics import calibration, detection, selective
+from mmbench.leaderboards.metrics.judge import Judge, UndefinedError
 
 
 def sample_arrays(family: str, draw: np.random.Generator, size: int) -> tuple[np.ndarray, ...]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from mmbench.leaderboards import robustness as module
-from mmbench.leaderboards.robustness import is_summary, reliability_point, robustness, summaries
+from mmbench.leaderboards.tables import robustness as module
+from mmbench.leaderboards.tables.robustness import is_summary, reliability_point, robustness, summaries
 
 from .conftest import make_result, make_table
 

@@ -3,8 +3,8 @@ import math
 
 import numpy as np
 import pytest
-from mmbench.leaderboards.metrics import METRICS
-from mmbench.leaderboards.statistics import (
+from mmbench.leaderboards.metrics.registry import METRICS
+from mmbench.leaderboards.stats.bootstrap import (
     bootstrap_interval,
     holm,
     interval,

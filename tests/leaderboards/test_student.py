@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from mmbench.leaderboards.student import t_cdf
+from mmbench.leaderboards.stats.student_t import t_cdf
 from scipy import stats
 
 

@@ -4,10 +4,10 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
-from mmbench.leaderboards.metrics import METRICS
-from mmbench.leaderboards.results import UnusableError, missing_patterns, read_outputs
-from mmbench.leaderboards.statistics import holm, paired_difference
-from mmbench.leaderboards.tables import AVERAGE, COLUMNS, accuracy, missing, task_label
+from mmbench.leaderboards.metrics.registry import METRICS
+from mmbench.leaderboards.stats.bootstrap import holm, paired_difference
+from mmbench.leaderboards.tables.accuracy import AVERAGE, COLUMNS, accuracy, missing, task_label
+from mmbench.leaderboards.tables.results import UnusableError, missing_patterns, read_outputs
 from scipy import stats
 
 

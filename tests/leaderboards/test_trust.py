@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from mmbench.leaderboards import selective
-from mmbench.leaderboards.confidence import max_softmax
-from mmbench.leaderboards.trust import calibration, misclassification, ood
+from mmbench.leaderboards.metrics import selective
+from mmbench.leaderboards.metrics.confidence import max_softmax
+from mmbench.leaderboards.tables.trust import calibration, misclassification, ood
 
 from .conftest import make_result
 

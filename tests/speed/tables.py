@@ -221,9 +221,9 @@ def new_metric(store: Path) -> float:
 
 def score_anew(store: Path, jobs: frozenset[str]) -> None:
     """Scores some jobs with a metric more."""
-    from mmbench.leaderboards import metrics
-    from mmbench.leaderboards.robustness import robustness
-    from mmbench.leaderboards.tables import accuracy, missing
+    from mmbench.leaderboards.metrics import registry as metrics
+    from mmbench.leaderboards.tables.accuracy import accuracy, missing
+    from mmbench.leaderboards.tables.robustness import robustness
 
     for family in ("mosi", "classification"):
         name = f"{family}_again_{len(jobs)}"

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from mmbench.benchmark import Experiment, run
 from mmbench.benchmark.merge import merge
-from mmbench.leaderboards.csv_files import read_csv
+from mmbench.leaderboards.render.csv_files import read_csv
 
 from .colleague import Call, reason
 from .test_tables import edit

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from mmbench.benchmark.merge import merge
-from mmbench.leaderboards.csv_files import read_csv
+from mmbench.leaderboards.render.csv_files import read_csv
 
 from .colleague import Call, content, kinds, without_tables
 

@@ -11,7 +11,7 @@ from mmbench.benchmark import files as files_module
 from mmbench.benchmark import store as store_module
 from mmbench.benchmark.merge import merge
 from mmbench.benchmark.store import Store
-from mmbench.leaderboards.csv_files import read_csv
+from mmbench.leaderboards.render.csv_files import read_csv
 
 from .colleague import Call, content, jobs, kinds, reencode, swapped, without_tables
 

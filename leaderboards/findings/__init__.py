@@ -1,0 +1,1 @@
+"""Questions about methods, asked of one's own results and answered with statistics."""

@@ -1,0 +1,110 @@
+"""How large is an effect, over tasks or over seeds? Relative effects, so that metrics of any unit can be pooled.
+
+Over tasks where there are enough of them (see ``ranks``: 6 for one comparison): each task's mean over seeds is
+one value, and the interval speaks of tasks of this kind. Otherwise over seeds: each seed's mean over the tasks is
+one value, and the interval speaks of these very tasks. Either is Student's t interval of the mean.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..stats.bootstrap import summary
+from ..stats.ranks import ALPHA, DECIMALS, tasks_needed
+from ..tables.seed_scores import Score
+
+Effects = Mapping[str, Mapping[int, float]]
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A mean effect with its interval.
+
+    Attributes:
+        label: whose it is.
+        mean: relative, 0.01 being one percent.
+        low: lower end of its interval.
+        high: upper end.
+        n: number of values.
+        over: what the values are: ``"tasks"`` or ``"seeds"``.
+        tasks: on how many tasks.
+    """
+
+    label: str
+    mean: float
+    low: float
+    high: float
+    n: int
+    over: str
+    tasks: int
+
+    def __str__(self) -> str:
+        n = f"{self.n} {self.over}" if self.over == "tasks" else f"{self.n} seeds on {_count(self.tasks)}"
+        return f"{self.label} {percent(self.mean)} [{percent(self.low)}, {percent(self.high)}] over {n}"
+
+
+def relative(new: Score, old: Score) -> dict[int, float]:
+    """Seed -> how much better the new score is, as a share of the old one's mean; empty without a common seed
+    or where the old mean is 0."""
+    base = abs(old.mean)
+    common = [seed for seed in new.by_seed if seed in old.by_seed]
+    if not common or base == 0:
+        return {}
+    return {seed: new.sign * (new.by_seed[seed] - old.by_seed[seed]) / base for seed in common}
+
+
+def mean_of(effects: Iterable[Mapping[int, float]]) -> dict[int, float]:
+    """Seed -> mean over several effects, of the seeds that all have."""
+    found = list(effects)
+    common = [seed for seed in found[0] if all(seed in one for one in found)] if found else []
+    return {seed: float(np.mean([one[seed] for one in found])) for seed in common}
+
+
+def estimate(label: str, effects: Effects, comparisons: int = 1) -> Estimate | None:
+    """The mean effect, its interval at 95 %, with Bonferroni's correction for several comparisons.
+
+    Args:
+        label: whose it is.
+        effects: task -> seed -> effect; a task without any is left out.
+        comparisons: how many intervals should hold together.
+
+    Returns:
+        The estimate; None where there are neither enough tasks nor two seeds that all tasks share.
+    """
+    from scipy.special import stdtrit
+
+    there = {task: by_seed for task, by_seed in effects.items() if by_seed}
+    if len(there) >= tasks_needed(1):
+        values, over = [float(np.mean(list(by_seed.values()))) for by_seed in there.values()], "tasks"
+    else:
+        values, over = list(mean_of(there.values()).values()), "seeds"
+    if len(values) < 2:
+        return None
+    found = summary(values)
+    half = found.sem * float(stdtrit(found.n - 1, 1 - ALPHA / comparisons / 2))
+    low, high = found.mean - half, found.mean + half
+    return Estimate(label, found.mean, low, high, found.n, over, len(there))
+
+
+def paired_p(effect: Mapping[int, float]) -> float:
+    """Student's two-sided p over seeds that a paired effect is 0; NaN for fewer than two seeds or no spread."""
+    from scipy.special import stdtr
+
+    values = np.round(list(effect.values()), DECIMALS)
+    if len(values) < 2 or np.ptp(values) == 0:
+        return math.nan
+    found = summary(values)
+    return float(2 * stdtr(found.n - 1, -abs(found.mean) / found.sem))
+
+
+def percent(share: float) -> str:
+    """A share with its sign, in percent: ``+1.2 %``."""
+    return "—" if math.isnan(share) else f"{100 * share:+.1f} %"
+
+
+def _count(tasks: int) -> str:
+    return f"{tasks} task" + ("" if tasks == 1 else "s")

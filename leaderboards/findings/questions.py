@@ -1,0 +1,337 @@
+"""How each of the five questions of ``findings`` is answered."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+import pandas as pd
+
+from ..render.plain import p_text
+from ..stats.bootstrap import holm
+from ..stats.ranks import ALPHA, Ranking
+from ..tables.accuracy import AVERAGE
+from ..tables.comparisons import ranked
+from ..tables.gap import CLOSED, LEFT
+from ..tables.results import CLEAN
+from ..tables.robustness import MEAN
+from ..tables.seed_scores import Score, scores
+from .effect_sizes import Effects, Estimate, estimate, mean_of, paired_p, relative
+
+#: What tells of trust: leaderboard, condition, metric. Of each leaderboard, the first that a task has.
+TRUST = (
+    ("misd", "max_softmax", "misd_auroc"),
+    ("misd", "ensemble", "e_aurc"),
+    ("calibration", CLEAN, "ece_equal_width_15"),
+    ("calibration", CLEAN, "interval_calibration_error"),
+)
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Frames, what of them is asked about, and the borders; see ``findings.findings``."""
+
+    frames: Mapping[str, pd.DataFrame]
+    protocol: str
+    data: str
+    margin: float
+    large: float
+
+    def scores(self, board: str, condition: str = CLEAN, metric: str | None = None) -> list[Score]:
+        """The scores of a leaderboard that have a value; none where there is no such leaderboard."""
+        if board not in self.frames:
+            return []
+        found = scores(self.frames[board], condition, metric)
+        return [one for one in found if self.asks(one) and one.by_seed]
+
+    def asks(self, one: Score) -> bool:
+        """Whether a score is of this protocol and kind of data."""
+        return one.protocol == self.protocol and one.data == self.data
+
+
+@dataclass(frozen=True)
+class Answered:
+    """An answer and what it rests on; see ``findings.Finding``."""
+
+    answer: Literal["yes", "no", "undecided", "not enough data"]
+    statistic: str
+    tasks: Iterable[str] = ()
+    estimates: Sequence[Estimate] = field(default_factory=tuple)
+
+
+def base_name(method: str) -> str:
+    """A method without its parameters, version or draw: ``"erm(layers=1)"`` -> ``"erm"``."""
+    return re.split(r"[\s(\[]", method, maxsplit=1)[0]
+
+
+def selected_by_oracle(one: Score) -> bool:
+    """Whether its epoch was selected on the target's validation data, be it an upper bound or not."""
+    return one.selected_by.startswith("target validation")
+
+
+def marginal_gain(evidence: Evidence) -> Answered:
+    """1: every method's gain over ERM lies below the margin."""
+    effects = _over_erm(evidence.scores("accuracy"))
+    found = _estimates(effects)
+    if not found:
+        return _lacking("erm and another method on the same tasks, with two seeds or more")
+    words = f"Gain over erm: {_listed(found, effects)}. Marginal is below {100 * evidence.margin:g} %."
+    tasks = [task for by_task in effects.values() for task in by_task]
+    if any(one.low > evidence.margin for one in found):
+        return Answered("no", words, tasks, found)
+    below = all(one.high < evidence.margin for one in found)
+    return Answered("yes" if below else "undecided", words, tasks, found)
+
+
+def no_consistent_winner(evidence: Evidence) -> Answered:
+    """2: every method is significantly worse than another on some task."""
+    tasks = {
+        t: found
+        for t, found in _by_task(evidence.scores("accuracy")).items()
+        if len(_without_oracle(found)) > 1
+    }
+    p = {task: _against_best(found) for task, found in tasks.items()}
+    compared = any(math.isfinite(value) for one in p.values() for value in one.values())
+    won, over = _over_tasks(evidence)
+    if len(tasks) < 2 or not (compared or won is not None):
+        return _lacking("two methods on two tasks or more, with the same seeds, two or more")
+    methods = list(dict.fromkeys(method for one in p.values() for method in one))
+    # Corrected within the task by Holm, over tasks by Bonferroni.
+    beaten = {m: sum(one.get(m, math.nan) * len(tasks) < ALPHA for one in p.values()) for m in methods}
+    # The best of a task is the one that is not compared with it; it stands alone where all others are worse.
+    firsts = [_best(_without_oracle(found)).method for found in tasks.values()]
+    alone = [all(q < ALPHA for m, q in p[task].items() if m != firsts[i]) for i, task in enumerate(tasks)]
+    wins = ", ".join(f"{name} on {firsts.count(name)}" for name in methods if name in firsts)
+    losses = ", ".join(f"{name} on {count}" for name, count in beaten.items())
+    words = (
+        f"Best mean of {len(tasks)} tasks: {wins}. Significantly worse than the best (paired, Holm and "
+        f"Bonferroni, 5 %): {losses}.{over}"
+    )
+    if all(beaten.values()):
+        return Answered("yes", words, tasks)
+    always = len(set(firsts)) == 1 and all(alone)
+    return Answered("no" if always or won else "undecided", words, tasks)
+
+
+def _against_best(found: Sequence[Score]) -> dict[str, float]:
+    """Method -> p of its difference from the best of a task, oracles apart, corrected by Holm; NaN for the best.
+
+    The table's own, over seeds and samples; where the table compared with an oracle, of t-tests over seeds. NaN
+    too for a single seed, whose p speaks of one trained network and not of its method.
+    """
+    rivals = _without_oracle(found)
+    if len(rivals) == len(found):
+        return {one.method: one.p_vs_best if len(one.by_seed) > 1 else math.nan for one in rivals}
+    best = _best(rivals)
+    p = holm([math.nan if one is best else paired_p(relative(best, one)) for one in rivals])
+    return {one.method: float(value) for one, value in zip(rivals, p, strict=True)}
+
+
+def _without_oracle(found: Sequence[Score]) -> list[Score]:
+    return [one for one in found if base_name(one.method) != "oracle" and not selected_by_oracle(one)]
+
+
+def gap_to_oracle(evidence: Evidence) -> Answered:
+    """3: the best method of each task lies far below the oracle."""
+    effects: dict[str, Mapping[int, float]] = {}
+    shares: dict[str, Mapping[int, float]] = {}
+    closed = {(_task(one), one.method): one.by_seed for one in evidence.scores("gap", metric=CLOSED)}
+    for task, own in _by_task(evidence.scores("gap", metric=LEFT)).items():
+        best = _best(own)
+        effects[task] = best.by_seed
+        shares[task] = closed.get((task, best.method), {})
+    found = _estimates({"the oracle": effects})
+    if not found:
+        return _lacking(
+            "shifts with --oracle, so that erm trained on each target is the oracle; with two seeds or more"
+        )
+    words = f"Above the best method of each task: {found[0]}. Large is above {100 * evidence.large:g} %."
+    share = estimate("the share closed", shares)
+    if share is not None:
+        words += f" Of the gap from erm to the oracle: {share}."
+        found.append(share)
+    without = sum(not by_seed for by_seed in shares.values())
+    if without:
+        words += f" Without a gap that is told apart from 0: {without} of {len(effects)} tasks."
+    return Answered(_side(found[0], evidence.large), words, effects, found)
+
+
+def three_are_no_better(evidence: Evidence) -> Answered:
+    """4: networks with three modalities gain no more than the margin over the best pair of them."""
+    by_set: dict[tuple[str, str], dict[frozenset[str], Score]] = defaultdict(dict)
+    for one in evidence.scores("accuracy"):
+        by_set[one.task, one.method][frozenset(one.modalities.split("+"))] = one
+    cases: dict[str, list[Mapping[int, float]]] = defaultdict(list)
+    ahead = total = 0
+    for sets in by_set.values():
+        for three in [one for names, one in sets.items() if len(names) == 3]:
+            names = three.modalities.split("+")
+            pairs = [sets.get(frozenset(names) - {name}) for name in reversed(names)]
+            there = [pair for pair in pairs if pair is not None]
+            if len(there) == len(names):
+                pair = _best(there)
+                cases[_task(three)].append(relative(three, pair))
+                total += 1
+                ahead += three.sign * (three.mean - pair.mean) > 0
+    effects = {task: mean_of(gains) for task, gains in cases.items()}
+    found = _estimates({"three modalities": effects})
+    if not found:
+        return _lacking(
+            "three modalities and all pairs of them, such as --modalities T+A+V,T+A,T+V,A+V, with two seeds "
+            "or more"
+        )
+    gain = found[0]
+    words = (
+        f"Gain over the best pair, mean over methods: {gain}; ahead in {ahead} of {total} cases. Reliable is an "
+        f"interval above 0; marginal is below {100 * evidence.margin:g} %. The best pair is chosen by its test score, "
+        "which favours pairs."
+    )
+    if gain.low > 0:
+        return Answered("no", words, effects, found)
+    return Answered("yes" if gain.high < evidence.margin else "undecided", words, effects, found)
+
+
+def strong_degradation(evidence: Evidence) -> Answered:
+    """5a: every method loses a large share of its score under each kind of damage."""
+    effects: dict[str, dict[str, Mapping[int, float]]] = {}
+    for board, damaged, word in (("missing", AVERAGE, "missing"), ("robustness", MEAN, "corrupted")):
+        clean = {(_task(one), one.method): one for one in evidence.scores(board)}
+        for one in evidence.scores(board, damaged):
+            whole = clean.get((_task(one), one.method))
+            if whole is not None and base_name(one.method) != "oracle":
+                lost = {seed: -value for seed, value in relative(one, whole).items()}
+                effects.setdefault(f"{one.method}, {word}", {})[_task(one)] = lost
+    found = _estimates(effects)
+    if not found:
+        return _lacking("two modalities or more, or --corruptions features, with two seeds or more")
+    words = f"Lost against clean data: {_listed(found, effects)}. Strong is above {100 * evidence.large:g} %."
+    tasks = [task for by_task in effects.values() for task in by_task]
+    sides = {_side(one, evidence.large) for one in found}
+    if "no" in sides:
+        return Answered("no", words, tasks, found)
+    return Answered("yes" if sides == {"yes"} else "undecided", words, tasks, found)
+
+
+def hurt_trust(evidence: Evidence) -> Answered:
+    """5b: some method detects its errors worse, or is worse calibrated, than ERM."""
+    effects: dict[str, Effects] = {}
+    told: dict[str, set[str]] = {}  # leaderboard -> tasks of which an earlier metric has told
+    for board, condition, metric in TRUST:
+        before = told.setdefault(board, set())
+        items = [one for one in evidence.scores(board, condition, metric) if _task(one) not in before]
+        before |= {_task(one) for one in items}
+        for method, by_task in _over_erm(items).items():
+            worse = {task: {s: -v for s, v in gains.items()} for task, gains in by_task.items()}
+            effects[f"{method}, {metric}"] = worse
+    found = _estimates(effects)
+    if not found:
+        return _lacking(
+            "erm and another method on the same tasks, with two seeds or more; regression needs a method "
+            "that predicts variance for its calibration"
+        )
+    words = f"Worse than erm by: {_listed(found, effects)}. Some: an interval above 0; none: all below {100 * evidence.large:g} %."
+    tasks = [task for by_task in effects.values() for task in by_task]
+    if any(one.low > 0 for one in found):
+        return Answered("yes", words, tasks, found)
+    below = all(one.high < evidence.large for one in found)
+    return Answered("no" if below else "undecided", words, tasks, found)
+
+
+QUESTIONS: dict[str, tuple[str, Callable[[Evidence], Answered]]] = {
+    "1": ("Under equal treatment, do methods gain only marginally over ERM?", marginal_gain),
+    "2": ("Does no method win consistently across datasets and modality sets?", no_consistent_winner),
+    "3": ("Does a large gap to the oracle remain?", gap_to_oracle),
+    "4": ("Do three modalities fail to beat the best pair reliably?", three_are_no_better),
+    "5a": ("Does every method degrade strongly under damage and missing modalities?", strong_degradation),
+    "5b": ("Do some methods hurt trustworthiness?", hurt_trust),
+}
+
+
+def _over_erm(items: Sequence[Score]) -> dict[str, dict[str, Mapping[int, float]]]:
+    """Method -> task -> seed -> gain over ERM. Of several ERMs, the one without parameters, else the first."""
+    out: dict[str, dict[str, Mapping[int, float]]] = {}
+    for task, found in _by_task(items).items():
+        erms = sorted((o for o in found if base_name(o.method) == "erm"), key=lambda o: o.method != "erm")
+        for one in found:
+            if erms and base_name(one.method) not in ("erm", "oracle"):
+                out.setdefault(one.method, {})[task] = relative(one, erms[0])
+    return out
+
+
+def _over_tasks(evidence: Evidence) -> tuple[bool | None, str]:
+    """Whether the method with the best average rank is better than all others by Wilcoxon and Holm, None for too
+    few tasks, and what the ranks say."""
+    frame = evidence.frames["accuracy"]
+    asked = (frame["protocol"] == evidence.protocol) & (frame["data"] == evidence.data)
+    frame = frame.loc[asked & (frame["method"].map(base_name) != "oracle")]
+    won, words = [], []
+    for compared, ranking in ranked(frame):
+        if not ranking.enough:
+            words.append(
+                f" Over tasks ({compared.metric}): {ranking.tasks} in common, {ranking.needed} needed."
+            )
+            continue
+        first, p = _first(ranking)
+        won.append(p < ALPHA)
+        words.append(
+            f" Over {ranking.tasks} tasks ({compared.metric}): {compared.methods[first]} has the best average rank, "
+            f"{ranking.ranks[first]:.2f}; against its nearest, Wilcoxon with Holm p {_p(p)}."
+        )
+    return all(won) if won else None, "".join(words)
+
+
+def _first(ranking: Ranking) -> tuple[int, float]:
+    """The method with the best average rank, and the largest p against another."""
+    first = int(ranking.ranks.argmin())
+    pairs = zip(ranking.pairs, ranking.p_holm, strict=True)
+    return first, max(float(p) for pair, p in pairs if first in pair)
+
+
+def _estimates(effects: Mapping[str, Effects]) -> list[Estimate]:
+    """One a label, largest first; labels without enough data are left out."""
+    count = sum(any(by_task.values()) for by_task in effects.values())
+    found = [estimate(label, by_task, max(1, count)) for label, by_task in effects.items()]
+    return sorted((one for one in found if one is not None), key=lambda one: -one.mean)
+
+
+def _side(one: Estimate, border: float) -> Literal["yes", "no", "undecided"]:
+    """Whether an interval lies above a border, below it, or across."""
+    return "yes" if one.low > border else "no" if one.high < border else "undecided"
+
+
+def _lacking(run: str) -> Answered:
+    return Answered("not enough data", f"Run {run}.")
+
+
+def _listed(found: Sequence[Estimate], effects: Mapping[str, Effects], most: int = 6) -> str:
+    """Estimates in words: all, or the largest and the smallest; and what has none."""
+    words = list(map(str, found))
+    if len(found) > most:
+        half = most // 2
+        words = [*words[:half], f"{len(found) - most} between", *words[-half:]]
+    lacking = [label for label in effects if label not in [one.label for one in found]]
+    return "; ".join(words) + (f"; not enough data of {', '.join(lacking)}" if lacking else "")
+
+
+def _p(p: float) -> str:
+    text = p_text(p)
+    return text if text.startswith("<") else f"= {text}"
+
+
+def _task(one: Score) -> str:
+    return ", ".join(one.place)
+
+
+def _by_task(items: Iterable[Score]) -> dict[str, list[Score]]:
+    out: dict[str, list[Score]] = defaultdict(list)
+    for one in items:
+        out[_task(one)].append(one)
+    return out
+
+
+def _best(items: Sequence[Score]) -> Score:
+    return max(items, key=lambda one: one.sign * one.mean)

@@ -1,0 +1,1 @@
+"""Pictures of tables. matplotlib is loaded when a picture is drawn."""

@@ -1,0 +1,263 @@
+"""Pictures of robustness: curves over severities and rates, and the reliability surface. Needs matplotlib."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from ..render.text import KEYS, file_name, save_figure, title
+from ..tables.accuracy import task_label
+from ..tables.results import CLEAN
+from ..tables.robustness import GRID, RATES, SEVERITIES, VOLUME, reliability_point
+from .figure import COLOURS, SHAPES
+
+if TYPE_CHECKING:
+    from matplotlib.artist import Artist
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+# A panel: its title, the values along its axis, and the condition at a value.
+Panel = tuple[str, Sequence[float], Callable[[float], str]]
+
+
+def degradation(frame: pd.DataFrame) -> Figure:
+    """The main metric against severity: one panel for each corruption and modality and one for their mean, a line
+    with its 95 % interval for each method.
+
+    Args:
+        frame: the rows of one block (task, modalities, protocol and data) of what ``robustness`` gave.
+
+    Raises:
+        ValueError: no corruption of five severities was tested, or none has a value.
+    """
+    kinds = sorted(
+        {found[1] for name in frame["condition"] if (found := re.fullmatch(r"([^@]+:[^@]+)@5", name))}
+    )
+    if not kinds:
+        raise ValueError("no corruption was tested: run with --corruptions features")
+    panels: list[Panel] = [("mean of all", SEVERITIES, lambda s: f"mean_severity@{s:.0f}")]
+    for kind in kinds:
+        panels.append((kind.replace(":", ", "), SEVERITIES, lambda s, kind=kind: f"{kind}@{s:.0f}"))
+    return _curves(frame, panels, "severity", "Under corruption")
+
+
+def missing_rates(frame: pd.DataFrame) -> Figure:
+    """The main metric against the share of modalities, or of frames, that is missing; as ``degradation``.
+
+    Raises:
+        ValueError: no missing rate was tested, or none has a value.
+    """
+    tested = set(frame["condition"])
+    panels: list[Panel] = [
+        (kind.replace("-", " "), rates, lambda rate, kind=kind: f"{kind}@{rate:.1f}")
+        for kind, rates in RATES.items()
+        if f"{kind}@{rates[0]:.1f}" in tested
+    ]
+    if not panels:
+        raise ValueError("no missing rate was tested: run with --corruptions missing-rates")
+    return _curves(frame, panels, "missing rate", "At missing rates")
+
+
+def reliability_surface(frame: pd.DataFrame) -> Figure:
+    """The main metric over noise and missing rate: one panel a row of the table, its volume in the title.
+
+    Raises:
+        ValueError: the grid was not tested, or not the whole of it by any method.
+    """
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
+
+    found: list[tuple[str, np.ndarray, dict[str, Any]]] = []
+    for keys, rows in _groups(frame).items():
+        volume = rows.get(VOLUME)
+        if volume is None or math.isnan(volume["mean"]):
+            continue
+        scale = _scale(volume)
+        heights = [[scale * rows[reliability_point(x, y)]["mean"] for x in GRID] for y in GRID]
+        found.append(
+            (f"{keys[-1]}\n{', '.join(keys[:2])}\n{', '.join(keys[2:-1])}", np.array(heights), volume)
+        )
+    if not found:
+        raise ValueError("the reliability grid was not tested: run with --corruptions reliability")
+    across = min(3, len(found))
+    down = math.ceil(len(found) / across)
+    figure = Figure(figsize=(max(7.5, 3.6 * across + 1.2), 4.0 * down + 0.6), layout="constrained")
+    figure.set_layout_engine("constrained", h_pad=0.12)
+    axes = list(figure.subplots(down, across, squeeze=False).flat)
+    low = min(float(heights.min()) for _, heights, _ in found)
+    high = max(float(heights.max()) for _, heights, _ in found)
+    levels = MaxNLocator(8).tick_values(low, high)
+    image = None
+    for axis, (name, heights, volume) in zip(axes, found, strict=False):
+        image = axis.imshow(heights, origin="lower", extent=(-0.05, 0.95, -0.05, 0.95), vmin=low, vmax=high)
+        # The same levels everywhere: with its own, a flat surface would show nothing but its noise.
+        within = [level for level in levels if heights.min() < level < heights.max()]
+        if within:
+            lines = axis.contour(GRID, GRID, heights, levels=within, colors="white", linewidths=0.7)
+            axis.clabel(lines, fontsize=7)
+        axis.set_title(f"{name}\nvolume {_scale(volume) * volume['mean']:.3g}", fontsize=8)
+        axis.set_xlabel("noise, in deviations", fontsize=8)
+        axis.set_ylabel("missing rate of frames", fontsize=8)
+        axis.tick_params(labelsize=7)
+    for axis in axes[len(found) :]:
+        axis.set_visible(False)
+    if image is not None:
+        figure.colorbar(image, ax=axes, label=_label(found[0][2]), shrink=0.8)
+    # A surface is of means: it shows no interval.
+    shown = frame.loc[frame["condition"] == VOLUME].assign(interval="none")
+    figure.suptitle(title(shown, "Reliability surface"), fontsize=10)
+    return figure
+
+
+# A picture a block: the panels of several would not fit on a page.
+CURVES: dict[str, Callable[[pd.DataFrame], Figure]] = {
+    "degradation": degradation,
+    "missing-rates": missing_rates,
+}
+
+
+def write_pictures(frame: pd.DataFrame, folder: Path) -> tuple[list[Path], list[str]]:
+    """Writes every picture that a robustness table has data for, as PNG and PDF; with several blocks, the names of
+    curves say which.
+
+    Returns:
+        The files, and why others are not drawn.
+
+    Raises:
+        OSError: one cannot be written.
+    """
+    written: list[Path] = []
+    reasons: list[str] = []
+    blocks = {
+        tuple(str(rows[name].iloc[0]) for name in KEYS): rows
+        for _, rows in frame.groupby(list(KEYS), sort=False, dropna=False)
+    }
+    for stem, draw in CURVES.items():
+        drawn: dict[tuple[str, ...], Figure] = {}
+        lacking: dict[tuple[str, ...], str] = {}
+        for block, rows in blocks.items():
+            try:
+                drawn[block] = draw(rows)
+            except ValueError as error:
+                lacking[block] = str(error)
+        if drawn:
+            reasons += [f"{stem} of {', '.join(block)}: {reason}" for block, reason in lacking.items()]
+        else:
+            reasons += list(dict.fromkeys(lacking.values()))
+        for name, (block, figure) in zip(_names(stem, list(drawn)), drawn.items(), strict=True):
+            written += _write(figure, blocks[block], folder, name)
+    try:
+        written += _write(reliability_surface(frame), frame, folder, "reliability")
+    except ValueError as error:
+        reasons.append(str(error))
+    return written, reasons
+
+
+def _write(figure: Figure, frame: pd.DataFrame, folder: Path, stem: str) -> list[Path]:
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = [folder / file_name(frame, stem, suffix) for suffix in (".png", ".pdf")]
+    for path in paths:
+        save_figure(path, figure)
+    return paths
+
+
+def _names(stem: str, blocks: Sequence[tuple[str, ...]]) -> list[str]:
+    """A name for each block, of what tells it from the others: ``"degradation-text+audio"``."""
+    told = [place for place, values in enumerate(zip(*blocks, strict=True)) if len(set(values)) > 1]
+    names = [
+        "-".join([stem, *(re.sub(r"[^\w+]+", "-", block[place]).strip("-") for place in told)])
+        for block in blocks
+    ]
+    if len(set(names)) < len(names):
+        return [f"{name}-{number}" for number, name in enumerate(names, start=1)]
+    return names
+
+
+def _groups(frame: pd.DataFrame) -> dict[tuple[str, ...], dict[str, dict[str, Any]]]:
+    """Task, modalities, protocol, data, method -> condition -> row."""
+    found: dict[tuple[str, ...], dict[str, dict[str, Any]]] = {}
+    for record in frame.to_dict("records"):
+        row = {str(name): value for name, value in record.items()}
+        key = tuple(str(row[name]) for name in (*KEYS, "method"))
+        if row["draw"]:
+            key = (*key[:-1], f"{key[-1]} (draw {row['draw']})")
+        found.setdefault(key, {})[row["condition"]] = row
+    return found
+
+
+def _curves(frame: pd.DataFrame, panels: Sequence[Panel], axis_name: str, subject: str) -> Figure:
+    from matplotlib.figure import Figure
+
+    groups = _groups(frame)
+    blocks = list(dict.fromkeys(key[:-1] for key in groups))
+    if len(blocks) > 1:
+        raise ValueError(
+            f"curves are drawn of one task, modality set, protocol and data, not of {len(blocks)}"
+        )
+    valued = set(frame.loc[frame["mean"].notna(), "condition"])
+    panels = [panel for panel in panels if any(panel[2](value) in valued for value in panel[1])]
+    if not panels:
+        raise ValueError("no method has a value")
+    down = math.ceil(len(panels) / 5)
+    across = math.ceil(len(panels) / down)
+    # One scale: in panels with their own, what damage does not touch would look as bad as what it breaks.
+    figure = Figure(figsize=(max(7.5, 2.5 * across + 0.8), 2.1 * down + 1.4), layout="constrained")
+    axes = list(figure.subplots(down, across, squeeze=False, sharey=True).flat)
+    for number, (axis, (name, values, condition)) in enumerate(zip(axes, panels, strict=False)):
+        for style, (key, rows) in enumerate(groups.items()):
+            points = [(0.0, CLEAN), *((float(value), condition(value)) for value in values)]
+            _line(axis, [(x, rows[c]) for x, c in points if c in rows], style, key[-1])
+        axis.set_title(name, fontsize=8)
+        axis.grid(color="0.9", linewidth=0.6)
+        axis.spines[["top", "right"]].set_visible(False)
+        axis.tick_params(labelsize=7)
+        if number % across == 0:
+            axis.set_ylabel(_label(next(iter(groups.values()))[CLEAN]), fontsize=8)
+        if number + across >= len(panels):
+            axis.set_xlabel(axis_name, fontsize=8)
+    for axis in axes[len(panels) :]:
+        axis.set_visible(False)
+    legend: dict[str, Artist] = {}
+    for axis in axes:
+        for handle, label in zip(*axis.get_legend_handles_labels(), strict=True):
+            legend.setdefault(label, handle)
+    figure.legend(
+        list(legend.values()),
+        list(legend),
+        loc="outside lower center",
+        ncols=min(6, len(legend)),
+        frameon=False,
+    )
+    of = title(frame.loc[frame["condition"] == CLEAN], subject)
+    task, *rest = blocks[0][:-1]
+    figure.suptitle(f"{of}\n{'; '.join([task_label(task), *rest])}", fontsize=10)
+    return figure
+
+
+def _line(axis: Axes, points: Sequence[tuple[float, dict[str, Any]]], style: int, label: str) -> None:
+    known = [(x, row) for x, row in points if not math.isnan(row["mean"])]
+    if not known:
+        return
+    colour = COLOURS[style % len(COLOURS)]
+    scale = _scale(known[0][1])
+    x = [place for place, _ in known]
+    mean, low, high = ([scale * row[name] for _, row in known] for name in ("mean", "low", "high"))
+    axis.fill_between(x, low, high, color=colour, alpha=0.15, linewidth=0)
+    axis.plot(
+        x, mean, color=colour, marker=SHAPES[style % len(SHAPES)], markersize=3, linewidth=1.2, label=label
+    )
+
+
+def _scale(row: dict[str, Any]) -> int:
+    return 100 if row["unit"] == "fraction" else 1
+
+
+def _label(row: dict[str, Any]) -> str:
+    arrow = "higher is better" if row["direction"] == "higher" else "lower is better"
+    return f"{row['metric']}{' in %' if _scale(row) == 100 else ''}\n({arrow})"

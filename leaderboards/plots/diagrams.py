@@ -1,0 +1,176 @@
+"""Pictures of comparisons: critical-difference diagrams and risk-coverage curves. Needs matplotlib."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from textwrap import fill
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from ..render.plain import p_text
+from ..render.text import file_name, save_figure
+from ..stats.ranks import Ranking
+from ..tables.accuracy import task_label
+from ..tables.comparisons import ranked, shortage
+from ..tables.risk_coverage import Curve
+from ..tables.seed_scores import Field
+from .figure import COLOURS
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+
+def critical_differences(frame: pd.DataFrame) -> tuple[Figure, list[str]]:
+    """Draws average ranks on a line, one panel a field; a bar joins methods that are not told apart.
+
+    After Demsar (2006), with bars by Wilcoxon and Holm (Benavoli et al. 2016): each is a largest set of methods
+    of which no two differ, with a dot at each member. Nemenyi's critical difference is drawn as a measure.
+
+    Args:
+        frame: what ``tables.accuracy`` gave.
+
+    Returns:
+        The figure, and why fields without enough tasks are not in it.
+
+    Raises:
+        ValueError: no field has enough tasks; the message says how many it takes.
+    """
+    from matplotlib.figure import Figure
+
+    found = ranked(frame)
+    drawn = [(field, ranking) for field, ranking in found if ranking.enough]
+    reasons = [
+        f"critical differences ({field.protocol}; {field.data}; {field.metric}): {shortage(field, ranking)}"
+        for field, ranking in found
+        if not ranking.enough
+    ]
+    if not drawn:
+        reason = "; ".join(reasons) or "critical differences: no two methods have a value on one task"
+        raise ValueError(reason)
+    heights = [1.5 + 0.26 * math.ceil(len(f.methods) / 2) + 0.13 * len(r.cliques) for f, r in drawn]
+    figure = Figure(figsize=(8.5, sum(heights)), layout="constrained")
+    axes = figure.subplots(len(drawn), 1, squeeze=False, height_ratios=heights)[:, 0]
+    for axis, (field, ranking), height in zip(axes, drawn, heights, strict=True):
+        _ranks(axis, field, ranking, height)
+    figure.suptitle("Average ranks over tasks; a bar joins methods that are not told apart", fontsize=10)
+    return figure, reasons
+
+
+def _ranks(axis: Axes, field: Field, ranking: Ranking, height: float) -> None:
+    """One panel. Heights are inches below the line, so that text never overlaps."""
+    count = len(field.methods)
+    order = list(np.argsort(ranking.ranks, kind="stable"))
+    left = order[: math.ceil(count / 2)]
+    width = (count - 1) * 0.42
+    axis.set_xlim(1 - width, count + width)
+    axis.set_ylim(-(height - 0.95), 0.55)
+    axis.axis("off")
+    axis.hlines(0, 1, count, color="black", linewidth=1)
+    for tick in range(1, count + 1):
+        axis.vlines(tick, 0, 0.06, color="black", linewidth=1)
+        axis.text(tick, 0.09, str(tick), ha="center", va="bottom", fontsize=8)
+    bars, over = 0.14, 0.006 * count
+    for clique in ranking.cliques:
+        ends = ranking.ranks[list(clique)]
+        axis.hlines(-bars, ends.min() - over, ends.max() + over, color="0.35", linewidth=3.2)
+        axis.plot(ends, [-bars] * len(ends), linestyle="none", marker="o", markersize=4, color="black")
+        bars += 0.13
+    for side, members in ((-1, left), (1, order[: len(left) - 1 : -1])):
+        for place, method in enumerate(members):
+            y = -(bars + 0.1 + 0.26 * place)
+            x, colour = float(ranking.ranks[method]), COLOURS[method % len(COLOURS)]
+            end = 1 - 0.05 * width if side < 0 else count + 0.05 * width
+            axis.plot([x, x, end], [0, y, y], color=colour, linewidth=1)
+            label = f"{field.methods[method]}  {x:.2f}" if side < 0 else f"{x:.2f}  {field.methods[method]}"
+            axis.text(
+                end + side * 0.02 * count,
+                y,
+                label,
+                ha="right" if side < 0 else "left",
+                va="center",
+                fontsize=8,
+            )
+    cd = ranking.critical_difference
+    if cd < count - 1:
+        axis.plot([1, 1 + cd], [0.42, 0.42], color="0.5", linewidth=1, marker="|", markersize=6)
+        axis.text(
+            1 + cd, 0.42, f"  Nemenyi's critical difference {cd:.2f}", va="center", fontsize=7, color="0.35"
+        )
+    friedman = "" if math.isnan(ranking.friedman) else f", Friedman p {p_text(ranking.friedman)}"
+    left_out = f", {len(field.left_out)} tasks left out" if field.left_out else ""
+    axis.set_title(
+        f"{field.protocol}; {field.data}; {field.metric}\n{ranking.tasks} tasks{left_out}, Wilcoxon with Holm at 5 %"
+        f"{friedman}",
+        fontsize=8,
+    )
+
+
+def risk_coverages(curves: Sequence[Curve]) -> Figure:
+    """Draws the mean loss of the most confident answers against their share, one panel a task.
+
+    A line is the mean over seeds, its band one standard deviation (ddof = 1); the legend has the area under it,
+    AURC. Dots at the right end are what the loss is if nothing is rejected.
+
+    Args:
+        curves: what ``risk_coverage.curves`` gave.
+
+    Raises:
+        ValueError: there is none.
+    """
+    from matplotlib.figure import Figure
+
+    if not curves:
+        raise ValueError("risk-coverage curves: no method has a confidence and all its seeds done")
+    panels: dict[tuple[str, ...], list[Curve]] = {}
+    for curve in curves:
+        panels.setdefault((*curve.block, curve.confidence), []).append(curve)
+    methods = list(dict.fromkeys(curve.method for curve in curves))
+    across = min(3, len(panels))
+    down = math.ceil(len(panels) / across)
+    figure = Figure(figsize=(max(6.0, 3.8 * across), 3.4 * down + 0.6), layout="constrained")
+    axes = list(figure.subplots(down, across, squeeze=False).flat)
+    for axis, (names, members) in zip(axes, panels.items(), strict=False):
+        scale = 100 if members[0].loss == "error" else 1
+        for curve in members:
+            colour = COLOURS[methods.index(curve.method) % len(COLOURS)]
+            dash = ("-", "--", ":", "-.")[methods.index(curve.method) // len(COLOURS) % 4]
+            mean = scale * curve.risk.mean(axis=0)
+            if len(curve.risk) > 1:
+                band = scale * curve.risk.std(axis=0, ddof=1)
+                most = 100 if scale == 100 else None  # an error rate has no more, whatever its deviation
+                low, high = np.clip(mean - band, 0, None), np.clip(mean + band, None, most)
+                axis.fill_between(curve.coverage, low, high, color=colour, alpha=0.15, linewidth=0)
+            label = f"{curve.method}: {curve.aurc:.4f} (n = {len(curve.risk)})"
+            axis.plot(curve.coverage, mean, dash, color=colour, linewidth=1.2, label=label)
+            axis.plot(1, mean[-1], "o", color=colour, markersize=3, clip_on=False)
+        task, modalities, protocol, data, confidence = names
+        where = fill(f"{task_label(task)}, {protocol}", 60)
+        axis.set_title(f"{where}\n{modalities}; {data}\nconfidence: {confidence}", fontsize=8)
+        axis.set_xlabel("coverage: share of answers kept, surest first", fontsize=8)
+        axis.set_ylabel(
+            "error in % (lower is better)" if scale == 100 else "absolute error (lower is better)", fontsize=8
+        )
+        axis.set_xlim(0, 1)
+        axis.set_ylim(bottom=0)
+        axis.grid(color="0.9", linewidth=0.6)
+        axis.spines[["top", "right"]].set_visible(False)
+        axis.tick_params(labelsize=7)
+        axis.legend(title="AURC", fontsize=7, title_fontsize=7, frameon=False)
+    for axis in axes[len(panels) :]:
+        axis.set_visible(False)
+    figure.suptitle("Risk and coverage; line and band: mean ± standard deviation over n seeds", fontsize=10)
+    return figure
+
+
+def write_figure(figure: Figure, data: pd.DataFrame, folder: Path, stem: str) -> list[Path]:
+    """Writes a figure as PNG and PDF, under names that say so where ``data["data"]`` is synthetic; the paths."""
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = [folder / file_name(data, stem, suffix) for suffix in (".png", ".pdf")]
+    for path in paths:
+        save_figure(path, figure)
+    return paths

@@ -1,0 +1,129 @@
+"""Pictures of tables. matplotlib is loaded when a picture is drawn, without its global state or a display."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from textwrap import fill
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from ..render.text import file_name, holes, save_figure, title
+from ..tables.accuracy import AVERAGE, condition_label, task_label
+from ..tables.results import CLEAN
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+# Okabe and Ito's colours, told apart by colour-blind readers; with the shapes, 7 * 9 methods differ.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+SHAPES = ("o", "s", "^", "D", "v", "P", "X", "<", ">")
+
+
+def missing_modalities(frame: pd.DataFrame, metric: str | None = None) -> Figure:
+    """Draws what each method is worth as modalities go missing.
+
+    One panel for each task, modality set, protocol and data; conditions from left to right; a method is a
+    shape of one colour at its mean, with its 95 % interval. A hole is a cross at the foot of the panel, where
+    its value would stand.
+
+    Args:
+        frame: what ``missing`` gave.
+        metric: which metric; None for each panel's main one, the frame's first.
+
+    Returns:
+        The figure; ``figure.savefig(path)`` writes it.
+
+    Raises:
+        ValueError: the frame has no rows for the metric.
+        ModuleNotFoundError: matplotlib is not installed.
+    """
+    from matplotlib.figure import Figure
+
+    if metric is not None:
+        frame = frame.loc[frame["metric"] == metric]
+    if frame.empty:
+        raise ValueError("the table has no rows" + (f" for metric {metric}" if metric else ""))
+    panels: list[pd.DataFrame] = []
+    for _, rows in frame.groupby(["task", "modalities", "protocol", "data"], sort=False):
+        panels.append(rows.loc[rows["metric"] == rows["metric"].iloc[0]])
+    methods = list(dict.fromkeys(frame["method"]))
+    across = min(2, len(panels))
+    down = math.ceil(len(panels) / across)
+    most = max(len(set(rows["condition"])) for rows in panels)
+    figure = Figure(
+        figsize=(max(7.5, across * max(5.0, 0.95 * most) + 1), 4.2 * down + 1), layout="constrained"
+    )
+    axes: list[Axes] = list(figure.subplots(down, across, squeeze=False).flat)
+    for axis in axes[len(panels) :]:
+        axis.set_visible(False)
+    axes = axes[: len(panels)]
+    for axis, rows in zip(axes, panels, strict=True):
+        _panel(axis, rows, methods)
+    handles, labels = axes[0].get_legend_handles_labels()
+    for axis in axes[1:]:
+        for handle, label in zip(*axis.get_legend_handles_labels(), strict=True):
+            if label not in labels:
+                handles.append(handle)
+                labels.append(label)
+    figure.legend(handles, labels, loc="outside lower center", ncols=min(6, len(labels)), frameon=False)
+    shown = pd.concat(panels)
+    gone = "\n× at the foot: no value, the table says why" if holes(shown) else ""
+    figure.suptitle(title(shown, "Missing modalities") + gone, fontsize=11)
+    return figure
+
+
+def write_missing_modalities(
+    frame: pd.DataFrame, folder: Path, stem: str = "missing", metric: str | None = None
+) -> Path:
+    """Writes ``missing_modalities`` as a PNG, under a name that says so where data are synthetic; its path.
+
+    Raises:
+        ValueError, ModuleNotFoundError: as ``missing_modalities``.
+        OSError: it cannot be written.
+    """
+    figure = missing_modalities(frame, metric)
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / file_name(frame, stem, ".png")
+    return save_figure(path, figure)
+
+
+def _panel(axis: Axes, rows: pd.DataFrame, methods: list[str]) -> None:
+    conditions = list(dict.fromkeys(rows["condition"]))
+    first = rows.iloc[0]
+    scale = 100 if first["unit"] == "fraction" else 1
+    lines = list(dict.fromkeys(zip(rows["method"], rows["draw"], strict=True)))
+    step = 0.7 / max(1, len(lines))
+    for place, (method, draw) in enumerate(lines):
+        several = sum(name == method for name, _ in lines) > 1
+        style = methods.index(method)
+        colour, shape = COLOURS[style % len(COLOURS)], SHAPES[(style + draw) % len(SHAPES)]
+        offset = (place - (len(lines) - 1) / 2) * step
+        mine = rows.loc[(rows["method"] == method) & (rows["draw"] == draw)]
+        label = f"{method} (draw {draw})" if several else method
+        for row in mine.to_dict("records"):
+            x = conditions.index(row["condition"]) + offset
+            if math.isnan(row["mean"]):
+                foot = axis.get_xaxis_transform()
+                axis.plot(x, 0.02, marker="x", color=colour, transform=foot, label=label, linestyle="none")
+            else:
+                mean, low, high = (scale * row[name] for name in ("mean", "low", "high"))
+                if not math.isnan(low):
+                    axis.vlines(x, low, high, color=colour, linewidth=1.6)
+                axis.plot(x, mean, marker=shape, color=colour, markersize=5, label=label, linestyle="none")
+            label = "_nolegend_"
+    for x, name in enumerate(conditions[1:], start=1):
+        heavy = CLEAN in conditions and (conditions[x - 1] == CLEAN or name == AVERAGE)
+        axis.axvline(x - 0.5, color="0.6" if heavy else "0.9", linewidth=0.8, zorder=0)
+    labels = [condition_label(name).replace(", ", ",\n").replace(" of ", "\nof ") for name in conditions]
+    axis.set_xticks(range(len(conditions)), labels)
+    axis.tick_params(axis="x", labelsize=8, length=0)
+    axis.grid(axis="y", color="0.9", linewidth=0.6)
+    axis.set_axisbelow(True)
+    axis.spines[["top", "right"]].set_visible(False)
+    better = "higher is better" if first["direction"] == "higher" else "lower is better"
+    axis.set_ylabel(f"{first['metric']}{' in %' if scale == 100 else ''} ({better})")
+    where = fill(f"{task_label(first['task'])}, {first['protocol']}", 70)
+    axis.set_title(f"{where}\n{first['modalities']}; {first['data']}", fontsize=9)

@@ -1,0 +1,151 @@
+"""Tables for papers: LaTeX with booktabs. Needs ``\\usepackage{booktabs}``."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from .text import KEYS, Across, file_name, holes, shown, title, wide, write_text
+
+# Characters of a row, with two between columns, that fit 17 cm in a small font of ten points.
+_WIDTH = 100
+
+_SPECIAL = {
+    "\\": r"\textbackslash{}",
+    "&": r"\&",
+    "%": r"\%",
+    "$": r"\$",
+    "#": r"\#",
+    "_": r"\_",
+    "{": r"\{",
+    "}": r"\}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "±": r"$\pm$",
+    "↑": r"$\uparrow$",
+    "↓": r"$\downarrow$",
+    "≈": r"$\approx$",
+    "—": "--",
+    "…": r"\dots{}",
+    "→": r"$\rightarrow$",
+    "†": r"$\dagger$",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    '"': "''",
+}
+
+
+def escape_latex(text: str) -> str:
+    """Text that LaTeX prints as it is; characters outside Latin-1 that are not known become a question mark."""
+    plain = "".join(_SPECIAL.get(character, character) for character in " ".join(text.split()))
+    return "".join(character if ord(character) < 256 else "?" for character in plain)
+
+
+def latex(frame: pd.DataFrame, subject: str, across: Across = "metric") -> str:
+    """A table environment: a block of rows for each task, modality set, protocol and data.
+
+    The best of a block is bold only where every other row is significantly worse; the second best by mean is
+    underlined. Intervals stand in the CSV; the caption says n, what they are over, what is synthetic, and the
+    reason of every hole. What is wider than a page is parted into tables below each other.
+
+    Args:
+        frame: a tidy frame, such as ``tables.accuracy`` gives.
+        subject: what the caption begins with.
+        across: what the columns are, as in ``render.wide``.
+
+    Returns:
+        The text, with a line feed at its end.
+
+    Raises:
+        ValueError: as ``wide``.
+    """
+    chosen = shown(frame, across, None)
+    table = wide(frame, across, intervals=False, best="\x01{}\x02")
+    columns = [str(name) for name in table if name not in KEYS]
+    words = {"method", "metric"}
+    lines = [r"\begin{table}[t]", r"\centering", r"\small"]
+    lines.append(rf"\caption{{{escape_latex(_caption(chosen, subject))}}}")
+    lower = across == "condition" and set(chosen["direction"]) == {"lower"}
+    blocks: dict[tuple[str, ...], list[dict[str, str]]] = {}
+    for record in table.to_dict("records"):
+        row = {str(name): str(cell) for name, cell in record.items()}
+        blocks.setdefault(tuple(row[name] for name in KEYS), []).append(row)
+    named = [name for name in columns if name in {*words, "n"}]
+    widths = {name: max(map(len, [name, *map(str, table[name])])) + 2 for name in columns}
+    for place, values in enumerate(parts([name for name in columns if name not in named], named, widths)):
+        if place:
+            lines += ["", r"\medskip"]
+        shape = "".join("l" if name in words else "r" for name in [*named, *values])
+        lines += [rf"\begin{{tabular}}{{{shape}}}", r"\toprule"]
+        lines.append(_row(escape_latex(name) for name in [*named, *values]))
+        for keys, rows in blocks.items():
+            lines.append(r"\midrule")
+            title_of = escape_latex("; ".join(keys))
+            lines.append(rf"\multicolumn{{{len(shape)}}}{{l}}{{\emph{{{title_of}}}}} \\")
+            seconds = {name: _second([row[name] for row in rows], lower or "↓" in name) for name in values}
+            for index, row in enumerate(rows):
+                lines.append(_row(_cell(row[name], seconds.get(name) == index) for name in [*named, *values]))
+        lines += [r"\bottomrule", r"\end{tabular}"]
+    return "\n".join([*lines, r"\end{table}"]) + "\n"
+
+
+def parts(values: Sequence[str], named: Sequence[str], widths: Mapping[str, int]) -> list[list[str]]:
+    """The columns of values in parts that fit a page below each other, each with the names of its rows.
+
+    Args:
+        values: names of columns.
+        named: names of the columns that say what a row is.
+        widths: of all of them, in characters.
+    """
+    found: list[list[str]] = [[]]
+    for name in values:
+        if found[-1] and sum(widths[other] for other in [*named, *found[-1], name]) > _WIDTH:
+            found.append([])
+        found[-1].append(name)
+    return found
+
+
+def write_latex(
+    frame: pd.DataFrame, folder: Path, stem: str, subject: str, across: Across = "metric"
+) -> Path:
+    """Writes ``latex(...)`` to ``folder``, under a name that says so where data are synthetic; its path."""
+    return write_text(folder / file_name(frame, stem, ".tex"), latex(frame, subject, across))
+
+
+def _caption(frame: pd.DataFrame, subject: str) -> str:
+    marks = (
+        "Bold: every other row of the block is significantly worse (paired, Holm, 5 %); underlined: second."
+    )
+    tied = " ≈: best, or not told apart from it." if "tied" in set(frame["mark"]) else ""
+    gone = " ".join(f"{hole}." for hole in holes(frame)[:5])
+    return f"{title(frame, subject)}. Mean ± standard deviation over seeds. {marks}{tied} {gone}".strip()
+
+
+def _cell(text: str, second: bool) -> str:
+    escaped = escape_latex(text.replace("\x01", "").replace("\x02", ""))
+    if "\x01" in text:
+        return rf"\textbf{{{escaped}}}"
+    return rf"\underline{{{escaped}}}" if second and escaped else escaped
+
+
+def _second(cells: Sequence[str], lower_is_better: bool) -> int | None:
+    """The row with the second best mean of a column, where there are at least three."""
+    values = [_mean(cell) for cell in cells]
+    known = sorted((value for value in values if not math.isnan(value)), reverse=not lower_is_better)
+    if len(known) < 3 or known[0] == known[1]:
+        return None
+    return values.index(known[1])
+
+
+def _mean(cell: str) -> float:
+    found = re.match(r"\x01?(-?[0-9.]+)", cell)
+    return float(found[1]) if found else math.nan
+
+
+def _row(cells: Iterable[str]) -> str:
+    return " & ".join(cells) + r" \\"

@@ -1,0 +1,268 @@
+"""Leaderboards as one HTML file that asks nothing of any network.
+
+The tables stand in the file as plain HTML, so that a reader without scripts, a printer and a search engine see
+them; the script takes them over from the data beside them, once, and sorts, filters and explains. All text goes
+through ``html.escape`` here and ``textContent`` there. The same tables give the same bytes.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from html import escape
+from importlib.resources import files
+from pathlib import Path
+from string import Template
+
+import pandas as pd
+
+from ..tables.accuracy import REAL, SYNTHETIC, data_label
+from .text import TIED, Across, file_name, notes, title, write_text
+from .views import Cell, Fact, Facts, View, conventions, gone, same_everywhere, views_of
+
+
+@dataclass(frozen=True)
+class Table:
+    """A leaderboard as the page is given it.
+
+    Attributes:
+        name: its name, such as ``"accuracy"``.
+        subject: what its title begins with.
+        across: what its columns are, as in ``render.wide``.
+        frame: tidy, as ``tables.accuracy`` gives it, or a frame of text such as ``cost.audit`` gives.
+        is_shown: whether a condition is shown at first; the others are one click away.
+    """
+
+    name: str
+    subject: str
+    across: Across
+    frame: pd.DataFrame
+    is_shown: Callable[[str], bool] = lambda condition: True
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture: what it is called, and its PNG file."""
+
+    name: str
+    png: bytes
+
+
+def page(
+    tables: Sequence[Table], pictures: Sequence[Picture], version: str, heading: str = "", date: str = ""
+) -> str:
+    """The page.
+
+    Args:
+        tables: one or more.
+        pictures: PNG, embedded.
+        version: of mmbench.
+        heading: the title; it gets the kind of data behind it. By default ``"mmbench leaderboard"``.
+        date: what the page says of when it was made; the clock is not asked.
+
+    Returns:
+        HTML with a line feed at its end.
+
+    Raises:
+        ValueError: no tables, one without rows, or a picture that is no PNG file.
+    """
+    if not tables:
+        raise ValueError("a page needs a table")
+    facts = Facts()
+    views = {table.name: views_of(table.frame, table.across, table.is_shown, facts) for table in tables}
+    style, script = _part("page.css"), _part("page.js")
+    named = _named(tables, heading)
+    links = [*(table.name for table in tables), *(["pictures"] if pictures else []), "notes"]
+    sections = [_section(table, views[table.name]) for table in tables]
+    sections += [_gallery(pictures)] if pictures else []
+    made = ", ".join(filter(None, [f"mmbench {version}", date]))
+    policy = (
+        f"default-src 'none'; style-src {_hash(style)}; script-src {_hash(script)}; img-src data:; "
+        "base-uri 'none'; form-action 'none'"
+    )
+    return Template(_part("page.html")).substitute(
+        policy=policy,
+        version=escape(version),
+        title=escape(named),
+        style=style,
+        lead=escape(_lead(facts.all)),
+        warning=_warning(tables),
+        links=" ".join(f'<a href="#{escape(name)}">{escape(name)}</a>' for name in links),
+        sections="\n".join(sections),
+        notes="\n".join(f"<li>{escape(note)}</li>" for note in _notes([table.frame for table in tables])),
+        colophon=escape(
+            f"Made by {made} from the predictions of every network; nothing is loaded from elsewhere."
+        ),
+        data=_data(views, facts.all),
+        script=script,
+    )
+
+
+def write_page(folder: Path, tables: Sequence[Table], version: str) -> Path:
+    """Writes a page without pictures to ``folder``, under a name that says so where data are synthetic.
+
+    Returns:
+        Its path.
+
+    Raises:
+        ValueError: as ``page``.
+        OSError: it cannot be written.
+    """
+    return write_text(folder / page_name([table.frame for table in tables]), page(tables, (), version))
+
+
+def page_name(frames: Sequence[pd.DataFrame]) -> str:
+    """``"leaderboard.html"``; the name says so where data are synthetic."""
+    return file_name(_data_of(frames), "leaderboard", ".html")
+
+
+def _part(name: str) -> str:
+    return files("mmbench.leaderboards.render").joinpath(name).read_text(encoding="utf-8")
+
+
+def _hash(text: str) -> str:
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
+
+
+def _data_of(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    return pd.DataFrame({"data": [kind for frame in frames for kind in frame["data"]]})
+
+
+def _named(tables: Sequence[Table], heading: str) -> str:
+    label = data_label(_data_of([table.frame for table in tables]))
+    return f"{heading or 'mmbench leaderboard'} ({'real data' if label == REAL else label})"
+
+
+def _lead(facts: Sequence[Fact]) -> str:
+    # A row of a comparison is about no single task, set or seeds: it says nothing of them.
+    named = [{getattr(fact, name) for fact in facts} - {""} for name in ("method", "task", "modalities")]
+    methods, tasks, sets = map(len, named)
+    counts = [_several(methods, "method"), _several(tasks, "task"), _several(sets, "set") + " of modalities"]
+    seeds = {len(fact.seeds.split()) for fact in facts} - {0}
+    if seeds:
+        counts.append("/".join(map(str, sorted(seeds))) + (" seed each" if seeds == {1} else " seeds each"))
+    return " · ".join(counts)
+
+
+def _warning(tables: Sequence[Table]) -> str:
+    if data_label(_data_of([table.frame for table in tables])) == REAL:
+        return ""
+    words = f"Rows with data '{SYNTHETIC}' say nothing about the real dataset."
+    return f'<p class="synthetic"><span>{escape(words)}</span></p>'
+
+
+def _several(count: int, word: str, plural: str = "s") -> str:
+    return f"{count} {word}{'' if count == 1 else plural}"
+
+
+def _notes(frames: Sequence[pd.DataFrame]) -> list[str]:
+    """What holds for all tables, each note once; holes are named below their tables."""
+    judged = [frame for frame in frames if "mean" in frame]
+    lacking = {f"— {hole}" for frame in judged for hole in gone(frame)}
+    said = dict.fromkeys(note for frame in judged for note in notes(frame) if note not in lacking)
+    marks = (
+        f"Bold: marked best. Underlined: the second mean of three or more. No bold stands where the paired tests do "
+        f"not separate the rows ({TIED}). Marks compare all rows, also those that a filter hides."
+    )
+    return [*said, *([marks] if judged else [])]
+
+
+def _section(table: Table, views: Sequence[View]) -> str:
+    name = escape(table.name)
+    text = table.subject if "mean" not in table.frame else title(table.frame, table.subject)
+    shared = "; ".join(f"{key} {value}" for key, value in same_everywhere(table.frame).items())
+    lines = [
+        f'<section id="{name}" aria-labelledby="{name}-title">',
+        f'<h2 id="{name}-title">{escape(table.subject)}</h2>',
+    ]
+    lines.append(
+        f'<div class="tools script" hidden></div>\n<div class="scroll" tabindex="0" role="region" aria-labelledby="{name}-title">'
+    )
+    lines.append(
+        f'<table data-table="{name}"><caption><span>{escape(text + (". " + shared if shared else ""))}</span></caption>'
+    )
+    lines.append(_table(views[0]))
+    lines.append("</table></div>")
+    lacking = gone(table.frame)
+    if lacking:
+        items = "".join(f"<li>{escape(hole)}</li>" for hole in lacking)
+        lines.append(
+            f'<details class="holes" open><summary>{_several(len(lacking), "hole")} (—)</summary><ul>{items}</ul></details>'
+        )
+    lines.append("</section>")
+    return "\n".join(lines)
+
+
+def _table(view: View) -> str:
+    heads = [f'<th scope="col">{escape(name)}</th>' for name in view.names]
+    heads += [f'<th scope="col" class="number">{escape(column.heading)}</th>' for column in view.columns]
+    lines = [f"<thead><tr>{''.join(heads)}</tr></thead>", "<tbody>"]
+    for row in view.rows:
+        names = [
+            f'<th scope="row">{escape(row.names[0])}</th>',
+            *(f"<td>{escape(name)}</td>" for name in row.names[1:]),
+        ]
+        lines.append(f"<tr>{''.join(names)}{''.join(map(_cell, row.cells))}</tr>")
+    return "\n".join([*lines, "</tbody>"])
+
+
+def _cell(cell: Cell | None) -> str:
+    if cell is None:
+        return '<td class="number"></td>'
+    kinds = " ".join(filter(None, ["number", cell.mark, "hole" if cell.hole else ""]))
+    value = "" if cell.mean is None else f' data-value="{cell.mean!r}"'
+    return f'<td class="{kinds}"{value}>{escape(cell.text)}</td>'
+
+
+def _gallery(pictures: Sequence[Picture]) -> str:
+    lines = [
+        '<section id="pictures" aria-labelledby="pictures-title">',
+        '<h2 id="pictures-title">Pictures</h2>',
+    ]
+    for picture in pictures:
+        content = base64.b64encode(picture.png).decode()
+        name, (width, height) = escape(picture.name), _size(picture.png)
+        lines.append(
+            f'<figure><div class="scroll" tabindex="0" role="region" aria-label="{name}"><img alt="{name}" '
+            f'width="{width}" height="{height}" src="data:image/png;base64,{content}"></div>'
+            f"<figcaption>{name}</figcaption></figure>"
+        )
+    return "\n".join([*lines, "</section>"])
+
+
+def _size(png: bytes) -> tuple[int, int]:
+    """Width and height in CSS pixels: pictures are drawn with 150 dots an inch, of which a page has 96.
+
+    The first chunk of a PNG file is IHDR, which begins with both as big-endian integers (PNG 1.2, 11.2.2).
+    """
+    if png[:8] != b"\x89PNG\r\n\x1a\n":
+        raise ValueError("a picture is no PNG file")
+    width, height = (int.from_bytes(png[place : place + 4]) for place in (16, 20))
+    return round(width * 96 / 150), round(height * 96 / 150)
+
+
+def _data(views: Mapping[str, Sequence[View]], facts: Sequence[Fact]) -> str:
+    """What the script reads, as JSON in which nothing can end the element that holds it."""
+    shown = [view for board in views.values() for view in board]
+    used = {column.metric for view in shown for column in view.columns}
+    used |= {row.names[-1].split()[0] for view in shown if view.names[-1] == "metric" for row in view.rows}
+    content = {
+        "fields": Cell._fields,
+        "facts": [asdict(fact) for fact in facts],
+        "conventions": {name: text for name, text in conventions().items() if name in used},
+        "tables": {name: [_plain(view) for view in board] for name, board in views.items()},
+    }
+    text = json.dumps(content, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+
+
+def _plain(view: View) -> dict[str, object]:
+    return {
+        "label": view.label,
+        "names": view.names,
+        "columns": [asdict(column) for column in view.columns],
+        "rows": [[row.fact, row.names, row.cells] for row in view.rows],
+    }

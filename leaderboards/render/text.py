@@ -1,0 +1,333 @@
+"""Tables for people: strings in rows, Markdown, and CSV files. Rounding happens here and nowhere else."""
+
+from __future__ import annotations
+
+import io
+import math
+import os
+import re
+import uuid
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import pandas as pd
+
+from ..tables.accuracy import REAL, SYNTHETIC, condition_label, data_label
+from ..tables.results import CLEAN, UPPER_BOUND
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+HOLE = "—"
+TIED = "≈"
+UNVERIFIED = "†"
+KEYS = ("task", "modalities", "protocol", "data")
+
+Across = Literal["metric", "condition"]
+
+
+def wide(
+    frame: pd.DataFrame,
+    across: Across = "metric",
+    metric: str | None = None,
+    intervals: bool = True,
+    best: str = "{} *",
+) -> pd.DataFrame:
+    """One row a method, one column a metric or a condition, cells as text: ``"81.3 ± 0.6 [79.0, 83.4]"``.
+
+    Fractions are printed as percent with one decimal, anything else with three. A hole is ``—``; a metric
+    that does not judge a row's task is empty. The best of a block (same task, modalities, protocol and data)
+    is marked only where every other row is significantly worse; otherwise it and those not told apart from it
+    carry ``≈``. Within a block rows are sorted by the first column, best first, holes last.
+
+    Args:
+        frame: what ``accuracy`` or ``missing`` gave.
+        across: ``"metric"`` (of clean data) or ``"condition"`` (of one metric).
+        metric: which metric, for ``"condition"``; None for each row's main one, which is the frame's first.
+        intervals: whether cells show the 95 % interval.
+        best: how the best cell is marked, ``{}`` being its mean and standard deviation.
+
+    Returns:
+        A frame of strings: task, modalities, protocol, data, method, n (``"4 of 5"`` where seeds are
+        missing), for ``"condition"`` the metric, and one column a metric or condition.
+
+    Raises:
+        ValueError: nothing in the frame fits, or ``across`` is neither.
+    """
+    rows = _records(shown(frame, across, metric))
+    by_metric = across == "metric"
+    headings = {row[across]: heading(row) if by_metric else condition_label(row[across]) for row in rows}
+    draws: dict[tuple, set[int]] = {}
+    groups: dict[tuple, list[dict]] = {}
+    for row in rows:
+        key = tuple(row[name] for name in (*KEYS, "method"))
+        draws.setdefault(key, set()).add(row["draw"])
+        groups.setdefault((*key, row["draw"]), []).append(row)
+    blocks: dict[tuple, list[tuple[tuple, dict[str, str]]]] = {}
+    for (*key, draw), cells in groups.items():
+        line: dict[str, str] = {str(n): str(v) for n, v in zip((*KEYS, "method"), key, strict=True)}
+        if len(draws[tuple(key)]) > 1:
+            line["method"] += f" (draw {draw})"
+        line["n"] = count_text(cells)
+        if not by_metric:
+            line["metric"] = heading(cells[0])
+        line |= dict.fromkeys(headings.values(), "")
+        line |= {headings[row[across]]: cell_text(row, intervals, best) for row in cells}
+        mean, sign = cells[0]["mean"], -1 if cells[0]["direction"] == "higher" else 1
+        order = (1, 0.0) if math.isnan(mean) else (0, sign * mean)
+        blocks.setdefault(tuple(key[:-1]), []).append((order, line))
+    lines = [line for block in blocks.values() for _, line in sorted(block, key=lambda item: item[0])]
+    return pd.DataFrame(lines).astype("str")
+
+
+def title(frame: pd.DataFrame, subject: str) -> str:
+    """A title that names the data, n, and what the interval is over."""
+    counts = sorted(frame.loc[frame["hole"] == "", "n"].unique().tolist())
+    if not counts:
+        n = "no seed complete"
+    elif counts == [1]:
+        n = "n = 1 seed"
+    else:
+        n = "n = " + "/".join(map(str, counts)) + " seeds"
+    kinds = [kind for kind in frame["interval"].unique() if kind not in ("", "none")]
+    over = f", 95 % interval over {' or '.join(kinds)}" if kinds else ""
+    label = data_label(frame)
+    return f"{subject} ({'real data' if label == REAL else label}), {n}{over}"
+
+
+def notes(frame: pd.DataFrame) -> list[str]:
+    """What a reader must know beside the cells: data, what figures and marks mean, every hole's reason."""
+    return [*conventions(frame), *holes(frame)]
+
+
+def conventions(frame: pd.DataFrame) -> list[str]:
+    """What the data are, and what figures and marks mean."""
+    marks = set(frame["mark"].unique())
+    out = []
+    if data_label(frame) != REAL:
+        out.append(f"Rows with data '{SYNTHETIC}' say nothing about the real dataset.")
+    out.append(
+        "mean ± standard deviation (ddof = 1) over n seeds [95 % interval over what the title names]; "
+        "fractions in percent."
+    )
+    if any(protocol.endswith(UPPER_BOUND) for protocol in frame["protocol"].unique()):
+        out.append(
+            "Rows of an upper bound (trained on the target's own training part, tested on the same samples) see the "
+            "target and are never compared with others."
+        )
+    if "unverified" in marks:
+        out.append(
+            f"{UNVERIFIED} unverified: stated elsewhere and not rescored to the same number from predictions; "
+            "not compared."
+        )
+    if marks & {"best", "tied"}:
+        out.append(
+            "Marked best: every other row of the same task, modalities, protocol and data that has a "
+            f"value is significantly worse (paired by seed and sample, Holm, 5 %). {TIED}: best, or not "
+            "told apart from it. A row with other seeds or samples than the best is not compared with it, "
+            "and then none is marked best."
+        )
+    if "samples" in frame["interval"].unique():
+        out.append(
+            "With one seed, intervals and comparisons speak of that trained network, not of its method."
+        )
+    return out
+
+
+def holes(frame: pd.DataFrame) -> list[str]:
+    """One line a hole and reason: ``"— erm on mosi (text, fair; real): 1 of 5 seeds failed (...)"``."""
+    gone_rows = frame["hole"].ne("").to_numpy()
+    if not gone_rows.any():
+        return []
+    names = [*KEYS, "method", "draw"]
+    without = frame.loc[gone_rows, [*names, "metric", "condition", "hole"]]
+    total = frame.groupby(names, sort=False).size().to_dict()
+    gone: dict[tuple[tuple, str], dict[str, list[str]]] = {}
+    for row in _records(without):
+        place = f"{row['metric']}, {condition_label(row['condition'])}"
+        # What lacks under each of many conditions is said once.
+        same = re.sub(r"under [^;)]+(?=[;)])", "under these", row["hole"])
+        found = gone.setdefault((tuple(row[name] for name in names), same), {})
+        found.setdefault(row["hole"], []).append(place)
+    lines = []
+    for (where, same), found in gone.items():
+        places = [place for each in found.values() for place in each]
+        reason = same if len(found) > 1 else next(iter(found))
+        task, modalities, protocol, data, method, draw = where
+        given = f"{modalities}, {protocol}{f', draw {draw}' if draw else ''}; {data}"
+        some = "; ".join(places[:3]) + ("; …" if len(places) > 3 else "")
+        which = "" if len(places) == total[where] else f" [{some}]"
+        lines.append(f"{HOLE} {method} on {task} ({given}){which}: {reason}")
+    return lines
+
+
+def markdown(
+    frame: pd.DataFrame,
+    subject: str,
+    across: Across = "metric",
+    metric: str | None = None,
+    intervals: bool = True,
+) -> str:
+    """A Markdown section: title, table (the best in bold, where ``wide`` marks one) and notes.
+
+    Args:
+        frame: what ``accuracy`` or ``missing`` gave.
+        subject: what the title begins with.
+        across: as in ``wide``.
+        metric: as in ``wide``.
+        intervals: as in ``wide``.
+
+    Returns:
+        The text, with a line feed at its end.
+
+    Raises:
+        ValueError: as ``wide``.
+    """
+    rows_shown = shown(frame, across, metric)
+    table = wide(frame, across, metric, intervals, best="**{}**")
+    text = {*KEYS, "method", "metric"}
+    lines = [f"## {escape_markdown(title(rows_shown, subject))}", ""]
+    lines.append(_markdown_row(map(escape_markdown, table)))
+    lines.append(_markdown_row("---" if name in text else "---:" for name in table))
+    for row in _records(table):
+        lines.append(
+            _markdown_row(escape_markdown(cell) if name in text else cell for name, cell in row.items())
+        )
+    lines += ["", *(f"- {escape_markdown(note)}" for note in notes(rows_shown))]
+    return "\n".join(lines) + "\n"
+
+
+def escape_markdown(text: str) -> str:
+    """Text that Markdown shows as it is, on one line, inside a table cell."""
+    return re.sub(r"([\\|`*<]|(?<=\])\()", r"\\\1", " ".join(text.split()))
+
+
+def file_name(frame: pd.DataFrame, stem: str, suffix: str) -> str:
+    """``"accuracy.csv"`` for real data, ``"accuracy-synthetic-stand-in.csv"`` where all of it is a stand-in,
+    ``"accuracy-partly-synthetic-stand-in.csv"`` where some is."""
+    label = data_label(frame)
+    return f"{stem}{'' if label == REAL else '-' + label.replace(' ', '-')}{suffix}"
+
+
+def write_markdown(
+    frame: pd.DataFrame,
+    folder: Path,
+    stem: str,
+    subject: str,
+    across: Across = "metric",
+    metric: str | None = None,
+) -> Path:
+    """Writes ``markdown(...)`` to ``folder``, under the name of ``file_name``; returns the path."""
+    return write_text(folder / file_name(frame, stem, ".md"), markdown(frame, subject, across, metric))
+
+
+def write_text(path: Path, text: str) -> Path:
+    """Writes a file whole or not at all, its folder made if need be; the path."""
+    return write_bytes(path, text.encode())
+
+
+def write_bytes(path: Path, content: bytes) -> Path:
+    """As ``write_text``."""
+    return write_parts(path, [content])
+
+
+def write_parts(path: Path, parts: Iterable[bytes]) -> Path:
+    """As ``write_text``, piece by piece."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    with naming(path):
+        try:
+            with draft.open("wb") as file:
+                file.writelines(parts)
+                file.flush()
+                os.fsync(file.fileno())
+            draft.replace(path)
+        finally:
+            draft.unlink(missing_ok=True)
+    return path
+
+
+def save_figure(path: Path, figure: Figure) -> Path:
+    """As ``write_text``, a figure in the format of the name."""
+    content = io.BytesIO()
+    figure.savefig(content, dpi=150, format=path.suffix.removeprefix("."))
+    return write_bytes(path, content.getvalue())
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Raises an OSError of what is done inside, such as that of a full disk, as one that names a file."""
+    try:
+        yield
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error
+
+
+def shown(frame: pd.DataFrame, across: Across, metric: str | None) -> pd.DataFrame:
+    """The rows of a frame that ``wide`` prints."""
+    if across == "metric":
+        # A table without clean rows (a confidence, an OOD score) shows each row's main condition, its first.
+        first = frame.groupby([*KEYS, "method", "draw"])["condition"].transform("first")
+        clean = (frame["condition"] == CLEAN).tolist()
+        wanted = clean if any(clean) else (frame["condition"] == first).tolist()
+    elif across != "condition":
+        raise ValueError(f"across is {across!r}, expected 'metric' or 'condition'")
+    elif metric is not None:
+        wanted = (frame["metric"] == metric).tolist()
+    else:
+        main = frame.groupby([*KEYS, "method", "draw"])["metric"].transform("first")
+        wanted = (frame["metric"] == main).tolist()
+    if not any(wanted):
+        raise ValueError("the table has no such rows" + (f": metric {metric}" if metric else ""))
+    return frame.loc[wanted]
+
+
+def _records(frame: pd.DataFrame) -> list[dict]:
+    return [{str(name): value for name, value in row.items()} for row in frame.to_dict("records")]
+
+
+def _markdown_row(cells: Iterable[str]) -> str:
+    return "| " + " | ".join(cells) + " |"
+
+
+def heading(row: dict) -> str:
+    """A metric as the heading of its column: ``"acc7 % ↑"``."""
+    percent = " %" if row["unit"] == "fraction" else ""
+    return f"{row['metric']}{percent} {'↑' if row['direction'] == 'higher' else '↓'}"
+
+
+def rounded(value: float, unit: str) -> str:
+    """A number as tables show it: fractions in percent with one decimal, counts whole, else three decimals."""
+    scale, digits = {"fraction": (100, 1), "count": (1, 0)}.get(unit, (1, 3))
+    return f"{scale * value:.{digits}f}"
+
+
+def interval_text(row: dict) -> str:
+    """The 95 % interval of a row, ``"[79.0, 83.4]"``; empty where there is none."""
+    if math.isnan(row["low"]):
+        return ""
+    return f"[{rounded(row['low'], row['unit'])}, {rounded(row['high'], row['unit'])}]"
+
+
+def cell_text(row: dict, intervals: bool, best: str) -> str:
+    """A row of a tidy frame as a cell, as ``wide`` writes it."""
+    if row["hole"]:
+        return HOLE
+    text = rounded(row["mean"], row["unit"])
+    if not math.isnan(row["sd"]):
+        text += f" ± {rounded(row['sd'], row['unit'])}"
+    if row["mark"] == "best":
+        text = best.format(text)
+    if row["mark"] == "unverified":
+        text = f"{UNVERIFIED} {text}"
+    if intervals and not math.isnan(row["low"]):
+        text += f" {interval_text(row)}"
+    return f"{text} {TIED}" if row["mark"] == "tied" else text
+
+
+def count_text(rows: Sequence[dict]) -> str:
+    """How many of the planned seeds are there: ``"5"``, or ``"4 of 5"``."""
+    n, planned = min(row["n"] for row in rows), max(row["n_planned"] for row in rows)
+    return str(n) if n == planned else f"{n} of {planned}"

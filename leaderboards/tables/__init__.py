@@ -1,0 +1,1 @@
+"""Tables as tidy frames at full precision, made of results."""

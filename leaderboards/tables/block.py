@@ -1,0 +1,207 @@
+"""The numbers of a block: all its rows, conditions and metrics at once.
+
+A benchmark has thousands of rows with a hundred conditions each. What is computed for one cell is a few hundred
+numbers, so that cells stand side by side in one array, and each step is taken for all of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..metrics.base import Metric
+from ..stats.bootstrap import Resampled, holm, interval, p_value
+from .groups import Cell, Group
+from .results import CLEAN
+
+# Rows differ where the p of their difference, corrected by Holm for the rows of their block, is below this.
+ALPHA = 0.05
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """What a table says of a block; arrays are [rows, conditions, metrics], NaN where there is nothing.
+
+    Attributes:
+        conditions: their names.
+        metrics: of all rows.
+        values: the value of each seed, in a list; None in a hole.
+        mean, sd: over seeds.
+        low, high: of the 95 % interval.
+        drop, drop_low, drop_high: what is lost against clean data, and its interval.
+        best: whether the row has the best mean.
+        p: Holm-corrected p of the difference from the best; NaN for the best itself and where there was no
+            comparison.
+        mark: ``"best"`` (every other row that has a value is significantly worse), ``"tied"`` (the best, or
+            not significantly different from it) or ``""``.
+    """
+
+    conditions: tuple[str, ...]
+    metrics: tuple[Metric, ...]
+    values: np.ndarray
+    mean: np.ndarray
+    sd: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+    drop: np.ndarray
+    drop_low: np.ndarray
+    drop_high: np.ndarray
+    best: np.ndarray
+    p: np.ndarray
+    mark: np.ndarray
+
+
+def numbers_of(groups: Sequence[Group], cells: Sequence[dict[str, Cell]]) -> Numbers:
+    """Computes the numbers of one block.
+
+    A row is compared with the best only if both have the same seeds and samples; otherwise its p is NaN, and
+    nothing in the column is marked as the one best. With fewer than two rows that have a value, nothing is
+    marked.
+
+    Args:
+        groups: the rows of the block.
+        cells: of each row, condition -> cell; all with the same conditions.
+    """
+    conditions = tuple(cells[0])
+    metrics = tuple({metric.name: metric for group in groups for metric in group.metrics}.values())
+    shape = (len(groups), len(conditions), len(metrics))
+    out = {name: np.full(shape, np.nan) for name in _FIELDS}
+    values = np.full(shape, None, dtype=object)
+    stacks = _stacks(groups, cells, conditions, metrics)
+    sign = np.array([1.0 if metric.direction == "higher" else -1.0 for metric in metrics])
+    for stack in stacks:
+        _describe(stack, metrics, out, values)
+        if CLEAN in conditions:
+            _drop(stack, conditions.index(CLEAN), sign, out)
+    means = out["mean"] * sign
+    there = np.isfinite(means)
+    several = there.sum(axis=0) > 1
+    best = there & (means == np.max(means, axis=0, initial=-np.inf, where=there))
+    p = np.full(shape, np.nan)
+    for stack in stacks:
+        _, names, measures = stack.at
+        first = np.argmax(best, axis=0)[names, measures]
+        asked = there[stack.at] & ~best[stack.at] & several[names, measures]
+        columns, difference = stack.from_others((first, names, measures), asked)
+        if len(columns):
+            p[tuple(index[columns] for index in stack.at)] = p_value(difference)
+    p = holm(p)
+    others = there & ~best
+    alone = (best.sum(axis=0) == 1) & np.all(~others | (p < ALPHA), axis=0)
+    tied = best | (others & (p >= ALPHA))
+    mark = np.where(several & alone & best, "best", np.where(several & ~alone & tied, "tied", ""))
+    return Numbers(conditions, metrics, values, **out, best=best, p=p, mark=mark)
+
+
+_FIELDS = ("mean", "sd", "low", "high", "drop", "drop_low", "drop_high")
+#: Rows, conditions and metrics of some columns, [columns] each.
+Places = tuple[np.ndarray, np.ndarray, np.ndarray]
+
+
+@dataclass(frozen=True)
+class _Stack:
+    """Scores side by side that have as many seeds, samples and resamples.
+
+    Attributes:
+        at: the place of each column in the block.
+        scores: of all columns, as if they were metrics.
+        column: [rows, conditions, metrics], the column that stands there; -1 where none does.
+        seeds: [rows], a number for each set of seeds.
+        of: [rows, conditions], a number for each set of samples.
+    """
+
+    at: Places
+    scores: Resampled
+    column: np.ndarray
+    seeds: np.ndarray
+    of: np.ndarray
+
+    def from_others(self, others: Places, asked: np.ndarray) -> tuple[np.ndarray, Resampled]:
+        """The columns that are asked and can be paired with what stands at ``others``; that minus them."""
+        theirs = self.column[others]
+        rows, conditions, _ = self.at
+        paired = asked & (theirs >= 0) & (self.seeds[others[0]] == self.seeds[rows])
+        paired &= self.of[others[0], others[1]] == self.of[rows, conditions]
+        mine = np.flatnonzero(paired)
+        theirs, scores = theirs[mine], self.scores
+        difference = Resampled(
+            scores.values[:, theirs] - scores.values[:, mine],
+            scores.draws[:, :, theirs] - scores.draws[:, :, mine],
+            scores.samples,
+        )
+        return mine, difference
+
+
+def _stacks(
+    groups: Sequence[Group],
+    cells: Sequence[dict[str, Cell]],
+    conditions: Sequence[str],
+    metrics: Sequence[Metric],
+) -> list[_Stack]:
+    shape = (len(groups), len(conditions), len(metrics))
+    known: dict[object, int] = {}
+    seeds = np.array([known.setdefault(group.seeds, len(known)) for group in groups])
+    of = np.array([[known.setdefault(row[name].of, len(known)) for name in conditions] for row in cells])
+    place = {metric.name: index for index, metric in enumerate(metrics)}
+    own = [np.array([place[metric.name] for metric in group.metrics]) for group in groups]
+    alike: dict[tuple, list[tuple[int, int, Resampled]]] = {}
+    for r, row in enumerate(cells):
+        for c, cell in enumerate(row.values()):
+            if cell.scores is not None:
+                key = (len(cell.scores.values), len(cell.scores.draws), cell.scores.samples)
+                alike.setdefault(key, []).append((r, c, cell.scores))
+    found = []
+    for (_, _, samples), members in alike.items():
+        width = [len(own[r]) for r, _, _ in members]
+        at = (
+            np.repeat([r for r, _, _ in members], width),
+            np.repeat([c for _, c, _ in members], width),
+            np.concatenate([own[r] for r, _, _ in members]),
+        )
+        column = np.full(shape, -1)
+        column[at] = np.arange(len(at[0]))
+        scores = Resampled(
+            np.concatenate([scores.values for _, _, scores in members], axis=1),
+            np.concatenate([scores.draws for _, _, scores in members], axis=2),
+            samples,
+        )
+        found.append(_Stack(at, scores, column, seeds, of))
+    return found
+
+
+def _describe(
+    stack: _Stack, metrics: Sequence[Metric], out: dict[str, np.ndarray], values: np.ndarray
+) -> None:
+    """Writes each column's values, mean, standard deviation and interval."""
+    own = stack.scores.values
+    low, high = interval(stack.scores, None)
+    ranges = np.array([metric.range for metric in metrics])[stack.at[2]]
+    found = {
+        "mean": own.mean(axis=0),
+        "sd": own.std(axis=0, ddof=1) if len(own) > 1 else np.full(own.shape[1], np.nan),
+        "low": np.maximum(low, ranges[:, 0]),
+        "high": np.minimum(high, ranges[:, 1]),
+    }
+    whole = np.all(np.isfinite(own), axis=0)
+    for name, column in found.items():
+        out[name][stack.at] = np.where(whole, column, np.nan)
+    for place, seeds in zip(
+        zip(*(index.tolist() for index in stack.at), strict=True), own.T.tolist(), strict=True
+    ):
+        values[place] = seeds
+
+
+def _drop(stack: _Stack, clean: int, sign: np.ndarray, out: dict[str, np.ndarray]) -> None:
+    """Writes what is lost against clean data, positive where worse, and the ends of its interval."""
+    rows, conditions, metrics = stack.at
+    others = (rows, np.full_like(conditions, clean), metrics)
+    columns, difference = stack.from_others(others, np.ones(len(rows), dtype=bool))
+    if not len(columns):
+        return
+    at = tuple(index[columns] for index in stack.at)
+    turned = sign[metrics[columns]]
+    one, other = (turned * end for end in interval(difference, None))
+    out["drop"][at] = turned * difference.values.mean(axis=0)
+    out["drop_low"][at], out["drop_high"][at] = np.minimum(one, other), np.maximum(one, other)

@@ -1,0 +1,121 @@
+"""What a method costs, and what a reader must know of each row: the tables ``cost`` and ``audit``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from ..stats.bootstrap import summary
+from .accuracy import COLUMNS, REAL, SYNTHETIC, audit_columns
+from .groups import Group, groups_of
+from .results import CLEAN, Result
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """A cost: its name, unit, and how its value is found in a job's record."""
+
+    name: str
+    convention: str
+
+
+QUANTITIES = (
+    Quantity("parameters", "trained numbers of the network"),
+    Quantity("seconds_fit", "wall-clock seconds of training, all epochs"),
+    Quantity("seconds_predict", "wall-clock seconds of predicting clean and with modalities missing"),
+    Quantity(
+        "energy_cpu_joules",
+        "joules of all processors and their memory while it was trained and predicted (RAPL); what else ran on "
+        "the machine is in it",
+    ),
+    Quantity(
+        "energy_gpu_joules",
+        "joules of its GPU while it was trained and predicted (NVML); what else ran on that GPU is in it",
+    ),
+    Quantity("peak_process_memory_gib", "largest resident memory of the worker process, GiB, data included"),
+    Quantity("peak_gpu_memory_gib", "largest memory that torch held on the GPU, GiB; 0 on a CPU"),
+)
+
+
+def cost(results: Iterable[Result]) -> pd.DataFrame:
+    """Seconds, memory and size: mean and standard deviation over seeds, in the form of ``tables.accuracy``.
+
+    Seconds depend on the machine and on what ran beside; rows are not compared by tests.
+
+    Args:
+        results: one a job.
+
+    Returns:
+        A frame without comparison columns.
+    """
+    rows = [row for group in groups_of(results) for row in _rows(group)]
+    names = [name for name in COLUMNS if not name.startswith("drop")]
+    audits = list(dict.fromkeys(name for row in rows for name in row if name not in COLUMNS))
+    types = {**{name: COLUMNS[name] for name in names}, **dict.fromkeys(audits, "str")}
+    return pd.DataFrame({n: pd.Series([row.get(n, "") for row in rows], dtype=t) for n, t in types.items()})
+
+
+def audit(results: Iterable[Result]) -> pd.DataFrame:
+    """One row a group, all as text: what was trained, on what, selected by what, and what it had seen."""
+    rows = []
+    for group in groups_of(results):
+        done = sum(result.state == "done" for result in group.results)
+        rows.append(
+            {
+                "task": group.block.task,
+                "modalities": group.block.modalities,
+                "protocol": group.block.protocol,
+                "data": SYNTHETIC if group.block.synthetic else REAL,
+                "method": group.method,
+                "n": str(done) if done == len(group.results) else f"{done} of {len(group.results)}",
+                "seeds": " ".join(map(str, group.seeds)),
+                **{name.removeprefix("audit_"): value for name, value in audit_columns(group).items()},
+            }
+        )
+    return pd.DataFrame(rows).fillna("").astype("str")
+
+
+def _rows(group: Group) -> list[dict[str, object]]:
+    done = [result for result in group.results if result.state == "done"]
+    complete = len(done) == len(group.results)
+    shared: dict[str, object] = {
+        "task": group.block.task,
+        "modalities": group.block.modalities,
+        "protocol": group.block.protocol,
+        "data": SYNTHETIC if group.block.synthetic else REAL,
+        "method": group.method,
+        "draw": group.draw,
+        "condition": CLEAN,
+        "direction": "lower",
+        "n": len(done),
+        "n_planned": len(group.results),
+        "low": np.nan,
+        "high": np.nan,
+        "samples": 0,
+        "best": None,
+        "p_vs_best": np.nan,
+        "significantly_worse": None,
+        "seeds": " ".join(map(str, group.seeds)),
+        "jobs": " ".join(result.job for result in group.results),
+        **audit_columns(group),
+    }
+    rows = []
+    for quantity in QUANTITIES:
+        values = [result.cost.get(quantity.name, np.nan) for result in done]
+        known = complete and bool(values) and bool(np.isfinite(values).all())
+        over = summary(values) if known else None
+        reason = "" if known else "not recorded" if complete else f"{len(done)} of {len(group.results)} seeds"
+        rows.append(
+            {
+                **shared,
+                "metric": quantity.name,
+                "unit": "count" if quantity.name == "parameters" else "label",
+                "mean": over.mean if over else np.nan,
+                "sd": over.sd if over else np.nan,
+                "hole": reason,
+            }
+        )
+    return rows

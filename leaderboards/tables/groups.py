@@ -1,0 +1,321 @@
+"""From results to scored groups: the seeds of one method that make one row, or the reason why they do not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import wraps
+from itertools import pairwise
+from typing import Any, NamedTuple, TypeVar
+
+import numpy as np
+
+from ..metrics.base import Metric, checked
+from ..metrics.judge import Judge
+from ..metrics.registry import family_metrics, find
+from ..stats.bootstrap import Resampled, resample
+from .results import CLEAN, Outputs, Result, one_line, read_outputs
+from .score_sheet import Entry, Sheet, kept, sheet_from
+
+T = TypeVar("T")
+
+
+class Block(NamedTuple):
+    """What can be compared: rows of one block were given the same and are judged on the same samples."""
+
+    task: str
+    modalities: str
+    protocol: str
+    synthetic: bool
+
+
+@dataclass(frozen=True)
+class Group:
+    """All planned seeds of one method: one row of a table.
+
+    Attributes:
+        block: what it is compared within.
+        method: its label.
+        draw: its draw of the hyper-parameters.
+        results: its jobs, by seed.
+        metrics: what judges it.
+    """
+
+    block: Block
+    method: str
+    draw: int
+    results: tuple[Result, ...]
+    metrics: tuple[Metric, ...]
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """The planned seeds, in ascending order."""
+        return tuple(result.seed for result in self.results)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A group under one condition.
+
+    Attributes:
+        hole: why there is no value; empty where there is one.
+        done: number of seeds whose predictions could be used.
+        scores: of all planned seeds; None in a hole.
+        of: which samples with which targets, as ``Sheet.of``; empty in a hole.
+        reasons: metric -> why it is undefined here, where it is.
+    """
+
+    hole: str
+    done: int
+    scores: Resampled | None = None
+    of: str = ""
+    reasons: Mapping[str, str] = field(default_factory=dict)
+
+    def comparable(self, other: Cell) -> bool:
+        """Whether both were tested on the same samples with the same targets."""
+        return self.of == other.of
+
+
+def groups_of(results: Iterable[Result], metrics: Sequence[str] | None = None) -> list[Group]:
+    """Sorts results into groups, in the order in which each group first appears.
+
+    Args:
+        results: one a job.
+        metrics: names; None for all of each result's family. A metric of another task (regression or
+            classification) than a group's is left out of that group.
+
+    Returns:
+        The groups that have a metric.
+
+    Raises:
+        ValueError: no results, an unknown metric, none that applies, two jobs of one group with the same
+            seed, or one group of several families.
+    """
+    found: dict[tuple[Block, str, int], list[Result]] = {}
+    for result in results:
+        block = Block(result.task, result.modalities, result.protocol, result.synthetic)
+        found.setdefault((block, result.method, result.draw), []).append(result)
+    if not found:
+        raise ValueError("no results: there is nothing to tabulate")
+    chosen = None if metrics is None else [find(name) for name in metrics]
+    groups = []
+    for (block, method, draw), members in found.items():
+        members.sort(key=lambda result: result.seed)
+        for one, two in pairwise(members):
+            if one.seed == two.seed:
+                raise ValueError(
+                    f"jobs {one.job} and {two.job} are both seed {one.seed} of {method}, {block.task}"
+                )
+            if one.family != two.family:
+                raise ValueError(
+                    f"jobs {one.job} and {two.job} of {method} have different families of metrics"
+                )
+        family = family_metrics(members[0].family)
+        judges = family if chosen is None else tuple(m for m in chosen if m.task == family[0].task)
+        if judges:
+            groups.append(Group(block, method, draw, tuple(members), judges))
+    if not groups:
+        raise ValueError(f"none of the metrics {', '.join(metrics or ())} applies to any of the results")
+    return groups
+
+
+def score(
+    group: Group,
+    sheet: str,
+    tests: Callable[[str], bool],
+    draws: int,
+    seed: int,
+    always: Sequence[str] = (CLEAN,),
+    further: bool = False,
+) -> dict[str, Cell]:
+    """Scores a group under the conditions that a table tests.
+
+    Where any planned seed is not done, or its predictions cannot be used, the cell is a hole.
+
+    Args:
+        group: the group.
+        sheet: the name of the table's sheets.
+        tests: whether a condition belongs into it.
+        draws: number of resamples of the samples.
+        seed: of the resampling.
+        always: conditions that stand first, whether tested or not.
+        further: whether predictions under further conditions are read.
+
+    Returns:
+        condition -> cell, for every condition that any seed was tested under.
+    """
+    key = sheet_key(group.metrics, draws, seed)
+
+    def read(result: Result) -> Sheet:
+        def make() -> Sheet:
+            outputs = read_outputs(result, further=further)
+            tested = {name: found for name, found in outputs.items() if tests(name)}
+            return scored(tested, group.metrics, draws, seed)
+
+        return kept(result.keeper, sheet, key, make)
+
+    return cells_of(group, read, always)
+
+
+def once_for_each(make: Callable[..., T]) -> Callable[..., T]:
+    """Keeps what was made of the last results or frame, for the next table that is made of the same."""
+    last: list[tuple[object, object, T]] = []
+
+    @wraps(make)
+    def made(results: Any, *args: int) -> T:
+        if not (last and last[0][0] is results and last[0][1] == args):
+            last[:] = [(results, args, make(results, *args))]
+        return last[0][2]
+
+    return made
+
+
+def sheet_key(measures: Sequence[Metric | Judge], draws: int, seed: int) -> list[object]:
+    """What decides the scores of a sheet beside the predictions."""
+    return [[measure.name for measure in measures], draws, seed]
+
+
+def scored(outputs: Mapping[str, Outputs], metrics: Sequence[Metric], draws: int, seed: int) -> Sheet:
+    """The sheet of one network: condition -> outputs, each judged by all metrics."""
+    entries: dict[str, Entry] = {}
+    alike: dict[str, list[str]] = {}
+    for condition, found in outputs.items():
+        try:
+            checked(metrics[0].task, found.target, found.prediction)
+        except ValueError as error:
+            entries[condition] = Entry(None, hole=one_line(str(error)))
+            continue
+        entries[condition] = Entry(None, found.of)
+        alike.setdefault(found.of, []).append(condition)
+    for of, conditions in alike.items():  # of the same samples, all at once
+        predictions = [outputs[condition].prediction for condition in conditions]
+        together = resample(metrics, outputs[conditions[0]].target, predictions, draws, seed)
+        for row, condition in enumerate(conditions):
+            one = slice(row, row + 1)
+            scores = Resampled(together.values[one], together.draws[:, one], together.samples)
+            entries[condition] = Entry(scores, of)
+    return sheet_from(entries, [metric.name for metric in metrics], draws)
+
+
+def cells_of(group: Group, read: Callable[[Result], Sheet], always: Sequence[str] = ()) -> dict[str, Cell]:
+    """Brings the sheets of all seeds together, condition by condition; a hole where any cannot be used.
+
+    Args:
+        group: the group.
+        read: the sheet of a finished job; raises ValueError, in one line, where there is none.
+        always: conditions that stand first, whether tested or not.
+    """
+    sheets: dict[int, Sheet] = {}
+    troubles: Troubles = []
+    for result in group.results:
+        if result.state != "done":
+            reason = f": {one_line(result.reason)}" if result.reason else ""
+            troubles.append((_WORDS[result.state], f"seed {result.seed}{reason}"))
+            continue
+        try:
+            sheets[result.seed] = read(result)
+        except (OSError, ValueError, KeyError) as error:
+            troubles.append(("unusable", f"seed {result.seed}: {one_line(str(error))}"))
+    planned = len(group.results)
+    if not troubles and _alike(list(sheets.values())):
+        found = _together(list(sheets.values()))
+        first = [name for name in always if name in found]
+        if len(first) == len(always):
+            return {name: found[name] for name in dict.fromkeys([*first, *found])}
+    names = dict.fromkeys([*always, *(name for sheet in sheets.values() for name in sheet.conditions)])
+    return {name: _cell(name, sheets, troubles, planned) for name in names}
+
+
+def _alike(sheets: Sequence[Sheet]) -> bool:
+    """Whether all seeds were tested under the same conditions, on the same samples, without a hole."""
+    first = sheets[0]
+    return all(
+        (sheet.conditions, sheet.metrics, sheet.of) == (first.conditions, first.metrics, first.of)
+        and not sheet.holes
+        and sheet.undefined.keys() == first.undefined.keys()
+        for sheet in sheets
+    )
+
+
+def _together(sheets: Sequence[Sheet]) -> dict[str, Cell]:
+    first = sheets[0]
+    values = np.stack([sheet.values for sheet in sheets], axis=1)
+    draws = np.stack([sheet.resampled for sheet in sheets], axis=2)
+    cells = {}
+    anywhere = any(sheet.reasons for sheet in sheets)
+    for row, name in enumerate(first.conditions):
+        if name in first.undefined:
+            reasons = dict.fromkeys(sheet.undefined[name] for sheet in sheets)
+            cells[name] = Cell("; ".join(reasons), len(sheets))
+            continue
+        scores = Resampled(values[row], draws[row], int(first.samples[row]))
+        reasons = _reasons(name, sheets) if anywhere else {}
+        cells[name] = Cell("", len(sheets), scores, first.of[row], reasons)
+    return cells
+
+
+def _reasons(name: str, sheets: Sequence[Sheet]) -> dict[str, str]:
+    return {metric: why for sheet in sheets for metric, why in sheet.reasons.get(name, {}).items()}
+
+
+def _cell(name: str, sheets: Mapping[int, Sheet], troubles: Troubles, planned: int) -> Cell:
+    troubles = list(troubles)
+    usable: list[Sheet] = []
+    for number, sheet in sheets.items():
+        if name not in sheet.conditions:
+            troubles.append(("not evaluated", f"seed {number}: no predictions under {name}"))
+            continue
+        place = sheet.conditions.index(name)
+        first = usable[0].of[0] if usable else sheet.of[place]
+        reason = sheet.holes.get(name, "") or _difference(sheet.of[place], first)
+        if reason:
+            troubles.append(("unusable", f"seed {number}: {reason}"))
+            continue
+        usable.append(_only(sheet, place))
+    if troubles:
+        return Cell(_hole(troubles, planned), len(usable))
+    reasons = dict.fromkeys(sheet.undefined[name] for sheet in usable if name in sheet.undefined)
+    return Cell("; ".join(reasons), len(usable)) if reasons else _together(usable)[name]
+
+
+def _difference(of: str, first: str) -> str:
+    """Why scores cannot stand beside those of the first seed; empty where they can."""
+    if of == first:
+        return ""
+    if of.partition(":")[0] == first.partition(":")[0]:
+        return "other targets than those of the other seeds"
+    return "predictions of other samples than those of the other seeds"
+
+
+def _only(sheet: Sheet, place: int) -> Sheet:
+    """The sheet with one of its conditions."""
+    chosen = slice(place, place + 1)
+    return replace(
+        sheet,
+        conditions=sheet.conditions[chosen],
+        values=sheet.values[chosen],
+        draws=sheet.draws[chosen],
+        scale=sheet.scale[chosen],
+        samples=sheet.samples[chosen],
+        of=sheet.of[chosen],
+    )
+
+
+Troubles = list[tuple[str, str]]
+_WORDS = {
+    "failed": "failed",
+    "dead": "died",
+    "cancelled": "cancelled",
+    "running": "running",
+    "queued": "queued",
+    "planned": "not started",
+    "pruned": "ended early",
+}
+
+
+def _hole(troubles: Troubles, planned: int) -> str:
+    parts = []
+    for word in dict.fromkeys(word for word, _ in troubles):
+        details = [detail for kind, detail in troubles if kind == word]
+        parts.append(f"{len(details)} of {planned} seeds {word} ({'; '.join(details)})")
+    return ", ".join(parts)

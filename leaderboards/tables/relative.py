@@ -1,0 +1,212 @@
+"""Robustness in relation to something: to the network's own clean value, and to a stored reference run."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal, cast
+
+import numpy as np
+import pandas as pd
+
+from ..metrics.base import Metric, ratio
+from ..stats.bootstrap import FEWER_DRAWS, Resampled
+from .accuracy import table_of
+from .groups import Block, Cell, Group
+from .results import CLEAN, Result
+from .robustness import MEAN, SEVERITIES, scored_groups
+
+#: The method whose run is the reference where none is named.
+REFERENCE = "erm"
+
+_SEVERE = re.compile(rf"(?P<kind>[^:@]+:[^@]+)@[{SEVERITIES[0]}-{SEVERITIES[-1]}]")
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A measure of cells; it has what a table reads of a ``Metric``."""
+
+    name: str
+    convention: str
+    undefined: str
+    source: str
+    direction: Literal["higher", "lower"] = "lower"
+    range: tuple[float, float] = (-np.inf, np.inf)
+    unit: Literal["fraction", "label"] = "fraction"
+
+
+MEASURES: dict[str, Measure] = {
+    measure.name: measure
+    for measure in (
+        Measure(
+            "relative_drop",
+            "what mean_corruption loses of the clean value, over the clean value; no correction for chance",
+            "the clean value is not positive",
+            "mmbench",
+        ),
+        Measure(
+            "mce",
+            "mean over corruptions of the error summed over severities, over that of the reference run "
+            "(mean of its seeds); the error is 1 - score, or the metric where lower is better",
+            "the reference makes no error under a corruption",
+            "Hendrycks and Dietterich 2019",
+        ),
+        Measure(
+            "relative_mce",
+            "mce of what the error exceeds that on clean data by",
+            "the reference does not get worse under a corruption",
+            "Hendrycks and Dietterich 2019",
+        ),
+    )
+}
+
+
+def relative(
+    results: Iterable[Result], draws: int = FEWER_DRAWS, seed: int = 0, reference: str = ""
+) -> pd.DataFrame:
+    """What each network loses under corruption, in relation to its clean value and to a reference run.
+
+    Args:
+        results: one a job.
+        draws: number of resamples.
+        seed: of the resampling.
+        reference: the label of the rows that others are divided by, in each block; by default ``erm``.
+
+    Returns:
+        A frame as ``tables.accuracy`` gives it, of the condition ``mean_corruption``.
+
+    Raises:
+        ValueError: no result was tested under corruptions, or no row has the label of the reference.
+    """
+    groups, cells = scored_groups(results, draws, seed)
+    if not any(map(kinds_of, cells)):
+        raise ValueError("no corruption was tested: run with --corruptions features")
+    places = reference_places(groups, reference or REFERENCE)
+    if reference and not places:
+        known = ", ".join(dict.fromkeys(group.method for group in groups))
+        raise ValueError(f"no row is called {reference!r}, to be the reference; there are {known}")
+    judges = cast(tuple[Metric, ...], tuple(MEASURES.values()))
+    rows = []
+    for group, row in zip(groups, cells, strict=True):
+        place = places.get(group.block)
+        other = f"there is no run of {reference or REFERENCE} to compare with: name one with --reference"
+        against = other if place is None else cells[place]
+        rows.append({MEAN: relative_cell(row, against, group.metrics[0])})
+    frame = table_of([replace(group, metrics=judges) for group in groups], rows)
+    return frame.drop(columns=["drop", "drop_low", "drop_high"])
+
+
+def reference_places(groups: Sequence[Group], label: str) -> dict[Block, int]:
+    """Block -> which group is its reference: the one of that label; else the one of that method, if there is
+    one alone."""
+    found: dict[Block, list[int]] = {}
+    exact = {group.block for group in groups if group.method == label}
+    for index, group in enumerate(groups):
+        name = group.method if group.block in exact else re.split(r"\(| \[", group.method)[0]
+        if name == label:
+            found.setdefault(group.block, []).append(index)
+    return {block: places[0] for block, places in found.items() if len(places) == 1}
+
+
+def kinds_of(cells: Iterable[str]) -> dict[str, list[str]]:
+    """Corruption and modality -> its conditions, of five severities."""
+    found: dict[str, list[str]] = {}
+    for name in cells:
+        severe = _SEVERE.fullmatch(name)
+        if severe:
+            found.setdefault(severe["kind"], []).append(name)
+    return found
+
+
+def relative_cell(cells: dict[str, Cell], reference: dict[str, Cell] | str, metric: Metric) -> Cell:
+    """The cell of all ``MEASURES`` of one group.
+
+    Args:
+        cells: condition -> its cell, of one metric: clean, every corruption, and ``mean_corruption``.
+        reference: the same of the reference; or why there is none.
+        metric: their metric.
+    """
+    clean, mean = cells[CLEAN], cells.get(MEAN, Cell("no corruption of five severities was tested", 0))
+    holes = dict.fromkeys(cell.hole for cell in (clean, mean) if cell.hole)
+    if clean.scores is None or mean.scores is None or not clean.comparable(mean):
+        reason = "; ".join(holes) or "clean and damaged data are different samples"
+        return Cell(reason, min(clean.done, mean.done))
+    sign = 1 if metric.direction == "higher" else -1
+    drop = _each(
+        lambda before, after: ratio(sign * (before - after), before),
+        _only(clean.scores),
+        _only(mean.scores),
+    )
+    nothing = Resampled(np.full_like(drop.values, np.nan), np.full_like(drop.draws, np.nan), drop.samples)
+    why = reference if isinstance(reference, str) else _why_not(cells, reference, metric)
+    reasons = dict.fromkeys(("mce", "relative_mce"), why) if why else {}
+    errors = [nothing, nothing]
+    if not why and not isinstance(reference, str):
+        errors = [_mce(cells, reference, metric, clean=False), _mce(cells, reference, metric, clean=True)]
+    return replace(clean, scores=_side_by_side([drop, *errors]), reasons=reasons)
+
+
+def _why_not(cells: dict[str, Cell], reference: dict[str, Cell], metric: Metric) -> str:
+    """Why errors cannot be divided by those of the reference; empty where they can."""
+    if metric.direction == "higher" and metric.unit != "fraction":
+        return f"{metric.name} is no share of right answers, so that there is no error"
+    for name in (CLEAN, *(name for names in kinds_of(cells).values() for name in names)):
+        other = reference.get(name)
+        if other is None or other.scores is None:
+            reason = f": {other.hole}" if other is not None and other.hole else ""
+            return f"the reference was not tested under {name}{reason}"
+        if not other.comparable(cells[name]):
+            return f"the reference was tested on other samples under {name}"
+    return ""
+
+
+def _mce(cells: dict[str, Cell], reference: dict[str, Cell], metric: Metric, clean: bool) -> Resampled:
+    """Mean over corruptions of summed errors over those of the reference; above the clean error or in all."""
+    kinds = list(kinds_of(cells))
+
+    def errors(row: dict[str, Cell]) -> tuple[np.ndarray, np.ndarray]:
+        """[kinds, seeds, 1] and [kinds, draws, seeds, 1]."""
+        means = [_error(row[f"mean:{kind}"], metric) for kind in kinds]  # a quotient of sums is one of means
+        values, sampled = np.stack([one.values for one in means]), np.stack([one.draws for one in means])
+        if clean:
+            own = _error(row[CLEAN], metric)
+            values, sampled = values - own.values, sampled - own.draws
+        return values, sampled
+
+    (values, sampled), (other, others) = errors(cells), errors(reference)
+    shares = _share(values, other.mean(axis=1, keepdims=True))
+    drawn = _share(sampled, others.mean(axis=2, keepdims=True))
+    samples = _error(cells[f"mean:{kinds[0]}"], metric).samples
+    return Resampled(shares.mean(axis=0), drawn.mean(axis=0), samples)
+
+
+def _share(own: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """Own over other; NaN where the other is not above 0 by more than what rounding leaves of a difference."""
+    return ratio(own, np.where(other > 1e-12, other, 0.0))
+
+
+def _error(cell: Cell, metric: Metric) -> Resampled:
+    assert cell.scores is not None
+    scores = _only(cell.scores)
+    if metric.direction == "lower":
+        return scores
+    return Resampled(1 - scores.values, 1 - scores.draws, scores.samples)
+
+
+def _only(scores: Resampled) -> Resampled:
+    """Of the first metric, the main one."""
+    return Resampled(scores.values[:, :1], scores.draws[:, :, :1], scores.samples)
+
+
+def _each(
+    function: Callable[[np.ndarray, np.ndarray], np.ndarray], one: Resampled, other: Resampled
+) -> Resampled:
+    return Resampled(
+        function(one.values, other.values), function(one.draws, other.draws), min(one.samples, other.samples)
+    )
+
+
+def _side_by_side(scores: Sequence[Resampled]) -> Resampled:
+    values = np.concatenate([score.values for score in scores], axis=1)
+    return Resampled(values, np.concatenate([score.draws for score in scores], axis=2), scores[0].samples)

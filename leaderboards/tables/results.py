@@ -1,0 +1,201 @@
+"""What the tables are made of: one ``Result`` a job, finished or not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import combinations
+from typing import TYPE_CHECKING, Literal, get_args
+
+import numpy as np
+
+from ..metrics.registry import family_metrics
+from .score_sheet import Keeper, short_hash
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+State = Literal["done", "failed", "running", "queued", "planned", "dead", "cancelled", "pruned"]
+CLEAN = "clean"
+MISSING = "missing:"
+#: What the protocol of a row ends with that was trained on the target itself.
+UPPER_BOUND = " [upper bound: trained on the target]"
+
+
+class UnusableError(ValueError):
+    """A finished job whose predictions cannot be scored. The message is one line and says why."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """One job as the tables see it.
+
+    Attributes:
+        job: its id.
+        method: what its row is called.
+        task: source to target, such as ``"mosi+mosei->sims"``.
+        modalities: what it was given, joined by ``+``, such as ``"text+audio"``.
+        protocol: what it was trained under, such as ``"fair"``.
+        seed: its seed; seeds of the same number are paired across methods.
+        draw: which draw of the hyper-parameters.
+        state: how far it is; only a ``"done"`` job has predictions.
+        reason: why it failed, in one line; empty otherwise.
+        family: the family of metrics that judges it, a key of ``FAMILIES``.
+        synthetic: whether its data are a stand-in.
+        audit: what a reader must know to compare rows: name -> value, such as the split that selected it.
+        predictions: reads its prediction table: columns ``split``, ``condition``, ``sample_id``, ``target``,
+            and ``score`` or ``logit_0`` ... Called whenever scores are not kept.
+        further: reads the same under more conditions than clean and missing modalities, where there are any.
+        features: reads clean outputs with the feature that the head reads, a column ``fused`` of arrays beside
+            those of ``predictions``: ``train`` (source training), ``test``, and each OOD set, such as ``near:NAME``.
+            None where they were not asked for.
+        keeper: keeps its scores; None where they are made anew for each table.
+        damaged: whether it was tested under more than clean and missing modalities.
+        cost: name -> value of what it cost; see ``cost.QUANTITIES``.
+        domains: the domains of its test samples.
+        families: kind of corruption -> its family, of those that it was tested under; known only where
+            something was damaged in training.
+        trained: the families of corruption that were in training.
+        bound: whether it was trained on the target itself and stands beside a shift as its upper bound. Its
+            protocol ends with ``UPPER_BOUND``, so that it is in a block of its own and never compared.
+    """
+
+    job: str
+    method: str
+    task: str
+    modalities: str
+    protocol: str
+    seed: int
+    draw: int
+    state: State
+    reason: str
+    family: str
+    synthetic: bool
+    audit: Mapping[str, str] = field(default_factory=dict)
+    predictions: Callable[[], pd.DataFrame] | None = None
+    further: Callable[[], pd.DataFrame] | None = None
+    features: Callable[[], Mapping[str, pd.DataFrame]] | None = None
+    cost: Mapping[str, float] = field(default_factory=dict)
+    keeper: Keeper | None = None
+    damaged: bool = False
+    domains: tuple[str, ...] = ()
+    families: Mapping[str, str] = field(default_factory=dict)
+    trained: frozenset[str] = frozenset()
+    bound: bool = False
+
+    def __post_init__(self) -> None:
+        if self.state not in get_args(State):
+            raise ValueError(f"job {self.job}: unknown state {self.state!r}")
+        if self.state == "done" and self.predictions is None:
+            raise ValueError(f"job {self.job}: done, but without predictions")
+        family_metrics(self.family)
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """What one network answered for the samples of one split under one condition.
+
+    Attributes:
+        sample_id: [N], unique, in ascending order, so that networks can be paired.
+        target: [N].
+        prediction: [N] scores or [N, C] logits.
+        log_variance: [N], the logarithm of the predicted variance, where the method gives one.
+        of: which samples with which targets, as ``Sheet.of``.
+    """
+
+    sample_id: np.ndarray
+    target: np.ndarray
+    prediction: np.ndarray
+    log_variance: np.ndarray | None = None
+    of: str = ""
+
+
+def missing_patterns(modalities: str) -> tuple[str, ...]:
+    """Every condition in which something but not everything is missing.
+
+    Args:
+        modalities: joined by ``+``.
+
+    Returns:
+        For ``"text+audio"``: ``("missing:text", "missing:audio")``; fewest missing first, then in the order
+        of ``modalities``. Empty for a single modality.
+    """
+    names = modalities.split("+")
+    return tuple(
+        MISSING + "+".join(gone) for size in range(1, len(names)) for gone in combinations(names, size)
+    )
+
+
+def read_outputs(result: Result, split: str = "test", further: bool = False) -> dict[str, Outputs]:
+    """Reads the predictions of a finished job.
+
+    Args:
+        result: a job that is done.
+        split: which split.
+        further: whether those under further conditions are read too.
+
+    Returns:
+        condition -> outputs; what is missing is named in the order of ``result.modalities``.
+
+    Raises:
+        UnusableError: the table cannot be read, lacks a column, or names a sample twice.
+    """
+    if result.predictions is None:
+        raise UnusableError("no predictions")
+    try:
+        tables = [result.predictions()]
+        if further and result.further is not None:
+            tables.append(result.further())
+    except (OSError, ValueError, KeyError) as error:
+        raise UnusableError(f"predictions cannot be read: {one_line(str(error))}") from error
+    return {name: outputs for table in tables for name, outputs in _outputs(table, result, split)}
+
+
+def _outputs(table: pd.DataFrame, result: Result, split: str) -> Iterator[tuple[str, Outputs]]:
+    """The outputs of each condition of a table."""
+    lacking = [name for name in ("split", "condition", "sample_id", "target") if name not in table]
+    if lacking:
+        raise UnusableError(f"predictions lack the column {', '.join(lacking)}")
+    table = table.loc[table["split"] == split]
+    prediction = _prediction(table)
+    target, sample_id = table["target"].to_numpy(), table["sample_id"].to_numpy(dtype=object)
+    variance = table["log_variance"].to_numpy() if "log_variance" in table else None
+    last, order, ids_hash = np.empty(0, dtype=object), np.empty(0, dtype=np.int64), ""
+    for condition, rows in table.groupby("condition", sort=False, observed=True).indices.items():
+        ids = sample_id[rows]
+        if not np.array_equal(ids, last):  # mostly, all conditions have the samples in the same order
+            if len(set(ids)) < len(ids):
+                raise UnusableError(f"predictions name a sample twice: {split}, {condition}")
+            last, order = ids, np.argsort(ids)
+            ids_hash = short_hash("\0".join(ids[order]).encode())
+        rows = rows[order]
+        spread = None if variance is None else variance[rows]
+        of = f"{ids_hash}:{short_hash(np.ascontiguousarray(target[rows]).tobytes())}"
+        name = _in_order(str(condition), result.modalities)
+        yield name, Outputs(sample_id[rows], target[rows], prediction[rows], spread, of)
+
+
+def one_line(text: str, longest: int = 500) -> str:
+    """Text on one line, cut after ``longest`` characters."""
+    text = " ".join(text.split())
+    return text if len(text) <= longest else text[: longest - 1] + "…"
+
+
+def _prediction(table: pd.DataFrame) -> np.ndarray:
+    if "score" in table:
+        return table["score"].to_numpy()
+    logits = [name for name in table if str(name).startswith("logit_")]
+    expected = [f"logit_{index}" for index in range(len(logits))]
+    if not logits or set(logits) != set(expected):
+        raise UnusableError("predictions have neither a column score nor the columns logit_0, logit_1, ...")
+    return table[expected].to_numpy()
+
+
+def _in_order(condition: str, modalities: str) -> str:
+    if not condition.startswith(MISSING):
+        return condition
+    gone = condition.removeprefix(MISSING).split("+")
+    names = modalities.split("+")
+    if not set(gone) <= set(names):
+        return condition
+    return MISSING + "+".join(name for name in names if name in gone)

@@ -1,0 +1,191 @@
+"""The scores of one network under many conditions, on its samples and on resamples of them.
+
+A sheet is all that tables need of a job. It is kept beside the predictions, so that tables over thousands of
+jobs read kilobytes and not predictions, and are made again when those or the way of scoring have changed.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from hashlib import blake2b
+from typing import Any, Protocol
+
+import numpy as np
+
+from ..stats.bootstrap import Resampled
+
+#: Raised when scores of the same predictions would come out otherwise: sheets of another number are made anew.
+SCORING = 1
+
+
+class Keeper(Protocol):
+    """Keeps the sheets of one job."""
+
+    def fingerprint(self, sheet: str) -> str:
+        """A hash of the predictions that a sheet is made of. Raises ValueError where they are not whole."""
+        ...
+
+    def read(self, file: str) -> bytes | None:
+        """What was kept under a name, or None."""
+        ...
+
+    def write(self, file: str, content: bytes) -> None:
+        """Keeps a sheet; one that cannot be kept is made again next time."""
+        ...
+
+
+def file_name(sheet: str, key: Sequence[object]) -> str:
+    """The name under which a sheet is kept: it tells measures, resamples and the way of scoring apart."""
+    text = json.dumps([SCORING, *map(str, key)])
+    return f"{sheet}-{blake2b(text.encode(), digest_size=6).hexdigest()}.safetensors"
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """Conditions by measures.
+
+    Attributes:
+        metrics: names of the measures.
+        conditions: names.
+        values: [conditions, metrics], float64; NaN where undefined or in a hole.
+        draws: [conditions, draws, metrics], float16: the value on each resample, as its distance from the
+            value in units of ``scale``; what is lost is less than a thousandth of the largest distance.
+        scale: [conditions, metrics], float64.
+        samples: [conditions], number of samples.
+        of: which samples with which targets: ids and targets, each as a hash, joined by ``":"``.
+        holes: condition -> why its predictions cannot be used.
+        undefined: condition -> why nothing can be said of predictions that are whole.
+        reasons: condition -> metric -> why that one is undefined.
+    """
+
+    metrics: tuple[str, ...]
+    conditions: tuple[str, ...]
+    values: np.ndarray
+    draws: np.ndarray
+    scale: np.ndarray
+    samples: np.ndarray
+    of: tuple[str, ...]
+    holes: Mapping[str, str] = field(default_factory=dict)
+    undefined: Mapping[str, str] = field(default_factory=dict)
+    reasons: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+
+    @property
+    def resampled(self) -> np.ndarray:
+        """[conditions, draws, metrics], float64: the value on each resample."""
+        return self.values[:, None] + self.draws * self.scale[:, None]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One condition, before it stands in a sheet; ``scores`` is of this one network, None where there is none."""
+
+    scores: Resampled | None
+    of: str = ""
+    hole: str = ""
+    undefined: str = ""
+    reasons: Mapping[str, str] = field(default_factory=dict)
+
+
+def sheet_from(entries: Mapping[str, Entry], metrics: Sequence[str], draws: int) -> Sheet:
+    """The sheet of some conditions.
+
+    Args:
+        entries: condition -> its scores of one network, each with ``draws`` resamples.
+        metrics: the names of their measures.
+        draws: number of resamples.
+    """
+    values = np.full((len(entries), len(metrics)), np.nan)
+    exact = np.full((len(entries), draws, len(metrics)), np.nan)
+    for row, entry in enumerate(entries.values()):
+        if entry.scores is not None:
+            values[row], exact[row] = entry.scores.values[0], entry.scores.draws[:, 0]
+    away = exact - values[:, None]
+    largest = np.abs(away).max(axis=1, initial=0.0, where=np.isfinite(away))
+    scale = np.where(largest > 0, largest, 1.0)
+    return Sheet(
+        metrics=tuple(metrics),
+        conditions=tuple(entries),
+        values=values,
+        draws=(away / scale[:, None]).astype(np.float16),
+        scale=scale,
+        samples=np.array([0 if e.scores is None else e.scores.samples for e in entries.values()]),
+        of=tuple(entry.of for entry in entries.values()),
+        holes={name: entry.hole for name, entry in entries.items() if entry.hole},
+        undefined={name: entry.undefined for name, entry in entries.items() if entry.undefined},
+        reasons={name: entry.reasons for name, entry in entries.items() if entry.reasons},
+    )
+
+
+def short_hash(content: bytes) -> str:
+    """24 hexadecimal digits that stand for the content."""
+    return blake2b(content, digest_size=12).hexdigest()
+
+
+def kept(
+    keeper: Keeper | None,
+    sheet: str,
+    key: Sequence[object],
+    make: Callable[[], Sheet],
+    others: Sequence[str] = (),
+) -> Sheet:
+    """A sheet from its keeper; made, and given to the keeper, where that has none of these predictions.
+
+    Args:
+        keeper: of the job; None keeps nothing.
+        sheet: its name.
+        key: what decides the scores beside the predictions: names of the measures, draws, seed.
+        make: makes it.
+        others: the fingerprints of other predictions that it depends on.
+
+    Raises:
+        ValueError: the predictions are not whole, or what ``make`` raises.
+    """
+    if keeper is None:
+        return make()
+    file, of = file_name(sheet, key), " ".join([keeper.fingerprint(sheet), *others])
+    content = keeper.read(file)
+    found = None if content is None else _unpacked(content, of)
+    if found is None:
+        found = make()
+        keeper.write(file, _packed(found, of))
+    return found
+
+
+def _packed(sheet: Sheet, of: str) -> bytes:
+    from safetensors.numpy import save
+
+    words = json.dumps([getattr(sheet, name) for name in _WORDS])
+    arrays = {name: np.ascontiguousarray(getattr(sheet, name)) for name in _ARRAYS}
+    texts = {
+        name: np.frombuffer(text.encode(), dtype=np.uint8)
+        for name, text in (("predictions", of), ("words", words))
+    }
+    return save({**arrays, **texts})
+
+
+_ARRAYS = ("values", "draws", "scale", "samples")
+_WORDS = ("metrics", "conditions", "of", "holes", "undefined", "reasons")
+
+
+def _unpacked(content: bytes, of: str) -> Sheet | None:
+    """The sheet, or None where it is of other predictions or damaged."""
+    from safetensors import SafetensorError
+    from safetensors.numpy import load
+
+    try:
+        arrays = load(content)
+        if arrays["predictions"].tobytes() != of.encode():
+            return None
+        return Sheet(**{name: arrays[name] for name in _ARRAYS}, **_words(arrays["words"].tobytes()))
+    except (SafetensorError, KeyError, ValueError):
+        return None
+
+
+@lru_cache(maxsize=256)
+def _words(text: bytes) -> dict[str, Any]:
+    """What jobs of one benchmark have in common is read once."""
+    words = dict(zip(_WORDS, json.loads(text), strict=True))
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in words.items()}

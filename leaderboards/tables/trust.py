@@ -1,0 +1,304 @@
+"""Does a network know when it is wrong, when an input is foreign, and how sure it may be?
+
+Tables of misclassification detection, OOD detection and calibration, in the tidy form of ``tables``: one row
+for each method, condition and metric. These measures are no means over samples, so each is computed anew on
+every resample.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from typing import cast
+
+import numpy as np
+import pandas as pd
+
+from ..metrics import calibration as calibrating
+from ..metrics import confidence, detection, ood_scores, selective
+from ..metrics.base import Metric, checked
+from ..metrics.judge import Judge, UndefinedError
+from ..stats.bootstrap import FEWER_DRAWS, Resampled, resample_counts
+from . import ood_sets
+from .accuracy import table_of
+from .groups import Cell, Group, cells_of, groups_of, sheet_key
+from .results import CLEAN, Outputs, Result, UnusableError, read_outputs
+from .score_sheet import Entry, Sheet, kept, sheet_from
+
+ENSEMBLE = "ensemble"
+
+
+@dataclass(frozen=True)
+class Sample:
+    """What one network contributes to a judge: arrays that are resampled together, part by part.
+
+    Attributes:
+        parts: groups of arrays; the arrays of a part have the same samples. One part for most judges, two
+            (in-distribution and OOD) for detection.
+        reason: why there is nothing to judge; empty where there is.
+    """
+
+    parts: tuple[tuple[np.ndarray, ...], ...] = ()
+    reason: str = ""
+
+
+def misclassification(results: Iterable[Result], draws: int = FEWER_DRAWS, seed: int = 0) -> pd.DataFrame:
+    """How well confidence tells right from wrong answers, on complete test data.
+
+    The condition is the confidence: ``max_softmax``, ``margin``, ``negative_entropy`` (classification),
+    ``variance`` (regression, where the method predicts one) and ``ensemble`` (distance to the mean of the
+    seeds). The loss is 0/1, or the absolute error.
+
+    Args:
+        results: one a job.
+        draws: resamples behind the intervals.
+        seed: of the resampling.
+
+    Returns:
+        A frame as ``tables.accuracy`` gives it.
+    """
+    return _table(results, _misclassification_cells, draws, seed)
+
+
+def calibration(results: Iterable[Result], draws: int = FEWER_DRAWS, seed: int = 0) -> pd.DataFrame:
+    """Whether predicted probabilities, or predicted variances, are true; as ``misclassification``."""
+    return _table(results, _calibration_cells, draws, seed)
+
+
+def ood(results: Iterable[Result], draws: int = FEWER_DRAWS, seed: int = 0) -> pd.DataFrame:
+    """How well scores tell test samples from foreign ones; as ``misclassification``.
+
+    The condition is ``SET/SCORE``, such as ``near:mosei/energy``. A set is ``near`` (it could be a domain of
+    the task), ``far`` (another dataset, resized to fit) or ``semantic`` (held-out classes); where the results
+    met several contents of one dataset, the content is part of its name. Scores on features are fitted on source
+    training features only. Rows of which no seed has features are left out.
+
+    Raises:
+        ValueError: no result has features.
+    """
+    results = list(results)
+    tested = {_row(result) for result in results if result.features is not None}
+    kept = [result for result in results if _row(result) in tested]
+    if not kept:
+        raise ValueError("no result has OOD sets: run with --ood DATASET or --held-out-classes CLASS")
+    frame = _table(kept, _ood_cells, draws, seed)
+    return frame.assign(condition=ood_sets.shortest(frame["condition"]))
+
+
+def _row(result: Result) -> tuple:
+    return (result.task, result.modalities, result.protocol, result.synthetic, result.method, result.draw)
+
+
+Cells = Callable[[Group, int, int], dict[str, Cell]]
+
+
+def _table(results: Iterable[Result], cells_of: Cells, draws: int, seed: int) -> pd.DataFrame:
+    groups, cells = [], []
+    for group in groups_of(results):
+        found = cells_of(group, draws, seed)
+        judges = _judges(cells_of, group)
+        groups.append(replace(group, metrics=cast(tuple[Metric, ...], judges)))
+        cells.append(found)
+    return table_of(groups, cells).drop(columns=["drop", "drop_low", "drop_high"])
+
+
+def _judges(cells_of: Cells, group: Group) -> tuple[Judge, ...]:
+    if cells_of is _ood_cells:
+        return tuple(detection.JUDGES.values())
+    classification = group.metrics[0].task == "classification"
+    if cells_of is _calibration_cells:
+        chosen = calibrating.CLASSIFICATION if classification else calibrating.REGRESSION
+    else:
+        chosen = selective.CLASSIFICATION if classification else selective.REGRESSION
+    return tuple(chosen.values())
+
+
+def _misclassification_cells(group: Group, draws: int, seed: int) -> dict[str, Cell]:
+    judges = _judges(_misclassification_cells, group)
+    classification = group.metrics[0].task == "classification"
+    own = list(confidence.LOGITS) if classification else ["variance"]
+    key = sheet_key(judges, draws, seed)
+
+    def alone(result: Result) -> Sheet:
+        def make() -> Sheet:
+            outputs = _clean(group, result)
+            loss = _loss(outputs)
+            entries = {
+                name: judged(judges, _confidence(name, outputs, loss), outputs.of, draws, seed)
+                for name in own
+            }
+            return sheet_from(entries, _names(judges), draws)
+
+        return kept(result.keeper, "misd", key, make)
+
+    cells = cells_of(group, alone, own)
+    ensemble = _ensemble_cells(group, judges, draws, seed)
+    return {**cells, **ensemble} if classification else {**ensemble, **cells}
+
+
+def _ensemble_cells(group: Group, judges: Sequence[Judge], draws: int, seed: int) -> dict[str, Cell]:
+    """Confidence by what the seeds agree on: each sheet depends on the predictions of all of them."""
+    done = [result for result in group.results if result.state == "done"]
+    if len(done) < 2:
+        reason = "an ensemble needs at least two seeds"
+        return {ENSEMBLE: cells_of(group, lambda _: _empty(judges, draws, reason), [ENSEMBLE])[ENSEMBLE]}
+
+    @cache
+    def answers() -> tuple[list[Outputs], np.ndarray]:
+        outputs = [_clean(group, result) for result in done]
+        if len({one.of for one in outputs}) > 1:
+            raise UnusableError("the seeds were tested on different samples")
+        return outputs, confidence.ensemble(np.stack([_answer(one) for one in outputs]))
+
+    def together(result: Result) -> Sheet:
+        def make() -> Sheet:
+            outputs, agreed = answers()
+            place = done.index(result)
+            sample = Sample(((_loss(outputs[place]), agreed[place]),))
+            entry = judged(judges, sample, outputs[place].of, draws, seed)
+            return sheet_from({ENSEMBLE: entry}, _names(judges), draws)
+
+        prints = [peer.keeper.fingerprint(ENSEMBLE) for peer in done if peer.keeper is not None]
+        return kept(result.keeper, ENSEMBLE, sheet_key(judges, draws, seed), make, prints)
+
+    return cells_of(group, together, [ENSEMBLE])
+
+
+def _names(judges: Sequence[Judge]) -> list[str]:
+    return [judge.name for judge in judges]
+
+
+def _empty(judges: Sequence[Judge], draws: int, reason: str) -> Sheet:
+    return sheet_from({ENSEMBLE: Entry(None, undefined=reason)}, _names(judges), draws)
+
+
+def _clean(group: Group, result: Result) -> Outputs:
+    """The clean outputs, checked. Raises ValueError where they cannot be used."""
+    outputs = read_outputs(result).get(CLEAN)
+    if outputs is None:
+        raise UnusableError("no predictions under clean")
+    checked(group.metrics[0].task, outputs.target, outputs.prediction)
+    return outputs
+
+
+def _loss(outputs: Outputs) -> np.ndarray:
+    """[N]: 0 or 1 for classes, the absolute error for scores."""
+    if outputs.prediction.ndim == 2:
+        return (outputs.prediction.argmax(axis=1) != outputs.target).astype(np.float64)
+    return np.abs(outputs.prediction.astype(np.float64) - outputs.target)
+
+
+def _confidence(name: str, outputs: Outputs, loss: np.ndarray) -> Sample:
+    if name in confidence.LOGITS:
+        return Sample(((loss, confidence.LOGITS[name](outputs.prediction)),))
+    if outputs.log_variance is None:
+        return Sample(reason="the method predicts no variance")
+    return Sample(((loss, -outputs.log_variance),))
+
+
+def _answer(outputs: Outputs) -> np.ndarray:
+    prediction = outputs.prediction.astype(np.float64)
+    return prediction if prediction.ndim == 1 else confidence.softmax(prediction)
+
+
+def _calibration_cells(group: Group, draws: int, seed: int) -> dict[str, Cell]:
+    judges = _judges(_calibration_cells, group)
+    key = sheet_key(judges, draws, seed)
+
+    def read(result: Result) -> Sheet:
+        def make() -> Sheet:
+            o = _clean(group, result)
+            if o.prediction.ndim == 2:
+                sample = Sample(((o.target.astype(np.int64), o.prediction.astype(np.float64)),))
+            elif o.log_variance is None:
+                sample = Sample(reason="the method predicts no variance")
+            else:
+                variance = np.exp(o.log_variance.astype(np.float64))
+                sample = Sample(((o.target, o.prediction.astype(np.float64), variance),))
+            return sheet_from({CLEAN: judged(judges, sample, o.of, draws, seed)}, _names(judges), draws)
+
+        return kept(result.keeper, "calibration", key, make)
+
+    return cells_of(group, read, [CLEAN])
+
+
+def _ood_cells(group: Group, draws: int, seed: int) -> dict[str, Cell]:
+    judges = _judges(_ood_cells, group)
+    key = [*sheet_key(judges, draws, seed), list(ood_scores.SCORES)]
+
+    def read(result: Result) -> Sheet:
+        def make() -> Sheet:
+            entries = {
+                name: judged(judges, sample, _of(name, sample), draws, seed)
+                for name, sample in _ood_samples(result).items()
+            }
+            return sheet_from(entries, _names(judges), draws)
+
+        return kept(result.keeper, "ood", key, make)
+
+    return cells_of(group, read) or {"ood": Cell(f"0 of {len(group.results)} seeds were tested on it", 0)}
+
+
+def _of(name: str, sample: Sample) -> str:
+    """Which samples a pair has: ids of OOD sets differ between seeds in nothing but their number."""
+    subject = name.partition("/")[0].replace(":", " ")  # a colon would part ids from targets
+    return " ".join([subject, *(str(len(part[0])) for part in sample.parts)])
+
+
+def _ood_samples(result: Result) -> dict[str, Sample]:
+    """``SET/SCORE`` -> the scores of test and OOD samples, by sample id, of one network."""
+    if result.state != "done" or result.features is None:
+        raise UnusableError(result.reason or f"{result.state}, no features")
+    sets = {name: _features(name, rows.sort_values("sample_id")) for name, rows in result.features().items()}
+    own, train = sets.pop("test"), sets.pop("train")
+    found = {}
+    for score in ood_scores.SCORES.values():
+        for name, foreign in sets.items():
+            try:
+                scorer = score.fit(train.fused, train.target, train.logits)
+                pair = scorer(own.fused, own.logits), scorer(foreign.fused, foreign.logits)
+                found[f"{name}/{score.name}"] = Sample(((pair[0],), (pair[1],)))
+            except UndefinedError as error:
+                found[f"{name}/{score.name}"] = Sample(reason=str(error))
+    return found
+
+
+@dataclass(frozen=True)
+class _Features:
+    fused: np.ndarray | None
+    target: np.ndarray
+    logits: np.ndarray | None
+
+
+def _features(name: str, rows: pd.DataFrame) -> _Features:
+    logits = [column for column in rows if str(column).startswith("logit_")]
+    fused = np.stack(list(rows["fused"])).astype(np.float64) if "fused" in rows and len(rows) else None
+    found = _Features(
+        fused=fused,
+        target=rows["target"].to_numpy(),
+        logits=rows[logits].to_numpy(dtype=np.float64) if logits else None,
+    )
+    for values in (found.fused, found.logits):
+        if values is not None and not np.isfinite(values).all():
+            raise UnusableError(f"features of {name} have values that are not finite")
+    return found
+
+
+def judged(judges: Sequence[Judge], sample: Sample, of: str, draws: int, seed: int) -> Entry:
+    """All judges on the samples of one network and on the same resamples of them."""
+    if sample.reason:
+        return Entry(None, of, undefined=sample.reason)
+    sizes = [len(part[0]) for part in sample.parts]
+    arrays = tuple(array for part in sample.parts for array in part)
+    counts = tuple(resample_counts(size, draws, seed, kind) for kind, size in enumerate(sizes))
+    values = np.full((1, len(judges)), np.nan)
+    sampled = np.full((draws, 1, len(judges)), np.nan)
+    why: dict[str, str] = {}
+    for m, judge in enumerate(judges):
+        try:
+            values[0, m] = judge(*arrays)
+            sampled[:, 0, m] = judge.compute(arrays, counts)
+        except UndefinedError as error:
+            why[judge.name] = str(error)
+    return Entry(Resampled(values, sampled, sum(sizes)), of, reasons=why)

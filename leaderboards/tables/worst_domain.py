@@ -1,0 +1,112 @@
+"""How a network fares in each domain of its test data, and in its worst."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from hashlib import blake2b
+
+import numpy as np
+import pandas as pd
+
+from ..metrics.base import Metric
+from ..stats.bootstrap import Resampled
+from .groups import Cell, Group
+from .results import Result
+from .score_sheet import Keeper
+
+WORST = "worst_domain"
+
+Cells = dict[str, Cell]
+
+
+def domain_cells(group: Group, conditions: Mapping[str, str], score: Callable[[Group], Cells]) -> Cells:
+    """The main metric of a group in each domain of its test data, and in the worst of them.
+
+    Each domain is scored, and its samples are resampled, on its own. The worst is found seed by seed and
+    resample by resample: where domains are small or alike, it is partly luck, and the interval shows it.
+
+    Args:
+        group: with its main metric only.
+        conditions: name of the worst's row -> condition, such as ``{"worst_domain": "clean"}``.
+        score: the cells of a group.
+
+    Returns:
+        ``worst_domain`` and ``domain:NAME``, under each condition; nothing where the test has one domain.
+    """
+    names = sorted({name for result in group.results for name in result.domains})
+    if len(names) < 2:
+        return {}
+    parts = {name: score(within(group, name)) for name in names}
+    found: Cells = {}
+    for row, condition in conditions.items():
+        cells = {name: part[condition] for name, part in parts.items() if condition in part}
+        if cells:
+            found[row] = worst(cells, group.metrics[0])
+            found |= {row.replace(WORST, f"domain:{name}"): cell for name, cell in cells.items()}
+    return found
+
+
+def within(group: Group, domain: str) -> Group:
+    """The same networks, tested on the samples of one domain."""
+    return replace(group, results=tuple(_only(result, domain) for result in group.results))
+
+
+def _only(result: Result, domain: str) -> Result:
+    def within(read: Callable[[], pd.DataFrame] | None) -> Callable[[], pd.DataFrame] | None:
+        if read is None:
+            return None
+
+        def rows() -> pd.DataFrame:
+            table = read()
+            return table.loc[table["domain"] == domain]
+
+        return rows
+
+    return replace(
+        result,
+        predictions=within(result.predictions),
+        further=within(result.further),
+        keeper=None if result.keeper is None else DomainKeeper(result.keeper, domain),
+    )
+
+
+@dataclass(frozen=True)
+class DomainKeeper:
+    """Keeps the sheets of one domain beside those of the whole test split."""
+
+    keeper: Keeper
+    domain: str
+
+    def fingerprint(self, sheet: str) -> str:
+        """As the keeper's, and of this domain."""
+        return f"{self.keeper.fingerprint(sheet)} {self.domain}"
+
+    def read(self, file: str) -> bytes | None:
+        """What was kept of this domain, or None."""
+        return self.keeper.read(self._file(file))
+
+    def write(self, file: str, content: bytes) -> None:
+        """Keeps a sheet of this domain."""
+        self.keeper.write(self._file(file), content)
+
+    def _file(self, file: str) -> str:
+        # What stands before the first hyphen names a sheet: others of the same name are taken for outdated.
+        return f"domain_{blake2b(self.domain.encode(), digest_size=6).hexdigest()}_{file}"
+
+
+def worst(cells: Mapping[str, Cell], metric: Metric) -> Cell:
+    """The lowest (or, of errors, highest) value of the domains, for each seed and resample; a hole where any
+    domain has one."""
+    holes = dict.fromkeys(f"{name}: {cell.hole}" for name, cell in cells.items() if cell.hole)
+    first = next(iter(cells.values()))
+    scores = [cell.scores for cell in cells.values() if cell.scores is not None]
+    if holes or len(scores) < len(cells):
+        return Cell("; ".join(holes), min(cell.done for cell in cells.values()))
+    lowest = np.min if metric.direction == "higher" else np.max
+    together = Resampled(
+        values=lowest([score.values for score in scores], axis=0),
+        draws=lowest([score.draws for score in scores], axis=0),
+        samples=sum(score.samples for score in scores),
+    )
+    return replace(first, scores=together, of=" ".join(cell.of for cell in cells.values()))
