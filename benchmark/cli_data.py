@@ -192,7 +192,7 @@ def convert(
 
     Example: mmbench data convert mosi open/mosi --data-root data
     """
-    from ..datasets.convert import convert as write
+    from ..datasets.layout.convert import convert as write
 
     for file in write(_located(name, data_root, data), to, overwrite=overwrite):
         console().print(f"wrote {file}", highlight=False, soft_wrap=True)

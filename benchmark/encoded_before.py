@@ -11,12 +11,12 @@ from pathlib import Path
 from ..datasets.cache.keys import content_key
 from ..datasets.cache.recipe import VERSION
 from ..datasets.dataset import DataError
-from ..datasets.description import FILE_NAME, read_description
 from ..datasets.encoders.spec import parse
-from ..datasets.entries import read_yaml
 from ..datasets.fingerprint import code_sha256, file_sha256
+from ..datasets.layout.description import FILE_NAME, read_description
+from ..datasets.layout.entries import read_yaml
+from ..datasets.layout.origin import Origin, read_origin
 from ..datasets.media.clip import MediaSet, Piece
-from ..datasets.origin import Origin, read_origin
 from .errors import UsageError
 
 #: Raised when datasets come to hold more than they did: they are then written anew.

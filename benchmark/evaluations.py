@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ..datasets.dataset import Located
-from ..datasets.description import Description
+from ..datasets.layout.description import Description
 from .errors import UsageError, nearest
 from .experiment import Experiment
 from .job import COMPANION, Job, Task, dataset_of, domain_of

@@ -22,15 +22,15 @@ from ..corruptions.corruption import Corruption
 from ..datasets.batch import Batch
 from ..datasets.cache.cache import FeatureCache
 from ..datasets.cache.keys import content_key
-from ..datasets.contents import media_contents
 from ..datasets.dataset import DataError, Located, Samples
 from ..datasets.encoders.encoder import Encoder
 from ..datasets.encoders.spec import parse
 from ..datasets.encoders.table import make
+from ..datasets.layout.contents import media_contents
+from ..datasets.layout.open_layout import LocatedFolder
+from ..datasets.layout.origin import Encoding, Origin
 from ..datasets.media.clip import Clip, MediaSet, Piece
 from ..datasets.media.find import find_media
-from ..datasets.open_layout import LocatedFolder
-from ..datasets.origin import Encoding, Origin
 from .data import TaskData
 from .encode import encoded_split, place_of
 from .evaluations import breakable, media_of

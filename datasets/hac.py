@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .action import Action
 from .dataset import Target
+from .shared.action import Action
 
 if TYPE_CHECKING:
     from .media.clip import MediaSet

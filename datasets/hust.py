@@ -12,11 +12,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from .dataset import DataError, Located, Published, Samples, Target, data_error
-from .description import FILE_NAME
 from .fingerprint import fingerprint
+from .layout.description import FILE_NAME
+from .layout.open_layout import locate_open
 from .locate import locate
-from .mmsa import is_synthetic
-from .open_layout import locate_open
+from .pickles.mmsa import is_synthetic
 
 #: As the files are named; their order is that of the classes.
 STATES = ("H", "BF", "BOW", "BROKEN", "MISAL", "UNBAL")
@@ -59,7 +59,7 @@ class LocatedWindows:
 
     def load(self) -> dict[str, Samples]:
         """Reads and checks every split. Raises DataError."""
-        from .hust_windows import read_mat  # brings numpy: not needed to describe
+        from .shared.hust_windows import read_mat  # brings numpy: not needed to describe
 
         return read_mat(self.files)
 
@@ -123,8 +123,8 @@ class Hust:
         Raises:
             DataError: a recording is missing or faulty, or the folder holds a dataset.
         """
-        from .hust_windows import read_recordings, windows
-        from .write_layout import write_open_layout
+        from .layout.write import write_open_layout
+        from .shared.hust_windows import read_recordings, windows
 
         if (folder / FILE_NAME).exists() and not overwrite:
             raise data_error(folder / FILE_NAME, "", "is there already", "--overwrite, or another folder")
@@ -144,7 +144,7 @@ class Hust:
     def synthesize(
         self, folder: Path, *, seed: int = 0, size: str = "small", format: str = "open"
     ) -> list[Path]:
-        """Writes a synthetic stand-in (see :mod:`mmbench.datasets.hust_synthetic`) into ``folder``.
+        """Writes a synthetic stand-in (see :mod:`mmbench.datasets.shared.hust_synthetic`) into ``folder``.
 
         Args:
             folder: where to, usually ``root/hust``.
@@ -159,7 +159,7 @@ class Hust:
         Raises:
             DataError: unknown size or format, real data in the way, or nowhere to write.
         """
-        from .hust_synthetic import write_stand_in  # brings numpy: not needed to locate
+        from .shared.hust_synthetic import write_stand_in  # brings numpy: not needed to locate
 
         file = folder / {"open": FILE_NAME, "mat": MAT_FILES[0]}.get(format, recording_name("H", 5))
         if file.exists() and not _ours(file):

@@ -7,8 +7,8 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from .dataset import DataError, DataNotFound, Dataset, Located, data_error
-from .description import FILE_NAME, SUFFIXES
-from .open_layout import locate_open
+from .layout.description import FILE_NAME, SUFFIXES
+from .layout.open_layout import locate_open
 
 _DESCRIPTIONS = (".yaml", ".yml")
 _PROCESSED = "processed"  # MMSA keeps its files in MOSI/Processed/

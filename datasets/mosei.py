@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from .dataset import Published, Target
-from .mmsa import Layout
-from .sentiment import CASP_COUNTS, Sentiment
+from .pickles.mmsa import Layout
+from .shared.sentiment import CASP_COUNTS, Sentiment
 
 _OFFICIAL = {"train": 16326, "valid": 1871, "test": 4659}
 _CASP = {"train": 16245, "valid": 1858, "test": 4637}

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from .dataset import Published, Target
-from .mmsa import Layout
-from .sentiment import CASP_COUNTS, Sentiment
+from .pickles.mmsa import Layout
+from .shared.sentiment import CASP_COUNTS, Sentiment
 
 _OFFICIAL = {"train": 1284, "valid": 229, "test": 686}
 _CASP = {"train": 1274, "valid": 229, "test": 678}

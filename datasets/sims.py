@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from .dataset import Published, Target
-from .mmsa import Layout
-from .sentiment import Sentiment
+from .pickles.mmsa import Layout
+from .shared.sentiment import Sentiment
 
 _OFFICIAL = {"train": 1368, "valid": 456, "test": 457}
 _SOURCE = (

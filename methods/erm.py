@@ -12,7 +12,7 @@ from torch import Tensor
 from ..datasets.batch import Batch, Spec
 from .losses import task_loss
 from .method import Method, Output, fixed
-from .networks import as_prediction, available, embedding_width, encoders, fusion_head, valid_steps
+from .shared.networks import as_prediction, available, embedding_width, encoders, fusion_head, valid_steps
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ from typing import Any
 
 import numpy as np
 
-from ..write_layout import replace_file
+from ..layout.write import replace_file
 from .recipe import Recipe
 from .shard import CacheError, Shard, read_index, write_shard
 

@@ -19,8 +19,8 @@ import numpy as np
 
 from ..dataset import DataError
 from ..fingerprint import file_sha256
+from ..layout.write import replace_file
 from ..media.mapped import mapped
-from ..write_layout import replace_file
 
 _DTYPES = {"float16": "F16", "float32": "F32"}
 _MOST_HEADER = 1 << 20

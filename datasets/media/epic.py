@@ -21,14 +21,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..dataset import data_error
-from ..unpickle_frame import load_frame
+from ..pickles.unpickle_frame import load_frame
 from .clip import MediaSet, Piece
 from .files import told
 from .listed import Row, find_lists, first_folder, media_set, with_validation
 from .table import seconds
 
 if TYPE_CHECKING:
-    from ..action import Action
+    from ..shared.action import Action
 
 _PLACES = ("splits", "annotations", "MM-SADA_Domain_Adaptation_Splits")
 _COLUMNS = ("video_id", "start_frame", "stop_frame", "start_timestamp", "stop_timestamp", "verb_class")

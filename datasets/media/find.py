@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ..dataset import DataError, DataNotFound, Dataset, RawDataset
-from ..entries import nearest
+from ..layout.entries import nearest
 from .clip import MediaSet
 from .own import FILE_NAME, read_own
 

@@ -23,7 +23,7 @@ from .clip import MediaSet, Piece
 from .listed import Row, find_lists, first_folder, media_set, with_validation
 
 if TYPE_CHECKING:
-    from ..action import Action
+    from ..shared.action import Action
 
 _PLACES = ("splits", "annotations", "HAC_Splits")
 _PARTS = ("train", "test")

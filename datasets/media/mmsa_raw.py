@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..dataset import SPLITS, data_error
-from ..entries import nearest
+from ..layout.entries import nearest
 from .clip import MediaSet, Piece
 from .listed import Row, media_set
 from .table import Table, read_table
 
 if TYPE_CHECKING:
-    from ..sentiment import Sentiment
+    from ..shared.sentiment import Sentiment
 
 _LIST, _FOLDER = "label.csv", "Raw"
 _DIGITS = 4  # of file names such as 0001.mp4, whose zeros spreadsheets lose

@@ -30,8 +30,8 @@ from pathlib import Path
 from typing import Any, get_args
 
 from ..dataset import SPLITS, Target
-from ..description import FILE_NAME as ENCODED
-from ..entries import Entries, nearest, read_yaml
+from ..layout.description import FILE_NAME as ENCODED
+from ..layout.entries import Entries, nearest, read_yaml
 from .clip import Clip, MediaError, MediaSet, Medium, Piece, Problem
 from .divide import divide
 from .files import told

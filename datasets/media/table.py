@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..dataset import DataError, data_error
-from ..entries import nearest
+from ..layout.entries import nearest
 
 _SEPARATORS = {",": "commas", "\t": "tabs", ";": "semicolons", "|": "bars"}
 SUFFIXES = (".csv", ".tsv", ".parquet")

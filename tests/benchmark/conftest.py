@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from mmbench.datasets.dataset import SPLITS, Samples, Target
-from mmbench.datasets.write_layout import write_open_layout
+from mmbench.datasets.layout.write import write_open_layout
 
 MMBENCH = Path(sys.executable).parent / "mmbench"
 Command = Callable[..., subprocess.CompletedProcess[str]]

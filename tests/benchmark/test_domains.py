@@ -18,8 +18,8 @@ from mmbench.benchmark.job import Data, Job, Task, dataset_of, domain_of
 from mmbench.benchmark.launch import check_data, plan
 from mmbench.benchmark.matrix import jobs_of
 from mmbench.datasets.dataset import SPLITS, DataError, Samples, Target
+from mmbench.datasets.layout.write import write_open_layout
 from mmbench.datasets.locate import locate
-from mmbench.datasets.write_layout import write_open_layout
 
 from .conftest import Command, make_samples
 

@@ -20,8 +20,8 @@ import yaml
 from mmbench.benchmark.cli import main
 from mmbench.benchmark.encode_dataset import writing_alone
 from mmbench.datasets.cache.cache import FeatureCache
-from mmbench.datasets.contents import media_contents
-from mmbench.datasets.open_layout import locate_open
+from mmbench.datasets.layout.contents import media_contents
+from mmbench.datasets.layout.open_layout import locate_open
 
 RATE = 16_000
 Command = Callable[..., tuple[int, str]]

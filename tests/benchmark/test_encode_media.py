@@ -18,9 +18,9 @@ from mmbench.datasets.cache.cache import FeatureCache
 from mmbench.datasets.encoders.encoder import Media
 from mmbench.datasets.encoders.spec import parse
 from mmbench.datasets.encoders.table import make
+from mmbench.datasets.layout.open_layout import locate_open
 from mmbench.datasets.media.decode import decode
 from mmbench.datasets.media.find import find_media
-from mmbench.datasets.open_layout import locate_open
 
 from ..datasets.media_files import cut_off, tone, write_sound, write_video
 

@@ -18,8 +18,8 @@ from mmbench.benchmark.job import Task
 from mmbench.benchmark.launch import plan
 from mmbench.benchmark.scores import results
 from mmbench.datasets.dataset import SPLITS, Samples, Target
+from mmbench.datasets.layout.write import write_open_layout
 from mmbench.datasets.locate import locate
-from mmbench.datasets.write_layout import write_open_layout
 from mmbench.leaderboards.tables.trust import ood
 
 from .conftest import Command, make_samples, write_dataset

@@ -83,7 +83,7 @@ def square(data_root: Path) -> Path:
 def with_context(root: Path) -> None:
     """Gives every sample of square the one before it as context."""
     from mmbench.datasets.dataset import Target
-    from mmbench.datasets.write_layout import write_open_layout
+    from mmbench.datasets.layout.write import write_open_layout
 
     splits = locate("square", root).load()
     for split in splits.values():

@@ -40,7 +40,7 @@ def test_a_method_is_built_with_the_published_network(tmp_path: Path):
 
 def test_datasets_that_ask_for_different_encoders_do_not_meet(tmp_path: Path):
     from mmbench.datasets.dataset import SPLITS
-    from mmbench.datasets.write_layout import write_open_layout
+    from mmbench.datasets.layout.write import write_open_layout
 
     for name, encoders in (("plain", {}), ("waves", {"audio": "cnn1d"})):
         splits = {split: make_samples(6, place, "classification") for place, split in enumerate(SPLITS)}

@@ -14,7 +14,7 @@ from mmbench.benchmark.boards import BOARDS
 from mmbench.benchmark.merge import merge
 from mmbench.benchmark.scores import results
 from mmbench.datasets.dataset import SPLITS, Target
-from mmbench.datasets.write_layout import write_open_layout
+from mmbench.datasets.layout.write import write_open_layout
 
 from .conftest import Command, make_samples
 

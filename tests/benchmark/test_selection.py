@@ -18,7 +18,7 @@ from mmbench.benchmark.companions import companions
 from mmbench.benchmark.selection import Direction, Epoch, Rule, chosen, score
 from mmbench.benchmark.store import Store
 from mmbench.datasets.dataset import DataError, Samples
-from mmbench.datasets.write_layout import write_open_layout
+from mmbench.datasets.layout.write import write_open_layout
 
 from .conftest import Command
 from .test_domains import TARGET, made

@@ -19,9 +19,9 @@ from mmbench.datasets.epic import Epic
 from mmbench.datasets.hac import Hac
 from mmbench.datasets.hust import DOMAINS, Hust
 from mmbench.datasets.hust import MODALITIES as MOTOR
-from mmbench.datasets.mmsa import MODALITIES as SPOKEN
 from mmbench.datasets.mosei import Mosei
 from mmbench.datasets.mosi import Mosi
+from mmbench.datasets.pickles.mmsa import MODALITIES as SPOKEN
 from mmbench.datasets.sims import Sims
 from mmbench.methods import METHODS
 

@@ -18,9 +18,9 @@ from mmbench.benchmark.weights import load_weights, save_weights
 from mmbench.datasets.batch import Batch, Spec
 from mmbench.datasets.locate import locate
 from mmbench.methods.erm import ERM
-from mmbench.methods.mbcd import MBCD
+from mmbench.methods.generalisation.mbcd import MBCD
+from mmbench.methods.generalisation.swad import SWAD
 from mmbench.methods.method import Method, NoParams, Output
-from mmbench.methods.swad import SWAD
 from torch import Tensor, nn
 
 

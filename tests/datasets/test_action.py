@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from mmbench.benchmark.check import check_entry
 from mmbench.benchmark.suites import SUITES
-from mmbench.datasets.action import WIDTHS, Action
 from mmbench.datasets.dataset import DataError, DataNotFound, Samples
 from mmbench.datasets.epic import Epic
 from mmbench.datasets.hac import Hac
+from mmbench.datasets.shared.action import WIDTHS, Action
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from mmbench.datasets.arrays import read_array
 from mmbench.datasets.dataset import DataError
+from mmbench.datasets.layout.arrays import read_array
 
 
 def parquet(folder: Path, columns: dict[str, Any]) -> Path:

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from mmbench.datasets.convert import convert
 from mmbench.datasets.dataset import DataError
+from mmbench.datasets.layout.convert import convert
 from mmbench.datasets.mosi import Mosi
 
 

@@ -9,7 +9,7 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from mmbench.datasets.dataset import DataError
-from mmbench.datasets.entries import read_yaml
+from mmbench.datasets.layout.entries import read_yaml
 
 PLAIN = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text("abc:#\"' é", max_size=5),

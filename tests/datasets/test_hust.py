@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from mmbench.datasets import hust_synthetic as planted
 from mmbench.datasets.dataset import SPLITS, DataError, DataNotFound, Samples
 from mmbench.datasets.hust import DOMAINS, MODALITIES, SPEEDS, STATES, Hust, recording_name
-from mmbench.datasets.hust_windows import (
+from mmbench.datasets.shared import hust_synthetic as planted
+from mmbench.datasets.shared.hust_windows import (
     LENGTH,
     WINDOW,
     Recording,

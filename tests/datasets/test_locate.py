@@ -148,7 +148,7 @@ def test_describing_needs_no_arrays(stand_ins: Path, format: str) -> None:
         "from mmbench.datasets.locate import locate\n"
         "from mmbench.datasets.mosei import Mosei\n"
         "from mmbench.datasets.mosi import Mosi\n"
-        "from mmbench.datasets.open_layout import locate_open\n"
+        "from mmbench.datasets.layout.open_layout import locate_open\n"
         "from mmbench.datasets.sims import Sims\n"
         "folder, format = pathlib.Path(sys.argv[1]), sys.argv[2]\n"
         "found = locate('mosi', folder, folder, Mosi())\n"

@@ -17,7 +17,7 @@ from mmbench.benchmark.job import Task
 from mmbench.datasets.dataset import SPLITS, DataError, Samples
 from mmbench.datasets.epic import Epic
 from mmbench.datasets.media.clip import MediaSet, Piece
-from mmbench.datasets.unpickle_frame import load_frame
+from mmbench.datasets.pickles.unpickle_frame import load_frame
 
 KITCHENS = ("D1", "D2", "D3")
 

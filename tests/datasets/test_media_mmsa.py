@@ -11,7 +11,7 @@ from mmbench.datasets.dataset import DataError
 from mmbench.datasets.media.clip import Clip, Piece
 from mmbench.datasets.mosei import Mosei
 from mmbench.datasets.mosi import Mosi
-from mmbench.datasets.sentiment import Sentiment
+from mmbench.datasets.shared.sentiment import Sentiment
 from mmbench.datasets.sims import Sims
 
 HEADER = ("video_id", "clip_id", "text", "label", "label_T", "label_A", "label_V", "annotation", "mode")

@@ -10,7 +10,7 @@ from mmbench.datasets.epic import Epic
 from mmbench.datasets.media.clip import Piece
 from mmbench.datasets.media.find import find_media
 from mmbench.datasets.mosi import Mosi
-from mmbench.datasets.unpickle_frame import load_frame
+from mmbench.datasets.pickles.unpickle_frame import load_frame
 
 PAGE = (Path(__file__).parents[2] / "docs/media.md").read_text(encoding="utf-8")
 

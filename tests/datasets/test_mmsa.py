@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 from mmbench.datasets.dataset import SYNTHETIC_MARK, DataError, Samples
-from mmbench.datasets.mmsa import locate_pickle
 from mmbench.datasets.mosi import Mosi
+from mmbench.datasets.pickles.mmsa import locate_pickle
 
 Content = dict[str, Any]
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import yaml
 from mmbench.datasets.dataset import SPLITS, DataError, Target
-from mmbench.datasets.open_layout import locate_open
+from mmbench.datasets.layout.open_layout import locate_open
 
 from .conftest import assert_same
 

@@ -6,15 +6,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from mmbench.datasets import synthetic
 from mmbench.datasets.dataset import SPLITS, DataError, Samples
-from mmbench.datasets.mmsa import Layout
 from mmbench.datasets.mosei import Mosei
 from mmbench.datasets.mosi import Mosi
-from mmbench.datasets.read_mmsa import split_samples
-from mmbench.datasets.sentiment import Sentiment
+from mmbench.datasets.pickles.mmsa import Layout
+from mmbench.datasets.pickles.read_mmsa import split_samples
+from mmbench.datasets.shared import sentiment_synthetic as synthetic
+from mmbench.datasets.shared.sentiment import Sentiment
+from mmbench.datasets.shared.sentiment_synthetic import generate
 from mmbench.datasets.sims import Sims
-from mmbench.datasets.synthetic import generate
 from sklearn.linear_model import RidgeCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import PolynomialFeatures, StandardScaler

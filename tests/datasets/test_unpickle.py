@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from mmbench.datasets.dataset import DataError
-from mmbench.datasets.unpickle import load_pickle
+from mmbench.datasets.pickles.unpickle import load_pickle
 
 PROTOCOLS = range(6)
 

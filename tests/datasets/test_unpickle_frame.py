@@ -14,10 +14,10 @@ import pandas as pd
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from mmbench.datasets import unpickle_frame
 from mmbench.datasets.dataset import DataError
-from mmbench.datasets.unpickle import load_pickle
-from mmbench.datasets.unpickle_frame import load_frame
+from mmbench.datasets.pickles import unpickle_frame
+from mmbench.datasets.pickles.unpickle import load_pickle
+from mmbench.datasets.pickles.unpickle_frame import load_frame
 
 COUNTS = {"D1": (1543, 435), "D2": (2495, 750), "D3": (3897, 974)}  # MM-SADA
 

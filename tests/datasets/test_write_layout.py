@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from mmbench.datasets.dataset import SPLITS, DataError, Samples, Target
-from mmbench.datasets.open_layout import locate_open
-from mmbench.datasets.write_layout import write_open_layout
+from mmbench.datasets.layout.open_layout import locate_open
+from mmbench.datasets.layout.write import write_open_layout
 
 from .conftest import assert_same
 

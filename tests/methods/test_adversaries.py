@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 import torch
 from mmbench.datasets.batch import Spec
-from mmbench.methods.dann import DANN, DANNParams
 from mmbench.methods.erm import ERM, ERMParams
-from mmbench.methods.jat import JAT, JATParams
+from mmbench.methods.generalisation.dann import DANN, DANNParams
+from mmbench.methods.generalisation.jat import JAT, JATParams
 from mmbench.methods.losses import task_loss
 from mmbench.methods.method import Method
-from mmbench.methods.reversal import reverse
+from mmbench.methods.shared.reversal import reverse
 from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 

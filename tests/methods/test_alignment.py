@@ -8,13 +8,13 @@ from itertools import combinations
 import numpy as np
 import pytest
 import torch
-from mmbench.methods.coral import CORAL, CORALParams
-from mmbench.methods.divergences import coral, mean_distance, mmd
-from mmbench.methods.domains import domain_means, mean_over_pairs
 from mmbench.methods.erm import ERM, ERMParams
+from mmbench.methods.generalisation.coral import CORAL, CORALParams
+from mmbench.methods.generalisation.miro import MIRO, MIROParams
+from mmbench.methods.generalisation.mmd import GAMMAS, MMD, MMDParams
 from mmbench.methods.method import Method
-from mmbench.methods.miro import MIRO, MIROParams
-from mmbench.methods.mmd import GAMMAS, MMD, MMDParams
+from mmbench.methods.shared.divergences import coral, mean_distance, mmd
+from mmbench.methods.shared.domains import domain_means, mean_over_pairs
 from scipy.spatial.distance import cdist
 from sklearn.metrics.pairwise import rbf_kernel
 from torch import Tensor

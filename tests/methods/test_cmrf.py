@@ -6,8 +6,8 @@ from itertools import permutations
 import numpy as np
 import pytest
 import torch
-from mmbench.methods.cmrf import CMRF, CMRFParams, mixtures
-from mmbench.methods.shared_specific import translation_errors
+from mmbench.methods.generalisation.cmrf import CMRF, CMRFParams, mixtures
+from mmbench.methods.shared.shared_specific import translation_errors
 from torch.nn import functional as F
 
 from . import planted

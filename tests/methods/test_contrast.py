@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from mmbench.methods.contrast import label_classes, supervised_contrast
+from mmbench.methods.shared.contrast import label_classes, supervised_contrast
 
 from . import planted
 

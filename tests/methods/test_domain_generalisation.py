@@ -6,12 +6,12 @@ import dataclasses
 
 import pytest
 import torch
-from mmbench.methods.cmrf import CMRF, CMRFParams
+from mmbench.methods.generalisation.cmrf import CMRF, CMRFParams
+from mmbench.methods.generalisation.moosa import MOOSA, MOOSAParams
+from mmbench.methods.generalisation.nel import NEL, NELParams
+from mmbench.methods.generalisation.rna import RNA, RNAParams
+from mmbench.methods.generalisation.simmmdg import SimMMDG, SimMMDGParams
 from mmbench.methods.method import Method
-from mmbench.methods.moosa import MOOSA, MOOSAParams
-from mmbench.methods.nel import NEL, NELParams
-from mmbench.methods.rna import RNA, RNAParams
-from mmbench.methods.simmmdg import SimMMDG, SimMMDGParams
 
 from . import planted
 

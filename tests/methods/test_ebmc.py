@@ -8,8 +8,8 @@ import dataclasses
 import pytest
 import torch
 from mmbench.datasets.batch import Batch
-from mmbench.methods import ebmc_parts
-from mmbench.methods.ebmc import EBMC, EBMCParams
+from mmbench.methods.missing.ebmc import EBMC, EBMCParams
+from mmbench.methods.shared import ebmc_parts
 from torch import Tensor
 
 from . import planted

@@ -11,8 +11,8 @@ import functools
 import pytest
 import torch
 from mmbench.datasets.batch import Batch
-from mmbench.methods.ebmc import EBMC, EBMCParams
-from mmbench.methods.ebmc_parts import energy_gap
+from mmbench.methods.missing.ebmc import EBMC, EBMCParams
+from mmbench.methods.shared.ebmc_parts import energy_gap
 from torch import Tensor
 from torch.nn import functional as F
 

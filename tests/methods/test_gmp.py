@@ -11,9 +11,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from mmbench.datasets.batch import Batch, Spec
-from mmbench.methods.gmp import GMP, GMPParams, damping, ratios, reconcile
-from mmbench.methods.heads import means_of_others
+from mmbench.methods.generalisation.gmp import GMP, GMPParams, damping, ratios, reconcile
 from mmbench.methods.method import Method
+from mmbench.methods.shared.heads import means_of_others
 from torch import Tensor
 
 from . import planted

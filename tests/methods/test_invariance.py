@@ -8,13 +8,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from mmbench.methods.domains import domain_means
 from mmbench.methods.erm import ERM, ERMParams
-from mmbench.methods.groupdro import GroupDRO, GroupDROParams
-from mmbench.methods.irm import IRM, IRMParams, invariance_penalty, scale_slopes
+from mmbench.methods.generalisation.groupdro import GroupDRO, GroupDROParams
+from mmbench.methods.generalisation.irm import IRM, IRMParams, invariance_penalty, scale_slopes
+from mmbench.methods.generalisation.vrex import VREx, VRExParams
 from mmbench.methods.losses import task_errors, task_loss
 from mmbench.methods.method import Method
-from mmbench.methods.vrex import VREx, VRExParams
+from mmbench.methods.shared.domains import domain_means
 from torch import Tensor
 
 from . import planted, two_domains

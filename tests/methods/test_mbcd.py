@@ -11,7 +11,7 @@ import torch
 from mmbench.benchmark.protocol import Protocol
 from mmbench.benchmark.training import fit, validate
 from mmbench.datasets.batch import Batch
-from mmbench.methods.mbcd import MBCD, MBCDParams, drop_probability
+from mmbench.methods.generalisation.mbcd import MBCD, MBCDParams, drop_probability
 from torch import Tensor, nn
 
 from . import planted

@@ -13,10 +13,11 @@ from mmbench.datasets.batch import Batch, Spec, Tuned
 from mmbench.datasets.encoders.encoder import Media
 from mmbench.datasets.encoders.spec import parse
 from mmbench.datasets.encoders.table import make
-from mmbench.methods import METHODS, mbcd
-from mmbench.methods.mbcd import MBCD, MBCDParams
-from mmbench.methods.media import MediaEncoder
-from mmbench.methods.networks import SequenceEncoder, encoders
+from mmbench.methods import METHODS
+from mmbench.methods.generalisation import mbcd
+from mmbench.methods.generalisation.mbcd import MBCD, MBCDParams
+from mmbench.methods.shared.media_encoder import MediaEncoder
+from mmbench.methods.shared.networks import SequenceEncoder, encoders
 
 CPU = torch.device("cpu")
 VIT = "timm:test_vit,size=32,weights=random"

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 import torch
 from mmbench.datasets.batch import Batch, Spec
-from mmbench.methods.contrast import contrast_of_samples, label_classes
+from mmbench.methods.controls.late_concat import LateConcat, LateConcatParams
 from mmbench.methods.erm import ERM, ERMParams
-from mmbench.methods.late_concat import LateConcat, LateConcatParams
+from mmbench.methods.generalisation.mixup import Mixup, MixupParams, mixed_errors, mixture, partners
+from mmbench.methods.generalisation.supcon import SupCon, SupConParams
 from mmbench.methods.method import Method
-from mmbench.methods.mixup import Mixup, MixupParams, mixed_errors, mixture, partners
-from mmbench.methods.networks import as_prediction
-from mmbench.methods.supcon import SupCon, SupConParams
+from mmbench.methods.shared.contrast import contrast_of_samples, label_classes
+from mmbench.methods.shared.networks import as_prediction
 from scipy.special import log_softmax
 from torch import Tensor
 from torch.nn import functional as F

@@ -6,7 +6,14 @@ import numpy as np
 import pytest
 import torch
 from mmbench.methods.erm import ERM, ERMParams
-from mmbench.methods.moosa import MOOSA, Jigsaw, MOOSAParams, draw_orders, entropies, entropy_weights
+from mmbench.methods.generalisation.moosa import (
+    MOOSA,
+    Jigsaw,
+    MOOSAParams,
+    draw_orders,
+    entropies,
+    entropy_weights,
+)
 from torch.nn import functional as F
 
 from . import planted

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from mmbench.methods.erm import ERM, ERMParams
-from mmbench.methods.nel import NEL, NELParams, mean_shift, spectral_entropy
+from mmbench.methods.generalisation.nel import NEL, NELParams, mean_shift, spectral_entropy
 from torch.nn import functional as F
 
 from . import planted

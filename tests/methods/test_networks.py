@@ -4,8 +4,8 @@ import math
 
 import pytest
 import torch
-from mmbench.methods import networks
-from mmbench.methods.networks import SequenceEncoder, encoders, sinusoids
+from mmbench.methods.shared import networks
+from mmbench.methods.shared.networks import SequenceEncoder, encoders, sinusoids
 
 from . import planted
 

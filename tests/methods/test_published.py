@@ -13,14 +13,14 @@ from mmbench.benchmark.published import BUDGETS
 from mmbench.benchmark.registry import find
 from mmbench.datasets.batch import Batch, Spec
 from mmbench.methods import METHODS
-from mmbench.methods.branches import Branches, DeepBranches
-from mmbench.methods.cmrf import CMRF
-from mmbench.methods.gmp import GMP
-from mmbench.methods.mbcd import MBCD
+from mmbench.methods.generalisation.cmrf import CMRF
+from mmbench.methods.generalisation.gmp import GMP
+from mmbench.methods.generalisation.mbcd import MBCD
+from mmbench.methods.generalisation.moosa import MOOSA
+from mmbench.methods.generalisation.simmmdg import SimMMDG
 from mmbench.methods.method import Method
-from mmbench.methods.moosa import MOOSA
-from mmbench.methods.networks import embedding_width, valid_steps
-from mmbench.methods.simmmdg import SimMMDG
+from mmbench.methods.shared.branches import Branches, DeepBranches
+from mmbench.methods.shared.networks import embedding_width, valid_steps
 from torch import Tensor
 
 from . import planted, two_domains

@@ -8,12 +8,12 @@ import pytest
 import torch
 from mmbench.benchmark.published import BUDGETS
 from mmbench.datasets.batch import Spec
-from mmbench.methods.cmrf import CMRF
-from mmbench.methods.gmp import GMP
-from mmbench.methods.mbcd import MBCD, dsu
-from mmbench.methods.moosa import MOOSA
-from mmbench.methods.nel import NEL, mean_shift, spectral_entropy
-from mmbench.methods.simmmdg import SimMMDG
+from mmbench.methods.generalisation.cmrf import CMRF
+from mmbench.methods.generalisation.gmp import GMP
+from mmbench.methods.generalisation.mbcd import MBCD, dsu
+from mmbench.methods.generalisation.moosa import MOOSA
+from mmbench.methods.generalisation.nel import NEL, mean_shift, spectral_entropy
+from mmbench.methods.generalisation.simmmdg import SimMMDG
 from torch.nn import functional as F
 
 from . import planted, two_domains

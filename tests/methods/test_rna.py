@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 from mmbench.methods.erm import ERM, ERMParams
-from mmbench.methods.rna import RNA, RNAParams, by_rank, norm_difference
+from mmbench.methods.generalisation.rna import RNA, RNAParams, by_rank, norm_difference
 
 from . import planted
 

@@ -5,9 +5,9 @@ from typing import Any
 import torch
 from mmbench.datasets.batch import Batch
 from mmbench.methods.erm import ERM, ERMParams
+from mmbench.methods.generalisation.sam import SAM, SAMParams, climb
 from mmbench.methods.losses import task_loss
 from mmbench.methods.method import Method
-from mmbench.methods.sam import SAM, SAMParams, climb
 from torch import Tensor, nn
 
 from . import planted

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 from mmbench.methods.erm import ERM, ERMParams
-from mmbench.methods.shared_specific import SharedSpecific, halves_likeness, translation_errors
-from mmbench.methods.simmmdg import SimMMDG, SimMMDGParams
+from mmbench.methods.generalisation.simmmdg import SimMMDG, SimMMDGParams
+from mmbench.methods.shared.shared_specific import SharedSpecific, halves_likeness, translation_errors
 from torch import Tensor
 from torch.nn import functional as F
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mmbench.benchmark.protocol import Protocol
 from mmbench.benchmark.training import fit
-from mmbench.methods.swad import SWAD, SWADParams, window
+from mmbench.methods.generalisation.swad import SWAD, SWADParams, window
 from torch import Tensor
 
 from . import planted

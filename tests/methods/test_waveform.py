@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from mmbench.benchmark.registry import find
 from mmbench.datasets.batch import Batch, Spec
 from mmbench.methods import METHODS
-from mmbench.methods.cmrf import CMRF, CMRFParams
 from mmbench.methods.erm import ERM, ERMParams
+from mmbench.methods.generalisation.cmrf import CMRF, CMRFParams
 from mmbench.methods.method import Method
-from mmbench.methods.networks import SequenceEncoder, encoders
-from mmbench.methods.waveform import LargerOfTwo, WaveformEncoder
+from mmbench.methods.shared.networks import SequenceEncoder, encoders
+from mmbench.methods.shared.waveform import LargerOfTwo, WaveformEncoder
 
 from . import planted
 

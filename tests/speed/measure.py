@@ -135,7 +135,7 @@ def scratch() -> Iterator[Path]:
 def write_data(root: Path, counts: Mapping[str, int] = COUNTS) -> None:
     """Writes a synthetic stand-in for MOSI below the data root ``root``."""
     from mmbench.datasets.mosi import Mosi
-    from mmbench.datasets.synthetic import Layout, write_stand_in
+    from mmbench.datasets.shared.sentiment_synthetic import Layout, write_stand_in
 
     layout = Layout("mosi.pkl", counts, (768, 25, 171), (STEPS, STEPS, STEPS))
     files = write_stand_in("mosi", Mosi.target, {"casp": layout}, root / "mosi", 0, "full", "casp")

@@ -29,8 +29,8 @@ from mmbench.benchmark.seeds import seed_everything
 from mmbench.benchmark.training import Beyond, Training
 from mmbench.datasets.batch import Batch, Spec
 from mmbench.methods import METHODS
+from mmbench.methods.generalisation.moosa import MOOSA
 from mmbench.methods.method import Method
-from mmbench.methods.moosa import MOOSA
 from torch.nn.utils import clip_grad_norm_
 
 SLACK = 1.3

@@ -1,0 +1,271 @@
+"""The ``dataset.yaml`` of the open layout: which array is which.
+
+::
+
+    file: features.npz                # or a map from split to file; .npz, .parquet, .safetensors
+    modalities:
+      text: {array: text, length: text_length}      # [samples, time, feature] and the number of valid steps
+      audio: {array: audio, padding: nonzero}       # zeros before and after the data are padding
+      sound: {array: wave, encoder: cnn1d}          # windows of a waveform, [samples, time, 1]
+      vision: vision                                # all steps are data; [samples, feature] is one step
+    task: {kind: regression, range: [-3, 3]}        # or {kind: classification, classes: [no, yes]}
+    label: label
+    split: {array: split, values: {0: train, 1: valid, 2-9: test}}   # not with a file for each split
+    domain: speaker                   # the rest is optional
+    sample_id: name
+    video: video_id                   # with clip: gives the previous utterance as context
+    clip: clip_id
+    media: {source: mosi, path: ..., encoders: ...}   # written by mmbench data encode: see ``origin.py``
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from ..dataset import ENCODERS, SPLITS, Target
+from .entries import Entries, nearest, read_yaml
+from .origin import KEYS as ORIGIN_KEYS
+from .origin import Origin, read_origin
+
+FILE_NAME = "dataset.yaml"
+SUFFIXES = (".npz", ".parquet", ".safetensors")
+_MOST = 100_000  # values of a range
+_OPTIONAL = ("domain", "sample_id", "video", "clip", "previous")
+_KEYS = (
+    "name", "title", "homepage", "synthetic", "file", "modalities", "task", "label", "split", "media",
+    *_OPTIONAL,
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class ArrayRef:
+    """Where an array lies.
+
+    Attributes:
+        array: its name in the file.
+        files: split -> file; or ``""`` -> the one file that holds all splits.
+        values: what the values of the array mean, as text -> name (``{"0": "train"}``); empty: themselves.
+    """
+
+    array: str
+    files: Mapping[str, Path]
+    values: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class ModalityRef:
+    """Where a modality's features lie, which steps are valid (at most one of the three says so), and what
+    reads them."""
+
+    features: ArrayRef
+    length: ArrayRef | None = None
+    mask: ArrayRef | None = None
+    padding: str | None = None
+    encoder: str = "sequence"
+
+
+@dataclass(frozen=True)
+class Description:
+    """A checked ``dataset.yaml``."""
+
+    file: Path
+    name: str
+    title: str
+    homepage: str
+    synthetic: bool
+    modalities: Mapping[str, ModalityRef]
+    target: Target
+    label: ArrayRef
+    split: ArrayRef | None
+    optional: Mapping[str, ArrayRef]  # domain, sample_id, video, clip, previous, where given
+    media: Origin | None = None  # of which raw media, by which encoders, the features were made
+
+    def refs(self) -> Iterable[ArrayRef]:
+        """Every array that is read, in a fixed order."""
+        for modality in self.modalities.values():
+            yield from (ref for ref in (modality.features, modality.length, modality.mask) if ref)
+        yield self.label
+        if self.split is not None:
+            yield self.split
+        yield from self.optional.values()
+
+    def files(self) -> tuple[Path, ...]:
+        """Every file that holds an array, each once, in the order of their first use."""
+        return tuple(dict.fromkeys(path for ref in self.refs() for path in ref.files.values()))
+
+    def content(self) -> list[object]:
+        """All that decides what is read, as JSON can hold it, without paths: files are numbers here."""
+        number = {path: index for index, path in enumerate(self.files())}
+
+        def plain(ref: ArrayRef | None) -> object:
+            if ref is None:
+                return None
+            where = [[split, number[path]] for split, path in ref.files.items()]
+            return [ref.array, where, list(ref.values.items())]
+
+        return [
+            [
+                [name, plain(ref.features), plain(ref.length), plain(ref.mask), ref.padding]
+                + ([ref.encoder] if ref.encoder != "sequence" else [])  # came later: others keep their hash
+                for name, ref in self.modalities.items()
+            ],
+            [self.target.kind, self.target.label_range, self.target.classes, self.target.metrics],
+            plain(self.label),
+            plain(self.split),
+            [[name, plain(ref)] for name, ref in self.optional.items()],
+            self.synthetic,
+            *([self.media.content()] if self.media else []),  # came later: others keep their hash
+        ]
+
+
+def read_description(file: Path) -> Description:
+    """Reads and checks a ``dataset.yaml``.
+
+    Raises:
+        DataError: not there, not YAML, an unknown, missing or wrong entry, a file that does not exist.
+    """
+    return _Reader(file).description(read_yaml(file, "a dataset description"))
+
+
+class _Reader(Entries):
+    """Checks the entries of a ``dataset.yaml``."""
+
+    def description(self, content: object) -> Description:
+        top = self.mapping(content, "", _KEYS, ("modalities", "task", "label"))
+        default = self.paths(top["file"], "file") if "file" in top else {}
+        split = self.split_ref(top["split"], default) if "split" in top else None
+        found = Description(
+            file=self.file,
+            name=self.string(top, "name", self.file.resolve().parent.name),
+            title=self.string(top, "title", ""),
+            homepage=self.string(top, "homepage", ""),
+            synthetic=self.flag(top, "synthetic"),
+            modalities=self.modalities(top["modalities"], default),
+            target=self.target(top["task"]),
+            label=self.ref(top["label"], "label", default),
+            split=split,
+            optional={key: self.ref(top[key], key, default) for key in _OPTIONAL if key in top},
+            media=self.media(top["media"]) if "media" in top else None,
+        )
+        self.check_together(found)
+        return found
+
+    def check_together(self, found: Description) -> None:
+        whole = [ref.array for ref in found.refs() if "" in ref.files]
+        parted = [ref.array for ref in found.refs() if "" not in ref.files]
+        if found.split is None and whole:
+            expected = f"'split', or 'file' as a map from {', '.join(SPLITS)} to files"
+            raise self.wrong("split", f"nothing says which samples of {whole[0]!r} are which split", expected)
+        if found.split is not None and parted:
+            expected = "one file, or no 'split'"
+            raise self.wrong("split", f"given, but {parted[0]!r} has a file for each split", expected)
+        for ref in found.refs():
+            if len({path.resolve() for path in ref.files.values()}) < len(ref.files):
+                raise self.wrong("file", "one file stands for two splits", "a file for each split")
+        if ("video" in found.optional) != ("clip" in found.optional):
+            raise self.wrong("video" if "clip" in found.optional else "clip", "missing", "both or neither")
+        if "previous" in found.optional and "video" in found.optional:
+            raise self.wrong("previous", "given beside video and clip", "one of the two ways")
+        if found.split is not None:
+            names = found.split.values.values()
+            for name in names:
+                if name not in SPLITS:
+                    raise self.wrong(
+                        "split/values", f"unknown split {name!r}{nearest(name, SPLITS)}", ", ".join(SPLITS)
+                    )
+            for split in SPLITS:
+                if names and split not in names:
+                    raise self.wrong("split/values", f"no value stands for {split}", ", ".join(SPLITS))
+
+    def media(self, value: object) -> Origin:
+        entry = self.mapping(value, "media", ORIGIN_KEYS, ORIGIN_KEYS)
+        try:
+            return read_origin(entry)
+        except ValueError as error:
+            raise self.wrong("media", str(error), "what mmbench data encode writes") from None
+
+    def paths(self, value: object, key: str) -> dict[str, Path]:
+        if isinstance(value, dict):
+            parts = self.mapping(value, key, SPLITS, SPLITS)
+            return {split: self.path(parts[split], f"{key}/{split}") for split in SPLITS}
+        return {"": self.path(value, key)}
+
+    def path(self, value: object, key: str) -> Path:
+        if not isinstance(value, str) or not value:
+            raise self.wrong(key, repr(value), "the path of a file")
+        expanded = os.path.expanduser(os.path.expandvars(value))
+        if "$" in expanded and "$" in value:
+            raise self.wrong(key, f"{value!r} names a variable that is not set", "a path")
+        path = self.file.parent / expanded  # an absolute path stays as it is
+        if path.suffix.lower() not in SUFFIXES:
+            raise self.wrong(key, f"{value!r} has an unknown suffix", ", ".join(SUFFIXES))
+        if not path.is_file():
+            raise self.wrong(key, f"{value!r} is not there", f"a file {path}")
+        return path
+
+    def ref(self, value: object, key: str, default: Mapping[str, Path]) -> ArrayRef:
+        if isinstance(value, str):
+            value = {"array": value}
+        entry = self.mapping(value, key, ("array", "file", "values"), ("array",))
+        return self.entry_ref(entry, key, default)
+
+    def entry_ref(self, entry: Mapping[str, Any], key: str, default: Mapping[str, Path]) -> ArrayRef:
+        if not isinstance(entry["array"], str):
+            raise self.wrong(f"{key}/array", repr(entry["array"]), "the name of an array")
+        files = self.paths(entry["file"], f"{key}/file") if "file" in entry else default
+        if not files:
+            raise self.wrong(key, "no file given", "an entry 'file' here or at the top")
+        values = entry.get("values", {})
+        if not isinstance(values, dict):
+            raise self.wrong(f"{key}/values", repr(values), "a map from value to name")
+        named = {
+            self.name(old, f"{key}/values"): self.name(new, f"{key}/values") for old, new in values.items()
+        }
+        return ArrayRef(entry["array"], files, named)
+
+    def split_ref(self, value: object, default: Mapping[str, Path]) -> ArrayRef:
+        """The split's array, where ``0-39: train`` stands for 40 values."""
+        found = self.ref(value, "split", default)
+        values: dict[str, str] = {}
+        for old, new in found.values.items():
+            first, _, last = old.partition("-")
+            numbers = first.isdecimal() and last.isdecimal() and 0 <= int(last) - int(first) < _MOST
+            for one in map(str, range(int(first), int(last) + 1)) if numbers else (old,):
+                if one in values:
+                    raise self.wrong("split/values", f"value {one!r} is given twice", "each value once")
+                values[one] = new
+        return replace(found, values=values)
+
+    def modalities(self, value: object, default: Mapping[str, Path]) -> dict[str, ModalityRef]:
+        if not isinstance(value, dict) or not value:
+            raise self.wrong("modalities", "none" if not value else repr(value), "a map from name to array")
+        found = {}
+        for name, entry in value.items():
+            key = f"modalities/{name}"
+            self.modality(name)
+            entry = {"array": entry} if isinstance(entry, str) else entry
+            allowed = ("array", "file", "length", "mask", "padding", "encoder")
+            entry = self.mapping(entry, key, allowed, ("array",))
+            rules = [rule for rule in ("length", "mask", "padding") if rule in entry]
+            if len(rules) > 1:
+                raise self.wrong(key, " and ".join(rules), "one of them")
+            if entry.get("padding", "none") not in ("none", "nonzero"):
+                raise self.wrong(f"{key}/padding", repr(entry["padding"]), "nonzero or none")
+            encoder = entry.get("encoder", "sequence")
+            if encoder not in ENCODERS:
+                wrong = f"{encoder!r}{nearest(str(encoder), ENCODERS)}"
+                raise self.wrong(f"{key}/encoder", wrong, " or ".join(ENCODERS))
+            features = self.entry_ref(entry, key, default)
+            steps = {
+                rule: self.ref(entry[rule], f"{key}/{rule}", features.files)
+                for rule in ("length", "mask")
+                if rule in entry
+            }
+            found[name] = ModalityRef(
+                features, steps.get("length"), steps.get("mask"), entry.get("padding"), encoder
+            )
+        return found

@@ -1,0 +1,142 @@
+"""Checked entries of a YAML file that a user wrote: every error names the file, the entry, and the nearest name."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from ..dataset import DataError, Target, data_error
+
+_FAMILIES = ("mosi", "sims", "regression", "classification")
+_KINDS = ("regression", "classification")
+
+
+def read_yaml(file: Path, expected: str) -> object:
+    """The content of a YAML file, of plain values only. Raises DataError: not there, not YAML, or a key given twice."""
+    import yaml
+
+    class Loader(yaml.SafeLoader):
+        """YAML forbids a key given twice (YAML 1.2.2, section 3.2.1.1); PyYAML keeps the last one."""
+
+        def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
+            node = super().compose_mapping_node(anchor)
+            first: dict[tuple[str, str], int] = {}
+            for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
+                line = key.start_mark.line + 1
+                if (key.tag, key.value) in first:
+                    wrong = f"{key.value!r} again, first in line {first[key.tag, key.value]}"
+                    raise data_error(file, f"line {line}", wrong, "each key once")
+                first[key.tag, key.value] = line
+            return node
+
+    try:
+        return Loader(file.read_text(encoding="utf-8")).get_single_data()
+    except OSError as error:
+        raise data_error(file, "", f"cannot be read ({error.strerror})", "a readable file") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise data_error(file, "", f"not YAML ({error})", expected) from None
+
+
+class Entries:
+    """Checks the entries of one file; every method raises DataError where an entry is wrong."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+
+    def wrong(self, key: str, wrong: str, expected: str) -> DataError:
+        """A DataError that names the file and the entry."""
+        return data_error(self.file, key, wrong, expected)
+
+    def mapping(
+        self, value: object, key: str, known: Iterable[str], required: Iterable[str] = ()
+    ) -> dict[str, Any]:
+        """A map of known entries, of which the required ones are given and not empty."""
+        known = tuple(known)
+        if not isinstance(value, dict):
+            shown = "empty" if value is None else repr(value)
+            raise self.wrong(key, shown, f"a map with {', '.join(known)}")
+        for name in value:
+            if name not in known:
+                wrong = f"unknown entry {name!r}{nearest(str(name), known)}"
+                raise self.wrong(key, wrong, f"some of {', '.join(known)}")
+        for name in required:
+            if value.get(name) is None:
+                raise self.wrong(f"{key}/{name}".lstrip("/"), "missing", f"an entry {name!r}")
+        return value
+
+    def string(self, top: dict[str, Any], key: str, default: str) -> str:
+        """An entry that is text, or the default."""
+        value = top.get(key, default)
+        if not isinstance(value, str):
+            raise self.wrong(key, repr(value), "text")
+        return value
+
+    def flag(self, top: dict[str, Any], key: str) -> bool:
+        """An entry that is true or false; false where it is missing."""
+        value = top.get(key, False)
+        if not isinstance(value, bool):
+            raise self.wrong(key, repr(value), "true or false")
+        return value
+
+    def name(self, value: object, key: str) -> str:
+        """A name as text: a word or a whole number."""
+        # YAML reads an unquoted yes, no, on, off as a truth value.
+        if isinstance(value, bool) or not isinstance(value, (str, int)):
+            raise self.wrong(key, repr(value), "text or a whole number (quote words such as yes and no)")
+        return str(value)
+
+    def modality(self, name: object) -> str:
+        """The name of a modality. Elsewhere ``+`` and ``,`` join names, and ``:`` stands before them."""
+        if not isinstance(name, str) or not name or not name.isprintable() or set(name) & set("+,: "):
+            raise self.wrong("modalities", f"a modality named {name!r}", "a printable name without + , :")
+        return name
+
+    def target(self, value: object) -> Target:
+        """The entry ``task``: ``{kind: regression, range: [low, high]}``, or ``{kind: classification, classes: …}``
+        with names or their number; ``metrics`` chooses another family of metrics."""
+        entry = self.mapping(value, "task", ("kind", "range", "classes", "metrics"), ("kind",))
+        kind = entry["kind"]
+        if kind not in _KINDS:
+            raise self.wrong("task/kind", f"{kind!r}{nearest(str(kind), _KINDS)}", " or ".join(_KINDS))
+        family = entry.get("metrics", kind)
+        if family not in _FAMILIES or (family == "classification") != (kind == "classification"):
+            fitting = [name for name in _FAMILIES if (name == "classification") == (kind == "classification")]
+            raise self.wrong("task/metrics", repr(family), f"for {kind}: {', '.join(fitting)}")
+        needed, other = ("classes", "range") if kind == "classification" else ("range", "classes")
+        if other in entry:
+            raise self.wrong(f"task/{other}", f"given for {kind}", f"{needed} only")
+        if needed not in entry:
+            raise self.wrong(f"task/{needed}", "missing", f"an entry {needed!r} for {kind}")
+        if kind == "regression":
+            return Target(kind, label_range=self.label_range(entry["range"]), metrics=family)
+        return Target(kind, classes=self.classes(entry["classes"]), metrics=family)
+
+    def label_range(self, value: object) -> tuple[float, float]:
+        """The lowest and the highest label."""
+        fits = (
+            isinstance(value, list)
+            and len(value) == 2
+            and all(isinstance(end, (int, float)) and not isinstance(end, bool) for end in value)
+        )
+        if not fits or not float("-inf") < value[0] < value[1] < float("inf"):  # pyright: ignore[reportIndexIssue, reportOptionalSubscript]
+            raise self.wrong("task/range", repr(value), "[lowest, highest]")
+        return float(value[0]), float(value[1])  # pyright: ignore[reportIndexIssue, reportOptionalSubscript]
+
+    def classes(self, value: object) -> tuple[str, ...]:
+        """The names of two or more classes."""
+        if isinstance(value, int) and not isinstance(value, bool):
+            value = list(range(value))
+        if not isinstance(value, list):
+            raise self.wrong("task/classes", repr(value), "the names of the classes, or how many there are")
+        names = tuple(self.name(name, "task/classes") for name in value)
+        if len(names) < 2 or len(set(names)) < len(names):
+            raise self.wrong("task/classes", ", ".join(names) or "none", "two or more different names")
+        return names
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Half a sentence with the known name that is meant; empty where none is near."""
+    close = difflib.get_close_matches(name, list(known), n=1)
+    return f" (do you mean {close[0]!r}?)" if close else ""

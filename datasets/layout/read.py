@@ -1,0 +1,178 @@
+"""Reading the arrays of the open layout."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from .. import samples as make
+from ..dataset import SPLITS, Samples, data_error
+from .arrays import read_array
+from .description import FILE_NAME, ArrayRef, ModalityRef
+from .open_layout import LocatedFolder
+
+
+def read_open_layout(located: LocatedFolder) -> dict[str, Samples]:
+    """Reads and checks every split.
+
+    Raises:
+        DataError: a file is broken, an array is missing, or what it holds is not as described.
+    """
+    return _Loader(located).load()
+
+
+class _Loader:
+    def __init__(self, located: LocatedFolder) -> None:
+        self.name = located.name
+        self.about = located.description
+        # split -> rows of the one file; None where each split has its own file
+        self.rows = None if self.about.split is None else self.split_rows(self.about.split)
+
+    def load(self) -> dict[str, Samples]:
+        features = {name: self.read(ref.features) for name, ref in self.about.modalities.items()}
+        masks = {name: self.masks(ref, features[name]) for name, ref in self.about.modalities.items()}
+        label = self.read(self.about.label)
+        optional = {name: self.read(ref) for name, ref in self.about.optional.items()}
+        splits = {}
+        for split in SPLITS:
+            arrays = {name: part[split][0] for name, part in features.items()}
+            mask = {name: part[split] for name, part in masks.items()}
+            names = {name: part[split][0] for name, part in optional.items()}
+            splits[split] = self.samples(split, arrays, mask, label[split][0], names)
+        make.check_splits(splits, self.about.file)
+        return splits
+
+    def samples(
+        self,
+        split: str,
+        arrays: dict[str, np.ndarray],
+        mask: dict[str, np.ndarray],
+        label: np.ndarray,
+        optional: dict[str, np.ndarray],
+    ) -> Samples:
+        file, key = _file(self.about.label, split), f"{split}/{self.about.label.array}"
+        target = make.labels(self.meanings(self.about.label, label, file, key), self.about.target, file, key)
+        named: dict[str, np.ndarray] = {}
+        for name, array in optional.items():
+            ref = self.about.optional[name]
+            if name != "previous":
+                file = _file(ref, split)
+                named[name] = make.text(
+                    self.meanings(ref, array, file, f"{split}/{name}"), file, f"{split}/{name}"
+                )
+        parts = {
+            "label": target,
+            **{f"modalities/{name}": array for name, array in arrays.items()},
+            **{f"modalities/{name}/length": array for name, array in mask.items()},
+            **named,
+        }
+        count = make.check_rows(parts, self.about.file, split)
+        return Samples(
+            features=arrays,
+            mask=mask,
+            present=make.present(mask),
+            target=target,
+            sample_id=self.sample_ids(split, count, named),
+            domain=named.get("domain", np.full(count, self.name)),
+            previous=self.previous(split, count, named, optional.get("previous")),
+        )
+
+    def sample_ids(self, split: str, count: int, named: dict[str, np.ndarray]) -> np.ndarray:
+        if "sample_id" in named:
+            return named["sample_id"]
+        if "video" in named:
+            pairs = zip(named["video"], named["clip"], strict=True)
+            return np.array([f"{video}$_${clip}" for video, clip in pairs])
+        if self.rows is not None:
+            return self.rows[split].astype(str)
+        return np.array([f"{split}-{row}" for row in range(count)])
+
+    def previous(
+        self, split: str, count: int, named: dict[str, np.ndarray], stated: np.ndarray | None
+    ) -> np.ndarray:
+        if "video" in named:
+            return make.previous_rows(named["video"], named["clip"])
+        if stated is None:
+            return np.full(count, -1, dtype=np.int64)
+        file, key = _file(self.about.optional["previous"], split), f"{split}/previous"
+        rows = make.numbers(stated, file, key)
+        if rows.shape != (count,) or rows.dtype.kind not in "iu" or ((rows < -1) | (rows >= count)).any():
+            raise data_error(file, key, "rows that are not there", f"{count} numbers from -1 to {count - 1}")
+        return rows.astype(np.int64)
+
+    def split_rows(self, ref: ArrayRef) -> dict[str, np.ndarray]:
+        file = ref.files[""]
+        raw, _ = read_array(file, ref.array)
+        names = make.text(self.meanings(ref, raw, file, "split"), file, ref.array)
+        unknown = ~np.isin(names, SPLITS)
+        if unknown.any():
+            row = int(np.argmax(unknown))
+            expected = f"{', '.join(SPLITS)}, or a map 'values' to them in {FILE_NAME}"
+            raise data_error(file, ref.array, f"unknown split {str(names[row])!r} (sample {row})", expected)
+        rows = {split: np.flatnonzero(names == split) for split in SPLITS}
+        for split, found in rows.items():
+            if not len(found):
+                raise data_error(file, f"{ref.array}/{split}", "no samples", "at least one")
+        return rows
+
+    def read(self, ref: ArrayRef) -> dict[str, tuple[np.ndarray, np.ndarray | None]]:
+        """Split -> array and, for ragged lists, the valid steps."""
+        if self.rows is None:
+            return {split: read_array(ref.files[split], ref.array) for split in SPLITS}
+        array, steps = read_array(ref.files[""], ref.array)
+        count = sum(len(rows) for rows in self.rows.values())
+        if array.ndim == 0 or len(array) != count:
+            found = f"{len(array)} samples" if array.ndim else "a single value"
+            raise data_error(ref.files[""], ref.array, found, f"{count}, as in the split's array")
+        return {
+            split: (array[rows], None if steps is None else steps[rows]) for split, rows in self.rows.items()
+        }
+
+    def masks(
+        self, ref: ModalityRef, parts: dict[str, tuple[np.ndarray, np.ndarray | None]]
+    ) -> dict[str, np.ndarray]:
+        """Checks the features of a modality, in place of the raw ones, and says which steps are valid."""
+        rule = ref.length or ref.mask
+        stated = None if rule is None else self.read(rule)
+        found = {}
+        for split, (raw, ragged) in parts.items():
+            file = _file(ref.features, split)
+            array = make.features(raw, file, f"{split}/{ref.features.array}")
+            parts[split] = (array, None)
+            steps = array.shape[1]
+            if ref.length is not None and stated is not None:
+                file = _file(ref.length, split)
+                key = f"{split}/{ref.length.array}"
+                found[split] = make.mask_from_lengths(stated[split][0], steps, file, key)
+            elif ref.mask is not None and stated is not None:
+                mask = stated[split][0]
+                if mask.shape != array.shape[:2] or mask.dtype.kind not in "biu":
+                    file = _file(ref.mask, split)
+                    wrong = f"{mask.dtype} of shape {'x'.join(map(str, mask.shape))}"
+                    expected = f"truth values of shape {len(array)}x{steps}"
+                    raise data_error(file, f"{split}/{ref.mask.array}", wrong, expected)
+                found[split] = mask.astype(bool)
+            elif ref.padding == "nonzero":
+                found[split] = make.mask_nonzero(array)
+            elif ragged is not None and ref.padding is None:
+                found[split] = np.arange(steps) < ragged[:, None]
+            else:
+                found[split] = np.ones(array.shape[:2], dtype=bool)
+        return found
+
+    def meanings(self, ref: ArrayRef, array: np.ndarray, file: Path, key: str) -> np.ndarray:
+        """The names that the description gives to the values of an array."""
+        if not ref.values:
+            return array
+        names = make.text(array, file, key)
+        unknown = [name for name in dict.fromkeys(names.tolist()) if name not in ref.values]
+        if unknown:
+            raise data_error(file, ref.array, f"value {unknown[0]!r} is not in the map 'values'",
+                             ", ".join(ref.values))  # fmt: skip
+        return np.array([ref.values[name] for name in names.tolist()], dtype=str)
+
+
+def _file(ref: ArrayRef, split: str) -> Path:
+    """The file that holds a split of an array."""
+    return ref.files.get(split) or ref.files[""]

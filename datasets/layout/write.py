@@ -1,0 +1,108 @@
+"""Writing samples in the open layout."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+
+from ..dataset import SPLITS, DataError, Samples, Target, data_error
+from .description import FILE_NAME
+
+
+def write_open_layout(
+    folder: Path,
+    splits: Mapping[str, Samples],
+    target: Target,
+    *,
+    name: str = "",
+    title: str = "",
+    homepage: str = "",
+    synthetic: bool = False,
+    encoders: Mapping[str, str] | None = None,
+    media: Mapping[str, Any] | None = None,
+    beside: Mapping[str, Mapping[str, np.ndarray]] | None = None,
+    overwrite: bool = False,
+) -> list[Path]:
+    """Writes samples as ``train.npz``, ``valid.npz``, ``test.npz`` and ``dataset.yaml``; loading the folder
+    gives exactly these samples again.
+
+    Each file is written under another name and renamed; the description is removed first and written last, so
+    that a half-written folder is never taken for a dataset. ``media`` is the description's block of that name,
+    for features that were made of raw media; ``beside`` holds further arrays of a split, by name.
+
+    Returns:
+        The files written, the description first.
+
+    Raises:
+        DataError: the folder holds a dataset already (and ``overwrite`` is false), or cannot be written; or a
+            modality has a name that does not print.
+    """
+    import yaml
+
+    description = folder / FILE_NAME
+    if description.exists() and not overwrite:
+        raise data_error(description, "", "is there already", "a folder without a dataset")
+    modalities = tuple(splits[SPLITS[0]].features)
+    for modality in modalities:  # NUL would end the array's name inside the npz file
+        if not modality.isprintable():
+            raise data_error(description, "modalities", f"the name {modality!r}", "a printable name")
+    task: dict[str, Any] = {"kind": target.kind, "metrics": target.metrics}
+    if target.kind == "classification":
+        task["classes"] = list(target.classes)
+    elif target.label_range is not None:
+        task["range"] = list(target.label_range)
+    content = {
+        **{key: value for key, value in (("name", name), ("title", title), ("homepage", homepage)) if value},
+        "synthetic": synthetic,
+        "file": {split: f"{split}.npz" for split in SPLITS},
+        "modalities": {
+            m: {"array": f"features.{m}", "mask": f"mask.{m}"}
+            | ({"encoder": encoders[m]} if encoders and m in encoders else {})
+            for m in modalities
+        },
+        "task": task,
+        **{key: key for key in ("label", "domain", "sample_id", "previous")},
+        **({"media": dict(media)} if media else {}),
+    }
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        description.unlink(missing_ok=True)
+        files = []
+        for split in SPLITS:
+            samples = splits[split]
+            arrays: dict[str, np.ndarray] = {f"features.{m}": samples.features[m] for m in modalities}
+            arrays |= {f"mask.{m}": samples.mask[m] for m in modalities}
+            arrays |= {"label": samples.target, "domain": samples.domain}
+            arrays |= {"sample_id": samples.sample_id, "previous": samples.previous}
+            arrays |= beside[split] if beside else {}
+            files.append(replace_file(folder / f"{split}.npz", partial(_save, arrays)))
+        text = yaml.safe_dump(content, sort_keys=False).encode()
+        return [replace_file(description, lambda stream: stream.write(text)), *files]
+    except OSError as error:
+        raise DataError(f"{folder}: cannot be written ({error.strerror or error})") from None
+
+
+def _save(arrays: Mapping[str, Any], stream: IO[bytes]) -> None:
+    np.savez(stream, **arrays)
+
+
+def replace_file(file: Path, write: Callable[[IO[bytes]], object]) -> Path:
+    """Calls ``write(stream)`` on a new file in the same folder, which then takes the place of ``file``."""
+    handle, temporary = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}-")
+    try:
+        with os.fdopen(handle, "wb") as stream:
+            write(stream)
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, file)
+    except BaseException:
+        os.unlink(temporary)
+        raise
+    return file

@@ -1,0 +1,83 @@
+"""The pickles of the sentiment field: MMSA's ``aligned_50.pkl`` and ``unaligned_*.pkl``, and CASP's.
+
+All hold ``{"train" | "valid" | "test": {"text", "audio", "vision": [samples, time, feature],
+"regression_labels": [samples], ...}}``. Layout: https://github.com/thuiar/MMSA (section "Datasets").
+Here they are described; ``read_mmsa.py`` reads them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from ..dataset import SYNTHETIC_MARK, Samples, Target, data_error
+from ..fingerprint import fingerprint
+
+MODALITIES = ("text", "audio", "vision")
+LABELS = "regression_labels"
+SYNTHETIC_KEY = "synthetic"
+_HEAD = 4096
+
+
+@dataclass(frozen=True)
+class Layout:
+    """A published file: its name, samples per split, and width and steps of text, audio, vision."""
+
+    file_name: str
+    counts: Mapping[str, int]
+    widths: tuple[int, int, int]
+    steps: tuple[int, int, int]
+
+
+def pickle_format(file: Path) -> str:
+    """The format that a pickle's name stands for: ``"mmsa-aligned"``, ``"mmsa-unaligned"`` or ``"casp"``."""
+    name = file.name.lower()
+    if "unaligned" in name:
+        return "mmsa-unaligned"
+    return "mmsa-aligned" if "aligned" in name else "casp"
+
+
+def is_synthetic(file: Path) -> bool:
+    """Whether a pickle says in its first bytes that mmbench generated it. Nothing is unpickled.
+
+    Raises:
+        DataError: the file cannot be read.
+    """
+    try:
+        with file.open("rb") as stream:
+            return SYNTHETIC_MARK.encode() in stream.read(_HEAD)
+    except OSError as error:
+        raise data_error(file, "", f"cannot be read ({error.strerror})", "a readable file") from None
+
+
+@dataclass(frozen=True)
+class LocatedPickle:
+    """A sentiment pickle that was found on disk. See :class:`mmbench.datasets.dataset.Located`."""
+
+    name: str
+    format: str
+    files: tuple[Path, ...]
+    target: Target
+    synthetic: bool
+    modalities: tuple[str, ...] = MODALITIES
+
+    @property
+    def encoders(self) -> dict[str, str]:
+        """All are sequences."""
+        return {}
+
+    def fingerprint(self) -> str:
+        """SHA-256 (hex) over the file's content and the target; not over its place or the dataset's name."""
+        return fingerprint([self.format, asdict(self.target)], self.files)
+
+    def load(self) -> dict[str, Samples]:
+        """Reads and checks every split. Raises DataError."""
+        from .read_mmsa import read_pickle  # brings numpy: not needed to describe
+
+        return read_pickle(self)
+
+
+def locate_pickle(name: str, file: Path, target: Target) -> LocatedPickle:
+    """Describes a sentiment pickle. Raises DataError if it cannot be read."""
+    return LocatedPickle(name, pickle_format(file), (file,), target, is_synthetic(file))

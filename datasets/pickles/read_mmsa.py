@@ -1,0 +1,117 @@
+"""Reading the sentiment pickles that ``mmsa.py`` describes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .. import samples as make
+from ..dataset import SPLITS, Samples, Target, data_error
+from .mmsa import LABELS, MODALITIES, SYNTHETIC_KEY, LocatedPickle
+from .unpickle import load_pickle
+
+
+def read_pickle(located: LocatedPickle) -> dict[str, Samples]:
+    """Reads and checks every split.
+
+    Raises:
+        DataError: the file is no pickle of arrays, marked wrongly as a stand-in or not, or a split is wrong.
+    """
+    (file,) = located.files
+    content = load_pickle(file)
+    if not isinstance(content, dict):
+        raise data_error(file, "", f"holds a {type(content).__name__}", "a dict with train, valid, test")
+    if (SYNTHETIC_KEY in content) != located.synthetic:
+        raise data_error(
+            file,
+            SYNTHETIC_KEY,
+            "the mark of a stand-in is not where it should be",
+            "a stand-in that says so in its first bytes, or a real file without the mark",
+        )
+    splits = {split: split_samples(content, split, located.name, located.target, file) for split in SPLITS}
+    make.check_splits(splits, file)
+    return splits
+
+
+def split_samples(content: Mapping[Any, Any], split: str, name: str, target: Target, file: Path) -> Samples:
+    """The checked samples of one split of a sentiment pickle's content.
+
+    Args:
+        content: the whole dict.
+        split: which part of it.
+        name: the dataset's name, which becomes the samples' domain.
+        target: what the labels are.
+        file: what an error names.
+
+    Raises:
+        DataError: a key is missing; NaN; a wrong shape; labels out of range; unequal numbers of samples.
+    """
+    part = content.get(split)
+    if not isinstance(part, dict):
+        wrong = "missing" if part is None else f"is a {type(part).__name__}"
+        raise data_error(file, split, wrong, f"a dict with {', '.join(MODALITIES)}, {LABELS}")
+    for key in (*MODALITIES, LABELS):
+        if key not in part:
+            known = ", ".join(map(str, part))
+            raise data_error(file, f"{split}/{key}", "missing", f"an array (found: {known})")
+    scores = make.labels(part[LABELS], target, file, f"{split}/{LABELS}")
+    arrays = {m: _features(part[m], m, file, f"{split}/{m}") for m in MODALITIES}
+    mask = {m: _mask(part, m, arrays[m], file, split) for m in MODALITIES}
+    extra = ("text_bert", "audio_lengths", "vision_lengths")
+    lengths = {key: np.asarray(part[key]) for key in extra if part.get(key) is not None}
+    names = {"id": make.text(part["id"], file, f"{split}/id")} if part.get("id") is not None else {}
+    count = make.check_rows({LABELS: scores, **arrays, **lengths, **names}, file, split)
+    ids = names.get("id", np.array([f"{split}-{row}" for row in range(count)]))
+    return Samples(
+        features=arrays,
+        mask=mask,
+        present=make.present(mask),
+        target=scores,
+        sample_id=ids,
+        domain=np.full(count, name),
+        previous=_previous(ids),
+    )
+
+
+def _features(array: object, name: str, file: Path, key: str) -> np.ndarray:
+    # As in MMSA, -inf is silence in audio; in text and vision it is an error.
+    found = make.numbers(array, file, key)
+    if found.ndim != 3:
+        shape = "x".join(map(str, found.shape))
+        if 0 in found.shape:
+            raise data_error(file, key, "no samples", "at least one")
+        raise data_error(file, key, f"shape {shape}", "[samples, time, feature]")
+    return make.features(found, file, key, negative_infinity_to_zero=name == "audio")
+
+
+def _mask(part: Mapping[object, object], name: str, array: np.ndarray, file: Path, split: str) -> np.ndarray:
+    steps = array.shape[1]
+    if name == "text":
+        # [samples, 3, time]: token ids, attention mask, segment. One of another length describes other text
+        # features (those of a fine-tuned encoder), so it says nothing about these.
+        tokens = np.asarray(part["text_bert"]) if part.get("text_bert") is not None else np.empty(0)
+        if tokens.shape == (len(array), 3, steps):
+            return make.numbers(tokens, file, f"{split}/text_bert")[:, 1] > 0
+    key = f"{name}_lengths"
+    if part.get(key) is None:
+        return make.mask_nonzero(array)
+    mask = make.mask_from_lengths(part[key], steps, file, f"{split}/{key}")
+    if len(mask) != len(array):
+        return mask  # reported with the other numbers of samples
+    # Some files pad at the left: there the data lie in the last steps, and the first hold zeros only.
+    filled = make.mask_nonzero(array)
+    reverse = mask[:, ::-1]
+    at_left = np.any(filled & ~mask, axis=1, keepdims=True) & ~np.any(
+        filled & ~reverse, axis=1, keepdims=True
+    )
+    return np.where(at_left, reverse, mask)
+
+
+def _previous(ids: np.ndarray) -> np.ndarray:
+    parts = [str(sample_id).rsplit("$_$", 1) for sample_id in ids]
+    if not all(len(part) == 2 for part in parts):
+        return np.full(len(ids), -1, dtype=np.int64)
+    return make.previous_rows(np.array([part[0] for part in parts]), np.array([part[1] for part in parts]))

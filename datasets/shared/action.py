@@ -1,0 +1,121 @@
+"""What the two action-recognition datasets share: features of video, audio and optical flow in the open layout.
+
+The published data are videos. The backbones of MMDG-Bench (arXiv 2605.06643) make one vector of each modality of a
+clip: 2304, 512 and 2048 wide. Whoever has such features describes them in a ``dataset.yaml`` with a ``domain``.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+from ..dataset import SYNTHETIC_FILE, SYNTHETIC_MARK, DataError, Located, Published, Target, data_error
+from ..layout.description import FILE_NAME
+from ..layout.open_layout import locate_open
+from ..locate import locate
+
+#: modality -> width of the features that MMDG-Bench's backbones give
+WIDTHS = {"video": 2304, "audio": 512, "flow": 2048}
+SMALL = {"train": 160, "valid": 48, "test": 80}  # clips of a domain
+SMALL_RAW = {"train": 42, "test": 21}  # the same of raw media, in the published lists
+_VALID_SHARE = 0.2  # of a published training list: no validation list is published
+
+
+class Action:
+    """Clips of actions in three domains, as features of video, audio and optical flow."""
+
+    name: str
+    title: str
+    homepage: str
+    target: Target
+    #: domain -> clips of the published training and test list
+    lists: Mapping[str, tuple[int, int]]
+    patterns: tuple[str, ...] = ()
+    published: Mapping[str, Published] = {}
+    #: Fields of the protocol ``as-published`` that the dataset's published lists decide.
+    rules_as_published: Mapping[str, str] = {}
+
+    @property
+    def how_to_get(self) -> str:
+        """Where the real data come from."""
+        widths = ", ".join(f"{modality} {width}" for modality, width in WIDTHS.items())
+        return f"features ({widths}) of the videos from {self.homepage}, described in a {FILE_NAME} with a domain"
+
+    def describe(self, file: Path) -> Located:
+        """No file but a description is known. Raises DataError."""
+        raise data_error(file, "", "no features are published", f"a {FILE_NAME}")
+
+    def locate(self, root: Path, given: Path | None = None) -> Located:
+        """Finds the dataset below ``root``, or at the file or folder ``given``. Raises DataError."""
+        return locate(self.name, root, given, self)
+
+    def synthesize(
+        self, folder: Path, *, seed: int = 0, size: str = "small", format: str = "open"
+    ) -> list[Path]:
+        """Writes a synthetic stand-in (see :mod:`mmbench.datasets.shared.action_synthetic`) into ``folder``.
+
+        Args:
+            folder: where to, usually ``root/<name>``.
+            seed: another seed gives other clips of the same kind.
+            size: ``"small"`` (160, 48 and 80 clips a domain) or ``"full"`` (the published lists, a fifth of each
+                training list as validation).
+            format: ``"open"``: features; or ``"raw"``: videos, sound and lists in the published layout (see
+                :mod:`mmbench.datasets.media.synthetic`), 42 and 21 clips a domain.
+
+        Returns:
+            The files written, the description first.
+
+        Raises:
+            DataError: unknown size or format, real data in the way, or nowhere to write.
+        """
+        if format == "raw" and size == "small":
+            return _write_raw(self.name, list(self.lists), len(self.target.classes), folder, seed)
+        from ..layout.write import write_open_layout
+        from .action_synthetic import generate  # brings numpy: not needed to locate
+
+        if size not in ("small", "full") or format != "open":
+            raise DataError(
+                f"{self.name}: no stand-in of size {size!r} in format {format!r}; expected small or full, "
+                "open; or small, raw"
+            )
+        file = folder / FILE_NAME
+        if file.exists() and not _ours(file):
+            raise data_error(file, "", "is there and is no stand-in", "nothing, or a stand-in to replace")
+        counts = dict.fromkeys(self.lists, SMALL)
+        if size == "full":
+            counts = {domain: _parted(*clips) for domain, clips in self.lists.items()}
+        title = f"{self.name} ({SYNTHETIC_MARK})"
+        splits = generate(self.name, len(self.target.classes), counts, seed)
+        return write_open_layout(
+            folder, splits, self.target, name=self.name, title=title, synthetic=True, overwrite=True
+        )
+
+
+def _write_raw(name: str, domains: list[str], classes: int, folder: Path, seed: int) -> list[Path]:
+    from ..media.synthetic import write_action  # brings PyAV
+
+    mark = folder / SYNTHETIC_FILE
+    if mark.is_file():
+        shutil.rmtree(folder)
+    elif folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
+        raise data_error(
+            folder, "", "is there and is no stand-in", "an empty folder, or a stand-in to replace"
+        )
+    if name == "epic":
+        write_action(folder, "epic", [domain.upper() for domain in domains], classes, SMALL_RAW, seed)
+    else:
+        write_action(folder, "hac", domains, classes, SMALL_RAW, seed)
+    return [mark]
+
+
+def _parted(train: int, test: int) -> dict[str, int]:
+    valid = round(_VALID_SHARE * train)
+    return {"train": train - valid, "valid": valid, "test": test}
+
+
+def _ours(file: Path) -> bool:
+    try:
+        return locate_open(file).synthetic
+    except DataError:
+        return False

@@ -1,0 +1,35 @@
+"""Late concatenation: the control that does nothing with several modalities but put them side by side."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import nn
+
+from ...datasets.batch import Spec
+from ..erm import ERM
+from ..method import fixed
+from ..shared.networks import outputs
+
+
+@dataclass(frozen=True)
+class LateConcatParams:
+    """The size of the shared encoders."""
+
+    width: int = fixed(40, source="MMDG-Bench, late fusion")
+    layers: int = fixed(5, source="MMDG-Bench, late fusion")
+
+
+class LateConcat(ERM):
+    """The encoders and the masks of ERM, and one linear layer on the concatenated embeddings.
+
+    prediction = b + sum_m W_m z_m, over the modalities that are present. No modality can change what another
+    one says: a method that claims to gain from interaction has to beat this.
+    """
+
+    Params = LateConcatParams
+    version = 1
+
+    def __init__(self, params: LateConcatParams, spec: Spec) -> None:
+        super().__init__(params, spec)
+        self.head = nn.Linear(len(spec.modalities) * self.width, outputs(spec))

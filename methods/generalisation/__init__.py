@@ -1,0 +1,1 @@
+"""Methods for domain generalisation: trained on several source domains, tested on an unseen one."""

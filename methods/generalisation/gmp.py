@@ -1,0 +1,187 @@
+"""GMP: gradient modulation and projection (GMP in MMDG-Bench, arXiv 2605.06643)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from ...datasets.batch import Batch, Spec
+from ..losses import masked_mean, task_loss
+from ..method import fixed, searched
+from ..shared.branches import mlp
+from ..shared.heads import WithHeads, means_of_others
+from ..shared.networks import PerModality, available, outputs
+from ..shared.reversal import HIDDEN, discriminator, domain_errors, projector, reverse
+
+
+@dataclass(frozen=True)
+class GMPParams:
+    """The strengths of reversal and damping, and the weights of the terms."""
+
+    alpha_rev: float = searched(0.3, low=0.0, high=1.0, digits=1, source="MMDG-Bench")
+    alpha_k: float = searched(
+        0.5, low=0.0, high=1.0, digits=1, source="MMDG-Bench; damps the task's gradient"
+    )
+    alpha_p: float = searched(0.1, low=0.0, high=1.0, digits=1, source="MMDG-Bench; damps the domain's")
+    cls_loss: float = searched(3.0, low=0.0, high=5.0, digits=1, source="MMDG-Bench; uni-modal heads")
+    domain_loss: float = fixed(0.5, source="MMDG-Bench; domain adversary of each modality")
+    adversary_trained: bool = fixed(True, source="MMDG-Bench 3.9, action and motor faults: false")
+    mlp_head: int = fixed(
+        0, source="MMDG-Bench 2.2, motor faults: 256, the hidden width of its head; 0: the shared head"
+    )
+    whole_network: bool = fixed(
+        False,
+        source="MMDG-Bench 2.3, sentiment: the network with the other inputs zeroed, not the branch",
+    )
+    width: int = fixed(40, source="MMDG-Bench, late fusion")
+    layers: int = fixed(5, source="MMDG-Bench, late fusion")
+
+
+class GMP(WithHeads):
+    """Balances modalities and objectives by changing gradients.
+
+    The terms are the task's loss of the fused prediction, l_c task_m of each head, and l_d CE(D(P_m R e_m),
+    d) of a domain adversary. On modality m's own parameters (encoder and head) the last two have the
+    gradients g_c and g_d. Each is damped where the modality is ahead of the others (``damping``), and where
+    the two conflict one is projected off the other (``reconcile``). The gradient of the task's loss is added.
+
+    The released code gives projectors and discriminator no gradient in action recognition and HUST, so that
+    its adversary stays what chance made it (section 3.9; ``adversary_trained`` false); here both learn. With
+    a single source there is no g_d; with a single modality nothing is damped. A modality that no sample of a
+    batch has is left out of the ratios.
+    """
+
+    Params = GMPParams
+    version = 1
+    as_published_in: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "sentiment": {"whole_network": True},
+        "hust": {"adversary_trained": False, "mlp_head": 256},
+        "action": {"adversary_trained": False},
+    }
+    #: Section 1.4: 15 epochs without weight decay, the last one tested; a constant rate.
+    rules_as_published: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "action": {"epochs": 15, "weight_decay": 0.0, "selection": "last"},
+        "hust": {"schedule": "constant"},
+    }
+    params: GMPParams
+
+    def __init__(self, params: GMPParams, spec: Spec) -> None:
+        super().__init__(params, spec)
+        if params.mlp_head:
+            self.head = mlp(len(self.names) * self.width, params.mlp_head, outputs(spec))
+        if spec.domains > 1:
+            self.projectors = PerModality(spec, lambda _: projector(self.seen))
+            self.discriminator = discriminator(HIDDEN, spec.domains)
+            for part in (self.projectors, self.discriminator):
+                part.requires_grad_(params.adversary_trained)
+
+    def loss(self, batch: Batch) -> dict[str, Tensor]:
+        """The task's loss, and the sums of the other terms over the modalities."""
+        return self._terms(batch)[0]
+
+    def backward(self, batch: Batch) -> dict[str, Tensor]:
+        """The task's gradient, plus each modality's own ones, damped and reconciled."""
+        terms, task, domain, ahead = self._terms(batch)
+        terms["task"].backward(retain_graph=True)
+        for place, m in enumerate(self.names):
+            own = self.own_parameters(m)
+            by_task = gradient(task[place], own)
+            if domain is None:
+                add(own, damped(by_task, damping(ahead[0][place], self.params.alpha_k)))
+                continue
+            # One pass for both: the adversary's own parameters are trained as they are.
+            adversary = [*self.projectors.parts[place].parameters(), *self.discriminator.parameters()]
+            adversary = adversary if self.params.adversary_trained else []
+            found = gradient(domain[place], [*own, *adversary])
+            by_domain = found[: len(own)]
+            add(adversary, found[len(own) :])
+            semantic, domain_wise = ahead[0][place], ahead[1][place]
+            by_task = damped(by_task, damping(semantic, self.params.alpha_k))
+            by_domain = damped(by_domain, damping(domain_wise, self.params.alpha_p))
+            for part in reconcile(by_task, by_domain, task_yields=semantic >= domain_wise):
+                add(own, part)
+        return {name: value.detach() for name, value in terms.items()}
+
+    def own_parameters(self, modality: str) -> list[nn.Parameter]:
+        """The parameters that are trained of a modality's encoder (of all, where its embedding is the whole network's) and head."""
+        place = self.names.index(modality)
+        encoders = self.encoders if self.params.whole_network else self.encoders.parts[place]
+        found = [*encoders.parameters(), *self.heads.parts[place].parameters()]
+        return [p for p in found if p.requires_grad]
+
+    def _terms(
+        self, batch: Batch
+    ) -> tuple[dict[str, Tensor], Tensor, Tensor | None, tuple[list[float], list[float]]]:
+        """The loss terms; those of each modality [modality]; the ratios rho_c and rho_d."""
+        output = self(batch)
+        task = self.params.cls_loss * self.unimodal_losses(output, batch)
+        terms = {"task": task_loss(output.prediction, batch.target, self.spec), "unimodal": task.sum()}
+        known = torch.stack([available(batch, m).any() for m in self.names])
+        correct = self.correctness(output, batch)
+        by_task = ratios(correct, means_of_others(correct, known), known)
+        if self.spec.domains == 1:
+            return terms, task, None, (by_task, [1.0] * len(self.names))
+        errors, confident = [], []
+        for m in self.names:
+            hidden = self.projectors(m, reverse(output.embeddings[m], self.params.alpha_rev))
+            each = domain_errors(self.discriminator(hidden), batch.domain)
+            errors.append(masked_mean(each, available(batch, m)))
+            confident.append(masked_mean((-each.detach()).exp(), available(batch, m)))
+        told = torch.stack(confident)
+        domain = self.params.domain_loss * torch.stack(errors)
+        terms["domain"] = domain.sum()
+        return terms, task, domain, (by_task, ratios(means_of_others(told, known), told, known))
+
+
+def ratios(above: Tensor, below: Tensor, known: Tensor) -> list[float]:
+    """``above / below`` [modality]; 1 where a modality is not ``known`` or has no other beside it.
+
+    rho_c = c_m / mean_others c, c the mean probability of the true class, or exp(-mean absolute error);
+    rho_d = mean_others q / q_m, q the mean probability of the true domain. Above 1 the modality is ahead.
+    """
+    found = above / below.clamp(min=1e-12)
+    return found.where(known & found.isfinite(), 1.0).tolist()
+
+
+def damping(ratio: float, strength: float) -> float:
+    """k = 1 - tanh(strength * ratio) where the ratio is above 1, else 1."""
+    return 1 - math.tanh(strength * ratio) if ratio > 1 else 1.0
+
+
+def gradient(value: Tensor, parameters: Sequence[Tensor]) -> list[Tensor]:
+    """The gradient of a scalar; zeros where it does not depend on a parameter. The graph is kept."""
+    found = torch.autograd.grad(value, parameters, retain_graph=True, allow_unused=True)
+    return [torch.zeros_like(p) if g is None else g for p, g in zip(parameters, found, strict=True)]
+
+
+def damped(gradients: Sequence[Tensor], factor: float) -> list[Tensor]:
+    """The gradients times a factor."""
+    return [factor * g for g in gradients]
+
+
+def add(parameters: Sequence[Tensor], gradients: Sequence[Tensor]) -> None:
+    """Adds gradients to what the parameters have."""
+    for p, g in zip(parameters, gradients, strict=True):
+        p.grad = g.clone() if p.grad is None else p.grad + g
+
+
+def reconcile(
+    by_task: list[Tensor], by_domain: list[Tensor], task_yields: bool
+) -> tuple[list[Tensor], list[Tensor]]:
+    """Where <g_c, g_d> < 0, one becomes x - <x, y> / (|y|^2 + 1e-12) y, y being the other; else both stay."""
+    product = float(_inner(by_task, by_domain))
+    if product >= 0:
+        return by_task, by_domain
+    moved, kept = (by_task, by_domain) if task_yields else (by_domain, by_task)
+    share = product / (float(_inner(kept, kept)) + 1e-12)
+    projected = [x - share * y for x, y in zip(moved, kept, strict=True)]
+    return (projected, by_domain) if task_yields else (by_task, projected)
+
+
+def _inner(left: Sequence[Tensor], right: Sequence[Tensor]) -> Tensor:
+    return torch.stack([(x * y).sum() for x, y in zip(left, right, strict=True)]).sum()

@@ -1,0 +1,59 @@
+"""SAM: sharpness-aware minimisation (Foret et al., ICLR 2021, arXiv 2010.01412)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ...datasets.batch import Batch
+from ..erm import ERM
+from ..method import fixed, searched
+
+
+@dataclass(frozen=True)
+class SAMParams:
+    """The radius, and the size of the shared network."""
+
+    rho: float = searched(
+        0.05,
+        choices=(0.01, 0.02, 0.05, 0.1, 0.2),
+        source="arXiv 2606.00891; grid of SWAD's release (Cha et al. 2021), 0.2: our choice",
+    )
+    width: int = fixed(40, source="MMDG-Bench, late fusion")
+    layers: int = fixed(5, source="MMDG-Bench, late fusion")
+
+
+class SAM(ERM):
+    """ERM that descends by the gradient at the worst point near the weights.
+
+    e = rho g / |g|, g the gradient at w over all weights (eq. 2 with p = 2); the step uses the gradient at w + e
+    (eq. 3). Two passes a step; each draws its own dropout.
+    """
+
+    Params = SAMParams
+    version = 1
+    params: SAMParams
+
+    def backward(self, batch: Batch) -> dict[str, Tensor]:
+        """The gradient at w + e; the terms are those at w."""
+        terms = super().backward(batch)
+        moved = [p for p in self.parameters() if p.grad is not None]
+        own = [p.detach().clone() for p in moved]
+        climb(moved, self.params.rho)
+        self.zero_grad()
+        super().backward(batch)
+        with torch.no_grad():
+            for p, value in zip(moved, own, strict=True):
+                p.copy_(value)
+        return {name: value.detach() for name, value in terms.items()}
+
+
+@torch.no_grad()
+def climb(parameters: list[torch.nn.Parameter], rho: float) -> None:
+    """Moves the parameters by ``rho`` along their gradient over all of them."""
+    gradients = [p.grad for p in parameters if p.grad is not None]
+    length = torch.stack([g.square().sum() for g in gradients]).sum().sqrt()
+    for p, g in zip(parameters, gradients, strict=True):
+        p.add_(g * (rho / (length + 1e-12)))

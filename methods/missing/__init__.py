@@ -1,0 +1,1 @@
+"""Methods for modalities that are missing or of unequal quality."""

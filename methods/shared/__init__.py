@@ -1,0 +1,1 @@
+"""Networks, losses and steps that several methods share."""

@@ -1,0 +1,123 @@
+"""What a method takes for the embedding of a modality: its branch's; or, as published, that of more.
+
+In MMDG-Bench's sentiment code (sections 2.3 and 6.12 of docs/methods.md) the "uni-modal" feature of a
+modality is the whole network's, run once more with the inputs of all others 0: what the other encoders make
+of zeros, and their dropout, is in it. ``whole_network`` asks for that.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ...datasets.batch import Batch, Spec
+from ..erm import ERM
+from ..method import Output
+from .networks import PerModality, available, outputs, valid_steps
+
+
+def others_silent(batch: Batch, modality: str) -> Batch:
+    """The batch without all modalities but one: encoders read zeros in their place."""
+    gone = {name: torch.zeros_like(flags) for name, flags in batch.present.items() if name != modality}
+    return batch.with_present(gone)
+
+
+class Branches(ERM):
+    """ERM's network, for methods that have terms on each modality's embedding beside the joint prediction.
+
+    ``params`` has ``width``, ``layers`` and ``whole_network``. ``self.seen`` is the width of the embeddings
+    that the terms see (those of ``Output``): ``self.width``, or that of all modalities side by side.
+    """
+
+    def __init__(self, params: Any, spec: Spec) -> None:
+        super().__init__(params, spec)
+        self.names = tuple(spec.modalities)
+        self.seen = self.width * (len(self.names) if params.whole_network else 1)
+
+    def branch(self, modality: str, batch: Batch) -> Tensor:
+        """The embedding [batch, width] of a modality's own branch."""
+        return super().encode(modality, batch)
+
+    def encode(self, modality: str, batch: Batch) -> Tensor:
+        """The branch's embedding [batch, width]; with ``whole_network`` that of the network follows it."""
+        own = self.branch(modality, batch)
+        if not self.params.whole_network:
+            return own
+        silent = others_silent(batch, modality)
+        return torch.cat([own, *(self.branch(name, silent) for name in self.names)], dim=-1)
+
+    def fuse(self, embeddings: dict[str, Tensor], batch: Batch) -> Output:
+        """As ERM from the branches' embeddings; the output has those that the terms see."""
+        if not self.params.whole_network:
+            return super().fuse(embeddings, batch)
+        output = super().fuse({m: x[:, : self.width] for m, x in embeddings.items()}, batch)
+        seen = {
+            m: embeddings[m][:, self.width :].where(available(batch, m).unsqueeze(-1), 0) for m in self.names
+        }
+        return dataclasses.replace(output, embeddings=seen)
+
+
+class DeepBranches(ERM):
+    """ERM's network, for methods whose published code predicts from the uni-modal embeddings, too.
+
+    Attributes of ``params`` beside ``width`` and ``layers``, with what they are by default:
+
+    * ``whole_network`` (false): an embedding is the whole network's, as above; there is no other joint pass.
+    * ``extra_width`` (0): so wide a further network on each embedding (linear, ReLU, dropout, linear), and an MLP in
+      place of the shared head (sections 2.2 and 3.3: HUST and sentiment).
+    * ``bounded`` (false): a score is the limit of the labels times tanh (section 2.3: 3 tanh).
+
+    ``self.seen`` is the width of the embeddings.
+    """
+
+    def __init__(self, params: Any, spec: Spec) -> None:
+        super().__init__(params, spec)
+        self.names = tuple(spec.modalities)
+        inner = self.width * (len(self.names) if params.whole_network else 1)
+        self.seen = params.extra_width or inner
+        if params.extra_width:
+            self.extra = PerModality(spec, lambda _: mlp(inner, self.seen, self.seen))
+        if params.extra_width or params.whole_network or params.bounded:
+            self.head = mlp(len(self.names) * self.seen, self.seen, outputs(spec))
+        if params.bounded and spec.kind == "regression":
+            self.head.append(Bounded(spec.label_range[1] if spec.label_range else 3.0))
+
+    def networks(self) -> Mapping[str, nn.Module]:
+        """``encoders`` and, where there is one, ``extra``."""
+        return {"encoders": self.encoders} | ({"extra": self.extra} if self.params.extra_width else {})
+
+    def encode(self, modality: str, batch: Batch) -> Tensor:
+        """The embedding [batch, seen] of one modality."""
+        return self.embed(self.networks(), modality, batch)
+
+    def embed(self, networks: Mapping[str, nn.Module], modality: str, batch: Batch) -> Tensor:
+        """The same by other networks, a teacher's."""
+        encoders = networks["encoders"]
+        if self.params.whole_network:
+            silent = others_silent(batch, modality)
+            parts = [encoders(name, batch.features[name], valid_steps(silent, name)) for name in self.names]
+            inner = torch.cat(parts, dim=-1)
+        else:
+            inner = encoders(modality, batch.features[modality], valid_steps(batch, modality))
+        return networks["extra"](modality, inner) if self.params.extra_width else inner
+
+
+def mlp(inputs: int, hidden: int, outputs: int) -> nn.Sequential:
+    """Linear, ReLU, dropout 0.5, linear: MMDG-Bench's heads and further networks (sections 2.1 and 2.2)."""
+    return nn.Sequential(nn.Linear(inputs, hidden), nn.ReLU(), nn.Dropout(0.5), nn.Linear(hidden, outputs))
+
+
+class Bounded(nn.Module):
+    """limit * tanh(x)."""
+
+    def __init__(self, limit: float) -> None:
+        super().__init__()
+        self.limit = limit
+
+    def forward(self, raw: Tensor) -> Tensor:
+        """[...] -> [...], between -limit and limit."""
+        return self.limit * raw.tanh()

@@ -1,0 +1,60 @@
+"""The shared network with a prediction head for each modality beside the fused one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ...datasets.batch import Batch, Spec
+from ..losses import masked_mean, task_errors
+from ..method import Output
+from .branches import Branches
+from .networks import PerModality, available, single_head
+from .networks import as_prediction as shaped
+
+
+class WithHeads(Branches):
+    """ERM's network, with uni-modal predictions from each modality's embedding.
+
+    ``params`` has ``width``, ``layers`` and ``whole_network``.
+    """
+
+    def __init__(self, params: Any, spec: Spec) -> None:
+        super().__init__(params, spec)
+        self.heads = PerModality(spec, lambda _: single_head(spec, self.seen, self.width))
+
+    def fuse(self, embeddings: dict[str, Tensor], batch: Batch) -> Output:
+        """As ERM, with a prediction from each modality alone; an absent one predicts from zeros."""
+        fused = super().fuse(embeddings, batch)
+        unimodal = {m: shaped(self.heads(m, x), self.spec) for m, x in fused.embeddings.items()}
+        return Output(fused.prediction, embeddings=fused.embeddings, fused=fused.fused, unimodal=unimodal)
+
+    def unimodal_losses(self, output: Output, batch: Batch) -> Tensor:
+        """[modality]: the task's loss of each head, over the samples that have the modality (0 if none)."""
+        return torch.stack(
+            [
+                masked_mean(task_errors(output.unimodal[m], batch.target, self.spec), available(batch, m))
+                for m in self.names
+            ]
+        )
+
+    @torch.no_grad()
+    def correctness(self, output: Output, batch: Batch) -> Tensor:
+        """[modality], in [0, 1]: the mean probability of the true class, or exp(-mean absolute error)."""
+        found = []
+        for m in self.names:
+            errors = task_errors(output.unimodal[m], batch.target, self.spec)
+            known = available(batch, m)
+            classes = self.spec.kind == "classification"
+            found.append(
+                masked_mean((-errors).exp(), known) if classes else (-masked_mean(errors, known)).exp()
+            )
+        return torch.stack(found)
+
+
+def means_of_others(values: Tensor, known: Tensor) -> Tensor:
+    """For each of ``values`` [n], the mean of the other ``known`` ones (bool [n]); NaN where there are none."""
+    others = known & ~torch.eye(len(values), dtype=torch.bool, device=values.device)
+    return (others * values.where(known, 0)).sum(1) / others.sum(1)
