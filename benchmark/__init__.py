@@ -15,19 +15,19 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .check import check_corruption, check_dataset, check_method
-    from .errors import UsageError
+    from .core.errors import UsageError
+    from .core.protocol import Protocol
     from .experiment import Experiment, Search
     from .launch import Plan, Summary, plan, run
-    from .protocol import Protocol
     from .scores import leaderboard, missing_modalities, predictions, results
 
 _HOME = {
     "check_corruption": "check",
     "check_dataset": "check",
     "check_method": "check",
-    "UsageError": "errors",
+    "UsageError": "core.errors",
     "Experiment": "experiment",
-    "Protocol": "protocol",
+    "Protocol": "core.protocol",
     "Search": "experiment",
     "Plan": "launch",
     "Summary": "launch",

@@ -21,7 +21,7 @@ import pyarrow as pa
 from ..leaderboards.render import csv_files
 from ..leaderboards.tables.results import Result
 from .boards import BOARDS
-from .errors import UsageError
+from .core.errors import UsageError
 from .fresh import RECORDS, signature_of_jobs
 from .scores import Filter, readable
 from .store import Store, StoreError, read_json

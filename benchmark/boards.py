@@ -11,7 +11,7 @@ import pandas as pd
 
 from ..leaderboards.render import text as render
 from ..leaderboards.tables.results import Result
-from .errors import UsageError, nearest
+from .core.errors import UsageError, nearest
 
 
 @dataclass(frozen=True)

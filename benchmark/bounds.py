@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..datasets.dataset import Located
-from .errors import UsageError
-from .job import Job, Task, dataset_of, domain_of
-from .params import describe
+from .core.errors import UsageError
+from .core.job import Job, Task, dataset_of, domain_of
+from .core.method_spec import describe
+from .core.registry import find
 from .precheck import shape_of
-from .registry import find
 from .store import Record, Store
 
 METHOD = "erm"

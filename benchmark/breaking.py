@@ -15,7 +15,7 @@ from ..corruptions.words import decode_words, encode_words
 from ..datasets.batch import Batch
 from ..datasets.fingerprint import code_sha256
 from ..datasets.media.clip import Medium, SoundView, View
-from .errors import UsageError
+from .core.errors import UsageError
 from .evaluations import BROKEN_AS
 
 #: Of how many clips of a split a corruption is made that mixes clips: those with the lowest hashes.

@@ -20,8 +20,8 @@ from .checks_corruption import CORRUPTION_CHECKS
 from .checks_dataset import DATASET_CHECKS
 from .checks_media import MEDIA_CHECKS
 from .checks_method import METHOD_CHECKS, parameters_are_literals
-from .locate import root_from
-from .registry import entries, find
+from .core.locate import root_from
+from .core.registry import entries, find
 
 
 @dataclass(frozen=True)

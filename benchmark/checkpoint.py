@@ -23,7 +23,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from .selection import Epoch
+from .core.selection import Epoch
 from .store import write_atomic
 
 if TYPE_CHECKING:

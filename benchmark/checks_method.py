@@ -12,9 +12,9 @@ from torch import Tensor
 from ..datasets.batch import Batch, Spec
 from ..methods.losses import task_loss
 from ..methods.method import Method, Output
-from .params import describe
+from .core.method_spec import describe
+from .core.registry import Entry
 from .predict import conditions_for
-from .registry import Entry
 
 TOLERANCE = 1e-4
 

@@ -15,7 +15,7 @@ from .cli_data import app as data_app
 from .cli_findings import findings
 from .cli_jobs import cancel, logs, retry, status
 from .cli_look import check, doctor, list_names, show
-from .errors import UsageError, said_of
+from .core.errors import UsageError, said_of
 from .experiment import Experiment
 from .flags import with_experiment
 from .store import StoreError, inside
@@ -159,7 +159,7 @@ def leaderboard(
     if made is not None:
         sys.stdout.write(made.text)
     else:
-        from .listing import as_list
+        from .core.strings import as_list
         from .scores import filter_from
         from .writing import write_leaderboards
 
@@ -277,7 +277,7 @@ def _print_plan(planned: Plan) -> None:
 
     from . import estimate
     from .cli_run import print_suite
-    from .job import COMPANION
+    from .core.job import COMPANION
     from .launch import counts
     from .terminal import console
     from .trials import size_words

@@ -10,9 +10,9 @@ import typer
 from rich.table import Table
 
 from .cli_encode import cache_app, encode
-from .errors import UsageError
-from .locate import locate, root_from
-from .registry import find
+from .core.errors import UsageError
+from .core.locate import locate, root_from
+from .core.registry import find
 from .terminal import console
 
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ def verify(name: Name, data_root: Root = None, data: Given = None) -> None:
     Example: mmbench data verify mosi --data-root data
     """
     from ..datasets import verify as verification
-    from .registry import entries
+    from .core.registry import entries
 
     entry = entries("dataset").get(name)
     findings = verification.verify(_located(name, data_root, data), entry.load()() if entry else None)

@@ -14,10 +14,10 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from .errors import UsageError, nearest
-from .locate import root_from
+from .core.errors import UsageError, nearest
+from .core.locate import root_from
+from .core.registry import entries
 from .progress import PLAIN_INTERVAL, duration
-from .registry import entries
 from .terminal import console
 
 if TYPE_CHECKING:

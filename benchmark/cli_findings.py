@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from .errors import UsageError, nearest
+from .core.errors import UsageError, nearest
 
 FORMATS = ("terminal", "md", "json")
 
@@ -39,7 +39,7 @@ def findings(
     from ..leaderboards.findings import findings as asked
     from ..leaderboards.render import text as render
     from .boards import chosen_boards, frames
-    from .listing import as_list
+    from .core.strings import as_list
     from .scores import filter_from, readable
     from .store import inside
     from .terminal import console, print_faults

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from .errors import UsageError, nearest
+from .core.errors import UsageError, nearest
 from .store import BROKEN, Store
 
 Where = Annotated[Path, typer.Option("--store", help="Folder of the results.")]

@@ -11,11 +11,11 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from .errors import UsageError, nearest
+from .core.errors import UsageError, nearest
+from .core.locate import own_datasets, root_from
+from .core.method_spec import Description, describe
+from .core.registry import Entry, entries
 from .evaluations import group, groups
-from .locate import own_datasets, root_from
-from .params import Description, describe
-from .registry import Entry, entries
 from .suites import SUITES
 from .terminal import console
 

@@ -10,9 +10,9 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
-from .errors import UsageError
-from .job import COMPANION, Job, Task
-from .selection import Epoch
+from .core.errors import UsageError
+from .core.job import COMPANION, Job, Task
+from .core.selection import Epoch
 from .store import Store, read_json
 
 RULE = "leave-one-source-out"

@@ -15,9 +15,9 @@ import torch
 
 from ..datasets.batch import Batch, Spec, Tuned
 from ..datasets.dataset import DataError, Located, Samples, Target
+from .core.job import Task, dataset_of, domain_of
 from .domains import check_domain, in_place
 from .held_out import keep, parted
-from .job import Task, dataset_of, domain_of
 from .joining import Blocks, check_splits, common_encoders, common_target, feature_blocks, label_scale
 
 #: Standardised features are cut off at so many deviations: acoustic features reach hundreds.

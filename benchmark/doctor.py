@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Literal
 
 from ..datasets.dataset import DataError, DataNotFound
-from .environment import gpu_names
-from .errors import UsageError
+from .core.environment import gpu_names
+from .core.errors import UsageError
+from .core.locate import locate, own_datasets
+from .core.registry import entries
 from .launch import cores
-from .locate import locate, own_datasets
-from .registry import entries
 
 
 @dataclass(frozen=True)

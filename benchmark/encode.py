@@ -17,8 +17,8 @@ from ..datasets.dataset import DataError
 from ..datasets.encoders.encoder import Encoder
 from ..datasets.media.clip import Clip, MediaSet, Piece, Problem
 from .breaking import DONORS, Breaking
+from .core.errors import UsageError
 from .encoding import Part, Progress, Work, encode_parts
-from .errors import UsageError
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from ..datasets.layout.description import FILE_NAME, read_description
 from ..datasets.layout.entries import read_yaml
 from ..datasets.layout.origin import Origin, read_origin
 from ..datasets.media.clip import MediaSet, Piece
-from .errors import UsageError
+from .core.errors import UsageError
 
 #: Raised when datasets come to hold more than they did: they are then written anew.
 WRITTEN = 2

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
-from .job import Job
+from .core.job import Job
 from .progress import duration
 from .store import Store, read_json
 

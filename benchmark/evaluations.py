@@ -14,12 +14,12 @@ from typing import Any, Literal
 
 from ..datasets.dataset import Located
 from ..datasets.layout.description import Description
-from .errors import UsageError, nearest
+from .core.errors import UsageError, nearest
+from .core.job import COMPANION, Job, Task, dataset_of, domain_of
+from .core.locate import locate
+from .core.registry import Entry, entries, find
 from .experiment import Experiment
-from .job import COMPANION, Job, Task, dataset_of, domain_of
-from .locate import locate
 from .precheck import shape_of
-from .registry import Entry, entries, find
 
 #: The feature that the head reads, of source training and of the test data: what scores on features are fitted on.
 FEATURES = "features"

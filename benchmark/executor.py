@@ -25,9 +25,9 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any, Protocol
 
 from .claims import no_link
-from .errors import said_of
+from .core.errors import said_of
+from .core.job import Job
 from .evaluations import Evaluation, of_job
-from .job import Job
 from .store import LOG, Store
 
 if TYPE_CHECKING:

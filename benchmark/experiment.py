@@ -18,10 +18,10 @@ from pydantic import (
     model_validator,
 )
 
-from .errors import UsageError, nearest
-from .job import Task
-from .listing import as_list, as_seeds, as_values, unique
-from .protocol import Protocol
+from .core.errors import UsageError, nearest
+from .core.job import Task
+from .core.protocol import Protocol
+from .core.strings import as_list, as_seeds, as_values, unique
 from .suites import QUICK, SUITES, chosen
 
 PRESETS: dict[str, dict[str, Any]] = {

@@ -18,7 +18,7 @@ from ..leaderboards.render import csv_files
 from ..leaderboards.render import text as render
 from ..leaderboards.tables.accuracy import COLUMNS
 from ..leaderboards.tables.results import CLEAN
-from .errors import UsageError
+from .core.errors import UsageError
 from .scores import Filter
 from .store import Store, inside
 

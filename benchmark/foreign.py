@@ -20,9 +20,9 @@ from typing import Literal
 import numpy as np
 
 from ..datasets.dataset import DataError, Located, Samples, Target
+from .core.job import Task
 from .data import Split, TaskData
 from .held_out import rows_of
-from .job import Task
 from .joining import check_splits, common_target
 
 

@@ -12,8 +12,8 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
 
 from ..leaderboards.tables.results import one_line
+from .core.job import Job
 from .incoming import RefusedError, checked_job, read_file
-from .job import Job
 
 _MOST_JSON = 2**24
 

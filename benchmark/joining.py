@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from ..datasets.dataset import SPLITS, DataError, Located, Target
-from .job import Task
+from .core.job import Task
 
 
 def common_target(targets: Mapping[str, Target]) -> Target:

@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING
 
 from .asked import remember, remembered
 from .companions import companions
-from .environment import code_version, gpu_names
-from .errors import UsageError
+from .core.environment import code_version, gpu_names
+from .core.errors import UsageError
+from .core.job import COMPANION, Job
+from .core.locate import locate
+from .core.strings import as_values
 from .estimate import Estimate, estimate, finished
 from .evaluations import Evaluation, check_evaluations, of_job, wanted
 from .executor import Context, Executor, InProcess, Listener, LocalPool, Outcome
 from .experiment import Experiment
-from .job import COMPANION, Job
-from .listing import as_values
-from .locate import locate
 from .matrix import jobs_of
 from .precheck import check
 from .search import Course, Wave, courses, lacking, next_wave, studies_of

@@ -9,15 +9,15 @@ from typing import Any
 from ..datasets.dataset import Located
 from .bounds import bounds_of, check_bound
 from .companions import check_sources
-from .errors import UsageError, nearest
+from .core.as_published import BUDGETS, family_of, rules_of
+from .core.errors import UsageError, nearest
+from .core.job import Data, Job, Task, dataset_of, domain_of
+from .core.locate import locate
+from .core.method_spec import Field, describe, word
+from .core.registry import entries, find
 from .experiment import Experiment
 from .held_out import keep
-from .job import Data, Job, Task, dataset_of, domain_of
-from .locate import locate
-from .params import Field, describe, word
 from .precheck import shape_of
-from .published import BUDGETS, family_of, rules_of
-from .registry import entries, find
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ from ..leaderboards.tables.cost import QUANTITIES
 from ..leaderboards.tables.gap import MEASURES as GAP
 from ..leaderboards.tables.results import UPPER_BOUND, Result, one_line
 from . import external
-from .errors import UsageError
+from .core.errors import UsageError
 from .external import VERIFIED, Row, key_of
 from .incoming import Incoming, RefusedError, UnfinishedError, read_file, read_job
 from .incoming_pruned import PrunedTrial, read_pruned

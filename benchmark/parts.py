@@ -16,7 +16,7 @@ from rich.progress import Progress
 from . import blocks
 from .blocks import Block, Request, Tabled
 from .boards import BOARDS, named_boards
-from .errors import UsageError
+from .core.errors import UsageError
 from .fresh import signature_of_code
 from .scores import Filter
 from .store import Store

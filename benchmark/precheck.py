@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..datasets.dataset import Located
+from .core.job import Job, Task, dataset_of, domain_of
 from .domains import check_domain, domain_counts
-from .job import Job, Task, dataset_of, domain_of
 from .joining import check_splits, common_encoders, common_target, feature_blocks
 from .store import read_json, write_json
 

@@ -7,12 +7,12 @@ from typing import Any
 
 from ..datasets.dataset import Located
 from .breaking import at_rate
-from .errors import UsageError
+from .core.errors import UsageError
+from .core.job import Job, Task, dataset_of
+from .core.registry import find
 from .evaluations import Evaluation, breakable, media_of, of_job, on_media
 from .experiment import Experiment
-from .job import Job, Task, dataset_of
 from .raw import clips_of, origin_of
-from .registry import find
 
 
 def check_raw(

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from .blocks import OWN, blocks_of
 from .boards import BOARDS
-from .errors import UsageError
+from .core.errors import UsageError
 from .parts import MANY, tabled
 from .scores import Filter, readable
 from .store import Store, StoreError

@@ -14,7 +14,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from .job import Job
+from .core.job import Job
 from .store import Store, read_json
 
 if TYPE_CHECKING:

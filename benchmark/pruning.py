@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from .selection import Epoch
+from .core.selection import Epoch
 from .store import Store, read_json
 from .studies import complete_trial, optuna
 from .trials import direction_of, selected_score

@@ -26,24 +26,24 @@ from .checkpoint import Keeper
 from .claims import Claim, LostClaimError, no_link, slurm_id
 from .clock import Clock
 from .companions import companions, records
+from .core.environment import code_version
+from .core.errors import UsageError, said_of
+from .core.job import Job, Task, dataset_of, domain_of
+from .core.locate import locate
+from .core.protocol import Protocol
+from .core.registry import find
+from .core.selection import Epoch, seen
 from .data import Request, Split, TaskCache, TaskData
 from .energy import Energy, counters_of
-from .environment import code_version
-from .errors import UsageError, said_of
 from .evaluations import FAMILY, STAND_IN, Evaluation, called, on_media
 from .executor import Context, Outcome
 from .foreign import foreign_split
-from .job import Job, Task, dataset_of, domain_of
-from .locate import locate
 from .matrix import shared_modalities
 from .predict import conditions_of, feature_table, prediction_table, to_parquet
 from .prescore import score_job
-from .protocol import Protocol
 from .pruning import Pruned, Watch, fits_of
 from .raw import conditions_on_media
-from .registry import find
 from .seeds import seed_everything
-from .selection import Epoch, seen
 from .store import CHECKPOINT, WEIGHTS, Store
 from .training import Beyond, fit
 from .tuning import conditions_on_batches, with_media

@@ -6,9 +6,9 @@ from collections.abc import Collection
 from dataclasses import fields
 from pathlib import Path
 
-from .errors import UsageError
+from .core.errors import UsageError
+from .core.job import Job
 from .incoming import RefusedError, checked_job
-from .job import Job
 from .store import SCHEMA, Record, Store, StoreError, read_json
 
 

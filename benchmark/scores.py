@@ -19,13 +19,13 @@ from ..leaderboards.tables.ood_sets import versioned
 from ..leaderboards.tables.results import UPPER_BOUND, Result
 from . import salvage, trials
 from .bounds import Bound, bounds_in
-from .errors import UsageError, nearest
+from .core.errors import UsageError, nearest
+from .core.job import COMPANION, Job, Task
+from .core.protocol import protocol_label
+from .core.strings import as_list, as_seeds
 from .evaluations import FAMILY, FEATURES, on_features, version_of
-from .job import COMPANION, Job, Task
 from .keeper import DiskKeeper
 from .launch import store_at
-from .listing import as_list, as_seeds
-from .protocol import protocol_label
 from .store import Record, Store, StoreError, read_json
 
 

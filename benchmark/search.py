@@ -11,11 +11,11 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from .core.errors import UsageError
+from .core.job import Job, Trial
 from .draws import draw, seed_of
-from .errors import UsageError
 from .evaluations import Evaluation, of_job
 from .experiment import Experiment
-from .job import Job, Trial
 from .matrix import Row, rows_of
 from .store import Record, Store
 from .trials import Found, name_of, repeat_of, search_of, seed_names

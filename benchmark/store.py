@@ -42,9 +42,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from .claims import Claim, hold, holder
-from .errors import UsageError
-from .files import as_json, at_once, read_json, write_atomic, write_json
-from .job import Job
+from .core.atomic_files import as_json, at_once, read_json, write_atomic, write_json
+from .core.errors import UsageError
+from .core.job import Job
 from .tidy import CHECKPOINT, clear, is_cluttered
 
 State = Literal["planned", "queued", "running", "done", "failed", "dead", "cancelled", "pruned"]

@@ -11,8 +11,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .core.method_spec import Field
 from .draws import rounded, seed_of, smallest
-from .params import Field
 from .search import Course, Study
 from .store import Store, inside, read_json
 from .trials import FOLDER, Found, direction_of, has_news, search_of, write_record

@@ -14,7 +14,7 @@ from ..leaderboards.render import text as render
 from . import external
 from .blocks import CsvFile, blocks_of, csv_file, joined
 from .boards import BOARDS, chosen_boards, frames, is_complete, named_boards
-from .errors import UsageError
+from .core.errors import UsageError
 from .launch import store_at
 from .parts import MANY, tabled
 from .scores import Filter, readable

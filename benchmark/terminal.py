@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from .errors import UsageError
+from .core.errors import UsageError
 from .progress import duration
 from .store import BROKEN, Record, Store
 from .trials import Found, counted, searches

@@ -26,10 +26,10 @@ from ..corruptions.training import inject
 from ..datasets.batch import Batch
 from ..methods.method import Method
 from .checkpoint import Keeper, restore_random
+from .core.protocol import Protocol
+from .core.selection import Direction, Epoch, Record, chosen
 from .predict import EVALUATION_BATCH, blind, minibatches
-from .protocol import Protocol
 from .seeds import generator
-from .selection import Direction, Epoch, Record, chosen
 
 #: name -> share of the first learning rate, by the epochs (inverse-power: steps) that are done, and their number.
 SCHEDULES: dict[str, Callable[..., float]] = {

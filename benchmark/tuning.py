@@ -21,10 +21,10 @@ from ..datasets.encoders.tuning import Tunable
 from ..datasets.media.clip import Clip, MediaError
 from ..datasets.media.decode import Item, decoded
 from .breaking import Breaking
+from .core.errors import UsageError
+from .core.protocol import Protocol
 from .data import Split, TaskData, sample_hash
-from .errors import UsageError
 from .evaluations import breakable, media_of
-from .protocol import Protocol
 from .raw import check_content, clips_of, contents_of, encoder_of, origin_of
 
 #: Of the memory that is free, what media may take.

@@ -14,7 +14,7 @@ from ..leaderboards.plots import figure as plots
 from ..leaderboards.render import page
 from ..leaderboards.render import text as render
 from .boards import BOARDS
-from .errors import UsageError, nearest
+from .core.errors import UsageError, nearest
 from .exporting import page_tables
 from .scores import Filter
 from .tables import tables_of

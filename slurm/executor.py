@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..benchmark.errors import UsageError
+from ..benchmark.core.errors import UsageError
+from ..benchmark.core.job import Job
 from ..benchmark.executor import Context, Outcome
-from ..benchmark.job import Job
 from ..benchmark.store import Store
 from . import queue
 from .bundle import BundleTask

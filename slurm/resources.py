@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from ..benchmark.errors import UsageError, nearest
+from ..benchmark.core.errors import UsageError, nearest
 
 _UNITS = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400}
 _CLOCK = re.compile(r"(?:(\d+)-)?(\d+):(\d\d)(?::(\d\d))?")

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from mmbench.benchmark.params import Description, describe
-from mmbench.benchmark.protocol import Protocol
-from mmbench.benchmark.published import BUDGETS
-from mmbench.benchmark.registry import find
+from mmbench.benchmark.core.as_published import BUDGETS
+from mmbench.benchmark.core.method_spec import Description, describe
+from mmbench.benchmark.core.protocol import Protocol
+from mmbench.benchmark.core.registry import find
 from mmbench.methods import METHODS
 
 PAGE = (Path(__file__).parents[1] / "docs" / "methods.md").read_text(encoding="utf-8")

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+from mmbench.benchmark.core.job import Job
 from mmbench.benchmark.experiment import Experiment
-from mmbench.benchmark.job import Job
 from mmbench.benchmark.predict import to_parquet
 from mmbench.benchmark.search import Study, studies_of
 from mmbench.benchmark.store import Store

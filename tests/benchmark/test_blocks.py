@@ -12,7 +12,7 @@ import pytest
 from mmbench.benchmark import tables
 from mmbench.benchmark.blocks import OWN, blocks_of
 from mmbench.benchmark.boards import chosen_boards, frames
-from mmbench.benchmark.errors import UsageError
+from mmbench.benchmark.core.errors import UsageError
 from mmbench.benchmark.prescore import table_blocks
 from mmbench.benchmark.scores import Filter, results
 from mmbench.benchmark.store import Store

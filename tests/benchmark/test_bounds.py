@@ -13,8 +13,8 @@ import pandas as pd
 import pytest
 from mmbench.benchmark import Experiment, UsageError, plan, results, run
 from mmbench.benchmark.boards import BOARDS, chosen_boards, frames
+from mmbench.benchmark.core.job import Job, Task
 from mmbench.benchmark.domains import in_place
-from mmbench.benchmark.job import Job, Task
 from mmbench.benchmark.merge import merge
 from mmbench.benchmark.scores import filter_from
 from mmbench.benchmark.store import Store

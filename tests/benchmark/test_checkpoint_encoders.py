@@ -9,7 +9,7 @@ import pytest
 import torch
 from mmbench.benchmark import checkpoint
 from mmbench.benchmark.checkpoint import Keeper
-from mmbench.benchmark.protocol import Protocol
+from mmbench.benchmark.core.protocol import Protocol
 from mmbench.benchmark.seeds import seed_everything
 from mmbench.benchmark.training import fit
 from mmbench.corruptions.words import encode_words

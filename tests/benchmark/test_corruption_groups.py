@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from mmbench.benchmark.core.registry import entries
 from mmbench.benchmark.evaluations import chosen, groups
-from mmbench.benchmark.registry import entries
 
 from ..datasets.small_models import WORDS, save_bert
 from .conftest import Command

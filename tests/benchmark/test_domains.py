@@ -11,10 +11,10 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from mmbench.benchmark.core.errors import UsageError
+from mmbench.benchmark.core.job import Data, Job, Task, dataset_of, domain_of
 from mmbench.benchmark.data import Request, TaskData, load_task
-from mmbench.benchmark.errors import UsageError
 from mmbench.benchmark.experiment import Experiment
-from mmbench.benchmark.job import Data, Job, Task, dataset_of, domain_of
 from mmbench.benchmark.launch import check_data, plan
 from mmbench.benchmark.matrix import jobs_of
 from mmbench.datasets.dataset import SPLITS, DataError, Samples, Target

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from mmbench.benchmark import Experiment, leaderboard, run
-from mmbench.benchmark.errors import UsageError
+from mmbench.benchmark.core.errors import UsageError
 from mmbench.benchmark.evaluations import chosen, wanted
 from mmbench.benchmark.launch import plan
 from mmbench.benchmark.scores import results

@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 from mmbench.benchmark import Experiment, run
+from mmbench.benchmark.core.errors import UsageError
 from mmbench.benchmark.data import Request, load_task, sample_hash
-from mmbench.benchmark.errors import UsageError
 from mmbench.benchmark.held_out import rows_of
 from mmbench.benchmark.launch import plan
 from mmbench.benchmark.merge import merge

@@ -4,9 +4,9 @@ import shutil
 from pathlib import Path
 
 import pytest
-from mmbench.benchmark.errors import UsageError
+from mmbench.benchmark.core.errors import UsageError
+from mmbench.benchmark.core.job import Job, Task
 from mmbench.benchmark.experiment import Experiment
-from mmbench.benchmark.job import Job, Task
 from mmbench.benchmark.matrix import jobs_of, resolve_modalities
 from mmbench.benchmark.scores import results
 from mmbench.benchmark.store import Store

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 from mmbench.benchmark import launch
+from mmbench.benchmark.core.registry import find
 from mmbench.benchmark.experiment import Experiment
-from mmbench.benchmark.registry import find
 from mmbench.datasets.batch import Spec
 
 

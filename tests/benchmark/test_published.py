@@ -9,19 +9,19 @@ from pathlib import Path
 
 import pytest
 import torch
+from mmbench.benchmark.core.as_published import BUDGETS
+from mmbench.benchmark.core.job import Data, Job, Task
+from mmbench.benchmark.core.method_spec import describe
+from mmbench.benchmark.core.protocol import protocol_label
+from mmbench.benchmark.core.registry import find
+from mmbench.benchmark.core.selection import chosen
 from mmbench.benchmark.data import Request, load_task
 from mmbench.benchmark.domains import check_domain, together
 from mmbench.benchmark.experiment import Experiment
-from mmbench.benchmark.job import Data, Job, Task
 from mmbench.benchmark.launch import run
 from mmbench.benchmark.matrix import jobs_of
-from mmbench.benchmark.params import describe
-from mmbench.benchmark.protocol import protocol_label
-from mmbench.benchmark.published import BUDGETS
-from mmbench.benchmark.registry import find
 from mmbench.benchmark.scores import results
 from mmbench.benchmark.seeds import seed_everything
-from mmbench.benchmark.selection import chosen
 from mmbench.benchmark.store import Store
 from mmbench.benchmark.training import SCHEDULES, Minibatches, fit
 from mmbench.datasets.dataset import DataError

@@ -4,9 +4,9 @@ from dataclasses import fields
 from pathlib import Path
 
 import pytest
-from mmbench.benchmark.errors import UsageError
-from mmbench.benchmark.params import describe
-from mmbench.benchmark.registry import entries, find
+from mmbench.benchmark.core.errors import UsageError
+from mmbench.benchmark.core.method_spec import describe
+from mmbench.benchmark.core.registry import entries, find
 
 PLUGIN = '''
 """A plug-in."""

@@ -6,8 +6,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from mmbench.benchmark.errors import UsageError
-from mmbench.benchmark.job import Data, Job
+from mmbench.benchmark.core.errors import UsageError
+from mmbench.benchmark.core.job import Data, Job
 from mmbench.benchmark.store import Store, StoreError, write_atomic, write_json
 
 FILES = {"predictions.parquet": b"some rows", "fit.json": b"{}"}

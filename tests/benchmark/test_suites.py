@@ -8,12 +8,12 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from mmbench.benchmark.errors import UsageError
+from mmbench.benchmark.core.errors import UsageError
+from mmbench.benchmark.core.job import Task
+from mmbench.benchmark.core.registry import find
 from mmbench.benchmark.evaluations import of_job, wanted
 from mmbench.benchmark.experiment import Experiment
-from mmbench.benchmark.job import Task
 from mmbench.benchmark.matrix import jobs_of, methods_of
-from mmbench.benchmark.registry import find
 from mmbench.benchmark.suites import SUITES, chosen
 from mmbench.datasets.epic import Epic
 from mmbench.datasets.hac import Hac

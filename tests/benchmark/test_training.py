@@ -8,11 +8,11 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from mmbench.benchmark.core.protocol import Protocol
+from mmbench.benchmark.core.selection import Direction, Epoch, chosen
 from mmbench.benchmark.data import Request, TaskData, load_task
 from mmbench.benchmark.predict import conditions_for, outputs_under, prediction_table
-from mmbench.benchmark.protocol import Protocol
 from mmbench.benchmark.seeds import derive, seed_everything
-from mmbench.benchmark.selection import Direction, Epoch, chosen
 from mmbench.benchmark.training import Minibatches, Training, _stage_starts, fit, validate
 from mmbench.benchmark.weights import load_weights, save_weights
 from mmbench.datasets.batch import Batch, Spec

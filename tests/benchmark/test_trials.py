@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from mmbench.benchmark.core.job import Job, Trial
 from mmbench.benchmark.incoming import checked_job
-from mmbench.benchmark.job import Job, Trial
 from mmbench.benchmark.scores import results
 from mmbench.benchmark.store import SCHEMA, Record, Store
 from mmbench.benchmark.trials import (

@@ -13,15 +13,15 @@ import torch
 import yaml
 from mmbench.benchmark import checkpoint
 from mmbench.benchmark.checks_method import planted_batch
+from mmbench.benchmark.core.errors import UsageError
+from mmbench.benchmark.core.locate import locate
+from mmbench.benchmark.core.protocol import Protocol
+from mmbench.benchmark.core.registry import find
 from mmbench.benchmark.data import Request, load_task
-from mmbench.benchmark.errors import UsageError
 from mmbench.benchmark.evaluations import chosen
 from mmbench.benchmark.experiment import Experiment
 from mmbench.benchmark.launch import run
-from mmbench.benchmark.locate import locate
-from mmbench.benchmark.protocol import Protocol
 from mmbench.benchmark.raw import clips_of, conditions_on_media, encoder_of, origin_of
-from mmbench.benchmark.registry import find
 from mmbench.benchmark.training import fit
 from mmbench.benchmark.tuning import conditions_on_batches, with_media
 from mmbench.corruptions.frames.blur import DefocusBlur

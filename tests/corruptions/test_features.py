@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from mmbench.benchmark.check import check_corruption
-from mmbench.benchmark.registry import find
+from mmbench.benchmark.core.registry import find
 from mmbench.corruptions import CORRUPTIONS
 from mmbench.corruptions.features import (
     BlockDropout,

@@ -14,8 +14,8 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from mmbench.benchmark.core.registry import find
 from mmbench.benchmark.evaluations import chosen
-from mmbench.benchmark.registry import find
 from mmbench.corruptions.frames.blur import sources
 from mmbench.corruptions.frames.digital import Jpeg
 from mmbench.corruptions.frames.noise import ShotNoise

@@ -11,7 +11,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from mmbench.benchmark.errors import UsageError
+from mmbench.benchmark.core.errors import UsageError
 from mmbench.benchmark.evaluations import chosen
 from mmbench.benchmark.predict import conditions_of
 from mmbench.corruptions.text import (

@@ -132,7 +132,8 @@ def test_importing_and_locating_is_light(tmp_path: Path) -> None:
     code = (
         "import sys, pathlib\n"
         "from mmbench.datasets.sims import Sims\n"
-        "from mmbench.datasets import convert, verify\n"
+        "from mmbench.datasets import verify\n"
+        "from mmbench.datasets.layout import convert\n"
         "try: Sims().locate(pathlib.Path(sys.argv[1]))\n"
         "except Exception: pass\n"
         "heavy = {'torch', 'pandas', 'pyarrow', 'yaml', 'safetensors', 'sklearn'} & set(sys.modules)\n"

@@ -23,8 +23,8 @@ split: {array: segment, values: {0-39: train, 40-49: valid, 50-59: test}}
 def test_one_person_is_left_out_in_turn(
     real_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    from mmbench.benchmark.core.job import Task
     from mmbench.benchmark.domains import in_place
-    from mmbench.benchmark.job import Task
     from mmbench.datasets.locate import locate
 
     monkeypatch.setenv("MMBENCH_TEST_FILE", str(real_data / "dsads.npz"))

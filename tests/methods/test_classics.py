@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from mmbench.benchmark.registry import find
+from mmbench.benchmark.core.registry import find
 from mmbench.methods import METHODS
 from mmbench.methods.erm import ERM, ERMParams
 from mmbench.methods.method import Method

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from mmbench.benchmark.protocol import Protocol
+from mmbench.benchmark.core.protocol import Protocol
 from mmbench.benchmark.training import fit, validate
 from mmbench.datasets.batch import Batch
 from mmbench.methods.generalisation.mbcd import MBCD, MBCDParams, drop_probability

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 import transformers
-from mmbench.benchmark.registry import find
+from mmbench.benchmark.core.registry import find
 from mmbench.corruptions.words import encode_words
 from mmbench.datasets.batch import Batch, Spec, Tuned
 from mmbench.datasets.encoders.encoder import Media

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 import torch
-from mmbench.benchmark.job import LATER_PARAMS
-from mmbench.benchmark.published import BUDGETS
-from mmbench.benchmark.registry import find
+from mmbench.benchmark.core.as_published import BUDGETS
+from mmbench.benchmark.core.job import LATER_PARAMS
+from mmbench.benchmark.core.registry import find
 from mmbench.datasets.batch import Batch, Spec
 from mmbench.methods import METHODS
 from mmbench.methods.generalisation.cmrf import CMRF

@@ -6,7 +6,7 @@ import copy
 
 import pytest
 import torch
-from mmbench.benchmark.published import BUDGETS
+from mmbench.benchmark.core.as_published import BUDGETS
 from mmbench.datasets.batch import Spec
 from mmbench.methods.generalisation.cmrf import CMRF
 from mmbench.methods.generalisation.gmp import GMP

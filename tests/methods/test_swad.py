@@ -4,7 +4,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from mmbench.benchmark.protocol import Protocol
+from mmbench.benchmark.core.protocol import Protocol
 from mmbench.benchmark.training import fit
 from mmbench.methods.generalisation.swad import SWAD, SWADParams, window
 from torch import Tensor

@@ -8,7 +8,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from mmbench.benchmark.registry import find
+from mmbench.benchmark.core.registry import find
 from mmbench.datasets.batch import Batch, Spec
 from mmbench.methods import METHODS
 from mmbench.methods.erm import ERM, ERMParams

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from mmbench.benchmark.errors import UsageError
+from mmbench.benchmark.core.errors import UsageError
 from mmbench.benchmark.experiment import Experiment, as_values
 from mmbench.slurm.resources import KEYS, profiles, resources, seconds_of
 

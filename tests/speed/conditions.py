@@ -23,11 +23,11 @@ import torch
 from measure import COUNTS, Row, estimate, median, print_machine, print_table, scratch, write_data
 from mmbench.benchmark import data as data_module
 from mmbench.benchmark import runner
+from mmbench.benchmark.core.job import Job
 from mmbench.benchmark.data import TaskCache
 from mmbench.benchmark.evaluations import chosen
 from mmbench.benchmark.executor import Context
 from mmbench.benchmark.experiment import Experiment
-from mmbench.benchmark.job import Job
 from mmbench.benchmark.matrix import jobs_of
 from mmbench.benchmark.predict import EVALUATION_BATCH, conditions_for, minibatches, outputs_under
 from mmbench.corruptions.condition import Condition

@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from imagenet_c import NAMES, as_features, as_pictures, corrupt, photographs
 from measure import Row, estimate, print_machine, print_table
-from mmbench.benchmark.registry import find
+from mmbench.benchmark.core.registry import find
 from mmbench.datasets.batch import Batch
 from torchvision.transforms import v2
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from mmbench.benchmark.core.job import Job
 from mmbench.benchmark.executor import Context, Outcome
-from mmbench.benchmark.job import Job
 from mmbench.benchmark.store import RESULTS, Store
 
 

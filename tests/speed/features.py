@@ -21,9 +21,9 @@ import soundfile
 import torch
 from cli import seconds
 from measure import Row, median, print_machine, print_table, scratch
+from mmbench.benchmark.core.locate import locate
 from mmbench.benchmark.data import Request, load_task
 from mmbench.benchmark.encode import encode
-from mmbench.benchmark.locate import locate
 from mmbench.datasets.cache.cache import FeatureCache
 from mmbench.datasets.cache.recipe import Recipe
 from mmbench.datasets.encoders.encoder import EncoderSpec

@@ -25,9 +25,9 @@ from pathlib import Path
 
 from empty import nothing
 from measure import Row, median, print_machine, print_table, scratch, write_data
+from mmbench.benchmark.core.job import Job
 from mmbench.benchmark.executor import Context, LocalPool
 from mmbench.benchmark.experiment import Experiment
-from mmbench.benchmark.job import Job
 from mmbench.benchmark.matrix import jobs_of
 from mmbench.benchmark.search import studies_of
 from mmbench.benchmark.store import RESULTS, Store

@@ -23,8 +23,8 @@ from typing import Any
 import numpy as np
 import torch
 from measure import Row, estimate, print_machine, print_table
-from mmbench.benchmark.protocol import Protocol
-from mmbench.benchmark.registry import find
+from mmbench.benchmark.core.protocol import Protocol
+from mmbench.benchmark.core.registry import find
 from mmbench.benchmark.seeds import seed_everything
 from mmbench.benchmark.training import Beyond, Training
 from mmbench.datasets.batch import Batch, Spec

@@ -33,7 +33,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from measure import Row, print_machine, print_table, scratch
 from mmbench.benchmark.blocks import blocks_of
-from mmbench.benchmark.job import Data, Job
+from mmbench.benchmark.core.job import Data, Job
 from mmbench.benchmark.prescore import table_blocks
 from mmbench.benchmark.scores import Filter, results
 from mmbench.benchmark.store import Store

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-from mmbench.benchmark.job import Data, Job
+from mmbench.benchmark.core.job import Data, Job
 from mmbench.benchmark.predict import to_parquet
 from mmbench.benchmark.store import Store, write_json
 

@@ -8,7 +8,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from mmbench.benchmark.errors import UsageError
+from mmbench.benchmark.core.errors import UsageError
 from mmbench.benchmark.merge import merge
 from mmbench.benchmark.store import Store, StoreError
 

@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..datasets.locate import locate as locate_files
+from ...datasets.locate import locate as locate_files
+from ..experiment import default_data_root
 from .errors import UsageError, nearest
-from .experiment import default_data_root
 from .registry import entries
 
 if TYPE_CHECKING:
-    from ..datasets.dataset import Located
+    from ...datasets.dataset import Located
 
 
 def locate(

@@ -15,7 +15,7 @@ from pathlib import Path
 def code_version() -> str:
     """The commit of the checkout mmbench runs from, with ``+changes.HASH`` where files differ; ``installed.HASH``
     else. The hash is of mmbench's own source files."""
-    root = Path(__file__).resolve().parent.parent
+    root = Path(__file__).resolve().parents[2]
     if not (root / ".git").exists():
         return f"installed.{_sources(root)}"
     try:

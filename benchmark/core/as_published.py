@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ..datasets.dataset import Located
+from ...datasets.dataset import Located
 from .registry import Entry
 
 #: Family of tasks -> the rules of its scripts (section 1.4).

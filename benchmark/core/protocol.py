@@ -7,9 +7,9 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from .listing import as_list, unique
-from .published import BUDGETS
+from .as_published import BUDGETS
 from .selection import Rule
+from .strings import as_list, unique
 
 
 class Protocol(BaseModel):

@@ -16,9 +16,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from ..corruptions import CORRUPTIONS
-from ..datasets import DATASETS
-from ..methods import METHODS
+from ...corruptions import CORRUPTIONS
+from ...datasets import DATASETS
+from ...methods import METHODS
 from .errors import UsageError, nearest
 
 if TYPE_CHECKING:
