@@ -8,7 +8,7 @@ from pathlib import Path
 import yaml
 
 from .experiment import Experiment
-from .store import Store, inside, write_atomic
+from .store.store import Store, inside, write_atomic
 
 
 def remember(experiment: Experiment) -> None:

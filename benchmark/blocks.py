@@ -24,7 +24,7 @@ from .boards import BOARDS
 from .core.errors import UsageError
 from .fresh import RECORDS, signature_of_jobs
 from .scores import Filter, readable
-from .store import Store, StoreError, read_json
+from .store.store import Store, StoreError, read_json
 
 #: What is kept of a board of a block is of these results; it has no rows, for this reason; its rows as CSV.
 _SIGNATURE, _NOTHING, _CSV = b"mmbench-signature", b"mmbench-nothing", b"mmbench-csv"

@@ -17,7 +17,7 @@ from .core.job import Job, Task, dataset_of, domain_of
 from .core.method_spec import describe
 from .core.registry import find
 from .precheck import shape_of
-from .store import Record, Store
+from .store.store import Record, Store
 
 METHOD = "erm"
 
@@ -84,7 +84,7 @@ def bounds_in(store: Store, rows: Sequence[tuple[Job, str]]) -> list[Bound]:
         store: the store.
         rows: jobs, and the protocol of the row in which each stands.
     """
-    from .salvage import records  # reads tables, and planning needs none
+    from .store.reader import records  # reads tables, and planning needs none
 
     blocks: dict[tuple[str, str, str], list[Job]] = {}
     for job, protocol in rows:

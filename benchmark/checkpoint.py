@@ -24,7 +24,7 @@ import torch
 from torch import Tensor, nn
 
 from .core.selection import Epoch
-from .store import write_atomic
+from .store.store import write_atomic
 
 if TYPE_CHECKING:
     from .training import Minibatches, Training

@@ -18,7 +18,7 @@ from .cli_look import check, doctor, list_names, show
 from .core.errors import UsageError, said_of
 from .experiment import Experiment
 from .flags import with_experiment
-from .store import StoreError, inside
+from .store.store import StoreError, inside
 
 if TYPE_CHECKING:
     from .launch import Plan

@@ -41,7 +41,7 @@ def findings(
     from .boards import chosen_boards, frames
     from .core.strings import as_list
     from .scores import filter_from, readable
-    from .store import inside
+    from .store.store import inside
     from .terminal import console, print_faults
 
     chosen = as_list(formats)

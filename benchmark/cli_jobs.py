@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from .core.errors import UsageError, nearest
-from .store import BROKEN, Store
+from .store.store import BROKEN, Store
 
 Where = Annotated[Path, typer.Option("--store", help="Folder of the results.")]
 Names = Annotated[

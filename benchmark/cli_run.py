@@ -6,9 +6,9 @@ import signal
 
 from rich.console import Console
 
-from .claims import STALE
 from .launch import Plan, run, slurm_for
 from .progress import showing
+from .store.locks import STALE
 from .terminal import console
 
 

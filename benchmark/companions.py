@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from .core.errors import UsageError
 from .core.job import COMPANION, Job, Task
 from .core.selection import Epoch
-from .store import Store, read_json
+from .store.store import Store, read_json
 
 RULE = "leave-one-source-out"
 

@@ -20,11 +20,11 @@ from ..datasets.layout.origin import Encoding, Origin
 from ..datasets.layout.write import write_open_layout
 from ..datasets.media.clip import Clip, MediaSet, Problem, SoundView, TextView, View
 from ..datasets.media.rates import odd_rates
-from .claims import hold
 from .core.errors import UsageError
 from .encode import Result, encode, gathered
 from .encoded_before import Source, origin_there, stands_for
 from .encoding import Progress, make_folder
+from .store.locks import hold
 
 
 @dataclass

@@ -16,8 +16,8 @@ from ..datasets.encoders.encoder import Encoder, Media
 from ..datasets.media.clip import Clip, MediaError, MediaSet, Medium, Piece, View
 from ..datasets.media.decode import decoded
 from .breaking import Breaking, as_float, padded
-from .claims import hold, holder
-from .data import sample_hash
+from .data.tensors import sample_hash
+from .store.locks import hold, holder
 
 #: Clips of a slice: what one process takes on at a time, a shard, and the most that a kill loses.
 SLICE = 64

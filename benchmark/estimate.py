@@ -11,7 +11,7 @@ from statistics import median
 
 from .core.job import Job
 from .progress import duration
-from .store import Store, read_json
+from .store.store import Store, read_json
 
 #: What a job may be told from, the nearest first.
 LEVELS = ("method and task", "method", "all")

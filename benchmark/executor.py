@@ -24,11 +24,11 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Protocol
 
-from .claims import no_link
 from .core.errors import said_of
 from .core.job import Job
 from .evaluations import Evaluation, of_job
-from .store import LOG, Store
+from .store.locks import no_link
+from .store.store import LOG, Store
 
 if TYPE_CHECKING:
     from pebble import ProcessPool

@@ -16,7 +16,7 @@ from ..leaderboards.tables.accuracy import SYNTHETIC
 from .boards import BOARDS
 from .pictures import write_pictures
 from .scores import Filter, readable
-from .store import inside
+from .store.store import inside
 from .tables import tables_of
 from .terminal import print_faults
 

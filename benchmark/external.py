@@ -20,7 +20,7 @@ from ..leaderboards.tables.accuracy import COLUMNS
 from ..leaderboards.tables.results import CLEAN
 from .core.errors import UsageError
 from .scores import Filter
-from .store import Store, inside
+from .store.store import Store, inside
 
 #: What tells one row from another; two rows alike in these state the same thing.
 KEY = ("task", "modalities", "protocol", "data", "method", "draw", "condition", "metric", "seeds", "jobs")

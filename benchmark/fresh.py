@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from .store import Store, read_json, write_json
+from .store.store import Store, read_json, write_json
 
 #: The folder in a store for what is made of it and may be deleted.
 RECORDS = "made"

@@ -15,7 +15,7 @@ from functools import cached_property
 from pathlib import Path
 
 from .evaluations import on_features
-from .store import Store, StoreError, inside, read_json, write_json
+from .store.store import Store, StoreError, inside, read_json, write_json
 
 _PREDICTIONS = "predictions.parquet"
 _CHECKED = "checked.json"

@@ -23,7 +23,7 @@ from .experiment import Experiment
 from .matrix import jobs_of
 from .precheck import check
 from .search import Course, Wave, courses, lacking, next_wave, studies_of
-from .store import Store
+from .store.store import Store
 
 if TYPE_CHECKING:
     from ..slurm.executor import Slurm

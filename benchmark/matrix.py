@@ -15,8 +15,8 @@ from .core.job import Data, Job, Task, dataset_of, domain_of
 from .core.locate import locate
 from .core.method_spec import Field, describe, word
 from .core.registry import entries, find
+from .data.class_holdout import keep
 from .experiment import Experiment
-from .held_out import keep
 from .precheck import shape_of
 
 

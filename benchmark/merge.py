@@ -33,7 +33,7 @@ from .incoming import Incoming, RefusedError, UnfinishedError, read_file, read_j
 from .incoming_pruned import PrunedTrial, read_pruned
 from .rescore import Scorer, check_row, same
 from .scores import readable
-from .store import Store, StoreError
+from .store.store import Store, StoreError
 
 Kind = Literal[
     "taken",

@@ -19,7 +19,7 @@ from .boards import BOARDS, named_boards
 from .core.errors import UsageError
 from .fresh import signature_of_code
 from .scores import Filter
-from .store import Store
+from .store.store import Store
 
 #: With fewer jobs the start of the processes takes longer than they save.
 MANY = 100

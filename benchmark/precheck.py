@@ -12,9 +12,9 @@ from pathlib import Path
 
 from ..datasets.dataset import Located
 from .core.job import Job, Task, dataset_of, domain_of
-from .domains import check_domain, domain_counts
-from .joining import check_splits, common_encoders, common_target, feature_blocks
-from .store import read_json, write_json
+from .data.compatibility import check_splits, common_encoders, common_target, feature_blocks
+from .data.domains import check_domain, domain_counts
+from .store.store import read_json, write_json
 
 
 @dataclass(frozen=True)

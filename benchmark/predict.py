@@ -18,7 +18,7 @@ from ..corruptions.corruption import applied, prepared
 from ..corruptions.missing import Missing
 from ..datasets.batch import Batch
 from ..methods.method import Method
-from .data import Split
+from .data.tensors import Split
 from .evaluations import check_medium
 
 #: Fixed, so that predictions do not depend on the training batch size.

@@ -13,7 +13,7 @@ from .boards import BOARDS
 from .core.errors import UsageError
 from .parts import MANY, tabled
 from .scores import Filter, readable
-from .store import Store, StoreError
+from .store.store import Store, StoreError
 
 
 def score_job(store: Path, job_id: str) -> None:

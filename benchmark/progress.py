@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from .core.job import Job
-from .store import Store, read_json
+from .store.store import Store, read_json
 
 if TYPE_CHECKING:
     from .executor import Listener, Outcome

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from .core.selection import Epoch
-from .store import Store, read_json
+from .store.store import Store, read_json
 from .studies import complete_trial, optuna
 from .trials import direction_of, selected_score
 

@@ -31,7 +31,7 @@ from ..datasets.layout.open_layout import LocatedFolder
 from ..datasets.layout.origin import Encoding, Origin
 from ..datasets.media.clip import Clip, MediaSet, Piece
 from ..datasets.media.find import find_media
-from .data import TaskData
+from .data.tensors import TaskData
 from .encode import encoded_split, place_of
 from .evaluations import breakable, media_of
 

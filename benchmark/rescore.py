@@ -18,7 +18,7 @@ from ..leaderboards.tables.results import CLEAN, MISSING, Result
 from . import external
 from .boards import BOARDS
 from .external import Row
-from .store import checked_name
+from .store.store import checked_name
 
 #: Numbers are the same where they differ by no more than this share.
 _EXACT = 1e-9

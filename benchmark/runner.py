@@ -23,7 +23,6 @@ from ..corruptions.condition import Condition
 from ..datasets.dataset import DataError, Located
 from ..methods.method import Method
 from .checkpoint import Keeper
-from .claims import Claim, LostClaimError, no_link, slurm_id
 from .clock import Clock
 from .companions import companions, records
 from .core.environment import code_version
@@ -33,18 +32,19 @@ from .core.locate import locate
 from .core.protocol import Protocol
 from .core.registry import find
 from .core.selection import Epoch, seen
-from .data import Request, Split, TaskCache, TaskData
+from .data.ood_split import foreign_split
+from .data.tensors import Request, Split, TaskCache, TaskData
 from .energy import Energy, counters_of
 from .evaluations import FAMILY, STAND_IN, Evaluation, called, on_media
 from .executor import Context, Outcome
-from .foreign import foreign_split
 from .matrix import shared_modalities
 from .predict import conditions_of, feature_table, prediction_table, to_parquet
 from .prescore import score_job
 from .pruning import Pruned, Watch, fits_of
 from .raw import conditions_on_media
 from .seeds import seed_everything
-from .store import CHECKPOINT, WEIGHTS, Store
+from .store.locks import Claim, LostClaimError, no_link, slurm_id
+from .store.store import CHECKPOINT, WEIGHTS, Store
 from .training import Beyond, fit
 from .tuning import conditions_on_batches, with_media
 from .weights import load_weights, save_weights

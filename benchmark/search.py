@@ -17,7 +17,7 @@ from .draws import draw, seed_of
 from .evaluations import Evaluation, of_job
 from .experiment import Experiment
 from .matrix import Row, rows_of
-from .store import Record, Store
+from .store.store import Record, Store
 from .trials import Found, name_of, repeat_of, search_of, seed_names
 
 #: The first trials, the default among them, are always our own draws and always trained to the end: what a sampler

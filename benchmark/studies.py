@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from .core.method_spec import Field
 from .draws import rounded, seed_of, smallest
 from .search import Course, Study
-from .store import Store, inside, read_json
+from .store.store import Store, inside, read_json
 from .trials import FOLDER, Found, direction_of, has_news, search_of, write_record
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from .core.errors import UsageError
 from .launch import store_at
 from .parts import MANY, tabled
 from .scores import Filter, readable
-from .store import Store
+from .store.store import Store
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from rich.text import Text
 
 from .core.errors import UsageError
 from .progress import duration
-from .store import BROKEN, Record, Store
+from .store.store import BROKEN, Record, Store
 from .trials import Found, counted, searches
 
 if TYPE_CHECKING:

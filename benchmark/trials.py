@@ -18,7 +18,7 @@ from .core.job import NOT_IDENTITY, Job, Trial, canonical_json
 from .core.method_spec import word
 from .core.selection import Direction
 from .draws import seed_of
-from .store import BROKEN, Record, Store, inside, read_json, write_json
+from .store.store import BROKEN, Record, Store, inside, read_json, write_json
 
 #: Folder of the records and of Optuna's journals in a store.
 FOLDER = "searches"

@@ -23,7 +23,7 @@ from ..datasets.media.decode import Item, decoded
 from .breaking import Breaking
 from .core.errors import UsageError
 from .core.protocol import Protocol
-from .data import Split, TaskData, sample_hash
+from .data.tensors import Split, TaskData, sample_hash
 from .evaluations import breakable, media_of
 from .raw import check_content, clips_of, contents_of, encoder_of, origin_of
 

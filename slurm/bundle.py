@@ -14,7 +14,7 @@ from submitit.core.utils import UncompletedJobError
 from submitit.helpers import DelayedSubmission
 
 from ..benchmark.executor import Context, LocalPool
-from ..benchmark.store import CHECKPOINT, Store
+from ..benchmark.store.store import CHECKPOINT, Store
 from .packing import workers_for
 
 #: SLURM tells every process of a job that its end is near; only the one that requeues it is to listen.

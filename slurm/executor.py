@@ -11,7 +11,7 @@ from typing import Any
 from ..benchmark.core.errors import UsageError
 from ..benchmark.core.job import Job
 from ..benchmark.executor import Context, Outcome
-from ..benchmark.store import Store
+from ..benchmark.store.store import Store
 from . import queue
 from .bundle import BundleTask
 from .packing import Bundle, History, Piece, pack, split

@@ -14,7 +14,7 @@ from mmbench.benchmark.core.job import Job
 from mmbench.benchmark.experiment import Experiment
 from mmbench.benchmark.predict import to_parquet
 from mmbench.benchmark.search import Study, studies_of
-from mmbench.benchmark.store import Store
+from mmbench.benchmark.store.store import Store
 from mmbench.leaderboards.tables.results import missing_patterns
 
 #: Index of a trial -> metric and loss of its selected epoch, ``"failed"``, ``"pruned"`` or nothing.

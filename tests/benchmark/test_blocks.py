@@ -15,7 +15,7 @@ from mmbench.benchmark.boards import chosen_boards, frames
 from mmbench.benchmark.core.errors import UsageError
 from mmbench.benchmark.prescore import table_blocks
 from mmbench.benchmark.scores import Filter, results
-from mmbench.benchmark.store import Store
+from mmbench.benchmark.store.store import Store
 from mmbench.benchmark.tables import tables_of
 from mmbench.leaderboards.render import csv_files
 from rich.console import Console

@@ -16,7 +16,7 @@ from mmbench.benchmark import checkpoint
 from mmbench.benchmark.checkpoint import Keeper
 from mmbench.benchmark.core.protocol import Protocol
 from mmbench.benchmark.core.registry import find
-from mmbench.benchmark.data import Request, TaskData, load_task
+from mmbench.benchmark.data.tensors import Request, TaskData, load_task
 from mmbench.benchmark.predict import prediction_table
 from mmbench.benchmark.seeds import seed_everything
 from mmbench.benchmark.training import fit

@@ -11,8 +11,8 @@ import time
 from pathlib import Path
 
 import pytest
-from mmbench.benchmark import claims
-from mmbench.benchmark.claims import LostClaimError, hold, holder
+from mmbench.benchmark.store import locks as claims
+from mmbench.benchmark.store.locks import LostClaimError, hold, holder
 
 from .test_run import until
 
@@ -101,7 +101,7 @@ def test_who_was_silent_learns_that_another_took_over(folder: Path, elsewhere):
 
 
 def test_a_process_of_this_machine_that_died_is_followed_at_once(tmp_path: Path):
-    script = "import sys, time\nfrom pathlib import Path\nfrom mmbench.benchmark.claims import hold\n"
+    script = "import sys, time\nfrom pathlib import Path\nfrom mmbench.benchmark.store.locks import hold\n"
     script += "with hold(Path(sys.argv[1])):\n    print('holds', flush=True)\n    time.sleep(600)\n"
     dying = subprocess.Popen([sys.executable, "-c", script, str(tmp_path)], stdout=subprocess.PIPE)
     assert dying.stdout

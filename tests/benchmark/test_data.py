@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from mmbench.benchmark.data import Request, TaskCache, load_task, sample_hash
+from mmbench.benchmark.data.tensors import Request, TaskCache, load_task, sample_hash
 from mmbench.datasets.dataset import DataError
 from mmbench.datasets.locate import locate
 

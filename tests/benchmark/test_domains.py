@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mmbench.benchmark.core.errors import UsageError
 from mmbench.benchmark.core.job import Data, Job, Task, dataset_of, domain_of
-from mmbench.benchmark.data import Request, TaskData, load_task
+from mmbench.benchmark.data.tensors import Request, TaskData, load_task
 from mmbench.benchmark.experiment import Experiment
 from mmbench.benchmark.launch import check_data, plan
 from mmbench.benchmark.matrix import jobs_of

@@ -17,7 +17,7 @@ import soundfile
 import torch
 from mmbench.benchmark import encoding
 from mmbench.benchmark.core.errors import UsageError
-from mmbench.benchmark.data import sample_hash
+from mmbench.benchmark.data.tensors import sample_hash
 from mmbench.benchmark.encode import encode, encoded_split
 from mmbench.corruptions.audio import Babble, WhiteNoise
 from mmbench.corruptions.features import GaussianNoise

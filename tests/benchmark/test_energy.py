@@ -13,7 +13,7 @@ from mmbench.benchmark.energy import Counter, Energy, processors
 from mmbench.benchmark.experiment import Experiment
 from mmbench.benchmark.matrix import jobs_of
 from mmbench.benchmark.scores import results
-from mmbench.benchmark.store import Store, write_json
+from mmbench.benchmark.store.store import Store, write_json
 
 from .studies import finish, fit_record, predictions
 

@@ -13,7 +13,7 @@ from mmbench.benchmark.core.errors import UsageError
 from mmbench.benchmark.evaluations import chosen, wanted
 from mmbench.benchmark.launch import plan
 from mmbench.benchmark.scores import results
-from mmbench.benchmark.store import Store, StoreError
+from mmbench.benchmark.store.store import Store, StoreError
 from mmbench.leaderboards.tables.robustness import robustness
 
 PLUGIN = '''

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 from mmbench.benchmark import Experiment, results, run
 from mmbench.benchmark.boards import chosen_boards
-from mmbench.benchmark.store import Store
+from mmbench.benchmark.store.store import Store
 from scipy import stats
 
 from .conftest import Command

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from mmbench.benchmark import Experiment, run
 from mmbench.benchmark.core.errors import UsageError
 from mmbench.benchmark.core.job import Task
-from mmbench.benchmark.data import Request, load_task
-from mmbench.benchmark.foreign import foreign_split, paired, resized, shortened, stretched
+from mmbench.benchmark.data.ood_split import foreign_split, paired, resized, shortened, stretched
+from mmbench.benchmark.data.tensors import Request, load_task
 from mmbench.benchmark.launch import plan
 from mmbench.benchmark.scores import results
 from mmbench.datasets.dataset import SPLITS, Samples, Target

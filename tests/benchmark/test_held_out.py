@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 from mmbench.benchmark import Experiment, run
 from mmbench.benchmark.core.errors import UsageError
-from mmbench.benchmark.data import Request, load_task, sample_hash
-from mmbench.benchmark.held_out import rows_of
+from mmbench.benchmark.data.class_holdout import rows_of
+from mmbench.benchmark.data.tensors import Request, load_task, sample_hash
 from mmbench.benchmark.launch import plan
 from mmbench.benchmark.merge import merge
 from mmbench.benchmark.scores import results

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from mmbench.benchmark.check import check_entry
 from mmbench.benchmark.core.job import Task
-from mmbench.benchmark.data import Request, load_task
-from mmbench.benchmark.joining import common_encoders
+from mmbench.benchmark.data.compatibility import common_encoders
+from mmbench.benchmark.data.tensors import Request, load_task
 from mmbench.datasets.dataset import DataError
 from mmbench.datasets.hust import Hust
 from mmbench.datasets.locate import locate

@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 import pytest
-from mmbench.benchmark.store import Store, StoreError
+from mmbench.benchmark.store.store import Store, StoreError
 from mmbench.benchmark.terminal import states_of
 
 from .conftest import Command

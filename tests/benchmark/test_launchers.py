@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from mmbench.benchmark.store import Store
+from mmbench.benchmark.store.store import Store
 
 from .conftest import MMBENCH
 from .test_run import contents

@@ -9,7 +9,7 @@ from mmbench.benchmark.core.job import Job, Task
 from mmbench.benchmark.experiment import Experiment
 from mmbench.benchmark.matrix import jobs_of, resolve_modalities
 from mmbench.benchmark.scores import results
-from mmbench.benchmark.store import Store
+from mmbench.benchmark.store.store import Store
 
 from .conftest import write_dataset
 

@@ -15,14 +15,14 @@ from mmbench.benchmark.core.method_spec import describe
 from mmbench.benchmark.core.protocol import protocol_label
 from mmbench.benchmark.core.registry import find
 from mmbench.benchmark.core.selection import chosen
-from mmbench.benchmark.data import Request, load_task
-from mmbench.benchmark.domains import check_domain, together
+from mmbench.benchmark.data.domains import check_domain, together
+from mmbench.benchmark.data.tensors import Request, load_task
 from mmbench.benchmark.experiment import Experiment
 from mmbench.benchmark.launch import run
 from mmbench.benchmark.matrix import jobs_of
 from mmbench.benchmark.scores import results
 from mmbench.benchmark.seeds import seed_everything
-from mmbench.benchmark.store import Store
+from mmbench.benchmark.store.store import Store
 from mmbench.benchmark.training import SCHEDULES, Minibatches, fit
 from mmbench.datasets.dataset import DataError
 from mmbench.datasets.epic import Epic

@@ -17,7 +17,7 @@ import torch
 from mmbench.benchmark import raw
 from mmbench.benchmark.core.errors import UsageError
 from mmbench.benchmark.core.locate import locate
-from mmbench.benchmark.data import Request, load_task, sample_hash
+from mmbench.benchmark.data.tensors import Request, load_task, sample_hash
 from mmbench.benchmark.evaluations import chosen, media_of
 from mmbench.benchmark.experiment import Experiment
 from mmbench.benchmark.launch import check_data, plan, run

@@ -316,7 +316,7 @@ def test_every_gpu_gets_its_share_of_the_workers(
     from mmbench.benchmark.executor import Context, LocalPool
     from mmbench.benchmark.experiment import Experiment
     from mmbench.benchmark.matrix import jobs_of
-    from mmbench.benchmark.store import Store
+    from mmbench.benchmark.store.store import Store
 
     (tmp_path / "where.py").write_text(
         PLUGIN.replace(".touch()", '.write_text(os.environ["CUDA_VISIBLE_DEVICES"])').replace(

@@ -20,7 +20,7 @@ from mmbench.benchmark.experiment import Experiment
 from mmbench.benchmark.flags import experiment_from
 from mmbench.benchmark.launch import plan
 from mmbench.benchmark.search import STARTUP, Study, courses, next_wave, studies_of
-from mmbench.benchmark.store import Store, read_json
+from mmbench.benchmark.store.store import Store, read_json
 from mmbench.benchmark.studies import ask, keep, optuna, suggest
 from mmbench.benchmark.trials import repeat_of, search_of
 from mmbench.datasets.epic import Epic

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from mmbench.benchmark.store import Store
+from mmbench.benchmark.store.store import Store
 
 from .conftest import MMBENCH, Command
 from .test_run import until

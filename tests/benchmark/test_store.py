@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from mmbench.benchmark.core.errors import UsageError
 from mmbench.benchmark.core.job import Data, Job
-from mmbench.benchmark.store import Store, StoreError, write_atomic, write_json
+from mmbench.benchmark.store.store import Store, StoreError, write_atomic, write_json
 
 FILES = {"predictions.parquet": b"some rows", "fit.json": b"{}"}
 

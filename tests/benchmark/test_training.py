@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mmbench.benchmark.core.protocol import Protocol
 from mmbench.benchmark.core.selection import Direction, Epoch, chosen
-from mmbench.benchmark.data import Request, TaskData, load_task
+from mmbench.benchmark.data.tensors import Request, TaskData, load_task
 from mmbench.benchmark.predict import conditions_for, outputs_under, prediction_table
 from mmbench.benchmark.seeds import derive, seed_everything
 from mmbench.benchmark.training import Minibatches, Training, _stage_starts, fit, validate

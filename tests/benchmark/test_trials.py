@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from mmbench.benchmark.core.job import Job, Trial
 from mmbench.benchmark.incoming import checked_job
 from mmbench.benchmark.scores import results
-from mmbench.benchmark.store import SCHEMA, Record, Store
+from mmbench.benchmark.store.store import SCHEMA, Record, Store
 from mmbench.benchmark.trials import (
     Score,
     as_json,

@@ -17,7 +17,7 @@ from mmbench.benchmark.core.errors import UsageError
 from mmbench.benchmark.core.locate import locate
 from mmbench.benchmark.core.protocol import Protocol
 from mmbench.benchmark.core.registry import find
-from mmbench.benchmark.data import Request, load_task
+from mmbench.benchmark.data.tensors import Request, load_task
 from mmbench.benchmark.evaluations import chosen
 from mmbench.benchmark.experiment import Experiment
 from mmbench.benchmark.launch import run

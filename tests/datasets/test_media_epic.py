@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 from mmbench.benchmark.check import check_media
 from mmbench.benchmark.core.job import Task
-from mmbench.benchmark.domains import in_place
+from mmbench.benchmark.data.domains import in_place
 from mmbench.datasets.dataset import SPLITS, DataError, Samples
 from mmbench.datasets.epic import Epic
 from mmbench.datasets.media.clip import MediaSet, Piece

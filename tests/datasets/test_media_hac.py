@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from mmbench.benchmark.check import check_media
-from mmbench.benchmark.domains import ROLES
+from mmbench.benchmark.data.domains import ROLES
 from mmbench.datasets.dataset import SPLITS, DataError
 from mmbench.datasets.hac import Hac
 from mmbench.datasets.media.clip import MediaSet, Piece

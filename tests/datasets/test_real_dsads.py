@@ -24,7 +24,7 @@ def test_one_person_is_left_out_in_turn(
     real_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from mmbench.benchmark.core.job import Task
-    from mmbench.benchmark.domains import in_place
+    from mmbench.benchmark.data.domains import in_place
     from mmbench.datasets.locate import locate
 
     monkeypatch.setenv("MMBENCH_TEST_FILE", str(real_data / "dsads.npz"))

@@ -10,8 +10,8 @@ import time
 from pathlib import Path
 
 import pytest
-from mmbench.benchmark import claims
-from mmbench.benchmark.claims import hold, holder
+from mmbench.benchmark.store import locks as claims
+from mmbench.benchmark.store.locks import hold, holder
 
 from ..benchmark.conftest import write_dataset
 from ..benchmark.test_claims import elsewhere, machine

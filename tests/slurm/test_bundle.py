@@ -11,7 +11,7 @@ from mmbench.benchmark.executor import Context
 from mmbench.benchmark.experiment import Experiment
 from mmbench.benchmark.matrix import jobs_of
 from mmbench.benchmark.scores import results
-from mmbench.benchmark.store import Store
+from mmbench.benchmark.store.store import Store
 from mmbench.slurm.bundle import BundleTask
 
 

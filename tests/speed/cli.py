@@ -22,7 +22,7 @@ from pathlib import Path
 from measure import Row, median, print_machine, print_table, scratch, write_data
 from mmbench.benchmark.experiment import Experiment
 from mmbench.benchmark.matrix import jobs_of
-from mmbench.benchmark.store import RESULTS, Store
+from mmbench.benchmark.store.store import RESULTS, Store
 
 ROUNDS = 11
 JOBS = 500

@@ -21,10 +21,10 @@ from unittest import mock
 
 import torch
 from measure import COUNTS, Row, estimate, median, print_machine, print_table, scratch, write_data
-from mmbench.benchmark import data as data_module
 from mmbench.benchmark import runner
 from mmbench.benchmark.core.job import Job
-from mmbench.benchmark.data import TaskCache
+from mmbench.benchmark.data import tensors as data_module
+from mmbench.benchmark.data.tensors import TaskCache
 from mmbench.benchmark.evaluations import chosen
 from mmbench.benchmark.executor import Context
 from mmbench.benchmark.experiment import Experiment

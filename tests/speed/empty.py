@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from mmbench.benchmark.core.job import Job
 from mmbench.benchmark.executor import Context, Outcome
-from mmbench.benchmark.store import RESULTS, Store
+from mmbench.benchmark.store.store import RESULTS, Store
 
 
 def nothing(job: Job, context: Context) -> Outcome:

@@ -43,15 +43,16 @@ from measure import (
     scratch,
     write_data,
 )
-from mmbench.benchmark import predict, runner, store, training
+from mmbench.benchmark import predict, runner, training
 from mmbench.benchmark.core.protocol import Protocol
 from mmbench.benchmark.core.selection import Epoch
-from mmbench.benchmark.data import Split
+from mmbench.benchmark.data.tensors import Split
 from mmbench.benchmark.executor import Context
 from mmbench.benchmark.experiment import Experiment
 from mmbench.benchmark.matrix import jobs_of
 from mmbench.benchmark.predict import conditions_for, minibatches, outputs_under
 from mmbench.benchmark.seeds import generator, seed_everything
+from mmbench.benchmark.store import store
 from mmbench.datasets.batch import Batch, Spec
 from mmbench.methods.erm import ERM
 from torch.nn import functional as F

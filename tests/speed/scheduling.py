@@ -30,7 +30,7 @@ from mmbench.benchmark.executor import Context, LocalPool
 from mmbench.benchmark.experiment import Experiment
 from mmbench.benchmark.matrix import jobs_of
 from mmbench.benchmark.search import studies_of
-from mmbench.benchmark.store import RESULTS, Store
+from mmbench.benchmark.store.store import RESULTS, Store
 from mmbench.benchmark.trials import repeat_of
 
 MMBENCH = str(Path(sys.executable).with_name("mmbench"))

@@ -36,7 +36,7 @@ from mmbench.benchmark.blocks import blocks_of
 from mmbench.benchmark.core.job import Data, Job
 from mmbench.benchmark.prescore import table_blocks
 from mmbench.benchmark.scores import Filter, results
-from mmbench.benchmark.store import Store
+from mmbench.benchmark.store.store import Store
 from mmbench.corruptions.missing import Missing
 from rich.console import Console
 

@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 from mmbench.benchmark.core.job import Data, Job
 from mmbench.benchmark.predict import to_parquet
-from mmbench.benchmark.store import Store, write_json
+from mmbench.benchmark.store.store import Store, write_json
 
 RULES = {
     "name": "fair",

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from mmbench.benchmark.core.errors import UsageError
 from mmbench.benchmark.merge import merge
-from mmbench.benchmark.store import Store, StoreError
+from mmbench.benchmark.store.store import Store, StoreError
 
 from .colleague import content, jobs, kinds, reason, without_tables
 

@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from ..datasets.dataset import Samples, Target
-from .core.errors import UsageError, nearest
+from ...datasets.dataset import Samples, Target
+from ..core.errors import UsageError, nearest
 
 
 def keep(target: Target, held_out: Sequence[str], task: str) -> Target:

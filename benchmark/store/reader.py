@@ -6,9 +6,9 @@ from collections.abc import Collection
 from dataclasses import fields
 from pathlib import Path
 
-from .core.errors import UsageError
-from .core.job import Job
-from .incoming import RefusedError, checked_job
+from ..core.errors import UsageError
+from ..core.job import Job
+from ..incoming import RefusedError, checked_job
 from .store import SCHEMA, Record, Store, StoreError, read_json
 
 

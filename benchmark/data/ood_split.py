@@ -19,11 +19,11 @@ from typing import Literal
 
 import numpy as np
 
-from ..datasets.dataset import DataError, Located, Samples, Target
-from .core.job import Task
-from .data import Split, TaskData
-from .held_out import rows_of
-from .joining import check_splits, common_target
+from ...datasets.dataset import DataError, Located, Samples, Target
+from ..core.job import Task
+from .class_holdout import rows_of
+from .compatibility import check_splits, common_target
+from .tensors import Split, TaskData
 
 
 def foreign_split(

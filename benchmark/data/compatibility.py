@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from ..datasets.dataset import SPLITS, DataError, Located, Target
-from .core.job import Task
+from ...datasets.dataset import SPLITS, DataError, Located, Target
+from ..core.job import Task
 
 
 def common_target(targets: Mapping[str, Target]) -> Target:

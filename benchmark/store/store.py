@@ -41,11 +41,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from .claims import Claim, hold, holder
-from .core.atomic_files import as_json, at_once, read_json, write_atomic, write_json
-from .core.errors import UsageError
-from .core.job import Job
-from .tidy import CHECKPOINT, clear, is_cluttered
+from ..core.atomic_files import as_json, at_once, read_json, write_atomic, write_json
+from ..core.errors import UsageError
+from ..core.job import Job
+from .cleanup import CHECKPOINT, clear, is_cluttered
+from .locks import Claim, hold, holder
 
 State = Literal["planned", "queued", "running", "done", "failed", "dead", "cancelled", "pruned"]
 #: The states of what did not end well and can be tried again.

@@ -13,12 +13,12 @@ from functools import lru_cache
 import numpy as np
 import torch
 
-from ..datasets.batch import Batch, Spec, Tuned
-from ..datasets.dataset import DataError, Located, Samples, Target
-from .core.job import Task, dataset_of, domain_of
+from ...datasets.batch import Batch, Spec, Tuned
+from ...datasets.dataset import DataError, Located, Samples, Target
+from ..core.job import Task, dataset_of, domain_of
+from .class_holdout import keep, parted
+from .compatibility import Blocks, check_splits, common_encoders, common_target, feature_blocks, label_scale
 from .domains import check_domain, in_place
-from .held_out import keep, parted
-from .joining import Blocks, check_splits, common_encoders, common_target, feature_blocks, label_scale
 
 #: Standardised features are cut off at so many deviations: acoustic features reach hundreds.
 FEATURE_LIMIT = 5.0
