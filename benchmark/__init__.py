@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from .check import check_corruption, check_dataset, check_method
     from .core.errors import UsageError
     from .core.protocol import Protocol
-    from .experiment import Experiment, Search
     from .launch import Plan, Summary, plan, run
+    from .planning.experiment import Experiment, Search
     from .scores import leaderboard, missing_modalities, predictions, results
 
 _HOME = {
@@ -26,9 +26,9 @@ _HOME = {
     "check_dataset": "check",
     "check_method": "check",
     "UsageError": "core.errors",
-    "Experiment": "experiment",
+    "Experiment": "planning.experiment",
     "Protocol": "core.protocol",
-    "Search": "experiment",
+    "Search": "planning.experiment",
     "Plan": "launch",
     "Summary": "launch",
     "plan": "launch",

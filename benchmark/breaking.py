@@ -16,7 +16,7 @@ from ..datasets.batch import Batch
 from ..datasets.fingerprint import code_sha256
 from ..datasets.media.clip import Medium, SoundView, View
 from .core.errors import UsageError
-from .evaluations import BROKEN_AS
+from .planning.evaluations import BROKEN_AS
 
 #: Of how many clips of a split a corruption is made that mixes clips: those with the lowest hashes.
 DONORS = 64

@@ -16,8 +16,8 @@ from .cli_findings import findings
 from .cli_jobs import cancel, logs, retry, status
 from .cli_look import check, doctor, list_names, show
 from .core.errors import UsageError, said_of
-from .experiment import Experiment
 from .flags import with_experiment
+from .planning.experiment import Experiment
 from .store.store import StoreError, inside
 
 if TYPE_CHECKING:

@@ -15,8 +15,8 @@ from .core.errors import UsageError, nearest
 from .core.locate import own_datasets, root_from
 from .core.method_spec import Description, describe
 from .core.registry import Entry, entries
-from .evaluations import group, groups
-from .suites import SUITES
+from .planning.evaluations import group, groups
+from .planning.suites import SUITES
 from .terminal import console
 
 

@@ -91,7 +91,7 @@ def preview(planned: Plan) -> None:
 
 def print_suite(planned: Plan, out: Console) -> None:
     """How much of a suite is taken, and what the networks are tested under."""
-    from .suites import SUITES
+    from .planning.suites import SUITES
 
     if planned.experiment.suite is None:
         return

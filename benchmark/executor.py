@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from .core.errors import said_of
 from .core.job import Job
-from .evaluations import Evaluation, of_job
+from .planning.evaluations import Evaluation, of_job
 from .store.locks import no_link
 from .store.store import LOG, Store
 

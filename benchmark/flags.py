@@ -12,7 +12,7 @@ from pydantic.fields import FieldInfo
 
 from .core.errors import UsageError
 from .core.protocol import Protocol
-from .experiment import Experiment, Search
+from .planning.experiment import Experiment, Search
 
 #: Fields whose flag has another name.
 _FLAGS = {

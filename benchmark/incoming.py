@@ -28,7 +28,7 @@ from ..leaderboards.metrics.registry import FAMILIES, family_metrics
 from ..leaderboards.tables.results import CLEAN, missing_patterns, one_line
 from .core.job import Job, Task
 from .core.protocol import Protocol
-from .evaluations import FEATURES, SEMANTIC, STAND_IN, on_features, version_of
+from .planning.evaluations import FEATURES, SEMANTIC, STAND_IN, on_features, version_of
 from .store.store import RESULTS, SCHEMA, WEIGHTS, StoreError, checked_name
 
 #: The files of a job that are taken; the done marker and job.json are written anew.

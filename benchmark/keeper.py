@@ -14,7 +14,7 @@ from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 
-from .evaluations import on_features
+from .planning.evaluations import on_features
 from .store.store import Store, StoreError, inside, read_json, write_json
 
 _PREDICTIONS = "predictions.parquet"

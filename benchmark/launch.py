@@ -9,19 +9,19 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .asked import remember, remembered
-from .companions import companions
 from .core.environment import code_version, gpu_names
 from .core.errors import UsageError
 from .core.job import COMPANION, Job
 from .core.locate import locate
 from .core.strings import as_values
 from .estimate import Estimate, estimate, finished
-from .evaluations import Evaluation, check_evaluations, of_job, wanted
 from .executor import Context, Executor, InProcess, Listener, LocalPool, Outcome
-from .experiment import Experiment
-from .matrix import jobs_of
-from .precheck import check
+from .planning.companions import companions
+from .planning.data_check import check
+from .planning.evaluations import Evaluation, check_evaluations, of_job, wanted
+from .planning.experiment import Experiment
+from .planning.history import remember, remembered
+from .planning.job_matrix import jobs_of
 from .search import Course, Wave, courses, lacking, next_wave, studies_of
 from .store.store import Store
 

@@ -10,8 +10,8 @@ from .breaking import at_rate
 from .core.errors import UsageError
 from .core.job import Job, Task, dataset_of
 from .core.registry import find
-from .evaluations import Evaluation, breakable, media_of, of_job, on_media
-from .experiment import Experiment
+from .planning.evaluations import Evaluation, breakable, media_of, of_job, on_media
+from .planning.experiment import Experiment
 from .raw import clips_of, origin_of
 
 

@@ -19,7 +19,7 @@ from ..corruptions.missing import Missing
 from ..datasets.batch import Batch
 from ..methods.method import Method
 from .data.tensors import Split
-from .evaluations import check_medium
+from .planning.evaluations import check_medium
 
 #: Fixed, so that predictions do not depend on the training batch size.
 EVALUATION_BATCH = 256

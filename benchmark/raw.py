@@ -33,7 +33,7 @@ from ..datasets.media.clip import Clip, MediaSet, Piece
 from ..datasets.media.find import find_media
 from .data.tensors import TaskData
 from .encode import encoded_split, place_of
-from .evaluations import breakable, media_of
+from .planning.evaluations import breakable, media_of
 
 
 @dataclass(frozen=True)

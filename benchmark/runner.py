@@ -24,7 +24,6 @@ from ..datasets.dataset import DataError, Located
 from ..methods.method import Method
 from .checkpoint import Keeper
 from .clock import Clock
-from .companions import companions, records
 from .core.environment import code_version
 from .core.errors import UsageError, said_of
 from .core.job import Job, Task, dataset_of, domain_of
@@ -35,9 +34,10 @@ from .core.selection import Epoch, seen
 from .data.ood_split import foreign_split
 from .data.tensors import Request, Split, TaskCache, TaskData
 from .energy import Energy, counters_of
-from .evaluations import FAMILY, STAND_IN, Evaluation, called, on_media
 from .executor import Context, Outcome
-from .matrix import shared_modalities
+from .planning.companions import companions, records
+from .planning.evaluations import FAMILY, STAND_IN, Evaluation, called, on_media
+from .planning.job_matrix import shared_modalities
 from .predict import conditions_of, feature_table, prediction_table, to_parquet
 from .prescore import score_job
 from .pruning import Pruned, Watch, fits_of

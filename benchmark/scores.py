@@ -18,14 +18,14 @@ from ..leaderboards.tables import accuracy as tables
 from ..leaderboards.tables.ood_sets import versioned
 from ..leaderboards.tables.results import UPPER_BOUND, Result
 from . import trials
-from .bounds import Bound, bounds_in
 from .core.errors import UsageError, nearest
 from .core.job import COMPANION, Job, Task
 from .core.protocol import protocol_label
 from .core.strings import as_list, as_seeds
-from .evaluations import FAMILY, FEATURES, on_features, version_of
 from .keeper import DiskKeeper
 from .launch import store_at
+from .planning.evaluations import FAMILY, FEATURES, on_features, version_of
+from .planning.oracle import Bound, bounds_in
 from .store import reader as salvage
 from .store.store import Record, Store, StoreError, read_json
 

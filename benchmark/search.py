@@ -14,9 +14,9 @@ from typing import Any
 from .core.errors import UsageError
 from .core.job import Job, Trial
 from .draws import draw, seed_of
-from .evaluations import Evaluation, of_job
-from .experiment import Experiment
-from .matrix import Row, rows_of
+from .planning.evaluations import Evaluation, of_job
+from .planning.experiment import Experiment
+from .planning.job_matrix import Row, rows_of
 from .store.store import Record, Store
 from .trials import Found, name_of, repeat_of, search_of, seed_names
 

@@ -24,7 +24,7 @@ from .breaking import Breaking
 from .core.errors import UsageError
 from .core.protocol import Protocol
 from .data.tensors import Split, TaskData, sample_hash
-from .evaluations import breakable, media_of
+from .planning.evaluations import breakable, media_of
 from .raw import check_content, clips_of, contents_of, encoder_of, origin_of
 
 #: Of the memory that is free, what media may take.

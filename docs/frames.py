@@ -10,7 +10,7 @@ from pathlib import Path
 import skimage.data
 import torch
 from matplotlib import pyplot
-from mmbench.benchmark.evaluations import chosen
+from mmbench.benchmark.planning.evaluations import chosen
 from mmbench.datasets.batch import Batch
 
 DOTS = 72

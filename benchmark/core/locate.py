@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ...datasets.locate import locate as locate_files
-from ..experiment import default_data_root
+from ..planning.experiment import default_data_root
 from .errors import UsageError, nearest
 from .registry import entries
 

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 from mmbench.benchmark.core.job import Job
-from mmbench.benchmark.experiment import Experiment
+from mmbench.benchmark.planning.experiment import Experiment
 from mmbench.benchmark.predict import to_parquet
 from mmbench.benchmark.search import Study, studies_of
 from mmbench.benchmark.store.store import Store

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from mmbench.benchmark.core.registry import entries
-from mmbench.benchmark.evaluations import chosen, groups
+from mmbench.benchmark.planning.evaluations import chosen, groups
 
 from ..datasets.small_models import WORDS, save_bert
 from .conftest import Command

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mmbench.benchmark.boards import frames
 from mmbench.benchmark.energy import Counter, Energy, processors
-from mmbench.benchmark.experiment import Experiment
-from mmbench.benchmark.matrix import jobs_of
+from mmbench.benchmark.planning.experiment import Experiment
+from mmbench.benchmark.planning.job_matrix import jobs_of
 from mmbench.benchmark.scores import results
 from mmbench.benchmark.store.store import Store, write_json
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from mmbench.benchmark.core.errors import UsageError
 from mmbench.benchmark.core.protocol import Protocol, protocol_label
-from mmbench.benchmark.experiment import Experiment
 from mmbench.benchmark.flags import experiment_from
+from mmbench.benchmark.planning.experiment import Experiment
 
 ASKED = {"methods": "erm,ebmc(emc=false,cce=true)", "datasets": "mosi,mosei+mosi->sims", "seeds": "0-2,7"}
 

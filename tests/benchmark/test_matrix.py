@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from mmbench.benchmark.core.errors import UsageError
 from mmbench.benchmark.core.job import Job, Task
-from mmbench.benchmark.experiment import Experiment
-from mmbench.benchmark.matrix import jobs_of, resolve_modalities
+from mmbench.benchmark.planning.experiment import Experiment
+from mmbench.benchmark.planning.job_matrix import jobs_of, resolve_modalities
 from mmbench.benchmark.scores import results
 from mmbench.benchmark.store.store import Store
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 from mmbench.benchmark import launch
 from mmbench.benchmark.core.registry import find
-from mmbench.benchmark.experiment import Experiment
+from mmbench.benchmark.planning.experiment import Experiment
 from mmbench.datasets.batch import Spec
 
 

@@ -17,9 +17,9 @@ from mmbench.benchmark.core.registry import find
 from mmbench.benchmark.core.selection import chosen
 from mmbench.benchmark.data.domains import check_domain, together
 from mmbench.benchmark.data.tensors import Request, load_task
-from mmbench.benchmark.experiment import Experiment
 from mmbench.benchmark.launch import run
-from mmbench.benchmark.matrix import jobs_of
+from mmbench.benchmark.planning.experiment import Experiment
+from mmbench.benchmark.planning.job_matrix import jobs_of
 from mmbench.benchmark.scores import results
 from mmbench.benchmark.seeds import seed_everything
 from mmbench.benchmark.store.store import Store

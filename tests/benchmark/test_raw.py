@@ -18,9 +18,9 @@ from mmbench.benchmark import raw
 from mmbench.benchmark.core.errors import UsageError
 from mmbench.benchmark.core.locate import locate
 from mmbench.benchmark.data.tensors import Request, load_task, sample_hash
-from mmbench.benchmark.evaluations import chosen, media_of
-from mmbench.benchmark.experiment import Experiment
 from mmbench.benchmark.launch import check_data, plan, run
+from mmbench.benchmark.planning.evaluations import chosen, media_of
+from mmbench.benchmark.planning.experiment import Experiment
 from mmbench.benchmark.predict import conditions_of, outputs_under
 from mmbench.benchmark.raw import conditions_on_media
 from mmbench.corruptions.audio import BandLimit, WhiteNoise

@@ -16,9 +16,9 @@ from mmbench.benchmark.core.method_spec import Field, describe
 from mmbench.benchmark.core.registry import entries
 from mmbench.benchmark.draws import rounded
 from mmbench.benchmark.estimate import Took
-from mmbench.benchmark.experiment import Experiment
 from mmbench.benchmark.flags import experiment_from
 from mmbench.benchmark.launch import plan
+from mmbench.benchmark.planning.experiment import Experiment
 from mmbench.benchmark.search import STARTUP, Study, courses, next_wave, studies_of
 from mmbench.benchmark.store.store import Store, read_json
 from mmbench.benchmark.studies import ask, keep, optuna, suggest

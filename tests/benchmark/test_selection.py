@@ -14,8 +14,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from mmbench.benchmark import Experiment, plan, results, run
-from mmbench.benchmark.companions import companions
 from mmbench.benchmark.core.selection import Direction, Epoch, Rule, chosen, score
+from mmbench.benchmark.planning.companions import companions
 from mmbench.benchmark.store.store import Store
 from mmbench.datasets.dataset import DataError, Samples
 from mmbench.datasets.layout.write import write_open_layout

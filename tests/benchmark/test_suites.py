@@ -11,10 +11,10 @@ import pytest
 from mmbench.benchmark.core.errors import UsageError
 from mmbench.benchmark.core.job import Task
 from mmbench.benchmark.core.registry import find
-from mmbench.benchmark.evaluations import of_job, wanted
-from mmbench.benchmark.experiment import Experiment
-from mmbench.benchmark.matrix import jobs_of, methods_of
-from mmbench.benchmark.suites import SUITES, chosen
+from mmbench.benchmark.planning.evaluations import of_job, wanted
+from mmbench.benchmark.planning.experiment import Experiment
+from mmbench.benchmark.planning.job_matrix import jobs_of, methods_of
+from mmbench.benchmark.planning.suites import SUITES, chosen
 from mmbench.datasets.epic import Epic
 from mmbench.datasets.hac import Hac
 from mmbench.datasets.hust import DOMAINS, Hust
@@ -81,7 +81,7 @@ def test_the_command_lists_them_all_without_torch(mmbench: Command):
     ended = mmbench("list", "tasks", "--suite", "mmgd")
     assert ended.returncode == 2
     assert "did you mean mmdg" in ended.stderr
-    code = "import sys, mmbench.benchmark.suites; assert 'torch' not in sys.modules"
+    code = "import sys, mmbench.benchmark.planning.suites; assert 'torch' not in sys.modules"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

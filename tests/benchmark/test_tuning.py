@@ -18,9 +18,9 @@ from mmbench.benchmark.core.locate import locate
 from mmbench.benchmark.core.protocol import Protocol
 from mmbench.benchmark.core.registry import find
 from mmbench.benchmark.data.tensors import Request, load_task
-from mmbench.benchmark.evaluations import chosen
-from mmbench.benchmark.experiment import Experiment
 from mmbench.benchmark.launch import run
+from mmbench.benchmark.planning.evaluations import chosen
+from mmbench.benchmark.planning.experiment import Experiment
 from mmbench.benchmark.raw import clips_of, conditions_on_media, encoder_of, origin_of
 from mmbench.benchmark.training import fit
 from mmbench.benchmark.tuning import conditions_on_batches, with_media

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from mmbench.benchmark.experiment import Experiment
-from mmbench.benchmark.matrix import jobs_of
+from mmbench.benchmark.planning.experiment import Experiment
+from mmbench.benchmark.planning.job_matrix import jobs_of
 
 DESCRIPTION = """
 title: Daily and Sports Activities

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 from mmbench.benchmark import Experiment, run
-from mmbench.benchmark.matrix import jobs_of
+from mmbench.benchmark.planning.job_matrix import jobs_of
 from mmbench.benchmark.store.store import Store
 from mmbench.slurm import queue
 from mmbench.slurm.executor import ASK

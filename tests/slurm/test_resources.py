@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from mmbench.benchmark.core.errors import UsageError
-from mmbench.benchmark.experiment import Experiment, as_values
+from mmbench.benchmark.planning.experiment import Experiment, as_values
 from mmbench.slurm.resources import KEYS, profiles, resources, seconds_of
 
 from ..benchmark.conftest import Command

@@ -20,8 +20,8 @@ import time
 from pathlib import Path
 
 from measure import Row, median, print_machine, print_table, scratch, write_data
-from mmbench.benchmark.experiment import Experiment
-from mmbench.benchmark.matrix import jobs_of
+from mmbench.benchmark.planning.experiment import Experiment
+from mmbench.benchmark.planning.job_matrix import jobs_of
 from mmbench.benchmark.store.store import RESULTS, Store
 
 ROUNDS = 11

@@ -25,10 +25,10 @@ from mmbench.benchmark import runner
 from mmbench.benchmark.core.job import Job
 from mmbench.benchmark.data import tensors as data_module
 from mmbench.benchmark.data.tensors import TaskCache
-from mmbench.benchmark.evaluations import chosen
 from mmbench.benchmark.executor import Context
-from mmbench.benchmark.experiment import Experiment
-from mmbench.benchmark.matrix import jobs_of
+from mmbench.benchmark.planning.evaluations import chosen
+from mmbench.benchmark.planning.experiment import Experiment
+from mmbench.benchmark.planning.job_matrix import jobs_of
 from mmbench.benchmark.predict import EVALUATION_BATCH, conditions_for, minibatches, outputs_under
 from mmbench.corruptions.condition import Condition
 from mmbench.corruptions.corruption import prepared

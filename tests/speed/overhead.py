@@ -48,8 +48,8 @@ from mmbench.benchmark.core.protocol import Protocol
 from mmbench.benchmark.core.selection import Epoch
 from mmbench.benchmark.data.tensors import Split
 from mmbench.benchmark.executor import Context
-from mmbench.benchmark.experiment import Experiment
-from mmbench.benchmark.matrix import jobs_of
+from mmbench.benchmark.planning.experiment import Experiment
+from mmbench.benchmark.planning.job_matrix import jobs_of
 from mmbench.benchmark.predict import conditions_for, minibatches, outputs_under
 from mmbench.benchmark.seeds import generator, seed_everything
 from mmbench.benchmark.store import store

@@ -27,8 +27,8 @@ from empty import nothing
 from measure import Row, median, print_machine, print_table, scratch, write_data
 from mmbench.benchmark.core.job import Job
 from mmbench.benchmark.executor import Context, LocalPool
-from mmbench.benchmark.experiment import Experiment
-from mmbench.benchmark.matrix import jobs_of
+from mmbench.benchmark.planning.experiment import Experiment
+from mmbench.benchmark.planning.job_matrix import jobs_of
 from mmbench.benchmark.search import studies_of
 from mmbench.benchmark.store.store import RESULTS, Store
 from mmbench.benchmark.trials import repeat_of

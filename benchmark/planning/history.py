@@ -7,8 +7,8 @@ from pathlib import Path
 
 import yaml
 
+from ..store.store import Store, inside, write_atomic
 from .experiment import Experiment
-from .store.store import Store, inside, write_atomic
 
 
 def remember(experiment: Experiment) -> None:

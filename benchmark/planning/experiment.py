@@ -18,10 +18,10 @@ from pydantic import (
     model_validator,
 )
 
-from .core.errors import UsageError, nearest
-from .core.job import Task
-from .core.protocol import Protocol
-from .core.strings import as_list, as_seeds, as_values, unique
+from ..core.errors import UsageError, nearest
+from ..core.job import Task
+from ..core.protocol import Protocol
+from ..core.strings import as_list, as_seeds, as_values, unique
 from .suites import QUICK, SUITES, chosen
 
 PRESETS: dict[str, dict[str, Any]] = {

@@ -11,13 +11,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ..datasets.dataset import Located
-from .core.errors import UsageError
-from .core.job import Job, Task, dataset_of, domain_of
-from .core.method_spec import describe
-from .core.registry import find
-from .precheck import shape_of
-from .store.store import Record, Store
+from ...datasets.dataset import Located
+from ..core.errors import UsageError
+from ..core.job import Job, Task, dataset_of, domain_of
+from ..core.method_spec import describe
+from ..core.registry import find
+from ..store.store import Record, Store
+from .data_check import shape_of
 
 METHOD = "erm"
 
@@ -84,7 +84,7 @@ def bounds_in(store: Store, rows: Sequence[tuple[Job, str]]) -> list[Bound]:
         store: the store.
         rows: jobs, and the protocol of the row in which each stands.
     """
-    from .store.reader import records  # reads tables, and planning needs none
+    from ..store.reader import records  # reads tables, and planning needs none
 
     blocks: dict[tuple[str, str, str], list[Job]] = {}
     for job, protocol in rows:

@@ -10,10 +10,10 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
-from .core.errors import UsageError
-from .core.job import COMPANION, Job, Task
-from .core.selection import Epoch
-from .store.store import Store, read_json
+from ..core.errors import UsageError
+from ..core.job import COMPANION, Job, Task
+from ..core.selection import Epoch
+from ..store.store import Store, read_json
 
 RULE = "leave-one-source-out"
 

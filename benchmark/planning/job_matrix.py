@@ -6,18 +6,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ..datasets.dataset import Located
-from .bounds import bounds_of, check_bound
+from ...datasets.dataset import Located
+from ..core.as_published import BUDGETS, family_of, rules_of
+from ..core.errors import UsageError, nearest
+from ..core.job import Data, Job, Task, dataset_of, domain_of
+from ..core.locate import locate
+from ..core.method_spec import Field, describe, word
+from ..core.registry import entries, find
+from ..data.class_holdout import keep
 from .companions import check_sources
-from .core.as_published import BUDGETS, family_of, rules_of
-from .core.errors import UsageError, nearest
-from .core.job import Data, Job, Task, dataset_of, domain_of
-from .core.locate import locate
-from .core.method_spec import Field, describe, word
-from .core.registry import entries, find
-from .data.class_holdout import keep
+from .data_check import shape_of
 from .experiment import Experiment
-from .precheck import shape_of
+from .oracle import bounds_of, check_bound
 
 
 @dataclass(frozen=True)

@@ -12,14 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from ..datasets.dataset import Located
-from ..datasets.layout.description import Description
-from .core.errors import UsageError, nearest
-from .core.job import COMPANION, Job, Task, dataset_of, domain_of
-from .core.locate import locate
-from .core.registry import Entry, entries, find
+from ...datasets.dataset import Located
+from ...datasets.layout.description import Description
+from ..core.errors import UsageError, nearest
+from ..core.job import COMPANION, Job, Task, dataset_of, domain_of
+from ..core.locate import locate
+from ..core.registry import Entry, entries, find
+from .data_check import shape_of
 from .experiment import Experiment
-from .precheck import shape_of
 
 #: The feature that the head reads, of source training and of the test data: what scores on features are fitted on.
 FEATURES = "features"

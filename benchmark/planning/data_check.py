@@ -10,11 +10,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..datasets.dataset import Located
-from .core.job import Job, Task, dataset_of, domain_of
-from .data.compatibility import check_splits, common_encoders, common_target, feature_blocks
-from .data.domains import check_domain, domain_counts
-from .store.store import read_json, write_json
+from ...datasets.dataset import Located
+from ..core.job import Job, Task, dataset_of, domain_of
+from ..data.compatibility import check_splits, common_encoders, common_target, feature_blocks
+from ..data.domains import check_domain, domain_counts
+from ..store.store import read_json, write_json
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ def check(jobs: Iterable[Job], located: Mapping[str, Located]) -> None:
 
 def shape_of(located: Located) -> Shape:
     """Reads a dataset, or remembers that it was read. Raises DataError where it is faulty."""
-    from ..datasets.fingerprint import cache_folder
+    from ...datasets.fingerprint import cache_folder
 
     remembered = cache_folder().parent / "checked" / f"{located.fingerprint()}.json"
     known = read_json(remembered)
