@@ -279,8 +279,8 @@ def _print_plan(planned: Plan) -> None:
     from .cli_run import print_suite
     from .core.job import COMPANION
     from .launch import counts
+    from .search.trials import size_words
     from .terminal import console
-    from .trials import size_words
 
     out = console()
     table = Table(box=None, padding=(0, 2), show_header=False)

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from ..datasets.cache.cache import FeatureCache
     from ..datasets.encoders.encoder import Encoder
     from ..datasets.media.clip import MediaSet, Problem
-    from .encode_dataset import Outcome
-    from .encoding import Progress
+    from .features.dataset import Outcome
+    from .features.pipeline import Progress
 
 cache_app = typer.Typer(
     no_args_is_help=True, help="Look at the features that are kept, verify or remove them."
@@ -91,7 +91,7 @@ def encode(
     Example: mmbench data encode mosi --encoder audio=log-mel --encoder text=text:roberta-base
     """
     from ..datasets.media.find import find_media, is_place
-    from .encoded_before import Source, origin_there, same_as_before
+    from .features.provenance import Source, origin_there, same_as_before
 
     out = console()
     root = root_from(data_root)
@@ -112,7 +112,7 @@ def encode(
         return
 
     from ..datasets.cache.cache import FeatureCache
-    from .encode_dataset import encode_dataset
+    from .features.dataset import encode_dataset
 
     encoders = _encoders(texts, device)
     try:

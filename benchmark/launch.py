@@ -22,7 +22,7 @@ from .planning.evaluations import Evaluation, check_evaluations, of_job, wanted
 from .planning.experiment import Experiment
 from .planning.history import remember, remembered
 from .planning.job_matrix import jobs_of
-from .search import Course, Wave, courses, lacking, next_wave, studies_of
+from .search.study import Course, Wave, courses, lacking, next_wave, studies_of
 from .store.store import Store
 
 if TYPE_CHECKING:
@@ -200,7 +200,7 @@ def _waves(planned: Plan, failed: Sequence[Outcome]) -> Iterator[Wave]:
         for jobs in in_order(planned.todo):
             yield Wave(tuple(jobs), True, {})
         return
-    from .studies import ask, keep
+    from .search.optuna_study import ask, keep
 
     store, tried = planned.store, set[tuple[str, bool]]()
     found = planned.courses
@@ -271,7 +271,7 @@ def check_data(planned: Plan, gpus: tuple[str, ...]) -> None:
     check_evaluations(experiment, planned.evaluations, planned.jobs, planned.todo, located)
     tuned = experiment.protocol.encoder_mode != "frozen"
     if tuned or any(evaluation.kind == "corruption" for evaluation in planned.evaluations):
-        from .precheck_raw import check_raw  # with torch, as corruptions
+        from .features.media_check import check_raw  # with torch, as corruptions
 
         check_raw(experiment, planned.evaluations, planned.todo, located, _device_for(experiment, gpus))
     check(planned.todo, located)

@@ -35,18 +35,18 @@ from .data.ood_split import foreign_split
 from .data.tensors import Request, Split, TaskCache, TaskData
 from .energy import Energy, counters_of
 from .executor import Context, Outcome
+from .features.finetune import conditions_on_batches, with_media
+from .features.reencode import conditions_on_media
 from .planning.companions import companions, records
 from .planning.evaluations import FAMILY, STAND_IN, Evaluation, called, on_media
 from .planning.job_matrix import shared_modalities
 from .predict import conditions_of, feature_table, prediction_table, to_parquet
 from .prescore import score_job
-from .pruning import Pruned, Watch, fits_of
-from .raw import conditions_on_media
+from .search.pruning import Pruned, Watch, fits_of
 from .seeds import seed_everything
 from .store.locks import Claim, LostClaimError, no_link, slurm_id
 from .store.store import CHECKPOINT, WEIGHTS, Store
 from .training import Beyond, fit
-from .tuning import conditions_on_batches, with_media
 from .weights import load_weights, save_weights
 
 #: Tensors of the last tasks, shared by the jobs of a worker.

@@ -16,8 +16,8 @@ from rich.text import Text
 
 from .core.errors import UsageError
 from .progress import duration
+from .search.trials import Found, counted, searches
 from .store.store import BROKEN, Record, Store
-from .trials import Found, counted, searches
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -13,7 +13,7 @@ import pyarrow as pa
 from mmbench.benchmark.core.job import Job
 from mmbench.benchmark.planning.experiment import Experiment
 from mmbench.benchmark.predict import to_parquet
-from mmbench.benchmark.search import Study, studies_of
+from mmbench.benchmark.search.study import Study, studies_of
 from mmbench.benchmark.store.store import Store
 from mmbench.leaderboards.tables.results import missing_patterns
 

@@ -12,10 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mmbench.benchmark.core.method_spec import Field, describe
 from mmbench.benchmark.core.registry import entries
-from mmbench.benchmark.draws import draw, rounded, seed_of, smallest, uniform
 from mmbench.benchmark.planning.experiment import Experiment
 from mmbench.benchmark.planning.job_matrix import rows_of
-from mmbench.benchmark.search import studies_of
+from mmbench.benchmark.search.sampling import draw, rounded, seed_of, smallest, uniform
+from mmbench.benchmark.search.study import studies_of
 
 from .conftest import write_dataset
 

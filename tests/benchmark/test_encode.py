@@ -15,10 +15,10 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from mmbench.benchmark import encoding
 from mmbench.benchmark.core.errors import UsageError
 from mmbench.benchmark.data.tensors import sample_hash
-from mmbench.benchmark.encode import encode, encoded_split
+from mmbench.benchmark.features import pipeline as encoding
+from mmbench.benchmark.features.encode import encode, encoded_split
 from mmbench.corruptions.audio import Babble, WhiteNoise
 from mmbench.corruptions.features import GaussianNoise
 from mmbench.corruptions.text import KeyboardTypos
@@ -243,7 +243,7 @@ SLOW = """
 import os, sys, time
 from pathlib import Path
 from test_encode import Letters, texts
-import mmbench.benchmark.encoding as encoding
+import mmbench.benchmark.features.pipeline as encoding
 from mmbench.benchmark.encode import encode
 from mmbench.datasets.cache.cache import FeatureCache
 
@@ -317,7 +317,7 @@ def test_the_key_of_broken_features_knows_all_the_code_that_breaks_them(tmp_path
         "from mmbench.corruptions.audio import Gain\n\n\nclass Louder(Gain):\n    kind = 'louder'\n"
     )
     script = (
-        "from mmbench.benchmark.breaking import Breaking\n"
+        "from mmbench.benchmark.features.corrupt_media import Breaking\n"
         "from mmbench.corruptions.audio import WhiteNoise\n"
         "from mmbench.datasets.media.clip import SoundView\n"
         "from mine import Louder\n"

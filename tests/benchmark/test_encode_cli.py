@@ -18,7 +18,7 @@ import pytest
 import soundfile
 import yaml
 from mmbench.benchmark.cli import main
-from mmbench.benchmark.encode_dataset import writing_alone
+from mmbench.benchmark.features.dataset import writing_alone
 from mmbench.datasets.cache.cache import FeatureCache
 from mmbench.datasets.layout.contents import media_contents
 from mmbench.datasets.layout.open_layout import locate_open

@@ -11,7 +11,7 @@ import pytest
 import torch
 import transformers
 from mmbench.benchmark.cli import main
-from mmbench.benchmark.encode import encode, encoded_split
+from mmbench.benchmark.features.encode import encode, encoded_split
 from mmbench.corruptions.frames.noise import PixelNoise
 from mmbench.corruptions.frames.video import FrameFreeze
 from mmbench.datasets.cache.cache import FeatureCache

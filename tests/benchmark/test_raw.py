@@ -14,15 +14,15 @@ import pandas as pd
 import pytest
 import soundfile
 import torch
-from mmbench.benchmark import raw
 from mmbench.benchmark.core.errors import UsageError
 from mmbench.benchmark.core.locate import locate
 from mmbench.benchmark.data.tensors import Request, load_task, sample_hash
+from mmbench.benchmark.features import reencode as raw
+from mmbench.benchmark.features.reencode import conditions_on_media
 from mmbench.benchmark.launch import check_data, plan, run
 from mmbench.benchmark.planning.evaluations import chosen, media_of
 from mmbench.benchmark.planning.experiment import Experiment
 from mmbench.benchmark.predict import conditions_of, outputs_under
-from mmbench.benchmark.raw import conditions_on_media
 from mmbench.corruptions.audio import BandLimit, WhiteNoise
 from mmbench.corruptions.condition import Clean
 from mmbench.corruptions.frames.noise import PixelNoise

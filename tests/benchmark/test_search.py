@@ -14,15 +14,15 @@ from mmbench.benchmark import estimate
 from mmbench.benchmark.core.errors import UsageError
 from mmbench.benchmark.core.method_spec import Field, describe
 from mmbench.benchmark.core.registry import entries
-from mmbench.benchmark.draws import rounded
 from mmbench.benchmark.estimate import Took
 from mmbench.benchmark.flags import experiment_from
 from mmbench.benchmark.launch import plan
 from mmbench.benchmark.planning.experiment import Experiment
-from mmbench.benchmark.search import STARTUP, Study, courses, next_wave, studies_of
+from mmbench.benchmark.search.optuna_study import ask, keep, optuna, suggest
+from mmbench.benchmark.search.sampling import rounded
+from mmbench.benchmark.search.study import STARTUP, Study, courses, next_wave, studies_of
+from mmbench.benchmark.search.trials import repeat_of, search_of
 from mmbench.benchmark.store.store import Store, read_json
-from mmbench.benchmark.studies import ask, keep, optuna, suggest
-from mmbench.benchmark.trials import repeat_of, search_of
 from mmbench.datasets.epic import Epic
 from mmbench.datasets.hac import Hac
 from mmbench.datasets.hust import Hust

@@ -14,11 +14,11 @@ from mmbench.benchmark import tables
 from mmbench.benchmark.boards import frames
 from mmbench.benchmark.merge import merge
 from mmbench.benchmark.scores import Filter, filter_from, results
-from mmbench.benchmark.search import Study, studies_of
+from mmbench.benchmark.search.study import Study, studies_of
+from mmbench.benchmark.search.trials import repeat_of, searches
 from mmbench.benchmark.store.store import Store
 from mmbench.benchmark.tables import tables_of
 from mmbench.benchmark.terminal import print_status
-from mmbench.benchmark.trials import repeat_of, searches
 from rich.console import Console
 
 from .conftest import write_dataset

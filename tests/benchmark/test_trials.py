@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 from mmbench.benchmark.core.job import Job, Trial
 from mmbench.benchmark.incoming import checked_job
 from mmbench.benchmark.scores import results
-from mmbench.benchmark.store.store import SCHEMA, Record, Store
-from mmbench.benchmark.trials import (
+from mmbench.benchmark.search.trials import (
     Score,
     as_json,
     choose,
@@ -26,6 +25,7 @@ from mmbench.benchmark.trials import (
     words,
     write_record,
 )
+from mmbench.benchmark.store.store import SCHEMA, Record, Store
 
 from .conftest import write_dataset
 from .studies import asked, end, finish, fit_record, study_of

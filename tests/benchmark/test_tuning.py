@@ -18,12 +18,12 @@ from mmbench.benchmark.core.locate import locate
 from mmbench.benchmark.core.protocol import Protocol
 from mmbench.benchmark.core.registry import find
 from mmbench.benchmark.data.tensors import Request, load_task
+from mmbench.benchmark.features.finetune import conditions_on_batches, with_media
+from mmbench.benchmark.features.reencode import clips_of, conditions_on_media, encoder_of, origin_of
 from mmbench.benchmark.launch import run
 from mmbench.benchmark.planning.evaluations import chosen
 from mmbench.benchmark.planning.experiment import Experiment
-from mmbench.benchmark.raw import clips_of, conditions_on_media, encoder_of, origin_of
 from mmbench.benchmark.training import fit
-from mmbench.benchmark.tuning import conditions_on_batches, with_media
 from mmbench.corruptions.frames.blur import DefocusBlur
 from mmbench.datasets.batch import Batch, Spec
 from mmbench.datasets.dataset import DataError
@@ -50,7 +50,7 @@ LAST = f"blocks.{len(make(parse(VIT), CPU).network.module.blocks) - 1}."  # type
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Small real videos, encoded by a tiny network, and their sound by a fixed transform."""
-    from mmbench.benchmark.encode_dataset import Source, encode_dataset
+    from mmbench.benchmark.features.dataset import Source, encode_dataset
     from mmbench.datasets.cache.cache import FeatureCache
     from mmbench.datasets.media.find import find_media
 

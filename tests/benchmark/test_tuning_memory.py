@@ -12,9 +12,9 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from mmbench.benchmark import tuning
+from mmbench.benchmark.features import finetune as tuning
+from mmbench.benchmark.features.finetune import _arrays, _words
 from mmbench.benchmark.launch import run
-from mmbench.benchmark.tuning import _arrays, _words
 from mmbench.corruptions.words import encode_words
 from mmbench.datasets.dataset import DataError
 

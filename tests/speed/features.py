@@ -23,7 +23,7 @@ from cli import seconds
 from measure import Row, median, print_machine, print_table, scratch
 from mmbench.benchmark.core.locate import locate
 from mmbench.benchmark.data.tensors import Request, load_task
-from mmbench.benchmark.encode import encode
+from mmbench.benchmark.features.encode import encode
 from mmbench.datasets.cache.cache import FeatureCache
 from mmbench.datasets.cache.recipe import Recipe
 from mmbench.datasets.encoders.encoder import EncoderSpec

@@ -29,9 +29,9 @@ from mmbench.benchmark.core.job import Job
 from mmbench.benchmark.executor import Context, LocalPool
 from mmbench.benchmark.planning.experiment import Experiment
 from mmbench.benchmark.planning.job_matrix import jobs_of
-from mmbench.benchmark.search import studies_of
+from mmbench.benchmark.search.study import studies_of
+from mmbench.benchmark.search.trials import repeat_of
 from mmbench.benchmark.store.store import RESULTS, Store
-from mmbench.benchmark.trials import repeat_of
 
 MMBENCH = str(Path(sys.executable).with_name("mmbench"))
 NINE = "erm,rna,simmmdg,moosa,cmrf,nel,jat,mbcd,gmp"

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ..datasets.dataset import Located
-from .breaking import at_rate
-from .core.errors import UsageError
-from .core.job import Job, Task, dataset_of
-from .core.registry import find
-from .planning.evaluations import Evaluation, breakable, media_of, of_job, on_media
-from .planning.experiment import Experiment
-from .raw import clips_of, origin_of
+from ...datasets.dataset import Located
+from ..core.errors import UsageError
+from ..core.job import Job, Task, dataset_of
+from ..core.registry import find
+from ..planning.evaluations import Evaluation, breakable, media_of, of_job, on_media
+from ..planning.experiment import Experiment
+from .corrupt_media import at_rate
+from .reencode import clips_of, origin_of
 
 
 def check_raw(

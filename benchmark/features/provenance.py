@@ -8,21 +8,21 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..datasets.cache.keys import content_key
-from ..datasets.cache.recipe import VERSION
-from ..datasets.dataset import DataError
-from ..datasets.encoders.spec import parse
-from ..datasets.fingerprint import code_sha256, file_sha256
-from ..datasets.layout.description import FILE_NAME, read_description
-from ..datasets.layout.entries import read_yaml
-from ..datasets.layout.origin import Origin, read_origin
-from ..datasets.media.clip import MediaSet, Piece
-from .core.errors import UsageError
+from ...datasets.cache.keys import content_key
+from ...datasets.cache.recipe import VERSION
+from ...datasets.dataset import DataError
+from ...datasets.encoders.spec import parse
+from ...datasets.fingerprint import code_sha256, file_sha256
+from ...datasets.layout.description import FILE_NAME, read_description
+from ...datasets.layout.entries import read_yaml
+from ...datasets.layout.origin import Origin, read_origin
+from ...datasets.media.clip import MediaSet, Piece
+from ..core.errors import UsageError
 
 #: Raised when datasets come to hold more than they did: they are then written anew.
 WRITTEN = 2
 #: Below it lies the code that decodes and encodes.
-DATASETS = Path(__file__).parents[1] / "datasets"
+DATASETS = Path(__file__).parents[2] / "datasets"
 
 
 @dataclass(frozen=True)

@@ -11,10 +11,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .core.method_spec import Field
-from .draws import rounded, seed_of, smallest
-from .search import Course, Study
-from .store.store import Store, inside, read_json
+from ..core.method_spec import Field
+from ..store.store import Store, inside, read_json
+from .sampling import rounded, seed_of, smallest
+from .study import Course, Study
 from .trials import FOLDER, Found, direction_of, has_news, search_of, write_record
 
 if TYPE_CHECKING:

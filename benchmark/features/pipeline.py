@@ -8,16 +8,16 @@ from pathlib import Path
 
 import numpy as np
 
-from ..datasets.cache.cache import FeatureCache
-from ..datasets.cache.keys import joined_key
-from ..datasets.cache.recipe import Recipe
-from ..datasets.cache.shard import CacheError
-from ..datasets.encoders.encoder import Encoder, Media
-from ..datasets.media.clip import Clip, MediaError, MediaSet, Medium, Piece, View
-from ..datasets.media.decode import decoded
-from .breaking import Breaking, as_float, padded
-from .data.tensors import sample_hash
-from .store.locks import hold, holder
+from ...datasets.cache.cache import FeatureCache
+from ...datasets.cache.keys import joined_key
+from ...datasets.cache.recipe import Recipe
+from ...datasets.cache.shard import CacheError
+from ...datasets.encoders.encoder import Encoder, Media
+from ...datasets.media.clip import Clip, MediaError, MediaSet, Medium, Piece, View
+from ...datasets.media.decode import decoded
+from ..data.tensors import sample_hash
+from ..store.locks import hold, holder
+from .corrupt_media import Breaking, as_float, padded
 
 #: Clips of a slice: what one process takes on at a time, a shard, and the most that a kill loses.
 SLICE = 64

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from .core.selection import Epoch
-from .store.store import Store, read_json
-from .studies import complete_trial, optuna
+from ..core.selection import Epoch
+from ..store.store import Store, read_json
+from .optuna_study import complete_trial, optuna
 from .trials import direction_of, selected_score
 
 

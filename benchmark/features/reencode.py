@@ -17,23 +17,23 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..corruptions.condition import Condition
-from ..corruptions.corruption import Corruption
-from ..datasets.batch import Batch
-from ..datasets.cache.cache import FeatureCache
-from ..datasets.cache.keys import content_key
-from ..datasets.dataset import DataError, Located, Samples
-from ..datasets.encoders.encoder import Encoder
-from ..datasets.encoders.spec import parse
-from ..datasets.encoders.table import make
-from ..datasets.layout.contents import media_contents
-from ..datasets.layout.open_layout import LocatedFolder
-from ..datasets.layout.origin import Encoding, Origin
-from ..datasets.media.clip import Clip, MediaSet, Piece
-from ..datasets.media.find import find_media
-from .data.tensors import TaskData
+from ...corruptions.condition import Condition
+from ...corruptions.corruption import Corruption
+from ...datasets.batch import Batch
+from ...datasets.cache.cache import FeatureCache
+from ...datasets.cache.keys import content_key
+from ...datasets.dataset import DataError, Located, Samples
+from ...datasets.encoders.encoder import Encoder
+from ...datasets.encoders.spec import parse
+from ...datasets.encoders.table import make
+from ...datasets.layout.contents import media_contents
+from ...datasets.layout.open_layout import LocatedFolder
+from ...datasets.layout.origin import Encoding, Origin
+from ...datasets.media.clip import Clip, MediaSet, Piece
+from ...datasets.media.find import find_media
+from ..data.tensors import TaskData
+from ..planning.evaluations import breakable, media_of
 from .encode import encoded_split, place_of
-from .planning.evaluations import breakable, media_of
 
 
 @dataclass(frozen=True)

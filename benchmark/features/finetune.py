@@ -10,22 +10,22 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..corruptions.condition import Condition
-from ..corruptions.corruption import Corruption
-from ..corruptions.words import encode_words, words_shape
-from ..datasets.batch import Batch, Tuned
-from ..datasets.dataset import DataError, Located
-from ..datasets.encoders.encoder import Encoder
-from ..datasets.encoders.memory import free_bytes
-from ..datasets.encoders.tuning import Tunable
-from ..datasets.media.clip import Clip, MediaError
-from ..datasets.media.decode import Item, decoded
-from .breaking import Breaking
-from .core.errors import UsageError
-from .core.protocol import Protocol
-from .data.tensors import Split, TaskData, sample_hash
-from .planning.evaluations import breakable, media_of
-from .raw import check_content, clips_of, contents_of, encoder_of, origin_of
+from ...corruptions.condition import Condition
+from ...corruptions.corruption import Corruption
+from ...corruptions.words import encode_words, words_shape
+from ...datasets.batch import Batch, Tuned
+from ...datasets.dataset import DataError, Located
+from ...datasets.encoders.encoder import Encoder
+from ...datasets.encoders.memory import free_bytes
+from ...datasets.encoders.tuning import Tunable
+from ...datasets.media.clip import Clip, MediaError
+from ...datasets.media.decode import Item, decoded
+from ..core.errors import UsageError
+from ..core.protocol import Protocol
+from ..data.tensors import Split, TaskData, sample_hash
+from ..planning.evaluations import breakable, media_of
+from .corrupt_media import Breaking
+from .reencode import check_content, clips_of, contents_of, encoder_of, origin_of
 
 #: Of the memory that is free, what media may take.
 SHARE = 0.8

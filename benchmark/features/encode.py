@@ -9,16 +9,16 @@ from typing import Any
 
 import numpy as np
 
-from ..corruptions.corruption import Corruption
-from ..datasets.cache.cache import FeatureCache
-from ..datasets.cache.keys import content_key, corrupted_key, joined_key
-from ..datasets.cache.recipe import DType, Recipe
-from ..datasets.dataset import DataError
-from ..datasets.encoders.encoder import Encoder
-from ..datasets.media.clip import Clip, MediaSet, Piece, Problem
-from .breaking import DONORS, Breaking
-from .core.errors import UsageError
-from .encoding import Part, Progress, Work, encode_parts
+from ...corruptions.corruption import Corruption
+from ...datasets.cache.cache import FeatureCache
+from ...datasets.cache.keys import content_key, corrupted_key, joined_key
+from ...datasets.cache.recipe import DType, Recipe
+from ...datasets.dataset import DataError
+from ...datasets.encoders.encoder import Encoder
+from ...datasets.media.clip import Clip, MediaSet, Piece, Problem
+from ..core.errors import UsageError
+from .corrupt_media import DONORS, Breaking
+from .pipeline import Part, Progress, Work, encode_parts
 
 
 @dataclass(frozen=True)

@@ -10,17 +10,17 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ..corruptions.corruption import Corruption
-from ..corruptions.words import decode_words, encode_words
-from ..datasets.batch import Batch
-from ..datasets.fingerprint import code_sha256
-from ..datasets.media.clip import Medium, SoundView, View
-from .core.errors import UsageError
-from .planning.evaluations import BROKEN_AS
+from ...corruptions.corruption import Corruption
+from ...corruptions.words import decode_words, encode_words
+from ...datasets.batch import Batch
+from ...datasets.fingerprint import code_sha256
+from ...datasets.media.clip import Medium, SoundView, View
+from ..core.errors import UsageError
+from ..planning.evaluations import BROKEN_AS
 
 #: Of how many clips of a split a corruption is made that mixes clips: those with the lowest hashes.
 DONORS = 64
-CORRUPTIONS = Path(__file__).resolve().parents[1] / "corruptions"
+CORRUPTIONS = Path(__file__).resolve().parents[2] / "corruptions"
 
 
 @dataclass(frozen=True)

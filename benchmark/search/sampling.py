@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Collection
 from typing import Any, Literal
 
-from .core.method_spec import Field
+from ..core.method_spec import Field
 
 SEEDS = 2**31
 #: After so many draws of a temperature that are all rounded to 0, its range holds nothing else.

@@ -10,21 +10,21 @@ from pathlib import Path
 
 import numpy as np
 
-from ..datasets import samples as make
-from ..datasets.cache.cache import FeatureCache
-from ..datasets.cache.recipe import DType
-from ..datasets.dataset import SPLITS, Samples
-from ..datasets.encoders.encoder import Encoder
-from ..datasets.layout.contents import content_arrays
-from ..datasets.layout.origin import Encoding, Origin
-from ..datasets.layout.write import write_open_layout
-from ..datasets.media.clip import Clip, MediaSet, Problem, SoundView, TextView, View
-from ..datasets.media.rates import odd_rates
-from .core.errors import UsageError
+from ...datasets import samples as make
+from ...datasets.cache.cache import FeatureCache
+from ...datasets.cache.recipe import DType
+from ...datasets.dataset import SPLITS, Samples
+from ...datasets.encoders.encoder import Encoder
+from ...datasets.layout.contents import content_arrays
+from ...datasets.layout.origin import Encoding, Origin
+from ...datasets.layout.write import write_open_layout
+from ...datasets.media.clip import Clip, MediaSet, Problem, SoundView, TextView, View
+from ...datasets.media.rates import odd_rates
+from ..core.errors import UsageError
+from ..store.locks import hold
 from .encode import Result, encode, gathered
-from .encoded_before import Source, origin_there, stands_for
-from .encoding import Progress, make_folder
-from .store.locks import hold
+from .pipeline import Progress, make_folder
+from .provenance import Source, origin_there, stands_for
 
 
 @dataclass

@@ -13,12 +13,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from .core.errors import UsageError
-from .core.job import NOT_IDENTITY, Job, Trial, canonical_json
-from .core.method_spec import word
-from .core.selection import Direction
-from .draws import seed_of
-from .store.store import BROKEN, Record, Store, inside, read_json, write_json
+from ..core.errors import UsageError
+from ..core.job import NOT_IDENTITY, Job, Trial, canonical_json
+from ..core.method_spec import word
+from ..core.selection import Direction
+from ..store.store import BROKEN, Record, Store, inside, read_json, write_json
+from .sampling import seed_of
 
 #: Folder of the records and of Optuna's journals in a store.
 FOLDER = "searches"

@@ -11,13 +11,13 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from .core.errors import UsageError
-from .core.job import Job, Trial
-from .draws import draw, seed_of
-from .planning.evaluations import Evaluation, of_job
-from .planning.experiment import Experiment
-from .planning.job_matrix import Row, rows_of
-from .store.store import Record, Store
+from ..core.errors import UsageError
+from ..core.job import Job, Trial
+from ..planning.evaluations import Evaluation, of_job
+from ..planning.experiment import Experiment
+from ..planning.job_matrix import Row, rows_of
+from ..store.store import Record, Store
+from .sampling import draw, seed_of
 from .trials import Found, name_of, repeat_of, search_of, seed_names
 
 #: The first trials, the default among them, are always our own draws and always trained to the end: what a sampler
