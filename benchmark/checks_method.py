@@ -14,7 +14,7 @@ from ..methods.losses import task_loss
 from ..methods.method import Method, Output
 from .core.method_spec import describe
 from .core.registry import Entry
-from .predict import conditions_for
+from .train.predict import conditions_for
 
 TOLERANCE = 1e-4
 

@@ -106,7 +106,7 @@ class InProcess:
     def run(self, jobs: Sequence[Job], context: Context) -> Iterator[Outcome]:
         """Yields the outcome of every job as it ends."""
         _see_gpu(self.gpus[0] if self.gpus else "")
-        from .runner import run_job
+        from .train.job_runner import run_job
 
         for job in jobs:
             yield run_job(job, context)
@@ -233,7 +233,7 @@ def _see_gpu(gpu: str) -> None:
 def _run_job(job: Job, context: Context, work: Work | None) -> Outcome:
     with _said_to(Store(context.store).folder(job.id) / LOG):
         if work is None:
-            from .runner import run_job as work
+            from .train.job_runner import run_job as work
 
         return work(job, context)
 

@@ -12,9 +12,9 @@ import pandas as pd
 import pyarrow as pa
 from mmbench.benchmark.core.job import Job
 from mmbench.benchmark.planning.experiment import Experiment
-from mmbench.benchmark.predict import to_parquet
 from mmbench.benchmark.search.study import Study, studies_of
 from mmbench.benchmark.store.store import Store
+from mmbench.benchmark.train.predict import to_parquet
 from mmbench.leaderboards.tables.results import missing_patterns
 
 #: Index of a trial -> metric and loss of its selected epoch, ``"failed"``, ``"pruned"`` or nothing.

@@ -12,14 +12,14 @@ from pathlib import Path
 
 import pytest
 import torch
-from mmbench.benchmark import checkpoint
-from mmbench.benchmark.checkpoint import Keeper
 from mmbench.benchmark.core.protocol import Protocol
 from mmbench.benchmark.core.registry import find
 from mmbench.benchmark.data.tensors import Request, TaskData, load_task
-from mmbench.benchmark.predict import prediction_table
-from mmbench.benchmark.seeds import seed_everything
-from mmbench.benchmark.training import fit
+from mmbench.benchmark.train import checkpoint
+from mmbench.benchmark.train.checkpoint import Keeper
+from mmbench.benchmark.train.lightning_module import fit
+from mmbench.benchmark.train.predict import prediction_table
+from mmbench.benchmark.train.seeds import seed_everything
 from mmbench.datasets.locate import locate
 from mmbench.methods import METHODS
 from mmbench.methods.erm import ERM

@@ -7,11 +7,11 @@ from typing import Any, Literal
 
 import pytest
 import torch
-from mmbench.benchmark import checkpoint
-from mmbench.benchmark.checkpoint import Keeper
 from mmbench.benchmark.core.protocol import Protocol
-from mmbench.benchmark.seeds import seed_everything
-from mmbench.benchmark.training import fit
+from mmbench.benchmark.train import checkpoint
+from mmbench.benchmark.train.checkpoint import Keeper
+from mmbench.benchmark.train.lightning_module import fit
+from mmbench.benchmark.train.seeds import seed_everything
 from mmbench.corruptions.words import encode_words
 from mmbench.datasets.batch import Batch, Spec, Tuned
 from mmbench.datasets.encoders.spec import parse

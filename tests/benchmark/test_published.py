@@ -21,9 +21,9 @@ from mmbench.benchmark.launch import run
 from mmbench.benchmark.planning.experiment import Experiment
 from mmbench.benchmark.planning.job_matrix import jobs_of
 from mmbench.benchmark.scores import results
-from mmbench.benchmark.seeds import seed_everything
 from mmbench.benchmark.store.store import Store
-from mmbench.benchmark.training import SCHEDULES, Minibatches, fit
+from mmbench.benchmark.train.lightning_module import SCHEDULES, Minibatches, fit
+from mmbench.benchmark.train.seeds import seed_everything
 from mmbench.datasets.dataset import DataError
 from mmbench.datasets.epic import Epic
 from mmbench.datasets.hac import Hac

@@ -22,7 +22,7 @@ from mmbench.benchmark.features.reencode import conditions_on_media
 from mmbench.benchmark.launch import check_data, plan, run
 from mmbench.benchmark.planning.evaluations import chosen, media_of
 from mmbench.benchmark.planning.experiment import Experiment
-from mmbench.benchmark.predict import conditions_of, outputs_under
+from mmbench.benchmark.train.predict import conditions_of, outputs_under
 from mmbench.corruptions.audio import BandLimit, WhiteNoise
 from mmbench.corruptions.condition import Clean
 from mmbench.corruptions.frames.noise import PixelNoise

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from mmbench.benchmark.core.protocol import Protocol
 from mmbench.benchmark.core.selection import Direction, Epoch, chosen
 from mmbench.benchmark.data.tensors import Request, TaskData, load_task
-from mmbench.benchmark.predict import conditions_for, outputs_under, prediction_table
-from mmbench.benchmark.seeds import derive, seed_everything
-from mmbench.benchmark.training import Minibatches, Training, _stage_starts, fit, validate
-from mmbench.benchmark.weights import load_weights, save_weights
+from mmbench.benchmark.train.lightning_module import Minibatches, Training, _stage_starts, fit, validate
+from mmbench.benchmark.train.predict import conditions_for, outputs_under, prediction_table
+from mmbench.benchmark.train.seeds import derive, seed_everything
+from mmbench.benchmark.train.weights import load_weights, save_weights
 from mmbench.datasets.batch import Batch, Spec
 from mmbench.datasets.locate import locate
 from mmbench.methods.erm import ERM

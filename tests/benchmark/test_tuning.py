@@ -11,7 +11,6 @@ import pandas as pd
 import pytest
 import torch
 import yaml
-from mmbench.benchmark import checkpoint
 from mmbench.benchmark.checks_method import planted_batch
 from mmbench.benchmark.core.errors import UsageError
 from mmbench.benchmark.core.locate import locate
@@ -23,7 +22,8 @@ from mmbench.benchmark.features.reencode import clips_of, conditions_on_media, e
 from mmbench.benchmark.launch import run
 from mmbench.benchmark.planning.evaluations import chosen
 from mmbench.benchmark.planning.experiment import Experiment
-from mmbench.benchmark.training import fit
+from mmbench.benchmark.train import checkpoint
+from mmbench.benchmark.train.lightning_module import fit
 from mmbench.corruptions.frames.blur import DefocusBlur
 from mmbench.datasets.batch import Batch, Spec
 from mmbench.datasets.dataset import DataError

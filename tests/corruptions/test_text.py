@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from mmbench.benchmark.core.errors import UsageError
 from mmbench.benchmark.planning.evaluations import chosen
-from mmbench.benchmark.predict import conditions_of
+from mmbench.benchmark.train.predict import conditions_of
 from mmbench.corruptions.text import (
     BERT_UNCASED,
     KeyboardTypos,

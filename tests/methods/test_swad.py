@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from mmbench.benchmark.core.protocol import Protocol
-from mmbench.benchmark.training import fit
+from mmbench.benchmark.train.lightning_module import fit
 from mmbench.methods.generalisation.swad import SWAD, SWADParams, window
 from torch import Tensor
 

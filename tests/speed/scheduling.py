@@ -156,7 +156,7 @@ def submission(root: Path) -> None:
 
 def in_the_middle(root: Path, held: ExitStack) -> int:
     """The published search, with jobs in every state; how many there are."""
-    from mmbench.benchmark.runner import Progress
+    from mmbench.benchmark.train.job_runner import Progress
 
     asked = {"suite": "mmdg", "methods": NINE, "preset": "paper"}
     experiment = Experiment.read({**asked, "data_root": root / "data", "store": root / "middle"})

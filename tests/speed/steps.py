@@ -25,8 +25,8 @@ import torch
 from measure import Row, estimate, print_machine, print_table
 from mmbench.benchmark.core.protocol import Protocol
 from mmbench.benchmark.core.registry import find
-from mmbench.benchmark.seeds import seed_everything
-from mmbench.benchmark.training import Beyond, Training
+from mmbench.benchmark.train.lightning_module import Beyond, Training
+from mmbench.benchmark.train.seeds import seed_everything
 from mmbench.datasets.batch import Batch, Spec
 from mmbench.methods import METHODS
 from mmbench.methods.generalisation.moosa import MOOSA

@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 from mmbench.benchmark.core.job import Data, Job
-from mmbench.benchmark.predict import to_parquet
 from mmbench.benchmark.store.store import Store, write_json
+from mmbench.benchmark.train.predict import to_parquet
 
 RULES = {
     "name": "fair",

@@ -5,8 +5,8 @@ from __future__ import annotations
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 
-from ..methods.method import Method
-from .store.store import StoreError
+from ...methods.method import Method
+from ..store.store import StoreError
 
 
 def save_weights(method: Method) -> bytes:

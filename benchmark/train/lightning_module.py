@@ -22,12 +22,12 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.optim.lr_scheduler import LambdaLR
 
-from ..corruptions.training import inject
-from ..datasets.batch import Batch
-from ..methods.method import Method
+from ...corruptions.training import inject
+from ...datasets.batch import Batch
+from ...methods.method import Method
+from ..core.protocol import Protocol
+from ..core.selection import Direction, Epoch, Record, chosen
 from .checkpoint import Keeper, restore_random
-from .core.protocol import Protocol
-from .core.selection import Direction, Epoch, Record, chosen
 from .predict import EVALUATION_BATCH, blind, minibatches
 from .seeds import generator
 

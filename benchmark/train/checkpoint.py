@@ -23,11 +23,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from .core.selection import Epoch
-from .store.store import write_atomic
+from ..core.selection import Epoch
+from ..store.store import write_atomic
 
 if TYPE_CHECKING:
-    from .training import Minibatches, Training
+    from .lightning_module import Minibatches, Training
 
 #: At least so many seconds between two, and so many times what writing one takes.
 INTERVAL, PATIENCE = 1.0, 20.0

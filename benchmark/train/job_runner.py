@@ -19,34 +19,34 @@ from typing import Any
 
 import torch
 
-from ..corruptions.condition import Condition
-from ..datasets.dataset import DataError, Located
-from ..methods.method import Method
+from ...corruptions.condition import Condition
+from ...datasets.dataset import DataError, Located
+from ...methods.method import Method
+from ..core.environment import code_version
+from ..core.errors import UsageError, said_of
+from ..core.job import Job, Task, dataset_of, domain_of
+from ..core.locate import locate
+from ..core.protocol import Protocol
+from ..core.registry import find
+from ..core.selection import Epoch, seen
+from ..data.ood_split import foreign_split
+from ..data.tensors import Request, Split, TaskCache, TaskData
+from ..executor import Context, Outcome
+from ..features.finetune import conditions_on_batches, with_media
+from ..features.reencode import conditions_on_media
+from ..planning.companions import companions, records
+from ..planning.evaluations import FAMILY, STAND_IN, Evaluation, called, on_media
+from ..planning.job_matrix import shared_modalities
+from ..prescore import score_job
+from ..search.pruning import Pruned, Watch, fits_of
+from ..store.locks import Claim, LostClaimError, no_link, slurm_id
+from ..store.store import CHECKPOINT, WEIGHTS, Store
 from .checkpoint import Keeper
-from .clock import Clock
-from .core.environment import code_version
-from .core.errors import UsageError, said_of
-from .core.job import Job, Task, dataset_of, domain_of
-from .core.locate import locate
-from .core.protocol import Protocol
-from .core.registry import find
-from .core.selection import Epoch, seen
-from .data.ood_split import foreign_split
-from .data.tensors import Request, Split, TaskCache, TaskData
 from .energy import Energy, counters_of
-from .executor import Context, Outcome
-from .features.finetune import conditions_on_batches, with_media
-from .features.reencode import conditions_on_media
-from .planning.companions import companions, records
-from .planning.evaluations import FAMILY, STAND_IN, Evaluation, called, on_media
-from .planning.job_matrix import shared_modalities
+from .lightning_module import Beyond, fit
 from .predict import conditions_of, feature_table, prediction_table, to_parquet
-from .prescore import score_job
-from .search.pruning import Pruned, Watch, fits_of
 from .seeds import seed_everything
-from .store.locks import Claim, LostClaimError, no_link, slurm_id
-from .store.store import CHECKPOINT, WEIGHTS, Store
-from .training import Beyond, fit
+from .timer import Clock
 from .weights import load_weights, save_weights
 
 #: Tensors of the last tasks, shared by the jobs of a worker.

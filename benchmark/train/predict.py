@@ -13,13 +13,13 @@ import pyarrow.parquet as pq
 import torch
 from torch import Tensor
 
-from ..corruptions.condition import Clean, Condition
-from ..corruptions.corruption import applied, prepared
-from ..corruptions.missing import Missing
-from ..datasets.batch import Batch
-from ..methods.method import Method
-from .data.tensors import Split
-from .planning.evaluations import check_medium
+from ...corruptions.condition import Clean, Condition
+from ...corruptions.corruption import applied, prepared
+from ...corruptions.missing import Missing
+from ...datasets.batch import Batch
+from ...methods.method import Method
+from ..data.tensors import Split
+from ..planning.evaluations import check_medium
 
 #: Fixed, so that predictions do not depend on the training batch size.
 EVALUATION_BATCH = 256
