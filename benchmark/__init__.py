@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from .core.protocol import Protocol
     from .launch import Plan, Summary, plan, run
     from .planning.experiment import Experiment, Search
-    from .scores import leaderboard, missing_modalities, predictions, results
+    from .report.results import leaderboard, missing_modalities, predictions, results
 
 _HOME = {
     "check_corruption": "check",
@@ -33,10 +33,10 @@ _HOME = {
     "Summary": "launch",
     "plan": "launch",
     "run": "launch",
-    "leaderboard": "scores",
-    "missing_modalities": "scores",
-    "predictions": "scores",
-    "results": "scores",
+    "leaderboard": "report.results",
+    "missing_modalities": "report.results",
+    "predictions": "report.results",
+    "results": "report.results",
 }
 
 __all__ = [

@@ -149,7 +149,7 @@ def leaderboard(
 
     mmbench leaderboard --what robustness,misd --format terminal,latex
     """
-    from . import fresh
+    from .report import output_cache as fresh
     from .terminal import console
 
     folder, printer = out or inside(store / "leaderboards"), console(record=True)
@@ -160,8 +160,8 @@ def leaderboard(
         sys.stdout.write(made.text)
     else:
         from .core.strings import as_list
-        from .scores import filter_from
-        from .writing import write_leaderboards
+        from .report.results import filter_from
+        from .report.write import write_leaderboards
 
         chosen = filter_from(methods, datasets, seeds)
         complete, files = write_leaderboards(
@@ -213,8 +213,8 @@ def plot(
 
     Example: mmbench plot --store runs --out pictures
     """
-    from .pictures import write_pictures
-    from .scores import filter_from, readable
+    from .report.pictures import write_pictures
+    from .report.results import filter_from, readable
     from .terminal import console, print_faults
 
     found, faults = readable(store, filter_from(methods, datasets, seeds))
@@ -251,8 +251,8 @@ def export_page(
 
     Example: mmbench export --store runs --out leaderboard.html
     """
-    from .exporting import export
-    from .scores import filter_from
+    from .report.export_page import export
+    from .report.results import filter_from
     from .terminal import console
 
     chosen = filter_from(methods, datasets, seeds)

@@ -38,9 +38,9 @@ def findings(
 
     from ..leaderboards.findings import findings as asked
     from ..leaderboards.render import text as render
-    from .boards import chosen_boards, frames
     from .core.strings import as_list
-    from .scores import filter_from, readable
+    from .report.boards import chosen_boards, frames
+    from .report.results import filter_from, readable
     from .store.store import inside
     from .terminal import console, print_faults
 

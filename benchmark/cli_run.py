@@ -30,7 +30,7 @@ def carry_out(planned: Plan) -> bool:
     try:
         summary = run(planned, showing=lambda jobs: showing(jobs, planned.store, out))
         if planned.left:
-            from .prescore import table_blocks
+            from .report.score_job import table_blocks
 
             table_blocks(planned.store, out)
     except KeyboardInterrupt:

@@ -26,13 +26,13 @@ from ..leaderboards.tables.accuracy import COLUMNS
 from ..leaderboards.tables.cost import QUANTITIES
 from ..leaderboards.tables.gap import MEASURES as GAP
 from ..leaderboards.tables.results import UPPER_BOUND, Result, one_line
-from . import external
 from .core.errors import UsageError
-from .external import VERIFIED, Row, key_of
 from .incoming import Incoming, RefusedError, UnfinishedError, read_file, read_job
 from .incoming_pruned import PrunedTrial, read_pruned
+from .report import external_rows as external
+from .report.external_rows import VERIFIED, Row, key_of
+from .report.results import readable
 from .rescore import Scorer, check_row, same
-from .scores import readable
 from .store.store import Store, StoreError
 
 Kind = Literal[

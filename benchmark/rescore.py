@@ -15,9 +15,9 @@ from ..leaderboards.stats.bootstrap import summary
 from ..leaderboards.tables.accuracy import AVERAGE, REAL, SYNTHETIC
 from ..leaderboards.tables.relative import MEASURES, REFERENCE
 from ..leaderboards.tables.results import CLEAN, MISSING, Result
-from . import external
-from .boards import BOARDS
-from .external import Row
+from .report import external_rows as external
+from .report.boards import BOARDS
+from .report.external_rows import Row
 from .store.store import checked_name
 
 #: Numbers are the same where they differ by no more than this share.

@@ -14,10 +14,10 @@ import sys
 import tempfile
 from pathlib import Path
 
-from mmbench.benchmark.exporting import export
-from mmbench.benchmark.pictures import write_pictures
-from mmbench.benchmark.scores import Filter, results
-from mmbench.benchmark.writing import write_leaderboards
+from mmbench.benchmark.report.export_page import export
+from mmbench.benchmark.report.pictures import write_pictures
+from mmbench.benchmark.report.results import Filter, results
+from mmbench.benchmark.report.write import write_leaderboards
 from rich.console import Console
 
 HERE = Path(__file__).parent

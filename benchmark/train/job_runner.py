@@ -37,7 +37,7 @@ from ..features.reencode import conditions_on_media
 from ..planning.companions import companions, records
 from ..planning.evaluations import FAMILY, STAND_IN, Evaluation, called, on_media
 from ..planning.job_matrix import shared_modalities
-from ..prescore import score_job
+from ..report.score_job import score_job
 from ..search.pruning import Pruned, Watch, fits_of
 from ..store.locks import Claim, LostClaimError, no_link, slurm_id
 from ..store.store import CHECKPOINT, WEIGHTS, Store

@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from mmbench.benchmark import tables
-from mmbench.benchmark.blocks import OWN, blocks_of
-from mmbench.benchmark.boards import chosen_boards, frames
 from mmbench.benchmark.core.errors import UsageError
-from mmbench.benchmark.prescore import table_blocks
-from mmbench.benchmark.scores import Filter, results
+from mmbench.benchmark.report import tables
+from mmbench.benchmark.report.block_cache import OWN, blocks_of
+from mmbench.benchmark.report.boards import chosen_boards, frames
+from mmbench.benchmark.report.results import Filter, results
+from mmbench.benchmark.report.score_job import table_blocks
+from mmbench.benchmark.report.tables import tables_of
 from mmbench.benchmark.store.store import Store
-from mmbench.benchmark.tables import tables_of
 from mmbench.leaderboards.render import csv_files
 from rich.console import Console
 
@@ -145,7 +145,7 @@ def test_the_end_of_a_run_keeps_the_tables_of_its_blocks(
 ) -> None:
     table_blocks(Store(store), QUIET)
     assert not kept(store)  # eight jobs are soon tabled
-    monkeypatch.setattr("mmbench.benchmark.prescore.MANY", 1)
+    monkeypatch.setattr("mmbench.benchmark.report.score_job.MANY", 1)
     table_blocks(Store(store), QUIET)
     before = kept(store)
     assert before

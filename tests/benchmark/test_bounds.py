@@ -12,11 +12,11 @@ import numpy as np
 import pandas as pd
 import pytest
 from mmbench.benchmark import Experiment, UsageError, plan, results, run
-from mmbench.benchmark.boards import BOARDS, chosen_boards, frames
 from mmbench.benchmark.core.job import Job, Task
 from mmbench.benchmark.data.domains import in_place
 from mmbench.benchmark.merge import merge
-from mmbench.benchmark.scores import filter_from
+from mmbench.benchmark.report.boards import BOARDS, chosen_boards, frames
+from mmbench.benchmark.report.results import filter_from
 from mmbench.benchmark.store.store import Store
 from mmbench.datasets.dataset import SPLITS
 from mmbench.leaderboards.tables.results import UPPER_BOUND

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from mmbench.benchmark.boards import frames
 from mmbench.benchmark.planning.experiment import Experiment
 from mmbench.benchmark.planning.job_matrix import jobs_of
-from mmbench.benchmark.scores import results
+from mmbench.benchmark.report.boards import frames
+from mmbench.benchmark.report.results import results
 from mmbench.benchmark.store.store import Store, write_json
 from mmbench.benchmark.train.energy import Counter, Energy, processors
 

@@ -12,7 +12,7 @@ from mmbench.benchmark import Experiment, leaderboard, run
 from mmbench.benchmark.core.errors import UsageError
 from mmbench.benchmark.launch import plan
 from mmbench.benchmark.planning.evaluations import chosen, wanted
-from mmbench.benchmark.scores import results
+from mmbench.benchmark.report.results import results
 from mmbench.benchmark.store.store import Store, StoreError
 from mmbench.leaderboards.tables.robustness import robustness
 

@@ -7,8 +7,8 @@ import re
 from pathlib import Path
 
 import pytest
-from mmbench.benchmark.boards import BOARDS, chosen_boards, frames
-from mmbench.benchmark.scores import results
+from mmbench.benchmark.report.boards import BOARDS, chosen_boards, frames
+from mmbench.benchmark.report.results import results
 
 from .conftest import Command
 

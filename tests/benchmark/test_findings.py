@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from mmbench.benchmark import Experiment, results, run
-from mmbench.benchmark.boards import chosen_boards
+from mmbench.benchmark.report.boards import chosen_boards
 from mmbench.benchmark.store.store import Store
 from scipy import stats
 

@@ -16,7 +16,7 @@ from mmbench.benchmark.core.job import Task
 from mmbench.benchmark.data.ood_split import foreign_split, paired, resized, shortened, stretched
 from mmbench.benchmark.data.tensors import Request, load_task
 from mmbench.benchmark.launch import plan
-from mmbench.benchmark.scores import results
+from mmbench.benchmark.report.results import results
 from mmbench.datasets.dataset import SPLITS, Samples, Target
 from mmbench.datasets.layout.write import write_open_layout
 from mmbench.datasets.locate import locate

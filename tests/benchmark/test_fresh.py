@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from mmbench.benchmark import Experiment, run
-from mmbench.benchmark.fresh import signature
+from mmbench.benchmark.report.output_cache import signature
 
 from .conftest import Command
 

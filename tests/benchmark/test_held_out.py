@@ -14,7 +14,7 @@ from mmbench.benchmark.data.class_holdout import rows_of
 from mmbench.benchmark.data.tensors import Request, load_task, sample_hash
 from mmbench.benchmark.launch import plan
 from mmbench.benchmark.merge import merge
-from mmbench.benchmark.scores import results
+from mmbench.benchmark.report.results import results
 from mmbench.datasets.dataset import DataError, Samples
 from mmbench.datasets.locate import locate
 from mmbench.leaderboards.tables.accuracy import accuracy

@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 import pytest
 from mmbench.benchmark import Experiment, run
-from mmbench.benchmark.boards import BOARDS
 from mmbench.benchmark.merge import merge
-from mmbench.benchmark.scores import results
+from mmbench.benchmark.report.boards import BOARDS
+from mmbench.benchmark.report.results import results
 from mmbench.datasets.dataset import SPLITS, Target
 from mmbench.datasets.layout.write import write_open_layout
 

@@ -8,7 +8,7 @@ from mmbench.benchmark.core.errors import UsageError
 from mmbench.benchmark.core.job import Job, Task
 from mmbench.benchmark.planning.experiment import Experiment
 from mmbench.benchmark.planning.job_matrix import jobs_of, resolve_modalities
-from mmbench.benchmark.scores import results
+from mmbench.benchmark.report.results import results
 from mmbench.benchmark.store.store import Store
 
 from .conftest import write_dataset

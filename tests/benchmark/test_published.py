@@ -20,7 +20,7 @@ from mmbench.benchmark.data.tensors import Request, load_task
 from mmbench.benchmark.launch import run
 from mmbench.benchmark.planning.experiment import Experiment
 from mmbench.benchmark.planning.job_matrix import jobs_of
-from mmbench.benchmark.scores import results
+from mmbench.benchmark.report.results import results
 from mmbench.benchmark.store.store import Store
 from mmbench.benchmark.train.lightning_module import SCHEDULES, Minibatches, fit
 from mmbench.benchmark.train.seeds import seed_everything

@@ -9,8 +9,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from mmbench.benchmark import Experiment, run
-from mmbench.benchmark.boards import chosen_boards, frames
-from mmbench.benchmark.scores import results
+from mmbench.benchmark.report.boards import chosen_boards, frames
+from mmbench.benchmark.report.results import results
 from mmbench.leaderboards.metrics import registry as metrics
 from mmbench.leaderboards.tables.results import Result
 

@@ -10,14 +10,14 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from mmbench.benchmark import tables
-from mmbench.benchmark.boards import frames
 from mmbench.benchmark.merge import merge
-from mmbench.benchmark.scores import Filter, filter_from, results
+from mmbench.benchmark.report import tables
+from mmbench.benchmark.report.boards import frames
+from mmbench.benchmark.report.results import Filter, filter_from, results
+from mmbench.benchmark.report.tables import tables_of
 from mmbench.benchmark.search.study import Study, studies_of
 from mmbench.benchmark.search.trials import repeat_of, searches
 from mmbench.benchmark.store.store import Store
-from mmbench.benchmark.tables import tables_of
 from mmbench.benchmark.terminal import print_status
 from rich.console import Console
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mmbench.benchmark.core.job import Job, Trial
 from mmbench.benchmark.incoming import checked_job
-from mmbench.benchmark.scores import results
+from mmbench.benchmark.report.results import results
 from mmbench.benchmark.search.trials import (
     Score,
     as_json,

@@ -6,11 +6,11 @@ import json
 from pathlib import Path
 
 import pytest
-from mmbench.benchmark.boards import frames
 from mmbench.benchmark.executor import Context
 from mmbench.benchmark.planning.experiment import Experiment
 from mmbench.benchmark.planning.job_matrix import jobs_of
-from mmbench.benchmark.scores import results
+from mmbench.benchmark.report.boards import frames
+from mmbench.benchmark.report.results import results
 from mmbench.benchmark.store.store import Store
 from mmbench.slurm.bundle import BundleTask
 

@@ -32,10 +32,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from measure import Row, print_machine, print_table, scratch
-from mmbench.benchmark.blocks import blocks_of
 from mmbench.benchmark.core.job import Data, Job
-from mmbench.benchmark.prescore import table_blocks
-from mmbench.benchmark.scores import Filter, results
+from mmbench.benchmark.report.block_cache import blocks_of
+from mmbench.benchmark.report.results import Filter, results
+from mmbench.benchmark.report.score_job import table_blocks
 from mmbench.benchmark.store.store import Store
 from mmbench.corruptions.missing import Missing
 from rich.console import Console

@@ -10,15 +10,15 @@ from pathlib import Path
 import pandas as pd
 from rich.console import Console
 
-from ..leaderboards.plots import figure as plots
-from ..leaderboards.render import page
-from ..leaderboards.render import text as render
+from ...leaderboards.plots import figure as plots
+from ...leaderboards.render import page
+from ...leaderboards.render import text as render
+from ..core.errors import UsageError, nearest
+from ..terminal import print_faults, print_table
 from .boards import BOARDS
-from .core.errors import UsageError, nearest
-from .exporting import page_tables
-from .scores import Filter
+from .export_page import page_tables
+from .results import Filter
 from .tables import tables_of
-from .terminal import print_faults, print_table
 
 #: Columns that name a row, at the beginning of every table.
 NAMES = (*render.KEYS, "method", "n", "metric")
@@ -63,7 +63,7 @@ def write_leaderboards(
         if "md" in formats:
             files.append(render.write_markdown(short, folder, name, board.subject, board.across))
         if "latex" in formats:
-            from ..leaderboards.render.latex import write_latex
+            from ...leaderboards.render.latex import write_latex
 
             files.append(write_latex(short, folder, name, board.subject, board.across))
     if "html" in formats:
@@ -94,8 +94,8 @@ def _write_plain(
     name: str, frame: pd.DataFrame, folder: Path, formats: Sequence[str], out: Console
 ) -> list[Path]:
     """Prints and writes a board with columns of its own; the files."""
-    from ..leaderboards.render import plain
-    from ..leaderboards.tables.comparisons import notes
+    from ...leaderboards.render import plain
+    from ...leaderboards.tables.comparisons import notes
 
     board = BOARDS[name]
     told = notes(name, frame) if board.source else []

@@ -13,21 +13,21 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ..corruptions.families import trained_families
-from ..leaderboards.tables import accuracy as tables
-from ..leaderboards.tables.ood_sets import versioned
-from ..leaderboards.tables.results import UPPER_BOUND, Result
-from .core.errors import UsageError, nearest
-from .core.job import COMPANION, Job, Task
-from .core.protocol import protocol_label
-from .core.strings import as_list, as_seeds
-from .keeper import DiskKeeper
-from .launch import store_at
-from .planning.evaluations import FAMILY, FEATURES, on_features, version_of
-from .planning.oracle import Bound, bounds_in
-from .search import trials
-from .store import reader as salvage
-from .store.store import Record, Store, StoreError, read_json
+from ...corruptions.families import trained_families
+from ...leaderboards.tables import accuracy as tables
+from ...leaderboards.tables.ood_sets import versioned
+from ...leaderboards.tables.results import UPPER_BOUND, Result
+from ..core.errors import UsageError, nearest
+from ..core.job import COMPANION, Job, Task
+from ..core.protocol import protocol_label
+from ..core.strings import as_list, as_seeds
+from ..launch import store_at
+from ..planning.evaluations import FAMILY, FEATURES, on_features, version_of
+from ..planning.oracle import Bound, bounds_in
+from ..search import trials
+from ..store import reader as salvage
+from ..store.store import Record, Store, StoreError, read_json
+from .score_cache import DiskKeeper
 
 
 @dataclass(frozen=True)

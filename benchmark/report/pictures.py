@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from ..leaderboards.tables.results import Result
+from ...leaderboards.tables.results import Result
 from .boards import BOARDS
 
 
@@ -24,9 +24,9 @@ def write_pictures(found: list[Result], folder: Path) -> tuple[list[Path], list[
     Raises:
         OSError: one cannot be written.
     """
-    from ..leaderboards.plots import curves, diagrams
-    from ..leaderboards.plots import figure as plots
-    from ..leaderboards.tables import risk_coverage
+    from ...leaderboards.plots import curves, diagrams
+    from ...leaderboards.plots import figure as plots
+    from ...leaderboards.tables import risk_coverage
 
     if not find_spec("matplotlib"):
         return [], ["pictures need matplotlib: pip install 'mmbench[plots]'"]

@@ -18,13 +18,13 @@ from pathlib import Path
 import pandas as pd
 import pyarrow as pa
 
-from ..leaderboards.render import csv_files
-from ..leaderboards.tables.results import Result
+from ...leaderboards.render import csv_files
+from ...leaderboards.tables.results import Result
+from ..core.errors import UsageError
+from ..store.store import Store, StoreError, read_json
 from .boards import BOARDS
-from .core.errors import UsageError
-from .fresh import RECORDS, signature_of_jobs
-from .scores import Filter, readable
-from .store.store import Store, StoreError, read_json
+from .output_cache import RECORDS, signature_of_jobs
+from .results import Filter, readable
 
 #: What is kept of a board of a block is of these results; it has no rows, for this reason; its rows as CSV.
 _SIGNATURE, _NOTHING, _CSV = b"mmbench-signature", b"mmbench-nothing", b"mmbench-csv"

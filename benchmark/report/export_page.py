@@ -10,15 +10,15 @@ from tempfile import TemporaryDirectory
 import pandas as pd
 from rich.console import Console
 
-from ..leaderboards.render import page
-from ..leaderboards.render import text as render
-from ..leaderboards.tables.accuracy import SYNTHETIC
+from ...leaderboards.render import page
+from ...leaderboards.render import text as render
+from ...leaderboards.tables.accuracy import SYNTHETIC
+from ..store.store import inside
+from ..terminal import print_faults
 from .boards import BOARDS
 from .pictures import write_pictures
-from .scores import Filter, readable
-from .store.store import inside
+from .results import Filter, readable
 from .tables import tables_of
-from .terminal import print_faults
 
 
 def page_tables(made: Mapping[str, pd.DataFrame]) -> list[page.Table]:

@@ -9,9 +9,9 @@ from importlib import import_module
 
 import pandas as pd
 
-from ..leaderboards.render import text as render
-from ..leaderboards.tables.results import Result
-from .core.errors import UsageError, nearest
+from ...leaderboards.render import text as render
+from ...leaderboards.tables.results import Result
+from ..core.errors import UsageError, nearest
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Board:
 
 def is_summary(condition: str) -> bool:
     """Whether a condition of the robustness table is printed."""
-    from ..leaderboards.tables.robustness import is_summary as summary
+    from ...leaderboards.tables.robustness import is_summary as summary
 
     return summary(condition)
 

@@ -8,12 +8,12 @@ from pathlib import Path
 
 from rich.console import Console
 
-from .blocks import OWN, blocks_of
+from ..core.errors import UsageError
+from ..store.store import Store, StoreError
+from .block_cache import OWN, blocks_of
 from .boards import BOARDS
-from .core.errors import UsageError
-from .parts import MANY, tabled
-from .scores import Filter, readable
-from .store.store import Store, StoreError
+from .parallel import MANY, tabled
+from .results import Filter, readable
 
 
 def score_job(store: Path, job_id: str) -> None:

@@ -9,16 +9,16 @@ from pathlib import Path
 import pandas as pd
 from rich.console import Console
 
-from ..leaderboards.render import csv_files
-from ..leaderboards.render import text as render
-from . import external
-from .blocks import CsvFile, blocks_of, csv_file, joined
+from ...leaderboards.render import csv_files
+from ...leaderboards.render import text as render
+from ..core.errors import UsageError
+from ..launch import store_at
+from ..store.store import Store
+from . import external_rows as external
+from .block_cache import CsvFile, blocks_of, csv_file, joined
 from .boards import BOARDS, chosen_boards, frames, is_complete, named_boards
-from .core.errors import UsageError
-from .launch import store_at
-from .parts import MANY, tabled
-from .scores import Filter, readable
-from .store.store import Store
+from .parallel import MANY, tabled
+from .results import Filter, readable
 
 
 @dataclass(frozen=True)

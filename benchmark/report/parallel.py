@@ -13,13 +13,13 @@ from tempfile import TemporaryDirectory
 from rich.console import Console
 from rich.progress import Progress
 
-from . import blocks
-from .blocks import Block, Request, Tabled
+from ..core.errors import UsageError
+from ..store.store import Store
+from . import block_cache as blocks
+from .block_cache import Block, Request, Tabled
 from .boards import BOARDS, named_boards
-from .core.errors import UsageError
-from .fresh import signature_of_code
-from .scores import Filter
-from .store.store import Store
+from .output_cache import signature_of_code
+from .results import Filter
 
 #: With fewer jobs the start of the processes takes longer than they save.
 MANY = 100

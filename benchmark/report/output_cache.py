@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from .store.store import Store, read_json, write_json
+from ..store.store import Store, read_json, write_json
 
 #: The folder in a store for what is made of it and may be deleted.
 RECORDS = "made"
@@ -20,7 +20,7 @@ RECORDS = "made"
 _OF_JOB = ("job.json", "done.json", "predictions.parquet", "fit.json", "environment.json", "evaluations")
 #: Those of a job that is not done.
 _STATE = ("job.json", "failed.json", "progress.json", "pruned.json")
-_PACKAGE = Path(__file__).parent.parent
+_PACKAGE = Path(__file__).parents[2]
 
 
 @dataclass(frozen=True)

@@ -13,14 +13,14 @@ from typing import Any
 
 import pandas as pd
 
-from ..leaderboards.metrics.registry import METRICS
-from ..leaderboards.render import csv_files
-from ..leaderboards.render import text as render
-from ..leaderboards.tables.accuracy import COLUMNS
-from ..leaderboards.tables.results import CLEAN
-from .core.errors import UsageError
-from .scores import Filter
-from .store.store import Store, inside
+from ...leaderboards.metrics.registry import METRICS
+from ...leaderboards.render import csv_files
+from ...leaderboards.render import text as render
+from ...leaderboards.tables.accuracy import COLUMNS
+from ...leaderboards.tables.results import CLEAN
+from ..core.errors import UsageError
+from ..store.store import Store, inside
+from .results import Filter
 
 #: What tells one row from another; two rows alike in these state the same thing.
 KEY = ("task", "modalities", "protocol", "data", "method", "draw", "condition", "metric", "seeds", "jobs")

@@ -14,8 +14,8 @@ from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 
-from .planning.evaluations import on_features
-from .store.store import Store, StoreError, inside, read_json, write_json
+from ..planning.evaluations import on_features
+from ..store.store import Store, StoreError, inside, read_json, write_json
 
 _PREDICTIONS = "predictions.parquet"
 _CHECKED = "checked.json"
