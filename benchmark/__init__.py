@@ -14,25 +14,25 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .check import check_corruption, check_dataset, check_method
+    from .check.conformance import check_corruption, check_dataset, check_method
     from .core.errors import UsageError
     from .core.protocol import Protocol
-    from .launch import Plan, Summary, plan, run
+    from .launch.run import Plan, Summary, plan, run
     from .planning.experiment import Experiment, Search
     from .report.results import leaderboard, missing_modalities, predictions, results
 
 _HOME = {
-    "check_corruption": "check",
-    "check_dataset": "check",
-    "check_method": "check",
+    "check_corruption": "check.conformance",
+    "check_dataset": "check.conformance",
+    "check_method": "check.conformance",
     "UsageError": "core.errors",
     "Experiment": "planning.experiment",
     "Protocol": "core.protocol",
     "Search": "planning.experiment",
-    "Plan": "launch",
-    "Summary": "launch",
-    "plan": "launch",
-    "run": "launch",
+    "Plan": "launch.run",
+    "Summary": "launch.run",
+    "plan": "launch.run",
+    "run": "launch.run",
     "leaderboard": "report.results",
     "missing_modalities": "report.results",
     "predictions": "report.results",

@@ -21,7 +21,7 @@ from .planning.experiment import Experiment
 from .store.store import StoreError, inside
 
 if TYPE_CHECKING:
-    from .launch import Plan
+    from .launch.run import Plan
 
 app = typer.Typer(
     name="mmbench",
@@ -71,7 +71,7 @@ def plan_command(
 
     mmbench plan --methods erm,nel --suite mmdg --preset paper
     """
-    from .launch import plan
+    from .launch.run import plan
 
     planned = plan(experiment)
     if output == "json":
@@ -106,7 +106,7 @@ def run_command(
     mmbench run --methods erm,ebmc --datasets mosi --launcher slurm --slurm gpu,partition=main,time=8h
     """
     from .cli_run import carry_out, preview
-    from .launch import plan
+    from .launch.run import plan
 
     planned = plan(experiment)
     if save_config:
@@ -190,7 +190,7 @@ def merge_command(
 
     Example: mmbench merge colleague/runs --store runs
     """
-    from .merge import merge
+    from .exchange.merge import merge
     from .terminal import console
 
     report = merge(folder.expanduser(), store, name, dry_run)
@@ -275,10 +275,10 @@ app.command("doctor")(doctor)
 def _print_plan(planned: Plan) -> None:
     from rich.table import Table
 
-    from . import estimate
     from .cli_run import print_suite
     from .core.job import COMPANION
-    from .launch import counts
+    from .launch import estimate
+    from .launch.run import counts
     from .search.trials import size_words
     from .terminal import console
 

@@ -27,7 +27,7 @@ def status(
 
     Example: mmbench status --store runs --watch
     """
-    from .launch import store_at
+    from .launch.run import store_at
     from .terminal import console, print_status, states_of
 
     found, out = store_at(store), console()
@@ -55,7 +55,7 @@ def logs(
 
     Example: mmbench logs mosi-erm-tav-s0
     """
-    from .launch import store_at
+    from .launch.run import store_at
 
     found = store_at(store)
     for name in _named(found, [job]):
@@ -81,7 +81,7 @@ def retry(
     Example: mmbench retry --store runs --slurm time=8h,mem=64G
     """
     from .cli_run import carry_out
-    from .launch import again, store_at
+    from .launch.run import again, store_at
     from .terminal import states_of
 
     found = store_at(store)
@@ -110,7 +110,7 @@ def cancel(names: Names = None, store: Where = Path("runs")) -> None:
     Example: mmbench cancel --store runs
     """
     from ..slurm import queue
-    from .launch import store_at
+    from .launch.run import store_at
     from .terminal import states_of
 
     found = store_at(store)

@@ -179,7 +179,7 @@ def check(
 
     mmbench check media my-clips
     """
-    from .check import check_entry
+    from .check.conformance import check_entry
 
     out = console()
     passed = True
@@ -197,7 +197,7 @@ def check(
 def doctor(data_root: Root = None) -> None:
     """Show what is installed, which GPUs and data are found, what is missing and the command that mends
     it."""
-    from .doctor import findings
+    from .check.doctor import findings
 
     out = console()
     marks = {"ok": "[green]ok[/]     ", "optional": "[yellow]--[/]     ", "missing": "[red]missing[/]"}

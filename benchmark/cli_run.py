@@ -6,7 +6,7 @@ import signal
 
 from rich.console import Console
 
-from .launch import Plan, run, slurm_for
+from .launch.run import Plan, run, slurm_for
 from .progress import showing
 from .store.locks import STALE
 from .terminal import console

@@ -18,7 +18,7 @@ from .core.job import Job
 from .store.store import Store, read_json
 
 if TYPE_CHECKING:
-    from .executor import Listener, Outcome
+    from .launch.local_pool import Listener, Outcome
 
 #: Seconds between plain lines that tell of jobs under way.
 PLAIN_INTERVAL = 30.0

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from submitit.core.utils import UncompletedJobError
 from submitit.helpers import DelayedSubmission
 
-from ..benchmark.executor import Context, LocalPool
+from ..benchmark.launch.local_pool import Context, LocalPool
 from ..benchmark.store.store import CHECKPOINT, Store
 from .packing import workers_for
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from ..benchmark.core.errors import UsageError
 from ..benchmark.core.job import Job
-from ..benchmark.executor import Context, Outcome
+from ..benchmark.launch.local_pool import Context, Outcome
 from ..benchmark.store.store import Store
 from . import queue
 from .bundle import BundleTask

@@ -21,7 +21,7 @@ from ..core.errors import UsageError, nearest
 from ..core.job import COMPANION, Job, Task
 from ..core.protocol import protocol_label
 from ..core.strings import as_list, as_seeds
-from ..launch import store_at
+from ..launch.run import store_at
 from ..planning.evaluations import FAMILY, FEATURES, on_features, version_of
 from ..planning.oracle import Bound, bounds_in
 from ..search import trials

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ..core.errors import UsageError
 from ..core.job import Job
-from ..incoming import RefusedError, checked_job
+from ..exchange.job_reader import RefusedError, checked_job
 from .store import SCHEMA, Record, Store, StoreError, read_json
 
 

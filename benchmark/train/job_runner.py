@@ -31,9 +31,9 @@ from ..core.registry import find
 from ..core.selection import Epoch, seen
 from ..data.ood_split import foreign_split
 from ..data.tensors import Request, Split, TaskCache, TaskData
-from ..executor import Context, Outcome
 from ..features.finetune import conditions_on_batches, with_media
 from ..features.reencode import conditions_on_media
+from ..launch.local_pool import Context, Outcome
 from ..planning.companions import companions, records
 from ..planning.evaluations import FAMILY, STAND_IN, Evaluation, called, on_media
 from ..planning.job_matrix import shared_modalities

@@ -14,7 +14,7 @@ import pytest
 from mmbench.benchmark import Experiment, UsageError, plan, results, run
 from mmbench.benchmark.core.job import Job, Task
 from mmbench.benchmark.data.domains import in_place
-from mmbench.benchmark.merge import merge
+from mmbench.benchmark.exchange.merge import merge
 from mmbench.benchmark.report.boards import BOARDS, chosen_boards, frames
 from mmbench.benchmark.report.results import filter_from
 from mmbench.benchmark.store.store import Store

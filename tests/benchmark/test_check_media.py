@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from mmbench.benchmark.check import check_media
+from mmbench.benchmark.check.conformance import check_media
 from mmbench.benchmark.cli import main
 from mmbench.datasets.media.clip import MediaSet, Piece, Problem
 from mmbench.datasets.media.own import read_own

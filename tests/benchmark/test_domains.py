@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from mmbench.benchmark.core.errors import UsageError
 from mmbench.benchmark.core.job import Data, Job, Task, dataset_of, domain_of
 from mmbench.benchmark.data.tensors import Request, TaskData, load_task
-from mmbench.benchmark.launch import check_data, plan
+from mmbench.benchmark.launch.run import check_data, plan
 from mmbench.benchmark.planning.experiment import Experiment
 from mmbench.benchmark.planning.job_matrix import jobs_of
 from mmbench.datasets.dataset import SPLITS, DataError, Samples, Target

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from mmbench.benchmark import Experiment, leaderboard, run
 from mmbench.benchmark.core.errors import UsageError
-from mmbench.benchmark.launch import plan
+from mmbench.benchmark.launch.run import plan
 from mmbench.benchmark.planning.evaluations import chosen, wanted
 from mmbench.benchmark.report.results import results
 from mmbench.benchmark.store.store import Store, StoreError

@@ -15,7 +15,7 @@ from mmbench.benchmark.core.errors import UsageError
 from mmbench.benchmark.core.job import Task
 from mmbench.benchmark.data.ood_split import foreign_split, paired, resized, shortened, stretched
 from mmbench.benchmark.data.tensors import Request, load_task
-from mmbench.benchmark.launch import plan
+from mmbench.benchmark.launch.run import plan
 from mmbench.benchmark.report.results import results
 from mmbench.datasets.dataset import SPLITS, Samples, Target
 from mmbench.datasets.layout.write import write_open_layout

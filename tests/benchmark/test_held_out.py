@@ -12,8 +12,8 @@ from mmbench.benchmark import Experiment, run
 from mmbench.benchmark.core.errors import UsageError
 from mmbench.benchmark.data.class_holdout import rows_of
 from mmbench.benchmark.data.tensors import Request, load_task, sample_hash
-from mmbench.benchmark.launch import plan
-from mmbench.benchmark.merge import merge
+from mmbench.benchmark.exchange.merge import merge
+from mmbench.benchmark.launch.run import plan
 from mmbench.benchmark.report.results import results
 from mmbench.datasets.dataset import DataError, Samples
 from mmbench.datasets.locate import locate

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from mmbench.benchmark import Experiment, run
-from mmbench.benchmark.merge import merge
+from mmbench.benchmark.exchange.merge import merge
 from mmbench.benchmark.report.boards import BOARDS
 from mmbench.benchmark.report.results import results
 from mmbench.datasets.dataset import SPLITS, Target

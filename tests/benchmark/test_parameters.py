@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from mmbench.benchmark import launch
 from mmbench.benchmark.core.registry import find
+from mmbench.benchmark.launch import run as launch
 from mmbench.benchmark.planning.experiment import Experiment
 from mmbench.datasets.batch import Spec
 

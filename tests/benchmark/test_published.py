@@ -17,7 +17,7 @@ from mmbench.benchmark.core.registry import find
 from mmbench.benchmark.core.selection import chosen
 from mmbench.benchmark.data.domains import check_domain, together
 from mmbench.benchmark.data.tensors import Request, load_task
-from mmbench.benchmark.launch import run
+from mmbench.benchmark.launch.run import run
 from mmbench.benchmark.planning.experiment import Experiment
 from mmbench.benchmark.planning.job_matrix import jobs_of
 from mmbench.benchmark.report.results import results

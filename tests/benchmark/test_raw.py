@@ -19,7 +19,7 @@ from mmbench.benchmark.core.locate import locate
 from mmbench.benchmark.data.tensors import Request, load_task, sample_hash
 from mmbench.benchmark.features import reencode as raw
 from mmbench.benchmark.features.reencode import conditions_on_media
-from mmbench.benchmark.launch import check_data, plan, run
+from mmbench.benchmark.launch.run import check_data, plan, run
 from mmbench.benchmark.planning.evaluations import chosen, media_of
 from mmbench.benchmark.planning.experiment import Experiment
 from mmbench.benchmark.train.predict import conditions_of, outputs_under

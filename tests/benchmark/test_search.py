@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from mmbench.benchmark import estimate
 from mmbench.benchmark.core.errors import UsageError
 from mmbench.benchmark.core.method_spec import Field, describe
 from mmbench.benchmark.core.registry import entries
-from mmbench.benchmark.estimate import Took
 from mmbench.benchmark.flags import experiment_from
-from mmbench.benchmark.launch import plan
+from mmbench.benchmark.launch import estimate
+from mmbench.benchmark.launch.estimate import Took
+from mmbench.benchmark.launch.run import plan
 from mmbench.benchmark.planning.experiment import Experiment
 from mmbench.benchmark.search.optuna_study import ask, keep, optuna, suggest
 from mmbench.benchmark.search.sampling import rounded

@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from mmbench.benchmark.merge import merge
+from mmbench.benchmark.exchange.merge import merge
 from mmbench.benchmark.report import tables
 from mmbench.benchmark.report.boards import frames
 from mmbench.benchmark.report.results import Filter, filter_from, results

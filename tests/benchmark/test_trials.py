@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from mmbench.benchmark.core.job import Job, Trial
-from mmbench.benchmark.incoming import checked_job
+from mmbench.benchmark.exchange.job_reader import checked_job
 from mmbench.benchmark.report.results import results
 from mmbench.benchmark.search.trials import (
     Score,

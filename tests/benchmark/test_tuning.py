@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 import torch
 import yaml
-from mmbench.benchmark.checks_method import planted_batch
+from mmbench.benchmark.check.method import planted_batch
 from mmbench.benchmark.core.errors import UsageError
 from mmbench.benchmark.core.locate import locate
 from mmbench.benchmark.core.protocol import Protocol
@@ -19,7 +19,7 @@ from mmbench.benchmark.core.registry import find
 from mmbench.benchmark.data.tensors import Request, load_task
 from mmbench.benchmark.features.finetune import conditions_on_batches, with_media
 from mmbench.benchmark.features.reencode import clips_of, conditions_on_media, encoder_of, origin_of
-from mmbench.benchmark.launch import run
+from mmbench.benchmark.launch.run import run
 from mmbench.benchmark.planning.evaluations import chosen
 from mmbench.benchmark.planning.experiment import Experiment
 from mmbench.benchmark.train import checkpoint

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mmbench.benchmark.features import finetune as tuning
 from mmbench.benchmark.features.finetune import _arrays, _words
-from mmbench.benchmark.launch import run
+from mmbench.benchmark.launch.run import run
 from mmbench.corruptions.words import encode_words
 from mmbench.datasets.dataset import DataError
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from mmbench.benchmark.check import check_corruption
+from mmbench.benchmark.check.conformance import check_corruption
 from mmbench.benchmark.core.registry import find
 from mmbench.corruptions import CORRUPTIONS
 from mmbench.corruptions.features import (

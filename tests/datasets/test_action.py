@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from mmbench.benchmark.check import check_entry
+from mmbench.benchmark.check.conformance import check_entry
 from mmbench.benchmark.planning.suites import SUITES
 from mmbench.datasets.dataset import DataError, DataNotFound, Samples
 from mmbench.datasets.epic import Epic

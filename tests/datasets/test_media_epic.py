@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from mmbench.benchmark.check import check_media
+from mmbench.benchmark.check.conformance import check_media
 from mmbench.benchmark.core.job import Task
 from mmbench.benchmark.data.domains import in_place
 from mmbench.datasets.dataset import SPLITS, DataError, Samples

@@ -8,7 +8,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from mmbench.benchmark.check import check_media
+from mmbench.benchmark.check.conformance import check_media
 from mmbench.benchmark.data.domains import ROLES
 from mmbench.datasets.dataset import SPLITS, DataError
 from mmbench.datasets.hac import Hac

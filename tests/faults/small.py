@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from mmbench.benchmark import Experiment, run
-from mmbench.benchmark.launch import Summary
+from mmbench.benchmark.launch.run import Summary
 
 from ..benchmark.conftest import write_dataset
 

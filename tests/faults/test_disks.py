@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from mmbench.benchmark.executor import Context, InProcess
-from mmbench.benchmark.launch import plan
+from mmbench.benchmark.launch.local_pool import Context, InProcess
+from mmbench.benchmark.launch.run import plan
 
 from ..benchmark.test_bad_input import Call
 from .runs import hashes, left_over

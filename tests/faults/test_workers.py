@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
-from mmbench.benchmark.executor import _start_worker, _WorkerContext
+from mmbench.benchmark.launch.local_pool import _start_worker, _WorkerContext
 
 from ..benchmark.conftest import write_dataset
 from .runs import Run

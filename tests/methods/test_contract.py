@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from mmbench.benchmark.check import check_entry
+from mmbench.benchmark.check.conformance import check_entry
 from mmbench.methods import METHODS
 
 

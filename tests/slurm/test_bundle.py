@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from mmbench.benchmark.executor import Context
+from mmbench.benchmark.launch.local_pool import Context
 from mmbench.benchmark.planning.experiment import Experiment
 from mmbench.benchmark.planning.job_matrix import jobs_of
 from mmbench.benchmark.report.boards import frames

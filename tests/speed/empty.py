@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mmbench.benchmark.core.job import Job
-from mmbench.benchmark.executor import Context, Outcome
+from mmbench.benchmark.launch.local_pool import Context, Outcome
 from mmbench.benchmark.store.store import RESULTS, Store
 
 

@@ -46,7 +46,7 @@ from measure import (
 from mmbench.benchmark.core.protocol import Protocol
 from mmbench.benchmark.core.selection import Epoch
 from mmbench.benchmark.data.tensors import Split
-from mmbench.benchmark.executor import Context
+from mmbench.benchmark.launch.local_pool import Context
 from mmbench.benchmark.planning.experiment import Experiment
 from mmbench.benchmark.planning.job_matrix import jobs_of
 from mmbench.benchmark.store import store

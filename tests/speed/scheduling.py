@@ -26,7 +26,7 @@ from pathlib import Path
 from empty import nothing
 from measure import Row, median, print_machine, print_table, scratch, write_data
 from mmbench.benchmark.core.job import Job
-from mmbench.benchmark.executor import Context, LocalPool
+from mmbench.benchmark.launch.local_pool import Context, LocalPool
 from mmbench.benchmark.planning.experiment import Experiment
 from mmbench.benchmark.planning.job_matrix import jobs_of
 from mmbench.benchmark.search.study import studies_of

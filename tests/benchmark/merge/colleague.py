@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from mmbench.benchmark.merge import Report
+from mmbench.benchmark.exchange.merge import Report
 
 Call = Callable[..., tuple[int, str]]
 

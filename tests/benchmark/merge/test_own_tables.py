@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from mmbench.benchmark import Experiment, run
-from mmbench.benchmark.merge import merge
+from mmbench.benchmark.exchange.merge import merge
 from mmbench.leaderboards.render.csv_files import read_csv
 
 from .colleague import Call, reason

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from mmbench.benchmark.core.errors import UsageError
-from mmbench.benchmark.merge import merge
+from mmbench.benchmark.exchange.merge import merge
 from mmbench.benchmark.store.store import Store, StoreError
 
 from .colleague import content, jobs, kinds, reason, without_tables

@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from mmbench.benchmark.merge import merge
+from mmbench.benchmark.exchange.merge import merge
 
 from .colleague import Call, jobs, kinds, reason, reencode, replaced, sign, without_tables
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from mmbench.benchmark.merge import merge
+from mmbench.benchmark.exchange.merge import merge
 from mmbench.leaderboards.render.csv_files import read_csv
 
 from .colleague import Call, content, kinds, without_tables

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from mmbench.benchmark.core import atomic_files as files_module
-from mmbench.benchmark.merge import merge
+from mmbench.benchmark.exchange.merge import merge
 from mmbench.benchmark.store import store as store_module
 from mmbench.benchmark.store.store import Store
 from mmbench.leaderboards.render.csv_files import read_csv

@@ -21,19 +21,19 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from ..leaderboards.render import csv_files
-from ..leaderboards.tables.accuracy import COLUMNS
-from ..leaderboards.tables.cost import QUANTITIES
-from ..leaderboards.tables.gap import MEASURES as GAP
-from ..leaderboards.tables.results import UPPER_BOUND, Result, one_line
-from .core.errors import UsageError
-from .incoming import Incoming, RefusedError, UnfinishedError, read_file, read_job
-from .incoming_pruned import PrunedTrial, read_pruned
-from .report import external_rows as external
-from .report.external_rows import VERIFIED, Row, key_of
-from .report.results import readable
-from .rescore import Scorer, check_row, same
-from .store.store import Store, StoreError
+from ...leaderboards.render import csv_files
+from ...leaderboards.tables.accuracy import COLUMNS
+from ...leaderboards.tables.cost import QUANTITIES
+from ...leaderboards.tables.gap import MEASURES as GAP
+from ...leaderboards.tables.results import UPPER_BOUND, Result, one_line
+from ..core.errors import UsageError
+from ..report import external_rows as external
+from ..report.external_rows import VERIFIED, Row, key_of
+from ..report.results import readable
+from ..store.store import Store, StoreError
+from .job_reader import Incoming, RefusedError, UnfinishedError, read_file, read_job
+from .pruned_reader import PrunedTrial, read_pruned
+from .verify_rows import Scorer, check_row, same
 
 Kind = Literal[
     "taken",

@@ -9,16 +9,16 @@ from typing import Literal
 
 import pandas as pd
 
-from ..leaderboards.metrics.judges import JUDGES
-from ..leaderboards.metrics.registry import METRICS
-from ..leaderboards.stats.bootstrap import summary
-from ..leaderboards.tables.accuracy import AVERAGE, REAL, SYNTHETIC
-from ..leaderboards.tables.relative import MEASURES, REFERENCE
-from ..leaderboards.tables.results import CLEAN, MISSING, Result
-from .report import external_rows as external
-from .report.boards import BOARDS
-from .report.external_rows import Row
-from .store.store import checked_name
+from ...leaderboards.metrics.judges import JUDGES
+from ...leaderboards.metrics.registry import METRICS
+from ...leaderboards.stats.bootstrap import summary
+from ...leaderboards.tables.accuracy import AVERAGE, REAL, SYNTHETIC
+from ...leaderboards.tables.relative import MEASURES, REFERENCE
+from ...leaderboards.tables.results import CLEAN, MISSING, Result
+from ..report import external_rows as external
+from ..report.boards import BOARDS
+from ..report.external_rows import Row
+from ..store.store import checked_name
 
 #: Numbers are the same where they differ by no more than this share.
 _EXACT = 1e-9

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
-from .core.job import Job
-from .progress import duration
-from .store.store import Store, read_json
+from ..core.job import Job
+from ..progress import duration
+from ..store.store import Store, read_json
 
 #: What a job may be told from, the nearest first.
 LEVELS = ("method and task", "method", "all")

@@ -6,8 +6,8 @@ import math
 from collections import Counter
 from os.path import isfile, normpath
 
-from ..datasets.dataset import SPLITS
-from ..datasets.media.clip import MediaSet, Piece
+from ...datasets.dataset import SPLITS
+from ...datasets.media.clip import MediaSet, Piece
 
 _SLACK = 1e-4
 

@@ -24,12 +24,12 @@ import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 from safetensors import SafetensorError, deserialize
 
-from ..leaderboards.metrics.registry import FAMILIES, family_metrics
-from ..leaderboards.tables.results import CLEAN, missing_patterns, one_line
-from .core.job import Job, Task
-from .core.protocol import Protocol
-from .planning.evaluations import FEATURES, SEMANTIC, STAND_IN, on_features, version_of
-from .store.store import RESULTS, SCHEMA, WEIGHTS, StoreError, checked_name
+from ...leaderboards.metrics.registry import FAMILIES, family_metrics
+from ...leaderboards.tables.results import CLEAN, missing_patterns, one_line
+from ..core.job import Job, Task
+from ..core.protocol import Protocol
+from ..planning.evaluations import FEATURES, SEMANTIC, STAND_IN, on_features, version_of
+from ..store.store import RESULTS, SCHEMA, WEIGHTS, StoreError, checked_name
 
 #: The files of a job that are taken; the done marker and job.json are written anew.
 TAKEN = (*RESULTS, WEIGHTS, "environment.json")

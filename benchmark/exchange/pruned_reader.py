@@ -11,9 +11,9 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
 
-from ..leaderboards.tables.results import one_line
-from .core.job import Job
-from .incoming import RefusedError, checked_job, read_file
+from ...leaderboards.tables.results import one_line
+from ..core.job import Job
+from .job_reader import RefusedError, checked_job, read_file
 
 _MOST_JSON = 2**24
 

@@ -13,15 +13,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..datasets.media.clip import MediaSet
-from ..datasets.media.find import find_media
-from ..methods.method import Method
-from .checks_corruption import CORRUPTION_CHECKS
-from .checks_dataset import DATASET_CHECKS
-from .checks_media import MEDIA_CHECKS
-from .checks_method import METHOD_CHECKS, parameters_are_literals
-from .core.locate import root_from
-from .core.registry import entries, find
+from ...datasets.media.clip import MediaSet
+from ...datasets.media.find import find_media
+from ...methods.method import Method
+from ..core.locate import root_from
+from ..core.registry import entries, find
+from .corruption import CORRUPTION_CHECKS
+from .dataset import DATASET_CHECKS
+from .media import MEDIA_CHECKS
+from .method import METHOD_CHECKS, parameters_are_literals
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from ..datasets.dataset import SPLITS, Samples
-from ..datasets.locate import locate as locate_files
+from ...datasets.dataset import SPLITS, Samples
+from ...datasets.locate import locate as locate_files
 
 
 def stand_in_is_found(dataset_class: Any, folder: Path) -> None:

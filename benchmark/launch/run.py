@@ -9,24 +9,24 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .core.environment import code_version, gpu_names
-from .core.errors import UsageError
-from .core.job import COMPANION, Job
-from .core.locate import locate
-from .core.strings import as_values
+from ..core.environment import code_version, gpu_names
+from ..core.errors import UsageError
+from ..core.job import COMPANION, Job
+from ..core.locate import locate
+from ..core.strings import as_values
+from ..planning.companions import companions
+from ..planning.data_check import check
+from ..planning.evaluations import Evaluation, check_evaluations, of_job, wanted
+from ..planning.experiment import Experiment
+from ..planning.history import remember, remembered
+from ..planning.job_matrix import jobs_of
+from ..search.study import Course, Wave, courses, lacking, next_wave, studies_of
+from ..store.store import Store
 from .estimate import Estimate, estimate, finished
-from .executor import Context, Executor, InProcess, Listener, LocalPool, Outcome
-from .planning.companions import companions
-from .planning.data_check import check
-from .planning.evaluations import Evaluation, check_evaluations, of_job, wanted
-from .planning.experiment import Experiment
-from .planning.history import remember, remembered
-from .planning.job_matrix import jobs_of
-from .search.study import Course, Wave, courses, lacking, next_wave, studies_of
-from .store.store import Store
+from .local_pool import Context, Executor, InProcess, Listener, LocalPool, Outcome
 
 if TYPE_CHECKING:
-    from ..slurm.executor import Slurm
+    from ...slurm.executor import Slurm
 
 #: Shows how jobs that are run together get on, while its block runs.
 Showing = Callable[[Sequence[Job]], AbstractContextManager[Listener]]
@@ -200,7 +200,7 @@ def _waves(planned: Plan, failed: Sequence[Outcome]) -> Iterator[Wave]:
         for jobs in in_order(planned.todo):
             yield Wave(tuple(jobs), True, {})
         return
-    from .search.optuna_study import ask, keep
+    from ..search.optuna_study import ask, keep
 
     store, tried = planned.store, set[tuple[str, bool]]()
     found = planned.courses
@@ -271,7 +271,7 @@ def check_data(planned: Plan, gpus: tuple[str, ...]) -> None:
     check_evaluations(experiment, planned.evaluations, planned.jobs, planned.todo, located)
     tuned = experiment.protocol.encoder_mode != "frozen"
     if tuned or any(evaluation.kind == "corruption" for evaluation in planned.evaluations):
-        from .features.media_check import check_raw  # with torch, as corruptions
+        from ..features.media_check import check_raw  # with torch, as corruptions
 
         check_raw(experiment, planned.evaluations, planned.todo, located, _device_for(experiment, gpus))
     check(planned.todo, located)
@@ -295,8 +295,8 @@ def slurm_for(experiment: Experiment) -> Slurm:
     Raises:
         UsageError: it is not installed, or what is asked of SLURM is wrong.
     """
-    from ..slurm.executor import Slurm
-    from ..slurm.resources import resources, seconds_of
+    from ...slurm.executor import Slurm
+    from ...slurm.resources import resources, seconds_of
 
     try:
         seconds = seconds_of(experiment.bundle_time)

@@ -9,12 +9,12 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from ..datasets.batch import Batch, Spec
-from ..methods.losses import task_loss
-from ..methods.method import Method, Output
-from .core.method_spec import describe
-from .core.registry import Entry
-from .train.predict import conditions_for
+from ...datasets.batch import Batch, Spec
+from ...methods.losses import task_loss
+from ...methods.method import Method, Output
+from ..core.method_spec import describe
+from ..core.registry import Entry
+from ..train.predict import conditions_for
 
 TOLERANCE = 1e-4
 

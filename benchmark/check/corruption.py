@@ -10,11 +10,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..corruptions.condition import Clean, Condition
-from ..corruptions.corruption import SEVERITIES, Corruption, Medium, applied, prepared
-from ..corruptions.words import encode_words
-from ..datasets.batch import Batch, Spec
-from .checks_method import planted_batch
+from ...corruptions.condition import Clean, Condition
+from ...corruptions.corruption import SEVERITIES, Corruption, Medium, applied, prepared
+from ...corruptions.words import encode_words
+from ...datasets.batch import Batch, Spec
+from .method import planted_batch
 
 #: medium -> the modalities that hold it in the checks
 _MODALITIES: dict[Medium, tuple[str, ...]] = {

@@ -24,11 +24,11 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Protocol
 
-from .core.errors import said_of
-from .core.job import Job
-from .planning.evaluations import Evaluation, of_job
-from .store.locks import no_link
-from .store.store import LOG, Store
+from ..core.errors import said_of
+from ..core.job import Job
+from ..planning.evaluations import Evaluation, of_job
+from ..store.locks import no_link
+from ..store.store import LOG, Store
 
 if TYPE_CHECKING:
     from pebble import ProcessPool
@@ -106,7 +106,7 @@ class InProcess:
     def run(self, jobs: Sequence[Job], context: Context) -> Iterator[Outcome]:
         """Yields the outcome of every job as it ends."""
         _see_gpu(self.gpus[0] if self.gpus else "")
-        from .train.job_runner import run_job
+        from ..train.job_runner import run_job
 
         for job in jobs:
             yield run_job(job, context)
@@ -233,7 +233,7 @@ def _see_gpu(gpu: str) -> None:
 def _run_job(job: Job, context: Context, work: Work | None) -> Outcome:
     with _said_to(Store(context.store).folder(job.id) / LOG):
         if work is None:
-            from .train.job_runner import run_job as work
+            from ..train.job_runner import run_job as work
 
         return work(job, context)
 

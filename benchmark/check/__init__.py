@@ -1,0 +1,1 @@
+"""Conformance tests, and what this installation has and lacks."""
