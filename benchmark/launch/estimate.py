@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
+from ..cli.progress import duration
 from ..core.job import Job
-from ..progress import duration
 from ..store.store import Store, read_json
 
 #: What a job may be told from, the nearest first.

@@ -13,8 +13,8 @@ from rich.console import Console
 from ...leaderboards.render import page
 from ...leaderboards.render import text as render
 from ...leaderboards.tables.accuracy import SYNTHETIC
+from ..cli.status import print_faults
 from ..store.store import inside
-from ..terminal import print_faults
 from .boards import BOARDS
 from .pictures import write_pictures
 from .results import Filter, readable

@@ -13,8 +13,8 @@ from rich.console import Console
 from ...leaderboards.plots import figure as plots
 from ...leaderboards.render import page
 from ...leaderboards.render import text as render
+from ..cli.status import print_faults, print_table
 from ..core.errors import UsageError, nearest
-from ..terminal import print_faults, print_table
 from .boards import BOARDS
 from .export_page import page_tables
 from .results import Filter

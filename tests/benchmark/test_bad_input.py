@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from mmbench.benchmark import Experiment, run
-from mmbench.benchmark.cli import main
+from mmbench.benchmark.cli.main import main
 from mmbench.leaderboards.render.csv_files import read_csv
 
 from .conftest import write_dataset

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from mmbench.benchmark.check.conformance import check_media
-from mmbench.benchmark.cli import main
+from mmbench.benchmark.cli.main import main
 from mmbench.datasets.media.clip import MediaSet, Piece, Problem
 from mmbench.datasets.media.own import read_own
 

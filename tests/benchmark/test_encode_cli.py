@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 import soundfile
 import yaml
-from mmbench.benchmark.cli import main
+from mmbench.benchmark.cli.main import main
 from mmbench.benchmark.features.dataset import writing_alone
 from mmbench.datasets.cache.cache import FeatureCache
 from mmbench.datasets.layout.contents import media_contents

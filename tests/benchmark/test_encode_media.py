@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 import transformers
-from mmbench.benchmark.cli import main
+from mmbench.benchmark.cli.main import main
 from mmbench.benchmark.features.encode import encode, encoded_split
 from mmbench.corruptions.frames.noise import PixelNoise
 from mmbench.corruptions.frames.video import FrameFreeze

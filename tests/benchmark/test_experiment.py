@@ -3,9 +3,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from mmbench.benchmark.cli.flags import experiment_from
 from mmbench.benchmark.core.errors import UsageError
 from mmbench.benchmark.core.protocol import Protocol, protocol_label
-from mmbench.benchmark.flags import experiment_from
 from mmbench.benchmark.planning.experiment import Experiment
 
 ASKED = {"methods": "erm,ebmc(emc=false,cce=true)", "datasets": "mosi,mosei+mosi->sims", "seeds": "0-2,7"}

@@ -7,8 +7,8 @@ import os
 from pathlib import Path
 
 import pytest
+from mmbench.benchmark.cli.status import states_of
 from mmbench.benchmark.store.store import Store, StoreError
-from mmbench.benchmark.terminal import states_of
 
 from .conftest import Command
 

@@ -259,7 +259,7 @@ def test_quick_commands_import_no_network_library(arguments: tuple, tmp_path: Pa
         "import sys, atexit\n"
         "heavy = ('torch', 'lightning', 'pandas', 'scipy', 'pyarrow', 'sklearn', 'matplotlib')\n"
         "atexit.register(lambda: print('HEAVY', [name for name in heavy if name in sys.modules]))\n"
-        "from mmbench.benchmark.cli import main\n"
+        "from mmbench.benchmark.cli.main import main\n"
         f"sys.argv = ['mmbench', *{arguments!r}]\n"
         "main()\n"
     )

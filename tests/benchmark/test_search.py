@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from mmbench.benchmark.cli.flags import experiment_from
 from mmbench.benchmark.core.errors import UsageError
 from mmbench.benchmark.core.method_spec import Field, describe
 from mmbench.benchmark.core.registry import entries
-from mmbench.benchmark.flags import experiment_from
 from mmbench.benchmark.launch import estimate
 from mmbench.benchmark.launch.estimate import Took
 from mmbench.benchmark.launch.run import plan
@@ -361,7 +361,7 @@ def test_a_plan_is_estimated_from_what_its_store_holds(root: Path):
 
 def test_planning_imports_neither_torch_nor_optuna(tmp_path: Path, data_root: Path, mmbench: Command):
     code = (
-        "import sys; from mmbench.benchmark.cli import app; app(sys.argv[1:], standalone_mode=False); "
+        "import sys; from mmbench.benchmark.cli.main import app; app(sys.argv[1:], standalone_mode=False); "
         "print([name for name in ('torch', 'optuna') if name in sys.modules])"
     )
     for arguments in (

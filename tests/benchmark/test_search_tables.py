@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from mmbench.benchmark.cli.status import print_status
 from mmbench.benchmark.exchange.merge import merge
 from mmbench.benchmark.report import tables
 from mmbench.benchmark.report.boards import frames
@@ -18,7 +19,6 @@ from mmbench.benchmark.report.tables import tables_of
 from mmbench.benchmark.search.study import Study, studies_of
 from mmbench.benchmark.search.trials import repeat_of, searches
 from mmbench.benchmark.store.store import Store
-from mmbench.benchmark.terminal import print_status
 from rich.console import Console
 
 from .conftest import write_dataset

@@ -134,7 +134,7 @@ def test_every_encoder_is_listed_with_its_options():
 def test_listing_and_reading_specs_import_no_torch():
     code = (
         "import sys\n"
-        "from mmbench.benchmark.cli import main\n"
+        "from mmbench.benchmark.cli.main import main\n"
         "from mmbench.datasets.encoders.spec import parse\n"
         "parse('log-mel,bins=40')\n"
         "sys.argv = ['mmbench', 'list', 'encoders']\n"

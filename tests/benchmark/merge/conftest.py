@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from mmbench.benchmark import Experiment, run
-from mmbench.benchmark.cli import main
+from mmbench.benchmark.cli.main import main
 
 from ..conftest import write_dataset
 from .colleague import Call

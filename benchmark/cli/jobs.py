@@ -10,8 +10,8 @@ from typing import Annotated
 
 import typer
 
-from .core.errors import UsageError, nearest
-from .store.store import BROKEN, Store
+from ..core.errors import UsageError, nearest
+from ..store.store import BROKEN, Store
 
 Where = Annotated[Path, typer.Option("--store", help="Folder of the results.")]
 Names = Annotated[
@@ -27,8 +27,8 @@ def status(
 
     Example: mmbench status --store runs --watch
     """
-    from .launch.run import store_at
-    from .terminal import console, print_status, states_of
+    from ..launch.run import store_at
+    from .status import console, print_status, states_of
 
     found, out = store_at(store), console()
     gc.disable()  # among the records of ten thousand jobs it looks long, and in vain
@@ -55,7 +55,7 @@ def logs(
 
     Example: mmbench logs mosi-erm-tav-s0
     """
-    from .launch.run import store_at
+    from ..launch.run import store_at
 
     found = store_at(store)
     for name in _named(found, [job]):
@@ -80,9 +80,9 @@ def retry(
 
     Example: mmbench retry --store runs --slurm time=8h,mem=64G
     """
-    from .cli_run import carry_out
-    from .launch.run import again, store_at
-    from .terminal import states_of
+    from ..launch.run import again, store_at
+    from .run import carry_out
+    from .status import states_of
 
     found = store_at(store)
     wanted = set(_named(found, names)) if names else None
@@ -109,9 +109,9 @@ def cancel(names: Names = None, store: Where = Path("runs")) -> None:
 
     Example: mmbench cancel --store runs
     """
-    from ..slurm import queue
-    from .launch.run import store_at
-    from .terminal import states_of
+    from ...slurm import queue
+    from ..launch.run import store_at
+    from .status import states_of
 
     found = store_at(store)
     wanted = set(_named(found, names)) if names else None

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from .cli_encode import cache_app, encode
-from .core.errors import UsageError
-from .core.locate import locate, root_from
-from .core.registry import find
-from .terminal import console
+from ..core.errors import UsageError
+from ..core.locate import locate, root_from
+from ..core.registry import find
+from .encode import cache_app, encode
+from .status import console
 
 if TYPE_CHECKING:
-    from ..datasets.dataset import Located
+    from ...datasets.dataset import Located
 
 app = typer.Typer(no_args_is_help=True, help="Look at data, verify them, convert them, make a stand-in.")
 
@@ -62,7 +62,7 @@ def info(name: Name, data_root: Root = None, data: Given = None) -> None:
 
     Example: mmbench data info mosi --data-root data
     """
-    from ..datasets import verify
+    from ...datasets import verify
 
     about = verify.info(_located(name, data_root, data))
     out = console()
@@ -112,8 +112,8 @@ def verify(name: Name, data_root: Root = None, data: Given = None) -> None:
 
     Example: mmbench data verify mosi --data-root data
     """
-    from ..datasets import verify as verification
-    from .core.registry import entries
+    from ...datasets import verify as verification
+    from ..core.registry import entries
 
     entry = entries("dataset").get(name)
     findings = verification.verify(_located(name, data_root, data), entry.load()() if entry else None)
@@ -192,7 +192,7 @@ def convert(
 
     Example: mmbench data convert mosi open/mosi --data-root data
     """
-    from ..datasets.layout.convert import convert as write
+    from ...datasets.layout.convert import convert as write
 
     for file in write(_located(name, data_root, data), to, overwrite=overwrite):
         console().print(f"wrote {file}", highlight=False, soft_wrap=True)

@@ -11,13 +11,13 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from .core.errors import UsageError, nearest
-from .core.locate import own_datasets, root_from
-from .core.method_spec import Description, describe
-from .core.registry import Entry, entries
-from .planning.evaluations import group, groups
-from .planning.suites import SUITES
-from .terminal import console
+from ..core.errors import UsageError, nearest
+from ..core.locate import own_datasets, root_from
+from ..core.method_spec import Description, describe
+from ..core.registry import Entry, entries
+from ..planning.evaluations import group, groups
+from ..planning.suites import SUITES
+from .status import console
 
 
 class Listed(StrEnum):
@@ -68,16 +68,16 @@ def list_names(
     plugins = tuple(plugin or ())
     table = Table(box=None, padding=(0, 2), show_header=False)
     if what is Listed.METRICS:
-        from ..leaderboards.metrics.judges import JUDGES
-        from ..leaderboards.metrics.registry import METRICS
-        from ..leaderboards.tables.gap import MEASURES as GAP
-        from ..leaderboards.tables.relative import MEASURES
+        from ...leaderboards.metrics.judges import JUDGES
+        from ...leaderboards.metrics.registry import METRICS
+        from ...leaderboards.tables.gap import MEASURES as GAP
+        from ...leaderboards.tables.relative import MEASURES
 
         for metric in (*METRICS.values(), *JUDGES.values(), *MEASURES.values(), *GAP.values()):
             arrow = "higher is better" if metric.direction == "higher" else "lower is better"
             table.add_row(metric.name, arrow, metric.convention)
     elif what is Listed.ENCODERS:
-        from ..datasets.encoders.table import known
+        from ...datasets.encoders.table import known
 
         for encoder in known():
             table.add_row(encoder.name, encoder.summary, encoder.options)
@@ -125,10 +125,10 @@ def show(
 
     Example: mmbench show ebmc
     """
-    from ..leaderboards.metrics.judges import JUDGES
-    from ..leaderboards.metrics.registry import METRICS
-    from ..leaderboards.tables.gap import MEASURES as GAP
-    from ..leaderboards.tables.relative import MEASURES
+    from ...leaderboards.metrics.judges import JUDGES
+    from ...leaderboards.metrics.registry import METRICS
+    from ...leaderboards.tables.gap import MEASURES as GAP
+    from ...leaderboards.tables.relative import MEASURES
 
     metrics = {**METRICS, **JUDGES, **MEASURES, **GAP}
     plugins = tuple(plugin or ())
@@ -179,7 +179,7 @@ def check(
 
     mmbench check media my-clips
     """
-    from .check.conformance import check_entry
+    from ..check.conformance import check_entry
 
     out = console()
     passed = True
@@ -197,7 +197,7 @@ def check(
 def doctor(data_root: Root = None) -> None:
     """Show what is installed, which GPUs and data are found, what is missing and the command that mends
     it."""
-    from .check.doctor import findings
+    from ..check.doctor import findings
 
     out = console()
     marks = {"ok": "[green]ok[/]     ", "optional": "[yellow]--[/]     ", "missing": "[red]missing[/]"}

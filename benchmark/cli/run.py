@@ -6,10 +6,10 @@ import signal
 
 from rich.console import Console
 
-from .launch.run import Plan, run, slurm_for
+from ..launch.run import Plan, run, slurm_for
+from ..store.locks import STALE
 from .progress import showing
-from .store.locks import STALE
-from .terminal import console
+from .status import console
 
 
 def carry_out(planned: Plan) -> bool:
@@ -30,7 +30,7 @@ def carry_out(planned: Plan) -> bool:
     try:
         summary = run(planned, showing=lambda jobs: showing(jobs, planned.store, out))
         if planned.left:
-            from .report.score_job import table_blocks
+            from ..report.score_job import table_blocks
 
             table_blocks(planned.store, out)
     except KeyboardInterrupt:
@@ -91,7 +91,7 @@ def preview(planned: Plan) -> None:
 
 def print_suite(planned: Plan, out: Console) -> None:
     """How much of a suite is taken, and what the networks are tested under."""
-    from .planning.suites import SUITES
+    from ..planning.suites import SUITES
 
     if planned.experiment.suite is None:
         return

@@ -10,18 +10,18 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from ..datasets.dataset import DataError
-from .cli_data import app as data_app
-from .cli_findings import findings
-from .cli_jobs import cancel, logs, retry, status
-from .cli_look import check, doctor, list_names, show
-from .core.errors import UsageError, said_of
+from ...datasets.dataset import DataError
+from ..core.errors import UsageError, said_of
+from ..planning.experiment import Experiment
+from ..store.store import StoreError, inside
+from .data import app as data_app
+from .findings import findings
 from .flags import with_experiment
-from .planning.experiment import Experiment
-from .store.store import StoreError, inside
+from .inspect import check, doctor, list_names, show
+from .jobs import cancel, logs, retry, status
 
 if TYPE_CHECKING:
-    from .launch.run import Plan
+    from ..launch.run import Plan
 
 app = typer.Typer(
     name="mmbench",
@@ -71,7 +71,7 @@ def plan_command(
 
     mmbench plan --methods erm,nel --suite mmdg --preset paper
     """
-    from .launch.run import plan
+    from ..launch.run import plan
 
     planned = plan(experiment)
     if output == "json":
@@ -105,8 +105,8 @@ def run_command(
 
     mmbench run --methods erm,ebmc --datasets mosi --launcher slurm --slurm gpu,partition=main,time=8h
     """
-    from .cli_run import carry_out, preview
-    from .launch.run import plan
+    from ..launch.run import plan
+    from .run import carry_out, preview
 
     planned = plan(experiment)
     if save_config:
@@ -149,8 +149,8 @@ def leaderboard(
 
     mmbench leaderboard --what robustness,misd --format terminal,latex
     """
-    from .report import output_cache as fresh
-    from .terminal import console
+    from ..report import output_cache as fresh
+    from .status import console
 
     folder, printer = out or inside(store / "leaderboards"), console(record=True)
     options = (methods, datasets, seeds, folder.absolute(), what, formats, reference)
@@ -159,9 +159,9 @@ def leaderboard(
     if made is not None:
         sys.stdout.write(made.text)
     else:
-        from .core.strings import as_list
-        from .report.results import filter_from
-        from .report.write import write_leaderboards
+        from ..core.strings import as_list
+        from ..report.results import filter_from
+        from ..report.write import write_leaderboards
 
         chosen = filter_from(methods, datasets, seeds)
         complete, files = write_leaderboards(
@@ -190,8 +190,8 @@ def merge_command(
 
     Example: mmbench merge colleague/runs --store runs
     """
-    from .exchange.merge import merge
-    from .terminal import console
+    from ..exchange.merge import merge
+    from .status import console
 
     report = merge(folder.expanduser(), store, name, dry_run)
     report.print(console())
@@ -213,9 +213,9 @@ def plot(
 
     Example: mmbench plot --store runs --out pictures
     """
-    from .report.pictures import write_pictures
-    from .report.results import filter_from, readable
-    from .terminal import console, print_faults
+    from ..report.pictures import write_pictures
+    from ..report.results import filter_from, readable
+    from .status import console, print_faults
 
     found, faults = readable(store, filter_from(methods, datasets, seeds))
     files, reasons = write_pictures(found, out or inside(store / "leaderboards"))
@@ -251,9 +251,9 @@ def export_page(
 
     Example: mmbench export --store runs --out leaderboard.html
     """
-    from .report.export_page import export
-    from .report.results import filter_from
-    from .terminal import console
+    from ..report.export_page import export
+    from ..report.results import filter_from
+    from .status import console
 
     chosen = filter_from(methods, datasets, seeds)
     if not export(store, out, chosen, what, console(), heading=heading, date=date):
@@ -275,12 +275,12 @@ app.command("doctor")(doctor)
 def _print_plan(planned: Plan) -> None:
     from rich.table import Table
 
-    from .cli_run import print_suite
-    from .core.job import COMPANION
-    from .launch import estimate
-    from .launch.run import counts
-    from .search.trials import size_words
-    from .terminal import console
+    from ..core.job import COMPANION
+    from ..launch import estimate
+    from ..launch.run import counts
+    from ..search.trials import size_words
+    from .run import print_suite
+    from .status import console
 
     out = console()
     table = Table(box=None, padding=(0, 2), show_header=False)

@@ -14,10 +14,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from .core.errors import UsageError
+from ..core.errors import UsageError
+from ..search.trials import Found, counted, searches
+from ..store.store import BROKEN, Record, Store
 from .progress import duration
-from .search.trials import Found, counted, searches
-from .store.store import BROKEN, Record, Store
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -76,7 +76,7 @@ def print_table(out: Console, title: str, frame: pd.DataFrame, names: Collection
 def states_of(store: Store) -> tuple[list[Record], list[str]]:
     """Every job and its state, and one line for each that cannot be read. What is queued is asked of SLURM, where it
     answers: it may be gone from there."""
-    from ..slurm import queue
+    from ...slurm import queue
 
     records: list[Record] = []
     faults: list[str] = []

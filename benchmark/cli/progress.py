@@ -14,11 +14,11 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from .core.job import Job
-from .store.store import Store, read_json
+from ..core.job import Job
+from ..store.store import Store, read_json
 
 if TYPE_CHECKING:
-    from .launch.local_pool import Listener, Outcome
+    from ..launch.local_pool import Listener, Outcome
 
 #: Seconds between plain lines that tell of jobs under way.
 PLAIN_INTERVAL = 30.0

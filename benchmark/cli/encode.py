@@ -14,20 +14,20 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from .core.errors import UsageError, nearest
-from .core.locate import root_from
-from .core.registry import entries
+from ..core.errors import UsageError, nearest
+from ..core.locate import root_from
+from ..core.registry import entries
 from .progress import PLAIN_INTERVAL, duration
-from .terminal import console
+from .status import console
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from ..datasets.cache.cache import FeatureCache
-    from ..datasets.encoders.encoder import Encoder
-    from ..datasets.media.clip import MediaSet, Problem
-    from .features.dataset import Outcome
-    from .features.pipeline import Progress
+    from ...datasets.cache.cache import FeatureCache
+    from ...datasets.encoders.encoder import Encoder
+    from ...datasets.media.clip import MediaSet, Problem
+    from ..features.dataset import Outcome
+    from ..features.pipeline import Progress
 
 cache_app = typer.Typer(
     no_args_is_help=True, help="Look at the features that are kept, verify or remove them."
@@ -90,8 +90,8 @@ def encode(
 
     Example: mmbench data encode mosi --encoder audio=log-mel --encoder text=text:roberta-base
     """
-    from ..datasets.media.find import find_media, is_place
-    from .features.provenance import Source, origin_there, same_as_before
+    from ...datasets.media.find import find_media, is_place
+    from ..features.provenance import Source, origin_there, same_as_before
 
     out = console()
     root = root_from(data_root)
@@ -111,8 +111,8 @@ def encode(
         out.print(f"nothing to do: {folder} holds just these features", highlight=False, soft_wrap=True)
         return
 
-    from ..datasets.cache.cache import FeatureCache
-    from .features.dataset import encode_dataset
+    from ...datasets.cache.cache import FeatureCache
+    from ..features.dataset import encode_dataset
 
     encoders = _encoders(texts, device)
     try:
@@ -138,7 +138,7 @@ def encode(
 
 def _texts(asked: Sequence[str], media_set: MediaSet) -> dict[str, str]:
     """Modality -> its encoder as it was asked for, in the order of the set's modalities."""
-    from ..datasets.encoders.spec import parse
+    from ...datasets.encoders.spec import parse
 
     texts: dict[str, str] = {}
     for one in asked:
@@ -160,8 +160,8 @@ def _encoders(texts: Mapping[str, str], device: str) -> dict[str, tuple[str, Enc
     """Modality -> the text of its encoder, and the encoder itself."""
     import torch
 
-    from ..datasets.encoders.spec import parse
-    from ..datasets.encoders.table import make
+    from ...datasets.encoders.spec import parse
+    from ...datasets.encoders.table import make
 
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -354,7 +354,7 @@ def cache_verify(data_root: Root = None, cache: Kept = None) -> None:
 
 
 def _cache(data_root: Path | None, cache: Path | None) -> FeatureCache:
-    from ..datasets.cache.cache import FeatureCache
+    from ...datasets.cache.cache import FeatureCache
 
     folder = cache_folder(cache, root_from(data_root))
     if not folder.is_dir():

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from .core.errors import UsageError, nearest
+from ..core.errors import UsageError, nearest
 
 FORMATS = ("terminal", "md", "json")
 
@@ -36,13 +36,13 @@ def findings(
     from rich.padding import Padding
     from rich.text import Text
 
-    from ..leaderboards.findings import findings as asked
-    from ..leaderboards.render import text as render
-    from .core.strings import as_list
-    from .report.boards import chosen_boards, frames
-    from .report.results import filter_from, readable
-    from .store.store import inside
-    from .terminal import console, print_faults
+    from ...leaderboards.findings import findings as asked
+    from ...leaderboards.render import text as render
+    from ..core.strings import as_list
+    from ..report.boards import chosen_boards, frames
+    from ..report.results import filter_from, readable
+    from ..store.store import inside
+    from .status import console, print_faults
 
     chosen = as_list(formats)
     for name in chosen:

@@ -10,9 +10,9 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 import typer
 from pydantic.fields import FieldInfo
 
-from .core.errors import UsageError
-from .core.protocol import Protocol
-from .planning.experiment import Experiment, Search
+from ..core.errors import UsageError
+from ..core.protocol import Protocol
+from ..planning.experiment import Experiment, Search
 
 #: Fields whose flag has another name.
 _FLAGS = {
