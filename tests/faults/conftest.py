@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from ..benchmark.conftest import cache, data_root, mmbench
-from ..benchmark.test_bad_input import call
+from ..benchmark.report.test_faulty_results import call
 from .small import train
 
 __all__ = ["cache", "call", "data_root", "mmbench"]

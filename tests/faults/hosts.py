@@ -10,13 +10,13 @@ from pathlib import Path
 SILENCE = 2.0
 HOST = f"""
 import sys
-from mmbench.benchmark import claims
+from mmbench.benchmark.store import locks as claims
 
 claims._boot = lambda: {{name!r}}
 claims._lock = lambda stream, how: False
 claims.platform.node = lambda: {{name!r}}
 claims.BEAT, claims.STALE, claims.LOOK = 0.2, {SILENCE}, 0.05
-from mmbench.benchmark.cli import main
+from mmbench.benchmark.cli.main import main
 sys.argv = ["mmbench", *{{arguments!r}}]
 main()
 """

@@ -11,7 +11,7 @@ import pytest
 from mmbench.benchmark.launch.local_pool import Context, InProcess
 from mmbench.benchmark.launch.run import plan
 
-from ..benchmark.test_bad_input import Call
+from ..benchmark.report.test_faulty_results import Call
 from .runs import hashes, left_over
 from .small import asked, train
 

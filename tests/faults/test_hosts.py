@@ -13,9 +13,9 @@ import pytest
 from mmbench.benchmark.store import locks as claims
 from mmbench.benchmark.store.locks import hold, holder
 
+from ..benchmark.cli.test_run import until
 from ..benchmark.conftest import write_dataset
-from ..benchmark.test_claims import elsewhere, machine
-from ..benchmark.test_run import until
+from ..benchmark.store.test_locks import elsewhere, machine
 from .hosts import SILENCE, host
 from .runs import hashes, left_over
 from .small import train

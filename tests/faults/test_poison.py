@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 import torch
 
-from ..benchmark.merge.colleague import sign
-from ..benchmark.test_bad_input import Call
+from ..benchmark.exchange.colleague import sign
+from ..benchmark.report.test_faulty_results import Call
 from .poison import POISONS, poison
 from .runs import hashes
 from .small import train

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ..benchmark.test_bad_input import Call
+from ..benchmark.report.test_faulty_results import Call
 from .runs import hashes
 from .small import train
 

@@ -19,8 +19,8 @@ from mmbench.benchmark.store.store import Store
 from mmbench.slurm import queue
 from mmbench.slurm.executor import ASK
 
+from ..benchmark.cli.test_run import contents, heed_ctrl_c, until
 from ..benchmark.conftest import MMBENCH, Command
-from ..benchmark.test_run import contents, heed_ctrl_c, until
 
 pytestmark = pytest.mark.slurm
 
@@ -208,8 +208,8 @@ def test_what_ends_before_its_launcher_wrote_down_where_it_is_counts(
 #: The command, killed when SLURM has the jobs and nothing says so.
 KILLED = """
 import os, signal
-from mmbench.benchmark.cli import main
-from mmbench.benchmark.store import Store
+from mmbench.benchmark.cli.main import main
+from mmbench.benchmark.store.store import Store
 Store.submit = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
 main()
 """

@@ -1,0 +1,51 @@
+"""Results that earlier versions wrote are read for as long as their schema is; see ``stored/make_store.py``."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from mmbench.benchmark import leaderboard, missing_modalities, results
+from mmbench.benchmark.launch.run import store_at
+from mmbench.leaderboards.tables.robustness import robustness
+from mmbench.leaderboards.tables.trust import ood
+
+GOLDEN = Path(__file__).parents[1] / "stored" / "store-schema-1"
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Path:
+    return Path(shutil.copytree(GOLDEN, tmp_path / "runs"))
+
+
+def test_the_earlier_schema_still_loads(store: Path):
+    records = list(store_at(store))
+    assert [(record.job.seed, record.state) for record in records] == [(0, "done"), (1, "done")]
+    written = [json.loads(file.read_text()) for file in sorted(store.glob("jobs/*/job.json"))]
+    assert "train_missing" not in written[0]  # fields that came later
+    assert "train_with_missing" not in written[0]["protocol"]
+    assert written[1]["protocol"]["train_with_missing"] == "off"
+    assert records[0].job.train_missing == "none"
+
+
+def test_the_figures_of_the_earlier_schema_stay(store: Path):
+    """Every score misses its target by 0.5 and 1.5 (clean), one more without text, half more without audio."""
+    accuracy = {row["metric"]: row for row in leaderboard(store).to_dict("records")}
+    assert len({row["jobs"] for row in accuracy.values()}) == 1  # both seeds are one row
+    assert accuracy["mae"]["mean"] == pytest.approx(1.0, rel=1e-6)
+    assert accuracy["corr"]["mean"] == pytest.approx(1.0, rel=1e-6)
+    assert accuracy["mae"]["n"] == 2
+    rows = missing_modalities(store).to_dict("records")
+    missing = {row["condition"]: row["mean"] for row in rows if row["metric"] == "mae"}
+    assert missing["missing:text"] == pytest.approx(2.0, rel=1e-6)
+    assert missing["average_missing"] == pytest.approx(1.75, rel=1e-6)
+
+
+def test_further_outputs_of_the_earlier_schema_stay(store: Path):
+    found = results(store)
+    mean = {row["condition"]: row["mean"] for row in robustness(found, draws=10).to_dict("records")}
+    assert mean["mean_corruption"] == pytest.approx(3.0, rel=1e-6)  # severities 1 to 5 miss by 1 to 5
+    scores = ood(found, draws=10).to_dict("records")
+    assert {row["hole"] for row in scores if row["condition"] == "ood-other/knn"} == {""}

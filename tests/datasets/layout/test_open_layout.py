@@ -1,0 +1,398 @@
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+from mmbench.datasets.dataset import SPLITS, DataError, Target
+from mmbench.datasets.layout.open_layout import locate_open
+
+from ..conftest import assert_same
+
+Writer = Callable[..., Path]
+REGRESSION = {"kind": "regression", "range": [-3, 3]}
+
+
+def small_arrays() -> dict[str, np.ndarray]:
+    """Nine samples: text [9, 4, 3] of different lengths, audio [9, 2]."""
+    draw = np.random.default_rng(0)
+    lengths = np.array([4, 3, 2, 1, 4, 3, 2, 1, 4])
+    text = draw.normal(size=(9, 4, 3)).astype(np.float32)
+    text[np.arange(4) >= lengths[:, None]] = 0
+    return {
+        "text": text,
+        "text_length": lengths,
+        "audio": draw.normal(size=(9, 2)),
+        "label": np.array([0, 1, 1, 0, 1, 0, 0, 1, 1], np.int8),
+        "split": np.array([0, 0, 0, 0, 1, 1, 2, 2, 2], np.int8),
+        "video": np.array(["a", "a", "a", "b", "c", "c", "d", "d", "e"]),
+        "clip": np.array([10, 2, 1, 1, 2, 1, 9, 10, 1], np.int16),
+        "speaker": np.array(["x", "y", "x", "y", "x", "y", "x", "y", "x"]),
+        "score": np.linspace(-3, 3, 9),
+    }
+
+
+def small_description() -> dict[str, Any]:
+    """The ``dataset.yaml`` of :func:`small_arrays`."""
+    return {
+        "file": "all.npz",
+        "modalities": {"text": {"array": "text", "length": "text_length"}, "audio": "audio"},
+        "task": {"kind": "classification", "classes": ["negative", "positive"]},
+        "label": "label",
+        "split": {"array": "split", "values": {0: "train", 1: "valid", 2: "test"}},
+        "video": "video",
+        "clip": "clip",
+        "domain": "speaker",
+    }
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Callable[..., Path]:
+    """Writes one npz and a ``dataset.yaml`` into a folder: ``folder(arrays, **entries)`` -> the yaml."""
+
+    def write(arrays: dict[str, np.ndarray] | None = None, **entries: Any) -> Path:
+        place = tmp_path / "mine"
+        place.mkdir(exist_ok=True)
+        np.savez(place / "all.npz", **{**small_arrays(), **(arrays or {})})  # pyright: ignore[reportArgumentType]
+        described = {**small_description(), **entries}
+        described = {key: value for key, value in described.items() if value is not None}
+        file = place / "dataset.yaml"
+        file.write_text(yaml.safe_dump(described, sort_keys=False))
+        return file
+
+    return write
+
+
+def test_what_the_description_says_is_read(folder: Writer) -> None:
+    raw = small_arrays()
+    located = locate_open(folder())
+    assert (located.name, located.format, located.synthetic) == ("mine", "open", False)
+    assert located.modalities == ("text", "audio")
+    assert located.target == Target(
+        "classification", classes=("negative", "positive"), metrics="classification"
+    )
+    assert [file.name for file in located.files] == ["dataset.yaml", "all.npz"]
+    found = located.load()
+    assert {split: len(samples) for split, samples in found.items()} == {"train": 4, "valid": 2, "test": 3}
+    train = found["train"]
+    np.testing.assert_array_equal(train.features["text"], raw["text"][:4])
+    np.testing.assert_array_equal(train.features["audio"], raw["audio"][:4, None].astype(np.float32))
+    assert train.mask["text"].sum(axis=1).tolist() == [4, 3, 2, 1]
+    assert train.mask["audio"].shape == (4, 1)
+    assert train.target.tolist() == [0, 1, 1, 0]
+    assert train.target.dtype == np.int64
+    assert train.sample_id.tolist() == ["a$_$10", "a$_$2", "a$_$1", "b$_$1"]
+    assert train.previous.tolist() == [1, 2, -1, -1]
+    assert found["test"].previous.tolist() == [-1, 0, -1]
+    assert train.domain.tolist() == ["x", "y", "x", "y"]
+
+
+def test_optional_entries_have_defaults(folder: Writer) -> None:
+    found = locate_open(folder(video=None, clip=None, domain=None), "asked").load()
+    assert found["test"].sample_id.tolist() == ["6", "7", "8"]
+    assert found["test"].domain.tolist() == ["asked"] * 3
+    assert (found["train"].previous == -1).all()
+
+
+def test_regression(folder: Writer) -> None:
+    located = locate_open(folder(task={**REGRESSION, "metrics": "mosi"}, label="score"))
+    assert located.target == Target("regression", label_range=(-3.0, 3.0), metrics="mosi")
+    found = located.load()["test"].target
+    assert found.dtype == np.float32
+    np.testing.assert_array_equal(found, small_arrays()["score"][6:].astype(np.float32))
+
+
+@pytest.mark.parametrize(
+    ("classes", "labels", "values"),
+    [
+        (["x", "y"], small_arrays()["speaker"], None),
+        (2, small_arrays()["label"], None),
+        (["no", "yes"], small_arrays()["label"].astype(float), None),
+        (["low", "high"], small_arrays()["label"] + 7, {7: "low", 8: "high"}),
+    ],
+)
+def test_ways_to_write_class_labels(folder: Writer, classes: Any, labels: np.ndarray, values: Any) -> None:
+    label = {"array": "truth", **({"values": values} if values else {})}
+    file = folder({"truth": labels}, task={"kind": "classification", "classes": classes}, label=label)
+    found = locate_open(file).load()["train"].target.tolist()
+    assert found == ([0, 1, 0, 1] if classes == ["x", "y"] else [0, 1, 1, 0])
+
+
+def test_ways_to_say_which_steps_are_valid(folder: Writer) -> None:
+    text = small_arrays()["text"][:, ::-1]  # padded at the left
+    expected = (text != 0).any(axis=2)
+    for rule in ({"padding": "nonzero"}, {"mask": "valid"}, {"padding": "none"}, {}):
+        file = folder({"text": text, "valid": expected}, modalities={"text": {"array": "text", **rule}})
+        mask = locate_open(file).load()["train"].mask["text"]
+        wanted = expected[:4] if rule.get("padding") == "nonzero" or "mask" in rule else np.ones((4, 4), bool)
+        np.testing.assert_array_equal(mask, wanted)
+
+
+def test_a_modality_without_a_valid_step_is_absent(folder: Writer) -> None:
+    found = locate_open(folder({"text_length": np.array([0, 1, 1, 1, 1, 1, 0, 1, 1])})).load()
+    assert found["train"].present["text"].tolist() == [False, True, True, True]
+    assert found["test"].present["text"].tolist() == [False, True, True]
+    assert found["test"].present["audio"].all()
+
+
+def test_splits_as_text_and_files_for_each(folder: Writer, tmp_path: Path) -> None:
+    raw = small_arrays()
+    names = np.array(SPLITS)[raw["split"]]
+    plain = locate_open(folder({"part": names}, split="part")).load()
+    assert_same(plain, locate_open(folder()).load())
+    for number, split in enumerate(SPLITS):
+        rows = raw["split"] == number
+        np.savez(tmp_path / f"{split}.npz", **{key: array[rows] for key, array in raw.items()})  # pyright: ignore[reportArgumentType]
+    files = {split: f"../{split}.npz" for split in SPLITS}
+    assert_same(locate_open(folder(file=files, split=None)).load(), plain)
+    without = folder(file=files, split=None, video=None, clip=None)
+    assert locate_open(without).load()["valid"].sample_id.tolist() == ["valid-0", "valid-1"]
+
+
+def test_each_array_may_have_its_own_file(
+    folder: Writer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = locate_open(folder()).load()
+    raw = small_arrays()
+    np.savez(tmp_path / "audio.npz", audio=raw["audio"])
+    np.savez(tmp_path / "label.npz", y=raw["label"])
+    monkeypatch.setenv("SOMEWHERE", str(tmp_path))
+    audio = {"array": "audio", "file": str(tmp_path / "audio.npz")}
+    text = small_description()["modalities"]["text"]
+    file = folder(
+        modalities={"text": text, "audio": audio}, label={"array": "y", "file": "$SOMEWHERE/label.npz"}
+    )
+    assert_same(locate_open(file).load(), expected)
+
+
+@pytest.mark.parametrize("suffix", ["parquet", "safetensors"])
+def test_other_kinds_of_files_hold_the_same(folder: Writer, tmp_path: Path, suffix: str) -> None:
+    expected = locate_open(folder(video=None, clip=None, domain=None)).load()
+    raw = {key: array for key, array in small_arrays().items() if array.dtype.kind != "U"}
+    file = tmp_path / f"all.{suffix}"
+    if suffix == "parquet":
+        import pandas as pd
+
+        rows = {key: array.tolist() for key, array in raw.items() if key not in ("audio", "text")}
+        audio = {f"audio_{column}": raw["audio"][:, column] for column in range(2)}
+        # lists of their own lengths: padding and lengths come from them
+        lists = [text[:size].tolist() for text, size in zip(raw["text"], raw["text_length"], strict=True)]
+        pd.DataFrame({**rows, **audio, "text": lists}).to_parquet(file)
+        modalities: dict[str, Any] = {"text": "text", "audio": "audio"}
+    else:
+        from safetensors.numpy import save_file
+
+        save_file(raw, file)
+        modalities = small_description()["modalities"]
+    described = folder(file=str(file), video=None, clip=None, domain=None, modalities=modalities)
+    assert_same(locate_open(described).load(), expected)
+
+
+def entry(*path: str, to: Any) -> dict[str, Any]:
+    """The description's entries with one of them changed."""
+    changed = small_description()
+    place = changed
+    for key in path[:-1]:
+        place = place[key]
+    place[path[-1]] = to
+    return changed
+
+
+NAN = small_arrays()["audio"].copy()
+NAN[5, 1] = np.nan
+TASK = {"kind": "classification", "classes": ["a", "b"]}
+
+BAD_DESCRIPTION: dict[str, tuple[dict[str, Any], str, str]] = {
+    "unknown key": ({"modalitys": {}}, "", "unknown entry 'modalitys' (do you mean 'modalities'?)"),
+    "unknown in array": (entry("label", to={"array": "label", "value": {}}), "label", "mean 'values'?"),
+    "no label": ({"label": None}, "label", "missing"),
+    "no modalities": (entry("modalities", to={}), "modalities", "none"),
+    "no task": ({"task": None}, "task", "missing"),
+    "two rules": (
+        entry("modalities", "text", to={"array": "text", "length": "text_length", "padding": "nonzero"}),
+        "modalities/text",
+        "length and padding",
+    ),
+    "padding rule": (
+        entry("modalities", "text", to={"array": "text", "padding": "zero"}),
+        "modalities/text/pad",
+        "nonzero or none",
+    ),
+    "kind": (entry("task", "kind", to="clasification"), "task/kind", "do you mean 'classification'?"),
+    "no classes": (entry("task", to={"kind": "classification"}), "task/classes", "missing"),
+    "no range": (entry("task", to={"kind": "regression"}), "task/range", "missing"),
+    "range order": (entry("task", to={"kind": "regression", "range": [3, -3]}), "task/range", "[3, -3]"),
+    "range nan": (entry("task", to={"kind": "regression", "range": [float("nan"), 1]}), "task/range", "low"),
+    "range for classes": (entry("task", to={**TASK, "range": [0, 1]}), "task/range", "classes only"),
+    "metrics": (entry("task", to={**TASK, "metrics": "mosi"}), "task/metrics", "classification"),
+    "class truth": (entry("task", "classes", to=[False, True]), "task/classes", "quote"),
+    "class twice": (entry("task", "classes", to=["a", "a"]), "task/classes", "different"),
+    "one class": (entry("task", "classes", to=1), "task/classes", "two or more"),
+    "no file": ({"file": None}, "split", "no file given"),
+    "file gone": (entry("file", to="gone.npz"), "file", "'gone.npz' is not there"),
+    "file kind": (entry("file", to="all.csv"), "file", ".parquet"),
+    "variable": (entry("file", to="$MMBENCH_NOWHERE/x.npz"), "file", "variable"),
+    "no split": ({"split": None}, "split", "nothing says"),
+    "split and files": (entry("file", to=dict.fromkeys(SPLITS, "all.npz")), "split", "file for each split"),
+    "two of three": (entry("file", to={"train": "all.npz", "test": "all.npz"}), "file/valid", "missing"),
+    "split name": (entry("split", "values", to={0: "train", 1: "val", 2: "test"}), "split/values", "'valid'"),
+    "no test": (entry("split", "values", to={0: "train", 1: "valid"}), "split/values", "test"),
+    "clip alone": ({"video": None}, "video", "both or neither"),
+    "flag": ({"synthetic": "yes"}, "synthetic", "true or false"),
+    "name": ({"name": 3}, "name", "text"),
+}  # fmt: skip
+
+BAD_ARRAYS: dict[str, tuple[dict[str, np.ndarray], dict[str, Any], str, str]] = {
+    "no such array": ({}, entry("label", to="labels"), "labels", "no such array"),
+    "nan": ({"audio": NAN}, {}, "valid/audio", "first at sample 1, step 0, feature 1"),
+    "objects": ({"audio": np.array([None] * 9)}, {}, "audio", "Python objects"),
+    "fewer rows": ({"audio": np.ones((8, 2))}, {}, "audio", "8 samples; expected 9"),
+    "single value": ({"audio": np.array(1.0)}, {}, "audio", "single value"),
+    "one dimension": ({"audio": np.ones(9)}, {}, "train/audio", "shape 4"),
+    "no features": ({"audio": np.ones((9, 0))}, {}, "train/audio", "no features"),
+    "text as features": ({"audio": np.full((9, 2), "x")}, {}, "train/audio", "numbers"),
+    "class": ({"label": np.arange(9)}, {}, "train/label", "unknown class 2 (sample 2)"),
+    "class name": ({"label": np.array(["negative"] * 8 + ["good"])}, {}, "test/label", "unknown class good"),
+    "half a class": ({"label": np.full(9, 0.5)}, {}, "train/label", "unknown class 0.5"),
+    "score": ({}, {"label": "score", "task": {"kind": "regression", "range": [-2, 2]}}, "train/score", "-3"),
+    "split value": ({"split": np.arange(9)}, {}, "split", "'3' is not in the map"),
+    "split name": ({"split": np.array(["dev"] * 9)}, {"split": "split"}, "split", "unknown split 'dev'"),
+    "empty split": ({"split": np.zeros(9, int)}, {}, "split/valid", "no samples"),
+    "length": ({"text_length": np.full(9, 5)}, {}, "train/text_length", "length 5"),
+    "mask": (
+        {"m": np.ones((9, 3))},
+        entry("modalities", to={"text": {"array": "text", "mask": "m"}}),
+        "train/m",
+        "4x4",
+    ),
+    "same id": ({"clip": np.zeros(9, int)}, {}, "train", "a$_$0 occurs again"),
+    "id in two splits": ({}, {"sample_id": "speaker"}, "train", "occurs again"),
+    "float ids": ({"clip": np.linspace(0, 1, 9)}, {}, "train/clip", "names or whole numbers"),
+    "previous": (
+        {"p": np.full(9, 7)},
+        {"previous": "p", "video": None, "clip": None},
+        "train/previous",
+        "not there",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", BAD_DESCRIPTION)
+def test_a_wrong_description_is_one_line(folder: Writer, name: str) -> None:
+    entries, key, wrong = BAD_DESCRIPTION[name]
+    file = folder(**entries)
+    with pytest.raises(DataError) as caught:
+        locate_open(file)
+    message = str(caught.value)
+    assert "\n" not in message
+    assert message.startswith(f"{file}: {key}")
+    assert wrong in message
+    assert "expected" in message
+
+
+@pytest.mark.parametrize("name", BAD_ARRAYS)
+def test_wrong_arrays_are_one_line(folder: Writer, name: str) -> None:
+    arrays, entries, key, wrong = BAD_ARRAYS[name]
+    file = folder(arrays, **entries)
+    with pytest.raises(DataError) as caught:
+        locate_open(file).load()
+    message = str(caught.value)
+    assert "\n" not in message
+    assert message.startswith((f"{file.parent / 'all.npz'}: {key}", f"{file}: {key}"))
+    assert wrong in message
+    assert "expected" in message
+
+
+@pytest.mark.parametrize("text", ["", "[1, 2]", "a: [", "\x00", "just text"])
+def test_a_file_that_is_no_description(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "dataset.yaml"
+    file.write_text(text)
+    with pytest.raises(DataError) as caught:
+        locate_open(file)
+    assert "\n" not in str(caught.value)
+    with pytest.raises(DataError, match="cannot be read"):
+        locate_open(tmp_path / "none.yaml")
+
+
+def test_widths_differ_between_files(folder: Writer, tmp_path: Path) -> None:
+    raw = small_arrays()
+    for number, split in enumerate(SPLITS):
+        part = {key: array[raw["split"] == number] for key, array in raw.items()}
+        part["audio"] = part["audio"][:, : 1 + (split == "train")]
+        np.savez(tmp_path / f"{split}.npz", **part)  # pyright: ignore[reportArgumentType]
+    file = folder(file={split: f"../{split}.npz" for split in SPLITS}, split=None)
+    with pytest.raises(DataError, match="valid/audio: 1 features; expected 2"):
+        locate_open(file).load()
+
+
+def test_fingerprint_follows_content_and_meaning_only(folder: Writer, tmp_path: Path) -> None:
+    file = folder()
+    first = locate_open(file).fingerprint()
+    moved = tmp_path / "elsewhere" / "other"
+    shutil.copytree(file.parent, moved)
+    assert locate_open(moved / "dataset.yaml").fingerprint() == first
+    (moved / "all.npz").rename(moved / "renamed.npz")
+    described = yaml.safe_load((moved / "dataset.yaml").read_text())
+    described["file"] = str(moved / "renamed.npz")
+    (moved / "dataset.yaml").write_text(
+        "# a comment\n" + yaml.safe_dump({"title": "Mine", **described}, sort_keys=False)
+    )
+    assert locate_open(moved / "dataset.yaml").fingerprint() == first
+
+    changed = {"label": small_arrays()["label"].copy()}
+    changed["label"][0] = 1
+    differing = [
+        locate_open(folder(changed)).fingerprint(),
+        locate_open(
+            folder(task={"kind": "classification", "classes": ["positive", "negative"]})
+        ).fingerprint(),
+        locate_open(
+            folder(split={"array": "split", "values": {0: "test", 1: "valid", 2: "train"}})
+        ).fingerprint(),
+        locate_open(folder(modalities={"text": "text", "audio": "audio"})).fingerprint(),
+        locate_open(folder(domain=None)).fingerprint(),
+        locate_open(folder(synthetic=True)).fingerprint(),
+    ]
+    assert len({first, *differing}) == 7
+    assert locate_open(folder()).fingerprint() == first
+
+
+def test_a_range_of_values_stands_for_each_of_them(tmp_path: Path) -> None:
+    rows = np.arange(30)
+    np.savez(tmp_path / "all.npz", x=rows[:, None] / 30, y=rows % 2, minute=rows, who=rows.astype(str))
+    text = "file: all.npz\nmodalities: {x: x}\ntask: {kind: classification, classes: 2}\nlabel: y\nsample_id: who\n"
+    ranges, single = tmp_path / "ranges.yaml", tmp_path / "single.yaml"
+    ranges.write_text(text + "split: {array: minute, values: {0-19: train, 20-28: valid, 29: test}}\n")
+    each = ", ".join(f"{row}: {'train' if row < 20 else 'valid' if row < 29 else 'test'}" for row in rows)
+    single.write_text(text + f"split: {{array: minute, values: {{{each}}}}}\n")
+    found, expected = locate_open(ranges), locate_open(single)
+    assert {name: part.sample_id.tolist() for name, part in found.load().items()} == {
+        name: part.sample_id.tolist() for name, part in expected.load().items()
+    }
+    assert found.fingerprint() == expected.fingerprint()
+    ranges.write_text(text + "split: {array: minute, values: {0-20: train, 20-28: valid, 29: test}}\n")
+    with pytest.raises(DataError, match="'20' is given twice"):
+        locate_open(ranges)
+
+
+def test_the_encoder_of_a_modality_is_named_and_counts(tmp_path: Path) -> None:
+    np.savez(tmp_path / "all.npz", x=np.ones((3, 80, 1)), y=np.arange(3) % 2, part=np.arange(3))
+    text = (
+        "file: all.npz\nmodalities: {{x: {{array: x{}}}}}\ntask: {{kind: classification, classes: 2}}\nlabel: y\n"
+        "split: {{array: part, values: {{0: train, 1: valid, 2: test}}}}\n"
+    )
+    found = {}
+    for name in ("", ", encoder: sequence", ", encoder: cnn1d"):
+        (tmp_path / "one.yaml").write_text(text.format(name))
+        found[name] = locate_open(tmp_path / "one.yaml")
+        found[name] = found[name].encoders, found[name].fingerprint()
+    assert found[""] == found[", encoder: sequence"]
+    assert [encoders for encoders, _ in found.values()] == [{}, {}, {"x": "cnn1d"}]
+    assert found[", encoder: cnn1d"][1] != found[""][1]
+    (tmp_path / "one.yaml").write_text(text.format(", encoder: cnn2d"))
+    with pytest.raises(DataError, match=r"'cnn2d'.*cnn1d"):
+        locate_open(tmp_path / "one.yaml")

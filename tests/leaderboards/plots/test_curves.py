@@ -1,0 +1,99 @@
+"""Pictures of robustness: they draw the figures of the table, and say what they cannot draw."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.figure import Figure
+from mmbench.leaderboards.plots.curves import degradation, missing_rates, reliability_surface, write_pictures
+from mmbench.leaderboards.tables.robustness import reliability_point, robustness
+
+from ..conftest import make_result, make_table
+
+TARGET = [0.0, 1.0, 2.0, 3.0]
+NOISE = {f"gaussian-noise:text@{s}": 1.0 * s for s in range(1, 6)}
+FRAMES = {f"random-frames@{k / 10:.1f}": k / 10 for k in range(1, 11)}
+SURFACE = {reliability_point(i / 10, j / 10): i + j / 10 for i in range(10) for j in range(10)}
+
+
+def table(errors: dict[str, float], **fields):
+    found = [
+        make_result(
+            method,
+            seed,
+            make_table({n: [y + e + more for y in TARGET] for n, e in errors.items()}, TARGET),
+            **fields,
+        )
+        for method, more in (("erm", 0.0), ("other", 1.0))
+        for seed in range(2)
+    ]
+    return robustness(found, draws=20)
+
+
+def drawn(figure: Figure, panel: int) -> dict[str, np.ndarray]:
+    return {str(line.get_label()): np.asarray(line.get_xydata()) for line in figure.axes[panel].get_lines()}
+
+
+def test_lines_are_the_figures_of_the_table() -> None:
+    figure = degradation(table({"clean": 0.5, **NOISE}))
+    for panel in (0, 1):  # the mean over a single kind is that kind
+        lines = drawn(figure, panel)
+        assert np.allclose(lines["erm"], [(0, 0.5), *((s, s) for s in range(1, 6))])
+        assert np.allclose(lines["other"], [(0, 1.5), *((s, s + 1) for s in range(1, 6))])
+    assert figure.axes[1].get_title() == "gaussian-noise, text"
+    rates = drawn(missing_rates(table({"clean": 0.0, **FRAMES})), 0)
+    assert np.allclose(rates["erm"], [(k / 10, k / 10) for k in range(11)])
+
+
+def test_the_surface_has_noise_along_x_and_its_volume_in_the_title() -> None:
+    figure = reliability_surface(table(SURFACE))
+    heights = np.asarray(figure.axes[0].images[0].get_array())
+    assert heights[0, 9] == pytest.approx(9.0)  # row 0: nothing missing, column 9: noise 0.9
+    assert heights[9, 0] == pytest.approx(0.9)
+    assert "volume 4.95" in figure.axes[0].get_title()  # 4.5 + 0.45
+
+
+def test_only_what_there_is_data_for_is_written(tmp_path: Path) -> None:
+    files, reasons = write_pictures(table({"clean": 0.5, **NOISE}, synthetic=True), tmp_path)
+    assert [file.name for file in files] == [
+        "degradation-synthetic-stand-in.png",
+        "degradation-synthetic-stand-in.pdf",
+    ]
+    assert files[0].read_bytes().startswith(b"\x89PNG")
+    assert files[1].read_bytes().startswith(b"%PDF")
+    assert len(reasons) == 2
+    assert "--corruptions missing-rates" in reasons[0]
+    assert "--corruptions reliability" in reasons[1]
+    files, reasons = write_pictures(table({"clean": 0.5}), tmp_path)
+    assert not files
+    assert "--corruptions features" in reasons[0]
+
+
+def test_a_block_is_a_picture_with_a_name_of_its_own(tmp_path: Path) -> None:
+    tested = {"clean": 0.5, **NOISE}
+    parts = [table(tested), table(tested, modalities="text"), table({"clean": 0.5}, modalities="audio")]
+    files, reasons = write_pictures(pd.concat(parts), tmp_path)
+    names = [file.name for file in files if file.suffix == ".png"]
+    assert names == [f"degradation-{parts[0]['modalities'].iloc[0]}.png", "degradation-text.png"]
+    assert "audio" in reasons[0]
+    assert "--corruptions features" in reasons[0]
+    with pytest.raises(ValueError, match="not of 2"):
+        degradation(pd.concat(parts[:2]))
+
+
+def test_what_has_no_value_gets_no_panel_and_all_panels_one_scale() -> None:
+    frame = table({"clean": 0.5, **NOISE, **{name.replace("text", "audio"): 0.6 for name in NOISE}})
+    assert len(degradation(frame).axes) == 3
+    gone = frame["condition"].str.contains(":audio")
+    axes = degradation(frame.assign(mean=frame["mean"].where(~gone))).axes
+    assert [axis.get_title() for axis in axes] == ["mean of all", "gaussian-noise, text"]
+    assert axes[0].get_ylim() == axes[1].get_ylim()
+
+
+def test_a_hole_leaves_a_gap_and_not_a_zero() -> None:
+    errors = {"clean": 0.5, **{name: value for name, value in NOISE.items() if not name.endswith("@3")}}
+    lines = drawn(degradation(table(errors)), 1)
+    assert lines["erm"][:, 0].tolist() == [0, 1, 2, 4, 5]

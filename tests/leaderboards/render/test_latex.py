@@ -1,0 +1,141 @@
+"""LaTeX tables: marked as the tests allow, escaped, and accepted by LaTeX."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from mmbench.leaderboards.render import plain
+from mmbench.leaderboards.render.latex import escape_latex, latex, write_latex
+from mmbench.leaderboards.tables import accuracy as tables
+
+from ..conftest import make_result, make_table
+
+
+def results(errors: dict[str, float], count: int = 60, **fields):
+    draw = np.random.default_rng(0)
+    target = draw.normal(size=count)
+    return [
+        make_result(
+            method,
+            seed,
+            make_table({"clean": list(target + error * draw.normal(size=count))}, list(target)),
+            **fields,
+        )
+        for method, error in errors.items()
+        for seed in range(3)
+    ]
+
+
+def cells(text: str, method: str) -> list[str]:
+    line = next(line for line in text.splitlines() if line.startswith(escape_latex(method) + " &"))
+    return line.removesuffix(r" \\").split(" & ")
+
+
+def test_the_best_is_bold_only_where_all_others_are_worse_and_the_second_underlined() -> None:
+    clear = latex(tables.accuracy(results({"good": 0.1, "fair": 1.0, "poor": 3.0})), "Accuracy")
+    assert re.fullmatch(r"\\textbf\{0\.\d{3} \$\\pm\$ 0\.\d{3}\}", cells(clear, "good")[2])
+    assert cells(clear, "fair")[2].startswith(r"\underline{")
+    assert not cells(clear, "poor")[2].startswith("\\")
+    close = latex(tables.accuracy(results({"one": 1.0, "two": 1.01, "three": 1.02})), "Accuracy")
+    assert r"\textbf" not in close
+    assert r"$\approx$" in close
+    assert "not told apart" in close
+
+
+def test_names_cannot_break_the_table() -> None:
+    nasty = r"a_b & c% $x$ {y} \input{z} ~^#<é中→"
+    text = latex(tables.accuracy(results({nasty: 1.0})), "Accuracy")
+    assert r"\input" not in text
+    row = next(line for line in text.splitlines() if "textbackslash" in line)
+    assert len(re.findall(r"(?<!\\)&", row)) == len(re.findall(r"(?<!\\)&", text.splitlines()[6]))
+    assert "é" in row
+
+
+def test_a_hole_and_a_stand_in_are_said_in_the_caption() -> None:
+    found = [
+        *results({"erm": 1.0}, synthetic=True),
+        make_result("other", 0, reason="out of memory", synthetic=True),
+    ]
+    text = latex(tables.accuracy(found), "Accuracy")
+    assert set(cells(text, "other")[2:]) == {"--"}
+    caption = next(line for line in text.splitlines() if "caption" in line)
+    assert "synthetic stand-in" in caption
+    assert "out of memory" in caption
+
+
+def test_what_is_wider_than_a_page_is_parted_and_nothing_is_lost() -> None:
+    long = "a method with a long name " * 3
+    frame = tables.accuracy(results({long.strip(): 0.1, "poor": 3.0}))
+    text = latex(frame, "Accuracy")
+    headings = [line for line in text.splitlines() if line.startswith("method & n")]
+    assert len(headings) > 1
+    assert text.count(r"\begin{tabular}") == text.count(r"\end{tabular}") == len(headings)
+    metrics = [name.strip().split()[0] for line in headings for name in line.rstrip("\\ ").split("&")[2:]]
+    assert [name.replace("\\_", "_") for name in metrics] == list(dict.fromkeys(frame["metric"]))
+    assert text.count("long name &") == text.count("poor &") == len(headings)
+
+
+@pytest.mark.needs("latex")
+def test_latex_compiles_it(tmp_path: Path) -> None:
+    frame = tables.accuracy(results({r"a_b & c% $x$ {y} \z ~^#<é": 0.1, "fair": 1.0, "poor": 3.0}))
+    table = write_latex(frame, tmp_path, "accuracy", "Accuracy")
+    document = rf"\documentclass{{article}}\usepackage{{booktabs}}\begin{{document}}\input{{{table.name}}}\end{{document}}"
+    (tmp_path / "paper.tex").write_text(document)
+    ended = subprocess.run(
+        ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "paper.tex"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    assert ended.returncode == 0, ended.stdout[-2000:]
+    assert (tmp_path / "paper.pdf").stat().st_size > 1000
+
+
+def wide_frame(rows: int) -> pd.DataFrame:
+    """A table with words that are the same in every row, and more columns than a page is wide."""
+    draw = np.random.default_rng(1)
+    told = {"best": "erm", "task": "mosi->sims", "protocol": "fair (epochs=8)", "method": list("abc")[:rows]}
+    values = {f"a_long_name_of_a_number_{place}": draw.normal(size=rows) for place in range(9)}
+    return pd.DataFrame({**told, **values})
+
+
+@pytest.mark.parametrize("rows", [1, 3])
+def test_a_table_of_its_own_form_says_once_what_is_the_same_and_loses_nothing(rows: int) -> None:
+    frame = wide_frame(rows)
+    text = plain.latex(frame, "Pairs", ["a note"])
+    caption = next(line for line in text.splitlines() if "caption" in line)
+    assert "Pairs. task mosi-\\textgreater{}sims; protocol fair (epochs=8). a note" in caption
+    headings = [
+        line.removesuffix(r" \\").split(" & ") for line in text.splitlines() if line.startswith("method &")
+    ]
+    assert len(headings) > 1
+    assert [name for line in headings for name in line if name.startswith("a")] == [
+        escape_latex(name) for name in frame if name.startswith("a")
+    ]
+    for row, method in enumerate(frame["method"]):
+        lines = [line for line in text.splitlines() if line.startswith(f"{method} & erm &")]
+        found = [cell for line in lines for cell in line.removesuffix(r" \\").split(" & ")[2:]]
+        assert found == [f"{value:.4g}" for value in frame.iloc[row, 4:]]
+
+
+def test_a_table_of_nothing_but_the_same_words_shows_them() -> None:
+    frame = pd.DataFrame({"method": ["a", "b"], "selected_by": "source validation split"})
+    assert plain.latex(frame, "Audit").count("source validation split") == 2
+
+
+@pytest.mark.needs("latex")
+def test_no_table_of_its_own_form_is_wider_than_a_page(tmp_path: Path) -> None:
+    (tmp_path / "table.tex").write_text(plain.latex(wide_frame(3), "Pairs"))
+    document = (
+        r"\documentclass{article}\usepackage{booktabs}\usepackage[textwidth=17cm]{geometry}"
+        r"\begin{document}\input{table}\end{document}"
+    )
+    (tmp_path / "paper.tex").write_text(document)
+    call = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "paper.tex"]
+    said = subprocess.run(call, cwd=tmp_path, capture_output=True, text=True, check=True).stdout
+    assert "Overfull" not in said

@@ -1,0 +1,163 @@
+"""What each part of EBMC is for, measured on planted data, against the same network without it.
+
+Training data: text and audio share three latents; in a sixth of the samples text is white noise, in another
+sixth audio is.
+"""
+
+from __future__ import annotations
+
+import functools
+
+import pytest
+import torch
+from mmbench.datasets.batch import Batch
+from mmbench.methods.missing.ebmc import EBMC, EBMCParams
+from mmbench.methods.shared.ebmc_parts import energy_gap
+from torch import Tensor
+from torch.nn import functional as F
+
+from .. import planted
+
+SPEC = planted.spec("text", "audio")
+TRAIN = planted.linked(SPEC, 512, seed=1)
+TEST = planted.linked(SPEC, 512, seed=5)
+EVERY_ROW = torch.ones(512, dtype=torch.bool)
+
+
+@functools.cache
+def trained(**params) -> EBMC:
+    """The same network, data, order and seed, but for ``params``."""
+    torch.manual_seed(0)
+    batch = TRAIN
+    for i, m in enumerate(SPEC.modalities):
+        batch = planted.corrupted(batch, m, torch.arange(512) % 6 == i)
+    net = EBMC(EBMCParams(layers=1, **params), SPEC)
+    planted.train(net, batch, epochs=32, lr=4e-3)
+    return net
+
+
+def without(batch: Batch, modality: str) -> Batch:
+    return batch.with_present({modality: torch.zeros(len(batch), dtype=torch.bool)})
+
+
+@torch.no_grad()
+def error(net: EBMC, batch: Batch) -> float:
+    return (net(batch).prediction - batch.target).abs().mean().item()
+
+
+@torch.no_grad()
+def encoded(net: EBMC, batch: Batch) -> Tensor:
+    return torch.stack([net.encode(m, batch) for m in net.names], dim=1)
+
+
+# --- EMC: the energies of the modalities come closer ------------------------------------------------------
+
+
+@torch.no_grad()
+def energies(net: EBMC) -> Tensor:
+    z = encoded(net, TEST)
+    errors = (net.branches.said(net.branches(z)) - TEST.target.unsqueeze(1)).abs()
+    return net.energies(z, errors, net.branches.uncertainty(net.teach(TEST)))
+
+
+def test_emc_closes_the_energy_gap():
+    known = torch.ones(512, 2, dtype=torch.bool)
+    on, off = (energy_gap(energies(trained(**p)), known) for p in ({}, {"emc": False}))
+    assert on < 0.5 * off
+
+
+def test_one_sided_emc_does_not_raise_the_strong_modality():
+    two, one, off = (energies(trained(**p))[:, 0].mean() for p in ({}, {"one_sided": True}, {"emc": False}))
+    assert two > off  # the published gap is closed from below, too
+    assert one < 0.5 * (two + off)
+
+
+# --- IMTD: a corrupted modality is trusted less, and weighs less -----------------------------------------
+
+
+@pytest.mark.parametrize("modality", ["text", "audio"])
+def test_trust_falls_for_a_corrupted_modality(modality):
+    net = trained()
+    broken = planted.corrupted(TEST, modality, EVERY_ROW)
+    with torch.no_grad():
+        before, after = (net(b).diagnostics[f"trust/{modality}"] for b in (TEST, broken))
+    assert (after < before).float().mean() > 0.7
+    assert after.mean() < before.mean() - 0.05
+
+
+def test_trust_is_the_weight_in_the_fusion():
+    net = trained()
+    with torch.no_grad():
+        out = net(TEST)
+    assert out.fused is not None
+    # What the fusion reads, divided by its weight, is the embedding and its completion: no other scale is left.
+    share = out.fused[:, :40] / (2 * out.diagnostics["trust/text"].unsqueeze(1))
+    distance = (share - out.embeddings["text"]).square().mean(1).sqrt()
+    torch.testing.assert_close(distance, out.diagnostics["reconstruction/text"], rtol=1e-3, atol=1e-4)
+
+
+def test_trust_in_the_fusion_helps_under_corruption():
+    broken = planted.corrupted(TEST, "text", EVERY_ROW)
+    assert error(trained(), broken) < error(trained(imtd=False), broken)
+
+
+# --- CCE: a missing modality is rebuilt ------------------------------------------------------------------
+
+
+@torch.no_grad()
+def rebuilt_text(net: EBMC) -> tuple[Tensor, Tensor]:
+    """What the fusion reads for a missing text, and text's clean embedding; both [512, width]."""
+    out = net(without(TEST, "text"))
+    assert out.fused is not None
+    return out.fused[:, :40] / (2 * out.diagnostics["trust/text"].unsqueeze(1)), net.encode("text", TEST)
+
+
+def test_cce_rebuilds_better_than_the_token_and_the_mean():
+    net = trained()
+    used, clean = rebuilt_text(net)
+    mean = encoded(net, TRAIN)[:, 0].mean(0)
+    miss = F.mse_loss(used, clean)
+    assert miss < 0.8 * F.mse_loss(mean.expand_as(clean), clean)
+    assert miss < 0.8 * F.mse_loss(net.missing[0].detach().expand_as(clean), clean)
+
+
+def test_cce_rebuilds_this_sample_and_the_fusion_reads_it(monkeypatch):
+    net = trained()
+    hidden = without(TEST, "text")
+    right = error(net, hidden)
+    used, clean = rebuilt_text(net)
+    assert F.mse_loss(used, clean) < 0.8 * F.mse_loss(used.roll(1, 0), clean)
+    rebuild = EBMC.rebuild
+
+    def of_another_sample(self: EBMC, *inputs: Tensor) -> Tensor:
+        out = rebuild(self, *inputs)
+        return torch.stack([out[:, 0].roll(1, 0), out[:, 1]], dim=1)
+
+    monkeypatch.setattr(EBMC, "rebuild", of_another_sample)
+    assert error(net, hidden) > 1.1 * right
+
+
+# --- MSD: shared parts agree, private parts do not -------------------------------------------------------
+
+
+@torch.no_grad()
+def retrieval(net: EBMC) -> float:
+    """How often text's shared part finds its own audio's among 32 samples; by chance 0.03."""
+    shared = F.normalize(net.shared(encoded(net, TEST)), dim=-1).view(16, 32, 2, -1)
+    found = (shared[:, :, 0] @ shared[:, :, 1].transpose(1, 2)).argmax(-1)
+    return (found == torch.arange(32)).float().mean().item()
+
+
+@torch.no_grad()
+def overlap(net: EBMC) -> float:
+    private = F.normalize(net.private(encoded(net, TEST)), dim=-1)
+    return (private[:, 0] * private[:, 1]).sum(-1).square().mean().item()
+
+
+def test_msd_makes_shared_parts_agree():
+    assert retrieval(trained()) > 0.3
+    assert retrieval(trained(msd=False)) < 0.1
+
+
+def test_msd_decorrelates_private_parts():
+    assert overlap(trained()) < 0.5 * overlap(trained(msd=False))
