@@ -13,8 +13,10 @@ from dataclasses import dataclass, field, replace
 from submitit.core.utils import UncompletedJobError
 from submitit.helpers import DelayedSubmission
 
-from ..benchmark.launch.local_pool import Context, LocalPool
-from ..benchmark.store.store import CHECKPOINT, Store
+from ..benchmark.launch.local_pool import LocalPool
+from ..benchmark.store.cleanup import CHECKPOINT
+from ..benchmark.store.store import Store
+from ..benchmark.train.context import Context
 from .packing import workers_for
 
 #: SLURM tells every process of a job that its end is near; only the one that requeues it is to listen.
@@ -58,13 +60,13 @@ class BundleTask:
         """Id -> whether the job is done, of all that were run now."""
         self.course.began = time.time()
         store = Store(self.context.store)
-        jobs = [store.read_record(store.folder(name) / "job.json").job for name in self.names]
-        jobs = [job for job in jobs if not store.failure(job.id)]
+        jobs = [store.read_record(store.job(name).path / "job.json").job for name in self.names]
+        jobs = [job for job in jobs if not store.job(job.id).failure()]
         gpus = () if self.context.device == "cpu" else _gpus()
         ended: dict[str, bool] = {}
         try:
             workers = self._workers(gpus)
-            left = [job.id for job in jobs if not store.is_done(job.id)]
+            left = [job.id for job in jobs if not store.job(job.id).is_done()]
             self.course.first = {name: _checkpoint(store, name) for name in left[:workers]}
             pool = LocalPool(workers, gpus, LEFT_TO_PARENT)
             with closing(pool.run(jobs, self.context)) as outcomes:
@@ -75,8 +77,8 @@ class BundleTask:
                     )
         except UncompletedJobError:
             for job in jobs:
-                if job.id not in ended and store.started(job.id) and not store.is_done(job.id):
-                    store.fail(job.id, f"ran out of time more than {self.timeouts} times")
+                if job.id not in ended and store.job(job.id).has_begun() and not store.job(job.id).is_done():
+                    store.job(job.id).fail(f"ran out of time more than {self.timeouts} times")
             raise
         return ended
 
@@ -89,11 +91,12 @@ class BundleTask:
         still = tuple(
             name
             for name, before in self.course.first.items()
-            if store.started(name) and not store.is_done(name) and _checkpoint(store, name) == before
+            if store.job(name).has_begun()
+            and not store.job(name).is_done()
+            and _checkpoint(store, name) == before
         )
         for name in set(still) & set(self.stuck):
-            store.fail(
-                name,
+            store.job(name).fail(
                 f"no epoch of it ends within the time limit of {self.limit / 60:.0f} min, twice in a row: "
                 f"give it more, as in mmbench retry --slurm time={math.ceil(self.limit / 900)}h",
             )
@@ -114,7 +117,7 @@ class BundleTask:
 def _checkpoint(store: Store, name: str) -> int:
     """Which state a job would go on from: the time at which it was written; 0 where there is none."""
     try:
-        return (store.folder(name) / CHECKPOINT).stat().st_mtime_ns
+        return (store.job(name).path / CHECKPOINT).stat().st_mtime_ns
     except OSError:
         return 0
 

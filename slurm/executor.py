@@ -10,8 +10,8 @@ from typing import Any
 
 from ..benchmark.core.errors import UsageError
 from ..benchmark.core.job import Job
-from ..benchmark.launch.local_pool import Context, Outcome
 from ..benchmark.store.store import Store
+from ..benchmark.train.context import Context, Outcome
 from . import queue
 from .bundle import BundleTask
 from .packing import Bundle, History, Piece, pack, split
@@ -86,9 +86,9 @@ class Slurm:
             raise UsageError(f"--launcher slurm: SLURM does not answer: {error}") from None
         missing = []
         for job in jobs:
-            if store.is_held(job.id):
+            if store.job(job.id).is_held():
                 continue
-            waiting = store.submission(job.id).get("id") in alive and not store.failure(job.id)
+            waiting = store.job(job.id).submission().get("id") in alive and not store.job(job.id).failure()
             if not waiting:
                 missing.append(job)
         return missing
@@ -106,7 +106,8 @@ class Slurm:
         for array in self.arrays(jobs, store, context.threads):
             tasks = [self._task(bundle, context, memory) for bundle in array]
             # Before: a task may begin, and its jobs fail anew, while this still writes down where they are.
-            store.set_aside(name for bundle in array for name in bundle.names)
+            for name in (name for bundle in array for name in bundle.names):
+                store.job(name).set_aside_failure()
             try:
                 with executor.batch():
                     submitted = [executor.submit(task) for task in tasks]
@@ -194,9 +195,9 @@ def _wait(jobs: Sequence[Job], context: Context) -> Iterator[Outcome]:
 
 
 def _ended(job: Job, context: Context, store: Store) -> Outcome | None:
-    if store.is_done(job.id) and not context.lacking(job):
+    if store.job(job.id).is_done() and not context.lacking(job):
         return Outcome(job.id, ok=True)
-    reason = store.failure(job.id)
+    reason = store.job(job.id).failure()
     return Outcome(job.id, ok=False, reason=reason) if reason else None
 
 
@@ -206,19 +207,21 @@ def _gone(waiting: dict[str, Job], store: Store) -> set[str]:
         alive = queue.alive()
     except queue.UnreachableError:
         return set()
-    left = {name for name in waiting if store.submission(name).get("id") not in alive}
-    return {name for name in left if not store.is_held(name)}
+    left = {name for name in waiting if store.job(name).submission().get("id") not in alive}
+    return {name for name in left if not store.job(name).is_held()}
 
 
 def _note_gone(lost: dict[str, Job], context: Context, store: Store) -> None:
     """Notes that jobs are gone, but for those that another launcher has queued again by now."""
     with store.launching():
-        numbers = {name: str(store.submission(name).get("id", "")) for name in sorted(_gone(lost, store))}
+        numbers = {
+            name: str(store.job(name).submission().get("id", "")) for name in sorted(_gone(lost, store))
+        }
         endings = queue.endings(number for number in numbers.values() if number)
         for name, number in numbers.items():
             if _ended(lost[name], context, store):
                 continue
             how = endings.get(number, "")
-            when = "while it was trained" if store.started(name) else "before it was started"
+            when = "while it was trained" if store.job(name).has_begun() else "before it was started"
             reason = f"SLURM {number} ended {when}{f' ({how})' if how else ''}"
-            store.fail(name, reason, cancelled=how.startswith(queue.CANCELLED))
+            store.job(name).fail(reason, cancelled=how.startswith(queue.CANCELLED))

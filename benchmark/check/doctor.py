@@ -10,11 +10,10 @@ from pathlib import Path
 from typing import Literal
 
 from ...datasets.dataset import DataError, DataNotFound
-from ..core.environment import gpu_names
+from ..core.environment import cores, gpu_names
 from ..core.errors import UsageError
 from ..core.locate import locate, own_datasets
 from ..core.registry import entries
-from ..launch.run import cores
 
 
 @dataclass(frozen=True)

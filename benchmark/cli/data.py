@@ -12,8 +12,8 @@ from rich.table import Table
 from ..core.errors import UsageError
 from ..core.locate import locate, root_from
 from ..core.registry import find
+from ..report.console import console
 from .encode import cache_app, encode
-from .status import console
 
 if TYPE_CHECKING:
     from ...datasets.dataset import Located

@@ -17,8 +17,9 @@ from rich.table import Table
 from ..core.errors import UsageError, nearest
 from ..core.locate import root_from
 from ..core.registry import entries
-from .progress import PLAIN_INTERVAL, duration
-from .status import console
+from ..core.strings import duration
+from ..report.console import console
+from .progress import PLAIN_INTERVAL
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -40,9 +40,9 @@ def findings(
     from ...leaderboards.render import text as render
     from ..core.strings import as_list
     from ..report.boards import chosen_boards, frames
+    from ..report.console import console, print_faults
     from ..report.results import filter_from, readable
-    from ..store.store import inside
-    from .status import console, print_faults
+    from ..store.names import inside
 
     chosen = as_list(formats)
     for name in chosen:

@@ -17,7 +17,7 @@ from ..core.method_spec import Description, describe
 from ..core.registry import Entry, entries
 from ..planning.evaluations import group, groups
 from ..planning.suites import SUITES
-from .status import console
+from ..report.console import console
 
 
 class Listed(StrEnum):

@@ -11,7 +11,8 @@ from typing import Annotated
 import typer
 
 from ..core.errors import UsageError, nearest
-from ..store.store import BROKEN, Store
+from ..core.states import BROKEN
+from ..store.store import Store
 
 Where = Annotated[Path, typer.Option("--store", help="Folder of the results.")]
 Names = Annotated[
@@ -27,8 +28,9 @@ def status(
 
     Example: mmbench status --store runs --watch
     """
-    from ..launch.run import store_at
-    from .status import console, print_status, states_of
+    from ..report.console import console
+    from ..store.reader import store_at
+    from .status import print_status, states_of
 
     found, out = store_at(store), console()
     gc.disable()  # among the records of ten thousand jobs it looks long, and in vain
@@ -55,13 +57,13 @@ def logs(
 
     Example: mmbench logs mosi-erm-tav-s0
     """
-    from ..launch.run import store_at
+    from ..store.reader import store_at
 
     found = store_at(store)
     for name in _named(found, [job]):
-        text = found.log(name)
+        text = found.job(name).log()
         typer.echo("\n".join(text.splitlines()[-lines:]) or f"{name}: said nothing")
-        note = found.submission(name)
+        note = found.job(name).submission()
         if note:
             typer.echo(
                 f"SLURM {note.get('id')}: {note.get('logs')}/{note.get('id')}_0_log.out and .err", err=True
@@ -80,7 +82,8 @@ def retry(
 
     Example: mmbench retry --store runs --slurm time=8h,mem=64G
     """
-    from ..launch.run import again, store_at
+    from ..launch.run import again
+    from ..store.reader import store_at
     from .run import carry_out
     from .status import states_of
 
@@ -110,7 +113,7 @@ def cancel(names: Names = None, store: Where = Path("runs")) -> None:
     Example: mmbench cancel --store runs
     """
     from ...slurm import queue
-    from ..launch.run import store_at
+    from ..store.reader import store_at
     from .status import states_of
 
     found = store_at(store)
@@ -122,7 +125,7 @@ def cancel(names: Names = None, store: Where = Path("runs")) -> None:
             record.job.id: number
             for record in records
             if record.state in ("queued", "running")
-            and (number := str(found.submission(record.job.id).get("id", "")))
+            and (number := str(found.job(record.job.id).submission().get("id", "")))
         }
         if not with_id:
             typer.echo("nothing to cancel: no job here is queued or running on SLURM")
@@ -133,7 +136,9 @@ def cancel(names: Names = None, store: Where = Path("runs")) -> None:
             queue.cancel(ids)
         except queue.UnreachableError as error:
             raise UsageError(f"SLURM does not answer: {error}") from None
-        cut = sorted(name for name, number in with_id.items() if number in ids and not found.is_done(name))
+        cut = sorted(
+            name for name, number in with_id.items() if number in ids and not found.job(name).is_done()
+        )
         with ThreadPoolExecutor(16) as pool:  # each waits for the disk
             noted = pool.map(lambda name: _note_cancelled(found, name, with_id[name]), cut)
             ended = [name for name, was_cut in zip(cut, noted, strict=True) if was_cut]
@@ -154,16 +159,16 @@ def _say(faults: list[str]) -> None:
 def _note_cancelled(store: Store, name: str, number: str) -> bool:
     """Notes that a job was cancelled, unless it came to its end before that; whether it was."""
     _when_free(store, name)
-    if store.is_done(name):
+    if store.job(name).is_done():
         return False
-    store.fail(name, f"SLURM {number}", cancelled=True)
+    store.job(name).fail(f"SLURM {number}", cancelled=True)
     return True
 
 
 def _when_free(store: Store, name: str, seconds: float = 60.0) -> None:
     """Waits until nobody is at a job, so that what it writes at its end is not written over."""
     end = time.monotonic() + seconds
-    while store.is_held(name) and time.monotonic() < end:
+    while store.job(name).is_held() and time.monotonic() < end:
         time.sleep(0.1)
 
 

@@ -13,7 +13,7 @@ import typer
 from ...datasets.dataset import DataError
 from ..core.errors import UsageError, said_of
 from ..planning.experiment import Experiment
-from ..store.store import StoreError, inside
+from ..store.names import StoreError, inside
 from .data import app as data_app
 from .findings import findings
 from .flags import with_experiment
@@ -150,7 +150,7 @@ def leaderboard(
     mmbench leaderboard --what robustness,misd --format terminal,latex
     """
     from ..report import output_cache as fresh
-    from .status import console
+    from ..report.console import console
 
     folder, printer = out or inside(store / "leaderboards"), console(record=True)
     options = (methods, datasets, seeds, folder.absolute(), what, formats, reference)
@@ -191,7 +191,7 @@ def merge_command(
     Example: mmbench merge colleague/runs --store runs
     """
     from ..exchange.merge import merge
-    from .status import console
+    from ..report.console import console
 
     report = merge(folder.expanduser(), store, name, dry_run)
     report.print(console())
@@ -213,9 +213,9 @@ def plot(
 
     Example: mmbench plot --store runs --out pictures
     """
+    from ..report.console import console, print_faults
     from ..report.pictures import write_pictures
     from ..report.results import filter_from, readable
-    from .status import console, print_faults
 
     found, faults = readable(store, filter_from(methods, datasets, seeds))
     files, reasons = write_pictures(found, out or inside(store / "leaderboards"))
@@ -251,9 +251,9 @@ def export_page(
 
     Example: mmbench export --store runs --out leaderboard.html
     """
+    from ..report.console import console
     from ..report.export_page import export
     from ..report.results import filter_from
-    from .status import console
 
     chosen = filter_from(methods, datasets, seeds)
     if not export(store, out, chosen, what, console(), heading=heading, date=date):
@@ -278,9 +278,9 @@ def _print_plan(planned: Plan) -> None:
     from ..core.job import COMPANION
     from ..launch import estimate
     from ..launch.run import counts
+    from ..report.console import console
     from ..search.trials import size_words
     from .run import print_suite
-    from .status import console
 
     out = console()
     table = Table(box=None, padding=(0, 2), show_header=False)

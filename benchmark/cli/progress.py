@@ -14,11 +14,14 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from ..core.atomic_files import read_json
 from ..core.job import Job
-from ..store.store import Store, read_json
+from ..core.strings import duration
+from ..store.store import Store
 
 if TYPE_CHECKING:
-    from ..launch.local_pool import Listener, Outcome
+    from ..launch.local_pool import Listener
+    from ..train.context import Outcome
 
 #: Seconds between plain lines that tell of jobs under way.
 PLAIN_INTERVAL = 30.0
@@ -79,15 +82,15 @@ class View:
         count = f"[{len(self.ended_ids)}/{self.total}] "
         if not outcome.ok:
             return Text.assemble(count, ("failed ", "bold red"), _title(job), f": {outcome.reason}")
-        if self.store.pruned(job.id) is not None:
+        if self.store.job(job.id).pruned() is not None:
             return Text.assemble(count, ("pruned ", "yellow"), _title(job), f"  {outcome.reason}")
         return Text.assemble(
             count, ("done ", "green"), _title(job), "  ", self._result(outcome), "  ", self._left()
         )
 
     def _result(self, outcome: Outcome) -> str:
-        record = read_json(self.store.folder(outcome.job_id) / "fit.json") or {}
-        environment = read_json(self.store.folder(outcome.job_id) / "environment.json") or {}
+        record = read_json(self.store.job(outcome.job_id).path / "fit.json") or {}
+        environment = read_json(self.store.job(outcome.job_id).path / "environment.json") or {}
         seconds = environment.get("seconds", {})
         if not record:
             return outcome.reason
@@ -113,7 +116,7 @@ class View:
         found = []
         waiting = [job for job_id, job in list(self.jobs.items()) if job_id not in self.ended_ids]
         for job in waiting[:MAX_LINES]:  # jobs start in order
-            progress = read_json(self.store.folder(job.id) / "progress.json")
+            progress = read_json(self.store.job(job.id).path / "progress.json")
             if progress and progress.get("updated", 0) >= self.started - 1:
                 found.append((job, progress))
         return found
@@ -152,11 +155,3 @@ def _words(progress: dict[str, Any]) -> list[str]:
     left = progress.get("seconds_left")
     words.append(f"{duration(left)} left" if left is not None else "")
     return words
-
-
-def duration(seconds: float) -> str:
-    """Such as ``42 s``, ``3 min`` or ``2 h 10 min``."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h {minutes % 60} min"

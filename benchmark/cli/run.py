@@ -7,9 +7,9 @@ import signal
 from rich.console import Console
 
 from ..launch.run import Plan, run, slurm_for
+from ..report.console import console
 from ..store.locks import STALE
 from .progress import showing
-from .status import console
 
 
 def carry_out(planned: Plan) -> bool:
@@ -60,7 +60,7 @@ def carry_out(planned: Plan) -> bool:
 def _print_held(planned: Plan, out: Console) -> None:
     """Which jobs another run is at: this one waits for them."""
     for job in planned.todo:
-        other = planned.store.holder(job.id)
+        other = planned.store.job(job.id).holder()
         if other is not None:
             who = f"process {other.get('pid', '?')} on {other.get('host', 'another machine')}"
             out.print(

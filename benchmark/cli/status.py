@@ -2,75 +2,28 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections import Counter
-from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from rich.cells import cell_len
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from ..core.errors import UsageError
+from ..core.states import BROKEN, STATES
+from ..core.strings import duration
+from ..report.console import print_faults
 from ..search.trials import Found, counted, searches
-from ..store.store import BROKEN, Record, Store
-from .progress import duration
+from ..store.job_folder import Record
+from ..store.store import Store
 
 if TYPE_CHECKING:
-    import pandas as pd
+    pass
 
-STATES = ("done", "running", "queued", "planned", "pruned", "failed", "dead", "cancelled")
 #: Lines of the log of a job that failed.
 LAST = 3
-
-
-def console(record: bool = False) -> Console:
-    """Standard output; as wide as its content where it is no terminal, so that logs are not folded.
-
-    Args:
-        record: whether what is printed can be had again.
-    """
-    terminal = Console(record=record)
-    if terminal.is_terminal or "COLUMNS" in os.environ:
-        return terminal
-    return Console(width=200, record=record)
-
-
-def print_table(out: Console, title: str, frame: pd.DataFrame, names: Collection[str]) -> None:
-    """Prints a table of texts. One that is wider than the terminal is printed in several parts.
-
-    Args:
-        out: where to.
-        title: its title.
-        frame: [rows, columns] of text.
-        names: the columns that name a row; they begin every part, but those that say the same in every row
-            are said once, below the title.
-    """
-    keys = [name for name in frame if name in names]
-    same = [name for name in keys if len(set(frame[name])) == 1 and name not in ("method", "n")]
-    out.print(title, style="bold", markup=False, highlight=False)
-    if same:
-        facts = "; ".join(f"{name} {frame[name].iloc[0]}" for name in same)
-        out.print(facts, style="italic", markup=False, highlight=False)
-    keys = [name for name in keys if name not in same]
-    widths = {name: max(map(cell_len, [name, *frame[name]])) + 2 for name in frame}
-    parts: list[list[str]] = [[]]
-    for name in [name for name in frame if name not in names]:
-        taken = sum(widths[other] for other in [*keys, *parts[-1], name])
-        if parts[-1] and taken > out.width:
-            parts.append([])
-        parts[-1].append(name)
-    for part in parts:
-        table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
-        for name in [*keys, *part]:
-            table.add_column(Text(name), overflow="fold")
-        for _, row in frame.iterrows():
-            table.add_row(*(Text(str(row[name])) for name in [*keys, *part]))
-        out.print(table)
-    out.print()
 
 
 def states_of(store: Store) -> tuple[list[Record], list[str]]:
@@ -91,7 +44,7 @@ def states_of(store: Store) -> tuple[list[Record], list[str]]:
         alive = queue.alive()
     except queue.UnreachableError:
         return records, faults
-    numbers = {r.job.id: store.submission(r.job.id).get("id") for r in records if r.state == "queued"}
+    numbers = {r.job.id: store.job(r.job.id).submission().get("id") for r in records if r.state == "queued"}
     endings = queue.endings(number for number in numbers.values() if number and number not in alive)
 
     def asked(record: Record) -> Record:
@@ -109,12 +62,6 @@ def states_of(store: Store) -> tuple[list[Record], list[str]]:
     return [asked(record) for record in records], faults
 
 
-def print_faults(out: Console, faults: Sequence[str]) -> None:
-    """Prints one line for each job that cannot be read."""
-    for fault in faults:
-        out.print(f"— {fault}", style="yellow", markup=False, highlight=False, soft_wrap=True)
-
-
 def print_status(store: Store, out: Console, states: tuple[list[Record], list[str]] | None = None) -> bool:
     """Prints the states of all jobs; whether all can be read, and none failed, died or was cancelled."""
     records, faults = states or states_of(store)
@@ -130,7 +77,7 @@ def print_status(store: Store, out: Console, states: tuple[list[Record], list[st
     for record in records:
         if record.state in BROKEN:
             out.print(f"{record.state}  {record.job.id}: {record.reason}", markup=False, soft_wrap=True)
-            for line in last_words(store.log(record.job.id)):
+            for line in last_words(store.job(record.job.id).log()):
                 out.print(f"    {line}", markup=False, highlight=False, soft_wrap=True)
     print_faults(out, faults)
     return not faults and not any(counted[state] for state in BROKEN)

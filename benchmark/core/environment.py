@@ -57,3 +57,10 @@ def gpu_names() -> tuple[str, ...]:
         return ()
     count = sum(line.startswith("GPU ") for line in listed.stdout.splitlines())
     return tuple(str(index) for index in range(count))
+
+
+def cores() -> int:
+    """The cores that this process may use."""
+    import os
+
+    return len(os.sched_getaffinity(0))

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ...datasets.locate import locate as locate_files
-from ..planning.experiment import default_data_root
 from .errors import UsageError, nearest
 from .registry import entries
 
@@ -58,3 +58,8 @@ def root_from(given: Path | None) -> Path:
     if root.exists() and not root.is_dir():
         raise UsageError(f"data root {root} is not a folder")
     return root
+
+
+def default_data_root() -> Path:
+    """``$MMBENCH_DATA``, else ``data`` in the working directory."""
+    return Path(os.environ.get("MMBENCH_DATA") or "data").expanduser()

@@ -52,3 +52,11 @@ def as_values(value: Any) -> Any:
     return {
         key.strip() if equals else "profile": (text if equals else key).strip() for key, equals, text in pairs
     }
+
+
+def duration(seconds: float) -> str:
+    """Such as ``42 s``, ``3 min`` or ``2 h 10 min``."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h {minutes % 60} min"

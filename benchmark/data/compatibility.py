@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from ...datasets.dataset import SPLITS, DataError, Located, Target
-from ..core.job import Task
+from ..core.errors import UsageError
+from ..core.task import Task
 
 
 def common_target(targets: Mapping[str, Target]) -> Target:
@@ -113,3 +114,12 @@ def feature_blocks(task: Task, modality: str, widths: Mapping[str, int], mode: s
         if width not in starts:
             starts[width] = sum(starts)  # the widths before it
     return {name: (starts[width], width) for name, width in widths.items()}
+
+
+def shared_modalities(task: Task, located: Mapping[str, Located]) -> tuple[str, ...]:
+    """The modalities that every dataset of a task has, in the target's order."""
+    names = located[task.datasets[-1]].modalities
+    shared = tuple(name for name in names if all(name in located[d].modalities for d in task.datasets))
+    if not shared:
+        raise UsageError(f"task {task.name}: its datasets have no modality in common")
+    return shared

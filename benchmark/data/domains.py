@@ -12,7 +12,7 @@ import numpy as np
 
 from ...datasets.dataset import SPLITS, DataError, Samples
 from ...datasets.samples import drawn_for_validation
-from ..core.job import Task, domain_of
+from ..core.task import Task, domain_of
 from .class_holdout import rows_of
 
 #: Which splits play which part of a shift between domains; section 1.1 of docs/methods.md: in action

@@ -20,7 +20,7 @@ from typing import Literal
 import numpy as np
 
 from ...datasets.dataset import DataError, Located, Samples, Target
-from ..core.job import Task
+from ..core.task import Task
 from .class_holdout import rows_of
 from .compatibility import check_splits, common_target
 from .tensors import Split, TaskData

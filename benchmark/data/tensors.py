@@ -15,7 +15,7 @@ import torch
 
 from ...datasets.batch import Batch, Spec, Tuned
 from ...datasets.dataset import DataError, Located, Samples, Target
-from ..core.job import Task, dataset_of, domain_of
+from ..core.task import Task, dataset_of, domain_of
 from .class_holdout import keep, parted
 from .compatibility import Blocks, check_splits, common_encoders, common_target, feature_blocks, label_scale
 from .domains import check_domain, in_place

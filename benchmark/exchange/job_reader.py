@@ -12,34 +12,31 @@ import io
 import json
 import os
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 from safetensors import SafetensorError, deserialize
 
-from ...leaderboards.metrics.registry import FAMILIES, family_metrics
+from ...leaderboards.metrics.registry import family_metrics
 from ...leaderboards.tables.results import CLEAN, missing_patterns, one_line
-from ..core.job import Job, Task
-from ..core.protocol import Protocol
+from ..core.job import Job
 from ..planning.evaluations import FEATURES, SEMANTIC, STAND_IN, on_features, version_of
-from ..store.store import RESULTS, SCHEMA, WEIGHTS, StoreError, checked_name
+from ..store.job_folder import RESULTS, WEIGHTS
+from ..store.job_schema import RefusedError, checked_job, validated
+from ..store.names import StoreError, checked_name
 
 #: The files of a job that are taken; the done marker and job.json are written anew.
 TAKEN = (*RESULTS, WEIGHTS, "environment.json")
 #: What a job's folder holds besides while it runs or after it failed.
 _PASSING = ("lock", "progress.json", "failed.json", "pruned.json")
 _MOST_JSON, _MOST_BYTES, _MOST_ROWS = 2**24, 2**32, 50_000_000
-
-
-class RefusedError(ValueError):
-    """What is not taken. The message says why, in one line."""
 
 
 class UnfinishedError(RefusedError):
@@ -83,7 +80,7 @@ def read_job(folder: Path) -> Incoming:
     if not os.path.lexists(folder / "done.json"):
         failed = _reason(folder / "failed.json")
         raise UnfinishedError(f"failed there: {failed}" if failed else "not finished there")
-    marker = _validated(_Done, _json("done.json", read_file(folder / "done.json", _MOST_JSON)), "done.json")
+    marker = validated(_Done, _json("done.json", read_file(folder / "done.json", _MOST_JSON)), "done.json")
     if set(marker.files) - {*TAKEN, "job.json"} or not {*RESULTS, "job.json"} <= set(marker.files):
         raise RefusedError("done.json names other files than those of a job")
     _same(marker.files["job.json"], asked, "job.json")
@@ -126,70 +123,6 @@ def read_file(file: Path, most: int = _MOST_BYTES) -> bytes:
         return stream.read()
 
 
-def checked_job(values: Any) -> Job:
-    """The job that the values of a job.json describe, every field checked.
-
-    Raises:
-        RefusedError: a field is missing, unknown or of another type, or names nothing that can be tabled.
-    """
-    found = _validated(_JobFile, values, "job.json")
-    if not all(text.isprintable() for text in _texts(values)):
-        raise RefusedError("job.json: holds characters that cannot be printed")
-    try:
-        job = Job.from_dict({key: value for key, value in values.items() if key != "schema"})
-        if Task.parse(job.task).name != job.task:
-            raise ValueError(f"task {job.task!r} is not written as mmbench writes it")
-        Protocol.model_validate(found.protocol)
-        if job.label != job.method and not job.label.startswith(f"{job.method}("):
-            raise ValueError(f"label {job.label!r} is none of method {job.method}")
-        checked_name(job.id)
-    except (ValueError, TypeError) as error:
-        raise RefusedError(f"job.json: {one_line(str(error))}") from None
-    return job
-
-
-class _Data(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True)
-    name: str
-    fingerprint: str
-    format: str
-    synthetic: bool
-
-
-class _Trial(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True)
-    role: Literal["trial", "repeat"]
-    index: int = Field(ge=0)
-    draws: int = Field(ge=0)
-    repeats: int = Field(ge=0)
-    sampler: str
-    pruner: str
-    searched: list[str]
-    pinned: list[str]
-
-
-class _JobFile(BaseModel):
-    """job.json of this schema. ``rules``, ``train_missing``, ``needs_domains``, ``role``, ``search`` came later."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)
-    written: Literal[1] = Field(alias="schema")
-    task: str
-    method: str = Field(min_length=1)
-    params: dict[str, JsonValue]
-    version: str
-    modalities: list[str] = Field(min_length=1)
-    data: list[_Data] = Field(min_length=1)
-    protocol: dict[str, JsonValue]
-    seed: int = Field(ge=0)
-    label: str
-    rules: str = ""
-    metrics: str = Field(pattern=f"^({'|'.join(FAMILIES)})$")
-    train_missing: str = "none"
-    needs_domains: int = Field(default=1, ge=1)
-    role: Literal["", "companion"] = ""
-    search: _Trial | None = None
-
-
 class _Hash(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
     sha256: str
@@ -206,37 +139,11 @@ class _Evaluated(_Hash):
     written: Literal[1] = Field(alias="schema")
 
 
-Model = TypeVar("Model", bound=BaseModel)
-
-
-def _validated(model: type[Model], values: Any, name: str) -> Model:
-    if isinstance(values, dict) and values.get("schema") != SCHEMA:
-        raise RefusedError(f"{name}: written by another version of mmbench (schema {values.get('schema')!r})")
-    try:
-        return model.model_validate(values)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        raise RefusedError(f"{name}: {where}: {one_line(first['msg'])}") from None
-
-
 def _json(name: str, content: bytes) -> Any:
     try:
         return json.loads(content)
     except (ValueError, RecursionError):
         raise RefusedError(f"{name}: not JSON") from None
-
-
-def _texts(value: Any) -> Iterator[str]:
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, dict):
-        for key, item in value.items():
-            yield key
-            yield from _texts(item)
-    elif isinstance(value, list):
-        for item in value:
-            yield from _texts(item)
 
 
 def _same(expected: _Hash, content: bytes, name: str) -> None:
@@ -288,7 +195,7 @@ def _evaluations(
         try:
             checked_name(stem)
             values = _json(stem, read_file(folder / f"{stem}.json", _MOST_JSON))
-            marker = _validated(_Evaluated, values, f"{stem}.json")
+            marker = validated(_Evaluated, values, f"{stem}.json")
             content = read_file(folder / f"{stem}.parquet")
             _same(marker, content, f"{stem}.parquet")
             tested = _further(content, stem, job, own)

@@ -30,8 +30,10 @@ from ..core.errors import UsageError
 from ..report import external_rows as external
 from ..report.external_rows import VERIFIED, Row, key_of
 from ..report.results import readable
-from ..store.store import Store, StoreError
-from .job_reader import Incoming, RefusedError, UnfinishedError, read_file, read_job
+from ..store.job_schema import RefusedError
+from ..store.names import StoreError
+from ..store.store import Store
+from .job_reader import Incoming, UnfinishedError, read_file, read_job
 from .pruned_reader import PrunedTrial, read_pruned
 from .verify_rows import Scorer, check_row, same
 
@@ -153,7 +155,7 @@ def _take(folder: Path, store: Store, target: Store, report: Report) -> None:
             report.add("refused", f"{name}/{evaluation}", reason)
         for other in found.ignored:
             report.add("ignored", f"{name}/{other}", "not a file of a job")
-        if store.is_held(name):
+        if store.job(name).is_held():
             raise RefusedError("is being run in this store at the moment; merge again when it is done")
         taken = _write(found, store, target, report)
         report.add("taken" if taken else "already there", name, ", ".join(taken))
@@ -173,27 +175,27 @@ def _write(found: Incoming, store: Store, target: Store, report: Report) -> list
     """Writes what is not there, done markers last; what was written."""
     job = found.job
     taken = []
-    if store.is_done(job.id):
-        own, other = store.read(job.id, "predictions.parquet"), found.files["predictions.parquet"]
+    if store.job(job.id).is_done():
+        own, other = store.job(job.id).read("predictions.parquet"), found.files["predictions.parquet"]
         if own != other:
             raise _ConflictError(
                 f"other predictions than here: {_digest(other)} there, {_digest(own)} here, kept"
             )
     else:
         target.add([job])
-        with target.hold(job.id):
-            target.finish(job.id, found.files, found.environment)
+        with target.job(job.id).hold():
+            target.job(job.id).finish(found.files, found.environment)
         taken.append("results")
     for name, content in found.evaluations.items():
-        if name in store.evaluations(job.id):
-            if store.read_evaluation(job.id, name) != content:
+        if name in store.job(job.id).evaluations():
+            if store.job(job.id).read_evaluation(name) != content:
                 report.add(
                     "conflict", f"{job.id}/evaluations/{name}", "other outputs than here; ours are kept"
                 )
         else:
             target.add([job])
-            with target.hold(job.id):
-                target.add_evaluation(job.id, name, content)
+            with target.job(job.id).hold():
+                target.job(job.id).add_evaluation(name, content)
             taken.append(name)
     return taken
 
@@ -201,15 +203,15 @@ def _write(found: Incoming, store: Store, target: Store, report: Report) -> list
 def _write_pruned(found: PrunedTrial, store: Store, target: Store) -> bool:
     """Writes that a trial was ended early, unless it ended here; whether it did."""
     name = found.job.id
-    if store.is_held(name):
+    if store.job(name).is_held():
         raise RefusedError("is being run in this store at the moment; merge again when it is done")
-    if store.is_done(name):
+    if store.job(name).is_done():
         raise _ConflictError("trained to the end here, which is kept, and ended early there")
-    own = store.pruned(name)
+    own = store.job(name).pruned()
     if own is None:
         target.add([found.job])
-        with target.hold(name):
-            target.prune(name, found.values)
+        with target.job(name).hold():
+            target.job(name).prune(found.values)
     elif [epoch["metric"] for epoch in own["epochs"]] != [one["metric"] for one in found.values["epochs"]]:
         raise _ConflictError("ended early in another way than here; ours is kept")
     return own is None

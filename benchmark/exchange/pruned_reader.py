@@ -13,7 +13,8 @@ from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
 
 from ...leaderboards.tables.results import one_line
 from ..core.job import Job
-from .job_reader import RefusedError, checked_job, read_file
+from ..store.job_schema import RefusedError, checked_job
+from .job_reader import read_file
 
 _MOST_JSON = 2**24
 

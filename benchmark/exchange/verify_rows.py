@@ -18,7 +18,7 @@ from ...leaderboards.tables.results import CLEAN, MISSING, Result
 from ..report import external_rows as external
 from ..report.boards import BOARDS
 from ..report.external_rows import Row
-from ..store.store import checked_name
+from ..store.names import checked_name
 
 #: Numbers are the same where they differ by no more than this share.
 _EXACT = 1e-9

@@ -7,8 +7,9 @@ from typing import Any
 
 from ...datasets.dataset import Located
 from ..core.errors import UsageError
-from ..core.job import Job, Task, dataset_of
+from ..core.job import Job
 from ..core.registry import find
+from ..core.task import Task, dataset_of
 from ..planning.evaluations import Evaluation, breakable, media_of, of_job, on_media
 from ..planning.experiment import Experiment
 from .corrupt_media import at_rate

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
-from ..cli.progress import duration
+from ..core.atomic_files import read_json
 from ..core.job import Job
-from ..store.store import Store, read_json
+from ..core.strings import duration
+from ..store.store import Store
 
 #: What a job may be told from, the nearest first.
 LEVELS = ("method and task", "method", "all")

@@ -6,10 +6,9 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..core.environment import code_version, gpu_names
+from ..core.environment import code_version, cores, gpu_names
 from ..core.errors import UsageError
 from ..core.job import COMPANION, Job
 from ..core.locate import locate
@@ -22,8 +21,9 @@ from ..planning.history import remember, remembered
 from ..planning.job_matrix import jobs_of
 from ..search.study import Course, Wave, courses, lacking, next_wave, studies_of
 from ..store.store import Store
+from ..train.context import Context, Outcome
 from .estimate import Estimate, estimate, finished
-from .local_pool import Context, Executor, InProcess, Listener, LocalPool, Outcome
+from .local_pool import Executor, InProcess, Listener, LocalPool
 
 if TYPE_CHECKING:
     from ...slurm.executor import Slurm
@@ -130,7 +130,7 @@ def plan(experiment: Experiment) -> Plan:
 
     def is_done(job: Job) -> bool:
         names = {evaluation.name for evaluation in of_job(evaluations, job)}
-        return store.is_done(job.id) and (not names or names <= set(store.evaluations(job.id)))
+        return store.job(job.id).is_done() and (not names or names <= set(store.job(job.id).evaluations()))
 
     done = tuple(job for job in jobs if is_done(job))
     finished = {job.id for job in done}
@@ -170,7 +170,7 @@ def run(
     check_data(planned, gpus)
     planned.store.add(planned.jobs)
     for job in planned.done:
-        planned.store.tidy(job.id)
+        planned.store.job(job.id).tidy()
     if planned.left:
         remember(planned.experiment)
     failed: list[Outcome] = []
@@ -219,7 +219,7 @@ def _waves(planned: Plan, failed: Sequence[Outcome]) -> Iterator[Wave]:
 
 def companions_of(jobs: Sequence[Job], store: Store) -> list[Job]:
     """What networks that are not trained yet need beside them, each once."""
-    untrained = [job for job in jobs if not store.is_done(job.id)]
+    untrained = [job for job in jobs if not store.job(job.id).is_done()]
     return list({one.id: one for job in untrained for one in companions(job)}.values())
 
 
@@ -351,13 +351,6 @@ def devices(text: str) -> tuple[str, ...]:
     return tuple(present[int(item)] for item in wanted)
 
 
-def cores() -> int:
-    """The cores that this process may use."""
-    import os
-
-    return len(os.sched_getaffinity(0))
-
-
 def counts(planned: Plan) -> dict[str, dict[str, int]]:
     """Axis -> value -> number of networks."""
     axes: dict[str, Callable[[Job], str]] = {
@@ -375,15 +368,3 @@ def counts(planned: Plan) -> dict[str, dict[str, int]]:
         for job, size in sizes:
             found[axis][value(job)] = found[axis].get(value(job), 0) + size
     return found
-
-
-def store_at(path: Path) -> Store:
-    """An existing store.
-
-    Raises:
-        UsageError: there is none.
-    """
-    store = Store(path.expanduser())
-    if not store.jobs_folder.is_dir():
-        raise UsageError(f"no results in {path}: run something first, or name the folder with --store")
-    return store

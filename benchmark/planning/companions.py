@@ -10,10 +10,12 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
+from ..core.atomic_files import read_json
 from ..core.errors import UsageError
-from ..core.job import COMPANION, Job, Task
+from ..core.job import COMPANION, Job
 from ..core.selection import Epoch
-from ..store.store import Store, read_json
+from ..core.task import Task
+from ..store.store import Store
 
 RULE = "leave-one-source-out"
 
@@ -66,9 +68,9 @@ def _without(job: Job, source: str) -> Job:
 
 
 def _record(companion: Job, store: Store) -> list[Epoch]:
-    if not store.is_done(companion.id):
-        failure = read_json(store.folder(companion.id) / "failed.json")
+    if not store.job(companion.id).is_done():
+        failure = read_json(store.job(companion.id).path / "failed.json")
         why = f": {failure.get('reason')}" if isinstance(failure, dict) else ""
         raise UsageError(f"its companion {companion.id} is not done{why}")
-    values = json.loads(store.read(companion.id, "fit.json"))
+    values = json.loads(store.job(companion.id).read("fit.json"))
     return [Epoch(**epoch) for epoch in values["epochs"]]

@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ...datasets.dataset import Located
-from ..core.job import Job, Task, dataset_of, domain_of
+from ..core.atomic_files import read_json, write_json
+from ..core.job import Job
+from ..core.task import Task, dataset_of, domain_of
 from ..data.compatibility import check_splits, common_encoders, common_target, feature_blocks
 from ..data.domains import check_domain, domain_counts
-from ..store.store import read_json, write_json
 
 
 @dataclass(frozen=True)

@@ -15,9 +15,10 @@ from typing import Any, Literal
 from ...datasets.dataset import Located
 from ...datasets.layout.description import Description
 from ..core.errors import UsageError, nearest
-from ..core.job import COMPANION, Job, Task, dataset_of, domain_of
+from ..core.job import COMPANION, Job
 from ..core.locate import locate
 from ..core.registry import Entry, entries, find
+from ..core.task import Task, dataset_of, domain_of
 from .data_check import shape_of
 from .experiment import Experiment
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -19,9 +18,10 @@ from pydantic import (
 )
 
 from ..core.errors import UsageError, nearest
-from ..core.job import Task
+from ..core.locate import default_data_root
 from ..core.protocol import Protocol
 from ..core.strings import as_list, as_seeds, as_values, unique
+from ..core.task import Task
 from .suites import QUICK, SUITES, chosen
 
 PRESETS: dict[str, dict[str, Any]] = {
@@ -242,11 +242,6 @@ class Experiment(BaseModel):
         }
         kept = {key: value for key, value in values.items() if key in least or value != implied[key]}
         return {**kept, "protocol": protocol}
-
-
-def default_data_root() -> Path:
-    """``$MMBENCH_DATA``, else ``data`` in the working directory."""
-    return Path(os.environ.get("MMBENCH_DATA") or "data").expanduser()
 
 
 def read_yaml(file: Path) -> dict[str, Any]:

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import yaml
 
-from ..store.store import Store, inside, write_atomic
+from ..core.atomic_files import write_atomic
+from ..store.names import inside
+from ..store.store import Store
 from .experiment import Experiment
 
 

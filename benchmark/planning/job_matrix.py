@@ -9,11 +9,13 @@ from typing import Any
 from ...datasets.dataset import Located
 from ..core.as_published import BUDGETS, family_of, rules_of
 from ..core.errors import UsageError, nearest
-from ..core.job import Data, Job, Task, dataset_of, domain_of
+from ..core.job import Data, Job
 from ..core.locate import locate
 from ..core.method_spec import Field, describe, word
 from ..core.registry import entries, find
+from ..core.task import Task, dataset_of, domain_of
 from ..data.class_holdout import keep
+from ..data.compatibility import shared_modalities
 from .companions import check_sources
 from .data_check import shape_of
 from .experiment import Experiment
@@ -149,15 +151,6 @@ def tasks_of(experiment: Experiment, located: Mapping[str, Located]) -> list[Tas
                 raise UsageError(f"{name} has no domain {domain!r}: {nearest(domain, domains[name])}")
         found.append(task)
     return list(dict.fromkeys(found))
-
-
-def shared_modalities(task: Task, located: Mapping[str, Located]) -> tuple[str, ...]:
-    """The modalities that every dataset of a task has, in the target's order."""
-    names = located[task.datasets[-1]].modalities
-    shared = tuple(name for name in names if all(name in located[d].modalities for d in task.datasets))
-    if not shared:
-        raise UsageError(f"task {task.name}: its datasets have no modality in common")
-    return shared
 
 
 def resolve_modalities(text: str, known: Sequence[str], where: str) -> tuple[str, ...]:

@@ -13,10 +13,12 @@ from typing import Any
 
 from ...datasets.dataset import Located
 from ..core.errors import UsageError
-from ..core.job import Job, Task, dataset_of, domain_of
+from ..core.job import Job
 from ..core.method_spec import describe
 from ..core.registry import find
-from ..store.store import Record, Store
+from ..core.task import Task, dataset_of, domain_of
+from ..store.job_folder import Record
+from ..store.store import Store
 from .data_check import shape_of
 
 METHOD = "erm"
@@ -95,7 +97,7 @@ def bounds_in(store: Store, rows: Sequence[tuple[Job, str]]) -> list[Bound]:
         known = next((job for job in jobs if job.label == METHOD), None)
         for erm in (known, None) if known else (None,):  # the version of the shift's own ERM comes first
             made = {one.seed: one for job in jobs if (one := bound(job, erm)) is not None}
-            there = [one.id for one in made.values() if (store.folder(one.id) / "job.json").is_file()]
+            there = [one.id for one in made.values() if (store.job(one.id).path / "job.json").is_file()]
             if there:
                 found += [Bound(record, task, protocol) for record in records(store, there)[0]]
                 break

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from ..core.job import Task
+from ..core.task import Task
 
 
 @dataclass(frozen=True)

@@ -20,8 +20,10 @@ import pyarrow as pa
 
 from ...leaderboards.render import csv_files
 from ...leaderboards.tables.results import Result
+from ..core.atomic_files import read_json
 from ..core.errors import UsageError
-from ..store.store import Store, StoreError, read_json
+from ..store.names import StoreError
+from ..store.store import Store
 from .boards import BOARDS
 from .output_cache import RECORDS, signature_of_jobs
 from .results import Filter, readable

@@ -13,9 +13,9 @@ from rich.console import Console
 from ...leaderboards.render import page
 from ...leaderboards.render import text as render
 from ...leaderboards.tables.accuracy import SYNTHETIC
-from ..cli.status import print_faults
-from ..store.store import inside
+from ..store.names import inside
 from .boards import BOARDS
+from .console import print_faults
 from .pictures import write_pictures
 from .results import Filter, readable
 from .tables import tables_of

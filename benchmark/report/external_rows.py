@@ -19,7 +19,8 @@ from ...leaderboards.render import text as render
 from ...leaderboards.tables.accuracy import COLUMNS
 from ...leaderboards.tables.results import CLEAN
 from ..core.errors import UsageError
-from ..store.store import Store, inside
+from ..store.names import inside
+from ..store.store import Store
 from .results import Filter
 
 #: What tells one row from another; two rows alike in these state the same thing.

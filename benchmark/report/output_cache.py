@@ -12,7 +12,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..store.store import Store, read_json, write_json
+from ..core.atomic_files import read_json, write_json
+from ..store.store import Store
 
 #: The folder in a store for what is made of it and may be deleted.
 RECORDS = "made"
@@ -104,7 +105,7 @@ def _of_jobs(store: Path, jobs: Iterable[str]) -> Iterator[str | Path]:
             yield from _inside(os.path.join(folder, "evaluations"))
         else:
             yield from (os.path.join(folder, file) for file in _STATE)
-            yield f"held {Store(store).is_held(name)}" if os.path.isdir(folder) else "no folder"
+            yield f"held {Store(store).job(name).is_held()}" if os.path.isdir(folder) else "no folder"
 
 
 def _inside(folder: str) -> list[str]:

@@ -17,16 +17,20 @@ from ...corruptions.families import trained_families
 from ...leaderboards.tables import accuracy as tables
 from ...leaderboards.tables.ood_sets import versioned
 from ...leaderboards.tables.results import UPPER_BOUND, Result
+from ..core.atomic_files import read_json
 from ..core.errors import UsageError, nearest
-from ..core.job import COMPANION, Job, Task
+from ..core.job import COMPANION, Job
 from ..core.protocol import protocol_label
 from ..core.strings import as_list, as_seeds
-from ..launch.run import store_at
+from ..core.task import Task
 from ..planning.evaluations import FAMILY, FEATURES, on_features, version_of
 from ..planning.oracle import Bound, bounds_in
 from ..search import trials
 from ..store import reader as salvage
-from ..store.store import Record, Store, StoreError, read_json
+from ..store.job_folder import Record
+from ..store.names import StoreError
+from ..store.reader import store_at
+from ..store.store import Store
 from .score_cache import DiskKeeper
 
 
@@ -136,8 +140,8 @@ def _result(
     trained = _trained(job)
     done = record.state == "done"
     further = _further(store, job.id) if done else None
-    fit = (read_json(store.folder(job.id) / "fit.json") or {}) if done else {}
-    environment = (read_json(store.folder(job.id) / "environment.json") or {}) if done else {}
+    fit = (read_json(store.job(job.id).path / "fit.json") or {}) if done else {}
+    environment = (read_json(store.job(job.id).path / "environment.json") or {}) if done else {}
     return Result(
         job=job.id,
         method=method,
@@ -250,7 +254,7 @@ def _row(job: Job, parts: dict[str, list[str]]) -> tuple:
 
 
 def _reader(store: Store, job_id: str) -> Callable[[], pd.DataFrame]:
-    return lambda: _table(store.read(job_id, "predictions.parquet")).to_pandas()
+    return lambda: _table(store.job(job_id).read("predictions.parquet")).to_pandas()
 
 
 def _further(store: Store, job_id: str) -> Callable[[], pd.DataFrame] | None:
@@ -261,14 +265,14 @@ def _further(store: Store, job_id: str) -> Callable[[], pd.DataFrame] | None:
     """
 
     def names() -> list[str]:
-        return [name for name in store.evaluated(job_id) if not on_features(name)]
+        return [name for name in store.job(job_id).evaluated() if not on_features(name)]
 
     def read() -> pd.DataFrame:  # an evaluation that is no longer whole is an error, not left out
-        found = [_table(store.read_evaluation(job_id, name)) for name in names()]
+        found = [_table(store.job(job_id).read_evaluation(name)) for name in names()]
         try:
             return pa.concat_tables(found, promote_options="permissive").to_pandas()
         except pa.ArrowException as error:
-            raise StoreError(f"{store.folder(job_id)}: its tables do not fit together: {error}") from None
+            raise StoreError(f"{store.job(job_id).path}: its tables do not fit together: {error}") from None
 
     return read if names() else None
 
@@ -278,13 +282,13 @@ def _features(store: Store, job_id: str) -> Callable[[], Mapping[str, pd.DataFra
     content; as ``_further``."""
 
     def names() -> list[str]:
-        return [name for name in store.evaluated(job_id) if on_features(name)]
+        return [name for name in store.job(job_id).evaluated() if on_features(name)]
 
     def read() -> dict[str, pd.DataFrame]:
         found: dict[str, pd.DataFrame] = {}
         for name in names():
             subject, content = version_of(name)
-            table = _table(store.read_evaluation(job_id, name)).to_pandas()
+            table = _table(store.job(job_id).read_evaluation(name)).to_pandas()
             for split, rows in table.groupby("split", observed=True):
                 # written before sets were told near or far
                 called = f"ood-{subject}" if split == "ood" else str(split)
@@ -303,9 +307,9 @@ def _trained(job: Job) -> frozenset[str]:
 def _families(store: Store, job_id: str) -> dict[str, str]:
     """Kind of corruption -> family, of what a job was tested under, where the family is known."""
     found: dict[str, str] = {}
-    for name in store.evaluated(job_id):
+    for name in store.job(job_id).evaluated():
         try:
-            file = store.folder(job_id) / "evaluations" / f"{name}.parquet"
+            file = store.job(job_id).path / "evaluations" / f"{name}.parquet"
             about = pq.read_schema(file).metadata or {}
         except (OSError, pa.ArrowException):
             continue  # who reads its outputs says what is wrong

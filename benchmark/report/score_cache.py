@@ -14,8 +14,10 @@ from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 
+from ..core.atomic_files import read_json, write_json
 from ..planning.evaluations import on_features
-from ..store.store import Store, StoreError, inside, read_json, write_json
+from ..store.names import StoreError, inside
+from ..store.store import Store
 
 _PREDICTIONS = "predictions.parquet"
 _CHECKED = "checked.json"
@@ -28,7 +30,7 @@ class DiskKeeper:
 
     def __init__(self, store: Store, job_id: str) -> None:
         self._store, self._job = store, job_id
-        self._folder = os.path.join(store.folder(job_id), "scores")
+        self._folder = os.path.join(store.job(job_id).path, "scores")
 
     def fingerprint(self, sheet: str) -> str:
         """A hash of the predictions that a sheet is made of.
@@ -80,7 +82,7 @@ class DiskKeeper:
 
     @cached_property
     def _evaluated(self) -> list[str]:
-        return self._store.evaluated(self._job)
+        return self._store.job(self._job).evaluated()
 
     @cached_property
     def _digests(self) -> dict[str, str]:
@@ -100,7 +102,7 @@ class DiskKeeper:
     def _digest(self, name: str) -> str:
         """The hash of a prediction file, checked against its marker if it has not been yet."""
         own = name == _PREDICTIONS
-        folder = self._store.folder(self._job)
+        folder = self._store.job(self._job).path
         files = (_PREDICTIONS, "done.json") if own else (f"evaluations/{name}.{kind}" for kind in _KINDS)
         stamp: list | None = []
         try:
@@ -112,8 +114,9 @@ class DiskKeeper:
         known = self._checked.get(name)
         if known is not None and known[:-1] == stamp:
             return known[-1]
-        read = self._store.read if own else self._store.read_evaluation
-        digest = hashlib.sha256(read(self._job, name)).hexdigest()
+        folder = self._store.job(self._job)
+        read = folder.read if own else folder.read_evaluation
+        digest = hashlib.sha256(read(name)).hexdigest()
         if stamp is not None:
             self._checked = {**self._checked, name: [*stamp, digest]}
             with suppress(OSError, StoreError):

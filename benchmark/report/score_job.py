@@ -9,7 +9,8 @@ from pathlib import Path
 from rich.console import Console
 
 from ..core.errors import UsageError
-from ..store.store import Store, StoreError
+from ..store.names import StoreError
+from ..store.store import Store
 from .block_cache import OWN, blocks_of
 from .boards import BOARDS
 from .parallel import MANY, tabled

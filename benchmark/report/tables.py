@@ -12,7 +12,7 @@ from rich.console import Console
 from ...leaderboards.render import csv_files
 from ...leaderboards.render import text as render
 from ..core.errors import UsageError
-from ..launch.run import store_at
+from ..store.reader import store_at
 from ..store.store import Store
 from . import external_rows as external
 from .block_cache import CsvFile, blocks_of, csv_file, joined

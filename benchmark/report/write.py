@@ -13,9 +13,9 @@ from rich.console import Console
 from ...leaderboards.plots import figure as plots
 from ...leaderboards.render import page
 from ...leaderboards.render import text as render
-from ..cli.status import print_faults, print_table
 from ..core.errors import UsageError, nearest
 from .boards import BOARDS
+from .console import print_faults, print_table
 from .export_page import page_tables
 from .results import Filter
 from .tables import tables_of

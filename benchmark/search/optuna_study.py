@@ -11,8 +11,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..core.atomic_files import read_json
 from ..core.method_spec import Field
-from ..store.store import Store, inside, read_json
+from ..store.names import inside
+from ..store.store import Store
 from .sampling import rounded, seed_of, smallest
 from .study import Course, Study
 from .trials import FOLDER, Found, direction_of, has_news, search_of, write_record
@@ -148,10 +150,10 @@ def _ended(store: Store, found: Found, fields: Sequence[Field]) -> dict[int, Fro
             "user_attrs": {"index": index, "job": job.id, "seed": job.seed},
         }
         if index in found.scores:
-            fit = read_json(store.folder(job.id) / "fit.json")
+            fit = read_json(store.job(job.id).path / "fit.json")
             trials[index] = complete_trial(fit, found.scores[index].metric, **about)
         elif record.state == "pruned":
-            epochs = (store.pruned(job.id) or {}).get("epochs", [])
+            epochs = (store.job(job.id).pruned() or {}).get("epochs", [])
             values = {epoch["epoch"]: float(epoch["metric"]) for epoch in epochs}
             state = library.trial.TrialState.PRUNED
             trials[index] = library.create_trial(state=state, intermediate_values=values, **about)

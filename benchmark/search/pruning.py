@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+from ..core.atomic_files import read_json
 from ..core.selection import Epoch
-from ..store.store import Store, read_json
+from ..store.store import Store
 from .optuna_study import complete_trial, optuna
 from .trials import direction_of, selected_score
 
@@ -21,7 +22,7 @@ class Pruned(Exception):  # noqa: N818 - nothing went wrong
 
 def fits_of(store: Store, jobs: Iterable[str]) -> list[Mapping[str, Any]]:
     """The fit records of those jobs that are done."""
-    return [read_json(store.folder(job) / "fit.json") for job in jobs if store.is_done(job)]
+    return [read_json(store.job(job).path / "fit.json") for job in jobs if store.job(job).is_done()]
 
 
 class Watch:

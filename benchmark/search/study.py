@@ -16,7 +16,8 @@ from ..core.job import Job, Trial
 from ..planning.evaluations import Evaluation, of_job
 from ..planning.experiment import Experiment
 from ..planning.job_matrix import Row, rows_of
-from ..store.store import Record, Store
+from ..store.job_folder import Record
+from ..store.store import Store
 from .sampling import draw, seed_of
 from .trials import Found, name_of, repeat_of, search_of, seed_names
 
@@ -154,7 +155,7 @@ def courses(studies: Sequence[Study], store: Store) -> list[Course]:
     for study in studies:
         written = known.get(name_of(study.named(0)), {}) if study.learns else {}
         beyond = study.trial.draws + 1
-        if beyond in written or (there and store.folder(study.named(beyond).id).is_dir()):
+        if beyond in written or (there and store.job(study.named(beyond).id).path.is_dir()):
             job = study.row.job
             raise UsageError(
                 f"store {store.path} holds a search of {job.label} on {job.task} with more draws than "
@@ -192,7 +193,9 @@ def lacking(course: Course, store: Store, evaluations: tuple[Evaluation, ...]) -
     runs = []
     for job in course.runs:
         asked = {evaluation.name for evaluation in of_job(evaluations, job)}
-        if not store.is_done(job.id) or not asked <= set(store.evaluations(job.id) if asked else ()):
+        if not store.job(job.id).is_done() or not asked <= set(
+            store.job(job.id).evaluations() if asked else ()
+        ):
             runs.append(job)
     return trials + runs
 

@@ -13,11 +13,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from ..core.atomic_files import read_json, write_json
 from ..core.errors import UsageError
 from ..core.job import NOT_IDENTITY, Job, Trial, canonical_json
 from ..core.method_spec import word
 from ..core.selection import Direction
-from ..store.store import BROKEN, Record, Store, inside, read_json, write_json
+from ..core.states import BROKEN
+from ..store.job_folder import Record
+from ..store.names import inside
+from ..store.store import Store
 from .sampling import seed_of
 
 #: Folder of the records and of Optuna's journals in a store.
@@ -163,7 +167,7 @@ def search_of(store: Store, records: Sequence[Record], scorer: Scorer = selected
     for index, record in trials.items():
         if record.state == "done":
             try:
-                fit = read_json(f"{store.folder(record.job.id)}/fit.json")
+                fit = read_json(f"{store.job(record.job.id).path}/fit.json")
                 scores[index], metric = scorer(fit), str(fit["metric"])
             except (LookupError, TypeError, ValueError):
                 unreadable.add(index)

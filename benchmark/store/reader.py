@@ -6,10 +6,13 @@ from collections.abc import Collection
 from dataclasses import fields
 from pathlib import Path
 
+from ..core.atomic_files import read_json
 from ..core.errors import UsageError
 from ..core.job import Job
-from ..exchange.job_reader import RefusedError, checked_job
-from .store import SCHEMA, Record, Store, StoreError, read_json
+from .job_folder import SCHEMA, Record
+from .job_schema import RefusedError, checked_job
+from .names import StoreError
+from .store import Store
 
 
 def records(store: Store, only: Collection[str] = ()) -> tuple[list[Record], list[str]]:
@@ -20,7 +23,7 @@ def records(store: Store, only: Collection[str] = ()) -> tuple[list[Record], lis
     """
     found: dict[str, Record] = {}
     broken: list[tuple[Path, str]] = []
-    files = [store.folder(job) / "job.json" for job in sorted(only)] or store.job_files()
+    files = [store.job(job).path / "job.json" for job in sorted(only)] or store.job_files()
     for file in files:
         try:
             record = store.read_record(file)
@@ -50,3 +53,15 @@ def _as_far_as_told(file: Path) -> tuple[Job | None, object]:
     except RefusedError:
         return None, values.get("schema")
     return job, values.get("schema")
+
+
+def store_at(path: Path) -> Store:
+    """An existing store.
+
+    Raises:
+        UsageError: there is none.
+    """
+    store = Store(path.expanduser())
+    if not store.jobs_folder.is_dir():
+        raise UsageError(f"no results in {path}: run something first, or name the folder with --store")
+    return store

@@ -23,11 +23,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ..core.atomic_files import write_atomic
 from ..core.selection import Epoch
-from ..store.store import write_atomic
 
 if TYPE_CHECKING:
-    from .lightning_module import Minibatches, Training
+    from .lightning_module import Training
+    from .minibatches import Minibatches
 
 #: At least so many seconds between two, and so many times what writing one takes.
 INTERVAL, PATIENCE = 1.0, 20.0

@@ -24,24 +24,26 @@ from ...datasets.dataset import DataError, Located
 from ...methods.method import Method
 from ..core.environment import code_version
 from ..core.errors import UsageError, said_of
-from ..core.job import Job, Task, dataset_of, domain_of
+from ..core.job import Job
 from ..core.locate import locate
 from ..core.protocol import Protocol
 from ..core.registry import find
 from ..core.selection import Epoch, seen
+from ..core.task import Task, dataset_of, domain_of
+from ..data.compatibility import shared_modalities
 from ..data.ood_split import foreign_split
 from ..data.tensors import Request, Split, TaskCache, TaskData
 from ..features.finetune import conditions_on_batches, with_media
 from ..features.reencode import conditions_on_media
-from ..launch.local_pool import Context, Outcome
 from ..planning.companions import companions, records
 from ..planning.evaluations import FAMILY, STAND_IN, Evaluation, called, on_media
-from ..planning.job_matrix import shared_modalities
-from ..report.score_job import score_job
 from ..search.pruning import Pruned, Watch, fits_of
+from ..store.cleanup import CHECKPOINT
+from ..store.job_folder import WEIGHTS
 from ..store.locks import Claim, LostClaimError, no_link, slurm_id
-from ..store.store import CHECKPOINT, WEIGHTS, Store
+from ..store.store import Store
 from .checkpoint import Keeper
+from .context import Context, Outcome
 from .energy import Energy, counters_of
 from .lightning_module import Beyond, fit
 from .predict import conditions_of, feature_table, prediction_table, to_parquet
@@ -63,34 +65,32 @@ def run_job(job: Job, context: Context) -> Outcome:
     """
     store = Store(context.store)
     try:
-        with store.hold(job.id) as claim:
+        with store.job(job.id).hold() as claim:
             return _run_held(job, context, store, claim)
     except OSError as error:  # not even its claim or its end can be written down
         return Outcome(job.id, ok=False, reason=said_of(error))
 
 
 def _run_held(job: Job, context: Context, store: Store, claim: Claim) -> Outcome:
-    if store.is_done(job.id) and not context.lacking(job):
+    if store.job(job.id).is_done() and not context.lacking(job):
         return Outcome(job.id, ok=True, reason="already done")
-    if job.id in context.rivals and store.pruned(job.id) is not None:
+    if job.id in context.rivals and store.job(job.id).pruned() is not None:
         return Outcome(job.id, ok=True, reason="already pruned")
-    store.begin(job.id)
+    store.job(job.id).begin()
     torch.set_num_threads(context.threads)
     try:
-        done = store.is_done(job.id)
+        done = store.job(job.id).is_done()
         trained = _restore(job, context, store) if done else _run(job, context, store, claim)
         _evaluate(job, context, store, trained, claim)
-        if job.search is None:  # most trials are in no table; the tables score those that are chosen
-            score_job(store.path, job.id)
     except Pruned as pruned:
-        store.prune(job.id, {"reason": str(pruned), "epochs": [asdict(item) for item in pruned.record]})
+        store.job(job.id).prune({"reason": str(pruned), "epochs": [asdict(item) for item in pruned.record]})
         return Outcome(job.id, ok=True, reason=str(pruned))
     except LostClaimError as error:
         return Outcome(job.id, ok=False, reason=str(error))  # it is the other's to write
     except OSError as error:  # of the disk, and no fault of the training: its checkpoint stays
         reason, details = said_of(error), traceback.format_exc()
     except Exception as error:
-        (store.folder(job.id) / CHECKPOINT).unlink(
+        (store.job(job.id).path / CHECKPOINT).unlink(
             missing_ok=True
         )  # what led to the fault is not gone on from
         reason = str(error) if isinstance(error, UsageError | DataError) else said_of(error)
@@ -98,7 +98,7 @@ def _run_held(job: Job, context: Context, store: Store, claim: Claim) -> Outcome
     else:
         return Outcome(job.id, ok=True)
     if not claim.is_lost():
-        store.fail(job.id, reason, details)
+        store.job(job.id).fail(reason, details)
     return Outcome(job.id, ok=False, reason=reason)
 
 
@@ -127,8 +127,8 @@ def _run(job: Job, context: Context, store: Store, claim: Claim) -> Trained:
         if method_class.uses_context:
             data = data.with_context()
         seed_everything(job.seed, "training")
-    report = Progress(store.folder(job.id) / "progress.json", protocol.epochs, claim, energy)
-    keeper = Keeper(store.folder(job.id) / CHECKPOINT, _identity(job, context, device))
+    report = Progress(store.job(job.id).path / "progress.json", protocol.epochs, claim, energy)
+    keeper = Keeper(store.job(job.id).path / CHECKPOINT, _identity(job, context, device))
     watched = job.id in context.rivals
     if watched:
         report = Watch(report, fits_of(store, context.rivals[job.id]), protocol.epochs)
@@ -153,8 +153,7 @@ def _run(job: Job, context: Context, store: Store, claim: Claim) -> Trained:
         "epochs": [asdict(item) for item in training.record],
     }
     claim.check()
-    store.finish(
-        job.id,
+    store.job(job.id).finish(
         {
             "predictions.parquet": table,
             "fit.json": (json.dumps(record, indent=1) + "\n").encode(),
@@ -171,17 +170,17 @@ def _restore(job: Job, context: Context, store: Store) -> Trained:
     Raises:
         UsageError: it was trained by a version that kept no weights.
     """
-    if not (store.folder(job.id) / WEIGHTS).is_file():
+    if not (store.job(job.id).path / WEIGHTS).is_file():
         raise UsageError(
             f"trained before weights were kept, so it cannot be tested under more conditions: "
-            f"delete {store.folder(job.id)} and run again"
+            f"delete {store.job(job.id).path} and run again"
         )
     device = _device(context)
     data = task_data(job, context, device)
     method_class = find("method", job.method, context.plugins).load()
     seed_everything(job.seed, "initial weights")
     method = method_class(method_class.Params(**job.params), data.spec(job.protocol["name"])).to(device)
-    load_weights(method, store.read(job.id, WEIGHTS))
+    load_weights(method, store.job(job.id).read(WEIGHTS))
     return Trained(method, data.with_context() if method_class.uses_context else data)
 
 
@@ -202,7 +201,7 @@ def _evaluate(job: Job, context: Context, store: Store, trained: Trained, claim:
         else:
             table = feature_table(method, ood_split(job, context, trained, evaluation))
         claim.check()
-        store.add_evaluation(job.id, evaluation.name, to_parquet(table))
+        store.job(job.id).add_evaluation(evaluation.name, to_parquet(table))
 
 
 def _conditions(corruption: Any, job: Job, context: Context, data: TaskData) -> list[Condition]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -20,6 +20,7 @@ from ...datasets.batch import Batch
 from ...methods.method import Method
 from ..data.tensors import Split
 from ..planning.evaluations import check_medium
+from .minibatches import minibatches
 
 #: Fixed, so that predictions do not depend on the training batch size.
 EVALUATION_BATCH = 256
@@ -44,12 +45,6 @@ def blind(batch: Batch) -> Batch:
     """The batch without its targets: no method sees what it is asked for."""
     nothing = torch.nan if batch.target.is_floating_point() else -1
     return replace(batch, target=torch.full_like(batch.target, nothing))
-
-
-def minibatches(batch: Batch, size: int) -> Iterator[Batch]:
-    """Slices of a batch, in order; no tensor is copied."""
-    for start in range(0, len(batch), size):
-        yield batch.take(slice(start, start + size))
 
 
 @torch.inference_mode()

@@ -6,7 +6,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 
 from ...methods.method import Method
-from ..store.store import StoreError
+from ..store.names import StoreError
 
 
 def save_weights(method: Method) -> bytes:

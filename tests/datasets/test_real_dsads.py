@@ -23,7 +23,7 @@ split: {array: segment, values: {0-39: train, 40-49: valid, 50-59: test}}
 def test_one_person_is_left_out_in_turn(
     real_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from mmbench.benchmark.core.job import Task
+    from mmbench.benchmark.core.task import Task
     from mmbench.benchmark.data.domains import in_place
     from mmbench.datasets.locate import locate
 

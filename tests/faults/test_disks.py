@@ -8,8 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from mmbench.benchmark.launch.local_pool import Context, InProcess
+from mmbench.benchmark.launch.local_pool import InProcess
 from mmbench.benchmark.launch.run import plan
+from mmbench.benchmark.train.context import Context
 
 from ..benchmark.report.test_faulty_results import Call
 from .runs import hashes, left_over

@@ -6,12 +6,12 @@ import json
 from pathlib import Path
 
 import pytest
-from mmbench.benchmark.launch.local_pool import Context
 from mmbench.benchmark.planning.experiment import Experiment
 from mmbench.benchmark.planning.job_matrix import jobs_of
 from mmbench.benchmark.report.boards import frames
 from mmbench.benchmark.report.results import results
 from mmbench.benchmark.store.store import Store
+from mmbench.benchmark.train.context import Context
 from mmbench.slurm.bundle import BundleTask
 
 
@@ -24,18 +24,18 @@ def test_a_bundle_runs_what_has_not_ended_and_marks_what_other_code_asked_for(
     jobs = jobs_of(experiment)
     store = Store(tmp_path / "runs")
     store.add(jobs)
-    store.fail(jobs[1].id, "cancelled")
+    store.job(jobs[1].id).fail("cancelled")
     names = tuple(job.id for job in jobs)
     context = Context(tmp_path / "runs", data_root, code="an older version")
     assert BundleTask(names, context)() == {jobs[0].id: True, jobs[2].id: True}
     assert [store.record(job).state for job in jobs] == ["done", "failed", "done"]
-    environment = json.loads((store.folder(jobs[0].id) / "environment.json").read_text())
+    environment = json.loads((store.job(jobs[0].id).path / "environment.json").read_text())
     assert environment["code_asked"] == "an older version"
     assert environment["code_changed"] is True
     assert "slurm" not in environment or environment["slurm"]
     ((_, audit),) = frames(["audit"], results(store.path))
     assert "changed between asking and running" in audit["code"].item()
-    store.set_aside([jobs[1].id])
+    store.job(jobs[1].id).set_aside_failure()
     store.submit({jobs[1].id: {"id": "7_1"}})
     assert store.record(jobs[1]).state == "queued"
     again = BundleTask(names, context).checkpoint().function

@@ -189,8 +189,8 @@ def test_what_ends_before_its_launcher_wrote_down_where_it_is_counts(
     experiment = cluster.experiment("slow(seconds=0.0),slow(way=raise)", "0", 2, **asked)
     good, bad = jobs_of(experiment)
     store.add([good, bad])
-    store.fail(good.id, "out of memory")
-    store.fail(bad.id, "out of memory")
+    store.job(good.id).fail("out of memory")
+    store.job(bad.id).fail("out of memory")
     write = Store.submit
 
     def at_last(self: Store, notes: Mapping[str, Mapping[str, object]]) -> None:
@@ -239,7 +239,7 @@ def test_while_jobs_are_queued_again_nobody_calls_them_lost_and_cancel_waits_for
         subprocess.run(["scancel", note["id"]], check=True)
         until(lambda: not queue.alive())
         time.sleep(3 * ASK)
-        assert not store.failure(name)
+        assert not store.job(name).failure()
         command = [str(MMBENCH), "cancel"]
         cancel = subprocess.Popen(
             command, cwd=cluster.folder, env=cluster.environment, stdout=subprocess.PIPE
@@ -251,7 +251,7 @@ def test_while_jobs_are_queued_again_nobody_calls_them_lost_and_cancel_waits_for
     said, _ = cancel.communicate(timeout=60)
     assert b"1 array tasks cancelled, 1 jobs with them" in said
     ended(launcher, 1)
-    assert store.failure(name) == f"SLURM {number}"
+    assert store.job(name).failure() == f"SLURM {number}"
 
 
 @pytest.mark.slow

@@ -22,7 +22,8 @@ from pathlib import Path
 from measure import Row, median, print_machine, print_table, scratch, write_data
 from mmbench.benchmark.planning.experiment import Experiment
 from mmbench.benchmark.planning.job_matrix import jobs_of
-from mmbench.benchmark.store.store import RESULTS, Store
+from mmbench.benchmark.store.job_folder import RESULTS
+from mmbench.benchmark.store.store import Store
 
 ROUNDS = 11
 JOBS = 500
@@ -48,7 +49,7 @@ def fill(store: Path, data: Path) -> None:
     results = Store(store)
     results.add(jobs)
     for job in jobs[::2]:
-        results.finish(job.id, dict.fromkeys(RESULTS, b"nothing"), {})
+        results.job(job.id).finish(dict.fromkeys(RESULTS, b"nothing"), {})
 
 
 def seconds(command: list[str]) -> tuple[float, float]:

@@ -24,12 +24,13 @@ from measure import COUNTS, Row, estimate, median, print_machine, print_table, s
 from mmbench.benchmark.core.job import Job
 from mmbench.benchmark.data import tensors as data_module
 from mmbench.benchmark.data.tensors import TaskCache
-from mmbench.benchmark.launch.local_pool import Context
 from mmbench.benchmark.planning.evaluations import chosen
 from mmbench.benchmark.planning.experiment import Experiment
 from mmbench.benchmark.planning.job_matrix import jobs_of
 from mmbench.benchmark.train import job_runner as runner
-from mmbench.benchmark.train.predict import EVALUATION_BATCH, conditions_for, minibatches, outputs_under
+from mmbench.benchmark.train.context import Context
+from mmbench.benchmark.train.minibatches import minibatches
+from mmbench.benchmark.train.predict import EVALUATION_BATCH, conditions_for, outputs_under
 from mmbench.corruptions.condition import Condition
 from mmbench.corruptions.corruption import prepared
 from mmbench.datasets.batch import Batch

@@ -46,14 +46,15 @@ from measure import (
 from mmbench.benchmark.core.protocol import Protocol
 from mmbench.benchmark.core.selection import Epoch
 from mmbench.benchmark.data.tensors import Split
-from mmbench.benchmark.launch.local_pool import Context
 from mmbench.benchmark.planning.experiment import Experiment
 from mmbench.benchmark.planning.job_matrix import jobs_of
 from mmbench.benchmark.store import store
 from mmbench.benchmark.train import job_runner as runner
 from mmbench.benchmark.train import lightning_module as training
 from mmbench.benchmark.train import predict
-from mmbench.benchmark.train.predict import conditions_for, minibatches, outputs_under
+from mmbench.benchmark.train.context import Context
+from mmbench.benchmark.train.minibatches import minibatches
+from mmbench.benchmark.train.predict import conditions_for, outputs_under
 from mmbench.benchmark.train.seeds import generator, seed_everything
 from mmbench.datasets.batch import Batch, Spec
 from mmbench.methods.erm import ERM

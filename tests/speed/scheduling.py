@@ -26,12 +26,14 @@ from pathlib import Path
 from empty import nothing
 from measure import Row, median, print_machine, print_table, scratch, write_data
 from mmbench.benchmark.core.job import Job
-from mmbench.benchmark.launch.local_pool import Context, LocalPool
+from mmbench.benchmark.launch.local_pool import LocalPool
 from mmbench.benchmark.planning.experiment import Experiment
 from mmbench.benchmark.planning.job_matrix import jobs_of
 from mmbench.benchmark.search.study import studies_of
 from mmbench.benchmark.search.trials import repeat_of
-from mmbench.benchmark.store.store import RESULTS, Store
+from mmbench.benchmark.store.job_folder import RESULTS
+from mmbench.benchmark.store.store import Store
+from mmbench.benchmark.train.context import Context
 
 MMBENCH = str(Path(sys.executable).with_name("mmbench"))
 NINE = "erm,rna,simmmdg,moosa,cmrf,nel,jat,mbcd,gmp"
@@ -110,7 +112,9 @@ def pool(root: Path, workers: int) -> Row:
             LocalPool(workers, work=nothing).run(jobs, Context(experiment.store, experiment.root))
         )
         each.append((now() - began) / EMPTY)
-        if not all(outcome.ok for outcome in outcomes) or not all(store.is_done(job.id) for job in jobs):
+        if not all(outcome.ok for outcome in outcomes) or not all(
+            store.job(job.id).is_done() for job in jobs
+        ):
             sys.exit(f"an empty job failed: {next(one for one in outcomes if not one.ok)}")
     return Row(f"an empty job, of {EMPTY} by {workers} workers", *median(each), "ms", 0.030)
 
@@ -171,12 +175,12 @@ def in_the_middle(root: Path, held: ExitStack) -> int:
     fit = {"metric": "accuracy", "selected_epoch": 0, "selected_by": score, "epochs": []}
     results = {**dict.fromkeys(RESULTS, b"nothing"), "fit.json": json.dumps(fit).encode()}
     with ThreadPoolExecutor(16) as threads:
-        list(threads.map(lambda job: store.finish(job.id, results, {}), jobs[: len(jobs) // 2]))
-        list(threads.map(lambda job: store.fail(job.id, "on purpose"), jobs[len(jobs) // 2 :: 20]))
+        list(threads.map(lambda job: store.job(job.id).finish(results, {}), jobs[: len(jobs) // 2]))
+        list(threads.map(lambda job: store.job(job.id).fail("on purpose"), jobs[len(jobs) // 2 :: 20]))
     store.submit({job.id: {"id": f"{place}_0"} for place, job in enumerate(jobs[len(jobs) // 2 + 1 :: 3])})
     for job in jobs[len(jobs) // 2 + 2 :: 60]:
-        claim = held.enter_context(store.hold(job.id))
-        Progress(store.folder(job.id) / "progress.json", 20, claim)
+        claim = held.enter_context(store.job(job.id).hold())
+        Progress(store.job(job.id).path / "progress.json", 20, claim)
     return len(jobs)
 
 

@@ -158,7 +158,7 @@ def endless() -> Iterator[tuple[int, int]]:
 
 def add_job(store: Store, job: Job, network: Path) -> Path:
     """A finished job whose results are links to those of a network."""
-    folder = store.folder(job.id)
+    folder = store.job(job.id).path
     (folder / "evaluations").mkdir(parents=True)
     for file in [*network.glob("*.*"), *network.glob("evaluations/*")]:
         os.link(file, folder / file.relative_to(network))
@@ -182,7 +182,7 @@ def build(root: Path, count: int) -> tuple[float, float]:
     for name, job in jobs(count):
         folder = add_job(store, job, networks / name)
         (folder / "scores").mkdir()
-        scored = small.folder(chosen[name].id) / "scores"
+        scored = small.job(chosen[name].id).path / "scores"
         for file in scored.iterdir():
             os.link(file, folder / "scores" / file.name)
     return first / len(chosen), new_metric(small.path) / len(chosen)

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 from mmbench.benchmark.cli.status import states_of
-from mmbench.benchmark.store.store import Store, StoreError
+from mmbench.benchmark.store.names import StoreError
+from mmbench.benchmark.store.store import Store
 
 from ..conftest import Command
 

@@ -313,10 +313,11 @@ def test_every_gpu_gets_its_share_of_the_workers(
     tmp_path: Path, data_root: Path, monkeypatch: pytest.MonkeyPatch
 ):
     """The workers are told one GPU each, whether there is one or not; here the jobs run on the CPU all the same."""
-    from mmbench.benchmark.launch.local_pool import Context, LocalPool
+    from mmbench.benchmark.launch.local_pool import LocalPool
     from mmbench.benchmark.planning.experiment import Experiment
     from mmbench.benchmark.planning.job_matrix import jobs_of
     from mmbench.benchmark.store.store import Store
+    from mmbench.benchmark.train.context import Context
 
     (tmp_path / "where.py").write_text(
         PLUGIN.replace(".touch()", '.write_text(os.environ["CUDA_VISIBLE_DEVICES"])').replace(

@@ -10,11 +10,12 @@ from pathlib import Path
 import pytest
 import torch
 from mmbench.benchmark.core.as_published import BUDGETS
-from mmbench.benchmark.core.job import Data, Job, Task
+from mmbench.benchmark.core.job import Data, Job
 from mmbench.benchmark.core.method_spec import describe
 from mmbench.benchmark.core.protocol import protocol_label
 from mmbench.benchmark.core.registry import find
 from mmbench.benchmark.core.selection import chosen
+from mmbench.benchmark.core.task import Task
 from mmbench.benchmark.data.domains import check_domain, together
 from mmbench.benchmark.data.tensors import Request, load_task
 from mmbench.benchmark.launch.run import run
@@ -22,7 +23,8 @@ from mmbench.benchmark.planning.experiment import Experiment
 from mmbench.benchmark.planning.job_matrix import jobs_of
 from mmbench.benchmark.report.results import results
 from mmbench.benchmark.store.store import Store
-from mmbench.benchmark.train.lightning_module import SCHEDULES, Minibatches, fit
+from mmbench.benchmark.train.lightning_module import SCHEDULES, fit
+from mmbench.benchmark.train.minibatches import Minibatches
 from mmbench.benchmark.train.seeds import seed_everything
 from mmbench.datasets.dataset import DataError
 from mmbench.datasets.epic import Epic

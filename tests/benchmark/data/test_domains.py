@@ -12,7 +12,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from mmbench.benchmark.core.errors import UsageError
-from mmbench.benchmark.core.job import Data, Job, Task, dataset_of, domain_of
+from mmbench.benchmark.core.job import Data, Job
+from mmbench.benchmark.core.task import Task, dataset_of, domain_of
 from mmbench.benchmark.data.tensors import Request, TaskData, load_task
 from mmbench.benchmark.launch.run import check_data, plan
 from mmbench.benchmark.planning.experiment import Experiment

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from mmbench.benchmark.check.conformance import check_entry
-from mmbench.benchmark.core.job import Task
+from mmbench.benchmark.core.task import Task
 from mmbench.benchmark.data.compatibility import common_encoders
 from mmbench.benchmark.data.tensors import Request, load_task
 from mmbench.datasets.dataset import DataError

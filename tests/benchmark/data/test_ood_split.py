@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mmbench.benchmark import Experiment, run
 from mmbench.benchmark.core.errors import UsageError
-from mmbench.benchmark.core.job import Task
+from mmbench.benchmark.core.task import Task
 from mmbench.benchmark.data.ood_split import foreign_split, paired, resized, shortened, stretched
 from mmbench.benchmark.data.tensors import Request, load_task
 from mmbench.benchmark.launch.run import plan

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from mmbench.benchmark.core.errors import UsageError
 from mmbench.benchmark.exchange.merge import merge
-from mmbench.benchmark.store.store import Store, StoreError
+from mmbench.benchmark.store.names import StoreError
+from mmbench.benchmark.store.store import Store
 
 from .colleague import content, jobs, kinds, reason, without_tables
 
@@ -48,7 +49,7 @@ def test_names_that_climb_are_refused(theirs: Path, ours: Path, tmp_path: Path, 
     assert sorted(kinds(report)) == ["refused", "taken"]
     assert {name for name in content(tmp_path) if not name.startswith("ours/")} == set(before)
     store = Store(ours)
-    for use in (store.folder, lambda text: store.read_evaluation("a", text)):
+    for use in (store.job, lambda text: store.job("a").read_evaluation(text)):
         with pytest.raises(StoreError, match="no name"):
             use(name)
     with pytest.raises(UsageError, match="cannot name"):

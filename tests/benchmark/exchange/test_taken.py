@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from mmbench.benchmark.core import atomic_files as files_module
 from mmbench.benchmark.exchange.merge import merge
-from mmbench.benchmark.store import store as store_module
+from mmbench.benchmark.store import job_folder as store_module
 from mmbench.benchmark.store.store import Store
 from mmbench.leaderboards.render.csv_files import read_csv
 
@@ -145,9 +145,11 @@ def test_a_merge_that_breaks_off_leaves_no_job_half_taken(
         merge(theirs, ours)
     (name,) = [job.name for job in jobs(ours)]
     store = Store(ours)
-    assert store.is_done(name) == (after > 6)  # job.json, three results, environment.json, then the marker
-    for evaluation in store.evaluated(name):
-        assert store.read_evaluation(name, evaluation)
+    assert store.job(name).is_done() == (
+        after > 6
+    )  # job.json, three results, environment.json, then the marker
+    for evaluation in store.job(name).evaluated():
+        assert store.job(name).read_evaluation(evaluation)
     monkeypatch.undo()
     assert merge(theirs, ours).ok
     assert content(ours / "jobs").keys() == content(theirs / "jobs").keys()

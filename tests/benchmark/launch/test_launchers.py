@@ -63,4 +63,4 @@ def test_four_launchers_of_one_experiment_train_every_network_once(tmp_path: Pat
     store = Store(tmp_path / "runs")
     assert [record.state for record in store] == ["done"] * 6
     assert len(contents(store.path)) == 6
-    assert not any(store.is_held(record.job.id) for record in store)
+    assert not any(store.job(record.job.id).is_held() for record in store)

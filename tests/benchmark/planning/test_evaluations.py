@@ -13,7 +13,8 @@ from mmbench.benchmark.core.errors import UsageError
 from mmbench.benchmark.launch.run import plan
 from mmbench.benchmark.planning.evaluations import chosen, wanted
 from mmbench.benchmark.report.results import results
-from mmbench.benchmark.store.store import Store, StoreError
+from mmbench.benchmark.store.names import StoreError
+from mmbench.benchmark.store.store import Store
 from mmbench.leaderboards.tables.robustness import robustness
 
 PLUGIN = '''
@@ -128,14 +129,14 @@ def test_a_changed_evaluation_is_refused(tmp_path: Path, asked: dict[str, Any]) 
     file = next(tmp_path.glob("runs/jobs/*/evaluations/*.parquet"))
     store = Store(tmp_path / "runs")
     job_id = file.parent.parent.name
-    assert store.read_evaluation(job_id, file.stem)
+    assert store.job(job_id).read_evaluation(file.stem)
     content = bytearray(file.read_bytes())
     content[len(content) // 2] ^= 1
     file.write_bytes(content)
     with pytest.raises(StoreError, match="has changed"):
-        store.read_evaluation(job_id, file.stem)
+        store.job(job_id).read_evaluation(file.stem)
     file.write_bytes(content[:-1])
-    assert store.evaluations(job_id) == []
+    assert store.job(job_id).evaluations() == []
     assert set(leaderboard(tmp_path / "runs")["hole"]) == {""}  # what it does not concern stays
     for row in robustness(results(tmp_path / "runs")).to_dict("records"):
         assert "has changed" in row["hole"]  # not a table of what happens to be left

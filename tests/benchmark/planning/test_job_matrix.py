@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 from mmbench.benchmark.core.errors import UsageError
-from mmbench.benchmark.core.job import Job, Task
+from mmbench.benchmark.core.job import Job
+from mmbench.benchmark.core.task import Task
 from mmbench.benchmark.planning.experiment import Experiment
 from mmbench.benchmark.planning.job_matrix import jobs_of, resolve_modalities
 from mmbench.benchmark.report.results import results

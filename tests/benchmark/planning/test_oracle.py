@@ -12,7 +12,8 @@ import numpy as np
 import pandas as pd
 import pytest
 from mmbench.benchmark import Experiment, UsageError, plan, results, run
-from mmbench.benchmark.core.job import Job, Task
+from mmbench.benchmark.core.job import Job
+from mmbench.benchmark.core.task import Task
 from mmbench.benchmark.data.domains import in_place
 from mmbench.benchmark.exchange.merge import merge
 from mmbench.benchmark.report.boards import BOARDS, chosen_boards, frames
@@ -219,7 +220,7 @@ def test_without_the_flag_an_in_domain_job_that_is_there_counts(data_root: Path,
 def test_a_failed_bound_is_a_hole_with_its_reason(store: Path):
     bounds = [one for one in results(store) if one.bound]
     (store / "jobs" / bounds[1].job / "done.json").unlink()
-    Store(store).fail(bounds[1].job, "on purpose")
+    Store(store).job(bounds[1].job).fail("on purpose")
     made_frames = dict(frames(["accuracy", "gap"], results(store)))
     rows = made_frames["accuracy"].loc[made_frames["accuracy"]["method"] == "oracle"]
     assert set(rows["hole"]) == {"1 of 3 seeds failed (seed 1: on purpose)"}

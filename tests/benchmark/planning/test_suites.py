@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 from mmbench.benchmark.core.errors import UsageError
-from mmbench.benchmark.core.job import Task
 from mmbench.benchmark.core.registry import find
+from mmbench.benchmark.core.task import Task
 from mmbench.benchmark.planning.evaluations import of_job, wanted
 from mmbench.benchmark.planning.experiment import Experiment
 from mmbench.benchmark.planning.job_matrix import jobs_of, methods_of

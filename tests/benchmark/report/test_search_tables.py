@@ -126,7 +126,7 @@ def test_status_counts_trials_and_repeats(store: Store, tmp_path: Path):
     (study,) = studies_of(asked(tmp_path, methods="gmp"))
     train(store, study, trials=2)
     store.add([study.named(2), study.named(3)])
-    store.fail(study.named(3).id, "boom")
+    store.job(study.named(3).id).fail("boom")
     store.submit({study.named(2).id: {"id": "7_1"}})  # a trial that waits on a cluster
     text = io.StringIO()
     assert not print_status(store, Console(file=text, width=200))
@@ -149,7 +149,7 @@ def test_a_search_that_prunes_is_taken_with_what_it_pruned(tmp_path: Path):
     assert report.ok, report
     assert report.lines == tried.lines
     assert [record.state for record in here] == [record.state for record in there]
-    assert here.pruned(study.named(1).id)["epochs"][0]["metric"] == 9  # pyright: ignore[reportOptionalSubscript]
+    assert here.job(study.named(1).id).pruned()["epochs"][0]["metric"] == 9  # pyright: ignore[reportOptionalSubscript]
     (ours,), (theirs,) = (searches(store, store) for store in (here, there))
     assert ours.chosen == theirs.chosen == 0
     assert merge(there.path, here.path, None, False).ok  # a second time it is there already
@@ -173,7 +173,7 @@ def test_a_pruned_trial_that_mmbench_did_not_write_is_refused(
     there, here = Store(tmp_path / "runs"), Store(tmp_path / "here")
     study = study_of(asked(tmp_path, search={"draws": 2, "repeats": 0, "pruner": "median"}))
     end(there, study, {1: "pruned"})
-    file = there.folder(study.named(1).id) / "pruned.json"
+    file = there.job(study.named(1).id).path / "pruned.json"
     values = json.loads(file.read_text())
     change(values)
     file.write_text(json.dumps(values))

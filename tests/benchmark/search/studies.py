@@ -66,7 +66,7 @@ def finish(
     """Ends a job well."""
     store.add([job])
     files = {"predictions.parquet": predicted, "fit.json": json.dumps(fit).encode()}
-    store.finish(job.id, files, {"seconds": {"fit": seconds}})
+    store.job(job.id).finish(files, {"seconds": {"fit": seconds}})
 
 
 def end(
@@ -77,8 +77,10 @@ def end(
         job = (named or study.named)(index)
         store.add([job])
         if how == "failed":
-            store.fail(job.id, "boom")
+            store.job(job.id).fail("boom")
         elif how == "pruned":
-            store.prune(job.id, {"reason": "pruned after epoch 1 of 9", "epochs": fit_record(9, 9)["epochs"]})
+            store.job(job.id).prune(
+                {"reason": "pruned after epoch 1 of 9", "epochs": fit_record(9, 9)["epochs"]}
+            )
         elif isinstance(how, tuple):
             finish(store, job, fit_record(*how, kind=kind))

@@ -109,7 +109,7 @@ def test_a_search_from_the_command_to_one_row_a_method(mmbench: Command, tmp_pat
     for method, record in records.items():
         # The choice, made again from what each network recorded of its own fit.
         store = Store(tmp_path / "runs")
-        fits = [json.loads((store.folder(t["job"]) / "fit.json").read_text()) for t in record["trials"]]
+        fits = [json.loads((store.job(t["job"]).path / "fit.json").read_text()) for t in record["trials"]]
         selected = [fit["epochs"][fit["selected_epoch"]] for fit in fits]
         keys = [(epoch["metric"], epoch["loss"], index) for index, epoch in enumerate(selected)]
         assert record["chosen"] == min(keys)[2]
@@ -207,8 +207,8 @@ def test_a_pruned_trial_is_neither_a_hole_nor_done_and_is_not_trained_again(
     later = sorted(range(5, 10), key=lambda index: records[index].job.params["weight"])
     assert pruned == set(later[len(later) - len(pruned) :])
     for index in pruned:
-        assert not store.is_done(records[index].job.id)
-        epochs = (store.pruned(records[index].job.id) or {})["epochs"]
+        assert not store.job(records[index].job.id).is_done()
+        epochs = (store.job(records[index].job.id).pruned() or {})["epochs"]
         assert 1 < len(epochs) < 4  # not in the first quarter, and not after the last
     assert ended.stdout.count("] pruned ") == len(pruned)
     assert f"{11 - len(pruned)} jobs done, {len(pruned)} pruned" in ended.stdout

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from mmbench.benchmark.cli.flags import experiment_from
+from mmbench.benchmark.core.atomic_files import read_json
 from mmbench.benchmark.core.errors import UsageError
 from mmbench.benchmark.core.method_spec import Field, describe
 from mmbench.benchmark.core.registry import entries
@@ -22,7 +23,7 @@ from mmbench.benchmark.search.optuna_study import ask, keep, optuna, suggest
 from mmbench.benchmark.search.sampling import rounded
 from mmbench.benchmark.search.study import STARTUP, Study, courses, next_wave, studies_of
 from mmbench.benchmark.search.trials import repeat_of, search_of
-from mmbench.benchmark.store.store import Store, read_json
+from mmbench.benchmark.store.store import Store
 from mmbench.datasets.epic import Epic
 from mmbench.datasets.hac import Hac
 from mmbench.datasets.hust import Hust
@@ -350,10 +351,10 @@ def test_a_plan_is_estimated_from_what_its_store_holds(root: Path):
     assert "nothing to estimate from" in estimate.words(plan(experiment).estimate())
     study, store = study_of(experiment), Store(root / "runs")
     finish(store, study.named(0), fit_record(0.5, 0.1), seconds=40.0)
-    size = sum(file.stat().st_size for file in store.folder(study.named(0).id).iterdir())
+    size = sum(file.stat().st_size for file in store.job(study.named(0).id).path.iterdir())
     found = plan(experiment).estimate()
     assert (found.seconds, found.size, found.known) == (3 * 40.0, 3 * size, 1)  # two trials and a repeat
-    store.finish(study.named(0).id, {"predictions.parquet": b"", "fit.json": b"{}"}, {})
+    store.job(study.named(0).id).finish({"predictions.parquet": b"", "fit.json": b"{}"}, {})
     assert "nothing to estimate from" in estimate.words(
         plan(experiment).estimate()
     )  # no seconds were recorded

@@ -10,7 +10,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from mmbench.benchmark.core.job import Job, Trial
-from mmbench.benchmark.exchange.job_reader import checked_job
 from mmbench.benchmark.report.results import results
 from mmbench.benchmark.search.trials import (
     Score,
@@ -25,7 +24,9 @@ from mmbench.benchmark.search.trials import (
     words,
     write_record,
 )
-from mmbench.benchmark.store.store import SCHEMA, Record, Store
+from mmbench.benchmark.store.job_folder import SCHEMA, Record
+from mmbench.benchmark.store.job_schema import checked_job
+from mmbench.benchmark.store.store import Store
 
 from ..conftest import write_dataset
 from .studies import asked, end, finish, fit_record, study_of
@@ -159,7 +160,7 @@ def test_pruned_trials_are_counted_in_the_audit(root: Path):
     study, store = study_of(asked(root)), Store(root / "runs")
     end(store, study, {0: (0.5, 0.1), 1: "pruned", 2: (0.3, 0.1), 3: "pruned"})
     assert store.record(study.named(1)).state == "pruned"
-    assert not store.is_done(study.named(1).id)
+    assert not store.job(study.named(1).id).is_done()
     assert results(store.path)[0].audit["search"] == "1+3+2, chosen by source validation, 2 pruned"
     (found,) = searches(store, list(store))
     assert counted([found]) == {"trials": 4, "repeats": 0, "chosen": 1}

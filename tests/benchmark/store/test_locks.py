@@ -20,7 +20,7 @@ from ..cli.test_run import until
 MACHINE = """
 import os, sys, time
 from pathlib import Path
-from mmbench.benchmark import claims
+from mmbench.benchmark.store import locks as claims
 
 folder, name, times, work = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), float(sys.argv[4])
 claims._boot = lambda: name

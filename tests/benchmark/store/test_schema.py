@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from mmbench.benchmark import leaderboard, missing_modalities, results
-from mmbench.benchmark.launch.run import store_at
+from mmbench.benchmark.store.reader import store_at
 from mmbench.leaderboards.tables.robustness import robustness
 from mmbench.leaderboards.tables.trust import ood
 

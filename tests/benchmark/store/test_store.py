@@ -6,9 +6,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from mmbench.benchmark.core.atomic_files import write_atomic, write_json
 from mmbench.benchmark.core.errors import UsageError
 from mmbench.benchmark.core.job import Data, Job
-from mmbench.benchmark.store.store import Store, StoreError, write_atomic, write_json
+from mmbench.benchmark.store.names import StoreError
+from mmbench.benchmark.store.store import Store
 
 FILES = {"predictions.parquet": b"some rows", "fit.json": b"{}"}
 
@@ -29,88 +31,88 @@ def store(tmp_path: Path, job: Job) -> Store:
 
 def test_states(store: Store, job: Job):
     assert [record.state for record in store] == ["planned"]
-    with store.hold(job.id):
+    with store.job(job.id).hold():
         assert store.record(job).state == "running"
-        write_json(store.folder(job.id) / "progress.json", {"epoch": 3})
+        write_json(store.job(job.id).path / "progress.json", {"epoch": 3})
         assert store.record(job).progress == {"epoch": 3}
     assert store.record(job).state == "dead"
-    store.fail(job.id, "the loss is not finite")
+    store.job(job.id).fail("the loss is not finite")
     assert (store.record(job).state, store.record(job).reason) == ("failed", "the loss is not finite")
-    store.finish(job.id, FILES, {})
+    store.job(job.id).finish(FILES, {})
     assert store.record(job).state == "done"
     assert store.record(job).reason == ""
 
 
 def test_what_is_queued_again_still_counts_as_failed_until_that_is_written_down(store: Store, job: Job):
     for cancelled, state in ((False, "failed"), (True, "cancelled")):
-        store.fail(job.id, "out of memory", cancelled=cancelled)
-        store.set_aside([job.id])  # and its launcher may be killed now
+        store.job(job.id).fail("out of memory", cancelled=cancelled)
+        store.job(job.id).set_aside_failure()  # and its launcher may be killed now
         assert (store.record(job).state, store.record(job).reason) == (state, "out of memory")
-        assert not store.failure(job.id)  # what begins now is not kept from it
-        assert not store.submission(job.id)
+        assert not store.job(job.id).failure()  # what begins now is not kept from it
+        assert not store.job(job.id).submission()
         store.submit({job.id: {"id": "12_0"}})
         assert (store.record(job).state, store.record(job).reason) == ("queued", "SLURM 12_0")
-        store.set_aside([job.id])
+        store.job(job.id).set_aside_failure()
         assert store.record(job).state == "queued"
 
 
 def test_how_a_job_ended_stays_when_it_is_written_down_where_it_was_queued(store: Store, job: Job):
-    store.set_aside([job.id])
-    store.fail(job.id, "the loss is not finite")
+    store.job(job.id).set_aside_failure()
+    store.job(job.id).fail("the loss is not finite")
     store.submit({job.id: {"id": "12_0"}})
     assert (store.record(job).state, store.record(job).reason) == ("failed", "the loss is not finite")
-    store.finish(job.id, FILES, {})
+    store.job(job.id).finish(FILES, {})
     store.submit({job.id: {"id": "12_1"}})
     assert store.record(job).state == "done"
 
 
 def test_a_job_without_its_marker_is_not_done(store: Store, job: Job):
-    store.finish(job.id, FILES, {})
-    (store.folder(job.id) / "done.json").unlink()
-    assert not store.is_done(job.id)
+    store.job(job.id).finish(FILES, {})
+    (store.job(job.id).path / "done.json").unlink()
+    assert not store.job(job.id).is_done()
 
 
 @pytest.mark.parametrize("damage", ["truncate", "remove", "marker"])
 def test_a_damaged_result_is_not_done(store: Store, job: Job, damage: str):
-    store.finish(job.id, FILES, {})
-    file = store.folder(job.id) / "predictions.parquet"
+    store.job(job.id).finish(FILES, {})
+    file = store.job(job.id).path / "predictions.parquet"
     if damage == "truncate":
         file.write_bytes(b"some")
     elif damage == "remove":
         file.unlink()
     else:
-        (store.folder(job.id) / "done.json").write_text("{")
-    assert not store.is_done(job.id)
+        (store.job(job.id).path / "done.json").write_text("{")
+    assert not store.job(job.id).is_done()
 
 
 def test_a_flipped_bit_is_found_when_read(store: Store, job: Job):
-    store.finish(job.id, FILES, {})
-    (store.folder(job.id) / "predictions.parquet").write_bytes(b"some rowt")
+    store.job(job.id).finish(FILES, {})
+    (store.job(job.id).path / "predictions.parquet").write_bytes(b"some rowt")
     with pytest.raises(
         StoreError, match=r"predictions\.parquet: its content or job.json has changed.*run again"
     ):
-        store.read(job.id, "predictions.parquet")
+        store.job(job.id).read("predictions.parquet")
 
 
 def test_an_edited_label_is_found_when_read(store: Store, job: Job):
-    store.finish(job.id, FILES, {})
-    file = store.folder(job.id) / "job.json"
+    store.job(job.id).finish(FILES, {})
+    file = store.job(job.id).path / "job.json"
     file.write_text(file.read_text().replace('"label": ""', '"label": "better"'))
     with pytest.raises(StoreError, match=r"job\.json has changed"):
-        store.read(job.id, "predictions.parquet")
+        store.job(job.id).read("predictions.parquet")
 
 
 def test_an_edited_job_is_refused(store: Store, job: Job):
-    file = store.folder(job.id) / "job.json"
+    file = store.job(job.id).path / "job.json"
     file.write_text(file.read_text().replace('"seed": 0', '"seed": 1'))
     with pytest.raises(StoreError, match="describes job"):
         list(store)
 
 
 def test_adding_again_leaves_results(store: Store, job: Job):
-    store.finish(job.id, FILES, {})
+    store.job(job.id).finish(FILES, {})
     store.add([job])
-    assert store.read(job.id, "predictions.parquet") == b"some rows"
+    assert store.job(job.id).read("predictions.parquet") == b"some rows"
 
 
 def test_a_failed_write_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -138,7 +140,7 @@ import os, sys
 from pathlib import Path
 from mmbench.benchmark.store.store import Store
 
-with Store(Path(sys.argv[1])).hold(sys.argv[2]):
+with Store(Path(sys.argv[1])).job(sys.argv[2]).hold():
     print("held", flush=True)
     os.kill(os.getpid(), 9)
 """
@@ -148,6 +150,6 @@ def test_the_hold_goes_with_the_process(store: Store, job: Job):
     command = [sys.executable, "-c", HOLD_AND_DIE, str(store.path), job.id]
     ended = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert (ended.returncode, ended.stdout) == (-9, "held\n")
-    assert not store.is_held(job.id)
-    with store.hold(job.id):
-        assert store.is_held(job.id)
+    assert not store.job(job.id).is_held()
+    with store.job(job.id).hold():
+        assert store.job(job.id).is_held()

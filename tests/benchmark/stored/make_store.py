@@ -11,8 +11,9 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+from mmbench.benchmark.core.atomic_files import write_json
 from mmbench.benchmark.core.job import Data, Job
-from mmbench.benchmark.store.store import Store, write_json
+from mmbench.benchmark.store.store import Store
 from mmbench.benchmark.train.predict import to_parquet
 
 RULES = {
@@ -63,7 +64,7 @@ def main(folder: Path) -> None:
         if seed == 0:
             later = ("train_missing", "needs_domains")
             values = {key: value for key, value in job.to_dict().items() if key not in later}
-            write_json(store.folder(job.id) / "job.json", {"schema": 1, **values})
+            write_json(store.job(job.id).path / "job.json", {"schema": 1, **values})
         conditions = {"clean": 0.5, "missing:text": 1.5, "missing:audio": 1.0}
         table = pa.concat_tables(
             rows(split, name, error + seed)
@@ -78,15 +79,15 @@ def main(folder: Path) -> None:
             "epochs": [],
         }
         files = {"predictions.parquet": to_parquet(table), "fit.json": json.dumps(fit).encode()}
-        store.finish(job.id, files, {"seconds": {"fit": 1.0}})
+        store.job(job.id).finish(files, {"seconds": {"fit": 1.0}})
         drift = pa.concat_tables(
             rows("test", f"drift:{m}@{s}", s) for m in ("text", "audio") for s in range(1, 6)
         )
-        store.add_evaluation(job.id, "drift", to_parquet(drift))
+        store.job(job.id).add_evaluation("drift", to_parquet(drift))
         own = pa.concat_tables(with_features(rows(split, "clean", 0.5 + seed)) for split in ("train", "test"))
-        store.add_evaluation(job.id, "features", to_parquet(own))
-        store.add_evaluation(
-            job.id, "ood-other~0123456789ab", to_parquet(with_features(rows("ood", "clean", 3)))
+        store.job(job.id).add_evaluation("features", to_parquet(own))
+        store.job(job.id).add_evaluation(
+            "ood-other~0123456789ab", to_parquet(with_features(rows("ood", "clean", 3)))
         )
 
 

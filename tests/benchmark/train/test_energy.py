@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from mmbench.benchmark.core.atomic_files import write_json
 from mmbench.benchmark.planning.experiment import Experiment
 from mmbench.benchmark.planning.job_matrix import jobs_of
 from mmbench.benchmark.report.boards import frames
 from mmbench.benchmark.report.results import results
-from mmbench.benchmark.store.store import Store, write_json
+from mmbench.benchmark.store.store import Store
 from mmbench.benchmark.train.energy import Counter, Energy, processors
 
 from ..search.studies import finish, fit_record, predictions
@@ -83,7 +84,7 @@ def test_the_cost_of_a_row_states_energy_where_every_seed_has_it(tmp_path: Path,
     for job, joules in zip(jobs_of(Experiment.read({**asked, "store": store.path})), (5.0, 7.0), strict=True):
         finish(store, job, fit_record(0.5, 0.5), predicted=predictions(job, 0.1))
         write_json(
-            store.folder(job.id) / "environment.json", {"seconds": {}, "energy_joules": {"cpu": joules}}
+            store.job(job.id).path / "environment.json", {"seconds": {}, "energy_joules": {"cpu": joules}}
         )
     ((_, cost),) = frames(["cost"], results(store.path))
     cpu, gpu = (cost[cost.metric == f"energy_{part}_joules"] for part in ("cpu", "gpu"))

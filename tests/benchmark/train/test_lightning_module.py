@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from mmbench.benchmark.core.protocol import Protocol
 from mmbench.benchmark.core.selection import Direction, Epoch, chosen
 from mmbench.benchmark.data.tensors import Request, TaskData, load_task
-from mmbench.benchmark.train.lightning_module import Minibatches, Training, _stage_starts, fit, validate
+from mmbench.benchmark.train.lightning_module import Training, _stage_starts, fit, validate
+from mmbench.benchmark.train.minibatches import Minibatches
 from mmbench.benchmark.train.predict import conditions_for, outputs_under, prediction_table
 from mmbench.benchmark.train.seeds import derive, seed_everything
 from mmbench.benchmark.train.weights import load_weights, save_weights

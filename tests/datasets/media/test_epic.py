@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from mmbench.benchmark.check.conformance import check_media
-from mmbench.benchmark.core.job import Task
+from mmbench.benchmark.core.task import Task
 from mmbench.benchmark.data.domains import in_place
 from mmbench.datasets.dataset import SPLITS, DataError, Samples
 from mmbench.datasets.epic import Epic

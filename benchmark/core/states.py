@@ -1,0 +1,13 @@
+"""The states of a job, and what they are called."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+State = Literal["planned", "queued", "running", "done", "failed", "dead", "cancelled", "pruned"]
+#: All states, in the order in which they are counted and shown.
+STATES: tuple[State, ...] = ("done", "running", "queued", "planned", "pruned", "failed", "dead", "cancelled")
+#: Of what did not end well and can be tried again.
+BROKEN: tuple[State, ...] = ("failed", "dead", "cancelled")
+#: Of what is under way.
+ACTIVE: tuple[State, ...] = ("queued", "running")

@@ -1,0 +1,135 @@
+"""What a worker process does: it runs a job, then scores it. Nothing here knows which launcher started it."""
+
+from __future__ import annotations
+
+import faulthandler
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from multiprocessing import resource_tracker
+from multiprocessing.context import SpawnContext, SpawnProcess
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from ..core.job import Job
+from ..store.job_folder import LOG
+from ..store.locks import no_link
+from ..store.store import Store
+from ..train.context import Context, Outcome
+
+#: What is done with a job.
+Work = Callable[[Job, Context], Outcome]
+
+
+def work(job: Job, context: Context) -> Outcome:
+    """Trains and evaluates a job and scores its predictions, so that tables have only to be joined.
+
+    Args:
+        job: what to run.
+        context: where, and with what.
+
+    Returns:
+        How it ended. Scoring cannot fail a job: what is wrong with its predictions is said by the tables.
+    """
+    from ..train.job_runner import run_job  # with torch
+
+    outcome = run_job(job, context)
+    if outcome.ok and not outcome.reason and job.search is None:  # most trials of a search are in no table
+        from ..report.score_job import score_job
+
+        score_job(context.store, job.id)
+    return outcome
+
+
+class WorkerProcess(SpawnProcess):
+    """A spawned process that does not run the caller's script again.
+
+    Spawning imports the main module anew in every child; a script that calls ``run`` without the usual guard
+    would start over in each. Workers need nothing of it. Ctrl-C does not reach it before it can ignore it.
+    """
+
+    @staticmethod
+    def _Popen(process_obj: Any) -> Any:  # noqa: N802 - multiprocessing's name
+        main = sys.modules["__main__"]
+        sys.modules["__main__"] = ModuleType("__main__")
+        resource_tracker.ensure_running()  # which would unblock it again
+        blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # inherited
+        try:
+            return SpawnProcess._Popen(process_obj)  # pyright: ignore[reportAttributeAccessIssue]
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+            sys.modules["__main__"] = main
+
+
+class WorkerContext(SpawnContext):
+    """Spawns workers that way."""
+
+    Process = WorkerProcess
+
+
+def start_worker(gpu: str, threads: int, ignored: tuple[signal.Signals, ...], launcher: int) -> None:
+    """Runs in a new worker before anything heavy is imported."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the launcher's to handle
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+    for number in ignored:
+        signal.signal(number, signal.SIG_IGN)
+    threading.Thread(target=_end_with, args=[launcher], daemon=True).start()
+    see_gpu(gpu)
+    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        os.environ[name] = str(threads)
+
+
+def _end_with(launcher: int) -> None:
+    """Ends this worker soon after its launcher, however and whenever that ended."""
+    while os.getppid() == launcher:
+        time.sleep(0.2)
+    os._exit(1)
+
+
+def see_gpu(gpu: str) -> None:
+    """Shows torch, which is not imported yet, one GPU or none, numbered as nvidia-smi numbers them."""
+    os.environ["CUDA_VISIBLE_DEVICES"] = gpu
+    os.environ["CUDA_DEVICE_ORDER"] = "PCI_BUS_ID"
+    os.environ["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"  # what deterministic matrix products need
+
+
+def work_logged(job: Job, context: Context, work: Work) -> Outcome:
+    """Does ``work`` with a job; what is printed meanwhile goes to the job's log.
+
+    Args:
+        job: what to run.
+        context: where, and with what.
+        work: what to do with it.
+
+    Returns:
+        How it ended.
+    """
+    with _said_to(Store(context.store).job(job.id).path / LOG):
+        return work(job, context)
+
+
+@contextmanager
+def _said_to(file: Path) -> Iterator[None]:
+    """What this process and its libraries print goes to a file, also where a fault ends the process."""
+    with open(file, "ab", buffering=0, opener=no_link) as stream:
+        kept = [os.dup(number) for number in (1, 2)]
+        for number in (1, 2):
+            os.dup2(stream.fileno(), number)
+        faulthandler.enable(stream)
+        try:
+            yield
+        finally:
+            for said in (sys.stdout, sys.stderr):
+                with suppress(OSError):  # on a full disk what was said is lost, and no more
+                    said.flush()
+            faulthandler.disable()
+            for number, before in zip((1, 2), kept, strict=True):
+                os.dup2(before, number)
+                os.close(before)
+    if not file.stat().st_size:
+        file.unlink()

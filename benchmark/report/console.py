@@ -1,0 +1,67 @@
+"""The terminal: where the command prints to, and how tables look there."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Sequence
+from typing import TYPE_CHECKING
+
+from rich.cells import cell_len
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def console(record: bool = False) -> Console:
+    """Standard output; as wide as its content where it is no terminal, so that logs are not folded.
+
+    Args:
+        record: whether what is printed can be had again.
+    """
+    terminal = Console(record=record)
+    if terminal.is_terminal or "COLUMNS" in os.environ:
+        return terminal
+    return Console(width=200, record=record)
+
+
+def print_table(out: Console, title: str, frame: pd.DataFrame, names: Collection[str]) -> None:
+    """Prints a table of texts. One that is wider than the terminal is printed in several parts.
+
+    Args:
+        out: where to.
+        title: its title.
+        frame: [rows, columns] of text.
+        names: the columns that name a row; they begin every part, but those that say the same in every row
+            are said once, below the title.
+    """
+    keys = [name for name in frame if name in names]
+    same = [name for name in keys if len(set(frame[name])) == 1 and name not in ("method", "n")]
+    out.print(title, style="bold", markup=False, highlight=False)
+    if same:
+        facts = "; ".join(f"{name} {frame[name].iloc[0]}" for name in same)
+        out.print(facts, style="italic", markup=False, highlight=False)
+    keys = [name for name in keys if name not in same]
+    widths = {name: max(map(cell_len, [name, *frame[name]])) + 2 for name in frame}
+    parts: list[list[str]] = [[]]
+    for name in [name for name in frame if name not in names]:
+        taken = sum(widths[other] for other in [*keys, *parts[-1], name])
+        if parts[-1] and taken > out.width:
+            parts.append([])
+        parts[-1].append(name)
+    for part in parts:
+        table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+        for name in [*keys, *part]:
+            table.add_column(Text(name), overflow="fold")
+        for _, row in frame.iterrows():
+            table.add_row(*(Text(str(row[name])) for name in [*keys, *part]))
+        out.print(table)
+    out.print()
+
+
+def print_faults(out: Console, faults: Sequence[str]) -> None:
+    """Prints one line for each job that cannot be read."""
+    for fault in faults:
+        out.print(f"— {fault}", style="yellow", markup=False, highlight=False, soft_wrap=True)

@@ -1,0 +1,277 @@
+"""The folder of one job: what was asked, how it goes, and its results."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..core.atomic_files import as_json, at_once, read_json, write_atomic, write_json
+from ..core.job import Job
+from ..core.states import State
+from .cleanup import CHECKPOINT, clear, is_cluttered
+from .locks import Claim, hold, holder
+from .names import StoreError, checked_name, inside
+
+#: The results without which a job is not done.
+RESULTS = ("predictions.parquet", "fit.json")
+WEIGHTS = "weights.safetensors"
+LOG = "log.txt"
+#: Raised when files of a job are written otherwise: those of another schema are refused.
+SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class Record:
+    """A job in a store, with what is known of it."""
+
+    job: Job
+    state: State
+    reason: str = ""
+    progress: Mapping[str, Any] | None = None
+
+
+class JobFolder:
+    """What a store holds of one job.
+
+    Args:
+        jobs: the folder of all jobs.
+        name: the id of the job.
+
+    Raises:
+        StoreError: the name would lead out of the store.
+    """
+
+    def __init__(self, jobs: str, name: str) -> None:
+        self.id = checked_name(name)
+        self._text = f"{jobs}/{name}"  # paths of ten thousand jobs take long to make
+
+    @property
+    def path(self) -> Path:
+        """The folder."""
+        return Path(self._text)
+
+    def is_known(self) -> bool:
+        """Whether the job is written down."""
+        return os.path.exists(f"{self._text}/job.json")
+
+    def write_down(self, job: Job) -> None:
+        """Writes down what is to be run."""
+        inside(self.path).mkdir(exist_ok=True)
+        write_json(self.path / "job.json", {"schema": SCHEMA, **job.to_dict()})
+
+    def set_aside_failure(self) -> None:
+        """Puts how an earlier try failed out of the way of the next, which may begin as soon as it is queued. While
+        nothing more is written down, the job still counts as failed."""
+        with suppress(FileNotFoundError):
+            os.replace(f"{self._text}/failed.json", f"{self._text}/slurm.json")
+
+    def submit(self, note: Mapping[str, Any]) -> None:
+        """Writes down where the job was queued: ``id`` there, when, by which code. It may have ended by now."""
+        write_json(self.path / "slurm.json", dict(note))
+
+    def record(self, job: Job) -> Record:
+        """A job and its state."""
+        folder = self._text
+        try:  # one look at what is there: a store has ten thousand jobs, most of them with few files
+            there = set(os.listdir(folder))
+        except OSError:
+            return Record(job, "planned")
+
+        def read(name: str) -> Any:
+            return read_json(f"{folder}/{name}") if name in there else None
+
+        if "done.json" in there and self.is_done():
+            return Record(job, "done")
+        progress = read("progress.json")
+        if "lock" in there and self.is_held():
+            return Record(job, "running", progress=progress)
+        pruned, failure, note = (read(name) for name in ("pruned.json", "failed.json", "slurm.json"))
+        if not isinstance(failure, dict) and isinstance(note, dict) and "id" not in note:
+            failure = note  # set aside, and never queued again
+        if isinstance(pruned, dict):
+            return Record(job, "pruned", str(pruned.get("reason", "")))
+        if isinstance(failure, dict):
+            state: State = "cancelled" if failure.get("cancelled") is True else "failed"
+            return Record(job, state, str(failure.get("reason", "")), progress)
+        if isinstance(note, dict) and note.get("id"):
+            return Record(job, "queued", f"SLURM {note['id']}", progress)
+        if "done.json" in there:
+            return Record(job, "dead", "its results are no longer whole; the next run makes them again")
+        if progress is not None:
+            return Record(job, "dead", "ended without a result; the next run starts it again", progress)
+        return Record(job, "planned")
+
+    def is_done(self) -> bool:
+        """Whether the done marker is there and the results have the sizes that it states."""
+        folder = self._text
+        marker = read_json(f"{folder}/done.json")
+        try:
+            return marker is not None and all(
+                os.stat(f"{folder}/{name}").st_size == marker["files"][name]["size"] for name in RESULTS
+            )
+        except (OSError, KeyError, TypeError):
+            return False
+
+    def finish(self, files: Mapping[str, bytes], environment: Any) -> None:
+        """Writes the results of a job, the done marker last, and clears what told of its course."""
+        folder = self.path
+        written = {**files, "environment.json": as_json(environment)}
+        at_once(lambda name: write_atomic(folder / name, written[name]), written)
+        marker: dict[str, dict[str, Any]] = {
+            name: {"size": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+            for name, content in files.items()
+        }
+        marker["job.json"] = {"sha256": hashlib.sha256((folder / "job.json").read_bytes()).hexdigest()}
+        write_json(folder / "done.json", {"schema": SCHEMA, "files": marker})
+        for name in ("failed.json", "progress.json", CHECKPOINT):
+            (folder / name).unlink(missing_ok=True)
+
+    def submission(self) -> Mapping[str, Any]:
+        """Where a job was queued last; empty where it never was, or failed since and is to be queued again."""
+        found = read_json(self.path / "slurm.json")
+        return found if isinstance(found, dict) and "id" in found else {}
+
+    def failure(self) -> str:
+        """Why the last try of a job failed; empty where it did not."""
+        found = read_json(self.path / "failed.json")
+        return (str(found.get("reason", "")) or "no reason given") if isinstance(found, dict) else ""
+
+    def has_begun(self) -> bool:
+        """Whether a try that is not over was ever under way."""
+        return (self.path / "progress.json").exists()
+
+    def log(self) -> str:
+        """What a job said while a worker process ran it, all tries after each other."""
+        try:
+            return (self.path / LOG).read_text(encoding="utf-8", errors="replace")
+        except OSError:
+            return ""
+
+    def begin(self) -> None:
+        """Forgets how an earlier try failed."""
+        (self.path / "failed.json").unlink(missing_ok=True)
+
+    def fail(self, reason: str, details: str = "", cancelled: bool = False) -> None:
+        """Writes down why a job failed: one line, and all that is known; and whether somebody wanted it to end. On a
+        full disk only who runs it says so."""
+        values = {"reason": reason, "details": details, **({"cancelled": True} if cancelled else {})}
+        with suppress(OSError):
+            write_json(self.path / "failed.json", values)
+
+    def prune(self, values: Mapping[str, Any]) -> None:
+        """Writes down that a trial was ended early: the reason, and its epochs as in a fit record."""
+        folder = self.path
+        write_json(folder / "pruned.json", values)
+        (folder / "progress.json").unlink(missing_ok=True)
+
+    def pruned(self) -> dict[str, Any] | None:
+        """What was written down of a trial that was ended early; None of any other job."""
+        values = read_json(self.path / "pruned.json")
+        return values if isinstance(values, dict) else None
+
+    def read(self, name: str) -> bytes:
+        """A result file, checked against the done marker.
+
+        Raises:
+            StoreError: it is not what was written.
+        """
+        folder = self.path
+        marker = read_json(folder / "done.json")
+        try:
+            content = (folder / name).read_bytes()
+            expected = marker["files"][name]["sha256"]
+            asked = marker["files"]["job.json"]["sha256"]
+            schema = marker["schema"]
+            job = (folder / "job.json").read_bytes()
+        except (OSError, KeyError, TypeError) as error:
+            raise StoreError(f"{folder / name}: cannot be read: {error}") from None
+        if schema != SCHEMA:
+            raise StoreError(f"{folder / name}: written by another version of mmbench (schema {schema})")
+        if (hashlib.sha256(content).hexdigest(), hashlib.sha256(job).hexdigest()) != (expected, asked):
+            raise StoreError(
+                f"{folder / name}: its content or job.json has changed since it was written; "
+                f"delete the folder {folder} and run again"
+            )
+        return content
+
+    def add_evaluation(self, name: str, content: bytes) -> None:
+        """Writes the outputs of a finished job under more conditions, its marker last."""
+        file = self._evaluation(name)
+        inside(file.parent).mkdir(exist_ok=True)
+        write_atomic(file, content)
+        marker = {"size": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+        write_json(file.with_suffix(".json"), {"schema": SCHEMA, **marker})
+
+    def evaluations(self) -> list[str]:
+        """The names of the further outputs that are there whole, in alphabetic order."""
+        folder = self.path / "evaluations"
+        return [name for name in self.evaluated() if self._is_whole(folder / f"{name}.json")]
+
+    def evaluated(self) -> list[str]:
+        """The names of the further outputs that were written, whether they are still whole or not."""
+        try:
+            names = os.listdir(self.path / "evaluations")
+        except OSError:
+            return []
+        return sorted(name.removesuffix(".json") for name in names if name.endswith(".json"))
+
+    def read_evaluation(self, name: str) -> bytes:
+        """Further outputs, checked against their marker.
+
+        Raises:
+            StoreError: they are not what was written.
+        """
+        file = self._evaluation(name)
+        marker = read_json(file.with_suffix(".json"))
+        try:
+            content, expected, schema = file.read_bytes(), marker["sha256"], marker["schema"]
+        except (OSError, KeyError, TypeError) as error:
+            raise StoreError(f"{file}: cannot be read: {error}") from None
+        if schema != SCHEMA:
+            raise StoreError(f"{file}: written by another version of mmbench (schema {schema})")
+        if hashlib.sha256(content).hexdigest() != expected:
+            raise StoreError(f"{file}: its content has changed since it was written; delete it and run again")
+        return content
+
+    def _evaluation(self, name: str) -> Path:
+        return self.path / "evaluations" / f"{checked_name(name)}.parquet"
+
+    def _is_whole(self, marker: Path) -> bool:
+        values = read_json(marker)
+        try:
+            return marker.with_suffix(".parquet").stat().st_size == values["size"]
+        except (OSError, KeyError, TypeError):
+            return False
+
+    @contextmanager
+    def hold(self) -> Iterator[Claim]:
+        """Holds a job; waits while another process holds it, here or on another machine."""
+        with hold(self.path) as claim:
+            clear(self.path, self.is_done())
+            try:
+                yield claim
+            finally:
+                claim.release(forget=self.is_done())
+
+    def tidy(self) -> None:
+        """Clears what is left of a finished job whose process was killed before it could."""
+        with suppress(OSError):
+            if is_cluttered(self.path) and not self.is_held():
+                with self.hold():
+                    pass
+
+    def holder(self) -> Mapping[str, Any] | None:
+        """What the living process says of itself that holds the job, here or on another machine; None without one."""
+        try:
+            return holder(self.path)
+        except OSError:
+            return None
+
+    def is_held(self) -> bool:
+        """Whether a living process holds the job, here or on another machine."""
+        return self.holder() is not None

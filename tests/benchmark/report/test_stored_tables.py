@@ -1,0 +1,57 @@
+"""A store that version 0.1 wrote gives the tables that 0.1 made of it; ``stored/store-0.1`` says which store that is.
+
+It holds ``erm`` and ``ebmc`` on stand-ins of MOSI (two epochs; with noise, missing rates and an OOD set) and MOSEI (one
+epoch), two seeds each, text and audio, without weights.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from ..conftest import MMBENCH
+
+STORED = Path(__file__).parents[1] / "stored"
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder in which the command was asked for all that it says of the store."""
+    folder = tmp_path_factory.mktemp("stored")
+    shutil.copytree(STORED / "store-0.1", folder / "runs")
+    tables = ("leaderboard", "--format", "terminal,csv,md,latex", "--out", "tables")
+    for name, command in {"printed": tables, "findings": ("findings",), "status": ("status",)}.items():
+        with open(folder / f"{name}.txt", "w") as stream:
+            subprocess.run(
+                [MMBENCH, *command, "--store", "runs"],
+                cwd=folder,
+                env={**os.environ, "COLUMNS": "120", "OMP_NUM_THREADS": "1"},
+                stdout=stream,
+                stderr=subprocess.STDOUT,
+                check=True,
+                timeout=240,
+            )
+    return folder
+
+
+@pytest.mark.parametrize("name", sorted(file.name for file in (STORED / "tables-0.1").glob("*.csv")))
+def test_every_value_is_what_it_was(made: Path, name: str):
+    now, then = (pd.read_csv(folder / name) for folder in (made / "tables", STORED / "tables-0.1"))
+    pd.testing.assert_frame_equal(now, then, rtol=1e-9, atol=1e-12)  # sums differ between processors
+
+
+@pytest.mark.parametrize(
+    "name", sorted(file.name for file in (STORED / "tables-0.1").iterdir() if file.suffix in (".md", ".tex"))
+)
+def test_every_table_for_people_is_what_it_was(made: Path, name: str):
+    assert (made / "tables" / name).read_text() == (STORED / "tables-0.1" / name).read_text()
+
+
+@pytest.mark.parametrize("name", ["printed.txt", "findings.txt", "status.txt"])
+def test_the_command_says_what_it_said(made: Path, name: str):
+    assert (made / name).read_text() == (STORED / "tables-0.1" / name).read_text()
