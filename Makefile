@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 DEMO := demo
 
 .DEFAULT_GOAL := help
-.PHONY: help install constraints demo test test-fast faults lint bench pictures clean
+.PHONY: help install constraints demo test test-fast faults lint bench pictures docs clean
 
 help:  ## say what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -20,6 +20,10 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 $(VENV)/.installed-test: $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[all,test]"
 	mkdir -p $(VENV)/typing && ln -sfn "$(CURDIR)" $(VENV)/typing/mmbench  # for pyright
+	touch $@
+
+$(VENV)/.installed-docs: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[all,docs]"
 	touch $@
 
 install: $(VENV)/.installed  ## make .venv and install mmbench in it
@@ -38,8 +42,8 @@ test-fast: $(VENV)/.installed-test  ## run the tests that take less than about t
 faults: $(VENV)/.installed-test  ## kill runs 200 times and compare what is left; about an hour
 	OMP_NUM_THREADS=1 MMBENCH_FAULTS=200 $(BIN)/pytest -s -m faults
 
-constraints: $(VENV)/.installed-test  ## write constraints.txt anew, with the newest releases that the bounds allow
-	$(BIN)/python -m pip install --quiet --upgrade --upgrade-strategy eager --editable ".[all,test]"
+constraints: $(VENV)/.installed-test $(VENV)/.installed-docs  ## write constraints.txt anew, with the newest releases that the bounds allow
+	$(BIN)/python -m pip install --quiet --upgrade --upgrade-strategy eager --editable ".[all,test,docs]"
 	$(BIN)/mmbench doctor
 	$(BIN)/python -m pip freeze --exclude-editable > constraints.txt
 
@@ -60,10 +64,15 @@ bench: $(VENV)/.installed-test  ## measure the speed that the README claims
 	OMP_NUM_THREADS=1 $(BIN)/python tests/speed/features.py
 	OMP_NUM_THREADS=1 $(BIN)/python tests/speed/scheduling.py
 
-pictures: demo  ## make the README's pictures anew
+docs: $(VENV)/.installed-docs  ## build the documentation as a site, in site/
+	$(BIN)/mkdocs build --strict --quiet
+	@echo "wrote site/index.html"
+
+pictures: demo  ## make the pictures of the README and of docs/ anew
+	$(BIN)/python docs/architecture.py
 	$(BIN)/mmbench run --methods erm,ebmc --datasets mosi --preset quick --data-root $(DEMO)/data --store $(DEMO)/runs \
 	  --corruptions gaussian-noise,frame-dropout,missing-rates,reliability --ood mosei
 	$(BIN)/python docs/pictures.py $(DEMO)/runs
 
 clean:  ## remove what was made, the environment apart
-	rm -rf $(DEMO) build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(DEMO) build dist site *.egg-info .pytest_cache .ruff_cache .hypothesis

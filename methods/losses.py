@@ -54,7 +54,8 @@ def info_nce(anchors: Tensor, keys: Tensor, valid: Tensor, temperature: float) -
     Row i of ``keys`` is the positive of row i of ``anchors``, the other rows are its negatives.
 
     Args:
-        anchors, keys: [batch, width].
+        anchors: [batch, width].
+        keys: [batch, width].
         valid: [batch], bool; the other rows are neither anchors, nor positives, nor negatives.
         temperature: divides the similarities.
     """

@@ -31,7 +31,8 @@ def searched(
 
     Args:
         default: the value of draw 0.
-        low, high: the ends of a uniform range.
+        low: the lower end of a uniform range.
+        high: its upper end.
         digits: draws are rounded to so many decimals; ``None`` does not round.
         choices: the values to choose from, in place of a range.
         source: where default and range come from.

@@ -1,8 +1,9 @@
 """All metrics by name, and the families that judge a dataset together. Imports numpy only.
 
->>> from mmbench.leaderboards.metrics.registry import METRICS
->>> METRICS["acc2_non0"]([1.0, -2.0, 0.0], [0.5, 0.3, 9.0])
-0.5
+Examples:
+    >>> from mmbench.leaderboards.metrics.registry import METRICS
+    >>> METRICS["acc2_non0"]([1.0, -2.0, 0.0], [0.5, 0.3, 9.0])
+    0.5
 """
 
 from __future__ import annotations
