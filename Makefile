@@ -23,7 +23,7 @@ $(VENV)/.installed-test: $(VENV)/.installed
 	touch $@
 
 $(VENV)/.installed-docs: $(VENV)/.installed
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[all,docs]"
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[docs]"
 	touch $@
 
 install: $(VENV)/.installed  ## make .venv and install mmbench in it
@@ -65,7 +65,7 @@ bench: $(VENV)/.installed-test  ## measure the speed that the README claims
 	OMP_NUM_THREADS=1 $(BIN)/python tests/speed/scheduling.py
 
 docs: $(VENV)/.installed-docs  ## build the documentation as a site, in site/
-	$(BIN)/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 	@echo "wrote site/index.html"
 
 pictures: demo  ## make the pictures of the README and of docs/ anew
