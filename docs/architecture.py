@@ -14,8 +14,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 PICTURE = ROOT / "docs" / "architecture.svg"
-#: The columns of the picture, from what imports nothing to the command. A room may import from columns to its left.
-COLUMNS = (
+#: The rows of the picture, from what imports nothing to the command. A room may import from the rows above its own.
+ROWS = (
     ("datasets",),
     ("methods", "corruptions"),
     ("core", "leaderboards"),
@@ -26,35 +26,35 @@ COLUMNS = (
     ("launch", "exchange", "check"),
     ("slurm", "cli"),
 )
-#: What lives in a room, in lines that fit.
+#: What lives in a room.
 WORDS = {
-    "datasets": ("files to samples,", "media, encoders"),
-    "leaderboards": ("metrics, statistics,", "tables, pictures"),
-    "methods": ("networks and", "their objectives"),
-    "corruptions": ("damage to inputs",),
-    "core": ("job, protocol,", "registry"),
-    "store": ("results on disk,", "locks"),
-    "data": ("tensors of a task",),
-    "planning": ("experiment to jobs",),
-    "search": ("hyper-parameters",),
-    "features": ("raw media to", "features"),
-    "report": ("store to tables",),
-    "train": ("one job",),
-    "launch": ("jobs to workers",),
-    "exchange": ("results from", "elsewhere"),
-    "check": ("conformance,", "doctor"),
-    "slurm": ("job arrays",),
-    "cli": ("the command",),
+    "datasets": "files to samples",
+    "leaderboards": "metrics, tables",
+    "methods": "networks, objectives",
+    "corruptions": "damage to inputs",
+    "core": "job, protocol, registry",
+    "store": "results on disk, locks",
+    "data": "tensors of a task",
+    "planning": "an experiment to jobs",
+    "search": "hyper-parameters",
+    "features": "raw media to features",
+    "report": "a store to tables",
+    "train": "one job",
+    "launch": "jobs to workers",
+    "exchange": "results from elsewhere",
+    "check": "conformance, doctor",
+    "slurm": "job arrays",
+    "cli": "the command",
 }
-ROOMS = tuple(room for column in COLUMNS for room in column)
+ROOMS = tuple(room for row in ROWS for room in row)
 #: What is reached by its name in a table and is imported when it is used: drawn as a dashed line.
 BY_NAME = {"launch": "slurm"}
 #: Folders of their own; all other rooms lie in benchmark/.
 FOLDERS = ("datasets", "leaderboards", "methods", "corruptions", "slurm")
 
-WIDTH, HEIGHT = 112, 62
-STEP_X, STEP_Y = 140, 96
-MARGIN, TOP = 14, 40
+WIDTH, HEIGHT = 150, 50
+STEP_X, STEP_Y = 200, 92
+MARGIN, TOP = 14, 48
 
 
 def room_of(parts: tuple[str, ...]) -> str | None:
@@ -115,11 +115,11 @@ def essential(arrows: Mapping[str, set[str]]) -> dict[str, set[str]]:
 
 def places() -> dict[str, tuple[float, float]]:
     """Room -> the upper left corner of its box."""
-    tallest = max(len(column) for column in COLUMNS)
+    widest = max(len(row) for row in ROWS)
     corners = {}
-    for x, column in enumerate(COLUMNS):
-        for y, room in enumerate(column):
-            corners[room] = (MARGIN + x * STEP_X, TOP + (y + (tallest - len(column)) / 2) * STEP_Y)
+    for y, row in enumerate(ROWS):
+        for x, room in enumerate(row):
+            corners[room] = (MARGIN + (x + (widest - len(row)) / 2) * STEP_X, TOP + y * STEP_Y)
     return corners
 
 
@@ -127,9 +127,9 @@ def picture() -> str:
     """The SVG.
 
     Raises:
-        ValueError: a room imports from a room that is not to its left.
+        ValueError: a room imports from a room that is not above it.
     """
-    order = {room: number for number, column in enumerate(COLUMNS) for room in column}
+    order = {room: number for number, row in enumerate(ROWS) for room in row}
     arrows = imports()
     wrong = [
         f"{room} -> {to}" for room, direct in arrows.items() for to in direct if order[to] >= order[room]
@@ -137,15 +137,16 @@ def picture() -> str:
     if wrong:
         raise ValueError(f"against the order of rooms: {', '.join(sorted(wrong))}")
     corners = places()
-    width = 2 * MARGIN + (len(COLUMNS) - 1) * STEP_X + WIDTH
-    height = TOP + 2 * STEP_Y + HEIGHT + MARGIN
+    width = 2 * MARGIN + 2 * STEP_X + WIDTH
+    height = TOP + (len(ROWS) - 1) * STEP_Y + HEIGHT + MARGIN
     lines = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" font-family="sans-serif">',
         f'<rect width="{width}" height="{height}" fill="white"/>',
         '<defs><marker id="tip" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7" '
         'orient="auto"><path d="M0 0 L8 4 L0 8 z" fill="#5c6773"/></marker></defs>',
-        f'<text x="{MARGIN}" y="20" font-size="13" fill="#333">An arrow points to what is imported. Dashed: '
-        "named in a table, imported when used. Blue: rooms of benchmark/. Grey: folders of their own.</text>",
+        f'<text x="{MARGIN}" y="18" font-size="12.5" fill="#333">An arrow points to what is imported; dashed: named in a table, '
+        "imported when used.</text>",
+        f'<text x="{MARGIN}" y="35" font-size="12.5" fill="#333">Blue: rooms of benchmark/. Grey: folders of their own.</text>',
     ]
     for room in ROOMS:
         for to in sorted(essential(arrows)[room], key=ROOMS.index):
@@ -156,36 +157,36 @@ def picture() -> str:
 
 
 def _arrow(start: tuple[float, float], end: tuple[float, float]) -> str:
-    """From the left side of a box to the right side of another."""
-    x, y = start[0], start[1] + HEIGHT / 2
-    to_x, to_y = end[0] + WIDTH, end[1] + HEIGHT / 2
-    bend = max(14.0, (x - to_x) / 2)
-    curve = f"M{x:g} {y:g} C{x - bend:g} {y:g} {to_x + bend:g} {to_y:g} {to_x + 1:g} {to_y:g}"
-    return f'<path d="{curve}" fill="none" stroke="#5c6773" stroke-width="1.3" marker-end="url(#tip)"/>'
+    """From the upper side of a box to the lower side of one above it."""
+    x, y, to_x, to_y = start[0] + WIDTH / 2, start[1], end[0] + WIDTH / 2, end[1] + HEIGHT
+    bend = max(14.0, (y - to_y) / 2)
+    curve = f"M{x:g} {y:g} C{x:g} {y - bend:g} {to_x:g} {to_y + bend:g} {to_x:g} {to_y + 1:g}"
+    return f'<path d="{curve}" {_LINE}/>'
 
 
 def _dashed(start: tuple[float, float], end: tuple[float, float]) -> str:
-    """From the right side of a box to the left side of one in the next column."""
-    x, y, to_x, to_y = start[0] + WIDTH, start[1] + HEIGHT / 4, end[0], end[1] + HEIGHT / 4
-    line = f"M{x:g} {y:g} C{x + 14:g} {y:g} {to_x - 14:g} {to_y:g} {to_x - 1:g} {to_y:g}"
-    style = 'stroke-width="1.3" stroke-dasharray="4 3" marker-end="url(#tip)"'
-    return f'<path d="{line}" fill="none" stroke="#5c6773" {style}/>'
+    """From the lower side of a box to the upper side of one in the next row, beside the arrow back."""
+    x, y, to_x, to_y = start[0] + WIDTH / 4, start[1] + HEIGHT, end[0] + WIDTH / 4, end[1]
+    curve = f"M{x:g} {y:g} C{x:g} {y + 18:g} {to_x:g} {to_y - 18:g} {to_x:g} {to_y - 1:g}"
+    return f'<path d="{curve}" stroke-dasharray="4 3" {_LINE}/>'
+
+
+_LINE = 'fill="none" stroke="#5c6773" stroke-width="1.3" marker-end="url(#tip)"'
 
 
 def _box(room: str, x: float, y: float) -> str:
     fill, stroke = ("#eceff1", "#90a4ae") if room in FOLDERS else ("#e3ecfa", "#5b8def")
     middle = x + WIDTH / 2
-    first = y + HEIGHT / 2 - 7 * (len(WORDS[room]) - 1) - 3
+    first = y + HEIGHT / 2 - 3
     parts = [
         f'<rect x="{x:g}" y="{y:g}" width="{WIDTH}" height="{HEIGHT}" rx="7" fill="{fill}" stroke="{stroke}"/>',
         f'<text x="{middle:g}" y="{first:g}" text-anchor="middle" font-size="14" font-weight="bold" '
         f'fill="#1b2a41">{escape(room)}</text>',
     ]
-    parts += [
-        f'<text x="{middle:g}" y="{first + 15 * (number + 1):g}" text-anchor="middle" font-size="11.5" '
-        f'fill="#333">{escape(line)}</text>'
-        for number, line in enumerate(WORDS[room])
-    ]
+    parts.append(
+        f'<text x="{middle:g}" y="{first + 17:g}" text-anchor="middle" font-size="11.5" fill="#333">'
+        f"{escape(WORDS[room])}</text>"
+    )
     return "\n".join(parts)
 
 

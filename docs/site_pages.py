@@ -137,7 +137,9 @@ def _with_code(text: str, blocks: list[str]) -> str:
 def api_page(modules: tuple[str, ...]) -> str:
     """A page that shows the docstrings of modules."""
     title = modules[0] if len(modules) == 1 else modules[0].rpartition(".")[0]
-    return f"# {title}\n\n" + "\n\n".join(f"::: {module}" for module in modules) + "\n"
+    # Fields of an experiment and of a protocol have descriptions in place of docstrings.
+    options = "\n    options:\n      show_if_no_docstring: true" if modules == API["api/benchmark.md"] else ""
+    return f"# {title}\n\n" + "\n\n".join(f"::: {module}{options}" for module in modules) + "\n"
 
 
 def on_page_markdown(markdown: str, page: Page, **_: Any) -> str:
