@@ -16,9 +16,11 @@ from rich.table import Table
 
 from ..core.errors import UsageError, nearest
 from ..core.locate import root_from
+from ..core.plugins import use_plugins
 from ..core.registry import entries
 from ..core.strings import duration
 from ..report.console import console
+from .options import Plugins, Root, plugin_files
 from .progress import PLAIN_INTERVAL
 
 if TYPE_CHECKING:
@@ -34,9 +36,6 @@ cache_app = typer.Typer(
     no_args_is_help=True, help="Look at the features that are kept, verify or remove them."
 )
 
-Root = Annotated[
-    Path | None, typer.Option("--data-root", help="Folder of the datasets; else $MMBENCH_DATA, else ./data.")
-]
 Kept = Annotated[
     Path | None,
     typer.Option(
@@ -83,20 +82,27 @@ def encode(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace a dataset of another source.")
     ] = False,
+    plugin: Plugins = None,
 ) -> None:
     """Make features of raw video, sound and text, once, by frozen encoders; write them in the open layout.
 
     What is made is kept: the command goes on where it was stopped, and may run several times at once. The exit code is
     1 where something cannot be read.
 
-    Example: mmbench data encode mosi --encoder audio=log-mel --encoder text=text:roberta-base
+    Examples:
+
+    mmbench data encode mosi --encoder audio=log-mel --encoder text=text:roberta-base
+
+    mmbench data encode my-clips --plugin mine.py --encoder audio=mine,bands=8
     """
     from ...datasets.media.find import find_media, is_place
     from ..features.provenance import Source, origin_there, same_as_before
 
     out = console()
     root = root_from(data_root)
-    known = entries("dataset")
+    plugins = plugin_files(plugin)
+    use_plugins(plugins)
+    known = entries("dataset", plugins)
     media_set = find_media(name, root, raw, known[name].load()() if name in known else None)
     texts = _texts(encoder, media_set)
     is_folder = raw is None and is_place(name, root)

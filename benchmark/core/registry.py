@@ -21,6 +21,9 @@ from .errors import UsageError, nearest
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
+#: The origin of what comes with mmbench.
+OWN = "mmbench"
+
 Kind = Literal["method", "dataset", "corruption", "encoder", "metric", "table", "launcher"]
 
 
@@ -66,7 +69,7 @@ class Entry:
     name: str
     module: str
     attribute: str
-    origin: str = "mmbench"
+    origin: str = OWN
 
     @property
     def is_file(self) -> bool:
@@ -84,7 +87,7 @@ class Entry:
 
     def load(self) -> Any:
         """Imports and returns the class."""
-        module = _import_file(Path(self.module)) if self.is_file else importlib.import_module(self.module)
+        module = _import_plugin(Path(self.module)) if self.is_file else importlib.import_module(self.module)
         try:
             return getattr(module, self.attribute)
         except AttributeError:
@@ -103,7 +106,7 @@ def entries(kind: Kind, plugins: tuple[Path, ...] = ()) -> dict[str, Entry]:
     """
     source = KINDS[kind]
     own: dict[str, str] = getattr(importlib.import_module(source.module), source.table)
-    known = {name: _entry(name, target, "mmbench") for name, target in own.items()}
+    known = {name: _entry(name, target, OWN) for name, target in own.items()}
     for point in _installed(source.group):
         distribution = f"{point.dist.name} {point.dist.version}" if point.dist else point.value
         _add(known, _entry(point.name, point.value, distribution))
@@ -171,8 +174,13 @@ def _plugin_table(file: Path, table: str) -> dict[str, str]:
     return {}
 
 
+def _import_plugin(file: Path) -> Any:
+    return _import_file(file, hashlib.sha256(file.read_bytes()).hexdigest())
+
+
 @lru_cache
-def _import_file(file: Path) -> Any:
+def _import_file(file: Path, content: str) -> Any:
+    """The module of a file; ``content``, its SHA-256, is there so that a changed file is imported anew."""
     digest = hashlib.sha256(str(file).encode()).hexdigest()[:8]
     name = f"mmbench_plugin_{file.stem}_{digest}"
     spec = importlib.util.spec_from_file_location(name, file)
