@@ -94,7 +94,8 @@ def _media(clips: Sequence[Any]) -> Media:
 
 def _rows(encoded: Encoded) -> list[Tensor]:
     """The valid steps of each clip, [steps, feature]."""
-    return [row[:length] for row, length in zip(encoded.features, encoded.length.tolist(), strict=True)]
+    rows = zip(encoded.features.detach(), encoded.length.tolist(), strict=True)
+    return [row[:length] for row, length in rows]
 
 
 def _assert_close(left: Sequence[Tensor], right: Sequence[Tensor], what: str) -> None:

@@ -13,7 +13,8 @@ from ..core.errors import UsageError
 from ..core.locate import locate, root_from
 from ..core.registry import find
 from ..report.console import console
-from .encode import cache_app, encode
+from .cache import cache_app
+from .encode import encode
 from .options import Given, Plugins, Root, plugin_files
 
 if TYPE_CHECKING:

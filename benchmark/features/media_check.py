@@ -50,16 +50,16 @@ def check_raw(
             modalities[target] = modalities.get(target, {}) | dict.fromkeys(job.modalities)
     tuned = experiment.protocol.encoder_mode != "frozen"
     for one in located.values() if tuned and todo else ():
-        if media_of(one):
-            clips_of(origin_of(one))
         for modality in {name for job in todo for name in job.modalities} & set(media_of(one)):
             check_encoder(origin_of(one), modality)
+        if media_of(one):
+            clips_of(origin_of(one))
     for target, those in modalities.items():
         broken = _broken(corruptions, those, media_of(located[target]))
-        if broken:
-            clips_of(origin_of(located[target]))
         for modality in broken:
             check_encoder(origin_of(located[target]), modality)
+        if broken:
+            clips_of(origin_of(located[target]))
         _check_rates(located[target], broken, corruptions)
         if device == "cpu" and not tuned:
             _check_precision(located[target], broken)

@@ -187,7 +187,8 @@ def clips_of(origin: Origin) -> tuple[MediaSet, Mapping[str, Clip]]:
     except DataError as error:
         raise DataError(
             f"the raw media that features were made of are not where they were ({error}): put them back, or encode "
-            f"again from where they are (mmbench data encode, with --overwrite)"
+            f"again from where they are (mmbench data encode, with --overwrite); if a file brings the dataset, name it "
+            f"with --plugin"
         ) from None
 
 
