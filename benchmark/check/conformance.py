@@ -1,4 +1,4 @@
-"""Public conformance tests: what a method, a dataset, a corruption or a set of raw media must do to take part.
+"""Public conformance tests: what a method, dataset, corruption, encoder or set of raw media must do to take part.
 
 ``mmbench check method NAME`` runs them; ``check_method(MyMethod)`` does so from Python. Each check is a
 function whose docstring says what is promised and which raises ``AssertionError`` with the reason where it
@@ -13,13 +13,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ...datasets.encoders.encoder import EncoderError, EncoderSpec
+from ...datasets.encoders.spec import parse
+from ...datasets.encoders.table import encoder_class as class_of
 from ...datasets.media.clip import MediaSet
 from ...datasets.media.find import find_media
 from ...methods.method import Method
 from ..core.locate import root_from
+from ..core.plugins import use_plugins
 from ..core.registry import entries, find
 from .corruption import CORRUPTION_CHECKS
 from .dataset import DATASET_CHECKS
+from .encoder import ENCODER_CHECKS, Subject
 from .media import MEDIA_CHECKS
 from .method import METHOD_CHECKS, parameters_are_literals
 
@@ -36,24 +41,57 @@ class Check:
 def check_entry(
     kind: str, name: str, plugins: tuple[Path, ...] = (), root: Path | None = None
 ) -> Iterator[Check]:
-    """Runs every check of a kind on a registered name; of ``media``, on the clips of that name below ``root``.
+    """Runs every check of a kind on a registered name.
+
+    Args:
+        kind: one of ``CHECKED``.
+        name: a name of that kind; of ``media``, of clips below ``root``; of ``encoder``, with its model and options
+            where it has some, as ``--encoder`` takes them.
+        plugins: files that bring more names.
+        root: the folder of the datasets.
 
     Raises:
         UsageError: the name is unknown.
         DataError: the media are not there, or not as described.
     """
-    if kind == "method":
-        entry = find("method", name, plugins)
-        yield _result(parameters_are_literals, entry)
-        yield from check_method(entry.load())
-    elif kind == "dataset":
-        yield from check_dataset(find("dataset", name, plugins).load())
-    elif kind == "media":
-        known = entries("dataset", plugins)
-        dataset = known[name].load()() if name in known else None
-        yield from check_media(find_media(name, root_from(root), dataset=dataset))
-    else:
-        yield from check_corruption(find("corruption", name, plugins).load())
+    return CHECKED[kind](name, plugins, root)
+
+
+def _check_method(name: str, plugins: tuple[Path, ...], root: Path | None) -> Iterator[Check]:
+    entry = find("method", name, plugins)
+    yield _result(parameters_are_literals, entry)
+    yield from check_method(entry.load())
+
+
+def _check_dataset(name: str, plugins: tuple[Path, ...], root: Path | None) -> Iterator[Check]:
+    return check_dataset(find("dataset", name, plugins).load())
+
+
+def _check_corruption(name: str, plugins: tuple[Path, ...], root: Path | None) -> Iterator[Check]:
+    return check_corruption(find("corruption", name, plugins).load())
+
+
+def _check_encoder(name: str, plugins: tuple[Path, ...], root: Path | None) -> Iterator[Check]:
+    find("encoder", name.partition(",")[0].partition(":")[0].strip(), plugins)
+    use_plugins(plugins)
+    spec = parse(name)
+    return check_encoder(class_of(spec.encoder), spec)
+
+
+def _check_media(name: str, plugins: tuple[Path, ...], root: Path | None) -> Iterator[Check]:
+    known = entries("dataset", plugins)
+    dataset = known[name].load()() if name in known else None
+    return check_media(find_media(name, root_from(root), dataset=dataset))
+
+
+#: Kind -> its checks of a name, given plug-in files and the folder of the datasets.
+CHECKED: dict[str, Callable[[str, tuple[Path, ...], Path | None], Iterator[Check]]] = {
+    "method": _check_method,
+    "dataset": _check_dataset,
+    "corruption": _check_corruption,
+    "encoder": _check_encoder,
+    "media": _check_media,
+}
 
 
 def check_method(method_class: type[Method]) -> Iterator[Check]:
@@ -82,6 +120,23 @@ def check_corruption(corruption_class: Any) -> Iterator[Check]:
     """Runs every check on a corruption."""
     for check in CORRUPTION_CHECKS:
         yield _result(check, corruption_class)
+
+
+def check_encoder(encoder_class: Any, spec: EncoderSpec) -> Iterator[Check]:
+    """Runs every check on an encoder, on the CPU.
+
+    Args:
+        encoder_class: its class.
+        spec: its name, and a model and options where it needs them.
+    """
+    subject = Subject(encoder_class, spec)
+    try:
+        subject.make()
+    except EncoderError as error:
+        yield Check("It can be made.", False, str(error))
+        return
+    for check in ENCODER_CHECKS:
+        yield _result(check, subject)
 
 
 def _result(check: Callable[..., None], *arguments: Any) -> Check:

@@ -26,8 +26,13 @@ class Finding:
     mend: str = ""
 
 
-def findings(root: Path) -> Iterator[Finding]:
-    """Packages, devices and data."""
+def findings(root: Path, plugins: tuple[Path, ...] = ()) -> Iterator[Finding]:
+    """Packages, devices and data.
+
+    Args:
+        root: the folder of the datasets.
+        plugins: files that bring datasets.
+    """
     yield Finding("ok", "python", sys.version.split()[0])
     yield from _packages()
     gpus = gpu_names()
@@ -36,8 +41,8 @@ def findings(root: Path) -> Iterator[Finding]:
         "ok" if gpus else "optional", "GPU", f"{len(gpus)}" if gpus else "none: jobs run on the CPU"
     )
     yield Finding("ok" if root.is_dir() else "optional", "data root", str(root.resolve()))
-    for name in dict.fromkeys([*entries("dataset"), *own_datasets(root)]):
-        yield _dataset(name, root)
+    for name in dict.fromkeys([*entries("dataset", plugins), *own_datasets(root)]):
+        yield _dataset(name, root, plugins)
 
 
 def _packages() -> Iterator[Finding]:
@@ -60,11 +65,12 @@ def _name(requirement: str) -> str:
     return "".join(c if c.isalnum() or c in "-_." else " " for c in requirement).split()[0]
 
 
-def _dataset(name: str, root: Path) -> Finding:
+def _dataset(name: str, root: Path, plugins: tuple[Path, ...]) -> Finding:
     try:
-        located = locate(name, root)
+        located = locate(name, root, plugins=plugins)
     except DataNotFound:
-        return Finding("optional", name, "no data", f"mmbench data synth {name} --data-root {root}")
+        brought = "".join(f" --plugin {file}" for file in plugins)
+        return Finding("optional", name, "no data", f"mmbench data synth {name} --data-root {root}{brought}")
     except (DataError, UsageError) as error:
         return Finding("missing", name, str(error))
     kind = "synthetic stand-in" if located.synthetic else "data"

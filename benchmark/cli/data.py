@@ -13,9 +13,13 @@ from ..core.errors import UsageError
 from ..core.locate import locate, root_from
 from ..core.registry import find
 from ..report.console import console
-from .encode import cache_app, encode
+from .cache import cache_app
+from .encode import encode
+from .options import Given, Plugins, Root, plugin_files
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from ...datasets.dataset import Located
 
 app = typer.Typer(no_args_is_help=True, help="Look at data, verify them, convert them, make a stand-in.")
@@ -24,10 +28,6 @@ app.command()(encode)
 app.add_typer(cache_app, name="cache")
 
 Name = Annotated[str, typer.Argument(help="a dataset")]
-Root = Annotated[
-    Path | None, typer.Option("--data-root", help="Folder of the datasets; else $MMBENCH_DATA, else ./data.")
-]
-Given = Annotated[Path | None, typer.Option("--data", help="Where this dataset lies: a file or a folder.")]
 
 
 class Size(StrEnum):
@@ -57,14 +57,14 @@ class Rule(StrEnum):
 
 
 @app.command()
-def info(name: Name, data_root: Root = None, data: Given = None) -> None:
+def info(name: Name, data_root: Root = None, data: Given = None, plugin: Plugins = None) -> None:
     """Print what a dataset holds: counts, shapes, labels, domains.
 
     Example: mmbench data info mosi --data-root data
     """
     from ...datasets import verify
 
-    about = verify.info(_located(name, data_root, data))
+    about = verify.info(_located(name, data_root, data, plugin))
     out = console()
     kind = "[yellow]synthetic stand-in[/]" if about.synthetic else "data"
     out.print(
@@ -107,7 +107,7 @@ def info(name: Name, data_root: Root = None, data: Given = None) -> None:
 
 
 @app.command()
-def verify(name: Name, data_root: Root = None, data: Given = None) -> None:
+def verify(name: Name, data_root: Root = None, data: Given = None, plugin: Plugins = None) -> None:
     """Compare counts and hashes with the published ones. The exit code is 1 where something differs.
 
     Example: mmbench data verify mosi --data-root data
@@ -115,8 +115,9 @@ def verify(name: Name, data_root: Root = None, data: Given = None) -> None:
     from ...datasets import verify as verification
     from ..core.registry import entries
 
-    entry = entries("dataset").get(name)
-    findings = verification.verify(_located(name, data_root, data), entry.load()() if entry else None)
+    entry = entries("dataset", plugin_files(plugin)).get(name)
+    located = _located(name, data_root, data, plugin)
+    findings = verification.verify(located, entry.load()() if entry else None)
     table = Table("", "what", "found", "expected", box=None, padding=(0, 2))
     colours = {"ok": "green", "differs": "red", "unknown": "yellow"}
     for finding in findings:
@@ -138,6 +139,7 @@ def synth(
     layout: Annotated[
         Format | None, typer.Option("--format", help="The layout of the files; default: the dataset's own.")
     ] = None,
+    plugin: Plugins = None,
 ) -> None:
     """Make a synthetic stand-in: the same files, read by the same code, with planted structure.
 
@@ -145,7 +147,7 @@ def synth(
     """
     root = root_from(data_root)
     for name in names.split(","):
-        dataset = find("dataset", name.strip()).load()()
+        dataset = find("dataset", name.strip(), plugin_files(plugin)).load()()
         chosen = {"format": layout.value} if layout else {}
         files = dataset.synthesize(root / dataset.name, seed=seed, size=size.value, **chosen)
         for file in files:
@@ -166,12 +168,13 @@ def prepare(
         Rule, typer.Option(help="fair: no window of one split shares a point with another's.")
     ] = Rule.FAIR,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")] = False,
+    plugin: Plugins = None,
 ) -> None:
     """Make samples of raw recordings, in the open layout.
 
     Example: mmbench data prepare hust --from recordings --data-root data
     """
-    dataset = find("dataset", name).load()()
+    dataset = find("dataset", name, plugin_files(plugin)).load()()
     if not hasattr(dataset, "prepare"):
         raise UsageError(f"{name} is read as it is published: nothing to prepare")
     folder = root_from(data_root) / dataset.name
@@ -187,6 +190,7 @@ def convert(
     data_root: Root = None,
     data: Given = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")] = False,
+    plugin: Plugins = None,
 ) -> None:
     """Write a dataset in the open layout: npz files and a dataset.yaml.
 
@@ -194,9 +198,11 @@ def convert(
     """
     from ...datasets.layout.convert import convert as write
 
-    for file in write(_located(name, data_root, data), to, overwrite=overwrite):
+    for file in write(_located(name, data_root, data, plugin), to, overwrite=overwrite):
         console().print(f"wrote {file}", highlight=False, soft_wrap=True)
 
 
-def _located(name: str, data_root: Path | None, data: Path | None) -> Located:
-    return locate(name, root_from(data_root), {name: data} if data else {})
+def _located(
+    name: str, data_root: Path | None, data: Path | None, plugin: Sequence[str] | None = None
+) -> Located:
+    return locate(name, root_from(data_root), {name: data} if data else {}, plugin_files(plugin))

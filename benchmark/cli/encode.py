@@ -1,8 +1,7 @@
-"""``mmbench data encode``: features of raw media; ``mmbench data cache``: where they are kept."""
+"""``mmbench data encode``: features of raw media."""
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -16,33 +15,21 @@ from rich.table import Table
 
 from ..core.errors import UsageError, nearest
 from ..core.locate import root_from
+from ..core.plugins import use_plugins
 from ..core.registry import entries
 from ..core.strings import duration
 from ..report.console import console
+from .cache import CacheFolder, cache_folder
+from .options import Plugins, Root, plugin_files
 from .progress import PLAIN_INTERVAL
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from ...datasets.cache.cache import FeatureCache
     from ...datasets.encoders.encoder import Encoder
     from ...datasets.media.clip import MediaSet, Problem
     from ..features.dataset import Outcome
     from ..features.pipeline import Progress
-
-cache_app = typer.Typer(
-    no_args_is_help=True, help="Look at the features that are kept, verify or remove them."
-)
-
-Root = Annotated[
-    Path | None, typer.Option("--data-root", help="Folder of the datasets; else $MMBENCH_DATA, else ./data.")
-]
-Kept = Annotated[
-    Path | None,
-    typer.Option(
-        "--cache", help="Folder of the features; else $MMBENCH_CACHE, else cache/features of the data."
-    ),
-]
 
 
 class Kind(StrEnum):
@@ -50,12 +37,6 @@ class Kind(StrEnum):
 
     FLOAT16 = "float16"
     FLOAT32 = "float32"
-
-
-def cache_folder(given: Path | None, root: Path) -> Path:
-    """Where features are kept: the folder given, else ``$MMBENCH_CACHE``, else below the data root."""
-    stated = os.environ.get("MMBENCH_CACHE")
-    return (given or (Path(stated) if stated else root / "cache" / "features")).expanduser()
 
 
 def encode(
@@ -71,7 +52,7 @@ def encode(
     to: Annotated[
         Path | None, typer.Option("--to", help="The folder to write; default: the dataset's own.")
     ] = None,
-    cache: Kept = None,
+    cache: CacheFolder = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     workers: Annotated[
         int | None, typer.Option(min=1, help="Threads that decode; default: one a core, 8 at most.")
@@ -83,20 +64,27 @@ def encode(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace a dataset of another source.")
     ] = False,
+    plugin: Plugins = None,
 ) -> None:
     """Make features of raw video, sound and text, once, by frozen encoders; write them in the open layout.
 
     What is made is kept: the command goes on where it was stopped, and may run several times at once. The exit code is
     1 where something cannot be read.
 
-    Example: mmbench data encode mosi --encoder audio=log-mel --encoder text=text:roberta-base
+    Examples:
+
+    mmbench data encode mosi --encoder audio=log-mel --encoder text=text:roberta-base
+
+    mmbench data encode my-clips --plugin mine.py --encoder audio=mine,bands=8
     """
     from ...datasets.media.find import find_media, is_place
     from ..features.provenance import Source, origin_there, same_as_before
 
     out = console()
     root = root_from(data_root)
-    known = entries("dataset")
+    plugins = plugin_files(plugin)
+    use_plugins(plugins)
+    known = entries("dataset", plugins)
     media_set = find_media(name, root, raw, known[name].load()() if name in known else None)
     texts = _texts(encoder, media_set)
     is_folder = raw is None and is_place(name, root)
@@ -280,88 +268,3 @@ def _table(problems: Sequence[Problem]) -> Table:
             *(Text(part, overflow="fold") for part in (one.sample_id, one.modality, one.file, one.reason))
         )
     return table
-
-
-@cache_app.command("ls")
-def cache_ls(data_root: Root = None, cache: Kept = None) -> None:
-    """List what is kept: of which encoder, clean or broken, how much.
-
-    Example: mmbench data cache ls --data-root data
-    """
-    kept = _cache(data_root, cache)
-    table = Table(
-        "id", "encoder", "broken by", "type", "clips", "shards", "MB", box=None, padding=(0, 2, 0, 0)
-    )
-    found = kept.entries()
-    for entry in found:
-        encoder, broken = entry.recipe.get("encoder"), entry.recipe.get("corruption")
-        table.add_row(
-            entry.id[:12],
-            _words(encoder, ("encoder", "model")) or "?",
-            _words(broken, ("kind", "modality", "severity")) or ("clean" if entry.recipe else "?"),
-            str(entry.recipe.get("dtype", "")),
-            str(entry.clips),
-            str(entry.shards),
-            f"{entry.size / 1e6:.1f}",
-        )
-    out = console()
-    if found:
-        out.print(table)
-    out.print(f"{len(found)} kinds of features in {kept.root}", highlight=False, soft_wrap=True)
-
-
-@cache_app.command("rm")
-def cache_rm(
-    ids: Annotated[list[str], typer.Argument(help="ids as of ls, or their first letters; or all")],
-    data_root: Root = None,
-    cache: Kept = None,
-) -> None:
-    """Remove features; they can be encoded again.
-
-    Example: mmbench data cache rm 3f2a9c417d20 --data-root data
-    """
-    kept = _cache(data_root, cache)
-    known = [entry.id for entry in kept.entries()]
-    chosen: list[str] = []
-    for one in ids:
-        fitting = known if one == "all" else [name for name in known if name.startswith(one)]
-        if not fitting or (one != "all" and len(fitting) > 1):
-            wrong = "could be several" if fitting else "is none"
-            raise UsageError(f"{one!r} {wrong} of the features in {kept.root}: see mmbench data cache ls")
-        chosen += fitting
-    for one in dict.fromkeys(chosen):
-        kept.remove(one)
-        console().print(f"removed {one}", highlight=False)
-
-
-@cache_app.command("verify")
-def cache_verify(data_root: Root = None, cache: Kept = None) -> None:
-    """Compare every shard with the hash that was written with it. What differs is named and removed, so that the next
-    encode makes it again; the exit code is 1 then.
-
-    Example: mmbench data cache verify --data-root data
-    """
-    kept = _cache(data_root, cache)
-    out = console()
-    faults = kept.verify()
-    for fault in faults:
-        lost = f"; {fault.clips} clips are to be encoded again" if fault.clips else ""
-        out.print(f"[red]removed[/] {fault.file}: {fault.reason}{lost}", highlight=False, soft_wrap=True)
-    found = kept.entries()
-    shards, clips = sum(one.shards for one in found), sum(one.clips for one in found)
-    out.print(f"{shards} shards of {clips} clips are as they were written", highlight=False)
-    if faults:
-        raise SystemExit(1)
-
-
-def _cache(data_root: Path | None, cache: Path | None) -> FeatureCache:
-    from ...datasets.cache.cache import FeatureCache
-
-    folder = cache_folder(cache, root_from(data_root))
-    if not folder.is_dir():
-        raise UsageError(f"{folder}: no folder of features; name one with --cache or --data-root")
-    return FeatureCache(folder)
-
-
-def _words(said: object, keys: Sequence[str]) -> str:
-    return " ".join(str(said[key]) for key in keys if said.get(key)) if isinstance(said, dict) else ""

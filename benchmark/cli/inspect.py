@@ -1,34 +1,24 @@
-"""``list``, ``show``, ``check`` and ``doctor``: what there is, and whether it is in order."""
+"""``show``, ``check`` and ``doctor``: what a name stands for, and whether all is in order."""
 
 from __future__ import annotations
 
-from collections import Counter
+from collections.abc import Callable
 from enum import StrEnum
-from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from ..core.errors import UsageError, nearest
-from ..core.locate import own_datasets, root_from
+from ..core.locate import root_from
 from ..core.method_spec import Description, describe
-from ..core.registry import Entry, entries
-from ..planning.evaluations import group, groups
-from ..planning.suites import SUITES
+from ..core.plugins import use_plugins
+from ..core.registry import Entry, Kind, entries
 from ..report.console import console
-
-
-class Listed(StrEnum):
-    """What can be listed."""
-
-    METHODS = "methods"
-    DATASETS = "datasets"
-    CORRUPTIONS = "corruptions"
-    METRICS = "metrics"
-    TASKS = "tasks"
-    ENCODERS = "encoders"
+from .listing import docstring
+from .options import Plugins, Root, plugin_files
 
 
 class Checked(StrEnum):
@@ -37,139 +27,56 @@ class Checked(StrEnum):
     METHOD = "method"
     DATASET = "dataset"
     CORRUPTION = "corruption"
+    ENCODER = "encoder"
     MEDIA = "media"
 
 
-Plugins = Annotated[
-    list[Path] | None, typer.Option("--plugin", help="A file that brings methods or datasets.")
-]
-Root = Annotated[Path | None, typer.Option("--data-root", help="Folder of the datasets.")]
-
-
-def list_names(
-    what: Annotated[
-        Listed, typer.Argument(help="methods, datasets, encoders, corruptions, metrics or tasks")
-    ],
-    plugin: Plugins = None,
-    data_root: Root = None,
-    suite: Annotated[str, typer.Option("--suite", help="Whose tasks are listed.")] = "mmdg",
-) -> None:
-    """List what can be named.
-
-    Examples:
-
-    mmbench list methods
-
-    mmbench list tasks --suite mmdg
-    """
-    if what is Listed.TASKS:
-        _list_tasks(suite)
-        return
-    plugins = tuple(plugin or ())
-    table = Table(box=None, padding=(0, 2), show_header=False)
-    if what is Listed.METRICS:
-        from ...leaderboards.metrics.judges import JUDGES
-        from ...leaderboards.metrics.registry import METRICS
-        from ...leaderboards.tables.gap import MEASURES as GAP
-        from ...leaderboards.tables.relative import MEASURES
-
-        for metric in (*METRICS.values(), *JUDGES.values(), *MEASURES.values(), *GAP.values()):
-            arrow = "higher is better" if metric.direction == "higher" else "lower is better"
-            table.add_row(metric.name, arrow, metric.convention)
-    elif what is Listed.ENCODERS:
-        from ...datasets.encoders.table import known
-
-        for encoder in known():
-            table.add_row(encoder.name, encoder.summary, encoder.options)
-    elif what is Listed.METHODS:
-        for entry in entries("method", plugins).values():
-            description = describe(entry)
-            table.add_row(entry.name, description.summary, _origin(entry))
-    elif what is Listed.DATASETS:
-        for entry in entries("dataset", plugins).values():
-            table.add_row(entry.name, str(entry.load().title), _origin(entry))
-        for name in own_datasets(root_from(data_root)):
-            if name not in entries("dataset", plugins):
-                table.add_row(name, "your own, in the open layout", str(root_from(data_root) / name))
-    else:
-        for entry in entries("corruption", plugins).values():
-            table.add_row(entry.name, group(entry), _first_line(entry), _origin(entry))
-    out = console()
-    out.print(table)
-    if what is Listed.CORRUPTIONS:
-        out.print("\nGroups, which --corruptions takes as well:")
-        for name, members in groups(plugins).items():
-            kinds = ", ".join(entry.name for entry in members)
-            out.print(f"  {name}: {kinds}", markup=False, highlight=False, soft_wrap=True)
-
-
-def _list_tasks(suite: str) -> None:
-    if suite not in SUITES:
-        raise UsageError(f"unknown suite {suite!r}: {nearest(suite, SUITES)}")
-    tasks = SUITES[suite]()
-    table = Table("task", "sources", "target", "modalities", box=None, padding=(0, 2), header_style="bold")
-    for item in tasks:
-        table.add_row(item.name, ", ".join(item.task.sources), item.task.target, item.modality_set)
-    out = console()
-    out.print(table)
-    counts = Counter(item.group for item in tasks)
-    words = " + ".join(f"{count} {group}" for group, count in counts.items())
-    out.print(f"{words} = {len(tasks)} tasks", markup=False, highlight=False)
-
-
 def show(
-    name: Annotated[str, typer.Argument(help="a method, dataset, corruption or metric")],
+    name: Annotated[str, typer.Argument(help="a method, dataset, corruption, encoder or metric")],
     plugin: Plugins = None,
 ) -> None:
     """Show what a name stands for: its documentation and its parameters.
 
-    Example: mmbench show ebmc
+    Examples:
+
+    mmbench show ebmc
+
+    mmbench show mine --plugin mine.py
     """
     from ...leaderboards.metrics.judges import JUDGES
     from ...leaderboards.metrics.registry import METRICS
     from ...leaderboards.tables.gap import MEASURES as GAP
     from ...leaderboards.tables.relative import MEASURES
 
-    metrics = {**METRICS, **JUDGES, **MEASURES, **GAP}
-    plugins = tuple(plugin or ())
+    plugins = plugin_files(plugin)
+    use_plugins(plugins)
     out = console()
-    methods, datasets = entries("method", plugins), entries("dataset", plugins)
-    corruptions = entries("corruption", plugins)
-    if name in methods:
-        description = describe(methods[name])
-        out.print(f"[bold]{name}[/], a method, version {description.version}: {methods[name].source()}\n")
-        out.print(description.docstring, markup=False, highlight=False)
-        if description.fields:
-            out.print(_parameters(description))
-        for family, rules in description.rules_as_published.items():
-            words = ", ".join(f"{key} {value}" for key, value in rules.items())
-            out.print(f"as published, {family}: {words}", markup=False, highlight=False)
-    elif name in datasets:
-        dataset = datasets[name].load()
-        out.print(f"[bold]{name}[/], a dataset: {datasets[name].source()}\n")
-        out.print(str(dataset.__doc__ or dataset.title), markup=False, highlight=False)
-    elif name in corruptions:
-        out.print(f"[bold]{name}[/], a corruption: {corruptions[name].source()}\n")
-        out.print(_docstring(corruptions[name]), markup=False, highlight=False)
-    elif name in metrics:
-        metric = metrics[name]
-        out.print(f"[bold]{name}[/], a metric: {metric.convention}")
-        out.print(
-            f"{metric.direction} is better; range {metric.range}; source: {metric.source}", markup=False
-        )
-    else:
-        known = [*methods, *datasets, *corruptions, *metrics]
-        raise UsageError(f"nothing is called {name!r}: {nearest(name, known)}")
+    names: list[str] = []
+    for kind, print_entry in _SHOWN.items():
+        known = entries(kind, plugins)
+        if name in known:
+            print_entry(out, known[name])
+            return
+        names += known
+    metrics = {**METRICS, **JUDGES, **MEASURES, **GAP}
+    if name not in metrics:
+        raise UsageError(f"nothing is called {name!r}: {nearest(name, [*names, *metrics])}")
+    metric = metrics[name]
+    out.print(f"[bold]{name}[/], a metric: {metric.convention}")
+    out.print(f"{metric.direction} is better; range {metric.range}; source: {metric.source}", markup=False)
 
 
 def check(
-    kind: Annotated[Checked, typer.Argument(help="method, dataset, corruption or media")],
-    name: Annotated[str, typer.Argument(help="its name; for media, or their folder")],
+    kind: Annotated[Checked, typer.Argument(help="method, dataset, corruption, encoder or media")],
+    name: Annotated[
+        str,
+        typer.Argument(help="its name; of an encoder with its model and options; of media also their folder"),
+    ],
     plugin: Plugins = None,
     data_root: Root = None,
 ) -> None:
-    """Test that a method, dataset or corruption keeps its contract, or that raw media are as they should be. The
-    exit code is 1 where it does not hold.
+    """Test that a method, dataset, corruption or encoder keeps its contract, or that raw media are as they should be.
+    The exit code is 1 where it does not hold.
 
     Examples:
 
@@ -177,51 +84,82 @@ def check(
 
     mmbench check method mine --plugin mine.py
 
+    mmbench check encoder timm:test_vit,weights=random
+
     mmbench check media my-clips
     """
     from ..check.conformance import check_entry
 
     out = console()
     passed = True
-    for result in check_entry(kind.value, name, tuple(plugin or ()), data_root):
+    for result in check_entry(kind.value, name, plugin_files(plugin), data_root):
         passed = passed and result.ok
         mark = "[green]ok[/]    " if result.ok else "[red]failed[/]"
-        out.print(mark, result.what, highlight=False)
+        out.print(mark, escape(result.what), highlight=False)
         for line in result.reason.splitlines():
             out.print(f"         {line}", markup=False, highlight=False, soft_wrap=True)
     if not passed:
         raise SystemExit(1)
-    out.print(f"{kind.value} {name} keeps its contract")
+    out.print(f"{kind.value} {name} keeps its contract", markup=False, highlight=False)
 
 
-def doctor(data_root: Root = None) -> None:
-    """Show what is installed, which GPUs and data are found, what is missing and the command that mends
-    it."""
+def doctor(data_root: Root = None, plugin: Plugins = None) -> None:
+    """Show what is installed, which GPUs and data are found, what is missing and the command that mends it.
+
+    Example: mmbench doctor --data-root data --plugin mine.py
+    """
     from ..check.doctor import findings
 
     out = console()
     marks = {"ok": "[green]ok[/]     ", "optional": "[yellow]--[/]     ", "missing": "[red]missing[/]"}
-    for finding in findings(root_from(data_root)):
+    for finding in findings(root_from(data_root), plugin_files(plugin)):
         words = escape(f"{finding.what:<14}{finding.found}" + (f": {finding.mend}" if finding.mend else ""))
         out.print(f"{marks[finding.state]} {words}", highlight=False, soft_wrap=True)
 
 
-def _origin(entry: Entry) -> str:
-    return "" if entry.origin == "mmbench" else entry.origin
+def _show_method(out: Console, entry: Entry) -> None:
+    description = describe(entry)
+    out.print(f"[bold]{entry.name}[/], a method, version {description.version}: {entry.source()}\n")
+    out.print(description.docstring, markup=False, highlight=False)
+    if description.fields:
+        out.print(_parameters(description))
+    for family, rules in description.rules_as_published.items():
+        words = ", ".join(f"{key} {value}" for key, value in rules.items())
+        out.print(f"as published, {family}: {words}", markup=False, highlight=False)
 
 
-def _docstring(entry: Entry) -> str:
-    import ast
-
-    tree = ast.parse(entry.source().read_text(encoding="utf-8"))
-    for node in tree.body:
-        if isinstance(node, ast.ClassDef) and node.name == entry.attribute:
-            return ast.get_docstring(node) or ""
-    return ast.get_docstring(tree) or ""
+def _show_dataset(out: Console, entry: Entry) -> None:
+    dataset = entry.load()
+    out.print(f"[bold]{entry.name}[/], a dataset: {entry.source()}\n")
+    out.print(str(dataset.__doc__ or dataset.title), markup=False, highlight=False)
 
 
-def _first_line(entry: Entry) -> str:
-    return _docstring(entry).partition("\n")[0]
+def _show_encoder(out: Console, entry: Entry) -> None:
+    from ...datasets.encoders.table import known
+
+    _show_documentation("encoder")(out, entry)
+    options = next(one.options for one in known() if one.name == entry.name)
+    out.print(f"options: {options or 'none'}", markup=False, highlight=False)
+
+
+def _show_documentation(kind: Kind) -> Callable[[Console, Entry], None]:
+    """Prints what the source says of a thing of that kind."""
+
+    def show_documentation(out: Console, entry: Entry) -> None:
+        article = "an" if kind[0] in "aeiou" else "a"
+        out.print(f"[bold]{entry.name}[/], {article} {kind}: {entry.source()}\n")
+        out.print(docstring(entry), markup=False, highlight=False)
+
+    return show_documentation
+
+
+#: What ``show`` prints of each kind, in the order in which a name is looked for.
+_SHOWN: dict[Kind, Callable[[Console, Entry], None]] = {
+    "method": _show_method,
+    "dataset": _show_dataset,
+    "corruption": _show_documentation("corruption"),
+    "encoder": _show_encoder,
+}
 
 
 def _parameters(description: Description) -> Table:

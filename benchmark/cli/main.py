@@ -17,8 +17,9 @@ from ..store.names import StoreError, inside
 from .data import app as data_app
 from .findings import findings
 from .flags import with_experiment
-from .inspect import check, doctor, list_names, show
+from .inspect import check, doctor, show
 from .jobs import cancel, logs, retry, status
+from .listing import list_names
 
 if TYPE_CHECKING:
     from ..launch.run import Plan

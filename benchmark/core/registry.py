@@ -1,7 +1,7 @@
-"""Names to classes: the tables of the house, installed packages' entry points, and plug-in files.
+"""Names to classes: mmbench's own tables, the entry points of installed packages, and plug-in files.
 
-A name is resolved without importing anything; a class is imported when it is used. So listing and planning
-need no torch.
+A name is resolved without importing what it stands for; a class is imported when it is used. So listing and
+planning need no torch.
 """
 
 from __future__ import annotations
@@ -14,19 +14,44 @@ import sys
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from ...corruptions import CORRUPTIONS
-from ...datasets import DATASETS
-from ...methods import METHODS
 from .errors import UsageError, nearest
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
-Kind = Literal["method", "dataset", "corruption"]
-TABLES: dict[Kind, dict[str, str]] = {"method": METHODS, "dataset": DATASETS, "corruption": CORRUPTIONS}
-TABLE_NAMES: dict[Kind, str] = {"method": "METHODS", "dataset": "DATASETS", "corruption": "CORRUPTIONS"}
+#: The origin of what comes with mmbench.
+OWN = "mmbench"
+
+Kind = Literal["method", "dataset", "corruption", "encoder", "metric", "table", "launcher"]
+
+
+class Source(NamedTuple):
+    """Where the names of a kind come from.
+
+    Attributes:
+        module: the module that holds mmbench's own table; it is imported when the names are asked for.
+        table: the name of that table, and of the one in a plug-in file.
+        group: the entry-point group of installed packages.
+    """
+
+    module: str
+    table: str
+    group: str
+
+
+#: Every kind of thing that can be brought from outside. A table maps a name to ``"module:Class"``, in a plug-in file
+#: to ``"Class"``.
+KINDS: dict[Kind, Source] = {
+    "method": Source("mmbench.methods", "METHODS", "mmbench.methods"),
+    "dataset": Source("mmbench.datasets", "DATASETS", "mmbench.datasets"),
+    "corruption": Source("mmbench.corruptions", "CORRUPTIONS", "mmbench.corruptions"),
+    "encoder": Source("mmbench.datasets.encoders", "ENCODERS", "mmbench.encoders"),
+    "metric": Source("mmbench.leaderboards.metrics.registry", "METRICS", "mmbench.metrics"),
+    "table": Source("mmbench.leaderboards.catalog", "TABLES", "mmbench.tables"),
+    "launcher": Source("mmbench.benchmark.launch.launcher", "LAUNCHERS", "mmbench.launchers"),
+}
 
 
 @dataclass(frozen=True)
@@ -44,7 +69,7 @@ class Entry:
     name: str
     module: str
     attribute: str
-    origin: str = "mmbench"
+    origin: str = OWN
 
     @property
     def is_file(self) -> bool:
@@ -62,7 +87,7 @@ class Entry:
 
     def load(self) -> Any:
         """Imports and returns the class."""
-        module = _import_file(Path(self.module)) if self.is_file else importlib.import_module(self.module)
+        module = _import_plugin(Path(self.module)) if self.is_file else importlib.import_module(self.module)
         try:
             return getattr(module, self.attribute)
         except AttributeError:
@@ -70,16 +95,26 @@ class Entry:
 
 
 def entries(kind: Kind, plugins: tuple[Path, ...] = ()) -> dict[str, Entry]:
-    """Every known name of a kind. A name defined twice is an error."""
-    found = {name: _entry(name, target, "mmbench") for name, target in TABLES[kind].items()}
-    for point in _installed(f"mmbench.{kind}s"):
+    """Every known name of a kind, mmbench's own first.
+
+    Args:
+        kind: what is asked for.
+        plugins: files that bring more names.
+
+    Raises:
+        UsageError: a name is defined twice, or a plug-in file cannot be read.
+    """
+    source = KINDS[kind]
+    own: dict[str, str] = getattr(importlib.import_module(source.module), source.table)
+    known = {name: _entry(name, target, OWN) for name, target in own.items()}
+    for point in _installed(source.group):
         distribution = f"{point.dist.name} {point.dist.version}" if point.dist else point.value
-        _add(found, _entry(point.name, point.value, distribution))
+        _add(known, _entry(point.name, point.value, distribution))
     for file in plugins:
-        for name, attribute in _plugin_table(file, TABLE_NAMES[kind]).items():
+        for name, attribute in _plugin_table(file, source.table).items():
             digest = hashlib.sha256(file.read_bytes()).hexdigest()[:12]
-            _add(found, Entry(name, str(file.resolve()), attribute, f"{file.name} {digest}"))
-    return found
+            _add(known, Entry(name, str(file.resolve()), attribute, f"{file.name} {digest}"))
+    return known
 
 
 def find(kind: Kind, name: str, plugins: tuple[Path, ...] = ()) -> Entry:
@@ -106,13 +141,13 @@ def _entry(name: str, target: str, origin: str) -> Entry:
     return Entry(name, module, attribute, origin)
 
 
-def _add(found: dict[str, Entry], entry: Entry) -> None:
-    if entry.name in found:
+def _add(known: dict[str, Entry], entry: Entry) -> None:
+    if entry.name in known:
         raise UsageError(
-            f"{entry.name!r} is defined twice: by {found[entry.name].origin} "
+            f"{entry.name!r} is defined twice: by {known[entry.name].origin} "
             f"and by {entry.origin}; rename one"
         )
-    found[entry.name] = entry
+    known[entry.name] = entry
 
 
 def _plugin_table(file: Path, table: str) -> dict[str, str]:
@@ -139,8 +174,13 @@ def _plugin_table(file: Path, table: str) -> dict[str, str]:
     return {}
 
 
+def _import_plugin(file: Path) -> Any:
+    return _import_file(file, hashlib.sha256(file.read_bytes()).hexdigest())
+
+
 @lru_cache
-def _import_file(file: Path) -> Any:
+def _import_file(file: Path, content: str) -> Any:
+    """The module of a file; ``content``, its SHA-256, is there so that a changed file is imported anew."""
     digest = hashlib.sha256(str(file).encode()).hexdigest()[:8]
     name = f"mmbench_plugin_{file.stem}_{digest}"
     spec = importlib.util.spec_from_file_location(name, file)

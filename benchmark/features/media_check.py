@@ -8,11 +8,13 @@ from typing import Any
 from ...datasets.dataset import Located
 from ..core.errors import UsageError
 from ..core.job import Job
+from ..core.plugins import use_plugins
 from ..core.registry import find
 from ..core.task import Task, dataset_of
 from ..planning.evaluations import Evaluation, breakable, media_of, of_job, on_media
 from ..planning.experiment import Experiment
 from .corrupt_media import at_rate
+from .provenance import check_encoder
 from .reencode import clips_of, origin_of
 
 
@@ -35,9 +37,10 @@ def check_raw(
     Raises:
         UsageError: features were made in a precision that the device does not have; or a kind cannot break sound of
             the rate that an encoder reads.
-        DataError: the media are not where they were.
+        DataError: the media are not where they were, or an encoder of a plug-in is not known or another.
     """
     plugins = tuple(experiment.plugins)
+    use_plugins(plugins)
     names = [one.subject for one in evaluations if one.kind == "corruption"]
     corruptions = {name: find("corruption", name, plugins).load() for name in names}
     modalities: dict[str, dict[str, None]] = {}
@@ -47,10 +50,14 @@ def check_raw(
             modalities[target] = modalities.get(target, {}) | dict.fromkeys(job.modalities)
     tuned = experiment.protocol.encoder_mode != "frozen"
     for one in located.values() if tuned and todo else ():
+        for modality in {name for job in todo for name in job.modalities} & set(media_of(one)):
+            check_encoder(origin_of(one), modality)
         if media_of(one):
             clips_of(origin_of(one))
     for target, those in modalities.items():
         broken = _broken(corruptions, those, media_of(located[target]))
+        for modality in broken:
+            check_encoder(origin_of(located[target]), modality)
         if broken:
             clips_of(origin_of(located[target]))
         _check_rates(located[target], broken, corruptions)

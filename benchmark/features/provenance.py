@@ -12,6 +12,7 @@ from ...datasets.cache.keys import content_key
 from ...datasets.cache.recipe import VERSION
 from ...datasets.dataset import DataError
 from ...datasets.encoders.spec import parse
+from ...datasets.encoders.table import BROUGHT_BY, brought_by
 from ...datasets.fingerprint import code_sha256, file_sha256
 from ...datasets.layout.description import FILE_NAME, read_description
 from ...datasets.layout.entries import read_yaml
@@ -109,10 +110,38 @@ def stands_for(media_set: MediaSet, texts: Mapping[str, str], dtype: str) -> str
             for clip in media_set.clips
         ],
         [str(problem) for problem in media_set.problems],
-        [[modality, text, _files(_local(text))] for modality, text in texts.items()],
+        [
+            [modality, text, brought_by(parse(text).encoder), _files(_local(text))]
+            for modality, text in texts.items()
+        ],
         [dtype, VERSION, WRITTEN, code_sha256(DATASETS / "media", DATASETS / "encoders")],
     ]
     return hashlib.sha256(json.dumps(said).encode()).hexdigest()
+
+
+def check_encoder(origin: Origin, modality: str) -> None:
+    """Whether the encoder that made the features of a modality is known, and of the same code where it is of a plug-in.
+
+    Args:
+        origin: of which media the features were made, and how.
+        modality: one of its modalities.
+
+    Raises:
+        DataError: its plug-in file or package is not there, or is another.
+    """
+    encoding = origin.modalities[modality]
+    name = encoding.encoder.partition(",")[0].partition(":")[0].strip()
+    before, now = encoding.identity.get(BROUGHT_BY, ""), brought_by(name)
+    if before and not now:
+        raise DataError(
+            f"the features of {modality} were made by encoder {name} of {before}, which is needed again and not known "
+            f"here: name its file with --plugin, or install the package that brings it"
+        )
+    if before != now:
+        raise DataError(
+            f"the features of {modality} were made by encoder {name} of {before or 'mmbench'}, and it is now of "
+            f"{now or 'mmbench'}: bring back the earlier one, or encode again (mmbench data encode)"
+        )
 
 
 def _local(text: str) -> list[Path]:

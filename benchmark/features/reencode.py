@@ -25,7 +25,7 @@ from ...datasets.cache.keys import content_key
 from ...datasets.dataset import DataError, Located, Samples
 from ...datasets.encoders.encoder import Encoder
 from ...datasets.encoders.spec import parse
-from ...datasets.encoders.table import make
+from ...datasets.encoders.table import BROUGHT_BY, make
 from ...datasets.layout.contents import media_contents
 from ...datasets.layout.open_layout import LocatedFolder
 from ...datasets.layout.origin import Encoding, Origin
@@ -34,6 +34,7 @@ from ...datasets.media.find import find_media
 from ..data.tensors import TaskData
 from ..planning.evaluations import breakable, media_of
 from .encode import encoded_split, place_of
+from .provenance import check_encoder
 
 
 @dataclass(frozen=True)
@@ -186,7 +187,8 @@ def clips_of(origin: Origin) -> tuple[MediaSet, Mapping[str, Clip]]:
     except DataError as error:
         raise DataError(
             f"the raw media that features were made of are not where they were ({error}): put them back, or encode "
-            f"again from where they are (mmbench data encode, with --overwrite)"
+            f"again from where they are (mmbench data encode, with --overwrite); if a file brings the dataset, name it "
+            f"with --plugin"
         ) from None
 
 
@@ -227,17 +229,19 @@ def encoder_of(
         ignoring: parts of its identity that do not matter.
 
     Raises:
-        DataError: it has become another, or the device does not have the precision.
+        DataError: it is not known here or has become another, or the device does not have the precision.
     """
     asked = origin.modalities[modality]
-    encoder = _made(asked.encoder, asked.identity.get("precision") == "float32", device)
+    check_encoder(origin, modality)
+    exact = asked.identity.get("precision") == "float32"
+    encoder = _made(asked.encoder, asked.identity.get(BROUGHT_BY, ""), exact, device)
     _check_same(asked, encoder, modality, ignoring)
     return encoder
 
 
 @lru_cache(maxsize=4)
-def _made(text: str, exact: bool, device: torch.device) -> Encoder:
-    """``exact``: in float32 on a GPU too."""
+def _made(text: str, brought_by: str, exact: bool, device: torch.device) -> Encoder:
+    """``exact``: in float32 on a GPU too. ``brought_by`` tells apart what plug-ins of the same names bring."""
     spec = parse(text)
     return make(replace(spec, options={**spec.options, "precision": "float32"}) if exact else spec, device)
 

@@ -26,6 +26,7 @@ from ..core.environment import code_version
 from ..core.errors import UsageError, said_of
 from ..core.job import Job
 from ..core.locate import locate
+from ..core.plugins import use_plugins
 from ..core.protocol import Protocol
 from ..core.registry import find
 from ..core.selection import Epoch, seen
@@ -79,6 +80,7 @@ def _run_held(job: Job, context: Context, store: Store, claim: Claim) -> Outcome
     store.job(job.id).begin()
     torch.set_num_threads(context.threads)
     try:
+        use_plugins(context.plugins)
         done = store.job(job.id).is_done()
         trained = _restore(job, context, store) if done else _run(job, context, store, claim)
         _evaluate(job, context, store, trained, claim)

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from dataclasses import fields
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
+from .. import outside
 from . import ENCODERS
 from .encoder import EncoderError, EncoderSpec
 
@@ -24,8 +25,8 @@ def parse(text: str) -> EncoderSpec:
     """
     head, *rest = text.split(",")
     name, _, model = (part.strip() for part in head.partition(":"))
-    if name not in ENCODERS:
-        raise EncoderError(f"unknown encoder {name!r} in {text!r}: {near(name, ENCODERS)}")
+    if name not in names():
+        raise EncoderError(f"unknown encoder {name!r} in {text!r}: {near(name, names())}")
     options: dict[str, str] = {}
     for part in rest:
         key, equals, value = (piece.strip() for piece in part.partition("="))
@@ -37,6 +38,11 @@ def parse(text: str) -> EncoderSpec:
     return EncoderSpec(name, model, options)
 
 
+def names() -> list[str]:
+    """Every known encoder: mmbench's own, then those from outside."""
+    return [*ENCODERS, *outside.ENCODERS]
+
+
 def write(spec: EncoderSpec) -> str:
     """The text of a spec, which ``parse`` reads back."""
     head = f"{spec.encoder}:{spec.model}" if spec.model else spec.encoder
@@ -45,9 +51,9 @@ def write(spec: EncoderSpec) -> str:
 
 def near(name: str, known: Iterable[str]) -> str:
     """A sentence that names the known names nearest to ``name``, or all of them where none is near."""
-    names = sorted(known)
-    close = difflib.get_close_matches(name.lower(), names, n=2, cutoff=0.6)
-    return f"did you mean {' or '.join(close)}?" if close else f"known: {', '.join(names) or 'none'}"
+    known = sorted(known)
+    close = difflib.get_close_matches(name.lower(), known, n=2, cutoff=0.6)
+    return f"did you mean {' or '.join(close)}?" if close else f"known: {', '.join(known) or 'none'}"
 
 
 def fill(options: type[Options], spec: EncoderSpec) -> Options:
@@ -56,17 +62,18 @@ def fill(options: type[Options], spec: EncoderSpec) -> Options:
     Args:
         options: a dataclass whose fields are int, float, bool, str, a Literal of strings, or one of them or None
             (written ``none``).
+        spec: what was asked for.
 
     Raises:
         EncoderError: an unknown option, or a value that is not of the field's type.
     """
     kinds = get_type_hints(options)
-    names = [item.name for item in fields(options)]  # type: ignore[arg-type]  # a dataclass
+    known = [item.name for item in fields(options)]  # type: ignore[arg-type]  # a dataclass
     values = {}
     for key, text in spec.options.items():
-        if key not in names:
-            hint = near(key, names)
-            listed = "" if hint.startswith("known") else f" known: {', '.join(sorted(names))}"
+        if key not in known:
+            hint = near(key, known)
+            listed = "" if hint.startswith("known") else f" known: {', '.join(sorted(known))}"
             raise EncoderError(f"encoder {spec.encoder} has no option {key!r}: {hint}{listed}")
         try:
             values[key] = _value(text, kinds[key])

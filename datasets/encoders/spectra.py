@@ -97,6 +97,8 @@ class LogMel:
     def encode(self, media: Media) -> Encoded:
         """Log-mel spectra [batch, time, bins]."""
         sound, length = mono(media, self.device)
+        if not len(sound):
+            return valid(sound.new_zeros(0, 1, self.width), length)
         need = max(int(length.max()), self.window)
         right = self.points - self.window - self.padding + max(need - sound.shape[1], 0)
         sound = torch.nn.functional.pad(sound[:, :need], (self.padding, right))
@@ -150,6 +152,8 @@ class LogSpectrogram:
     def encode(self, media: Media) -> Encoded:
         """Standardised log-spectrograms [batch, 1004, 257], or fewer steps where they are averaged; all are valid."""
         sound, length = mono(media, self.device)
+        if not len(sound):
+            return valid(sound.new_zeros(0, 1, self.width), length)
         place = torch.arange(self.samples, device=self.device)
         length = length.clamp(min=1)
         tiled = sound.gather(1, place[None] % length[:, None]).clamp(-1, 1)

@@ -5,28 +5,71 @@ from __future__ import annotations
 import ast
 import importlib
 import importlib.util
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from .. import outside
 from . import ENCODERS
 from .encoder import Encoder, EncoderError, EncoderSpec
-from .spec import near
+from .spec import names, near
 
 if TYPE_CHECKING:
     import torch
+
+#: The entry of the identity of an encoder from outside that says which code it is: a file and the beginning of its
+#: SHA-256, or a distribution and its version. Features are encoded anew where it changes.
+BROUGHT_BY = "brought by"
 
 
 def make(spec: EncoderSpec, device: torch.device) -> Encoder:
     """The encoder that a spec asks for, ready on a device.
 
+    Args:
+        spec: its name, model and options.
+        device: where it computes.
+
     Raises:
         EncoderError: an unknown encoder or option, or weights or libraries that are not there.
     """
-    if spec.encoder not in ENCODERS:
-        raise EncoderError(f"unknown encoder {spec.encoder!r}: {near(spec.encoder, ENCODERS)}")
-    module, _, attribute = ENCODERS[spec.encoder].partition(":")
-    return getattr(importlib.import_module(module), attribute)(spec, device)
+    return encoder_class(spec.encoder)(spec, device)
+
+
+def encoder_class(name: str) -> Any:
+    """The class of an encoder. The identity of one from outside says who brought it.
+
+    Raises:
+        EncoderError: the name is unknown.
+    """
+    if name in outside.ENCODERS:
+        return with_origin(outside.ENCODERS[name].load(), outside.ENCODERS[name].origin)
+    if name not in ENCODERS:
+        raise EncoderError(f"unknown encoder {name!r}: {near(name, names())}")
+    module, _, attribute = ENCODERS[name].partition(":")
+    return getattr(importlib.import_module(module), attribute)
+
+
+def with_origin(encoder: Any, origin: str) -> Any:
+    """The class of an encoder, whose identity names where its code comes from.
+
+    Args:
+        encoder: a class.
+        origin: the value of the entry ``BROUGHT_BY``.
+    """
+
+    class FromOutside(encoder):  # no wrapper: who asks what an encoder can do looks at its own attributes
+        def identity(self) -> Mapping[str, str]:
+            return {**super().identity(), BROUGHT_BY: origin}
+
+    FromOutside.__name__, FromOutside.__qualname__ = encoder.__name__, encoder.__qualname__
+    FromOutside.__doc__, FromOutside.__module__ = encoder.__doc__, encoder.__module__
+    return FromOutside
+
+
+def brought_by(name: str) -> str:
+    """Who brought an encoder from outside, as its identity says it; empty for one of mmbench, or an unknown one."""
+    return outside.ENCODERS[name].origin if name in outside.ENCODERS else ""
 
 
 @dataclass(frozen=True)
@@ -40,32 +83,75 @@ class Known:
 
 def known() -> list[Known]:
     """Every encoder, described from its source: nothing is imported, torch least of all."""
-    return [_describe(name, target) for name, target in ENCODERS.items()]
+    own = [_describe(name, *_place(name, target)) for name, target in ENCODERS.items()]
+    brought = [_describe(name, one.source(), one.attribute) for name, one in outside.ENCODERS.items()]
+    return own + brought
 
 
-def _describe(name: str, target: str) -> Known:
+def _place(name: str, target: str) -> tuple[Path, str]:
     module, _, attribute = target.partition(":")
-    found = importlib.util.find_spec(module)
-    if found is None or found.origin is None:
+    spec = importlib.util.find_spec(module)
+    if spec is None or spec.origin is None:
         raise EncoderError(f"{name}: no module {module}")
-    tree = ast.parse(Path(found.origin).read_text(encoding="utf-8"))
-    owner = _class(tree.body, attribute)
-    holder = owner
-    while not any(isinstance(node, ast.ClassDef) and node.name == "Options" for node in holder.body):
-        holder = _class(tree.body, ast.unparse(holder.bases[0]))  # inherited, in the same file
-    own = _class(holder.body, "Options")
-    fields = own.body
-    if own.bases:  # what the options of networks share
-        shared = ast.parse(Path(__file__).with_name("network.py").read_text(encoding="utf-8"))
-        fields = fields + _class(shared.body, ast.unparse(own.bases[0])).body
-    options = [
-        f"{ast.unparse(node.target)}={ast.literal_eval(node.value)}"
-        for node in fields
-        if isinstance(node, ast.AnnAssign) and node.value is not None
-    ]
+    return Path(spec.origin), attribute
+
+
+def _describe(name: str, file: Path, attribute: str) -> Known:
+    owner = _class(file, attribute)
+    if owner is None:
+        raise EncoderError(f"{name}: {file} has no class {attribute}")
+    options = ""
+    for place, node in _with_bases(file, owner):
+        own = next(
+            (one for one in node.body if isinstance(one, ast.ClassDef) and one.name == "Options"), None
+        )
+        if own is not None:
+            options = " ".join(_defaults(place, own))
+            break
     summary = (ast.get_docstring(owner) or "").partition("\n")[0]
-    return Known(name, summary, " ".join(options).replace("=None", "=none"))
+    return Known(name, summary, options)
 
 
-def _class(body: list[ast.stmt], name: str) -> ast.ClassDef:
-    return next(node for node in body if isinstance(node, ast.ClassDef) and node.name == name)
+def _defaults(file: Path, options: ast.ClassDef) -> Iterator[str]:
+    """``option=default`` for every field of a class and its bases, its own first; ``none`` stands for None."""
+    for _, node in _with_bases(file, options):
+        for item in node.body:
+            if isinstance(item, ast.AnnAssign) and item.value is not None:
+                value = ast.unparse(item.value)
+                try:
+                    literal = ast.literal_eval(item.value)
+                    value = "none" if literal is None else str(literal)
+                except ValueError:
+                    pass  # it is shown as it is written
+                yield f"{ast.unparse(item.target)}={value}"
+
+
+def _with_bases(file: Path, node: ast.ClassDef) -> Iterator[tuple[Path, ast.ClassDef]]:
+    """A class and those that it inherits from, with their files, as far as sources can be found."""
+    yield file, node
+    for base in node.bases:
+        for place in (file, *_imported_from(file, ast.unparse(base))):
+            parent = _class(place, ast.unparse(base))
+            if parent is not None:
+                yield from _with_bases(place, parent)
+                break
+
+
+def _imported_from(file: Path, name: str) -> Iterator[Path]:
+    """The file of the module that a name is imported from. Relative imports are those of this folder."""
+    for node in ast.parse(file.read_text(encoding="utf-8")).body:
+        if not isinstance(node, ast.ImportFrom) or name not in {
+            item.asname or item.name for item in node.names
+        }:
+            continue
+        try:
+            spec = importlib.util.find_spec("." * node.level + (node.module or ""), __package__)
+        except ImportError:
+            spec = None
+        if spec is not None and spec.origin is not None and spec.origin.endswith(".py"):
+            yield Path(spec.origin)
+
+
+def _class(file: Path, name: str) -> ast.ClassDef | None:
+    tree = ast.parse(file.read_text(encoding="utf-8"))
+    return next((node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == name), None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from .. import outside
 from ..dataset import DataError, DataNotFound, Dataset, RawDataset
 from ..layout.entries import nearest
 from .clip import MediaSet
@@ -18,7 +19,7 @@ def find_media(name: str, root: Path, given: Path | None = None, dataset: Datase
             ``media.yaml``, or such a folder or file itself. Upper and lower case do not matter below ``root``.
         root: the folder of all data.
         given: the set's own folder, or its ``media.yaml``, instead of ``root / name``.
-        dataset: the registered dataset of that name; by default one of mmbench's own.
+        dataset: the registered dataset of that name; by default one of mmbench's own, or from outside.
 
     Raises:
         DataNotFound: nothing is there; the message says where it was looked for and what to do.
@@ -65,6 +66,8 @@ def _below(root: Path, name: str) -> Path | None:
 def _known(name: str) -> Dataset | None:
     from .. import DATASETS
 
+    if name in outside.DATASETS:
+        return outside.DATASETS[name].load()()
     if name not in DATASETS:
         return None
     from importlib import import_module
@@ -78,7 +81,7 @@ def _expected(name: str, dataset: Dataset | None) -> str:
     if dataset is None:
         from .. import DATASETS
 
-        return f"{own}, or a dataset's name{nearest(name, DATASETS)}"
+        return f"{own}, or a dataset's name{nearest(name, [*DATASETS, *outside.DATASETS])}"
     if isinstance(dataset, RawDataset):
         return f"the raw media of {dataset.title} ({dataset.homepage}), or {own}"
     return f"{own}; no layout of raw media is known for {dataset.title}"

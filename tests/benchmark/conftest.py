@@ -10,11 +10,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from mmbench.benchmark.cli.main import main
 from mmbench.datasets.dataset import SPLITS, Samples, Target
 from mmbench.datasets.layout.write import write_open_layout
 
 MMBENCH = Path(sys.executable).parent / "mmbench"
 Command = Callable[..., subprocess.CompletedProcess[str]]
+Call = Callable[..., tuple[int, str]]
 
 
 @pytest.fixture(autouse=True)
@@ -99,3 +101,23 @@ def mmbench(tmp_path: Path, data_root: Path) -> Command:
         )
 
     return call
+
+
+@pytest.fixture
+def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Call:
+    """Calls the command in this process, which is quicker; its exit code and what it says."""
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.delenv("MMBENCH_CACHE", raising=False)
+
+    def call_command(*words: object) -> tuple[int, str]:
+        monkeypatch.setattr(sys, "argv", ["mmbench", *map(str, words)])
+        code: object = 0
+        try:
+            main()
+        except SystemExit as ended:
+            code = ended.code or 0
+        said = capsys.readouterr()
+        assert isinstance(code, int)
+        return code, said.out + said.err
+
+    return call_command

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 from dataclasses import fields
 from pathlib import Path
 
 import pytest
 from mmbench.benchmark.core.errors import UsageError
 from mmbench.benchmark.core.method_spec import describe
-from mmbench.benchmark.core.registry import entries, find
+from mmbench.benchmark.core.registry import KINDS, Kind, _installed, entries, find
 
 PLUGIN = '''
 """A plug-in."""
@@ -46,7 +48,7 @@ def test_unknown_name_is_answered_with_the_nearest():
 
 
 def test_every_registered_class_can_be_imported():
-    for kind in ("method", "dataset", "corruption"):
+    for kind in ("method", "dataset", "corruption", "encoder"):
         for entry in entries(kind).values():
             assert entry.load().__name__ == entry.attribute
 
@@ -125,3 +127,38 @@ def test_overrides_are_read_as_the_default_s_type(plugin: Path):
     )
     assert resolved == {"weight": 1.0, "loud": True, "width": 3}
     assert isinstance(resolved["weight"], float)
+
+
+def test_importing_the_registry_imports_no_table():
+    """Listing and help are quick because a table is read when its names are asked for."""
+    code = (
+        "import sys; import mmbench.benchmark.core.registry\n"
+        "print(*(name for name in sys.modules if name.startswith('mmbench.')))"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert {name.split(".")[1] for name in ended.stdout.split()} == {"benchmark"}
+
+
+@pytest.mark.parametrize("kind", ["method", "dataset", "corruption", "encoder"])
+def test_every_kind_is_brought_by_a_file_and_by_a_package(
+    kind: Kind, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """A package is a folder on the path with a ``dist-info``, as pip leaves it."""
+    source = KINDS[kind]
+    file = tmp_path / "thing.py"
+    file.write_text(f'class Thing:\n    """A thing."""\n\n\n{source.table} = {{"by-file": "Thing"}}\n')
+    assert find(kind, "by-file", (file,)).load().__doc__ == "A thing."
+
+    information = tmp_path / "site" / "thing_package-1.2.dist-info"
+    information.mkdir(parents=True)
+    (information / "METADATA").write_text("Metadata-Version: 2.1\nName: thing-package\nVersion: 1.2\n")
+    (information / "entry_points.txt").write_text(f"[{source.group}]\nby-package = thing_module:Thing\n")
+    (tmp_path / "site" / "thing_module.py").write_text('class Thing:\n    """Packed."""\n')
+    monkeypatch.syspath_prepend(tmp_path / "site")
+    _installed.cache_clear()
+    try:
+        entry = find(kind, "by-package", (file,))
+        assert (entry.origin, entry.load().__doc__) == ("thing-package 1.2", "Packed.")
+    finally:
+        _installed.cache_clear()
+        sys.modules.pop("thing_module", None)

@@ -1,0 +1,179 @@
+"""``mmbench list``: what can be named."""
+
+from __future__ import annotations
+
+import ast
+from collections import Counter
+from collections.abc import Callable, Iterator
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from ..core.errors import UsageError, nearest
+from ..core.locate import locate, own_datasets, root_from
+from ..core.method_spec import describe
+from ..core.plugins import use_plugins
+from ..core.registry import OWN, Entry, Kind, entries
+from ..planning.evaluations import group, groups
+from ..planning.suites import SUITES
+from ..report.console import console
+from .options import Plugins, Root, plugin_files
+
+Files = tuple[Path, ...]
+Rows = Iterator[tuple[str, ...]]
+
+
+class Listed(StrEnum):
+    """What can be listed."""
+
+    METHODS = "methods"
+    DATASETS = "datasets"
+    DOMAINS = "domains"
+    CORRUPTIONS = "corruptions"
+    ENCODERS = "encoders"
+    METRICS = "metrics"
+    TASKS = "tasks"
+
+
+def list_names(
+    what: Annotated[
+        Listed, typer.Argument(help="methods, datasets, domains, corruptions, encoders, metrics or tasks")
+    ],
+    plugin: Plugins = None,
+    data_root: Root = None,
+    suite: Annotated[str, typer.Option("--suite", help="Whose tasks are listed.")] = "mmdg",
+) -> None:
+    """List what can be named. What a plug-in file or an installed package brings is listed with where it is from.
+
+    Examples:
+
+    mmbench list methods
+
+    mmbench list encoders --plugin mine.py
+
+    mmbench list domains --data-root data
+
+    mmbench list tasks --suite mmdg
+    """
+    if what is Listed.TASKS:
+        _print_tasks(suite)
+        return
+    plugins, root = plugin_files(plugin), root_from(data_root)
+    out = console()
+    table = Table(box=None, padding=(0, 2), show_header=False)
+    for row in _ROWS[what](plugins, root):
+        table.add_row(*row)
+    out.print(table)
+    if what is Listed.CORRUPTIONS:
+        out.print("\nGroups, which --corruptions takes as well:")
+        for name, members in groups(plugins).items():
+            kinds = ", ".join(entry.name for entry in members)
+            out.print(f"  {name}: {kinds}", markup=False, highlight=False, soft_wrap=True)
+
+
+def docstring(entry: Entry) -> str:
+    """The documentation of a class, read from its source; that of its file where the class has none."""
+    tree = ast.parse(entry.source().read_text(encoding="utf-8"))
+    for node in tree.body:
+        if isinstance(node, ast.ClassDef | ast.FunctionDef) and node.name == entry.attribute:
+            return ast.get_docstring(node) or ""
+    return ast.get_docstring(tree) or ""
+
+
+def _methods(plugins: Files, root: Path) -> Rows:
+    for entry in entries("method", plugins).values():
+        yield entry.name, describe(entry).summary, _origin(entry)
+
+
+def _datasets(plugins: Files, root: Path) -> Rows:
+    known = entries("dataset", plugins)
+    for entry in known.values():
+        yield entry.name, str(entry.load().title), _origin(entry)
+    for name in own_datasets(root):
+        if name not in known:
+            yield name, "your own, in the open layout", str(root / name)
+
+
+def _domains(plugins: Files, root: Path) -> Rows:
+    """Of the datasets that are there."""
+    from ...datasets.dataset import DataError, DataNotFound
+    from ..planning.data_check import shape_of
+
+    for name in dict.fromkeys([*entries("dataset", plugins), *own_datasets(root)]):
+        try:
+            domains = shape_of(locate(name, root, plugins=plugins)).domains
+        except DataNotFound:
+            yield name, "no data", f"mmbench data synth {name} --data-root {root}"
+            continue
+        except DataError as error:
+            yield name, "cannot be read", str(error)
+            continue
+        for domain, counts in domains.items():
+            words = ", ".join(f"{count} {split}" for split, count in counts.items())
+            yield f"{name}/{domain}", "samples", words
+        if not domains:
+            yield name, "one domain: the whole dataset", ""
+
+
+def _corruptions(plugins: Files, root: Path) -> Rows:
+    for entry in entries("corruption", plugins).values():
+        yield entry.name, group(entry), docstring(entry).partition("\n")[0], _origin(entry)
+
+
+def _encoders(plugins: Files, root: Path) -> Rows:
+    from ...datasets.encoders.table import brought_by, known
+
+    use_plugins(plugins)
+    for encoder in known():
+        yield encoder.name, encoder.summary, encoder.options, brought_by(encoder.name)
+
+
+def _metrics(plugins: Files, root: Path) -> Rows:
+    from ...leaderboards.metrics.judges import JUDGES
+    from ...leaderboards.metrics.registry import METRICS
+    from ...leaderboards.tables.gap import MEASURES as GAP
+    from ...leaderboards.tables.relative import MEASURES
+
+    for metric in (*METRICS.values(), *JUDGES.values(), *MEASURES.values(), *GAP.values()):
+        yield metric.name, f"{metric.direction} is better", metric.convention
+
+
+def documented(kind: Kind) -> Callable[[Files, Path], Rows]:
+    """Rows of a kind of which its documentation says all: name, first line, where it is from."""
+
+    def rows(plugins: Files, root: Path) -> Rows:
+        for entry in entries(kind, plugins).values():
+            yield entry.name, docstring(entry).partition("\n")[0], _origin(entry)
+
+    return rows
+
+
+_ROWS: dict[Listed, Callable[[Files, Path], Rows]] = {
+    Listed.METHODS: _methods,
+    Listed.DATASETS: _datasets,
+    Listed.DOMAINS: _domains,
+    Listed.CORRUPTIONS: _corruptions,
+    Listed.ENCODERS: _encoders,
+    Listed.METRICS: _metrics,
+}
+
+
+def _origin(entry: Entry) -> str:
+    return "" if entry.origin == OWN else entry.origin
+
+
+def _print_tasks(suite: str) -> None:
+    if suite not in SUITES:
+        raise UsageError(f"unknown suite {suite!r}: {nearest(suite, SUITES)}")
+    tasks = SUITES[suite]()
+    table = Table("task", "sources", "target", "modalities", box=None, padding=(0, 2), header_style="bold")
+    for item in tasks:
+        table.add_row(item.name, ", ".join(item.task.sources), item.task.target, item.modality_set)
+    out = console()
+    out.print(table)
+    counts = Counter(item.group for item in tasks)
+    words = " + ".join(f"{count} {group}" for group, count in counts.items())
+    out.print(f"{words} = {len(tasks)} tasks", markup=False, highlight=False)

@@ -1,0 +1,29 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Root = Annotated[
+    Path | None, typer.Option("--data-root", help="Folder of the datasets; else $MMBENCH_DATA, else ./data.")
+]
+Given = Annotated[Path | None, typer.Option("--data", help="Where this dataset lies: a file or a folder.")]
+Plugins = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--plugin",
+        metavar="FILE.py",
+        help="A Python file that brings methods, datasets, corruptions, encoders, metrics, tables or launchers; "
+        "several separated by commas, or the option again.",
+    ),
+]
+
+
+def plugin_files(given: Iterable[str] | None) -> tuple[Path, ...]:
+    """The files that ``--plugin`` names, each once."""
+    names = (name.strip() for text in given or () for name in text.split(","))
+    return tuple(dict.fromkeys(Path(name).expanduser() for name in names if name))
