@@ -13,14 +13,14 @@ from torch import Tensor, nn
 from ...datasets.batch import Batch, Spec
 from ..losses import masked_mean, task_loss
 from ..method import fixed, searched
-from ..shared.branches import mlp
+from ..shared.branches import BranchParams, mlp
 from ..shared.heads import WithHeads, means_of_others
 from ..shared.networks import PerModality, available, outputs
 from ..shared.reversal import HIDDEN, discriminator, domain_errors, projector, reverse
 
 
 @dataclass(frozen=True)
-class GMPParams:
+class GMPParams(BranchParams):
     """The strengths of reversal and damping, and the weights of the terms."""
 
     alpha_rev: float = searched(0.3, low=0.0, high=1.0, digits=1, source="MMDG-Bench")
@@ -30,16 +30,14 @@ class GMPParams:
     alpha_p: float = searched(0.1, low=0.0, high=1.0, digits=1, source="MMDG-Bench; damps the domain's")
     cls_loss: float = searched(3.0, low=0.0, high=5.0, digits=1, source="MMDG-Bench; uni-modal heads")
     domain_loss: float = fixed(0.5, source="MMDG-Bench; domain adversary of each modality")
-    adversary_trained: bool = fixed(True, source="MMDG-Bench 3.9, action and motor faults: false")
+    adversary_trained: bool = fixed(
+        True, source="MMDG-Bench 3.9, action and motor faults: false", since="0.1"
+    )
     mlp_head: int = fixed(
-        0, source="MMDG-Bench 2.2, motor faults: 256, the hidden width of its head; 0: the shared head"
+        0,
+        source="MMDG-Bench 2.2, motor faults: 256, the hidden width of its head; 0: the shared head",
+        since="0.1",
     )
-    whole_network: bool = fixed(
-        False,
-        source="MMDG-Bench 2.3, sentiment: the network with the other inputs zeroed, not the branch",
-    )
-    width: int = fixed(40, source="MMDG-Bench, late fusion")
-    layers: int = fixed(5, source="MMDG-Bench, late fusion")
 
 
 class GMP(WithHeads):

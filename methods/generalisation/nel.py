@@ -14,13 +14,13 @@ from torch.nn import functional as F
 from ...datasets.batch import Batch, Spec
 from ..losses import info_nce, task_loss
 from ..method import fixed, searched
-from ..shared.branches import Branches
+from ..shared.branches import Branches, BranchParams
 from ..shared.contrast import dropout_projection, label_classes, supervised_contrast
 from ..shared.networks import Stacked, known_modalities
 
 
 @dataclass(frozen=True)
-class NELParams:
+class NELParams(BranchParams):
     """Weights, temperatures and sizes.
 
     Temperatures are searched from 0.05, not from 0, under both protocols: the published search rounds draws
@@ -39,15 +39,11 @@ class NELParams:
     )
     hidden: int = fixed(128, source="MMDG-Bench, sentiment")
     modality_views: bool = fixed(
-        False, source="MMDG-Bench 3.6, motor faults: the modalities are the views of L_UNC"
+        False, source="MMDG-Bench 3.6, motor faults: the modalities are the views of L_UNC", since="0.1"
     )
-    raw_spectrum: bool = fixed(False, source="MMDG-Bench 3.6, action and motor faults: E without norms")
-    whole_network: bool = fixed(
-        False,
-        source="MMDG-Bench 2.3, sentiment: the network with the other inputs zeroed, not the branch",
+    raw_spectrum: bool = fixed(
+        False, source="MMDG-Bench 3.6, action and motor faults: E without norms", since="0.1"
     )
-    width: int = fixed(40, source="MMDG-Bench, late fusion")
-    layers: int = fixed(5, source="MMDG-Bench, late fusion")
 
 
 class NEL(Branches):

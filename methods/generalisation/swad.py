@@ -10,11 +10,12 @@ from torch import Tensor
 from ...datasets.batch import Spec
 from ..erm import ERM
 from ..method import fixed, searched
+from ..shared.networks import SharedNetworkParams
 from ..shared.weight_average import State, move, state_of
 
 
 @dataclass(frozen=True)
-class SWADParams:
+class SWADParams(SharedNetworkParams):
     """The rule of the window, and the size of the shared network."""
 
     converge: int = fixed(3, source="Cha et al. 2021: N_s, n_converge of the release; epochs here")
@@ -22,8 +23,6 @@ class SWADParams:
     ratio: float = searched(
         1.3, choices=(1.2, 1.3), source="Cha et al. 2021: r, 1 + tolerance_ratio of the release; 1.2 for VLCS"
     )
-    width: int = fixed(40, source="MMDG-Bench, late fusion")
-    layers: int = fixed(5, source="MMDG-Bench, late fusion")
 
 
 class SWAD(ERM):

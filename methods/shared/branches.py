@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -16,8 +17,29 @@ from torch import Tensor, nn
 
 from ...datasets.batch import Batch, Spec
 from ..erm import ERM
-from ..method import Output
-from .networks import PerModality, available, outputs, valid_steps
+from ..method import Output, fixed
+from .networks import PerModality, SharedNetworkParams, available, outputs, valid_steps
+
+
+@dataclass(frozen=True)
+class BranchParams(SharedNetworkParams):
+    """The shared network, and what a method takes for the embedding of a modality."""
+
+    whole_network: bool = fixed(
+        False,
+        source="MMDG-Bench 2.3, sentiment: the network with the other inputs zeroed, not the branch",
+        since="0.1",
+    )
+
+
+@dataclass(frozen=True)
+class DeepBranchParams(BranchParams):
+    """The same for methods that predict from the uni-modal embeddings, too."""
+
+    extra_width: int = fixed(
+        0, source="MMDG-Bench 2.2, sentiment and motor faults: 256, of further encoders", since="0.1"
+    )
+    bounded: bool = fixed(False, source="MMDG-Bench 2.3, sentiment: 3 tanh", since="0.1")
 
 
 def others_silent(batch: Batch, modality: str) -> Batch:

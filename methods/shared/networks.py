@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import cast
 
 import torch
@@ -17,6 +18,7 @@ from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
 from ...datasets.batch import Batch, Spec
+from ..method import fixed
 from .waveform import WAVEFORM_WIDTH, WaveformEncoder
 
 WIDTH = 40  # of an embedding; MMDG-Bench (arXiv 2605.06643), sentiment backbone
@@ -25,6 +27,14 @@ HEADS = 8
 #: Bytes of a layer's attention weights on a CPU, which keeps several such arrays for every layer in training: longer
 #: sequences are taken in fewer samples at once, and computed again for the gradient.
 ATTENTION_BYTES = 256 << 20
+
+
+@dataclass(frozen=True)
+class SharedNetworkParams:
+    """The size of the shared network. The ``Params`` of a method that uses it derive from this."""
+
+    width: int = fixed(40, source="MMDG-Bench, late fusion")
+    layers: int = fixed(5, source="MMDG-Bench, late fusion")
 
 
 def outputs(spec: Spec) -> int:
