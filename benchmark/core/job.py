@@ -10,6 +10,9 @@ from dataclasses import dataclass, field, fields
 from functools import cached_property, lru_cache
 from typing import Any, Literal
 
+from ...methods import METHODS
+from .method_spec import describe
+from .registry import Entry
 from .task import Task
 
 #: Raised when the way from a job to its predictions changes: older results are then not taken for new ones.
@@ -102,16 +105,15 @@ class Job:
 
     @cached_property
     def id(self) -> str:
-        """A readable beginning and 12 hexadecimal digits of the hash of the identity."""
+        """A readable beginning and 12 hexadecimal digits of the hash of the identity.
+
+        A field of the protocol, or a parameter of a method of mmbench, that was added after there were results says so
+        where it is defined (``Since``, ``since=``). At its default it is left out, so that those results keep their ids.
+        """
         identity = {name: getattr(self, name) for name in _IDENTITY if name != "role" or self.role}
         identity["data"] = [[item.name, item.fingerprint] for item in self.data]
-        later = LATER_PARAMS.get(self.method, {})
-        identity["params"] = {
-            key: value for key, value in self.params.items() if key not in later or later[key] != value
-        }
-        identity["protocol"] = {
-            key: value for key, value in self.protocol.items() if _LATER_RULES.get(key) != value
-        }
+        identity["params"] = _without(_later_params(self.method, self.version), self.params)
+        identity["protocol"] = _without(_later_rules(), self.protocol)
         digest = hashlib.sha256(canonical_json({"schema": SCHEMA, **identity}).encode()).hexdigest()[:12]
         words = [_short(self.task), self.method, "".join(name[0] for name in self.modalities)]
         return re.sub(r"[^a-z0-9.-]+", "-", "-".join([*words, f"s{self.seed}", digest]).lower())
@@ -166,52 +168,34 @@ def _short(task: str) -> str:
 NOT_IDENTITY = {"label", "rules", "metrics", "train_missing", "needs_domains", "search"}
 _IDENTITY = [item.name for item in fields(Job) if item.name not in NOT_IDENTITY]
 
-# Rules that came after the first results, with the value that those were made under: it changes no id.
-_LATER_RULES = {
-    "train_with_missing": "off",
-    "train_with_noise": "off",
-    "held_out_classes": [],
-    "epoch_steps": 0,
-    "drop_last": False,
-    "restart_optimizer": False,
-    "encoder_rate": 1.0,
-    "ties": "lower-loss",
-    "roles": "splits",
-    "encoder_mode": "frozen",
-    "media_rate": 0.1,
-    "adapter_rank": 8,
-    "checkpointing": False,
-    "accumulate": 1,
-    "precision": "float32",
-}
-_DEEP = {"whole_network": False, "extra_width": 0, "bounded": False, "raw_halves": False}
-#: Method -> parameters that came after its first results, with the value that those were made under.
-LATER_PARAMS: Mapping[str, Mapping[str, Any]] = {
-    "rna": {"whole_network": False},
-    "simmmdg": _DEEP,
-    "moosa": _DEEP,
-    "cmrf": {
-        **_DEEP,
-        "audio_weight": 1.0,
-        "sums": False,
-        "weight_apart": 0.0,
-        "with_simmmdg": False,
-        "trained_projections": "all",
-    },
-    "nel": {"whole_network": False, "modality_views": False, "raw_spectrum": False},
-    "jat": {"whole_network": False},
-    "mbcd": {
-        "whole_network": False,
-        "norms_trained": True,
-        "feature_noise": False,
-        "adaptive_drop": True,
-        "mlp_head": 0,
-        "evaluated_student": False,
-        "weight_unimodal": 1.0,
-        "weight_aside": 0.0,
-    },
-    "gmp": {"whole_network": False, "adversary_trained": True, "mlp_head": 0},
-}
+
+def _without(defaults: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
+    """The values but for those that are a default."""
+    return {key: value for key, value in values.items() if key not in defaults or defaults[key] != value}
+
+
+@lru_cache
+def _later_rules() -> Mapping[str, Any]:
+    from .protocol import LATER_RULES  # brings pydantic, which an import of this module does without
+
+    return LATER_RULES
+
+
+@lru_cache
+def _later_params(method: str, version: str) -> Mapping[str, Any]:
+    """Parameter -> default, of those that a method of mmbench was given after it had results.
+
+    A method from elsewhere has none, whether or not its plug-in is at hand: its version names a distribution or the
+    hash of a file, so that a parameter that is added there makes new jobs in any case.
+
+    Args:
+        method: the registered name.
+        version: as in ``Job``.
+    """
+    if method not in METHODS or not version.isdigit():
+        return {}
+    module, _, attribute = METHODS[method].partition(":")
+    return describe(Entry(method, module, attribute)).later_defaults()
 
 
 def canonical_json(value: Any) -> str:
