@@ -36,6 +36,7 @@ def searched(
     high: float | None = None,
     digits: int | None = None,
     choices: tuple[Any, ...] = (),
+    nonzero: bool = False,
     source: str = "",
     since: str = "",
 ) -> Any:
@@ -48,10 +49,11 @@ def searched(
         low, high: the ends of a uniform range.
         digits: draws are rounded to so many decimals; ``None`` does not round.
         choices: the values to choose from, in place of a range.
+        nonzero: the method divides by it, as by a temperature: a draw that would be rounded to 0 is drawn again.
         source: where default and range come from.
         since: as in ``fixed``.
     """
-    search = {"low": low, "high": high, "digits": digits, "choices": choices}
+    search = {"low": low, "high": high, "digits": digits, "choices": choices, "nonzero": nonzero}
     return dataclasses.field(default=default, metadata={"source": source, "since": since, "search": search})
 
 

@@ -27,7 +27,7 @@ class Field:
     Attributes:
         name: as in ``Params``.
         default: its value where nothing else is asked for.
-        search: the keyword arguments of ``searched`` (``low``, ``high``, ``digits``, ``choices``) where the parameter
+        search: the keyword arguments of ``searched`` (``low``, ``high``, ``digits``, ``choices``, ``nonzero``) where the parameter
             has a range, else None.
         source: where the default and the range come from.
         since: the version of mmbench that added the parameter to a method that had results by then, else empty.
@@ -299,7 +299,7 @@ def _field(name: str, value: ast.expr) -> Field:
     default = ast.literal_eval(value.args[0]) if value.args else arguments.pop("default")
     source, since = arguments.pop("source", ""), arguments.pop("since", "")
     if function == "searched":
-        search = {"low": None, "high": None, "digits": None, "choices": ()} | arguments
+        search = {"low": None, "high": None, "digits": None, "choices": (), "nonzero": False} | arguments
         return Field(name, default, search, source, since)
     if function == "fixed" and not arguments:
         return Field(name, default, None, source, since)

@@ -31,8 +31,12 @@ class NELParams(BranchParams):
     beta: float = searched(
         0.0417, low=0.0, high=1.0, source="MMDG-Bench 3.6: beta, 1 / batch; its sentiment batch is 24"
     )
-    temperature_labels: float = searched(0.1, low=0.05, high=1.0, digits=2, source="MMDG-Bench: temp_s")
-    temperature_views: float = searched(0.25, low=0.05, high=1.0, digits=2, source="MMDG-Bench: temp_u")
+    temperature_labels: float = searched(
+        0.1, low=0.05, high=1.0, digits=2, nonzero=True, source="MMDG-Bench: temp_s"
+    )
+    temperature_views: float = searched(
+        0.25, low=0.05, high=1.0, digits=2, nonzero=True, source="MMDG-Bench: temp_u"
+    )
     neighbours: int = searched(8, choices=(4, 8, 12, 16), source="MMDG-Bench: k")
     weight: float = fixed(
         1.0, source="MMDG-Bench 3.6; 0.2 in its sentiment code, of the three terms together"

@@ -190,8 +190,8 @@ def test_trials_of_a_search_that_learns_come_one_at_a_time_with_studies_side_by_
     assert [job.params for job in wave.jobs[1:2]] == [asked_for[-1].params]
 
 
-WEIGHT = Field("weight", 0.1, {"low": 0.0, "high": 1.0, "digits": None, "choices": ()})
-SIZE = Field("size", 8, {"low": None, "high": None, "digits": None, "choices": (4, 8, 16)})
+WEIGHT = Field("weight", 0.1, {"low": 0.0, "high": 1.0, "digits": None, "choices": (), "nonzero": False})
+SIZE = Field("size", 8, {"low": None, "high": None, "digits": None, "choices": (4, 8, 16), "nonzero": False})
 
 
 def planted(params: dict[str, Any]) -> float:
@@ -238,7 +238,7 @@ class OutsideParams:
     weight: float = searched(7.0, low=0.0, high=1.0, digits=1)
     size: int = searched(3, choices=(4, 8))
     count: int = searched(9, low=1, high=4)
-    temperature: float = searched(0.5, low=0.0, high=0.04, digits=1)
+    temperature: float = searched(0.5, low=0.0, high=0.04, digits=1, nonzero=True)
 
 
 class Outside(ERM):
