@@ -6,14 +6,17 @@ import itertools
 import json
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
-from mmbench.benchmark.core.as_published import BUDGETS
+from mmbench.benchmark.core.as_published import BUDGETS, family_of
+from mmbench.benchmark.core.errors import UsageError
 from mmbench.benchmark.core.job import Data, Job
 from mmbench.benchmark.core.method_spec import describe
 from mmbench.benchmark.core.protocol import protocol_label
-from mmbench.benchmark.core.registry import find
+from mmbench.benchmark.core.registry import entries, find
 from mmbench.benchmark.core.selection import chosen
 from mmbench.benchmark.core.task import Task
 from mmbench.benchmark.data.domains import check_domain, together
@@ -26,7 +29,7 @@ from mmbench.benchmark.store.store import Store
 from mmbench.benchmark.train.lightning_module import SCHEDULES, fit
 from mmbench.benchmark.train.minibatches import Minibatches
 from mmbench.benchmark.train.seeds import seed_everything
-from mmbench.datasets.dataset import DataError
+from mmbench.datasets.dataset import DataError, Target
 from mmbench.datasets.epic import Epic
 from mmbench.datasets.hac import Hac
 from mmbench.datasets.hust import Hust
@@ -88,6 +91,51 @@ def test_a_job_has_the_rules_of_its_family_as_plain_values(root: Path, dataset: 
     assert (asked.protocol["epochs"], asked.protocol["batch_size"]) == (20, 7)
     assert "batch_size=7" in asked.rules
     assert ("epochs" in asked.rules) == (family != "action")
+
+
+@pytest.mark.parametrize(
+    ("encoders", "kind", "family"),
+    [
+        ({"a": "cnn1d", "b": "cnn1d"}, "classification", "hust"),
+        ({"a": "cnn1d"}, "classification", "action"),
+        ({}, "regression", "sentiment"),
+        ({}, "classification", "action"),
+    ],
+)
+def test_a_dataset_that_names_no_family_has_the_default_of_its_kind(encoders: dict, kind: Any, family: str):
+    located: Any = SimpleNamespace(name="own", modalities=("a", "b"), encoders=encoders, target=Target(kind))
+    assert family_of(located, None) == family
+
+
+def test_every_registered_dataset_says_its_family():
+    located: Any = SimpleNamespace(name="own", modalities=(), target=Target("regression"))
+    families = {name: family_of(located, entry) for name, entry in entries("dataset").items()}
+    sentiment = dict.fromkeys(["mosi", "mosei", "sims"], "sentiment")
+    assert families == {**sentiment, "hust": "hust", "epic": "action", "hac": "action"}
+
+
+FAMILIES = """
+from mmbench.datasets.shared.sentiment import Sentiment
+
+DATASETS = {"mine": "Mine", "faulty": "Faulty"}
+
+
+class Mine(Sentiment):
+    family_as_published = "action"
+
+
+class Faulty(Sentiment):
+    family_as_published = "acton"
+"""
+
+
+def test_a_dataset_of_a_plug_in_names_its_family(tmp_path: Path):
+    (tmp_path / "own.py").write_text(FAMILIES)
+    known = entries("dataset", (tmp_path / "own.py",))
+    located: Any = SimpleNamespace(name="own", modalities=(), target=Target("regression"))
+    assert family_of(located, known["mine"]) == "action"
+    with pytest.raises(UsageError, match=r"unknown family 'acton': .*action"):
+        family_of(located, known["faulty"])
 
 
 def test_methods_with_rules_of_their_own_stand_in_one_table(root: Path, tmp_path: Path):
