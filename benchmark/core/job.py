@@ -8,7 +8,9 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from functools import cached_property, lru_cache
-from typing import Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
+
+from annotated_types import Ge, MinLen
 
 from ...methods import METHODS
 from .method_spec import describe
@@ -17,13 +19,24 @@ from .task import Task
 
 #: Raised when the way from a job to its predictions changes: older results are then not taken for new ones.
 SCHEMA = 1
+#: How pydantic reads these dataclasses from a file (``store.job_schema``): nothing is converted, nothing passed over.
+_STRICT: Mapping[str, Any] = {"strict": True, "extra": "forbid"}
 #: The role of a job that is trained on all sources of another but one, and chooses that one's epoch.
 COMPANION = "companion"
 
 
 @dataclass(frozen=True)
 class Data:
-    """Which content a dataset had."""
+    """Which content a dataset had.
+
+    Attributes:
+        name: the dataset's.
+        fingerprint: SHA-256 (hex) over all that decides what is read of it.
+        format: how it was stored.
+        synthetic: whether it was a stand-in.
+    """
+
+    __pydantic_config__: ClassVar[Mapping[str, Any]] = _STRICT
 
     name: str
     fingerprint: str
@@ -44,10 +57,12 @@ class Trial:
         pinned: those with a range that were set instead.
     """
 
+    __pydantic_config__: ClassVar[Mapping[str, Any]] = _STRICT
+
     role: Literal["trial", "repeat"]
-    index: int
-    draws: int
-    repeats: int
+    index: Annotated[int, Ge(0)]
+    draws: Annotated[int, Ge(0)]
+    repeats: Annotated[int, Ge(0)]
     sampler: str
     pruner: str
     searched: tuple[str, ...]
@@ -87,20 +102,22 @@ class Job:
         search: its part in a search of hyper-parameters, where it has one.
     """
 
+    __pydantic_config__: ClassVar[Mapping[str, Any]] = _STRICT
+
     task: str
-    method: str
+    method: Annotated[str, MinLen(1)]
     params: Mapping[str, Any]
     version: str
-    modalities: tuple[str, ...]
-    data: tuple[Data, ...]
+    modalities: Annotated[tuple[str, ...], MinLen(1)]
+    data: Annotated[tuple[Data, ...], MinLen(1)]
     protocol: Mapping[str, Any]
-    seed: int
+    seed: Annotated[int, Ge(0)]
     label: str = field(default="", compare=False)
     rules: str = field(default="", compare=False)
     metrics: str = field(default="", compare=False)
     train_missing: str = field(default="none", compare=False)
-    needs_domains: int = field(default=1, compare=False)
-    role: str = ""
+    needs_domains: Annotated[int, Ge(1)] = field(default=1, compare=False)
+    role: Literal["", "companion"] = ""
     search: Trial | None = field(default=None, compare=False)
 
     @cached_property
