@@ -84,7 +84,7 @@ def list_names(
     elif what is Listed.METHODS:
         for entry in entries("method", plugins).values():
             description = describe(entry)
-            table.add_row(entry.name, description.summary, _origin(entry))
+            table.add_row(entry.name, _family(entry), description.summary, _origin(entry))
     elif what is Listed.DATASETS:
         for entry in entries("dataset", plugins).values():
             table.add_row(entry.name, str(entry.load().title), _origin(entry))
@@ -204,6 +204,13 @@ def doctor(data_root: Root = None) -> None:
     for finding in findings(root_from(data_root)):
         words = escape(f"{finding.what:<14}{finding.found}" + (f": {finding.mend}" if finding.mend else ""))
         out.print(f"{marks[finding.state]} {words}", highlight=False, soft_wrap=True)
+
+
+def _family(entry: Entry) -> str:
+    """The family of a method: the folder of ``methods/`` that it is in; nothing for a plug-in."""
+    if entry.origin != "mmbench":
+        return ""
+    return entry.module.removeprefix("mmbench.methods.").rpartition(".")[0] or "baseline"
 
 
 def _origin(entry: Entry) -> str:

@@ -9,10 +9,14 @@ from dataclasses import fields
 from pathlib import Path
 
 import pytest
+from mmbench import methods
 from mmbench.benchmark.check.method import parameters_are_literals
 from mmbench.benchmark.core.errors import UsageError
 from mmbench.benchmark.core.method_spec import describe
 from mmbench.benchmark.core.registry import Entry, entries, find
+from mmbench.methods import METHODS
+
+from ..conftest import Command
 
 SIZES = {"width": 40, "layers": 5}
 HEAD = """
@@ -111,6 +115,29 @@ def test_own_parameters_stand_before_the_shared_ones_and_no_field_is_lost():
         assert set(names) == {item.name for item in fields(entry.load().Params)}
         assert len(names) == len(set(names))
         assert names[-2:] == ["width", "layers"]
+
+
+def test_every_file_of_a_family_is_a_method_and_the_list_shows_the_family(mmbench: Command):
+    root = Path(methods.__path__[0])
+    files = {file.relative_to(root) for file in root.rglob("*.py") if file.name != "__init__.py"}
+    of_families = {file for file in files if file.parts[0] != "shared" and len(file.parts) > 1}
+    registered = {
+        Path(*target.partition(":")[0].split(".")[2:]).with_suffix(".py") for target in METHODS.values()
+    }
+    assert registered == {*of_families, Path("erm.py")}
+    assert {str(file) for file in files if len(file.parts) == 1} == {"erm.py", "method.py", "losses.py"}
+    ended = mmbench("list", "methods")
+    assert ended.returncode == 0, ended.stderr
+    families = {
+        line.split()[0]: line.split()[1] for line in ended.stdout.splitlines() if len(line.split()) > 2
+    }
+    shown = {name: families[name] for name in ("erm", "ebmc", "dann", "late_concat")}
+    assert shown == {
+        "erm": "baseline",
+        "ebmc": "missing",
+        "dann": "generalisation",
+        "late_concat": "controls",
+    }
 
 
 def test_describing_every_method_imports_no_torch():
