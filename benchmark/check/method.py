@@ -245,12 +245,12 @@ def weights_are_restored(method_class: type[Method]) -> None:
         method, batch = _build(method_class, spec), planted_batch(spec)
         for stage in range(len(method.stages)):
             method.begin_stage(stage)
-        kept = {name: value.clone() for name, value in method.state_dict().items()}
+        saved = {name: value.clone() for name, value in method.state_dict().items()}
         before = _predict(method, batch).prediction
         with torch.no_grad():
             for parameter in method.parameters():
                 parameter.add_(0.1)
-        method.load_state_dict(kept)
+        method.load_state_dict(saved)
         _close(before, _predict(method, batch).prediction, "restored weights")
 
 

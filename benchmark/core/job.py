@@ -17,7 +17,8 @@ from .method_spec import describe
 from .registry import Entry
 from .task import Task
 
-#: Raised when the way from a job to its predictions changes: older results are then not taken for new ones.
+#: Number of the way from a job to its predictions. It is raised when that changes, so that older results are not taken
+#: for new ones.
 SCHEMA = 1
 #: How pydantic reads these dataclasses from a file (``store.job_schema``): nothing is converted, nothing passed over.
 _STRICT: Mapping[str, Any] = {"strict": True, "extra": "forbid"}
@@ -90,15 +91,15 @@ class Job:
         params: every parameter of the method with its value.
         version: the method's version and, where it is not mmbench's own, its origin.
         modalities: those used, in the dataset's order.
-        data: content of every dataset of the task.
+        data: the content of every dataset of the task, the target's last.
         protocol: every field of the protocol.
         seed: names all randomness of the job.
         label: the method's name in tables: with the parameters that were set.
-        rules: the protocol's name in tables, with the fields that were set; jobs of before do not say it.
-        metrics: the family of metrics that judges the target.
+        rules: the protocol's name in tables, with the fields that were set; empty in stores from before version 0.1.0.
+        metrics: the family of metrics that the target is evaluated by.
         train_missing: how the method itself uses missing modalities in training, for the audit.
         needs_domains: source domains that the method's own idea needs, for the audit.
-        role: empty, or ``"companion"``: it was trained for the epoch of other jobs, and is no result.
+        role: empty, or ``"companion"`` (see ``COMPANION``): then it is no result.
         search: its part in a search of hyper-parameters, where it has one.
     """
 
@@ -156,7 +157,7 @@ class Job:
         """Plain values, ready for JSON."""
         values = {item.name: getattr(self, item.name) for item in fields(self)}
         if not self.role:
-            del values["role"]  # it came after the first results
+            del values["role"]  # most jobs have none, and the files of the first did not name it
         copies = {"params": dict(self.params), "protocol": dict(self.protocol)}
         search = values.pop("search")
         part = {"search": dict(vars(search))} if search else {}

@@ -42,7 +42,15 @@ class Field:
 
 @dataclass(frozen=True)
 class Description:
-    """What the source of a method says about it."""
+    """What the source of a method says about it.
+
+    Attributes:
+        name: the registered name.
+        summary: the first line of its docstring.
+        docstring: those of its file, its class and its ``Params``.
+        version, train_missing, needs_domains, as_published, as_published_in, rules_as_published: as in ``Method``.
+        fields: its parameters, its own before those of bases.
+    """
 
     name: str
     summary: str
@@ -312,7 +320,16 @@ def word(value: Any) -> str:
 
 
 def _like(default: Any, value: Any, where: str) -> Any:
-    """``value`` as the type of ``default``; a text is read as a literal where the default is not a text."""
+    """A value as the type of a default; a text is read as a literal where the default is not a text.
+
+    Args:
+        default: of the parameter.
+        value: what was asked for.
+        where: the method and the parameter, for the message.
+
+    Raises:
+        UsageError: it is of another type.
+    """
     if isinstance(value, str) and not isinstance(default, str):
         words = {"true": True, "on": True, "yes": True, "false": False, "off": False, "no": False}
         try:

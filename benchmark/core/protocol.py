@@ -119,14 +119,18 @@ class Protocol(BaseModel):
         return Protocol.model_validate({**known, **self.model_dump(exclude_unset=True)})
 
     def label(self, published: Mapping[str, Any]) -> str:
-        """The name, and what was asked for that is otherwise than ``published``: ``fair (epochs=5)``."""
+        """The name of these rules in tables: ``fair``, or ``fair (epochs=5)`` with what differs from the named ones.
+
+        Args:
+            published: field -> value, as in ``resolved``.
+        """
         own = Protocol.model_validate({"name": self.name}).resolved(published).model_dump()
         return _label(self.resolved(published).model_dump(), own)
 
     @field_validator("held_out_classes", mode="before")
     @classmethod
     def _classes(cls, names: Any) -> list[str]:
-        """In one order, so that it is one job however they are given; a number in YAML is a name."""
+        """Sorted, so that it is one job in whatever order they are given; a number in YAML is a name."""
         return unique(sorted(str(name) for name in as_list(names)), "held-out classes")
 
 
@@ -139,15 +143,24 @@ LATER_RULES: Mapping[str, Any] = {
 
 
 def protocol_label(values: Mapping[str, Any]) -> str:
-    """The name of a protocol and what of it was changed, for a job that does not say it itself."""
-    # Before jobs said it, `as-published` was the rules for sentiment alone.
+    """The name of a protocol in tables, for a job whose ``rules`` are empty.
+
+    Args:
+        values: every field that the job has.
+    """
+    # Before jobs had `rules`, `as-published` was the rules for sentiment alone.
     earlier = {**BUDGETS["sentiment"], "ties": "lower-loss"}
     own = Protocol.model_validate({"name": values["name"]}).resolved(earlier)
     return _label(values, own.model_dump())
 
 
 def _label(values: Mapping[str, Any], own: Mapping[str, Any]) -> str:
-    """In alphabetic order, whatever the order of the values: rows are told apart by it."""
+    """The name and the changed fields, in alphabetic order, because rows of tables differ by this text.
+
+    Args:
+        values: every field of the protocol.
+        own: every field as the name alone sets it.
+    """
     changed = ", ".join(
         f"{key}={'+'.join(value) if isinstance(value, list) else value}"
         for key, value in sorted(values.items())

@@ -191,11 +191,11 @@ class CMRF(DeepBranches):
 
     def simmmdg_terms(self, embeddings: Tensor, known: Tensor, classes: Tensor) -> dict[str, Tensor]:
         """What SimMMDG adds to the task's loss, at its defaults."""
-        found = self.halves.terms(embeddings, embeddings, known, classes, self.params.temperature)
+        values = self.halves.terms(embeddings, embeddings, known, classes, self.params.temperature)
         names = ("translation", "contrast", "apart")
         return {
             f"simmmdg_{name}": SIMMMDG[f"weight_{name}"] * value
-            for name, value in zip(names, found, strict=True)
+            for name, value in zip(names, values, strict=True)
         }
 
     def draw_shares(self, samples: int) -> Tensor:

@@ -163,10 +163,10 @@ class Jigsaw(nn.Module):
 
 def draw_orders(pieces: int, wanted: int) -> Tensor:
     """[orders, pieces], int64: so many different permutations, drawn one by one; all, where there are fewer."""
-    found: dict[tuple[int, ...], None] = {}
-    while len(found) < min(wanted, math.factorial(pieces)):
-        found[tuple(torch.randperm(pieces).tolist())] = None
-    return torch.tensor(list(found))
+    orders: dict[tuple[int, ...], None] = {}
+    while len(orders) < min(wanted, math.factorial(pieces)):
+        orders[tuple(torch.randperm(pieces).tolist())] = None
+    return torch.tensor(list(orders))
 
 
 def entropies(logits: Tensor) -> Tensor:

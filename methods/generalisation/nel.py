@@ -123,11 +123,11 @@ def likeness_of_modalities(shifted: Tensor, known: Tensor, temperature: float) -
         known: [batch, modality], bool.
         temperature: divides the similarities.
     """
-    found = [
+    terms = [
         info_nce(shifted[:, a], shifted[:, b], known[:, a] & known[:, b], temperature)
         for a, b in combinations(range(shifted.shape[1]), 2)
     ]
-    return torch.stack(found).mean() if found else shifted.new_zeros(())
+    return torch.stack(terms).mean() if terms else shifted.new_zeros(())
 
 
 def mean_shift(projected: Tensor, known: Tensor, neighbours: int) -> Tensor:

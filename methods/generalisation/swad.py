@@ -62,9 +62,9 @@ class SWAD(ERM):
     def after_epoch(self, validation_loss: Callable[[], float]) -> None:
         """Measures the weights' own loss, and forgets means that no window can hold any more."""
         self.losses.append(validation_loss())
-        found = window(self.losses, self.params.converge, self.params.tolerance, self.params.ratio)
-        oldest = len(self.losses) - self.params.converge + 1 if found is None else found[0]
-        newest = len(self.losses) if found is None else found[1]
+        span = window(self.losses, self.params.converge, self.params.tolerance, self.params.ratio)
+        oldest = len(self.losses) - self.params.converge + 1 if span is None else span[0]
+        newest = len(self.losses) if span is None else span[1]
         self.segments = {
             epoch: kept
             for epoch, kept in self.segments.items()
@@ -75,9 +75,9 @@ class SWAD(ERM):
         """The mean over the window, or over the last epoch where there is none yet."""
         if not self.segments:
             return None
-        found = window(self.losses, self.params.converge, self.params.tolerance, self.params.ratio)
+        span = window(self.losses, self.params.converge, self.params.tolerance, self.params.ratio)
         last = max(self.segments)
-        first, final = found or (last, last)
+        first, final = span or (last, last)
         mean: State = {}
         total = 0
         for epoch in range(first, final + 1):

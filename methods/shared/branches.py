@@ -1,8 +1,8 @@
-"""What a method takes for the embedding of a modality: its branch's; or, as published, that of more.
+"""The embedding of a modality that a method's terms see: that of its branch, or, as published, of the whole network.
 
 In MMDG-Bench's sentiment code (sections 2.3 and 6.12 of docs/methods.md) the "uni-modal" feature of a
-modality is the whole network's, run once more with the inputs of all others 0: what the other encoders make
-of zeros, and their dropout, is in it. ``whole_network`` asks for that.
+modality is the whole network's, run once more with the inputs of all others 0: it includes the outputs of the
+other encoders for zeros, and their dropout. ``whole_network`` asks for that.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from .networks import PerModality, SharedNetworkParams, available, outputs, vali
 
 @dataclass(frozen=True)
 class BranchParams(SharedNetworkParams):
-    """The shared network, and what a method takes for the embedding of a modality."""
+    """The size of the shared network, and which embedding of a modality the terms see."""
 
     whole_network: bool = fixed(
         False,
@@ -43,7 +43,12 @@ class DeepBranchParams(BranchParams):
 
 
 def others_silent(batch: Batch, modality: str) -> Batch:
-    """The batch without all modalities but one: encoders read zeros in their place."""
+    """The batch with one modality alone: encoders read zeros in place of the others.
+
+    Args:
+        batch: the batch.
+        modality: the one that stays.
+    """
     gone = {name: torch.zeros_like(flags) for name, flags in batch.present.items() if name != modality}
     return batch.with_present(gone)
 

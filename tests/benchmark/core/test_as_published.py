@@ -17,7 +17,7 @@ from mmbench.benchmark.core.job import Data, Job
 from mmbench.benchmark.core.method_spec import describe
 from mmbench.benchmark.core.protocol import protocol_label
 from mmbench.benchmark.core.registry import entries, find
-from mmbench.benchmark.core.selection import chosen
+from mmbench.benchmark.core.selection import select_epoch
 from mmbench.benchmark.core.task import Task
 from mmbench.benchmark.data.domains import check_domain, together
 from mmbench.benchmark.data.tensors import Request, load_task
@@ -155,9 +155,9 @@ def test_older_jobs_as_published_keep_their_label():
 @pytest.mark.parametrize(("ties", "expected"), [("lower-loss", 2), ("earliest", 1), ("latest", 3)])
 def test_of_equal_epochs_the_one_that_is_asked_for(ties: str, expected: int):
     found = record(3, 1, 1, 1, 2, losses=(0, 5, 1, 2, 0))
-    assert chosen("source-validation", found, "lower", ties=ties) == expected
+    assert select_epoch("source-validation", found, "lower", ties=ties) == expected
     staged = record(9, 1, 1, 1, 0, losses=(0, 5, 1, 2, 0), stages=(0, 1, 1, 1, 1))
-    assert chosen("source-validation", staged, "higher", ties=ties) == expected
+    assert select_epoch("source-validation", staged, "higher", ties=ties) == expected
 
 
 class Still(Counting):
