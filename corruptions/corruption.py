@@ -31,8 +31,8 @@ class Corruption(ABC):
         severity: 0 (the identity) to 5.
         seed: of its randomness.
         kind: what it does; the first part of its name, as registered.
-        family: what kinds have in common, such as ``"noise"``: training on one kind of a family makes the
-            others no longer held out.
+        family: what kinds have in common, such as ``"noise"``: to a network that was trained on one kind of a
+            family, the others are not unseen either.
         medium: what the modality must hold.
         levels: the strength at severity 1 to 5, in the unit that the subclass states.
     """

@@ -1,4 +1,4 @@
-"""Which families of corruption a network has met in training. No torch here: tables read this."""
+"""The families of corruption that a network was trained with. No torch here: tables read this."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ _OF_NOISE = {"off": (), "spectrum": ("noise",)}
 
 
 def trained_families(missing: str, noise: str) -> frozenset[str]:
-    """The families that ``training.inject`` draws from; all others are held out for the network.
+    """The families that ``training.inject`` draws from; the network has not seen any other.
 
     Args:
         missing: a key of ``TRAIN_MISSING``.

@@ -143,7 +143,12 @@ class Published:
 
 
 class Dataset(Protocol):
-    """A dataset that the harness knows by name. It is made without arguments and reads nothing then."""
+    """A dataset that the harness knows by name. It is made without arguments and reads nothing then.
+
+    Two class attributes are optional and matter under the protocol ``as-published`` alone: ``family_as_published``
+    (``"sentiment"``, ``"hust"`` or ``"action"``), the family of tasks whose published scripts it follows, and
+    ``rules_as_published``, the fields of the protocol that its published lists decide.
+    """
 
     @property
     def name(self) -> str:

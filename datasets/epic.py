@@ -19,9 +19,14 @@ class Epic(Action):
     title = "EPIC-Kitchens (MM-SADA)"
     homepage = "https://github.com/jonmun/MM-SADA-code"
     target = Target("classification", classes=tuple(map(str, range(8))), metrics="classification")
+    raw_layout = "epic"
     lists = {"d1": (1543, 435), "d2": (2495, 750), "d3": (3897, 974)}  # noqa: RUF012 (never changed)
     #: The source test lists validate (section 1.1).
     rules_as_published = {"roles": "test-validates"}  # noqa: RUF012 (never changed)
+
+    def raw_domain(self, domain: str) -> str:
+        """In upper case: ``D1``."""
+        return domain.upper()
 
     def raw(self, folder: Path) -> MediaSet:
         """Lists the published videos, sound and optical flow (:mod:`mmbench.datasets.media.epic`). Raises DataError."""

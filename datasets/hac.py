@@ -19,6 +19,7 @@ class Hac(Action):
     title = "Human-Animal-Cartoon"
     homepage = "https://github.com/donghao51/SimMMDG"
     target = Target("classification", classes=tuple(map(str, range(7))), metrics="classification")
+    raw_layout = "hac"
     lists = {"human": (1111, 276), "animal": (730, 176), "cartoon": (870, 218)}  # noqa: RUF012 (never changed)
     #: The source test lists validate, and both lists of the target are tested (section 1.1).
     rules_as_published = {"roles": "test-validates-whole-target"}  # noqa: RUF012 (never changed)

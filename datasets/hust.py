@@ -77,6 +77,8 @@ class Hust:
     target = Target(
         "classification", classes=tuple(state.lower() for state in STATES), metrics="classification"
     )
+    #: Family of tasks whose published scripts it follows under the protocol ``as-published``.
+    family_as_published = "hust"
     patterns = (MAT_FILES[0].lower(),)
     published: Mapping[str, Published] = {
         "mat": Published(_COUNTS, {}, _SOURCE),

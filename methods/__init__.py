@@ -1,4 +1,16 @@
-"""Methods: one file each. Name -> ``"module:Class"``, nothing imported until used."""
+"""Methods: name -> ``"module:Class"``, nothing imported until used.
+
+Every file of a family's folder is one method:
+
+* ``generalisation/``: to a target domain that is not trained on;
+* ``missing/``: to modalities that are missing or of unequal quality;
+* ``controls/``: what a method has to beat before its own idea counts.
+
+A new method is a file in the folder of its family and a line in this table; a new family is a new folder. The name, not
+the folder, is what users type and what results are stored under. At the root lie ``erm.py``, the baseline that most
+methods derive from, ``method.py``, the contract, and ``losses.py``; ``shared/`` holds the networks and terms that
+methods are built of, and parts that a method is too long without.
+"""
 
 METHODS = {
     "erm": "mmbench.methods.erm:ERM",

@@ -4,37 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
 from ..datasets.batch import Batch, Spec
 from .losses import task_loss
-from .method import Method, Output, fixed
-from .shared.networks import as_prediction, available, embedding_width, encoders, fusion_head, valid_steps
+from .method import Method, Output
+from .shared.networks import (
+    SharedNetworkParams,
+    as_prediction,
+    available,
+    embedding_width,
+    encoders,
+    fusion_head,
+    valid_steps,
+)
 
 
 @dataclass(frozen=True)
-class ERMParams:
+class ERMParams(SharedNetworkParams):
     """The size of the shared network."""
-
-    width: int = fixed(40, source="MMDG-Bench, late fusion")
-    layers: int = fixed(5, source="MMDG-Bench, late fusion")
-
-
-class Sizes(Protocol):
-    """Parameters that say how large the shared network is."""
-
-    @property
-    def width(self) -> int:
-        """Of each embedding."""
-        ...
-
-    @property
-    def layers(self) -> int:
-        """Of each encoder."""
-        ...
 
 
 class ERM(Method):
@@ -47,7 +38,7 @@ class ERM(Method):
         "hust": {"restart_optimizer": True, "encoder_rate": 0.1}
     }
 
-    def __init__(self, params: Sizes, spec: Spec) -> None:
+    def __init__(self, params: SharedNetworkParams, spec: Spec) -> None:
         super().__init__(params, spec)
         width = self.width = embedding_width(spec, params.width)
         self.encoders = encoders(spec, width, params.layers)

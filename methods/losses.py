@@ -25,20 +25,36 @@ def task_errors(prediction: Tensor, target: Tensor, spec: Spec) -> Tensor:
 
 
 def task_loss(prediction: Tensor, target: Tensor, spec: Spec) -> Tensor:
-    """The mean of ``task_errors``: L1 for regression, cross-entropy for classification."""
+    """The mean of ``task_errors``, a scalar: L1 for regression, cross-entropy for classification.
+
+    Args:
+        prediction: [batch] scores, or [batch, classes] logits.
+        target: [batch].
+        spec: says which task it is.
+    """
     return task_errors(prediction, target, spec).mean()
 
 
 def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
-    """The mean of ``values`` where ``mask`` (same shape, bool) is true; 0 if it is nowhere true.
+    """The mean of values where a mask is true, a scalar; 0 if it is nowhere true.
 
     What lies outside the mask has no influence, not even where it is not a number.
+
+    Args:
+        values: of any shape.
+        mask: of the same shape, bool.
     """
     return values.where(mask, 0).sum() / mask.sum().clamp(min=1)
 
 
 def gaussian_nll(mean: Tensor, log_variance: Tensor, target: Tensor) -> Tensor:
-    """exp(-s) (y - m)^2 / 2 + s / 2 of every element, s the log-variance (Kendall & Gal 2017, eq. 8)."""
+    """The Gaussian likelihood loss of every element (Kendall & Gal 2017, eq. 8): exp(-s) (y - m)^2 / 2 + s / 2.
+
+    Args:
+        mean: m, of any shape.
+        log_variance: s, of the same shape.
+        target: y, of a shape that broadcasts to it.
+    """
     return 0.5 * (-log_variance).exp() * (target.to(mean.dtype) - mean).square() + 0.5 * log_variance
 
 

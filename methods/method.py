@@ -13,9 +13,20 @@ from torch import Tensor, nn
 from ..datasets.batch import Batch, Spec
 
 
-def fixed(default: Any, *, source: str = "") -> Any:
-    """A field of ``Params`` that is not searched. ``source`` says where the default comes from."""
-    return dataclasses.field(default=default, metadata={"source": source})
+def fixed(default: Any, *, source: str = "", since: str = "") -> Any:
+    """A field of ``Params`` that is not searched.
+
+    The arguments are literals: they are read from the source text, so that planning imports no network.
+
+    Args:
+        default: the value where nothing else is asked for.
+        source: where the default comes from.
+        since: the version of mmbench that adds the field to a method that already has results. At its default such
+            a field is not part of a job's id, so that those results stay valid; the default must therefore do what
+            the method did without the field. It has no effect in a plug-in, whose jobs are known by its version or
+            the hash of its file.
+    """
+    return dataclasses.field(default=default, metadata={"source": source, "since": since})
 
 
 def searched(
@@ -25,9 +36,13 @@ def searched(
     high: float | None = None,
     digits: int | None = None,
     choices: tuple[Any, ...] = (),
+    nonzero: bool = False,
     source: str = "",
+    since: str = "",
 ) -> Any:
     """A field of ``Params`` with its default and its search range.
+
+    The arguments are literals: they are read from the source text, so that planning imports no network.
 
     Args:
         default: the value of draw 0.
@@ -35,12 +50,12 @@ def searched(
         high: its upper end.
         digits: draws are rounded to so many decimals; ``None`` does not round.
         choices: the values to choose from, in place of a range.
+        nonzero: the method divides by it, as by a temperature: a draw that would be rounded to 0 is drawn again.
         source: where default and range come from.
-
-    The arguments are literals: they are read from the source text, so that planning imports no network.
+        since: as in ``fixed``.
     """
-    search = {"low": low, "high": high, "digits": digits, "choices": choices}
-    return dataclasses.field(default=default, metadata={"source": source, "search": search})
+    search = {"low": low, "high": high, "digits": digits, "choices": choices, "nonzero": nonzero}
+    return dataclasses.field(default=default, metadata={"source": source, "since": since, "search": search})
 
 
 @dataclass(frozen=True)

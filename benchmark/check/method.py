@@ -69,18 +69,24 @@ def _close(left: Tensor, right: Tensor, what: str) -> None:
 
 
 def parameters_are_literals(entry: Entry) -> None:
-    """Its parameters are literals, so that planning can read them without importing it."""
-    imported = entry.load().Params()
+    """What is read from its source, of which base classes are a part, is what the imported class says."""
+    method = entry.load()
+    imported = method.Params()
     defaults = {item.name: getattr(imported, item.name) for item in fields(imported)}
-    read = describe(entry).defaults()
+    description = describe(entry)
+    read = description.defaults()
     assert read == defaults, f"the source says {read}, the class says {defaults}"
+    for item in fields(imported):
+        (parameter,) = (one for one in description.fields if one.name == item.name)
+        known = {"search": None, "source": "", "since": "", **item.metadata}
+        told = {key: getattr(parameter, key) for key in ("search", "source", "since")}
+        assert told == known, f"{item.name}: the source says {told}, the class says {known}"
     for name in ("version", "train_missing", "needs_domains", "as_published"):
-        inherited = getattr(entry.load(), name)
-        told = getattr(describe(entry), name)
-        assert told == inherited, f"{name} should be a literal in the class itself: {name} = {inherited!r}"
+        value, told = getattr(method, name), getattr(description, name)
+        assert told == value, f"{name} should be a literal: {name} = {value!r}"
     for name in ("as_published_in", "rules_as_published"):  # of the class alone: a subclass is another method
-        own, told = vars(entry.load()).get(name, {}), getattr(describe(entry), name)
-        assert told == own, f"{name} should be a literal: {name} = {own!r}"
+        value, told = vars(method).get(name, {}), getattr(description, name)
+        assert told == value, f"{name} should be a literal: {name} = {value!r}"
 
 
 def output_has_the_right_shape(method_class: type[Method]) -> None:
@@ -239,12 +245,12 @@ def weights_are_restored(method_class: type[Method]) -> None:
         method, batch = _build(method_class, spec), planted_batch(spec)
         for stage in range(len(method.stages)):
             method.begin_stage(stage)
-        kept = {name: value.clone() for name, value in method.state_dict().items()}
+        saved = {name: value.clone() for name, value in method.state_dict().items()}
         before = _predict(method, batch).prediction
         with torch.no_grad():
             for parameter in method.parameters():
                 parameter.add_(0.1)
-        method.load_state_dict(kept)
+        method.load_state_dict(saved)
         _close(before, _predict(method, batch).prediction, "restored weights")
 
 

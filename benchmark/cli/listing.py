@@ -85,7 +85,14 @@ def docstring(entry: Entry) -> str:
 
 def _methods(plugins: Files, root: Path) -> Rows:
     for entry in entries("method", plugins).values():
-        yield entry.name, describe(entry).summary, _origin(entry)
+        yield entry.name, _family(entry), describe(entry).summary, _origin(entry)
+
+
+def _family(entry: Entry) -> str:
+    """The family of a method: the folder of ``methods/`` that it is in; nothing for a plug-in."""
+    if entry.origin != "mmbench":
+        return ""
+    return entry.module.removeprefix("mmbench.methods.").rpartition(".")[0] or "baseline"
 
 
 def _datasets(plugins: Files, root: Path) -> Rows:

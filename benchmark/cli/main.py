@@ -280,7 +280,7 @@ def _print_plan(planned: Plan) -> None:
     from ..launch import estimate
     from ..launch.run import counts
     from ..report.console import console
-    from ..search.trials import size_words
+    from ..search.trials import size_label
     from .run import print_suite
 
     out = console()
@@ -292,7 +292,7 @@ def _print_plan(planned: Plan) -> None:
     if planned.courses:
         trial = planned.courses[0].study.trial
         out.print(
-            f"{len(planned.courses)} searches of {size_words(trial)} networks (default, draws by {trial.sampler}, "
+            f"{len(planned.courses)} searches of {size_label(trial)} networks (default, draws by {trial.sampler}, "
             f"repeats of the best by source validation), pruner {trial.pruner}",
             highlight=False,
         )

@@ -15,7 +15,7 @@ from ..core.errors import UsageError
 from ..core.states import BROKEN, STATES
 from ..core.strings import duration
 from ..report.console import print_faults
-from ..search.trials import Found, counted, searches
+from ..search.trials import SearchProgress, count_trials, searches
 from ..store.job_folder import Record
 from ..store.store import Store
 
@@ -83,9 +83,9 @@ def print_status(store: Store, out: Console, states: tuple[list[Record], list[st
     return not faults and not any(counted[state] for state in BROKEN)
 
 
-def _print_searches(found: list[Found], out: Console) -> None:
+def _print_searches(found: list[SearchProgress], out: Console) -> None:
     """Prints how many trials and repeats there are, and which searches cannot choose."""
-    counts = counted(found)
+    counts = count_trials(found)
     words = {"chosen": "chose", "open": "go on", "broken": "have a failed trial"}
     ways = ", ".join(f"{counts[way]} {said}" for way, said in words.items() if counts[way])
     trials, repeats = f"{counts['trials']} trials", f"{counts['repeats']} repeats"

@@ -1,8 +1,8 @@
 """The protocol ``as-published``: the rules of MMDG-Bench's scripts (arXiv 2605.06643), by family of tasks.
 
-A method says itself where its script departs from them (``Method.rules_as_published``), a dataset where its
-lists do (``rules_as_published`` of its class). What is asked for goes before all. Sections are those of
-docs/methods.md.
+A dataset says which family it belongs to and where its published lists depart from the rules (``family_as_published``
+and ``rules_as_published`` of its class), a method where its script does (``Method.rules_as_published``). What is asked
+for goes before all. Sections are those of docs/methods.md.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ...datasets.dataset import Located
+from .errors import UsageError, nearest
 from .registry import Entry
 
 #: Family of tasks -> the rules of its scripts (section 1.4).
@@ -57,17 +58,42 @@ BUDGETS: Mapping[str, Mapping[str, Any]] = {
 }
 
 
-def family_of(located: Located) -> str:
-    """The family of a task by its target's dataset: ``"hust"`` for waveforms, ``"sentiment"`` for scores, else
-    ``"action"``. Datasets of one's own follow the family that they are alike."""
-    encoders = getattr(
-        located, "encoders", {}
-    )  # the contract came without: a plug-in's dataset may have none
-    if located.modalities and all(encoders.get(name) == "cnn1d" for name in located.modalities):
-        return "hust"
-    return "sentiment" if located.target.kind == "regression" else "action"
+#: What a dataset without a family of its own is like -> the family that it follows.
+DEFAULT_FAMILIES: Mapping[str, str] = {
+    "waveforms": "hust",
+    "regression": "sentiment",
+    "classification": "action",
+}
+
+
+def family_of(located: Located, dataset: Entry | None) -> str:
+    """The family of a task, by its target's dataset: a key of ``BUDGETS``.
+
+    A registered dataset says its own (``family_as_published`` of its class). Any other, such as one in the open
+    layout, follows the family that ``DEFAULT_FAMILIES`` names for its kind of data: waveforms alone (every modality is
+    read by ``cnn1d``), else scores or classes.
+
+    Args:
+        located: the dataset.
+        dataset: its entry, where it is registered.
+
+    Raises:
+        UsageError: the class names a family that is not known.
+    """
+    family = getattr(dataset.load(), "family_as_published", "") if dataset else ""
+    if family and family not in BUDGETS:
+        raise UsageError(f"dataset {located.name}: unknown family {family!r}: {nearest(family, BUDGETS)}")
+    if family:
+        return family
+    encoders = getattr(located, "encoders", {})  # a dataset of a plug-in may have none
+    waveforms = located.modalities and all(encoders.get(name) == "cnn1d" for name in located.modalities)
+    return DEFAULT_FAMILIES["waveforms" if waveforms else located.target.kind]
 
 
 def rules_of(dataset: Entry | None) -> Mapping[str, Any]:
-    """The rules that a dataset's published lists decide; none of a dataset of one's own."""
+    """The fields of the protocol that a dataset's published lists decide; none of a dataset that is not registered.
+
+    Args:
+        dataset: its entry, where it is registered.
+    """
     return getattr(dataset.load(), "rules_as_published", {}) if dataset else {}

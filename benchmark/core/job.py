@@ -8,19 +8,36 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from functools import cached_property, lru_cache
-from typing import Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
+from annotated_types import Ge, MinLen
+
+from ...methods import METHODS
+from .method_spec import describe
+from .registry import Entry
 from .task import Task
 
-#: Raised when the way from a job to its predictions changes: older results are then not taken for new ones.
+#: Number of the way from a job to its predictions. It is raised when that changes, so that older results are not taken
+#: for new ones.
 SCHEMA = 1
+#: How pydantic reads these dataclasses from a file (``store.job_schema``): nothing is converted, nothing passed over.
+_STRICT: Mapping[str, Any] = {"strict": True, "extra": "forbid"}
 #: The role of a job that is trained on all sources of another but one, and chooses that one's epoch.
 COMPANION = "companion"
 
 
 @dataclass(frozen=True)
 class Data:
-    """Which content a dataset had."""
+    """Which content a dataset had.
+
+    Attributes:
+        name: the dataset's.
+        fingerprint: SHA-256 (hex) over all that decides what is read of it.
+        format: how it was stored.
+        synthetic: whether it was a stand-in.
+    """
+
+    __pydantic_config__: ClassVar[Mapping[str, Any]] = _STRICT
 
     name: str
     fingerprint: str
@@ -41,10 +58,12 @@ class Trial:
         pinned: those with a range that were set instead.
     """
 
+    __pydantic_config__: ClassVar[Mapping[str, Any]] = _STRICT
+
     role: Literal["trial", "repeat"]
-    index: int
-    draws: int
-    repeats: int
+    index: Annotated[int, Ge(0)]
+    draws: Annotated[int, Ge(0)]
+    repeats: Annotated[int, Ge(0)]
     sampler: str
     pruner: str
     searched: tuple[str, ...]
@@ -72,46 +91,47 @@ class Job:
         params: every parameter of the method with its value.
         version: the method's version and, where it is not mmbench's own, its origin.
         modalities: those used, in the dataset's order.
-        data: content of every dataset of the task.
+        data: the content of every dataset of the task, the target's last.
         protocol: every field of the protocol.
         seed: names all randomness of the job.
         label: the method's name in tables: with the parameters that were set.
-        rules: the protocol's name in tables, with the fields that were set; jobs of before do not say it.
-        metrics: the family of metrics that judges the target.
+        rules: the protocol's name in tables, with the fields that were set; empty in stores from before version 0.1.0.
+        metrics: the family of metrics that the target is evaluated by.
         train_missing: how the method itself uses missing modalities in training, for the audit.
         needs_domains: source domains that the method's own idea needs, for the audit.
-        role: empty, or ``"companion"``: it was trained for the epoch of other jobs, and is no result.
+        role: empty, or ``"companion"`` (see ``COMPANION``): then it is no result.
         search: its part in a search of hyper-parameters, where it has one.
     """
 
+    __pydantic_config__: ClassVar[Mapping[str, Any]] = _STRICT
+
     task: str
-    method: str
+    method: Annotated[str, MinLen(1)]
     params: Mapping[str, Any]
     version: str
-    modalities: tuple[str, ...]
-    data: tuple[Data, ...]
+    modalities: Annotated[tuple[str, ...], MinLen(1)]
+    data: Annotated[tuple[Data, ...], MinLen(1)]
     protocol: Mapping[str, Any]
-    seed: int
+    seed: Annotated[int, Ge(0)]
     label: str = field(default="", compare=False)
     rules: str = field(default="", compare=False)
     metrics: str = field(default="", compare=False)
     train_missing: str = field(default="none", compare=False)
-    needs_domains: int = field(default=1, compare=False)
-    role: str = ""
+    needs_domains: Annotated[int, Ge(1)] = field(default=1, compare=False)
+    role: Literal["", "companion"] = ""
     search: Trial | None = field(default=None, compare=False)
 
     @cached_property
     def id(self) -> str:
-        """A readable beginning and 12 hexadecimal digits of the hash of the identity."""
+        """A readable beginning and 12 hexadecimal digits of the hash of the identity.
+
+        A field of the protocol, or a parameter of a method of mmbench, that was added after there were results says so
+        where it is defined (``Since``, ``since=``). At its default it is left out, so that those results keep their ids.
+        """
         identity = {name: getattr(self, name) for name in _IDENTITY if name != "role" or self.role}
         identity["data"] = [[item.name, item.fingerprint] for item in self.data]
-        later = LATER_PARAMS.get(self.method, {})
-        identity["params"] = {
-            key: value for key, value in self.params.items() if key not in later or later[key] != value
-        }
-        identity["protocol"] = {
-            key: value for key, value in self.protocol.items() if _LATER_RULES.get(key) != value
-        }
+        identity["params"] = _without(_later_params(self.method, self.version), self.params)
+        identity["protocol"] = _without(_later_rules(), self.protocol)
         digest = hashlib.sha256(canonical_json({"schema": SCHEMA, **identity}).encode()).hexdigest()[:12]
         words = [_short(self.task), self.method, "".join(name[0] for name in self.modalities)]
         return re.sub(r"[^a-z0-9.-]+", "-", "-".join([*words, f"s{self.seed}", digest]).lower())
@@ -137,7 +157,7 @@ class Job:
         """Plain values, ready for JSON."""
         values = {item.name: getattr(self, item.name) for item in fields(self)}
         if not self.role:
-            del values["role"]  # it came after the first results
+            del values["role"]  # most jobs have none, and the files of the first did not name it
         copies = {"params": dict(self.params), "protocol": dict(self.protocol)}
         search = values.pop("search")
         part = {"search": dict(vars(search))} if search else {}
@@ -166,52 +186,34 @@ def _short(task: str) -> str:
 NOT_IDENTITY = {"label", "rules", "metrics", "train_missing", "needs_domains", "search"}
 _IDENTITY = [item.name for item in fields(Job) if item.name not in NOT_IDENTITY]
 
-# Rules that came after the first results, with the value that those were made under: it changes no id.
-_LATER_RULES = {
-    "train_with_missing": "off",
-    "train_with_noise": "off",
-    "held_out_classes": [],
-    "epoch_steps": 0,
-    "drop_last": False,
-    "restart_optimizer": False,
-    "encoder_rate": 1.0,
-    "ties": "lower-loss",
-    "roles": "splits",
-    "encoder_mode": "frozen",
-    "media_rate": 0.1,
-    "adapter_rank": 8,
-    "checkpointing": False,
-    "accumulate": 1,
-    "precision": "float32",
-}
-_DEEP = {"whole_network": False, "extra_width": 0, "bounded": False, "raw_halves": False}
-#: Method -> parameters that came after its first results, with the value that those were made under.
-LATER_PARAMS: Mapping[str, Mapping[str, Any]] = {
-    "rna": {"whole_network": False},
-    "simmmdg": _DEEP,
-    "moosa": _DEEP,
-    "cmrf": {
-        **_DEEP,
-        "audio_weight": 1.0,
-        "sums": False,
-        "weight_apart": 0.0,
-        "with_simmmdg": False,
-        "trained_projections": "all",
-    },
-    "nel": {"whole_network": False, "modality_views": False, "raw_spectrum": False},
-    "jat": {"whole_network": False},
-    "mbcd": {
-        "whole_network": False,
-        "norms_trained": True,
-        "feature_noise": False,
-        "adaptive_drop": True,
-        "mlp_head": 0,
-        "evaluated_student": False,
-        "weight_unimodal": 1.0,
-        "weight_aside": 0.0,
-    },
-    "gmp": {"whole_network": False, "adversary_trained": True, "mlp_head": 0},
-}
+
+def _without(defaults: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
+    """The values but for those that are a default."""
+    return {key: value for key, value in values.items() if key not in defaults or defaults[key] != value}
+
+
+@lru_cache
+def _later_rules() -> Mapping[str, Any]:
+    from .protocol import LATER_RULES  # brings pydantic, which an import of this module does without
+
+    return LATER_RULES
+
+
+@lru_cache
+def _later_params(method: str, version: str) -> Mapping[str, Any]:
+    """Parameter -> default, of those that a method of mmbench was given after it had results.
+
+    A method from elsewhere has none, whether or not its plug-in is at hand: its version names a distribution or the
+    hash of a file, so that a parameter that is added there makes new jobs in any case.
+
+    Args:
+        method: the registered name.
+        version: as in ``Job``.
+    """
+    if method not in METHODS or not version.isdigit():
+        return {}
+    module, _, attribute = METHODS[method].partition(":")
+    return describe(Entry(method, module, attribute)).later_defaults()
 
 
 def canonical_json(value: Any) -> str:

@@ -1,13 +1,16 @@
 """A method's parameters, read from its source text, so that planning a run imports no network.
 
-The fields of ``Params`` are literals (``mmbench check method`` says so where they are not), which is why
-this is exact: the conformance test compares what is read here with the imported class.
+The fields of ``Params`` are literals (``mmbench check method`` says so where they are not), which is why this is
+exact: the conformance test compares what is read here with the imported class. Base classes are followed, of a
+method and of its ``Params``, through the imports of mmbench and of the package that the method is in; the source
+of any other package is not opened.
 """
 
 from __future__ import annotations
 
 import ast
-from collections.abc import Mapping
+import importlib.util
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -19,17 +22,35 @@ from .registry import Entry
 
 @dataclass(frozen=True)
 class Field:
-    """One parameter: its default, where it is searched, and where both come from."""
+    """One parameter of a method.
+
+    Attributes:
+        name: as in ``Params``.
+        default: its value where nothing else is asked for.
+        search: the keyword arguments of ``searched`` (``low``, ``high``, ``digits``, ``choices``, ``nonzero``) where the parameter
+            has a range, else None.
+        source: where the default and the range come from.
+        since: the version of mmbench that added the parameter to a method that had results by then, else empty.
+    """
 
     name: str
     default: Any
     search: Mapping[str, Any] | None = None
     source: str = ""
+    since: str = ""
 
 
 @dataclass(frozen=True)
 class Description:
-    """What the source of a method says about it."""
+    """What the source of a method says about it.
+
+    Attributes:
+        name: the registered name.
+        summary: the first line of its docstring.
+        docstring: those of its file, its class and its ``Params``.
+        version, train_missing, needs_domains, as_published, as_published_in, rules_as_published: as in ``Method``.
+        fields: its parameters, its own before those of bases.
+    """
 
     name: str
     summary: str
@@ -43,24 +64,40 @@ class Description:
     fields: tuple[Field, ...] = field(default=())
 
     def defaults(self, protocol: str = "fair", family: str = "") -> dict[str, Any]:
-        """Parameter -> what it is where nothing else is asked for; as published, in a family of tasks."""
+        """What every parameter is where nothing else is asked for.
+
+        Args:
+            protocol: ``"fair"`` or ``"as-published"``.
+            family: of tasks, as ``as_published.family_of`` names it; only ``as-published`` differs by it.
+
+        Returns:
+            Parameter -> value.
+        """
         published: Mapping[str, Any] = {}
         if protocol == "as-published":
             published = {**self.as_published, **self.as_published_in.get(family, {})}
         return {item.name: published.get(item.name, item.default) for item in self.fields}
 
+    def later_defaults(self) -> dict[str, Any]:
+        """Parameter -> default, of the parameters that were added after the method had results."""
+        return {item.name: item.default for item in self.fields if item.since}
+
     def published(self, parameter: str) -> str:
         """What a parameter is under ``as-published``, in words, by family where they differ; else nothing."""
         families = {f: own[parameter] for f, own in self.as_published_in.items() if parameter in own}
-        found = [f"{family}: {value}" for family, value in families.items()]
+        words = [f"{family}: {value}" for family, value in families.items()]
         if parameter in self.as_published:
-            found.insert(0, str(self.as_published[parameter]))
-        return ", ".join(found)
+            words.insert(0, str(self.as_published[parameter]))
+        return ", ".join(words)
 
     def resolve(
         self, overrides: Mapping[str, Any], protocol: str = "fair", family: str = ""
     ) -> dict[str, Any]:
-        """All parameters, with ``overrides`` in place of the defaults.
+        """The value of every parameter of a job.
+
+        Args:
+            overrides: parameter -> what was asked for in place of the default.
+            protocol, family: as in ``defaults``.
 
         Raises:
             UsageError: an unknown parameter, or a value of another type than the default.
@@ -75,43 +112,150 @@ class Description:
 
 def describe(entry: Entry) -> Description:
     """Reads the description of a method from the file that defines it."""
-    return _describe(entry.name, entry.source(), entry.attribute)
+    return _describe(entry.name, entry.source(), "" if entry.is_file else entry.module, entry.attribute)
 
 
 @lru_cache
-def _describe(name: str, source: Path, attribute: str) -> Description:
+def _describe(name: str, source: Path, module: str, attribute: str) -> Description:
     try:
-        tree = ast.parse(source.read_text(encoding="utf-8"), filename=str(source))
+        return _read_description(name, source, module, attribute)
+    except UsageError as error:
+        raise UsageError(f"method {name}: {error}") from None
     except (OSError, SyntaxError) as error:
         raise UsageError(f"method {name}: {source}: {error}") from None
-    classes = {node.name: node for node in tree.body if isinstance(node, ast.ClassDef)}
-    if attribute not in classes:
-        raise UsageError(f"method {name}: {source} defines no class {attribute}")
-    method = classes[attribute]
-    params = _class_value(method, "Params")
-    inner = [node for node in method.body if isinstance(node, ast.ClassDef) and node.name == "Params"]
-    if isinstance(params, ast.Name) and params.id in classes:
-        inner = [classes[params.id]]
-    elif params is not None:
-        raise UsageError(f"method {name}: Params should be a dataclass in {source}")
-    if not inner and params is None and [ast.unparse(base) for base in method.bases] != ["Method"]:
-        raise UsageError(
-            f"method {name}: {source}: class {attribute} should say Params itself, "
-            "also where it takes them from its base"
-        )
-    own = ast.get_docstring(method) or ""
-    told = [ast.get_docstring(tree) or "", own, (ast.get_docstring(inner[0]) or "") if inner else ""]
+
+
+def _read_description(name: str, source: Path, module: str, attribute: str) -> Description:
+    file = _read(source, module)
+    if attribute not in file.classes:
+        raise UsageError(f"{source} defines no class {attribute}")
+    method = _Class(file, file.classes[attribute])
+    lineage = list(_lineage(method))
+    params = _params(lineage)
+    fields = tuple(_all_fields(params))
+    nodes = (file.tree, method.node, *([params.node] if fields else []))
+    docstrings = [ast.get_docstring(node) for node in nodes]
+
+    def literal(attribute: str, default: Any, classes: list[_Class] = lineage) -> Any:
+        values = (_class_value(one.node, attribute) for one in classes)
+        node = next((value for value in values if value is not None), None)
+        try:
+            return default if node is None else ast.literal_eval(node)
+        except ValueError:
+            raise UsageError(f"{source}: {attribute} should be a literal") from None
+
     return Description(
         name=name,
-        summary=(own or told[0]).partition("\n")[0],
-        docstring="\n\n".join(text for text in told if text),
-        version=_literal(_class_value(method, "version"), 1),
-        train_missing=_literal(_class_value(method, "train_missing"), "none"),
-        needs_domains=_literal(_class_value(method, "needs_domains"), 1),
-        as_published=_literal(_class_value(method, "as_published"), {}),
-        as_published_in=_literal(_class_value(method, "as_published_in"), {}),
-        rules_as_published=_literal(_class_value(method, "rules_as_published"), {}),
-        fields=tuple(_fields(inner[0], f"method {name}: {source}")) if inner else (),
+        summary=(docstrings[1] or docstrings[0] or "").partition("\n")[0],
+        docstring="\n\n".join(text for text in docstrings if text),
+        version=literal("version", 1),
+        train_missing=literal("train_missing", "none"),
+        needs_domains=literal("needs_domains", 1),
+        as_published=literal("as_published", {}),
+        # What a method's own script did holds for no method that derives from it.
+        as_published_in=literal("as_published_in", {}, [method]),
+        rules_as_published=literal("rules_as_published", {}, [method]),
+        fields=fields,
+    )
+
+
+# --- classes and their bases ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _File:
+    """A source file.
+
+    Attributes:
+        path: where it lies.
+        module: its dotted name, empty for a plug-in file.
+        tree: its text, parsed.
+        classes: those that it defines, by name.
+        imports: name in the file -> dotted name of what it was imported as.
+    """
+
+    path: Path
+    module: str
+    tree: ast.Module
+    classes: Mapping[str, ast.ClassDef]
+    imports: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class _Class:
+    file: _File
+    node: ast.ClassDef
+
+
+@lru_cache
+def _read(path: Path, module: str) -> _File:
+    tree = ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
+    package = module if path.name == "__init__.py" else module.rpartition(".")[0]
+    imports: dict[str, str] = {}
+    for node in tree.body:
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                first = alias.name.partition(".")[0]  # `import a.b` binds `a`
+                imports[alias.asname or first] = alias.name if alias.asname else first
+        elif isinstance(node, ast.ImportFrom) and (package or not node.level):
+            name = importlib.util.resolve_name("." * node.level + (node.module or ""), package)
+            imports |= {alias.asname or alias.name: f"{name}.{alias.name}" for alias in node.names}
+    classes = {node.name: node for node in tree.body if isinstance(node, ast.ClassDef)}
+    return _File(path, module, tree, classes, imports)
+
+
+def _find(file: _File, name: str) -> _Class | None:
+    """The class that a name stands for in a file; None where it is of a package whose source is not read."""
+    if name in file.classes:
+        return _Class(file, file.classes[name])
+    first, _, rest = name.partition(".")
+    if first not in file.imports:
+        return None
+    module, _, attribute = f"{file.imports[first]}.{rest}".rstrip(".").rpartition(".")
+    if module.partition(".")[0] not in {"mmbench", file.module.partition(".")[0]} - {""}:
+        return None
+    try:
+        spec = importlib.util.find_spec(module)
+    except ImportError:
+        return None
+    if spec is None or spec.origin is None:
+        return None
+    return _find(_read(Path(spec.origin), module), attribute)
+
+
+def _lineage(start: _Class) -> Iterator[_Class]:
+    """A class and its bases, each before its own bases, as far as their source is read."""
+    yield start
+    for base in start.node.bases:
+        parent = _find(start.file, ast.unparse(base))
+        if parent is not None and parent.node is not start.node:
+            yield from _lineage(parent)
+
+
+def _params(lineage: list[_Class]) -> _Class:
+    """The class of a method's parameters: its own, or that of the nearest base that says one.
+
+    Args:
+        lineage: the method's class and its bases.
+
+    Raises:
+        UsageError: none of them says which, or says it by anything but the name of a class that can be read.
+    """
+    for one in lineage:
+        inner = [item for item in one.node.body if isinstance(item, ast.ClassDef) and item.name == "Params"]
+        value = _class_value(one.node, "Params")
+        if inner:
+            return _Class(one.file, inner[0])
+        if value is not None:
+            params = _find(one.file, ast.unparse(value))
+            if params is None:
+                raise UsageError(
+                    f"{one.file.path}: Params should be a dataclass of this file, of mmbench or of its own package"
+                )
+            return params
+    raise UsageError(
+        f"{lineage[0].file.path}: class {lineage[0].node.name} should say Params itself: the source of its base "
+        "is not read"
     )
 
 
@@ -124,25 +268,35 @@ def _class_value(node: ast.ClassDef, name: str) -> ast.expr | None:
     return None
 
 
-def _literal(node: ast.expr | None, default: Any) -> Any:
-    return default if node is None else ast.literal_eval(node)
+# --- the fields of Params -------------------------------------------------------------------------------------
 
 
-def _fields(node: ast.ClassDef, where: str) -> list[Field]:
-    found = []
+def _all_fields(params: _Class) -> list[Field]:
+    """The fields of a dataclass, its own before those of its bases; what it sets anew has its own default."""
+    fields: dict[str, Field] = {}
+    for one in _lineage(params):
+        for item in _own_fields(one.node, str(one.file.path)):
+            fields.setdefault(item.name, item)
+    return list(fields.values())
+
+
+def _own_fields(node: ast.ClassDef, where: str) -> list[Field]:
+    fields = []
     for item in node.body:
         if not (isinstance(item, ast.AnnAssign) and isinstance(item.target, ast.Name)):
+            continue
+        if "ClassVar" in ast.unparse(item.annotation):
             continue
         name = item.target.id
         if item.value is None:
             raise UsageError(f"{where}: parameter {name} has no default")
         try:
-            found.append(_field(name, item.value))
+            fields.append(_field(name, item.value))
         except (ValueError, IndexError):
             raise UsageError(
                 f"{where}: parameter {name} should be a literal, or fixed(...) or searched(...) of literals"
             ) from None
-    return found
+    return fields
 
 
 def _field(name: str, value: ast.expr) -> Field:
@@ -151,12 +305,12 @@ def _field(name: str, value: ast.expr) -> Field:
     function = ast.unparse(value.func).rpartition(".")[2]
     arguments = {item.arg or "**": ast.literal_eval(item.value) for item in value.keywords}
     default = ast.literal_eval(value.args[0]) if value.args else arguments.pop("default")
-    source = arguments.pop("source", "")
+    source, since = arguments.pop("source", ""), arguments.pop("since", "")
     if function == "searched":
-        search = {"low": None, "high": None, "digits": None, "choices": ()} | arguments
-        return Field(name, default, search, source)
+        search = {"low": None, "high": None, "digits": None, "choices": (), "nonzero": False} | arguments
+        return Field(name, default, search, source, since)
     if function == "fixed" and not arguments:
-        return Field(name, default, None, source)
+        return Field(name, default, None, source, since)
     raise ValueError(function)
 
 
@@ -166,7 +320,16 @@ def word(value: Any) -> str:
 
 
 def _like(default: Any, value: Any, where: str) -> Any:
-    """``value`` as the type of ``default``; a text is read as a literal where the default is not a text."""
+    """A value as the type of a default; a text is read as a literal where the default is not a text.
+
+    Args:
+        default: of the parameter.
+        value: what was asked for.
+        where: the method and the parameter, for the message.
+
+    Raises:
+        UsageError: it is of another type.
+    """
     if isinstance(value, str) and not isinstance(default, str):
         words = {"true": True, "on": True, "yes": True, "false": False, "off": False, "no": False}
         try:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
@@ -12,8 +13,25 @@ from .selection import Rule
 from .strings import as_list, unique
 
 
+@dataclass(frozen=True)
+class Since:
+    """Marks a field that was added to the protocol after there were results.
+
+    At its default such a field is not part of a job's id, so that those results stay valid; the default must
+    therefore be what was done without the field.
+
+    Attributes:
+        version: of mmbench, the first with the field.
+    """
+
+    version: str
+
+
 class Protocol(BaseModel):
-    """The rules that hold for every method of an experiment. All of it is part of a job's identity."""
+    """The rules that hold for every method of an experiment.
+
+    All of it is part of a job's identity, but for fields that are marked ``Since`` and have their default.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
@@ -21,13 +39,19 @@ class Protocol(BaseModel):
         "fair", description="one rule for all, or each method's published deviations"
     )
     epochs: int = Field(20, ge=1, description="passes over the training data")
-    epoch_steps: int = Field(0, ge=0, description="steps of an epoch; 0: one pass over the training data")
+    epoch_steps: Annotated[int, Since("0.1")] = Field(
+        0, ge=0, description="steps of an epoch; 0: one pass over the training data"
+    )
     batch_size: int = Field(32, ge=1, description="samples a step")
-    drop_last: bool = Field(False, description="leave out the last batch of a pass where it is smaller")
+    drop_last: Annotated[bool, Since("0.1")] = Field(
+        False, description="leave out the last batch of a pass where it is smaller"
+    )
     optimizer: Literal["adamw", "adam"] = Field("adamw", description="the optimiser of every method")
-    restart_optimizer: bool = Field(False, description="a new optimiser for every step: it has no memory")
+    restart_optimizer: Annotated[bool, Since("0.1")] = Field(
+        False, description="a new optimiser for every step: it has no memory"
+    )
     learning_rate: float = Field(1e-3, gt=0, description="learning rate at the start")
-    encoder_rate: float = Field(
+    encoder_rate: Annotated[float, Since("0.1")] = Field(
         1.0, gt=0, description="learning rate of the encoders, as a share of the rest's"
     )
     schedule: Literal["cosine", "cosine-to-1%", "inverse-power", "constant"] = Field(
@@ -42,40 +66,46 @@ class Protocol(BaseModel):
         "source-validation",
         description="which epoch is tested; all but oracle choose it without the target",
     )
-    ties: Literal["lower-loss", "earliest", "latest"] = Field(
+    ties: Annotated[Literal["lower-loss", "earliest", "latest"], Since("0.1")] = Field(
         "lower-loss", description="which of epochs with the same validation metric is tested"
     )
-    roles: Literal["splits", "test-validates", "test-validates-whole-target"] = Field(
-        "splits",
-        description="between domains: each split for its own part, or the sources' test samples validate "
-        "(train and valid train), and all of the target's samples are tested",
+    roles: Annotated[Literal["splits", "test-validates", "test-validates-whole-target"], Since("0.1")] = (
+        Field(
+            "splits",
+            description="between domains: each split for its own part, or the sources' test samples validate "
+            "(train and valid train), and all of the target's samples are tested",
+        )
     )
-    train_with_missing: Literal["off", "patterns", "spectrum"] = Field(
+    train_with_missing: Annotated[Literal["off", "patterns", "spectrum"], Since("0.1")] = Field(
         "off", description="take modalities (patterns) or also frames at any rate (spectrum) away in training"
     )
-    train_with_noise: Literal["off", "spectrum"] = Field(
+    train_with_noise: Annotated[Literal["off", "spectrum"], Since("0.1")] = Field(
         "off", description="add Gaussian noise of a random strength to the training features"
     )
-    encoder_mode: Literal["frozen", "last", "full", "lora"] = Field(
+    encoder_mode: Annotated[Literal["frozen", "last", "full", "lora"], Since("0.1")] = Field(
         "frozen",
         description="encoders of raw media: frozen features, or trained along: the last block, all, or low-rank adapters",
     )
-    media_rate: float = Field(
+    media_rate: Annotated[float, Since("0.1")] = Field(
         0.1, gt=0, description="learning rate of encoders that are trained along, as a share of the rest's"
     )
-    adapter_rank: int = Field(8, ge=1, description="rank of the adapters of --encoder-mode lora")
-    checkpointing: bool = Field(
+    adapter_rank: Annotated[int, Since("0.1")] = Field(
+        8, ge=1, description="rank of the adapters of --encoder-mode lora"
+    )
+    checkpointing: Annotated[bool, Since("0.1")] = Field(
         False,
         description="compute activations of trained encoders again on the way back: less memory, more time",
     )
-    accumulate: int = Field(1, ge=1, description="batches whose gradients are averaged before a step")
-    precision: Literal["float32", "bfloat16"] = Field(
+    accumulate: Annotated[int, Since("0.1")] = Field(
+        1, ge=1, description="batches whose gradients are averaged before a step"
+    )
+    precision: Annotated[Literal["float32", "bfloat16"], Since("0.1")] = Field(
         "float32", description="bfloat16: compute the training in mixed precision"
     )
     widths: Literal["strict", "project"] = Field(
         "strict", description="domains with other feature widths: an error, or a projection per domain"
     )
-    held_out_classes: list[str] = Field(
+    held_out_classes: Annotated[list[str], Since("0.1")] = Field(
         [], description="classes that are not trained on, and are told apart as OOD in the test"
     )
 
@@ -89,27 +119,48 @@ class Protocol(BaseModel):
         return Protocol.model_validate({**known, **self.model_dump(exclude_unset=True)})
 
     def label(self, published: Mapping[str, Any]) -> str:
-        """The name, and what was asked for that is otherwise than ``published``: ``fair (epochs=5)``."""
+        """The name of these rules in tables: ``fair``, or ``fair (epochs=5)`` with what differs from the named ones.
+
+        Args:
+            published: field -> value, as in ``resolved``.
+        """
         own = Protocol.model_validate({"name": self.name}).resolved(published).model_dump()
         return _label(self.resolved(published).model_dump(), own)
 
     @field_validator("held_out_classes", mode="before")
     @classmethod
     def _classes(cls, names: Any) -> list[str]:
-        """In one order, so that it is one job however they are given; a number in YAML is a name."""
+        """Sorted, so that it is one job in whatever order they are given; a number in YAML is a name."""
         return unique(sorted(str(name) for name in as_list(names)), "held-out classes")
 
 
+#: Field -> default, of those that were added after there were results.
+LATER_RULES: Mapping[str, Any] = {
+    name: field.default
+    for name, field in Protocol.model_fields.items()
+    if any(isinstance(mark, Since) for mark in field.metadata)
+}
+
+
 def protocol_label(values: Mapping[str, Any]) -> str:
-    """The name of a protocol and what of it was changed, for a job that does not say it itself."""
-    # Before jobs said it, `as-published` was the rules for sentiment alone.
+    """The name of a protocol in tables, for a job whose ``rules`` are empty.
+
+    Args:
+        values: every field that the job has.
+    """
+    # Before jobs had `rules`, `as-published` was the rules for sentiment alone.
     earlier = {**BUDGETS["sentiment"], "ties": "lower-loss"}
     own = Protocol.model_validate({"name": values["name"]}).resolved(earlier)
     return _label(values, own.model_dump())
 
 
 def _label(values: Mapping[str, Any], own: Mapping[str, Any]) -> str:
-    """In alphabetic order, whatever the order of the values: rows are told apart by it."""
+    """The name and the changed fields, in alphabetic order, because rows of tables differ by this text.
+
+    Args:
+        values: every field of the protocol.
+        own: every field as the name alone sets it.
+    """
     changed = ", ".join(
         f"{key}={'+'.join(value) if isinstance(value, list) else value}"
         for key, value in sorted(values.items())

@@ -1,14 +1,14 @@
-"""Which epoch is tested: small pure functions over the record of the fit.
+"""Selection of the epoch that is tested: pure functions over the record of the fit.
 
 Every rule but ``last`` takes the epoch with the best metric of some split; ties go to the lower loss, then to the
 earlier epoch, or as ``TIES`` says. Rules differ in the split:
 
 * ``source-validation``: that of the sources.
-* ``leave-one-source-out``: the validation split of each source in turn, seen by a companion network that was
-  trained on the other sources alone; mean over the sources (Gulrajani and Lopez-Paz 2021, section 3, there for
+* ``leave-one-source-out``: the validation split of each source in turn, by a companion network that was trained
+  on the other sources alone; mean over the sources (Gulrajani and Lopez-Paz 2021, section 3, there for
   hyper-parameters).
-* ``oracle``: the target's own validation split, never its test split. It says how much selection costs, and is
-  no fair result.
+* ``oracle``: the target's own validation split, never its test split. It shows what selection without the target costs,
+  and is no fair result.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Rule = Literal["source-validation", "last", "leave-one-source-out", "oracle"]
 
 @dataclass(frozen=True)
 class Epoch:
-    """What is known at the end of an epoch.
+    """The losses and metrics at the end of an epoch.
 
     Attributes:
         epoch: from 0.
@@ -45,8 +45,8 @@ class Epoch:
 
 Record = Sequence[Epoch]
 
-#: Of epochs with the same metric the one with the least of this, by epoch and place. MMDG-Bench takes the earliest for
-#: HUST and sentiment, and the latest for action recognition.
+#: Name of a rule -> key (of an epoch and its place in the record) whose minimum is taken among epochs with the same
+#: metric. MMDG-Bench takes the earliest for HUST and sentiment, and the latest for action recognition.
 TIES: dict[str, Callable[[Epoch, int], tuple[float, ...]]] = {
     "lower-loss": lambda epoch, place: (epoch.loss, place),
     "earliest": lambda epoch, place: (place,),
@@ -54,29 +54,33 @@ TIES: dict[str, Callable[[Epoch, int], tuple[float, ...]]] = {
 }
 
 
-def chosen(
+def select_epoch(
     rule: Rule,
     record: Record,
     direction: Direction,
     companions: Sequence[Record] = (),
     ties: str = "lower-loss",
 ) -> int:
-    """The epoch that a rule takes, as its place in the record.
+    """The epoch that a rule selects, as its place in the record.
 
     Args:
         rule: its name.
         record: of the fit, one epoch or more.
         direction: whether lower or higher metrics are better.
         companions: under ``leave-one-source-out``, the record of each companion, at least as long.
-        ties: which of epochs with the same metric is taken; one of ``TIES``.
+        ties: which of epochs with the same metric is selected; one of ``TIES``.
 
     Raises:
-        ValueError: the record lacks what the rule looks at.
+        ValueError: the record lacks what the rule needs.
     """
-    return len(record) - 1 if rule == "last" else _best(seen(rule, record, companions), direction, ties)
+    return (
+        len(record) - 1
+        if rule == "last"
+        else _best(record_for_rule(rule, record, companions), direction, ties)
+    )
 
 
-def score(
+def selection_score(
     rule: Rule,
     record: Record,
     direction: Direction,
@@ -85,17 +89,27 @@ def score(
 ) -> float:
     """How good a fit is under a rule, so that fits can be compared: higher is better, whatever the metric.
 
-    It is the metric that the rule looks at (for ``last``, that of source validation) in the epoch that the rule
-    takes, an error with its sign turned. Under every rule but ``oracle`` it knows nothing of the target.
-
-    Args, Raises: as ``chosen``.
+    It is the metric by which the rule selects (for ``last``, that of source validation) in the selected epoch, an error
+    with its sign turned. Under every rule but ``oracle`` it knows nothing of the target. Arguments and errors are those
+    of ``select_epoch``.
     """
-    metric = seen(rule, record, companions)[chosen(rule, record, direction, companions, ties)].metric
+    metric = record_for_rule(rule, record, companions)[
+        select_epoch(rule, record, direction, companions, ties)
+    ].metric
     return metric if direction == "higher" else -metric
 
 
-def seen(rule: Rule, record: Record, companions: Sequence[Record] = ()) -> list[Epoch]:
-    """The record with the loss and the metric that a rule looks at. Args, Raises: as ``chosen``."""
+def record_for_rule(rule: Rule, record: Record, companions: Sequence[Record] = ()) -> list[Epoch]:
+    """The record with the loss and the metric by which a rule selects.
+
+    Args:
+        rule: its name.
+        record: of the fit.
+        companions: under ``leave-one-source-out``, the record of each companion, at least as long.
+
+    Raises:
+        ValueError: the record lacks what the rule needs.
+    """
     if rule == "oracle":
         return [_on_target(epoch) for epoch in record]
     if rule == "leave-one-source-out":
@@ -120,7 +134,7 @@ def _on_target(epoch: Epoch) -> Epoch:
 
 
 def _mean(epoch: Epoch, others: Sequence[Epoch]) -> Epoch:
-    """The epoch with the mean over companions of what they saw on the source that each left out."""
+    """The epoch with the mean over companions of their loss and metric on the source that each was trained without."""
     left_out = [_on_target(other) for other in others]
     loss = sum(other.loss for other in left_out) / len(left_out)
     metric = sum(other.metric for other in left_out) / len(left_out)

@@ -7,7 +7,7 @@ from typing import Literal
 State = Literal["planned", "queued", "running", "done", "failed", "dead", "cancelled", "pruned"]
 #: All states, in the order in which they are counted and shown.
 STATES: tuple[State, ...] = ("done", "running", "queued", "planned", "pruned", "failed", "dead", "cancelled")
-#: Of what did not end well and can be tried again.
+#: The states of jobs that did not end well and can be tried again.
 BROKEN: tuple[State, ...] = ("failed", "dead", "cancelled")
-#: Of what is under way.
+#: The states of jobs that are under way.
 ACTIVE: tuple[State, ...] = ("queued", "running")

@@ -88,7 +88,11 @@ class Task:
         return [Task(tuple(one for one in places if one != target), target) for target in places]
 
     def covers(self, other: Task) -> bool:
-        """Whether ``other`` is this task, or is between domains of the dataset that this stands for."""
+        """Whether another task is this one, or one of those that this stands for.
+
+        Args:
+            other: the other task.
+        """
         return self == other or (
             self.open and set(other.datasets) == set(self.datasets) and bool(domain_of(other.target))
         )

@@ -19,7 +19,7 @@ from ..planning.evaluations import Evaluation, check_evaluations, of_job, wanted
 from ..planning.experiment import Experiment
 from ..planning.history import remember, remembered
 from ..planning.job_matrix import jobs_of
-from ..search.study import Course, Wave, courses, lacking, next_wave, studies_of
+from ..search.study import StudyProgress, Wave, next_wave, progress_of, studies_of, unfinished_jobs
 from ..store.store import Store
 from ..train.context import Context, Outcome
 from .estimate import Estimate, estimate, finished
@@ -51,7 +51,7 @@ class Plan:
     done: tuple[Job, ...]
     todo: tuple[Job, ...]
     evaluations: tuple[Evaluation, ...] = ()
-    courses: tuple[Course, ...] = ()
+    courses: tuple[StudyProgress, ...] = ()
 
     @property
     def networks(self) -> int:
@@ -61,7 +61,7 @@ class Plan:
     @property
     def pruned(self) -> int:
         """Trials that were ended early, and need no more training."""
-        return sum(course.found.pruned for course in self.courses)
+        return sum(course.search.pruned for course in self.courses)
 
     @property
     def left(self) -> int:
@@ -75,7 +75,7 @@ class Plan:
             return sum(
                 one.state in ("failed", "cancelled")
                 for course in self.courses
-                for one in course.found.trials.values()
+                for one in course.search.trials.values()
             )
         return sum(self.store.record(job).state in ("failed", "cancelled") for job in self.todo)
 
@@ -124,7 +124,7 @@ def plan(experiment: Experiment) -> Plan:
     store = Store(experiment.store)
     evaluations = wanted(experiment)
     if experiment.search:
-        return _of_courses(experiment, courses(studies_of(experiment), store), evaluations)
+        return _of_courses(experiment, progress_of(studies_of(experiment), store), evaluations)
     asked = jobs_of(experiment)
     jobs = [*companions_of(asked, store), *asked]
 
@@ -138,12 +138,14 @@ def plan(experiment: Experiment) -> Plan:
     return Plan(experiment, tuple(jobs), done, todo, evaluations)
 
 
-def _of_courses(experiment: Experiment, found: Sequence[Course], evaluations: tuple[Evaluation, ...]) -> Plan:
+def _of_courses(
+    experiment: Experiment, found: Sequence[StudyProgress], evaluations: tuple[Evaluation, ...]
+) -> Plan:
     store = Store(experiment.store)
     jobs = tuple(job for course in found for job in course.jobs)
-    todo = tuple(job for course in found for job in lacking(course, store, evaluations))
+    todo = tuple(job for course in found for job in unfinished_jobs(course, store, evaluations))
     over = {job.id for job in todo}
-    over |= {r.job.id for course in found for r in course.found.trials.values() if r.state == "pruned"}
+    over |= {r.job.id for course in found for r in course.search.trials.values() if r.state == "pruned"}
     done = tuple(job for job in jobs if job.id not in over)
     return Plan(experiment, jobs, done, todo, evaluations, tuple(found))
 
@@ -200,12 +202,12 @@ def _waves(planned: Plan, failed: Sequence[Outcome]) -> Iterator[Wave]:
         for jobs in in_order(planned.todo):
             yield Wave(tuple(jobs), True, {})
         return
-    from ..search.optuna_study import ask, keep
+    from ..search.optuna_study import ask, write_journals
 
     store, tried = planned.store, set[tuple[str, bool]]()
     found = planned.courses
     while True:
-        keep(store, found)
+        write_journals(store, found)
         wave = next_wave(found, store, planned.evaluations, tried, partial(ask, store))
         if not wave.jobs:
             return
@@ -214,7 +216,7 @@ def _waves(planned: Plan, failed: Sequence[Outcome]) -> Iterator[Wave]:
         if first:
             yield Wave(tuple(first), False, {})
         yield wave
-        found = courses([course.study for course in found], store)
+        found = progress_of([course.study for course in found], store)
 
 
 def companions_of(jobs: Sequence[Job], store: Store) -> list[Job]:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from ...corruptions import GROUPS, PARTS
 from ...datasets.dataset import Located
 from ...datasets.layout.description import Description
 from ..core.errors import UsageError, nearest
@@ -34,16 +35,8 @@ RESIZING = 2
 STAND_IN = " (stand-in)"
 #: Is in the predictions of every job.
 ALWAYS = "missing"
-HOUSE = "mmbench.corruptions."
 #: What raw media are -> what a corruption must say that it breaks. Flow is what no camera sees: nothing breaks it.
 BROKEN_AS = {"frames": "frames", "waveform": "waveform", "text": "words"}
-#: Further names of groups, of what breaks files before they are encoded: the group that holds the kinds, and those of
-#: its parts or kinds that are left out.
-ALSO = {
-    "image": ("frames", ("video",)),
-    "audio-wave": ("audio", ()),
-    "words": ("text", ("token-drop", "token-replacement")),
-}
 
 
 @dataclass(frozen=True)
@@ -191,7 +184,7 @@ def called(place: str) -> str:
 
 
 def chosen(names: Sequence[str], plugins: tuple[Path, ...] = ()) -> list[Entry]:
-    """The corruptions that names mean: a kind, or a group, which is the file or folder that defines its kinds.
+    """The corruptions that names mean: a kind, or a group (see ``group``).
 
     Raises:
         UsageError: an unknown name; the message names the nearest known ones.
@@ -213,12 +206,8 @@ def groups(plugins: tuple[Path, ...] = ()) -> dict[str, list[Entry]]:
     found: dict[str, list[Entry]] = {}
     for entry in _known(plugins).values():
         found.setdefault(group(entry), []).append(entry)
-    for name, (whole, without) in ALSO.items():
-        found[name] = [
-            entry
-            for entry in found.get(whole, [])
-            if entry.name not in without and entry.module.rpartition(".")[2] not in without
-        ]
+    for name, (whole, without) in PARTS.items():
+        found[name] = [entry for entry in found.get(whole, []) if entry.name not in without]
     return found
 
 
@@ -295,14 +284,11 @@ def on_features(name: str) -> bool:
 
 
 def group(entry: Entry) -> str:
-    """``features`` for what ``corruptions/features.py`` defines, ``frames`` for what the files in
-    ``corruptions/frames/`` do; the last part of any other module, the name of a plug-in file."""
-    if entry.is_file:
-        stem = Path(entry.module).stem
-    elif entry.module.startswith(HOUSE):
-        stem = entry.module.removeprefix(HOUSE).partition(".")[0]
-    else:
-        stem = entry.module.rpartition(".")[2]
+    """The group of a corruption: as ``corruptions.GROUPS`` names it; of a plug-in, the last part of its module's name
+    or the name of its file."""
+    if entry.origin == "mmbench":
+        return next(name for name, kinds in GROUPS.items() if entry.name in kinds)
+    stem = Path(entry.module).stem if entry.is_file else entry.module.rpartition(".")[2]
     return stem.replace("_", "-")
 
 

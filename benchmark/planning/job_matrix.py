@@ -188,9 +188,9 @@ def _variant(
     variant = Variant.parse(text)
     entry = find("method", variant.name, plugins)
     description = describe(entry)
-    family = family_of(target)
-    lists = rules_of(entries("dataset", plugins).get(target.name))
-    rules = {**BUDGETS[family], **lists, **description.rules_as_published.get(family, {})}
+    dataset = entries("dataset", plugins).get(target.name)
+    family = family_of(target, dataset)
+    rules = {**BUDGETS[family], **rules_of(dataset), **description.rules_as_published.get(family, {})}
     params = description.resolve(variant.overrides, protocol, family)
     defaults = description.defaults(protocol, family)
     ranges = [item for item in description.fields if item.search]

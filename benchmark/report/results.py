@@ -246,7 +246,7 @@ def _labels(jobs: list[Job]) -> dict[str, tuple[str, str]]:
 
 
 def _protocol(job: Job) -> str:
-    return (job.rules or protocol_label(job.protocol)) + trials.protocol_words(job.search)
+    return (job.rules or protocol_label(job.protocol)) + trials.protocol_suffix(job.search)
 
 
 def _row(job: Job, parts: dict[str, list[str]]) -> tuple:

@@ -1,7 +1,7 @@
 """Optuna's part in a search: draws that follow from earlier trials, and a journal of every study on disk.
 
-A journal holds what ended; what runs is told by the jobs. It is written from them and may be deleted: draws are
-asked for anew from the jobs' own records, and come out the same.
+A journal holds the trials that ended. It is written from the jobs' records and may be deleted: the same records give the
+same draws again.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from ..core.method_spec import Field
 from ..store.names import inside
 from ..store.store import Store
 from .sampling import rounded, seed_of, smallest
-from .study import Course, Study
-from .trials import FOLDER, Found, direction_of, has_news, search_of, write_record
+from .study import Study, StudyProgress
+from .trials import FOLDER, SearchProgress, direction_of, is_outdated, search_of, write_record
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 def optuna() -> Any:
-    """The library, told to be quiet. It is imported where it is used, as it takes a while."""
+    """The library, with warnings only. It is imported where it is used, because that takes a while."""
     import optuna as library
 
     library.logging.set_verbosity(logging.WARNING)
@@ -33,19 +33,19 @@ def optuna() -> Any:
 
 
 def space(fields: Sequence[Field]) -> dict[str, BaseDistribution]:
-    """The ranges of parameters as Optuna knows them. What it draws is rounded afterwards, as our own draws are."""
+    """The ranges of parameters as Optuna's distributions. Its draws are rounded afterwards, as our own are."""
     known = optuna().distributions
-    found: dict[str, BaseDistribution] = {}
+    ranges: dict[str, BaseDistribution] = {}
     for item in fields:
         search = item.search or {}
         if search["choices"]:
             choices = tuple(dict.fromkeys((*search["choices"], item.default)))
-            found[item.name] = known.CategoricalDistribution(choices)
+            ranges[item.name] = known.CategoricalDistribution(choices)
         elif isinstance(item.default, int):
-            found[item.name] = known.IntDistribution(int(search["low"]), int(search["high"]))
+            ranges[item.name] = known.IntDistribution(int(search["low"]), int(search["high"]))
         else:
-            found[item.name] = known.FloatDistribution(search["low"], search["high"])
-    return found
+            ranges[item.name] = known.FloatDistribution(search["low"], search["high"])
+    return ranges
 
 
 def complete_trial(fit: Mapping[str, Any], score: float, **more: Any) -> FrozenTrial:
@@ -86,44 +86,60 @@ def suggest(
     }
 
 
-def ask(store: Store, study: Study, found: Found) -> dict[str, Any]:
-    """The parameters of the next trial of a study, from those that ended."""
-    trials = [trial for _, trial in sorted(_ended(store, found, study.row.searched).items())]
-    seed = seed_of("trial", len(found.trials), ("tpe", study.row.job.task, study.row.job.modality_set))
-    return suggest(study.row.searched, trials, direction_of(found.metric), seed)
+def ask(store: Store, study: Study, search: SearchProgress) -> dict[str, Any]:
+    """The parameters of the next trial of a study, drawn from the trials that ended.
+
+    Args:
+        store: where the trials lie.
+        study: the study.
+        search: how far it is.
+
+    Returns:
+        Searched parameter -> value.
+    """
+    trials = [trial for _, trial in sorted(_ended(store, search, study.row.searched).items())]
+    seed = seed_of("trial", len(search.trials), ("tpe", study.row.job.task, study.row.job.modality_set))
+    return suggest(study.row.searched, trials, direction_of(search.metric), seed)
 
 
-def keep(store: Store, courses: Iterable[Course]) -> None:
-    """Writes the records and journals of those studies of which something is new."""
-    for course in courses:
-        found = search_of(store, [store.record(job) for job in course.jobs])
-        if has_news(store, found):
-            _note(store, found, course.study.row.searched)
-            write_record(store, found)
+def write_journals(store: Store, progress: Iterable[StudyProgress]) -> None:
+    """Writes the records and journals of those studies that changed since they were last written.
+
+    Args:
+        store: where to.
+        progress: how far each study is.
+    """
+    for one in progress:
+        search = search_of(store, [store.record(job) for job in one.jobs])
+        if is_outdated(store, search):
+            _append_to_journal(store, search, one.study.row.searched)
+            write_record(store, search)
 
 
-def _note(store: Store, found: Found, fields: Sequence[Field]) -> None:
-    """Adds to a study's journal the trials that ended since it was last written. One that cannot be read, as after a
-    write that was cut off, is written anew."""
-    ended = _ended(store, found, fields)
-    if not found.scores:
+def _append_to_journal(store: Store, search: SearchProgress, fields: Sequence[Field]) -> None:
+    """Adds to a study's journal the trials that ended since it was last written.
+
+    A journal that cannot be read, as after a write that was cut off, is written anew.
+    """
+    ended = _ended(store, search, fields)
+    if not search.scores:
         return
-    file = inside(store.path / FOLDER) / f"{found.name}.log"
+    file = inside(store.path / FOLDER) / f"{search.name}.log"
     file.parent.mkdir(exist_ok=True)
     if file.is_symlink():
         file.unlink()
     try:
-        study = _journal(file, found)
+        study = _journal(file, search)
     except Exception:
         file.unlink(missing_ok=True)
-        study = _journal(file, found)
+        study = _journal(file, search)
     there = {trial.user_attrs.get("job") for trial in study.get_trials(deepcopy=False)}
     for trial in ended.values():
         if trial.user_attrs["job"] not in there:
             study.add_trial(trial)
 
 
-def _journal(file: Path, found: Found) -> Any:
+def _journal(file: Path, search: SearchProgress) -> Any:
     """The Optuna study in a file."""
     library = optuna()
     from optuna.storages import JournalStorage
@@ -131,27 +147,27 @@ def _journal(file: Path, found: Found) -> Any:
 
     return library.create_study(
         storage=JournalStorage(JournalFileBackend(str(file))),
-        study_name=found.name,
-        direction="minimize" if direction_of(found.metric) == "lower" else "maximize",
+        study_name=search.name,
+        direction="minimize" if direction_of(search.metric) == "lower" else "maximize",
         load_if_exists=True,
     )
 
 
-def _ended(store: Store, found: Found, fields: Sequence[Field]) -> dict[int, FrozenTrial]:
-    """Index -> trial, of those that are done or pruned."""
+def _ended(store: Store, search: SearchProgress, fields: Sequence[Field]) -> dict[int, FrozenTrial]:
+    """Index -> trial as Optuna has it, of the trials that are done or pruned."""
     library = optuna()
     distributions = space(fields)
     trials: dict[int, FrozenTrial] = {}
-    for index, record in found.trials.items():
+    for index, record in search.trials.items():
         job = record.job
         about = {
             "params": {name: job.params[name] for name in distributions},
             "distributions": _around(distributions, job.params),
             "user_attrs": {"index": index, "job": job.id, "seed": job.seed},
         }
-        if index in found.scores:
+        if index in search.scores:
             fit = read_json(store.job(job.id).path / "fit.json")
-            trials[index] = complete_trial(fit, found.scores[index].metric, **about)
+            trials[index] = complete_trial(fit, search.scores[index].metric, **about)
         elif record.state == "pruned":
             epochs = (store.job(job.id).pruned() or {}).get("epochs", [])
             values = {epoch["epoch"]: float(epoch["metric"]) for epoch in epochs}
@@ -161,11 +177,11 @@ def _ended(store: Store, found: Found, fields: Sequence[Field]) -> dict[int, Fro
 
 
 def _around(known: Mapping[str, BaseDistribution], params: Mapping[str, Any]) -> dict[str, BaseDistribution]:
-    """The ranges, wider where a default lies outside of its own."""
-    found = dict(known)
+    """The ranges, widened where a parameter of the default trial lies outside of its own."""
+    ranges = dict(known)
     for name, own in known.items():
         low, high = getattr(own, "low", None), getattr(own, "high", None)
         if low is not None and high is not None:
             kind: Any = type(own)
-            found[name] = kind(low=min(low, params[name]), high=max(high, params[name]))
-    return found
+            ranges[name] = kind(low=min(low, params[name]), high=max(high, params[name]))
+    return ranges

@@ -1,4 +1,4 @@
-"""Ends a trial early where it does worse on source validation than the trials that it is compared with."""
+"""Pruning: a trial ends early where it is worse on source validation than the trials that it is compared with."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .trials import direction_of, selected_score
 
 
 class Pruned(Exception):  # noqa: N818 - nothing went wrong
-    """A trial is ended. The message says when; ``record`` has its epochs."""
+    """A trial ends early. The message says after which epoch; ``record`` holds its epochs."""
 
     def __init__(self, message: str, record: Sequence[Epoch]) -> None:
         super().__init__(message)
@@ -21,7 +21,12 @@ class Pruned(Exception):  # noqa: N818 - nothing went wrong
 
 
 def fits_of(store: Store, jobs: Iterable[str]) -> list[Mapping[str, Any]]:
-    """The fit records of those jobs that are done."""
+    """The fit records of those jobs that are done.
+
+    Args:
+        store: where they lie.
+        jobs: their ids.
+    """
     return [read_json(store.job(job).path / "fit.json") for job in jobs if store.job(job).is_done()]
 
 
@@ -31,6 +36,11 @@ class Watch:
 
     The others are the first trials of the search, all done: the same trial is ended in the same epoch, whatever
     runs beside it.
+
+    Attributes:
+        report: takes the progress, as without pruning.
+        rivals: the fit records of the trials that it is compared with.
+        epochs: how many the trial is to have.
     """
 
     def __init__(

@@ -13,7 +13,7 @@ from typing import Any, Literal
 from ..core.method_spec import Field
 
 SEEDS = 2**31
-#: After so many draws of a temperature that are all rounded to 0, its range holds nothing else.
+#: After so many draws that are all rounded to 0, the range of a parameter that must not be 0 holds nothing else.
 TURNS = 100
 
 
@@ -25,8 +25,8 @@ def uniform(*names: object) -> float:
 def draw(field: Field, method: str, index: int) -> Any:
     """The value of a searched parameter in a draw: uniform in its range, rounded as it asks, or one of its choices.
 
-    As in MMDG-Bench the draw is rounded, not drawn from a grid: the two ends come half as often. A temperature, by
-    which a method divides, is drawn again where it would be rounded to 0.
+    As in MMDG-Bench the draw is rounded, not drawn from a grid: the two ends come half as often. A parameter that is
+    ``nonzero``, such as a temperature, by which a method divides, is drawn again where it would be rounded to 0.
 
     Args:
         field: the parameter.
@@ -41,7 +41,7 @@ def draw(field: Field, method: str, index: int) -> Any:
     for turn in range(TURNS):
         place = uniform(*names, *([turn] if turn else []))
         value = rounded(field, search["low"] + place * (search["high"] - search["low"]))
-        if not _divides_by_zero(field, value):
+        if not _is_forbidden_zero(field, value):
             return value
     return smallest(field, value)
 
@@ -58,16 +58,16 @@ def rounded(field: Field, value: float) -> Any:
 
 
 def smallest(field: Field, value: Any) -> Any:
-    """The value of a draw; of a temperature that was rounded to 0, the smallest that is not 0."""
-    if not _divides_by_zero(field, value):
+    """The value of a draw; where it is 0 and the parameter must not be, the smallest that is not 0."""
+    if not _is_forbidden_zero(field, value):
         return value
     search = field.search or {}
     least = 1 if isinstance(field.default, int) else 10.0 ** -(search["digits"] or 6)
     return type(field.default)(min(least, search["high"]))
 
 
-def _divides_by_zero(field: Field, value: Any) -> bool:
-    return value == 0 and "temperature" in field.name
+def _is_forbidden_zero(field: Field, value: Any) -> bool:
+    return value == 0 and bool(field.search and field.search["nonzero"])
 
 
 def seed_of(role: Literal["trial", "repeat"], index: int, pinned: Collection[str] = ()) -> int:

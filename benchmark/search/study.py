@@ -19,7 +19,7 @@ from ..planning.job_matrix import Row, rows_of
 from ..store.job_folder import Record
 from ..store.store import Store
 from .sampling import draw, seed_of
-from .trials import Found, name_of, repeat_of, search_of, seed_names
+from .trials import SearchProgress, repeat_of, search_name, search_of, seed_names
 
 #: The first trials, the default among them, are always our own draws and always trained to the end: what a sampler
 #: that learns begins from, and what a pruner compares with.
@@ -31,8 +31,8 @@ class Study:
     """One search: of a method, on a task, with a modality set.
 
     Attributes:
-        row: what it is of.
-        trial: the part in it of trial 0.
+        row: the method, task and modality set.
+        trial: the part of trial 0 in it.
     """
 
     row: Row
@@ -40,22 +40,27 @@ class Study:
 
     @property
     def size(self) -> int:
-        """Networks that it needs."""
+        """How many networks it needs."""
         return 1 + self.trial.draws + self.trial.repeats
 
     @property
     def learns(self) -> bool:
-        """Whether later draws follow from what was found before."""
+        """Whether later draws follow from earlier trials."""
         return self.trial.sampler != "random" and bool(self.row.searched)
 
-    def named(self, index: int) -> Job:
-        """A trial with our own draw."""
+    def sampled_job(self, index: int) -> Job:
+        """The job of a trial whose parameters are our own draw, which depends on its index alone."""
         method = self.row.job.method
         drawn = {item.name: draw(item, method, index) for item in self.row.searched} if index else {}
         return self.job(index, drawn)
 
     def job(self, index: int, drawn: Mapping[str, Any]) -> Job:
-        """A trial with given parameters."""
+        """The job of a trial.
+
+        Args:
+            index: of the trial.
+            drawn: the searched parameters with their values; those that are left out have their defaults.
+        """
         return replace(
             self.row.job,
             params={**self.row.job.params, **drawn},
@@ -64,7 +69,7 @@ class Study:
         )
 
     def trials(self, known: Mapping[int, Job]) -> list[Job]:
-        """The trials that are known, from the first to the last before one that is yet to be drawn.
+        """The trials whose parameters are known: the first ones, up to one that is yet to be drawn.
 
         Args:
             known: index -> trial that is written down in the store; needed where the search learns.
@@ -76,33 +81,33 @@ class Study:
                     break
                 jobs.append(replace(known[index], search=replace(self.trial, index=index)))
             else:
-                jobs.append(self.named(index))
+                jobs.append(self.sampled_job(index))
         return jobs
 
 
-#: Gives the next trial of a search that learns, from what was found so far.
-Ask = Callable[[Study, Found], Mapping[str, Any]]
+#: Draws the next trial of a search that learns from earlier trials.
+Ask = Callable[[Study, SearchProgress], Mapping[str, Any]]
 
 
 @dataclass(frozen=True)
-class Course:
+class StudyProgress:
     """How far a study is.
 
     Attributes:
         study: the study.
-        trials: those that are known.
-        found: what came of them.
-        runs: the chosen trial and its repeats; none while none is chosen.
+        trials: its trials whose parameters are known.
+        search: their states and scores.
+        runs: the chosen trial and its repeats; empty while none is chosen.
     """
 
     study: Study
     trials: tuple[Job, ...]
-    found: Found
+    search: SearchProgress
     runs: tuple[Job, ...]
 
     @property
     def jobs(self) -> tuple[Job, ...]:
-        """Every network that is known by now."""
+        """Every job whose parameters are known by now."""
         return (*self.trials, *self.runs[1:])
 
 
@@ -112,8 +117,8 @@ class Wave:
 
     Attributes:
         jobs: trials, or chosen trials and repeats.
-        final: whether they are the latter, which are tested under all conditions.
-        rivals: job -> those that a pruner compares it with.
+        final: whether they are chosen trials and repeats, which are tested under all conditions.
+        rivals: id of a job -> ids of the trials that a pruner compares it with.
     """
 
     jobs: tuple[Job, ...]
@@ -143,32 +148,36 @@ def studies_of(experiment: Experiment) -> list[Study]:
     return list(studies.values())
 
 
-def courses(studies: Sequence[Study], store: Store) -> list[Course]:
+def progress_of(studies: Sequence[Study], store: Store) -> list[StudyProgress]:
     """How far the studies are in a store.
 
+    Args:
+        studies: those of an experiment.
+        store: where their jobs lie.
+
     Raises:
-        UsageError: the store holds more draws of one: what tables say of it would be another search.
+        UsageError: the store holds more draws of one, so that its tables would describe another search.
     """
     there = store.jobs_folder.is_dir()
     known = _written(studies, store) if there and any(study.learns for study in studies) else {}
-    found = []
+    progress = []
     for study in studies:
-        written = known.get(name_of(study.named(0)), {}) if study.learns else {}
+        written = known.get(search_name(study.sampled_job(0)), {}) if study.learns else {}
         beyond = study.trial.draws + 1
-        if beyond in written or (there and store.job(study.named(beyond).id).path.is_dir()):
+        if beyond in written or (there and store.job(study.sampled_job(beyond).id).path.is_dir()):
             job = study.row.job
             raise UsageError(
                 f"store {store.path} holds a search of {job.label} on {job.task} with more draws than "
                 f"{study.trial.draws}: ask for as many with --draws, or name another with --store"
             )
         trials = study.trials(written)
-        so_far = search_of(store, [store.record(job) for job in trials])
+        search = search_of(store, [store.record(job) for job in trials])
         runs: list[Job] = []
-        if so_far.chosen is not None:
-            best = so_far.trials[so_far.chosen].job
+        if search.chosen is not None:
+            best = search.trials[search.chosen].job
             runs = [best, *(repeat_of(best, study.trial, index) for index in range(study.trial.repeats))]
-        found.append(Course(study, tuple(trials), so_far, tuple(runs)))
-    return found
+        progress.append(StudyProgress(study, tuple(trials), search, tuple(runs)))
+    return progress
 
 
 def _written(studies: Sequence[Study], store: Store) -> dict[str, dict[int, Job]]:
@@ -178,7 +187,7 @@ def _written(studies: Sequence[Study], store: Store) -> dict[str, dict[int, Job]
     for record in store:
         job = record.job
         if job.search and job.search.role == "trial" and job.method in methods:
-            known[name_of(job)].setdefault(job.search.index, job)
+            known[search_name(job)].setdefault(job.search.index, job)
     return known
 
 
@@ -187,21 +196,27 @@ def is_ended(record: Record) -> bool:
     return record.state in ("done", "pruned")
 
 
-def lacking(course: Course, store: Store, evaluations: tuple[Evaluation, ...]) -> list[Job]:
-    """The known networks of a study that are not done yet, evaluations of those that are chosen included."""
-    trials = [job for job in course.trials if not is_ended(course.found.trials[_index(job)])]
+def unfinished_jobs(progress: StudyProgress, store: Store, evaluations: tuple[Evaluation, ...]) -> list[Job]:
+    """The jobs of a study that are not done yet; chosen ones also where an evaluation is missing.
+
+    Args:
+        progress: how far the study is.
+        store: where its jobs lie.
+        evaluations: what chosen networks are tested under.
+    """
+    trials = [job for job in progress.trials if not is_ended(progress.search.trials[_index(job)])]
     runs = []
-    for job in course.runs:
-        asked = {evaluation.name for evaluation in of_job(evaluations, job)}
-        if not store.job(job.id).is_done() or not asked <= set(
-            store.job(job.id).evaluations() if asked else ()
+    for job in progress.runs:
+        names = {evaluation.name for evaluation in of_job(evaluations, job)}
+        if not store.job(job.id).is_done() or not names <= set(
+            store.job(job.id).evaluations() if names else ()
         ):
             runs.append(job)
     return trials + runs
 
 
 def next_wave(
-    courses: Sequence[Course],
+    studies: Sequence[StudyProgress],
     store: Store,
     evaluations: tuple[Evaluation, ...],
     tried: Collection[tuple[str, bool]],
@@ -210,40 +225,41 @@ def next_wave(
     """What can be trained now: trials of all studies, and once no study has any, all repeats.
 
     Args:
-        courses: how far the studies are.
+        studies: how far each study is.
         store: the store.
         evaluations: what chosen networks are tested under.
-        tried: jobs that were run already, and whether in a final wave; none is run twice, and a study that goes by
-            what was found before stands still at a trial that did not end well.
+        tried: ids of jobs that were run already, and whether in a final wave. None is run twice, and a study whose
+            trials depend on earlier ones waits at a trial that did not end well.
         ask: see ``Ask``.
     """
     trials: list[Job] = []
     rivals: dict[str, tuple[str, ...]] = {}
     runs: list[Job] = []
-    for course in courses:
-        own = _next_trials(course, tried, ask)
+    for progress in studies:
+        own = _next_trials(progress, tried, ask)
         trials += own
-        if course.study.trial.pruner != "none":
-            first = tuple(job.id for job in course.trials[:STARTUP])
+        if progress.study.trial.pruner != "none":
+            first = tuple(job.id for job in progress.trials[:STARTUP])
             rivals |= {job.id: first for job in own if _index(job) >= STARTUP}
-        if not own and course.runs:
-            lacks = lacking(course, store, evaluations)
+        if not own and progress.runs:
+            lacks = unfinished_jobs(progress, store, evaluations)
             runs += [job for job in lacks if (job.id, True) not in tried]
     return Wave(tuple(trials), False, rivals) if trials else Wave(tuple(runs), True, {})
 
 
-def _next_trials(course: Course, tried: Collection[tuple[str, bool]], ask: Ask) -> list[Job]:
-    in_turn = course.study.learns or course.study.trial.pruner != "none"
-    missing = [job for job in course.trials if not is_ended(course.found.trials[_index(job)])]
+def _next_trials(progress: StudyProgress, tried: Collection[tuple[str, bool]], ask: Ask) -> list[Job]:
+    """The trials of a study that can be trained now; arguments as of ``next_wave``."""
+    in_turn = progress.study.learns or progress.study.trial.pruner != "none"
+    missing = [job for job in progress.trials if not is_ended(progress.search.trials[_index(job)])]
     fresh = [job for job in missing if (job.id, False) not in tried]
     if len(fresh) < len(missing):
         return [] if in_turn else fresh
     if in_turn:
         first = [job for job in missing if _index(job) < STARTUP]
         missing = first or missing
-    if missing or len(course.trials) > course.study.trial.draws:
+    if missing or len(progress.trials) > progress.study.trial.draws:
         return missing
-    return [course.study.job(len(course.trials), ask(course.study, course.found))]
+    return [progress.study.job(len(progress.trials), ask(progress.study, progress.search))]
 
 
 def _index(job: Job) -> int:

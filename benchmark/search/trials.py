@@ -1,7 +1,7 @@
 """The searches in a store: what was tried, how it did on source validation, and what was chosen.
 
-All of it is read from the jobs, which are trials and repeats like any other jobs, so it can be told anew at any
-time. Nothing here sees the target. ``searches/NAME.json`` in the store says the same to people; nothing reads it.
+All of it is read from the jobs, which are trials and repeats like any other jobs, so it can be derived again at
+any time. Nothing here sees the target. ``searches/NAME.json`` in the store says the same to people; nothing reads it.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def direction_of(metric: str) -> Direction:
     return "higher" if metric == "accuracy" else "lower"
 
 
-def choose(scores: Mapping[int, Score], direction: Direction) -> int:
+def best_trial(scores: Mapping[int, Score], direction: Direction) -> int:
     """The trial with the best metric; ties go to the lower loss, then to the lower index.
 
     Args:
@@ -68,13 +68,13 @@ def choose(scores: Mapping[int, Score], direction: Direction) -> int:
 
 
 @dataclass(frozen=True)
-class Found:
-    """A search as far as it has come.
+class SearchProgress:
+    """How far a search is.
 
     Attributes:
-        trial: the part of its jobs, with the numbers of draws and repeats that it has by now.
-        trials: index -> job, of those that are written down.
-        repeats: of the chosen configuration, index -> job, of those that are written down.
+        trial: the part of its jobs in it, with the largest numbers of draws and repeats that any of them names.
+        trials: index -> record of the job, of the trials that are in the store.
+        repeats: index -> record of the job, of the chosen trial's repeats that are in the store.
         scores: index -> score, of the trials that are done.
         metric: by which trials are chosen; empty while none is done.
         chosen: the best trial, once all have ended well.
@@ -91,12 +91,12 @@ class Found:
 
     @property
     def name(self) -> str:
-        """Of its record in the store."""
-        return name_of(next(iter((*self.trials.values(), *self.repeats.values()))).job)
+        """The name of its record in the store."""
+        return search_name(next(iter((*self.trials.values(), *self.repeats.values()))).job)
 
     @property
     def pruned(self) -> int:
-        """Trials that were ended early."""
+        """How many trials were ended early."""
         return sum(record.state == "pruned" for record in self.trials.values())
 
     @property
@@ -112,9 +112,11 @@ class Found:
         return ", ".join(f"{name}={word(value)}" for name, value in shown.items())
 
 
-def name_of(job: Job) -> str:
-    """The name of the search that a job is of: the beginning of its jobs' ids and a hash. Jobs of one search differ
-    in drawn parameters and seed alone; the numbers of draws and repeats may grow."""
+def search_name(job: Job) -> str:
+    """The name of the search that a job belongs to: the beginning of its jobs' ids and a hash.
+
+    Jobs of one search differ in drawn parameters and seed alone; the numbers of draws and repeats may grow.
+    """
     assert job.search is not None
     values = {key: value for key, value in job.to_dict().items() if key == "label" or key not in NOT_IDENTITY}
     fixed = {key: value for key, value in values["params"].items() if key not in job.search.searched}
@@ -124,34 +126,47 @@ def name_of(job: Job) -> str:
     return f"{job.id.rpartition('-s')[0]}-{digest}"
 
 
-def _alike(job: Job, part: Trial) -> tuple:
-    """What makes the name of a search: equal only for jobs of the same."""
+def _search_key(job: Job, part: Trial) -> tuple:
+    """What ``search_name`` depends on: equal only for jobs of the same search. It is faster than the name.
+
+    Args:
+        job: a trial or repeat.
+        part: its part in the search.
+    """
     fixed = [(key, value) for key, value in job.params.items() if key not in part.searched]
     rules = (part.sampler, part.pruner, part.searched, str(job.protocol), str(fixed))
     return job.label, job.method, job.version, job.task, job.modalities, job.data, job.role, rules
 
 
-def searches(store: Store, records: Iterable[Record], scorer: Scorer = selected_score) -> list[Found]:
+def searches(
+    store: Store, records: Iterable[Record], scorer: Scorer = selected_score
+) -> list[SearchProgress]:
     """The searches that jobs are trials and repeats of.
 
     Args:
-        store: where they lie.
-        records: jobs; those without a part in a search are passed over.
-        scorer: how a trial is scored.
+        store: where the jobs lie.
+        records: of the jobs; those that are in no search are passed over.
+        scorer: gives a trial its score.
     """
     members: dict[str, list[Record]] = {}
     names: dict[tuple, str] = {}  # ten thousand jobs are of few searches, and hashing takes longest
     for record in records:
         if record.job.search:
-            alike = _alike(record.job, record.job.search)
-            if alike not in names:
-                names[alike] = name_of(record.job)
-            members.setdefault(names[alike], []).append(record)
+            key = _search_key(record.job, record.job.search)
+            if key not in names:
+                names[key] = search_name(record.job)
+            members.setdefault(names[key], []).append(record)
     return [search_of(store, own, scorer) for own in members.values()]
 
 
-def search_of(store: Store, records: Sequence[Record], scorer: Scorer = selected_score) -> Found:
-    """The one search that jobs, at least one, are trials and repeats of; else as ``searches``."""
+def search_of(store: Store, records: Sequence[Record], scorer: Scorer = selected_score) -> SearchProgress:
+    """The one search that jobs are trials and repeats of.
+
+    Args:
+        store: where the jobs lie.
+        records: of the jobs, at least one.
+        scorer: gives a trial its score.
+    """
     parts = [part for record in records if (part := record.job.search)]
     draws, repeats = max(part.draws for part in parts), max(part.repeats for part in parts)
     part = replace(parts[0], role="trial", index=0, draws=draws, repeats=repeats)
@@ -171,32 +186,38 @@ def search_of(store: Store, records: Sequence[Record], scorer: Scorer = selected
                 scores[index], metric = scorer(fit), str(fit["metric"])
             except (LookupError, TypeError, ValueError):
                 unreadable.add(index)
-    why = _lacking(trials, unreadable, draws)
-    chosen = None if why else choose(scores, direction_of(metric))
+    why = _why_none(trials, unreadable, draws)
+    chosen = None if why else best_trial(scores, direction_of(metric))
     again: dict[int, Record] = {}
     if chosen is not None:
         for record in records:
             own = record.job.search
             if own and own.role == "repeat" and record.job.params == trials[chosen].job.params:
                 again[own.index] = record
-    return Found(part, trials, dict(sorted(again.items())), scores, metric, chosen, why)
+    return SearchProgress(part, trials, dict(sorted(again.items())), scores, metric, chosen, why)
 
 
-def _lacking(trials: Mapping[int, Record], unreadable: Iterable[int], draws: int) -> str:
-    """Why no trial can be chosen yet; empty where one can. A trial that is not there is not passed over."""
-    told: dict[str, list[str]] = {}
+def _why_none(trials: Mapping[int, Record], unreadable: Iterable[int], draws: int) -> str:
+    """Why no trial can be chosen yet; empty where one can.
+
+    Args:
+        trials: index -> record of the job.
+        unreadable: indices of those whose fit record cannot be read.
+        draws: how many trials there should be beside the default; one that is not there is a reason.
+    """
+    reasons: dict[str, list[str]] = {}
     for index in range(1 + draws):
         if index not in trials:
-            told.setdefault("not in the store", []).append(f"trial {index}")
+            reasons.setdefault("not in the store", []).append(f"trial {index}")
         elif index in unreadable:
-            told.setdefault("without a fit record that can be read", []).append(f"trial {index}")
+            reasons.setdefault("without a fit record that can be read", []).append(f"trial {index}")
         elif trials[index].state not in ("done", "pruned"):
             record = trials[index]
             reason = f": {record.reason}" if record.reason else ""
-            told.setdefault(_STATES[record.state], []).append(f"trial {index}{reason}")
+            reasons.setdefault(_STATES[record.state], []).append(f"trial {index}{reason}")
     first = [_STATES[state] for state in BROKEN]
-    words = sorted(told, key=lambda word: (word not in first, word))
-    parts = [f"{len(told[word])} of {1 + draws} trials {word} ({_some(told[word])})" for word in words]
+    kinds = sorted(reasons, key=lambda kind: (kind not in first, kind))
+    parts = [f"{len(reasons[kind])} of {1 + draws} trials {kind} ({_some(reasons[kind])})" for kind in kinds]
     if not parts and all(record.state == "pruned" for record in trials.values()):
         return "every trial was pruned"
     return "; ".join(parts)
@@ -222,9 +243,9 @@ class Run:
     """One of the networks that a search reports: the chosen trial or a repeat.
 
     Attributes:
-        record: its job; where it is not known yet, one that stands for it and says why.
-        place: 0 for the chosen trial, then 1, 2, ...: what is paired across methods in place of seeds.
-        audit: what a reader must know of the search.
+        record: of its job; while that is not known, of one that stands for it and says why.
+        place: 0 for the chosen trial, then 1, 2, ...; methods are paired by it, as else by seed.
+        audit: column of the audit -> what it says of the search.
     """
 
     record: Record
@@ -233,126 +254,147 @@ class Run:
 
 
 def resolve(store: Store, records: Sequence[Record]) -> tuple[list[Record], list[Run]]:
-    """What of a store is a result: jobs without a search, and the runs that each search reports. Trials that were
-    not chosen are in neither."""
+    """The results of a store. Trials that were not chosen are none.
+
+    Args:
+        store: where the jobs lie.
+        records: of the jobs.
+
+    Returns:
+        The jobs without a search, and the runs that each search reports.
+    """
     plain = [record for record in records if not record.job.search]
-    return plain, [run for found in searches(store, records) for run in runs_of(found)]
+    return plain, [run for search in searches(store, records) for run in runs_of(search)]
 
 
-def runs_of(found: Found) -> list[Run]:
-    """The chosen trial and its repeats; while none is chosen, as many that stand for them, so that there is a hole."""
-    first = next(iter(found.trials.values()), None)
-    any_trial = first if found.chosen is None else found.trials[found.chosen]
+def runs_of(search: SearchProgress) -> list[Run]:
+    """The chosen trial and its repeats; while none is chosen, as many stand-ins, so that tables show a hole."""
+    first = next(iter(search.trials.values()), None)
+    any_trial = first if search.chosen is None else search.trials[search.chosen]
     if any_trial is None:  # repeats alone, as after a merge of some jobs
         return []
-    asked = any_trial.job
-    if found.chosen is None:
-        broken = found.broken or found.pruned == len(found.trials)
-        begun = any(record.state == "running" for record in found.trials.values())
+    job = any_trial.job
+    if search.chosen is None:
+        broken = search.broken or search.pruned == len(search.trials)
+        begun = any(record.state == "running" for record in search.trials.values())
         state = "failed" if broken else "running" if begun else "planned"
-        records = [Record(asked, state, found.why)]
+        records = [Record(job, state, search.why)]
     else:
         records = [any_trial]
-    for index in range(found.trial.repeats):
-        waiting = repeat_of(asked, found.trial, index)
-        reason = "" if found.chosen is not None else "waits for the search"
-        records.append(found.repeats.get(index, Record(waiting, "planned", reason)))
-    audit = {"search": words(found), "drawn": "none is chosen yet", "search_seeds": "none are chosen yet"}
-    if found.chosen is not None:
-        audit["drawn"] = f"trial {found.chosen}: {found.drawn(found.chosen) or 'the defaults'}"
+    for index in range(search.trial.repeats):
+        waiting = repeat_of(job, search.trial, index)
+        reason = "" if search.chosen is not None else "waits for the search"
+        records.append(search.repeats.get(index, Record(waiting, "planned", reason)))
+    audit = {
+        "search": describe_search(search),
+        "drawn": "none is chosen yet",
+        "search_seeds": "none are chosen yet",
+    }
+    if search.chosen is not None:
+        audit["drawn"] = f"trial {search.chosen}: {search.drawn(search.chosen) or 'the defaults'}"
         audit["search_seeds"] = " ".join(str(record.job.seed) for record in records)
     return [
-        Run(replace(record, job=replace(record.job, search=found.trial)), place, audit)
+        Run(replace(record, job=replace(record.job, search=search.trial)), place, audit)
         for place, record in enumerate(records)
     ]
 
 
 def repeat_of(chosen: Job, trial: Trial, index: int) -> Job:
-    """A repeat of a trial: its configuration with a seed of its own."""
+    """A repeat of a trial: its configuration with a seed of its own.
+
+    Args:
+        chosen: the trial.
+        trial: its part in the search.
+        index: of the repeat, from 0.
+    """
     seed = seed_of("repeat", index, seed_names(trial))
     return replace(chosen, seed=seed, search=replace(trial, role="repeat", index=index))
 
 
 def seed_names(trial: Trial) -> tuple[str, ...]:
-    """What tells the seeds of one search from those of another with the same method and data."""
+    """What makes the seeds of a search differ from those of another with the same method and data."""
     return (trial.sampler, trial.pruner, *trial.pinned)
 
 
-def size_words(trial: Trial) -> str:
+def size_label(trial: Trial) -> str:
     """``1+10+2``: the default, the draws, the repeats."""
     return f"1+{trial.draws}+{trial.repeats}"
 
 
-def protocol_words(trial: Trial | None) -> str:
-    """What a search adds to the name of a protocol; rows of other budgets are not compared."""
+def protocol_suffix(trial: Trial | None) -> str:
+    """What a search adds to the name of a protocol, so that rows of different budgets are not compared."""
     if trial is None:
         return ""
     how = "" if trial.sampler == "random" else f" by {trial.sampler}"
-    return f", search {size_words(trial)}{how}" + (
+    return f", search {size_label(trial)}{how}" + (
         "" if trial.pruner == "none" else f", {trial.pruner} pruner"
     )
 
 
-def words(found: Found) -> str:
-    """What the audit says of a search."""
-    said = [size_words(found.trial), "chosen by source validation"]
-    if not found.trial.searched:
-        said.append("nothing to search: the draws are seeds")
-    if found.pruned:
-        said.append(f"{found.pruned} pruned")
-    return ", ".join(said)
+def describe_search(search: SearchProgress) -> str:
+    """What the audit says of a search, in one line."""
+    parts = [size_label(search.trial), "chosen by source validation"]
+    if not search.trial.searched:
+        parts.append("nothing to search: the draws are seeds")
+    if search.pruned:
+        parts.append(f"{search.pruned} pruned")
+    return ", ".join(parts)
 
 
-def counted(found: Iterable[Found]) -> Counter[str]:
-    """How many trials and repeats there are, and searches that chose, that have a failed trial, or go on."""
+def count_trials(progress: Iterable[SearchProgress]) -> Counter[str]:
+    """The numbers of ``trials`` and ``repeats``, and of searches that are ``chosen``, ``broken`` or ``open``."""
     counts: Counter[str] = Counter()
-    for one in found:
+    for one in progress:
         counts["trials"] += len(one.trials)
         counts["repeats"] += len(one.repeats)
         counts["chosen" if one.chosen is not None else "broken" if one.broken else "open"] += 1
     return counts
 
 
-def has_news(store: Store, found: Found) -> bool:
-    """Whether the record of a search does not say what is the case now."""
-    return read_json(_file(store, found)) != as_json(found)
+def is_outdated(store: Store, search: SearchProgress) -> bool:
+    """Whether the record of a search in the store differs from what is the case now."""
+    return read_json(_file(store, search)) != as_json(search)
 
 
-def write_record(store: Store, found: Found) -> None:
-    """Writes down, for people, who was tried, how each did, and who was chosen."""
-    file = _file(store, found)
+def write_record(store: Store, search: SearchProgress) -> None:
+    """Writes the record of a search for people: each trial, its score, and which was chosen.
+
+    Raises:
+        UsageError: the store cannot be written.
+    """
+    file = _file(store, search)
     try:
         inside(file.parent).mkdir(exist_ok=True)
-        write_json(file, as_json(found))
+        write_json(file, as_json(search))
     except OSError as error:
         raise UsageError(f"{file.parent}: cannot be written ({error.strerror})") from None
 
 
-def _file(store: Store, found: Found) -> Path:
-    return store.path / FOLDER / f"{found.name}.json"
+def _file(store: Store, search: SearchProgress) -> Path:
+    return store.path / FOLDER / f"{search.name}.json"
 
 
-def as_json(found: Found) -> dict[str, Any]:
+def as_json(search: SearchProgress) -> dict[str, Any]:
     """The record of a search as plain values."""
 
-    def told(index: int, record: Record) -> dict[str, Any]:
-        score = found.scores.get(index)
-        params = {name: record.job.params[name] for name in found.trial.searched}
+    def trial_values(index: int, record: Record) -> dict[str, Any]:
+        score = search.scores.get(index)
+        params = {name: record.job.params[name] for name in search.trial.searched}
         values = {"index": index, "job": record.job.id, "state": record.state, "seed": record.job.seed}
         scored = {"metric": score.metric, "loss": score.loss} if score else {}
         return {**values, "drawn": params, **scored, **({"reason": record.reason} if record.reason else {})}
 
-    job = next(iter((*found.trials.values(), *found.repeats.values()))).job
+    job = next(iter((*search.trials.values(), *search.repeats.values()))).job
     return {
         "method": job.label,
         "task": job.task,
         "modalities": job.modality_set,
-        "search": words(found),
-        "sampler": found.trial.sampler,
-        "pruner": found.trial.pruner,
-        "metric": found.metric,
-        "trials": [told(index, record) for index, record in found.trials.items()],
-        "chosen": found.chosen,
-        "why_none": found.why,
-        "repeats": [record.job.id for record in found.repeats.values()],
+        "search": describe_search(search),
+        "sampler": search.trial.sampler,
+        "pruner": search.trial.pruner,
+        "metric": search.metric,
+        "trials": [trial_values(index, record) for index, record in search.trials.items()],
+        "chosen": search.chosen,
+        "why_none": search.why,
+        "repeats": [record.job.id for record in search.repeats.values()],
     }

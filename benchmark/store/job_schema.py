@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
-from typing import Any, Literal, TypeVar
+from functools import lru_cache
+from typing import Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from ...leaderboards.metrics.registry import FAMILIES
 from ...leaderboards.tables.results import one_line
@@ -26,14 +28,18 @@ def checked_job(values: Any) -> Job:
     Raises:
         RefusedError: a field is missing, unknown or of another type, or names nothing that can be tabled.
     """
-    found = validated(_JobFile, values, "job.json")
+    _check_schema(values, "job.json")
+    if not isinstance(values, dict) or type(values.get("schema")) is not int:
+        raise RefusedError("job.json: schema: should be a whole number")
     if not all(text.isprintable() for text in _texts(values)):
         raise RefusedError("job.json: holds characters that cannot be printed")
+    job = _validated(Job, {key: value for key, value in values.items() if key != "schema"}, "job.json")
     try:
-        job = Job.from_dict({key: value for key, value in values.items() if key != "schema"})
         if Task.parse(job.task).name != job.task:
             raise ValueError(f"task {job.task!r} is not written as mmbench writes it")
-        Protocol.model_validate(found.protocol)
+        Protocol.model_validate(job.protocol)
+        if job.metrics not in FAMILIES:
+            raise ValueError(f"metrics: {job.metrics!r} is none of {', '.join(FAMILIES)}")
         if job.label != job.method and not job.label.startswith(f"{job.method}("):
             raise ValueError(f"label {job.label!r} is none of method {job.method}")
         checked_name(job.id)
@@ -42,66 +48,38 @@ def checked_job(values: Any) -> Job:
     return job
 
 
-class _Data(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True)
-    name: str
-    fingerprint: str
-    format: str
-    synthetic: bool
+Kind = TypeVar("Kind")
 
 
-class _Trial(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True)
-    role: Literal["trial", "repeat"]
-    index: int = Field(ge=0)
-    draws: int = Field(ge=0)
-    repeats: int = Field(ge=0)
-    sampler: str
-    pruner: str
-    searched: list[str]
-    pinned: list[str]
-
-
-class _JobFile(BaseModel):
-    """job.json of this schema. ``rules``, ``train_missing``, ``needs_domains``, ``role``, ``search`` came later."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)
-    written: Literal[1] = Field(alias="schema")
-    task: str
-    method: str = Field(min_length=1)
-    params: dict[str, JsonValue]
-    version: str
-    modalities: list[str] = Field(min_length=1)
-    data: list[_Data] = Field(min_length=1)
-    protocol: dict[str, JsonValue]
-    seed: int = Field(ge=0)
-    label: str
-    rules: str = ""
-    metrics: str = Field(pattern=f"^({'|'.join(FAMILIES)})$")
-    train_missing: str = "none"
-    needs_domains: int = Field(default=1, ge=1)
-    role: Literal["", "companion"] = ""
-    search: _Trial | None = None
-
-
-Model = TypeVar("Model", bound=BaseModel)
-
-
-def validated(model: type[Model], values: Any, name: str) -> Model:
-    """The values of a file of a store as a model.
+def validated(kind: type[Kind], values: Any, name: str) -> Kind:
+    """The values of a file of a store as a model or dataclass.
 
     Args:
-        model: what they should be.
+        kind: what they should be; a model or dataclass with a field ``schema``.
         values: as JSON gives them.
         name: of the file, for the message.
 
     Raises:
         RefusedError: another schema, or a field is missing, unknown or of another type.
     """
+    _check_schema(values, name)
+    return _validated(kind, values, name)
+
+
+def _check_schema(values: Any, name: str) -> None:
     if isinstance(values, dict) and values.get("schema") != SCHEMA:
         raise RefusedError(f"{name}: written by another version of mmbench (schema {values.get('schema')!r})")
+
+
+@lru_cache
+def _adapter(kind: type[Kind]) -> TypeAdapter[Kind]:
+    return TypeAdapter(kind)
+
+
+def _validated(kind: type[Kind], values: Any, name: str) -> Kind:
     try:
-        return model.model_validate(values)
+        # As JSON: of Python's values, strict reading would take no dict for a dataclass, and no list for a tuple.
+        return _adapter(kind).validate_json(json.dumps(values))
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))

@@ -29,7 +29,7 @@ from ..core.locate import locate
 from ..core.plugins import use_plugins
 from ..core.protocol import Protocol
 from ..core.registry import find
-from ..core.selection import Epoch, seen
+from ..core.selection import Epoch, record_for_rule
 from ..core.task import Task, dataset_of, domain_of
 from ..data.compatibility import shared_modalities
 from ..data.ood_split import foreign_split
@@ -143,7 +143,9 @@ def _run(job: Job, context: Context, store: Store, claim: Claim) -> Trained:
     clock.seconds["fit"] += keeper.before
     with clock.phase("predict"):
         table = to_parquet(prediction_table(method, {"valid": data.valid, "test": data.test}))
-    seen_by_rule = seen(protocol.selection, training.record, beyond.companions)[training.selected_epoch]
+    seen_by_rule = record_for_rule(protocol.selection, training.record, beyond.companions)[
+        training.selected_epoch
+    ]
     record = {
         "selection": protocol.selection,
         "selected_epoch": training.selected_epoch,

@@ -26,7 +26,7 @@ from ...corruptions.training import inject
 from ...datasets.batch import Batch
 from ...methods.method import Method
 from ..core.protocol import Protocol
-from ..core.selection import Direction, Epoch, Record, chosen
+from ..core.selection import Direction, Epoch, Record, select_epoch
 from .checkpoint import Keeper, restore_random
 from .minibatches import Minibatches, minibatches
 from .predict import EVALUATION_BATCH, blind
@@ -222,7 +222,7 @@ class Training(LightningModule):
     def _chosen(self) -> int:
         """The place of the best epoch so far."""
         rules = self.protocol
-        return chosen(rules.selection, self.record, self.direction, self.beyond.companions, rules.ties)
+        return select_epoch(rules.selection, self.record, self.direction, self.beyond.companions, rules.ties)
 
 
 @contextmanager

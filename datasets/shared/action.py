@@ -9,6 +9,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Literal
 
 from ..dataset import SYNTHETIC_FILE, SYNTHETIC_MARK, DataError, Located, Published, Target, data_error
 from ..layout.description import FILE_NAME
@@ -33,8 +34,16 @@ class Action:
     lists: Mapping[str, tuple[int, int]]
     patterns: tuple[str, ...] = ()
     published: Mapping[str, Published] = {}
+    #: Family of tasks whose published scripts it follows under the protocol ``as-published``.
+    family_as_published: str = "action"
     #: Fields of the protocol ``as-published`` that the dataset's published lists decide.
     rules_as_published: Mapping[str, str] = {}
+    #: In which layout its raw media are published: that of HAC or that of EPIC-Kitchens.
+    raw_layout: Literal["hac", "epic"]
+
+    def raw_domain(self, domain: str) -> str:
+        """The name of a domain in the published file names."""
+        return domain
 
     @property
     def how_to_get(self) -> str:
@@ -70,7 +79,7 @@ class Action:
             DataError: unknown size or format, real data in the way, or nowhere to write.
         """
         if format == "raw" and size == "small":
-            return _write_raw(self.name, list(self.lists), len(self.target.classes), folder, seed)
+            return self._write_raw(folder, seed)
         from ..layout.write import write_open_layout
         from .action_synthetic import generate  # brings numpy: not needed to locate
 
@@ -91,22 +100,19 @@ class Action:
             folder, splits, self.target, name=self.name, title=title, synthetic=True, overwrite=True
         )
 
+    def _write_raw(self, folder: Path, seed: int) -> list[Path]:
+        from ..media.synthetic import write_action  # brings PyAV
 
-def _write_raw(name: str, domains: list[str], classes: int, folder: Path, seed: int) -> list[Path]:
-    from ..media.synthetic import write_action  # brings PyAV
-
-    mark = folder / SYNTHETIC_FILE
-    if mark.is_file():
-        shutil.rmtree(folder)
-    elif folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
-        raise data_error(
-            folder, "", "is there and is no stand-in", "an empty folder, or a stand-in to replace"
-        )
-    if name == "epic":
-        write_action(folder, "epic", [domain.upper() for domain in domains], classes, SMALL_RAW, seed)
-    else:
-        write_action(folder, "hac", domains, classes, SMALL_RAW, seed)
-    return [mark]
+        mark = folder / SYNTHETIC_FILE
+        if mark.is_file():
+            shutil.rmtree(folder)
+        elif folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
+            raise data_error(
+                folder, "", "is there and is no stand-in", "an empty folder, or a stand-in to replace"
+            )
+        domains = [self.raw_domain(domain) for domain in self.lists]
+        write_action(folder, self.raw_layout, domains, len(self.target.classes), SMALL_RAW, seed)
+        return [mark]
 
 
 def _parted(train: int, test: int) -> dict[str, int]:

@@ -25,6 +25,8 @@ class Sentiment:
     title: str
     target: Target
     homepage: str = MMSA_HOMEPAGE
+    #: Family of tasks whose published scripts it follows under the protocol ``as-published``.
+    family_as_published: str = "sentiment"
     #: format -> what its publishers state
     published: Mapping[str, Published]
     #: format -> the numbers of samples, steps and features of a full-sized stand-in

@@ -8,16 +8,12 @@ from torch import nn
 
 from ...datasets.batch import Spec
 from ..erm import ERM
-from ..method import fixed
-from ..shared.networks import outputs
+from ..shared.networks import SharedNetworkParams, outputs
 
 
 @dataclass(frozen=True)
-class LateConcatParams:
+class LateConcatParams(SharedNetworkParams):
     """The size of the shared encoders."""
-
-    width: int = fixed(40, source="MMDG-Bench, late fusion")
-    layers: int = fixed(5, source="MMDG-Bench, late fusion")
 
 
 class LateConcat(ERM):

@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from ...datasets.batch import Batch, Spec
 from ..losses import masked_mean, task_errors, task_loss
 from ..method import Output, fixed, searched
-from ..shared.branches import DeepBranches
+from ..shared.branches import DeepBranches, DeepBranchParams
 from ..shared.contrast import dropout_projection, label_classes, supervised_contrast
 from ..shared.networks import Stacked, as_prediction, known_modalities, outputs
 from ..shared.shared_specific import SharedSpecific, halves_likeness, translation_errors
@@ -28,7 +28,7 @@ SIMMMDG = {"weight_translation": 0.1, "weight_contrast": 3.0, "weight_apart": 0.
 
 
 @dataclass(frozen=True)
-class CMRFParams:
+class CMRFParams(DeepBranchParams):
     """Weights, the teacher, and sizes.
 
     ``evaluated`` says which network predicts: ``student``, ``teacher``, or ``published``: as MMDG-Bench does,
@@ -44,23 +44,21 @@ class CMRFParams:
     evaluated: str = fixed("student", source="ours: the same for every task; published: MMDG-Bench 3.5")
     hidden: int = fixed(256, source="MMDG-Bench, sentiment")
     audio_weight: float = fixed(
-        1.0, source="MMDG-Bench 3.5, action recognition and motor faults: 1/2, of sound"
+        1.0, source="MMDG-Bench 3.5, action recognition and motor faults: 1/2, of sound", since="0.1"
     )
-    sums: bool = fixed(False, source="MMDG-Bench 3.5, the same: sums over modalities and pairs, not means")
-    weight_apart: float = fixed(0.0, source="MMDG-Bench 3.5, motor faults: 0.7, of L_dist")
-    with_simmmdg: bool = fixed(False, source="MMDG-Bench 6.7, action recognition: all terms of SimMMDG, too")
+    sums: bool = fixed(
+        False, source="MMDG-Bench 3.5, the same: sums over modalities and pairs, not means", since="0.1"
+    )
+    weight_apart: float = fixed(0.0, source="MMDG-Bench 3.5, motor faults: 0.7, of L_dist", since="0.1")
+    with_simmmdg: bool = fixed(
+        False, source="MMDG-Bench 6.7, action recognition: all terms of SimMMDG, too", since="0.1"
+    )
     trained_projections: str = fixed(
-        "all", source="MMDG-Bench 6.7, action recognition: audio, the others stay random"
+        "all", source="MMDG-Bench 6.7, action recognition: audio, the others stay random", since="0.1"
     )
-    whole_network: bool = fixed(
-        False,
-        source="MMDG-Bench 2.3, sentiment: the network with the other inputs zeroed, not the branch",
+    raw_halves: bool = fixed(
+        False, source="MMDG-Bench 3.3, action recognition: L_dist without norms", since="0.1"
     )
-    extra_width: int = fixed(0, source="MMDG-Bench 2.2, sentiment and motor faults: 256, of further encoders")
-    bounded: bool = fixed(False, source="MMDG-Bench 2.3, sentiment: 3 tanh")
-    raw_halves: bool = fixed(False, source="MMDG-Bench 3.3, action recognition: L_dist without norms")
-    width: int = fixed(40, source="MMDG-Bench, late fusion")
-    layers: int = fixed(5, source="MMDG-Bench, late fusion")
 
 
 class CMRF(DeepBranches):
@@ -193,11 +191,11 @@ class CMRF(DeepBranches):
 
     def simmmdg_terms(self, embeddings: Tensor, known: Tensor, classes: Tensor) -> dict[str, Tensor]:
         """What SimMMDG adds to the task's loss, at its defaults."""
-        found = self.halves.terms(embeddings, embeddings, known, classes, self.params.temperature)
+        values = self.halves.terms(embeddings, embeddings, known, classes, self.params.temperature)
         names = ("translation", "contrast", "apart")
         return {
             f"simmmdg_{name}": SIMMMDG[f"weight_{name}"] * value
-            for name, value in zip(names, found, strict=True)
+            for name, value in zip(names, values, strict=True)
         }
 
     def draw_shares(self, samples: int) -> Tensor:

@@ -14,10 +14,11 @@ from ..losses import task_loss
 from ..method import fixed, searched
 from ..shared.divergences import coral, mean_distance
 from ..shared.domains import mean_over_pairs
+from ..shared.networks import SharedNetworkParams
 
 
 @dataclass(frozen=True)
-class CORALParams:
+class CORALParams(SharedNetworkParams):
     """How strongly the domains are drawn together, and by what."""
 
     weight: float = searched(
@@ -26,8 +27,6 @@ class CORALParams:
         source="DomainBed: mmd_gamma, default and 10^U(-1, 1) as a grid",
     )
     means: bool = fixed(True, source="DomainBed; the paper has the covariances alone")
-    width: int = fixed(40, source="MMDG-Bench, late fusion")
-    layers: int = fixed(5, source="MMDG-Bench, late fusion")
 
 
 class CORAL(ERM):

@@ -9,12 +9,13 @@ from torch import Tensor
 from ...datasets.batch import Batch, Spec
 from ..erm import ERM
 from ..losses import task_loss
-from ..method import fixed, searched
+from ..method import searched
+from ..shared.networks import SharedNetworkParams
 from ..shared.reversal import discriminator, domain_errors, reverse
 
 
 @dataclass(frozen=True)
-class DANNParams:
+class DANNParams(SharedNetworkParams):
     """The strength of the reversal, and the size of the shared network."""
 
     alpha_rev: float = searched(
@@ -24,8 +25,6 @@ class DANNParams:
         digits=1,
         source="DomainBed: lambda; Ganin et al. 2016: grows to 1; range: our choice",
     )
-    width: int = fixed(40, source="MMDG-Bench, late fusion")
-    layers: int = fixed(5, source="MMDG-Bench, late fusion")
 
 
 class DANN(ERM):

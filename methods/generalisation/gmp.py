@@ -13,14 +13,14 @@ from torch import Tensor, nn
 from ...datasets.batch import Batch, Spec
 from ..losses import masked_mean, task_loss
 from ..method import fixed, searched
-from ..shared.branches import mlp
+from ..shared.branches import BranchParams, mlp
 from ..shared.heads import WithHeads, means_of_others
 from ..shared.networks import PerModality, available, outputs
 from ..shared.reversal import HIDDEN, discriminator, domain_errors, projector, reverse
 
 
 @dataclass(frozen=True)
-class GMPParams:
+class GMPParams(BranchParams):
     """The strengths of reversal and damping, and the weights of the terms."""
 
     alpha_rev: float = searched(0.3, low=0.0, high=1.0, digits=1, source="MMDG-Bench")
@@ -30,16 +30,14 @@ class GMPParams:
     alpha_p: float = searched(0.1, low=0.0, high=1.0, digits=1, source="MMDG-Bench; damps the domain's")
     cls_loss: float = searched(3.0, low=0.0, high=5.0, digits=1, source="MMDG-Bench; uni-modal heads")
     domain_loss: float = fixed(0.5, source="MMDG-Bench; domain adversary of each modality")
-    adversary_trained: bool = fixed(True, source="MMDG-Bench 3.9, action and motor faults: false")
+    adversary_trained: bool = fixed(
+        True, source="MMDG-Bench 3.9, action and motor faults: false", since="0.1"
+    )
     mlp_head: int = fixed(
-        0, source="MMDG-Bench 2.2, motor faults: 256, the hidden width of its head; 0: the shared head"
+        0,
+        source="MMDG-Bench 2.2, motor faults: 256, the hidden width of its head; 0: the shared head",
+        since="0.1",
     )
-    whole_network: bool = fixed(
-        False,
-        source="MMDG-Bench 2.3, sentiment: the network with the other inputs zeroed, not the branch",
-    )
-    width: int = fixed(40, source="MMDG-Bench, late fusion")
-    layers: int = fixed(5, source="MMDG-Bench, late fusion")
 
 
 class GMP(WithHeads):
@@ -97,9 +95,9 @@ class GMP(WithHeads):
             # One pass for both: the adversary's own parameters are trained as they are.
             adversary = [*self.projectors.parts[place].parameters(), *self.discriminator.parameters()]
             adversary = adversary if self.params.adversary_trained else []
-            found = gradient(domain[place], [*own, *adversary])
-            by_domain = found[: len(own)]
-            add(adversary, found[len(own) :])
+            gradients = gradient(domain[place], [*own, *adversary])
+            by_domain = gradients[: len(own)]
+            add(adversary, gradients[len(own) :])
             semantic, domain_wise = ahead[0][place], ahead[1][place]
             by_task = damped(by_task, damping(semantic, self.params.alpha_k))
             by_domain = damped(by_domain, damping(domain_wise, self.params.alpha_p))
@@ -111,8 +109,8 @@ class GMP(WithHeads):
         """The parameters that are trained of a modality's encoder (of all, where its embedding is the whole network's) and head."""
         place = self.names.index(modality)
         encoders = self.encoders if self.params.whole_network else self.encoders.parts[place]
-        found = [*encoders.parameters(), *self.heads.parts[place].parameters()]
-        return [p for p in found if p.requires_grad]
+        parameters = [*encoders.parameters(), *self.heads.parts[place].parameters()]
+        return [p for p in parameters if p.requires_grad]
 
     def _terms(
         self, batch: Batch
@@ -132,10 +130,10 @@ class GMP(WithHeads):
             each = domain_errors(self.discriminator(hidden), batch.domain)
             errors.append(masked_mean(each, available(batch, m)))
             confident.append(masked_mean((-each.detach()).exp(), available(batch, m)))
-        told = torch.stack(confident)
+        confidence = torch.stack(confident)
         domain = self.params.domain_loss * torch.stack(errors)
         terms["domain"] = domain.sum()
-        return terms, task, domain, (by_task, ratios(means_of_others(told, known), told, known))
+        return terms, task, domain, (by_task, ratios(means_of_others(confidence, known), confidence, known))
 
 
 def ratios(above: Tensor, below: Tensor, known: Tensor) -> list[float]:
@@ -144,8 +142,8 @@ def ratios(above: Tensor, below: Tensor, known: Tensor) -> list[float]:
     rho_c = c_m / mean_others c, c the mean probability of the true class, or exp(-mean absolute error);
     rho_d = mean_others q / q_m, q the mean probability of the true domain. Above 1 the modality is ahead.
     """
-    found = above / below.clamp(min=1e-12)
-    return found.where(known & found.isfinite(), 1.0).tolist()
+    ratio = above / below.clamp(min=1e-12)
+    return ratio.where(known & ratio.isfinite(), 1.0).tolist()
 
 
 def damping(ratio: float, strength: float) -> float:
@@ -155,8 +153,8 @@ def damping(ratio: float, strength: float) -> float:
 
 def gradient(value: Tensor, parameters: Sequence[Tensor]) -> list[Tensor]:
     """The gradient of a scalar; zeros where it does not depend on a parameter. The graph is kept."""
-    found = torch.autograd.grad(value, parameters, retain_graph=True, allow_unused=True)
-    return [torch.zeros_like(p) if g is None else g for p, g in zip(parameters, found, strict=True)]
+    gradients = torch.autograd.grad(value, parameters, retain_graph=True, allow_unused=True)
+    return [torch.zeros_like(p) if g is None else g for p, g in zip(parameters, gradients, strict=True)]
 
 
 def damped(gradients: Sequence[Tensor], factor: float) -> list[Tensor]:

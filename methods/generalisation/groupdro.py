@@ -11,12 +11,13 @@ from torch import Tensor
 from ...datasets.batch import Batch, Spec
 from ..erm import ERM
 from ..losses import task_errors
-from ..method import fixed, searched
+from ..method import searched
 from ..shared.domains import domain_means
+from ..shared.networks import SharedNetworkParams
 
 
 @dataclass(frozen=True)
-class GroupDROParams:
+class GroupDROParams(SharedNetworkParams):
     """How fast the weights follow the losses."""
 
     step: float = searched(
@@ -24,8 +25,6 @@ class GroupDROParams:
         choices=(0.001, 0.003, 0.01, 0.03, 0.1),
         source="DomainBed: groupdro_eta, default and 10^U(-3, -1) as a grid",
     )
-    width: int = fixed(40, source="MMDG-Bench, late fusion")
-    layers: int = fixed(5, source="MMDG-Bench, late fusion")
 
 
 class GroupDRO(ERM):

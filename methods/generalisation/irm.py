@@ -11,11 +11,12 @@ from ...datasets.batch import Batch, Spec
 from ..losses import masked_mean, task_errors
 from ..method import fixed, searched
 from ..shared.domains import domain_means
+from ..shared.networks import SharedNetworkParams
 from ..shared.penalty import Penalised
 
 
 @dataclass(frozen=True)
-class IRMParams:
+class IRMParams(SharedNetworkParams):
     """How strongly invariance is asked for."""
 
     weight: float = searched(
@@ -24,8 +25,6 @@ class IRMParams:
         source="DomainBed: irm_lambda, default and 10^U(-1, 5) as a grid",
     )
     first_weight: float = fixed(1.0, source="DomainBed: until annealing ends")
-    width: int = fixed(40, source="MMDG-Bench, late fusion")
-    layers: int = fixed(5, source="MMDG-Bench, late fusion")
 
 
 class IRM(Penalised):

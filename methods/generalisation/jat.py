@@ -12,13 +12,14 @@ from torch import Tensor
 from ...datasets.batch import Batch, Spec
 from ..losses import masked_mean, task_loss
 from ..method import Output, fixed, searched
+from ..shared.branches import BranchParams
 from ..shared.heads import WithHeads
 from ..shared.networks import PerModality, available
 from ..shared.reversal import HIDDEN, discriminator, domain_errors, projector, reverse
 
 
 @dataclass(frozen=True)
-class JATParams:
+class JATParams(BranchParams):
     """The strengths of the two reversals and the weights of the terms."""
 
     alpha_rev: float = searched(
@@ -35,12 +36,6 @@ class JATParams:
         True,
         source="ours: a projector of its own (MMDG-Bench 3.7) tells the modality whatever the embedding hides",
     )
-    whole_network: bool = fixed(
-        False,
-        source="MMDG-Bench 2.3, sentiment: the network with the other inputs zeroed, not the branch",
-    )
-    width: int = fixed(40, source="MMDG-Bench, late fusion")
-    layers: int = fixed(5, source="MMDG-Bench, late fusion")
 
 
 class JAT(WithHeads):

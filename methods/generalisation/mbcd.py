@@ -15,14 +15,14 @@ from torch.nn import functional as F
 from ...datasets.batch import Batch, Spec
 from ..losses import masked_mean, task_loss
 from ..method import Output, fixed, searched
-from ..shared.branches import mlp
+from ..shared.branches import BranchParams, mlp
 from ..shared.heads import WithHeads, means_of_others
 from ..shared.networks import PerModality, as_prediction, available, fusion_head, outputs, valid_steps
 from ..shared.weight_average import State, move, state_of
 
 
 @dataclass(frozen=True)
-class MBCDParams:
+class MBCDParams(BranchParams):
     """The teacher, the weights of its lessons, the dropping of modalities and the inner step."""
 
     ema_beta: float = searched(0.999, low=0.9, high=1.0, digits=3, source="MMDG-Bench")
@@ -36,25 +36,25 @@ class MBCDParams:
         True,
         source="ours: beta_t = min(beta, (1 + t) / (10 + t)), or a short training stays at its start (MMDG-Bench 3.8: not)",
     )
-    norms_trained: bool = fixed(True, source="MMDG-Bench 2.1, action: false")
-    feature_noise: bool = fixed(False, source="MMDG-Bench 2.1, action: DSU, which no other method has there")
+    norms_trained: bool = fixed(True, source="MMDG-Bench 2.1, action: false", since="0.1")
+    feature_noise: bool = fixed(
+        False, source="MMDG-Bench 2.1, action: DSU, which no other method has there", since="0.1"
+    )
     adaptive_drop: bool = fixed(
-        True, source="MMDG-Bench 3.8, motor faults: drops only where the base is not 0"
+        True, source="MMDG-Bench 3.8, motor faults: drops only where the base is not 0", since="0.1"
     )
     mlp_head: int = fixed(
-        0, source="MMDG-Bench 2.2, motor faults: 128, the hidden width of its heads; 0: the shared heads"
+        0,
+        source="MMDG-Bench 2.2, motor faults: 128, the hidden width of its heads; 0: the shared heads",
+        since="0.1",
     )
-    evaluated_student: bool = fixed(False, source="MMDG-Bench 3.8, sentiment: true")
-    weight_unimodal: float = fixed(1.0, source="paper; 0.2 in MMDG-Bench 3.8, sentiment")
+    evaluated_student: bool = fixed(False, source="MMDG-Bench 3.8, sentiment: true", since="0.1")
+    weight_unimodal: float = fixed(1.0, source="paper; 0.2 in MMDG-Bench 3.8, sentiment", since="0.1")
     weight_aside: float = fixed(
-        0.0, source="MMDG-Bench 3.8, sentiment: 0.2, of a head of its own for what is left after dropping"
+        0.0,
+        source="MMDG-Bench 3.8, sentiment: 0.2, of a head of its own for what is left after dropping",
+        since="0.1",
     )
-    whole_network: bool = fixed(
-        False,
-        source="MMDG-Bench 2.3, sentiment: the network with the other inputs zeroed, not the branch",
-    )
-    width: int = fixed(40, source="MMDG-Bench, late fusion")
-    layers: int = fixed(5, source="MMDG-Bench, late fusion")
 
 
 class MBCD(WithHeads):

@@ -15,15 +15,15 @@ from torch.nn import functional as F
 from ...datasets.batch import Batch, Spec
 from ..erm import ERM
 from ..losses import task_loss
-from ..method import fixed, searched
-from ..shared.networks import PerModality, available, valid_steps
+from ..method import searched
+from ..shared.networks import PerModality, SharedNetworkParams, available, valid_steps
 
 LEAST_VARIANCE = 1e-5  # arXiv 2606.00891, and the release of the paper
 FIRST_VARIANCE = 0.1  # the same
 
 
 @dataclass(frozen=True)
-class MIROParams:
+class MIROParams(SharedNetworkParams):
     """How strongly the start is held."""
 
     weight: float = searched(
@@ -31,8 +31,6 @@ class MIROParams:
         choices=(0.001, 0.01, 0.1, 1.0),
         source="the release's default; arXiv 2606.00891, multimodal first; range: our choice about its 0.01 and 0.1",
     )
-    width: int = fixed(40, source="MMDG-Bench, late fusion")
-    layers: int = fixed(5, source="MMDG-Bench, late fusion")
 
 
 class MIRO(ERM):

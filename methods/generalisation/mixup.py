@@ -10,12 +10,12 @@ from torch import Tensor
 from ...datasets.batch import Batch, Spec
 from ..erm import ERM
 from ..losses import task_errors, task_loss
-from ..method import fixed, searched
-from ..shared.networks import as_prediction
+from ..method import searched
+from ..shared.networks import SharedNetworkParams, as_prediction
 
 
 @dataclass(frozen=True)
-class MixupParams:
+class MixupParams(SharedNetworkParams):
     """How strongly, and how much is mixed."""
 
     weight: float = searched(
@@ -28,8 +28,6 @@ class MixupParams:
         choices=(0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0),
         source="arXiv 2606.00891; range: DomainBed, 10^U(-1, 1) as a grid (its default is 0.2)",
     )
-    width: int = fixed(40, source="MMDG-Bench, late fusion")
-    layers: int = fixed(5, source="MMDG-Bench, late fusion")
 
 
 class Mixup(ERM):

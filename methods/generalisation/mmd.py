@@ -11,16 +11,17 @@ from torch.nn import functional as F
 from ...datasets.batch import Batch
 from ..erm import ERM
 from ..losses import task_loss
-from ..method import fixed, searched
+from ..method import searched
 from ..shared.divergences import mmd
 from ..shared.domains import mean_over_pairs
+from ..shared.networks import SharedNetworkParams
 
 #: Of L2-normalised features, whose squared distances are at most 4 (arXiv 2606.00891: 2 * 2^i, i = 0..4).
 GAMMAS = (2.0, 4.0, 8.0, 16.0, 32.0)
 
 
 @dataclass(frozen=True)
-class MMDParams:
+class MMDParams(SharedNetworkParams):
     """How strongly the domains are drawn together."""
 
     weight: float = searched(
@@ -28,8 +29,6 @@ class MMDParams:
         choices=(0.01, 0.05, 0.1, 0.3, 1.0, 3.0, 10.0),
         source="arXiv 2606.00891, multimodal first; range: our choice, up to the 10 of DomainBed's mmd_gamma",
     )
-    width: int = fixed(40, source="MMDG-Bench, late fusion")
-    layers: int = fixed(5, source="MMDG-Bench, late fusion")
 
 
 class MMD(ERM):

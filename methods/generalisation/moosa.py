@@ -15,14 +15,14 @@ from torch.nn import functional as F
 from ...datasets.batch import Batch, Spec
 from ..losses import masked_mean, task_errors
 from ..method import Output, fixed, searched
-from ..shared.branches import DeepBranches
+from ..shared.branches import DeepBranches, DeepBranchParams
 from ..shared.contrast import label_classes
 from ..shared.networks import FusionHead, Stacked, as_prediction, known_modalities, outputs
 from ..shared.shared_specific import SharedSpecific
 
 
 @dataclass(frozen=True)
-class MOOSAParams:
+class MOOSAParams(DeepBranchParams):
     """Weights, the jigsaw, and sizes."""
 
     weight_entropy: float = searched(0.001, low=0.0, high=1.0, source="MMDG-Bench: entropy_min_weight")
@@ -37,15 +37,9 @@ class MOOSAParams:
     temperature: float = fixed(0.1, source="MMDG-Bench: tau of SupCon")
     hidden: int = fixed(256, source="MMDG-Bench, sentiment")
     contrast_width: int = fixed(128, source="MMDG-Bench, sentiment")
-    whole_network: bool = fixed(
-        False,
-        source="MMDG-Bench 2.3, sentiment: the network with the other inputs zeroed, not the branch",
+    raw_halves: bool = fixed(
+        False, source="MMDG-Bench 3.3, action recognition: L_dist without norms", since="0.1"
     )
-    extra_width: int = fixed(0, source="MMDG-Bench 2.2, sentiment and motor faults: 256, of further encoders")
-    bounded: bool = fixed(False, source="MMDG-Bench 2.3, sentiment: 3 tanh")
-    raw_halves: bool = fixed(False, source="MMDG-Bench 3.3, action recognition: L_dist without norms")
-    width: int = fixed(40, source="MMDG-Bench, late fusion")
-    layers: int = fixed(5, source="MMDG-Bench, late fusion")
 
 
 class MOOSA(DeepBranches):
@@ -169,10 +163,10 @@ class Jigsaw(nn.Module):
 
 def draw_orders(pieces: int, wanted: int) -> Tensor:
     """[orders, pieces], int64: so many different permutations, drawn one by one; all, where there are fewer."""
-    found: dict[tuple[int, ...], None] = {}
-    while len(found) < min(wanted, math.factorial(pieces)):
-        found[tuple(torch.randperm(pieces).tolist())] = None
-    return torch.tensor(list(found))
+    orders: dict[tuple[int, ...], None] = {}
+    while len(orders) < min(wanted, math.factorial(pieces)):
+        orders[tuple(torch.randperm(pieces).tolist())] = None
+    return torch.tensor(list(orders))
 
 
 def entropies(logits: Tensor) -> Tensor:

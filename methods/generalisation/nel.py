@@ -14,13 +14,13 @@ from torch.nn import functional as F
 from ...datasets.batch import Batch, Spec
 from ..losses import info_nce, task_loss
 from ..method import fixed, searched
-from ..shared.branches import Branches
+from ..shared.branches import Branches, BranchParams
 from ..shared.contrast import dropout_projection, label_classes, supervised_contrast
 from ..shared.networks import Stacked, known_modalities
 
 
 @dataclass(frozen=True)
-class NELParams:
+class NELParams(BranchParams):
     """Weights, temperatures and sizes.
 
     Temperatures are searched from 0.05, not from 0, under both protocols: the published search rounds draws
@@ -31,23 +31,23 @@ class NELParams:
     beta: float = searched(
         0.0417, low=0.0, high=1.0, source="MMDG-Bench 3.6: beta, 1 / batch; its sentiment batch is 24"
     )
-    temperature_labels: float = searched(0.1, low=0.05, high=1.0, digits=2, source="MMDG-Bench: temp_s")
-    temperature_views: float = searched(0.25, low=0.05, high=1.0, digits=2, source="MMDG-Bench: temp_u")
+    temperature_labels: float = searched(
+        0.1, low=0.05, high=1.0, digits=2, nonzero=True, source="MMDG-Bench: temp_s"
+    )
+    temperature_views: float = searched(
+        0.25, low=0.05, high=1.0, digits=2, nonzero=True, source="MMDG-Bench: temp_u"
+    )
     neighbours: int = searched(8, choices=(4, 8, 12, 16), source="MMDG-Bench: k")
     weight: float = fixed(
         1.0, source="MMDG-Bench 3.6; 0.2 in its sentiment code, of the three terms together"
     )
     hidden: int = fixed(128, source="MMDG-Bench, sentiment")
     modality_views: bool = fixed(
-        False, source="MMDG-Bench 3.6, motor faults: the modalities are the views of L_UNC"
+        False, source="MMDG-Bench 3.6, motor faults: the modalities are the views of L_UNC", since="0.1"
     )
-    raw_spectrum: bool = fixed(False, source="MMDG-Bench 3.6, action and motor faults: E without norms")
-    whole_network: bool = fixed(
-        False,
-        source="MMDG-Bench 2.3, sentiment: the network with the other inputs zeroed, not the branch",
+    raw_spectrum: bool = fixed(
+        False, source="MMDG-Bench 3.6, action and motor faults: E without norms", since="0.1"
     )
-    width: int = fixed(40, source="MMDG-Bench, late fusion")
-    layers: int = fixed(5, source="MMDG-Bench, late fusion")
 
 
 class NEL(Branches):
@@ -123,11 +123,11 @@ def likeness_of_modalities(shifted: Tensor, known: Tensor, temperature: float) -
         known: [batch, modality], bool.
         temperature: divides the similarities.
     """
-    found = [
+    terms = [
         info_nce(shifted[:, a], shifted[:, b], known[:, a] & known[:, b], temperature)
         for a, b in combinations(range(shifted.shape[1]), 2)
     ]
-    return torch.stack(found).mean() if found else shifted.new_zeros(())
+    return torch.stack(terms).mean() if terms else shifted.new_zeros(())
 
 
 def mean_shift(projected: Tensor, known: Tensor, neighbours: int) -> Tensor:

@@ -12,8 +12,8 @@ from torch import Tensor
 
 from ...datasets.batch import Batch, Spec
 from ..losses import task_loss
-from ..method import fixed, searched
-from ..shared.branches import Branches
+from ..method import searched
+from ..shared.branches import Branches, BranchParams
 from ..shared.networks import known_modalities
 
 # MMDG-Bench divides V by A, V by F, F by A, V by T, T by A and vibration by sound; others keep their order.
@@ -22,16 +22,10 @@ DENOMINATORS = ("audio", "acoustic", "sound")
 
 
 @dataclass(frozen=True)
-class RNAParams:
+class RNAParams(BranchParams):
     """The weight of the norms' term, and the size of the shared network."""
 
     weight: float = searched(1.0, low=0.0, high=3.0, digits=1, source="MMDG-Bench: alpha_RNA")
-    whole_network: bool = fixed(
-        False,
-        source="MMDG-Bench 2.3, sentiment: the network with the other inputs zeroed, not the branch",
-    )
-    width: int = fixed(40, source="MMDG-Bench, late fusion")
-    layers: int = fixed(5, source="MMDG-Bench, late fusion")
 
 
 class RNA(Branches):

@@ -9,11 +9,12 @@ from torch import Tensor
 
 from ...datasets.batch import Batch
 from ..erm import ERM
-from ..method import fixed, searched
+from ..method import searched
+from ..shared.networks import SharedNetworkParams
 
 
 @dataclass(frozen=True)
-class SAMParams:
+class SAMParams(SharedNetworkParams):
     """The radius, and the size of the shared network."""
 
     rho: float = searched(
@@ -21,8 +22,6 @@ class SAMParams:
         choices=(0.01, 0.02, 0.05, 0.1, 0.2),
         source="arXiv 2606.00891; grid of SWAD's release (Cha et al. 2021), 0.2: our choice",
     )
-    width: int = fixed(40, source="MMDG-Bench, late fusion")
-    layers: int = fixed(5, source="MMDG-Bench, late fusion")
 
 
 class SAM(ERM):

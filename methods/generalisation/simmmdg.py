@@ -12,14 +12,14 @@ from torch import Tensor
 from ...datasets.batch import Batch, Spec
 from ..losses import task_loss
 from ..method import fixed, searched
-from ..shared.branches import DeepBranches
+from ..shared.branches import DeepBranches, DeepBranchParams
 from ..shared.contrast import label_classes
 from ..shared.networks import known_modalities
 from ..shared.shared_specific import SharedSpecific
 
 
 @dataclass(frozen=True)
-class SimMMDGParams:
+class SimMMDGParams(DeepBranchParams):
     """The weights of the three terms, and sizes."""
 
     weight_translation: float = searched(0.1, low=0.0, high=1.0, digits=1, source="MMDG-Bench: alpha_trans")
@@ -28,15 +28,9 @@ class SimMMDGParams:
     temperature: float = fixed(0.1, source="MMDG-Bench: tau of SupCon")
     hidden: int = fixed(256, source="MMDG-Bench, sentiment")
     contrast_width: int = fixed(128, source="MMDG-Bench, sentiment")
-    whole_network: bool = fixed(
-        False,
-        source="MMDG-Bench 2.3, sentiment: the network with the other inputs zeroed, not the branch",
+    raw_halves: bool = fixed(
+        False, source="MMDG-Bench 3.3, action recognition: L_dist without norms", since="0.1"
     )
-    extra_width: int = fixed(0, source="MMDG-Bench 2.2, sentiment and motor faults: 256, of further encoders")
-    bounded: bool = fixed(False, source="MMDG-Bench 2.3, sentiment: 3 tanh")
-    raw_halves: bool = fixed(False, source="MMDG-Bench 3.3, action recognition: L_dist without norms")
-    width: int = fixed(40, source="MMDG-Bench, late fusion")
-    layers: int = fixed(5, source="MMDG-Bench, late fusion")
 
 
 class SimMMDG(DeepBranches):

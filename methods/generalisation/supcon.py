@@ -11,18 +11,17 @@ from ..erm import ERM
 from ..losses import task_loss
 from ..method import fixed, searched
 from ..shared.contrast import contrast_of_samples, label_classes
+from ..shared.networks import SharedNetworkParams
 
 
 @dataclass(frozen=True)
-class SupConParams:
+class SupConParams(SharedNetworkParams):
     """How strongly, and how sharply samples are contrasted."""
 
     weight: float = searched(
         0.05, choices=(0.01, 0.05, 0.1, 0.5, 1.0), source="arXiv 2606.00891; range: our choice"
     )
     temperature: float = fixed(0.1, source="arXiv 2606.00891; the release of the paper has 0.07")
-    width: int = fixed(40, source="MMDG-Bench, late fusion")
-    layers: int = fixed(5, source="MMDG-Bench, late fusion")
 
 
 class SupCon(ERM):

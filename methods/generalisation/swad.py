@@ -10,11 +10,12 @@ from torch import Tensor
 from ...datasets.batch import Spec
 from ..erm import ERM
 from ..method import fixed, searched
+from ..shared.networks import SharedNetworkParams
 from ..shared.weight_average import State, move, state_of
 
 
 @dataclass(frozen=True)
-class SWADParams:
+class SWADParams(SharedNetworkParams):
     """The rule of the window, and the size of the shared network."""
 
     converge: int = fixed(3, source="Cha et al. 2021: N_s, n_converge of the release; epochs here")
@@ -22,8 +23,6 @@ class SWADParams:
     ratio: float = searched(
         1.3, choices=(1.2, 1.3), source="Cha et al. 2021: r, 1 + tolerance_ratio of the release; 1.2 for VLCS"
     )
-    width: int = fixed(40, source="MMDG-Bench, late fusion")
-    layers: int = fixed(5, source="MMDG-Bench, late fusion")
 
 
 class SWAD(ERM):
@@ -63,9 +62,9 @@ class SWAD(ERM):
     def after_epoch(self, validation_loss: Callable[[], float]) -> None:
         """Measures the weights' own loss, and forgets means that no window can hold any more."""
         self.losses.append(validation_loss())
-        found = window(self.losses, self.params.converge, self.params.tolerance, self.params.ratio)
-        oldest = len(self.losses) - self.params.converge + 1 if found is None else found[0]
-        newest = len(self.losses) if found is None else found[1]
+        span = window(self.losses, self.params.converge, self.params.tolerance, self.params.ratio)
+        oldest = len(self.losses) - self.params.converge + 1 if span is None else span[0]
+        newest = len(self.losses) if span is None else span[1]
         self.segments = {
             epoch: kept
             for epoch, kept in self.segments.items()
@@ -76,9 +75,9 @@ class SWAD(ERM):
         """The mean over the window, or over the last epoch where there is none yet."""
         if not self.segments:
             return None
-        found = window(self.losses, self.params.converge, self.params.tolerance, self.params.ratio)
+        span = window(self.losses, self.params.converge, self.params.tolerance, self.params.ratio)
         last = max(self.segments)
-        first, final = found or (last, last)
+        first, final = span or (last, last)
         mean: State = {}
         total = 0
         for epoch in range(first, final + 1):

@@ -40,6 +40,7 @@ from ..shared.ebmc_parts import (
     trust_weights,
 )
 from ..shared.networks import (
+    SharedNetworkParams,
     Stacked,
     as_prediction,
     embedding_width,
@@ -52,7 +53,7 @@ from ..shared.networks import (
 
 
 @dataclass(frozen=True)
-class EBMCParams:
+class EBMCParams(SharedNetworkParams):
     """Weights, ablation switches, and the choices on which the release departs from the paper.
 
     Under the protocol ``as-published`` these fields, where nothing else is asked for, have the value of the
@@ -120,9 +121,6 @@ class EBMCParams:
     errors: str = fixed("task", source="ours")
     unimodal_sum: bool = fixed(False, source="paper: L_uni is a mean")
     distill_mean: bool = fixed(False, source="paper: L_IMTD is a sum")
-
-    width: int = fixed(40, source="MMDG-Bench, late fusion")
-    layers: int = fixed(5, source="MMDG-Bench, late fusion")
 
 
 @dataclass(frozen=True)

@@ -1,14 +1,15 @@
-"""What a method takes for the embedding of a modality: its branch's; or, as published, that of more.
+"""The embedding of a modality that a method's terms see: that of its branch, or, as published, of the whole network.
 
 In MMDG-Bench's sentiment code (sections 2.3 and 6.12 of docs/methods.md) the "uni-modal" feature of a
-modality is the whole network's, run once more with the inputs of all others 0: what the other encoders make
-of zeros, and their dropout, is in it. ``whole_network`` asks for that.
+modality is the whole network's, run once more with the inputs of all others 0: it includes the outputs of the
+other encoders for zeros, and their dropout. ``whole_network`` asks for that.
 """
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -16,12 +17,38 @@ from torch import Tensor, nn
 
 from ...datasets.batch import Batch, Spec
 from ..erm import ERM
-from ..method import Output
-from .networks import PerModality, available, outputs, valid_steps
+from ..method import Output, fixed
+from .networks import PerModality, SharedNetworkParams, available, outputs, valid_steps
+
+
+@dataclass(frozen=True)
+class BranchParams(SharedNetworkParams):
+    """The size of the shared network, and which embedding of a modality the terms see."""
+
+    whole_network: bool = fixed(
+        False,
+        source="MMDG-Bench 2.3, sentiment: the network with the other inputs zeroed, not the branch",
+        since="0.1",
+    )
+
+
+@dataclass(frozen=True)
+class DeepBranchParams(BranchParams):
+    """The same for methods that predict from the uni-modal embeddings, too."""
+
+    extra_width: int = fixed(
+        0, source="MMDG-Bench 2.2, sentiment and motor faults: 256, of further encoders", since="0.1"
+    )
+    bounded: bool = fixed(False, source="MMDG-Bench 2.3, sentiment: 3 tanh", since="0.1")
 
 
 def others_silent(batch: Batch, modality: str) -> Batch:
-    """The batch without all modalities but one: encoders read zeros in their place."""
+    """The batch with one modality alone: encoders read zeros in place of the others.
+
+    Args:
+        batch: the batch.
+        modality: the one that stays.
+    """
     gone = {name: torch.zeros_like(flags) for name, flags in batch.present.items() if name != modality}
     return batch.with_present(gone)
 

@@ -41,5 +41,5 @@ def mean_over_pairs(
     """
     groups = [features[domain == d] for d in domain.unique()]
     pairs = combinations([group for group in groups if len(group) >= least], 2)
-    found = [distance(one, other) for one, other in pairs]
-    return torch.stack(found).mean() if found else features.new_zeros(())
+    distances = [distance(one, other) for one, other in pairs]
+    return torch.stack(distances).mean() if distances else features.new_zeros(())

@@ -32,7 +32,12 @@ class WithHeads(Branches):
         return Output(fused.prediction, embeddings=fused.embeddings, fused=fused.fused, unimodal=unimodal)
 
     def unimodal_losses(self, output: Output, batch: Batch) -> Tensor:
-        """[modality]: the task's loss of each head, over the samples that have the modality (0 if none)."""
+        """The task's loss of each head, [modality], over the samples that have the modality (0 if none).
+
+        Args:
+            output: that of ``fuse``.
+            batch: with the targets.
+        """
         return torch.stack(
             [
                 masked_mean(task_errors(output.unimodal[m], batch.target, self.spec), available(batch, m))
@@ -42,19 +47,29 @@ class WithHeads(Branches):
 
     @torch.no_grad()
     def correctness(self, output: Output, batch: Batch) -> Tensor:
-        """[modality], in [0, 1]: the mean probability of the true class, or exp(-mean absolute error)."""
-        found = []
+        """How right each head is, [modality], in [0, 1]: mean probability of the true class, or exp(-mean absolute error).
+
+        Args:
+            output: that of ``fuse``.
+            batch: with the targets.
+        """
+        values = []
         for m in self.names:
             errors = task_errors(output.unimodal[m], batch.target, self.spec)
             known = available(batch, m)
             classes = self.spec.kind == "classification"
-            found.append(
+            values.append(
                 masked_mean((-errors).exp(), known) if classes else (-masked_mean(errors, known)).exp()
             )
-        return torch.stack(found)
+        return torch.stack(values)
 
 
 def means_of_others(values: Tensor, known: Tensor) -> Tensor:
-    """For each of ``values`` [n], the mean of the other ``known`` ones (bool [n]); NaN where there are none."""
+    """For each value, the mean of the other known ones, [n]; NaN where there are none.
+
+    Args:
+        values: [n].
+        known: [n], bool.
+    """
     others = known & ~torch.eye(len(values), dtype=torch.bool, device=values.device)
     return (others * values.where(known, 0)).sum(1) / others.sum(1)

@@ -20,7 +20,7 @@ class MediaEncoder(nn.Module):
     what reads sequences of features.
 
     Attributes:
-        media: the encoder. Its parameters are told by this name: they have a learning rate of their own.
+        media: the encoder. Its parameters are recognised by this name and have a learning rate of their own.
         sequence: [batch, time, feature] and [batch, time] -> [batch, width].
     """
 

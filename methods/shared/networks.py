@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import cast
 
 import torch
@@ -17,6 +18,7 @@ from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
 from ...datasets.batch import Batch, Spec
+from ..method import fixed
 from .waveform import WAVEFORM_WIDTH, WaveformEncoder
 
 WIDTH = 40  # of an embedding; MMDG-Bench (arXiv 2605.06643), sentiment backbone
@@ -25,6 +27,14 @@ HEADS = 8
 #: Bytes of a layer's attention weights on a CPU, which keeps several such arrays for every layer in training: longer
 #: sequences are taken in fewer samples at once, and computed again for the gradient.
 ATTENTION_BYTES = 256 << 20
+
+
+@dataclass(frozen=True)
+class SharedNetworkParams:
+    """The size of the shared network. The ``Params`` of a method that uses it derive from this."""
+
+    width: int = fixed(40, source="MMDG-Bench, late fusion")
+    layers: int = fixed(5, source="MMDG-Bench, late fusion")
 
 
 def outputs(spec: Spec) -> int:
@@ -136,7 +146,15 @@ class SequenceEncoder(nn.Module):
             return self._attend(steps, ignore)[rows, first]
 
     def _attend(self, steps: Tensor, ignore: Tensor | None) -> Tensor:
-        """The transformer, in training on a CPU within the memory of ``ATTENTION_BYTES``: GPUs never hold the weights."""
+        """The transformer. In training on a CPU it keeps to ``ATTENTION_BYTES``; a GPU never holds attention weights.
+
+        Args:
+            steps: [batch, time, width].
+            ignore: [batch, time] bool, the padded steps; None where they are not masked.
+
+        Returns:
+            [batch, time, width].
+        """
         of_sample = 4 * self.heads * steps.shape[1] ** 2
         at_once = max(ATTENTION_BYTES // of_sample, 1)
         if steps.device.type != "cpu" or not torch.is_grad_enabled() or len(steps) <= at_once:
@@ -186,13 +204,23 @@ class PerModality(nn.Module):
     """One module for each modality, found by the modality's name, whatever characters that holds."""
 
     def __init__(self, spec: Spec, make: Callable[[int], nn.Module]) -> None:
-        """``make`` builds the module of a modality with so many features, for one after the other."""
+        """Builds the modules.
+
+        Args:
+            spec: names the modalities.
+            make: the number of features of a modality -> its module; called in the order of the modalities.
+        """
         super().__init__()
         self.names = tuple(spec.modalities)
         self.parts = nn.ModuleList(make(features) for features in spec.modalities.values())
 
     def forward(self, modality: str, *inputs: Tensor) -> Tensor:
-        """What the modality's own module makes of the inputs."""
+        """The output of the modality's own module.
+
+        Args:
+            modality: its name.
+            inputs: of the module.
+        """
         return self.parts[self.names.index(modality)](*inputs)
 
 
@@ -200,6 +228,12 @@ class Stacked(nn.Module):
     """One module for each modality, each applied to its own slice of [batch, modality, ...]."""
 
     def __init__(self, modalities: int, make: Callable[[], nn.Module]) -> None:
+        """Builds the modules.
+
+        Args:
+            modalities: how many.
+            make: builds one.
+        """
         super().__init__()
         self.parts = nn.ModuleList(make() for _ in range(modalities))
 
@@ -209,8 +243,16 @@ class Stacked(nn.Module):
 
 
 def encoders(spec: Spec, width: int = WIDTH, layers: int = LAYERS) -> PerModality:
-    """The encoder that each modality's data ask for: a ``WaveformEncoder`` for ``cnn1d``, else a
-    ``SequenceEncoder``, following ``spec.protocol``; behind an encoder of raw media where one is trained along."""
+    """The encoder of each modality: a ``WaveformEncoder`` for ``cnn1d``, else a ``SequenceEncoder``.
+
+    Where an encoder of raw media is trained along, it stands before the ``SequenceEncoder``. Under the protocol
+    ``as-published`` padding is not masked (see ``SequenceEncoder``).
+
+    Args:
+        spec: modalities with their feature sizes and encoders, and the protocol.
+        width: of an embedding.
+        layers: of a ``SequenceEncoder``.
+    """
     masked = spec.protocol != "as-published"
 
     names = iter(spec.modalities)
@@ -230,14 +272,22 @@ def encoders(spec: Spec, width: int = WIDTH, layers: int = LAYERS) -> PerModalit
 
 
 def embedding_width(spec: Spec, width: int = WIDTH) -> int:
-    """The width of a method's embeddings: where all modalities are waveforms that of their published network,
-    whatever was asked for; else ``width``."""
+    """The width of a method's embeddings.
+
+    Args:
+        spec: where all modalities are waveforms, the width is that of their published network.
+        width: of the embeddings of anything else.
+    """
     return WAVEFORM_WIDTH if _waveforms(spec) else width
 
 
 def fusion_head(spec: Spec, width: int) -> nn.Module:
-    """[batch, modalities * width] -> [batch, outputs]: the published head of the encoders, linear for waveforms
-    alone, else a ``FusionHead``."""
+    """[batch, modalities * width] -> [batch, outputs]: the head that was published with the encoders.
+
+    Args:
+        spec: a linear layer where all modalities are waveforms, else a ``FusionHead``.
+        width: of an embedding.
+    """
     features = len(spec.modalities) * width
     return (
         nn.Linear(features, outputs(spec)) if _waveforms(spec) else FusionHead(features, width, outputs(spec))
@@ -245,7 +295,13 @@ def fusion_head(spec: Spec, width: int) -> nn.Module:
 
 
 def single_head(spec: Spec, features: int, width: int) -> nn.Module:
-    """[batch, features] -> [batch, outputs], for one modality: of the same kind as ``fusion_head``."""
+    """[batch, features] -> [batch, outputs], for one modality: of the same kind as ``fusion_head``.
+
+    Args:
+        spec: as in ``fusion_head``.
+        features: the width of its input.
+        width: of a hidden layer, where there is one.
+    """
     if _waveforms(spec):
         return nn.Linear(features, outputs(spec))
     return FusionHead(features, width, outputs(spec))

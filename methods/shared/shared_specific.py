@@ -64,8 +64,10 @@ class SharedSpecific(nn.Module):
 
     def translate(self, sources: Tensor) -> Tensor:
         """T_ab(e_a) of every ordered pair: [batch, modality, width] -> [batch, pair, width]."""
-        made = [net(sources[:, start]) for net, (start, _) in zip(self.translators, self.pairs, strict=True)]
-        return torch.stack(made, dim=1)
+        translated = [
+            net(sources[:, start]) for net, (start, _) in zip(self.translators, self.pairs, strict=True)
+        ]
+        return torch.stack(translated, dim=1)
 
     def translation(self, sources: Tensor, embeddings: Tensor, known: Tensor) -> Tensor:
         """L_trans: the mean of ``translation_errors`` over samples and ordered pairs; goals get a gradient.

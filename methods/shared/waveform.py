@@ -40,11 +40,11 @@ class _LargerOfTwo(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
         (gradient,) = gradients
         (is_first,) = ctx.saved_tensors
-        found = gradient.new_empty(*gradient.shape[:-1], gradient.shape[-1] + 1)
-        found[..., -1] = 0
-        to_first = torch.mul(gradient, is_first, out=found[..., :-1])
-        found[..., 1:] += gradient - to_first
-        return found
+        input_gradient = gradient.new_empty(*gradient.shape[:-1], gradient.shape[-1] + 1)
+        input_gradient[..., -1] = 0
+        to_first = torch.mul(gradient, is_first, out=input_gradient[..., :-1])
+        input_gradient[..., 1:] += gradient - to_first
+        return input_gradient
 
 
 class WaveformEncoder(nn.Module):

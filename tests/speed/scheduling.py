@@ -166,7 +166,7 @@ def in_the_middle(root: Path, held: ExitStack) -> int:
     experiment = Experiment.read({**asked, "data_root": root / "data", "store": root / "middle"})
     jobs: list[Job] = []
     for study in studies_of(experiment):
-        trials = [study.named(index) for index in range(1 + study.trial.draws)]
+        trials = [study.sampled_job(index) for index in range(1 + study.trial.draws)]
         jobs += trials
         jobs += [repeat_of(trials[0], study.trial, index) for index in range(study.trial.repeats)]
     store = Store(experiment.store)

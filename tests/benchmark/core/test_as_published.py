@@ -6,15 +6,18 @@ import itertools
 import json
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
-from mmbench.benchmark.core.as_published import BUDGETS
+from mmbench.benchmark.core.as_published import BUDGETS, family_of
+from mmbench.benchmark.core.errors import UsageError
 from mmbench.benchmark.core.job import Data, Job
 from mmbench.benchmark.core.method_spec import describe
 from mmbench.benchmark.core.protocol import protocol_label
-from mmbench.benchmark.core.registry import find
-from mmbench.benchmark.core.selection import chosen
+from mmbench.benchmark.core.registry import entries, find
+from mmbench.benchmark.core.selection import select_epoch
 from mmbench.benchmark.core.task import Task
 from mmbench.benchmark.data.domains import check_domain, together
 from mmbench.benchmark.data.tensors import Request, load_task
@@ -26,7 +29,7 @@ from mmbench.benchmark.store.store import Store
 from mmbench.benchmark.train.lightning_module import SCHEDULES, fit
 from mmbench.benchmark.train.minibatches import Minibatches
 from mmbench.benchmark.train.seeds import seed_everything
-from mmbench.datasets.dataset import DataError
+from mmbench.datasets.dataset import DataError, Target
 from mmbench.datasets.epic import Epic
 from mmbench.datasets.hac import Hac
 from mmbench.datasets.hust import Hust
@@ -90,6 +93,51 @@ def test_a_job_has_the_rules_of_its_family_as_plain_values(root: Path, dataset: 
     assert ("epochs" in asked.rules) == (family != "action")
 
 
+@pytest.mark.parametrize(
+    ("encoders", "kind", "family"),
+    [
+        ({"a": "cnn1d", "b": "cnn1d"}, "classification", "hust"),
+        ({"a": "cnn1d"}, "classification", "action"),
+        ({}, "regression", "sentiment"),
+        ({}, "classification", "action"),
+    ],
+)
+def test_a_dataset_that_names_no_family_has_the_default_of_its_kind(encoders: dict, kind: Any, family: str):
+    located: Any = SimpleNamespace(name="own", modalities=("a", "b"), encoders=encoders, target=Target(kind))
+    assert family_of(located, None) == family
+
+
+def test_every_registered_dataset_says_its_family():
+    located: Any = SimpleNamespace(name="own", modalities=(), target=Target("regression"))
+    families = {name: family_of(located, entry) for name, entry in entries("dataset").items()}
+    sentiment = dict.fromkeys(["mosi", "mosei", "sims"], "sentiment")
+    assert families == {**sentiment, "hust": "hust", "epic": "action", "hac": "action"}
+
+
+FAMILIES = """
+from mmbench.datasets.shared.sentiment import Sentiment
+
+DATASETS = {"mine": "Mine", "faulty": "Faulty"}
+
+
+class Mine(Sentiment):
+    family_as_published = "action"
+
+
+class Faulty(Sentiment):
+    family_as_published = "acton"
+"""
+
+
+def test_a_dataset_of_a_plug_in_names_its_family(tmp_path: Path):
+    (tmp_path / "own.py").write_text(FAMILIES)
+    known = entries("dataset", (tmp_path / "own.py",))
+    located: Any = SimpleNamespace(name="own", modalities=(), target=Target("regression"))
+    assert family_of(located, known["mine"]) == "action"
+    with pytest.raises(UsageError, match=r"unknown family 'acton': .*action"):
+        family_of(located, known["faulty"])
+
+
 def test_methods_with_rules_of_their_own_stand_in_one_table(root: Path, tmp_path: Path):
     found = jobs(root, "hust/5hz->hust/10hz", "erm,gmp")
     assert found["erm"].protocol != found["gmp"].protocol
@@ -107,9 +155,9 @@ def test_older_jobs_as_published_keep_their_label():
 @pytest.mark.parametrize(("ties", "expected"), [("lower-loss", 2), ("earliest", 1), ("latest", 3)])
 def test_of_equal_epochs_the_one_that_is_asked_for(ties: str, expected: int):
     found = record(3, 1, 1, 1, 2, losses=(0, 5, 1, 2, 0))
-    assert chosen("source-validation", found, "lower", ties=ties) == expected
+    assert select_epoch("source-validation", found, "lower", ties=ties) == expected
     staged = record(9, 1, 1, 1, 0, losses=(0, 5, 1, 2, 0), stages=(0, 1, 1, 1, 1))
-    assert chosen("source-validation", staged, "higher", ties=ties) == expected
+    assert select_epoch("source-validation", staged, "higher", ties=ties) == expected
 
 
 class Still(Counting):

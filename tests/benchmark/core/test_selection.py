@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from mmbench.benchmark import Experiment, plan, results, run
-from mmbench.benchmark.core.selection import Direction, Epoch, Rule, chosen, score
+from mmbench.benchmark.core.selection import Direction, Epoch, Rule, select_epoch, selection_score
 from mmbench.benchmark.planning.companions import companions
 from mmbench.benchmark.store.store import Store
 from mmbench.datasets.dataset import DataError, Samples
@@ -72,10 +72,10 @@ def test_every_rule_is_what_a_walk_through_its_split_finds(found: list[list[Epoc
     sign = 1 if direction == "higher" else -1
     for rule, values in split.items():
         expected = by_hand(values, stages, direction)
-        assert chosen(rule, own, direction, others) == expected
-        assert score(rule, own, direction, others) == pytest.approx(sign * values[expected][0])
-    assert chosen("last", own, direction, others) == len(own) - 1
-    assert score("last", own, direction, others) == sign * own[-1].metric
+        assert select_epoch(rule, own, direction, others) == expected
+        assert selection_score(rule, own, direction, others) == pytest.approx(sign * values[expected][0])
+    assert select_epoch("last", own, direction, others) == len(own) - 1
+    assert selection_score("last", own, direction, others) == sign * own[-1].metric
 
 
 @given(records(2), st.sampled_from(["lower", "higher"]), VALUE)
@@ -84,12 +84,12 @@ def test_only_the_oracle_looks_at_the_target(found: list[list[Epoch]], direction
     blind = [replace(epoch, target_loss=None, target_metric=None) for epoch in own]
     moved = [replace(epoch, target_loss=other, target_metric=other) for epoch in own]
     for rule in ("source-validation", "last", "leave-one-source-out"):
-        for choose in (chosen, score):
+        for choose in (select_epoch, selection_score):
             assert len({choose(rule, one, direction, [companion]) for one in (own, blind, moved)}) == 1
     with pytest.raises(ValueError, match="was not validated on the target"):
-        chosen("oracle", blind, direction)
+        select_epoch("oracle", blind, direction)
     with pytest.raises(ValueError, match="record of every companion"):
-        score("leave-one-source-out", own, direction)
+        selection_score("leave-one-source-out", own, direction)
 
 
 # --- real jobs --------------------------------------------------------------------------------------------

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from mmbench.benchmark.core.registry import entries
-from mmbench.benchmark.planning.evaluations import chosen, groups
+from mmbench.benchmark.planning.evaluations import chosen, group, groups
 
 from ...datasets.encoders.small_models import WORDS, save_bert
 from ..conftest import Command
@@ -16,6 +17,25 @@ def test_words_are_the_kinds_that_break_raw_text() -> None:
     known = {name: entry.load() for name, entry in entries("corruption").items()}
     breaking = {name for name, kind in known.items() if getattr(kind, "medium", "") == "words"}
     assert {entry.name for entry in chosen(["words"])} == breaking != set()
+
+
+def test_a_group_has_the_kinds_that_it_had_in_0_1() -> None:
+    members = {name: [entry.name for entry in kinds] for name, kinds in groups().items()}
+    assert {name: len(kinds) for name, kinds in members.items()} == {
+        "features": 12, "text": 4, "audio": 10, "missing-rates": 2, "reliability": 1, "frames": 18,
+        "image": 15, "audio-wave": 10, "words": 2,
+    }  # fmt: skip
+    assert members["missing-rates"] == ["random-modality", "random-frames"]
+    assert set(members["frames"]) - set(members["image"]) == {"frame-drop", "frame-freeze", "frame-reorder"}
+    assert "word-replacement" in members["features"]
+
+
+def test_a_file_that_moves_renames_no_group() -> None:
+    for entry in entries("corruption").values():
+        assert group(replace(entry, module="mmbench.corruptions.elsewhere.moved")) == group(entry)
+    own = replace(entries("corruption")["spikes"], module="/any/my_damage.py", origin="my_damage.py 0123")
+    assert group(own) == "my-damage"
+    assert group(replace(own, module="their.damage", origin="their 1.0")) == "damage"
 
 
 def test_every_group_is_listed_with_its_kinds(mmbench: Command) -> None:

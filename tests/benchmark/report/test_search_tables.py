@@ -33,10 +33,10 @@ REPEATS = (0.5, 0.9)
 def train(store: Store, study: Study, trials: int = len(ERRORS)) -> list[str]:
     """Ends a study, or its first trials, as if it had been trained; the jobs that it reports."""
     for index in range(trials):
-        job = study.named(index)
+        job = study.sampled_job(index)
         fit = fit_record(1.0 - 0.1 * index, 1.0)
         finish(store, job, fit, predicted=predictions(job, ERRORS[index]))
-    best = study.named(len(ERRORS) - 1)
+    best = study.sampled_job(len(ERRORS) - 1)
     repeats = [repeat_of(best, study.trial, index) for index in range(len(REPEATS))]
     for job, error in zip(repeats if trials == len(ERRORS) else [], REPEATS, strict=False):
         finish(store, job, fit_record(1.0, 1.0), predicted=predictions(job, error))
@@ -92,7 +92,7 @@ def test_tables_made_block_by_block_are_the_same_and_follow_the_choice(
     before = same()
     # One trial more, which is the best: other jobs are the row, and its repeats are yet to be trained.
     study = studies_of(asked(tmp_path, methods="nel", search={"draws": 4, "repeats": 2}))[0]
-    job = study.named(4)
+    job = study.sampled_job(4)
     finish(store, job, fit_record(0.01, 1.0), predicted=predictions(job, 0.1))
     after = same()
     changed = after.loc[after["jobs"].str.contains(job.id)]
@@ -125,9 +125,9 @@ def test_a_search_taken_from_another_store_is_the_same_row(store: Store, tmp_pat
 def test_status_counts_trials_and_repeats(store: Store, tmp_path: Path):
     (study,) = studies_of(asked(tmp_path, methods="gmp"))
     train(store, study, trials=2)
-    store.add([study.named(2), study.named(3)])
-    store.job(study.named(3).id).fail("boom")
-    store.submit({study.named(2).id: {"id": "7_1"}})  # a trial that waits on a cluster
+    store.add([study.sampled_job(2), study.sampled_job(3)])
+    store.job(study.sampled_job(3).id).fail("boom")
+    store.submit({study.sampled_job(2).id: {"id": "7_1"}})  # a trial that waits on a cluster
     text = io.StringIO()
     assert not print_status(store, Console(file=text, width=200))
     assert "of these 20 trials and 8 repeats of 5 searches: 4 chose, 1 have a failed trial" in text.getvalue()
@@ -139,7 +139,7 @@ def test_a_search_that_prunes_is_taken_with_what_it_pruned(tmp_path: Path):
     there = Store(root / "runs")
     study = study_of(asked(root, search={"draws": 2, "repeats": 0, "pruner": "median"}))
     for index, error in ((0, 0.5), (2, 0.7)):
-        job = study.named(index)
+        job = study.sampled_job(index)
         finish(there, job, fit_record(error, error), predicted=predictions(job, error))
     end(there, study, {1: "pruned"})
     here = Store(tmp_path / "here")
@@ -149,7 +149,7 @@ def test_a_search_that_prunes_is_taken_with_what_it_pruned(tmp_path: Path):
     assert report.ok, report
     assert report.lines == tried.lines
     assert [record.state for record in here] == [record.state for record in there]
-    assert here.job(study.named(1).id).pruned()["epochs"][0]["metric"] == 9  # pyright: ignore[reportOptionalSubscript]
+    assert here.job(study.sampled_job(1).id).pruned()["epochs"][0]["metric"] == 9  # pyright: ignore[reportOptionalSubscript]
     (ours,), (theirs,) = (searches(store, store) for store in (here, there))
     assert ours.chosen == theirs.chosen == 0
     assert merge(there.path, here.path, None, False).ok  # a second time it is there already
@@ -173,7 +173,7 @@ def test_a_pruned_trial_that_mmbench_did_not_write_is_refused(
     there, here = Store(tmp_path / "runs"), Store(tmp_path / "here")
     study = study_of(asked(tmp_path, search={"draws": 2, "repeats": 0, "pruner": "median"}))
     end(there, study, {1: "pruned"})
-    file = there.job(study.named(1).id).path / "pruned.json"
+    file = there.job(study.sampled_job(1).id).path / "pruned.json"
     values = json.loads(file.read_text())
     change(values)
     file.write_text(json.dumps(values))

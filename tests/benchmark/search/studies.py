@@ -74,7 +74,7 @@ def end(
 ) -> None:
     """Ends the trials of a study."""
     for index, how in ends.items():
-        job = (named or study.named)(index)
+        job = (named or study.sampled_job)(index)
         store.add([job])
         if how == "failed":
             store.job(job.id).fail("boom")

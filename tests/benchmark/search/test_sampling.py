@@ -25,7 +25,7 @@ SEARCHED = [
     for item in describe(entry).fields
     if item.search
 ]
-RANGE = {"low": 0.0, "high": 1.0, "digits": None, "choices": ()}
+RANGE = {"low": 0.0, "high": 1.0, "digits": None, "choices": (), "nonzero": False}
 
 
 def kolmogorov(values: list[float]) -> float:
@@ -155,16 +155,16 @@ def test_seeds_are_never_twice():
 
 
 @given(st.integers(0, 3), st.integers(1, 10**5))
-def test_a_temperature_is_never_0(digits: int, index: int):
-    item = Field("temperature_views", 0.1, {**RANGE, "digits": digits})
+def test_a_parameter_that_is_divided_by_is_never_0(digits: int, index: int):
+    item = Field("temperature_views", 0.1, {**RANGE, "digits": digits, "nonzero": True})
     assert draw(item, "any", index) > 0
     assert draw(item, "any", index) == draw(item, "any", index)
 
 
 def test_without_the_guard_it_would_be():
     """About one in twenty of MMDG-Bench's draws: rounded to one decimal from [0, 1]."""
-    temperature = Field("temperature", 0.1, {**RANGE, "digits": 1})
-    other = Field("weight", 0.1, {**RANGE, "digits": 1})
+    temperature = Field("sharpness", 0.1, {**RANGE, "digits": 1, "nonzero": True})
+    other = Field("temperature", 0.1, {**RANGE, "digits": 1})
     assert 0 in [draw(other, "any", index) for index in range(1, 200)]
     assert 0 not in [draw(temperature, "any", index) for index in range(1, 2000)]
     assert smallest(temperature, 0.0) == pytest.approx(0.1)
@@ -172,11 +172,16 @@ def test_without_the_guard_it_would_be():
 
 
 def test_rounding_gives_the_type_of_the_default_within_the_range():
-    whole = Field("layers", 2, {"low": 1, "high": 4, "digits": None, "choices": ()})
+    whole = Field("layers", 2, {"low": 1, "high": 4, "digits": None, "choices": (), "nonzero": False})
     assert rounded(whole, 2.6) == 3
     assert isinstance(rounded(whole, 2.6), int)
     assert {draw(whole, "any", index) for index in range(1, 200)} == {1, 2, 3, 4}
-    assert rounded(Field("a", 0.5, {"low": 0.05, "high": 1.0, "digits": 1, "choices": ()}), 0.04) == 0.05
+    assert (
+        rounded(
+            Field("a", 0.5, {"low": 0.05, "high": 1.0, "digits": 1, "choices": (), "nonzero": False}), 0.04
+        )
+        == 0.05
+    )
 
 
 def test_what_is_set_is_not_searched_and_the_row_says_so(tmp_path: Path):

@@ -19,9 +19,9 @@ from mmbench.benchmark.launch import estimate
 from mmbench.benchmark.launch.estimate import Took
 from mmbench.benchmark.launch.run import plan
 from mmbench.benchmark.planning.experiment import Experiment
-from mmbench.benchmark.search.optuna_study import ask, keep, optuna, suggest
+from mmbench.benchmark.search.optuna_study import ask, optuna, suggest, write_journals
 from mmbench.benchmark.search.sampling import rounded
-from mmbench.benchmark.search.study import STARTUP, Study, courses, next_wave, studies_of
+from mmbench.benchmark.search.study import STARTUP, Study, next_wave, progress_of, studies_of
 from mmbench.benchmark.search.trials import repeat_of, search_of
 from mmbench.benchmark.store.store import Store
 from mmbench.datasets.epic import Epic
@@ -46,7 +46,9 @@ def root(tmp_path: Path) -> Path:
 
 def wave_of(studies: list[Study], store: Store, tried: set[tuple[str, bool]] | None = None):
     """What can be trained now."""
-    return next_wave(courses(studies, store), store, (), tried or set(), lambda *given: ask(store, *given))
+    return next_wave(
+        progress_of(studies, store), store, (), tried or set(), lambda *given: ask(store, *given)
+    )
 
 
 def test_the_published_search_of_nine_methods_on_95_tasks_is_11115_networks(tmp_path: Path):
@@ -112,16 +114,16 @@ def test_all_trials_of_all_methods_are_one_wave_and_all_repeats_the_next(root: P
     end(store, studies[0], dict.fromkeys(range(11), (0.5, 0.1)))
     end(store, studies[1], {index: (0.5 - 0.01 * index, 0.1) for index in range(10)})
     wave = wave_of(studies, store)
-    assert [job.id for job in wave.jobs] == [studies[1].named(10).id]
+    assert [job.id for job in wave.jobs] == [studies[1].sampled_job(10).id]
     end(store, studies[1], {10: (0.9, 0.1)})
     wave = wave_of(studies, store)
     assert wave.final
     assert {job.id for job in wave.jobs} == {
-        repeat_of(study.named(best), study.trial, index).id
+        repeat_of(study.sampled_job(best), study.trial, index).id
         for study, best in zip(studies, (0, 9), strict=True)
         for index in range(2)
     }
-    assert [job.params for job in wave.jobs[2:]] == [studies[1].named(9).params] * 2
+    assert [job.params for job in wave.jobs[2:]] == [studies[1].sampled_job(9).params] * 2
     for job in wave.jobs:
         finish(store, job, fit_record(0.5, 0.5))
     assert wave_of(studies, store).jobs == ()
@@ -135,9 +137,9 @@ def test_a_failed_trial_holds_its_own_study_back_and_no_other(root: Path):
     end(store, studies[0], {0: (0.5, 0.1), 1: "failed", 2: (0.4, 0.1)})
     end(store, studies[1], dict.fromkeys(range(3), (0.5, 0.1)))
     assert [job.id for job in wave_of(studies, store).jobs] == [
-        studies[0].named(1).id
+        studies[0].sampled_job(1).id
     ]  # the next run tries again
-    wave = wave_of(studies, store, tried={(studies[0].named(1).id, False)})  # but not the same one
+    wave = wave_of(studies, store, tried={(studies[0].sampled_job(1).id, False)})  # but not the same one
     assert [job.method for job in wave.jobs] == ["nel"]
     planned = plan(experiment)
     assert (planned.networks, len(planned.done), planned.failed) == (8, 5, 1)
@@ -190,8 +192,8 @@ def test_trials_of_a_search_that_learns_come_one_at_a_time_with_studies_side_by_
     assert [job.params for job in wave.jobs[1:2]] == [asked_for[-1].params]
 
 
-WEIGHT = Field("weight", 0.1, {"low": 0.0, "high": 1.0, "digits": None, "choices": ()})
-SIZE = Field("size", 8, {"low": None, "high": None, "digits": None, "choices": (4, 8, 16)})
+WEIGHT = Field("weight", 0.1, {"low": 0.0, "high": 1.0, "digits": None, "choices": (), "nonzero": False})
+SIZE = Field("size", 8, {"low": None, "high": None, "digits": None, "choices": (4, 8, 16), "nonzero": False})
 
 
 def planted(params: dict[str, Any]) -> float:
@@ -238,7 +240,7 @@ class OutsideParams:
     weight: float = searched(7.0, low=0.0, high=1.0, digits=1)
     size: int = searched(3, choices=(4, 8))
     count: int = searched(9, low=1, high=4)
-    temperature: float = searched(0.5, low=0.0, high=0.04, digits=1)
+    temperature: float = searched(0.5, low=0.0, high=0.04, digits=1, nonzero=True)
 
 
 class Outside(ERM):
@@ -284,10 +286,10 @@ def test_optuna_s_own_view_of_a_journal_agrees_with_ours(root: Path):
     studies, store = studies_of(experiment), Store(root / "runs")
     (study,) = studies
     end(store, study, {0: (0.5, 0.1), 1: (0.4, 0.1), 2: (0.3, 0.1), 3: (0.6, 0.1), 4: (0.7, 0.1), 5: None})
-    keep(store, courses(studies, store))
+    write_journals(store, progress_of(studies, store))
     end(store, study, {5: "pruned"})
     for _ in range(2):  # written twice, nothing is there twice
-        keep(store, courses(studies, store))
+        write_journals(store, progress_of(studies, store))
     found = search_of(store, list(store))
     from optuna.storages import JournalStorage
     from optuna.storages.journal import JournalFileBackend
@@ -301,15 +303,15 @@ def test_optuna_s_own_view_of_a_journal_agrees_with_ours(root: Path):
         return [(trial.user_attrs["index"], trial.state.name, trial.value, trial.params) for trial in trials]
 
     best = journal().best_trial
-    assert (best.user_attrs["index"], best.user_attrs["job"]) == (found.chosen, study.named(2).id)
-    assert best.params == {name: study.named(2).params[name] for name in study.trial.searched}
+    assert (best.user_attrs["index"], best.user_attrs["job"]) == (found.chosen, study.sampled_job(2).id)
+    assert best.params == {name: study.sampled_job(2).params[name] for name in study.trial.searched}
     assert [trial.state.name for trial in journal().trials] == ["COMPLETE"] * 5 + ["PRUNED"]
     before = told(journal().trials)
     # Cut off in the middle of a line, or gone: it is written anew, with the record.
     file = store.path / "searches" / f"{found.name}.log"
     file.write_bytes(file.read_bytes()[:-20] + b"{\n{}\n")
     file.with_suffix(".json").unlink()
-    keep(store, courses(studies, store))
+    write_journals(store, progress_of(studies, store))
     assert told(journal().trials) == before
     assert read_json(file.with_suffix(".json"))["chosen"] == 2
 
@@ -350,11 +352,11 @@ def test_a_plan_is_estimated_from_what_its_store_holds(root: Path):
     experiment = asked(root, search={"draws": 2, "repeats": 1})
     assert "nothing to estimate from" in estimate.words(plan(experiment).estimate())
     study, store = study_of(experiment), Store(root / "runs")
-    finish(store, study.named(0), fit_record(0.5, 0.1), seconds=40.0)
-    size = sum(file.stat().st_size for file in store.job(study.named(0).id).path.iterdir())
+    finish(store, study.sampled_job(0), fit_record(0.5, 0.1), seconds=40.0)
+    size = sum(file.stat().st_size for file in store.job(study.sampled_job(0).id).path.iterdir())
     found = plan(experiment).estimate()
     assert (found.seconds, found.size, found.known) == (3 * 40.0, 3 * size, 1)  # two trials and a repeat
-    store.job(study.named(0).id).finish({"predictions.parquet": b"", "fit.json": b"{}"}, {})
+    store.job(study.sampled_job(0).id).finish({"predictions.parquet": b"", "fit.json": b"{}"}, {})
     assert "nothing to estimate from" in estimate.words(
         plan(experiment).estimate()
     )  # no seconds were recorded

@@ -14,14 +14,14 @@ from mmbench.benchmark.report.results import results
 from mmbench.benchmark.search.trials import (
     Score,
     as_json,
-    choose,
-    counted,
-    has_news,
-    protocol_words,
+    best_trial,
+    count_trials,
+    describe_search,
+    is_outdated,
+    protocol_suffix,
     repeat_of,
     resolve,
     searches,
-    words,
     write_record,
 )
 from mmbench.benchmark.store.job_folder import SCHEMA, Record
@@ -37,7 +37,7 @@ GRID = st.sampled_from([0.1, 0.2, 0.3])
 @given(st.dictionaries(st.integers(0, 20), st.builds(Score, GRID, GRID), min_size=1))
 def test_the_best_is_chosen_and_ties_go_to_the_lower_loss_then_the_lower_index(scores: dict[int, Score]):
     for direction, worse in (("lower", lambda a, b: a > b), ("higher", lambda a, b: a < b)):
-        best = choose(scores, direction)  # pyright: ignore[reportArgumentType]
+        best = best_trial(scores, direction)  # pyright: ignore[reportArgumentType]
         for index, score in scores.items():
             assert not worse(scores[best].metric, score.metric)
             if score.metric == scores[best].metric:
@@ -66,7 +66,7 @@ def test_the_choice_is_made_from_the_trials_own_fit_records(root: Path, kind: st
     end(store, study, ends, kind)
     (found,) = searches(store, list(store))
     assert (found.chosen, found.why, found.metric) == (chosen, "", kind)
-    assert found.trials[chosen].job.id == study.named(chosen).id
+    assert found.trials[chosen].job.id == study.sampled_job(chosen).id
 
 
 def test_another_way_to_score_is_another_function(root: Path):
@@ -105,7 +105,7 @@ def test_where_a_trial_lacks_nothing_is_chosen_among_the_rest(root: Path, ends: 
 def test_a_fit_record_that_cannot_be_read_is_a_hole(root: Path):
     study, store = study_of(asked(root)), Store(root / "runs")
     end(store, study, dict.fromkeys(range(4), (0.1, 0.1)))
-    finish(store, study.named(2), {"metric": "mae"})
+    finish(store, study.sampled_job(2), {"metric": "mae"})
     (found,) = searches(store, list(store))
     assert found.chosen is None
     assert "trial 2" in found.why
@@ -114,12 +114,12 @@ def test_a_fit_record_that_cannot_be_read_is_a_hole(root: Path):
 def test_the_chosen_and_its_repeats_are_the_only_results(root: Path):
     study, store = study_of(asked(root)), Store(root / "runs")
     end(store, study, {0: (0.5, 0.1), 1: (0.4, 0.1), 2: (0.3, 0.1), 3: (0.6, 0.1)})
-    best = study.named(2)
-    other = repeat_of(study.named(0), study.trial, 0)  # of what was the best before trial 2 was there
+    best = study.sampled_job(2)
+    other = repeat_of(study.sampled_job(0), study.trial, 0)  # of what was the best before trial 2 was there
     repeats = [repeat_of(best, study.trial, index) for index in range(2)]
     for job in (*repeats, other):
         finish(store, job, fit_record(0.5, 0.5))
-    plain = replace(study.named(0), seed=7, search=None)
+    plain = replace(study.sampled_job(0), seed=7, search=None)
     finish(store, plain, fit_record(0.5, 0.5))
     runs = resolve(store, list(store))
     assert [record.job.id for record in runs[0]] == [plain.id]
@@ -151,7 +151,7 @@ def test_a_method_with_nothing_to_search_says_so_and_has_as_many_networks(root: 
     assert study.size == study_of(asked(root)).size
     end(store, study, {index: (0.5, 0.1 * index) for index in range(4)})
     (found,) = searches(store, list(store))
-    assert "nothing to search" in words(found)
+    assert "nothing to search" in describe_search(found)
     assert len({record.job.seed for record in found.trials.values()}) == 4
     assert results(store.path)[0].audit["drawn"] == "trial 0: the defaults"
 
@@ -159,11 +159,11 @@ def test_a_method_with_nothing_to_search_says_so_and_has_as_many_networks(root: 
 def test_pruned_trials_are_counted_in_the_audit(root: Path):
     study, store = study_of(asked(root)), Store(root / "runs")
     end(store, study, {0: (0.5, 0.1), 1: "pruned", 2: (0.3, 0.1), 3: "pruned"})
-    assert store.record(study.named(1)).state == "pruned"
-    assert not store.job(study.named(1).id).is_done()
+    assert store.record(study.sampled_job(1)).state == "pruned"
+    assert not store.job(study.sampled_job(1).id).is_done()
     assert results(store.path)[0].audit["search"] == "1+3+2, chosen by source validation, 2 pruned"
     (found,) = searches(store, list(store))
-    assert counted([found]) == {"trials": 4, "repeats": 0, "chosen": 1}
+    assert count_trials([found]) == {"trials": 4, "repeats": 0, "chosen": 1}
 
 
 def test_more_draws_go_on_from_fewer(root: Path):
@@ -197,7 +197,7 @@ def test_searches_with_other_rules_or_data_are_not_mixed(root: Path):
     assert len(found) == 7
     assert len({one.name for one in found}) == 7
     assert len(list(store)) == 7
-    told = {protocol_words(one.trial) for one in found}
+    told = {protocol_suffix(one.trial) for one in found}
     assert told == {", search 1+3+2", ", search 1+3+2 by tpe", ", search 1+3+2, median pruner"}
 
 
@@ -205,9 +205,9 @@ def test_the_record_says_who_was_tried_and_who_won_and_can_be_made_again(root: P
     study, store = study_of(asked(root)), Store(root / "runs")
     end(store, study, {0: (0.5, 0.1), 1: (0.4, 0.1), 2: "pruned", 3: "failed"})
     (found,) = searches(store, list(store))
-    assert has_news(store, found)
+    assert is_outdated(store, found)
     write_record(store, found)
-    assert not has_news(store, found)
+    assert not is_outdated(store, found)
     file = store.path / "searches" / f"{found.name}.json"
     record = json.loads(file.read_text())
     assert [trial["state"] for trial in record["trials"]] == ["done", "done", "pruned", "failed"]
@@ -217,7 +217,7 @@ def test_the_record_says_who_was_tried_and_who_won_and_can_be_made_again(root: P
     assert "boom" in record["why_none"]
     end(store, study, {3: (0.1, 0.1)})
     (found,) = searches(store, list(store))
-    assert has_news(store, found)
+    assert is_outdated(store, found)
     file.unlink()
     write_record(store, found)
     assert json.loads(file.read_text()) == as_json(found)
@@ -227,7 +227,7 @@ def test_the_record_says_who_was_tried_and_who_won_and_can_be_made_again(root: P
 
 def test_a_part_in_a_search_is_no_part_of_the_identity_and_survives_the_disk(root: Path):
     study = study_of(asked(root))
-    job = study.named(1)
+    job = study.sampled_job(1)
     assert job.search == Trial("trial", 1, 3, 2, "random", "none", study.trial.searched, ())
     assert replace(job, search=None).id == job.id
     assert "search" not in replace(job, search=None).to_dict()
@@ -239,6 +239,6 @@ def test_a_part_in_a_search_is_no_part_of_the_identity_and_survives_the_disk(roo
 
 def test_jobs_without_a_search_are_passed_over(root: Path):
     study, store = study_of(asked(root)), Store(root / "runs")
-    plain = Record(replace(study.named(0), search=None), "done")
+    plain = Record(replace(study.sampled_job(0), search=None), "done")
     assert searches(store, [plain]) == []
     assert resolve(store, [plain]) == ([plain], [])

@@ -9,7 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from mmbench.benchmark.core.protocol import Protocol
-from mmbench.benchmark.core.selection import Direction, Epoch, chosen
+from mmbench.benchmark.core.selection import Direction, Epoch, select_epoch
 from mmbench.benchmark.data.tensors import Request, TaskData, load_task
 from mmbench.benchmark.train.lightning_module import Training, _stage_starts, fit, validate
 from mmbench.benchmark.train.minibatches import Minibatches
@@ -366,5 +366,5 @@ def record(*metrics: float, losses: Sequence[float] = (), stages: Sequence[int] 
 )
 def test_source_validation(metrics: tuple, losses: tuple, stages: tuple, direction: Direction, expected: int):
     found = record(*metrics, losses=losses, stages=stages)
-    assert chosen("source-validation", found, direction) == expected
-    assert chosen("last", found, direction) == len(metrics) - 1
+    assert select_epoch("source-validation", found, direction) == expected
+    assert select_epoch("last", found, direction) == len(metrics) - 1

@@ -1,0 +1,170 @@
+"""Ids of jobs: what was added to the protocol or to a method later changes none of them."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mmbench.benchmark.core.job import COMPANION, Data, Job, canonical_json
+from mmbench.benchmark.core.method_spec import describe
+from mmbench.benchmark.core.protocol import Protocol
+from mmbench.benchmark.core.registry import find
+from mmbench.methods import METHODS
+
+# The tables by which version 0.1 made ids, when job.py still knew methods and rules by their names.
+RULES_OF_0_1: dict[str, Any] = {
+    "train_with_missing": "off",
+    "train_with_noise": "off",
+    "held_out_classes": [],
+    "epoch_steps": 0,
+    "drop_last": False,
+    "restart_optimizer": False,
+    "encoder_rate": 1.0,
+    "ties": "lower-loss",
+    "roles": "splits",
+    "encoder_mode": "frozen",
+    "media_rate": 0.1,
+    "adapter_rank": 8,
+    "checkpointing": False,
+    "accumulate": 1,
+    "precision": "float32",
+}
+_DEEP = {"whole_network": False, "extra_width": 0, "bounded": False, "raw_halves": False}
+PARAMS_OF_0_1: Mapping[str, Mapping[str, Any]] = {
+    "rna": {"whole_network": False},
+    "simmmdg": _DEEP,
+    "moosa": _DEEP,
+    "cmrf": {
+        **_DEEP,
+        "audio_weight": 1.0,
+        "sums": False,
+        "weight_apart": 0.0,
+        "with_simmmdg": False,
+        "trained_projections": "all",
+    },
+    "nel": {"whole_network": False, "modality_views": False, "raw_spectrum": False},
+    "jat": {"whole_network": False},
+    "mbcd": {
+        "whole_network": False,
+        "norms_trained": True,
+        "feature_noise": False,
+        "adaptive_drop": True,
+        "mlp_head": 0,
+        "evaluated_student": False,
+        "weight_unimodal": 1.0,
+        "weight_aside": 0.0,
+    },
+    "gmp": {"whole_network": False, "adversary_trained": True, "mlp_head": 0},
+}
+
+
+def id_of_0_1(job: Job) -> str:
+    """The id of a job by the rule of version 0.1, written out here and never to be changed."""
+    later = PARAMS_OF_0_1.get(job.method, {})
+    identity = {
+        "task": job.task,
+        "method": job.method,
+        "params": {k: v for k, v in job.params.items() if k not in later or later[k] != v},
+        "version": job.version,
+        "modalities": job.modalities,
+        "data": [[item.name, item.fingerprint] for item in job.data],
+        "protocol": {k: v for k, v in job.protocol.items() if RULES_OF_0_1.get(k) != v},
+        "seed": job.seed,
+        **({"role": job.role} if job.role else {}),
+    }
+    digest = hashlib.sha256(canonical_json({"schema": 1, **identity}).encode()).hexdigest()[:12]
+    words = [job.task, job.method, "".join(name[0] for name in job.modalities), f"s{job.seed}", digest]
+    return re.sub(r"[^a-z0-9.-]+", "-", "-".join(words).lower())
+
+
+def job_of(method: str, protocol: Mapping[str, Any], params: Mapping[str, Any], version: str = "") -> Job:
+    return Job(
+        task="toy",
+        modalities=("text", "audio"),
+        data=(Data("toy", "0" * 64, "open", False),),
+        protocol=protocol,
+        seed=3,
+        method=method,
+        params=params,
+        version=version or str(describe(find("method", method)).version),
+    )
+
+
+def other(value: Any) -> Any:
+    """Another value of the same type."""
+    return {bool: lambda: not value, str: lambda: value + "x", list: lambda: [*value, "x"]}.get(
+        type(value), lambda: value + 1
+    )()
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_ids_are_those_of_0_1_whatever_the_values(method: str):
+    draw = random.Random(method)
+    about = describe(find("method", method))
+    rules = Protocol.model_validate({"name": "fair"}).model_dump()
+    for name, family in (("fair", ""), *(("as-published", f) for f in ("", "sentiment", "hust", "action"))):
+        params = about.resolve({}, name, family)
+        assert job_of(method, rules, params).id == id_of_0_1(job_of(method, rules, params))
+        for key, value in params.items():
+            job = job_of(method, {**rules, "name": name}, {**params, key: other(value)})
+            assert job.id == id_of_0_1(job) != id_of_0_1(job_of(method, {**rules, "name": name}, params))
+        for key, value in rules.items():
+            job = job_of(method, {**rules, key: other(value)}, params)
+            assert job.id == id_of_0_1(job) != id_of_0_1(job_of(method, rules, params))
+        for _ in range(50):
+            some = {k: other(v) if draw.random() < 0.3 else v for k, v in params.items()}
+            asked = {k: other(v) if draw.random() < 0.3 else v for k, v in rules.items()}
+            kept = {k: v for k, v in some.items() if draw.random() < 0.8}  # as an older store has them
+            for job in (job_of(method, asked, some), job_of(method, asked, kept)):
+                assert job.id == id_of_0_1(job)
+                companion = replace(job, role=COMPANION)
+                assert companion.id == id_of_0_1(companion) != job.id
+
+
+PLUGIN = """
+from dataclasses import dataclass
+from mmbench.methods.generalisation.rna import RNA, RNAParams
+from mmbench.methods.method import fixed
+
+METHODS = {"mine": "Mine"}
+
+@dataclass(frozen=True)
+class MineParams(RNAParams):
+    more: int = fixed(0, since="0.2")
+
+class Mine(RNA):
+    Params = MineParams
+    version = 2
+"""
+
+
+def test_the_id_of_a_plug_in_s_job_is_the_same_where_the_plug_in_is_absent(tmp_path: Path):
+    file = tmp_path / "mine.py"
+    file.write_text(PLUGIN)
+    entry = find("method", "mine", (file,))
+    about = describe(entry)
+    assert about.later_defaults() == {"more": 0, "whole_network": False}
+    rules = Protocol.model_validate({"name": "fair"}).model_dump()
+    job = job_of("mine", rules, about.resolve({}), f"{about.version} of {entry.origin}")
+    assert job.id == id_of_0_1(job)
+    file.unlink()
+    assert Job.from_dict(job.to_dict()).id == job.id
+
+
+def test_a_method_from_elsewhere_that_bears_the_name_of_one_of_ours_has_all_parameters_in_its_id():
+    rules = Protocol.model_validate({"name": "fair"}).model_dump()
+    params = describe(find("method", "rna")).resolve({})
+    ours = [job_of("rna", rules, {**params, **more}) for more in ({}, {"whole_network": True})]
+    assert len({job.id for job in ours}) == 2
+    del params["whole_network"]
+    assert job_of("rna", rules, params).id == ours[0].id
+    theirs = [
+        replace(job, version="1 of rna.py 0123456789ab") for job in (ours[0], job_of("rna", rules, params))
+    ]
+    assert len({job.id for job in theirs}) == 2
