@@ -24,9 +24,16 @@ from .errors import UsageError, nearest
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
-Kind = Literal["method", "dataset", "corruption"]
+Kind = Literal["method", "dataset", "corruption", "launcher"]
 TABLES: dict[Kind, dict[str, str]] = {"method": METHODS, "dataset": DATASETS, "corruption": CORRUPTIONS}
-TABLE_NAMES: dict[Kind, str] = {"method": "METHODS", "dataset": "DATASETS", "corruption": "CORRUPTIONS"}
+TABLE_NAMES: dict[Kind, str] = {
+    "method": "METHODS",
+    "dataset": "DATASETS",
+    "corruption": "CORRUPTIONS",
+    "launcher": "LAUNCHERS",
+}
+#: Where tables lie that are read when they are asked for, as they belong to rooms above this one.
+LATER: dict[Kind, str] = {"launcher": "mmbench.benchmark.launch.launcher"}
 
 
 @dataclass(frozen=True)
@@ -71,7 +78,8 @@ class Entry:
 
 def entries(kind: Kind, plugins: tuple[Path, ...] = ()) -> dict[str, Entry]:
     """Every known name of a kind. A name defined twice is an error."""
-    found = {name: _entry(name, target, "mmbench") for name, target in TABLES[kind].items()}
+    own = getattr(importlib.import_module(LATER[kind]), TABLE_NAMES[kind]) if kind in LATER else TABLES[kind]
+    found = {name: _entry(name, target, "mmbench") for name, target in own.items()}
     for point in _installed(f"mmbench.{kind}s"):
         distribution = f"{point.dist.name} {point.dist.version}" if point.dist else point.value
         _add(found, _entry(point.name, point.value, distribution))
