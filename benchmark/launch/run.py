@@ -73,7 +73,8 @@ def run(
         remember(planned.experiment)
     failed: list[Outcome] = []
     for wave in _waves(planned, failed):
-        planned.store.add(wave.jobs)
+        if planned.courses:  # else all were written down above
+            planned.store.add(wave.jobs)
         context = context_for(planned, launcher.device, wave)
         with showing(wave.jobs) if showing else nullcontext(listener) as told:
             for outcome in launcher.run(wave.jobs, context):
