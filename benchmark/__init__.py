@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from .check.conformance import check_corruption, check_dataset, check_method
     from .core.errors import UsageError
     from .core.protocol import Protocol
-    from .launch.run import Plan, Summary, plan, run
+    from .launch.plan import Plan, plan
+    from .launch.run import Summary, run
     from .planning.experiment import Experiment, Search
     from .report.results import leaderboard, missing_modalities, predictions, results
 
@@ -29,9 +30,9 @@ _HOME = {
     "Experiment": "planning.experiment",
     "Protocol": "core.protocol",
     "Search": "planning.experiment",
-    "Plan": "launch.run",
+    "Plan": "launch.plan",
     "Summary": "launch.run",
-    "plan": "launch.run",
+    "plan": "launch.plan",
     "run": "launch.run",
     "leaderboard": "report.results",
     "missing_modalities": "report.results",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import signal
@@ -9,10 +10,12 @@ import subprocess
 import time
 from contextlib import closing
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from submitit.core.utils import UncompletedJobError
 from submitit.helpers import DelayedSubmission
 
+from ..benchmark.core.environment import ORIGIN
 from ..benchmark.launch.local_pool import LocalPool
 from ..benchmark.store.cleanup import CHECKPOINT
 from ..benchmark.store.store import Store
@@ -37,7 +40,7 @@ class BundleTask:
 
     Attributes:
         names: ids of the jobs, in order.
-        context: as for any executor.
+        context: as for any launcher.
         workers: jobs at a time; None: one for each core of a job's threads, or as many as fit on the GPU.
         cpus: cores of the array task.
         peaks: bytes of GPU memory that such jobs were seen to take.
@@ -59,6 +62,7 @@ class BundleTask:
     def __call__(self) -> dict[str, bool]:
         """Id -> whether the job is done, of all that were run now."""
         self.course.began = time.time()
+        os.environ[ORIGIN] = json.dumps(origin())  # the workers are told, too
         store = Store(self.context.store)
         jobs = [store.read_record(store.job(name).path / "job.json").job for name in self.names]
         jobs = [job for job in jobs if not store.job(job.id).failure()]
@@ -112,6 +116,29 @@ class BundleTask:
         if not gpus:
             return max(1, self.cpus // self.context.threads)
         return len(gpus) * workers_for(self.peaks, _gpu_memory(), max(1, self.cpus // len(gpus)))
+
+
+def origin() -> dict[str, Any]:
+    """Where this process runs, as SLURM's variables tell it; for ``ORIGIN``.
+
+    Returns:
+        The launcher, the id of the submission (``12_3`` for an array task), how often SLURM started it again, and
+        what else SLURM tells: the job, the array and the task, the partition, the node.
+    """
+    names = {
+        "SLURM_JOB_ID": "job",
+        "SLURM_ARRAY_JOB_ID": "array",
+        "SLURM_ARRAY_TASK_ID": "task",
+        "SLURM_JOB_PARTITION": "partition",
+        "SLURMD_NODENAME": "node",
+    }
+    facts = {name: os.environ[variable] for variable, name in names.items() if variable in os.environ}
+    if not facts:
+        return {}
+    array = "array" in facts and "task" in facts
+    number = f"{facts['array']}_{facts['task']}" if array else facts.get("job", "")
+    restarts = int(os.environ.get("SLURM_RESTART_COUNT") or 0)
+    return {"launcher": "slurm", "id": number, "restarts": restarts, **facts}
 
 
 def _checkpoint(store: Store, name: str) -> int:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
-import time
 from collections.abc import Iterable
+
+from ..benchmark.launch.detached import UnreachableError
 
 #: Of arrays, where the site cannot be asked: SLURM's own default.
 DEFAULT_ARRAY = 1001
@@ -14,10 +15,6 @@ DEFAULT_ARRAY = 1001
 
 #: How the accounting's word begins for what somebody ended.
 CANCELLED = "CANCELLED"
-
-
-class UnreachableError(Exception):
-    """SLURM does not answer now."""
 
 
 def available() -> bool:
@@ -33,25 +30,14 @@ def _ask(*command: str) -> str:
         raise UnreachableError(said.splitlines()[-1] if said else "no answer") from None
 
 
-def alive(patience: float = 0.0) -> dict[str, str]:
+def alive() -> dict[str, str]:
     """Id -> state (``PENDING``, ``RUNNING``, ...) of the user's array tasks and jobs that SLURM still has.
-
-    Args:
-        patience: seconds in which it is asked again where it does not answer, as when its controller starts anew.
 
     Raises:
         UnreachableError: it does not answer.
     """
-    end = time.monotonic() + patience
-    while True:
-        try:
-            said = _ask("squeue", "--me", "--array", "--noheader", "--format=%i %T").splitlines()
-            break
-        except UnreachableError:
-            if time.monotonic() >= end:
-                raise
-            time.sleep(1.0)
-    return dict(line.split()[:2] for line in said if line.strip())
+    lines = _ask("squeue", "--me", "--array", "--noheader", "--format=%i %T").splitlines()
+    return dict(line.split()[:2] for line in lines if line.strip())
 
 
 def endings(jobs: Iterable[str]) -> dict[str, str]:

@@ -151,6 +151,7 @@ def _metavar(name: str, field: FieldInfo) -> str:
         "data_root": "FOLDER",
         "data": "NAME=PATH,...",
         "plugins": "FILE.py",
+        "launcher": "NAME",
         "slurm": "PROFILE|KEY=VALUE,...",
         "bundle_time": "TIME",
     }.get(name, _TYPES.get(field.annotation, "VALUE"))

@@ -11,18 +11,23 @@ from typing import Annotated
 import typer
 
 from ..core.errors import UsageError, nearest
-from ..core.states import BROKEN
+from ..core.states import ACTIVE, BROKEN
+from ..store.job_folder import Submission
 from ..store.store import Store
 
 Where = Annotated[Path, typer.Option("--store", help="Folder of the results.")]
 Names = Annotated[
     list[str] | None, typer.Argument(metavar="[JOB]...", help="Ids of jobs, or how they begin.")
 ]
+Plugins = Annotated[
+    list[Path] | None, typer.Option("--plugin", help="A file that brings the launcher that has the jobs.")
+]
 
 
 def status(
     store: Where = Path("runs"),
     watch: Annotated[bool, typer.Option("--watch", help="Show it anew until nothing runs.")] = False,
+    plugin: Plugins = None,
 ) -> None:
     """Show what is planned, queued, running, done, failed, dead or cancelled. The exit code is 1 where something did not end well.
 
@@ -32,19 +37,19 @@ def status(
     from ..store.reader import store_at
     from .status import print_status, states_of
 
-    found, out = store_at(store), console()
+    found, out, plugins = store_at(store), console(), tuple(plugin or ())
     gc.disable()  # among the records of ten thousand jobs it looks long, and in vain
     while watch and out.is_terminal:
-        states = states_of(found)
+        states = states_of(found, plugins)
         out.clear()
         print_status(found, out, states)
-        if not any(record.state in ("queued", "running") for record in states[0]):
+        if not any(record.state in ACTIVE for record in states[0]):
             break
         time.sleep(2)
     else:
-        while watch and any(record.state in ("queued", "running") for record in states_of(found)[0]):
+        while watch and any(record.state in ACTIVE for record in states_of(found, plugins)[0]):
             time.sleep(2)
-    if not print_status(found, out):
+    if not print_status(found, out, states_of(found, plugins)):
         raise SystemExit(1)
 
 
@@ -53,7 +58,7 @@ def logs(
     store: Where = Path("runs"),
     lines: Annotated[int, typer.Option("--lines", "-n", min=1, help="How many of the last lines.")] = 200,
 ) -> None:
-    """Print what a job said while it ran, and where its array task's own log lies.
+    """Print what a job said while it ran, and where the own log of the launcher that queued it lies.
 
     Example: mmbench logs mosi-erm-tav-s0
     """
@@ -63,11 +68,10 @@ def logs(
     for name in _named(found, [job]):
         text = found.job(name).log()
         typer.echo("\n".join(text.splitlines()[-lines:]) or f"{name}: said nothing")
-        note = found.job(name).submission()
-        if note:
-            typer.echo(
-                f"SLURM {note.get('id')}: {note.get('logs')}/{note.get('id')}_0_log.out and .err", err=True
-            )
+        submission = found.job(name).submission()
+        if submission:
+            where = f"{submission.launcher} {submission.id}"
+            typer.echo(f"{where}: {submission.log or 'keeps no log of its own'}", err=True)
 
 
 def retry(
@@ -82,7 +86,7 @@ def retry(
 
     Example: mmbench retry --store runs --slurm time=8h,mem=64G
     """
-    from ..launch.run import again
+    from ..launch.retry import plans_of
     from ..store.reader import store_at
     from .run import carry_out
     from .status import states_of
@@ -98,7 +102,7 @@ def retry(
         if faults:
             raise SystemExit(1)
         return
-    plans = again(found, chosen, slurm, launcher)
+    plans = plans_of(found, chosen, slurm, launcher)
     left = chosen - {job.id for planned in plans for job in planned.todo}
     for name in sorted(left):
         typer.echo(f"{name}: no run of this store asks for it any more; run it by its own command", err=True)
@@ -107,47 +111,73 @@ def retry(
         raise SystemExit(1)
 
 
-def cancel(names: Names = None, store: Where = Path("runs")) -> None:
-    """Cancel what is queued or running on SLURM. A job's array task ends with all of its jobs.
+def cancel(names: Names = None, store: Where = Path("runs"), plugin: Plugins = None) -> None:
+    """Cancel jobs that wait or run in a queue, such as SLURM's. Jobs that were submitted as one end together.
 
     Example: mmbench cancel --store runs
     """
-    from ...slurm import queue
     from ..store.reader import store_at
     from .status import states_of
 
-    found = store_at(store)
+    found, plugins = store_at(store), tuple(plugin or ())
     wanted = set(_named(found, names)) if names else None
     with found.launching():  # what is being queued now is written down first
-        records, faults = states_of(found)
+        records, faults = states_of(found, plugins)
         _say(faults)
-        with_id = {
-            record.job.id: number
+        queued = {
+            record.job.id: found.job(record.job.id).submission()
             for record in records
-            if record.state in ("queued", "running")
-            and (number := str(found.job(record.job.id).submission().get("id", "")))
+            if record.state in ACTIVE
         }
-        if not with_id:
-            typer.echo("nothing to cancel: no job here is queued or running on SLURM")
+        submissions = {name: one for name, one in queued.items() if one}
+        if not submissions:
+            typer.echo("nothing to cancel: no job here waits or runs in a queue")
             return
-        try:
-            alive = set(queue.alive())
-            ids = {number for name, number in with_id.items() if wanted is None or name in wanted} & alive
-            queue.cancel(ids)
-        except queue.UnreachableError as error:
-            raise UsageError(f"SLURM does not answer: {error}") from None
-        cut = sorted(
-            name for name, number in with_id.items() if number in ids and not found.job(name).is_done()
-        )
+        chosen = {
+            (one.launcher, one.id) for name, one in submissions.items() if wanted is None or name in wanted
+        }
+        cancelled = _cancel(chosen, plugins)
+        cut = {
+            name: one
+            for name, one in sorted(submissions.items())
+            if (one.launcher, one.id) in cancelled and not found.job(name).is_done()
+        }
         with ThreadPoolExecutor(16) as pool:  # each waits for the disk
-            noted = pool.map(lambda name: _note_cancelled(found, name, with_id[name]), cut)
+            noted = pool.map(lambda name: _note_cancelled(found, name, cut[name]), cut)
             ended = [name for name, was_cut in zip(cut, noted, strict=True) if was_cut]
     others = [name for name in ended if wanted is not None and name not in wanted]
-    typer.echo(f"{len(ids)} array tasks cancelled, {len(ended)} jobs with them")
+    typer.echo(f"{len(cancelled)} submissions cancelled, {len(ended)} jobs with them")
     for name in others:
-        typer.echo(f"  with them, as it shared an array task: {name}")
+        typer.echo(f"  with them, as it was submitted together with one of these: {name}")
     if ended:
         typer.echo(f"mmbench retry --store {store} runs them again")
+
+
+def _cancel(submissions: set[tuple[str, str]], plugins: tuple[Path, ...]) -> set[tuple[str, str]]:
+    """Cancels submissions.
+
+    Args:
+        submissions: the name of a launcher, and an id there.
+        plugins: files that bring launchers.
+
+    Returns:
+        Those that had not ended yet.
+
+    Raises:
+        UsageError: a launcher is not known, or does not answer.
+    """
+    from ..launch.detached import UnreachableError, launcher_named
+
+    cancelled: set[tuple[str, str]] = set()
+    for name in sorted({launcher for launcher, _ in submissions}):
+        launcher = launcher_named(name, plugins)
+        try:
+            alive = launcher.alive({number for other, number in submissions if other == name})
+            launcher.cancel(alive)
+        except UnreachableError as error:
+            raise UsageError(f"{name} does not answer: {error}") from None
+        cancelled |= {(name, number) for number in alive}
+    return cancelled
 
 
 def _say(faults: list[str]) -> None:
@@ -156,12 +186,12 @@ def _say(faults: list[str]) -> None:
         typer.echo(fault, err=True)
 
 
-def _note_cancelled(store: Store, name: str, number: str) -> bool:
+def _note_cancelled(store: Store, name: str, submission: Submission) -> bool:
     """Notes that a job was cancelled, unless it came to its end before that; whether it was."""
     _when_free(store, name)
     if store.job(name).is_done():
         return False
-    store.job(name).fail(f"SLURM {number}", cancelled=True)
+    store.job(name).fail(f"{submission.launcher} {submission.id}", cancelled=True)
     return True
 
 

@@ -22,7 +22,7 @@ from .jobs import cancel, logs, retry, status
 from .listing import list_names
 
 if TYPE_CHECKING:
-    from ..launch.run import Plan
+    from ..launch.plan import Plan
 
 app = typer.Typer(
     name="mmbench",
@@ -72,7 +72,7 @@ def plan_command(
 
     mmbench plan --methods erm,nel --suite mmdg --preset paper
     """
-    from ..launch.run import plan
+    from ..launch.plan import plan
 
     planned = plan(experiment)
     if output == "json":
@@ -91,7 +91,7 @@ def run_command(
         Path | None, typer.Option("--save-config", help="Write what is asked for to this YAML file.")
     ] = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Print what SLURM would be given, and submit nothing.")
+        bool, typer.Option("--dry-run", help="Print what the launcher would do, and start nothing.")
     ] = False,
 ) -> None:
     """Train and evaluate every job that is not done yet. Interrupted, call it again.
@@ -106,15 +106,13 @@ def run_command(
 
     mmbench run --methods erm,ebmc --datasets mosi --launcher slurm --slurm gpu,partition=main,time=8h
     """
-    from ..launch.run import plan
+    from ..launch.plan import plan
     from .run import carry_out, preview
 
     planned = plan(experiment)
     if save_config:
         experiment.save(save_config)
     if dry_run:
-        if experiment.launcher != "slurm":
-            raise UsageError("--dry-run is for --launcher slurm; mmbench plan shows what any run would do")
         preview(planned)
     elif not carry_out(planned):
         raise SystemExit(1)
@@ -278,7 +276,7 @@ def _print_plan(planned: Plan) -> None:
 
     from ..core.job import COMPANION
     from ..launch import estimate
-    from ..launch.run import counts
+    from ..launch.plan import counts
     from ..report.console import console
     from ..search.trials import size_label
     from .run import print_suite

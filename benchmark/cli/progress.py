@@ -20,7 +20,7 @@ from ..core.strings import duration
 from ..store.store import Store
 
 if TYPE_CHECKING:
-    from ..launch.local_pool import Listener
+    from ..launch.run import Listener
     from ..train.context import Outcome
 
 #: Seconds between plain lines that tell of jobs under way.

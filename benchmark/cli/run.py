@@ -6,8 +6,11 @@ import signal
 
 from rich.console import Console
 
-from ..launch.run import Plan, run, slurm_for
+from ..launch.launcher import launcher_for
+from ..launch.plan import Plan
+from ..launch.run import context_for, run
 from ..report.console import console
+from ..search.study import Wave
 from ..store.locks import STALE
 from .progress import showing
 
@@ -16,14 +19,13 @@ def carry_out(planned: Plan) -> bool:
     """Runs a plan and shows how it gets on; whether every job is done. Ctrl-C ends the program."""
     out = console()
     store = planned.experiment.store
-    if planned.experiment.launcher == "slurm":
-        slurm_for(planned.experiment)  # what is wrong with it is said before anything else
+    launcher = launcher_for(planned.experiment, planned.left)  # what is wrong with it is said first
     data = " [yellow](synthetic data)[/]" if any(job.synthetic for job in planned.jobs) else ""
     pruned = f"{planned.pruned} pruned, " if planned.pruned else ""
     counts = f"{planned.networks} jobs, {len(planned.done)} done before, {pruned}{planned.left} to do"
     out.print(f"{counts}; results in {store}{data}")
     print_suite(planned, out)
-    if planned.experiment.launcher != "slurm":
+    if not launcher.detached:
         _print_held(planned, out)
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.default_int_handler)  # ended by another is ended as by Ctrl-C
@@ -35,7 +37,7 @@ def carry_out(planned: Plan) -> bool:
             table_blocks(planned.store, out)
     except KeyboardInterrupt:
         out.print("[yellow]interrupted[/]: the same command goes on with what is missing")
-        if planned.experiment.launcher == "slurm":
+        if launcher.detached:
             out.print(
                 f"the jobs go on without it. Watch: mmbench status --store {store} --watch; "
                 f"end them: mmbench cancel --store {store}"
@@ -72,21 +74,11 @@ def _print_held(planned: Plan, out: Console) -> None:
 
 
 def preview(planned: Plan) -> None:
-    """Prints what would be given to SLURM: which jobs share an array task, and every script."""
-    out = console()
-    executor = slurm_for(planned.experiment)
-    arrays = executor.arrays(planned.todo, planned.store, planned.experiment.threads)
-    tasks = sum(map(len, arrays))
-    out.print(
-        f"{len(planned.todo)} jobs in {tasks} array tasks of {len(arrays)} arrays; nothing is submitted"
-    )
-    for place, array in enumerate(arrays):
-        out.print(f"\narray {place + 1}: {len(array)} tasks", style="bold", highlight=False)
-        for number, bundle in enumerate(array):
-            about = f"task {number}: {len(bundle.names)} jobs, about {bundle.seconds:.0f} s of work"
-            out.print(f"{about}: {' '.join(bundle.names)}", markup=False, highlight=False, soft_wrap=True)
-        script = executor.script(len(array), planned.store)
-        out.print(script, markup=False, highlight=False, soft_wrap=True)
+    """Prints what the launcher would do with a plan, and starts nothing."""
+    launcher = launcher_for(planned.experiment, planned.left)
+    context = context_for(planned, launcher.device, Wave(planned.todo, True, {}))
+    text = launcher.preview(planned.todo, context)
+    console().print(text, markup=False, highlight=False, soft_wrap=True)
 
 
 def print_suite(planned: Plan, out: Console) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.cells import cell_len
@@ -20,17 +22,22 @@ from ..store.job_folder import Record
 from ..store.store import Store
 
 if TYPE_CHECKING:
-    pass
+    from ..launch.detached import Ending
 
 #: Lines of the log of a job that failed.
 LAST = 3
 
 
-def states_of(store: Store) -> tuple[list[Record], list[str]]:
-    """Every job and its state, and one line for each that cannot be read. What is queued is asked of SLURM, where it
-    answers: it may be gone from there."""
-    from ...slurm import queue
+def states_of(store: Store, plugins: tuple[Path, ...] = ()) -> tuple[list[Record], list[str]]:
+    """The state of every job. Of queued jobs the launcher that has them is asked: they may be gone from there.
 
+    Args:
+        store: the results.
+        plugins: files that bring launchers.
+
+    Returns:
+        The jobs with their states, and one line for each job that cannot be read.
+    """
     records: list[Record] = []
     faults: list[str] = []
     for file in store.job_files():
@@ -38,28 +45,51 @@ def states_of(store: Store) -> tuple[list[Record], list[str]]:
             records.append(store.read_record(file))
         except (UsageError, ValueError) as error:  # a fault of the store among them
             faults.append(str(error))
-    if not any(record.state == "queued" for record in records):
-        return records, faults
+    gone = _gone_from_queues(store, [record for record in records if record.state == "queued"], plugins)
+    return [gone.get(record.job.id, record) for record in records], faults
+
+
+def _gone_from_queues(store: Store, queued: list[Record], plugins: tuple[Path, ...]) -> dict[str, Record]:
+    """Id -> state now, of the queued jobs that their launcher no longer has."""
+    jobs = {record.job.id: record.job for record in queued}
+    submissions = {name: one for name in jobs if (one := store.job(name).submission())}
+    gone: dict[str, Record] = {}
+    for launcher in sorted({one.launcher for one in submissions.values()}):
+        ids = {name: one.id for name, one in submissions.items() if one.launcher == launcher}
+        for name, ending in _endings(launcher, ids, plugins).items():
+            record, where = store.record(jobs[name]), f"{launcher} {ids[name]}"
+            if record.state != "queued":  # it has ended since
+                pass
+            elif ending and ending.cancelled:
+                record = replace(record, state="cancelled", reason=f"{where} ({ending.how})")
+            else:
+                reason = f"{where} is gone without a result; mmbench retry runs it again"
+                record = replace(record, state="dead", reason=reason)
+            gone[name] = record
+    return gone
+
+
+def _endings(launcher: str, ids: Mapping[str, str], plugins: tuple[Path, ...]) -> dict[str, Ending | None]:
+    """Of queued jobs those that their launcher no longer has.
+
+    Args:
+        launcher: its name.
+        ids: job -> id of its submission there.
+        plugins: files that bring launchers.
+
+    Returns:
+        Job -> how its submission ended, None where the launcher cannot tell. Empty where the launcher does not
+        answer or is not known here: then what the store says holds.
+    """
+    from ..launch.detached import UnreachableError, launcher_named
+
     try:
-        alive = queue.alive()
-    except queue.UnreachableError:
-        return records, faults
-    numbers = {r.job.id: store.job(r.job.id).submission().get("id") for r in records if r.state == "queued"}
-    endings = queue.endings(number for number in numbers.values() if number and number not in alive)
-
-    def asked(record: Record) -> Record:
-        number = numbers.get(record.job.id)
-        if number is None or number in alive:
-            return record
-        again = store.record(record.job)  # it may have ended since
-        if again.state != "queued":
-            return again
-        if (ending := endings.get(number, "")).startswith(queue.CANCELLED):
-            return replace(again, state="cancelled", reason=f"SLURM {number} ({ending})")
-        reason = f"SLURM {number} is gone without a result; mmbench retry runs it again"
-        return replace(again, state="dead", reason=reason)
-
-    return [asked(record) for record in records], faults
+        queue = launcher_named(launcher, plugins)
+        alive = queue.alive(set(ids.values()))
+    except (UnreachableError, UsageError):
+        return {}
+    endings = queue.endings(set(ids.values()) - alive)
+    return {name: endings.get(number) for name, number in ids.items() if number not in alive}
 
 
 def print_status(store: Store, out: Console, states: tuple[list[Record], list[str]] | None = None) -> bool:
@@ -132,8 +162,8 @@ def _how_far(record: Record) -> str:
     if left is not None:
         words.append(f"{duration(left)} left")
     words.append(f"on {progress.get('host')}, process {progress.get('pid')}")
-    if progress.get("slurm"):
-        words.append(f"SLURM {progress['slurm']}")
+    if (place := progress.get("origin")) and isinstance(place, dict):
+        words.append(f"{place.get('launcher')} {place.get('id')}")
     if "started" in progress:
         words.append(f"for {duration(max(0.0, time.time() - progress['started']))}")
     return ", ".join(words)

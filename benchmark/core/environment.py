@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import shutil
 import subprocess
 from functools import lru_cache
 from itertools import takewhile
 from pathlib import Path
+from typing import Any
+
+#: The environment variable in which a launcher says where a job runs; see ``origin``.
+ORIGIN = "MMBENCH_ORIGIN"
 
 
 @lru_cache
@@ -64,3 +69,17 @@ def cores() -> int:
     import os
 
     return len(os.sched_getaffinity(0))
+
+
+def origin() -> dict[str, Any]:
+    """Where this process runs, as the launcher that started it says in ``MMBENCH_ORIGIN``, a JSON object.
+
+    Returns:
+        ``launcher`` and ``id``, as in a job's ``submitted.json``; ``restarts``, how often the launcher has started
+        the same submission again; and whatever else the launcher tells. Empty where it says nothing.
+    """
+    try:
+        facts = json.loads(os.environ.get(ORIGIN) or "{}")
+    except ValueError:
+        return {}
+    return facts if isinstance(facts, dict) else {}

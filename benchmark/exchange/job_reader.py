@@ -28,14 +28,14 @@ from ...leaderboards.metrics.registry import family_metrics
 from ...leaderboards.tables.results import CLEAN, missing_patterns, one_line
 from ..core.job import Job
 from ..planning.evaluations import FEATURES, SEMANTIC, STAND_IN, on_features, version_of
-from ..store.job_folder import RESULTS, WEIGHTS
+from ..store.job_folder import RESULTS, SUBMITTED, WEIGHTS
 from ..store.job_schema import RefusedError, checked_job, validated
 from ..store.names import StoreError, checked_name
 
 #: The files of a job that are taken; the done marker and job.json are written anew.
 TAKEN = (*RESULTS, WEIGHTS, "environment.json")
 #: What a job's folder holds besides while it runs or after it failed.
-_PASSING = ("lock", "progress.json", "failed.json", "pruned.json")
+_PASSING = ("lock", "progress.json", "failed.json", "pruned.json", SUBMITTED)
 _MOST_JSON, _MOST_BYTES, _MOST_ROWS = 2**24, 2**32, 50_000_000
 
 

@@ -1,24 +1,23 @@
-"""The contract of an executor, and the two that need nothing but this machine.
-
-An executor takes jobs and a context and yields an outcome for each as it ends, in any order. What a job
-produces it writes to the store itself; closing the iterator ends what still runs.
-"""
+"""The launchers that need nothing but this machine: a pool of worker processes, and this process."""
 
 from __future__ import annotations
 
 import os
 import signal
 from collections import Counter
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Literal, Self
 
-from ..core.errors import said_of
+from ..core.environment import cores, gpu_names
+from ..core.errors import UsageError, said_of
 from ..core.job import Job
+from ..planning.experiment import Experiment
 from ..store.store import Store
 from ..train.context import Context, Outcome
+from .launcher import Launcher
 from .worker import Work, WorkerContext, see_gpu, start_worker, work, work_logged
 
 if TYPE_CHECKING:
@@ -29,27 +28,31 @@ if TYPE_CHECKING:
 RESTARTS = 3
 
 
-#: Called with every outcome as it comes.
-Listener = Callable[[Outcome], None]
-
-
-class Executor(Protocol):
-    """Runs jobs somewhere."""
-
-    def run(self, jobs: Sequence[Job], context: Context) -> Iterator[Outcome]:
-        """Yields the outcome of every job as it ends."""
-        ...
+#: What a job does where there is a GPU: use it if torch can, or fail where torch cannot.
+OnGpu = Literal["auto", "cuda"]
 
 
 @dataclass(frozen=True)
-class InProcess:
+class InProcess(Launcher):
     """Runs one job after the other in this process, for debugging.
 
     Attributes:
         gpus: as in ``LocalPool``; the first is used.
+        on_gpu: as in ``LocalPool``.
     """
 
     gpus: tuple[str, ...] = ()
+    on_gpu: OnGpu = "auto"
+
+    @classmethod
+    def from_experiment(cls, experiment: Experiment, networks: int) -> Self:
+        """On the first of the GPUs that ``--device`` means. Raises UsageError where it is not there."""
+        return cls(devices(experiment.device), _on_gpu(experiment))
+
+    @property
+    def device(self) -> str:
+        """Where the jobs run, as ``Context.device``."""
+        return self.on_gpu if self.gpus else "cpu"
 
     def run(self, jobs: Sequence[Job], context: Context) -> Iterator[Outcome]:
         """Yields the outcome of every job as it ends."""
@@ -59,7 +62,7 @@ class InProcess:
 
 
 @dataclass(frozen=True)
-class LocalPool:
+class LocalPool(Launcher):
     """A bounded pool of worker processes that live on from job to job.
 
     A worker that dies costs the job it was at, and is replaced.
@@ -69,12 +72,39 @@ class LocalPool:
         gpus: the GPUs to use, by the names of ``CUDA_VISIBLE_DEVICES``; each worker sees one. None: the CPU.
         ignored: signals to the whole group that only this process is to answer.
         work: what a worker does with a job.
+        on_gpu: what a job does where there is a GPU.
     """
 
     workers: int
     gpus: tuple[str, ...] = ()
     ignored: tuple[signal.Signals, ...] = ()
     work: Work = work
+    on_gpu: OnGpu = "auto"
+
+    @classmethod
+    def from_experiment(cls, experiment: Experiment, networks: int) -> Self:
+        """As many workers as are asked for, else one a GPU, else one a core; never more than there are networks.
+
+        Args:
+            experiment: what is to be run.
+            networks: how many networks are yet to be trained or tested.
+
+        Raises:
+            UsageError: ``--device`` names a device that is not there.
+        """
+        gpus = devices(experiment.device)
+        workers = experiment.workers or (len(gpus) or cores())
+        return cls(max(1, min(workers, networks or 1)), gpus, on_gpu=_on_gpu(experiment))
+
+    @property
+    def device(self) -> str:
+        """Where the jobs run, as ``Context.device``."""
+        return self.on_gpu if self.gpus else "cpu"
+
+    def preview(self, jobs: Sequence[Job], context: Context) -> str:
+        """How many jobs run at a time, and where."""
+        where = f"the GPUs {', '.join(self.gpus)}" if self.gpus else "the CPU"
+        return f"{len(jobs)} jobs, {self.workers} at a time, on {where} of this machine"
 
     def run(self, jobs: Sequence[Job], context: Context) -> Generator[Outcome, None, None]:
         """Yields the outcome of every job as it ends."""
@@ -135,10 +165,10 @@ def _outcome(future: Future[Outcome], job: Job, context: Context) -> Outcome:
         reason = f"the worker died: {_how(code)}" if code is not None else said_of(error)
         if isinstance(error, BrokenProcessPool):
             reason = f"{RESTARTS + 1} times a worker died as it started, often the sign that memory ran out"
-    store = Store(context.store)
-    if store.job(job.id).is_done() and not context.lacking(job):  # it died after its last write
+    folder = Store(context.store).job(job.id)
+    if folder.is_done() and not context.lacking(job):  # it died after its last write
         return Outcome(job.id, ok=True)
-    store.job(job.id).fail(reason)
+    folder.fail(reason)
     return Outcome(job.id, ok=False, reason=reason)
 
 
@@ -147,3 +177,29 @@ def _how(code: int) -> str:
         return f"exit code {code}"
     name = signal.Signals(-code).name if -code in set(signal.Signals) else f"signal {-code}"
     return f"{name}, often the sign that memory ran out" if name == "SIGKILL" else name
+
+
+def devices(text: str) -> tuple[str, ...]:
+    """The GPUs that ``--device`` means, by the names of ``CUDA_VISIBLE_DEVICES``; none for the CPU.
+
+    Raises:
+        UsageError: it names a device that is not there.
+    """
+    if text == "cpu":
+        return ()
+    present = gpu_names()
+    if text == "auto":
+        return present
+    if text == "cuda" and present:
+        return present
+    wanted = [item.strip().removeprefix("cuda:") for item in text.split(",")]
+    if not all(item.isdigit() for item in wanted if item != "cuda") or not text.startswith("cuda"):
+        raise UsageError(f"--device {text!r}: write auto, cpu, cuda, or cuda:0,cuda:1")
+    missing = [item for item in wanted if item == "cuda" or int(item) >= len(present)]
+    if missing:
+        raise UsageError(f"--device {text!r}: this machine has {len(present)} GPUs that can be used")
+    return tuple(present[int(item)] for item in wanted)
+
+
+def _on_gpu(experiment: Experiment) -> OnGpu:
+    return "auto" if experiment.device == "auto" else "cuda"

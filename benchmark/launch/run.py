@@ -2,94 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
 
-from ..core.environment import code_version, cores, gpu_names
-from ..core.errors import UsageError
+from ..core.environment import code_version
 from ..core.job import COMPANION, Job
 from ..core.locate import locate
-from ..core.strings import as_values
-from ..planning.companions import companions
 from ..planning.data_check import check
-from ..planning.evaluations import Evaluation, check_evaluations, of_job, wanted
+from ..planning.evaluations import check_evaluations
 from ..planning.experiment import Experiment
-from ..planning.history import remember, remembered
-from ..planning.job_matrix import jobs_of
-from ..search.study import StudyProgress, Wave, next_wave, progress_of, studies_of, unfinished_jobs
-from ..store.store import Store
+from ..planning.history import remember
+from ..search.study import Wave, next_wave, progress_of
 from ..train.context import Context, Outcome
-from .estimate import Estimate, estimate, finished
-from .local_pool import Executor, InProcess, Listener, LocalPool
+from .launcher import launcher_for
+from .plan import Plan, companions_of, plan
 
-if TYPE_CHECKING:
-    from ...slurm.executor import Slurm
-
+#: Called with every outcome as it comes.
+Listener = Callable[[Outcome], None]
 #: Shows how jobs that are run together get on, while its block runs.
 Showing = Callable[[Sequence[Job]], AbstractContextManager[Listener]]
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What an experiment asks for, and what of it is done.
-
-    Attributes:
-        experiment: what is asked for.
-        jobs: its networks, after the companions that those to be trained need; of a search, those that are known
-            by now.
-        done, todo: which of them are done, and which are not. A trial that was pruned is neither.
-        evaluations: what networks are tested under beyond clean and missing modalities; of a search, those that
-            are chosen.
-        courses: its searches.
-    """
-
-    experiment: Experiment
-    jobs: tuple[Job, ...]
-    done: tuple[Job, ...]
-    todo: tuple[Job, ...]
-    evaluations: tuple[Evaluation, ...] = ()
-    courses: tuple[StudyProgress, ...] = ()
-
-    @property
-    def networks(self) -> int:
-        """How many networks it needs, those of a search that nobody knows yet included."""
-        return sum(course.study.size for course in self.courses) or len(self.jobs)
-
-    @property
-    def pruned(self) -> int:
-        """Trials that were ended early, and need no more training."""
-        return sum(course.search.pruned for course in self.courses)
-
-    @property
-    def left(self) -> int:
-        """Networks that are yet to be trained or tested, known or not."""
-        return self.networks - len(self.done) - self.pruned
-
-    @property
-    def failed(self) -> int:
-        """Of what is to do, how many failed before."""
-        if self.courses:
-            return sum(
-                one.state in ("failed", "cancelled")
-                for course in self.courses
-                for one in course.search.trials.values()
-            )
-        return sum(self.store.record(job).state in ("failed", "cancelled") for job in self.todo)
-
-    def estimate(self) -> Estimate:
-        """What is to do will take, from the finished jobs of the store."""
-        sizes = [(job, 1) for job in self.todo]
-        for course in self.courses:  # what of a search nobody knows yet is like what is known
-            sizes.append((course.study.row.job, course.study.size - len(course.jobs)))
-        return estimate(sizes, finished(self.store))
-
-    @property
-    def store(self) -> Store:
-        """Where the results go."""
-        return Store(self.experiment.store)
 
 
 @dataclass(frozen=True)
@@ -114,42 +47,6 @@ class Summary:
         return self.done + self.pruned == self.planned
 
 
-def plan(experiment: Experiment) -> Plan:
-    """The jobs of an experiment, without running or writing anything.
-
-    Raises:
-        UsageError: something is asked for that does not exist.
-        DataError: data that is not there, or not described as it should be.
-    """
-    store = Store(experiment.store)
-    evaluations = wanted(experiment)
-    if experiment.search:
-        return _of_courses(experiment, progress_of(studies_of(experiment), store), evaluations)
-    asked = jobs_of(experiment)
-    jobs = [*companions_of(asked, store), *asked]
-
-    def is_done(job: Job) -> bool:
-        names = {evaluation.name for evaluation in of_job(evaluations, job)}
-        return store.job(job.id).is_done() and (not names or names <= set(store.job(job.id).evaluations()))
-
-    done = tuple(job for job in jobs if is_done(job))
-    finished = {job.id for job in done}
-    todo = tuple(job for job in jobs if job.id not in finished)
-    return Plan(experiment, tuple(jobs), done, todo, evaluations)
-
-
-def _of_courses(
-    experiment: Experiment, found: Sequence[StudyProgress], evaluations: tuple[Evaluation, ...]
-) -> Plan:
-    store = Store(experiment.store)
-    jobs = tuple(job for course in found for job in course.jobs)
-    todo = tuple(job for course in found for job in unfinished_jobs(course, store, evaluations))
-    over = {job.id for job in todo}
-    over |= {r.job.id for course in found for r in course.search.trials.values() if r.state == "pruned"}
-    done = tuple(job for job in jobs if job.id not in over)
-    return Plan(experiment, jobs, done, todo, evaluations, tuple(found))
-
-
 def run(
     experiment: Experiment | Plan, listener: Listener | None = None, showing: Showing | None = None
 ) -> Summary:
@@ -166,10 +63,9 @@ def run(
         UsageError, DataError: see ``plan``; nothing was written then.
     """
     planned = experiment if isinstance(experiment, Plan) else plan(experiment)
-    on_slurm = planned.experiment.launcher == "slurm"
-    gpus = () if on_slurm else devices(planned.experiment.device)
-    executor = executor_for(planned.experiment, gpus, planned.left)
-    check_data(planned, gpus)
+    launcher = launcher_for(planned.experiment, planned.left)
+    launcher.require()
+    check_data(planned, launcher.device)
     planned.store.add(planned.jobs)
     for job in planned.done:
         planned.store.job(job.id).tidy()
@@ -177,15 +73,16 @@ def run(
         remember(planned.experiment)
     failed: list[Outcome] = []
     for wave in _waves(planned, failed):
-        planned.store.add(wave.jobs)
-        context = context_for(planned, gpus, wave)
+        if planned.searches:  # else all were written down above
+            planned.store.add(wave.jobs)
+        context = context_for(planned, launcher.device, wave)
         with showing(wave.jobs) if showing else nullcontext(listener) as told:
-            for outcome in executor.run(wave.jobs, context):
+            for outcome in launcher.run(wave.jobs, context):
                 if not outcome.ok:
                     failed.append(outcome)
                 if told:
                     told(outcome)
-    if planned.courses:
+    if planned.searches:
         ended = plan(planned.experiment)
         return Summary(ended.networks, len(ended.done), tuple(failed), ended.pruned)
     return Summary(len(planned.jobs), len(planned.jobs) - len(failed), tuple(failed))
@@ -198,14 +95,14 @@ def _waves(planned: Plan, failed: Sequence[Outcome]) -> Iterator[Wave]:
         planned: the plan.
         failed: what failed so far; it grows while the waves are run.
     """
-    if not planned.courses:
+    if not planned.searches:
         for jobs in in_order(planned.todo):
             yield Wave(tuple(jobs), True, {})
         return
     from ..search.optuna_study import ask, write_journals
 
     store, tried = planned.store, set[tuple[str, bool]]()
-    found = planned.courses
+    found = planned.searches
     while True:
         write_journals(store, found)
         wave = next_wave(found, store, planned.evaluations, tried, partial(ask, store))
@@ -219,12 +116,6 @@ def _waves(planned: Plan, failed: Sequence[Outcome]) -> Iterator[Wave]:
         found = progress_of([course.study for course in found], store)
 
 
-def companions_of(jobs: Sequence[Job], store: Store) -> list[Job]:
-    """What networks that are not trained yet need beside them, each once."""
-    untrained = [job for job in jobs if not store.job(job.id).is_done()]
-    return list({one.id: one for job in untrained for one in companions(job)}.values())
-
-
 def in_order(jobs: Sequence[Job]) -> list[list[Job]]:
     """Jobs in the order in which they can be run: companions, then those that read what they saw."""
     first = [job for job in jobs if job.role == COMPANION]
@@ -232,35 +123,12 @@ def in_order(jobs: Sequence[Job]) -> list[list[Job]]:
     return [wave for wave in (first, then) if wave]
 
 
-def again(store: Store, jobs: Collection[str], slurm: str | None, launcher: str | None) -> list[Plan]:
-    """Plans of just these jobs, by the newest run that asked for each.
+def check_data(planned: Plan, device: str) -> None:
+    """Reads data that were not read before, and looks whether they can be tested as asked for on a device.
 
     Args:
-        store: where they are.
-        jobs: their ids.
-        slurm: what is to be asked of SLURM in place of what was.
-        launcher: in place of what was.
-    """
-    left, plans = set(jobs), []
-    for file in remembered(store):
-        if not left:
-            break
-        experiment = Experiment.load(file, {"store": store.path})
-        changes: dict[str, object] = {"launcher": launcher} if launcher else {}
-        if slurm:
-            changes["slurm"] = {**experiment.slurm, **as_values(slurm)}
-        experiment = Experiment.load(file, {"store": store.path, **changes})
-        planned = plan(experiment)
-        mine = tuple(job for job in planned.jobs if job.id in left)
-        if mine:
-            todo = tuple(job for job in planned.todo if job.id in left)
-            plans.append(replace(planned, jobs=mine, done=(), todo=todo, courses=()))
-            left -= {job.id for job in mine}
-    return plans
-
-
-def check_data(planned: Plan, gpus: tuple[str, ...]) -> None:
-    """Reads data that were not read before, and looks whether they can be tested as asked for on such a device.
+        planned: what is to be run.
+        device: where the jobs run, as ``Context.device``.
 
     Raises:
         DataError: data are faulty or do not go together.
@@ -275,98 +143,30 @@ def check_data(planned: Plan, gpus: tuple[str, ...]) -> None:
     if tuned or any(evaluation.kind == "corruption" for evaluation in planned.evaluations):
         from ..features.media_check import check_raw  # with torch, as corruptions
 
-        check_raw(experiment, planned.evaluations, planned.todo, located, _device_for(experiment, gpus))
+        check_raw(experiment, planned.evaluations, planned.todo, located, device)
     check(planned.todo, located)
 
 
-def executor_for(experiment: Experiment, gpus: tuple[str, ...], jobs: int) -> Executor:
-    """The executor that an experiment names."""
-    if experiment.launcher == "debug":
-        return InProcess(gpus)
-    if experiment.launcher == "slurm":
-        executor = slurm_for(experiment)
-        executor.require()
-        return executor
-    workers = experiment.workers or (len(gpus) or cores())
-    return LocalPool(max(1, min(workers, jobs or 1)), gpus)
+def context_for(planned: Plan, device: str, wave: Wave) -> Context:
+    """What the jobs of a wave need to run.
 
+    Args:
+        planned: the plan that they are of.
+        device: where they run, as ``Context.device``.
+        wave: what is run together.
 
-def slurm_for(experiment: Experiment) -> Slurm:
-    """The executor of ``--launcher slurm``.
-
-    Raises:
-        UsageError: it is not installed, or what is asked of SLURM is wrong.
+    Returns:
+        The same for all of them.
     """
-    from ...slurm.executor import Slurm
-    from ...slurm.resources import resources, seconds_of
-
-    try:
-        seconds = seconds_of(experiment.bundle_time)
-    except ValueError as error:
-        raise UsageError(f"--bundle-time {experiment.bundle_time}: {error}") from None
-    return Slurm(resources(experiment.slurm), seconds, experiment.workers)
-
-
-def context_for(planned: Plan, gpus: tuple[str, ...], wave: Wave) -> Context:
-    """What the jobs of a wave need to run."""
     experiment = planned.experiment
     return Context(
         store=experiment.store.resolve(),
         data_root=experiment.root.resolve(),
         data={name: path.resolve() for name, path in experiment.data.items()},
         plugins=tuple(path.resolve() for path in experiment.plugins),
-        device=_device_for(experiment, gpus),
+        device=device,
         threads=experiment.threads,
         evaluations=planned.evaluations if wave.final else (),
         rivals=wave.rivals,
         code=code_version(),
     )
-
-
-def _device_for(experiment: Experiment, gpus: tuple[str, ...]) -> str:
-    """On SLURM what was asked of it decides, here what this machine has."""
-    if experiment.launcher == "slurm":
-        wanted = slurm_for(experiment).resources.gpu_count > 0
-        return "cuda" if wanted and experiment.device != "cpu" else "cpu"
-    return "cpu" if not gpus else "auto" if experiment.device == "auto" else "cuda"
-
-
-def devices(text: str) -> tuple[str, ...]:
-    """The GPUs that ``--device`` means, none for the CPU.
-
-    Raises:
-        UsageError: it names a device that is not there.
-    """
-    if text == "cpu":
-        return ()
-    present = gpu_names()
-    if text == "auto":
-        return present
-    if text == "cuda" and present:
-        return present
-    wanted = [item.strip().removeprefix("cuda:") for item in text.split(",")]
-    if not all(item.isdigit() for item in wanted if item != "cuda") or not text.startswith("cuda"):
-        raise UsageError(f"--device {text!r}: write auto, cpu, cuda, or cuda:0,cuda:1")
-    missing = [item for item in wanted if item == "cuda" or int(item) >= len(present)]
-    if missing:
-        raise UsageError(f"--device {text!r}: this machine has {len(present)} GPUs that can be used")
-    return tuple(present[int(item)] for item in wanted)
-
-
-def counts(planned: Plan) -> dict[str, dict[str, int]]:
-    """Axis -> value -> number of networks."""
-    axes: dict[str, Callable[[Job], str]] = {
-        "method": lambda job: job.label,
-        "task": lambda job: job.task,
-        "modalities": lambda job: job.modality_set,
-        "seed": lambda job: str(job.seed),
-    }
-    sizes = [(job, 1) for job in planned.jobs]
-    if planned.courses:
-        del axes["seed"]
-        sizes = [(course.study.row.job, course.study.size) for course in planned.courses]
-    found: dict[str, dict[str, int]] = {axis: {} for axis in axes}
-    for axis, value in axes.items():
-        for job, size in sizes:
-            found[axis][value(job)] = found[axis].get(value(job), 0) + size
-    return found

@@ -95,8 +95,10 @@ class Experiment(BaseModel):
     )
     data: dict[str, Path] = Field(default_factory=dict, description="where single datasets lie: name -> path")
     plugins: list[Path] = Field(default_factory=list, description="files that bring methods or datasets")
-    launcher: Literal["local", "debug", "slurm"] = Field(
-        "local", description="worker processes on this machine, this process, or SLURM's job arrays"
+    launcher: str = Field(
+        "local",
+        description="local: worker processes on this machine; debug: this process; slurm: job arrays; or one that "
+        "a plug-in brings",
     )
     slurm: Annotated[dict[str, Any], BeforeValidator(as_values)] = Field(
         default_factory=dict,

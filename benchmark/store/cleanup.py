@@ -9,7 +9,7 @@ CHECKPOINT = "last.ckpt"
 #: What a folder holds only while its job runs: how these names begin.
 _PASSING = ("progress.json", CHECKPOINT, "claim.", ".")
 #: Unfinished files that others than its holder may be writing.
-_OF_LAUNCHERS = (".job.json.", ".slurm.json.", ".failed.json.")
+_OF_LAUNCHERS = (".job.json.", ".submitted.json.", ".failed.json.")
 
 
 def is_cluttered(folder: Path) -> bool:

@@ -6,7 +6,7 @@ import hashlib
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from .names import StoreError, checked_name, inside
 RESULTS = ("predictions.parquet", "fit.json")
 WEIGHTS = "weights.safetensors"
 LOG = "log.txt"
+SUBMITTED = "submitted.json"
 #: Raised when files of a job are written otherwise: those of another schema are refused.
 SCHEMA = 1
 
@@ -33,6 +34,25 @@ class Record:
     state: State
     reason: str = ""
     progress: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class Submission:
+    """Where a job was queued.
+
+    Attributes:
+        launcher: the name of the launcher that has the job.
+        id: what that launcher calls the submission; several jobs may share one.
+        submitted: when, in seconds since 1970.
+        code: the version of the code that submitted it.
+        log: where the launcher's own log of the submission lies, in words; empty where it keeps none.
+    """
+
+    launcher: str
+    id: str
+    submitted: float = 0.0
+    code: str = ""
+    log: str = ""
 
 
 class JobFolder:
@@ -68,11 +88,11 @@ class JobFolder:
         """Puts how an earlier try failed out of the way of the next, which may begin as soon as it is queued. While
         nothing more is written down, the job still counts as failed."""
         with suppress(FileNotFoundError):
-            os.replace(f"{self._text}/failed.json", f"{self._text}/slurm.json")
+            os.replace(f"{self._text}/failed.json", f"{self._text}/{SUBMITTED}")
 
-    def submit(self, note: Mapping[str, Any]) -> None:
-        """Writes down where the job was queued: ``id`` there, when, by which code. It may have ended by now."""
-        write_json(self.path / "slurm.json", dict(note))
+    def submit(self, submission: Submission) -> None:
+        """Writes down where the job was queued. It may have ended by now."""
+        write_json(self.path / SUBMITTED, asdict(submission))
 
     def record(self, job: Job) -> Record:
         """A job and its state."""
@@ -90,7 +110,7 @@ class JobFolder:
         progress = read("progress.json")
         if "lock" in there and self.is_held():
             return Record(job, "running", progress=progress)
-        pruned, failure, note = (read(name) for name in ("pruned.json", "failed.json", "slurm.json"))
+        pruned, failure, note = (read(name) for name in ("pruned.json", "failed.json", SUBMITTED))
         if not isinstance(failure, dict) and isinstance(note, dict) and "id" not in note:
             failure = note  # set aside, and never queued again
         if isinstance(pruned, dict):
@@ -98,8 +118,8 @@ class JobFolder:
         if isinstance(failure, dict):
             state: State = "cancelled" if failure.get("cancelled") is True else "failed"
             return Record(job, state, str(failure.get("reason", "")), progress)
-        if isinstance(note, dict) and note.get("id"):
-            return Record(job, "queued", f"SLURM {note['id']}", progress)
+        if submission := _submission(note):
+            return Record(job, "queued", f"{submission.launcher} {submission.id}", progress)
         if "done.json" in there:
             return Record(job, "dead", "its results are no longer whole; the next run makes them again")
         if progress is not None:
@@ -131,10 +151,9 @@ class JobFolder:
         for name in ("failed.json", "progress.json", CHECKPOINT):
             (folder / name).unlink(missing_ok=True)
 
-    def submission(self) -> Mapping[str, Any]:
-        """Where a job was queued last; empty where it never was, or failed since and is to be queued again."""
-        found = read_json(self.path / "slurm.json")
-        return found if isinstance(found, dict) and "id" in found else {}
+    def submission(self) -> Submission | None:
+        """Where a job was queued last; None where it never was, or failed since and is to be queued again."""
+        return _submission(read_json(self.path / SUBMITTED))
 
     def failure(self) -> str:
         """Why the last try of a job failed; empty where it did not."""
@@ -275,3 +294,13 @@ class JobFolder:
     def is_held(self) -> bool:
         """Whether a living process holds the job, here or on another machine."""
         return self.holder() is not None
+
+
+def _submission(values: Any) -> Submission | None:
+    """What a file says of a submission; None where it says nothing of one."""
+    if not isinstance(values, dict) or not all(
+        isinstance(values.get(key), str) and values[key] for key in ("launcher", "id")
+    ):
+        return None
+    known = {key: values[key] for key in Submission.__dataclass_fields__ if key in values}
+    return Submission(**known)

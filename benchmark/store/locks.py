@@ -8,7 +8,7 @@ process, however that ends. Across machines, where such locks may not reach, the
   else, so there is no moment in which two can both think that they took it over.
 * Dead is what did not beat for ``STALE`` seconds by the clock of the file system: that of a file just written beside
   it, whatever the clocks of the machines say; and who waits for it watches it, as that clock may jump. A claim of this machine whose lock is free is dead at once, and so is
-  one that the same SLURM job made before it was started again.
+  one that the same submission to a queue made before it was started again.
 """
 
 from __future__ import annotations
@@ -28,6 +28,8 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
+
+from ..core.environment import origin
 
 #: Seconds between heartbeats, until silence counts as death, and between looks at a claim of another machine.
 BEAT, STALE, LOOK = 10.0, 120.0, 1.0
@@ -116,7 +118,7 @@ def hold(folder: Path) -> Iterator[Claim]:
 
 
 def holder(folder: Path) -> Mapping[str, Any] | None:
-    """What the living holder of a folder says of itself (host, pid, slurm, time); None where there is none."""
+    """What the living holder of a folder says of itself (host, pid, origin, time); None where there is none."""
     locks = True
     number, said = _latest(folder)
     known = {key: value for key, value in said.items() if key != "free"}
@@ -222,9 +224,16 @@ def _is_over(said: Mapping[str, Any], locks: bool) -> bool:
         return True
     if said and locks and said.get("boot") == mine["boot"]:
         return True
-    # SLURM starts a job again only when it has ended everywhere.
-    same_job = mine["slurm_job"] and said.get("slurm_job") == mine["slurm_job"]
-    return bool(same_job) and int(said.get("slurm_restarts", 0)) < mine["slurm_restarts"]
+    return _started_before(said.get("origin"), mine["origin"])
+
+
+def _started_before(other: Any, mine: Mapping[str, Any]) -> bool:
+    """Whether another origin is this one before it was started again: a queue starts what was submitted again only
+    when it has ended everywhere."""
+    if not isinstance(other, dict) or not mine.get("id"):
+        return False
+    same = (other.get("launcher"), other.get("id")) == (mine.get("launcher"), mine["id"])
+    return same and int(other.get("restarts") or 0) < int(mine.get("restarts") or 0)
 
 
 def _beat(folder: Path, number: int) -> float | None:
@@ -258,17 +267,9 @@ def _myself() -> dict[str, Any]:
         "host": platform.node(),
         "boot": _boot(),
         "pid": os.getpid(),
-        "slurm_job": os.environ.get("SLURM_JOB_ID", ""),
-        "slurm_restarts": int(os.environ.get("SLURM_RESTART_COUNT") or 0),
-        "slurm": slurm_id(),
+        "origin": origin(),
         "time": time.time(),
     }
-
-
-def slurm_id() -> str:
-    """The SLURM job that this process belongs to, such as ``12_3`` for an array task; empty outside."""
-    array, task = os.environ.get("SLURM_ARRAY_JOB_ID"), os.environ.get("SLURM_ARRAY_TASK_ID")
-    return f"{array}_{task}" if array and task else os.environ.get("SLURM_JOB_ID", "")
 
 
 @lru_cache

@@ -9,8 +9,8 @@
         last.ckpt            while it runs: all of the training, to go on from if it is interrupted
         log.txt              what it said while a worker process ran it
         claim.N              while it runs: by whom
-        slurm.json           where it was queued: its id there, when, by which code; until SLURM has it again,
-                             how it failed before
+        submitted.json       where it was queued: by which launcher, its id there, when, by which code; until it
+                             is queued again, how it failed before
         predictions.parquet  outputs for every sample of every split, clean and with modalities missing
         weights.safetensors  of the selected epoch, so that more conditions need no training
         fit.json             the record of every epoch, and which was selected
@@ -23,7 +23,8 @@
       searches/              for each search of hyper-parameters: NAME.json, who was tried and chosen; NAME.log, Optuna's
       made/                  what tables were made last, so that they need not be made again
       asked/                 the experiments that were run
-      slurm/                 what SLURM is given, and what array tasks say
+      submitting/            held while jobs are queued
+      NAME/                  what a launcher that queues jobs keeps, such as scripts and logs
       external/NAME.csv      rows of leaderboards from elsewhere that predictions do not verify
 
 Every file is written under a temporary name, flushed to the disk and renamed, so it is there whole or not
@@ -41,7 +42,7 @@ from typing import Any
 from ..core.atomic_files import at_once, read_json
 from ..core.errors import UsageError
 from ..core.job import Job
-from .job_folder import SCHEMA, JobFolder, Record
+from .job_folder import SCHEMA, JobFolder, Record, Submission
 from .locks import hold
 from .names import StoreError, inside
 
@@ -93,13 +94,13 @@ class Store:
         """A job and its state."""
         return self.job(job.id).record(job)
 
-    def submit(self, notes: Mapping[str, Mapping[str, Any]]) -> None:
+    def submit(self, submissions: Mapping[str, Submission]) -> None:
         """Writes down where jobs were queued.
 
         Args:
-            notes: job -> its note, see ``JobFolder.submit``.
+            submissions: id of a job -> where it was queued.
         """
-        at_once(lambda job: self.job(job).submit(notes[job]), notes)
+        at_once(lambda job: self.job(job).submit(submissions[job]), submissions)
 
     def environments(self) -> Iterator[tuple[Job, Mapping[str, Any]]]:
         """Of every finished job that can be read: itself and on what it ran."""
@@ -112,7 +113,7 @@ class Store:
     @contextmanager
     def launching(self) -> Iterator[None]:
         """Held by who looks at what is to be queued and queues it; waits while another does."""
-        folder = inside(self.path / "slurm")
+        folder = inside(self.path / "submitting")
         folder.mkdir(parents=True, exist_ok=True)
         with hold(folder) as claim:
             try:

@@ -22,7 +22,7 @@ import torch
 from ...corruptions.condition import Condition
 from ...datasets.dataset import DataError, Located
 from ...methods.method import Method
-from ..core.environment import code_version
+from ..core.environment import code_version, origin
 from ..core.errors import UsageError, said_of
 from ..core.job import Job
 from ..core.locate import locate
@@ -41,7 +41,7 @@ from ..planning.evaluations import FAMILY, STAND_IN, Evaluation, called, on_medi
 from ..search.pruning import Pruned, Watch, fits_of
 from ..store.cleanup import CHECKPOINT
 from ..store.job_folder import WEIGHTS
-from ..store.locks import Claim, LostClaimError, no_link, slurm_id
+from ..store.locks import Claim, LostClaimError, no_link
 from ..store.store import Store
 from .checkpoint import Keeper
 from .context import Context, Outcome
@@ -295,22 +295,14 @@ def _identity(job: Job, context: Context, device: torch.device) -> dict[str, str
 
 
 def _course(context: Context, keeper: Keeper) -> dict[str, Any]:
-    """How a job came to run as it did: by which code it was asked for, on which SLURM job, with which breaks."""
-    variables = {
-        "SLURM_JOB_ID": "job",
-        "SLURM_ARRAY_JOB_ID": "array",
-        "SLURM_ARRAY_TASK_ID": "task",
-        "SLURM_RESTART_COUNT": "restarts",
-        "SLURM_JOB_PARTITION": "partition",
-        "SLURMD_NODENAME": "node",
-    }
-    slurm = {name: os.environ[variable] for variable, name in variables.items() if variable in os.environ}
+    """How a job came to run as it did: by which code it was asked for, where its launcher ran it, with which breaks."""
+    place = origin()
     asked = context.code or code_version()
     return {
         "code_asked": asked,
         "code_changed": asked != code_version(),
         "resumed_epochs": keeper.resumed,
-        **({"slurm": slurm} if slurm else {}),
+        **({"origin": place} if place else {}),
     }
 
 
@@ -358,7 +350,7 @@ class Progress:
             "updated": now,
             "host": platform.node(),
             "pid": os.getpid(),
-            "slurm": slurm_id(),
+            "origin": origin(),
         }
         # Whole or not at all for who looks, but not flushed to the disk: it tells nothing after a loss of
         # power, and waiting for the disk would slow the training. The job is held, so nobody else writes here.

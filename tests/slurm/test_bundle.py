@@ -10,6 +10,7 @@ from mmbench.benchmark.planning.experiment import Experiment
 from mmbench.benchmark.planning.job_matrix import jobs_of
 from mmbench.benchmark.report.boards import frames
 from mmbench.benchmark.report.results import results
+from mmbench.benchmark.store.job_folder import Submission
 from mmbench.benchmark.store.store import Store
 from mmbench.benchmark.train.context import Context
 from mmbench.slurm.bundle import BundleTask
@@ -32,11 +33,13 @@ def test_a_bundle_runs_what_has_not_ended_and_marks_what_other_code_asked_for(
     environment = json.loads((store.job(jobs[0].id).path / "environment.json").read_text())
     assert environment["code_asked"] == "an older version"
     assert environment["code_changed"] is True
-    assert "slurm" not in environment or environment["slurm"]
+    assert (
+        environment.get("origin", {}).get("launcher", "slurm") == "slurm"
+    )  # where it was none, it says none
     ((_, audit),) = frames(["audit"], results(store.path))
     assert "changed between asking and running" in audit["code"].item()
     store.job(jobs[1].id).set_aside_failure()
-    store.submit({jobs[1].id: {"id": "7_1"}})
+    store.submit({jobs[1].id: Submission("slurm", "7_1")})
     assert store.record(jobs[1]).state == "queued"
     again = BundleTask(names, context).checkpoint().function
     assert again() == dict.fromkeys(names, True)  # those that were done are left as they are

@@ -14,10 +14,11 @@ from pathlib import Path
 
 import pytest
 from mmbench.benchmark import Experiment, run
+from mmbench.benchmark.launch.detached import ASK
 from mmbench.benchmark.planning.job_matrix import jobs_of
+from mmbench.benchmark.store.job_folder import Submission
 from mmbench.benchmark.store.store import Store
 from mmbench.slurm import queue
-from mmbench.slurm.executor import ASK
 
 from ..benchmark.cli.test_run import contents, heed_ctrl_c, until
 from ..benchmark.conftest import MMBENCH, Command
@@ -39,7 +40,7 @@ def test_bundles_on_slurm_predict_what_the_local_pool_predicts(mmbench: Command,
     assert mmbench("run", *asked, "--workers", "1", "--store", "here").returncode == 0
     assert len(contents(tmp_path / "here")) == 12
     assert contents(tmp_path / "there") == contents(tmp_path / "here")
-    ids = {json.loads(file.read_text())["id"] for file in tmp_path.glob("there/jobs/*/slurm.json")}
+    ids = {json.loads(file.read_text())["id"] for file in tmp_path.glob("there/jobs/*/submitted.json")}
     (script,) = tmp_path.glob("there/slurm/*_submission.sh")
     assert script.read_text().strip() in shown
     assert "12 jobs in 3 array tasks of 1 arrays" in shown
@@ -143,7 +144,7 @@ class Cluster:
         return found[-1]
 
     def notes(self) -> dict[str, dict]:
-        files = sorted(self.folder.glob("runs/jobs/*/slurm.json"))
+        files = sorted(self.folder.glob("runs/jobs/*/submitted.json"))
         return {file.parent.name: json.loads(file.read_text()) for file in files}
 
     def environments(self) -> list[dict]:
@@ -193,7 +194,7 @@ def test_what_ends_before_its_launcher_wrote_down_where_it_is_counts(
     store.job(bad.id).fail("out of memory")
     write = Store.submit
 
-    def at_last(self: Store, notes: Mapping[str, Mapping[str, object]]) -> None:
+    def at_last(self: Store, notes: Mapping[str, Submission]) -> None:
         """As where many notes are written to a slow disk: SLURM has nothing left when it begins."""
         until(lambda: not queue.alive())
         write(self, notes)
@@ -209,6 +210,8 @@ def test_what_ends_before_its_launcher_wrote_down_where_it_is_counts(
 KILLED = """
 import os, signal
 from mmbench.benchmark.cli.main import main
+from mmbench.benchmark.launch.detached import ASK
+from mmbench.benchmark.store.job_folder import Submission
 from mmbench.benchmark.store.store import Store
 Store.submit = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
 main()
@@ -247,11 +250,11 @@ def test_while_jobs_are_queued_again_nobody_calls_them_lost_and_cancel_waits_for
         time.sleep(3)
         sbatch = ["sbatch", "--parsable", "--output=/dev/null", "--wrap=sleep 99"]
         number = subprocess.run(sbatch, check=True, capture_output=True, text=True).stdout.strip()
-        store.submit({name: {"id": number}})
+        store.submit({name: Submission("slurm", number)})
     said, _ = cancel.communicate(timeout=60)
-    assert b"1 array tasks cancelled, 1 jobs with them" in said
+    assert b"1 submissions cancelled, 1 jobs with them" in said
     ended(launcher, 1)
-    assert store.job(name).failure() == f"SLURM {number}"
+    assert store.job(name).failure() == f"slurm {number}"
 
 
 @pytest.mark.slow
@@ -262,7 +265,7 @@ def test_requeued_in_the_middle_it_goes_on_and_predicts_the_same(cluster: Cluste
     ended(launcher)
     (environment,) = cluster.environments()
     assert environment["resumed_epochs"]
-    assert environment["slurm"]["restarts"] == "1"
+    assert environment["origin"]["restarts"] == 1
     assert environment["code_changed"] is False
     assert len(set(cluster.epochs())) == 2
     assert contents(cluster.folder / "runs") == cluster.locally("slow", "0", 16)
@@ -278,7 +281,7 @@ def test_preempted_again_and_again_it_goes_on_and_predicts_the_same(cluster: Clu
     ended(launcher)
     (environment,) = cluster.environments()
     assert len(environment["resumed_epochs"]) == 2
-    assert int(environment["slurm"]["restarts"]) >= 2
+    assert environment["origin"]["restarts"] >= 2
     assert len(set(cluster.epochs())) == 3
     assert contents(cluster.folder / "runs") == cluster.locally("slow", "0", 22)
 
@@ -303,7 +306,7 @@ def test_out_of_time_it_goes_on_from_its_checkpoint_and_predicts_the_same(cluste
     ended(launcher)
     (environment,) = cluster.environments()
     assert environment["resumed_epochs"]
-    assert int(environment["slurm"]["restarts"]) >= 1
+    assert environment["origin"]["restarts"] >= 1
     assert contents(cluster.folder / "runs") == cluster.locally("slow(seconds=0.7)", "0", 16)
 
 
@@ -331,7 +334,7 @@ def test_cancelled_by_slurm_or_the_command_it_is_said_and_retry_goes_on(cluster:
     until(lambda: len(set(cluster.epochs())) == 2)
     (_, first), (name, _) = cluster.notes().items()
     subprocess.run(["scancel", first["id"]], check=True)
-    assert "1 array tasks cancelled, 1 jobs with them" in mmbench("cancel", name).stdout
+    assert "1 submissions cancelled, 1 jobs with them" in mmbench("cancel", name).stdout
     output = ended(launcher, 1)
     assert "2 of 2 jobs failed" in output
     assert "CANCELLED" in output

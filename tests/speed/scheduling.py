@@ -31,7 +31,7 @@ from mmbench.benchmark.planning.experiment import Experiment
 from mmbench.benchmark.planning.job_matrix import jobs_of
 from mmbench.benchmark.search.study import studies_of
 from mmbench.benchmark.search.trials import repeat_of
-from mmbench.benchmark.store.job_folder import RESULTS
+from mmbench.benchmark.store.job_folder import RESULTS, Submission
 from mmbench.benchmark.store.store import Store
 from mmbench.benchmark.train.context import Context
 
@@ -134,7 +134,7 @@ def submission(root: Path) -> None:
         jobs = jobs_of(Experiment.read({**asked, "data_root": root / "data", "store": store}))
         words = [word for key, value in asked.items() for word in (f"--{key}", value)]
         words += ["--data-root", str(root / "data"), "--store", str(store)]
-        notes = [store / "jobs" / job.id / "slurm.json" for job in jobs]
+        notes = [store / "jobs" / job.id / "submitted.json" for job in jobs]
         began = now()
         launcher = subprocess.Popen(
             [MMBENCH, "run", *words, "--launcher", "slurm", "--slurm", "asleep"],
@@ -152,7 +152,7 @@ def submission(root: Path) -> None:
             launcher.send_signal(signal.SIGINT)
             launcher.wait()
             command("cancel", "--store", str(store))
-        tasks = {json.loads(file.read_bytes())["id"] for file in store.glob("jobs/*/slurm.json")}
+        tasks = {json.loads(file.read_bytes())["id"] for file in store.glob("jobs/*/submitted.json")}
     note = f"{len(tasks)} array tasks of {len({task.partition('_')[0] for task in tasks})} arrays"
     row = Row(f"planning and submitting {len(jobs)} jobs", *median(seconds), "s", 30.0, note)
     print_table(f"SLURM, {ROUNDS} times", [row])
@@ -177,7 +177,8 @@ def in_the_middle(root: Path, held: ExitStack) -> int:
     with ThreadPoolExecutor(16) as threads:
         list(threads.map(lambda job: store.job(job.id).finish(results, {}), jobs[: len(jobs) // 2]))
         list(threads.map(lambda job: store.job(job.id).fail("on purpose"), jobs[len(jobs) // 2 :: 20]))
-    store.submit({job.id: {"id": f"{place}_0"} for place, job in enumerate(jobs[len(jobs) // 2 + 1 :: 3])})
+    queued = enumerate(jobs[len(jobs) // 2 + 1 :: 3])
+    store.submit({job.id: Submission("slurm", f"{place}_0") for place, job in queued})
     for job in jobs[len(jobs) // 2 + 2 :: 60]:
         claim = held.enter_context(store.job(job.id).hold())
         Progress(store.job(job.id).path / "progress.json", 20, claim)

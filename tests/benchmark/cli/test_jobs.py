@@ -82,11 +82,12 @@ def test_a_queued_job_that_slurm_does_not_have_is_dead(mmbench: Command, tmp_pat
     assert mmbench("run", "--methods", "erm(layers=1)", *ASKED[2:], "--seeds", "0-1").returncode == 0
     for number, folder in enumerate(sorted(tmp_path.glob("runs/jobs/*"))):
         (folder / "done.json").unlink()
-        (folder / "slurm.json").write_text(json.dumps({"id": f"12_{number}"}))
+        note = {"launcher": "slurm", "id": f"12_{number}"}
+        (folder / "submitted.json").write_text(json.dumps(note))
     status = mmbench("status", PATH=str(tmp_path / "bin"))
     assert status.returncode == 1
     assert "1 queued, 1 dead" in status.stdout
-    assert "SLURM 12_0 is gone without a result" in status.stdout
+    assert "slurm 12_0 is gone without a result" in status.stdout
 
 
 @pytest.fixture

@@ -189,7 +189,7 @@ def test_a_domain_without_samples_ends_a_run_before_it_begins(root: Path, lost: 
     write_open_layout(root / "multi", made(**{lost: "a"}), TARGET, overwrite=True)
     task = "multi/a->multi/b" if lost == "train" else "multi/b->multi/a"
     with pytest.raises(DataError, match=f"multi/a has {message}"):
-        check_data(plan(Experiment.read({"methods": "erm", "datasets": task, "data_root": root})), ())
+        check_data(plan(Experiment.read({"methods": "erm", "datasets": task, "data_root": root})), "cpu")
     with pytest.raises(DataError, match=f"multi/a has {message}"):
         loaded(root, task)
 

@@ -283,7 +283,7 @@ def test_kinds_that_a_low_rate_of_sound_leaves_nothing_for_are_told_before_train
     assert not store.exists()
     kinds = left.split(",")
     assert {*kinds, "band-limit", "resampling"} == {entry.name for entry in chosen(["audio-wave"])}
-    check_data(plan(Experiment.read({**asked, **more, "corruptions": kinds})), ())
+    check_data(plan(Experiment.read({**asked, **more, "corruptions": kinds})), "cpu")
 
     located = locate("hac", tmp_path / "data")
     data = load_task(request(located.fingerprint()), {"hac": located})

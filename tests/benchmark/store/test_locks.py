@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -121,13 +122,20 @@ def test_a_process_of_this_machine_that_died_is_followed_at_once(tmp_path: Path)
     follower.join()
 
 
-def test_a_slurm_job_that_was_started_again_follows_itself_at_once(tmp_path: Path, elsewhere, monkeypatch):
-    monkeypatch.setenv("SLURM_JOB_ID", "17")
+def test_a_submission_that_was_started_again_follows_itself_at_once(tmp_path: Path, elsewhere, monkeypatch):
+    def start(**facts: object) -> None:
+        monkeypatch.setenv("MMBENCH_ORIGIN", json.dumps({"launcher": "slurm", "id": "17_0", **facts}))
+
     (tmp_path / "lock").touch()
-    (tmp_path / "claim.3").write_text('{"boot": "another", "slurm_job": "17", "slurm_restarts": 1, "pid": 1}')
-    monkeypatch.setenv("SLURM_RESTART_COUNT", "1")
-    assert holder(tmp_path)  # another node of the same job
-    monkeypatch.setenv("SLURM_RESTART_COUNT", "2")
+    before = {"launcher": "slurm", "id": "17_0", "restarts": 1}
+    (tmp_path / "claim.3").write_text(json.dumps({"boot": "another", "origin": before, "pid": 1}))
+    start(restarts=1)
+    assert holder(tmp_path)  # another node of the same submission
+    start(restarts=2, launcher="another")
+    assert holder(tmp_path)
+    start(restarts=2, id="17_1")
+    assert holder(tmp_path)
+    start(restarts=2)
     began = time.monotonic()
     with hold(tmp_path) as claim:
         assert time.monotonic() - began < 0.9

@@ -9,6 +9,7 @@ import pytest
 from mmbench.benchmark.core.atomic_files import write_atomic, write_json
 from mmbench.benchmark.core.errors import UsageError
 from mmbench.benchmark.core.job import Data, Job
+from mmbench.benchmark.store.job_folder import Submission
 from mmbench.benchmark.store.names import StoreError
 from mmbench.benchmark.store.store import Store
 
@@ -50,8 +51,8 @@ def test_what_is_queued_again_still_counts_as_failed_until_that_is_written_down(
         assert (store.record(job).state, store.record(job).reason) == (state, "out of memory")
         assert not store.job(job.id).failure()  # what begins now is not kept from it
         assert not store.job(job.id).submission()
-        store.submit({job.id: {"id": "12_0"}})
-        assert (store.record(job).state, store.record(job).reason) == ("queued", "SLURM 12_0")
+        store.submit({job.id: Submission("slurm", "12_0")})
+        assert (store.record(job).state, store.record(job).reason) == ("queued", "slurm 12_0")
         store.job(job.id).set_aside_failure()
         assert store.record(job).state == "queued"
 
@@ -59,11 +60,22 @@ def test_what_is_queued_again_still_counts_as_failed_until_that_is_written_down(
 def test_how_a_job_ended_stays_when_it_is_written_down_where_it_was_queued(store: Store, job: Job):
     store.job(job.id).set_aside_failure()
     store.job(job.id).fail("the loss is not finite")
-    store.submit({job.id: {"id": "12_0"}})
+    store.submit({job.id: Submission("slurm", "12_0")})
     assert (store.record(job).state, store.record(job).reason) == ("failed", "the loss is not finite")
     store.job(job.id).finish(FILES, {})
-    store.submit({job.id: {"id": "12_1"}})
+    store.submit({job.id: Submission("slurm", "12_1")})
     assert store.record(job).state == "done"
+
+
+def test_a_note_of_an_earlier_version_or_of_nobody_is_no_submission(store: Store, job: Job):
+    folder = store.job(job.id).path
+    write_json(folder / "slurm.json", {"id": "12_0"})
+    for note in ({"id": "12_0"}, {"launcher": "slurm"}, {"launcher": "", "id": ""}, ["slurm"], 7):
+        write_json(folder / "submitted.json", note)
+        assert store.job(job.id).submission() is None
+        assert store.record(job).state in ("planned", "failed")
+    write_json(folder / "submitted.json", {"launcher": "slurm", "id": "12_0", "more": 1})
+    assert store.job(job.id).submission() == Submission("slurm", "12_0")
 
 
 def test_a_job_without_its_marker_is_not_done(store: Store, job: Job):

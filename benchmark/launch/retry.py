@@ -1,0 +1,42 @@
+"""Plans of single jobs of a store, to run them again as they were asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import replace
+
+from ..core.strings import as_values
+from ..planning.experiment import Experiment
+from ..planning.history import remembered
+from ..store.store import Store
+from .plan import Plan, plan
+
+
+def plans_of(store: Store, jobs: Collection[str], slurm: str | None, launcher: str | None) -> list[Plan]:
+    """Plans of just these jobs, by the newest run that asked for each.
+
+    Args:
+        store: where they are.
+        jobs: their ids.
+        slurm: what is to be asked of SLURM in place of what was.
+        launcher: in place of what was.
+
+    Returns:
+        One plan for each experiment that asked for some of the jobs. Jobs that no experiment asks for are in none.
+    """
+    left, plans = set(jobs), []
+    for file in remembered(store):
+        if not left:
+            break
+        experiment = Experiment.load(file, {"store": store.path})
+        changes: dict[str, object] = {"launcher": launcher} if launcher else {}
+        if slurm:
+            changes["slurm"] = {**experiment.slurm, **as_values(slurm)}
+        experiment = Experiment.load(file, {"store": store.path, **changes})
+        planned = plan(experiment)
+        mine = tuple(job for job in planned.jobs if job.id in left)
+        if mine:
+            todo = tuple(job for job in planned.todo if job.id in left)
+            plans.append(replace(planned, jobs=mine, done=(), todo=todo, searches=()))
+            left -= {job.id for job in mine}
+    return plans
