@@ -68,12 +68,9 @@ def list_names(
     plugins = tuple(plugin or ())
     table = Table(box=None, padding=(0, 2), show_header=False)
     if what is Listed.METRICS:
-        from ...leaderboards.metrics.judges import JUDGES
         from ...leaderboards.metrics.registry import METRICS
-        from ...leaderboards.tables.gap import MEASURES as GAP
-        from ...leaderboards.tables.relative import MEASURES
 
-        for metric in (*METRICS.values(), *JUDGES.values(), *MEASURES.values(), *GAP.values()):
+        for metric in METRICS.values():
             arrow = "higher is better" if metric.direction == "higher" else "lower is better"
             table.add_row(metric.name, arrow, metric.convention)
     elif what is Listed.ENCODERS:
@@ -125,12 +122,8 @@ def show(
 
     Example: mmbench show ebmc
     """
-    from ...leaderboards.metrics.judges import JUDGES
     from ...leaderboards.metrics.registry import METRICS
-    from ...leaderboards.tables.gap import MEASURES as GAP
-    from ...leaderboards.tables.relative import MEASURES
 
-    metrics = {**METRICS, **JUDGES, **MEASURES, **GAP}
     plugins = tuple(plugin or ())
     out = console()
     methods, datasets = entries("method", plugins), entries("dataset", plugins)
@@ -151,14 +144,14 @@ def show(
     elif name in corruptions:
         out.print(f"[bold]{name}[/], a corruption: {corruptions[name].source()}\n")
         out.print(_docstring(corruptions[name]), markup=False, highlight=False)
-    elif name in metrics:
-        metric = metrics[name]
+    elif name in METRICS:
+        metric = METRICS[name]
         out.print(f"[bold]{name}[/], a metric: {metric.convention}")
         out.print(
             f"{metric.direction} is better; range {metric.range}; source: {metric.source}", markup=False
         )
     else:
-        known = [*methods, *datasets, *corruptions, *metrics]
+        known = [*methods, *datasets, *corruptions, *METRICS]
         raise UsageError(f"nothing is called {name!r}: {nearest(name, known)}")
 
 

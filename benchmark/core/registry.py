@@ -24,9 +24,22 @@ from .errors import UsageError, nearest
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
-Kind = Literal["method", "dataset", "corruption"]
-TABLES: dict[Kind, dict[str, str]] = {"method": METHODS, "dataset": DATASETS, "corruption": CORRUPTIONS}
-TABLE_NAMES: dict[Kind, str] = {"method": "METHODS", "dataset": "DATASETS", "corruption": "CORRUPTIONS"}
+Kind = Literal["method", "dataset", "corruption", "table", "metric"]
+TABLES: dict[Kind, dict[str, str]] = {
+    "method": METHODS,
+    "dataset": DATASETS,
+    "corruption": CORRUPTIONS,
+    # Those of mmbench itself are values and not classes: leaderboards.catalog and leaderboards.metrics.registry.
+    "table": {},
+    "metric": {},
+}
+TABLE_NAMES: dict[Kind, str] = {
+    "method": "METHODS",
+    "dataset": "DATASETS",
+    "corruption": "CORRUPTIONS",
+    "table": "TABLES",
+    "metric": "METRICS",
+}
 
 
 @dataclass(frozen=True)
