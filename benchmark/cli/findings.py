@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from ..core.errors import UsageError, nearest
+from .table_options import Plugins
 
 FORMATS = ("terminal", "md", "json")
 
@@ -19,6 +20,7 @@ def findings(
     seeds: Annotated[str | None, typer.Option(help="Only these seeds.")] = None,
     out: Annotated[Path | None, typer.Option("--out", help="Folder for the files.")] = None,
     formats: Annotated[str, typer.Option("--format", help="Any of terminal,md,json.")] = "terminal,md",
+    plugin: Plugins = None,
     margin: Annotated[float, typer.Option(help="A gain below this share of the value is marginal.")] = 0.02,
     large: Annotated[float, typer.Option(help="A gap or loss above this share of the value is large.")] = 0.1,
 ) -> None:
@@ -36,23 +38,24 @@ def findings(
     from rich.padding import Padding
     from rich.text import Text
 
-    from ...leaderboards.findings import findings as asked
+    from ...leaderboards.findings import findings as questions
     from ...leaderboards.render import text as render
     from ..core.strings import as_list
-    from ..report.boards import chosen_boards, frames
+    from ..report.chosen_tables import add_metrics, chosen_tables, frames
     from ..report.console import console, print_faults
     from ..report.results import filter_from, readable
     from ..store.names import inside
 
     chosen = as_list(formats)
+    add_metrics(tuple(plugin or ()))
     for name in chosen:
         if name not in FORMATS:
             raise UsageError(f"unknown format {name!r}: {nearest(name, FORMATS)}")
-    found, faults = readable(store, filter_from(methods, datasets, seeds))
-    there = [name for name in chosen_boards(None, found) if name in asked.BOARDS]
-    made = dict(frames(there, found))
+    results, faults = readable(store, filter_from(methods, datasets, seeds))
+    names = [name for name in chosen_tables(None, results) if name in questions.READS]
+    tables = dict(frames(names, results))
     try:
-        answers = asked.findings(made, margin, large)
+        answers = questions.findings(tables, margin, large)
     except ValueError as error:
         raise UsageError(str(error)) from None
     screen = console()
@@ -61,11 +64,11 @@ def findings(
             if one.number == "1":
                 screen.print(f"{one.protocol}; {one.data}", style="italic", markup=False, highlight=False)
             screen.print(f"{one.number}  {one.question} {one.answer}", style="bold", highlight=False)
-            screen.print(Padding(Text(asked.words(one)), (0, 0, 1, 4)))
-    for suffix, write in ((".md", asked.markdown), (".json", asked.as_json)):
+            screen.print(Padding(Text(questions.words(one)), (0, 0, 1, 4)))
+    for suffix, write in ((".md", questions.markdown), (".json", questions.as_json)):
         if suffix[1:] in chosen:
             folder = out or inside(store / "leaderboards")
-            path = folder / render.file_name(made["accuracy"], "findings", suffix)
+            path = folder / render.file_name(tables["accuracy"], "findings", suffix)
             render.write_text(path, write(answers))
             screen.print(f"wrote {path}", markup=False, highlight=False, soft_wrap=True)
     print_faults(screen, faults)

@@ -43,10 +43,7 @@ def show(
 
     mmbench show mine --plugin mine.py
     """
-    from ...leaderboards.metrics.judges import JUDGES
     from ...leaderboards.metrics.registry import METRICS
-    from ...leaderboards.tables.gap import MEASURES as GAP
-    from ...leaderboards.tables.relative import MEASURES
 
     plugins = plugin_files(plugin)
     use_plugins(plugins)
@@ -58,10 +55,9 @@ def show(
             print_entry(out, known[name])
             return
         names += known
-    metrics = {**METRICS, **JUDGES, **MEASURES, **GAP}
-    if name not in metrics:
-        raise UsageError(f"nothing is called {name!r}: {nearest(name, [*names, *metrics])}")
-    metric = metrics[name]
+    if name not in METRICS:
+        raise UsageError(f"nothing is called {name!r}: {nearest(name, [*names, *METRICS])}")
+    metric = METRICS[name]
     out.print(f"[bold]{name}[/], a metric: {metric.convention}")
     out.print(f"{metric.direction} is better; range {metric.range}; source: {metric.source}", markup=False)
 

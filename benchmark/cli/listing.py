@@ -139,12 +139,9 @@ def _encoders(plugins: Files, root: Path) -> Rows:
 
 
 def _metrics(plugins: Files, root: Path) -> Rows:
-    from ...leaderboards.metrics.judges import JUDGES
     from ...leaderboards.metrics.registry import METRICS
-    from ...leaderboards.tables.gap import MEASURES as GAP
-    from ...leaderboards.tables.relative import MEASURES
 
-    for metric in (*METRICS.values(), *JUDGES.values(), *MEASURES.values(), *GAP.values()):
+    for metric in METRICS.values():
         yield metric.name, f"{metric.direction} is better", metric.convention
 
 

@@ -20,6 +20,7 @@ from .flags import with_experiment
 from .inspect import check, doctor, show
 from .jobs import cancel, logs, retry, status
 from .listing import list_names
+from .table_options import Plugins, What
 
 if TYPE_CHECKING:
     from ..launch.plan import Plan
@@ -125,19 +126,14 @@ def leaderboard(
     datasets: Annotated[str | None, typer.Option(help="Only these datasets or shifts.")] = None,
     seeds: Annotated[str | None, typer.Option(help="Only these seeds.")] = None,
     out: Annotated[Path | None, typer.Option("--out", help="Folder for the files.")] = None,
-    what: Annotated[
-        str | None,
-        typer.Option(
-            help="Which: accuracy,gap,missing,robustness,relative,misd,ood,calibration,cost,audit,ranks,comparisons,"
-            "seeds. By default all that there is data for.",
-        ),
-    ] = None,
+    what: What = None,
     formats: Annotated[
         str, typer.Option("--format", help="Any of terminal,csv,md,latex,html.")
     ] = "terminal,csv,md",
     reference: Annotated[
         str, typer.Option(help="The row that the table relative divides by; by default erm.")
     ] = "",
+    plugin: Plugins = None,
 ) -> None:
     """Print the tables and write them as files. The exit code is 1 where accuracy or missing has a hole, or
     results that another table needs cannot be used.
@@ -152,8 +148,9 @@ def leaderboard(
     from ..report.console import console
 
     folder, printer = out or inside(store / "leaderboards"), console(record=True)
+    plugins = tuple(plugin or ())
     options = (methods, datasets, seeds, folder.absolute(), what, formats, reference)
-    asked = fresh.signature(store, (*options, printer.width, printer.is_terminal))
+    asked = fresh.signature(store, (*options, printer.width, printer.is_terminal), plugins)
     made = fresh.recall(store, folder, asked)
     if made is not None:
         sys.stdout.write(made.text)
@@ -164,7 +161,7 @@ def leaderboard(
 
         chosen = filter_from(methods, datasets, seeds)
         complete, files = write_leaderboards(
-            store, folder, chosen, what, as_list(formats), printer, reference
+            store, folder, chosen, what, as_list(formats), printer, reference, plugins
         )
         made = fresh.Made(printer.export_text(styles=printer.is_terminal), complete)
         fresh.remember(store, folder, asked, made, files)
@@ -205,6 +202,7 @@ def plot(
     datasets: Annotated[str | None, typer.Option(help="Only these datasets or shifts.")] = None,
     seeds: Annotated[str | None, typer.Option(help="Only these seeds.")] = None,
     out: Annotated[Path | None, typer.Option("--out", help="Folder for the pictures.")] = None,
+    plugin: Plugins = None,
 ) -> None:
     """Draw degradation and missing-rate curves, reliability surfaces, risk-coverage curves and critical
     differences, as PNG and PDF. What there is no data for is said and left out. The exit code is 1 where a job
@@ -212,10 +210,12 @@ def plot(
 
     Example: mmbench plot --store runs --out pictures
     """
+    from ..report.chosen_tables import add_metrics
     from ..report.console import console, print_faults
     from ..report.pictures import write_pictures
     from ..report.results import filter_from, readable
 
+    add_metrics(tuple(plugin or ()))
     found, faults = readable(store, filter_from(methods, datasets, seeds))
     files, reasons = write_pictures(found, out or inside(store / "leaderboards"))
     if not files:
@@ -239,11 +239,10 @@ def export_page(
         Path | None,
         typer.Option("--out", help="The file. By default leaderboards/leaderboard.html in the store."),
     ] = None,
-    what: Annotated[
-        str | None, typer.Option(help="Which tables, as for leaderboard. By default all.")
-    ] = None,
+    what: What = None,
     heading: Annotated[str, typer.Option("--title", help="The page's title.")] = "",
     date: Annotated[str, typer.Option(help="When it was made, if the page is to say so.")] = "",
+    plugin: Plugins = None,
 ) -> None:
     """Write one HTML page with every table, to be sorted and filtered, and every picture. It loads nothing from
     elsewhere. The exit code is 1 where accuracy or missing has a hole.
@@ -255,7 +254,8 @@ def export_page(
     from ..report.results import filter_from
 
     chosen = filter_from(methods, datasets, seeds)
-    if not export(store, out, chosen, what, console(), heading=heading, date=date):
+    plugins = tuple(plugin or ())
+    if not export(store, out, chosen, what, console(), plugins, heading=heading, date=date):
         raise SystemExit(1)
 
 
@@ -287,10 +287,10 @@ def _print_plan(planned: Plan) -> None:
         words = ", ".join(f"{value} ({count})" for value, count in values.items())
         table.add_row(f"{len(values)} x {axis}", words)
     out.print(table)
-    if planned.courses:
-        trial = planned.courses[0].study.trial
+    if planned.searches:
+        trial = planned.searches[0].study.trial
         out.print(
-            f"{len(planned.courses)} searches of {size_label(trial)} networks (default, draws by {trial.sampler}, "
+            f"{len(planned.searches)} searches of {size_label(trial)} networks (default, draws by {trial.sampler}, "
             f"repeats of the best by source validation), pruner {trial.pruner}",
             highlight=False,
         )

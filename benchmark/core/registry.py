@@ -31,7 +31,8 @@ class Source(NamedTuple):
     """Where the names of a kind come from.
 
     Attributes:
-        module: the module that holds mmbench's own table; it is imported when the names are asked for.
+        module: the module that holds mmbench's own table; it is imported when the names are asked for. Empty where
+            mmbench's own are values and not classes: ``leaderboards.catalog`` and ``leaderboards.metrics.registry``.
         table: the name of that table, and of the one in a plug-in file.
         group: the entry-point group of installed packages.
     """
@@ -48,8 +49,8 @@ KINDS: dict[Kind, Source] = {
     "dataset": Source("mmbench.datasets", "DATASETS", "mmbench.datasets"),
     "corruption": Source("mmbench.corruptions", "CORRUPTIONS", "mmbench.corruptions"),
     "encoder": Source("mmbench.datasets.encoders", "ENCODERS", "mmbench.encoders"),
-    "metric": Source("mmbench.leaderboards.metrics.registry", "METRICS", "mmbench.metrics"),
-    "table": Source("mmbench.leaderboards.catalog", "TABLES", "mmbench.tables"),
+    "metric": Source("", "METRICS", "mmbench.metrics"),
+    "table": Source("", "TABLES", "mmbench.tables"),
     "launcher": Source("mmbench.benchmark.launch.launcher", "LAUNCHERS", "mmbench.launchers"),
 }
 
@@ -105,7 +106,9 @@ def entries(kind: Kind, plugins: tuple[Path, ...] = ()) -> dict[str, Entry]:
         UsageError: a name is defined twice, or a plug-in file cannot be read.
     """
     source = KINDS[kind]
-    own: dict[str, str] = getattr(importlib.import_module(source.module), source.table)
+    own: dict[str, str] = {}
+    if source.module:
+        own = getattr(importlib.import_module(source.module), source.table)
     known = {name: _entry(name, target, OWN) for name, target in own.items()}
     for point in _installed(source.group):
         distribution = f"{point.dist.name} {point.dist.version}" if point.dist else point.value

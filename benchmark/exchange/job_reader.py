@@ -24,8 +24,9 @@ import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict, Field
 from safetensors import SafetensorError, deserialize
 
+from ...leaderboards.labels import CLEAN
 from ...leaderboards.metrics.registry import family_metrics
-from ...leaderboards.tables.results import CLEAN, missing_patterns, one_line
+from ...leaderboards.tables.results import missing_patterns, one_line
 from ..core.job import Job
 from ..planning.evaluations import FEATURES, SEMANTIC, STAND_IN, on_features, version_of
 from ..store.job_folder import RESULTS, SUBMITTED, WEIGHTS

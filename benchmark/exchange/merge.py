@@ -21,11 +21,12 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from ...leaderboards.labels import UPPER_BOUND
+from ...leaderboards.metrics.derived import GAP
 from ...leaderboards.render import csv_files
 from ...leaderboards.tables.accuracy import COLUMNS
 from ...leaderboards.tables.cost import QUANTITIES
-from ...leaderboards.tables.gap import MEASURES as GAP
-from ...leaderboards.tables.results import UPPER_BOUND, Result, one_line
+from ...leaderboards.tables.results import Result, one_line
 from ..core.errors import UsageError
 from ..report import external_rows as external
 from ..report.external_rows import VERIFIED, Row, key_of

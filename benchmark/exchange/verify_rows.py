@@ -9,14 +9,15 @@ from typing import Literal
 
 import pandas as pd
 
-from ...leaderboards.metrics.judges import JUDGES
+from ...leaderboards.catalog import Table
+from ...leaderboards.labels import REAL, SYNTHETIC
+from ...leaderboards.metrics.derived import TO_REFERENCE
 from ...leaderboards.metrics.registry import METRICS
 from ...leaderboards.stats.bootstrap import summary
-from ...leaderboards.tables.accuracy import AVERAGE, REAL, SYNTHETIC
-from ...leaderboards.tables.relative import MEASURES, REFERENCE
-from ...leaderboards.tables.results import CLEAN, MISSING, Result
+from ...leaderboards.tables.relative import REFERENCE
+from ...leaderboards.tables.results import Result
 from ..report import external_rows as external
-from ..report.boards import BOARDS
+from ..report.chosen_tables import known_tables
 from ..report.external_rows import Row
 from ..store.names import checked_name
 
@@ -30,10 +31,10 @@ def check_row(row: Row) -> None:
     """Whether a row could be one of mmbench's. Raises ValueError, and says why, where it could not."""
     if not all(str(text).isprintable() for text in (*row, *row.values())):
         raise ValueError("holds characters that cannot be printed")
-    judge = METRICS.get(row["metric"]) or JUDGES.get(row["metric"]) or MEASURES.get(row["metric"])
-    if judge is None:
+    metric = METRICS.get(row["metric"])
+    if metric is None or not _tables_with(row):
         raise ValueError("no metric of mmbench")
-    if (row["direction"], row["unit"]) != (judge.direction, judge.unit):
+    if (row["direction"], row["unit"]) != (metric.direction, metric.unit):
         raise ValueError("has another direction or unit than this metric")
     if row["data"] not in (REAL, SYNTHETIC):
         raise ValueError(f"data are {row['data']!r}, neither {REAL!r} nor {SYNTHETIC!r}")
@@ -42,11 +43,12 @@ def check_row(row: Row) -> None:
     values = _values(row)
     if not len(set(jobs)) == len(set(seeds)) == len(values) == row["n"] == row["n_planned"] > 0:
         raise ValueError("jobs, seeds and values are not as many as n")
-    low, high = judge.range
+    low, high = metric.range
     if not all(math.isfinite(value) and low <= value <= high for value in values):
         raise ValueError(f"has values outside of {low} to {high}")
-    over = summary(values)
-    if not _alike(over.mean, row["mean"]) or (len(values) > 1 and not _alike(over.sd, row["sd"])):
+    over_seeds = summary(values)
+    same_sd = len(values) < 2 or _alike(over_seeds.sd, row["sd"])
+    if not _alike(over_seeds.mean, row["mean"]) or not same_sd:
         raise ValueError("mean and standard deviation are not those of its values")
 
 
@@ -60,39 +62,49 @@ class Scorer:
     """Says of rows whether the predictions of their jobs give the same numbers.
 
     Args:
-        found: job -> its result, for every finished job.
+        results: job -> its result, for every finished job.
     """
 
-    def __init__(self, found: Mapping[str, Result]) -> None:
-        self._found = found
+    def __init__(self, results: Mapping[str, Result]) -> None:
+        self._results = results
         self._frames: dict[tuple[str, str, str], pd.DataFrame | str] = {}
 
     def __call__(self, row: Row) -> tuple[Verdict, str]:
         """The verdict on a row that ``check_row`` let pass, and its reason."""
         jobs = row["jobs"].split()
-        there = [self._found[job] for job in jobs if job in self._found]
-        if len(there) < len(jobs):
-            count = f"{len(jobs) - len(there)} of its {len(jobs)} jobs"
+        own = [self._results[job] for job in jobs if job in self._results]
+        if len(own) < len(jobs):
+            count = f"{len(jobs) - len(own)} of its {len(jobs)} jobs"
             return "unverified", f"the predictions of {count} are not here"
-        for result, seed in zip(there, row["seeds"].split(), strict=True):
+        for result, seed in zip(own, row["seeds"].split(), strict=True):
             says = {**row, "seed": seed, "protocol": _base(row["protocol"]), "method": _base(row["method"])}
             for name, value in _facts(result).items():
                 if says[name] != value:
                     return "differs", f"says {name} {says[name]}, its job {result.job} has {value}"
-        if row["metric"] in MEASURES:
-            return self._relative(row, there)
-        return _compared(row, [self._frame(board, row["jobs"], there) for board in _boards(row)])
-
-    def _relative(self, row: Row, own: list[Result]) -> tuple[Verdict, str]:
-        """The verdict on a row of ``relative``. What run it is relative to its table does not say, so that it cannot
-        differ from all that are here: it may be another, or have had other seeds."""
-        alone = _compared(row, [self._frame("relative", row["jobs"], own)])
-        if row["metric"] == "relative_drop" or alone[0] == "verified":  # a drop is relative to the run itself
+        tables = _tables_with(row)
+        alone = _compared(row, [self._frame(table, row["jobs"], own) for table in tables])
+        if row["metric"] not in TO_REFERENCE or alone[0] == "verified":
             return alone
+        return self._against_references(tables[0], row, own)
+
+    def _against_references(self, table: Table, row: Row, own: list[Result]) -> tuple[Verdict, str]:
+        """The verdict on a row that is divided by a value of a reference run.
+
+        The row does not say which run that is, so that it cannot differ from all that are here: it may be another,
+        or have had other seeds.
+
+        Args:
+            table: that holds the row.
+            row: the row.
+            own: the results of its jobs.
+
+        Returns:
+            The verdict and its reason.
+        """
         tried = 0
         for label, others in self._references(own):
             tried += 1
-            frame = self._frame("relative", row["jobs"], [*own, *others], label)
+            frame = self._frame(table, row["jobs"], [*own, *others], label)
             if _compared(row, [frame])[0] == "verified":
                 return "verified", ""
         return "unverified", f"relative to none of the {tried} runs here do its predictions give that"
@@ -100,18 +112,30 @@ class Scorer:
     def _references(self, own: list[Result]) -> list[tuple[str, list[Result]]]:
         """What may be the reference of some jobs: each label, that of a run of ``erm`` first, and its other jobs."""
         mine, first = {result.job for result in own}, own[0]
-        found: dict[str, list[Result]] = {}
-        for one in self._found.values():
+        runs: dict[str, list[Result]] = {}
+        for one in self._results.values():
             if _block(one) == _block(first):
-                found.setdefault(one.method, []).extend([] if one.job in mine else [one])
-        return sorted(found.items(), key=lambda item: re.split(r"\W", item[0])[0] != REFERENCE)
+                runs.setdefault(one.method, []).extend([] if one.job in mine else [one])
+        return sorted(runs.items(), key=lambda item: re.split(r"\W", item[0])[0] != REFERENCE)
 
-    def _frame(self, board: str, jobs: str, results: list[Result], reference: str = "") -> pd.DataFrame | str:
-        """The rows of these jobs in the board of some results, or why there is none."""
-        key = (board, jobs, reference)
+    def _frame(
+        self, table: Table, jobs: str, results: list[Result], reference: str = ""
+    ) -> pd.DataFrame | str:
+        """The rows of some jobs in a table.
+
+        Args:
+            table: which.
+            jobs: of the rows.
+            results: that the table is made of.
+            reference: the row that it divides by; empty for the default.
+
+        Returns:
+            The rows, or why there is no such table.
+        """
+        key = (table.name, jobs, reference)
         if key not in self._frames:
             try:
-                frame = BOARDS[board].make(results, reference)
+                frame = table.make(results, reference)
                 self._frames[key] = frame.loc[
                     [set(cell.split()) == set(jobs.split()) for cell in frame["jobs"]]
                 ]
@@ -160,13 +184,10 @@ def _base(label: str) -> str:
     return label.partition(" [")[0]
 
 
-def _boards(row: Row) -> tuple[str, ...]:
-    """The boards that may have a row."""
-    if row["metric"] not in METRICS:
-        return ("misd", "calibration", "ood")
-    if row["condition"] == CLEAN:
-        return ("accuracy",)
-    return ("missing",) if row["condition"].startswith((MISSING, AVERAGE)) else ("robustness",)
+def _tables_with(row: Row) -> list[Table]:
+    """The tables that may hold a row and can be made again from its jobs."""
+    metric = METRICS[row["metric"]]
+    return [table for table in known_tables().values() if table.holds(metric, row["condition"])]
 
 
 def _values(row: Row) -> list[float]:

@@ -1,7 +1,7 @@
-"""Tables of one block (a task with its modalities), kept in the store until something of the block changes.
+"""Tables of one block (a task with its modalities), stored until something of the block changes.
 
 Rows are compared within a block and with nothing outside it. So tables over a benchmark that still runs make only
-those blocks anew in which a job has ended, and read the others. What is kept may be deleted at any time.
+those blocks anew in which a job has ended, and read the others. What is stored may be deleted at any time.
 """
 
 from __future__ import annotations
@@ -10,28 +10,28 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 import pandas as pd
 import pyarrow as pa
 
+from ...leaderboards.catalog import Table
 from ...leaderboards.render import csv_files
 from ...leaderboards.tables.results import Result
 from ..core.atomic_files import read_json
 from ..core.errors import UsageError
 from ..store.names import StoreError
 from ..store.store import Store
-from .boards import BOARDS
+from .chosen_tables import add_metrics, known_tables
 from .output_cache import RECORDS, signature_of_jobs
 from .results import Filter, readable
 
-#: What is kept of a board of a block is of these results; it has no rows, for this reason; its rows as CSV.
+#: In the file of a table of a block: the results that it is of; why it has no rows; its rows as CSV.
 _SIGNATURE, _NOTHING, _CSV = b"mmbench-signature", b"mmbench-nothing", b"mmbench-csv"
-#: Boards that are made of results, and not of another board.
-OWN = tuple(name for name, board in BOARDS.items() if not board.source)
 
 
 @dataclass(frozen=True)
@@ -61,8 +61,8 @@ class Tabled:
     """What was made of a block.
 
     Attributes:
-        files: board -> file of its rows.
-        nothing: board that was asked for by name -> why it has no rows.
+        files: table -> file of its rows.
+        nothing: table that the user named -> why it has no rows.
         faults: what could not be read.
         unfit: why no job of the block was chosen; empty where one was.
     """
@@ -80,10 +80,11 @@ class Request:
     Attributes:
         store: folder of the results.
         chosen: of which jobs.
-        names: boards that are asked for by name; None for all that there are results for.
+        names: tables that the user named; None for all that there are results for.
         reference: the row that ``relative`` divides by; empty for the default.
         code: a hash of the code that makes tables.
-        aside: a folder for what is not to be kept.
+        aside: a folder for what is not to be stored.
+        plugins: plug-in files that bring tables or metrics.
     """
 
     store: Path
@@ -92,6 +93,7 @@ class Request:
     reference: str
     code: str
     aside: Path
+    plugins: tuple[Path, ...] = ()
 
     @property
     def keeps(self) -> bool:
@@ -100,8 +102,18 @@ class Request:
 
     @property
     def wanted(self) -> tuple[str, ...]:
-        """The boards to make, where there are results for them."""
-        return OWN if self.names is None else self.names
+        """The tables to make, where there are results for them."""
+        return made_of_results(self.tables) if self.names is None else self.names
+
+    @cached_property
+    def tables(self) -> dict[str, Table]:
+        """Every table that is known."""
+        return known_tables(self.plugins)
+
+
+def made_of_results(tables: Mapping[str, Table]) -> tuple[str, ...]:
+    """The names of the tables that are made of results, and not of another table."""
+    return tuple(name for name, table in tables.items() if not table.source)
 
 
 def blocks_of(store: Store) -> list[Block]:
@@ -123,24 +135,24 @@ def blocks_of(store: Store) -> list[Block]:
     )
 
 
-def kept(block: Block, request: Request) -> Tabled | None:
-    """The boards of a block, where they are kept and still those of its jobs."""
+def stored(block: Block, request: Request) -> Tabled | None:
+    """The tables of a block, where they are stored and still those of its jobs."""
     if not request.keeps:
         return None
     store = Store(request.store)
-    return _kept(block, request, signature_of_jobs(store.path, (*block.jobs, *block.beside), request.code))
+    return _stored(block, request, signature_of_jobs(store.path, (*block.jobs, *block.beside), request.code))
 
 
 def table(block: Block, request: Request) -> Tabled:
-    """The boards of a block; made, and kept for the next time, where they are not."""
+    """The tables of a block; made, and stored for the next time, where they are not."""
     store = Store(request.store)
     # Taken before anything is read: what changes meanwhile makes the next look different.
     signature = signature_of_jobs(store.path, (*block.jobs, *block.beside), request.code)
-    found = _kept(block, request, signature) if request.keeps else None
-    return _made(block, request, signature) if found is None else found
+    tables = _stored(block, request, signature) if request.keeps else None
+    return _made(block, request, signature) if tables is None else tables
 
 
-def _kept(block: Block, request: Request, signature: str) -> Tabled | None:
+def _stored(block: Block, request: Request, signature: str) -> Tabled | None:
     files = {name: folder_of(request.store) / file_name(block, name) for name in request.wanted}
     known = {name: _nothing(file, signature) for name, file in files.items()}
     if any(why is None or (why and request.names is not None) for why in known.values()):
@@ -149,43 +161,44 @@ def _kept(block: Block, request: Request, signature: str) -> Tabled | None:
 
 
 def _made(block: Block, request: Request, signature: str) -> Tabled:
+    add_metrics(request.plugins)
     try:
         chosen = replace(request.chosen, jobs=frozenset(block.jobs))
-        found, faults = readable(request.store, chosen)
+        results, faults = readable(request.store, chosen)
     except StoreError as error:
         return Tabled({}, {}, [str(error)])
     except UsageError as error:
         return Tabled({}, {}, [], unfit=str(error))
     # With a fault the next look is another; and where the store cannot be written, all is made again.
-    kept = folder_of(request.store)
-    linked = kept.is_symlink() or kept.parent.is_symlink()
-    folders = [request.aside] if faults or linked or not request.keeps else [kept, request.aside]
+    folder = folder_of(request.store)
+    linked = folder.is_symlink() or folder.parent.is_symlink()
+    folders = [request.aside] if faults or linked or not request.keeps else [folder, request.aside]
     files: dict[str, Path] = {}
     nothing: dict[str, str] = {}
-    for name, rows in _boards(found, request):
+    for name, rows in _frames(results, request):
         if isinstance(rows, str):
             nothing[name] = rows
         content = _packed(rows, signature)
-        for folder in folders:
+        for place in folders:
             with suppress(OSError):
-                files[name] = _write(folder / file_name(block, name), content)
+                files[name] = _write(place / file_name(block, name), content)
                 break
     rows = {name: file for name, file in files.items() if name not in nothing}
     return Tabled(rows, nothing if request.names is not None else {}, faults)
 
 
-def file_name(block: Block, board: str) -> str:
-    """The name under which a board of a block is kept."""
-    return f"{block.key}-{board}.arrow"
+def file_name(block: Block, name: str) -> str:
+    """The name under which a table of a block is stored."""
+    return f"{block.key}-{name}.arrow"
 
 
 def folder_of(store: Path) -> Path:
-    """Where the blocks of a store are kept."""
+    """Where the tables of the blocks of a store are stored."""
     return store / RECORDS / "blocks"
 
 
 def joined(files: Sequence[Path]) -> pd.DataFrame:
-    """The frame of a board from those of its blocks. A text column that a block does not know is empty there."""
+    """The frame of a table from those of its blocks. A text column that a block does not know is empty there."""
     tables = [_read(file) for file in files]
     together = pa.concat_tables(
         [made.replace_schema_metadata({b"pandas": made.schema.metadata[b"pandas"]}) for made in tables],
@@ -198,7 +211,7 @@ def joined(files: Sequence[Path]) -> pd.DataFrame:
 
 @dataclass(frozen=True)
 class CsvFile:
-    """The CSV file of a board, in compressed pieces: those of its blocks."""
+    """The CSV file of a table, in compressed pieces: those of its blocks."""
 
     columns: tuple[str, ...]
     pieces: tuple[bytes, ...]
@@ -211,7 +224,7 @@ class CsvFile:
 
 
 def csv_file(files: Sequence[Path]) -> CsvFile | None:
-    """The CSV file of a board; None where its blocks have other columns than each other."""
+    """The CSV file of a table; None where its blocks have other columns than each other."""
     schemas = [_schema(file) for file in files]
     columns = tuple(schemas[0].names)
     if any(tuple(schema.names) != columns for schema in schemas):
@@ -219,15 +232,15 @@ def csv_file(files: Sequence[Path]) -> CsvFile | None:
     return CsvFile(columns, tuple((schema.metadata or {})[_CSV] for schema in schemas))
 
 
-def _boards(found: list[Result], request: Request) -> Iterator[tuple[str, pd.DataFrame | str]]:
-    """The frame of each board, or why there is none."""
+def _frames(results: list[Result], request: Request) -> Iterator[tuple[str, pd.DataFrame | str]]:
+    """The frame of each table, or why there is none."""
     for name in request.wanted:
-        board = BOARDS[name]
-        if request.names is None and not board.there(found):
+        declared = request.tables[name]
+        if request.names is None and not declared.needs(results):
             yield name, "there are no results for it"
             continue
         try:
-            yield name, board.make(found, request.reference)
+            yield name, declared.make(results, request.reference)
         except ValueError as error:
             if request.names is None:
                 raise UsageError(f"leaderboard {name}: {error}") from None
@@ -235,7 +248,7 @@ def _boards(found: list[Result], request: Request) -> Iterator[tuple[str, pd.Dat
 
 
 def _packed(rows: pd.DataFrame | str, signature: str) -> bytes:
-    """A board as a file: its frame, and in the metadata what it is of and the same as CSV, to be joined quickly."""
+    """A table as a file: its frame, and in the metadata what it is of and the same as CSV, to be joined quickly."""
     frame = pd.DataFrame() if isinstance(rows, str) else rows
     table = pa.Table.from_pandas(frame, preserve_index=False)
     stream = pa.BufferOutputStream()

@@ -2,30 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import pandas as pd
 from rich.console import Console
 
+from ...leaderboards.labels import SYNTHETIC
 from ...leaderboards.render import page
 from ...leaderboards.render import text as render
-from ...leaderboards.tables.accuracy import SYNTHETIC
 from ..store.names import inside
-from .boards import BOARDS
 from .console import print_faults
 from .pictures import write_pictures
 from .results import Filter, readable
-from .tables import tables_of
+from .tables import Tables, tables_of
 
 
-def page_tables(made: Mapping[str, pd.DataFrame]) -> list[page.Table]:
+def page_tables(tables: Tables) -> list[page.Table]:
     """The leaderboards as a page is given them."""
+    declared = tables.declared
     return [
-        page.Table(name, BOARDS[name].subject, BOARDS[name].across, frame, BOARDS[name].shown)
-        for name, frame in made.items()
+        page.Table(name, declared[name].title, declared[name].across, frame, declared[name].shown)
+        for name, frame in tables.frames.items()
     ]
 
 
@@ -36,24 +34,33 @@ def picture_name(file: Path) -> str:
 
 
 def export(
-    store: Path, file: Path | None, chosen: Filter, what: str | None, out: Console, **words: str
+    store: Path,
+    file: Path | None,
+    chosen: Filter,
+    what: str | None,
+    out: Console,
+    plugins: tuple[Path, ...] = (),
+    **words: str,
 ) -> bool:
-    """Writes one page with the leaderboards and their pictures; whether accuracy and missing have no hole.
+    """Writes one page with the leaderboards and their pictures.
 
     Args:
         store: folder of the results.
         file: where to; by default ``leaderboards/leaderboard.html`` in the store, under a name that says so
             where data are synthetic.
         chosen: of which jobs.
-        what: which leaderboards, as ``chosen_boards`` takes it.
-        out: where the path is said.
+        what: which leaderboards, as ``chosen_tables`` takes it.
+        out: where the path is printed.
+        plugins: plug-in files that bring tables or metrics.
         words: heading and date, as ``page.page`` takes them.
+
+    Returns:
+        Whether every result that the tables need is there and can be used.
 
     Raises:
         UsageError: as ``write_leaderboards``.
     """
-    tables = tables_of(store, chosen, what, out)
-    made = tables.frames
+    tables = tables_of(store, chosen, what, out, plugins=plugins)
     with TemporaryDirectory() as folder:
         drawn, reasons = write_pictures(readable(store, chosen)[0], Path(folder))
         for reason in reasons:
@@ -61,8 +68,8 @@ def export(
         pictures = [
             page.Picture(picture_name(path), path.read_bytes()) for path in drawn if path.suffix == ".png"
         ]
-    path = file or inside(store / "leaderboards") / page.page_name(list(made.values()))
-    text = page.page(page_tables(made), pictures, version("mmbench"), **words)
+    path = file or inside(store / "leaderboards") / page.page_name(list(tables.frames.values()))
+    text = page.page(page_tables(tables), pictures, version("mmbench"), **words)
     out.print(f"wrote {render.write_text(path, text)}", markup=False, highlight=False, soft_wrap=True)
     print_faults(out, tables.faults)
     return tables.complete

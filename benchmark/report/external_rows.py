@@ -13,11 +13,11 @@ from typing import Any
 
 import pandas as pd
 
+from ...leaderboards.labels import CLEAN, KEYS
 from ...leaderboards.metrics.registry import METRICS
 from ...leaderboards.render import csv_files
 from ...leaderboards.render import text as render
 from ...leaderboards.tables.accuracy import COLUMNS
-from ...leaderboards.tables.results import CLEAN
 from ..core.errors import UsageError
 from ..store.names import inside
 from ..store.store import Store
@@ -96,7 +96,7 @@ def accuracy_rows(store: Store, chosen: Filter) -> list[Row]:
         {**row, **alone, "method": f"{row['method']} [{row[VERIFIED]}]"}
         for rows in stored(store).values()
         for row in rows
-        if row["condition"] == CLEAN and row["metric"] in METRICS and _keeps(chosen, row)
+        if row["condition"] == CLEAN and _is_mean(row["metric"]) and _keeps(chosen, row)
     ]
     places = Counter(_place(row) for row in shown)
     for row in shown:  # the same method with other seeds is another row
@@ -105,8 +105,13 @@ def accuracy_rows(store: Store, chosen: Filter) -> list[Row]:
     return shown
 
 
+def _is_mean(metric: str) -> bool:
+    """Whether a metric is one of those that the accuracy table shows."""
+    return metric in METRICS and METRICS[metric].kind == "mean"
+
+
 def _place(row: Row) -> tuple:
-    return tuple(row[name] for name in (*render.KEYS, "method", "draw", "metric"))
+    return tuple(row[name] for name in (*KEYS, "method", "draw", "metric"))
 
 
 def joined(own: pd.DataFrame | None, rows: list[Row]) -> pd.DataFrame:

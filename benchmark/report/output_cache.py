@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from ..core.atomic_files import read_json, write_json
+from ..core.registry import entries
 from ..store.store import Store
 
 #: The folder in a store for what is made of it and may be deleted.
@@ -32,18 +33,23 @@ class Made:
     complete: bool
 
 
-def signature(store: Path, options: Iterable[object]) -> str:
-    """A hash of all that decides what the command prints and writes: sizes and times of the results and of
-    mmbench's own code, and the options."""
-    found = hashlib.sha256(repr([str(option) for option in options]).encode())
-    for line in (*_stamps(_code()), *_stamps(_results(store))):
-        found.update(line.encode())
-    return found.hexdigest()
+def signature(store: Path, options: Iterable[object], plugins: Sequence[Path] = ()) -> str:
+    """A hash of all that decides what the command prints and writes.
+
+    Args:
+        store: folder of the results; their sizes and times count.
+        options: of the command.
+        plugins: plug-in files; their sizes and times count, and those of the code that makes tables.
+    """
+    digest = hashlib.sha256(repr([str(option) for option in options]).encode())
+    for line in (*_stamps(_code(plugins)), *_stamps(_results(store))):
+        digest.update(line.encode())
+    return digest.hexdigest()
 
 
-def signature_of_code() -> str:
-    """A hash of sizes and times of the code that makes tables."""
-    return hashlib.sha256("\n".join(_stamps(_code())).encode()).hexdigest()
+def signature_of_code(plugins: Sequence[Path] = ()) -> str:
+    """A hash of sizes and times of the code that makes tables, with plug-in files and installed packages."""
+    return hashlib.sha256("\n".join(_stamps(_code(plugins))).encode()).hexdigest()
 
 
 def signature_of_jobs(store: Path, jobs: Iterable[str], code: str) -> str:
@@ -85,9 +91,14 @@ def _record(store: Path, folder: Path) -> Path:
     return store / RECORDS / f"{hashlib.sha256(str(folder.absolute()).encode()).hexdigest()[:16]}.json"
 
 
-def _code() -> Iterator[Path]:
+def _code(plugins: Sequence[Path]) -> Iterator[Path]:
+    """Every file whose change may change a table."""
     for folder in ("benchmark", "leaderboards"):
         yield from sorted(file for file in (_PACKAGE / folder).rglob("*.*") if file.suffix != ".pyc")
+    yield from (file.absolute() for file in plugins)
+    for kind in ("table", "metric"):
+        outside = entries(kind).values()
+        yield from sorted({entry.source() for entry in outside if entry.origin != "mmbench"})
 
 
 def _results(store: Path) -> Iterator[str | Path]:

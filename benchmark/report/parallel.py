@@ -17,7 +17,7 @@ from ..core.errors import UsageError
 from ..store.store import Store
 from . import block_cache as blocks
 from .block_cache import Block, Request, Tabled
-from .boards import BOARDS, named_boards
+from .chosen_tables import known_tables, named_tables
 from .output_cache import signature_of_code
 from .results import Filter
 
@@ -33,40 +33,47 @@ def tabled(
     found: Sequence[Block],
     out: Console,
     reference: str = "",
+    plugins: tuple[Path, ...] = (),
 ) -> Iterator[tuple[dict[str, list[Path]], list[str]]]:
-    """Leaderboard that is made of results -> the files of its blocks, as long as the context lasts; and what could
-    not be read.
+    """Makes the leaderboards of many blocks.
 
     Args:
         store: the store.
         chosen: of which jobs.
-        what: which leaderboards, as ``chosen_boards`` takes it.
+        what: which leaderboards, as ``chosen_tables`` takes it.
         found: the blocks.
         out: where progress is shown.
         reference: the row that ``relative`` divides by; empty for the default.
+        plugins: plug-in files that bring tables or metrics.
+
+    Returns:
+        Leaderboard that is made of results -> the files of its blocks, as long as the context lasts; and what could
+        not be read.
 
     Raises:
         UsageError: an unknown leaderboard, or nothing was chosen, or there is nothing for one.
     """
-    asked = named_boards(what)
-    names = None if asked is None else tuple(dict.fromkeys(BOARDS[name].source or name for name in asked))
+    tables, named = known_tables(plugins), named_tables(what, plugins)
+    names = None if named is None else tuple(dict.fromkeys(tables[name].source or name for name in named))
     with TemporaryDirectory() as aside:
-        request = Request(store.path, chosen, names, reference, signature_of_code(), Path(aside))
+        code = signature_of_code(plugins)
+        request = Request(store.path, chosen, names, reference, code, Path(aside), plugins)
         made = _all_of(found, request, out)
         unfit = [one.unfit for one in made if one.unfit]
         if len(unfit) == len(made):
             raise UsageError(unfit[0])
         nothing = {name: why for one in made for name, why in one.nothing.items()}
-        files = {name: [one.files[name] for one in made if name in one.files] for name in names or blocks.OWN}
+        files = {name: [one.files[name] for one in made if name in one.files] for name in request.wanted}
         for name in names or ():
             if not files[name] and name in nothing:
                 raise UsageError(f"leaderboard {name}: {nothing[name]}")
-        yield {name: held for name, held in files.items() if held}, [f for one in made for f in one.faults]
+        faults = [fault for one in made for fault in one.faults]
+        yield {name: parts for name, parts in files.items() if parts}, faults
 
 
 def _all_of(found: Sequence[Block], request: Request, out: Console) -> list[Tabled]:
-    """What there is of each block, in their order; what is not kept is made, the largest blocks first."""
-    done = {place: kept for place, block in enumerate(found) if (kept := blocks.kept(block, request))}
+    """The tables of each block, in their order; those that are not stored are made, the largest blocks first."""
+    done = {place: tables for place, block in enumerate(found) if (tables := blocks.stored(block, request))}
     places = sorted(set(range(len(found))) - set(done), key=lambda place: -len(found[place].jobs))
     if places:
         with _pool(len(places)) as pool, Progress(console=out, transient=True) as progress:

@@ -7,15 +7,15 @@ from pathlib import Path
 
 import pandas as pd
 
+from ...leaderboards.catalog import TABLES
 from ...leaderboards.tables.results import Result
-from .boards import BOARDS
 
 
-def write_pictures(found: list[Result], folder: Path) -> tuple[list[Path], list[str]]:
+def write_pictures(results: list[Result], folder: Path) -> tuple[list[Path], list[str]]:
     """Draws what there is data for, as PNG and PDF.
 
     Args:
-        found: one a job.
+        results: one a job.
         folder: where to, made if need be.
 
     Returns:
@@ -30,29 +30,28 @@ def write_pictures(found: list[Result], folder: Path) -> tuple[list[Path], list[
 
     if not find_spec("matplotlib"):
         return [], ["pictures need matplotlib: pip install 'mmbench[plots]'"]
-    if not found:
+    if not results:
         return [], ["there are no predictions"]
-    found = [result for result in found if not result.bound]
     files: list[Path] = []
     reasons: list[str] = []
     try:
-        files.append(plots.write_missing_modalities(BOARDS["missing"].make(found), folder))
+        files.append(plots.write_missing_modalities(TABLES["missing"].make(results), folder))
     except ValueError as error:
         reasons.append(str(error))
     try:
-        drawn, lacking = curves.write_pictures(BOARDS["robustness"].make(found), folder)
+        drawn, lacking = curves.write_pictures(TABLES["robustness"].make(results), folder)
         files += drawn
         reasons += lacking
     except ValueError as error:
         reasons.append(str(error))
-    frame = BOARDS["accuracy"].make(found)
+    frame = TABLES["accuracy"].make(results)
     try:
         figure, short = diagrams.critical_differences(frame)
         files += diagrams.write_figure(figure, frame, folder, "critical-difference")
         reasons += short
     except ValueError as error:
         reasons.append(str(error))
-    lines, lacking = risk_coverage.curves(found)
+    lines, lacking = risk_coverage.curves(result for result in results if not result.bound)
     reasons += lacking
     try:
         figure = diagrams.risk_coverages(lines)

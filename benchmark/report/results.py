@@ -14,9 +14,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ...corruptions.families import trained_families
-from ...leaderboards.tables import accuracy as tables
+from ...leaderboards.catalog import TABLES
+from ...leaderboards.labels import UPPER_BOUND
 from ...leaderboards.tables.ood_sets import versioned
-from ...leaderboards.tables.results import UPPER_BOUND, Result
+from ...leaderboards.tables.results import Result
 from ..core.atomic_files import read_json
 from ..core.errors import UsageError, nearest
 from ..core.job import COMPANION, Job
@@ -31,7 +32,8 @@ from ..store.job_folder import Record
 from ..store.names import StoreError
 from ..store.reader import store_at
 from ..store.store import Store
-from .score_cache import DiskKeeper
+from .chosen_tables import add_metrics
+from .score_cache import PredictionFiles, ScoreCache
 
 
 @dataclass(frozen=True)
@@ -86,6 +88,7 @@ def results(store: Path | str, chosen: Filter | None = None) -> list[Result]:
 def readable(store: Path | str, chosen: Filter | None = None) -> tuple[list[Result], list[str]]:
     """As ``results``, and one line for each folder in the store that is no job."""
     opened = store_at(Path(store))
+    add_metrics()
     records, faults = salvage.records(opened, chosen.jobs if chosen else ())
     chosen = chosen or Filter()
     plain, runs = trials.resolve(opened, records)
@@ -107,12 +110,12 @@ def leaderboard(store: Path | str) -> pd.DataFrame:
     Mean and standard deviation (ddof = 1) over seeds, n, and a 95 % interval over seeds and samples, at full
     precision. Raises UsageError where there is no store.
     """
-    return tables.accuracy(results(store))
+    return TABLES["accuracy"].make(results(store))
 
 
 def missing_modalities(store: Path | str) -> pd.DataFrame:
     """As ``leaderboard``, under every fixed missing-modality pattern."""
-    return tables.missing(results(store))
+    return TABLES["missing"].make(results(store))
 
 
 def predictions(store: Path | str, job_id: str) -> pd.DataFrame:
@@ -160,7 +163,7 @@ def _result(
         features=_features(store, job.id) if done else None,
         cost=_cost(environment, fit) if done else {},
         damaged=further is not None,
-        keeper=DiskKeeper(store, job.id) if done else None,
+        cache=ScoreCache(PredictionFiles(store, job.id)) if done else None,
         domains=_domains(fit),
         families=_families(store, job.id) if trained and done else {},
         trained=trained,

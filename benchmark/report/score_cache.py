@@ -9,11 +9,13 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from contextlib import suppress
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
+from ...leaderboards.catalog import READABLE
 from ..core.atomic_files import read_json, write_json
 from ..planning.evaluations import on_features
 from ..store.names import StoreError, inside
@@ -22,104 +24,122 @@ from ..store.store import Store
 _PREDICTIONS = "predictions.parquet"
 _CHECKED = "checked.json"
 #: What an evaluation consists of: its outputs, and the marker that says what was written.
-_KINDS = ("parquet", "json")
+_PARTS = ("parquet", "json")
 
 
-class DiskKeeper:
-    """Keeps the sheets of a finished job in its folder, under ``scores/``."""
+class PredictionFiles:
+    """The prediction files of a finished job and their hashes.
+
+    Args:
+        store: where the job is.
+        job_id: its id.
+    """
 
     def __init__(self, store: Store, job_id: str) -> None:
-        self._store, self._job = store, job_id
-        self._folder = os.path.join(store.job(job_id).path, "scores")
+        self._job = store.job(job_id)
+        self.scores = os.path.join(self._job.path, "scores")
+        self._digests: dict[str, str] = {}  # of this process: the tables share the files of a job
 
-    def fingerprint(self, sheet: str) -> str:
-        """A hash of the predictions that a sheet is made of.
+    def names(self, reads: Set[str]) -> list[str]:
+        """The files that hold some outputs, of ``READABLE``; without a look into the folder where none is needed."""
+        own = [_PREDICTIONS] if "predictions" in reads else []
+        if not reads & {"conditions", "features"}:
+            return own
+        kind = {True: "features", False: "conditions"}
+        return own + [name for name in self._evaluations if kind[on_features(name)] in reads]
 
-        Raises:
-            StoreError: they are not what was written.
-        """
-        parts = [f"{name} {self._hash(name)}" for name in self._files(sheet)]
-        return hashlib.sha256("\n".join(parts).encode()).hexdigest()
-
-    def read(self, file: str) -> bytes | None:
-        """The content of a sheet, or None."""
-        try:
-            with open(os.path.join(self._folder, file), "rb") as stream:
-                return stream.read()
-        except OSError:
-            return None
-
-    def write(self, file: str, content: bytes) -> None:
-        """Keeps a sheet; where the store cannot be written, it is made again next time."""
-        with suppress(OSError, StoreError):
-            os.makedirs(inside(Path(self._folder)), exist_ok=True)
-            handle, temporary = tempfile.mkstemp(dir=self._folder, suffix=".tmp")
-            try:
-                with os.fdopen(handle, "wb") as stream:
-                    stream.write(content)
-                os.replace(temporary, os.path.join(self._folder, file))
-            except OSError:
-                os.unlink(temporary)
-                raise
-            self._forget_others(file)
-
-    def has(self, file: str) -> bool:
-        """Whether a sheet is kept under that name."""
-        return os.path.exists(os.path.join(self._folder, file))
-
-    def _forget_others(self, file: str) -> None:
-        """Removes what was scored another way and is of no more use."""
-        sheet = file.partition("-")[0]
-        for entry in os.scandir(self._folder):
-            if entry.name.partition("-")[0] == sheet and entry.name != file:
-                os.unlink(entry.path)
-
-    def _files(self, sheet: str) -> list[str]:
-        if sheet not in ("robustness", "ood"):
-            return [_PREDICTIONS]
-        names = [name for name in self._evaluated if on_features(name) == (sheet == "ood")]
-        return names if sheet == "ood" else [_PREDICTIONS, *names]
+    def digest(self, name: str) -> str:
+        """The SHA-256 of a file. Raises StoreError where it is not what was written."""
+        if name not in self._digests:
+            self._digests[name] = self._checked_digest(name)
+        return self._digests[name]
 
     @cached_property
-    def _evaluated(self) -> list[str]:
-        return self._store.job(self._job).evaluated()
-
-    @cached_property
-    def _digests(self) -> dict[str, str]:
-        """What was looked at once in this process: a table reads several sheets of a job."""
-        return {}
+    def _evaluations(self) -> list[str]:
+        return self._job.evaluated()
 
     @cached_property
     def _checked(self) -> Mapping[str, list]:
-        found = read_json(Path(self._folder) / _CHECKED)
-        return found if isinstance(found, dict) else {}
+        record = read_json(Path(self.scores) / _CHECKED)
+        return record if isinstance(record, dict) else {}
 
-    def _hash(self, name: str) -> str:
-        if name not in self._digests:
-            self._digests[name] = self._digest(name)
-        return self._digests[name]
-
-    def _digest(self, name: str) -> str:
-        """The hash of a prediction file, checked against its marker if it has not been yet."""
+    def _checked_digest(self, name: str) -> str:
+        """The hash of a file, checked against its marker if it has not been yet."""
         own = name == _PREDICTIONS
-        folder = self._store.job(self._job).path
-        files = (_PREDICTIONS, "done.json") if own else (f"evaluations/{name}.{kind}" for kind in _KINDS)
+        files = (_PREDICTIONS, "done.json") if own else (f"evaluations/{name}.{part}" for part in _PARTS)
         stamp: list | None = []
         try:
             for file in files:
-                status = os.stat(os.path.join(folder, file))
+                status = os.stat(os.path.join(self._job.path, file))
                 stamp += [status.st_size, status.st_mtime_ns]
         except OSError:
             stamp = None  # the store says what is wrong
         known = self._checked.get(name)
         if known is not None and known[:-1] == stamp:
             return known[-1]
-        folder = self._store.job(self._job)
-        read = folder.read if own else folder.read_evaluation
+        read = self._job.read if own else self._job.read_evaluation
         digest = hashlib.sha256(read(name)).hexdigest()
         if stamp is not None:
             self._checked = {**self._checked, name: [*stamp, digest]}
             with suppress(OSError, StoreError):
-                os.makedirs(inside(Path(self._folder)), exist_ok=True)
-                write_json(Path(self._folder) / _CHECKED, self._checked)
+                os.makedirs(inside(Path(self.scores)), exist_ok=True)
+                write_json(Path(self.scores) / _CHECKED, self._checked)
         return digest
+
+
+@dataclass(frozen=True)
+class ScoreCache:
+    """The stored sheets of a finished job, in its folder under ``scores/``, as one table reads them.
+
+    Attributes:
+        files: of the job.
+        reads: the outputs that the table reads, of ``READABLE``.
+        code: what changes when the code of a table from outside does; empty for tables of mmbench.
+    """
+
+    files: PredictionFiles
+    reads: Set[str] = READABLE
+    code: str = ""
+
+    def reading(self, reads: frozenset[str], code: str = "") -> ScoreCache:
+        """The same cache for a table of these ``reads`` and this ``code``."""
+        return replace(self, reads=reads, code=code)
+
+    def fingerprint(self) -> str:
+        """A hash of the outputs that the table reads.
+
+        Raises:
+            StoreError: they are not what was written.
+        """
+        parts = [f"{name} {self.files.digest(name)}" for name in self.files.names(self.reads)]
+        return hashlib.sha256("\n".join([*parts, *filter(None, [self.code])]).encode()).hexdigest()
+
+    def read(self, file: str) -> bytes | None:
+        """The content of a stored sheet, or None."""
+        try:
+            with open(os.path.join(self.files.scores, file), "rb") as stream:
+                return stream.read()
+        except OSError:
+            return None
+
+    def write(self, file: str, content: bytes) -> None:
+        """Stores a sheet; where the store cannot be written, it is made again next time."""
+        folder = self.files.scores
+        with suppress(OSError, StoreError):
+            os.makedirs(inside(Path(folder)), exist_ok=True)
+            handle, temporary = tempfile.mkstemp(dir=folder, suffix=".tmp")
+            try:
+                with os.fdopen(handle, "wb") as stream:
+                    stream.write(content)
+                os.replace(temporary, os.path.join(folder, file))
+            except OSError:
+                os.unlink(temporary)
+                raise
+            self._remove_others(file)
+
+    def _remove_others(self, file: str) -> None:
+        """Removes what was scored another way and is of no more use."""
+        sheet = file.partition("-")[0]
+        for entry in os.scandir(self.files.scores):
+            if entry.name.partition("-")[0] == sheet and entry.name != file:
+                os.unlink(entry.path)

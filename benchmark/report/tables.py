@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 from rich.console import Console
 
+from ...leaderboards.catalog import TABLES, Table
 from ...leaderboards.render import csv_files
 from ...leaderboards.render import text as render
 from ..core.errors import UsageError
@@ -16,7 +17,7 @@ from ..store.reader import store_at
 from ..store.store import Store
 from . import external_rows as external
 from .block_cache import CsvFile, blocks_of, csv_file, joined
-from .boards import BOARDS, chosen_boards, frames, is_complete, named_boards
+from .chosen_tables import add_metrics, chosen_tables, frames, is_complete, known_tables, named_tables
 from .parallel import MANY, tabled
 from .results import Filter, readable
 
@@ -28,17 +29,19 @@ class Tables:
     Attributes:
         frames: leaderboard -> its tidy frame.
         faults: one line for each folder that could not be read.
+        declared: leaderboard -> its declaration.
         files: leaderboard -> its CSV file, where that is made already.
     """
 
     frames: dict[str, pd.DataFrame]
     faults: list[str]
+    declared: Mapping[str, Table] = field(default_factory=lambda: TABLES)
     files: Mapping[str, CsvFile] = field(default_factory=dict)
 
     @property
     def complete(self) -> bool:
         """Whether nothing lacks."""
-        return not self.faults and is_complete(self.frames)
+        return not self.faults and is_complete(self.frames, self.declared)
 
     def write_csv(self, name: str, folder: Path) -> Path:
         """Writes a leaderboard as a CSV file; its path."""
@@ -48,56 +51,80 @@ class Tables:
         return render.write_parts(folder / render.file_name(frame, name, ".csv"), made.parts())
 
 
-def tables_of(path: Path, chosen: Filter, what: str | None, out: Console, reference: str = "") -> Tables:
+def tables_of(
+    path: Path,
+    chosen: Filter,
+    what: str | None,
+    out: Console,
+    reference: str = "",
+    plugins: tuple[Path, ...] = (),
+) -> Tables:
     """Makes the leaderboards that are asked for.
 
     Args:
         path: folder of the results.
         chosen: of which jobs.
-        what: which leaderboards, as ``chosen_boards`` takes it.
+        what: which leaderboards, as ``chosen_tables`` takes it.
         out: where progress is shown.
         reference: the row that ``relative`` divides by; empty for the default.
+        plugins: plug-in files that bring tables or metrics.
+
+    Returns:
+        Their frames, in the order in which they are printed.
 
     Raises:
         UsageError: an unknown leaderboard, no store, or nothing in it was chosen.
     """
     store = store_at(path)
+    add_metrics(plugins)
     outside = external.accuracy_rows(store, chosen)
     try:
-        made = _made(store, chosen, what, out, reference)
+        made = _made(store, chosen, what, out, reference, plugins)
     except UsageError:
         if not outside:
             raise
-        made = Tables({}, [])
+        made = Tables({}, [], known_tables(plugins))
     if made.frames and "accuracy" not in made.frames:
         return made
     together = external.joined(made.frames.get("accuracy"), outside)  # has a column more than its file
     others = {name: file for name, file in made.files.items() if name != "accuracy"}
-    return Tables({**made.frames, "accuracy": together}, made.faults, others)
+    return Tables({**made.frames, "accuracy": together}, made.faults, made.declared, others)
 
 
-def _made(store: Store, chosen: Filter, what: str | None, out: Console, reference: str) -> Tables:
-    found = blocks_of(store)
-    if sum(len(block.jobs) for block in found) < MANY or len(found) == 1:
+def _made(
+    store: Store, chosen: Filter, what: str | None, out: Console, reference: str, plugins: tuple[Path, ...]
+) -> Tables:
+    blocks, tables = blocks_of(store), known_tables(plugins)
+    if sum(len(block.jobs) for block in blocks) < MANY or len(blocks) == 1:
         results, faults = readable(store.path, chosen)
-        return Tables(dict(frames(chosen_boards(what, results), results, reference)), faults)
-    with tabled(store, chosen, what, found, out, reference) as (files, faults):
-        made = {name: joined(held) for name, held in files.items()}
-        ready = {name: file for name, held in files.items() if (file := csv_file(held))}
-    names = named_boards(what)
-    for name, board in BOARDS.items():
-        if board.source in made and (names is None or name in names):
-            made |= _derived(name, made[board.source], names is not None)
-    asked = [name for name in BOARDS if name in made and (names is None or name in names)]
-    return Tables({name: made[name] for name in asked}, faults, ready)
+        names = chosen_tables(what, results, plugins)
+        return Tables(dict(frames(names, results, reference, plugins)), faults, tables)
+    with tabled(store, chosen, what, blocks, out, reference, plugins) as (files, faults):
+        made = {name: joined(parts) for name, parts in files.items()}
+        ready = {name: file for name, parts in files.items() if (file := csv_file(parts))}
+    names = named_tables(what, plugins)
+    for name, table in tables.items():
+        if table.source in made and (names is None or name in names):
+            made |= _derived(table, made[table.source], names is not None)
+    shown = [name for name in tables if name in made and (names is None or name in names)]
+    return Tables({name: made[name] for name in shown}, faults, tables, ready)
 
 
-def _derived(name: str, source: pd.DataFrame, by_name: bool) -> dict[str, pd.DataFrame]:
-    """A leaderboard that is made from another one's frame; none where that holds nothing for it."""
+def _derived(table: Table, source: pd.DataFrame, by_name: bool) -> dict[str, pd.DataFrame]:
+    """A leaderboard that is made from another one's frame.
+
+    Args:
+        table: its declaration.
+        source: the other frame.
+        by_name: whether the user named it.
+
+    Returns:
+        Its name and frame; nothing where the other frame holds nothing for it and it was not named.
+    """
     try:
-        made = BOARDS[name].make(source)
-        return {} if made.empty and not by_name else {name: made}
+        frame = table.make(source)
+        return {} if frame.empty and not by_name else {table.name: frame}
     except ValueError as error:
         if by_name:
-            raise UsageError(f"leaderboard {name}: {error}") from None
+            raise UsageError(f"leaderboard {table.name}: {error}") from None
         return {}

@@ -10,18 +10,19 @@ from pathlib import Path
 import pandas as pd
 from rich.console import Console
 
+from ...leaderboards.catalog import Table
+from ...leaderboards.labels import KEYS, Across
 from ...leaderboards.plots import figure as plots
 from ...leaderboards.render import page
 from ...leaderboards.render import text as render
 from ..core.errors import UsageError, nearest
-from .boards import BOARDS
 from .console import print_faults, print_table
 from .export_page import page_tables
 from .results import Filter
 from .tables import tables_of
 
 #: Columns that name a row, at the beginning of every table.
-NAMES = (*render.KEYS, "method", "n", "metric")
+NAMES = (*KEYS, "method", "n", "metric")
 #: With more blocks no picture is written beside the tables.
 MOST_PANELS = 12
 #: Of more holes only the first are printed.
@@ -37,8 +38,22 @@ def write_leaderboards(
     formats: Sequence[str],
     out: Console,
     reference: str = "",
+    plugins: tuple[Path, ...] = (),
 ) -> tuple[bool, list[Path]]:
-    """Prints the tables and writes them in the asked formats; whether nothing lacks, and the files.
+    """Prints the tables and writes them as files.
+
+    Args:
+        store: folder of the results.
+        folder: where the files are written.
+        chosen: of which jobs.
+        what: which tables, as ``chosen_tables`` takes it.
+        formats: any of ``FORMATS``.
+        out: where it is printed.
+        reference: the row that ``relative`` divides by; empty for the default.
+        plugins: plug-in files that bring tables or metrics.
+
+    Returns:
+        Whether every result that the tables need is there and can be used; and the files.
 
     Raises:
         UsageError: an unknown table or format, no store, or nothing in it was chosen.
@@ -46,33 +61,33 @@ def write_leaderboards(
     for name in formats:
         if name not in FORMATS:
             raise UsageError(f"unknown format {name!r}: {nearest(name, FORMATS)}")
-    tables = tables_of(store, chosen, what, out, reference)
-    made = tables.frames
+    tables = tables_of(store, chosen, what, out, reference, plugins)
+    frames = tables.frames
     files: list[Path] = []
-    for name, frame in made.items():
-        board = BOARDS[name]
-        if board.plain:
-            files += _write_plain(name, frame, folder, formats, out)
+    for name, frame in frames.items():
+        table = tables.declared[name]
+        if table.plain:
+            files += _write_plain(table, frame, folder, formats, out)
             continue
-        kept = [name for name in frame["condition"].unique() if board.shown(name)]
-        short = frame.loc[frame["condition"].isin(kept)]
+        conditions = [condition for condition in frame["condition"].unique() if table.shown(condition)]
+        short = frame.loc[frame["condition"].isin(conditions)]
         if "terminal" in formats:
-            print_table(out, render.title(frame, board.subject), for_terminal(short, board.across), NAMES)
+            print_table(out, render.title(frame, table.title), for_terminal(short, table.across), NAMES)
         if "csv" in formats:
             files.append(tables.write_csv(name, folder))
         if "md" in formats:
-            files.append(render.write_markdown(short, folder, name, board.subject, board.across))
+            files.append(render.write_markdown(short, folder, name, table.title, table.across))
         if "latex" in formats:
             from ...leaderboards.render.latex import write_latex
 
-            files.append(write_latex(short, folder, name, board.subject, board.across))
+            files.append(write_latex(short, folder, name, table.title, table.across))
     if "html" in formats:
-        files.append(page.write_page(folder, page_tables(made), version("mmbench")))
-    judged = {name: frame for name, frame in made.items() if not BOARDS[name].plain}
-    if "missing" in made and "csv" in formats and find_spec("matplotlib") and _drawable(made["missing"]):
-        files.append(plots.write_missing_modalities(made["missing"], folder))
-    holes = list(dict.fromkeys(hole for frame in judged.values() for hole in render.holes(frame)))
-    for note in dict.fromkeys(note for frame in judged.values() for note in render.conventions(frame)):
+        files.append(page.write_page(folder, page_tables(tables), version("mmbench")))
+    scored = [frame for name, frame in frames.items() if not tables.declared[name].plain]
+    if "missing" in frames and "csv" in formats and find_spec("matplotlib") and _drawable(frames["missing"]):
+        files.append(plots.write_missing_modalities(frames["missing"], folder))
+    holes = list(dict.fromkeys(hole for frame in scored for hole in render.holes(frame)))
+    for note in dict.fromkeys(note for frame in scored for note in render.conventions(frame)):
         out.print(note, style="dim", markup=False, highlight=False)
     for hole in holes[:MOST_HOLES]:
         out.print(hole, style="yellow", markup=False, highlight=False)
@@ -87,37 +102,35 @@ def write_leaderboards(
 
 def _drawable(frame: pd.DataFrame) -> bool:
     """Whether a picture with a panel for each block can be read."""
-    return len(frame.groupby(list(render.KEYS), sort=False)) <= MOST_PANELS
+    return len(frame.groupby(list(KEYS), sort=False)) <= MOST_PANELS
 
 
 def _write_plain(
-    name: str, frame: pd.DataFrame, folder: Path, formats: Sequence[str], out: Console
+    table: Table, frame: pd.DataFrame, folder: Path, formats: Sequence[str], out: Console
 ) -> list[Path]:
-    """Prints and writes a board with columns of its own; the files."""
+    """Prints and writes a table with columns of its own; the files."""
     from ...leaderboards.render import plain
-    from ...leaderboards.tables.comparisons import notes
 
-    board = BOARDS[name]
-    told = notes(name, frame) if board.source else []
+    notes = table.notes_of(frame)
     files: list[Path] = []
     if "terminal" in formats:
-        print_table(out, board.subject, plain.texts(frame), (*NAMES, "best", "other"))
-        for note in told:
+        print_table(out, table.title, plain.texts(frame), (*NAMES, "best", "other"))
+        for note in notes:
             out.print(note, style="dim", markup=False, highlight=False)
         out.print()
     if "csv" in formats:
-        files.append(plain.write_csv(frame, folder, name))
+        files.append(plain.write_csv(frame, folder, table.name))
     writers = {"md": (plain.markdown, ".md"), "latex": (plain.latex, ".tex")}
-    for made, suffix in (writers[kind] for kind in formats if kind in writers):
-        path = folder / render.file_name(frame, name, suffix)
-        files.append(render.write_text(path, made(frame, board.subject, told)))
+    for write, suffix in (writers[kind] for kind in formats if kind in writers):
+        path = folder / render.file_name(frame, table.name, suffix)
+        files.append(render.write_text(path, write(frame, table.title, notes)))
     return files
 
 
-def for_terminal(frame: pd.DataFrame, across: render.Across) -> pd.DataFrame:
+def for_terminal(frame: pd.DataFrame, across: Across) -> pd.DataFrame:
     """The table with the interval of its first column only, in a column of its own; the files have all."""
-    table = render.wide(frame, across, intervals=False)
-    first = next(name for name in table if name not in NAMES)
+    text = render.wide(frame, across, intervals=False)
+    first = next(name for name in text if name not in NAMES)
     intervals = render.wide(frame, across)[first].str.extract(r"(\[.*\])", expand=False).fillna("")
-    table.insert(int(table.columns.get_indexer([first])[0]) + 1, "95 %", intervals)
-    return table
+    text.insert(int(text.columns.get_indexer([first])[0]) + 1, "95 %", intervals)
+    return text

@@ -17,15 +17,15 @@ from typing import Literal
 
 import pandas as pd
 
+from ..labels import UPPER_BOUND
 from ..render.text import escape_markdown
-from ..tables.results import UPPER_BOUND
 from ..tables.seed_scores import scores
 from .effect_sizes import Estimate
 from .questions import QUESTIONS, Evidence, selected_by_oracle
 
 Answer = Literal["yes", "no", "undecided", "not enough data"]
-#: The leaderboards that the questions are asked of.
-BOARDS = ("accuracy", "gap", "missing", "robustness", "misd", "calibration")
+#: The tables that the questions are asked of.
+READS = ("accuracy", "gap", "missing", "robustness", "misd", "calibration")
 MARGIN = 0.02
 LARGE = 0.1
 
@@ -61,7 +61,7 @@ def findings(
     """Answers the five questions, for each protocol and kind of data.
 
     Args:
-        frames: name of a leaderboard -> its tidy frame: ``accuracy``, and those of ``BOARDS`` that there are.
+        frames: name of a leaderboard -> its tidy frame: ``accuracy``, and those of ``READS`` that there are.
         margin: relative effect below which a gain is marginal, above 0.
         large: relative effect above which a gap or a drop is large, above 0.
 

@@ -11,13 +11,12 @@ from typing import Literal
 
 import pandas as pd
 
+from ..labels import AVERAGE, CLEAN
+from ..metrics.derived import CLOSED, LEFT
 from ..render.plain import p_text
 from ..stats.bootstrap import holm
 from ..stats.ranks import ALPHA, Ranking
-from ..tables.accuracy import AVERAGE
 from ..tables.comparisons import ranked
-from ..tables.gap import CLOSED, LEFT
-from ..tables.results import CLEAN
 from ..tables.robustness import MEAN
 from ..tables.seed_scores import Score, scores
 from .effect_sizes import Effects, Estimate, estimate, mean_of, paired_p, relative

@@ -7,8 +7,8 @@ from collections.abc import Callable
 import numpy as np
 from scipy.special import ndtr, ndtri
 
+from .base import Counts, UndefinedError, by_name, once, rank_metric
 from .confidence import log_softmax, softmax
-from .judge import Counts, Judge, UndefinedError, once, table
 
 BINS = 15
 
@@ -116,7 +116,7 @@ def gaussian_nll(target: np.ndarray, mean: np.ndarray, variance: np.ndarray) -> 
 
 
 def _mean_of(terms: Callable[..., np.ndarray]) -> Callable[..., np.ndarray]:
-    """A judge that is the mean of what a function gives for each sample."""
+    """A measure that is the mean of what a function gives for each sample."""
     return lambda arrays, counts: _weighted_mean(terms(*arrays)[:, None], counts)[:, 0]
 
 
@@ -162,9 +162,9 @@ def _binned(
 
 
 #: Called with class indices [N] and logits [N, C].
-CLASSIFICATION = table(
+CLASSIFICATION = by_name(
     [
-        Judge(
+        rank_metric(
             "ece_equal_width_15",
             "Expected calibration error of the top class: 15 bins (k/15, (k+1)/15] of confidence, L1.",
             "lower",
@@ -173,7 +173,7 @@ CLASSIFICATION = table(
             "Guo et al. 2017; torchmetrics MulticlassCalibrationError",
             _ece,
         ),
-        Judge(
+        rank_metric(
             "ece_equal_mass_15",
             "As ece_equal_width_15, with 15 bins of equally many samples.",
             "lower",
@@ -182,7 +182,7 @@ CLASSIFICATION = table(
             "Nguyen and O'Connor 2015",
             lambda arrays, counts: _ece(arrays, counts, equal_mass=True),
         ),
-        Judge(
+        rank_metric(
             "ace_15",
             "Adaptive calibration error: the mean over classes and bins of equal mass of |accuracy - "
             "confidence|.",
@@ -192,7 +192,7 @@ CLASSIFICATION = table(
             "Nixon et al. 2019",
             _ace,
         ),
-        Judge(
+        rank_metric(
             "brier",
             "Squared distance of the probabilities from the one-hot target, summed over classes.",
             "lower",
@@ -201,7 +201,7 @@ CLASSIFICATION = table(
             "Brier 1950",
             _mean_of(brier),
         ),
-        Judge(
+        rank_metric(
             "nll",
             "Minus the logarithm of the target's probability, in nats.",
             "lower",
@@ -214,9 +214,9 @@ CLASSIFICATION = table(
 )
 
 #: Called with targets, predicted means and predicted variances, [N] each.
-REGRESSION = table(
+REGRESSION = by_name(
     [
-        Judge(
+        rank_metric(
             "crps_gaussian",
             "Continuous ranked probability score of the predicted Gaussian.",
             "lower",
@@ -225,7 +225,7 @@ REGRESSION = table(
             "Gneiting and Raftery 2007",
             _mean_of(crps_gaussian),
         ),
-        Judge(
+        rank_metric(
             "nll_gaussian",
             "Minus the logarithm of the predicted Gaussian density, in nats.",
             "lower",
@@ -234,7 +234,7 @@ REGRESSION = table(
             "Nix and Weigend 1994",
             _mean_of(gaussian_nll),
         ),
-        Judge(
+        rank_metric(
             "interval_calibration_error",
             "The mean of |coverage - level| of central intervals at the levels 0.05 to 0.95.",
             "lower",
@@ -244,7 +244,7 @@ REGRESSION = table(
             _interval_error,
         ),
         *(
-            Judge(
+            rank_metric(
                 f"interval_miss_{level}",
                 f"|coverage - {level} %| of the central {level} % interval.",
                 "lower",

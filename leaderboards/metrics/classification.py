@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .base import Metric, ratio
+from .base import Mean, Metric, ratio
 
 
 def accuracy_terms(target: np.ndarray, prediction: np.ndarray) -> np.ndarray:
@@ -58,7 +58,6 @@ def finish_f1_weighted(mean: np.ndarray) -> np.ndarray:
 CLASSIFICATION = (
     Metric(
         name="accuracy",
-        task="classification",
         convention="Top-1: the share of samples whose largest logit is that of the target; of equal logits "
         "the first counts as the largest.",
         direction="higher",
@@ -66,24 +65,20 @@ CLASSIFICATION = (
         unit="fraction",
         undefined="",
         source="scikit-learn accuracy_score",
-        terms=accuracy_terms,
-        finish=finish_share,
+        measure=Mean("classification", accuracy_terms, finish_share),
     ),
     Metric(
         name="balanced_accuracy",
-        task="classification",
         convention="The mean recall over the classes that occur in the target; others are left out.",
         direction="higher",
         range=(0.0, 1.0),
         unit="fraction",
         undefined="",
         source="scikit-learn balanced_accuracy_score (not adjusted for chance)",
-        terms=class_terms,
-        finish=finish_balanced_accuracy,
+        measure=Mean("classification", class_terms, finish_balanced_accuracy),
     ),
     Metric(
         name="f1_macro",
-        task="classification",
         convention="The plain mean of F1 over the classes that occur in the target or in the prediction; a "
         "class that is only predicted counts as 0.",
         direction="higher",
@@ -91,19 +86,16 @@ CLASSIFICATION = (
         unit="fraction",
         undefined="",
         source="scikit-learn f1_score(average='macro', zero_division=0)",
-        terms=class_terms,
-        finish=finish_f1_macro,
+        measure=Mean("classification", class_terms, finish_f1_macro),
     ),
     Metric(
         name="f1_weighted",
-        task="classification",
         convention="F1 of each class, weighted by how often the class occurs in the target.",
         direction="higher",
         range=(0.0, 1.0),
         unit="fraction",
         undefined="",
         source="scikit-learn f1_score(average='weighted', zero_division=0)",
-        terms=class_terms,
-        finish=finish_f1_weighted,
+        measure=Mean("classification", class_terms, finish_f1_weighted),
     ),
 )

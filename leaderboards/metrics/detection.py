@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from .judge import Counts, Judge, UndefinedError, once, table
+from .base import Counts, UndefinedError, by_name, once, rank_metric
 
 
 def auroc(positive: np.ndarray, negative: np.ndarray) -> float:
@@ -154,9 +154,9 @@ def _out_positive(measure: Callable[[Curve], np.ndarray]) -> Callable[..., np.nd
 _NONE = "no OOD sample or no in-distribution sample"
 
 #: Called with the scores of in-distribution and of OOD samples; a score is higher in distribution.
-JUDGES = table(
+OOD = by_name(
     [
-        Judge(
+        rank_metric(
             "ood_auroc",
             "The probability that an in-distribution sample has the higher score than an OOD one; ties count "
             "one half.",
@@ -168,7 +168,7 @@ JUDGES = table(
             _NONE,
             2,
         ),
-        Judge(
+        rank_metric(
             "aupr_in",
             "Average precision with in-distribution samples as positives.",
             "higher",
@@ -179,7 +179,7 @@ JUDGES = table(
             _NONE,
             2,
         ),
-        Judge(
+        rank_metric(
             "aupr_out",
             "Average precision with OOD samples as positives and minus the score.",
             "higher",
@@ -190,7 +190,7 @@ JUDGES = table(
             _NONE,
             2,
         ),
-        Judge(
+        rank_metric(
             "fpr95_id_positive",
             "The share of OOD samples accepted where at least 95 % of in-distribution samples are (ODIN, "
             "energy).",
@@ -202,7 +202,7 @@ JUDGES = table(
             _NONE,
             2,
         ),
-        Judge(
+        rank_metric(
             "fpr95_ood_positive",
             "The share of in-distribution samples rejected where at least 95 % of OOD samples are (OpenOOD, "
             "MMDG-Bench).",

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import logsumexp, softmax
 
-from .judge import UndefinedError
+from .base import UndefinedError
 
 #: fused features [N, D] or None, logits [N, C] or None -> score [N]
 Scorer = Callable[[np.ndarray | None, np.ndarray | None], np.ndarray]

@@ -1,4 +1,4 @@
-"""All metrics by name, and the families that judge a dataset together. Imports numpy only.
+"""All metrics by name, and the families that score a dataset or a question together. Imports numpy and scipy only.
 
 Examples:
     >>> from mmbench.leaderboards.metrics.registry import METRICS
@@ -12,15 +12,27 @@ from difflib import get_close_matches
 
 from numpy.typing import ArrayLike
 
-from .base import Metric
+from . import calibration, detection, selective
+from .base import Metric, by_name
 from .classification import CLASSIFICATION
+from .derived import GAP, RELATIVE
 from .regression import REGRESSION
 
-__all__ = ["FAMILIES", "METRICS", "Metric", "family_metrics", "find", "scores"]
+__all__ = ["FAMILIES", "METRICS", "RANK_FAMILIES", "Metric", "add", "family_metrics", "find", "scores"]
 
-METRICS: dict[str, Metric] = {metric.name: metric for metric in (*REGRESSION, *CLASSIFICATION)}
+#: Every metric of every kind; those from outside are added by ``add``.
+METRICS: dict[str, Metric] = {
+    **by_name((*REGRESSION, *CLASSIFICATION)),
+    **selective.CLASSIFICATION,
+    **selective.REGRESSION,
+    **detection.OOD,
+    **calibration.CLASSIFICATION,
+    **calibration.REGRESSION,
+    **RELATIVE,
+    **GAP,
+}
 
-# Family -> its metrics in the order in which a paper prints them; the first is the main one.
+#: Family of a dataset's target -> its means in the order in which a paper prints them; the first is the main one.
 FAMILIES: dict[str, tuple[str, ...]] = {
     "mosi": (
         "acc2_has0",
@@ -40,6 +52,18 @@ FAMILIES: dict[str, tuple[str, ...]] = {
 }
 
 
+#: Family of a question -> its rank metrics, the main one first. They are called with: losses and confidences (both of
+#: ``misclassification``), scores of in-distribution and of OOD samples (``ood``), class indices and logits
+#: (``calibration``), targets, means and variances (``calibration_regression``).
+RANK_FAMILIES: dict[str, tuple[str, ...]] = {
+    "misclassification": tuple(selective.CLASSIFICATION),
+    "misclassification_regression": tuple(selective.REGRESSION),
+    "ood": tuple(detection.OOD),
+    "calibration": tuple(calibration.CLASSIFICATION),
+    "calibration_regression": tuple(calibration.REGRESSION),
+}
+
+
 def find(name: str) -> Metric:
     """The metric of that name. Raises ValueError, with the nearest known names, where there is none."""
     if name in METRICS:
@@ -50,9 +74,42 @@ def find(name: str) -> Metric:
 
 def family_metrics(family: str) -> tuple[Metric, ...]:
     """The metrics of a family, the main one first. Raises ValueError for an unknown family."""
-    if family not in FAMILIES:
+    names = FAMILIES.get(family) or RANK_FAMILIES.get(family)
+    if names is None:
         raise ValueError(f"unknown family of metrics {family!r}; known: {', '.join(FAMILIES)}")
-    return tuple(METRICS[name] for name in FAMILIES[family])
+    return tuple(METRICS[name] for name in names)
+
+
+def add(metric: Metric) -> None:
+    """Makes a metric from outside known, at the end of each of its families. Adding it again changes nothing.
+
+    Raises:
+        ValueError: it is no mean and no rank metric, another metric has its name, or it names no family of its kind.
+    """
+    known = METRICS.get(metric.name)
+    if known is not None and known.version == metric.version:
+        return
+    if known is not None and not known.version:
+        raise ValueError(f"metric {metric.name!r} is one of mmbench's: choose another name")
+    families = _families_of(metric)
+    unknown = [family for family in metric.families if family not in families]
+    if unknown or not metric.families:
+        raise ValueError(
+            f"metric {metric.name!r} has the family {unknown[0]!r}, which is none of {', '.join(families)}"
+            if unknown
+            else f"metric {metric.name!r} names no family; give it families=(...) of {', '.join(families)}"
+        )
+    METRICS[metric.name] = metric
+    for family in metric.families:
+        if metric.name not in families[family]:
+            families[family] = (*families[family], metric.name)
+
+
+def _families_of(metric: Metric) -> dict[str, tuple[str, ...]]:
+    """The families that a metric of its kind can join, of its task where it has one."""
+    if metric.kind == "derived":
+        raise ValueError(f"metric {metric.name!r} has no measure: give it a Mean or a Rank")
+    return RANK_FAMILIES if metric.kind == "rank" else FAMILIES
 
 
 def scores(family: str, target: ArrayLike, prediction: ArrayLike) -> dict[str, float]:

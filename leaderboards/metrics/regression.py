@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from .base import Metric, ratio
+from .base import Mean, Metric, ratio
 from .classification import finish_f1_weighted, finish_share, one_hot_terms
 
 MMSA = "thuiar/MMSA a94e65d, utils/metricsTop.py"
@@ -150,45 +150,39 @@ def _fraction(
 ) -> Metric:
     return Metric(
         name=name,
-        task="regression",
         convention=convention,
         direction="higher",
         range=(0.0, 1.0),
         unit="fraction",
         undefined=undefined,
         source=source,
-        terms=terms,
-        finish=finish,
+        measure=Mean("regression", terms, finish),
     )
 
 
 def _error(name: str, convention: str, source: str, highest: float, terms: Terms, finish: Finish) -> Metric:
     return Metric(
         name=name,
-        task="regression",
         convention=convention,
         direction="lower",
         range=(0.0, highest),
         unit="label",
         undefined="",
         source=source,
-        terms=terms,
-        finish=finish,
+        measure=Mean("regression", terms, finish),
     )
 
 
 def _correlation(name: str, convention: str, source: str, terms: Terms) -> Metric:
     return Metric(
         name=name,
-        task="regression",
         convention=convention,
         direction="higher",
         range=(-1.0, 1.0),
         unit="correlation",
         undefined="target or prediction is constant",
         source=source,
-        terms=terms,
-        finish=finish_correlation,
+        measure=Mean("regression", terms, finish_correlation),
     )
 
 

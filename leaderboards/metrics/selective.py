@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from .base import Counts, UndefinedError, by_name, once, rank_metric
 from .detection import (
     Curve,
     area_of,
@@ -20,7 +21,6 @@ from .detection import (
     nearest_false_rate_of,
     precision_of,
 )
-from .judge import Counts, Judge, UndefinedError, once, table
 
 
 def risk_coverage_curve(loss: np.ndarray, confidence: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -161,7 +161,7 @@ def _right_and_wrong(arrays: tuple[np.ndarray, ...], counts: Counts) -> Curve:
 
 
 _AREAS = (
-    Judge(
+    rank_metric(
         "aurc",
         "The mean over n of the mean loss of the n most confident samples; equal confidences in expectation "
         "over their orders. MMDG-Bench prints it times 1000.",
@@ -171,7 +171,7 @@ _AREAS = (
         "Geifman, Uziel, El-Yaniv 2019",
         _over_ranks(_aurc),
     ),
-    Judge(
+    rank_metric(
         "e_aurc",
         "AURC minus that of the best possible order.",
         "lower",
@@ -180,7 +180,7 @@ _AREAS = (
         "Geifman, Uziel, El-Yaniv 2019",
         _excess,
     ),
-    Judge(
+    rank_metric(
         "augrc",
         "The mean over n of the summed loss of the n most confident samples, divided by all samples.",
         "lower",
@@ -191,10 +191,10 @@ _AREAS = (
     ),
 )
 
-CLASSIFICATION = table(
+CLASSIFICATION = by_name(
     [
         *(replace(area, range=(0.0, 1.0)) for area in _AREAS),  # the losses are 0 and 1
-        Judge(
+        rank_metric(
             "misd_auroc",
             "The probability that a right answer has the higher confidence than a wrong one; ties count half.",
             "higher",
@@ -203,7 +203,7 @@ CLASSIFICATION = table(
             "Hendrycks and Gimpel 2017",
             _right_positive(area_of),
         ),
-        Judge(
+        rank_metric(
             "misd_fpr95_correct_positive",
             "The share of wrong answers accepted where at least 95 % of right ones are.",
             "lower",
@@ -212,7 +212,7 @@ CLASSIFICATION = table(
             "Hendrycks and Gimpel 2017; first threshold with TPR >= 0.95",
             _right_positive(false_rate_of),
         ),
-        Judge(
+        rank_metric(
             "misd_fpr95_nearest_mmdg",
             "The share of wrong answers accepted at the threshold whose true positive rate is nearest 0.95.",
             "lower",
@@ -221,7 +221,7 @@ CLASSIFICATION = table(
             "MMDG-Bench (arXiv 2605.06643), code",
             _right_positive(nearest_false_rate_of),
         ),
-        Judge(
+        rank_metric(
             "aupr_success",
             "Average precision with right answers as positives.",
             "higher",
@@ -230,7 +230,7 @@ CLASSIFICATION = table(
             "Hendrycks and Gimpel 2017",
             _right_positive(precision_of),
         ),
-        Judge(
+        rank_metric(
             "aupr_error",
             "Average precision with wrong answers as positives and minus the confidence.",
             "higher",
@@ -240,7 +240,7 @@ CLASSIFICATION = table(
             _wrong_positive(precision_of),
         ),
         *(
-            Judge(
+            rank_metric(
                 f"accuracy_at_{share}",
                 f"The accuracy of the {share} % most confident samples.",
                 "higher",
@@ -254,11 +254,11 @@ CLASSIFICATION = table(
     ]
 )
 
-REGRESSION = table(
+REGRESSION = by_name(
     [
         *_AREAS,
         *(
-            Judge(
+            rank_metric(
                 f"mae_at_{share}",
                 f"The mean absolute error of the {share} % most confident samples.",
                 "lower",

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from ..render.text import KEYS, file_name, save_figure, title
+from ..labels import CLEAN, KEYS
+from ..render.text import file_name, save_figure, title
 from ..tables.accuracy import task_label
-from ..tables.results import CLEAN
 from ..tables.robustness import GRID, RATES, SEVERITIES, VOLUME, reliability_point
 from .figure import COLOURS, SHAPES
 

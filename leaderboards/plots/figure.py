@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from ..labels import AVERAGE, CLEAN
 from ..render.text import file_name, holes, save_figure, title
-from ..tables.accuracy import AVERAGE, condition_label, task_label
-from ..tables.results import CLEAN
+from ..tables.accuracy import condition_label, task_label
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from .text import KEYS, Across, file_name, holes, shown, title, wide, write_text
+from ..labels import KEYS, Across
+from .text import file_name, holes, shown, title, wide, write_text
 
 # Characters of a row, with two between columns, that fit 17 cm in a small font of ten points.
 _WIDTH = 100

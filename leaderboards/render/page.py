@@ -19,8 +19,9 @@ from string import Template
 
 import pandas as pd
 
-from ..tables.accuracy import REAL, SYNTHETIC, data_label
-from .text import TIED, Across, file_name, notes, title, write_text
+from ..labels import REAL, SYNTHETIC, Across
+from ..tables.accuracy import data_label
+from .text import TIED, file_name, notes, title, write_text
 from .views import Cell, Fact, Facts, View, conventions, gone, same_everywhere, views_of
 
 

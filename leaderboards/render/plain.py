@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pandas as pd
 
+from ..labels import KEYS
 from .latex import escape_latex, parts
-from .text import HOLE, KEYS, escape_markdown, file_name, write_text
+from .text import HOLE, escape_markdown, file_name, write_text
 
 #: Columns that say what a row is, in the order in which tables have them.
 _NAMED = ("method", "other", "best")

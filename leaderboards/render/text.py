@@ -10,12 +10,12 @@ import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from ..tables.accuracy import REAL, SYNTHETIC, condition_label, data_label
-from ..tables.results import CLEAN, UPPER_BOUND
+from ..labels import CLEAN, KEYS, REAL, SYNTHETIC, UPPER_BOUND, Across, rounded
+from ..tables.accuracy import condition_label, data_label
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -23,9 +23,6 @@ if TYPE_CHECKING:
 HOLE = "—"
 TIED = "≈"
 UNVERIFIED = "†"
-KEYS = ("task", "modalities", "protocol", "data")
-
-Across = Literal["metric", "condition"]
 
 
 def wide(
@@ -296,12 +293,6 @@ def heading(row: dict) -> str:
     """A metric as the heading of its column: ``"acc7 % ↑"``."""
     percent = " %" if row["unit"] == "fraction" else ""
     return f"{row['metric']}{percent} {'↑' if row['direction'] == 'higher' else '↓'}"
-
-
-def rounded(value: float, unit: str) -> str:
-    """A number as tables show it: fractions in percent with one decimal, counts whole, else three decimals."""
-    scale, digits = {"fraction": (100, 1), "count": (1, 0)}.get(unit, (1, 3))
-    return f"{scale * value:.{digits}f}"
 
 
 def interval_text(row: dict) -> str:

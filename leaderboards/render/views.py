@@ -15,13 +15,12 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from ..metrics.judges import JUDGES
+from ..labels import CLEAN, KEYS, Across, rounded
 from ..metrics.registry import METRICS
 from ..tables.accuracy import condition_label
 from ..tables.cost import QUANTITIES
-from ..tables.results import CLEAN
 from .plain import texts
-from .text import KEYS, Across, cell_text, count_text, heading, holes, interval_text, rounded, shown
+from .text import cell_text, count_text, heading, holes, interval_text, shown
 
 Record = dict[str, Any]
 
@@ -155,8 +154,7 @@ def gone(frame: pd.DataFrame) -> list[str]:
 
 def conventions() -> dict[str, str]:
     """Metric -> what it is, in a sentence."""
-    measures = {**METRICS, **JUDGES}
-    return {name: f"{measure.convention} ({measure.source})" for name, measure in measures.items()} | {
+    return {name: f"{metric.convention} ({metric.source})" for name, metric in METRICS.items()} | {
         quantity.name: quantity.convention for quantity in QUANTITIES
     }
 

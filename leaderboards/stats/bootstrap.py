@@ -236,7 +236,7 @@ def resample(
     terms: list[np.ndarray] = []
     for prediction in predictions:
         pair = checked(task, target, prediction)
-        terms.extend(metric.terms(*pair) for metric in metrics)
+        terms.extend(metric.mean.terms(*pair) for metric in metrics)
     stacked = np.concatenate(terms, axis=1)
     means = np.concatenate(
         [stacked.mean(axis=0)[None], resample_weights(len(stacked), draws, seed) @ stacked]
@@ -246,7 +246,7 @@ def resample(
     for index, block in enumerate(terms):
         width = block.shape[1]
         s, m = divmod(index, len(metrics))
-        out[:, s, m] = metrics[m].finish(means[:, start : start + width])
+        out[:, s, m] = metrics[m].mean.finish(means[:, start : start + width])
         start += width
     return Resampled(values=out[0], draws=out[1:], samples=len(stacked))
 

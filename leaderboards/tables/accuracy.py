@@ -7,14 +7,11 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import pandas as pd
 
+from ..labels import AVERAGE, CLEAN, MISSING, REAL, SYNTHETIC
 from ..stats.bootstrap import DRAWS, FEWER_DRAWS, Resampled
 from .block import ALPHA, Numbers, numbers_of
 from .groups import Cell, Group, groups_of, score
-from .results import CLEAN, MISSING, Result, missing_patterns, one_line
-
-AVERAGE = "average_missing"
-SYNTHETIC = "synthetic stand-in"
-REAL = "real"
+from .results import Result, missing_patterns, one_line
 
 # Column -> type of every frame, in order; columns "audit_..." follow as text.
 COLUMNS: dict[str, str] = {

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..labels import CLEAN
 from ..metrics.base import Metric
 from ..stats.bootstrap import Resampled, holm, interval, p_value
 from .groups import Cell, Group
-from .results import CLEAN
 
 # Rows differ where the p of their difference, corrected by Holm for the rows of their block, is below this.
 ALPHA = 0.05

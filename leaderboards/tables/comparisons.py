@@ -12,30 +12,27 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ..render.text import KEYS
+from ..labels import KEYS
 from ..stats.power import MOST, seeds_needed
 from ..stats.ranks import ALPHA, DECIMALS, Ranking, rank
 from .groups import once_for_each
 from .seed_scores import Field, Score, fields, scores
 
-#: What a reader must know beside each table.
-NOTES = {
-    "ranks": (
-        "average_rank: over tasks (a task is a dataset or shift with a modality set), 1 is the best, ties share "
-        "the mean; wins: tasks with the best mean. Only tasks on which every method has a value are used. "
-        "friedman_p: that all have the same average rank."
-    ),
-    "comparisons": (
-        "p: Wilcoxon's signed-rank test over tasks, exact, two-sided; p_holm: corrected for all pairs. "
-        "Differences are means over seeds, positive where method is better than other. Tasks count as "
-        "independent; those that share a dataset are not quite that."
-    ),
-    "seeds": (
-        "difference: best minus method by the mean over seeds, positive where best is better, in the metric's "
-        "unit; sd: of the differences seed by seed (ddof = 1); seeds_needed: for a paired two-sided t-test at "
-        "5 % to find a difference of this size with power 0.8, were it and its sd the true ones."
-    ),
-}
+_OF_RANKS = (
+    "average_rank: over tasks (a task is a dataset or shift with a modality set), 1 is the best, ties share "
+    "the mean; wins: tasks with the best mean. Only tasks on which every method has a value are used. "
+    "friedman_p: that all have the same average rank."
+)
+_OF_COMPARISONS = (
+    "p: Wilcoxon's signed-rank test over tasks, exact, two-sided; p_holm: corrected for all pairs. "
+    "Differences are means over seeds, positive where method is better than other. Tasks count as "
+    "independent; those that share a dataset are not quite that."
+)
+_OF_SEEDS = (
+    "difference: best minus method by the mean over seeds, positive where best is better, in the metric's "
+    "unit; sd: of the differences seed by seed (ddof = 1); seeds_needed: for a paired two-sided t-test at "
+    "5 % to find a difference of this size with power 0.8, were it and its sd the true ones."
+)
 
 _RANKS = {
     "protocol": "str",
@@ -177,15 +174,29 @@ def shortage(field: Field, ranking: Ranking) -> str:
     return "; ".join(parts)
 
 
-def notes(name: str, frame: pd.DataFrame) -> list[str]:
-    """What a reader must know beside a table of this module; what is missing is said once a field."""
+def notes_of_ranks(frame: pd.DataFrame) -> list[str]:
+    """What a reader must know beside the table of ranks; what is missing is said once a field."""
+    return _notes(frame, _OF_RANKS)
+
+
+def notes_of_comparisons(frame: pd.DataFrame) -> list[str]:
+    """What a reader must know beside the table of pairs."""
+    return _notes(frame, _OF_COMPARISONS)
+
+
+def notes_of_seeds(frame: pd.DataFrame) -> list[str]:
+    """What a reader must know beside the table of seeds."""
+    return _notes(frame, _OF_SEEDS)
+
+
+def _notes(frame: pd.DataFrame, convention: str) -> list[str]:
     if frame.empty:
         return ["nothing to compare: no two methods have a value on one task under one protocol"]
     missing = {}
     if "note" in frame:
         for row in frame.loc[frame["note"] != ""].to_dict("records"):
             missing[f"{row['protocol']}; {row['data']}; {row['metric']}: {row['note']}"] = None
-    return [NOTES[name], *missing]
+    return [convention, *missing]
 
 
 @once_for_each

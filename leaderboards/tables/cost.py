@@ -8,10 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from ..labels import CLEAN, REAL, SYNTHETIC
 from ..stats.bootstrap import summary
-from .accuracy import COLUMNS, REAL, SYNTHETIC, audit_columns
+from .accuracy import COLUMNS, audit_columns
 from .groups import Group, groups_of
-from .results import CLEAN, Result
+from .results import Result
 
 
 @dataclass(frozen=True)

@@ -15,39 +15,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from typing import cast
 
 import numpy as np
 import pandas as pd
 
+from ..labels import CLEAN, UPPER_BOUND, rounded
 from ..metrics.base import Metric, ratio
-from ..render.text import rounded
+from ..metrics.derived import CLOSED, GAP, LEFT
 from ..stats.bootstrap import DRAWS, Resampled, interval
 from .accuracy import table_of
 from .groups import Cell, Group, groups_of, score
-from .relative import REFERENCE, Measure, reference_places
-from .results import CLEAN, UPPER_BOUND, Result
-
-CLOSED, LEFT = "gap_closed", "gap_left"
-MEASURES: dict[str, Measure] = {
-    measure.name: measure
-    for measure in (
-        Measure(
-            CLOSED,
-            "what the method gains over erm, over what the oracle (erm trained on the target) gains over erm; "
-            "means over seeds of the main metric; seed by seed, the linearised quotient",
-            "the gap is not above 0",
-            "mmbench",
-            direction="higher",
-        ),
-        Measure(
-            LEFT,
-            "what the oracle (erm trained on the target) has above the method, over the method's own mean value",
-            "the method's mean value is 0",
-            "mmbench",
-        ),
-    )
-}
+from .relative import REFERENCE, reference_places
+from .results import Result
 
 
 def gap(results: Iterable[Result], draws: int = DRAWS, seed: int = 0) -> pd.DataFrame:
@@ -59,7 +38,7 @@ def gap(results: Iterable[Result], draws: int = DRAWS, seed: int = 0) -> pd.Data
         seed: of the resampling.
 
     Returns:
-        A frame as ``tables.accuracy`` gives it, of the metrics ``MEASURES``, with a row for each method of a shift.
+        A frame as ``tables.accuracy`` gives it, of the metrics ``GAP``, with a row for each method of a shift.
 
     Raises:
         ValueError: no result is of a shift.
@@ -81,7 +60,6 @@ def gap(results: Iterable[Result], draws: int = DRAWS, seed: int = 0) -> pd.Data
             cells[id(group)] = score(group, "clean", CLEAN.__eq__, draws, seed)[CLEAN]
         return cells[id(group)]
 
-    judges = cast(tuple[Metric, ...], tuple(MEASURES.values()))
     rows = []
     for group in own:
         bound = oracles.get(group.block._replace(protocol=group.block.protocol + UPPER_BOUND))
@@ -89,14 +67,14 @@ def gap(results: Iterable[Result], draws: int = DRAWS, seed: int = 0) -> pd.Data
         whys = {name: _why_not(group, clean(group), name, one, clean(one)) for name, one in others.items()}
         own_cell, erm, oracle = (clean(one) for one in (group, *others.values()))
         rows.append({CLEAN: gap_cell(group.metrics[0], own_cell, erm, oracle, whys)})
-    frame = table_of([replace(group, metrics=judges) for group in own], rows)
+    frame = table_of([replace(group, metrics=tuple(GAP.values())) for group in own], rows)
     return frame.drop(columns=["drop", "drop_low", "drop_high"])
 
 
 def gap_cell(
     metric: Metric, own: Cell | None, erm: Cell | None, oracle: Cell | None, whys: Mapping[str, str]
 ) -> Cell:
-    """The cell of all ``MEASURES`` of one group.
+    """The cell of all ``GAP`` of one group.
 
     Args:
         metric: the main metric, the first of each cell.

@@ -10,12 +10,12 @@ from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
+from ..labels import CLEAN
 from ..metrics.base import Metric, checked
-from ..metrics.judge import Judge
 from ..metrics.registry import family_metrics, find
 from ..stats.bootstrap import Resampled, resample
-from .results import CLEAN, Outputs, Result, one_line, read_outputs
-from .score_sheet import Entry, Sheet, kept, sheet_from
+from .results import Outputs, Result, one_line, read_outputs
+from .score_sheet import Entry, Sheet, sheet_from, stored_sheet
 
 T = TypeVar("T")
 
@@ -38,7 +38,7 @@ class Group:
         method: its label.
         draw: its draw of the hyper-parameters.
         results: its jobs, by seed.
-        metrics: what judges it.
+        metrics: what scores it, the main metric first.
     """
 
     block: Block
@@ -111,9 +111,9 @@ def groups_of(results: Iterable[Result], metrics: Sequence[str] | None = None) -
                     f"jobs {one.job} and {two.job} of {method} have different families of metrics"
                 )
         family = family_metrics(members[0].family)
-        judges = family if chosen is None else tuple(m for m in chosen if m.task == family[0].task)
-        if judges:
-            groups.append(Group(block, method, draw, tuple(members), judges))
+        own = family if chosen is None else tuple(m for m in chosen if m.task == family[0].task)
+        if own:
+            groups.append(Group(block, method, draw, tuple(members), own))
     if not groups:
         raise ValueError(f"none of the metrics {', '.join(metrics or ())} applies to any of the results")
     return groups
@@ -152,7 +152,7 @@ def score(
             tested = {name: found for name, found in outputs.items() if tests(name)}
             return scored(tested, group.metrics, draws, seed)
 
-        return kept(result.keeper, sheet, key, make)
+        return stored_sheet(result.cache, sheet, key, make)
 
     return cells_of(group, read, always)
 
@@ -170,9 +170,16 @@ def once_for_each(make: Callable[..., T]) -> Callable[..., T]:
     return made
 
 
-def sheet_key(measures: Sequence[Metric | Judge], draws: int, seed: int) -> list[object]:
-    """What decides the scores of a sheet beside the predictions."""
-    return [[measure.name for measure in measures], draws, seed]
+def sheet_key(metrics: Sequence[Metric], draws: int, seed: int) -> list[object]:
+    """What decides the scores of a sheet beside the predictions: for metrics from outside, their code too.
+
+    Args:
+        metrics: those of the sheet, in order.
+        draws: number of resamples.
+        seed: of the resampling.
+    """
+    names = [f"{metric.name}@{metric.version}" if metric.version else metric.name for metric in metrics]
+    return [names, draws, seed]
 
 
 def scored(outputs: Mapping[str, Outputs], metrics: Sequence[Metric], draws: int, seed: int) -> Sheet:
@@ -181,7 +188,7 @@ def scored(outputs: Mapping[str, Outputs], metrics: Sequence[Metric], draws: int
     alike: dict[str, list[str]] = {}
     for condition, found in outputs.items():
         try:
-            checked(metrics[0].task, found.target, found.prediction)
+            checked(metrics[0].mean.task, found.target, found.prediction)
         except ValueError as error:
             entries[condition] = Entry(None, hole=one_line(str(error)))
             continue

@@ -4,62 +4,24 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
-from typing import Literal, cast
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 
+from ..labels import CLEAN
 from ..metrics.base import Metric, ratio
+from ..metrics.derived import RELATIVE
 from ..stats.bootstrap import FEWER_DRAWS, Resampled
 from .accuracy import table_of
 from .groups import Block, Cell, Group
-from .results import CLEAN, Result
+from .results import Result
 from .robustness import MEAN, SEVERITIES, scored_groups
 
 #: The method whose run is the reference where none is named.
 REFERENCE = "erm"
 
 _SEVERE = re.compile(rf"(?P<kind>[^:@]+:[^@]+)@[{SEVERITIES[0]}-{SEVERITIES[-1]}]")
-
-
-@dataclass(frozen=True)
-class Measure:
-    """A measure of cells; it has what a table reads of a ``Metric``."""
-
-    name: str
-    convention: str
-    undefined: str
-    source: str
-    direction: Literal["higher", "lower"] = "lower"
-    range: tuple[float, float] = (-np.inf, np.inf)
-    unit: Literal["fraction", "label"] = "fraction"
-
-
-MEASURES: dict[str, Measure] = {
-    measure.name: measure
-    for measure in (
-        Measure(
-            "relative_drop",
-            "what mean_corruption loses of the clean value, over the clean value; no correction for chance",
-            "the clean value is not positive",
-            "mmbench",
-        ),
-        Measure(
-            "mce",
-            "mean over corruptions of the error summed over severities, over that of the reference run "
-            "(mean of its seeds); the error is 1 - score, or the metric where lower is better",
-            "the reference makes no error under a corruption",
-            "Hendrycks and Dietterich 2019",
-        ),
-        Measure(
-            "relative_mce",
-            "mce of what the error exceeds that on clean data by",
-            "the reference does not get worse under a corruption",
-            "Hendrycks and Dietterich 2019",
-        ),
-    )
-}
 
 
 def relative(
@@ -86,14 +48,13 @@ def relative(
     if reference and not places:
         known = ", ".join(dict.fromkeys(group.method for group in groups))
         raise ValueError(f"no row is called {reference!r}, to be the reference; there are {known}")
-    judges = cast(tuple[Metric, ...], tuple(MEASURES.values()))
     rows = []
     for group, row in zip(groups, cells, strict=True):
         place = places.get(group.block)
         other = f"there is no run of {reference or REFERENCE} to compare with: name one with --reference"
         against = other if place is None else cells[place]
         rows.append({MEAN: relative_cell(row, against, group.metrics[0])})
-    frame = table_of([replace(group, metrics=judges) for group in groups], rows)
+    frame = table_of([replace(group, metrics=tuple(RELATIVE.values())) for group in groups], rows)
     return frame.drop(columns=["drop", "drop_low", "drop_high"])
 
 
@@ -120,7 +81,7 @@ def kinds_of(cells: Iterable[str]) -> dict[str, list[str]]:
 
 
 def relative_cell(cells: dict[str, Cell], reference: dict[str, Cell] | str, metric: Metric) -> Cell:
-    """The cell of all ``MEASURES`` of one group.
+    """The cell of all metrics of ``RELATIVE`` of one group.
 
     Args:
         cells: condition -> its cell, of one metric: clean, every corruption, and ``mean_corruption``.

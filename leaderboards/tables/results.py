@@ -9,17 +9,14 @@ from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 
+from ..labels import MISSING
 from ..metrics.registry import family_metrics
-from .score_sheet import Keeper, short_hash
+from .score_sheet import SheetCache, short_hash
 
 if TYPE_CHECKING:
     import pandas as pd
 
 State = Literal["done", "failed", "running", "queued", "planned", "dead", "cancelled", "pruned"]
-CLEAN = "clean"
-MISSING = "missing:"
-#: What the protocol of a row ends with that was trained on the target itself.
-UPPER_BOUND = " [upper bound: trained on the target]"
 
 
 class UnusableError(ValueError):
@@ -49,7 +46,7 @@ class Result:
         features: reads clean outputs with the feature that the head reads, a column ``fused`` of arrays beside
             those of ``predictions``: ``train`` (source training), ``test``, and each OOD set, such as ``near:NAME``.
             None where they were not asked for.
-        keeper: keeps its scores; None where they are made anew for each table.
+        cache: stores its scores; None where they are made anew for each table.
         damaged: whether it was tested under more than clean and missing modalities.
         cost: name -> value of what it cost; see ``cost.QUANTITIES``.
         domains: the domains of its test samples.
@@ -76,7 +73,7 @@ class Result:
     further: Callable[[], pd.DataFrame] | None = None
     features: Callable[[], Mapping[str, pd.DataFrame]] | None = None
     cost: Mapping[str, float] = field(default_factory=dict)
-    keeper: Keeper | None = None
+    cache: SheetCache | None = None
     damaged: bool = False
     domains: tuple[str, ...] = ()
     families: Mapping[str, str] = field(default_factory=dict)

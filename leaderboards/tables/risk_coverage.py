@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..labels import CLEAN, REAL, SYNTHETIC
 from ..metrics.confidence import ensemble, max_softmax
 from ..metrics.selective import risk_coverage_curve
-from .accuracy import REAL, SYNTHETIC
-from .results import CLEAN, Outputs, Result, UnusableError, read_outputs
+from .results import Outputs, Result, UnusableError, read_outputs
 
 
 @dataclass(frozen=True)

@@ -14,10 +14,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
+from ..labels import CLEAN, MISSING
 from ..stats.bootstrap import FEWER_DRAWS, Resampled
 from .accuracy import table_of
 from .groups import Cell, Group, groups_of, once_for_each, score
-from .results import CLEAN, MISSING, Result
+from .results import Result
 from .seen_families import HELD_OUT, SEEN, by_training, damage_of, marked
 from .worst_domain import WORST, domain_cells
 

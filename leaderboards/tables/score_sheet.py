@@ -21,19 +21,28 @@ from ..stats.bootstrap import Resampled
 SCORING = 1
 
 
-class Keeper(Protocol):
-    """Keeps the sheets of one job."""
+class SheetCache(Protocol):
+    """The stored sheets of one job, as one table reads them."""
 
-    def fingerprint(self, sheet: str) -> str:
-        """A hash of the predictions that a sheet is made of. Raises ValueError where they are not whole."""
+    def reading(self, reads: frozenset[str], code: str = "") -> SheetCache:
+        """The same cache for a table that reads some of the outputs of the job.
+
+        Args:
+            reads: of ``catalog.READABLE``; by default a cache expects that all of them are read.
+            code: what changes when the code of a table from outside does; empty for tables of mmbench.
+        """
+        ...
+
+    def fingerprint(self) -> str:
+        """A hash of the outputs that the table reads. Raises ValueError where they are not whole."""
         ...
 
     def read(self, file: str) -> bytes | None:
-        """What was kept under a name, or None."""
+        """The content that is stored under a name, or None."""
         ...
 
     def write(self, file: str, content: bytes) -> None:
-        """Keeps a sheet; one that cannot be kept is made again next time."""
+        """Stores a sheet; one that cannot be stored is made again next time."""
         ...
 
 
@@ -124,18 +133,18 @@ def short_hash(content: bytes) -> str:
     return blake2b(content, digest_size=12).hexdigest()
 
 
-def kept(
-    keeper: Keeper | None,
+def stored_sheet(
+    cache: SheetCache | None,
     sheet: str,
     key: Sequence[object],
     make: Callable[[], Sheet],
     others: Sequence[str] = (),
 ) -> Sheet:
-    """A sheet from its keeper; made, and given to the keeper, where that has none of these predictions.
+    """A sheet from the cache of its job; made, and stored there, where the cache has none of these predictions.
 
     Args:
-        keeper: of the job; None keeps nothing.
-        sheet: its name.
+        cache: of the job; None stores nothing.
+        sheet: its name, without a hyphen.
         key: what decides the scores beside the predictions: names of the measures, draws, seed.
         make: makes it.
         others: the fingerprints of other predictions that it depends on.
@@ -143,15 +152,16 @@ def kept(
     Raises:
         ValueError: the predictions are not whole, or what ``make`` raises.
     """
-    if keeper is None:
+    if cache is None:
         return make()
-    file, of = file_name(sheet, key), " ".join([keeper.fingerprint(sheet), *others])
-    content = keeper.read(file)
-    found = None if content is None else _unpacked(content, of)
-    if found is None:
-        found = make()
-        keeper.write(file, _packed(found, of))
-    return found
+    file, of = file_name(sheet, key), " ".join([cache.fingerprint(), *others])
+    content = cache.read(file)
+    stored = None if content is None else _unpacked(content, of)
+    if stored is not None:
+        return stored
+    made = make()
+    cache.write(file, _packed(made, of))
+    return made
 
 
 def _packed(sheet: Sheet, of: str) -> bytes:

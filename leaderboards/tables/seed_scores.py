@@ -8,8 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from ..render.text import KEYS
-from .results import CLEAN
+from ..labels import CLEAN, KEYS
 
 
 @dataclass(frozen=True)

@@ -10,33 +10,34 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
-from typing import cast
 
 import numpy as np
 import pandas as pd
 
-from ..metrics import calibration as calibrating
-from ..metrics import confidence, detection, ood_scores, selective
-from ..metrics.base import Metric, checked
-from ..metrics.judge import Judge, UndefinedError
+from ..labels import CLEAN
+from ..metrics import confidence, ood_scores
+from ..metrics.base import Metric, UndefinedError, checked
+from ..metrics.registry import family_metrics
 from ..stats.bootstrap import FEWER_DRAWS, Resampled, resample_counts
 from . import ood_sets
 from .accuracy import table_of
 from .groups import Cell, Group, cells_of, groups_of, sheet_key
-from .results import CLEAN, Outputs, Result, UnusableError, read_outputs
-from .score_sheet import Entry, Sheet, kept, sheet_from
+from .results import Outputs, Result, UnusableError, read_outputs
+from .score_sheet import Entry, Sheet, sheet_from, stored_sheet
 
 ENSEMBLE = "ensemble"
+#: The families of rank metrics that each table shows.
+MISCLASSIFICATION, CALIBRATION, OOD = "misclassification", "calibration", "ood"
 
 
 @dataclass(frozen=True)
 class Sample:
-    """What one network contributes to a judge: arrays that are resampled together, part by part.
+    """What one network contributes to a rank metric: arrays that are resampled together, part by part.
 
     Attributes:
-        parts: groups of arrays; the arrays of a part have the same samples. One part for most judges, two
+        parts: groups of arrays; the arrays of a part have the same samples. One part for most metrics, two
             (in-distribution and OOD) for detection.
-        reason: why there is nothing to judge; empty where there is.
+        reason: why there is nothing to score; empty where there is.
     """
 
     parts: tuple[tuple[np.ndarray, ...], ...] = ()
@@ -58,12 +59,12 @@ def misclassification(results: Iterable[Result], draws: int = FEWER_DRAWS, seed:
     Returns:
         A frame as ``tables.accuracy`` gives it.
     """
-    return _table(results, _misclassification_cells, draws, seed)
+    return _table(results, MISCLASSIFICATION, _misclassification_cells, draws, seed)
 
 
 def calibration(results: Iterable[Result], draws: int = FEWER_DRAWS, seed: int = 0) -> pd.DataFrame:
     """Whether predicted probabilities, or predicted variances, are true; as ``misclassification``."""
-    return _table(results, _calibration_cells, draws, seed)
+    return _table(results, CALIBRATION, _calibration_cells, draws, seed)
 
 
 def ood(results: Iterable[Result], draws: int = FEWER_DRAWS, seed: int = 0) -> pd.DataFrame:
@@ -82,7 +83,7 @@ def ood(results: Iterable[Result], draws: int = FEWER_DRAWS, seed: int = 0) -> p
     kept = [result for result in results if _row(result) in tested]
     if not kept:
         raise ValueError("no result has OOD sets: run with --ood DATASET or --held-out-classes CLASS")
-    frame = _table(kept, _ood_cells, draws, seed)
+    frame = _table(kept, OOD, _ood_cells, draws, seed)
     return frame.assign(condition=ood_sets.shortest(frame["condition"]))
 
 
@@ -93,56 +94,54 @@ def _row(result: Result) -> tuple:
 Cells = Callable[[Group, int, int], dict[str, Cell]]
 
 
-def _table(results: Iterable[Result], cells_of: Cells, draws: int, seed: int) -> pd.DataFrame:
+def _table(results: Iterable[Result], family: str, cells_of: Cells, draws: int, seed: int) -> pd.DataFrame:
     groups, cells = [], []
     for group in groups_of(results):
         found = cells_of(group, draws, seed)
-        judges = _judges(cells_of, group)
-        groups.append(replace(group, metrics=cast(tuple[Metric, ...], judges)))
+        groups.append(replace(group, metrics=_metrics(family, group)))
         cells.append(found)
     return table_of(groups, cells).drop(columns=["drop", "drop_low", "drop_high"])
 
 
-def _judges(cells_of: Cells, group: Group) -> tuple[Judge, ...]:
-    if cells_of is _ood_cells:
-        return tuple(detection.JUDGES.values())
-    classification = group.metrics[0].task == "classification"
-    if cells_of is _calibration_cells:
-        chosen = calibrating.CLASSIFICATION if classification else calibrating.REGRESSION
-    else:
-        chosen = selective.CLASSIFICATION if classification else selective.REGRESSION
-    return tuple(chosen.values())
+def _metrics(family: str, group: Group) -> tuple[Metric, ...]:
+    """The rank metrics of a family, as they are for the task of a group."""
+    own = family if family == OOD or _is_classification(group) else f"{family}_regression"
+    return family_metrics(own)
+
+
+def _is_classification(group: Group) -> bool:
+    return group.metrics[0].task == "classification"
 
 
 def _misclassification_cells(group: Group, draws: int, seed: int) -> dict[str, Cell]:
-    judges = _judges(_misclassification_cells, group)
-    classification = group.metrics[0].task == "classification"
+    metrics = _metrics(MISCLASSIFICATION, group)
+    classification = _is_classification(group)
     own = list(confidence.LOGITS) if classification else ["variance"]
-    key = sheet_key(judges, draws, seed)
+    key = sheet_key(metrics, draws, seed)
 
     def alone(result: Result) -> Sheet:
         def make() -> Sheet:
             outputs = _clean(group, result)
             loss = _loss(outputs)
             entries = {
-                name: judged(judges, _confidence(name, outputs, loss), outputs.of, draws, seed)
+                name: scored_ranks(metrics, _confidence(name, outputs, loss), outputs.of, draws, seed)
                 for name in own
             }
-            return sheet_from(entries, _names(judges), draws)
+            return sheet_from(entries, _names(metrics), draws)
 
-        return kept(result.keeper, "misd", key, make)
+        return stored_sheet(result.cache, "misd", key, make)
 
     cells = cells_of(group, alone, own)
-    ensemble = _ensemble_cells(group, judges, draws, seed)
+    ensemble = _ensemble_cells(group, metrics, draws, seed)
     return {**cells, **ensemble} if classification else {**ensemble, **cells}
 
 
-def _ensemble_cells(group: Group, judges: Sequence[Judge], draws: int, seed: int) -> dict[str, Cell]:
+def _ensemble_cells(group: Group, metrics: Sequence[Metric], draws: int, seed: int) -> dict[str, Cell]:
     """Confidence by what the seeds agree on: each sheet depends on the predictions of all of them."""
     done = [result for result in group.results if result.state == "done"]
     if len(done) < 2:
         reason = "an ensemble needs at least two seeds"
-        return {ENSEMBLE: cells_of(group, lambda _: _empty(judges, draws, reason), [ENSEMBLE])[ENSEMBLE]}
+        return {ENSEMBLE: cells_of(group, lambda _: _empty(metrics, draws, reason), [ENSEMBLE])[ENSEMBLE]}
 
     @cache
     def answers() -> tuple[list[Outputs], np.ndarray]:
@@ -156,21 +155,21 @@ def _ensemble_cells(group: Group, judges: Sequence[Judge], draws: int, seed: int
             outputs, agreed = answers()
             place = done.index(result)
             sample = Sample(((_loss(outputs[place]), agreed[place]),))
-            entry = judged(judges, sample, outputs[place].of, draws, seed)
-            return sheet_from({ENSEMBLE: entry}, _names(judges), draws)
+            entry = scored_ranks(metrics, sample, outputs[place].of, draws, seed)
+            return sheet_from({ENSEMBLE: entry}, _names(metrics), draws)
 
-        prints = [peer.keeper.fingerprint(ENSEMBLE) for peer in done if peer.keeper is not None]
-        return kept(result.keeper, ENSEMBLE, sheet_key(judges, draws, seed), make, prints)
+        prints = [peer.cache.fingerprint() for peer in done if peer.cache is not None]
+        return stored_sheet(result.cache, ENSEMBLE, sheet_key(metrics, draws, seed), make, prints)
 
     return cells_of(group, together, [ENSEMBLE])
 
 
-def _names(judges: Sequence[Judge]) -> list[str]:
-    return [judge.name for judge in judges]
+def _names(metrics: Sequence[Metric]) -> list[str]:
+    return [metric.name for metric in metrics]
 
 
-def _empty(judges: Sequence[Judge], draws: int, reason: str) -> Sheet:
-    return sheet_from({ENSEMBLE: Entry(None, undefined=reason)}, _names(judges), draws)
+def _empty(metrics: Sequence[Metric], draws: int, reason: str) -> Sheet:
+    return sheet_from({ENSEMBLE: Entry(None, undefined=reason)}, _names(metrics), draws)
 
 
 def _clean(group: Group, result: Result) -> Outputs:
@@ -178,7 +177,7 @@ def _clean(group: Group, result: Result) -> Outputs:
     outputs = read_outputs(result).get(CLEAN)
     if outputs is None:
         raise UnusableError("no predictions under clean")
-    checked(group.metrics[0].task, outputs.target, outputs.prediction)
+    checked(group.metrics[0].mean.task, outputs.target, outputs.prediction)
     return outputs
 
 
@@ -203,8 +202,8 @@ def _answer(outputs: Outputs) -> np.ndarray:
 
 
 def _calibration_cells(group: Group, draws: int, seed: int) -> dict[str, Cell]:
-    judges = _judges(_calibration_cells, group)
-    key = sheet_key(judges, draws, seed)
+    metrics = _metrics(CALIBRATION, group)
+    key = sheet_key(metrics, draws, seed)
 
     def read(result: Result) -> Sheet:
         def make() -> Sheet:
@@ -216,26 +215,28 @@ def _calibration_cells(group: Group, draws: int, seed: int) -> dict[str, Cell]:
             else:
                 variance = np.exp(o.log_variance.astype(np.float64))
                 sample = Sample(((o.target, o.prediction.astype(np.float64), variance),))
-            return sheet_from({CLEAN: judged(judges, sample, o.of, draws, seed)}, _names(judges), draws)
+            return sheet_from(
+                {CLEAN: scored_ranks(metrics, sample, o.of, draws, seed)}, _names(metrics), draws
+            )
 
-        return kept(result.keeper, "calibration", key, make)
+        return stored_sheet(result.cache, "calibration", key, make)
 
     return cells_of(group, read, [CLEAN])
 
 
 def _ood_cells(group: Group, draws: int, seed: int) -> dict[str, Cell]:
-    judges = _judges(_ood_cells, group)
-    key = [*sheet_key(judges, draws, seed), list(ood_scores.SCORES)]
+    metrics = _metrics(OOD, group)
+    key = [*sheet_key(metrics, draws, seed), list(ood_scores.SCORES)]
 
     def read(result: Result) -> Sheet:
         def make() -> Sheet:
             entries = {
-                name: judged(judges, sample, _of(name, sample), draws, seed)
+                name: scored_ranks(metrics, sample, _of(name, sample), draws, seed)
                 for name, sample in _ood_samples(result).items()
             }
-            return sheet_from(entries, _names(judges), draws)
+            return sheet_from(entries, _names(metrics), draws)
 
-        return kept(result.keeper, "ood", key, make)
+        return stored_sheet(result.cache, "ood", key, make)
 
     return cells_of(group, read) or {"ood": Cell(f"0 of {len(group.results)} seeds were tested on it", 0)}
 
@@ -285,20 +286,28 @@ def _features(name: str, rows: pd.DataFrame) -> _Features:
     return found
 
 
-def judged(judges: Sequence[Judge], sample: Sample, of: str, draws: int, seed: int) -> Entry:
-    """All judges on the samples of one network and on the same resamples of them."""
+def scored_ranks(metrics: Sequence[Metric], sample: Sample, of: str, draws: int, seed: int) -> Entry:
+    """Scores the samples of one network, and the same resamples of them, by all metrics.
+
+    Args:
+        metrics: of kind rank.
+        sample: the arrays of one network, or why there are none.
+        of: which samples these are, as ``Sheet.of``.
+        draws: number of resamples.
+        seed: of the resampling.
+    """
     if sample.reason:
         return Entry(None, of, undefined=sample.reason)
     sizes = [len(part[0]) for part in sample.parts]
     arrays = tuple(array for part in sample.parts for array in part)
     counts = tuple(resample_counts(size, draws, seed, kind) for kind, size in enumerate(sizes))
-    values = np.full((1, len(judges)), np.nan)
-    sampled = np.full((draws, 1, len(judges)), np.nan)
+    values = np.full((1, len(metrics)), np.nan)
+    sampled = np.full((draws, 1, len(metrics)), np.nan)
     why: dict[str, str] = {}
-    for m, judge in enumerate(judges):
+    for m, metric in enumerate(metrics):
         try:
-            values[0, m] = judge(*arrays)
-            sampled[:, 0, m] = judge.compute(arrays, counts)
+            values[0, m] = metric(*arrays)
+            sampled[:, 0, m] = metric.rank.compute(arrays, counts)
         except UndefinedError as error:
-            why[judge.name] = str(error)
+            why[metric.name] = str(error)
     return Entry(Resampled(values, sampled, sum(sizes)), of, reasons=why)

@@ -13,7 +13,7 @@ from ..metrics.base import Metric
 from ..stats.bootstrap import Resampled
 from .groups import Cell, Group
 from .results import Result
-from .score_sheet import Keeper
+from .score_sheet import SheetCache
 
 WORST = "worst_domain"
 
@@ -67,28 +67,32 @@ def _only(result: Result, domain: str) -> Result:
         result,
         predictions=within(result.predictions),
         further=within(result.further),
-        keeper=None if result.keeper is None else DomainKeeper(result.keeper, domain),
+        cache=None if result.cache is None else DomainCache(result.cache, domain),
     )
 
 
 @dataclass(frozen=True)
-class DomainKeeper:
-    """Keeps the sheets of one domain beside those of the whole test split."""
+class DomainCache:
+    """Stores the sheets of one domain beside those of the whole test split."""
 
-    keeper: Keeper
+    cache: SheetCache
     domain: str
 
-    def fingerprint(self, sheet: str) -> str:
-        """As the keeper's, and of this domain."""
-        return f"{self.keeper.fingerprint(sheet)} {self.domain}"
+    def reading(self, reads: frozenset[str], code: str = "") -> DomainCache:
+        """As that of the whole split, of this domain."""
+        return replace(self, cache=self.cache.reading(reads, code))
+
+    def fingerprint(self) -> str:
+        """As that of the whole split, with this domain."""
+        return f"{self.cache.fingerprint()} {self.domain}"
 
     def read(self, file: str) -> bytes | None:
-        """What was kept of this domain, or None."""
-        return self.keeper.read(self._file(file))
+        """The stored sheet of this domain, or None."""
+        return self.cache.read(self._file(file))
 
     def write(self, file: str, content: bytes) -> None:
-        """Keeps a sheet of this domain."""
-        self.keeper.write(self._file(file), content)
+        """Stores a sheet of this domain."""
+        self.cache.write(self._file(file), content)
 
     def _file(self, file: str) -> str:
         # What stands before the first hyphen names a sheet: others of the same name are taken for outdated.

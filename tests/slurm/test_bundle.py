@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from mmbench.benchmark.planning.experiment import Experiment
 from mmbench.benchmark.planning.job_matrix import jobs_of
-from mmbench.benchmark.report.boards import frames
+from mmbench.benchmark.report.chosen_tables import frames
 from mmbench.benchmark.report.results import results
 from mmbench.benchmark.store.job_folder import Submission
 from mmbench.benchmark.store.store import Store

@@ -16,11 +16,12 @@ from mmbench.benchmark.core.job import Job
 from mmbench.benchmark.core.task import Task
 from mmbench.benchmark.data.domains import in_place
 from mmbench.benchmark.exchange.merge import merge
-from mmbench.benchmark.report.boards import BOARDS, chosen_boards, frames
+from mmbench.benchmark.report.chosen_tables import chosen_tables, frames
 from mmbench.benchmark.report.results import filter_from
 from mmbench.benchmark.store.store import Store
 from mmbench.datasets.dataset import SPLITS
-from mmbench.leaderboards.tables.results import UPPER_BOUND
+from mmbench.leaderboards.catalog import TABLES
+from mmbench.leaderboards.labels import UPPER_BOUND
 
 from ..conftest import Command, write_dataset
 from ..core.test_selection import rows_of, write
@@ -144,7 +145,7 @@ def test_rows_of_a_real_store(store: Path, mmbench: Command, tmp_path: Path):
     bound = next(one for one in found if one.bound)
     assert (bound.method, bound.task, bound.protocol) == ("oracle", TASK, f"{RULES}{UPPER_BOUND}")
     assert bound.audit["selected_by"] == "target validation (upper bound)"
-    assert "gap" in chosen_boards(None, found)
+    assert "gap" in chosen_tables(None, found)
 
     formats = ("--format", "terminal,csv,md,latex,html", "--out", "tables")
     ended = mmbench("leaderboard", "--what", "accuracy,gap,audit,missing", *formats)
@@ -230,10 +231,10 @@ def test_a_failed_bound_is_a_hole_with_its_reason(store: Path):
 
 def test_boards_of_fair_rows_have_no_bound(store: Path):
     found = results(store)
-    for name, frame in frames(chosen_boards(None, found), found):
+    for name, frame in frames(chosen_tables(None, found), found):
         said = set(frame["method"]) if "method" in frame else set()
         assert ("oracle" in said) == (name in ("accuracy", "audit")), name
-        assert not BOARDS[name].bounds or name in ("accuracy", "audit", "gap")
+        assert not TABLES[name].bounds or name in ("accuracy", "audit", "gap")
 
 
 def test_a_merged_leaderboard_with_a_bound_is_in_order(store: Path, mmbench: Command, tmp_path: Path):

@@ -11,12 +11,13 @@ import pandas as pd
 import pytest
 from mmbench.benchmark.core.errors import UsageError
 from mmbench.benchmark.report import tables
-from mmbench.benchmark.report.block_cache import OWN, blocks_of
-from mmbench.benchmark.report.boards import chosen_boards, frames
+from mmbench.benchmark.report.block_cache import blocks_of, made_of_results
+from mmbench.benchmark.report.chosen_tables import chosen_tables, frames
 from mmbench.benchmark.report.results import Filter, results
 from mmbench.benchmark.report.score_job import table_blocks
 from mmbench.benchmark.report.tables import tables_of
 from mmbench.benchmark.store.store import Store
+from mmbench.leaderboards.catalog import TABLES
 from mmbench.leaderboards.render import csv_files
 from rich.console import Console
 
@@ -35,7 +36,7 @@ def store(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pat
 
 def at_once(store: Path, what: str | None = None) -> dict[str, pd.DataFrame]:
     found = results(store)
-    return dict(frames(chosen_boards(what, found), found))
+    return dict(frames(chosen_tables(what, found), found))
 
 
 def assert_same(made: dict[str, pd.DataFrame], whole: dict[str, pd.DataFrame]) -> None:
@@ -53,7 +54,7 @@ def test_blocks_make_the_tables_of_the_whole_and_again_without_work(store: Path)
     assert [block.task for block in blocks_of(Store(store))] == ["toy", "toyc"]
     assert_same(tables_of(store, Filter(), "all", QUIET).frames, at_once(store))
     before = kept(store)
-    assert len(before) == 2 * len(OWN)
+    assert len(before) == 2 * len(made_of_results(TABLES))
     assert_same(tables_of(store, Filter(), None, QUIET).frames, at_once(store))
     assert kept(store) == before
 

@@ -7,8 +7,9 @@ import re
 from pathlib import Path
 
 import pytest
-from mmbench.benchmark.report.boards import BOARDS, chosen_boards, frames
+from mmbench.benchmark.report.chosen_tables import chosen_tables, frames
 from mmbench.benchmark.report.results import results
+from mmbench.leaderboards.catalog import TABLES
 
 from ..conftest import Command
 
@@ -45,7 +46,7 @@ def test_it_has_every_leaderboard_and_picture_and_the_same_bytes(
     assert file.read_bytes() == (tmp_path / "folder" / "b.html").read_bytes()
     text = file.read_text(encoding="utf-8")
     found = results(tmp_path / "runs")
-    assert tables(text) == [name for name in BOARDS if BOARDS[name].there(found)]
+    assert tables(text) == [name for name in TABLES if TABLES[name].needs(found)]
     assert {"accuracy", "missing", "robustness", "ood", "audit"} <= set(tables(text))
 
     assert mmbench("plot", "--out", "pictures").returncode == 0
@@ -54,7 +55,7 @@ def test_it_has_every_leaderboard_and_picture_and_the_same_bytes(
     assert {base64.b64decode(data) for data in re.findall(r"data:image/png;base64,([^\"]+)", text)} == drawn
 
     driver = look(file)
-    for name, frame in frames(chosen_boards(None, found), found):
+    for name, frame in frames(chosen_tables(None, found), found):
         rows = driver.find_elements("css selector", f"#{name} tbody tr")
         assert {row.find_element("css selector", "th").text for row in rows} == set(frame["method"])
     for image in driver.find_elements("css selector", "figure img"):

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from mmbench.benchmark import Experiment, results, run
-from mmbench.benchmark.report.boards import chosen_boards
+from mmbench.benchmark.report.chosen_tables import chosen_tables
 from mmbench.benchmark.store.store import Store
 from scipy import stats
 
@@ -52,7 +52,7 @@ def test_a_store_through_the_commands(mmbench: Command, store: Path, tmp_path: P
     assert len(mae) == 6
     by_task = np.stack(list(mae.values())).mean(axis=2)  # [tasks, methods]
     erm, ebmc = by_task.T
-    assert {"ranks", "comparisons", "seeds"} <= set(chosen_boards(None, results(store)))
+    assert {"ranks", "comparisons", "seeds"} <= set(chosen_tables(None, results(store)))
     tables = tmp_path / "tables"
 
     boards = ("leaderboard", "--what", "ranks,comparisons,seeds", "--out", str(tables))
@@ -115,6 +115,6 @@ def test_questions_that_cannot_be_asked(mmbench: Command, tmp_path: Path, data_r
         assert ended.returncode == 2
         assert message in ended.stderr
         assert len(ended.stderr.strip().splitlines()) == 1
-    assert not {"ranks", "comparisons", "seeds"} & set(chosen_boards(None, results(store)))
+    assert not {"ranks", "comparisons", "seeds"} & set(chosen_tables(None, results(store)))
     ended = mmbench("leaderboard", "--what", "ranks")
     assert "nothing to compare" in ended.stdout

@@ -11,10 +11,10 @@ import pandas as pd
 import pytest
 from mmbench.benchmark import Experiment, run
 from mmbench.benchmark.exchange.merge import merge
-from mmbench.benchmark.report.boards import BOARDS
 from mmbench.benchmark.report.results import results
 from mmbench.datasets.dataset import SPLITS, Target
 from mmbench.datasets.layout.write import write_open_layout
+from mmbench.leaderboards.catalog import TABLES
 
 from ..conftest import Command, make_samples
 
@@ -91,8 +91,8 @@ def asked(tmp_path: Path, data_root: Path) -> Experiment:
 @pytest.mark.slow
 def test_tables_of_robustness_are_what_the_predictions_say(asked: Experiment, mmbench: Command) -> None:
     assert run(asked).ok
-    frame = BOARDS["robustness"].make(results(asked.store))
-    again = BOARDS["robustness"].make(results(asked.store))  # from what was kept
+    frame = TABLES["robustness"].make(results(asked.store))
+    again = TABLES["robustness"].make(results(asked.store))  # from what was kept
     pd.testing.assert_frame_equal(frame, again)
     label = "erm(layers=1)"
     jobs = row_of(frame, method=label, condition="clean")["jobs"].split()
@@ -133,7 +133,7 @@ def test_tables_of_robustness_are_what_the_predictions_say(asked: Experiment, mm
     assert row_of(frame, method=label, condition="clean")["audit_train_families"] == "noise"
 
     # two rows are of the method erm: neither is the reference until it is named
-    relative = BOARDS["relative"]
+    relative = TABLES["relative"]
     assert "--reference" in row_of(relative.make(results(asked.store)), method=label, metric="mce")["hole"]
     named = relative.make(results(asked.store), label)
     assert row_of(named, method=label, metric="mce")["mean"] == pytest.approx(1)
@@ -146,7 +146,7 @@ def test_tables_of_robustness_are_what_the_predictions_say(asked: Experiment, mm
     other = row_of(named, method="erm(layers=1,width=24)", metric="mce")["mean"]
     assert row_of(written, method="erm(layers=1,width=24)", metric="mce")["mean"] == other
     merge(asked.store, asked.store.with_name("taken"))  # families go with the outputs
-    taken = BOARDS["robustness"].make(results(asked.store.with_name("taken")))
+    taken = TABLES["robustness"].make(results(asked.store.with_name("taken")))
     pd.testing.assert_frame_equal(taken, frame)
     unknown = mmbench(
         "leaderboard", "--store", str(asked.store), "--what", "relative", "--reference", "nobody"

@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from mmbench.benchmark import Experiment, run
-from mmbench.benchmark.report.boards import chosen_boards, frames
+from mmbench.benchmark.report.chosen_tables import chosen_tables, frames
 from mmbench.benchmark.report.results import results
 from mmbench.leaderboards.metrics import registry as metrics
 from mmbench.leaderboards.tables.results import Result
@@ -40,7 +40,7 @@ def store(trained: Path, tmp_path: Path) -> Path:
 
 
 def all_frames(found: list[Result]) -> dict[str, pd.DataFrame]:
-    return dict(frames(chosen_boards("all", found), found))
+    return dict(frames(chosen_tables("all", found), found))
 
 
 def assert_same(one: dict[str, pd.DataFrame], other: dict[str, pd.DataFrame]) -> None:
@@ -55,7 +55,7 @@ def sheets(store: Path) -> dict[str, int]:
 
 
 def test_kept_scores_give_the_tables_of_the_predictions(store: Path) -> None:
-    anew = all_frames([replace(result, keeper=None) for result in results(store)])
+    anew = all_frames([replace(result, cache=None) for result in results(store)])
     assert not sheets(store)
     assert_same(all_frames(results(store)), anew)
     kept = sheets(store)
@@ -111,14 +111,14 @@ def test_an_evaluation_that_comes_while_tables_are_made_is_not_lost(store: Path)
     for file in copied.glob("adrift.*"):
         file.unlink()
     all_frames(found)
-    anew = all_frames([replace(result, keeper=None) for result in results(store)])
+    anew = all_frames([replace(result, cache=None) for result in results(store)])
     assert_same(all_frames(results(store)), anew)
 
 
 def test_a_store_that_cannot_be_written_is_tabled_all_the_same(
     store: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    anew = all_frames([replace(result, keeper=None) for result in results(store)])
+    anew = all_frames([replace(result, cache=None) for result in results(store)])
     for folder in store.glob("jobs/*"):
         (folder / "scores").write_text("no folder")
     assert_same(all_frames(results(store)), anew)
@@ -132,4 +132,4 @@ def test_a_job_is_scored_when_it_ends(trained: Path, tmp_path: Path) -> None:
     made = all_frames(results(store))
     after = sheets(store)  # nothing was scored again, but for what needs all seeds of a method
     assert {name: time for name, time in after.items() if "/ensemble-" not in name} == before
-    assert_same(made, all_frames([replace(result, keeper=None) for result in results(store)]))
+    assert_same(made, all_frames([replace(result, cache=None) for result in results(store)]))

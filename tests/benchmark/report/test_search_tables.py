@@ -13,7 +13,7 @@ import pytest
 from mmbench.benchmark.cli.status import print_status
 from mmbench.benchmark.exchange.merge import merge
 from mmbench.benchmark.report import tables
-from mmbench.benchmark.report.boards import frames
+from mmbench.benchmark.report.chosen_tables import frames
 from mmbench.benchmark.report.results import Filter, filter_from, results
 from mmbench.benchmark.report.tables import tables_of
 from mmbench.benchmark.search.study import Study, studies_of

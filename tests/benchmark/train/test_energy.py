@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from mmbench.benchmark.core.atomic_files import write_json
 from mmbench.benchmark.planning.experiment import Experiment
 from mmbench.benchmark.planning.job_matrix import jobs_of
-from mmbench.benchmark.report.boards import frames
+from mmbench.benchmark.report.chosen_tables import frames
 from mmbench.benchmark.report.results import results
 from mmbench.benchmark.store.store import Store
 from mmbench.benchmark.train.energy import Counter, Energy, processors

@@ -12,9 +12,9 @@ import pandas as pd
 import pytest
 from mmbench.leaderboards.findings.effect_sizes import estimate, paired_p
 from mmbench.leaderboards.findings.findings import Finding, as_json, findings, markdown, words
+from mmbench.leaderboards.labels import UPPER_BOUND
 from mmbench.leaderboards.tables.accuracy import accuracy, missing
 from mmbench.leaderboards.tables.gap import gap
-from mmbench.leaderboards.tables.results import UPPER_BOUND
 from mmbench.leaderboards.tables.robustness import robustness
 from mmbench.leaderboards.tables.trust import calibration, misclassification
 from scipy import stats

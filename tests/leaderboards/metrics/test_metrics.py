@@ -182,8 +182,8 @@ def resample_identity(pair, seed, task):
     for metric in (metric for metric in METRICS.values() if metric.task == task):
         with warnings.catch_warnings():
             warnings.simplefilter("error")
-            means = counts / len(target) @ metric.terms(*checked(task, target, prediction))
-            finished = metric.finish(means)
+            means = counts / len(target) @ metric.mean.terms(*checked(task, target, prediction))
+            finished = metric.mean.finish(means)
             again = [metric(target[row], prediction[row]) for row in picks]
         assert finished.shape == (3,)
         np.testing.assert_allclose(finished, again, rtol=0, atol=1e-9, err_msg=metric.name)

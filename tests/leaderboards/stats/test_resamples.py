@@ -1,4 +1,4 @@
-"""A judge on a resample is the judge on the repeated samples."""
+"""A rank metric on a resample is the metric on the repeated samples."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from mmbench.leaderboards.metrics import calibration, detection, selective
-from mmbench.leaderboards.metrics.judge import Judge, UndefinedError
+from mmbench.leaderboards.metrics.base import Metric, UndefinedError
 
 
 def sample_arrays(family: str, draw: np.random.Generator, size: int) -> tuple[np.ndarray, ...]:
-    """Samples with many ties, as each family of judges takes them."""
+    """Samples with many ties, as each family of rank metrics takes them."""
     coarse = draw.integers(0, 5, size) / 4
     if family == "misclassification":
         return (draw.random(size) < 0.4).astype(float), coarse
@@ -24,14 +24,14 @@ def sample_arrays(family: str, draw: np.random.Generator, size: int) -> tuple[np
     return draw.normal(size=size), draw.normal(size=size), draw.uniform(0.2, 2, size)
 
 
-FAMILIES: dict[str, dict[str, Judge]] = {
+FAMILIES: dict[str, dict[str, Metric]] = {
     "misclassification": selective.CLASSIFICATION,
     "regression": selective.REGRESSION,
-    "detection": detection.JUDGES,
+    "detection": detection.OOD,
     "calibration": calibration.CLASSIFICATION,
     "variance": calibration.REGRESSION,
 }
-ALL = [(family, name) for family, judges in FAMILIES.items() for name in judges]
+ALL = [(family, name) for family, metrics in FAMILIES.items() for name in metrics]
 
 
 @pytest.mark.parametrize(("family", "name"), ALL)
@@ -39,25 +39,25 @@ ALL = [(family, name) for family, judges in FAMILIES.items() for name in judges]
 @given(seed=st.integers(0, 10**6), size=st.integers(3, 40))
 def test_a_resample_is_its_repeated_samples(family: str, name: str, seed: int, size: int) -> None:
     draw = np.random.default_rng(seed)
-    judge, arrays = FAMILIES[family][name], sample_arrays(family, draw, size)
-    kinds = [arrays[kind] for kind in range(judge.kinds)]
+    metric, arrays = FAMILIES[family][name], sample_arrays(family, draw, size)
+    groups = [arrays[place] for place in range(metric.rank.groups)]
     counts = tuple(
-        np.stack([np.bincount(draw.integers(0, len(a), len(a)), minlength=len(a)) for a in [kind] * 6])
-        for kind in kinds
+        np.stack([np.bincount(draw.integers(0, len(a), len(a)), minlength=len(a)) for a in [group] * 6])
+        for group in groups
     )
     try:
-        found = judge.compute(arrays, counts)
+        found = metric.rank.compute(arrays, counts)
     except UndefinedError:
         with pytest.raises(UndefinedError):
-            judge(*arrays)
+            metric(*arrays)
         return
     for row in range(6):
-        if judge.kinds == 2:
+        if metric.rank.groups == 2:
             repeated = tuple(np.repeat(a, c[row], axis=0) for a, c in zip(arrays, counts, strict=True))
         else:
             repeated = tuple(np.repeat(a, counts[0][row], axis=0) for a in arrays)
         try:
-            expected = judge(*repeated)
+            expected = metric(*repeated)
         except UndefinedError:
             expected = np.nan
         assert found[row] == pytest.approx(expected, rel=1e-9, abs=1e-9, nan_ok=True)

@@ -4,9 +4,10 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
+from mmbench.leaderboards.labels import AVERAGE
 from mmbench.leaderboards.metrics.registry import METRICS
 from mmbench.leaderboards.stats.bootstrap import holm, paired_difference
-from mmbench.leaderboards.tables.accuracy import AVERAGE, COLUMNS, accuracy, missing, task_label
+from mmbench.leaderboards.tables.accuracy import COLUMNS, accuracy, missing, task_label
 from mmbench.leaderboards.tables.results import UnusableError, missing_patterns, read_outputs
 from scipy import stats
 

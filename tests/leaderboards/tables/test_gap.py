@@ -10,12 +10,13 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from mmbench.leaderboards.labels import UPPER_BOUND
 from mmbench.leaderboards.metrics.registry import METRICS
 from mmbench.leaderboards.stats.bootstrap import Resampled, interval, resample_counts
 from mmbench.leaderboards.tables.accuracy import accuracy
 from mmbench.leaderboards.tables.gap import CLOSED, LEFT, gap, gap_cell
 from mmbench.leaderboards.tables.groups import Cell
-from mmbench.leaderboards.tables.results import UPPER_BOUND, Result
+from mmbench.leaderboards.tables.results import Result
 from scipy import stats
 
 from ..conftest import make_result, make_table

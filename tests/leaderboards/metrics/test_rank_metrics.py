@@ -11,7 +11,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from mmbench.leaderboards.metrics import calibration, confidence, detection, ood_scores, selective
-from mmbench.leaderboards.metrics.judge import UndefinedError
+from mmbench.leaderboards.metrics.base import UndefinedError
 from scipy import integrate, stats
 from sklearn.metrics import average_precision_score, log_loss, roc_auc_score, roc_curve
 from torchmetrics.classification import MulticlassCalibrationError
@@ -52,9 +52,7 @@ def test_fpr_is_read_from_the_roc_curve(drawn: list[tuple[int, bool]]) -> None:
 def test_the_two_conventions_of_fpr95_differ_on_the_same_scores() -> None:
     draw = np.random.default_rng(0)
     own, foreign = draw.normal(1, 1, 400), draw.normal(0, 2, 90)
-    found = {
-        name: detection.JUDGES[name](own, foreign) for name in ("fpr95_id_positive", "fpr95_ood_positive")
-    }
+    found = {name: detection.OOD[name](own, foreign) for name in ("fpr95_id_positive", "fpr95_ood_positive")}
     assert found["fpr95_id_positive"] == pytest.approx(np.mean(foreign >= np.sort(own)[20]))
     assert found["fpr95_ood_positive"] == pytest.approx(np.mean(own <= np.sort(foreign)[85]))
     assert abs(found["fpr95_id_positive"] - found["fpr95_ood_positive"]) > 0.05
@@ -63,8 +61,8 @@ def test_the_two_conventions_of_fpr95_differ_on_the_same_scores() -> None:
 def test_aupr_in_and_out_are_not_swapped() -> None:
     own, foreign = np.array([3.0, 2.0, 1.0]), np.array([2.5])
     labels, scores = np.array([1, 1, 1, 0]), np.concatenate([own, foreign])
-    assert detection.JUDGES["aupr_in"](own, foreign) == pytest.approx(average_precision_score(labels, scores))
-    assert detection.JUDGES["aupr_out"](own, foreign) == pytest.approx(
+    assert detection.OOD["aupr_in"](own, foreign) == pytest.approx(average_precision_score(labels, scores))
+    assert detection.OOD["aupr_out"](own, foreign) == pytest.approx(
         average_precision_score(1 - labels, -scores)
     )
 
@@ -98,10 +96,10 @@ def test_selective_measures_do_not_change_with_order_or_a_rising_function(seed: 
     trust, loss = draw.normal(size=50).round(1), draw.integers(0, 2, 50)
     loss[:2] = 0, 1
     order = draw.permutation(50)
-    for judge in selective.CLASSIFICATION.values():
-        value = judge(loss, trust)
-        assert judge(loss[order], np.exp(trust[order])) == pytest.approx(value, rel=1e-9, abs=1e-9)
-        assert judge.range[0] <= value <= judge.range[1]
+    for metric in selective.CLASSIFICATION.values():
+        value = metric(loss, trust)
+        assert metric(loss[order], np.exp(trust[order])) == pytest.approx(value, rel=1e-9, abs=1e-9)
+        assert metric.range[0] <= value <= metric.range[1]
 
 
 def test_accuracy_at_full_order() -> None:
@@ -118,7 +116,7 @@ def test_one_kind_of_answer_has_no_value_but_a_reason(loss: np.ndarray) -> None:
             selective.CLASSIFICATION[name](loss, np.arange(len(loss)))
     assert selective.aurc(loss, np.arange(len(loss))) == loss[0]
     with pytest.raises(UndefinedError, match="only one kind"):
-        detection.JUDGES["ood_auroc"](np.ones(3), np.empty(0))
+        detection.OOD["ood_auroc"](np.ones(3), np.empty(0))
     with pytest.raises(UndefinedError, match="no sample"):
         selective.aurc(np.empty(0), np.empty(0))
 
@@ -134,24 +132,24 @@ def planted_logits(seed: int, count: int = 300, classes: int = 4) -> tuple[np.nd
 @pytest.mark.parametrize("seed", range(3))
 def test_calibration_against_torchmetrics_and_scikit_learn(seed: int) -> None:
     target, logits = planted_logits(seed)
-    judges = calibration.CLASSIFICATION
+    metrics = calibration.CLASSIFICATION
     probability = torch.softmax(torch.from_numpy(logits), 1)
     reference = MulticlassCalibrationError(num_classes=4, n_bins=15, norm="l1").double()
     reference.set_dtype(torch.float64)
-    assert judges["ece_equal_width_15"](target, logits) == pytest.approx(
+    assert metrics["ece_equal_width_15"](target, logits) == pytest.approx(
         float(reference(probability, torch.from_numpy(target))), rel=1e-6
     )
-    assert judges["nll"](target, logits) == pytest.approx(
+    assert metrics["nll"](target, logits) == pytest.approx(
         log_loss(target, probability.numpy()), rel=1e-9, abs=1e-9
     )
     one_hot = np.eye(4)[target]
-    assert judges["brier"](target, logits) == pytest.approx(
+    assert metrics["brier"](target, logits) == pytest.approx(
         ((probability.numpy() - one_hot) ** 2).sum(1).mean(), rel=1e-9, abs=1e-9
     )
-    assert judges["ece_equal_mass_15"](target, logits) == pytest.approx(
+    assert metrics["ece_equal_mass_15"](target, logits) == pytest.approx(
         by_rank(target, logits), rel=1e-9, abs=1e-9
     )
-    assert 0 < judges["ace_15"](target, logits) < 1
+    assert 0 < metrics["ace_15"](target, logits) < 1
 
 
 def by_rank(target: np.ndarray, logits: np.ndarray) -> float:
@@ -164,8 +162,8 @@ def by_rank(target: np.ndarray, logits: np.ndarray) -> float:
 
 def test_a_calibrated_network_has_a_smaller_error_than_an_overconfident_one() -> None:
     target, logits = planted_logits(0, 4000)  # calibrated at half the logits
-    for judge in calibration.CLASSIFICATION.values():
-        assert judge(target, 0.5 * logits) < judge(target, logits) < judge(target, 3 * logits), judge.name
+    for metric in calibration.CLASSIFICATION.values():
+        assert metric(target, 0.5 * logits) < metric(target, logits) < metric(target, 3 * logits), metric.name
 
 
 def test_crps_is_the_integral_it_stands_for() -> None:

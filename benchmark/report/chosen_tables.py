@@ -1,0 +1,143 @@
+"""Which tables a command makes: those of the catalogue and those from outside, by the names that a user gave."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ...leaderboards.catalog import TABLES, Table
+from ..core.errors import UsageError, nearest
+from ..core.registry import entries
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from ...leaderboards.tables.results import Result
+
+
+def known_tables(plugins: tuple[Path, ...] = ()) -> dict[str, Table]:
+    """Every table by name: those of mmbench, of installed packages and of plug-in files, in this order.
+
+    Raises:
+        UsageError: a plug-in cannot be read, declares no table, or takes a name of mmbench.
+    """
+    tables = dict(TABLES)
+    for entry in entries("table", plugins).values():
+        if entry.name in TABLES:
+            raise UsageError(
+                f"table {entry.name!r} of {entry.origin} is one of mmbench's: choose another name"
+            )
+        declared = entry.load()
+        if not isinstance(declared, Table) or declared.name != entry.name:
+            raise UsageError(f"{entry.name}: {entry.module}:{entry.attribute} is no Table of that name")
+        if declared.source and declared.source not in TABLES:
+            raise UsageError(
+                f"table {entry.name!r} is made from {declared.source!r}, which mmbench does not have"
+            )
+        tables[entry.name] = replace(declared, origin=entry.origin)
+    return tables
+
+
+def add_metrics(plugins: tuple[Path, ...] = ()) -> None:
+    """Makes the metrics of installed packages and plug-in files known in this process.
+
+    Raises:
+        UsageError: one is no metric, belongs to no family, or takes a name of mmbench.
+    """
+    outside = entries("metric", plugins)
+    if not outside:
+        return
+    from ...leaderboards.metrics import registry
+    from ...leaderboards.metrics.base import Metric
+
+    for entry in outside.values():
+        metric = entry.load()
+        if not isinstance(metric, Metric) or metric.name != entry.name:
+            raise UsageError(f"{entry.name}: {entry.module}:{entry.attribute} is no Metric of that name")
+        try:
+            registry.add(replace(metric, version=entry.origin))
+        except ValueError as error:
+            raise UsageError(str(error)) from None
+
+
+def chosen_tables(text: str | None, results: Sequence[Result], plugins: tuple[Path, ...] = ()) -> list[str]:
+    """The tables to make.
+
+    Args:
+        text: the names that ``--what`` gives, joined by commas; None or ``all`` for all that there are results for.
+        results: one a job.
+        plugins: plug-in files.
+
+    Returns:
+        Their names, in the order of the catalogue or of ``text``.
+
+    Raises:
+        UsageError: an unknown name.
+    """
+    names = named_tables(text, plugins)
+    if names is not None:
+        return list(names)
+    return [name for name, table in known_tables(plugins).items() if table.needs(results)]
+
+
+def named_tables(text: str | None, plugins: tuple[Path, ...] = ()) -> tuple[str, ...] | None:
+    """The tables that ``--what`` names; None where it names none or all.
+
+    Raises:
+        UsageError: an unknown name.
+    """
+    tables = known_tables(plugins)
+    names = tuple(name.strip() for name in (text or "").split(",") if name.strip())
+    for name in names:
+        if name not in tables and name != "all":
+            raise UsageError(f"unknown leaderboard {name!r}: {nearest(name, tables)}")
+    return None if not names or "all" in names else names
+
+
+def frames(
+    names: Sequence[str], results: Sequence[Result], reference: str = "", plugins: tuple[Path, ...] = ()
+) -> Iterator[tuple[str, pd.DataFrame]]:
+    """Makes tables, one after another.
+
+    Args:
+        names: which.
+        results: one a job.
+        reference: the row that ``relative`` divides by; empty for the default.
+        plugins: plug-in files.
+
+    Returns:
+        Name and tidy frame of each.
+
+    Raises:
+        UsageError: the results hold nothing for one.
+    """
+    tables = known_tables(plugins)
+    made: dict[str, pd.DataFrame] = {}
+    for name in names:
+        source = tables[name].source
+        try:
+            for each in filter(None, (source, name)):
+                if each not in made:
+                    given = made[source] if source and each == name else results
+                    made[each] = tables[each].make(given, reference)
+            yield name, made[name]
+        except ValueError as error:
+            raise UsageError(f"leaderboard {name}: {error}") from None
+
+
+def is_complete(made: Mapping[str, pd.DataFrame], tables: Mapping[str, Table]) -> bool:
+    """Whether the results that the tables need are all there and can be used.
+
+    Args:
+        made: name -> frame.
+        tables: name -> declaration. Where that says ``complete`` every hole counts; elsewhere a metric that is
+            undefined for complete results does not.
+    """
+    return not any(_lacks(tables[name], frame) for name, frame in made.items() if not tables[name].plain)
+
+
+def _lacks(table: Table, frame: pd.DataFrame) -> bool:
+    holes = (frame["hole"] != "") & ((frame["n"] < frame["n_planned"]) | table.complete)
+    return bool(holes.any())

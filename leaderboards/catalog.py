@@ -1,0 +1,276 @@
+"""All tables, one declaration each: what a table is called, who makes it, and what it reads of a job.
+
+A new table is one file in ``tables/`` and one line in ``TABLES``. From the declaration come the choice of the command
+(``--what``), which outputs decide whether stored scores are still those of a job, and what a stored row is checked by.
+Nothing heavy is imported before a table is made.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from .labels import AVERAGE, CLEAN, MISSING, Across
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from .metrics.base import Metric
+    from .tables.results import Result
+
+#: What a table can read of a job beside its records: outputs on clean data and with modalities missing; outputs under
+#: further conditions, such as corruptions; clean outputs with the features that the head reads, of training, test and
+#: OOD samples.
+READABLE = frozenset({"predictions", "conditions", "features"})
+#: Results in which a table finds what it needs.
+Needs = Callable[[Sequence["Result"]], bool]
+
+
+class UndeclaredError(ValueError):
+    """A table reads outputs that its declaration does not name."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """The declaration of a table.
+
+    Attributes:
+        name: what users type.
+        title: what its title begins with.
+        maker: ``module:function`` in ``leaderboards.tables``; of a table from outside, the function itself. It takes a
+            sequence of results (or the frame of ``source``) and returns a tidy frame as ``tables.accuracy`` does, or
+            any frame where ``plain``. It raises ValueError where the results hold nothing for it.
+        reads: which outputs of a job it reads, of ``READABLE``. It is given no others, and its stored scores are made
+            anew when these change.
+        across: what its columns are: metrics on clean data, or conditions.
+        needs: whether results hold what it needs. A table that is named by the user is made all the same.
+        shown: which conditions are printed; the CSV file has all.
+        holds: whether a row of a metric under a condition can be in it and can be computed again from the predictions
+            of the row's own jobs.
+        against_reference: whether it divides by a reference run, which the user can name.
+        source: name of the table whose frame it is made from, instead of results.
+        plain: whether its frame has columns of its own, and not those of ``tables.accuracy.COLUMNS``.
+        bounds: whether upper bounds have a row in it.
+        complete: whether every hole in it makes the command fail; else only seeds that are planned and not usable do.
+        notes: ``module:function``, or the function itself, that gives what a reader must know beside a plain table, as
+            lines, from its frame.
+        origin: where a table from outside comes from, with its version; empty for tables of mmbench.
+    """
+
+    name: str
+    title: str
+    maker: str | Callable[..., pd.DataFrame]
+    reads: frozenset[str] | set[str] = frozenset({"predictions"})
+    across: Across = "metric"
+    needs: Needs = lambda results: True
+    shown: Callable[[str], bool] = lambda condition: True
+    holds: Callable[[Metric, str], bool] = lambda metric, condition: False
+    against_reference: bool = False
+    source: str = ""
+    plain: bool = False
+    bounds: bool = False
+    complete: bool = False
+    notes: str | Callable[[pd.DataFrame], list[str]] | None = None
+    origin: str = ""
+
+    def __post_init__(self) -> None:
+        unknown = sorted(set(self.reads) - READABLE)
+        if unknown:
+            raise ValueError(f"table {self.name!r} reads {unknown[0]!r}: expected any of {sorted(READABLE)}")
+        if not self.name.isidentifier():
+            raise ValueError(f"table {self.name!r}: a name has letters, digits and '_'")
+
+    def make(self, given: Sequence[Result] | pd.DataFrame, reference: str = "") -> pd.DataFrame:
+        """Makes its tidy frame.
+
+        Args:
+            given: one result a job, whatever its state; or the frame of ``source``.
+            reference: the row that it divides by, where ``against_reference``; empty for the default.
+
+        Returns:
+            The frame, at full precision.
+
+        Raises:
+            ValueError: there is nothing for it.
+        """
+        options = {"reference": reference} if self.against_reference else {}
+        return _function(self.maker)(given if self.source else _given(given, self), **options)
+
+    def notes_of(self, frame: pd.DataFrame) -> list[str]:
+        """What a reader must know beside its frame; for tables that are not plain, ``render.text.notes`` says it."""
+        return [] if self.notes is None else _function(self.notes)(frame)
+
+
+def _function(target: str | Callable[..., Any]) -> Callable[..., Any]:
+    """The function that a declaration names."""
+    if not isinstance(target, str):
+        return target
+    module, _, function = target.partition(":")
+    return getattr(import_module(f"mmbench.leaderboards.tables.{module}"), function)
+
+
+#: The last results that a table was given and how: tables that read the same share what they compute of one list.
+_last: list[tuple[Any, tuple[object, ...], list[Result]]] = []
+
+
+def _given(results: Any, table: Table) -> list[Result]:
+    """The results as a table may read them: without upper bounds that have no row in it, and without outputs that it
+    does not declare.
+
+    Args:
+        results: one a job.
+        table: its declaration.
+    """
+    key = (frozenset(table.reads), table.bounds, table.origin, table.name if table.origin else "")
+    if not (_last and _last[0][0] is results and _last[0][1] == key):
+        chosen = [result for result in results if table.bounds or not result.bound]
+        _last[:] = [(results, key, [_readable(result, table) for result in chosen])]
+    return _last[0][2]
+
+
+def _readable(result: Result, table: Table) -> Result:
+    outputs = {"predictions": "predictions", "conditions": "further", "features": "features"}
+    hidden = {
+        field: _refusal(table, name)
+        for name, field in outputs.items()
+        if name not in table.reads and getattr(result, field) is not None
+    }
+    cache = None if result.cache is None else result.cache.reading(frozenset(table.reads), table.origin)
+    return replace(result, cache=cache, **hidden)
+
+
+def _refusal(table: Table, name: str) -> Callable[[], Any]:
+    def refuse() -> Any:
+        raise UndeclaredError(
+            f"table {table.name} reads {name}, which its declaration does not name in reads"
+        )
+
+    return refuse
+
+
+def _several(tasks: int) -> Needs:
+    """Whether two methods were done on as many tasks with the same modalities, protocol and kind of data."""
+
+    def compared(results: Sequence[Result]) -> bool:
+        blocks: dict[tuple, dict[tuple, bool]] = {}
+        for r in results:
+            rows = blocks.setdefault((r.protocol, r.synthetic, r.task, r.modalities), {})
+            rows[r.method, r.draw] = rows.get((r.method, r.draw), True) and r.state == "done"
+        complete = Counter(block[:2] for block, rows in blocks.items() if sum(rows.values()) > 1)
+        return any(count >= tasks for count in complete.values())
+
+    return compared
+
+
+def _damaged(results: Sequence[Result]) -> bool:
+    return any(result.damaged for result in results)
+
+
+def _is_summary(condition: str) -> bool:
+    from .tables.robustness import is_summary
+
+    return is_summary(condition)
+
+
+def _is_pattern(condition: str) -> bool:
+    return condition.startswith((MISSING, AVERAGE))
+
+
+def _is_rank(metric: Metric, condition: str) -> bool:
+    return metric.kind == "rank"
+
+
+#: Name -> declaration, in the order in which tables are printed.
+TABLES: dict[str, Table] = {
+    table.name: table
+    for table in (
+        Table(
+            "accuracy",
+            "Accuracy on complete test data",
+            "accuracy:accuracy",
+            holds=lambda metric, condition: metric.kind == "mean" and condition == CLEAN,
+            bounds=True,
+            complete=True,
+        ),
+        Table(
+            "gap",
+            "Share of the gap from ERM to the oracle that is closed",
+            "gap:gap",
+            needs=lambda results: any(result.bound for result in results),
+            bounds=True,
+        ),
+        Table(
+            "missing",
+            "Missing modalities at test time",
+            "accuracy:missing",
+            across="condition",
+            needs=lambda results: any("+" in result.modalities for result in results),
+            holds=lambda metric, condition: metric.kind == "mean" and _is_pattern(condition),
+            complete=True,
+        ),
+        Table(
+            "robustness",
+            "Robustness to corruption",
+            "robustness:robustness",
+            reads={"predictions", "conditions"},
+            across="condition",
+            needs=_damaged,
+            shown=_is_summary,
+            holds=lambda metric, condition: (
+                metric.kind == "mean" and condition != CLEAN and not _is_pattern(condition)
+            ),
+        ),
+        Table(
+            "relative",
+            "Robustness in relation to clean data and to a reference run",
+            "relative:relative",
+            reads={"predictions", "conditions"},
+            needs=_damaged,
+            holds=lambda metric, condition: "relative" in metric.families,
+            against_reference=True,
+        ),
+        Table("misd", "Misclassification detection", "trust:misclassification", holds=_is_rank),
+        Table(
+            "ood",
+            "OOD detection",
+            "trust:ood",
+            reads={"features"},
+            across="condition",
+            needs=lambda results: any(result.features is not None for result in results),
+            holds=_is_rank,
+        ),
+        Table("calibration", "Calibration", "trust:calibration", holds=_is_rank),
+        Table("cost", "Cost", "cost:cost", reads=set()),
+        Table("audit", "Audit", "cost:audit", reads=set(), plain=True, bounds=True),
+        Table(
+            "ranks",
+            "Average ranks over tasks",
+            "comparisons:ranks",
+            needs=_several(tasks=2),
+            source="accuracy",
+            plain=True,
+            notes="comparisons:notes_of_ranks",
+        ),
+        Table(
+            "comparisons",
+            "Pairs of methods over tasks",
+            "comparisons:comparisons",
+            needs=_several(tasks=2),
+            source="accuracy",
+            plain=True,
+            notes="comparisons:notes_of_comparisons",
+        ),
+        Table(
+            "seeds",
+            "Seeds needed to tell a method from the best",
+            "comparisons:seeds",
+            needs=_several(tasks=1),
+            source="accuracy",
+            plain=True,
+            notes="comparisons:notes_of_seeds",
+        ),
+    )
+}

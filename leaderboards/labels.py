@@ -1,0 +1,36 @@
+"""Names and number formats that metrics, tables, texts and pictures share. Imports nothing heavy."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+#: The condition of undamaged test data with every modality.
+CLEAN = "clean"
+#: How the condition of a missing-modality pattern begins: ``"missing:text+audio"``.
+MISSING = "missing:"
+#: The condition of the mean over all patterns in which a modality is missing.
+AVERAGE = "average_missing"
+#: The kinds of data that a row can be of.
+REAL = "real"
+SYNTHETIC = "synthetic stand-in"
+#: What the protocol of a row ends with that was trained on the target itself.
+UPPER_BOUND = " [upper bound: trained on the target]"
+#: The columns that a block of comparable rows has in common.
+KEYS = ("task", "modalities", "protocol", "data")
+
+#: What the columns of a printed table are.
+Across = Literal["metric", "condition"]
+
+
+def rounded(value: float, unit: str) -> str:
+    """A number as tables show it.
+
+    Args:
+        value: at full precision.
+        unit: of its metric.
+
+    Returns:
+        Fractions in percent with one decimal, counts without decimals, anything else with three.
+    """
+    scale, digits = {"fraction": (100, 1), "count": (1, 0)}.get(unit, (1, 3))
+    return f"{scale * value:.{digits}f}"
