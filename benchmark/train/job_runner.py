@@ -10,6 +10,7 @@ import resource
 import sys
 import time
 import traceback
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from functools import lru_cache
@@ -39,7 +40,7 @@ from ..planning.companions import companions, records
 from ..planning.evaluations import FAMILY, STAND_IN, Evaluation, called, on_media
 from ..search.pruning import Pruned, Watch, fits_of
 from ..store.cleanup import CHECKPOINT
-from ..store.job_folder import WEIGHTS
+from ..store.job_folder import WEIGHTS, JobFolder
 from ..store.locks import Claim, LostClaimError, no_link, slurm_id
 from ..store.store import Store
 from .checkpoint import Keeper
@@ -63,42 +64,43 @@ def run_job(job: Job, context: Context) -> Outcome:
     A job that is done is left alone; one that another process holds is waited for. Never raises for a fault
     of the job: the reason is in the store and in the outcome.
     """
-    store = Store(context.store)
+    folder = Store(context.store).job(job.id)
     try:
-        with store.job(job.id).hold() as claim:
-            return _run_held(job, context, store, claim)
+        with folder.hold() as claim:
+            return _run_held(job, context, folder, claim)
     except OSError as error:  # not even its claim or its end can be written down
         return Outcome(job.id, ok=False, reason=said_of(error))
 
 
-def _run_held(job: Job, context: Context, store: Store, claim: Claim) -> Outcome:
-    if store.job(job.id).is_done() and not context.lacking(job):
+def _run_held(job: Job, context: Context, folder: JobFolder, claim: Claim) -> Outcome:
+    done, lacking = folder.is_done(), context.lacking(job)
+    if done and not lacking:
         return Outcome(job.id, ok=True, reason="already done")
-    if job.id in context.rivals and store.job(job.id).pruned() is not None:
+    if job.id in context.rivals and folder.pruned() is not None:
         return Outcome(job.id, ok=True, reason="already pruned")
-    store.job(job.id).begin()
+    folder.begin()
     torch.set_num_threads(context.threads)
     try:
-        done = store.job(job.id).is_done()
-        trained = _restore(job, context, store) if done else _run(job, context, store, claim)
-        _evaluate(job, context, store, trained, claim)
+        trained = _load_trained(job, context, folder) if done else _train(job, context, folder, claim)
+        _evaluate(job, context, folder, trained, lacking, claim)
     except Pruned as pruned:
-        store.job(job.id).prune({"reason": str(pruned), "epochs": [asdict(item) for item in pruned.record]})
+        folder.prune({"reason": str(pruned), "epochs": [asdict(item) for item in pruned.record]})
         return Outcome(job.id, ok=True, reason=str(pruned))
     except LostClaimError as error:
-        return Outcome(job.id, ok=False, reason=str(error))  # it is the other's to write
-    except OSError as error:  # of the disk, and no fault of the training: its checkpoint stays
+        return Outcome(
+            job.id, ok=False, reason=str(error)
+        )  # the other process writes what becomes of the job
+    except OSError as error:  # a fault of the disk and not of the training: its checkpoint stays
         reason, details = said_of(error), traceback.format_exc()
     except Exception as error:
-        (store.job(job.id).path / CHECKPOINT).unlink(
-            missing_ok=True
-        )  # what led to the fault is not gone on from
+        # A training that failed is not continued from its checkpoint: it would fail again.
+        (folder.path / CHECKPOINT).unlink(missing_ok=True)
         reason = str(error) if isinstance(error, UsageError | DataError) else said_of(error)
         details = "" if isinstance(error, UsageError | DataError) else traceback.format_exc()
     else:
         return Outcome(job.id, ok=True)
     if not claim.is_lost():
-        store.job(job.id).fail(reason, details)
+        folder.fail(reason, details)
     return Outcome(job.id, ok=False, reason=reason)
 
 
@@ -110,7 +112,8 @@ class Trained:
     data: TaskData
 
 
-def _run(job: Job, context: Context, store: Store, claim: Claim) -> Trained:
+def _train(job: Job, context: Context, folder: JobFolder, claim: Claim) -> Trained:
+    """Trains the network of a job and writes its results."""
     clock = Clock()
     device = _device(context)
     energy = Energy(counters_of(device))
@@ -127,14 +130,14 @@ def _run(job: Job, context: Context, store: Store, claim: Claim) -> Trained:
         if method_class.uses_context:
             data = data.with_context()
         seed_everything(job.seed, "training")
-    report = Progress(store.job(job.id).path / "progress.json", protocol.epochs, claim, energy)
-    keeper = Keeper(store.job(job.id).path / CHECKPOINT, _identity(job, context, device))
+    report = Progress(folder.path / "progress.json", protocol.epochs, claim, energy)
+    keeper = Keeper(folder.path / CHECKPOINT, _identity(job, context, device))
     watched = job.id in context.rivals
     if watched:
-        report = Watch(report, fits_of(store, context.rivals[job.id]), protocol.epochs)
+        report = Watch(report, fits_of(Store(context.store), context.rivals[job.id]), protocol.epochs)
     with clock.phase("fit"):
         target = None if data.target_valid is None else data.target_valid.batch
-        beyond = Beyond(target, records(job, store))
+        beyond = Beyond(target, records(job, Store(context.store)))
         # A pruner has to see every epoch: what it watches begins anew.
         kept = None if watched else keeper
         training = fit(method, protocol, data.train.batch, data.valid.batch, job.seed, report, beyond, kept)
@@ -153,7 +156,7 @@ def _run(job: Job, context: Context, store: Store, claim: Claim) -> Trained:
         "epochs": [asdict(item) for item in training.record],
     }
     claim.check()
-    store.job(job.id).finish(
+    folder.finish(
         {
             "predictions.parquet": table,
             "fit.json": (json.dumps(record, indent=1) + "\n").encode(),
@@ -164,30 +167,41 @@ def _run(job: Job, context: Context, store: Store, claim: Claim) -> Trained:
     return Trained(method, data)
 
 
-def _restore(job: Job, context: Context, store: Store) -> Trained:
+def _load_trained(job: Job, context: Context, folder: JobFolder) -> Trained:
     """The network of a finished job, from its weights.
 
     Raises:
         UsageError: it was trained by a version that kept no weights.
     """
-    if not (store.job(job.id).path / WEIGHTS).is_file():
+    if not (folder.path / WEIGHTS).is_file():
         raise UsageError(
             f"trained before weights were kept, so it cannot be tested under more conditions: "
-            f"delete {store.job(job.id).path} and run again"
+            f"delete {folder.path} and run again"
         )
     device = _device(context)
     data = task_data(job, context, device)
     method_class = find("method", job.method, context.plugins).load()
     seed_everything(job.seed, "initial weights")
     method = method_class(method_class.Params(**job.params), data.spec(job.protocol["name"])).to(device)
-    load_weights(method, store.job(job.id).read(WEIGHTS))
+    load_weights(method, folder.read(WEIGHTS))
     return Trained(method, data.with_context() if method_class.uses_context else data)
 
 
-def _evaluate(job: Job, context: Context, store: Store, trained: Trained, claim: Claim) -> None:
-    """Tests a network under what was asked for and is not there yet."""
+def _evaluate(
+    job: Job,
+    context: Context,
+    folder: JobFolder,
+    trained: Trained,
+    lacking: Sequence[Evaluation],
+    claim: Claim,
+) -> None:
+    """Tests a network under the evaluations that its folder lacks, and writes the outputs there.
+
+    Raises:
+        LostClaimError: another process took the job over in the meantime.
+    """
     method, data = trained.method, trained.data
-    for evaluation in context.lacking(job):
+    for evaluation in lacking:
         if evaluation.kind == "corruption":
             corruption = find("corruption", evaluation.subject, context.plugins).load()
             conditions = _conditions(corruption, job, context, data)
@@ -201,7 +215,7 @@ def _evaluate(job: Job, context: Context, store: Store, trained: Trained, claim:
         else:
             table = feature_table(method, ood_split(job, context, trained, evaluation))
         claim.check()
-        store.job(job.id).add_evaluation(evaluation.name, to_parquet(table))
+        folder.add_evaluation(evaluation.name, to_parquet(table))
 
 
 def _conditions(corruption: Any, job: Job, context: Context, data: TaskData) -> list[Condition]:
