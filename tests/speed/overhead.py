@@ -2,7 +2,7 @@
 
     python tests/speed/overhead.py
 
-**Training.** ``benchmark.training.fit`` (Lightning, validation after every epoch, selection) and a loop as
+**Training.** ``benchmark.train.lightning_module.fit`` (Lightning, validation after every epoch, selection) and a loop as
 one would write it by hand train copies of one network (ERM, the late-fusion transformer at its default
 size) on the same tensors, in the same order, with the same dropout, optimiser, schedule, clipping and
 validation. They take turns after every step: whenever the harness reports a step or an epoch, the bare loop
@@ -48,7 +48,7 @@ from mmbench.benchmark.core.selection import Epoch
 from mmbench.benchmark.data.tensors import Split
 from mmbench.benchmark.planning.experiment import Experiment
 from mmbench.benchmark.planning.job_matrix import jobs_of
-from mmbench.benchmark.store import store
+from mmbench.benchmark.store import job_folder, store
 from mmbench.benchmark.train import job_runner as runner
 from mmbench.benchmark.train import lightning_module as training
 from mmbench.benchmark.train import predict
@@ -247,7 +247,7 @@ PARTS: list[tuple[Any, str, str]] = [
     (runner, "to_parquet", "parquet"),
     (runner, "_environment", "environment"),
     (runner.Progress, "__call__", "progress"),
-    (store, "write_atomic", "write, flush to disk, rename"),
+    (job_folder, "write_atomic", "write, flush to disk, rename"),
 ]
 LOOP = "(training)"
 
