@@ -15,7 +15,7 @@ from ..core.errors import UsageError, nearest
 from ..core.locate import own_datasets, root_from
 from ..core.method_spec import Description, describe
 from ..core.registry import Entry, entries
-from ..planning.evaluations import group, groups
+from ..planning.evaluations import corruption_groups, group_of
 from ..planning.suites import SUITES
 from ..report.console import console
 
@@ -93,12 +93,12 @@ def list_names(
                 table.add_row(name, "your own, in the open layout", str(root_from(data_root) / name))
     else:
         for entry in entries("corruption", plugins).values():
-            table.add_row(entry.name, group(entry), _first_line(entry), _origin(entry))
+            table.add_row(entry.name, group_of(entry), _first_line(entry), _origin(entry))
     out = console()
     out.print(table)
     if what is Listed.CORRUPTIONS:
         out.print("\nGroups, which --corruptions takes as well:")
-        for name, members in groups(plugins).items():
+        for name, members in corruption_groups(plugins).items():
             kinds = ", ".join(entry.name for entry in members)
             out.print(f"  {name}: {kinds}", markup=False, highlight=False, soft_wrap=True)
 

@@ -14,10 +14,10 @@ from ..core.job import COMPANION, Job
 from ..core.locate import locate
 from ..core.strings import as_values
 from ..planning.companions import companions
-from ..planning.data_check import check
-from ..planning.evaluations import Evaluation, check_evaluations, of_job, wanted
+from ..planning.data_check import check_job_data
+from ..planning.evaluations import Evaluation, check_evaluations, evaluations_for, evaluations_of
 from ..planning.experiment import Experiment
-from ..planning.history import remember, remembered
+from ..planning.history import save_experiment, saved_experiments
 from ..planning.job_matrix import jobs_of
 from ..search.study import Course, Wave, courses, lacking, next_wave, studies_of
 from ..store.store import Store
@@ -122,14 +122,14 @@ def plan(experiment: Experiment) -> Plan:
         DataError: data that is not there, or not described as it should be.
     """
     store = Store(experiment.store)
-    evaluations = wanted(experiment)
+    evaluations = evaluations_of(experiment)
     if experiment.search:
         return _of_courses(experiment, courses(studies_of(experiment), store), evaluations)
     asked = jobs_of(experiment)
     jobs = [*companions_of(asked, store), *asked]
 
     def is_done(job: Job) -> bool:
-        names = {evaluation.name for evaluation in of_job(evaluations, job)}
+        names = {evaluation.name for evaluation in evaluations_for(evaluations, job)}
         return store.job(job.id).is_done() and (not names or names <= set(store.job(job.id).evaluations()))
 
     done = tuple(job for job in jobs if is_done(job))
@@ -172,7 +172,7 @@ def run(
     for job in planned.done:
         planned.store.job(job.id).tidy()
     if planned.left:
-        remember(planned.experiment)
+        save_experiment(planned.experiment)
     failed: list[Outcome] = []
     for wave in _waves(planned, failed):
         planned.store.add(wave.jobs)
@@ -240,7 +240,7 @@ def again(store: Store, jobs: Collection[str], slurm: str | None, launcher: str 
         launcher: in place of what was.
     """
     left, plans = set(jobs), []
-    for file in remembered(store):
+    for file in saved_experiments(store):
         if not left:
             break
         experiment = Experiment.load(file, {"store": store.path})
@@ -274,7 +274,7 @@ def check_data(planned: Plan, gpus: tuple[str, ...]) -> None:
         from ..features.media_check import check_raw  # with torch, as corruptions
 
         check_raw(experiment, planned.evaluations, planned.todo, located, _device_for(experiment, gpus))
-    check(planned.todo, located)
+    check_job_data(planned.todo, located)
 
 
 def executor_for(experiment: Experiment, gpus: tuple[str, ...], jobs: int) -> Executor:

@@ -15,7 +15,7 @@ from functools import cached_property
 from pathlib import Path
 
 from ..core.atomic_files import read_json, write_json
-from ..planning.evaluations import on_features
+from ..planning.evaluations import holds_features
 from ..store.names import StoreError, inside
 from ..store.store import Store
 
@@ -77,12 +77,12 @@ class DiskKeeper:
     def _files(self, sheet: str) -> list[str]:
         if sheet not in ("robustness", "ood"):
             return [_PREDICTIONS]
-        names = [name for name in self._evaluated if on_features(name) == (sheet == "ood")]
+        names = [name for name in self._evaluated if holds_features(name) == (sheet == "ood")]
         return names if sheet == "ood" else [_PREDICTIONS, *names]
 
     @cached_property
     def _evaluated(self) -> list[str]:
-        return self._store.job(self._job).evaluated()
+        return self._store.job(self._job).evaluation_names()
 
     @cached_property
     def _digests(self) -> dict[str, str]:

@@ -13,9 +13,9 @@ from typing import Any
 
 from ..core.errors import UsageError
 from ..core.job import Job, Trial
-from ..planning.evaluations import Evaluation, of_job
+from ..planning.evaluations import Evaluation, evaluations_for
 from ..planning.experiment import Experiment
-from ..planning.job_matrix import Row, rows_of
+from ..planning.job_matrix import MatrixRow, matrix_rows
 from ..store.job_folder import Record
 from ..store.store import Store
 from .sampling import draw, seed_of
@@ -35,7 +35,7 @@ class Study:
         trial: the part in it of trial 0.
     """
 
-    row: Row
+    row: MatrixRow
     trial: Trial
 
     @property
@@ -130,7 +130,7 @@ def studies_of(experiment: Experiment) -> list[Study]:
     options = experiment.search
     assert options is not None
     studies: dict[tuple, Study] = {}
-    for row in rows_of(experiment):
+    for row in matrix_rows(experiment):
         for item in row.searched:
             search = item.search or {}
             if not search["choices"] and (search["low"] is None or search["high"] is None):
@@ -192,7 +192,7 @@ def lacking(course: Course, store: Store, evaluations: tuple[Evaluation, ...]) -
     trials = [job for job in course.trials if not is_ended(course.found.trials[_index(job)])]
     runs = []
     for job in course.runs:
-        asked = {evaluation.name for evaluation in of_job(evaluations, job)}
+        asked = {evaluation.name for evaluation in evaluations_for(evaluations, job)}
         if not store.job(job.id).is_done() or not asked <= set(
             store.job(job.id).evaluations() if asked else ()
         ):

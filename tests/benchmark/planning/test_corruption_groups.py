@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from mmbench.benchmark.core.registry import entries
-from mmbench.benchmark.planning.evaluations import chosen, groups
+from mmbench.benchmark.planning.evaluations import corruption_entries, corruption_groups
 
 from ...datasets.encoders.small_models import WORDS, save_bert
 from ..conftest import Command
@@ -15,16 +15,16 @@ from ..conftest import Command
 def test_words_are_the_kinds_that_break_raw_text() -> None:
     known = {name: entry.load() for name, entry in entries("corruption").items()}
     breaking = {name for name, kind in known.items() if getattr(kind, "medium", "") == "words"}
-    assert {entry.name for entry in chosen(["words"])} == breaking != set()
+    assert {entry.name for entry in corruption_entries(["words"])} == breaking != set()
 
 
 def test_every_group_is_listed_with_its_kinds(mmbench: Command) -> None:
     ended = mmbench("list", "corruptions")
     assert ended.returncode == 0, ended.stderr
     lines = [line.strip() for line in ended.stdout.splitlines()]
-    for name, members in groups().items():
+    for name, members in corruption_groups().items():
         assert f"{name}: {', '.join(entry.name for entry in members)}" in lines
-    assert {"features", "text", "words", "image", "audio-wave"} <= set(groups())
+    assert {"features", "text", "words", "image", "audio-wave"} <= set(corruption_groups())
 
 
 @pytest.fixture
