@@ -25,8 +25,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from safetensors import SafetensorError, deserialize
 
 from ...leaderboards.metrics.registry import family_metrics
-from ...leaderboards.tables.results import CLEAN, missing_patterns, one_line
+from ...leaderboards.tables.results import CLEAN, missing_patterns
 from ..core.job import Job
+from ..core.strings import single_line
 from ..planning.evaluations import FEATURES, SEMANTIC, STAND_IN, holds_features, version_of
 from ..store.job_folder import RESULTS, WEIGHTS
 from ..store.job_schema import RefusedError, checked_job, validated
@@ -97,7 +98,7 @@ def read_job(folder: Path) -> Incoming:
         try:
             deserialize(files[WEIGHTS])
         except SafetensorError as error:
-            raise RefusedError(f"{WEIGHTS}: not safetensors: {one_line(str(error))}") from None
+            raise RefusedError(f"{WEIGHTS}: not safetensors: {single_line(str(error))}") from None
     own = _read_predictions(files["predictions.parquet"], job)
     evaluations, refused, ignored = _read_evaluations(folder / "evaluations", job, own)
     known = {*TAKEN, *_PASSING, "job.json", "done.json", "evaluations", "scores"}  # scores are made anew
@@ -176,7 +177,7 @@ def _read_failure(file: Path) -> str:
         values = _parse_json(file.name, read_file(file, _MOST_JSON))
     except RefusedError:
         return ""
-    text = one_line(str(values.get("reason", ""))) if isinstance(values, dict) else ""
+    text = single_line(str(values.get("reason", ""))) if isinstance(values, dict) else ""
     return "".join(character for character in text if character.isprintable())
 
 
@@ -276,7 +277,7 @@ def _read_table(content: bytes, name: str, job: Job, more: tuple[str, ...] = ())
         table = file.read()
         table.validate(full=True)
     except (pa.ArrowException, OSError) as error:
-        raise RefusedError(f"{name}: not a parquet file: {one_line(str(error))}") from None
+        raise RefusedError(f"{name}: not a parquet file: {single_line(str(error))}") from None
     logits = sorted((c for c in table.column_names if c.startswith("logit_")), key=len)
     outputs = [f"logit_{c}" for c in range(max(2, len(logits)))]
     if family_metrics(job.metrics)[0].task == "regression":
@@ -286,7 +287,9 @@ def _read_table(content: bytes, name: str, job: Job, more: tuple[str, ...] = ())
     if set(table.column_names) - optional != {*texts, "target", *outputs} or len(
         set(table.column_names)
     ) < len(table.column_names):
-        raise RefusedError(f"{name}: has the columns {one_line(', '.join(map(ascii, table.column_names)))}")
+        raise RefusedError(
+            f"{name}: has the columns {single_line(', '.join(map(ascii, table.column_names)))}"
+        )
     for field in table.schema:
         _check_column(field.name, table[field.name], field.name in texts, name)
     return table.drop_columns([c for c in more if c in table.column_names]).to_pandas(ignore_metadata=True)

@@ -25,8 +25,9 @@ from ...leaderboards.render import csv_files
 from ...leaderboards.tables.accuracy import COLUMNS
 from ...leaderboards.tables.cost import QUANTITIES
 from ...leaderboards.tables.gap import MEASURES as GAP
-from ...leaderboards.tables.results import UPPER_BOUND, Result, one_line
+from ...leaderboards.tables.results import UPPER_BOUND, Result
 from ..core.errors import UsageError
+from ..core.strings import single_line
 from ..report import external_rows as external
 from ..report.external_rows import VERIFIED, Row, key_of
 from ..report.results import readable
@@ -77,7 +78,7 @@ class Report:
 
     def add(self, kind: Kind, name: str, reason: str = "") -> None:
         """Notes one thing. Names from elsewhere are written so that they cannot steer a terminal."""
-        shown = os.fsencode(name).decode(errors="replace"), one_line(reason)
+        shown = os.fsencode(name).decode(errors="replace"), single_line(reason)
         name, reason = ("".join(c if c.isprintable() else "?" for c in text) for text in shown)
         self.lines.append((kind, name, reason))
 

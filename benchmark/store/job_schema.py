@@ -8,9 +8,9 @@ from typing import Any, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
 from ...leaderboards.metrics.registry import FAMILIES
-from ...leaderboards.tables.results import one_line
 from ..core.job import Job
 from ..core.protocol import Protocol
+from ..core.strings import single_line
 from ..core.task import Task
 from .job_folder import SCHEMA
 from .names import checked_name
@@ -38,7 +38,7 @@ def checked_job(values: Any) -> Job:
             raise ValueError(f"label {job.label!r} is none of method {job.method}")
         checked_name(job.id)
     except (ValueError, TypeError) as error:
-        raise RefusedError(f"job.json: {one_line(str(error))}") from None
+        raise RefusedError(f"job.json: {single_line(str(error))}") from None
     return job
 
 
@@ -105,7 +105,7 @@ def validated(model: type[Model], values: Any, name: str) -> Model:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
-        raise RefusedError(f"{name}: {where}: {one_line(first['msg'])}") from None
+        raise RefusedError(f"{name}: {where}: {single_line(first['msg'])}") from None
 
 
 def _texts(value: Any) -> Iterator[str]:

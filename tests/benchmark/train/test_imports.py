@@ -30,3 +30,9 @@ def loaded() -> list[str]:
 def test_the_job_runner_loads_no_tables_and_no_launcher(loaded: list[str]):
     assert "mmbench.benchmark.train.job_runner" in loaded
     assert [name for name in loaded if name.startswith(ABOVE)] == []
+
+
+def test_reading_a_store_loads_no_tables():
+    code = "import sys, mmbench.benchmark.store.reader; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "mmbench.leaderboards.tables" not in done.stdout.split()
