@@ -10,7 +10,7 @@ from pathlib import Path
 import skimage.data
 import torch
 from matplotlib import pyplot
-from mmbench.benchmark.planning.evaluations import chosen
+from mmbench.benchmark.planning.evaluations import corruption_entries
 from mmbench.datasets.batch import Batch
 
 DOTS = 72
@@ -28,7 +28,7 @@ def main() -> None:
         domain=torch.zeros(1, dtype=torch.int64),
         sample_id=torch.tensor([11]),
     )
-    entries = [entry for entry in chosen(["frames"]) if not entry.name.startswith("frame-")]
+    entries = [entry for entry in corruption_entries(["frames"]) if not entry.name.startswith("frame-")]
     figure, axes = pyplot.subplots(5, len(entries), figsize=(len(entries), 5.3), dpi=DOTS)
     for column, entry in enumerate(entries):
         axes[0, column].set_title(entry.name, fontsize=7)

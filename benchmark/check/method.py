@@ -14,7 +14,7 @@ from ...methods.losses import task_loss
 from ...methods.method import Method, Output
 from ..core.method_spec import describe
 from ..core.registry import Entry
-from ..train.predict import conditions_for
+from ..train.predict import default_conditions
 
 TOLERANCE = 1e-4
 
@@ -95,7 +95,7 @@ def output_has_the_right_shape(method_class: type[Method]) -> None:
     for spec in specs():
         method, whole = _build(method_class, spec), planted_batch(spec)
         for batch in (whole, whole.take(slice(0, 1))):
-            for condition in conditions_for(batch.modalities):
+            for condition in default_conditions(batch.modalities):
                 prediction = _predict(method, condition.apply(batch)).prediction
                 shape = (len(batch),) if spec.kind == "regression" else (len(batch), spec.classes)
                 where = f"{len(spec.modalities)} modalities, {condition.name}, batch of {len(batch)}"
@@ -161,7 +161,7 @@ def modalities_are_independent(method_class: type[Method]) -> None:
         method.eval()
         with torch.no_grad():
             clean = {name: method.encode(name, batch) for name in batch.modalities}
-            for condition in conditions_for(batch.modalities):
+            for condition in default_conditions(batch.modalities):
                 changed = condition.apply(batch)
                 _close(method(changed).prediction, method.fuse(clean, changed).prediction, condition.name)
 
@@ -194,7 +194,7 @@ def step_is_finite(method_class: type[Method]) -> None:
         method, whole = _build(method_class, spec), planted_batch(spec)
         optimizer = torch.optim.SGD(method.parameters(), lr=1e-3)
         absent = whole.with_present({name: torch.zeros(len(whole)).bool() for name in whole.modalities})
-        conditions = [condition.apply(whole) for condition in conditions_for(whole.modalities)]
+        conditions = [condition.apply(whole) for condition in default_conditions(whole.modalities)]
         for stage in range(len(method.stages)):
             method.begin_stage(stage)
             for batch in (*conditions, whole.take(slice(0, 1)), absent):

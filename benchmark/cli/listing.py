@@ -17,7 +17,7 @@ from ..core.locate import locate, own_datasets, root_from
 from ..core.method_spec import describe
 from ..core.plugins import use_plugins
 from ..core.registry import OWN, Entry, Kind, entries
-from ..planning.evaluations import group, groups
+from ..planning.evaluations import corruption_groups, group_of
 from ..planning.suites import SUITES
 from ..report.console import console
 from .options import Plugins, Root, plugin_files
@@ -69,7 +69,7 @@ def list_names(
     out.print(table)
     if what is Listed.CORRUPTIONS:
         out.print("\nGroups, which --corruptions takes as well:")
-        for name, members in groups(plugins).items():
+        for name, members in corruption_groups(plugins).items():
             kinds = ", ".join(entry.name for entry in members)
             out.print(f"  {name}: {kinds}", markup=False, highlight=False, soft_wrap=True)
 
@@ -127,7 +127,7 @@ def _domains(plugins: Files, root: Path) -> Rows:
 
 def _corruptions(plugins: Files, root: Path) -> Rows:
     for entry in entries("corruption", plugins).values():
-        yield entry.name, group(entry), docstring(entry).partition("\n")[0], _origin(entry)
+        yield entry.name, group_of(entry), docstring(entry).partition("\n")[0], _origin(entry)
 
 
 def _encoders(plugins: Files, root: Path) -> Rows:

@@ -82,7 +82,7 @@ class View:
         count = f"[{len(self.ended_ids)}/{self.total}] "
         if not outcome.ok:
             return Text.assemble(count, ("failed ", "bold red"), _title(job), f": {outcome.reason}")
-        if self.store.job(job.id).pruned() is not None:
+        if self.store.job(job.id).pruning_record() is not None:
             return Text.assemble(count, ("pruned ", "yellow"), _title(job), f"  {outcome.reason}")
         return Text.assemble(
             count, ("done ", "green"), _title(job), "  ", self._result(outcome), "  ", self._left()

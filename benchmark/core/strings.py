@@ -1,4 +1,4 @@
-"""Lists as people write them: in a flag, or in YAML."""
+"""Lists as people write them in a flag or in YAML, and texts as messages show them."""
 
 from __future__ import annotations
 
@@ -60,3 +60,17 @@ def duration(seconds: float) -> str:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)
     return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def single_line(text: str, longest: int = 500) -> str:
+    """A message on one line, for what may come from a library or from a file of somebody else.
+
+    Args:
+        text: any text.
+        longest: the number of characters that are shown at most.
+
+    Returns:
+        The text, every run of white space replaced by one space, its end by an ellipsis where it is too long.
+    """
+    line = " ".join(text.split())
+    return line if len(line) <= longest else line[: longest - 1] + "…"

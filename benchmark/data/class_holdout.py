@@ -11,7 +11,7 @@ from ...datasets.dataset import Samples, Target
 from ..core.errors import UsageError, nearest
 
 
-def keep(target: Target, held_out: Sequence[str], task: str) -> Target:
+def without_classes(target: Target, held_out: Sequence[str], task: str) -> Target:
     """The target with the classes that are left, in their order.
 
     Args:
@@ -38,7 +38,7 @@ def keep(target: Target, held_out: Sequence[str], task: str) -> Target:
     return replace(target, classes=left)
 
 
-def parted(samples: Samples, target: Target, kept: Target) -> tuple[Samples, Samples]:
+def split_by_class(samples: Samples, target: Target, kept: Target) -> tuple[Samples, Samples]:
     """The samples of the kept classes, numbered anew, and the others, whose target is -1.
 
     A previous utterance of the other part is none.
@@ -46,10 +46,10 @@ def parted(samples: Samples, target: Target, kept: Target) -> tuple[Samples, Sam
     number = np.array([kept.classes.index(name) if name in kept.classes else -1 for name in target.classes])
     renumbered = replace(samples, target=number[samples.target])
     known = renumbered.target >= 0
-    return rows_of(renumbered, np.flatnonzero(known)), rows_of(renumbered, np.flatnonzero(~known))
+    return take_rows(renumbered, np.flatnonzero(known)), take_rows(renumbered, np.flatnonzero(~known))
 
 
-def rows_of(samples: Samples, rows: np.ndarray) -> Samples:
+def take_rows(samples: Samples, rows: np.ndarray) -> Samples:
     """The samples at ``rows``, int64 [n]."""
     place = np.full(len(samples) + 1, -1, dtype=np.int64)  # the last place is that of "none", row -1
     place[rows] = np.arange(len(rows))

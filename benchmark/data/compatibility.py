@@ -19,7 +19,9 @@ def common_target(targets: Mapping[str, Target]) -> Target:
     name, target = list(targets.items())[-1]
     for other, value in targets.items():
         if value.kind != target.kind or value.classes != target.classes:
-            raise DataError(f"{other} and {name} cannot be joined: {_words(value)} and {_words(target)}")
+            raise DataError(
+                f"{other} and {name} cannot be joined: {_target_in_words(value)} and {_target_in_words(target)}"
+            )
     ranges = [value.label_range for value in targets.values() if value.label_range]
     if not ranges:
         return target
@@ -53,7 +55,7 @@ def common_encoders(task: Task, located: Mapping[str, Located]) -> dict[str, str
     return found
 
 
-def _words(target: Target) -> str:
+def _target_in_words(target: Target) -> str:
     classes = f" of {', '.join(target.classes)}" if target.classes else ""
     return f"{target.kind}{classes}"
 
@@ -69,7 +71,7 @@ def label_scale(own: Target, common: Target) -> float:
 Blocks = dict[str, tuple[int, int]]
 
 
-def check_splits(name: str, counts: Mapping[str, int]) -> None:
+def check_split_sizes(name: str, counts: Mapping[str, int]) -> None:
     """Every split of a dataset must have samples.
 
     Raises:

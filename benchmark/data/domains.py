@@ -13,7 +13,7 @@ import numpy as np
 from ...datasets.dataset import SPLITS, DataError, Samples
 from ...datasets.samples import drawn_for_validation
 from ..core.task import Task, domain_of
-from .class_holdout import rows_of
+from .class_holdout import take_rows
 
 #: Which splits play which part of a shift between domains; section 1.1 of docs/methods.md: in action
 #: recognition the source *test* lists validate, and of HAC's target all clips are tested.
@@ -78,7 +78,7 @@ def _parts(task: Task, roles: str) -> Mapping[str, tuple[str, ...]]:
     return ROLES["splits" if task.target in task.sources else roles]
 
 
-def in_place(
+def samples_of_place(
     splits: Mapping[str, Samples],
     place: str,
     task: Task,
@@ -97,22 +97,24 @@ def in_place(
     if not domain:
         return dict(splits)
     found = {
-        split: rows_of(splits[split], np.flatnonzero(splits[split].domain == domain)) for split in SPLITS
+        split: take_rows(splits[split], np.flatnonzero(splits[split].domain == domain)) for split in SPLITS
     }
     counts = {split: len(samples) for split, samples in found.items()}
     check_domain(task, place, counts, roles, target_splits)
-    found = {part: together([found[split] for split in names]) for part, names in _parts(task, roles).items()}
+    found = {
+        part: concatenate([found[split] for split in names]) for part, names in _parts(task, roles).items()
+    }
     if (place in task.sources or "valid" in target_splits) and not len(found["valid"]):
         drawn = drawn_for_validation(len(found["train"]))
         whole = found["train"]
         found |= {
-            "train": rows_of(whole, np.flatnonzero(~drawn)),
-            "valid": rows_of(whole, np.flatnonzero(drawn)),
+            "train": take_rows(whole, np.flatnonzero(~drawn)),
+            "valid": take_rows(whole, np.flatnonzero(drawn)),
         }
     return found
 
 
-def together(parts: Sequence[Samples]) -> Samples:
+def concatenate(parts: Sequence[Samples]) -> Samples:
     """The samples of several splits of a dataset, one after the other; shorter sequences are padded."""
     if len(parts) == 1:
         return parts[0]

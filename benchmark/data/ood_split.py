@@ -21,12 +21,12 @@ import numpy as np
 
 from ...datasets.dataset import DataError, Located, Samples, Target
 from ..core.task import Task
-from .class_holdout import rows_of
-from .compatibility import check_splits, common_target
+from .class_holdout import take_rows
+from .compatibility import check_split_sizes, common_target
 from .tensors import Split, TaskData
 
 
-def foreign_split(
+def ood_split(
     found: Located, task: Task, targets: Mapping[str, Target], data: TaskData, domain: str = ""
 ) -> tuple[Literal["near", "far"], Split]:
     """The test split of a dataset that a network was not made for, as tensors for that network.
@@ -45,10 +45,10 @@ def foreign_split(
         DataError: the dataset is faulty, or has no test sample of the domain.
     """
     splits = found.load()
-    check_splits(found.name, {name: len(split) for name, split in splits.items()})
+    check_split_sizes(found.name, {name: len(split) for name, split in splits.items()})
     samples = splits["test"]
     if domain:
-        samples = rows_of(samples, np.flatnonzero(samples.domain == domain))
+        samples = take_rows(samples, np.flatnonzero(samples.domain == domain))
         if not len(samples):
             raise DataError(f"{found.name}: no test sample is of domain {domain}")
     places = {name: _place(name, samples, task, data) for name in data.train.batch.modalities}
@@ -58,7 +58,7 @@ def foreign_split(
     )
     if not near:
         steps = {name: array.shape[1] for name, array in data.train.batch.features.items()}
-        samples = resized(samples, {name: width for name, (_, width) in places.items()}, steps)
+        samples = resize_samples(samples, {name: width for name, (_, width) in places.items()}, steps)
     samples = replace(samples, target=np.zeros(len(samples), np.float32))
     blocks = {name: {**data.recipe.blocks[name], found.name: place} for name, place in places.items()}
     recipe = replace(data.recipe, blocks=blocks)
@@ -81,7 +81,7 @@ def _joinable(found: Located, targets: Mapping[str, Target]) -> bool:
     return True
 
 
-def resized(samples: Samples, widths: Mapping[str, int], steps: Mapping[str, int]) -> Samples:
+def resize_samples(samples: Samples, widths: Mapping[str, int], steps: Mapping[str, int]) -> Samples:
     """Samples of any dataset as those of a network.
 
     Args:
@@ -94,33 +94,33 @@ def resized(samples: Samples, widths: Mapping[str, int], steps: Mapping[str, int
     """
     count = len(samples)
     features, mask, present = {}, {}, {}
-    for name, theirs in paired(tuple(widths), tuple(samples.features)).items():
+    for name, theirs in pair_modalities(tuple(widths), tuple(samples.features)).items():
         if theirs is None:
             features[name] = np.zeros((count, 1, widths[name]), np.float32)
             mask[name], present[name] = np.zeros((count, 1), bool), np.zeros(count, bool)
             continue
-        values, valid = shortened(samples.features[theirs], samples.mask[theirs], steps[name])
-        features[name], mask[name] = stretched(values, widths[name]), valid
+        values, valid = shorten_sequences(samples.features[theirs], samples.mask[theirs], steps[name])
+        features[name], mask[name] = resize_features(values, widths[name]), valid
         present[name] = samples.present[theirs]
     return replace(samples, features=features, mask=mask, present=present)
 
 
-def paired(own: Sequence[str], theirs: Sequence[str]) -> dict[str, str | None]:
+def pair_modalities(own: Sequence[str], theirs: Sequence[str]) -> dict[str, str | None]:
     """Modality of the network -> of the dataset: of the same name, or, where no name is shared, in order."""
     if set(own) & set(theirs):
         return {name: name if name in theirs else None for name in own}
     return {name: theirs[place] if place < len(theirs) else None for place, name in enumerate(own)}
 
 
-def stretched(values: np.ndarray, width: int) -> np.ndarray:
+def resize_features(values: np.ndarray, width: int) -> np.ndarray:
     """Features [samples, time, any] at another width [samples, time, width], by linear interpolation."""
     if values.shape[2] == width:
         return values
     low, high, share = _between(values.shape[2], width)
-    return _mixed(values[:, :, low], values[:, :, high], share.astype(np.float32))
+    return _interpolate(values[:, :, low], values[:, :, high], share.astype(np.float32))
 
 
-def shortened(values: np.ndarray, mask: np.ndarray, steps: int) -> tuple[np.ndarray, np.ndarray]:
+def shorten_sequences(values: np.ndarray, mask: np.ndarray, steps: int) -> tuple[np.ndarray, np.ndarray]:
     """Features [samples, time, width] and mask [samples, time] with at most ``steps`` time steps.
 
     Valid steps move together to the front; more than ``steps`` of them are interpolated linearly.
@@ -135,7 +135,7 @@ def shortened(values: np.ndarray, mask: np.ndarray, steps: int) -> tuple[np.ndar
             out[row, :count] = valid
         else:
             low, high, share = _between(count, steps)
-            out[row] = _mixed(valid[low], valid[high], share.astype(np.float32)[:, None])
+            out[row] = _interpolate(valid[low], valid[high], share.astype(np.float32)[:, None])
     return out, np.arange(steps) < counts[:, None]
 
 
@@ -146,5 +146,5 @@ def _between(old: int, new: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return low, np.minimum(low + 1, old - 1), place - low
 
 
-def _mixed(low: np.ndarray, high: np.ndarray, share: np.ndarray) -> np.ndarray:
+def _interpolate(low: np.ndarray, high: np.ndarray, share: np.ndarray) -> np.ndarray:
     return (low * (1 - share) + high * share).astype(np.float32)

@@ -16,9 +16,16 @@ import torch
 from ...datasets.batch import Batch, Spec, Tuned
 from ...datasets.dataset import DataError, Located, Samples, Target
 from ..core.task import Task, dataset_of, domain_of
-from .class_holdout import keep, parted
-from .compatibility import Blocks, check_splits, common_encoders, common_target, feature_blocks, label_scale
-from .domains import check_domain, in_place
+from .class_holdout import split_by_class, without_classes
+from .compatibility import (
+    Blocks,
+    check_split_sizes,
+    common_encoders,
+    common_target,
+    feature_blocks,
+    label_scale,
+)
+from .domains import check_domain, samples_of_place
 
 #: Standardised features are cut off at so many deviations: acoustic features reach hundreds.
 FEATURE_LIMIT = 5.0
@@ -56,7 +63,7 @@ Statistics = dict[str, dict[int, tuple[np.ndarray, np.ndarray]]]
 
 
 @dataclass(frozen=True)
-class Recipe:
+class TensorRecipe:
     """How samples become the tensors of a task.
 
     Attributes:
@@ -102,7 +109,7 @@ class TaskData:
     """Everything that the jobs of a task read. The test split is the target's, the others are the sources'.
 
     ``unusable`` says why a modality that the datasets share cannot be joined, ``recipe`` how other samples are
-    made alike, ``encoders`` what reads a modality where it is no sequence. ``held_out`` are the target's test samples of classes that the network is not to know.
+    made alike, ``encoders`` what reads a modality where it is no sequence. ``class_holdout`` are the target's test samples of classes that the network is not to know.
     ``target_valid`` is the target's validation split, None where the job may not see it; a companion is tested on
     it, and reads no test split.
     """
@@ -113,17 +120,17 @@ class TaskData:
     target: Target
     domains: int
     unusable: Mapping[str, DataError]
-    recipe: Recipe
-    held_out: Split | None = None
+    recipe: TensorRecipe
+    class_holdout: Split | None = None
     encoders: Mapping[str, str] = field(default_factory=dict)
     target_valid: Split | None = None
-    tuned: Mapping[str, Tuned] = field(default_factory=dict)
+    finetuned: Mapping[str, Tuned] = field(default_factory=dict)
 
     def spec(self, protocol: str) -> Spec:
         """What a method is built for."""
         sizes = {
             name: sum(next(iter(self.recipe.blocks[name].values())))
-            if name in self.tuned
+            if name in self.finetuned
             else tensor.shape[2]
             for name, tensor in self.train.batch.features.items()
         }
@@ -135,7 +142,7 @@ class TaskData:
             label_range=self.target.label_range,
             protocol="as-published" if protocol == "as-published" else "fair",
             encoders={name: self.encoders[name] for name in sizes if name in self.encoders},
-            tuned={name: self.tuned[name] for name in sizes if name in self.tuned},
+            tuned={name: self.finetuned[name] for name in sizes if name in self.finetuned},
         )
 
     def with_context(self) -> TaskData:
@@ -167,13 +174,13 @@ class TaskData:
     def each(self, change: Callable[[Split], Split]) -> TaskData:
         """The same task with every split changed."""
         train, valid, test = (change(split) for split in (self.train, self.valid, self.test))
-        held_out = None if self.held_out is None else change(self.held_out)
+        holdout = None if self.class_holdout is None else change(self.class_holdout)
         seen = None if self.target_valid is None else change(self.target_valid)
-        return replace(self, train=train, valid=valid, test=test, held_out=held_out, target_valid=seen)
+        return replace(self, train=train, valid=valid, test=test, class_holdout=holdout, target_valid=seen)
 
 
 @dataclass(frozen=True)
-class Request:
+class TaskRequest:
     """What decides the tensors of a task."""
 
     task: str
@@ -183,7 +190,7 @@ class Request:
     widths: str
     mask_padding: bool
     device: str
-    held_out: tuple[str, ...] = ()
+    holdout_classes: tuple[str, ...] = ()
     roles: str = "splits"
     target_splits: tuple[str, ...] = ("test",)
 
@@ -193,9 +200,9 @@ class TaskCache:
 
     def __init__(self, size: int = 2) -> None:
         self.size = size
-        self._kept: dict[Request, TaskData] = {}
+        self._kept: dict[TaskRequest, TaskData] = {}
 
-    def get(self, request: Request, located: Mapping[str, Located]) -> TaskData:
+    def get(self, request: TaskRequest, located: Mapping[str, Located]) -> TaskData:
         """The tensors of a task, made where they are not kept."""
         if request not in self._kept:
             while len(self._kept) >= self.size:
@@ -205,7 +212,7 @@ class TaskCache:
         return self._kept[request]
 
 
-def load_task(request: Request, located: Mapping[str, Located]) -> TaskData:
+def load_task(request: TaskRequest, located: Mapping[str, Located]) -> TaskData:
     """Reads the datasets of a task and joins them.
 
     Raises:
@@ -214,26 +221,26 @@ def load_task(request: Request, located: Mapping[str, Located]) -> TaskData:
     task = Task.parse(request.task)
     read = {name: _load(located[name], request.modalities) for name in task.datasets}
     samples = {
-        place: in_place(read[dataset_of(place)], place, task, request.roles, request.target_splits)
+        place: samples_of_place(read[dataset_of(place)], place, task, request.roles, request.target_splits)
         for place in task.places
     }
     del read
     target = common_target({name: located[name].target for name in task.datasets})
     removed: Samples | None = None
-    if request.held_out:
-        whole, target = target, keep(target, request.held_out, task.name)
+    if request.holdout_classes:
+        whole, target = target, without_classes(target, request.holdout_classes, task.name)
         for name, splits in samples.items():
-            parts = {split: parted(one, whole, target) for split, one in splits.items()}
+            parts = {split: split_by_class(one, whole, target) for split, one in splits.items()}
             removed = parts["test"][1]  # of the last place, which is the target
             samples[name] = {split: kept for split, (kept, _) in parts.items()}
-            words = f"{name} without {', '.join(request.held_out)}"
+            words = f"{name} without {', '.join(request.holdout_classes)}"
             counts = {split: len(kept) for split, kept in samples[name].items()}
             if domain_of(name):
                 check_domain(task, name, counts, request.roles, request.target_splits)
             else:
-                check_splits(words, counts)
+                check_split_sizes(words, counts)
         if not removed and "test" in request.target_splits:
-            raise DataError(f"{task.target}: no test sample is of class {', '.join(request.held_out)}")
+            raise DataError(f"{task.target}: no test sample is of class {', '.join(request.holdout_classes)}")
     scales = {place: label_scale(located[dataset_of(place)].target, target) for place in task.places}
     blocks: dict[str, Blocks] = {}
     unusable: dict[str, DataError] = {}
@@ -249,7 +256,7 @@ def load_task(request: Request, located: Mapping[str, Located]) -> TaskData:
     if request.standardize:
         statistics = _statistics([(name, samples[name]["train"]) for name in task.sources], blocks)
 
-    recipe = Recipe(blocks, statistics, request.mask_padding, request.device)
+    recipe = TensorRecipe(blocks, statistics, request.mask_padding, request.device)
 
     def join(names: Sequence[str], split: str) -> Split:
         return recipe.split([(name, samples[name][split]) for name in names], scales, domain_index)
@@ -262,7 +269,9 @@ def load_task(request: Request, located: Mapping[str, Located]) -> TaskData:
         domains=len(task.sources),
         unusable=unusable,
         recipe=recipe,
-        held_out=None if removed is None else recipe.split([(task.target, removed)], scales, domain_index),
+        class_holdout=None
+        if removed is None
+        else recipe.split([(task.target, removed)], scales, domain_index),
         encoders=common_encoders(task, located),
         target_valid=join([task.target], "valid") if "valid" in request.target_splits else None,
     )
@@ -270,7 +279,7 @@ def load_task(request: Request, located: Mapping[str, Located]) -> TaskData:
 
 def _load(located: Located, modalities: Sequence[str]) -> dict[str, Samples]:
     splits = located.load()
-    check_splits(located.name, {name: len(split) for name, split in splits.items()})
+    check_split_sizes(located.name, {name: len(split) for name, split in splits.items()})
     return {
         name: replace(
             split,

@@ -26,9 +26,10 @@ from safetensors import SafetensorError, deserialize
 
 from ...leaderboards.labels import CLEAN
 from ...leaderboards.metrics.registry import family_metrics
-from ...leaderboards.tables.results import missing_patterns, one_line
+from ...leaderboards.tables.results import missing_patterns
 from ..core.job import Job
-from ..planning.evaluations import FEATURES, SEMANTIC, STAND_IN, on_features, version_of
+from ..core.strings import single_line
+from ..planning.evaluations import FEATURES, SEMANTIC, STAND_IN, holds_features, version_of
 from ..store.job_folder import RESULTS, SUBMITTED, WEIGHTS
 from ..store.job_schema import RefusedError, checked_job, validated
 from ..store.names import StoreError, checked_name
@@ -75,33 +76,35 @@ def read_job(folder: Path) -> Incoming:
     if folder.is_symlink() or not folder.is_dir():
         raise RefusedError("is a link, or no folder")
     asked = read_file(folder / "job.json", _MOST_JSON)
-    job = checked_job(_json("job.json", asked))
+    job = checked_job(_parse_json("job.json", asked))
     if job.id != folder.name:
         raise RefusedError(f"job.json describes {job.id}: the folder was renamed or the file was edited")
     if not os.path.lexists(folder / "done.json"):
-        failed = _reason(folder / "failed.json")
+        failed = _read_failure(folder / "failed.json")
         raise UnfinishedError(f"failed there: {failed}" if failed else "not finished there")
-    marker = validated(_Done, _json("done.json", read_file(folder / "done.json", _MOST_JSON)), "done.json")
+    marker = validated(
+        _Done, _parse_json("done.json", read_file(folder / "done.json", _MOST_JSON)), "done.json"
+    )
     if set(marker.files) - {*TAKEN, "job.json"} or not {*RESULTS, "job.json"} <= set(marker.files):
         raise RefusedError("done.json names other files than those of a job")
-    _same(marker.files["job.json"], asked, "job.json")
+    _check_hash(marker.files["job.json"], asked, "job.json")
     files: dict[str, bytes] = {}
     for name in marker.files:
         if name != "job.json":
             files[name] = read_file(folder / name, _MOST_BYTES)
-            _same(marker.files[name], files[name], name)
+            _check_hash(marker.files[name], files[name], name)
     files.pop("environment.json", None)
-    _numbers(_json("fit.json", files["fit.json"]), "fit.json", ("parameters", "selected_epoch"))
+    _check_numbers(_parse_json("fit.json", files["fit.json"]), "fit.json", ("parameters", "selected_epoch"))
     if WEIGHTS in files:
         try:
             deserialize(files[WEIGHTS])
         except SafetensorError as error:
-            raise RefusedError(f"{WEIGHTS}: not safetensors: {one_line(str(error))}") from None
-    own = _predictions(files["predictions.parquet"], job)
-    evaluations, refused, ignored = _evaluations(folder / "evaluations", job, own)
+            raise RefusedError(f"{WEIGHTS}: not safetensors: {single_line(str(error))}") from None
+    own = _read_predictions(files["predictions.parquet"], job)
+    evaluations, refused, ignored = _read_evaluations(folder / "evaluations", job, own)
     known = {*TAKEN, *_PASSING, "job.json", "done.json", "evaluations", "scores"}  # scores are made anew
     others = sorted(entry.name for entry in os.scandir(folder) if entry.name not in known)
-    return Incoming(job, files, _environment(folder), evaluations, refused, (*others, *ignored))
+    return Incoming(job, files, _read_environment(folder), evaluations, refused, (*others, *ignored))
 
 
 def read_file(file: Path, most: int = _MOST_BYTES) -> bytes:
@@ -140,46 +143,46 @@ class _Evaluated(_Hash):
     written: Literal[1] = Field(alias="schema")
 
 
-def _json(name: str, content: bytes) -> Any:
+def _parse_json(name: str, content: bytes) -> Any:
     try:
         return json.loads(content)
     except (ValueError, RecursionError):
         raise RefusedError(f"{name}: not JSON") from None
 
 
-def _same(expected: _Hash, content: bytes, name: str) -> None:
+def _check_hash(expected: _Hash, content: bytes, name: str) -> None:
     if hashlib.sha256(content).hexdigest() != expected.sha256 or expected.size not in (None, len(content)):
         raise RefusedError(f"{name}: its content is not that of its hash")
 
 
-def _numbers(values: Any, name: str, keys: tuple[str, ...]) -> Mapping[str, Any]:
+def _check_numbers(values: Any, name: str, keys: tuple[str, ...]) -> Mapping[str, Any]:
     if not isinstance(values, dict) or not all(isinstance(values.get(key, 0), int | float) for key in keys):
         raise RefusedError(f"{name}: not what mmbench writes")
     return values
 
 
-def _environment(folder: Path) -> Mapping[str, Any]:
+def _read_environment(folder: Path) -> Mapping[str, Any]:
     name = "environment.json"
     if not os.path.lexists(folder / name):
         return {}
     peaks = ("peak_process_memory_bytes", "peak_gpu_memory_bytes")
-    values = _numbers(_json(name, read_file(folder / name, _MOST_JSON)), name, peaks)
-    _numbers(values.get("seconds", {}), name, ("fit", "predict"))
-    _numbers(values.get("energy_joules", {}), name, ("cpu", "gpu"))
+    values = _check_numbers(_parse_json(name, read_file(folder / name, _MOST_JSON)), name, peaks)
+    _check_numbers(values.get("seconds", {}), name, ("fit", "predict"))
+    _check_numbers(values.get("energy_joules", {}), name, ("cpu", "gpu"))
     return values
 
 
-def _reason(file: Path) -> str:
+def _read_failure(file: Path) -> str:
     """Why a job failed there; empty where that is not said."""
     try:
-        values = _json(file.name, read_file(file, _MOST_JSON))
+        values = _parse_json(file.name, read_file(file, _MOST_JSON))
     except RefusedError:
         return ""
-    text = one_line(str(values.get("reason", ""))) if isinstance(values, dict) else ""
+    text = single_line(str(values.get("reason", ""))) if isinstance(values, dict) else ""
     return "".join(character for character in text if character.isprintable())
 
 
-def _evaluations(
+def _read_evaluations(
     folder: Path, job: Job, own: pd.DataFrame
 ) -> tuple[dict[str, bytes], dict[str, str], tuple[str, ...]]:
     """Further outputs: those taken, those refused and why, and what is none."""
@@ -195,11 +198,11 @@ def _evaluations(
     for stem in stems:
         try:
             checked_name(stem)
-            values = _json(stem, read_file(folder / f"{stem}.json", _MOST_JSON))
+            values = _parse_json(stem, read_file(folder / f"{stem}.json", _MOST_JSON))
             marker = validated(_Evaluated, values, f"{stem}.json")
             content = read_file(folder / f"{stem}.parquet")
-            _same(marker, content, f"{stem}.parquet")
-            tested = _further(content, stem, job, own)
+            _check_hash(marker, content, f"{stem}.parquet")
+            tested = _check_evaluation(content, stem, job, own)
             if tested & conditions:
                 raise RefusedError(f"{stem}.parquet: tests {sorted(tested & conditions)[0]!r} a second time")
         except (RefusedError, StoreError) as error:
@@ -211,39 +214,39 @@ def _evaluations(
     return taken, refused, tuple(f"evaluations/{name}" for name in names if name not in whole)
 
 
-def _predictions(content: bytes, job: Job) -> pd.DataFrame:
+def _read_predictions(content: bytes, job: Job) -> pd.DataFrame:
     """The prediction table: clean and every pattern of missing modalities, all of the same samples."""
     name = "predictions.parquet"
-    table = _table(content, name, job)
+    table = _read_table(content, name, job)
     if set(table["split"]) != {"valid", "test"}:
         raise RefusedError(f"{name}: has other splits than valid and test")
     wanted = {CLEAN, *missing_patterns(job.modality_set)}
     for split, rows in table.groupby("split", observed=True):
         if set(rows["condition"]) != wanted:
             raise RefusedError(f"{name}: {split} has other conditions than clean and every missing pattern")
-        _same_samples(rows, rows.loc[rows["condition"] == CLEAN], f"{name}: {split}")
+        _check_samples(rows, rows.loc[rows["condition"] == CLEAN], f"{name}: {split}")
     return table
 
 
-def _further(content: bytes, stem: str, job: Job, own: pd.DataFrame) -> set[str]:
+def _check_evaluation(content: bytes, stem: str, job: Job, own: pd.DataFrame) -> set[str]:
     """Checks further outputs; the conditions that they add to those of the predictions."""
     name = f"{stem}.parquet"
-    features = on_features(stem)
-    table = _table(content, name, job, ("fused",) if features else ())
-    splits, found = _splits(stem, job), set(table["split"])
+    features = holds_features(stem)
+    table = _read_table(content, name, job, ("fused",) if features else ())
+    splits, found = _split_names(stem, job), set(table["split"])
     if found - splits or (stem == FEATURES and found != splits) or (features and not found):
         raise RefusedError(f"{name}: has other splits than {' and '.join(sorted(splits))}")
     if features and set(table["condition"]) != {CLEAN}:
         raise RefusedError(f"{name}: has other conditions than clean")
     clean = own.loc[(own["split"] == "test") & (own["condition"] == CLEAN)]
     for split, rows in table.groupby("split", observed=True):
-        _same_samples(rows, clean if split == "test" else rows, f"{name}: {split}")
+        _check_samples(rows, clean if split == "test" else rows, f"{name}: {split}")
     return set() if features else set(table["condition"].astype(str))
 
 
-def _splits(stem: str, job: Job) -> set[str]:
+def _split_names(stem: str, job: Job) -> set[str]:
     """What the splits of further outputs may be called."""
-    if not on_features(stem):
+    if not holds_features(stem):
         return {"test"}
     if stem == FEATURES:
         return {"train", "test"}
@@ -253,7 +256,7 @@ def _splits(stem: str, job: Job) -> set[str]:
     return {"ood", *(f"{kind}:{subject}{mark}" for kind in ("near", "far") for mark in ("", STAND_IN))}
 
 
-def _same_samples(rows: pd.DataFrame, wanted: pd.DataFrame, where: str) -> None:
+def _check_samples(rows: pd.DataFrame, wanted: pd.DataFrame, where: str) -> None:
     """Every condition names every sample once, with its target."""
     expected = wanted.set_index("sample_id")["target"].sort_index()
     if not expected.index.is_unique:
@@ -266,7 +269,7 @@ def _same_samples(rows: pd.DataFrame, wanted: pd.DataFrame, where: str) -> None:
             raise RefusedError(f"{where}, {condition}: has other samples or targets than {CLEAN}")
 
 
-def _table(content: bytes, name: str, job: Job, more: tuple[str, ...] = ()) -> pd.DataFrame:
+def _read_table(content: bytes, name: str, job: Job, more: tuple[str, ...] = ()) -> pd.DataFrame:
     """A table with the columns of ``prediction_table``, all values there and finite."""
     try:
         file = pq.ParquetFile(io.BytesIO(content))
@@ -275,7 +278,7 @@ def _table(content: bytes, name: str, job: Job, more: tuple[str, ...] = ()) -> p
         table = file.read()
         table.validate(full=True)
     except (pa.ArrowException, OSError) as error:
-        raise RefusedError(f"{name}: not a parquet file: {one_line(str(error))}") from None
+        raise RefusedError(f"{name}: not a parquet file: {single_line(str(error))}") from None
     logits = sorted((c for c in table.column_names if c.startswith("logit_")), key=len)
     outputs = [f"logit_{c}" for c in range(max(2, len(logits)))]
     if family_metrics(job.metrics)[0].task == "regression":
@@ -285,7 +288,9 @@ def _table(content: bytes, name: str, job: Job, more: tuple[str, ...] = ()) -> p
     if set(table.column_names) - optional != {*texts, "target", *outputs} or len(
         set(table.column_names)
     ) < len(table.column_names):
-        raise RefusedError(f"{name}: has the columns {one_line(', '.join(map(ascii, table.column_names)))}")
+        raise RefusedError(
+            f"{name}: has the columns {single_line(', '.join(map(ascii, table.column_names)))}"
+        )
     for field in table.schema:
         _check_column(field.name, table[field.name], field.name in texts, name)
     return table.drop_columns([c for c in more if c in table.column_names]).to_pandas(ignore_metadata=True)

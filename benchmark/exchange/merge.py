@@ -26,8 +26,9 @@ from ...leaderboards.metrics.derived import GAP
 from ...leaderboards.render import csv_files
 from ...leaderboards.tables.accuracy import COLUMNS
 from ...leaderboards.tables.cost import QUANTITIES
-from ...leaderboards.tables.results import Result, one_line
+from ...leaderboards.tables.results import Result
 from ..core.errors import UsageError
+from ..core.strings import single_line
 from ..report import external_rows as external
 from ..report.external_rows import VERIFIED, Row, key_of
 from ..report.results import readable
@@ -78,7 +79,7 @@ class Report:
 
     def add(self, kind: Kind, name: str, reason: str = "") -> None:
         """Notes one thing. Names from elsewhere are written so that they cannot steer a terminal."""
-        shown = os.fsencode(name).decode(errors="replace"), one_line(reason)
+        shown = os.fsencode(name).decode(errors="replace"), single_line(reason)
         name, reason = ("".join(c if c.isprintable() else "?" for c in text) for text in shown)
         self.lines.append((kind, name, reason))
 
@@ -117,9 +118,9 @@ def merge(folder: Path, path: Path, name: str | None = None, dry_run: bool = Fal
         target = Store(Path(scratch)) if dry_run else store
         for job in jobs:
             _take(job, store, target, report)
-        found = {result.job: result for place in (target, store) for result in _finished(place)}
-        stated = [row for table in tables for row in _rows(table, report)]
-        kept = _judge(origin, stated, external.stored(store), found, report)
+        found = {result.job: result for place in (target, store) for result in _finished_results(place)}
+        stated = [row for table in tables for row in _read_rows(table, report)]
+        kept = _verify(origin, stated, external.stored(store), found, report)
     if not dry_run:
         for source, rows in kept.items():
             external.write(store, source, rows)
@@ -208,7 +209,7 @@ def _write_pruned(found: PrunedTrial, store: Store, target: Store) -> bool:
         raise RefusedError("is being run in this store at the moment; merge again when it is done")
     if store.job(name).is_done():
         raise _ConflictError("trained to the end here, which is kept, and ended early there")
-    own = store.job(name).pruned()
+    own = store.job(name).pruning_record()
     if own is None:
         target.add([found.job])
         with target.job(name).hold():
@@ -222,7 +223,7 @@ def _digest(content: bytes) -> str:
     return f"sha256 {hashlib.sha256(content).hexdigest()[:12]}"
 
 
-def _finished(store: Store) -> list[Result]:
+def _finished_results(store: Store) -> list[Result]:
     """The finished jobs of a store; nothing where it is new or empty."""
     try:
         return [one for one in readable(store.path)[0] if one.state == "done" and not one.bound]
@@ -230,7 +231,7 @@ def _finished(store: Store) -> list[Result]:
         return []
 
 
-def _rows(file: Path, report: Report) -> Iterator[Row]:
+def _read_rows(file: Path, report: Report) -> Iterator[Row]:
     """The rows of a CSV that state a number and could be mmbench's. A hole states none."""
     try:
         content = read_file(file)
@@ -255,16 +256,16 @@ def _rows(file: Path, report: Report) -> Iterator[Row]:
             try:
                 check_row(row)
             except ValueError as error:
-                report.add("refused", _name(file.name, row), f"{row['metric']}: {error}")
+                report.add("refused", _row_name(file.name, row), f"{row['metric']}: {error}")
             else:
                 yield {**row, "file": file.name}
 
 
-def _name(place: str, row: Row) -> str:
+def _row_name(place: str, row: Row) -> str:
     return f"{place}: {row['method']} on {row['task']}"
 
 
-def _judge(
+def _verify(
     origin: str,
     stated: list[Row],
     stored: Mapping[str, list[Row]],
@@ -278,7 +279,7 @@ def _judge(
     }
     rows.setdefault(origin, {})
     for row in stated:
-        where, key = _name(row.pop("file"), row), key_of(row)
+        where, key = _row_name(row.pop("file"), row), key_of(row)
         verdict, reason = scorer(row)
         before = rows[origin].get(key)
         if verdict == "verified":
@@ -295,7 +296,7 @@ def _judge(
         for row in known.values():
             verdict, _ = scorer(row)
             if verdict == "verified":
-                report.add("verified", _name(name, row), "was unverified before")
+                report.add("verified", _row_name(name, row), "was unverified before")
             else:
                 kept[name].append({**row, VERIFIED: f"{verdict}, from {name}"})
     return kept

@@ -1,4 +1,6 @@
-"""Reads the folder of a trial that a pruner ended elsewhere, trusting nothing of it: see ``incoming``."""
+"""Reads the folder of a trial that a pruner ended elsewhere, trusting nothing of it.
+
+As in ``job_reader``, every file is opened once, without following links, and only JSON is read."""
 
 from __future__ import annotations
 
@@ -11,8 +13,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
 
-from ...leaderboards.tables.results import one_line
 from ..core.job import Job
+from ..core.strings import single_line
 from ..store.job_schema import RefusedError, checked_job
 from .job_reader import read_file
 
@@ -70,7 +72,7 @@ def read_pruned(folder: Path) -> PrunedTrial | None:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
-        raise RefusedError(f"pruned.json: {where}: {one_line(first['msg'])}") from None
+        raise RefusedError(f"pruned.json: {where}: {single_line(first['msg'])}") from None
     if [epoch.epoch for epoch in found.epochs] != list(range(len(found.epochs))):
         raise RefusedError("pruned.json: its epochs are not 0, 1, 2, ...")
     if not found.reason.isprintable() or len(found.epochs) >= int(job.protocol["epochs"]):

@@ -23,7 +23,7 @@ from ...datasets.media.decode import Item, decoded
 from ..core.errors import UsageError
 from ..core.protocol import Protocol
 from ..data.tensors import Split, TaskData, sample_hash
-from ..planning.evaluations import breakable, media_of
+from ..planning.evaluations import breakable_modalities, media_of
 from .corrupt_media import Breaking
 from .reencode import check_content, clips_of, contents_of, encoder_of, origin_of
 
@@ -79,7 +79,7 @@ def with_media(
             features[name], mask[name] = _media(split, name, encoder, clips, contents[name])
         return replace(split, batch=replace(split.batch, features=features, mask=mask))
 
-    return replace(data.each(changed), tuned=tuned)
+    return replace(data.each(changed), finetuned=tuned)
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,7 @@ def conditions_on_batches(corruption: type[Corruption], located: Located, data: 
     """The conditions of a corruption that concern modalities of which batches hold the raw media themselves."""
     media = media_of(located)
     found: list[Condition] = []
-    for condition in corruption.conditions(breakable(corruption, list(data.tuned), media)):
+    for condition in corruption.conditions(breakable_modalities(corruption, list(data.finetuned), media)):
         name = condition.modality
         encoder = _encoder(located, name)
         breaking = Breaking.of(condition, name, encoder.medium, encoder.view)

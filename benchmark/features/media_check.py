@@ -11,7 +11,7 @@ from ..core.job import Job
 from ..core.plugins import use_plugins
 from ..core.registry import find
 from ..core.task import Task, dataset_of
-from ..planning.evaluations import Evaluation, breakable, media_of, of_job, on_media
+from ..planning.evaluations import Evaluation, breakable_modalities, breaks_media, evaluations_for, media_of
 from ..planning.experiment import Experiment
 from .corrupt_media import at_rate
 from .provenance import check_encoder
@@ -45,7 +45,7 @@ def check_raw(
     corruptions = {name: find("corruption", name, plugins).load() for name in names}
     modalities: dict[str, dict[str, None]] = {}
     for job in todo:
-        if of_job(evaluations, job):
+        if evaluations_for(evaluations, job):
             target = dataset_of(Task.parse(job.task).target)
             modalities[target] = modalities.get(target, {}) | dict.fromkeys(job.modalities)
     tuned = experiment.protocol.encoder_mode != "frozen"
@@ -71,7 +71,9 @@ def _broken(
     """Modality -> the names of the corruptions that break its raw media."""
     found: dict[str, list[str]] = {}
     for name, corruption in corruptions.items():
-        for modality in breakable(corruption, modalities, media) if on_media(corruption) else ():
+        for modality in (
+            breakable_modalities(corruption, modalities, media) if breaks_media(corruption) else ()
+        ):
             found.setdefault(modality, []).append(name)
     return found
 

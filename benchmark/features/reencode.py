@@ -32,7 +32,7 @@ from ...datasets.layout.origin import Encoding, Origin
 from ...datasets.media.clip import Clip, MediaSet, Piece
 from ...datasets.media.find import find_media
 from ..data.tensors import TaskData
-from ..planning.evaluations import breakable, media_of
+from ..planning.evaluations import breakable_modalities, media_of
 from .encode import encoded_split, place_of
 from .provenance import check_encoder
 
@@ -88,8 +88,8 @@ def conditions_on_media(
         DataError: the media are not there any more, or not those that the features were made of; the encoder
             cannot be had; the cache cannot be written.
     """
-    frozen = [name for name in data.test.batch.modalities if name not in data.tuned]
-    names = breakable(corruption, frozen, media_of(located))
+    frozen = [name for name in data.test.batch.modalities if name not in data.finetuned]
+    names = breakable_modalities(corruption, frozen, media_of(located))
     if not names:
         return []
     origin = origin_of(located)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from ..core.job import Job
 from ..core.registry import find
 from ..planning.companions import companions
-from ..planning.evaluations import Evaluation, of_job, wanted
+from ..planning.evaluations import Evaluation, evaluations_for, evaluations_of
 from ..planning.experiment import Experiment
 from ..planning.job_matrix import jobs_of
 from ..search.study import StudyProgress, progress_of, studies_of, unfinished_jobs
@@ -87,14 +87,14 @@ def plan(experiment: Experiment) -> Plan:
         "launcher", experiment.launcher, tuple(experiment.plugins)
     )  # a name that is not known is said at once
     store = Store(experiment.store)
-    evaluations = wanted(experiment)
+    evaluations = evaluations_of(experiment)
     if experiment.search:
         return _of_searches(experiment, progress_of(studies_of(experiment), store), evaluations)
     asked = jobs_of(experiment)
     jobs = [*companions_of(asked, store), *asked]
 
     def is_done(job: Job) -> bool:
-        names = {evaluation.name for evaluation in of_job(evaluations, job)}
+        names = {evaluation.name for evaluation in evaluations_for(evaluations, job)}
         return store.job(job.id).is_done() and (not names or names <= set(store.job(job.id).evaluations()))
 
     done = tuple(job for job in jobs if is_done(job))

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from ..core.strings import as_values
 from ..planning.experiment import Experiment
-from ..planning.history import remembered
+from ..planning.history import saved_experiments
 from ..store.store import Store
 from .plan import Plan, plan
 
@@ -25,7 +25,7 @@ def plans_of(store: Store, jobs: Collection[str], slurm: str | None, launcher: s
         One plan for each experiment that asked for some of the jobs. Jobs that no experiment asks for are in none.
     """
     left, plans = set(jobs), []
-    for file in remembered(store):
+    for file in saved_experiments(store):
         if not left:
             break
         experiment = Experiment.load(file, {"store": store.path})

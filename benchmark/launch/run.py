@@ -10,10 +10,10 @@ from functools import partial
 from ..core.environment import code_version
 from ..core.job import COMPANION, Job
 from ..core.locate import locate
-from ..planning.data_check import check
+from ..planning.data_check import check_job_data
 from ..planning.evaluations import check_evaluations
 from ..planning.experiment import Experiment
-from ..planning.history import remember
+from ..planning.history import save_experiment
 from ..search.study import Wave, next_wave, progress_of
 from ..train.context import Context, Outcome
 from .launcher import launcher_for
@@ -70,7 +70,7 @@ def run(
     for job in planned.done:
         planned.store.job(job.id).tidy()
     if planned.left:
-        remember(planned.experiment)
+        save_experiment(planned.experiment)
     failed: list[Outcome] = []
     for wave in _waves(planned, failed):
         if planned.searches:  # else all were written down above
@@ -144,7 +144,7 @@ def check_data(planned: Plan, device: str) -> None:
         from ..features.media_check import check_raw  # with torch, as corruptions
 
         check_raw(experiment, planned.evaluations, planned.todo, located, device)
-    check(planned.todo, located)
+    check_job_data(planned.todo, located)
 
 
 def context_for(planned: Plan, device: str, wave: Wave) -> Context:

@@ -37,14 +37,14 @@ def check_sources(task: Task, selection: str) -> None:
         )
 
 
-def records(job: Job, store: Store) -> list[Sequence[Epoch]]:
+def companion_fits(job: Job, store: Store) -> list[Sequence[Epoch]]:
     """What each companion of a job saw, epoch by epoch.
 
     Raises:
         UsageError: one of them is not done.
         StoreError: its record is not what was written.
     """
-    return [_record(companion, store) for companion in companions(job)]
+    return [_companion_fit(companion, store) for companion in companions(job)]
 
 
 def _without(job: Job, source: str) -> Job:
@@ -67,7 +67,7 @@ def _without(job: Job, source: str) -> Job:
     )
 
 
-def _record(companion: Job, store: Store) -> list[Epoch]:
+def _companion_fit(companion: Job, store: Store) -> list[Epoch]:
     if not store.job(companion.id).is_done():
         failure = read_json(store.job(companion.id).path / "failed.json")
         why = f": {failure.get('reason')}" if isinstance(failure, dict) else ""

@@ -14,7 +14,7 @@ from ...datasets.dataset import Located
 from ..core.atomic_files import read_json, write_json
 from ..core.job import Job
 from ..core.task import Task, dataset_of, domain_of
-from ..data.compatibility import check_splits, common_encoders, common_target, feature_blocks
+from ..data.compatibility import check_split_sizes, common_encoders, common_target, feature_blocks
 from ..data.domains import check_domain, domain_counts
 
 
@@ -28,7 +28,7 @@ class Shape:
     domains: Mapping[str, Mapping[str, int]]
 
 
-def check(jobs: Iterable[Job], located: Mapping[str, Located]) -> None:
+def check_job_data(jobs: Iterable[Job], located: Mapping[str, Located]) -> None:
     """Raises DataError where the data of a job are faulty or its datasets do not go together.
 
     Args:
@@ -51,7 +51,7 @@ def check(jobs: Iterable[Job], located: Mapping[str, Located]) -> None:
         for name in task.datasets:
             if name not in shapes:
                 shapes[name] = shape_of(located[name])
-                check_splits(name, shapes[name].samples)
+                check_split_sizes(name, shapes[name].samples)
         for place in task.places:
             if domain_of(place):
                 counts = shapes[dataset_of(place)].domains.get(domain_of(place), {})
@@ -74,11 +74,11 @@ def shape_of(located: Located) -> Shape:
     splits = located.load()
     widths = {name: array.shape[2] for name, array in splits["train"].features.items()} if splits else {}
     shape = Shape({name: len(split) for name, split in splits.items()}, widths, domain_counts(splits))
-    _remember(remembered, shape)
+    _write_shape(remembered, shape)
     return shape
 
 
-def _remember(file: Path, shape: Shape) -> None:
+def _write_shape(file: Path, shape: Shape) -> None:
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         write_json(file, json.loads(json.dumps(shape.__dict__)))

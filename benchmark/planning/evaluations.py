@@ -62,11 +62,11 @@ class Evaluation:
         if self.kind == "semantic":
             return SEMANTIC
         if self.kind == "ood":
-            return f"ood-{called(self.subject)}~{self.content[:12]}~{RESIZING}"
+            return f"ood-{ood_name(self.subject)}~{self.content[:12]}~{RESIZING}"
         return f"{self.subject}~{self.content[:12]}" if self.content else self.subject
 
 
-def wanted(experiment: Experiment) -> tuple[Evaluation, ...]:
+def evaluations_of(experiment: Experiment) -> tuple[Evaluation, ...]:
     """What an experiment asks for.
 
     Raises:
@@ -74,12 +74,12 @@ def wanted(experiment: Experiment) -> tuple[Evaluation, ...]:
         DataError: an out-of-distribution dataset is not there.
     """
     plugins = tuple(experiment.plugins)
-    asked = [_corruption(entry) for entry in chosen(experiment.corruptions, plugins)]
-    held_out = experiment.protocol.held_out_classes
-    if experiment.ood or held_out:
+    asked = [_corruption(entry) for entry in corruption_entries(experiment.corruptions, plugins)]
+    holdout = experiment.protocol.held_out_classes
+    if experiment.ood or holdout:
         asked.append(Evaluation("features"))
-    if held_out:
-        asked.append(Evaluation("semantic", "+".join(held_out)))
+    if holdout:
+        asked.append(Evaluation("semantic", "+".join(holdout)))
     for name in experiment.ood:
         located = locate(dataset_of(name), experiment.root, experiment.data, plugins)
         domain = domain_of(name)
@@ -89,13 +89,13 @@ def wanted(experiment: Experiment) -> tuple[Evaluation, ...]:
     return tuple(dict.fromkeys(asked))
 
 
-def of_job(evaluations: Sequence[Evaluation], job: Job) -> list[Evaluation]:
+def evaluations_for(evaluations: Sequence[Evaluation], job: Job) -> list[Evaluation]:
     """Those that a job can have: its own data are no OOD set, and without one no features are needed. A companion
     has none."""
     if job.role == COMPANION:
         return []
     task = Task.parse(job.task)
-    kept = [item for item in evaluations if item.kind != "ood" or not _reads(task, item.subject)]
+    kept = [item for item in evaluations if item.kind != "ood" or not _reads_place(task, item.subject)]
     foreign = any(item.kind in ("ood", "semantic") for item in kept)
     return [item for item in kept if foreign or item.kind != "features"]
 
@@ -133,8 +133,9 @@ def check_evaluations(
                 better = _part_that_fits(experiment, evaluation.subject, modalities, media)
                 raise UsageError(f"{error}{better}") from None
     if experiment.protocol.encoder_mode != "frozen":
-        check_tuned(
-            experiment, {entry.name: entry.load() for entry in chosen(experiment.corruptions, plugins)}
+        check_finetuning(
+            experiment,
+            {entry.name: entry.load() for entry in corruption_entries(experiment.corruptions, plugins)},
         )
     if experiment.suite is None:  # the sets of a suite are each meant for some of its tasks
         check_foreign(evaluations, jobs)
@@ -145,13 +146,17 @@ def _part_that_fits(
 ) -> str:
     """The words that name a group without a kind that fits none of the modalities, where a larger one was asked for
     and the smaller one fits; else none."""
-    members = groups(tuple(experiment.plugins))
+    members = corruption_groups(tuple(experiment.plugins))
     for whole in experiment.corruptions:
         if kind not in (known := [entry.name for entry in members.get(whole, [])]):
             continue
         for name, part in members.items():
             smaller = {entry.name for entry in part} < set(known)
-            if part and smaller and all(breakable(entry.load(), modalities, media) for entry in part):
+            if (
+                part
+                and smaller
+                and all(breakable_modalities(entry.load(), modalities, media) for entry in part)
+            ):
                 return f"; of --corruptions {whole}, the group {name} fits"
     return ""
 
@@ -164,32 +169,32 @@ def check_foreign(evaluations: Sequence[Evaluation], jobs: Iterable[Job]) -> Non
     """
     tasks = [Task.parse(task) for task in sorted({job.task for job in jobs})]
     for item in evaluations:
-        if item.kind == "ood" and tasks and all(_reads(task, item.subject) for task in tasks):
+        if item.kind == "ood" and tasks and all(_reads_place(task, item.subject) for task in tasks):
             raise UsageError(
                 f"--ood {item.subject}: it is among the data of every task here, so nothing can be told apart from it: "
                 "name another dataset, or a domain that no task reads"
             )
 
 
-def _reads(task: Task, place: str) -> bool:
+def _reads_place(task: Task, place: str) -> bool:
     """Whether any sample of a place is of the task: of a dataset any domain, of a domain the domain itself."""
     if domain_of(place):
         return place in task.places or dataset_of(place) in task.places
     return place in task.datasets
 
 
-def called(place: str) -> str:
+def ood_name(place: str) -> str:
     """An OOD set's name in files and tables: ``hust.5hz`` for the domain ``hust/5hz``."""
     return re.sub(r"[^\w.+ -]", "-", place.replace("/", "."))
 
 
-def chosen(names: Sequence[str], plugins: tuple[Path, ...] = ()) -> list[Entry]:
+def corruption_entries(names: Sequence[str], plugins: tuple[Path, ...] = ()) -> list[Entry]:
     """The corruptions that names mean: a kind, or a group (see ``group``).
 
     Raises:
         UsageError: an unknown name; the message names the nearest known ones.
     """
-    known, members = _known(plugins), groups(plugins)
+    known, members = _corruptions(plugins), corruption_groups(plugins)
     found: list[Entry] = []
     for name in names:
         if name in known:
@@ -201,17 +206,17 @@ def chosen(names: Sequence[str], plugins: tuple[Path, ...] = ()) -> list[Entry]:
     return list(dict.fromkeys(found))
 
 
-def groups(plugins: tuple[Path, ...] = ()) -> dict[str, list[Entry]]:
+def corruption_groups(plugins: tuple[Path, ...] = ()) -> dict[str, list[Entry]]:
     """Name of a group -> its kinds."""
     found: dict[str, list[Entry]] = {}
-    for entry in _known(plugins).values():
-        found.setdefault(group(entry), []).append(entry)
+    for entry in _corruptions(plugins).values():
+        found.setdefault(group_of(entry), []).append(entry)
     for name, (whole, without) in PARTS.items():
         found[name] = [entry for entry in found.get(whole, []) if entry.name not in without]
     return found
 
 
-def _known(plugins: tuple[Path, ...]) -> dict[str, Entry]:
+def _corruptions(plugins: tuple[Path, ...]) -> dict[str, Entry]:
     return {name: entry for name, entry in entries("corruption", plugins).items() if name != ALWAYS}
 
 
@@ -222,12 +227,12 @@ def media_of(located: Located) -> dict[str, str]:
     return {} if origin is None else {name: one.medium for name, one in origin.modalities.items()}
 
 
-def on_media(corruption: Any) -> bool:
+def breaks_media(corruption: Any) -> bool:
     """Whether a corruption breaks raw media, and not features."""
     return getattr(corruption, "medium", "features") != "features"
 
 
-def breakable(corruption: Any, modalities: Iterable[str], media: Mapping[str, str]) -> list[str]:
+def breakable_modalities(corruption: Any, modalities: Iterable[str], media: Mapping[str, str]) -> list[str]:
     """Those of the modalities that a corruption can break: all, where it breaks features; else those that were
     encoded from such media.
 
@@ -236,7 +241,7 @@ def breakable(corruption: Any, modalities: Iterable[str], media: Mapping[str, st
         modalities: their names.
         media: as ``media_of`` gives them.
     """
-    if not on_media(corruption):
+    if not breaks_media(corruption):
         return list(modalities)
     return [name for name in modalities if BROKEN_AS.get(media.get(name, "")) == corruption.medium]
 
@@ -248,7 +253,7 @@ def check_medium(corruption: Any, modalities: Iterable[str], media: Mapping[str,
         UsageError: it breaks another medium.
     """
     media, modalities = media or {}, list(modalities)
-    if on_media(corruption) and not breakable(corruption, modalities, media):
+    if breaks_media(corruption) and not breakable_modalities(corruption, modalities, media):
         held = [f"{name} (of {media[name]})" if name in media else name for name in modalities]
         raise UsageError(
             f"corruption {corruption.kind} breaks {corruption.medium}; the modalities here hold features: "
@@ -256,7 +261,7 @@ def check_medium(corruption: Any, modalities: Iterable[str], media: Mapping[str,
         )
 
 
-def check_tuned(experiment: Experiment, corruptions: Mapping[str, Any]) -> None:
+def check_finetuning(experiment: Experiment, corruptions: Mapping[str, Any]) -> None:
     """Whether networks whose encoders are trained along can be tested and trained as asked for.
 
     Raises:
@@ -278,12 +283,12 @@ def check_tuned(experiment: Experiment, corruptions: Mapping[str, Any]) -> None:
         )
 
 
-def on_features(name: str) -> bool:
+def holds_features(name: str) -> bool:
     """Whether a file of evaluations holds features, and not outputs under damage."""
     return name in (FEATURES, SEMANTIC) or name.startswith("ood-")
 
 
-def group(entry: Entry) -> str:
+def group_of(entry: Entry) -> str:
     """The group of a corruption: as ``corruptions.GROUPS`` names it; of a plug-in, the last part of its module's name
     or the name of its file."""
     if entry.origin == "mmbench":

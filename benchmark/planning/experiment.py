@@ -22,7 +22,7 @@ from ..core.locate import default_data_root
 from ..core.protocol import Protocol
 from ..core.strings import as_list, as_seeds, as_values, unique
 from ..core.task import Task
-from .suites import QUICK, SUITES, chosen
+from .suites import QUICK, SUITES, suite_tasks
 
 PRESETS: dict[str, dict[str, Any]] = {
     "quick": {"seeds": [0, 1, 2], "protocol": {"epochs": 6}},
@@ -124,7 +124,7 @@ class Experiment(BaseModel):
         if suite in SUITES:
             given.setdefault("methods", ["all"])
             if not given.get("datasets"):
-                given["datasets"] = list(dict.fromkeys(item.name for item in chosen(suite, named)))
+                given["datasets"] = list(dict.fromkeys(item.name for item in suite_tasks(suite, named)))
                 if named == "quick":
                     quick = QUICK[suite]
                     preset = {**preset, "corruptions": list(quick.corruptions), "ood": list(quick.ood)}
@@ -175,7 +175,7 @@ class Experiment(BaseModel):
 
     def modalities_of(self, task: Task) -> list[str]:
         """The modality sets of a task: those of the suite, where it lists the task."""
-        listed = chosen(self.suite, self.preset) if self.suite else []
+        listed = suite_tasks(self.suite, self.preset) if self.suite else []
         return [item.modality_set for item in listed if item.task == task] or self.modalities
 
     @field_validator("methods", "seeds", "corruptions", "ood")
@@ -203,12 +203,12 @@ class Experiment(BaseModel):
         try:
             return cls.model_validate(values)
         except ValidationError as error:
-            raise UsageError(_one_line(error)) from None
+            raise UsageError(_fault_in_words(error)) from None
 
     @classmethod
     def load(cls, file: Path, overrides: Mapping[str, Any] | None = None) -> Experiment:
         """Reads a YAML file; ``overrides`` take the place of its values."""
-        values = read_yaml(file)
+        values = read_experiment_file(file)
         for key, value in (overrides or {}).items():
             inner = values.get(key)
             if isinstance(inner, str) and key == "protocol":
@@ -226,10 +226,10 @@ class Experiment(BaseModel):
     def save(self, file: Path) -> None:
         """Writes the YAML file that ``load`` reads back as the same experiment."""
         file.parent.mkdir(parents=True, exist_ok=True)
-        text = yaml.safe_dump(self.asked(), sort_keys=False, allow_unicode=True)
+        text = yaml.safe_dump(self.given_values(), sort_keys=False, allow_unicode=True)
         file.write_text(text, encoding="utf-8")
 
-    def asked(self) -> dict[str, Any]:
+    def given_values(self) -> dict[str, Any]:
         """What must be given to get this experiment: what its preset and protocol imply is left out."""
         values = self.model_dump(mode="json")
         least = {key: values[key] for key in ("methods", "datasets", "preset")}
@@ -246,7 +246,7 @@ class Experiment(BaseModel):
         return {**kept, "protocol": protocol}
 
 
-def read_yaml(file: Path) -> dict[str, Any]:
+def read_experiment_file(file: Path) -> dict[str, Any]:
     """The mapping in a YAML file.
 
     Raises:
@@ -263,7 +263,7 @@ def read_yaml(file: Path) -> dict[str, Any]:
     return values
 
 
-def _one_line(error: ValidationError) -> str:
+def _fault_in_words(error: ValidationError) -> str:
     """The first fault of a validation, in words."""
     fault = error.errors()[0]
     place = ".".join(str(part) for part in fault["loc"])

@@ -13,9 +13,9 @@ from ..store.store import Store
 from .experiment import Experiment
 
 
-def remember(experiment: Experiment) -> None:
+def save_experiment(experiment: Experiment) -> None:
     """Writes down an experiment below its store; paths are made independent of the working directory."""
-    values = experiment.asked()
+    values = experiment.given_values()
     values.pop("store", None)
     values["data_root"] = str(experiment.root.resolve())
     if experiment.data:
@@ -28,7 +28,7 @@ def remember(experiment: Experiment) -> None:
     write_atomic(folder / f"{hashlib.sha256(text).hexdigest()[:16]}.yaml", text)
 
 
-def remembered(store: Store) -> list[Path]:
+def saved_experiments(store: Store) -> list[Path]:
     """The experiments of a store as YAML files, what was run last first."""
     files = (store.path / "asked").glob("*.yaml")
     return sorted(files, key=lambda file: file.stat().st_mtime, reverse=True)

@@ -14,12 +14,12 @@ from ..core.locate import locate
 from ..core.method_spec import Field, describe, word
 from ..core.registry import entries, find
 from ..core.task import Task, dataset_of, domain_of
-from ..data.class_holdout import keep
+from ..data.class_holdout import without_classes
 from ..data.compatibility import shared_modalities
 from .companions import check_sources
 from .data_check import shape_of
 from .experiment import Experiment
-from .oracle import bounds_of, check_bound
+from .oracle import check_bound, upper_bounds
 
 
 @dataclass(frozen=True)
@@ -52,16 +52,16 @@ def jobs_of(experiment: Experiment) -> list[Job]:
         UsageError: an unknown method, dataset, modality or parameter.
         DataError: data that is not there or not described as it should be.
     """
-    rows = rows_of(experiment)
+    rows = matrix_rows(experiment)
     made = (replace(row.job, seed=seed) for row in rows for seed in experiment.seeds)
     jobs = {job.id: job for job in made}
     if experiment.oracle:
-        jobs = {job.id: job for job in bounds_of(jobs.values())} | jobs
+        jobs = {job.id: job for job in upper_bounds(jobs.values())} | jobs
     return list(jobs.values())
 
 
 @dataclass(frozen=True)
-class Row:
+class MatrixRow:
     """What makes a row of a table: a method on a task with a modality set.
 
     Attributes:
@@ -75,7 +75,7 @@ class Row:
     pinned: tuple[str, ...]
 
 
-def rows_of(experiment: Experiment) -> list[Row]:
+def matrix_rows(experiment: Experiment) -> list[MatrixRow]:
     """The rows of an experiment, those that share data side by side. Raises what ``jobs_of`` raises."""
     plugins = tuple(experiment.plugins)
     located = {
@@ -86,10 +86,12 @@ def rows_of(experiment: Experiment) -> list[Row]:
         name: Data(name, item.fingerprint(), item.format, item.synthetic) for name, item in located.items()
     }
     variants: dict[str, list[tuple[dict[str, Any], tuple[Field, ...], tuple[str, ...]]]] = {}
-    rows: list[Row] = []
+    rows: list[MatrixRow] = []
     for task in tasks_of(experiment, located):
         if experiment.protocol.held_out_classes:
-            keep(located[task.datasets[-1]].target, experiment.protocol.held_out_classes, task.name)
+            without_classes(
+                located[task.datasets[-1]].target, experiment.protocol.held_out_classes, task.name
+            )
         check_sources(task, experiment.protocol.selection)
         known = shared_modalities(task, located)
         target = located[task.datasets[-1]]
@@ -105,7 +107,7 @@ def rows_of(experiment: Experiment) -> list[Row]:
                     metrics=target.target.metrics,
                     **variant,
                 )
-                rows.append(Row(job, searched, pinned))
+                rows.append(MatrixRow(job, searched, pinned))
         if experiment.oracle:
             check_bound(task, located)
     return rows

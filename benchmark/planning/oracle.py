@@ -33,7 +33,7 @@ class Bound:
     protocol: str
 
 
-def bound(job: Job, erm: Job | None = None) -> Job | None:
+def upper_bound(job: Job, erm: Job | None = None) -> Job | None:
     """The in-domain job that bounds a job; None for one that is in-domain itself, and for a companion.
 
     Args:
@@ -60,9 +60,9 @@ def bound(job: Job, erm: Job | None = None) -> Job | None:
     )
 
 
-def bounds_of(jobs: Iterable[Job]) -> list[Job]:
+def upper_bounds(jobs: Iterable[Job]) -> list[Job]:
     """The bounds of all jobs, each once."""
-    found = [bound(job) for job in jobs]
+    found = [upper_bound(job) for job in jobs]
     return list({job.id: job for job in found if job is not None}.values())
 
 
@@ -79,7 +79,7 @@ def check_bound(task: Task, located: Mapping[str, Located]) -> None:
         )
 
 
-def bounds_in(store: Store, rows: Sequence[tuple[Job, str]]) -> list[Bound]:
+def stored_bounds(store: Store, rows: Sequence[tuple[Job, str]]) -> list[Bound]:
     """The bounds that a store has for some jobs, one for each seed of a task, modality set and protocol.
 
     Args:
@@ -96,7 +96,7 @@ def bounds_in(store: Store, rows: Sequence[tuple[Job, str]]) -> list[Bound]:
     for (task, _, protocol), jobs in blocks.items():
         known = next((job for job in jobs if job.label == METHOD), None)
         for erm in (known, None) if known else (None,):  # the version of the shift's own ERM comes first
-            made = {one.seed: one for job in jobs if (one := bound(job, erm)) is not None}
+            made = {one.seed: one for job in jobs if (one := upper_bound(job, erm)) is not None}
             there = [one.id for one in made.values() if (store.job(one.id).path / "job.json").is_file()]
             if there:
                 found += [Bound(record, task, protocol) for record in records(store, there)[0]]

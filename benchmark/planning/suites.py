@@ -112,7 +112,7 @@ QUICK: dict[str, Quick] = {
 }
 
 
-def chosen(suite: str, preset: str) -> list[SuiteTask]:
+def suite_tasks(suite: str, preset: str) -> list[SuiteTask]:
     """The tasks of a suite that a preset takes: its representatives under ``quick``, else all."""
     tasks = SUITES[suite]()
     if preset != "quick":

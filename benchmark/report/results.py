@@ -24,8 +24,8 @@ from ..core.job import COMPANION, Job
 from ..core.protocol import protocol_label
 from ..core.strings import as_list, as_seeds
 from ..core.task import Task
-from ..planning.evaluations import FAMILY, FEATURES, on_features, version_of
-from ..planning.oracle import Bound, bounds_in
+from ..planning.evaluations import FAMILY, FEATURES, holds_features, version_of
+from ..planning.oracle import Bound, stored_bounds
 from ..search import trials
 from ..store import reader as salvage
 from ..store.job_folder import Record
@@ -129,7 +129,7 @@ def _results(store: Store, records: list[Record], runs: Mapping[str, trials.Run]
     ordered = sorted(records, key=lambda record: _order(record.job))
     found = [_result(store, one, *labels[one.job.id], runs.get(one.job.id)) for one in ordered]
     rows = [(record.job, labels[record.job.id][1]) for record in ordered]
-    found += [_bound_result(store, bound) for bound in bounds_in(store, rows)]
+    found += [_bound_result(store, bound) for bound in stored_bounds(store, rows)]
     places: dict[tuple[str, str], int] = {}
     for one in found:
         places.setdefault((one.task, one.modalities), len(places))
@@ -268,7 +268,7 @@ def _further(store: Store, job_id: str) -> Callable[[], pd.DataFrame] | None:
     """
 
     def names() -> list[str]:
-        return [name for name in store.job(job_id).evaluated() if not on_features(name)]
+        return [name for name in store.job(job_id).evaluation_names() if not holds_features(name)]
 
     def read() -> pd.DataFrame:  # an evaluation that is no longer whole is an error, not left out
         found = [_table(store.job(job_id).read_evaluation(name)) for name in names()]
@@ -285,7 +285,7 @@ def _features(store: Store, job_id: str) -> Callable[[], Mapping[str, pd.DataFra
     content; as ``_further``."""
 
     def names() -> list[str]:
-        return [name for name in store.job(job_id).evaluated() if on_features(name)]
+        return [name for name in store.job(job_id).evaluation_names() if holds_features(name)]
 
     def read() -> dict[str, pd.DataFrame]:
         found: dict[str, pd.DataFrame] = {}
@@ -310,7 +310,7 @@ def _trained(job: Job) -> frozenset[str]:
 def _families(store: Store, job_id: str) -> dict[str, str]:
     """Kind of corruption -> family, of what a job was tested under, where the family is known."""
     found: dict[str, str] = {}
-    for name in store.job(job_id).evaluated():
+    for name in store.job(job_id).evaluation_names():
         try:
             file = store.job(job_id).path / "evaluations" / f"{name}.parquet"
             about = pq.read_schema(file).metadata or {}

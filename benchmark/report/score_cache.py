@@ -17,7 +17,7 @@ from pathlib import Path
 
 from ...leaderboards.catalog import READABLE
 from ..core.atomic_files import read_json, write_json
-from ..planning.evaluations import on_features
+from ..planning.evaluations import holds_features
 from ..store.names import StoreError, inside
 from ..store.store import Store
 
@@ -46,7 +46,7 @@ class PredictionFiles:
         if not reads & {"conditions", "features"}:
             return own
         kind = {True: "features", False: "conditions"}
-        return own + [name for name in self._evaluations if kind[on_features(name)] in reads]
+        return own + [name for name in self._evaluations if kind[holds_features(name)] in reads]
 
     def digest(self, name: str) -> str:
         """The SHA-256 of a file. Raises StoreError where it is not what was written."""
@@ -56,7 +56,7 @@ class PredictionFiles:
 
     @cached_property
     def _evaluations(self) -> list[str]:
-        return self._job.evaluated()
+        return self._job.evaluation_names()
 
     @cached_property
     def _checked(self) -> Mapping[str, list]:

@@ -169,7 +169,7 @@ def _ended(store: Store, search: SearchProgress, fields: Sequence[Field]) -> dic
             fit = read_json(store.job(job.id).path / "fit.json")
             trials[index] = complete_trial(fit, search.scores[index].metric, **about)
         elif record.state == "pruned":
-            epochs = (store.job(job.id).pruned() or {}).get("epochs", [])
+            epochs = (store.job(job.id).pruning_record() or {}).get("epochs", [])
             values = {epoch["epoch"]: float(epoch["metric"]) for epoch in epochs}
             state = library.trial.TrialState.PRUNED
             trials[index] = library.create_trial(state=state, intermediate_values=values, **about)

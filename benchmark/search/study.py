@@ -13,9 +13,9 @@ from typing import Any
 
 from ..core.errors import UsageError
 from ..core.job import Job, Trial
-from ..planning.evaluations import Evaluation, of_job
+from ..planning.evaluations import Evaluation, evaluations_for
 from ..planning.experiment import Experiment
-from ..planning.job_matrix import Row, rows_of
+from ..planning.job_matrix import MatrixRow, matrix_rows
 from ..store.job_folder import Record
 from ..store.store import Store
 from .sampling import draw, seed_of
@@ -35,7 +35,7 @@ class Study:
         trial: the part of trial 0 in it.
     """
 
-    row: Row
+    row: MatrixRow
     trial: Trial
 
     @property
@@ -135,7 +135,7 @@ def studies_of(experiment: Experiment) -> list[Study]:
     options = experiment.search
     assert options is not None
     studies: dict[tuple, Study] = {}
-    for row in rows_of(experiment):
+    for row in matrix_rows(experiment):
         for item in row.searched:
             search = item.search or {}
             if not search["choices"] and (search["low"] is None or search["high"] is None):
@@ -207,7 +207,7 @@ def unfinished_jobs(progress: StudyProgress, store: Store, evaluations: tuple[Ev
     trials = [job for job in progress.trials if not is_ended(progress.search.trials[_index(job)])]
     runs = []
     for job in progress.runs:
-        names = {evaluation.name for evaluation in of_job(evaluations, job)}
+        names = {evaluation.name for evaluation in evaluations_for(evaluations, job)}
         if not store.job(job.id).is_done() or not names <= set(
             store.job(job.id).evaluations() if names else ()
         ):

@@ -188,7 +188,7 @@ class JobFolder:
         write_json(folder / "pruned.json", values)
         (folder / "progress.json").unlink(missing_ok=True)
 
-    def pruned(self) -> dict[str, Any] | None:
+    def pruning_record(self) -> dict[str, Any] | None:
         """What was written down of a trial that was ended early; None of any other job."""
         values = read_json(self.path / "pruned.json")
         return values if isinstance(values, dict) else None
@@ -229,9 +229,9 @@ class JobFolder:
     def evaluations(self) -> list[str]:
         """The names of the further outputs that are there whole, in alphabetic order."""
         folder = self.path / "evaluations"
-        return [name for name in self.evaluated() if self._is_whole(folder / f"{name}.json")]
+        return [name for name in self.evaluation_names() if self._is_whole(folder / f"{name}.json")]
 
-    def evaluated(self) -> list[str]:
+    def evaluation_names(self) -> list[str]:
         """The names of the further outputs that were written, whether they are still whole or not."""
         try:
             names = os.listdir(self.path / "evaluations")

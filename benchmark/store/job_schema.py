@@ -10,9 +10,9 @@ from typing import Any, TypeVar
 from pydantic import TypeAdapter, ValidationError
 
 from ...leaderboards.metrics.registry import FAMILIES
-from ...leaderboards.tables.results import one_line
 from ..core.job import Job
 from ..core.protocol import Protocol
+from ..core.strings import single_line
 from ..core.task import Task
 from .job_folder import SCHEMA
 from .names import checked_name
@@ -44,7 +44,7 @@ def checked_job(values: Any) -> Job:
             raise ValueError(f"label {job.label!r} is none of method {job.method}")
         checked_name(job.id)
     except (ValueError, TypeError) as error:
-        raise RefusedError(f"job.json: {one_line(str(error))}") from None
+        raise RefusedError(f"job.json: {single_line(str(error))}") from None
     return job
 
 
@@ -83,7 +83,7 @@ def _validated(kind: type[Kind], values: Any, name: str) -> Kind:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
-        raise RefusedError(f"{name}: {where}: {one_line(first['msg'])}") from None
+        raise RefusedError(f"{name}: {where}: {single_line(first['msg'])}") from None
 
 
 def _texts(value: Any) -> Iterator[str]:

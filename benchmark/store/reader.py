@@ -33,7 +33,7 @@ def records(store: Store, only: Collection[str] = ()) -> tuple[list[Record], lis
             found[record.job.id] = record
     faults = []
     for file, reason in broken:
-        job, schema = _as_far_as_told(file)
+        job, schema = _job_of_other_schema(file)
         if job is None or job.id in found:
             faults.append(reason)
         else:
@@ -42,7 +42,7 @@ def records(store: Store, only: Collection[str] = ()) -> tuple[list[Record], lis
     return list(found.values()), faults
 
 
-def _as_far_as_told(file: Path) -> tuple[Job | None, object]:
+def _job_of_other_schema(file: Path) -> tuple[Job | None, object]:
     """The job of a job.json of another schema, where it has all that this one has; and that schema."""
     values = read_json(file)
     if not isinstance(values, dict) or values.get("schema") == SCHEMA:

@@ -41,7 +41,7 @@ class UnwritableError(TypeError):
 
 
 @dataclass
-class Keeper:
+class Checkpointer:
     """Writes the state of a training to a file, and gives it back to a new one.
 
     Attributes:
@@ -61,13 +61,13 @@ class Keeper:
     def __post_init__(self) -> None:
         self._next = self._started + INTERVAL
 
-    def keep(self, training: Training, data: Minibatches) -> None:
+    def save(self, training: Training, data: Minibatches) -> None:
         """Writes the state before an epoch begins, unless the last was written just now."""
         began = time.perf_counter()
         if began < self._next:
             return
         try:
-            state = _state(training, data)
+            state = _training_state(training, data)
         except UnwritableError:
             self._next = float("inf")
             return
@@ -95,35 +95,35 @@ class Keeper:
         except Exception:  # whatever is wrong with it, it is of no use
             return None
         self.before, self.resumed = float(found["seconds"]), [*found["resumed"], int(state["epoch"])]
-        _restore(training, data, state)
+        _load_training(training, data, state)
         return state["random"]
 
 
-def _state(training: Training, data: Minibatches) -> dict[str, Any]:
+def _training_state(training: Training, data: Minibatches) -> dict[str, Any]:
     (optimizer,), (schedule,) = training.trainer.optimizers, training.trainer.lr_scheduler_configs
     return {
         "epoch": training.current_epoch,
         "passes": data.passes,
         "taken": data.taken,
         "stage": training.stage,
-        "method": _of_module(training.method),
+        "method": _module_state(training.method),
         "optimizer": optimizer.state_dict(),
         "schedule": {name: schedule.scheduler.state_dict()[name] for name in _SCHEDULE},
         "record": [asdict(item) for item in training.record],
         "selected": dict(training.selected),
-        "random": _random(),
+        "random": _random_states(),
     }
 
 
 _SCHEDULE = ("base_lrs", "last_epoch", "_step_count", "_last_lr")
 
 
-def _restore(training: Training, data: Minibatches, state: Mapping[str, Any]) -> None:
+def _load_training(training: Training, data: Minibatches, state: Mapping[str, Any]) -> None:
     (optimizer,), (schedule,) = training.trainer.optimizers, training.trainer.lr_scheduler_configs
     for stage in range(state["stage"] + 1):  # what a stage makes must be there before it is given its values
         training.method.begin_stage(stage)
     training.stage = state["stage"]
-    _into_module(training.method, state["method"])
+    _load_module(training.method, state["method"])
     optimizer.load_state_dict(state["optimizer"])
     schedule.scheduler.load_state_dict({**schedule.scheduler.state_dict(), **state["schedule"]})
     training.record = [Epoch(**item) for item in state["record"]]
@@ -134,7 +134,7 @@ def _restore(training: Training, data: Minibatches, state: Mapping[str, Any]) ->
         setattr(progress, name, state["epoch"])
 
 
-def _random() -> dict[str, Any]:
+def _random_states() -> dict[str, Any]:
     version, numbers, gauss = random.getstate()
     _, keys, place, has_gauss, cached = np.random.get_state()
     return {
@@ -156,17 +156,17 @@ def restore_random(states: Mapping[str, Any]) -> None:
         torch.cuda.set_rng_state_all(states["cuda"])
 
 
-def _of_module(module: nn.Module) -> dict[str, Any]:
+def _module_state(module: nn.Module) -> dict[str, Any]:
     """Every tensor and every attribute of a module and of those in it, but for attributes that do not change."""
     attributes = {}
-    for path, part in _changing(module):
+    for path, part in _changing_modules(module):
         own = {name: value for name, value in vars(part).items() if name not in _OF_EVERY_MODULE}
-        attributes[path] = {name: _written(value) for name, value in own.items()}
+        attributes[path] = {name: _encode(value) for name, value in own.items()}
     tensors = {name: _copy(value) for name, value in _tensors(module).items()}
     return {"tensors": tensors, "attributes": attributes}
 
 
-def _changing(module: nn.Module) -> Iterator[tuple[str, nn.Module]]:
+def _changing_modules(module: nn.Module) -> Iterator[tuple[str, nn.Module]]:
     """The modules, by path, whose attributes may change in training: not those that say that tensors alone do, nor
     what is in these."""
     whole = [part for part in module.modules() if getattr(part, "only_tensors_change", False)]
@@ -186,7 +186,7 @@ def _tensors(module: nn.Module) -> dict[str, Tensor]:
 
 
 @torch.no_grad()
-def _into_module(module: nn.Module, state: Mapping[str, Any]) -> None:
+def _load_module(module: nn.Module, state: Mapping[str, Any]) -> None:
     present = _tensors(module)
     for name, value in state["tensors"].items():
         present[name].copy_(value)
@@ -195,31 +195,31 @@ def _into_module(module: nn.Module, state: Mapping[str, Any]) -> None:
     for path, attributes in state["attributes"].items():
         for name, value in attributes.items():
             if value[0] != "constant":
-                setattr(parts[path], name, _read(vars(parts[path]).get(name), value, device))
+                setattr(parts[path], name, _decode(vars(parts[path]).get(name), value, device))
 
 
-def _written(value: Any) -> tuple[Any, ...]:
+def _encode(value: Any) -> tuple[Any, ...]:
     """A value as a kind and plain content."""
     if isinstance(value, _PLAIN):
         return "plain", value
     if isinstance(value, Tensor):
         return "tensor", _copy(value)
     if isinstance(value, nn.Module):
-        return "module", _of_module(value)
+        return "module", _module_state(value)
     if isinstance(value, torch.Generator):
         return "generator", value.get_state()
     if isinstance(value, dict):
-        return "dict", [(key, _written(item)) for key, item in value.items()]
+        return "dict", [(key, _encode(item)) for key, item in value.items()]
     for kind in (list, tuple, set, deque):
         if type(value) is kind:
-            return kind.__name__, [_written(item) for item in value]
+            return kind.__name__, [_encode(item) for item in value]
     frozen = dataclasses.is_dataclass(value) and value.__dataclass_params__.frozen  # pyright: ignore
     if frozen or callable(value) or isinstance(value, torch.device | torch.dtype | frozenset):
         return ("constant",)
     raise UnwritableError(f"{type(value).__name__} cannot be written to a checkpoint")
 
 
-def _read(present: Any, written: tuple[Any, ...], device: torch.device) -> Any:
+def _decode(present: Any, written: tuple[Any, ...], device: torch.device) -> Any:
     """What was written; tensors and modules that are there are given the values, so that others see them too."""
     kind = written[0]
     if kind == "constant":
@@ -232,15 +232,15 @@ def _read(present: Any, written: tuple[Any, ...], device: torch.device) -> Any:
             return present.copy_(content)
         return content.to(device)
     if kind == "module":
-        _into_module(present, content)
+        _load_module(present, content)
         return present
     if kind == "generator":
         present.set_state(content)
         return present
     if kind == "dict":
         old = present if isinstance(present, dict) else {}
-        return {key: _read(old.get(key), item, device) for key, item in content}
+        return {key: _decode(old.get(key), item, device) for key, item in content}
     old = list(present) if isinstance(present, list | tuple) and len(present) == len(content) else []
-    items = [_read(old[i] if old else None, item, device) for i, item in enumerate(content)]
+    items = [_decode(old[i] if old else None, item, device) for i, item in enumerate(content)]
     made = {"list": list, "tuple": tuple, "set": set, "deque": deque}[kind](items)
     return deque(items, present.maxlen) if isinstance(present, deque) else made

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..core.job import Job
-from ..planning.evaluations import Evaluation, of_job
+from ..planning.evaluations import Evaluation, evaluations_for
 from ..store.store import Store
 
 
@@ -40,7 +40,7 @@ class Context:
     def lacking(self, job: Job) -> list[Evaluation]:
         """The evaluations that a job does not have yet."""
         there = set(Store(self.store).job(job.id).evaluations()) if self.evaluations else set()
-        return [item for item in of_job(self.evaluations, job) if item.name not in there]
+        return [item for item in evaluations_for(self.evaluations, job) if item.name not in there]
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ import resource
 import sys
 import time
 import traceback
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from functools import lru_cache
@@ -32,24 +33,24 @@ from ..core.registry import find
 from ..core.selection import Epoch, record_for_rule
 from ..core.task import Task, dataset_of, domain_of
 from ..data.compatibility import shared_modalities
-from ..data.ood_split import foreign_split
-from ..data.tensors import Request, Split, TaskCache, TaskData
+from ..data.ood_split import ood_split
+from ..data.tensors import Split, TaskCache, TaskData, TaskRequest
 from ..features.finetune import conditions_on_batches, with_media
 from ..features.reencode import conditions_on_media
-from ..planning.companions import companions, records
-from ..planning.evaluations import FAMILY, STAND_IN, Evaluation, called, on_media
+from ..planning.companions import companion_fits, companions
+from ..planning.evaluations import FAMILY, STAND_IN, Evaluation, breaks_media, ood_name
 from ..search.pruning import Pruned, Watch, fits_of
 from ..store.cleanup import CHECKPOINT
-from ..store.job_folder import WEIGHTS
+from ..store.job_folder import WEIGHTS, JobFolder
 from ..store.locks import Claim, LostClaimError, no_link
 from ..store.store import Store
-from .checkpoint import Keeper
+from .checkpoint import Checkpointer
 from .context import Context, Outcome
 from .energy import Energy, counters_of
-from .lightning_module import Beyond, fit
-from .predict import conditions_of, feature_table, prediction_table, to_parquet
+from .lightning_module import SelectionData, fit
+from .predict import corruption_conditions, feature_table, prediction_table, to_parquet
 from .seeds import seed_everything
-from .timer import Clock
+from .timer import PhaseTimer
 from .weights import load_weights, save_weights
 
 #: Tensors of the last tasks, shared by the jobs of a worker.
@@ -64,56 +65,58 @@ def run_job(job: Job, context: Context) -> Outcome:
     A job that is done is left alone; one that another process holds is waited for. Never raises for a fault
     of the job: the reason is in the store and in the outcome.
     """
-    store = Store(context.store)
+    folder = Store(context.store).job(job.id)
     try:
-        with store.job(job.id).hold() as claim:
-            return _run_held(job, context, store, claim)
+        with folder.hold() as claim:
+            return _run_held(job, context, folder, claim)
     except OSError as error:  # not even its claim or its end can be written down
         return Outcome(job.id, ok=False, reason=said_of(error))
 
 
-def _run_held(job: Job, context: Context, store: Store, claim: Claim) -> Outcome:
-    if store.job(job.id).is_done() and not context.lacking(job):
+def _run_held(job: Job, context: Context, folder: JobFolder, claim: Claim) -> Outcome:
+    done, lacking = folder.is_done(), context.lacking(job)
+    if done and not lacking:
         return Outcome(job.id, ok=True, reason="already done")
-    if job.id in context.rivals and store.job(job.id).pruned() is not None:
+    if job.id in context.rivals and folder.pruning_record() is not None:
         return Outcome(job.id, ok=True, reason="already pruned")
-    store.job(job.id).begin()
+    folder.begin()
     torch.set_num_threads(context.threads)
     try:
         use_plugins(context.plugins)
-        done = store.job(job.id).is_done()
-        trained = _restore(job, context, store) if done else _run(job, context, store, claim)
-        _evaluate(job, context, store, trained, claim)
+        trained = _load_trained(job, context, folder) if done else _train(job, context, folder, claim)
+        _evaluate(job, context, folder, trained, lacking, claim)
     except Pruned as pruned:
-        store.job(job.id).prune({"reason": str(pruned), "epochs": [asdict(item) for item in pruned.record]})
+        folder.prune({"reason": str(pruned), "epochs": [asdict(item) for item in pruned.record]})
         return Outcome(job.id, ok=True, reason=str(pruned))
     except LostClaimError as error:
-        return Outcome(job.id, ok=False, reason=str(error))  # it is the other's to write
-    except OSError as error:  # of the disk, and no fault of the training: its checkpoint stays
+        return Outcome(
+            job.id, ok=False, reason=str(error)
+        )  # the other process writes what becomes of the job
+    except OSError as error:  # a fault of the disk and not of the training: its checkpoint stays
         reason, details = said_of(error), traceback.format_exc()
     except Exception as error:
-        (store.job(job.id).path / CHECKPOINT).unlink(
-            missing_ok=True
-        )  # what led to the fault is not gone on from
+        # A training that failed is not continued from its checkpoint: it would fail again.
+        (folder.path / CHECKPOINT).unlink(missing_ok=True)
         reason = str(error) if isinstance(error, UsageError | DataError) else said_of(error)
         details = "" if isinstance(error, UsageError | DataError) else traceback.format_exc()
     else:
         return Outcome(job.id, ok=True)
     if not claim.is_lost():
-        store.job(job.id).fail(reason, details)
+        folder.fail(reason, details)
     return Outcome(job.id, ok=False, reason=reason)
 
 
 @dataclass(frozen=True)
-class Trained:
+class TrainedNetwork:
     """A network with the weights of its selected epoch, and the data of its task."""
 
     method: Method
     data: TaskData
 
 
-def _run(job: Job, context: Context, store: Store, claim: Claim) -> Trained:
-    clock = Clock()
+def _train(job: Job, context: Context, folder: JobFolder, claim: Claim) -> TrainedNetwork:
+    """Trains the network of a job and writes its results."""
+    clock = PhaseTimer()
     device = _device(context)
     energy = Energy(counters_of(device))
     with clock.phase("load"):
@@ -129,21 +132,23 @@ def _run(job: Job, context: Context, store: Store, claim: Claim) -> Trained:
         if method_class.uses_context:
             data = data.with_context()
         seed_everything(job.seed, "training")
-    report = Progress(store.job(job.id).path / "progress.json", protocol.epochs, claim, energy)
-    keeper = Keeper(store.job(job.id).path / CHECKPOINT, _identity(job, context, device))
+    report = Progress(folder.path / "progress.json", protocol.epochs, claim, energy)
+    checkpointer = Checkpointer(folder.path / CHECKPOINT, _identity(job, context, device))
     watched = job.id in context.rivals
     if watched:
-        report = Watch(report, fits_of(store, context.rivals[job.id]), protocol.epochs)
+        report = Watch(report, fits_of(Store(context.store), context.rivals[job.id]), protocol.epochs)
     with clock.phase("fit"):
         target = None if data.target_valid is None else data.target_valid.batch
-        beyond = Beyond(target, records(job, store))
+        selection_data = SelectionData(target, companion_fits(job, Store(context.store)))
         # A pruner has to see every epoch: what it watches begins anew.
-        kept = None if watched else keeper
-        training = fit(method, protocol, data.train.batch, data.valid.batch, job.seed, report, beyond, kept)
-    clock.seconds["fit"] += keeper.before
+        kept = None if watched else checkpointer
+        training = fit(
+            method, protocol, data.train.batch, data.valid.batch, job.seed, report, selection_data, kept
+        )
+    clock.seconds["fit"] += checkpointer.before
     with clock.phase("predict"):
         table = to_parquet(prediction_table(method, {"valid": data.valid, "test": data.test}))
-    seen_by_rule = record_for_rule(protocol.selection, training.record, beyond.companions)[
+    seen_by_rule = record_for_rule(protocol.selection, training.record, selection_data.companions)[
         training.selected_epoch
     ]
     record = {
@@ -157,41 +162,54 @@ def _run(job: Job, context: Context, store: Store, claim: Claim) -> Trained:
         "epochs": [asdict(item) for item in training.record],
     }
     claim.check()
-    store.job(job.id).finish(
+    folder.finish(
         {
             "predictions.parquet": table,
             "fit.json": (json.dumps(record, indent=1) + "\n").encode(),
             WEIGHTS: save_weights(method),
         },
-        _environment(device, clock) | _course(context, keeper) | _energy(energy, keeper),
+        _environment_record(device, clock)
+        | _launch_record(context, checkpointer)
+        | _energy_record(energy, checkpointer),
     )
-    return Trained(method, data)
+    return TrainedNetwork(method, data)
 
 
-def _restore(job: Job, context: Context, store: Store) -> Trained:
+def _load_trained(job: Job, context: Context, folder: JobFolder) -> TrainedNetwork:
     """The network of a finished job, from its weights.
 
     Raises:
         UsageError: it was trained by a version that kept no weights.
     """
-    if not (store.job(job.id).path / WEIGHTS).is_file():
+    if not (folder.path / WEIGHTS).is_file():
         raise UsageError(
             f"trained before weights were kept, so it cannot be tested under more conditions: "
-            f"delete {store.job(job.id).path} and run again"
+            f"delete {folder.path} and run again"
         )
     device = _device(context)
     data = task_data(job, context, device)
     method_class = find("method", job.method, context.plugins).load()
     seed_everything(job.seed, "initial weights")
     method = method_class(method_class.Params(**job.params), data.spec(job.protocol["name"])).to(device)
-    load_weights(method, store.job(job.id).read(WEIGHTS))
-    return Trained(method, data.with_context() if method_class.uses_context else data)
+    load_weights(method, folder.read(WEIGHTS))
+    return TrainedNetwork(method, data.with_context() if method_class.uses_context else data)
 
 
-def _evaluate(job: Job, context: Context, store: Store, trained: Trained, claim: Claim) -> None:
-    """Tests a network under what was asked for and is not there yet."""
+def _evaluate(
+    job: Job,
+    context: Context,
+    folder: JobFolder,
+    trained: TrainedNetwork,
+    lacking: Sequence[Evaluation],
+    claim: Claim,
+) -> None:
+    """Tests a network under the evaluations that its folder lacks, and writes the outputs there.
+
+    Raises:
+        LostClaimError: another process took the job over in the meantime.
+    """
     method, data = trained.method, trained.data
-    for evaluation in context.lacking(job):
+    for evaluation in lacking:
         if evaluation.kind == "corruption":
             corruption = find("corruption", evaluation.subject, context.plugins).load()
             conditions = _conditions(corruption, job, context, data)
@@ -200,25 +218,27 @@ def _evaluate(job: Job, context: Context, store: Store, trained: Trained, claim:
         elif evaluation.kind == "features":
             table = feature_table(method, {"train": data.train, "test": data.test})
         elif evaluation.kind == "semantic":
-            assert data.held_out is not None  # the protocol of the job holds classes out
-            table = feature_table(method, {f"semantic:{evaluation.subject}": data.held_out})
+            assert data.class_holdout is not None  # the protocol of the job holds classes out
+            table = feature_table(method, {f"semantic:{evaluation.subject}": data.class_holdout})
         else:
-            table = feature_table(method, ood_split(job, context, trained, evaluation))
+            table = feature_table(method, ood_splits(job, context, trained, evaluation))
         claim.check()
-        store.job(job.id).add_evaluation(evaluation.name, to_parquet(table))
+        folder.add_evaluation(evaluation.name, to_parquet(table))
 
 
 def _conditions(corruption: Any, job: Job, context: Context, data: TaskData) -> list[Condition]:
     """What a corruption does to the test split: to features as they are, or to the raw media of the target."""
-    if not on_media(corruption):
-        return conditions_of(corruption, data.test.batch, without=data.tuned)
+    if not breaks_media(corruption):
+        return corruption_conditions(corruption, data.test.batch, without=data.finetuned)
     target = Task.parse(job.task).target
     located = locate(dataset_of(target), context.data_root, context.data, context.plugins)
     live = conditions_on_batches(corruption, located, data)
     return [*live, *conditions_on_media(corruption, located, target, data, _device(context))]
 
 
-def ood_split(job: Job, context: Context, trained: Trained, evaluation: Evaluation) -> dict[str, Split]:
+def ood_splits(
+    job: Job, context: Context, trained: TrainedNetwork, evaluation: Evaluation
+) -> dict[str, Split]:
     """``near:NAME`` or ``far:NAME`` -> the test split of another dataset or domain, as tensors for the job's network. A
     stand-in is called one."""
     task, place = Task.parse(job.task), evaluation.subject
@@ -227,8 +247,8 @@ def ood_split(job: Job, context: Context, trained: Trained, evaluation: Evaluati
     found = located[dataset_of(place)]
     _same_content(found, evaluation.content)
     targets = {name: located[name].target for name in task.datasets}
-    kind, split = foreign_split(found, task, targets, trained.data, domain_of(place))
-    name = f"{called(place)}{STAND_IN}" if found.synthetic else called(place)
+    kind, split = ood_split(found, task, targets, trained.data, domain_of(place))
+    name = f"{ood_name(place)}{STAND_IN}" if found.synthetic else ood_name(place)
     return {f"{kind}:{name}": split.with_context() if trained.method.uses_context else split}
 
 
@@ -242,7 +262,7 @@ def task_data(job: Job, context: Context, device: torch.device) -> TaskData:
     located = {name: locate(name, context.data_root, context.data, context.plugins) for name in task.datasets}
     for item in job.data:
         _same_content(located[item.name], item.fingerprint)
-    request = Request(
+    request = TaskRequest(
         task=job.task,
         fingerprints=tuple(item.fingerprint for item in job.data),
         modalities=shared_modalities(task, located),  # all: jobs with other sets find the same tensors
@@ -250,7 +270,7 @@ def task_data(job: Job, context: Context, device: torch.device) -> TaskData:
         widths=job.protocol["widths"],
         mask_padding=job.protocol["name"] != "as-published",
         device=str(device),
-        held_out=tuple(job.protocol.get("held_out_classes", ())),
+        holdout_classes=tuple(job.protocol.get("held_out_classes", ())),
         roles=job.protocol.get("roles", "splits"),
         target_splits=job.target_splits,
     )
@@ -294,21 +314,21 @@ def _identity(job: Job, context: Context, device: torch.device) -> dict[str, str
     }
 
 
-def _course(context: Context, keeper: Keeper) -> dict[str, Any]:
+def _launch_record(context: Context, checkpointer: Checkpointer) -> dict[str, Any]:
     """How a job came to run as it did: by which code it was asked for, where its launcher ran it, with which breaks."""
     place = origin()
     asked = context.code or code_version()
     return {
         "code_asked": asked,
         "code_changed": asked != code_version(),
-        "resumed_epochs": keeper.resumed,
+        "resumed_epochs": checkpointer.resumed,
         **({"origin": place} if place else {}),
     }
 
 
-def _energy(energy: Energy, keeper: Keeper) -> dict[str, Any]:
+def _energy_record(energy: Energy, checkpointer: Checkpointer) -> dict[str, Any]:
     """Joules of the job, where they are known: not of one that was interrupted, as they are lost with the process."""
-    joules = {} if keeper.resumed else energy.joules()
+    joules = {} if checkpointer.resumed else energy.joules()
     return {"energy_joules": joules} if joules else {}
 
 
@@ -361,7 +381,7 @@ class Progress:
             temporary.replace(self.file)
 
 
-def _environment(device: torch.device, clock: Clock) -> dict[str, Any]:
+def _environment_record(device: torch.device, clock: PhaseTimer) -> dict[str, Any]:
     gpu = device.type == "cuda"
     return {
         **_versions(),

@@ -27,9 +27,9 @@ from ...datasets.batch import Batch
 from ...methods.method import Method
 from ..core.protocol import Protocol
 from ..core.selection import Direction, Epoch, Record, select_epoch
-from .checkpoint import Keeper, restore_random
+from .checkpoint import Checkpointer, restore_random
 from .minibatches import Minibatches, minibatches
-from .predict import EVALUATION_BATCH, blind
+from .predict import EVALUATION_BATCH, without_targets
 from .seeds import generator
 
 #: name -> share of the first learning rate, by the epochs (inverse-power: steps) that are done, and their number.
@@ -45,7 +45,7 @@ Report = Callable[[int, float, Epoch | None], None]
 
 
 @dataclass(frozen=True)
-class Beyond:
+class SelectionData:
     """What a rule of selection looks at beside source validation.
 
     Attributes:
@@ -61,10 +61,16 @@ class Training(LightningModule):
     """Trains a method, scores it on source validation after every epoch, and keeps the selected weights."""
 
     def __init__(
-        self, method: Method, protocol: Protocol, valid: Batch, seed: int, report: Report, beyond: Beyond
+        self,
+        method: Method,
+        protocol: Protocol,
+        valid: Batch,
+        seed: int,
+        report: Report,
+        selection_data: SelectionData,
     ) -> None:
         super().__init__()
-        self.beyond = beyond
+        self.selection_data = selection_data
         self.seed = seed
         self.method = method
         self.protocol = protocol
@@ -75,7 +81,7 @@ class Training(LightningModule):
         self.direction: Direction = "lower" if method.spec.kind == "regression" else "higher"
         self.stage = -1
         self._stage_starts = _stage_starts(method.stages, protocol.epochs)
-        self.keeper: Keeper | None = None
+        self.checkpointer: Checkpointer | None = None
         self.ignores_end = signal.getsignal(signal.SIGTERM) is signal.SIG_IGN
         self.data: Minibatches
         self._random: Mapping[str, Any] | None = None
@@ -137,16 +143,16 @@ class Training(LightningModule):
         """Goes on where an interrupted training of the same job was, if it was."""
         if self.ignores_end:  # the trainer has just begun to listen
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        if self.keeper:
-            self._random = self.keeper.restore(self, self.data)
+        if self.checkpointer:
+            self._random = self.checkpointer.restore(self, self.data)
 
     def on_train_epoch_start(self) -> None:
         """Writes down where the training is, and tells the method when a stage begins."""
         if self._random:
             restore_random(self._random)
             self._random = None
-        elif self.keeper and self.current_epoch:
-            self.keeper.keep(self, self.data)
+        elif self.checkpointer and self.current_epoch:
+            self.checkpointer.save(self, self.data)
         stage = sum(self.current_epoch >= start for start in self._stage_starts) - 1
         while self.stage < stage:
             self.stage += 1
@@ -155,12 +161,12 @@ class Training(LightningModule):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Makes the batch ready; gradients are the business of ``backward``, after they were emptied."""
-        self._batch = self._damaged(batch, batch_idx)
+        self._batch = self._corrupt(batch, batch_idx)
         return torch.zeros((), device=batch.target.device)
 
     def backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
         """Lets the method fill the gradients, and adds its loss terms to the epoch's."""
-        before = self._set_aside()
+        before = self._take_gradients()
         mixed = self.protocol.precision == "bfloat16"
         # no cache: a method may move its weights between two passes, and the second would read those of the first
         device = self._batch.target.device.type
@@ -180,14 +186,14 @@ class Training(LightningModule):
         if self._batches == 0:
             self.method.after_step()
 
-    def _set_aside(self) -> dict[torch.nn.Parameter, Tensor]:
+    def _take_gradients(self) -> dict[torch.nn.Parameter, Tensor]:
         """The gradients of the batches before, of the same step: methods are promised empty ones."""
         found = {p: p.grad for p in self.method.parameters() if p.grad is not None} if self._batches else {}
         for parameter in found:
             parameter.grad = None
         return found
 
-    def _damaged(self, batch: Batch, batch_idx: int) -> Batch:
+    def _corrupt(self, batch: Batch, batch_idx: int) -> Batch:
         """The batch as the protocol damages it in training: other damage in every epoch."""
         missing, noise = self.protocol.train_with_missing, self.protocol.train_with_noise
         if missing == noise == "off":
@@ -203,13 +209,13 @@ class Training(LightningModule):
             terms = ", ".join(f"{name} {value:g}" for name, value in train.items())
             raise FloatingPointError(f"the loss is not finite in epoch {self.current_epoch} ({terms})")
         self.method.after_epoch(lambda: validate(self.method, self.valid)[0])
-        with evaluated(self.method):
+        with tested_weights(self.method):
             loss, metric = validate(self.method, self.valid)
-            target = self.beyond.target
-            beyond = (None, None) if target is None else validate(self.method, target)
-            epoch = Epoch(self.current_epoch, self.stage, train, loss, metric, *beyond)
+            target = self.selection_data.target
+            of_target = (None, None) if target is None else validate(self.method, target)
+            epoch = Epoch(self.current_epoch, self.stage, train, loss, metric, *of_target)
             self.record.append(epoch)
-            if self._chosen() == len(self.record) - 1:
+            if self._best_index() == len(self.record) - 1:
                 self.selected = copy.deepcopy(self.method.state_dict())
         self.method.train()
         self.report(self.current_epoch, 1.0, epoch)
@@ -217,16 +223,18 @@ class Training(LightningModule):
     @property
     def selected_epoch(self) -> int:
         """The epoch whose weights are tested."""
-        return self.record[self._chosen()].epoch
+        return self.record[self._best_index()].epoch
 
-    def _chosen(self) -> int:
+    def _best_index(self) -> int:
         """The place of the best epoch so far."""
         rules = self.protocol
-        return select_epoch(rules.selection, self.record, self.direction, self.beyond.companions, rules.ties)
+        return select_epoch(
+            rules.selection, self.record, self.direction, self.selection_data.companions, rules.ties
+        )
 
 
 @contextmanager
-def evaluated(method: Method) -> Iterator[None]:
+def tested_weights(method: Method) -> Iterator[None]:
     """Inside, the method has the weights that it says are tested (an average, say); then its own again."""
     tested = method.evaluated()
     if tested is None:
@@ -244,7 +252,7 @@ def evaluated(method: Method) -> Iterator[None]:
 def validate(method: Method, batch: Batch) -> tuple[float, float]:
     """Task loss and main metric (``mae`` or ``accuracy``) of a method on a split."""
     method.eval()
-    parts = minibatches(blind(batch), EVALUATION_BATCH)
+    parts = minibatches(without_targets(batch), EVALUATION_BATCH)
     prediction = torch.cat([method(part).prediction for part in parts]).float()
     classes = () if method.spec.kind == "regression" else (method.spec.classes,)
     if prediction.shape != (len(batch), *classes):
@@ -265,8 +273,8 @@ def fit(
     valid: Batch,
     seed: int,
     report: Report,
-    beyond: Beyond = Beyond(),
-    keeper: Keeper | None = None,
+    selection_data: SelectionData = SelectionData(),
+    checkpointer: Checkpointer | None = None,
 ) -> Training:
     """Trains ``method`` and leaves it with the weights of the selected epoch.
 
@@ -277,15 +285,15 @@ def fit(
         valid: the sources' validation split.
         seed: of the order of samples and of damage in training.
         report: told of the course.
-        beyond: what else the rule of selection looks at.
-        keeper: has the state of an interrupted training of the same job, or is given this one's.
+        selection_data: what the rule of selection reads beside source validation.
+        checkpointer: has the state of an interrupted training of the same job, or is given this one's.
 
     Raises:
         FloatingPointError: the loss is no longer finite.
     """
-    training = Training(method, protocol, valid, seed, report, beyond)
+    training = Training(method, protocol, valid, seed, report, selection_data)
     training.data = Minibatches(train, protocol.batch_size, seed, protocol.epoch_steps, protocol.drop_last)
-    training.keeper = keeper
+    training.checkpointer = checkpointer
     device = train.target.device
     with _quiet():
         cuda = device.type == "cuda"

@@ -26,12 +26,12 @@ from .minibatches import minibatches
 EVALUATION_BATCH = 256
 
 
-def conditions_for(modalities: Sequence[str]) -> list[Condition]:
+def default_conditions(modalities: Sequence[str]) -> list[Condition]:
     """Clean, and every fixed missing-modality pattern."""
     return [Clean(), *Missing.conditions(modalities)]
 
 
-def conditions_of(corruption: Any, batch: Batch, without: Collection[str] = ()) -> list[Condition]:
+def corruption_conditions(corruption: Any, batch: Batch, without: Collection[str] = ()) -> list[Condition]:
     """Every condition of a corruption that concerns the modalities of a batch, but for those that hold raw media.
 
     Raises:
@@ -41,7 +41,7 @@ def conditions_of(corruption: Any, batch: Batch, without: Collection[str] = ()) 
     return list(corruption.conditions([name for name in batch.modalities if name not in without]))
 
 
-def blind(batch: Batch) -> Batch:
+def without_targets(batch: Batch) -> Batch:
     """The batch without its targets: no method sees what it is asked for."""
     nothing = torch.nan if batch.target.is_floating_point() else -1
     return replace(batch, target=torch.full_like(batch.target, nothing))
@@ -56,7 +56,7 @@ def outputs_under(
     Where the method encodes modalities independently, one that a condition leaves untouched is encoded once.
     """
     method.eval()
-    batch = blind(batch)
+    batch = without_targets(batch)
     conditions = [prepared(condition, batch) for condition in conditions]
     found: dict[str, list[tuple[Tensor, Tensor | None]]] = {condition.name: [] for condition in conditions}
     for part in minibatches(batch, EVALUATION_BATCH):
@@ -89,7 +89,7 @@ def prediction_table(
     """
     parts = []
     for name, split in splits.items():
-        asked = conditions_for(split.batch.modalities) if conditions is None else conditions
+        asked = default_conditions(split.batch.modalities) if conditions is None else conditions
         for condition, (prediction, log_variance) in outputs_under(method, split.batch, asked).items():
             parts.append(_rows(name, condition, split, prediction, log_variance))
     if not parts:  # the corruption concerns none of the modalities: the columns without a row
@@ -106,7 +106,7 @@ def feature_table(method: Method, splits: dict[str, Split]) -> pa.Table:
     method.eval()
     parts = []
     for name, split in splits.items():
-        outputs = [method(part) for part in minibatches(blind(split.batch), EVALUATION_BATCH)]
+        outputs = [method(part) for part in minibatches(without_targets(split.batch), EVALUATION_BATCH)]
         found = _concatenate([(output.prediction, output.log_variance) for output in outputs])
         table = _rows(name, Clean().name, split, *found)
         fused = [output.fused for output in outputs if output.fused is not None]

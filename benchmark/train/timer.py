@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 
-class Clock:
+class PhaseTimer:
     """Seconds by phase."""
 
     def __init__(self) -> None:

@@ -15,7 +15,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from mmbench.benchmark.core.registry import find
-from mmbench.benchmark.planning.evaluations import chosen
+from mmbench.benchmark.planning.evaluations import corruption_entries
 from mmbench.corruptions.frames.blur import sources
 from mmbench.corruptions.frames.digital import Jpeg
 from mmbench.corruptions.frames.noise import ShotNoise
@@ -65,7 +65,7 @@ def broken(kind: str, severity: int, batch: Batch, seed: int = 0) -> torch.Tenso
 
 
 def test_the_group_holds_all_of_them() -> None:
-    assert [entry.name for entry in chosen(["frames"])] == list(KINDS)
+    assert [entry.name for entry in corruption_entries(["frames"])] == list(KINDS)
 
 
 def measures(damaged: np.ndarray, clean: np.ndarray) -> np.ndarray:

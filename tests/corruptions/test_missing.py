@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 from mmbench.benchmark.check.method import planted_batch
-from mmbench.benchmark.train.predict import conditions_for
+from mmbench.benchmark.train.predict import default_conditions
 from mmbench.corruptions.missing import Missing
 from mmbench.datasets.batch import Batch, Spec
 
@@ -16,7 +16,7 @@ def batch() -> Batch:
 @pytest.mark.parametrize(("count", "patterns"), [(1, 1), (2, 3), (3, 7), (4, 15)])
 def test_every_set_of_available_modalities_is_a_condition(count: int, patterns: int):
     names = ["text", "audio", "vision", "motion"][:count]
-    conditions = conditions_for(names)
+    conditions = default_conditions(names)
     assert len({condition.name for condition in conditions}) == len(conditions) == patterns
     assert conditions[0].name == "clean"
 

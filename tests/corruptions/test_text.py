@@ -12,8 +12,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from mmbench.benchmark.core.errors import UsageError
-from mmbench.benchmark.planning.evaluations import chosen
-from mmbench.benchmark.train.predict import conditions_of
+from mmbench.benchmark.planning.evaluations import corruption_entries
+from mmbench.benchmark.train.predict import corruption_conditions
 from mmbench.corruptions.text import (
     BERT_UNCASED,
     KeyboardTypos,
@@ -377,13 +377,13 @@ def test_all_is_done_on_the_device_of_the_batch(kind: Any) -> None:
 
 
 def test_the_group_is_four_kinds_of_text_and_refused_for_features() -> None:
-    group = [entry.load() for entry in chosen(["text"])]
+    group = [entry.load() for entry in corruption_entries(["text"])]
     assert group == [*TOKENS, *WORDS]
     vectors = batch_of(torch.zeros(2, 3, 4))
     for kind in group:
         assert {condition.modality for condition in kind.conditions(("audio", "text"))} == {"text"}
         with pytest.raises(UsageError, match=f"{kind.kind} breaks {kind.medium}; .* hold features: text"):
-            conditions_of(kind, vectors)
+            corruption_conditions(kind, vectors)
 
 
 def test_the_default_ids_are_those_of_bert() -> None:

@@ -24,7 +24,7 @@ def test_one_person_is_left_out_in_turn(
     real_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from mmbench.benchmark.core.task import Task
-    from mmbench.benchmark.data.domains import in_place
+    from mmbench.benchmark.data.domains import samples_of_place
     from mmbench.datasets.locate import locate
 
     monkeypatch.setenv("MMBENCH_TEST_FILE", str(real_data / "dsads.npz"))
@@ -37,9 +37,11 @@ def test_one_person_is_left_out_in_turn(
     assert [task.target for task in tasks] == [f"dsads/p{number}" for number in range(1, 9)]
     splits = locate("dsads", tmp_path).load()
     for place in tasks[0].places:
-        parts = in_place(splits, place, tasks[0])
+        parts = samples_of_place(splits, place, tasks[0])
         assert [len(part) for part in parts.values()] == [19 * 40, 19 * 10, 19 * 10]
-        own = in_place(splits, place, Task((place,), place))  # what the oracle of this person is made of
+        own = samples_of_place(
+            splits, place, Task((place,), place)
+        )  # what the oracle of this person is made of
         assert own["test"].sample_id.tolist() == parts["test"].sample_id.tolist()
         ids = [set(part.sample_id) for part in own.values()]
         assert len(set.union(*ids)) == sum(map(len, ids)) == 19 * 60

@@ -24,13 +24,13 @@ from measure import COUNTS, Row, estimate, median, print_machine, print_table, s
 from mmbench.benchmark.core.job import Job
 from mmbench.benchmark.data import tensors as data_module
 from mmbench.benchmark.data.tensors import TaskCache
-from mmbench.benchmark.planning.evaluations import chosen
+from mmbench.benchmark.planning.evaluations import corruption_entries
 from mmbench.benchmark.planning.experiment import Experiment
 from mmbench.benchmark.planning.job_matrix import jobs_of
 from mmbench.benchmark.train import job_runner as runner
 from mmbench.benchmark.train.context import Context
 from mmbench.benchmark.train.minibatches import minibatches
-from mmbench.benchmark.train.predict import EVALUATION_BATCH, conditions_for, outputs_under
+from mmbench.benchmark.train.predict import EVALUATION_BATCH, default_conditions, outputs_under
 from mmbench.corruptions.condition import Condition
 from mmbench.corruptions.corruption import prepared
 from mmbench.datasets.batch import Batch
@@ -71,8 +71,8 @@ def shared(method: ERM, batch: Batch, conditions: list[Condition]) -> dict[str, 
 
 def grid(modalities: tuple[str, ...]) -> list[Condition]:
     """Clean, every missing pattern and rate of modalities, and every damage to features."""
-    found = conditions_for(modalities)
-    for entry in [*chosen(["features"]), *chosen(["random-modality"])]:
+    found = default_conditions(modalities)
+    for entry in [*corruption_entries(["features"]), *corruption_entries(["random-modality"])]:
         found.extend(entry.load().conditions(modalities))
     return found
 
@@ -151,7 +151,7 @@ def main() -> None:
     print_machine()
     with scratch() as folder:
         jobs, context = planned(folder)
-        few = prediction_rows(jobs, context, conditions_for, PREDICTIONS)
+        few = prediction_rows(jobs, context, default_conditions, PREDICTIONS)
         print_table("Predicting clean and with every missing pattern", few)
         print_table("Predicting under the whole grid", prediction_rows(jobs, context, grid, GRIDS, 1 / 3))
         print_table("Loading the tensors of a job", loading_rows(jobs, context))

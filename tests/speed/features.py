@@ -22,7 +22,7 @@ import torch
 from cli import seconds
 from measure import Row, median, print_machine, print_table, scratch
 from mmbench.benchmark.core.locate import locate
-from mmbench.benchmark.data.tensors import Request, load_task
+from mmbench.benchmark.data.tensors import TaskRequest, load_task
 from mmbench.benchmark.features.encode import encode
 from mmbench.datasets.cache.cache import FeatureCache
 from mmbench.datasets.cache.recipe import Recipe
@@ -128,7 +128,7 @@ def main() -> None:
 
         def load() -> None:
             located = locate("own", root)
-            request = Request("own", (located.fingerprint(),), ("audio",), True, "equal", True, "cpu")
+            request = TaskRequest("own", (located.fingerprint(),), ("audio",), True, "equal", True, "cpu")
             load_task(request, {"own": located})
 
         rows.append(Row("from files to tensors", *median(timed(load)), "s", 1.0, f"{CLIPS} clips"))

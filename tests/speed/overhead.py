@@ -2,7 +2,7 @@
 
     python tests/speed/overhead.py
 
-**Training.** ``benchmark.training.fit`` (Lightning, validation after every epoch, selection) and a loop as
+**Training.** ``benchmark.train.lightning_module.fit`` (Lightning, validation after every epoch, selection) and a loop as
 one would write it by hand train copies of one network (ERM, the late-fusion transformer at its default
 size) on the same tensors, in the same order, with the same dropout, optimiser, schedule, clipping and
 validation. They take turns after every step: whenever the harness reports a step or an epoch, the bare loop
@@ -48,13 +48,13 @@ from mmbench.benchmark.core.selection import Epoch
 from mmbench.benchmark.data.tensors import Split
 from mmbench.benchmark.planning.experiment import Experiment
 from mmbench.benchmark.planning.job_matrix import jobs_of
-from mmbench.benchmark.store import store
+from mmbench.benchmark.store import job_folder, store
 from mmbench.benchmark.train import job_runner as runner
 from mmbench.benchmark.train import lightning_module as training
 from mmbench.benchmark.train import predict
 from mmbench.benchmark.train.context import Context
 from mmbench.benchmark.train.minibatches import minibatches
-from mmbench.benchmark.train.predict import conditions_for, outputs_under
+from mmbench.benchmark.train.predict import default_conditions, outputs_under
 from mmbench.benchmark.train.seeds import generator, seed_everything
 from mmbench.datasets.batch import Batch, Spec
 from mmbench.methods.erm import ERM
@@ -245,9 +245,9 @@ PARTS: list[tuple[Any, str, str]] = [
     (runner, "prediction_table", "prediction table"),
     (predict, "outputs_under", NETWORK := "(the network's predictions)"),
     (runner, "to_parquet", "parquet"),
-    (runner, "_environment", "environment"),
+    (runner, "_environment_record", "environment"),
     (runner.Progress, "__call__", "progress"),
-    (store, "write_atomic", "write, flush to disk, rename"),
+    (job_folder, "write_atomic", "write, flush to disk, rename"),
 ]
 LOOP = "(training)"
 
@@ -326,7 +326,7 @@ def job_rows(folder: Path) -> list[Row]:
 
     besides = [total - trained - predicted for total, trained, predicted in triples]
     samples = len(data.valid.batch) + len(data.test.batch)
-    conditions = len(conditions_for(data.test.batch.modalities))
+    conditions = len(default_conditions(data.test.batch.modalities))
     names = sorted(parts[0], key=lambda name: -float(np.median([part[name] for part in parts])))
     counted = [name for name in names if name not in (LOOP, NETWORK)]
 
@@ -355,7 +355,7 @@ def progress_seconds(folder: Path) -> list[float]:
 
 
 def bare_predictions(method: ERM, split: Split) -> None:
-    outputs_under(method, split.batch, conditions_for(split.batch.modalities))
+    outputs_under(method, split.batch, default_conditions(split.batch.modalities))
 
 
 def main() -> None:

@@ -19,8 +19,8 @@ from mmbench.benchmark.core.protocol import protocol_label
 from mmbench.benchmark.core.registry import entries, find
 from mmbench.benchmark.core.selection import select_epoch
 from mmbench.benchmark.core.task import Task
-from mmbench.benchmark.data.domains import check_domain, together
-from mmbench.benchmark.data.tensors import Request, load_task
+from mmbench.benchmark.data.domains import check_domain, concatenate
+from mmbench.benchmark.data.tensors import TaskRequest, load_task
 from mmbench.benchmark.launch.run import run
 from mmbench.benchmark.planning.experiment import Experiment
 from mmbench.benchmark.planning.job_matrix import jobs_of
@@ -256,7 +256,9 @@ def test_the_published_lists_of_action_recognition(dataset: type[Epic] | type[Ha
     located = {found.name: locate(found.name, tmp_path)}
     task = f"{found.name}/{one}->{found.name}/{other}"
     job = jobs(tmp_path, task, "erm")["erm"]
-    request = Request(task, ("x",), ("audio",), False, "strict", False, "cpu", roles=job.protocol["roles"])
+    request = TaskRequest(
+        task, ("x",), ("audio",), False, "strict", False, "cpu", roles=job.protocol["roles"]
+    )
     made = load_task(request, located)
     splits = located[found.name].load()
     assert set(made.train.sample_id) == clips(splits, one, "train", "valid")
@@ -282,7 +284,7 @@ def test_a_source_without_test_samples_cannot_validate_with_them():
 
 def test_samples_put_together_keep_their_previous_and_are_padded():
     short, long = make_samples(5, 1, steps=2), make_samples(7, 2, steps=4)
-    found = together([short, long])
+    found = concatenate([short, long])
     assert found.features["text"].shape == (12, 4, 6)
     assert not found.mask["text"][:5, 2:].any()
     assert (found.features["text"][5:] == long.features["text"]).all()

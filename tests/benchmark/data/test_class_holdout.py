@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 from mmbench.benchmark import Experiment, run
 from mmbench.benchmark.core.errors import UsageError
-from mmbench.benchmark.data.class_holdout import rows_of
-from mmbench.benchmark.data.tensors import Request, load_task, sample_hash
+from mmbench.benchmark.data.class_holdout import take_rows
+from mmbench.benchmark.data.tensors import TaskRequest, load_task, sample_hash
 from mmbench.benchmark.exchange.merge import merge
 from mmbench.benchmark.launch.run import plan
 from mmbench.benchmark.report.results import results
@@ -149,13 +149,15 @@ def test_no_held_out_sample_is_seen_before_the_test(
 
 
 def test_statistics_are_those_of_the_kept_classes(square: Path) -> None:
-    request = Request("square", ("x",), ("text",), True, "strict", True, "cpu", ("west",))
+    request = TaskRequest("square", ("x",), ("text",), True, "strict", True, "cpu", ("west",))
     data = load_task(request, {"square": locate("square", square)})
     steps = data.train.batch.features["text"].flatten(0, 1).double()
     assert np.allclose(steps.mean(0), 0, atol=1e-5)
     assert np.allclose(steps.std(0, correction=0), 1, atol=1e-4)
-    assert data.held_out is not None
-    assert abs(data.held_out.batch.features["text"].mean((0, 1))[0]) > 0.3  # the corner that was left out
+    assert data.class_holdout is not None
+    assert (
+        abs(data.class_holdout.batch.features["text"].mean((0, 1))[0]) > 0.3
+    )  # the corner that was left out
 
 
 def test_only_a_protocol_that_holds_out_gets_another_job_id(square: Path, tmp_path: Path) -> None:
@@ -194,7 +196,7 @@ def test_a_class_that_the_test_lacks_is_no_ood_set(square: Path) -> None:
         def load(self):
             return splits
 
-    request = Request("square", ("x",), ("text",), True, "strict", True, "cpu", ("west",))
+    request = TaskRequest("square", ("x",), ("text",), True, "strict", True, "cpu", ("west",))
     with pytest.raises(DataError, match="no test sample is of class west"):
         load_task(request, {"square": Lacking()})  # pyright: ignore[reportArgumentType]
 
@@ -202,7 +204,7 @@ def test_a_class_that_the_test_lacks_is_no_ood_set(square: Path) -> None:
 def test_rows_keep_the_previous_that_is_among_them() -> None:
     samples = make_samples(9, 0)
     kept = np.array([0, 1, 4, 5, 8])
-    part: Samples = rows_of(samples, kept)
+    part: Samples = take_rows(samples, kept)
     for row, old in enumerate(kept):
         before = samples.previous[old]
         known = before in kept and before >= 0

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from mmbench.benchmark.core.errors import UsageError
 from mmbench.benchmark.core.job import Data, Job
 from mmbench.benchmark.core.task import Task, dataset_of, domain_of
-from mmbench.benchmark.data.tensors import Request, TaskData, load_task
+from mmbench.benchmark.data.tensors import TaskData, TaskRequest, load_task
 from mmbench.benchmark.launch.run import check_data, plan
 from mmbench.benchmark.planning.experiment import Experiment
 from mmbench.benchmark.planning.job_matrix import jobs_of
@@ -57,7 +57,7 @@ def root(data_root: Path) -> Path:
 
 
 def loaded(root: Path, task: str, *names: str) -> TaskData:
-    request = Request(task, ("x",), ("text", "audio"), True, "strict", True, "cpu")
+    request = TaskRequest(task, ("x",), ("text", "audio"), True, "strict", True, "cpu")
     return load_task(request, {name: locate(name, root) for name in names or ("multi",)})
 
 
@@ -205,7 +205,7 @@ def test_a_dataset_is_read_once_for_all_its_domains(root: Path):
             reads.append(1)
             return found.load()
 
-    request = Request("multi/a+multi/b->multi/c", ("x",), ("text", "audio"), True, "strict", True, "cpu")
+    request = TaskRequest("multi/a+multi/b->multi/c", ("x",), ("text", "audio"), True, "strict", True, "cpu")
     load_task(request, {"multi": Counted()})  # pyright: ignore[reportArgumentType]
     assert len(reads) == 1
 

@@ -9,7 +9,7 @@ import pytest
 from mmbench.benchmark.check.conformance import check_entry
 from mmbench.benchmark.core.task import Task
 from mmbench.benchmark.data.compatibility import common_encoders
-from mmbench.benchmark.data.tensors import Request, load_task
+from mmbench.benchmark.data.tensors import TaskRequest, load_task
 from mmbench.datasets.dataset import DataError
 from mmbench.datasets.hust import Hust
 from mmbench.datasets.locate import locate
@@ -29,7 +29,7 @@ def test_the_contract_is_kept():
 
 def test_a_method_is_built_with_the_published_network(tmp_path: Path):
     Hust().synthesize(tmp_path / "hust")
-    request = Request(LEFT_OUT, ("x",), ("vibration", "acoustic"), True, "strict", True, "cpu")
+    request = TaskRequest(LEFT_OUT, ("x",), ("vibration", "acoustic"), True, "strict", True, "cpu")
     data = load_task(request, {"hust": Hust().locate(tmp_path)})
     spec = data.only(("vibration", "acoustic")).spec("fair")
     assert sum(item.numel() for item in ERM(ERMParams(), spec).parameters()) == 13_846

@@ -13,8 +13,14 @@ from hypothesis import strategies as st
 from mmbench.benchmark import Experiment, run
 from mmbench.benchmark.core.errors import UsageError
 from mmbench.benchmark.core.task import Task
-from mmbench.benchmark.data.ood_split import foreign_split, paired, resized, shortened, stretched
-from mmbench.benchmark.data.tensors import Request, load_task
+from mmbench.benchmark.data.ood_split import (
+    ood_split,
+    pair_modalities,
+    resize_features,
+    resize_samples,
+    shorten_sequences,
+)
+from mmbench.benchmark.data.tensors import TaskRequest, load_task
 from mmbench.benchmark.launch.run import plan
 from mmbench.benchmark.report.results import results
 from mmbench.datasets.dataset import SPLITS, Samples, Target
@@ -174,9 +180,9 @@ def test_two_contents_of_one_set_are_never_shown_as_one(square: Path, tmp_path: 
 def split_of(root: Path, name: str, task: str = "square", **change):
     parsed = Task.parse(task)
     found = {key: locate(key, root) for key in parsed.datasets}
-    request = Request(task, ("x",), ("text", "audio"), True, "strict", True, "cpu")
+    request = TaskRequest(task, ("x",), ("text", "audio"), True, "strict", True, "cpu")
     data = load_task(replace(request, **change), found)
-    return data, *foreign_split(
+    return data, *ood_split(
         locate(name, root), parsed, {key: item.target for key, item in found.items()}, data
     )
 
@@ -197,7 +203,7 @@ def test_near_is_what_could_be_a_domain_of_the_task(square: Path) -> None:
 def test_a_near_set_is_treated_as_the_target_is(square: Path) -> None:
     for change in ({}, {"standardize": False}, {"mask_padding": False}):
         _, _, split = split_of(square, "toys", "toy", **change)
-        request = Request("toy->toys", ("x",), ("text", "audio"), True, "strict", True, "cpu")
+        request = TaskRequest("toy->toys", ("x",), ("text", "audio"), True, "strict", True, "cpu")
         names = ("toy", "toys")
         target = load_task(replace(request, **change), {name: locate(name, square) for name in names}).test
         for name in ("text", "audio"):
@@ -237,10 +243,12 @@ def test_a_projected_task_reads_the_set_in_a_place_of_a_source(square: Path) -> 
 
 
 def test_modalities_go_by_name_and_else_in_order() -> None:
-    assert paired(("text", "audio"), ("audio", "vision")) == {"text": None, "audio": "audio"}
-    assert paired(("text", "audio"), ("x", "y", "z")) == {"text": "x", "audio": "y"}
-    assert paired(("text", "audio"), ("x",)) == {"text": "x", "audio": None}
-    lacking = resized(make_samples(3, 0, widths=(6,)), {"text": 6, "audio": 3}, {"text": 4, "audio": 4})
+    assert pair_modalities(("text", "audio"), ("audio", "vision")) == {"text": None, "audio": "audio"}
+    assert pair_modalities(("text", "audio"), ("x", "y", "z")) == {"text": "x", "audio": "y"}
+    assert pair_modalities(("text", "audio"), ("x",)) == {"text": "x", "audio": None}
+    lacking = resize_samples(
+        make_samples(3, 0, widths=(6,)), {"text": 6, "audio": 3}, {"text": 4, "audio": 4}
+    )
     assert lacking.present["text"].all()
     assert not lacking.present["audio"].any()
     assert lacking.features["audio"].shape[2] == 3
@@ -249,7 +257,7 @@ def test_modalities_go_by_name_and_else_in_order() -> None:
 @given(st.integers(1, 7), st.integers(1, 9), st.integers(0, 99))
 def test_stretching_is_linear_interpolation(old: int, new: int, seed: int) -> None:
     values = np.random.default_rng(seed).normal(size=(2, 3, old)).astype(np.float32)
-    got = stretched(values, new)
+    got = resize_features(values, new)
     for row, step in np.ndindex(2, 3):
         expected = np.interp(np.linspace(0, old - 1, new), np.arange(old), values[row, step])
         assert got[row, step] == pytest.approx(expected, abs=1e-6)
@@ -260,7 +268,7 @@ def test_only_what_is_longer_is_resampled_in_time(steps: int, seed: int) -> None
     draw = np.random.default_rng(seed)
     values = draw.normal(size=(5, 6, 2)).astype(np.float32)
     mask = draw.random((5, 6)) < 0.6
-    got, valid = shortened(values, mask, steps)
+    got, valid = shorten_sequences(values, mask, steps)
     for row in range(5):
         kept = values[row, mask[row]]
         length = min(len(kept), steps)

@@ -6,15 +6,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from mmbench.benchmark.data.tensors import Request, TaskCache, load_task, sample_hash
+from mmbench.benchmark.data.tensors import TaskCache, TaskRequest, load_task, sample_hash
 from mmbench.datasets.dataset import DataError
 from mmbench.datasets.locate import locate
 
 from ..conftest import write_dataset
 
 
-def request(task: str = "toy", **change) -> Request:
-    base = Request(task, ("x",), ("text", "audio"), True, "strict", True, "cpu")
+def request(task: str = "toy", **change) -> TaskRequest:
+    base = TaskRequest(task, ("x",), ("text", "audio"), True, "strict", True, "cpu")
     return replace(base, **change)
 
 

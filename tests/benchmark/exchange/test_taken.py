@@ -148,7 +148,7 @@ def test_a_merge_that_breaks_off_leaves_no_job_half_taken(
     assert store.job(name).is_done() == (
         after > 6
     )  # job.json, three results, environment.json, then the marker
-    for evaluation in store.job(name).evaluated():
+    for evaluation in store.job(name).evaluation_names():
         assert store.job(name).read_evaluation(evaluation)
     monkeypatch.undo()
     assert merge(theirs, ours).ok

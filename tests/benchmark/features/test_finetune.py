@@ -16,11 +16,11 @@ from mmbench.benchmark.core.errors import UsageError
 from mmbench.benchmark.core.locate import locate
 from mmbench.benchmark.core.protocol import Protocol
 from mmbench.benchmark.core.registry import find
-from mmbench.benchmark.data.tensors import Request, load_task
+from mmbench.benchmark.data.tensors import TaskRequest, load_task
 from mmbench.benchmark.features.finetune import conditions_on_batches, with_media
 from mmbench.benchmark.features.reencode import clips_of, conditions_on_media, encoder_of, origin_of
 from mmbench.benchmark.launch.run import run
-from mmbench.benchmark.planning.evaluations import chosen
+from mmbench.benchmark.planning.evaluations import corruption_entries
 from mmbench.benchmark.planning.experiment import Experiment
 from mmbench.benchmark.train import checkpoint
 from mmbench.benchmark.train.lightning_module import fit
@@ -87,12 +87,12 @@ def asked(folder: Path, store: Path, **more: Any) -> Experiment:
 
 def test_a_damaged_batch_is_what_the_files_give_when_they_are_damaged(folder: Path) -> None:
     located = locate("hac", folder / "data")
-    request = Request(TASK, (located.fingerprint(),), ("video", "audio"), False, "strict", True, "cpu")
+    request = TaskRequest(TASK, (located.fingerprint(),), ("video", "audio"), False, "strict", True, "cpu")
     frozen = load_task(request, {"hac": located})
     data = with_media(
         frozen, {"hac": located}, Protocol.model_validate({"encoder_mode": "last"}), ("video", "audio")
     )
-    assert list(data.tuned) == ["video"]  # a spectrum has nothing to train
+    assert list(data.finetuned) == ["video"]  # a spectrum has nothing to train
     assert data.test.batch.features["video"].dtype == torch.uint8
     assert data.spec("fair").modalities == frozen.spec("fair").modalities
     live = conditions_on_batches(DefocusBlur, located, data)
@@ -287,7 +287,7 @@ def test_the_flags_are_on_the_command_and_the_image_group_is_known(mmbench: Comm
     shown = mmbench("run", "--help").stdout
     for flag in ("--encoder-mode", "--media-rate", "--accumulate", "--precision", "--checkpointing"):
         assert flag in shown
-    assert "defocus-blur" in {entry.name for entry in chosen(["image"])}
+    assert "defocus-blur" in {entry.name for entry in corruption_entries(["image"])}
     assert ERM.separable()
 
 
@@ -295,7 +295,7 @@ def test_an_encoder_is_not_trained_on_other_media_than_the_features_were_made_of
     folder: Path, tmp_path: Path
 ) -> None:
     located = locate("hac", folder / "data")
-    asks = Request(TASK, (located.fingerprint(),), ("video",), False, "strict", True, "cpu")
+    asks = TaskRequest(TASK, (located.fingerprint(),), ("video",), False, "strict", True, "cpu")
     frozen = load_task(asks, {"hac": located})
     rules = Protocol.model_validate({"encoder_mode": "full"})
     one, other = frozen.train.sample_id[:2]
@@ -309,7 +309,7 @@ def test_an_encoder_is_not_trained_on_other_media_than_the_features_were_made_of
         assert f"{one}: its video ({file})" in str(told.value)
     finally:
         shutil.copy2(kept, file)
-    assert list(with_media(frozen, {"hac": located}, rules, ("video",)).tuned) == ["video"]
+    assert list(with_media(frozen, {"hac": located}, rules, ("video",)).finetuned) == ["video"]
 
 
 def as_on_a_gpu(folder: Path, root: Path) -> Path:
@@ -325,11 +325,11 @@ def as_on_a_gpu(folder: Path, root: Path) -> Path:
 
 def test_an_encoder_can_be_trained_whose_features_were_made_on_a_gpu(folder: Path, tmp_path: Path) -> None:
     located = locate("hac", as_on_a_gpu(folder, tmp_path))
-    asks = Request(TASK, (located.fingerprint(),), ("video",), False, "strict", True, "cpu")
+    asks = TaskRequest(TASK, (located.fingerprint(),), ("video",), False, "strict", True, "cpu")
     frozen = load_task(asks, {"hac": located})
     rules = Protocol.model_validate({"encoder_mode": "lora"})
     data = with_media(frozen, {"hac": located}, rules, ("video",))
-    assert list(data.tuned) == ["video"]
+    assert list(data.finetuned) == ["video"]
     assert len(conditions_on_batches(DefocusBlur, located, data)) == 5
 
 

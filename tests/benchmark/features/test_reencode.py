@@ -16,13 +16,13 @@ import soundfile
 import torch
 from mmbench.benchmark.core.errors import UsageError
 from mmbench.benchmark.core.locate import locate
-from mmbench.benchmark.data.tensors import Request, load_task, sample_hash
+from mmbench.benchmark.data.tensors import TaskRequest, load_task, sample_hash
 from mmbench.benchmark.features import reencode as raw
 from mmbench.benchmark.features.reencode import conditions_on_media
 from mmbench.benchmark.launch.run import check_data, plan, run
-from mmbench.benchmark.planning.evaluations import chosen, media_of
+from mmbench.benchmark.planning.evaluations import corruption_entries, media_of
 from mmbench.benchmark.planning.experiment import Experiment
-from mmbench.benchmark.train.predict import conditions_of, outputs_under
+from mmbench.benchmark.train.predict import corruption_conditions, outputs_under
 from mmbench.corruptions.audio import BandLimit, WhiteNoise
 from mmbench.corruptions.condition import Clean
 from mmbench.corruptions.frames.noise import PixelNoise
@@ -64,8 +64,8 @@ def kept(folder: Path) -> Iterator[Path]:
         file.unlink()
 
 
-def request(fingerprint: str) -> Request:
-    return Request(TASK, (fingerprint,), ("audio",), True, "strict", True, "cpu")
+def request(fingerprint: str) -> TaskRequest:
+    return TaskRequest(TASK, (fingerprint,), ("audio",), True, "strict", True, "cpu")
 
 
 def test_features_of_broken_sound_are_those_of_its_files_in_the_units_of_the_task(
@@ -143,7 +143,7 @@ def test_what_the_features_were_not_made_of_is_not_broken(folder: Path, tmp_path
         run(Experiment.read({**asked, "corruptions": ["image"]}))
     assert not (tmp_path / "runs").exists()
     with pytest.raises(UsageError, match="breaks waveform"):  # features of unknown origin
-        conditions_of(WhiteNoise, data.test.batch)
+        corruption_conditions(WhiteNoise, data.test.batch)
 
 
 @pytest.mark.parametrize("more", [{"corruptions": ["wind"]}, {"protocol": {"encoder_mode": "last"}}])
@@ -209,10 +209,12 @@ def test_another_encoder_under_the_same_name_is_refused(folder: Path, kept: Path
 
 
 def test_names_of_groups_of_raw_media() -> None:
-    image = {entry.name for entry in chosen(["image"])}
+    image = {entry.name for entry in corruption_entries(["image"])}
     assert len(image) == 15
-    assert image < {entry.name for entry in chosen(["frames"])}
-    assert {entry.name for entry in chosen(["audio-wave"])} == {entry.name for entry in chosen(["audio"])}
+    assert image < {entry.name for entry in corruption_entries(["frames"])}
+    assert {entry.name for entry in corruption_entries(["audio-wave"])} == {
+        entry.name for entry in corruption_entries(["audio"])
+    }
 
 
 def test_media_that_changed_are_named_and_encoding_again_mends_it(
@@ -282,7 +284,9 @@ def test_kinds_that_a_low_rate_of_sound_leaves_nothing_for_are_told_before_train
     assert encoder in words
     assert not store.exists()
     kinds = left.split(",")
-    assert {*kinds, "band-limit", "resampling"} == {entry.name for entry in chosen(["audio-wave"])}
+    assert {*kinds, "band-limit", "resampling"} == {
+        entry.name for entry in corruption_entries(["audio-wave"])
+    }
     check_data(plan(Experiment.read({**asked, **more, "corruptions": kinds})), "cpu")
 
     located = locate("hac", tmp_path / "data")

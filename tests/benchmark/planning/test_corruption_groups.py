@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from mmbench.benchmark.core.registry import entries
-from mmbench.benchmark.planning.evaluations import chosen, group, groups
+from mmbench.benchmark.planning.evaluations import corruption_entries, corruption_groups, group_of
 
 from ...datasets.encoders.small_models import WORDS, save_bert
 from ..conftest import Command
@@ -16,11 +16,11 @@ from ..conftest import Command
 def test_words_are_the_kinds_that_break_raw_text() -> None:
     known = {name: entry.load() for name, entry in entries("corruption").items()}
     breaking = {name for name, kind in known.items() if getattr(kind, "medium", "") == "words"}
-    assert {entry.name for entry in chosen(["words"])} == breaking != set()
+    assert {entry.name for entry in corruption_entries(["words"])} == breaking != set()
 
 
 def test_a_group_has_the_kinds_that_it_had_in_0_1() -> None:
-    members = {name: [entry.name for entry in kinds] for name, kinds in groups().items()}
+    members = {name: [entry.name for entry in kinds] for name, kinds in corruption_groups().items()}
     assert {name: len(kinds) for name, kinds in members.items()} == {
         "features": 12, "text": 4, "audio": 10, "missing-rates": 2, "reliability": 1, "frames": 18,
         "image": 15, "audio-wave": 10, "words": 2,
@@ -32,19 +32,19 @@ def test_a_group_has_the_kinds_that_it_had_in_0_1() -> None:
 
 def test_a_file_that_moves_renames_no_group() -> None:
     for entry in entries("corruption").values():
-        assert group(replace(entry, module="mmbench.corruptions.elsewhere.moved")) == group(entry)
+        assert group_of(replace(entry, module="mmbench.corruptions.elsewhere.moved")) == group_of(entry)
     own = replace(entries("corruption")["spikes"], module="/any/my_damage.py", origin="my_damage.py 0123")
-    assert group(own) == "my-damage"
-    assert group(replace(own, module="their.damage", origin="their 1.0")) == "damage"
+    assert group_of(own) == "my-damage"
+    assert group_of(replace(own, module="their.damage", origin="their 1.0")) == "damage"
 
 
 def test_every_group_is_listed_with_its_kinds(mmbench: Command) -> None:
     ended = mmbench("list", "corruptions")
     assert ended.returncode == 0, ended.stderr
     lines = [line.strip() for line in ended.stdout.splitlines()]
-    for name, members in groups().items():
+    for name, members in corruption_groups().items():
         assert f"{name}: {', '.join(entry.name for entry in members)}" in lines
-    assert {"features", "text", "words", "image", "audio-wave"} <= set(groups())
+    assert {"features", "text", "words", "image", "audio-wave"} <= set(corruption_groups())
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import pytest
 from mmbench.benchmark import Experiment, leaderboard, run
 from mmbench.benchmark.core.errors import UsageError
 from mmbench.benchmark.launch.run import plan
-from mmbench.benchmark.planning.evaluations import chosen, wanted
+from mmbench.benchmark.planning.evaluations import corruption_entries, evaluations_of
 from mmbench.benchmark.report.results import results
 from mmbench.benchmark.store.names import StoreError
 from mmbench.benchmark.store.store import Store
@@ -146,11 +146,14 @@ def test_a_changed_evaluation_is_refused(tmp_path: Path, asked: dict[str, Any]) 
 
 def test_groups_and_unknown_names(asked: dict[str, Any]) -> None:
     plugins = tuple(asked["plugins"])
-    assert [entry.name for entry in chosen(["my-own"], plugins)] == ["loud", "upside-down"]  # the file's name
+    assert [entry.name for entry in corruption_entries(["my-own"], plugins)] == [
+        "loud",
+        "upside-down",
+    ]  # the file's name
     with pytest.raises(UsageError, match="loud"):
-        chosen(["lowd"], plugins)
+        corruption_entries(["lowd"], plugins)
     with pytest.raises(UsageError, match="unknown dataset"):
-        wanted(Experiment(**asked, ood=["nothing"]))
+        evaluations_of(Experiment(**asked, ood=["nothing"]))
 
 
 def test_training_damage_is_another_job_and_none_keeps_its_id(asked: dict[str, Any]) -> None:

@@ -14,7 +14,7 @@ import pytest
 from mmbench.benchmark import Experiment, UsageError, plan, results, run
 from mmbench.benchmark.core.job import Job
 from mmbench.benchmark.core.task import Task
-from mmbench.benchmark.data.domains import in_place
+from mmbench.benchmark.data.domains import samples_of_place
 from mmbench.benchmark.exchange.merge import merge
 from mmbench.benchmark.report.chosen_tables import chosen_tables, frames
 from mmbench.benchmark.report.results import filter_from
@@ -85,12 +85,15 @@ def test_a_domain_is_trained_and_tested_on_parts_that_share_no_sample(domains: P
     splits = made()
     for domain in "abc":
         place = f"multi/{domain}"
-        own = in_place(splits, place, Task((place,), place))
+        own = samples_of_place(splits, place, Task((place,), place))
         ids = [set(own[split].sample_id) for split in SPLITS]
         assert all(ids)
         assert len(set.union(*ids)) == sum(map(len, ids))
         shift = Task.parse("+".join(f"multi/{other}" for other in "abc" if other != domain) + f"->{place}")
-        assert own["test"].sample_id.tolist() == in_place(splits, place, shift)["test"].sample_id.tolist()
+        assert (
+            own["test"].sample_id.tolist()
+            == samples_of_place(splits, place, shift)["test"].sample_id.tolist()
+        )
 
 
 def test_a_target_without_a_training_part_is_refused_before_anything_is_written(tmp_path: Path):

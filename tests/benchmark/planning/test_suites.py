@@ -11,10 +11,10 @@ import pytest
 from mmbench.benchmark.core.errors import UsageError
 from mmbench.benchmark.core.registry import find
 from mmbench.benchmark.core.task import Task
-from mmbench.benchmark.planning.evaluations import of_job, wanted
+from mmbench.benchmark.planning.evaluations import evaluations_for, evaluations_of
 from mmbench.benchmark.planning.experiment import Experiment
 from mmbench.benchmark.planning.job_matrix import jobs_of, methods_of
-from mmbench.benchmark.planning.suites import SUITES, chosen
+from mmbench.benchmark.planning.suites import SUITES, suite_tasks
 from mmbench.datasets.epic import Epic
 from mmbench.datasets.hac import Hac
 from mmbench.datasets.hust import DOMAINS, Hust
@@ -103,27 +103,27 @@ def test_a_suite_is_planned_with_the_modality_sets_of_each_task(stand_ins: Path)
 
 
 def test_quick_is_one_task_with_several_sources_and_most_modalities_of_each_family():
-    taken = chosen("mmdg", "quick")
+    taken = suite_tasks("mmdg", "quick")
     assert sorted(item.group for item in taken) == ["epic", "hac", "hust", "sentiment"]
     for item in taken:
         family = [other for other in SUITES["mmdg"]() if other.group == item.group]
         assert item in family
         assert len(item.task.sources) == max(len(other.task.sources) for other in family)
         assert len(item.modalities) == max(len(other.modalities) for other in family)
-    assert chosen("mmdg", "standard") == SUITES["mmdg"]()
+    assert suite_tasks("mmdg", "standard") == SUITES["mmdg"]()
 
 
 def test_quick_tries_every_method_on_every_axis(stand_ins: Path):
     asked = Experiment.read({"suite": "mmdg", "preset": "quick", "data_root": stand_ins})
     jobs = jobs_of(asked)
     assert {job.method for job in jobs} == set(METHODS)
-    taken = {(item.name, frozenset(item.modalities)) for item in chosen("mmdg", "quick")}
+    taken = {(item.name, frozenset(item.modalities)) for item in suite_tasks("mmdg", "quick")}
     assert {(job.task, frozenset(job.modalities)) for job in jobs} == taken
     assert len(jobs) == len(METHODS) * len(taken) * len(asked.seeds)
     assert len(asked.seeds) > 1  # else no table has an interval
-    tests = wanted(asked)
+    tests = evaluations_of(asked)
     for job in jobs:
-        kinds = {item.kind for item in of_job(tests, job)}
+        kinds = {item.kind for item in evaluations_for(tests, job)}
         assert {"corruption", "ood", "features"} <= kinds
     corruptions = [find("corruption", item.subject).load() for item in tests if item.kind == "corruption"]
     assert all(corruption.conditions(job.modalities) for corruption in corruptions for job in jobs[:1])

@@ -149,7 +149,7 @@ def test_a_search_that_prunes_is_taken_with_what_it_pruned(tmp_path: Path):
     assert report.ok, report
     assert report.lines == tried.lines
     assert [record.state for record in here] == [record.state for record in there]
-    assert here.job(study.sampled_job(1).id).pruned()["epochs"][0]["metric"] == 9  # pyright: ignore[reportOptionalSubscript]
+    assert here.job(study.sampled_job(1).id).pruning_record()["epochs"][0]["metric"] == 9  # pyright: ignore[reportOptionalSubscript]
     (ours,), (theirs,) = (searches(store, store) for store in (here, there))
     assert ours.chosen == theirs.chosen == 0
     assert merge(there.path, here.path, None, False).ok  # a second time it is there already

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from mmbench.benchmark.core.method_spec import Field, describe
 from mmbench.benchmark.core.registry import entries
 from mmbench.benchmark.planning.experiment import Experiment
-from mmbench.benchmark.planning.job_matrix import rows_of
+from mmbench.benchmark.planning.job_matrix import matrix_rows
 from mmbench.benchmark.search.sampling import draw, rounded, seed_of, smallest, uniform
 from mmbench.benchmark.search.study import studies_of
 
@@ -188,7 +188,7 @@ def test_what_is_set_is_not_searched_and_the_row_says_so(tmp_path: Path):
     write_dataset(tmp_path / "toy")
     asked = {"methods": "nel,nel(alpha=0.7)", "datasets": "toy", "data_root": tmp_path, "preset": "paper"}
     experiment = Experiment.read(asked)
-    free, pinned = rows_of(experiment)
+    free, pinned = matrix_rows(experiment)
     assert (free.job.label, pinned.job.label) == ("nel", "nel(alpha=0.7)")
     assert {item.name for item in free.searched} - {item.name for item in pinned.searched} == {"alpha"}
     one, two = ({job.id for job in study.trials({})} for study in studies_of(experiment))

@@ -208,7 +208,7 @@ def test_a_pruned_trial_is_neither_a_hole_nor_done_and_is_not_trained_again(
     assert pruned == set(later[len(later) - len(pruned) :])
     for index in pruned:
         assert not store.job(records[index].job.id).is_done()
-        epochs = (store.job(records[index].job.id).pruned() or {})["epochs"]
+        epochs = (store.job(records[index].job.id).pruning_record() or {})["epochs"]
         assert 1 < len(epochs) < 4  # not in the first quarter, and not after the last
     assert ended.stdout.count("] pruned ") == len(pruned)
     assert f"{11 - len(pruned)} jobs done, {len(pruned)} pruned" in ended.stdout

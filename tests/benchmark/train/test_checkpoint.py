@@ -14,9 +14,9 @@ import pytest
 import torch
 from mmbench.benchmark.core.protocol import Protocol
 from mmbench.benchmark.core.registry import find
-from mmbench.benchmark.data.tensors import Request, TaskData, load_task
+from mmbench.benchmark.data.tensors import TaskData, TaskRequest, load_task
 from mmbench.benchmark.train import checkpoint
-from mmbench.benchmark.train.checkpoint import Keeper
+from mmbench.benchmark.train.checkpoint import Checkpointer
 from mmbench.benchmark.train.lightning_module import fit
 from mmbench.benchmark.train.predict import prediction_table
 from mmbench.benchmark.train.seeds import seed_everything
@@ -41,7 +41,7 @@ def data(data_root: Path) -> TaskData:
     """Two source domains, so that terms between domains are at work."""
     write_dataset(data_root / "toyz", 4)
     names = ("toy", "toyz", "toys")
-    request = Request("toy+toyz->toys", names, ("text", "audio"), True, "strict", True, "cpu")
+    request = TaskRequest("toy+toyz->toys", names, ("text", "audio"), True, "strict", True, "cpu")
     return load_task(request, {name: locate(name, data_root) for name in names})
 
 
@@ -52,7 +52,7 @@ class InterruptionError(Exception):
 def train(
     name: str,
     data: TaskData,
-    keeper: Keeper | None = None,
+    checkpointer: Checkpointer | None = None,
     until: int | None = None,
     rules: Protocol = PROTOCOL,
 ) -> tuple:
@@ -66,7 +66,7 @@ def train(
         if until is not None and epoch == until and share > 0.5:
             raise InterruptionError
 
-    training = fit(method, rules, given.train.batch, given.valid.batch, 3, report, keeper=keeper)
+    training = fit(method, rules, given.train.batch, given.valid.batch, 3, report, checkpointer=checkpointer)
     table = prediction_table(method, {"test": given.test})
     return table, training.record, training.selected_epoch
 
@@ -77,11 +77,11 @@ def test_every_method_goes_on_as_if_nothing_had_been(name: str, data: TaskData, 
     table, record, selected = train(name, data)
     for epoch in (1, 3):  # in the middle of an epoch, twice; once in each stage of those that have two
         with pytest.raises(InterruptionError):
-            train(name, data, Keeper(tmp_path / "last.ckpt", {"job": name}), epoch)
+            train(name, data, Checkpointer(tmp_path / "last.ckpt", {"job": name}), epoch)
     seed_everything(99)
-    keeper = Keeper(tmp_path / "last.ckpt", {"job": name})
-    again, record_again, selected_again = train(name, data, keeper)
-    assert keeper.resumed == [1, 3]
+    checkpointer = Checkpointer(tmp_path / "last.ckpt", {"job": name})
+    again, record_again, selected_again = train(name, data, checkpointer)
+    assert checkpointer.resumed == [1, 3]
     assert record_again == record
     assert selected_again == selected
     assert again.equals(table)
@@ -98,10 +98,10 @@ def test_an_epoch_of_some_steps_goes_on_within_its_pass(data: TaskData, tmp_path
     rules = PROTOCOL.model_copy(update=further)
     table, record, _ = train("erm", data, rules=rules)
     with pytest.raises(InterruptionError):
-        train("erm", data, Keeper(tmp_path / "last.ckpt", {}), 2, rules)
-    keeper = Keeper(tmp_path / "last.ckpt", {})
-    again, course, _ = train("erm", data, keeper, rules=rules)
-    assert keeper.resumed == [2]
+        train("erm", data, Checkpointer(tmp_path / "last.ckpt", {}), 2, rules)
+    checkpointer = Checkpointer(tmp_path / "last.ckpt", {})
+    again, course, _ = train("erm", data, checkpointer, rules=rules)
+    assert checkpointer.resumed == [2]
     assert course == record
     assert again.equals(table)
 
@@ -111,14 +111,14 @@ def test_what_is_of_no_use_is_not_gone_on_from(fault: str, data: TaskData, tmp_p
     file = tmp_path / "last.ckpt"
     table, *_ = train("erm", data)
     with pytest.raises(InterruptionError):
-        train("erm", data, Keeper(file, {"job": "another" if fault == "another job" else "erm"}), 2)
+        train("erm", data, Checkpointer(file, {"job": "another" if fault == "another job" else "erm"}), 2)
     if fault == "cut short":
         file.write_bytes(file.read_bytes()[:1000])
     if fault == "no checkpoint":
         file.write_bytes(b"a pickle of something else")
-    keeper = Keeper(file, {"job": "erm"})
-    again, *_ = train("erm", data, keeper)
-    assert keeper.resumed == []
+    checkpointer = Checkpointer(file, {"job": "erm"})
+    again, *_ = train("erm", data, checkpointer)
+    assert checkpointer.resumed == []
     assert again.equals(table)
 
 
@@ -133,13 +133,13 @@ def test_nothing_in_a_checkpoint_is_executed(tmp_path: Path, data: TaskData):
     torch.save(
         {"identity": {"job": "erm"}, "seconds": 0.0, "resumed": [], "state": Bad()}, tmp_path / "last.ckpt"
     )
-    train("erm", data, Keeper(tmp_path / "last.ckpt", {"job": "erm"}))
+    train("erm", data, Checkpointer(tmp_path / "last.ckpt", {"job": "erm"}))
     assert not touched.exists()
 
 
 def test_a_state_that_cannot_be_written_is_not_written(data: TaskData, tmp_path: Path, monkeypatch):
     monkeypatch.setattr(ERM, "__init__", _with_a_handle(ERM.__init__))
-    train("erm", data, Keeper(tmp_path / "last.ckpt", {"job": "erm"}))
+    train("erm", data, Checkpointer(tmp_path / "last.ckpt", {"job": "erm"}))
     assert not (tmp_path / "last.ckpt").exists()
 
 
@@ -153,10 +153,10 @@ def _with_a_handle(make):
 
 def test_the_state_is_written_seldom_where_writing_is_slow(data: TaskData, tmp_path: Path, monkeypatch):
     monkeypatch.setattr(checkpoint, "PATIENCE", 1e6)
-    keeper = Keeper(tmp_path / "last.ckpt", {"job": "erm"})
+    checkpointer = Checkpointer(tmp_path / "last.ckpt", {"job": "erm"})
     written = []
     monkeypatch.setattr(checkpoint, "write_atomic", lambda *given: written.append(given))
-    train("erm", data, keeper)
+    train("erm", data, checkpointer)
     assert len(written) == 1
 
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 from mmbench.benchmark.core.protocol import Protocol
 from mmbench.benchmark.train import checkpoint
-from mmbench.benchmark.train.checkpoint import Keeper
+from mmbench.benchmark.train.checkpoint import Checkpointer
 from mmbench.benchmark.train.lightning_module import fit
 from mmbench.benchmark.train.seeds import seed_everything
 from mmbench.corruptions.words import encode_words
@@ -86,7 +86,7 @@ def batch_of(media: torch.Tensor, mask: torch.Tensor) -> Batch:
 
 
 def trained(
-    spec: Spec, batch: Batch, keeper: Keeper | None = None, until: tuple[int, float] | None = None
+    spec: Spec, batch: Batch, checkpointer: Checkpointer | None = None, until: tuple[int, float] | None = None
 ) -> tuple[list[Any], dict[str, torch.Tensor], torch.Tensor]:
     """The record of a training, its weights and its predictions; interrupted in an epoch, at a share of it."""
     seed_everything(3, "initial weights")
@@ -97,7 +97,7 @@ def trained(
         if (epoch, share) == until:
             raise InterruptionError
 
-    training = fit(method, RULES, batch, batch, 3, report, keeper=keeper)
+    training = fit(method, RULES, batch, batch, 3, report, checkpointer=checkpointer)
     with torch.inference_mode():
         return training.record, method.state_dict(), method.eval()(batch).prediction
 
@@ -113,11 +113,11 @@ def test_an_encoder_goes_on_as_if_nothing_had_been(
     batch = batch_of(*media_for(encoder))
     record, weights, prediction = trained(spec, batch)
     with pytest.raises(InterruptionError):
-        trained(spec, batch, Keeper(tmp_path / "last.ckpt", {"job": family}), (1, 1 / 2))
+        trained(spec, batch, Checkpointer(tmp_path / "last.ckpt", {"job": family}), (1, 1 / 2))
     seed_everything(99)
-    keeper = Keeper(tmp_path / "last.ckpt", {"job": family})
-    again, weights_again, prediction_again = trained(spec, batch, keeper)
-    assert keeper.resumed == [1]
+    checkpointer = Checkpointer(tmp_path / "last.ckpt", {"job": family})
+    again, weights_again, prediction_again = trained(spec, batch, checkpointer)
+    assert checkpointer.resumed == [1]
     assert again == record
     assert prediction_again.equal(prediction)
     assert all(value.equal(weights[name]) for name, value in weights_again.items())

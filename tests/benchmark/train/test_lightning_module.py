@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mmbench.benchmark.core.protocol import Protocol
 from mmbench.benchmark.core.selection import Direction, Epoch, select_epoch
-from mmbench.benchmark.data.tensors import Request, TaskData, load_task
+from mmbench.benchmark.data.tensors import TaskData, TaskRequest, load_task
 from mmbench.benchmark.train.lightning_module import Training, _stage_starts, fit, validate
 from mmbench.benchmark.train.minibatches import Minibatches
-from mmbench.benchmark.train.predict import conditions_for, outputs_under, prediction_table
+from mmbench.benchmark.train.predict import default_conditions, outputs_under, prediction_table
 from mmbench.benchmark.train.seeds import derive, seed_everything
 from mmbench.benchmark.train.weights import load_weights, save_weights
 from mmbench.datasets.batch import Batch, Spec
@@ -27,7 +27,7 @@ from torch import Tensor, nn
 
 @pytest.fixture
 def data(data_root: Path) -> TaskData:
-    request = Request("toy", ("x",), ("text", "audio"), True, "strict", True, "cpu")
+    request = TaskRequest("toy", ("x",), ("text", "audio"), True, "strict", True, "cpu")
     return load_task(request, {"toy": locate("toy", data_root)})
 
 
@@ -294,7 +294,7 @@ def test_no_method_sees_what_it_is_asked_for(data: TaskData):
             return Output(batch.target.float())
 
     method = Peeking(NoParams(), data.spec("fair"))
-    prediction, _ = outputs_under(method, data.test.batch, conditions_for(["text"]))["clean"]
+    prediction, _ = outputs_under(method, data.test.batch, default_conditions(["text"]))["clean"]
     assert bool(prediction.isnan().all())
     with pytest.raises(FloatingPointError, match="not finite"):
         validate(method, data.valid.batch)
@@ -306,13 +306,13 @@ def test_a_forward_of_its_own_is_what_is_tested(data: TaskData):
             return Output(super().forward(batch).prediction + 100)
 
     method = Shifted(NoParams(), data.spec("fair"))
-    prediction, _ = outputs_under(method, data.test.batch, conditions_for(["text"]))["clean"]
+    prediction, _ = outputs_under(method, data.test.batch, default_conditions(["text"]))["clean"]
     assert bool((prediction == 100).all())
 
 
 def test_untouched_modalities_are_encoded_once(data: TaskData):
     method = Counting(NoParams(), data.spec("fair"))
-    outputs = outputs_under(method, data.test.batch, conditions_for(["text", "audio"]))
+    outputs = outputs_under(method, data.test.batch, default_conditions(["text", "audio"]))
     assert sorted(method.encoded) == ["audio", "text"]
     assert list(outputs) == ["clean", "missing:text", "missing:audio"]
     assert torch.all(outputs["missing:text"][0] == 0)
@@ -333,7 +333,7 @@ def test_the_table_holds_every_sample_under_every_condition(data: TaskData):
 
 
 def test_scores_are_on_the_dataset_s_own_scale(data_root: Path):
-    request = Request("toy->toys", ("x",), ("text", "audio"), True, "strict", True, "cpu")
+    request = TaskRequest("toy->toys", ("x",), ("text", "audio"), True, "strict", True, "cpu")
     data = load_task(request, {name: locate(name, data_root) for name in ("toy", "toys")})
     method = Counting(NoParams(), data.spec("fair"))
     nn.init.constant_(method.weight, 1.0)

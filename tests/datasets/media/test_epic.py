@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 from mmbench.benchmark.check.conformance import check_media
 from mmbench.benchmark.core.task import Task
-from mmbench.benchmark.data.domains import in_place
+from mmbench.benchmark.data.domains import samples_of_place
 from mmbench.datasets.dataset import SPLITS, DataError, Samples
 from mmbench.datasets.epic import Epic
 from mmbench.datasets.media.clip import MediaSet, Piece
@@ -155,10 +155,10 @@ def test_the_rules_as_published_give_the_published_lists(found: MediaSet, tree: 
     task = Task(("epic/d1", "epic/d2"), "epic/d3")
     roles = Epic.rules_as_published["roles"]
     for place, parts in {"epic/d1": {"train": 1543, "valid": 435}, "epic/d3": {"test": 974}}.items():
-        given = in_place(as_samples(found), place, task, roles)
+        given = samples_of_place(as_samples(found), place, task, roles)
         for part, count in parts.items():
             assert len(given[part]) == count
-    given = in_place(as_samples(found), "epic/d1", task, roles)
+    given = samples_of_place(as_samples(found), "epic/d1", task, roles)
     listed = {part: load_frame(tree / f"annotations/D1_{part}.pkl") for part in ("train", "test")}
     for part, name in (("train", "train"), ("valid", "test")):
         frames = Counter(listed[name]["start_frame"].tolist())
