@@ -20,6 +20,7 @@ from .flags import with_experiment
 from .inspect import check, doctor, show
 from .jobs import cancel, logs, retry, status
 from .listing import list_names
+from .new import new
 
 if TYPE_CHECKING:
     from ..launch.run import Plan
@@ -270,6 +271,7 @@ app.command("cancel")(cancel)
 app.command("list")(list_names)
 app.command("show")(show)
 app.command("check")(check)
+app.command("new")(new)
 app.command("doctor")(doctor)
 
 
