@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import logging
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -13,6 +14,8 @@ import typer
 from ..core.errors import UsageError, nearest
 from ..core.states import BROKEN
 from ..store.store import Store
+
+LOG = logging.getLogger("mmbench.jobs")
 
 Where = Annotated[Path, typer.Option("--store", help="Folder of the results.")]
 Names = Annotated[
@@ -101,7 +104,7 @@ def retry(
     plans = again(found, chosen, slurm, launcher)
     left = chosen - {job.id for planned in plans for job in planned.todo}
     for name in sorted(left):
-        typer.echo(f"{name}: no run of this store asks for it any more; run it by its own command", err=True)
+        LOG.warning("%s: no run of this store asks for it any more; run it by its own command", name)
     ended = [carry_out(planned) for planned in plans]
     if left or faults or not all(ended):
         raise SystemExit(1)
@@ -153,7 +156,7 @@ def cancel(names: Names = None, store: Where = Path("runs")) -> None:
 def _say(faults: list[str]) -> None:
     """Says which jobs cannot be read."""
     for fault in faults:
-        typer.echo(fault, err=True)
+        LOG.warning("%s", fault)
 
 
 def _note_cancelled(store: Store, name: str, number: str) -> bool:
