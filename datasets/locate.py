@@ -55,7 +55,8 @@ def _describe(name: str, file: Path, dataset: Dataset | None) -> Located:
     suffix = file.suffix.lower()
     if suffix in _DESCRIPTIONS:
         return locate_open(file, name)
-    if suffix in SUFFIXES:
+    published = dataset is not None and any(fnmatchcase(file.name.casefold(), p) for p in dataset.patterns)
+    if suffix in SUFFIXES and not published:
         raise data_error(file, "", "an array file says nothing about itself", f"a {FILE_NAME} that names it")
     if dataset is None:
         raise data_error(file, "", f"no reader for {name!r} knows this file", f"a {FILE_NAME}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import logging
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -14,6 +15,8 @@ from ..core.errors import UsageError, nearest
 from ..core.states import ACTIVE, BROKEN
 from ..store.job_folder import Submission
 from ..store.store import Store
+
+LOG = logging.getLogger("mmbench.jobs")
 
 Where = Annotated[Path, typer.Option("--store", help="Folder of the results.")]
 Names = Annotated[
@@ -105,7 +108,7 @@ def retry(
     plans = plans_of(found, chosen, slurm, launcher)
     left = chosen - {job.id for planned in plans for job in planned.todo}
     for name in sorted(left):
-        typer.echo(f"{name}: no run of this store asks for it any more; run it by its own command", err=True)
+        LOG.warning("%s: no run of this store asks for it any more; run it by its own command", name)
     ended = [carry_out(planned) for planned in plans]
     if left or faults or not all(ended):
         raise SystemExit(1)
@@ -183,7 +186,7 @@ def _cancel(submissions: set[tuple[str, str]], plugins: tuple[Path, ...]) -> set
 def _say(faults: list[str]) -> None:
     """Says which jobs cannot be read."""
     for fault in faults:
-        typer.echo(fault, err=True)
+        LOG.warning("%s", fault)
 
 
 def _note_cancelled(store: Store, name: str, submission: Submission) -> bool:

@@ -12,6 +12,7 @@ import typer
 
 from ...datasets.dataset import DataError
 from ..core.errors import UsageError, said_of
+from ..core.logs import set_up as set_up_logs
 from ..planning.experiment import Experiment
 from ..store.names import StoreError, inside
 from .data import app as data_app
@@ -20,6 +21,7 @@ from .flags import with_experiment
 from .inspect import check, doctor, show
 from .jobs import cancel, logs, retry, status
 from .listing import list_names
+from .new import new
 from .table_options import Plugins, What
 
 if TYPE_CHECKING:
@@ -50,8 +52,21 @@ def main_options(
     version: Annotated[
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
     ] = False,
+    verbose: Annotated[
+        int,
+        typer.Option(
+            "--verbose",
+            "-v",
+            count=True,
+            help="Say on standard error what is read, found in caches and planned; -vv: every detail.",
+        ),
+    ] = 0,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say no warnings, only errors.")] = False,
 ) -> None:
     """Which multimodal learning method really is better, and where does it break?"""
+    if quiet and verbose:
+        raise UsageError("--quiet and --verbose: give one of them")
+    set_up_logs("ERROR" if quiet else ("WARNING", "INFO", "DEBUG")[min(verbose, 2)])
 
 
 Store = Annotated[Path, typer.Option("--store", help="Folder of the results.")]
@@ -268,6 +283,7 @@ app.command("cancel")(cancel)
 app.command("list")(list_names)
 app.command("show")(show)
 app.command("check")(check)
+app.command("new")(new)
 app.command("doctor")(doctor)
 
 

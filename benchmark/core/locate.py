@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,6 +14,8 @@ from .registry import entries
 
 if TYPE_CHECKING:
     from ...datasets.dataset import Located
+
+LOG = logging.getLogger("mmbench.data")
 
 
 def locate(
@@ -40,7 +43,9 @@ def locate(
             f"unknown dataset {name!r}: {nearest(name, dict.fromkeys([*known, *own]))} "
             f"(one of your own is a folder {root / name} with a dataset.yaml)"
         )
-    return locate_files(name, root, path, dataset)
+    located = locate_files(name, root, path, dataset)
+    LOG.info("dataset %s: format %s, in %s", name, located.format, located.files[0])
+    return located
 
 
 def own_datasets(root: Path) -> list[str]:

@@ -10,6 +10,7 @@ import ast
 import hashlib
 import importlib
 import importlib.util
+import logging
 import sys
 from dataclasses import dataclass
 from functools import lru_cache
@@ -20,6 +21,8 @@ from .errors import UsageError, nearest
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
+
+LOG = logging.getLogger("mmbench.registry")
 
 #: The origin of what comes with mmbench.
 OWN = "mmbench"
@@ -114,7 +117,10 @@ def entries(kind: Kind, plugins: tuple[Path, ...] = ()) -> dict[str, Entry]:
         distribution = f"{point.dist.name} {point.dist.version}" if point.dist else point.value
         _add(known, _entry(point.name, point.value, distribution))
     for file in plugins:
-        for name, attribute in _plugin_table(file, source.table).items():
+        brought = _plugin_table(file, source.table)
+        if brought:
+            LOG.debug("%s brings %ss: %s", file, kind, ", ".join(brought))
+        for name, attribute in brought.items():
             digest = hashlib.sha256(file.read_bytes()).hexdigest()[:12]
             _add(known, Entry(name, str(file.resolve()), attribute, f"{file.name} {digest}"))
     return known

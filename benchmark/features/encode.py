@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -19,6 +20,8 @@ from ...datasets.media.clip import Clip, MediaSet, Piece, Problem
 from ..core.errors import UsageError
 from .corrupt_media import DONORS, Breaking
 from .pipeline import Part, Progress, Work, encode_parts
+
+LOG = logging.getLogger("mmbench.features")
 
 
 @dataclass(frozen=True)
@@ -97,6 +100,15 @@ def encode(
         if reason:
             problems.append(Problem(clip.sample_id, modality, place_of(clip.media[modality]), reason))
             keys.pop(clip.sample_id, None)
+    LOG.info(
+        "%s of %s: features of %d contents, %d encoded now, the others found in %s (recipe %s)",
+        modality,
+        media_set.name,
+        len(set(keys.values())),
+        work.encoded,
+        cache.root,
+        recipe.id[:12],
+    )
     return Result(recipe, keys, tuple(problems), work.encoded)
 
 

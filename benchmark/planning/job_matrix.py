@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -20,6 +21,8 @@ from .companions import check_sources
 from .data_check import shape_of
 from .experiment import Experiment
 from .oracle import check_bound, upper_bounds
+
+LOG = logging.getLogger("mmbench.plan")
 
 
 @dataclass(frozen=True)
@@ -110,6 +113,11 @@ def matrix_rows(experiment: Experiment) -> list[MatrixRow]:
                 rows.append(MatrixRow(job, searched, pinned))
         if experiment.oracle:
             check_bound(task, located)
+    LOG.info(
+        "planned %d tasks, %d rows of the job matrix (seeds and draws apart)",
+        len(experiment.tasks),
+        len(rows),
+    )
     return rows
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import io
+import logging
 import random
 import time
 from collections import deque
@@ -29,6 +30,8 @@ from ..core.selection import Epoch
 if TYPE_CHECKING:
     from .lightning_module import Training
     from .minibatches import Minibatches
+
+LOG = logging.getLogger("mmbench.train")
 
 #: At least so many seconds between two, and so many times what writing one takes.
 INTERVAL, PATIENCE = 1.0, 20.0
@@ -90,12 +93,14 @@ class Checkpointer:
         try:
             found = torch.load(self.file, map_location="cpu", weights_only=True)
             if found["identity"] != dict(self.identity):
+                LOG.info("%s is of other code, libraries or another device: training begins anew", self.file)
                 return None
             state = found["state"]
         except Exception:  # whatever is wrong with it, it is of no use
             return None
         self.before, self.resumed = float(found["seconds"]), [*found["resumed"], int(state["epoch"])]
         _load_training(training, data, state)
+        LOG.info("training goes on with epoch %d from %s", int(state["epoch"]) + 1, self.file)
         return state["random"]
 
 

@@ -27,6 +27,7 @@ from ..core.environment import code_version, origin
 from ..core.errors import UsageError, said_of
 from ..core.job import Job
 from ..core.locate import locate
+from ..core.logs import set_up_worker
 from ..core.plugins import use_plugins
 from ..core.protocol import Protocol
 from ..core.registry import find
@@ -65,6 +66,7 @@ def run_job(job: Job, context: Context) -> Outcome:
     A job that is done is left alone; one that another process holds is waited for. Never raises for a fault
     of the job: the reason is in the store and in the outcome.
     """
+    set_up_worker()
     folder = Store(context.store).job(job.id)
     try:
         with folder.hold() as claim:

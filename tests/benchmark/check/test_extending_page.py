@@ -1,0 +1,35 @@
+"""docs/extending.md shows the examples that are tested, and what it says of tables and groups holds."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from mmbench.benchmark.core.registry import KINDS
+
+DOCS = Path(__file__).parents[3] / "docs"
+PAGE = (DOCS / "extending.md").read_text(encoding="utf-8")
+BLOCKS = dict(re.findall(r'^```python title="(.+?)"\n(.*?)^```$', PAGE, re.MULTILINE | re.DOTALL))
+
+
+@pytest.mark.parametrize("file", sorted(file.name for file in (DOCS / "examples").glob("*.py")))
+def test_the_page_shows_the_example_as_it_is(file: str):
+    text = (DOCS / "examples" / file).read_text(encoding="utf-8")
+    if file in BLOCKS:
+        assert BLOCKS[file] == text, f"copy docs/examples/{file} into docs/extending.md anew"
+    else:
+        assert f"(examples/{file})" in PAGE, f"docs/extending.md does not name docs/examples/{file}"
+
+
+def test_every_block_is_an_example():
+    assert {"method.py", "dataset.py", "corruption.py", "encoder.py"} <= set(BLOCKS)
+    assert all((DOCS / "examples" / file).is_file() for file in BLOCKS)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_has_its_row_and_its_section(kind: str):
+    source = KINDS[kind]  # type: ignore[index]  # a kind
+    assert f"| {kind} | `{source.table}` | `{source.group}` |" in PAGE
+    article = "An" if kind[0] in "aeiou" else "A"
+    assert f"\n## {article} {kind}\n" in PAGE
