@@ -34,6 +34,7 @@ class Corruption(ABC):
         family: what kinds have in common, such as ``"noise"``: to a network that was trained on one kind of a
             family, the others are not unseen either.
         medium: what the modality must hold.
+        only: the names of the modalities that it makes sense for; empty: any that holds the medium.
         levels: the strength at severity 1 to 5, in the unit that the subclass states.
     """
 
@@ -44,6 +45,7 @@ class Corruption(ABC):
     kind: ClassVar[str]
     family: ClassVar[str]
     medium: ClassVar[Medium] = "features"
+    only: ClassVar[tuple[str, ...]] = ()
     levels: ClassVar[tuple[float, float, float, float, float]]
 
     def __post_init__(self) -> None:
@@ -120,8 +122,9 @@ class Corruption(ABC):
 
     @classmethod
     def conditions(cls, modalities: Sequence[str]) -> Sequence[Self]:
-        """Every modality at every severity from 1."""
-        return [cls(modality, severity) for modality in modalities for severity in SEVERITIES]
+        """Every modality that it makes sense for, at every severity from 1."""
+        own = [name for name in modalities if not cls.only or name in cls.only]
+        return [cls(modality, severity) for modality in own for severity in SEVERITIES]
 
 
 def _both(one: Tensor, other: Tensor) -> Tensor:

@@ -7,8 +7,8 @@ single step has no course in time: whole-step damage takes that step, and damage
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import ClassVar, Self
+from collections.abc import Mapping
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -250,6 +250,7 @@ class WordReplacement(Corruption):
 
     kind: ClassVar[str] = "word-replacement"
     family: ClassVar[str] = "replacement"
+    only = ("text",)
     levels = (0.1, 0.2, 0.4, 0.6, 0.8)
 
     def draw(self, stream: Stream, features: Tensor, valid: Tensor) -> Draws:
@@ -263,8 +264,3 @@ class WordReplacement(Corruption):
         away = 1 + (draws["other"] * (count - 1).clamp(min=0)).floor().long()
         other = torch.where(count > 1, (place + away) % count.clamp(min=1), place)
         return read_from(features, valid, torch.where(draws["chance"] < self.level, other, place))
-
-    @classmethod
-    def conditions(cls, modalities: Sequence[str]) -> Sequence[Self]:
-        """Only a modality called ``text``."""
-        return super().conditions([name for name in modalities if name == "text"])

@@ -7,9 +7,9 @@ words, so that the text stays aligned in time with the other modalities. For tex
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Self
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -57,10 +57,7 @@ BERT_UNCASED = Vocabulary(100, frozenset({0, 100, 101, 102, 103}), range(999, 30
 class _Text(Corruption):
     """Damage to the modality that is called ``text``."""
 
-    @classmethod
-    def conditions(cls, modalities: Sequence[str]) -> Sequence[Self]:
-        """Only a modality called ``text``."""
-        return super().conditions([name for name in modalities if name == "text"])
+    only = ("text",)
 
 
 @dataclass(frozen=True)
