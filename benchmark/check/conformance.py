@@ -20,6 +20,7 @@ from ..core.locate import root_from
 from ..core.registry import entries, find
 from .corruption import CORRUPTION_CHECKS
 from .dataset import DATASET_CHECKS
+from .launcher import LAUNCHER_CHECKS, trial_of
 from .media import MEDIA_CHECKS
 from .method import METHOD_CHECKS, parameters_are_literals
 
@@ -52,6 +53,8 @@ def check_entry(
         known = entries("dataset", plugins)
         dataset = known[name].load()() if name in known else None
         yield from check_media(find_media(name, root_from(root), dataset=dataset))
+    elif kind == "launcher":
+        yield from check_launcher(name, plugins)
     else:
         yield from check_corruption(find("corruption", name, plugins).load())
 
@@ -67,6 +70,22 @@ def check_dataset(dataset_class: type) -> Iterator[Check]:
     with tempfile.TemporaryDirectory() as folder:
         for check in DATASET_CHECKS:
             yield _result(check, dataset_class, Path(folder))
+
+
+def check_launcher(name: str, plugins: tuple[Path, ...] = ()) -> Iterator[Check]:
+    """Runs every check on a launcher, with tiny networks.
+
+    Args:
+        name: the name that it is registered by.
+        plugins: files that bring it.
+
+    Raises:
+        UsageError: the name is unknown.
+    """
+    launcher = find("launcher", name, plugins).load()
+    with trial_of(launcher, name, plugins) as trial:
+        for check in LAUNCHER_CHECKS:
+            yield _result(check, trial)
 
 
 def check_media(media: MediaSet) -> Iterator[Check]:

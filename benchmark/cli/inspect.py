@@ -38,6 +38,7 @@ class Checked(StrEnum):
     DATASET = "dataset"
     CORRUPTION = "corruption"
     MEDIA = "media"
+    LAUNCHER = "launcher"
 
 
 Plugins = Annotated[
@@ -163,7 +164,7 @@ def show(
 
 
 def check(
-    kind: Annotated[Checked, typer.Argument(help="method, dataset, corruption or media")],
+    kind: Annotated[Checked, typer.Argument(help="method, dataset, corruption, media or launcher")],
     name: Annotated[str, typer.Argument(help="its name; for media, or their folder")],
     plugin: Plugins = None,
     data_root: Root = None,
