@@ -81,7 +81,7 @@ def start(tmp_path: Path, data_root: Path) -> Start:
             [str(MMBENCH), "run", *asked, "--launcher", "background"],
             cwd=tmp_path, env=environment, stdout=subprocess.PIPE, text=True, preexec_fn=heed_ctrl_c,
         )  # fmt: skip
-        until(lambda: list(tmp_path.glob("runs/jobs/*-s0-*/progress.json")))
+        until(lambda: any(tmp_path.glob("runs/jobs/*-s0-*/progress.json")))
         files = list(tmp_path.glob("runs/jobs/*/submitted.json"))
         (number,) = {json.loads(file.read_text())["id"] for file in files}
         return run, number
