@@ -20,8 +20,8 @@ from ..planning.job_matrix import jobs_of
 from ..store.store import Store
 from ..train.context import Context, Outcome
 
-#: Seconds after which a process that was ended has let go of its job.
-PATIENCE = 30.0
+#: Seconds after which a process whose work is over has ended.
+PATIENCE = 60.0
 #: A method that fails on purpose.
 _FAILING = '''
 from dataclasses import dataclass
@@ -170,17 +170,23 @@ def closed_early_nothing_is_lost(trial: Trial) -> None:
 
 
 def submissions_are_known(trial: Trial) -> None:
-    """If its jobs outlive the command, they are written down by its name, and it tells which it still has."""
+    """If its jobs outlive the command, its name and their ids are written down, and it tells which have ended."""
     if not trial.launcher.detached:
         return
     assert trial.launcher.name == trial.name, (
         f"it is registered as {trial.name}, and calls itself {trial.launcher.name}"
     )
-    store = Store(trial.folder / "runs")
-    for job in jobs_of(trial.experiment("runs", "erm(layers=1)")):
-        submission = store.job(job.id).submission()
-        assert submission, f"{job.id}: nothing says where it was submitted"
-        assert submission.launcher == trial.name, f"{job.id}: was submitted to {submission.launcher}"
+    ids: set[str] = set()
+    for place in ("runs", "closed"):
+        for job in jobs_of(trial.experiment(place, "erm(layers=1)")):
+            submission = Store(trial.folder / place).job(job.id).submission()
+            assert submission, f"{job.id}: nothing says where it was submitted"
+            assert submission.launcher == trial.name, f"{job.id}: was submitted to {submission.launcher}"
+            ids.add(submission.id)
+    end = time.monotonic() + PATIENCE
+    while alive := trial.launcher.alive(ids):
+        assert time.monotonic() < end, f"all jobs have ended, and it still has {', '.join(sorted(alive))}"
+        time.sleep(0.1)
     assert trial.launcher.alive(()) == set(), "it has submissions that nobody asked for"
     assert trial.launcher.alive({"0"}) == set(), "it has a submission that there never was"
     trial.launcher.cancel(())
