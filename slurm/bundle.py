@@ -28,7 +28,7 @@ LEFT_TO_PARENT = (signal.SIGUSR2, signal.SIGTERM, signal.SIGCONT)
 
 @dataclass
 class Course:
-    """Of one start of an array task: when that was, and the first jobs, with the state that each goes on from."""
+    """When an array task was started last, and its first jobs, each with the checkpoint that it continues from."""
 
     began: float = 0.0
     first: dict[str, int] = field(default_factory=dict)
@@ -142,7 +142,7 @@ def origin() -> dict[str, Any]:
 
 
 def _checkpoint(store: Store, name: str) -> int:
-    """Which state a job would go on from: the time at which it was written; 0 where there is none."""
+    """When the checkpoint was written that a job would continue from, in ns since 1970; 0 where there is none."""
     try:
         return (store.job(name).path / CHECKPOINT).stat().st_mtime_ns
     except OSError:

@@ -25,6 +25,7 @@ from ..core.registry import entries, find
 from .corruption import CORRUPTION_CHECKS
 from .dataset import DATASET_CHECKS
 from .encoder import ENCODER_CHECKS, Subject
+from .launcher import LAUNCHER_CHECKS, trial_of
 from .media import MEDIA_CHECKS
 from .method import METHOD_CHECKS, parameters_are_literals
 
@@ -78,6 +79,10 @@ def _check_encoder(name: str, plugins: tuple[Path, ...], root: Path | None) -> I
     return check_encoder(class_of(spec.encoder), spec)
 
 
+def _check_launcher(name: str, plugins: tuple[Path, ...], root: Path | None) -> Iterator[Check]:
+    return check_launcher(name, plugins)
+
+
 def _check_media(name: str, plugins: tuple[Path, ...], root: Path | None) -> Iterator[Check]:
     known = entries("dataset", plugins)
     dataset = known[name].load()() if name in known else None
@@ -90,6 +95,7 @@ CHECKED: dict[str, Callable[[str, tuple[Path, ...], Path | None], Iterator[Check
     "dataset": _check_dataset,
     "corruption": _check_corruption,
     "encoder": _check_encoder,
+    "launcher": _check_launcher,
     "media": _check_media,
 }
 
@@ -105,6 +111,22 @@ def check_dataset(dataset_class: type) -> Iterator[Check]:
     with tempfile.TemporaryDirectory() as folder:
         for check in DATASET_CHECKS:
             yield _result(check, dataset_class, Path(folder))
+
+
+def check_launcher(name: str, plugins: tuple[Path, ...] = ()) -> Iterator[Check]:
+    """Runs every check on a launcher, with tiny networks.
+
+    Args:
+        name: the name that it is registered by.
+        plugins: files that bring it.
+
+    Raises:
+        UsageError: the name is unknown.
+    """
+    launcher = find("launcher", name, plugins).load()
+    with trial_of(launcher, name, plugins) as trial:
+        for check in LAUNCHER_CHECKS:
+            yield _result(check, trial)
 
 
 def check_media(media: MediaSet) -> Iterator[Check]:

@@ -29,6 +29,7 @@ class Checked(StrEnum):
     CORRUPTION = "corruption"
     ENCODER = "encoder"
     MEDIA = "media"
+    LAUNCHER = "launcher"
 
 
 def show(
@@ -63,7 +64,7 @@ def show(
 
 
 def check(
-    kind: Annotated[Checked, typer.Argument(help="method, dataset, corruption, encoder or media")],
+    kind: Annotated[Checked, typer.Argument(help="method, dataset, corruption, encoder, launcher or media")],
     name: Annotated[
         str,
         typer.Argument(help="its name; of an encoder with its model and options; of media also their folder"),

@@ -40,19 +40,19 @@ def status(
     from ..store.reader import store_at
     from .status import print_status, states_of
 
-    found, out, plugins = store_at(store), console(), tuple(plugin or ())
+    results, out, plugins = store_at(store), console(), tuple(plugin or ())
     gc.disable()  # among the records of ten thousand jobs it looks long, and in vain
     while watch and out.is_terminal:
-        states = states_of(found, plugins)
+        states = states_of(results, plugins)
         out.clear()
-        print_status(found, out, states)
+        print_status(results, out, states)
         if not any(record.state in ACTIVE for record in states[0]):
             break
         time.sleep(2)
     else:
-        while watch and any(record.state in ACTIVE for record in states_of(found, plugins)[0]):
+        while watch and any(record.state in ACTIVE for record in states_of(results, plugins)[0]):
             time.sleep(2)
-    if not print_status(found, out, states_of(found, plugins)):
+    if not print_status(results, out, states_of(results, plugins)):
         raise SystemExit(1)
 
 
@@ -67,11 +67,11 @@ def logs(
     """
     from ..store.reader import store_at
 
-    found = store_at(store)
-    for name in _named(found, [job]):
-        text = found.job(name).log()
+    results = store_at(store)
+    for name in _matching(results, [job]):
+        text = results.job(name).log()
         typer.echo("\n".join(text.splitlines()[-lines:]) or f"{name}: said nothing")
-        submission = found.job(name).submission()
+        submission = results.job(name).submission()
         if submission:
             where = f"{submission.launcher} {submission.id}"
             typer.echo(f"{where}: {submission.log or 'keeps no log of its own'}", err=True)
@@ -81,9 +81,11 @@ def retry(
     names: Names = None,
     store: Where = Path("runs"),
     slurm: Annotated[
-        str | None, typer.Option("--slurm", help="What is to be other than before: time=8h,mem=64G.")
+        str | None, typer.Option("--slurm", help="Changes to what was asked of SLURM: time=8h,mem=64G.")
     ] = None,
-    launcher: Annotated[str | None, typer.Option("--launcher", help="Run them by another launcher.")] = None,
+    launcher: Annotated[
+        str | None, typer.Option("--launcher", help="Run them with another launcher.")
+    ] = None,
 ) -> None:
     """Run failed, dead and cancelled jobs again, as they were asked for; those that were interrupted go on where they were.
 
@@ -94,10 +96,10 @@ def retry(
     from .run import carry_out
     from .status import states_of
 
-    found = store_at(store)
-    wanted = set(_named(found, names)) if names else None
-    records, faults = states_of(found)
-    _say(faults)
+    results = store_at(store)
+    wanted = set(_matching(results, names)) if names else None
+    records, faults = states_of(results)
+    _print_faults(faults)
     broken = {record.job.id for record in records if record.state in BROKEN}
     chosen = broken if wanted is None else broken & wanted
     if not chosen:
@@ -105,7 +107,7 @@ def retry(
         if faults:
             raise SystemExit(1)
         return
-    plans = plans_of(found, chosen, slurm, launcher)
+    plans = plans_of(results, chosen, slurm, launcher)
     left = chosen - {job.id for planned in plans for job in planned.todo}
     for name in sorted(left):
         LOG.warning("%s: no run of this store asks for it any more; run it by its own command", name)
@@ -122,13 +124,13 @@ def cancel(names: Names = None, store: Where = Path("runs"), plugin: Plugins = N
     from ..store.reader import store_at
     from .status import states_of
 
-    found, plugins = store_at(store), tuple(plugin or ())
-    wanted = set(_named(found, names)) if names else None
-    with found.launching():  # what is being queued now is written down first
-        records, faults = states_of(found, plugins)
-        _say(faults)
+    results, plugins = store_at(store), tuple(plugin or ())
+    wanted = set(_matching(results, names)) if names else None
+    with results.launching():  # what is being queued now is written down first
+        records, faults = states_of(results, plugins)
+        _print_faults(faults)
         queued = {
-            record.job.id: found.job(record.job.id).submission()
+            record.job.id: results.job(record.job.id).submission()
             for record in records
             if record.state in ACTIVE
         }
@@ -143,10 +145,10 @@ def cancel(names: Names = None, store: Where = Path("runs"), plugin: Plugins = N
         cut = {
             name: one
             for name, one in sorted(submissions.items())
-            if (one.launcher, one.id) in cancelled and not found.job(name).is_done()
+            if (one.launcher, one.id) in cancelled and not results.job(name).is_done()
         }
         with ThreadPoolExecutor(16) as pool:  # each waits for the disk
-            noted = pool.map(lambda name: _note_cancelled(found, name, cut[name]), cut)
+            noted = pool.map(lambda name: _note_cancelled(results, name, cut[name]), cut)
             ended = [name for name, was_cut in zip(cut, noted, strict=True) if was_cut]
     others = [name for name in ended if wanted is not None and name not in wanted]
     typer.echo(f"{len(cancelled)} submissions cancelled, {len(ended)} jobs with them")
@@ -183,14 +185,14 @@ def _cancel(submissions: set[tuple[str, str]], plugins: tuple[Path, ...]) -> set
     return cancelled
 
 
-def _say(faults: list[str]) -> None:
-    """Says which jobs cannot be read."""
+def _print_faults(faults: list[str]) -> None:
+    """Prints which jobs cannot be read."""
     for fault in faults:
         LOG.warning("%s", fault)
 
 
 def _note_cancelled(store: Store, name: str, submission: Submission) -> bool:
-    """Notes that a job was cancelled, unless it came to its end before that; whether it was."""
+    """Notes that a job was cancelled, unless it was done before; whether it was cancelled."""
     _when_free(store, name)
     if store.job(name).is_done():
         return False
@@ -199,19 +201,19 @@ def _note_cancelled(store: Store, name: str, submission: Submission) -> bool:
 
 
 def _when_free(store: Store, name: str, seconds: float = 60.0) -> None:
-    """Waits until nobody is at a job, so that what it writes at its end is not written over."""
+    """Waits until no process holds a job, so that what it writes at its end is not written over."""
     end = time.monotonic() + seconds
     while store.job(name).is_held() and time.monotonic() < end:
         time.sleep(0.1)
 
 
-def _named(store: Store, names: list[str]) -> list[str]:
-    """The jobs that begin with each of some names. Raises UsageError where there is none."""
+def _matching(store: Store, names: list[str]) -> list[str]:
+    """The ids of jobs that begin with one of some names. Raises UsageError for a name that none begins with."""
     known = [file.parent.name for file in store.job_files()]
-    found: list[str] = []
+    matching: list[str] = []
     for name in names:
         fitting = [one for one in known if one.startswith(name)]
         if not fitting:
             raise UsageError(f"no job {name!r} in {store.path}: {nearest(name, known)}")
-        found += fitting
-    return list(dict.fromkeys(found))
+        matching += fitting
+    return list(dict.fromkeys(matching))

@@ -1,4 +1,4 @@
-"""Carrying out a plan at the terminal: progress, what an interruption means, what failed."""
+"""Runs a plan at the terminal: shows progress, explains an interruption, lists what failed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .progress import showing
 
 
 def carry_out(planned: Plan) -> bool:
-    """Runs a plan and shows how it gets on; whether every job is done. Ctrl-C ends the program."""
+    """Runs a plan and shows its progress; whether every job is done. Ctrl-C ends the program."""
     out = console()
     store = planned.experiment.store
     launcher = launcher_for(planned.experiment, planned.left)  # what is wrong with it is said first
@@ -60,7 +60,7 @@ def carry_out(planned: Plan) -> bool:
 
 
 def _print_held(planned: Plan, out: Console) -> None:
-    """Which jobs another run is at: this one waits for them."""
+    """Prints which jobs another process holds: this run waits for them."""
     for job in planned.todo:
         other = planned.store.job(job.id).holder()
         if other is not None:
@@ -82,7 +82,7 @@ def preview(planned: Plan) -> None:
 
 
 def print_suite(planned: Plan, out: Console) -> None:
-    """How much of a suite is taken, and what the networks are tested under."""
+    """Prints how many tasks of a suite are taken, and what the networks are tested under."""
     from ..planning.suites import SUITES
 
     if planned.experiment.suite is None:

@@ -1,4 +1,4 @@
-"""What the command prints: the console and the state of a store."""
+"""The state of a store, as the command prints it."""
 
 from __future__ import annotations
 
@@ -93,7 +93,16 @@ def _endings(launcher: str, ids: Mapping[str, str], plugins: tuple[Path, ...]) -
 
 
 def print_status(store: Store, out: Console, states: tuple[list[Record], list[str]] | None = None) -> bool:
-    """Prints the states of all jobs; whether all can be read, and none failed, died or was cancelled."""
+    """Prints the states of all jobs.
+
+    Args:
+        store: the results.
+        out: where to print.
+        states: as ``states_of`` gives them; they are looked up if None.
+
+    Returns:
+        Whether all jobs can be read, and none failed, died or was cancelled.
+    """
     records, faults = states or states_of(store)
     counted = Counter(record.state for record in records)
     words = ", ".join(f"{counted[state]} {state}" for state in STATES if counted[state])

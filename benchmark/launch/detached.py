@@ -112,7 +112,7 @@ class Detached(Launcher, Protocol):
 
     @classmethod
     def cancel(cls, ids: Collection[str]) -> None:
-        """Ends submissions, waiting or running, with all of their jobs.
+        """Ends submissions, waiting or running, with all of their jobs. It need not wait until they have ended.
 
         Args:
             ids: of submissions.

@@ -1,4 +1,4 @@
-"""What a plan will take, from what finished jobs took. It knows nothing of the machine that it will run on."""
+"""Estimated time and disk space of jobs, from finished jobs. It knows nothing of the machine that they will run on."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from ..core.job import Job
 from ..core.strings import duration
 from ..store.store import Store
 
-#: What a job may be told from, the nearest first.
+#: Which finished jobs a job may be estimated from, the most similar first.
 LEVELS = ("method and task", "method", "all")
-#: Of more finished jobs of one method, task and modality set these suffice.
+#: How many finished jobs of one method, task and modality set are read.
 ENOUGH = 3
 
 
@@ -35,23 +35,25 @@ class Estimate:
     Attributes:
         seconds: of all of them, one after the other.
         size: bytes on disk.
-        told: level -> number of jobs that it was told from.
-        known: finished jobs that this is from; 0 where there is nothing to estimate from.
+        levels: level of similarity -> how many jobs were estimated at it.
+        known: how many finished jobs this is from; 0 where there is nothing to estimate from.
     """
 
     seconds: float
     size: float
-    told: Mapping[str, int]
+    levels: Mapping[str, int]
     known: int
 
 
 def estimate(sizes: Iterable[tuple[Job, int]], took: Iterable[tuple[str, str, Took]]) -> Estimate:
-    """The sum over jobs of the median of finished jobs: of the same method and task, else of the same method, else
-    of all.
+    """Estimates jobs by medians of finished jobs: of the same method and task, else of the same method, else of all.
 
     Args:
-        sizes: a job, and how many of its method and task there are.
+        sizes: a job, and how many like it there are.
         took: method, task, and what a finished job took.
+
+    Returns:
+        The sums over all jobs.
     """
     known: dict[tuple[str, ...], list[Took]] = defaultdict(list)
     for method, task, one in took:
@@ -62,15 +64,15 @@ def estimate(sizes: Iterable[tuple[Job, int]], took: Iterable[tuple[str, str, To
         for key, all_ in known.items()
     }
     seconds = size = 0.0
-    told: Counter[str] = Counter()
+    levels: Counter[str] = Counter()
     for job, number in sizes:
         for level, key in zip(LEVELS, ((job.method, job.task), (job.method,), ()), strict=True):
             if key in medians:
-                told[level] += number
+                levels[level] += number
                 seconds += number * medians[key][0]
                 size += number * medians[key][1]
                 break
-    return Estimate(seconds, size, told, len(known[()]))
+    return Estimate(seconds, size, levels, len(known[()]))
 
 
 def finished(store: Store) -> Iterator[tuple[str, str, Took]]:
@@ -84,11 +86,11 @@ def finished(store: Store) -> Iterator[tuple[str, str, Took]]:
         job, environment = (read_json(Path(folder, name)) for name in ("job.json", "environment.json"))
         try:
             seconds = float(sum(environment["seconds"].values()))
-            found = str(job["method"]), str(job["task"]), Took(seconds, _size(folder))
+            took = str(job["method"]), str(job["task"]), Took(seconds, _size(folder))
         except (LookupError, TypeError, AttributeError, OSError):
             continue
         seen[beginning] += 1
-        yield found
+        yield took
 
 
 def _folders(store: Store) -> Sequence[str]:
@@ -100,23 +102,23 @@ def _folders(store: Store) -> Sequence[str]:
 
 
 def _size(folder: str) -> int:
-    """Bytes of a job's files, what can be made anew left out."""
+    """Bytes of a job's files, without folders: what is in them can be made anew."""
     with os.scandir(folder) as entries:
         return sum(entry.stat().st_size for entry in entries if entry.is_file())
 
 
-def words(found: Estimate) -> str:
+def words(estimated: Estimate) -> str:
     """An estimate in one line."""
-    number = sum(found.told.values())
+    number = sum(estimated.levels.values())
     if not number:
         return "time and disk: nothing to estimate from, as no job of the store is finished"
-    levels = ", ".join(f"{count} by {level}" for level, count in found.told.items())
-    time = duration(found.seconds)
-    if found.seconds > 2 * 86_400:
-        time = f"{found.seconds / 86_400:.1f} days"
+    levels = ", ".join(f"{count} by {level}" for level, count in estimated.levels.items())
+    time = duration(estimated.seconds)
+    if estimated.seconds > 2 * 86_400:
+        time = f"{estimated.seconds / 86_400:.1f} days"
     return (
-        f"about {time} of one worker and {_bytes(found.size)} on disk for the {number} to do, "
-        f"from medians of {found.known} finished jobs ({levels})"
+        f"about {time} of one worker and {_bytes(estimated.size)} on disk for the {number} to do, "
+        f"from medians of {estimated.known} finished jobs ({levels})"
     )
 
 

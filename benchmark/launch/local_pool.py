@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pebble import ProcessPool
 
 
-#: A pool breaks where a worker dies before it has begun with a job. So often a job is given to a new one.
+#: How often a job is given to a new pool. A pool breaks if a worker dies before it has begun with a job.
 RESTARTS = 3
 
 
@@ -116,7 +116,7 @@ class LocalPool(Launcher):
         waiting = list(jobs)
         store = Store(context.store)
         running: dict[Future[Outcome], tuple[Job, str]] = {}
-        again: Counter[str] = Counter()
+        restarts: Counter[str] = Counter()
         try:
             while waiting or running:
                 while waiting and free:
@@ -129,8 +129,8 @@ class LocalPool(Launcher):
                 for future in wait(running, return_when=FIRST_COMPLETED).done:
                     job, gpu = running.pop(future)
                     free.append(gpu)
-                    if isinstance(future.exception(), BrokenProcessPool) and again[job.id] < RESTARTS:
-                        again[job.id] += 1
+                    if isinstance(future.exception(), BrokenProcessPool) and restarts[job.id] < RESTARTS:
+                        restarts[job.id] += 1
                         waiting.insert(0, job)
                         continue
                     yield _outcome(future, job, context)
@@ -152,7 +152,7 @@ class LocalPool(Launcher):
 
 
 def _next(waiting: Sequence[Job], store: Store) -> int:
-    """The place of the first job that no other launcher's worker is at; of the first, where there is none."""
+    """The index of the first job that no other process holds; 0 where others hold all of them."""
     return next((place for place, job in enumerate(waiting) if not store.job(job.id).is_held()), 0)
 
 
@@ -162,7 +162,7 @@ def _outcome(future: Future[Outcome], job: Job, context: Context) -> Outcome:
         return future.result()
     except Exception as error:
         code = getattr(error, "exitcode", None)
-        reason = f"the worker died: {_how(code)}" if code is not None else said_of(error)
+        reason = f"the worker died: {_exit_words(code)}" if code is not None else said_of(error)
         if isinstance(error, BrokenProcessPool):
             reason = f"{RESTARTS + 1} times a worker died as it started, often the sign that memory ran out"
     folder = Store(context.store).job(job.id)
@@ -172,7 +172,8 @@ def _outcome(future: Future[Outcome], job: Job, context: Context) -> Outcome:
     return Outcome(job.id, ok=False, reason=reason)
 
 
-def _how(code: int) -> str:
+def _exit_words(code: int) -> str:
+    """An exit code of a process, in words; a negative one is that of a signal."""
     if code >= 0:
         return f"exit code {code}"
     name = signal.Signals(-code).name if -code in set(signal.Signals) else f"signal {-code}"

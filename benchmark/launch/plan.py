@@ -39,7 +39,7 @@ class Plan:
 
     @property
     def networks(self) -> int:
-        """How many networks it needs, those of a search that nobody knows yet included."""
+        """How many networks it needs, with those of a search that are not drawn yet."""
         return sum(course.study.size for course in self.searches) or len(self.jobs)
 
     @property
@@ -49,12 +49,12 @@ class Plan:
 
     @property
     def left(self) -> int:
-        """Networks that are yet to be trained or tested, known or not."""
+        """How many networks are yet to be trained or tested, drawn or not."""
         return self.networks - len(self.done) - self.pruned
 
     @property
     def failed(self) -> int:
-        """Of what is to do, how many failed before."""
+        """How many of the remaining jobs failed or were cancelled before."""
         if self.searches:
             return sum(
                 one.state in ("failed", "cancelled")
@@ -64,9 +64,9 @@ class Plan:
         return sum(self.store.record(job).state in ("failed", "cancelled") for job in self.todo)
 
     def estimate(self) -> Estimate:
-        """What is to do will take, from the finished jobs of the store."""
+        """Estimated time and disk space of the remaining jobs, from finished ones of the store."""
         sizes = [(job, 1) for job in self.todo]
-        for course in self.searches:  # what of a search nobody knows yet is like what is known
+        for course in self.searches:  # trials that are not drawn yet are like the known ones
             sizes.append((course.study.row.job, course.study.size - len(course.jobs)))
         return estimate(sizes, finished(self.store))
 
@@ -77,11 +77,11 @@ class Plan:
 
 
 def plan(experiment: Experiment) -> Plan:
-    """The jobs of an experiment, without running or writing anything.
+    """Finds the jobs of an experiment, and which of them are done. Nothing is run or written.
 
     Raises:
         UsageError: something is asked for that does not exist.
-        DataError: data that is not there, or not described as it should be.
+        DataError: data are not there, or not described as they should be.
     """
     find(
         "launcher", experiment.launcher, tuple(experiment.plugins)
@@ -89,7 +89,7 @@ def plan(experiment: Experiment) -> Plan:
     store = Store(experiment.store)
     evaluations = evaluations_of(experiment)
     if experiment.search:
-        return _of_searches(experiment, progress_of(studies_of(experiment), store), evaluations)
+        return _plan_of_searches(experiment, progress_of(studies_of(experiment), store), evaluations)
     asked = jobs_of(experiment)
     jobs = [*companions_of(asked, store), *asked]
 
@@ -103,20 +103,25 @@ def plan(experiment: Experiment) -> Plan:
     return Plan(experiment, tuple(jobs), done, todo, evaluations)
 
 
-def _of_searches(
-    experiment: Experiment, found: Sequence[StudyProgress], evaluations: tuple[Evaluation, ...]
+def _plan_of_searches(
+    experiment: Experiment, searches: Sequence[StudyProgress], evaluations: tuple[Evaluation, ...]
 ) -> Plan:
     store = Store(experiment.store)
-    jobs = tuple(job for course in found for job in course.jobs)
-    todo = tuple(job for course in found for job in unfinished_jobs(course, store, evaluations))
+    jobs = tuple(job for course in searches for job in course.jobs)
+    todo = tuple(job for course in searches for job in unfinished_jobs(course, store, evaluations))
     over = {job.id for job in todo}
-    over |= {r.job.id for course in found for r in course.search.trials.values() if r.state == "pruned"}
+    over |= {r.job.id for course in searches for r in course.search.trials.values() if r.state == "pruned"}
     done = tuple(job for job in jobs if job.id not in over)
-    return Plan(experiment, jobs, done, todo, evaluations, tuple(found))
+    return Plan(experiment, jobs, done, todo, evaluations, tuple(searches))
 
 
 def companions_of(jobs: Sequence[Job], store: Store) -> list[Job]:
-    """What networks that are not trained yet need beside them, each once."""
+    """The companions, each once, that networks which are not trained yet need.
+
+    Args:
+        jobs: the networks.
+        store: which tells what is trained.
+    """
     untrained = [job for job in jobs if not store.job(job.id).is_done()]
     return list({one.id: one for job in untrained for one in companions(job)}.values())
 
@@ -133,8 +138,8 @@ def counts(planned: Plan) -> dict[str, dict[str, int]]:
     if planned.searches:
         del axes["seed"]
         sizes = [(course.study.row.job, course.study.size) for course in planned.searches]
-    found: dict[str, dict[str, int]] = {axis: {} for axis in axes}
+    numbers: dict[str, dict[str, int]] = {axis: {} for axis in axes}
     for axis, value in axes.items():
         for job, size in sizes:
-            found[axis][value(job)] = found[axis].get(value(job), 0) + size
-    return found
+            numbers[axis][value(job)] = numbers[axis].get(value(job), 0) + size
+    return numbers

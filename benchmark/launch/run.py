@@ -57,10 +57,15 @@ def run(
     Args:
         experiment: what to run, or its plan.
         listener: called with each outcome as it comes.
-        showing: gives another listener for jobs that are run together; a search runs them in several waves.
+        showing: makes a listener for the jobs that are run together, in place of ``listener``; a search runs jobs in
+            several waves.
+
+    Returns:
+        How many jobs are done, and which failed.
 
     Raises:
-        UsageError, DataError: see ``plan``; nothing was written then.
+        UsageError: something is asked for that does not exist or cannot be had here; nothing was written then.
+        DataError: data are not there, faulty, or do not go together; nothing was written then.
     """
     planned = experiment if isinstance(experiment, Plan) else plan(experiment)
     launcher = launcher_for(planned.experiment, planned.left)
@@ -72,40 +77,36 @@ def run(
     if planned.left:
         save_experiment(planned.experiment)
     failed: list[Outcome] = []
-    for wave in _waves(planned, failed):
+    for wave in _waves(planned):
         if planned.searches:  # else all were written down above
             planned.store.add(wave.jobs)
         context = context_for(planned, launcher.device, wave)
-        with showing(wave.jobs) if showing else nullcontext(listener) as told:
+        with showing(wave.jobs) if showing else nullcontext(listener) as listen:
             for outcome in launcher.run(wave.jobs, context):
                 if not outcome.ok:
                     failed.append(outcome)
-                if told:
-                    told(outcome)
+                if listen:
+                    listen(outcome)
     if planned.searches:
         ended = plan(planned.experiment)
         return Summary(ended.networks, len(ended.done), tuple(failed), ended.pruned)
     return Summary(len(planned.jobs), len(planned.jobs) - len(failed), tuple(failed))
 
 
-def _waves(planned: Plan, failed: Sequence[Outcome]) -> Iterator[Wave]:
-    """What is run together, one wave after the other. Without a search it is one.
-
-    Args:
-        planned: the plan.
-        failed: what failed so far; it grows while the waves are run.
-    """
+def _waves(planned: Plan) -> Iterator[Wave]:
+    """Jobs that are run together, one wave after the other. In a search the next wave follows from the last."""
     if not planned.searches:
-        for jobs in in_order(planned.todo):
-            yield Wave(tuple(jobs), True, {})
+        for jobs in (_companions(planned.todo), _others(planned.todo)):
+            if jobs:
+                yield Wave(jobs, True, {})
         return
     from ..search.optuna_study import ask, write_journals
 
     store, tried = planned.store, set[tuple[str, bool]]()
-    found = planned.searches
+    searches = planned.searches
     while True:
-        write_journals(store, found)
-        wave = next_wave(found, store, planned.evaluations, tried, partial(ask, store))
+        write_journals(store, searches)
+        wave = next_wave(searches, store, planned.evaluations, tried, partial(ask, store))
         if not wave.jobs:
             return
         tried |= {(job.id, wave.final) for job in wave.jobs}
@@ -113,14 +114,17 @@ def _waves(planned: Plan, failed: Sequence[Outcome]) -> Iterator[Wave]:
         if first:
             yield Wave(tuple(first), False, {})
         yield wave
-        found = progress_of([course.study for course in found], store)
+        searches = progress_of([course.study for course in searches], store)
 
 
-def in_order(jobs: Sequence[Job]) -> list[list[Job]]:
-    """Jobs in the order in which they can be run: companions, then those that read what they saw."""
-    first = [job for job in jobs if job.role == COMPANION]
-    then = [job for job in jobs if job.role != COMPANION]
-    return [wave for wave in (first, then) if wave]
+def _companions(jobs: Sequence[Job]) -> tuple[Job, ...]:
+    """The jobs that others need: they are run first."""
+    return tuple(job for job in jobs if job.role == COMPANION)
+
+
+def _others(jobs: Sequence[Job]) -> tuple[Job, ...]:
+    """The jobs that are asked for themselves; some of them read what their companions saw."""
+    return tuple(job for job in jobs if job.role != COMPANION)
 
 
 def check_data(planned: Plan, device: str) -> None:

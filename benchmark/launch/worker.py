@@ -73,7 +73,14 @@ class WorkerContext(SpawnContext):
 
 
 def start_worker(gpu: str, threads: int, ignored: tuple[signal.Signals, ...], launcher: int) -> None:
-    """Runs in a new worker before anything heavy is imported."""
+    """Sets up a new worker process, before anything heavy is imported.
+
+    Args:
+        gpu: the one that it sees, by its name for ``CUDA_VISIBLE_DEVICES``; empty for none.
+        threads: CPU threads of numeric libraries.
+        ignored: signals that it ignores.
+        launcher: the process number of its launcher; when that process ends, so does the worker.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the launcher's to handle
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     for number in ignored:
@@ -109,27 +116,27 @@ def work_logged(job: Job, context: Context, work: Work) -> Outcome:
     Returns:
         How it ended.
     """
-    with _said_to(Store(context.store).job(job.id).path / LOG):
+    with _output_to(Store(context.store).job(job.id).path / LOG):
         return work(job, context)
 
 
 @contextmanager
-def _said_to(file: Path) -> Iterator[None]:
-    """What this process and its libraries print goes to a file, also where a fault ends the process."""
+def _output_to(file: Path) -> Iterator[None]:
+    """Lets all that this process and its libraries print go to a file, also where a fault ends the process."""
     with open(file, "ab", buffering=0, opener=no_link) as stream:
-        kept = [os.dup(number) for number in (1, 2)]
+        before = [os.dup(number) for number in (1, 2)]
         for number in (1, 2):
             os.dup2(stream.fileno(), number)
         faulthandler.enable(stream)
         try:
             yield
         finally:
-            for said in (sys.stdout, sys.stderr):
-                with suppress(OSError):  # on a full disk what was said is lost, and no more
-                    said.flush()
+            for output in (sys.stdout, sys.stderr):
+                with suppress(OSError):  # on a full disk what was printed is lost, and no more
+                    output.flush()
             faulthandler.disable()
-            for number, before in zip((1, 2), kept, strict=True):
-                os.dup2(before, number)
-                os.close(before)
+            for number, copy in zip((1, 2), before, strict=True):
+                os.dup2(copy, number)
+                os.close(copy)
     if not file.stat().st_size:
         file.unlink()

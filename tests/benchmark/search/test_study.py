@@ -343,7 +343,7 @@ def test_time_and_disk_are_medians_of_the_nearest_finished_jobs(root: Path):
     found = estimate.estimate(sizes, took)
     assert found.seconds == 13 * 20 + 2 * statistics.median([10, 20, 90, 1000]) + 3 * 20
     assert found.size == 13 * 200 + 2 * statistics.median([100, 300, 200, 0]) + 3 * 100
-    assert found.told == {"method and task": 13, "method": 2, "all": 3}
+    assert found.levels == {"method and task": 13, "method": 2, "all": 3}
     assert found.known == 5
     assert "nothing to estimate from" in estimate.words(estimate.estimate(sizes, []))
 
