@@ -195,15 +195,27 @@ def check(
 
 
 def doctor(data_root: Root = None) -> None:
-    """Show what is installed, which GPUs and data are found, what is missing and the command that mends
-    it."""
+    """Show which libraries work here, which GPUs and data are found, and what to type for what is missing or broken.
+
+    Every library is imported and used once. The exit code is 1 where something that is required or installed does
+    not work.
+    """
     from ..check.doctor import findings
 
     out = console()
-    marks = {"ok": "[green]ok[/]     ", "optional": "[yellow]--[/]     ", "missing": "[red]missing[/]"}
+    marks = {
+        "ok": "[green]ok[/]     ",
+        "optional": "[yellow]--[/]     ",
+        "missing": "[red]missing[/]",
+        "broken": "[red]broken[/] ",
+    }
+    sound = True
     for finding in findings(root_from(data_root)):
+        sound = sound and finding.state in ("ok", "optional")
         words = escape(f"{finding.what:<14}{finding.found}" + (f": {finding.mend}" if finding.mend else ""))
         out.print(f"{marks[finding.state]} {words}", highlight=False, soft_wrap=True)
+    if not sound:
+        raise SystemExit(1)
 
 
 def _origin(entry: Entry) -> str:

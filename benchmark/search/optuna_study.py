@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ...datasets.libraries import import_guard
 from ..core.atomic_files import read_json
 from ..core.method_spec import Field
 from ..store.names import inside
@@ -26,7 +27,8 @@ if TYPE_CHECKING:
 
 def optuna() -> Any:
     """The library, told to be quiet. It is imported where it is used, as it takes a while."""
-    import optuna as library
+    with import_guard("optuna", "the search of hyper-parameters"):
+        import optuna as library
 
     library.logging.set_verbosity(logging.WARNING)
     return library
@@ -126,8 +128,9 @@ def _note(store: Store, found: Found, fields: Sequence[Field]) -> None:
 def _journal(file: Path, found: Found) -> Any:
     """The Optuna study in a file."""
     library = optuna()
-    from optuna.storages import JournalStorage
-    from optuna.storages.journal import JournalFileBackend
+    with import_guard("optuna", "the search of hyper-parameters"):
+        from optuna.storages import JournalStorage
+        from optuna.storages.journal import JournalFileBackend
 
     return library.create_study(
         storage=JournalStorage(JournalFileBackend(str(file))),
