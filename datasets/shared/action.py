@@ -9,14 +9,14 @@ from __future__ import annotations
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Literal
 
 from ..dataset import SYNTHETIC_FILE, SYNTHETIC_MARK, DataError, Located, Published, Target, data_error
 from ..layout.description import FILE_NAME
 from ..layout.open_layout import locate_open
 from ..locate import locate
+from .action_widths import WIDTHS
 
-#: modality -> width of the features that MMDG-Bench's backbones give
-WIDTHS = {"video": 2304, "audio": 512, "flow": 2048}
 SMALL = {"train": 160, "valid": 48, "test": 80}  # clips of a domain
 SMALL_RAW = {"train": 42, "test": 21}  # the same of raw media, in the published lists
 _VALID_SHARE = 0.2  # of a published training list: no validation list is published
@@ -35,6 +35,13 @@ class Action:
     published: Mapping[str, Published] = {}
     #: Fields of the protocol ``as-published`` that the dataset's published lists decide.
     rules_as_published: Mapping[str, str] = {}
+    #: The layout that a stand-in of the raw media is written in.
+    raw_layout: Literal["hac", "epic"]
+
+    @property
+    def raw_domains(self) -> tuple[str, ...]:
+        """The domains, as the names of files and folders of the raw media spell them."""
+        return tuple(self.lists)
 
     @property
     def how_to_get(self) -> str:
@@ -70,7 +77,7 @@ class Action:
             DataError: unknown size or format, real data in the way, or nowhere to write.
         """
         if format == "raw" and size == "small":
-            return _write_raw(self.name, list(self.lists), len(self.target.classes), folder, seed)
+            return self._write_raw(folder, seed)
         from ..layout.write import write_open_layout
         from .action_synthetic import generate  # brings numpy: not needed to locate
 
@@ -91,22 +98,18 @@ class Action:
             folder, splits, self.target, name=self.name, title=title, synthetic=True, overwrite=True
         )
 
+    def _write_raw(self, folder: Path, seed: int) -> list[Path]:
+        from ..media.synthetic import write_action  # brings PyAV
 
-def _write_raw(name: str, domains: list[str], classes: int, folder: Path, seed: int) -> list[Path]:
-    from ..media.synthetic import write_action  # brings PyAV
-
-    mark = folder / SYNTHETIC_FILE
-    if mark.is_file():
-        shutil.rmtree(folder)
-    elif folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
-        raise data_error(
-            folder, "", "is there and is no stand-in", "an empty folder, or a stand-in to replace"
-        )
-    if name == "epic":
-        write_action(folder, "epic", [domain.upper() for domain in domains], classes, SMALL_RAW, seed)
-    else:
-        write_action(folder, "hac", domains, classes, SMALL_RAW, seed)
-    return [mark]
+        mark = folder / SYNTHETIC_FILE
+        if mark.is_file():
+            shutil.rmtree(folder)
+        elif folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
+            raise data_error(
+                folder, "", "is there and is no stand-in", "an empty folder, or a stand-in to replace"
+            )
+        write_action(folder, self.raw_layout, self.raw_domains, len(self.target.classes), SMALL_RAW, seed)
+        return [mark]
 
 
 def _parted(train: int, test: int) -> dict[str, int]:

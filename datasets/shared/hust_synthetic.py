@@ -24,8 +24,8 @@ from pathlib import Path
 import numpy as np
 
 from ..dataset import SYNTHETIC_MARK, DataError, Target
-from ..hust import ENCODERS, SPEEDS, STATES, recording_name
 from ..layout.write import replace_file, write_open_layout
+from .hust_names import ENCODERS, SPEEDS, STATES, recording_name
 from .hust_windows import LENGTH, Recording, drawn, mat_variables, windows
 
 RATE = 25_600.0  # points a second

@@ -34,7 +34,8 @@ from ..dataset import SPLITS, SYNTHETIC_MARK, DataError, Located, Target, data_e
 from ..layout.description import FILE_NAME
 from ..layout.open_layout import locate_open
 from ..layout.write import replace_file, write_open_layout
-from ..pickles.mmsa import LABELS, MODALITIES, SYNTHETIC_KEY, Layout, is_synthetic
+from ..pickles.mmsa import is_synthetic
+from ..pickles.mmsa_layout import LABELS, MODALITIES, SYNTHETIC_KEY, Layout
 from ..pickles.read_mmsa import split_samples
 
 TEXT, AUDIO, VISION, INTERACTION, NOISE = 0.9, 0.4, 0.4, 0.45, 0.2
