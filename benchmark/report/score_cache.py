@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import os
-import tempfile
 from collections.abc import Mapping
 from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 
-from ..core.atomic_files import read_json, write_json
+from ..core.atomic_files import read_json, write_atomic, write_json
 from ..planning.evaluations import on_features
 from ..store.names import StoreError, inside
 from ..store.store import Store
@@ -53,14 +52,7 @@ class DiskKeeper:
         """Keeps a sheet; where the store cannot be written, it is made again next time."""
         with suppress(OSError, StoreError):
             os.makedirs(inside(Path(self._folder)), exist_ok=True)
-            handle, temporary = tempfile.mkstemp(dir=self._folder, suffix=".tmp")
-            try:
-                with os.fdopen(handle, "wb") as stream:
-                    stream.write(content)
-                os.replace(temporary, os.path.join(self._folder, file))
-            except OSError:
-                os.unlink(temporary)
-                raise
+            write_atomic(Path(self._folder) / file, content, durable=False)
             self._forget_others(file)
 
     def has(self, file: str) -> bool:
