@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..datasets.libraries import import_guard
 from .random import Stream
 
 
@@ -143,7 +144,7 @@ def resampled(sound: Tensor, before: int, after: int) -> Tensor:
         [batch, channel, at least time * after / before].
 
     Raises:
-        ModuleNotFoundError: torchaudio is not installed.
+        LibraryError: torchaudio cannot be imported.
     """
     matrix, hop, reach = _resampling(before, after)
     blocks = math.ceil(sound.shape[-1] / hop)
@@ -155,10 +156,8 @@ def resampled(sound: Tensor, before: int, after: int) -> Tensor:
 def _resampling(before: int, after: int) -> tuple[Tensor, int, int]:
     """[hop + 2 reach, hop * after / before], hop, reach: how a block of ``hop`` steps and ``reach`` on either side
     are read. Resampling is linear: it is asked of torchaudio for an impulse at each step."""
-    try:
+    with import_guard("torchaudio", "resampling of sound"):
         from torchaudio.functional import resample
-    except ModuleNotFoundError as error:
-        raise ModuleNotFoundError("resampling needs torchaudio: pip install 'mmbench[audio]'") from error
     period = before // math.gcd(before, after)
     hop = period * max(1, round(64 / period))
     width = math.ceil(6 * before / (0.99 * min(before, after)))  # torchaudio's kernel: 6 zero crossings

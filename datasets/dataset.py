@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
+
+from .target import Target as Target  # a public name of this module
 
 if TYPE_CHECKING:
     import numpy as np
@@ -33,24 +35,6 @@ def data_error(file: Path | str, key: str, wrong: str, expected: str) -> DataErr
 
 class DataNotFound(DataError):  # noqa: N818 (what happened, as in FileNotFoundError)
     """No file of the dataset was found. The message says where it was looked for and what to do."""
-
-
-@dataclass(frozen=True)
-class Target:
-    """What is predicted.
-
-    Attributes:
-        kind: the task.
-        label_range: lowest and highest label (regression).
-        classes: the names of the classes, in the order of their indices (classification).
-        metrics: which family of metrics judges it: ``"mosi"``, ``"sims"``, ``"regression"`` or
-            ``"classification"``.
-    """
-
-    kind: Literal["regression", "classification"]
-    label_range: tuple[float, float] | None = None
-    classes: tuple[str, ...] = ()
-    metrics: Literal["mosi", "sims", "regression", "classification"] = "regression"
 
 
 @dataclass(frozen=True)

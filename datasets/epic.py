@@ -16,6 +16,7 @@ class Epic(Action):
     """EPIC-Kitchens, kitchens D1, D2, D3 of MM-SADA (Munro and Damen, CVPR 2020); classes are verb indices."""
 
     name = "epic"
+    raw_layout = "epic"
     title = "EPIC-Kitchens (MM-SADA)"
     homepage = "https://github.com/jonmun/MM-SADA-code"
     target = Target("classification", classes=tuple(map(str, range(8))), metrics="classification")
@@ -24,9 +25,10 @@ class Epic(Action):
     #: The source test lists validate (section 1.1).
     rules_as_published = {"roles": "test-validates"}  # noqa: RUF012 (never changed)
 
-    def raw_domain(self, domain: str) -> str:
-        """In upper case: ``D1``."""
-        return domain.upper()
+    @property
+    def raw_domains(self) -> tuple[str, ...]:
+        """``D1`` to ``D3``."""
+        return tuple(domain.upper() for domain in self.lists)
 
     def raw(self, folder: Path) -> MediaSet:
         """Lists the published videos, sound and optical flow (:mod:`mmbench.datasets.media.epic`). Raises DataError."""

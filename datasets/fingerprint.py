@@ -6,11 +6,11 @@ import contextlib
 import hashlib
 import json
 import os
-import tempfile
 import time
 from collections.abc import Iterable
 from pathlib import Path
 
+from .atomic_write import write_atomic
 from .dataset import data_error
 
 # Part of every fingerprint: raised when the reading rules change, so that other samples are other data.
@@ -53,7 +53,9 @@ def file_sha256(file: Path) -> str:
         raise data_error(file, "", f"cannot be read ({error.strerror})", "a readable file") from None
     if abs(time.time_ns() - stat.st_mtime_ns) > _SETTLED_NS:
         with contextlib.suppress(OSError, RuntimeError):
-            _remember(_entry(key), json.dumps({"key": key, "sha256": digest}))
+            entry = _entry(key)
+            entry.parent.mkdir(parents=True, exist_ok=True)
+            write_atomic(entry, json.dumps({"key": key, "sha256": digest}).encode(), durable=False)
     return digest
 
 
@@ -74,15 +76,3 @@ def code_sha256(*places: Path) -> str:
 
 def _entry(key: list[object]) -> Path:
     return cache_folder() / hashlib.sha256(json.dumps(key).encode()).hexdigest()[:40]
-
-
-def _remember(entry: Path, text: str) -> None:
-    entry.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=entry.parent, prefix=".new-")
-    try:
-        with os.fdopen(handle, "w") as stream:
-            stream.write(text)
-        os.replace(temporary, entry)
-    except OSError:
-        os.unlink(temporary)
-        raise

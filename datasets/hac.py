@@ -16,6 +16,7 @@ class Hac(Action):
     """HAC (Dong et al., NeurIPS 2023, SimMMDG); classes are the indices of its lists."""
 
     name = "hac"
+    raw_layout = "hac"
     title = "Human-Animal-Cartoon"
     homepage = "https://github.com/donghao51/SimMMDG"
     target = Target("classification", classes=tuple(map(str, range(7))), metrics="classification")

@@ -17,24 +17,11 @@ from .layout.description import FILE_NAME
 from .layout.open_layout import locate_open
 from .locate import locate
 from .pickles.mmsa import is_synthetic
+from .shared.hust_names import ENCODERS, MAT_FILES, MODALITIES, STATES, recording_name
 
-#: As the files are named; their order is that of the classes.
-STATES = ("H", "BF", "BOW", "BROKEN", "MISAL", "UNBAL")
-#: Revolutions a second; their order is that of the published loads 1 to 4.
-SPEEDS = (5, 10, 20, 30)
-DOMAINS = tuple(f"{speed}hz" for speed in SPEEDS)
-MODALITIES: tuple[str, ...] = ("vibration", "acoustic")
-MAT_FILES = ("Motor_Vib.mat", "Motor_Aud.mat")
-ENCODERS: dict[str, str] = dict.fromkeys(MODALITIES, "cnn1d")
-SPLIT_RULES = ("fair", "as-published")
 #: Windows of a recording: 600 train, 200 validate, 200 test, of six states at four speeds.
 _COUNTS = {"train": 600 * 24, "valid": 200 * 24, "test": 200 * 24}
 _SOURCE = "arithmetic of MMDG-Bench's preparation"
-
-
-def recording_name(state: str, speed: int) -> str:
-    """The published name of a recording: ``BOW_10HZ.txt``."""
-    return f"{state}_{speed}HZ.txt"
 
 
 @dataclass(frozen=True)

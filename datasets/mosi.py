@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .dataset import Published, Target
-from .pickles.mmsa import Layout
+from .pickles.mmsa_layout import Layout
 from .shared.sentiment import CASP_COUNTS, Sentiment
 
 _OFFICIAL = {"train": 1284, "valid": 229, "test": 686}

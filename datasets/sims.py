@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .dataset import Published, Target
-from .pickles.mmsa import Layout
+from .pickles.mmsa_layout import Layout
 from .shared.sentiment import Sentiment
 
 _OFFICIAL = {"train": 1368, "valid": 456, "test": 457}

@@ -5,64 +5,72 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 from typing import Literal
 
 from ...datasets.dataset import DataError, DataNotFound
+from ...datasets.libraries import libraries
 from ..core.environment import cores, gpu_names
 from ..core.errors import UsageError
 from ..core.locate import locate, own_datasets
 from ..core.registry import entries
+from .libraries import Verdict, check_libraries
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked for, and the command that mends it where it is missing."""
+    """One thing that was looked for, and the command that mends it where it is missing.
 
-    state: Literal["ok", "optional", "missing"]
+    Attributes:
+        state: ``missing`` and ``broken`` stop something that should work; ``optional`` is not there and need not be.
+        what: its name.
+        found: what there is, or what is wrong.
+        mend: what to type; empty where nothing is to be done.
+    """
+
+    state: Literal["ok", "optional", "missing", "broken"]
     what: str
     found: str
     mend: str = ""
 
 
 def findings(root: Path, plugins: tuple[Path, ...] = ()) -> Iterator[Finding]:
-    """Packages, devices and data.
+    """Looks at libraries, devices and data, in this order.
+
+    Every library is imported and used once, which takes some ten seconds.
 
     Args:
-        root: the folder of the datasets.
+        root: the folder of all data.
         plugins: files that bring datasets.
     """
     yield Finding("ok", "python", sys.version.split()[0])
-    yield from _packages()
-    gpus = gpu_names()
+    torch_uses_gpu = False
+    for verdict in check_libraries(libraries()):
+        torch_uses_gpu |= verdict.library.module == "torch" and bool(verdict.said)
+        yield _library(verdict)
     yield Finding("ok", "cores", f"{cores()}: so many jobs at a time, one thread each")
-    yield Finding(
-        "ok" if gpus else "optional", "GPU", f"{len(gpus)}" if gpus else "none: jobs run on the CPU"
-    )
+    yield _gpus(torch_uses_gpu)
     yield Finding("ok" if root.is_dir() else "optional", "data root", str(root.resolve()))
     for name in dict.fromkeys([*entries("dataset", plugins), *own_datasets(root)]):
         yield _dataset(name, root, plugins)
 
 
-def _packages() -> Iterator[Finding]:
-    """What the distribution requires, as its metadata says."""
-    for requirement in requires("mmbench") or []:
-        text, _, marker = requirement.partition(";")
-        extra = marker.partition("extra ==")[2].strip().strip("\"'")
-        name = _name(text)
-        if extra in ("all", "test") or name == "mmbench":
-            continue
-        try:
-            yield Finding("ok", name, version(name))
-        except PackageNotFoundError:
-            package = f'"mmbench[{extra}]"' if extra else f'"{text.strip()}"'
-            state = "optional" if extra else "missing"
-            yield Finding(state, name, "not installed", f"pip install {package}")
+def _library(verdict: Verdict) -> Finding:
+    name, reason = verdict.library.distribution, verdict.reason
+    if verdict.works:
+        return Finding("ok", name, f"{verdict.version}{': ' if verdict.said else ''}{verdict.said}")
+    if verdict.version or verdict.library.is_installed():
+        return Finding("broken", name, f"{verdict.version or 'unknown version'}: {reason}", verdict.command)
+    return Finding("optional" if verdict.library.extra else "missing", name, reason, verdict.command)
 
 
-def _name(requirement: str) -> str:
-    return "".join(c if c.isalnum() or c in "-_." else " " for c in requirement).split()[0]
+def _gpus(torch_uses_gpu: bool) -> Finding:
+    names = gpu_names()
+    if not names:
+        return Finding("optional", "GPU", "none: jobs run on the CPU")
+    if not torch_uses_gpu:
+        return Finding("optional", "GPU", f"{len(names)}, which torch cannot use: jobs run on the CPU")
+    return Finding("ok", "GPU", str(len(names)))
 
 
 def _dataset(name: str, root: Path, plugins: tuple[Path, ...]) -> Finding:

@@ -101,17 +101,29 @@ def check(
 
 
 def doctor(data_root: Root = None, plugin: Plugins = None) -> None:
-    """Show what is installed, which GPUs and data are found, what is missing and the command that mends it.
+    """Show which libraries work here, which GPUs and data are found, and what to type for what is missing or broken.
+
+    Every library is imported and used once. The exit code is 1 where something that is required or installed does
+    not work.
 
     Example: mmbench doctor --data-root data --plugin mine.py
     """
     from ..check.doctor import findings
 
     out = console()
-    marks = {"ok": "[green]ok[/]     ", "optional": "[yellow]--[/]     ", "missing": "[red]missing[/]"}
+    marks = {
+        "ok": "[green]ok[/]     ",
+        "optional": "[yellow]--[/]     ",
+        "missing": "[red]missing[/]",
+        "broken": "[red]broken[/] ",
+    }
+    sound = True
     for finding in findings(root_from(data_root), plugin_files(plugin)):
+        sound = sound and finding.state in ("ok", "optional")
         words = escape(f"{finding.what:<14}{finding.found}" + (f": {finding.mend}" if finding.mend else ""))
         out.print(f"{marks[finding.state]} {words}", highlight=False, soft_wrap=True)
+    if not sound:
+        raise SystemExit(1)
 
 
 def _show_method(out: Console, entry: Entry) -> None:

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -22,7 +20,7 @@ import pyarrow as pa
 from ...leaderboards.catalog import Table
 from ...leaderboards.render import csv_files
 from ...leaderboards.tables.results import Result
-from ..core.atomic_files import read_json
+from ..core.atomic_files import read_json, write_atomic
 from ..core.errors import UsageError
 from ..store.names import StoreError
 from ..store.store import Store
@@ -269,15 +267,7 @@ def _packed(rows: pd.DataFrame | str, signature: str) -> bytes:
 def _write(file: Path, content: bytes) -> Path:
     """Without waiting for the disk: a file that is cut short is seen as such and made again."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(content)
-        os.replace(temporary, file)
-    except OSError:
-        os.unlink(temporary)
-        raise
-    return file
+    return write_atomic(file, content, durable=False)
 
 
 def _nothing(file: Path, signature: str) -> str | None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
 from pathlib import Path
 
 import pandas as pd
 
+from ...datasets.libraries import LibraryError, import_guard
 from ...leaderboards.catalog import TABLES
 from ...leaderboards.tables.results import Result
 
@@ -28,8 +28,11 @@ def write_pictures(results: list[Result], folder: Path) -> tuple[list[Path], lis
     from ...leaderboards.plots import figure as plots
     from ...leaderboards.tables import risk_coverage
 
-    if not find_spec("matplotlib"):
-        return [], ["pictures need matplotlib: pip install 'mmbench[plots]'"]
+    try:
+        with import_guard("matplotlib", "drawing pictures"):
+            import matplotlib.figure  # noqa: F401 (whether it can be imported; the plots import it themselves)
+    except LibraryError as error:
+        return [], [str(error)]
     if not results:
         return [], ["there are no predictions"]
     files: list[Path] = []

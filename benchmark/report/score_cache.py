@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import tempfile
 from collections.abc import Mapping, Set
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -16,7 +15,7 @@ from functools import cached_property
 from pathlib import Path
 
 from ...leaderboards.catalog import READABLE
-from ..core.atomic_files import read_json, write_json
+from ..core.atomic_files import read_json, write_atomic, write_json
 from ..planning.evaluations import holds_features
 from ..store.names import StoreError, inside
 from ..store.store import Store
@@ -127,14 +126,7 @@ class ScoreCache:
         folder = self.files.scores
         with suppress(OSError, StoreError):
             os.makedirs(inside(Path(folder)), exist_ok=True)
-            handle, temporary = tempfile.mkstemp(dir=folder, suffix=".tmp")
-            try:
-                with os.fdopen(handle, "wb") as stream:
-                    stream.write(content)
-                os.replace(temporary, os.path.join(folder, file))
-            except OSError:
-                os.unlink(temporary)
-                raise
+            write_atomic(Path(folder) / file, content, durable=False)
             self._remove_others(file)
 
     def _remove_others(self, file: str) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ...datasets.libraries import import_guard
 from ..core.atomic_files import read_json
 from ..core.method_spec import Field
 from ..store.names import inside
@@ -25,8 +26,9 @@ if TYPE_CHECKING:
 
 
 def optuna() -> Any:
-    """The library, with warnings only. It is imported where it is used, because that takes a while."""
-    import optuna as library
+    """The library, told to be quiet. It is imported where it is used, as it takes a while."""
+    with import_guard("optuna", "the search of hyper-parameters"):
+        import optuna as library
 
     library.logging.set_verbosity(logging.WARNING)
     return library
@@ -142,8 +144,9 @@ def _append_to_journal(store: Store, search: SearchProgress, fields: Sequence[Fi
 def _journal(file: Path, search: SearchProgress) -> Any:
     """The Optuna study in a file."""
     library = optuna()
-    from optuna.storages import JournalStorage
-    from optuna.storages.journal import JournalFileBackend
+    with import_guard("optuna", "the search of hyper-parameters"):
+        from optuna.storages import JournalStorage
+        from optuna.storages.journal import JournalFileBackend
 
     return library.create_study(
         storage=JournalStorage(JournalFileBackend(str(file))),

@@ -6,11 +6,14 @@ Such counters are of the whole machine or GPU: what else ran there is in them. W
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import inf
 from pathlib import Path
 from typing import Any
+
+from ...datasets.libraries import LibraryError, import_guard, library_of
 
 #: Where Linux shows RAPL: a folder for each zone. Most systems let only root read the counters.
 POWERCAP = Path("/sys/class/powercap")
@@ -48,10 +51,18 @@ def processors(folder: Path = POWERCAP) -> list[Counter]:
 
 
 def gpu(uuid: str) -> list[Counter]:
-    """The counter of a GPU, by its UUID; none without ``pynvml``, or where the GPU counts no energy."""
-    try:
-        import pynvml  # pyright: ignore[reportMissingImports]
+    """The counter of a GPU, by its UUID; none without ``pynvml``, or where the GPU counts no energy.
 
+    A ``pynvml`` that is installed and cannot be imported is told as a warning.
+    """
+    try:
+        with import_guard("pynvml", "the energy of a GPU"):
+            import pynvml  # pyright: ignore[reportMissingImports]
+    except LibraryError as error:
+        if library_of("pynvml").is_installed():
+            logging.getLogger(__name__).warning("%s", error)
+        return []
+    try:
         pynvml.nvmlInit()
         handle = pynvml.nvmlDeviceGetHandleByUUID(uuid)
         pynvml.nvmlDeviceGetTotalEnergyConsumption(handle)

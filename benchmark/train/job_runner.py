@@ -23,6 +23,7 @@ import torch
 from ...corruptions.condition import Condition
 from ...datasets.dataset import DataError, Located
 from ...methods.method import Method
+from ..core.atomic_files import write_atomic
 from ..core.environment import code_version, origin
 from ..core.errors import UsageError, said_of
 from ..core.job import Job
@@ -43,7 +44,7 @@ from ..planning.evaluations import FAMILY, STAND_IN, Evaluation, breaks_media, o
 from ..search.pruning import Pruned, Watch, fits_of
 from ..store.cleanup import CHECKPOINT
 from ..store.job_folder import WEIGHTS, JobFolder
-from ..store.locks import Claim, LostClaimError, no_link
+from ..store.locks import Claim, LostClaimError
 from ..store.store import Store
 from .checkpoint import Checkpointer
 from .context import Context, Outcome
@@ -375,12 +376,9 @@ class Progress:
             "origin": origin(),
         }
         # Whole or not at all for who looks, but not flushed to the disk: it tells nothing after a loss of
-        # power, and waiting for the disk would slow the training. The job is held, so nobody else writes here.
-        temporary = self.file.with_name(f".{self.file.name}.tmp")
+        # power, and waiting for the disk would slow the training.
         with suppress(OSError):  # a full disk may be free again when the results are there
-            with open(temporary, "w", opener=no_link) as stream:
-                stream.write(json.dumps(note, indent=1) + "\n")
-            temporary.replace(self.file)
+            write_atomic(self.file, (json.dumps(note, indent=1) + "\n").encode(), durable=False)
 
 
 def _environment_record(device: torch.device, clock: PhaseTimer) -> dict[str, Any]:

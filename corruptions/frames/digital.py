@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from ...datasets.libraries import import_guard
 from ..random import Stream
 from .picture import Draws, PictureCorruption
 
@@ -94,10 +95,8 @@ class Jpeg(PictureCorruption):
         """Compresses the values, rounded to 8 bits."""
         if pictures.shape[-3] not in (1, 3):
             raise ValueError(f"{self.name}: JPEG has 1 or 3 channels, not {pictures.shape[-3]}")
-        try:
+        with import_guard("torchvision", self.name):
             from torchvision.io import decode_jpeg, encode_jpeg
-        except ImportError:
-            raise ImportError(f"{self.name}: JPEG needs torchvision: pip install 'mmbench[vision]'") from None
         # Above 2^23 floats are whole numbers, the last byte of which is the value: a fast way to round to bytes.
         rounded = torch.add(pictures.new_tensor(2.0**23), pictures, alpha=255.0).cpu()
         shown = rounded.view(torch.uint8).unflatten(-1, (-1, 4))[..., _LAST_BYTE].flatten(0, 1)

@@ -26,7 +26,7 @@ from typing import Any
 
 import numpy as np
 
-from ..layout.write import replace_file
+from ..atomic_write import write_atomic
 from .recipe import Recipe
 from .shard import CacheError, Shard, read_index, write_shard
 
@@ -104,7 +104,7 @@ class FeatureCache:
             said = folder / "recipe.json"
             if not said.exists():
                 text = json.dumps(recipe.to_dict(), indent=1, sort_keys=True, ensure_ascii=False).encode()
-                replace_file(said, lambda stream: stream.write(text + b"\n"))
+                write_atomic(said, text + b"\n")
             number = 1 + sum(1 for _ in folder.glob("*.safetensors"))
             shard = write_shard(folder, number, features, recipe.dtype)
         except OSError as error:

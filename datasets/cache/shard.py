@@ -17,9 +17,9 @@ from pathlib import Path
 
 import numpy as np
 
+from ..atomic_write import write_atomic
 from ..dataset import DataError
 from ..fingerprint import file_sha256
-from ..layout.write import replace_file
 from ..media.mapped import mapped
 
 _DTYPES = {"float16": "F16", "float32": "F32"}
@@ -119,7 +119,7 @@ def write_shard(folder: Path, number: int, features: Mapping[str, np.ndarray], d
         raise ValueError(f"features that are not finite as {dtype}")
     content = save({"rows": np.ascontiguousarray(rows)})
     name = f"{number:04d}-{secrets.token_hex(4)}"
-    file = replace_file(folder / f"{name}.safetensors", lambda stream: stream.write(content))
+    file = write_atomic(folder / f"{name}.safetensors", content)
     shard = Shard(
         file,
         tuple(features),
@@ -138,7 +138,7 @@ def write_shard(folder: Path, number: int, features: Mapping[str, np.ndarray], d
         "sha256": shard.sha256,
     }
     index = json.dumps({**said, "index_sha256": _check(said)}).encode()
-    replace_file(file.with_suffix(".json"), lambda stream: stream.write(index))
+    write_atomic(file.with_suffix(".json"), index)
     return shard
 
 

@@ -9,6 +9,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from ..libraries import import_guard
 from ..media.clip import FrameView, Medium
 from .encoder import Encoded, EncoderError, EncoderSpec, Media
 from .memory import free_bytes
@@ -145,6 +146,7 @@ def _check_room(spec: EncoderSpec, view: FrameView, channels: int) -> None:
 
 
 def _data_config(module: nn.Module) -> dict[str, Any]:
-    from timm.data.config import resolve_data_config
+    with import_guard("timm", "an encoder of frames"):
+        from timm.data.config import resolve_data_config
 
     return resolve_data_config(model=module)

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..libraries import import_guard
 from ..media.clip import Medium, SoundView
 from .encoder import Encoded, EncoderError, EncoderSpec, Media
 from .network import Network, NetworkOptions
@@ -47,7 +48,8 @@ class Ast:
         self.options = fill(self.Options, spec)
         asked = self.options
         loaded = load(spec, asked, "audio-spectrogram-transformer")
-        from transformers import ASTFeatureExtractor
+        with import_guard("transformers", "encoder ast"):
+            from transformers import ASTFeatureExtractor
 
         config = loaded.module.config
         self.extract = processing(
@@ -128,7 +130,8 @@ class Whisper:
         self.options = fill(self.Options, spec)
         asked = self.options
         loaded = load(spec, asked, "whisper", may_lack=("decoder.",))
-        from transformers import WhisperFeatureExtractor
+        with import_guard("transformers", "encoder whisper"):
+            from transformers import WhisperFeatureExtractor
 
         config = loaded.module.config
         frames = 2 * config.max_source_positions  # the second convolution takes every second one

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 import torch
 from scipy.signal import get_window
 
+from ..libraries import import_guard
 from ..media.clip import Medium, SoundView
 from .encoder import Encoded, EncoderError, EncoderSpec, Media
 from .sound import mono, valid
@@ -49,10 +50,8 @@ class LogMel:
     medium: Medium = "waveform"
 
     def __init__(self, spec: EncoderSpec, device: torch.device) -> None:
-        try:
+        with import_guard("torchaudio", "encoder log-mel"):
             from torchaudio.transforms import MelSpectrogram
-        except ImportError:
-            raise EncoderError("encoder log-mel needs torchaudio: pip install 'mmbench[audio]'") from None
         _no_model(spec)
         self.options = fill(self.Options, spec)
         for name, value in asdict(self.options).items():

@@ -11,6 +11,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from ..libraries import import_guard
 from ..media.clip import Medium, SoundView
 from .encoder import Encoded, EncoderError, EncoderSpec, Media
 from .network import Network, Precision
@@ -136,10 +137,8 @@ class _Recipe:
 
 
 def _recipe(spec: EncoderSpec) -> _Recipe:
-    try:
+    with import_guard("torchaudio", "encoder torchaudio"):
         from torchaudio import models, pipelines
-    except ImportError:
-        raise EncoderError("encoder torchaudio needs torchaudio: pip install 'mmbench[audio]'") from None
     folder = Path(spec.model).expanduser()
     if spec.model and folder.is_dir():
         try:

@@ -9,6 +9,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from ..libraries import import_guard
 from ..media.clip import Medium, TextView
 from .encoder import Encoded, EncoderError, EncoderSpec, Media
 from .network import Network, NetworkOptions
@@ -48,7 +49,8 @@ class Text:
         self.view = TextView(lower=self.options.lower)
         may_lack = () if self.options.pool == "pooler" else ("pooler.",)
         loaded = load(spec, self.options, may_lack=may_lack)
-        from transformers import AutoTokenizer
+        with import_guard("transformers", "encoder text"):
+            from transformers import AutoTokenizer
 
         with read("text", f"the tokenizer in {loaded.folder}"):
             self.tokenizer = AutoTokenizer.from_pretrained(

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from ..libraries import import_guard
 from .encoder import EncoderError, EncoderSpec
 from .network import NetworkOptions
 from .weights import drawn, files_digest, hub_folder, read, read_state, state_digest, weight_files
@@ -39,11 +40,9 @@ def load(
     Raises:
         EncoderError: no such network, no weights, or weights that do not fit.
     """
-    try:
+    with import_guard("timm", f"encoder {spec.encoder}"):
         import timm
         from timm.models import clean_state_dict
-    except ImportError:
-        raise EncoderError(f"encoder {spec.encoder} needs timm: pip install 'mmbench[vision]'") from None
     name, config, folder = _named(spec)
     arguments: dict[str, Any] = {**config.get("model_args", {}), "num_classes": 0, "in_chans": channels}
     known = timm.get_pretrained_cfg(name, allow_unregistered=True)
@@ -83,7 +82,8 @@ def _digest(content: object) -> str:
 
 def _named(spec: EncoderSpec) -> tuple[str, dict[str, Any], Path | None]:
     """The name of the architecture, what a folder's ``config.json`` says, and the folder."""
-    import timm
+    with import_guard("timm", f"encoder {spec.encoder}"):
+        import timm
 
     if not spec.model:
         raise EncoderError(

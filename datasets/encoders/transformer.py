@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..libraries import import_guard
 from .encoder import EncoderError, EncoderSpec
 from .network import NetworkOptions
 from .weights import drawn, files_digest, hub_folder, read, state_digest, weight_files
@@ -63,12 +64,8 @@ def load(spec: EncoderSpec, options: NetworkOptions, kind: str = "", may_lack: S
     Raises:
         EncoderError: libraries, files or weights are missing, or do not fit.
     """
-    try:
+    with import_guard("transformers", f"encoder {spec.encoder}"):
         from transformers import AutoConfig, AutoModel
-    except ImportError:
-        raise EncoderError(
-            f"encoder {spec.encoder} needs transformers: pip install 'mmbench[text]'"
-        ) from None
     weights, seed = options.weights, options.seed
     folder = _folder(spec, weights, options.revision)
     settings = files_digest([folder / name for name in SETTINGS if (folder / name).is_file()])
@@ -127,7 +124,8 @@ def _folder(spec: EncoderSpec, weights: str, revision: str) -> Path:
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
     """No bars and no report of weights that the network has no place for."""
-    from transformers.utils import logging as report
+    with import_guard("transformers", "an encoder of text or sound"):
+        from transformers.utils import logging as report
 
     level, bars = report.get_verbosity(), report.is_progress_bar_enabled()
     report.set_verbosity(logging.CRITICAL)

@@ -9,6 +9,7 @@ from typing import Any, Literal, Protocol, get_args, runtime_checkable
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
+from ..libraries import import_guard
 from ..media.clip import Medium, View
 from .encoder import Encoded, EncoderError, Media
 from .network import Network
@@ -181,16 +182,15 @@ def _last(module: nn.Module, blocks: list[nn.Module]) -> nn.Module:
 
 
 def _adapted(module: nn.Module) -> list[nn.Module]:
-    from peft.tuners.lora import LoraLayer
+    with import_guard("peft", "training of low-rank adapters"):
+        from peft.tuners.lora import LoraLayer
 
     return [part for part in module.modules() if isinstance(part, LoraLayer)]
 
 
 def _adapt(module: nn.Module, rank: int) -> None:
-    try:
+    with import_guard("peft", "training of low-rank adapters"):
         from peft import LoraConfig, inject_adapter_in_model
-    except ImportError:
-        raise EncoderError("low-rank adapters need peft: pip install 'mmbench[tuning]'") from None
     if rank < 1:
         raise EncoderError(f"the rank of adapters is {rank}: should be 1 or more")
     names = [

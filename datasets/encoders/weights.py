@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from ..fingerprint import file_sha256
+from ..libraries import LibraryError
 from .encoder import EncoderError
 
 #: What a folder of weights may hold, the safer first.
@@ -33,6 +34,8 @@ def read(encoder: str, what: str) -> Iterator[None]:
     """
     try:
         yield
+    except LibraryError:
+        raise
     except EncoderError as error:
         text = str(error)
         raise EncoderError(text if text.startswith("encoder ") else f"encoder {encoder}: {text}") from None

@@ -1,6 +1,6 @@
 """The open layout: arrays in npz, parquet or safetensors files, described by a ``dataset.yaml``.
 
-Here it is found and described; ``read_layout.py`` reads the arrays.
+Here it is found and described; ``read.py`` reads the arrays.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class LocatedFolder:
         """Reads and checks every split. Raises DataError."""
         from .read import read_open_layout  # brings numpy: not needed to describe
 
-        return read_open_layout(self)
+        return read_open_layout(self.name, self.description)
 
 
 def locate_open(file: Path, name: str | None = None) -> LocatedFolder:

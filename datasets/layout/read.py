@@ -9,23 +9,29 @@ import numpy as np
 from .. import samples as make
 from ..dataset import SPLITS, Samples, data_error
 from .arrays import read_array
-from .description import FILE_NAME, ArrayRef, ModalityRef
-from .open_layout import LocatedFolder
+from .description import FILE_NAME, ArrayRef, Description, ModalityRef
 
 
-def read_open_layout(located: LocatedFolder) -> dict[str, Samples]:
-    """Reads and checks every split.
+def read_open_layout(name: str, description: Description) -> dict[str, Samples]:
+    """Reads and checks every split of a dataset in the open layout.
+
+    Args:
+        name: the dataset's name, which is the domain of samples that state none.
+        description: what its ``dataset.yaml`` says.
+
+    Returns:
+        Split -> samples.
 
     Raises:
         DataError: a file is broken, an array is missing, or what it holds is not as described.
     """
-    return _Loader(located).load()
+    return _Loader(name, description).load()
 
 
 class _Loader:
-    def __init__(self, located: LocatedFolder) -> None:
-        self.name = located.name
-        self.about = located.description
+    def __init__(self, name: str, description: Description) -> None:
+        self.name = name
+        self.about = description
         # split -> rows of the one file; None where each split has its own file
         self.rows = None if self.about.split is None else self.split_rows(self.about.split)
 

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
 
+from ..atomic_write import write_atomic
 from ..dataset import SPLITS, DataError, Samples, Target, data_error
 from .description import FILE_NAME
 
@@ -81,28 +80,12 @@ def write_open_layout(
             arrays |= {"label": samples.target, "domain": samples.domain}
             arrays |= {"sample_id": samples.sample_id, "previous": samples.previous}
             arrays |= beside[split] if beside else {}
-            files.append(replace_file(folder / f"{split}.npz", partial(_save, arrays)))
+            files.append(write_atomic(folder / f"{split}.npz", partial(_save, arrays)))
         text = yaml.safe_dump(content, sort_keys=False).encode()
-        return [replace_file(description, lambda stream: stream.write(text)), *files]
+        return [write_atomic(description, text), *files]
     except OSError as error:
         raise DataError(f"{folder}: cannot be written ({error.strerror or error})") from None
 
 
 def _save(arrays: Mapping[str, Any], stream: IO[bytes]) -> None:
     np.savez(stream, **arrays)
-
-
-def replace_file(file: Path, write: Callable[[IO[bytes]], object]) -> Path:
-    """Calls ``write(stream)`` on a new file in the same folder, which then takes the place of ``file``."""
-    handle, temporary = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}-")
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            write(stream)
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, file)
-    except BaseException:
-        os.unlink(temporary)
-        raise
-    return file

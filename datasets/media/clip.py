@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from ..dataset import Target
+from ..target import Target
 
 #: What a modality's media are. Decoded: ``frames`` [time, 3, height, width], RGB in 0 to 1, of a video or of one
 #: picture; ``flow`` [time, 2, height, width] in 0 to 1, 0.5 is no motion; ``waveform`` [time, channel] in -1 to 1;

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..libraries import import_guard
 from .clip import MediaError
 
 if TYPE_CHECKING:
@@ -37,8 +38,9 @@ def check_file(file: Path) -> None:
 @contextmanager
 def opened(file: Path) -> Iterator[av.container.InputContainer]:
     """A file opened by FFmpeg, closed afterwards; what FFmpeg says in between becomes a MediaError."""
-    import av
-    import av.error
+    with import_guard("av", "reading videos and compressed sound"):
+        import av
+        import av.error
 
     check_file(file)
     try:

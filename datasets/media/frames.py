@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from ..libraries import import_guard
 from .clip import FrameView, MediaError
 from .files import can_seek, checked_stretch, on_one_thread, opened, stream_end, zero
 from .pictures import fitted
@@ -91,7 +92,8 @@ def _check_pair(one: _Track, other: _Track) -> None:
 def _read(
     file: Path, start: float | None, stop: float | None, view: FrameView, colours: Colours
 ) -> tuple[np.ndarray, _Track]:
-    from av.video.reformatter import VideoReformatter
+    with import_guard("av", "reading videos"):
+        from av.video.reformatter import VideoReformatter
 
     with opened(file) as container:
         track = _track(container)
@@ -153,7 +155,8 @@ def _track(container: InputContainer) -> _Track:
 
 def _is_cover(stream: VideoStream) -> bool:
     """Whether a stream is the one picture that a sound file shows while it plays."""
-    from av.stream import Disposition
+    with import_guard("av", "reading videos"):
+        from av.stream import Disposition
 
     return bool(stream.disposition & Disposition.attached_pic)
 

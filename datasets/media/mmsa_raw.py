@@ -9,23 +9,19 @@ from __future__ import annotations
 import math
 from os.path import isfile
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from ..dataset import SPLITS, data_error
+from ..dataset import SPLITS, Dataset, data_error
 from ..layout.entries import nearest
 from .clip import MediaSet, Piece
 from .listed import Row, media_set
 from .table import Table, read_table
-
-if TYPE_CHECKING:
-    from ..shared.sentiment import Sentiment
 
 _LIST, _FOLDER = "label.csv", "Raw"
 _DIGITS = 4  # of file names such as 0001.mp4, whose zeros spreadsheets lose
 _SLACK = 1e-4
 
 
-def read_mmsa_raw(dataset: Sentiment, folder: Path) -> MediaSet:
+def read_mmsa_raw(dataset: Dataset, folder: Path) -> MediaSet:
     """Lists the clips, with the splits of ``mode`` and the sample ids of MMSA's feature files.
 
     An empty transcript is a problem, and the clip lacks its text.

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..libraries import import_guard
 from .clip import FrameView, MediaError
 from .files import check_file
 
@@ -31,7 +32,8 @@ def read_picture(file: Path) -> np.ndarray:
     Raises:
         MediaError: it cannot be read, or is cut.
     """
-    from PIL import Image, ImageOps
+    with import_guard("PIL", "reading pictures"):
+        from PIL import Image, ImageOps
 
     check_file(file)
     try:
@@ -52,7 +54,8 @@ def read_picture(file: Path) -> np.ndarray:
 
 
 def _to_rgb(picture: Image.Image) -> Image.Image:
-    from PIL import Image
+    with import_guard("PIL", "reading pictures"):
+        from PIL import Image
 
     if picture.mode.startswith("I"):  # 16 bits of grey, which Pillow would cut off at 255
         return Image.fromarray((np.asarray(picture) >> 8).clip(0, 255).astype(np.uint8)).convert("RGB")
@@ -72,7 +75,8 @@ def fitted(picture: np.ndarray, view: FrameView, aspect: float = 1.0) -> np.ndar
 
     Returns: [3, size, size] or [size, size], uint8.
     """
-    from PIL import Image
+    with import_guard("PIL", "resizing pictures"):
+        from PIL import Image
 
     height, width = picture.shape[:2]
     box = (0.0, 0.0, float(width), float(height))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from pathlib import Path
 
+from ..libraries import import_guard
 from .clip import MediaSet, Piece, Problem
 from .sound import SNDFILE
 
@@ -34,7 +35,8 @@ def odd_rates(media_set: MediaSet, modality: str, rate: int) -> list[Problem]:
 
 
 def _rate(file: Path) -> int | None:
-    import soundfile
+    with import_guard("soundfile", "reading sound files"):
+        import soundfile
 
     try:
         return soundfile.info(str(file)).samplerate

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ..libraries import import_guard
 from .clip import MediaError, SoundView
 from .files import SLACK, can_seek, check_file, checked_stretch, on_one_thread, opened, stream_end, told, zero
 
@@ -51,7 +52,9 @@ def read_sound(file: Path, start: float | None, stop: float | None, view: SoundV
 def _resampled(sound: np.ndarray, old: int, new: int) -> np.ndarray:
     """[time, channel] at another rate: a windowed sinc filter of torchaudio."""
     import torch
-    from torchaudio.functional import resample
+
+    with import_guard("torchaudio", "resampling of sound"):
+        from torchaudio.functional import resample
 
     return resample(torch.from_numpy(np.ascontiguousarray(sound.T)), old, new).numpy().T
 
@@ -72,7 +75,8 @@ def _bounds(
 def _by_sndfile(
     file: Path, start: float | None, stop: float | None, seconds: float | None
 ) -> tuple[np.ndarray, int]:
-    import soundfile
+    with import_guard("soundfile", "reading sound files"):
+        import soundfile
 
     try:
         with soundfile.SoundFile(str(file)) as sound:
@@ -113,7 +117,8 @@ def _is_cut(file: Path) -> bool:
 def _by_ffmpeg(
     file: Path, start: float | None, stop: float | None, seconds: float | None
 ) -> tuple[np.ndarray, int]:
-    from av import AudioResampler
+    with import_guard("av", "reading compressed sound"):
+        from av import AudioResampler
 
     with opened(file) as container:
         if not container.streams.audio:

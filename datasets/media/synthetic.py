@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from ..dataset import SYNTHETIC_FILE, SYNTHETIC_MARK
+from ..libraries import import_guard
 
 if TYPE_CHECKING:
     import av
@@ -193,7 +194,8 @@ def _grey(values: np.ndarray) -> np.ndarray:
 
 def _write_video(file: Path, frames: np.ndarray, rate: int) -> None:
     """Writes frames [time, height, width, 3] as H.264."""
-    import av
+    with import_guard("av", "writing videos"):
+        import av
 
     with av.open(str(file), "w") as container:
         stream: av.VideoStream = container.add_stream("libx264", rate=rate)
@@ -207,6 +209,7 @@ def _write_video(file: Path, frames: np.ndarray, rate: int) -> None:
 
 
 def _write_sound(file: Path, sound: np.ndarray) -> None:
-    import soundfile
+    with import_guard("soundfile", "writing sound"):
+        import soundfile
 
     soundfile.write(file, sound, SOUND_RATE, subtype="PCM_16")

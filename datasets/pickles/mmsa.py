@@ -1,33 +1,18 @@
 """The pickles of the sentiment field: MMSA's ``aligned_50.pkl`` and ``unaligned_*.pkl``, and CASP's.
 
-All hold ``{"train" | "valid" | "test": {"text", "audio", "vision": [samples, time, feature],
-"regression_labels": [samples], ...}}``. Layout: https://github.com/thuiar/MMSA (section "Datasets").
-Here they are described; ``read_mmsa.py`` reads them.
+Here they are described; ``mmsa_layout.py`` says what they hold, and ``read_mmsa.py`` reads them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from ..dataset import SYNTHETIC_MARK, Samples, Target, data_error
 from ..fingerprint import fingerprint
+from .mmsa_layout import MODALITIES
 
-MODALITIES = ("text", "audio", "vision")
-LABELS = "regression_labels"
-SYNTHETIC_KEY = "synthetic"
 _HEAD = 4096
-
-
-@dataclass(frozen=True)
-class Layout:
-    """A published file: its name, samples per split, and width and steps of text, audio, vision."""
-
-    file_name: str
-    counts: Mapping[str, int]
-    widths: tuple[int, int, int]
-    steps: tuple[int, int, int]
 
 
 def pickle_format(file: Path) -> str:
@@ -75,7 +60,7 @@ class LocatedPickle:
         """Reads and checks every split. Raises DataError."""
         from .read_mmsa import read_pickle  # brings numpy: not needed to describe
 
-        return read_pickle(self)
+        return read_pickle(self.files[0], self.name, self.target, self.synthetic)
 
 
 def locate_pickle(name: str, file: Path, target: Target) -> LocatedPickle:

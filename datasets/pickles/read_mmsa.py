@@ -10,28 +10,36 @@ import numpy as np
 
 from .. import samples as make
 from ..dataset import SPLITS, Samples, Target, data_error
-from .mmsa import LABELS, MODALITIES, SYNTHETIC_KEY, LocatedPickle
+from .mmsa_layout import LABELS, MODALITIES, SYNTHETIC_KEY
 from .unpickle import load_pickle
 
 
-def read_pickle(located: LocatedPickle) -> dict[str, Samples]:
-    """Reads and checks every split.
+def read_pickle(file: Path, name: str, target: Target, synthetic: bool) -> dict[str, Samples]:
+    """Reads and checks every split of a sentiment pickle.
+
+    Args:
+        file: the pickle.
+        name: the dataset's name, which becomes the samples' domain.
+        target: what the labels are.
+        synthetic: whether its first bytes say that mmbench generated it.
+
+    Returns:
+        Split -> samples.
 
     Raises:
         DataError: the file is no pickle of arrays, marked wrongly as a stand-in or not, or a split is wrong.
     """
-    (file,) = located.files
     content = load_pickle(file)
     if not isinstance(content, dict):
         raise data_error(file, "", f"holds a {type(content).__name__}", "a dict with train, valid, test")
-    if (SYNTHETIC_KEY in content) != located.synthetic:
+    if (SYNTHETIC_KEY in content) != synthetic:
         raise data_error(
             file,
             SYNTHETIC_KEY,
             "the mark of a stand-in is not where it should be",
             "a stand-in that says so in its first bytes, or a real file without the mark",
         )
-    splits = {split: split_samples(content, split, located.name, located.target, file) for split in SPLITS}
+    splits = {split: split_samples(content, split, name, target, file) for split in SPLITS}
     make.check_splits(splits, file)
     return splits
 

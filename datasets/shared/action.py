@@ -15,9 +15,8 @@ from ..dataset import SYNTHETIC_FILE, SYNTHETIC_MARK, DataError, Located, Publis
 from ..layout.description import FILE_NAME
 from ..layout.open_layout import locate_open
 from ..locate import locate
+from .action_widths import WIDTHS
 
-#: modality -> width of the features that MMDG-Bench's backbones give
-WIDTHS = {"video": 2304, "audio": 512, "flow": 2048}
 SMALL = {"train": 160, "valid": 48, "test": 80}  # clips of a domain
 SMALL_RAW = {"train": 42, "test": 21}  # the same of raw media, in the published lists
 _VALID_SHARE = 0.2  # of a published training list: no validation list is published
@@ -38,12 +37,13 @@ class Action:
     family_as_published: str = "action"
     #: Fields of the protocol ``as-published`` that the dataset's published lists decide.
     rules_as_published: Mapping[str, str] = {}
-    #: In which layout its raw media are published: that of HAC or that of EPIC-Kitchens.
+    #: The layout that a stand-in of the raw media is written in.
     raw_layout: Literal["hac", "epic"]
 
-    def raw_domain(self, domain: str) -> str:
-        """The name of a domain in the published file names."""
-        return domain
+    @property
+    def raw_domains(self) -> tuple[str, ...]:
+        """The domains, as the names of files and folders of the raw media spell them."""
+        return tuple(self.lists)
 
     @property
     def how_to_get(self) -> str:
@@ -110,8 +110,7 @@ class Action:
             raise data_error(
                 folder, "", "is there and is no stand-in", "an empty folder, or a stand-in to replace"
             )
-        domains = [self.raw_domain(domain) for domain in self.lists]
-        write_action(folder, self.raw_layout, domains, len(self.target.classes), SMALL_RAW, seed)
+        write_action(folder, self.raw_layout, self.raw_domains, len(self.target.classes), SMALL_RAW, seed)
         return [mark]
 
 

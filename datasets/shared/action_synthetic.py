@@ -20,7 +20,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from ..dataset import SPLITS, Samples
-from .action import WIDTHS
+from .action_widths import WIDTHS
 
 STRENGTH = {"video": 1.2, "audio": 0.5, "flow": 0.9}
 INTERACTION = 1.5

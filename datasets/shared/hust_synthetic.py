@@ -23,9 +23,10 @@ from pathlib import Path
 
 import numpy as np
 
+from ..atomic_write import write_atomic
 from ..dataset import SYNTHETIC_MARK, DataError, Target
-from ..hust import ENCODERS, SPEEDS, STATES, recording_name
-from ..layout.write import replace_file, write_open_layout
+from ..layout.write import write_open_layout
+from .hust_names import ENCODERS, SPEEDS, STATES, recording_name
 from .hust_windows import LENGTH, Recording, drawn, mat_variables, windows
 
 RATE = 25_600.0  # points a second
@@ -122,9 +123,7 @@ def _write_text(folder: Path, place: tuple[int, int], table: np.ndarray, seed: i
     text = io.StringIO()
     np.savetxt(text, table, fmt="%.6f", delimiter="\t", header=header, comments="")
     content = text.getvalue().encode()
-    return replace_file(
-        folder / recording_name(STATES[state], SPEEDS[speed]), lambda stream: stream.write(content)
-    )
+    return write_atomic(folder / recording_name(STATES[state], SPEEDS[speed]), content)
 
 
 def _write_mat(file: Path, content: dict[str, np.ndarray]) -> Path:
@@ -134,4 +133,4 @@ def _write_mat(file: Path, content: dict[str, np.ndarray]) -> Path:
     savemat(stream, content)
     # The first 116 bytes are free text; scipy writes the time of day there.
     text = f"MATLAB 5.0 MAT-file, {SYNTHETIC_MARK}".ljust(116).encode()
-    return replace_file(file, lambda out: out.write(text + stream.getvalue()[116:]))
+    return write_atomic(file, text + stream.getvalue()[116:])

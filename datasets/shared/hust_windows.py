@@ -10,7 +10,7 @@ import numpy as np
 
 from .. import samples as make
 from ..dataset import SPLITS, SYNTHETIC_MARK, DataError, Samples, data_error
-from ..hust import DOMAINS, MAT_FILES, MODALITIES, SPEEDS, SPLIT_RULES, STATES, recording_name
+from .hust_names import DOMAINS, MAT_FILES, MODALITIES, SPEEDS, SPLIT_RULES, STATES, recording_name
 
 WINDOW = 1024  # points of a sample
 LENGTH = 262_144  # points of a published recording

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from ..dataset import Located, Published, Target
 from ..locate import locate
-from ..pickles.mmsa import Layout, LocatedPickle, locate_pickle
+from ..pickles.mmsa import LocatedPickle, locate_pickle
+from ..pickles.mmsa_layout import Layout
 
 if TYPE_CHECKING:
     from ..media.clip import MediaSet

@@ -30,11 +30,13 @@ from typing import Any
 
 import numpy as np
 
+from ..atomic_write import write_atomic
 from ..dataset import SPLITS, SYNTHETIC_MARK, DataError, Located, Target, data_error
 from ..layout.description import FILE_NAME
 from ..layout.open_layout import locate_open
-from ..layout.write import replace_file, write_open_layout
-from ..pickles.mmsa import LABELS, MODALITIES, SYNTHETIC_KEY, Layout, is_synthetic
+from ..layout.write import write_open_layout
+from ..pickles.mmsa import is_synthetic
+from ..pickles.mmsa_layout import LABELS, MODALITIES, SYNTHETIC_KEY, Layout
 from ..pickles.read_mmsa import split_samples
 
 TEXT, AUDIO, VISION, INTERACTION, NOISE = 0.9, 0.4, 0.4, 0.45, 0.2
@@ -82,7 +84,7 @@ def write_stand_in(
         )
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        return [replace_file(file, lambda stream: pickle.dump(content, stream, protocol=4))]
+        return [write_atomic(file, lambda stream: pickle.dump(content, stream, protocol=4))]
     except OSError as error:
         raise DataError(f"{folder}: cannot be written ({error.strerror or error})") from None
 

@@ -301,6 +301,7 @@ def test_the_stated_share_of_frames_changes_places(length: int) -> None:
 def test_jpeg_says_what_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ValueError, match="1 or 3 channels, not 2"):
         broken("jpeg", 1, batch_of(small(1, 1, 2, 16, 16)))
+    monkeypatch.setitem(sys.modules, "torchvision", None)
     monkeypatch.setitem(sys.modules, "torchvision.io", None)
     condition: Any = Jpeg("vision", 1)
     with pytest.raises(ImportError, match=r"mmbench\[vision\]"):

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from mmbench.datasets.dataset import Samples
 from mmbench.datasets.mosi import Mosi
-from mmbench.datasets.pickles.mmsa import Layout
+from mmbench.datasets.pickles.mmsa_layout import Layout
 from mmbench.datasets.shared.sentiment_synthetic import generate
 
 LAYOUT = Layout("mosi.pkl", {"train": 12, "valid": 5, "test": 6}, (7, 8, 9), (4, 5, 6))

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from mmbench.datasets.dataset import SPLITS, DataError, DataNotFound, Samples
-from mmbench.datasets.hust import DOMAINS, MODALITIES, SPEEDS, STATES, Hust, recording_name
+from mmbench.datasets.hust import Hust
 from mmbench.datasets.shared import hust_synthetic as planted
+from mmbench.datasets.shared.hust_names import DOMAINS, MODALITIES, SPEEDS, STATES, recording_name
 from mmbench.datasets.shared.hust_windows import (
     LENGTH,
     WINDOW,

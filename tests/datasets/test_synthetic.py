@@ -9,7 +9,7 @@ import pytest
 from mmbench.datasets.dataset import SPLITS, DataError, Samples
 from mmbench.datasets.mosei import Mosei
 from mmbench.datasets.mosi import Mosi
-from mmbench.datasets.pickles.mmsa import Layout
+from mmbench.datasets.pickles.mmsa_layout import Layout
 from mmbench.datasets.pickles.read_mmsa import split_samples
 from mmbench.datasets.shared import sentiment_synthetic as synthetic
 from mmbench.datasets.shared.sentiment import Sentiment

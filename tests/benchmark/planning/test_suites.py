@@ -17,11 +17,12 @@ from mmbench.benchmark.planning.job_matrix import jobs_of, methods_of
 from mmbench.benchmark.planning.suites import SUITES, suite_tasks
 from mmbench.datasets.epic import Epic
 from mmbench.datasets.hac import Hac
-from mmbench.datasets.hust import DOMAINS, Hust
-from mmbench.datasets.hust import MODALITIES as MOTOR
+from mmbench.datasets.hust import Hust
 from mmbench.datasets.mosei import Mosei
 from mmbench.datasets.mosi import Mosi
-from mmbench.datasets.pickles.mmsa import MODALITIES as SPOKEN
+from mmbench.datasets.pickles.mmsa_layout import MODALITIES as SPOKEN
+from mmbench.datasets.shared.hust_names import DOMAINS
+from mmbench.datasets.shared.hust_names import MODALITIES as MOTOR
 from mmbench.datasets.sims import Sims
 from mmbench.methods import METHODS
 

@@ -1,0 +1,24 @@
+"""What the pickles of the sentiment field hold, by name: MMSA's and CASP's.
+
+All hold ``{"train" | "valid" | "test": {"text", "audio", "vision": [samples, time, feature],
+"regression_labels": [samples], ...}}``. Layout: https://github.com/thuiar/MMSA (section "Datasets").
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+MODALITIES = ("text", "audio", "vision")
+LABELS = "regression_labels"
+SYNTHETIC_KEY = "synthetic"
+
+
+@dataclass(frozen=True)
+class Layout:
+    """A published file: its name, samples per split, and width and steps of text, audio, vision."""
+
+    file_name: str
+    counts: Mapping[str, int]
+    widths: tuple[int, int, int]
+    steps: tuple[int, int, int]
