@@ -7,7 +7,7 @@ brought to one scale. A worker keeps the tensors of the last tasks in a ``TaskCa
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
@@ -27,9 +27,7 @@ from .compatibility import (
     label_scale,
 )
 from .domains import check_domain, samples_of_place
-
-#: Standardised features are clipped at this number of standard deviations, as acoustic features reach hundreds.
-FEATURE_LIMIT = 5.0
+from .standardization import Statistics, feature_statistics, standardize
 
 
 @dataclass(frozen=True)
@@ -57,10 +55,6 @@ class Split:
         known = self.previous >= 0
         context = context.with_present({name: flags & known for name, flags in context.present.items()})
         return replace(self, batch=replace(self.batch, context=context))
-
-
-#: modality -> first column of a block -> mean and inverse standard deviation of its columns, each float32 [width]
-Statistics = dict[str, dict[int, tuple[np.ndarray, np.ndarray]]]
 
 
 @dataclass(frozen=True)
@@ -285,7 +279,7 @@ def load_task(request: TaskRequest, located: Mapping[str, Located]) -> TaskData:
 
     statistics = None
     if request.standardize:
-        statistics = _statistics([(name, samples[name]["train"]) for name in task.sources], blocks)
+        statistics = feature_statistics([(name, samples[name]["train"]) for name in task.sources], blocks)
 
     recipe = TensorRecipe(blocks, statistics, request.mask_padding, request.device)
 
@@ -327,33 +321,6 @@ def _domains(name: str, samples: Samples) -> np.ndarray:
     return np.where(samples.domain == "", name, samples.domain)
 
 
-def _statistics(parts: Sequence[tuple[str, Samples]], blocks: Mapping[str, Blocks]) -> Statistics:
-    """Mean and inverse standard deviation of every feature, over the valid steps of the sources' training samples."""
-    found: Statistics = {modality: {} for modality in blocks}
-    for modality, places in blocks.items():
-        for start in {places[name][0] for name, _ in parts}:
-            members = [part for name, part in parts if places[name][0] == start]
-            count = sum(int(part.mask[modality].sum()) for part in members)
-            zero = np.zeros(members[0].features[modality].shape[2])
-            mean = sum((steps.sum(0) for steps in _valid_steps(members, modality)), zero) / max(count, 1)
-            squares = (((steps - mean) ** 2).sum(0) for steps in _valid_steps(members, modality))
-            variance = sum(squares, zero)
-            deviation = np.sqrt(variance / max(count, 1))
-            # A constant feature becomes 0: dividing by its rounding error would make noise of it.
-            constant = deviation <= 1e-6 * np.maximum(np.abs(mean), 1e-30)
-            inverse = np.where(constant, 0.0, 1.0 / np.where(constant, 1.0, deviation))
-            found[modality][start] = mean.astype(np.float32), inverse.astype(np.float32)
-    return found
-
-
-def _valid_steps(members: Sequence[Samples], modality: str) -> Iterator[np.ndarray]:
-    """The valid steps [steps, width] as float64, a few samples at a time: whole datasets would not fit twice."""
-    for part in members:
-        for first in range(0, len(part), 256):
-            rows = slice(first, first + 256)
-            yield part.features[modality][rows][part.mask[modality][rows]].astype(np.float64)
-
-
 def _join(
     parts: Sequence[tuple[str, Samples]],
     blocks: Mapping[str, Blocks],
@@ -374,10 +341,7 @@ def _join(
             values = joined[rows, :length, start : start + width]  # a view: nothing is held twice
             values[...] = part.features[modality]
             if statistics:
-                mean, inverse = statistics[modality][start]
-                values -= mean
-                values *= inverse
-                np.clip(values, -FEATURE_LIMIT, FEATURE_LIMIT, out=values)
+                standardize(values, *statistics[modality][start])
             valid[rows, :length] = part.mask[modality]
             row += len(part)
         joined[~valid] = 0.0
