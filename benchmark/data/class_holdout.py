@@ -1,4 +1,5 @@
-"""Classes that a network is not to know: gone from training, validation and its outputs, foreign in the test."""
+"""Class holdout: some classes are removed from training, from validation and from the outputs of the network, and
+their test samples serve as out-of-distribution data."""
 
 from __future__ import annotations
 
@@ -11,26 +12,26 @@ from ...datasets.dataset import Samples, Target
 from ..core.errors import UsageError, nearest
 
 
-def without_classes(target: Target, held_out: Sequence[str], task: str) -> Target:
-    """The target with the classes that are left, in their order.
+def without_classes(target: Target, holdout: Sequence[str], task: str) -> Target:
+    """The target without the held-out classes; the others keep their order.
 
     Args:
         target: of the whole dataset.
-        held_out: the names of the classes that go.
-        task: its name, for the message.
+        holdout: the names of the classes that are removed.
+        task: the name of the task, for the message.
 
     Raises:
-        UsageError: it has no classes, none of such a name, or fewer than two are left.
+        UsageError: the target has no classes or none of such a name, or fewer than two would be left.
     """
     if target.kind != "classification":
         raise UsageError(f"task {task}: a {target.kind} has no classes to hold out")
-    for name in held_out:
+    for name in holdout:
         if name not in target.classes:
             raise UsageError(
                 f"task {task} has no class {name!r}: {nearest(name, target.classes)}; "
                 f"it has {', '.join(target.classes)}"
             )
-    left = tuple(name for name in target.classes if name not in held_out)
+    left = tuple(name for name in target.classes if name not in holdout)
     if len(left) < 2:
         raise UsageError(
             f"task {task}: {len(left)} of {len(target.classes)} classes would be left; a network needs two"
@@ -39,9 +40,16 @@ def without_classes(target: Target, held_out: Sequence[str], task: str) -> Targe
 
 
 def split_by_class(samples: Samples, target: Target, kept: Target) -> tuple[Samples, Samples]:
-    """The samples of the kept classes, numbered anew, and the others, whose target is -1.
+    """Splits samples by whether their class is kept.
 
-    A previous utterance of the other part is none.
+    Args:
+        samples: samples of all classes.
+        target: what their targets are numbered by.
+        kept: the same target with fewer classes.
+
+    Returns:
+        The samples of the kept classes, their targets numbered by ``kept``, and all others, with target -1. A previous
+        utterance that is in the other part is dropped.
     """
     number = np.array([kept.classes.index(name) if name in kept.classes else -1 for name in target.classes])
     renumbered = replace(samples, target=number[samples.target])
@@ -50,7 +58,15 @@ def split_by_class(samples: Samples, target: Target, kept: Target) -> tuple[Samp
 
 
 def take_rows(samples: Samples, rows: np.ndarray) -> Samples:
-    """The samples at ``rows``, int64 [n]."""
+    """Some samples of a split.
+
+    Args:
+        samples: the split.
+        rows: the numbers of the samples, int64 [n].
+
+    Returns:
+        These samples in that order. A previous utterance that is not among them is dropped.
+    """
     place = np.full(len(samples) + 1, -1, dtype=np.int64)  # the last place is that of "none", row -1
     place[rows] = np.arange(len(rows))
     return Samples(

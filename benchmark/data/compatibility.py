@@ -1,4 +1,4 @@
-"""Whether the datasets of a task go together, and how. Works on descriptions: no arrays, no torch."""
+"""Whether the datasets of a task can be joined, and how. Reads descriptions of datasets only, no arrays."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ from ..core.task import Task
 
 
 def common_target(targets: Mapping[str, Target]) -> Target:
-    """The target of a task: that of the last dataset, labels on the widest scale of all.
+    """The target of a task: that of its last dataset, with labels on the widest scale of all datasets.
+
+    Args:
+        targets: dataset -> its target, the target dataset of the task last.
 
     Raises:
         DataError: kinds or classes differ, or label ranges are not multiples of each other.
@@ -34,12 +37,15 @@ def common_target(targets: Mapping[str, Target]) -> Target:
 
 
 def common_encoders(task: Task, located: Mapping[str, Located]) -> dict[str, str]:
-    """Modality -> the encoder that the datasets of a task ask for, where it is not ``"sequence"``.
+    """Modality -> the encoder of a network that the datasets of a task ask for.
+
+    Args:
+        task: the task.
+        located: its datasets, by name. A dataset without ``encoders`` asks for ``"sequence"``.
 
     Raises:
         DataError: two datasets ask for different ones.
     """
-    # The contract came without encoders: a plug-in's dataset may have none.
     asked = {name: getattr(located[name], "encoders", {}) for name in task.datasets}
     found: dict[str, str] = {}
     for modality in dict.fromkeys(m for encoders in asked.values() for m in encoders):
@@ -61,21 +67,25 @@ def _target_in_words(target: Target) -> str:
 
 
 def label_scale(own: Target, common: Target) -> float:
-    """What stored labels are multiplied with: 3 for SIMS beside MOSI, as in MMDG-Bench."""
+    """The factor from the labels of a dataset to those of its task: 3 for SIMS ([-1, 1]) beside MOSI ([-3, 3])."""
     if not own.label_range or not common.label_range or not own.label_range[1]:
         return 1.0
     return common.label_range[1] / own.label_range[1]
 
 
-#: dataset or domain of one -> first column and width of its features in the joined tensor
+#: dataset, or domain of one -> first column and number of columns of its features in the joined tensor
 Blocks = dict[str, tuple[int, int]]
 
 
 def check_split_sizes(name: str, counts: Mapping[str, int]) -> None:
-    """Every split of a dataset must have samples.
+    """Checks that every split of a dataset has samples.
+
+    Args:
+        name: of the dataset, for the message.
+        counts: split -> number of samples.
 
     Raises:
-        DataError: one has none.
+        DataError: a split has none.
     """
     for split in SPLITS:
         if not counts.get(split):
@@ -83,10 +93,11 @@ def check_split_sizes(name: str, counts: Mapping[str, int]) -> None:
 
 
 def feature_blocks(task: Task, modality: str, widths: Mapping[str, int], mode: str) -> Blocks:
-    """Which columns of the joined tensor each dataset's features of a modality fill.
+    """The columns of the joined tensor that the features of each dataset fill, for one modality.
 
-    Under ``strict`` every dataset must have the same width. Under ``project`` each width gets columns of
-    its own, zero elsewhere: the first linear layer of any network is then a projection per width.
+    Under ``strict`` all datasets must have the same number of features. Under ``project`` each number of features gets
+    columns of its own, which are zero for the other datasets. The first linear layer of a network then acts as one
+    projection for each number of features.
 
     Args:
         task: the task.
@@ -119,7 +130,11 @@ def feature_blocks(task: Task, modality: str, widths: Mapping[str, int], mode: s
 
 
 def shared_modalities(task: Task, located: Mapping[str, Located]) -> tuple[str, ...]:
-    """The modalities that every dataset of a task has, in the target's order."""
+    """The modalities that every dataset of a task has, in the order of the target dataset.
+
+    Raises:
+        UsageError: there is none.
+    """
     names = located[task.datasets[-1]].modalities
     shared = tuple(name for name in names if all(name in located[d].modalities for d in task.datasets))
     if not shared:

@@ -1,7 +1,8 @@
-"""The domains of one dataset as places of a task: which samples are whose. No torch.
+"""Shifts between domains of one dataset: which samples train, validate and test.
 
-Train is the train part of every source, validation the sources' valid part, test the target's test part; or
-as ``ROLES`` says.
+By default the sources' training splits train, their validation splits validate, and the target's test split tests.
+``ROLES`` holds the alternatives. A *place* of a task is a dataset, such as ``mosi``, or a domain of one, such as
+``hust/5hz``.
 """
 
 from __future__ import annotations
@@ -15,8 +16,8 @@ from ...datasets.samples import drawn_for_validation
 from ..core.task import Task, domain_of
 from .class_holdout import take_rows
 
-#: Which splits play which part of a shift between domains; section 1.1 of docs/methods.md: in action
-#: recognition the source *test* lists validate, and of HAC's target all clips are tested.
+#: Name -> part -> the splits of a domain that play it. In the published protocol for action recognition the sources'
+#: *test* lists validate, and all clips of HAC's target are tested: see docs/methods.md.
 ROLES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "splits": {split: (split,) for split in SPLITS},
     "test-validates": {"train": ("train", "valid"), "valid": ("test",), "test": ("test",)},
@@ -25,7 +26,7 @@ ROLES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
 
 
 def domain_counts(splits: Mapping[str, Samples]) -> dict[str, dict[str, int]]:
-    """Domain -> split -> number of samples, domains in alphabetic order."""
+    """Domain -> split -> number of samples. Domains are in alphabetic order."""
     names = sorted(
         {name for samples in splits.values() for name in np.unique(samples.domain).tolist() if name}
     )
@@ -42,8 +43,10 @@ def check_domain(
     roles: str = "splits",
     target_splits: Sequence[str] = ("test",),
 ) -> None:
-    """A source needs two training samples, the target a sample in each split that is read; a source whose test
-    samples are to validate needs one, too.
+    """Checks that a domain has the samples that its part in a task needs.
+
+    A source needs two training samples, and a test sample where its test samples validate. The target needs a sample
+    in each split that is read.
 
     Args:
         task: the task.
@@ -53,7 +56,7 @@ def check_domain(
         target_splits: as ``Job.target_splits``.
 
     Raises:
-        DataError: there are fewer.
+        DataError: the domain has fewer.
     """
     train = counts.get("train", 0)
     if place in task.sources and train < 2:
@@ -74,7 +77,7 @@ def check_domain(
 
 
 def _parts(task: Task, roles: str) -> Mapping[str, tuple[str, ...]]:
-    """Part -> splits. In-domain, where what validates would be what is tested, they stay as they are."""
+    """Part -> splits. An in-domain task keeps the default, as it would else be tested on what validates."""
     return ROLES["splits" if task.target in task.sources else roles]
 
 
@@ -85,13 +88,23 @@ def samples_of_place(
     roles: str = "splits",
     target_splits: Sequence[str] = ("test",),
 ) -> dict[str, Samples]:
-    """The samples of a place of a task: of a domain, by their part (``roles``), or of the whole dataset.
+    """The samples of a place of a task.
 
-    A domain whose validation samples are needed and that has none gives a share of its training samples for that
-    (:func:`mmbench.datasets.samples.drawn_for_validation`).
+    A domain without validation samples gives a share of its training samples where the task needs some, drawn by
+    :func:`mmbench.datasets.samples.drawn_for_validation`.
+
+    Args:
+        splits: split -> samples of the whole dataset.
+        place: the dataset, or the domain.
+        task: the task that it belongs to.
+        roles: one of ``ROLES``.
+        target_splits: as ``Job.target_splits``.
+
+    Returns:
+        Split -> samples: those of the domain, by the part that they play, or all of a whole dataset.
 
     Raises:
-        DataError: the domain has no sample where the task needs some.
+        DataError: the domain has fewer samples than the task needs.
     """
     domain = domain_of(place)
     if not domain:
@@ -115,7 +128,7 @@ def samples_of_place(
 
 
 def concatenate(parts: Sequence[Samples]) -> Samples:
-    """The samples of several splits of a dataset, one after the other; shorter sequences are padded."""
+    """The samples of several splits of a dataset, one split after the other. Shorter sequences are padded with 0."""
     if len(parts) == 1:
         return parts[0]
 

@@ -1,14 +1,14 @@
-"""Another dataset, or a domain of one, as the out-of-distribution set of a trained network.
+"""Another dataset, or a domain of one, as the out-of-distribution (OOD) set of a trained network.
 
-*Near*: it could be a domain of the task: it has the network's modalities at the same widths, and labels that can
-be joined with the task's. Its features stay as they are.
+A *near* OOD set could be a domain of the task: it has the network's modalities with as many features, and labels that
+can be joined with those of the task. Its features are not changed.
 
-*Far*: any other dataset, resized to fit. Modalities go by name; where no name is shared, the first stands for the
-first, the second for the second. Other widths are brought to the network's by linear interpolation along the
-feature axis (first to first, last to last feature), sequences longer than the sources' longest by linear
-interpolation in time. What a dataset lacks is absent.
+A *far* OOD set is any other dataset, resized to fit the network. Modalities are matched by name, or in their order
+where the network and the dataset share no name. Another number of features is changed by linear interpolation along
+the feature axis, and a sequence longer than the longest of the sources by linear interpolation in time. A modality that
+the dataset lacks is marked as missing.
 
-Both are then standardised by the sources, as the network's own test data are.
+Both are then standardised with the statistics of the sources, as the network's own test data are.
 """
 
 from __future__ import annotations
@@ -27,32 +27,32 @@ from .tensors import Split, TaskData
 
 
 def ood_split(
-    found: Located, task: Task, targets: Mapping[str, Target], data: TaskData, domain: str = ""
+    located: Located, task: Task, targets: Mapping[str, Target], data: TaskData, domain: str = ""
 ) -> tuple[Literal["near", "far"], Split]:
-    """The test split of a dataset that a network was not made for, as tensors for that network.
+    """The test split of a dataset as tensors for a network that was trained on other data.
 
     Args:
-        found: the dataset.
+        located: the dataset.
         task: what the network was trained for.
         targets: dataset -> what it predicts, of the task.
         data: what the network was trained on, with its modalities only.
-        domain: the one of its domains that is asked for; all where it is empty.
+        domain: the domain whose samples are used; all samples where it is empty.
 
     Returns:
-        Whether the dataset is near or far, and its test samples. Their targets are 0 and mean nothing.
+        Whether the dataset is near or far, and its test samples. Their targets are 0 and have no meaning.
 
     Raises:
         DataError: the dataset is faulty, or has no test sample of the domain.
     """
-    splits = found.load()
-    check_split_sizes(found.name, {name: len(split) for name, split in splits.items()})
+    splits = located.load()
+    check_split_sizes(located.name, {name: len(split) for name, split in splits.items()})
     samples = splits["test"]
     if domain:
         samples = take_rows(samples, np.flatnonzero(samples.domain == domain))
         if not len(samples):
-            raise DataError(f"{found.name}: no test sample is of domain {domain}")
+            raise DataError(f"{located.name}: no test sample is of domain {domain}")
     places = {name: _place(name, samples, task, data) for name in data.train.batch.modalities}
-    near = _joinable(found, targets) and all(
+    near = _joinable(located, targets) and all(
         name in samples.features and samples.features[name].shape[2] == width
         for name, (_, width) in places.items()
     )
@@ -60,29 +60,30 @@ def ood_split(
         steps = {name: array.shape[1] for name, array in data.train.batch.features.items()}
         samples = resize_samples(samples, {name: width for name, (_, width) in places.items()}, steps)
     samples = replace(samples, target=np.zeros(len(samples), np.float32))
-    blocks = {name: {**data.recipe.blocks[name], found.name: place} for name, place in places.items()}
+    blocks = {name: {**data.recipe.blocks[name], located.name: place} for name, place in places.items()}
     recipe = replace(data.recipe, blocks=blocks)
-    return "near" if near else "far", recipe.split([(found.name, samples)], {found.name: 1.0}, {})
+    return "near" if near else "far", recipe.split([(located.name, samples)], {located.name: 1.0}, {})
 
 
 def _place(modality: str, samples: Samples, task: Task, data: TaskData) -> tuple[int, int]:
-    """First column and width: of a source that has the dataset's width, else of the first source."""
+    """First column and number of columns that the features of an OOD set fill: those of a source with as many features,
+    else those of the first source."""
     blocks = data.recipe.blocks[modality]
     places = [blocks[source] for source in task.sources]
     own = samples.features[modality].shape[2] if modality in samples.features else 0
     return next((place for place in places if place[1] == own), places[0])
 
 
-def _joinable(found: Located, targets: Mapping[str, Target]) -> bool:
+def _joinable(located: Located, targets: Mapping[str, Target]) -> bool:
     try:
-        common_target({found.name: found.target, **targets})
+        common_target({located.name: located.target, **targets})
     except DataError:
         return False
     return True
 
 
 def resize_samples(samples: Samples, widths: Mapping[str, int], steps: Mapping[str, int]) -> Samples:
-    """Samples of any dataset as those of a network.
+    """Samples of any dataset with the modalities and sizes of a network.
 
     Args:
         samples: the samples.
@@ -106,14 +107,23 @@ def resize_samples(samples: Samples, widths: Mapping[str, int], steps: Mapping[s
 
 
 def pair_modalities(own: Sequence[str], theirs: Sequence[str]) -> dict[str, str | None]:
-    """Modality of the network -> of the dataset: of the same name, or, where no name is shared, in order."""
+    """Matches modalities by name, or in their order where no name is shared.
+
+    Args:
+        own: the modalities of the network.
+        theirs: the modalities of the dataset.
+
+    Returns:
+        Modality of the network -> modality of the dataset, or None where there is none for it.
+    """
     if set(own) & set(theirs):
         return {name: name if name in theirs else None for name in own}
     return {name: theirs[place] if place < len(theirs) else None for place, name in enumerate(own)}
 
 
 def resize_features(values: np.ndarray, width: int) -> np.ndarray:
-    """Features [samples, time, any] at another width [samples, time, width], by linear interpolation."""
+    """Features, float32 [samples, time, any], interpolated linearly to ``width`` features, [samples, time, width]. The
+    first and the last feature stay the first and the last."""
     if values.shape[2] == width:
         return values
     low, high, share = _between(values.shape[2], width)
@@ -121,9 +131,17 @@ def resize_features(values: np.ndarray, width: int) -> np.ndarray:
 
 
 def shorten_sequences(values: np.ndarray, mask: np.ndarray, steps: int) -> tuple[np.ndarray, np.ndarray]:
-    """Features [samples, time, width] and mask [samples, time] with at most ``steps`` time steps.
+    """Shortens sequences to at most ``steps`` time steps.
 
-    Valid steps move together to the front; more than ``steps`` of them are interpolated linearly.
+    Valid steps are moved to the front. More than ``steps`` of them are interpolated linearly.
+
+    Args:
+        values: features, float32 [samples, time, width].
+        mask: which steps are valid, bool [samples, time].
+        steps: the largest number of time steps.
+
+    Returns:
+        Features and mask with at most ``steps`` steps. What is short enough is returned as it is.
     """
     if values.shape[1] <= steps:
         return values, mask
@@ -140,7 +158,12 @@ def shorten_sequences(values: np.ndarray, mask: np.ndarray, steps: int) -> tuple
 
 
 def _between(old: int, new: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """For each of ``new`` evenly spaced places among ``old``: its neighbours and the share of the higher."""
+    """Where to read ``new`` evenly spaced values among ``old`` ones.
+
+    Returns:
+        For each new value the index of its lower and of its upper neighbour, int64 [new], and the weight of the upper
+        one, float64 [new].
+    """
     place = np.linspace(0, old - 1, new)
     low = np.floor(place).astype(np.int64)
     return low, np.minimum(low + 1, old - 1), place - low

@@ -1,12 +1,13 @@
-"""From located datasets to the tensors of a task: sources joined, features standardised, labels on one scale.
+"""The tensors of a task, made from its datasets.
 
-Tensors are made once a worker and shared by its jobs.
+The sources are joined, features are standardised with the statistics of the sources' training samples, and labels are
+brought to one scale. A worker keeps the tensors of the last tasks in a ``TaskCache``, which its jobs share.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
@@ -26,21 +27,19 @@ from .compatibility import (
     label_scale,
 )
 from .domains import check_domain, samples_of_place
-
-#: Standardised features are cut off at so many deviations: acoustic features reach hundreds.
-FEATURE_LIMIT = 5.0
+from .standardization import Statistics, feature_statistics, standardize
 
 
 @dataclass(frozen=True)
 class Split:
-    """A split as tensors, and the names that tensors cannot hold.
+    """A split as tensors, with the names of its samples and domains.
 
     Attributes:
         batch: all samples; [samples, ...].
         sample_id, domain: [samples], str.
         previous: [samples], int64, the row of the previous utterance of the same video, or -1.
         target: [samples], the labels as they are stored.
-        scale: [samples], stored labels times this are the labels of ``batch``; 1 for classification.
+        scale: [samples], the factor from stored labels to those of ``batch``; 1 for classification.
     """
 
     batch: Batch
@@ -51,15 +50,11 @@ class Split:
     scale: np.ndarray
 
     def with_context(self) -> Split:
-        """The same split, its batch with every sample's previous utterance as context."""
+        """The same split, with the previous utterance of every sample as context; it is marked missing where there is none."""
         context = self.batch.take(self.previous.clamp(min=0))
         known = self.previous >= 0
         context = context.with_present({name: flags & known for name, flags in context.present.items()})
         return replace(self, batch=replace(self.batch, context=context))
-
-
-#: modality -> first column of a block -> mean and inverse deviation of its columns, each [width]
-Statistics = dict[str, dict[int, tuple[np.ndarray, np.ndarray]]]
 
 
 @dataclass(frozen=True)
@@ -68,9 +63,9 @@ class TensorRecipe:
 
     Attributes:
         blocks: modality -> which columns each dataset fills.
-        statistics: what features are standardised by; None leaves them as they are.
-        mask_padding: whether padding is hidden; as published it is read like data.
-        device: where the tensors lie.
+        statistics: what features are standardised with; None leaves them as they are.
+        mask_padding: whether padded steps are masked. Under ``as-published`` they are not.
+        device: where the tensors are to lie.
     """
 
     blocks: Mapping[str, Blocks]
@@ -84,11 +79,11 @@ class TensorRecipe:
         scales: Mapping[str, float],
         domain_index: Mapping[str, int],
     ) -> Split:
-        """The samples of several datasets, or domains of datasets, one after the other.
+        """Joins the samples of several datasets, or of domains of datasets, one after the other.
 
         Args:
             parts: dataset (or its domain) and samples; each has its place in ``blocks``.
-            scales: dataset -> what its labels are multiplied with.
+            scales: dataset -> the factor of its labels.
             domain_index: source -> its index; others get -1.
         """
         batch = _join(parts, self.blocks, scales, domain_index, self.statistics)
@@ -106,12 +101,20 @@ class TensorRecipe:
 
 @dataclass(frozen=True)
 class TaskData:
-    """Everything that the jobs of a task read. The test split is the target's, the others are the sources'.
+    """The data that the jobs of a task read.
 
-    ``unusable`` says why a modality that the datasets share cannot be joined, ``recipe`` how other samples are
-    made alike, ``encoders`` what reads a modality where it is no sequence. ``class_holdout`` are the target's test samples of classes that the network is not to know.
-    ``target_valid`` is the target's validation split, None where the job may not see it; a companion is tested on
-    it, and reads no test split.
+    Attributes:
+        train: the sources' training samples.
+        valid: the sources' validation samples.
+        test: the target's test samples; of a companion, which reads no test split, its target's validation samples.
+        target: what is predicted.
+        domains: the number of sources.
+        unusable: modality -> why the datasets share it but it cannot be joined.
+        recipe: how further samples are made into tensors alike.
+        class_holdout: the target's test samples of held-out classes; None without such classes.
+        encoders: modality -> what reads it in a network, where that is not the encoder of sequences.
+        target_valid: the target's validation samples; None where the job may not see them.
+        finetuned: modality -> the encoder of raw media that is fine-tuned; its tensors hold the raw media.
     """
 
     train: Split
@@ -127,7 +130,7 @@ class TaskData:
     finetuned: Mapping[str, Tuned] = field(default_factory=dict)
 
     def spec(self, protocol: str) -> Spec:
-        """What a method is built for."""
+        """What a method is built for, under a protocol of that name."""
         sizes = {
             name: sum(next(iter(self.recipe.blocks[name].values())))
             if name in self.finetuned
@@ -146,14 +149,14 @@ class TaskData:
         )
 
     def with_context(self) -> TaskData:
-        """The same data, every batch with the previous utterances as context."""
+        """The same data, with the previous utterance of every sample as context."""
         return self.each(Split.with_context)
 
     def only(self, modalities: Sequence[str]) -> TaskData:
-        """The same samples with these modalities; no tensor is copied.
+        """The same samples with some of their modalities. No tensor is copied.
 
         Raises:
-            DataError: one of them cannot be joined.
+            DataError: the datasets of the task cannot be joined in one of these modalities.
         """
         for name in modalities:
             if name in self.unusable:
@@ -172,7 +175,7 @@ class TaskData:
         return self.each(narrow)
 
     def each(self, change: Callable[[Split], Split]) -> TaskData:
-        """The same task with every split changed."""
+        """The same data, with a function applied to every split."""
         train, valid, test = (change(split) for split in (self.train, self.valid, self.test))
         holdout = None if self.class_holdout is None else change(self.class_holdout)
         seen = None if self.target_valid is None else change(self.target_valid)
@@ -181,7 +184,20 @@ class TaskData:
 
 @dataclass(frozen=True)
 class TaskRequest:
-    """What decides the tensors of a task."""
+    """What decides the tensors of a task: equal requests have equal tensors.
+
+    Attributes:
+        task: the name of the task.
+        fingerprints: of its datasets.
+        modalities: those that are read.
+        standardize: whether features are standardised.
+        widths: ``strict`` or ``project``, see ``feature_blocks``.
+        mask_padding: whether padded steps are masked.
+        device: where the tensors are to lie.
+        holdout_classes: the classes that are removed from training.
+        roles: which splits play which part, see ``domains.ROLES``.
+        target_splits: the splits of the target that are read, the one that is tested last.
+    """
 
     task: str
     fingerprints: tuple[str, ...]
@@ -196,14 +212,19 @@ class TaskRequest:
 
 
 class TaskCache:
-    """Keeps the tensors of the last tasks, so that jobs on the same data share them."""
+    """Keeps the tensors of the last ``size`` tasks, so that jobs on the same data share them."""
 
     def __init__(self, size: int = 2) -> None:
         self.size = size
         self._kept: dict[TaskRequest, TaskData] = {}
 
     def get(self, request: TaskRequest, located: Mapping[str, Located]) -> TaskData:
-        """The tensors of a task, made where they are not kept."""
+        """The tensors of a task, made where they are not in the cache.
+
+        Args:
+            request: the task, and what decides its tensors.
+            located: its datasets, by name.
+        """
         if request not in self._kept:
             while len(self._kept) >= self.size:
                 del self._kept[next(iter(self._kept))]
@@ -215,8 +236,12 @@ class TaskCache:
 def load_task(request: TaskRequest, located: Mapping[str, Located]) -> TaskData:
     """Reads the datasets of a task and joins them.
 
+    Args:
+        request: the task, and what decides its tensors.
+        located: its datasets, by name.
+
     Raises:
-        DataError: a file is faulty, or the datasets of the task do not go together.
+        DataError: a file is faulty, or the datasets of the task cannot be joined.
     """
     task = Task.parse(request.task)
     read = {name: _load(located[name], request.modalities) for name in task.datasets}
@@ -254,7 +279,7 @@ def load_task(request: TaskRequest, located: Mapping[str, Located]) -> TaskData:
 
     statistics = None
     if request.standardize:
-        statistics = _statistics([(name, samples[name]["train"]) for name in task.sources], blocks)
+        statistics = feature_statistics([(name, samples[name]["train"]) for name in task.sources], blocks)
 
     recipe = TensorRecipe(blocks, statistics, request.mask_padding, request.device)
 
@@ -292,35 +317,8 @@ def _load(located: Located, modalities: Sequence[str]) -> dict[str, Samples]:
 
 
 def _domains(name: str, samples: Samples) -> np.ndarray:
-    """The domain of every sample; that of a dataset without domains is the dataset."""
+    """The domain of every sample, str [samples]. In a dataset without domains it is the name of the dataset."""
     return np.where(samples.domain == "", name, samples.domain)
-
-
-def _statistics(parts: Sequence[tuple[str, Samples]], blocks: Mapping[str, Blocks]) -> Statistics:
-    """Mean and inverse deviation of every feature over the valid steps of the source training samples."""
-    found: Statistics = {modality: {} for modality in blocks}
-    for modality, places in blocks.items():
-        for start in {places[name][0] for name, _ in parts}:
-            members = [part for name, part in parts if places[name][0] == start]
-            count = sum(int(part.mask[modality].sum()) for part in members)
-            zero = np.zeros(members[0].features[modality].shape[2])
-            mean = sum((steps.sum(0) for steps in _valid_steps(members, modality)), zero) / max(count, 1)
-            squares = (((steps - mean) ** 2).sum(0) for steps in _valid_steps(members, modality))
-            variance = sum(squares, zero)
-            deviation = np.sqrt(variance / max(count, 1))
-            # A constant feature carries nothing; dividing by its rounding noise would make it loud.
-            constant = deviation <= 1e-6 * np.maximum(np.abs(mean), 1e-30)
-            inverse = np.where(constant, 0.0, 1.0 / np.where(constant, 1.0, deviation))
-            found[modality][start] = mean.astype(np.float32), inverse.astype(np.float32)
-    return found
-
-
-def _valid_steps(members: Sequence[Samples], modality: str) -> Iterator[np.ndarray]:
-    """The valid steps [steps, width] as float64, a few samples at a time: whole datasets would not fit twice."""
-    for part in members:
-        for first in range(0, len(part), 256):
-            rows = slice(first, first + 256)
-            yield part.features[modality][rows][part.mask[modality][rows]].astype(np.float64)
 
 
 def _join(
@@ -343,10 +341,7 @@ def _join(
             values = joined[rows, :length, start : start + width]  # a view: nothing is held twice
             values[...] = part.features[modality]
             if statistics:
-                mean, inverse = statistics[modality][start]
-                values -= mean
-                values *= inverse
-                np.clip(values, -FEATURE_LIMIT, FEATURE_LIMIT, out=values)
+                standardize(values, *statistics[modality][start])
             valid[rows, :length] = part.mask[modality]
             row += len(part)
         joined[~valid] = 0.0
@@ -367,7 +362,7 @@ def _join(
 
 
 def _previous(parts: Sequence[Samples]) -> torch.Tensor:
-    """Rows of the previous utterances in the joined split, or -1."""
+    """The rows of the previous utterances in the joined split, int64 [samples], -1 where there is none."""
     starts = np.cumsum([0, *(len(part) for part in parts)])
     rows = [
         np.where(part.previous < 0, -1, part.previous + start)
@@ -382,6 +377,11 @@ def _targets(target: np.ndarray, scale: float) -> np.ndarray:
 
 @lru_cache(maxsize=1 << 20)
 def sample_hash(dataset: str, sample_id: str) -> int:
-    """A signed 64-bit number that belongs to a sample alone: its randomness is seeded with it."""
+    """A signed 64-bit hash of a sample, which seeds its random corruptions.
+
+    Args:
+        dataset: the name of its dataset.
+        sample_id: its name there.
+    """
     digest = hashlib.blake2b(f"{dataset}/{sample_id}".encode(), digest_size=8).digest()
     return int.from_bytes(digest, "little", signed=True)

@@ -1,7 +1,7 @@
-"""Reads a job's folder that came from elsewhere, trusting nothing of it.
+"""Reads the folder of a finished job that came from elsewhere, without trusting its content.
 
-Every file is opened once, without following links, and what was checked is what is kept. Only JSON, parquet and
-safetensors are read; none of them can hold a program.
+Every file is opened once, without following links, and the bytes that were checked are the bytes that are stored. Only
+JSON, parquet and safetensors are read, and none of them can hold a program.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from ..store.job_folder import RESULTS, SUBMITTED, WEIGHTS
 from ..store.job_schema import RefusedError, checked_job, validated
 from ..store.names import StoreError, checked_name
 
-#: The files of a job that are taken; the done marker and job.json are written anew.
+#: The files of a job that are copied; the done marker and job.json are written anew.
 TAKEN = (*RESULTS, WEIGHTS, "environment.json")
 #: What a job's folder holds besides while it runs or after it failed.
 _PASSING = ("lock", "progress.json", "failed.json", "pruned.json", SUBMITTED)
@@ -185,7 +185,17 @@ def _read_failure(file: Path) -> str:
 def _read_evaluations(
     folder: Path, job: Job, own: pd.DataFrame
 ) -> tuple[dict[str, bytes], dict[str, str], tuple[str, ...]]:
-    """Further outputs: those taken, those refused and why, and what is none."""
+    """Reads the evaluations of a job.
+
+    Args:
+        folder: the folder of evaluations; it may be missing.
+        job: the job.
+        own: the predictions of the job.
+
+    Returns:
+        Name -> content of those that are whole, name -> reason for those that are refused, and the files that belong to
+        none.
+    """
     if not os.path.lexists(folder):
         return {}, {}, ()
     if folder.is_symlink() or not folder.is_dir():
@@ -229,7 +239,20 @@ def _read_predictions(content: bytes, job: Job) -> pd.DataFrame:
 
 
 def _check_evaluation(content: bytes, stem: str, job: Job, own: pd.DataFrame) -> set[str]:
-    """Checks further outputs; the conditions that they add to those of the predictions."""
+    """Checks the outputs of an evaluation.
+
+    Args:
+        content: the bytes of the parquet file.
+        stem: the name of the evaluation.
+        job: the job.
+        own: the predictions of the job.
+
+    Returns:
+        The conditions that the outputs add to those of the predictions; none for features.
+
+    Raises:
+        RefusedError: the outputs are not what mmbench writes for this job.
+    """
     name = f"{stem}.parquet"
     features = holds_features(stem)
     table = _read_table(content, name, job, ("fused",) if features else ())
@@ -245,7 +268,7 @@ def _check_evaluation(content: bytes, stem: str, job: Job, own: pd.DataFrame) ->
 
 
 def _split_names(stem: str, job: Job) -> set[str]:
-    """What the splits of further outputs may be called."""
+    """The names of splits that an evaluation may hold."""
     if not holds_features(stem):
         return {"test"}
     if stem == FEATURES:
@@ -257,7 +280,13 @@ def _split_names(stem: str, job: Job) -> set[str]:
 
 
 def _check_samples(rows: pd.DataFrame, wanted: pd.DataFrame, where: str) -> None:
-    """Every condition names every sample once, with its target."""
+    """Checks that every condition has every sample once, with its target.
+
+    Args:
+        rows: the rows to check.
+        wanted: rows with the expected samples and targets.
+        where: what is checked, for the message.
+    """
     expected = wanted.set_index("sample_id")["target"].sort_index()
     if not expected.index.is_unique:
         raise RefusedError(f"{where}: names a sample twice")
@@ -270,7 +299,17 @@ def _check_samples(rows: pd.DataFrame, wanted: pd.DataFrame, where: str) -> None
 
 
 def _read_table(content: bytes, name: str, job: Job, more: tuple[str, ...] = ()) -> pd.DataFrame:
-    """A table with the columns of ``prediction_table``, all values there and finite."""
+    """Reads a table and checks that it has the columns of ``prediction_table`` and only finite values.
+
+    Args:
+        content: the bytes of a parquet file.
+        name: of the file, for the message.
+        job: the job, whose metrics decide which columns hold outputs.
+        more: further columns that the table may have; they are checked and left out.
+
+    Raises:
+        RefusedError: the table is anything else.
+    """
     try:
         file = pq.ParquetFile(io.BytesIO(content))
         if file.metadata.num_rows > _MOST_ROWS:

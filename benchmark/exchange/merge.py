@@ -1,7 +1,7 @@
-"""Takes results from elsewhere into a store: jobs of another store, and rows of published leaderboards.
+"""Merges results from elsewhere into a store: jobs of another store, and rows of published leaderboards.
 
-Nothing is believed: a job is taken where its files are whole and what mmbench writes; a row counts as verified
-where its predictions are in the store and give the same numbers. The rest is said, with its reason.
+Everything is checked. A job is copied if its files are whole and are what mmbench writes. A row counts as verified if the
+predictions of its jobs are in the store and give the same numbers. Everything else is reported with its reason.
 """
 
 from __future__ import annotations
@@ -50,15 +50,15 @@ Kind = Literal[
     "unfinished",
     "ignored",
 ]
-#: What makes the exit code other than 0.
+#: The kinds that make the exit code differ from 0.
 BAD: tuple[Kind, ...] = ("differs", "conflict", "refused")
-#: The columns that tables of scores have and mmbench's other tables (seeds, ranks, audit ...) have not all of.
+#: Columns by which a table of scores is told from mmbench's other tables (seeds, ranks, audit ...).
 _OF_SCORES = {"metric", "mean", "values"}
 
 
 @dataclass
 class Report:
-    """What came of each thing that was found: kind, name, reason."""
+    """The outcome of a merge: one line (kind, name, reason) for each job, evaluation, row and file."""
 
     lines: list[tuple[Kind, str, str]] = field(default_factory=list)
 
@@ -90,13 +90,13 @@ class Report:
 
 
 def merge(folder: Path, path: Path, name: str | None = None, dry_run: bool = False) -> Report:
-    """Takes what is in a folder into a store.
+    """Merges the content of a folder into a store.
 
     Args:
         folder: another store, or leaderboard CSVs with or without the folders of their jobs.
-        path: the store; made if need be.
-        name: what rows that are not verified are said to be from; the folder's name if None.
-        dry_run: writes nothing there; the report is the same.
+        path: the store; it is created where it does not exist.
+        name: the origin that rows which are not verified are stored under; the name of the folder if None.
+        dry_run: writes nothing into the store; the report is the same.
 
     Returns:
         What was taken, verified, refused, and why.
@@ -145,7 +145,14 @@ def _tables(folder: Path) -> Iterator[Path]:
 
 
 def _take(folder: Path, store: Store, target: Store, report: Report) -> None:
-    """Takes one job into ``target``, unless it is in ``store``."""
+    """Copies one job, unless it is in the store.
+
+    Args:
+        folder: the folder of the job.
+        store: the store that is merged into.
+        target: where the job is written: the store, or a temporary one in a dry run.
+        report: gets a line for the job and for each of its evaluations that is refused.
+    """
     name = folder.name
     try:
         if pruned := read_pruned(folder):
@@ -174,7 +181,7 @@ class _ConflictError(Exception):
 
 
 def _write(found: Incoming, store: Store, target: Store, report: Report) -> list[str]:
-    """Writes what is not there, done markers last; what was written."""
+    """Writes the parts of a job that the store lacks, and returns their names."""
     job = found.job
     taken = []
     if store.job(job.id).is_done():
@@ -203,7 +210,7 @@ def _write(found: Incoming, store: Store, target: Store, report: Report) -> list
 
 
 def _write_pruned(found: PrunedTrial, store: Store, target: Store) -> bool:
-    """Writes that a trial was ended early, unless it ended here; whether it did."""
+    """Writes that a trial was ended early, unless the store has it, and returns whether it was written."""
     name = found.job.id
     if store.job(name).is_held():
         raise RefusedError("is being run in this store at the moment; merge again when it is done")
@@ -232,7 +239,7 @@ def _finished_results(store: Store) -> list[Result]:
 
 
 def _read_rows(file: Path, report: Report) -> Iterator[Row]:
-    """The rows of a CSV that state a number and could be mmbench's. A hole states none."""
+    """The rows of a CSV that state a number and could be written by mmbench. Holes are left out."""
     try:
         content = read_file(file)
         if not set(pd.read_csv(io.BytesIO(content), nrows=0)) >= _OF_SCORES:
@@ -272,7 +279,18 @@ def _verify(
     found: Mapping[str, Result],
     report: Report,
 ) -> dict[str, list[Row]]:
-    """Rescores rows; origin -> those that are kept apart. What was kept before is judged anew."""
+    """Verifies rows against the predictions in the store; rows that were stored before are verified again.
+
+    Args:
+        origin: where the new rows come from.
+        stated: the new rows.
+        stored: origin -> rows that were stored before.
+        found: id of a job -> its result.
+        report: gets a line for each row.
+
+    Returns:
+        Origin -> the rows that predictions do not verify.
+    """
     scorer = Scorer(found)
     rows: dict[str, dict[tuple, Row]] = {
         name: {key_of(row): row for row in old} for name, old in stored.items()

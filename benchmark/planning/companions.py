@@ -1,8 +1,8 @@
-"""The companions of a job under ``leave-one-source-out``: which they are, and what they saw. No torch.
+"""The companions of a job under the selection rule ``leave-one-source-out``.
 
-For each source of the job there is one: the same method, seed and protocol, trained on the other sources and looked
-at on that source's validation split after every epoch. It neither knows nor reads the job's target, so that jobs
-with the same sources share their companions.
+A job has one companion for each of its sources: the same method, seed and protocol, trained on the other sources and
+validated on that source after every epoch. A companion does not depend on the job's target, so jobs with the same
+sources share their companions.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ RULE = "leave-one-source-out"
 
 
 def companions(job: Job) -> list[Job]:
-    """The companions that a job needs; none under another rule."""
+    """The companions that a job needs; empty under another rule, and for a companion."""
     if job.role == COMPANION or job.protocol.get("selection") != RULE:
         return []
     sources = Task.parse(job.task).sources
@@ -29,7 +29,7 @@ def companions(job: Job) -> list[Job]:
 
 
 def check_sources(task: Task, selection: str) -> None:
-    """Raises UsageError where a task has too few sources for a rule."""
+    """Raises UsageError where a task has too few sources for a rule of selection."""
     if selection == RULE and len(task.sources) < 2:
         raise UsageError(
             f"task {task.name}: {RULE} needs two sources or more, to leave one out; "
@@ -38,11 +38,18 @@ def check_sources(task: Task, selection: str) -> None:
 
 
 def companion_fits(job: Job, store: Store) -> list[Sequence[Epoch]]:
-    """What each companion of a job saw, epoch by epoch.
+    """The records of the epochs of a job's companions.
+
+    Args:
+        job: the job.
+        store: where its companions were run.
+
+    Returns:
+        For each companion its epochs, in their order.
 
     Raises:
-        UsageError: one of them is not done.
-        StoreError: its record is not what was written.
+        UsageError: a companion is not done.
+        StoreError: the file of a companion is not what was written.
     """
     return [_companion_fit(companion, store) for companion in companions(job)]
 

@@ -1,6 +1,7 @@
-"""Reads data once before anything is written, so that faulty data ends a run before it begins.
+"""Checks the data of jobs before anything is written, so that faulty data ends a run before it begins.
 
-What was found in order is remembered beside the hashes of files: data are read again only where they changed.
+The sizes of a dataset that was read without fault are cached under its fingerprint, so data are read again only where
+they changed.
 """
 
 from __future__ import annotations
@@ -20,8 +21,13 @@ from ..data.domains import check_domain, domain_counts
 
 @dataclass(frozen=True)
 class Shape:
-    """What must be known of a dataset to join it with others: split -> samples, modality -> features, and
-    domain -> split -> samples."""
+    """The sizes of a dataset that decide whether it can be joined with others.
+
+    Attributes:
+        samples: split -> number of samples.
+        widths: modality -> number of features.
+        domains: domain -> split -> number of samples.
+    """
 
     samples: Mapping[str, int]
     widths: Mapping[str, int]
@@ -29,11 +35,14 @@ class Shape:
 
 
 def check_job_data(jobs: Iterable[Job], located: Mapping[str, Located]) -> None:
-    """Raises DataError where the data of a job are faulty or its datasets do not go together.
+    """Checks that the data of jobs are in order and that the datasets of each task can be joined.
 
     Args:
-        jobs: those that are to be run.
-        located: every dataset that they name.
+        jobs: the jobs that are to be run.
+        located: their datasets, by name.
+
+    Raises:
+        DataError: data are faulty, or datasets cannot be joined.
     """
     wanted = {
         (
@@ -64,17 +73,17 @@ def check_job_data(jobs: Iterable[Job], located: Mapping[str, Located]) -> None:
 
 
 def shape_of(located: Located) -> Shape:
-    """Reads a dataset, or remembers that it was read. Raises DataError where it is faulty."""
+    """The sizes of a dataset, from the cache where it was read before. Raises DataError where it is faulty."""
     from ...datasets.fingerprint import cache_folder
 
-    remembered = cache_folder().parent / "checked" / f"{located.fingerprint()}.json"
-    known = read_json(remembered)
+    cached = cache_folder().parent / "checked" / f"{located.fingerprint()}.json"
+    known = read_json(cached)
     if isinstance(known, dict) and known.keys() == {"samples", "widths", "domains"}:
         return Shape(**known)
     splits = located.load()
     widths = {name: array.shape[2] for name, array in splits["train"].features.items()} if splits else {}
     shape = Shape({name: len(split) for name, split in splits.items()}, widths, domain_counts(splits))
-    _write_shape(remembered, shape)
+    _write_shape(cached, shape)
     return shape
 
 

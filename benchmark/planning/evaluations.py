@@ -1,6 +1,7 @@
-"""What a trained network is tested under beyond clean and missing modalities, and its name in the store.
+"""Evaluations: what a trained network is tested under beside clean inputs and missing modalities.
 
-An evaluation is one file beside a finished job: it is added without training, and one that is there stays.
+An evaluation is one file in the folder of a finished job. It is added without training, and one that is there is not
+made again.
 """
 
 from __future__ import annotations
@@ -23,17 +24,17 @@ from ..core.task import Task, dataset_of, domain_of
 from .data_check import shape_of
 from .experiment import Experiment
 
-#: The feature that the head reads, of source training and of the test data: what scores on features are fitted on.
+#: Evaluation with the features that the head reads, of training and test data: OOD scores on features are fitted on it.
 FEATURES = "features"
 #: The target's test samples of held-out classes, with features.
 SEMANTIC = "semantic"
 #: Metadata of a file of outputs under a corruption: its family.
 FAMILY = "family"
-#: Raised when other datasets are brought to a network's sizes in another way: older outputs are then made anew.
+#: Version of how OOD sets are resized to fit a network. When it is raised, older outputs are made anew.
 RESIZING = 2
-#: What the name of an OOD set ends with that is no real data.
+#: The end of the name of an OOD set that is a synthetic stand-in.
 STAND_IN = " (stand-in)"
-#: Is in the predictions of every job.
+#: The corruption that is in the predictions of every job.
 ALWAYS = "missing"
 #: What raw media are -> what a corruption must say that it breaks. Flow is what no camera sees: nothing breaks it.
 BROKEN_AS = {"frames": "frames", "waveform": "waveform", "text": "words"}
@@ -41,7 +42,7 @@ BROKEN_AS = {"frames": "frames", "waveform": "waveform", "text": "words"}
 
 @dataclass(frozen=True)
 class Evaluation:
-    """One set of conditions.
+    """A set of conditions that a network is tested under.
 
     Attributes:
         kind: all severities of a corruption; the network's features; samples of another dataset; or those of
@@ -67,7 +68,7 @@ class Evaluation:
 
 
 def evaluations_of(experiment: Experiment) -> tuple[Evaluation, ...]:
-    """What an experiment asks for.
+    """The evaluations of an experiment.
 
     Raises:
         UsageError: an unknown corruption or dataset.
@@ -90,8 +91,15 @@ def evaluations_of(experiment: Experiment) -> tuple[Evaluation, ...]:
 
 
 def evaluations_for(evaluations: Sequence[Evaluation], job: Job) -> list[Evaluation]:
-    """Those that a job can have: its own data are no OOD set, and without one no features are needed. A companion
-    has none."""
+    """The evaluations that apply to a job.
+
+    A dataset of the job's own task is no OOD set for it, and features are needed only beside OOD data. A companion has
+    no evaluations.
+
+    Args:
+        evaluations: those of the experiment.
+        job: the job.
+    """
     if job.role == COMPANION:
         return []
     task = Task.parse(job.task)
@@ -107,18 +115,18 @@ def check_evaluations(
     todo: Sequence[Job],
     located: Mapping[str, Located],
 ) -> None:
-    """Whether networks can be tested as an experiment asks.
+    """Checks that networks can be tested as an experiment asks.
 
     Args:
-        experiment: it.
-        evaluations: what ``wanted`` makes of it.
-        jobs: all jobs of it.
-        todo: those that are not done.
+        experiment: the experiment.
+        evaluations: its evaluations.
+        jobs: all of its jobs.
+        todo: the jobs that are not done.
         located: their data, by name.
 
     Raises:
         UsageError: a corruption breaks another medium than the modalities hold; no task is foreign to an OOD set; an
-            encoder is trained along with something that needs frozen features.
+            encoder is fine-tuned together with something that needs frozen features.
     """
     plugins = tuple(experiment.plugins)
     modalities = dict.fromkeys(name for job in todo for name in job.modalities)
@@ -144,8 +152,8 @@ def check_evaluations(
 def _part_that_fits(
     experiment: Experiment, kind: str, modalities: Iterable[str], media: Mapping[str, str]
 ) -> str:
-    """The words that name a group without a kind that fits none of the modalities, where a larger one was asked for
-    and the smaller one fits; else none."""
+    """The end of a message that proposes a smaller group of corruptions, all of which fit the modalities, in place of
+    the group that was asked for; empty where there is none."""
     members = corruption_groups(tuple(experiment.plugins))
     for whole in experiment.corruptions:
         if kind not in (known := [entry.name for entry in members.get(whole, [])]):
@@ -162,10 +170,10 @@ def _part_that_fits(
 
 
 def check_foreign(evaluations: Sequence[Evaluation], jobs: Iterable[Job]) -> None:
-    """Whether every OOD set that was named is foreign to one of the tasks at least.
+    """Checks that every OOD set is foreign to at least one task.
 
     Raises:
-        UsageError: one is read by all of them, and nothing would be told apart from it.
+        UsageError: all tasks read the set, so none of them can be tested on it.
     """
     tasks = [Task.parse(task) for task in sorted({job.task for job in jobs})]
     for item in evaluations:
@@ -177,14 +185,14 @@ def check_foreign(evaluations: Sequence[Evaluation], jobs: Iterable[Job]) -> Non
 
 
 def _reads_place(task: Task, place: str) -> bool:
-    """Whether any sample of a place is of the task: of a dataset any domain, of a domain the domain itself."""
+    """Whether a task reads samples of a dataset or of a domain."""
     if domain_of(place):
         return place in task.places or dataset_of(place) in task.places
     return place in task.datasets
 
 
 def ood_name(place: str) -> str:
-    """An OOD set's name in files and tables: ``hust.5hz`` for the domain ``hust/5hz``."""
+    """The name of an OOD set in files and tables, such as ``hust.5hz`` for the domain ``hust/5hz``."""
     return re.sub(r"[^\w.+ -]", "-", place.replace("/", "."))
 
 
@@ -207,7 +215,7 @@ def corruption_entries(names: Sequence[str], plugins: tuple[Path, ...] = ()) -> 
 
 
 def corruption_groups(plugins: tuple[Path, ...] = ()) -> dict[str, list[Entry]]:
-    """Name of a group -> its kinds."""
+    """Name of a group of corruptions -> its kinds."""
     found: dict[str, list[Entry]] = {}
     for entry in _corruptions(plugins).values():
         found.setdefault(group_of(entry), []).append(entry)
@@ -221,7 +229,7 @@ def _corruptions(plugins: tuple[Path, ...]) -> dict[str, Entry]:
 
 
 def media_of(located: Located) -> dict[str, str]:
-    """Modality -> what the raw media are that its features were encoded from; those of unknown origin are not named."""
+    """Modality -> kind of the raw media that its features were encoded from; modalities of unknown origin are left out."""
     description = getattr(located, "description", None)
     origin = description.media if isinstance(description, Description) else None
     return {} if origin is None else {name: one.medium for name, one in origin.modalities.items()}
@@ -233,8 +241,8 @@ def breaks_media(corruption: Any) -> bool:
 
 
 def breakable_modalities(corruption: Any, modalities: Iterable[str], media: Mapping[str, str]) -> list[str]:
-    """Those of the modalities that a corruption can break: all, where it breaks features; else those that were
-    encoded from such media.
+    """The modalities that a corruption can break: all, where it breaks features, else those that were encoded from
+    the medium that it breaks.
 
     Args:
         corruption: the kind.
@@ -247,7 +255,7 @@ def breakable_modalities(corruption: Any, modalities: Iterable[str], media: Mapp
 
 
 def check_medium(corruption: Any, modalities: Iterable[str], media: Mapping[str, str] | None = None) -> None:
-    """Whether a corruption can break one of the modalities; see ``breakable``.
+    """Checks that a corruption can break one of some modalities; parameters as in ``breakable_modalities``.
 
     Raises:
         UsageError: it breaks another medium.
@@ -262,7 +270,11 @@ def check_medium(corruption: Any, modalities: Iterable[str], media: Mapping[str,
 
 
 def check_finetuning(experiment: Experiment, corruptions: Mapping[str, Any]) -> None:
-    """Whether networks whose encoders are trained along can be tested and trained as asked for.
+    """Checks that networks whose encoders are fine-tuned can be trained and tested as an experiment asks.
+
+    Args:
+        experiment: the experiment.
+        corruptions: name -> the corruptions that it tests under.
 
     Raises:
         UsageError: something needs frozen features.
@@ -284,7 +296,7 @@ def check_finetuning(experiment: Experiment, corruptions: Mapping[str, Any]) -> 
 
 
 def holds_features(name: str) -> bool:
-    """Whether a file of evaluations holds features, and not outputs under damage."""
+    """Whether an evaluation of that name holds features, and not outputs under a corruption."""
     return name in (FEATURES, SEMANTIC) or name.startswith("ood-")
 
 
@@ -298,8 +310,12 @@ def group_of(entry: Entry) -> str:
 
 
 def version_of(name: str) -> tuple[str, str]:
-    """The dataset that the file of that stem is about, and the first digits of its fingerprint; empty where it
-    is about the job's own data."""
+    """What the name of an evaluation says of its OOD set.
+
+    Returns:
+        The name of the set, and the first 12 digits of its fingerprint; both empty for an evaluation of the job's own
+        data.
+    """
     if not name.startswith("ood-"):
         return "", ""
     subject, _, rest = name.removeprefix("ood-").partition("~")

@@ -1,4 +1,4 @@
-"""What was asked for in a store, written down with every run, so that parts of it can be run again."""
+"""The experiments that were run into a store, saved with every run, so that their jobs can be run again."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .experiment import Experiment
 
 
 def save_experiment(experiment: Experiment) -> None:
-    """Writes down an experiment below its store; paths are made independent of the working directory."""
+    """Saves an experiment as YAML in its store. Paths are made absolute, so that it can be run from any folder."""
     values = experiment.given_values()
     values.pop("store", None)
     values["data_root"] = str(experiment.root.resolve())
@@ -29,6 +29,6 @@ def save_experiment(experiment: Experiment) -> None:
 
 
 def saved_experiments(store: Store) -> list[Path]:
-    """The experiments of a store as YAML files, what was run last first."""
+    """The YAML files of the experiments that were run into a store, the last one first."""
     files = (store.path / "asked").glob("*.yaml")
     return sorted(files, key=lambda file: file.stat().st_mtime, reverse=True)

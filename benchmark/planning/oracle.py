@@ -1,8 +1,7 @@
-"""The upper bound of a shift: ``erm`` trained on the target's own training part, tested on the samples that the
-shift is tested on. No torch.
+"""The upper bound of a shift: ``erm`` trained on the target's own training samples and tested on the same test samples.
 
-It is the in-domain job of the target under the same rules, and no job of its own: where that was run before, it
-is the bound. Its row is called ``oracle``, and its protocol says that it sees the target.
+The bound is the in-domain job of the target under the same rules. Where that job was run for its own sake, it is used.
+In tables its row is called ``oracle``, and its protocol says that it was trained on the target.
 """
 
 from __future__ import annotations
@@ -26,7 +25,13 @@ METHOD = "erm"
 
 @dataclass(frozen=True)
 class Bound:
-    """A bound that is in a store: its record, the shift that it bounds, and the protocol of that shift's row."""
+    """An upper bound in a store.
+
+    Attributes:
+        record: the in-domain job.
+        shift: the task that it bounds.
+        protocol: the protocol of the rows that it bounds.
+    """
 
     record: Record
     shift: str
@@ -34,16 +39,19 @@ class Bound:
 
 
 def upper_bound(job: Job, erm: Job | None = None) -> Job | None:
-    """The in-domain job that bounds a job; None for one that is in-domain itself, and for a companion.
+    """The in-domain job that bounds a job of a shift.
 
     Args:
-        job: of a shift.
-        erm: a job whose version and parameters of ERM it has; None for those that there are now.
+        job: the job.
+        erm: a job of ERM whose version and parameters the bound takes; None for the present ones.
+
+    Returns:
+        The bound; None for a job that is in-domain itself, and for a companion.
     """
     if not _is_shift(job):
         return None
     task = Task.parse(job.task)
-    # In-domain, the sources' validation split is the target's: the rules that need others mean this one.
+    # In-domain, source validation is validation on the target, so rules that read more than it are replaced by it.
     selection = job.protocol["selection"]
     selection = selection if selection == "last" else "source-validation"
     own = (
@@ -61,13 +69,13 @@ def upper_bound(job: Job, erm: Job | None = None) -> Job | None:
 
 
 def upper_bounds(jobs: Iterable[Job]) -> list[Job]:
-    """The bounds of all jobs, each once."""
-    found = [upper_bound(job) for job in jobs]
-    return list({job.id: job for job in found if job is not None}.values())
+    """The upper bounds of jobs, each once."""
+    bounds = [upper_bound(job) for job in jobs]
+    return list({bound.id: bound for bound in bounds if bound is not None}.values())
 
 
 def check_bound(task: Task, located: Mapping[str, Located]) -> None:
-    """Raises UsageError where the target of a shift has no training part of its own."""
+    """Raises UsageError where the target of a shift has too few training samples of its own for an upper bound."""
     name, domain = dataset_of(task.target), domain_of(task.target)
     if not domain or task.sources == (task.target,):
         return  # a whole dataset has all splits
@@ -80,11 +88,11 @@ def check_bound(task: Task, located: Mapping[str, Located]) -> None:
 
 
 def stored_bounds(store: Store, rows: Sequence[tuple[Job, str]]) -> list[Bound]:
-    """The bounds that a store has for some jobs, one for each seed of a task, modality set and protocol.
+    """The upper bounds of jobs that are in a store, one for each seed of a task, modality set and protocol.
 
     Args:
         store: the store.
-        rows: jobs, and the protocol of the row in which each stands.
+        rows: jobs, each with the protocol of its row in the tables.
     """
     from ..store.reader import records  # reads tables, and planning needs none
 
@@ -114,7 +122,7 @@ _OF_METHOD = ("method", "params", "version", "label", "train_missing", "needs_do
 
 
 def _erm(protocol: str) -> dict[str, Any]:
-    """These fields of ERM as it is now."""
+    """These fields for the present version of ERM."""
     description = describe(find("method", METHOD))
     values = (
         METHOD,

@@ -1,4 +1,4 @@
-"""Published lists of tasks. No torch, no data: names alone."""
+"""Published lists of tasks, by name; no data are read."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ class SuiteTask:
     """One entry of a suite.
 
     Attributes:
-        group: the dataset, or what a group of datasets is about.
+        group: the name of the dataset, or of a family of datasets.
         task: the shift.
-        modalities: those that are used.
+        modalities: the modality set.
     """
 
     group: str
@@ -34,13 +34,13 @@ class SuiteTask:
 
 
 def leave_one_out(dataset: str, domains: Sequence[str]) -> list[Task]:
-    """Every domain as target, all others as sources."""
+    """The tasks of a dataset in which one domain is the target and all others are sources."""
     places = [f"{dataset}/{domain}" for domain in domains]
     return [Task.parse(f"{'+'.join(p for p in places if p != target)}->{target}") for target in places]
 
 
 def single_source(dataset: str, domains: Sequence[str]) -> list[Task]:
-    """Every ordered pair of domains."""
+    """The tasks of a dataset with one source: one for every ordered pair of domains."""
     places = [f"{dataset}/{domain}" for domain in domains]
     return [Task.parse(f"{source}->{target}") for source in places for target in places if source != target]
 
@@ -79,13 +79,13 @@ def mmdg() -> list[SuiteTask]:
 
 @dataclass(frozen=True)
 class Quick:
-    """What the preset ``quick`` takes of a suite, so that all tables can be had within minutes.
+    """The part of a suite that the preset ``quick`` runs, so that every table can be made within minutes.
 
     Attributes:
-        tasks: one of each family of datasets: shift -> modality set.
-        epochs: of each training, where nothing else is asked for.
-        corruptions: what its networks are tested under, where nothing else is asked for.
-        ood: the foreign datasets, likewise; a task is not tested with its own.
+        tasks: shift -> modality set, one for each family of datasets.
+        epochs: the default number of epochs.
+        corruptions: the default corruptions that networks are tested under.
+        ood: the default out-of-distribution datasets; a task is not tested on its own datasets.
     """
 
     tasks: Mapping[str, str]
@@ -113,7 +113,7 @@ QUICK: dict[str, Quick] = {
 
 
 def suite_tasks(suite: str, preset: str) -> list[SuiteTask]:
-    """The tasks of a suite that a preset takes: its representatives under ``quick``, else all."""
+    """The tasks of a suite under a preset: one of each family of datasets under ``quick``, else all."""
     tasks = SUITES[suite]()
     if preset != "quick":
         return tasks

@@ -1,4 +1,4 @@
-"""What processes that were killed leave in the folder of a job."""
+"""Removes files that killed processes left in the folder of a job."""
 
 from __future__ import annotations
 
@@ -6,23 +6,23 @@ import os
 from pathlib import Path
 
 CHECKPOINT = "last.ckpt"
-#: What a folder holds only while its job runs: how these names begin.
+#: How the names of files begin that are there only while the job runs.
 _PASSING = ("progress.json", CHECKPOINT, "claim.", ".")
-#: Unfinished files that others than its holder may be writing.
+#: How the names of temporary files begin that a launcher may be writing while another process holds the job.
 _OF_LAUNCHERS = (".job.json.", ".submitted.json.", ".failed.json.")
 
 
 def is_cluttered(folder: Path) -> bool:
-    """Whether anything is left in the folder of a finished job."""
+    """Whether the folder of a finished job holds files that belong to a running one."""
     return any(name.startswith(_PASSING) for name in os.listdir(folder))
 
 
 def clear(folder: Path, done: bool) -> None:
-    """Removes what an earlier holder of a job left unfinished. Only its present holder may.
+    """Removes what an earlier holder of a job left unfinished. Only the process that holds the job may call it.
 
     Args:
-        folder: of the job.
-        done: the job is finished; then what told of its course goes, too.
+        folder: the folder of the job.
+        done: whether the job is finished; its progress and its checkpoint are then removed, too.
     """
     for place in (folder, folder / "evaluations", folder / "scores"):
         for file in () if place.is_symlink() else place.glob("*.tmp"):

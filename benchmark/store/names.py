@@ -1,11 +1,11 @@
-"""Names of jobs and evaluations, and folders that may be written to: nothing leads out of the store."""
+"""Checks of names and folders, so that nothing is read or written outside the store."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
 
-#: Names of jobs and evaluations: one part of a path that leads nowhere else.
+#: The names of jobs and evaluations: a single part of a path, which leads into no other folder.
 _NAME = re.compile(r"\w[\w.~+ -]*")
 
 
@@ -14,14 +14,14 @@ class StoreError(ValueError):
 
 
 def checked_name(name: str) -> str:
-    """The name of a job or an evaluation. Raises StoreError for one that could lead out of its folder."""
+    """Returns the name of a job or an evaluation. Raises StoreError for one that could lead out of its folder."""
     if not _NAME.fullmatch(name):
         raise StoreError(f"{name!r} is no name of a job or an evaluation")
     return name
 
 
 def inside(folder: Path) -> Path:
-    """A folder of the store that is to be written to. Raises StoreError where it is a link to elsewhere."""
+    """Returns a folder of the store that is to be written to. Raises StoreError where it is a symbolic link."""
     if folder.is_symlink():
         raise StoreError(f"{folder}: is a link, and nothing is written outside the store; remove it")
     return folder

@@ -1,4 +1,4 @@
-"""The jobs of a store of which some cannot be read: what can be said of them is said."""
+"""Reads the jobs of a store, and reports the folders that cannot be read instead of ending with them."""
 
 from __future__ import annotations
 
@@ -16,10 +16,17 @@ from .store import Store
 
 
 def records(store: Store, only: Collection[str] = ()) -> tuple[list[Record], list[str]]:
-    """Every job of a store, or only some, and one line for each folder that is no job this version can place.
+    """The jobs of a store.
 
-    A job of another schema whose row can still be told is a record that failed, so that the row is a hole and
+    A job of another schema that can still be identified is returned as failed. Its row in a table is then a hole, and
     not a mean over the seeds that happen to be left.
+
+    Args:
+        store: the store.
+        only: the ids of the jobs to read; all where it is empty.
+
+    Returns:
+        The records of the jobs, and one line for each folder that this version cannot identify.
     """
     found: dict[str, Record] = {}
     broken: list[tuple[Path, str]] = []
@@ -43,7 +50,11 @@ def records(store: Store, only: Collection[str] = ()) -> tuple[list[Record], lis
 
 
 def _job_of_other_schema(file: Path) -> tuple[Job | None, object]:
-    """The job of a job.json of another schema, where it has all that this one has; and that schema."""
+    """What can be read of a job.json of another schema.
+
+    Returns:
+        The job, where the file has all fields that this version knows, else None; and the schema of the file.
+    """
     values = read_json(file)
     if not isinstance(values, dict) or values.get("schema") == SCHEMA:
         return None, SCHEMA

@@ -28,7 +28,7 @@
       external/NAME.csv      rows of leaderboards from elsewhere that predictions do not verify
 
 Every file is written under a temporary name, flushed to the disk and renamed, so it is there whole or not
-at all. A job is held while it is trained, against processes of this machine and of others: see ``claims``.
+at all. A job is held while it is trained, against processes of this machine and of others: see ``locks``.
 """
 
 from __future__ import annotations

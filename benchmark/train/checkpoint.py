@@ -1,9 +1,9 @@
-"""All of a training after an epoch, on disk: who goes on from it ends where an uninterrupted training ends.
+"""Checkpoints of a training, so that an interrupted one can be continued and gives the same result.
 
-What is written are tensors and plain values, read back without executing anything. A method whose state holds
-something else is not written down: it starts again from the beginning, which is slower and as right. Of a module that
-says ``only_tensors_change`` (a library's network, whose configuration is an object of its own) nothing but the
-tensors is written: the new training has made the rest alike.
+A checkpoint holds tensors and plain values only, and reading it executes nothing. A method whose state holds anything
+else gets no checkpoint: after an interruption it is trained from the beginning. Of a module with the attribute
+``only_tensors_change`` (the network of a library, whose configuration is an object of its own) only the tensors are
+written, because the new training builds the rest anew.
 """
 
 from __future__ import annotations
@@ -34,24 +34,25 @@ if TYPE_CHECKING:
 LOG = logging.getLogger("mmbench.train")
 
 #: At least so many seconds between two, and so many times what writing one takes.
+#: The time between two checkpoints is at least ``INTERVAL`` seconds, and ``PATIENCE`` times what writing one takes.
 INTERVAL, PATIENCE = 1.0, 20.0
 _PLAIN = (bool, int, float, str, bytes, type(None))
 _OF_EVERY_MODULE = frozenset(vars(nn.Module()))
 
 
 class UnwritableError(TypeError):
-    """A value that cannot be written down as tensors and plain values."""
+    """A value that is neither a tensor nor a plain value, nor made of these."""
 
 
 @dataclass
 class Checkpointer:
-    """Writes the state of a training to a file, and gives it back to a new one.
+    """Writes the state of a training to a file, and restores it in a new training.
 
     Attributes:
-        file: where.
-        identity: what must be the same for it to be of use: job, code, plug-ins, libraries, device.
-        before: seconds of training before it was interrupted.
-        resumed: the epochs that began anew from the file.
+        file: the checkpoint.
+        identity: what must be equal for a checkpoint to be used: job, code, plug-ins, libraries, device, threads.
+        before: seconds of training before the interruption.
+        resumed: the epochs that were started from a checkpoint.
     """
 
     file: Path
@@ -65,7 +66,12 @@ class Checkpointer:
         self._next = self._started + INTERVAL
 
     def save(self, training: Training, data: Minibatches) -> None:
-        """Writes the state before an epoch begins, unless the last was written just now."""
+        """Writes a checkpoint before an epoch begins, unless the last one was written only recently.
+
+        Args:
+            training: the training, between two epochs.
+            data: its minibatches.
+        """
         began = time.perf_counter()
         if began < self._next:
             return
@@ -84,11 +90,15 @@ class Checkpointer:
         self._next = ended + max(INTERVAL, PATIENCE * (ended - began))
 
     def restore(self, training: Training, data: Minibatches) -> Mapping[str, Any] | None:
-        """Puts a training where it was when its state was written.
+        """Restores a training from the checkpoint.
+
+        Args:
+            training: a training of the same job that has not begun; it is changed.
+            data: its minibatches; they are changed.
 
         Returns:
-            The states of the random generators, for ``restore_random`` when the epoch begins; None where there is
-            no file of use.
+            The states of the random generators, for ``restore_random`` when the epoch begins; None where there is no
+            checkpoint that can be used, and then nothing is changed.
         """
         try:
             found = torch.load(self.file, map_location="cpu", weights_only=True)
@@ -96,7 +106,7 @@ class Checkpointer:
                 LOG.info("%s is of other code, libraries or another device: training begins anew", self.file)
                 return None
             state = found["state"]
-        except Exception:  # whatever is wrong with it, it is of no use
+        except Exception:  # whatever the fault is, the training starts from the beginning
             return None
         self.before, self.resumed = float(found["seconds"]), [*found["resumed"], int(state["epoch"])]
         _load_training(training, data, state)
@@ -125,7 +135,7 @@ _SCHEDULE = ("base_lrs", "last_epoch", "_step_count", "_last_lr")
 
 def _load_training(training: Training, data: Minibatches, state: Mapping[str, Any]) -> None:
     (optimizer,), (schedule,) = training.trainer.optimizers, training.trainer.lr_scheduler_configs
-    for stage in range(state["stage"] + 1):  # what a stage makes must be there before it is given its values
+    for stage in range(state["stage"] + 1):  # what a stage creates must exist before its values are loaded
         training.method.begin_stage(stage)
     training.stage = state["stage"]
     _load_module(training.method, state["method"])
@@ -151,7 +161,7 @@ def _random_states() -> dict[str, Any]:
 
 
 def restore_random(states: Mapping[str, Any]) -> None:
-    """Puts the global generators where they were."""
+    """Sets the global random generators of Python, NumPy and torch to the states of a checkpoint."""
     version, numbers, gauss = states["python"]
     random.setstate((version, tuple(numbers), gauss))
     keys, place, has_gauss, cached = states["numpy"]
@@ -162,7 +172,7 @@ def restore_random(states: Mapping[str, Any]) -> None:
 
 
 def _module_state(module: nn.Module) -> dict[str, Any]:
-    """Every tensor and every attribute of a module and of those in it, but for attributes that do not change."""
+    """The tensors of a module, and the attributes of it and of its submodules that training may change."""
     attributes = {}
     for path, part in _changing_modules(module):
         own = {name: value for name, value in vars(part).items() if name not in _OF_EVERY_MODULE}
@@ -172,8 +182,8 @@ def _module_state(module: nn.Module) -> dict[str, Any]:
 
 
 def _changing_modules(module: nn.Module) -> Iterator[tuple[str, nn.Module]]:
-    """The modules, by path, whose attributes may change in training: not those that say that tensors alone do, nor
-    what is in these."""
+    """The path and the module of each submodule whose attributes may change in training: all but the modules with
+    ``only_tensors_change`` and their submodules."""
     whole = [part for part in module.modules() if getattr(part, "only_tensors_change", False)]
     fixed = {id(inner) for part in whole for inner in part.modules()}
     for path, part in module.named_modules():
@@ -182,7 +192,7 @@ def _changing_modules(module: nn.Module) -> Iterator[tuple[str, nn.Module]]:
 
 
 def _copy(value: Tensor) -> Tensor:
-    """On the CPU: a GPU that is full has no room for a second network."""
+    """A copy on the CPU, as a full GPU has no room for a second network."""
     return value.detach().to("cpu", copy=True)
 
 
@@ -204,7 +214,11 @@ def _load_module(module: nn.Module, state: Mapping[str, Any]) -> None:
 
 
 def _encode(value: Any) -> tuple[Any, ...]:
-    """A value as a kind and plain content."""
+    """A value as the name of its kind and its plain content.
+
+    Raises:
+        UnwritableError: the value cannot be written.
+    """
     if isinstance(value, _PLAIN):
         return "plain", value
     if isinstance(value, Tensor):
@@ -225,7 +239,14 @@ def _encode(value: Any) -> tuple[Any, ...]:
 
 
 def _decode(present: Any, written: tuple[Any, ...], device: torch.device) -> Any:
-    """What was written; tensors and modules that are there are given the values, so that others see them too."""
+    """A value as ``_encode`` wrote it.
+
+    Args:
+        present: the value that the new training has in its place. A tensor or module is changed in place, so that
+            other references to it see the values, too.
+        written: what ``_encode`` gave.
+        device: where new tensors are to lie.
+    """
     kind = written[0]
     if kind == "constant":
         return present

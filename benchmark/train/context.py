@@ -1,4 +1,4 @@
-"""What a job needs to run beside itself, and how it ended."""
+"""What a launcher gives a job to run with, and how a job ended."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from ..store.store import Store
 
 @dataclass(frozen=True)
 class Context:
-    """What a job needs to run and what does not change its result.
+    """Where and how jobs run: nothing of it changes the result of a job.
 
     Attributes:
         store: folder of the results.
         data_root: folder of the datasets.
-        data: datasets whose place was named.
-        plugins: files that bring methods or datasets.
+        data: dataset -> its folder, for datasets that lie elsewhere.
+        plugins: files that define methods, datasets or corruptions.
         device: ``"cpu"``, ``"cuda"`` (one GPU, which the worker sees alone) or ``"auto"`` (that, if torch can).
-        threads: CPU threads a job.
-        evaluations: what the networks are tested under beyond clean and missing modalities.
-        rivals: job -> finished jobs; it is ended early where a pruner finds it worse than them.
-        code: the version of the code that asks for it.
+        threads: number of CPU threads for each job.
+        evaluations: what the networks are tested under beside clean inputs and missing modalities.
+        rivals: id of a job -> ids of finished jobs that a pruner compares it with.
+        code: the version of the code that planned the jobs.
     """
 
     store: Path
@@ -38,14 +38,20 @@ class Context:
     code: str = ""
 
     def lacking(self, job: Job) -> list[Evaluation]:
-        """The evaluations that a job does not have yet."""
+        """The evaluations that a job is to have and that are not in the store."""
         there = set(Store(self.store).job(job.id).evaluations()) if self.evaluations else set()
         return [item for item in evaluations_for(self.evaluations, job) if item.name not in there]
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a job ended."""
+    """How a job ended.
+
+    Attributes:
+        job_id: the job.
+        ok: whether its results are in the store, or a pruner ended it.
+        reason: why it failed, or why there was nothing to do; empty for a job that ran to its end.
+    """
 
     job_id: str
     ok: bool

@@ -1,7 +1,7 @@
-"""The energy that a job takes, where the machine can tell: of processors and their memory by Intel's and AMD's running
-average power limit (RAPL), of the GPU by NVML.
+"""The energy that a job uses, in joules, where the machine counts it.
 
-Such counters are of the whole machine or GPU: what else ran there is in them. What cannot be read is not stated.
+Processors and their memory are read through Intel's and AMD's running average power limit (RAPL), GPUs through NVML.
+The counters are those of the whole machine or GPU, so they include other work there. What cannot be read is left out.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ class Counter:
     """A counter of energy.
 
     Attributes:
-        read: joules since it began. Raises OSError or ValueError where that cannot be read.
-        most: joules at which it begins anew at 0.
+        read: gives the count in joules. Raises OSError or ValueError where it cannot be read.
+        most: the count in joules at which the counter starts again at 0.
     """
 
     read: Callable[[], float]
@@ -33,11 +33,11 @@ class Counter:
 
 
 def processors(folder: Path = POWERCAP) -> list[Counter]:
-    """The counters of all processor packages and of memory that they do not count.
+    """The counters of all processor packages, and of memory, which packages do not include.
 
-    Other zones are left out: cores are a part of their package, and ``psys`` has the packages in it.
+    Other zones are left out: a package includes its cores, and ``psys`` includes the packages.
     """
-    found = []
+    counters = []
     for zone in sorted(folder.glob("intel-rapl:*")):
         try:
             name = (zone / "name").read_text().strip()
@@ -46,8 +46,8 @@ def processors(folder: Path = POWERCAP) -> list[Counter]:
             continue
         if name.startswith("package") or name == "dram":
             file = zone / "energy_uj"
-            found.append(Counter(lambda file=file: int(file.read_text()) / 1e6, most))
-    return found
+            counters.append(Counter(lambda file=file: int(file.read_text()) / 1e6, most))
+    return counters
 
 
 def gpu(uuid: str) -> list[Counter]:
@@ -66,13 +66,13 @@ def gpu(uuid: str) -> list[Counter]:
         pynvml.nvmlInit()
         handle = pynvml.nvmlDeviceGetHandleByUUID(uuid)
         pynvml.nvmlDeviceGetTotalEnergyConsumption(handle)
-    except Exception:  # whatever is in the way, there is nothing to read
+    except Exception:  # without a driver, a library or a counter there is nothing to read
         return []
     return [Counter(lambda: pynvml.nvmlDeviceGetTotalEnergyConsumption(handle) / 1e3)]
 
 
 def counters_of(device: Any) -> dict[str, list[Counter]]:
-    """``cpu`` and ``gpu`` -> the counters of this machine and of a torch device."""
+    """``cpu`` -> the counters of this machine, and for a torch device that is a GPU, ``gpu`` -> its counters."""
     if device.type != "cuda":
         return {"cpu": processors()}
     import torch
@@ -83,7 +83,7 @@ def counters_of(device: Any) -> dict[str, list[Counter]]:
 
 @dataclass
 class Energy:
-    """Adds up what counters count from its making on.
+    """Sums the energy that counters count from the creation of this object on.
 
     Attributes:
         counters: name -> the counters that are added up under it.
@@ -103,11 +103,11 @@ class Energy:
                 self._total[name] = 0.0
 
     def sample(self) -> None:
-        """Looks at the counters: to be called more often than they can begin anew, which takes minutes."""
+        """Reads the counters. To be called at least once a minute, as a counter may start again at 0 after minutes."""
         for name in list(self._total):
             try:
                 now = [counter.read() for counter in self.counters[name]]
-            except Exception:  # a sum without a part of it would be too small
+            except Exception:  # without one of its counters a sum would be too small
                 del self._total[name]
                 continue
             for counter, before, value in zip(self.counters[name], self._last[name], now, strict=True):
@@ -115,6 +115,6 @@ class Energy:
             self._last[name] = now
 
     def joules(self) -> dict[str, float]:
-        """Name -> joules up to now. Without names of which nothing can be read, or that counted nothing."""
+        """Name -> joules up to now. Names whose counters cannot be read or counted nothing are left out."""
         self.sample()
         return {name: total for name, total in self._total.items() if 0 < total < inf}

@@ -1,4 +1,8 @@
-"""One job, from data to the store. This is what a worker calls."""
+"""Runs one job: reads its data, trains its network, tests it, and writes the results into the store.
+
+``run_job`` is what a worker calls. It trains a job that is not done, and it only adds the evaluations that a finished
+job lacks. Nothing here computes scores or tables.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +25,7 @@ from typing import Any
 import torch
 
 from ...corruptions.condition import Condition
-from ...datasets.dataset import DataError, Located
+from ...datasets.dataset import DataError
 from ...methods.method import Method
 from ..core.atomic_files import write_atomic
 from ..core.environment import code_version, origin
@@ -33,14 +37,12 @@ from ..core.plugins import use_plugins
 from ..core.protocol import Protocol
 from ..core.registry import find
 from ..core.selection import Epoch, record_for_rule
-from ..core.task import Task, dataset_of, domain_of
-from ..data.compatibility import shared_modalities
-from ..data.ood_split import ood_split
-from ..data.tensors import Split, TaskCache, TaskData, TaskRequest
-from ..features.finetune import conditions_on_batches, with_media
+from ..core.task import Task, dataset_of
+from ..data.tensors import TaskData
+from ..features.finetune import conditions_on_batches
 from ..features.reencode import conditions_on_media
 from ..planning.companions import companion_fits, companions
-from ..planning.evaluations import FAMILY, STAND_IN, Evaluation, breaks_media, ood_name
+from ..planning.evaluations import FAMILY, Evaluation, breaks_media
 from ..search.pruning import Pruned, Watch, fits_of
 from ..store.cleanup import CHECKPOINT
 from ..store.job_folder import WEIGHTS, JobFolder
@@ -49,23 +51,26 @@ from ..store.store import Store
 from .checkpoint import Checkpointer
 from .context import Context, Outcome
 from .energy import Energy, counters_of
+from .job_data import device_of, ood_splits, task_data
 from .lightning_module import SelectionData, fit
 from .predict import corruption_conditions, feature_table, prediction_table, to_parquet
 from .seeds import seed_everything
 from .timer import PhaseTimer
 from .weights import load_weights, save_weights
 
-#: Tensors of the last tasks, shared by the jobs of a worker.
-_TASKS = TaskCache()
-#: The last task with raw media.
-_MEDIA: dict[tuple[object, ...], TaskData] = {}
-
 
 def run_job(job: Job, context: Context) -> Outcome:
     """Trains and evaluates one job and writes its results.
 
-    A job that is done is left alone; one that another process holds is waited for. Never raises for a fault
-    of the job: the reason is in the store and in the outcome.
+    A job that is done and lacks no evaluation stays as it is. A job that another process holds is waited for. A
+    fault of the job is never raised: the store and the outcome state its reason.
+
+    Args:
+        job: what to run.
+        context: where the data and the store lie, on which device to run, and what to test.
+
+    Returns:
+        Whether the job is done, and the reason where it is not.
     """
     set_up_worker()
     folder = Store(context.store).job(job.id)
@@ -77,6 +82,7 @@ def run_job(job: Job, context: Context) -> Outcome:
 
 
 def _run_held(job: Job, context: Context, folder: JobFolder, claim: Claim) -> Outcome:
+    """Runs a job whose folder this process holds; parameters as in ``run_job``."""
     done, lacking = folder.is_done(), context.lacking(job)
     if done and not lacking:
         return Outcome(job.id, ok=True, reason="already done")
@@ -118,9 +124,14 @@ class TrainedNetwork:
 
 
 def _train(job: Job, context: Context, folder: JobFolder, claim: Claim) -> TrainedNetwork:
-    """Trains the network of a job and writes its results."""
+    """Trains the network of a job and writes its results.
+
+    Raises:
+        Pruned: a pruner ended the trial early.
+        LostClaimError: another process took the job over in the meantime.
+    """
     clock = PhaseTimer()
-    device = _device(context)
+    device = device_of(context)
     energy = Energy(counters_of(device))
     with clock.phase("load"):
         data = task_data(job, context, device)
@@ -179,17 +190,18 @@ def _train(job: Job, context: Context, folder: JobFolder, claim: Claim) -> Train
 
 
 def _load_trained(job: Job, context: Context, folder: JobFolder) -> TrainedNetwork:
-    """The network of a finished job, from its weights.
+    """The network of a finished job, built anew and given its stored weights.
 
     Raises:
-        UsageError: it was trained by a version that kept no weights.
+        UsageError: the job was trained by a version that stored no weights.
+        StoreError: the stored weights are not what was written, or do not fit the method.
     """
     if not (folder.path / WEIGHTS).is_file():
         raise UsageError(
             f"trained before weights were kept, so it cannot be tested under more conditions: "
             f"delete {folder.path} and run again"
         )
-    device = _device(context)
+    device = device_of(context)
     data = task_data(job, context, device)
     method_class = find("method", job.method, context.plugins).load()
     seed_everything(job.seed, "initial weights")
@@ -224,87 +236,26 @@ def _evaluate(
             assert data.class_holdout is not None  # the protocol of the job holds classes out
             table = feature_table(method, {f"semantic:{evaluation.subject}": data.class_holdout})
         else:
-            table = feature_table(method, ood_splits(job, context, trained, evaluation))
+            splits = ood_splits(job, context, data, evaluation)
+            if method.uses_context:
+                splits = {name: split.with_context() for name, split in splits.items()}
+            table = feature_table(method, splits)
         claim.check()
         folder.add_evaluation(evaluation.name, to_parquet(table))
 
 
 def _conditions(corruption: Any, job: Job, context: Context, data: TaskData) -> list[Condition]:
-    """What a corruption does to the test split: to features as they are, or to the raw media of the target."""
+    """The conditions of a corruption for the test split, whose features it changes or whose raw media it breaks."""
     if not breaks_media(corruption):
         return corruption_conditions(corruption, data.test.batch, without=data.finetuned)
     target = Task.parse(job.task).target
     located = locate(dataset_of(target), context.data_root, context.data, context.plugins)
     live = conditions_on_batches(corruption, located, data)
-    return [*live, *conditions_on_media(corruption, located, target, data, _device(context))]
-
-
-def ood_splits(
-    job: Job, context: Context, trained: TrainedNetwork, evaluation: Evaluation
-) -> dict[str, Split]:
-    """``near:NAME`` or ``far:NAME`` -> the test split of another dataset or domain, as tensors for the job's network. A
-    stand-in is called one."""
-    task, place = Task.parse(job.task), evaluation.subject
-    names = {*task.datasets, dataset_of(place)}
-    located = {name: locate(name, context.data_root, context.data, context.plugins) for name in names}
-    found = located[dataset_of(place)]
-    _same_content(found, evaluation.content)
-    targets = {name: located[name].target for name in task.datasets}
-    kind, split = ood_split(found, task, targets, trained.data, domain_of(place))
-    name = f"{ood_name(place)}{STAND_IN}" if found.synthetic else ood_name(place)
-    return {f"{kind}:{name}": split.with_context() if trained.method.uses_context else split}
-
-
-def task_data(job: Job, context: Context, device: torch.device) -> TaskData:
-    """The tensors of a job, from the worker's cache where they are there.
-
-    Raises:
-        DataError: the data has changed since the job was planned.
-    """
-    task = Task.parse(job.task)
-    located = {name: locate(name, context.data_root, context.data, context.plugins) for name in task.datasets}
-    for item in job.data:
-        _same_content(located[item.name], item.fingerprint)
-    request = TaskRequest(
-        task=job.task,
-        fingerprints=tuple(item.fingerprint for item in job.data),
-        modalities=shared_modalities(task, located),  # all: jobs with other sets find the same tensors
-        standardize=job.protocol["standardize"],
-        widths=job.protocol["widths"],
-        mask_padding=job.protocol["name"] != "as-published",
-        device=str(device),
-        holdout_classes=tuple(job.protocol.get("held_out_classes", ())),
-        roles=job.protocol.get("roles", "splits"),
-        target_splits=job.target_splits,
-    )
-    data = _TASKS.get(request, located).only(job.modalities)
-    protocol = Protocol(**job.protocol)
-    if protocol.encoder_mode == "frozen":
-        return data
-    key = (request, job.modalities, protocol.encoder_mode, protocol.adapter_rank, protocol.checkpointing)
-    if key not in _MEDIA:
-        _MEDIA.clear()  # raw media are large
-        _MEDIA[key] = with_media(data, located, protocol, job.modalities)
-    return _MEDIA[key]
-
-
-def _same_content(located: Located, fingerprint: str) -> None:
-    if located.fingerprint() != fingerprint:
-        raise DataError(
-            f"{located.name}: the data has changed since the job was planned; run again to plan anew"
-        )
-
-
-def _device(context: Context) -> torch.device:
-    if context.device == "cpu" or (context.device == "auto" and not torch.cuda.is_available()):
-        return torch.device("cpu")
-    if not torch.cuda.is_available():
-        raise UsageError(f"device {context.device}: torch finds no GPU; use --device cpu")
-    return torch.device("cuda", 0)
+    return [*live, *conditions_on_media(corruption, located, target, data, device_of(context))]
 
 
 def _identity(job: Job, context: Context, device: torch.device) -> dict[str, str]:
-    """What must not have changed if an interrupted training is to go on as if nothing had been."""
+    """What must be unchanged for an interrupted training to be continued from its checkpoint."""
     plugins = [hashlib.sha256(file.read_bytes()).hexdigest() for file in context.plugins]
     versions = _versions()
     return {
@@ -330,14 +281,25 @@ def _launch_record(context: Context, checkpointer: Checkpointer) -> dict[str, An
 
 
 def _energy_record(energy: Energy, checkpointer: Checkpointer) -> dict[str, Any]:
-    """Joules of the job, where they are known: not of one that was interrupted, as they are lost with the process."""
+    """The joules that a job took; empty where nothing could be read, and for a training that was interrupted, as the
+    counts of the interrupted process are lost."""
     joules = {} if checkpointer.resumed else energy.joules()
     return {"energy_joules": joules} if joules else {}
 
 
 @dataclass
 class Progress:
-    """Writes down how far a job is, at most about once a second and after every epoch."""
+    """Writes the progress of a training to a file, about once a second at most and after every epoch.
+
+    Attributes:
+        file: ``progress.json`` of the job.
+        epochs: the number of epochs of the training.
+        claim: this process's claim to the job, which is checked each time.
+        energy: counters that are read each time.
+        started: when the training began, in seconds since 1970.
+        last: when the file was written last.
+        values: the training loss and the validation metric of the last epoch.
+    """
 
     file: Path
     epochs: int
@@ -351,7 +313,16 @@ class Progress:
         self(0, 0.0, None)
 
     def __call__(self, epoch: int, share: float, ended: Epoch | None) -> None:
-        """Notes the share of an epoch that is done, and its record at its end."""
+        """Writes the progress, unless it was written less than a second ago.
+
+        Args:
+            epoch: the number of the epoch, from 0.
+            share: the share of the epoch that is done, 0 to 1.
+            ended: the record of the epoch at its end; None before.
+
+        Raises:
+            LostClaimError: another process took the job over in the meantime.
+        """
         now = time.time()
         if ended is None and now - self.last < 1.0:
             return
@@ -382,6 +353,7 @@ class Progress:
 
 
 def _environment_record(device: torch.device, clock: PhaseTimer) -> dict[str, Any]:
+    """What a job ran on, how long its phases took in seconds, and its peaks of memory in bytes."""
     gpu = device.type == "cuda"
     return {
         **_versions(),
@@ -397,6 +369,7 @@ def _environment_record(device: torch.device, clock: PhaseTimer) -> dict[str, An
 
 @lru_cache
 def _versions() -> dict[str, Any]:
+    """The versions of Python, the platform, the main packages and the code."""
     packages = ("mmbench", "torch", "lightning", "numpy", "pandas", "pyarrow")
     return {
         "python": sys.version.split()[0],

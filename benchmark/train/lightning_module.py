@@ -1,4 +1,8 @@
-"""The LightningModule that drives every method, and the trainer around it."""
+"""Trains any method: the LightningModule that drives it, and the trainer around it.
+
+The optimiser, the schedule, the number of epochs and the rule that selects an epoch come from the protocol. A method
+defines only its loss and, where it needs them, stages and hooks.
+"""
 
 from __future__ import annotations
 
@@ -46,11 +50,11 @@ Report = Callable[[int, float, Epoch | None], None]
 
 @dataclass(frozen=True)
 class SelectionData:
-    """What a rule of selection looks at beside source validation.
+    """What a rule of selection reads beside source validation.
 
     Attributes:
-        target: the target's validation split; None but under ``oracle`` and for a companion.
-        companions: the records of the job's companions; none but under ``leave-one-source-out``.
+        target: the target's validation split, under ``oracle`` and for a companion; else None.
+        companions: the records of the job's companions, under ``leave-one-source-out``; else empty.
     """
 
     target: Batch | None = None
@@ -58,7 +62,21 @@ class SelectionData:
 
 
 class Training(LightningModule):
-    """Trains a method, scores it on source validation after every epoch, and keeps the selected weights."""
+    """Trains a method, validates it on the sources after every epoch, and keeps a copy of the selected weights.
+
+    Args:
+        method: what is trained.
+        protocol: the rules of training and selection.
+        valid: the sources' validation split.
+        seed: the seed of the order of samples and of damage in training.
+        report: called with the progress of the training.
+        selection_data: what the rule of selection reads beside source validation.
+
+    Attributes:
+        record: one entry for each epoch so far.
+        selected: the state of the method after the selected epoch.
+        stage: the number of the method's stage, from 0; -1 before the first.
+    """
 
     def __init__(
         self,
@@ -91,7 +109,7 @@ class Training(LightningModule):
         self._batch: Batch
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
-        """The same optimiser and schedule for every method, as far as the protocol says so."""
+        """The optimiser and the schedule of the protocol."""
         rules = self.protocol
         kind = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam}[rules.optimizer]
         optimizer = kind(
@@ -110,8 +128,8 @@ class Training(LightningModule):
         }
 
     def _groups(self) -> list[dict[str, Any]]:
-        """The parameters, the encoders' with a learning rate of their own where the protocol gives them one, and
-        those of raw media, where they are trained along, with theirs."""
+        """The parameters in groups: those of encoders, of encoders of raw media and the rest, each with the learning
+        rate that the protocol gives it."""
         rules = self.protocol
         shares = {"rest": 1.0, "encoders": rules.encoder_rate, "media": rules.media_rate}
         parts: dict[str, list[torch.nn.Parameter]] = {}
@@ -125,8 +143,8 @@ class Training(LightningModule):
         ]
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
-        """Averages the gradients of the batches of the step; takes the optimiser's memory away where every step is
-        to have a new one."""
+        """Averages the gradients over the batches of the step. Clears the state of the optimiser where the protocol
+        restarts it at every step."""
         for group in optimizer.param_groups if self._batches > 1 else ():
             for parameter in group["params"]:
                 if parameter.grad is not None:
@@ -140,14 +158,14 @@ class Training(LightningModule):
         return batch
 
     def on_train_start(self) -> None:
-        """Goes on where an interrupted training of the same job was, if it was."""
+        """Restores the checkpoint of an interrupted training of the same job, where there is one."""
         if self.ignores_end:  # the trainer has just begun to listen
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
         if self.checkpointer:
             self._random = self.checkpointer.restore(self, self.data)
 
     def on_train_epoch_start(self) -> None:
-        """Writes down where the training is, and tells the method when a stage begins."""
+        """Writes a checkpoint, and tells the method which stage begins."""
         if self._random:
             restore_random(self._random)
             self._random = None
@@ -160,12 +178,13 @@ class Training(LightningModule):
         self._terms, self._steps = {}, 0
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """Makes the batch ready; gradients are the business of ``backward``, after they were emptied."""
+        """Prepares the batch. The loss is computed in ``backward``, when the gradients were cleared; the zero that is
+        returned is not used."""
         self._batch = self._corrupt(batch, batch_idx)
         return torch.zeros((), device=batch.target.device)
 
     def backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
-        """Lets the method fill the gradients, and adds its loss terms to the epoch's."""
+        """Lets the method compute the gradients, and adds its loss terms to the sums of the epoch."""
         before = self._take_gradients()
         mixed = self.protocol.precision == "bfloat16"
         # no cache: a method may move its weights between two passes, and the second would read those of the first
@@ -182,19 +201,20 @@ class Training(LightningModule):
         self.report(self.current_epoch, self._steps / self.trainer.num_training_batches, None)
 
     def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
-        """Tells the method where the optimiser has taken a step."""
+        """Calls the method's ``after_step`` where the optimiser has taken a step."""
         if self._batches == 0:
             self.method.after_step()
 
     def _take_gradients(self) -> dict[torch.nn.Parameter, Tensor]:
-        """The gradients of the batches before, of the same step: methods are promised empty ones."""
+        """Removes the gradients of the earlier batches of the same step and returns them, as methods are promised empty
+        gradients."""
         found = {p: p.grad for p in self.method.parameters() if p.grad is not None} if self._batches else {}
         for parameter in found:
             parameter.grad = None
         return found
 
     def _corrupt(self, batch: Batch, batch_idx: int) -> Batch:
-        """The batch as the protocol damages it in training: other damage in every epoch."""
+        """The batch with the missing modalities and the noise of the protocol, drawn anew in every epoch."""
         missing, noise = self.protocol.train_with_missing, self.protocol.train_with_noise
         if missing == noise == "off":
             return batch
@@ -202,7 +222,11 @@ class Training(LightningModule):
         return inject(batch, missing, noise, drawn)
 
     def on_train_epoch_end(self) -> None:
-        """Scores the source validation split and keeps the weights where the rule selects this epoch."""
+        """Validates on the sources, and copies the weights where the rule selects this epoch.
+
+        Raises:
+            FloatingPointError: the loss or a prediction is not finite.
+        """
         train = {name: float(value) / self._steps for name, value in self._terms.items()}
         total = sum(train.values())
         if not math.isfinite(total):
@@ -226,7 +250,7 @@ class Training(LightningModule):
         return self.record[self._best_index()].epoch
 
     def _best_index(self) -> int:
-        """The place of the best epoch so far."""
+        """The index in ``record`` of the epoch that the rule selects so far."""
         rules = self.protocol
         return select_epoch(
             rules.selection, self.record, self.direction, self.selection_data.companions, rules.ties
@@ -235,7 +259,7 @@ class Training(LightningModule):
 
 @contextmanager
 def tested_weights(method: Method) -> Iterator[None]:
-    """Inside, the method has the weights that it says are tested (an average, say); then its own again."""
+    """Gives a method the weights that it wants tested, such as an average, for the time of the block."""
     tested = method.evaluated()
     if tested is None:
         yield
@@ -250,7 +274,19 @@ def tested_weights(method: Method) -> Iterator[None]:
 
 @torch.inference_mode()
 def validate(method: Method, batch: Batch) -> tuple[float, float]:
-    """Task loss and main metric (``mae`` or ``accuracy``) of a method on a split."""
+    """Validates a method on a split.
+
+    Args:
+        method: the method; it is put into evaluation mode.
+        batch: all samples of the split.
+
+    Returns:
+        The loss of the task, and the main metric: mean absolute error (regression) or accuracy.
+
+    Raises:
+        ValueError: the method gives predictions of another shape than [samples] or [samples, classes].
+        FloatingPointError: a prediction is not finite.
+    """
     method.eval()
     parts = minibatches(without_targets(batch), EVALUATION_BATCH)
     prediction = torch.cat([method(part).prediction for part in parts]).float()
@@ -284,9 +320,9 @@ def fit(
         train: the sources' training split.
         valid: the sources' validation split.
         seed: of the order of samples and of damage in training.
-        report: told of the course.
+        report: called with the epoch, the share of it that is done, and at its end its record.
         selection_data: what the rule of selection reads beside source validation.
-        checkpointer: has the state of an interrupted training of the same job, or is given this one's.
+        checkpointer: restores an interrupted training of the same job, and writes checkpoints of this one.
 
     Raises:
         FloatingPointError: the loss is no longer finite.
@@ -321,7 +357,12 @@ def fit(
 
 
 def _stage_starts(shares: tuple[float, ...], epochs: int) -> list[int]:
-    """The first epoch of each stage. Where there are enough, every stage gets one; the last always does."""
+    """The first epoch of each stage. Every stage has an epoch where there are enough; the last always has one.
+
+    Args:
+        shares: the share of the epochs of each stage.
+        epochs: the number of epochs.
+    """
     starts: list[int] = []
     before = 0.0
     for place, share in enumerate(shares):
@@ -333,7 +374,7 @@ def _stage_starts(shares: tuple[float, ...], epochs: int) -> list[int]:
 
 @contextmanager
 def _interruptible() -> Iterator[None]:
-    """Lightning answers Ctrl-C by ending the program and leaves the signal ignored; here it is what it was."""
+    """Raises KeyboardInterrupt on Ctrl-C, where Lightning would end the program, and restores the signal handler."""
     main = threading.current_thread() is threading.main_thread()
     handler = signal.getsignal(signal.SIGINT)
     try:
@@ -349,7 +390,7 @@ def _interruptible() -> Iterator[None]:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Lightning's tips and its advice on loader processes say nothing about an in-memory run."""
+    """Hides tips and warnings of Lightning, such as on loader processes, that do not apply to data in memory."""
     logger = logging.getLogger("lightning.pytorch")
     level = logger.level
     logger.setLevel(logging.ERROR)

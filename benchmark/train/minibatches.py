@@ -1,4 +1,4 @@
-"""Minibatches: the order of the samples of an epoch, and parts of a batch."""
+"""Minibatches: shuffled ones for training, and consecutive slices of a batch for evaluation."""
 
 from __future__ import annotations
 
@@ -12,11 +12,14 @@ from .seeds import generator
 
 
 class Minibatches:
-    """Shuffled slices of tensors in memory, in an order that the seed and the number of the pass alone decide.
+    """Shuffled minibatches of tensors in memory. Only the seed and the number of the pass decide their order.
 
-    The last, smaller batch of a pass is kept, so that no sample is left out, unless ``drop_last`` says
-    otherwise (and the pass has another). With ``steps`` an epoch is so many batches, of as many passes as
-    they take.
+    Args:
+        batch: all samples.
+        size: samples in a minibatch.
+        seed: the seed of the job.
+        steps: minibatches in an epoch, which then continues over as many passes as it needs; 0 for one pass an epoch.
+        drop_last: leaves out the smaller last minibatch of a pass, unless it is the only one.
     """
 
     def __init__(self, batch: Batch, size: int, seed: int, steps: int = 0, drop_last: bool = False) -> None:
@@ -33,14 +36,19 @@ class Minibatches:
         if not self.steps:
             yield from self._pass()
         for _ in range(self.steps):
-            found = next(self._left, None)
-            if found is None:
+            batch = next(self._left, None)
+            if batch is None:
                 self._left = self._pass()
-                found = next(self._left)
-            yield found
+                batch = next(self._left)
+            yield batch
 
     def go_on(self, passes: int, taken: int) -> None:
-        """Goes to where a training was that had begun so many passes, and taken so many batches of the last."""
+        """Continues where an interrupted training stopped.
+
+        Args:
+            passes: the number of passes that it had begun.
+            taken: the number of minibatches that it had taken of the last pass.
+        """
         self.passes = passes
         if self.steps and passes:
             self.passes -= 1
@@ -59,6 +67,6 @@ class Minibatches:
 
 
 def minibatches(batch: Batch, size: int) -> Iterator[Batch]:
-    """Slices of a batch, in order; no tensor is copied."""
+    """Slices of at most ``size`` samples of a batch, in order. No tensor is copied."""
     for start in range(0, len(batch), size):
         yield batch.take(slice(start, start + size))

@@ -1,4 +1,4 @@
-"""Predictions of a trained network under every condition: the table that all scores are computed from."""
+"""Predictions of a trained network under conditions, as the tables that all scores are computed from."""
 
 from __future__ import annotations
 
@@ -27,22 +27,27 @@ EVALUATION_BATCH = 256
 
 
 def default_conditions(modalities: Sequence[str]) -> list[Condition]:
-    """Clean, and every fixed missing-modality pattern."""
+    """The conditions of every job: clean, and every fixed pattern of missing modalities."""
     return [Clean(), *Missing.conditions(modalities)]
 
 
 def corruption_conditions(corruption: Any, batch: Batch, without: Collection[str] = ()) -> list[Condition]:
-    """Every condition of a corruption that concerns the modalities of a batch, but for those that hold raw media.
+    """The conditions of a corruption for a batch of features.
+
+    Args:
+        corruption: the corruption.
+        batch: what it is applied to.
+        without: the modalities that hold raw media, which it does not concern.
 
     Raises:
-        UsageError: it breaks another medium than the batch holds.
+        UsageError: the corruption breaks another medium than the batch holds.
     """
     check_medium(corruption, batch.modalities)
     return list(corruption.conditions([name for name in batch.modalities if name not in without]))
 
 
 def without_targets(batch: Batch) -> Batch:
-    """The batch without its targets: no method sees what it is asked for."""
+    """The batch with its targets replaced by NaN or -1, so that no method can read them when it predicts."""
     nothing = torch.nan if batch.target.is_floating_point() else -1
     return replace(batch, target=torch.full_like(batch.target, nothing))
 
@@ -51,9 +56,19 @@ def without_targets(batch: Batch) -> Batch:
 def outputs_under(
     method: Method, batch: Batch, conditions: Sequence[Condition]
 ) -> dict[str, tuple[Tensor, Tensor | None]]:
-    """Condition -> prediction and log variance for all of ``batch``, on the CPU.
+    """The outputs of a method for a batch under some conditions.
 
-    Where the method encodes modalities independently, one that a condition leaves untouched is encoded once.
+    Where the method encodes its modalities independently, a modality that a condition does not change is encoded once
+    for all such conditions.
+
+    Args:
+        method: a trained method; it is put into evaluation mode.
+        batch: the samples.
+        conditions: what is done to them.
+
+    Returns:
+        Name of the condition -> prediction, float32 [samples] (regression) or [samples, classes], and log variance,
+        float32 [samples], or None where the method gives none. Both lie on the CPU.
     """
     method.eval()
     batch = without_targets(batch)

@@ -1,4 +1,4 @@
-"""Named randomness: every random choice has a seed derived from the job's seed and a name."""
+"""Seeds: every random choice has a seed of its own, derived from the seed of the job and the name of the choice."""
 
 from __future__ import annotations
 

@@ -8,14 +8,14 @@ from contextlib import contextmanager
 
 
 class PhaseTimer:
-    """Seconds by phase."""
+    """Measures phases of a job. ``seconds`` holds phase -> seconds; a phase that is repeated is summed."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
-        """Times what happens inside."""
+        """Adds the time that the block takes, in seconds, to a phase."""
         start = time.perf_counter()
         try:
             yield

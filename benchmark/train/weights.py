@@ -1,4 +1,4 @@
-"""The weights of a network as bytes, and back."""
+"""The weights of a network as the bytes of a safetensors file, and back."""
 
 from __future__ import annotations
 
@@ -10,15 +10,19 @@ from ..store.names import StoreError
 
 
 def save_weights(method: Method) -> bytes:
-    """The state of a network as a safetensors file. Tensors that share memory are stored each."""
+    """The state of a network as a safetensors file. Tensors that share memory are each stored in full."""
     return save({name: tensor.detach().cpu().clone() for name, tensor in method.state_dict().items()})
 
 
 def load_weights(method: Method, content: bytes) -> None:
-    """Gives a network the state that ``save_weights`` wrote.
+    """Loads the state that ``save_weights`` wrote into a network.
+
+    Args:
+        method: the network, which is changed.
+        content: the bytes of the file.
 
     Raises:
-        StoreError: it is the state of another network, or none.
+        StoreError: the content is no safetensors file, or holds the state of another network.
     """
     try:
         method.load_state_dict(load(content))

@@ -27,7 +27,7 @@ from mmbench.benchmark.data.tensors import TaskCache
 from mmbench.benchmark.planning.evaluations import corruption_entries
 from mmbench.benchmark.planning.experiment import Experiment
 from mmbench.benchmark.planning.job_matrix import jobs_of
-from mmbench.benchmark.train import job_runner as runner
+from mmbench.benchmark.train import job_data
 from mmbench.benchmark.train.context import Context
 from mmbench.benchmark.train.minibatches import minibatches
 from mmbench.benchmark.train.predict import EVALUATION_BATCH, default_conditions, outputs_under
@@ -84,7 +84,7 @@ def prediction_rows(
     turns: int,
     promised: float | None = None,
 ) -> list[Row]:
-    data = runner.task_data(jobs[0], context, CPU)
+    data = job_data.task_data(jobs[0], context, CPU)
     spec, batch = data.spec("fair"), data.test.batch
     conditions = conditions_of(batch.modalities)
     torch.manual_seed(0)
@@ -127,13 +127,13 @@ def loading_rows(jobs: list[Job], context: Context) -> list[Row]:
 
     def seconds(job: Job) -> float:
         begun = now()
-        runner.task_data(job, context, CPU)
+        job_data.task_data(job, context, CPU)
         return now() - begun
 
     first, second, others = [], [], []
     with mock.patch.object(data_module, "load_task", counted):
         for _ in range(LOADS):
-            with mock.patch.object(runner, "_TASKS", TaskCache()):
+            with mock.patch.object(job_data, "_TASKS", TaskCache()):
                 first.append(seconds(jobs[0]))
                 second.append(seconds(jobs[1]))
                 others.append(seconds(next(job for job in jobs if job.modalities == ("text",))))
