@@ -15,13 +15,19 @@ from typing import Any
 
 from ...datasets.media.clip import MediaSet
 from ...datasets.media.find import find_media
+from ...leaderboards.catalog import Table
+from ...leaderboards.metrics.base import Metric
 from ...methods.method import Method
+from ..core.errors import UsageError
 from ..core.locate import root_from
 from ..core.registry import entries, find
+from ..report.chosen_tables import named_metric, named_table
 from .corruption import CORRUPTION_CHECKS
 from .dataset import DATASET_CHECKS
 from .media import MEDIA_CHECKS
 from .method import METHOD_CHECKS, parameters_are_literals
+from .metric import METRIC_CHECKS
+from .table import TABLE_CHECKS
 
 
 @dataclass(frozen=True)
@@ -52,6 +58,10 @@ def check_entry(
         known = entries("dataset", plugins)
         dataset = known[name].load()() if name in known else None
         yield from check_media(find_media(name, root_from(root), dataset=dataset))
+    elif kind == "table":
+        yield from check_table(named_table(name, plugins))
+    elif kind == "metric":
+        yield from check_metric(named_metric(name, plugins))
     else:
         yield from check_corruption(find("corruption", name, plugins).load())
 
@@ -82,6 +92,25 @@ def check_corruption(corruption_class: Any) -> Iterator[Check]:
     """Runs every check on a corruption."""
     for check in CORRUPTION_CHECKS:
         yield _result(check, corruption_class)
+
+
+def check_table(table: Table) -> Iterator[Check]:
+    """Runs every check on a table, on results of a few samples."""
+    for check in TABLE_CHECKS:
+        yield _result(check, table)
+
+
+def check_metric(metric: Metric) -> Iterator[Check]:
+    """Runs every check on a metric.
+
+    Raises:
+        UsageError: it has no measure of its own, because a table derives it.
+    """
+    if metric.kind == "derived":
+        where = f"mmbench check table {metric.families[0]}" if metric.families else "give it a Mean or a Rank"
+        raise UsageError(f"metric {metric.name} is not computed from arrays: {where}")
+    for check in METRIC_CHECKS:
+        yield _result(check, metric)
 
 
 def _result(check: Callable[..., None], *arguments: Any) -> Check:

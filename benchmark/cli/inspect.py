@@ -17,6 +17,7 @@ from ..core.method_spec import Description, describe
 from ..core.registry import Entry, entries
 from ..planning.evaluations import group, groups
 from ..planning.suites import SUITES
+from ..report.chosen_tables import add_metrics, known_tables
 from ..report.console import console
 
 
@@ -27,6 +28,7 @@ class Listed(StrEnum):
     DATASETS = "datasets"
     CORRUPTIONS = "corruptions"
     METRICS = "metrics"
+    TABLES = "tables"
     TASKS = "tasks"
     ENCODERS = "encoders"
 
@@ -38,6 +40,8 @@ class Checked(StrEnum):
     DATASET = "dataset"
     CORRUPTION = "corruption"
     MEDIA = "media"
+    METRIC = "metric"
+    TABLE = "table"
 
 
 Plugins = Annotated[
@@ -48,7 +52,7 @@ Root = Annotated[Path | None, typer.Option("--data-root", help="Folder of the da
 
 def list_names(
     what: Annotated[
-        Listed, typer.Argument(help="methods, datasets, encoders, corruptions, metrics or tasks")
+        Listed, typer.Argument(help="methods, datasets, encoders, corruptions, metrics, tables or tasks")
     ],
     plugin: Plugins = None,
     data_root: Root = None,
@@ -70,9 +74,13 @@ def list_names(
     if what is Listed.METRICS:
         from ...leaderboards.metrics.registry import METRICS
 
+        add_metrics(plugins)
         for metric in METRICS.values():
             arrow = "higher is better" if metric.direction == "higher" else "lower is better"
-            table.add_row(metric.name, arrow, metric.convention)
+            table.add_row(metric.name, arrow, metric.convention, metric.version)
+    elif what is Listed.TABLES:
+        for declared in known_tables(plugins).values():
+            table.add_row(declared.name, declared.title, declared.origin)
     elif what is Listed.ENCODERS:
         from ...datasets.encoders.table import known
 
@@ -125,6 +133,7 @@ def show(
     from ...leaderboards.metrics.registry import METRICS
 
     plugins = tuple(plugin or ())
+    add_metrics(plugins)
     out = console()
     methods, datasets = entries("method", plugins), entries("dataset", plugins)
     corruptions = entries("corruption", plugins)
@@ -156,12 +165,12 @@ def show(
 
 
 def check(
-    kind: Annotated[Checked, typer.Argument(help="method, dataset, corruption or media")],
+    kind: Annotated[Checked, typer.Argument(help="method, dataset, corruption, media, metric or table")],
     name: Annotated[str, typer.Argument(help="its name; for media, or their folder")],
     plugin: Plugins = None,
     data_root: Root = None,
 ) -> None:
-    """Test that a method, dataset or corruption keeps its contract, or that raw media are as they should be. The
+    """Test that a method, dataset, corruption, metric or table keeps its contract, or that raw media are as they should be. The
     exit code is 1 where it does not hold.
 
     Examples:

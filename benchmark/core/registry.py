@@ -24,22 +24,9 @@ from .errors import UsageError, nearest
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
-Kind = Literal["method", "dataset", "corruption", "table", "metric"]
-TABLES: dict[Kind, dict[str, str]] = {
-    "method": METHODS,
-    "dataset": DATASETS,
-    "corruption": CORRUPTIONS,
-    # Those of mmbench itself are values and not classes: leaderboards.catalog and leaderboards.metrics.registry.
-    "table": {},
-    "metric": {},
-}
-TABLE_NAMES: dict[Kind, str] = {
-    "method": "METHODS",
-    "dataset": "DATASETS",
-    "corruption": "CORRUPTIONS",
-    "table": "TABLES",
-    "metric": "METRICS",
-}
+Kind = Literal["method", "dataset", "corruption"]
+TABLES: dict[Kind, dict[str, str]] = {"method": METHODS, "dataset": DATASETS, "corruption": CORRUPTIONS}
+TABLE_NAMES: dict[Kind, str] = {"method": "METHODS", "dataset": "DATASETS", "corruption": "CORRUPTIONS"}
 
 
 @dataclass(frozen=True)
@@ -105,6 +92,28 @@ def find(kind: Kind, name: str, plugins: tuple[Path, ...] = ()) -> Entry:
     if name not in known:
         raise UsageError(f"unknown {kind} {name!r}: {nearest(name, known)}")
     return known[name]
+
+
+def outside(kind: Literal["table", "metric"], plugins: tuple[Path, ...] = ()) -> dict[str, Entry]:
+    """The names that installed packages and plug-in files bring, without those of mmbench, which are values and need
+    numpy: ``leaderboards.catalog.TABLES`` and ``leaderboards.metrics.registry.METRICS``.
+
+    Args:
+        kind: of what; its entry points are ``mmbench.tables``, its table in a plug-in file ``TABLES``.
+        plugins: plug-in files.
+
+    Raises:
+        UsageError: a name is defined twice, or a plug-in file cannot be read.
+    """
+    known: dict[str, Entry] = {}
+    for point in _installed(f"mmbench.{kind}s"):
+        distribution = f"{point.dist.name} {point.dist.version}" if point.dist else point.value
+        _add(known, _entry(point.name, point.value, distribution))
+    for file in plugins:
+        for name, attribute in _plugin_table(file, f"{kind.upper()}S").items():
+            digest = hashlib.sha256(file.read_bytes()).hexdigest()[:12]
+            _add(known, Entry(name, str(file.resolve()), attribute, f"{file.name} {digest}"))
+    return known
 
 
 @lru_cache
