@@ -48,9 +48,9 @@ def of_nothing(results: Sequence[Result]) -> pd.DataFrame:
     [
         (Table("mine", "Mine", lambda results: accuracy(results, draws=20)[["task"]]), "lacks the columns"),
         (Table("mine", "Mine", by_order), "results in another order"),
-        (Table("mine", "Mine", over_what_exists), "do not say so in hole"),
+        (Table("mine", "Mine", over_what_exists), "means are over fewer seeds"),
         (Table("mine", "Mine", of_nothing), "raise ValueError"),
-        (Table("mine", "Mine", lambda results: ood(results, draws=20)), "does not name in reads"),
+        (Table("mine", "Mine", lambda results: ood(results, draws=20)), "no row has a value"),
         (
             Table("mine", "Mine", lambda results: CALIBRATION.make(results), reads=set()),
             "does not name in reads",

@@ -162,7 +162,7 @@ def test_a_name_of_mmbench_cannot_be_taken(tmp_path: Path) -> None:
         "from mmbench.leaderboards.catalog import TABLES as KNOWN\nMINE = KNOWN['cost']\n"
         "TABLES = {'cost': 'MINE'}\n"
     )
-    with pytest.raises(UsageError, match="'cost' of mine.py .* is one of mmbench's"):
+    with pytest.raises(UsageError, match=r"'cost' of mine.py .* is one of mmbench's"):
         known_tables((file,))
 
 
