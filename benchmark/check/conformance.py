@@ -18,16 +18,22 @@ from ...datasets.encoders.spec import parse
 from ...datasets.encoders.table import encoder_class as class_of
 from ...datasets.media.clip import MediaSet
 from ...datasets.media.find import find_media
+from ...leaderboards.catalog import Table
+from ...leaderboards.metrics.base import Metric
 from ...methods.method import Method
+from ..core.errors import UsageError
 from ..core.locate import root_from
 from ..core.plugins import use_plugins
 from ..core.registry import entries, find
+from ..report.chosen_tables import named_metric, named_table
 from .corruption import CORRUPTION_CHECKS
 from .dataset import DATASET_CHECKS
 from .encoder import ENCODER_CHECKS, Subject
 from .launcher import LAUNCHER_CHECKS, trial_of
 from .media import MEDIA_CHECKS
 from .method import METHOD_CHECKS, parameters_are_literals
+from .metric import METRIC_CHECKS
+from .table import TABLE_CHECKS
 
 
 @dataclass(frozen=True)
@@ -96,6 +102,8 @@ CHECKED: dict[str, Callable[[str, tuple[Path, ...], Path | None], Iterator[Check
     "corruption": _check_corruption,
     "encoder": _check_encoder,
     "launcher": _check_launcher,
+    "table": lambda name, plugins, root: check_table(named_table(name, plugins)),
+    "metric": lambda name, plugins, root: check_metric(named_metric(name, plugins)),
     "media": _check_media,
 }
 
@@ -159,6 +167,25 @@ def check_encoder(encoder_class: Any, spec: EncoderSpec) -> Iterator[Check]:
         return
     for check in ENCODER_CHECKS:
         yield _result(check, subject)
+
+
+def check_table(table: Table) -> Iterator[Check]:
+    """Runs every check on a table, on results of a few samples."""
+    for check in TABLE_CHECKS:
+        yield _result(check, table)
+
+
+def check_metric(metric: Metric) -> Iterator[Check]:
+    """Runs every check on a metric.
+
+    Raises:
+        UsageError: it has no measure of its own, because a table derives it.
+    """
+    if metric.kind == "derived":
+        where = f"mmbench check table {metric.families[0]}" if metric.families else "give it a Mean or a Rank"
+        raise UsageError(f"metric {metric.name} is not computed from arrays: {where}")
+    for check in METRIC_CHECKS:
+        yield _result(check, metric)
 
 
 def _result(check: Callable[..., None], *arguments: Any) -> Check:

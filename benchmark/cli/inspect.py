@@ -16,6 +16,7 @@ from ..core.locate import root_from
 from ..core.method_spec import Description, describe
 from ..core.plugins import use_plugins
 from ..core.registry import Entry, Kind, entries
+from ..report.chosen_tables import add_metrics
 from ..report.console import console
 from .listing import docstring
 from .options import Plugins, Root, plugin_files
@@ -30,6 +31,8 @@ class Checked(StrEnum):
     ENCODER = "encoder"
     MEDIA = "media"
     LAUNCHER = "launcher"
+    METRIC = "metric"
+    TABLE = "table"
 
 
 def show(
@@ -48,6 +51,7 @@ def show(
 
     plugins = plugin_files(plugin)
     use_plugins(plugins)
+    add_metrics(plugins)
     out = console()
     names: list[str] = []
     for kind, print_entry in _SHOWN.items():
@@ -64,7 +68,9 @@ def show(
 
 
 def check(
-    kind: Annotated[Checked, typer.Argument(help="method, dataset, corruption, encoder, launcher or media")],
+    kind: Annotated[
+        Checked, typer.Argument(help="method, dataset, corruption, encoder, launcher, table, metric or media")
+    ],
     name: Annotated[
         str,
         typer.Argument(help="its name; of an encoder with its model and options; of media also their folder"),

@@ -35,12 +35,17 @@ class Listed(StrEnum):
     CORRUPTIONS = "corruptions"
     ENCODERS = "encoders"
     METRICS = "metrics"
+    TABLES = "tables"
+    LAUNCHERS = "launchers"
     TASKS = "tasks"
 
 
 def list_names(
     what: Annotated[
-        Listed, typer.Argument(help="methods, datasets, domains, corruptions, encoders, metrics or tasks")
+        Listed,
+        typer.Argument(
+            help="methods, datasets, domains, corruptions, encoders, metrics, tables, launchers or tasks"
+        ),
     ],
     plugin: Plugins = None,
     data_root: Root = None,
@@ -140,9 +145,18 @@ def _encoders(plugins: Files, root: Path) -> Rows:
 
 def _metrics(plugins: Files, root: Path) -> Rows:
     from ...leaderboards.metrics.registry import METRICS
+    from ..report.chosen_tables import add_metrics
 
+    add_metrics(plugins)
     for metric in METRICS.values():
-        yield metric.name, f"{metric.direction} is better", metric.convention
+        yield metric.name, f"{metric.direction} is better", metric.convention, metric.version
+
+
+def _tables(plugins: Files, root: Path) -> Rows:
+    from ..report.chosen_tables import known_tables
+
+    for table in known_tables(plugins).values():
+        yield table.name, table.title, table.origin
 
 
 def documented(kind: Kind) -> Callable[[Files, Path], Rows]:
@@ -162,6 +176,8 @@ _ROWS: dict[Listed, Callable[[Files, Path], Rows]] = {
     Listed.CORRUPTIONS: _corruptions,
     Listed.ENCODERS: _encoders,
     Listed.METRICS: _metrics,
+    Listed.TABLES: _tables,
+    Listed.LAUNCHERS: documented("launcher"),
 }
 
 

@@ -11,7 +11,6 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from functools import cached_property
 from pathlib import Path
 
 import pandas as pd
@@ -103,9 +102,9 @@ class Request:
         """The tables to make, where there are results for them."""
         return made_of_results(self.tables) if self.names is None else self.names
 
-    @cached_property
+    @property
     def tables(self) -> dict[str, Table]:
-        """Every table that is known."""
+        """Every table that is known; not part of the request, which is sent to other processes."""
         return known_tables(self.plugins)
 
 

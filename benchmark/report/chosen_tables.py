@@ -14,6 +14,7 @@ from ..core.registry import entries
 if TYPE_CHECKING:
     import pandas as pd
 
+    from ...leaderboards.metrics.base import Metric
     from ...leaderboards.tables.results import Result
 
 
@@ -46,13 +47,13 @@ def add_metrics(plugins: tuple[Path, ...] = ()) -> None:
     Raises:
         UsageError: one is no metric, belongs to no family, or takes a name of mmbench.
     """
-    outside = entries("metric", plugins)
-    if not outside:
+    metrics = entries("metric", plugins)
+    if not metrics:
         return
     from ...leaderboards.metrics import registry
     from ...leaderboards.metrics.base import Metric
 
-    for entry in outside.values():
+    for entry in metrics.values():
         metric = entry.load()
         if not isinstance(metric, Metric) or metric.name != entry.name:
             raise UsageError(f"{entry.name}: {entry.module}:{entry.attribute} is no Metric of that name")
@@ -60,6 +61,24 @@ def add_metrics(plugins: tuple[Path, ...] = ()) -> None:
             registry.add(replace(metric, version=entry.origin))
         except ValueError as error:
             raise UsageError(str(error)) from None
+
+
+def named_table(name: str, plugins: tuple[Path, ...] = ()) -> Table:
+    """The table of a name. Raises UsageError where there is none."""
+    tables = known_tables(plugins)
+    if name not in tables:
+        raise UsageError(f"unknown table {name!r}: {nearest(name, tables)}")
+    return tables[name]
+
+
+def named_metric(name: str, plugins: tuple[Path, ...] = ()) -> Metric:
+    """The metric of a name. Raises UsageError where there is none."""
+    from ...leaderboards.metrics.registry import METRICS
+
+    add_metrics(plugins)
+    if name not in METRICS:
+        raise UsageError(f"unknown metric {name!r}: {nearest(name, METRICS)}")
+    return METRICS[name]
 
 
 def chosen_tables(text: str | None, results: Sequence[Result], plugins: tuple[Path, ...] = ()) -> list[str]:

@@ -9,9 +9,12 @@ from pathlib import Path
 
 import pytest
 from mmbench.benchmark import Experiment, run
+from mmbench.benchmark.report import output_cache
 from mmbench.benchmark.report.output_cache import signature
 
 from ..conftest import Command
+
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture
@@ -79,3 +82,29 @@ def test_a_signature_holds_all_that_tables_are_made_of(store: Path) -> None:
     (store / "external").mkdir()
     (store / "external" / "paper.csv").write_text("method\n")
     assert changed()
+
+
+def test_changed_code_in_any_folder_and_a_changed_plugin_make_tables_anew(
+    store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = tmp_path / "package"
+    for folder in ("benchmark", "leaderboards"):
+        shutil.copytree(ROOT / folder, package / folder, ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.setattr(output_cache, "_PACKAGE", package)
+    plugin = tmp_path / "plugin.py"
+    plugin.write_text("TABLES = {}\n")
+
+    def signatures() -> tuple[str, str]:
+        return signature(store, ["a"], [plugin]), output_cache.signature_of_code([plugin])
+
+    seen = signatures()
+    assert signatures() == seen
+    for file in (
+        package / "leaderboards" / "tables" / "trust.py",
+        package / "leaderboards" / "catalog.py",
+        package / "benchmark" / "report" / "write.py",
+        plugin,
+    ):
+        before = signatures()
+        os.utime(file, (1, 1))
+        assert all(now != then for now, then in zip(signatures(), before, strict=True)), file
