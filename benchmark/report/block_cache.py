@@ -115,17 +115,17 @@ def made_of_results(tables: Mapping[str, Table]) -> tuple[str, ...]:
 
 def blocks_of(store: Store) -> list[Block]:
     """The blocks of a store in the order of the tables: in-domain tasks first, fewer modalities first."""
-    found: dict[tuple[str, tuple[str, ...]], list[str]] = {}
+    jobs_of: dict[tuple[str, tuple[str, ...]], list[str]] = {}
     for file in store.job_files():
         values = read_json(file)
         row = values if isinstance(values, dict) else {}
         names = row.get("modalities")
         modalities = tuple(map(str, names)) if isinstance(names, list) else ()
-        found.setdefault((str(row.get("task")), modalities), []).append(file.parent.name)
-    alone = {(task, frozenset(modalities)): tuple(jobs) for (task, modalities), jobs in found.items()}
+        jobs_of.setdefault((str(row.get("task")), modalities), []).append(file.parent.name)
+    alone = {(task, frozenset(modalities)): tuple(jobs) for (task, modalities), jobs in jobs_of.items()}
     blocks = [
         Block(task, modalities, tuple(jobs), alone.get((task.partition("->")[2], frozenset(modalities)), ()))
-        for (task, modalities), jobs in found.items()
+        for (task, modalities), jobs in jobs_of.items()
     ]
     return sorted(
         blocks, key=lambda block: ("->" in block.task, block.task, len(block.modalities), block.key)
@@ -146,7 +146,7 @@ def table(block: Block, request: Request) -> Tabled:
     # Taken before anything is read: what changes meanwhile makes the next look different.
     signature = signature_of_jobs(store.path, (*block.jobs, *block.beside), request.code)
     tables = _stored(block, request, signature) if request.keeps else None
-    return _made(block, request, signature) if tables is None else tables
+    return _make(block, request, signature) if tables is None else tables
 
 
 def _stored(block: Block, request: Request, signature: str) -> Tabled | None:
@@ -157,7 +157,7 @@ def _stored(block: Block, request: Request, signature: str) -> Tabled | None:
     return Tabled({name: file for name, file in files.items() if not known[name]}, {}, [])
 
 
-def _made(block: Block, request: Request, signature: str) -> Tabled:
+def _make(block: Block, request: Request, signature: str) -> Tabled:
     add_metrics(request.plugins)
     try:
         chosen = replace(request.chosen, jobs=frozenset(block.jobs))
@@ -198,11 +198,11 @@ def joined(files: Sequence[Path]) -> pd.DataFrame:
     """The frame of a table from those of its blocks. A text column that a block does not know is empty there."""
     tables = [_read(file) for file in files]
     together = pa.concat_tables(
-        [made.replace_schema_metadata({b"pandas": made.schema.metadata[b"pandas"]}) for made in tables],
+        [table.replace_schema_metadata({b"pandas": table.schema.metadata[b"pandas"]}) for table in tables],
         promote_options="default",
     )
     frame = together.to_pandas()
-    lacking = [name for name in frame if any(name not in made.schema.names for made in tables)]
+    lacking = [name for name in frame if any(name not in table.schema.names for table in tables)]
     return frame.assign(**{name: frame[name].astype("str").fillna("") for name in lacking})
 
 

@@ -133,15 +133,15 @@ def frames(
         UsageError: the results hold nothing for one.
     """
     tables = known_tables(plugins)
-    made: dict[str, pd.DataFrame] = {}
+    known: dict[str, pd.DataFrame] = {}
     for name in names:
         source = tables[name].source
         try:
             for each in filter(None, (source, name)):
-                if each not in made:
-                    given = made[source] if source and each == name else results
-                    made[each] = tables[each].make(given, reference)
-            yield name, made[name]
+                if each not in known:
+                    given = known[source] if source and each == name else results
+                    known[each] = tables[each].make(given, reference)
+            yield name, known[name]
         except ValueError as error:
             raise UsageError(f"leaderboard {name}: {error}") from None
 

@@ -50,13 +50,13 @@ def stored(store: Store) -> dict[str, list[Row]]:
     Raises:
         UsageError: a file of them cannot be read.
     """
-    found: dict[str, list[Row]] = {}
+    rows: dict[str, list[Row]] = {}
     for file in sorted((store.path / "external").glob("*.csv")):
         try:
-            found[file.stem] = records(csv_files.read_csv(file))
+            rows[file.stem] = records(csv_files.read_csv(file))
         except (OSError, ValueError, KeyError) as error:
             raise UsageError(f"{file}: cannot be read ({error}): delete it and merge again") from None
-    return found
+    return rows
 
 
 def write(store: Store, origin: str, rows: list[Row]) -> None:

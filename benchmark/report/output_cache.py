@@ -64,23 +64,23 @@ def signature_of_jobs(store: Path, jobs: Iterable[str], code: str) -> str:
     return hashlib.sha256("\n".join([code, *stamps]).encode()).hexdigest()
 
 
-def recall(store: Path, folder: Path, asked: str) -> Made | None:
+def recall(store: Path, folder: Path, signature_now: str) -> Made | None:
     """What was printed when these tables were made, where every file of theirs is as it was written."""
     record = read_json(_record(store, folder))
-    if not isinstance(record, dict) or record.get("signature") != asked:
+    if not isinstance(record, dict) or record.get("signature") != signature_now:
         return None
     if list(_stamps(Path(file) for file in record["files"])) != record["stamps"]:
         return None
     return Made(record["text"], record["complete"])
 
 
-def remember(store: Path, folder: Path, asked: str, made: Made, files: Iterable[Path]) -> None:
+def remember(store: Path, folder: Path, signature_now: str, made: Made, files: Iterable[Path]) -> None:
     """Keeps in the store what was printed; without a file there is nothing to keep, and where the store cannot be
     written, tables are made again next time."""
     names = [str(file.absolute()) for file in files]
     if names and not (store / RECORDS).is_symlink():
         stamps = list(_stamps(map(Path, names)))
-        record = {"signature": asked, "text": made.text, "complete": made.complete}
+        record = {"signature": signature_now, "text": made.text, "complete": made.complete}
         with suppress(OSError):
             _record(store, folder).parent.mkdir(exist_ok=True)
             write_json(_record(store, folder), {**record, "files": names, "stamps": stamps})

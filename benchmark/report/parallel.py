@@ -30,7 +30,7 @@ def tabled(
     store: Store,
     chosen: Filter,
     what: str | None,
-    found: Sequence[Block],
+    block_list: Sequence[Block],
     out: Console,
     reference: str = "",
     plugins: tuple[Path, ...] = (),
@@ -58,33 +58,37 @@ def tabled(
     with TemporaryDirectory() as aside:
         code = signature_of_code(plugins)
         request = Request(store.path, chosen, names, reference, code, Path(aside), plugins)
-        made = _all_of(found, request, out)
-        unfit = [one.unfit for one in made if one.unfit]
-        if len(unfit) == len(made):
+        tabled_blocks = _all_of(block_list, request, out)
+        unfit = [one.unfit for one in tabled_blocks if one.unfit]
+        if len(unfit) == len(tabled_blocks):
             raise UsageError(unfit[0])
-        nothing = {name: why for one in made for name, why in one.nothing.items()}
-        files = {name: [one.files[name] for one in made if name in one.files] for name in request.wanted}
+        nothing = {name: why for one in tabled_blocks for name, why in one.nothing.items()}
+        files = {
+            name: [one.files[name] for one in tabled_blocks if name in one.files] for name in request.wanted
+        }
         for name in names or ():
             if not files[name] and name in nothing:
                 raise UsageError(f"leaderboard {name}: {nothing[name]}")
-        faults = [fault for one in made for fault in one.faults]
+        faults = [fault for one in tabled_blocks for fault in one.faults]
         yield {name: parts for name, parts in files.items() if parts}, faults
 
 
-def _all_of(found: Sequence[Block], request: Request, out: Console) -> list[Tabled]:
+def _all_of(block_list: Sequence[Block], request: Request, out: Console) -> list[Tabled]:
     """The tables of each block, in their order; those that are not stored are made, the largest blocks first."""
-    done = {place: tables for place, block in enumerate(found) if (tables := blocks.stored(block, request))}
-    places = sorted(set(range(len(found))) - set(done), key=lambda place: -len(found[place].jobs))
+    done = {
+        place: tables for place, block in enumerate(block_list) if (tables := blocks.stored(block, request))
+    }
+    places = sorted(set(range(len(block_list))) - set(done), key=lambda place: -len(block_list[place].jobs))
     if places:
         with _pool(len(places)) as pool, Progress(console=out, transient=True) as progress:
-            total = sum(len(found[place].jobs) for place in places)
+            total = sum(len(block_list[place].jobs) for place in places)
             bar = progress.add_task("scoring and comparing", total=total)
-            waiting = {pool.submit(blocks.table, found[place], request): place for place in places}
+            waiting = {pool.submit(blocks.table, block_list[place], request): place for place in places}
             for future in as_completed(waiting):
                 place = waiting[future]
                 done[place] = future.result()
-                progress.advance(bar, len(found[place].jobs))
-    return [done[place] for place in range(len(found))]
+                progress.advance(bar, len(block_list[place].jobs))
+    return [done[place] for place in range(len(block_list))]
 
 
 @contextmanager

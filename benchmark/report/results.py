@@ -79,10 +79,10 @@ def results(store: Path | str, chosen: Filter | None = None) -> list[Result]:
         UsageError: there is no store, or nothing in it was chosen.
         StoreError: a job in it cannot be read.
     """
-    found, faults = readable(store, chosen)
+    read, faults = readable(store, chosen)
     if faults:
         raise StoreError(faults[0])
-    return found
+    return read
 
 
 def readable(store: Path | str, chosen: Filter | None = None) -> tuple[list[Result], list[str]]:
@@ -92,16 +92,16 @@ def readable(store: Path | str, chosen: Filter | None = None) -> tuple[list[Resu
     records, faults = salvage.records(opened, chosen.jobs if chosen else ())
     chosen = chosen or Filter()
     plain, runs = trials.resolve(opened, records)
-    told = {run.record.job.id: run for run in runs}
-    kept = [record for record in plain if chosen.keeps(record.job)]
-    kept += [run.record for run in runs if chosen.keeps(run.record.job, run.place)]
-    if not kept:
+    run_of = {run.record.job.id: run for run in runs}
+    rows = [record for record in plain if chosen.keeps(record.job)]
+    rows += [run.record for run in runs if chosen.keeps(run.record.job, run.place)]
+    if not rows:
         if faults:
             raise StoreError(faults[0])
         labels = {record.job.label for record in records}
-        asked = ", ".join(sorted(chosen.methods | chosen.tasks)) if chosen else ""
-        raise UsageError(f"no job in {store} fits {asked or 'what was asked'}: {nearest(asked, labels)}")
-    return _results(opened, kept, told), faults
+        wanted = ", ".join(sorted(chosen.methods | chosen.tasks)) if chosen else ""
+        raise UsageError(f"no job in {store} fits {wanted or 'what was wanted'}: {nearest(wanted, labels)}")
+    return _results(opened, rows, run_of), faults
 
 
 def leaderboard(store: Path | str) -> pd.DataFrame:
@@ -127,13 +127,13 @@ def _results(store: Store, records: list[Record], runs: Mapping[str, trials.Run]
     """The results of jobs; of those in ``runs``, searches report them."""
     labels = _labels([record.job for record in records])
     ordered = sorted(records, key=lambda record: _order(record.job))
-    found = [_result(store, one, *labels[one.job.id], runs.get(one.job.id)) for one in ordered]
+    all_results = [_result(store, one, *labels[one.job.id], runs.get(one.job.id)) for one in ordered]
     rows = [(record.job, labels[record.job.id][1]) for record in ordered]
-    found += [_bound_result(store, bound) for bound in stored_bounds(store, rows)]
+    all_results += [_bound_result(store, bound) for bound in stored_bounds(store, rows)]
     places: dict[tuple[str, str], int] = {}
-    for one in found:
+    for one in all_results:
         places.setdefault((one.task, one.modalities), len(places))
-    return sorted(found, key=lambda one: places[one.task, one.modalities])  # bounds beside their shift
+    return sorted(all_results, key=lambda one: places[one.task, one.modalities])  # bounds beside their shift
 
 
 def _result(
@@ -220,9 +220,9 @@ def _domain_term(job: Job) -> str:
     return "on" if sources >= job.needs_domains else f"off: {sources} source domain{'s'[: sources != 1]}"
 
 
-def _joined(own: str, asked: str) -> str:
+def _joined(own: str, rule: str) -> str:
     """How modalities are missing in training: the method's own way and the protocol's."""
-    return own if asked == "off" else f"{asked} (protocol)" if own == "none" else f"{own}; {asked} (protocol)"
+    return own if rule == "off" else f"{rule} (protocol)" if own == "none" else f"{own}; {rule} (protocol)"
 
 
 def _labels(jobs: list[Job]) -> dict[str, tuple[str, str]]:
@@ -241,7 +241,7 @@ def _labels(jobs: list[Job]) -> dict[str, tuple[str, str]]:
         alike: dict[tuple, set[str]] = defaultdict(set)
         for job in jobs:
             alike[_row(job, parts)].add(tell(job))
-        ambiguous = {key for key, told in alike.items() if len(told) > 1}
+        ambiguous = {key for key, words_of in alike.items() if len(words_of) > 1}
         added = {job.id: tell(job) for job in jobs if _row(job, parts) in ambiguous}
         for job_id, words in added.items():
             parts[job_id][column] += f" [{words}]"
@@ -271,9 +271,9 @@ def _further(store: Store, job_id: str) -> Callable[[], pd.DataFrame] | None:
         return [name for name in store.job(job_id).evaluation_names() if not holds_features(name)]
 
     def read() -> pd.DataFrame:  # an evaluation that is no longer whole is an error, not left out
-        found = [_table(store.job(job_id).read_evaluation(name)) for name in names()]
+        parts = [_table(store.job(job_id).read_evaluation(name)) for name in names()]
         try:
-            return pa.concat_tables(found, promote_options="permissive").to_pandas()
+            return pa.concat_tables(parts, promote_options="permissive").to_pandas()
         except pa.ArrowException as error:
             raise StoreError(f"{store.job(job_id).path}: its tables do not fit together: {error}") from None
 
@@ -288,15 +288,15 @@ def _features(store: Store, job_id: str) -> Callable[[], Mapping[str, pd.DataFra
         return [name for name in store.job(job_id).evaluation_names() if holds_features(name)]
 
     def read() -> dict[str, pd.DataFrame]:
-        found: dict[str, pd.DataFrame] = {}
+        tables: dict[str, pd.DataFrame] = {}
         for name in names():
             subject, content = version_of(name)
             table = _table(store.job(job_id).read_evaluation(name)).to_pandas()
             for split, rows in table.groupby("split", observed=True):
                 # written before sets were told near or far
                 called = f"ood-{subject}" if split == "ood" else str(split)
-                found[versioned(called, content)] = rows
-        return found
+                tables[versioned(called, content)] = rows
+        return tables
 
     return read if FEATURES in names() else None
 
@@ -309,7 +309,7 @@ def _trained(job: Job) -> frozenset[str]:
 
 def _families(store: Store, job_id: str) -> dict[str, str]:
     """Kind of corruption -> family, of what a job was tested under, where the family is known."""
-    found: dict[str, str] = {}
+    families: dict[str, str] = {}
     for name in store.job(job_id).evaluation_names():
         try:
             file = store.job(job_id).path / "evaluations" / f"{name}.parquet"
@@ -318,8 +318,8 @@ def _families(store: Store, job_id: str) -> dict[str, str]:
             continue  # who reads its outputs says what is wrong
         family = about.get(FAMILY.encode(), b"").decode(errors="replace")
         if family:
-            found[name.partition("~")[0]] = family
-    return found
+            families[name.partition("~")[0]] = family
+    return families
 
 
 def _domains(fit: Mapping[str, Any]) -> tuple[str, ...]:
@@ -340,7 +340,7 @@ def _cost(environment: Mapping[str, Any], fit: Mapping[str, Any]) -> dict[str, f
     seconds = environment.get("seconds", {})
     energy = environment.get("energy_joules", {})
     gib = 2.0**30
-    found = {
+    costs = {
         "parameters": fit.get("parameters"),
         "selected_epoch": fit.get("selected_epoch"),
         "seconds_fit": seconds.get("fit"),
@@ -350,7 +350,7 @@ def _cost(environment: Mapping[str, Any], fit: Mapping[str, Any]) -> dict[str, f
         "peak_process_memory_gib": environment.get("peak_process_memory_bytes", float("nan")) / gib,
         "peak_gpu_memory_gib": environment.get("peak_gpu_memory_bytes", float("nan")) / gib,
     }
-    return {name: float(value) for name, value in found.items() if value is not None}
+    return {name: float(value) for name, value in costs.items() if value is not None}
 
 
 def _table(content: bytes) -> pa.Table:

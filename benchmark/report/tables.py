@@ -45,10 +45,10 @@ class Tables:
 
     def write_csv(self, name: str, folder: Path) -> Path:
         """Writes a leaderboard as a CSV file; its path."""
-        frame, made = self.frames[name], self.files.get(name)
-        if made is None:
+        frame, file = self.frames[name], self.files.get(name)
+        if file is None:
             return csv_files.write_csv(frame, folder, name)
-        return render.write_parts(folder / render.file_name(frame, name, ".csv"), made.parts())
+        return render.write_parts(folder / render.file_name(frame, name, ".csv"), file.parts())
 
 
 def tables_of(
@@ -79,19 +79,19 @@ def tables_of(
     add_metrics(plugins)
     outside = external.accuracy_rows(store, chosen)
     try:
-        made = _made(store, chosen, what, out, reference, plugins)
+        own = _own_tables(store, chosen, what, out, reference, plugins)
     except UsageError:
         if not outside:
             raise
-        made = Tables({}, [], known_tables(plugins))
-    if made.frames and "accuracy" not in made.frames:
-        return made
-    together = external.joined(made.frames.get("accuracy"), outside)  # has a column more than its file
-    others = {name: file for name, file in made.files.items() if name != "accuracy"}
-    return Tables({**made.frames, "accuracy": together}, made.faults, made.declared, others)
+        own = Tables({}, [], known_tables(plugins))
+    if own.frames and "accuracy" not in own.frames:
+        return own
+    together = external.joined(own.frames.get("accuracy"), outside)  # has a column more than its file
+    others = {name: file for name, file in own.files.items() if name != "accuracy"}
+    return Tables({**own.frames, "accuracy": together}, own.faults, own.declared, others)
 
 
-def _made(
+def _own_tables(
     store: Store, chosen: Filter, what: str | None, out: Console, reference: str, plugins: tuple[Path, ...]
 ) -> Tables:
     blocks, tables = blocks_of(store), known_tables(plugins)
@@ -100,14 +100,14 @@ def _made(
         names = chosen_tables(what, results, plugins)
         return Tables(dict(frames(names, results, reference, plugins)), faults, tables)
     with tabled(store, chosen, what, blocks, out, reference, plugins) as (files, faults):
-        made = {name: joined(parts) for name, parts in files.items()}
+        known = {name: joined(parts) for name, parts in files.items()}
         ready = {name: file for name, parts in files.items() if (file := csv_file(parts))}
     names = named_tables(what, plugins)
     for name, table in tables.items():
-        if table.source in made and (names is None or name in names):
-            made |= _derived(table, made[table.source], names is not None)
-    shown = [name for name in tables if name in made and (names is None or name in names)]
-    return Tables({name: made[name] for name in shown}, faults, tables, ready)
+        if table.source in known and (names is None or name in names):
+            known |= _derived(table, known[table.source], names is not None)
+    shown = [name for name in tables if name in known and (names is None or name in names)]
+    return Tables({name: known[name] for name in shown}, faults, tables, ready)
 
 
 def _derived(table: Table, source: pd.DataFrame, by_name: bool) -> dict[str, pd.DataFrame]:

@@ -18,7 +18,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import torch
@@ -28,7 +28,9 @@ from ..core.atomic_files import write_atomic
 from ..core.selection import Epoch
 
 if TYPE_CHECKING:
-    from .lightning_module import Training
+    from lightning.pytorch import Trainer
+
+    from ...methods.method import Method
     from .minibatches import Minibatches
 
 LOG = logging.getLogger("mmbench.train")
@@ -42,6 +44,37 @@ _OF_EVERY_MODULE = frozenset(vars(nn.Module()))
 
 class UnwritableError(TypeError):
     """A value that is neither a tensor nor a plain value, nor made of these."""
+
+
+class Resumable(Protocol):
+    """What a checkpoint reads of a training and sets in it; ``lightning_module.Training`` has all of it.
+
+    Attributes:
+        method: the network.
+        stage: the index of the stage that it is in.
+        record: of every epoch that ended.
+        selected: name -> weights of the epoch that is selected by now.
+    """
+
+    method: Method
+    stage: int
+    record: list[Epoch]
+    selected: dict[str, Tensor]
+
+    @property
+    def trainer(self) -> Trainer:
+        """Holds the optimiser and its schedule."""
+        ...
+
+    @property
+    def current_epoch(self) -> int:
+        """How many epochs ended."""
+        ...
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        ...
 
 
 @dataclass
@@ -65,7 +98,7 @@ class Checkpointer:
     def __post_init__(self) -> None:
         self._next = self._started + INTERVAL
 
-    def save(self, training: Training, data: Minibatches) -> None:
+    def save(self, training: Resumable, data: Minibatches) -> None:
         """Writes a checkpoint before an epoch begins, unless the last one was written only recently.
 
         Args:
@@ -89,7 +122,7 @@ class Checkpointer:
         ended = time.perf_counter()
         self._next = ended + max(INTERVAL, PATIENCE * (ended - began))
 
-    def restore(self, training: Training, data: Minibatches) -> Mapping[str, Any] | None:
+    def restore(self, training: Resumable, data: Minibatches) -> Mapping[str, Any] | None:
         """Restores a training from the checkpoint.
 
         Args:
@@ -114,7 +147,7 @@ class Checkpointer:
         return state["random"]
 
 
-def _training_state(training: Training, data: Minibatches) -> dict[str, Any]:
+def _training_state(training: Resumable, data: Minibatches) -> dict[str, Any]:
     (optimizer,), (schedule,) = training.trainer.optimizers, training.trainer.lr_scheduler_configs
     return {
         "epoch": training.current_epoch,
@@ -133,7 +166,7 @@ def _training_state(training: Training, data: Minibatches) -> dict[str, Any]:
 _SCHEDULE = ("base_lrs", "last_epoch", "_step_count", "_last_lr")
 
 
-def _load_training(training: Training, data: Minibatches, state: Mapping[str, Any]) -> None:
+def _load_training(training: Resumable, data: Minibatches, state: Mapping[str, Any]) -> None:
     (optimizer,), (schedule,) = training.trainer.optimizers, training.trainer.lr_scheduler_configs
     for stage in range(state["stage"] + 1):  # what a stage creates must exist before its values are loaded
         training.method.begin_stage(stage)

@@ -59,9 +59,9 @@ def relative(new: Score, old: Score) -> dict[int, float]:
 
 def mean_of(effects: Iterable[Mapping[int, float]]) -> dict[int, float]:
     """Seed -> mean over several effects, of the seeds that all have."""
-    found = list(effects)
-    common = [seed for seed in found[0] if all(seed in one for one in found)] if found else []
-    return {seed: float(np.mean([one[seed] for one in found])) for seed in common}
+    every = list(effects)
+    common = [seed for seed in every[0] if all(seed in one for one in every)] if every else []
+    return {seed: float(np.mean([one[seed] for one in every])) for seed in common}
 
 
 def estimate(label: str, effects: Effects, comparisons: int = 1) -> Estimate | None:
@@ -77,17 +77,17 @@ def estimate(label: str, effects: Effects, comparisons: int = 1) -> Estimate | N
     """
     from scipy.special import stdtrit
 
-    there = {task: by_seed for task, by_seed in effects.items() if by_seed}
-    if len(there) >= tasks_needed(1):
-        values, over = [float(np.mean(list(by_seed.values()))) for by_seed in there.values()], "tasks"
+    known = {task: by_seed for task, by_seed in effects.items() if by_seed}
+    if len(known) >= tasks_needed(1):
+        values, over = [float(np.mean(list(by_seed.values()))) for by_seed in known.values()], "tasks"
     else:
-        values, over = list(mean_of(there.values()).values()), "seeds"
+        values, over = list(mean_of(known.values()).values()), "seeds"
     if len(values) < 2:
         return None
-    found = summary(values)
-    half = found.sem * float(stdtrit(found.n - 1, 1 - ALPHA / comparisons / 2))
-    low, high = found.mean - half, found.mean + half
-    return Estimate(label, found.mean, low, high, found.n, over, len(there))
+    over_all = summary(values)
+    half = over_all.sem * float(stdtrit(over_all.n - 1, 1 - ALPHA / comparisons / 2))
+    low, high = over_all.mean - half, over_all.mean + half
+    return Estimate(label, over_all.mean, low, high, over_all.n, over, len(known))
 
 
 def paired_p(effect: Mapping[int, float]) -> float:
@@ -97,8 +97,8 @@ def paired_p(effect: Mapping[int, float]) -> float:
     values = np.round(list(effect.values()), DECIMALS)
     if len(values) < 2 or np.ptp(values) == 0:
         return math.nan
-    found = summary(values)
-    return float(2 * stdtr(found.n - 1, -abs(found.mean) / found.sem))
+    over_seeds = summary(values)
+    return float(2 * stdtr(over_seeds.n - 1, -abs(over_seeds.mean) / over_seeds.sem))
 
 
 def percent(share: float) -> str:

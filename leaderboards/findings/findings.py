@@ -83,17 +83,17 @@ def findings(
     for protocol, data in dict.fromkeys((item.protocol, item.data) for item in plain):
         evidence = Evidence(frames, protocol, data, margin, large)
         for number, (question, answer) in QUESTIONS.items():
-            found = answer(evidence)
+            answered = answer(evidence)
             out.append(
                 Finding(
                     number,
                     question,
                     protocol,
                     data,
-                    found.answer,
-                    found.statistic,
-                    tuple(dict.fromkeys(found.tasks)),
-                    tuple(found.estimates),
+                    answered.answer,
+                    answered.statistic,
+                    tuple(dict.fromkeys(answered.tasks)),
+                    tuple(answered.estimates),
                 )
             )
     return out
@@ -106,18 +106,18 @@ def words(one: Finding, most: int = 4) -> str:
     return f"{one.statistic} Tasks: {named}." if one.tasks else one.statistic
 
 
-def markdown(found: Sequence[Finding]) -> str:
+def markdown(answers: Sequence[Finding]) -> str:
     """The answers as Markdown, a section for each protocol and kind of data, a line feed at the end."""
     parts = []
-    for scope in dict.fromkeys((one.protocol, one.data) for one in found):
+    for scope in dict.fromkeys((one.protocol, one.data) for one in answers):
         parts.append(f"## Findings ({escape_markdown('; '.join(scope))})")
-        for one in found:
+        for one in answers:
             if (one.protocol, one.data) == scope:
                 reason = escape_markdown(words(one, most=len(one.tasks)))
                 parts.append(f"**{one.number} {one.question}** *{one.answer}*: {reason}")
     return "\n\n".join(parts) + "\n"
 
 
-def as_json(found: Sequence[Finding]) -> str:
+def as_json(answers: Sequence[Finding]) -> str:
     """The answers as a JSON list, at full precision."""
-    return json.dumps([asdict(one) for one in found], indent=1, ensure_ascii=False) + "\n"
+    return json.dumps([asdict(one) for one in answers], indent=1, ensure_ascii=False) + "\n"

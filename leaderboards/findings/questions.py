@@ -44,8 +44,8 @@ class Evidence:
         """The scores of a leaderboard that have a value; none where there is no such leaderboard."""
         if board not in self.frames:
             return []
-        found = scores(self.frames[board], condition, metric)
-        return [one for one in found if self.asks(one) and one.by_seed]
+        items = scores(self.frames[board], condition, metric)
+        return [one for one in items if self.asks(one) and one.by_seed]
 
     def asks(self, one: Score) -> bool:
         """Whether a score is of this protocol and kind of data."""
@@ -75,25 +75,25 @@ def selected_by_oracle(one: Score) -> bool:
 def marginal_gain(evidence: Evidence) -> Answered:
     """1: every method's gain over ERM lies below the margin."""
     effects = _over_erm(evidence.scores("accuracy"))
-    found = _estimates(effects)
-    if not found:
+    gains = _estimates(effects)
+    if not gains:
         return _lacking("erm and another method on the same tasks, with two seeds or more")
-    words = f"Gain over erm: {_listed(found, effects)}. Marginal is below {100 * evidence.margin:g} %."
+    words = f"Gain over erm: {_listed(gains, effects)}. Marginal is below {100 * evidence.margin:g} %."
     tasks = [task for by_task in effects.values() for task in by_task]
-    if any(one.low > evidence.margin for one in found):
-        return Answered("no", words, tasks, found)
-    below = all(one.high < evidence.margin for one in found)
-    return Answered("yes" if below else "undecided", words, tasks, found)
+    if any(one.low > evidence.margin for one in gains):
+        return Answered("no", words, tasks, gains)
+    below = all(one.high < evidence.margin for one in gains)
+    return Answered("yes" if below else "undecided", words, tasks, gains)
 
 
 def no_consistent_winner(evidence: Evidence) -> Answered:
     """2: every method is significantly worse than another on some task."""
     tasks = {
-        t: found
-        for t, found in _by_task(evidence.scores("accuracy")).items()
-        if len(_without_oracle(found)) > 1
+        t: items
+        for t, items in _by_task(evidence.scores("accuracy")).items()
+        if len(_without_oracle(items)) > 1
     }
-    p = {task: _against_best(found) for task, found in tasks.items()}
+    p = {task: _against_best(items) for task, items in tasks.items()}
     compared = any(math.isfinite(value) for one in p.values() for value in one.values())
     won, over = _over_tasks(evidence)
     if len(tasks) < 2 or not (compared or won is not None):
@@ -102,7 +102,7 @@ def no_consistent_winner(evidence: Evidence) -> Answered:
     # Corrected within the task by Holm, over tasks by Bonferroni.
     beaten = {m: sum(one.get(m, math.nan) * len(tasks) < ALPHA for one in p.values()) for m in methods}
     # The best of a task is the one that is not compared with it; it stands alone where all others are worse.
-    firsts = [_best(_without_oracle(found)).method for found in tasks.values()]
+    firsts = [_best(_without_oracle(items)).method for items in tasks.values()]
     alone = [all(q < ALPHA for m, q in p[task].items() if m != firsts[i]) for i, task in enumerate(tasks)]
     wins = ", ".join(f"{name} on {firsts.count(name)}" for name in methods if name in firsts)
     losses = ", ".join(f"{name} on {count}" for name, count in beaten.items())
@@ -116,22 +116,22 @@ def no_consistent_winner(evidence: Evidence) -> Answered:
     return Answered("no" if always or won else "undecided", words, tasks)
 
 
-def _against_best(found: Sequence[Score]) -> dict[str, float]:
+def _against_best(items: Sequence[Score]) -> dict[str, float]:
     """Method -> p of its difference from the best of a task, oracles apart, corrected by Holm; NaN for the best.
 
     The table's own, over seeds and samples; where the table compared with an oracle, of t-tests over seeds. NaN
     too for a single seed, whose p speaks of one trained network and not of its method.
     """
-    rivals = _without_oracle(found)
-    if len(rivals) == len(found):
+    rivals = _without_oracle(items)
+    if len(rivals) == len(items):
         return {one.method: one.p_vs_best if len(one.by_seed) > 1 else math.nan for one in rivals}
     best = _best(rivals)
     p = holm([math.nan if one is best else paired_p(relative(best, one)) for one in rivals])
     return {one.method: float(value) for one, value in zip(rivals, p, strict=True)}
 
 
-def _without_oracle(found: Sequence[Score]) -> list[Score]:
-    return [one for one in found if base_name(one.method) != "oracle" and not selected_by_oracle(one)]
+def _without_oracle(items: Sequence[Score]) -> list[Score]:
+    return [one for one in items if base_name(one.method) != "oracle" and not selected_by_oracle(one)]
 
 
 def gap_to_oracle(evidence: Evidence) -> Answered:
@@ -143,20 +143,20 @@ def gap_to_oracle(evidence: Evidence) -> Answered:
         best = _best(own)
         effects[task] = best.by_seed
         shares[task] = closed.get((task, best.method), {})
-    found = _estimates({"the oracle": effects})
-    if not found:
+    estimates = _estimates({"the oracle": effects})
+    if not estimates:
         return _lacking(
             "shifts with --oracle, so that erm trained on each target is the oracle; with two seeds or more"
         )
-    words = f"Above the best method of each task: {found[0]}. Large is above {100 * evidence.large:g} %."
+    words = f"Above the best method of each task: {estimates[0]}. Large is above {100 * evidence.large:g} %."
     share = estimate("the share closed", shares)
     if share is not None:
         words += f" Of the gap from erm to the oracle: {share}."
-        found.append(share)
+        estimates.append(share)
     without = sum(not by_seed for by_seed in shares.values())
     if without:
         words += f" Without a gap that is told apart from 0: {without} of {len(effects)} tasks."
-    return Answered(_side(found[0], evidence.large), words, effects, found)
+    return Answered(_side(estimates[0], evidence.large), words, effects, estimates)
 
 
 def three_are_no_better(evidence: Evidence) -> Answered:
@@ -170,28 +170,28 @@ def three_are_no_better(evidence: Evidence) -> Answered:
         for three in [one for names, one in sets.items() if len(names) == 3]:
             names = three.modalities.split("+")
             pairs = [sets.get(frozenset(names) - {name}) for name in reversed(names)]
-            there = [pair for pair in pairs if pair is not None]
-            if len(there) == len(names):
-                pair = _best(there)
+            known = [pair for pair in pairs if pair is not None]
+            if len(known) == len(names):
+                pair = _best(known)
                 cases[_task(three)].append(relative(three, pair))
                 total += 1
                 ahead += three.sign * (three.mean - pair.mean) > 0
     effects = {task: mean_of(gains) for task, gains in cases.items()}
-    found = _estimates({"three modalities": effects})
-    if not found:
+    estimates = _estimates({"three modalities": effects})
+    if not estimates:
         return _lacking(
             "three modalities and all pairs of them, such as --modalities T+A+V,T+A,T+V,A+V, with two seeds "
             "or more"
         )
-    gain = found[0]
+    gain = estimates[0]
     words = (
         f"Gain over the best pair, mean over methods: {gain}; ahead in {ahead} of {total} cases. Reliable is an "
         f"interval above 0; marginal is below {100 * evidence.margin:g} %. The best pair is chosen by its test score, "
         "which favours pairs."
     )
     if gain.low > 0:
-        return Answered("no", words, effects, found)
-    return Answered("yes" if gain.high < evidence.margin else "undecided", words, effects, found)
+        return Answered("no", words, effects, estimates)
+    return Answered("yes" if gain.high < evidence.margin else "undecided", words, effects, estimates)
 
 
 def strong_degradation(evidence: Evidence) -> Answered:
@@ -204,40 +204,42 @@ def strong_degradation(evidence: Evidence) -> Answered:
             if whole is not None and base_name(one.method) != "oracle":
                 lost = {seed: -value for seed, value in relative(one, whole).items()}
                 effects.setdefault(f"{one.method}, {word}", {})[_task(one)] = lost
-    found = _estimates(effects)
-    if not found:
+    losses = _estimates(effects)
+    if not losses:
         return _lacking("two modalities or more, or --corruptions features, with two seeds or more")
-    words = f"Lost against clean data: {_listed(found, effects)}. Strong is above {100 * evidence.large:g} %."
+    words = (
+        f"Lost against clean data: {_listed(losses, effects)}. Strong is above {100 * evidence.large:g} %."
+    )
     tasks = [task for by_task in effects.values() for task in by_task]
-    sides = {_side(one, evidence.large) for one in found}
+    sides = {_side(one, evidence.large) for one in losses}
     if "no" in sides:
-        return Answered("no", words, tasks, found)
-    return Answered("yes" if sides == {"yes"} else "undecided", words, tasks, found)
+        return Answered("no", words, tasks, losses)
+    return Answered("yes" if sides == {"yes"} else "undecided", words, tasks, losses)
 
 
 def hurt_trust(evidence: Evidence) -> Answered:
     """5b: some method detects its errors worse, or is worse calibrated, than ERM."""
     effects: dict[str, Effects] = {}
-    told: dict[str, set[str]] = {}  # leaderboard -> tasks of which an earlier metric has told
+    answered: dict[str, set[str]] = {}  # leaderboard -> tasks of which an earlier metric has told
     for board, condition, metric in TRUST:
-        before = told.setdefault(board, set())
+        before = answered.setdefault(board, set())
         items = [one for one in evidence.scores(board, condition, metric) if _task(one) not in before]
         before |= {_task(one) for one in items}
         for method, by_task in _over_erm(items).items():
             worse = {task: {s: -v for s, v in gains.items()} for task, gains in by_task.items()}
             effects[f"{method}, {metric}"] = worse
-    found = _estimates(effects)
-    if not found:
+    losses = _estimates(effects)
+    if not losses:
         return _lacking(
             "erm and another method on the same tasks, with two seeds or more; regression needs a method "
             "that predicts variance for its calibration"
         )
-    words = f"Worse than erm by: {_listed(found, effects)}. Some: an interval above 0; none: all below {100 * evidence.large:g} %."
+    words = f"Worse than erm by: {_listed(losses, effects)}. Some: an interval above 0; none: all below {100 * evidence.large:g} %."
     tasks = [task for by_task in effects.values() for task in by_task]
-    if any(one.low > 0 for one in found):
-        return Answered("yes", words, tasks, found)
-    below = all(one.high < evidence.large for one in found)
-    return Answered("no" if below else "undecided", words, tasks, found)
+    if any(one.low > 0 for one in losses):
+        return Answered("yes", words, tasks, losses)
+    below = all(one.high < evidence.large for one in losses)
+    return Answered("no" if below else "undecided", words, tasks, losses)
 
 
 QUESTIONS: dict[str, tuple[str, Callable[[Evidence], Answered]]] = {
@@ -253,9 +255,11 @@ QUESTIONS: dict[str, tuple[str, Callable[[Evidence], Answered]]] = {
 def _over_erm(items: Sequence[Score]) -> dict[str, dict[str, Mapping[int, float]]]:
     """Method -> task -> seed -> gain over ERM. Of several ERMs, the one without parameters, else the first."""
     out: dict[str, dict[str, Mapping[int, float]]] = {}
-    for task, found in _by_task(items).items():
-        erms = sorted((o for o in found if base_name(o.method) == "erm"), key=lambda o: o.method != "erm")
-        for one in found:
+    for task, items_of_task in _by_task(items).items():
+        erms = sorted(
+            (o for o in items_of_task if base_name(o.method) == "erm"), key=lambda o: o.method != "erm"
+        )
+        for one in items_of_task:
             if erms and base_name(one.method) not in ("erm", "oracle"):
                 out.setdefault(one.method, {})[task] = relative(one, erms[0])
     return out
@@ -265,8 +269,8 @@ def _over_tasks(evidence: Evidence) -> tuple[bool | None, str]:
     """Whether the method with the best average rank is better than all others by Wilcoxon and Holm, None for too
     few tasks, and what the ranks say."""
     frame = evidence.frames["accuracy"]
-    asked = (frame["protocol"] == evidence.protocol) & (frame["data"] == evidence.data)
-    frame = frame.loc[asked & (frame["method"].map(base_name) != "oracle")]
+    own = (frame["protocol"] == evidence.protocol) & (frame["data"] == evidence.data)
+    frame = frame.loc[own & (frame["method"].map(base_name) != "oracle")]
     won, words = [], []
     for compared, ranking in ranked(frame):
         if not ranking.enough:
@@ -293,8 +297,8 @@ def _first(ranking: Ranking) -> tuple[int, float]:
 def _estimates(effects: Mapping[str, Effects]) -> list[Estimate]:
     """One a label, largest first; labels without enough data are left out."""
     count = sum(any(by_task.values()) for by_task in effects.values())
-    found = [estimate(label, by_task, max(1, count)) for label, by_task in effects.items()]
-    return sorted((one for one in found if one is not None), key=lambda one: -one.mean)
+    estimates = [estimate(label, by_task, max(1, count)) for label, by_task in effects.items()]
+    return sorted((one for one in estimates if one is not None), key=lambda one: -one.mean)
 
 
 def _side(one: Estimate, border: float) -> Literal["yes", "no", "undecided"]:
@@ -306,13 +310,13 @@ def _lacking(run: str) -> Answered:
     return Answered("not enough data", f"Run {run}.")
 
 
-def _listed(found: Sequence[Estimate], effects: Mapping[str, Effects], most: int = 6) -> str:
+def _listed(estimates: Sequence[Estimate], effects: Mapping[str, Effects], most: int = 6) -> str:
     """Estimates in words: all, or the largest and the smallest; and what has none."""
-    words = list(map(str, found))
-    if len(found) > most:
+    words = list(map(str, estimates))
+    if len(estimates) > most:
         half = most // 2
-        words = [*words[:half], f"{len(found) - most} between", *words[-half:]]
-    lacking = [label for label in effects if label not in [one.label for one in found]]
+        words = [*words[:half], f"{len(estimates) - most} between", *words[-half:]]
+    lacking = [label for label in effects if label not in [one.label for one in estimates]]
     return "; ".join(words) + (f"; not enough data of {', '.join(lacking)}" if lacking else "")
 
 

@@ -86,24 +86,24 @@ def curve(positive: np.ndarray, negative: np.ndarray, counts: Counts | None = No
     )
 
 
-def mirrored(found: Curve) -> Curve:
+def mirrored(accepted: Curve) -> Curve:
     """The curve of the negatives against the positives, with scores of the other sign."""
-    hits, alarms = (np.concatenate([np.zeros((len(side), 1)), side], axis=1) for side in found)
+    hits, alarms = (np.concatenate([np.zeros((len(side), 1)), side], axis=1) for side in accepted)
     return (alarms[:, -1:] - alarms[:, -2::-1], hits[:, -1:] - hits[:, -2::-1])
 
 
-def area_of(found: Curve) -> np.ndarray:
+def area_of(accepted: Curve) -> np.ndarray:
     """[draws]: the area under the ROC curve."""
-    hits, alarms = found
+    hits, alarms = accepted
     before = np.concatenate([np.zeros((len(hits), 1)), hits[:, :-1]], axis=1)
     new = np.diff(alarms, axis=1, prepend=0.0)
     with np.errstate(invalid="ignore", divide="ignore"):
         return (new * (hits + before)).sum(axis=1) / 2 / (hits[:, -1] * alarms[:, -1])
 
 
-def precision_of(found: Curve) -> np.ndarray:
+def precision_of(roc: Curve) -> np.ndarray:
     """[draws]: the average precision; NaN without a positive or without a negative."""
-    hits, alarms = found
+    hits, alarms = roc
     accepted = hits + alarms
     precision = np.divide(hits, accepted, out=np.zeros_like(hits), where=accepted > 0)
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -111,24 +111,24 @@ def precision_of(found: Curve) -> np.ndarray:
     return np.where(alarms[:, -1] > 0, value, np.nan)
 
 
-def false_rate_of(found: Curve) -> np.ndarray:
+def false_rate_of(roc: Curve) -> np.ndarray:
     """[draws]: the false positive rate at the first threshold whose true positive rate is at least 0.95."""
-    hits, alarms = found
+    hits, alarms = roc
     first = np.argmax(hits >= (_TPR - 1e-12) * hits[:, -1:], axis=1)
-    return _rate_at(found, alarms[np.arange(len(alarms)), first])
+    return _rate_at(roc, alarms[np.arange(len(alarms)), first])
 
 
-def nearest_false_rate_of(found: Curve) -> np.ndarray:
+def nearest_false_rate_of(roc: Curve) -> np.ndarray:
     """[draws]: the false positive rate where the true positive rate is nearest to 0.95."""
-    hits, alarms = (np.concatenate([np.zeros((len(side), 1)), side], axis=1) for side in found)
+    hits, alarms = (np.concatenate([np.zeros((len(side), 1)), side], axis=1) for side in roc)
     with np.errstate(invalid="ignore"):
         away = np.abs(hits / hits[:, -1:] - _TPR)
     nearest = np.argmin(np.where(np.isnan(away), np.inf, away), axis=1)
-    return _rate_at(found, alarms[np.arange(len(alarms)), nearest])
+    return _rate_at(roc, alarms[np.arange(len(alarms)), nearest])
 
 
-def _rate_at(found: Curve, accepted: np.ndarray) -> np.ndarray:
-    hits, alarms = found
+def _rate_at(roc: Curve, accepted: np.ndarray) -> np.ndarray:
+    hits, alarms = roc
     with np.errstate(invalid="ignore"):
         return np.where(hits[:, -1] > 0, accepted / alarms[:, -1], np.nan)
 

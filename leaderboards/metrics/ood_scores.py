@@ -71,10 +71,10 @@ def fit_mahalanobis(features: np.ndarray, target: np.ndarray) -> Callable[[np.nd
 def _whitening(covariance: np.ndarray) -> np.ndarray:
     """[D, R]: a square root of the pseudo-inverse."""
     values, vectors = np.linalg.eigh(covariance)
-    kept = values > max(values.max(initial=0.0), 0.0) * 1e-10
-    if not kept.any():
+    varies = values > max(values.max(initial=0.0), 0.0) * 1e-10
+    if not varies.any():
         raise UndefinedError("the training features do not vary")
-    return vectors[:, kept] / np.sqrt(values[kept])
+    return vectors[:, varies] / np.sqrt(values[varies])
 
 
 def fit_knn(features: np.ndarray, neighbours: int = 50) -> Callable[[np.ndarray], np.ndarray]:
@@ -84,12 +84,12 @@ def fit_knn(features: np.ndarray, neighbours: int = 50) -> Callable[[np.ndarray]
     bank = _unit(features)
 
     def score(values: np.ndarray) -> np.ndarray:
-        found = []
+        scores = []
         for start in range(0, len(values), 256):
             similar = _unit(values[start : start + 256]) @ bank.T
             kth = -np.partition(-similar, k - 1, axis=1)[:, k - 1]
-            found.append(-np.sqrt(np.maximum(2 - 2 * kth, 0)))
-        return np.concatenate(found) if found else np.empty(0)
+            scores.append(-np.sqrt(np.maximum(2 - 2 * kth, 0)))
+        return np.concatenate(scores) if scores else np.empty(0)
 
     return score
 
@@ -107,8 +107,8 @@ def fit_residual(features: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
     if values.max(initial=0.0) <= 0:
         raise UndefinedError("the training features do not vary")
     descending = np.clip(values[::-1], 0, None)
-    kept = int(np.searchsorted(np.cumsum(descending) / descending.sum(), 0.95)) + 1
-    outside = vectors[:, : max(1, len(values) - kept)]
+    dimensions = int(np.searchsorted(np.cumsum(descending) / descending.sum(), 0.95)) + 1
+    outside = vectors[:, : max(1, len(values) - dimensions)]
 
     def score(foreign: np.ndarray) -> np.ndarray:
         return -np.linalg.norm((foreign - mean) @ outside, axis=1)
@@ -135,15 +135,15 @@ def _on_logits(function: Callable[[np.ndarray], np.ndarray]) -> Fit:
     def fit(features: np.ndarray | None, target: np.ndarray, logits: np.ndarray | None) -> Scorer:
         if logits is None:
             raise UndefinedError("a regression has no logits")
-        return lambda values, its_logits: function(_there(its_logits, "logits"))
+        return lambda values, its_logits: function(_given(its_logits, "logits"))
 
     return fit
 
 
 def _on_features(fitter: Callable[[np.ndarray, np.ndarray], Callable[[np.ndarray], np.ndarray]]) -> Fit:
     def fit(features: np.ndarray | None, target: np.ndarray, logits: np.ndarray | None) -> Scorer:
-        score = fitter(_there(features, "fused feature"), target)
-        return lambda values, its_logits: score(_there(values, "fused feature"))
+        score = fitter(_given(features, "fused feature"), target)
+        return lambda values, its_logits: score(_given(values, "fused feature"))
 
     return fit
 
@@ -151,11 +151,11 @@ def _on_features(fitter: Callable[[np.ndarray, np.ndarray], Callable[[np.ndarray
 def _vim(features: np.ndarray | None, target: np.ndarray, logits: np.ndarray | None) -> Scorer:
     if logits is None:
         raise UndefinedError("a regression has no logits")
-    score = fit_vim(_there(features, "fused feature"), logits)
-    return lambda values, its_logits: score(_there(values, "fused feature"), _there(its_logits, "logits"))
+    score = fit_vim(_given(features, "fused feature"), logits)
+    return lambda values, its_logits: score(_given(values, "fused feature"), _given(its_logits, "logits"))
 
 
-def _there(values: np.ndarray | None, what: str) -> np.ndarray:
+def _given(values: np.ndarray | None, what: str) -> np.ndarray:
     if values is None:
         raise UndefinedError(f"the method gives no {what}")
     return values

@@ -100,37 +100,37 @@ def ranked(loss: np.ndarray, confidence: np.ndarray, counts: np.ndarray | None =
     )
 
 
-def _aurc(found: Ranked) -> np.ndarray:
+def _aurc(samples: Ranked) -> np.ndarray:
     """Inside a group, accepted one by one, the summed loss grows evenly from ``loss`` by ``mean``: the sum of
     (loss + (k - count) mean) / k over the group's k."""
-    count, loss = found.before
-    total = round(float(found.count[0].sum()))
+    count, loss = samples.before
+    total = round(float(samples.count[0].sum()))
     harmonic = np.append(0.0, np.cumsum(1 / np.arange(1, total + 1)))
-    first, last = count.round().astype(np.int64), (count + found.count).round().astype(np.int64)
-    mean = found.mean
-    parts = mean * found.count + (loss - count * mean) * (harmonic[last] - harmonic[first])
+    first, last = count.round().astype(np.int64), (count + samples.count).round().astype(np.int64)
+    mean = samples.mean
+    parts = mean * samples.count + (loss - count * mean) * (harmonic[last] - harmonic[first])
     return parts.sum(axis=1) / total
 
 
-def _augrc(found: Ranked) -> np.ndarray:
-    _, loss = found.before
-    parts = loss * found.count + found.mean * found.count * (found.count + 1) / 2
-    return parts.sum(axis=1) / found.count.sum(axis=1) ** 2
+def _augrc(samples: Ranked) -> np.ndarray:
+    _, loss = samples.before
+    parts = loss * samples.count + samples.mean * samples.count * (samples.count + 1) / 2
+    return parts.sum(axis=1) / samples.count.sum(axis=1) ** 2
 
 
-def _loss_at(found: Ranked, coverage: float) -> np.ndarray:
-    count, loss = found.before
-    wanted = np.ceil(coverage * found.count.sum(axis=1) - 1e-9)
-    place = np.argmax(count + found.count >= wanted[:, None] - 0.5, axis=1)
+def _loss_at(samples: Ranked, coverage: float) -> np.ndarray:
+    count, loss = samples.before
+    wanted = np.ceil(coverage * samples.count.sum(axis=1) - 1e-9)
+    place = np.argmax(count + samples.count >= wanted[:, None] - 0.5, axis=1)
     rows = np.arange(len(count))
     inside = wanted - count[rows, place]
-    return (loss[rows, place] + inside * found.mean[rows, place]) / wanted
+    return (loss[rows, place] + inside * samples.mean[rows, place]) / wanted
 
 
 def _accepted_loss(loss: np.ndarray, confidence: np.ndarray) -> np.ndarray:
     """[N]: the expected sum of the losses of the n most confident samples, n = 1 ... N."""
-    found = ranked(loss, confidence)
-    return np.cumsum(np.repeat(found.mean[0], found.count[0].round().astype(np.int64)))
+    samples = ranked(loss, confidence)
+    return np.cumsum(np.repeat(samples.mean[0], samples.count[0].round().astype(np.int64)))
 
 
 def _over_ranks(measure: Callable[[Ranked], np.ndarray]) -> Callable[..., np.ndarray]:

@@ -37,7 +37,7 @@ def degradation(frame: pd.DataFrame) -> Figure:
         ValueError: no corruption of five severities was tested, or none has a value.
     """
     kinds = sorted(
-        {found[1] for name in frame["condition"] if (found := re.fullmatch(r"([^@]+:[^@]+)@5", name))}
+        {match[1] for name in frame["condition"] if (match := re.fullmatch(r"([^@]+:[^@]+)@5", name))}
     )
     if not kinds:
         raise ValueError("no corruption was tested: run with --corruptions features")
@@ -73,28 +73,28 @@ def reliability_surface(frame: pd.DataFrame) -> Figure:
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
 
-    found: list[tuple[str, np.ndarray, dict[str, Any]]] = []
+    surfaces: list[tuple[str, np.ndarray, dict[str, Any]]] = []
     for keys, rows in _groups(frame).items():
         volume = rows.get(VOLUME)
         if volume is None or math.isnan(volume["mean"]):
             continue
         scale = _scale(volume)
         heights = [[scale * rows[reliability_point(x, y)]["mean"] for x in GRID] for y in GRID]
-        found.append(
+        surfaces.append(
             (f"{keys[-1]}\n{', '.join(keys[:2])}\n{', '.join(keys[2:-1])}", np.array(heights), volume)
         )
-    if not found:
+    if not surfaces:
         raise ValueError("the reliability grid was not tested: run with --corruptions reliability")
-    across = min(3, len(found))
-    down = math.ceil(len(found) / across)
+    across = min(3, len(surfaces))
+    down = math.ceil(len(surfaces) / across)
     figure = Figure(figsize=(max(7.5, 3.6 * across + 1.2), 4.0 * down + 0.6), layout="constrained")
     figure.set_layout_engine("constrained", h_pad=0.12)
     axes = list(figure.subplots(down, across, squeeze=False).flat)
-    low = min(float(heights.min()) for _, heights, _ in found)
-    high = max(float(heights.max()) for _, heights, _ in found)
+    low = min(float(heights.min()) for _, heights, _ in surfaces)
+    high = max(float(heights.max()) for _, heights, _ in surfaces)
     levels = MaxNLocator(8).tick_values(low, high)
     image = None
-    for axis, (name, heights, volume) in zip(axes, found, strict=False):
+    for axis, (name, heights, volume) in zip(axes, surfaces, strict=False):
         image = axis.imshow(heights, origin="lower", extent=(-0.05, 0.95, -0.05, 0.95), vmin=low, vmax=high)
         # The same levels everywhere: with its own, a flat surface would show nothing but its noise.
         within = [level for level in levels if heights.min() < level < heights.max()]
@@ -105,10 +105,10 @@ def reliability_surface(frame: pd.DataFrame) -> Figure:
         axis.set_xlabel("noise, in deviations", fontsize=8)
         axis.set_ylabel("missing rate of frames", fontsize=8)
         axis.tick_params(labelsize=7)
-    for axis in axes[len(found) :]:
+    for axis in axes[len(surfaces) :]:
         axis.set_visible(False)
     if image is not None:
-        figure.colorbar(image, ax=axes, label=_label(found[0][2]), shrink=0.8)
+        figure.colorbar(image, ax=axes, label=_label(surfaces[0][2]), shrink=0.8)
     # A surface is of means: it shows no interval.
     shown = frame.loc[frame["condition"] == VOLUME].assign(interval="none")
     figure.suptitle(title(shown, "Reliability surface"), fontsize=10)
@@ -169,9 +169,9 @@ def _write(figure: Figure, frame: pd.DataFrame, folder: Path, stem: str) -> list
 
 def _names(stem: str, blocks: Sequence[tuple[str, ...]]) -> list[str]:
     """A name for each block, of what tells it from the others: ``"degradation-text+audio"``."""
-    told = [place for place, values in enumerate(zip(*blocks, strict=True)) if len(set(values)) > 1]
+    differing = [place for place, values in enumerate(zip(*blocks, strict=True)) if len(set(values)) > 1]
     names = [
-        "-".join([stem, *(re.sub(r"[^\w+]+", "-", block[place]).strip("-") for place in told)])
+        "-".join([stem, *(re.sub(r"[^\w+]+", "-", block[place]).strip("-") for place in differing)])
         for block in blocks
     ]
     if len(set(names)) < len(names):
@@ -181,14 +181,14 @@ def _names(stem: str, blocks: Sequence[tuple[str, ...]]) -> list[str]:
 
 def _groups(frame: pd.DataFrame) -> dict[tuple[str, ...], dict[str, dict[str, Any]]]:
     """Task, modalities, protocol, data, method -> condition -> row."""
-    found: dict[tuple[str, ...], dict[str, dict[str, Any]]] = {}
+    groups: dict[tuple[str, ...], dict[str, dict[str, Any]]] = {}
     for record in frame.to_dict("records"):
         row = {str(name): value for name, value in record.items()}
         key = tuple(str(row[name]) for name in (*KEYS, "method"))
         if row["draw"]:
             key = (*key[:-1], f"{key[-1]} (draw {row['draw']})")
-        found.setdefault(key, {})[row["condition"]] = row
-    return found
+        groups.setdefault(key, {})[row["condition"]] = row
+    return groups
 
 
 def _curves(frame: pd.DataFrame, panels: Sequence[Panel], axis_name: str, subject: str) -> Figure:

@@ -42,11 +42,11 @@ def critical_differences(frame: pd.DataFrame) -> tuple[Figure, list[str]]:
     """
     from matplotlib.figure import Figure
 
-    found = ranked(frame)
-    drawn = [(field, ranking) for field, ranking in found if ranking.enough]
+    rankings = ranked(frame)
+    drawn = [(field, ranking) for field, ranking in rankings if ranking.enough]
     reasons = [
         f"critical differences ({field.protocol}; {field.data}; {field.metric}): {shortage(field, ranking)}"
-        for field, ranking in found
+        for field, ranking in rankings
         if not ranking.enough
     ]
     if not drawn:

@@ -103,12 +103,12 @@ def parts(values: Sequence[str], named: Sequence[str], widths: Mapping[str, int]
         named: names of the columns that say what a row is.
         widths: of all of them, in characters.
     """
-    found: list[list[str]] = [[]]
+    page_parts: list[list[str]] = [[]]
     for name in values:
-        if found[-1] and sum(widths[other] for other in [*named, *found[-1], name]) > _WIDTH:
-            found.append([])
-        found[-1].append(name)
-    return found
+        if page_parts[-1] and sum(widths[other] for other in [*named, *page_parts[-1], name]) > _WIDTH:
+            page_parts.append([])
+        page_parts[-1].append(name)
+    return page_parts
 
 
 def write_latex(
@@ -144,8 +144,8 @@ def _second(cells: Sequence[str], lower_is_better: bool) -> int | None:
 
 
 def _mean(cell: str) -> float:
-    found = re.match(r"\x01?(-?[0-9.]+)", cell)
-    return float(found[1]) if found else math.nan
+    match = re.match(r"\x01?(-?[0-9.]+)", cell)
+    return float(match[1]) if match else math.nan
 
 
 def _row(cells: Iterable[str]) -> str:

@@ -79,7 +79,7 @@ def page(
     links = [*(table.name for table in tables), *(["pictures"] if pictures else []), "notes"]
     sections = [_section(table, views[table.name]) for table in tables]
     sections += [_gallery(pictures)] if pictures else []
-    made = ", ".join(filter(None, [f"mmbench {version}", date]))
+    software = ", ".join(filter(None, [f"mmbench {version}", date]))
     policy = (
         f"default-src 'none'; style-src {_hash(style)}; script-src {_hash(script)}; img-src data:; "
         "base-uri 'none'; form-action 'none'"
@@ -95,7 +95,7 @@ def page(
         sections="\n".join(sections),
         notes="\n".join(f"<li>{escape(note)}</li>" for note in _notes([table.frame for table in tables])),
         colophon=escape(
-            f"Made by {made} from the predictions of every network; nothing is loaded from elsewhere."
+            f"Made by {software} from the predictions of every network; nothing is loaded from elsewhere."
         ),
         data=_data(views, facts.all),
         script=script,

@@ -48,8 +48,8 @@ def latex(frame: pd.DataFrame, subject: str, notes: Sequence[str] = ()) -> str:
     same = [name for name in words if len(set(table[name])) == 1 and (len(table) > 1 or name in KEYS)]
     if len(named) + len(same) == len(names):
         same = []
-    told = "; ".join(f"{name} {table[name].iloc[0]}" for name in same)
-    caption = " ".join([f"{subject}.", *([f"{told}."] if told else []), *notes])
+    constant = "; ".join(f"{name} {table[name].iloc[0]}" for name in same)
+    caption = " ".join([f"{subject}.", *([f"{constant}."] if constant else []), *notes])
     lines = [r"\begin{table}[t]", r"\centering", r"\small", rf"\caption{{{escape_latex(caption)}}}"]
     widths = {name: max(map(len, [name, *table[name]])) + 2 for name in names}
     values = [name for name in names if name not in {*named, *same}]

@@ -146,12 +146,12 @@ def holes(frame: pd.DataFrame) -> list[str]:
         place = f"{row['metric']}, {condition_label(row['condition'])}"
         # What lacks under each of many conditions is said once.
         same = re.sub(r"under [^;)]+(?=[;)])", "under these", row["hole"])
-        found = gone.setdefault((tuple(row[name] for name in names), same), {})
-        found.setdefault(row["hole"], []).append(place)
+        places_of = gone.setdefault((tuple(row[name] for name in names), same), {})
+        places_of.setdefault(row["hole"], []).append(place)
     lines = []
-    for (where, same), found in gone.items():
-        places = [place for each in found.values() for place in each]
-        reason = same if len(found) > 1 else next(iter(found))
+    for (where, same), places_of in gone.items():
+        places = [place for each in places_of.values() for place in each]
+        reason = same if len(places_of) > 1 else next(iter(places_of))
         task, modalities, protocol, data, method, draw = where
         given = f"{modalities}, {protocol}{f', draw {draw}' if draw else ''}; {data}"
         some = "; ".join(places[:3]) + ("; …" if len(places) > 3 else "")

@@ -218,10 +218,12 @@ def _view(label: str, frame: pd.DataFrame, across: Across, names: Sequence[str],
         own = [method, *(str(first[name]) for name in names), count_text(list(cells.values()))]
         if across == "condition":
             own.append(heading(first))
-        made = [_cell(cells[name], id(cells[name]) in seconds) if name in cells else None for name in columns]
+        row_cells = [
+            _cell(cells[name], id(cells[name]) in seconds) if name in cells else None for name in columns
+        ]
         mean, sign = first["mean"], -1 if first["direction"] == "higher" else 1
         order = (blocks.index(key[:-2]), *((1, 0.0) if math.isnan(mean) else (0, sign * mean)))
-        rows.append((order, Row(facts.place(fact), own, made)))
+        rows.append((order, Row(facts.place(fact), own, row_cells)))
     headings = ["method", *names, "n", *(["metric"] if across == "condition" else [])]
     return View(label, headings, list(columns.values()), [row for _, row in sorted(rows, key=lambda r: r[0])])
 
@@ -251,13 +253,13 @@ def _seconds(records: Sequence[Record], across: Across) -> set[int]:
     columns: dict[tuple, list[Record]] = {}
     for row in records:
         columns.setdefault((*(row[name] for name in KEYS), row[across], row["metric"]), []).append(row)
-    found = set()
+    seconds = set()
     for rows in columns.values():
         known = [row for row in rows if not math.isnan(row["mean"])]
         known.sort(key=lambda row: row["mean"], reverse=rows[0]["direction"] == "higher")
         if len(known) >= 3 and any(row["mark"] for row in known) and known[0]["mean"] != known[1]["mean"]:
-            found |= {id(row) for row in known if row["mean"] == known[1]["mean"]}
-    return found
+            seconds |= {id(row) for row in known if row["mean"] == known[1]["mean"]}
+    return seconds
 
 
 def _cell(row: Record, second: bool) -> Cell:
@@ -294,8 +296,8 @@ def _verdict(row: Record) -> str:
     p = row["p_vs_best"]
     if math.isnan(p):
         return ""
-    told = "not told apart from" if row["mark"] == "tied" else "worse than"
-    return f"{told} the best, p {'< 0.001' if p < 0.001 else f'= {p:.3f}'} (paired, Holm)"
+    words = "not told apart from" if row["mark"] == "tied" else "worse than"
+    return f"{words} the best, p {'< 0.001' if p < 0.001 else f'= {p:.3f}'} (paired, Holm)"
 
 
 def _number(value: float) -> float | None:

@@ -309,13 +309,13 @@ def interval(
 def _quantiles(values: np.ndarray, shares: Sequence[float]) -> list[np.ndarray]:
     """Quantiles of each row by Hazen's rule, as ``numpy.quantile`` with ``method="hazen"``."""
     ordered, count = np.sort(values, axis=1), values.shape[1]
-    found = []
+    ends = []
     for share in shares:
         place = min(max(share * count - 0.5, 0.0), count - 1.0)
         below = int(place)
         above = min(below + 1, count - 1)
-        found.append(ordered[:, below] + (place - below) * (ordered[:, above] - ordered[:, below]))
-    return found
+        ends.append(ordered[:, below] + (place - below) * (ordered[:, above] - ordered[:, below]))
+    return ends
 
 
 def p_value(difference: Resampled) -> np.ndarray:

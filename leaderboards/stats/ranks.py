@@ -72,8 +72,8 @@ class Ranking:
         """The largest sets, of two or more methods, of which no two are told apart; each by rank."""
         alike = ~self.different
         np.fill_diagonal(alike, False)
-        found = [tuple(sorted(c, key=lambda m: (self.ranks[m], m))) for c in _cliques(alike) if len(c) > 1]
-        return sorted(found, key=lambda clique: [float(self.ranks[method]) for method in clique])
+        cliques = [tuple(sorted(c, key=lambda m: (self.ranks[m], m))) for c in _cliques(alike) if len(c) > 1]
+        return sorted(cliques, key=lambda clique: [float(self.ranks[method]) for method in clique])
 
 
 def rank(values: ArrayLike) -> Ranking:

@@ -76,19 +76,19 @@ def numbers_of(groups: Sequence[Group], cells: Sequence[dict[str, Cell]]) -> Num
         if CLEAN in conditions:
             _drop(stack, conditions.index(CLEAN), sign, out)
     means = out["mean"] * sign
-    there = np.isfinite(means)
-    several = there.sum(axis=0) > 1
-    best = there & (means == np.max(means, axis=0, initial=-np.inf, where=there))
+    has_value = np.isfinite(means)
+    several = has_value.sum(axis=0) > 1
+    best = has_value & (means == np.max(means, axis=0, initial=-np.inf, where=has_value))
     p = np.full(shape, np.nan)
     for stack in stacks:
         _, names, measures = stack.at
         first = np.argmax(best, axis=0)[names, measures]
-        asked = there[stack.at] & ~best[stack.at] & several[names, measures]
-        columns, difference = stack.from_others((first, names, measures), asked)
+        compared = has_value[stack.at] & ~best[stack.at] & several[names, measures]
+        columns, difference = stack.from_others((first, names, measures), compared)
         if len(columns):
             p[tuple(index[columns] for index in stack.at)] = p_value(difference)
     p = holm(p)
-    others = there & ~best
+    others = has_value & ~best
     alone = (best.sum(axis=0) == 1) & np.all(~others | (p < ALPHA), axis=0)
     tied = best | (others & (p >= ALPHA))
     mark = np.where(several & alone & best, "best", np.where(several & ~alone & tied, "tied", ""))
@@ -118,11 +118,11 @@ class _Stack:
     seeds: np.ndarray
     of: np.ndarray
 
-    def from_others(self, others: Places, asked: np.ndarray) -> tuple[np.ndarray, Resampled]:
+    def from_others(self, others: Places, wanted: np.ndarray) -> tuple[np.ndarray, Resampled]:
         """The columns that are asked and can be paired with what stands at ``others``; that minus them."""
         theirs = self.column[others]
         rows, conditions, _ = self.at
-        paired = asked & (theirs >= 0) & (self.seeds[others[0]] == self.seeds[rows])
+        paired = wanted & (theirs >= 0) & (self.seeds[others[0]] == self.seeds[rows])
         paired &= self.of[others[0], others[1]] == self.of[rows, conditions]
         mine = np.flatnonzero(paired)
         theirs, scores = theirs[mine], self.scores
@@ -152,7 +152,7 @@ def _stacks(
             if cell.scores is not None:
                 key = (len(cell.scores.values), len(cell.scores.draws), cell.scores.samples)
                 alike.setdefault(key, []).append((r, c, cell.scores))
-    found = []
+    stacks = []
     for (_, _, samples), members in alike.items():
         width = [len(own[r]) for r, _, _ in members]
         at = (
@@ -167,8 +167,8 @@ def _stacks(
             np.concatenate([scores.draws for _, _, scores in members], axis=2),
             samples,
         )
-        found.append(_Stack(at, scores, column, seeds, of))
-    return found
+        stacks.append(_Stack(at, scores, column, seeds, of))
+    return stacks
 
 
 def _describe(
@@ -178,14 +178,14 @@ def _describe(
     own = stack.scores.values
     low, high = interval(stack.scores, None)
     ranges = np.array([metric.range for metric in metrics])[stack.at[2]]
-    found = {
+    numbers = {
         "mean": own.mean(axis=0),
         "sd": own.std(axis=0, ddof=1) if len(own) > 1 else np.full(own.shape[1], np.nan),
         "low": np.maximum(low, ranges[:, 0]),
         "high": np.minimum(high, ranges[:, 1]),
     }
     whole = np.all(np.isfinite(own), axis=0)
-    for name, column in found.items():
+    for name, column in numbers.items():
         out[name][stack.at] = np.where(whole, column, np.nan)
     for place, seeds in zip(
         zip(*(index.tolist() for index in stack.at), strict=True), own.T.tolist(), strict=True

@@ -105,8 +105,8 @@ def gap_cell(
 def _why_not(group: Group, own: Cell | None, name: str, other: Group | None, theirs: Cell | None) -> str:
     """Why a group cannot be compared with another; empty where it can."""
     if other is None or theirs is None:
-        told = {"erm": "no run of erm to compare with", "the oracle": "no oracle: run again with --oracle"}
-        return told[name]
+        absent = {"erm": "no run of erm to compare with", "the oracle": "no oracle: run again with --oracle"}
+        return absent[name]
     if theirs.hole:
         return f"{name}: {theirs.hole}"
     if other.seeds != group.seeds:

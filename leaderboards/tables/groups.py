@@ -91,15 +91,15 @@ def groups_of(results: Iterable[Result], metrics: Sequence[str] | None = None) -
         ValueError: no results, an unknown metric, none that applies, two jobs of one group with the same
             seed, or one group of several families.
     """
-    found: dict[tuple[Block, str, int], list[Result]] = {}
+    members_of: dict[tuple[Block, str, int], list[Result]] = {}
     for result in results:
         block = Block(result.task, result.modalities, result.protocol, result.synthetic)
-        found.setdefault((block, result.method, result.draw), []).append(result)
-    if not found:
+        members_of.setdefault((block, result.method, result.draw), []).append(result)
+    if not members_of:
         raise ValueError("no results: there is nothing to tabulate")
     chosen = None if metrics is None else [find(name) for name in metrics]
     groups = []
-    for (block, method, draw), members in found.items():
+    for (block, method, draw), members in members_of.items():
         members.sort(key=lambda result: result.seed)
         for one, two in pairwise(members):
             if one.seed == two.seed:
@@ -149,7 +149,7 @@ def score(
     def read(result: Result) -> Sheet:
         def make() -> Sheet:
             outputs = read_outputs(result, further=further)
-            tested = {name: found for name, found in outputs.items() if tests(name)}
+            tested = {name: one for name, one in outputs.items() if tests(name)}
             return scored(tested, group.metrics, draws, seed)
 
         return stored_sheet(result.cache, sheet, key, make)
@@ -162,12 +162,12 @@ def once_for_each(make: Callable[..., T]) -> Callable[..., T]:
     last: list[tuple[object, object, T]] = []
 
     @wraps(make)
-    def made(results: Any, *args: int) -> T:
+    def remembered(results: Any, *args: int) -> T:
         if not (last and last[0][0] is results and last[0][1] == args):
             last[:] = [(results, args, make(results, *args))]
         return last[0][2]
 
-    return made
+    return remembered
 
 
 def sheet_key(metrics: Sequence[Metric], draws: int, seed: int) -> list[object]:
@@ -225,10 +225,10 @@ def cells_of(group: Group, read: Callable[[Result], Sheet], always: Sequence[str
             troubles.append(("unusable", f"seed {result.seed}: {one_line(str(error))}"))
     planned = len(group.results)
     if not troubles and _alike(list(sheets.values())):
-        found = _together(list(sheets.values()))
-        first = [name for name in always if name in found]
+        cells = _together(list(sheets.values()))
+        first = [name for name in always if name in cells]
         if len(first) == len(always):
-            return {name: found[name] for name in dict.fromkeys([*first, *found])}
+            return {name: cells[name] for name in dict.fromkeys([*first, *cells])}
     names = dict.fromkeys([*always, *(name for sheet in sheets.values() for name in sheet.conditions)])
     return {name: _cell(name, sheets, troubles, planned) for name in names}
 

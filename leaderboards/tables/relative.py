@@ -61,23 +61,23 @@ def relative(
 def reference_places(groups: Sequence[Group], label: str) -> dict[Block, int]:
     """Block -> which group is its reference: the one of that label; else the one of that method, if there is
     one alone."""
-    found: dict[Block, list[int]] = {}
+    candidates: dict[Block, list[int]] = {}
     exact = {group.block for group in groups if group.method == label}
     for index, group in enumerate(groups):
         name = group.method if group.block in exact else re.split(r"\(| \[", group.method)[0]
         if name == label:
-            found.setdefault(group.block, []).append(index)
-    return {block: places[0] for block, places in found.items() if len(places) == 1}
+            candidates.setdefault(group.block, []).append(index)
+    return {block: places[0] for block, places in candidates.items() if len(places) == 1}
 
 
 def kinds_of(cells: Iterable[str]) -> dict[str, list[str]]:
     """Corruption and modality -> its conditions, of five severities."""
-    found: dict[str, list[str]] = {}
+    kinds: dict[str, list[str]] = {}
     for name in cells:
         severe = _SEVERE.fullmatch(name)
         if severe:
-            found.setdefault(severe["kind"], []).append(name)
-    return found
+            kinds.setdefault(severe["kind"], []).append(name)
+    return kinds
 
 
 def relative_cell(cells: dict[str, Cell], reference: dict[str, Cell] | str, metric: Metric) -> Cell:

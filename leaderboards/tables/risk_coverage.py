@@ -57,15 +57,15 @@ def curves(results: Iterable[Result]) -> tuple[list[Curve], list[str]]:
     draws: dict[tuple, int] = defaultdict(int)
     for block, method, _ in rows:
         draws[block, method] += 1
-    found: list[Curve] = []
+    drawn: list[Curve] = []
     reasons: list[str] = []
     for (block, method, draw), members in rows.items():
         label = f"{method} (draw {draw})" if draws[block, method] > 1 else method
         try:
-            found.append(_curve(block, label, sorted(members, key=lambda one: one.seed)))
+            drawn.append(_curve(block, label, sorted(members, key=lambda one: one.seed)))
         except ValueError as error:
             reasons.append(f"risk-coverage curve of {label} on {', '.join(block[:2])}: {error}")
-    return found, reasons
+    return drawn, reasons
 
 
 def risks(loss: np.ndarray, confidence: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -95,7 +95,7 @@ def summaries(conditions: Iterable[str]) -> list[Summary]:
     """Every summary for which at least one of its conditions is among ``conditions``."""
     tested = set(conditions)
     kinds = sorted(
-        {(found["kind"], found["modality"]) for name in tested if (found := _SEVERE.fullmatch(name))}
+        {(match["kind"], match["modality"]) for name in tested if (match := _SEVERE.fullmatch(name))}
     )
     out: list[Summary] = []
     if kinds:
@@ -161,20 +161,20 @@ def _cells(group: Group, draws: int, seed: int) -> dict[str, Cell]:
 
 def weighted(wanted: Sequence[Summary], cells: Mapping[str, Cell]) -> dict[str, Cell]:
     """The cell of each summary; a hole where one of its conditions is one or was not tested."""
-    found: dict[str, Cell] = {}
+    summed: dict[str, Cell] = {}
     whole = []
     for summary in wanted:
         parts = [cells.get(name) for name in summary.weights]
         reason = _reason(summary, parts)
         if reason:
             done = min((part.done for part in parts if part is not None), default=0)
-            found[summary.name] = Cell(reason, done)
+            summed[summary.name] = Cell(reason, done)
         else:
             whole.append(summary)
-            found[summary.name] = cells[next(iter(summary.weights))]  # its place; the scores follow
+            summed[summary.name] = cells[next(iter(summary.weights))]  # its place; the scores follow
     names = list(dict.fromkeys(name for summary in whole for name in summary.weights))
     if not names:
-        return found
+        return summed
     place = {name: row for row, name in enumerate(names)}
     matrix = np.zeros((len(whole), len(names)))
     for row, summary in enumerate(whole):
@@ -183,10 +183,10 @@ def weighted(wanted: Sequence[Summary], cells: Mapping[str, Cell]) -> dict[str, 
     values = _product(matrix, np.stack([score.values for score in scores]))
     sampled = _product(matrix, np.stack([score.draws for score in scores]))
     for row, summary in enumerate(whole):
-        first = found[summary.name]
+        first = summed[summary.name]
         together = Resampled(values[row], sampled[row], scores[0].samples)
-        found[summary.name] = Cell("", first.done, together, first.of)
-    return found
+        summed[summary.name] = Cell("", first.done, together, first.of)
+    return summed
 
 
 def _product(matrix: np.ndarray, values: np.ndarray) -> np.ndarray:

@@ -159,9 +159,9 @@ def stored_sheet(
     stored = None if content is None else _unpacked(content, of)
     if stored is not None:
         return stored
-    made = make()
-    cache.write(file, _packed(made, of))
-    return made
+    new = make()
+    cache.write(file, _packed(new, of))
+    return new
 
 
 def _packed(sheet: Sheet, of: str) -> bytes:

@@ -40,12 +40,12 @@ def by_training(
 def marks(conditions: Iterable[str], families: Mapping[str, str], trained: Set[str]) -> list[str]:
     """For each condition: ``"yes"`` where its corruption is of a family that was not in training, ``"no"``
     where it was, ``""`` where it is no single kind of corruption."""
-    found = []
+    held_out = []
     for name in conditions:
         matched = _KIND.fullmatch(name)
         family = families.get(matched["kind"]) if matched else None
-        found.append("" if family is None else "no" if family in trained else "yes")
-    return found
+        held_out.append("" if family is None else "no" if family in trained else "yes")
+    return held_out
 
 
 def damage_of(group: Group) -> tuple[dict[str, str], frozenset[str]]:

@@ -80,10 +80,10 @@ def ood(results: Iterable[Result], draws: int = FEWER_DRAWS, seed: int = 0) -> p
     """
     results = list(results)
     tested = {_row(result) for result in results if result.features is not None}
-    kept = [result for result in results if _row(result) in tested]
-    if not kept:
+    with_features = [result for result in results if _row(result) in tested]
+    if not with_features:
         raise ValueError("no result has OOD sets: run with --ood DATASET or --held-out-classes CLASS")
-    frame = _table(kept, OOD, _ood_cells, draws, seed)
+    frame = _table(with_features, OOD, _ood_cells, draws, seed)
     return frame.assign(condition=ood_sets.shortest(frame["condition"]))
 
 
@@ -97,9 +97,9 @@ Cells = Callable[[Group, int, int], dict[str, Cell]]
 def _table(results: Iterable[Result], family: str, cells_of: Cells, draws: int, seed: int) -> pd.DataFrame:
     groups, cells = [], []
     for group in groups_of(results):
-        found = cells_of(group, draws, seed)
+        scored = cells_of(group, draws, seed)
         groups.append(replace(group, metrics=_metrics(family, group)))
-        cells.append(found)
+        cells.append(scored)
     return table_of(groups, cells).drop(columns=["drop", "drop_low", "drop_high"])
 
 
@@ -253,16 +253,16 @@ def _ood_samples(result: Result) -> dict[str, Sample]:
         raise UnusableError(result.reason or f"{result.state}, no features")
     sets = {name: _features(name, rows.sort_values("sample_id")) for name, rows in result.features().items()}
     own, train = sets.pop("test"), sets.pop("train")
-    found = {}
+    samples = {}
     for score in ood_scores.SCORES.values():
         for name, foreign in sets.items():
             try:
                 scorer = score.fit(train.fused, train.target, train.logits)
                 pair = scorer(own.fused, own.logits), scorer(foreign.fused, foreign.logits)
-                found[f"{name}/{score.name}"] = Sample(((pair[0],), (pair[1],)))
+                samples[f"{name}/{score.name}"] = Sample(((pair[0],), (pair[1],)))
             except UndefinedError as error:
-                found[f"{name}/{score.name}"] = Sample(reason=str(error))
-    return found
+                samples[f"{name}/{score.name}"] = Sample(reason=str(error))
+    return samples
 
 
 @dataclass(frozen=True)
@@ -275,15 +275,15 @@ class _Features:
 def _features(name: str, rows: pd.DataFrame) -> _Features:
     logits = [column for column in rows if str(column).startswith("logit_")]
     fused = np.stack(list(rows["fused"])).astype(np.float64) if "fused" in rows and len(rows) else None
-    found = _Features(
+    arrays = _Features(
         fused=fused,
         target=rows["target"].to_numpy(),
         logits=rows[logits].to_numpy(dtype=np.float64) if logits else None,
     )
-    for values in (found.fused, found.logits):
+    for values in (arrays.fused, arrays.logits):
         if values is not None and not np.isfinite(values).all():
             raise UnusableError(f"features of {name} have values that are not finite")
-    return found
+    return arrays
 
 
 def scored_ranks(metrics: Sequence[Metric], sample: Sample, of: str, draws: int, seed: int) -> Entry:

@@ -38,13 +38,13 @@ def domain_cells(group: Group, conditions: Mapping[str, str], score: Callable[[G
     if len(names) < 2:
         return {}
     parts = {name: score(within(group, name)) for name in names}
-    found: Cells = {}
+    all_cells: Cells = {}
     for row, condition in conditions.items():
         cells = {name: part[condition] for name, part in parts.items() if condition in part}
         if cells:
-            found[row] = worst(cells, group.metrics[0])
-            found |= {row.replace(WORST, f"domain:{name}"): cell for name, cell in cells.items()}
-    return found
+            all_cells[row] = worst(cells, group.metrics[0])
+            all_cells |= {row.replace(WORST, f"domain:{name}"): cell for name, cell in cells.items()}
+    return all_cells
 
 
 def within(group: Group, domain: str) -> Group:

@@ -48,7 +48,7 @@ SIZE = Metric("size", "the mean output", "lower", (-np.inf, np.inf), "label", "n
 
 
 def outputs(results):
-    groups = [replace(g, metrics=(SIZE,)) for g in groups_of([r for r in results if r.{reader} is not None])]
+    groups = [replace(g, metrics=(SIZE,)) for g in groups_of([r for r in results if r.READER is not None])]
     return table_of(groups, [cells_of(group, scored) for group in groups])
 
 
@@ -56,16 +56,16 @@ def scored(result):
     def make():
         with LOG.open("a") as log:
             log.write(result.job + "\\n")
-        read = result.{reader}()
+        read = result.READER()
         table = pd.concat(read.values()) if isinstance(read, dict) else read
         values = np.full((1, 1), float(table.filter(regex="^(score|logit_0)$").mean().iloc[0]))
         entry = Entry(Resampled(values, values[None], 2), "all")
-        return sheet_from({{"{reader}": entry}}, ["size"], 1)
+        return sheet_from({"READER": entry}, ["size"], 1)
 
     return stored_sheet(result.cache, "outputs", sheet_key([SIZE], 1, 0), make)
 
 
-OUTPUTS = Table("outputs", "Outputs", outputs, reads={{"{reads}"}}, across="condition")
+OUTPUTS = Table("outputs", "Outputs", outputs, reads={"READS"}, across="condition")
 """
 
 
@@ -73,7 +73,7 @@ OUTPUTS = Table("outputs", "Outputs", outputs, reads={{"{reads}"}}, across="cond
 def plugin(tmp_path: Path) -> Callable[[str, str], Path]:
     def write(reader: str, reads: str) -> Path:
         file = tmp_path / f"{reader}_{reads}.py"
-        file.write_text(PLUGIN.format(reader=reader, reads=reads))
+        file.write_text(PLUGIN.replace("READER", reader).replace("READS", reads))
         return file
 
     return write
@@ -219,9 +219,8 @@ def test_every_command_that_makes_tables_takes_plugins(mmbench: Command, folder:
         ended = mmbench(command, *both)
         assert ended.returncode == 0, ended.stderr
     helped = mmbench("leaderboard", "--help", COLUMNS="300")
-    assert all(
-        f"{name}: {table.title}" in " ".join(helped.stdout.split()) for name, table in known_tables().items()
-    )
+    words = " ".join(helped.stdout.replace("│", " ").split())
+    assert [name for name, table in known_tables().items() if f"{name}: {table.title}" not in words] == []
 
 
 def test_tables_of_a_changed_plugin_are_printed_anew(mmbench: Command, folder: Path) -> None:
