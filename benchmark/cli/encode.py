@@ -78,7 +78,7 @@ def encode(
     mmbench data encode my-clips --plugin mine.py --encoder audio=mine,bands=8
     """
     from ...datasets.media.find import find_media, is_place
-    from ..features.provenance import Source, origin_there, same_as_before
+    from ..features.provenance import Source, existing_origin, is_unchanged
 
     out = console()
     root = root_from(data_root)
@@ -94,9 +94,9 @@ def encode(
         str(raw.expanduser().resolve()) if raw else "",
     )
     folder = to or root / media_set.name
-    before = origin_there(folder, source, overwrite)
+    before = existing_origin(folder, source, overwrite)
     kept = cache_folder(cache, root)
-    if same_as_before(before, source, media_set, texts, dtype.value, kept, skip_broken):
+    if is_unchanged(before, source, media_set, texts, dtype.value, kept, skip_broken):
         out.print(f"nothing to do: {folder} holds just these features", highlight=False, soft_wrap=True)
         return
 

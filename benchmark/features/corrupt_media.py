@@ -1,4 +1,4 @@
-"""Decoded media broken by a corruption, before an encoder sees them."""
+"""Corruptions applied to decoded media, before an encoder reads them."""
 
 from __future__ import annotations
 
@@ -18,30 +18,38 @@ from ...datasets.media.clip import Medium, SoundView, View
 from ..core.errors import UsageError
 from ..planning.evaluations import BROKEN_AS
 
-#: Of how many clips of a split a corruption is made that mixes clips: those with the lowest hashes.
+#: The number of clips of a split that a mixing corruption draws from: those with the lowest hashes.
 DONORS = 64
 CORRUPTIONS = Path(__file__).resolve().parents[2] / "corruptions"
 
 
 @dataclass(frozen=True)
-class Breaking:
-    """A corruption of one modality's media. Clips are broken one at a time, so that no clip depends on its batch.
+class MediaCorruption:
+    """A corruption of one modality's media. It is applied to one clip at a time, so that no clip depends on its batch.
 
     Attributes:
         corruption: with its sample rate set to that of the view, where it has one.
-        medium: what the media are.
+        medium: the medium of the modality.
     """
 
     corruption: Corruption
     medium: Medium
 
     @classmethod
-    def of(cls, corruption: Corruption, modality: str, medium: Medium, view: View) -> Breaking | None:
-        """How a corruption breaks the media of a modality; None where it does nothing.
+    def of(cls, corruption: Corruption, modality: str, medium: Medium, view: View) -> MediaCorruption | None:
+        """Fits a corruption to the media of a modality.
+
+        Args:
+            corruption: the condition.
+            modality: the modality that is encoded.
+            medium: its medium.
+            view: how the encoder reads it.
+
+        Returns:
+            The fitted corruption, or None where the severity is 0.
 
         Raises:
-            UsageError: it breaks another modality, or something else than these media; or sound is read at too low
-                a rate for it.
+            UsageError: the corruption is for another modality or medium, or sound is read at too low a rate for it.
         """
         if corruption.modality != modality:
             raise UsageError(f"{corruption.name} breaks {corruption.modality}, not {modality}")
@@ -57,8 +65,8 @@ class Breaking:
 
     @property
     def identity(self) -> dict[str, str | int | float | bool | None]:
-        """All that decides what it does but the media: its kind, what it is set to, and the code of all
-        corruptions, for they share parts; of one from outside also its own file."""
+        """All that decides its effect but the media: its kind, its fields, and the code of all corruptions, which
+        share parts; of a plug-in also its own file."""
         plain = (str, int, float, bool, type(None))
         own = Path(inspect.getfile(type(self.corruption))).resolve()
         set_to = {field.name: getattr(self.corruption, field.name) for field in fields(self.corruption)}
@@ -70,14 +78,21 @@ class Breaking:
 
     @property
     def mixes(self) -> bool:
-        """Whether other clips of the split go into the damage."""
+        """Whether the corruption adds other clips of the split to a clip."""
         return type(self.corruption).prepared is not Corruption.prepared
 
-    def prepared(self, media: Iterable[np.ndarray | str], samples: Sequence[int]) -> Breaking:
-        """This, with what it needs to know of other clips.
+    def prepared(self, media: Iterable[np.ndarray | str], samples: Sequence[int]) -> MediaCorruption:
+        """Prepares a mixing corruption with the clips that it draws from.
+
+        Args:
+            media: the decoded clips.
+            samples: the hash of each, in the same order.
+
+        Returns:
+            The prepared corruption.
 
         Raises:
-            UsageError: they are too few or silent.
+            UsageError: there are too few clips, or they are silent.
         """
         try:
             return replace(self, corruption=self.corruption.prepared(self._batch(list(media), samples)))
@@ -85,14 +100,17 @@ class Breaking:
             raise UsageError(f"{self.corruption.name}: {error}") from None
 
     def apply(self, media: np.ndarray | str, sample: int) -> np.ndarray | str:
-        """A broken clip, in the shape of a decoded one; frames as float32 in 0 to 1.
+        """Corrupts one decoded clip.
 
         Args:
-            media: frames uint8 [time, channel, height, width], sound float32 [time, channel], or a text.
+            media: frames [time, channel, height, width] uint8, sound [time, channel] float32, or a text.
             sample: the sample's hash.
 
+        Returns:
+            The clip in the same shape; frames as float32 in 0 to 1.
+
         Raises:
-            UsageError: the corruption cannot break such media.
+            UsageError: the corruption cannot be applied to such media.
         """
         try:
             broken = self.corruption.apply(self._batch([media], [sample])).features[self.corruption.modality]
@@ -118,7 +136,7 @@ class Breaking:
 
 
 def at_rate(corruption: Corruption, rate: int) -> Corruption:
-    """A corruption of sound, for sound of ``rate`` samples a second. Raises UsageError where that is too low for it."""
+    """Sets the sample rate, in Hz, of a corruption of sound. Raises UsageError where it is too low for it."""
     try:
         return replace(corruption, sample_rate=rate)  # every corruption of sound has one
     except ValueError as error:
@@ -126,12 +144,20 @@ def at_rate(corruption: Corruption, rate: int) -> Corruption:
 
 
 def as_float(media: np.ndarray) -> np.ndarray:
-    """Frames in 0 to 1 where they are bytes; what is float32 stays as it is."""
+    """Scales frames of bytes to float32 in 0 to 1; arrays that are float32 stay as they are."""
     return media.astype(np.float32) / np.float32(255) if media.dtype == np.uint8 else media
 
 
 def padded(media: Sequence[np.ndarray]) -> tuple[torch.Tensor, torch.Tensor]:
-    """Arrays [time, ...], alike but for their time, as [batch, time, ...] with zeros at the end; and the mask."""
+    """Stacks arrays of different lengths.
+
+    Args:
+        media: arrays [time, ...], alike but for their time.
+
+    Returns:
+        Values [batch, time, ...] float32, padded with zeros at the end; and the mask [batch, time] bool, true at steps
+        that hold data.
+    """
     lengths = [len(array) for array in media]
     values = torch.zeros(len(media), max(lengths), *media[0].shape[1:], dtype=torch.float32)
     for row, array in enumerate(media):

@@ -1,4 +1,4 @@
-"""A set of raw media, encoded as a whole: features in the open layout, and where they come from."""
+"""A whole set of raw media as a dataset of features in the open layout, with a record of where they come from."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ from ...datasets.media.clip import Clip, MediaSet, Problem, SoundView, TextView,
 from ...datasets.media.rates import odd_rates
 from ..core.errors import UsageError
 from ..store.locks import hold
-from .encode import Result, encode, gathered
+from .encode import Result, encode, gather_features
 from .pipeline import Progress, make_folder
-from .provenance import Source, origin_there, stands_for
+from .provenance import Source, existing_origin, request_digest
 
 
 @dataclass
 class Outcome:
-    """What came of encoding a set.
+    """The result of encoding a set.
 
     Attributes:
         problems: of all clips and modalities.
         remarks: what is no problem, but worth a look.
-        encoded: modality -> how many clips were encoded now.
-        files: what was written; empty where nothing had to be, or where there are problems.
-        dropped: clips that are left without any modality.
+        encoded: modality -> the number of clips that were encoded now.
+        files: the files written; empty where the dataset is unchanged, or where there are problems.
+        dropped: the number of clips that are left out because none of their modalities can be read.
         unread: modalities of which no clip could be read; nothing is written then.
         unchanged: whether the dataset was there already, made of the same media in the same way.
     """
@@ -67,36 +67,39 @@ def encode_dataset(
 
     Args:
         media_set: the raw data.
-        encoders: modality -> the encoder as it was asked for, and itself.
-        cache: where features are kept.
+        encoders: modality -> the encoder's specification as the user wrote it, and the encoder.
+        cache: where features are stored.
         folder: where the dataset is written.
-        source: how the raw data are found again.
-        dtype: what features are stored as.
-        skip_broken: whether what cannot be encoded is left out; else it keeps everything from being written.
-        overwrite: whether another dataset may be replaced. One that was encoded from the same source may.
+        source: how the raw data are outcome again.
+        dtype: the type that features are stored in.
+        skip_broken: leave out what cannot be encoded; otherwise one problem keeps everything from being written.
+        overwrite: replace another dataset; one that was encoded from the same source is replaced in any case.
         workers: threads that decode.
-        progress: modality -> what is told of it.
+        progress: modality -> the function that is called as its clips are finished.
+
+    Returns:
+        What was written, and what could not be encoded.
 
     Raises:
-        UsageError: another dataset is there; or a split would be empty.
+        UsageError: another dataset is in the folder, or a split would be empty.
         DataError: the folder cannot be written.
     """
-    before = origin_there(folder, source, overwrite)
-    found = Outcome(list(media_set.problems))
+    before = existing_origin(folder, source, overwrite)
+    outcome = Outcome(list(media_set.problems))
     results: dict[str, Result] = {}
     for modality, (_, encoder) in encoders.items():
-        told = progress(modality) if progress else None
+        report = progress(modality) if progress else None
         results[modality] = result = encode(
-            media_set, modality, encoder, cache, dtype=dtype, workers=workers, progress=told
+            media_set, modality, encoder, cache, dtype=dtype, workers=workers, progress=report
         )
-        found.problems += result.problems
-        found.remarks += _remarks(media_set, modality, encoder.view)
-        found.encoded[modality] = result.encoded
-    found.unread = tuple(modality for modality, result in results.items() if not result.keys)
-    if found.unread or (found.problems and not skip_broken):
-        return found
+        outcome.problems += result.problems
+        outcome.remarks += _remarks(media_set, modality, encoder.view)
+        outcome.encoded[modality] = result.encoded
+    outcome.unread = tuple(modality for modality, result in results.items() if not result.keys)
+    if outcome.unread or (outcome.problems and not skip_broken):
+        return outcome
     clips = [clip for clip in media_set.clips if any(clip.sample_id in one.keys for one in results.values())]
-    found.dropped = len(media_set.clips) - len(clips)
+    outcome.dropped = len(media_set.clips) - len(clips)
     origin = Origin(
         source=source.name,
         path=source.path,
@@ -107,12 +110,12 @@ def encode_dataset(
         },
         dtype=dtype,
         cache=str(cache.root.resolve()),
-        problems=len(found.problems),
-        asked=stands_for(media_set, {modality: text for modality, (text, _) in encoders.items()}, dtype),
+        problems=len(outcome.problems),
+        asked=request_digest(media_set, {modality: text for modality, (text, _) in encoders.items()}, dtype),
     )
     if before == origin:
-        found.unchanged = True
-        return found
+        outcome.unchanged = True
+        return outcome
     splits = {}
     for split in SPLITS:
         chosen = [clip for clip in clips if clip.split == split]
@@ -121,8 +124,8 @@ def encode_dataset(
         widths = {modality: encoder.width for modality, (_, encoder) in encoders.items()}
         splits[split] = _samples(media_set, chosen, results, cache, widths)
     keys = {modality: result.keys for modality, result in results.items()}
-    with writing_alone(folder, cache):
-        found.files = write_open_layout(
+    with exclusive_writer(folder, cache):
+        outcome.files = write_open_layout(
             folder,
             splits,
             media_set.target,
@@ -134,12 +137,17 @@ def encode_dataset(
             beside={split: content_arrays(keys, one.sample_id.tolist()) for split, one in splits.items()},
             overwrite=True,
         )
-    return found
+    return outcome
 
 
 @contextmanager
-def writing_alone(folder: Path, cache: FeatureCache) -> Iterator[None]:
-    """While this process writes a dataset, another that writes the same one waits: splits of two are never mixed."""
+def exclusive_writer(folder: Path, cache: FeatureCache) -> Iterator[None]:
+    """Holds the right to write a dataset: another process that writes the same one waits, so that splits never mix.
+
+    Args:
+        folder: of the dataset.
+        cache: whose folder holds the lock.
+    """
     claims = cache.root / "writing" / hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:16]
     make_folder(claims)
     with hold(claims) as claim:
@@ -148,16 +156,16 @@ def writing_alone(folder: Path, cache: FeatureCache) -> Iterator[None]:
 
 
 def _remarks(media_set: MediaSet, modality: str, view: View) -> list[Problem]:
-    """Recordings of a rate of their own, and clips without a text that nobody calls a problem."""
+    """Recordings of an unusual rate, and clips without a text that the listing does not report as a problem."""
     if isinstance(view, SoundView):
         return odd_rates(media_set, modality, view.rate)
     if not isinstance(view, TextView):
         return []
-    told = {one.sample_id for one in media_set.problems if one.modality in (modality, "")}
+    reported = {one.sample_id for one in media_set.problems if one.modality in (modality, "")}
     return [
         Problem(clip.sample_id, modality, "its text", "empty: the clip has no text")
         for clip in media_set.clips
-        if modality not in clip.media and clip.sample_id not in told
+        if modality not in clip.media and clip.sample_id not in reported
     ]
 
 
@@ -169,7 +177,7 @@ def _samples(
     widths: Mapping[str, int],
 ) -> Samples:
     parts = {
-        modality: gathered(result, cache, clips, widths[modality], result.recipe.dtype)
+        modality: gather_features(result, cache, clips, widths[modality], result.recipe.dtype)
         for modality, result in results.items()
     }
     regression = media_set.target.kind == "regression"

@@ -1,4 +1,4 @@
-"""Raw media become features: what is missing in the cache is decoded, broken where asked for, encoded and kept."""
+"""Features of raw media: clips that the cache lacks are decoded, corrupted where wanted, encoded and stored."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ...datasets.dataset import DataError
 from ...datasets.encoders.encoder import Encoder
 from ...datasets.media.clip import Clip, MediaSet, Piece, Problem
 from ..core.errors import UsageError
-from .corrupt_media import DONORS, Breaking
+from .corrupt_media import DONORS, MediaCorruption
 from .pipeline import Part, Progress, Work, encode_parts
 
 LOG = logging.getLogger("mmbench.features")
@@ -26,13 +26,13 @@ LOG = logging.getLogger("mmbench.features")
 
 @dataclass(frozen=True)
 class Result:
-    """What came of encoding a modality.
+    """The result of encoding one modality.
 
     Attributes:
-        recipe: where in the cache the features are.
-        keys: sample id -> key in the cache; clips without the modality, and broken ones, are not named.
-        problems: what could not be encoded.
-        encoded: how many clips were encoded now, by this process.
+        recipe: the recipe under which the cache holds the features.
+        keys: sample id -> key in the cache; clips without the modality, and clips that cannot be read, are left out.
+        problems: the clips that could not be encoded, and why.
+        encoded: the number of clips that this process encoded now.
     """
 
     recipe: Recipe
@@ -53,21 +53,24 @@ def encode(
     workers: int | None = None,
     progress: Progress | None = None,
 ) -> Result:
-    """Makes sure that the features of clips are in the cache. Processes that do the same share the work.
+    """Puts the features of clips into the cache. Processes that encode the same clips share the work.
 
     Args:
         media_set: the raw data.
         modality: which of its media.
         encoder: what makes features of them.
         cache: where features are kept.
-        corruption: what the media are broken by before they are encoded.
+        corruption: applied to the media before they are encoded.
         clips: those to encode; by default all.
-        dtype: what features are stored as.
+        dtype: the type that features are stored in.
         workers: threads that decode; by default one a core, 8 at most.
-        progress: told how far it is.
+        progress: called with the stage, the number of finished clips, and the number of all clips.
+
+    Returns:
+        Where the features are, and what could not be encoded.
 
     Raises:
-        UsageError: the encoder reads other media, or the corruption breaks others.
+        UsageError: the encoder reads another medium than the modality has, or the corruption is for another modality or medium.
         CacheError: the cache cannot be written.
     """
     if modality not in media_set.modalities:
@@ -77,14 +80,14 @@ def encode(
             f"{modality} of {media_set.name} is {media_set.modalities[modality]}, "
             f"but encoder {encoder.identity().get('encoder', '')} reads {encoder.medium}"
         )
-    breaking = None
+    applied = None
     if corruption is not None:
-        breaking = Breaking.of(corruption, modality, encoder.medium, encoder.view)
+        applied = MediaCorruption.of(corruption, modality, encoder.medium, encoder.view)
     recipe = Recipe(
         encoder.identity(),
         encoder.medium,
         asdict(encoder.view),
-        breaking.identity if breaking else {},
+        applied.identity if applied else {},
         dtype,
     )
     workers = min(8, len(os.sched_getaffinity(0))) if workers is None else workers
@@ -92,13 +95,13 @@ def encode(
     chosen = [clip for clip in (media_set.clips if clips is None else clips) if modality in clip.media]
     contents, unreadable = _contents(chosen, modality, progress or _silent)
     keys: dict[str, str] = {}
-    parts = list(_parts(work, breaking, contents, keys))
+    parts = list(_parts(work, applied, contents, keys))
     encode_parts(work, parts, progress or _silent)
     problems = []
     for clip in chosen:
         reason = unreadable.get(clip.sample_id) or work.failed.get(keys.get(clip.sample_id, ""))
         if reason:
-            problems.append(Problem(clip.sample_id, modality, place_of(clip.media[modality]), reason))
+            problems.append(Problem(clip.sample_id, modality, location_of(clip.media[modality]), reason))
             keys.pop(clip.sample_id, None)
     LOG.info(
         "%s of %s: features of %d contents, %d encoded now, the others found in %s (recipe %s)",
@@ -116,30 +119,45 @@ def _silent(stage: str, done: int, total: int) -> None:
     pass
 
 
-def place_of(media: Piece | str) -> str:
-    """Where media lie, in words."""
+def location_of(media: Piece | str) -> str:
+    """Where media lie, in words for a message."""
     return "its text" if isinstance(media, str) else " and ".join(map(str, media.files))
 
 
 def _contents(
     clips: Sequence[Clip], modality: str, progress: Progress
 ) -> tuple[dict[str, tuple[Clip, str]], dict[str, str]]:
-    """Sample id -> the clip and what stands for the content of its media; and sample id -> why there is none."""
-    found, unreadable = {}, {}
+    """Hashes the media of clips.
+
+    Returns:
+        Sample id -> the clip and the key of its content; and sample id -> why it cannot be read.
+    """
+    contents: dict[str, tuple[Clip, str]] = {}
+    unreadable: dict[str, str] = {}
     for done, clip in enumerate(clips):
         progress("hash", done, len(clips))
         try:
-            found[clip.sample_id] = clip, content_key(clip.media[modality])
+            contents[clip.sample_id] = clip, content_key(clip.media[modality])
         except DataError as error:
             unreadable[clip.sample_id] = str(error)
-    return found, unreadable
+    return contents, unreadable
 
 
 def _parts(
-    work: Work, breaking: Breaking | None, contents: Mapping[str, tuple[Clip, str]], keys: dict[str, str]
+    work: Work,
+    corruption: MediaCorruption | None,
+    contents: Mapping[str, tuple[Clip, str]],
+    keys: dict[str, str],
 ) -> Iterator[Part]:
-    """What is to be encoded, each content once; fills in the key of every clip."""
-    if breaking is None:
+    """Groups clips by how they are encoded, each content once.
+
+    Args:
+        work: the call of ``encode``.
+        corruption: what is applied to the media first.
+        contents: sample id -> the clip and the key of its content.
+        keys: filled in here: sample id -> key in the cache.
+    """
+    if corruption is None:
         clips: dict[str, Clip] = {}
         for clip, key in contents.values():
             keys[clip.sample_id] = key
@@ -147,28 +165,33 @@ def _parts(
         yield Part(clips)
         return
     for split in dict.fromkeys(clip.split for clip, _ in contents.values()):
-        donors = _donors(work, split) if breaking.mixes else []
+        donors = _donors(work, split) if corruption.mixes else []
         stands = joined_key([key for _, key in donors]) if donors else ""
         clips = {}
         for clip, content in contents.values():
             if clip.split == split:
                 keys[clip.sample_id] = key = corrupted_key(content, work.hash_of(clip), stands)
                 clips[key] = clip
-        yield Part(clips, breaking, [clip for clip, _ in donors])
+        yield Part(clips, corruption, [clip for clip, _ in donors])
 
 
 def _donors(work: Work, split: str) -> list[tuple[Clip, str]]:
-    """The clips of a split that go into the damage of others, whichever clips are asked for."""
-    able = [clip for clip in work.media_set.clips if clip.split == split and work.modality in clip.media]
-    found = []
-    for clip in sorted(able, key=work.hash_of):
+    """The clips of a split that a mixing corruption adds to others, with the keys of their contents.
+
+    They do not depend on which clips of the split are encoded.
+    """
+    candidates = [
+        clip for clip in work.media_set.clips if clip.split == split and work.modality in clip.media
+    ]
+    donors: list[tuple[Clip, str]] = []
+    for clip in sorted(candidates, key=work.hash_of):
         try:
-            found.append((clip, content_key(clip.media[work.modality])))
+            donors.append((clip, content_key(clip.media[work.modality])))
         except DataError:
-            continue  # told where the clip itself is encoded
-        if len(found) == DONORS:
+            continue  # reported where the clip itself is encoded
+        if len(donors) == DONORS:
             break
-    return found
+    return donors
 
 
 @dataclass(frozen=True)
@@ -188,7 +211,7 @@ class Features:
     problems: tuple[Problem, ...] = ()
 
 
-def encoded_split(
+def encode_clips(
     media_set: MediaSet,
     modality: str,
     encoder: Encoder,
@@ -197,13 +220,34 @@ def encoded_split(
     clips: Sequence[Clip],
     **how: Any,
 ) -> Features:
-    """The features of some clips, encoded first where they are not in the cache. ``how``: as of ``encode``."""
+    """Encodes clips where the cache lacks them, and reads their features.
+
+    Args:
+        media_set, modality, encoder, cache, corruption, clips: as of ``encode``.
+        how: further arguments of ``encode``.
+
+    Returns:
+        Features in the order of ``clips``, and what could not be encoded.
+    """
     result = encode(media_set, modality, encoder, cache, corruption, clips=clips, **how)
-    return replace(gathered(result, cache, clips, encoder.width, np.float32), problems=result.problems)
+    return replace(gather_features(result, cache, clips, encoder.width, np.float32), problems=result.problems)
 
 
-def gathered(result: Result, cache: FeatureCache, clips: Sequence[Clip], width: int, dtype: Any) -> Features:
-    """The features of some of the clips that were encoded, as ``dtype``, padded to the longest."""
+def gather_features(
+    result: Result, cache: FeatureCache, clips: Sequence[Clip], width: int, dtype: Any
+) -> Features:
+    """Reads the features of clips that were encoded, padded to the longest.
+
+    Args:
+        result: what ``encode`` returned.
+        cache: where the features are.
+        clips: those whose features are wanted, in order.
+        width: features of a step.
+        dtype: the type of the array that is returned.
+
+    Returns:
+        Features [clips, time, width], with mask and presence.
+    """
     known = [row for row, clip in enumerate(clips) if clip.sample_id in result.keys]
     rows = cache.rows(result.recipe, [result.keys[clips[row].sample_id] for row in known])
     steps = np.zeros(len(clips), np.int64)

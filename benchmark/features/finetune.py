@@ -1,4 +1,4 @@
-"""Encoders that are trained along: what a job's batches then hold, raw media in the place of their features."""
+"""Fine-tuning of encoders: the batches of such a job hold raw media in the place of features."""
 
 from __future__ import annotations
 
@@ -24,27 +24,30 @@ from ..core.errors import UsageError
 from ..core.protocol import Protocol
 from ..data.tensors import Split, TaskData, sample_hash
 from ..planning.evaluations import breakable_modalities, media_of
-from .corrupt_media import Breaking
+from .corrupt_media import MediaCorruption
 from .reencode import check_content, clips_of, contents_of, encoder_of, origin_of
 
-#: Of the memory that is free, what media may take.
+#: The share of the free memory that media may take.
 SHARE = 0.8
 
 
 def with_media(
     data: TaskData, located: Mapping[str, Located], protocol: Protocol, modalities: Sequence[str]
 ) -> TaskData:
-    """The same task with raw media in the place of the features that networks made, which are trained along.
+    """Replaces features that networks made by the raw media, so that these networks are fine-tuned.
 
     Args:
-        data: with frozen features.
-        located: every dataset of the task.
-        protocol: what is done with encoders.
+        data: the task with features of frozen encoders.
+        located: every dataset of the task, by name.
+        protocol: says how encoders are trained.
         modalities: those of the job.
+
+    Returns:
+        The same task with raw media.
 
     Raises:
         UsageError: no modality's features were made by a network.
-        DataError: the datasets' encoders differ; media are gone, broken or not those that the features were made of,
+        DataError: the datasets' encoders differ; media are gone, damaged or not those that the features were made of,
             or do not fit into memory.
     """
     encoders = _encoders(located, modalities)
@@ -73,33 +76,33 @@ def with_media(
         for name, (text, _) in encoders.items()
     }
 
-    def changed(split: Split) -> Split:
+    def with_raw_media(split: Split) -> Split:
         features, mask = dict(split.batch.features), dict(split.batch.mask)
         for name, (_, encoder) in encoders.items():
             features[name], mask[name] = _media(split, name, encoder, clips, contents[name])
         return replace(split, batch=replace(split.batch, features=features, mask=mask))
 
-    return replace(data.each(changed), finetuned=tuned)
+    return replace(data.each(with_raw_media), finetuned=tuned)
 
 
 @dataclass(frozen=True)
-class Live:
-    """A corruption of raw media that a batch holds: frames are bytes there, and numbers in 0 to 1 once broken."""
+class BatchCorruption:
+    """A corruption of the raw media in a batch. Frames are bytes before it, and float32 in 0 to 1 after it."""
 
     corruption: Corruption
 
     @property
     def name(self) -> str:
-        """The corruption's."""
+        """The corruption's name."""
         return self.corruption.name
 
     @property
     def alters(self) -> frozenset[str]:
-        """Its modality."""
+        """The corrupted modality."""
         return self.corruption.alters
 
     def apply(self, batch: Batch) -> Batch:
-        """The batch with the modality broken."""
+        """The batch with the corrupted modality."""
         name = self.corruption.modality
         values = batch.features[name]
         if values.dtype == torch.uint8:
@@ -108,21 +111,27 @@ class Live:
 
 
 def conditions_on_batches(corruption: type[Corruption], located: Located, data: TaskData) -> list[Condition]:
-    """The conditions of a corruption that concern modalities of which batches hold the raw media themselves."""
+    """The conditions of a corruption of modalities whose raw media are in the batches.
+
+    Args:
+        corruption: the kind of corruption.
+        located: the target's dataset.
+        data: the task with raw media; a mixing corruption draws from its test split.
+    """
     media = media_of(located)
-    found: list[Condition] = []
+    conditions: list[Condition] = []
     for condition in corruption.conditions(breakable_modalities(corruption, list(data.finetuned), media)):
         name = condition.modality
         encoder = _encoder(located, name)
-        breaking = Breaking.of(condition, name, encoder.medium, encoder.view)
-        assert breaking is not None  # conditions are severe
-        found.append(Live(breaking.corruption.prepared(data.test.batch)))
-    return found
+        fitted = MediaCorruption.of(condition, name, encoder.medium, encoder.view)
+        assert fitted is not None  # no condition has severity 0
+        conditions.append(BatchCorruption(fitted.corruption.prepared(data.test.batch)))
+    return conditions
 
 
 def _encoders(located: Mapping[str, Located], modalities: Sequence[str]) -> dict[str, tuple[str, Encoder]]:
-    """Modality -> the encoder that made its features, as it was asked for and itself, where it is a network."""
-    found: dict[str, tuple[str, Encoder]] = {}
+    """Modality -> the specification of the encoder that made its features, and the encoder, where it is a network."""
+    encoders: dict[str, tuple[str, Encoder]] = {}
     for name in modalities:
         texts = {
             origin_of(one).modalities[name].encoder: one for one in located.values() if name in media_of(one)
@@ -134,21 +143,29 @@ def _encoders(located: Mapping[str, Located], modalities: Sequence[str]) -> dict
         ((text, one),) = texts.items()
         encoder = _encoder(one, name)
         if isinstance(encoder, Tunable):
-            found[name] = text, encoder
-    return found
+            encoders[name] = text, encoder
+    return encoders
 
 
 def _encoder(located: Located, modality: str) -> Encoder:
-    """It gives the view of media and is trained itself, so that the precision of the features does not matter."""
+    """The encoder of a modality. It is trained itself, so the precision of the old features does not matter."""
     return encoder_of(origin_of(located), modality, torch.device("cpu"), ignoring=("precision",))
 
 
 def _media(
     split: Split, modality: str, encoder: Encoder, clips: Mapping[int, Clip], contents: Mapping[int, str]
 ) -> tuple[Tensor, Tensor]:
-    """Raw media of a split, as a batch holds them, and their mask; empty where a sample lacks the modality.
+    """Decodes the raw media of a split.
 
-    ``clips`` and ``contents``, what stands for the media that the features were made of, by the sample's hash.
+    Args:
+        split: the samples.
+        modality: the modality.
+        encoder: says how the media are read.
+        clips: hash of a sample -> its clip.
+        contents: hash of a sample -> the key of the media that its features were made of.
+
+    Returns:
+        The media as a batch holds them, and their mask; all false where a sample lacks the modality.
     """
     present = split.batch.present[modality].tolist()
     items: list[Item] = []
@@ -160,12 +177,12 @@ def _media(
             raise DataError(f"{name}: its {modality} is no longer in the raw media; encode again")
         check_content(name, modality, clip.media[modality], contents.get(sample))
         items.append((clip.media[modality], encoder.medium, encoder.view))
-    found = _checked(decoded(items, workers=1), split, present, modality)
+    found = _require_decoded(decoded(items, workers=1), split, present, modality)
     fill = _words if encoder.medium == "text" else _arrays
     return fill(found, present, split.batch.target.device)
 
 
-def _checked(
+def _require_decoded(
     media: Iterator[np.ndarray | str | MediaError], split: Split, present: Sequence[bool], modality: str
 ) -> Iterator[np.ndarray | str]:
     names = [name for name, there in zip(split.sample_id, present, strict=True) if there]
@@ -178,7 +195,16 @@ def _checked(
 def _words(
     media: Iterator[np.ndarray | str], present: Sequence[bool], device: torch.device
 ) -> tuple[Tensor, Tensor]:
-    """Texts as words [sample, time, letters], and the mask of their steps."""
+    """Puts texts into a tensor.
+
+    Args:
+        media: the texts of the samples that have one, in order.
+        present: whether a sample has one.
+        device: where the tensor is kept.
+
+    Returns:
+        Words [sample, time, letters] int32, and the mask of their steps [sample, time] bool.
+    """
     texts = [""] * len(present)
     for row, text in zip(np.flatnonzero(present), media, strict=True):
         texts[row] = str(text)
@@ -192,17 +218,25 @@ def _words(
 def _arrays(
     media: Iterator[np.ndarray | str], present: Sequence[bool], device: torch.device
 ) -> tuple[Tensor, Tensor]:
-    """Arrays [time, ...], alike but for their time, as [sample, time, ...] with zeros at the end; and the mask.
+    """Stacks arrays of different lengths, with zeros at the end.
 
-    Each is put into its place as it comes, so that all are there once; twice for a moment where one is longer than
-    those before.
+    Each is put into its place as it is decoded, so that all are in memory once; twice for a moment where one is
+    longer than those before.
+
+    Args:
+        media: arrays [time, ...] of the samples that have one, in order, alike but for their time.
+        present: whether a sample has one.
+        device: where the tensor is kept.
+
+    Returns:
+        Values [sample, time, ...] of the arrays' type, and the mask [sample, time] bool.
     """
     values: Tensor | None = None
     steps = torch.zeros(len(present), dtype=torch.int64)
     for row, item in zip(np.flatnonzero(present), media, strict=True):
         array = torch.tensor(np.asarray(item))
         if values is None or len(array) > values.shape[1]:
-            values = _longer(values, array, present, device)
+            values = _enlarge(values, array, present, device)
         values[row, : len(array)] = array
         steps[row] = len(array)
     if values is None:
@@ -211,11 +245,17 @@ def _arrays(
     return values[:, :longest], torch.arange(longest, device=device) < steps.to(device)[:, None]
 
 
-def _longer(values: Tensor | None, array: Tensor, present: Sequence[bool], device: torch.device) -> Tensor:
-    """Room for a first array of all, or one that is longer than those before, with what was there.
+def _enlarge(values: Tensor | None, array: Tensor, present: Sequence[bool], device: torch.device) -> Tensor:
+    """Allocates a tensor that has room for an array, and copies what is there already.
+
+    Args:
+        values: [sample, time, ...], what is there; None before the first array.
+        array: [time, ...], longer than those before.
+        present: whether a sample has an array.
+        device: where the tensor is kept.
 
     Raises:
-        DataError: memory has no room for it, and for a mask of a byte a step.
+        DataError: the tensor and a mask of one byte a step do not fit into memory.
     """
     length = len(array)
     if values is not None:  # a quarter more at least: where each is longer than the last, few copies are made
@@ -229,7 +269,16 @@ def _longer(values: Tensor | None, array: Tensor, present: Sequence[bool], devic
 
 
 def _check_room(need: int, clips: int, device: torch.device) -> None:
-    """Raises DataError where media do not fit into what is free now."""
+    """Checks that media fit into the memory that is free now.
+
+    Args:
+        need: bytes.
+        clips: how many clips they are, for the message.
+        device: whose memory.
+
+    Raises:
+        DataError: they do not fit.
+    """
     free = free_bytes(device)
     if need > SHARE * free:
         raise DataError(

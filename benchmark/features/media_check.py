@@ -1,4 +1,4 @@
-"""Whether raw media can be broken as asked for: told before a network is trained."""
+"""Checks, before a network is trained, that the raw media of targets can be corrupted and encoded anew."""
 
 from __future__ import annotations
 
@@ -18,25 +18,25 @@ from .provenance import check_encoder
 from .reencode import clips_of, origin_of
 
 
-def check_raw(
+def check_media(
     experiment: Experiment,
     evaluations: Sequence[Evaluation],
     todo: Sequence[Job],
     located: Mapping[str, Located],
     device: str,
 ) -> None:
-    """Whether the media of targets can be broken and encoded anew, as far as that can be told without the encoders.
+    """Checks that the media of targets can be corrupted and encoded anew, as far as that needs no encoder.
 
     Args:
-        experiment: what is asked for.
-        evaluations: what ``wanted`` makes of it.
-        todo: jobs that are not done.
-        located: their data, by name.
-        device: where they run: ``cpu``, ``cuda`` or ``auto``, that of the two that is there.
+        experiment: the experiment.
+        evaluations: what its trained networks are tested on.
+        todo: the jobs that are not finished.
+        located: their datasets, by name.
+        device: where the jobs run: ``cpu``, ``cuda`` or ``auto``, which is the GPU where there is one.
 
     Raises:
-        UsageError: features were made in a precision that the device does not have; or a kind cannot break sound of
-            the rate that an encoder reads.
+        UsageError: features were made in a precision that the device does not have, or an encoder reads sound at too
+            low a rate for a corruption.
         DataError: the media are not where they were, or an encoder of a plug-in is not known or another.
     """
     plugins = tuple(experiment.plugins)
@@ -68,14 +68,14 @@ def check_raw(
 def _broken(
     corruptions: Mapping[str, Any], modalities: Mapping[str, None], media: Mapping[str, str]
 ) -> dict[str, list[str]]:
-    """Modality -> the names of the corruptions that break its raw media."""
-    found: dict[str, list[str]] = {}
+    """Modality -> the names of the corruptions of its raw media."""
+    names: dict[str, list[str]] = {}
     for name, corruption in corruptions.items():
         for modality in (
             breakable_modalities(corruption, modalities, media) if breaks_media(corruption) else ()
         ):
-            found.setdefault(modality, []).append(name)
-    return found
+            names.setdefault(modality, []).append(name)
+    return names
 
 
 def _check_precision(located: Located, broken: Mapping[str, Sequence[str]]) -> None:
@@ -91,7 +91,7 @@ def _check_precision(located: Located, broken: Mapping[str, Sequence[str]]) -> N
 def _check_rates(
     located: Located, broken: Mapping[str, Sequence[str]], corruptions: Mapping[str, Any]
 ) -> None:
-    """Where an encoder's identity says at which rate it reads sound; the others read 16 kHz, which all kinds can break."""
+    """Checks the rates that encoders' identities state; the other encoders read 16 kHz, which suits all corruptions."""
     for modality, names in broken.items():
         encoding = origin_of(located).modalities[modality]
         rate = encoding.identity.get("rate", "")
@@ -109,7 +109,7 @@ def _check_rates(
 
 
 def _unfit(corruption: Any, modality: str, rate: int) -> str:
-    """Why a corruption cannot break sound of a rate; empty where it can."""
+    """Why a corruption cannot be applied to sound of a rate in Hz; empty where it can."""
     try:
         for condition in corruption.conditions((modality,)):
             at_rate(condition, rate)

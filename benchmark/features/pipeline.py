@@ -1,4 +1,4 @@
-"""The work of encoding: clips in slices, each decoded, broken, encoded and kept by one process."""
+"""The work of encoding: clips in slices, each decoded, corrupted, encoded and stored by one process."""
 
 from __future__ import annotations
 
@@ -17,35 +17,43 @@ from ...datasets.media.clip import Clip, MediaError, MediaSet, Medium, Piece, Vi
 from ...datasets.media.decode import decoded
 from ..data.tensors import sample_hash
 from ..store.locks import hold, holder
-from .corrupt_media import Breaking, as_float, padded
+from .corrupt_media import MediaCorruption, as_float, padded
 
-#: Clips of a slice: what one process takes on at a time, a shard, and the most that a kill loses.
+#: Clips of a slice: one process encodes them at a time and stores them as a shard; a kill loses no more than them.
 SLICE = 64
-#: Clips and numbers that an encoder is given at once, at most.
+#: The most clips, and the most numbers, that an encoder is given at once.
 BATCH, MOST = 16, 1 << 26
 
-#: Told of the stage ("hash", "encode"), the clips that are done, and all of them.
+#: Called with the stage ("hash" or "encode"), the number of finished clips, and the number of all clips.
 Progress = Callable[[str, int, int], object]
 
 
 @dataclass
 class Part:
-    """Clips that are encoded alike: all of them, or those of one split where they are broken.
+    """Clips that are encoded alike: all of them, or those of one split where a corruption is applied.
 
     Attributes:
-        clips: key -> a clip that has it.
-        breaking: what is done to them.
-        donors: clips that go into the damage, until it is prepared.
+        clips: key in the cache -> a clip that has it.
+        corruption: applied to their media before they are encoded.
+        donors: clips that the corruption mixes into others; empty once it is prepared.
     """
 
     clips: Mapping[str, Clip]
-    breaking: Breaking | None = None
+    corruption: MediaCorruption | None = None
     donors: Sequence[Clip] = ()
 
 
 @dataclass
 class Work:
-    """One call of ``encode``; ``failed`` says by key what could not be encoded, and why."""
+    """One call of ``encode``.
+
+    Attributes:
+        media_set, modality, encoder, cache: as given to ``encode``.
+        recipe: under which the cache holds the features.
+        workers: threads that decode.
+        failed: key in the cache -> why its clip could not be encoded.
+        encoded: the number of clips that were encoded so far.
+    """
 
     media_set: MediaSet
     modality: str
@@ -56,7 +64,7 @@ class Work:
     failed: dict[str, str] = field(default_factory=dict)
     encoded: int = 0
 
-    def decoded(self, clips: Sequence[Clip]) -> Iterator[np.ndarray | str | MediaError]:
+    def decode(self, clips: Sequence[Clip]) -> Iterator[np.ndarray | str | MediaError]:
         """The media of clips, in their order, as the encoder reads them."""
         medium, view = self.encoder.medium, self.encoder.view
         items: list[tuple[Piece | str, Medium, View]]
@@ -69,7 +77,16 @@ class Work:
 
 
 def encode_parts(work: Work, parts: Sequence[Part], progress: Progress) -> None:
-    """Encodes what is missing. Slices that another process is at come last: by then they are mostly done."""
+    """Encodes what the cache lacks. Slices that another process works on come last: by then most are finished.
+
+    Args:
+        work: the call of ``encode``; its ``failed`` and ``encoded`` are filled in.
+        parts: the clips.
+        progress: called as slices and batches are finished.
+
+    Raises:
+        CacheError: the cache cannot be written.
+    """
     total = sum(len(part.clips) for part in parts)
     lost = set(work.cache.missing(work.recipe, (key for part in parts for key in part.clips)))
     slices = [(part, keys) for part in parts for keys in _slices(list(part.clips))]
@@ -99,7 +116,7 @@ def encode_parts(work: Work, parts: Sequence[Part], progress: Progress) -> None:
 
 
 def make_folder(folder: Path) -> None:
-    """A folder of a cache. Raises CacheError where there can be none."""
+    """Makes a folder of a cache. Raises CacheError where that is not possible."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -112,39 +129,51 @@ def _slices(keys: Sequence[str]) -> Iterator[Sequence[str]]:
 
 
 def _features(
-    work: Work, part: Part, keys: Sequence[str], told: Callable[[int], object]
+    work: Work, part: Part, keys: Sequence[str], advance: Callable[[int], object]
 ) -> dict[str, np.ndarray]:
-    """Key -> features [steps, width] of the clips that can be encoded."""
+    """Decodes and encodes the clips of some keys.
+
+    Args:
+        work: the call of ``encode``; its ``failed`` is filled in.
+        part: holds the clips.
+        keys: those that are encoded.
+        advance: called with the number of finished clips.
+
+    Returns:
+        Key -> features [steps, width], of the clips that can be encoded.
+    """
     if not keys:
         return {}
-    if part.breaking is not None and part.donors:
+    if part.corruption is not None and part.donors:
         whole = [
             (media, work.hash_of(clip))
-            for clip, media in zip(part.donors, work.decoded(part.donors), strict=True)
+            for clip, media in zip(part.donors, work.decode(part.donors), strict=True)
             if not isinstance(media, MediaError) and not _flaw(media)
         ]
-        part.breaking = part.breaking.prepared([media for media, _ in whole], [sample for _, sample in whole])
+        part.corruption = part.corruption.prepared(
+            [media for media, _ in whole], [sample for _, sample in whole]
+        )
         part.donors = ()
     clips = [part.clips[key] for key in keys]
-    found: dict[str, np.ndarray] = {}
+    features: dict[str, np.ndarray] = {}
     batch: dict[str, np.ndarray | str] = {}
-    for place, (key, clip, media) in enumerate(zip(keys, clips, work.decoded(clips), strict=True)):
+    for place, (key, clip, media) in enumerate(zip(keys, clips, work.decode(clips), strict=True)):
         flaw = str(media) if isinstance(media, MediaError) else _flaw(media)
         if flaw or isinstance(media, MediaError):
             work.failed[key] = flaw
             continue
-        if part.breaking is not None:
-            media = part.breaking.apply(media, work.hash_of(clip))
+        if part.corruption is not None:
+            media = part.corruption.apply(media, work.hash_of(clip))
         elif not isinstance(media, str):
             media = as_float(media)
         if batch and not _fits(batch, media):
-            _encode_batch(work, batch, found)
-            told(place)
+            _encode_batch(work, batch, features)
+            advance(place)
             batch = {}
         batch[key] = media
     if batch:
-        _encode_batch(work, batch, found)
-    return found
+        _encode_batch(work, batch, features)
+    return features
 
 
 def _flaw(media: np.ndarray | str) -> str:
@@ -168,8 +197,14 @@ def _fits(batch: Mapping[str, np.ndarray | str], media: np.ndarray | str) -> boo
     return alike and longest * len(arrays) <= MOST
 
 
-def _encode_batch(work: Work, batch: Mapping[str, np.ndarray | str], found: dict[str, np.ndarray]) -> None:
-    """Encodes clips, and each alone where they cannot be encoded together."""
+def _encode_batch(work: Work, batch: Mapping[str, np.ndarray | str], features: dict[str, np.ndarray]) -> None:
+    """Encodes clips together, and each alone where that is not possible.
+
+    Args:
+        work: the call of ``encode``; its ``failed`` is filled in.
+        batch: key -> decoded media.
+        features: filled in here: key -> features [steps, width].
+    """
     arrays = [media for media in batch.values() if not isinstance(media, str)]
     if arrays:
         values, mask = padded(arrays)
@@ -183,7 +218,7 @@ def _encode_batch(work: Work, batch: Mapping[str, np.ndarray | str], found: dict
             work.failed[next(iter(batch))] = str(error)
             return
         for key, one in batch.items():
-            _encode_batch(work, {key: one}, found)
+            _encode_batch(work, {key: one}, features)
         return
     most = np.finfo(work.recipe.dtype).max
     for key, rows, length in zip(
@@ -198,4 +233,4 @@ def _encode_batch(work: Work, batch: Mapping[str, np.ndarray | str], found: dict
         elif highest > most:
             work.failed[key] = f"a feature of {highest:.3g} does not fit {work.recipe.dtype}: use float32"
         else:
-            found[key] = rows.astype(work.recipe.dtype)
+            features[key] = rows.astype(work.recipe.dtype)

@@ -1,4 +1,4 @@
-"""Whether a dataset was encoded before of the same media in the same way. No torch here: the answer is quick."""
+"""Whether a dataset was encoded before from the same media in the same way. No torch here: the answer is quick."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from ...datasets.layout.origin import Origin, read_origin
 from ...datasets.media.clip import MediaSet, Piece
 from ..core.errors import UsageError
 
-#: Raised when datasets come to hold more than they did: they are then written anew.
+#: Version of what is written into a dataset; with another number, datasets are written anew.
 WRITTEN = 2
-#: Below it lies the code that decodes and encodes.
+#: The folder of the code that decodes and encodes.
 DATASETS = Path(__file__).parents[2] / "datasets"
 
 
@@ -35,11 +35,19 @@ class Source:
     path: str = ""
 
 
-def origin_there(folder: Path, source: Source, overwrite: bool) -> Origin | None:
-    """Of what a dataset that is there already was made; None where there is none, or none that is whole.
+def existing_origin(folder: Path, source: Source, overwrite: bool) -> Origin | None:
+    """Reads from which media the dataset in a folder was made.
+
+    Args:
+        folder: of the dataset.
+        source: the raw data that are encoded now.
+        overwrite: whether a dataset of another source may be replaced.
+
+    Returns:
+        The record in its description; None where there is no dataset, or no whole one.
 
     Raises:
-        UsageError: it is another one, and ``overwrite`` is false.
+        UsageError: a dataset of another source is there, and ``overwrite`` is false.
     """
     file = folder / FILE_NAME
     if not file.exists():
@@ -56,7 +64,7 @@ def origin_there(folder: Path, source: Source, overwrite: bool) -> Origin | None
 
 
 def _origin(file: Path) -> Origin | None:
-    """The block ``media`` of a description, whatever the rest is worth."""
+    """The block ``media`` of a description, even where the rest of it is wrong."""
     try:
         content = read_yaml(file, "a dataset description")
         return read_origin(content["media"]) if isinstance(content, dict) else None
@@ -64,7 +72,7 @@ def _origin(file: Path) -> Origin | None:
         return None
 
 
-def same_as_before(
+def is_unchanged(
     before: Origin | None,
     source: Source,
     media_set: MediaSet,
@@ -73,16 +81,16 @@ def same_as_before(
     cache: Path,
     skip_broken: bool,
 ) -> bool:
-    """Whether a dataset holds what would be written: of the same clips and content, by the same encoders.
+    """Whether a dataset already holds what would be written: the same clips and contents, by the same encoders.
 
     Args:
-        before: of what it was made.
+        before: the record of what it was made of.
         source: how the raw data are found now.
         media_set: the clips now.
-        texts: modality -> encoder, as asked for.
-        dtype: what features are stored as.
-        cache: where features are kept.
-        skip_broken: whether it may lack what cannot be read.
+        texts: modality -> the encoder's specification as the user wrote it.
+        dtype: the type that features are stored in.
+        cache: where features are stored.
+        skip_broken: whether the dataset may lack clips that cannot be read.
     """
     if before is None or ((before.problems or media_set.problems) and not skip_broken):
         return False
@@ -90,16 +98,22 @@ def same_as_before(
         return False
     if {name: one.encoder for name, one in before.modalities.items()} != dict(texts):
         return False
-    return before.asked == stands_for(media_set, texts, dtype)
+    return before.asked == request_digest(media_set, texts, dtype)
 
 
-def stands_for(media_set: MediaSet, texts: Mapping[str, str], dtype: str) -> str:
-    """64 hex digits that stand for the clips, the content of their media, what encodes them, and the code of it."""
+def request_digest(media_set: MediaSet, texts: Mapping[str, str], dtype: str) -> str:
+    """SHA-256 (hex) over the clips, the contents of their media, the encoders, and the code that runs them.
+
+    Args:
+        media_set: the clips.
+        texts: modality -> the encoder's specification as the user wrote it.
+        dtype: the type that features are stored in.
+    """
 
     def content(media: Piece | str | None) -> str:
         try:
             return "" if media is None else content_key(media)
-        except DataError:  # told where it is encoded
+        except DataError:  # reported where it is encoded
             return "unreadable"
 
     said = [
@@ -145,14 +159,14 @@ def check_encoder(origin: Origin, modality: str) -> None:
 
 
 def _local(text: str) -> list[Path]:
-    """The files of models and weights that lie on this disk; any other name stands for the same weights always."""
+    """The local files of models and weights that a specification names; a name of a hub always means the same weights."""
     spec = parse(text)
-    found: list[Path] = []
+    files: list[Path] = []
     for word in (spec.model, *spec.options.values()):
         place = Path(word).expanduser()
         if word and place.exists():
-            found += sorted(place.rglob("*")) if place.is_dir() else [place]
-    return found
+            files += sorted(place.rglob("*")) if place.is_dir() else [place]
+    return files
 
 
 def _files(files: Iterable[Path]) -> list[str]:

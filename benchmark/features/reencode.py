@@ -1,7 +1,7 @@
-"""Damage to raw media: the target's test samples, encoded anew from broken files; once, for every network.
+"""Corruptions of raw media: the target's test samples are encoded anew from corrupted media, once for all networks.
 
-A dataset that ``mmbench data encode`` made says of which media. Features of broken media are kept where those of whole
-ones are, so that the first job that is tested under a corruption encodes for all others.
+A dataset that ``mmbench data encode`` wrote says of which media it was made. Features of corrupted media are stored in
+the same cache as those of clean ones, so that the first job that is tested under a corruption encodes for all others.
 """
 
 from __future__ import annotations
@@ -33,17 +33,17 @@ from ...datasets.media.clip import Clip, MediaSet, Piece
 from ...datasets.media.find import find_media
 from ..data.tensors import TaskData
 from ..planning.evaluations import breakable_modalities, media_of
-from .encode import encoded_split, place_of
+from .encode import encode_clips, location_of
 from .provenance import check_encoder
 
 
 @dataclass(frozen=True)
-class Reencoded:
-    """A condition: the samples have other features of one modality.
+class ReencodedFeatures:
+    """A condition under which the samples have other features of one modality.
 
     Attributes:
-        name: of the damage.
-        modality: the one that is damaged.
+        name: of the corruption.
+        modality: the one that is corrupted.
         sample_id: [samples], int64, sorted.
         features: [samples, time, width], in the order of ``sample_id``.
         mask: [samples, time], bool.
@@ -57,11 +57,11 @@ class Reencoded:
 
     @property
     def alters(self) -> frozenset[str]:
-        """Its modality."""
+        """The corrupted modality."""
         return frozenset({self.modality})
 
     def apply(self, batch: Batch) -> Batch:
-        """The batch with the features of the broken media. A sample that is not known raises ValueError."""
+        """The batch with the features of the corrupted media. Raises ValueError for a sample that was not encoded."""
         rows = torch.searchsorted(self.sample_id, batch.sample_id).clamp(max=len(self.sample_id) - 1)
         if not bool((self.sample_id[rows] == batch.sample_id).all()):
             raise ValueError(f"{self.name}: a sample was not encoded")
@@ -75,18 +75,21 @@ class Reencoded:
 def conditions_on_media(
     corruption: type[Corruption], located: Located, place: str, data: TaskData, device: torch.device
 ) -> list[Condition]:
-    """The conditions of a corruption that concern the raw media of a task's target; encodes what is not kept yet.
+    """The conditions of a corruption of the raw media of a task's target; encodes what the cache lacks.
 
     Args:
-        corruption: the kind.
+        corruption: the kind of corruption.
         located: the target's dataset.
         place: the target: the dataset, or a domain of it.
-        data: the task's tensors; its test split is what is broken.
-        device: where the encoder works.
+        data: the task's tensors; the corruption is applied to its test split.
+        device: where the encoder runs.
+
+    Returns:
+        A condition for each modality and severity; empty where the corruption concerns none of the media.
 
     Raises:
-        DataError: the media are not there any more, or not those that the features were made of; the encoder
-            cannot be had; the cache cannot be written.
+        DataError: the media are gone, or are not those that the features were made of; the encoder cannot be made;
+            or the cache cannot be written.
     """
     frozen = [name for name in data.test.batch.modalities if name not in data.finetuned]
     names = breakable_modalities(corruption, frozen, media_of(located))
@@ -100,15 +103,15 @@ def conditions_on_media(
             f"{located.name}: {len(lost)} samples, {lost[0]} for one, are no longer in the raw media of "
             f"{origin.source}; encode them again: mmbench data encode"
         )
-    asked = [clips[1][name] for name in data.test.sample_id]
-    splits = {clip.split for clip in asked}
+    tested = [clips[1][name] for name in data.test.sample_id]
+    splits = {clip.split for clip in tested}
     for name in names:
         known = contents_of(located, name)
-        for clip in clips[0].clips:  # others of the split may go into the damage
+        for clip in clips[0].clips:  # a mixing corruption draws from the others of the split
             if clip.split in splits and name in clip.media:
                 check_content(clip.sample_id, name, clip.media[name], known.get(clip.sample_id))
     return [
-        _condition(condition, origin, clips[0], asked, place, data, device)
+        _condition(condition, origin, clips[0], tested, place, data, device)
         for condition in corruption.conditions(names)
     ]
 
@@ -126,7 +129,7 @@ def _condition(
     encoder = encoder_of(origin, modality, device)
     cache = FeatureCache(Path(os.environ.get("MMBENCH_CACHE") or origin.cache).expanduser())
     how: Any = {"dtype": origin.dtype, "workers": 1}  # other jobs decode beside this one
-    found = encoded_split(media_set, modality, encoder, cache, corruption, clips, **how)
+    found = encode_clips(media_set, modality, encoder, cache, corruption, clips, **how)
     there = data.test.batch.present[modality].cpu().numpy()
     gone = [
         clip.sample_id for clip, was, now in zip(clips, there, found.present, strict=True) if was and not now
@@ -134,9 +137,9 @@ def _condition(
     if gone:
         reason = next((str(problem) for problem in found.problems), gone[0])
         raise DataError(f"{corruption.name}: {len(gone)} clips can no longer be encoded: {reason}")
-    tensors = _as_of_task(data, place, modality, found.features, found.mask)
+    tensors = _in_task_units(data, place, modality, found.features, found.mask)
     order = torch.argsort(data.test.batch.sample_id)
-    return Reencoded(
+    return ReencodedFeatures(
         corruption.name,
         modality,
         data.test.batch.sample_id[order],
@@ -145,8 +148,18 @@ def _condition(
     )
 
 
-def _as_of_task(data: TaskData, place: str, modality: str, features: np.ndarray, mask: np.ndarray) -> Batch:
-    """Features as the task's networks know them: in the columns and in the units of their training data."""
+def _in_task_units(
+    data: TaskData, place: str, modality: str, features: np.ndarray, mask: np.ndarray
+) -> Batch:
+    """Features in the columns and units that the task's networks were trained with.
+
+    Args:
+        data: the task's tensors.
+        place: the target.
+        modality: the one that is corrupted.
+        features: [samples, time, width].
+        mask: [samples, time], bool.
+    """
     count = len(features)
     samples = Samples(
         features={modality: features},
@@ -164,26 +177,32 @@ def _as_of_task(data: TaskData, place: str, modality: str, features: np.ndarray,
 
 
 def origin_of(located: Located) -> Origin:
-    """Of which raw media the features of a dataset were made; only for one of which that is known."""
+    """The record of which raw media the features of a dataset were made of. The dataset must have one."""
     assert isinstance(located, LocatedFolder)
     assert located.description.media is not None
     return located.description.media
 
 
 @lru_cache(maxsize=4)
-def _found(source: str, root: str, path: str) -> tuple[MediaSet, Mapping[str, Clip]]:
+def _media_set_of(source: str, root: str, path: str) -> tuple[MediaSet, Mapping[str, Clip]]:
     media_set = find_media(source, Path(root), Path(path) if path else None)
     return media_set, {clip.sample_id: clip for clip in media_set.clips}
 
 
 def clips_of(origin: Origin) -> tuple[MediaSet, Mapping[str, Clip]]:
-    """The raw data, and their clips by sample id.
+    """Lists the raw data that features were made of.
+
+    Args:
+        origin: the dataset's record of them.
+
+    Returns:
+        The set, and its clips by sample id.
 
     Raises:
-        DataError: they are not where they were.
+        DataError: the media are not where they were.
     """
     try:
-        return _found(origin.source, origin.root, origin.path)
+        return _media_set_of(origin.source, origin.root, origin.path)
     except DataError as error:
         raise DataError(
             f"the raw media that features were made of are not where they were ({error}): put them back, or encode "
@@ -193,26 +212,26 @@ def clips_of(origin: Origin) -> tuple[MediaSet, Mapping[str, Clip]]:
 
 
 def contents_of(located: Located, modality: str) -> dict[str, str]:
-    """Sample id -> what stands for the media that its features were made of; only for samples where it is known."""
+    """Sample id -> the key of the media that its features were made of; only for samples for which it is recorded."""
     assert isinstance(located, LocatedFolder)
     return media_contents(located.description, modality)
 
 
 def check_content(sample: str, modality: str, media: Piece | str, was: str | None) -> None:
-    """Whether a clip's media are those that its features were made of.
+    """Checks that a clip's media are those that its features were made of.
 
     Args:
         sample: the clip's id.
         modality: which of its media.
         media: as they are found now.
-        was: what stood for their content then; None where the dataset does not say.
+        was: the key of their content then; None where the dataset has none.
 
     Raises:
-        DataError: they are others, or cannot be read.
+        DataError: the media have changed, or cannot be read.
     """
     if was is not None and content_key(media) != was:
         raise DataError(
-            f"{sample}: its {modality} ({place_of(media)}) has changed since its features were made: encode again "
+            f"{sample}: its {modality} ({location_of(media)}) has changed since its features were made: encode again "
             f"(mmbench data encode), or bring back what was there"
         )
 
@@ -223,10 +242,10 @@ def encoder_of(
     """The encoder that made the features of a modality, in the precision that they were made in.
 
     Args:
-        origin: of which media the features were made.
-        modality: which of them.
-        device: where the encoder works.
-        ignoring: parts of its identity that do not matter.
+        origin: the dataset's record of its media and encoders.
+        modality: the modality.
+        device: where the encoder runs.
+        ignoring: entries of the encoder's identity that may differ.
 
     Raises:
         DataError: it is not known here or has become another, or the device does not have the precision.
@@ -234,14 +253,21 @@ def encoder_of(
     asked = origin.modalities[modality]
     check_encoder(origin, modality)
     exact = asked.identity.get("precision") == "float32"
-    encoder = _made(asked.encoder, asked.identity.get(BROUGHT_BY, ""), exact, device)
+    encoder = _make_encoder(asked.encoder, asked.identity.get(BROUGHT_BY, ""), exact, device)
     _check_same(asked, encoder, modality, ignoring)
     return encoder
 
 
 @lru_cache(maxsize=4)
-def _made(text: str, brought_by: str, exact: bool, device: torch.device) -> Encoder:
-    """``exact``: in float32 on a GPU too. ``brought_by`` tells apart what plug-ins of the same names bring."""
+def _make_encoder(text: str, brought_by: str, exact: bool, device: torch.device) -> Encoder:
+    """Makes an encoder.
+
+    Args:
+        text: its specification, as the user wrote it.
+        brought_by: what brings it, so that encoders of plug-ins with the same name are told apart in the cache.
+        exact: compute in float32 on a GPU too.
+        device: where it runs.
+    """
     spec = parse(text)
     return make(replace(spec, options={**spec.options, "precision": "float32"}) if exact else spec, device)
 

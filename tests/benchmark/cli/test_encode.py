@@ -18,7 +18,7 @@ import pytest
 import soundfile
 import yaml
 from mmbench.benchmark.cli.main import main
-from mmbench.benchmark.features.dataset import writing_alone
+from mmbench.benchmark.features.dataset import exclusive_writer
 from mmbench.datasets.cache.cache import FeatureCache
 from mmbench.datasets.layout.contents import media_contents
 from mmbench.datasets.layout.open_layout import locate_open
@@ -350,7 +350,7 @@ def start(root: Path, *more: str) -> subprocess.Popen[str]:
 
 def test_two_that_write_one_dataset_never_mix_their_splits(tmp_path: Path):
     own = write_clips(tmp_path / "own")
-    with writing_alone(own, FeatureCache(tmp_path / "cache" / "features")):
+    with exclusive_writer(own, FeatureCache(tmp_path / "cache" / "features")):
         other = start(tmp_path)
         end = time.monotonic() + 60
         while not list((tmp_path / "cache").glob("features/*/*.safetensors")) and time.monotonic() < end:

@@ -18,7 +18,7 @@ import torch
 from mmbench.benchmark.core.errors import UsageError
 from mmbench.benchmark.data.tensors import sample_hash
 from mmbench.benchmark.features import pipeline as encoding
-from mmbench.benchmark.features.encode import encode, encoded_split
+from mmbench.benchmark.features.encode import encode, encode_clips
 from mmbench.corruptions.audio import Babble, WhiteNoise
 from mmbench.corruptions.features import GaussianNoise
 from mmbench.corruptions.text import KeyboardTypos
@@ -88,7 +88,7 @@ def sound_of(clip: Clip) -> np.ndarray:
 def test_features_are_those_of_the_encoder_in_the_order_asked_for(tmp_path: Path):
     media, cache = sounds(tmp_path, 40), FeatureCache(tmp_path / "cache")
     clips = [media.clips[row] for row in np.random.default_rng(0).permutation(40)[:25]]
-    found = encoded_split(media, "sound", log_mel(), cache, None, clips, dtype="float32")
+    found = encode_clips(media, "sound", log_mel(), cache, None, clips, dtype="float32")
     assert found.present.all()
     for row, clip in enumerate(clips):
         alone = torch.from_numpy(sound_of(clip))[None]
@@ -135,7 +135,7 @@ def test_what_is_broken_is_told_with_its_reason_and_the_rest_is_encoded(tmp_path
         assert problem.modality == "sound"
         assert problem.file == str(tmp_path / f"{row}.wav")
         assert problem.reason
-    features = encoded_split(media, "sound", log_mel(), cache, None, media.clips)
+    features = encode_clips(media, "sound", log_mel(), cache, None, media.clips)
     assert features.present.tolist() == [True, False, False, False, False, True]
     assert not features.features[1:5].any()
     assert not features.mask[1:5].any()
@@ -155,13 +155,13 @@ def test_an_empty_text_and_features_too_large_for_float16_are_problems(tmp_path:
 def test_sound_is_broken_before_it_is_encoded_the_same_way_for_any_batch(tmp_path: Path):
     media = sounds(tmp_path, 20)
     noise = WhiteNoise("sound", 3, seed=5)
-    whole = encoded_split(
+    whole = encode_clips(
         media, "sound", log_mel(), FeatureCache(tmp_path / "a"), noise, media.clips, dtype="float32"
     )
     alone = FeatureCache(tmp_path / "b")
     for row in (0, 7, 19):
         clip = media.clips[row]
-        one = encoded_split(media, "sound", log_mel(), alone, noise, [clip], dtype="float32")
+        one = encode_clips(media, "sound", log_mel(), alone, noise, [clip], dtype="float32")
         steps = int(one.mask.sum())
         np.testing.assert_allclose(one.features[0], whole.features[row, :steps], atol=1e-4)
         sound = torch.from_numpy(sound_of(clip))[None]
@@ -176,9 +176,9 @@ def test_sound_is_broken_before_it_is_encoded_the_same_way_for_any_batch(tmp_pat
         )
         direct = log_mel().encode(Media(noise.apply(batch).features["sound"], there))
         np.testing.assert_allclose(one.features[0], direct.features[0].numpy(), atol=1e-4)
-    clean = encoded_split(media, "sound", log_mel(), alone, None, media.clips)
+    clean = encode_clips(media, "sound", log_mel(), alone, None, media.clips)
     assert np.abs(clean.features - whole.features).max() > 0.1
-    same = encoded_split(media, "sound", log_mel(), alone, WhiteNoise("sound", 0), media.clips)
+    same = encode_clips(media, "sound", log_mel(), alone, WhiteNoise("sound", 0), media.clips)
     np.testing.assert_array_equal(same.features, clean.features)
 
 
@@ -195,8 +195,8 @@ def test_what_mixes_clips_depends_on_the_split_and_not_on_what_is_asked_for(tmp_
     media = sounds(tmp_path, 12)
     babble = Babble("sound", 5)
     test = [clip for clip in media.clips if clip.split == "test"]
-    whole = encoded_split(media, "sound", log_mel(), FeatureCache(tmp_path / "a"), babble, media.clips)
-    part = encoded_split(media, "sound", log_mel(), FeatureCache(tmp_path / "b"), babble, test[:1])
+    whole = encode_clips(media, "sound", log_mel(), FeatureCache(tmp_path / "a"), babble, media.clips)
+    part = encode_clips(media, "sound", log_mel(), FeatureCache(tmp_path / "b"), babble, test[:1])
     row, steps = media.clips.index(test[0]), int(part.mask.sum())
     np.testing.assert_allclose(part.features[0], whole.features[row, :steps], atol=1e-2)
     other = replace(media, clips=tuple(clip for clip in media.clips if clip != test[-1]))
@@ -317,12 +317,12 @@ def test_the_key_of_broken_features_knows_all_the_code_that_breaks_them(tmp_path
         "from mmbench.corruptions.audio import Gain\n\n\nclass Louder(Gain):\n    kind = 'louder'\n"
     )
     script = (
-        "from mmbench.benchmark.features.corrupt_media import Breaking\n"
+        "from mmbench.benchmark.features.corrupt_media import MediaCorruption\n"
         "from mmbench.corruptions.audio import WhiteNoise\n"
         "from mmbench.datasets.media.clip import SoundView\n"
         "from mine import Louder\n"
         "for kind in (WhiteNoise, Louder):\n"
-        "    print(Breaking.of(kind('sound', 3), 'sound', 'waveform', SoundView()).identity['code'])\n"
+        "    print(MediaCorruption.of(kind('sound', 3), 'sound', 'waveform', SoundView()).identity['code'])\n"
     )
     settings = {**os.environ, "PYTHONPATH": str(tmp_path), "PYTHONDONTWRITEBYTECODE": "1"}
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 import transformers
 from mmbench.benchmark.cli.main import main
-from mmbench.benchmark.features.encode import encode, encoded_split
+from mmbench.benchmark.features.encode import encode, encode_clips
 from mmbench.corruptions.frames.noise import PixelNoise
 from mmbench.corruptions.frames.video import FrameFreeze
 from mmbench.datasets.cache.cache import FeatureCache
@@ -153,15 +153,15 @@ def test_frames_are_broken_before_they_are_encoded(tmp_path: Path):
     write_clips(tmp_path / "own")
     media_set, cache = find_media("own", tmp_path), FeatureCache(tmp_path / "cache")
     encoder = make(parse(VIDEO), torch.device("cpu"))
-    clean = encoded_split(media_set, "video", encoder, cache, None, media_set.clips)
-    noisy = encoded_split(media_set, "video", encoder, cache, PixelNoise("video", 5), media_set.clips)
+    clean = encode_clips(media_set, "video", encoder, cache, None, media_set.clips)
+    noisy = encode_clips(media_set, "video", encoder, cache, PixelNoise("video", 5), media_set.clips)
     assert noisy.present.all()
     assert clean.features.shape == noisy.features.shape
     assert (np.abs(noisy.features - clean.features).max(axis=(1, 2)) > 0.01).all()
     alone = FeatureCache(tmp_path / "alone")
-    one = encoded_split(media_set, "video", encoder, alone, PixelNoise("video", 5), media_set.clips[7:8])
+    one = encode_clips(media_set, "video", encoder, alone, PixelNoise("video", 5), media_set.clips[7:8])
     np.testing.assert_allclose(one.features[0], noisy.features[7], atol=5e-3)
-    frozen = encoded_split(media_set, "video", encoder, cache, FrameFreeze("video", 5), media_set.clips)
+    frozen = encode_clips(media_set, "video", encoder, cache, FrameFreeze("video", 5), media_set.clips)
     still = (frozen.features[:, 1:] == frozen.features[:, :-1]).all(axis=2).any(axis=1)
     assert still.any()
     assert encode(media_set, "video", encoder, cache, FrameFreeze("video", 5)).encoded == 0

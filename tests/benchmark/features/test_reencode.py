@@ -153,12 +153,12 @@ def test_media_that_were_moved_are_told_before_a_job_runs(
     asked = {"datasets": [TASK], "data_root": folder / "data", "store": tmp_path / "runs", "methods": ["erm"]}
     (folder / "media").rename(folder / "elsewhere")
     try:
-        raw._found.cache_clear()
+        raw._media_set_of.cache_clear()
         with pytest.raises(DataError, match=r"not where they were .* put them back, or encode again"):
             run(Experiment.read({**asked, **more, "launcher": "debug"}))
     finally:
         (folder / "elsewhere").rename(folder / "media")
-        raw._found.cache_clear()
+        raw._media_set_of.cache_clear()
     assert not (tmp_path / "runs").exists()
 
 
@@ -182,13 +182,13 @@ def test_media_that_are_gone_are_named(folder: Path, kept: Path, monkeypatch: py
         or sorted((folder / "media" / "cartoon" / "audio").glob("*.wav"))[-1]
     )
     away = file.rename(file.with_suffix(".away"))
-    raw._found.cache_clear()
+    raw._media_set_of.cache_clear()
     try:
         with pytest.raises(DataError, match=r"no longer|can no longer be encoded"):
             conditions_on_media(WhiteNoise, located, "hac/cartoon", data, CPU)
     finally:
         away.rename(file)
-        raw._found.cache_clear()
+        raw._media_set_of.cache_clear()
 
 
 def test_another_encoder_under_the_same_name_is_refused(folder: Path, kept: Path) -> None:
