@@ -59,10 +59,10 @@ def scored(result):
         read = result.READER()
         table = pd.concat(read.values()) if isinstance(read, dict) else read
         values = np.full((1, 1), float(table.filter(regex="^(score|logit_0)$").mean().iloc[0]))
-        entry = Entry(Resampled(values, values[None], 2), "all")
-        return sheet_from({"READER": entry}, ["size"], 1)
+        entry = Entry(Resampled(values, np.repeat(values[None], 5, axis=0), 2), "all")
+        return sheet_from({"READER": entry}, ["size"], 5)
 
-    return stored_sheet(result.cache, "outputs", sheet_key([SIZE], 1, 0), make)
+    return stored_sheet(result.cache, "outputs", sheet_key([SIZE], 5, 0), make)
 
 
 OUTPUTS = Table("outputs", "Outputs", outputs, reads={"READS"}, across="condition")
