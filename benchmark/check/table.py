@@ -40,7 +40,7 @@ def it_has_values(table: Table) -> None:
     holes = [hole for hole in frame["hole"].unique() if hole]
     undeclared = [hole for hole in holes if "does not name in reads" in hole]
     assert not undeclared, undeclared[0]
-    assert frame["mean"].notna().any(), f"no row has a value: {'; '.join(holes[:2])}"
+    assert not frame["mean"].dropna().empty, f"no row has a value: {'; '.join(holes[:2])}"
 
 
 def the_order_of_results_does_not_matter(table: Table) -> None:
@@ -60,7 +60,7 @@ def a_job_that_failed_is_a_hole(table: Table) -> None:
     rows = frame.loc[frame["method"] == "other"]
     averaged = rows.loc[rows["mean"].notna() & (rows["n"] < rows["n_planned"])]
     assert averaged.empty, f"of {len(averaged)} rows, means are over fewer seeds than were planned"
-    assert (rows["hole"] != "").all(), "rows of a method with a failed seed do not say so in hole"
+    assert "" not in set(rows["hole"]), "rows of a method with a failed seed do not say so in hole"
 
 
 def without_results_it_says_so(table: Table) -> None:

@@ -46,7 +46,10 @@ def of_nothing(results: Sequence[Result]) -> pd.DataFrame:
 @pytest.mark.parametrize(
     ("table", "reason"),
     [
-        (Table("mine", "Mine", lambda results: accuracy(results, draws=20)[["task"]]), "lacks the columns"),
+        (
+            Table("mine", "Mine", lambda results: accuracy(results, draws=20).filter(["task"])),
+            "lacks the columns",
+        ),
         (Table("mine", "Mine", by_order), "results in another order"),
         (Table("mine", "Mine", over_what_exists), "means are over fewer seeds"),
         (Table("mine", "Mine", of_nothing), "raise ValueError"),
