@@ -15,15 +15,13 @@ from ..core.errors import UsageError, nearest
 from ..core.states import ACTIVE, BROKEN
 from ..store.job_folder import Submission
 from ..store.store import Store
+from .options import Plugins, plugin_files
 
 LOG = logging.getLogger("mmbench.jobs")
 
 Where = Annotated[Path, typer.Option("--store", help="Folder of the results.")]
 Names = Annotated[
     list[str] | None, typer.Argument(metavar="[JOB]...", help="Ids of jobs, or how they begin.")
-]
-Plugins = Annotated[
-    list[Path] | None, typer.Option("--plugin", help="A file that brings the launcher that has the jobs.")
 ]
 
 
@@ -40,7 +38,7 @@ def status(
     from ..store.reader import store_at
     from .status import print_status, states_of
 
-    results, out, plugins = store_at(store), console(), tuple(plugin or ())
+    results, out, plugins = store_at(store), console(), plugin_files(plugin)
     gc.disable()  # among the records of ten thousand jobs it looks long, and in vain
     while watch and out.is_terminal:
         states = states_of(results, plugins)
@@ -86,6 +84,7 @@ def retry(
     launcher: Annotated[
         str | None, typer.Option("--launcher", help="Run them with another launcher.")
     ] = None,
+    plugin: Plugins = None,
 ) -> None:
     """Run failed, dead and cancelled jobs again, as they were asked for; those that were interrupted go on where they were.
 
@@ -96,9 +95,9 @@ def retry(
     from .run import carry_out
     from .status import states_of
 
-    results = store_at(store)
+    results, plugins = store_at(store), plugin_files(plugin)
     wanted = set(_matching(results, names)) if names else None
-    records, faults = states_of(results)
+    records, faults = states_of(results, plugins)
     _print_faults(faults)
     broken = {record.job.id for record in records if record.state in BROKEN}
     chosen = broken if wanted is None else broken & wanted
@@ -107,7 +106,7 @@ def retry(
         if faults:
             raise SystemExit(1)
         return
-    plans = plans_of(results, chosen, slurm, launcher)
+    plans = plans_of(results, chosen, slurm, launcher, plugins)
     left = chosen - {job.id for planned in plans for job in planned.todo}
     for name in sorted(left):
         LOG.warning("%s: no run of this store asks for it any more; run it by its own command", name)
@@ -124,7 +123,7 @@ def cancel(names: Names = None, store: Where = Path("runs"), plugin: Plugins = N
     from ..store.reader import store_at
     from .status import states_of
 
-    results, plugins = store_at(store), tuple(plugin or ())
+    results, plugins = store_at(store), plugin_files(plugin)
     wanted = set(_matching(results, names)) if names else None
     with results.launching():  # what is being queued now is written down first
         records, faults = states_of(results, plugins)

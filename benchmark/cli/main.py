@@ -22,7 +22,8 @@ from .inspect import check, doctor, show
 from .jobs import cancel, logs, retry, status
 from .listing import list_names
 from .new import new
-from .table_options import Plugins, What
+from .options import Plugins, plugin_files
+from .table_options import What
 
 if TYPE_CHECKING:
     from ..launch.plan import Plan
@@ -163,7 +164,7 @@ def leaderboard(
     from ..report.console import console
 
     folder, printer = out or inside(store / "leaderboards"), console(record=True)
-    plugins = tuple(plugin or ())
+    plugins = plugin_files(plugin)
     options = (methods, datasets, seeds, folder.absolute(), what, formats, reference)
     asked = fresh.signature(store, (*options, printer.width, printer.is_terminal), plugins)
     made = fresh.recall(store, folder, asked)
@@ -230,7 +231,7 @@ def plot(
     from ..report.pictures import write_pictures
     from ..report.results import filter_from, readable
 
-    add_metrics(tuple(plugin or ()))
+    add_metrics(plugin_files(plugin))
     found, faults = readable(store, filter_from(methods, datasets, seeds))
     files, reasons = write_pictures(found, out or inside(store / "leaderboards"))
     if not files:
@@ -269,7 +270,7 @@ def export_page(
     from ..report.results import filter_from
 
     chosen = filter_from(methods, datasets, seeds)
-    plugins = tuple(plugin or ())
+    plugins = plugin_files(plugin)
     if not export(store, out, chosen, what, console(), plugins, heading=heading, date=date):
         raise SystemExit(1)
 
