@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import ast
 import keyword
+from collections import Counter
 from importlib.resources import files
 from pathlib import Path
 from string import Template
 
+from ...leaderboards.catalog import TABLES
 from ..core.errors import UsageError
-from ..core.registry import KINDS, Kind, entries
+from ..core.registry import KINDS, OWN, Kind, entries
 
 #: The kinds of which there is a template in ``templates/``.
-TEMPLATES: tuple[Kind, ...] = ("method", "dataset", "corruption", "encoder")
+TEMPLATES: tuple[Kind, ...] = ("method", "dataset", "corruption", "encoder", "metric", "table", "launcher")
 
 
 def write_skeleton(kind: Kind, name: str, folder: Path) -> list[Path]:
@@ -34,10 +37,12 @@ def write_skeleton(kind: Kind, name: str, folder: Path) -> list[Path]:
         "name": name,
         "file": name.lower(),
         "Class": "".join(part[:1].upper() + part[1:] for part in name.split("_")) or name,
+        "CONSTANT": name.strip("_").upper(),
         "TABLE": KINDS[kind].table,
     }
     texts = {f"{name}.py": template(kind), f"test_{name}.py": template("test")}
     places = {folder / file: Template(text).substitute(words) for file, text in texts.items()}
+    _check_bindings(kind, name, places[folder / f"{name}.py"])
     for place in places:
         if place.exists():
             raise UsageError(f"{place} is there already: remove it, or write elsewhere with --out")
@@ -51,7 +56,7 @@ def check_name(kind: Kind, name: str) -> None:
     """Whether a new thing of a kind can be called so. Raises UsageError where it cannot."""
     if not name.isidentifier() or keyword.iskeyword(name) or not name.isascii() or not name.strip("_"):
         raise UsageError(f"{name!r} is no name for a {kind}: write letters, digits and _, such as my_{kind}")
-    known = entries(kind)
+    known = _origins(kind)
     for taken in (
         name,
         name.replace("_", "-"),
@@ -59,8 +64,36 @@ def check_name(kind: Kind, name: str) -> None:
         if taken in known:
             article = "an" if kind[0] in "aeiou" else "a"
             raise UsageError(
-                f"{taken!r} is the name of {article} {kind} already, of {known[taken].origin}: choose another"
+                f"{taken!r} is the name of {article} {kind} already, of {known[taken]}: choose another"
             )
+
+
+def _origins(kind: Kind) -> dict[str, str]:
+    """Known name of a kind -> where it is from."""
+    origins = {name: entry.origin for name, entry in entries(kind).items()}
+    if kind == "metric":
+        from ...leaderboards.metrics.registry import METRICS
+
+        return dict.fromkeys(METRICS, OWN) | origins
+    return dict.fromkeys(TABLES, OWN) | origins if kind == "table" else origins
+
+
+def _check_bindings(kind: Kind, name: str, text: str) -> None:
+    """Raises UsageError where what a skeleton defines would hide what it imports."""
+    bindings: list[str] = []
+    for node in ast.parse(text).body:
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            bindings += [alias.asname or alias.name for alias in node.names]
+        elif isinstance(node, ast.Assign):
+            bindings += [ast.unparse(target) for target in node.targets]
+        elif isinstance(node, ast.ClassDef | ast.FunctionDef):
+            bindings.append(node.name)
+    twice = [binding for binding, count in Counter(bindings).items() if count > 1]
+    if twice:
+        raise UsageError(
+            f"{name!r} is no name for a {kind}: its file uses {twice[0]} for something else; "
+            f"write another, such as my_{name.strip('_')}"
+        )
 
 
 def template(kind: str) -> str:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from ..core.errors import UsageError, nearest
-from .table_options import Plugins
+from .options import Plugins, plugin_files
 
 FORMATS = ("terminal", "md", "json")
 
@@ -47,7 +47,7 @@ def findings(
     from ..store.names import inside
 
     chosen = as_list(formats)
-    add_metrics(tuple(plugin or ()))
+    add_metrics(plugin_files(plugin))
     for name in chosen:
         if name not in FORMATS:
             raise UsageError(f"unknown format {name!r}: {nearest(name, FORMATS)}")

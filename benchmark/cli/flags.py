@@ -13,6 +13,7 @@ from pydantic.fields import FieldInfo
 from ..core.errors import UsageError
 from ..core.protocol import Protocol
 from ..planning.experiment import Experiment, Search
+from .options import PLUGIN_HELP, plugin_files
 
 #: Fields whose flag has another name.
 _FLAGS = {
@@ -66,7 +67,7 @@ def with_experiment(command: Callable[..., None]) -> Callable[..., None]:
     return wrapped
 
 
-def experiment_from(config: Path | None, flags: Mapping[str, str | bool | None]) -> Experiment:
+def experiment_from(config: Path | None, flags: Mapping[str, str | bool | list[str] | None]) -> Experiment:
     """The experiment that a YAML file and flags describe.
 
     Raises:
@@ -75,7 +76,7 @@ def experiment_from(config: Path | None, flags: Mapping[str, str | bool | None])
     values: dict[str, Any] = {}
     parts: dict[str, dict[str, Any]] = {"protocol": {}, "search": {}}
     for name, text in flags.items():
-        if text is None:
+        if text is None or text == []:
             continue
         if name in Protocol.model_fields:
             parts["protocol"][name] = text
@@ -84,7 +85,7 @@ def experiment_from(config: Path | None, flags: Mapping[str, str | bool | None])
         elif name == "data":
             values[name] = _places(str(text))
         elif name == "plugins":
-            values[name] = [item.strip() for item in str(text).split(",")]
+            values[name] = list(plugin_files(text if isinstance(text, list) else [str(text)]))
         else:
             values[name] = text
     values |= {name: part for name, part in parts.items() if part}
@@ -110,6 +111,12 @@ def _parameter(name: str, panel: str) -> inspect.Parameter:
     if name in _SWITCHES:
         switch = typer.Option(flag, help=_help(field), rich_help_panel=panel, show_default=False)
         kind = Annotated[bool | None, switch]
+        return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=kind)
+    if name == "plugins":
+        option = typer.Option(
+            flag, help=PLUGIN_HELP, rich_help_panel=panel, show_default=False, metavar="FILE.py"
+        )
+        kind = Annotated[list[str] | None, option]
         return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=kind)
     option = typer.Option(
         flag,
@@ -150,7 +157,6 @@ def _metavar(name: str, field: FieldInfo) -> str:
         "store": "FOLDER",
         "data_root": "FOLDER",
         "data": "NAME=PATH,...",
-        "plugins": "FILE.py",
         "launcher": "NAME",
         "slurm": "PROFILE|KEY=VALUE,...",
         "bundle_time": "TIME",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from enum import StrEnum
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -16,10 +16,14 @@ from ..core.locate import root_from
 from ..core.method_spec import Description, describe
 from ..core.plugins import use_plugins
 from ..core.registry import Entry, Kind, entries
-from ..report.chosen_tables import add_metrics
+from ..report.chosen_tables import add_metrics, known_tables
 from ..report.console import console
 from .listing import docstring
 from .options import Plugins, Root, plugin_files
+
+if TYPE_CHECKING:
+    from ...leaderboards.catalog import Table as Declaration
+    from ...leaderboards.metrics.base import Metric
 
 
 class Checked(StrEnum):
@@ -36,14 +40,18 @@ class Checked(StrEnum):
 
 
 def show(
-    name: Annotated[str, typer.Argument(help="a method, dataset, corruption, encoder or metric")],
+    name: Annotated[
+        str, typer.Argument(help="a method, dataset, corruption, encoder, launcher, metric or table")
+    ],
     plugin: Plugins = None,
 ) -> None:
-    """Show what a name stands for: its documentation and its parameters.
+    """Show what a name stands for: its documentation and its parameters. A name of two kinds is shown twice.
 
     Examples:
 
     mmbench show ebmc
+
+    mmbench show calibration
 
     mmbench show mine --plugin mine.py
     """
@@ -52,19 +60,19 @@ def show(
     plugins = plugin_files(plugin)
     use_plugins(plugins)
     add_metrics(plugins)
-    out = console()
-    names: list[str] = []
+    out, tables = console(), known_tables(plugins)
+    names = [*METRICS, *tables]
     for kind, print_entry in _SHOWN.items():
         known = entries(kind, plugins)
         if name in known:
             print_entry(out, known[name])
-            return
         names += known
-    if name not in METRICS:
-        raise UsageError(f"nothing is called {name!r}: {nearest(name, [*names, *METRICS])}")
-    metric = METRICS[name]
-    out.print(f"[bold]{name}[/], a metric: {metric.convention}")
-    out.print(f"{metric.direction} is better; range {metric.range}; source: {metric.source}", markup=False)
+    if name in METRICS:
+        _show_metric(out, METRICS[name], entries("metric", plugins).get(name))
+    if name in tables:
+        _show_table(out, tables[name], entries("table", plugins).get(name))
+    if name not in names:
+        raise UsageError(f"nothing is called {name!r}: {nearest(name, set(names))}")
 
 
 def check(
@@ -78,8 +86,8 @@ def check(
     plugin: Plugins = None,
     data_root: Root = None,
 ) -> None:
-    """Test that a method, dataset, corruption or encoder keeps its contract, or that raw media are as they should be.
-    The exit code is 1 where it does not hold.
+    """Test that a method, dataset, corruption, encoder, launcher, table or metric keeps its contract, or that raw media
+    are as they should be. The exit code is 1 where it does not hold.
 
     Examples:
 
@@ -157,23 +165,45 @@ def _show_encoder(out: Console, entry: Entry) -> None:
     out.print(f"options: {options or 'none'}", markup=False, highlight=False)
 
 
+def _show_metric(out: Console, metric: Metric, entry: Entry | None) -> None:
+    """Prints what a metric is; ``entry`` says where one from outside comes from."""
+    out.print(f"[bold]{metric.name}[/], a metric: {metric.convention}")
+    out.print(f"{metric.direction} is better; range {metric.range}; source: {metric.source}", markup=False)
+    if entry:
+        out.print(f"defined in {entry.source()}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _show_table(out: Console, table: Declaration, entry: Entry | None) -> None:
+    """Prints what a table is; ``entry`` says where one from outside comes from."""
+    if entry is None:
+        module, _, function = str(table.maker).partition(":")
+        entry = Entry(table.name, f"mmbench.leaderboards.tables.{module}", function)
+    _show_documentation("table")(out, entry)
+    columns = {"metric": "metrics on clean data", "condition": "conditions"}[table.across]
+    reads = f"the table {table.source}" if table.source else ", ".join(sorted(table.reads))
+    out.print(f"\ntitle: {table.title}", markup=False, highlight=False)
+    out.print(f"columns: {'its own' if table.plain else columns}", markup=False, highlight=False)
+    out.print(f"reads: {reads or 'records of jobs alone'}", markup=False, highlight=False)
+
+
 def _show_documentation(kind: Kind) -> Callable[[Console, Entry], None]:
     """Prints what the source says of a thing of that kind."""
 
     def show_documentation(out: Console, entry: Entry) -> None:
         article = "an" if kind[0] in "aeiou" else "a"
         out.print(f"[bold]{entry.name}[/], {article} {kind}: {entry.source()}\n")
-        out.print(docstring(entry), markup=False, highlight=False)
+        out.print(docstring(entry).partition("\n\nArgs:")[0], markup=False, highlight=False)
 
     return show_documentation
 
 
-#: What ``show`` prints of each kind, in the order in which a name is looked for.
+#: What ``show`` prints of each kind whose names stand for classes.
 _SHOWN: dict[Kind, Callable[[Console, Entry], None]] = {
     "method": _show_method,
     "dataset": _show_dataset,
     "corruption": _show_documentation("corruption"),
     "encoder": _show_encoder,
+    "launcher": _show_documentation("launcher"),
 }
 
 

@@ -1,4 +1,4 @@
-"""``status``, ``logs``, ``retry`` and ``cancel``: what became of the jobs, and what to do about it."""
+"""``status``, ``logs``, ``retry`` and ``cancel``: the states of the jobs in a store, and commands that change them."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from ..core.errors import UsageError, nearest
 from ..core.states import ACTIVE, BROKEN
 from ..store.job_folder import Submission
 from ..store.store import Store
+from .options import Plugins, plugin_files
 
 LOG = logging.getLogger("mmbench.jobs")
 
@@ -22,17 +23,17 @@ Where = Annotated[Path, typer.Option("--store", help="Folder of the results.")]
 Names = Annotated[
     list[str] | None, typer.Argument(metavar="[JOB]...", help="Ids of jobs, or how they begin.")
 ]
-Plugins = Annotated[
-    list[Path] | None, typer.Option("--plugin", help="A file that brings the launcher that has the jobs.")
-]
 
 
 def status(
     store: Where = Path("runs"),
-    watch: Annotated[bool, typer.Option("--watch", help="Show it anew until nothing runs.")] = False,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Show it again and again until nothing runs.")
+    ] = False,
     plugin: Plugins = None,
 ) -> None:
-    """Show what is planned, queued, running, done, failed, dead or cancelled. The exit code is 1 where something did not end well.
+    """Show how many jobs are planned, queued, running, done, failed, dead or cancelled. The exit code is 1 where a job
+    failed, died, was cancelled or cannot be read.
 
     Example: mmbench status --store runs --watch
     """
@@ -40,8 +41,8 @@ def status(
     from ..store.reader import store_at
     from .status import print_status, states_of
 
-    results, out, plugins = store_at(store), console(), tuple(plugin or ())
-    gc.disable()  # among the records of ten thousand jobs it looks long, and in vain
+    results, out, plugins = store_at(store), console(), plugin_files(plugin)
+    gc.disable()  # a collection among the records of ten thousand jobs is slow and frees nothing
     while watch and out.is_terminal:
         states = states_of(results, plugins)
         out.clear()
@@ -61,7 +62,7 @@ def logs(
     store: Where = Path("runs"),
     lines: Annotated[int, typer.Option("--lines", "-n", min=1, help="How many of the last lines.")] = 200,
 ) -> None:
-    """Print what a job said while it ran, and where the own log of the launcher that queued it lies.
+    """Print what a job printed while it ran, and where the launcher that queued it keeps a log of its own.
 
     Example: mmbench logs mosi-erm-tav-s0
     """
@@ -81,13 +82,15 @@ def retry(
     names: Names = None,
     store: Where = Path("runs"),
     slurm: Annotated[
-        str | None, typer.Option("--slurm", help="Changes to what was asked of SLURM: time=8h,mem=64G.")
+        str | None, typer.Option("--slurm", help="Changes to the options of SLURM: time=8h,mem=64G.")
     ] = None,
     launcher: Annotated[
         str | None, typer.Option("--launcher", help="Run them with another launcher.")
     ] = None,
+    plugin: Plugins = None,
 ) -> None:
-    """Run failed, dead and cancelled jobs again, as they were asked for; those that were interrupted go on where they were.
+    """Run failed, dead and cancelled jobs again, with the options of the run that they are from. Jobs that were
+    interrupted go on from their last epoch.
 
     Example: mmbench retry --store runs --slurm time=8h,mem=64G
     """
@@ -96,37 +99,37 @@ def retry(
     from .run import carry_out
     from .status import states_of
 
-    results = store_at(store)
-    wanted = set(_matching(results, names)) if names else None
-    records, faults = states_of(results)
+    results, plugins = store_at(store), plugin_files(plugin)
+    selected = set(_matching(results, names)) if names else None
+    records, faults = states_of(results, plugins)
     _print_faults(faults)
     broken = {record.job.id for record in records if record.state in BROKEN}
-    chosen = broken if wanted is None else broken & wanted
+    chosen = broken if selected is None else broken & selected
     if not chosen:
         typer.echo("nothing to retry: no such job failed, died or was cancelled")
         if faults:
             raise SystemExit(1)
         return
-    plans = plans_of(results, chosen, slurm, launcher)
-    left = chosen - {job.id for planned in plans for job in planned.todo}
-    for name in sorted(left):
+    plans = plans_of(results, chosen, slurm, launcher, plugins)
+    unplanned = chosen - {job.id for planned in plans for job in planned.todo}
+    for name in sorted(unplanned):
         LOG.warning("%s: no run of this store asks for it any more; run it by its own command", name)
-    ended = [carry_out(planned) for planned in plans]
-    if left or faults or not all(ended):
+    succeeded = [carry_out(planned) for planned in plans]
+    if unplanned or faults or not all(succeeded):
         raise SystemExit(1)
 
 
 def cancel(names: Names = None, store: Where = Path("runs"), plugin: Plugins = None) -> None:
-    """Cancel jobs that wait or run in a queue, such as SLURM's. Jobs that were submitted as one end together.
+    """Cancel jobs that wait or run in a queue, such as SLURM's. Jobs that were submitted together end together.
 
     Example: mmbench cancel --store runs
     """
     from ..store.reader import store_at
     from .status import states_of
 
-    results, plugins = store_at(store), tuple(plugin or ())
-    wanted = set(_matching(results, names)) if names else None
-    with results.launching():  # what is being queued now is written down first
+    results, plugins = store_at(store), plugin_files(plugin)
+    selected = set(_matching(results, names)) if names else None
+    with results.launching():  # not while another command submits jobs and writes down where they are
         records, faults = states_of(results, plugins)
         _print_faults(faults)
         queued = {
@@ -139,21 +142,23 @@ def cancel(names: Names = None, store: Where = Path("runs"), plugin: Plugins = N
             typer.echo("nothing to cancel: no job here waits or runs in a queue")
             return
         chosen = {
-            (one.launcher, one.id) for name, one in submissions.items() if wanted is None or name in wanted
+            (one.launcher, one.id)
+            for name, one in submissions.items()
+            if selected is None or name in selected
         }
         cancelled = _cancel(chosen, plugins)
-        cut = {
+        unfinished = {
             name: one
             for name, one in sorted(submissions.items())
             if (one.launcher, one.id) in cancelled and not results.job(name).is_done()
         }
         with ThreadPoolExecutor(16) as pool:  # each waits for the disk
-            noted = pool.map(lambda name: _note_cancelled(results, name, cut[name]), cut)
-            ended = [name for name, was_cut in zip(cut, noted, strict=True) if was_cut]
-    others = [name for name in ended if wanted is not None and name not in wanted]
+            noted = pool.map(lambda name: _note_cancelled(results, name, unfinished[name]), unfinished)
+            ended = [name for name, was_cancelled in zip(unfinished, noted, strict=True) if was_cancelled]
+    others = [name for name in ended if selected is not None and name not in selected]
     typer.echo(f"{len(cancelled)} submissions cancelled, {len(ended)} jobs with them")
     for name in others:
-        typer.echo(f"  with them, as it was submitted together with one of these: {name}")
+        typer.echo(f"  cancelled too, because it was submitted together with one of these: {name}")
     if ended:
         typer.echo(f"mmbench retry --store {store} runs them again")
 
@@ -186,13 +191,22 @@ def _cancel(submissions: set[tuple[str, str]], plugins: tuple[Path, ...]) -> set
 
 
 def _print_faults(faults: list[str]) -> None:
-    """Prints which jobs cannot be read."""
+    """Logs a warning for each job that cannot be read."""
     for fault in faults:
         LOG.warning("%s", fault)
 
 
 def _note_cancelled(store: Store, name: str, submission: Submission) -> bool:
-    """Notes that a job was cancelled, unless it was done before; whether it was cancelled."""
+    """Writes down that a job was cancelled, unless it is done.
+
+    Args:
+        store: the results.
+        name: id of the job.
+        submission: where it was queued.
+
+    Returns:
+        Whether it was cancelled.
+    """
     _when_free(store, name)
     if store.job(name).is_done():
         return False
@@ -201,14 +215,28 @@ def _note_cancelled(store: Store, name: str, submission: Submission) -> bool:
 
 
 def _when_free(store: Store, name: str, seconds: float = 60.0) -> None:
-    """Waits until no process holds a job, so that what it writes at its end is not written over."""
+    """Waits until no process holds a job, so that what the process writes at its end is not overwritten.
+
+    Args:
+        store: the results.
+        name: id of the job.
+        seconds: how long to wait at most.
+    """
     end = time.monotonic() + seconds
     while store.job(name).is_held() and time.monotonic() < end:
         time.sleep(0.1)
 
 
 def _matching(store: Store, names: list[str]) -> list[str]:
-    """The ids of jobs that begin with one of some names. Raises UsageError for a name that none begins with."""
+    """The ids of the jobs that begin with given names.
+
+    Args:
+        store: the results.
+        names: beginnings of ids.
+
+    Raises:
+        UsageError: no id begins with one of the names.
+    """
     known = [file.parent.name for file in store.job_files()]
     matching: list[str] = []
     for name in names:

@@ -22,7 +22,8 @@ from .inspect import check, doctor, show
 from .jobs import cancel, logs, retry, status
 from .listing import list_names
 from .new import new
-from .table_options import Plugins, What
+from .options import Plugins, plugin_files
+from .table_options import What
 
 if TYPE_CHECKING:
     from ..launch.plan import Plan
@@ -39,8 +40,8 @@ app = typer.Typer(
 )
 
 
-def _print_version(wanted: bool) -> None:
-    if wanted:
+def _print_version(requested: bool) -> None:
+    if requested:
         from importlib.metadata import version
 
         typer.echo(f"mmbench {version('mmbench')}")
@@ -58,10 +59,10 @@ def main_options(
             "--verbose",
             "-v",
             count=True,
-            help="Say on standard error what is read, found in caches and planned; -vv: every detail.",
+            help="Report on standard error what is read, what caches hold and what is planned; -vv: every detail.",
         ),
     ] = 0,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say no warnings, only errors.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Report errors only, no warnings.")] = False,
 ) -> None:
     """Which multimodal learning method really is better, and where does it break?"""
     if quiet and verbose:
@@ -104,7 +105,7 @@ def plan_command(
 def run_command(
     experiment: Experiment,
     save_config: Annotated[
-        Path | None, typer.Option("--save-config", help="Write what is asked for to this YAML file.")
+        Path | None, typer.Option("--save-config", help="Write the experiment to this YAML file.")
     ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print what the launcher would do, and start nothing.")
@@ -159,16 +160,16 @@ def leaderboard(
 
     mmbench leaderboard --what robustness,misd --format terminal,latex
     """
-    from ..report import output_cache as fresh
+    from ..report import output_cache
     from ..report.console import console
 
     folder, printer = out or inside(store / "leaderboards"), console(record=True)
-    plugins = tuple(plugin or ())
+    plugins = plugin_files(plugin)
     options = (methods, datasets, seeds, folder.absolute(), what, formats, reference)
-    asked = fresh.signature(store, (*options, printer.width, printer.is_terminal), plugins)
-    made = fresh.recall(store, folder, asked)
-    if made is not None:
-        sys.stdout.write(made.text)
+    signature = output_cache.signature(store, (*options, printer.width, printer.is_terminal), plugins)
+    printed = output_cache.stored_output(store, folder, signature)
+    if printed is not None:
+        sys.stdout.write(printed.text)
     else:
         from ..core.strings import as_list
         from ..report.results import filter_from
@@ -178,9 +179,9 @@ def leaderboard(
         complete, files = write_leaderboards(
             store, folder, chosen, what, as_list(formats), printer, reference, plugins
         )
-        made = fresh.Made(printer.export_text(styles=printer.is_terminal), complete)
-        fresh.remember(store, folder, asked, made, files)
-    if not made.complete:
+        printed = output_cache.PrintedOutput(printer.export_text(styles=printer.is_terminal), complete)
+        output_cache.store_output(store, folder, signature, printed, files)
+    if not printed.complete:
         raise SystemExit(1)
 
 
@@ -189,10 +190,11 @@ def merge_command(
     folder: Annotated[Path, typer.Argument(help="another store, or leaderboard CSVs with or without jobs")],
     store: Store = Path("runs"),
     name: Annotated[
-        str | None, typer.Option(help="What unverified rows are said to be from; by default the folder.")
+        str | None,
+        typer.Option(help="The name of the source of unverified rows; by default that of the folder."),
     ] = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say what would be taken; write nothing.")
+        bool, typer.Option("--dry-run", help="Print what would be taken; write nothing.")
     ] = False,
 ) -> None:
     """Take results from elsewhere: jobs whose files are whole, and rows of CSVs, rescored from predictions.
@@ -220,8 +222,8 @@ def plot(
     plugin: Plugins = None,
 ) -> None:
     """Draw degradation and missing-rate curves, reliability surfaces, risk-coverage curves and critical
-    differences, as PNG and PDF. What there is no data for is said and left out. The exit code is 1 where a job
-    cannot be read.
+    differences, as PNG and PDF. A picture without data is left out, with a line that says why. The exit code is 1
+    where a job cannot be read.
 
     Example: mmbench plot --store runs --out pictures
     """
@@ -230,9 +232,9 @@ def plot(
     from ..report.pictures import write_pictures
     from ..report.results import filter_from, readable
 
-    add_metrics(tuple(plugin or ()))
-    found, faults = readable(store, filter_from(methods, datasets, seeds))
-    files, reasons = write_pictures(found, out or inside(store / "leaderboards"))
+    add_metrics(plugin_files(plugin))
+    results, faults = readable(store, filter_from(methods, datasets, seeds))
+    files, reasons = write_pictures(results, out or inside(store / "leaderboards"))
     if not files:
         raise UsageError(f"nothing to draw: {'; '.join([*reasons, *faults])}")
     for file in files:
@@ -256,7 +258,7 @@ def export_page(
     ] = None,
     what: What = None,
     heading: Annotated[str, typer.Option("--title", help="The page's title.")] = "",
-    date: Annotated[str, typer.Option(help="When it was made, if the page is to say so.")] = "",
+    date: Annotated[str, typer.Option(help="A date that the page shows; by default none.")] = "",
     plugin: Plugins = None,
 ) -> None:
     """Write one HTML page with every table, to be sorted and filtered, and every picture. It loads nothing from
@@ -269,7 +271,7 @@ def export_page(
     from ..report.results import filter_from
 
     chosen = filter_from(methods, datasets, seeds)
-    plugins = tuple(plugin or ())
+    plugins = plugin_files(plugin)
     if not export(store, out, chosen, what, console(), plugins, heading=heading, date=date):
         raise SystemExit(1)
 
@@ -333,7 +335,7 @@ def _print_json(planned: Plan) -> None:
 
 
 def main() -> None:
-    """Runs the command; faults that a user can mend are one line and exit code 2."""
+    """Runs the command. A fault that a user can mend is one line on standard error, and exit code 2."""
     for stream in (sys.stdout, sys.stderr):  # a terminal that knows no arrows gets question marks
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")

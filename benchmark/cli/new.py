@@ -18,10 +18,15 @@ class New(StrEnum):
     DATASET = "dataset"
     CORRUPTION = "corruption"
     ENCODER = "encoder"
+    METRIC = "metric"
+    TABLE = "table"
+    LAUNCHER = "launcher"
 
 
 def new(
-    kind: Annotated[New, typer.Argument(help="method, dataset, corruption or encoder")],
+    kind: Annotated[
+        New, typer.Argument(help="method, dataset, corruption, encoder, metric, table or launcher")
+    ],
     name: Annotated[str, typer.Argument(help="its name: letters, digits and _")],
     out: Annotated[Path, typer.Option("--out", help="Folder of the files.")] = Path("."),
 ) -> None:

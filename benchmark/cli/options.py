@@ -12,15 +12,11 @@ Root = Annotated[
     Path | None, typer.Option("--data-root", help="Folder of the datasets; else $MMBENCH_DATA, else ./data.")
 ]
 Given = Annotated[Path | None, typer.Option("--data", help="Where this dataset lies: a file or a folder.")]
-Plugins = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--plugin",
-        metavar="FILE.py",
-        help="A Python file that brings methods, datasets, corruptions, encoders, metrics, tables or launchers; "
-        "several separated by commas, or the option again.",
-    ),
-]
+PLUGIN_HELP = (
+    "A Python file that brings methods, datasets, corruptions, encoders, metrics, tables or launchers; "
+    "several separated by commas, or the option again."
+)
+Plugins = Annotated[list[str] | None, typer.Option("--plugin", metavar="FILE.py", help=PLUGIN_HELP)]
 
 
 def plugin_files(given: Iterable[str] | None) -> tuple[Path, ...]:

@@ -29,7 +29,7 @@ LAST = 3
 
 
 def states_of(store: Store, plugins: tuple[Path, ...] = ()) -> tuple[list[Record], list[str]]:
-    """The state of every job. Of queued jobs the launcher that has them is asked: they may be gone from there.
+    """The state of every job. For queued jobs, the launcher asks its queue whether it still has them.
 
     Args:
         store: the results.
@@ -58,7 +58,7 @@ def _gone_from_queues(store: Store, queued: list[Record], plugins: tuple[Path, .
         ids = {name: one.id for name, one in submissions.items() if one.launcher == launcher}
         for name, ending in _endings(launcher, ids, plugins).items():
             record, where = store.record(jobs[name]), f"{launcher} {ids[name]}"
-            if record.state != "queued":  # it has ended since
+            if record.state != "queued":  # it has started or ended meanwhile
                 pass
             elif ending and ending.cancelled:
                 record = replace(record, state="cancelled", reason=f"{where} ({ending.how})")
@@ -112,7 +112,7 @@ def print_status(store: Store, out: Console, states: tuple[list[Record], list[st
     _print_matrix(records, out)
     for record in records:
         if record.state == "running" and record.progress:
-            out.print(f"running  {record.job.id}  {_how_far(record)}", markup=False, soft_wrap=True)
+            out.print(f"running  {record.job.id}  {_progress_words(record)}", markup=False, soft_wrap=True)
     for record in records:
         if record.state in BROKEN:
             out.print(f"{record.state}  {record.job.id}: {record.reason}", markup=False, soft_wrap=True)
@@ -122,17 +122,17 @@ def print_status(store: Store, out: Console, states: tuple[list[Record], list[st
     return not faults and not any(counted[state] for state in BROKEN)
 
 
-def _print_searches(found: list[SearchProgress], out: Console) -> None:
+def _print_searches(progress: list[SearchProgress], out: Console) -> None:
     """Prints how many trials and repeats there are, and which searches cannot choose."""
-    counts = count_trials(found)
+    counts = count_trials(progress)
     words = {"chosen": "chose", "open": "go on", "broken": "have a failed trial"}
-    ways = ", ".join(f"{counts[way]} {said}" for way, said in words.items() if counts[way])
+    states = ", ".join(f"{counts[state]} {word}" for state, word in words.items() if counts[state])
     trials, repeats = f"{counts['trials']} trials", f"{counts['repeats']} repeats"
-    out.print(f"of these {trials} and {repeats} of {len(found)} searches: {ways}", highlight=False)
+    out.print(f"of these {trials} and {repeats} of {len(progress)} searches: {states}", highlight=False)
 
 
 def last_words(log: str) -> list[str]:
-    """The last lines of a log; of one that ends with a fault of the interpreter, the fault and where it was."""
+    """The last lines of a log. If the interpreter crashed, the message of the crash and the lines of code it was at."""
     lines = [line for line in log.splitlines() if line.strip()]
     fault = max((i for i, line in enumerate(lines) if line.startswith("Fatal Python error")), default=None)
     if fault is None:
@@ -143,8 +143,8 @@ def last_words(log: str) -> list[str]:
 
 
 def _print_matrix(records: list[Record], out: Console) -> None:
-    """Prints jobs by task, modalities and method, with the number in each state. The lines are made here: rich
-    takes half a second for a thousand rows."""
+    """Prints jobs by task, modalities and method, with the number in each state. The lines are laid out here, because a
+    table of rich takes half a second for a thousand rows."""
     rows: dict[tuple[str, ...], Counter[str]] = {}
     for record in records:
         job = record.job
@@ -162,7 +162,8 @@ def _print_matrix(records: list[Record], out: Console) -> None:
         out.print(Text("  " + "    ".join(cells).rstrip()), style=style, soft_wrap=True)
 
 
-def _how_far(record: Record) -> str:
+def _progress_words(record: Record) -> str:
+    """The progress of a running job: epoch, validation metric, time left, and the process that trains it."""
     progress = record.progress or {}
     left = progress.get("seconds_left")
     words = [f"epoch {progress.get('epoch')}/{progress.get('epochs')}"]

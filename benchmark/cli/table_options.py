@@ -1,18 +1,13 @@
-"""Options that the commands which make tables share."""
+"""The option that the commands which make tables share."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from ...leaderboards.catalog import TABLES
 
-Plugins = Annotated[
-    list[Path] | None,
-    typer.Option("--plugin", help="A file that brings tables or metrics; can be given several times."),
-]
 What = Annotated[
     str | None,
     typer.Option(

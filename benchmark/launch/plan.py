@@ -1,4 +1,4 @@
-"""What an experiment asks for, and what of it is done."""
+"""The plan of an experiment: its jobs, and which of them are done."""
 
 from __future__ import annotations
 
@@ -18,16 +18,17 @@ from .estimate import Estimate, estimate, finished
 
 @dataclass(frozen=True)
 class Plan:
-    """What an experiment asks for, and what of it is done.
+    """The jobs of an experiment, and which of them are done.
 
     Attributes:
-        experiment: what is asked for.
-        jobs: its networks, after the companions that those to be trained need; of a search, those that are known
-            by now.
-        done, todo: which of them are done, and which are not. A trial that was pruned is neither.
-        evaluations: what networks are tested under beyond clean and missing modalities; of a search, those that
-            are chosen.
-        searches: how far each of its searches is.
+        experiment: the experiment.
+        jobs: its networks, after the companions that those which are not trained yet need; of a search, those that are
+            drawn by now.
+        done: the jobs that are trained and tested.
+        todo: the other jobs, without trials that were pruned.
+        evaluations: what networks are tested under beyond clean data and missing modalities; in a search, only the
+            networks that it chooses.
+        searches: the progress of each of its searches.
     """
 
     experiment: Experiment
@@ -39,13 +40,13 @@ class Plan:
 
     @property
     def networks(self) -> int:
-        """How many networks it needs, with those of a search that are not drawn yet."""
-        return sum(course.study.size for course in self.searches) or len(self.jobs)
+        """How many networks it has, with those of a search that are not drawn yet."""
+        return sum(progress.study.size for progress in self.searches) or len(self.jobs)
 
     @property
     def pruned(self) -> int:
         """Trials that were ended early, and need no more training."""
-        return sum(course.search.pruned for course in self.searches)
+        return sum(progress.search.pruned for progress in self.searches)
 
     @property
     def left(self) -> int:
@@ -57,22 +58,22 @@ class Plan:
         """How many of the remaining jobs failed or were cancelled before."""
         if self.searches:
             return sum(
-                one.state in ("failed", "cancelled")
-                for course in self.searches
-                for one in course.search.trials.values()
+                trial.state in ("failed", "cancelled")
+                for progress in self.searches
+                for trial in progress.search.trials.values()
             )
         return sum(self.store.record(job).state in ("failed", "cancelled") for job in self.todo)
 
     def estimate(self) -> Estimate:
         """Estimated time and disk space of the remaining jobs, from finished ones of the store."""
         sizes = [(job, 1) for job in self.todo]
-        for course in self.searches:  # trials that are not drawn yet are like the known ones
-            sizes.append((course.study.row.job, course.study.size - len(course.jobs)))
+        for progress in self.searches:  # trials that are not drawn yet are taken to be like the known ones
+            sizes.append((progress.study.row.job, progress.study.size - len(progress.jobs)))
         return estimate(sizes, finished(self.store))
 
     @property
     def store(self) -> Store:
-        """Where the results go."""
+        """The store of its results."""
         return Store(self.experiment.store)
 
 
@@ -80,18 +81,16 @@ def plan(experiment: Experiment) -> Plan:
     """Finds the jobs of an experiment, and which of them are done. Nothing is run or written.
 
     Raises:
-        UsageError: something is asked for that does not exist.
+        UsageError: the experiment names something that does not exist.
         DataError: data are not there, or not described as they should be.
     """
-    find(
-        "launcher", experiment.launcher, tuple(experiment.plugins)
-    )  # a name that is not known is said at once
+    find("launcher", experiment.launcher, tuple(experiment.plugins))  # an unknown name is an error at once
     store = Store(experiment.store)
     evaluations = evaluations_of(experiment)
     if experiment.search:
         return _plan_of_searches(experiment, progress_of(studies_of(experiment), store), evaluations)
-    asked = jobs_of(experiment)
-    jobs = [*companions_of(asked, store), *asked]
+    networks = jobs_of(experiment)
+    jobs = [*companions_of(networks, store), *networks]
 
     def is_done(job: Job) -> bool:
         names = {evaluation.name for evaluation in evaluations_for(evaluations, job)}
@@ -106,12 +105,19 @@ def plan(experiment: Experiment) -> Plan:
 def _plan_of_searches(
     experiment: Experiment, searches: Sequence[StudyProgress], evaluations: tuple[Evaluation, ...]
 ) -> Plan:
+    """The plan of an experiment that searches.
+
+    Args:
+        experiment: the experiment.
+        searches: the progress of each of its searches.
+        evaluations: what the chosen networks are tested under.
+    """
     store = Store(experiment.store)
-    jobs = tuple(job for course in searches for job in course.jobs)
-    todo = tuple(job for course in searches for job in unfinished_jobs(course, store, evaluations))
-    over = {job.id for job in todo}
-    over |= {r.job.id for course in searches for r in course.search.trials.values() if r.state == "pruned"}
-    done = tuple(job for job in jobs if job.id not in over)
+    jobs = tuple(job for progress in searches for job in progress.jobs)
+    todo = tuple(job for progress in searches for job in unfinished_jobs(progress, store, evaluations))
+    trials = [trial for progress in searches for trial in progress.search.trials.values()]
+    not_done = {job.id for job in todo} | {trial.job.id for trial in trials if trial.state == "pruned"}
+    done = tuple(job for job in jobs if job.id not in not_done)
     return Plan(experiment, jobs, done, todo, evaluations, tuple(searches))
 
 
@@ -120,14 +126,14 @@ def companions_of(jobs: Sequence[Job], store: Store) -> list[Job]:
 
     Args:
         jobs: the networks.
-        store: which tells what is trained.
+        store: their results.
     """
     untrained = [job for job in jobs if not store.job(job.id).is_done()]
     return list({one.id: one for job in untrained for one in companions(job)}.values())
 
 
 def counts(planned: Plan) -> dict[str, dict[str, int]]:
-    """Axis -> value -> number of networks."""
+    """How many networks a plan has along each axis: axis -> value -> number of networks."""
     axes: dict[str, Callable[[Job], str]] = {
         "method": lambda job: job.label,
         "task": lambda job: job.task,
@@ -137,7 +143,7 @@ def counts(planned: Plan) -> dict[str, dict[str, int]]:
     sizes = [(job, 1) for job in planned.jobs]
     if planned.searches:
         del axes["seed"]
-        sizes = [(course.study.row.job, course.study.size) for course in planned.searches]
+        sizes = [(progress.study.row.job, progress.study.size) for progress in planned.searches]
     numbers: dict[str, dict[str, int]] = {axis: {} for axis in axes}
     for axis, value in axes.items():
         for job, size in sizes:

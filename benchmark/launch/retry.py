@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 from ..core.strings import as_values
 from ..planning.experiment import Experiment
@@ -12,7 +13,13 @@ from ..store.store import Store
 from .plan import Plan, plan
 
 
-def plans_of(store: Store, jobs: Collection[str], slurm: str | None, launcher: str | None) -> list[Plan]:
+def plans_of(
+    store: Store,
+    jobs: Collection[str],
+    slurm: str | None,
+    launcher: str | None,
+    plugins: Sequence[Path] = (),
+) -> list[Plan]:
     """Plans of just these jobs, by the newest run that asked for each.
 
     Args:
@@ -20,6 +27,7 @@ def plans_of(store: Store, jobs: Collection[str], slurm: str | None, launcher: s
         jobs: their ids.
         slurm: what is to be asked of SLURM in place of what was.
         launcher: in place of what was.
+        plugins: files that are used beside those that were, such as one that brings the launcher.
 
     Returns:
         One plan for each experiment that asked for some of the jobs. Jobs that no experiment asks for are in none.
@@ -30,6 +38,9 @@ def plans_of(store: Store, jobs: Collection[str], slurm: str | None, launcher: s
             break
         experiment = Experiment.load(file, {"store": store.path})
         changes: dict[str, object] = {"launcher": launcher} if launcher else {}
+        if plugins:
+            files = (file.resolve() for file in (*experiment.plugins, *plugins))
+            changes["plugins"] = list(dict.fromkeys(files))
         if slurm:
             changes["slurm"] = {**experiment.slurm, **as_values(slurm)}
         experiment = Experiment.load(file, {"store": store.path, **changes})

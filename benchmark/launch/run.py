@@ -114,7 +114,7 @@ def _waves(planned: Plan) -> Iterator[Wave]:
         if first:
             yield Wave(tuple(first), False, {})
         yield wave
-        searches = progress_of([course.study for course in searches], store)
+        searches = progress_of([progress.study for progress in searches], store)
 
 
 def _companions(jobs: Sequence[Job]) -> tuple[Job, ...]:

@@ -1,4 +1,4 @@
-"""Whether tables that were made are still those of the store: then they are said again and not made again.
+"""The printed output of earlier commands: it is printed again where nothing has changed that decides it.
 
 Nothing heavy is imported here: over thousands of jobs the answer takes less than a second.
 """
@@ -26,8 +26,13 @@ _PACKAGE = Path(__file__).parents[2]
 
 
 @dataclass(frozen=True)
-class Made:
-    """What a command printed, and whether nothing lacked."""
+class PrintedOutput:
+    """What a command printed.
+
+    Attributes:
+        text: all of it.
+        complete: whether the results that its tables need were all there.
+    """
 
     text: str
     complete: bool
@@ -64,23 +69,25 @@ def signature_of_jobs(store: Path, jobs: Iterable[str], code: str) -> str:
     return hashlib.sha256("\n".join([code, *stamps]).encode()).hexdigest()
 
 
-def recall(store: Path, folder: Path, signature_now: str) -> Made | None:
+def stored_output(store: Path, folder: Path, signature_now: str) -> PrintedOutput | None:
     """What was printed when these tables were made, where every file of theirs is as it was written."""
     record = read_json(_record(store, folder))
     if not isinstance(record, dict) or record.get("signature") != signature_now:
         return None
     if list(_stamps(Path(file) for file in record["files"])) != record["stamps"]:
         return None
-    return Made(record["text"], record["complete"])
+    return PrintedOutput(record["text"], record["complete"])
 
 
-def remember(store: Path, folder: Path, signature_now: str, made: Made, files: Iterable[Path]) -> None:
+def store_output(
+    store: Path, folder: Path, signature_now: str, printed: PrintedOutput, files: Iterable[Path]
+) -> None:
     """Keeps in the store what was printed; without a file there is nothing to keep, and where the store cannot be
     written, tables are made again next time."""
     names = [str(file.absolute()) for file in files]
     if names and not (store / RECORDS).is_symlink():
         stamps = list(_stamps(map(Path, names)))
-        record = {"signature": signature_now, "text": made.text, "complete": made.complete}
+        record = {"signature": signature_now, "text": printed.text, "complete": printed.complete}
         with suppress(OSError):
             _record(store, folder).parent.mkdir(exist_ok=True)
             write_json(_record(store, folder), {**record, "files": names, "stamps": stamps})

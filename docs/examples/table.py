@@ -74,5 +74,6 @@ WORST_CLASS = Table(
     maker=worst_class,
     reads={"predictions", "conditions"},
     across="condition",
+    needs=lambda results: any(result.family == "classification" for result in results),
     shown=lambda condition: condition == CLEAN or condition.startswith("missing:"),
 )

@@ -13,7 +13,10 @@ from ..conftest import Call
 
 
 @pytest.mark.parametrize("kind", TEMPLATES)
-def test_a_skeleton_keeps_its_contract(call: Call, tmp_path: Path, kind: str):
+def test_a_skeleton_keeps_its_contract(
+    call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+):
+    monkeypatch.chdir(tmp_path)  # where a launcher is tried
     code, said = call("new", kind, "my_thing", "--out", tmp_path / "plugins")
     assert code == 0, said
     file = tmp_path / "plugins" / "my_thing.py"
@@ -57,6 +60,13 @@ def test_the_test_of_a_skeleton_finds_a_broken_contract(call: Call, tmp_path: Pa
         ("method", "___", "is no name for a method"),
         ("method", "erm", "'erm' is the name of a method"),
         ("encoder", "log_mel", "'log-mel' is the name of an encoder"),
+        ("metric", "accuracy", "'accuracy' is the name of a metric"),
+        ("table", "calibration", "'calibration' is the name of a table"),
+        ("launcher", "local", "'local' is the name of a launcher"),
+        ("table", "clean", "its file uses CLEAN for something else"),
+        ("metric", "metrics", "its file uses METRICS for something else"),
+        ("encoder", "media", "its file uses Media for something else"),
+        ("launcher", "job", "its file uses Job for something else"),
         ("corruption", "freeze", "'freeze' is the name of a corruption"),
         ("thing", "mine", "thing"),
     ],

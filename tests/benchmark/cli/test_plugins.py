@@ -114,6 +114,7 @@ class Conv:
         )
         return valid(torch.cat(parts), steps)
 '''
+EXAMPLES = Path(__file__).parents[3] / "docs" / "examples"
 FAST = ("--epochs", "1", "--launcher", "debug", "--device", "cpu", "--seeds", "0")
 
 
@@ -211,6 +212,27 @@ def test_a_plugin_is_several_files_in_one_option_or_in_two(call: Call, file: Pat
         code, said = call("list", "encoders", *words)
         assert code == 0, said
         assert {"conv", "convolution"} <= {line.split()[0] for line in said.splitlines() if line.strip()}
+
+
+@pytest.mark.parametrize("twice", [False, True])
+def test_every_command_takes_several_plugins(call: Call, data_root: Path, tmp_path: Path, twice: bool):
+    files = [EXAMPLES / name for name in ("method.py", "launcher.py", "metric.py", "table.py")]
+    text = ",".join(map(str, files))
+    words = [word for file in files for word in ("--plugin", file)] if twice else ["--plugin", text]
+    store = ("--store", tmp_path / "runs")
+    code, said = call(
+        "run", "--methods", "modality_dropout(layers=1)", "--datasets", "toy", *FAST,
+        "--data-root", data_root, *store, *words,
+    )  # fmt: skip
+    assert code == 0, said
+    for command in ("status", "retry", "cancel", "leaderboard", "findings", "export", "plot"):
+        code, said = call(command, *store, *words)
+        assert "mmbench: plug-in" not in said, said
+        assert code == 0 or "nothing to draw" in said, said
+    code, said = call("leaderboard", *store, *words, "--what", "worst_class")
+    assert "no result is of a classification" in said
+    saved = next((tmp_path / "runs" / "asked").glob("*.yaml")).read_text()
+    assert all(file.name in saved for file in files)
 
 
 def test_another_process_s_plugins_are_not_remembered(

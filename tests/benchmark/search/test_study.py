@@ -59,7 +59,7 @@ def test_the_published_search_of_nine_methods_on_95_tasks_is_11115_networks(tmp_
     assert planned.networks == 13 * 9 * 95 == 11_115
     assert len(planned.searches) == 9 * 95
     assert len(planned.todo) == len({job.id for job in planned.todo}) == 11 * 9 * 95
-    assert {course.study.size for course in planned.searches} == {13}  # the same budget for every method
+    assert {progress.study.size for progress in planned.searches} == {13}  # the same budget for every method
     assert not (tmp_path / "runs").exists()
 
 
