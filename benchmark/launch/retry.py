@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import replace
 
+from ..core.errors import UsageError
 from ..core.strings import as_values
 from ..planning.experiment import Experiment
 from ..planning.history import saved_experiments
@@ -23,6 +24,9 @@ def plans_of(store: Store, jobs: Collection[str], slurm: str | None, launcher: s
 
     Returns:
         One plan for each experiment that asked for some of the jobs. Jobs that no experiment asks for are in none.
+
+    Raises:
+        UsageError: ``slurm`` gives a key twice.
     """
     left, plans = set(jobs), []
     for file in saved_experiments(store):
@@ -31,7 +35,10 @@ def plans_of(store: Store, jobs: Collection[str], slurm: str | None, launcher: s
         experiment = Experiment.load(file, {"store": store.path})
         changes: dict[str, object] = {"launcher": launcher} if launcher else {}
         if slurm:
-            changes["slurm"] = {**experiment.slurm, **as_values(slurm)}
+            try:
+                changes["slurm"] = {**experiment.slurm, **as_values(slurm)}
+            except ValueError as error:
+                raise UsageError(f"--slurm: {error}") from None
         experiment = Experiment.load(file, {"store": store.path, **changes})
         planned = plan(experiment)
         mine = tuple(job for job in planned.jobs if job.id in left)
