@@ -15,6 +15,8 @@ REAL = "real"
 SYNTHETIC = "synthetic stand-in"
 #: What the protocol of a row ends with that was trained on the target itself.
 UPPER_BOUND = " [upper bound: trained on the target]"
+#: The part of an audit that names the content of the data: in the CSV of every table of scores.
+FINGERPRINTS = "fingerprints"
 #: The columns that a block of comparable rows has in common.
 KEYS = ("task", "modalities", "protocol", "data")
 

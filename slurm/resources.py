@@ -14,40 +14,70 @@ import yaml
 from ..benchmark.core.errors import UsageError, nearest
 
 _UNITS = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400}
-_CLOCK = re.compile(r"(?:(\d+)-)?(\d+):(\d\d)(?::(\d\d))?")
-_SPAN = re.compile(r"(?:\d+(?:\.\d+)?(?:s|min|m|h|d))+")
-_NAME = re.compile(r"[\w.+@:,\[\]-]+")
+_SPAN = re.compile(r"(?:[0-9]+(?:\.[0-9]+)?(?:s|min|m|h|d))+")
+#: The forms of a time that sbatch knows, each with the seconds of its numbers.
+_SBATCH_TIMES = (
+    (re.compile(r"([0-9]+)"), (60,)),
+    (re.compile(r"([0-9]+):([0-9]+)"), (60, 1)),
+    (re.compile(r"([0-9]+):([0-9]+):([0-9]+)"), (3600, 60, 1)),
+    (re.compile(r"([0-9]+)-([0-9]+)"), (86400, 3600)),
+    (re.compile(r"([0-9]+)-([0-9]+):([0-9]+)"), (86400, 3600, 60)),
+    (re.compile(r"([0-9]+)-([0-9]+):([0-9]+):([0-9]+)"), (86400, 3600, 60, 1)),
+)
+_MEMORY = re.compile(r"([0-9]+)(?:([KMGT])(?:I?B)?)?", re.IGNORECASE)
+#: Names, lists of names, ranges of nodes and alternatives of features: what sbatch takes, in one word.
+_WORD = re.compile(r"[\w.+@:,/%=*!&|()\[\]-]+")
+_PAIRS = {"[": "]", "(": ")"}
 
 
 def seconds_of(text: str) -> int:
-    """The seconds of ``90s``, ``30m``, ``1h30m``, ``2d``, or SLURM's ``1-12:00:00``, ``12:00:00``.
+    """The seconds of a time: as sbatch writes it, or as numbers with units.
+
+    sbatch knows ``minutes``, ``minutes:seconds``, ``hours:minutes:seconds``, ``days-hours``, ``days-hours:minutes`` and
+    ``days-hours:minutes:seconds`` (the option ``--time`` in its manual). It knows no units, so that ``90s``, ``30m``,
+    ``1h30m`` and ``2d`` cannot be meant otherwise.
 
     Raises:
         ValueError: it is no time, or not longer than nothing.
     """
     text = str(text).strip()
-    if clock := _CLOCK.fullmatch(text):
-        days, hours, minutes, seconds = (int(part or 0) for part in clock.groups())
-        found = 86400 * days + 3600 * hours + 60 * minutes + seconds
-    elif _SPAN.fullmatch(text):
-        parts = re.findall(r"([\d.]+)(s|min|m|h|d)", text)
-        found = round(sum(float(number) * _UNITS[unit] for number, unit in parts))
-    else:
+    total = _sbatch_seconds(text)
+    if total is None and _SPAN.fullmatch(text):
+        parts = re.findall(r"([0-9.]+)(s|min|m|h|d)", text)
+        total = round(sum(float(number) * _UNITS[unit] for number, unit in parts))
+    if total is None:
         raise ValueError("write a time such as 30m, 4h, 1d12h or 04:00:00")
-    if found < 1:
+    if total < 1:
         raise ValueError("write a time above 0, such as 30m or 4h")
-    return found
+    return total
+
+
+def _sbatch_seconds(text: str) -> int | None:
+    for form, units in _SBATCH_TIMES:
+        if match := form.fullmatch(text):
+            return sum(int(number) * unit for number, unit in zip(match.groups(), units, strict=True))
+    return None
+
+
+def _grace(text: str) -> int:
+    """Seconds; a bare number is refused, as sbatch counts a signal's time in seconds and a limit in minutes."""
+    if text.isdecimal():
+        raise ValueError(f"write a time with its unit, such as {text}s or {text}m")
+    return seconds_of(text)
 
 
 def _memory(text: str) -> str:
-    if not re.fullmatch(r"[1-9]\d*[MGT]B?", text, re.IGNORECASE):
-        raise ValueError("write a size such as 500M, 32G or 1T")
-    return text.upper().removesuffix("B")
+    """As sbatch reads it: a bare number is MiB, and 0 is all memory of a node."""
+    match = _MEMORY.fullmatch(text)
+    if match is None or (int(match[1]) == 0 and match[2]):
+        raise ValueError("write a size such as 500M, 32G or 1T, or 0 for all memory of a node")
+    number = int(match[1])
+    return f"{number}{(match[2] or 'M').upper()}" if number else "0"
 
 
 def _count(least: int) -> Callable[[str], int]:
     def read(text: str) -> int:
-        if not str(text).isdigit() or int(text) < least:
+        if not re.fullmatch("[0-9]+", text) or int(text) < least:
             raise ValueError(f"write a whole number, at least {least}")
         return int(text)
 
@@ -55,14 +85,22 @@ def _count(least: int) -> Callable[[str], int]:
 
 
 def _gpus(text: str) -> str:
-    if not re.fullmatch(r"([\w.-]+:)?\d+", text):
+    if not re.fullmatch(r"([\w.-]+:)?[0-9]+", text):
         raise ValueError("write a number, or kind and number, such as a100:1")
     return text
 
 
-def _name(text: str) -> str:
-    if not _NAME.fullmatch(text):
-        raise ValueError("write a name without spaces")
+def _word(text: str) -> str:
+    if not _WORD.fullmatch(text):
+        raise ValueError("write a name without spaces, a list a,b, nodes n[1-3], or features a|b or a&b")
+    opened: list[str] = []
+    for character in text:
+        if character in _PAIRS:
+            opened.append(_PAIRS[character])
+        elif character in _PAIRS.values() and (not opened or opened.pop() != character):
+            raise ValueError("a bracket is closed that was not opened")
+    if opened:
+        raise ValueError(f"a bracket is not closed: {opened[-1]} is missing")
     return text
 
 
@@ -126,7 +164,7 @@ class Resources:
 
 _READ: dict[str, Callable[[Any], Any]] = {
     "time": seconds_of,
-    "grace": seconds_of,
+    "grace": _grace,
     "mem": _memory,
     "gpus": _gpus,
     "cpus": _count(1),
@@ -154,14 +192,23 @@ def resources(asked: Mapping[str, Any]) -> Resources:
         if key not in KEYS:
             raise UsageError(f"--slurm: unknown key {key!r}: {nearest(str(key), KEYS)}")
         try:
-            read = _READ.get(key, _name)
-            found[key] = read(value if key == "setup" else str(value).strip())
+            read = _READ.get(key, _word)
+            found[key] = read(value if key == "setup" else _text_of(value))
         except (ValueError, TypeError) as error:
             raise UsageError(f"--slurm {key}={value}: {error}") from None
     made = Resources(**found)
     if made.grace >= made.time:
         raise UsageError(f"--slurm grace={made.grace}s: should be less than the time of {made.time} s")
     return made
+
+
+def _text_of(value: Any) -> str:
+    """A value of a YAML file or of Python as it would stand in a flag."""
+    if value is None or isinstance(value, bool | dict):
+        raise ValueError("write it in quotes")
+    if isinstance(value, list | tuple):
+        return ",".join(map(_text_of, value))
+    return str(value).strip()
 
 
 def profiles() -> dict[str, Path]:
@@ -179,7 +226,8 @@ def _profile(name: str) -> dict[str, Any]:
             f"(your own go to ~/.config/mmbench/slurm/NAME.yaml)"
         )
     try:
-        values = yaml.safe_load(known[name].read_text(encoding="utf-8"))
+        # Every scalar as it is written: YAML would read 90:00 as 5400 and the account 0123 as 83.
+        values = yaml.load(known[name].read_text(encoding="utf-8"), Loader=yaml.BaseLoader)
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise UsageError(f"{known[name]}: cannot be read: {' '.join(str(error).split())}") from None
     if not isinstance(values, dict):

@@ -125,6 +125,8 @@ class Job:
     def id(self) -> str:
         """A readable beginning and 12 hexadecimal digits of the hash of the identity.
 
+        Letters outside ASCII are left out of the beginning; the hash tells such names apart.
+
         A field of the protocol, or a parameter of a method of mmbench, that was added after there were results says so
         where it is defined (``Since``, ``since=``). At its default it is left out, so that those results keep their ids.
         """
@@ -134,7 +136,8 @@ class Job:
         identity["protocol"] = _without(_later_rules(), self.protocol)
         digest = hashlib.sha256(canonical_json({"schema": SCHEMA, **identity}).encode()).hexdigest()[:12]
         words = [_short(self.task), self.method, "".join(name[0] for name in self.modalities)]
-        return re.sub(r"[^a-z0-9.-]+", "-", "-".join([*words, f"s{self.seed}", digest]).lower())
+        slug = re.sub(r"[^a-z0-9.-]+", "-", "-".join([*words, f"s{self.seed}", digest]).lower()).lstrip("-.")
+        return slug if len(slug) <= _LONGEST else f"{slug[: _LONGEST - len(digest) - 1]}-{digest}"
 
     @property
     def modality_set(self) -> str:
@@ -171,6 +174,10 @@ class Job:
         search = Trial.from_dict(part) if part else None
         lists = {"modalities": tuple(values["modalities"]), "data": data, "search": search}
         return cls(**{**values, **lists})
+
+
+#: The longest name of a folder that common file systems take, in bytes.
+_LONGEST = 255
 
 
 @lru_cache

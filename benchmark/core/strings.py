@@ -6,12 +6,12 @@ from typing import Any
 
 
 def as_list(value: Any) -> Any:
-    """A comma-separated text as a list; commas in parentheses belong to their item."""
+    """A comma-separated text as a list; commas in parentheses or brackets belong to their item."""
     if not isinstance(value, str):
         return value or []
     items, depth = [""], 0
     for character in value:
-        depth += (character == "(") - (character == ")")
+        depth += (character in "([") - (character in ")]")
         if character == "," and depth == 0:
             items.append("")
         else:
@@ -44,14 +44,32 @@ def unique(values: list[Any], what: str) -> list[Any]:
 
 
 def as_values(value: Any) -> Any:
-    """``gpu,time=4h`` as a mapping; what has no value is the name of a profile."""
+    """``gpu,time=4h,exclude=n1,n2`` as a mapping.
+
+    A word without ``=`` is the name of a profile where it stands first; behind a pair it is a further item of that
+    pair's list.
+
+    Args:
+        value: such a text; anything else is returned as it is.
+
+    Raises:
+        ValueError: a key is given twice.
+    """
     items = as_list(value) if isinstance(value, str) else None
     if items is None:
         return value or {}
-    pairs = [item.partition("=") for item in items]
-    return {
-        key.strip() if equals else "profile": (text if equals else key).strip() for key, equals, text in pairs
-    }
+    values: dict[str, str] = {}
+    last = ""
+    for item in items:
+        key, equals, text = (part.strip() for part in item.partition("="))
+        if not equals and last:
+            values[last] += f",{key}"
+            continue
+        last = key if equals else "profile"
+        if last in values:
+            raise ValueError(f"{last} is given twice")
+        values[last] = text if equals else key
+    return values
 
 
 def duration(seconds: float) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from ..core.errors import UsageError
 from ..core.strings import as_values
 from ..planning.experiment import Experiment
 from ..planning.history import saved_experiments
@@ -31,6 +32,9 @@ def plans_of(
 
     Returns:
         One plan for each experiment that asked for some of the jobs. Jobs that no experiment asks for are in none.
+
+    Raises:
+        UsageError: ``slurm`` gives a key twice.
     """
     left, plans = set(jobs), []
     for file in saved_experiments(store):
@@ -42,7 +46,10 @@ def plans_of(
             files = (file.resolve() for file in (*experiment.plugins, *plugins))
             changes["plugins"] = list(dict.fromkeys(files))
         if slurm:
-            changes["slurm"] = {**experiment.slurm, **as_values(slurm)}
+            try:
+                changes["slurm"] = {**experiment.slurm, **as_values(slurm)}
+            except ValueError as error:
+                raise UsageError(f"--slurm: {error}") from None
         experiment = Experiment.load(file, {"store": store.path, **changes})
         planned = plan(experiment)
         mine = tuple(job for job in planned.jobs if job.id in left)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -246,6 +247,26 @@ class Experiment(BaseModel):
         return {**kept, "protocol": protocol}
 
 
+class _Loader(yaml.SafeLoader):
+    """YAML in which a number is decimal: ``time: 90:00`` is no number to the base 60, and ``0123`` is a text."""
+
+
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in known if not tag.endswith((":int", ":float"))]
+    for first, known in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:int", re.compile(r"[-+]?(?:0|[1-9][0-9_]*)$"), list("-+0123456789")
+)
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(
+        r"[-+]?(?:[0-9][0-9_]*\.[0-9_]*|\.[0-9][0-9_]*)(?:[eE][-+][0-9]+)?$|[-+]?\.inf$|\.nan$", re.IGNORECASE
+    ),
+    list("-+0123456789."),
+)
+
+
 def read_experiment_file(file: Path) -> dict[str, Any]:
     """The mapping in a YAML file.
 
@@ -253,7 +274,7 @@ def read_experiment_file(file: Path) -> dict[str, Any]:
         UsageError: it cannot be read or holds something else.
     """
     try:
-        values = yaml.safe_load(file.read_text(encoding="utf-8"))
+        values = yaml.load(file.read_text(encoding="utf-8"), Loader=_Loader)
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"{file}: cannot be read: {getattr(error, 'strerror', None) or error}") from None
     except yaml.YAMLError as error:

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from ...corruptions.families import trained_families
 from ...leaderboards.catalog import TABLES
-from ...leaderboards.labels import UPPER_BOUND
+from ...leaderboards.labels import FINGERPRINTS, UPPER_BOUND
 from ...leaderboards.tables.ood_sets import versioned
 from ...leaderboards.tables.results import Result
 from ..core.atomic_files import read_json
@@ -157,7 +157,12 @@ def _result(
         reason=record.reason,
         family=job.metrics,
         synthetic=job.synthetic,
-        audit={**_audit(job), **_code(environment), **(run.audit if run else {})},
+        audit={
+            **_audit(job),
+            **_code(environment),
+            **(run.audit if run else {}),
+            FINGERPRINTS: ", ".join(f"{item.name}: {item.fingerprint[:16]}" for item in job.data),
+        },
         predictions=_reader(store, job.id) if done else None,
         further=further,
         features=_features(store, job.id) if done else None,
@@ -229,31 +234,51 @@ def _labels(jobs: list[Job]) -> dict[str, tuple[str, str]]:
     """Job id -> method and protocol as its row says them.
 
     Two jobs that differ in anything but the seed never share a row: where label and protocol leave them
-    alike, the version of the method or the hash of the data is added.
+    alike, the version of the method is added. Two jobs whose data differ never share a block, whatever their
+    methods: the hash of the data is added to the protocol, by which blocks are told apart.
     """
     parts: dict[str, list[str]] = {job.id: [job.label, _protocol(job)] for job in jobs}
-    distinguish: list[tuple[int, Callable[[Job], str]]] = [
-        (0, lambda job: f"version {job.version}"),
-        (0, lambda job: ", ".join(f"{key}={value}" for key, value in sorted(job.params.items()))),
-        (1, lambda job: "data " + "+".join(item.fingerprint[:8] for item in job.data)),
-    ]
-    for column, tell in distinguish:
-        alike: dict[tuple, set[str]] = defaultdict(set)
-        for job in jobs:
-            alike[_row(job, parts)].add(tell(job))
-        ambiguous = {key for key, words_of in alike.items() if len(words_of) > 1}
-        added = {job.id: tell(job) for job in jobs if _row(job, parts) in ambiguous}
-        for job_id, words in added.items():
-            parts[job_id][column] += f" [{words}]"
+    in_row: tuple[Callable[[Job], str], ...] = (
+        lambda job: f"version {job.version}",
+        lambda job: ", ".join(f"{key}={value}" for key, value in sorted(job.params.items())),
+    )
+    for tell in in_row:
+        _distinguish(jobs, parts, 0, lambda job: (job.task, job.modalities, *parts[job.id]), tell)
+    _distinguish(jobs, parts, 1, lambda job: (job.task, job.modalities, parts[job.id][1]), _content)
     return {job_id: (method, protocol) for job_id, (method, protocol) in parts.items()}
+
+
+def _distinguish(
+    jobs: list[Job],
+    parts: dict[str, list[str]],
+    column: int,
+    place: Callable[[Job], tuple],
+    tell: Callable[[Job], str],
+) -> None:
+    """Adds words to the labels of jobs that share a place of the tables and that these words tell apart.
+
+    Args:
+        jobs: all of them.
+        parts: job id -> method and protocol; changed.
+        column: which of the two the words are added to.
+        place: what jobs share.
+        tell: the words of a job.
+    """
+    words: dict[tuple, set[str]] = defaultdict(set)
+    for job in jobs:
+        words[place(job)].add(tell(job))
+    ambiguous = [job for job in jobs if len(words[place(job)]) > 1]
+    for job in ambiguous:
+        parts[job.id][column] += f" [{tell(job)}]"
+
+
+def _content(job: Job) -> str:
+    """The content of a job's data: eight digits of the fingerprint of each dataset."""
+    return "data " + "+".join(item.fingerprint[:8] for item in job.data)
 
 
 def _protocol(job: Job) -> str:
     return (job.rules or protocol_label(job.protocol)) + trials.protocol_suffix(job.search)
-
-
-def _row(job: Job, parts: dict[str, list[str]]) -> tuple:
-    return (job.task, job.modalities, *parts[job.id])
 
 
 def _reader(store: Store, job_id: str) -> Callable[[], pd.DataFrame]:

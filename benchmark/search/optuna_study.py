@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from ...datasets.libraries import import_guard
 from ..core.atomic_files import read_json
 from ..core.method_spec import Field
+from ..store.locks import hold
 from ..store.names import inside
 from ..store.store import Store
 from .sampling import rounded, seed_of, smallest
@@ -121,24 +122,67 @@ def write_journals(store: Store, progress: Iterable[StudyProgress]) -> None:
 def _append_to_journal(store: Store, search: SearchProgress, fields: Sequence[Field]) -> None:
     """Adds to a study's journal the trials that ended since it was last written.
 
-    A journal that cannot be read, as after a write that was cut off, is written anew.
+    A journal that cannot be read, as after a write that was cut off, is written anew. Optuna's own lock is not used:
+    it is a file that outlives a killed process, and who comes after waits for it without an end.
     """
     ended = _ended(store, search, fields)
     if not search.scores:
         return
-    file = inside(store.path / FOLDER) / f"{search.name}.log"
-    file.parent.mkdir(exist_ok=True)
-    if file.is_symlink():
-        file.unlink()
+    folder = inside(store.path / FOLDER)
+    file, lock = folder / f"{search.name}.log", folder / _LOCK
+    lock.mkdir(parents=True, exist_ok=True)
+    with hold(inside(lock)) as claim:
+        for other in (
+            file,
+            file.with_name(f"{file.name}.lock"),
+        ):  # the latter is what Optuna's lock left behind
+            if other.is_symlink():
+                other.unlink()
+        try:
+            if not _ends_with_a_line(file):
+                raise ValueError("the last write was cut off")
+            _add_trials(file, search, ended.values())
+        except Exception:
+            file.unlink(missing_ok=True)
+            _add_trials(file, search, ended.values())
+        claim.release(forget=True)
+
+
+#: The folder beside the journals that is held while one of them is written.
+_LOCK = ".journals"
+
+
+def _ends_with_a_line(file: Path) -> bool:
+    """Whether a journal is empty, absent, or ends with a whole line: Optuna would append to half a line."""
     try:
-        study = _journal(file, search)
-    except Exception:
-        file.unlink(missing_ok=True)
-        study = _journal(file, search)
+        return file.read_bytes()[-1:] in (b"", b"\n")
+    except FileNotFoundError:
+        return True
+
+
+def _add_trials(file: Path, search: SearchProgress, trials: Iterable[FrozenTrial]) -> None:
+    """Adds those trials to a journal that are not in it.
+
+    Args:
+        file: the journal, made where there is none.
+        search: whose trials they are.
+        trials: those that ended.
+    """
+    study = _journal(file, search)
     there = {trial.user_attrs.get("job") for trial in study.get_trials(deepcopy=False)}
-    for trial in ended.values():
+    for trial in trials:
         if trial.user_attrs["job"] not in there:
             study.add_trial(trial)
+
+
+class _HeldAlready:
+    """A lock for Optuna, whose journal is written while ``_LOCK`` is held."""
+
+    def acquire(self) -> bool:
+        return True
+
+    def release(self) -> None:
+        pass
 
 
 def _journal(file: Path, search: SearchProgress) -> Any:
@@ -148,8 +192,9 @@ def _journal(file: Path, search: SearchProgress) -> Any:
         from optuna.storages import JournalStorage
         from optuna.storages.journal import JournalFileBackend
 
+    lock: Any = _HeldAlready()
     return library.create_study(
-        storage=JournalStorage(JournalFileBackend(str(file))),
+        storage=JournalStorage(JournalFileBackend(str(file), lock_obj=lock)),
         study_name=search.name,
         direction="minimize" if direction_of(search.metric) == "lower" else "maximize",
         load_if_exists=True,

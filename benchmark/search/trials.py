@@ -123,7 +123,7 @@ def search_name(job: Job) -> str:
     about = {**values, "params": fixed, "seed": 0, "data": [[d.name, d.fingerprint] for d in job.data]}
     rules = [job.search.sampler, job.search.pruner, sorted(job.search.searched)]
     digest = hashlib.sha256(canonical_json([about, rules]).encode()).hexdigest()[:12]
-    return f"{job.id.rpartition('-s')[0]}-{digest}"
+    return f"{job.id.rpartition('-s')[0] or 'search'}-{digest}"
 
 
 def _search_key(job: Job, part: Trial) -> tuple:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
+import unicodedata
 from pathlib import Path
 
-#: The names of jobs and evaluations: a single part of a path, which leads into no other folder.
-_NAME = re.compile(r"\w[\w.~+ -]*")
+#: What the name of a job or an evaluation may hold beside letters, digits and their marks, but not begin with.
+_FURTHER = ".~+ -"
 
 
 class StoreError(ValueError):
@@ -15,7 +15,7 @@ class StoreError(ValueError):
 
 def checked_name(name: str) -> str:
     """Returns the name of a job or an evaluation. Raises StoreError for one that could lead out of its folder."""
-    if not _NAME.fullmatch(name):
+    if not name or name[0] in _FURTHER or not all(map(_is_harmless, name)):
         raise StoreError(f"{name!r} is no name of a job or an evaluation")
     return name
 
@@ -25,3 +25,10 @@ def inside(folder: Path) -> Path:
     if folder.is_symlink():
         raise StoreError(f"{folder}: is a link, and nothing is written outside the store; remove it")
     return folder
+
+
+def _is_harmless(character: str) -> bool:
+    """Whether a character stays inside one part of a path. Vowels of Hindi, Thai and others are marks of a letter."""
+    return (
+        character.isalnum() or character in f"_{_FURTHER}" or unicodedata.category(character).startswith("M")
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import unicodedata
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -174,7 +175,8 @@ def _names(stem: str, blocks: Sequence[tuple[str, ...]]) -> list[str]:
         "-".join([stem, *(re.sub(r"[^\w+]+", "-", block[place]).strip("-") for place in differing)])
         for block in blocks
     ]
-    if len(set(names)) < len(names):
+    # Some file systems take names for the same that differ in case or in how an accent is encoded.
+    if len({unicodedata.normalize("NFKC", name).casefold() for name in names}) < len(names):
         return [f"{name}-{number}" for number, name in enumerate(names, start=1)]
     return names
 

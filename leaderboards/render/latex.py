@@ -1,9 +1,10 @@
-"""Tables for papers: LaTeX with booktabs. Needs ``\\usepackage{booktabs}``."""
+"""Tables for papers: LaTeX with booktabs. Needs ``\\usepackage{booktabs}``; XeLaTeX or LuaLaTeX for other scripts."""
 
 from __future__ import annotations
 
 import math
 import re
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -41,10 +42,35 @@ _SPECIAL = {
 }
 
 
+#: Pairs that LaTeX's fonts would print as one other character.
+_LIGATURES = {"--", "''", "``", "?`", "!`", ",,"}
+_BEYOND_LATIN_1 = (
+    "% This table has characters beyond Latin-1, as they are in the names: compile it with XeLaTeX or LuaLaTeX and a "
+    "font that has them (fontspec, \\setmainfont).\n"
+)
+
+
 def escape_latex(text: str) -> str:
-    """Text that LaTeX prints as it is; characters outside Latin-1 that are not known become a question mark."""
-    plain = "".join(_SPECIAL.get(character, character) for character in " ".join(text.split()))
-    return "".join(character if ord(character) < 256 else "?" for character in plain)
+    """Text that LaTeX prints as it is.
+
+    Characters of every script stay: pdfLaTeX knows those of Latin-1, XeLaTeX and LuaLaTeX all that the font has.
+    Those that no font prints (control characters, halves of surrogate pairs) become their code point, ``U+0007``.
+    """
+    line = " ".join(text.split())
+    escaped: list[str] = []
+    for before, character in zip(" " + line, line, strict=False):
+        if before + character in _LIGATURES:
+            escaped.append("{}")
+        if unicodedata.category(character) in ("Cc", "Cs"):
+            escaped.append(f"U+{ord(character):04X}")
+        else:
+            escaped.append(_SPECIAL.get(character, character))
+    return "".join(escaped)
+
+
+def with_engine(text: str) -> str:
+    """A table, below a comment that says which LaTeX it needs where that is not any."""
+    return _BEYOND_LATIN_1 + text if any(ord(character) > 255 for character in text) else text
 
 
 def latex(frame: pd.DataFrame, subject: str, across: Across = "metric") -> str:
@@ -92,7 +118,7 @@ def latex(frame: pd.DataFrame, subject: str, across: Across = "metric") -> str:
             for index, row in enumerate(rows):
                 lines.append(_row(_cell(row[name], seconds.get(name) == index) for name in [*named, *values]))
         lines += [r"\bottomrule", r"\end{tabular}"]
-    return "\n".join([*lines, r"\end{table}"]) + "\n"
+    return with_engine("\n".join([*lines, r"\end{table}"]) + "\n")
 
 
 def parts(values: Sequence[str], named: Sequence[str], widths: Mapping[str, int]) -> list[list[str]]:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pandas as pd
 
 from ..labels import KEYS
-from .latex import escape_latex, parts
+from .latex import escape_latex, parts, with_engine
 from .text import HOLE, escape_markdown, file_name, write_text
 
 #: Columns that say what a row is, in the order in which tables have them.
@@ -60,7 +60,7 @@ def latex(frame: pd.DataFrame, subject: str, notes: Sequence[str] = ()) -> str:
         lines += [rf"\begin{{tabular}}{{{align}}}", r"\toprule", _latex_row(columns), r"\midrule"]
         lines += [_latex_row(row) for row in table[columns].itertuples(index=False)]
         lines += [r"\bottomrule", r"\end{tabular}"]
-    return "\n".join([*lines, r"\end{table}"]) + "\n"
+    return with_engine("\n".join([*lines, r"\end{table}"]) + "\n")
 
 
 def write_csv(frame: pd.DataFrame, folder: Path, stem: str) -> Path:

@@ -16,6 +16,7 @@ import pandas as pd
 
 from ..labels import CLEAN, KEYS, REAL, SYNTHETIC, UPPER_BOUND, Across, rounded
 from ..tables.accuracy import condition_label, data_label
+from .fonts import show_every_script
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -248,6 +249,7 @@ def write_parts(path: Path, parts: Iterable[bytes]) -> Path:
 
 def save_figure(path: Path, figure: Figure) -> Path:
     """As ``write_text``, a figure in the format of the name."""
+    show_every_script(figure)
     content = io.BytesIO()
     figure.savefig(content, dpi=150, format=path.suffix.removeprefix("."))
     return write_bytes(path, content.getvalue())

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from ..labels import CLEAN, REAL, SYNTHETIC
+from ..labels import CLEAN, FINGERPRINTS, REAL, SYNTHETIC
 from ..stats.bootstrap import summary
 from .accuracy import COLUMNS, audit_columns
 from .groups import Group, groups_of
@@ -73,7 +73,11 @@ def audit(results: Iterable[Result]) -> pd.DataFrame:
                 "method": group.method,
                 "n": str(done) if done == len(group.results) else f"{done} of {len(group.results)}",
                 "seeds": " ".join(map(str, group.seeds)),
-                **{name.removeprefix("audit_"): value for name, value in audit_columns(group).items()},
+                **{
+                    name.removeprefix("audit_"): value
+                    for name, value in audit_columns(group).items()
+                    if name != f"audit_{FINGERPRINTS}"
+                },
             }
         )
     return pd.DataFrame(rows).fillna("").astype("str")

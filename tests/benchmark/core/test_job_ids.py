@@ -15,6 +15,7 @@ from mmbench.benchmark.core.job import COMPANION, Data, Job, canonical_json
 from mmbench.benchmark.core.method_spec import describe
 from mmbench.benchmark.core.protocol import Protocol
 from mmbench.benchmark.core.registry import find
+from mmbench.benchmark.store.names import StoreError, checked_name
 from mmbench.methods import METHODS
 
 # The tables by which version 0.1 made ids, when job.py still knew methods and rules by their names.
@@ -168,3 +169,50 @@ def test_a_method_from_elsewhere_that_bears_the_name_of_one_of_ours_has_all_para
         replace(job, version="1 of rna.py 0123456789ab") for job in (ours[0], job_of("rna", rules, params))
     ]
     assert len({job.id for job in theirs}) == 2
+
+
+def _job_on(name: str, modalities: tuple[str, ...] = ("text", "audio")) -> Job:
+    data = (Data(name, hashlib.sha256(name.encode()).hexdigest(), "open", False),)
+    return Job(name, "erm", {}, "1", modalities, data, {}, 0)
+
+
+NAMES = (
+    "数据",
+    "情感",
+    "Übungen",
+    "übungen",
+    "हिन्दी",
+    "ไทย",
+    "данные",
+    "_x",
+    ".x",
+    "Mine",
+    "mine",
+    "a_b",
+    "a-b",
+    "x" * 300,
+)
+
+
+def test_every_name_gives_an_id_that_a_folder_can_have_and_no_two_the_same():
+    ids = [_job_on(name).id for name in NAMES]
+    assert len({name.casefold() for name in ids}) == len(NAMES)
+    for name in ids:
+        assert re.fullmatch(r"[a-z0-9][a-z0-9.-]*-[0-9a-f]{12}", name)
+        assert len(name) <= 255
+        assert checked_name(name) == name
+    assert re.fullmatch(r"s0-[0-9a-f]{12}", replace(_job_on("数据", ("文本",)), method="方法").id)
+
+
+def test_letters_outside_ascii_are_left_out_of_the_beginning_of_an_id():
+    assert _job_on("数据").id.startswith("erm-ta-s0-")
+    assert _job_on("Übungen").id.startswith("bungen-erm-ta-s0-")
+    assert _job_on("Straße").id.startswith("stra-e-erm-ta-s0-")
+
+
+def test_the_names_of_evaluations_stay_inside_their_folder():
+    for name in ("ood-数据~0123456789ab~2", "ood-हिन्दी~0123456789ab", "gaussian-noise", "a+b c"):
+        assert checked_name(name) == name
+    for name in ("", ".", "..", "-x", "a/b", "a\\b", "a\0b", "a\nb", "~root", " a"):
+        with pytest.raises(StoreError, match="is no name of"):
+            checked_name(name)

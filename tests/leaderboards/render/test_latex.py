@@ -52,8 +52,39 @@ def test_names_cannot_break_the_table() -> None:
     text = latex(tables.accuracy(results({nasty: 1.0})), "Accuracy")
     assert r"\input" not in text
     row = next(line for line in text.splitlines() if "textbackslash" in line)
-    assert len(re.findall(r"(?<!\\)&", row)) == len(re.findall(r"(?<!\\)&", text.splitlines()[6]))
-    assert "é" in row
+    heading = next(line for line in text.splitlines() if line.startswith("method &"))
+    assert len(re.findall(r"(?<!\\)&", row)) == len(re.findall(r"(?<!\\)&", heading))
+    assert "é中" in row
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("北京", "上海", "广州"),
+        ("a--b", "a—b", "a-b"),
+        ("данные", "δ", "हिन्दी"),
+        ('a"b', "a''b"),
+        ("a\x07b", "ab"),
+    ],
+)
+def test_different_names_stay_different_in_every_script(names: tuple[str, ...]) -> None:
+    assert len({escape_latex(name) for name in names}) == len(names)
+    found = [one for name in names for one in results({"erm": 1.0}, task=f"mine/{name}")]
+    text = latex(tables.accuracy(found), "Accuracy")
+    headings = [line for line in text.splitlines() if line.startswith(r"\multicolumn")]
+    assert len(set(headings)) == len(names)
+    assert all(any(escape_latex(name) in line for line in headings) for name in names)
+
+
+def test_a_table_says_which_latex_it_needs_only_where_not_any_will_do() -> None:
+    needs = "% This table has characters beyond Latin-1"
+    for make in (
+        lambda name: latex(tables.accuracy(results({name: 1.0})), "A"),
+        lambda name: plain.latex(pd.DataFrame({"method": [name, "b"]}), "A"),
+    ):
+        assert make("方法").startswith(needs)
+        assert make("方法").count("%") - make("é").count("%") == 1
+        assert make("Übung é").startswith(r"\begin{table}")
 
 
 def test_a_hole_and_a_stand_in_are_said_in_the_caption() -> None:
