@@ -9,11 +9,14 @@ import numpy as np
 from ..libraries import import_guard
 from .clip import MediaError, SoundView
 from .files import SLACK, can_seek, check_file, checked_stretch, on_one_thread, opened, stream_end, told, zero
+from .resampling import resample
 
 #: What libsndfile reads to the sample; everything else is read by FFmpeg.
 SNDFILE = {".wav", ".flac", ".ogg", ".oga", ".aif", ".aiff"}
 #: Seconds decoded before a stretch: what lossy sound needs before it is itself after a jump.
 _LEAD = 0.5
+#: Samples a second below which a header is wrong: at the rate that is asked for, the sound would fill the memory.
+_LOWEST = 100
 _OGG_PAGE = 65_307  # the longest that a page of an Ogg file can be, in bytes (RFC 3533)
 _OGG_LAST = 4  # the flag of the last page
 
@@ -50,11 +53,10 @@ def read_sound(file: Path, start: float | None, stop: float | None, view: SoundV
 
 
 def _resampled(sound: np.ndarray, old: int, new: int) -> np.ndarray:
-    """[time, channel] at another rate: a windowed sinc filter of torchaudio."""
+    """[time, channel] at another rate."""
+    if old < _LOWEST:
+        raise MediaError(f"states {old} samples a second, too few for sound")
     import torch
-
-    with import_guard("torchaudio", "resampling of sound"):
-        from torchaudio.functional import resample
 
     return resample(torch.from_numpy(np.ascontiguousarray(sound.T)), old, new).numpy().T
 
