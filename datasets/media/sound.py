@@ -131,7 +131,8 @@ def _codec_words(file: Path) -> str:
     """What a file that libsndfile cannot read really holds, such as AC-3 in WAV, as the end of a message."""
     try:
         with opened(file) as container:
-            names = {stream.codec.long_name for stream in container.streams.audio} - {None}
+            known = [stream.codec_context for stream in container.streams.audio if stream.codec_context]
+            names = {context.codec.long_name for context in known}
             return f"; it holds {', '.join(sorted(names))}, in {container.format.long_name}" if names else ""
     except MediaError:
         return ""
