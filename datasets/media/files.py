@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from ..libraries import LibraryError, import_guard
@@ -128,7 +130,8 @@ def stream_end(
     stated = _stated_end(file, container, stream)
     if stated is not None:
         return stated - zero(container)
-    ends = _packet_ends(file)
+    state = file.stat()
+    ends = _packet_ends(file, state.st_mtime_ns, state.st_size)
     if stream.index not in ends:
         raise MediaError(f"has {_WORDS[stream.type]} without a packet")
     # Matroska and FLV may state how long the whole is; in other files FFmpeg estimates it.
@@ -155,15 +158,21 @@ def _stated_end(
     return end if 0 < end < float("inf") else None
 
 
-def _packet_ends(file: Path) -> dict[int, float]:
-    """Index of a stream -> the time stamp, in seconds, at which its last packet ends, by reading through the file."""
+@lru_cache(maxsize=4096)
+def _packet_ends(file: Path, changed: int, size: int) -> Mapping[int, float]:
+    """Index of a stream -> the time stamp, in seconds, at which its last packet ends, by reading through the file.
+
+    Args:
+        file: what FFmpeg reads; once, however many stretches of it are asked for.
+        changed, size: when it was written, and its bytes: another content is read anew.
+    """
     ends: dict[int, float] = {}
     with opened(file) as container:  # anew: not every file can be wound back
         for packet in container.demux():
             if packet.pts is not None and packet.time_base and packet.size:
                 end = float((packet.pts + (packet.duration or 0)) * packet.time_base)
                 ends[packet.stream_index] = max(end, ends.get(packet.stream_index, end))
-    return ends
+    return MappingProxyType(ends)
 
 
 def zero(container: av.container.InputContainer) -> float:

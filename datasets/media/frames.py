@@ -30,6 +30,8 @@ Colours = Literal["rgb24", "gray"]
 #: The lowest rate that fits all time stamps is the rate of a video if it is this close to the average: it is exact,
 #: the average is not where a header rounds the duration.
 _SAME_RATE = 0.01
+#: Pixels of a frame, above which a header is wrong or a frame would fill the memory; 16384 x 8192 are accepted.
+_MOST_PIXELS = 1 << 27
 
 
 def read_video(
@@ -145,6 +147,8 @@ def _track(file: Path, container: InputContainer) -> _Track:
     if stream is None:
         raise MediaError("has no video")
     tick, offset = on_one_thread(stream), zero(container)
+    if stream.width * stream.height > _MOST_PIXELS:
+        raise MediaError(f"has a video of {stream.width} x {stream.height} pixels, too many to be decoded")
     end = stream_end(file, container, stream)
     rate = float(_rate(stream))
     frames = stream.frames or round(end * rate)  # not every container counts them

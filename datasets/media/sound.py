@@ -118,7 +118,8 @@ def _by_sndfile(
                 sound.seek(begin)
             samples = _samples(sound, after - begin)
             if sound.subtype in ("FLOAT", "DOUBLE"):
-                _check_scale(_peak(file, file.stat().st_mtime_ns))
+                state = file.stat()
+                _check_scale(_peak(file, state.st_mtime_ns, state.st_size))
     except soundfile.LibsndfileError as error:
         reason = f"cannot be read as sound: {error.error_string.rstrip('.')}"
         raise MediaError(f"{reason}{_codec_words(file)}") from None
@@ -139,14 +140,14 @@ def _codec_words(file: Path) -> str:
 
 
 @lru_cache(maxsize=4096)
-def _peak(file: Path, changed: int) -> float:
+def _peak(file: Path, changed: int, size: int) -> float:
     """The largest amplitude of a whole file of floats, NaN and infinity left out.
 
     Of the whole, because a quiet stretch does not show that a file is scaled as integers are.
 
     Args:
         file: what libsndfile reads.
-        changed: the time at which it was written, so that another content is read anew.
+        changed, size: when it was written, and its bytes: another content is read anew.
     """
     import soundfile
 
@@ -201,7 +202,8 @@ def _by_ffmpeg(
         ending = round(end * rate)
         enough = ending - block if ending < after + 2 * block else after + 2 * block
         channels = stream.channels
-        to_float = AudioResampler(format="fltp")
+        # Channels in turn: of eight or more in planes of their own, PyAV's array reads one plane that is not there.
+        to_float = AudioResampler(format="flt")
         parts: list[np.ndarray] = []
         place = -1  # the number of the next sample
         for packet in container.demux(stream):
@@ -217,7 +219,7 @@ def _by_ffmpeg(
                     if place < begin or now > place + SLACK * rate:
                         place = now
                 for frame in to_float.resample(decoded):
-                    samples = frame.to_ndarray().T
+                    samples = frame.to_ndarray().reshape(-1, channels)
                     parts.append(samples[max(begin - place, 0) : max(after - place, 0)])
                     place += len(samples)
             if place >= enough + block or packet.is_corrupt:

@@ -9,6 +9,7 @@ import av
 import numpy as np
 import pytest
 import soundfile
+from mmbench.datasets.media import files
 from mmbench.datasets.media.clip import FrameView, MediaError, Piece, SoundView
 from mmbench.datasets.media.decode import decode
 
@@ -243,3 +244,54 @@ def test_floats_that_are_scaled_as_integers_are_refused_even_where_they_are_quie
     soundfile.write(file, NOISE * 5, RATE, subtype="FLOAT")  # written anew: nothing is remembered of it
     loud = sound_of(file)
     np.testing.assert_array_equal(loud, np.clip(NOISE[:, 0] * np.float32(5), -1, 1))
+
+
+def test_a_cut_opus_file_says_so_wherever_it_is_cut(tmp_path: Path) -> None:
+    noise = np.random.default_rng(1).uniform(-0.5, 0.5, (480_000, 1)).astype(np.float32)
+    file = write_compressed(tmp_path / "a.opus", noise, 48_000, "libopus")
+    whole = len(sound_of(file))
+    assert 9.9 * RATE < whole <= 10.1 * RATE
+    content = file.read_bytes()
+    page = content.rfind(b"OggS")
+    for kept in (page, page + 20, len(content) - 1, len(content) // 2):
+        file.write_bytes(content[:kept])
+        assert "cut" in reason(file) or "breaks off" in reason(file)
+
+
+def test_many_stretches_of_a_file_read_through_it_once(tmp_path: Path) -> None:
+    file = coded(tmp_path / "a.aac", "adts", "aac", NOISE)
+    before = files._packet_ends.cache_info()
+    for start in np.linspace(0, 2, 9).tolist():
+        assert len(sound_of(file, start, start + 0.5)) == 8000
+    after = files._packet_ends.cache_info()
+    assert (after.misses - before.misses, after.hits - before.hits) == (1, 8)
+    coded(file, "adts", "aac", QUIET)  # written anew
+    assert len(sound_of(file)) >= 6 * RATE
+
+
+@pytest.mark.parametrize(("layout", "channels"), [("mono", 1), ("5.1", 6), ("7.1", 8)])
+@pytest.mark.parametrize("suffix", ["m4a", "mka"])
+def test_as_many_channels_as_there_are_are_read(
+    tmp_path: Path, suffix: str, layout: str, channels: int
+) -> None:
+    """Each channel has its own loudness."""
+    loud = np.arange(1, channels + 1, dtype=np.float32) / 20
+    values = np.ascontiguousarray((tone(300, 2) * loud).T.astype(np.float32))
+    file = tmp_path / f"a.{suffix}"
+    with av.open(str(file), "w") as output:
+        track = output.add_stream("aac", rate=RATE, layout=layout)
+        assert isinstance(track, av.AudioStream)
+        track.bit_rate = 64_000 * channels
+        # In planes of their own only where PyAV can fill them.
+        block = av.AudioFrame.from_ndarray(values.T.reshape(1, -1), format="flt", layout=layout)
+        block.sample_rate, block.pts = RATE, 0
+        for frame in av.AudioResampler("fltp", layout, RATE, 1024).resample(block):
+            output.mux(track.encode(frame))
+        output.mux(track.encode())
+    every = np.asarray(decode(Piece((file,), 0.5, 1.5), "waveform", SoundView(mono=False)))
+    assert every.shape == (RATE, channels)
+    levels = np.abs(every).max(axis=0)
+    keep = [
+        number for number in range(channels) if not (channels > 1 and number == 3)
+    ]  # 3: low frequencies alone
+    np.testing.assert_allclose(levels[keep], 0.5 * loud[keep], rtol=0.1)
