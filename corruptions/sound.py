@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..datasets.libraries import import_guard
+from ..datasets.media.resampling import has_few_phases, resample_by_steps
 from .random import Stream
 
 
@@ -133,7 +134,7 @@ def lost_packets(chance: Tensor, share: float, burst: float) -> Tensor:
 
 
 def resampled(sound: Tensor, before: int, after: int) -> Tensor:
-    """Sound at another rate: what ``torchaudio.functional.resample`` returns, as one matrix product.
+    """Sound at another rate: what ``torchaudio.functional.resample`` returns, as one matrix product at usual rates.
 
     Args:
         sound: [batch, channel, time]; zeros are taken to follow it.
@@ -146,6 +147,8 @@ def resampled(sound: Tensor, before: int, after: int) -> Tensor:
     Raises:
         LibraryError: torchaudio cannot be imported.
     """
+    if not has_few_phases(before, after):  # a matrix of one period would fill the memory
+        return resample_by_steps(sound, before, after)
     matrix, hop, reach = _resampling(before, after)
     blocks = math.ceil(sound.shape[-1] / hop)
     padded = F.pad(sound, (reach, blocks * hop + reach - sound.shape[-1]))

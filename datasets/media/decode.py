@@ -11,13 +11,15 @@ from pathlib import Path
 import numpy as np
 
 from .clip import FrameView, MediaError, Medium, Piece, SoundView, TextView, View
-from .files import check_file
+from .files import check_file, decoding
 from .frames import read_flow, read_video
-from .pictures import OTHER_PICTURES, PICTURES, fitted, read_picture
+from .pictures import OTHER_PICTURES, PICTURES, fitted, has_picture, read_picture
 from .sound import read_sound
 
 #: What to decode: where it is, what it is, and how it is read.
 Item = tuple[Piece | str, Medium, View]
+
+_VIEWS = {"frames": FrameView, "flow": FrameView, "waveform": SoundView, "text": TextView}
 
 
 def decode(piece: Piece | str, medium: Medium, view: View) -> np.ndarray | str:
@@ -35,17 +37,19 @@ def decode(piece: Piece | str, medium: Medium, view: View) -> np.ndarray | str:
         MediaError: the stretch cannot be decoded whole, exactly as asked for.
         TypeError: the view does not fit the medium.
     """
-    if medium == "text" and isinstance(view, TextView):
-        return _text(piece, view)
-    if isinstance(piece, str):
+    if medium != "text" and isinstance(piece, str):
         raise TypeError(f"a text cannot be decoded as {medium}")
-    if medium == "waveform" and isinstance(view, SoundView):
-        return read_sound(_only(piece), piece.start, piece.stop, view)
-    if medium == "frames" and isinstance(view, FrameView):
-        return _frames(_only(piece), piece.start, piece.stop, view)
-    if medium == "flow" and isinstance(view, FrameView):
-        return _flow(piece, view)
-    raise TypeError(f"{medium} cannot be read with a {type(view).__name__}")
+    if not isinstance(view, _VIEWS[medium]):
+        raise TypeError(f"{medium} cannot be read with a {type(view).__name__}")
+    with decoding(medium):
+        if isinstance(view, TextView):
+            return _text(piece, view)
+        assert isinstance(piece, Piece)
+        if isinstance(view, SoundView):
+            return read_sound(_only(piece), piece.start, piece.stop, view)
+        return (
+            _flow(piece, view) if medium == "flow" else _frames(_only(piece), piece.start, piece.stop, view)
+        )
 
 
 def _only(piece: Piece) -> Path:
@@ -70,13 +74,15 @@ def _text(piece: Piece | str, view: TextView) -> str:
 
 
 def _frames(file: Path, start: float | None, stop: float | None, view: FrameView) -> np.ndarray:
-    suffix = file.suffix.lower()
-    if suffix in PICTURES:
-        return np.stack([fitted(read_picture(file), view)] * view.frames)
     check_file(file)
+    suffix = file.suffix.lower()
+    if has_picture(file):
+        return np.stack([fitted(read_picture(file), view)] * view.frames)
     try:
         return read_video(file, start, stop, view)
     except MediaError as error:
+        if suffix in PICTURES:
+            raise MediaError(f"cannot be read as a picture, nor as a video: {error}") from None
         if suffix not in OTHER_PICTURES:
             raise
         known = ", ".join(sorted(PICTURES))

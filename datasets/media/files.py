@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
+import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from ..libraries import import_guard
+from ..libraries import LibraryError, import_guard
 from .clip import MediaError
+from .lengths import container_states_length
 
 if TYPE_CHECKING:
     import av.container
 
+_log = logging.getLogger("mmbench.datasets.media")
+
 #: Seconds that a stretch may reach beyond the end of its file: times in lists are rounded, and the sound and the
 #: picture of one recording rarely end together.
 SLACK = 0.1
+#: Seconds by which the length that a file states as a whole may lie beyond its last packet.
+_ROUNDED = 0.25
+_WORDS = {"audio": "sound", "video": "a video"}
 
 
 def check_file(file: Path) -> None:
@@ -33,6 +42,30 @@ def check_file(file: Path) -> None:
         raise MediaError("may not be read: permission denied")
     if size == 0:
         raise MediaError("the file is empty")
+
+
+@contextmanager
+def decoding(medium: str) -> Iterator[None]:
+    """Whatever a decoding library raises in between becomes a MediaError, so that one file never ends a run.
+
+    Libraries raise more than their own errors on damaged files: ValueError of an absurd size of an array, struct.error
+    of malformed EXIF data, MemoryError, OverflowError and others. KeyboardInterrupt and the like pass.
+
+    Args:
+        medium: what the file should hold, such as ``frames``.
+
+    Raises:
+        MediaError: of anything but itself and a LibraryError.
+    """
+    try:
+        yield
+    except (MediaError, LibraryError):
+        raise
+    except Exception as error:
+        _log.debug("a file cannot be read as %s", medium, exc_info=True)
+        words = " ".join(str(error).split())
+        reason = f"{type(error).__name__}: {words}" if words else type(error).__name__
+        raise MediaError(f"cannot be read as {medium}, cut or damaged: {reason[:200]}") from error
 
 
 @contextmanager
@@ -79,18 +112,67 @@ def checked_stretch(start: float | None, stop: float | None, end: float, what: s
 
 
 def stream_end(
-    container: av.container.InputContainer, stream: av.VideoStream | av.AudioStream
-) -> float | None:
-    """Seconds from the file's beginning to the end of one stream, as its header promises; None: it does not."""
+    file: Path, container: av.container.InputContainer, stream: av.VideoStream | av.AudioStream
+) -> float:
+    """Seconds from the file's beginning to the end of one stream.
+
+    As its header states it; where it does not, as the packets of the file do, which are read through, not decoded.
+
+    Args:
+        file: which was opened.
+        container: of FFmpeg.
+        stream: of that container.
+
+    Raises:
+        MediaError: the stream is empty, or the file is shorter than it says as a whole.
+    """
     assert stream.time_base is not None
-    if stream.duration is not None:
-        return float(((stream.start_time or 0) + stream.duration) * stream.time_base) - zero(container)
+    stated = _stated_end(file, container, stream)
+    if stated is not None:
+        return stated - zero(container)
+    state = file.stat()
+    ends = _packet_ends(file, state.st_mtime_ns, state.st_size)
+    if stream.index not in ends:
+        raise MediaError(f"has {_WORDS[stream.type]} without a packet")
+    # Matroska and FLV may state how long the whole is; in other files FFmpeg estimates it.
+    names = container.format.name.split(",")
+    if container.duration is not None and any(name in names for name in ("matroska", "flv")):
+        whole = container.duration / 1_000_000
+        if max(ends.values()) - zero(container) < whole - _ROUNDED:
+            return whole  # cut: reading will say where
+    return ends[stream.index] - zero(container)
+
+
+def _stated_end(
+    file: Path, container: av.container.InputContainer, stream: av.VideoStream | av.AudioStream
+) -> float | None:
+    """The time stamp, in seconds, of a stream's end as the header states it; None: it does not."""
+    if stream.duration and stream.time_base and container_states_length(file, container.format.name):
+        return float(((stream.start_time or 0) + stream.duration) * stream.time_base)
     words = stream.metadata.get("DURATION", "").split(":")  # Matroska: hours, minutes, seconds
     try:
         hours, minutes, seconds = map(float, words)
     except ValueError:
         return None
-    return 3600 * hours + 60 * minutes + seconds - zero(container)
+    end = 3600 * hours + 60 * minutes + seconds
+    return end if 0 < end < float("inf") else None
+
+
+@lru_cache(maxsize=4096)
+def _packet_ends(file: Path, changed: int, size: int) -> Mapping[int, float]:
+    """Index of a stream -> the time stamp, in seconds, at which its last packet ends, by reading through the file.
+
+    Args:
+        file: what FFmpeg reads; once, however many stretches of it are asked for.
+        changed, size: when it was written, and its bytes: another content is read anew.
+    """
+    ends: dict[int, float] = {}
+    with opened(file) as container:  # anew: not every file can be wound back
+        for packet in container.demux():
+            if packet.pts is not None and packet.time_base and packet.size:
+                end = float((packet.pts + (packet.duration or 0)) * packet.time_base)
+                ends[packet.stream_index] = max(end, ends.get(packet.stream_index, end))
+    return MappingProxyType(ends)
 
 
 def zero(container: av.container.InputContainer) -> float:

@@ -30,6 +30,8 @@ Colours = Literal["rgb24", "gray"]
 #: The lowest rate that fits all time stamps is the rate of a video if it is this close to the average: it is exact,
 #: the average is not where a header rounds the duration.
 _SAME_RATE = 0.01
+#: Pixels of a frame, above which a header is wrong or a frame would fill the memory; 16384 x 8192 are accepted.
+_MOST_PIXELS = 1 << 27
 
 
 def read_video(
@@ -96,7 +98,7 @@ def _read(
         from av.video.reformatter import VideoReformatter
 
     with opened(file) as container:
-        track = _track(container)
+        track = _track(file, container)
         first, last = checked_stretch(start, stop, track.end, "video")
         picked = _picked(track, first, last, view)
         convert = VideoReformatter()
@@ -140,14 +142,14 @@ class _Track:
         return stamp * self.tick - self.offset
 
 
-def _track(container: InputContainer) -> _Track:
+def _track(file: Path, container: InputContainer) -> _Track:
     stream = next((video for video in container.streams.video if not _is_cover(video)), None)
     if stream is None:
         raise MediaError("has no video")
     tick, offset = on_one_thread(stream), zero(container)
-    end = stream_end(container, stream)
-    if end is None:
-        end = _last_packet(container, stream) * tick - offset
+    if stream.width * stream.height > _MOST_PIXELS:
+        raise MediaError(f"has a video of {stream.width} x {stream.height} pixels, too many to be decoded")
+    end = stream_end(file, container, stream)
     rate = float(_rate(stream))
     frames = stream.frames or round(end * rate)  # not every container counts them
     return _Track(container, stream, tick, offset, end, rate, frames, (stream.width, stream.height))
@@ -159,17 +161,6 @@ def _is_cover(stream: VideoStream) -> bool:
         from av.stream import Disposition
 
     return bool(stream.disposition & Disposition.attached_pic)
-
-
-def _last_packet(container: InputContainer, stream: VideoStream) -> int:
-    """The tick at which the last frame of a stream ends, by reading through it: its header does not tell."""
-    ends = [
-        packet.pts + (packet.duration or 0) for packet in container.demux(stream) if packet.pts is not None
-    ]
-    if not ends:
-        raise MediaError("has a video without frames")
-    container.seek(0)
-    return max(ends)
 
 
 def _rate(stream: VideoStream) -> Fraction:

@@ -24,24 +24,45 @@ if TYPE_CHECKING:
 PICTURES = {".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm"}
 #: Pictures by their name that are none here; those that move are read as videos.
 OTHER_PICTURES = {".gif", ".avif", ".heic", ".heif", ".jp2", ".jxl", ".svg"}
+#: Videos that begin as a picture does.
+_MOVING = {".mjpg", ".mjpeg", ".apng"}
+#: What JPEG, PNG and TIFF begin with; and Matroska, FLV, MPEG.
+_PICTURE_HEADS = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"II*\0", b"MM\0*")
+_VIDEO_HEADS = (b"\x1aE\xdf\xa3", b"FLV\x01", b"\0\0\x01\xba")
+
+
+def has_picture(file: Path) -> bool:
+    """Whether a file holds a picture: its first bytes decide, and its name where they do not."""
+    suffix = file.suffix.lower()
+    if suffix in _MOVING:
+        return False
+    with file.open("rb") as stream:
+        head = stream.read(16)
+    if head.startswith(_PICTURE_HEADS) or (head[:4] == b"RIFF" and head[8:12] == b"WEBP"):
+        return True
+    is_video = head[4:8] in (b"ftyp", b"moov", b"mdat") or head.startswith(_VIDEO_HEADS)
+    return suffix in PICTURES and not is_video
 
 
 def read_picture(file: Path) -> np.ndarray:
     """A picture, upright as its EXIF data say, [height, width, 3] uint8; what is transparent shows white.
 
     Raises:
-        MediaError: it cannot be read, or is cut.
+        MediaError: it cannot be read, is cut, or holds numbers of which it is not known how bright they are.
     """
     with import_guard("PIL", "reading pictures"):
-        from PIL import Image, ImageOps
+        from PIL import Image
 
     check_file(file)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(file) as opened:
-                upright = ImageOps.exif_transpose(opened)
-                return np.asarray(_to_rgb(upright))
+            with Image.open(file) as picture:
+                deep = any("16" in str(tile.args) for tile in picture.tile)
+                picture.load()
+                turn = _turn(picture)
+                colours = _to_rgb(picture, deep)
+                return np.asarray(colours if turn is None else colours.transpose(turn))
     except (
         OSError,
         SyntaxError,
@@ -53,12 +74,51 @@ def read_picture(file: Path) -> np.ndarray:
         raise MediaError(f"cannot be read as a picture: {reason}") from None
 
 
-def _to_rgb(picture: Image.Image) -> Image.Image:
+def _turn(picture: Image.Image) -> Image.Transpose | None:
+    """How a picture is brought upright. Its EXIF data are read for this one number, and never written back:
+    a malformed entry beside it does no harm."""
+    with import_guard("PIL", "reading pictures"):
+        from PIL import ExifTags, Image
+
+    turns = {
+        2: Image.Transpose.FLIP_LEFT_RIGHT,
+        3: Image.Transpose.ROTATE_180,
+        4: Image.Transpose.FLIP_TOP_BOTTOM,
+        5: Image.Transpose.TRANSPOSE,
+        6: Image.Transpose.ROTATE_270,
+        7: Image.Transpose.TRANSVERSE,
+        8: Image.Transpose.ROTATE_90,
+    }
+    orientation = picture.getexif().get(ExifTags.Base.Orientation)
+    return turns.get(orientation) if isinstance(orientation, int) else None
+
+
+def _to_rgb(picture: Image.Image, deep: bool) -> Image.Image:
+    """A picture in colours of 8 bits.
+
+    Args:
+        picture: of any mode.
+        deep: whether its file holds 16 bits for each colour, of which Pillow keeps the upper 8.
+
+    Raises:
+        MediaError: it is not known which of its numbers is white.
+    """
     with import_guard("PIL", "reading pictures"):
         from PIL import Image
 
+    if picture.mode == "F":
+        raise MediaError("holds floating numbers, which do not say what is white: save it with 8 or 16 bits")
+    transparent = picture.info.get("transparency")
     if picture.mode.startswith("I"):  # 16 bits of grey, which Pillow would cut off at 255
-        return Image.fromarray((np.asarray(picture) >> 8).clip(0, 255).astype(np.uint8)).convert("RGB")
+        grey = np.asarray(picture)
+        if grey.min() < 0 or grey.max() > 65_535:
+            raise MediaError("holds numbers beyond 16 bits without a sign: save it with 8 or 16 bits")
+        shown = (grey >> 8).astype(np.uint8)
+        if isinstance(transparent, int):
+            shown = np.where(grey == transparent, np.uint8(255), shown)
+        return Image.fromarray(shown).convert("RGB")
+    if deep and isinstance(transparent, tuple):  # one colour of 16 bits, of which 8 are left
+        picture.info["transparency"] = tuple(value >> 8 for value in transparent)
     if not picture.has_transparency_data:
         return picture.convert("RGB")
     layers = picture.convert("RGBA")

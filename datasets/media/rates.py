@@ -6,7 +6,8 @@ from collections import Counter
 from pathlib import Path
 
 from ..libraries import import_guard
-from .clip import MediaSet, Piece, Problem
+from .clip import MediaError, MediaSet, Piece, Problem
+from .files import decoding
 from .sound import SNDFILE
 
 
@@ -39,6 +40,7 @@ def _rate(file: Path) -> int | None:
         import soundfile
 
     try:
-        return soundfile.info(str(file)).samplerate
-    except (OSError, soundfile.LibsndfileError):
+        with decoding("waveform"):
+            return soundfile.info(str(file)).samplerate
+    except MediaError:
         return None  # told where it is decoded

@@ -2,20 +2,33 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..libraries import import_guard
 from .clip import MediaError, SoundView
 from .files import SLACK, can_seek, check_file, checked_stretch, on_one_thread, opened, stream_end, told, zero
+from .lengths import content_start, is_cut, leaves_length_open
+from .resampling import resample
 
-#: What libsndfile reads to the sample; everything else is read by FFmpeg.
+if TYPE_CHECKING:
+    import soundfile
+
+#: Names of what libsndfile reads to the sample, if the content is what they say; everything else is read by FFmpeg.
 SNDFILE = {".wav", ".flac", ".ogg", ".oga", ".aif", ".aiff"}
 #: Seconds decoded before a stretch: what lossy sound needs before it is itself after a jump.
 _LEAD = 0.5
-_OGG_PAGE = 65_307  # the longest that a page of an Ogg file can be, in bytes (RFC 3533)
-_OGG_LAST = 4  # the flag of the last page
+#: Loud masters and lossy codecs reach a little beyond full scale, and are clipped; nothing else than a wrong scale
+#: reaches so far.
+_LOUDEST = 4.0
+#: Samples a second below which a header is wrong: at the rate that is asked for, the sound would fill the memory.
+_LOWEST = 100
+#: Samples that libsndfile reads at a time: so many more than a file holds are in memory where its header lies.
+_BLOCK = 1 << 20
+_UNKNOWN = 1 << 62  # libsndfile's number of samples where a header leaves it open is above
 
 
 def read_sound(file: Path, start: float | None, stop: float | None, view: SoundView) -> np.ndarray:
@@ -30,13 +43,14 @@ def read_sound(file: Path, start: float | None, stop: float | None, view: SoundV
 
     Raises:
         MediaError: there is no sound, the stretch is not in it, it breaks off inside the stretch, or it holds
-            NaN or infinity.
+            NaN or infinity, or its full scale is not 1.
     """
     check_file(file)
-    read = _by_sndfile if file.suffix.lower() in SNDFILE else _by_ffmpeg
+    read = _by_sndfile if _is_for_sndfile(file) else _by_ffmpeg
     sound, rate = read(file, start, stop, view.seconds)
     if not np.isfinite(sound).all():
         raise MediaError("the sound holds NaN or infinity")
+    _check_scale(float(np.abs(sound).max(initial=0)))
     if view.mono:
         sound = sound.mean(axis=1, keepdims=True, dtype=np.float32)
     if rate != view.rate:
@@ -49,12 +63,23 @@ def read_sound(file: Path, start: float | None, stop: float | None, view: SoundV
     return np.clip(np.ascontiguousarray(sound, dtype=np.float32), -1, 1)
 
 
-def _resampled(sound: np.ndarray, old: int, new: int) -> np.ndarray:
-    """[time, channel] at another rate: a windowed sinc filter of torchaudio."""
-    import torch
+def _is_for_sndfile(file: Path) -> bool:
+    """Whether the content is WAV, AIFF or FLAC, whatever the name says; or Ogg, and named as sound."""
+    with file.open("rb") as stream:
+        stream.seek(content_start(stream))
+        head = stream.read(12)
+    if head[:4] in (b"RIFF", b"RF64", b"RIFX"):
+        return head[8:] == b"WAVE" or file.suffix.lower() in SNDFILE
+    if head[:4] == b"OggS":
+        return file.suffix.lower() in SNDFILE
+    return head[:4] == b"fLaC" or head[:4] == b"FORM"
 
-    with import_guard("torchaudio", "resampling of sound"):
-        from torchaudio.functional import resample
+
+def _resampled(sound: np.ndarray, old: int, new: int) -> np.ndarray:
+    """[time, channel] at another rate."""
+    if old < _LOWEST:
+        raise MediaError(f"states {old} samples a second, too few for sound")
+    import torch
 
     return resample(torch.from_numpy(np.ascontiguousarray(sound.T)), old, new).numpy().T
 
@@ -81,37 +106,75 @@ def _by_sndfile(
     try:
         with soundfile.SoundFile(str(file)) as sound:
             rate, frames = sound.samplerate, sound.frames
+            if frames >= _UNKNOWN or leaves_length_open(file) or sound.subtype.startswith("MPEG"):
+                return _by_ffmpeg(file, start, stop, seconds)
             begin, after = _bounds(start, stop, seconds, frames / rate, rate)
-            if after == frames and _is_cut(file):
+            if after == frames and is_cut(file):
                 raise MediaError(f"the sound breaks off at {frames / rate:.3f} s, the file is cut")
             if sound.format == "OGG":  # where libsndfile lands only near the sample that it is sent to
                 for place in range(0, begin, rate):
                     sound.read(min(rate, begin - place), dtype="float32")
             else:
                 sound.seek(begin)
-            samples = sound.read(after - begin, dtype="float32", always_2d=True)
+            samples = _samples(sound, after - begin)
+            if sound.subtype in ("FLOAT", "DOUBLE"):
+                state = file.stat()
+                _check_scale(_peak(file, state.st_mtime_ns, state.st_size))
     except soundfile.LibsndfileError as error:
-        raise MediaError(f"cannot be read as sound: {error.error_string.rstrip('.')}") from None
+        reason = f"cannot be read as sound: {error.error_string.rstrip('.')}"
+        raise MediaError(f"{reason}{_codec_words(file)}") from None
     if len(samples) < after - begin:
         raise MediaError(f"the sound breaks off at {(begin + len(samples)) / rate:.3f} s")
     return samples, rate
 
 
-def _is_cut(file: Path) -> bool:
-    """Whether a WAV file is shorter than its header says, or an Ogg file lacks its last page or a part of it."""
-    size = file.stat().st_size
-    with file.open("rb") as stream:
-        head = stream.read(8)
-        stream.seek(max(0, size - _OGG_PAGE))
-        tail = stream.read()
-    if head[:4] == b"OggS":
-        page = tail[max(0, tail.rfind(b"OggS")) :]
-        whole = len(page) > 26 and len(page) >= 27 + page[26] + sum(
-            page[27 : 27 + page[26]]
-        )  # lengths of its parts
-        return not whole or not page[5] & _OGG_LAST
-    promised = int.from_bytes(head[4:8], "little")  # near the largest number where written to a pipe: unknown
-    return head[:4] == b"RIFF" and size - 8 < promised < 0x7FFFFF00
+def _codec_words(file: Path) -> str:
+    """What a file that libsndfile cannot read really holds, such as AC-3 in WAV, as the end of a message."""
+    try:
+        with opened(file) as container:
+            known = [stream.codec_context for stream in container.streams.audio if stream.codec_context]
+            names = {context.codec.long_name for context in known}
+            return f"; it holds {', '.join(sorted(names))}, in {container.format.long_name}" if names else ""
+    except MediaError:
+        return ""
+
+
+@lru_cache(maxsize=4096)
+def _peak(file: Path, changed: int, size: int) -> float:
+    """The largest amplitude of a whole file of floats, NaN and infinity left out.
+
+    Of the whole, because a quiet stretch does not show that a file is scaled as integers are.
+
+    Args:
+        file: what libsndfile reads.
+        changed, size: when it was written, and its bytes: another content is read anew.
+    """
+    import soundfile
+
+    peak = 0.0
+    with soundfile.SoundFile(str(file)) as sound:
+        for block in sound.blocks(max(1, _BLOCK // sound.channels), dtype="float32"):
+            finite = np.where(np.isfinite(block), block, 0)
+            peak = max(peak, float(finite.max(initial=0)), -float(finite.min(initial=0)))
+    return peak
+
+
+def _check_scale(peak: float) -> None:
+    """Raises MediaError where an amplitude shows that full scale is not 1."""
+    if peak > _LOUDEST:
+        raise MediaError(
+            f"its samples reach {peak:.6g}, where 1 is full scale: they look like integers written as floating "
+            "numbers; divide them (those of 16 bits by 32768)"
+        )
+
+
+def _samples(sound: soundfile.SoundFile, count: int) -> np.ndarray:
+    """The next ``count`` samples [time, channel], or those that are there."""
+    block = max(1, _BLOCK // sound.channels)
+    parts = [sound.read(min(block, count), dtype="float32", always_2d=True)]
+    while len(parts[-1]) == block and (count := count - block):
+        parts.append(sound.read(min(block, count), dtype="float32", always_2d=True))
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
 def _by_ffmpeg(
@@ -127,21 +190,20 @@ def _by_ffmpeg(
         time_base, rate = on_one_thread(stream), stream.rate
         if not rate:
             raise MediaError("has sound without a rate")
-        end = stream_end(container, stream)
-        if end is None:
-            end = float("inf")  # what is missing shows below
-            if stop is None:
-                raise MediaError("does not say how long its sound is")
+        end = stream_end(file, container, stream)
         begin, after = _bounds(start, stop, seconds, end, rate)
+        if after >= round(end * rate) and is_cut(file):
+            raise MediaError(f"the sound breaks off at {end:.3f} s, the file is cut")
         lead = begin / rate - _LEAD
         if lead > 0 and can_seek(container):
             container.seek(round((lead + zero(container)) / time_base), stream=stream, backward=True)
         block = stream.codec_context.frame_size or 1024
         # A cut packet may still give sound, so two more must follow, unless the file ends; there, headers are rounded.
-        ending = round(end * rate) if end < float("inf") else after
+        ending = round(end * rate)
         enough = ending - block if ending < after + 2 * block else after + 2 * block
         channels = stream.channels
-        to_float = AudioResampler(format="fltp")
+        # Channels in turn: of eight or more in planes of their own, PyAV's array reads one plane that is not there.
+        to_float = AudioResampler(format="flt")
         parts: list[np.ndarray] = []
         place = -1  # the number of the next sample
         for packet in container.demux(stream):
@@ -157,7 +219,7 @@ def _by_ffmpeg(
                     if place < begin or now > place + SLACK * rate:
                         place = now
                 for frame in to_float.resample(decoded):
-                    samples = frame.to_ndarray().T
+                    samples = frame.to_ndarray().reshape(-1, channels)
                     parts.append(samples[max(begin - place, 0) : max(after - place, 0)])
                     place += len(samples)
             if place >= enough + block or packet.is_corrupt:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 import zlib
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from mmbench.datasets.media.clip import FrameView, MediaError, Piece
 from mmbench.datasets.media.decode import decode
 from mmbench.datasets.media.pictures import PICTURES, fitted
-from PIL import Image
+from PIL import Image, ImageOps
 from torchvision.transforms.v2 import functional
 
 from .media_files import cut_off, write_picture, write_video
@@ -147,17 +148,115 @@ def test_pictures_that_cannot_be_read_are_named_as_what_they_are(tmp_path: Path)
 
 
 def test_a_picture_of_a_kind_that_is_not_read_is_told_which_are(tmp_path: Path) -> None:
-    """A GIF that moves is read as a video; one that does not is neither video nor picture."""
+    """A GIF is read as a video, of one frame where it does not move."""
     grey = [Image.fromarray(np.full((64, 64, 3), 40 * step, np.uint8)) for step in range(6)]
     grey[0].save(tmp_path / "still.gif")
     grey[0].save(tmp_path / "moving.gif", save_all=True, append_images=grey[1:], duration=100)
     moving = np.asarray(decode(Piece((tmp_path / "moving.gif",)), "frames", FrameView(16, 6)))
     assert (np.abs(moving.mean(axis=(1, 2, 3)) - 40 * np.arange(6)) < 4).all()
-    (tmp_path / "still.svg").write_text("<svg/>")
-    for suffix in (".gif", ".svg"):
+    still = np.asarray(decode(Piece((tmp_path / "still.gif",)), "frames", FrameView(16, 2)))
+    assert still.shape == (2, 3, 16, 16)
+    assert (still == 0).all()
+    for suffix in (".svg", ".jxl"):
+        (tmp_path / f"still{suffix}").write_text("<svg/>")
         with pytest.raises(MediaError) as caught:
             decode(Piece((tmp_path / f"still{suffix}",)), "frames", FrameView(16))
         _, _, said = str(caught.value).partition(f"; {suffix} is not read as a picture; pictures are ")
         assert said.split(", ") == sorted(PICTURES)
     with pytest.raises(MediaError, match=r"^there is no such file$"):
         decode(Piece((tmp_path / "none.gif",)), "frames", FrameView(16))
+
+
+def of_any_name(folder: Path, name: str, content: bytes) -> np.ndarray:
+    (folder / name).write_bytes(content)
+    view = FrameView(64, 1, crop="squash")
+    return np.asarray(decode(Piece((folder / name,)), "frames", view))[0]
+
+
+@pytest.mark.parametrize("wrong", ["a.jpg", "a.png", "a.mp4", "a", "a.gif"])
+@pytest.mark.parametrize("kind", ["png", "jpg", "tif", "webp"])
+def test_the_content_of_a_picture_decides_and_not_its_name(tmp_path: Path, kind: str, wrong: str) -> None:
+    file = write_picture(tmp_path / f"right.{kind}", scene(64, 64, fine=0))
+    right = picture_of(file, FrameView(64, 1, crop="squash"))
+    np.testing.assert_array_equal(of_any_name(tmp_path, wrong, file.read_bytes()), right)
+
+
+def test_a_video_named_as_a_picture_is_read(tmp_path: Path) -> None:
+    for suffix in ("mp4", "mkv"):
+        file = write_video(tmp_path / f"a.{suffix}", [scene(64, 64, fine=0)] * 3)
+        right = picture_of(file, FrameView(64, 1, crop="squash"))
+        np.testing.assert_array_equal(of_any_name(tmp_path, "a.png", file.read_bytes()), right)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_malformed_entry_beside_the_orientation_does_no_harm(tmp_path: Path, orientation: int) -> None:
+    """A resolution of -1 / 0, which cannot be written back."""
+    entries = [(0x112, 3, 1, struct.pack("<I", orientation)), (0x11A, 10, 1, struct.pack("<I", 38))]
+    exif = b"Exif\0\0II*\0" + struct.pack("<IH", 8, 2)
+    exif += b"".join(struct.pack("<HHI", tag, kind, count) + value for tag, kind, count, value in entries)
+    exif += struct.pack("<I", 0) + struct.pack("<ii", -1, 0)
+    picture = Image.fromarray(scene(64, 96, fine=0))
+    plain = Image.Exif()
+    plain[0x112] = orientation
+    picture.save(tmp_path / "odd.png", exif=exif)
+    picture.save(tmp_path / "plain.png", exif=plain)
+    with Image.open(tmp_path / "plain.png") as opened:
+        wanted = fitted(np.asarray(ImageOps.exif_transpose(opened)), FrameView(64, 1))
+    for name in ("odd.png", "plain.png"):
+        np.testing.assert_array_equal(picture_of(tmp_path / name, FrameView(64, 1)), wanted)
+
+
+def png16(pixels: np.ndarray, transparent: bytes = b"") -> bytes:
+    """A PNG with 16 bits for each grey value [height, width] or colour [height, width, 3]."""
+
+    def chunk(name: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+    height, width = pixels.shape[:2]
+    header = struct.pack(">IIBBBBB", width, height, 16, 2 if pixels.ndim == 3 else 0, 0, 0, 0)
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in pixels)
+    extra = chunk(b"tRNS", transparent) if transparent else b""
+    data = chunk(b"IDAT", zlib.compress(rows))
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + extra + data + chunk(b"IEND", b"")
+
+
+def test_pictures_of_16_bits_keep_their_brightness_and_transparency(tmp_path: Path) -> None:
+    grey = np.full((64, 64), 0x1234, np.uint16)
+    grey[:, 32:] = 0xFEDC
+    colours = np.stack([grey, grey // 2, grey // 4], axis=-1)
+    found = of_any_name(tmp_path, "grey.png", png16(grey))
+    np.testing.assert_array_equal(found[:, 5, [5, 60]], [[0x12, 0xFE]] * 3)
+    found = of_any_name(tmp_path, "colours.png", png16(colours))
+    np.testing.assert_array_equal(found[:, 5, 60], [0xFE, 0x7F, 0x3F])
+    found = of_any_name(tmp_path, "grey-t.png", png16(grey, struct.pack(">H", 0x1234)))
+    np.testing.assert_array_equal(found[:, 5, [5, 60]], [[255, 0xFE]] * 3)
+    found = of_any_name(
+        tmp_path, "colours-t.png", png16(colours, struct.pack(">HHH", *colours[0, 0].tolist()))
+    )
+    np.testing.assert_array_equal(found[:, 5, 5], [255] * 3)
+    np.testing.assert_array_equal(found[:, 5, 60], [0xFE, 0x7F, 0x3F])
+
+
+def test_a_palette_with_transparency_shows_white(tmp_path: Path) -> None:
+    picture = Image.new("P", (64, 64), 1)
+    picture.putpalette([0, 0, 0, 200, 10, 30])
+    picture.paste(0, (0, 0, 64, 32))
+    picture.save(tmp_path / "a.png", transparency=0)
+    found = picture_of(tmp_path / "a.png", FrameView(64, 1, crop="squash"))
+    assert found[:, 5, 5].tolist() == [255, 255, 255]
+    assert found[:, 60, 5].tolist() == [200, 10, 30]
+
+
+@pytest.mark.parametrize(
+    ("values", "reason"),
+    [
+        (np.linspace(0, 1, 4096, dtype=np.float32), "floating numbers"),
+        (np.linspace(0, 255, 4096, dtype=np.float32), "floating numbers"),
+        (np.arange(4096, dtype=np.int32) - 7, "beyond 16 bits"),
+        (np.arange(4096, dtype=np.int32) * 1000, "beyond 16 bits"),
+    ],
+)
+def test_numbers_whose_white_is_unknown_are_refused(tmp_path: Path, values: np.ndarray, reason: str) -> None:
+    file = write_picture(tmp_path / "a.tif", values.reshape(64, 64))
+    with pytest.raises(MediaError, match=reason):
+        decode(Piece((file,)), "frames", FrameView(64, 1))
