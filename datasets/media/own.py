@@ -301,7 +301,7 @@ def _sample_ids(table: Table, column: str) -> list[str]:
         if not cell or not cell.isprintable():
             raise table.wrong(row, column, repr(cell) if cell else "empty", "a printable name of the clip")
         if cell in first:
-            wrong = f"{cell!r} again, first in row {first[cell] + table.first}"
+            wrong = f"{cell!r} again, first in row {table.numbers[first[cell]]}"
             raise table.wrong(row, column, wrong, "each sample once")
         first[cell] = row
     return list(first)
@@ -357,7 +357,7 @@ def _media_cells(table: Table, source: Source) -> list[tuple[str, ...]]:
 def _times(table: Table, row: int, name: str) -> tuple[float | None, float | None]:
     found: list[float | None] = []
     for column in (f"{name}.start", f"{name}.stop"):
-        cell = table.columns[column][row] if column in table.columns else ""
+        cell = table.column(column)[row] if column in table.columns else ""
         found.append(seconds(cell) if cell else None)
         if cell and found[-1] is None:
             raise table.wrong(row, column, repr(cell), "seconds, or hours:minutes:seconds")
