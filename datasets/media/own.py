@@ -29,9 +29,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
 
-from ..dataset import SPLITS, Target
+from ..dataset import SPLITS, Target, data_error
 from ..layout.description import FILE_NAME as ENCODED
 from ..layout.entries import Entries, nearest, read_yaml
+from ..samples import class_indices
 from .clip import Clip, MediaError, MediaSet, Medium, Piece, Problem
 from .divide import divide
 from .files import told
@@ -310,14 +311,19 @@ def _sample_ids(table: Table, column: str) -> list[str]:
 def _labels(table: Table, column: str, target: Target) -> list[float | int]:
     cells = table.column(column)
     if target.kind == "classification":
-        index = {str(number): number for number in range(len(target.classes))}
-        index |= {name: number for number, name in enumerate(target.classes)}  # a name that is a number wins
-        for row, cell in enumerate(cells):
-            if cell not in index:
+        shown = ", ".join(target.classes[:20])
+        expected = f"{shown}, or 0 to {len(target.classes) - 1}"
+        try:
+            indices = class_indices(cells, target.classes)
+        except ValueError as error:
+            raise data_error(
+                table.file, f"column {column}", str(error), "all names, or all indices"
+            ) from None
+        for row, (cell, index) in enumerate(zip(cells, indices, strict=True)):
+            if index is None:
                 wrong = f"unknown class {cell!r}{nearest(cell, target.classes)}" if cell else "no label"
-                shown = ", ".join(target.classes[:20])
-                raise table.wrong(row, column, wrong, f"{shown}, or 0 to {len(target.classes) - 1}")
-        return [index[cell] for cell in cells]
+                raise table.wrong(row, column, wrong, expected)
+        return [index for index in indices if index is not None]
     low, high = target.label_range or (-math.inf, math.inf)
     found: list[float | int] = []
     for row, cell in enumerate(cells):
