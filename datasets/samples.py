@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +15,7 @@ from .dataset import SPLITS, Samples, Target, data_error
 _LABEL_SLACK = 1e-4
 
 _NUMBER = re.compile(r"[+-]?\d+(\.\d*)?", re.ASCII)
+_WHOLE = re.compile(r"[+-]?\d{1,15}(\.0*)?", re.ASCII)
 
 
 def numbers(array: object, file: Path, key: str) -> np.ndarray:
@@ -32,6 +33,41 @@ def _array(array: object, file: Path, key: str) -> np.ndarray:
         raise data_error(file, key, "rows of unequal shape", "one array") from None
 
 
+def shaped(array: object, file: Path, key: str) -> np.ndarray:
+    """Features [samples, time, feature] as in ``features``, whose values are not looked at yet."""
+    found = numbers(array, file, key)
+    if found.ndim == 2:
+        found = found[:, None, :]
+    if found.ndim != 3:
+        shape = "x".join(map(str, found.shape)) or "a single number"
+        raise data_error(file, key, f"shape {shape}", "[samples, time, feature] or [samples, feature]")
+    if 0 in found.shape:
+        what = ("samples", "time steps", "features")[found.shape.index(0)]
+        raise data_error(file, key, f"no {what}", "at least one")
+    if found.dtype != np.float16:
+        with np.errstate(over="ignore"):  # what overflows is reported as infinite below
+            found = found.astype(np.float32, copy=False)
+    return found
+
+
+def without_padding(array: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """Features with zeros at every step that is not valid: whatever stands there is no data.
+
+    Args:
+        array: [samples, time, feature].
+        mask: [samples, time], bool, the valid steps.
+
+    Returns:
+        The same array where there are zeros already, or a copy.
+    """
+    padding = ~mask
+    if not (array[padding] != 0).any():  # NaN differs from 0, too
+        return array
+    array = array.copy()
+    array[padding] = 0
+    return array
+
+
 def features(array: object, file: Path, key: str, *, negative_infinity_to_zero: bool = False) -> np.ndarray:
     """Features [samples, time, feature] from an array of that shape or [samples, feature] (one time step).
 
@@ -45,18 +81,7 @@ def features(array: object, file: Path, key: str, *, negative_infinity_to_zero: 
     Raises:
         DataError: another number of dimensions, nothing in it, NaN or infinite values.
     """
-    found = numbers(array, file, key)
-    if found.ndim == 2:
-        found = found[:, None, :]
-    if found.ndim != 3:
-        shape = "x".join(map(str, found.shape)) or "a single number"
-        raise data_error(file, key, f"shape {shape}", "[samples, time, feature] or [samples, feature]")
-    if 0 in found.shape:
-        what = ("samples", "time steps", "features")[found.shape.index(0)]
-        raise data_error(file, key, f"no {what}", "at least one")
-    if found.dtype != np.float16:
-        with np.errstate(over="ignore"):  # what overflows is reported as infinite below
-            found = found.astype(np.float32, copy=False)
+    found = shaped(array, file, key)
     finite = np.isfinite(found)
     if finite.all():
         # a tensor can share this memory only if it may be written to
@@ -78,21 +103,34 @@ def features(array: object, file: Path, key: str, *, negative_infinity_to_zero: 
     return found
 
 
-def labels(array: object, target: Target, file: Path, key: str) -> np.ndarray:
+def labels(
+    array: object,
+    target: Target,
+    file: Path,
+    key: str,
+    *,
+    among: Sequence[np.ndarray] = (),
+    indices: bool = False,
+) -> np.ndarray:
     """Targets [samples]: float32 scores within the target's range, or int64 class indices.
 
-    Class labels are indices, or the names of the classes as text.
+    Class labels are names of classes or indices, as text, numbers or truth values, as ``class_indices`` reads
+    them.
+
+    Args:
+        array: the labels, [samples] or [samples, 1].
+        target: what is predicted.
+        file, key: what an error names.
+        among: the labels of all splits, which mean one thing together; by default these alone.
+        indices: class labels are indices whatever the classes are called, as mmbench writes them.
 
     Raises:
-        DataError: wrong shape, NaN, a score outside the range, an unknown class.
+        DataError: wrong shape, NaN, a score outside the range, an unknown class, or numbers that may be names
+            of classes and indices of others.
     """
-    raw = _array(array, file, key)
-    if raw.ndim == 2 and raw.shape[1] == 1:
-        raw = raw[:, 0]
-    if raw.ndim != 1:
-        raise data_error(file, key, f"shape {'x'.join(map(str, raw.shape))}", "one label a sample")
+    raw = _column(array, file, key)
     if target.kind == "classification":
-        return _class_indices(raw, target, file, key)
+        return _class_indices(raw, target, file, key, [_column(one, file, key) for one in among], indices)
     scores = numbers(raw, file, key).astype(np.float32)
     if not np.isfinite(scores).all():
         row = int(np.argmin(np.isfinite(scores)))
@@ -107,21 +145,112 @@ def labels(array: object, target: Target, file: Path, key: str) -> np.ndarray:
     return scores
 
 
-def _class_indices(raw: np.ndarray, target: Target, file: Path, key: str) -> np.ndarray:
-    if raw.dtype.kind in "USO":
-        index = {name: number for number, name in enumerate(target.classes)}
-        found = np.array([index.get(name, -1) for name in text(raw, file, key)], dtype=np.int64)
-    else:
-        values = numbers(raw, file, key)
-        found = values.astype(np.int64) if np.isfinite(values).all() else np.full(len(values), -1)
-        found = np.where(found == values, found, -1)
-    unknown = (found < 0) | (found >= len(target.classes))
-    if unknown.any():
-        row = int(np.argmax(unknown))
+def _column(array: object, file: Path, key: str) -> np.ndarray:
+    raw = _array(array, file, key)
+    if raw.ndim == 2 and raw.shape[1] == 1:
+        raw = raw[:, 0]
+    if raw.ndim != 1:
+        raise data_error(file, key, f"shape {'x'.join(map(str, raw.shape))}", "one label a sample")
+    return raw
+
+
+def _class_indices(
+    raw: np.ndarray, target: Target, file: Path, key: str, among: Sequence[np.ndarray], indices: bool
+) -> np.ndarray:
+    written = [_label_cells(one, file, key) for one in (raw, *among)]
+    numeric = raw.dtype.kind in "fiub"
+    try:
+        if indices and numeric:
+            found = [_index(cell, len(target.classes)) for cell in written[0]]
+        else:
+            everything = list(dict.fromkeys(cell for cells in written for cell in cells))
+            index = dict(
+                zip(everything, class_indices(everything, target.classes, numbers=numeric), strict=True)
+            )
+            found = [index[cell] for cell in written[0]]
+    except ValueError as error:
+        raise data_error(file, key, str(error), "labels that mean one thing: names as text, or 0 to "
+                         f"{len(target.classes) - 1}") from None  # fmt: skip
+    if None in found:
+        row = found.index(None)
         names = ", ".join(target.classes[:20])
         expected = f"0 to {len(target.classes) - 1} or one of {names}"
-        raise data_error(file, key, f"unknown class {raw[row]} (sample {row})", expected)
-    return found
+        raise data_error(file, key, f"unknown class {written[0][row]} (sample {row})", expected)
+    return np.array(found, dtype=np.int64)
+
+
+def _label_cells(raw: np.ndarray, file: Path, key: str) -> list[str]:
+    """Labels as they would stand in a table of text: numbers and truth values, too."""
+    if raw.dtype.kind in "USO":
+        return [str(name).strip() for name in text(raw, file, key)]
+    return [str(value) for value in numbers(raw, file, key).tolist()]
+
+
+def class_indices(cells: Sequence[str], classes: Sequence[str], *, numbers: bool = False) -> list[int | None]:
+    """The indices of classes that labels stand for.
+
+    A label is the name of a class, or else an index; ``1.0`` and ``True`` are 1 where no class is called so. If
+    classes are called by numbers, then labels are either all names or all indices: ``1`` in ``[1, 2, 3]`` is
+    the first class, unless there is a ``0`` among the labels and none that is no index.
+
+    Args:
+        cells: the labels of a whole dataset, as text.
+        classes: the names of the classes.
+        numbers: the labels were numbers, of which nobody knows whether they are meant as names or as indices.
+
+    Returns:
+        For each label its index, or None where it is neither.
+
+    Raises:
+        ValueError: some labels are names alone and others indices alone, or numbers could be both and would
+            not mean the same.
+    """
+    position = {name: index for index, name in enumerate(classes)}
+    by_number = {number: index for name, index in position.items() if (number := _whole(name)) is not None}
+
+    def named(cell: str) -> int | None:
+        if cell in position:
+            return position[cell]
+        number = _whole(cell)
+        return None if number is None else by_number.get(number)
+
+    names = [named(cell) for cell in cells]
+    places = [_index(cell, len(classes)) for cell in cells]
+    if not by_number:
+        return [place if name is None else name for name, place in zip(names, places, strict=True)]
+    if None not in names:
+        both = None not in places and names != places and not set(cells) <= {"True", "False"}
+        if numbers and both:
+            shown = ", ".join(dict.fromkeys(cells[:5]))
+            raise ValueError(f"the numbers {shown} may be names of classes or their indices")
+        return names
+    if None not in places:
+        return places
+    alone = next(
+        (
+            cell
+            for cell, name, place in zip(cells, names, places, strict=True)
+            if name is None and place is not None
+        ),
+        None,
+    )
+    if alone is not None and any(
+        place is None and name is not None for name, place in zip(names, places, strict=True)
+    ):
+        raise ValueError(f"class {alone} is an index alone, others are names alone")
+    return names
+
+
+def _index(cell: str, count: int) -> int | None:
+    number = _whole(cell)
+    return number if number is not None and 0 <= number < count else None
+
+
+def _whole(cell: str) -> int | None:
+    """The whole number that a text is, such as ``1``, ``-1``, ``1.0``, ``True``; None for any other."""
+    if cell.lower() in ("true", "false"):
+        return int(cell.lower() == "true")
+    return int(cell.partition(".")[0]) if _WHOLE.fullmatch(cell) else None
 
 
 def text(array: object, file: Path, key: str) -> np.ndarray:
@@ -133,12 +262,18 @@ def text(array: object, file: Path, key: str) -> np.ndarray:
         return found
     if found.dtype.kind in "iu":
         return found.astype(str)
-    try:
-        names = [value.decode() if isinstance(value, bytes) else value for value in found.tolist()]
-    except UnicodeDecodeError:
-        raise data_error(file, key, "bytes that are not UTF-8", "names") from None
-    if not all(isinstance(name, str) for name in names):
-        raise data_error(file, key, f"values of type {found.dtype}", "names or whole numbers")
+    names: list[str] = []
+    for row, value in enumerate(found.tolist()):
+        try:
+            name = value.decode() if isinstance(value, bytes) else value
+        except UnicodeDecodeError:
+            wrong = f"bytes that are not UTF-8 (sample {row})"
+            raise data_error(file, key, wrong, "names as text") from None
+        if not isinstance(name, str):
+            shown = "nothing" if name is None else f"a value of type {type(name).__name__}"
+            wrong = f"{shown} (sample {row}) in an array of type {found.dtype}"
+            raise data_error(file, key, wrong, "names or whole numbers")
+        names.append(name)
     return np.array(names, dtype=str)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,15 @@ def read_array(file: Path, name: str) -> tuple[np.ndarray, np.ndarray | None]:
     """Reads one array.
 
     npz and safetensors: the array of that name. Parquet, one row a sample: the column of that name, which
-    holds numbers, text, lists of numbers of one length ([samples, feature]) or lists of such lists
-    ([samples, time, feature]; of any length, padded with zeros at the end); or, where there is no such
+    holds numbers, text, lists of numbers of one length ([samples, feature]), lists of such lists
+    ([samples, time, feature]; of any length, padded with zeros at the end) or tensors of one shape; or, where there is no such
     column, the numeric columns ``name_0``, ``name_1``, ... ([samples, feature]).
 
+    bfloat16 and decimal numbers are read as float32 and float64. A sample whose list is empty or null, or whose
+    numbered columns are all null, has zeros and no valid step.
+
     Returns:
-        The array, and the number of valid steps of each sample where the lists had different lengths.
+        The array, and the number of valid steps of each sample where not all have as many.
 
     Raises:
         DataError: the file is broken, or has no such array, or one of Python objects.
@@ -64,7 +68,38 @@ def _safetensors(file: Path, name: str) -> tuple[np.ndarray, None]:
     with safe_open(file, framework="np") as tensors:
         if name not in tensors.keys():  # noqa: SIM118 (not a mapping)
             raise _missing(file, name, sorted(tensors.keys()))
-        return tensors.get_tensor(name), None
+        kind = tensors.get_slice(name).get_dtype()
+        if kind in _KNOWN_TO_NUMPY:
+            return tensors.get_tensor(name), None
+    if kind == "BF16":
+        return _bfloat16(file, name), None
+    expected = "numbers of a type that numpy knows: save it as float16 or float32"
+    raise data_error(file, name, f"an array of type {_TENSOR_TYPES.get(kind, kind)}", expected)
+
+
+_KNOWN_TO_NUMPY = {"BOOL", "F16", "F32", "F64", "I8", "I16", "I32", "I64", "U8", "U16", "U32", "U64"}
+_TENSOR_TYPES = {
+    "F8_E4M3": "float8_e4m3",
+    "F8_E5M2": "float8_e5m2",
+    "F8_E8M0": "float8_e8m0",
+    "F4": "float4",
+    "C64": "complex64",
+}
+
+
+def _bfloat16(file: Path, name: str) -> np.ndarray:
+    """A tensor of type bfloat16 as float32, which holds each of its values exactly.
+
+    The file begins with the size of its header (8 bytes, little-endian) and the header, JSON, which says where
+    each tensor lies behind it.
+    """
+    with file.open("rb") as stream:
+        size = int.from_bytes(stream.read(8), "little")
+        about = json.loads(stream.read(size))[name]
+        first, last = about["data_offsets"]
+        stream.seek(8 + size + first)
+        halves = np.frombuffer(stream.read(last - first), "<u2")
+    return (halves.astype(np.uint32) << 16).view(np.float32).reshape(about["shape"])
 
 
 def _parquet(file: Path, name: str) -> tuple[np.ndarray, np.ndarray | None]:
@@ -73,52 +108,131 @@ def _parquet(file: Path, name: str) -> tuple[np.ndarray, np.ndarray | None]:
     known = pq.read_schema(file).names
     if name in known:
         column = pq.read_table(file, columns=[name]).column(0)
-        return _column(column.combine_chunks(), file, name)
+        return _column(_one_chunk(column), file, name)
     numbered = []
     while f"{name}_{len(numbered)}" in known:
         numbered.append(f"{name}_{len(numbered)}")
     if not numbered:
         raise _missing(file, name, known)
     table = pq.read_table(file, columns=numbered)
-    return np.stack([table.column(part).to_numpy() for part in numbered], axis=1), None
+    parts = [_one_chunk(table.column(part)) for part in numbered]
+    array = np.stack([_values(part, file, name) for part in parts], axis=1)
+    absent = np.all([part.is_null().to_numpy(zero_copy_only=False) for part in parts], axis=0)
+    if not absent.any():
+        return array, None
+    array = np.where(absent[:, None], 0, array)
+    return array, (~absent).astype(np.int64)
+
+
+def _one_chunk(column: Any) -> Any:
+    """A column of a table as one array; of an extension type, other than a tensor, what it is stored as."""
+    import pyarrow as pa
+
+    found = column.combine_chunks()
+    if hasattr(found, "chunks"):  # a column without rows stays chunked
+        found = pa.concat_arrays(found.chunks) if found.num_chunks else pa.array([], found.type)
+    if isinstance(found, pa.ExtensionArray) and not isinstance(found, pa.FixedShapeTensorArray):
+        return found.storage
+    return found
+
+
+def _is_list(kind: Any) -> bool:
+    import pyarrow.types as types
+
+    tests = (
+        types.is_list,
+        types.is_large_list,
+        types.is_fixed_size_list,
+        types.is_list_view,
+        types.is_large_list_view,
+    )
+    return any(test(kind) for test in tests)
 
 
 def _column(column: Any, file: Path, name: str) -> tuple[np.ndarray, np.ndarray | None]:
+    """A column as an array, and the number of valid steps of each sample where not all have as many."""
+    import pyarrow as pa
     import pyarrow.compute
-    import pyarrow.types as types
 
     pc: Any = pyarrow.compute  # its functions are made at run time
-
-    if hasattr(column, "chunks"):  # a column without rows stays chunked
-        import pyarrow as pa
-
-        column = pa.concat_arrays(column.chunks) if column.num_chunks else pa.array([], column.type)
-
-    def is_list(kind: Any) -> bool:
-        return types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind)
-
-    if not is_list(column.type):
-        return column.to_numpy(zero_copy_only=False), None
-    if column.null_count:
-        raise data_error(file, name, f"{column.null_count} samples have no list", "a list in every row")
-    steps = pc.list_value_length(column).to_numpy(zero_copy_only=False)
-    inner = pc.list_flatten(column)
-    if not is_list(inner.type):
-        return _equal(inner, steps, file, name), None
+    tensor = isinstance(column, pa.FixedShapeTensorArray)
+    if not tensor and not _is_list(column.type):
+        return _values(column, file, name), None
+    filled = column.is_valid().to_numpy(zero_copy_only=False)
+    lists = column.filter(column.is_valid())
+    if tensor:
+        return _spread(lists.to_numpy_ndarray(), filled)
+    steps = np.zeros(len(column), np.int64)
+    steps[filled] = pc.list_value_length(lists).to_numpy(zero_copy_only=False)
+    inner = pc.list_flatten(lists)
+    if not _is_list(inner.type):
+        filled = steps > 0
+        return _spread(_equal(inner, steps[filled], np.flatnonzero(filled), file, name), filled)
     if inner.null_count:
         raise data_error(file, name, f"{inner.null_count} time steps have no list", "a list at every step")
     widths = pc.list_value_length(inner).to_numpy(zero_copy_only=False)
-    values = _equal(pc.list_flatten(inner), widths, file, name)
+    values = _equal(pc.list_flatten(inner), widths, np.repeat(np.arange(len(steps)), steps), file, name)
     longest = int(steps.max(initial=0))
     padded = np.zeros((len(steps), longest, values.shape[1]), values.dtype)
     valid = np.arange(longest) < steps[:, None]
     padded[valid] = values
-    return padded, None if valid.all() else steps
+    return padded, None if longest and valid.all() else steps
 
 
-def _equal(values: Any, lengths: np.ndarray, file: Path, name: str) -> np.ndarray:
+def _spread(rows: np.ndarray, filled: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+    """Rows at the places of the samples that have one, zeros elsewhere; and the number of valid steps, 0 elsewhere.
+
+    Args:
+        rows: [samples that have one, ...].
+        filled: [samples], bool.
+
+    Returns:
+        The array [samples, ...], and the valid steps [samples], or None where every sample has a row.
+    """
+    if filled.all():
+        return rows, None
+    array = np.zeros((len(filled), *rows.shape[1:]), rows.dtype)
+    array[filled] = rows
+    return array, filled * (rows.shape[1] if rows.ndim > 2 else 1)
+
+
+def _equal(values: Any, lengths: np.ndarray, samples: np.ndarray, file: Path, name: str) -> np.ndarray:
+    """Flattened lists as rows of one length.
+
+    Args:
+        values: all numbers, one list behind the other.
+        lengths: of the lists.
+        samples: the sample of each list, which an error names.
+        file, name: what an error names.
+    """
     width = int(lengths[0]) if len(lengths) else 0
     if (lengths != width).any():
         row = int(np.argmax(lengths != width))
-        raise data_error(file, name, f"a list of {lengths[row]} numbers", f"{width}, as in the first")
-    return values.to_numpy(zero_copy_only=False).reshape(len(lengths), width)
+        wrong = f"a list of {lengths[row]} numbers (sample {samples[row]})"
+        raise data_error(file, name, wrong, f"{width}, as in the first")
+    return _values(values, file, name).reshape(len(lengths), width)
+
+
+def _values(values: Any, file: Path, name: str) -> np.ndarray:
+    """Values that are no lists as an array: numbers (decimal ones as float64), text, bytes, times."""
+    import pyarrow as pa
+    import pyarrow.types as types
+
+    kind = values.type
+    if types.is_dictionary(kind):
+        values = values.dictionary_decode()
+        kind = values.type
+    if types.is_decimal(kind):
+        values, kind = values.cast(pa.float64()), pa.float64()
+    numbers = types.is_integer(kind) or types.is_floating(kind) or types.is_boolean(kind)
+    text = (
+        types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind)
+        or types.is_binary(kind) or types.is_large_binary(kind) or types.is_binary_view(kind)
+        or types.is_fixed_size_binary(kind)
+    )  # fmt: skip
+    if numbers or text or types.is_temporal(kind):
+        return values.to_numpy(zero_copy_only=False)
+    if types.is_null(kind):
+        raise data_error(file, name, "nothing but nulls", "a column of a known type")
+    expected = "numbers, text, lists of numbers, or lists of such lists: split it into columns of these"
+    raise data_error(file, name, f"a column of type {str(kind)[:80]}", expected)

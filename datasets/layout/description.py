@@ -10,6 +10,7 @@
       vision: vision                                # all steps are data; [samples, feature] is one step
     task: {kind: regression, range: [-3, 3]}        # or {kind: classification, classes: [no, yes]}
     label: label
+    indices: true                     # class labels are indices, even where classes are called by numbers
     split: {array: split, values: {0: train, 1: valid, 2-9: test}}   # not with a file for each split
     domain: speaker                   # the rest is optional
     sample_id: name
@@ -36,7 +37,7 @@ SUFFIXES = (".npz", ".parquet", ".safetensors")
 _MOST = 100_000  # values of a range
 _OPTIONAL = ("domain", "sample_id", "video", "clip", "previous")
 _KEYS = (
-    "name", "title", "homepage", "synthetic", "file", "modalities", "task", "label", "split", "media",
+    "name", "title", "homepage", "synthetic", "file", "modalities", "task", "label", "split", "media", "indices",
     *_OPTIONAL,
 )  # fmt: skip
 
@@ -83,6 +84,7 @@ class Description:
     split: ArrayRef | None
     optional: Mapping[str, ArrayRef]  # domain, sample_id, video, clip, previous, where given
     media: Origin | None = None  # of which raw media, by which encoders, the features were made
+    indices: bool = False  # class labels are indices whatever the classes are called: mmbench wrote them
 
     def refs(self) -> Iterable[ArrayRef]:
         """Every array that is read, in a fixed order."""
@@ -150,6 +152,7 @@ class _Reader(Entries):
             split=split,
             optional={key: self.ref(top[key], key, default) for key in _OPTIONAL if key in top},
             media=self.media(top["media"]) if "media" in top else None,
+            indices="media" in top or self.flag(top, "indices"),
         )
         self.check_together(found)
         return found

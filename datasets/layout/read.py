@@ -38,14 +38,14 @@ class _Loader:
     def load(self) -> dict[str, Samples]:
         features = {name: self.read(ref.features) for name, ref in self.about.modalities.items()}
         masks = {name: self.masks(ref, features[name]) for name, ref in self.about.modalities.items()}
-        label = self.read(self.about.label)
+        targets = self.targets()
         optional = {name: self.read(ref) for name, ref in self.about.optional.items()}
         splits = {}
         for split in SPLITS:
             arrays = {name: part[split][0] for name, part in features.items()}
             mask = {name: part[split] for name, part in masks.items()}
             names = {name: part[split][0] for name, part in optional.items()}
-            splits[split] = self.samples(split, arrays, mask, label[split][0], names)
+            splits[split] = self.samples(split, arrays, mask, targets[split], names)
         make.check_splits(splits, self.about.file)
         return splits
 
@@ -54,11 +54,9 @@ class _Loader:
         split: str,
         arrays: dict[str, np.ndarray],
         mask: dict[str, np.ndarray],
-        label: np.ndarray,
+        target: np.ndarray,
         optional: dict[str, np.ndarray],
     ) -> Samples:
-        file, key = _file(self.about.label, split), f"{split}/{self.about.label.array}"
-        target = make.labels(self.meanings(self.about.label, label, file, key), self.about.target, file, key)
         named: dict[str, np.ndarray] = {}
         for name, array in optional.items():
             ref = self.about.optional[name]
@@ -83,6 +81,24 @@ class _Loader:
             domain=named.get("domain", np.full(count, self.name)),
             previous=self.previous(split, count, named, optional.get("previous")),
         )
+
+    def targets(self) -> dict[str, np.ndarray]:
+        """Split -> checked labels; whether numbers are names of classes or indices is asked of all splits at once."""
+        ref = self.about.label
+        where = {split: (_file(ref, split), f"{split}/{ref.array}") for split in SPLITS}
+        raw = {
+            split: self.meanings(ref, array, *where[split]) for split, (array, _) in self.read(ref).items()
+        }
+        return {
+            split: make.labels(
+                array,
+                self.about.target,
+                *where[split],
+                among=list(raw.values()),
+                indices=self.about.indices,
+            )
+            for split, array in raw.items()
+        }
 
     def sample_ids(self, split: str, count: int, named: dict[str, np.ndarray]) -> np.ndarray:
         if "sample_id" in named:
@@ -142,30 +158,55 @@ class _Loader:
         rule = ref.length or ref.mask
         stated = None if rule is None else self.read(rule)
         found = {}
+        width = max((raw.shape[-1] for raw, _ in parts.values() if raw.ndim > 1), default=0)
         for split, (raw, ragged) in parts.items():
-            file = _file(ref.features, split)
-            array = make.features(raw, file, f"{split}/{ref.features.array}")
-            parts[split] = (array, None)
-            steps = array.shape[1]
-            if ref.length is not None and stated is not None:
-                file = _file(ref.length, split)
-                key = f"{split}/{ref.length.array}"
-                found[split] = make.mask_from_lengths(stated[split][0], steps, file, key)
-            elif ref.mask is not None and stated is not None:
-                mask = stated[split][0]
-                if mask.shape != array.shape[:2] or mask.dtype.kind not in "biu":
-                    file = _file(ref.mask, split)
-                    wrong = f"{mask.dtype} of shape {'x'.join(map(str, mask.shape))}"
-                    expected = f"truth values of shape {len(array)}x{steps}"
-                    raise data_error(file, f"{split}/{ref.mask.array}", wrong, expected)
-                found[split] = mask.astype(bool)
-            elif ref.padding == "nonzero":
-                found[split] = make.mask_nonzero(array)
-            elif ragged is not None and ref.padding is None:
-                found[split] = np.arange(steps) < ragged[:, None]
-            else:
-                found[split] = np.ones(array.shape[:2], dtype=bool)
+            file, key = _file(ref.features, split), f"{split}/{ref.features.array}"
+            if ragged is not None and not ragged.any() and 0 in raw.shape[1:]:
+                raw = np.zeros((len(raw), 1, width), raw.dtype)  # no sample of the split has the modality
+            array = make.shaped(raw, file, key)
+            mask = self.mask(ref, split, array, ragged, None if stated is None else stated[split][0])
+            if ragged is not None:
+                mask = mask & (ragged > 0)[:, None]  # an absent list is no data, whatever else is said of it
+            parts[split] = (make.features(make.without_padding(array, mask), file, key), None)
+            found[split] = mask
         return found
+
+    def mask(
+        self,
+        ref: ModalityRef,
+        split: str,
+        array: np.ndarray,
+        ragged: np.ndarray | None,
+        stated: np.ndarray | None,
+    ) -> np.ndarray:
+        """The valid steps [samples, time] of a split's features.
+
+        Args:
+            ref: says how they are stated.
+            split: of the dataset.
+            array: the features, [samples, time, feature].
+            ragged: the number of steps of each sample, where they were lists of different lengths.
+            stated: the lengths or the mask, where the description names an array of them.
+
+        Raises:
+            DataError: a length or a mask that does not fit the features.
+        """
+        steps = array.shape[1]
+        if ref.length is not None and stated is not None:
+            file = _file(ref.length, split)
+            return make.mask_from_lengths(stated, steps, file, f"{split}/{ref.length.array}")
+        if ref.mask is not None and stated is not None:
+            if stated.shape != array.shape[:2] or stated.dtype.kind not in "biu":
+                file = _file(ref.mask, split)
+                wrong = f"{stated.dtype} of shape {'x'.join(map(str, stated.shape))}"
+                expected = f"truth values of shape {len(array)}x{steps}"
+                raise data_error(file, f"{split}/{ref.mask.array}", wrong, expected)
+            return stated.astype(bool)
+        if ref.padding == "nonzero":
+            return make.mask_nonzero(array)
+        if ragged is not None and ref.padding is None:
+            return np.arange(steps) < ragged[:, None]
+        return np.ones(array.shape[:2], dtype=bool)
 
     def meanings(self, ref: ArrayRef, array: np.ndarray, file: Path, key: str) -> np.ndarray:
         """The names that the description gives to the values of an array."""

@@ -67,6 +67,7 @@ def write_open_layout(
         },
         "task": task,
         **{key: key for key in ("label", "domain", "sample_id", "previous")},
+        **({"indices": True} if _numbered(target) else {}),
         **({"media": dict(media)} if media else {}),
     }
     try:
@@ -85,6 +86,13 @@ def write_open_layout(
         return [write_atomic(description, text), *files]
     except OSError as error:
         raise DataError(f"{folder}: cannot be written ({error.strerror or error})") from None
+
+
+def _numbered(target: Target) -> bool:
+    """Whether classes are called by numbers that are not their indices, so that a label could be taken for a name."""
+    return any(
+        name.lstrip("-").isdecimal() and name != str(index) for index, name in enumerate(target.classes)
+    )
 
 
 def _save(arrays: Mapping[str, Any], stream: IO[bytes]) -> None:

@@ -29,9 +29,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
 
-from ..dataset import SPLITS, Target
+from ..dataset import SPLITS, Target, data_error
 from ..layout.description import FILE_NAME as ENCODED
 from ..layout.entries import Entries, nearest, read_yaml
+from ..samples import class_indices
 from .clip import Clip, MediaError, MediaSet, Medium, Piece, Problem
 from .divide import divide
 from .files import told
@@ -301,7 +302,7 @@ def _sample_ids(table: Table, column: str) -> list[str]:
         if not cell or not cell.isprintable():
             raise table.wrong(row, column, repr(cell) if cell else "empty", "a printable name of the clip")
         if cell in first:
-            wrong = f"{cell!r} again, first in row {first[cell] + table.first}"
+            wrong = f"{cell!r} again, first in row {table.numbers[first[cell]]}"
             raise table.wrong(row, column, wrong, "each sample once")
         first[cell] = row
     return list(first)
@@ -310,14 +311,19 @@ def _sample_ids(table: Table, column: str) -> list[str]:
 def _labels(table: Table, column: str, target: Target) -> list[float | int]:
     cells = table.column(column)
     if target.kind == "classification":
-        index = {str(number): number for number in range(len(target.classes))}
-        index |= {name: number for number, name in enumerate(target.classes)}  # a name that is a number wins
-        for row, cell in enumerate(cells):
-            if cell not in index:
+        shown = ", ".join(target.classes[:20])
+        expected = f"{shown}, or 0 to {len(target.classes) - 1}"
+        try:
+            indices = class_indices(cells, target.classes)
+        except ValueError as error:
+            raise data_error(
+                table.file, f"column {column}", str(error), "all names, or all indices"
+            ) from None
+        for row, (cell, index) in enumerate(zip(cells, indices, strict=True)):
+            if index is None:
                 wrong = f"unknown class {cell!r}{nearest(cell, target.classes)}" if cell else "no label"
-                shown = ", ".join(target.classes[:20])
-                raise table.wrong(row, column, wrong, f"{shown}, or 0 to {len(target.classes) - 1}")
-        return [index[cell] for cell in cells]
+                raise table.wrong(row, column, wrong, expected)
+        return [index for index in indices if index is not None]
     low, high = target.label_range or (-math.inf, math.inf)
     found: list[float | int] = []
     for row, cell in enumerate(cells):
@@ -357,7 +363,7 @@ def _media_cells(table: Table, source: Source) -> list[tuple[str, ...]]:
 def _times(table: Table, row: int, name: str) -> tuple[float | None, float | None]:
     found: list[float | None] = []
     for column in (f"{name}.start", f"{name}.stop"):
-        cell = table.columns[column][row] if column in table.columns else ""
+        cell = table.column(column)[row] if column in table.columns else ""
         found.append(seconds(cell) if cell else None)
         if cell and found[-1] is None:
             raise table.wrong(row, column, repr(cell), "seconds, or hours:minutes:seconds")

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -52,3 +53,66 @@ def test_labels_may_miss_the_range_by_rounding_only() -> None:
     assert make.labels([1.00001, -1], target, FILE, "y").dtype == np.float32
     with pytest.raises(DataError, match=r"1 labels out of range, first 1.01 \(sample 0\); expected -1 to 1"):
         make.labels([1.01, -1], target, FILE, "y")
+
+
+@pytest.mark.parametrize(
+    ("classes", "labels", "expected"),
+    [
+        (("neg", "pos"), ["0", "1"], [0, 1]),
+        (("neg", "pos"), ["pos", "0"], [1, 0]),
+        (("neg", "pos"), [b"0", b"pos"], [0, 1]),
+        (("neg", "pos"), ["1.0", "0.0"], [1, 0]),
+        (("neg", "pos"), [1.0, 0.0], [1, 0]),
+        (("neg", "pos"), [True, False], [1, 0]),
+        (("neg", "pos"), ["True", "False"], [1, 0]),
+        (("True", "False"), [True, False], [0, 1]),
+        (("-1", "1"), [-1, 1], [0, 1]),
+        (("-1", "1"), [-1.0, 1.0], [0, 1]),
+        (("-1", "1"), ["-1", "1.0"], [0, 1]),
+        (("1", "2", "3"), [3, 1, 2], [2, 0, 1]),
+        (("1", "2", "3"), [0, 1, 2], [0, 1, 2]),
+        (("1", "2", "3"), ["2", "1"], [1, 0]),
+        (("0", "1", "2"), [0, 2], [0, 2]),
+    ],
+)
+def test_a_label_is_the_name_of_a_class_or_else_an_index(
+    classes: tuple[str, ...], labels: list[Any], expected: list[int]
+) -> None:
+    target = Target("classification", classes=classes)
+    found = make.labels(np.array(labels), target, FILE, "y")
+    assert found.dtype == np.int64
+    assert found.tolist() == expected
+
+
+@pytest.mark.parametrize(
+    ("classes", "labels", "message"),
+    [
+        (("1", "2", "3"), [1, 2], "the numbers 1, 2 may be names of classes or their indices"),
+        (("1", "0"), [0, 1], "may be names of classes or their indices"),
+        (("1", "2", "3"), ["0", "3"], "class 0 is an index alone, others are names alone"),
+        (("neg", "pos"), ["2"], r"unknown class 2 \(sample 0\); expected 0 to 1 or one of neg, pos"),
+        (("neg", "pos"), [0, 0.5], r"unknown class 0.5 \(sample 1\)"),
+        (("neg", "pos"), ["pos", "nan"], r"unknown class nan \(sample 1\)"),
+        (("neg", "pos"), [b"pos", b"\xff"], r"bytes that are not UTF-8 \(sample 1\)"),
+    ],
+)
+def test_a_label_that_means_nothing_or_two_things_is_refused(
+    classes: tuple[str, ...], labels: list[Any], message: str
+) -> None:
+    with pytest.raises(DataError, match=message):
+        make.labels(np.array(labels), Target("classification", classes=classes), FILE, "y")
+
+
+def test_all_splits_decide_together_what_numbers_mean() -> None:
+    target = Target("classification", classes=("1", "2", "3"))
+    parts = [np.array([1, 2]), np.array([3])]
+    assert make.labels(parts[0], target, FILE, "y", among=parts).tolist() == [0, 1]
+    assert make.labels(parts[0], target, FILE, "y", indices=True).tolist() == [1, 2]
+
+
+def test_what_is_no_text_is_named_with_its_sample() -> None:
+    with pytest.raises(DataError, match=r"nothing \(sample 1\)"):
+        make.text(np.array(["a", None], object), FILE, "id")
+    with pytest.raises(DataError, match=r"a value of type list \(sample 0\)"):
+        make.text(np.array([["a"], "b"], object), FILE, "id")
+    assert make.text(np.array([b"\xc3\xa9"]), FILE, "id").tolist() == ["é"]

@@ -6,9 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import yaml
 from mmbench.datasets.dataset import SPLITS, DataError, Target
+from mmbench.datasets.layout.convert import convert
 from mmbench.datasets.layout.open_layout import locate_open
 
 from ..conftest import assert_same
@@ -396,3 +399,67 @@ def test_the_encoder_of_a_modality_is_named_and_counts(tmp_path: Path) -> None:
     (tmp_path / "one.yaml").write_text(text.format(", encoder: cnn2d"))
     with pytest.raises(DataError, match=r"'cnn2d'.*cnn1d"):
         locate_open(tmp_path / "one.yaml")
+
+
+@pytest.mark.parametrize("rule", ["length", "mask"])
+@pytest.mark.parametrize("junk", [np.nan, np.inf, 7.0])
+def test_whatever_stands_in_the_padding_is_no_data(folder: Writer, rule: str, junk: float) -> None:
+    clean = small_arrays()
+    valid = np.arange(4) < clean["text_length"][:, None]
+    about = {"array": "text", rule: "valid"}
+    dirty = {
+        "text": np.where(valid[..., None], clean["text"], junk),
+        "valid": clean["text_length"] if rule == "length" else valid,
+    }
+    expected = locate_open(folder()).load()
+    found = locate_open(folder(dirty, modalities={"text": about, "audio": "audio"})).load()
+    assert_same(found, expected)
+    dirty["text"][4, 1, 2] = np.nan
+    with pytest.raises(
+        DataError, match=r"valid/text: 1 values are nan or alike, first at sample 0, step 1, feature 2"
+    ):
+        locate_open(folder(dirty, modalities={"text": about, "audio": "audio"})).load()
+
+
+@pytest.mark.parametrize("shape", [(4, 3), (3,)])
+def test_a_null_or_an_empty_list_is_an_absent_modality(tmp_path: Path, shape: tuple[int, ...]) -> None:
+    values = np.random.default_rng(1).normal(size=(9, *shape)).astype(np.float32)
+    split = np.array(["train"] * 4 + ["valid"] * 2 + ["test"] * 3)
+    about = {"modalities": {"x": "x"}, "task": REGRESSION, "label": "y"}
+    absent = {1: None, 2: [], 6: None, 7: None, 8: None}  # in the test split all of them
+    lists = [absent.get(row, one.tolist()) for row, one in enumerate(values)]
+    table = pa.table({"x": lists, "y": np.linspace(-1, 1, 9), "split": split})
+    pq.write_table(table, tmp_path / "all.parquet")
+    (tmp_path / "dataset.yaml").write_text(yaml.safe_dump(about | {"file": "all.parquet", "split": "split"}))
+    parts = {name: f"{name}.parquet" for name in SPLITS}
+    for name, file in parts.items():
+        pq.write_table(table.filter(pa.array(split == name)), tmp_path / file)
+    (tmp_path / "parted").mkdir()
+    files = {name: f"../{file}" for name, file in parts.items()}
+    (tmp_path / "parted" / "dataset.yaml").write_text(yaml.safe_dump(about | {"file": files}))
+    for place in (tmp_path, tmp_path / "parted"):
+        loaded = locate_open(place / "dataset.yaml").load()
+        assert {name: one.present["x"].tolist() for name, one in loaded.items()} == {
+            "train": [True, False, False, True],
+            "valid": [True, True],
+            "test": [False, False, False],
+        }
+        found = loaded["train"].features["x"]
+        np.testing.assert_array_equal(found[[0, 3]], values[[0, 3]].reshape(2, -1, 3))
+        assert not found[[1, 2]].any()
+
+
+def test_numbers_that_name_classes_are_names_in_every_split(folder: Writer) -> None:
+    signs = {"label": 2 * small_arrays()["label"] - 1}
+    found = locate_open(folder(signs, task={"kind": "classification", "classes": [-1, 1]})).load()
+    expected = locate_open(folder()).load()
+    for split in SPLITS:
+        assert found[split].target.tolist() == expected[split].target.tolist()
+
+
+def test_classes_called_by_numbers_survive_a_copy(folder: Writer, tmp_path: Path) -> None:
+    label = {"label": np.array(["2", "3", "1", "2", "2", "3", "1", "2", "3"])}
+    located = locate_open(folder(label, task={"kind": "classification", "classes": [1, 2, 3]}))
+    assert located.load()["train"].target.tolist() == [1, 2, 0, 1]
+    convert(located, tmp_path / "copy")
+    assert_same(locate_open(tmp_path / "copy" / "dataset.yaml").load(), located.load())

@@ -333,6 +333,112 @@ def test_clock_times_are_seconds(hours: int, minutes: int, hundredths: int):
     assert seconds(text.replace(":", ";")) is None
 
 
-@pytest.mark.parametrize("text", ["", "1:2:3:4", "nan", "inf", "1e3", "00:61:00", "-1", "1,5", "١"])
+@pytest.mark.parametrize(
+    "text",
+    ["", "1:2:3:4", "nan", "inf", "1e3", "00:61:00", "-1", "1,5", "00:00:01:12", "1 day, 0:00:01", "١"],
+)
 def test_what_is_no_time_is_none(text: str):
     assert seconds(text) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("00:16:16,059", 976.059),
+        ("00:00:00.500", 0.5),
+        ("1:02.5", 62.5),
+        ("1:02,5", 62.5),
+        ("100:00:01", 360001),
+    ],
+)
+def test_times_of_subtitles_are_seconds(text: str, expected: float):
+    assert seconds(text) == pytest.approx(expected, abs=1e-9)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"id,text\r\r\n1,a\r\r\n2,b;c\r\r\n",
+        b"\n\nid,text\n\n1,a\n \n2,b;c\n,\n\n",
+        b"sep=,\r\nid,text\r\n1,a\r\n2,b;c\r\n",
+        b'\xef\xbb\xbfsep=;\r\nid;text\r\n1;a\r\n2;"b;c"\r\n',
+        b'"sep=\t"\nid\ttext\n1\ta\n2\tb;c\n',
+    ],
+)
+def test_empty_lines_and_the_line_of_a_spreadsheet_are_no_rows(tmp_path: Path, content: bytes):
+    (tmp_path / "clips.csv").write_bytes(content)
+    table = read_table(tmp_path / "clips.csv")
+    assert dict(table.columns) == {"id": ("1", "2"), "text": ("a", "b;c")}
+
+
+def test_a_row_below_empty_lines_keeps_its_number(tmp_path: Path):
+    (tmp_path / "clips.csv").write_text("id,text\n\n1,a\n\n2,b,c\n")
+    with pytest.raises(DataError, match="row 5: 3 cells"):
+        read_table(tmp_path / "clips.csv")
+
+
+def test_a_text_may_be_of_any_length_and_the_limit_of_others_stays(tmp_path: Path):
+    limit = csv.field_size_limit()
+    (tmp_path / "clips.csv").write_text("id,text\n1," + "x" * 200_000 + "\n")
+    assert len(read_table(tmp_path / "clips.csv").column("text")[0]) == 200_000
+    assert csv.field_size_limit() == limit
+
+
+def test_cells_of_parquet_are_text_or_refused(tmp_path: Path):
+    columns = {
+        "bytes": pa.array([b" caf\xc3\xa9", None], pa.binary()),
+        "floats": pa.array([3.0, float("nan")]),
+        "small": pa.array([1e-5, 0.5]),
+        "halves": pa.array([1.5, 2.0], pa.float16()),
+        "decimal": pa.array([1, 2], pa.decimal128(5, 2)),
+        "spans": pa.array([1500, 90000], pa.duration("ms")),
+        "day": pa.array([0, 1], pa.date32()),
+        "truth": pa.array([True, False]),
+        "broken": pa.array([b"a", b"\xff"]),
+        "words": pa.array([["what", "number"], None]),
+        "fields": pa.array([{"a": 1}, None]),
+    }
+    pq.write_table(pa.table(columns), tmp_path / "clips.parquet")
+    table = read_table(tmp_path / "clips.parquet")
+    assert {name: table.column(name) for name in list(columns)[:8]} == {
+        "bytes": ("café", ""),
+        "floats": ("3", ""),
+        "small": ("0.00001", "0.5"),
+        "halves": ("1.5", "2"),
+        "decimal": ("1", "2"),
+        "spans": ("1.5", "90"),
+        "day": ("1970-01-01", "1970-01-02"),
+        "truth": ("True", "False"),
+    }
+    for name, message in (
+        ("broken", "row 2, column broken: bytes that are not text in UTF-8"),
+        ("words", "row 1, column words: a list, which is no text"),
+        ("fields", "row 1, column fields: a dict, which is no text"),
+    ):
+        with pytest.raises(DataError, match=message):
+            table.column(name)
+
+
+@pytest.mark.parametrize(
+    ("classes", "cells", "expected"),
+    [
+        (["calm", "angry"], ["1.0", "0.0", "1"], [1, 0, 1]),
+        (["calm", "angry"], ["True", "False", "calm"], [1, 0, 0]),
+        ([-1, 1], ["-1", "1", "1.0"], [0, 1, 1]),
+        ([1, 2, 3], ["1", "3", "2"], [0, 2, 1]),
+        ([1, 2, 3], ["0", "1", "2"], [0, 1, 2]),
+    ],
+)
+def test_labels_are_names_or_indices_as_in_the_open_layout(
+    tmp_path: Path, classes: list[Any], cells: list[str], expected: list[int]
+):
+    rows = [(*row[:3], cell, *row[4:]) for row, cell in zip(ROWS, cells, strict=True)]
+    found = read_own(write(tmp_path, {"task": {"kind": "classification", "classes": classes}}, rows))
+    assert [clip.label for clip in found.clips] == expected
+
+
+def test_labels_that_mean_two_things_are_refused(tmp_path: Path):
+    rows = [(*row[:3], cell, *row[4:]) for row, cell in zip(ROWS, ("0", "1", "3"), strict=True)]
+    about = write(tmp_path, {"task": {"kind": "classification", "classes": [1, 2, 3]}}, rows)
+    with pytest.raises(DataError, match="column label: class 0 is an index alone, others are names alone"):
+        read_own(about)
