@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..core.atomic_files import read_json, write_json
-from ..core.registry import outside
+from ..core.registry import entries
 from ..store.store import Store
 
 #: The folder in a store for what is made of it and may be deleted.
@@ -96,8 +96,8 @@ def _code(plugins: Sequence[Path]) -> Iterator[Path]:
     for folder in ("benchmark", "leaderboards"):
         yield from sorted(file for file in (_PACKAGE / folder).rglob("*.*") if file.suffix != ".pyc")
     yield from (file.absolute() for file in plugins)
-    for entries in (outside("table"), outside("metric")):
-        yield from sorted({entry.source() for entry in entries.values()})
+    for installed in (entries("table"), entries("metric")):
+        yield from sorted({entry.source() for entry in installed.values()})
 
 
 def _results(store: Path) -> Iterator[str | Path]:
