@@ -13,10 +13,32 @@ from mmbench.benchmark.report import parallel
 from ..conftest import MMBENCH
 
 #: Modules of the standard library and of the dependencies that a Python process may still have to import.
-NAMES = (
-    "socket signal selectors json torch numpy pandas pickle random queue multiprocessing concurrent yaml pebble "
-    "rich typer pydantic tempfile sitecustomize usercustomize threading _posixshmem secrets hashlib"
-).split()
+NAMES = [
+    "socket",
+    "signal",
+    "selectors",
+    "json",
+    "torch",
+    "numpy",
+    "pandas",
+    "pickle",
+    "random",
+    "queue",
+    "multiprocessing",
+    "concurrent",
+    "yaml",
+    "pebble",
+    "rich",
+    "typer",
+    "pydantic",
+    "tempfile",
+    "sitecustomize",
+    "usercustomize",
+    "threading",
+    "_posixshmem",
+    "secrets",
+    "hashlib",
+]
 MARK = "import os\nopen(os.path.join({folder!r}, {name!r} + '.ran'), 'w').close()\nraise SystemExit(3)\n"
 
 
