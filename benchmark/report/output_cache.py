@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..core.atomic_files import read_json, write_json
+from ..core.atomic_files import as_json, read_json, write_json
 from ..core.registry import entries
 from ..store.store import Store
 
@@ -69,6 +69,8 @@ def recall(store: Path, folder: Path, signature_now: str) -> Made | None:
     record = read_json(_record(store, folder))
     if not isinstance(record, dict) or record.get("signature") != signature_now:
         return None
+    if record.pop("sha256", None) != _hash(record):
+        return None
     if list(_stamps(Path(file) for file in record["files"])) != record["stamps"]:
         return None
     return Made(record["text"], record["complete"])
@@ -83,7 +85,13 @@ def remember(store: Path, folder: Path, signature_now: str, made: Made, files: I
         record = {"signature": signature_now, "text": made.text, "complete": made.complete}
         with suppress(OSError):
             _record(store, folder).parent.mkdir(exist_ok=True)
-            write_json(_record(store, folder), {**record, "files": names, "stamps": stamps})
+            record |= {"files": names, "stamps": stamps}
+            write_json(_record(store, folder), {**record, "sha256": _hash(record)})
+
+
+def _hash(record: Mapping[str, object]) -> str:
+    """A hash of a record, which shows a bit that flipped on the disk."""
+    return hashlib.sha256(as_json(record)).hexdigest()
 
 
 def _record(store: Path, folder: Path) -> Path:
