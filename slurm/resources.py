@@ -9,9 +9,8 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from ..benchmark.core.errors import UsageError, nearest
+from ..datasets.plain_yaml import PlainYamlError, read_plain_yaml
 
 _UNITS = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400}
 _CLOCK = re.compile(r"(?:(\d+)-)?(\d+):(\d\d)(?::(\d\d))?")
@@ -179,8 +178,8 @@ def _profile(name: str) -> dict[str, Any]:
             f"(your own go to ~/.config/mmbench/slurm/NAME.yaml)"
         )
     try:
-        values = yaml.safe_load(known[name].read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        values = read_plain_yaml(known[name])
+    except (OSError, PlainYamlError) as error:
         raise UsageError(f"{known[name]}: cannot be read: {' '.join(str(error).split())}") from None
     if not isinstance(values, dict):
         raise UsageError(f"{known[name]}: should hold keys and values, such as 'partition: gpu'")

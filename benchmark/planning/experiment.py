@@ -17,6 +17,7 @@ from pydantic import (
     model_validator,
 )
 
+from ...datasets.plain_yaml import PlainYamlError, read_plain_yaml
 from ..core.errors import UsageError, nearest
 from ..core.locate import default_data_root
 from ..core.protocol import Protocol
@@ -121,7 +122,7 @@ class Experiment(BaseModel):
         suite = given.get("suite")
         named = str(given.get("preset", "standard"))
         preset = PRESETS.get(named, {})
-        if suite in SUITES:
+        if isinstance(suite, str) and suite in SUITES:
             given.setdefault("methods", ["all"])
             if not given.get("datasets"):
                 given["datasets"] = list(dict.fromkeys(item.name for item in suite_tasks(suite, named)))
@@ -253,11 +254,11 @@ def read_experiment_file(file: Path) -> dict[str, Any]:
         UsageError: it cannot be read or holds something else.
     """
     try:
-        values = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{file}: cannot be read: {getattr(error, 'strerror', None) or error}") from None
-    except yaml.YAMLError as error:
-        raise UsageError(f"{file}: not YAML: {' '.join(str(error).split())}") from None
+        values = read_plain_yaml(file)
+    except OSError as error:
+        raise UsageError(f"{file}: cannot be read: {error.strerror or error}") from None
+    except PlainYamlError as error:
+        raise UsageError(f"{file}: not YAML: {error}") from None
     if not isinstance(values, dict):
         raise UsageError(f"{file}: should hold names and values, such as 'methods: [erm, ebmc]'")
     return values
