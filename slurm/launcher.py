@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+import sys
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -144,7 +146,7 @@ class Slurm(Detached):
         from submitit import SlurmExecutor
 
         store = Store(context.store)
-        executor = SlurmExecutor(_folder(store), max_num_timeout=self.resources.timeouts)
+        executor = SlurmExecutor(_folder(store), max_num_timeout=self.resources.timeouts, python=_python())
         executor.update_parameters(**self.resources.parameters())
         memory = _gpu_memory(jobs, store)
         for array in self.arrays(jobs, store, context.threads):
@@ -203,10 +205,12 @@ class _Shape:
 
     @property
     def python(self) -> str:
-        import shlex
-        import sys
+        return _python()
 
-        return shlex.quote(sys.executable)
+
+def _python() -> str:
+    """How an array task starts Python: without the folder where it was submitted on its path."""
+    return f"{shlex.quote(sys.executable)} -P"
 
 
 def job_data(job: Job) -> tuple[str, ...]:

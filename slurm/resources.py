@@ -9,9 +9,8 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from ..benchmark.core.errors import UsageError, nearest
+from ..datasets.plain_yaml import PlainYamlError, read_plain_yaml
 
 _UNITS = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400}
 _SPAN = re.compile(r"(?:[0-9]+(?:\.[0-9]+)?(?:s|min|m|h|d))+")
@@ -226,9 +225,9 @@ def _profile(name: str) -> dict[str, Any]:
             f"(your own go to ~/.config/mmbench/slurm/NAME.yaml)"
         )
     try:
-        # Every scalar as it is written: YAML would read 90:00 as 5400 and the account 0123 as 83.
-        values = yaml.load(known[name].read_text(encoding="utf-8"), Loader=yaml.BaseLoader)
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        # Every scalar as it is written: 90:00 is ninety minutes, and the account 0123 is no number.
+        values = read_plain_yaml(known[name], scalars="text")
+    except (OSError, PlainYamlError) as error:
         raise UsageError(f"{known[name]}: cannot be read: {' '.join(str(error).split())}") from None
     if not isinstance(values, dict):
         raise UsageError(f"{known[name]}: should hold keys and values, such as 'partition: gpu'")

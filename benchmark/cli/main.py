@@ -13,6 +13,7 @@ import typer
 from ...datasets.dataset import DataError
 from ..core.errors import UsageError, said_of
 from ..core.logs import set_up as set_up_logs
+from ..core.processes import keep_children_safe
 from ..planning.experiment import Experiment
 from ..store.names import StoreError, inside
 from .data import app as data_app
@@ -336,6 +337,7 @@ def _print_json(planned: Plan) -> None:
 
 def main() -> None:
     """Runs the command. A fault that a user can mend is one line on standard error, and exit code 2."""
+    keep_children_safe()
     for stream in (sys.stdout, sys.stderr):  # a terminal that knows no arrows gets question marks
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
@@ -354,7 +356,3 @@ def _give_up(message: str) -> NoReturn:
     typer.secho("mmbench: ", fg="red", nl=False, err=True)
     typer.echo(message, err=True)
     sys.exit(2)
-
-
-if __name__ == "__main__":
-    main()

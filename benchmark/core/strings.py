@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+#: The most seeds of a range.
+MOST_SEEDS = 10_000
+
 
 def as_list(value: Any) -> Any:
     """A comma-separated text as a list; commas in parentheses or brackets belong to their item."""
@@ -20,7 +23,8 @@ def as_list(value: Any) -> Any:
 
 
 def as_seeds(value: Any) -> Any:
-    """Seeds as a list; ``0-4`` is 0, 1, 2, 3, 4."""
+    """Seeds as a list; ``0-4`` is 0, 1, 2, 3, 4. Raises ValueError for a range that ends before it begins, or is of
+    more than ``MOST_SEEDS``."""
     if isinstance(value, str):
         value = as_list(value)
     if not isinstance(value, list | tuple):
@@ -28,7 +32,11 @@ def as_seeds(value: Any) -> Any:
     seeds: list[Any] = []
     for item in value:
         first, dash, last = str(item).partition("-")
-        if dash and first.isdigit() and last.isdigit() and int(first) <= int(last) < int(first) + 10_000:
+        if dash and first.isdecimal() and last.isdecimal():
+            if len(first) > 18 or len(last) > 18 or int(last) - int(first) >= MOST_SEEDS:
+                raise ValueError(f"{single_line(str(item), 60)}: a range of more than {MOST_SEEDS} seeds")
+            if int(last) < int(first):
+                raise ValueError(f"{item}: ends before it begins")
             seeds.extend(range(int(first), int(last) + 1))
         else:
             seeds.append(item)

@@ -39,6 +39,10 @@ TAKEN = (*RESULTS, WEIGHTS, "environment.json")
 #: What a job's folder holds besides while it runs or after it failed.
 _PASSING = ("lock", "progress.json", "failed.json", "pruned.json", SUBMITTED)
 _MOST_JSON, _MOST_BYTES, _MOST_ROWS = 2**24, 2**32, 50_000_000
+#: The most conditions of an evaluation, letters of a text, and names of columns; and how many numbers a table may hold
+#: however few bytes it has.
+_MOST_CONDITIONS, _MOST_LETTERS, _MOST_COLUMNS, _FREE_CELLS = 4096, 4096, 100_010, 2**26
+_MOST_MODALITIES = 12
 
 
 class UnfinishedError(RefusedError):
@@ -77,6 +81,8 @@ def read_job(folder: Path) -> Incoming:
         raise RefusedError("is a link, or no folder")
     asked = read_file(folder / "job.json", _MOST_JSON)
     job = checked_job(_parse_json("job.json", asked))
+    if len(job.modalities) > _MOST_MODALITIES:  # which may be missing in every combination
+        raise RefusedError(f"job.json: has {len(job.modalities)} modalities, more than {_MOST_MODALITIES}")
     if job.id != folder.name:
         raise RefusedError(f"job.json describes {job.id}: the folder was renamed or the file was edited")
     if not os.path.lexists(folder / "done.json"):
@@ -91,7 +97,7 @@ def read_job(folder: Path) -> Incoming:
     files: dict[str, bytes] = {}
     for name in marker.files:
         if name != "job.json":
-            files[name] = read_file(folder / name, _MOST_BYTES)
+            files[name] = read_file(folder / name, _MOST_JSON if name.endswith(".json") else _MOST_BYTES)
             _check_hash(marker.files[name], files[name], name)
     files.pop("environment.json", None)
     _check_numbers(_parse_json("fit.json", files["fit.json"]), "fit.json", ("parameters", "selected_epoch"))
@@ -227,10 +233,11 @@ def _read_evaluations(
 def _read_predictions(content: bytes, job: Job) -> pd.DataFrame:
     """The prediction table: clean and every pattern of missing modalities, all of the same samples."""
     name = "predictions.parquet"
-    table = _read_table(content, name, job)
+    wanted = {CLEAN, *missing_patterns(job.modality_set)}
+    # Every sample has a name of its own, which takes a byte at least.
+    table = _read_table(content, name, job, rows=len(content) * len(wanted))
     if set(table["split"]) != {"valid", "test"}:
         raise RefusedError(f"{name}: has other splits than valid and test")
-    wanted = {CLEAN, *missing_patterns(job.modality_set)}
     for split, rows in table.groupby("split", observed=True):
         if set(rows["condition"]) != wanted:
             raise RefusedError(f"{name}: {split} has other conditions than clean and every missing pattern")
@@ -255,13 +262,14 @@ def _check_evaluation(content: bytes, stem: str, job: Job, own: pd.DataFrame) ->
     """
     name = f"{stem}.parquet"
     features = holds_features(stem)
-    table = _read_table(content, name, job, ("fused",) if features else ())
+    clean = own.loc[(own["split"] == "test") & (own["condition"] == CLEAN)]
+    rows = len(content) if features else _MOST_CONDITIONS * len(clean)
+    table = _read_table(content, name, job, ("fused",) if features else (), rows=rows)
     splits, found = _split_names(stem, job), set(table["split"])
     if found - splits or (stem == FEATURES and found != splits) or (features and not found):
         raise RefusedError(f"{name}: has other splits than {' and '.join(sorted(splits))}")
     if features and set(table["condition"]) != {CLEAN}:
         raise RefusedError(f"{name}: has other conditions than clean")
-    clean = own.loc[(own["split"] == "test") & (own["condition"] == CLEAN)]
     for split, rows in table.groupby("split", observed=True):
         _check_samples(rows, clean if split == "test" else rows, f"{name}: {split}")
     return set() if features else set(table["condition"].astype(str))
@@ -298,7 +306,9 @@ def _check_samples(rows: pd.DataFrame, wanted: pd.DataFrame, where: str) -> None
             raise RefusedError(f"{where}, {condition}: has other samples or targets than {CLEAN}")
 
 
-def _read_table(content: bytes, name: str, job: Job, more: tuple[str, ...] = ()) -> pd.DataFrame:
+def _read_table(
+    content: bytes, name: str, job: Job, more: tuple[str, ...] = (), *, rows: int
+) -> pd.DataFrame:
     """Reads a table and checks that it has the columns of ``prediction_table`` and only finite values.
 
     Args:
@@ -306,15 +316,14 @@ def _read_table(content: bytes, name: str, job: Job, more: tuple[str, ...] = ())
         name: of the file, for the message.
         job: the job, whose metrics decide which columns hold outputs.
         more: further columns that the table may have; they are checked and left out.
+        rows: the most rows that it can have.
 
     Raises:
         RefusedError: the table is anything else.
     """
     try:
-        file = pq.ParquetFile(io.BytesIO(content))
-        if file.metadata.num_rows > _MOST_ROWS:
-            raise RefusedError(f"{name}: has {file.metadata.num_rows} rows, more than {_MOST_ROWS}")
-        table = file.read()
+        _check_size(content, name, min(rows, _MOST_ROWS))
+        table = pq.ParquetFile(io.BytesIO(content)).read()
         table.validate(full=True)
     except (pa.ArrowException, OSError) as error:
         raise RefusedError(f"{name}: not a parquet file: {single_line(str(error))}") from None
@@ -333,6 +342,38 @@ def _read_table(content: bytes, name: str, job: Job, more: tuple[str, ...] = ())
     for field in table.schema:
         _check_column(field.name, table[field.name], field.name in texts, name)
     return table.drop_columns([c for c in more if c in table.column_names]).to_pandas(ignore_metadata=True)
+
+
+def _check_size(content: bytes, name: str, rows: int) -> None:
+    """Refuses a table that takes far more memory than its file, before it is read: a value that is repeated takes
+    hardly a byte.
+
+    Args:
+        content: the bytes of a parquet file.
+        name: of the file, for the message.
+        rows: the most rows that it can have.
+    """
+    about = pq.read_metadata(io.BytesIO(content))
+    if about.num_rows > rows:
+        raise RefusedError(f"{name}: has {about.num_rows} rows, more than the {rows} that it can have")
+    if about.num_columns > _MOST_COLUMNS:
+        raise RefusedError(f"{name}: has {about.num_columns} columns, more than {_MOST_COLUMNS}")
+    cells = about.num_rows * about.num_columns
+    if cells > max(_FREE_CELLS, 32 * len(content)):
+        raise RefusedError(f"{name}: has {cells} numbers in {len(content)} bytes, which no network gives")
+    texts = [field.name for field in pq.read_schema(io.BytesIO(content)) if _is_text(field.type)]
+    if texts:
+        # As dictionaries, so that a long text that is repeated is held once.
+        file = pq.ParquetFile(io.BytesIO(content), read_dictionary=texts)
+        for column in file.read(columns=texts).columns:
+            for chunk in column.chunks:
+                alike = chunk.dictionary if pa.types.is_dictionary(chunk.type) else chunk
+                if any(len(text.as_py() or "") > _MOST_LETTERS for text in alike.unique()):
+                    raise RefusedError(f"{name}: holds a text of more than {_MOST_LETTERS} letters")
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    return pa.types.is_string(kind) or pa.types.is_large_string(kind)
 
 
 def _check_column(column: str, values: pa.ChunkedArray, text: bool, name: str) -> None:

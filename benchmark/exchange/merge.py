@@ -54,6 +54,8 @@ Kind = Literal[
 BAD: tuple[Kind, ...] = ("differs", "conflict", "refused")
 #: Columns by which a table of scores is told from mmbench's other tables (seeds, ranks, audit ...).
 _OF_SCORES = {"metric", "mean", "values"}
+#: The most bytes of a CSV that is read, of its first line, and of the columns of a table of scores.
+_MOST_CSV, _MOST_HEADER, _MOST_COLUMNS = 2**27, 2**20, 1000
 
 
 @dataclass
@@ -241,7 +243,9 @@ def _finished_results(store: Store) -> list[Result]:
 def _read_rows(file: Path, report: Report) -> Iterator[Row]:
     """The rows of a CSV that state a number and could be written by mmbench. Holes are left out."""
     try:
-        content = read_file(file)
+        content = read_file(file, _MOST_CSV)
+        if content[:_MOST_HEADER].partition(b"\n")[0].count(b",") >= _MOST_COLUMNS:
+            raise RefusedError(f"has more than {_MOST_COLUMNS} columns")
         if not set(pd.read_csv(io.BytesIO(content), nrows=0)) >= _OF_SCORES:
             report.add("ignored", file.name, "not a table of scores, left")
             return

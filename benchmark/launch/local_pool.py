@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING, Literal, Self
 from ..core.environment import cores, gpu_names
 from ..core.errors import UsageError, said_of
 from ..core.job import Job
+from ..core.processes import SafeContext
 from ..planning.experiment import Experiment
 from ..store.store import Store
 from ..train.context import Context, Outcome
 from .launcher import Launcher
-from .worker import Work, WorkerContext, see_gpu, start_worker, work, work_logged
+from .worker import Work, see_gpu, start_worker, work, work_logged
 
 if TYPE_CHECKING:
     from pebble import ProcessPool
@@ -147,7 +148,7 @@ class LocalPool(Launcher):
             max_workers=workers,
             initializer=start_worker,
             initargs=[gpu, context.threads, self.ignored, os.getpid()],
-            context=WorkerContext(),
+            context=SafeContext(),
         )
 
 

@@ -10,11 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from multiprocessing import resource_tracker
-from multiprocessing.context import SpawnContext, SpawnProcess
 from pathlib import Path
-from types import ModuleType
-from typing import Any
 
 from ..core.job import Job
 from ..store.job_folder import LOG
@@ -44,32 +40,6 @@ def work(job: Job, context: Context) -> Outcome:
 
         score_job(context.store, job.id)
     return outcome
-
-
-class WorkerProcess(SpawnProcess):
-    """A spawned process that does not run the caller's script again.
-
-    Spawning imports the main module anew in every child; a script that calls ``run`` without the usual guard
-    would start over in each. Workers need nothing of it. Ctrl-C does not reach it before it can ignore it.
-    """
-
-    @staticmethod
-    def _Popen(process_obj: Any) -> Any:  # noqa: N802 - multiprocessing's name
-        main = sys.modules["__main__"]
-        sys.modules["__main__"] = ModuleType("__main__")
-        resource_tracker.ensure_running()  # which would unblock it again
-        blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # inherited
-        try:
-            return SpawnProcess._Popen(process_obj)  # pyright: ignore[reportAttributeAccessIssue]
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
-            sys.modules["__main__"] = main
-
-
-class WorkerContext(SpawnContext):
-    """Spawns workers that way."""
-
-    Process = WorkerProcess
 
 
 def start_worker(gpu: str, threads: int, ignored: tuple[signal.Signals, ...], launcher: int) -> None:

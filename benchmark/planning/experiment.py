@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -18,6 +17,7 @@ from pydantic import (
     model_validator,
 )
 
+from ...datasets.plain_yaml import PlainYamlError, read_plain_yaml
 from ..core.errors import UsageError, nearest
 from ..core.locate import default_data_root
 from ..core.protocol import Protocol
@@ -122,7 +122,7 @@ class Experiment(BaseModel):
         suite = given.get("suite")
         named = str(given.get("preset", "standard"))
         preset = PRESETS.get(named, {})
-        if suite in SUITES:
+        if isinstance(suite, str) and suite in SUITES:
             given.setdefault("methods", ["all"])
             if not given.get("datasets"):
                 given["datasets"] = list(dict.fromkeys(item.name for item in suite_tasks(suite, named)))
@@ -247,26 +247,6 @@ class Experiment(BaseModel):
         return {**kept, "protocol": protocol}
 
 
-class _Loader(yaml.SafeLoader):
-    """YAML in which a number is decimal: ``time: 90:00`` is no number to the base 60, and ``0123`` is a text."""
-
-
-_Loader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in known if not tag.endswith((":int", ":float"))]
-    for first, known in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:int", re.compile(r"[-+]?(?:0|[1-9][0-9_]*)$"), list("-+0123456789")
-)
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(
-        r"[-+]?(?:[0-9][0-9_]*\.[0-9_]*|\.[0-9][0-9_]*)(?:[eE][-+][0-9]+)?$|[-+]?\.inf$|\.nan$", re.IGNORECASE
-    ),
-    list("-+0123456789."),
-)
-
-
 def read_experiment_file(file: Path) -> dict[str, Any]:
     """The mapping in a YAML file.
 
@@ -274,11 +254,11 @@ def read_experiment_file(file: Path) -> dict[str, Any]:
         UsageError: it cannot be read or holds something else.
     """
     try:
-        values = yaml.load(file.read_text(encoding="utf-8"), Loader=_Loader)
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{file}: cannot be read: {getattr(error, 'strerror', None) or error}") from None
-    except yaml.YAMLError as error:
-        raise UsageError(f"{file}: not YAML: {' '.join(str(error).split())}") from None
+        values = read_plain_yaml(file)
+    except OSError as error:
+        raise UsageError(f"{file}: cannot be read: {error.strerror or error}") from None
+    except PlainYamlError as error:
+        raise UsageError(f"{file}: not YAML: {error}") from None
     if not isinstance(values, dict):
         raise UsageError(f"{file}: should hold names and values, such as 'methods: [erm, ebmc]'")
     return values

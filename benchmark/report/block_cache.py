@@ -29,6 +29,8 @@ from .results import Filter, readable
 
 #: In the file of a table of a block: the results that it is of; why it has no rows; its rows as CSV.
 _SIGNATURE, _NOTHING, _CSV = b"mmbench-signature", b"mmbench-nothing", b"mmbench-csv"
+#: How many bytes of a file are its hash.
+_HASH_BYTES = 32
 
 
 @dataclass(frozen=True)
@@ -245,7 +247,8 @@ def _frames(results: list[Result], request: Request) -> Iterator[tuple[str, pd.D
 
 
 def _packed(rows: pd.DataFrame | str, signature: str) -> bytes:
-    """A table as a file: its frame, and in the metadata what it is of and the same as CSV, to be joined quickly."""
+    """A table as a file: its SHA-256, its frame, and in the metadata what it is of and the same as CSV, to be joined
+    quickly."""
     frame = pd.DataFrame() if isinstance(rows, str) else rows
     table = pa.Table.from_pandas(frame, preserve_index=False)
     stream = pa.BufferOutputStream()
@@ -260,7 +263,8 @@ def _packed(rows: pd.DataFrame | str, signature: str) -> bytes:
     table = table.replace_schema_metadata({**(table.schema.metadata or {}), **about})
     with pa.ipc.new_file(sink, table.schema, options=pa.ipc.IpcWriteOptions(compression="lz4")) as writer:
         writer.write_table(table)
-    return sink.getvalue().to_pybytes()
+    content = sink.getvalue().to_pybytes()
+    return hashlib.sha256(content).digest() + content
 
 
 def _write(file: Path, content: bytes) -> Path:
@@ -273,7 +277,7 @@ def _nothing(file: Path, signature: str) -> str | None:
     """Why a kept board has no rows, empty where it has some; None where it is not kept or of other results."""
     try:
         about = _schema(file).metadata or {}
-    except (OSError, pa.ArrowException):
+    except (OSError, pa.ArrowException):  # damaged, or of a version that stored no hash
         return None
     if about.get(_SIGNATURE) != signature.encode():
         return None
@@ -281,10 +285,17 @@ def _nothing(file: Path, signature: str) -> str | None:
 
 
 def _schema(file: Path) -> pa.Schema:
-    with pa.memory_map(str(file)) as source:
-        return pa.ipc.open_file(source).schema
+    return pa.ipc.open_file(_verified(file)).schema
 
 
 def _read(file: Path) -> pa.Table:
-    with pa.OSFile(str(file)) as source:
-        return pa.ipc.open_file(source).read_all()
+    return pa.ipc.open_file(_verified(file)).read_all()
+
+
+def _verified(file: Path) -> memoryview:
+    """The content of a stored table without its hash. Raises OSError where the content is not that of the hash."""
+    content = memoryview(file.read_bytes())
+    digest, rest = content[:_HASH_BYTES], content[_HASH_BYTES:]
+    if hashlib.sha256(rest).digest() != digest:
+        raise OSError(f"{file}: damaged")
+    return rest

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..core.atomic_files import read_json, write_json
+from ..core.atomic_files import as_json, read_json, write_json
 from ..core.registry import entries
 from ..store.store import Store
 
@@ -74,6 +74,8 @@ def stored_output(store: Path, folder: Path, signature_now: str) -> PrintedOutpu
     record = read_json(_record(store, folder))
     if not isinstance(record, dict) or record.get("signature") != signature_now:
         return None
+    if record.pop("sha256", None) != _hash(record):
+        return None
     if list(_stamps(Path(file) for file in record["files"])) != record["stamps"]:
         return None
     return PrintedOutput(record["text"], record["complete"])
@@ -90,7 +92,13 @@ def store_output(
         record = {"signature": signature_now, "text": printed.text, "complete": printed.complete}
         with suppress(OSError):
             _record(store, folder).parent.mkdir(exist_ok=True)
-            write_json(_record(store, folder), {**record, "files": names, "stamps": stamps})
+            record |= {"files": names, "stamps": stamps}
+            write_json(_record(store, folder), {**record, "sha256": _hash(record)})
+
+
+def _hash(record: Mapping[str, object]) -> str:
+    """A hash of a record, which shows a bit that flipped on the disk."""
+    return hashlib.sha256(as_json(record)).hexdigest()
 
 
 def _record(store: Path, folder: Path) -> Path:
@@ -103,8 +111,8 @@ def _code(plugins: Sequence[Path]) -> Iterator[Path]:
     for folder in ("benchmark", "leaderboards"):
         yield from sorted(file for file in (_PACKAGE / folder).rglob("*.*") if file.suffix != ".pyc")
     yield from (file.absolute() for file in plugins)
-    for brought in (entries("table"), entries("metric")):
-        yield from sorted({entry.source() for entry in brought.values()})
+    for installed in (entries("table"), entries("metric")):
+        yield from sorted({entry.source() for entry in installed.values()})
 
 
 def _results(store: Path) -> Iterator[str | Path]:

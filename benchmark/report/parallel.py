@@ -6,7 +6,6 @@ import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
-from multiprocessing import get_context
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -14,6 +13,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from ..core.errors import UsageError
+from ..core.processes import SafeContext
 from ..store.store import Store
 from . import block_cache as blocks
 from .block_cache import Block, Request, Tabled
@@ -98,7 +98,7 @@ def _pool(tasks: int) -> Iterator[ProcessPoolExecutor]:
     os.environ |= dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"), "1")
     try:
         workers = min(tasks, len(os.sched_getaffinity(0)))
-        with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        with ProcessPoolExecutor(workers, mp_context=SafeContext()) as pool:
             yield pool
     finally:
         os.environ.clear()

@@ -18,7 +18,6 @@ from ...leaderboards.catalog import TABLES
 from ...leaderboards.labels import FINGERPRINTS, UPPER_BOUND
 from ...leaderboards.tables.ood_sets import versioned
 from ...leaderboards.tables.results import Result
-from ..core.atomic_files import read_json
 from ..core.errors import UsageError, nearest
 from ..core.job import COMPANION, Job
 from ..core.protocol import protocol_label
@@ -141,10 +140,9 @@ def _result(
 ) -> Result:
     job = record.job
     trained = _trained(job)
+    record, fit, environment = _verified(store, record)
     done = record.state == "done"
     further = _further(store, job.id) if done else None
-    fit = (read_json(store.job(job.id).path / "fit.json") or {}) if done else {}
-    environment = (read_json(store.job(job.id).path / "environment.json") or {}) if done else {}
     return Result(
         job=job.id,
         method=method,
@@ -173,6 +171,26 @@ def _result(
         families=_families(store, job.id) if trained and done else {},
         trained=trained,
     )
+
+
+def _verified(store: Store, record: Record) -> tuple[Record, Mapping[str, Any], Mapping[str, Any]]:
+    """Reads the records of a job, checked against its done marker.
+
+    Args:
+        store: where the job is.
+        record: of the job.
+
+    Returns:
+        The job, failed where its records are not what was written, so that its row is a hole; its fit record; and its
+        environment. Both are empty where the job is not done.
+    """
+    if record.state != "done":
+        return record, {}, {}
+    folder = store.job(record.job.id)
+    try:
+        return record, folder.fit(), folder.environment()
+    except StoreError as error:
+        return Record(record.job, "failed", str(error)), {}, {}
 
 
 def _bound_result(store: Store, bound: Bound) -> Result:

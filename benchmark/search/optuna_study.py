@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...datasets.libraries import import_guard
-from ..core.atomic_files import read_json
 from ..core.method_spec import Field
 from ..store.locks import hold
 from ..store.names import inside
@@ -214,7 +213,7 @@ def _ended(store: Store, search: SearchProgress, fields: Sequence[Field]) -> dic
             "user_attrs": {"index": index, "job": job.id, "seed": job.seed},
         }
         if index in search.scores:
-            fit = read_json(store.job(job.id).path / "fit.json")
+            fit = store.job(job.id).fit()
             trials[index] = complete_trial(fit, search.scores[index].metric, **about)
         elif record.state == "pruned":
             epochs = (store.job(job.id).pruning_record() or {}).get("epochs", [])

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from ..core.atomic_files import read_json
 from ..core.selection import Epoch
 from ..store.store import Store
 from .optuna_study import complete_trial, optuna
@@ -26,8 +25,11 @@ def fits_of(store: Store, jobs: Iterable[str]) -> list[Mapping[str, Any]]:
     Args:
         store: where they lie.
         jobs: their ids.
+
+    Raises:
+        StoreError: one of them is not what was written.
     """
-    return [read_json(store.job(job).path / "fit.json") for job in jobs if store.job(job).is_done()]
+    return [store.job(job).fit() for job in jobs if store.job(job).is_done()]
 
 
 class Watch:

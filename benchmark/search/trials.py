@@ -182,7 +182,7 @@ def search_of(store: Store, records: Sequence[Record], scorer: Scorer = selected
     for index, record in trials.items():
         if record.state == "done":
             try:
-                fit = read_json(f"{store.job(record.job.id).path}/fit.json")
+                fit = store.job(record.job.id).fit()
                 scores[index], metric = scorer(fit), str(fit["metric"])
             except (LookupError, TypeError, ValueError):
                 unreadable.add(index)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -144,7 +145,7 @@ class JobFolder:
         at_once(lambda name: write_atomic(folder / name, written[name]), written)
         marker: dict[str, dict[str, Any]] = {
             name: {"size": len(content), "sha256": hashlib.sha256(content).hexdigest()}
-            for name, content in files.items()
+            for name, content in written.items()
         }
         marker["job.json"] = {"sha256": hashlib.sha256((folder / "job.json").read_bytes()).hexdigest()}
         write_json(folder / "done.json", {"schema": SCHEMA, "files": marker})
@@ -217,6 +218,28 @@ class JobFolder:
                 f"delete the folder {folder} and run again"
             )
         return content
+
+    def fit(self) -> dict[str, Any]:
+        """The record of every epoch of a finished job, and which was selected; empty where it is no JSON object.
+
+        Raises:
+            StoreError: it is not what was written.
+        """
+        return _json_object(self.read("fit.json"))
+
+    def environment(self) -> dict[str, Any]:
+        """Versions, machine and seconds of a finished job; empty where they were not recorded. Jobs of version 0.1
+        have no hash of them, so of those they are taken as they stand.
+
+        Raises:
+            StoreError: they are not what was written.
+        """
+        name = "environment.json"
+        marker = read_json(self.path / "done.json")
+        if isinstance(marker, dict) and name in (marker.get("files") or {}):
+            return _json_object(self.read(name))
+        values = read_json(self.path / name)
+        return values if isinstance(values, dict) else {}
 
     def add_evaluation(self, name: str, content: bytes) -> None:
         """Writes the outputs of a finished job under more conditions, its marker last."""
@@ -294,6 +317,14 @@ class JobFolder:
     def is_held(self) -> bool:
         """Whether a living process holds the job, here or on another machine."""
         return self.holder() is not None
+
+
+def _json_object(content: bytes) -> dict[str, Any]:
+    try:
+        values = json.loads(content)
+    except (ValueError, RecursionError):
+        return {}
+    return values if isinstance(values, dict) else {}
 
 
 def _submission(values: Any) -> Submission | None:

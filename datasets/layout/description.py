@@ -236,7 +236,10 @@ class _Reader(Entries):
         values: dict[str, str] = {}
         for old, new in found.values.items():
             first, _, last = old.partition("-")
-            numbers = first.isdecimal() and last.isdecimal() and 0 <= int(last) - int(first) < _MOST
+            numbers = all(end.isdecimal() and len(end) < 19 for end in (first, last))
+            numbers = numbers and 0 <= int(last) - int(first) < _MOST
+            if len(values) + (int(last) - int(first) if numbers else 0) > _MOST:
+                raise self.wrong("split/values", f"more than {_MOST} values", "fewer values")
             for one in map(str, range(int(first), int(last) + 1)) if numbers else (old,):
                 if one in values:
                     raise self.wrong("split/values", f"value {one!r} is given twice", "each value once")
@@ -259,7 +262,7 @@ class _Reader(Entries):
             if entry.get("padding", "none") not in ("none", "nonzero"):
                 raise self.wrong(f"{key}/padding", repr(entry["padding"]), "nonzero or none")
             encoder = entry.get("encoder", "sequence")
-            if encoder not in ENCODERS:
+            if not isinstance(encoder, str) or encoder not in ENCODERS:
                 wrong = f"{encoder!r}{nearest(str(encoder), ENCODERS)}"
                 raise self.wrong(f"{key}/encoder", wrong, " or ".join(ENCODERS))
             features = self.entry_ref(entry, key, default)

@@ -8,35 +8,25 @@ from pathlib import Path
 from typing import Any
 
 from ..dataset import DataError, Target, data_error
+from ..plain_yaml import PlainYamlError, read_plain_yaml
 
 _FAMILIES = ("mosi", "sims", "regression", "classification")
+#: The most classes that are named by their number.
+MOST_CLASSES = 100_000
 _KINDS = ("regression", "classification")
 
 
 def read_yaml(file: Path, expected: str) -> object:
     """The content of a YAML file, of plain values only. Raises DataError: not there, not YAML, or a key given twice."""
-    import yaml
-
-    class Loader(yaml.SafeLoader):
-        """YAML forbids a key given twice (YAML 1.2.2, section 3.2.1.1); PyYAML keeps the last one."""
-
-        def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
-            node = super().compose_mapping_node(anchor)
-            first: dict[tuple[str, str], int] = {}
-            for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
-                line = key.start_mark.line + 1
-                if (key.tag, key.value) in first:
-                    wrong = f"{key.value!r} again, first in line {first[key.tag, key.value]}"
-                    raise data_error(file, f"line {line}", wrong, "each key once")
-                first[key.tag, key.value] = line
-            return node
-
     try:
-        return Loader(file.read_text(encoding="utf-8")).get_single_data()
+        return read_plain_yaml(file)
     except OSError as error:
         raise data_error(file, "", f"cannot be read ({error.strerror})", "a readable file") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise data_error(file, "", f"not YAML ({error})", expected) from None
+    except PlainYamlError as error:
+        place = f"line {error.line}" if error.line else ""
+        again = " again, first in line " in error.wrong
+        wrong = error.wrong if again else f"not YAML ({error.wrong})"
+        raise data_error(file, place, wrong, "each key once" if again else expected) from None
 
 
 class Entries:
@@ -127,6 +117,8 @@ class Entries:
     def classes(self, value: object) -> tuple[str, ...]:
         """The names of two or more classes."""
         if isinstance(value, int) and not isinstance(value, bool):
+            if value > MOST_CLASSES:
+                raise self.wrong("task/classes", str(value), f"at most {MOST_CLASSES} classes")
             value = list(range(value))
         if not isinstance(value, list):
             raise self.wrong("task/classes", repr(value), "the names of the classes, or how many there are")

@@ -9,11 +9,13 @@ stand-ins check them first.
 from __future__ import annotations
 
 import math
+import os
 import pickle
+import struct
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, BinaryIO, NoReturn
 
 import numpy as np
 
@@ -144,6 +146,31 @@ def _known() -> dict[tuple[str, str], Call]:
     return known
 
 
+class _Bounded:
+    """A file of which no more is read than it has: a forged pickle may announce any number of bytes.
+
+    Args:
+        stream: the open file.
+    """
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+        self._size = os.fstat(stream.fileno()).st_size
+        self.readline = stream.readline
+
+    def read(self, size: int) -> bytes:
+        """As of a file. Raises UnpicklingError, before memory is set aside, where fewer bytes are left."""
+        if size > 2**16 and size > self._size - self._stream.tell():  # small reads are many, and harmless
+            raise pickle.UnpicklingError(f"announces {size} bytes, more than are left in the file")
+        return self._stream.read(size)
+
+
+def _load_bytearray(unpickler: Any) -> None:
+    """Reads a bytearray of protocol 5; the library sets aside what is announced before it reads."""
+    (size,) = struct.unpack("<Q", unpickler.read(8))
+    unpickler.append(bytearray(unpickler.read(size)))
+
+
 class Unpickler(pickle._Unpickler):
     """Knows the calls in ``known``, (module, name) -> what is called instead, and refuses all others.
 
@@ -152,6 +179,7 @@ class Unpickler(pickle._Unpickler):
     """
 
     known: Mapping[tuple[str, str], Any] = _known()
+    dispatch = {**pickle._Unpickler.dispatch, pickle.BYTEARRAY8[0]: _load_bytearray}  # noqa: RUF012 - of the library
 
     def find_class(self, module: str, name: str) -> Any:
         """What is called in place of a global."""
@@ -181,7 +209,7 @@ def load_pickle(file: Path, unpickler: type[Unpickler] = Unpickler) -> object:
                 raise pickle.UnpicklingError("a zip archive")
             stream.seek(0)
             # latin1: how pickles that Python 2 wrote keep their bytes
-            return unpickler(stream, encoding="latin1").load()
+            return unpickler(_Bounded(stream), encoding="latin1").load()
     except _RefusedError as refused:
         raise data_error(
             file, "", f"asks for {refused}, which is refused", "a pickle of numpy arrays and plain containers"

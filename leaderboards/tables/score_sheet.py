@@ -173,7 +173,16 @@ def _packed(sheet: Sheet, of: str) -> bytes:
         name: np.frombuffer(text.encode(), dtype=np.uint8)
         for name, text in (("predictions", of), ("words", words))
     }
-    return save({**arrays, **texts})
+    return save({**arrays, **texts, "digest": _digest({**arrays, **texts})})
+
+
+def _digest(arrays: Mapping[str, np.ndarray]) -> np.ndarray:
+    """32 bytes that stand for all that a stored sheet holds, so that a bit that flipped on the disk is seen."""
+    digest = blake2b(digest_size=32)
+    for name, array in sorted(arrays.items()):
+        digest.update(f"{name} {array.dtype} {array.shape} ".encode())
+        digest.update(np.ascontiguousarray(array).data)
+    return np.frombuffer(digest.digest(), dtype=np.uint8)
 
 
 _ARRAYS = ("values", "draws", "scale", "samples")
@@ -181,13 +190,14 @@ _WORDS = ("metrics", "conditions", "of", "holes", "undefined", "reasons")
 
 
 def _unpacked(content: bytes, of: str) -> Sheet | None:
-    """The sheet, or None where it is of other predictions or damaged."""
+    """The sheet, or None where it is of other predictions, damaged, or of a version that stored no digest."""
     from safetensors import SafetensorError
     from safetensors.numpy import load
 
     try:
         arrays = load(content)
-        if arrays["predictions"].tobytes() != of.encode():
+        digest = arrays.pop("digest")
+        if arrays["predictions"].tobytes() != of.encode() or not np.array_equal(digest, _digest(arrays)):
             return None
         return Sheet(**{name: arrays[name] for name in _ARRAYS}, **_words(arrays["words"].tobytes()))
     except (SafetensorError, KeyError, ValueError):

@@ -107,6 +107,7 @@ def mmbench(tmp_path: Path, data_root: Path) -> Command:
 def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Call:
     """Calls the command in this process, which is quicker; its exit code and what it says."""
     monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setenv("PYTHONSAFEPATH", "1")  # the command sets it, for the processes that it starts
     monkeypatch.delenv("MMBENCH_CACHE", raising=False)
 
     def call_command(*words: object) -> tuple[int, str]:

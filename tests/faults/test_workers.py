@@ -8,7 +8,8 @@ import time
 from pathlib import Path
 
 import pytest
-from mmbench.benchmark.launch.local_pool import WorkerContext, start_worker
+from mmbench.benchmark.core.processes import SafeContext
+from mmbench.benchmark.launch.local_pool import start_worker
 
 from ..benchmark.conftest import write_dataset
 from .runs import Run
@@ -61,7 +62,7 @@ def test_workers_that_always_die_as_they_start_end_the_run_with_a_reason(folder:
 
 def test_control_c_does_not_end_a_worker_that_is_just_starting(tmp_path: Path):
     for delay in (0.0, 0.02, 0.1):
-        worker = WorkerContext().Process(target=start_worker, args=["", 1, (), os.getpid()])
+        worker = SafeContext().Process(target=start_worker, args=["", 1, (), os.getpid()])
         worker.start()
         time.sleep(delay)
         assert worker.pid is not None

@@ -47,7 +47,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Small real videos and recordings, and the features of their sound."""
     made = tmp_path_factory.mktemp("raw")
     write_action(made / "media", "hac", DOMAINS, 7, {"train": 14, "test": 7})
-    encode = [sys.executable, "-m", "mmbench.benchmark.cli.main", "data", "encode", "hac"]
+    encode = [sys.executable, "-m", "mmbench.benchmark", "data", "encode", "hac"]
     where = ["--from", str(made / "media"), "--data-root", str(made / "data"), "--encoder", f"audio={AUDIO}"]
     ended = subprocess.run([*encode, *where], capture_output=True, text=True, cwd=made, check=False)
     assert ended.returncode == 0, ended.stdout + ended.stderr

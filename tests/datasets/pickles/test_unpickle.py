@@ -4,6 +4,7 @@ import collections
 import os
 import pickle
 import re
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -218,3 +219,21 @@ def test_other_files_are_one_line(tmp_path: Path, raw: bytes) -> None:
 def test_a_missing_file_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="cannot be read"):
         load_pickle(tmp_path / "none.pkl")
+
+
+@pytest.mark.parametrize(
+    "opcode", [b"\x96", b"\x8e", b"\x8d", b"\x95"], ids=["bytearray", "bytes", "text", "frame"]
+)
+@pytest.mark.parametrize("size", [2**30, 6 * 2**30, 2**62])
+def test_announced_bytes_are_not_set_aside(tmp_path: Path, opcode: bytes, size: int) -> None:
+    file = tmp_path / "data.pkl"
+    file.write_bytes(b"\x80\x05" + opcode + size.to_bytes(8, "little") + b"abc.")
+    began = time.monotonic()
+    with pytest.raises(DataError, match=f"announces {size} bytes, more than are left in the file"):
+        load_pickle(file)
+    assert time.monotonic() - began < 1
+
+
+def test_long_bytes_and_bytearrays_are_read(tmp_path: Path) -> None:
+    content = {"a": bytearray(b"xyz" * 50_000), "b": b"1" * 200_000, "c": "é" * 100_000}
+    assert load_pickle(write(tmp_path, content, 5)) == content
