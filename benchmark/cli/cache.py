@@ -13,6 +13,7 @@ from ..core.errors import UsageError
 from ..core.locate import root_from
 from ..core.plugins import use_plugins
 from ..report.console import console
+from .app import App
 from .options import Plugins, Root, plugin_files
 
 if TYPE_CHECKING:
@@ -20,9 +21,7 @@ if TYPE_CHECKING:
 
     from ...datasets.cache.cache import FeatureCache
 
-cache_app = typer.Typer(
-    no_args_is_help=True, help="Look at the features that are kept, verify or remove them."
-)
+cache_app = App(no_args_is_help=True, help="Look at the features that are kept, verify or remove them.")
 
 CacheFolder = Annotated[
     Path | None,

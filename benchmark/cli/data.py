@@ -13,6 +13,7 @@ from ..core.errors import UsageError
 from ..core.locate import locate, root_from
 from ..core.registry import find
 from ..report.console import console
+from .app import App
 from .cache import cache_app
 from .encode import encode
 from .options import Given, Plugins, Root, plugin_files
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
     from ...datasets.dataset import Located
 
-app = typer.Typer(no_args_is_help=True, help="Look at data, verify them, convert them, make a stand-in.")
+app = App(no_args_is_help=True, help="Look at data, verify them, convert them, make a stand-in.")
 
 app.command()(encode)
 app.add_typer(cache_app, name="cache")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin
 
@@ -22,6 +22,18 @@ _FLAGS = {
     "train_with_missing": "train-missing",
     "train_with_noise": "train-noise",
 }
+#: Fields that are lists: their flags may be repeated, and their values add up.
+_LISTS = (
+    "methods",
+    "datasets",
+    "modalities",
+    "seeds",
+    "corruptions",
+    "ood",
+    "held_out_classes",
+    "data",
+    "plugins",
+)
 #: Fields whose flag stands alone.
 _SWITCHES = ("oracle",)
 _PANELS = {
@@ -67,17 +79,24 @@ def with_experiment(command: Callable[..., None]) -> Callable[..., None]:
     return wrapped
 
 
-def experiment_from(config: Path | None, flags: Mapping[str, str | bool | list[str] | None]) -> Experiment:
+def experiment_from(
+    config: Path | None, flags: Mapping[str, str | bool | Sequence[str] | None]
+) -> Experiment:
     """The experiment that a YAML file and flags describe.
+
+    Args:
+        config: the file.
+        flags: field -> what was given; the values of a flag that was repeated are a list.
 
     Raises:
         UsageError: a value is wrong; the message says which and what is allowed.
     """
     values: dict[str, Any] = {}
     parts: dict[str, dict[str, Any]] = {"protocol": {}, "search": {}}
-    for name, text in flags.items():
-        if text is None or text == []:
+    for name, value in flags.items():
+        if value is None or value == []:
             continue
+        text = value if isinstance(value, str | bool) else ",".join(value)
         if name in Protocol.model_fields:
             parts["protocol"][name] = text
         elif name in Search.model_fields:
@@ -125,9 +144,8 @@ def _parameter(name: str, panel: str) -> inspect.Parameter:
         show_default=False,
         metavar=_metavar(name, field),
     )
-    return inspect.Parameter(
-        name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[str | None, option]
-    )
+    values: Any = Annotated[list[str] | None, option] if name in _LISTS else Annotated[str | None, option]
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=values)
 
 
 _TYPES: dict[Any, str] = {int: "N", int | None: "N", float: "NUMBER", bool: "true|false"}

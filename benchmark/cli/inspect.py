@@ -13,7 +13,7 @@ from rich.table import Table
 
 from ..core.errors import UsageError, nearest
 from ..core.locate import root_from
-from ..core.method_spec import Description, describe
+from ..core.method_spec import Description, describe, word
 from ..core.plugins import use_plugins
 from ..core.registry import Entry, Kind, entries
 from ..report.chosen_tables import add_metrics, known_tables
@@ -214,5 +214,7 @@ def _parameters(description: Description) -> Table:
         search = item.search or {}
         values = search.get("choices") or (f"{search['low']} to {search['high']}" if search else "")
         published = description.published(item.name)
-        table.add_row(item.name, str(item.default), str(values), published, item.source)
+        others = ", ".join(word(choice) for choice in item.choices if choice != item.default)
+        default = f"{item.default} (or {others})" if others else str(item.default)
+        table.add_row(item.name, default, str(values), published, item.source)
     return table

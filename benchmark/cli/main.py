@@ -16,6 +16,7 @@ from ..core.logs import set_up as set_up_logs
 from ..core.processes import keep_children_safe
 from ..planning.experiment import Experiment
 from ..store.names import StoreError, inside
+from .app import App
 from .data import app as data_app
 from .findings import findings
 from .flags import with_experiment
@@ -29,7 +30,7 @@ from .table_options import What
 if TYPE_CHECKING:
     from ..launch.plan import Plan
 
-app = typer.Typer(
+app = App(
     name="mmbench",
     no_args_is_help=True,
     rich_markup_mode="rich",
@@ -298,7 +299,7 @@ def _print_plan(planned: Plan) -> None:
     from ..launch.plan import counts
     from ..report.console import console
     from ..search.trials import size_label
-    from .run import print_suite
+    from .run import print_notes, print_suite
 
     out = console()
     table = Table(box=None, padding=(0, 2), show_header=False)
@@ -317,6 +318,7 @@ def _print_plan(planned: Plan) -> None:
     words = f"{planned.networks} jobs: {len(planned.done)} done, {pruned}{planned.left} to do"
     others = sum(job.role == COMPANION for job in planned.jobs)
     words += f"; {others} of them are companions, which choose the epochs of others" if others else ""
+    print_notes(planned, out)
     out.print(words + (f" ({planned.failed} failed before)" if planned.failed else ""))
     if planned.left:
         out.print(estimate.words(planned.estimate()), highlight=False)

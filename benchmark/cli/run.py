@@ -9,6 +9,7 @@ from rich.console import Console
 from ..launch.launcher import launcher_for
 from ..launch.plan import Plan
 from ..launch.run import context_for, run
+from ..planning.notes import notes
 from ..report.console import console
 from ..search.study import Wave
 from ..store.locks import STALE
@@ -25,6 +26,7 @@ def carry_out(planned: Plan) -> bool:
     counts = f"{planned.networks} jobs, {len(planned.done)} done before, {pruned}{planned.left} to do"
     out.print(f"{counts}; results in {store}{data}")
     print_suite(planned, out)
+    print_notes(planned, out)
     if not launcher.detached:
         _print_held(planned, out)
     for number in (signal.SIGTERM, signal.SIGHUP):
@@ -79,6 +81,12 @@ def preview(planned: Plan) -> None:
     context = context_for(planned, launcher.device, Wave(planned.todo, True, {}))
     text = launcher.preview(planned.todo, context)
     console().print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+def print_notes(planned: Plan, out: Console) -> None:
+    """Prints what of the experiment may be meant otherwise."""
+    for line in notes(planned.experiment):
+        out.print(f"note: {line}", markup=False, highlight=False, soft_wrap=True)
 
 
 def print_suite(planned: Plan, out: Console) -> None:

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import ast
 import importlib.util
+import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,7 @@ class Field:
             has a range, else None.
         source: where the default and the range come from.
         since: the version of mmbench that added the parameter to a method that had results by then, else empty.
+        choices: the only values that it can have, as its type ``Literal[...]`` names them; empty: any of its type.
     """
 
     name: str
@@ -38,6 +40,7 @@ class Field:
     search: Mapping[str, Any] | None = None
     source: str = ""
     since: str = ""
+    choices: tuple[Any, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -100,13 +103,18 @@ class Description:
             protocol, family: as in ``defaults``.
 
         Raises:
-            UsageError: an unknown parameter, or a value of another type than the default.
+            UsageError: an unknown parameter, a value of another type than the default, or none of its choices.
         """
         values = self.defaults(protocol, family)
+        choices = {item.name: item.choices for item in self.fields}
         for name, value in overrides.items():
             if name not in values:
                 raise UsageError(f"method {self.name} has no parameter {name!r}: {nearest(name, values)}")
-            values[name] = _like(values[name], value, f"method {self.name}, parameter {name}")
+            where = f"method {self.name}, parameter {name}"
+            values[name] = _like(values[name], value, where)
+            if choices[name] and values[name] not in choices[name]:
+                words = map(word, choices[name])
+                raise UsageError(f"{where}: {value!r} is none of its values: {nearest(word(value), words)}")
         return values
 
 
@@ -291,7 +299,10 @@ def _own_fields(node: ast.ClassDef, where: str) -> list[Field]:
         if item.value is None:
             raise UsageError(f"{where}: parameter {name} has no default")
         try:
-            fields.append(_field(name, item.value))
+            one = replace(_field(name, item.value), choices=_choices(item.annotation))
+            if one.choices and one.default not in one.choices:
+                raise UsageError(f"{where}: the default of {name} is none of its choices {one.choices}")
+            fields.append(one)
         except (ValueError, IndexError):
             raise UsageError(
                 f"{where}: parameter {name} should be a literal, or fixed(...) or searched(...) of literals"
@@ -312,6 +323,19 @@ def _field(name: str, value: ast.expr) -> Field:
     if function == "fixed" and not arguments:
         return Field(name, default, None, source, since)
     raise ValueError(function)
+
+
+def _choices(annotation: ast.expr) -> tuple[Any, ...]:
+    """The values of a type ``Literal[...]``; none of any other type."""
+    if isinstance(annotation, ast.Constant) and isinstance(annotation.value, str):
+        annotation = ast.parse(annotation.value, mode="eval").body
+    if (
+        not isinstance(annotation, ast.Subscript)
+        or ast.unparse(annotation.value).rpartition(".")[2] != "Literal"
+    ):
+        return ()
+    values = ast.literal_eval(annotation.slice)
+    return values if isinstance(values, tuple) else (values,)
 
 
 def word(value: Any) -> str:
@@ -338,6 +362,8 @@ def _like(default: Any, value: Any, where: str) -> Any:
             raise UsageError(f"{where}: {value!r} is not of type {type(default).__name__}") from None
     if isinstance(default, float) and isinstance(value, int) and not isinstance(value, bool):
         value = float(value)
+    if isinstance(value, float) and not math.isfinite(value):
+        raise UsageError(f"{where}: {value!r} is no number to compute with")
     if default is not None and type(value) is not type(default):
         raise UsageError(f"{where}: {value!r} is not of type {type(default).__name__}")
     return value

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
 from typing import Any
 
 #: The most seeds of a range.
@@ -23,24 +25,34 @@ def as_list(value: Any) -> Any:
 
 
 def as_seeds(value: Any) -> Any:
-    """Seeds as a list; ``0-4`` is 0, 1, 2, 3, 4. Raises ValueError for a range that ends before it begins, or is of
-    more than ``MOST_SEEDS``."""
+    """Seeds as a list; ``0-4`` is 0, 1, 2, 3, 4.
+
+    Raises:
+        ValueError: a text is neither a number nor such a range.
+    """
     if isinstance(value, str):
         value = as_list(value)
     if not isinstance(value, list | tuple):
         return [] if value is None else [value]
     seeds: list[Any] = []
     for item in value:
-        first, dash, last = str(item).partition("-")
-        if dash and first.isdecimal() and last.isdecimal():
-            if len(first) > 18 or len(last) > 18 or int(last) - int(first) >= MOST_SEEDS:
-                raise ValueError(f"{single_line(str(item), 60)}: a range of more than {MOST_SEEDS} seeds")
-            if int(last) < int(first):
-                raise ValueError(f"{item}: ends before it begins")
-            seeds.extend(range(int(first), int(last) + 1))
-        else:
-            seeds.append(item)
+        seeds.extend(_seeds_of(item) if isinstance(item, str) else [item])
     return seeds
+
+
+def _seeds_of(text: str) -> Iterable[int]:
+    match = re.fullmatch(r"\s*([0-9]+)\s*(?:([^\w\s]+|\bto\b|\s)\s*([0-9]+)\s*)?", text)
+    if match is None:
+        raise ValueError(f"{text!r} is no seed: write 0,1,2 or 0-4")
+    if max(len(match[1]), len(match[3] or "")) > 18:
+        raise ValueError(f"{single_line(text, 60)!r} is no seed: write a number below 10^18")
+    first, between, last = int(match[1]), match[2], int(match[3] or match[1])
+    if between not in (None, "-") or last < first:
+        low, high = sorted((first, last))
+        raise ValueError(f"{text!r} is no range of seeds: write {low}-{high}")
+    if last - first >= MOST_SEEDS:
+        raise ValueError(f"{text!r} are {last - first + 1} seeds: {MOST_SEEDS} at most")
+    return range(first, last + 1)
 
 
 def unique(values: list[Any], what: str) -> list[Any]:

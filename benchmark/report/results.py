@@ -66,8 +66,8 @@ def filter_from(methods: str | None, datasets: str | None, seeds: str | None) ->
         raise UsageError(f"--datasets: {error}") from None
     try:
         numbers = frozenset(int(seed) for seed in as_seeds(seeds or []))
-    except ValueError:
-        raise UsageError(f"--seeds {seeds!r}: write 0,1,2 or 0-4") from None
+    except ValueError as error:
+        raise UsageError(f"--seeds: {error}") from None
     return Filter(frozenset(as_list(methods)), tasks, numbers)
 
 

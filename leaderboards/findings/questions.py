@@ -161,9 +161,9 @@ def gap_to_oracle(evidence: Evidence) -> Answered:
 
 def three_are_no_better(evidence: Evidence) -> Answered:
     """4: networks with three modalities gain no more than the margin over the best pair of them."""
-    by_set: dict[tuple[str, str], dict[frozenset[str], Score]] = defaultdict(dict)
+    by_set: dict[tuple[str, str, str], dict[frozenset[str], Score]] = defaultdict(dict)
     for one in evidence.scores("accuracy"):
-        by_set[one.task, one.method][frozenset(one.modalities.split("+"))] = one
+        by_set[one.task, one.method, one.content][frozenset(one.modalities.split("+"))] = one
     cases: dict[str, list[Mapping[int, float]]] = defaultdict(list)
     ahead = total = 0
     for sets in by_set.values():

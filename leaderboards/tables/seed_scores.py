@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from ..labels import CLEAN, KEYS
+from ..labels import CLEAN, FINGERPRINTS, KEYS
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,7 @@ class Score:
         selected_by: which split chose the epoch, as the audit says; empty where it does not.
         samples: number of test samples; 0 in a hole.
         hole: why there is no value; empty where there is one.
+        content: the fingerprints of the data, as the audit says; empty where it does not.
     """
 
     task: str
@@ -46,6 +47,7 @@ class Score:
     selected_by: str = ""
     samples: int = 0
     hole: str = ""
+    content: str = ""
 
     @property
     def mean(self) -> float:
@@ -87,6 +89,7 @@ def scores(frame: pd.DataFrame, condition: str = CLEAN, metric: str | None = Non
                 p_vs_best=float(row["p_vs_best"]),
                 samples=int(row["samples"]),
                 selected_by=str(row.get("audit_selected_by", "")),
+                content=str(row.get(f"audit_{FINGERPRINTS}", "")),
             )
         )
     return out

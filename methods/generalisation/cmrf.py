@@ -7,7 +7,7 @@ import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import permutations
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -41,7 +41,9 @@ class CMRFParams(DeepBranchParams):
     temperature: float = fixed(0.1, source="MMDG-Bench: tau of SupCon")
     mixing: float = fixed(1.0, source="MMDG-Bench 3.5: of Beta(mixing, mixing); 0.1 in action recognition")
     start: int = fixed(100, source="MMDG-Bench 3.5: t0, steps; 400 in action recognition")
-    evaluated: str = fixed("student", source="ours: the same for every task; published: MMDG-Bench 3.5")
+    evaluated: Literal["student", "teacher", "published"] = fixed(
+        "student", source="ours: the same for every task; published: MMDG-Bench 3.5"
+    )
     hidden: int = fixed(256, source="MMDG-Bench, sentiment")
     audio_weight: float = fixed(
         1.0, source="MMDG-Bench 3.5, action recognition and motor faults: 1/2, of sound", since="0.1"
@@ -53,7 +55,7 @@ class CMRFParams(DeepBranchParams):
     with_simmmdg: bool = fixed(
         False, source="MMDG-Bench 6.7, action recognition: all terms of SimMMDG, too", since="0.1"
     )
-    trained_projections: str = fixed(
+    trained_projections: Literal["all", "audio"] = fixed(
         "all", source="MMDG-Bench 6.7, action recognition: audio, the others stay random", since="0.1"
     )
     raw_halves: bool = fixed(

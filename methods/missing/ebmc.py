@@ -15,7 +15,7 @@ import copy
 import dataclasses
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -104,21 +104,25 @@ class EBMCParams(SharedNetworkParams):
     weight_branches: float = fixed(0.1, source="ours: without it the variances go stale in stage II")
     rebuilt_task: float = fixed(1.0, source="release: gamma_c")
     pattern_probability: float = fixed(1.0, source="ours: one network for every missing pattern")
-    contrast: str = fixed("sample", source="paper")
+    contrast: Literal["sample", "batch"] = fixed("sample", source="paper")
     temperature: float = fixed(0.1, source="ours: tau of L_inv")
-    dissimilarity: str = fixed("squared", source="release; 'signed' is the paper's sum of cosines")
-    reconstruct: str = fixed("dropped", source="ours: only a hidden modality has a clean embedding to hit")
+    dissimilarity: Literal["squared", "signed"] = fixed(
+        "squared", source="release; 'signed' is the paper's sum of cosines"
+    )
+    reconstruct: Literal["dropped", "all"] = fixed(
+        "dropped", source="ours: only a hidden modality has a clean embedding to hit"
+    )
     reconstruction_in_fusion: bool = fixed(True, source="paper: f(z~_m, z_-m)")
-    energy: str = fixed("sample", source="ours")
+    energy: Literal["sample", "batch"] = fixed("sample", source="ours")
     energy_norm: float = fixed(1.0, source="release: alpha")
     energy_error: float = fixed(1.0, source="release: beta")
     energy_uncertainty: float = fixed(1.0, source="release: gamma")
     one_sided: bool = fixed(False, source="ours: max(0, E_m - min E) in place of the paper's gap")
     gradient_weight: float = fixed(0.01, source="release: delta")
     gradient_every: int = fixed(4, source="ours: steps between two gradient terms; 0 leaves them out")
-    deviation: str = fixed("predicted", source="paper: the teacher's sigma")
+    deviation: Literal["predicted", "spread"] = fixed("predicted", source="paper: the teacher's sigma")
     distill_temperature: float = fixed(1.0, source="release: tau of L_IMTD (classification)")
-    errors: str = fixed("task", source="ours")
+    errors: Literal["task", "squared"] = fixed("task", source="ours")
     unimodal_sum: bool = fixed(False, source="paper: L_uni is a mean")
     distill_mean: bool = fixed(False, source="paper: L_IMTD is a sum")
 

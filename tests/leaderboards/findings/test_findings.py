@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 from collections.abc import Callable, Sequence
@@ -258,6 +259,16 @@ def test_4_three_modalities_and_the_best_pair(gain: float, spread: float, answer
     assert f"ahead in {2 * (gain > 0)} of 2 cases" in found.statistic
     without_a_pair = [row for row in rows if row[0].modalities != "audio+vision"]
     assert asked("4", without_a_pair).answer == "not enough data"
+    on_other_data = [
+        [
+            dataclasses.replace(
+                one, audit={"fingerprints": f"t: {'old' if one.modalities == 'audio+vision' else 'new'}"}
+            )
+            for one in row
+        ]
+        for row in rows
+    ]
+    assert asked("4", on_other_data).answer == "not enough data"
 
 
 @pytest.mark.parametrize(

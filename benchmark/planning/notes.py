@@ -1,0 +1,42 @@
+"""What of an experiment may be meant otherwise, in words, for who asked for it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ..core.method_spec import describe
+from ..core.registry import find
+from .experiment import Experiment
+from .job_matrix import Variant
+
+
+def notes(experiment: Experiment) -> list[str]:
+    """A line for each thing that is allowed and yet may not be what was meant."""
+    lines: list[str] = []
+    if experiment.search is None and len(experiment.seeds) == 1 and experiment.seeds[0] > 1:
+        seed = experiment.seeds[0]
+        lines.append(f"--seeds {seed} is one network with seed {seed}; 0-{seed - 1} are {seed} seeds")
+    for text in experiment.methods:
+        variant = Variant.parse(text)
+        if not variant.overrides:
+            continue
+        description = describe(find("method", variant.name, tuple(experiment.plugins)))
+        values = description.resolve(variant.overrides)
+        for item in description.fields:
+            if item.name in variant.overrides and item.search:
+                outside = _outside(item.search, values[item.name])
+                lines += [f"{text}: {item.name}={values[item.name]} is {outside}"] if outside else []
+    return lines
+
+
+def _outside(search: Mapping[str, Any], value: Any) -> str:
+    """Which values a search draws from where a value is not one of them; empty where it is."""
+    if choices := search["choices"]:
+        return (
+            "" if value in choices else f"none of the values of its search ({', '.join(map(str, choices))})"
+        )
+    low, high = search["low"], search["high"]
+    if low is None or high is None or low <= value <= high:
+        return ""
+    return f"outside the range of its search ({low} to {high})"
