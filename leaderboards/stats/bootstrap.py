@@ -232,7 +232,7 @@ def resample(
     """
     if not metrics or not predictions or draws < 1:
         raise ValueError("resampling needs at least one metric, one prediction and one draw")
-    task = metrics[0].task
+    task = metrics[0].mean.task
     terms: list[np.ndarray] = []
     for prediction in predictions:
         pair = checked(task, target, prediction)
