@@ -20,7 +20,7 @@ READER = 1
 _SETTLED_NS = 2_000_000_000
 
 
-def cache_folder() -> Path:
+def hash_folder() -> Path:
     """Where file hashes are remembered: ``$XDG_CACHE_HOME/mmbench/hashes``, or below ``~/.cache``."""
     base = os.environ.get("XDG_CACHE_HOME")
     return Path(base or Path.home() / ".cache") / "mmbench" / "hashes"
@@ -75,4 +75,4 @@ def code_sha256(*places: Path) -> str:
 
 
 def _entry(key: list[object]) -> Path:
-    return cache_folder() / hashlib.sha256(json.dumps(key).encode()).hexdigest()[:40]
+    return hash_folder() / hashlib.sha256(json.dumps(key).encode()).hexdigest()[:40]

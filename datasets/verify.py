@@ -72,7 +72,7 @@ class Info:
 
 
 @dataclass(frozen=True)
-class Finding:
+class Comparison:
     """One comparison with what is published. ``unknown``: nothing is published to compare with."""
 
     what: str
@@ -135,7 +135,7 @@ def _histogram(target: np.ndarray, about: Target) -> dict[str, int]:
     return dict(zip(names, counts.tolist(), strict=True))
 
 
-def verify(located: Located, dataset: Dataset | None = None) -> list[Finding]:
+def verify(located: Located, dataset: Dataset | None = None) -> list[Comparison]:
     """Compares a dataset with what its publishers state.
 
     A stand-in is one finding that differs: it is not the published data, whatever its counts. Data in the
@@ -151,7 +151,7 @@ def verify(located: Located, dataset: Dataset | None = None) -> list[Finding]:
     published = dict(dataset.published) if dataset is not None else {}
     counts = {split: len(samples) for split, samples in located.load().items()}
     if located.synthetic:
-        return [Finding("origin", "published data", "synthetic stand-in made by mmbench", "differs")]
+        return [Comparison("origin", "published data", "synthetic stand-in made by mmbench", "differs")]
     if located.format in published:
         stated = published[located.format]
     else:
@@ -165,20 +165,20 @@ def _distance(stated: Published, counts: Mapping[str, int]) -> int:
     return sum(abs(stated.counts.get(split, 0) - count) for split, count in counts.items())
 
 
-def _count_finding(split: str, count: int, stated: Published) -> Finding:
+def _count_finding(split: str, count: int, stated: Published) -> Comparison:
     expected = stated.counts.get(split)
     if expected is None:
-        return Finding(f"{split} samples", "nothing published", str(count), "unknown")
+        return Comparison(f"{split} samples", "nothing published", str(count), "unknown")
     status = "ok" if expected == count else "differs"
-    return Finding(f"{split} samples", f"{expected} ({stated.source})", str(count), status)
+    return Comparison(f"{split} samples", f"{expected} ({stated.source})", str(count), status)
 
 
-def _hash_finding(file: Path, hashes: Mapping[str, str], source: str) -> Finding:
+def _hash_finding(file: Path, hashes: Mapping[str, str], source: str) -> Comparison:
     found = file_sha256(file)
     # a file may have been renamed: any published hash of this format will do
     prefix = hashes.get(file.name) or next(iter(hashes.values()), None)
     if prefix is None:
-        return Finding(f"SHA-256 of {file.name}", "nothing published", found, "unknown")
+        return Comparison(f"SHA-256 of {file.name}", "nothing published", found, "unknown")
     shown = prefix if len(prefix) == 64 else f"{prefix}..."
     status = "ok" if found.startswith(prefix) else "differs"
-    return Finding(f"SHA-256 of {file.name}", f"{shown} ({source})", found, status)
+    return Comparison(f"SHA-256 of {file.name}", f"{shown} ({source})", found, status)

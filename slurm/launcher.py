@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from ..benchmark.core.errors import UsageError
 from ..benchmark.core.job import Job
-from ..benchmark.launch.detached import Batch, Detached, Ending
+from ..benchmark.launch.detached import Detached, Ending, JobBatch
 from ..benchmark.store.job_folder import Submission
 from ..benchmark.store.store import Store
 from ..benchmark.train.context import Context
 from . import queue
 from .bundle import BundleTask
-from .packing import Bundle, History, Piece, pack, split
+from .packing import Bundle, History, PackedJob, pack, split
 from .resources import Resources, resources, seconds_of
 
 if TYPE_CHECKING:
@@ -86,7 +86,8 @@ class Slurm(Detached):
         """
         history = _history(store)
         pieces = [
-            Piece((*job_data(job), job.task), job.id, history.expected(job.method, job.task)) for job in jobs
+            PackedJob((*job_data(job), job.task), job.id, history.expected(job.method, job.task))
+            for job in jobs
         ]
         return split(pack(pieces, self.bundle_seconds * self._at_a_time(threads)), queue.array_limit())
 
@@ -133,7 +134,7 @@ class Slurm(Detached):
             lines.append(self.script(len(array), store))
         return "\n".join(lines)
 
-    def batches(self, jobs: Sequence[Job], context: Context) -> Iterator[Batch]:
+    def batches(self, jobs: Sequence[Job], context: Context) -> Iterator[JobBatch]:
         """One job array after the other.
 
         Args:
@@ -152,7 +153,7 @@ class Slurm(Detached):
         for array in self.arrays(jobs, store, context.threads):
             tasks = [self._task(bundle, context, memory) for bundle in array]
             names = tuple(name for task in tasks for name in task.names)
-            yield Batch(names, partial(_submit, executor, tasks))
+            yield JobBatch(names, partial(_submit, executor, tasks))
 
     @classmethod
     def alive(cls, ids: Collection[str]) -> set[str]:

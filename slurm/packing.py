@@ -12,7 +12,7 @@ FIRST_GUESS = 120.0
 
 
 @dataclass(frozen=True, order=True)
-class Piece:
+class PackedJob:
     """A job as packing sees it.
 
     Attributes:
@@ -30,7 +30,7 @@ class Piece:
 class Bundle:
     """The jobs of one array task, in the order in which they run."""
 
-    pieces: tuple[Piece, ...]
+    pieces: tuple[PackedJob, ...]
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -43,13 +43,13 @@ class Bundle:
         return sum(piece.seconds for piece in self.pieces)
 
 
-def pack(pieces: Sequence[Piece], seconds: float) -> list[Bundle]:
+def pack(pieces: Sequence[PackedJob], seconds: float) -> list[Bundle]:
     """Parts jobs into bundles of about the same length, in an order that the jobs alone decide.
 
     Jobs lie in the order of their data, so that those that share data are in one bundle or in neighbours. No bundle
     is longer than ``seconds`` but one that is a single job, and no two neighbours fit into one.
     """
-    bundles: list[list[Piece]] = []
+    bundles: list[list[PackedJob]] = []
     filled = 0.0
     for piece in sorted(pieces):
         if bundles and filled + piece.seconds <= seconds:

@@ -18,7 +18,7 @@ from .libraries import Verdict, check_libraries
 
 
 @dataclass(frozen=True)
-class Finding:
+class Diagnosis:
     """One thing that was looked for, and the command that mends it where it is missing.
 
     Attributes:
@@ -34,7 +34,7 @@ class Finding:
     mend: str = ""
 
 
-def findings(root: Path, plugins: tuple[Path, ...] = ()) -> Iterator[Finding]:
+def diagnoses(root: Path, plugins: tuple[Path, ...] = ()) -> Iterator[Diagnosis]:
     """Looks at libraries, devices and data, in this order.
 
     Every library is imported and used once, which takes some ten seconds.
@@ -43,43 +43,45 @@ def findings(root: Path, plugins: tuple[Path, ...] = ()) -> Iterator[Finding]:
         root: the folder of all data.
         plugins: files that bring datasets.
     """
-    yield Finding("ok", "python", sys.version.split()[0])
+    yield Diagnosis("ok", "python", sys.version.split()[0])
     torch_uses_gpu = False
     for verdict in check_libraries(libraries()):
         torch_uses_gpu |= verdict.library.module == "torch" and bool(verdict.said)
         yield _library(verdict)
-    yield Finding("ok", "cores", f"{cores()}: so many jobs at a time, one thread each")
+    yield Diagnosis("ok", "cores", f"{cores()}: so many jobs at a time, one thread each")
     yield _gpus(torch_uses_gpu)
-    yield Finding("ok" if root.is_dir() else "optional", "data root", str(root.resolve()))
+    yield Diagnosis("ok" if root.is_dir() else "optional", "data root", str(root.resolve()))
     for name in dict.fromkeys([*entries("dataset", plugins), *own_datasets(root)]):
         yield _dataset(name, root, plugins)
 
 
-def _library(verdict: Verdict) -> Finding:
+def _library(verdict: Verdict) -> Diagnosis:
     name, reason = verdict.library.distribution, verdict.reason
     if verdict.works:
-        return Finding("ok", name, f"{verdict.version}{': ' if verdict.said else ''}{verdict.said}")
+        return Diagnosis("ok", name, f"{verdict.version}{': ' if verdict.said else ''}{verdict.said}")
     if verdict.version or verdict.library.is_installed():
-        return Finding("broken", name, f"{verdict.version or 'unknown version'}: {reason}", verdict.command)
-    return Finding("optional" if verdict.library.extra else "missing", name, reason, verdict.command)
+        return Diagnosis("broken", name, f"{verdict.version or 'unknown version'}: {reason}", verdict.command)
+    return Diagnosis("optional" if verdict.library.extra else "missing", name, reason, verdict.command)
 
 
-def _gpus(torch_uses_gpu: bool) -> Finding:
+def _gpus(torch_uses_gpu: bool) -> Diagnosis:
     names = gpu_names()
     if not names:
-        return Finding("optional", "GPU", "none: jobs run on the CPU")
+        return Diagnosis("optional", "GPU", "none: jobs run on the CPU")
     if not torch_uses_gpu:
-        return Finding("optional", "GPU", f"{len(names)}, which torch cannot use: jobs run on the CPU")
-    return Finding("ok", "GPU", str(len(names)))
+        return Diagnosis("optional", "GPU", f"{len(names)}, which torch cannot use: jobs run on the CPU")
+    return Diagnosis("ok", "GPU", str(len(names)))
 
 
-def _dataset(name: str, root: Path, plugins: tuple[Path, ...]) -> Finding:
+def _dataset(name: str, root: Path, plugins: tuple[Path, ...]) -> Diagnosis:
     try:
         located = locate(name, root, plugins=plugins)
     except DataNotFound:
         brought = "".join(f" --plugin {file}" for file in plugins)
-        return Finding("optional", name, "no data", f"mmbench data synth {name} --data-root {root}{brought}")
+        return Diagnosis(
+            "optional", name, "no data", f"mmbench data synth {name} --data-root {root}{brought}"
+        )
     except (DataError, UsageError) as error:
-        return Finding("missing", name, str(error))
+        return Diagnosis("missing", name, str(error))
     kind = "synthetic stand-in" if located.synthetic else "data"
-    return Finding("ok", name, f"{kind}, {located.format}: {located.files[0].parent}")
+    return Diagnosis("ok", name, f"{kind}, {located.format}: {located.files[0].parent}")

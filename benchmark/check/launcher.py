@@ -49,7 +49,7 @@ class Failing(ERM):
 
 
 @dataclass(frozen=True)
-class Trial:
+class LauncherTrial:
     """A launcher under test, and where.
 
     Attributes:
@@ -99,7 +99,7 @@ class Trial:
 
 
 @contextmanager
-def trial_of(launcher: Any, name: str, plugins: tuple[Path, ...] = ()) -> Iterator[Trial]:
+def trial_of(launcher: Any, name: str, plugins: tuple[Path, ...] = ()) -> Iterator[LauncherTrial]:
     """A trial with toy data, below the working directory, as machines of a cluster do not share ``/tmp``.
 
     Args:
@@ -114,17 +114,17 @@ def trial_of(launcher: Any, name: str, plugins: tuple[Path, ...] = ()) -> Iterat
         write_open_layout(
             place / "data" / "toy", splits, Target("regression", (-3.0, 3.0), metrics="regression")
         )
-        yield Trial(launcher, name, tuple(file.resolve() for file in plugins), place)
+        yield LauncherTrial(launcher, name, tuple(file.resolve() for file in plugins), place)
 
 
-def is_made_of_an_experiment(trial: Trial) -> None:
+def is_made_of_an_experiment(trial: LauncherTrial) -> None:
     """An experiment gives a launcher, which can start jobs from here and names their device."""
     launcher, _, _ = trial.start("empty", "erm(layers=1)")
     launcher.require()
     assert launcher.device in ("cpu", "cuda", "auto"), f"its device is {launcher.device!r}"
 
 
-def previews_and_starts_nothing(trial: Trial) -> None:
+def previews_and_starts_nothing(trial: LauncherTrial) -> None:
     """It says in words what it would do, and starts and writes nothing."""
     launcher, jobs, context = trial.start("empty", "erm(layers=1)")
     text = launcher.preview(jobs, context)
@@ -133,7 +133,7 @@ def previews_and_starts_nothing(trial: Trial) -> None:
     assert not context.store.exists(), "the preview wrote to the store"
 
 
-def every_job_has_one_outcome(trial: Trial) -> None:
+def every_job_has_one_outcome(trial: LauncherTrial) -> None:
     """Every job yields one outcome. Results are in the store; a job that fails is said to, with its reason."""
     launcher, jobs, context = trial.start("runs", "erm(layers=1),failing")
     store = Store(context.store)
@@ -150,7 +150,7 @@ def every_job_has_one_outcome(trial: Trial) -> None:
         assert good or "on purpose" in outcome.reason, f"the reason is {outcome.reason!r}"
 
 
-def closed_early_nothing_is_lost(trial: Trial) -> None:
+def closed_early_nothing_is_lost(trial: LauncherTrial) -> None:
     """Closed after its first outcome, it ends cleanly, and a second run finishes what is missing."""
     launcher, jobs, context = trial.start("closed", "erm(layers=1)")
     store = Store(context.store)
@@ -169,7 +169,7 @@ def closed_early_nothing_is_lost(trial: Trial) -> None:
     assert all(store.job(job.id).is_done() for job in jobs), "a second run left something undone"
 
 
-def submissions_are_known(trial: Trial) -> None:
+def submissions_are_known(trial: LauncherTrial) -> None:
     """If its jobs outlive the command, its name and their ids are written down, and it tells which have ended."""
     if not trial.launcher.detached:
         return

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from ...datasets.encoders.encoder import Encoder
     from ...datasets.media.clip import MediaSet, Problem
-    from ..features.dataset import Outcome
+    from ..features.dataset import EncodingOutcome
     from ..features.pipeline import Progress
 
 
@@ -78,7 +78,7 @@ def encode(
     mmbench data encode my-clips --plugin mine.py --encoder audio=mine,bands=8
     """
     from ...datasets.media.find import find_media, is_place
-    from ..features.provenance import Source, existing_origin, is_unchanged
+    from ..features.provenance import MediaSource, existing_origin, is_unchanged
 
     out = console()
     root = root_from(data_root)
@@ -88,7 +88,7 @@ def encode(
     media_set = find_media(name, root, raw, known[name].load()() if name in known else None)
     texts = _texts(encoder, media_set)
     is_folder = raw is None and is_place(name, root)
-    source = Source(
+    source = MediaSource(
         str(Path(name).expanduser().resolve()) if is_folder else name,
         str(root.resolve()),
         str(raw.expanduser().resolve()) if raw else "",
@@ -216,7 +216,7 @@ def _told(
     out: Console,
     media_set: MediaSet,
     encoders: Mapping[str, tuple[str, Encoder]],
-    found: Outcome,
+    found: EncodingOutcome,
     folder: Path,
     skip_broken: bool,
 ) -> bool:

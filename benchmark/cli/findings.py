@@ -64,8 +64,8 @@ def findings(
             if one.number == "1":
                 screen.print(f"{one.protocol}; {one.data}", style="italic", markup=False, highlight=False)
             screen.print(f"{one.number}  {one.question} {one.answer}", style="bold", highlight=False)
-            screen.print(Padding(Text(questions.words(one)), (0, 0, 1, 4)))
-    for suffix, write in ((".md", questions.markdown), (".json", questions.as_json)):
+            screen.print(Padding(Text(questions.basis_words(one)), (0, 0, 1, 4)))
+    for suffix, write in ((".md", questions.answers_as_markdown), (".json", questions.answers_as_json)):
         if suffix[1:] in chosen:
             folder = out or inside(store / "leaderboards")
             path = folder / render.file_name(tables["accuracy"], "findings", suffix)

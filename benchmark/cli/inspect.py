@@ -122,7 +122,7 @@ def doctor(data_root: Root = None, plugin: Plugins = None) -> None:
 
     Example: mmbench doctor --data-root data --plugin mine.py
     """
-    from ..check.doctor import findings
+    from ..check.doctor import diagnoses
 
     out = console()
     marks = {
@@ -132,7 +132,7 @@ def doctor(data_root: Root = None, plugin: Plugins = None) -> None:
         "broken": "[red]broken[/] ",
     }
     sound = True
-    for finding in findings(root_from(data_root), plugin_files(plugin)):
+    for finding in diagnoses(root_from(data_root), plugin_files(plugin)):
         sound = sound and finding.state in ("ok", "optional")
         words = escape(f"{finding.what:<14}{finding.found}" + (f": {finding.mend}" if finding.mend else ""))
         out.print(f"{marks[finding.state]} {words}", highlight=False, soft_wrap=True)

@@ -321,7 +321,7 @@ def _print_plan(planned: Plan) -> None:
     print_notes(planned, out)
     out.print(words + (f" ({planned.failed} failed before)" if planned.failed else ""))
     if planned.left:
-        out.print(estimate.words(planned.estimate()), highlight=False)
+        out.print(estimate.estimate_words(planned.estimate()), highlight=False)
     print_suite(planned, out)
     for item in sorted({item for job in planned.jobs for item in job.data}, key=lambda item: item.name):
         kind = "synthetic stand-in" if item.synthetic else "data"

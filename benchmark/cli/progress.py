@@ -31,7 +31,7 @@ MAX_LINES = 16
 @contextmanager
 def showing(jobs: Sequence[Job], store: Store, console: Console) -> Iterator[Listener]:
     """Shows how the jobs of a run get on, while the block runs."""
-    view = View(jobs, store)
+    view = RunView(jobs, store)
     if console.is_terminal:
         with Live(get_renderable=view.render, console=console, refresh_per_second=4, transient=True) as live:
 
@@ -63,7 +63,7 @@ def showing(jobs: Sequence[Job], store: Store, console: Console) -> Iterator[Lis
         teller.join()
 
 
-class View:
+class RunView:
     """What is known of a run."""
 
     def __init__(self, jobs: Sequence[Job], store: Store) -> None:

@@ -22,13 +22,13 @@ from ...datasets.media.clip import Clip, MediaSet, Problem, SoundView, TextView,
 from ...datasets.media.rates import odd_rates
 from ..core.errors import UsageError
 from ..store.locks import hold
-from .encode import Result, encode, gather_features
+from .encode import EncodedModality, encode, gather_features
 from .pipeline import Progress, make_folder
-from .provenance import Source, existing_origin, request_digest
+from .provenance import MediaSource, existing_origin, request_digest
 
 
 @dataclass
-class Outcome:
+class EncodingOutcome:
     """The result of encoding a set.
 
     Attributes:
@@ -55,14 +55,14 @@ def encode_dataset(
     encoders: Mapping[str, tuple[str, Encoder]],
     cache: FeatureCache,
     folder: Path,
-    source: Source,
+    source: MediaSource,
     *,
     dtype: DType = "float16",
     skip_broken: bool = False,
     overwrite: bool = False,
     workers: int | None = None,
     progress: Callable[[str], Progress] | None = None,
-) -> Outcome:
+) -> EncodingOutcome:
     """Encodes the modalities that have an encoder and writes a dataset in the open layout.
 
     Args:
@@ -85,8 +85,8 @@ def encode_dataset(
         DataError: the folder cannot be written.
     """
     before = existing_origin(folder, source, overwrite)
-    outcome = Outcome(list(media_set.problems))
-    results: dict[str, Result] = {}
+    outcome = EncodingOutcome(list(media_set.problems))
+    results: dict[str, EncodedModality] = {}
     for modality, (_, encoder) in encoders.items():
         report = progress(modality) if progress else None
         results[modality] = result = encode(
@@ -172,7 +172,7 @@ def _remarks(media_set: MediaSet, modality: str, view: View) -> list[Problem]:
 def _samples(
     media_set: MediaSet,
     clips: Sequence[Clip],
-    results: Mapping[str, Result],
+    results: Mapping[str, EncodedModality],
     cache: FeatureCache,
     widths: Mapping[str, int],
 ) -> Samples:

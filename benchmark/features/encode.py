@@ -25,7 +25,7 @@ LOG = logging.getLogger("mmbench.features")
 
 
 @dataclass(frozen=True)
-class Result:
+class EncodedModality:
     """The result of encoding one modality.
 
     Attributes:
@@ -52,7 +52,7 @@ def encode(
     dtype: DType = "float16",
     workers: int | None = None,
     progress: Progress | None = None,
-) -> Result:
+) -> EncodedModality:
     """Puts the features of clips into the cache. Processes that encode the same clips share the work.
 
     Args:
@@ -112,7 +112,7 @@ def encode(
         cache.root,
         recipe.id[:12],
     )
-    return Result(recipe, keys, tuple(problems), work.encoded)
+    return EncodedModality(recipe, keys, tuple(problems), work.encoded)
 
 
 def _silent(stage: str, done: int, total: int) -> None:
@@ -234,7 +234,7 @@ def encode_clips(
 
 
 def gather_features(
-    result: Result, cache: FeatureCache, clips: Sequence[Clip], width: int, dtype: Any
+    result: EncodedModality, cache: FeatureCache, clips: Sequence[Clip], width: int, dtype: Any
 ) -> Features:
     """Reads the features of clips that were encoded, padded to the longest.
 

@@ -14,11 +14,11 @@ from ..core.task import Task, dataset_of
 from ..planning.evaluations import Evaluation, breakable_modalities, breaks_media, evaluations_for, media_of
 from ..planning.experiment import Experiment
 from .corrupt_media import at_rate
-from .provenance import check_encoder
+from .provenance import check_encoder_code
 from .reencode import clips_of, origin_of
 
 
-def check_media(
+def check_target_media(
     experiment: Experiment,
     evaluations: Sequence[Evaluation],
     todo: Sequence[Job],
@@ -51,13 +51,13 @@ def check_media(
     tuned = experiment.protocol.encoder_mode != "frozen"
     for one in located.values() if tuned and todo else ():
         for modality in {name for job in todo for name in job.modalities} & set(media_of(one)):
-            check_encoder(origin_of(one), modality)
+            check_encoder_code(origin_of(one), modality)
         if media_of(one):
             clips_of(origin_of(one))
     for target, those in modalities.items():
         broken = _broken(corruptions, those, media_of(located[target]))
         for modality in broken:
-            check_encoder(origin_of(located[target]), modality)
+            check_encoder_code(origin_of(located[target]), modality)
         if broken:
             clips_of(origin_of(located[target]))
         _check_rates(located[target], broken, corruptions)

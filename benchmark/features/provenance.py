@@ -27,7 +27,7 @@ DATASETS = Path(__file__).parents[2] / "datasets"
 
 
 @dataclass(frozen=True)
-class Source:
+class MediaSource:
     """Where raw media are found: by a name below a data root, or at the place ``path`` (empty: none was named)."""
 
     name: str
@@ -35,7 +35,7 @@ class Source:
     path: str = ""
 
 
-def existing_origin(folder: Path, source: Source, overwrite: bool) -> Origin | None:
+def existing_origin(folder: Path, source: MediaSource, overwrite: bool) -> Origin | None:
     """Reads from which media the dataset in a folder was made.
 
     Args:
@@ -74,7 +74,7 @@ def _origin(file: Path) -> Origin | None:
 
 def is_unchanged(
     before: Origin | None,
-    source: Source,
+    source: MediaSource,
     media_set: MediaSet,
     texts: Mapping[str, str],
     dtype: str,
@@ -94,7 +94,7 @@ def is_unchanged(
     """
     if before is None or ((before.problems or media_set.problems) and not skip_broken):
         return False
-    if Source(before.source, before.root, before.path) != source or before.cache != str(cache.resolve()):
+    if MediaSource(before.source, before.root, before.path) != source or before.cache != str(cache.resolve()):
         return False
     if {name: one.encoder for name, one in before.modalities.items()} != dict(texts):
         return False
@@ -133,7 +133,7 @@ def request_digest(media_set: MediaSet, texts: Mapping[str, str], dtype: str) ->
     return hashlib.sha256(json.dumps(said).encode()).hexdigest()
 
 
-def check_encoder(origin: Origin, modality: str) -> None:
+def check_encoder_code(origin: Origin, modality: str) -> None:
     """Whether the encoder that made the features of a modality is known, and of the same code where it is of a plug-in.
 
     Args:

@@ -34,7 +34,7 @@ from ...datasets.media.find import find_media
 from ..data.tensors import TaskData
 from ..planning.evaluations import breakable_modalities, media_of
 from .encode import encode_clips, location_of
-from .provenance import check_encoder
+from .provenance import check_encoder_code
 
 
 @dataclass(frozen=True)
@@ -251,7 +251,7 @@ def encoder_of(
         DataError: it is not known here or has become another, or the device does not have the precision.
     """
     asked = origin.modalities[modality]
-    check_encoder(origin, modality)
+    check_encoder_code(origin, modality)
     exact = asked.identity.get("precision") == "float32"
     encoder = _make_encoder(asked.encoder, asked.identity.get(BROUGHT_BY, ""), exact, device)
     _check_same(asked, encoder, modality, ignoring)

@@ -44,7 +44,7 @@ class Ending:
 
 
 @dataclass(frozen=True)
-class Batch:
+class JobBatch:
     """Jobs that are submitted together.
 
     Attributes:
@@ -68,7 +68,7 @@ class Detached(Launcher, Protocol):
     name: ClassVar[str]
     detached: ClassVar[bool] = True
 
-    def batches(self, jobs: Sequence[Job], context: Context) -> Iterable[Batch]:
+    def batches(self, jobs: Sequence[Job], context: Context) -> Iterable[JobBatch]:
         """How jobs are to be submitted.
 
         Args:
@@ -185,7 +185,7 @@ def _missing(launcher: type[Detached], jobs: Sequence[Job], store: Store) -> lis
     ]
 
 
-def _submit(batch: Batch, context: Context, store: Store) -> None:
+def _submit(batch: JobBatch, context: Context, store: Store) -> None:
     """Submits jobs and writes down where they are."""
     # Before: a job may begin, and fail anew, while this still writes down where it is.
     for name in batch.jobs:

@@ -107,7 +107,7 @@ def _size(folder: str) -> int:
         return sum(entry.stat().st_size for entry in entries if entry.is_file())
 
 
-def words(estimated: Estimate) -> str:
+def estimate_words(estimated: Estimate) -> str:
     """An estimate in one line."""
     number = sum(estimated.levels.values())
     if not number:

@@ -136,7 +136,7 @@ def check_data(planned: Plan, device: str) -> None:
 
     Raises:
         DataError: data are faulty or do not go together.
-        UsageError: see ``check_evaluations`` and ``check_media``.
+        UsageError: see ``check_evaluations`` and ``check_target_media``.
     """
     experiment = planned.experiment
     plugins = tuple(experiment.plugins)
@@ -145,9 +145,9 @@ def check_data(planned: Plan, device: str) -> None:
     check_evaluations(experiment, planned.evaluations, planned.jobs, planned.todo, located)
     tuned = experiment.protocol.encoder_mode != "frozen"
     if tuned or any(evaluation.kind == "corruption" for evaluation in planned.evaluations):
-        from ..features.media_check import check_media  # with torch, as corruptions
+        from ..features.media_check import check_target_media  # with torch, as corruptions
 
-        check_media(experiment, planned.evaluations, planned.todo, located, device)
+        check_target_media(experiment, planned.evaluations, planned.todo, located, device)
     check_job_data(planned.todo, located)
 
 

@@ -74,9 +74,9 @@ def check_job_data(jobs: Iterable[Job], located: Mapping[str, Located]) -> None:
 
 def shape_of(located: Located) -> Shape:
     """The sizes of a dataset, from the cache where it was read before. Raises DataError where it is faulty."""
-    from ...datasets.fingerprint import cache_folder
+    from ...datasets.fingerprint import hash_folder
 
-    cached = cache_folder().parent / "checked" / f"{located.fingerprint()}.json"
+    cached = hash_folder().parent / "checked" / f"{located.fingerprint()}.json"
     known = read_json(cached)
     if isinstance(known, dict) and known.keys() == {"samples", "widths", "domains"}:
         return Shape(**known)

@@ -34,7 +34,7 @@ _HASH_BYTES = 32
 
 
 @dataclass(frozen=True)
-class Block:
+class JobBlock:
     """The jobs of one task and modality set.
 
     Attributes:
@@ -115,7 +115,7 @@ def made_of_results(tables: Mapping[str, Table]) -> tuple[str, ...]:
     return tuple(name for name, table in tables.items() if not table.source)
 
 
-def blocks_of(store: Store) -> list[Block]:
+def blocks_of(store: Store) -> list[JobBlock]:
     """The blocks of a store in the order of the tables: in-domain tasks first, fewer modalities first."""
     jobs_of: dict[tuple[str, tuple[str, ...]], list[str]] = {}
     for file in store.job_files():
@@ -126,7 +126,9 @@ def blocks_of(store: Store) -> list[Block]:
         jobs_of.setdefault((str(row.get("task")), modalities), []).append(file.parent.name)
     alone = {(task, frozenset(modalities)): tuple(jobs) for (task, modalities), jobs in jobs_of.items()}
     blocks = [
-        Block(task, modalities, tuple(jobs), alone.get((task.partition("->")[2], frozenset(modalities)), ()))
+        JobBlock(
+            task, modalities, tuple(jobs), alone.get((task.partition("->")[2], frozenset(modalities)), ())
+        )
         for (task, modalities), jobs in jobs_of.items()
     ]
     return sorted(
@@ -134,7 +136,7 @@ def blocks_of(store: Store) -> list[Block]:
     )
 
 
-def stored(block: Block, request: Request) -> Tabled | None:
+def stored_tables(block: JobBlock, request: Request) -> Tabled | None:
     """The tables of a block, where they are stored and still those of its jobs."""
     if not request.keeps:
         return None
@@ -142,7 +144,7 @@ def stored(block: Block, request: Request) -> Tabled | None:
     return _stored(block, request, signature_of_jobs(store.path, (*block.jobs, *block.beside), request.code))
 
 
-def table(block: Block, request: Request) -> Tabled:
+def table(block: JobBlock, request: Request) -> Tabled:
     """The tables of a block; made, and stored for the next time, where they are not."""
     store = Store(request.store)
     # Taken before anything is read: what changes meanwhile makes the next look different.
@@ -151,15 +153,15 @@ def table(block: Block, request: Request) -> Tabled:
     return _make(block, request, signature) if tables is None else tables
 
 
-def _stored(block: Block, request: Request, signature: str) -> Tabled | None:
-    files = {name: folder_of(request.store) / file_name(block, name) for name in request.wanted}
+def _stored(block: JobBlock, request: Request, signature: str) -> Tabled | None:
+    files = {name: folder_of(request.store) / block_file_name(block, name) for name in request.wanted}
     known = {name: _nothing(file, signature) for name, file in files.items()}
     if any(why is None or (why and request.names is not None) for why in known.values()):
         return None
     return Tabled({name: file for name, file in files.items() if not known[name]}, {}, [])
 
 
-def _make(block: Block, request: Request, signature: str) -> Tabled:
+def _make(block: JobBlock, request: Request, signature: str) -> Tabled:
     add_metrics(request.plugins)
     try:
         chosen = replace(request.chosen, jobs=frozenset(block.jobs))
@@ -180,13 +182,13 @@ def _make(block: Block, request: Request, signature: str) -> Tabled:
         content = _packed(rows, signature)
         for place in folders:
             with suppress(OSError):
-                files[name] = _write(place / file_name(block, name), content)
+                files[name] = _write(place / block_file_name(block, name), content)
                 break
     rows = {name: file for name, file in files.items() if name not in nothing}
     return Tabled(rows, nothing if request.names is not None else {}, faults)
 
 
-def file_name(block: Block, name: str) -> str:
+def block_file_name(block: JobBlock, name: str) -> str:
     """The name under which a table of a block is stored."""
     return f"{block.key}-{name}.arrow"
 
@@ -196,7 +198,7 @@ def folder_of(store: Path) -> Path:
     return store / RECORDS / "blocks"
 
 
-def joined(files: Sequence[Path]) -> pd.DataFrame:
+def join_frames(files: Sequence[Path]) -> pd.DataFrame:
     """The frame of a table from those of its blocks. A text column that a block does not know is empty there."""
     tables = [_read(file) for file in files]
     together = pa.concat_tables(

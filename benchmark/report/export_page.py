@@ -18,11 +18,11 @@ from .results import Filter, readable
 from .tables import Tables, tables_of
 
 
-def page_tables(tables: Tables) -> list[page.Table]:
+def page_tables(tables: Tables) -> list[page.PageTable]:
     """The leaderboards as a page is given them."""
     declared = tables.declared
     return [
-        page.Table(name, declared[name].title, declared[name].across, frame, declared[name].shown)
+        page.PageTable(name, declared[name].title, declared[name].across, frame, declared[name].shown)
         for name, frame in tables.frames.items()
     ]
 

@@ -114,7 +114,7 @@ def _place(row: Row) -> tuple:
     return tuple(row[name] for name in (*KEYS, "method", "draw", "metric"))
 
 
-def joined(own: pd.DataFrame | None, rows: list[Row]) -> pd.DataFrame:
+def with_external_rows(own: pd.DataFrame | None, rows: list[Row]) -> pd.DataFrame:
     """The accuracy table with rows from elsewhere, which are not compared with any."""
     if own is None:
         return framed(rows).drop(columns=_DROP)

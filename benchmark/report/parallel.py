@@ -16,7 +16,7 @@ from ..core.errors import UsageError
 from ..core.processes import SafeContext
 from ..store.store import Store
 from . import block_cache as blocks
-from .block_cache import Block, Request, Tabled
+from .block_cache import JobBlock, Request, Tabled
 from .chosen_tables import known_tables, named_tables
 from .output_cache import signature_of_code
 from .results import Filter
@@ -30,7 +30,7 @@ def tabled(
     store: Store,
     chosen: Filter,
     what: str | None,
-    block_list: Sequence[Block],
+    block_list: Sequence[JobBlock],
     out: Console,
     reference: str = "",
     plugins: tuple[Path, ...] = (),
@@ -73,10 +73,12 @@ def tabled(
         yield {name: parts for name, parts in files.items() if parts}, faults
 
 
-def _all_of(block_list: Sequence[Block], request: Request, out: Console) -> list[Tabled]:
+def _all_of(block_list: Sequence[JobBlock], request: Request, out: Console) -> list[Tabled]:
     """The tables of each block, in their order; those that are not stored are made, the largest blocks first."""
     done = {
-        place: tables for place, block in enumerate(block_list) if (tables := blocks.stored(block, request))
+        place: tables
+        for place, block in enumerate(block_list)
+        if (tables := blocks.stored_tables(block, request))
     }
     places = sorted(set(range(len(block_list))) - set(done), key=lambda place: -len(block_list[place].jobs))
     if places:

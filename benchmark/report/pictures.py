@@ -42,7 +42,7 @@ def write_pictures(results: list[Result], folder: Path) -> tuple[list[Path], lis
     except ValueError as error:
         reasons.append(str(error))
     try:
-        drawn, lacking = curves.write_pictures(TABLES["robustness"].make(results), folder)
+        drawn, lacking = curves.write_robustness_pictures(TABLES["robustness"].make(results), folder)
         files += drawn
         reasons += lacking
     except ValueError as error:

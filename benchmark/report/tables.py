@@ -16,7 +16,7 @@ from ..core.errors import UsageError
 from ..store.reader import store_at
 from ..store.store import Store
 from . import external_rows as external
-from .block_cache import CsvFile, blocks_of, csv_file, joined
+from .block_cache import CsvFile, blocks_of, csv_file, join_frames
 from .chosen_tables import add_metrics, chosen_tables, frames, is_complete, known_tables, named_tables
 from .parallel import MANY, tabled
 from .results import Filter, readable
@@ -86,7 +86,9 @@ def tables_of(
         own = Tables({}, [], known_tables(plugins))
     if own.frames and "accuracy" not in own.frames:
         return own
-    together = external.joined(own.frames.get("accuracy"), outside)  # has a column more than its file
+    together = external.with_external_rows(
+        own.frames.get("accuracy"), outside
+    )  # has a column more than its file
     others = {name: file for name, file in own.files.items() if name != "accuracy"}
     return Tables({**own.frames, "accuracy": together}, own.faults, own.declared, others)
 
@@ -100,7 +102,7 @@ def _own_tables(
         names = chosen_tables(what, results, plugins)
         return Tables(dict(frames(names, results, reference, plugins)), faults, tables)
     with tabled(store, chosen, what, blocks, out, reference, plugins) as (files, faults):
-        known = {name: joined(parts) for name, parts in files.items()}
+        known = {name: join_frames(parts) for name, parts in files.items()}
         ready = {name: file for name, parts in files.items() if (file := csv_file(parts))}
     names = named_tables(what, plugins)
     for name, table in tables.items():

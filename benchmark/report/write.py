@@ -119,8 +119,8 @@ def _write_plain(
             out.print(note, style="dim", markup=False, highlight=False)
         out.print()
     if "csv" in formats:
-        files.append(plain.write_csv(frame, folder, table.name))
-    writers = {"md": (plain.markdown, ".md"), "latex": (plain.latex, ".tex")}
+        files.append(plain.write_plain_csv(frame, folder, table.name))
+    writers = {"md": (plain.plain_markdown, ".md"), "latex": (plain.plain_latex, ".tex")}
     for write, suffix in (writers[kind] for kind in formats if kind in writers):
         path = folder / render.file_name(frame, table.name, suffix)
         files.append(render.write_text(path, write(frame, table.title, notes)))

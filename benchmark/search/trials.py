@@ -29,7 +29,7 @@ FOLDER = "searches"
 
 
 @dataclass(frozen=True)
-class Score:
+class TrialScore:
     """How a trial did on source validation.
 
     Attributes:
@@ -42,13 +42,13 @@ class Score:
 
 
 #: The score that a record of a fit (``fit.json``) gives a trial.
-Scorer = Callable[[Mapping[str, Any]], Score]
+Scorer = Callable[[Mapping[str, Any]], TrialScore]
 
 
-def selected_score(fit: Mapping[str, Any]) -> Score:
+def selected_score(fit: Mapping[str, Any]) -> TrialScore:
     """What the rule of selection saw of the epoch that is tested: by default, its score on source validation."""
     epoch = fit.get("selected_by") or fit["epochs"][fit["selected_epoch"]]
-    return Score(float(epoch["metric"]), float(epoch["loss"]))
+    return TrialScore(float(epoch["metric"]), float(epoch["loss"]))
 
 
 def direction_of(metric: str) -> Direction:
@@ -56,7 +56,7 @@ def direction_of(metric: str) -> Direction:
     return "higher" if metric == "accuracy" else "lower"
 
 
-def best_trial(scores: Mapping[int, Score], direction: Direction) -> int:
+def best_trial(scores: Mapping[int, TrialScore], direction: Direction) -> int:
     """The trial with the best metric; ties go to the lower loss, then to the lower index.
 
     Args:
@@ -84,7 +84,7 @@ class SearchProgress:
     trial: Trial
     trials: Mapping[int, Record]
     repeats: Mapping[int, Record]
-    scores: Mapping[int, Score]
+    scores: Mapping[int, TrialScore]
     metric: str
     chosen: int | None
     why: str
@@ -176,7 +176,7 @@ def search_of(store: Store, records: Sequence[Record], scorer: Scorer = selected
         if own and own.role == "trial":
             trials.setdefault(own.index, record)
     trials = dict(sorted(trials.items()))
-    scores: dict[int, Score] = {}
+    scores: dict[int, TrialScore] = {}
     unreadable: set[int] = set()
     metric = ""
     for index, record in trials.items():
@@ -353,7 +353,7 @@ def count_trials(progress: Iterable[SearchProgress]) -> Counter[str]:
 
 def is_outdated(store: Store, search: SearchProgress) -> bool:
     """Whether the record of a search in the store differs from what is the case now."""
-    return read_json(_file(store, search)) != as_json(search)
+    return read_json(_file(store, search)) != search_record(search)
 
 
 def write_record(store: Store, search: SearchProgress) -> None:
@@ -365,7 +365,7 @@ def write_record(store: Store, search: SearchProgress) -> None:
     file = _file(store, search)
     try:
         inside(file.parent).mkdir(exist_ok=True)
-        write_json(file, as_json(search))
+        write_json(file, search_record(search))
     except OSError as error:
         raise UsageError(f"{file.parent}: cannot be written ({error.strerror})") from None
 
@@ -374,7 +374,7 @@ def _file(store: Store, search: SearchProgress) -> Path:
     return store.path / FOLDER / f"{search.name}.json"
 
 
-def as_json(search: SearchProgress) -> dict[str, Any]:
+def search_record(search: SearchProgress) -> dict[str, Any]:
     """The record of a search as plain values."""
 
     def trial_values(index: int, record: Record) -> dict[str, Any]:

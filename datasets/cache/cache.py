@@ -36,7 +36,7 @@ _ID = re.compile(r"[0-9a-f]{40}")
 
 
 @dataclass(frozen=True)
-class Entry:
+class CachedRecipe:
     """A recipe in a cache: its id, what ``recipe.json`` says, and how much there is."""
 
     id: str
@@ -111,14 +111,14 @@ class FeatureCache:
             raise CacheError(f"{folder}: cannot be written ({error.strerror or error})") from None
         return shard.file
 
-    def entries(self) -> list[Entry]:
+    def entries(self) -> list[CachedRecipe]:
         """Every recipe, in the order of their ids. What one is of that cannot be read is not known: it is empty."""
         found = []
         for folder in self._folders():
             shards = [shard for shard in map(_shard, _indexes(folder)) if shard]
             clips = {key for shard in shards for key in shard.keys}
             size = sum(shard.size for shard in shards)
-            found.append(Entry(folder.name, _said(folder), len(clips), len(shards), size))
+            found.append(CachedRecipe(folder.name, _said(folder), len(clips), len(shards), size))
         return found
 
     def _folders(self) -> list[Path]:

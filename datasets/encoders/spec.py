@@ -43,7 +43,7 @@ def names() -> list[str]:
     return [*ENCODERS, *outside.ENCODERS]
 
 
-def write(spec: EncoderSpec) -> str:
+def spec_text(spec: EncoderSpec) -> str:
     """The text of a spec, which ``parse`` reads back."""
     head = f"{spec.encoder}:{spec.model}" if spec.model else spec.encoder
     return ",".join([head, *(f"{key}={value}" for key, value in spec.options.items())])

@@ -17,7 +17,15 @@ from .encoder import Encoded, EncoderError, EncoderSpec, Media
 from .network import Network, Precision
 from .sound import like_lengths, mono, pooled, standardised
 from .spec import fill, near
-from .weights import drawn, files_digest, read, read_state, state_digest, url_file, weight_files
+from .weights import (
+    files_digest,
+    read,
+    read_state,
+    seeded_initialization,
+    state_digest,
+    url_file,
+    weight_files,
+)
 
 
 class Torchaudio:
@@ -171,7 +179,7 @@ def _build(spec: EncoderSpec, options: Torchaudio.Options, recipe: _Recipe) -> t
     with read(spec.encoder, spec.model):
         random = options.weights == "random"
         files = [] if random else _files(options, recipe.place)
-        with drawn(options.seed):
+        with seeded_initialization(options.seed):
             module = recipe.build(**recipe.arguments)
         if random:
             return module, f"random, seed {options.seed}, sha256 {state_digest(module)}"

@@ -17,7 +17,15 @@ from torch import nn
 from ..libraries import import_guard
 from .encoder import EncoderError, EncoderSpec
 from .network import NetworkOptions
-from .weights import drawn, files_digest, hub_folder, read, read_state, state_digest, weight_files
+from .weights import (
+    files_digest,
+    hub_folder,
+    read,
+    read_state,
+    seeded_initialization,
+    state_digest,
+    weight_files,
+)
 
 #: Names of files of weights that timm has beside the usual ones.
 TIMM_WEIGHTS = ("open_clip_model.safetensors",)
@@ -53,19 +61,19 @@ def load(
     built = f", built as sha256 {_digest([name, config.get('model_args', {})])}" if config else ""
     with _quiet(), read(spec.encoder, spec.model):
         if options.weights == "random":
-            with drawn(options.seed):
+            with seeded_initialization(options.seed):
                 module = timm.create_model(name, pretrained=False, **arguments)
             return module, f"random, seed {options.seed}, sha256 {state_digest(module)}{built}"
         files = _files(spec, options, folder, known.hf_hub_id if known else None)
         state = {key: value for file in files for key, value in clean_state_dict(read_state(file)).items()}
         # what the files lack stays as it was drawn, and timm does not say so: draw it alike twice, and compare
-        with drawn(_DRAWN):
+        with seeded_initialization(_DRAWN):
             blank = timm.create_model(name, pretrained=False, **arguments)
         if config:
             arguments["pretrained_cfg"]["state_dict"] = state
         else:
             arguments["pretrained_cfg_overlay"] = {"state_dict": state}
-        with drawn(_DRAWN):
+        with seeded_initialization(_DRAWN):
             module: Any = timm.create_model(name, pretrained=True, **arguments)
         module.pretrained_cfg.pop("state_dict", None)  # it would be kept twice
     if lacking := _unread(module, blank):

@@ -12,7 +12,7 @@ from typing import Any
 from ..libraries import import_guard
 from .encoder import EncoderError, EncoderSpec
 from .network import NetworkOptions
-from .weights import drawn, files_digest, hub_folder, read, state_digest, weight_files
+from .weights import files_digest, hub_folder, read, seeded_initialization, state_digest, weight_files
 
 #: What beside weights decides features: hashed into the identity where it is there.
 SETTINGS = (
@@ -76,7 +76,7 @@ def load(spec: EncoderSpec, options: NetworkOptions, kind: str = "", may_lack: S
                 f"encoder {spec.encoder}: {folder} is a model of type {config.model_type}, not {kind}"
             )
         if weights == "random":
-            with drawn(seed):
+            with seeded_initialization(seed):
                 module = AutoModel.from_config(config, trust_remote_code=False)
             return Loaded(module, folder, f"random, seed {seed}, sha256 {state_digest(module)}", settings)
         if not (files := weight_files(folder)):

@@ -45,7 +45,7 @@ def read(encoder: str, what: str) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def drawn(seed: int) -> Iterator[None]:
+def seeded_initialization(seed: int) -> Iterator[None]:
     """Random initial weights are drawn from ``seed``; the generator outside is as it was afterwards."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

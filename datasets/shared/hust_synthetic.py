@@ -27,7 +27,7 @@ from ..atomic_write import write_atomic
 from ..dataset import SYNTHETIC_MARK, DataError, Target
 from ..layout.write import write_open_layout
 from .hust_names import ENCODERS, SPEEDS, STATES, recording_name
-from .hust_windows import LENGTH, Recording, drawn, mat_variables, windows
+from .hust_windows import LENGTH, Recording, draw_windows, mat_variables, windows
 
 RATE = 25_600.0  # points a second
 SMALL_LENGTH = 25_600  # points of a small recording
@@ -59,7 +59,7 @@ def write_stand_in(folder: Path, target: Target, seed: int, size: str, format: s
     }
     if format == "mat":
         folder.mkdir(parents=True, exist_ok=True)
-        variables = mat_variables(drawn(recordings))
+        variables = mat_variables(draw_windows(recordings))
         return [_write_mat(folder / name, content) for name, content in variables.items()]
     if format == "open":
         title = f"hust ({SYNTHETIC_MARK})"

@@ -130,7 +130,7 @@ def windows(recordings: Recordings, rule: str = "fair") -> dict[str, Samples]:
     if rule == "fair":
         return assembled(fair_cuts(recordings))
     if rule == "as-published":
-        return assembled(with_validation(drawn(recordings)))
+        return assembled(split_off_validation(draw_windows(recordings)))
     raise DataError(f"hust: no split {rule!r}; expected {' or '.join(SPLIT_RULES)}")
 
 
@@ -154,7 +154,7 @@ def fair_cuts(recordings: Recordings) -> Iterable[Cut]:
             yield _cut(split, speed, state, recording, starts)
 
 
-def drawn(recordings: Recordings) -> list[Cut]:
+def draw_windows(recordings: Recordings) -> list[Cut]:
     """MMDG-Bench's draw: of each recording distinct random starts, the first 80 % train, the others test.
 
     One generator for all recordings, state by state within a speed.
@@ -173,7 +173,7 @@ def drawn(recordings: Recordings) -> list[Cut]:
     return cuts
 
 
-def with_validation(cuts: Iterable[Cut]) -> Iterable[Cut]:
+def split_off_validation(cuts: Iterable[Cut]) -> Iterable[Cut]:
     """A quarter of the training windows (200 of 800) of each speed and state becomes validation.
 
     The generator starts anew at every speed, so that the draw is MMDG-Bench's for a single source, and a speed
@@ -270,7 +270,7 @@ def read_mat(files: Sequence[Path]) -> dict[str, Samples]:
                 rows = slice(state * each, (state + 1) * each)
                 names = [f"{split}-{number}" for number in range(each)]
                 cuts.append(Cut(split, speed, state, names, waves[0][rows], waves[1][rows]))
-    return assembled(with_validation(cuts))
+    return assembled(split_off_validation(cuts))
 
 
 def _variables(file: Path) -> dict[str, np.ndarray]:

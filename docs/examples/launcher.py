@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from mmbench.benchmark.core.job import Job
-from mmbench.benchmark.launch.detached import Batch, Detached
+from mmbench.benchmark.launch.detached import Detached, JobBatch
 from mmbench.benchmark.planning.experiment import Experiment
 from mmbench.benchmark.store.job_folder import Submission
 from mmbench.benchmark.train.context import Context
@@ -54,11 +54,11 @@ class Background(Detached):
         """The CPU."""
         return "cpu"
 
-    def batches(self, jobs: Sequence[Job], context: Context) -> Iterator[Batch]:
+    def batches(self, jobs: Sequence[Job], context: Context) -> Iterator[JobBatch]:
         """One share of the jobs for each process."""
         for place in range(min(self.workers, len(jobs))):
             share = list(jobs[place :: self.workers])
-            yield Batch(tuple(job.id for job in share), partial(start, share, context))
+            yield JobBatch(tuple(job.id for job in share), partial(start, share, context))
 
     @classmethod
     def alive(cls, ids: Collection[str]) -> set[str]:

@@ -21,7 +21,7 @@ Effects = Mapping[str, Mapping[int, float]]
 
 
 @dataclass(frozen=True)
-class Estimate:
+class EffectEstimate:
     """A mean effect with its interval.
 
     Attributes:
@@ -47,7 +47,7 @@ class Estimate:
         return f"{self.label} {percent(self.mean)} [{percent(self.low)}, {percent(self.high)}] over {n}"
 
 
-def relative(new: Score, old: Score) -> dict[int, float]:
+def relative_gain(new: Score, old: Score) -> dict[int, float]:
     """Seed -> how much better the new score is, as a share of the old one's mean; empty without a common seed
     or where the old mean is 0."""
     base = abs(old.mean)
@@ -64,7 +64,7 @@ def mean_of(effects: Iterable[Mapping[int, float]]) -> dict[int, float]:
     return {seed: float(np.mean([one[seed] for one in every])) for seed in common}
 
 
-def estimate(label: str, effects: Effects, comparisons: int = 1) -> Estimate | None:
+def estimate_effect(label: str, effects: Effects, comparisons: int = 1) -> EffectEstimate | None:
     """The mean effect, its interval at 95 %, with Bonferroni's correction for several comparisons.
 
     Args:
@@ -87,7 +87,7 @@ def estimate(label: str, effects: Effects, comparisons: int = 1) -> Estimate | N
     over_all = summary(values)
     half = over_all.sem * float(stdtrit(over_all.n - 1, 1 - ALPHA / comparisons / 2))
     low, high = over_all.mean - half, over_all.mean + half
-    return Estimate(label, over_all.mean, low, high, over_all.n, over, len(known))
+    return EffectEstimate(label, over_all.mean, low, high, over_all.n, over, len(known))
 
 
 def paired_p(effect: Mapping[int, float]) -> float:

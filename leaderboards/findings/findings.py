@@ -20,7 +20,7 @@ import pandas as pd
 from ..labels import UPPER_BOUND
 from ..render.text import escape_markdown
 from ..tables.seed_scores import scores
-from .effect_sizes import Estimate
+from .effect_sizes import EffectEstimate
 from .questions import QUESTIONS, Evidence, selected_by_oracle
 
 Answer = Literal["yes", "no", "undecided", "not enough data"]
@@ -52,7 +52,7 @@ class Finding:
     answer: Answer
     statistic: str
     tasks: tuple[str, ...]
-    estimates: tuple[Estimate, ...]
+    estimates: tuple[EffectEstimate, ...]
 
 
 def findings(
@@ -99,25 +99,25 @@ def findings(
     return out
 
 
-def words(one: Finding, most: int = 4) -> str:
+def basis_words(one: Finding, most: int = 4) -> str:
     """What an answer rests on, and the tasks: all, or the first few and how many more."""
     more = len(one.tasks) - most
     named = "; ".join(one.tasks[:most]) + (f" and {more} more" if more > 0 else "")
     return f"{one.statistic} Tasks: {named}." if one.tasks else one.statistic
 
 
-def markdown(answers: Sequence[Finding]) -> str:
+def answers_as_markdown(answers: Sequence[Finding]) -> str:
     """The answers as Markdown, a section for each protocol and kind of data, a line feed at the end."""
     parts = []
     for scope in dict.fromkeys((one.protocol, one.data) for one in answers):
         parts.append(f"## Findings ({escape_markdown('; '.join(scope))})")
         for one in answers:
             if (one.protocol, one.data) == scope:
-                reason = escape_markdown(words(one, most=len(one.tasks)))
+                reason = escape_markdown(basis_words(one, most=len(one.tasks)))
                 parts.append(f"**{one.number} {one.question}** *{one.answer}*: {reason}")
     return "\n\n".join(parts) + "\n"
 
 
-def as_json(answers: Sequence[Finding]) -> str:
+def answers_as_json(answers: Sequence[Finding]) -> str:
     """The answers as a JSON list, at full precision."""
     return json.dumps([asdict(one) for one in answers], indent=1, ensure_ascii=False) + "\n"

@@ -16,10 +16,10 @@ from ..metrics.derived import CLOSED, LEFT
 from ..render.plain import p_text
 from ..stats.bootstrap import holm
 from ..stats.ranks import ALPHA, Ranking
-from ..tables.comparisons import ranked
+from ..tables.comparisons import rankings
 from ..tables.robustness import MEAN
 from ..tables.seed_scores import Score, scores
-from .effect_sizes import Effects, Estimate, estimate, mean_of, paired_p, relative
+from .effect_sizes import EffectEstimate, Effects, estimate_effect, mean_of, paired_p, relative_gain
 
 #: What tells of trust: leaderboard, condition, metric. Of each leaderboard, the first that a task has.
 TRUST = (
@@ -59,7 +59,7 @@ class Answered:
     answer: Literal["yes", "no", "undecided", "not enough data"]
     statistic: str
     tasks: Iterable[str] = ()
-    estimates: Sequence[Estimate] = field(default_factory=tuple)
+    estimates: Sequence[EffectEstimate] = field(default_factory=tuple)
 
 
 def base_name(method: str) -> str:
@@ -126,7 +126,7 @@ def _against_best(items: Sequence[Score]) -> dict[str, float]:
     if len(rivals) == len(items):
         return {one.method: one.p_vs_best if len(one.by_seed) > 1 else math.nan for one in rivals}
     best = _best(rivals)
-    p = holm([math.nan if one is best else paired_p(relative(best, one)) for one in rivals])
+    p = holm([math.nan if one is best else paired_p(relative_gain(best, one)) for one in rivals])
     return {one.method: float(value) for one, value in zip(rivals, p, strict=True)}
 
 
@@ -149,7 +149,7 @@ def gap_to_oracle(evidence: Evidence) -> Answered:
             "shifts with --oracle, so that erm trained on each target is the oracle; with two seeds or more"
         )
     words = f"Above the best method of each task: {estimates[0]}. Large is above {100 * evidence.large:g} %."
-    share = estimate("the share closed", shares)
+    share = estimate_effect("the share closed", shares)
     if share is not None:
         words += f" Of the gap from erm to the oracle: {share}."
         estimates.append(share)
@@ -173,7 +173,7 @@ def three_are_no_better(evidence: Evidence) -> Answered:
             known = [pair for pair in pairs if pair is not None]
             if len(known) == len(names):
                 pair = _best(known)
-                cases[_task(three)].append(relative(three, pair))
+                cases[_task(three)].append(relative_gain(three, pair))
                 total += 1
                 ahead += three.sign * (three.mean - pair.mean) > 0
     effects = {task: mean_of(gains) for task, gains in cases.items()}
@@ -202,7 +202,7 @@ def strong_degradation(evidence: Evidence) -> Answered:
         for one in evidence.scores(board, damaged):
             whole = clean.get((_task(one), one.method))
             if whole is not None and base_name(one.method) != "oracle":
-                lost = {seed: -value for seed, value in relative(one, whole).items()}
+                lost = {seed: -value for seed, value in relative_gain(one, whole).items()}
                 effects.setdefault(f"{one.method}, {word}", {})[_task(one)] = lost
     losses = _estimates(effects)
     if not losses:
@@ -261,7 +261,7 @@ def _over_erm(items: Sequence[Score]) -> dict[str, dict[str, Mapping[int, float]
         )
         for one in items_of_task:
             if erms and base_name(one.method) not in ("erm", "oracle"):
-                out.setdefault(one.method, {})[task] = relative(one, erms[0])
+                out.setdefault(one.method, {})[task] = relative_gain(one, erms[0])
     return out
 
 
@@ -272,7 +272,7 @@ def _over_tasks(evidence: Evidence) -> tuple[bool | None, str]:
     own = (frame["protocol"] == evidence.protocol) & (frame["data"] == evidence.data)
     frame = frame.loc[own & (frame["method"].map(base_name) != "oracle")]
     won, words = [], []
-    for compared, ranking in ranked(frame):
+    for compared, ranking in rankings(frame):
         if not ranking.enough:
             words.append(
                 f" Over tasks ({compared.metric}): {ranking.tasks} in common, {ranking.needed} needed."
@@ -294,14 +294,14 @@ def _first(ranking: Ranking) -> tuple[int, float]:
     return first, max(float(p) for pair, p in pairs if first in pair)
 
 
-def _estimates(effects: Mapping[str, Effects]) -> list[Estimate]:
+def _estimates(effects: Mapping[str, Effects]) -> list[EffectEstimate]:
     """One a label, largest first; labels without enough data are left out."""
     count = sum(any(by_task.values()) for by_task in effects.values())
-    estimates = [estimate(label, by_task, max(1, count)) for label, by_task in effects.items()]
+    estimates = [estimate_effect(label, by_task, max(1, count)) for label, by_task in effects.items()]
     return sorted((one for one in estimates if one is not None), key=lambda one: -one.mean)
 
 
-def _side(one: Estimate, border: float) -> Literal["yes", "no", "undecided"]:
+def _side(one: EffectEstimate, border: float) -> Literal["yes", "no", "undecided"]:
     """Whether an interval lies above a border, below it, or across."""
     return "yes" if one.low > border else "no" if one.high < border else "undecided"
 
@@ -310,7 +310,7 @@ def _lacking(run: str) -> Answered:
     return Answered("not enough data", f"Run {run}.")
 
 
-def _listed(estimates: Sequence[Estimate], effects: Mapping[str, Effects], most: int = 6) -> str:
+def _listed(estimates: Sequence[EffectEstimate], effects: Mapping[str, Effects], most: int = 6) -> str:
     """Estimates in words: all, or the largest and the smallest; and what has none."""
     words = list(map(str, estimates))
     if len(estimates) > most:

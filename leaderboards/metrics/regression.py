@@ -37,7 +37,7 @@ def positive(values: np.ndarray) -> np.ndarray:
     return (values > 0).astype(np.int64)
 
 
-def rounded(limit: int) -> Labels:
+def rounded_class(limit: int) -> Labels:
     """[N] -> [N] class: clipped to [-limit, limit], rounded half to even, counted from 0."""
     return lambda values: np.round(np.clip(values, -limit, limit)).astype(np.int64) + limit
 
@@ -217,19 +217,19 @@ REGRESSION = (
         "acc7",
         "Target and prediction clipped to [-3, 3] and rounded half to even agree.",
         MMSA + ": Mult_acc_7",
-        agreement(rounded(3)),
+        agreement(rounded_class(3)),
     ),
     _accuracy(
         "acc5",
         "Target and prediction clipped to [-2, 2] and rounded half to even agree.",
         MMSA + ": Mult_acc_5",
-        agreement(rounded(2)),
+        agreement(rounded_class(2)),
     ),
     _accuracy(
         "acc3",
         "Target and prediction clipped to [-1, 1] and rounded half to even agree.",
         MMSA + ", which does not report it",
-        agreement(rounded(1)),
+        agreement(rounded_class(1)),
     ),
     _error(
         "mae", "Mean absolute error, nothing clipped.", MMSA + ": MAE", np.inf, absolute_error, finish_share

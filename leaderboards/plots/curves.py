@@ -123,7 +123,7 @@ CURVES: dict[str, Callable[[pd.DataFrame], Figure]] = {
 }
 
 
-def write_pictures(frame: pd.DataFrame, folder: Path) -> tuple[list[Path], list[str]]:
+def write_robustness_pictures(frame: pd.DataFrame, folder: Path) -> tuple[list[Path], list[str]]:
     """Writes every picture that a robustness table has data for, as PNG and PDF; with several blocks, the names of
     curves say which.
 

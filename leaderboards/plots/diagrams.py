@@ -15,9 +15,9 @@ from ..render.plain import p_text
 from ..render.text import file_name, save_figure
 from ..stats.ranks import Ranking
 from ..tables.accuracy import task_label
-from ..tables.comparisons import ranked, shortage
+from ..tables.comparisons import rankings, shortage
 from ..tables.risk_coverage import Curve
-from ..tables.seed_scores import Field
+from ..tables.seed_scores import ComparableMethods
 from .figure import COLOURS
 
 if TYPE_CHECKING:
@@ -42,11 +42,11 @@ def critical_differences(frame: pd.DataFrame) -> tuple[Figure, list[str]]:
     """
     from matplotlib.figure import Figure
 
-    rankings = ranked(frame)
-    drawn = [(field, ranking) for field, ranking in rankings if ranking.enough]
+    ranked = rankings(frame)
+    drawn = [(field, ranking) for field, ranking in ranked if ranking.enough]
     reasons = [
         f"critical differences ({field.protocol}; {field.data}; {field.metric}): {shortage(field, ranking)}"
-        for field, ranking in rankings
+        for field, ranking in ranked
         if not ranking.enough
     ]
     if not drawn:
@@ -61,7 +61,7 @@ def critical_differences(frame: pd.DataFrame) -> tuple[Figure, list[str]]:
     return figure, reasons
 
 
-def _ranks(axis: Axes, field: Field, ranking: Ranking, height: float) -> None:
+def _ranks(axis: Axes, field: ComparableMethods, ranking: Ranking, height: float) -> None:
     """One panel. Heights are inches below the line, so that text never overlaps."""
     count = len(field.methods)
     order = list(np.argsort(ranking.ranks, kind="stable"))

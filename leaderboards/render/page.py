@@ -22,11 +22,11 @@ import pandas as pd
 from ..labels import REAL, SYNTHETIC, Across
 from ..tables.accuracy import data_label
 from .text import TIED, file_name, notes, title, write_text
-from .views import Cell, Fact, Facts, View, conventions, gone, same_everywhere, views_of
+from .views import Fact, Facts, PrintedCell, TableView, gone, metric_conventions, same_everywhere, views_of
 
 
 @dataclass(frozen=True)
-class Table:
+class PageTable:
     """A leaderboard as the page is given it.
 
     Attributes:
@@ -53,7 +53,7 @@ class Picture:
 
 
 def page(
-    tables: Sequence[Table], pictures: Sequence[Picture], version: str, heading: str = "", date: str = ""
+    tables: Sequence[PageTable], pictures: Sequence[Picture], version: str, heading: str = "", date: str = ""
 ) -> str:
     """The page.
 
@@ -102,7 +102,7 @@ def page(
     )
 
 
-def write_page(folder: Path, tables: Sequence[Table], version: str) -> Path:
+def write_page(folder: Path, tables: Sequence[PageTable], version: str) -> Path:
     """Writes a page without pictures to ``folder``, under a name that says so where data are synthetic.
 
     Returns:
@@ -132,7 +132,7 @@ def _data_of(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
     return pd.DataFrame({"data": [kind for frame in frames for kind in frame["data"]]})
 
 
-def _named(tables: Sequence[Table], heading: str) -> str:
+def _named(tables: Sequence[PageTable], heading: str) -> str:
     label = data_label(_data_of([table.frame for table in tables]))
     return f"{heading or 'mmbench leaderboard'} ({'real data' if label == REAL else label})"
 
@@ -148,7 +148,7 @@ def _lead(facts: Sequence[Fact]) -> str:
     return " · ".join(counts)
 
 
-def _warning(tables: Sequence[Table]) -> str:
+def _warning(tables: Sequence[PageTable]) -> str:
     if data_label(_data_of([table.frame for table in tables])) == REAL:
         return ""
     words = f"Rows with data '{SYNTHETIC}' say nothing about the real dataset."
@@ -171,7 +171,7 @@ def _notes(frames: Sequence[pd.DataFrame]) -> list[str]:
     return [*said, *([marks] if judged else [])]
 
 
-def _section(table: Table, views: Sequence[View]) -> str:
+def _section(table: PageTable, views: Sequence[TableView]) -> str:
     name = escape(table.name)
     text = table.subject if "mean" not in table.frame else title(table.frame, table.subject)
     shared = "; ".join(f"{key} {value}" for key, value in same_everywhere(table.frame).items())
@@ -197,7 +197,7 @@ def _section(table: Table, views: Sequence[View]) -> str:
     return "\n".join(lines)
 
 
-def _table(view: View) -> str:
+def _table(view: TableView) -> str:
     heads = [f'<th scope="col">{escape(name)}</th>' for name in view.names]
     heads += [f'<th scope="col" class="number">{escape(column.heading)}</th>' for column in view.columns]
     lines = [f"<thead><tr>{''.join(heads)}</tr></thead>", "<tbody>"]
@@ -210,7 +210,7 @@ def _table(view: View) -> str:
     return "\n".join([*lines, "</tbody>"])
 
 
-def _cell(cell: Cell | None) -> str:
+def _cell(cell: PrintedCell | None) -> str:
     if cell is None:
         return '<td class="number"></td>'
     kinds = " ".join(filter(None, ["number", cell.mark, "hole" if cell.hole else ""]))
@@ -245,22 +245,22 @@ def _size(png: bytes) -> tuple[int, int]:
     return round(width * 96 / 150), round(height * 96 / 150)
 
 
-def _data(views: Mapping[str, Sequence[View]], facts: Sequence[Fact]) -> str:
+def _data(views: Mapping[str, Sequence[TableView]], facts: Sequence[Fact]) -> str:
     """What the script reads, as JSON in which nothing can end the element that holds it."""
     shown = [view for board in views.values() for view in board]
     used = {column.metric for view in shown for column in view.columns}
     used |= {row.names[-1].split()[0] for view in shown if view.names[-1] == "metric" for row in view.rows}
     content = {
-        "fields": Cell._fields,
+        "fields": PrintedCell._fields,
         "facts": [asdict(fact) for fact in facts],
-        "conventions": {name: text for name, text in conventions().items() if name in used},
+        "conventions": {name: text for name, text in metric_conventions().items() if name in used},
         "tables": {name: [_plain(view) for view in board] for name, board in views.items()},
     }
     text = json.dumps(content, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
-def _plain(view: View) -> dict[str, object]:
+def _plain(view: TableView) -> dict[str, object]:
     return {
         "label": view.label,
         "names": view.names,

@@ -27,7 +27,7 @@ def texts(frame: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame({name: column for name, column in cells.items() if any(column)}).astype("str")
 
 
-def markdown(frame: pd.DataFrame, subject: str, notes: Sequence[str] = ()) -> str:
+def plain_markdown(frame: pd.DataFrame, subject: str, notes: Sequence[str] = ()) -> str:
     """A Markdown section: title, table and notes, with a line feed at its end."""
     table = texts(frame)
     lines = [f"## {escape_markdown(subject)}", "", _row(map(escape_markdown, table))]
@@ -38,7 +38,7 @@ def markdown(frame: pd.DataFrame, subject: str, notes: Sequence[str] = ()) -> st
     return "\n".join(lines) + "\n"
 
 
-def latex(frame: pd.DataFrame, subject: str, notes: Sequence[str] = ()) -> str:
+def plain_latex(frame: pd.DataFrame, subject: str, notes: Sequence[str] = ()) -> str:
     """A table environment with booktabs. Subject, notes and words that are the same in every row are its caption; what
     is wider than a page is parted into tables below each other, each with the names of its rows."""
     table = texts(frame)
@@ -63,7 +63,7 @@ def latex(frame: pd.DataFrame, subject: str, notes: Sequence[str] = ()) -> str:
     return with_engine("\n".join([*lines, r"\end{table}"]) + "\n")
 
 
-def write_csv(frame: pd.DataFrame, folder: Path, stem: str) -> Path:
+def write_plain_csv(frame: pd.DataFrame, folder: Path, stem: str) -> Path:
     """Writes a frame at full precision, a number that is missing as nothing; its path.
 
     Text that a spreadsheet would take for a formula gets a ``'`` in front, as in ``csv_files.write_csv``.

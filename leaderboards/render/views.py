@@ -25,7 +25,7 @@ from .text import cell_text, count_text, heading, holes, interval_text, shown
 Record = dict[str, Any]
 
 
-class Cell(NamedTuple):
+class PrintedCell(NamedTuple):
     """A cell: texts as they are shown, numbers as they were computed (None where there is none).
 
     Attributes:
@@ -70,22 +70,22 @@ class Column:
 
 
 @dataclass(frozen=True)
-class Row:
+class PrintedRow:
     """A row: what it is about (an index into the facts of the page), its names, its cells (None: does not apply)."""
 
     fact: int
     names: list[str]
-    cells: list[Cell | None]
+    cells: list[PrintedCell | None]
 
 
 @dataclass(frozen=True)
-class View:
+class TableView:
     """A table: its label among the views of a board, the headings of its names, its columns and rows."""
 
     label: str
     names: list[str]
     columns: list[Column]
-    rows: list[Row]
+    rows: list[PrintedRow]
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,7 @@ class Facts:
 
 def views_of(
     frame: pd.DataFrame, across: Across, is_shown: Callable[[str], bool], facts: Facts
-) -> list[View]:
+) -> list[TableView]:
     """Every view of a board.
 
     Args:
@@ -152,7 +152,7 @@ def gone(frame: pd.DataFrame) -> list[str]:
     return [line[2:] for line in holes(frame)] if "mean" in frame else []
 
 
-def conventions() -> dict[str, str]:
+def metric_conventions() -> dict[str, str]:
     """Metric -> what it is, in a sentence."""
     return {name: f"{metric.convention} ({metric.source})" for name, metric in METRICS.items()} | {
         quantity.name: quantity.convention for quantity in QUANTITIES
@@ -199,7 +199,7 @@ def _family(condition: str) -> str:
     return condition.partition("@" if "@" in condition else ":")[0]
 
 
-def _view(label: str, frame: pd.DataFrame, across: Across, names: Sequence[str], facts: Facts) -> View:
+def _view(label: str, frame: pd.DataFrame, across: Across, names: Sequence[str], facts: Facts) -> TableView:
     records: list[Record] = [{str(k): v for k, v in row.items()} for row in frame.to_dict("records")]
     seconds = _seconds(records, across)
     groups: dict[tuple, dict[str, Record]] = {}
@@ -208,7 +208,7 @@ def _view(label: str, frame: pd.DataFrame, across: Across, names: Sequence[str],
         groups.setdefault(key, {})[row[across]] = row
     draws = Counter(key[:-1] for key in groups)
     columns = {row[across]: _column(row, across) for row in records}
-    rows: list[tuple[tuple, Row]] = []
+    rows: list[tuple[tuple, PrintedRow]] = []
     blocks = list(dict.fromkeys(key[:-2] for key in groups))
     for key, cells in groups.items():
         first = next(iter(cells.values()))
@@ -223,12 +223,14 @@ def _view(label: str, frame: pd.DataFrame, across: Across, names: Sequence[str],
         ]
         mean, sign = first["mean"], -1 if first["direction"] == "higher" else 1
         order = (blocks.index(key[:-2]), *((1, 0.0) if math.isnan(mean) else (0, sign * mean)))
-        rows.append((order, Row(facts.place(fact), own, row_cells)))
+        rows.append((order, PrintedRow(facts.place(fact), own, row_cells)))
     headings = ["method", *names, "n", *(["metric"] if across == "condition" else [])]
-    return View(label, headings, list(columns.values()), [row for _, row in sorted(rows, key=lambda r: r[0])])
+    return TableView(
+        label, headings, list(columns.values()), [row for _, row in sorted(rows, key=lambda r: r[0])]
+    )
 
 
-def _text_view(frame: pd.DataFrame, facts: Facts) -> View:
+def _text_view(frame: pd.DataFrame, facts: Facts) -> TableView:
     table = texts(frame)
     names = ["method", *(str(name) for name in table if name != "method")]
     rows = []
@@ -236,10 +238,10 @@ def _text_view(frame: pd.DataFrame, facts: Facts) -> View:
         row = {str(name): str(value) for name, value in record.items()}
         said = {name: row.get(name, "") for name in ("method", *KEYS, "seeds")}
         fact = Fact(audit={}, **said)
-        rows.append(Row(facts.place(fact), [row[name] for name in names], []))
+        rows.append(PrintedRow(facts.place(fact), [row[name] for name in names], []))
     if not rows:
         raise ValueError("the table has no rows")
-    return View("all", names, [], rows)
+    return TableView("all", names, [], rows)
 
 
 def _column(row: Record, across: Across) -> Column:
@@ -262,13 +264,13 @@ def _seconds(records: Sequence[Record], across: Across) -> set[int]:
     return seconds
 
 
-def _cell(row: Record, second: bool) -> Cell:
+def _cell(row: Record, second: bool) -> PrintedCell:
     drop = row.get("drop", math.nan)
     lost = ""
     if not math.isnan(drop) and row["condition"] != CLEAN:
         ends = f" [{rounded(row['drop_low'], row['unit'])}, {rounded(row['drop_high'], row['unit'])}]"
         lost = rounded(drop, row["unit"]) + ("" if math.isnan(row["drop_low"]) else ends)
-    return Cell(
+    return PrintedCell(
         text=cell_text(row, intervals=False, best="{}"),
         interval="" if row["hole"] else interval_text(row),
         over=row["interval"],

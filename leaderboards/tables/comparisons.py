@@ -16,7 +16,7 @@ from ..labels import KEYS
 from ..stats.power import MOST, seeds_needed
 from ..stats.ranks import ALPHA, DECIMALS, Ranking, rank
 from .groups import once_for_each
-from .seed_scores import Field, Score, fields, scores
+from .seed_scores import ComparableMethods, Score, fields, scores
 
 _OF_RANKS = (
     "average_rank: over tasks (a task is a dataset or shift with a modality set), 1 is the best, ties share "
@@ -87,7 +87,7 @@ def ranks(frame: pd.DataFrame) -> pd.DataFrame:
         missing.
     """
     rows = []
-    for field, ranking in ranked(frame):
+    for field, ranking in rankings(frame):
         better = ranking.different & (ranking.ranks[:, None] < ranking.ranks[None, :])
         for index in map(int, np.argsort(ranking.ranks, kind="stable")):
             rows.append(
@@ -109,7 +109,7 @@ def ranks(frame: pd.DataFrame) -> pd.DataFrame:
 def comparisons(frame: pd.DataFrame) -> pd.DataFrame:
     """Every pair of methods over tasks, the better average rank first; otherwise as ``ranks``."""
     rows = []
-    for field, ranking in ranked(frame):
+    for field, ranking in rankings(frame):
         for (a, b), p, p_holm in zip(ranking.pairs, ranking.p, ranking.p_holm, strict=True):
             if ranking.ranks[b] < ranking.ranks[a]:
                 a, b = b, a
@@ -160,7 +160,7 @@ def seeds(frame: pd.DataFrame) -> pd.DataFrame:
     return _typed(rows, _SEEDS)
 
 
-def shortage(field: Field, ranking: Ranking) -> str:
+def shortage(field: ComparableMethods, ranking: Ranking) -> str:
     """What is missing for a comparison over tasks, in words; empty where nothing is."""
     parts = []
     if not ranking.enough:
@@ -200,12 +200,12 @@ def _notes(frame: pd.DataFrame, convention: str) -> list[str]:
 
 
 @once_for_each
-def ranked(frame: pd.DataFrame) -> list[tuple[Field, Ranking]]:
+def rankings(frame: pd.DataFrame) -> list[tuple[ComparableMethods, Ranking]]:
     """The fields of a frame that have at least two methods, and the ranking of each."""
     return [(field, rank(field.values)) for field in fields(frame) if len(field.methods) > 1]
 
 
-def _shared(field: Field) -> dict[str, object]:
+def _shared(field: ComparableMethods) -> dict[str, object]:
     return {"protocol": field.protocol, "data": field.data, "metric": field.metric}
 
 

@@ -39,7 +39,7 @@ _SEVERE = re.compile(r"(?P<kind>[^:@]+):(?P<modality>[^@]+)@(?P<severity>[1-5])"
 
 
 @dataclass(frozen=True)
-class Summary:
+class WeightedMean:
     """A weighted mean over conditions: its name, and condition -> weight."""
 
     name: str
@@ -91,13 +91,13 @@ def is_summary(condition: str) -> bool:
     )
 
 
-def summaries(conditions: Iterable[str]) -> list[Summary]:
+def summaries(conditions: Iterable[str]) -> list[WeightedMean]:
     """Every summary for which at least one of its conditions is among ``conditions``."""
     tested = set(conditions)
     kinds = sorted(
         {(match["kind"], match["modality"]) for name in tested if (match := _SEVERE.fullmatch(name))}
     )
-    out: list[Summary] = []
+    out: list[WeightedMean] = []
     if kinds:
         every = {f"{kind}:{modality}@{s}": 1.0 for kind, modality in kinds for s in SEVERITIES}
         out.append(_mean(MEAN, every))
@@ -120,17 +120,20 @@ def reliability_point(noise: float, missing: float) -> str:
     return f"reliability:noise={noise:.1f}+missing={missing:.1f}"
 
 
-def _mean(name: str, conditions: Iterable[str]) -> Summary:
+def _mean(name: str, conditions: Iterable[str]) -> WeightedMean:
     names = list(conditions)
-    return Summary(name, dict.fromkeys(names, 1 / len(names)))
+    return WeightedMean(name, dict.fromkeys(names, 1 / len(names)))
 
 
-def _curve(kind: str, rates: Sequence[float]) -> list[Summary]:
+def _curve(kind: str, rates: Sequence[float]) -> list[WeightedMean]:
     names = [CLEAN, *(f"{kind}@{rate:.1f}" for rate in rates)]
     if kind == "random-modality":
-        return [Summary(f"auc:{kind}", dict(zip(names, _trapezoid(len(names)), strict=True)))]
+        return [WeightedMean(f"auc:{kind}", dict(zip(names, _trapezoid(len(names)), strict=True)))]
     steps = _trapezoid(len(names)) * (len(names) - 1) * 0.1
-    return [_mean(f"mean:{kind}", names[:-1]), Summary(f"auilc:{kind}", dict(zip(names, steps, strict=True)))]
+    return [
+        _mean(f"mean:{kind}", names[:-1]),
+        WeightedMean(f"auilc:{kind}", dict(zip(names, steps, strict=True))),
+    ]
 
 
 def _trapezoid(count: int) -> np.ndarray:
@@ -140,10 +143,12 @@ def _trapezoid(count: int) -> np.ndarray:
     return weights / (count - 1)
 
 
-def _volume() -> Summary:
+def _volume() -> WeightedMean:
     weights = np.outer(_trapezoid(len(GRID)), _trapezoid(len(GRID)))
     points = [(i, j) for i in range(len(GRID)) for j in range(len(GRID))]
-    return Summary(VOLUME, {reliability_point(GRID[i], GRID[j]): float(weights[i, j]) for i, j in points})
+    return WeightedMean(
+        VOLUME, {reliability_point(GRID[i], GRID[j]): float(weights[i, j]) for i, j in points}
+    )
 
 
 def _cells(group: Group, draws: int, seed: int) -> dict[str, Cell]:
@@ -152,14 +157,14 @@ def _cells(group: Group, draws: int, seed: int) -> dict[str, Cell]:
     singles = {name: cell for name, cell in tested.items() if name != CLEAN}
     wanted = summaries(tested)
     every = next((summary.weights for summary in wanted if summary.name == MEAN), {})
-    wanted += [Summary(name, weights) for name, weights in by_training(every, *damage_of(group)).items()]
+    wanted += [WeightedMean(name, weights) for name, weights in by_training(every, *damage_of(group)).items()]
     if not wanted:
         reason = clean.hole or "no corruption was tested: run again with --corruptions features"
         return {CLEAN: clean, MEAN: Cell(reason, clean.done)}
     return {CLEAN: clean, **weighted(wanted, tested), **singles}
 
 
-def weighted(wanted: Sequence[Summary], cells: Mapping[str, Cell]) -> dict[str, Cell]:
+def weighted(wanted: Sequence[WeightedMean], cells: Mapping[str, Cell]) -> dict[str, Cell]:
     """The cell of each summary; a hole where one of its conditions is one or was not tested."""
     summed: dict[str, Cell] = {}
     whole = []
@@ -194,7 +199,7 @@ def _product(matrix: np.ndarray, values: np.ndarray) -> np.ndarray:
     return (matrix @ values.reshape(len(values), -1)).reshape(len(matrix), *values.shape[1:])
 
 
-def _reason(summary: Summary, parts: Sequence[Cell | None]) -> str:
+def _reason(summary: WeightedMean, parts: Sequence[Cell | None]) -> str:
     """Why there is no such mean; empty where there is."""
     holes: dict[str, None] = {}
     for name, part in zip(summary.weights, parts, strict=True):

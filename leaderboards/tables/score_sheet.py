@@ -46,7 +46,7 @@ class SheetCache(Protocol):
         ...
 
 
-def file_name(sheet: str, key: Sequence[object]) -> str:
+def sheet_file_name(sheet: str, key: Sequence[object]) -> str:
     """The name under which a sheet is kept: it tells measures, resamples and the way of scoring apart."""
     text = json.dumps([SCORING, *map(str, key)])
     return f"{sheet}-{blake2b(text.encode(), digest_size=6).hexdigest()}.safetensors"
@@ -154,7 +154,7 @@ def stored_sheet(
     """
     if cache is None:
         return make()
-    file, of = file_name(sheet, key), " ".join([cache.fingerprint(), *others])
+    file, of = sheet_file_name(sheet, key), " ".join([cache.fingerprint(), *others])
     content = cache.read(file)
     stored = None if content is None else _unpacked(content, of)
     if stored is not None:

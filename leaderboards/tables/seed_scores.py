@@ -96,7 +96,7 @@ def scores(frame: pd.DataFrame, condition: str = CLEAN, metric: str | None = Non
 
 
 @dataclass(frozen=True)
-class Field:
+class ComparableMethods:
     """Methods that can be compared over tasks: same protocol, same kind of data, commensurable metrics.
 
     Attributes:
@@ -120,7 +120,7 @@ class Field:
     without: tuple[str, ...]
 
 
-def fields(frame: pd.DataFrame) -> list[Field]:
+def fields(frame: pd.DataFrame) -> list[ComparableMethods]:
     """Sorts the main scores of a frame into fields, in the order in which they first appear.
 
     Fractions of any metric share a field, as accuracies on different datasets do (Demsar 2006); a metric in
@@ -133,7 +133,7 @@ def fields(frame: pd.DataFrame) -> list[Field]:
     return [_field(items) for items in grouped.values()]
 
 
-def _field(items: list[Score]) -> Field:
+def _field(items: list[Score]) -> ComparableMethods:
     every = list(dict.fromkeys(item.method for item in items))
     table: dict[tuple[str, str], dict[str, float]] = {}
     for item in items:
@@ -142,7 +142,7 @@ def _field(items: list[Score]) -> Field:
             row[item.method] = item.sign * item.mean
     methods = [name for name in every if any(name in row for row in table.values())]
     whole = {place: row for place, row in table.items() if len(row) == len(methods) and methods}
-    return Field(
+    return ComparableMethods(
         protocol=items[0].protocol,
         data=items[0].data,
         metric=", ".join(dict.fromkeys(item.metric for item in items)),

@@ -25,7 +25,7 @@ from ...datasets.batch import Batch, Spec
 from ..losses import masked_mean, task_loss
 from ..method import Method, Output, fixed, searched
 from ..shared.ebmc_parts import (
-    Branches,
+    UnimodalBranches,
     batch_mean,
     batch_variance,
     draw_pattern,
@@ -190,7 +190,7 @@ class EBMC(Method):
         self.shared = Stacked(count, lambda: mlp(width, width))
         self.private = Stacked(count, lambda: mlp(width, width))
         self.generators = Stacked(count, lambda: mlp(3 * width, width))
-        self.branches = Branches(spec, width, squared=params.errors == "squared")
+        self.branches = UnimodalBranches(spec, width, squared=params.errors == "squared")
         self.private_heads = Stacked(count, lambda: nn.Linear(width, outputs(spec)))
         self.head = fusion_head(spec, width)
         self.stage = 0

@@ -23,7 +23,7 @@ def mlp(inputs: int, outputs: int) -> nn.Sequential:
     return nn.Sequential(nn.Linear(inputs, outputs), nn.ReLU(), nn.Linear(outputs, outputs))
 
 
-class Branches(nn.Module):
+class UnimodalBranches(nn.Module):
     """The unimodal heads T_m: what each modality's embedding says alone, and how sure of it it is.
 
     A regression branch gives a score and its log-variance (heteroscedastic), a classification branch logits.

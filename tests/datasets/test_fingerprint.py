@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from mmbench.datasets.dataset import DataError
-from mmbench.datasets.fingerprint import cache_folder, file_sha256, fingerprint
+from mmbench.datasets.fingerprint import file_sha256, fingerprint, hash_folder
 
 
 def settled(folder: Path, content: bytes, name: str = "data.bin") -> Path:
@@ -22,7 +22,7 @@ def settled(folder: Path, content: bytes, name: str = "data.bin") -> Path:
 def test_the_hash_is_remembered_until_the_file_changes(tmp_path: Path, cache: Path) -> None:
     file = settled(tmp_path, b"one")
     assert file_sha256(file) == hashlib.sha256(b"one").hexdigest()
-    (entry,) = cache_folder().iterdir()
+    (entry,) = hash_folder().iterdir()
     assert entry.is_relative_to(cache)
     forged = entry.read_text().replace(hashlib.sha256(b"one").hexdigest(), "ab" * 32)
     entry.write_text(forged)
@@ -35,14 +35,14 @@ def test_a_file_that_just_changed_is_not_remembered(tmp_path: Path) -> None:
     file = tmp_path / "new.bin"
     file.write_bytes(b"one")
     file_sha256(file)
-    assert not cache_folder().exists()
+    assert not hash_folder().exists()
 
 
 @pytest.mark.parametrize("broken", ["", "{", "[]", '{"key": 1}', '{"sha256": "zz"}', "null"])
 def test_a_broken_cache_is_ignored(tmp_path: Path, broken: str) -> None:
     file = settled(tmp_path, b"one")
     expected = file_sha256(file)
-    (entry,) = cache_folder().iterdir()
+    (entry,) = hash_folder().iterdir()
     entry.write_text(broken)
     assert file_sha256(file) == expected
     entry.write_bytes(b"\xff\xfe")

@@ -16,10 +16,10 @@ from mmbench.datasets.shared.hust_windows import (
     LENGTH,
     WINDOW,
     Recording,
-    drawn,
+    draw_windows,
     read_recording,
+    split_off_validation,
     windows,
-    with_validation,
 )
 from mmbench.datasets.verify import verify
 from scipy.io import loadmat, savemat
@@ -103,10 +103,10 @@ def test_the_published_draw_leaks_and_is_the_one_of_the_published_seeds():
 
 
 def test_a_speed_keeps_its_validation_windows_whatever_else_is_there():
-    together = drawn(noise(30_000, [(0, 0), (1, 0)]))
+    together = draw_windows(noise(30_000, [(0, 0), (1, 0)]))
     alone = [cut for cut in together if cut.speed == 1]
-    chosen = {cut.split: cut.names for cut in with_validation(alone)}
-    assert chosen == {cut.split: cut.names for cut in with_validation(together) if cut.speed == 1}
+    chosen = {cut.split: cut.names for cut in split_off_validation(alone)}
+    assert chosen == {cut.split: cut.names for cut in split_off_validation(together) if cut.speed == 1}
 
 
 @pytest.mark.parametrize("rule", ["fair", "as-published"])

@@ -5,18 +5,18 @@ from itertools import pairwise
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from mmbench.slurm.packing import FIRST_GUESS, Bundle, History, Piece, pack, split, workers_for
+from mmbench.slurm.packing import FIRST_GUESS, Bundle, History, PackedJob, pack, split, workers_for
 
 SECONDS = st.floats(0.1, 5000)
 PIECES = st.lists(
     st.tuples(st.sampled_from([("mosi",), ("mosei",), ("mosei", "mosi")]), st.integers(0, 400), SECONDS),
     max_size=60,
     unique_by=lambda item: item[1],
-).map(lambda items: [Piece(data, f"job{number}", seconds) for data, number, seconds in items])
+).map(lambda items: [PackedJob(data, f"job{number}", seconds) for data, number, seconds in items])
 
 
 @given(PIECES, SECONDS)
-def test_every_job_is_in_one_bundle_and_none_is_too_long(pieces: list[Piece], seconds: float):
+def test_every_job_is_in_one_bundle_and_none_is_too_long(pieces: list[PackedJob], seconds: float):
     bundles = pack(pieces, seconds)
     assert sorted(name for bundle in bundles for name in bundle.names) == sorted(
         piece.name for piece in pieces
@@ -28,14 +28,14 @@ def test_every_job_is_in_one_bundle_and_none_is_too_long(pieces: list[Piece], se
 
 
 @given(PIECES, SECONDS, st.randoms())
-def test_the_jobs_alone_decide_and_not_their_order(pieces: list[Piece], seconds: float, random):
+def test_the_jobs_alone_decide_and_not_their_order(pieces: list[PackedJob], seconds: float, random):
     other = list(pieces)
     random.shuffle(other)
     assert pack(other, seconds) == pack(pieces, seconds)
 
 
 @given(PIECES, SECONDS)
-def test_what_shares_data_lies_together(pieces: list[Piece], seconds: float):
+def test_what_shares_data_lies_together(pieces: list[PackedJob], seconds: float):
     order = [piece.data for bundle in pack(pieces, seconds) for piece in bundle.pieces]
     changes = sum(one != other for one, other in pairwise(order))
     assert changes == max(len(set(order)) - 1, 0)
@@ -43,7 +43,7 @@ def test_what_shares_data_lies_together(pieces: list[Piece], seconds: float):
 
 @given(st.integers(0, 300), st.integers(1, 50))
 def test_arrays_are_as_few_as_the_site_allows_and_keep_the_order(count: int, most: int):
-    bundles = [Bundle((Piece((), f"job{number}", 1.0),)) for number in range(count)]
+    bundles = [Bundle((PackedJob((), f"job{number}", 1.0),)) for number in range(count)]
     arrays = split(bundles, most)
     assert [bundle for array in arrays for bundle in array] == bundles
     assert all(1 <= len(array) <= most for array in arrays)

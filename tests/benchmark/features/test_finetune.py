@@ -50,7 +50,8 @@ LAST = f"blocks.{len(make(parse(VIT), CPU).network.module.blocks) - 1}."  # type
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Small real videos, encoded by a tiny network, and their sound by a fixed transform."""
-    from mmbench.benchmark.features.dataset import Source, encode_dataset
+    from mmbench.benchmark.features.dataset import encode_dataset
+    from mmbench.benchmark.features.provenance import MediaSource
     from mmbench.datasets.cache.cache import FeatureCache
     from mmbench.datasets.media.find import find_media
 
@@ -60,7 +61,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     texts = {"video": VIT, "audio": "log-mel,bins=16,hop=100"}
     encoders = {name: (text, make(parse(text), CPU)) for name, text in texts.items()}
     cache = FeatureCache(made / "data" / "cache" / "features")
-    source = Source("hac", str(made / "data"), str(made / "media"))
+    source = MediaSource("hac", str(made / "data"), str(made / "media"))
     assert encode_dataset(media_set, encoders, cache, made / "data" / "hac", source, dtype="float32").files
     return made
 

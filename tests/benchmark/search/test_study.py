@@ -345,19 +345,19 @@ def test_time_and_disk_are_medians_of_the_nearest_finished_jobs(root: Path):
     assert found.size == 13 * 200 + 2 * statistics.median([100, 300, 200, 0]) + 3 * 100
     assert found.levels == {"method and task": 13, "method": 2, "all": 3}
     assert found.known == 5
-    assert "nothing to estimate from" in estimate.words(estimate.estimate(sizes, []))
+    assert "nothing to estimate from" in estimate.estimate_words(estimate.estimate(sizes, []))
 
 
 def test_a_plan_is_estimated_from_what_its_store_holds(root: Path):
     experiment = asked(root, search={"draws": 2, "repeats": 1})
-    assert "nothing to estimate from" in estimate.words(plan(experiment).estimate())
+    assert "nothing to estimate from" in estimate.estimate_words(plan(experiment).estimate())
     study, store = study_of(experiment), Store(root / "runs")
     finish(store, study.sampled_job(0), fit_record(0.5, 0.1), seconds=40.0)
     size = sum(file.stat().st_size for file in store.job(study.sampled_job(0).id).path.iterdir())
     found = plan(experiment).estimate()
     assert (found.seconds, found.size, found.known) == (3 * 40.0, 3 * size, 1)  # two trials and a repeat
     store.job(study.sampled_job(0).id).finish({"predictions.parquet": b"", "fit.json": b"{}"}, {})
-    assert "nothing to estimate from" in estimate.words(
+    assert "nothing to estimate from" in estimate.estimate_words(
         plan(experiment).estimate()
     )  # no seconds were recorded
 

@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 from mmbench.benchmark.core.job import Job, Trial
 from mmbench.benchmark.report.results import results
 from mmbench.benchmark.search.trials import (
-    Score,
-    as_json,
+    TrialScore,
     best_trial,
     count_trials,
     describe_search,
@@ -21,6 +20,7 @@ from mmbench.benchmark.search.trials import (
     protocol_suffix,
     repeat_of,
     resolve,
+    search_record,
     searches,
     write_record,
 )
@@ -34,8 +34,8 @@ from .studies import asked, end, finish, fit_record, study_of
 GRID = st.sampled_from([0.1, 0.2, 0.3])
 
 
-@given(st.dictionaries(st.integers(0, 20), st.builds(Score, GRID, GRID), min_size=1))
-def test_the_best_is_chosen_and_ties_go_to_the_lower_loss_then_the_lower_index(scores: dict[int, Score]):
+@given(st.dictionaries(st.integers(0, 20), st.builds(TrialScore, GRID, GRID), min_size=1))
+def test_the_best_is_chosen_and_ties_go_to_the_lower_loss_then_the_lower_index(scores: dict[int, TrialScore]):
     for direction, worse in (("lower", lambda a, b: a > b), ("higher", lambda a, b: a < b)):
         best = best_trial(scores, direction)  # pyright: ignore[reportArgumentType]
         for index, score in scores.items():
@@ -73,9 +73,9 @@ def test_another_way_to_score_is_another_function(root: Path):
     study, store = study_of(asked(root)), Store(root / "runs")
     end(store, study, {0: (0.1, 0.3), 1: (0.2, 0.2), 2: (0.3, 0.1), 3: (0.4, 0.4)})
 
-    def by_loss(fit) -> Score:
+    def by_loss(fit) -> TrialScore:
         loss = fit["epochs"][-1]["loss"]
-        return Score(loss, loss)
+        return TrialScore(loss, loss)
 
     (found,) = searches(store, list(store), by_loss)
     assert found.chosen == 2
@@ -220,7 +220,7 @@ def test_the_record_says_who_was_tried_and_who_won_and_can_be_made_again(root: P
     assert is_outdated(store, found)
     file.unlink()
     write_record(store, found)
-    assert json.loads(file.read_text()) == as_json(found)
+    assert json.loads(file.read_text()) == search_record(found)
     assert json.loads(file.read_text())["chosen"] == 3
     assert [path.name for path in file.parent.iterdir()] == [file.name]  # no temporary file is left
 

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mmbench.datasets.encoders import ENCODERS
 from mmbench.datasets.encoders.encoder import EncoderError, EncoderSpec, Media
-from mmbench.datasets.encoders.spec import fill, parse, write
+from mmbench.datasets.encoders.spec import fill, parse, spec_text
 from mmbench.datasets.encoders.table import known, make
 
 CPU = torch.device("cpu")
@@ -25,7 +25,7 @@ WORD = st.text(st.characters(codec="ascii", categories=["L", "N"]), min_size=1)
 )
 def test_a_written_spec_is_read_back(name: str, model: str, options: dict[str, str]):
     spec = EncoderSpec(name, model, options)
-    assert parse(write(spec)) == spec
+    assert parse(spec_text(spec)) == spec
 
 
 def test_a_spec_is_read():

@@ -11,8 +11,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from mmbench.leaderboards.findings.effect_sizes import estimate, paired_p
-from mmbench.leaderboards.findings.findings import Finding, as_json, findings, markdown, words
+from mmbench.leaderboards.findings.effect_sizes import estimate_effect, paired_p
+from mmbench.leaderboards.findings.findings import (
+    Finding,
+    answers_as_json,
+    answers_as_markdown,
+    basis_words,
+    findings,
+)
 from mmbench.leaderboards.labels import UPPER_BOUND
 from mmbench.leaderboards.tables.accuracy import accuracy, missing
 from mmbench.leaderboards.tables.gap import gap
@@ -117,7 +123,7 @@ def test_1_equal_methods_are_rarely_called_better():
     wrong = 0
     for _ in range(runs):
         gains = 0.02 + 0.05 * draw.normal(size=(3, 8))  # true gains on the border itself, three methods
-        found = [estimate("m", {str(t): {0: g} for t, g in enumerate(method)}, 3) for method in gains]
+        found = [estimate_effect("m", {str(t): {0: g} for t, g in enumerate(method)}, 3) for method in gains]
         wrong += any(one is not None and one.low > 0.02 for one in found)
     assert wrong / runs <= 0.025 + 3 * math.sqrt(0.025 * 0.975 / runs)
 
@@ -357,10 +363,10 @@ def test_protocols_and_stand_ins_are_asked_apart():
         ("as-published", "real"): "yes",
     }
     assert [one.number for one in found[:6]] == ["1", "2", "3", "4", "5a", "5b"]
-    text = markdown(found)
+    text = answers_as_markdown(found)
     assert text.count("## Findings") == 3
     assert "synthetic stand-in" in text
-    again = json.loads(as_json(found))
+    again = json.loads(answers_as_json(found))
     assert again[0]["estimates"][0]["mean"] == found[0].estimates[0].mean
     assert again[0]["answer"] == "no"
 
@@ -368,8 +374,8 @@ def test_protocols_and_stand_ins_are_asked_apart():
 def test_long_lists_are_cut_for_the_screen_and_whole_in_the_file():
     rows = [row_of(name, task, [1.0, 1.01, 1.0]) for task in TASKS for name in ("erm", "new")]
     found = asked("1", rows)
-    assert words(found).endswith("t3, text+audio and 4 more.")
-    assert "t7" in markdown([found])
+    assert basis_words(found).endswith("t3, text+audio and 4 more.")
+    assert "t7" in answers_as_markdown([found])
 
 
 def test_borders_and_frames_are_checked():

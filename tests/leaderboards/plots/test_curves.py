@@ -8,7 +8,12 @@ import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.figure import Figure
-from mmbench.leaderboards.plots.curves import degradation, missing_rates, reliability_surface, write_pictures
+from mmbench.leaderboards.plots.curves import (
+    degradation,
+    missing_rates,
+    reliability_surface,
+    write_robustness_pictures,
+)
 from mmbench.leaderboards.tables.robustness import reliability_point, robustness
 
 from ..conftest import make_result, make_table
@@ -57,7 +62,7 @@ def test_the_surface_has_noise_along_x_and_its_volume_in_the_title() -> None:
 
 
 def test_only_what_there_is_data_for_is_written(tmp_path: Path) -> None:
-    files, reasons = write_pictures(table({"clean": 0.5, **NOISE}, synthetic=True), tmp_path)
+    files, reasons = write_robustness_pictures(table({"clean": 0.5, **NOISE}, synthetic=True), tmp_path)
     assert [file.name for file in files] == [
         "degradation-synthetic-stand-in.png",
         "degradation-synthetic-stand-in.pdf",
@@ -67,7 +72,7 @@ def test_only_what_there_is_data_for_is_written(tmp_path: Path) -> None:
     assert len(reasons) == 2
     assert "--corruptions missing-rates" in reasons[0]
     assert "--corruptions reliability" in reasons[1]
-    files, reasons = write_pictures(table({"clean": 0.5}), tmp_path)
+    files, reasons = write_robustness_pictures(table({"clean": 0.5}), tmp_path)
     assert not files
     assert "--corruptions features" in reasons[0]
 
@@ -75,7 +80,7 @@ def test_only_what_there_is_data_for_is_written(tmp_path: Path) -> None:
 def test_a_block_is_a_picture_with_a_name_of_its_own(tmp_path: Path) -> None:
     tested = {"clean": 0.5, **NOISE}
     parts = [table(tested), table(tested, modalities="text"), table({"clean": 0.5}, modalities="audio")]
-    files, reasons = write_pictures(pd.concat(parts), tmp_path)
+    files, reasons = write_robustness_pictures(pd.concat(parts), tmp_path)
     names = [file.name for file in files if file.suffix == ".png"]
     assert names == [f"degradation-{parts[0]['modalities'].iloc[0]}.png", "degradation-text.png"]
     assert "audio" in reasons[0]

@@ -138,7 +138,7 @@ def wide_frame(rows: int) -> pd.DataFrame:
 @pytest.mark.parametrize("rows", [1, 3])
 def test_a_table_of_its_own_form_says_once_what_is_the_same_and_loses_nothing(rows: int) -> None:
     frame = wide_frame(rows)
-    text = plain.latex(frame, "Pairs", ["a note"])
+    text = plain.plain_latex(frame, "Pairs", ["a note"])
     caption = next(line for line in text.splitlines() if "caption" in line)
     assert "Pairs. task mosi-\\textgreater{}sims; protocol fair (epochs=8). a note" in caption
     headings = [
@@ -156,12 +156,12 @@ def test_a_table_of_its_own_form_says_once_what_is_the_same_and_loses_nothing(ro
 
 def test_a_table_of_nothing_but_the_same_words_shows_them() -> None:
     frame = pd.DataFrame({"method": ["a", "b"], "selected_by": "source validation split"})
-    assert plain.latex(frame, "Audit").count("source validation split") == 2
+    assert plain.plain_latex(frame, "Audit").count("source validation split") == 2
 
 
 @pytest.mark.needs("latex")
 def test_no_table_of_its_own_form_is_wider_than_a_page(tmp_path: Path) -> None:
-    (tmp_path / "table.tex").write_text(plain.latex(wide_frame(3), "Pairs"))
+    (tmp_path / "table.tex").write_text(plain.plain_latex(wide_frame(3), "Pairs"))
     document = (
         r"\documentclass{article}\usepackage{booktabs}\usepackage[textwidth=17cm]{geometry}"
         r"\begin{document}\input{table}\end{document}"

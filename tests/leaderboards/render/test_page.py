@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from mmbench.leaderboards.render.page import Picture, Table, page
+from mmbench.leaderboards.render.page import PageTable, Picture, page
 from mmbench.leaderboards.render.text import wide
 from mmbench.leaderboards.tables import accuracy as tables
 from mmbench.leaderboards.tables.cost import audit
@@ -38,11 +38,11 @@ def results(errors: dict[str, float], seeds: int = 3, count: int = 60, **fields)
     return found
 
 
-def tables_of(found: list[Result]) -> list[Table]:
+def tables_of(found: list[Result]) -> list[PageTable]:
     return [
-        Table("accuracy", "Accuracy", "metric", tables.accuracy(found, draws=100)),
-        Table("missing", "Missing modalities", "condition", tables.missing(found, draws=100)),
-        Table("audit", "Audit", "metric", audit(found)),
+        PageTable("accuracy", "Accuracy", "metric", tables.accuracy(found, draws=100)),
+        PageTable("missing", "Missing modalities", "condition", tables.missing(found, draws=100)),
+        PageTable("audit", "Audit", "metric", audit(found)),
     ]
 
 
@@ -139,7 +139,7 @@ def test_the_best_is_bold_only_where_all_others_are_worse_and_the_second_underli
 def test_tables_without_cells_are_rounded_and_count_for_no_task_of_their_own() -> None:
     found = results({"good": 0.1, "poor": 3.0})
     ranks = pd.DataFrame({"method": ["good", "poor"], "data": "real", "average_rank": [4 / 3, float("nan")]})
-    text = page([*tables_of(found), Table("ranks", "Ranks", "metric", ranks)], (), "1")
+    text = page([*tables_of(found), PageTable("ranks", "Ranks", "metric", ranks)], (), "1")
     assert "2 methods · 1 task · 1 set of modalities · 3 seeds each" in text
     cells = [[cell for cell, _ in row] for row in Reader(text).tables[-1]]
     assert cells[1:] == [["good", "real", "1.333"], ["poor", "real", "—"]]
@@ -207,4 +207,4 @@ def test_bad_input_is_refused() -> None:
     with pytest.raises(ValueError, match="no PNG"):
         page(tables_of(results({"erm": 1.0})), [Picture("x", b"GIF89a")], "1")
     with pytest.raises(ValueError, match="no rows"):
-        page([Table("audit", "Audit", "metric", pd.DataFrame({"data": [], "method": []}))], (), "1")
+        page([PageTable("audit", "Audit", "metric", pd.DataFrame({"data": [], "method": []}))], (), "1")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from mmbench.leaderboards.render.page import Picture, Table, page
+from mmbench.leaderboards.render.page import PageTable, Picture, page
 from mmbench.leaderboards.tables import accuracy as tables
 from mmbench.leaderboards.tables.results import Result
 
@@ -201,7 +201,7 @@ def test_single_conditions_and_other_metrics_are_one_choice_away(tmp_path: Path,
         "average_missing": "mean_corruption",
     }
     frame["condition"] = frame["condition"].replace(names)
-    board = Table("robustness", "Robustness", "condition", frame, lambda name: "@" not in name)
+    board = PageTable("robustness", "Robustness", "condition", frame, lambda name: "@" not in name)
     file = tmp_path / "page.html"
     file.write_text(page([board], (), "1"), encoding="utf-8")
     driver = look(file)
@@ -297,7 +297,7 @@ def test_five_hundred_rows_of_twenty_columns_answer_at_once(tmp_path: Path, look
     frame["metric"] = [f"metric{place}" for _ in range(500) for place in range(20)]
     frame["mean"] = draw.normal(size=len(frame))
     file = tmp_path / "page.html"
-    file.write_text(page([Table("accuracy", "Accuracy", "metric", frame)], (), "1"), encoding="utf-8")
+    file.write_text(page([PageTable("accuracy", "Accuracy", "metric", frame)], (), "1"), encoding="utf-8")
     assert file.stat().st_size < 5_000_000
     driver = look(file)
     script = """

@@ -149,19 +149,19 @@ def test_one_method_is_nothing_to_compare(name):
 
 def test_files_hold_full_precision_and_texts_are_short(tmp_path):
     frame = comparisons(frame_of(*wide(7, erm=1 / 3, a=0.1, b=0.2)))
-    path = plain.write_csv(frame, tmp_path, "comparisons")
+    path = plain.write_plain_csv(frame, tmp_path, "comparisons")
     again = pd.read_csv(path)
     assert again["median_difference"].tolist() == frame["median_difference"].tolist()
     assert plain.texts(frame)["p_holm"].tolist() == ["0.047"] * 3
     assert [plain.p_text(p) for p in (0.0004, 0.0312, 1.0)] == ["< 0.001", "0.031", "1.000"]
-    assert "| a | erm | 7 |" in plain.markdown(frame, "Pairs", ["a note"])
-    assert r"p\_holm" in plain.latex(frame, "Pairs", ["a note"])
+    assert "| a | erm | 7 |" in plain.plain_markdown(frame, "Pairs", ["a note"])
+    assert r"p\_holm" in plain.plain_latex(frame, "Pairs", ["a note"])
 
 
 def test_a_negative_number_is_no_formula_and_a_name_is(tmp_path):
     frame = pd.DataFrame(
         {"data": ["real"], "method": ["=1+1"], "difference": [-0.5], "n": pd.array([None], "Int64")}
     )
-    text = plain.write_csv(frame, tmp_path, "x").read_text()
+    text = plain.write_plain_csv(frame, tmp_path, "x").read_text()
     assert text.splitlines()[1] == "real,'=1+1,-0.5,"
     assert plain.texts(frame)["n"].tolist() == ["—"]
