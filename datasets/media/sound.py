@@ -10,7 +10,18 @@ import numpy as np
 
 from ..libraries import import_guard
 from .clip import MediaError, SoundView
-from .files import SLACK, can_seek, check_file, checked_stretch, on_one_thread, opened, stream_end, told, zero
+from .files import (
+    SLACK,
+    can_seek,
+    check_file,
+    checked_stretch,
+    ends_in_a_frame,
+    on_one_thread,
+    opened,
+    stream_end,
+    told,
+    zero,
+)
 from .lengths import content_start, is_cut, leaves_length_open
 from .resampling import resample
 
@@ -192,7 +203,7 @@ def _by_ffmpeg(
             raise MediaError("has sound without a rate")
         end = stream_end(file, container, stream)
         begin, after = _bounds(start, stop, seconds, end, rate)
-        if after >= round(end * rate) and is_cut(file):
+        if after >= round(end * rate) and (is_cut(file) or ends_in_a_frame(file, container)):
             raise MediaError(f"the sound breaks off at {end:.3f} s, the file is cut")
         lead = begin / rate - _LEAD
         if lead > 0 and can_seek(container):
