@@ -243,7 +243,7 @@ def test_a_codec_that_is_not_read_in_a_wav_is_named(tmp_path: Path) -> None:
     assert abs(len(sound_of(file)) - 3 * RATE) < 2304
 
 
-@pytest.mark.parametrize("suffix", ["wav", "aiff"])
+@pytest.mark.parametrize("suffix", ["wav", "aiff", "caf", "w64", "au"])
 @pytest.mark.parametrize("scale", [32_768, 2**23, 2**31, 128])
 def test_floats_that_are_scaled_as_integers_are_refused_even_where_they_are_quiet(
     tmp_path: Path, suffix: str, scale: float
