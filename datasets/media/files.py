@@ -6,6 +6,7 @@ import logging
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from types import MappingProxyType
@@ -130,8 +131,7 @@ def stream_end(
     stated = _stated_end(file, container, stream)
     if stated is not None:
         return stated - zero(container)
-    state = file.stat()
-    ends = _packet_ends(file, state.st_mtime_ns, state.st_size)
+    ends = _packets(file).ends
     if stream.index not in ends:
         raise MediaError(f"has {_WORDS[stream.type]} without a packet")
     # Matroska and FLV may state how long the whole is; in other files FFmpeg estimates it.
@@ -158,21 +158,51 @@ def _stated_end(
     return end if 0 < end < float("inf") else None
 
 
+@dataclass(frozen=True)
+class _Packets:
+    """What reading through a file tells.
+
+    Attributes:
+        ends: index of a stream -> the time stamp, in seconds, at which its last packet ends.
+        cut: whether the last packet is shorter than another one that begins alike, which in MP3, whose frames state
+            rate and padding in their first three bytes, is a frame that was cut.
+    """
+
+    ends: Mapping[int, float]
+    cut: bool
+
+
+def ends_in_a_frame(file: Path, container: av.container.InputContainer) -> bool:
+    """Whether an MP3 file without a count of its frames ends with a part of one."""
+    is_measured = container.format.name == "mp3" and not container_states_length(file, "mp3")
+    return is_measured and _packets(file).cut
+
+
+def _packets(file: Path) -> _Packets:
+    state = file.stat()
+    return _read_through(file, state.st_mtime_ns, state.st_size)
+
+
 @lru_cache(maxsize=4096)
-def _packet_ends(file: Path, changed: int, size: int) -> Mapping[int, float]:
-    """Index of a stream -> the time stamp, in seconds, at which its last packet ends, by reading through the file.
+def _read_through(file: Path, changed: int, size: int) -> _Packets:
+    """Reads all packets of a file; once, however many stretches of it are asked for.
 
     Args:
-        file: what FFmpeg reads; once, however many stretches of it are asked for.
+        file: what FFmpeg reads.
         changed, size: when it was written, and its bytes: another content is read anew.
     """
     ends: dict[int, float] = {}
+    sizes: dict[bytes, int] = {}
+    cut = False
     with opened(file) as container:  # anew: not every file can be wound back
         for packet in container.demux():
             if packet.pts is not None and packet.time_base and packet.size:
                 end = float((packet.pts + (packet.duration or 0)) * packet.time_base)
                 ends[packet.stream_index] = max(end, ends.get(packet.stream_index, end))
-    return MappingProxyType(ends)
+                head = bytes(memoryview(packet)[:3])
+                cut = packet.size < sizes.get(head, 0)
+                sizes[head] = max(packet.size, sizes.get(head, 0))
+    return _Packets(MappingProxyType(ends), cut)
 
 
 def zero(container: av.container.InputContainer) -> float:

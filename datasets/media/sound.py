@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,7 +11,18 @@ import numpy as np
 
 from ..libraries import import_guard
 from .clip import MediaError, SoundView
-from .files import SLACK, can_seek, check_file, checked_stretch, on_one_thread, opened, stream_end, told, zero
+from .files import (
+    SLACK,
+    can_seek,
+    check_file,
+    checked_stretch,
+    ends_in_a_frame,
+    on_one_thread,
+    opened,
+    stream_end,
+    told,
+    zero,
+)
 from .lengths import content_start, is_cut, leaves_length_open
 from .resampling import resample
 
@@ -118,8 +130,7 @@ def _by_sndfile(
                 sound.seek(begin)
             samples = _samples(sound, after - begin)
             if sound.subtype in ("FLOAT", "DOUBLE"):
-                state = file.stat()
-                _check_scale(_peak(file, state.st_mtime_ns, state.st_size))
+                _check_scale_of_floats(file)
     except soundfile.LibsndfileError as error:
         reason = f"cannot be read as sound: {error.error_string.rstrip('.')}"
         raise MediaError(f"{reason}{_codec_words(file)}") from None
@@ -139,24 +150,44 @@ def _codec_words(file: Path) -> str:
         return ""
 
 
+def _check_scale_of_floats(file: Path) -> None:
+    """Raises MediaError where the floating numbers of a file show anywhere that full scale is not 1: a quiet stretch
+    alone does not show that they are scaled as integers are."""
+    state = file.stat()
+    _check_scale(_peak(file, state.st_mtime_ns, state.st_size))
+
+
 @lru_cache(maxsize=4096)
 def _peak(file: Path, changed: int, size: int) -> float:
-    """The largest amplitude of a whole file of floats, NaN and infinity left out.
-
-    Of the whole, because a quiet stretch does not show that a file is scaled as integers are.
+    """The largest amplitude of a whole file, NaN and infinity left out.
 
     Args:
-        file: what libsndfile reads.
+        file: of floating numbers.
         changed, size: when it was written, and its bytes: another content is read anew.
     """
+    blocks = _blocks_by_sndfile(file) if _is_for_sndfile(file) else _blocks_by_ffmpeg(file)
+    peak = 0.0
+    for block in blocks:
+        finite = np.where(np.isfinite(block), block, 0)
+        peak = max(peak, float(finite.max(initial=0)), -float(finite.min(initial=0)))
+    return peak
+
+
+def _blocks_by_sndfile(file: Path) -> Iterator[np.ndarray]:
     import soundfile
 
-    peak = 0.0
     with soundfile.SoundFile(str(file)) as sound:
-        for block in sound.blocks(max(1, _BLOCK // sound.channels), dtype="float32"):
-            finite = np.where(np.isfinite(block), block, 0)
-            peak = max(peak, float(finite.max(initial=0)), -float(finite.min(initial=0)))
-    return peak
+        yield from sound.blocks(max(1, _BLOCK // sound.channels), dtype="float32")
+
+
+def _blocks_by_ffmpeg(file: Path) -> Iterator[np.ndarray]:
+    from av import AudioResampler
+
+    to_float = AudioResampler(format="flt")
+    with opened(file) as container:
+        for decoded in container.decode(audio=0):
+            for frame in to_float.resample(decoded):
+                yield frame.to_ndarray()
 
 
 def _check_scale(peak: float) -> None:
@@ -192,11 +223,13 @@ def _by_ffmpeg(
             raise MediaError("has sound without a rate")
         end = stream_end(file, container, stream)
         begin, after = _bounds(start, stop, seconds, end, rate)
-        if after >= round(end * rate) and is_cut(file):
+        if after >= round(end * rate) and (is_cut(file) or ends_in_a_frame(file, container)):
             raise MediaError(f"the sound breaks off at {end:.3f} s, the file is cut")
         lead = begin / rate - _LEAD
         if lead > 0 and can_seek(container):
             container.seek(round((lead + zero(container)) / time_base), stream=stream, backward=True)
+        if stream.codec_context.name.startswith("pcm_f"):
+            _check_scale_of_floats(file)
         block = stream.codec_context.frame_size or 1024
         # A cut packet may still give sound, so two more must follow, unless the file ends; there, headers are rounded.
         ending = round(end * rate)

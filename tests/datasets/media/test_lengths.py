@@ -91,6 +91,18 @@ def test_mp3_of_a_variable_rate_is_read_to_its_end(
     assert "the sound ends at 9.072 s" in reason(file, 8.0, 12.0)
 
 
+def test_mp3_without_a_count_that_is_cut_within_a_frame_says_so(tmp_path: Path) -> None:
+    file = coded(tmp_path / "a.mp3", "mp3", "libmp3lame", np.concatenate([NOISE, QUIET]), write_xing="0")
+    content = file.read_bytes()
+    for kept in (len(content) // 2, len(content) - 50):
+        file.write_bytes(content[:kept])
+        assert "cut" in reason(file)
+        assert "cut" in reason(file, 1.0)
+        assert len(sound_of(file, 1.0, 2.0)) == RATE
+    file.write_bytes(content + b"TAG" + bytes(125))  # ID3v1, which is no frame
+    assert len(sound_of(file)) >= 9 * RATE
+
+
 def test_mp3_with_a_count_of_its_frames_that_is_cut_says_so(tmp_path: Path) -> None:
     file = coded(tmp_path / "a.mp3", "mp3", "libmp3lame", np.concatenate([NOISE, QUIET]))
     assert 9 * RATE <= len(sound_of(file)) < 9.2 * RATE
@@ -231,7 +243,7 @@ def test_a_codec_that_is_not_read_in_a_wav_is_named(tmp_path: Path) -> None:
     assert abs(len(sound_of(file)) - 3 * RATE) < 2304
 
 
-@pytest.mark.parametrize("suffix", ["wav", "aiff"])
+@pytest.mark.parametrize("suffix", ["wav", "aiff", "caf", "w64", "au"])
 @pytest.mark.parametrize("scale", [32_768, 2**23, 2**31, 128])
 def test_floats_that_are_scaled_as_integers_are_refused_even_where_they_are_quiet(
     tmp_path: Path, suffix: str, scale: float
@@ -260,10 +272,10 @@ def test_a_cut_opus_file_says_so_wherever_it_is_cut(tmp_path: Path) -> None:
 
 def test_many_stretches_of_a_file_read_through_it_once(tmp_path: Path) -> None:
     file = coded(tmp_path / "a.aac", "adts", "aac", NOISE)
-    before = files._packet_ends.cache_info()
+    before = files._read_through.cache_info()
     for start in np.linspace(0, 2, 9).tolist():
         assert len(sound_of(file, start, start + 0.5)) == 8000
-    after = files._packet_ends.cache_info()
+    after = files._read_through.cache_info()
     assert (after.misses - before.misses, after.hits - before.hits) == (1, 8)
     coded(file, "adts", "aac", QUIET)  # written anew
     assert len(sound_of(file)) >= 6 * RATE
