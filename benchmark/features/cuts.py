@@ -55,7 +55,7 @@ def cut_summary(media_set: MediaSet, modality: str, encoder: Encoder) -> str:
     mean, most = sum(over) / len(over), max(over)
     return (
         f"{len(over)} of {len(media)} {what} are longer than {longest:.6g} {unit} and are cut there: they lose "
-        f"{mean:.1f} {unit} on average, {most:.6g} at most"
+        f"{mean:.1f} {unit} on average, {most:.4g} {unit} at most"
     )
 
 
