@@ -3,6 +3,9 @@
 The mask of the steps stays what it is: what is lost becomes ``[UNK]`` among tokens and a step of zeros among
 words, so that the text stays aligned in time with the other modalities. For text given as vectors,
 ``frame-dropout`` is the dropping of tokens and ``word-replacement`` their replacement.
+
+Where a script puts no spaces between words, each character is a step as a word is elsewhere, and takes damage as a
+whole. A text in such a script never loses all of its words: the one that would be lost last stays.
 """
 
 from __future__ import annotations
@@ -17,7 +20,7 @@ from torch.nn.functional import pad
 
 from .corruption import Corruption, Medium
 from .random import Stream
-from .words import joined, sounding_alike, typed_nearby
+from .words import is_character, is_continuous, is_joined, is_mark, joined, sounding_alike, typed_nearby
 
 Draws = Mapping[str, Tensor]
 
@@ -118,7 +121,9 @@ class KeyboardTypos(_Text):
     places; the letter is left out; it is typed twice. Where there is no next letter of another shape, or that
     one changes places itself, a neighbouring key takes the place of an exchange; what is on no letter key is
     left out instead of replaced. Letters behind move up. A word may lose all of its letters. Levels are the
-    chance at each letter, near the character error rate, to which an exchange counts twice.
+    chance at each letter, near the character error rate, to which an exchange counts twice. A character of a
+    script without spaces is on no key and changes no places: three errors in four leave it out, with all that
+    combines with it, and one writes it twice.
     """
 
     kind: ClassVar[str] = "keyboard-typos"
@@ -133,7 +138,8 @@ class KeyboardTypos(_Text):
 
     def corrupt(self, features: Tensor, valid: Tensor, draws: Draws) -> Tensor:
         """Lets each letter write none, one or two, in the order that exchanges leave."""
-        hit = (draws["chance"] < self.level) & (features != 0)
+        words = torch.where(valid[..., None], features, 0)
+        hit = (draws["chance"] < self.level) & (features != 0) & ~is_mark(features)
         error, near = (draws["error"] * 4).long(), typed_nearby(features, draws["key"])
         following = _next(features)
         exchange = (error == 1) & (following != 0) & (following != features) & (_next(error) != 1)
@@ -143,6 +149,13 @@ class KeyboardTypos(_Text):
         count = (features != 0).long() - lost.long() + twice.long()
         source = torch.arange(features.shape[-1], device=features.device) + _exchanged(hit & exchange)
         written = _written(letters.gather(-1, source), count.gather(-1, source))
+        whole = is_character(words)
+        struck = whole & (draws["chance"][..., 0] < self.level)
+        again = struck & (draws["error"][..., 0] >= 0.75)
+        written = torch.where(whole[..., None], words, written)
+        written = torch.where(again[..., None], joined(words, words), written)
+        written = written.masked_fill((struck & ~again)[..., None], 0)
+        written = _never_empty(words, written, draws["chance"][..., 0])
         return torch.where(valid[..., None], written, features)
 
 
@@ -151,8 +164,8 @@ class SpeechErrors(_Text):
 
     Six in ten errors are a word that sounds alike (``words.sounding_alike``), two a word that is lost, one a
     word said twice, one a word run together with the next. A word that nothing sounds like, as in a script that
-    is not Latin, is lost instead. The last word, and one before a word of the same error, is misheard instead
-    of run together. A lost word leaves a step of zeros, and so does the second of two run together, which takes
+    is not Latin, is lost instead. The last word, and one before a word of the same error or before one that
+    follows without a space, is misheard instead of run together. A lost word leaves a step of zeros, and so does the second of two run together, which takes
     no other error; a word said twice stands in one step with a space between. Levels are the chance at each
     word, near the word error rate, to which words run together count twice.
     """
@@ -174,16 +187,34 @@ class SpeechErrors(_Text):
         filled = (words != 0).any(dim=-1)
         hit, error = (draws["chance"] < self.level) & filled, draws["error"]
         runs_on = error >= 0.9
-        together = hit & runs_on & _next(filled) & ~_next(runs_on)
+        together = hit & runs_on & _next(filled) & ~_next(runs_on) & ~_next(is_joined(words))
         second = _previous(together)
         lost, twice = (error >= 0.6) & (error < 0.8), (error >= 0.8) & ~runs_on
         alike = sounding_alike(words, draws["where"], draws["letter"], draws["word"])
         heard = torch.where((hit & ~lost & ~twice & ~together)[..., None], alike, words)
-        heard = torch.where((hit & twice)[..., None], joined(words, words, " "), heard)
+        again = torch.where(is_character(words)[..., None], joined(words, words), joined(words, words, " "))
+        heard = torch.where((hit & twice)[..., None], again, heard)
         run = joined(words, words.roll(-1, dims=1))
         heard = torch.where(together[..., None], run, heard)
         heard = heard.masked_fill((hit & lost | second)[..., None], 0)
+        heard = _never_empty(words, heard, draws["chance"])
         return torch.where(valid[..., None], heard, features)
+
+
+def _never_empty(words: Tensor, broken: Tensor, chance: Tensor) -> Tensor:
+    """Damaged texts, where one in a script without spaces that has lost everything has one word again.
+
+    Args:
+        words: [batch, time, letters], before the damage.
+        broken: [batch, time, letters], after it.
+        chance: [batch, time]: the step with the largest is damaged last, as severity grows, and is the one that stays.
+    """
+    filled = (words != 0).any(dim=-1)
+    lost = ~((broken != 0) & ~is_mark(broken)).flatten(1).any(dim=1) & is_continuous(words)
+    last = chance.masked_fill(~filled, -1).argmax(dim=1) if words.shape[1] else chance.new_zeros(len(words))
+    steps = torch.arange(words.shape[1], device=words.device)
+    stays = lost[:, None] & filled & (steps == last[:, None])
+    return torch.where(stays[..., None], words, broken)
 
 
 def _next(values: Tensor) -> Tensor:

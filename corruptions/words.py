@@ -2,16 +2,41 @@
 
 A text is [time, letters]: a word at each step, as Unicode code points, filled up with 0. A step may also hold
 nothing (a word that was lost) or two words with a space between.
+
+Chinese, Japanese, Thai, Lao, Khmer, Burmese and other scripts put no spaces between words. There each character is a
+step, with whatever combines with it and the punctuation behind it, and begins with a mark that says how it is joined to
+what stands before it (``datasets.word_joins``). A text in such a script that has spaces between its words all the same,
+so that no more than ``WORD`` characters on average stand together, is split at its spaces as any other.
 """
 
 from __future__ import annotations
 
+import re
+import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 
 import torch
 from torch import Tensor
 from torch.nn.functional import pad
+
+from ..datasets.word_joins import ADJOINING_WORD, CHARACTER, FIRST_CHARACTER, MARKS, text_of_words
+
+#: Blocks of Unicode whose scripts put no spaces between words, first and last code point: Thai, Lao, Tibetan, Burmese,
+#: Khmer, Tai scripts, kana and bopomofo, Chinese characters, Yi, half-width kana, Ahom, characters beyond the first plane.
+CONTINUOUS = (
+    (0x0E00, 0x0EFF), (0x0F00, 0x0FFF), (0x1000, 0x109F), (0x1780, 0x17FF), (0x1950, 0x19FF), (0x1A20, 0x1AAF),
+    (0x3005, 0x3007), (0x3021, 0x3029), (0x3038, 0x303B), (0x3041, 0x312F), (0x31A0, 0x31BF), (0x31F0, 0x31FF),
+    (0x3400, 0x4DBF), (0x4E00, 0x9FFF), (0xA000, 0xA4CF), (0xA9E0, 0xA9FF), (0xAA60, 0xAADF), (0xF900, 0xFAFF),
+    (0xFF66, 0xFF9F), (0x11700, 0x1174F), (0x1AFF0, 0x1B16F), (0x20000, 0x323AF),
+)  # fmt: skip
+_CONTINUOUS = re.compile("[" + "".join(f"{chr(first)}-{chr(last)}" for first, last in CONTINUOUS) + "]")
+#: As many characters may stand together on average where words of such a script are written with spaces.
+WORD = 4
+#: Signs that stack the next consonant below theirs: Burmese, Khmer, Tai Tham.
+_STACKING = "\u1039\u17d2\u1a60"
+#: Vowels and voice marks that belong to the character before them, though Unicode calls them letters.
+_BELONGING = "\u0e33\u0eb3\uff9e\uff9f"
 
 _ALPHABET = "abcdefghijklmnopqrstuvwxyz"
 _CASE = ord("a") - ord("A")
@@ -37,7 +62,7 @@ HOMOPHONES = (
 
 
 def encode_words(texts: Sequence[str]) -> Tensor:
-    """Texts as words, split where there is white space.
+    """Texts as words, split where there is white space, or between characters that are written without.
 
     Returns:
         [text, time, letters], int32. There is twice the room of the longest word and a letter more, so that
@@ -45,30 +70,93 @@ def encode_words(texts: Sequence[str]) -> Tensor:
         ``(words != 0).any(-1)``.
 
     Raises:
-        ValueError: a text holds the character 0, which fills up words here.
+        ValueError: a text holds the character 0, which fills up words here, or one of the noncharacters that mark
+            how words are joined.
     """
     if any("\0" in text for text in texts):
         raise ValueError("a text holds the character 0, which fills up words: remove it from the text")
-    encoded = torch.zeros(words_shape(texts), dtype=torch.int32)
-    for row, text in enumerate(texts):
-        for step, word in enumerate(text.split()):
+    if marks := {mark for text in texts for mark in MARKS if mark in text}:
+        shown = f"U+{ord(min(marks)):04X}"
+        raise ValueError(
+            f"a text holds {shown}, which is no character of any script: remove it from the text"
+        )
+    split = [split_words(text) for text in texts]
+    encoded = torch.zeros(_shape(split), dtype=torch.int32)
+    for row, words in enumerate(split):
+        for step, word in enumerate(words):
             encoded[row, step, : len(word)] = torch.tensor([ord(letter) for letter in word])
     return encoded
 
 
 def words_shape(texts: Sequence[str]) -> tuple[int, int, int]:
     """The shape of what ``encode_words`` makes of texts: one long text, or word, makes all of it large."""
-    split = [text.split() for text in texts]
+    return _shape([split_words(text) for text in texts])
+
+
+def _shape(split: Sequence[Sequence[str]]) -> tuple[int, int, int]:
     letters = max((len(word) for words in split for word in words), default=0)
     return len(split), max(map(len, split), default=0), 2 * letters + 1
 
 
 def decode_words(words: Tensor) -> list[str]:
     """[text, time, letters] -> texts, with one space between words; steps that hold nothing are left out."""
-    return [
-        " ".join("".join(chr(code) for code in word if code) for word in text if any(word))
-        for text in words.tolist()
-    ]
+    return [text_of_words(text) for text in words.tolist()]
+
+
+def split_words(text: str) -> list[str]:
+    """The words of a text, and the characters of scripts without spaces, each behind its mark."""
+    words = text.split()
+    written = [_characters(word) for word in words if _CONTINUOUS.search(word)]
+    if not written or (len(words) > 1 and sum(map(len, written)) <= WORD * len(written)):
+        return words
+    return [unit for word in words for unit in (_characters(word) if _CONTINUOUS.search(word) else [word])]
+
+
+def _characters(word: str) -> list[str]:
+    """What stands between two spaces as characters and, in other scripts, words.
+
+    What combines with a character stays with it, and so does what is neither a letter nor a digit.
+    """
+    units: list[str] = []
+    is_character = False
+    for letter in word:
+        own = _CONTINUOUS.match(letter) is not None
+        if units and (not _begins(letter) or units[-1][-1] in _STACKING or not (own or is_character)):
+            units[-1] += letter
+            continue
+        mark = (CHARACTER if units else FIRST_CHARACTER) if own else (ADJOINING_WORD if units else "")
+        units.append(mark + letter)
+        is_character = own
+    return units
+
+
+def _begins(letter: str) -> bool:
+    """Whether a letter begins something of its own: it combines with nothing and is no punctuation."""
+    return unicodedata.category(letter)[0] in "LN" and letter not in _BELONGING
+
+
+def is_character(words: Tensor) -> Tensor:
+    """[..., letters] -> [...], bool: whether a step is a character of a script without spaces, behind its mark."""
+    first = words[..., 0]
+    return (first == ord(CHARACTER)) | (first == ord(FIRST_CHARACTER))
+
+
+def is_joined(words: Tensor) -> Tensor:
+    """[..., letters] -> [...], bool: whether a step stands behind the one before it without a space."""
+    first = words[..., 0]
+    return (first == ord(CHARACTER)) | (first == ord(ADJOINING_WORD))
+
+
+def is_mark(words: Tensor) -> Tensor:
+    """[..., letters], bool: the marks that say how words are joined."""
+    return (words >= ord(min(MARKS))) & (words <= ord(max(MARKS)))
+
+
+def is_continuous(words: Tensor) -> Tensor:
+    """[batch, time, letters] -> [batch], bool: whether a text has characters of a script without spaces."""
+    borders = [border for first, last in CONTINUOUS for border in (first, last + 1)]
+    place = torch.bucketize(words, torch.tensor(borders, device=words.device), right=True)
+    return (place % 2 == 1).flatten(1).any(dim=1)
 
 
 def lengths(words: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ import numpy as np
 
 from .dataset import Dataset, Located, Published, Samples, Target
 from .fingerprint import file_sha256
+from .layout.open_layout import LocatedFolder
 
 _BINS = 7
 
@@ -60,7 +61,7 @@ class SplitInfo:
 
 @dataclass(frozen=True)
 class Info:
-    """All that ``mmbench data info`` shows."""
+    """All that ``mmbench data info`` shows; ``cut`` says of modalities how many clips an encoder cut."""
 
     name: str
     format: str
@@ -69,6 +70,7 @@ class Info:
     fingerprint: str
     target: Target
     splits: Mapping[str, SplitInfo]
+    cut: Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -83,6 +85,7 @@ class Comparison:
 
 def info(located: Located) -> Info:
     """Reads a dataset and says what is in it. Raises DataError."""
+    origin = located.description.media if isinstance(located, LocatedFolder) else None
     return Info(
         name=located.name,
         format=located.format,
@@ -91,6 +94,7 @@ def info(located: Located) -> Info:
         fingerprint=located.fingerprint(),
         target=located.target,
         splits={name: _split_info(samples, located.target) for name, samples in located.load().items()},
+        cut={name: one.cut for name, one in origin.modalities.items() if one.cut} if origin else {},
     )
 
 

@@ -227,6 +227,9 @@ def _told(
         lacking = len(media_set.clips) - there
         more = f"; {lacking} have none" if lacking else ""
         out.print(f"{modality}: {text}: encoded {count} of {there} clips now{more}", highlight=False)
+    for modality, summary in found.cut.items():
+        if summary:
+            out.print(f"[yellow]warning[/]: {modality}: {summary}", highlight=False, soft_wrap=True)
     unused = [modality for modality in media_set.modalities if modality not in encoders]
     if unused:
         out.print(f"without an encoder, and left out: {', '.join(unused)}", highlight=False)

@@ -22,6 +22,7 @@ from ...datasets.media.clip import Clip, MediaSet, Problem, SoundView, TextView,
 from ...datasets.media.rates import odd_rates
 from ..core.errors import UsageError
 from ..store.locks import hold
+from .cuts import cut_summary
 from .encode import EncodedModality, encode, gather_features
 from .pipeline import Progress, make_folder
 from .provenance import MediaSource, existing_origin, request_digest
@@ -33,6 +34,7 @@ class EncodingOutcome:
 
     Attributes:
         problems: of all clips and modalities.
+        cut: modality -> how many clips are longer than its encoder reads, and by how much; empty where none is.
         remarks: what is no problem, but worth a look.
         encoded: modality -> the number of clips that were encoded now.
         files: the files written; empty where the dataset is unchanged, or where there are problems.
@@ -42,6 +44,7 @@ class EncodingOutcome:
     """
 
     problems: list[Problem] = field(default_factory=list)
+    cut: dict[str, str] = field(default_factory=dict)
     remarks: list[Problem] = field(default_factory=list)
     encoded: dict[str, int] = field(default_factory=dict)
     files: list[Path] = field(default_factory=list)
@@ -94,6 +97,7 @@ def encode_dataset(
         )
         outcome.problems += result.problems
         outcome.remarks += _remarks(media_set, modality, encoder.view)
+        outcome.cut[modality] = cut_summary(media_set, modality, encoder)
         outcome.encoded[modality] = result.encoded
     outcome.unread = tuple(modality for modality, result in results.items() if not result.keys)
     if outcome.unread or (outcome.problems and not skip_broken):
@@ -105,7 +109,12 @@ def encode_dataset(
         path=source.path,
         root=source.root,
         modalities={
-            modality: Encoding(encoder.medium, text, {str(k): str(v) for k, v in encoder.identity().items()})
+            modality: Encoding(
+                encoder.medium,
+                text,
+                {str(k): str(v) for k, v in encoder.identity().items()},
+                outcome.cut[modality],
+            )
             for modality, (text, encoder) in encoders.items()
         },
         dtype=dtype,

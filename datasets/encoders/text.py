@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Literal
 
@@ -70,6 +70,7 @@ class Text:
             )
         if self.options.pool == "pooler" and getattr(loaded.module, "pooler", None) is None:
             raise EncoderError(f"encoder text: option pool=pooler: {config.model_type} has no pooled output")
+        self.longest = self.options.max_length
         self.settings = loaded.settings
         self.network = Network(loaded.module, device, self.options.precision, loaded.weights)
 
@@ -77,6 +78,13 @@ class Text:
         """What decides the features; ``settings`` is the SHA-256 of the configuration and the tokenizer."""
         told = self.network.identity(self.spec, 1, asdict(self.options))
         return {**told, "settings": self.settings}
+
+    def token_counts(self, texts: Sequence[str]) -> list[int]:
+        """The number of tokens of each text, special ones included, before it is cut to ``longest``."""
+        if not texts:
+            return []
+        tokens = self.tokenizer(list(texts), truncation=False, padding=False, verbose=False)
+        return [len(ids) for ids in tokens["input_ids"]]
 
     @torch.inference_mode()
     def encode(self, media: Media) -> Encoded:

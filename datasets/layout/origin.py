@@ -11,6 +11,7 @@
           medium: waveform               # what its media are
           encoder: log-mel,bins=64       # as it was asked for
           identity: {encoder: log-mel, ...}
+          cut: 7 of 90 clips are longer than 30 s ...    # where clips lost something
       dtype: float16
       cache: /data/cache/features
       problems: 2                        # what could not be read or encoded, and is not there
@@ -20,7 +21,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 KEYS = ("source", "path", "root", "modalities", "dtype", "cache", "problems", "asked")
@@ -28,12 +29,20 @@ KEYS = ("source", "path", "root", "modalities", "dtype", "cache", "problems", "a
 
 @dataclass(frozen=True)
 class Encoding:
-    """How a modality was encoded: what its media are, the encoder as it was asked for, and all that decides its
-    features."""
+    """How a modality was encoded.
+
+    Attributes:
+        medium: what its media are.
+        encoder: as it was asked for.
+        identity: all that decides its features.
+        cut: how many clips are longer than the encoder reads, and by how much; empty where none is. It follows from
+            the rest.
+    """
 
     medium: str
     encoder: str
     identity: Mapping[str, str]
+    cut: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True)
@@ -64,6 +73,7 @@ class Origin:
         """As it stands in ``dataset.yaml``."""
         modalities = {
             name: {"medium": one.medium, "encoder": one.encoder, "identity": dict(one.identity)}
+            | ({"cut": one.cut} if one.cut else {})
             for name, one in self.modalities.items()
         }
         return {key: getattr(self, key) for key in KEYS} | {"modalities": modalities}
@@ -81,12 +91,12 @@ def read_origin(entry: Mapping[str, Any]) -> Origin:
             raise ValueError(f"{key} is {entry[key]!r}")
     modalities = {}
     for name, one in entry["modalities"].items():
-        if not isinstance(one, dict) or set(one) != {"medium", "encoder", "identity"}:
+        if not isinstance(one, dict) or set(one) - {"cut"} != {"medium", "encoder", "identity"}:
             raise ValueError(f"modalities/{name} is {one!r}")
         identity = one["identity"]
-        texts = [one["medium"], one["encoder"], name]
+        texts = [one["medium"], one["encoder"], one.get("cut", ""), name]
         texts += [*identity, *identity.values()] if isinstance(identity, dict) else [None]
         if not all(isinstance(text, str) for text in texts):
             raise ValueError(f"modalities/{name} is {one!r}")
-        modalities[name] = Encoding(one["medium"], one["encoder"], identity)
+        modalities[name] = Encoding(one["medium"], one["encoder"], identity, one.get("cut", ""))
     return Origin(**{**entry, "modalities": modalities})

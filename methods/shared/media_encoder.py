@@ -10,6 +10,7 @@ from ...datasets.encoders.encoder import Media
 from ...datasets.encoders.spec import parse
 from ...datasets.encoders.table import make
 from ...datasets.encoders.tuning import Trained
+from ...datasets.word_joins import text_of_words
 
 #: Clips that are encoded at once where no gradient is wanted.
 CLIPS = 16
@@ -64,11 +65,7 @@ class MediaEncoder(nn.Module):
     def _media(self, features: Tensor, valid: Tensor) -> Media:
         if self.media.medium == "text":
             words = features * valid[..., None]
-            return Media(texts=[_text(row) for row in words.tolist()])
+            return Media(texts=[text_of_words(row) for row in words.tolist()])
         values = features.float() / 255 if features.dtype == torch.uint8 else features.float()
         mask = valid.reshape(*valid.shape, *[1] * (values.ndim - 2))
         return Media(torch.where(mask, values, 0.0), valid)
-
-
-def _text(words: list[list[int]]) -> str:
-    return " ".join("".join(map(chr, filter(None, word))) for word in words if any(word))

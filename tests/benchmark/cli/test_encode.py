@@ -105,6 +105,30 @@ def test_raw_clips_become_a_dataset_with_all_that_is_known_of_them(mmbench: Comm
     assert "x 16 float16" in said
 
 
+def test_what_an_encoder_cuts_is_said_and_stays_known(mmbench: Command, tmp_path: Path):
+    write_clips(tmp_path / "own")
+    encoders = ("--encoder", "near=log-mel,bins=16,seconds=0.1", "--encoder", "far=log-mel,bins=8")
+    code, said = mmbench("data", "encode", "own", *encoders, "--data-root", tmp_path)
+    assert code == 0, said
+    cut = "24 of 24 clips are longer than 0.1 s and are cut there: they lose 0.2 s on average, 0.2 s at most"
+    assert f"warning: near: {cut}" in said
+    assert "warning: far" not in said
+    found = locate_open(tmp_path / "own" / "dataset.yaml")
+    assert found.description.media is not None
+    assert {name: one.cut for name, one in found.description.media.modalities.items()} == {
+        "near": cut,
+        "far": "",
+    }
+    code, said = mmbench("data", "info", "own", "--data-root", tmp_path)
+    assert f"near: {cut}" in said
+    before = found.fingerprint()
+    description = tmp_path / "own" / "dataset.yaml"
+    content = yaml.safe_load(description.read_text())
+    del content["media"]["modalities"]["near"]["cut"]
+    description.write_text(yaml.safe_dump(content, sort_keys=False))
+    assert locate_open(description).fingerprint() == before
+
+
 def test_again_is_no_work_until_something_changes(mmbench: Command, tmp_path: Path):
     write_clips(tmp_path / "own")
     call = ("data", "encode", "own", *ENCODERS, "--data-root", tmp_path)
