@@ -48,6 +48,9 @@ _MOST_JSON, _MOST_BYTES, _MOST_ROWS = 2**24, 2**32, 50_000_000
 #: however few bytes it has.
 _MOST_CONDITIONS, _MOST_LETTERS, _MOST_COLUMNS, _FREE_CELLS = 4096, 4096, 100_010, 2**26
 _MOST_MODALITIES = 12
+#: The most bytes of the name of an evaluation: what is written beside it under a temporary name is longer, and no file
+#: name may have more than 255.
+_LONGEST_NAME = 200
 
 
 class UnfinishedError(RefusedError):
@@ -317,6 +320,8 @@ def _read_evaluations(
     for stem in stems:
         try:
             checked_name(stem)
+            if len(os.fsencode(stem)) > _LONGEST_NAME:
+                raise RefusedError(f"has a name of more than {_LONGEST_NAME} bytes")
             values = parse_json(stem, read_file(folder / f"{stem}.json", _MOST_JSON))
             marker = validated(_Evaluated, values, f"{stem}.json")
             content = read_file(folder / f"{stem}.parquet")

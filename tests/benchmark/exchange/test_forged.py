@@ -108,6 +108,15 @@ def test_weights_of_another_network(job: Path, ours: Path) -> None:
     assert "weights.safetensors: holds 3 numbers, and the network has" in refused(job, ours)
 
 
+def test_an_evaluation_with_a_name_that_is_too_long_to_be_written(job: Path, ours: Path) -> None:
+    (file,) = job.glob("evaluations/drift*.parquet")
+    for suffix in (".parquet", ".json"):
+        file.with_suffix(suffix).rename(file.with_name("d" * 247 + suffix))
+    report = merge(job.parents[1], ours)
+    assert sorted(kinds(report)) == ["refused", "taken"]
+    assert reason(report, "refused") == "has a name of more than 200 bytes"
+
+
 def test_targets_that_are_no_class(job: Path, ours: Path) -> None:
     def shifted(table: pa.Table) -> pa.Table:
         return replaced(table, "target", table["target"].to_numpy() + 2)
