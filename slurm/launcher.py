@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shlex
 import sys
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -19,12 +20,14 @@ from ..benchmark.train.context import Context
 from . import queue
 from .bundle import BundleTask
 from .packing import Bundle, History, PackedJob, pack, split
-from .resources import Resources, resources, seconds_of
+from .resources import Resources, resources, seconds_of, setup_origin
 
 if TYPE_CHECKING:
     from submitit import SlurmExecutor
 
     from ..benchmark.planning.experiment import Experiment
+
+LOG = logging.getLogger("mmbench.slurm")
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,7 @@ class Slurm(Detached):
         bundle_seconds: how long an array task is to live.
         workers: jobs at a time in an array task; None: as many as its cores or its GPU's memory allow.
         on_gpu: whether jobs use the GPUs that their array task has.
+        setup_from: where the lines of ``resources.setup`` come from, in words.
     """
 
     name: ClassVar[str] = "slurm"
@@ -44,6 +48,7 @@ class Slurm(Detached):
     bundle_seconds: float = 1800.0
     workers: int | None = None
     on_gpu: bool = True
+    setup_from: str = ""
 
     @classmethod
     def from_experiment(cls, experiment: Experiment, networks: int) -> Self:
@@ -61,7 +66,8 @@ class Slurm(Detached):
         except ValueError as error:
             raise UsageError(f"--bundle-time {experiment.bundle_time}: {error}") from None
         on_gpu = experiment.device != "cpu"
-        return cls(resources(experiment.slurm), seconds, experiment.workers, on_gpu)
+        asked = resources(experiment.slurm)
+        return cls(asked, seconds, experiment.workers, on_gpu, setup_origin(experiment.slurm))
 
     @property
     def device(self) -> str:
@@ -146,6 +152,10 @@ class Slurm(Detached):
         """
         from submitit import SlurmExecutor
 
+        for line in self.resources.setup:  # commands, which may have come with a file of somebody else
+            LOG.warning(
+                "every array task begins with this command of %s: %s", self.setup_from or "--slurm", line
+            )
         store = Store(context.store)
         executor = SlurmExecutor(_folder(store), max_num_timeout=self.resources.timeouts, python=_python())
         executor.update_parameters(**self.resources.parameters())

@@ -210,6 +210,14 @@ def _text_of(value: Any) -> str:
     return str(value).strip()
 
 
+def setup_origin(asked: Mapping[str, Any]) -> str:
+    """Where the ``setup`` of what is asked for comes from, in words: the experiment, or the file of its profile."""
+    if "setup" in asked or not asked.get("profile"):
+        return "the experiment (slurm: setup)"
+    name = str(asked["profile"])
+    return f"the profile {name} ({profiles().get(name, 'unknown')})"
+
+
 def profiles() -> dict[str, Path]:
     """Name -> file: those of the package, then the user's own, which take their place."""
     own = Path(os.environ.get("XDG_CONFIG_HOME") or "~/.config").expanduser() / "mmbench" / "slurm"

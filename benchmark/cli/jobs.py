@@ -13,6 +13,7 @@ import typer
 
 from ..core.errors import UsageError, nearest
 from ..core.states import ACTIVE, BROKEN
+from ..core.strings import printable
 from ..store.job_folder import Submission
 from ..store.store import Store
 from .options import Plugins, plugin_files
@@ -71,11 +72,11 @@ def logs(
     results = store_at(store)
     for name in _matching(results, [job]):
         text = results.job(name).log()
-        typer.echo("\n".join(text.splitlines()[-lines:]) or f"{name}: said nothing")
+        typer.echo(printable("\n".join(text.splitlines()[-lines:])) or f"{name}: said nothing")
         submission = results.job(name).submission()
         if submission:
             where = f"{submission.launcher} {submission.id}"
-            typer.echo(f"{where}: {submission.log or 'keeps no log of its own'}", err=True)
+            typer.echo(printable(f"{where}: {submission.log or 'keeps no log of its own'}"), err=True)
 
 
 def retry(

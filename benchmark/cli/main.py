@@ -14,6 +14,7 @@ from ...datasets.dataset import DataError
 from ..core.errors import UsageError, said_of
 from ..core.logs import set_up as set_up_logs
 from ..core.processes import keep_children_safe
+from ..core.strings import printable
 from ..planning.experiment import Experiment
 from ..store.names import StoreError, inside
 from .app import App
@@ -242,7 +243,7 @@ def plot(
     for file in files:
         typer.echo(f"wrote {file}")
     for reason in reasons:
-        typer.echo(f"not drawn: {reason}")
+        typer.echo(printable(f"not drawn: {reason}"))
     print_faults(console(), faults)
     if faults:
         raise SystemExit(1)
@@ -293,6 +294,7 @@ app.command("doctor")(doctor)
 
 def _print_plan(planned: Plan) -> None:
     from rich.table import Table
+    from rich.text import Text
 
     from ..core.job import COMPANION
     from ..launch import estimate
@@ -305,7 +307,7 @@ def _print_plan(planned: Plan) -> None:
     table = Table(box=None, padding=(0, 2), show_header=False)
     for axis, values in counts(planned).items():
         words = ", ".join(f"{value} ({count})" for value, count in values.items())
-        table.add_row(f"{len(values)} x {axis}", words)
+        table.add_row(f"{len(values)} x {axis}", Text(words))  # a name is no markup
     out.print(table)
     if planned.searches:
         trial = planned.searches[0].study.trial
@@ -356,5 +358,5 @@ def main() -> None:
 
 def _give_up(message: str) -> NoReturn:
     typer.secho("mmbench: ", fg="red", nl=False, err=True)
-    typer.echo(message, err=True)
+    typer.echo(printable(message), err=True)
     sys.exit(2)

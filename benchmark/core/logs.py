@@ -10,6 +10,8 @@ import logging
 import os
 import sys
 
+from .strings import printable
+
 #: Names the level for the processes that this one starts.
 VARIABLE = "MMBENCH_LOG_LEVEL"
 LEVELS = ("ERROR", "WARNING", "INFO", "DEBUG")
@@ -20,7 +22,7 @@ class _Lines(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Writes the record; the name of its logger stands before what is no warning."""
-        text = " ".join(record.getMessage().split())
+        text = printable(" ".join(record.getMessage().split()))
         words = {logging.WARNING: "mmbench: warning", logging.ERROR: "mmbench: error"}
         print(f"{words.get(record.levelno, record.name)}: {text}", file=sys.stderr)
 

@@ -100,6 +100,23 @@ def duration(seconds: float) -> str:
     return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h {minutes % 60} min"
 
 
+def printable(text: str) -> str:
+    """A text that may have come from somebody else, such that it cannot steer a terminal.
+
+    Args:
+        text: any text; line breaks and tabs are kept.
+
+    Returns:
+        The text with a space for every other white space, and a question mark for every character that is not
+        printed: escapes (ESC, the C1 controls), and marks that turn the direction of writing.
+    """
+    if text.isprintable():
+        return text
+    return "".join(
+        one if one.isprintable() or one in "\n\t" else " " if one.isspace() else "?" for one in text
+    )
+
+
 def single_line(text: str, longest: int = 500) -> str:
     """A message on one line, for what may come from a library or from a file of somebody else.
 

@@ -10,7 +10,9 @@ import errno
 import hashlib
 import io
 import json
+import math
 import os
+import re
 import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,15 +23,18 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from safetensors import SafetensorError, deserialize
 
 from ...leaderboards.labels import CLEAN
 from ...leaderboards.metrics.registry import family_metrics
 from ...leaderboards.tables.results import missing_patterns
+from ..core.errors import UsageError
 from ..core.job import Job
+from ..core.method_spec import word
 from ..core.strings import single_line
 from ..planning.evaluations import FEATURES, SEMANTIC, STAND_IN, holds_features, version_of
+from ..planning.job_matrix import Variant
 from ..store.job_folder import RESULTS, SUBMITTED, WEIGHTS
 from ..store.job_schema import RefusedError, checked_job, validated
 from ..store.names import StoreError, checked_name
@@ -43,6 +48,9 @@ _MOST_JSON, _MOST_BYTES, _MOST_ROWS = 2**24, 2**32, 50_000_000
 #: however few bytes it has.
 _MOST_CONDITIONS, _MOST_LETTERS, _MOST_COLUMNS, _FREE_CELLS = 4096, 4096, 100_010, 2**26
 _MOST_MODALITIES = 12
+#: The most bytes of the name of an evaluation: what is written beside it under a temporary name is longer, and no file
+#: name may have more than 255.
+_LONGEST_NAME = 200
 
 
 class UnfinishedError(RefusedError):
@@ -80,7 +88,8 @@ def read_job(folder: Path) -> Incoming:
     if folder.is_symlink() or not folder.is_dir():
         raise RefusedError("is a link, or no folder")
     asked = read_file(folder / "job.json", _MOST_JSON)
-    job = checked_job(_parse_json("job.json", asked))
+    job = checked_job(parse_json("job.json", asked))
+    check_names(job)
     if len(job.modalities) > _MOST_MODALITIES:  # which may be missing in every combination
         raise RefusedError(f"job.json: has {len(job.modalities)} modalities, more than {_MOST_MODALITIES}")
     if job.id != folder.name:
@@ -89,7 +98,7 @@ def read_job(folder: Path) -> Incoming:
         failed = _read_failure(folder / "failed.json")
         raise UnfinishedError(f"failed there: {failed}" if failed else "not finished there")
     marker = validated(
-        _Done, _parse_json("done.json", read_file(folder / "done.json", _MOST_JSON)), "done.json"
+        _Done, parse_json("done.json", read_file(folder / "done.json", _MOST_JSON)), "done.json"
     )
     if set(marker.files) - {*TAKEN, "job.json"} or not {*RESULTS, "job.json"} <= set(marker.files):
         raise RefusedError("done.json names other files than those of a job")
@@ -100,12 +109,9 @@ def read_job(folder: Path) -> Incoming:
             files[name] = read_file(folder / name, _MOST_JSON if name.endswith(".json") else _MOST_BYTES)
             _check_hash(marker.files[name], files[name], name)
     files.pop("environment.json", None)
-    _check_numbers(_parse_json("fit.json", files["fit.json"]), "fit.json", ("parameters", "selected_epoch"))
+    fit = _check_fit(parse_json("fit.json", files["fit.json"]))
     if WEIGHTS in files:
-        try:
-            deserialize(files[WEIGHTS])
-        except SafetensorError as error:
-            raise RefusedError(f"{WEIGHTS}: not safetensors: {single_line(str(error))}") from None
+        _check_weights(files[WEIGHTS], fit)
     own = _read_predictions(files["predictions.parquet"], job)
     evaluations, refused, ignored = _read_evaluations(folder / "evaluations", job, own)
     known = {*TAKEN, *_PASSING, "job.json", "done.json", "evaluations", "scores"}  # scores are made anew
@@ -149,11 +155,22 @@ class _Evaluated(_Hash):
     written: Literal[1] = Field(alias="schema")
 
 
-def _parse_json(name: str, content: bytes) -> Any:
+def parse_json(name: str, content: bytes) -> Any:
+    """The value in a JSON file. Raises RefusedError where it is no JSON in UTF-8, or gives a key twice."""
     try:
-        return json.loads(content)
+        return json.loads(content.decode(), object_pairs_hook=_each_key_once)
+    except RefusedError as error:
+        raise RefusedError(f"{name}: {error}") from None
     except (ValueError, RecursionError):
         raise RefusedError(f"{name}: not JSON") from None
+
+
+def _each_key_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object. Readers of JSON differ in which of two values they take where a key is given twice."""
+    values = dict(pairs)
+    if len(values) < len(pairs):
+        raise RefusedError("gives a key twice")
+    return values
 
 
 def _check_hash(expected: _Hash, content: bytes, name: str) -> None:
@@ -161,27 +178,116 @@ def _check_hash(expected: _Hash, content: bytes, name: str) -> None:
         raise RefusedError(f"{name}: its content is not that of its hash")
 
 
-def _check_numbers(values: Any, name: str, keys: tuple[str, ...]) -> Mapping[str, Any]:
-    if not isinstance(values, dict) or not all(isinstance(values.get(key, 0), int | float) for key in keys):
-        raise RefusedError(f"{name}: not what mmbench writes")
-    return values
+class _Epoch(BaseModel):
+    """As ``selection.Epoch``; what later versions add is left as it is."""
+
+    model_config = ConfigDict(strict=True)
+    epoch: int = Field(ge=0)
+    stage: int
+    train: dict[str, float]
+    loss: float
+    metric: float
+
+
+class _Fit(BaseModel):
+    """What tables and searches read of a fit record."""
+
+    model_config = ConfigDict(strict=True)
+    selection: str = ""
+    selected_epoch: int = Field(ge=0)
+    selected_by: dict[str, float | None] = Field(default_factory=dict)
+    companions: list[str] = Field(default_factory=list)
+    metric: str
+    parameters: int = Field(ge=0)
+    test_domains: list[str] = Field(default_factory=list)
+    epochs: list[_Epoch] = Field(min_length=1)
+
+
+class _Environment(BaseModel):
+    """What tables and estimates read of an environment."""
+
+    model_config = ConfigDict(strict=True)
+    code_changed: bool | None = None
+    seconds: dict[str, float] = Field(default_factory=dict)
+    energy_joules: dict[str, float | None] | None = None
+    peak_process_memory_bytes: float = 0
+    peak_gpu_memory_bytes: float = 0
+
+
+def _checked_model(kind: type[BaseModel], values: Any, name: str) -> Any:
+    """The values as a model. Raises RefusedError, and says where, where a number is a text or the like."""
+    try:
+        return kind.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise RefusedError(f"{name}: {where}: {single_line(first['msg'])}") from None
+
+
+def _check_fit(values: Any) -> _Fit:
+    fit = _checked_model(_Fit, values, "fit.json")
+    if fit.selected_epoch >= len(fit.epochs):
+        raise RefusedError(f"fit.json: selected epoch {fit.selected_epoch} of {len(fit.epochs)}")
+    if not all(text.isprintable() for text in (fit.metric, fit.selection, *fit.test_domains)):
+        raise RefusedError("fit.json: holds characters that cannot be printed")
+    return fit
+
+
+def _check_weights(content: bytes, fit: _Fit) -> None:
+    """Checks that a file is safetensors and holds a network of the size that the fit record states."""
+    try:
+        tensors = deserialize(content)
+    except SafetensorError as error:
+        raise RefusedError(f"{WEIGHTS}: not safetensors: {single_line(str(error))}") from None
+    numbers = sum(math.prod(about["shape"]) for _, about in tensors)
+    if numbers < fit.parameters:
+        raise RefusedError(
+            f"{WEIGHTS}: holds {numbers} numbers, and the network has {fit.parameters} parameters"
+        )
+
+
+#: What the names and labels of a job are made of: nothing that a page, a terminal or a spreadsheet takes for its own.
+_LABEL = re.compile(r"[\w .,:;=+/()%@*-]{0,500}")
+
+
+def check_names(job: Job) -> None:
+    """Checks what tables print of a job. Its label is made anew of its method and parameters, and not believed.
+
+    Raises:
+        RefusedError: a name holds other characters than names do, or the label is not that of the method and its
+            parameters.
+    """
+    domains = (
+        job.task,
+        job.modality_set,
+        *(item.name for item in job.data),
+        *(item.format for item in job.data),
+    )
+    for text in (job.method, job.label, job.version, job.rules, job.train_missing, *domains):
+        if not _LABEL.fullmatch(text.replace("->", "-")):
+            raise RefusedError(f"job.json: {single_line(text, 60)!a} is no name that mmbench writes")
+    try:
+        variant = Variant.parse(job.label)
+        words = ",".join(f"{key}={word(job.params[key])}" for key in sorted(variant.overrides))
+    except (UsageError, ValueError, KeyError) as error:
+        raise RefusedError(f"job.json: label {job.label!r}: {single_line(str(error))}") from None
+    if job.label != (f"{job.method}({words})" if words else job.method):
+        raise RefusedError(f"job.json: label {job.label!r} is not that of its method and parameters")
 
 
 def _read_environment(folder: Path) -> Mapping[str, Any]:
     name = "environment.json"
     if not os.path.lexists(folder / name):
         return {}
-    peaks = ("peak_process_memory_bytes", "peak_gpu_memory_bytes")
-    values = _check_numbers(_parse_json(name, read_file(folder / name, _MOST_JSON)), name, peaks)
-    _check_numbers(values.get("seconds", {}), name, ("fit", "predict"))
-    _check_numbers(values.get("energy_joules", {}), name, ("cpu", "gpu"))
+    values = parse_json(name, read_file(folder / name, _MOST_JSON))
+    _checked_model(_Environment, values, name)
     return values
 
 
 def _read_failure(file: Path) -> str:
     """Why a job failed there; empty where that is not said."""
     try:
-        values = _parse_json(file.name, read_file(file, _MOST_JSON))
+        values = parse_json(file.name, read_file(file, _MOST_JSON))
     except RefusedError:
         return ""
     text = single_line(str(values.get("reason", ""))) if isinstance(values, dict) else ""
@@ -214,7 +320,9 @@ def _read_evaluations(
     for stem in stems:
         try:
             checked_name(stem)
-            values = _parse_json(stem, read_file(folder / f"{stem}.json", _MOST_JSON))
+            if len(os.fsencode(stem)) > _LONGEST_NAME:
+                raise RefusedError(f"has a name of more than {_LONGEST_NAME} bytes")
+            values = parse_json(stem, read_file(folder / f"{stem}.json", _MOST_JSON))
             marker = validated(_Evaluated, values, f"{stem}.json")
             content = read_file(folder / f"{stem}.parquet")
             _check_hash(marker, content, f"{stem}.parquet")
@@ -242,7 +350,16 @@ def _read_predictions(content: bytes, job: Job) -> pd.DataFrame:
         if set(rows["condition"]) != wanted:
             raise RefusedError(f"{name}: {split} has other conditions than clean and every missing pattern")
         _check_samples(rows, rows.loc[rows["condition"] == CLEAN], f"{name}: {split}")
+    _check_classes(table, name)
     return table
+
+
+def _check_classes(table: pd.DataFrame, name: str) -> None:
+    """Checks that every target is one of the classes that a network has outputs for; regression has none."""
+    classes = sum(str(column).startswith("logit_") for column in table)
+    targets = table["target"].to_numpy()
+    if classes and not (np.isin(targets, np.arange(classes)).all()):
+        raise RefusedError(f"{name}: has a target that is none of its {classes} classes")
 
 
 def _check_evaluation(content: bytes, stem: str, job: Job, own: pd.DataFrame) -> set[str]:

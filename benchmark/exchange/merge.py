@@ -17,10 +17,12 @@ from pathlib import Path
 from typing import Literal, get_args
 
 import pandas as pd
+import pyarrow as pa
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from ...leaderboards.catalog import TABLES
 from ...leaderboards.labels import UPPER_BOUND
 from ...leaderboards.metrics.derived import GAP
 from ...leaderboards.render import csv_files
@@ -168,6 +170,7 @@ def _take(folder: Path, store: Store, target: Store, report: Report) -> None:
             report.add("ignored", f"{name}/{other}", "not a file of a job")
         if store.job(name).is_held():
             raise RefusedError("is being run in this store at the moment; merge again when it is done")
+        _check_scores(found)
         taken = _write(found, store, target, report)
         report.add("taken" if taken else "already there", name, ", ".join(taken))
     except UnfinishedError as error:
@@ -176,6 +179,29 @@ def _take(folder: Path, store: Store, target: Store, report: Report) -> None:
         report.add("refused", name, str(error))
     except _ConflictError as error:
         report.add("conflict", name, str(error))
+
+
+def _check_scores(found: Incoming) -> None:
+    """Scores a job as its tables will, aside. Raises RefusedError where that gives no number."""
+    job = found.job
+    with tempfile.TemporaryDirectory() as folder:
+        aside = Store(Path(folder))
+        aside.add([job])
+        aside.job(job.id).finish(found.files, found.environment)
+        for name, content in found.evaluations.items():
+            aside.job(job.id).add_evaluation(name, content)
+        try:
+            for result in readable(aside.path)[0]:
+                for read in (result.predictions, result.further, result.features):
+                    if read is not None:
+                        read()
+                holes = [hole for hole in TABLES["accuracy"].make([result])["hole"] if hole]
+                if holes:
+                    raise RefusedError(f"cannot be scored: {single_line(holes[0])}")
+        except RefusedError:
+            raise
+        except (ValueError, TypeError, KeyError, OSError, pa.ArrowException) as error:
+            raise RefusedError(f"cannot be scored: {single_line(str(error))}") from None
 
 
 class _ConflictError(Exception):

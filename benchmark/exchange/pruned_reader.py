@@ -4,7 +4,6 @@ As in ``job_reader``, every file is opened once, without following links, and on
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
 from ..core.job import Job
 from ..core.strings import single_line
 from ..store.job_schema import RefusedError, checked_job
-from .job_reader import read_file
+from .job_reader import check_names, parse_json, read_file
 
 _MOST_JSON = 2**24
 
@@ -65,6 +64,7 @@ def read_pruned(folder: Path) -> PrunedTrial | None:
     job = checked_job(_json(folder / "job.json"))
     if job.id != folder.name:
         raise RefusedError(f"job.json describes {job.id}: the folder was renamed or the file was edited")
+    check_names(job)
     if job.search is None or job.search.role != "trial" or job.search.pruner == "none":
         raise RefusedError("pruned.json: its job is no trial of a search that prunes")
     try:
@@ -81,9 +81,4 @@ def read_pruned(folder: Path) -> PrunedTrial | None:
 
 
 def _json(file: Path) -> Any:
-    try:
-        return json.loads(read_file(file, _MOST_JSON))
-    except (ValueError, RecursionError) as error:
-        if isinstance(error, RefusedError):
-            raise
-        raise RefusedError(f"{file.name}: not JSON") from None
+    return parse_json(file.name, read_file(file, _MOST_JSON))

@@ -3,16 +3,31 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from rich.cells import cell_len
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
+from ..core.strings import printable
+
 if TYPE_CHECKING:
     import pandas as pd
+
+
+class SafeConsole(Console):
+    """A console that prints what is printable of names, titles and reasons that may be somebody else's."""
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterator[Segment]:
+        """The segments of a renderable; those that are its own control codes stay as they are."""
+        for segment in super().render(renderable, options):
+            if segment.control is None and not segment.text.isprintable():
+                yield Segment(printable(segment.text), segment.style)
+            else:
+                yield segment
 
 
 def console(record: bool = False) -> Console:
@@ -21,10 +36,10 @@ def console(record: bool = False) -> Console:
     Args:
         record: whether what is printed can be had again.
     """
-    terminal = Console(record=record)
+    terminal = SafeConsole(record=record)
     if terminal.is_terminal or "COLUMNS" in os.environ:
         return terminal
-    return Console(width=200, record=record)
+    return SafeConsole(width=200, record=record)
 
 
 def print_table(out: Console, title: str, frame: pd.DataFrame, names: Collection[str]) -> None:
@@ -37,6 +52,7 @@ def print_table(out: Console, title: str, frame: pd.DataFrame, names: Collection
         names: the columns that name a row; they begin every part, but those that say the same in every row
             are said once, below the title.
     """
+    frame = frame.map(lambda cell: printable(str(cell)))  # before widths are measured
     keys = [name for name in frame if name in names]
     same = [name for name in keys if len(set(frame[name])) == 1 and name not in ("method", "n")]
     out.print(title, style="bold", markup=False, highlight=False)

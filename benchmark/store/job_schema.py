@@ -67,7 +67,8 @@ def validated(kind: type[Kind], values: Any, name: str) -> Kind:
 
 
 def _check_schema(values: Any, name: str) -> None:
-    if isinstance(values, dict) and values.get("schema") != SCHEMA:
+    schema = values.get("schema") if isinstance(values, dict) else SCHEMA
+    if type(schema) is not int or schema != SCHEMA:  # true and 1.0 are equal to 1
         raise RefusedError(f"{name}: written by another version of mmbench (schema {values.get('schema')!r})")
 
 

@@ -12,7 +12,7 @@ from ..core.job import Job
 from .job_folder import SCHEMA, Record
 from .job_schema import RefusedError, checked_job
 from .names import StoreError
-from .store import Store
+from .store import Store, set_aside
 
 
 def records(store: Store, only: Collection[str] = ()) -> tuple[list[Record], list[str]]:
@@ -44,7 +44,7 @@ def records(store: Store, only: Collection[str] = ()) -> tuple[list[Record], lis
         if job is None or job.id in found:
             faults.append(reason)
         else:
-            reason = f"job.json was written by another version of mmbench (schema {schema})"
+            reason = f"job.json was written by another version of mmbench (schema {schema}); {set_aside(str(file))}"
             found[job.id] = Record(job, "failed", reason)
     return list(found.values()), faults
 

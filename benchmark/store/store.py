@@ -34,6 +34,7 @@ at all. A job is held while it is trained, against processes of this machine and
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -122,6 +123,18 @@ class Store:
                 claim.release(forget=True)
 
 
+def set_aside(file: str) -> str:
+    """How a job that this version cannot read is put out of the way, as a command; the other jobs are read without it.
+
+    Args:
+        file: its ``job.json``.
+    """
+    folder = os.path.dirname(os.path.abspath(file))
+    store = os.path.dirname(os.path.dirname(folder))
+    aside = os.path.join(store, "set-aside")
+    return f"to set it aside: mkdir -p {shlex.quote(aside)} && mv {shlex.quote(folder)} {shlex.quote(aside)}"
+
+
 def _read_job(file: Path) -> Job:
     return _job_of(read_json(file), str(file))
 
@@ -132,7 +145,7 @@ def _job_of(values: Any, file: str) -> Job:
         raise StoreError(f"{file}: not a job of mmbench; delete its folder, or write the file anew")
     try:
         if values.pop("schema") != SCHEMA:
-            raise StoreError(f"{file}: written by another version of mmbench; use another store")
+            raise StoreError(f"{file}: written by another version of mmbench; {set_aside(file)}")
         job = Job.from_dict(values)
     except (AttributeError, KeyError, TypeError) as error:
         raise StoreError(

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import re
 from pathlib import Path
 
@@ -211,3 +212,27 @@ def test_an_experiment_keeps_what_is_asked_of_slurm(tmp_path: Path):
     experiment.save(tmp_path / "asked.yaml")
     assert Experiment.load(tmp_path / "asked.yaml") == experiment
     assert set(KEYS) >= {"partition", "time", "gpus", "cpus", "mem", "array_parallelism"}
+
+
+def test_where_the_setup_comes_from_is_said_before_the_first_submission(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    from mmbench.benchmark.store.store import Store
+    from mmbench.benchmark.train.context import Context
+    from mmbench.slurm.launcher import Slurm
+    from mmbench.slurm.resources import setup_origin
+
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    file = tmp_path / "mmbench" / "slurm" / "mine.yaml"
+    file.parent.mkdir(parents=True)
+    file.write_text("setup: [module load cuda, curl example.org | sh]\n")
+    asked = {"profile": "mine"}
+    assert setup_origin(asked) == f"the profile mine ({file})"
+    assert setup_origin({**asked, "setup": "x"}) == "the experiment (slurm: setup)"
+    launcher = Slurm(resources(asked), setup_from=setup_origin(asked))
+    context = Context(store=Store(tmp_path / "runs").path, data_root=tmp_path)
+    with caplog.at_level("WARNING", "mmbench"), contextlib.suppress(RuntimeError):  # no srun on this machine
+        next(launcher.batches([], context), None)
+    said = [record.getMessage() for record in caplog.records]
+    begins = f"every array task begins with this command of the profile mine ({file}): "
+    assert said == [begins + "module load cuda", begins + "curl example.org | sh"]

@@ -134,7 +134,7 @@ def test_a_merge_that_breaks_off_leaves_no_job_half_taken(
 
     def full(file: Path, data: bytes) -> None:
         nonlocal count
-        count += 1
+        count += file.is_relative_to(ours)  # what is scored before it is taken lies elsewhere
         if count == after:
             raise OSError(28, "No space left on device")
         write(file, data)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,8 @@ from mmbench.benchmark import leaderboard, missing_modalities, results
 from mmbench.benchmark.store.reader import store_at
 from mmbench.leaderboards.tables.robustness import robustness
 from mmbench.leaderboards.tables.trust import ood
+
+from ..conftest import Call
 
 GOLDEN = Path(__file__).parents[1] / "stored" / "store-schema-1"
 
@@ -49,3 +52,23 @@ def test_further_outputs_of_the_earlier_schema_stay(store: Path):
     assert mean["mean_corruption"] == pytest.approx(3.0, rel=1e-6)  # severities 1 to 5 miss by 1 to 5
     scores = ood(found, draws=10).to_dict("records")
     assert {row["hole"] for row in scores if row["condition"] == "ood-other/knn"} == {""}
+
+
+def test_a_job_of_another_schema_is_set_aside_by_the_command_that_is_said(
+    store: Path, call: Call, tmp_path: Path
+) -> None:
+    store = store.rename(tmp_path / "of two words")
+    file = sorted(store.glob("jobs/*/job.json"))[0]
+    values = json.loads(file.read_text())
+    file.write_text(json.dumps({**values, "schema": 99, "later": 1}))
+    for name in ("status", "leaderboard"):
+        code, said = call(name, "--store", store)
+        assert code == 1
+        assert "to set it aside: mkdir -p" in " ".join(said.split())
+        assert "erm" in said  # the other job is there
+    command = call("status", "--store", store)[1].partition("to set it aside: ")[2].splitlines()[0]
+    subprocess.run(command, shell=True, check=True)
+    assert (store / "set-aside" / file.parent.name / "job.json").exists()
+    code, said = call("status", "--store", store)
+    assert (code, "1 jobs" in said, "set it aside" in said) == (0, True, False)
+    assert call("leaderboard", "--store", store)[0] == 0
