@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 Task = Literal["regression", "classification"]
+Kind = Literal["mean", "rank", "derived"]
 Direction = Literal["higher", "lower"]
 Unit = Literal["fraction", "correlation", "label"]
 #: How often each sample stands in each resample, int64 [draws, samples]; one array for each group of samples.
@@ -86,7 +87,7 @@ class Metric:
     version: str = ""
 
     @property
-    def kind(self) -> Literal["mean", "rank", "derived"]:
+    def kind(self) -> Kind:
         """How it is computed: as a mean over samples, from all samples together, or by a table from other metrics."""
         if self.measure is None:
             return "derived"

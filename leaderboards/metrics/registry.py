@@ -13,7 +13,7 @@ from difflib import get_close_matches
 from numpy.typing import ArrayLike
 
 from . import calibration, detection, selective
-from .base import Metric, by_name
+from .base import Kind, Metric, by_name
 from .classification import CLASSIFICATION
 from .derived import GAP, RELATIVE
 from .regression import REGRESSION
@@ -64,11 +64,20 @@ RANK_FAMILIES: dict[str, tuple[str, ...]] = {
 }
 
 
-def find(name: str) -> Metric:
-    """The metric of that name. Raises ValueError, with the nearest known names, where there is none."""
-    if name in METRICS:
+def find(name: str, kind: Kind | None = None) -> Metric:
+    """The metric of a name.
+
+    Args:
+        name: of the metric.
+        kind: of the metric; None for any.
+
+    Raises:
+        ValueError: there is none; the message has the nearest known names.
+    """
+    known = [known for known, metric in METRICS.items() if kind in (None, metric.kind)]
+    if name in known:
         return METRICS[name]
-    near = get_close_matches(name, METRICS, n=3) or list(METRICS)
+    near = get_close_matches(name, known, n=3) or known
     raise ValueError(f"unknown metric {name!r}; known: {', '.join(near)}")
 
 

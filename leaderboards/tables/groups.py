@@ -97,7 +97,7 @@ def groups_of(results: Iterable[Result], metrics: Sequence[str] | None = None) -
         members_of.setdefault((block, result.method, result.draw), []).append(result)
     if not members_of:
         raise ValueError("no results: there is nothing to tabulate")
-    chosen = None if metrics is None else [find(name) for name in metrics]
+    chosen = None if metrics is None else [find(name, "mean") for name in metrics]
     groups = []
     for (block, method, draw), members in members_of.items():
         members.sort(key=lambda result: result.seed)
