@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ..benchmark.core.errors import UsageError, nearest
-from ..datasets.plain_yaml import PlainYamlError, read_plain_yaml
+from ..benchmark.core.plain_yaml import PlainYamlError, read_plain_yaml
 
 _UNITS = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400}
 _SPAN = re.compile(r"(?:[0-9]+(?:\.[0-9]+)?(?:s|min|m|h|d))+")

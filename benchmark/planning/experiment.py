@@ -17,9 +17,9 @@ from pydantic import (
     model_validator,
 )
 
-from ...datasets.plain_yaml import PlainYamlError, read_plain_yaml
 from ..core.errors import UsageError, nearest
 from ..core.locate import default_data_root
+from ..core.plain_yaml import PlainYamlError, read_plain_yaml
 from ..core.protocol import Protocol
 from ..core.strings import as_list, as_seeds, as_values, unique
 from ..core.task import Task

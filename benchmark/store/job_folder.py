@@ -25,6 +25,8 @@ LOG = "log.txt"
 SUBMITTED = "submitted.json"
 #: Raised when files of a job are written otherwise: those of another schema are refused.
 SCHEMA = 1
+#: Records of a job, whose form does not depend on the schema of its outputs.
+_RECORDS = ("fit.json", "environment.json")
 
 
 @dataclass(frozen=True)
@@ -206,7 +208,7 @@ class JobFolder:
             content = (folder / name).read_bytes()
             expected = marker["files"][name]["sha256"]
             asked = marker["files"]["job.json"]["sha256"]
-            schema = marker["schema"]
+            schema = marker["schema"] if name not in _RECORDS else SCHEMA  # their form is the same in all
             job = (folder / "job.json").read_bytes()
         except (OSError, KeyError, TypeError) as error:
             raise StoreError(f"{folder / name}: cannot be read: {error}") from None
