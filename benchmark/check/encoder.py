@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import math
 from collections.abc import Callable, Sequence
@@ -228,12 +229,12 @@ def identity_names_the_recipe(subject: Subject) -> None:
 
 def options_are_described(subject: Subject) -> None:
     """Every option has a default, and a line in the documentation of its class."""
-    options = getattr(subject.encoder_class, "Options", None)
+    options: Any = getattr(subject.encoder_class, "Options", None)
     if options is None:
         return
     assert is_dataclass(options), "Options is not a dataclass"
     options()  # without a default it cannot be made
-    text = " ".join(base.__doc__ or "" for base in options.__mro__)
+    text = " ".join(base.__doc__ or "" for base in inspect.getmro(options))
     missing = [item.name for item in fields(options) if item.name not in text]
     assert not missing, f"not described in the documentation of Options: {', '.join(missing)}"
 

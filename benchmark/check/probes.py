@@ -23,7 +23,7 @@ from ...datasets.libraries import cause_of, first_line, libraries, library_of
 def _torch() -> str:
     import torch
 
-    torch.rand(4, 4) @ torch.rand(4, 4)
+    torch.matmul(torch.rand(4, 4), torch.rand(4, 4))
     if not torch.cuda.is_available():
         return ""
     (torch.rand(4, 4, device="cuda") @ torch.rand(4, 4, device="cuda")).cpu()
@@ -54,7 +54,7 @@ def _timm() -> None:
 
     network = timm.create_model("test_vit", pretrained=False, num_classes=0)
     with torch.inference_mode():
-        network.eval()(torch.zeros(1, 3, *network.pretrained_cfg["input_size"][1:]))
+        network.eval()(torch.zeros(1, 3, 160, 160))
 
 
 def _transformers() -> None:
@@ -90,8 +90,8 @@ def _av() -> None:
             container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
         container.mux(stream.encode())
     file.seek(0)
-    with av.open(file) as container:
-        count = sum(1 for _ in container.decode(video=0))
+    with av.open(file, "r") as written:
+        count = sum(1 for _ in written.decode(video=0))
     if count != 3:
         raise RuntimeError(f"{count} of 3 frames come back")
 

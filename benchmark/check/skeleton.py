@@ -98,4 +98,4 @@ def _check_bindings(kind: Kind, name: str, text: str) -> None:
 
 def template(kind: str) -> str:
     """The text of a template."""
-    return (files(__package__) / "templates" / f"{kind}.py.txt").read_text(encoding="utf-8")
+    return (files("mmbench.benchmark.check") / "templates" / f"{kind}.py.txt").read_text(encoding="utf-8")

@@ -224,7 +224,7 @@ def _ended(job: Job, context: Context, store: Store) -> Outcome | None:
     folder = store.job(job.id)
     if folder.is_done() and not context.lacking(job):
         return Outcome(job.id, ok=True)
-    if job.id in context.rivals and folder.pruned() is not None:
+    if job.id in context.rivals and folder.pruning_record() is not None:
         return Outcome(job.id, ok=True, reason="pruned")
     reason = folder.failure()
     return Outcome(job.id, ok=False, reason=reason) if reason else None

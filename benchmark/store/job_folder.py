@@ -8,6 +8,7 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -144,7 +145,7 @@ class JobFolder:
         """Writes the results of a job, the done marker last, and clears what told of its course."""
         folder = self.path
         written = {**files, "environment.json": as_json(environment)}
-        at_once(lambda name: write_atomic(folder / name, written[name]), written)
+        at_once(partial(_write_into, folder), written.items())
         marker: dict[str, dict[str, Any]] = {
             name: {"size": len(content), "sha256": hashlib.sha256(content).hexdigest()}
             for name, content in written.items()
@@ -319,6 +320,11 @@ class JobFolder:
     def is_held(self) -> bool:
         """Whether a living process holds the job, here or on another machine."""
         return self.holder() is not None
+
+
+def _write_into(folder: Path, file: tuple[str, bytes]) -> None:
+    name, content = file
+    write_atomic(folder / name, content)
 
 
 def _json_object(content: bytes) -> dict[str, Any]:

@@ -178,7 +178,7 @@ def _text(value: object) -> str:
             return ""
         # a column of numbers with a hole in it is read as fractions: 3.0 is 3
         whole = float(value).is_integer()
-        return str(int(value)) if whole else format(Decimal(str(value)), "f")
+        return format(Decimal(str(value)), ".0f") if whole else format(Decimal(str(value)), "f")
     raise ValueError(f"a {type(value).__name__}, which is no text")
 
 

@@ -152,7 +152,7 @@ class TakesAll(Right):
 
 class Undescribed(Right):
     @dataclass(frozen=True)
-    class Options:
+    class Options:  # pyright: ignore[reportIncompatibleVariableOverride] (another set of options)
         """Options."""
 
         scale: float = 1.0

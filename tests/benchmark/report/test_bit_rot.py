@@ -62,11 +62,15 @@ def test_a_flipped_bit_of_a_stored_block_is_made_anew(
 def test_a_changed_letter_of_what_was_printed_is_not_printed(store: Path, tmp_path: Path) -> None:
     table = tmp_path / "table.csv"
     table.write_text("a\n")
-    output_cache.remember(store, tmp_path, "now", output_cache.Made("score 0.51\n", True), [table])
-    assert output_cache.recall(store, tmp_path, "now") == output_cache.Made("score 0.51\n", True)
+    output_cache.store_output(
+        store, tmp_path, "now", output_cache.PrintedOutput("score 0.51\n", True), [table]
+    )
+    assert output_cache.stored_output(store, tmp_path, "now") == output_cache.PrintedOutput(
+        "score 0.51\n", True
+    )
     (file,) = (store / RECORDS).glob("*.json")
     file.write_text(file.read_text().replace("0.51", "0.61"))
-    assert output_cache.recall(store, tmp_path, "now") is None
+    assert output_cache.stored_output(store, tmp_path, "now") is None
 
 
 def _change_digit(text: str) -> str:

@@ -18,6 +18,7 @@ from mmbench.benchmark.report.results import Filter, filter_from, results
 from mmbench.benchmark.report.tables import tables_of
 from mmbench.benchmark.search.study import Study, studies_of
 from mmbench.benchmark.search.trials import repeat_of, searches
+from mmbench.benchmark.store.job_folder import Submission
 from mmbench.benchmark.store.store import Store
 from rich.console import Console
 
@@ -127,7 +128,7 @@ def test_status_counts_trials_and_repeats(store: Store, tmp_path: Path):
     train(store, study, trials=2)
     store.add([study.sampled_job(2), study.sampled_job(3)])
     store.job(study.sampled_job(3).id).fail("boom")
-    store.submit({study.sampled_job(2).id: {"id": "7_1"}})  # a trial that waits on a cluster
+    store.submit({study.sampled_job(2).id: Submission("slurm", "7_1")})  # a trial that waits on a cluster
     text = io.StringIO()
     assert not print_status(store, Console(file=text, width=200))
     assert "of these 20 trials and 8 repeats of 5 searches: 4 chose, 1 have a failed trial" in text.getvalue()

@@ -11,6 +11,7 @@ import struct
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -42,7 +43,7 @@ def written(folder: Path, kind: str) -> Path:
     picture = Image.fromarray(np.random.default_rng(0).integers(0, 256, (48, 64, 3), dtype=np.uint8))
     exif = Image.Exif()
     exif[0x0112], exif[0x011A], exif[0x010F] = 6, 72.0, "a maker"
-    more = {} if kind == "gif" else {"exif": exif}
+    more: dict[str, Any] = {} if kind == "gif" else {"exif": exif}
     picture.convert("P" if kind == "gif" else "RGB").save(file, **more)
     return file
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -205,7 +206,7 @@ def test_an_empty_wav_with_a_list_behind_holds_no_sound(tmp_path: Path) -> None:
 @pytest.mark.parametrize("kind", ["AIFF", "AU", "RF64", "RIFX"])
 def test_other_files_of_chunks_that_are_cut_say_so(tmp_path: Path, kind: str) -> None:
     file = tmp_path / f"a.{'wav' if kind.startswith('R') else kind.lower()}"
-    endian = {"endian": "BIG"} if kind == "RIFX" else {}
+    endian: dict[str, Any] = {"endian": "BIG"} if kind == "RIFX" else {}
     soundfile.write(file, NOISE, RATE, "PCM_16", format="WAV" if kind == "RIFX" else kind, **endian)
     assert len(sound_of(file)) == 3 * RATE
     file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])

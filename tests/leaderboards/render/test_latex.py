@@ -80,7 +80,7 @@ def test_a_table_says_which_latex_it_needs_only_where_not_any_will_do() -> None:
     needs = "% This table has characters beyond Latin-1"
     for make in (
         lambda name: latex(tables.accuracy(results({name: 1.0})), "A"),
-        lambda name: plain.latex(pd.DataFrame({"method": [name, "b"]}), "A"),
+        lambda name: plain.plain_latex(pd.DataFrame({"method": [name, "b"]}), "A"),
     ):
         assert make("方法").startswith(needs)
         assert make("方法").count("%") - make("é").count("%") == 1
