@@ -12,7 +12,7 @@ import os
 import tempfile
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -30,6 +30,7 @@ from ...leaderboards.tables.accuracy import COLUMNS
 from ...leaderboards.tables.cost import QUANTITIES
 from ...leaderboards.tables.results import Result
 from ..core.errors import UsageError
+from ..core.job import COMPANION
 from ..core.strings import single_line
 from ..report import external_rows as external
 from ..report.external_rows import VERIFIED, Row, key_of
@@ -182,8 +183,13 @@ def _take(folder: Path, store: Store, target: Store, report: Report) -> None:
 
 
 def _check_scores(found: Incoming) -> None:
-    """Scores a job as its tables will, aside. Raises RefusedError where that gives no number."""
-    job = found.job
+    """Scores a job as its tables will, aside. Raises RefusedError where that gives no number.
+
+    A companion is in no table. A trial is scored as if it stood alone: whether its search chooses it depends on others.
+    """
+    if found.job.role == COMPANION:
+        return
+    job = replace(found.job, search=None)
     with tempfile.TemporaryDirectory() as folder:
         aside = Store(Path(folder))
         aside.add([job])
