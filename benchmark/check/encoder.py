@@ -232,6 +232,7 @@ def options_are_described(subject: Subject) -> None:
     options: Any = getattr(subject.encoder_class, "Options", None)
     if options is None:
         return
+    assert isinstance(options, type), "Options is not a class"
     assert is_dataclass(options), "Options is not a dataclass"
     options()  # without a default it cannot be made
     text = " ".join(base.__doc__ or "" for base in inspect.getmro(options))

@@ -7,11 +7,9 @@ from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from ...datasets.encoders.encoder import Encoder
-from ...datasets.libraries import import_guard
 from ...datasets.media.clip import MediaError, MediaSet, Piece, SoundView
 from ...datasets.media.decode import decode
 from ...datasets.media.files import opened, stream_end
-from ...datasets.media.sound import SNDFILE
 
 #: Seconds beyond what an encoder reads that are none: a clip of ten seconds may last some samples longer.
 _ROUNDING = 0.01
@@ -80,14 +78,11 @@ def _sound_lengths(pieces: Sequence[Piece]) -> list[float]:
 
 
 def _end(file: Path) -> float | None:
-    """Seconds that the header of a file states; None where it states none or cannot be read."""
-    with import_guard("soundfile", "reading sound files"):
-        import soundfile
-
+    """Seconds of sound in a file; None where it has none or cannot be read."""
     try:
-        if file.suffix.lower() in SNDFILE:
-            return float(soundfile.info(str(file)).duration)
         with opened(file) as container:
-            return stream_end(container, container.streams.audio[0]) if container.streams.audio else None
-    except (OSError, MediaError, soundfile.LibsndfileError):
+            return (
+                stream_end(file, container, container.streams.audio[0]) if container.streams.audio else None
+            )
+    except (OSError, MediaError):
         return None  # reported where it is decoded

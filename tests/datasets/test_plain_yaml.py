@@ -20,7 +20,7 @@ LAUGHS = "\n".join(
 FAULTS = {
     "a: 2024-02-31": "line 1: '2024-02-31' is no timestamp",
     "a: 1\nb: " + "9" * 5000: "line 2: '999",
-    "a: 0x" + "f" * 5000: "line 1: a whole number beyond 2^63",
+    "a: !!int 0x" + "f" * 5000: "line 1: a whole number beyond 2^63",
     "a: !!int _": "line 1: '_' is no int",
     "a: !!bool maybe": "line 1: 'maybe' is no bool",
     "a: !!timestamp x": "line 1: 'x' is no timestamp",
@@ -59,7 +59,9 @@ def test_every_fault_is_one_line_with_its_place(text: str, tmp_path: Path) -> No
 def test_what_people_write_is_read() -> None:
     text = "base: &b {epochs: 3, lr: 1e-3}\nother: *b\nseeds: [0, 1]\nday: 2024-02-29\nok: true\n"
     values = parse_plain_yaml(text)
-    assert values["other"] == {"epochs": 3, "lr": "1e-3"}
+    assert values["other"] == {"epochs": 3, "lr": 0.001}
+    assert parse_plain_yaml("time: 90:00\naccount: 0123") == {"time": "90:00", "account": "0123"}
+    assert parse_plain_yaml("nodes: 2\nok: true", scalars="text") == {"nodes": "2", "ok": "true"}
     assert (values["seeds"], str(values["day"]), values["ok"]) == ([0, 1], "2024-02-29", True)
 
 

@@ -70,7 +70,7 @@ def test_rows_of_the_same_content_are_compared_and_carry_no_tag(stores: dict[str
 
 def test_no_table_pairs_rows_of_other_contents(stores: dict[str, Path]):
     read = results(stores["other"])
-    ranks = TABLES["ranks"].make(TABLES["accuracy"].make(read))
+    ranks: Any = TABLES["ranks"].make(TABLES["accuracy"].make(read))
     assert ranks.empty or not ranks["method"].isin(["erm", "mixup"]).any()
     frames: list[Any] = [TABLES[name].make(read) for name in ("missing", "cost")]
     for frame in frames:

@@ -61,12 +61,17 @@ def predictions(job: Job, error: float) -> bytes:
 
 
 def finish(
-    store: Store, job: Job, fit: Mapping[str, Any], seconds: float = 1.0, predicted: bytes = b"nothing"
+    store: Store,
+    job: Job,
+    fit: Mapping[str, Any],
+    seconds: float = 1.0,
+    predicted: bytes = b"nothing",
+    environment: Mapping[str, Any] | None = None,
 ) -> None:
-    """Ends a job well."""
+    """Ends a job well, after so many seconds or in a given environment."""
     store.add([job])
     files = {"predictions.parquet": predicted, "fit.json": json.dumps(fit).encode()}
-    store.job(job.id).finish(files, {"seconds": {"fit": seconds}})
+    store.job(job.id).finish(files, environment or {"seconds": {"fit": seconds}})
 
 
 def end(

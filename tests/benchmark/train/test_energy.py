@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from mmbench.benchmark.core.atomic_files import write_json
 from mmbench.benchmark.planning.experiment import Experiment
 from mmbench.benchmark.planning.job_matrix import jobs_of
 from mmbench.benchmark.report.chosen_tables import frames
@@ -82,10 +81,8 @@ def test_the_cost_of_a_row_states_energy_where_every_seed_has_it(tmp_path: Path,
     asked = {"methods": ["erm"], "datasets": ["toy"], "seeds": [0, 1], "data_root": data_root}
     store = Store(tmp_path / "runs")
     for job, joules in zip(jobs_of(Experiment.read({**asked, "store": store.path})), (5.0, 7.0), strict=True):
-        finish(store, job, fit_record(0.5, 0.5), predicted=predictions(job, 0.1))
-        write_json(
-            store.job(job.id).path / "environment.json", {"seconds": {}, "energy_joules": {"cpu": joules}}
-        )
+        environment = {"seconds": {}, "energy_joules": {"cpu": joules}}
+        finish(store, job, fit_record(0.5, 0.5), predicted=predictions(job, 0.1), environment=environment)
     ((_, cost),) = frames(["cost"], results(store.path))
     cpu, gpu = (cost[cost.metric == f"energy_{part}_joules"] for part in ("cpu", "gpu"))
     assert cpu["mean"].item() == pytest.approx(6.0)
