@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
-from ...leaderboards.metrics.registry import FAMILIES
+from ...leaderboards.metrics.families import FAMILIES
 from ..core.job import Job
 from ..core.protocol import Protocol
 from ..core.strings import single_line

@@ -174,14 +174,16 @@ def _peak(file: Path, changed: int, size: int) -> float:
 
 
 def _blocks_by_sndfile(file: Path) -> Iterator[np.ndarray]:
-    import soundfile
+    with import_guard("soundfile", "reading sound files"):
+        import soundfile
 
     with soundfile.SoundFile(str(file)) as sound:
         yield from sound.blocks(max(1, _BLOCK // sound.channels), dtype="float32")
 
 
 def _blocks_by_ffmpeg(file: Path) -> Iterator[np.ndarray]:
-    from av import AudioResampler
+    with import_guard("av", "reading media files"):
+        from av import AudioResampler
 
     to_float = AudioResampler(format="flt")
     with opened(file) as container:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import json
 import os
 import random
 import signal
@@ -27,14 +28,25 @@ PATIENCE = 120.0
 
 
 def hashes(store: Path) -> dict[str, str]:
-    """File of a job -> hash of its content, of all that follows from what was asked."""
+    """File of a job -> hash of its content, of all that follows from what was asked.
+
+    The marker of a job is hashed without its entry for ``environment.json``, which tells times.
+    """
     files = (file for file in (store / "jobs").rglob("*") if file.is_file())
     names = {file: str(file.relative_to(store / "jobs")) for file in files}
     return {
-        name: hashlib.sha256(file.read_bytes()).hexdigest()
+        name: hashlib.sha256(_without_environment(file)).hexdigest()
         for file, name in sorted(names.items())
         if name.split("/")[1] not in OTHER
     }
+
+
+def _without_environment(file: Path) -> bytes:
+    if file.name != "done.json":
+        return file.read_bytes()
+    marker = json.loads(file.read_bytes())
+    marker["files"].pop("environment.json", None)
+    return json.dumps(marker, sort_keys=True).encode()
 
 
 def left_over(store: Path) -> list[str]:

@@ -1,0 +1,22 @@
+"""Which metrics score the datasets of a family together, by name. Imports nothing: stores are read by these names."""
+
+from __future__ import annotations
+
+#: Family of a dataset's target -> its means in the order in which a paper prints them; the first is the main one.
+FAMILIES: dict[str, tuple[str, ...]] = {
+    "mosi": (
+        "acc2_has0",
+        "acc2_non0",
+        "f1_has0",
+        "f1_non0",
+        "acc7",
+        "acc5",
+        "mae",
+        "corr",
+        "acc2_mmdg",
+        "f1_mmdg",
+    ),
+    "sims": ("sims_acc2", "sims_acc3", "sims_acc5", "sims_f1", "sims_mae", "sims_corr"),
+    "regression": ("mae", "rmse", "corr"),
+    "classification": ("accuracy", "balanced_accuracy", "f1_macro", "f1_weighted"),
+}
