@@ -12,6 +12,9 @@ from mmbench.leaderboards.metrics.base import checked
 from mmbench.leaderboards.metrics.registry import FAMILIES, METRICS, family_metrics, find, scores
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score
 
+#: Those that are means of terms of samples; the others have tests of their own.
+MEANS = {name: metric for name, metric in METRICS.items() if metric.kind == "mean"}
+
 # Bin borders, halves, zeros and values beyond the range, so that ties and border cases are the rule.
 EDGES = [
     0.0,
@@ -179,7 +182,7 @@ def resample_identity(pair, seed, task):
     target, prediction = pair
     picks = np.random.default_rng(seed).integers(len(target), size=(3, len(target)))
     counts = np.stack([np.bincount(row, minlength=len(target)) for row in picks])
-    for metric in (metric for metric in METRICS.values() if metric.task == task):
+    for metric in (metric for metric in MEANS.values() if metric.task == task):
         with warnings.catch_warnings():
             warnings.simplefilter("error")
             means = counts / len(target) @ metric.mean.terms(*checked(task, target, prediction))
@@ -189,7 +192,7 @@ def resample_identity(pair, seed, task):
         np.testing.assert_allclose(finished, again, rtol=0, atol=1e-9, err_msg=metric.name)
 
 
-@pytest.mark.parametrize("name", METRICS)
+@pytest.mark.parametrize("name", MEANS)
 def test_value_lies_in_range_and_nothing_warns(name):
     metric = METRICS[name]
     rng = np.random.default_rng(3)
@@ -275,7 +278,8 @@ def test_bad_input_is_refused(task, target, prediction, message):
 
 
 def test_families_and_names():
-    assert all(name == metric.name and metric.convention.endswith(".") for name, metric in METRICS.items())
+    assert all(name == metric.name for name, metric in METRICS.items())
+    assert all(metric.convention.endswith(".") for metric in MEANS.values())
     for family, names in FAMILIES.items():
         assert [metric.name for metric in family_metrics(family)] == list(names)
         assert len({metric.task for metric in family_metrics(family)}) == 1
@@ -289,10 +293,10 @@ def test_families_and_names():
         family_metrics("images")
 
 
-def test_listing_metrics_loads_numpy_only():
+def test_listing_metrics_loads_numpy_and_scipy_only():
     code = (
         "import sys, mmbench.leaderboards.metrics.registry\n"
-        "print([n for n in ('pandas', 'scipy', 'sklearn', 'torch', 'matplotlib') if n in sys.modules])"
+        "print([n for n in ('pandas', 'sklearn', 'torch', 'matplotlib') if n in sys.modules])"
     )
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert answer.stdout.strip() == "[]"
