@@ -99,7 +99,8 @@ class Cluster:
         return [*asked, "--seeds", seeds, "--epochs", str(epochs), "--device", "cpu"]
 
     def start(self, methods: str, seeds: str, epochs: int, *more: str) -> subprocess.Popen[str]:
-        command = [*self.command(methods, seeds, epochs), *ON_SLURM, *more]
+        given = ON_SLURM[:2] if "--slurm" in more else ON_SLURM
+        command = [*self.command(methods, seeds, epochs), *given, *more]
         self.started.append(
             subprocess.Popen(
                 command, cwd=self.folder, env=self.environment, stdout=subprocess.PIPE, text=True,
