@@ -24,8 +24,8 @@ _DISTRIBUTION = "mmbench"
 #: Module -> distribution, where the two names differ.
 DISTRIBUTIONS = {"PIL": "pillow", "pynvml": "nvidia-ml-py", "yaml": "pyyaml"}
 _MODULES = {distribution: module for module, distribution in DISTRIBUTIONS.items()}
-#: Extras that say nothing about a library's place: the union of the others, and what the tests need.
-_COLLECTIVE = ("all", "test")
+#: Extras that are not looked at: the union of the others, and what the tests and the documentation's site need.
+_COLLECTIVE = ("all", "test", "docs")
 _LONGEST = 200  # letters of an exception's message that are shown
 
 

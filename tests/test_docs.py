@@ -66,7 +66,7 @@ def test_recipes_count_their_files_and_open_few():
 
 
 def test_the_picture_of_the_rooms_is_that_of_the_imports(tmp_path: Path):
-    code = "import architecture; print(architecture.picture(), end='')"
+    code = "import sys; sys.path.insert(0, '.'); import architecture; print(architecture.picture(), end='')"
     drawn = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT / "docs", capture_output=True, text=True, check=False
     )

@@ -41,13 +41,13 @@ def findings(
     from ...leaderboards.findings import findings as questions
     from ...leaderboards.render import text as render
     from ..core.strings import as_list
-    from ..report.chosen_tables import add_metrics, chosen_tables, frames
+    from ..report.chosen_tables import chosen_tables, frames, use_metrics
     from ..report.console import console, print_faults
     from ..report.results import filter_from, readable
     from ..store.names import inside
 
     chosen = as_list(formats)
-    add_metrics(plugin_files(plugin))
+    use_metrics(plugin_files(plugin))
     for name in chosen:
         if name not in FORMATS:
             raise UsageError(f"unknown format {name!r}: {nearest(name, FORMATS)}")

@@ -16,7 +16,7 @@ from ..core.locate import root_from
 from ..core.method_spec import Description, describe, word
 from ..core.plugins import use_plugins
 from ..core.registry import Entry, Kind, entries
-from ..report.chosen_tables import add_metrics, known_tables
+from ..report.chosen_tables import known_tables, use_metrics
 from ..report.console import console
 from .listing import docstring
 from .options import Plugins, Root, plugin_files
@@ -59,7 +59,7 @@ def show(
 
     plugins = plugin_files(plugin)
     use_plugins(plugins)
-    add_metrics(plugins)
+    use_metrics(plugins)
     out, tables = console(), known_tables(plugins)
     names = [*METRICS, *tables]
     for kind, print_entry in _SHOWN.items():

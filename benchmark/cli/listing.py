@@ -145,9 +145,9 @@ def _encoders(plugins: Files, root: Path) -> Rows:
 
 def _metrics(plugins: Files, root: Path) -> Rows:
     from ...leaderboards.metrics.registry import METRICS
-    from ..report.chosen_tables import add_metrics
+    from ..report.chosen_tables import use_metrics
 
-    add_metrics(plugins)
+    use_metrics(plugins)
     for metric in METRICS.values():
         yield metric.name, f"{metric.direction} is better", metric.convention, metric.version
 

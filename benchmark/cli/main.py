@@ -230,12 +230,12 @@ def plot(
 
     Example: mmbench plot --store runs --out pictures
     """
-    from ..report.chosen_tables import add_metrics
+    from ..report.chosen_tables import use_metrics
     from ..report.console import console, print_faults
     from ..report.pictures import write_pictures
     from ..report.results import filter_from, readable
 
-    add_metrics(plugin_files(plugin))
+    use_metrics(plugin_files(plugin))
     results, faults = readable(store, filter_from(methods, datasets, seeds))
     files, reasons = write_pictures(results, out or inside(store / "leaderboards"))
     if not files:

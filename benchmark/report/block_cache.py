@@ -23,7 +23,7 @@ from ..core.atomic_files import read_json, write_atomic
 from ..core.errors import UsageError
 from ..store.names import StoreError
 from ..store.store import Store
-from .chosen_tables import add_metrics, known_tables
+from .chosen_tables import known_tables, use_metrics
 from .output_cache import RECORDS, signature_of_jobs
 from .results import Filter, readable
 
@@ -162,7 +162,7 @@ def _stored(block: JobBlock, request: Request, signature: str) -> Tabled | None:
 
 
 def _make(block: JobBlock, request: Request, signature: str) -> Tabled:
-    add_metrics(request.plugins)
+    use_metrics(request.plugins)
     try:
         chosen = replace(request.chosen, jobs=frozenset(block.jobs))
         results, faults = readable(request.store, chosen)

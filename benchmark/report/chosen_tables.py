@@ -63,6 +63,17 @@ def add_metrics(plugins: tuple[Path, ...] = ()) -> None:
             raise UsageError(str(error)) from None
 
 
+def use_metrics(plugins: tuple[Path, ...] = ()) -> None:
+    """As ``add_metrics``; those of plug-in files that are not named any more are forgotten.
+
+    A process that makes several reports, such as a notebook, scores each by the metrics that it names.
+    """
+    from ...leaderboards.metrics import registry
+
+    registry.forget_outside()
+    add_metrics(plugins)
+
+
 def named_table(name: str, plugins: tuple[Path, ...] = ()) -> Table:
     """The table of a name. Raises UsageError where there is none."""
     tables = known_tables(plugins)
@@ -75,7 +86,7 @@ def named_metric(name: str, plugins: tuple[Path, ...] = ()) -> Metric:
     """The metric of a name. Raises UsageError where there is none."""
     from ...leaderboards.metrics.registry import METRICS
 
-    add_metrics(plugins)
+    use_metrics(plugins)
     if name not in METRICS:
         raise UsageError(f"unknown metric {name!r}: {nearest(name, METRICS)}")
     return METRICS[name]

@@ -17,7 +17,7 @@ from ..store.reader import store_at
 from ..store.store import Store
 from . import external_rows as external
 from .block_cache import CsvFile, blocks_of, csv_file, join_frames
-from .chosen_tables import add_metrics, chosen_tables, frames, is_complete, known_tables, named_tables
+from .chosen_tables import chosen_tables, frames, is_complete, known_tables, named_tables, use_metrics
 from .parallel import MANY, tabled
 from .results import Filter, readable
 
@@ -76,7 +76,7 @@ def tables_of(
         UsageError: an unknown leaderboard, no store, or nothing in it was chosen.
     """
     store = store_at(path)
-    add_metrics(plugins)
+    use_metrics(plugins)
     outside = external.accuracy_rows(store, chosen)
     try:
         own = _own_tables(store, chosen, what, out, reference, plugins)

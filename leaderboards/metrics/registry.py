@@ -19,7 +19,17 @@ from .derived import GAP, RELATIVE
 from .families import FAMILIES
 from .regression import REGRESSION
 
-__all__ = ["FAMILIES", "METRICS", "RANK_FAMILIES", "Metric", "add", "family_metrics", "find", "scores"]
+__all__ = [
+    "FAMILIES",
+    "METRICS",
+    "RANK_FAMILIES",
+    "Metric",
+    "add",
+    "family_metrics",
+    "find",
+    "forget_outside",
+    "scores",
+]
 
 #: Every metric of every kind; those from outside are added by ``add``.
 METRICS: dict[str, Metric] = {
@@ -94,6 +104,15 @@ def add(metric: Metric) -> None:
     for family in metric.families:
         if metric.name not in families[family]:
             families[family] = (*families[family], metric.name)
+
+
+def forget_outside() -> None:
+    """Leaves the metrics of mmbench alone: what ``add`` made known in this process is unknown again."""
+    for name in [name for name, metric in METRICS.items() if metric.version]:
+        del METRICS[name]
+    for families in (FAMILIES, RANK_FAMILIES):
+        for family, names in families.items():
+            families[family] = tuple(name for name in names if name in METRICS)
 
 
 def _families_of(metric: Metric) -> dict[str, tuple[str, ...]]:

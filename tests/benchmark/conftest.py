@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 from mmbench.benchmark.cli.main import main
+from mmbench.benchmark.report.chosen_tables import use_metrics
 from mmbench.datasets.dataset import SPLITS, Samples, Target
 from mmbench.datasets.layout.write import write_open_layout
 
@@ -104,7 +105,7 @@ def mmbench(tmp_path: Path, data_root: Path) -> Command:
 
 
 @pytest.fixture
-def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Call:
+def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Call]:
     """Calls the command in this process, which is quicker; its exit code and what it says."""
     monkeypatch.setenv("COLUMNS", "200")
     monkeypatch.setenv("PYTHONSAFEPATH", "1")  # the command sets it, for the processes that it starts
@@ -121,4 +122,5 @@ def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) ->
         assert isinstance(code, int)
         return code, said.out + said.err
 
-    return call_command
+    yield call_command
+    use_metrics()  # the end of the process, of which other tests share this one

@@ -12,7 +12,7 @@ from mmbench.datasets.dataset import DataError
 from mmbench.datasets.layout.entries import read_yaml
 
 PLAIN = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.text("abc:#\"' é", max_size=5),
+    st.none() | st.booleans() | st.integers(1 - 2**63, 2**63 - 1) | st.text("abc:#\"' é", max_size=5),
     lambda inner: (
         st.lists(inner, max_size=3) | st.dictionaries(st.text("abc", max_size=3), inner, max_size=4)
     ),
