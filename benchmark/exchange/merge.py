@@ -38,7 +38,8 @@ from ..report.results import readable
 from ..store.job_schema import RefusedError
 from ..store.names import StoreError
 from ..store.store import Store
-from .job_reader import Incoming, UnfinishedError, read_file, read_job
+from .foreign_files import read_file
+from .job_reader import Incoming, UnfinishedError, read_job
 from .pruned_reader import PrunedTrial, read_pruned
 from .verify_rows import Scorer, check_row, same
 

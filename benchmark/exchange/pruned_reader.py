@@ -15,7 +15,8 @@ from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
 from ..core.job import Job
 from ..core.strings import single_line
 from ..store.job_schema import RefusedError, checked_job
-from .job_reader import check_names, parse_json, read_file
+from .foreign_files import parse_json, read_file
+from .job_reader import check_names
 
 _MOST_JSON = 2**24
 

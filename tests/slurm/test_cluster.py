@@ -302,13 +302,13 @@ def test_what_ends_no_epoch_within_its_time_limit_fails_and_says_so(cluster: Clu
 
 @pytest.mark.slow
 def test_out_of_time_it_goes_on_from_its_checkpoint_and_predicts_the_same(cluster: Cluster):
-    # SLURM says so at any time from the start to 30 s before the end of the minute.
-    launcher = cluster.start("slow(seconds=0.7)", "0", 16, "--slurm", "time=1m,grace=30s,timeouts=9")
+    # SLURM says so at any time from the start to 30 s before the end of the minute; the steps alone take 48 s.
+    launcher = cluster.start("slow(seconds=1.5)", "0", 16, "--slurm", "time=1m,grace=30s,timeouts=9")
     ended(launcher)
     (environment,) = cluster.environments()
     assert environment["resumed_epochs"]
     assert environment["origin"]["restarts"] >= 1
-    assert contents(cluster.folder / "runs") == cluster.locally("slow(seconds=0.7)", "0", 16)
+    assert contents(cluster.folder / "runs") == cluster.locally("slow(seconds=1.5)", "0", 16)
 
 
 @pytest.mark.slow
