@@ -6,7 +6,6 @@ same draws again.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +15,7 @@ from ..core.method_spec import Field
 from ..store.locks import hold
 from ..store.names import inside
 from ..store.store import Store
+from .optuna_trial import complete_trial, optuna
 from .sampling import rounded, seed_of, smallest
 from .study import Study, StudyProgress
 from .trials import FOLDER, SearchProgress, direction_of, is_outdated, search_of, write_record
@@ -23,15 +23,6 @@ from .trials import FOLDER, SearchProgress, direction_of, is_outdated, search_of
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
     from optuna.trial import FrozenTrial
-
-
-def optuna() -> Any:
-    """The library, told to be quiet. It is imported where it is used, as it takes a while."""
-    with import_guard("optuna", "the search of hyper-parameters"):
-        import optuna as library
-
-    library.logging.set_verbosity(logging.WARNING)
-    return library
 
 
 def space(fields: Sequence[Field]) -> dict[str, BaseDistribution]:
@@ -48,18 +39,6 @@ def space(fields: Sequence[Field]) -> dict[str, BaseDistribution]:
         else:
             ranges[item.name] = known.FloatDistribution(search["low"], search["high"])
     return ranges
-
-
-def complete_trial(fit: Mapping[str, Any], score: float, **more: Any) -> FrozenTrial:
-    """A finished trial: its score, and the metric of every epoch.
-
-    Args:
-        fit: its fit record.
-        score: by which trials are compared.
-        more: its parameters and what else Optuna keeps of a trial.
-    """
-    epochs = {epoch["epoch"]: float(epoch["metric"]) for epoch in fit["epochs"]}
-    return optuna().create_trial(value=score, intermediate_values=epochs, **more)
 
 
 def suggest(

@@ -7,7 +7,7 @@ from typing import Any
 
 from ..core.selection import Epoch
 from ..store.store import Store
-from .optuna_study import complete_trial, optuna
+from .optuna_trial import complete_trial, optuna
 from .trials import direction_of, selected_score
 
 

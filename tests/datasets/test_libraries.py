@@ -59,7 +59,8 @@ from pathlib import Path
 import numpy as np
 import torch
 from mmbench.benchmark.report.pictures import write_pictures
-from mmbench.benchmark.search.optuna_study import _journal, optuna
+from mmbench.benchmark.search.optuna_study import _journal
+from mmbench.benchmark.search.optuna_trial import optuna
 from mmbench.corruptions.frames.digital import Jpeg
 from mmbench.corruptions.sound import resampled
 from mmbench.datasets.encoders.spec import parse

@@ -19,7 +19,8 @@ from mmbench.benchmark.launch import estimate
 from mmbench.benchmark.launch.estimate import Took
 from mmbench.benchmark.launch.run import plan
 from mmbench.benchmark.planning.experiment import Experiment
-from mmbench.benchmark.search.optuna_study import ask, optuna, suggest, write_journals
+from mmbench.benchmark.search.optuna_study import ask, suggest, write_journals
+from mmbench.benchmark.search.optuna_trial import optuna
 from mmbench.benchmark.search.sampling import rounded
 from mmbench.benchmark.search.study import STARTUP, Study, next_wave, progress_of, studies_of
 from mmbench.benchmark.search.trials import repeat_of, search_of
