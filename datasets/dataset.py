@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from .media.clip import MediaSet
 
 SPLITS = ("train", "valid", "test")
+#: Which samples validate where no validation split is published: a share, drawn by a generator of this seed.
+VALIDATION_SHARE, VALIDATION_SEED = 0.2, 8
 #: What reads a modality: a transformer over its steps, or a convolutional network over a waveform's window.
 ENCODERS = ("sequence", "cnn1d")
 SYNTHETIC_MARK = "mmbench synthetic stand-in"

@@ -8,7 +8,7 @@ the command that mends it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
@@ -22,7 +22,7 @@ from .dataset import DataError
 
 _DISTRIBUTION = "mmbench"
 #: Module -> distribution, where the two names differ.
-DISTRIBUTIONS = {"PIL": "pillow", "pynvml": "nvidia-ml-py", "yaml": "pyyaml"}
+DISTRIBUTIONS = {"PIL": "pillow", "pynvml": "nvidia-ml-py", "sklearn": "scikit-learn", "yaml": "pyyaml"}
 _MODULES = {distribution: module for module, distribution in DISTRIBUTIONS.items()}
 #: Extras that are not looked at: the union of the others, and what the tests and the documentation's site need.
 _COLLECTIVE = ("all", "test", "docs")
@@ -139,6 +139,24 @@ def import_guard(module: str, needed_by: str) -> Iterator[None]:
         raise
     except (Exception, SystemExit) as error:
         raise LibraryError(f"{needed_by} needs {module}: {explanation(error, library_of(module))}") from error
+
+
+def check_installed(modules: Iterable[str], needed_by: str) -> None:
+    """Says before anything runs that a library is not installed. Nothing is imported.
+
+    Args:
+        modules: the libraries' names as they are imported.
+        needed_by: what needs them, in words that begin a sentence.
+
+    Raises:
+        LibraryError: one is not installed; the message says what to type.
+    """
+    for module in modules:
+        library = library_of(module)
+        if not library.is_installed():
+            raise LibraryError(
+                f"{needed_by} needs {module}: it is not installed: {library.install_command()}"
+            )
 
 
 def explanation(error: BaseException, library: Library) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .dataset import SPLITS, Samples, Target, data_error
+from .dataset import SPLITS, VALIDATION_SEED, VALIDATION_SHARE, Samples, Target, data_error
 
 # Labels are averages of annotations, stored as float32: this far outside the range is rounding, not an error.
 _LABEL_SLACK = 1e-4
@@ -353,10 +353,6 @@ def check_splits(splits: Mapping[str, Samples], file: Path) -> None:
             seen[sample_id] = split
 
 
-#: Which samples validate where no validation split is published: a share, drawn by a generator of this seed.
-VALIDATION_SHARE, VALIDATION_SEED = 0.2, 8
-
-
 def drawn_for_validation(count: int) -> np.ndarray:
     """Which of ``count`` training samples, two or more, become validation samples: [count], bool, at least one
     and not all. The same count gives the same draw."""
@@ -364,3 +360,26 @@ def drawn_for_validation(count: int) -> np.ndarray:
     chosen = np.random.default_rng(VALIDATION_SEED).permutation(count)
     drawn[chosen[: min(max(1, round(VALIDATION_SHARE * count)), count - 1)]] = True
     return drawn
+
+
+def take_rows(samples: Samples, rows: np.ndarray) -> Samples:
+    """Some samples of a split.
+
+    Args:
+        samples: the split.
+        rows: the numbers of the samples, int64 [n].
+
+    Returns:
+        These samples in that order. A previous utterance that is not among them is dropped.
+    """
+    place = np.full(len(samples) + 1, -1, dtype=np.int64)  # the last place is that of "none", row -1
+    place[rows] = np.arange(len(rows))
+    return Samples(
+        features={name: array[rows] for name, array in samples.features.items()},
+        mask={name: array[rows] for name, array in samples.mask.items()},
+        present={name: array[rows] for name, array in samples.present.items()},
+        target=samples.target[rows],
+        sample_id=samples.sample_id[rows],
+        domain=samples.domain[rows],
+        previous=place[samples.previous[rows]],
+    )

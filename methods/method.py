@@ -112,6 +112,8 @@ class Method(nn.Module):
     train_missing: ClassVar[str] = "none"
     #: Source domains that its own idea needs; with fewer it is ERM, and the audit says so.
     needs_domains: ClassVar[int] = 1
+    #: Modules of optional libraries that it imports; a literal, so that planning says what is not installed.
+    libraries: ClassVar[tuple[str, ...]] = ()
     #: Whether batches carry the previous utterances as ``context``.
     uses_context: ClassVar[bool] = False
 

@@ -20,6 +20,7 @@ from ...datasets.media.clip import MediaSet
 from ...datasets.media.find import find_media
 from ...leaderboards.catalog import Table
 from ...leaderboards.metrics.base import Metric
+from ...methods.estimator import Estimator
 from ...methods.method import Method
 from ..core.errors import UsageError
 from ..core.locate import root_from
@@ -31,7 +32,7 @@ from .dataset import DATASET_CHECKS
 from .encoder import ENCODER_CHECKS, Subject
 from .launcher import LAUNCHER_CHECKS, trial_of
 from .media import MEDIA_CHECKS
-from .method import METHOD_CHECKS, parameters_are_literals
+from .method import ESTIMATOR_CHECKS, METHOD_CHECKS, parameters_are_literals
 from .metric import METRIC_CHECKS
 from .table import TABLE_CHECKS
 
@@ -110,7 +111,7 @@ CHECKED: dict[str, Callable[[str, tuple[Path, ...], Path | None], Iterator[Check
 
 def check_method(method_class: type[Method]) -> Iterator[Check]:
     """Runs every check on a method."""
-    for check in METHOD_CHECKS:
+    for check in ESTIMATOR_CHECKS if issubclass(method_class, Estimator) else METHOD_CHECKS:
         yield _result(check, method_class)
 
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ...datasets.batch import Batch, Spec
+from ...methods.estimator import Estimator
 from ...methods.losses import task_loss
 from ...methods.method import Method, Output
 from ..core.method_spec import describe
@@ -53,8 +54,12 @@ def planted_batch(spec: Spec, count: int = 24, steps: int = 5, seed: int = 0) ->
 
 
 def _build(method_class: type[Method], spec: Spec) -> Method:
+    """A network with its first weights, or an estimator that is fitted to the planted samples."""
     torch.manual_seed(0)
-    return method_class(method_class.Params(), spec)
+    method = method_class(method_class.Params(), spec)
+    if isinstance(method, Estimator):
+        method.learned.replace(method.fit(planted_batch(spec), method.candidates()[0], seed=0))
+    return method
 
 
 @torch.no_grad()
@@ -281,12 +286,69 @@ def it_learns(method_class: type[Method]) -> None:
             assert right > constant + 0.1, f"accuracy {right:.3f}, of a constant {constant:.3f}"
 
 
-METHOD_CHECKS: tuple[Callable[[type[Method]], None], ...] = (
+def every_candidate_fits(method_class: type[Method]) -> None:
+    """Each candidate is fitted without a change to the batch, predicts finite values, and does so again with the same
+    seed."""
+    for spec in list(specs())[2:4]:
+        batch, copy = planted_batch(spec, count=64), planted_batch(spec, count=64)
+        method = _build(method_class, spec)
+        assert isinstance(method, Estimator)
+        for candidate in method.candidates():
+            found = []
+            for _ in range(2):
+                method.learned.replace(method.fit(batch, candidate, seed=1))
+                found.append(_predict(method, batch).prediction)
+            assert bool(torch.isfinite(found[0]).all()), f"candidate {candidate!r}: not finite"
+            assert torch.equal(*found), f"candidate {candidate!r}: two fits with one seed differ"
+        for name in batch.modalities:
+            assert torch.equal(batch.features[name], copy.features[name]), f"features of {name} changed"
+        assert torch.equal(batch.target, copy.target), "targets changed"
+
+
+def what_it_learned_is_restored(method_class: type[Method]) -> None:
+    """Another estimator of the class that loads its state predicts the same."""
+    for spec in specs():
+        method, batch = _build(method_class, spec), planted_batch(spec)
+        other = method_class(method_class.Params(), spec)
+        other.load_state_dict(method.state_dict())
+        assert torch.equal(_predict(method, batch).prediction, _predict(other, batch).prediction), (
+            "what it predicts is not all in what it has learned"
+        )
+
+
+def a_constant_is_not_better(method_class: type[Method]) -> None:
+    """On its training samples it is at least as good as the best constant guess."""
+    for spec in specs():
+        method, batch = _build(method_class, spec), planted_batch(spec)
+        prediction = _predict(method, batch).prediction
+        if spec.kind == "regression":
+            error = float((prediction - batch.target).abs().mean())
+            constant = float((batch.target - batch.target.median()).abs().mean())
+            assert error <= constant + TOLERANCE, f"mean error {error:.3f}, of a constant {constant:.3f}"
+        else:
+            right = float((prediction.argmax(1) == batch.target).float().mean())
+            constant = float(batch.target.bincount().max() / len(batch))
+            assert right >= constant, f"accuracy {right:.3f}, of a constant {constant:.3f}"
+
+
+#: What networks and estimators promise alike.
+_PREDICTION_CHECKS: tuple[Callable[[type[Method]], None], ...] = (
     output_has_the_right_shape,
     nothing_present_is_survived,
     padding_is_not_read,
     absent_is_not_read,
     samples_are_independent,
+)
+
+ESTIMATOR_CHECKS: tuple[Callable[[type[Method]], None], ...] = (
+    *_PREDICTION_CHECKS,
+    every_candidate_fits,
+    what_it_learned_is_restored,
+    a_constant_is_not_better,
+)
+
+METHOD_CHECKS: tuple[Callable[[type[Method]], None], ...] = (
+    *_PREDICTION_CHECKS,
     modalities_are_independent,
     loss_is_finite,
     step_is_finite,

@@ -106,6 +106,12 @@ def _soundfile() -> None:
     soundfile.read(file)
 
 
+def _sklearn() -> None:
+    from sklearn.linear_model import LogisticRegression
+
+    LogisticRegression().fit([[0.0], [1.0]], [0, 1]).predict([[0.5]])
+
+
 def _pillow() -> None:
     from PIL import Image
 
@@ -238,6 +244,7 @@ OPERATIONS: dict[str, Callable[[], str | None]] = {
     "transformers": _transformers,
     "timm": _timm,
     "peft": _peft,
+    "sklearn": _sklearn,
     "lightning": _lightning,
 }
 

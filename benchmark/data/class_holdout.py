@@ -9,6 +9,7 @@ from dataclasses import replace
 import numpy as np
 
 from ...datasets.dataset import Samples, Target
+from ...datasets.samples import take_rows
 from ..core.errors import UsageError, nearest
 
 
@@ -55,26 +56,3 @@ def split_by_class(samples: Samples, target: Target, kept: Target) -> tuple[Samp
     renumbered = replace(samples, target=number[samples.target])
     known = renumbered.target >= 0
     return take_rows(renumbered, np.flatnonzero(known)), take_rows(renumbered, np.flatnonzero(~known))
-
-
-def take_rows(samples: Samples, rows: np.ndarray) -> Samples:
-    """Some samples of a split.
-
-    Args:
-        samples: the split.
-        rows: the numbers of the samples, int64 [n].
-
-    Returns:
-        These samples in that order. A previous utterance that is not among them is dropped.
-    """
-    place = np.full(len(samples) + 1, -1, dtype=np.int64)  # the last place is that of "none", row -1
-    place[rows] = np.arange(len(rows))
-    return Samples(
-        features={name: array[rows] for name, array in samples.features.items()},
-        mask={name: array[rows] for name, array in samples.mask.items()},
-        present={name: array[rows] for name, array in samples.present.items()},
-        target=samples.target[rows],
-        sample_id=samples.sample_id[rows],
-        domain=samples.domain[rows],
-        previous=place[samples.previous[rows]],
-    )

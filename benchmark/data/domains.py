@@ -12,9 +12,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from ...datasets.dataset import SPLITS, DataError, Samples
-from ...datasets.samples import drawn_for_validation
+from ...datasets.samples import drawn_for_validation, take_rows
 from ..core.task import Task, domain_of
-from .class_holdout import take_rows
 
 #: Name -> part -> the splits of a domain that play it. In the published protocol for action recognition the sources'
 #: *test* lists validate, and all clips of HAC's target are tested: see docs/methods.md.

@@ -20,8 +20,8 @@ from typing import Literal
 import numpy as np
 
 from ...datasets.dataset import DataError, Located, Samples, Target
+from ...datasets.samples import take_rows
 from ..core.task import Task
-from .class_holdout import take_rows
 from .compatibility import check_split_sizes, common_target
 from .tensors import Split, TaskData
 

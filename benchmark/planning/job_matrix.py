@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ...datasets.dataset import Located
+from ...datasets.libraries import check_installed
 from ..core.as_published import BUDGETS, family_of, rules_of
 from ..core.errors import UsageError, nearest
 from ..core.job import Data, Job
@@ -198,6 +199,7 @@ def _variant(
     variant = Variant.parse(text)
     entry = find("method", variant.name, plugins)
     description = describe(entry)
+    check_installed(description.libraries, f"the method {variant.name}")
     dataset = entries("dataset", plugins).get(target.name)
     family = family_of(target, dataset)
     rules = {**BUDGETS[family], **rules_of(dataset), **description.rules_as_published.get(family, {})}

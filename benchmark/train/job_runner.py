@@ -26,6 +26,7 @@ import torch
 
 from ...corruptions.condition import Condition
 from ...datasets.dataset import DataError
+from ...methods.estimator import Estimator
 from ...methods.method import Method
 from ..core.atomic_files import write_atomic
 from ..core.environment import code_version, origin
@@ -51,6 +52,7 @@ from ..store.store import Store
 from .checkpoint import Checkpointer
 from .context import Context, Outcome
 from .energy import Energy, counters_of
+from .estimation import Fit, fit_estimator
 from .job_data import device_of, ood_splits, task_data
 from .lightning_module import SelectionData, fit
 from .predict import corruption_conditions, feature_table, prediction_table, to_parquet
@@ -156,8 +158,11 @@ def _train(job: Job, context: Context, folder: JobFolder, claim: Claim) -> Train
         selection_data = SelectionData(target, companion_fits(job, Store(context.store)))
         # A pruner has to see every epoch: what it watches begins anew.
         kept = None if watched else checkpointer
-        training = fit(
-            method, protocol, data.train.batch, data.valid.batch, job.seed, report, selection_data, kept
+        splits = (data.train.batch, data.valid.batch)
+        training: Fit = (
+            fit_estimator(method, protocol, *splits, job.seed, report, selection_data)
+            if isinstance(method, Estimator)
+            else fit(method, protocol, *splits, job.seed, report, selection_data, kept)
         )
     clock.seconds["fit"] += checkpointer.before
     with clock.phase("predict"):

@@ -12,6 +12,7 @@
     label: label
     indices: true                     # class labels are indices, even where classes are called by numbers
     split: {array: split, values: {0: train, 1: valid, 2-9: test}}   # not with a file for each split
+    valid: {share: 0.2, group: video_id}   # where no sample validates: a share of train, by whole groups
     domain: speaker                   # the rest is optional
     sample_id: name
     video: video_id                   # with clip: gives the previous utterance as context
@@ -27,7 +28,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ..dataset import ENCODERS, SPLITS, Target
+from ..dataset import ENCODERS, SPLITS, VALIDATION_SHARE, Target
 from .entries import Entries, nearest, read_yaml
 from .origin import KEYS as ORIGIN_KEYS
 from .origin import Origin, read_origin
@@ -37,7 +38,8 @@ SUFFIXES = (".npz", ".parquet", ".safetensors")
 _MOST = 100_000  # values of a range
 _OPTIONAL = ("domain", "sample_id", "video", "clip", "previous")
 _KEYS = (
-    "name", "title", "homepage", "synthetic", "file", "modalities", "task", "label", "split", "media", "indices",
+    "name", "title", "homepage", "synthetic", "file", "modalities", "task", "label", "split", "valid", "media",
+    "indices",
     *_OPTIONAL,
 )  # fmt: skip
 
@@ -70,6 +72,19 @@ class ModalityRef:
 
 
 @dataclass(frozen=True)
+class ValidationPart:
+    """The part of the training samples that validates, where the dataset states no validation part.
+
+    Attributes:
+        share: of the training samples, above 0 and below 1.
+        group: an array of what must not lie on both sides; None draws single samples, evenly from all classes.
+    """
+
+    share: float = VALIDATION_SHARE
+    group: ArrayRef | None = None
+
+
+@dataclass(frozen=True)
 class Description:
     """A checked ``dataset.yaml``."""
 
@@ -84,6 +99,7 @@ class Description:
     split: ArrayRef | None
     optional: Mapping[str, ArrayRef]  # domain, sample_id, video, clip, previous, where given
     media: Origin | None = None  # of which raw media, by which encoders, the features were made
+    valid: ValidationPart | None = None  # None where the split states the validation part
     indices: bool = False  # class labels are indices whatever the classes are called: mmbench wrote them
 
     def refs(self) -> Iterable[ArrayRef]:
@@ -94,6 +110,8 @@ class Description:
         if self.split is not None:
             yield self.split
         yield from self.optional.values()
+        if self.valid is not None and self.valid.group is not None:
+            yield self.valid.group
 
     def files(self) -> tuple[Path, ...]:
         """Every file that holds an array, each once, in the order of their first use."""
@@ -120,7 +138,9 @@ class Description:
             plain(self.split),
             [[name, plain(ref)] for name, ref in self.optional.items()],
             self.synthetic,
-            *([self.media.content()] if self.media else []),  # came later: others keep their hash
+            # what came later: others keep their hash
+            *([self.media.content()] if self.media else []),
+            *([{"valid": [self.valid.share, plain(self.valid.group)]}] if self.valid else []),
         ]
 
 
@@ -155,7 +175,7 @@ class _Reader(Entries):
             indices="media" in top or self.flag(top, "indices"),
         )
         self.check_together(found)
-        return found
+        return replace(found, valid=self.validation(found, top.get("valid"), default))
 
     def check_together(self, found: Description) -> None:
         whole = [ref.array for ref in found.refs() if "" in ref.files]
@@ -167,6 +187,11 @@ class _Reader(Entries):
             expected = "one file, or no 'split'"
             raise self.wrong("split", f"given, but {parted[0]!r} has a file for each split", expected)
         for ref in found.refs():
+            if found.split is None and set(ref.files) != set(found.label.files):
+                expected = "files for the same splits everywhere"
+                raise self.wrong(
+                    "file", f"{ref.array!r} and {found.label.array!r} differ in theirs", expected
+                )
             if len({path.resolve() for path in ref.files.values()}) < len(ref.files):
                 raise self.wrong("file", "one file stands for two splits", "a file for each split")
         if ("video" in found.optional) != ("clip" in found.optional):
@@ -180,7 +205,7 @@ class _Reader(Entries):
                     raise self.wrong(
                         "split/values", f"unknown split {name!r}{nearest(name, SPLITS)}", ", ".join(SPLITS)
                     )
-            for split in SPLITS:
+            for split in ("train", "test"):
                 if names and split not in names:
                     raise self.wrong("split/values", f"no value stands for {split}", ", ".join(SPLITS))
 
@@ -191,10 +216,35 @@ class _Reader(Entries):
         except ValueError as error:
             raise self.wrong("media", str(error), "what mmbench data encode writes") from None
 
+    def validation(
+        self, found: Description, value: object, default: Mapping[str, Path]
+    ) -> ValidationPart | None:
+        """The validation part that is drawn: as ``valid`` says, or by default where nothing validates.
+
+        Args:
+            found: all else that the description says.
+            value: of the key ``valid``; None where there is none.
+            default: the files at the top.
+        """
+        names = found.split.values.values() if found.split else found.label.files
+        stated = "valid" in names
+        if value is None:
+            # An array that names the splits itself is looked at when it is read.
+            known = stated or (found.split is not None and not names)
+            return None if known else ValidationPart(group=found.optional.get("video"))
+        if stated:
+            raise self.wrong("valid", "given, but the split has a validation part", "one of the two")
+        entry = self.mapping(value, "valid", ("share", "group"), ())
+        share = entry.get("share", VALIDATION_SHARE)
+        if isinstance(share, bool) or not isinstance(share, int | float) or not 0 < share < 1:
+            raise self.wrong("valid/share", repr(share), "a number above 0 and below 1")
+        group = self.ref(entry["group"], "valid/group", default) if "group" in entry else None
+        return ValidationPart(float(share), group)
+
     def paths(self, value: object, key: str) -> dict[str, Path]:
         if isinstance(value, dict):
-            parts = self.mapping(value, key, SPLITS, SPLITS)
-            return {split: self.path(parts[split], f"{key}/{split}") for split in SPLITS}
+            parts = self.mapping(value, key, SPLITS, ("train", "test"))
+            return {split: self.path(parts[split], f"{key}/{split}") for split in SPLITS if split in parts}
         return {"": self.path(value, key)}
 
     def path(self, value: object, key: str) -> Path:

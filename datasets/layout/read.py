@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from .. import samples as make
 from ..dataset import SPLITS, Samples, data_error
+from ..validation import draw_validation
 from .arrays import read_array
-from .description import FILE_NAME, ArrayRef, Description, ModalityRef
+from .description import FILE_NAME, ArrayRef, Description, ModalityRef, ValidationPart
 
 
 def read_open_layout(name: str, description: Description) -> dict[str, Samples]:
@@ -34,6 +36,8 @@ class _Loader:
         self.about = description
         # split -> rows of the one file; None where each split has its own file
         self.rows = None if self.about.split is None else self.split_rows(self.about.split)
+        #: What is read: without a validation part it is drawn afterwards.
+        self.splits = tuple(split for split in SPLITS if split != "valid" or self.about.valid is None)
 
     def load(self) -> dict[str, Samples]:
         features = {name: self.read(ref.features) for name, ref in self.about.modalities.items()}
@@ -41,13 +45,40 @@ class _Loader:
         targets = self.targets()
         optional = {name: self.read(ref) for name, ref in self.about.optional.items()}
         splits = {}
-        for split in SPLITS:
+        for split in self.splits:
             arrays = {name: part[split][0] for name, part in features.items()}
             mask = {name: part[split] for name, part in masks.items()}
             names = {name: part[split][0] for name, part in optional.items()}
             splits[split] = self.samples(split, arrays, mask, targets[split], names)
+        if self.about.valid is not None:
+            splits = self.with_validation(splits, self.about.valid)
         make.check_splits(splits, self.about.file)
         return splits
+
+    def with_validation(self, splits: dict[str, Samples], rule: ValidationPart) -> dict[str, Samples]:
+        """The splits with a validation part that is drawn from the training part."""
+        train, groups = splits["train"], None
+        if len(train) < 2:
+            raise data_error(self.about.file, "train", "one sample", "two or more, some of which validate")
+        if rule.group is not None:
+            file, key = _file(rule.group, "train"), f"train/{rule.group.array}"
+            raw = self.read(rule.group)["train"][0]
+            groups = make.text(self.meanings(rule.group, raw, file, key), file, key).tolist()
+            make.check_rows(
+                {"label": train.target, "valid/group": np.array(groups)}, self.about.file, "train"
+            )
+        try:
+            classes = train.target if self.about.target.kind == "classification" else None
+            drawn = draw_validation(len(train), rule.share, classes=classes, groups=groups)
+        except ValueError as error:
+            raise data_error(
+                self.about.file, "valid/group", str(error), "two groups or more, or no group"
+            ) from None
+        parts = {"train": ~drawn, "valid": drawn}
+        return {
+            **{name: make.take_rows(train, np.flatnonzero(rows)) for name, rows in parts.items()},
+            "test": splits["test"],
+        }
 
     def samples(
         self,
@@ -85,7 +116,7 @@ class _Loader:
     def targets(self) -> dict[str, np.ndarray]:
         """Split -> checked labels; whether numbers are names of classes or indices is asked of all splits at once."""
         ref = self.about.label
-        where = {split: (_file(ref, split), f"{split}/{ref.array}") for split in SPLITS}
+        where = {split: (_file(ref, split), f"{split}/{ref.array}") for split in self.splits}
         raw = {
             split: self.meanings(ref, array, *where[split]) for split, (array, _) in self.read(ref).items()
         }
@@ -133,22 +164,34 @@ class _Loader:
             expected = f"{', '.join(SPLITS)}, or a map 'values' to them in {FILE_NAME}"
             raise data_error(file, ref.array, f"unknown split {str(names[row])!r} (sample {row})", expected)
         rows = {split: np.flatnonzero(names == split) for split in SPLITS}
+        if not len(rows["valid"]) and self.about.valid is None and not ref.values:
+            self.about = replace(self.about, valid=self.default_validation())
         for split, found in rows.items():
+            if split == "valid" and self.about.valid is not None:
+                if len(found):
+                    wrong = f"{len(found)} samples validate, and 'valid' draws others"
+                    raise data_error(file, f"{ref.array}/{split}", wrong, "one of the two")
+                continue
             if not len(found):
                 raise data_error(file, f"{ref.array}/{split}", "no samples", "at least one")
         return rows
 
+    def default_validation(self) -> ValidationPart:
+        """A share of the training samples, by whole videos where they are named."""
+        return ValidationPart(group=self.about.optional.get("video"))
+
     def read(self, ref: ArrayRef) -> dict[str, tuple[np.ndarray, np.ndarray | None]]:
         """Split -> array and, for ragged lists, the valid steps."""
         if self.rows is None:
-            return {split: read_array(ref.files[split], ref.array) for split in SPLITS}
+            return {split: read_array(ref.files[split], ref.array) for split in self.splits}
         array, steps = read_array(ref.files[""], ref.array)
         count = sum(len(rows) for rows in self.rows.values())
         if array.ndim == 0 or len(array) != count:
             found = f"{len(array)} samples" if array.ndim else "a single value"
             raise data_error(ref.files[""], ref.array, found, f"{count}, as in the split's array")
         return {
-            split: (array[rows], None if steps is None else steps[rows]) for split, rows in self.rows.items()
+            split: (array[self.rows[split]], None if steps is None else steps[self.rows[split]])
+            for split in self.splits
         }
 
     def masks(

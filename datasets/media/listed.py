@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..dataset import SYNTHETIC_FILE, DataError, Dataset
+from ..divide import divide
 from ..samples import VALIDATION_SEED, VALIDATION_SHARE
 from .clip import Clip, MediaSet, Medium, Piece, Problem
-from .divide import divide
 from .shelf import Shelf, shown
 
 
@@ -63,7 +63,7 @@ def with_validation(rows: Sequence[Row], groups: Mapping[int, str]) -> list[Row]
     """Takes a share of every domain's training list for validation, which nobody publishes.
 
     The share and the seed are those of :mod:`mmbench.datasets.samples`, drawn by
-    :func:`mmbench.datasets.media.divide.divide`. Training and validation together stay the published list.
+    :func:`mmbench.datasets.divide.divide`. Training and validation together stay the published list.
 
     Args:
         rows: of the published training and test lists.

@@ -30,11 +30,11 @@ from pathlib import Path
 from typing import Any, get_args
 
 from ..dataset import SPLITS, Target, data_error
+from ..divide import divide
 from ..layout.description import FILE_NAME as ENCODED
 from ..layout.entries import Entries, nearest, read_yaml
 from ..samples import class_indices
 from .clip import Clip, MediaError, MediaSet, Medium, Piece, Problem
-from .divide import divide
 from .files import told
 from .shelf import Shelf
 from .table import Table, read_table, seconds

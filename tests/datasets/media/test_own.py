@@ -15,8 +15,8 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from mmbench.datasets.dataset import SPLITS, DataError
+from mmbench.datasets.divide import divide
 from mmbench.datasets.media.clip import Clip, Piece
-from mmbench.datasets.media.divide import divide
 from mmbench.datasets.media.own import read_own
 from mmbench.datasets.media.table import read_table, seconds
 

@@ -1,0 +1,71 @@
+"""Logistic regression on summary statistics; ridge regression for scores."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from ...datasets.batch import Batch
+from ...datasets.libraries import import_guard
+from ..estimator import Estimator
+from ..method import Output, fixed
+from ..shared.estimation import class_logits, labels_of
+from ..shared.summary import standardization, standardized, summary
+
+
+@dataclass(frozen=True)
+class LogisticParams:
+    """How the linear model is fitted."""
+
+    iterations: int = fixed(1000)
+
+
+class Logistic(Estimator):
+    """A linear model of the standardised summary, with an L2 penalty that the validation split selects.
+
+    prediction = W (s - mean) / scale + b. Penalty 1 / C for C of 0.001 to 1; ridge with the same strengths for
+    regression.
+    """
+
+    Params = LogisticParams
+    version = 1
+    libraries: ClassVar[tuple[str, ...]] = ("sklearn",)
+
+    def candidates(self) -> tuple[float, ...]:
+        """Inverse strengths of the penalty, from strong to weak."""
+        return (0.001, 0.003, 0.01, 0.03, 0.1, 1.0)
+
+    def fit(self, train: Batch, candidate: Any, seed: int) -> Mapping[str, Tensor]:
+        """Fits the linear model by scikit-learn."""
+        with import_guard("sklearn", "the method logistic"):
+            from sklearn.linear_model import LogisticRegression, Ridge
+
+        columns = summary(train).cpu()
+        learned = standardization(columns)
+        inputs = standardized(columns, learned).double().numpy()
+        labels = labels_of(train)
+        if self.spec.kind == "regression":
+            model = Ridge(alpha=1 / candidate).fit(inputs, labels)
+            weights, bias = model.coef_.reshape(1, -1), torch.tensor([float(model.intercept_)])
+        else:
+            if len(set(labels.tolist())) < 2:
+                raise ValueError("logistic needs training samples of two classes or more")
+            model = LogisticRegression(C=candidate, max_iter=self.params.iterations).fit(inputs, labels)
+            weights, bias = model.coef_, torch.from_numpy(model.intercept_)
+            learned["classes"] = torch.from_numpy(model.classes_.astype("int64"))
+        learned["weights"] = torch.from_numpy(weights).float().contiguous()
+        learned["bias"] = bias.float()
+        return {name: value.to(train.target.device) for name, value in learned.items()}
+
+    def predict(self, batch: Batch, learned: Mapping[str, Tensor]) -> Output:
+        """The score, or logits."""
+        said = standardized(summary(batch), learned) @ learned["weights"].T + learned["bias"]
+        if self.spec.kind == "regression":
+            return Output(said[:, 0])
+        if said.shape[1] == 1:  # of two classes, one score
+            said = torch.cat([torch.zeros_like(said), said], 1)
+        return Output(class_logits(said, learned["classes"], self.spec.classes))

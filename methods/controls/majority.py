@@ -1,0 +1,34 @@
+"""Majority: the control that reads nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ...datasets.batch import Batch
+from ..estimator import Estimator
+from ..method import NoParams, Output
+
+
+class Majority(Estimator):
+    """Predicts the same for every sample: the frequencies of the classes in training, or the median label.
+
+    The median is the constant of the least absolute error, the most frequent class that of the highest accuracy.
+    """
+
+    Params = NoParams
+    version = 1
+
+    def fit(self, train: Batch, candidate: Any, seed: int) -> Mapping[str, Tensor]:
+        """Counts the classes, or takes the median."""
+        if self.spec.kind == "regression":
+            return {"constant": train.target.float().quantile(0.5)}
+        counts = torch.bincount(train.target, minlength=self.spec.classes).double()
+        return {"constant": (counts / counts.sum()).clamp(min=1e-6).log().float()}
+
+    def predict(self, batch: Batch, learned: Mapping[str, Tensor]) -> Output:
+        """The constant, for every sample."""
+        return Output(learned["constant"].expand(len(batch), *learned["constant"].shape).clone())

@@ -1,0 +1,31 @@
+"""What estimators share: labels as arrays, and logits of the classes that training has."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ...datasets.batch import Batch
+
+#: The logit of a class that no training sample has: its probability is 0.
+_NEVER = -1e4
+
+
+def labels_of(batch: Batch) -> np.ndarray:
+    """The targets as an array: float64 scores, or int64 class indices, [samples]."""
+    labels = batch.target.cpu().numpy()
+    return labels if labels.dtype.kind in "iu" else labels.astype(np.float64)
+
+
+def class_logits(known: Tensor, classes: Tensor, count: int) -> Tensor:
+    """Logits of all classes, float32 [samples, classes].
+
+    Args:
+        known: [samples, known classes], logits of those that training has.
+        classes: int64 [known classes], their indices.
+        count: the number of all classes.
+    """
+    logits = known.new_full((len(known), count), _NEVER, dtype=torch.float32)
+    logits[:, classes.long()] = known.float()
+    return logits
