@@ -13,6 +13,7 @@ from ...datasets.batch import Batch, Spec
 from ...methods.estimator import Estimator
 from ...methods.losses import task_loss
 from ...methods.method import Method, Output
+from ...methods.shared.networks import SharedNetworkParams
 from ..core.method_spec import describe
 from ..core.registry import Entry
 from ..train.predict import default_conditions
@@ -56,7 +57,10 @@ def planted_batch(spec: Spec, count: int = 24, steps: int = 5, seed: int = 0) ->
 def _build(method_class: type[Method], spec: Spec) -> Method:
     """A network with its first weights, or an estimator that is fitted to the planted samples."""
     torch.manual_seed(0)
-    method = method_class(method_class.Params(), spec)
+    params = method_class.Params()
+    if isinstance(params, SharedNetworkParams):
+        params = replace(params, layers=1)  # the contract does not depend on the depth of the shared encoders
+    method = method_class(params, spec)
     if isinstance(method, Estimator):
         method.learned.replace(method.fit(planted_batch(spec), method.candidates()[0], seed=0))
     return method
