@@ -34,10 +34,10 @@ demo: install  ## train two methods on a synthetic stand-in and show the leaderb
 	$(BIN)/mmbench leaderboard --store $(DEMO)/runs
 
 test: $(VENV)/.installed-test lint  ## lint, then run every test
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 3 --dist worksteal
 
 test-fast: $(VENV)/.installed-test  ## run the tests that take less than about ten seconds each
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 -m "not slow"
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 3 --dist worksteal -m "not slow"
 
 faults: $(VENV)/.installed-test  ## kill runs 200 times and compare what is left; about an hour
 	OMP_NUM_THREADS=1 MMBENCH_FAULTS=200 $(BIN)/pytest -s -m faults

@@ -252,7 +252,7 @@ class Slow(Letters):
     def encode(self, media):
         with open(f"{sys.argv[1]}/asked-{os.getpid()}", "a") as stream:
             stream.write(f"{len(media.texts)}\\n")
-        time.sleep(0.05)
+        time.sleep(0.25)
         return super().encode(media)
 
 encoder = Slow()

@@ -28,6 +28,7 @@ TEST = two_domains.shifted(SPEC, 512, seed=5)
 
 
 @functools.cache
+@torch.enable_grad()  # it may be asked for first where gradients are off
 def trained(kind: type[Method], params) -> Method:
     torch.manual_seed(0)
     return planted.train(kind(params, SPEC), TRAIN, epochs=12, lr=4e-3)
