@@ -148,7 +148,8 @@ def _train(job: Job, context: Context, folder: JobFolder, claim: Claim) -> Train
         if method_class.uses_context:
             data = data.with_context()
         seed_everything(job.seed, "training")
-    report = Progress(folder.path / "progress.json", protocol.epochs, claim, energy)
+    epochs = len(method.candidates()) if isinstance(method, Estimator) else protocol.epochs
+    report = Progress(folder.path / "progress.json", epochs, claim, energy)
     checkpointer = Checkpointer(folder.path / CHECKPOINT, _identity(job, context, device))
     watched = job.id in context.rivals
     if watched:

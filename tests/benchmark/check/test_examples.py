@@ -149,3 +149,18 @@ def test_features_of_the_encoder_are_made_once_broken_and_made_anew_with_its_cod
     assert (code, "encoded 24 of 24" in said) == (0, True), said
     after = np.load(root / "own" / "train.npz")["features.near"][..., 0]
     np.testing.assert_allclose(after, before / np.log(10), atol=2e-2)
+
+
+def test_the_estimator_is_fitted_and_stands_beside_a_network(call: Call, data_root: Path, tmp_path: Path):
+    plugin = ("--plugin", EXAMPLES / "estimator.py")
+    code, said = call("check", "method", "nearest_centroid", *plugin)
+    assert code == 0, said
+    code, said = call(
+        "run", "--methods", "nearest_centroid,erm(layers=1)", "--datasets", "toyc", *FAST, *plugin,
+        "--data-root", data_root, "--store", tmp_path / "runs", "--corruptions", "gaussian-noise",
+    )  # fmt: skip
+    assert code == 0, said
+    assert "epoch 2/2" in said or "epoch 1/2" in said  # its candidates are counted, not the epochs of networks
+    code, said = call("leaderboard", "--store", tmp_path / "runs", "--what", "accuracy,robustness")
+    assert code == 0, said
+    assert said.count("nearest_centroid") >= 2
