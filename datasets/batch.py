@@ -39,6 +39,9 @@ class Spec:
         label_range: lowest and highest label of a regression task, where the dataset states them.
         encoders: modality -> the encoder that its data ask for (``"cnn1d"``), where it is not ``"sequence"``.
         tuned: modality -> the encoder of raw media that is trained along; its batches hold the media themselves.
+        train_size: the number of training samples; 0 where it is not known.
+        class_counts: training samples of each class; empty for regression.
+        label_moments: mean and standard deviation (ddof = 0) of the training labels; None for classification.
         protocol: ``"as-published"`` lets a method use its own documented deviations.
     """
 
@@ -50,6 +53,9 @@ class Spec:
     protocol: Literal["fair", "as-published"] = "fair"
     encoders: Mapping[str, str] = field(default_factory=dict)
     tuned: Mapping[str, Tuned] = field(default_factory=dict)
+    train_size: int = 0
+    class_counts: tuple[int, ...] = ()
+    label_moments: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -68,6 +74,10 @@ class Batch:
         sample_id: [batch], int64, the same for a sample wherever it appears (its name, hashed).
         context: the previous utterances of the same videos, where asked for and known; a sample
             without one has no modality present there.
+        index: [batch], int64, the row of each sample in the training split, below ``Spec.train_size``; in training
+            alone, for a method that asks for it.
+        clean: the same samples before the protocol damaged them; in training with damage alone, for a method that
+            asks for it. None where nothing is damaged.
     """
 
     features: Mapping[str, Tensor]
@@ -77,6 +87,8 @@ class Batch:
     domain: Tensor
     sample_id: Tensor
     context: Batch | None = None
+    index: Tensor | None = None
+    clean: Batch | None = None
 
     def __len__(self) -> int:
         return int(self.target.shape[0])
@@ -100,6 +112,8 @@ class Batch:
             domain=self.domain[rows],
             sample_id=self.sample_id[rows],
             context=None if self.context is None else self.context.take(rows),
+            index=None if self.index is None else self.index[rows],
+            clean=None if self.clean is None else self.clean.take(rows),
         )
 
     def to(self, device: torch.device | str) -> Batch:
@@ -116,6 +130,8 @@ class Batch:
             domain=self.domain.to(device),
             sample_id=self.sample_id.to(device),
             context=None if self.context is None else self.context.to(device),
+            index=None if self.index is None else self.index.to(device),
+            clean=None if self.clean is None else self.clean.to(device),
         )
 
     def with_present(self, present: Mapping[str, Tensor]) -> Batch:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -84,6 +84,21 @@ class Output:
     diagnostics: dict[str, Tensor] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class ParameterGroup:
+    """Parameters that are trained otherwise than the rest.
+
+    Attributes:
+        parameters: those of the group; no parameter is in two groups.
+        rate: the share of the protocol's learning rate, above 0.
+        decay: the weight decay; None for the protocol's.
+    """
+
+    parameters: Sequence[nn.Parameter]
+    rate: float = 1.0
+    decay: float | None = None
+
+
 class Method(nn.Module):
     """A network and its loss. It knows nothing of Lightning, files, the names of domains, or test data.
 
@@ -94,8 +109,9 @@ class Method(nn.Module):
     ``fuse(embeddings, batch)`` (``forward`` then follows): a condition that leaves a modality untouched does
     not have it encoded again.
 
-    A training step is ``backward``, the optimiser's step, ``after_step``; after the last of an epoch comes
-    ``after_epoch``, then what ``evaluated`` gives is validated and, where the epoch is selected, kept.
+    An epoch begins with ``before_epoch``. A training step is ``backward``, the optimiser's step, ``after_step``, and
+    as many of them for a batch as ``optimizer_steps`` says; after the last of an epoch comes ``after_epoch``, then
+    what ``evaluated`` gives is validated and, where the epoch is selected, kept.
     """
 
     Params: ClassVar[type] = NoParams
@@ -116,6 +132,10 @@ class Method(nn.Module):
     libraries: ClassVar[tuple[str, ...]] = ()
     #: Whether batches carry the previous utterances as ``context``.
     uses_context: ClassVar[bool] = False
+    #: Whether training batches carry the rows of their samples as ``index``.
+    uses_index: ClassVar[bool] = False
+    #: Whether training batches that the protocol damages carry the undamaged samples as ``clean``.
+    uses_clean: ClassVar[bool] = False
 
     def __init__(self, params: Any, spec: Spec) -> None:
         super().__init__()
@@ -140,6 +160,28 @@ class Method(nn.Module):
 
     def begin_stage(self, stage: int) -> None:
         """Called before the first epoch of stage ``stage`` (0, 1, ...)."""
+
+    def before_epoch(self, batches: Callable[[], Iterator[Batch]]) -> None:
+        """Called before the first step of an epoch, for what is computed from all training samples: prototypes,
+        pseudo labels, the memory of a teacher.
+
+        Args:
+            batches: gives the training split from its first sample to its last, undamaged, in batches, each time that
+                it is called; to be read without gradients.
+        """
+
+    def parameter_groups(self) -> Sequence[ParameterGroup]:
+        """Parameters that are trained at a rate or with a decay of their own; all others are as the protocol says."""
+        return ()
+
+    def optimizer_steps(self, batch: Batch) -> Sequence[Callable[[], dict[str, Tensor]]]:
+        """The steps that the optimiser takes for a batch, in order.
+
+        Each puts its gradients into the parameters' ``grad``, which is empty before, and returns its loss terms; a
+        parameter without a gradient stays as it is, so that steps can alternate between parts. By default one step,
+        by ``backward``.
+        """
+        return (lambda: self.backward(batch),)
 
     def backward(self, batch: Batch) -> dict[str, Tensor]:
         """Puts the gradients of a step into the parameters' ``grad``, which is empty before.

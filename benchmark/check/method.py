@@ -19,6 +19,7 @@ from ..core.registry import Entry
 from ..train.predict import default_conditions
 
 TOLERANCE = 1e-4
+_MOST = 64  # samples of a planted batch
 
 
 def specs() -> Iterator[Spec]:
@@ -26,8 +27,14 @@ def specs() -> Iterator[Spec]:
     sizes = {"text": 6, "audio": 3, "vision": 4, "motion": 2}
     for count in range(1, 5):
         chosen = dict(list(sizes.items())[:count])
-        yield Spec(chosen, "regression", label_range=(-3.0, 3.0), domains=1 + count % 2)
-        yield Spec(chosen, "classification", classes=3, domains=2 - count % 2)
+        yield Spec(
+            chosen, "regression", label_range=(-3.0, 3.0), domains=1 + count % 2,
+            train_size=_MOST, label_moments=(0.0, 1.0),
+        )  # fmt: skip
+        yield Spec(
+            chosen, "classification", classes=3, domains=2 - count % 2,
+            train_size=_MOST, class_counts=(20, 24, 20),
+        )  # fmt: skip
 
 
 def planted_batch(spec: Spec, count: int = 24, steps: int = 5, seed: int = 0) -> Batch:
@@ -51,6 +58,7 @@ def planted_batch(spec: Spec, count: int = 24, steps: int = 5, seed: int = 0) ->
         target=target,
         domain=torch.arange(count) % spec.domains,
         sample_id=torch.arange(count),
+        index=torch.arange(count),
     )
 
 
@@ -206,6 +214,7 @@ def step_is_finite(method_class: type[Method]) -> None:
         conditions = [condition.apply(whole) for condition in default_conditions(whole.modalities)]
         for stage in range(len(method.stages)):
             method.begin_stage(stage)
+            method.before_epoch(lambda whole=whole: iter((whole,)))
             for batch in (*conditions, whole.take(slice(0, 1)), absent):
                 _step(method, batch, optimizer)
             method.after_epoch(lambda: 1.0)
@@ -215,10 +224,11 @@ def step_is_finite(method_class: type[Method]) -> None:
 
 def _step(method: Method, batch: Batch, optimizer: torch.optim.Optimizer) -> None:
     method.train()
-    optimizer.zero_grad()
-    method.backward(batch)
-    optimizer.step()
-    method.after_step()
+    for backward in method.optimizer_steps(batch):
+        optimizer.zero_grad()
+        backward()
+        optimizer.step()
+        method.after_step()
 
 
 def same_seed_same_result(method_class: type[Method]) -> None:
@@ -275,6 +285,8 @@ def it_learns(method_class: type[Method]) -> None:
         for stage in range(len(method.stages)):
             method.begin_stage(stage)
             for step in range(60):
+                if step % 20 == 0:
+                    method.before_epoch(lambda batch=batch: iter((batch,)))
                 _step(method, batch, optimizer)
                 if step % 20 == 19:
                     method.after_epoch(partial(_task_loss, method, batch))

@@ -10,6 +10,7 @@ import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import torch
@@ -146,6 +147,8 @@ class TaskData:
             protocol="as-published" if protocol == "as-published" else "fair",
             encoders={name: self.encoders[name] for name in sizes if name in self.encoders},
             tuned={name: self.finetuned[name] for name in sizes if name in self.finetuned},
+            train_size=len(self.train.batch),
+            **_label_statistics(self.train.batch.target, len(self.target.classes)),
         )
 
     def with_context(self) -> TaskData:
@@ -180,6 +183,14 @@ class TaskData:
         holdout = None if self.class_holdout is None else change(self.class_holdout)
         seen = None if self.target_valid is None else change(self.target_valid)
         return replace(self, train=train, valid=valid, test=test, class_holdout=holdout, target_valid=seen)
+
+
+def _label_statistics(target: torch.Tensor, classes: int) -> dict[str, Any]:
+    """The fields of a Spec that the sources' training labels decide."""
+    if classes:
+        return {"class_counts": tuple(torch.bincount(target, minlength=classes).tolist())}
+    labels = target.double()
+    return {"label_moments": (float(labels.mean()), float(labels.std(correction=0)))}
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ import threading
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -33,16 +33,9 @@ from ..core.protocol import Protocol
 from ..core.selection import Direction, Epoch, Record, select_epoch
 from .checkpoint import Checkpointer, restore_random
 from .minibatches import Minibatches, minibatches
+from .optimizer import SCHEDULES, build_optimizer
 from .predict import EVALUATION_BATCH, without_targets
 from .seeds import generator
-
-#: name -> share of the first learning rate, by the epochs (inverse-power: steps) that are done, and their number.
-SCHEDULES: dict[str, Callable[..., float]] = {
-    "constant": lambda done, total: 1.0,
-    "cosine": lambda done, total: (1 + math.cos(math.pi * done / total)) / 2,
-    "cosine-to-1%": lambda done, total: 0.01 + 0.99 * (1 + math.cos(math.pi * done / total)) / 2,
-    "inverse-power": lambda done, total: (1 + 10 * done / total) ** -0.75,
-}
 
 #: Called after every epoch, and with the share of the epoch that is done in between.
 Report = Callable[[int, float, Epoch | None], None]
@@ -111,13 +104,7 @@ class Training(LightningModule):
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """The optimiser and the schedule of the protocol."""
         rules = self.protocol
-        kind = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam}[rules.optimizer]
-        optimizer = kind(
-            self._groups(),
-            lr=rules.learning_rate,
-            weight_decay=rules.weight_decay,
-            foreach=True,  # the same numbers as one parameter after the other, with fewer calls
-        )
+        optimizer = build_optimizer(self.method, rules)
         by_step = rules.schedule == "inverse-power"
         total = int(self.trainer.estimated_stepping_batches) if by_step else rules.epochs
         factor = partial(SCHEDULES[rules.schedule], total=total)
@@ -126,21 +113,6 @@ class Training(LightningModule):
             "optimizer": optimizer,
             "lr_scheduler": {"scheduler": LambdaLR(optimizer, factor), "interval": interval},
         }
-
-    def _groups(self) -> list[dict[str, Any]]:
-        """The parameters in groups: those of encoders, of encoders of raw media and the rest, each with the learning
-        rate that the protocol gives it."""
-        rules = self.protocol
-        shares = {"rest": 1.0, "encoders": rules.encoder_rate, "media": rules.media_rate}
-        parts: dict[str, list[torch.nn.Parameter]] = {}
-        for name, parameter in self.method.named_parameters():
-            part = "encoders" if name.startswith("encoders.") and rules.encoder_rate != 1 else "rest"
-            parts.setdefault("media" if ".media." in name else part, []).append(parameter)
-        return [
-            {"params": parts[part], **({} if share == 1 else {"lr": share * rules.learning_rate})}
-            for part, share in shares.items()
-            if part in parts
-        ]
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
         """Averages the gradients over the batches of the step. Clears the state of the optimiser where the protocol
@@ -175,6 +147,7 @@ class Training(LightningModule):
         while self.stage < stage:
             self.stage += 1
             self.method.begin_stage(self.stage)
+        self.method.before_epoch(partial(minibatches, self.data.batch, EVALUATION_BATCH))
         self._terms, self._steps = {}, 0
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
@@ -189,8 +162,13 @@ class Training(LightningModule):
         mixed = self.protocol.precision == "bfloat16"
         # no cache: a method may move its weights between two passes, and the second would read those of the first
         device = self._batch.target.device.type
-        with torch.autocast(device, torch.bfloat16, enabled=mixed, cache_enabled=False):
-            terms = self.method.backward(self._batch)
+        steps = self.method.optimizer_steps(self._batch)
+        terms: dict[str, Tensor] = {}
+        for place, step in enumerate(steps):
+            if place:
+                self._step_between()
+            with torch.autocast(device, torch.bfloat16, enabled=mixed, cache_enabled=False):
+                terms |= step()
         for parameter, gradient in before.items():
             parameter.grad = gradient if parameter.grad is None else parameter.grad + gradient
         self._batches += 1
@@ -199,6 +177,20 @@ class Training(LightningModule):
             self._terms[name] = value if self._steps == 0 else self._terms.get(name, 0) + value
         self._steps += 1
         self.report(self.current_epoch, self._steps / self.trainer.num_training_batches, None)
+
+    def _step_between(self) -> None:
+        """Takes a step of the optimiser for a batch of which another follows; Lightning takes the last one."""
+        optimizer = self.optimizers(use_pl_optimizer=False)
+        assert isinstance(optimizer, torch.optim.Optimizer)
+        if self.protocol.accumulate > 1:
+            raise ValueError("a method that takes several steps for a batch does not go with --accumulate")
+        if self.protocol.clip_norm:
+            self.clip_gradients(optimizer, self.protocol.clip_norm, "norm")
+        if self.protocol.restart_optimizer:
+            optimizer.state.clear()
+        optimizer.step()
+        optimizer.zero_grad()
+        self.method.after_step()
 
     def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
         """Calls the method's ``after_step`` where the optimiser has taken a step."""
@@ -219,7 +211,8 @@ class Training(LightningModule):
         if missing == noise == "off":
             return batch
         drawn = generator(self.seed, "training damage", self.current_epoch, batch_idx)
-        return inject(batch, missing, noise, drawn)
+        damaged = inject(batch, missing, noise, drawn)
+        return replace(damaged, clean=batch) if self.method.uses_clean else damaged
 
     def on_train_epoch_end(self) -> None:
         """Validates on the sources, and copies the weights where the rule selects this epoch.
@@ -327,6 +320,8 @@ def fit(
     Raises:
         FloatingPointError: the loss is no longer finite.
     """
+    if method.uses_index:
+        train = replace(train, index=torch.arange(len(train), device=train.target.device))
     training = Training(method, protocol, valid, seed, report, selection_data)
     training.data = Minibatches(train, protocol.batch_size, seed, protocol.epoch_steps, protocol.drop_last)
     training.checkpointer = checkpointer
