@@ -92,7 +92,16 @@ class Hust:
         return LocatedWindows(self.name, (file, sound), self.target, marks.pop())
 
     def locate(self, root: Path, given: Path | None = None) -> Located:
-        """Finds the dataset below ``root``, or at the file or folder ``given``. Raises DataError."""
+        """Finds the dataset below ``root``, or at the file or folder ``given``.
+
+        Args:
+            root: the folder of all datasets.
+            given: a file or folder to use instead.
+
+        Raises:
+            DataNotFound: nothing is there.
+            DataError: what is there is wrong.
+        """
         return locate(self.name, root, given, self)
 
     def prepare(self, raw: Path, folder: Path, *, rule: str = "fair", overwrite: bool = False) -> list[Path]:

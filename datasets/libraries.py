@@ -158,7 +158,12 @@ def explanation(error: BaseException, library: Library) -> str:
 
 
 def cause_of(error: BaseException, library: Library) -> Library:
-    """The library whose import failed: ``library`` itself, or one that was being imported by it."""
+    """The library whose import failed: ``library`` itself, or one that was being imported by it.
+
+    Args:
+        error: what the import raised.
+        library: what was imported.
+    """
     if isinstance(error, ModuleNotFoundError) and error.name:
         missing = libraries().get(error.name.partition(".")[0])
         if missing is not None and not missing.is_installed():

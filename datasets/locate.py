@@ -71,19 +71,19 @@ def _below(root: Path, name: str, patterns: tuple[str, ...]) -> tuple[list[Path]
             found += _in_folder(entry, patterns)
     single = f"{name}.pkl"
     if single in patterns:
-        found += _matching(root, (single,))
-    return _distinct(found), [root / name, *([root / single] if single in patterns else [])]
+        found += _matching_files(root, (single,))
+    return _distinct_files(found), [root / name, *([root / single] if single in patterns else [])]
 
 
 def _in_folder(folder: Path, patterns: tuple[str, ...]) -> list[Path]:
-    found = _matching(folder, patterns)
+    found = _matching_files(folder, patterns)
     for entry in _entries(folder):
         if entry.name.casefold() == _PROCESSED and entry.is_dir():
-            found += _matching(entry, patterns)
-    return _distinct(found)
+            found += _matching_files(entry, patterns)
+    return _distinct_files(found)
 
 
-def _matching(folder: Path, patterns: tuple[str, ...]) -> list[Path]:
+def _matching_files(folder: Path, patterns: tuple[str, ...]) -> list[Path]:
     return [
         entry
         for entry in _entries(folder)
@@ -98,7 +98,7 @@ def _entries(folder: Path) -> list[Path]:
         return []
 
 
-def _distinct(files: Iterable[Path]) -> list[Path]:
+def _distinct_files(files: Iterable[Path]) -> list[Path]:
     return list({file.resolve(): file for file in files}.values())
 
 

@@ -58,7 +58,15 @@ def read_plain_yaml(file: Path, scalars: Scalars = "values") -> Any:
 
 
 def parse_plain_yaml(text: str, scalars: Scalars = "values") -> Any:
-    """As ``read_plain_yaml``, of a text. Raises PlainYamlError."""
+    """The value that a YAML text stands for, as ``read_plain_yaml`` reads it of a file.
+
+    Args:
+        text: YAML.
+        scalars: as of ``read_plain_yaml``.
+
+    Raises:
+        PlainYamlError: it is not YAML, or not of plain values.
+    """
     import yaml
 
     try:

@@ -19,7 +19,15 @@ _WHOLE = re.compile(r"[+-]?\d{1,15}(\.0*)?", re.ASCII)
 
 
 def numbers(array: object, file: Path, key: str) -> np.ndarray:
-    """An array of numbers, as it is. Raises DataError for objects, text, ragged lists and complex numbers."""
+    """An array of numbers, as it is.
+
+    Args:
+        array: anything that numpy takes.
+        file, key: what an error names.
+
+    Raises:
+        DataError: objects, text, lists of unequal length or complex numbers.
+    """
     found = _array(array, file, key)
     if found.dtype.kind not in "fiub":
         raise data_error(file, key, f"an array of type {found.dtype}", "numbers")
@@ -33,8 +41,19 @@ def _array(array: object, file: Path, key: str) -> np.ndarray:
         raise data_error(file, key, "rows of unequal shape", "one array") from None
 
 
-def shaped(array: object, file: Path, key: str) -> np.ndarray:
-    """Features [samples, time, feature] as in ``features``, whose values are not looked at yet."""
+def shape_features(array: object, file: Path, key: str) -> np.ndarray:
+    """Features as in ``features``, whose values are not looked at yet.
+
+    Args:
+        array: [samples, time, feature] or [samples, feature].
+        file, key: what an error names.
+
+    Returns:
+        [samples, time, feature], float16 or float32.
+
+    Raises:
+        DataError: no numbers, another number of dimensions, or nothing in it.
+    """
     found = numbers(array, file, key)
     if found.ndim == 2:
         found = found[:, None, :]
@@ -78,10 +97,13 @@ def features(array: object, file: Path, key: str, *, negative_infinity_to_zero: 
         file, key: what an error names.
         negative_infinity_to_zero: -inf (the logarithm of silence in published audio features) becomes 0.
 
+    Returns:
+        Contiguous and writable.
+
     Raises:
         DataError: another number of dimensions, nothing in it, NaN or infinite values.
     """
-    found = shaped(array, file, key)
+    found = shape_features(array, file, key)
     finite = np.isfinite(found)
     if finite.all():
         # a tensor can share this memory only if it may be written to
@@ -208,13 +230,13 @@ def class_indices(cells: Sequence[str], classes: Sequence[str], *, numbers: bool
     position = {name: index for index, name in enumerate(classes)}
     by_number = {number: index for name, index in position.items() if (number := _whole(name)) is not None}
 
-    def named(cell: str) -> int | None:
+    def index_by_name(cell: str) -> int | None:
         if cell in position:
             return position[cell]
         number = _whole(cell)
         return None if number is None else by_number.get(number)
 
-    names = [named(cell) for cell in cells]
+    names = [index_by_name(cell) for cell in cells]
     places = [_index(cell, len(classes)) for cell in cells]
     if not by_number:
         return [place if name is None else name for name, place in zip(names, places, strict=True)]
@@ -254,7 +276,18 @@ def _whole(cell: str) -> int | None:
 
 
 def text(array: object, file: Path, key: str) -> np.ndarray:
-    """Names [samples], str, from text, bytes or whole numbers. Raises DataError for anything else."""
+    """Names as text.
+
+    Args:
+        array: [samples], text, bytes in UTF-8 or whole numbers.
+        file, key: what an error names.
+
+    Returns:
+        [samples], str.
+
+    Raises:
+        DataError: anything else.
+    """
     found = _array(array, file, key)
     if found.ndim != 1:
         raise data_error(file, key, f"shape {'x'.join(map(str, found.shape))}", "one name a sample")
@@ -278,8 +311,19 @@ def text(array: object, file: Path, key: str) -> np.ndarray:
 
 
 def mask_from_lengths(array: object, steps: int, file: Path, key: str) -> np.ndarray:
-    """The mask [samples, time] whose first ``length`` steps are valid. Raises DataError for a length below 0
-    or above ``steps``."""
+    """The mask of samples whose first steps are valid.
+
+    Args:
+        array: [samples], the number of valid steps.
+        steps: of all samples.
+        file, key: what an error names.
+
+    Returns:
+        [samples, steps], bool.
+
+    Raises:
+        DataError: a length is below 0 or above ``steps``.
+    """
     lengths = numbers(array, file, key)
     if lengths.ndim != 1:
         raise data_error(file, key, f"shape {'x'.join(map(str, lengths.shape))}", "one length a sample")
@@ -305,9 +349,16 @@ def present(mask: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 
 def previous_rows(video: np.ndarray, clip: np.ndarray) -> np.ndarray:
-    """For each row the row of the clip before it in the same video, or -1 ([samples], int64).
+    """For each row the row of the clip before it in the same video.
 
     Clips are ordered as numbers where they are numbers (so 2 comes before 10), names after them.
+
+    Args:
+        video: [samples], names of videos.
+        clip: [samples], names or numbers of clips.
+
+    Returns:
+        [samples], int64; -1 for the first clip of a video.
     """
 
     def order(row: int) -> tuple[str, int, float, str, int]:
@@ -324,8 +375,15 @@ def previous_rows(video: np.ndarray, clip: np.ndarray) -> np.ndarray:
 
 
 def check_rows(parts: Mapping[str, np.ndarray], file: Path, split: str) -> int:
-    """The number of samples that all arrays of a split agree on. Raises DataError if they do not, or if it
-    is 0."""
+    """The number of samples that all arrays of a split agree on.
+
+    Args:
+        parts: name -> array [samples, ...].
+        file, split: what an error names.
+
+    Raises:
+        DataError: they do not agree, or it is 0.
+    """
     counts = {key: len(array) for key, array in parts.items()}
     first_key, first = next(iter(counts.items()))
     for key, count in counts.items():
@@ -337,7 +395,15 @@ def check_rows(parts: Mapping[str, np.ndarray], file: Path, split: str) -> int:
 
 
 def check_splits(splits: Mapping[str, Samples], file: Path) -> None:
-    """Checks what only all splits together can show: the same widths everywhere, each sample id once."""
+    """Checks what only all splits together can show: one width of each modality, each sample id once.
+
+    Args:
+        splits: split -> samples.
+        file: what an error names.
+
+    Raises:
+        DataError: a width differs, or a sample id occurs twice.
+    """
     first = splits[SPLITS[0]]
     seen: dict[str, str] = {}
     for split, samples in splits.items():
@@ -357,9 +423,15 @@ def check_splits(splits: Mapping[str, Samples], file: Path) -> None:
 VALIDATION_SHARE, VALIDATION_SEED = 0.2, 8
 
 
-def drawn_for_validation(count: int) -> np.ndarray:
-    """Which of ``count`` training samples, two or more, become validation samples: [count], bool, at least one
-    and not all. The same count gives the same draw."""
+def draw_validation(count: int) -> np.ndarray:
+    """Draws validation samples, at least one and not all. The same count gives the same draw.
+
+    Args:
+        count: number of training samples, two or more.
+
+    Returns:
+        [count], bool, true for a validation sample.
+    """
     drawn = np.zeros(count, dtype=bool)
     chosen = np.random.default_rng(VALIDATION_SEED).permutation(count)
     drawn[chosen[: min(max(1, round(VALIDATION_SHARE * count)), count - 1)]] = True

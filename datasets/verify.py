@@ -107,7 +107,7 @@ def _split_info(samples: Samples, target: Target) -> SplitInfo:
         label_min=None if score is None else float(score.min()),
         label_max=None if score is None else float(score.max()),
         zeros=None if score is None else int((score == 0).sum()),
-        domains=dict(zip(*_counted(samples.domain), strict=True)),
+        domains=dict(zip(*_count_values(samples.domain), strict=True)),
         with_previous=int((samples.previous >= 0).sum()),
     )
 
@@ -124,7 +124,7 @@ def _modality_info(samples: Samples, name: str) -> ModalityInfo:
     )
 
 
-def _counted(names: np.ndarray) -> tuple[list[str], list[int]]:
+def _count_values(names: np.ndarray) -> tuple[list[str], list[int]]:
     values, counts = np.unique(names, return_counts=True)
     return values.tolist(), counts.tolist()
 

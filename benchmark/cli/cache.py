@@ -156,9 +156,9 @@ def _brought_by(encoder: object) -> str:
 
 def _is_outdated(encoder: object) -> bool:
     """Whether the encoder of a recipe is known from outside today, and of other code than it was."""
-    from ...datasets.encoders.table import brought_by
+    from ...datasets.encoders.table import encoder_origin
 
-    now = brought_by(str(encoder.get("encoder", ""))) if isinstance(encoder, dict) else ""
+    now = encoder_origin(str(encoder.get("encoder", ""))) if isinstance(encoder, dict) else ""
     return now not in ("", _brought_by(encoder))
 
 

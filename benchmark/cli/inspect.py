@@ -158,10 +158,10 @@ def _show_dataset(out: Console, entry: Entry) -> None:
 
 
 def _show_encoder(out: Console, entry: Entry) -> None:
-    from ...datasets.encoders.table import known
+    from ...datasets.encoders.table import list_encoders
 
     _show_documentation("encoder")(out, entry)
-    options = next(one.options for one in known() if one.name == entry.name)
+    options = next(one.options for one in list_encoders() if one.name == entry.name)
     out.print(f"options: {options or 'none'}", markup=False, highlight=False)
 
 

@@ -136,11 +136,11 @@ def _corruptions(plugins: Files, root: Path) -> Rows:
 
 
 def _encoders(plugins: Files, root: Path) -> Rows:
-    from ...datasets.encoders.table import brought_by, known
+    from ...datasets.encoders.table import encoder_origin, list_encoders
 
     use_plugins(plugins)
-    for encoder in known():
-        yield encoder.name, encoder.summary, encoder.options, brought_by(encoder.name)
+    for encoder in list_encoders():
+        yield encoder.name, encoder.summary, encoder.options, encoder_origin(encoder.name)
 
 
 def _metrics(plugins: Files, root: Path) -> Rows:

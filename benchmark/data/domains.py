@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from ...datasets.dataset import SPLITS, DataError, Samples
-from ...datasets.samples import drawn_for_validation
+from ...datasets.samples import draw_validation
 from ..core.task import Task, domain_of
 from .class_holdout import take_rows
 
@@ -91,7 +91,7 @@ def samples_of_place(
     """The samples of a place of a task.
 
     A domain without validation samples gives a share of its training samples where the task needs some, drawn by
-    :func:`mmbench.datasets.samples.drawn_for_validation`.
+    :func:`mmbench.datasets.samples.draw_validation`.
 
     Args:
         splits: split -> samples of the whole dataset.
@@ -118,7 +118,7 @@ def samples_of_place(
         part: concatenate([found[split] for split in names]) for part, names in _parts(task, roles).items()
     }
     if (place in task.sources or "valid" in target_splits) and not len(found["valid"]):
-        drawn = drawn_for_validation(len(found["train"]))
+        drawn = draw_validation(len(found["train"]))
         whole = found["train"]
         found |= {
             "train": take_rows(whole, np.flatnonzero(~drawn)),

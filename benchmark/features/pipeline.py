@@ -14,7 +14,7 @@ from ...datasets.cache.recipe import Recipe
 from ...datasets.cache.shard import CacheError
 from ...datasets.encoders.encoder import Encoder, Media
 from ...datasets.media.clip import Clip, MediaError, MediaSet, Medium, Piece, View
-from ...datasets.media.decode import decoded
+from ...datasets.media.decode import decode_ahead
 from ..data.tensors import sample_hash
 from ..store.locks import hold, holder
 from .corrupt_media import MediaCorruption, as_float, padded
@@ -69,7 +69,7 @@ class Work:
         medium, view = self.encoder.medium, self.encoder.view
         items: list[tuple[Piece | str, Medium, View]]
         items = [(clip.media[self.modality], medium, view) for clip in clips]
-        yield from decoded(items, workers=self.workers)
+        yield from decode_ahead(items, workers=self.workers)
 
     def hash_of(self, clip: Clip) -> int:
         """What the chance that breaks a clip comes from."""

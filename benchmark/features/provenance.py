@@ -12,7 +12,7 @@ from ...datasets.cache.keys import content_key
 from ...datasets.cache.recipe import VERSION
 from ...datasets.dataset import DataError
 from ...datasets.encoders.spec import parse
-from ...datasets.encoders.table import BROUGHT_BY, brought_by
+from ...datasets.encoders.table import BROUGHT_BY, encoder_origin
 from ...datasets.fingerprint import code_sha256, file_sha256
 from ...datasets.layout.description import FILE_NAME, read_description
 from ...datasets.layout.entries import read_yaml
@@ -125,7 +125,7 @@ def request_digest(media_set: MediaSet, texts: Mapping[str, str], dtype: str) ->
         ],
         [str(problem) for problem in media_set.problems],
         [
-            [modality, text, brought_by(parse(text).encoder), _files(_local(text))]
+            [modality, text, encoder_origin(parse(text).encoder), _files(_local(text))]
             for modality, text in texts.items()
         ],
         [dtype, VERSION, WRITTEN, code_sha256(DATASETS / "media", DATASETS / "encoders")],
@@ -145,7 +145,7 @@ def check_encoder_code(origin: Origin, modality: str) -> None:
     """
     encoding = origin.modalities[modality]
     name = encoding.encoder.partition(",")[0].partition(":")[0].strip()
-    before, now = encoding.identity.get(BROUGHT_BY, ""), brought_by(name)
+    before, now = encoding.identity.get(BROUGHT_BY, ""), encoder_origin(name)
     if before and not now:
         raise DataError(
             f"the features of {modality} were made by encoder {name} of {before}, which is needed again and not known "

@@ -68,17 +68,29 @@ class FeatureCache:
         return self.root / recipe.id
 
     def missing(self, recipe: Recipe, keys: Iterable[str]) -> list[str]:
-        """Those of the keys that have no features, each once, in order. Shards that are damaged do not count."""
-        known = self._known(recipe)
+        """The keys that have no features, each once, in order. Damaged shards do not count.
+
+        Args:
+            recipe: how the features are made.
+            keys: of clips.
+        """
+        known = self._shards_by_key(recipe)
         return [key for key in dict.fromkeys(keys) if key not in known]
 
     def rows(self, recipe: Recipe, keys: Sequence[str]) -> list[np.ndarray]:
         """The features [steps, width] of each clip, mapped into memory and read when used.
 
+        Args:
+            recipe: how the features are made.
+            keys: of clips; one may occur twice.
+
+        Returns:
+            One array a key, [steps, width], of the recipe's type, read-only.
+
         Raises:
             CacheError: there are none for a key, or a shard is broken.
         """
-        known = self._known(recipe)
+        known = self._shards_by_key(recipe)
         if any(key not in known for key in keys):
             lost = sum(key not in known for key in keys)
             raise CacheError(f"{self.folder(recipe)}: {lost} of {len(keys)} clips are not there; encode them")
@@ -93,6 +105,13 @@ class FeatureCache:
 
     def write(self, recipe: Recipe, features: Mapping[str, np.ndarray]) -> Path:
         """Writes the features [steps, width] of clips as a shard, there whole or not at all.
+
+        Args:
+            recipe: how the features are made.
+            features: key of a clip -> [steps, width], of one width.
+
+        Returns:
+            The file of the shard.
 
         Raises:
             ValueError: they are empty, differ in width, or are not finite as the recipe's type.
@@ -112,13 +131,13 @@ class FeatureCache:
         return shard.file
 
     def entries(self) -> list[CachedRecipe]:
-        """Every recipe, in the order of their ids. What one is of that cannot be read is not known: it is empty."""
+        """Every recipe, in the order of their ids; the content of one whose ``recipe.json`` cannot be read is empty."""
         found = []
         for folder in self._folders():
             shards = [shard for shard in map(_shard, _indexes(folder)) if shard]
             clips = {key for shard in shards for key in shard.keys}
             size = sum(shard.size for shard in shards)
-            found.append(CachedRecipe(folder.name, _said(folder), len(clips), len(shards), size))
+            found.append(CachedRecipe(folder.name, _read_recipe(folder), len(clips), len(shards), size))
         return found
 
     def _folders(self) -> list[Path]:
@@ -145,7 +164,7 @@ class FeatureCache:
         for folder in self._folders():
             named = set()
             said = folder / "recipe.json"
-            if not _said(folder) and _indexes(folder):
+            if not _read_recipe(folder) and _indexes(folder):
                 faults.append(Fault(said, "does not say what the features beside it are of", 0))
                 said.unlink(missing_ok=True)  # whoever writes there next says it again
             for index in _indexes(folder):
@@ -168,8 +187,8 @@ class FeatureCache:
         self._clips.clear()
         return faults
 
-    def _known(self, recipe: Recipe) -> dict[str, Shard]:
-        """Key -> the shard that holds it; reads the indexes that were not there when last asked."""
+    def _shards_by_key(self, recipe: Recipe) -> dict[str, Shard]:
+        """Key -> the shard that holds it. Reads the indexes that have been added since the last call."""
         seen = self._shards.setdefault(recipe.id, {})
         known = self._clips.setdefault(recipe.id, {})
         there = set(_indexes(self.folder(recipe)))
@@ -184,8 +203,8 @@ class FeatureCache:
         return known
 
 
-def _said(folder: Path) -> dict[str, Any]:
-    """What ``recipe.json`` says; empty where it cannot be read."""
+def _read_recipe(folder: Path) -> dict[str, Any]:
+    """The content of ``recipe.json``; empty where it cannot be read."""
     try:
         found = json.loads((folder / "recipe.json").read_bytes())
     except (OSError, ValueError, RecursionError):

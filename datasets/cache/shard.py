@@ -20,7 +20,7 @@ import numpy as np
 from ..atomic_write import write_atomic
 from ..dataset import DataError
 from ..fingerprint import file_sha256
-from ..media.mapped import mapped
+from ..media.memory_map import map_file
 
 _DTYPES = {"float16": "F16", "float32": "F32"}
 _MOST_HEADER = 1 << 20
@@ -70,7 +70,7 @@ class Shard:
             bytes_ = shape[0] * shape[1] * np.dtype(self.dtype).itemsize
             if not fits or start < 0 or stop - start != bytes_ or 8 + count + stop > self.size:
                 raise ValueError("its header is not as the index says")
-            content = mapped(self.file, self.size)
+            content = map_file(self.file, self.size)
             first = 8 + count + start
             return content[first : first + bytes_].view(self.dtype).reshape(shape)
         except (OSError, RuntimeError, ValueError, KeyError, TypeError, RecursionError) as error:
@@ -104,6 +104,15 @@ class Shard:
 
 def write_shard(folder: Path, number: int, features: Mapping[str, np.ndarray], dtype: str) -> Shard:
     """Writes the features [steps, width] of clips by their keys; the index last.
+
+    Args:
+        folder: of the recipe; it exists.
+        number: the beginning of the file's name, for the order.
+        features: key of a clip -> [steps, width], of one width.
+        dtype: the type that is stored, ``float16`` or ``float32``.
+
+    Returns:
+        The shard that was written.
 
     Raises:
         ValueError: the clips have no steps, differ in width, or are not finite in ``dtype``.

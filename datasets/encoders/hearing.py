@@ -14,7 +14,7 @@ from ..libraries import import_guard
 from ..media.clip import Medium, SoundView
 from .encoder import Encoded, EncoderError, EncoderSpec, Media
 from .network import Network, NetworkOptions
-from .sound import mono, pooled
+from .sound import mono, pool_steps
 from .spec import fill
 from .transformer import load, processing
 
@@ -101,8 +101,8 @@ class Ast:
         values = self.extract.max_length * self.extract.num_mel_bins
         found = [clip for part in self.network.run(forward, len(clips), values) for clip in part]
         if self.options.pool == "cls":
-            return pooled(found, torch.ones_like(steps), False, self.width)
-        return pooled(found, steps, self.options.pool == "time", self.width)
+            return pool_steps(found, torch.ones_like(steps), False, self.width)
+        return pool_steps(found, steps, self.options.pool == "time", self.width)
 
 
 class Whisper:
@@ -175,7 +175,7 @@ class Whisper:
 
         values = self.extract.nb_max_frames * self.extract.feature_size
         found = [clip for part in self.network.run(forward, len(clips), values) for clip in part]
-        return pooled(found, steps, self.options.pool == "time", self.width)
+        return pool_steps(found, steps, self.options.pool == "time", self.width)
 
 
 def _clips(sound: Tensor, length: Tensor, least: int) -> list[np.ndarray[Any, Any]]:

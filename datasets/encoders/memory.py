@@ -32,9 +32,17 @@ def free_bytes(device: torch.device) -> int:
 
 
 def in_batches(run: Callable[[int, int], T], count: int, size: int) -> list[T]:
-    """The results of ``run(start, stop)`` for all of ``count`` items, in order, ``size`` or fewer at once.
+    """Runs a function on all items, batch by batch, in order.
 
     Where memory runs out, the batches are halved from there on.
+
+    Args:
+        run: start and stop of a batch -> its result.
+        count: number of items.
+        size: the most items of a batch.
+
+    Returns:
+        The result of every batch.
 
     Raises:
         RuntimeError: memory does not suffice for one item.

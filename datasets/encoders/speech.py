@@ -15,7 +15,7 @@ from ..libraries import import_guard
 from ..media.clip import Medium, SoundView
 from .encoder import Encoded, EncoderError, EncoderSpec, Media
 from .network import Network, Precision
-from .sound import like_lengths, mono, pooled, standardised
+from .sound import like_lengths, mono, pool_steps, standardise
 from .spec import fill, near
 from .weights import (
     files_digest,
@@ -95,14 +95,14 @@ class Torchaudio:
         """As ``encode``, with gradients where they are enabled and weights take them."""
         sound, length = mono(media, self.network.device)
         if self.standardise:
-            sound = standardised(sound, length, floor=1e-5)
+            sound = standardise(sound, length, floor=1e-5)
         hidden = like_lengths(
             self.network, self._hidden, sound, length.clamp(min=self._shortest()), self.masks
         )
         steps = length.clamp(min=self._shortest())
         for kernel, stride in self.strides:
             steps = torch.div(steps - kernel, stride, rounding_mode="floor") + 1
-        return pooled(hidden, steps, self.options.pool == "time", self.width)
+        return pool_steps(hidden, steps, self.options.pool == "time", self.width)
 
     def _shortest(self) -> int:
         """How many samples make one step; shorter clips are padded with zeros to it."""

@@ -139,7 +139,17 @@ def _quiet() -> Iterator[None]:
 
 
 def processing(encoder: str, kind: Any, folder: Path, **otherwise: Any) -> Any:
-    """A feature extractor of a class, as ``preprocessor_config.json`` says, or with the arguments given."""
+    """A feature extractor, as ``preprocessor_config.json`` configures it.
+
+    Args:
+        encoder: the encoder's name, for messages.
+        kind: the extractor's class in ``transformers``.
+        folder: of the model.
+        otherwise: arguments of the class, where the folder holds no such file.
+
+    Raises:
+        EncoderError: the file does not fit.
+    """
     if (folder / "preprocessor_config.json").is_file():
         with read(encoder, f"{folder}/preprocessor_config.json"):
             return kind.from_pretrained(folder, local_files_only=True)

@@ -124,7 +124,8 @@ class Trained(nn.Module):
             return self.encoder.features(media)
         read: set[nn.Module] = set()
         hooks = [
-            layer.register_forward_hook(lambda layer, *_: read.add(layer)) for layer in _adapted(self.module)
+            layer.register_forward_hook(lambda layer, *_: read.add(layer))
+            for layer in _adapter_layers(self.module)
         ]
         found = self.encoder.features(media)
         for hook in hooks:
@@ -149,10 +150,14 @@ class Trained(nn.Module):
         return self
 
     def groups(self, rate: float, share: float = 0.1, decay: float = 0.01) -> list[dict[str, Any]]:
-        """Groups of parameters for an optimiser: what is trained, at ``share`` of the other networks' learning rate.
+        """Groups of parameters for an optimiser: the trained ones, at a share of the other networks' learning rate.
 
-        Biases and the weights of normalisations, which have one dimension, do not decay. A group is left out where
-        it is empty.
+        Biases and the weights of normalisations, which have one dimension, do not decay. An empty group is left out.
+
+        Args:
+            rate: learning rate of the other networks.
+            share: factor on it.
+            decay: weight decay.
         """
         trained = [parameter for parameter in self.parameters() if parameter.requires_grad]
         told = {"lr": rate * share}
@@ -181,7 +186,7 @@ def _last(module: nn.Module, blocks: list[nn.Module]) -> nn.Module:
     return blocks[-1]
 
 
-def _adapted(module: nn.Module) -> list[nn.Module]:
+def _adapter_layers(module: nn.Module) -> list[nn.Module]:
     with import_guard("peft", "training of low-rank adapters"):
         from peft.tuners.lora import LoraLayer
 

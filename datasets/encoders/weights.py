@@ -27,10 +27,17 @@ _SECONDS = 3.0
 
 @contextlib.contextmanager
 def read(encoder: str, what: str) -> Iterator[None]:
-    """Whatever goes wrong with making a network of files becomes an EncoderError of one line.
+    """Turns every error while a network is made of files into an EncoderError of one line.
 
     The libraries raise errors of many kinds for files that do not fit or are no weights, their own and others'.
-    The line begins with the encoder's name.
+
+    Args:
+        encoder: the encoder's name, with which the message begins.
+        what: the model or file.
+
+    Raises:
+        LibraryError: a library is missing, as it was raised.
+        EncoderError: anything else was raised.
     """
     try:
         yield
@@ -136,7 +143,7 @@ def hub_folder(repository: str, revision: str, extra: Iterable[str] = ()) -> Pat
     at = f"@{revision}" if revision else ""
     if constants.HF_HUB_OFFLINE or os.environ.get("TRANSFORMERS_OFFLINE", "0") not in ("", "0"):
         why = "HF_HUB_OFFLINE is set"
-    elif not (why := unreachable(constants.ENDPOINT)):
+    elif not (why := connection_fault(constants.ENDPOINT)):
         try:
             for pattern in (*WEIGHTS[:2], *extra, *WEIGHTS[2:]):
                 folder = fetched([*small, pattern], kept=False)
@@ -162,7 +169,7 @@ def url_file(url: str) -> Path:
     kept = Path(torch.hub.get_dir()) / "checkpoints" / urlsplit(url).path.rpartition("/")[2]
     if kept.is_file():
         return kept
-    why = unreachable(url)
+    why = connection_fault(url)
     if not why:
         try:
             kept.parent.mkdir(parents=True, exist_ok=True)
@@ -177,7 +184,7 @@ def url_file(url: str) -> Path:
 
 
 @lru_cache
-def unreachable(url: str) -> str:
+def connection_fault(url: str) -> str:
     """Why an address, or the proxy on the way to it, does not answer within seconds; empty where it does."""
     parts = urlsplit(url)
     proxy = urllib.request.getproxies().get(parts.scheme)

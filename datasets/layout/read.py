@@ -163,7 +163,7 @@ class _Loader:
             file, key = _file(ref.features, split), f"{split}/{ref.features.array}"
             if ragged is not None and not ragged.any() and 0 in raw.shape[1:]:
                 raw = np.zeros((len(raw), 1, width), raw.dtype)  # no sample of the split has the modality
-            array = make.shaped(raw, file, key)
+            array = make.shape_features(raw, file, key)
             mask = self.mask(ref, split, array, ragged, None if stated is None else stated[split][0])
             if ragged is not None:
                 mask = mask & (ragged > 0)[:, None]  # an absent list is no data, whatever else is said of it

@@ -32,8 +32,18 @@ def write_open_layout(
     gives exactly these samples again.
 
     Each file is written under another name and renamed; the description is removed first and written last, so
-    that a half-written folder is never taken for a dataset. ``media`` is the description's block of that name,
-    for features that were made of raw media; ``beside`` holds further arrays of a split, by name.
+    that a half-written folder is never taken for a dataset.
+
+    Args:
+        folder: where to; it is made.
+        splits: split -> samples.
+        target: what is predicted.
+        name, title, homepage: of the dataset; an empty one is left out.
+        synthetic: whether it is a stand-in.
+        encoders: modality -> the encoder of its features.
+        media: the description's block of that name, for features that were made of raw media.
+        beside: split -> name -> a further array.
+        overwrite: whether to replace a dataset that is there.
 
     Returns:
         The files written, the description first.
@@ -67,7 +77,7 @@ def write_open_layout(
         },
         "task": task,
         **{key: key for key in ("label", "domain", "sample_id", "previous")},
-        **({"indices": True} if _numbered(target) else {}),
+        **({"indices": True} if _has_numeric_names(target) else {}),
         **({"media": dict(media)} if media else {}),
     }
     try:
@@ -88,7 +98,7 @@ def write_open_layout(
         raise DataError(f"{folder}: cannot be written ({error.strerror or error})") from None
 
 
-def _numbered(target: Target) -> bool:
+def _has_numeric_names(target: Target) -> bool:
     """Whether classes are called by numbers that are not their indices, so that a label could be taken for a name."""
     return any(
         name.lstrip("-").isdecimal() and name != str(index) for index, name in enumerate(target.classes)

@@ -23,7 +23,7 @@ import numpy as np
 from ..dataset import data_error
 from ..pickles.unpickle_frame import load_frame
 from .clip import MediaSet, Piece
-from .files import told
+from .files import seconds_text
 from .listed import Row, find_lists, first_folder, media_set, with_validation
 from .table import seconds
 
@@ -87,11 +87,14 @@ def _rows(
     found = []
     numbers = _numbers(table)
     for place in range(len(table["video_id"])):
-        recording, first, last, label = _checked(file, table, place, classes)
+        recording, first, last, label = _check_row(file, table, place, classes)
         times = [_time(file, table, column, place) for column in ("start_timestamp", "stop_timestamp")]
         if times[1] <= times[0]:
             raise data_error(
-                file, f"row {place}, stop_timestamp", f"{told(times[1])} s", f"after {told(times[0])} s"
+                file,
+                f"row {place}, stop_timestamp",
+                f"{seconds_text(times[1])} s",
+                f"after {seconds_text(times[0])} s",
             )
         name = f"{kitchen}_{recording}_{first}_{last}_{label}"
         # flow has half the frames: ceil(start / 2), and int((stop - start) / 2) of them
@@ -106,7 +109,7 @@ def _rows(
     return found
 
 
-def _checked(
+def _check_row(
     file: Path, table: Mapping[str, np.ndarray], place: int, classes: int
 ) -> tuple[str, int, int, int]:
     recording = table["video_id"][place]

@@ -10,7 +10,7 @@ from ..dataset import SYNTHETIC_FILE, DataError, Dataset
 from ..samples import VALIDATION_SEED, VALIDATION_SHARE
 from .clip import Clip, MediaSet, Medium, Piece, Problem
 from .divide import divide
-from .shelf import Shelf, shown
+from .shelf import Shelf, relative_path
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,12 @@ class Row:
 
 def find_lists(name: str, folder: Path, files: Sequence[str], below: Sequence[str]) -> Path:
     """The folder that holds the published lists: ``folder`` itself or one ``below`` it.
+
+    Args:
+        name: of the dataset, for messages.
+        folder: where to look first.
+        files: the names of the lists.
+        below: folders in ``folder`` where they may lie.
 
     Raises:
         DataError: no folder holds them all; the message names the first that is missing.
@@ -112,7 +118,9 @@ def media_set(
         if place is None or place.is_dir():
             there[name] = medium
         else:
-            problems.append(Problem("", name, shown(place, folder), f"no such folder: there is no {name}"))
+            problems.append(
+                Problem("", name, relative_path(place, folder), f"no such folder: there is no {name}")
+            )
     if not any(medium != "text" for medium in there.values()):
         places = ", ".join(str(place) for _, place in modalities.values() if place)
         raise DataError(f"{dataset.name}: no media in {folder}; expected folders {places}")
@@ -121,7 +129,7 @@ def media_set(
         found = sum(row.file == file for row in rows)
         if found != count:
             reason = f"lists {found} clips where {count} are published"
-            problems.append(Problem("", "", shown(file, folder), reason, published=True))
+            problems.append(Problem("", "", relative_path(file, folder), reason, published=True))
     shelf = Shelf(folder)
     clips = []
     seen: dict[str, Row] = {}
@@ -156,7 +164,7 @@ def media_set(
         modalities=there,
         target=dataset.target,
         clips=tuple(clips),
-        problems=(*problems, *shelf.left(folders)),
+        problems=(*problems, *shelf.unused_files(folders)),
         title=dataset.title,
         homepage=dataset.homepage,
         synthetic=synthetic,

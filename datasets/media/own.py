@@ -35,7 +35,7 @@ from ..layout.entries import Entries, nearest, read_yaml
 from ..samples import class_indices
 from .clip import Clip, MediaError, MediaSet, Medium, Piece, Problem
 from .divide import divide
-from .files import told
+from .files import seconds_text
 from .shelf import Shelf
 from .table import Table, read_table, seconds
 
@@ -100,7 +100,7 @@ class _Own(Entries):
         target = self.target(top["task"])
         columns = {key: self.column(top, key, table) for key in _COLUMNS if key != "split"}
         if (columns["video"] is None) != (columns["clip"] is None):
-            columns |= self.both(top, columns)
+            columns |= self.drop_context(top, columns)
         ids = _sample_ids(table, columns["sample_id"] or "")
         labels = _labels(table, columns["label"] or "", target)
         splits = self.splits(top.get("split"), table, columns["video"])
@@ -140,7 +140,9 @@ class _Own(Entries):
             table.column(column)
         return column if column in table.columns else None
 
-    def both(self, top: Mapping[str, Any], columns: Mapping[str, str | None]) -> dict[str, str | None]:
+    def drop_context(
+        self, top: Mapping[str, Any], columns: Mapping[str, str | None]
+    ) -> dict[str, str | None]:
         """A clip without its number has no context, unless somebody asked for one."""
         for key, other in (("video", "clip"), ("clip", "video")):
             if key in top and columns[other] is None:
@@ -169,12 +171,12 @@ class _Own(Entries):
             patterns = self.names(entry["file"], f"{key}/file", count)
             for part in (part for pattern in patterns for part in _PLACE.findall(pattern)):
                 table.column(part)
-            return self.timed(Source(medium, (), patterns, name), table)
+            return self.check_times(Source(medium, (), patterns, name), table)
         default = name if count == 1 else [f"{name}_u", f"{name}_v"]
         columns = self.names(entry.get("column", default), f"{key}/column", count)
         for column in columns:
             table.column(column)
-        return self.timed(Source(medium, columns, (), columns[0] if count == 1 else name), table)
+        return self.check_times(Source(medium, columns, (), columns[0] if count == 1 else name), table)
 
     def names(self, value: object, key: str, count: int) -> tuple[str, ...]:
         values = value if isinstance(value, list) else [value]
@@ -184,7 +186,7 @@ class _Own(Entries):
             raise self.wrong(key, repr(value), expected)
         return found
 
-    def timed(self, source: Source, table: Table) -> Source:
+    def check_times(self, source: Source, table: Table) -> Source:
         known = [f"{source.times}.start", f"{source.times}.stop"]
         for column in table.columns:
             if column.startswith(f"{source.times}.") and (column not in known or source.medium == "text"):
@@ -206,12 +208,12 @@ class _Own(Entries):
             value = {"column": value}
         entry = self.mapping(value, "split", ("column", "values", "group", "shares", "seed"))
         if "column" not in entry:
-            return self.drawn(entry, table, video)
+            return self.draw_splits(entry, table, video)
         for key in ("group", "shares", "seed"):
             if key in entry:
                 raise self.wrong(f"split/{key}", "given beside a column", "one of the two ways")
         column = self.name(entry["column"], "split/column")
-        return self.stated(table, column, self.meanings(entry.get("values", {})))
+        return self.read_splits(table, column, self.meanings(entry.get("values", {})))
 
     def meanings(self, values: object) -> dict[str, str]:
         if not isinstance(values, dict):
@@ -225,7 +227,7 @@ class _Own(Entries):
                 raise self.wrong("split/values", wrong, ", ".join(SPLITS))
         return found
 
-    def stated(self, table: Table, column: str, meaning: Mapping[str, str]) -> list[str]:
+    def read_splits(self, table: Table, column: str, meaning: Mapping[str, str]) -> list[str]:
         known = tuple(meaning) or SPLITS
         found = []
         for row, cell in enumerate(table.column(column)):
@@ -238,7 +240,7 @@ class _Own(Entries):
                 raise self.wrong("split", f"no clip of {table.file.name} is in {split}", "at least one")
         return found
 
-    def drawn(self, entry: Mapping[str, Any], table: Table, video: str | None) -> list[str]:
+    def draw_splits(self, entry: Mapping[str, Any], table: Table, video: str | None) -> list[str]:
         if "values" in entry:
             raise self.wrong("split/values", "given without a column", "a column, or shares and a seed")
         for key in ("shares", "seed"):
@@ -293,7 +295,7 @@ class _Own(Entries):
         for file in (self.file, table.file, folder / ENCODED):
             with suppress(MediaError):  # an array's description need not be there
                 shelf.take(file)
-        return found, problems + shelf.left()
+        return found, problems + shelf.unused_files()
 
 
 def _sample_ids(table: Table, column: str) -> list[str]:
@@ -370,5 +372,7 @@ def _times(table: Table, row: int, name: str) -> tuple[float | None, float | Non
     start, stop = found
     # a clip of no length is a problem of its own, once it is decoded
     if stop is not None and stop < (start or 0):
-        raise table.wrong(row, f"{name}.stop", told(stop), f"later than the start, {told(start or 0)}")
+        raise table.wrong(
+            row, f"{name}.stop", seconds_text(stop), f"later than the start, {seconds_text(start or 0)}"
+        )
     return start, stop

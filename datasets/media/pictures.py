@@ -125,7 +125,7 @@ def _to_rgb(picture: Image.Image, deep: bool) -> Image.Image:
     return Image.alpha_composite(Image.new("RGBA", layers.size, "white"), layers).convert("RGB")
 
 
-def fitted(picture: np.ndarray, view: FrameView, aspect: float = 1.0) -> np.ndarray:
+def resize_picture(picture: np.ndarray, view: FrameView, aspect: float = 1.0) -> np.ndarray:
     """A picture at the view's size.
 
     Args:

@@ -54,7 +54,14 @@ class Table:
         return self.columns[name]
 
     def wrong(self, row: int, column: str, wrong: str, expected: str) -> DataError:
-        """A DataError that names file, row and column."""
+        """A DataError that names file, row and column.
+
+        Args:
+            row: its index.
+            column: its name.
+            wrong: what is wrong.
+            expected: what should be there.
+        """
         return data_error(self.file, f"row {self.numbers[row]}, column {column}", wrong, expected)
 
 

@@ -127,7 +127,7 @@ def refused_call(*_: object) -> NoReturn:
     raise pickle.UnpicklingError("a name called that stands for itself only")
 
 
-def _known() -> dict[tuple[str, str], Call]:
+def _allowed_globals() -> dict[tuple[str, str], Call]:
     reconstruct, scalar, buffer = Call(_reconstruct), Call(_scalar), Call(_from_buffer)
     known = {
         ("numpy", "dtype"): Call(_dtype),
@@ -178,12 +178,20 @@ class Unpickler(pickle._Unpickler):
     and frees arrays of bytes that are still in use where a file is cut short.
     """
 
-    known: Mapping[tuple[str, str], Any] = _known()
+    allowed: Mapping[tuple[str, str], Any] = _allowed_globals()
     dispatch = {**pickle._Unpickler.dispatch, pickle.BYTEARRAY8[0]: _load_bytearray}  # noqa: RUF012 - of the library
 
     def find_class(self, module: str, name: str) -> Any:
-        """What is called in place of a global."""
-        found = self.known.get((module, name))
+        """The stand-in that is called in place of a global.
+
+        Args:
+            module: as the pickle names it.
+            name: of the global.
+
+        Raises:
+            UnpicklingError: the global is not allowed.
+        """
+        found = self.allowed.get((module, name))
         if found is None:
             raise _RefusedError(f"{module}.{name}")
         return found

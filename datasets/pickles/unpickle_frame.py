@@ -110,7 +110,7 @@ def _arrow_strings(parts: object) -> np.ndarray:
     return found
 
 
-def _known() -> dict[tuple[str, str], Any]:
+def _allowed_globals() -> dict[tuple[str, str], Any]:
     name_only = Call(refused_call)
     known: dict[tuple[str, str], Any] = {
         ("pandas.core.internals.managers", "BlockManager"): _Manager,
@@ -139,7 +139,7 @@ def _known() -> dict[tuple[str, str], Any]:
 
 
 class _FrameUnpickler(Unpickler):
-    known = {**Unpickler.known, **_known()}  # noqa: RUF012 (never changed)
+    allowed = {**Unpickler.allowed, **_allowed_globals()}  # noqa: RUF012 (never changed)
 
 
 class _FormError(Exception):

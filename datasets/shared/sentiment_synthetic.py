@@ -66,7 +66,23 @@ def write_stand_in(
     size: str,
     format: str,
 ) -> list[Path]:
-    """Writes a stand-in for a sentiment dataset: see ``Sentiment.synthesize``."""
+    """Writes a stand-in for a sentiment dataset: see ``Sentiment.synthesize``.
+
+    Args:
+        name: of the dataset.
+        target: its range of labels.
+        layouts: format -> widths, numbers of samples and steps.
+        folder: where to.
+        seed: of everything.
+        size: ``"small"`` or ``"full"``.
+        format: one of ``layouts``, or ``"open"``.
+
+    Returns:
+        The files written.
+
+    Raises:
+        DataError: an unknown size or format, real data in the way, or nowhere to write.
+    """
     if size not in ("small", "full"):
         raise DataError(f"{name}: no stand-in of size {size!r}; expected small or full")
     if format not in layouts and format != "open":
@@ -205,10 +221,19 @@ def _features(
 
 
 def loadings(name: str, modality: str, width: int, seed: int) -> np.ndarray:
-    """How the latents of a modality show in its features: [latents, width], float32.
+    """The loadings of a modality's latents on its features.
 
     The rows have equal lengths, such that a feature has a variance of about 1. Row 0 is the sentiment, row 1
     of audio and vision the sign.
+
+    Args:
+        name: of the dataset, which decides the direction of the sentiment.
+        modality: ``"text"``, ``"audio"`` or ``"vision"``.
+        width: number of features.
+        seed: of the random directions.
+
+    Returns:
+        [latents, width], float32.
     """
     rank = LATENTS[modality]
     base, _ = np.linalg.qr(_generator(seed, modality, f"width {width}").standard_normal((width, rank)))
