@@ -50,7 +50,14 @@ class Stream:
         return drawn.view(len(drawn), *shape)
 
     def normal(self, tag: str, *shape: int) -> Tensor:
-        """[batch, *shape], float32, standard normal (Box and Muller 1958); as ``uniform``."""
+        """Standard normal numbers, float32 (Box and Muller 1958).
+
+        Args:
+            tag, shape: as of ``uniform``.
+
+        Returns:
+            [batch, *shape].
+        """
         drawn = self._empty(shape)
         radius_key, angle_key = self._key(tag + "/radius"), self._key(tag + "/angle")
         for (rows, columns), scratch in _pieces(drawn):
@@ -61,16 +68,28 @@ class Stream:
         return drawn.view(len(drawn), *shape)
 
     def coarse(self, tag: str, *shape: int) -> Tensor:
-        """[batch, *shape], float32: one of the 65,536 numbers (i + 1/2) / 65,536; as ``uniform``, and faster.
+        """Numbers in [0, 1), float32, with 16 bits each: one of (i + 1/2) / 65,536. Faster than ``uniform``.
 
-        For pictures and sound, which have no more levels themselves. Each hash makes two numbers of 16 bits.
+        For pictures and sound, which have no more levels themselves. Each hash makes two numbers.
+
+        Args:
+            tag, shape: as of ``uniform``.
+
+        Returns:
+            [batch, *shape].
         """
         return self._by_halves(tag, shape, lambda places, out: out.copy_(places).add_(0.5).mul_(2.0**-16))
 
     def noise(self, tag: str, *shape: int) -> Tensor:
-        """[batch, *shape], float32, normal: the quantiles of ``coarse``; several times as fast as ``normal``.
+        """Normal numbers, float32, from the quantiles of ``coarse``; several times as fast as ``normal``.
 
         The largest number is 4.33, the variance 0.999.
+
+        Args:
+            tag, shape: as of ``uniform``.
+
+        Returns:
+            [batch, *shape].
         """
         quantiles = _quantiles(self.sample_id.device)
         return self._by_halves(
@@ -89,7 +108,15 @@ class Stream:
         return drawn[:, :width].reshape(len(drawn), *shape)
 
     def integers(self, tag: str, high: int | Tensor, *shape: int) -> Tensor:
-        """[batch, *shape], int64 in [0, high); ``high`` broadcasts; 0 where it is 0."""
+        """Whole numbers, int64.
+
+        Args:
+            tag, shape: as of ``uniform``.
+            high: the numbers are below it; broadcasts with the result. Where it is 0, so is the number.
+
+        Returns:
+            [batch, *shape].
+        """
         high = torch.as_tensor(high, device=self.sample_id.device)
         drawn = (self.uniform(tag, *shape).double() * high).long()
         return torch.minimum(drawn, (high - 1).clamp(min=0))

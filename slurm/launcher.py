@@ -76,7 +76,7 @@ class Slurm(Detached):
 
     def require(self) -> None:
         """Raises UsageError where jobs cannot be submitted from this machine."""
-        if not queue.available():
+        if not queue.can_submit():
             raise UsageError("--launcher slurm: no sbatch on this machine: call it where jobs are submitted")
 
     def arrays(self, jobs: Sequence[Job], store: Store, threads: int = 1) -> list[list[Bundle]]:
@@ -92,7 +92,7 @@ class Slurm(Detached):
         """
         history = _history(store)
         pieces = [
-            PackedJob((*job_data(job), job.task), job.id, history.expected(job.method, job.task))
+            PackedJob((*job_data(job), job.task), job.id, history.expected_seconds(job.method, job.task))
             for job in jobs
         ]
         return split(pack(pieces, self.bundle_seconds * self._at_a_time(threads)), queue.array_limit())

@@ -17,8 +17,8 @@ DEFAULT_ARRAY = 1001
 CANCELLED = "CANCELLED"
 
 
-def available() -> bool:
-    """Whether this machine can submit jobs."""
+def can_submit() -> bool:
+    """Whether this machine has SLURM's command that submits jobs."""
     return shutil.which("sbatch") is not None
 
 

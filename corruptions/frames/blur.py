@@ -124,12 +124,20 @@ class ZoomBlur(PictureCorruption):
         flat = pictures.flatten(0, 1)
         total = flat * 2
         for step in range(1, steps + 1):
-            total += enlarged(flat, 1 + (self.level - 1) * step / steps)[..., :height, :width]
+            total += enlarge(flat, 1 + (self.level - 1) * step / steps)[..., :height, :width]
         return total.div_(steps + 2).view_as(pictures)
 
 
-def enlarged(pictures: Tensor, factor: float) -> Tensor:
-    """The centre of [n, channel, height, width], enlarged to at least the size of the whole, bilinearly."""
+def enlarge(pictures: Tensor, factor: float) -> Tensor:
+    """The centre of pictures, enlarged bilinearly.
+
+    Args:
+        pictures: [n, channel, height, width].
+        factor: at least 1.
+
+    Returns:
+        [n, channel, at least height, at least width].
+    """
     height, width = pictures.shape[-2:]
     tall, wide = math.ceil(height / factor), math.ceil(width / factor)
     top, left = (height - tall) // 2, (width - wide) // 2

@@ -83,7 +83,15 @@ def convolve(pictures: Tensor, kernel: Tensor, top: int, left: int, border: str)
 
 
 def gaussian_kernel(sigma: float, device: torch.device) -> Tensor:
-    """[2 r + 1, 2 r + 1] that sums to 1, cut off at r, four deviations (rounded)."""
+    """A Gaussian filter, cut off at four deviations.
+
+    Args:
+        sigma: its deviation in pixels.
+        device: where it lies.
+
+    Returns:
+        [2 r + 1, 2 r + 1] with the sum 1, where r is 4 ``sigma``, rounded.
+    """
     radius = int(4 * sigma + 0.5)
     line = torch.exp(-0.5 * (torch.arange(-radius, radius + 1, device=device) / sigma) ** 2)
     return torch.outer(line, line) / line.sum() ** 2

@@ -32,7 +32,7 @@ from mmbench.corruptions.words import (
     decode_words,
     encode_words,
     is_character,
-    neighbours,
+    neighbouring_keys,
     split_words,
 )
 from mmbench.datasets.batch import Batch
@@ -179,7 +179,7 @@ def typos_of(word: str, severity: int = 1, count: int = 6000) -> list[str]:
 
 def test_one_typo_is_one_of_the_four_errors() -> None:
     """Every outcome of one error is listed by hand; at severity 1 few words of two letters have more."""
-    near = neighbours()
+    near = neighbouring_keys()
     one = {
         *(other + "B" for other in near["a"]),
         *("a" + other.upper() for other in near["b"]),
@@ -259,7 +259,7 @@ def test_letters_go_at_the_stated_rate() -> None:
         assert within_chance(20000 - count["e"], 20000, rate)
         assert within_chance(count[""], 20000, rate / 4)
         assert within_chance(count["ee"], 20000, rate / 4)
-        assert set(count) == {"e", "", "ee", *neighbours()["e"]}
+        assert set(count) == {"e", "", "ee", *neighbouring_keys()["e"]}
 
 
 def test_character_error_rate_is_near_the_level_and_grows() -> None:

@@ -30,7 +30,7 @@ USES = {
     "torchaudio": (
         "make(parse('log-mel'), cpu)",
         "make(parse('torchaudio:wav2vec2_base,weights=random'), cpu)",
-        "resampled(torch.zeros(1, 1, 100), 16000, 8000)",
+        "resample_by_matrix(torch.zeros(1, 1, 100), 16000, 8000)",
         "decode(Piece((tone,)), 'waveform', SoundView(rate=8000))",
     ),
     "torchvision": ("Jpeg('frames', 1).damage(torch.zeros(1, 1, 3, 8, 8), {})",),
@@ -62,7 +62,7 @@ from mmbench.benchmark.report.pictures import write_pictures
 from mmbench.benchmark.search.optuna_study import _journal
 from mmbench.benchmark.search.optuna_trial import optuna
 from mmbench.corruptions.frames.digital import Jpeg
-from mmbench.corruptions.sound import resampled
+from mmbench.corruptions.sound import resample_by_matrix
 from mmbench.datasets.encoders.spec import parse
 from mmbench.datasets.encoders.table import make
 from mmbench.datasets.encoders.tuning import _adapt, _adapter_layers
