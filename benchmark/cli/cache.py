@@ -32,7 +32,12 @@ CacheFolder = Annotated[
 
 
 def cache_folder(given: Path | None, root: Path) -> Path:
-    """Where features are kept: the folder given, else ``$MMBENCH_CACHE``, else below the data root."""
+    """The folder of the feature cache: the one given, else ``$MMBENCH_CACHE``, else one below the data root.
+
+    Args:
+        given: as the command line names it.
+        root: the folder of the datasets.
+    """
     stated = os.environ.get("MMBENCH_CACHE")
     return (given or (Path(stated) if stated else root / "cache" / "features")).expanduser()
 
@@ -73,7 +78,7 @@ def cache_ls(data_root: Root = None, cache: CacheFolder = None, plugin: Plugins 
             str(entry.clips),
             str(entry.shards),
             f"{entry.size / 1e6:.1f}",
-            _brought_by(encoder) + (", outdated" if _is_outdated(encoder) else ""),
+            _recorded_origin(encoder) + (", outdated" if _is_outdated(encoder) else ""),
         )
     out = console()
     if found:
@@ -147,8 +152,8 @@ def _cache(data_root: Path | None, cache: Path | None) -> FeatureCache:
     return FeatureCache(folder)
 
 
-def _brought_by(encoder: object) -> str:
-    """Who brought the encoder of a recipe from outside of mmbench; empty where it is mmbench's own."""
+def _recorded_origin(encoder: object) -> str:
+    """The file or package that brought the encoder of a recipe; empty where it is mmbench's own."""
     from ...datasets.encoders.table import BROUGHT_BY
 
     return str(encoder.get(BROUGHT_BY, "")) if isinstance(encoder, dict) else ""
@@ -159,7 +164,7 @@ def _is_outdated(encoder: object) -> bool:
     from ...datasets.encoders.table import encoder_origin
 
     now = encoder_origin(str(encoder.get("encoder", ""))) if isinstance(encoder, dict) else ""
-    return now not in ("", _brought_by(encoder))
+    return now not in ("", _recorded_origin(encoder))
 
 
 def _words(said: object, keys: Sequence[str]) -> str:

@@ -13,7 +13,7 @@ from rich.table import Table
 
 from ..core.errors import UsageError, nearest
 from ..core.locate import root_from
-from ..core.method_spec import Description, describe, word
+from ..core.method_spec import MethodDescription, describe, word
 from ..core.plugins import use_plugins
 from ..core.registry import Entry, Kind, entries
 from ..report.chosen_tables import known_tables, use_metrics
@@ -207,13 +207,13 @@ _SHOWN: dict[Kind, Callable[[Console, Entry], None]] = {
 }
 
 
-def _parameters(description: Description) -> Table:
+def _parameters(description: MethodDescription) -> Table:
     columns = ("parameter", "default", "searched", "as published", "source")
     table = Table(*columns, box=None, padding=(0, 2), header_style="bold")
     for item in description.fields:
         search = item.search or {}
         values = search.get("choices") or (f"{search['low']} to {search['high']}" if search else "")
-        published = description.published(item.name)
+        published = description.published_value(item.name)
         others = ", ".join(word(choice) for choice in item.choices if choice != item.default)
         default = f"{item.default} (or {others})" if others else str(item.default)
         table.add_row(item.name, default, str(values), published, item.source)

@@ -159,7 +159,7 @@ def _tables(plugins: Files, root: Path) -> Rows:
         yield table.name, table.title, table.origin
 
 
-def documented(kind: Kind) -> Callable[[Files, Path], Rows]:
+def documentation_rows(kind: Kind) -> Callable[[Files, Path], Rows]:
     """Rows of a kind of which its documentation says all: name, first line, where it is from."""
 
     def rows(plugins: Files, root: Path) -> Rows:
@@ -177,7 +177,7 @@ _ROWS: dict[Listed, Callable[[Files, Path], Rows]] = {
     Listed.ENCODERS: _encoders,
     Listed.METRICS: _metrics,
     Listed.TABLES: _tables,
-    Listed.LAUNCHERS: documented("launcher"),
+    Listed.LAUNCHERS: documentation_rows("launcher"),
 }
 
 

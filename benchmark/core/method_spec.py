@@ -44,7 +44,7 @@ class Field:
 
 
 @dataclass(frozen=True)
-class Description:
+class MethodDescription:
     """What the source of a method says about it.
 
     Attributes:
@@ -85,8 +85,8 @@ class Description:
         """Parameter -> default, of the parameters that were added after the method had results."""
         return {item.name: item.default for item in self.fields if item.since}
 
-    def published(self, parameter: str) -> str:
-        """What a parameter is under ``as-published``, in words, by family where they differ; else nothing."""
+    def published_value(self, parameter: str) -> str:
+        """The value of a parameter under ``as-published``, as text, by family where families differ; empty without one."""
         families = {f: own[parameter] for f, own in self.as_published_in.items() if parameter in own}
         words = [f"{family}: {value}" for family, value in families.items()]
         if parameter in self.as_published:
@@ -118,13 +118,13 @@ class Description:
         return values
 
 
-def describe(entry: Entry) -> Description:
+def describe(entry: Entry) -> MethodDescription:
     """Reads the description of a method from the file that defines it."""
     return _describe(entry.name, entry.source(), "" if entry.is_file else entry.module, entry.attribute)
 
 
 @lru_cache
-def _describe(name: str, source: Path, module: str, attribute: str) -> Description:
+def _describe(name: str, source: Path, module: str, attribute: str) -> MethodDescription:
     try:
         return _read_description(name, source, module, attribute)
     except UsageError as error:
@@ -133,7 +133,7 @@ def _describe(name: str, source: Path, module: str, attribute: str) -> Descripti
         raise UsageError(f"method {name}: {source}: {error}") from None
 
 
-def _read_description(name: str, source: Path, module: str, attribute: str) -> Description:
+def _read_description(name: str, source: Path, module: str, attribute: str) -> MethodDescription:
     file = _read(source, module)
     if attribute not in file.classes:
         raise UsageError(f"{source} defines no class {attribute}")
@@ -152,7 +152,7 @@ def _read_description(name: str, source: Path, module: str, attribute: str) -> D
         except ValueError:
             raise UsageError(f"{source}: {attribute} should be a literal") from None
 
-    return Description(
+    return MethodDescription(
         name=name,
         summary=(docstrings[1] or docstrings[0] or "").partition("\n")[0],
         docstring="\n\n".join(text for text in docstrings if text),

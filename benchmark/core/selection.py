@@ -90,8 +90,13 @@ def selection_score(
     """How good a fit is under a rule, so that fits can be compared: higher is better, whatever the metric.
 
     It is the metric by which the rule selects (for ``last``, that of source validation) in the selected epoch, an error
-    with its sign turned. Under every rule but ``oracle`` it knows nothing of the target. Arguments and errors are those
-    of ``select_epoch``.
+    with its sign turned. Under every rule but ``oracle`` it knows nothing of the target.
+
+    Args:
+        rule, record, direction, companions, ties: as of ``select_epoch``.
+
+    Raises:
+        ValueError: the record lacks what the rule needs.
     """
     metric = record_for_rule(rule, record, companions)[
         select_epoch(rule, record, direction, companions, ties)

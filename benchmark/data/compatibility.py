@@ -67,7 +67,12 @@ def _target_in_words(target: Target) -> str:
 
 
 def label_scale(own: Target, common: Target) -> float:
-    """The factor from the labels of a dataset to those of its task: 3 for SIMS ([-1, 1]) beside MOSI ([-3, 3])."""
+    """The factor from the labels of a dataset to those of its task: 3 for SIMS ([-1, 1]) beside MOSI ([-3, 3]).
+
+    Args:
+        own: target of the dataset.
+        common: target of the task.
+    """
     if not own.label_range or not common.label_range or not own.label_range[1]:
         return 1.0
     return common.label_range[1] / own.label_range[1]
@@ -131,6 +136,10 @@ def feature_blocks(task: Task, modality: str, widths: Mapping[str, int], mode: s
 
 def shared_modalities(task: Task, located: Mapping[str, Located]) -> tuple[str, ...]:
     """The modalities that every dataset of a task has, in the order of the target dataset.
+
+    Args:
+        task: the task.
+        located: dataset -> where it lies, of all its datasets.
 
     Raises:
         UsageError: there is none.

@@ -17,7 +17,7 @@ from ...datasets.media.clip import Clip, MediaError, MediaSet, Medium, Piece, Vi
 from ...datasets.media.decode import decode_ahead
 from ..data.tensors import sample_hash
 from ..store.locks import hold, holder
-from .corrupt_media import MediaCorruption, as_float, padded
+from .corrupt_media import MediaCorruption, as_float, pad_batch
 
 #: Clips of a slice: one process encodes them at a time and stores them as a shard; a kill loses no more than them.
 SLICE = 64
@@ -150,7 +150,7 @@ def _features(
             for clip, media in zip(part.donors, work.decode(part.donors), strict=True)
             if not isinstance(media, MediaError) and not _flaw(media)
         ]
-        part.corruption = part.corruption.prepared(
+        part.corruption = part.corruption.prepare(
             [media for media, _ in whole], [sample for _, sample in whole]
         )
         part.donors = ()
@@ -207,7 +207,7 @@ def _encode_batch(work: Work, batch: Mapping[str, np.ndarray | str], features: d
     """
     arrays = [media for media in batch.values() if not isinstance(media, str)]
     if arrays:
-        values, mask = padded(arrays)
+        values, mask = pad_batch(arrays)
         media = Media(values, mask)
     else:
         media = Media(texts=[str(text) for text in batch.values()])

@@ -212,7 +212,12 @@ def clips_of(origin: Origin) -> tuple[MediaSet, Mapping[str, Clip]]:
 
 
 def contents_of(located: Located, modality: str) -> dict[str, str]:
-    """Sample id -> the key of the media that its features were made of; only for samples for which it is recorded."""
+    """Sample id -> the key of the media that its features were made of, for samples of which it is recorded.
+
+    Args:
+        located: a dataset of raw media in the open layout.
+        modality: whose features.
+    """
     assert isinstance(located, LocatedFolder)
     return media_contents(located.description, modality)
 

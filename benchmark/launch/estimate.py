@@ -75,9 +75,13 @@ def estimate(sizes: Iterable[tuple[Job, int]], took: Iterable[tuple[str, str, To
     return Estimate(seconds, size, levels, len(known[()]))
 
 
-def finished(store: Store) -> Iterator[tuple[str, str, Took]]:
-    """Method, task, and what a job took, of the finished jobs of a store; of those with the same beginning of their
-    id (task, method, modalities) the first few."""
+def finished_jobs(store: Store) -> Iterator[tuple[str, str, Took]]:
+    """What finished jobs of a store took: of those with the same beginning of their id (task, method, modalities) the first
+    few.
+
+    Yields:
+        The method, the task, and what the job took.
+    """
     seen: Counter[str] = Counter()
     for folder in _folders(store):
         beginning = os.path.basename(folder).rpartition("-s")[0]

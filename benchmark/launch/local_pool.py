@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Self
 
 from ..core.environment import cores, gpu_names
-from ..core.errors import UsageError, said_of
+from ..core.errors import UsageError, error_line
 from ..core.job import Job
 from ..core.processes import SafeContext
 from ..planning.experiment import Experiment
@@ -163,7 +163,7 @@ def _outcome(future: Future[Outcome], job: Job, context: Context) -> Outcome:
         return future.result()
     except Exception as error:
         code = getattr(error, "exitcode", None)
-        reason = f"the worker died: {_exit_words(code)}" if code is not None else said_of(error)
+        reason = f"the worker died: {_exit_words(code)}" if code is not None else error_line(error)
         if isinstance(error, BrokenProcessPool):
             reason = f"{RESTARTS + 1} times a worker died as it started, often the sign that memory ran out"
     folder = Store(context.store).job(job.id)

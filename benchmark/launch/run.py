@@ -68,13 +68,13 @@ def run(
         DataError: data are not there, faulty, or do not go together; nothing was written then.
     """
     planned = experiment if isinstance(experiment, Plan) else plan(experiment)
-    launcher = launcher_for(planned.experiment, planned.left)
+    launcher = launcher_for(planned.experiment, planned.remaining)
     launcher.require()
     check_data(planned, launcher.device)
     planned.store.add(planned.jobs)
     for job in planned.done:
         planned.store.job(job.id).tidy()
-    if planned.left:
+    if planned.remaining:
         save_experiment(planned.experiment)
     failed: list[Outcome] = []
     for wave in _waves(planned):
@@ -89,7 +89,7 @@ def run(
                     listen(outcome)
     if planned.searches:
         ended = plan(planned.experiment)
-        return Summary(ended.networks, len(ended.done), tuple(failed), ended.pruned)
+        return Summary(ended.networks, len(ended.done), tuple(failed), ended.pruned_trials)
     return Summary(len(planned.jobs), len(planned.jobs) - len(failed), tuple(failed))
 
 

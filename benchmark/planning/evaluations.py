@@ -172,6 +172,10 @@ def _part_that_fits(
 def check_foreign(evaluations: Sequence[Evaluation], jobs: Iterable[Job]) -> None:
     """Checks that every OOD set is foreign to at least one task.
 
+    Args:
+        evaluations: what networks are tested under.
+        jobs: of the experiment.
+
     Raises:
         UsageError: all tasks read the set, so none of them can be tested on it.
     """
@@ -197,7 +201,11 @@ def ood_name(place: str) -> str:
 
 
 def corruption_entries(names: Sequence[str], plugins: tuple[Path, ...] = ()) -> list[Entry]:
-    """The corruptions that names mean: a kind, or a group (see ``group``).
+    """The corruptions that names stand for.
+
+    Args:
+        names: each a kind, or a group (see ``group_of``).
+        plugins: files that bring corruptions.
 
     Raises:
         UsageError: an unknown name; the message names the nearest known ones.
@@ -255,7 +263,10 @@ def breakable_modalities(corruption: Any, modalities: Iterable[str], media: Mapp
 
 
 def check_medium(corruption: Any, modalities: Iterable[str], media: Mapping[str, str] | None = None) -> None:
-    """Checks that a corruption can break one of some modalities; parameters as in ``breakable_modalities``.
+    """Checks that a corruption can break one of some modalities.
+
+    Args:
+        corruption, modalities, media: as of ``breakable_modalities``.
 
     Raises:
         UsageError: it breaks another medium.

@@ -208,7 +208,15 @@ class Experiment(BaseModel):
 
     @classmethod
     def load(cls, file: Path, overrides: Mapping[str, Any] | None = None) -> Experiment:
-        """Reads a YAML file; ``overrides`` take the place of its values."""
+        """Reads the experiment in a YAML file.
+
+        Args:
+            file: the YAML file.
+            overrides: field -> value, in place of the file's; of ``protocol`` and ``search`` single fields.
+
+        Raises:
+            UsageError: the file cannot be read, or a value is wrong.
+        """
         values = read_experiment_file(file)
         for key, value in (overrides or {}).items():
             inner = values.get(key)

@@ -132,6 +132,10 @@ def methods_of(experiment: Experiment) -> list[str]:
 def tasks_of(experiment: Experiment, located: Mapping[str, Located]) -> list[Task]:
     """The tasks of an experiment, ``dataset/*`` expanded. A dataset of which domains are named is read, once.
 
+    Args:
+        experiment: the experiment.
+        located: dataset -> where it lies.
+
     Raises:
         UsageError: a dataset has no such domain, or too few of them.
         DataError: it cannot be read.
@@ -153,7 +157,7 @@ def tasks_of(experiment: Experiment, located: Mapping[str, Located]) -> list[Tas
                 raise UsageError(
                     f"{task.name}: {task.datasets[-1]} has {len(own)} domains; a shift needs two"
                 )
-            found += task.expanded(own)
+            found += task.expand(own)
             continue
         for place in task.places:
             name, domain = dataset_of(place), domain_of(place)
@@ -164,7 +168,19 @@ def tasks_of(experiment: Experiment, located: Mapping[str, Located]) -> list[Tas
 
 
 def resolve_modalities(text: str, known: Sequence[str], where: str) -> tuple[str, ...]:
-    """``all``, names or initials joined by ``+``, as names in the order of ``known``."""
+    """The modalities that a text names.
+
+    Args:
+        text: ``all``, or names or initials joined by ``+``.
+        known: the names that there are.
+        where: what has these modalities, for the message.
+
+    Returns:
+        Names in the order of ``known``.
+
+    Raises:
+        UsageError: a name is unknown or occurs twice.
+    """
     if text == "all":
         return tuple(known)
     names = {name.lower(): name for name in known}
@@ -216,7 +232,7 @@ def _variant(
         "method": variant.name,
         "params": params,
         "version": version,
-        "protocol": experiment.protocol.resolved(rules).model_dump(),
+        "protocol": experiment.protocol.resolve(rules).model_dump(),
         "rules": experiment.protocol.label(rules),
         "label": f"{variant.name}({words})" if words else variant.name,
         "train_missing": description.train_missing,

@@ -75,7 +75,15 @@ def upper_bounds(jobs: Iterable[Job]) -> list[Job]:
 
 
 def check_bound(task: Task, located: Mapping[str, Located]) -> None:
-    """Raises UsageError where the target of a shift has too few training samples of its own for an upper bound."""
+    """Checks that the target of a shift has enough training samples of its own for an upper bound.
+
+    Args:
+        task: the shift.
+        located: dataset -> where it lies.
+
+    Raises:
+        UsageError: it has fewer than two.
+    """
     name, domain = dataset_of(task.target), domain_of(task.target)
     if not domain or task.sources == (task.target,):
         return  # a whole dataset has all splits

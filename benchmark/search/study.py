@@ -40,7 +40,7 @@ class Study:
 
     @property
     def size(self) -> int:
-        """How many networks it needs."""
+        """The number of networks that the search needs."""
         return 1 + self.trial.draws + self.trial.repeats
 
     @property
@@ -159,7 +159,7 @@ def progress_of(studies: Sequence[Study], store: Store) -> list[StudyProgress]:
         UsageError: the store holds more draws of one, so that its tables would describe another search.
     """
     there = store.jobs_folder.is_dir()
-    known = _written(studies, store) if there and any(study.learns for study in studies) else {}
+    known = _stored_trials(studies, store) if there and any(study.learns for study in studies) else {}
     progress = []
     for study in studies:
         written = known.get(search_name(study.sampled_job(0)), {}) if study.learns else {}
@@ -180,7 +180,7 @@ def progress_of(studies: Sequence[Study], store: Store) -> list[StudyProgress]:
     return progress
 
 
-def _written(studies: Sequence[Study], store: Store) -> dict[str, dict[int, Job]]:
+def _stored_trials(studies: Sequence[Study], store: Store) -> dict[str, dict[int, Job]]:
     """Search -> index -> trial, of all trials of these methods in a store."""
     methods = {study.row.job.method for study in studies if study.learns}
     known: dict[str, dict[int, Job]] = defaultdict(dict)

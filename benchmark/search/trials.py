@@ -95,17 +95,17 @@ class SearchProgress:
         return search_name(next(iter((*self.trials.values(), *self.repeats.values()))).job)
 
     @property
-    def pruned(self) -> int:
+    def pruned_trials(self) -> int:
         """How many trials were ended early."""
         return sum(record.state == "pruned" for record in self.trials.values())
 
     @property
-    def broken(self) -> bool:
+    def has_failed_trial(self) -> bool:
         """Whether a trial failed."""
         return any(record.state in BROKEN for record in self.trials.values())
 
-    def drawn(self, index: int) -> str:
-        """The parameters of a trial that are searched, such as ``alpha=0.3, beta=0.7``, to six digits."""
+    def drawn_parameters(self, index: int) -> str:
+        """The searched parameters of a trial as text, such as ``alpha=0.3, beta=0.7``, to six digits."""
         params = self.trials[index].job.params
         shown = {name: params[name] for name in self.trial.searched}
         shown |= {name: f"{value:.6g}" for name, value in shown.items() if isinstance(value, float)}
@@ -275,7 +275,7 @@ def runs_of(search: SearchProgress) -> list[Run]:
         return []
     job = any_trial.job
     if search.chosen is None:
-        broken = search.broken or search.pruned == len(search.trials)
+        broken = search.has_failed_trial or search.pruned_trials == len(search.trials)
         begun = any(record.state == "running" for record in search.trials.values())
         state = "failed" if broken else "running" if begun else "planned"
         records = [Record(job, state, search.why)]
@@ -291,7 +291,7 @@ def runs_of(search: SearchProgress) -> list[Run]:
         "search_seeds": "none are chosen yet",
     }
     if search.chosen is not None:
-        audit["drawn"] = f"trial {search.chosen}: {search.drawn(search.chosen) or 'the defaults'}"
+        audit["drawn"] = f"trial {search.chosen}: {search.drawn_parameters(search.chosen) or 'the defaults'}"
         audit["search_seeds"] = " ".join(str(record.job.seed) for record in records)
     return [
         Run(replace(record, job=replace(record.job, search=search.trial)), place, audit)
@@ -336,8 +336,8 @@ def describe_search(search: SearchProgress) -> str:
     parts = [size_label(search.trial), "chosen by source validation"]
     if not search.trial.searched:
         parts.append("nothing to search: the draws are seeds")
-    if search.pruned:
-        parts.append(f"{search.pruned} pruned")
+    if search.pruned_trials:
+        parts.append(f"{search.pruned_trials} pruned")
     return ", ".join(parts)
 
 
@@ -347,17 +347,26 @@ def count_trials(progress: Iterable[SearchProgress]) -> Counter[str]:
     for one in progress:
         counts["trials"] += len(one.trials)
         counts["repeats"] += len(one.repeats)
-        counts["chosen" if one.chosen is not None else "broken" if one.broken else "open"] += 1
+        counts["chosen" if one.chosen is not None else "broken" if one.has_failed_trial else "open"] += 1
     return counts
 
 
 def is_outdated(store: Store, search: SearchProgress) -> bool:
-    """Whether the record of a search in the store differs from what is the case now."""
+    """Whether the record of a search in the store differs from what is the case now.
+
+    Args:
+        store: where the record lies.
+        search: how far the search is.
+    """
     return read_json(_file(store, search)) != search_record(search)
 
 
 def write_record(store: Store, search: SearchProgress) -> None:
     """Writes the record of a search for people: each trial, its score, and which was chosen.
+
+    Args:
+        store: where to.
+        search: how far the search is.
 
     Raises:
         UsageError: the store cannot be written.

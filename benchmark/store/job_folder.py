@@ -12,12 +12,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ..core.atomic_files import as_json, at_once, read_json, write_atomic, write_json
+from ..core.atomic_files import as_json, read_json, write_atomic, write_concurrently, write_json
 from ..core.job import Job
 from ..core.states import State
 from .cleanup import CHECKPOINT, clear, is_cluttered
 from .locks import Claim, hold, holder
-from .names import StoreError, checked_name, inside
+from .names import StoreError, inside, safe_name
 
 #: The results without which a job is not done.
 RESULTS = ("predictions.parquet", "fit.json")
@@ -71,7 +71,7 @@ class JobFolder:
     """
 
     def __init__(self, jobs: str, name: str) -> None:
-        self.id = checked_name(name)
+        self.id = safe_name(name)
         self._text = f"{jobs}/{name}"  # paths of ten thousand jobs take long to make
 
     @property
@@ -142,10 +142,15 @@ class JobFolder:
             return False
 
     def finish(self, files: Mapping[str, bytes], environment: Any) -> None:
-        """Writes the results of a job, the done marker last, and clears what told of its course."""
+        """Writes the results of a job, the done marker last, and removes the files of its course.
+
+        Args:
+            files: name -> content.
+            environment: versions, machine and seconds, as JSON can hold them.
+        """
         folder = self.path
         written = {**files, "environment.json": as_json(environment)}
-        at_once(partial(_write_into, folder), written.items())
+        write_concurrently(partial(_write_into, folder), written.items())
         marker: dict[str, dict[str, Any]] = {
             name: {"size": len(content), "sha256": hashlib.sha256(content).hexdigest()}
             for name, content in written.items()
@@ -180,8 +185,13 @@ class JobFolder:
         (self.path / "failed.json").unlink(missing_ok=True)
 
     def fail(self, reason: str, details: str = "", cancelled: bool = False) -> None:
-        """Writes down why a job failed: one line, and all that is known; and whether somebody wanted it to end. On a
-        full disk only who runs it says so."""
+        """Writes down why a job failed. On a full disk only the process that runs it reports it.
+
+        Args:
+            reason: one line.
+            details: all that is known, such as the traceback.
+            cancelled: whether somebody wanted it to end.
+        """
         values = {"reason": reason, "details": details, **({"cancelled": True} if cancelled else {})}
         with suppress(OSError):
             write_json(self.path / "failed.json", values)
@@ -245,7 +255,12 @@ class JobFolder:
         return values if isinstance(values, dict) else {}
 
     def add_evaluation(self, name: str, content: bytes) -> None:
-        """Writes the outputs of a finished job under more conditions, its marker last."""
+        """Writes the outputs of a finished job under more conditions, their marker last.
+
+        Args:
+            name: of the evaluation.
+            content: of a Parquet file.
+        """
         file = self._evaluation(name)
         inside(file.parent).mkdir(exist_ok=True)
         write_atomic(file, content)
@@ -284,7 +299,7 @@ class JobFolder:
         return content
 
     def _evaluation(self, name: str) -> Path:
-        return self.path / "evaluations" / f"{checked_name(name)}.parquet"
+        return self.path / "evaluations" / f"{safe_name(name)}.parquet"
 
     def _is_whole(self, marker: Path) -> bool:
         values = read_json(marker)

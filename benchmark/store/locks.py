@@ -118,7 +118,7 @@ def hold(folder: Path) -> Iterator[Claim]:
 
 
 def holder(folder: Path) -> Mapping[str, Any] | None:
-    """What the living holder of a folder says of itself (host, pid, origin, time); None where there is none."""
+    """What the living holder of a folder wrote in its claim (host, pid, origin, time); None where there is none."""
     locks = True
     number, said = _latest(folder)
     known = {key: value for key, value in said.items() if key != "free"}
@@ -135,7 +135,18 @@ def holder(folder: Path) -> Mapping[str, Any] | None:
 
 
 def no_link(file: str, flags: int) -> int:
-    """The opener of ``open`` for a file in a store that is written to: raises OSError where it is a link."""
+    """The opener of ``open`` for a file of a store that is written to.
+
+    Args:
+        file: its path.
+        flags: as ``os.open`` takes them.
+
+    Returns:
+        The descriptor.
+
+    Raises:
+        OSError: it is a symbolic link.
+    """
     try:
         return os.open(file, flags | os.O_NOFOLLOW, 0o666)
     except OSError as error:

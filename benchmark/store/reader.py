@@ -10,7 +10,7 @@ from ..core.atomic_files import read_json
 from ..core.errors import UsageError
 from ..core.job import Job
 from .job_folder import SCHEMA, Record
-from .job_schema import RefusedError, checked_job
+from .job_schema import RefusedError, parse_job
 from .names import StoreError
 from .store import Store, set_aside
 
@@ -60,7 +60,7 @@ def _job_of_other_schema(file: Path) -> tuple[Job | None, object]:
         return None, SCHEMA
     known = {item.name for item in fields(Job)}
     try:
-        job = checked_job({**{key: values[key] for key in values if key in known}, "schema": SCHEMA})
+        job = parse_job({**{key: values[key] for key in values if key in known}, "schema": SCHEMA})
     except RefusedError:
         return None, values.get("schema")
     return job, values.get("schema")

@@ -40,7 +40,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from ..core.atomic_files import at_once, read_json
+from ..core.atomic_files import read_json, write_concurrently
 from ..core.errors import UsageError
 from ..core.job import Job
 from .job_folder import SCHEMA, JobFolder, Record, Submission
@@ -65,7 +65,7 @@ class Store:
         try:
             inside(self.jobs_folder).mkdir(parents=True, exist_ok=True)
             new = [job for job in jobs if not self.job(job.id).is_known()]
-            at_once(lambda job: self.job(job.id).write_down(job), new)
+            write_concurrently(lambda job: self.job(job.id).write_down(job), new)
         except OSError as error:
             raise UsageError(
                 f"store {self.path}: cannot be written ({error.strerror}): mend that, or name another with --store"
@@ -101,7 +101,7 @@ class Store:
         Args:
             submissions: id of a job -> where it was queued.
         """
-        at_once(lambda job: self.job(job).submit(submissions[job]), submissions)
+        write_concurrently(lambda job: self.job(job).submit(submissions[job]), submissions)
 
     def environments(self) -> Iterator[tuple[Job, Mapping[str, Any]]]:
         """Of every finished job that can be read: itself and on what it ran."""

@@ -25,7 +25,7 @@ from mmbench.benchmark.search.trials import (
     write_record,
 )
 from mmbench.benchmark.store.job_folder import SCHEMA, Record
-from mmbench.benchmark.store.job_schema import checked_job
+from mmbench.benchmark.store.job_schema import parse_job
 from mmbench.benchmark.store.store import Store
 
 from ..conftest import write_dataset
@@ -233,7 +233,7 @@ def test_a_part_in_a_search_is_no_part_of_the_identity_and_survives_the_disk(roo
     assert "search" not in replace(job, search=None).to_dict()
     back = Job.from_dict(json.loads(json.dumps(job.to_dict())))
     assert (back.search, back.id) == (job.search, job.id)
-    taken = checked_job({"schema": SCHEMA, **json.loads(json.dumps(job.to_dict()))})  # as merge reads it
+    taken = parse_job({"schema": SCHEMA, **json.loads(json.dumps(job.to_dict()))})  # as merge reads it
     assert taken.search == job.search
 
 
