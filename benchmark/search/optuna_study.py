@@ -17,8 +17,9 @@ from ..store.names import inside
 from ..store.store import Store
 from .optuna_trial import complete_trial, optuna
 from .sampling import replace_zero, round_draw, seed_of
+from .search_record import is_outdated, write_record
 from .study import Study, StudyProgress
-from .trials import FOLDER, SearchProgress, direction_of, is_outdated, search_of, write_record
+from .trials import FOLDER, SearchProgress, direction_of, search_of
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution

@@ -29,10 +29,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
 
+from ..class_labels import class_indices
 from ..dataset import SPLITS, Target, data_error
 from ..layout.description import FILE_NAME as ENCODED
 from ..layout.entries import Entries, nearest, read_yaml
-from ..samples import class_indices
 from .clip import Clip, MediaError, MediaSet, Medium, Piece, Problem
 from .divide import divide
 from .files import seconds_text

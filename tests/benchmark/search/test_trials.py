@@ -11,18 +11,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mmbench.benchmark.core.job import Job, Trial
 from mmbench.benchmark.report.results import results
+from mmbench.benchmark.search.search_record import is_outdated, search_record, write_record
 from mmbench.benchmark.search.trials import (
     TrialScore,
     best_trial,
     count_trials,
     describe_search,
-    is_outdated,
     protocol_suffix,
     repeat_of,
     resolve,
-    search_record,
     searches,
-    write_record,
 )
 from mmbench.benchmark.store.job_folder import SCHEMA, Record
 from mmbench.benchmark.store.job_schema import parse_job
