@@ -149,9 +149,9 @@ class Wind(_Noise):
 def _frequencies(rate: int, device: torch.device) -> Tensor:
     """[taps / 2 + 1]: from 0 Hz, which is infinite here so that nothing is made of it, to half of ``rate``, in 4 Hz."""
     taps = 2 * max(1, rate // 8)
-    found = torch.arange(taps // 2 + 1, dtype=torch.float64, device=device) * (rate / taps)
-    found[0] = torch.inf
-    return found
+    frequencies = torch.arange(taps // 2 + 1, dtype=torch.float64, device=device) * (rate / taps)
+    frequencies[0] = torch.inf
+    return frequencies
 
 
 def _coloured_noise(stream: Stream, features: Tensor, spectrum: Tensor) -> Tensor:

@@ -186,8 +186,8 @@ class SpeechErrors(_Text):
     def draw(self, stream: Stream, features: Tensor, valid: Tensor) -> Draws:
         """For each word whether, which error and homophone; for each letter whether, and what it becomes."""
         steps, letters = features.shape[1:]
-        drawn = {tag: stream.uniform(tag, steps) for tag in ("chance", "error", "word")}
-        return drawn | {tag: _per_letter(stream, tag, steps, letters) for tag in ("where", "letter")}
+        chances = {tag: stream.uniform(tag, steps) for tag in ("chance", "error", "word")}
+        return chances | {tag: _per_letter(stream, tag, steps, letters) for tag in ("where", "letter")}
 
     def corrupt(self, features: Tensor, valid: Tensor, draws: Draws) -> Tensor:
         """Writes into each step what was heard there."""

@@ -82,8 +82,8 @@ class Hust:
 
     def describe(self, file: Path) -> LocatedWindows:
         """Describes ``Motor_Vib.mat`` and the file of sound beside it. Raises DataError."""
-        found = {entry.name.casefold(): entry for entry in file.parent.iterdir()}
-        sound = found.get(MAT_FILES[1].casefold())
+        files = {entry.name.casefold(): entry for entry in file.parent.iterdir()}
+        sound = files.get(MAT_FILES[1].casefold())
         if sound is None:
             raise data_error(file, "", "stands alone", f"{MAT_FILES[1]} beside it")
         marks = {is_synthetic(one) for one in (file, sound)}

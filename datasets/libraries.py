@@ -108,8 +108,8 @@ def libraries() -> dict[str, Library]:
 
 
 def _extra(requirement: Requirement) -> str:
-    _, found, rest = str(requirement.marker or "").partition("extra ==")
-    return rest.strip().strip("()").strip("\"' ") if found else ""
+    _, marker, rest = str(requirement.marker or "").partition("extra ==")
+    return rest.strip().strip("()").strip("\"' ") if marker else ""
 
 
 def library_of(module: str) -> Library:

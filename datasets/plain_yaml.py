@@ -73,8 +73,8 @@ def parse_plain_yaml(text: str, scalars: Scalars = "values") -> Any:
         values = _loader(scalars)(text).get_single_data()
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        said = ", ".join(part for part in (error.context, error.problem) if part)
-        raise PlainYamlError(said or "not YAML", mark.line + 1 if mark else 0) from None
+        wrong = ", ".join(part for part in (error.context, error.problem) if part)
+        raise PlainYamlError(wrong or "not YAML", mark.line + 1 if mark else 0) from None
     except yaml.YAMLError as error:
         raise PlainYamlError(str(error)) from None
     except (ValueError, OverflowError, RecursionError, MemoryError) as error:

@@ -28,10 +28,10 @@ def numbers(array: object, file: Path, key: str) -> np.ndarray:
     Raises:
         DataError: objects, text, lists of unequal length or complex numbers.
     """
-    found = _array(array, file, key)
-    if found.dtype.kind not in "fiub":
-        raise data_error(file, key, f"an array of type {found.dtype}", "numbers")
-    return found
+    values = _array(array, file, key)
+    if values.dtype.kind not in "fiub":
+        raise data_error(file, key, f"an array of type {values.dtype}", "numbers")
+    return values
 
 
 def _array(array: object, file: Path, key: str) -> np.ndarray:
@@ -54,19 +54,19 @@ def shape_features(array: object, file: Path, key: str) -> np.ndarray:
     Raises:
         DataError: no numbers, another number of dimensions, or nothing in it.
     """
-    found = numbers(array, file, key)
-    if found.ndim == 2:
-        found = found[:, None, :]
-    if found.ndim != 3:
-        shape = "x".join(map(str, found.shape)) or "a single number"
+    values = numbers(array, file, key)
+    if values.ndim == 2:
+        values = values[:, None, :]
+    if values.ndim != 3:
+        shape = "x".join(map(str, values.shape)) or "a single number"
         raise data_error(file, key, f"shape {shape}", "[samples, time, feature] or [samples, feature]")
-    if 0 in found.shape:
-        what = ("samples", "time steps", "features")[found.shape.index(0)]
+    if 0 in values.shape:
+        what = ("samples", "time steps", "features")[values.shape.index(0)]
         raise data_error(file, key, f"no {what}", "at least one")
-    if found.dtype != np.float16:
+    if values.dtype != np.float16:
         with np.errstate(over="ignore"):  # what overflows is reported as infinite below
-            found = found.astype(np.float32, copy=False)
-    return found
+            values = values.astype(np.float32, copy=False)
+    return values
 
 
 def without_padding(array: np.ndarray, mask: np.ndarray) -> np.ndarray:
@@ -103,14 +103,14 @@ def features(array: object, file: Path, key: str, *, negative_infinity_to_zero: 
     Raises:
         DataError: another number of dimensions, nothing in it, NaN or infinite values.
     """
-    found = shape_features(array, file, key)
-    finite = np.isfinite(found)
+    values = shape_features(array, file, key)
+    finite = np.isfinite(values)
     if finite.all():
         # a tensor can share this memory only if it may be written to
-        return np.require(found, requirements=["C_CONTIGUOUS", "WRITEABLE"])
+        return np.require(values, requirements=["C_CONTIGUOUS", "WRITEABLE"])
     if negative_infinity_to_zero:
-        silent = np.isneginf(found)
-        found = np.where(silent, found.dtype.type(0), found)
+        silent = np.isneginf(values)
+        values = np.where(silent, values.dtype.type(0), values)
         finite |= silent
     if not finite.all():
         row, step, column = (int(index) for index in np.argwhere(~finite)[0])
@@ -119,10 +119,10 @@ def features(array: object, file: Path, key: str, *, negative_infinity_to_zero: 
         raise data_error(
             file,
             key,
-            f"{count} values are {found[row, step, column]} or alike, first at {place}",
+            f"{count} values are {values[row, step, column]} or alike, first at {place}",
             "finite numbers",
         )
-    return found
+    return values
 
 
 def labels(
@@ -183,22 +183,22 @@ def _class_indices(
     numeric = raw.dtype.kind in "fiub"
     try:
         if indices and numeric:
-            found = [index_of(cell, len(target.classes)) for cell in written[0]]
+            encoded = [index_of(cell, len(target.classes)) for cell in written[0]]
         else:
             everything = list(dict.fromkeys(cell for cells in written for cell in cells))
             index = dict(
                 zip(everything, class_indices(everything, target.classes, numbers=numeric), strict=True)
             )
-            found = [index[cell] for cell in written[0]]
+            encoded = [index[cell] for cell in written[0]]
     except ValueError as error:
         raise data_error(file, key, str(error), "labels that mean one thing: names as text, or 0 to "
                          f"{len(target.classes) - 1}") from None  # fmt: skip
-    if None in found:
-        row = found.index(None)
+    if None in encoded:
+        row = encoded.index(None)
         names = ", ".join(target.classes[:20])
         expected = f"0 to {len(target.classes) - 1} or one of {names}"
         raise data_error(file, key, f"unknown class {written[0][row]} (sample {row})", expected)
-    return np.array(found, dtype=np.int64)
+    return np.array(encoded, dtype=np.int64)
 
 
 def _label_cells(raw: np.ndarray, file: Path, key: str) -> list[str]:
@@ -221,15 +221,15 @@ def text(array: object, file: Path, key: str) -> np.ndarray:
     Raises:
         DataError: anything else.
     """
-    found = _array(array, file, key)
-    if found.ndim != 1:
-        raise data_error(file, key, f"shape {'x'.join(map(str, found.shape))}", "one name a sample")
-    if found.dtype.kind == "U":
-        return found
-    if found.dtype.kind in "iu":
-        return found.astype(str)
+    values = _array(array, file, key)
+    if values.ndim != 1:
+        raise data_error(file, key, f"shape {'x'.join(map(str, values.shape))}", "one name a sample")
+    if values.dtype.kind == "U":
+        return values
+    if values.dtype.kind in "iu":
+        return values.astype(str)
     names: list[str] = []
-    for row, value in enumerate(found.tolist()):
+    for row, value in enumerate(values.tolist()):
         try:
             name = value.decode() if isinstance(value, bytes) else value
         except UnicodeDecodeError:
@@ -237,7 +237,7 @@ def text(array: object, file: Path, key: str) -> np.ndarray:
             raise data_error(file, key, wrong, "names as text") from None
         if not isinstance(name, str):
             shown = "nothing" if name is None else f"a value of type {type(name).__name__}"
-            wrong = f"{shown} (sample {row}) in an array of type {found.dtype}"
+            wrong = f"{shown} (sample {row}) in an array of type {values.dtype}"
             raise data_error(file, key, wrong, "names or whole numbers")
         names.append(name)
     return np.array(names, dtype=str)
@@ -299,12 +299,12 @@ def previous_rows(video: np.ndarray, clip: np.ndarray) -> np.ndarray:
         number = float(name) if _NUMBER.fullmatch(name) else None
         return str(video[row]), int(number is None), number or 0.0, "" if number is not None else name, row
 
-    found = np.full(len(video), -1, dtype=np.int64)
+    previous = np.full(len(video), -1, dtype=np.int64)
     rows = sorted(range(len(video)), key=order)
     for before, row in itertools.pairwise(rows):
         if video[before] == video[row]:
-            found[row] = before
-    return found
+            previous[row] = before
+    return previous
 
 
 def check_rows(parts: Mapping[str, np.ndarray], file: Path, split: str) -> int:
@@ -365,7 +365,7 @@ def draw_validation(count: int) -> np.ndarray:
     Returns:
         [count], bool, true for a validation sample.
     """
-    drawn = np.zeros(count, dtype=bool)
+    mask = np.zeros(count, dtype=bool)
     chosen = np.random.default_rng(VALIDATION_SEED).permutation(count)
-    drawn[chosen[: min(max(1, round(VALIDATION_SHARE * count)), count - 1)]] = True
-    return drawn
+    mask[chosen[: min(max(1, round(VALIDATION_SHARE * count)), count - 1)]] = True
+    return mask

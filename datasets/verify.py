@@ -178,11 +178,11 @@ def _count_finding(split: str, count: int, stated: Published) -> Comparison:
 
 
 def _hash_finding(file: Path, hashes: Mapping[str, str], source: str) -> Comparison:
-    found = file_sha256(file)
+    digest = file_sha256(file)
     # a file may have been renamed: any published hash of this format will do
     prefix = hashes.get(file.name) or next(iter(hashes.values()), None)
     if prefix is None:
-        return Comparison(f"SHA-256 of {file.name}", "nothing published", found, "unknown")
+        return Comparison(f"SHA-256 of {file.name}", "nothing published", digest, "unknown")
     shown = prefix if len(prefix) == 64 else f"{prefix}..."
-    status = "ok" if found.startswith(prefix) else "differs"
-    return Comparison(f"SHA-256 of {file.name}", f"{shown} ({source})", found, status)
+    status = "ok" if digest.startswith(prefix) else "differs"
+    return Comparison(f"SHA-256 of {file.name}", f"{shown} ({source})", digest, status)

@@ -158,7 +158,7 @@ def _gpu_memory() -> float:
     """Bytes of the smallest GPU that this process sees; 0 where nothing can tell."""
     ask = ["nvidia-smi", "--query-gpu=memory.total", "--format=csv,noheader,nounits"]
     try:
-        said = subprocess.run(ask, capture_output=True, text=True, timeout=20, check=True).stdout
-        return min(float(line) for line in said.splitlines()) * 2**20
+        answer = subprocess.run(ask, capture_output=True, text=True, timeout=20, check=True).stdout
+        return min(float(line) for line in answer.splitlines()) * 2**20
     except (OSError, ValueError, subprocess.SubprocessError):
         return 0.0

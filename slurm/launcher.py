@@ -231,11 +231,11 @@ def job_data(job: Job) -> tuple[str, ...]:
 
 def _gpu_memory(jobs: Sequence[Job], store: Store) -> dict[str, float]:
     """Job -> the most bytes of GPU memory that a finished job with its method and task took, where there is one."""
-    found: dict[tuple[str, str], float] = {}
+    peaks: dict[tuple[str, str], float] = {}
     for job, environment in store.environments():
         peak = float(environment.get("peak_gpu_memory_bytes") or 0)
-        found[job.method, job.task] = max(peak, found.get((job.method, job.task), 0.0))
-    return {job.id: found.get((job.method, job.task), 0.0) for job in jobs}
+        peaks[job.method, job.task] = max(peak, peaks.get((job.method, job.task), 0.0))
+    return {job.id: peaks.get((job.method, job.task), 0.0) for job in jobs}
 
 
 def _folder(store: Store) -> Path:
@@ -243,8 +243,8 @@ def _folder(store: Store) -> Path:
 
 
 def _history(store: Store) -> History:
-    found: dict[tuple[str, str], list[float]] = {}
+    history: dict[tuple[str, str], list[float]] = {}
     for job, environment in store.environments():
         seconds: dict[str, Any] = environment.get("seconds", {})
-        found.setdefault((job.method, job.task), []).append(sum(seconds.values()))
-    return History(found)
+        history.setdefault((job.method, job.task), []).append(sum(seconds.values()))
+    return History(history)

@@ -95,11 +95,11 @@ class History:
             method, task: of the job.
         """
         same = self.seconds.get((method, task))
-        of_method = [value for (one, _), found in self.seconds.items() if one == method for value in found]
-        of_task = [value for (_, one), found in self.seconds.items() if one == task for value in found]
-        for found in (same, of_method, of_task):
-            if found:
-                return max(median(found), 0.1)
+        of_method = [value for (one, _), known in self.seconds.items() if one == method for value in known]
+        of_task = [value for (_, one), known in self.seconds.items() if one == task for value in known]
+        for known in (same, of_method, of_task):
+            if known:
+                return max(median(known), 0.1)
         return FIRST_GUESS
 
 

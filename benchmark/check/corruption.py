@@ -115,12 +115,12 @@ def shape_is_kept(corruption_class: Any) -> None:
     for condition in _conditions(corruption_class):
         changed = condition.apply(batch)
         for name, values in batch.features.items():
-            found = changed.features[name]
-            assert (found.shape, found.dtype) == (values.shape, values.dtype), (
-                f"{condition.name}: {name} became {tuple(found.shape)} {found.dtype}"
+            result = changed.features[name]
+            assert (result.shape, result.dtype) == (values.shape, values.dtype), (
+                f"{condition.name}: {name} became {tuple(result.shape)} {result.dtype}"
             )
             valid = batch.mask[name]
-            assert bool(torch.isfinite(found[valid].double()).all()), f"{condition.name}: not finite"
+            assert bool(torch.isfinite(result[valid].double()).all()), f"{condition.name}: not finite"
 
 
 def samples_break_alike(corruption_class: Any) -> None:
@@ -174,20 +174,20 @@ def damage_grows(corruption_class: Any) -> None:
     for name in dict.fromkeys(
         condition.modality for condition in corruption_class.conditions(batch.modalities)
     ):
-        found = []
+        damage = []
         for severity in SEVERITIES:
             changed = prepare(corruption_class(name, severity), batch).apply(batch)
             difference = (changed.features[name] != batch.features[name]).double()
             if batch.features[name].is_floating_point():
                 difference = (changed.features[name] - batch.features[name]).double() ** 2
-            found.append(float(difference[batch.mask[name]].mean()))
-        words = ", ".join(f"{value:.3g}" for value in found)
-        for less, more in pairwise(found):
+            damage.append(float(difference[batch.mask[name]].mean()))
+        words = ", ".join(f"{value:.3g}" for value in damage)
+        for less, more in pairwise(damage):
             assert more >= _SLACK.get(_medium(corruption_class), 0.98) * less, (
                 f"{name}: a higher severity does less: {words}"
             )
-        assert found[-1] > found[0] >= 0, f"{name}: severity 5 does no more than 1: {words}"
-        assert found[-1] > 0, f"{name}: nothing is damaged"
+        assert damage[-1] > damage[0] >= 0, f"{name}: severity 5 does no more than 1: {words}"
+        assert damage[-1] > 0, f"{name}: nothing is damaged"
 
 
 def severities_share_draws(corruption_class: Any) -> None:

@@ -153,12 +153,12 @@ def _results(caches: dict[str, _MemoryCache] | None = None, shift: int = 0) -> l
         shift: of the random numbers in the outputs: another shift stands for other predictions.
     """
     tasks = {"classes": "classification", "labels": "regression", "source->classes": "classification"}
-    found = []
+    results = []
     for (task, family), method, seed in product(tasks.items(), ("erm", "other"), (0, 1)):
-        found.append(_result(task, family, method, seed, caches, shift))
+        results.append(_result(task, family, method, seed, caches, shift))
     for seed in (0, 1):
-        found.append(_result("source->classes", "classification", "oracle", seed, caches, shift))
-    return found
+        results.append(_result("source->classes", "classification", "oracle", seed, caches, shift))
+    return results
 
 
 def _result(

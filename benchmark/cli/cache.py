@@ -67,8 +67,8 @@ def cache_ls(data_root: Root = None, cache: CacheFolder = None, plugin: Plugins 
         box=None,
         padding=(0, 2, 0, 0),
     )
-    found = kept.entries()
-    for entry in found:
+    recipes = kept.entries()
+    for entry in recipes:
         encoder, broken = entry.recipe.get("encoder"), entry.recipe.get("corruption")
         table.add_row(
             entry.id[:12],
@@ -81,9 +81,9 @@ def cache_ls(data_root: Root = None, cache: CacheFolder = None, plugin: Plugins 
             _recorded_origin(encoder) + (", outdated" if _is_outdated(encoder) else ""),
         )
     out = console()
-    if found:
+    if recipes:
         out.print(table)
-    out.print(f"{len(found)} kinds of features in {kept.root}", highlight=False, soft_wrap=True)
+    out.print(f"{len(recipes)} kinds of features in {kept.root}", highlight=False, soft_wrap=True)
 
 
 @cache_app.command("rm")
@@ -136,8 +136,8 @@ def cache_verify(data_root: Root = None, cache: CacheFolder = None) -> None:
     for fault in faults:
         lost = f"; {fault.clips} clips are to be encoded again" if fault.clips else ""
         out.print(f"[red]removed[/] {fault.file}: {fault.reason}{lost}", highlight=False, soft_wrap=True)
-    found = kept.entries()
-    shards, clips = sum(one.shards for one in found), sum(one.clips for one in found)
+    recipes = kept.entries()
+    shards, clips = sum(one.shards for one in recipes), sum(one.clips for one in recipes)
     out.print(f"{shards} shards of {clips} clips are as they were written", highlight=False)
     if faults:
         raise SystemExit(1)

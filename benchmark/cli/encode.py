@@ -106,7 +106,7 @@ def encode(
     encoders = _encoders(texts, device)
     try:
         with _show_progress(out) as report:
-            found = encode_dataset(
+            outcome = encode_dataset(
                 media_set,
                 encoders,
                 FeatureCache(kept),
@@ -121,7 +121,7 @@ def encode(
     except KeyboardInterrupt:
         out.print(f"stopped; what was encoded is kept in {kept}: the same command goes on from there")
         raise SystemExit(130) from None
-    if not _print_outcome(out, media_set, encoders, found, folder, skip_broken):
+    if not _print_outcome(out, media_set, encoders, outcome, folder, skip_broken):
         raise SystemExit(1)
 
 

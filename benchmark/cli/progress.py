@@ -122,13 +122,13 @@ class RunView:
 
     def running_jobs(self) -> list[tuple[Job, dict[str, Any]]]:
         """The jobs under way and what they wrote of themselves."""
-        found = []
+        running = []
         waiting = [job for job_id, job in list(self.jobs.items()) if job_id not in self.ended_ids]
         for job in waiting[:MAX_LINES]:  # jobs start in order
             progress = read_json(self.store.job(job.id).path / "progress.json")
             if progress and progress.get("updated", 0) >= self.started - 1:
-                found.append((job, progress))
-        return found
+                running.append((job, progress))
+        return running
 
     def render(self) -> RenderableType:
         """The lines of the jobs under way, and one for all."""

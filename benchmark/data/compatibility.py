@@ -47,7 +47,7 @@ def common_encoders(task: Task, located: Mapping[str, Located]) -> dict[str, str
         DataError: two datasets ask for different ones.
     """
     asked = {name: getattr(located[name], "encoders", {}) for name in task.datasets}
-    found: dict[str, str] = {}
+    common: dict[str, str] = {}
     for modality in dict.fromkeys(m for encoders in asked.values() for m in encoders):
         users = {
             name: encoders.get(modality, "sequence")
@@ -57,8 +57,8 @@ def common_encoders(task: Task, located: Mapping[str, Located]) -> dict[str, str
         if len(set(users.values())) > 1:
             words = ", ".join(f"{encoder} in {name}" for name, encoder in users.items())
             raise DataError(f"task {task.name}: {modality} is read by different encoders ({words})")
-        found[modality] = next(iter(users.values()))
-    return found
+        common[modality] = next(iter(users.values()))
+    return common
 
 
 def _target_in_words(target: Target) -> str:

@@ -109,22 +109,22 @@ def samples_of_place(
     domain = domain_of(place)
     if not domain:
         return dict(splits)
-    found = {
+    parts = {
         split: take_rows(splits[split], np.flatnonzero(splits[split].domain == domain)) for split in SPLITS
     }
-    counts = {split: len(samples) for split, samples in found.items()}
+    counts = {split: len(samples) for split, samples in parts.items()}
     check_domain(task, place, counts, roles, target_splits)
-    found = {
-        part: concatenate([found[split] for split in names]) for part, names in _parts(task, roles).items()
+    parts = {
+        part: concatenate([parts[split] for split in names]) for part, names in _parts(task, roles).items()
     }
-    if (place in task.sources or "valid" in target_splits) and not len(found["valid"]):
-        drawn = draw_validation(len(found["train"]))
-        whole = found["train"]
-        found |= {
-            "train": take_rows(whole, np.flatnonzero(~drawn)),
-            "valid": take_rows(whole, np.flatnonzero(drawn)),
+    if (place in task.sources or "valid" in target_splits) and not len(parts["valid"]):
+        validates = draw_validation(len(parts["train"]))
+        whole = parts["train"]
+        parts |= {
+            "train": take_rows(whole, np.flatnonzero(~validates)),
+            "valid": take_rows(whole, np.flatnonzero(validates)),
         }
-    return found
+    return parts
 
 
 def concatenate(parts: Sequence[Samples]) -> Samples:

@@ -116,7 +116,7 @@ def request_digest(media_set: MediaSet, texts: Mapping[str, str], dtype: str) ->
         except DataError:  # reported where it is encoded
             return "unreadable"
 
-    said = [
+    request = [
         [media_set.name, media_set.title, media_set.homepage, media_set.synthetic, repr(media_set.target)],
         [
             [clip.sample_id, clip.split, clip.domain, clip.label, clip.video, clip.number]
@@ -130,7 +130,7 @@ def request_digest(media_set: MediaSet, texts: Mapping[str, str], dtype: str) ->
         ],
         [dtype, VERSION, WRITTEN, code_sha256(DATASETS / "media", DATASETS / "encoders")],
     ]
-    return hashlib.sha256(json.dumps(said).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(request).encode()).hexdigest()
 
 
 def check_encoder_code(origin: Origin, modality: str) -> None:

@@ -211,25 +211,25 @@ def corruption_entries(names: Sequence[str], plugins: tuple[Path, ...] = ()) -> 
         UsageError: an unknown name; the message names the nearest known ones.
     """
     known, members = _corruptions(plugins), corruption_groups(plugins)
-    found: list[Entry] = []
+    chosen: list[Entry] = []
     for name in names:
         if name in known:
-            found.append(known[name])
+            chosen.append(known[name])
         elif name in members:
-            found.extend(members[name])
+            chosen.extend(members[name])
         elif name != ALWAYS:
             raise UsageError(f"unknown corruption {name!r}: {nearest(name, [*members, *known])}")
-    return list(dict.fromkeys(found))
+    return list(dict.fromkeys(chosen))
 
 
 def corruption_groups(plugins: tuple[Path, ...] = ()) -> dict[str, list[Entry]]:
     """Name of a group of corruptions -> its kinds."""
-    found: dict[str, list[Entry]] = {}
+    groups: dict[str, list[Entry]] = {}
     for entry in _corruptions(plugins).values():
-        found.setdefault(group_of(entry), []).append(entry)
+        groups.setdefault(group_of(entry), []).append(entry)
     for name, (whole, without) in PARTS.items():
-        found[name] = [entry for entry in found.get(whole, []) if entry.name not in without]
-    return found
+        groups[name] = [entry for entry in groups.get(whole, []) if entry.name not in without]
+    return groups
 
 
 def _corruptions(plugins: tuple[Path, ...]) -> dict[str, Entry]:

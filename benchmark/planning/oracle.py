@@ -108,16 +108,16 @@ def stored_bounds(store: Store, rows: Sequence[tuple[Job, str]]) -> list[Bound]:
     for job, protocol in rows:
         if _is_shift(job):
             blocks.setdefault((job.task, job.modality_set, protocol), []).append(job)
-    found = []
+    bounds = []
     for (task, _, protocol), jobs in blocks.items():
         known = next((job for job in jobs if job.label == METHOD), None)
         for erm in (known, None) if known else (None,):  # the version of the shift's own ERM comes first
             made = {one.seed: one for job in jobs if (one := upper_bound(job, erm)) is not None}
             there = [one.id for one in made.values() if (store.job(one.id).path / "job.json").is_file()]
             if there:
-                found += [Bound(record, task, protocol) for record in records(store, there)[0]]
+                bounds += [Bound(record, task, protocol) for record in records(store, there)[0]]
                 break
-    return found
+    return bounds
 
 
 def _is_shift(job: Job) -> bool:

@@ -59,11 +59,11 @@ def suggest(
         sampler=library.samplers.TPESampler(n_startup_trials=1, seed=seed),
     )
     study.add_trials(trials)
-    drawn = study.ask(space(fields)).params
+    params = study.ask(space(fields)).params
     return {
-        item.name: drawn[item.name]
+        item.name: params[item.name]
         if (item.search or {})["choices"]
-        else replace_zero(item, round_draw(item, drawn[item.name]))
+        else replace_zero(item, round_draw(item, params[item.name]))
         for item in fields
     }
 

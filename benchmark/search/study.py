@@ -51,8 +51,8 @@ class Study:
     def sampled_job(self, index: int) -> Job:
         """The job of a trial whose parameters are our own draw, which depends on its index alone."""
         method = self.row.job.method
-        drawn = {item.name: draw(item, method, index) for item in self.row.searched} if index else {}
-        return self.job(index, drawn)
+        params = {item.name: draw(item, method, index) for item in self.row.searched} if index else {}
+        return self.job(index, params)
 
     def job(self, index: int, drawn: Mapping[str, Any]) -> Job:
         """The job of a trial.

@@ -166,8 +166,8 @@ class JobFolder:
 
     def failure(self) -> str:
         """Why the last try of a job failed; empty where it did not."""
-        found = read_json(self.path / "failed.json")
-        return (str(found.get("reason", "")) or "no reason given") if isinstance(found, dict) else ""
+        note = read_json(self.path / "failed.json")
+        return (str(note.get("reason", "")) or "no reason given") if isinstance(note, dict) else ""
 
     def has_begun(self) -> bool:
         """Whether a try that is not over was ever under way."""

@@ -120,8 +120,8 @@ def hold(folder: Path) -> Iterator[Claim]:
 def holder(folder: Path) -> Mapping[str, Any] | None:
     """What the living holder of a folder wrote in its claim (host, pid, origin, time); None where there is none."""
     locks = True
-    number, said = _latest(folder)
-    known = {key: value for key, value in said.items() if key != "free"}
+    number, content = _latest(folder)
+    known = {key: value for key, value in content.items() if key != "free"}
     try:
         with open(folder / "lock", "rb") as stream:
             locks = _lock(stream.fileno(), fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -130,7 +130,7 @@ def holder(folder: Path) -> Mapping[str, Any] | None:
     except BlockingIOError:
         return known
     beat = _beat(folder, number)
-    dead = _is_over(said, locks) or (beat is not None and _is_old(folder, beat))
+    dead = _is_over(content, locks) or (beat is not None and _is_old(folder, beat))
     return None if number == 0 or dead else known
 
 
@@ -171,8 +171,8 @@ def _lock(stream: int, how: int) -> bool:
 def _take(folder: Path, locked: bool) -> Claim:
     watched = _Watched()
     while True:
-        number, said = _latest(folder)
-        if number == 0 or _is_over(said, locked) or watched.is_dead(folder, number):
+        number, content = _latest(folder)
+        if number == 0 or _is_over(content, locked) or watched.is_dead(folder, number):
             file = folder / f"claim.{number + 1}"
             try:
                 handle = os.open(file, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644)
@@ -212,10 +212,10 @@ def _latest(folder: Path) -> tuple[int, Mapping[str, Any]]:
     """The highest number of a claim and its content, empty where it cannot be read (yet); 0 where there is none."""
     number = max((_number(name) for name in os.listdir(folder)), default=0)
     try:
-        said = json.loads((folder / f"claim.{number}").read_bytes())
+        content = json.loads((folder / f"claim.{number}").read_bytes())
     except (OSError, ValueError):
         return number, {}
-    return number, said if isinstance(said, dict) else {}
+    return number, content if isinstance(content, dict) else {}
 
 
 def _number(name: str) -> int:

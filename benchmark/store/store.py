@@ -106,10 +106,10 @@ class Store:
     def environments(self) -> Iterator[tuple[Job, Mapping[str, Any]]]:
         """Of every finished job that can be read: itself and on what it ran."""
         for file in self.job_files():
-            found = read_json(file.with_name("environment.json"))
-            if isinstance(found, dict) and file.with_name("done.json").exists():
+            environment = read_json(file.with_name("environment.json"))
+            if isinstance(environment, dict) and file.with_name("done.json").exists():
                 with suppress(UsageError, ValueError):
-                    yield _read_job(file), found
+                    yield _read_job(file), environment
 
     @contextmanager
     def launching(self) -> Iterator[None]:

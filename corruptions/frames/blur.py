@@ -73,7 +73,7 @@ def sources(looks: Tensor, reach: int) -> Tensor:
     visited = torch.zeros(height, width, dtype=torch.bool, device=looks.device)
     visited[reach + 1 : height - reach + 1, reach + 1 : width - reach + 1] = True
     visited = visited.flatten()
-    found = here.expand(len(looks), -1)
+    places = here.expand(len(looks), -1)
     for offset in ((looks * (2 * reach)).long() - reach).flatten(3).unbind(1):
         there = torch.where(visited, here + width * offset[:, 0] + offset[:, 1], here)
         # A pixel further on had its turn before: its value is the one that it took.
@@ -83,8 +83,8 @@ def sources(looks: Tensor, reach: int) -> Tensor:
                 torch.where(taken, there.gather(1, there), there),
                 taken & taken.gather(1, there),
             )
-        found = found.gather(1, there)
-    return found
+        places = places.gather(1, there)
+    return places
 
 
 class MotionBlur(PictureCorruption):

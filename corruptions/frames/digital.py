@@ -155,10 +155,10 @@ def _columns(size: int, share: float, device: torch.device) -> list[tuple[slice,
     spans, shown = _boxes(size, share)
     first, end = torch.tensor([spans[box] for box in shown]).unbind(1)
     column = torch.arange(size)
-    found = []
+    columns = []
     for offset in range(int((first - column).min()), int((end - column).max())):
         here = slice(max(-offset, 0), size - max(offset, 0))
         there = slice(max(offset, 0), size + min(offset, 0))
         inside = (column + offset >= first) & (column + offset < end)
-        found.append((here, there, (inside / (end - first))[here].to(device)))
-    return found
+        columns.append((here, there, (inside / (end - first))[here].to(device)))
+    return columns

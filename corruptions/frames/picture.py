@@ -37,7 +37,7 @@ class PictureCorruption(Corruption):
         broken = torch.empty_like(features, memory_format=torch.contiguous_format)
         for start in range(0, count, max(size, 1)):
             rows = slice(start, start + size)
-            chosen = {name: drawn[rows] for name, drawn in draws.items()}
+            chosen = {name: values[rows] for name, values in draws.items()}
             damaged = self.damage(features[rows].float().contiguous(), chosen)
             if damaged.dtype == broken.dtype:
                 torch.clamp(damaged, 0, 1, out=broken[rows])

@@ -95,13 +95,13 @@ class FeatureCache:
             lost = sum(key not in known for key in keys)
             raise CacheError(f"{self.folder(recipe)}: {lost} of {len(keys)} clips are not there; encode them")
         views: dict[Path, dict[str, np.ndarray]] = {}
-        found = []
+        arrays = []
         for key in keys:
             shard = known[key]
             if shard.file not in views:
                 views[shard.file] = shard.clips()
-            found.append(views[shard.file][key])
-        return found
+            arrays.append(views[shard.file][key])
+        return arrays
 
     def write(self, recipe: Recipe, features: Mapping[str, np.ndarray]) -> Path:
         """Writes the features [steps, width] of clips as a shard, there whole or not at all.
@@ -120,10 +120,10 @@ class FeatureCache:
         folder = self.folder(recipe)
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            said = folder / "recipe.json"
-            if not said.exists():
+            description = folder / "recipe.json"
+            if not description.exists():
                 text = json.dumps(recipe.to_dict(), indent=1, sort_keys=True, ensure_ascii=False).encode()
-                write_atomic(said, text + b"\n")
+                write_atomic(description, text + b"\n")
             number = 1 + sum(1 for _ in folder.glob("*.safetensors"))
             shard = write_shard(folder, number, features, recipe.dtype)
         except OSError as error:
@@ -132,13 +132,13 @@ class FeatureCache:
 
     def entries(self) -> list[CachedRecipe]:
         """Every recipe, in the order of their ids; the content of one whose ``recipe.json`` cannot be read is empty."""
-        found = []
+        recipes = []
         for folder in self._folders():
             shards = [shard for shard in map(_shard, _indexes(folder)) if shard]
             clips = {key for shard in shards for key in shard.keys}
             size = sum(shard.size for shard in shards)
-            found.append(CachedRecipe(folder.name, _read_recipe(folder), len(clips), len(shards), size))
-        return found
+            recipes.append(CachedRecipe(folder.name, _read_recipe(folder), len(clips), len(shards), size))
+        return recipes
 
     def _folders(self) -> list[Path]:
         return sorted(path for path in self.root.glob("*") if _ID.fullmatch(path.name) and path.is_dir())
@@ -163,10 +163,10 @@ class FeatureCache:
         faults = []
         for folder in self._folders():
             named = set()
-            said = folder / "recipe.json"
+            description = folder / "recipe.json"
             if not _read_recipe(folder) and _indexes(folder):
-                faults.append(Fault(said, "does not say what the features beside it are of", 0))
-                said.unlink(missing_ok=True)  # whoever writes there next says it again
+                faults.append(Fault(description, "does not say what the features beside it are of", 0))
+                description.unlink(missing_ok=True)  # whoever writes there next says it again
             for index in _indexes(folder):
                 file = index.with_suffix(".safetensors")
                 named.add(file)
@@ -206,10 +206,10 @@ class FeatureCache:
 def _read_recipe(folder: Path) -> dict[str, Any]:
     """The content of ``recipe.json``; empty where it cannot be read."""
     try:
-        found = json.loads((folder / "recipe.json").read_bytes())
+        content = json.loads((folder / "recipe.json").read_bytes())
     except (OSError, ValueError, RecursionError):
         return {}
-    return found if isinstance(found, dict) else {}
+    return content if isinstance(content, dict) else {}
 
 
 def _indexes(folder: Path) -> list[Path]:

@@ -138,7 +138,7 @@ def write_shard(folder: Path, number: int, features: Mapping[str, np.ndarray], d
         len(content),
         hashlib.sha256(content).hexdigest(),
     )
-    said = {
+    fields = {
         "keys": list(shard.keys),
         "lengths": list(lengths),
         "width": shard.width,
@@ -146,7 +146,7 @@ def write_shard(folder: Path, number: int, features: Mapping[str, np.ndarray], d
         "size": shard.size,
         "sha256": shard.sha256,
     }
-    index = json.dumps({**said, "index_sha256": _check(said)}).encode()
+    index = json.dumps({**fields, "index_sha256": _check(fields)}).encode()
     write_atomic(file.with_suffix(".json"), index)
     return shard
 
@@ -158,18 +158,18 @@ def read_index(index: Path) -> Shard:
         CacheError: the index cannot be read or is not what was written.
     """
     try:
-        said = json.loads(index.read_bytes())
-        if said.pop("index_sha256") != _check(said):
+        values = json.loads(index.read_bytes())
+        if values.pop("index_sha256") != _check(values):
             raise ValueError("its content has changed since it was written")
-        lengths, width, size = tuple(said["lengths"]), said["width"], said["size"]
+        lengths, width, size = tuple(values["lengths"]), values["width"], values["size"]
         whole = all(type(number) is int and number > 0 for number in (*lengths, width, size))
-        keys = tuple(said["keys"])
-        if not whole or said["dtype"] not in _DTYPES or len(keys) != len(lengths):
+        keys = tuple(values["keys"])
+        if not whole or values["dtype"] not in _DTYPES or len(keys) != len(lengths):
             raise ValueError("not an index")
         if not all(isinstance(key, str) for key in keys):
             raise ValueError("not an index")
         file = index.with_suffix(".safetensors")
-        return Shard(file, keys, lengths, width, said["dtype"], size, str(said["sha256"]))
+        return Shard(file, keys, lengths, width, values["dtype"], size, str(values["sha256"]))
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise CacheError(f"{index}: cannot be read ({error}); its clips are encoded again") from None
 

@@ -99,10 +99,10 @@ class Ast:
             return list(output[:, 2:].unflatten(1, (self.rows, self.columns)).mean(dim=1))
 
         values = self.extract.max_length * self.extract.num_mel_bins
-        found = [clip for part in self.network.run(forward, len(clips), values) for clip in part]
+        hidden = [clip for part in self.network.run(forward, len(clips), values) for clip in part]
         if self.options.pool == "cls":
-            return pool_steps(found, torch.ones_like(steps), False, self.width)
-        return pool_steps(found, steps, self.options.pool == "time", self.width)
+            return pool_steps(hidden, torch.ones_like(steps), False, self.width)
+        return pool_steps(hidden, steps, self.options.pool == "time", self.width)
 
 
 class Whisper:
@@ -174,8 +174,8 @@ class Whisper:
             return list(self.network.module(spectrum).last_hidden_state.float())
 
         values = self.extract.nb_max_frames * self.extract.feature_size
-        found = [clip for part in self.network.run(forward, len(clips), values) for clip in part]
-        return pool_steps(found, steps, self.options.pool == "time", self.width)
+        hidden = [clip for part in self.network.run(forward, len(clips), values) for clip in part]
+        return pool_steps(hidden, steps, self.options.pool == "time", self.width)
 
 
 def _clips(sound: Tensor, length: Tensor, least: int) -> list[np.ndarray[Any, Any]]:

@@ -89,14 +89,14 @@ class Network:
             options: name -> value.
         """
         local = Path(spec.model).expanduser().exists()
-        told = {key: str(value) for key, value in options.items() if key not in _ELSEWHERE}
+        settings = {key: str(value) for key, value in options.items() if key not in _ELSEWHERE}
         return {
             "encoder": spec.encoder,
             "model": Path(spec.model).name if local else spec.model,
             "weights": self.weights,
             "version": str(version),
             "precision": "bfloat16" if self.mixed else "float32",
-            **told,
+            **settings,
         }
 
 

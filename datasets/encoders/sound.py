@@ -90,7 +90,7 @@ def like_lengths(
         else sound
     )
     order = length.argsort(descending=True, stable=True)
-    found: list[Tensor] = []
+    outputs: list[Tensor] = []
     groups = [order] if masks else [order[length[order] == size] for size in length[order].unique().flip(0)]
     for group in groups:
 
@@ -100,9 +100,9 @@ def like_lengths(
             return list(hidden(sound[rows, :longest], length[rows] if masks else None).float())
 
         for part in network.run(forward, len(group), int(length[group[:1]].sum())):
-            found += part
+            outputs += part
     back = order.argsort().tolist()
-    return [found[place] for place in back]
+    return [outputs[place] for place in back]
 
 
 def pool_steps(hidden: Sequence[Tensor], steps: Tensor, over_time: bool, width: int) -> Encoded:

@@ -76,8 +76,8 @@ class Text:
 
     def identity(self) -> Mapping[str, str]:
         """What decides the features; ``settings`` is the SHA-256 of the configuration and the tokenizer."""
-        told = self.network.identity(self.spec, 1, asdict(self.options))
-        return {**told, "settings": self.settings}
+        own = self.network.identity(self.spec, 1, asdict(self.options))
+        return {**own, "settings": self.settings}
 
     def token_counts(self, texts: Sequence[str]) -> list[int]:
         """The number of tokens of each text, special ones included, before it is cut to ``longest``."""

@@ -84,7 +84,7 @@ def load(spec: EncoderSpec, options: NetworkOptions, kind: str = "", may_lack: S
                 f"encoder {spec.encoder}: {folder} holds no weights: put model.safetensors there"
             )
         # layers that lack are drawn at random; those that may are not used
-        module, told = AutoModel.from_pretrained(
+        module, loading = AutoModel.from_pretrained(
             folder,
             config=config,
             local_files_only=True,
@@ -92,7 +92,7 @@ def load(spec: EncoderSpec, options: NetworkOptions, kind: str = "", may_lack: S
             weights_only=True,
             output_loading_info=True,
         )
-    missing = sorted(told["missing_keys"])
+    missing = sorted(loading["missing_keys"])
     if lacking := [name for name in missing if not name.startswith(tuple(may_lack) or ("\0",))]:
         raise EncoderError(
             f"encoder {spec.encoder}: the weights in {folder} lack {len(lacking)} of the network's, such as {lacking[0]}"

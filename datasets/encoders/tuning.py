@@ -127,7 +127,7 @@ class Trained(nn.Module):
             layer.register_forward_hook(lambda layer, *_: read.add(layer))
             for layer in _adapter_layers(self.module)
         ]
-        found = self.encoder.features(media)
+        encoded = self.encoder.features(media)
         for hook in hooks:
             hook.remove()
         if len(read) < len(hooks):
@@ -136,7 +136,7 @@ class Trained(nn.Module):
                 "there change nothing: train it in mode last or full"
             )
         self._adapters_read = True
-        return found
+        return encoded
 
     def train(self, mode: bool = True) -> Trained:
         """Training mode for what is trained, evaluation mode for the rest."""
@@ -160,10 +160,10 @@ class Trained(nn.Module):
             decay: weight decay.
         """
         trained = [parameter for parameter in self.parameters() if parameter.requires_grad]
-        told = {"lr": rate * share}
+        options = {"lr": rate * share}
         groups = [
-            {"params": [item for item in trained if item.ndim > 1], "weight_decay": decay, **told},
-            {"params": [item for item in trained if item.ndim <= 1], "weight_decay": 0.0, **told},
+            {"params": [item for item in trained if item.ndim > 1], "weight_decay": decay, **options},
+            {"params": [item for item in trained if item.ndim <= 1], "weight_decay": 0.0, **options},
         ]
         return [group for group in groups if group["params"]]
 
@@ -172,9 +172,9 @@ def find_blocks(module: nn.Module) -> list[nn.Module]:
     """The blocks of a network, first to last; of a ResNet its stages; empty where none are known."""
     for path in BLOCKS:
         with contextlib.suppress(AttributeError):
-            found = module.get_submodule(path)
-            if isinstance(found, (nn.ModuleList, nn.Sequential)) and len(found):
-                return list(found)
+            blocks = module.get_submodule(path)
+            if isinstance(blocks, (nn.ModuleList, nn.Sequential)) and len(blocks):
+                return list(blocks)
     return [
         getattr(module, name) for name in ("layer1", "layer2", "layer3", "layer4") if hasattr(module, name)
     ]

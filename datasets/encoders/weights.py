@@ -69,10 +69,10 @@ def weight_files(folder: Path) -> list[Path]:
 
 def files_digest(files: Iterable[Path]) -> str:
     """SHA-256 (hex) of one file; of several, of their names and hashes in the order of names."""
-    found = sorted(files, key=lambda file: file.name)
-    if len(found) == 1:
-        return file_sha256(found[0])
-    lines = "".join(f"{file.name} {file_sha256(file)}\n" for file in found)
+    in_order = sorted(files, key=lambda file: file.name)
+    if len(in_order) == 1:
+        return file_sha256(in_order[0])
+    lines = "".join(f"{file.name} {file_sha256(file)}\n" for file in in_order)
     return hashlib.sha256(lines.encode()).hexdigest()
 
 
@@ -152,10 +152,10 @@ def hub_folder(repository: str, revision: str, extra: Iterable[str] = ()) -> Pat
             why = "it holds no weights that can be read"
         except Exception as error:
             why = _line(error)
-    told = f" --revision {revision}" if revision else ""
+    option = f" --revision {revision}" if revision else ""
     raise EncoderError(
         f"no weights of {repository}{at} here, and none fetched ({why}): where there is a network, run "
-        f"`hf download {repository}{told} --local-dir FOLDER`, copy FOLDER here, and name it as the model or as "
+        f"`hf download {repository}{option} --local-dir FOLDER`, copy FOLDER here, and name it as the model or as "
         "weights=FOLDER"
     )
 

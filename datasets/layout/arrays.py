@@ -47,8 +47,8 @@ def read_array(file: Path, name: str) -> tuple[np.ndarray, np.ndarray | None]:
 
 
 def _missing_array(file: Path, name: str, known: list[str]) -> DataError:
-    found = ", ".join(known[:20]) + (", ..." if len(known) > 20 else "")
-    return data_error(file, name, "no such array", f"one of {found}" if known else "an array of that name")
+    names = ", ".join(known[:20]) + (", ..." if len(known) > 20 else "")
+    return data_error(file, name, "no such array", f"one of {names}" if known else "an array of that name")
 
 
 def _npz(file: Path, name: str) -> tuple[np.ndarray, None]:
@@ -132,12 +132,12 @@ def _one_chunk(column: Any) -> Any:
     """A column of a table as one array; of an extension type, other than a tensor, what it is stored as."""
     import pyarrow as pa
 
-    found = column.combine_chunks()
-    if hasattr(found, "chunks"):  # a column without rows stays chunked
-        found = pa.concat_arrays(found.chunks) if found.num_chunks else pa.array([], found.type)
-    if isinstance(found, pa.ExtensionArray) and not isinstance(found, pa.FixedShapeTensorArray):
-        return found.storage
-    return found
+    chunk = column.combine_chunks()
+    if hasattr(chunk, "chunks"):  # a column without rows stays chunked
+        chunk = pa.concat_arrays(chunk.chunks) if chunk.num_chunks else pa.array([], chunk.type)
+    if isinstance(chunk, pa.ExtensionArray) and not isinstance(chunk, pa.FixedShapeTensorArray):
+        return chunk.storage
+    return chunk
 
 
 def _is_list(kind: Any) -> bool:

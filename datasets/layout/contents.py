@@ -34,17 +34,17 @@ def media_contents(about: Description, modality: str) -> dict[str, str]:
         about: the dataset.
         modality: whose features.
     """
-    found: dict[str, str] = {}
+    keys: dict[str, str] = {}
     if "sample_id" not in about.optional:
-        return found
+        return keys
     for file in about.modalities[modality].features.files.values():
         if file.suffix != ".npz":
             continue
         with np.load(file, allow_pickle=False) as arrays:
             if _array(modality) in arrays.files:
                 names = arrays[about.optional["sample_id"].array].tolist()
-                found |= zip(names, arrays[_array(modality)].tolist(), strict=True)
-    return {sample: key for sample, key in found.items() if key}
+                keys |= zip(names, arrays[_array(modality)].tolist(), strict=True)
+    return {sample: key for sample, key in keys.items() if key}
 
 
 def _array(modality: str) -> str:

@@ -145,8 +145,8 @@ class _Loader:
         array, steps = read_array(ref.files[""], ref.array)
         count = sum(len(rows) for rows in self.rows.values())
         if array.ndim == 0 or len(array) != count:
-            found = f"{len(array)} samples" if array.ndim else "a single value"
-            raise data_error(ref.files[""], ref.array, found, f"{count}, as in the split's array")
+            size = f"{len(array)} samples" if array.ndim else "a single value"
+            raise data_error(ref.files[""], ref.array, size, f"{count}, as in the split's array")
         return {
             split: (array[rows], None if steps is None else steps[rows]) for split, rows in self.rows.items()
         }
@@ -157,7 +157,7 @@ class _Loader:
         """Checks the features of a modality, in place of the raw ones, and says which steps are valid."""
         rule = ref.length or ref.mask
         stated = None if rule is None else self.read(rule)
-        found = {}
+        masks = {}
         width = max((raw.shape[-1] for raw, _ in parts.values() if raw.ndim > 1), default=0)
         for split, (raw, ragged) in parts.items():
             file, key = _file(ref.features, split), f"{split}/{ref.features.array}"
@@ -168,8 +168,8 @@ class _Loader:
             if ragged is not None:
                 mask = mask & (ragged > 0)[:, None]  # an absent list is no data, whatever else is said of it
             parts[split] = (make.features(make.without_padding(array, mask), file, key), None)
-            found[split] = mask
-        return found
+            masks[split] = mask
+        return masks
 
     def mask(
         self,

@@ -76,7 +76,7 @@ def with_validation(rows: Sequence[Row], groups: Mapping[int, str]) -> list[Row]
         groups: row -> what stays together, such as the recording; where a domain has one alone, clips are drawn.
     """
     shares = {"train": 1 - VALIDATION_SHARE, "valid": VALIDATION_SHARE}
-    found = list(rows)
+    result = list(rows)
     for domain in dict.fromkeys(row.domain for row in rows):
         places = [place for place, row in enumerate(rows) if row.domain == domain and row.split == "train"]
         names = [groups[place] for place in places]
@@ -84,10 +84,10 @@ def with_validation(rows: Sequence[Row], groups: Mapping[int, str]) -> list[Row]
             names = [rows[place].name for place in places]
         if len(set(names)) < len(shares):
             continue
-        drawn = divide(names, shares, f"{VALIDATION_SEED} {domain}")
-        for place, split in zip(places, drawn, strict=True):
-            found[place] = replace(rows[place], split=split)
-    return found
+        splits = divide(names, shares, f"{VALIDATION_SEED} {domain}")
+        for place, split in zip(places, splits, strict=True):
+            result[place] = replace(rows[place], split=split)
+    return result
 
 
 def media_set(
@@ -126,9 +126,9 @@ def media_set(
         raise DataError(f"{dataset.name}: no media in {folder}; expected folders {places}")
     synthetic = (folder / SYNTHETIC_FILE).is_file()
     for file, count in ({} if synthetic else counts).items():
-        found = sum(row.file == file for row in rows)
-        if found != count:
-            reason = f"lists {found} clips where {count} are published"
+        number = sum(row.file == file for row in rows)
+        if number != count:
+            reason = f"lists {number} clips where {count} are published"
             problems.append(Problem("", "", relative_path(file, folder), reason, published=True))
     shelf = Shelf(folder)
     clips = []

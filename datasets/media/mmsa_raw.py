@@ -51,7 +51,7 @@ def read_mmsa_raw(dataset: Dataset, folder: Path) -> MediaSet:
         name = f"{video}$_${clip}"
         rows.append(Row(name, table.file, mode, "", score, media, video, int(clip)))
     counts = next(iter(dataset.published.values())).counts
-    found = media_set(
+    listed = media_set(
         dataset,
         folder,
         rows,
@@ -59,7 +59,7 @@ def read_mmsa_raw(dataset: Dataset, folder: Path) -> MediaSet:
         sorted(place for place in raw.iterdir() if place.is_dir()),
         {table.file: sum(counts.values())},
     )
-    return found
+    return listed
 
 
 def _file(folder: Path, clip: str) -> Path:

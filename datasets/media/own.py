@@ -180,11 +180,11 @@ class _Own(Entries):
 
     def names(self, value: object, key: str, count: int) -> tuple[str, ...]:
         values = value if isinstance(value, list) else [value]
-        found = tuple(one for one in values if isinstance(one, str) and one)
-        if len(found) != len(values) or len(found) != count:
+        names = tuple(one for one in values if isinstance(one, str) and one)
+        if len(names) != len(values) or len(names) != count:
             expected = "a name" if count == 1 else "two names, of the horizontal and of the vertical part"
             raise self.wrong(key, repr(value), expected)
-        return found
+        return names
 
     def check_times(self, source: Source, table: Table) -> Source:
         known = [f"{source.times}.start", f"{source.times}.stop"]
@@ -218,27 +218,27 @@ class _Own(Entries):
     def meanings(self, values: object) -> dict[str, str]:
         if not isinstance(values, dict):
             raise self.wrong("split/values", repr(values), "a map from value to split")
-        found = {
+        meanings = {
             self.name(old, "split/values"): self.name(new, "split/values") for old, new in values.items()
         }
-        for split in found.values():
+        for split in meanings.values():
             if split not in SPLITS:
                 wrong = f"unknown split {split!r}{nearest(split, SPLITS)}"
                 raise self.wrong("split/values", wrong, ", ".join(SPLITS))
-        return found
+        return meanings
 
     def read_splits(self, table: Table, column: str, meaning: Mapping[str, str]) -> list[str]:
         known = tuple(meaning) or SPLITS
-        found = []
+        splits = []
         for row, cell in enumerate(table.column(column)):
             if cell not in known:
                 wrong = f"unknown split {cell!r}{nearest(cell, known)}" if cell else "no split"
                 raise table.wrong(row, column, wrong, ", ".join(known))
-            found.append(meaning.get(cell, cell))
+            splits.append(meaning.get(cell, cell))
         for split in SPLITS:
-            if split not in found:
+            if split not in splits:
                 raise self.wrong("split", f"no clip of {table.file.name} is in {split}", "at least one")
-        return found
+        return splits
 
     def draw_splits(self, entry: Mapping[str, Any], table: Table, video: str | None) -> list[str]:
         if "values" in entry:
@@ -273,14 +273,14 @@ class _Own(Entries):
         """The media of every row that are there, and what is wrong with the others."""
         folder = self.file.parent
         shelf = Shelf(folder)
-        found: list[dict[str, Piece | str]] = [{} for _ in ids]
+        rows: list[dict[str, Piece | str]] = [{} for _ in ids]
         problems: list[Problem] = []
         for name, source in sources.items():
             for row, cells in enumerate(_media_cells(table, source)):
                 if not any(cells):
                     continue
                 if source.medium == "text":
-                    found[row][name] = cells[0]
+                    rows[row][name] = cells[0]
                     continue
                 if not all(cells):
                     column = source.columns[cells.index("")]
@@ -289,13 +289,13 @@ class _Own(Entries):
                 files, missing = shelf.media(ids[row], name, [folder / cell for cell in cells])
                 problems += missing
                 if not missing:
-                    found[row][name] = Piece(files, start, stop)
+                    rows[row][name] = Piece(files, start, stop)
         where = table.file.name
-        problems += [Problem(ids[row], "", where, "no media") for row, media in enumerate(found) if not media]
+        problems += [Problem(ids[row], "", where, "no media") for row, media in enumerate(rows) if not media]
         for file in (self.file, table.file, folder / ENCODED):
             with suppress(MediaError):  # an array's description need not be there
                 shelf.take(file)
-        return found, problems + shelf.unused_files()
+        return rows, problems + shelf.unused_files()
 
 
 def _sample_ids(table: Table, column: str) -> list[str]:
@@ -327,7 +327,7 @@ def _labels(table: Table, column: str, target: Target) -> list[float | int]:
                 raise table.wrong(row, column, wrong, expected)
         return [index for index in indices if index is not None]
     low, high = target.label_range or (-math.inf, math.inf)
-    found: list[float | int] = []
+    scores: list[float | int] = []
     for row, cell in enumerate(cells):
         try:
             score = float(cell)
@@ -335,8 +335,8 @@ def _labels(table: Table, column: str, target: Target) -> list[float | int]:
             score = math.nan
         if not low - _SLACK <= score <= high + _SLACK:
             raise table.wrong(row, column, repr(cell) if cell else "no label", f"{low:g} to {high:g}")
-        found.append(score)
-    return found
+        scores.append(score)
+    return scores
 
 
 def _cells(table: Table, column: str | None) -> tuple[str, ...]:
@@ -344,12 +344,12 @@ def _cells(table: Table, column: str | None) -> tuple[str, ...]:
 
 
 def _numbers(table: Table, column: str | None) -> list[int]:
-    found = []
+    numbers = []
     for row, cell in enumerate(_cells(table, column)):
         if column and not (cell.isascii() and cell.isdecimal()):
             raise table.wrong(row, column, repr(cell), "a whole number: where the clip stands in its video")
-        found.append(int(cell or 0))
-    return found
+        numbers.append(int(cell or 0))
+    return numbers
 
 
 def _media_cells(table: Table, source: Source) -> list[tuple[str, ...]]:
@@ -363,13 +363,13 @@ def _media_cells(table: Table, source: Source) -> list[tuple[str, ...]]:
 
 
 def _times(table: Table, row: int, name: str) -> tuple[float | None, float | None]:
-    found: list[float | None] = []
+    times: list[float | None] = []
     for column in (f"{name}.start", f"{name}.stop"):
         cell = table.column(column)[row] if column in table.columns else ""
-        found.append(seconds(cell) if cell else None)
-        if cell and found[-1] is None:
+        times.append(seconds(cell) if cell else None)
+        if cell and times[-1] is None:
             raise table.wrong(row, column, repr(cell), "seconds, or hours:minutes:seconds")
-    start, stop = found
+    start, stop = times
     # a clip of no length is a problem of its own, once it is decoded
     if stop is not None and stop < (start or 0):
         raise table.wrong(

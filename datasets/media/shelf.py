@@ -74,7 +74,7 @@ class Shelf:
         """
         for folder in folders:
             self._list_folder(os.path.normpath(folder))
-        found = [
+        problems = [
             Problem(
                 "",
                 "",
@@ -93,10 +93,10 @@ class Shelf:
             for name in sorted(files - taken):
                 fits = not suffixes or os.path.splitext(name)[1].lower() in suffixes
                 if fits and not name.startswith("."):
-                    found.append(
+                    problems.append(
                         Problem("", "", relative_path(place / name, self._root), "no clip names this file")
                     )
-        return found
+        return problems
 
     def _list_folder(self, folder: str) -> dict[str, str]:
         if folder not in self._names:

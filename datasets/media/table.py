@@ -192,10 +192,10 @@ def _text(value: object) -> str:
 def seconds(text: str) -> float | None:
     """Seconds from ``12.5``, ``01:09.14``, ``00:01:09.14`` or, as in subtitles, ``00:01:09,140``; None where it is
     none of them."""
-    found = _CLOCK.fullmatch(text.strip())
-    if found is None:
+    match = _CLOCK.fullmatch(text.strip())
+    if match is None:
         return None
-    hours, minutes, rest, plain = found.groups()
+    hours, minutes, rest, plain = match.groups()
     return (
         float(plain)
         if plain

@@ -191,10 +191,10 @@ class Unpickler(pickle._Unpickler):
         Raises:
             UnpicklingError: the global is not allowed.
         """
-        found = self.allowed.get((module, name))
-        if found is None:
+        stand_in = self.allowed.get((module, name))
+        if stand_in is None:
             raise _RefusedError(f"{module}.{name}")
-        return found
+        return stand_in
 
     def persistent_load(self, pid: Any) -> NoReturn:
         """Always refused."""

@@ -216,7 +216,7 @@ def assemble_samples(cuts: Iterable[Cut]) -> dict[str, Samples]:
     by_split: dict[str, list[Cut]] = {split: [] for split in SPLITS}
     for cut in cuts:
         by_split[cut.split].append(cut)
-    found = {}
+    splits = {}
     for split, parts in by_split.items():
         count = sum(len(cut.names) for cut in parts)
         mask = dict.fromkeys(MODALITIES, np.ones((count, WINDOW), dtype=bool))
@@ -224,7 +224,7 @@ def assemble_samples(cuts: Iterable[Cut]) -> dict[str, Samples]:
             name: np.concatenate([scale_windows(getattr(cut, name)) for cut in parts])[:, :, None]
             for name in MODALITIES
         }
-        found[split] = Samples(
+        splits[split] = Samples(
             features=features,
             mask=mask,
             present=make.present(mask),
@@ -235,7 +235,7 @@ def assemble_samples(cuts: Iterable[Cut]) -> dict[str, Samples]:
             domain=np.concatenate([np.full(len(cut.names), DOMAINS[cut.speed]) for cut in parts]),
             previous=np.full(count, -1, dtype=np.int64),
         )
-    return found
+    return splits
 
 
 def scale_windows(wave: np.ndarray) -> np.ndarray:
@@ -247,16 +247,16 @@ def scale_windows(wave: np.ndarray) -> np.ndarray:
 
 def mat_variables(cuts: Sequence[Cut]) -> dict[str, dict[str, np.ndarray]]:
     """File name -> variable -> array [points, windows], float64: states one after the other in each speed."""
-    found: dict[str, dict[str, np.ndarray]] = {}
+    variables: dict[str, dict[str, np.ndarray]] = {}
     for file, modality in zip(MAT_FILES, MODALITIES, strict=True):
-        found[file] = {
+        variables[file] = {
             f"load{speed + 1}_{split}": np.concatenate(
                 [getattr(cut, modality) for cut in cuts if (cut.speed, cut.split) == (speed, split)]
             ).T
             for speed in range(len(SPEEDS))
             for split in ("train", "test")
         }
-    return found
+    return variables
 
 
 def read_mat(files: Sequence[Path]) -> dict[str, Samples]:

@@ -211,13 +211,13 @@ def _features(
     latents[:, 0] += UTTERANCE_NOISE[modality] * draw.standard_normal(count)
     shape = (count, longest, LATENTS[modality])
     steps = latents[:, None] + STEP_NOISE[modality] * draw.standard_normal(shape)
-    found = steps.astype(np.float32) @ loadings(name, modality, width, seed)
-    found += (MEAN_SHIFT[name] * _generator(seed, name, modality, "mean").standard_normal(width)).astype(
+    features = steps.astype(np.float32) @ loadings(name, modality, width, seed)
+    features += (MEAN_SHIFT[name] * _generator(seed, name, modality, "mean").standard_normal(width)).astype(
         np.float32
     )
-    found += np.float32(FEATURE_NOISE) * draw.standard_normal(found.shape, dtype=np.float32)
-    found[np.arange(longest) >= lengths[:, None]] = 0
-    return found
+    features += np.float32(FEATURE_NOISE) * draw.standard_normal(features.shape, dtype=np.float32)
+    features[np.arange(longest) >= lengths[:, None]] = 0
+    return features
 
 
 def loadings(name: str, modality: str, width: int, seed: int) -> np.ndarray:
