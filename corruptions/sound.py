@@ -193,14 +193,14 @@ def resample_by_matrix(sound: Tensor, before: int, after: int) -> Tensor:
     """
     if not has_few_phases(before, after):  # a matrix of one period would fill the memory
         return resample_by_steps(sound, before, after)
-    matrix, hop, reach = _resampling(before, after)
+    matrix, hop, reach = _resampling_matrix(before, after)
     blocks = math.ceil(sound.shape[-1] / hop)
     padded = F.pad(sound, (reach, blocks * hop + reach - sound.shape[-1]))
     return (padded.unfold(-1, hop + 2 * reach, hop) @ matrix.to(sound)).flatten(-2)
 
 
 @lru_cache(maxsize=64)
-def _resampling(before: int, after: int) -> tuple[Tensor, int, int]:
+def _resampling_matrix(before: int, after: int) -> tuple[Tensor, int, int]:
     """[hop + 2 reach, hop * after / before], hop, reach: how a block of ``hop`` steps and ``reach`` on either side
     are read. Resampling is linear: it is asked of torchaudio for an impulse at each step."""
     with import_guard("torchaudio", "resampling of sound"):

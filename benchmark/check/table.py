@@ -192,7 +192,7 @@ def _result(
         audit={"selected_by": "source validation"},
         predictions=lambda: outputs.table([CLEAN, *missing_patterns("text+audio")]),
         further=lambda: outputs.table(severe),
-        features=lambda: {name: outputs.fused(name) for name in ("train", "test", "far:other")},
+        features=lambda: {name: outputs.fused_rows(name) for name in ("train", "test", "far:other")},
         cost={"parameters": 100.0, "seconds_fit": 1.0 + seed},
         cache=cache,
         damaged=True,
@@ -223,7 +223,7 @@ class _Outputs:
         """The prediction table of the test split."""
         return pd.concat([self._rows(name, condition=name) for name in conditions], ignore_index=True)
 
-    def fused(self, name: str) -> pd.DataFrame:
+    def fused_rows(self, name: str) -> pd.DataFrame:
         """Clean outputs with features."""
         rows = self._rows(name, condition=CLEAN)
         away = 2.0 if name.startswith("far") else 0.0

@@ -132,8 +132,8 @@ class Job:
         """
         identity = {name: getattr(self, name) for name in _IDENTITY if name != "role" or self.role}
         identity["data"] = [[item.name, item.fingerprint] for item in self.data]
-        identity["params"] = _without(_later_params(self.method, self.version), self.params)
-        identity["protocol"] = _without(_later_rules(), self.protocol)
+        identity["params"] = _drop_defaults(_later_params(self.method, self.version), self.params)
+        identity["protocol"] = _drop_defaults(_later_rules(), self.protocol)
         digest = hashlib.sha256(canonical_json({"schema": SCHEMA, **identity}).encode()).hexdigest()[:12]
         words = [_short(self.task), self.method, "".join(name[0] for name in self.modalities)]
         slug = re.sub(r"[^a-z0-9.-]+", "-", "-".join([*words, f"s{self.seed}", digest]).lower()).lstrip("-.")
@@ -194,7 +194,7 @@ NOT_IDENTITY = {"label", "rules", "metrics", "train_missing", "needs_domains", "
 _IDENTITY = [item.name for item in fields(Job) if item.name not in NOT_IDENTITY]
 
 
-def _without(defaults: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
+def _drop_defaults(defaults: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
     """The values but for those that are a default."""
     return {key: value for key, value in values.items() if key not in defaults or defaults[key] != value}
 

@@ -132,7 +132,7 @@ def concatenate(parts: Sequence[Samples]) -> Samples:
     if len(parts) == 1:
         return parts[0]
 
-    def joined(arrays: Sequence[np.ndarray]) -> np.ndarray:
+    def join(arrays: Sequence[np.ndarray]) -> np.ndarray:
         steps = max(array.shape[1] for array in arrays)
         widths = [[(0, 0), (0, steps - array.shape[1])] + [(0, 0)] * (array.ndim - 2) for array in arrays]
         return np.concatenate([np.pad(array, width) for array, width in zip(arrays, widths, strict=True)])
@@ -143,8 +143,8 @@ def concatenate(parts: Sequence[Samples]) -> Samples:
         for part, start in zip(parts, starts, strict=True)
     ]
     return Samples(
-        features={name: joined([part.features[name] for part in parts]) for name in parts[0].features},
-        mask={name: joined([part.mask[name] for part in parts]) for name in parts[0].mask},
+        features={name: join([part.features[name] for part in parts]) for name in parts[0].features},
+        mask={name: join([part.mask[name] for part in parts]) for name in parts[0].mask},
         present={name: np.concatenate([part.present[name] for part in parts]) for name in parts[0].present},
         target=np.concatenate([part.target for part in parts]),
         sample_id=np.concatenate([part.sample_id for part in parts]),

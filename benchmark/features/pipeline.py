@@ -88,7 +88,7 @@ def encode_parts(work: Work, parts: Sequence[Part], progress: Progress) -> None:
         CacheError: the cache cannot be written.
     """
     total = sum(len(part.clips) for part in parts)
-    lost = set(work.cache.missing(work.recipe, (key for part in parts for key in part.clips)))
+    lost = set(work.cache.missing_keys(work.recipe, (key for part in parts for key in part.clips)))
     slices = [(part, keys) for part in parts for keys in _slices(list(part.clips))]
     left = [(part, keys) for part, keys in slices if not lost.isdisjoint(keys)]
     done = total - sum(len(keys) for _, keys in left)
@@ -102,7 +102,7 @@ def encode_parts(work: Work, parts: Sequence[Part], progress: Progress) -> None:
                 busy.append((part, keys))
                 continue
             with hold(claims) as claim:
-                todo = work.cache.missing(work.recipe, keys)
+                todo = work.cache.missing_keys(work.recipe, keys)
                 features = _features(
                     work, part, todo, lambda n, done=done: progress("encode", done + n, total)
                 )

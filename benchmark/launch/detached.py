@@ -138,7 +138,7 @@ class Detached(Launcher, Protocol):
         self.require()
         store = Store(context.store)
         with store.launching():
-            missing = _missing(type(self), jobs, store)
+            missing = _jobs_to_submit(type(self), jobs, store)
             for batch in self.batches(missing, context) if missing else ():
                 _submit(batch, context, store)
         yield from _watch(type(self), jobs, context, store)
@@ -166,7 +166,7 @@ def _ids(launcher: type[Detached], names: Iterable[str], store: Store) -> dict[s
     return {name: one.id for name, one in submissions.items() if one and one.launcher == launcher.name}
 
 
-def _missing(launcher: type[Detached], jobs: Sequence[Job], store: Store) -> list[Job]:
+def _jobs_to_submit(launcher: type[Detached], jobs: Sequence[Job], store: Store) -> list[Job]:
     """The jobs that the queue does not have and nobody trains."""
     ids = _ids(launcher, (job.id for job in jobs), store)
     end = time.monotonic() + PATIENCE

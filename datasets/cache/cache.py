@@ -67,7 +67,7 @@ class FeatureCache:
         """The folder of a recipe; it may not be there yet."""
         return self.root / recipe.id
 
-    def missing(self, recipe: Recipe, keys: Iterable[str]) -> list[str]:
+    def missing_keys(self, recipe: Recipe, keys: Iterable[str]) -> list[str]:
         """The keys that have no features, each once, in order. Damaged shards do not count.
 
         Args:
@@ -198,7 +198,7 @@ class FeatureCache:
         for index in sorted(there - seen.keys()):
             shard = _shard(index)
             seen[index] = shard
-            if shard is not None and shard.whole and shard.dtype == recipe.dtype:
+            if shard is not None and shard.is_whole and shard.dtype == recipe.dtype:
                 known.update(dict.fromkeys(shard.keys, shard))
         return known
 
@@ -233,7 +233,7 @@ def _fault(index: Path) -> Fault | None:
         size = shard.file.stat().st_size
         if size != shard.size:
             return Fault(shard.file, f"is cut off: {size} of {shard.size} bytes", len(shard.keys))
-        if not shard.unchanged():
+        if not shard.is_unchanged():
             return Fault(shard.file, "its content has changed since it was written", len(shard.keys))
         shard.clips()
     except FileNotFoundError:

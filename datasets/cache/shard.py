@@ -88,7 +88,7 @@ class Shard:
         }
 
     @property
-    def whole(self) -> bool:
+    def is_whole(self) -> bool:
         """Whether the file is there and as it was written; it is read only where it was touched since that was last
         found out."""
         try:
@@ -96,7 +96,7 @@ class Shard:
         except (OSError, DataError):
             return False
 
-    def unchanged(self) -> bool:
+    def is_unchanged(self) -> bool:
         """Whether the content is what was written; reads all of it."""
         with self.file.open("rb") as stream:
             return hashlib.file_digest(stream, "sha256").hexdigest() == self.sha256

@@ -16,7 +16,7 @@ from .encoder import Encoded, EncoderError, EncoderSpec, Media
 from .network import Network, NetworkOptions
 from .sound import mono, pool_steps
 from .spec import fill
-from .transformer import load, processing
+from .transformer import feature_extractor, load
 
 #: Samples of a window of 25 ms at 16 kHz, and of the hop of 10 ms, of both networks' spectra.
 _WINDOW, _HOP = 400, 160
@@ -52,7 +52,7 @@ class Ast:
             from transformers import ASTFeatureExtractor
 
         config = loaded.module.config
-        self.extract = processing(
+        self.extract = feature_extractor(
             "ast",
             ASTFeatureExtractor,
             loaded.folder,
@@ -135,7 +135,7 @@ class Whisper:
 
         config = loaded.module.config
         frames = 2 * config.max_source_positions  # the second convolution takes every second one
-        self.extract = processing(
+        self.extract = feature_extractor(
             "whisper",
             WhisperFeatureExtractor,
             loaded.folder,

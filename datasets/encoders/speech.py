@@ -97,7 +97,7 @@ class Torchaudio:
         if self.standardise:
             sound = standardise(sound, length, floor=1e-5)
         hidden = like_lengths(
-            self.network, self._hidden, sound, length.clamp(min=self._shortest()), self.masks
+            self.network, self._hidden_states, sound, length.clamp(min=self._shortest()), self.masks
         )
         steps = length.clamp(min=self._shortest())
         for kernel, stride in self.strides:
@@ -111,7 +111,7 @@ class Torchaudio:
             need = (need - 1) * stride + kernel
         return need
 
-    def _hidden(self, sound: Tensor, length: Tensor | None) -> Tensor:
+    def _hidden_states(self, sound: Tensor, length: Tensor | None) -> Tensor:
         """[batch, samples] -> [batch, steps, feature]; ``length`` None: all of one length."""
         extracted, length = self.network.module.feature_extractor(sound, length)
         if self.options.layer is None:

@@ -138,7 +138,7 @@ def _quiet() -> Iterator[None]:
             report.enable_progress_bar()
 
 
-def processing(encoder: str, kind: Any, folder: Path, **otherwise: Any) -> Any:
+def feature_extractor(encoder: str, kind: Any, folder: Path, **otherwise: Any) -> Any:
     """A feature extractor, as ``preprocessor_config.json`` configures it.
 
     Args:

@@ -128,7 +128,7 @@ def hub_folder(repository: str, revision: str, extra: Iterable[str] = ()) -> Pat
     small = ["*.json", "*.txt", "*.model"]
     wanted = {"revision": revision or None, "ignore_patterns": ["*/*"], "etag_timeout": _SECONDS}
 
-    def fetched(patterns: list[str], kept: bool) -> Path:
+    def fetch(patterns: list[str], kept: bool) -> Path:
         return Path(
             huggingface_hub.snapshot_download(
                 repository, allow_patterns=patterns, local_files_only=kept, **wanted
@@ -137,7 +137,7 @@ def hub_folder(repository: str, revision: str, extra: Iterable[str] = ()) -> Pat
 
     # the client raises its own errors, httpx's and the system's: all mean the same here
     with contextlib.suppress(Exception):
-        folder = fetched(small, kept=True)
+        folder = fetch(small, kept=True)
         if weight_files(folder) or any((folder / name).is_file() for name in extra):
             return folder
     at = f"@{revision}" if revision else ""
@@ -146,7 +146,7 @@ def hub_folder(repository: str, revision: str, extra: Iterable[str] = ()) -> Pat
     elif not (why := connection_fault(constants.ENDPOINT)):
         try:
             for pattern in (*WEIGHTS[:2], *extra, *WEIGHTS[2:]):
-                folder = fetched([*small, pattern], kept=False)
+                folder = fetch([*small, pattern], kept=False)
                 if weight_files(folder) or any((folder / name).is_file() for name in extra):
                     return folder
             why = "it holds no weights that can be read"
