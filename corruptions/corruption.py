@@ -1,4 +1,4 @@
-"""What a corruption is: one kind of damage to one modality, at a severity from 0 (none) to 5."""
+"""The contract of a corruption: one kind of damage to one modality, at a severity from 0 (none) to 5."""
 
 from __future__ import annotations
 
@@ -54,12 +54,12 @@ class Corruption(ABC):
 
     @property
     def name(self) -> str:
-        """Such as ``gaussian-noise:audio@3``."""
+        """The name of the condition, such as ``gaussian-noise:audio@3``."""
         return f"{self.kind}:{self.modality}@{self.severity}"
 
     @property
     def alters(self) -> frozenset[str]:
-        """Its modality."""
+        """The corrupted modality."""
         return frozenset({self.modality}) if self.severity else frozenset()
 
     @property

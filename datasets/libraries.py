@@ -57,7 +57,7 @@ class Library:
             return None
 
     def is_installed(self) -> bool:
-        """Whether there is something to import. Nothing is imported."""
+        """Whether the module is there to be imported. Nothing is imported."""
         try:
             return find_spec(self.module) is not None
         except ValueError:  # in sys.modules, but made by hand
@@ -72,11 +72,11 @@ class Library:
             return False
 
     def install_command(self) -> str:
-        """What to type where the library is not installed."""
+        """The command that installs the library."""
         return f'pip install "{_DISTRIBUTION}[{self.extra}]"' if self.extra else self.repair_command()
 
     def repair_command(self, error: BaseException | None = None) -> str:
-        """What to type where the library is installed and does not work.
+        """The command that repairs an installed library that does not work.
 
         Args:
             error: what its import raised; None where its version alone is wrong.

@@ -1,4 +1,4 @@
-"""Where a dataset lies: below a data root, or where the user says."""
+"""Finds a dataset's files: below a data root, or where the user says."""
 
 from __future__ import annotations
 

@@ -162,7 +162,7 @@ def _is_unicode(text: str) -> bool:
 
 
 def _size(value: Any, known: dict[int, int]) -> int:
-    """How many values a value holds with all that its aliases stand for. Raises PlainYamlError where it holds itself."""
+    """The number of values in a value, with all that its aliases stand for. Raises PlainYamlError where it holds itself."""
     if not isinstance(value, dict | list | set | tuple):
         return 1
     if id(value) not in known:

@@ -1,4 +1,4 @@
-"""What a dataset on disk holds, and whether it is what was published. Plain data, for others to show."""
+"""The content of a dataset on disk, and its comparison with what was published. Plain data, for others to show."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ class Info:
 
 @dataclass(frozen=True)
 class Comparison:
-    """One comparison with what is published. ``unknown``: nothing is published to compare with."""
+    """A comparison with a published figure. ``unknown``: nothing is published to compare with."""
 
     what: str
     expected: str

@@ -1,4 +1,4 @@
-"""What an array task does: its jobs, by the local pool."""
+"""An array task: it runs its jobs with the local pool."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ LEFT_TO_PARENT = (signal.SIGUSR2, signal.SIGTERM, signal.SIGCONT)
 
 @dataclass
 class Course:
-    """When an array task was started last, and its first jobs, each with the checkpoint that it continues from."""
+    """The last start of an array task, and its first jobs, each with the checkpoint that it continues from."""
 
     began: float = 0.0
     first: dict[str, int] = field(default_factory=dict)
@@ -107,7 +107,7 @@ class BundleTask:
         return DelayedSubmission(replace(self, stuck=still, course=Course()))
 
     def _out_of_time(self) -> bool:
-        """Whether it is its time limit that ends it, and no other's need: as submitit tells them apart."""
+        """Whether the task is ended by its time limit and not preempted, as submitit tells them apart."""
         return time.time() - self.course.began >= min(0.8 * self.limit, self.limit - 600)
 
     def _workers(self, gpus: tuple[str, ...]) -> int:

@@ -71,7 +71,7 @@ class Slurm(Detached):
 
     @property
     def device(self) -> str:
-        """What was asked of SLURM decides, not what this machine has."""
+        """The device that was asked of SLURM, whatever this machine has."""
         return "cuda" if self.on_gpu and self.resources.gpu_count else "cpu"
 
     def require(self) -> None:
@@ -210,7 +210,7 @@ def _submit(executor: SlurmExecutor, tasks: Sequence[BundleTask]) -> dict[str, S
 
 @dataclass(frozen=True)
 class _Shape:
-    """What submitit's command line is made of."""
+    """The parts of submitit's command line."""
 
     folder: Path
 
@@ -220,7 +220,7 @@ class _Shape:
 
 
 def _python() -> str:
-    """How an array task starts Python: without the folder where it was submitted on its path."""
+    """The command that starts Python in an array task, without the folder of submission on its path."""
     return f"{shlex.quote(sys.executable)} -P"
 
 

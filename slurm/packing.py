@@ -39,7 +39,7 @@ class Bundle:
 
     @property
     def seconds(self) -> float:
-        """How long its jobs are thought to take one after the other."""
+        """The estimated seconds of its jobs, one after the other."""
         return sum(piece.seconds for piece in self.pieces)
 
 
@@ -80,7 +80,7 @@ def split(bundles: Sequence[Bundle], most: int) -> list[list[Bundle]]:
 
 @dataclass(frozen=True)
 class History:
-    """How long finished jobs took.
+    """The seconds that finished jobs took.
 
     Attributes:
         seconds: (method, task) -> seconds of each.
@@ -104,7 +104,7 @@ class History:
 
 
 def workers_for(peaks: Sequence[float], memory: float, cpus: int) -> int:
-    """How many jobs may share a GPU.
+    """The number of jobs that may share a GPU.
 
     Args:
         peaks: bytes that jobs like these were seen to take at most; empty: not known, so one has it alone.

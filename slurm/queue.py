@@ -1,4 +1,4 @@
-"""What SLURM says of its own: what is queued, why something ended, how large an array may be."""
+"""SLURM's answers: which jobs are queued, how jobs ended, how large an array may be."""
 
 from __future__ import annotations
 

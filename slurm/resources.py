@@ -1,4 +1,4 @@
-"""What is asked of SLURM: ``partition=gpu,time=4h,mem=32G``, or the name of a profile."""
+"""The resources that are asked of SLURM: ``partition=gpu,time=4h,mem=32G``, or the name of a profile."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def _grace(text: str) -> int:
 
 
 def _memory(text: str) -> str:
-    """As sbatch reads it: a bare number is MiB, and 0 is all memory of a node."""
+    """The memory, as sbatch reads it: a bare number is MiB, and 0 is all memory of a node."""
     match = _MEMORY.fullmatch(text)
     if match is None or (int(match[1]) == 0 and match[2]):
         raise ValueError("write a size such as 500M, 32G or 1T, or 0 for all memory of a node")
@@ -110,7 +110,7 @@ def _setup(value: Any) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class Resources:
-    """What each array task is given.
+    """The resources of each array task.
 
     Attributes:
         partition, account, qos, constraint, reservation, nodelist, exclude: as sbatch takes them; empty: not said.
@@ -146,7 +146,7 @@ class Resources:
         return int(self.gpus.rpartition(":")[2])
 
     def parameters(self) -> dict[str, Any]:
-        """As submitit names them."""
+        """The resources by the names of submitit's parameters."""
         named = ("partition", "account", "qos", "constraint", "nodelist", "exclude", "mem")
         options: dict[str, Any] = {name: getattr(self, name) for name in named if getattr(self, name)}
         options |= {"time": -(-self.time // 60), "cpus_per_task": self.cpus, "nodes": 1, "ntasks_per_node": 1}

@@ -30,7 +30,7 @@ _BUILT_FOR_TORCH = ("torchaudio", "torchvision")
 
 @dataclass(frozen=True)
 class Verdict:
-    """What was found of a library.
+    """The result of trying a library.
 
     Attributes:
         library: which.
@@ -108,7 +108,7 @@ def _verdict(library: Library, outcome: dict[str, str]) -> Verdict:
 
 
 def _misfit(library: Library) -> Requirement | None:
-    """What a library requires of another one of mmbench's, and does not have."""
+    """The requirement of a library on another one of mmbench's that is not met, in words."""
     for requirement in _requirements(library):
         other = libraries().get(requirement.name)
         installed = other.version() if other else None
@@ -146,7 +146,7 @@ def _parse(library: Library) -> Version | None:
 
 
 def _outcomes(names: Sequence[str], limit: float, total: float) -> Iterator[dict[str, str]]:
-    """What came of every library, in their order. After one that ends its process, the next ones get another."""
+    """The outcome of every library, in their order. After a library that ends its process, the next ones get another."""
     deadline = time.monotonic() + total
     place = 0
     while place < len(names):

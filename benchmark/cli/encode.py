@@ -165,7 +165,7 @@ def _encoders(texts: Mapping[str, str], device: str) -> dict[str, tuple[str, Enc
 
 @contextmanager
 def _show_progress(out: Console) -> Iterator[Callable[[str], Progress]]:
-    """Shows how far each modality is: a bar with the time left on a terminal, plain lines elsewhere."""
+    """Shows the progress of each modality: a bar with the time left on a terminal, plain lines elsewhere."""
     if not out.is_terminal:
         yield lambda modality: _plain_progress(out, modality)
         return
@@ -220,7 +220,7 @@ def _print_outcome(
     folder: Path,
     skip_broken: bool,
 ) -> bool:
-    """Says what was done; whether all is well."""
+    """Prints what was encoded and what could not be read; returns whether everything could."""
     stand_in = " [yellow](synthetic)[/]" if media_set.synthetic else ""
     for modality, (text, _) in encoders.items():
         count, there = found.encoded[modality], _count_clips(media_set, modality)

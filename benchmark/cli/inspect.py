@@ -1,4 +1,4 @@
-"""``show``, ``check`` and ``doctor``: what a name stands for, and whether all is in order."""
+"""``show``, ``check`` and ``doctor``: documentation, conformance tests and the state of this installation."""
 
 from __future__ import annotations
 

@@ -110,7 +110,7 @@ def _datasets(plugins: Files, root: Path) -> Rows:
 
 
 def _domains(plugins: Files, root: Path) -> Rows:
-    """Of the datasets that are there."""
+    """The domains of the datasets that are there."""
     from ...datasets.dataset import DataError, DataNotFound
     from ..planning.data_check import shape_of
 
@@ -160,7 +160,7 @@ def _tables(plugins: Files, root: Path) -> Rows:
 
 
 def documentation_rows(kind: Kind) -> Callable[[Files, Path], Rows]:
-    """Rows of a kind of which its documentation says all: name, first line, where it is from."""
+    """Rows of a kind that is described by its documentation alone: name, first line, origin."""
 
     def rows(plugins: Files, root: Path) -> Rows:
         for entry in entries(kind, plugins).values():

@@ -73,7 +73,7 @@ def show_progress(jobs: Sequence[Job], store: Store, console: Console) -> Iterat
 
 
 class RunView:
-    """What is known of a run."""
+    """The progress of a run, as the terminal shows it."""
 
     def __init__(self, jobs: Sequence[Job], store: Store) -> None:
         self.jobs = {job.id: job for job in jobs}
@@ -121,7 +121,7 @@ class RunView:
         return f"about {duration((time.time() - self.started) / done * (self.total - done))} left"
 
     def running_jobs(self) -> list[tuple[Job, dict[str, Any]]]:
-        """The jobs under way and what they wrote of themselves."""
+        """The jobs under way, with their progress."""
         running = []
         waiting = [job for job_id, job in list(self.jobs.items()) if job_id not in self.ended_ids]
         for job in waiting[:MAX_LINES]:  # jobs start in order

@@ -17,7 +17,7 @@ from .progress import show_progress
 
 
 def carry_out(planned: Plan) -> bool:
-    """Runs a plan and shows its progress; whether every job is done. Ctrl-C ends the program."""
+    """Runs a plan and shows its progress; returns whether every job is done. Ctrl-C ends the program."""
     out = console()
     store = planned.experiment.store
     launcher = launcher_for(planned.experiment, planned.remaining)  # what is wrong with it is said first
@@ -62,7 +62,7 @@ def carry_out(planned: Plan) -> bool:
 
 
 def _print_held(planned: Plan, out: Console) -> None:
-    """Prints which jobs another process holds: this run waits for them."""
+    """Prints which jobs another process holds, for which this run waits."""
     for job in planned.todo:
         other = planned.store.job(job.id).holder()
         if other is not None:

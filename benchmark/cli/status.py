@@ -70,7 +70,7 @@ def _gone_from_queues(store: Store, queued: list[Record], plugins: tuple[Path, .
 
 
 def _endings(launcher: str, ids: Mapping[str, str], plugins: tuple[Path, ...]) -> dict[str, Ending | None]:
-    """Of queued jobs those that their launcher no longer has.
+    """The queued jobs that their launcher no longer has.
 
     Args:
         launcher: its name.

@@ -45,7 +45,7 @@ class Field:
 
 @dataclass(frozen=True)
 class MethodDescription:
-    """What the source of a method says about it.
+    """The description of a method, read from its source.
 
     Attributes:
         name: the registered name.
@@ -67,7 +67,7 @@ class MethodDescription:
     fields: tuple[Field, ...] = field(default=())
 
     def defaults(self, protocol: str = "fair", family: str = "") -> dict[str, Any]:
-        """What every parameter is where nothing else is asked for.
+        """The defaults of all parameters.
 
         Args:
             protocol: ``"fair"`` or ``"as-published"``.
@@ -280,7 +280,7 @@ def _class_value(node: ast.ClassDef, name: str) -> ast.expr | None:
 
 
 def _all_fields(params: _Class) -> list[Field]:
-    """The fields of a dataclass, its own before those of its bases; what it sets anew has its own default."""
+    """The fields of a dataclass, its own before those of its bases. A field that it defines again has its own default."""
     fields: dict[str, Field] = {}
     for one in _lineage(params):
         for item in _own_fields(one.node, str(one.file.path)):

@@ -110,7 +110,7 @@ class Protocol(BaseModel):
     )
 
     def resolve(self, published: Mapping[str, Any]) -> Protocol:
-        """These rules for a job: under ``as-published``, what nobody asked for is as ``published`` says.
+        """These rules for a job: under ``as-published``, fields that nobody set are as published.
 
         Args:
             published: field -> value, of the job's family, dataset and method.
@@ -130,7 +130,7 @@ class Protocol(BaseModel):
     @field_validator("held_out_classes", mode="before")
     @classmethod
     def _classes(cls, names: Any) -> list[str]:
-        """Sorted, so that it is one job in whatever order they are given; a number in YAML is a name."""
+        """The classes in alphabetic order, so that their order makes no other job; a number in YAML is a name."""
         return unique(sorted(str(name) for name in as_list(names)), "held-out classes")
 
 

@@ -31,7 +31,7 @@ Kind = Literal["method", "dataset", "corruption", "encoder", "metric", "table", 
 
 
 class Source(NamedTuple):
-    """Where the names of a kind come from.
+    """The places that names of a kind come from.
 
     Attributes:
         module: the module that holds mmbench's own table; it is imported when the names are asked for. Empty where
@@ -60,7 +60,7 @@ KINDS: dict[Kind, Source] = {
 
 @dataclass(frozen=True)
 class Entry:
-    """Where a name leads.
+    """The class that a name stands for, not imported yet.
 
     Attributes:
         name: the name users type.

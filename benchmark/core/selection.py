@@ -125,7 +125,8 @@ def record_for_rule(rule: Rule, record: Record, companions: Sequence[Record] = (
 
 
 def _best(record: Record, direction: Direction, ties: str) -> int:
-    """Only epochs of the last stage count: before it, a network of several stages is not the method yet."""
+    """The epoch with the best metric. Only epochs of the last stage count: before it, a network of several stages is not
+    the method yet."""
     sign = 1.0 if direction == "lower" else -1.0
     final = max(item.stage for item in record)
     candidates = [place for place, item in enumerate(record) if item.stage == final]

@@ -101,7 +101,7 @@ def as_values(value: Any) -> Any:
 
 
 def duration(seconds: float) -> str:
-    """Such as ``42 s``, ``3 min`` or ``2 h 10 min``."""
+    """A time in words, such as ``42 s``, ``3 min`` or ``2 h 10 min``."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)

@@ -1,4 +1,4 @@
-"""What encoders do not read of clips that are longer than they take: how many clips, and how much of them."""
+"""Clips that are longer than their encoder reads: how many there are, and how much of them is not read."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _ROUNDING = 0.01
 
 @runtime_checkable
 class CutsTexts(Protocol):
-    """An encoder of texts that reads so many tokens and no more."""
+    """An encoder of texts that reads a limited number of tokens."""
 
     longest: int
 

@@ -72,7 +72,7 @@ class Work:
         yield from decode_ahead(items, workers=self.workers)
 
     def hash_of(self, clip: Clip) -> int:
-        """What the chance that breaks a clip comes from."""
+        """The hash of a clip's sample, which seeds its corruption."""
         return sample_hash(self.media_set.name, clip.sample_id)
 
 

@@ -134,7 +134,7 @@ def request_digest(media_set: MediaSet, texts: Mapping[str, str], dtype: str) ->
 
 
 def check_encoder_code(origin: Origin, modality: str) -> None:
-    """Whether the encoder that made the features of a modality is known, and of the same code where it is of a plug-in.
+    """Checks that the encoder that made the features of a modality is known, and one of a plug-in has the same code.
 
     Args:
         origin: of which media the features were made, and how.

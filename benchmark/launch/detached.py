@@ -32,7 +32,7 @@ class UnreachableError(Exception):
 
 @dataclass(frozen=True)
 class Ending:
-    """How a submission ended, as the queue tells it.
+    """The end of a submission, as the queue reports it.
 
     Attributes:
         how: in words, such as ``TIMEOUT``.
@@ -69,7 +69,7 @@ class Detached(Launcher, Protocol):
     detached: ClassVar[bool] = True
 
     def batches(self, jobs: Sequence[Job], context: Context) -> Iterable[JobBatch]:
-        """How jobs are to be submitted.
+        """Groups jobs by how they are submitted.
 
         Args:
             jobs: those that are neither done nor queued, at least one.
@@ -85,7 +85,7 @@ class Detached(Launcher, Protocol):
 
     @classmethod
     def alive(cls, ids: Collection[str]) -> set[str]:
-        """Which submissions the queue still has, waiting or running.
+        """The submissions that the queue still has, waiting or running.
 
         Args:
             ids: of submissions.
@@ -100,7 +100,7 @@ class Detached(Launcher, Protocol):
 
     @classmethod
     def endings(cls, ids: Collection[str]) -> Mapping[str, Ending]:
-        """How submissions that the queue no longer has ended, of those that it can tell of.
+        """The ends of submissions that the queue no longer has, as far as it knows them.
 
         Args:
             ids: of submissions.
@@ -167,7 +167,7 @@ def _ids(launcher: type[Detached], names: Iterable[str], store: Store) -> dict[s
 
 
 def _jobs_to_submit(launcher: type[Detached], jobs: Sequence[Job], store: Store) -> list[Job]:
-    """The jobs that the queue does not have and nobody trains."""
+    """The jobs that the queue does not have and no process trains."""
     ids = _ids(launcher, (job.id for job in jobs), store)
     end = time.monotonic() + PATIENCE
     while True:
@@ -231,7 +231,7 @@ def _outcome_of(job: Job, context: Context, store: Store) -> Outcome | None:
 
 
 def _lost_jobs(launcher: type[Detached], waiting: Collection[str], store: Store) -> set[str]:
-    """The jobs that the queue no longer has and nobody trains."""
+    """The jobs that the queue no longer has and no process trains."""
     ids = _ids(launcher, waiting, store)
     try:
         alive = launcher.alive(set(ids.values()))
@@ -241,7 +241,7 @@ def _lost_jobs(launcher: type[Detached], waiting: Collection[str], store: Store)
 
 
 def _note_lost(launcher: type[Detached], lost: Mapping[str, Job], context: Context, store: Store) -> None:
-    """Notes that jobs are gone, but for those that another command has queued again by now."""
+    """Writes down that jobs are lost, except those that another command has queued again by now."""
     with store.launching():
         gone = sorted(_lost_jobs(launcher, lost, store))
         ids = _ids(launcher, gone, store)

@@ -22,7 +22,7 @@ ENOUGH = 3
 
 @dataclass(frozen=True)
 class Took:
-    """What a finished job took: seconds from loading to predicting, and bytes on disk."""
+    """The cost of a finished job: seconds from loading to predicting, and bytes on disk."""
 
     seconds: float
     size: int
@@ -30,7 +30,7 @@ class Took:
 
 @dataclass(frozen=True)
 class Estimate:
-    """What jobs will take.
+    """The estimated cost of jobs.
 
     Attributes:
         seconds: of all of them, one after the other.

@@ -27,7 +27,7 @@ Showing = Callable[[Sequence[Job]], AbstractContextManager[Listener]]
 
 @dataclass(frozen=True)
 class Summary:
-    """How a run ended.
+    """The result of a run.
 
     Attributes:
         planned: jobs of the experiment, with their companions.

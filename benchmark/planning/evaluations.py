@@ -321,7 +321,7 @@ def group_of(entry: Entry) -> str:
 
 
 def version_of(name: str) -> tuple[str, str]:
-    """What the name of an evaluation says of its OOD set.
+    """The OOD set that the name of an evaluation names.
 
     Returns:
         The name of the set, and the first 12 digits of its fingerprint; both empty for an evaluation of the job's own

@@ -1,4 +1,4 @@
-"""What is asked for: the same model for flags, a YAML file and Python."""
+"""The experiment: the same model for flags, a YAML file and Python."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ class Experiment(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _fill_in(cls, values: Any) -> Any:
-        """Preset below protocol's own defaults below what was given."""
+        """Fills in values that were not given: from the preset first, then the protocol's own defaults."""
         if not isinstance(values, Mapping):
             return values
         given = dict(values)
@@ -155,7 +155,7 @@ class Experiment(BaseModel):
     @field_validator("store", "data_root", "plugins", "data")
     @classmethod
     def _home(cls, value: Any) -> Any:
-        """``~`` is the home directory wherever a path is given."""
+        """Replaces ``~`` by the home directory wherever a path is given."""
         if isinstance(value, Path):
             return value.expanduser()
         if isinstance(value, list):
@@ -191,12 +191,12 @@ class Experiment(BaseModel):
 
     @property
     def root(self) -> Path:
-        """Where datasets are looked for."""
+        """The folder of the datasets."""
         return self.data_root or default_data_root()
 
     @classmethod
     def read(cls, values: Mapping[str, Any]) -> Experiment:
-        """Validates plain values.
+        """The experiment that plain values describe, validated.
 
         Raises:
             UsageError: one line that says which value is wrong and what is allowed.
@@ -239,7 +239,7 @@ class Experiment(BaseModel):
         file.write_text(text, encoding="utf-8")
 
     def given_values(self) -> dict[str, Any]:
-        """What must be given to get this experiment: what its preset and protocol imply is left out."""
+        """The values that describe this experiment, without those that its preset and protocol imply."""
         values = self.model_dump(mode="json")
         least = {key: values[key] for key in ("methods", "datasets", "preset")}
         implied = Experiment.read({**least, "protocol": self.protocol.name}).model_dump(mode="json")

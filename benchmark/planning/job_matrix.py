@@ -65,7 +65,7 @@ def jobs_of(experiment: Experiment) -> list[Job]:
 
 @dataclass(frozen=True)
 class MatrixRow:
-    """What makes a row of a table: a method on a task with a modality set.
+    """A row of a table: a method on a task with a modality set.
 
     Attributes:
         job: its networks but for the seed, which is 0.

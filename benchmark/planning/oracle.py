@@ -130,7 +130,7 @@ _OF_METHOD = ("method", "params", "version", "label", "train_missing", "needs_do
 
 
 def _erm(protocol: str) -> dict[str, Any]:
-    """These fields for the present version of ERM."""
+    """The fields of a job for the present version of ERM."""
     description = describe(find("method", METHOD))
     values = (
         METHOD,

@@ -24,12 +24,12 @@ class SuiteTask:
 
     @property
     def name(self) -> str:
-        """The shift as ``--datasets`` takes it."""
+        """The name of the shift, as ``--datasets`` takes it."""
         return self.task.name
 
     @property
     def modality_set(self) -> str:
-        """As ``--modalities`` takes it: ``video+audio``."""
+        """The modality set, as ``--modalities`` takes it: ``video+audio``."""
         return "+".join(self.modalities)
 
 

@@ -1,4 +1,4 @@
-"""Optuna's part in a search: draws that follow from earlier trials, and a journal of every study on disk.
+"""Draws that follow from earlier trials, by Optuna, and a journal of every study on disk.
 
 A journal holds the trials that ended. It is written from the jobs' records and may be deleted: the same records give the
 same draws again.
@@ -165,7 +165,7 @@ class _HeldAlready:
 
 
 def _journal(file: Path, search: SearchProgress) -> Any:
-    """The Optuna study in a file."""
+    """The Optuna study that a file holds."""
     library = optuna()
     with import_guard("optuna", "the search of hyper-parameters"):
         from optuna.storages import JournalStorage

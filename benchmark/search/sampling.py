@@ -96,6 +96,6 @@ def seed_of(role: Literal["trial", "repeat"], index: int, pinned: Collection[str
 
 
 def _hash(*names: object) -> int:
-    """64 bits."""
+    """A hash of 64 bits of names."""
     text = "\0".join(str(name) for name in names)
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little")

@@ -91,7 +91,7 @@ Ask = Callable[[Study, SearchProgress], Mapping[str, Any]]
 
 @dataclass(frozen=True)
 class StudyProgress:
-    """How far a study is.
+    """The progress of a study.
 
     Attributes:
         study: the study.
@@ -149,7 +149,7 @@ def studies_of(experiment: Experiment) -> list[Study]:
 
 
 def progress_of(studies: Sequence[Study], store: Store) -> list[StudyProgress]:
-    """How far the studies are in a store.
+    """The progress of studies in a store.
 
     Args:
         studies: those of an experiment.
@@ -222,7 +222,7 @@ def next_wave(
     tried: Collection[tuple[str, bool]],
     ask: Ask,
 ) -> Wave:
-    """What can be trained now: trials of all studies, and once no study has any, all repeats.
+    """The jobs that can be trained now: trials of all studies, and once no study has any, all repeats.
 
     Args:
         studies: how far each study is.

@@ -1,4 +1,4 @@
-"""The searches in a store: what was tried, how it did on source validation, and what was chosen.
+"""The searches in a store: their trials, the scores on source validation, and the chosen trials.
 
 All of it is read from the jobs, which are trials and repeats like any other jobs, so it can be derived again at
 any time. Nothing here sees the target. ``searches/NAME.json`` in the store says the same to people; nothing reads it.
@@ -26,7 +26,7 @@ FOLDER = "searches"
 
 @dataclass(frozen=True)
 class TrialScore:
-    """How a trial did on source validation.
+    """The score of a trial on source validation.
 
     Attributes:
         metric: that of its selected epoch, by which epochs are selected.
@@ -42,7 +42,7 @@ Scorer = Callable[[Mapping[str, Any]], TrialScore]
 
 
 def selected_score(fit: Mapping[str, Any]) -> TrialScore:
-    """What the rule of selection saw of the epoch that is tested: by default, its score on source validation."""
+    """The score that the rule of selection gave to the tested epoch: by default, that on source validation."""
     epoch = fit.get("selected_by") or fit["epochs"][fit["selected_epoch"]]
     return TrialScore(float(epoch["metric"]), float(epoch["loss"]))
 
@@ -65,7 +65,7 @@ def best_trial(scores: Mapping[int, TrialScore], direction: Direction) -> int:
 
 @dataclass(frozen=True)
 class SearchProgress:
-    """How far a search is.
+    """The progress of a search.
 
     Attributes:
         trial: the part of its jobs in it, with the largest numbers of draws and repeats that any of them names.
@@ -92,7 +92,7 @@ class SearchProgress:
 
     @property
     def pruned_trials(self) -> int:
-        """How many trials were ended early."""
+        """The number of trials that were ended early."""
         return sum(record.state == "pruned" for record in self.trials.values())
 
     @property
@@ -250,7 +250,7 @@ class Run:
 
 
 def resolve(store: Store, records: Sequence[Record]) -> tuple[list[Record], list[Run]]:
-    """The results of a store. Trials that were not chosen are none.
+    """The jobs whose results tables show. Trials that were not chosen are not among them.
 
     Args:
         store: where the jobs lie.
@@ -313,7 +313,7 @@ def seed_names(trial: Trial) -> tuple[str, ...]:
 
 
 def size_label(trial: Trial) -> str:
-    """``1+10+2``: the default, the draws, the repeats."""
+    """The size of a search, ``1+10+2``: the default, the draws, the repeats."""
     return f"1+{trial.draws}+{trial.repeats}"
 
 
@@ -328,7 +328,7 @@ def protocol_suffix(trial: Trial | None) -> str:
 
 
 def describe_search(search: SearchProgress) -> str:
-    """What the audit says of a search, in one line."""
+    """A search in one line, for the audit table."""
     parts = [size_label(search.trial), "chosen by source validation"]
     if not search.trial.searched:
         parts.append("nothing to search: the draws are seeds")

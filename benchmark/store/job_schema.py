@@ -1,4 +1,4 @@
-"""What a job.json of this version holds, checked field by field."""
+"""Checks the fields of a job.json of this version."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .names import safe_name
 
 
 class RefusedError(ValueError):
-    """What is not taken. The message says why, in one line."""
+    """A file that is refused. The message says why, in one line."""
 
 
 def parse_job(values: Any) -> Job:

@@ -1,4 +1,4 @@
-"""Who is at a job, on one machine and on many that share a file system.
+"""Locks of folders, on one machine and on many that share a file system.
 
 Two things together. A lock of the operating system (``flock``) parts the processes of one machine; it goes with its
 process, however that ends. Across machines, where such locks may not reach, there is a file ``claim.N``:
@@ -68,7 +68,7 @@ class Claim:
         return self.lost.is_set()
 
     def beat(self, every: float) -> None:
-        """Shows life until it is over."""
+        """Sets the claim's time of change again and again, until it is released."""
         while not self.over.wait(every):
             try:
                 os.utime(self.file)
@@ -79,7 +79,7 @@ class Claim:
                 continue  # the file system may come back
 
     def release(self, forget: bool) -> None:
-        """Lets others have it.
+        """Releases the claim, so that another process can hold the folder.
 
         Args:
             forget: there is nothing left to do, so its traces are removed.
@@ -224,7 +224,7 @@ def _number(name: str) -> int:
 
 
 def _is_over(said: Mapping[str, Any], locks: bool) -> bool:
-    """Whether a claim says that nobody is at it, whatever its heartbeat.
+    """Whether a claim shows that no process holds it, whatever its heartbeat.
 
     Args:
         said: its content.
@@ -239,8 +239,8 @@ def _is_over(said: Mapping[str, Any], locks: bool) -> bool:
 
 
 def _started_before(other: Any, mine: Mapping[str, Any]) -> bool:
-    """Whether another origin is this one before it was started again: a queue starts what was submitted again only
-    when it has ended everywhere."""
+    """Whether another origin is an earlier start of the same submission: a queue starts a submission again only when it
+    has ended everywhere."""
     if not isinstance(other, dict) or not mine.get("id"):
         return False
     same = (other.get("launcher"), other.get("id")) == (mine.get("launcher"), mine["id"])

@@ -84,7 +84,7 @@ class Store:
                 yield self.record(_job_of(values, file))
 
     def job_files(self) -> list[Path]:
-        """Where every job is written down, in the order of their ids."""
+        """The files that describe the jobs, in the order of their ids."""
         return sorted(self.jobs_folder.glob("*/job.json"))
 
     def read_record(self, file: Path) -> Record:
@@ -104,7 +104,7 @@ class Store:
         write_concurrently(lambda job: self.job(job).submit(submissions[job]), submissions)
 
     def environments(self) -> Iterator[tuple[Job, Mapping[str, Any]]]:
-        """Of every finished job that can be read: itself and on what it ran."""
+        """Yields every finished job that can be read, with the environment that it ran in."""
         for file in self.job_files():
             environment = read_json(file.with_name("environment.json"))
             if isinstance(environment, dict) and file.with_name("done.json").exists():
@@ -113,7 +113,7 @@ class Store:
 
     @contextmanager
     def launching(self) -> Iterator[None]:
-        """Held by who looks at what is to be queued and queues it; waits while another does."""
+        """Held by a process that looks which jobs are to be queued and queues them; waits while another process does."""
         folder = inside(self.path / "submitting")
         folder.mkdir(parents=True, exist_ok=True)
         with hold(folder) as claim:
@@ -124,7 +124,7 @@ class Store:
 
 
 def set_aside(file: str) -> str:
-    """How a job that this version cannot read is put out of the way, as a command; the other jobs are read without it.
+    """The command that moves a job which this version cannot read out of the store; the other jobs can be read then.
 
     Args:
         file: its ``job.json``.

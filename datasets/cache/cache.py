@@ -48,7 +48,7 @@ class CachedRecipe:
 
 @dataclass(frozen=True)
 class Fault:
-    """What is wrong with a file of a cache; how many clips are lost with it."""
+    """A fault of a file in a cache, and the number of clips that are lost with it."""
 
     file: Path
     reason: str

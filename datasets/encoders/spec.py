@@ -1,4 +1,4 @@
-"""What a user writes of an encoder, read: ``timm:vit_tiny_patch16_224,frames=8,pool=none``. No torch here."""
+"""Reads the text that names an encoder: ``timm:vit_tiny_patch16_224,frames=8,pool=none``. No torch here."""
 
 from __future__ import annotations
 

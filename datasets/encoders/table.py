@@ -1,4 +1,4 @@
-"""The table of encoders, used: an encoder made of its spec, and what there is to choose from."""
+"""Makes encoders of the table by their specs, and lists them."""
 
 from __future__ import annotations
 

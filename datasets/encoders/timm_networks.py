@@ -146,7 +146,7 @@ def _unset_weights(module: nn.Module, blank: nn.Module) -> list[str]:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """No report of weights that the network has no place for, such as the classifier's."""
+    """Suppresses the report of weights that the network has no place for, such as the classifier's."""
     logger = logging.getLogger("timm")
     level = logger.level
     logger.setLevel(logging.ERROR)

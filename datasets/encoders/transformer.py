@@ -123,7 +123,7 @@ def _folder(spec: EncoderSpec, weights: str, revision: str) -> Path:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """No bars and no report of weights that the network has no place for."""
+    """Suppresses bars and the report of weights that the network has no place for."""
     with import_guard("transformers", "an encoder of text or sound"):
         from transformers.utils import logging as report
 

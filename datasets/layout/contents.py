@@ -1,4 +1,4 @@
-"""Of which media the features of a dataset were made, clip by clip: arrays of text beside them in its npz files."""
+"""The digests of the media that features were made of, clip by clip: arrays of text beside the features in npz files."""
 
 from __future__ import annotations
 

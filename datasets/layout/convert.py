@@ -1,4 +1,4 @@
-"""Any dataset that was found, into the open layout."""
+"""Converts any dataset into the open layout."""
 
 from __future__ import annotations
 

@@ -101,7 +101,7 @@ def _flow(piece: Piece, view: FrameView) -> np.ndarray:
 def decode_ahead(
     items: Iterable[Item], workers: int = 2, ahead: int = 32
 ) -> Iterator[np.ndarray | str | MediaError]:
-    """Decodes ahead of whoever takes the results, which come in the order of the items.
+    """Decodes items ahead of the caller; results come in the order of the items.
 
     FFmpeg, libsndfile and Pillow let other threads run while they work, so threads are enough. Closing the
     iterator, or an exception where it is used (Ctrl-C, too), ends the threads after the items that they are at.

@@ -1,4 +1,4 @@
-"""Opening a media file, so that what is wrong with it is said in half a sentence."""
+"""Opens media files; every fault is told in half a sentence."""
 
 from __future__ import annotations
 
@@ -173,7 +173,7 @@ def _stated_end(
 
 @dataclass(frozen=True)
 class _Packets:
-    """What reading through a file tells.
+    """The facts that reading through a file shows.
 
     Attributes:
         ends: index of a stream -> the time stamp, in seconds, at which its last packet ends.

@@ -123,7 +123,7 @@ class _Own(Entries):
         )
 
     def own_name(self, top: dict[str, Any]) -> str:
-        """What the set is called: its folder below the data root, and a word among others on a command line."""
+        """The name of the set: its folder below the data root, and a word among others on a command line."""
         name = self.string(top, "name", "")
         if not _NAME.fullmatch(name):
             raise self.wrong("name", repr(name), "letters, digits, - _ . with a letter or digit first")
@@ -143,7 +143,7 @@ class _Own(Entries):
     def drop_context(
         self, top: Mapping[str, Any], columns: Mapping[str, str | None]
     ) -> dict[str, str | None]:
-        """A clip without its number has no context, unless somebody asked for one."""
+        """Drops the context of clips without a number; an error where somebody asked for context."""
         for key, other in (("video", "clip"), ("clip", "video")):
             if key in top and columns[other] is None:
                 raise self.wrong(other, "missing", f"a column, as {key!r} is given")

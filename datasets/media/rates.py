@@ -1,4 +1,4 @@
-"""Recordings of another rate than the others of their set: each is resampled, which is no fault, but worth a look."""
+"""Recordings of another rate than the others of their set: resampling them is no fault, but worth a look."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which files are there, and which of them no clip names. Each folder is listed once, however many clips lie in it."""
+"""Lists the files of a set and finds those that no clip names. Each folder is listed once."""
 
 from __future__ import annotations
 
@@ -127,7 +127,7 @@ class Shelf:
 
 
 def _fault(entry: os.DirEntry[str]) -> str:
-    """Why what lies in a folder is no file; empty for a file."""
+    """The reason why an entry of a folder is no file; empty for a file."""
     try:
         if entry.is_file():
             return ""

@@ -140,7 +140,7 @@ def _by_sndfile(
 
 
 def _codec_words(file: Path) -> str:
-    """What a file that libsndfile cannot read really holds, such as AC-3 in WAV, as the end of a message."""
+    """The content of a file that libsndfile cannot read, such as AC-3 in WAV, as the end of a message."""
     try:
         with open_container(file) as container:
             known = [stream.codec_context for stream in container.streams.audio if stream.codec_context]

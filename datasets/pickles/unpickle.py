@@ -172,7 +172,7 @@ def _load_bytearray(unpickler: Any) -> None:
 
 
 class Unpickler(pickle._Unpickler):
-    """Knows the calls in ``known``, (module, name) -> what is called instead, and refuses all others.
+    """Knows the calls in ``allowed``, (module, name) -> what is called instead, and refuses all others.
 
     It is the one written in Python: the one in C sets aside as much memory as a forged file says that it will name,
     and frees arrays of bytes that are still in use where a file is cut short.
