@@ -1,4 +1,7 @@
-"""Reads YAML files that somebody else may have written: plain values, of bounded size, and every fault in one line."""
+"""Reads YAML files that somebody else may have written: plain values, of bounded size, and every fault in one line.
+
+What mmbench writes itself is read back as it was: a text that looks like a number is quoted.
+"""
 
 from __future__ import annotations
 
@@ -86,6 +89,28 @@ def parse_plain_yaml(text: str, scalars: Scalars = "values") -> Any:
     return values
 
 
+def plain_yaml_text(values: Any, *, sort_keys: bool = False) -> str:
+    """The YAML text that ``parse_plain_yaml`` reads as the same values.
+
+    Args:
+        values: plain values.
+        sort_keys: whether maps are written in the order of their keys, not in their own.
+    """
+    import yaml
+
+    class Dumper(yaml.SafeDumper):
+        """Quotes texts that are numbers to the loader, beside those that are numbers in YAML 1.1."""
+
+    def represent_text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+        style = '"' if any(mark in text for mark in _BREAKS) else None
+        return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+    Dumper.add_representer(str, represent_text)
+    Dumper.add_implicit_resolver("tag:yaml.org,2002:int", _WHOLE, list("-+0123456789"))
+    Dumper.add_implicit_resolver("tag:yaml.org,2002:float", _POINT, list("-+0123456789."))
+    return yaml.dump(values, Dumper=Dumper, sort_keys=sort_keys, allow_unicode=True)
+
+
 def _loader(scalars: Scalars) -> Any:
     """The class that reads; made here, as the library is loaded only where a file is read."""
     import yaml
@@ -144,6 +169,8 @@ def _loader(scalars: Scalars) -> Any:
     return Loader
 
 
+#: Characters beyond ASCII that YAML takes for line breaks, and the mark of byte order: PyYAML loses them without quotes.
+_BREAKS = "\x85\u2028\u2029\ufeff"
 #: Decimal numbers: whole ones, and those with a point, infinity and NaN among them.
 _WHOLE = re.compile(r"[-+]?(?:0|[1-9][0-9_]*)$")
 _POINT = re.compile(

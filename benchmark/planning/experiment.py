@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import (
     BaseModel,
     BeforeValidator,
@@ -19,7 +18,7 @@ from pydantic import (
 
 from ..core.errors import UsageError, nearest
 from ..core.locate import default_data_root
-from ..core.plain_yaml import PlainYamlError, read_plain_yaml
+from ..core.plain_yaml import PlainYamlError, plain_yaml_text, read_plain_yaml
 from ..core.protocol import Protocol
 from ..core.strings import as_list, as_seeds, as_values, unique
 from ..core.task import Task
@@ -235,7 +234,7 @@ class Experiment(BaseModel):
     def save(self, file: Path) -> None:
         """Writes the YAML file that ``load`` reads back as the same experiment."""
         file.parent.mkdir(parents=True, exist_ok=True)
-        text = yaml.safe_dump(self.given_values(), sort_keys=False, allow_unicode=True)
+        text = plain_yaml_text(self.given_values())
         file.write_text(text, encoding="utf-8")
 
     def given_values(self) -> dict[str, Any]:

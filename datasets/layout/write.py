@@ -11,6 +11,7 @@ import numpy as np
 
 from ..atomic_write import write_atomic
 from ..dataset import SPLITS, DataError, Samples, Target, data_error
+from ..plain_yaml import plain_yaml_text
 from .description import FILE_NAME
 
 
@@ -52,8 +53,6 @@ def write_open_layout(
         DataError: the folder holds a dataset already (and ``overwrite`` is false), or cannot be written; or a
             modality has a name that does not print.
     """
-    import yaml
-
     description = folder / FILE_NAME
     if description.exists() and not overwrite:
         raise data_error(description, "", "is there already", "a folder without a dataset")
@@ -92,7 +91,7 @@ def write_open_layout(
             arrays |= {"sample_id": samples.sample_id, "previous": samples.previous}
             arrays |= beside[split] if beside else {}
             files.append(write_atomic(folder / f"{split}.npz", partial(_save, arrays)))
-        text = yaml.safe_dump(content, sort_keys=False).encode()
+        text = plain_yaml_text(content).encode()
         return [write_atomic(description, text), *files]
     except OSError as error:
         raise DataError(f"{folder}: cannot be written ({error.strerror or error})") from None
