@@ -62,7 +62,7 @@ class BundleTask:
     def __call__(self) -> dict[str, bool]:
         """Id -> whether the job is done, of all that were run now."""
         self.course.began = time.time()
-        os.environ[ORIGIN] = json.dumps(origin())  # the workers are told, too
+        os.environ[ORIGIN] = json.dumps(slurm_origin())  # the workers are told, too
         store = Store(self.context.store)
         jobs = [store.read_record(store.job(name).path / "job.json").job for name in self.names]
         jobs = [job for job in jobs if not store.job(job.id).failure()]
@@ -118,7 +118,7 @@ class BundleTask:
         return len(gpus) * workers_for(self.peaks, _gpu_memory(), max(1, self.cpus // len(gpus)))
 
 
-def origin() -> dict[str, Any]:
+def slurm_origin() -> dict[str, Any]:
     """Where this process runs, as SLURM's variables tell it; for ``ORIGIN``.
 
     Returns:

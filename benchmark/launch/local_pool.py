@@ -47,7 +47,7 @@ class InProcess(Launcher):
 
     @classmethod
     def from_experiment(cls, experiment: Experiment, networks: int) -> Self:
-        """On the first of the GPUs that ``--device`` means. Raises UsageError where it is not there."""
+        """Runs on the first of the GPUs that ``--device`` means. Raises UsageError where it is not there."""
         return cls(devices(experiment.device), _on_gpu(experiment))
 
     @property
@@ -84,7 +84,7 @@ class LocalPool(Launcher):
 
     @classmethod
     def from_experiment(cls, experiment: Experiment, networks: int) -> Self:
-        """As many workers as are asked for, else one a GPU, else one a core; never more than there are networks.
+        """A pool of as many workers as are asked for, else one a GPU, else one a core; never more than there are networks.
 
         Args:
             experiment: what is to be run.

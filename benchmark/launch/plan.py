@@ -40,22 +40,22 @@ class Plan:
 
     @property
     def networks(self) -> int:
-        """How many networks it has, with those of a search that are not drawn yet."""
+        """The number of networks, with those of a search that are not drawn yet."""
         return sum(progress.study.size for progress in self.searches) or len(self.jobs)
 
     @property
     def pruned_trials(self) -> int:
-        """Trials that were ended early, and need no more training."""
+        """The number of trials that were ended early, and need no more training."""
         return sum(progress.search.pruned_trials for progress in self.searches)
 
     @property
     def remaining(self) -> int:
-        """How many networks are yet to be trained or tested, drawn or not."""
+        """The number of networks that are yet to be trained or tested, drawn or not."""
         return self.networks - len(self.done) - self.pruned_trials
 
     @property
     def failures(self) -> int:
-        """How many of the remaining jobs failed or were cancelled before."""
+        """The number of remaining jobs that failed or were cancelled before."""
         if self.searches:
             return sum(
                 trial.state in ("failed", "cancelled")
@@ -133,7 +133,7 @@ def companions_of(jobs: Sequence[Job], store: Store) -> list[Job]:
 
 
 def counts(planned: Plan) -> dict[str, dict[str, int]]:
-    """How many networks a plan has along each axis: axis -> value -> number of networks."""
+    """The number of networks along each axis of a plan: axis -> value -> number."""
     axes: dict[str, Callable[[Job], str]] = {
         "method": lambda job: job.label,
         "task": lambda job: job.task,

@@ -128,7 +128,7 @@ def _others(jobs: Sequence[Job]) -> tuple[Job, ...]:
 
 
 def check_data(planned: Plan, device: str) -> None:
-    """Reads data that were not read before, and looks whether they can be tested as asked for on a device.
+    """Reads data that were not read before, and checks that they can be tested as asked for on a device.
 
     Args:
         planned: what is to be run.

@@ -1,4 +1,4 @@
-"""What processing does: less contrast, distortion, coarse pixels, JPEG."""
+"""Damage by processing: less contrast, distortion, coarse pixels, JPEG."""
 
 from __future__ import annotations
 

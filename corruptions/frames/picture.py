@@ -1,4 +1,4 @@
-"""What the kinds of damage to pictures share: their base class, and the convolution of a picture."""
+"""The base class of damage to pictures, and the convolution of a picture."""
 
 from __future__ import annotations
 

@@ -89,8 +89,7 @@ class Shard:
 
     @property
     def is_whole(self) -> bool:
-        """Whether the file is there and as it was written; it is read only where it was touched since that was last
-        found out."""
+        """Whether the file is there and as it was written. It is read only where it has changed since it was last found whole."""
         try:
             return self.file.stat().st_size == self.size and file_sha256(self.file) == self.sha256
         except (OSError, DataError):

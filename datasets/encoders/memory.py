@@ -1,4 +1,4 @@
-"""How much goes through a network at once: as much as the free memory is thought to hold, less where it is not so."""
+"""The number of items that go through a network at once: as many as the free memory should hold, fewer where it does not."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def in_batches(run: Callable[[int, int], T], count: int, size: int) -> list[T]:
 
 
 class Planner:
-    """How many items a network takes at once on a device.
+    """Plans how many items a network takes at once on a device.
 
     The first item goes through alone once, and its largest intermediate result is measured; what an item needs is
     taken to grow with the number of its values. What came of it is not used: the results are those of batches that
@@ -107,7 +107,7 @@ class Planner:
 
 
 def out_of_memory(error: Exception) -> bool:
-    """On the CPU there is no class for it: the allocator says so in words."""
+    """Whether an error says that memory ran out. On the CPU there is no class for it: the allocator says so in words."""
     return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or "can't allocate memory" in str(error)
 
 

@@ -14,7 +14,7 @@ from ..dataset import SPLITS, Dataset, data_error
 from ..layout.entries import nearest
 from .clip import MediaSet, Piece
 from .listed import Row, media_set
-from .table import Table, read_table
+from .table import ClipTable, read_table
 
 _LIST, _FOLDER = "label.csv", "Raw"
 _DIGITS = 4  # of file names such as 0001.mp4, whose zeros spreadsheets lose
@@ -69,7 +69,7 @@ def _file(folder: Path, clip: str) -> Path:
     return padded if not isfile(exact) and isfile(padded) else exact
 
 
-def _score(table: Table, place: int, label: str, span: tuple[float, float]) -> float:
+def _score(table: ClipTable, place: int, label: str, span: tuple[float, float]) -> float:
     try:
         score = float(label)
     except ValueError:

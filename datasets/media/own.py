@@ -37,7 +37,7 @@ from .clip import Clip, MediaError, MediaSet, Medium, Piece, Problem
 from .divide import divide
 from .files import seconds_text
 from .shelf import Shelf
-from .table import Table, read_table, seconds
+from .table import ClipTable, read_table, seconds
 
 FILE_NAME = "media.yaml"
 _MEDIA: tuple[Medium, ...] = get_args(Medium)
@@ -57,7 +57,7 @@ _PLACE = re.compile(r"\{([^{}]*)\}")
 
 
 @dataclass(frozen=True)
-class Source:
+class MediaColumns:
     """Which cells of a row name the media of a modality.
 
     Attributes:
@@ -129,7 +129,7 @@ class _Own(Entries):
             raise self.wrong("name", repr(name), "letters, digits, - _ . with a letter or digit first")
         return name
 
-    def column(self, top: Mapping[str, Any], key: str, table: Table) -> str | None:
+    def column(self, top: Mapping[str, Any], key: str, table: ClipTable) -> str | None:
         """The column that says ``key``; None where it may be missing and is."""
         if key in top:
             column = self.name(top[key], key)
@@ -149,12 +149,12 @@ class _Own(Entries):
                 raise self.wrong(other, "missing", f"a column, as {key!r} is given")
         return {"video": None, "clip": None}
 
-    def sources(self, value: object, table: Table) -> dict[str, Source]:
+    def sources(self, value: object, table: ClipTable) -> dict[str, MediaColumns]:
         if not isinstance(value, dict) or not value:
             raise self.wrong("modalities", "none" if not value else repr(value), "a map from name to medium")
         return {self.modality(name): self.source(name, entry, table) for name, entry in value.items()}
 
-    def source(self, name: str, entry: object, table: Table) -> Source:
+    def source(self, name: str, entry: object, table: ClipTable) -> MediaColumns:
         key = f"modalities/{name}"
         entry = {"medium": entry} if isinstance(entry, str) else entry
         entry = self.mapping(entry, key, ("medium", "column", "file"), ("medium",))
@@ -171,12 +171,12 @@ class _Own(Entries):
             patterns = self.names(entry["file"], f"{key}/file", count)
             for part in (part for pattern in patterns for part in _PLACE.findall(pattern)):
                 table.column(part)
-            return self.check_times(Source(medium, (), patterns, name), table)
+            return self.check_times(MediaColumns(medium, (), patterns, name), table)
         default = name if count == 1 else [f"{name}_u", f"{name}_v"]
         columns = self.names(entry.get("column", default), f"{key}/column", count)
         for column in columns:
             table.column(column)
-        return self.check_times(Source(medium, columns, (), columns[0] if count == 1 else name), table)
+        return self.check_times(MediaColumns(medium, columns, (), columns[0] if count == 1 else name), table)
 
     def names(self, value: object, key: str, count: int) -> tuple[str, ...]:
         values = value if isinstance(value, list) else [value]
@@ -186,7 +186,7 @@ class _Own(Entries):
             raise self.wrong(key, repr(value), expected)
         return names
 
-    def check_times(self, source: Source, table: Table) -> Source:
+    def check_times(self, source: MediaColumns, table: ClipTable) -> MediaColumns:
         known = [f"{source.times}.start", f"{source.times}.stop"]
         for column in table.columns:
             if column.startswith(f"{source.times}.") and (column not in known or source.medium == "text"):
@@ -195,7 +195,7 @@ class _Own(Entries):
                 raise self.wrong(f"modalities/{source.times}", wrong, expected)
         return source
 
-    def splits(self, value: object, table: Table, video: str | None) -> list[str]:
+    def splits(self, value: object, table: ClipTable, video: str | None) -> list[str]:
         how = (
             f"a column 'split' with {', '.join(SPLITS)}, or in {self.file.name} one drawn by whole groups: "
             "split: {group: COLUMN, shares: {train: 0.6, valid: 0.2, test: 0.2}, seed: 0}"
@@ -227,7 +227,7 @@ class _Own(Entries):
                 raise self.wrong("split/values", wrong, ", ".join(SPLITS))
         return meanings
 
-    def read_splits(self, table: Table, column: str, meaning: Mapping[str, str]) -> list[str]:
+    def read_splits(self, table: ClipTable, column: str, meaning: Mapping[str, str]) -> list[str]:
         known = tuple(meaning) or SPLITS
         splits = []
         for row, cell in enumerate(table.column(column)):
@@ -240,7 +240,7 @@ class _Own(Entries):
                 raise self.wrong("split", f"no clip of {table.file.name} is in {split}", "at least one")
         return splits
 
-    def draw_splits(self, entry: Mapping[str, Any], table: Table, video: str | None) -> list[str]:
+    def draw_splits(self, entry: Mapping[str, Any], table: ClipTable, video: str | None) -> list[str]:
         if "values" in entry:
             raise self.wrong("split/values", "given without a column", "a column, or shares and a seed")
         for key in ("shares", "seed"):
@@ -268,7 +268,7 @@ class _Own(Entries):
             raise self.wrong("split/group", f"{column!r} has {error}", "as many groups or more") from None
 
     def media(
-        self, table: Table, sources: Mapping[str, Source], ids: list[str]
+        self, table: ClipTable, sources: Mapping[str, MediaColumns], ids: list[str]
     ) -> tuple[list[dict[str, Piece | str]], list[Problem]]:
         """The media of every row that are there, and what is wrong with the others."""
         folder = self.file.parent
@@ -298,7 +298,7 @@ class _Own(Entries):
         return rows, problems + shelf.unused_files()
 
 
-def _sample_ids(table: Table, column: str) -> list[str]:
+def _sample_ids(table: ClipTable, column: str) -> list[str]:
     first: dict[str, int] = {}
     for row, cell in enumerate(table.column(column)):
         if not cell or not cell.isprintable():
@@ -310,7 +310,7 @@ def _sample_ids(table: Table, column: str) -> list[str]:
     return list(first)
 
 
-def _labels(table: Table, column: str, target: Target) -> list[float | int]:
+def _labels(table: ClipTable, column: str, target: Target) -> list[float | int]:
     cells = table.column(column)
     if target.kind == "classification":
         shown = ", ".join(target.classes[:20])
@@ -339,11 +339,11 @@ def _labels(table: Table, column: str, target: Target) -> list[float | int]:
     return scores
 
 
-def _cells(table: Table, column: str | None) -> tuple[str, ...]:
+def _cells(table: ClipTable, column: str | None) -> tuple[str, ...]:
     return table.column(column) if column else ("",) * len(table)
 
 
-def _numbers(table: Table, column: str | None) -> list[int]:
+def _numbers(table: ClipTable, column: str | None) -> list[int]:
     numbers = []
     for row, cell in enumerate(_cells(table, column)):
         if column and not (cell.isascii() and cell.isdecimal()):
@@ -352,7 +352,7 @@ def _numbers(table: Table, column: str | None) -> list[int]:
     return numbers
 
 
-def _media_cells(table: Table, source: Source) -> list[tuple[str, ...]]:
+def _media_cells(table: ClipTable, source: MediaColumns) -> list[tuple[str, ...]]:
     """The one or two paths, or the text, of every row."""
     if source.columns:
         return list(zip(*(table.column(column) for column in source.columns), strict=True))
@@ -362,7 +362,7 @@ def _media_cells(table: Table, source: Source) -> list[tuple[str, ...]]:
     ]
 
 
-def _times(table: Table, row: int, name: str) -> tuple[float | None, float | None]:
+def _times(table: ClipTable, row: int, name: str) -> tuple[float | None, float | None]:
     times: list[float | None] = []
     for column in (f"{name}.start", f"{name}.stop"):
         cell = table.column(column)[row] if column in table.columns else ""
