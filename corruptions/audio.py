@@ -22,16 +22,16 @@ from .random import Stream
 from .sound import (
     Voices,
     amplitude,
-    coloured,
-    convolved,
+    colour_filter,
+    convolve_response,
     lost_packets,
     low_pass,
-    mixed,
+    mix_noise,
     noise_of,
-    resampled,
-    silenced_,
+    resample_by_matrix,
+    silence_padding,
+    silence_padding_,
     smooth_course,
-    without_padding,
 )
 
 Draws = Mapping[str, Tensor]
@@ -39,7 +39,7 @@ Draws = Mapping[str, Tensor]
 
 @dataclass(frozen=True)
 class Waveform(Corruption):
-    """Damage to sound. A subclass defines ``damaged``, on [batch, channel, time] with silent padding.
+    """Damage to sound. A subclass defines ``damage``, on [batch, channel, time] with silent padding.
 
     Attributes:
         sample_rate: of the sound, in Hz, a whole number.
@@ -60,12 +60,21 @@ class Waveform(Corruption):
 
     def corrupt(self, features: Tensor, valid: Tensor, draws: Draws) -> Tensor:
         """The damaged sound; computed in float32."""
-        sound = without_padding(features.float().transpose(1, 2), valid)
-        return self.damaged(sound, valid, draws).transpose(1, 2).to(features.dtype)
+        sound = silence_padding(features.float().transpose(1, 2), valid)
+        return self.damage(sound, valid, draws).transpose(1, 2).to(features.dtype)
 
     @abstractmethod
-    def damaged(self, sound: Tensor, valid: Tensor, draws: Draws) -> Tensor:
-        """[batch, channel, time], with padding as silent as it was."""
+    def damage(self, sound: Tensor, valid: Tensor, draws: Draws) -> Tensor:
+        """The damaged sound, padding as silent as it was.
+
+        Args:
+            sound: [batch, channel, time], float32, zero at padding.
+            valid: [batch, time], bool.
+            draws: as ``draw`` returns them.
+
+        Returns:
+            [batch, channel, time], float32.
+        """
 
 
 class _Noise(Waveform):
@@ -74,9 +83,9 @@ class _Noise(Waveform):
 
     family: ClassVar[str] = "noise"
 
-    def damaged(self, sound: Tensor, valid: Tensor, draws: Draws) -> Tensor:
+    def damage(self, sound: Tensor, valid: Tensor, draws: Draws) -> Tensor:
         """Adds the drawn noise, which is silent at padding, at the level."""
-        return mixed(sound, draws["noise"], self.level)
+        return mix_noise(sound, draws["noise"], self.level)
 
 
 class WhiteNoise(_Noise):
@@ -87,7 +96,7 @@ class WhiteNoise(_Noise):
 
     def draw(self, stream: Stream, features: Tensor, valid: Tensor) -> Draws:
         """A normal number for each step and channel."""
-        return {"noise": silenced_(noise_of(stream, "noise", *features.shape[1:]), valid)}
+        return {"noise": silence_padding_(noise_of(stream, "noise", *features.shape[1:]), valid)}
 
 
 class PinkNoise(_Noise):
@@ -101,7 +110,11 @@ class PinkNoise(_Noise):
 
     def draw(self, stream: Stream, features: Tensor, valid: Tensor) -> Draws:
         """White noise, filtered."""
-        return {"noise": silenced_(_shaped(stream, features, self.spectrum(features.device)), valid)}
+        return {
+            "noise": silence_padding_(
+                _coloured_noise(stream, features, self.spectrum(features.device)), valid
+            )
+        }
 
     def spectrum(self, device: torch.device) -> Tensor:
         """[taps / 2 + 1], the amplitude from 0 Hz to half the sample rate."""
@@ -122,10 +135,10 @@ class Wind(_Noise):
     def draw(self, stream: Stream, features: Tensor, valid: Tensor) -> Draws:
         """White noise, filtered, and the level of the gusts; wind blows on all channels alike."""
         steps, spacing = features.shape[1], max(1, self.sample_rate // 2)
-        noise = _shaped(stream, features, self.spectrum(features.device))
+        noise = _coloured_noise(stream, features, self.spectrum(features.device))
         gusts = smooth_course(stream.normal("gusts", -(-steps // spacing) + 1), spacing, steps)
         noise = noise * (gusts * (6 * math.log(10) / 20)).exp_().unsqueeze(1)
-        return {"noise": silenced_(noise, valid)}
+        return {"noise": silence_padding_(noise, valid)}
 
     def spectrum(self, device: torch.device) -> Tensor:
         """[taps / 2 + 1], the amplitude from 0 Hz to half the sample rate."""
@@ -136,17 +149,17 @@ class Wind(_Noise):
 def _frequencies(rate: int, device: torch.device) -> Tensor:
     """[taps / 2 + 1]: from 0 Hz, which is infinite here so that nothing is made of it, to half of ``rate``, in 4 Hz."""
     taps = 2 * max(1, rate // 8)
-    found = torch.arange(taps // 2 + 1, dtype=torch.float64, device=device) * (rate / taps)
-    found[0] = torch.inf
-    return found
+    frequencies = torch.arange(taps // 2 + 1, dtype=torch.float64, device=device) * (rate / taps)
+    frequencies[0] = torch.inf
+    return frequencies
 
 
-def _shaped(stream: Stream, features: Tensor, spectrum: Tensor) -> Tensor:
+def _coloured_noise(stream: Stream, features: Tensor, spectrum: Tensor) -> Tensor:
     """[batch, channel, time]: noise with a spectrum; it begins before the first step, so that it is steady."""
     _, steps, channels = features.shape
-    response = coloured(spectrum)
+    response = colour_filter(spectrum)
     before = len(response) - 1
-    return convolved(noise_of(stream, "noise", steps + before, channels), response, before, steps)
+    return convolve_response(noise_of(stream, "noise", steps + before, channels), response, before, steps)
 
 
 @dataclass(frozen=True)
@@ -222,9 +235,9 @@ class Babble(_Noise):
         chosen = chance.argsort(dim=1)[:, : min(self.AT_ONCE, own.shape[1] - 1)]
         offset = stream.integers("offsets", self.voices.count[chosen], chosen.shape[1])
         _, steps, channels = features.shape
-        noise = self.voices.together(chosen, offset, -(-steps // self._frame))
+        noise = self.voices.mix(chosen, offset, -(-steps // self._frame))
         noise = noise.unflatten(2, (channels, self._frame)).transpose(1, 2).flatten(2)
-        return {"noise": silenced_(noise[..., :steps], valid)}
+        return {"noise": silence_padding_(noise[..., :steps], valid)}
 
 
 class Reverberation(Waveform):
@@ -247,9 +260,9 @@ class Reverberation(Waveform):
         """White noise as long as the longest response."""
         return {"tail": noise_of(stream, "tail", round(self.levels[-1] * self.sample_rate), 1)}
 
-    def damaged(self, sound: Tensor, valid: Tensor, draws: Draws) -> Tensor:
+    def damage(self, sound: Tensor, valid: Tensor, draws: Draws) -> Tensor:
         """Convolves with the response."""
-        return silenced_(convolved(sound, self.response(draws)), valid)
+        return silence_padding_(convolve_response(sound, self.response(draws)), valid)
 
     def response(self, draws: Draws) -> Tensor:
         """[batch, 1, taps]: the direct path at step 0, then the tail."""
@@ -269,7 +282,7 @@ class Clipping(Waveform):
     family: ClassVar[str] = "clipping"
     levels = (6.0, 10.0, 14.0, 20.0, 26.0)
 
-    def damaged(self, sound: Tensor, valid: Tensor, draws: Draws) -> Tensor:
+    def damage(self, sound: Tensor, valid: Tensor, draws: Draws) -> Tensor:
         """Limits the sound."""
         limit = sound.abs().amax(dim=(1, 2), keepdim=True) * amplitude(-self.level)
         return torch.clamp(sound, -limit, limit)
@@ -295,10 +308,10 @@ class BandLimit(Waveform):
                 f"cut-off {self.level:g} Hz: sound at {self.sample_rate} Hz has nothing above it"
             )
 
-    def damaged(self, sound: Tensor, valid: Tensor, draws: Draws) -> Tensor:
+    def damage(self, sound: Tensor, valid: Tensor, draws: Draws) -> Tensor:
         """Filters the sound."""
         response = low_pass(self.level, self.sample_rate).to(sound.device)
-        return silenced_(convolved(sound, response, len(response) // 2), valid)
+        return silence_padding_(convolve_response(sound, response, len(response) // 2), valid)
 
 
 class PacketLoss(Waveform):
@@ -320,7 +333,7 @@ class PacketLoss(Waveform):
         """A uniform number for each packet."""
         return {"chance": stream.uniform("packets", -(-features.shape[1] // self._packet))}
 
-    def damaged(self, sound: Tensor, valid: Tensor, draws: Draws) -> Tensor:
+    def damage(self, sound: Tensor, valid: Tensor, draws: Draws) -> Tensor:
         """Silences the lost packets."""
         kept = ~lost_packets(draws["chance"], self.level, self.BURST)
         rest = -sound.shape[-1] % self._packet
@@ -344,7 +357,7 @@ class Gain(Waveform):
         """A sign."""
         return {"louder": stream.uniform("louder") < 0.5}
 
-    def damaged(self, sound: Tensor, valid: Tensor, draws: Draws) -> Tensor:
+    def damage(self, sound: Tensor, valid: Tensor, draws: Draws) -> Tensor:
         """Scales the sound."""
         factor = torch.where(draws["louder"], amplitude(self.level), amplitude(-self.level))
         return sound * factor.view(-1, 1, 1).to(sound.dtype)
@@ -369,9 +382,11 @@ class Resampling(Waveform):
         if self.severity and self.sample_rate <= self.level:
             raise ValueError(f"resampling to {self.level:g} Hz: sound at {self.sample_rate} Hz has no more")
 
-    def damaged(self, sound: Tensor, valid: Tensor, draws: Draws) -> Tensor:
+    def damage(self, sound: Tensor, valid: Tensor, draws: Draws) -> Tensor:
         """Resamples twice. What the first filter smears beyond the end is kept for the second."""
         lower = int(self.level)
         beyond = math.ceil(7 * self.sample_rate / lower)
-        low = resampled(F.pad(sound, (0, beyond)), self.sample_rate, lower)
-        return silenced_(resampled(low, lower, self.sample_rate)[..., : sound.shape[-1]], valid)
+        low = resample_by_matrix(F.pad(sound, (0, beyond)), self.sample_rate, lower)
+        return silence_padding_(
+            resample_by_matrix(low, lower, self.sample_rate)[..., : sound.shape[-1]], valid
+        )

@@ -1,4 +1,4 @@
-"""What a corruption is: one kind of damage to one modality, at a severity from 0 (none) to 5."""
+"""The contract of a corruption: one kind of damage to one modality, at a severity from 0 (none) to 5."""
 
 from __future__ import annotations
 
@@ -54,12 +54,12 @@ class Corruption(ABC):
 
     @property
     def name(self) -> str:
-        """Such as ``gaussian-noise:audio@3``."""
+        """The name of the condition, such as ``gaussian-noise:audio@3``."""
         return f"{self.kind}:{self.modality}@{self.severity}"
 
     @property
     def alters(self) -> frozenset[str]:
-        """Its modality."""
+        """The corrupted modality."""
         return frozenset({self.modality}) if self.severity else frozenset()
 
     @property
@@ -74,10 +74,10 @@ class Corruption(ABC):
             ValueError: the batch has no such modality.
         """
         self._check(batch)
-        return self.under(batch, self.drawn(batch)) if self.severity else batch
+        return self.apply_draws(batch, self.draw_for(batch)) if self.severity else batch
 
-    def drawn(self, batch: Batch) -> Mapping[str, Tensor]:
-        """Every random choice for a batch, the same at every severity.
+    def draw_for(self, batch: Batch) -> Mapping[str, Tensor]:
+        """Draws every random choice for a batch, the same at every severity.
 
         Raises:
             ValueError: the batch has no such modality.
@@ -86,8 +86,13 @@ class Corruption(ABC):
         stream = Stream(self.seed, f"{self.kind}:{self.modality}", batch.sample_id)
         return self.draw(stream, batch.features[self.modality], self._valid(batch))
 
-    def under(self, batch: Batch, draws: Mapping[str, Tensor]) -> Batch:
-        """The batch with the modality damaged, given the choices; at a severity from 1."""
+    def apply_draws(self, batch: Batch, draws: Mapping[str, Tensor]) -> Batch:
+        """The batch with the modality damaged, at a severity from 1; the given one is left as it was.
+
+        Args:
+            batch: to damage.
+            draws: as ``draw_for`` returns them for this batch.
+        """
         broken = self.corrupt(batch.features[self.modality], self._valid(batch), draws)
         return replace(batch, features={**batch.features, self.modality: broken})
 
@@ -99,8 +104,12 @@ class Corruption(ABC):
         return _both(batch.mask[self.modality], batch.present[self.modality].unsqueeze(1))
 
     def prepared(self, split: Batch) -> Self:
-        """This corruption with what it needs to know of the whole split that batches will be taken from: nothing,
-        unless a subclass says otherwise. Called once, before ``apply``."""
+        """This corruption, with what it has to know of a whole split. Called once, before ``apply``; by default it needs to
+        know nothing.
+
+        Args:
+            split: all samples, of which batches will be taken.
+        """
         return self
 
     @abstractmethod
@@ -115,9 +124,14 @@ class Corruption(ABC):
 
     @abstractmethod
     def corrupt(self, features: Tensor, valid: Tensor, draws: Mapping[str, Tensor]) -> Tensor:
-        """The damaged features, of the same shape and type, given the choices; nothing random in here.
+        """The damaged features, of the same shape and type; nothing random in here.
 
         What lies at steps that are not valid may be anything, also NaN, and must not reach those that are.
+
+        Args:
+            features: as ``medium`` says.
+            valid: [batch, time] bool, the steps that hold data.
+            draws: as ``draw`` returns them.
         """
 
     @classmethod
@@ -132,14 +146,27 @@ def _both(one: Tensor, other: Tensor) -> Tensor:
     return (one.view(torch.uint8) & other.view(torch.uint8)).view(torch.bool)
 
 
-def prepared(condition: Condition, split: Batch) -> Condition:
-    """A condition that may be applied to batches of ``split``; only a ``Corruption`` can ask to see it whole."""
+def prepare(condition: Condition, split: Batch) -> Condition:
+    """A condition that may be applied to batches of a split. Only a ``Corruption`` can ask to see the split whole.
+
+    Args:
+        condition: any.
+        split: all samples.
+    """
     return condition.prepared(split) if isinstance(condition, Corruption) else condition
 
 
-def applied(conditions: Iterable[Condition], batch: Batch) -> Iterator[tuple[Condition, Batch]]:
-    """Every condition and the batch under it, one after the other. What severities of one kind of damage share is
-    drawn once where they follow each other."""
+def apply_all(conditions: Iterable[Condition], batch: Batch) -> Iterator[tuple[Condition, Batch]]:
+    """Applies conditions to a batch, one after the other. The draws that severities of one kind of damage share are made
+    once where they follow each other.
+
+    Args:
+        conditions: ready for batches of this split.
+        batch: clean.
+
+    Yields:
+        Every condition and the batch under it.
+    """
     last: Corruption | None = None
     draws: Mapping[str, Tensor] = {}
     for condition in conditions:
@@ -147,6 +174,6 @@ def applied(conditions: Iterable[Condition], batch: Batch) -> Iterator[tuple[Con
             yield condition, condition.apply(batch)
             continue
         if last is None or replace(last, severity=condition.severity) != condition:
-            draws = condition.drawn(batch)
+            draws = condition.draw_for(batch)
         last = condition
-        yield condition, condition.under(batch, draws)
+        yield condition, condition.apply_draws(batch, draws)

@@ -20,22 +20,41 @@ Draws = Mapping[str, Tensor]
 
 
 def places(valid: Tensor) -> tuple[Tensor, Tensor]:
-    """Place of each step among the valid ones, [batch, time] from 0, and their number, [batch, 1]."""
+    """The places of steps among the valid ones.
+
+    Args:
+        valid: [batch, time], bool.
+
+    Returns:
+        The place of each step from 0, [batch, time]; and the number of valid steps, [batch, 1]; both int64.
+    """
     return (valid.long().cumsum(dim=1) - 1).clamp(min=0), valid.long().sum(dim=1, keepdim=True)
 
 
-def read_from(features: Tensor, valid: Tensor, wanted: Tensor) -> Tensor:
-    """Features [batch, time, ...] whose valid steps are read from the valid step at the place ``wanted``
-    [batch, time]."""
+def gather_steps(features: Tensor, valid: Tensor, wanted: Tensor) -> Tensor:
+    """Features whose valid steps are read from other valid steps.
+
+    Args:
+        features: [batch, time, ...].
+        valid: [batch, time], bool.
+        wanted: [batch, time], int64: which place among the valid steps each is read from.
+
+    Returns:
+        [batch, time, ...].
+    """
     order = torch.argsort((~valid).to(torch.int8), dim=1, stable=True)  # valid steps first, in order
     steps = order.gather(1, wanted.clamp(min=0))
     steps = torch.where(valid, steps, torch.arange(valid.shape[1], device=valid.device))
     return features[torch.arange(len(steps), device=valid.device).unsqueeze(1), steps]
 
 
-def zeroed(features: Tensor, gone: Tensor) -> Tensor:
-    """Features [batch, time, ...] with the steps ``gone`` [batch, time] set to zero, the mean of standardised
-    data (black in pictures)."""
+def zero_steps(features: Tensor, gone: Tensor) -> Tensor:
+    """Features with some steps set to zero, the mean of standardised data (black in pictures).
+
+    Args:
+        features: [batch, time, ...].
+        gone: [batch, time], bool: the steps.
+    """
     return features.masked_fill(gone.view(*gone.shape, *[1] * (features.dim() - 2)), 0)
 
 
@@ -68,7 +87,7 @@ class FrameDropout(Corruption):
 
     def corrupt(self, features: Tensor, valid: Tensor, draws: Draws) -> Tensor:
         """Zeroes the steps whose number is below the rate."""
-        return zeroed(features, draws["chance"] < self.level)
+        return zero_steps(features, draws["chance"] < self.level)
 
 
 class _Span(Corruption):
@@ -79,8 +98,11 @@ class _Span(Corruption):
         return {"middle": stream.uniform("middle")}
 
     def span(self, valid: Tensor, draws: Draws) -> tuple[Tensor, Tensor]:
-        """[batch, time], whether a step lies in the span; and the place of the span's first step. A longer
-        span contains a shorter one."""
+        """The damaged span. A longer one contains a shorter one.
+
+        Returns:
+            Whether a step lies in the span, [batch, time]; and the place of its first step, [batch, 1].
+        """
         place, count = places(valid)
         length = (self.level * count).round().clamp(min=1)
         middle = (draws["middle"].unsqueeze(1) * count).floor()
@@ -97,7 +119,7 @@ class BlockDropout(_Span):
 
     def corrupt(self, features: Tensor, valid: Tensor, draws: Draws) -> Tensor:
         """Zeroes the span."""
-        return zeroed(features, self.span(valid, draws)[0])
+        return zero_steps(features, self.span(valid, draws)[0])
 
 
 class Freeze(Corruption):
@@ -116,7 +138,7 @@ class Freeze(Corruption):
         place, count = places(valid)
         start = (draws["start"].unsqueeze(1) * (1 - self.levels[-1]) * count).floor().long()
         stuck = (place >= start) & (place < start + (self.level * count).round())
-        return read_from(features, valid, torch.where(stuck, start, place))
+        return gather_steps(features, valid, torch.where(stuck, start, place))
 
 
 class TimeShift(Corruption):
@@ -134,7 +156,7 @@ class TimeShift(Corruption):
         """Reads each step from an earlier one; rounded up, so that the smallest shift is one step."""
         place, count = places(valid)
         source = place - torch.where(count > 1, (self.level * count).ceil(), 0).long()
-        return zeroed(read_from(features, valid, source), (source < 0) & valid)
+        return zero_steps(gather_steps(features, valid, source), (source < 0) & valid)
 
 
 class Jitter(Corruption):
@@ -152,7 +174,7 @@ class Jitter(Corruption):
         """Reads the steps from their neighbours, not beyond the ends."""
         place, count = places(valid)
         moved = place + (draws["offset"] * self.level).round().long()
-        return read_from(features, valid, moved.clamp(min=0).minimum((count - 1).clamp(min=0)))
+        return gather_steps(features, valid, moved.clamp(min=0).minimum((count - 1).clamp(min=0)))
 
 
 class IrregularSampling(Corruption):
@@ -171,7 +193,7 @@ class IrregularSampling(Corruption):
         place, _ = places(valid)
         sampled = (draws["chance"] >= self.level) | (place == 0)
         last = torch.where(sampled & valid, place, 0).cummax(dim=1).values
-        return read_from(features, valid, last)
+        return gather_steps(features, valid, last)
 
 
 class ChannelDropout(Corruption):
@@ -263,4 +285,4 @@ class WordReplacement(Corruption):
         place, count = places(valid)
         away = 1 + (draws["other"] * (count - 1).clamp(min=0)).floor().long()
         other = torch.where(count > 1, (place + away) % count.clamp(min=1), place)
-        return read_from(features, valid, torch.where(draws["chance"] < self.level, other, place))
+        return gather_steps(features, valid, torch.where(draws["chance"] < self.level, other, place))

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from ..datasets.batch import Batch
-from .features import zeroed
+from .features import zero_steps
 from .random import Stream
 
 
@@ -98,7 +98,9 @@ class RandomFrames:
             return batch
         stream = Stream(self.seed, "random-frames", batch.sample_id)
         dropped = {
-            name: zeroed(batch.features[name], stream.uniform(name, _steps(batch.features[name])) < self.rate)
+            name: zero_steps(
+                batch.features[name], stream.uniform(name, _steps(batch.features[name])) < self.rate
+            )
             for name in self.modalities
         }
         return replace(batch, features={**batch.features, **dropped})

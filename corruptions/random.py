@@ -43,34 +43,53 @@ class Stream:
             tag: which draw of the condition this is.
             shape: of each sample's numbers; empty for one number a sample.
         """
-        drawn = self._empty(shape)
+        numbers = self._empty(shape)
         key = self._key(tag)
-        for (rows, columns), scratch in _pieces(drawn):
-            _unit(_bits(key[rows], columns, scratch), drawn[rows, columns])
-        return drawn.view(len(drawn), *shape)
+        for (rows, columns), scratch in _pieces(numbers):
+            _unit(_bits(key[rows], columns, scratch), numbers[rows, columns])
+        return numbers.view(len(numbers), *shape)
 
     def normal(self, tag: str, *shape: int) -> Tensor:
-        """[batch, *shape], float32, standard normal (Box and Muller 1958); as ``uniform``."""
-        drawn = self._empty(shape)
+        """Standard normal numbers, float32 (Box and Muller 1958).
+
+        Args:
+            tag, shape: as of ``uniform``.
+
+        Returns:
+            [batch, *shape].
+        """
+        numbers = self._empty(shape)
         radius_key, angle_key = self._key(tag + "/radius"), self._key(tag + "/angle")
-        for (rows, columns), scratch in _pieces(drawn):
-            radius = _unit(_bits(radius_key[rows], columns, scratch), drawn[rows, columns])
+        for (rows, columns), scratch in _pieces(numbers):
+            radius = _unit(_bits(radius_key[rows], columns, scratch), numbers[rows, columns])
             radius.neg_().log1p_().mul_(-2).sqrt_()
             angle = _unit(_bits(angle_key[rows], columns, scratch), torch.empty_like(radius))
             radius.mul_(angle.mul_(2 * math.pi).cos_())
-        return drawn.view(len(drawn), *shape)
+        return numbers.view(len(numbers), *shape)
 
     def coarse(self, tag: str, *shape: int) -> Tensor:
-        """[batch, *shape], float32: one of the 65,536 numbers (i + 1/2) / 65,536; as ``uniform``, and faster.
+        """Numbers in [0, 1), float32, with 16 bits each: one of (i + 1/2) / 65,536. Faster than ``uniform``.
 
-        For pictures and sound, which have no more levels themselves. Each hash makes two numbers of 16 bits.
+        For pictures and sound, which have no more levels themselves. Each hash makes two numbers.
+
+        Args:
+            tag, shape: as of ``uniform``.
+
+        Returns:
+            [batch, *shape].
         """
         return self._by_halves(tag, shape, lambda places, out: out.copy_(places).add_(0.5).mul_(2.0**-16))
 
     def noise(self, tag: str, *shape: int) -> Tensor:
-        """[batch, *shape], float32, normal: the quantiles of ``coarse``; several times as fast as ``normal``.
+        """Normal numbers, float32, from the quantiles of ``coarse``; several times as fast as ``normal``.
 
         The largest number is 4.33, the variance 0.999.
+
+        Args:
+            tag, shape: as of ``uniform``.
+
+        Returns:
+            [batch, *shape].
         """
         quantiles = _quantiles(self.sample_id.device)
         return self._by_halves(
@@ -80,19 +99,27 @@ class Stream:
     def _by_halves(self, tag: str, shape: Sequence[int], fill: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
         """[batch, *shape], made by ``fill`` from the 16-bit halves of the hashes, 0 to 65,535 as int32 [n]."""
         width = math.prod(shape)
-        drawn = self._empty((width + width % 2,))
+        numbers = self._empty((width + width % 2,))
         key = self._key(tag)
-        for (rows, columns), scratch in _pieces(drawn[:, ::2]):
+        for (rows, columns), scratch in _pieces(numbers[:, ::2]):
             halves = _bits(key[rows], columns, scratch).view(torch.int16)
             places = halves.int().add_(1 << 15)
-            fill(places.view(-1), drawn[rows, 2 * columns.start : 2 * columns.stop].view(-1))
-        return drawn[:, :width].reshape(len(drawn), *shape)
+            fill(places.view(-1), numbers[rows, 2 * columns.start : 2 * columns.stop].view(-1))
+        return numbers[:, :width].reshape(len(numbers), *shape)
 
     def integers(self, tag: str, high: int | Tensor, *shape: int) -> Tensor:
-        """[batch, *shape], int64 in [0, high); ``high`` broadcasts; 0 where it is 0."""
+        """Whole numbers, int64.
+
+        Args:
+            tag, shape: as of ``uniform``.
+            high: the numbers are below it; broadcasts with the result. Where it is 0, so is the number.
+
+        Returns:
+            [batch, *shape].
+        """
         high = torch.as_tensor(high, device=self.sample_id.device)
-        drawn = (self.uniform(tag, *shape).double() * high).long()
-        return torch.minimum(drawn, (high - 1).clamp(min=0))
+        numbers = (self.uniform(tag, *shape).double() * high).long()
+        return torch.minimum(numbers, (high - 1).clamp(min=0))
 
     def _empty(self, shape: Sequence[int]) -> Tensor:
         """[batch, numbers of a sample], to be filled."""

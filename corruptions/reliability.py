@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Self
 
 from ..datasets.batch import Batch
-from .features import zeroed
+from .features import zero_steps
 from .random import Stream
 
 
@@ -51,7 +51,7 @@ class Reliability:
                 noise = stream.normal(f"noise/{name}", *values.shape[1:])
                 values = values + (self.noise * noise).to(values.dtype)
             if self.missing:
-                values = zeroed(values, stream.uniform(f"missing/{name}", values.shape[1]) < self.missing)
+                values = zero_steps(values, stream.uniform(f"missing/{name}", values.shape[1]) < self.missing)
             features[name] = values
         return replace(batch, features=features)
 

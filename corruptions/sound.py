@@ -1,7 +1,7 @@
 """What damage to sound is made of: filters, spectra, a stated signal-to-noise ratio, another rate, voices.
 
 Sound is [batch, channel, time] here. What is computed for a step depends on a stretch around it whose length
-does not depend on the padding; ``convolved`` takes the Fourier transform of the whole, but of a linear
+does not depend on the padding; ``convolve_response`` takes the Fourier transform of the whole, but of a linear
 convolution, which is the same for any length up to rounding.
 """
 
@@ -20,18 +20,38 @@ from ..datasets.media.resampling import has_few_phases, resample_by_steps
 from .random import Stream
 
 
-def without_padding(sound: Tensor, valid: Tensor) -> Tensor:
-    """The sound with zeros at the steps that are not ``valid`` [batch, time], whatever was there."""
+def silence_padding(sound: Tensor, valid: Tensor) -> Tensor:
+    """Sound with zeros at padding, whatever was there.
+
+    Args:
+        sound: [batch, channel, time].
+        valid: [batch, time], bool.
+    """
     return sound if _complete(valid) else torch.where(valid.unsqueeze(1), sound, sound.new_zeros(()))
 
 
 def noise_of(stream: Stream, tag: str, steps: int, channels: int) -> Tensor:
-    """[batch, channels, steps]: standard normal numbers that stay what they are when ``steps`` grows."""
+    """Standard normal numbers that stay what they are when ``steps`` grows.
+
+    Args:
+        stream: where they come from.
+        tag: which draw of the condition this is.
+        steps: length in time.
+        channels: number of channels.
+
+    Returns:
+        [batch, channels, steps].
+    """
     return stream.noise(tag, steps, channels).transpose(1, 2).contiguous()
 
 
-def silenced_(sound: Tensor, valid: Tensor) -> Tensor:
-    """The same, in place: for a tensor that nobody else has."""
+def silence_padding_(sound: Tensor, valid: Tensor) -> Tensor:
+    """As ``silence_padding``, in place: for a tensor that nobody else holds.
+
+    Args:
+        sound: [batch, channel, time].
+        valid: [batch, time], bool.
+    """
     return sound if _complete(valid) else sound.masked_fill_(~valid.unsqueeze(1), 0)
 
 
@@ -45,9 +65,9 @@ def amplitude(decibels: float) -> float:
     return 10 ** (decibels / 20)
 
 
-def mixed(sound: Tensor, noise: Tensor, snr: float) -> Tensor:
-    """Sound with noise, scaled for each sample so that the energy of all its channels over all its valid steps
-    is ``snr`` dB above that of the noise. Where either is silent nothing is added: no scale makes the ratio.
+def mix_noise(sound: Tensor, noise: Tensor, snr: float) -> Tensor:
+    """Sound with noise at a signal-to-noise ratio, scaled for each sample: the energy of all channels of the sound over all
+    valid steps is ``snr`` dB above that of the noise. Where either is silent nothing is added: no scale makes the ratio.
 
     Args:
         sound: [batch, channel, time], zero at padding.
@@ -59,7 +79,7 @@ def mixed(sound: Tensor, noise: Tensor, snr: float) -> Tensor:
     return torch.addcmul(sound, noise, scale * amplitude(-snr))
 
 
-def convolved(sound: Tensor, response: Tensor, first: int = 0, steps: int | None = None) -> Tensor:
+def convolve_response(sound: Tensor, response: Tensor, first: int = 0, steps: int | None = None) -> Tensor:
     """Linear convolution with an impulse response, by FFT.
 
     Args:
@@ -85,8 +105,16 @@ def _fast_length(least: int) -> int:
 
 
 def low_pass(cutoff: float, rate: int) -> Tensor:
-    """[taps], symmetric: a sinc under a Hamming window, -6 dB at ``cutoff`` Hz, -53 dB from 100 Hz above it on
-    (Oppenheim and Schafer, Discrete-Time Signal Processing, section on windowed FIR design)."""
+    """A symmetric low-pass filter: a sinc under a Hamming window, -53 dB from 100 Hz above the cut-off on
+    (Oppenheim and Schafer, Discrete-Time Signal Processing, section on windowed FIR design).
+
+    Args:
+        cutoff: in Hz, where the response is -6 dB.
+        rate: samples a second.
+
+    Returns:
+        [taps], float32, with the sum 1.
+    """
     half = math.ceil(1.65 * rate / 200)  # the transition is 3.3 / taps of the rate wide
     step = torch.arange(-half, half + 1, dtype=torch.float64)
     taps = torch.sinc(2 * cutoff / rate * step) * torch.hamming_window(
@@ -95,16 +123,32 @@ def low_pass(cutoff: float, rate: int) -> Tensor:
     return (taps / taps.sum()).float()
 
 
-def coloured(spectrum: Tensor) -> Tensor:
-    """[taps]: the filter that gives white noise the amplitude ``spectrum`` [taps / 2 + 1], from 0 Hz to half the
-    sample rate; under a Hann window, without which a steep spectrum ends in the window's own."""
+def colour_filter(spectrum: Tensor) -> Tensor:
+    """The filter that gives white noise a spectrum; under a Hann window, without which a steep spectrum ends in the
+    window's own.
+
+    Args:
+        spectrum: [taps / 2 + 1], amplitudes from 0 Hz to half the sample rate.
+
+    Returns:
+        [taps], float32.
+    """
     taps = 2 * (len(spectrum) - 1)
     window = torch.hann_window(taps, dtype=torch.float64, device=spectrum.device)
     return (torch.fft.irfft(spectrum.double(), taps).roll(taps // 2) * window).float()
 
 
 def smooth_course(knots: Tensor, spacing: int, steps: int) -> Tensor:
-    """[..., steps]: from each of the ``knots`` [..., number] to the next in ``spacing`` steps, along a half wave."""
+    """A course through given values, along half a cosine from each to the next.
+
+    Args:
+        knots: [..., number], the values.
+        spacing: steps from one to the next.
+        steps: how many are returned.
+
+    Returns:
+        [..., steps].
+    """
     along = torch.arange(spacing, device=knots.device) / spacing
     weight = (1 - torch.cos(math.pi * along)) / 2
     left, right = knots[..., :-1, None], knots[..., 1:, None]
@@ -133,7 +177,7 @@ def lost_packets(chance: Tensor, share: float, burst: float) -> Tensor:
     return lossy.gather(1, torch.where(decided, place, 0).cummax(dim=1).values)
 
 
-def resampled(sound: Tensor, before: int, after: int) -> Tensor:
+def resample_by_matrix(sound: Tensor, before: int, after: int) -> Tensor:
     """Sound at another rate: what ``torchaudio.functional.resample`` returns, as one matrix product at usual rates.
 
     Args:
@@ -149,14 +193,14 @@ def resampled(sound: Tensor, before: int, after: int) -> Tensor:
     """
     if not has_few_phases(before, after):  # a matrix of one period would fill the memory
         return resample_by_steps(sound, before, after)
-    matrix, hop, reach = _resampling(before, after)
+    matrix, hop, reach = _resampling_matrix(before, after)
     blocks = math.ceil(sound.shape[-1] / hop)
     padded = F.pad(sound, (reach, blocks * hop + reach - sound.shape[-1]))
     return (padded.unfold(-1, hop + 2 * reach, hop) @ matrix.to(sound)).flatten(-2)
 
 
 @lru_cache(maxsize=64)
-def _resampling(before: int, after: int) -> tuple[Tensor, int, int]:
+def _resampling_matrix(before: int, after: int) -> tuple[Tensor, int, int]:
     """[hop + 2 reach, hop * after / before], hop, reach: how a block of ``hop`` steps and ``reach`` on either side
     are read. Resampling is linear: it is asked of torchaudio for an impulse at each step."""
     with import_guard("torchaudio", "resampling of sound"):
@@ -186,9 +230,17 @@ class Voices:
     first: Tensor
     count: Tensor
 
-    def together(self, voice: Tensor, offset: Tensor, frames: int) -> Tensor:
-        """[batch, frames, channel * step]: the sum of the voices ``voice`` [batch, number], each from its frame
-        ``offset`` [batch, number] on, and from its beginning again where it ends."""
+    def mix(self, voice: Tensor, offset: Tensor, frames: int) -> Tensor:
+        """The sum of some voices. Each begins again at its first frame where it ends.
+
+        Args:
+            voice: [batch, number], int64: which voices.
+            offset: [batch, number], int64: the first frame of each.
+            frames: how many are returned.
+
+        Returns:
+            [batch, frames, channel * step].
+        """
         place = torch.arange(frames, device=voice.device).view(1, -1, 1)
         wanted = (offset.unsqueeze(1) + place) % self.count[voice].unsqueeze(1) + self.first[voice].unsqueeze(
             1

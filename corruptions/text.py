@@ -20,7 +20,15 @@ from torch.nn.functional import pad
 
 from .corruption import Corruption, Medium
 from .random import Stream
-from .words import is_character, is_continuous, is_joined, is_mark, joined, sounding_alike, typed_nearby
+from .words import (
+    is_character,
+    is_continuous,
+    is_joined,
+    is_mark,
+    join_words,
+    neighbouring_letters,
+    similar_words,
+)
 
 Draws = Mapping[str, Tensor]
 
@@ -140,20 +148,20 @@ class KeyboardTypos(_Text):
         """Lets each letter write none, one or two, in the order that exchanges leave."""
         words = torch.where(valid[..., None], features, 0)
         hit = (draws["chance"] < self.level) & (features != 0) & ~is_mark(features)
-        error, near = (draws["error"] * 4).long(), typed_nearby(features, draws["key"])
+        error, near = (draws["error"] * 4).long(), neighbouring_letters(features, draws["key"])
         following = _next(features)
         exchange = (error == 1) & (following != 0) & (following != features) & (_next(error) != 1)
         replace = (error == 0) | (error == 1) & ~exchange
         letters = torch.where(hit & replace & (near != 0), near, features)
         lost, twice = hit & (replace & (near == 0) | (error == 2)), hit & (error == 3)
         count = (features != 0).long() - lost.long() + twice.long()
-        source = torch.arange(features.shape[-1], device=features.device) + _exchanged(hit & exchange)
-        written = _written(letters.gather(-1, source), count.gather(-1, source))
+        source = torch.arange(features.shape[-1], device=features.device) + _exchange_offsets(hit & exchange)
+        written = _write_letters(letters.gather(-1, source), count.gather(-1, source))
         whole = is_character(words)
         struck = whole & (draws["chance"][..., 0] < self.level)
         again = struck & (draws["error"][..., 0] >= 0.75)
         written = torch.where(whole[..., None], words, written)
-        written = torch.where(again[..., None], joined(words, words), written)
+        written = torch.where(again[..., None], join_words(words, words), written)
         written = written.masked_fill((struck & ~again)[..., None], 0)
         written = _never_empty(words, written, draws["chance"][..., 0])
         return torch.where(valid[..., None], written, features)
@@ -162,7 +170,7 @@ class KeyboardTypos(_Text):
 class SpeechErrors(_Text):
     """Errors of a speech recogniser without a language model: each word is misheard with a probability.
 
-    Six in ten errors are a word that sounds alike (``words.sounding_alike``), two a word that is lost, one a
+    Six in ten errors are a word that sounds alike (``words.similar_words``), two a word that is lost, one a
     word said twice, one a word run together with the next. A word that nothing sounds like, as in a script that
     is not Latin, is lost instead. The last word, and one before a word of the same error or before one that
     follows without a space, is misheard instead of run together. A lost word leaves a step of zeros, and so does the second of two run together, which takes
@@ -178,8 +186,8 @@ class SpeechErrors(_Text):
     def draw(self, stream: Stream, features: Tensor, valid: Tensor) -> Draws:
         """For each word whether, which error and homophone; for each letter whether, and what it becomes."""
         steps, letters = features.shape[1:]
-        drawn = {tag: stream.uniform(tag, steps) for tag in ("chance", "error", "word")}
-        return drawn | {tag: _per_letter(stream, tag, steps, letters) for tag in ("where", "letter")}
+        chances = {tag: stream.uniform(tag, steps) for tag in ("chance", "error", "word")}
+        return chances | {tag: _per_letter(stream, tag, steps, letters) for tag in ("where", "letter")}
 
     def corrupt(self, features: Tensor, valid: Tensor, draws: Draws) -> Tensor:
         """Writes into each step what was heard there."""
@@ -190,11 +198,13 @@ class SpeechErrors(_Text):
         together = hit & runs_on & _next(filled) & ~_next(runs_on) & ~_next(is_joined(words))
         second = _previous(together)
         lost, twice = (error >= 0.6) & (error < 0.8), (error >= 0.8) & ~runs_on
-        alike = sounding_alike(words, draws["where"], draws["letter"], draws["word"])
+        alike = similar_words(words, draws["where"], draws["letter"], draws["word"])
         heard = torch.where((hit & ~lost & ~twice & ~together)[..., None], alike, words)
-        again = torch.where(is_character(words)[..., None], joined(words, words), joined(words, words, " "))
+        again = torch.where(
+            is_character(words)[..., None], join_words(words, words), join_words(words, words, " ")
+        )
         heard = torch.where((hit & twice)[..., None], again, heard)
-        run = joined(words, words.roll(-1, dims=1))
+        run = join_words(words, words.roll(-1, dims=1))
         heard = torch.where(together[..., None], run, heard)
         heard = heard.masked_fill((hit & lost | second)[..., None], 0)
         heard = _never_empty(words, heard, draws["chance"])
@@ -227,12 +237,12 @@ def _previous(values: Tensor) -> Tensor:
     return pad(values, (1, 0))[..., :-1]
 
 
-def _exchanged(pairs: Tensor) -> Tensor:
+def _exchange_offsets(pairs: Tensor) -> Tensor:
     """[..., letters] bool, the first of each pair -> how far on the letter of each place stands: 1, -1 or 0."""
     return pairs.long() - _previous(pairs.long())
 
 
-def _written(letters: Tensor, count: Tensor) -> Tensor:
+def _write_letters(letters: Tensor, count: Tensor) -> Tensor:
     """Words whose letters are written ``count`` (0 to 2) times each, cut where there is no more room."""
     size = letters.shape[-1]
     start = count.cumsum(dim=-1) - count

@@ -50,8 +50,8 @@ def inject(batch: Batch, missing: str, noise: str, generator: torch.Generator) -
 
 def _spectrum(batch: Batch, generator: torch.Generator) -> Tensor:
     """[batch]: 0 or uniform in [0, 1], evenly likely."""
-    drawn = torch.rand(2, len(batch), generator=generator)
-    return torch.where(drawn[0] < 0.5, 0.0, drawn[1])
+    uniform = torch.rand(2, len(batch), generator=generator)
+    return torch.where(uniform[0] < 0.5, 0.0, uniform[1])
 
 
 def _noise(batch: Batch, generator: torch.Generator) -> Batch:

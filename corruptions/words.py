@@ -89,7 +89,11 @@ def encode_words(texts: Sequence[str]) -> Tensor:
 
 
 def words_shape(texts: Sequence[str]) -> tuple[int, int, int]:
-    """The shape of what ``encode_words`` makes of texts: one long text, or word, makes all of it large."""
+    """The shape of what ``encode_words`` makes of texts: one long text, or word, makes all of it large.
+
+    Returns:
+        The number of texts, of steps and of letters.
+    """
     return _shape([split_words(text) for text in texts])
 
 
@@ -164,8 +168,16 @@ def lengths(words: Tensor) -> Tensor:
     return (words != 0).sum(dim=-1)
 
 
-def joined(first: Tensor, second: Tensor, gap: str = "") -> Tensor:
-    """Words [..., letters] written one behind the other, cut where there is no more room."""
+def join_words(first: Tensor, second: Tensor, gap: str = "") -> Tensor:
+    """Words written one behind the other, cut where there is no more room.
+
+    Args:
+        first, second: [..., letters].
+        gap: what stands between them.
+
+    Returns:
+        [..., letters].
+    """
     between = torch.tensor([ord(letter) for letter in gap], dtype=first.dtype, device=first.device)
     row = torch.cat([first, between.expand(*first.shape[:-1], len(gap)), second], dim=-1)
     place = torch.arange(first.shape[-1], device=first.device)
@@ -173,17 +185,17 @@ def joined(first: Tensor, second: Tensor, gap: str = "") -> Tensor:
     return row.gather(-1, torch.where(place < end, place, place + first.shape[-1] - end))
 
 
-def typed_nearby(words: Tensor, chance: Tensor) -> Tensor:
-    """For each letter one from a neighbouring key, in its case; 0 for what is on none of the ``ROWS``.
+def neighbouring_letters(words: Tensor, chance: Tensor) -> Tensor:
+    """For each letter one from a neighbouring key, in its case; 0 for a character that is on none of the ``ROWS``.
 
     Args:
         words: [..., letters].
         chance: [..., letters] in [0, 1): which of the neighbours.
     """
-    return _partner(words, chance, _rows(neighbours).to(words.device))
+    return _partner(words, chance, _rows(neighbouring_keys).to(words.device))
 
 
-def sounding_alike(words: Tensor, where: Tensor, letter: Tensor, word: Tensor) -> Tensor:
+def similar_words(words: Tensor, where: Tensor, letter: Tensor, word: Tensor) -> Tensor:
     """Words that sound like the given ones: another homophone, or letters taken for others.
 
     Where a word is not among the ``HOMOPHONES``, each of its letters among the ``SOUNDS`` is changed with
@@ -195,7 +207,7 @@ def sounding_alike(words: Tensor, where: Tensor, letter: Tensor, word: Tensor) -
         letter: [batch, time, letters] in [0, 1): into which.
         word: [batch, time] in [0, 1): which homophone.
     """
-    partner = _partner(words, letter, _rows(alike).to(words.device))
+    partner = _partner(words, letter, _rows(similar_letters).to(words.device))
     able = partner != 0
     ranked = where.masked_fill(~able, 2)
     change = able & ((ranked < 1 / 3) | (ranked == ranked.amin(dim=-1, keepdim=True)))
@@ -237,7 +249,7 @@ def _capital(words: Tensor) -> Tensor:
     return (words >= ord("A")) & (words <= ord("Z"))
 
 
-def neighbours() -> dict[str, str]:
+def neighbouring_keys() -> dict[str, str]:
     """Letter -> the letters on the keys that touch its key."""
     keys = {letter: (inset + x, y) for y, (row, inset) in enumerate(ROWS) for x, letter in enumerate(row)}
     return {
@@ -248,7 +260,7 @@ def neighbours() -> dict[str, str]:
     }
 
 
-def alike() -> dict[str, str]:
+def similar_letters() -> dict[str, str]:
     """Letter -> the letters that sound like it."""
     pairs = (SOUNDS + " " + SOUNDS[::-1]).split()
     return {letter: "".join(second for first, second in pairs if first == letter) for letter in _ALPHABET}

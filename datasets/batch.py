@@ -1,4 +1,4 @@
-"""What a method sees: a batch of samples, and the specification of the task it is built for."""
+"""The batches that a method reads, and the specification of the task it is built for."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Tuned:
 
 @dataclass(frozen=True)
 class Spec:
-    """What a method is built for. It says nothing about files, the names of domains, or test data.
+    """The specification that a method is built for. It says nothing about files, the names of domains, or test data.
 
     Attributes:
         modalities: name -> number of features at each time step, in the dataset's order.

@@ -30,7 +30,14 @@ class DataError(Exception):
 
 
 def data_error(file: Path | str, key: str, wrong: str, expected: str) -> DataError:
-    """A DataError whose one line says file, key (split, array, entry), what is wrong, what was expected."""
+    """A DataError whose message is one line.
+
+    Args:
+        file: what is at fault.
+        key: the split, array or entry in it; empty where the whole file is meant.
+        wrong: what is wrong.
+        expected: what should be there.
+    """
     text = f"{file}: {key}: {wrong}; expected {expected}" if key else f"{file}: {wrong}; expected {expected}"
     return DataError(" ".join(text.split()))
 
@@ -176,13 +183,35 @@ class Dataset(Protocol):
         ...
 
     def locate(self, root: Path, given: Path | None = None) -> Located:
-        """Finds the dataset below ``root``, or at the file or folder ``given``. Raises DataError."""
+        """Finds the dataset on disk, without reading its samples.
+
+        Args:
+            root: the folder of all datasets.
+            given: a file or folder to use instead of one below ``root``.
+
+        Raises:
+            DataNotFound: nothing is there.
+            DataError: what is there is wrong.
+        """
         ...
 
     def synthesize(
         self, folder: Path, *, seed: int = 0, size: str = "small", format: str = "casp"
     ) -> list[Path]:
-        """Writes a synthetic stand-in into ``folder``. Raises DataError."""
+        """Writes a synthetic stand-in.
+
+        Args:
+            folder: where to, usually ``root/<name>``.
+            seed: another seed gives other samples of the same kind.
+            size: ``"small"``, or ``"full"`` for as many samples as are published.
+            format: one of the formats in which the dataset can be read.
+
+        Returns:
+            The files written.
+
+        Raises:
+            DataError: unknown size or format, real data in the way, or nowhere to write.
+        """
         ...
 
 

@@ -60,8 +60,15 @@ def file_sha256(file: Path) -> str:
 
 
 def fingerprint(description: object, files: Iterable[Path]) -> str:
-    """SHA-256 (hex) over a description (what JSON can hold; the order of keys counts) and the contents of
-    files, in their order. Paths do not enter."""
+    """SHA-256 (hex) of a description and the contents of files. Paths do not enter.
+
+    Args:
+        description: what JSON can hold; the order of keys counts.
+        files: in the order in which they count.
+
+    Raises:
+        DataError: a file cannot be read.
+    """
     parts = [READER, description, [file_sha256(file) for file in files]]
     return hashlib.sha256(json.dumps(parts, ensure_ascii=True).encode()).hexdigest()
 

@@ -82,8 +82,8 @@ class Hust:
 
     def describe(self, file: Path) -> LocatedWindows:
         """Describes ``Motor_Vib.mat`` and the file of sound beside it. Raises DataError."""
-        found = {entry.name.casefold(): entry for entry in file.parent.iterdir()}
-        sound = found.get(MAT_FILES[1].casefold())
+        files = {entry.name.casefold(): entry for entry in file.parent.iterdir()}
+        sound = files.get(MAT_FILES[1].casefold())
         if sound is None:
             raise data_error(file, "", "stands alone", f"{MAT_FILES[1]} beside it")
         marks = {is_synthetic(one) for one in (file, sound)}
@@ -92,7 +92,16 @@ class Hust:
         return LocatedWindows(self.name, (file, sound), self.target, marks.pop())
 
     def locate(self, root: Path, given: Path | None = None) -> Located:
-        """Finds the dataset below ``root``, or at the file or folder ``given``. Raises DataError."""
+        """Finds the dataset below ``root``, or at the file or folder ``given``.
+
+        Args:
+            root: the folder of all datasets.
+            given: a file or folder to use instead.
+
+        Raises:
+            DataNotFound: nothing is there.
+            DataError: what is there is wrong.
+        """
         return locate(self.name, root, given, self)
 
     def prepare(self, raw: Path, folder: Path, *, rule: str = "fair", overwrite: bool = False) -> list[Path]:

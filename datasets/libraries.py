@@ -57,7 +57,7 @@ class Library:
             return None
 
     def is_installed(self) -> bool:
-        """Whether there is something to import. Nothing is imported."""
+        """Whether the module is there to be imported. Nothing is imported."""
         try:
             return find_spec(self.module) is not None
         except ValueError:  # in sys.modules, but made by hand
@@ -72,11 +72,11 @@ class Library:
             return False
 
     def install_command(self) -> str:
-        """What to type where the library is not installed."""
+        """The command that installs the library."""
         return f'pip install "{_DISTRIBUTION}[{self.extra}]"' if self.extra else self.repair_command()
 
     def repair_command(self, error: BaseException | None = None) -> str:
-        """What to type where the library is installed and does not work.
+        """The command that repairs an installed library that does not work.
 
         Args:
             error: what its import raised; None where its version alone is wrong.
@@ -108,8 +108,8 @@ def libraries() -> dict[str, Library]:
 
 
 def _extra(requirement: Requirement) -> str:
-    _, found, rest = str(requirement.marker or "").partition("extra ==")
-    return rest.strip().strip("()").strip("\"' ") if found else ""
+    _, marker, rest = str(requirement.marker or "").partition("extra ==")
+    return rest.strip().strip("()").strip("\"' ") if marker else ""
 
 
 def library_of(module: str) -> Library:
@@ -176,7 +176,12 @@ def explanation(error: BaseException, library: Library) -> str:
 
 
 def cause_of(error: BaseException, library: Library) -> Library:
-    """The library whose import failed: ``library`` itself, or one that was being imported by it."""
+    """The library whose import failed: ``library`` itself, or one that was being imported by it.
+
+    Args:
+        error: what the import raised.
+        library: what was imported.
+    """
     if isinstance(error, ModuleNotFoundError) and error.name:
         missing = libraries().get(error.name.partition(".")[0])
         if missing is not None and not missing.is_installed():

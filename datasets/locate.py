@@ -1,4 +1,4 @@
-"""Where a dataset lies: below a data root, or where the user says."""
+"""Finds a dataset's files: below a data root, or where the user says."""
 
 from __future__ import annotations
 
@@ -38,17 +38,17 @@ def locate(name: str, root: Path, given: Path | None = None, dataset: Dataset | 
             raise DataNotFound(
                 f"{name}: {given} is not there; expected a file or a folder with {_any(patterns)}"
             )
-        found, places = _in_folder(given, patterns), [given]
+        files, places = _in_folder(given, patterns), [given]
     else:
-        found, places = _below(root, name, patterns)
-    if not found:
+        files, places = _below(root, name, patterns)
+    if not files:
         raise _not_found(name, root, given, places, patterns, dataset)
-    if len(found) > 1:
-        listed = ", ".join(str(file) + _mark(name, file, dataset) for file in found)
+    if len(files) > 1:
+        listed = ", ".join(str(file) + _mark(name, file, dataset) for file in files)
         raise DataError(
-            f"{name}: {len(found)} files could be meant: {listed}; choose with --data {name}=PATH"
+            f"{name}: {len(files)} files could be meant: {listed}; choose with --data {name}=PATH"
         )
-    return _describe(name, found[0], dataset)
+    return _describe(name, files[0], dataset)
 
 
 def _describe(name: str, file: Path, dataset: Dataset | None) -> Located:
@@ -65,25 +65,25 @@ def _describe(name: str, file: Path, dataset: Dataset | None) -> Located:
 
 def _below(root: Path, name: str, patterns: tuple[str, ...]) -> tuple[list[Path], list[Path]]:
     root = root.expanduser()
-    found: list[Path] = []
+    files: list[Path] = []
     for entry in _entries(root):
         if entry.name.casefold() == name.casefold() and entry.is_dir():
-            found += _in_folder(entry, patterns)
+            files += _in_folder(entry, patterns)
     single = f"{name}.pkl"
     if single in patterns:
-        found += _matching(root, (single,))
-    return _distinct(found), [root / name, *([root / single] if single in patterns else [])]
+        files += _matching_files(root, (single,))
+    return _distinct_files(files), [root / name, *([root / single] if single in patterns else [])]
 
 
 def _in_folder(folder: Path, patterns: tuple[str, ...]) -> list[Path]:
-    found = _matching(folder, patterns)
+    files = _matching_files(folder, patterns)
     for entry in _entries(folder):
         if entry.name.casefold() == _PROCESSED and entry.is_dir():
-            found += _matching(entry, patterns)
-    return _distinct(found)
+            files += _matching_files(entry, patterns)
+    return _distinct_files(files)
 
 
-def _matching(folder: Path, patterns: tuple[str, ...]) -> list[Path]:
+def _matching_files(folder: Path, patterns: tuple[str, ...]) -> list[Path]:
     return [
         entry
         for entry in _entries(folder)
@@ -98,7 +98,7 @@ def _entries(folder: Path) -> list[Path]:
         return []
 
 
-def _distinct(files: Iterable[Path]) -> list[Path]:
+def _distinct_files(files: Iterable[Path]) -> list[Path]:
     return list({file.resolve(): file for file in files}.values())
 
 

@@ -1,4 +1,7 @@
-"""Reads YAML files that somebody else may have written: plain values, of bounded size, and every fault in one line."""
+"""Reads YAML files that somebody else may have written: plain values, of bounded size, and every fault in one line.
+
+What mmbench writes itself is read back as it was: a text that looks like a number is quoted.
+"""
 
 from __future__ import annotations
 
@@ -58,15 +61,23 @@ def read_plain_yaml(file: Path, scalars: Scalars = "values") -> Any:
 
 
 def parse_plain_yaml(text: str, scalars: Scalars = "values") -> Any:
-    """As ``read_plain_yaml``, of a text. Raises PlainYamlError."""
+    """The value that a YAML text stands for, as ``read_plain_yaml`` reads it of a file.
+
+    Args:
+        text: YAML.
+        scalars: as of ``read_plain_yaml``.
+
+    Raises:
+        PlainYamlError: it is not YAML, or not of plain values.
+    """
     import yaml
 
     try:
         values = _loader(scalars)(text).get_single_data()
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        said = ", ".join(part for part in (error.context, error.problem) if part)
-        raise PlainYamlError(said or "not YAML", mark.line + 1 if mark else 0) from None
+        wrong = ", ".join(part for part in (error.context, error.problem) if part)
+        raise PlainYamlError(wrong or "not YAML", mark.line + 1 if mark else 0) from None
     except yaml.YAMLError as error:
         raise PlainYamlError(str(error)) from None
     except (ValueError, OverflowError, RecursionError, MemoryError) as error:
@@ -76,6 +87,28 @@ def parse_plain_yaml(text: str, scalars: Scalars = "values") -> Any:
     if _size(values, {}) > _MOST_VALUES:
         raise PlainYamlError(f"stands for more than {_MOST_VALUES} values once its aliases are written out")
     return values
+
+
+def plain_yaml_text(values: Any, *, sort_keys: bool = False) -> str:
+    """The YAML text that ``parse_plain_yaml`` reads as the same values.
+
+    Args:
+        values: plain values.
+        sort_keys: whether maps are written in the order of their keys, not in their own.
+    """
+    import yaml
+
+    class Dumper(yaml.SafeDumper):
+        """Quotes texts that are numbers to the loader, beside those that are numbers in YAML 1.1."""
+
+    def represent_text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+        style = '"' if any(mark in text for mark in _BREAKS) else None
+        return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+    Dumper.add_representer(str, represent_text)
+    Dumper.add_implicit_resolver("tag:yaml.org,2002:int", _WHOLE, list("-+0123456789"))
+    Dumper.add_implicit_resolver("tag:yaml.org,2002:float", _POINT, list("-+0123456789."))
+    return yaml.dump(values, Dumper=Dumper, sort_keys=sort_keys, allow_unicode=True)
 
 
 def _loader(scalars: Scalars) -> Any:
@@ -136,6 +169,8 @@ def _loader(scalars: Scalars) -> Any:
     return Loader
 
 
+#: Characters beyond ASCII that YAML takes for line breaks, and the mark of byte order: PyYAML loses them without quotes.
+_BREAKS = "\x85\u2028\u2029\ufeff"
 #: Decimal numbers: whole ones, and those with a point, infinity and NaN among them.
 _WHOLE = re.compile(r"[-+]?(?:0|[1-9][0-9_]*)$")
 _POINT = re.compile(
@@ -154,7 +189,7 @@ def _is_unicode(text: str) -> bool:
 
 
 def _size(value: Any, known: dict[int, int]) -> int:
-    """How many values a value holds with all that its aliases stand for. Raises PlainYamlError where it holds itself."""
+    """The number of values in a value, with all that its aliases stand for. Raises PlainYamlError where it holds itself."""
     if not isinstance(value, dict | list | set | tuple):
         return 1
     if id(value) not in known:

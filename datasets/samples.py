@@ -9,21 +9,29 @@ from pathlib import Path
 
 import numpy as np
 
-from .dataset import SPLITS, VALIDATION_SEED, VALIDATION_SHARE, Samples, Target, data_error
+from .class_labels import class_indices, index_of
+from .dataset import SPLITS, Samples, Target, data_error
 
 # Labels are averages of annotations, stored as float32: this far outside the range is rounding, not an error.
 _LABEL_SLACK = 1e-4
 
 _NUMBER = re.compile(r"[+-]?\d+(\.\d*)?", re.ASCII)
-_WHOLE = re.compile(r"[+-]?\d{1,15}(\.0*)?", re.ASCII)
 
 
 def numbers(array: object, file: Path, key: str) -> np.ndarray:
-    """An array of numbers, as it is. Raises DataError for objects, text, ragged lists and complex numbers."""
-    found = _array(array, file, key)
-    if found.dtype.kind not in "fiub":
-        raise data_error(file, key, f"an array of type {found.dtype}", "numbers")
-    return found
+    """An array of numbers, as it is.
+
+    Args:
+        array: anything that numpy takes.
+        file, key: what an error names.
+
+    Raises:
+        DataError: objects, text, lists of unequal length or complex numbers.
+    """
+    values = _array(array, file, key)
+    if values.dtype.kind not in "fiub":
+        raise data_error(file, key, f"an array of type {values.dtype}", "numbers")
+    return values
 
 
 def _array(array: object, file: Path, key: str) -> np.ndarray:
@@ -33,21 +41,32 @@ def _array(array: object, file: Path, key: str) -> np.ndarray:
         raise data_error(file, key, "rows of unequal shape", "one array") from None
 
 
-def shaped(array: object, file: Path, key: str) -> np.ndarray:
-    """Features [samples, time, feature] as in ``features``, whose values are not looked at yet."""
-    found = numbers(array, file, key)
-    if found.ndim == 2:
-        found = found[:, None, :]
-    if found.ndim != 3:
-        shape = "x".join(map(str, found.shape)) or "a single number"
+def shape_features(array: object, file: Path, key: str) -> np.ndarray:
+    """Features as in ``features``, whose values are not looked at yet.
+
+    Args:
+        array: [samples, time, feature] or [samples, feature].
+        file, key: what an error names.
+
+    Returns:
+        [samples, time, feature], float16 or float32.
+
+    Raises:
+        DataError: no numbers, another number of dimensions, or nothing in it.
+    """
+    values = numbers(array, file, key)
+    if values.ndim == 2:
+        values = values[:, None, :]
+    if values.ndim != 3:
+        shape = "x".join(map(str, values.shape)) or "a single number"
         raise data_error(file, key, f"shape {shape}", "[samples, time, feature] or [samples, feature]")
-    if 0 in found.shape:
-        what = ("samples", "time steps", "features")[found.shape.index(0)]
+    if 0 in values.shape:
+        what = ("samples", "time steps", "features")[values.shape.index(0)]
         raise data_error(file, key, f"no {what}", "at least one")
-    if found.dtype != np.float16:
+    if values.dtype != np.float16:
         with np.errstate(over="ignore"):  # what overflows is reported as infinite below
-            found = found.astype(np.float32, copy=False)
-    return found
+            values = values.astype(np.float32, copy=False)
+    return values
 
 
 def without_padding(array: np.ndarray, mask: np.ndarray) -> np.ndarray:
@@ -78,17 +97,20 @@ def features(array: object, file: Path, key: str, *, negative_infinity_to_zero: 
         file, key: what an error names.
         negative_infinity_to_zero: -inf (the logarithm of silence in published audio features) becomes 0.
 
+    Returns:
+        Contiguous and writable.
+
     Raises:
         DataError: another number of dimensions, nothing in it, NaN or infinite values.
     """
-    found = shaped(array, file, key)
-    finite = np.isfinite(found)
+    values = shape_features(array, file, key)
+    finite = np.isfinite(values)
     if finite.all():
         # a tensor can share this memory only if it may be written to
-        return np.require(found, requirements=["C_CONTIGUOUS", "WRITEABLE"])
+        return np.require(values, requirements=["C_CONTIGUOUS", "WRITEABLE"])
     if negative_infinity_to_zero:
-        silent = np.isneginf(found)
-        found = np.where(silent, found.dtype.type(0), found)
+        silent = np.isneginf(values)
+        values = np.where(silent, values.dtype.type(0), values)
         finite |= silent
     if not finite.all():
         row, step, column = (int(index) for index in np.argwhere(~finite)[0])
@@ -97,10 +119,10 @@ def features(array: object, file: Path, key: str, *, negative_infinity_to_zero: 
         raise data_error(
             file,
             key,
-            f"{count} values are {found[row, step, column]} or alike, first at {place}",
+            f"{count} values are {values[row, step, column]} or alike, first at {place}",
             "finite numbers",
         )
-    return found
+    return values
 
 
 def labels(
@@ -114,7 +136,7 @@ def labels(
 ) -> np.ndarray:
     """Targets [samples]: float32 scores within the target's range, or int64 class indices.
 
-    Class labels are names of classes or indices, as text, numbers or truth values, as ``class_indices`` reads
+    Class labels are names of classes or indices, as text, numbers or truth values, as ``class_labels.class_indices`` reads
     them.
 
     Args:
@@ -161,22 +183,22 @@ def _class_indices(
     numeric = raw.dtype.kind in "fiub"
     try:
         if indices and numeric:
-            found = [_index(cell, len(target.classes)) for cell in written[0]]
+            encoded = [index_of(cell, len(target.classes)) for cell in written[0]]
         else:
             everything = list(dict.fromkeys(cell for cells in written for cell in cells))
             index = dict(
                 zip(everything, class_indices(everything, target.classes, numbers=numeric), strict=True)
             )
-            found = [index[cell] for cell in written[0]]
+            encoded = [index[cell] for cell in written[0]]
     except ValueError as error:
         raise data_error(file, key, str(error), "labels that mean one thing: names as text, or 0 to "
                          f"{len(target.classes) - 1}") from None  # fmt: skip
-    if None in found:
-        row = found.index(None)
+    if None in encoded:
+        row = encoded.index(None)
         names = ", ".join(target.classes[:20])
         expected = f"0 to {len(target.classes) - 1} or one of {names}"
         raise data_error(file, key, f"unknown class {written[0][row]} (sample {row})", expected)
-    return np.array(found, dtype=np.int64)
+    return np.array(encoded, dtype=np.int64)
 
 
 def _label_cells(raw: np.ndarray, file: Path, key: str) -> list[str]:
@@ -186,84 +208,28 @@ def _label_cells(raw: np.ndarray, file: Path, key: str) -> list[str]:
     return [str(value) for value in numbers(raw, file, key).tolist()]
 
 
-def class_indices(cells: Sequence[str], classes: Sequence[str], *, numbers: bool = False) -> list[int | None]:
-    """The indices of classes that labels stand for.
-
-    A label is the name of a class, or else an index; ``1.0`` and ``True`` are 1 where no class is called so. If
-    classes are called by numbers, then labels are either all names or all indices: ``1`` in ``[1, 2, 3]`` is
-    the first class, unless there is a ``0`` among the labels and none that is no index.
+def text(array: object, file: Path, key: str) -> np.ndarray:
+    """Names as text.
 
     Args:
-        cells: the labels of a whole dataset, as text.
-        classes: the names of the classes.
-        numbers: the labels were numbers, of which nobody knows whether they are meant as names or as indices.
+        array: [samples], text, bytes in UTF-8 or whole numbers.
+        file, key: what an error names.
 
     Returns:
-        For each label its index, or None where it is neither.
+        [samples], str.
 
     Raises:
-        ValueError: some labels are names alone and others indices alone, or numbers could be both and would
-            not mean the same.
+        DataError: anything else.
     """
-    position = {name: index for index, name in enumerate(classes)}
-    by_number = {number: index for name, index in position.items() if (number := _whole(name)) is not None}
-
-    def named(cell: str) -> int | None:
-        if cell in position:
-            return position[cell]
-        number = _whole(cell)
-        return None if number is None else by_number.get(number)
-
-    names = [named(cell) for cell in cells]
-    places = [_index(cell, len(classes)) for cell in cells]
-    if not by_number:
-        return [place if name is None else name for name, place in zip(names, places, strict=True)]
-    if None not in names:
-        both = None not in places and names != places and not set(cells) <= {"True", "False"}
-        if numbers and both:
-            shown = ", ".join(dict.fromkeys(cells[:5]))
-            raise ValueError(f"the numbers {shown} may be names of classes or their indices")
-        return names
-    if None not in places:
-        return places
-    alone = next(
-        (
-            cell
-            for cell, name, place in zip(cells, names, places, strict=True)
-            if name is None and place is not None
-        ),
-        None,
-    )
-    if alone is not None and any(
-        place is None and name is not None for name, place in zip(names, places, strict=True)
-    ):
-        raise ValueError(f"class {alone} is an index alone, others are names alone")
-    return names
-
-
-def _index(cell: str, count: int) -> int | None:
-    number = _whole(cell)
-    return number if number is not None and 0 <= number < count else None
-
-
-def _whole(cell: str) -> int | None:
-    """The whole number that a text is, such as ``1``, ``-1``, ``1.0``, ``True``; None for any other."""
-    if cell.lower() in ("true", "false"):
-        return int(cell.lower() == "true")
-    return int(cell.partition(".")[0]) if _WHOLE.fullmatch(cell) else None
-
-
-def text(array: object, file: Path, key: str) -> np.ndarray:
-    """Names [samples], str, from text, bytes or whole numbers. Raises DataError for anything else."""
-    found = _array(array, file, key)
-    if found.ndim != 1:
-        raise data_error(file, key, f"shape {'x'.join(map(str, found.shape))}", "one name a sample")
-    if found.dtype.kind == "U":
-        return found
-    if found.dtype.kind in "iu":
-        return found.astype(str)
+    values = _array(array, file, key)
+    if values.ndim != 1:
+        raise data_error(file, key, f"shape {'x'.join(map(str, values.shape))}", "one name a sample")
+    if values.dtype.kind == "U":
+        return values
+    if values.dtype.kind in "iu":
+        return values.astype(str)
     names: list[str] = []
-    for row, value in enumerate(found.tolist()):
+    for row, value in enumerate(values.tolist()):
         try:
             name = value.decode() if isinstance(value, bytes) else value
         except UnicodeDecodeError:
@@ -271,15 +237,26 @@ def text(array: object, file: Path, key: str) -> np.ndarray:
             raise data_error(file, key, wrong, "names as text") from None
         if not isinstance(name, str):
             shown = "nothing" if name is None else f"a value of type {type(name).__name__}"
-            wrong = f"{shown} (sample {row}) in an array of type {found.dtype}"
+            wrong = f"{shown} (sample {row}) in an array of type {values.dtype}"
             raise data_error(file, key, wrong, "names or whole numbers")
         names.append(name)
     return np.array(names, dtype=str)
 
 
 def mask_from_lengths(array: object, steps: int, file: Path, key: str) -> np.ndarray:
-    """The mask [samples, time] whose first ``length`` steps are valid. Raises DataError for a length below 0
-    or above ``steps``."""
+    """The mask of samples whose first steps are valid.
+
+    Args:
+        array: [samples], the number of valid steps.
+        steps: of all samples.
+        file, key: what an error names.
+
+    Returns:
+        [samples, steps], bool.
+
+    Raises:
+        DataError: a length is below 0 or above ``steps``.
+    """
     lengths = numbers(array, file, key)
     if lengths.ndim != 1:
         raise data_error(file, key, f"shape {'x'.join(map(str, lengths.shape))}", "one length a sample")
@@ -305,9 +282,16 @@ def present(mask: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 
 def previous_rows(video: np.ndarray, clip: np.ndarray) -> np.ndarray:
-    """For each row the row of the clip before it in the same video, or -1 ([samples], int64).
+    """For each row the row of the clip before it in the same video.
 
     Clips are ordered as numbers where they are numbers (so 2 comes before 10), names after them.
+
+    Args:
+        video: [samples], names of videos.
+        clip: [samples], names or numbers of clips.
+
+    Returns:
+        [samples], int64; -1 for the first clip of a video.
     """
 
     def order(row: int) -> tuple[str, int, float, str, int]:
@@ -315,17 +299,24 @@ def previous_rows(video: np.ndarray, clip: np.ndarray) -> np.ndarray:
         number = float(name) if _NUMBER.fullmatch(name) else None
         return str(video[row]), int(number is None), number or 0.0, "" if number is not None else name, row
 
-    found = np.full(len(video), -1, dtype=np.int64)
+    previous = np.full(len(video), -1, dtype=np.int64)
     rows = sorted(range(len(video)), key=order)
     for before, row in itertools.pairwise(rows):
         if video[before] == video[row]:
-            found[row] = before
-    return found
+            previous[row] = before
+    return previous
 
 
 def check_rows(parts: Mapping[str, np.ndarray], file: Path, split: str) -> int:
-    """The number of samples that all arrays of a split agree on. Raises DataError if they do not, or if it
-    is 0."""
+    """The number of samples that all arrays of a split agree on.
+
+    Args:
+        parts: name -> array [samples, ...].
+        file, split: what an error names.
+
+    Raises:
+        DataError: they do not agree, or it is 0.
+    """
     counts = {key: len(array) for key, array in parts.items()}
     first_key, first = next(iter(counts.items()))
     for key, count in counts.items():
@@ -337,7 +328,15 @@ def check_rows(parts: Mapping[str, np.ndarray], file: Path, split: str) -> int:
 
 
 def check_splits(splits: Mapping[str, Samples], file: Path) -> None:
-    """Checks what only all splits together can show: the same widths everywhere, each sample id once."""
+    """Checks what only all splits together can show: one width of each modality, each sample id once.
+
+    Args:
+        splits: split -> samples.
+        file: what an error names.
+
+    Raises:
+        DataError: a width differs, or a sample id occurs twice.
+    """
     first = splits[SPLITS[0]]
     seen: dict[str, str] = {}
     for split, samples in splits.items():
@@ -351,15 +350,6 @@ def check_splits(splits: Mapping[str, Samples], file: Path) -> None:
                 wrong = f"sample id {sample_id} occurs again (first in {seen[sample_id]})"
                 raise data_error(file, split, wrong, "each sample once in the dataset")
             seen[sample_id] = split
-
-
-def drawn_for_validation(count: int) -> np.ndarray:
-    """Which of ``count`` training samples, two or more, become validation samples: [count], bool, at least one
-    and not all. The same count gives the same draw."""
-    drawn = np.zeros(count, dtype=bool)
-    chosen = np.random.default_rng(VALIDATION_SEED).permutation(count)
-    drawn[chosen[: min(max(1, round(VALIDATION_SHARE * count)), count - 1)]] = True
-    return drawn
 
 
 def take_rows(samples: Samples, rows: np.ndarray) -> Samples:

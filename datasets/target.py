@@ -1,4 +1,4 @@
-"""What a dataset asks to be predicted."""
+"""The target of a dataset."""
 
 from __future__ import annotations
 

@@ -6,12 +6,16 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from .dataset import VALIDATION_SEED
+from .dataset import VALIDATION_SEED, VALIDATION_SHARE
 from .divide import divide
 
 
 def draw_validation(
-    count: int, share: float, *, classes: np.ndarray | None = None, groups: Sequence[str] | None = None
+    count: int,
+    share: float = VALIDATION_SHARE,
+    *,
+    classes: np.ndarray | None = None,
+    groups: Sequence[str] | None = None,
 ) -> np.ndarray:
     """Which training samples validate. The same arguments give the same draw.
 
@@ -32,10 +36,12 @@ def draw_validation(
         parts = divide(groups, {"train": 1 - share, "valid": share}, "validation part")
         return np.array([part == "valid" for part in parts])
     order = np.random.default_rng(VALIDATION_SEED).permutation(count)
-    if classes is not None:
-        order = order[np.argsort(classes[order], kind="stable")]
     wanted = min(max(1, round(share * count)), count - 1)
-    # Evenly spaced along the classes, which lie one after the other: each gives its share to within one sample.
+    places = np.arange(wanted)
+    if classes is not None:
+        # Evenly spaced along the classes, which lie one after the other: each gives its share to within one sample.
+        order = order[np.argsort(classes[order], kind="stable")]
+        places = np.flatnonzero(np.arange(count) * wanted % count < wanted)
     drawn = np.zeros(count, dtype=bool)
-    drawn[order[np.arange(count) * wanted % count < wanted]] = True
+    drawn[order[places]] = True
     return drawn

@@ -1,4 +1,4 @@
-"""What a dataset on disk holds, and whether it is what was published. Plain data, for others to show."""
+"""The content of a dataset on disk, and its comparison with what was published. Plain data, for others to show."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ class Info:
 
 @dataclass(frozen=True)
 class Comparison:
-    """One comparison with what is published. ``unknown``: nothing is published to compare with."""
+    """A comparison with a published figure. ``unknown``: nothing is published to compare with."""
 
     what: str
     expected: str
@@ -107,7 +107,7 @@ def _split_info(samples: Samples, target: Target) -> SplitInfo:
         label_min=None if score is None else float(score.min()),
         label_max=None if score is None else float(score.max()),
         zeros=None if score is None else int((score == 0).sum()),
-        domains=dict(zip(*_counted(samples.domain), strict=True)),
+        domains=dict(zip(*_count_values(samples.domain), strict=True)),
         with_previous=int((samples.previous >= 0).sum()),
     )
 
@@ -124,7 +124,7 @@ def _modality_info(samples: Samples, name: str) -> ModalityInfo:
     )
 
 
-def _counted(names: np.ndarray) -> tuple[list[str], list[int]]:
+def _count_values(names: np.ndarray) -> tuple[list[str], list[int]]:
     values, counts = np.unique(names, return_counts=True)
     return values.tolist(), counts.tolist()
 
@@ -178,11 +178,11 @@ def _count_finding(split: str, count: int, stated: Published) -> Comparison:
 
 
 def _hash_finding(file: Path, hashes: Mapping[str, str], source: str) -> Comparison:
-    found = file_sha256(file)
+    digest = file_sha256(file)
     # a file may have been renamed: any published hash of this format will do
     prefix = hashes.get(file.name) or next(iter(hashes.values()), None)
     if prefix is None:
-        return Comparison(f"SHA-256 of {file.name}", "nothing published", found, "unknown")
+        return Comparison(f"SHA-256 of {file.name}", "nothing published", digest, "unknown")
     shown = prefix if len(prefix) == 64 else f"{prefix}..."
-    status = "ok" if found.startswith(prefix) else "differs"
-    return Comparison(f"SHA-256 of {file.name}", f"{shown} ({source})", found, status)
+    status = "ok" if digest.startswith(prefix) else "differs"
+    return Comparison(f"SHA-256 of {file.name}", f"{shown} ({source})", digest, status)

@@ -1,4 +1,4 @@
-"""How words that are given as letters, [time, letters] of Unicode code points, are joined into a text.
+"""Joins words, given as letters ([time, letters] of Unicode code points), into a text.
 
 A step is a word with a space before it, unless it begins with one of the marks below. They are noncharacters, which
 Unicode keeps for use inside of a program, and stand in no text.

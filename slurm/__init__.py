@@ -1,1 +1,1 @@
-"""The SLURM back-end: jobs in bundles, bundles in job arrays, over submitit."""
+"""The launcher of SLURM: jobs in bundles, bundles in job arrays, submitted with submitit."""

@@ -1,4 +1,4 @@
-"""What an array task does: its jobs, by the local pool."""
+"""An array task: it runs its jobs with the local pool."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ LEFT_TO_PARENT = (signal.SIGUSR2, signal.SIGTERM, signal.SIGCONT)
 
 @dataclass
 class Course:
-    """When an array task was started last, and its first jobs, each with the checkpoint that it continues from."""
+    """The last start of an array task, and its first jobs, each with the checkpoint that it continues from."""
 
     began: float = 0.0
     first: dict[str, int] = field(default_factory=dict)
@@ -62,7 +62,7 @@ class BundleTask:
     def __call__(self) -> dict[str, bool]:
         """Id -> whether the job is done, of all that were run now."""
         self.course.began = time.time()
-        os.environ[ORIGIN] = json.dumps(origin())  # the workers are told, too
+        os.environ[ORIGIN] = json.dumps(slurm_origin())  # the workers are told, too
         store = Store(self.context.store)
         jobs = [store.read_record(store.job(name).path / "job.json").job for name in self.names]
         jobs = [job for job in jobs if not store.job(job.id).failure()]
@@ -107,7 +107,7 @@ class BundleTask:
         return DelayedSubmission(replace(self, stuck=still, course=Course()))
 
     def _out_of_time(self) -> bool:
-        """Whether it is its time limit that ends it, and no other's need: as submitit tells them apart."""
+        """Whether the task is ended by its time limit and not preempted, as submitit tells them apart."""
         return time.time() - self.course.began >= min(0.8 * self.limit, self.limit - 600)
 
     def _workers(self, gpus: tuple[str, ...]) -> int:
@@ -118,7 +118,7 @@ class BundleTask:
         return len(gpus) * workers_for(self.peaks, _gpu_memory(), max(1, self.cpus // len(gpus)))
 
 
-def origin() -> dict[str, Any]:
+def slurm_origin() -> dict[str, Any]:
     """Where this process runs, as SLURM's variables tell it; for ``ORIGIN``.
 
     Returns:
@@ -158,7 +158,7 @@ def _gpu_memory() -> float:
     """Bytes of the smallest GPU that this process sees; 0 where nothing can tell."""
     ask = ["nvidia-smi", "--query-gpu=memory.total", "--format=csv,noheader,nounits"]
     try:
-        said = subprocess.run(ask, capture_output=True, text=True, timeout=20, check=True).stdout
-        return min(float(line) for line in said.splitlines()) * 2**20
+        answer = subprocess.run(ask, capture_output=True, text=True, timeout=20, check=True).stdout
+        return min(float(line) for line in answer.splitlines()) * 2**20
     except (OSError, ValueError, subprocess.SubprocessError):
         return 0.0

@@ -71,12 +71,12 @@ class Slurm(Detached):
 
     @property
     def device(self) -> str:
-        """What was asked of SLURM decides, not what this machine has."""
+        """The device that was asked of SLURM, whatever this machine has."""
         return "cuda" if self.on_gpu and self.resources.gpu_count else "cpu"
 
     def require(self) -> None:
         """Raises UsageError where jobs cannot be submitted from this machine."""
-        if not queue.available():
+        if not queue.can_submit():
             raise UsageError("--launcher slurm: no sbatch on this machine: call it where jobs are submitted")
 
     def arrays(self, jobs: Sequence[Job], store: Store, threads: int = 1) -> list[list[Bundle]]:
@@ -92,7 +92,7 @@ class Slurm(Detached):
         """
         history = _history(store)
         pieces = [
-            PackedJob((*job_data(job), job.task), job.id, history.expected(job.method, job.task))
+            PackedJob((*job_data(job), job.task), job.id, history.expected_seconds(job.method, job.task))
             for job in jobs
         ]
         return split(pack(pieces, self.bundle_seconds * self._at_a_time(threads)), queue.array_limit())
@@ -210,7 +210,7 @@ def _submit(executor: SlurmExecutor, tasks: Sequence[BundleTask]) -> dict[str, S
 
 @dataclass(frozen=True)
 class _Shape:
-    """What submitit's command line is made of."""
+    """The parts of submitit's command line."""
 
     folder: Path
 
@@ -220,7 +220,7 @@ class _Shape:
 
 
 def _python() -> str:
-    """How an array task starts Python: without the folder where it was submitted on its path."""
+    """The command that starts Python in an array task, without the folder of submission on its path."""
     return f"{shlex.quote(sys.executable)} -P"
 
 
@@ -231,11 +231,11 @@ def job_data(job: Job) -> tuple[str, ...]:
 
 def _gpu_memory(jobs: Sequence[Job], store: Store) -> dict[str, float]:
     """Job -> the most bytes of GPU memory that a finished job with its method and task took, where there is one."""
-    found: dict[tuple[str, str], float] = {}
+    peaks: dict[tuple[str, str], float] = {}
     for job, environment in store.environments():
         peak = float(environment.get("peak_gpu_memory_bytes") or 0)
-        found[job.method, job.task] = max(peak, found.get((job.method, job.task), 0.0))
-    return {job.id: found.get((job.method, job.task), 0.0) for job in jobs}
+        peaks[job.method, job.task] = max(peak, peaks.get((job.method, job.task), 0.0))
+    return {job.id: peaks.get((job.method, job.task), 0.0) for job in jobs}
 
 
 def _folder(store: Store) -> Path:
@@ -243,8 +243,8 @@ def _folder(store: Store) -> Path:
 
 
 def _history(store: Store) -> History:
-    found: dict[tuple[str, str], list[float]] = {}
+    history: dict[tuple[str, str], list[float]] = {}
     for job, environment in store.environments():
         seconds: dict[str, Any] = environment.get("seconds", {})
-        found.setdefault((job.method, job.task), []).append(sum(seconds.values()))
-    return History(found)
+        history.setdefault((job.method, job.task), []).append(sum(seconds.values()))
+    return History(history)

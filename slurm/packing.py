@@ -39,7 +39,7 @@ class Bundle:
 
     @property
     def seconds(self) -> float:
-        """How long its jobs are thought to take one after the other."""
+        """The estimated seconds of its jobs, one after the other."""
         return sum(piece.seconds for piece in self.pieces)
 
 
@@ -48,6 +48,10 @@ def pack(pieces: Sequence[PackedJob], seconds: float) -> list[Bundle]:
 
     Jobs lie in the order of their data, so that those that share data are in one bundle or in neighbours. No bundle
     is longer than ``seconds`` but one that is a single job, and no two neighbours fit into one.
+
+    Args:
+        pieces: the jobs.
+        seconds: the length of a bundle.
     """
     bundles: list[list[PackedJob]] = []
     filled = 0.0
@@ -63,7 +67,12 @@ def pack(pieces: Sequence[PackedJob], seconds: float) -> list[Bundle]:
 
 
 def split(bundles: Sequence[Bundle], most: int) -> list[list[Bundle]]:
-    """Arrays of at most ``most`` tasks, as even as they can be, in order."""
+    """Parts bundles into arrays, as even as they can be, in order.
+
+    Args:
+        bundles: of all jobs.
+        most: tasks of an array.
+    """
     count = -(-len(bundles) // most)
     ends = [round(place * len(bundles) / count) for place in range(count + 1)] if count else []
     return [list(bundles[start:end]) for start, end in pairwise(ends)]
@@ -71,7 +80,7 @@ def split(bundles: Sequence[Bundle], most: int) -> list[list[Bundle]]:
 
 @dataclass(frozen=True)
 class History:
-    """How long finished jobs took.
+    """The seconds that finished jobs took.
 
     Attributes:
         seconds: (method, task) -> seconds of each.
@@ -79,19 +88,23 @@ class History:
 
     seconds: Mapping[tuple[str, str], Sequence[float]]
 
-    def expected(self, method: str, task: str) -> float:
-        """The median of the same method on the same task, else of the method, else of the task, else a guess."""
+    def expected_seconds(self, method: str, task: str) -> float:
+        """The median of the same method on the same task, else of the method, else of the task, else a guess.
+
+        Args:
+            method, task: of the job.
+        """
         same = self.seconds.get((method, task))
-        of_method = [value for (one, _), found in self.seconds.items() if one == method for value in found]
-        of_task = [value for (_, one), found in self.seconds.items() if one == task for value in found]
-        for found in (same, of_method, of_task):
-            if found:
-                return max(median(found), 0.1)
+        of_method = [value for (one, _), known in self.seconds.items() if one == method for value in known]
+        of_task = [value for (_, one), known in self.seconds.items() if one == task for value in known]
+        for known in (same, of_method, of_task):
+            if known:
+                return max(median(known), 0.1)
         return FIRST_GUESS
 
 
 def workers_for(peaks: Sequence[float], memory: float, cpus: int) -> int:
-    """How many jobs may share a GPU.
+    """The number of jobs that may share a GPU.
 
     Args:
         peaks: bytes that jobs like these were seen to take at most; empty: not known, so one has it alone.

@@ -1,4 +1,4 @@
-"""What SLURM says of its own: what is queued, why something ended, how large an array may be."""
+"""SLURM's answers: which jobs are queued, how jobs ended, how large an array may be."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ DEFAULT_ARRAY = 1001
 CANCELLED = "CANCELLED"
 
 
-def available() -> bool:
-    """Whether this machine can submit jobs."""
+def can_submit() -> bool:
+    """Whether this machine has SLURM's command that submits jobs."""
     return shutil.which("sbatch") is not None
 
 
@@ -26,8 +26,8 @@ def _ask(*command: str) -> str:
     try:
         return subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
     except (OSError, subprocess.SubprocessError) as error:
-        said = str(getattr(error, "stderr", "") or error).strip()
-        raise UnreachableError(said.splitlines()[-1] if said else "no answer") from None
+        message = str(getattr(error, "stderr", "") or error).strip()
+        raise UnreachableError(message.splitlines()[-1] if message else "no answer") from None
 
 
 def alive() -> dict[str, str]:
@@ -44,25 +44,25 @@ def endings(jobs: Iterable[str]) -> dict[str, str]:
     """How jobs that are gone ended, as the accounting has it: ``TIMEOUT``, ``CANCELLED by 0``. Without those that it
     does not know; it keeps nothing of what was cancelled before it began."""
     names = sorted(set(jobs))
-    found: dict[str, str] = {}
+    states: dict[str, str] = {}
     for start in range(0, len(names), 500):
         asked = ",".join(names[start : start + 500])
         try:
-            said = _ask("sacct", "-n", "-X", "-P", "-j", asked, "--format=JobID,State")
+            answer = _ask("sacct", "-n", "-X", "-P", "-j", asked, "--format=JobID,State")
         except UnreachableError:
-            return found
-        rows = (line.partition("|") for line in said.splitlines())
-        found |= {name.strip(): state.strip() for name, _, state in rows}
-    return found
+            return states
+        rows = (line.partition("|") for line in answer.splitlines())
+        states |= {name.strip(): state.strip() for name, _, state in rows}
+    return states
 
 
 def array_limit() -> int:
     """The most tasks of an array on this site (``MaxArraySize``)."""
     try:
-        found = re.search(r"MaxArraySize\s*=\s*(\d+)", _ask("scontrol", "show", "config"))
+        match = re.search(r"MaxArraySize\s*=\s*(\d+)", _ask("scontrol", "show", "config"))
     except UnreachableError:
         return DEFAULT_ARRAY
-    return max(1, int(found[1])) if found else DEFAULT_ARRAY
+    return max(1, int(match[1])) if match else DEFAULT_ARRAY
 
 
 def cancel(jobs: Iterable[str]) -> None:

@@ -1,4 +1,4 @@
-"""What is asked of SLURM: ``partition=gpu,time=4h,mem=32G``, or the name of a profile."""
+"""The resources that are asked of SLURM: ``partition=gpu,time=4h,mem=32G``, or the name of a profile."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def _grace(text: str) -> int:
 
 
 def _memory(text: str) -> str:
-    """As sbatch reads it: a bare number is MiB, and 0 is all memory of a node."""
+    """The memory, as sbatch reads it: a bare number is MiB, and 0 is all memory of a node."""
     match = _MEMORY.fullmatch(text)
     if match is None or (int(match[1]) == 0 and match[2]):
         raise ValueError("write a size such as 500M, 32G or 1T, or 0 for all memory of a node")
@@ -92,14 +92,14 @@ def _gpus(text: str) -> str:
 def _word(text: str) -> str:
     if not _WORD.fullmatch(text):
         raise ValueError("write a name without spaces, a list a,b, nodes n[1-3], or features a|b or a&b")
-    opened: list[str] = []
+    expected: list[str] = []
     for character in text:
         if character in _PAIRS:
-            opened.append(_PAIRS[character])
-        elif character in _PAIRS.values() and (not opened or opened.pop() != character):
+            expected.append(_PAIRS[character])
+        elif character in _PAIRS.values() and (not expected or expected.pop() != character):
             raise ValueError("a bracket is closed that was not opened")
-    if opened:
-        raise ValueError(f"a bracket is not closed: {opened[-1]} is missing")
+    if expected:
+        raise ValueError(f"a bracket is not closed: {expected[-1]} is missing")
     return text
 
 
@@ -110,7 +110,7 @@ def _setup(value: Any) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class Resources:
-    """What each array task is given.
+    """The resources of each array task.
 
     Attributes:
         partition, account, qos, constraint, reservation, nodelist, exclude: as sbatch takes them; empty: not said.
@@ -146,19 +146,19 @@ class Resources:
         return int(self.gpus.rpartition(":")[2])
 
     def parameters(self) -> dict[str, Any]:
-        """As submitit names them."""
+        """The resources by the names of submitit's parameters."""
         named = ("partition", "account", "qos", "constraint", "nodelist", "exclude", "mem")
-        found: dict[str, Any] = {name: getattr(self, name) for name in named if getattr(self, name)}
-        found |= {"time": -(-self.time // 60), "cpus_per_task": self.cpus, "nodes": 1, "ntasks_per_node": 1}
-        found |= {"array_parallelism": self.array_parallelism, "signal_delay_s": self.grace}
-        found |= {"job_name": "mmbench"}
+        options: dict[str, Any] = {name: getattr(self, name) for name in named if getattr(self, name)}
+        options |= {"time": -(-self.time // 60), "cpus_per_task": self.cpus, "nodes": 1, "ntasks_per_node": 1}
+        options |= {"array_parallelism": self.array_parallelism, "signal_delay_s": self.grace}
+        options |= {"job_name": "mmbench"}
         if self.gpu_count:
-            found["gpus_per_node"] = self.gpus
+            options["gpus_per_node"] = self.gpus
         if self.reservation:
-            found["additional_parameters"] = {"reservation": self.reservation}
+            options["additional_parameters"] = {"reservation": self.reservation}
         if self.setup:
-            found["setup"] = list(self.setup)
-        return found
+            options["setup"] = list(self.setup)
+        return options
 
 
 _READ: dict[str, Callable[[Any], Any]] = {
@@ -186,16 +186,16 @@ def resources(asked: Mapping[str, Any]) -> Resources:
     given = dict(asked)
     name = given.pop("profile", None)
     values = {**(_profile(str(name)) if name else {}), **given}
-    found: dict[str, Any] = {}
+    arguments: dict[str, Any] = {}
     for key, value in values.items():
         if key not in KEYS:
             raise UsageError(f"--slurm: unknown key {key!r}: {nearest(str(key), KEYS)}")
         try:
             read = _READ.get(key, _word)
-            found[key] = read(value if key == "setup" else _text_of(value))
+            arguments[key] = read(value if key == "setup" else _text_of(value))
         except (ValueError, TypeError) as error:
             raise UsageError(f"--slurm {key}={value}: {error}") from None
-    made = Resources(**found)
+    made = Resources(**arguments)
     if made.grace >= made.time:
         raise UsageError(f"--slurm grace={made.grace}s: should be less than the time of {made.time} s")
     return made

@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 from mmbench.benchmark.core.as_published import BUDGETS
-from mmbench.benchmark.core.method_spec import Description, describe
+from mmbench.benchmark.core.method_spec import MethodDescription, describe
 from mmbench.benchmark.core.protocol import Protocol
 from mmbench.benchmark.core.registry import find
 from mmbench.methods import METHODS
 
 PAGE = (Path(__file__).parents[1] / "docs" / "methods.md").read_text(encoding="utf-8")
-KNOWN: dict[str, Description] = {name: describe(find("method", name)) for name in METHODS}
+KNOWN: dict[str, MethodDescription] = {name: describe(find("method", name)) for name in METHODS}
 
 
 def rows(heading: str) -> list[list[str]]:

@@ -143,8 +143,8 @@ def check_media(media: MediaSet) -> Iterator[Check]:
     fact of published lists is no failure."""
     for check in MEDIA_CHECKS:
         yield _result(check, media)
-    told = "\n".join(str(problem) for problem in media.problems)
-    yield Check(f"{len(media.clips)} clips are listed; problems: {len(media.problems)}.", True, told)
+    problems = "\n".join(str(problem) for problem in media.problems)
+    yield Check(f"{len(media.clips)} clips are listed; problems: {len(media.problems)}.", True, problems)
 
 
 def check_corruption(corruption_class: Any) -> Iterator[Check]:

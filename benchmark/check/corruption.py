@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ...corruptions.condition import Clean, Condition
-from ...corruptions.corruption import SEVERITIES, Corruption, Medium, applied, prepared
+from ...corruptions.corruption import SEVERITIES, Corruption, Medium, apply_all, prepare
 from ...corruptions.words import encode_words
 from ...datasets.batch import Batch, Spec
 from .method import planted_batch
@@ -38,7 +38,7 @@ def _conditions(corruption_class: Any) -> list[Condition]:
     """Every condition, as a run applies it: after it has seen the whole batch."""
     batch = _corruption_batch(corruption_class)
     asked = corruption_class.conditions(_MODALITIES[_medium(corruption_class)])
-    return [prepared(condition, batch) for condition in asked]
+    return [prepare(condition, batch) for condition in asked]
 
 
 def _corruption_batch(corruption_class: Any) -> Batch:
@@ -115,12 +115,12 @@ def shape_is_kept(corruption_class: Any) -> None:
     for condition in _conditions(corruption_class):
         changed = condition.apply(batch)
         for name, values in batch.features.items():
-            found = changed.features[name]
-            assert (found.shape, found.dtype) == (values.shape, values.dtype), (
-                f"{condition.name}: {name} became {tuple(found.shape)} {found.dtype}"
+            result = changed.features[name]
+            assert (result.shape, result.dtype) == (values.shape, values.dtype), (
+                f"{condition.name}: {name} became {tuple(result.shape)} {result.dtype}"
             )
             valid = batch.mask[name]
-            assert bool(torch.isfinite(found[valid].double()).all()), f"{condition.name}: not finite"
+            assert bool(torch.isfinite(result[valid].double()).all()), f"{condition.name}: not finite"
 
 
 def samples_break_alike(corruption_class: Any) -> None:
@@ -159,7 +159,7 @@ def severity_0_is_the_identity(corruption_class: Any) -> None:
         return
     batch = _corruption_batch(corruption_class)
     for name in batch.modalities:
-        condition = prepared(corruption_class(name, 0), batch)
+        condition = prepare(corruption_class(name, 0), batch)
         changed = condition.apply(batch)
         assert torch.equal(changed.features[name], batch.features[name]), f"severity 0 changes {name}"
         assert torch.equal(changed.mask[name], batch.mask[name]), f"severity 0 changes the mask of {name}"
@@ -174,27 +174,27 @@ def damage_grows(corruption_class: Any) -> None:
     for name in dict.fromkeys(
         condition.modality for condition in corruption_class.conditions(batch.modalities)
     ):
-        found = []
+        damage = []
         for severity in SEVERITIES:
-            changed = prepared(corruption_class(name, severity), batch).apply(batch)
+            changed = prepare(corruption_class(name, severity), batch).apply(batch)
             difference = (changed.features[name] != batch.features[name]).double()
             if batch.features[name].is_floating_point():
                 difference = (changed.features[name] - batch.features[name]).double() ** 2
-            found.append(float(difference[batch.mask[name]].mean()))
-        words = ", ".join(f"{value:.3g}" for value in found)
-        for less, more in pairwise(found):
+            damage.append(float(difference[batch.mask[name]].mean()))
+        words = ", ".join(f"{value:.3g}" for value in damage)
+        for less, more in pairwise(damage):
             assert more >= _SLACK.get(_medium(corruption_class), 0.98) * less, (
                 f"{name}: a higher severity does less: {words}"
             )
-        assert found[-1] > found[0] >= 0, f"{name}: severity 5 does no more than 1: {words}"
-        assert found[-1] > 0, f"{name}: nothing is damaged"
+        assert damage[-1] > damage[0] >= 0, f"{name}: severity 5 does no more than 1: {words}"
+        assert damage[-1] > 0, f"{name}: nothing is damaged"
 
 
 def severities_share_draws(corruption_class: Any) -> None:
     """Conditions one after the other, as a run applies them, do what each does alone: choices are the same at every
     severity, and damaging leaves them as they were."""
     batch = _corruption_batch(corruption_class)
-    for condition, changed in applied(_conditions(corruption_class), batch):
+    for condition, changed in apply_all(_conditions(corruption_class), batch):
         alone = condition.apply(batch)
         for name in batch.modalities:
             valid = batch.mask[name]

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ...datasets.encoders.encoder import Encoded, Encoder, EncoderError, EncoderSpec, Media
 from ...datasets.media.clip import FrameView, Medium, SoundView, TextView
-from ..features.corrupt_media import padded
+from ..features.corrupt_media import pad_batch
 
 #: How far two features may lie apart that should be equal: sums over a batch of another size are added in another
 #: order. Relative to the largest feature, where that is above 1.
@@ -90,7 +90,7 @@ def _media(clips: Sequence[Any]) -> Media:
     """Clips as one batch, the shorter ones padded with zeros."""
     if isinstance(clips[0], str):
         return Media(texts=list(clips))
-    return Media(*padded([clip.numpy() for clip in clips]))
+    return Media(*pad_batch([clip.numpy() for clip in clips]))
 
 
 def _rows(encoded: Encoded) -> list[Tensor]:

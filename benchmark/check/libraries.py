@@ -30,7 +30,7 @@ _BUILT_FOR_TORCH = ("torchaudio", "torchvision")
 
 @dataclass(frozen=True)
 class Verdict:
-    """What was found of a library.
+    """The result of trying a library.
 
     Attributes:
         library: which.
@@ -108,7 +108,7 @@ def _verdict(library: Library, outcome: dict[str, str]) -> Verdict:
 
 
 def _misfit(library: Library) -> Requirement | None:
-    """What a library requires of another one of mmbench's, and does not have."""
+    """The requirement of a library on another one of mmbench's that is not met, in words."""
     for requirement in _requirements(library):
         other = libraries().get(requirement.name)
         installed = other.version() if other else None
@@ -124,7 +124,7 @@ def _requirements(library: Library) -> list[Requirement]:
         return []
     needed = [item for item in map(Requirement, lines) if item.marker is None or item.marker.evaluate()]
     if library.module == "torchaudio" and "torch" not in {item.name for item in needed}:
-        release = _parsed(library)  # it says nothing of torch, and fits that of its own number alone
+        release = _parse(library)  # it says nothing of torch, and fits that of its own number alone
         if release is not None:
             needed.append(Requirement(f"torch=={release.major}.{release.minor}.*"))
     return needed
@@ -134,11 +134,11 @@ def _other_build(library: Library) -> bool:
     """Whether a library and torch are builds of different labels, such as ``+cpu``."""
     if library.module not in _BUILT_FOR_TORCH or "torch" not in libraries():
         return False
-    own, torch = _parsed(library), _parsed(libraries()["torch"])
+    own, torch = _parse(library), _parse(libraries()["torch"])
     return own is not None and torch is not None and own.local != torch.local
 
 
-def _parsed(library: Library) -> Version | None:
+def _parse(library: Library) -> Version | None:
     try:
         return Version(library.version() or "")
     except InvalidVersion:
@@ -146,7 +146,7 @@ def _parsed(library: Library) -> Version | None:
 
 
 def _outcomes(names: Sequence[str], limit: float, total: float) -> Iterator[dict[str, str]]:
-    """What came of every library, in their order. After one that ends its process, the next ones get another."""
+    """The outcome of every library, in their order. After a library that ends its process, the next ones get another."""
     deadline = time.monotonic() + total
     place = 0
     while place < len(names):

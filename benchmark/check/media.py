@@ -104,9 +104,9 @@ def _content(piece: Piece | str) -> object:
 
 def training_has_classes(media: MediaSet) -> None:
     """Where classes are told apart, training clips are of two classes or more."""
-    found = {clip.label for clip in media.clips if clip.split == "train"}
-    one = media.target.kind == "classification" and len(found) == 1
-    assert not one, f"all clips in train are of one class: {_class_name(media, found.pop())}"
+    labels = {clip.label for clip in media.clips if clip.split == "train"}
+    one = media.target.kind == "classification" and len(labels) == 1
+    assert not one, f"all clips in train are of one class: {_class_name(media, labels.pop())}"
 
 
 def _class_name(media: MediaSet, label: float) -> str:

@@ -38,7 +38,14 @@ def specs() -> Iterator[Spec]:
 
 
 def planted_batch(spec: Spec, count: int = 24, steps: int = 5, seed: int = 0) -> Batch:
-    """Samples whose every modality tells the target; each has its own number of valid steps."""
+    """Samples whose every modality tells the target, with sequences of different lengths.
+
+    Args:
+        spec: modalities and target.
+        count: number of samples.
+        steps: the longest sequence.
+        seed: of all of it.
+    """
     draw = torch.Generator().manual_seed(seed)
     latent = torch.randn(count, generator=draw)
     lengths = torch.randint(1, steps + 1, (count,), generator=draw)

@@ -48,7 +48,7 @@ def the_order_of_samples_does_not_matter(metric: Metric) -> None:
     draw = np.random.default_rng(1)
     for case in _cases(metric):
         expected = _value(metric, case.ordinary)
-        value = _value(metric, _taken(metric, case.ordinary, _orders(metric, case.ordinary, draw)))
+        value = _value(metric, _take_rows(metric, case.ordinary, _orders(metric, case.ordinary, draw)))
         assert _same(value, expected), f"is {expected}, and {value} after samples changed places"
 
 
@@ -87,8 +87,8 @@ def a_resample_is_its_repeated_samples(metric: Metric) -> None:
         arrays = case.ordinary
         for _ in range(8):
             picks = [draw.integers(0, size, size) for size in _sizes(metric, arrays)]
-            expected = _value(metric, _taken(metric, arrays, picks))
-            value = _resampled(metric, arrays, picks)
+            expected = _value(metric, _take_rows(metric, arrays, picks))
+            value = _value_of_resample(metric, arrays, picks)
             assert _same(value, expected), f"is {value} on a resample and {expected} on its repeated samples"
 
 
@@ -186,14 +186,16 @@ def _orders(metric: Metric, arrays: tuple[np.ndarray, ...], draw: np.random.Gene
     return [draw.permutation(size) for size in _sizes(metric, arrays)]
 
 
-def _taken(metric: Metric, arrays: tuple[np.ndarray, ...], picks: list[np.ndarray]) -> tuple[np.ndarray, ...]:
+def _take_rows(
+    metric: Metric, arrays: tuple[np.ndarray, ...], picks: list[np.ndarray]
+) -> tuple[np.ndarray, ...]:
     """The samples of each group at some places."""
     if _groups(metric) == 1:
         return tuple(array[picks[0]] for array in arrays)
     return tuple(array[places] for array, places in zip(arrays, picks, strict=True))
 
 
-def _resampled(metric: Metric, arrays: tuple[np.ndarray, ...], picks: list[np.ndarray]) -> float:
+def _value_of_resample(metric: Metric, arrays: tuple[np.ndarray, ...], picks: list[np.ndarray]) -> float:
     """The value on a resample, computed as tables do."""
     sizes = _sizes(metric, arrays)
     counts = tuple(np.bincount(p, minlength=n)[None] for p, n in zip(picks, sizes, strict=True))

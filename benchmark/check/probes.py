@@ -258,13 +258,13 @@ def try_library(module: str) -> dict[str, str]:
     """
     try:
         importlib.import_module(module)
-        said = OPERATIONS[module]() if module in OPERATIONS else None
+        answer = OPERATIONS[module]() if module in OPERATIONS else None
     except (Exception, SystemExit) as error:
         library = library_of(module)
         cause = cause_of(error, library)
         command = cause.repair_command(error) if cause.is_installed() else cause.install_command()
         return {"reason": first_line(error), "cause": cause.module, "command": command}
-    return {"said": said or ""}
+    return {"said": answer or ""}
 
 
 class _Watch(MetaPathFinder):

@@ -53,7 +53,15 @@ def write_skeleton(kind: Kind, name: str, folder: Path) -> list[Path]:
 
 
 def check_name(kind: Kind, name: str) -> None:
-    """Whether a new thing of a kind can be called so. Raises UsageError where it cannot."""
+    """Checks that a new thing of a kind can have a name.
+
+    Args:
+        kind: of the thing.
+        name: as the user wrote it.
+
+    Raises:
+        UsageError: it is no identifier, or another thing of the kind has it.
+    """
     if not name.isidentifier() or keyword.iskeyword(name) or not name.isascii() or not name.strip("_"):
         raise UsageError(f"{name!r} is no name for a {kind}: write letters, digits and _, such as my_{kind}")
     known = _origins(kind)

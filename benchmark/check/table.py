@@ -20,7 +20,7 @@ _SAMPLES = 24
 
 def its_frame_has_its_columns(table: Table) -> None:
     """Its frame has the columns of accuracy.COLUMNS with their types, or where it is plain, data as one of its own."""
-    frame = _made(table, _results())
+    frame = _make(table, _results())
     assert len(frame), "it has no rows for finished results of all kinds"
     if table.plain:
         assert "data" in frame, "its frame has no column data, which says whether data are real"
@@ -34,7 +34,7 @@ def its_frame_has_its_columns(table: Table) -> None:
 
 def it_has_values(table: Table) -> None:
     """For finished results there are values, and no hole speaks of outputs that it does not declare."""
-    frame = _made(table, _results())
+    frame = _make(table, _results())
     if table.plain:
         return
     holes = [hole for hole in frame["hole"].unique() if hole]
@@ -46,7 +46,7 @@ def it_has_values(table: Table) -> None:
 def the_order_of_results_does_not_matter(table: Table) -> None:
     """Results in another order give the same rows."""
     results = _results()
-    one, other = _sorted(_made(table, results)), _sorted(_made(table, results[::-1]))
+    one, other = _sort_rows(_make(table, results)), _sort_rows(_make(table, results[::-1]))
     differing = _difference(one, other)
     assert not differing, f"with results in another order, {differing}"
 
@@ -55,8 +55,8 @@ def a_job_that_failed_is_a_hole(table: Table) -> None:
     """Where a seed has failed, no row of its method has a mean over the seeds that are left."""
     if table.plain:
         return
-    results = [_failed(one) if one.method == "other" and one.seed == 1 else one for one in _results()]
-    frame = _made(table, results)
+    results = [_as_failed(one) if one.method == "other" and one.seed == 1 else one for one in _results()]
+    frame = _make(table, results)
     rows = frame.loc[frame["method"] == "other"]
     averaged = rows.loc[rows["mean"].notna() & (rows["n"] < rows["n_planned"])]
     assert averaged.empty, f"of {len(averaged)} rows, means are over fewer seeds than were planned"
@@ -66,7 +66,7 @@ def a_job_that_failed_is_a_hole(table: Table) -> None:
 def without_results_it_says_so(table: Table) -> None:
     """Without any result it raises ValueError, or has no rows where it is made from another table."""
     try:
-        frame = table.make(_made(TABLES[table.source], _results()).iloc[:0] if table.source else [])
+        frame = table.make(_make(TABLES[table.source], _results()).iloc[:0] if table.source else [])
     except ValueError:
         return
     assert table.source, "it gives a frame without any result: raise ValueError"
@@ -78,11 +78,11 @@ def stored_scores_give_the_same(table: Table) -> None:
     if table.source:
         return
     caches: dict[str, _MemoryCache] = {}
-    first = _made(table, _results(caches))
-    again = _made(table, _results(caches))
+    first = _make(table, _results(caches))
+    again = _make(table, _results(caches))
     differing = _difference(first, again)
     assert not differing, f"from stored scores, {differing}"
-    anew, stale = _made(table, _results(shift=1)), _made(table, _results(caches, shift=1))
+    anew, stale = _make(table, _results(shift=1)), _make(table, _results(caches, shift=1))
     differing = _difference(anew, stale)
     assert not differing, (
         f"after the predictions have changed, {differing}: does reads name all that it reads?"
@@ -99,12 +99,12 @@ TABLE_CHECKS = (
 )
 
 
-def _made(table: Table, results: Sequence[Result]) -> pd.DataFrame:
+def _make(table: Table, results: Sequence[Result]) -> pd.DataFrame:
     source = TABLES[table.source].make(results) if table.source else None
     return table.make(results if source is None else source)
 
 
-def _sorted(frame: pd.DataFrame) -> pd.DataFrame:
+def _sort_rows(frame: pd.DataFrame) -> pd.DataFrame:
     text = [name for name in frame if not pd.api.types.is_numeric_dtype(frame[name].dtype)]
     return frame.sort_values([*text, *(name for name in frame if name not in text)], ignore_index=True)
 
@@ -118,7 +118,7 @@ def _difference(one: pd.DataFrame, other: pd.DataFrame) -> str:
     return ""
 
 
-def _failed(result: Result) -> Result:
+def _as_failed(result: Result) -> Result:
     return replace(
         result, state="failed", reason="out of memory", predictions=None, further=None, features=None
     )
@@ -153,12 +153,12 @@ def _results(caches: dict[str, _MemoryCache] | None = None, shift: int = 0) -> l
         shift: of the random numbers in the outputs: another shift stands for other predictions.
     """
     tasks = {"classes": "classification", "labels": "regression", "source->classes": "classification"}
-    found = []
+    results = []
     for (task, family), method, seed in product(tasks.items(), ("erm", "other"), (0, 1)):
-        found.append(_result(task, family, method, seed, caches, shift))
+        results.append(_result(task, family, method, seed, caches, shift))
     for seed in (0, 1):
-        found.append(_result("source->classes", "classification", "oracle", seed, caches, shift))
-    return found
+        results.append(_result("source->classes", "classification", "oracle", seed, caches, shift))
+    return results
 
 
 def _result(
@@ -192,7 +192,7 @@ def _result(
         audit={"selected_by": "source validation"},
         predictions=lambda: outputs.table([CLEAN, *missing_patterns("text+audio")]),
         further=lambda: outputs.table(severe),
-        features=lambda: {name: outputs.fused(name) for name in ("train", "test", "far:other")},
+        features=lambda: {name: outputs.fused_rows(name) for name in ("train", "test", "far:other")},
         cost={"parameters": 100.0, "seconds_fit": 1.0 + seed},
         cache=cache,
         damaged=True,
@@ -223,7 +223,7 @@ class _Outputs:
         """The prediction table of the test split."""
         return pd.concat([self._rows(name, condition=name) for name in conditions], ignore_index=True)
 
-    def fused(self, name: str) -> pd.DataFrame:
+    def fused_rows(self, name: str) -> pd.DataFrame:
         """Clean outputs with features."""
         rows = self._rows(name, condition=CLEAN)
         away = 2.0 if name.startswith("far") else 0.0

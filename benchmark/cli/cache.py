@@ -32,7 +32,12 @@ CacheFolder = Annotated[
 
 
 def cache_folder(given: Path | None, root: Path) -> Path:
-    """Where features are kept: the folder given, else ``$MMBENCH_CACHE``, else below the data root."""
+    """The folder of the feature cache: the one given, else ``$MMBENCH_CACHE``, else one below the data root.
+
+    Args:
+        given: as the command line names it.
+        root: the folder of the datasets.
+    """
     stated = os.environ.get("MMBENCH_CACHE")
     return (given or (Path(stated) if stated else root / "cache" / "features")).expanduser()
 
@@ -62,8 +67,8 @@ def cache_ls(data_root: Root = None, cache: CacheFolder = None, plugin: Plugins 
         box=None,
         padding=(0, 2, 0, 0),
     )
-    found = kept.entries()
-    for entry in found:
+    recipes = kept.entries()
+    for entry in recipes:
         encoder, broken = entry.recipe.get("encoder"), entry.recipe.get("corruption")
         table.add_row(
             entry.id[:12],
@@ -73,12 +78,12 @@ def cache_ls(data_root: Root = None, cache: CacheFolder = None, plugin: Plugins 
             str(entry.clips),
             str(entry.shards),
             f"{entry.size / 1e6:.1f}",
-            _brought_by(encoder) + (", outdated" if _is_outdated(encoder) else ""),
+            _recorded_origin(encoder) + (", outdated" if _is_outdated(encoder) else ""),
         )
     out = console()
-    if found:
+    if recipes:
         out.print(table)
-    out.print(f"{len(found)} kinds of features in {kept.root}", highlight=False, soft_wrap=True)
+    out.print(f"{len(recipes)} kinds of features in {kept.root}", highlight=False, soft_wrap=True)
 
 
 @cache_app.command("rm")
@@ -131,8 +136,8 @@ def cache_verify(data_root: Root = None, cache: CacheFolder = None) -> None:
     for fault in faults:
         lost = f"; {fault.clips} clips are to be encoded again" if fault.clips else ""
         out.print(f"[red]removed[/] {fault.file}: {fault.reason}{lost}", highlight=False, soft_wrap=True)
-    found = kept.entries()
-    shards, clips = sum(one.shards for one in found), sum(one.clips for one in found)
+    recipes = kept.entries()
+    shards, clips = sum(one.shards for one in recipes), sum(one.clips for one in recipes)
     out.print(f"{shards} shards of {clips} clips are as they were written", highlight=False)
     if faults:
         raise SystemExit(1)
@@ -147,8 +152,8 @@ def _cache(data_root: Path | None, cache: Path | None) -> FeatureCache:
     return FeatureCache(folder)
 
 
-def _brought_by(encoder: object) -> str:
-    """Who brought the encoder of a recipe from outside of mmbench; empty where it is mmbench's own."""
+def _recorded_origin(encoder: object) -> str:
+    """The file or package that brought the encoder of a recipe; empty where it is mmbench's own."""
     from ...datasets.encoders.table import BROUGHT_BY
 
     return str(encoder.get(BROUGHT_BY, "")) if isinstance(encoder, dict) else ""
@@ -156,10 +161,10 @@ def _brought_by(encoder: object) -> str:
 
 def _is_outdated(encoder: object) -> bool:
     """Whether the encoder of a recipe is known from outside today, and of other code than it was."""
-    from ...datasets.encoders.table import brought_by
+    from ...datasets.encoders.table import encoder_origin
 
-    now = brought_by(str(encoder.get("encoder", ""))) if isinstance(encoder, dict) else ""
-    return now not in ("", _brought_by(encoder))
+    now = encoder_origin(str(encoder.get("encoder", ""))) if isinstance(encoder, dict) else ""
+    return now not in ("", _recorded_origin(encoder))
 
 
 def _words(said: object, keys: Sequence[str]) -> str:

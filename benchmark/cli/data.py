@@ -65,7 +65,7 @@ def info(name: Name, data_root: Root = None, data: Given = None, plugin: Plugins
     """
     from ...datasets import verify
 
-    about = verify.info(_located(name, data_root, data, plugin))
+    about = verify.info(_locate(name, data_root, data, plugin))
     out = console()
     kind = "[yellow]synthetic stand-in[/]" if about.synthetic else "data"
     out.print(
@@ -119,7 +119,7 @@ def verify(name: Name, data_root: Root = None, data: Given = None, plugin: Plugi
     from ..core.registry import entries
 
     entry = entries("dataset", plugin_files(plugin)).get(name)
-    located = _located(name, data_root, data, plugin)
+    located = _locate(name, data_root, data, plugin)
     findings = verification.verify(located, entry.load()() if entry else None)
     table = Table("", "what", "found", "expected", box=None, padding=(0, 2))
     colours = {"ok": "green", "differs": "red", "unknown": "yellow"}
@@ -201,11 +201,11 @@ def convert(
     """
     from ...datasets.layout.convert import convert as write
 
-    for file in write(_located(name, data_root, data, plugin), to, overwrite=overwrite):
+    for file in write(_locate(name, data_root, data, plugin), to, overwrite=overwrite):
         console().print(f"wrote {file}", highlight=False, soft_wrap=True)
 
 
-def _located(
+def _locate(
     name: str, data_root: Path | None, data: Path | None, plugin: Sequence[str] | None = None
 ) -> Located:
     return locate(name, root_from(data_root), {name: data} if data else {}, plugin_files(plugin))

@@ -105,8 +105,8 @@ def encode(
 
     encoders = _encoders(texts, device)
     try:
-        with _showing(out) as told:
-            found = encode_dataset(
+        with _show_progress(out) as report:
+            outcome = encode_dataset(
                 media_set,
                 encoders,
                 FeatureCache(kept),
@@ -116,12 +116,12 @@ def encode(
                 skip_broken=skip_broken,
                 overwrite=overwrite,
                 workers=workers,
-                progress=told,
+                progress=report,
             )
     except KeyboardInterrupt:
         out.print(f"stopped; what was encoded is kept in {kept}: the same command goes on from there")
         raise SystemExit(130) from None
-    if not _told(out, media_set, encoders, found, folder, skip_broken):
+    if not _print_outcome(out, media_set, encoders, outcome, folder, skip_broken):
         raise SystemExit(1)
 
 
@@ -164,10 +164,10 @@ def _encoders(texts: Mapping[str, str], device: str) -> dict[str, tuple[str, Enc
 
 
 @contextmanager
-def _showing(out: Console) -> Iterator[Callable[[str], Progress]]:
-    """Shows how far each modality is: a bar with the time left on a terminal, plain lines elsewhere."""
+def _show_progress(out: Console) -> Iterator[Callable[[str], Progress]]:
+    """Shows the progress of each modality: a bar with the time left on a terminal, plain lines elsewhere."""
     if not out.is_terminal:
-        yield lambda modality: _plainly(out, modality)
+        yield lambda modality: _plain_progress(out, modality)
         return
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
     from rich.progress import Progress as Bars
@@ -185,21 +185,21 @@ def _showing(out: Console) -> Iterator[Callable[[str], Progress]]:
         def of(modality: str) -> Progress:
             tasks: dict[str, int] = {}
 
-            def told(stage: str, done: int, total: int) -> None:
+            def report(stage: str, done: int, total: int) -> None:
                 if stage not in tasks:
                     tasks[stage] = bars.add_task(f"{words[stage]} {modality}", total=total, completed=done)
                 bars.update(tasks[stage], completed=done, total=total)  # pyright: ignore[reportArgumentType]
 
-            return told
+            return report
 
         yield of
 
 
-def _plainly(out: Console, modality: str) -> Progress:
+def _plain_progress(out: Console, modality: str) -> Progress:
     begun: dict[str, tuple[float, int]] = {}
     last = time.monotonic()
 
-    def told(stage: str, done: int, total: int) -> None:
+    def report(stage: str, done: int, total: int) -> None:
         nonlocal last
         now = time.monotonic()
         start, first = begun.setdefault(stage, (now, done))
@@ -209,10 +209,10 @@ def _plainly(out: Console, modality: str) -> Progress:
         left = duration((now - start) / (done - first) * (total - done))
         out.print(f"{stage} {modality}: {done}/{total} clips, about {left} left", highlight=False)
 
-    return told
+    return report
 
 
-def _told(
+def _print_outcome(
     out: Console,
     media_set: MediaSet,
     encoders: Mapping[str, tuple[str, Encoder]],
@@ -220,10 +220,10 @@ def _told(
     folder: Path,
     skip_broken: bool,
 ) -> bool:
-    """Says what was done; whether all is well."""
+    """Prints what was encoded and what could not be read; returns whether everything could."""
     stand_in = " [yellow](synthetic)[/]" if media_set.synthetic else ""
     for modality, (text, _) in encoders.items():
-        count, there = found.encoded[modality], _with(media_set, modality)
+        count, there = found.encoded[modality], _count_clips(media_set, modality)
         lacking = len(media_set.clips) - there
         more = f"; {lacking} have none" if lacking else ""
         out.print(f"{modality}: {text}: encoded {count} of {there} clips now{more}", highlight=False)
@@ -258,7 +258,7 @@ def _told(
     return True
 
 
-def _with(media_set: MediaSet, modality: str) -> int:
+def _count_clips(media_set: MediaSet, modality: str) -> int:
     return sum(modality in clip.media for clip in media_set.clips)
 
 

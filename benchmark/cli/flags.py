@@ -60,7 +60,7 @@ def with_experiment(command: Callable[..., None]) -> Callable[..., None]:
     """Gives a command, whose first parameter is the experiment, the flags of one, and ``--config``."""
     own = list(inspect.signature(command, eval_str=True).parameters.values())[1:]
 
-    def wrapped(**given: Any) -> None:
+    def wrapper(**given: Any) -> None:
         rest = {parameter.name: given.pop(parameter.name) for parameter in own}
         command(experiment_from(given.pop("config"), given), **rest)
 
@@ -73,10 +73,10 @@ def with_experiment(command: Callable[..., None]) -> Callable[..., None]:
         inspect.Parameter("config", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=config),
         *(parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in own),
     ]
-    wrapped.__signature__ = inspect.Signature(parameters)  # pyright: ignore[reportFunctionMemberAccess]
-    wrapped.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
-    wrapped.__name__, wrapped.__doc__ = command.__name__, command.__doc__
-    return wrapped
+    wrapper.__signature__ = inspect.Signature(parameters)  # pyright: ignore[reportFunctionMemberAccess]
+    wrapper.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    wrapper.__name__, wrapper.__doc__ = command.__name__, command.__doc__
+    return wrapper
 
 
 def experiment_from(

@@ -1,4 +1,4 @@
-"""``show``, ``check`` and ``doctor``: what a name stands for, and whether all is in order."""
+"""``show``, ``check`` and ``doctor``: documentation, conformance tests and the state of this installation."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rich.table import Table
 
 from ..core.errors import UsageError, nearest
 from ..core.locate import root_from
-from ..core.method_spec import Description, describe, word
+from ..core.method_spec import MethodDescription, describe, word
 from ..core.plugins import use_plugins
 from ..core.registry import Entry, Kind, entries
 from ..report.chosen_tables import known_tables, use_metrics
@@ -158,10 +158,10 @@ def _show_dataset(out: Console, entry: Entry) -> None:
 
 
 def _show_encoder(out: Console, entry: Entry) -> None:
-    from ...datasets.encoders.table import known
+    from ...datasets.encoders.table import list_encoders
 
     _show_documentation("encoder")(out, entry)
-    options = next(one.options for one in known() if one.name == entry.name)
+    options = next(one.options for one in list_encoders() if one.name == entry.name)
     out.print(f"options: {options or 'none'}", markup=False, highlight=False)
 
 
@@ -207,13 +207,13 @@ _SHOWN: dict[Kind, Callable[[Console, Entry], None]] = {
 }
 
 
-def _parameters(description: Description) -> Table:
+def _parameters(description: MethodDescription) -> Table:
     columns = ("parameter", "default", "searched", "as published", "source")
     table = Table(*columns, box=None, padding=(0, 2), header_style="bold")
     for item in description.fields:
         search = item.search or {}
         values = search.get("choices") or (f"{search['low']} to {search['high']}" if search else "")
-        published = description.published(item.name)
+        published = description.published_value(item.name)
         others = ", ".join(word(choice) for choice in item.choices if choice != item.default)
         default = f"{item.default} (or {others})" if others else str(item.default)
         table.add_row(item.name, default, str(values), published, item.source)

@@ -70,7 +70,7 @@ def logs(
     from ..store.reader import store_at
 
     results = store_at(store)
-    for name in _matching(results, [job]):
+    for name in _matching_ids(results, [job]):
         text = results.job(name).log()
         typer.echo(printable("\n".join(text.splitlines()[-lines:])) or f"{name}: said nothing")
         submission = results.job(name).submission()
@@ -101,7 +101,7 @@ def retry(
     from .status import states_of
 
     results, plugins = store_at(store), plugin_files(plugin)
-    selected = set(_matching(results, names)) if names else None
+    selected = set(_matching_ids(results, names)) if names else None
     records, faults = states_of(results, plugins)
     _print_faults(faults)
     broken = {record.job.id for record in records if record.state in BROKEN}
@@ -129,7 +129,7 @@ def cancel(names: Names = None, store: Where = Path("runs"), plugin: Plugins = N
     from .status import states_of
 
     results, plugins = store_at(store), plugin_files(plugin)
-    selected = set(_matching(results, names)) if names else None
+    selected = set(_matching_ids(results, names)) if names else None
     with results.launching():  # not while another command submits jobs and writes down where they are
         records, faults = states_of(results, plugins)
         _print_faults(faults)
@@ -177,11 +177,11 @@ def _cancel(submissions: set[tuple[str, str]], plugins: tuple[Path, ...]) -> set
     Raises:
         UsageError: a launcher is not known, or does not answer.
     """
-    from ..launch.detached import UnreachableError, launcher_named
+    from ..launch.detached import UnreachableError, launcher_class
 
     cancelled: set[tuple[str, str]] = set()
     for name in sorted({launcher for launcher, _ in submissions}):
-        launcher = launcher_named(name, plugins)
+        launcher = launcher_class(name, plugins)
         try:
             alive = launcher.alive({number for other, number in submissions if other == name})
             launcher.cancel(alive)
@@ -228,7 +228,7 @@ def _when_free(store: Store, name: str, seconds: float = 60.0) -> None:
         time.sleep(0.1)
 
 
-def _matching(store: Store, names: list[str]) -> list[str]:
+def _matching_ids(store: Store, names: list[str]) -> list[str]:
     """The ids of the jobs that begin with given names.
 
     Args:

@@ -110,7 +110,7 @@ def _datasets(plugins: Files, root: Path) -> Rows:
 
 
 def _domains(plugins: Files, root: Path) -> Rows:
-    """Of the datasets that are there."""
+    """The domains of the datasets that are there."""
     from ...datasets.dataset import DataError, DataNotFound
     from ..planning.data_check import shape_of
 
@@ -136,11 +136,11 @@ def _corruptions(plugins: Files, root: Path) -> Rows:
 
 
 def _encoders(plugins: Files, root: Path) -> Rows:
-    from ...datasets.encoders.table import brought_by, known
+    from ...datasets.encoders.table import encoder_origin, list_encoders
 
     use_plugins(plugins)
-    for encoder in known():
-        yield encoder.name, encoder.summary, encoder.options, brought_by(encoder.name)
+    for encoder in list_encoders():
+        yield encoder.name, encoder.summary, encoder.options, encoder_origin(encoder.name)
 
 
 def _metrics(plugins: Files, root: Path) -> Rows:
@@ -159,8 +159,8 @@ def _tables(plugins: Files, root: Path) -> Rows:
         yield table.name, table.title, table.origin
 
 
-def documented(kind: Kind) -> Callable[[Files, Path], Rows]:
-    """Rows of a kind of which its documentation says all: name, first line, where it is from."""
+def documentation_rows(kind: Kind) -> Callable[[Files, Path], Rows]:
+    """Rows of a kind that is described by its documentation alone: name, first line, origin."""
 
     def rows(plugins: Files, root: Path) -> Rows:
         for entry in entries(kind, plugins).values():
@@ -177,7 +177,7 @@ _ROWS: dict[Listed, Callable[[Files, Path], Rows]] = {
     Listed.ENCODERS: _encoders,
     Listed.METRICS: _metrics,
     Listed.TABLES: _tables,
-    Listed.LAUNCHERS: documented("launcher"),
+    Listed.LAUNCHERS: documentation_rows("launcher"),
 }
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 from ...datasets.dataset import DataError
-from ..core.errors import UsageError, said_of
+from ..core.errors import UsageError, error_line
 from ..core.logs import set_up as set_up_logs
 from ..core.processes import keep_children_safe
 from ..core.strings import printable
@@ -316,13 +316,13 @@ def _print_plan(planned: Plan) -> None:
             f"repeats of the best by source validation), pruner {trial.pruner}",
             highlight=False,
         )
-    pruned = f"{planned.pruned} pruned, " if planned.pruned else ""
-    words = f"{planned.networks} jobs: {len(planned.done)} done, {pruned}{planned.left} to do"
+    pruned = f"{planned.pruned_trials} pruned, " if planned.pruned_trials else ""
+    words = f"{planned.networks} jobs: {len(planned.done)} done, {pruned}{planned.remaining} to do"
     others = sum(job.role == COMPANION for job in planned.jobs)
     words += f"; {others} of them are companions, which choose the epochs of others" if others else ""
     print_notes(planned, out)
-    out.print(words + (f" ({planned.failed} failed before)" if planned.failed else ""))
-    if planned.left:
+    out.print(words + (f" ({planned.failures} failed before)" if planned.failures else ""))
+    if planned.remaining:
         out.print(estimate.estimate_words(planned.estimate()), highlight=False)
     print_suite(planned, out)
     for item in sorted({item for job in planned.jobs for item in job.data}, key=lambda item: item.name):
@@ -353,7 +353,7 @@ def main() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except OSError as error:
-        _give_up(said_of(error))
+        _give_up(error_line(error))
 
 
 def _give_up(message: str) -> NoReturn:

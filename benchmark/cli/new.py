@@ -12,7 +12,7 @@ from ..report.console import console
 
 
 class New(StrEnum):
-    """What there is a skeleton of."""
+    """The kinds of which there is a skeleton."""
 
     METHOD = "method"
     DATASET = "dataset"

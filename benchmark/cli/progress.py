@@ -29,42 +29,51 @@ MAX_LINES = 16
 
 
 @contextmanager
-def showing(jobs: Sequence[Job], store: Store, console: Console) -> Iterator[Listener]:
-    """Shows how the jobs of a run get on, while the block runs."""
+def show_progress(jobs: Sequence[Job], store: Store, console: Console) -> Iterator[Listener]:
+    """Shows the progress of a run while its block runs.
+
+    Args:
+        jobs: that are run together.
+        store: where their progress is written.
+        console: a terminal, which shows bars, or anything else, which gets lines.
+
+    Yields:
+        What is to be called with each outcome.
+    """
     view = RunView(jobs, store)
     if console.is_terminal:
         with Live(get_renderable=view.render, console=console, refresh_per_second=4, transient=True) as live:
 
-            def told(outcome: Outcome) -> None:
-                live.console.print(view.ended(outcome))
+            def report(outcome: Outcome) -> None:
+                live.console.print(view.outcome_line(outcome))
 
-            yield told
+            yield report
         return
 
-    def plainly(outcome: Outcome) -> None:
-        console.print(view.ended(outcome), soft_wrap=True)
+    def report_plainly(outcome: Outcome) -> None:
+        console.print(view.outcome_line(outcome), soft_wrap=True)
 
     over = threading.Event()
 
-    def tell() -> None:
+    def report_running() -> None:
         while not over.wait(PLAIN_INTERVAL):
-            for job, progress in view.running():
+            for job, progress in view.running_jobs():
                 words = "  ".join(filter(None, _words(progress)))
                 console.print(
                     f"running {_title(job)}  {words}", markup=False, highlight=False, soft_wrap=True
                 )
 
-    teller = threading.Thread(target=tell, daemon=True)
+    teller = threading.Thread(target=report_running, daemon=True)
     teller.start()
     try:
-        yield plainly
+        yield report_plainly
     finally:
         over.set()
         teller.join()
 
 
 class RunView:
-    """What is known of a run."""
+    """The progress of a run, as the terminal shows it."""
 
     def __init__(self, jobs: Sequence[Job], store: Store) -> None:
         self.jobs = {job.id: job for job in jobs}
@@ -74,7 +83,7 @@ class RunView:
         self.ended_ids: set[str] = set()
         self.failures = 0
 
-    def ended(self, outcome: Outcome) -> Text:
+    def outcome_line(self, outcome: Outcome) -> Text:
         """The line of a job that ended."""
         job = self.jobs[outcome.job_id]
         self.ended_ids.add(outcome.job_id)
@@ -85,7 +94,7 @@ class RunView:
         if self.store.job(job.id).pruning_record() is not None:
             return Text.assemble(count, ("pruned ", "yellow"), _title(job), f"  {outcome.reason}")
         return Text.assemble(
-            count, ("done ", "green"), _title(job), "  ", self._result(outcome), "  ", self._left()
+            count, ("done ", "green"), _title(job), "  ", self._result(outcome), "  ", self._time_left()
         )
 
     def _result(self, outcome: Outcome) -> str:
@@ -105,26 +114,26 @@ class RunView:
             words.append("by other code than when it was asked for")
         return "  ".join(words)
 
-    def _left(self) -> str:
+    def _time_left(self) -> str:
         done = len(self.ended_ids)
         if done in (0, self.total):
             return ""
         return f"about {duration((time.time() - self.started) / done * (self.total - done))} left"
 
-    def running(self) -> list[tuple[Job, dict[str, Any]]]:
-        """The jobs under way and what they wrote of themselves."""
-        found = []
+    def running_jobs(self) -> list[tuple[Job, dict[str, Any]]]:
+        """The jobs under way, with their progress."""
+        running = []
         waiting = [job for job_id, job in list(self.jobs.items()) if job_id not in self.ended_ids]
         for job in waiting[:MAX_LINES]:  # jobs start in order
             progress = read_json(self.store.job(job.id).path / "progress.json")
             if progress and progress.get("updated", 0) >= self.started - 1:
-                found.append((job, progress))
-        return found
+                running.append((job, progress))
+        return running
 
     def render(self) -> RenderableType:
         """The lines of the jobs under way, and one for all."""
         table = Table.grid(padding=(0, 2))
-        for job, progress in self.running():
+        for job, progress in self.running_jobs():
             table.add_row(
                 _title(job),
                 ProgressBar(total=1, completed=progress.get("share", 0), width=16),
@@ -137,7 +146,7 @@ class RunView:
             Text(f"{done}/{self.total} jobs", style="bold"),
             ProgressBar(total=self.total, completed=done, width=32),
             failed,
-            self._left(),
+            self._time_left(),
         )
         return Group(table, line)
 

@@ -13,17 +13,17 @@ from ..planning.notes import notes
 from ..report.console import console
 from ..search.study import Wave
 from ..store.locks import STALE
-from .progress import showing
+from .progress import show_progress
 
 
 def carry_out(planned: Plan) -> bool:
-    """Runs a plan and shows its progress; whether every job is done. Ctrl-C ends the program."""
+    """Runs a plan and shows its progress; returns whether every job is done. Ctrl-C ends the program."""
     out = console()
     store = planned.experiment.store
-    launcher = launcher_for(planned.experiment, planned.left)  # what is wrong with it is said first
+    launcher = launcher_for(planned.experiment, planned.remaining)  # what is wrong with it is said first
     data = " [yellow](synthetic data)[/]" if any(job.synthetic for job in planned.jobs) else ""
-    pruned = f"{planned.pruned} pruned, " if planned.pruned else ""
-    counts = f"{planned.networks} jobs, {len(planned.done)} done before, {pruned}{planned.left} to do"
+    pruned = f"{planned.pruned_trials} pruned, " if planned.pruned_trials else ""
+    counts = f"{planned.networks} jobs, {len(planned.done)} done before, {pruned}{planned.remaining} to do"
     out.print(f"{counts}; results in {store}{data}")
     print_suite(planned, out)
     print_notes(planned, out)
@@ -32,8 +32,8 @@ def carry_out(planned: Plan) -> bool:
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.default_int_handler)  # ended by another is ended as by Ctrl-C
     try:
-        summary = run(planned, showing=lambda jobs: showing(jobs, planned.store, out))
-        if planned.left:
+        summary = run(planned, showing=lambda jobs: show_progress(jobs, planned.store, out))
+        if planned.remaining:
             from ..report.score_job import table_blocks
 
             table_blocks(planned.store, out)
@@ -62,7 +62,7 @@ def carry_out(planned: Plan) -> bool:
 
 
 def _print_held(planned: Plan, out: Console) -> None:
-    """Prints which jobs another process holds: this run waits for them."""
+    """Prints which jobs another process holds, for which this run waits."""
     for job in planned.todo:
         other = planned.store.job(job.id).holder()
         if other is not None:
@@ -77,20 +77,30 @@ def _print_held(planned: Plan, out: Console) -> None:
 
 def preview(planned: Plan) -> None:
     """Prints what the launcher would do with a plan, and starts nothing."""
-    launcher = launcher_for(planned.experiment, planned.left)
+    launcher = launcher_for(planned.experiment, planned.remaining)
     context = context_for(planned, launcher.device, Wave(planned.todo, True, {}))
     text = launcher.preview(planned.todo, context)
     console().print(text, markup=False, highlight=False, soft_wrap=True)
 
 
 def print_notes(planned: Plan, out: Console) -> None:
-    """Prints what of the experiment may be meant otherwise."""
+    """Prints what in an experiment may not be what was meant.
+
+    Args:
+        planned: its plan.
+        out: where to print.
+    """
     for line in notes(planned.experiment):
         out.print(f"note: {line}", markup=False, highlight=False, soft_wrap=True)
 
 
 def print_suite(planned: Plan, out: Console) -> None:
-    """Prints how many tasks of a suite are taken, and what the networks are tested under."""
+    """Prints how many tasks of a suite are taken, and what the networks are tested under.
+
+    Args:
+        planned: the plan of an experiment; without a suite nothing is printed.
+        out: where to print.
+    """
     from ..planning.suites import SUITES
 
     if planned.experiment.suite is None:

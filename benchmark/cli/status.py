@@ -70,7 +70,7 @@ def _gone_from_queues(store: Store, queued: list[Record], plugins: tuple[Path, .
 
 
 def _endings(launcher: str, ids: Mapping[str, str], plugins: tuple[Path, ...]) -> dict[str, Ending | None]:
-    """Of queued jobs those that their launcher no longer has.
+    """The queued jobs that their launcher no longer has.
 
     Args:
         launcher: its name.
@@ -81,10 +81,10 @@ def _endings(launcher: str, ids: Mapping[str, str], plugins: tuple[Path, ...]) -
         Job -> how its submission ended, None where the launcher cannot tell. Empty where the launcher does not
         answer or is not known here: then what the store says holds.
     """
-    from ..launch.detached import UnreachableError, launcher_named
+    from ..launch.detached import UnreachableError, launcher_class
 
     try:
-        queue = launcher_named(launcher, plugins)
+        queue = launcher_class(launcher, plugins)
         alive = queue.alive(set(ids.values()))
     except (UnreachableError, UsageError):
         return {}

@@ -1,1 +1,1 @@
-"""The words of the house: tasks, jobs, protocols, names. No torch, no results."""
+"""What all rooms share: tasks, jobs, protocols, names. No torch, no results."""

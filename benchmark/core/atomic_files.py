@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all."""
+"""Writes files whole or not at all."""
 
 from __future__ import annotations
 
@@ -14,12 +14,17 @@ T = TypeVar("T")
 
 
 def write_json(file: Path, value: Any) -> None:
-    """Writes JSON that people can read."""
+    """Writes a value as JSON, indented and with sorted keys.
+
+    Args:
+        file: where to; it is there whole or not at all.
+        value: what JSON can hold.
+    """
     write_atomic(file, as_json(value))
 
 
 def as_json(value: Any) -> bytes:
-    """JSON that people can read."""
+    """A value as JSON, indented and with sorted keys, in UTF-8."""
     return (json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False) + "\n").encode()
 
 
@@ -32,8 +37,13 @@ def read_json(file: Path | str) -> Any:
         return None
 
 
-def at_once(write: Callable[[T], None], items: Iterable[T]) -> None:
-    """Writes many things. Each waits for the disk, which takes many at a time as fast as one."""
+def write_concurrently(write: Callable[[T], None], items: Iterable[T]) -> None:
+    """Writes many things from several threads. Each waits for the disk, which takes many at a time as fast as one.
+
+    Args:
+        write: writes one of them.
+        items: what to write.
+    """
     with ThreadPoolExecutor(16) as pool:
         for _ in pool.map(write, items):
             pass

@@ -1,4 +1,4 @@
-"""What code and machine this is."""
+"""The version of the code, and the machine that it runs on."""
 
 from __future__ import annotations
 

@@ -19,8 +19,8 @@ _ADVICE = {
 }
 
 
-def said_of(error: BaseException) -> str:
-    """One line of what went wrong: of a file or a disk what, where and what to do, else the kind of error first."""
+def error_line(error: BaseException) -> str:
+    """An error in one line: of a file or a disk what, where and what to do, else its class and message."""
     if isinstance(error, OSError) and error.strerror and (error.filename or error.errno in _ADVICE):
         advice = _ADVICE.get(error.errno or 0)
         where = f"{error.filename}: " if error.filename else ""
@@ -29,7 +29,12 @@ def said_of(error: BaseException) -> str:
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """A sentence that names the known names nearest to ``name``, or all of them where none is near."""
+    """A sentence that names the known names nearest to a name, or all of them where none is near.
+
+    Args:
+        name: the unknown name.
+        known: the names to choose from.
+    """
     known = sorted(known)
     close = difflib.get_close_matches(name.lower(), known, n=2, cutoff=0.6)
     if close:

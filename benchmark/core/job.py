@@ -28,7 +28,7 @@ COMPANION = "companion"
 
 @dataclass(frozen=True)
 class Data:
-    """Which content a dataset had.
+    """The content of a dataset that a job read.
 
     Attributes:
         name: the dataset's.
@@ -47,7 +47,7 @@ class Data:
 
 @dataclass(frozen=True)
 class Trial:
-    """The part of a job in a search of hyper-parameters.
+    """The role of a job in a search of hyper-parameters.
 
     Attributes:
         role: a trial, or a repeat of the trial that was chosen.
@@ -132,8 +132,8 @@ class Job:
         """
         identity = {name: getattr(self, name) for name in _IDENTITY if name != "role" or self.role}
         identity["data"] = [[item.name, item.fingerprint] for item in self.data]
-        identity["params"] = _without(_later_params(self.method, self.version), self.params)
-        identity["protocol"] = _without(_later_rules(), self.protocol)
+        identity["params"] = _drop_defaults(_later_params(self.method, self.version), self.params)
+        identity["protocol"] = _drop_defaults(_later_rules(), self.protocol)
         digest = hashlib.sha256(canonical_json({"schema": SCHEMA, **identity}).encode()).hexdigest()[:12]
         words = [_short(self.task), self.method, "".join(name[0] for name in self.modalities)]
         slug = re.sub(r"[^a-z0-9.-]+", "-", "-".join([*words, f"s{self.seed}", digest]).lower()).lstrip("-.")
@@ -141,7 +141,7 @@ class Job:
 
     @property
     def modality_set(self) -> str:
-        """Such as ``text+audio``."""
+        """The names of its modalities, such as ``text+audio``."""
         return "+".join(self.modalities)
 
     @property
@@ -157,7 +157,7 @@ class Job:
         return ("valid", "test") if self.protocol.get("selection") == "oracle" else ("test",)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, ready for JSON."""
+        """The job as plain values, ready for JSON."""
         values = {item.name: getattr(self, item.name) for item in fields(self)}
         if not self.role:
             del values["role"]  # most jobs have none, and the files of the first did not name it
@@ -182,7 +182,7 @@ _LONGEST = 255
 
 @lru_cache
 def _short(task: str) -> str:
-    """A task in a folder's name; many domains of datasets are counted."""
+    """The name of a task in a folder's name; many domains of datasets are counted."""
     parsed = Task.parse(task)
     if "/" in task and len(parsed.sources) > 3:
         return f"{len(parsed.sources)}-domains-to-{parsed.target}"
@@ -194,8 +194,8 @@ NOT_IDENTITY = {"label", "rules", "metrics", "train_missing", "needs_domains", "
 _IDENTITY = [item.name for item in fields(Job) if item.name not in NOT_IDENTITY]
 
 
-def _without(defaults: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
-    """The values but for those that are a default."""
+def _drop_defaults(defaults: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
+    """The values that differ from a default."""
     return {key: value for key, value in values.items() if key not in defaults or defaults[key] != value}
 
 
@@ -208,7 +208,7 @@ def _later_rules() -> Mapping[str, Any]:
 
 @lru_cache
 def _later_params(method: str, version: str) -> Mapping[str, Any]:
-    """Parameter -> default, of those that a method of mmbench was given after it had results.
+    """Parameter -> default, of parameters that were added to a method of mmbench after it had results.
 
     A method from elsewhere has none, whether or not its plug-in is at hand: its version names a distribution or the
     hash of a file, so that a parameter that is added there makes new jobs in any case.

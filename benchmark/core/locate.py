@@ -21,7 +21,7 @@ LOG = logging.getLogger("mmbench.data")
 def locate(
     name: str, root: Path, given: Mapping[str, Path] | None = None, plugins: tuple[Path, ...] = ()
 ) -> Located:
-    """Where dataset ``name`` lies.
+    """Finds the files of a dataset.
 
     Args:
         name: a registered dataset, or a folder of ``root`` that holds a ``dataset.yaml``.

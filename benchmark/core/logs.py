@@ -1,4 +1,4 @@
-"""What mmbench says of its work: the loggers below ``mmbench``, as lines on standard error.
+"""The loggers of mmbench, whose records are lines on standard error.
 
 Modules take ``logging.getLogger("mmbench.…")``. Nothing is set up on import: a program that uses mmbench as a library
 sets up logging itself.
@@ -18,7 +18,7 @@ LEVELS = ("ERROR", "WARNING", "INFO", "DEBUG")
 
 
 class _Lines(logging.Handler):
-    """One plain line a record, on whatever standard error is at that moment."""
+    """Writes one plain line for each record, to the standard error of that moment."""
 
     def emit(self, record: logging.LogRecord) -> None:
         """Writes the record; the name of its logger stands before what is no warning."""
@@ -44,7 +44,7 @@ def set_up(level: str) -> None:
 
 
 def set_up_worker() -> None:
-    """Shows what the process that started this one asked for; nothing is set up where it did not say."""
+    """Shows the levels that the process which started this one asked for; without a request nothing is set up."""
     level = os.environ.get(VARIABLE, "")
     if level in LEVELS:
         set_up(level)

@@ -44,8 +44,8 @@ class Field:
 
 
 @dataclass(frozen=True)
-class Description:
-    """What the source of a method says about it.
+class MethodDescription:
+    """The description of a method, read from its source.
 
     Attributes:
         name: the registered name.
@@ -69,7 +69,7 @@ class Description:
     fields: tuple[Field, ...] = field(default=())
 
     def defaults(self, protocol: str = "fair", family: str = "") -> dict[str, Any]:
-        """What every parameter is where nothing else is asked for.
+        """The defaults of all parameters.
 
         Args:
             protocol: ``"fair"`` or ``"as-published"``.
@@ -87,8 +87,8 @@ class Description:
         """Parameter -> default, of the parameters that were added after the method had results."""
         return {item.name: item.default for item in self.fields if item.since}
 
-    def published(self, parameter: str) -> str:
-        """What a parameter is under ``as-published``, in words, by family where they differ; else nothing."""
+    def published_value(self, parameter: str) -> str:
+        """The value of a parameter under ``as-published``, as text, by family where families differ; empty without one."""
         families = {f: own[parameter] for f, own in self.as_published_in.items() if parameter in own}
         words = [f"{family}: {value}" for family, value in families.items()]
         if parameter in self.as_published:
@@ -120,13 +120,13 @@ class Description:
         return values
 
 
-def describe(entry: Entry) -> Description:
+def describe(entry: Entry) -> MethodDescription:
     """Reads the description of a method from the file that defines it."""
     return _describe(entry.name, entry.source(), "" if entry.is_file else entry.module, entry.attribute)
 
 
 @lru_cache
-def _describe(name: str, source: Path, module: str, attribute: str) -> Description:
+def _describe(name: str, source: Path, module: str, attribute: str) -> MethodDescription:
     try:
         return _read_description(name, source, module, attribute)
     except UsageError as error:
@@ -135,7 +135,7 @@ def _describe(name: str, source: Path, module: str, attribute: str) -> Descripti
         raise UsageError(f"method {name}: {source}: {error}") from None
 
 
-def _read_description(name: str, source: Path, module: str, attribute: str) -> Description:
+def _read_description(name: str, source: Path, module: str, attribute: str) -> MethodDescription:
     file = _read(source, module)
     if attribute not in file.classes:
         raise UsageError(f"{source} defines no class {attribute}")
@@ -154,7 +154,7 @@ def _read_description(name: str, source: Path, module: str, attribute: str) -> D
         except ValueError:
             raise UsageError(f"{source}: {attribute} should be a literal") from None
 
-    return Description(
+    return MethodDescription(
         name=name,
         summary=(docstrings[1] or docstrings[0] or "").partition("\n")[0],
         docstring="\n\n".join(text for text in docstrings if text),
@@ -283,7 +283,7 @@ def _class_value(node: ast.ClassDef, name: str) -> ast.expr | None:
 
 
 def _all_fields(params: _Class) -> list[Field]:
-    """The fields of a dataclass, its own before those of its bases; what it sets anew has its own default."""
+    """The fields of a dataclass, its own before those of its bases. A field that it defines again has its own default."""
     fields: dict[str, Field] = {}
     for one in _lineage(params):
         for item in _own_fields(one.node, str(one.file.path)):

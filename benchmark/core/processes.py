@@ -51,7 +51,7 @@ class SafeProcess(SpawnProcess):
 
 
 class SafeContext(SpawnContext):
-    """Spawns processes that way, and the process that tracks their locks, too."""
+    """Spawns safe processes, and starts the process that tracks their locks as safely."""
 
     Process = SafeProcess
 

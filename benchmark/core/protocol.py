@@ -109,8 +109,8 @@ class Protocol(BaseModel):
         [], description="classes that are not trained on, and are told apart as OOD in the test"
     )
 
-    def resolved(self, published: Mapping[str, Any]) -> Protocol:
-        """These rules for a job: under ``as-published``, what nobody asked for is as ``published`` says.
+    def resolve(self, published: Mapping[str, Any]) -> Protocol:
+        """These rules for a job: under ``as-published``, fields that nobody set are as published.
 
         Args:
             published: field -> value, of the job's family, dataset and method.
@@ -122,15 +122,15 @@ class Protocol(BaseModel):
         """The name of these rules in tables: ``fair``, or ``fair (epochs=5)`` with what differs from the named ones.
 
         Args:
-            published: field -> value, as in ``resolved``.
+            published: field -> value, as in ``resolve``.
         """
-        own = Protocol.model_validate({"name": self.name}).resolved(published).model_dump()
-        return _label(self.resolved(published).model_dump(), own)
+        own = Protocol.model_validate({"name": self.name}).resolve(published).model_dump()
+        return _label(self.resolve(published).model_dump(), own)
 
     @field_validator("held_out_classes", mode="before")
     @classmethod
     def _classes(cls, names: Any) -> list[str]:
-        """Sorted, so that it is one job in whatever order they are given; a number in YAML is a name."""
+        """The classes in alphabetic order, so that their order makes no other job; a number in YAML is a name."""
         return unique(sorted(str(name) for name in as_list(names)), "held-out classes")
 
 
@@ -150,7 +150,7 @@ def protocol_label(values: Mapping[str, Any]) -> str:
     """
     # Before jobs had `rules`, `as-published` was the rules for sentiment alone.
     earlier = {**BUDGETS["sentiment"], "ties": "lower-loss"}
-    own = Protocol.model_validate({"name": values["name"]}).resolved(earlier)
+    own = Protocol.model_validate({"name": values["name"]}).resolve(earlier)
     return _label(values, own.model_dump())
 
 

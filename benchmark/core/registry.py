@@ -31,7 +31,7 @@ Kind = Literal["method", "dataset", "corruption", "encoder", "metric", "table", 
 
 
 class Source(NamedTuple):
-    """Where the names of a kind come from.
+    """The places that names of a kind come from.
 
     Attributes:
         module: the module that holds mmbench's own table; it is imported when the names are asked for. Empty where
@@ -60,7 +60,7 @@ KINDS: dict[Kind, Source] = {
 
 @dataclass(frozen=True)
 class Entry:
-    """Where a name leads.
+    """The class that a name stands for, not imported yet.
 
     Attributes:
         name: the name users type.
@@ -113,7 +113,7 @@ def entries(kind: Kind, plugins: tuple[Path, ...] = ()) -> dict[str, Entry]:
     if source.module:
         own = getattr(importlib.import_module(source.module), source.table)
     known = {name: _entry(name, target, OWN) for name, target in own.items()}
-    for point in _installed(source.group):
+    for point in _entry_points(source.group):
         distribution = f"{point.dist.name} {point.dist.version}" if point.dist else point.value
         _add(known, _entry(point.name, point.value, distribution))
     for file in plugins:
@@ -129,6 +129,11 @@ def entries(kind: Kind, plugins: tuple[Path, ...] = ()) -> dict[str, Entry]:
 def find(kind: Kind, name: str, plugins: tuple[Path, ...] = ()) -> Entry:
     """The entry of a name.
 
+    Args:
+        kind: of what is named.
+        name: as the user wrote it.
+        plugins: files that bring more names.
+
     Raises:
         UsageError: the name is unknown; the message names the nearest known ones.
     """
@@ -139,7 +144,7 @@ def find(kind: Kind, name: str, plugins: tuple[Path, ...] = ()) -> Entry:
 
 
 @lru_cache
-def _installed(group: str) -> tuple[EntryPoint, ...]:
+def _entry_points(group: str) -> tuple[EntryPoint, ...]:
     from importlib.metadata import entry_points  # brings much that --help does not need
 
     return tuple(entry_points(group=group))

@@ -90,8 +90,13 @@ def selection_score(
     """How good a fit is under a rule, so that fits can be compared: higher is better, whatever the metric.
 
     It is the metric by which the rule selects (for ``last``, that of source validation) in the selected epoch, an error
-    with its sign turned. Under every rule but ``oracle`` it knows nothing of the target. Arguments and errors are those
-    of ``select_epoch``.
+    with its sign turned. Under every rule but ``oracle`` it knows nothing of the target.
+
+    Args:
+        rule, record, direction, companions, ties: as of ``select_epoch``.
+
+    Raises:
+        ValueError: the record lacks what the rule needs.
     """
     metric = record_for_rule(rule, record, companions)[
         select_epoch(rule, record, direction, companions, ties)
@@ -120,7 +125,8 @@ def record_for_rule(rule: Rule, record: Record, companions: Sequence[Record] = (
 
 
 def _best(record: Record, direction: Direction, ties: str) -> int:
-    """Only epochs of the last stage count: before it, a network of several stages is not the method yet."""
+    """The epoch with the best metric. Only epochs of the last stage count: before it, a network of several stages is not
+    the method yet."""
     sign = 1.0 if direction == "lower" else -1.0
     final = max(item.stage for item in record)
     candidates = [place for place, item in enumerate(record) if item.stage == final]

@@ -56,7 +56,15 @@ def _seeds_of(text: str) -> Iterable[int]:
 
 
 def unique(values: list[Any], what: str) -> list[Any]:
-    """The list. Raises ValueError where it names something twice."""
+    """The list, unless it names something twice.
+
+    Args:
+        values: the list.
+        what: it is called, for the message.
+
+    Raises:
+        ValueError: a value occurs twice.
+    """
     repeated = [value for place, value in enumerate(values) if value in values[:place]]
     if repeated:
         raise ValueError(f"{what} names {repeated[0]!r} twice")
@@ -93,7 +101,7 @@ def as_values(value: Any) -> Any:
 
 
 def duration(seconds: float) -> str:
-    """Such as ``42 s``, ``3 min`` or ``2 h 10 min``."""
+    """A time in words, such as ``42 s``, ``3 min`` or ``2 h 10 min``."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)

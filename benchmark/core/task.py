@@ -21,7 +21,7 @@ class Task:
     """A shift to measure: train on the sources, test on the target. In-domain where both are one place.
 
     A place is a dataset (``mosi``) or one of its domains (``hust/5hz``). In ``sources`` and ``target`` the domain
-    ``*`` stands for every domain in turn, with all others as its sources; ``expanded`` makes tasks of it.
+    ``*`` stands for every domain in turn, with all others as its sources; ``expand`` makes tasks of it.
     """
 
     sources: tuple[str, ...]
@@ -78,7 +78,7 @@ class Task:
         """Whether it stands for every domain of a dataset."""
         return domain_of(self.target) == "*"
 
-    def expanded(self, domains: Sequence[str]) -> list[Task]:
+    def expand(self, domains: Sequence[str]) -> list[Task]:
         """A task for each domain as target, with all others as sources.
 
         Args:

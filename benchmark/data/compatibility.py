@@ -47,7 +47,7 @@ def common_encoders(task: Task, located: Mapping[str, Located]) -> dict[str, str
         DataError: two datasets ask for different ones.
     """
     asked = {name: getattr(located[name], "encoders", {}) for name in task.datasets}
-    found: dict[str, str] = {}
+    common: dict[str, str] = {}
     for modality in dict.fromkeys(m for encoders in asked.values() for m in encoders):
         users = {
             name: encoders.get(modality, "sequence")
@@ -57,8 +57,8 @@ def common_encoders(task: Task, located: Mapping[str, Located]) -> dict[str, str
         if len(set(users.values())) > 1:
             words = ", ".join(f"{encoder} in {name}" for name, encoder in users.items())
             raise DataError(f"task {task.name}: {modality} is read by different encoders ({words})")
-        found[modality] = next(iter(users.values()))
-    return found
+        common[modality] = next(iter(users.values()))
+    return common
 
 
 def _target_in_words(target: Target) -> str:
@@ -67,7 +67,12 @@ def _target_in_words(target: Target) -> str:
 
 
 def label_scale(own: Target, common: Target) -> float:
-    """The factor from the labels of a dataset to those of its task: 3 for SIMS ([-1, 1]) beside MOSI ([-3, 3])."""
+    """The factor from the labels of a dataset to those of its task: 3 for SIMS ([-1, 1]) beside MOSI ([-3, 3]).
+
+    Args:
+        own: target of the dataset.
+        common: target of the task.
+    """
     if not own.label_range or not common.label_range or not own.label_range[1]:
         return 1.0
     return common.label_range[1] / own.label_range[1]
@@ -131,6 +136,10 @@ def feature_blocks(task: Task, modality: str, widths: Mapping[str, int], mode: s
 
 def shared_modalities(task: Task, located: Mapping[str, Located]) -> tuple[str, ...]:
     """The modalities that every dataset of a task has, in the order of the target dataset.
+
+    Args:
+        task: the task.
+        located: dataset -> where it lies, of all its datasets.
 
     Raises:
         UsageError: there is none.

@@ -12,7 +12,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from ...datasets.dataset import SPLITS, DataError, Samples
-from ...datasets.samples import drawn_for_validation, take_rows
+from ...datasets.samples import take_rows
+from ...datasets.validation import draw_validation
 from ..core.task import Task, domain_of
 
 #: Name -> part -> the splits of a domain that play it. In the published protocol for action recognition the sources'
@@ -90,7 +91,7 @@ def samples_of_place(
     """The samples of a place of a task.
 
     A domain without validation samples gives a share of its training samples where the task needs some, drawn by
-    :func:`mmbench.datasets.samples.drawn_for_validation`.
+    :func:`mmbench.datasets.validation.draw_validation`.
 
     Args:
         splits: split -> samples of the whole dataset.
@@ -108,22 +109,22 @@ def samples_of_place(
     domain = domain_of(place)
     if not domain:
         return dict(splits)
-    found = {
+    parts = {
         split: take_rows(splits[split], np.flatnonzero(splits[split].domain == domain)) for split in SPLITS
     }
-    counts = {split: len(samples) for split, samples in found.items()}
+    counts = {split: len(samples) for split, samples in parts.items()}
     check_domain(task, place, counts, roles, target_splits)
-    found = {
-        part: concatenate([found[split] for split in names]) for part, names in _parts(task, roles).items()
+    parts = {
+        part: concatenate([parts[split] for split in names]) for part, names in _parts(task, roles).items()
     }
-    if (place in task.sources or "valid" in target_splits) and not len(found["valid"]):
-        drawn = drawn_for_validation(len(found["train"]))
-        whole = found["train"]
-        found |= {
-            "train": take_rows(whole, np.flatnonzero(~drawn)),
-            "valid": take_rows(whole, np.flatnonzero(drawn)),
+    if (place in task.sources or "valid" in target_splits) and not len(parts["valid"]):
+        validates = draw_validation(len(parts["train"]))
+        whole = parts["train"]
+        parts |= {
+            "train": take_rows(whole, np.flatnonzero(~validates)),
+            "valid": take_rows(whole, np.flatnonzero(validates)),
         }
-    return found
+    return parts
 
 
 def concatenate(parts: Sequence[Samples]) -> Samples:
@@ -131,7 +132,7 @@ def concatenate(parts: Sequence[Samples]) -> Samples:
     if len(parts) == 1:
         return parts[0]
 
-    def joined(arrays: Sequence[np.ndarray]) -> np.ndarray:
+    def join(arrays: Sequence[np.ndarray]) -> np.ndarray:
         steps = max(array.shape[1] for array in arrays)
         widths = [[(0, 0), (0, steps - array.shape[1])] + [(0, 0)] * (array.ndim - 2) for array in arrays]
         return np.concatenate([np.pad(array, width) for array, width in zip(arrays, widths, strict=True)])
@@ -142,8 +143,8 @@ def concatenate(parts: Sequence[Samples]) -> Samples:
         for part, start in zip(parts, starts, strict=True)
     ]
     return Samples(
-        features={name: joined([part.features[name] for part in parts]) for name in parts[0].features},
-        mask={name: joined([part.mask[name] for part in parts]) for name in parts[0].mask},
+        features={name: join([part.features[name] for part in parts]) for name in parts[0].features},
+        mask={name: join([part.mask[name] for part in parts]) for name in parts[0].mask},
         present={name: np.concatenate([part.present[name] for part in parts]) for name in parts[0].present},
         target=np.concatenate([part.target for part in parts]),
         sample_id=np.concatenate([part.sample_id for part in parts]),

@@ -52,7 +52,7 @@ def ood_split(
         if not len(samples):
             raise DataError(f"{located.name}: no test sample is of domain {domain}")
     places = {name: _place(name, samples, task, data) for name in data.train.batch.modalities}
-    near = _joinable(located, targets) and all(
+    near = _can_join(located, targets) and all(
         name in samples.features and samples.features[name].shape[2] == width
         for name, (_, width) in places.items()
     )
@@ -74,7 +74,7 @@ def _place(modality: str, samples: Samples, task: Task, data: TaskData) -> tuple
     return next((place for place in places if place[1] == own), places[0])
 
 
-def _joinable(located: Located, targets: Mapping[str, Target]) -> bool:
+def _can_join(located: Located, targets: Mapping[str, Target]) -> bool:
     try:
         common_target({located.name: located.target, **targets})
     except DataError:
@@ -122,8 +122,15 @@ def pair_modalities(own: Sequence[str], theirs: Sequence[str]) -> dict[str, str 
 
 
 def resize_features(values: np.ndarray, width: int) -> np.ndarray:
-    """Features, float32 [samples, time, any], interpolated linearly to ``width`` features, [samples, time, width]. The
-    first and the last feature stay the first and the last."""
+    """Features interpolated linearly to another width. The first and the last feature stay the first and the last.
+
+    Args:
+        values: [samples, time, any], float32.
+        width: number of features.
+
+    Returns:
+        [samples, time, width], float32.
+    """
     if values.shape[2] == width:
         return values
     low, high, share = _between(values.shape[2], width)

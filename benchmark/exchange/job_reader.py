@@ -25,8 +25,8 @@ from ..core.method_spec import word
 from ..core.strings import single_line
 from ..planning.job_matrix import Variant
 from ..store.job_folder import RESULTS, SUBMITTED, WEIGHTS
-from ..store.job_schema import RefusedError, checked_job, validated
-from ..store.names import StoreError, checked_name
+from ..store.job_schema import RefusedError, parse_job, validate_as
+from ..store.names import StoreError, safe_name
 from .foreign_files import MOST_BYTES, MOST_JSON, parse_json, read_file
 from .foreign_tables import check_evaluation, read_predictions
 
@@ -75,7 +75,7 @@ def read_job(folder: Path) -> Incoming:
     if folder.is_symlink() or not folder.is_dir():
         raise RefusedError("is a link, or no folder")
     asked = read_file(folder / "job.json", MOST_JSON)
-    job = checked_job(parse_json("job.json", asked))
+    job = parse_job(parse_json("job.json", asked))
     check_names(job)
     if len(job.modalities) > _MOST_MODALITIES:  # which may be missing in every combination
         raise RefusedError(f"job.json: has {len(job.modalities)} modalities, more than {_MOST_MODALITIES}")
@@ -84,7 +84,7 @@ def read_job(folder: Path) -> Incoming:
     if not os.path.lexists(folder / "done.json"):
         failed = _read_failure(folder / "failed.json")
         raise UnfinishedError(f"failed there: {failed}" if failed else "not finished there")
-    marker = validated(
+    marker = validate_as(
         _Done, parse_json("done.json", read_file(folder / "done.json", MOST_JSON)), "done.json"
     )
     if set(marker.files) - {*TAKEN, "job.json"} or not {*RESULTS, "job.json"} <= set(marker.files):
@@ -268,11 +268,11 @@ def _read_evaluations(
     conditions = set(own["condition"].astype(str))
     for stem in stems:
         try:
-            checked_name(stem)
+            safe_name(stem)
             if len(os.fsencode(stem)) > _LONGEST_NAME:
                 raise RefusedError(f"has a name of more than {_LONGEST_NAME} bytes")
             values = parse_json(stem, read_file(folder / f"{stem}.json", MOST_JSON))
-            marker = validated(_Evaluated, values, f"{stem}.json")
+            marker = validate_as(_Evaluated, values, f"{stem}.json")
             content = read_file(folder / f"{stem}.parquet")
             _check_hash(marker, content, f"{stem}.parquet")
             tested = check_evaluation(content, stem, job, own)

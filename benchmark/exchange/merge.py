@@ -118,7 +118,7 @@ def merge(folder: Path, path: Path, name: str | None = None, dry_run: bool = Fal
         )
     if store.path.exists() and folder.samefile(store.path):
         raise UsageError(f"{folder}: is the store itself")
-    origin = external.origin_name(name or external.origin_of(folder))
+    origin = external.origin_name(name or external.default_origin(folder))
     report = Report()
     with tempfile.TemporaryDirectory() as scratch:
         target = Store(Path(scratch)) if dry_run else store
@@ -126,10 +126,10 @@ def merge(folder: Path, path: Path, name: str | None = None, dry_run: bool = Fal
             _take(job, store, target, report)
         found = {result.job: result for place in (target, store) for result in _finished_results(place)}
         stated = [row for table in tables for row in _read_rows(table, report)]
-        kept = _verify(origin, stated, external.stored(store), found, report)
+        kept = _verify(origin, stated, external.read_external_rows(store), found, report)
     if not dry_run:
         for source, rows in kept.items():
-            external.write(store, source, rows)
+            external.write_external_rows(store, source, rows)
     return report
 
 
@@ -293,7 +293,7 @@ def _read_rows(file: Path, report: Report) -> Iterator[Row]:
     if lacking:
         report.add("refused", file.name, f"lacks the columns {', '.join(lacking)}")
         return
-    for row in external.records(frame):
+    for row in external.frame_to_rows(frame):
         # The row of an upper bound is made of in-domain jobs, and made anew wherever they are.
         if not row["hole"] and not row["protocol"].endswith(UPPER_BOUND):
             row[VERIFIED] = ""

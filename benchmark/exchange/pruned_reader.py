@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
 
 from ..core.job import Job
 from ..core.strings import single_line
-from ..store.job_schema import RefusedError, checked_job
+from ..store.job_schema import RefusedError, parse_job
 from .foreign_files import parse_json, read_file
 from .job_reader import check_names
 
@@ -62,7 +62,7 @@ def read_pruned(folder: Path) -> PrunedTrial | None:
     there = {name: os.path.lexists(folder / name) for name in ("pruned.json", "done.json")}
     if folder.is_symlink() or there["done.json"] or not there["pruned.json"]:
         return None
-    job = checked_job(_json(folder / "job.json"))
+    job = parse_job(_json(folder / "job.json"))
     if job.id != folder.name:
         raise RefusedError(f"job.json describes {job.id}: the folder was renamed or the file was edited")
     check_names(job)

@@ -19,7 +19,7 @@ from ...leaderboards.tables.results import Result
 from ..report import external_rows as external
 from ..report.chosen_tables import known_tables
 from ..report.external_rows import Row
-from ..store.names import checked_name
+from ..store.names import safe_name
 
 #: Numbers are the same where they differ by no more than this share.
 _EXACT = 1e-9
@@ -38,7 +38,7 @@ def check_row(row: Row) -> None:
         raise ValueError("has another direction or unit than this metric")
     if row["data"] not in (REAL, SYNTHETIC):
         raise ValueError(f"data are {row['data']!r}, neither {REAL!r} nor {SYNTHETIC!r}")
-    jobs = [checked_name(job) for job in row["jobs"].split()]
+    jobs = [safe_name(job) for job in row["jobs"].split()]
     seeds = [int(seed) for seed in row["seeds"].split()]
     values = _values(row)
     if not len(set(jobs)) == len(set(seeds)) == len(values) == row["n"] == row["n_planned"] > 0:
@@ -152,7 +152,7 @@ def _compared(row: Row, frames: list[pd.DataFrame | str]) -> tuple[Verdict, str]
             reason = frame
             continue
         of_row = (frame["condition"] == row["condition"]) & (frame["metric"] == row["metric"])
-        for again in external.records(frame.loc[of_row]):
+        for again in external.frame_to_rows(frame.loc[of_row]):
             if again["hole"]:
                 return "unverified", again["hole"]
             if same(row, again):

@@ -1,1 +1,1 @@
-"""Raw media to features, and back to raw media where they are to be broken."""
+"""From raw media to features, and back to raw media where these are to be corrupted."""

@@ -81,7 +81,7 @@ class MediaCorruption:
         """Whether the corruption adds other clips of the split to a clip."""
         return type(self.corruption).prepared is not Corruption.prepared
 
-    def prepared(self, media: Iterable[np.ndarray | str], samples: Sequence[int]) -> MediaCorruption:
+    def prepare(self, media: Iterable[np.ndarray | str], samples: Sequence[int]) -> MediaCorruption:
         """Prepares a mixing corruption with the clips that it draws from.
 
         Args:
@@ -124,7 +124,7 @@ class MediaCorruption:
             values = encode_words([str(text) for text in media])
             mask = (values != 0).any(-1)
         else:
-            values, mask = padded([as_float(array) for array in media if not isinstance(array, str)])
+            values, mask = pad_batch([as_float(array) for array in media if not isinstance(array, str)])
         return Batch(
             features={modality: values},
             mask={modality: mask},
@@ -136,7 +136,15 @@ class MediaCorruption:
 
 
 def at_rate(corruption: Corruption, rate: int) -> Corruption:
-    """Sets the sample rate, in Hz, of a corruption of sound. Raises UsageError where it is too low for it."""
+    """A corruption of sound at another sample rate.
+
+    Args:
+        corruption: of sound.
+        rate: in Hz.
+
+    Raises:
+        UsageError: the rate is too low for the corruption.
+    """
     try:
         return replace(corruption, sample_rate=rate)  # every corruption of sound has one
     except ValueError as error:
@@ -148,7 +156,7 @@ def as_float(media: np.ndarray) -> np.ndarray:
     return media.astype(np.float32) / np.float32(255) if media.dtype == np.uint8 else media
 
 
-def padded(media: Sequence[np.ndarray]) -> tuple[torch.Tensor, torch.Tensor]:
+def pad_batch(media: Sequence[np.ndarray]) -> tuple[torch.Tensor, torch.Tensor]:
     """Stacks arrays of different lengths.
 
     Args:

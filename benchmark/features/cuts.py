@@ -1,4 +1,4 @@
-"""What encoders do not read of clips that are longer than they take: how many clips, and how much of them."""
+"""Clips that are longer than their encoder reads: how many there are, and how much of them is not read."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Protocol, runtime_checkable
 from ...datasets.encoders.encoder import Encoder
 from ...datasets.media.clip import MediaError, MediaSet, Piece, SoundView
 from ...datasets.media.decode import decode
-from ...datasets.media.files import opened, stream_end
+from ...datasets.media.files import open_container, stream_end
 
 #: Seconds beyond what an encoder reads that are none: a clip of ten seconds may last some samples longer.
 _ROUNDING = 0.01
@@ -17,7 +17,7 @@ _ROUNDING = 0.01
 
 @runtime_checkable
 class CutsTexts(Protocol):
-    """An encoder of texts that reads so many tokens and no more."""
+    """An encoder of texts that reads a limited number of tokens."""
 
     longest: int
 
@@ -80,7 +80,7 @@ def _sound_lengths(pieces: Sequence[Piece]) -> list[float]:
 def _end(file: Path) -> float | None:
     """Seconds of sound in a file; None where it has none or cannot be read."""
     try:
-        with opened(file) as container:
+        with open_container(file) as container:
             return (
                 stream_end(file, container, container.streams.audio[0]) if container.streams.audio else None
             )

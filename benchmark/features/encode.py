@@ -93,10 +93,10 @@ def encode(
     workers = min(8, len(os.sched_getaffinity(0))) if workers is None else workers
     work = Work(media_set, modality, encoder, cache, recipe, workers)
     chosen = [clip for clip in (media_set.clips if clips is None else clips) if modality in clip.media]
-    contents, unreadable = _contents(chosen, modality, progress or _silent)
+    contents, unreadable = _contents(chosen, modality, progress or _no_progress)
     keys: dict[str, str] = {}
     parts = list(_parts(work, applied, contents, keys))
-    encode_parts(work, parts, progress or _silent)
+    encode_parts(work, parts, progress or _no_progress)
     problems = []
     for clip in chosen:
         reason = unreadable.get(clip.sample_id) or work.failed.get(keys.get(clip.sample_id, ""))
@@ -115,7 +115,7 @@ def encode(
     return EncodedModality(recipe, keys, tuple(problems), work.encoded)
 
 
-def _silent(stage: str, done: int, total: int) -> None:
+def _no_progress(stage: str, done: int, total: int) -> None:
     pass
 
 

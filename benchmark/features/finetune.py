@@ -19,7 +19,7 @@ from ...datasets.encoders.encoder import Encoder
 from ...datasets.encoders.memory import free_bytes
 from ...datasets.encoders.tuning import Tunable
 from ...datasets.media.clip import Clip, MediaError
-from ...datasets.media.decode import Item, decoded
+from ...datasets.media.decode import Item, decode_ahead
 from ..core.errors import UsageError
 from ..core.protocol import Protocol
 from ..data.tensors import Split, TaskData, sample_hash
@@ -177,9 +177,9 @@ def _media(
             raise DataError(f"{name}: its {modality} is no longer in the raw media; encode again")
         check_content(name, modality, clip.media[modality], contents.get(sample))
         items.append((clip.media[modality], encoder.medium, encoder.view))
-    found = _require_decoded(decoded(items, workers=1), split, present, modality)
+    media = _require_decoded(decode_ahead(items, workers=1), split, present, modality)
     fill = _words if encoder.medium == "text" else _arrays
-    return fill(found, present, split.batch.target.device)
+    return fill(media, present, split.batch.target.device)
 
 
 def _require_decoded(

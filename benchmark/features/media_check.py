@@ -55,7 +55,7 @@ def check_target_media(
         if media_of(one):
             clips_of(origin_of(one))
     for target, those in modalities.items():
-        broken = _broken(corruptions, those, media_of(located[target]))
+        broken = _corrupted_modalities(corruptions, those, media_of(located[target]))
         for modality in broken:
             check_encoder_code(origin_of(located[target]), modality)
         if broken:
@@ -65,7 +65,7 @@ def check_target_media(
             _check_precision(located[target], broken)
 
 
-def _broken(
+def _corrupted_modalities(
     corruptions: Mapping[str, Any], modalities: Mapping[str, None], media: Mapping[str, str]
 ) -> dict[str, list[str]]:
     """Modality -> the names of the corruptions of its raw media."""
@@ -97,7 +97,7 @@ def _check_rates(
         rate = encoding.identity.get("rate", "")
         if encoding.medium != "waveform" or not rate.isdecimal():
             continue
-        wrong = {name: _unfit(corruptions[name], modality, int(rate)) for name in names}
+        wrong = {name: _rate_fault(corruptions[name], modality, int(rate)) for name in names}
         wrong = {name: reason for name, reason in wrong.items() if reason}
         if wrong:
             left = ",".join(name for name in corruptions if name not in wrong)
@@ -108,7 +108,7 @@ def _check_rates(
             )
 
 
-def _unfit(corruption: Any, modality: str, rate: int) -> str:
+def _rate_fault(corruption: Any, modality: str, rate: int) -> str:
     """Why a corruption cannot be applied to sound of a rate in Hz; empty where it can."""
     try:
         for condition in corruption.conditions((modality,)):

@@ -14,10 +14,10 @@ from ...datasets.cache.recipe import Recipe
 from ...datasets.cache.shard import CacheError
 from ...datasets.encoders.encoder import Encoder, Media
 from ...datasets.media.clip import Clip, MediaError, MediaSet, Medium, Piece, View
-from ...datasets.media.decode import decoded
+from ...datasets.media.decode import decode_ahead
 from ..data.tensors import sample_hash
 from ..store.locks import hold, holder
-from .corrupt_media import MediaCorruption, as_float, padded
+from .corrupt_media import MediaCorruption, as_float, pad_batch
 
 #: Clips of a slice: one process encodes them at a time and stores them as a shard; a kill loses no more than them.
 SLICE = 64
@@ -69,10 +69,10 @@ class Work:
         medium, view = self.encoder.medium, self.encoder.view
         items: list[tuple[Piece | str, Medium, View]]
         items = [(clip.media[self.modality], medium, view) for clip in clips]
-        yield from decoded(items, workers=self.workers)
+        yield from decode_ahead(items, workers=self.workers)
 
     def hash_of(self, clip: Clip) -> int:
-        """What the chance that breaks a clip comes from."""
+        """The hash of a clip's sample, which seeds its corruption."""
         return sample_hash(self.media_set.name, clip.sample_id)
 
 
@@ -88,7 +88,7 @@ def encode_parts(work: Work, parts: Sequence[Part], progress: Progress) -> None:
         CacheError: the cache cannot be written.
     """
     total = sum(len(part.clips) for part in parts)
-    lost = set(work.cache.missing(work.recipe, (key for part in parts for key in part.clips)))
+    lost = set(work.cache.missing_keys(work.recipe, (key for part in parts for key in part.clips)))
     slices = [(part, keys) for part in parts for keys in _slices(list(part.clips))]
     left = [(part, keys) for part, keys in slices if not lost.isdisjoint(keys)]
     done = total - sum(len(keys) for _, keys in left)
@@ -102,7 +102,7 @@ def encode_parts(work: Work, parts: Sequence[Part], progress: Progress) -> None:
                 busy.append((part, keys))
                 continue
             with hold(claims) as claim:
-                todo = work.cache.missing(work.recipe, keys)
+                todo = work.cache.missing_keys(work.recipe, keys)
                 features = _features(
                     work, part, todo, lambda n, done=done: progress("encode", done + n, total)
                 )
@@ -150,7 +150,7 @@ def _features(
             for clip, media in zip(part.donors, work.decode(part.donors), strict=True)
             if not isinstance(media, MediaError) and not _flaw(media)
         ]
-        part.corruption = part.corruption.prepared(
+        part.corruption = part.corruption.prepare(
             [media for media, _ in whole], [sample for _, sample in whole]
         )
         part.donors = ()
@@ -207,7 +207,7 @@ def _encode_batch(work: Work, batch: Mapping[str, np.ndarray | str], features: d
     """
     arrays = [media for media in batch.values() if not isinstance(media, str)]
     if arrays:
-        values, mask = padded(arrays)
+        values, mask = pad_batch(arrays)
         media = Media(values, mask)
     else:
         media = Media(texts=[str(text) for text in batch.values()])

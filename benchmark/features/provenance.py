@@ -12,7 +12,7 @@ from ...datasets.cache.keys import content_key
 from ...datasets.cache.recipe import VERSION
 from ...datasets.dataset import DataError
 from ...datasets.encoders.spec import parse
-from ...datasets.encoders.table import BROUGHT_BY, brought_by
+from ...datasets.encoders.table import BROUGHT_BY, encoder_origin
 from ...datasets.fingerprint import code_sha256, file_sha256
 from ...datasets.layout.description import FILE_NAME, read_description
 from ...datasets.layout.entries import read_yaml
@@ -116,7 +116,7 @@ def request_digest(media_set: MediaSet, texts: Mapping[str, str], dtype: str) ->
         except DataError:  # reported where it is encoded
             return "unreadable"
 
-    said = [
+    request = [
         [media_set.name, media_set.title, media_set.homepage, media_set.synthetic, repr(media_set.target)],
         [
             [clip.sample_id, clip.split, clip.domain, clip.label, clip.video, clip.number]
@@ -125,16 +125,16 @@ def request_digest(media_set: MediaSet, texts: Mapping[str, str], dtype: str) ->
         ],
         [str(problem) for problem in media_set.problems],
         [
-            [modality, text, brought_by(parse(text).encoder), _files(_local(text))]
+            [modality, text, encoder_origin(parse(text).encoder), _files(_local(text))]
             for modality, text in texts.items()
         ],
         [dtype, VERSION, WRITTEN, code_sha256(DATASETS / "media", DATASETS / "encoders")],
     ]
-    return hashlib.sha256(json.dumps(said).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(request).encode()).hexdigest()
 
 
 def check_encoder_code(origin: Origin, modality: str) -> None:
-    """Whether the encoder that made the features of a modality is known, and of the same code where it is of a plug-in.
+    """Checks that the encoder that made the features of a modality is known, and one of a plug-in has the same code.
 
     Args:
         origin: of which media the features were made, and how.
@@ -145,7 +145,7 @@ def check_encoder_code(origin: Origin, modality: str) -> None:
     """
     encoding = origin.modalities[modality]
     name = encoding.encoder.partition(",")[0].partition(":")[0].strip()
-    before, now = encoding.identity.get(BROUGHT_BY, ""), brought_by(name)
+    before, now = encoding.identity.get(BROUGHT_BY, ""), encoder_origin(name)
     if before and not now:
         raise DataError(
             f"the features of {modality} were made by encoder {name} of {before}, which is needed again and not known "

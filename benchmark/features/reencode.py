@@ -129,15 +129,17 @@ def _condition(
     encoder = encoder_of(origin, modality, device)
     cache = FeatureCache(Path(os.environ.get("MMBENCH_CACHE") or origin.cache).expanduser())
     how: Any = {"dtype": origin.dtype, "workers": 1}  # other jobs decode beside this one
-    found = encode_clips(media_set, modality, encoder, cache, corruption, clips, **how)
+    encoded = encode_clips(media_set, modality, encoder, cache, corruption, clips, **how)
     there = data.test.batch.present[modality].cpu().numpy()
     gone = [
-        clip.sample_id for clip, was, now in zip(clips, there, found.present, strict=True) if was and not now
+        clip.sample_id
+        for clip, was, now in zip(clips, there, encoded.present, strict=True)
+        if was and not now
     ]
     if gone:
-        reason = next((str(problem) for problem in found.problems), gone[0])
+        reason = next((str(problem) for problem in encoded.problems), gone[0])
         raise DataError(f"{corruption.name}: {len(gone)} clips can no longer be encoded: {reason}")
-    tensors = _in_task_units(data, place, modality, found.features, found.mask)
+    tensors = _in_task_units(data, place, modality, encoded.features, encoded.mask)
     order = torch.argsort(data.test.batch.sample_id)
     return ReencodedFeatures(
         corruption.name,
@@ -212,7 +214,12 @@ def clips_of(origin: Origin) -> tuple[MediaSet, Mapping[str, Clip]]:
 
 
 def contents_of(located: Located, modality: str) -> dict[str, str]:
-    """Sample id -> the key of the media that its features were made of; only for samples for which it is recorded."""
+    """Sample id -> the key of the media that its features were made of, for samples of which it is recorded.
+
+    Args:
+        located: a dataset of raw media in the open layout.
+        modality: whose features.
+    """
     assert isinstance(located, LocatedFolder)
     return media_contents(located.description, modality)
 

@@ -32,7 +32,7 @@ class UnreachableError(Exception):
 
 @dataclass(frozen=True)
 class Ending:
-    """How a submission ended, as the queue tells it.
+    """The end of a submission, as the queue reports it.
 
     Attributes:
         how: in words, such as ``TIMEOUT``.
@@ -69,7 +69,7 @@ class Detached(Launcher, Protocol):
     detached: ClassVar[bool] = True
 
     def batches(self, jobs: Sequence[Job], context: Context) -> Iterable[JobBatch]:
-        """How jobs are to be submitted.
+        """Groups jobs by how they are submitted.
 
         Args:
             jobs: those that are neither done nor queued, at least one.
@@ -85,7 +85,7 @@ class Detached(Launcher, Protocol):
 
     @classmethod
     def alive(cls, ids: Collection[str]) -> set[str]:
-        """Which submissions the queue still has, waiting or running.
+        """The submissions that the queue still has, waiting or running.
 
         Args:
             ids: of submissions.
@@ -100,7 +100,7 @@ class Detached(Launcher, Protocol):
 
     @classmethod
     def endings(cls, ids: Collection[str]) -> Mapping[str, Ending]:
-        """How submissions that the queue no longer has ended, of those that it can tell of.
+        """The ends of submissions that the queue no longer has, as far as it knows them.
 
         Args:
             ids: of submissions.
@@ -138,13 +138,13 @@ class Detached(Launcher, Protocol):
         self.require()
         store = Store(context.store)
         with store.launching():
-            missing = _missing(type(self), jobs, store)
+            missing = _jobs_to_submit(type(self), jobs, store)
             for batch in self.batches(missing, context) if missing else ():
                 _submit(batch, context, store)
         yield from _watch(type(self), jobs, context, store)
 
 
-def launcher_named(name: str, plugins: tuple[Path, ...] = ()) -> type[Detached]:
+def launcher_class(name: str, plugins: tuple[Path, ...] = ()) -> type[Detached]:
     """The class of the launcher that has a submission.
 
     Args:
@@ -166,8 +166,8 @@ def _ids(launcher: type[Detached], names: Iterable[str], store: Store) -> dict[s
     return {name: one.id for name, one in submissions.items() if one and one.launcher == launcher.name}
 
 
-def _missing(launcher: type[Detached], jobs: Sequence[Job], store: Store) -> list[Job]:
-    """The jobs that the queue does not have and nobody trains."""
+def _jobs_to_submit(launcher: type[Detached], jobs: Sequence[Job], store: Store) -> list[Job]:
+    """The jobs that the queue does not have and no process trains."""
     ids = _ids(launcher, (job.id for job in jobs), store)
     end = time.monotonic() + PATIENCE
     while True:
@@ -205,22 +205,22 @@ def _watch(
     while waiting:
         began = time.monotonic()
         for job in list(waiting.values()):
-            outcome = _ended(job, context, store)
+            outcome = _outcome_of(job, context, store)
             if outcome:
                 del waiting[job.id]
                 yield outcome
         if waiting and time.monotonic() - asked >= ASK:
-            before, gone = gone, _gone(launcher, waiting, store)
+            before, gone = gone, _lost_jobs(launcher, waiting, store)
             # Twice in a row: what the queue has just ended may still be on its way to the store.
             if gone & before:
-                _note_gone(launcher, {name: waiting[name] for name in gone & before}, context, store)
+                _note_lost(launcher, {name: waiting[name] for name in gone & before}, context, store)
                 began = time.monotonic()  # to wait for another command is not to look
             asked = time.monotonic()
         # Looking at ten thousand jobs takes a while: a tenth of the time at most.
         time.sleep(max(LOOK, 9 * (time.monotonic() - began)))
 
 
-def _ended(job: Job, context: Context, store: Store) -> Outcome | None:
+def _outcome_of(job: Job, context: Context, store: Store) -> Outcome | None:
     folder = store.job(job.id)
     if folder.is_done() and not context.lacking(job):
         return Outcome(job.id, ok=True)
@@ -230,8 +230,8 @@ def _ended(job: Job, context: Context, store: Store) -> Outcome | None:
     return Outcome(job.id, ok=False, reason=reason) if reason else None
 
 
-def _gone(launcher: type[Detached], waiting: Collection[str], store: Store) -> set[str]:
-    """The jobs that the queue no longer has and nobody trains."""
+def _lost_jobs(launcher: type[Detached], waiting: Collection[str], store: Store) -> set[str]:
+    """The jobs that the queue no longer has and no process trains."""
     ids = _ids(launcher, waiting, store)
     try:
         alive = launcher.alive(set(ids.values()))
@@ -240,14 +240,14 @@ def _gone(launcher: type[Detached], waiting: Collection[str], store: Store) -> s
     return {name for name in waiting if ids.get(name) not in alive and not store.job(name).is_held()}
 
 
-def _note_gone(launcher: type[Detached], lost: Mapping[str, Job], context: Context, store: Store) -> None:
-    """Notes that jobs are gone, but for those that another command has queued again by now."""
+def _note_lost(launcher: type[Detached], lost: Mapping[str, Job], context: Context, store: Store) -> None:
+    """Writes down that jobs are lost, except those that another command has queued again by now."""
     with store.launching():
-        gone = sorted(_gone(launcher, lost, store))
+        gone = sorted(_lost_jobs(launcher, lost, store))
         ids = _ids(launcher, gone, store)
         endings = launcher.endings(set(ids.values()))
         for name in gone:
-            if _ended(lost[name], context, store):
+            if _outcome_of(lost[name], context, store):
                 continue
             ending = endings.get(ids.get(name, ""), Ending(""))
             when = "while it was trained" if store.job(name).has_begun() else "before it was started"

@@ -22,7 +22,7 @@ ENOUGH = 3
 
 @dataclass(frozen=True)
 class Took:
-    """What a finished job took: seconds from loading to predicting, and bytes on disk."""
+    """The cost of a finished job: seconds from loading to predicting, and bytes on disk."""
 
     seconds: float
     size: int
@@ -30,7 +30,7 @@ class Took:
 
 @dataclass(frozen=True)
 class Estimate:
-    """What jobs will take.
+    """The estimated cost of jobs.
 
     Attributes:
         seconds: of all of them, one after the other.
@@ -75,9 +75,13 @@ def estimate(sizes: Iterable[tuple[Job, int]], took: Iterable[tuple[str, str, To
     return Estimate(seconds, size, levels, len(known[()]))
 
 
-def finished(store: Store) -> Iterator[tuple[str, str, Took]]:
-    """Method, task, and what a job took, of the finished jobs of a store; of those with the same beginning of their
-    id (task, method, modalities) the first few."""
+def finished_jobs(store: Store) -> Iterator[tuple[str, str, Took]]:
+    """What finished jobs of a store took: of those with the same beginning of their id (task, method, modalities) the first
+    few.
+
+    Yields:
+        The method, the task, and what the job took.
+    """
     seen: Counter[str] = Counter()
     for folder in _folders(store):
         beginning = os.path.basename(folder).rpartition("-s")[0]

@@ -52,7 +52,7 @@ class Launcher(Protocol):
 
     @property
     def device(self) -> str:
-        """What ``Context.device`` is to be where the jobs run: ``"cpu"``, ``"cuda"`` or ``"auto"``."""
+        """The device for ``Context.device`` where the jobs run: ``"cpu"``, ``"cuda"`` or ``"auto"``."""
         ...
 
     def require(self) -> None:
@@ -79,7 +79,7 @@ class Launcher(Protocol):
         ...
 
     def preview(self, jobs: Sequence[Job], context: Context) -> str:
-        """What ``run`` would do with the same arguments, in words; nothing is started or written.
+        """A description of what ``run`` would do with the same arguments; nothing is started or written.
 
         Args:
             jobs: what would be run.

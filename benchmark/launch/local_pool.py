@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Self
 
 from ..core.environment import cores, gpu_names
-from ..core.errors import UsageError, said_of
+from ..core.errors import UsageError, error_line
 from ..core.job import Job
 from ..core.processes import SafeContext
 from ..planning.experiment import Experiment
@@ -47,7 +47,7 @@ class InProcess(Launcher):
 
     @classmethod
     def from_experiment(cls, experiment: Experiment, networks: int) -> Self:
-        """On the first of the GPUs that ``--device`` means. Raises UsageError where it is not there."""
+        """Runs on the first of the GPUs that ``--device`` means. Raises UsageError where it is not there."""
         return cls(devices(experiment.device), _on_gpu(experiment))
 
     @property
@@ -84,7 +84,7 @@ class LocalPool(Launcher):
 
     @classmethod
     def from_experiment(cls, experiment: Experiment, networks: int) -> Self:
-        """As many workers as are asked for, else one a GPU, else one a core; never more than there are networks.
+        """A pool of as many workers as are asked for, else one a GPU, else one a core; never more than there are networks.
 
         Args:
             experiment: what is to be run.
@@ -163,7 +163,7 @@ def _outcome(future: Future[Outcome], job: Job, context: Context) -> Outcome:
         return future.result()
     except Exception as error:
         code = getattr(error, "exitcode", None)
-        reason = f"the worker died: {_exit_words(code)}" if code is not None else said_of(error)
+        reason = f"the worker died: {_exit_words(code)}" if code is not None else error_line(error)
         if isinstance(error, BrokenProcessPool):
             reason = f"{RESTARTS + 1} times a worker died as it started, often the sign that memory ran out"
     folder = Store(context.store).job(job.id)

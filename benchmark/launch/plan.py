@@ -13,7 +13,7 @@ from ..planning.experiment import Experiment
 from ..planning.job_matrix import jobs_of
 from ..search.study import StudyProgress, progress_of, studies_of, unfinished_jobs
 from ..store.store import Store
-from .estimate import Estimate, estimate, finished
+from .estimate import Estimate, estimate, finished_jobs
 
 
 @dataclass(frozen=True)
@@ -40,22 +40,22 @@ class Plan:
 
     @property
     def networks(self) -> int:
-        """How many networks it has, with those of a search that are not drawn yet."""
+        """The number of networks, with those of a search that are not drawn yet."""
         return sum(progress.study.size for progress in self.searches) or len(self.jobs)
 
     @property
-    def pruned(self) -> int:
-        """Trials that were ended early, and need no more training."""
-        return sum(progress.search.pruned for progress in self.searches)
+    def pruned_trials(self) -> int:
+        """The number of trials that were ended early, and need no more training."""
+        return sum(progress.search.pruned_trials for progress in self.searches)
 
     @property
-    def left(self) -> int:
-        """How many networks are yet to be trained or tested, drawn or not."""
-        return self.networks - len(self.done) - self.pruned
+    def remaining(self) -> int:
+        """The number of networks that are yet to be trained or tested, drawn or not."""
+        return self.networks - len(self.done) - self.pruned_trials
 
     @property
-    def failed(self) -> int:
-        """How many of the remaining jobs failed or were cancelled before."""
+    def failures(self) -> int:
+        """The number of remaining jobs that failed or were cancelled before."""
         if self.searches:
             return sum(
                 trial.state in ("failed", "cancelled")
@@ -69,7 +69,7 @@ class Plan:
         sizes = [(job, 1) for job in self.todo]
         for progress in self.searches:  # trials that are not drawn yet are taken to be like the known ones
             sizes.append((progress.study.row.job, progress.study.size - len(progress.jobs)))
-        return estimate(sizes, finished(self.store))
+        return estimate(sizes, finished_jobs(self.store))
 
     @property
     def store(self) -> Store:
@@ -97,8 +97,8 @@ def plan(experiment: Experiment) -> Plan:
         return store.job(job.id).is_done() and (not names or names <= set(store.job(job.id).evaluations()))
 
     done = tuple(job for job in jobs if is_done(job))
-    finished = {job.id for job in done}
-    todo = tuple(job for job in jobs if job.id not in finished)
+    done_ids = {job.id for job in done}
+    todo = tuple(job for job in jobs if job.id not in done_ids)
     return Plan(experiment, tuple(jobs), done, todo, evaluations)
 
 
@@ -133,7 +133,7 @@ def companions_of(jobs: Sequence[Job], store: Store) -> list[Job]:
 
 
 def counts(planned: Plan) -> dict[str, dict[str, int]]:
-    """How many networks a plan has along each axis: axis -> value -> number of networks."""
+    """The number of networks along each axis of a plan: axis -> value -> number."""
     axes: dict[str, Callable[[Job], str]] = {
         "method": lambda job: job.label,
         "task": lambda job: job.task,

@@ -27,7 +27,7 @@ Showing = Callable[[Sequence[Job]], AbstractContextManager[Listener]]
 
 @dataclass(frozen=True)
 class Summary:
-    """How a run ended.
+    """The result of a run.
 
     Attributes:
         planned: jobs of the experiment, with their companions.
@@ -68,13 +68,13 @@ def run(
         DataError: data are not there, faulty, or do not go together; nothing was written then.
     """
     planned = experiment if isinstance(experiment, Plan) else plan(experiment)
-    launcher = launcher_for(planned.experiment, planned.left)
+    launcher = launcher_for(planned.experiment, planned.remaining)
     launcher.require()
     check_data(planned, launcher.device)
     planned.store.add(planned.jobs)
     for job in planned.done:
         planned.store.job(job.id).tidy()
-    if planned.left:
+    if planned.remaining:
         save_experiment(planned.experiment)
     failed: list[Outcome] = []
     for wave in _waves(planned):
@@ -89,7 +89,7 @@ def run(
                     listen(outcome)
     if planned.searches:
         ended = plan(planned.experiment)
-        return Summary(ended.networks, len(ended.done), tuple(failed), ended.pruned)
+        return Summary(ended.networks, len(ended.done), tuple(failed), ended.pruned_trials)
     return Summary(len(planned.jobs), len(planned.jobs) - len(failed), tuple(failed))
 
 
@@ -128,7 +128,7 @@ def _others(jobs: Sequence[Job]) -> tuple[Job, ...]:
 
 
 def check_data(planned: Plan, device: str) -> None:
-    """Reads data that were not read before, and looks whether they can be tested as asked for on a device.
+    """Reads data that were not read before, and checks that they can be tested as asked for on a device.
 
     Args:
         planned: what is to be run.

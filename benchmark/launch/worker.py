@@ -1,4 +1,4 @@
-"""What a worker process does: it runs a job, then scores it. Nothing here knows which launcher started it."""
+"""The work of a worker process: it runs a job, then scores it. Nothing here knows which launcher started it."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""From what was asked to jobs. No torch."""
+"""From an experiment to its jobs. No torch."""

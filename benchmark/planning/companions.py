@@ -29,7 +29,15 @@ def companions(job: Job) -> list[Job]:
 
 
 def check_sources(task: Task, selection: str) -> None:
-    """Raises UsageError where a task has too few sources for a rule of selection."""
+    """Checks that a task has enough sources for a rule of selection.
+
+    Args:
+        task: the task.
+        selection: the rule.
+
+    Raises:
+        UsageError: the rule leaves sources out, and there are fewer than two.
+    """
     if selection == RULE and len(task.sources) < 2:
         raise UsageError(
             f"task {task.name}: {RULE} needs two sources or more, to leave one out; "

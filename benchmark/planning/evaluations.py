@@ -172,6 +172,10 @@ def _part_that_fits(
 def check_foreign(evaluations: Sequence[Evaluation], jobs: Iterable[Job]) -> None:
     """Checks that every OOD set is foreign to at least one task.
 
+    Args:
+        evaluations: what networks are tested under.
+        jobs: of the experiment.
+
     Raises:
         UsageError: all tasks read the set, so none of them can be tested on it.
     """
@@ -197,31 +201,35 @@ def ood_name(place: str) -> str:
 
 
 def corruption_entries(names: Sequence[str], plugins: tuple[Path, ...] = ()) -> list[Entry]:
-    """The corruptions that names mean: a kind, or a group (see ``group``).
+    """The corruptions that names stand for.
+
+    Args:
+        names: each a kind, or a group (see ``group_of``).
+        plugins: files that bring corruptions.
 
     Raises:
         UsageError: an unknown name; the message names the nearest known ones.
     """
     known, members = _corruptions(plugins), corruption_groups(plugins)
-    found: list[Entry] = []
+    chosen: list[Entry] = []
     for name in names:
         if name in known:
-            found.append(known[name])
+            chosen.append(known[name])
         elif name in members:
-            found.extend(members[name])
+            chosen.extend(members[name])
         elif name != ALWAYS:
             raise UsageError(f"unknown corruption {name!r}: {nearest(name, [*members, *known])}")
-    return list(dict.fromkeys(found))
+    return list(dict.fromkeys(chosen))
 
 
 def corruption_groups(plugins: tuple[Path, ...] = ()) -> dict[str, list[Entry]]:
     """Name of a group of corruptions -> its kinds."""
-    found: dict[str, list[Entry]] = {}
+    groups: dict[str, list[Entry]] = {}
     for entry in _corruptions(plugins).values():
-        found.setdefault(group_of(entry), []).append(entry)
+        groups.setdefault(group_of(entry), []).append(entry)
     for name, (whole, without) in PARTS.items():
-        found[name] = [entry for entry in found.get(whole, []) if entry.name not in without]
-    return found
+        groups[name] = [entry for entry in groups.get(whole, []) if entry.name not in without]
+    return groups
 
 
 def _corruptions(plugins: tuple[Path, ...]) -> dict[str, Entry]:
@@ -255,7 +263,10 @@ def breakable_modalities(corruption: Any, modalities: Iterable[str], media: Mapp
 
 
 def check_medium(corruption: Any, modalities: Iterable[str], media: Mapping[str, str] | None = None) -> None:
-    """Checks that a corruption can break one of some modalities; parameters as in ``breakable_modalities``.
+    """Checks that a corruption can break one of some modalities.
+
+    Args:
+        corruption, modalities, media: as of ``breakable_modalities``.
 
     Raises:
         UsageError: it breaks another medium.
@@ -310,7 +321,7 @@ def group_of(entry: Entry) -> str:
 
 
 def version_of(name: str) -> tuple[str, str]:
-    """What the name of an evaluation says of its OOD set.
+    """The OOD set that the name of an evaluation names.
 
     Returns:
         The name of the set, and the first 12 digits of its fingerprint; both empty for an evaluation of the job's own

@@ -1,4 +1,4 @@
-"""What is asked for: the same model for flags, a YAML file and Python."""
+"""The experiment: the same model for flags, a YAML file and Python."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import (
     BaseModel,
     BeforeValidator,
@@ -19,7 +18,7 @@ from pydantic import (
 
 from ..core.errors import UsageError, nearest
 from ..core.locate import default_data_root
-from ..core.plain_yaml import PlainYamlError, read_plain_yaml
+from ..core.plain_yaml import PlainYamlError, plain_yaml_text, read_plain_yaml
 from ..core.protocol import Protocol
 from ..core.strings import as_list, as_seeds, as_values, unique
 from ..core.task import Task
@@ -115,7 +114,7 @@ class Experiment(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _fill_in(cls, values: Any) -> Any:
-        """Preset below protocol's own defaults below what was given."""
+        """Fills in values that were not given: from the preset first, then the protocol's own defaults."""
         if not isinstance(values, Mapping):
             return values
         given = dict(values)
@@ -155,7 +154,7 @@ class Experiment(BaseModel):
     @field_validator("store", "data_root", "plugins", "data")
     @classmethod
     def _home(cls, value: Any) -> Any:
-        """``~`` is the home directory wherever a path is given."""
+        """Replaces ``~`` by the home directory wherever a path is given."""
         if isinstance(value, Path):
             return value.expanduser()
         if isinstance(value, list):
@@ -191,12 +190,12 @@ class Experiment(BaseModel):
 
     @property
     def root(self) -> Path:
-        """Where datasets are looked for."""
+        """The folder of the datasets."""
         return self.data_root or default_data_root()
 
     @classmethod
     def read(cls, values: Mapping[str, Any]) -> Experiment:
-        """Validates plain values.
+        """The experiment that plain values describe, validated.
 
         Raises:
             UsageError: one line that says which value is wrong and what is allowed.
@@ -208,7 +207,15 @@ class Experiment(BaseModel):
 
     @classmethod
     def load(cls, file: Path, overrides: Mapping[str, Any] | None = None) -> Experiment:
-        """Reads a YAML file; ``overrides`` take the place of its values."""
+        """Reads the experiment in a YAML file.
+
+        Args:
+            file: the YAML file.
+            overrides: field -> value, in place of the file's; of ``protocol`` and ``search`` single fields.
+
+        Raises:
+            UsageError: the file cannot be read, or a value is wrong.
+        """
         values = read_experiment_file(file)
         for key, value in (overrides or {}).items():
             inner = values.get(key)
@@ -227,11 +234,11 @@ class Experiment(BaseModel):
     def save(self, file: Path) -> None:
         """Writes the YAML file that ``load`` reads back as the same experiment."""
         file.parent.mkdir(parents=True, exist_ok=True)
-        text = yaml.safe_dump(self.given_values(), sort_keys=False, allow_unicode=True)
+        text = plain_yaml_text(self.given_values())
         file.write_text(text, encoding="utf-8")
 
     def given_values(self) -> dict[str, Any]:
-        """What must be given to get this experiment: what its preset and protocol imply is left out."""
+        """The values that describe this experiment, without those that its preset and protocol imply."""
         values = self.model_dump(mode="json")
         least = {key: values[key] for key in ("methods", "datasets", "preset")}
         implied = Experiment.read({**least, "protocol": self.protocol.name}).model_dump(mode="json")

@@ -5,9 +5,8 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-import yaml
-
 from ..core.atomic_files import write_atomic
+from ..core.plain_yaml import plain_yaml_text
 from ..store.names import inside
 from ..store.store import Store
 from .experiment import Experiment
@@ -22,7 +21,7 @@ def save_experiment(experiment: Experiment) -> None:
         values["data"] = {name: str(path.resolve()) for name, path in experiment.data.items()}
     if experiment.plugins:
         values["plugins"] = [str(path.resolve()) for path in experiment.plugins]
-    text = yaml.safe_dump(values, sort_keys=True, allow_unicode=True).encode()
+    text = plain_yaml_text(values, sort_keys=True).encode()
     folder = inside(experiment.store / "asked")
     folder.mkdir(parents=True, exist_ok=True)
     write_atomic(folder / f"{hashlib.sha256(text).hexdigest()[:16]}.yaml", text)

@@ -36,11 +36,11 @@ class Variant:
     @classmethod
     def parse(cls, text: str) -> Variant:
         """Reads ``name`` or ``name(parameter=value,...)``."""
-        name, opened, inner = text.partition("(")
-        if opened and not inner.endswith(")"):
+        name, bracket, inner = text.partition("(")
+        if bracket and not inner.endswith(")"):
             raise UsageError(f"method {text!r}: the parenthesis is not closed")
         overrides = {}
-        for item in inner.removesuffix(")").split(",") if opened else []:
+        for item in inner.removesuffix(")").split(",") if bracket else []:
             key, equals, value = item.partition("=")
             if not equals or not key.strip() or not value.strip():
                 raise UsageError(f"method {text!r}: write parameters as {name}(parameter=value,...)")
@@ -66,7 +66,7 @@ def jobs_of(experiment: Experiment) -> list[Job]:
 
 @dataclass(frozen=True)
 class MatrixRow:
-    """What makes a row of a table: a method on a task with a modality set.
+    """A row of a table: a method on a task with a modality set.
 
     Attributes:
         job: its networks but for the seed, which is 0.
@@ -133,14 +133,18 @@ def methods_of(experiment: Experiment) -> list[str]:
 def tasks_of(experiment: Experiment, located: Mapping[str, Located]) -> list[Task]:
     """The tasks of an experiment, ``dataset/*`` expanded. A dataset of which domains are named is read, once.
 
+    Args:
+        experiment: the experiment.
+        located: dataset -> where it lies.
+
     Raises:
         UsageError: a dataset has no such domain, or too few of them.
         DataError: it cannot be read.
     """
-    found: list[Task] = []
+    tasks: list[Task] = []
     for task in experiment.tasks:
         if "/" not in task.name:
-            found.append(task)
+            tasks.append(task)
             continue
         names = {dataset_of(place) for place in task.places if domain_of(place)}
         domains = {name: list(shape_of(located[name]).domains) for name in names}
@@ -154,18 +158,30 @@ def tasks_of(experiment: Experiment, located: Mapping[str, Located]) -> list[Tas
                 raise UsageError(
                     f"{task.name}: {task.datasets[-1]} has {len(own)} domains; a shift needs two"
                 )
-            found += task.expanded(own)
+            tasks += task.expand(own)
             continue
         for place in task.places:
             name, domain = dataset_of(place), domain_of(place)
             if domain and domain not in domains[name]:
                 raise UsageError(f"{name} has no domain {domain!r}: {nearest(domain, domains[name])}")
-        found.append(task)
-    return list(dict.fromkeys(found))
+        tasks.append(task)
+    return list(dict.fromkeys(tasks))
 
 
 def resolve_modalities(text: str, known: Sequence[str], where: str) -> tuple[str, ...]:
-    """``all``, names or initials joined by ``+``, as names in the order of ``known``."""
+    """The modalities that a text names.
+
+    Args:
+        text: ``all``, or names or initials joined by ``+``.
+        known: the names that there are.
+        where: what has these modalities, for the message.
+
+    Returns:
+        Names in the order of ``known``.
+
+    Raises:
+        UsageError: a name is unknown or occurs twice.
+    """
     if text == "all":
         return tuple(known)
     names = {name.lower(): name for name in known}
@@ -208,8 +224,10 @@ def _variant(
     ranges = [item for item in description.fields if item.search]
     pinned = tuple(item.name for item in ranges if item.name in variant.overrides)
     # Set to its default, a parameter is not searched, and the name of the row says so.
-    said = set(pinned) if experiment.search else set()
-    changed = {key: params[key] for key in variant.overrides if key in said or params[key] != defaults[key]}
+    requested = set(pinned) if experiment.search else set()
+    changed = {
+        key: params[key] for key in variant.overrides if key in requested or params[key] != defaults[key]
+    }
     words = ",".join(f"{key}={word(value)}" for key, value in sorted(changed.items()))
     version = (
         str(description.version) if entry.origin == "mmbench" else f"{description.version} of {entry.origin}"
@@ -218,7 +236,7 @@ def _variant(
         "method": variant.name,
         "params": params,
         "version": version,
-        "protocol": experiment.protocol.resolved(rules).model_dump(),
+        "protocol": experiment.protocol.resolve(rules).model_dump(),
         "rules": experiment.protocol.label(rules),
         "label": f"{variant.name}({words})" if words else variant.name,
         "train_missing": description.train_missing,

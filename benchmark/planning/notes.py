@@ -1,4 +1,4 @@
-"""What of an experiment may be meant otherwise, in words, for who asked for it."""
+"""Remarks on an experiment that is valid and may not be what was meant."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .job_matrix import Variant
 
 
 def notes(experiment: Experiment) -> list[str]:
-    """A line for each thing that is allowed and yet may not be what was meant."""
+    """A line for each value that is valid and may not be what was meant."""
     lines: list[str] = []
     if experiment.search is None and len(experiment.seeds) == 1 and experiment.seeds[0] > 1:
         seed = experiment.seeds[0]
@@ -31,7 +31,7 @@ def notes(experiment: Experiment) -> list[str]:
 
 
 def _outside(search: Mapping[str, Any], value: Any) -> str:
-    """Which values a search draws from where a value is not one of them; empty where it is."""
+    """The values that a search draws from, in words, where a value is not one of them; empty where it is."""
     if choices := search["choices"]:
         return (
             "" if value in choices else f"none of the values of its search ({', '.join(map(str, choices))})"

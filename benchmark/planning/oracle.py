@@ -75,7 +75,15 @@ def upper_bounds(jobs: Iterable[Job]) -> list[Job]:
 
 
 def check_bound(task: Task, located: Mapping[str, Located]) -> None:
-    """Raises UsageError where the target of a shift has too few training samples of its own for an upper bound."""
+    """Checks that the target of a shift has enough training samples of its own for an upper bound.
+
+    Args:
+        task: the shift.
+        located: dataset -> where it lies.
+
+    Raises:
+        UsageError: it has fewer than two.
+    """
     name, domain = dataset_of(task.target), domain_of(task.target)
     if not domain or task.sources == (task.target,):
         return  # a whole dataset has all splits
@@ -100,16 +108,16 @@ def stored_bounds(store: Store, rows: Sequence[tuple[Job, str]]) -> list[Bound]:
     for job, protocol in rows:
         if _is_shift(job):
             blocks.setdefault((job.task, job.modality_set, protocol), []).append(job)
-    found = []
+    bounds = []
     for (task, _, protocol), jobs in blocks.items():
         known = next((job for job in jobs if job.label == METHOD), None)
         for erm in (known, None) if known else (None,):  # the version of the shift's own ERM comes first
             made = {one.seed: one for job in jobs if (one := upper_bound(job, erm)) is not None}
             there = [one.id for one in made.values() if (store.job(one.id).path / "job.json").is_file()]
             if there:
-                found += [Bound(record, task, protocol) for record in records(store, there)[0]]
+                bounds += [Bound(record, task, protocol) for record in records(store, there)[0]]
                 break
-    return found
+    return bounds
 
 
 def _is_shift(job: Job) -> bool:
@@ -122,7 +130,7 @@ _OF_METHOD = ("method", "params", "version", "label", "train_missing", "needs_do
 
 
 def _erm(protocol: str) -> dict[str, Any]:
-    """These fields for the present version of ERM."""
+    """The fields of a job for the present version of ERM."""
     description = describe(find("method", METHOD))
     values = (
         METHOD,

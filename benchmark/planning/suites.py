@@ -24,23 +24,33 @@ class SuiteTask:
 
     @property
     def name(self) -> str:
-        """The shift as ``--datasets`` takes it."""
+        """The name of the shift, as ``--datasets`` takes it."""
         return self.task.name
 
     @property
     def modality_set(self) -> str:
-        """As ``--modalities`` takes it: ``video+audio``."""
+        """The modality set, as ``--modalities`` takes it: ``video+audio``."""
         return "+".join(self.modalities)
 
 
 def leave_one_out(dataset: str, domains: Sequence[str]) -> list[Task]:
-    """The tasks of a dataset in which one domain is the target and all others are sources."""
+    """The tasks of a dataset in which one domain is the target and all others are sources.
+
+    Args:
+        dataset: its name.
+        domains: two or more.
+    """
     places = [f"{dataset}/{domain}" for domain in domains]
     return [Task.parse(f"{'+'.join(p for p in places if p != target)}->{target}") for target in places]
 
 
 def single_source(dataset: str, domains: Sequence[str]) -> list[Task]:
-    """The tasks of a dataset with one source: one for every ordered pair of domains."""
+    """The tasks of a dataset with one source: one for every ordered pair of domains.
+
+    Args:
+        dataset: its name.
+        domains: two or more.
+    """
     places = [f"{dataset}/{domain}" for domain in domains]
     return [Task.parse(f"{source}->{target}") for source in places for target in places if source != target]
 
@@ -113,7 +123,12 @@ QUICK: dict[str, Quick] = {
 
 
 def suite_tasks(suite: str, preset: str) -> list[SuiteTask]:
-    """The tasks of a suite under a preset: one of each family of datasets under ``quick``, else all."""
+    """The tasks of a suite.
+
+    Args:
+        suite: its name.
+        preset: ``"quick"``: one task of each family of datasets; any other: all.
+    """
     tasks = SUITES[suite]()
     if preset != "quick":
         return tasks

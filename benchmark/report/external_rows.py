@@ -44,8 +44,8 @@ def key_of(row: Mapping[str, Any]) -> tuple:
     return tuple(row[name] for name in KEY)
 
 
-def stored(store: Store) -> dict[str, list[Row]]:
-    """Origin -> its rows in the store.
+def read_external_rows(store: Store) -> dict[str, list[Row]]:
+    """The rows from elsewhere in a store, by origin.
 
     Raises:
         UsageError: a file of them cannot be read.
@@ -53,30 +53,39 @@ def stored(store: Store) -> dict[str, list[Row]]:
     rows: dict[str, list[Row]] = {}
     for file in sorted((store.path / "external").glob("*.csv")):
         try:
-            rows[file.stem] = records(csv_files.read_csv(file))
+            rows[file.stem] = frame_to_rows(csv_files.read_csv(file))
         except (OSError, ValueError, KeyError) as error:
             raise UsageError(f"{file}: cannot be read ({error}): delete it and merge again") from None
     return rows
 
 
-def write(store: Store, origin: str, rows: list[Row]) -> None:
-    """Writes the rows of an origin; without rows there is no file."""
+def write_external_rows(store: Store, origin: str, rows: list[Row]) -> None:
+    """Writes the rows of an origin; without rows there is no file.
+
+    Args:
+        store: where to.
+        origin: where the rows come from.
+        rows: all of them.
+
+    Raises:
+        UsageError: the origin is no plain name.
+    """
     folder = inside(store.path / "external")
     file = folder / f"{origin_name(origin)}.csv"
     if rows:
         store.add([])  # a store of nothing but these rows is one, too
-        frame = framed(rows)
+        frame = rows_to_frame(rows)
         render.write_parts(file, [csv_files.csv_header(map(str, frame)), csv_files.csv_rows(frame)])
     else:
         file.unlink(missing_ok=True)
 
 
-def records(frame: pd.DataFrame) -> list[Row]:
+def frame_to_rows(frame: pd.DataFrame) -> list[Row]:
     """The rows of a frame, by column."""
     return [{str(name): value for name, value in row.items()} for row in frame.to_dict("records")]
 
 
-def framed(rows: list[Row]) -> pd.DataFrame:
+def rows_to_frame(rows: list[Row]) -> pd.DataFrame:
     """The frame of rows, with the types of ``COLUMNS``; what a row lacks is empty."""
     audits = dict.fromkeys(name for row in rows for name in row if name not in COLUMNS)
     types = {**COLUMNS, **dict.fromkeys(audits, "str")}
@@ -90,11 +99,11 @@ def framed(rows: list[Row]) -> pd.DataFrame:
 
 
 def accuracy_rows(store: Store, chosen: Filter) -> list[Row]:
-    """The rows that the accuracy table shows, marked; raises UsageError as ``stored``."""
+    """The rows that the accuracy table shows, marked; raises UsageError as ``read_external_rows``."""
     alone = {"best": None, "p_vs_best": float("nan"), "significantly_worse": None, "mark": "unverified"}
     shown = [
         {**row, **alone, "method": f"{row['method']} [{row[VERIFIED]}]"}
-        for rows in stored(store).values()
+        for rows in read_external_rows(store).values()
         for row in rows
         if row["condition"] == CLEAN and _is_mean(row["metric"]) and _keeps(chosen, row)
     ]
@@ -117,9 +126,9 @@ def _place(row: Row) -> tuple:
 def with_external_rows(own: pd.DataFrame | None, rows: list[Row]) -> pd.DataFrame:
     """The accuracy table with rows from elsewhere, which are not compared with any."""
     if own is None:
-        return framed(rows).drop(columns=_DROP)
+        return rows_to_frame(rows).drop(columns=_DROP)
     own = own.assign(**{VERIFIED: ["" if hole else "verified" for hole in own["hole"]]})
-    return framed([*records(own), *rows]).drop(columns=_DROP) if rows else own
+    return rows_to_frame([*frame_to_rows(own), *rows]).drop(columns=_DROP) if rows else own
 
 
 _DROP = ["drop", "drop_low", "drop_high"]
@@ -137,6 +146,6 @@ def _keeps(chosen: Filter, row: Row) -> bool:
     )
 
 
-def origin_of(folder: Path) -> str:
-    """What results in a folder are called after it."""
+def default_origin(folder: Path) -> str:
+    """The name of the origin of results in a folder, where none is given."""
     return re.sub(r"[^\w.-]+", "-", folder.resolve().name).lstrip(".-") or "elsewhere"

@@ -1,4 +1,4 @@
-"""Optuna's part in a search: draws that follow from earlier trials, and a journal of every study on disk.
+"""Draws that follow from earlier trials, by Optuna, and a journal of every study on disk.
 
 A journal holds the trials that ended. It is written from the jobs' records and may be deleted: the same records give the
 same draws again.
@@ -16,9 +16,10 @@ from ..store.locks import hold
 from ..store.names import inside
 from ..store.store import Store
 from .optuna_trial import complete_trial, optuna
-from .sampling import rounded, seed_of, smallest
+from .sampling import replace_zero, round_draw, seed_of
+from .search_record import is_outdated, write_record
 from .study import Study, StudyProgress
-from .trials import FOLDER, SearchProgress, direction_of, is_outdated, search_of, write_record
+from .trials import FOLDER, SearchProgress, direction_of, search_of
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
@@ -58,11 +59,11 @@ def suggest(
         sampler=library.samplers.TPESampler(n_startup_trials=1, seed=seed),
     )
     study.add_trials(trials)
-    drawn = study.ask(space(fields)).params
+    params = study.ask(space(fields)).params
     return {
-        item.name: drawn[item.name]
+        item.name: params[item.name]
         if (item.search or {})["choices"]
-        else smallest(item, rounded(item, drawn[item.name]))
+        else replace_zero(item, round_draw(item, params[item.name]))
         for item in fields
     }
 
@@ -78,7 +79,7 @@ def ask(store: Store, study: Study, search: SearchProgress) -> dict[str, Any]:
     Returns:
         Searched parameter -> value.
     """
-    trials = [trial for _, trial in sorted(_ended(store, search, study.row.searched).items())]
+    trials = [trial for _, trial in sorted(_ended_trials(store, search, study.row.searched).items())]
     seed = seed_of("trial", len(search.trials), ("tpe", study.row.job.task, study.row.job.modality_set))
     return suggest(study.row.searched, trials, direction_of(search.metric), seed)
 
@@ -103,7 +104,7 @@ def _append_to_journal(store: Store, search: SearchProgress, fields: Sequence[Fi
     A journal that cannot be read, as after a write that was cut off, is written anew. Optuna's own lock is not used:
     it is a file that outlives a killed process, and who comes after waits for it without an end.
     """
-    ended = _ended(store, search, fields)
+    ended = _ended_trials(store, search, fields)
     if not search.scores:
         return
     folder = inside(store.path / FOLDER)
@@ -164,7 +165,7 @@ class _HeldAlready:
 
 
 def _journal(file: Path, search: SearchProgress) -> Any:
-    """The Optuna study in a file."""
+    """The Optuna study that a file holds."""
     library = optuna()
     with import_guard("optuna", "the search of hyper-parameters"):
         from optuna.storages import JournalStorage
@@ -179,7 +180,7 @@ def _journal(file: Path, search: SearchProgress) -> Any:
     )
 
 
-def _ended(store: Store, search: SearchProgress, fields: Sequence[Field]) -> dict[int, FrozenTrial]:
+def _ended_trials(store: Store, search: SearchProgress, fields: Sequence[Field]) -> dict[int, FrozenTrial]:
     """Index -> trial as Optuna has it, of the trials that are done or pruned."""
     library = optuna()
     distributions = space(fields)
@@ -188,7 +189,7 @@ def _ended(store: Store, search: SearchProgress, fields: Sequence[Field]) -> dic
         job = record.job
         about = {
             "params": {name: job.params[name] for name in distributions},
-            "distributions": _around(distributions, job.params),
+            "distributions": _widen_ranges(distributions, job.params),
             "user_attrs": {"index": index, "job": job.id, "seed": job.seed},
         }
         if index in search.scores:
@@ -202,7 +203,9 @@ def _ended(store: Store, search: SearchProgress, fields: Sequence[Field]) -> dic
     return trials
 
 
-def _around(known: Mapping[str, BaseDistribution], params: Mapping[str, Any]) -> dict[str, BaseDistribution]:
+def _widen_ranges(
+    known: Mapping[str, BaseDistribution], params: Mapping[str, Any]
+) -> dict[str, BaseDistribution]:
     """The ranges, widened where a parameter of the default trial lies outside of its own."""
     ranges = dict(known)
     for name, own in known.items():

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def optuna() -> Any:
-    """The library, told to be quiet. It is imported where it is used, as it takes a while."""
+    """The library, without its messages. It is imported where it is used, as that takes a while."""
     with import_guard("optuna", "the search of hyper-parameters"):
         import optuna as library
 

@@ -64,7 +64,7 @@ class Watch:
         self.trial = study.ask()
 
     def __call__(self, epoch: int, share: float, ended: Epoch | None) -> None:
-        """As ``Progress``; raises ``Pruned`` where the trial is to end."""
+        """Reports progress and prunes: raises ``Pruned`` where the trial is to end."""
         self.report(epoch, share, ended)
         if ended is None:
             return

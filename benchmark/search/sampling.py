@@ -40,14 +40,19 @@ def draw(field: Field, method: str, index: int) -> Any:
     value: Any = None
     for turn in range(TURNS):
         place = uniform(*names, *([turn] if turn else []))
-        value = rounded(field, search["low"] + place * (search["high"] - search["low"]))
+        value = round_draw(field, search["low"] + place * (search["high"] - search["low"]))
         if not _is_forbidden_zero(field, value):
             return value
-    return smallest(field, value)
+    return replace_zero(field, value)
 
 
-def rounded(field: Field, value: float) -> Any:
-    """A number in the range of a parameter as its draws are: rounded as the parameter asks, of its type."""
+def round_draw(field: Field, value: float) -> Any:
+    """A number as the draws of a parameter are: rounded, within the range, and of the default's type.
+
+    Args:
+        field: the parameter.
+        value: the number.
+    """
     search = field.search or {}
     if isinstance(field.default, int):
         value = round(value)
@@ -57,8 +62,13 @@ def rounded(field: Field, value: float) -> Any:
     return type(field.default)(value)
 
 
-def smallest(field: Field, value: Any) -> Any:
-    """The value of a draw; where it is 0 and the parameter must not be, the smallest that is not 0."""
+def replace_zero(field: Field, value: Any) -> Any:
+    """The value of a draw; where it is 0 and the parameter must not be, the smallest that is not 0.
+
+    Args:
+        field: the parameter.
+        value: as ``round_draw`` returns it.
+    """
     if not _is_forbidden_zero(field, value):
         return value
     search = field.search or {}
@@ -86,6 +96,6 @@ def seed_of(role: Literal["trial", "repeat"], index: int, pinned: Collection[str
 
 
 def _hash(*names: object) -> int:
-    """64 bits."""
+    """A hash of 64 bits of names."""
     text = "\0".join(str(name) for name in names)
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little")

@@ -40,7 +40,7 @@ class Study:
 
     @property
     def size(self) -> int:
-        """How many networks it needs."""
+        """The number of networks that the search needs."""
         return 1 + self.trial.draws + self.trial.repeats
 
     @property
@@ -51,8 +51,8 @@ class Study:
     def sampled_job(self, index: int) -> Job:
         """The job of a trial whose parameters are our own draw, which depends on its index alone."""
         method = self.row.job.method
-        drawn = {item.name: draw(item, method, index) for item in self.row.searched} if index else {}
-        return self.job(index, drawn)
+        params = {item.name: draw(item, method, index) for item in self.row.searched} if index else {}
+        return self.job(index, params)
 
     def job(self, index: int, drawn: Mapping[str, Any]) -> Job:
         """The job of a trial.
@@ -91,7 +91,7 @@ Ask = Callable[[Study, SearchProgress], Mapping[str, Any]]
 
 @dataclass(frozen=True)
 class StudyProgress:
-    """How far a study is.
+    """The progress of a study.
 
     Attributes:
         study: the study.
@@ -149,7 +149,7 @@ def studies_of(experiment: Experiment) -> list[Study]:
 
 
 def progress_of(studies: Sequence[Study], store: Store) -> list[StudyProgress]:
-    """How far the studies are in a store.
+    """The progress of studies in a store.
 
     Args:
         studies: those of an experiment.
@@ -159,7 +159,7 @@ def progress_of(studies: Sequence[Study], store: Store) -> list[StudyProgress]:
         UsageError: the store holds more draws of one, so that its tables would describe another search.
     """
     there = store.jobs_folder.is_dir()
-    known = _written(studies, store) if there and any(study.learns for study in studies) else {}
+    known = _stored_trials(studies, store) if there and any(study.learns for study in studies) else {}
     progress = []
     for study in studies:
         written = known.get(search_name(study.sampled_job(0)), {}) if study.learns else {}
@@ -180,7 +180,7 @@ def progress_of(studies: Sequence[Study], store: Store) -> list[StudyProgress]:
     return progress
 
 
-def _written(studies: Sequence[Study], store: Store) -> dict[str, dict[int, Job]]:
+def _stored_trials(studies: Sequence[Study], store: Store) -> dict[str, dict[int, Job]]:
     """Search -> index -> trial, of all trials of these methods in a store."""
     methods = {study.row.job.method for study in studies if study.learns}
     known: dict[str, dict[int, Job]] = defaultdict(dict)
@@ -222,7 +222,7 @@ def next_wave(
     tried: Collection[tuple[str, bool]],
     ask: Ask,
 ) -> Wave:
-    """What can be trained now: trials of all studies, and once no study has any, all repeats.
+    """The jobs that can be trained now: trials of all studies, and once no study has any, all repeats.
 
     Args:
         studies: how far each study is.

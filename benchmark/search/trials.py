@@ -1,4 +1,4 @@
-"""The searches in a store: what was tried, how it did on source validation, and what was chosen.
+"""The searches in a store: their trials, the scores on source validation, and the chosen trials.
 
 All of it is read from the jobs, which are trials and repeats like any other jobs, so it can be derived again at
 any time. Nothing here sees the target. ``searches/NAME.json`` in the store says the same to people; nothing reads it.
@@ -10,17 +10,13 @@ import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
-from ..core.atomic_files import read_json, write_json
-from ..core.errors import UsageError
 from ..core.job import NOT_IDENTITY, Job, Trial, canonical_json
 from ..core.method_spec import word
 from ..core.selection import Direction
 from ..core.states import BROKEN
 from ..store.job_folder import Record
-from ..store.names import inside
 from ..store.store import Store
 from .sampling import seed_of
 
@@ -30,7 +26,7 @@ FOLDER = "searches"
 
 @dataclass(frozen=True)
 class TrialScore:
-    """How a trial did on source validation.
+    """The score of a trial on source validation.
 
     Attributes:
         metric: that of its selected epoch, by which epochs are selected.
@@ -46,7 +42,7 @@ Scorer = Callable[[Mapping[str, Any]], TrialScore]
 
 
 def selected_score(fit: Mapping[str, Any]) -> TrialScore:
-    """What the rule of selection saw of the epoch that is tested: by default, its score on source validation."""
+    """The score that the rule of selection gave to the tested epoch: by default, that on source validation."""
     epoch = fit.get("selected_by") or fit["epochs"][fit["selected_epoch"]]
     return TrialScore(float(epoch["metric"]), float(epoch["loss"]))
 
@@ -69,7 +65,7 @@ def best_trial(scores: Mapping[int, TrialScore], direction: Direction) -> int:
 
 @dataclass(frozen=True)
 class SearchProgress:
-    """How far a search is.
+    """The progress of a search.
 
     Attributes:
         trial: the part of its jobs in it, with the largest numbers of draws and repeats that any of them names.
@@ -95,17 +91,17 @@ class SearchProgress:
         return search_name(next(iter((*self.trials.values(), *self.repeats.values()))).job)
 
     @property
-    def pruned(self) -> int:
-        """How many trials were ended early."""
+    def pruned_trials(self) -> int:
+        """The number of trials that were ended early."""
         return sum(record.state == "pruned" for record in self.trials.values())
 
     @property
-    def broken(self) -> bool:
+    def has_failed_trial(self) -> bool:
         """Whether a trial failed."""
         return any(record.state in BROKEN for record in self.trials.values())
 
-    def drawn(self, index: int) -> str:
-        """The parameters of a trial that are searched, such as ``alpha=0.3, beta=0.7``, to six digits."""
+    def drawn_parameters(self, index: int) -> str:
+        """The searched parameters of a trial as text, such as ``alpha=0.3, beta=0.7``, to six digits."""
         params = self.trials[index].job.params
         shown = {name: params[name] for name in self.trial.searched}
         shown |= {name: f"{value:.6g}" for name, value in shown.items() if isinstance(value, float)}
@@ -254,7 +250,7 @@ class Run:
 
 
 def resolve(store: Store, records: Sequence[Record]) -> tuple[list[Record], list[Run]]:
-    """The results of a store. Trials that were not chosen are none.
+    """The jobs whose results tables show. Trials that were not chosen are not among them.
 
     Args:
         store: where the jobs lie.
@@ -275,7 +271,7 @@ def runs_of(search: SearchProgress) -> list[Run]:
         return []
     job = any_trial.job
     if search.chosen is None:
-        broken = search.broken or search.pruned == len(search.trials)
+        broken = search.has_failed_trial or search.pruned_trials == len(search.trials)
         begun = any(record.state == "running" for record in search.trials.values())
         state = "failed" if broken else "running" if begun else "planned"
         records = [Record(job, state, search.why)]
@@ -291,7 +287,7 @@ def runs_of(search: SearchProgress) -> list[Run]:
         "search_seeds": "none are chosen yet",
     }
     if search.chosen is not None:
-        audit["drawn"] = f"trial {search.chosen}: {search.drawn(search.chosen) or 'the defaults'}"
+        audit["drawn"] = f"trial {search.chosen}: {search.drawn_parameters(search.chosen) or 'the defaults'}"
         audit["search_seeds"] = " ".join(str(record.job.seed) for record in records)
     return [
         Run(replace(record, job=replace(record.job, search=search.trial)), place, audit)
@@ -317,7 +313,7 @@ def seed_names(trial: Trial) -> tuple[str, ...]:
 
 
 def size_label(trial: Trial) -> str:
-    """``1+10+2``: the default, the draws, the repeats."""
+    """The size of a search, ``1+10+2``: the default, the draws, the repeats."""
     return f"1+{trial.draws}+{trial.repeats}"
 
 
@@ -332,12 +328,12 @@ def protocol_suffix(trial: Trial | None) -> str:
 
 
 def describe_search(search: SearchProgress) -> str:
-    """What the audit says of a search, in one line."""
+    """A search in one line, for the audit table."""
     parts = [size_label(search.trial), "chosen by source validation"]
     if not search.trial.searched:
         parts.append("nothing to search: the draws are seeds")
-    if search.pruned:
-        parts.append(f"{search.pruned} pruned")
+    if search.pruned_trials:
+        parts.append(f"{search.pruned_trials} pruned")
     return ", ".join(parts)
 
 
@@ -347,54 +343,5 @@ def count_trials(progress: Iterable[SearchProgress]) -> Counter[str]:
     for one in progress:
         counts["trials"] += len(one.trials)
         counts["repeats"] += len(one.repeats)
-        counts["chosen" if one.chosen is not None else "broken" if one.broken else "open"] += 1
+        counts["chosen" if one.chosen is not None else "broken" if one.has_failed_trial else "open"] += 1
     return counts
-
-
-def is_outdated(store: Store, search: SearchProgress) -> bool:
-    """Whether the record of a search in the store differs from what is the case now."""
-    return read_json(_file(store, search)) != search_record(search)
-
-
-def write_record(store: Store, search: SearchProgress) -> None:
-    """Writes the record of a search for people: each trial, its score, and which was chosen.
-
-    Raises:
-        UsageError: the store cannot be written.
-    """
-    file = _file(store, search)
-    try:
-        inside(file.parent).mkdir(exist_ok=True)
-        write_json(file, search_record(search))
-    except OSError as error:
-        raise UsageError(f"{file.parent}: cannot be written ({error.strerror})") from None
-
-
-def _file(store: Store, search: SearchProgress) -> Path:
-    return store.path / FOLDER / f"{search.name}.json"
-
-
-def search_record(search: SearchProgress) -> dict[str, Any]:
-    """The record of a search as plain values."""
-
-    def trial_values(index: int, record: Record) -> dict[str, Any]:
-        score = search.scores.get(index)
-        params = {name: record.job.params[name] for name in search.trial.searched}
-        values = {"index": index, "job": record.job.id, "state": record.state, "seed": record.job.seed}
-        scored = {"metric": score.metric, "loss": score.loss} if score else {}
-        return {**values, "drawn": params, **scored, **({"reason": record.reason} if record.reason else {})}
-
-    job = next(iter((*search.trials.values(), *search.repeats.values()))).job
-    return {
-        "method": job.label,
-        "task": job.task,
-        "modalities": job.modality_set,
-        "search": describe_search(search),
-        "sampler": search.trial.sampler,
-        "pruner": search.trial.pruner,
-        "metric": search.metric,
-        "trials": [trial_values(index, record) for index, record in search.trials.items()],
-        "chosen": search.chosen,
-        "why_none": search.why,
-        "repeats": [record.job.id for record in search.repeats.values()],
-    }

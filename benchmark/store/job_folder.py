@@ -1,4 +1,4 @@
-"""The folder of one job: what was asked, how it goes, and its results."""
+"""The folder of one job: its description, its state and its results."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ..core.atomic_files import as_json, at_once, read_json, write_atomic, write_json
+from ..core.atomic_files import as_json, read_json, write_atomic, write_concurrently, write_json
 from ..core.job import Job
 from ..core.states import State
 from .cleanup import CHECKPOINT, clear, is_cluttered
 from .locks import Claim, hold, holder
-from .names import StoreError, checked_name, inside
+from .names import StoreError, inside, safe_name
 
 #: The results without which a job is not done.
 RESULTS = ("predictions.parquet", "fit.json")
@@ -32,7 +32,7 @@ _RECORDS = ("fit.json", "environment.json")
 
 @dataclass(frozen=True)
 class Record:
-    """A job in a store, with what is known of it."""
+    """A job in a store, and its state."""
 
     job: Job
     state: State
@@ -60,7 +60,7 @@ class Submission:
 
 
 class JobFolder:
-    """What a store holds of one job.
+    """The files that a store holds of one job.
 
     Args:
         jobs: the folder of all jobs.
@@ -71,7 +71,7 @@ class JobFolder:
     """
 
     def __init__(self, jobs: str, name: str) -> None:
-        self.id = checked_name(name)
+        self.id = safe_name(name)
         self._text = f"{jobs}/{name}"  # paths of ten thousand jobs take long to make
 
     @property
@@ -84,13 +84,13 @@ class JobFolder:
         return os.path.exists(f"{self._text}/job.json")
 
     def write_down(self, job: Job) -> None:
-        """Writes down what is to be run."""
+        """Writes the description of the job, which is to be run."""
         inside(self.path).mkdir(exist_ok=True)
         write_json(self.path / "job.json", {"schema": SCHEMA, **job.to_dict()})
 
     def set_aside_failure(self) -> None:
-        """Puts how an earlier try failed out of the way of the next, which may begin as soon as it is queued. While
-        nothing more is written down, the job still counts as failed."""
+        """Moves the note of an earlier failure out of the way of the next try, which may begin as soon as it is queued. Until
+        something more is written, the job still counts as failed."""
         with suppress(FileNotFoundError):
             os.replace(f"{self._text}/failed.json", f"{self._text}/{SUBMITTED}")
 
@@ -142,10 +142,15 @@ class JobFolder:
             return False
 
     def finish(self, files: Mapping[str, bytes], environment: Any) -> None:
-        """Writes the results of a job, the done marker last, and clears what told of its course."""
+        """Writes the results of a job, the done marker last, and removes the files of its course.
+
+        Args:
+            files: name -> content.
+            environment: versions, machine and seconds, as JSON can hold them.
+        """
         folder = self.path
         written = {**files, "environment.json": as_json(environment)}
-        at_once(partial(_write_into, folder), written.items())
+        write_concurrently(partial(_write_into, folder), written.items())
         marker: dict[str, dict[str, Any]] = {
             name: {"size": len(content), "sha256": hashlib.sha256(content).hexdigest()}
             for name, content in written.items()
@@ -156,44 +161,49 @@ class JobFolder:
             (folder / name).unlink(missing_ok=True)
 
     def submission(self) -> Submission | None:
-        """Where a job was queued last; None where it never was, or failed since and is to be queued again."""
+        """The last submission of the job; None without one, or where it has failed since and is to be queued again."""
         return _submission(read_json(self.path / SUBMITTED))
 
     def failure(self) -> str:
-        """Why the last try of a job failed; empty where it did not."""
-        found = read_json(self.path / "failed.json")
-        return (str(found.get("reason", "")) or "no reason given") if isinstance(found, dict) else ""
+        """The reason why the last try failed; empty where it did not."""
+        note = read_json(self.path / "failed.json")
+        return (str(note.get("reason", "")) or "no reason given") if isinstance(note, dict) else ""
 
     def has_begun(self) -> bool:
-        """Whether a try that is not over was ever under way."""
+        """Whether a try that has not ended has written progress."""
         return (self.path / "progress.json").exists()
 
     def log(self) -> str:
-        """What a job said while a worker process ran it, all tries after each other."""
+        """The output of the job's worker processes, all tries after each other."""
         try:
             return (self.path / LOG).read_text(encoding="utf-8", errors="replace")
         except OSError:
             return ""
 
     def begin(self) -> None:
-        """Forgets how an earlier try failed."""
+        """Removes the note of an earlier failure."""
         (self.path / "failed.json").unlink(missing_ok=True)
 
     def fail(self, reason: str, details: str = "", cancelled: bool = False) -> None:
-        """Writes down why a job failed: one line, and all that is known; and whether somebody wanted it to end. On a
-        full disk only who runs it says so."""
+        """Writes down why a job failed. On a full disk only the process that runs it reports it.
+
+        Args:
+            reason: one line.
+            details: all that is known, such as the traceback.
+            cancelled: whether somebody wanted it to end.
+        """
         values = {"reason": reason, "details": details, **({"cancelled": True} if cancelled else {})}
         with suppress(OSError):
             write_json(self.path / "failed.json", values)
 
     def prune(self, values: Mapping[str, Any]) -> None:
-        """Writes down that a trial was ended early: the reason, and its epochs as in a fit record."""
+        """Writes down that a trial was ended early."""
         folder = self.path
         write_json(folder / "pruned.json", values)
         (folder / "progress.json").unlink(missing_ok=True)
 
     def pruning_record(self) -> dict[str, Any] | None:
-        """What was written down of a trial that was ended early; None of any other job."""
+        """The record of a trial that was ended early; None of any other job."""
         values = read_json(self.path / "pruned.json")
         return values if isinstance(values, dict) else None
 
@@ -245,7 +255,12 @@ class JobFolder:
         return values if isinstance(values, dict) else {}
 
     def add_evaluation(self, name: str, content: bytes) -> None:
-        """Writes the outputs of a finished job under more conditions, its marker last."""
+        """Writes the outputs of a finished job under more conditions, their marker last.
+
+        Args:
+            name: of the evaluation.
+            content: of a Parquet file.
+        """
         file = self._evaluation(name)
         inside(file.parent).mkdir(exist_ok=True)
         write_atomic(file, content)
@@ -284,7 +299,7 @@ class JobFolder:
         return content
 
     def _evaluation(self, name: str) -> Path:
-        return self.path / "evaluations" / f"{checked_name(name)}.parquet"
+        return self.path / "evaluations" / f"{safe_name(name)}.parquet"
 
     def _is_whole(self, marker: Path) -> bool:
         values = read_json(marker)
@@ -311,7 +326,7 @@ class JobFolder:
                     pass
 
     def holder(self) -> Mapping[str, Any] | None:
-        """What the living process says of itself that holds the job, here or on another machine; None without one."""
+        """The claim of the living process that holds the job, here or on another machine; None without one."""
         try:
             return holder(self.path)
         except OSError:

@@ -1,4 +1,4 @@
-"""What a job.json of this version holds, checked field by field."""
+"""Checks the fields of a job.json of this version."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from ..core.protocol import Protocol
 from ..core.strings import single_line
 from ..core.task import Task
 from .job_folder import SCHEMA
-from .names import checked_name
+from .names import safe_name
 
 
 class RefusedError(ValueError):
-    """What is not taken. The message says why, in one line."""
+    """A file that is refused. The message says why, in one line."""
 
 
-def checked_job(values: Any) -> Job:
+def parse_job(values: Any) -> Job:
     """The job that the values of a job.json describe, every field checked.
 
     Raises:
@@ -33,7 +33,7 @@ def checked_job(values: Any) -> Job:
         raise RefusedError("job.json: schema: should be a whole number")
     if not all(text.isprintable() for text in _texts(values)):
         raise RefusedError("job.json: holds characters that cannot be printed")
-    job = _validated(Job, {key: value for key, value in values.items() if key != "schema"}, "job.json")
+    job = _validate(Job, {key: value for key, value in values.items() if key != "schema"}, "job.json")
     try:
         if Task.parse(job.task).name != job.task:
             raise ValueError(f"task {job.task!r} is not written as mmbench writes it")
@@ -42,7 +42,7 @@ def checked_job(values: Any) -> Job:
             raise ValueError(f"metrics: {job.metrics!r} is none of {', '.join(FAMILIES)}")
         if job.label != job.method and not job.label.startswith(f"{job.method}("):
             raise ValueError(f"label {job.label!r} is none of method {job.method}")
-        checked_name(job.id)
+        safe_name(job.id)
     except (ValueError, TypeError) as error:
         raise RefusedError(f"job.json: {single_line(str(error))}") from None
     return job
@@ -51,7 +51,7 @@ def checked_job(values: Any) -> Job:
 Kind = TypeVar("Kind")
 
 
-def validated(kind: type[Kind], values: Any, name: str) -> Kind:
+def validate_as(kind: type[Kind], values: Any, name: str) -> Kind:
     """The values of a file of a store as a model or dataclass.
 
     Args:
@@ -63,7 +63,7 @@ def validated(kind: type[Kind], values: Any, name: str) -> Kind:
         RefusedError: another schema, or a field is missing, unknown or of another type.
     """
     _check_schema(values, name)
-    return _validated(kind, values, name)
+    return _validate(kind, values, name)
 
 
 def _check_schema(values: Any, name: str) -> None:
@@ -77,7 +77,7 @@ def _adapter(kind: type[Kind]) -> TypeAdapter[Kind]:
     return TypeAdapter(kind)
 
 
-def _validated(kind: type[Kind], values: Any, name: str) -> Kind:
+def _validate(kind: type[Kind], values: Any, name: str) -> Kind:
     try:
         # As JSON: of Python's values, strict reading would take no dict for a dataclass, and no list for a tuple.
         return _adapter(kind).validate_json(json.dumps(values))

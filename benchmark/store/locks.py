@@ -1,4 +1,4 @@
-"""Who is at a job, on one machine and on many that share a file system.
+"""Locks of folders, on one machine and on many that share a file system.
 
 Two things together. A lock of the operating system (``flock``) parts the processes of one machine; it goes with its
 process, however that ends. Across machines, where such locks may not reach, there is a file ``claim.N``:
@@ -68,7 +68,7 @@ class Claim:
         return self.lost.is_set()
 
     def beat(self, every: float) -> None:
-        """Shows life until it is over."""
+        """Sets the claim's time of change again and again, until it is released."""
         while not self.over.wait(every):
             try:
                 os.utime(self.file)
@@ -79,7 +79,7 @@ class Claim:
                 continue  # the file system may come back
 
     def release(self, forget: bool) -> None:
-        """Lets others have it.
+        """Releases the claim, so that another process can hold the folder.
 
         Args:
             forget: there is nothing left to do, so its traces are removed.
@@ -118,10 +118,10 @@ def hold(folder: Path) -> Iterator[Claim]:
 
 
 def holder(folder: Path) -> Mapping[str, Any] | None:
-    """What the living holder of a folder says of itself (host, pid, origin, time); None where there is none."""
+    """What the living holder of a folder wrote in its claim (host, pid, origin, time); None where there is none."""
     locks = True
-    number, said = _latest(folder)
-    known = {key: value for key, value in said.items() if key != "free"}
+    number, content = _latest(folder)
+    known = {key: value for key, value in content.items() if key != "free"}
     try:
         with open(folder / "lock", "rb") as stream:
             locks = _lock(stream.fileno(), fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -130,12 +130,23 @@ def holder(folder: Path) -> Mapping[str, Any] | None:
     except BlockingIOError:
         return known
     beat = _beat(folder, number)
-    dead = _is_over(said, locks) or (beat is not None and _is_old(folder, beat))
+    dead = _is_over(content, locks) or (beat is not None and _is_old(folder, beat))
     return None if number == 0 or dead else known
 
 
 def no_link(file: str, flags: int) -> int:
-    """The opener of ``open`` for a file in a store that is written to: raises OSError where it is a link."""
+    """The opener of ``open`` for a file of a store that is written to.
+
+    Args:
+        file: its path.
+        flags: as ``os.open`` takes them.
+
+    Returns:
+        The descriptor.
+
+    Raises:
+        OSError: it is a symbolic link.
+    """
     try:
         return os.open(file, flags | os.O_NOFOLLOW, 0o666)
     except OSError as error:
@@ -160,8 +171,8 @@ def _lock(stream: int, how: int) -> bool:
 def _take(folder: Path, locked: bool) -> Claim:
     watched = _Watched()
     while True:
-        number, said = _latest(folder)
-        if number == 0 or _is_over(said, locked) or watched.is_dead(folder, number):
+        number, content = _latest(folder)
+        if number == 0 or _is_over(content, locked) or watched.is_dead(folder, number):
             file = folder / f"claim.{number + 1}"
             try:
                 handle = os.open(file, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644)
@@ -201,10 +212,10 @@ def _latest(folder: Path) -> tuple[int, Mapping[str, Any]]:
     """The highest number of a claim and its content, empty where it cannot be read (yet); 0 where there is none."""
     number = max((_number(name) for name in os.listdir(folder)), default=0)
     try:
-        said = json.loads((folder / f"claim.{number}").read_bytes())
+        content = json.loads((folder / f"claim.{number}").read_bytes())
     except (OSError, ValueError):
         return number, {}
-    return number, said if isinstance(said, dict) else {}
+    return number, content if isinstance(content, dict) else {}
 
 
 def _number(name: str) -> int:
@@ -213,7 +224,7 @@ def _number(name: str) -> int:
 
 
 def _is_over(said: Mapping[str, Any], locks: bool) -> bool:
-    """Whether a claim says that nobody is at it, whatever its heartbeat.
+    """Whether a claim shows that no process holds it, whatever its heartbeat.
 
     Args:
         said: its content.
@@ -228,8 +239,8 @@ def _is_over(said: Mapping[str, Any], locks: bool) -> bool:
 
 
 def _started_before(other: Any, mine: Mapping[str, Any]) -> bool:
-    """Whether another origin is this one before it was started again: a queue starts what was submitted again only
-    when it has ended everywhere."""
+    """Whether another origin is an earlier start of the same submission: a queue starts a submission again only when it
+    has ended everywhere."""
     if not isinstance(other, dict) or not mine.get("id"):
         return False
     same = (other.get("launcher"), other.get("id")) == (mine.get("launcher"), mine["id"])

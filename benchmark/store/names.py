@@ -13,8 +13,12 @@ class StoreError(ValueError):
     """A result on disk that is not what was written."""
 
 
-def checked_name(name: str) -> str:
-    """Returns the name of a job or an evaluation. Raises StoreError for one that could lead out of its folder."""
+def safe_name(name: str) -> str:
+    """The name of a job or an evaluation, checked.
+
+    Raises:
+        StoreError: it could lead out of its folder.
+    """
     if not name or name[0] in _FURTHER or not all(map(_is_harmless, name)):
         raise StoreError(f"{name!r} is no name of a job or an evaluation")
     return name

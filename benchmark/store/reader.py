@@ -10,7 +10,7 @@ from ..core.atomic_files import read_json
 from ..core.errors import UsageError
 from ..core.job import Job
 from .job_folder import SCHEMA, Record
-from .job_schema import RefusedError, checked_job
+from .job_schema import RefusedError, parse_job
 from .names import StoreError
 from .store import Store, set_aside
 
@@ -28,7 +28,7 @@ def records(store: Store, only: Collection[str] = ()) -> tuple[list[Record], lis
     Returns:
         The records of the jobs, and one line for each folder that this version cannot identify.
     """
-    found: dict[str, Record] = {}
+    by_id: dict[str, Record] = {}
     broken: list[tuple[Path, str]] = []
     files = [store.job(job).path / "job.json" for job in sorted(only)] or store.job_files()
     for file in files:
@@ -37,16 +37,16 @@ def records(store: Store, only: Collection[str] = ()) -> tuple[list[Record], lis
         except (StoreError, UsageError, ValueError) as error:
             broken.append((file, str(error)))
         else:
-            found[record.job.id] = record
+            by_id[record.job.id] = record
     faults = []
     for file, reason in broken:
         job, schema = _job_of_other_schema(file)
-        if job is None or job.id in found:
+        if job is None or job.id in by_id:
             faults.append(reason)
         else:
             reason = f"job.json was written by another version of mmbench (schema {schema}); {set_aside(str(file))}"
-            found[job.id] = Record(job, "failed", reason)
-    return list(found.values()), faults
+            by_id[job.id] = Record(job, "failed", reason)
+    return list(by_id.values()), faults
 
 
 def _job_of_other_schema(file: Path) -> tuple[Job | None, object]:
@@ -60,7 +60,7 @@ def _job_of_other_schema(file: Path) -> tuple[Job | None, object]:
         return None, SCHEMA
     known = {item.name for item in fields(Job)}
     try:
-        job = checked_job({**{key: values[key] for key in values if key in known}, "schema": SCHEMA})
+        job = parse_job({**{key: values[key] for key in values if key in known}, "schema": SCHEMA})
     except RefusedError:
         return None, values.get("schema")
     return job, values.get("schema")

@@ -40,7 +40,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from ..core.atomic_files import at_once, read_json
+from ..core.atomic_files import read_json, write_concurrently
 from ..core.errors import UsageError
 from ..core.job import Job
 from .job_folder import SCHEMA, JobFolder, Record, Submission
@@ -65,7 +65,7 @@ class Store:
         try:
             inside(self.jobs_folder).mkdir(parents=True, exist_ok=True)
             new = [job for job in jobs if not self.job(job.id).is_known()]
-            at_once(lambda job: self.job(job.id).write_down(job), new)
+            write_concurrently(lambda job: self.job(job.id).write_down(job), new)
         except OSError as error:
             raise UsageError(
                 f"store {self.path}: cannot be written ({error.strerror}): mend that, or name another with --store"
@@ -84,7 +84,7 @@ class Store:
                 yield self.record(_job_of(values, file))
 
     def job_files(self) -> list[Path]:
-        """Where every job is written down, in the order of their ids."""
+        """The files that describe the jobs, in the order of their ids."""
         return sorted(self.jobs_folder.glob("*/job.json"))
 
     def read_record(self, file: Path) -> Record:
@@ -101,19 +101,19 @@ class Store:
         Args:
             submissions: id of a job -> where it was queued.
         """
-        at_once(lambda job: self.job(job).submit(submissions[job]), submissions)
+        write_concurrently(lambda job: self.job(job).submit(submissions[job]), submissions)
 
     def environments(self) -> Iterator[tuple[Job, Mapping[str, Any]]]:
-        """Of every finished job that can be read: itself and on what it ran."""
+        """Yields every finished job that can be read, with the environment that it ran in."""
         for file in self.job_files():
-            found = read_json(file.with_name("environment.json"))
-            if isinstance(found, dict) and file.with_name("done.json").exists():
+            environment = read_json(file.with_name("environment.json"))
+            if isinstance(environment, dict) and file.with_name("done.json").exists():
                 with suppress(UsageError, ValueError):
-                    yield _read_job(file), found
+                    yield _read_job(file), environment
 
     @contextmanager
     def launching(self) -> Iterator[None]:
-        """Held by who looks at what is to be queued and queues it; waits while another does."""
+        """Held by a process that looks which jobs are to be queued and queues them; waits while another process does."""
         folder = inside(self.path / "submitting")
         folder.mkdir(parents=True, exist_ok=True)
         with hold(folder) as claim:
@@ -124,7 +124,7 @@ class Store:
 
 
 def set_aside(file: str) -> str:
-    """How a job that this version cannot read is put out of the way, as a command; the other jobs are read without it.
+    """The command that moves a job which this version cannot read out of the store; the other jobs can be read then.
 
     Args:
         file: its ``job.json``.

@@ -30,7 +30,7 @@ from ...methods.estimator import Estimator
 from ...methods.method import Method
 from ..core.atomic_files import write_atomic
 from ..core.environment import code_version, origin
-from ..core.errors import UsageError, said_of
+from ..core.errors import UsageError, error_line
 from ..core.job import Job
 from ..core.locate import locate
 from ..core.logs import set_up_worker
@@ -80,7 +80,7 @@ def run_job(job: Job, context: Context) -> Outcome:
         with folder.hold() as claim:
             return _run_held(job, context, folder, claim)
     except OSError as error:  # not even its claim or its end can be written down
-        return Outcome(job.id, ok=False, reason=said_of(error))
+        return Outcome(job.id, ok=False, reason=error_line(error))
 
 
 def _run_held(job: Job, context: Context, folder: JobFolder, claim: Claim) -> Outcome:
@@ -104,11 +104,11 @@ def _run_held(job: Job, context: Context, folder: JobFolder, claim: Claim) -> Ou
             job.id, ok=False, reason=str(error)
         )  # the other process writes what becomes of the job
     except OSError as error:  # a fault of the disk and not of the training: its checkpoint stays
-        reason, details = said_of(error), traceback.format_exc()
+        reason, details = error_line(error), traceback.format_exc()
     except Exception as error:
         # A training that failed is not continued from its checkpoint: it would fail again.
         (folder.path / CHECKPOINT).unlink(missing_ok=True)
-        reason = str(error) if isinstance(error, UsageError | DataError) else said_of(error)
+        reason = str(error) if isinstance(error, UsageError | DataError) else error_line(error)
         details = "" if isinstance(error, UsageError | DataError) else traceback.format_exc()
     else:
         return Outcome(job.id, ok=True)

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from ...corruptions.condition import Clean, Condition
-from ...corruptions.corruption import applied, prepared
+from ...corruptions.corruption import apply_all, prepare
 from ...corruptions.missing import Missing
 from ...datasets.batch import Batch
 from ...methods.method import Method
@@ -72,11 +72,11 @@ def outputs_under(
     """
     method.eval()
     batch = without_targets(batch)
-    conditions = [prepared(condition, batch) for condition in conditions]
+    conditions = [prepare(condition, batch) for condition in conditions]
     found: dict[str, list[tuple[Tensor, Tensor | None]]] = {condition.name: [] for condition in conditions}
     for part in minibatches(batch, EVALUATION_BATCH):
         clean = {name: method.encode(name, part) for name in part.modalities} if method.separable() else {}
-        for condition, changed in applied(conditions, part):
+        for condition, changed in apply_all(conditions, part):
             if method.separable():
                 again = {name: method.encode(name, changed) for name in condition.alters}
                 output = method.fuse({**clean, **again}, changed)

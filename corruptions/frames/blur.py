@@ -73,7 +73,7 @@ def sources(looks: Tensor, reach: int) -> Tensor:
     visited = torch.zeros(height, width, dtype=torch.bool, device=looks.device)
     visited[reach + 1 : height - reach + 1, reach + 1 : width - reach + 1] = True
     visited = visited.flatten()
-    found = here.expand(len(looks), -1)
+    places = here.expand(len(looks), -1)
     for offset in ((looks * (2 * reach)).long() - reach).flatten(3).unbind(1):
         there = torch.where(visited, here + width * offset[:, 0] + offset[:, 1], here)
         # A pixel further on had its turn before: its value is the one that it took.
@@ -83,8 +83,8 @@ def sources(looks: Tensor, reach: int) -> Tensor:
                 torch.where(taken, there.gather(1, there), there),
                 taken & taken.gather(1, there),
             )
-        found = found.gather(1, there)
-    return found
+        places = places.gather(1, there)
+    return places
 
 
 class MotionBlur(PictureCorruption):
@@ -124,12 +124,20 @@ class ZoomBlur(PictureCorruption):
         flat = pictures.flatten(0, 1)
         total = flat * 2
         for step in range(1, steps + 1):
-            total += enlarged(flat, 1 + (self.level - 1) * step / steps)[..., :height, :width]
+            total += enlarge(flat, 1 + (self.level - 1) * step / steps)[..., :height, :width]
         return total.div_(steps + 2).view_as(pictures)
 
 
-def enlarged(pictures: Tensor, factor: float) -> Tensor:
-    """The centre of [n, channel, height, width], enlarged to at least the size of the whole, bilinearly."""
+def enlarge(pictures: Tensor, factor: float) -> Tensor:
+    """The centre of pictures, enlarged bilinearly.
+
+    Args:
+        pictures: [n, channel, height, width].
+        factor: at least 1.
+
+    Returns:
+        [n, channel, at least height, at least width].
+    """
     height, width = pictures.shape[-2:]
     tall, wide = math.ceil(height / factor), math.ceil(width / factor)
     top, left = (height - tall) // 2, (width - wide) // 2

@@ -1,4 +1,4 @@
-"""What processing does: less contrast, distortion, coarse pixels, JPEG."""
+"""Damage by processing: less contrast, distortion, coarse pixels, JPEG."""
 
 from __future__ import annotations
 
@@ -102,12 +102,12 @@ class Jpeg(PictureCorruption):
         shown = rounded.view(torch.uint8).unflatten(-1, (-1, 4))[..., _LAST_BYTE].flatten(0, 1)
         read = torch.empty(shown.shape)
         for frame, place in zip(shown, read, strict=True):
-            code = encode_jpeg(_interleaved(frame), int(self.level))
+            code = encode_jpeg(_interleave(frame), int(self.level))
             place.copy_(torch.as_tensor(decode_jpeg(code)))
         return read.mul_(1 / 255).to(pictures.device).view_as(pictures)
 
 
-def _interleaved(frame: Tensor) -> Tensor:
+def _interleave(frame: Tensor) -> Tensor:
     """[channel, height, width] whose channels lie side by side in memory, as the encoder reads them."""
     return frame.permute(1, 2, 0).contiguous().permute(2, 0, 1)
 
@@ -155,10 +155,10 @@ def _columns(size: int, share: float, device: torch.device) -> list[tuple[slice,
     spans, shown = _boxes(size, share)
     first, end = torch.tensor([spans[box] for box in shown]).unbind(1)
     column = torch.arange(size)
-    found = []
+    columns = []
     for offset in range(int((first - column).min()), int((end - column).max())):
         here = slice(max(-offset, 0), size - max(offset, 0))
         there = slice(max(offset, 0), size + min(offset, 0))
         inside = (column + offset >= first) & (column + offset < end)
-        found.append((here, there, (inside / (end - first))[here].to(device)))
-    return found
+        columns.append((here, there, (inside / (end - first))[here].to(device)))
+    return columns

@@ -1,4 +1,4 @@
-"""What the kinds of damage to pictures share: their base class, and the convolution of a picture."""
+"""The base class of damage to pictures, and the convolution of a picture."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class PictureCorruption(Corruption):
         broken = torch.empty_like(features, memory_format=torch.contiguous_format)
         for start in range(0, count, max(size, 1)):
             rows = slice(start, start + size)
-            chosen = {name: drawn[rows] for name, drawn in draws.items()}
+            chosen = {name: values[rows] for name, values in draws.items()}
             damaged = self.damage(features[rows].float().contiguous(), chosen)
             if damaged.dtype == broken.dtype:
                 torch.clamp(damaged, 0, 1, out=broken[rows])
@@ -83,7 +83,15 @@ def convolve(pictures: Tensor, kernel: Tensor, top: int, left: int, border: str)
 
 
 def gaussian_kernel(sigma: float, device: torch.device) -> Tensor:
-    """[2 r + 1, 2 r + 1] that sums to 1, cut off at r, four deviations (rounded)."""
+    """A Gaussian filter, cut off at four deviations.
+
+    Args:
+        sigma: its deviation in pixels.
+        device: where it lies.
+
+    Returns:
+        [2 r + 1, 2 r + 1] with the sum 1, where r is 4 ``sigma``, rounded.
+    """
     radius = int(4 * sigma + 0.5)
     line = torch.exp(-0.5 * (torch.arange(-radius, radius + 1, device=device) / sigma) ** 2)
     return torch.outer(line, line) / line.sum() ** 2

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ..corruption import Corruption, Medium
-from ..features import FrameDropout, Freeze, places, read_from
+from ..features import FrameDropout, Freeze, gather_steps, places
 from ..random import Stream
 from .picture import Draws
 
@@ -47,4 +47,4 @@ class FrameReorder(Corruption):
         turn = torch.arange(valid.shape[1], device=valid.device).expand_as(order)
         following = order.gather(1, torch.where(turn + 1 < chosen, turn + 1, 0))
         source = torch.where(turn < chosen, place.gather(1, following), place.gather(1, order))
-        return read_from(features, valid, torch.empty_like(place).scatter_(1, order, source))
+        return gather_steps(features, valid, torch.empty_like(place).scatter_(1, order, source))

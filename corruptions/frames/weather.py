@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ..random import Stream
-from .blur import enlarged
+from .blur import enlarge
 from .frost import pieces
 from .picture import Draws, PictureCorruption, convolve, motion_kernel
 
@@ -43,7 +43,7 @@ class Snow(PictureCorruption):
         place = self.severity - 1
         height, width = pictures.shape[-2:]
         noise = self.level + self.spread * draws["flakes"]
-        flakes = enlarged(noise, self.zoom[place])
+        flakes = enlarge(noise, self.zoom[place])
         flakes = flakes.masked_fill_(flakes < self.threshold[place], 0).clamp_(max=1).unsqueeze(2)
         kernel, top, left = motion_kernel(draws["angle"], self.radius[place], self.fade[place])
         flakes = convolve(flakes, kernel, top, left, "replicate")[..., :height, :width]

@@ -48,7 +48,7 @@ class CachedRecipe:
 
 @dataclass(frozen=True)
 class Fault:
-    """What is wrong with a file of a cache; how many clips are lost with it."""
+    """A fault of a file in a cache, and the number of clips that are lost with it."""
 
     file: Path
     reason: str
@@ -67,32 +67,51 @@ class FeatureCache:
         """The folder of a recipe; it may not be there yet."""
         return self.root / recipe.id
 
-    def missing(self, recipe: Recipe, keys: Iterable[str]) -> list[str]:
-        """Those of the keys that have no features, each once, in order. Shards that are damaged do not count."""
-        known = self._known(recipe)
+    def missing_keys(self, recipe: Recipe, keys: Iterable[str]) -> list[str]:
+        """The keys that have no features, each once, in order. Damaged shards do not count.
+
+        Args:
+            recipe: how the features are made.
+            keys: of clips.
+        """
+        known = self._shards_by_key(recipe)
         return [key for key in dict.fromkeys(keys) if key not in known]
 
     def rows(self, recipe: Recipe, keys: Sequence[str]) -> list[np.ndarray]:
         """The features [steps, width] of each clip, mapped into memory and read when used.
 
+        Args:
+            recipe: how the features are made.
+            keys: of clips; one may occur twice.
+
+        Returns:
+            One array a key, [steps, width], of the recipe's type, read-only.
+
         Raises:
             CacheError: there are none for a key, or a shard is broken.
         """
-        known = self._known(recipe)
+        known = self._shards_by_key(recipe)
         if any(key not in known for key in keys):
             lost = sum(key not in known for key in keys)
             raise CacheError(f"{self.folder(recipe)}: {lost} of {len(keys)} clips are not there; encode them")
         views: dict[Path, dict[str, np.ndarray]] = {}
-        found = []
+        arrays = []
         for key in keys:
             shard = known[key]
             if shard.file not in views:
                 views[shard.file] = shard.clips()
-            found.append(views[shard.file][key])
-        return found
+            arrays.append(views[shard.file][key])
+        return arrays
 
     def write(self, recipe: Recipe, features: Mapping[str, np.ndarray]) -> Path:
         """Writes the features [steps, width] of clips as a shard, there whole or not at all.
+
+        Args:
+            recipe: how the features are made.
+            features: key of a clip -> [steps, width], of one width.
+
+        Returns:
+            The file of the shard.
 
         Raises:
             ValueError: they are empty, differ in width, or are not finite as the recipe's type.
@@ -101,10 +120,10 @@ class FeatureCache:
         folder = self.folder(recipe)
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            said = folder / "recipe.json"
-            if not said.exists():
+            description = folder / "recipe.json"
+            if not description.exists():
                 text = json.dumps(recipe.to_dict(), indent=1, sort_keys=True, ensure_ascii=False).encode()
-                write_atomic(said, text + b"\n")
+                write_atomic(description, text + b"\n")
             number = 1 + sum(1 for _ in folder.glob("*.safetensors"))
             shard = write_shard(folder, number, features, recipe.dtype)
         except OSError as error:
@@ -112,14 +131,14 @@ class FeatureCache:
         return shard.file
 
     def entries(self) -> list[CachedRecipe]:
-        """Every recipe, in the order of their ids. What one is of that cannot be read is not known: it is empty."""
-        found = []
+        """Every recipe, in the order of their ids; the content of one whose ``recipe.json`` cannot be read is empty."""
+        recipes = []
         for folder in self._folders():
             shards = [shard for shard in map(_shard, _indexes(folder)) if shard]
             clips = {key for shard in shards for key in shard.keys}
             size = sum(shard.size for shard in shards)
-            found.append(CachedRecipe(folder.name, _said(folder), len(clips), len(shards), size))
-        return found
+            recipes.append(CachedRecipe(folder.name, _read_recipe(folder), len(clips), len(shards), size))
+        return recipes
 
     def _folders(self) -> list[Path]:
         return sorted(path for path in self.root.glob("*") if _ID.fullmatch(path.name) and path.is_dir())
@@ -144,10 +163,10 @@ class FeatureCache:
         faults = []
         for folder in self._folders():
             named = set()
-            said = folder / "recipe.json"
-            if not _said(folder) and _indexes(folder):
-                faults.append(Fault(said, "does not say what the features beside it are of", 0))
-                said.unlink(missing_ok=True)  # whoever writes there next says it again
+            description = folder / "recipe.json"
+            if not _read_recipe(folder) and _indexes(folder):
+                faults.append(Fault(description, "does not say what the features beside it are of", 0))
+                description.unlink(missing_ok=True)  # whoever writes there next says it again
             for index in _indexes(folder):
                 file = index.with_suffix(".safetensors")
                 named.add(file)
@@ -168,8 +187,8 @@ class FeatureCache:
         self._clips.clear()
         return faults
 
-    def _known(self, recipe: Recipe) -> dict[str, Shard]:
-        """Key -> the shard that holds it; reads the indexes that were not there when last asked."""
+    def _shards_by_key(self, recipe: Recipe) -> dict[str, Shard]:
+        """Key -> the shard that holds it. Reads the indexes that have been added since the last call."""
         seen = self._shards.setdefault(recipe.id, {})
         known = self._clips.setdefault(recipe.id, {})
         there = set(_indexes(self.folder(recipe)))
@@ -179,18 +198,18 @@ class FeatureCache:
         for index in sorted(there - seen.keys()):
             shard = _shard(index)
             seen[index] = shard
-            if shard is not None and shard.whole and shard.dtype == recipe.dtype:
+            if shard is not None and shard.is_whole and shard.dtype == recipe.dtype:
                 known.update(dict.fromkeys(shard.keys, shard))
         return known
 
 
-def _said(folder: Path) -> dict[str, Any]:
-    """What ``recipe.json`` says; empty where it cannot be read."""
+def _read_recipe(folder: Path) -> dict[str, Any]:
+    """The content of ``recipe.json``; empty where it cannot be read."""
     try:
-        found = json.loads((folder / "recipe.json").read_bytes())
+        content = json.loads((folder / "recipe.json").read_bytes())
     except (OSError, ValueError, RecursionError):
         return {}
-    return found if isinstance(found, dict) else {}
+    return content if isinstance(content, dict) else {}
 
 
 def _indexes(folder: Path) -> list[Path]:
@@ -214,7 +233,7 @@ def _fault(index: Path) -> Fault | None:
         size = shard.file.stat().st_size
         if size != shard.size:
             return Fault(shard.file, f"is cut off: {size} of {shard.size} bytes", len(shard.keys))
-        if not shard.unchanged():
+        if not shard.is_unchanged():
             return Fault(shard.file, "its content has changed since it was written", len(shard.keys))
         shard.clips()
     except FileNotFoundError:

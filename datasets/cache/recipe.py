@@ -1,4 +1,4 @@
-"""What decides the features of a clip, beside the clip itself."""
+"""The recipe of features: all that decides them beside the clip itself."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ class Recipe:
     dtype: DType = "float16"
 
     def to_dict(self) -> dict[str, object]:
-        """As JSON can hold it."""
+        """The recipe as JSON can hold it."""
         return {"version": VERSION, **asdict(self)}
 
     @property
     def id(self) -> str:
-        """Hex digits that stand for all of it."""
+        """The hash of the recipe, in hex digits."""
         content = json.dumps(self.to_dict(), sort_keys=True, ensure_ascii=True)
         return hashlib.sha256(content.encode()).hexdigest()[:40]

@@ -20,7 +20,7 @@ import numpy as np
 from ..atomic_write import write_atomic
 from ..dataset import DataError
 from ..fingerprint import file_sha256
-from ..media.mapped import mapped
+from ..media.memory_map import map_file
 
 _DTYPES = {"float16": "F16", "float32": "F32"}
 _MOST_HEADER = 1 << 20
@@ -70,7 +70,7 @@ class Shard:
             bytes_ = shape[0] * shape[1] * np.dtype(self.dtype).itemsize
             if not fits or start < 0 or stop - start != bytes_ or 8 + count + stop > self.size:
                 raise ValueError("its header is not as the index says")
-            content = mapped(self.file, self.size)
+            content = map_file(self.file, self.size)
             first = 8 + count + start
             return content[first : first + bytes_].view(self.dtype).reshape(shape)
         except (OSError, RuntimeError, ValueError, KeyError, TypeError, RecursionError) as error:
@@ -88,15 +88,14 @@ class Shard:
         }
 
     @property
-    def whole(self) -> bool:
-        """Whether the file is there and as it was written; it is read only where it was touched since that was last
-        found out."""
+    def is_whole(self) -> bool:
+        """Whether the file is there and as it was written. It is read only where it has changed since it was last found whole."""
         try:
             return self.file.stat().st_size == self.size and file_sha256(self.file) == self.sha256
         except (OSError, DataError):
             return False
 
-    def unchanged(self) -> bool:
+    def is_unchanged(self) -> bool:
         """Whether the content is what was written; reads all of it."""
         with self.file.open("rb") as stream:
             return hashlib.file_digest(stream, "sha256").hexdigest() == self.sha256
@@ -104,6 +103,15 @@ class Shard:
 
 def write_shard(folder: Path, number: int, features: Mapping[str, np.ndarray], dtype: str) -> Shard:
     """Writes the features [steps, width] of clips by their keys; the index last.
+
+    Args:
+        folder: of the recipe; it exists.
+        number: the beginning of the file's name, for the order.
+        features: key of a clip -> [steps, width], of one width.
+        dtype: the type that is stored, ``float16`` or ``float32``.
+
+    Returns:
+        The shard that was written.
 
     Raises:
         ValueError: the clips have no steps, differ in width, or are not finite in ``dtype``.
@@ -129,7 +137,7 @@ def write_shard(folder: Path, number: int, features: Mapping[str, np.ndarray], d
         len(content),
         hashlib.sha256(content).hexdigest(),
     )
-    said = {
+    fields = {
         "keys": list(shard.keys),
         "lengths": list(lengths),
         "width": shard.width,
@@ -137,7 +145,7 @@ def write_shard(folder: Path, number: int, features: Mapping[str, np.ndarray], d
         "size": shard.size,
         "sha256": shard.sha256,
     }
-    index = json.dumps({**said, "index_sha256": _check(said)}).encode()
+    index = json.dumps({**fields, "index_sha256": _check(fields)}).encode()
     write_atomic(file.with_suffix(".json"), index)
     return shard
 
@@ -149,18 +157,18 @@ def read_index(index: Path) -> Shard:
         CacheError: the index cannot be read or is not what was written.
     """
     try:
-        said = json.loads(index.read_bytes())
-        if said.pop("index_sha256") != _check(said):
+        values = json.loads(index.read_bytes())
+        if values.pop("index_sha256") != _check(values):
             raise ValueError("its content has changed since it was written")
-        lengths, width, size = tuple(said["lengths"]), said["width"], said["size"]
+        lengths, width, size = tuple(values["lengths"]), values["width"], values["size"]
         whole = all(type(number) is int and number > 0 for number in (*lengths, width, size))
-        keys = tuple(said["keys"])
-        if not whole or said["dtype"] not in _DTYPES or len(keys) != len(lengths):
+        keys = tuple(values["keys"])
+        if not whole or values["dtype"] not in _DTYPES or len(keys) != len(lengths):
             raise ValueError("not an index")
         if not all(isinstance(key, str) for key in keys):
             raise ValueError("not an index")
         file = index.with_suffix(".safetensors")
-        return Shard(file, keys, lengths, width, said["dtype"], size, str(said["sha256"]))
+        return Shard(file, keys, lengths, width, values["dtype"], size, str(values["sha256"]))
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise CacheError(f"{index}: cannot be read ({error}); its clips are encoded again") from None
 

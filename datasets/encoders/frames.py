@@ -83,11 +83,11 @@ class Timm:
 
     def identity(self) -> Mapping[str, str]:
         """What decides the features: for frames the view and the statistics that the options led to."""
-        told = self.network.identity(self.spec, 1, {"pool": self.options.pool})
+        own = self.network.identity(self.spec, 1, {"pool": self.options.pool})
         statistics = [
             [round(float(value), 6) for value in part.flatten()] for part in (self.mean, self.deviation)
         ]
-        return {**told, "view": str(self.view), "statistics": str(statistics)}
+        return {**own, "view": str(self.view), "statistics": str(statistics)}
 
     @torch.inference_mode()
     def encode(self, media: Media) -> Encoded:
@@ -104,9 +104,11 @@ class Timm:
         def forward(start: int, stop: int) -> Tensor:
             return self._one(frames[start:stop].to(self.network.device, torch.float32))
 
-        found = self.network.run(forward, len(frames), frames[0].numel() if len(frames) else 1)
+        batches = self.network.run(forward, len(frames), frames[0].numel() if len(frames) else 1)
         features = (
-            torch.cat(found).reshape(clips, time, -1) if found else frames.new_zeros(clips, time, self.width)
+            torch.cat(batches).reshape(clips, time, -1)
+            if batches
+            else frames.new_zeros(clips, time, self.width)
         )
         mask = torch.ones(clips, time, dtype=torch.bool) if media.mask is None else media.mask
         steps = mask.to(features.device).sum(dim=1)

@@ -14,9 +14,9 @@ from ..libraries import import_guard
 from ..media.clip import Medium, SoundView
 from .encoder import Encoded, EncoderError, EncoderSpec, Media
 from .network import Network, NetworkOptions
-from .sound import mono, pooled
+from .sound import mono, pool_steps
 from .spec import fill
-from .transformer import load, processing
+from .transformer import feature_extractor, load
 
 #: Samples of a window of 25 ms at 16 kHz, and of the hop of 10 ms, of both networks' spectra.
 _WINDOW, _HOP = 400, 160
@@ -52,7 +52,7 @@ class Ast:
             from transformers import ASTFeatureExtractor
 
         config = loaded.module.config
-        self.extract = processing(
+        self.extract = feature_extractor(
             "ast",
             ASTFeatureExtractor,
             loaded.folder,
@@ -99,10 +99,10 @@ class Ast:
             return list(output[:, 2:].unflatten(1, (self.rows, self.columns)).mean(dim=1))
 
         values = self.extract.max_length * self.extract.num_mel_bins
-        found = [clip for part in self.network.run(forward, len(clips), values) for clip in part]
+        hidden = [clip for part in self.network.run(forward, len(clips), values) for clip in part]
         if self.options.pool == "cls":
-            return pooled(found, torch.ones_like(steps), False, self.width)
-        return pooled(found, steps, self.options.pool == "time", self.width)
+            return pool_steps(hidden, torch.ones_like(steps), False, self.width)
+        return pool_steps(hidden, steps, self.options.pool == "time", self.width)
 
 
 class Whisper:
@@ -135,7 +135,7 @@ class Whisper:
 
         config = loaded.module.config
         frames = 2 * config.max_source_positions  # the second convolution takes every second one
-        self.extract = processing(
+        self.extract = feature_extractor(
             "whisper",
             WhisperFeatureExtractor,
             loaded.folder,
@@ -174,8 +174,8 @@ class Whisper:
             return list(self.network.module(spectrum).last_hidden_state.float())
 
         values = self.extract.nb_max_frames * self.extract.feature_size
-        found = [clip for part in self.network.run(forward, len(clips), values) for clip in part]
-        return pooled(found, steps, self.options.pool == "time", self.width)
+        hidden = [clip for part in self.network.run(forward, len(clips), values) for clip in part]
+        return pool_steps(hidden, steps, self.options.pool == "time", self.width)
 
 
 def _clips(sound: Tensor, length: Tensor, least: int) -> list[np.ndarray[Any, Any]]:

@@ -1,4 +1,4 @@
-"""How much goes through a network at once: as much as the free memory is thought to hold, less where it is not so."""
+"""The number of items that go through a network at once: as many as the free memory should hold, fewer where it does not."""
 
 from __future__ import annotations
 
@@ -32,9 +32,17 @@ def free_bytes(device: torch.device) -> int:
 
 
 def in_batches(run: Callable[[int, int], T], count: int, size: int) -> list[T]:
-    """The results of ``run(start, stop)`` for all of ``count`` items, in order, ``size`` or fewer at once.
+    """Runs a function on all items, batch by batch, in order.
 
     Where memory runs out, the batches are halved from there on.
+
+    Args:
+        run: start and stop of a batch -> its result.
+        count: number of items.
+        size: the most items of a batch.
+
+    Returns:
+        The result of every batch.
 
     Raises:
         RuntimeError: memory does not suffice for one item.
@@ -56,7 +64,7 @@ def in_batches(run: Callable[[int, int], T], count: int, size: int) -> list[T]:
 
 
 class Planner:
-    """How many items a network takes at once on a device.
+    """Plans how many items a network takes at once on a device.
 
     The first item goes through alone once, and its largest intermediate result is measured; what an item needs is
     taken to grow with the number of its values. What came of it is not used: the results are those of batches that
@@ -99,7 +107,7 @@ class Planner:
 
 
 def out_of_memory(error: Exception) -> bool:
-    """On the CPU there is no class for it: the allocator says so in words."""
+    """Whether an error says that memory ran out. On the CPU there is no class for it: the allocator says so in words."""
     return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or "can't allocate memory" in str(error)
 
 

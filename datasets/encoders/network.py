@@ -52,13 +52,19 @@ class Network:
         self._plan = Planner(self.module, device)
 
     def run(self, forward: Callable[[int, int], T], count: int, values: int) -> list[T]:
-        """The results of ``forward(start, stop)`` for ``count`` items of ``values`` numbers, in order.
+        """Runs a function on all items, in order: without gradients in batches that fit the memory; where gradients are
+        enabled, all at once and in the caller's precision.
 
-        Without gradients, in batches that fit; where gradients are wanted, all at once, and in whatever precision
-        the caller trains in.
+        Args:
+            forward: start and stop of a batch -> its result.
+            count: number of items.
+            values: numbers that the network reads of one item, from which the size of a batch is planned.
+
+        Returns:
+            The result of every batch.
 
         Raises:
-            EncoderError: the network cannot read what it is given, such as pictures of that size.
+            EncoderError: the network cannot read its input, such as pictures of that size.
         """
         if torch.is_grad_enabled():
             return [forward(0, count)] if count else []
@@ -74,17 +80,23 @@ class Network:
             ) from error
 
     def identity(self, spec: EncoderSpec, version: int, options: Mapping[str, Any]) -> dict[str, str]:
-        """All that decides the features, as text. ``weights`` and ``seed`` are told by what they led to, a local
-        model by its last name: where it lies decides nothing."""
+        """All that decides the features, as text. ``weights`` and ``seed`` enter through the digest of the weights, a local
+        model by its last name: where it lies decides nothing.
+
+        Args:
+            spec: the encoder and its model.
+            version: of the encoder's code.
+            options: name -> value.
+        """
         local = Path(spec.model).expanduser().exists()
-        told = {key: str(value) for key, value in options.items() if key not in _ELSEWHERE}
+        settings = {key: str(value) for key, value in options.items() if key not in _ELSEWHERE}
         return {
             "encoder": spec.encoder,
             "model": Path(spec.model).name if local else spec.model,
             "weights": self.weights,
             "version": str(version),
             "precision": "bfloat16" if self.mixed else "float32",
-            **told,
+            **settings,
         }
 
 

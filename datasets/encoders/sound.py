@@ -13,10 +13,17 @@ from .network import Network
 
 
 def mono(media: Media, device: torch.device) -> tuple[Tensor, Tensor]:
-    """The mean of the channels [batch, time], zero after a clip's end, and the clips' lengths [batch], int64.
+    """The mean of the channels.
+
+    Args:
+        media: sound [batch, time, channel], with or without a mask [batch, time].
+        device: where the result lies.
+
+    Returns:
+        Sound [batch, time], float32, zero after a clip's end; and the clips' lengths [batch], int64, in samples.
 
     Raises:
-        ValueError: there is no sound in ``media``; only a caller's mistake leads here.
+        ValueError: ``media`` holds no sound: a caller's mistake.
     """
     if media.values is None or media.values.ndim != 3:
         raise ValueError("sound is given as values [batch, time, channel]")
@@ -28,14 +35,30 @@ def mono(media: Media, device: torch.device) -> tuple[Tensor, Tensor]:
 
 
 def valid(features: Tensor, steps: Tensor) -> Encoded:
-    """Features [batch, time, feature] as float32, with zeros after each clip's last step."""
+    """Features as an encoder returns them, with zeros after each clip's last step.
+
+    Args:
+        features: [batch, time, feature].
+        steps: [batch], the number of valid steps.
+
+    Returns:
+        The features as float32, the steps as int64.
+    """
     there = torch.arange(features.shape[1], device=features.device)[None] < steps[:, None]
     return Encoded(torch.where(there[..., None], features, 0.0).float(), steps.to(torch.int64))
 
 
-def standardised(sound: Tensor, length: Tensor, floor: float) -> Tensor:
-    """Clips [batch, time] of mean 0 and variance 1 (to which ``floor`` is added) over their valid samples, zero
-    after the end."""
+def standardise(sound: Tensor, length: Tensor, floor: float) -> Tensor:
+    """Clips of mean 0 and variance 1 over their valid samples.
+
+    Args:
+        sound: [batch, time].
+        length: [batch], the number of valid samples.
+        floor: added to the variance.
+
+    Returns:
+        [batch, time], zero after a clip's end.
+    """
     there = torch.arange(sound.shape[1], device=sound.device)[None] < length[:, None]
     count = length.clamp(min=1)[:, None]
     centred = (sound - (sound * there).sum(dim=1, keepdim=True) / count) * there
@@ -49,7 +72,7 @@ def like_lengths(
     length: Tensor,
     masks: bool,
 ) -> list[Tensor]:
-    """What a network makes of every clip, [steps, feature], in order.
+    """The output of a network for every clip, in order; clips of one length go through it together.
 
     Args:
         network: the network.
@@ -57,6 +80,9 @@ def like_lengths(
         sound: [batch, time].
         length: [batch]; a clip shorter than this in ``sound`` is padded with zeros.
         masks: whether clips of unlike lengths may go through together, padded.
+
+    Returns:
+        One tensor a clip, [steps, feature], float32.
     """
     sound = (
         torch.nn.functional.pad(sound, (0, max(int(length.max()) - sound.shape[1], 0)))
@@ -64,7 +90,7 @@ def like_lengths(
         else sound
     )
     order = length.argsort(descending=True, stable=True)
-    found: list[Tensor] = []
+    outputs: list[Tensor] = []
     groups = [order] if masks else [order[length[order] == size] for size in length[order].unique().flip(0)]
     for group in groups:
 
@@ -74,13 +100,23 @@ def like_lengths(
             return list(hidden(sound[rows, :longest], length[rows] if masks else None).float())
 
         for part in network.run(forward, len(group), int(length[group[:1]].sum())):
-            found += part
+            outputs += part
     back = order.argsort().tolist()
-    return [found[place] for place in back]
+    return [outputs[place] for place in back]
 
 
-def pooled(hidden: Sequence[Tensor], steps: Tensor, over_time: bool, width: int) -> Encoded:
-    """Clips' steps [steps, feature], of which ``steps`` are valid, as one batch; their mean where it is asked for."""
+def pool_steps(hidden: Sequence[Tensor], steps: Tensor, over_time: bool, width: int) -> Encoded:
+    """Clips as one batch: every step, or the mean over the valid ones.
+
+    Args:
+        hidden: one tensor a clip, [steps, feature].
+        steps: [clips], the number of valid steps.
+        over_time: whether to take the mean.
+        width: number of features, for a batch without clips.
+
+    Returns:
+        Features [clips, longest, feature], or [clips, 1, feature] where the mean is taken.
+    """
     if not hidden:
         return Encoded(torch.zeros(0, 1, width, device=steps.device), steps.to(torch.int64))
     if over_time:

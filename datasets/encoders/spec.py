@@ -1,4 +1,4 @@
-"""What a user writes of an encoder, read: ``timm:vit_tiny_patch16_224,frames=8,pool=none``. No torch here."""
+"""Reads the text that names an encoder: ``timm:vit_tiny_patch16_224,frames=8,pool=none``. No torch here."""
 
 from __future__ import annotations
 
@@ -50,7 +50,12 @@ def spec_text(spec: EncoderSpec) -> str:
 
 
 def near(name: str, known: Iterable[str]) -> str:
-    """A sentence that names the known names nearest to ``name``, or all of them where none is near."""
+    """A sentence that names the known names nearest to a name, or all of them where none is near.
+
+    Args:
+        name: the unknown name.
+        known: the names to choose from.
+    """
     known = sorted(known)
     close = difflib.get_close_matches(name.lower(), known, n=2, cutoff=0.6)
     return f"did you mean {' or '.join(close)}?" if close else f"known: {', '.join(known) or 'none'}"

@@ -103,7 +103,7 @@ class LogMel:
         sound = torch.nn.functional.pad(sound[:, :need], (self.padding, right))
         steps = 1 + (length.clamp(min=self.window) - self.window) // self.hop
         spectrum = self.transform(sound).transpose(1, 2)
-        return _averaged(valid(torch.log(spectrum + 1e-6), steps), self.options.average)
+        return _average_steps(valid(torch.log(spectrum + 1e-6), steps), self.options.average)
 
 
 class LogSpectrogram:
@@ -166,10 +166,10 @@ class LogSpectrogram:
         spread = logarithm.std(dim=(1, 2), keepdim=True, correction=0)
         features = (logarithm - mean) / (spread + 1e-9)
         steps = torch.full((len(features),), features.shape[1], device=self.device)
-        return _averaged(Encoded(features.float(), steps), self.average)
+        return _average_steps(Encoded(features.float(), steps), self.average)
 
 
-def _averaged(found: Encoded, count: int) -> Encoded:
+def _average_steps(found: Encoded, count: int) -> Encoded:
     """Means of ``count`` neighbouring steps, of fewer at the end of a clip."""
     if count == 1:
         return found

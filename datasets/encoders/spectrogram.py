@@ -64,6 +64,6 @@ class TimmSpectrogram:
                 pictures = F.interpolate(pictures, self.size, mode="bilinear", antialias=True)
             return self.network.module(pictures).float()
 
-        found = self.network.run(forward, len(spectra), spectra[0].numel() if len(spectra) else 1)
-        features = torch.cat(found) if found else spectra.new_zeros(0, self.width)
+        batches = self.network.run(forward, len(spectra), spectra[0].numel() if len(spectra) else 1)
+        features = torch.cat(batches) if batches else spectra.new_zeros(0, self.width)
         return valid(features[:, None], torch.ones(len(features), device=features.device))

@@ -15,7 +15,7 @@ from ..libraries import import_guard
 from ..media.clip import Medium, SoundView
 from .encoder import Encoded, EncoderError, EncoderSpec, Media
 from .network import Network, Precision
-from .sound import like_lengths, mono, pooled, standardised
+from .sound import like_lengths, mono, pool_steps, standardise
 from .spec import fill, near
 from .weights import (
     files_digest,
@@ -83,8 +83,8 @@ class Torchaudio:
 
     def identity(self) -> Mapping[str, str]:
         """What decides the features; ``settings`` are the arguments that the network was built with."""
-        told = self.network.identity(self.spec, 1, asdict(self.options))
-        return {**told, "standardise": str(self.standardise), "settings": self.settings}
+        own = self.network.identity(self.spec, 1, asdict(self.options))
+        return {**own, "standardise": str(self.standardise), "settings": self.settings}
 
     @torch.inference_mode()
     def encode(self, media: Media) -> Encoded:
@@ -95,14 +95,14 @@ class Torchaudio:
         """As ``encode``, with gradients where they are enabled and weights take them."""
         sound, length = mono(media, self.network.device)
         if self.standardise:
-            sound = standardised(sound, length, floor=1e-5)
+            sound = standardise(sound, length, floor=1e-5)
         hidden = like_lengths(
-            self.network, self._hidden, sound, length.clamp(min=self._shortest()), self.masks
+            self.network, self._hidden_states, sound, length.clamp(min=self._shortest()), self.masks
         )
         steps = length.clamp(min=self._shortest())
         for kernel, stride in self.strides:
             steps = torch.div(steps - kernel, stride, rounding_mode="floor") + 1
-        return pooled(hidden, steps, self.options.pool == "time", self.width)
+        return pool_steps(hidden, steps, self.options.pool == "time", self.width)
 
     def _shortest(self) -> int:
         """How many samples make one step; shorter clips are padded with zeros to it."""
@@ -111,12 +111,12 @@ class Torchaudio:
             need = (need - 1) * stride + kernel
         return need
 
-    def _hidden(self, sound: Tensor, length: Tensor | None) -> Tensor:
+    def _hidden_states(self, sound: Tensor, length: Tensor | None) -> Tensor:
         """[batch, samples] -> [batch, steps, feature]; ``length`` None: all of one length."""
-        found, length = self.network.module.feature_extractor(sound, length)
+        extracted, length = self.network.module.feature_extractor(sound, length)
         if self.options.layer is None:
-            return self.network.module.encoder(found, length)
-        return self.network.module.encoder.extract_features(found, length, self.options.layer)[-1]
+            return self.network.module.encoder(extracted, length)
+        return self.network.module.encoder.extract_features(extracted, length, self.options.layer)[-1]
 
 
 def _masks(module: Any) -> bool:
@@ -159,8 +159,10 @@ def _recipe(spec: EncoderSpec) -> _Recipe:
             ) from None
         arguments["aux_num_out"] = None
         return _Recipe(models.wav2vec2_model, arguments, folder, 16_000, standardise)
-    found = {name.lower(): getattr(pipelines, name) for name in pipelines.__all__}
-    bundles = {name: bundle for name, bundle in found.items() if isinstance(bundle, pipelines.Wav2Vec2Bundle)}
+    members = {name.lower(): getattr(pipelines, name) for name in pipelines.__all__}
+    bundles = {
+        name: bundle for name, bundle in members.items() if isinstance(bundle, pipelines.Wav2Vec2Bundle)
+    }
     if spec.model.lower() not in bundles:
         raise EncoderError(
             f"encoder torchaudio: no bundle or folder {spec.model!r}: {near(spec.model, bundles)}"
@@ -184,14 +186,14 @@ def _build(spec: EncoderSpec, options: Torchaudio.Options, recipe: _Recipe) -> t
         if random:
             return module, f"random, seed {options.seed}, sha256 {state_digest(module)}"
         state = {key: value for file in files for key, value in read_state(file).items()}
-        told = module.load_state_dict(
+        mismatch = module.load_state_dict(
             {key: value for key, value in state.items() if not key.startswith("aux.")}, strict=False
         )
-    if told.missing_keys or told.unexpected_keys:
-        name = [*told.missing_keys, *told.unexpected_keys][0]
+    if mismatch.missing_keys or mismatch.unexpected_keys:
+        name = [*mismatch.missing_keys, *mismatch.unexpected_keys][0]
         raise EncoderError(
-            f"encoder torchaudio: {files[0]} does not fit {spec.model}: {len(told.missing_keys)} weights lack, "
-            f"{len(told.unexpected_keys)} are too many, such as {name}"
+            f"encoder torchaudio: {files[0]} does not fit {spec.model}: {len(mismatch.missing_keys)} weights lack, "
+            f"{len(mismatch.unexpected_keys)} are too many, such as {name}"
         )
     return module, f"sha256 {files_digest(files)}"
 

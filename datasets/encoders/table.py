@@ -1,4 +1,4 @@
-"""The table of encoders, used: an encoder made of its spec, and what there is to choose from."""
+"""Makes encoders of the table by their specs, and lists them."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def make(spec: EncoderSpec, device: torch.device) -> Encoder:
 
 
 def encoder_class(name: str) -> Any:
-    """The class of an encoder. The identity of one from outside says who brought it.
+    """The class of an encoder. The identity of one from outside names the file or package that brings it.
 
     Raises:
         EncoderError: the name is unknown.
@@ -67,13 +67,13 @@ def with_origin(encoder: Any, origin: str) -> Any:
     return FromOutside
 
 
-def brought_by(name: str) -> str:
-    """Who brought an encoder from outside, as its identity says it; empty for one of mmbench, or an unknown one."""
+def encoder_origin(name: str) -> str:
+    """The file or package that brings an encoder from outside, as its identity names it; empty for any other name."""
     return outside.ENCODERS[name].origin if name in outside.ENCODERS else ""
 
 
 @dataclass(frozen=True)
-class Known:
+class EncoderSummary:
     """An encoder of the table: its name, the first line of its documentation, and its options' defaults."""
 
     name: str
@@ -81,7 +81,7 @@ class Known:
     options: str
 
 
-def known() -> list[Known]:
+def list_encoders() -> list[EncoderSummary]:
     """Every encoder, described from its source: nothing is imported, torch least of all."""
     own = [_describe(name, *_place(name, target)) for name, target in ENCODERS.items()]
     brought = [_describe(name, one.source(), one.attribute) for name, one in outside.ENCODERS.items()]
@@ -96,7 +96,7 @@ def _place(name: str, target: str) -> tuple[Path, str]:
     return Path(spec.origin), attribute
 
 
-def _describe(name: str, file: Path, attribute: str) -> Known:
+def _describe(name: str, file: Path, attribute: str) -> EncoderSummary:
     owner = _class(file, attribute)
     if owner is None:
         raise EncoderError(f"{name}: {file} has no class {attribute}")
@@ -109,7 +109,7 @@ def _describe(name: str, file: Path, attribute: str) -> Known:
             options = " ".join(_defaults(place, own))
             break
     summary = (ast.get_docstring(owner) or "").partition("\n")[0]
-    return Known(name, summary, options)
+    return EncoderSummary(name, summary, options)
 
 
 def _defaults(file: Path, options: ast.ClassDef) -> Iterator[str]:

@@ -13,7 +13,7 @@ from ..libraries import import_guard
 from ..media.clip import Medium, TextView
 from .encoder import Encoded, EncoderError, EncoderSpec, Media
 from .network import Network, NetworkOptions
-from .sound import pooled, valid
+from .sound import pool_steps, valid
 from .spec import fill
 from .transformer import load
 from .weights import read
@@ -76,8 +76,8 @@ class Text:
 
     def identity(self) -> Mapping[str, str]:
         """What decides the features; ``settings`` is the SHA-256 of the configuration and the tokenizer."""
-        told = self.network.identity(self.spec, 1, asdict(self.options))
-        return {**told, "settings": self.settings}
+        own = self.network.identity(self.spec, 1, asdict(self.options))
+        return {**own, "settings": self.settings}
 
     def token_counts(self, texts: Sequence[str]) -> list[int]:
         """The number of tokens of each text, special ones included, before it is cut to ``longest``."""
@@ -94,7 +94,7 @@ class Text:
     def features(self, media: Media) -> Encoded:
         """As ``encode``, with gradients where they are enabled and weights take them."""
         if not media.texts:
-            return pooled([], torch.zeros(0, device=self.network.device), False, self.width)
+            return pool_steps([], torch.zeros(0, device=self.network.device), False, self.width)
         tokens = self.tokenizer(
             list(media.texts),
             padding=True,

@@ -36,8 +36,7 @@ _DRAWN = 0x6D6D62656E6368
 def load(
     spec: EncoderSpec, options: NetworkOptions, channels: int, size: int | None = None
 ) -> tuple[nn.Module, str]:
-    """A network without its classifier, and its weights in words; of a folder also how it is built, which the weights
-    do not tell.
+    """A network without its classifier, and a description of its weights.
 
     Args:
         spec: what was asked for.
@@ -45,13 +44,17 @@ def load(
         channels: of what it reads.
         size: height and width of what it reads, where that is not its own.
 
+    Returns:
+        The network; and the digest of its weights, for a folder with that of its configuration, which the weights do
+        not show.
+
     Raises:
         EncoderError: no such network, no weights, or weights that do not fit.
     """
     with import_guard("timm", f"encoder {spec.encoder}"):
         import timm
         from timm.models import clean_state_dict
-    name, config, folder = _named(spec)
+    name, config, folder = _architecture(spec)
     arguments: dict[str, Any] = {**config.get("model_args", {}), "num_classes": 0, "in_chans": channels}
     known = timm.get_pretrained_cfg(name, allow_unregistered=True)
     if size and (config.get("pretrained_cfg") or (known.to_dict() if known else {})).get("fixed_input_size"):
@@ -76,7 +79,7 @@ def load(
         with seeded_initialization(_DRAWN):
             module: Any = timm.create_model(name, pretrained=True, **arguments)
         module.pretrained_cfg.pop("state_dict", None)  # it would be kept twice
-    if lacking := _unread(module, blank):
+    if lacking := _unset_weights(module, blank):
         raise EncoderError(
             f"encoder {spec.encoder}: {files[0]} does not fit {name}: it lacks {len(lacking)} of its weights, such as "
             f"{lacking[0]}"
@@ -88,7 +91,7 @@ def _digest(content: object) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
-def _named(spec: EncoderSpec) -> tuple[str, dict[str, Any], Path | None]:
+def _architecture(spec: EncoderSpec) -> tuple[str, dict[str, Any], Path | None]:
     """The name of the architecture, what a folder's ``config.json`` says, and the folder."""
     with import_guard("timm", f"encoder {spec.encoder}"):
         import timm
@@ -129,8 +132,8 @@ def _files(spec: EncoderSpec, options: NetworkOptions, folder: Path | None, hub:
     raise EncoderError(f"encoder {spec.encoder}: no weights at {place}: put model.safetensors there")
 
 
-def _unread(module: nn.Module, blank: nn.Module) -> list[str]:
-    """Names of trainable weights that are as in ``blank``, but for those that are one number everywhere."""
+def _unset_weights(module: nn.Module, blank: nn.Module) -> list[str]:
+    """Names of trainable weights that equal those of ``blank``, except constant ones."""
     before = dict(blank.named_parameters())
     return [
         name
@@ -143,7 +146,7 @@ def _unread(module: nn.Module, blank: nn.Module) -> list[str]:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """No report of weights that the network has no place for, such as the classifier's."""
+    """Suppresses the report of weights that the network has no place for, such as the classifier's."""
     logger = logging.getLogger("timm")
     level = logger.level
     logger.setLevel(logging.ERROR)
@@ -154,7 +157,11 @@ def _quiet() -> Iterator[None]:
 
 
 def fixed_size(module: nn.Module) -> tuple[int, int] | None:
-    """Height and width of what a network reads, where it reads no other; else none."""
+    """Height and width of what a network reads, where it reads no other; else none.
+
+    Returns:
+        Height and width of the input in pixels, where the network reads no other; else None.
+    """
     config: Any = module.pretrained_cfg
     embedding: Any = getattr(module, "patch_embed", None)
     if not config.get("fixed_input_size"):

@@ -84,7 +84,7 @@ def load(spec: EncoderSpec, options: NetworkOptions, kind: str = "", may_lack: S
                 f"encoder {spec.encoder}: {folder} holds no weights: put model.safetensors there"
             )
         # layers that lack are drawn at random; those that may are not used
-        module, told = AutoModel.from_pretrained(
+        module, loading = AutoModel.from_pretrained(
             folder,
             config=config,
             local_files_only=True,
@@ -92,7 +92,7 @@ def load(spec: EncoderSpec, options: NetworkOptions, kind: str = "", may_lack: S
             weights_only=True,
             output_loading_info=True,
         )
-    missing = sorted(told["missing_keys"])
+    missing = sorted(loading["missing_keys"])
     if lacking := [name for name in missing if not name.startswith(tuple(may_lack) or ("\0",))]:
         raise EncoderError(
             f"encoder {spec.encoder}: the weights in {folder} lack {len(lacking)} of the network's, such as {lacking[0]}"
@@ -123,7 +123,7 @@ def _folder(spec: EncoderSpec, weights: str, revision: str) -> Path:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """No bars and no report of weights that the network has no place for."""
+    """Suppresses bars and the report of weights that the network has no place for."""
     with import_guard("transformers", "an encoder of text or sound"):
         from transformers.utils import logging as report
 
@@ -138,8 +138,18 @@ def _quiet() -> Iterator[None]:
             report.enable_progress_bar()
 
 
-def processing(encoder: str, kind: Any, folder: Path, **otherwise: Any) -> Any:
-    """A feature extractor of a class, as ``preprocessor_config.json`` says, or with the arguments given."""
+def feature_extractor(encoder: str, kind: Any, folder: Path, **otherwise: Any) -> Any:
+    """A feature extractor, as ``preprocessor_config.json`` configures it.
+
+    Args:
+        encoder: the encoder's name, for messages.
+        kind: the extractor's class in ``transformers``.
+        folder: of the model.
+        otherwise: arguments of the class, where the folder holds no such file.
+
+    Raises:
+        EncoderError: the file does not fit.
+    """
     if (folder / "preprocessor_config.json").is_file():
         with read(encoder, f"{folder}/preprocessor_config.json"):
             return kind.from_pretrained(folder, local_files_only=True)

@@ -124,9 +124,10 @@ class Trained(nn.Module):
             return self.encoder.features(media)
         read: set[nn.Module] = set()
         hooks = [
-            layer.register_forward_hook(lambda layer, *_: read.add(layer)) for layer in _adapted(self.module)
+            layer.register_forward_hook(lambda layer, *_: read.add(layer))
+            for layer in _adapter_layers(self.module)
         ]
-        found = self.encoder.features(media)
+        encoded = self.encoder.features(media)
         for hook in hooks:
             hook.remove()
         if len(read) < len(hooks):
@@ -135,7 +136,7 @@ class Trained(nn.Module):
                 "there change nothing: train it in mode last or full"
             )
         self._adapters_read = True
-        return found
+        return encoded
 
     def train(self, mode: bool = True) -> Trained:
         """Training mode for what is trained, evaluation mode for the rest."""
@@ -149,16 +150,20 @@ class Trained(nn.Module):
         return self
 
     def groups(self, rate: float, share: float = 0.1, decay: float = 0.01) -> list[dict[str, Any]]:
-        """Groups of parameters for an optimiser: what is trained, at ``share`` of the other networks' learning rate.
+        """Groups of parameters for an optimiser: the trained ones, at a share of the other networks' learning rate.
 
-        Biases and the weights of normalisations, which have one dimension, do not decay. A group is left out where
-        it is empty.
+        Biases and the weights of normalisations, which have one dimension, do not decay. An empty group is left out.
+
+        Args:
+            rate: learning rate of the other networks.
+            share: factor on it.
+            decay: weight decay.
         """
         trained = [parameter for parameter in self.parameters() if parameter.requires_grad]
-        told = {"lr": rate * share}
+        options = {"lr": rate * share}
         groups = [
-            {"params": [item for item in trained if item.ndim > 1], "weight_decay": decay, **told},
-            {"params": [item for item in trained if item.ndim <= 1], "weight_decay": 0.0, **told},
+            {"params": [item for item in trained if item.ndim > 1], "weight_decay": decay, **options},
+            {"params": [item for item in trained if item.ndim <= 1], "weight_decay": 0.0, **options},
         ]
         return [group for group in groups if group["params"]]
 
@@ -167,9 +172,9 @@ def find_blocks(module: nn.Module) -> list[nn.Module]:
     """The blocks of a network, first to last; of a ResNet its stages; empty where none are known."""
     for path in BLOCKS:
         with contextlib.suppress(AttributeError):
-            found = module.get_submodule(path)
-            if isinstance(found, (nn.ModuleList, nn.Sequential)) and len(found):
-                return list(found)
+            blocks = module.get_submodule(path)
+            if isinstance(blocks, (nn.ModuleList, nn.Sequential)) and len(blocks):
+                return list(blocks)
     return [
         getattr(module, name) for name in ("layer1", "layer2", "layer3", "layer4") if hasattr(module, name)
     ]
@@ -181,7 +186,7 @@ def _last(module: nn.Module, blocks: list[nn.Module]) -> nn.Module:
     return blocks[-1]
 
 
-def _adapted(module: nn.Module) -> list[nn.Module]:
+def _adapter_layers(module: nn.Module) -> list[nn.Module]:
     with import_guard("peft", "training of low-rank adapters"):
         from peft.tuners.lora import LoraLayer
 

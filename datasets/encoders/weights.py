@@ -27,10 +27,17 @@ _SECONDS = 3.0
 
 @contextlib.contextmanager
 def read(encoder: str, what: str) -> Iterator[None]:
-    """Whatever goes wrong with making a network of files becomes an EncoderError of one line.
+    """Turns every error while a network is made of files into an EncoderError of one line.
 
     The libraries raise errors of many kinds for files that do not fit or are no weights, their own and others'.
-    The line begins with the encoder's name.
+
+    Args:
+        encoder: the encoder's name, with which the message begins.
+        what: the model or file.
+
+    Raises:
+        LibraryError: a library is missing, as it was raised.
+        EncoderError: anything else was raised.
     """
     try:
         yield
@@ -62,10 +69,10 @@ def weight_files(folder: Path) -> list[Path]:
 
 def files_digest(files: Iterable[Path]) -> str:
     """SHA-256 (hex) of one file; of several, of their names and hashes in the order of names."""
-    found = sorted(files, key=lambda file: file.name)
-    if len(found) == 1:
-        return file_sha256(found[0])
-    lines = "".join(f"{file.name} {file_sha256(file)}\n" for file in found)
+    in_order = sorted(files, key=lambda file: file.name)
+    if len(in_order) == 1:
+        return file_sha256(in_order[0])
+    lines = "".join(f"{file.name} {file_sha256(file)}\n" for file in in_order)
     return hashlib.sha256(lines.encode()).hexdigest()
 
 
@@ -121,7 +128,7 @@ def hub_folder(repository: str, revision: str, extra: Iterable[str] = ()) -> Pat
     small = ["*.json", "*.txt", "*.model"]
     wanted = {"revision": revision or None, "ignore_patterns": ["*/*"], "etag_timeout": _SECONDS}
 
-    def fetched(patterns: list[str], kept: bool) -> Path:
+    def fetch(patterns: list[str], kept: bool) -> Path:
         return Path(
             huggingface_hub.snapshot_download(
                 repository, allow_patterns=patterns, local_files_only=kept, **wanted
@@ -130,25 +137,25 @@ def hub_folder(repository: str, revision: str, extra: Iterable[str] = ()) -> Pat
 
     # the client raises its own errors, httpx's and the system's: all mean the same here
     with contextlib.suppress(Exception):
-        folder = fetched(small, kept=True)
+        folder = fetch(small, kept=True)
         if weight_files(folder) or any((folder / name).is_file() for name in extra):
             return folder
     at = f"@{revision}" if revision else ""
     if constants.HF_HUB_OFFLINE or os.environ.get("TRANSFORMERS_OFFLINE", "0") not in ("", "0"):
         why = "HF_HUB_OFFLINE is set"
-    elif not (why := unreachable(constants.ENDPOINT)):
+    elif not (why := connection_fault(constants.ENDPOINT)):
         try:
             for pattern in (*WEIGHTS[:2], *extra, *WEIGHTS[2:]):
-                folder = fetched([*small, pattern], kept=False)
+                folder = fetch([*small, pattern], kept=False)
                 if weight_files(folder) or any((folder / name).is_file() for name in extra):
                     return folder
             why = "it holds no weights that can be read"
         except Exception as error:
             why = _line(error)
-    told = f" --revision {revision}" if revision else ""
+    option = f" --revision {revision}" if revision else ""
     raise EncoderError(
         f"no weights of {repository}{at} here, and none fetched ({why}): where there is a network, run "
-        f"`hf download {repository}{told} --local-dir FOLDER`, copy FOLDER here, and name it as the model or as "
+        f"`hf download {repository}{option} --local-dir FOLDER`, copy FOLDER here, and name it as the model or as "
         "weights=FOLDER"
     )
 
@@ -162,7 +169,7 @@ def url_file(url: str) -> Path:
     kept = Path(torch.hub.get_dir()) / "checkpoints" / urlsplit(url).path.rpartition("/")[2]
     if kept.is_file():
         return kept
-    why = unreachable(url)
+    why = connection_fault(url)
     if not why:
         try:
             kept.parent.mkdir(parents=True, exist_ok=True)
@@ -177,7 +184,7 @@ def url_file(url: str) -> Path:
 
 
 @lru_cache
-def unreachable(url: str) -> str:
+def connection_fault(url: str) -> str:
     """Why an address, or the proxy on the way to it, does not answer within seconds; empty where it does."""
     parts = urlsplit(url)
     proxy = urllib.request.getproxies().get(parts.scheme)

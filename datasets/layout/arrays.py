@@ -22,8 +22,12 @@ def read_array(file: Path, name: str) -> tuple[np.ndarray, np.ndarray | None]:
     bfloat16 and decimal numbers are read as float32 and float64. A sample whose list is empty or null, or whose
     numbered columns are all null, has zeros and no valid step.
 
+    Args:
+        file: .npz, .safetensors or .parquet.
+        name: of the array or column.
+
     Returns:
-        The array, and the number of valid steps of each sample where not all have as many.
+        The array; and the number of valid steps [samples], int64, or None where every step is valid.
 
     Raises:
         DataError: the file is broken, or has no such array, or one of Python objects.
@@ -42,9 +46,9 @@ def read_array(file: Path, name: str) -> tuple[np.ndarray, np.ndarray | None]:
         raise data_error(file, name, f"cannot be read ({reason})", f"a whole {kind} file") from None
 
 
-def _missing(file: Path, name: str, known: list[str]) -> DataError:
-    found = ", ".join(known[:20]) + (", ..." if len(known) > 20 else "")
-    return data_error(file, name, "no such array", f"one of {found}" if known else "an array of that name")
+def _missing_array(file: Path, name: str, known: list[str]) -> DataError:
+    names = ", ".join(known[:20]) + (", ..." if len(known) > 20 else "")
+    return data_error(file, name, "no such array", f"one of {names}" if known else "an array of that name")
 
 
 def _npz(file: Path, name: str) -> tuple[np.ndarray, None]:
@@ -53,7 +57,7 @@ def _npz(file: Path, name: str) -> tuple[np.ndarray, None]:
         raise data_error(file, name, "the file holds a single array", "an npz file")
     with arrays:
         if name not in arrays.files:
-            raise _missing(file, name, arrays.files)
+            raise _missing_array(file, name, arrays.files)
         try:
             return arrays[name], None
         except ValueError as error:
@@ -67,7 +71,7 @@ def _safetensors(file: Path, name: str) -> tuple[np.ndarray, None]:
 
     with safe_open(file, framework="np") as tensors:
         if name not in tensors.keys():  # noqa: SIM118 (not a mapping)
-            raise _missing(file, name, sorted(tensors.keys()))
+            raise _missing_array(file, name, sorted(tensors.keys()))
         kind = tensors.get_slice(name).get_dtype()
         if kind in _KNOWN_TO_NUMPY:
             return tensors.get_tensor(name), None
@@ -113,7 +117,7 @@ def _parquet(file: Path, name: str) -> tuple[np.ndarray, np.ndarray | None]:
     while f"{name}_{len(numbered)}" in known:
         numbered.append(f"{name}_{len(numbered)}")
     if not numbered:
-        raise _missing(file, name, known)
+        raise _missing_array(file, name, known)
     table = pq.read_table(file, columns=numbered)
     parts = [_one_chunk(table.column(part)) for part in numbered]
     array = np.stack([_values(part, file, name) for part in parts], axis=1)
@@ -128,12 +132,12 @@ def _one_chunk(column: Any) -> Any:
     """A column of a table as one array; of an extension type, other than a tensor, what it is stored as."""
     import pyarrow as pa
 
-    found = column.combine_chunks()
-    if hasattr(found, "chunks"):  # a column without rows stays chunked
-        found = pa.concat_arrays(found.chunks) if found.num_chunks else pa.array([], found.type)
-    if isinstance(found, pa.ExtensionArray) and not isinstance(found, pa.FixedShapeTensorArray):
-        return found.storage
-    return found
+    chunk = column.combine_chunks()
+    if hasattr(chunk, "chunks"):  # a column without rows stays chunked
+        chunk = pa.concat_arrays(chunk.chunks) if chunk.num_chunks else pa.array([], chunk.type)
+    if isinstance(chunk, pa.ExtensionArray) and not isinstance(chunk, pa.FixedShapeTensorArray):
+        return chunk.storage
+    return chunk
 
 
 def _is_list(kind: Any) -> bool:
@@ -161,17 +165,17 @@ def _column(column: Any, file: Path, name: str) -> tuple[np.ndarray, np.ndarray 
     filled = column.is_valid().to_numpy(zero_copy_only=False)
     lists = column.filter(column.is_valid())
     if tensor:
-        return _spread(lists.to_numpy_ndarray(), filled)
+        return _fill_rows(lists.to_numpy_ndarray(), filled)
     steps = np.zeros(len(column), np.int64)
     steps[filled] = pc.list_value_length(lists).to_numpy(zero_copy_only=False)
     inner = pc.list_flatten(lists)
     if not _is_list(inner.type):
         filled = steps > 0
-        return _spread(_equal(inner, steps[filled], np.flatnonzero(filled), file, name), filled)
+        return _fill_rows(_equal_rows(inner, steps[filled], np.flatnonzero(filled), file, name), filled)
     if inner.null_count:
         raise data_error(file, name, f"{inner.null_count} time steps have no list", "a list at every step")
     widths = pc.list_value_length(inner).to_numpy(zero_copy_only=False)
-    values = _equal(pc.list_flatten(inner), widths, np.repeat(np.arange(len(steps)), steps), file, name)
+    values = _equal_rows(pc.list_flatten(inner), widths, np.repeat(np.arange(len(steps)), steps), file, name)
     longest = int(steps.max(initial=0))
     padded = np.zeros((len(steps), longest, values.shape[1]), values.dtype)
     valid = np.arange(longest) < steps[:, None]
@@ -179,7 +183,7 @@ def _column(column: Any, file: Path, name: str) -> tuple[np.ndarray, np.ndarray 
     return padded, None if longest and valid.all() else steps
 
 
-def _spread(rows: np.ndarray, filled: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+def _fill_rows(rows: np.ndarray, filled: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
     """Rows at the places of the samples that have one, zeros elsewhere; and the number of valid steps, 0 elsewhere.
 
     Args:
@@ -196,7 +200,7 @@ def _spread(rows: np.ndarray, filled: np.ndarray) -> tuple[np.ndarray, np.ndarra
     return array, filled * (rows.shape[1] if rows.ndim > 2 else 1)
 
 
-def _equal(values: Any, lengths: np.ndarray, samples: np.ndarray, file: Path, name: str) -> np.ndarray:
+def _equal_rows(values: Any, lengths: np.ndarray, samples: np.ndarray, file: Path, name: str) -> np.ndarray:
     """Flattened lists as rows of one length.
 
     Args:

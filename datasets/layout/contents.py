@@ -1,4 +1,4 @@
-"""Of which media the features of a dataset were made, clip by clip: arrays of text beside them in its npz files."""
+"""The digests of the media that features were made of, clip by clip: arrays of text beside the features in npz files."""
 
 from __future__ import annotations
 
@@ -13,8 +13,11 @@ def content_arrays(keys: Mapping[str, Mapping[str, str]], samples: Sequence[str]
     """The arrays of a split, as they are written.
 
     Args:
-        keys: modality -> sample id -> what stands for the content of its media, 64 hex digits.
+        keys: modality -> sample id -> the digest of its media, 64 hex digits.
         samples: the sample ids of the split, in order; those without the modality are not among the keys.
+
+    Returns:
+        Name -> [samples], text; empty for a sample without the modality.
     """
     return {
         _array(modality): np.array([known.get(sample, "") for sample in samples], "U64")
@@ -23,21 +26,25 @@ def content_arrays(keys: Mapping[str, Mapping[str, str]], samples: Sequence[str]
 
 
 def media_contents(about: Description, modality: str) -> dict[str, str]:
-    """Sample id -> what stands for the content of the media that its features were made of.
+    """Sample id -> the digest of the media that its features were made of.
 
-    Samples without the modality are not named, and none is in a dataset that does not say it.
+    Samples without the modality are not named; for a dataset that does not state its media, the result is empty.
+
+    Args:
+        about: the dataset.
+        modality: whose features.
     """
-    found: dict[str, str] = {}
+    keys: dict[str, str] = {}
     if "sample_id" not in about.optional:
-        return found
+        return keys
     for file in about.modalities[modality].features.files.values():
         if file.suffix != ".npz":
             continue
         with np.load(file, allow_pickle=False) as arrays:
             if _array(modality) in arrays.files:
                 names = arrays[about.optional["sample_id"].array].tolist()
-                found |= zip(names, arrays[_array(modality)].tolist(), strict=True)
-    return {sample: key for sample, key in found.items() if key}
+                keys |= zip(names, arrays[_array(modality)].tolist(), strict=True)
+    return {sample: key for sample, key in keys.items() if key}
 
 
 def _array(modality: str) -> str:

@@ -1,4 +1,4 @@
-"""Any dataset that was found, into the open layout."""
+"""Converts any dataset into the open layout."""
 
 from __future__ import annotations
 
@@ -15,6 +15,11 @@ def convert(located: Located, folder: Path, *, overwrite: bool = False) -> list[
 
     Context survives as the rows of the previous utterances; a stand-in stays marked as one; features of raw media
     still say of which they were made.
+
+    Args:
+        located: the dataset.
+        folder: where to.
+        overwrite: whether to replace a dataset that is there.
 
     Returns:
         The files written, the description first.

@@ -160,7 +160,7 @@ class _Reader(Entries):
         top = self.mapping(content, "", _KEYS, ("modalities", "task", "label"))
         default = self.paths(top["file"], "file") if "file" in top else {}
         split = self.split_ref(top["split"], default) if "split" in top else None
-        found = Description(
+        description = Description(
             file=self.file,
             name=self.string(top, "name", self.file.resolve().parent.name),
             title=self.string(top, "title", ""),
@@ -174,8 +174,8 @@ class _Reader(Entries):
             media=self.media(top["media"]) if "media" in top else None,
             indices="media" in top or self.flag(top, "indices"),
         )
-        self.check_together(found)
-        return replace(found, valid=self.validation(found, top.get("valid"), default))
+        self.check_together(description)
+        return replace(description, valid=self.validation(description, top.get("valid"), default))
 
     def check_together(self, found: Description) -> None:
         whole = [ref.array for ref in found.refs() if "" in ref.files]
@@ -282,9 +282,9 @@ class _Reader(Entries):
 
     def split_ref(self, value: object, default: Mapping[str, Path]) -> ArrayRef:
         """The split's array, where ``0-39: train`` stands for 40 values."""
-        found = self.ref(value, "split", default)
+        ref = self.ref(value, "split", default)
         values: dict[str, str] = {}
-        for old, new in found.values.items():
+        for old, new in ref.values.items():
             first, _, last = old.partition("-")
             numbers = all(end.isdecimal() and len(end) < 19 for end in (first, last))
             numbers = numbers and 0 <= int(last) - int(first) < _MOST
@@ -294,12 +294,12 @@ class _Reader(Entries):
                 if one in values:
                     raise self.wrong("split/values", f"value {one!r} is given twice", "each value once")
                 values[one] = new
-        return replace(found, values=values)
+        return replace(ref, values=values)
 
     def modalities(self, value: object, default: Mapping[str, Path]) -> dict[str, ModalityRef]:
         if not isinstance(value, dict) or not value:
             raise self.wrong("modalities", "none" if not value else repr(value), "a map from name to array")
-        found = {}
+        refs = {}
         for name, entry in value.items():
             key = f"modalities/{name}"
             self.modality(name)
@@ -321,7 +321,7 @@ class _Reader(Entries):
                 for rule in ("length", "mask")
                 if rule in entry
             }
-            found[name] = ModalityRef(
+            refs[name] = ModalityRef(
                 features, steps.get("length"), steps.get("mask"), entry.get("padding"), encoder
             )
-        return found
+        return refs

@@ -17,7 +17,15 @@ _KINDS = ("regression", "classification")
 
 
 def read_yaml(file: Path, expected: str) -> object:
-    """The content of a YAML file, of plain values only. Raises DataError: not there, not YAML, or a key given twice."""
+    """The content of a YAML file, of plain values only.
+
+    Args:
+        file: to read.
+        expected: what it should hold, for the message.
+
+    Raises:
+        DataError: it is not there, is not YAML, or a key is given twice.
+    """
     try:
         return read_plain_yaml(file)
     except OSError as error:
@@ -36,13 +44,29 @@ class Entries:
         self.file = file
 
     def wrong(self, key: str, wrong: str, expected: str) -> DataError:
-        """A DataError that names the file and the entry."""
+        """A DataError about an entry of the file.
+
+        Args:
+            key: the entry.
+            wrong: what is wrong.
+            expected: what should be there.
+        """
         return data_error(self.file, key, wrong, expected)
 
     def mapping(
         self, value: object, key: str, known: Iterable[str], required: Iterable[str] = ()
     ) -> dict[str, Any]:
-        """A map of known entries, of which the required ones are given and not empty."""
+        """A map of known entries.
+
+        Args:
+            value: what the file holds.
+            key: the entry, for messages.
+            known: the names that may occur.
+            required: the names that must occur with a value.
+
+        Returns:
+            ``value`` itself.
+        """
         known = tuple(known)
         if not isinstance(value, dict):
             shown = "empty" if value is None else repr(value)
@@ -57,21 +81,37 @@ class Entries:
         return value
 
     def string(self, top: dict[str, Any], key: str, default: str) -> str:
-        """An entry that is text, or the default."""
+        """An entry that is text.
+
+        Args:
+            top: the map that holds it.
+            key: its name.
+            default: the result where it is missing.
+        """
         value = top.get(key, default)
         if not isinstance(value, str):
             raise self.wrong(key, repr(value), "text")
         return value
 
     def flag(self, top: dict[str, Any], key: str) -> bool:
-        """An entry that is true or false; false where it is missing."""
+        """An entry that is true or false.
+
+        Args:
+            top: the map that holds it.
+            key: its name; false where it is missing.
+        """
         value = top.get(key, False)
         if not isinstance(value, bool):
             raise self.wrong(key, repr(value), "true or false")
         return value
 
     def name(self, value: object, key: str) -> str:
-        """A name as text: a word or a whole number."""
+        """A name as text.
+
+        Args:
+            value: a word or a whole number.
+            key: the entry, for messages.
+        """
         # YAML reads an unquoted yes, no, on, off as a truth value.
         if isinstance(value, bool) or not isinstance(value, (str, int)):
             raise self.wrong(key, repr(value), "text or a whole number (quote words such as yes and no)")
@@ -104,7 +144,11 @@ class Entries:
         return Target(kind, classes=self.classes(entry["classes"]), metrics=family)
 
     def label_range(self, value: object) -> tuple[float, float]:
-        """The lowest and the highest label."""
+        """The lowest and the highest label.
+
+        Returns:
+            The lowest and the highest label, finite.
+        """
         fits = (
             isinstance(value, list)
             and len(value) == 2
@@ -129,6 +173,11 @@ class Entries:
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """Half a sentence with the known name that is meant; empty where none is near."""
+    """Half a sentence with the known name that is meant; empty where none is near.
+
+    Args:
+        name: the unknown name.
+        known: the names to choose from.
+    """
     close = difflib.get_close_matches(name, list(known), n=1)
     return f" (do you mean {close[0]!r}?)" if close else ""

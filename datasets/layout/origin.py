@@ -1,4 +1,4 @@
-"""Of which raw media the features of a dataset were made, and how: the block ``media`` of a ``dataset.yaml``.
+"""The block ``media`` of a ``dataset.yaml``: the raw media that features were made of, and how.
 
 ::
 
@@ -29,7 +29,7 @@ KEYS = ("source", "path", "root", "modalities", "dtype", "cache", "problems", "a
 
 @dataclass(frozen=True)
 class Encoding:
-    """How a modality was encoded.
+    """The encoding of a modality.
 
     Attributes:
         medium: what its media are.
@@ -47,7 +47,7 @@ class Encoding:
 
 @dataclass(frozen=True)
 class Origin:
-    """Enough to encode the same clips again.
+    """The origin of features: enough to encode the same clips again.
 
     Attributes:
         source: the name that the raw data are found by, or a folder.
@@ -70,7 +70,7 @@ class Origin:
     asked: str
 
     def to_dict(self) -> dict[str, Any]:
-        """As it stands in ``dataset.yaml``."""
+        """The block as plain values, as it stands in ``dataset.yaml``."""
         modalities = {
             name: {"medium": one.medium, "encoder": one.encoder, "identity": dict(one.identity)}
             | ({"cut": one.cut} if one.cut else {})
@@ -79,7 +79,7 @@ class Origin:
         return {key: getattr(self, key) for key in KEYS} | {"modalities": modalities}
 
     def content(self) -> list[object]:
-        """What of it decides what the features are, without places."""
+        """The part of it that decides what the features are, without places."""
         return [*([name, sorted(one.identity.items())] for name, one in self.modalities.items()), self.dtype]
 
 

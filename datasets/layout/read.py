@@ -187,8 +187,8 @@ class _Loader:
         array, steps = read_array(ref.files[""], ref.array)
         count = sum(len(rows) for rows in self.rows.values())
         if array.ndim == 0 or len(array) != count:
-            found = f"{len(array)} samples" if array.ndim else "a single value"
-            raise data_error(ref.files[""], ref.array, found, f"{count}, as in the split's array")
+            size = f"{len(array)} samples" if array.ndim else "a single value"
+            raise data_error(ref.files[""], ref.array, size, f"{count}, as in the split's array")
         return {
             split: (array[self.rows[split]], None if steps is None else steps[self.rows[split]])
             for split in self.splits
@@ -200,19 +200,19 @@ class _Loader:
         """Checks the features of a modality, in place of the raw ones, and says which steps are valid."""
         rule = ref.length or ref.mask
         stated = None if rule is None else self.read(rule)
-        found = {}
+        masks = {}
         width = max((raw.shape[-1] for raw, _ in parts.values() if raw.ndim > 1), default=0)
         for split, (raw, ragged) in parts.items():
             file, key = _file(ref.features, split), f"{split}/{ref.features.array}"
             if ragged is not None and not ragged.any() and 0 in raw.shape[1:]:
                 raw = np.zeros((len(raw), 1, width), raw.dtype)  # no sample of the split has the modality
-            array = make.shaped(raw, file, key)
+            array = make.shape_features(raw, file, key)
             mask = self.mask(ref, split, array, ragged, None if stated is None else stated[split][0])
             if ragged is not None:
                 mask = mask & (ragged > 0)[:, None]  # an absent list is no data, whatever else is said of it
             parts[split] = (make.features(make.without_padding(array, mask), file, key), None)
-            found[split] = mask
-        return found
+            masks[split] = mask
+        return masks
 
     def mask(
         self,

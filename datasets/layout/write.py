@@ -11,6 +11,7 @@ import numpy as np
 
 from ..atomic_write import write_atomic
 from ..dataset import SPLITS, DataError, Samples, Target, data_error
+from ..plain_yaml import plain_yaml_text
 from .description import FILE_NAME
 
 
@@ -32,8 +33,18 @@ def write_open_layout(
     gives exactly these samples again.
 
     Each file is written under another name and renamed; the description is removed first and written last, so
-    that a half-written folder is never taken for a dataset. ``media`` is the description's block of that name,
-    for features that were made of raw media; ``beside`` holds further arrays of a split, by name.
+    that a half-written folder is never taken for a dataset.
+
+    Args:
+        folder: where to; it is made.
+        splits: split -> samples.
+        target: what is predicted.
+        name, title, homepage: of the dataset; an empty one is left out.
+        synthetic: whether it is a stand-in.
+        encoders: modality -> the encoder of its features.
+        media: the description's block of that name, for features that were made of raw media.
+        beside: split -> name -> a further array.
+        overwrite: whether to replace a dataset that is there.
 
     Returns:
         The files written, the description first.
@@ -42,8 +53,6 @@ def write_open_layout(
         DataError: the folder holds a dataset already (and ``overwrite`` is false), or cannot be written; or a
             modality has a name that does not print.
     """
-    import yaml
-
     description = folder / FILE_NAME
     if description.exists() and not overwrite:
         raise data_error(description, "", "is there already", "a folder without a dataset")
@@ -67,7 +76,7 @@ def write_open_layout(
         },
         "task": task,
         **{key: key for key in ("label", "domain", "sample_id", "previous")},
-        **({"indices": True} if _numbered(target) else {}),
+        **({"indices": True} if _has_numeric_names(target) else {}),
         **({"media": dict(media)} if media else {}),
     }
     try:
@@ -82,13 +91,13 @@ def write_open_layout(
             arrays |= {"sample_id": samples.sample_id, "previous": samples.previous}
             arrays |= beside[split] if beside else {}
             files.append(write_atomic(folder / f"{split}.npz", partial(_save, arrays)))
-        text = yaml.safe_dump(content, sort_keys=False).encode()
+        text = plain_yaml_text(content).encode()
         return [write_atomic(description, text), *files]
     except OSError as error:
         raise DataError(f"{folder}: cannot be written ({error.strerror or error})") from None
 
 
-def _numbered(target: Target) -> bool:
+def _has_numeric_names(target: Target) -> bool:
     """Whether classes are called by numbers that are not their indices, so that a label could be taken for a name."""
     return any(
         name.lstrip("-").isdecimal() and name != str(index) for index, name in enumerate(target.classes)

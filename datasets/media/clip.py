@@ -1,4 +1,4 @@
-"""What a data set of raw media is: clips, each with a stretch of a file for every modality that it has."""
+"""A dataset of raw media: clips, each with a stretch of a file for every modality that it has."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Clip:
 
 @dataclass(frozen=True)
 class Problem:
-    """What is wrong with one clip, or with a file that belongs to none.
+    """A fault of one clip, or of a file that belongs to none.
 
     Attributes:
         sample_id: the clip; empty for a file without a label.

@@ -13,7 +13,7 @@ import numpy as np
 from .clip import FrameView, MediaError, Medium, Piece, SoundView, TextView, View
 from .files import check_file, decoding
 from .frames import read_flow, read_video
-from .pictures import OTHER_PICTURES, PICTURES, fitted, has_picture, read_picture
+from .pictures import OTHER_PICTURES, PICTURES, has_picture, read_picture, resize_picture
 from .sound import read_sound
 
 #: What to decode: where it is, what it is, and how it is read.
@@ -46,13 +46,15 @@ def decode(piece: Piece | str, medium: Medium, view: View) -> np.ndarray | str:
             return _text(piece, view)
         assert isinstance(piece, Piece)
         if isinstance(view, SoundView):
-            return read_sound(_only(piece), piece.start, piece.stop, view)
+            return read_sound(_single_file(piece), piece.start, piece.stop, view)
         return (
-            _flow(piece, view) if medium == "flow" else _frames(_only(piece), piece.start, piece.stop, view)
+            _flow(piece, view)
+            if medium == "flow"
+            else _frames(_single_file(piece), piece.start, piece.stop, view)
         )
 
 
-def _only(piece: Piece) -> Path:
+def _single_file(piece: Piece) -> Path:
     if len(piece.files) != 1:
         raise MediaError(f"consists of {len(piece.files)} files; expected 1")
     return piece.files[0]
@@ -62,9 +64,9 @@ def _text(piece: Piece | str, view: TextView) -> str:
     if isinstance(piece, str):
         text = piece
     else:
-        check_file(_only(piece))
+        check_file(_single_file(piece))
         try:
-            text = _only(piece).read_text(encoding="utf-8")
+            text = _single_file(piece).read_text(encoding="utf-8")
         except UnicodeDecodeError:
             raise MediaError("is not text in UTF-8") from None
     text = text.strip()
@@ -77,7 +79,7 @@ def _frames(file: Path, start: float | None, stop: float | None, view: FrameView
     check_file(file)
     suffix = file.suffix.lower()
     if has_picture(file):
-        return np.stack([fitted(read_picture(file), view)] * view.frames)
+        return np.stack([resize_picture(read_picture(file), view)] * view.frames)
     try:
         return read_video(file, start, stop, view)
     except MediaError as error:
@@ -96,10 +98,10 @@ def _flow(piece: Piece, view: FrameView) -> np.ndarray:
     return read_flow((horizontal, vertical), piece.start, piece.stop, view)
 
 
-def decoded(
+def decode_ahead(
     items: Iterable[Item], workers: int = 2, ahead: int = 32
 ) -> Iterator[np.ndarray | str | MediaError]:
-    """Decodes ahead of whoever takes the results, which come in the order of the items.
+    """Decodes items ahead of the caller; results come in the order of the items.
 
     FFmpeg, libsndfile and Pillow let other threads run while they work, so threads are enough. Closing the
     iterator, or an exception where it is used (Ctrl-C, too), ends the threads after the items that they are at.

@@ -23,7 +23,7 @@ import numpy as np
 from ..dataset import data_error
 from ..pickles.unpickle_frame import load_frame
 from .clip import MediaSet, Piece
-from .files import told
+from .files import seconds_text
 from .listed import Row, find_lists, first_folder, media_set, with_validation
 from .table import seconds
 
@@ -84,14 +84,17 @@ def _rows(
     for column in _COLUMNS:
         if column not in table:
             raise data_error(file, column, "missing", f"a column (found: {', '.join(table)})")
-    found = []
+    rows = []
     numbers = _numbers(table)
     for place in range(len(table["video_id"])):
-        recording, first, last, label = _checked(file, table, place, classes)
+        recording, first, last, label = _check_row(file, table, place, classes)
         times = [_time(file, table, column, place) for column in ("start_timestamp", "stop_timestamp")]
         if times[1] <= times[0]:
             raise data_error(
-                file, f"row {place}, stop_timestamp", f"{told(times[1])} s", f"after {told(times[0])} s"
+                file,
+                f"row {place}, stop_timestamp",
+                f"{seconds_text(times[1])} s",
+                f"after {seconds_text(times[0])} s",
             )
         name = f"{kitchen}_{recording}_{first}_{last}_{label}"
         # flow has half the frames: ceil(start / 2), and int((stop - start) / 2) of them
@@ -102,11 +105,11 @@ def _rows(
             "audio": Piece((audio / part / kitchen / f"{recording}.wav",), times[0], times[1]),
             "flow": Piece(tuple(flow / part / kitchen / f"{slow}_{axis}.mp4" for axis in "uv")),
         }
-        found.append(Row(name, file, part, domain, label, media, recording, numbers[place]))
-    return found
+        rows.append(Row(name, file, part, domain, label, media, recording, numbers[place]))
+    return rows
 
 
-def _checked(
+def _check_row(
     file: Path, table: Mapping[str, np.ndarray], place: int, classes: int
 ) -> tuple[str, int, int, int]:
     recording = table["video_id"][place]
@@ -128,19 +131,19 @@ def _checked(
 
 def _time(file: Path, table: Mapping[str, np.ndarray], column: str, place: int) -> float:
     value = table[column][place]
-    found = seconds(value) if isinstance(value, str) else None
-    if found is None:
+    time = seconds(value) if isinstance(value, str) else None
+    if time is None:
         raise data_error(file, f"row {place}, {column}", repr(value), "hours:minutes:seconds")
-    return found
+    return time
 
 
 def _numbers(table: Mapping[str, np.ndarray]) -> list[int]:
     """Where each clip stands in its recording, from 0."""
     order = sorted(range(len(table["video_id"])), key=lambda place: (table["start_frame"][place], place))
     counted: dict[object, int] = {}
-    found = [0] * len(order)
+    numbers = [0] * len(order)
     for place in order:
         recording = table["video_id"][place]
-        found[place] = counted.get(recording, 0)
-        counted[recording] = found[place] + 1
-    return found
+        numbers[place] = counted.get(recording, 0)
+        counted[recording] = numbers[place] + 1
+    return numbers

@@ -1,4 +1,4 @@
-"""Opening a media file, so that what is wrong with it is said in half a sentence."""
+"""Opens media files; every fault is told in half a sentence."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def check_file(file: Path) -> None:
 
 @contextmanager
 def decoding(medium: str) -> Iterator[None]:
-    """Whatever a decoding library raises in between becomes a MediaError, so that one file never ends a run.
+    """Turns whatever a decoding library raises into a MediaError, so that one file never ends a run.
 
     Libraries raise more than their own errors on damaged files: ValueError of an absurd size of an array, struct.error
     of malformed EXIF data, MemoryError, OverflowError and others. KeyboardInterrupt and the like pass.
@@ -70,8 +70,12 @@ def decoding(medium: str) -> Iterator[None]:
 
 
 @contextmanager
-def opened(file: Path) -> Iterator[av.container.InputContainer]:
-    """A file opened by FFmpeg, closed afterwards; what FFmpeg says in between becomes a MediaError."""
+def open_container(file: Path) -> Iterator[av.container.InputContainer]:
+    """Opens a file with FFmpeg and closes it afterwards.
+
+    Raises:
+        MediaError: FFmpeg raised an error meanwhile, or the file holds neither sound nor pictures.
+    """
     with import_guard("av", "reading videos and compressed sound"):
         import av
         import av.error
@@ -86,29 +90,38 @@ def opened(file: Path) -> Iterator[av.container.InputContainer]:
         raise MediaError(f"cannot be decoded, cut or damaged: {error.strerror}") from None
 
 
-def told(seconds: float) -> str:
-    """A time as a message shows it: all that its writer typed, without the last bits of its sum."""
+def seconds_text(seconds: float) -> str:
+    """A time in messages: all digits that its writer typed, without the rounding error of a sum."""
     return f"{seconds:.12g}"
 
 
-def checked_stretch(start: float | None, stop: float | None, end: float, what: str) -> tuple[float, float]:
-    """The bounds of a stretch of something that lasts ``end`` seconds.
+def stretch_bounds(start: float | None, stop: float | None, end: float, what: str) -> tuple[float, float]:
+    """The bounds of a stretch of a file.
+
+    Args:
+        start: seconds; None for the beginning.
+        stop: seconds; None for the end.
+        end: the file's length in seconds.
+        what: what it holds, for messages.
+
+    Returns:
+        The first and the last second, within the file.
 
     Raises:
-        MediaError: the file or the stretch is empty, or it begins before the file, or it reaches more than ``SLACK`` beyond its end.
+        MediaError: the file or the stretch is empty, or begins before the file, or ends more than ``SLACK`` after it.
     """
     first = 0.0 if start is None else start
     last = end if stop is None else stop
     if not (first >= 0 and last < float("inf")):
-        raise MediaError(f"the stretch {told(first)} s to {told(last)} s is none of a file")
+        raise MediaError(f"the stretch {seconds_text(first)} s to {seconds_text(last)} s is none of a file")
     if end <= 0:
         raise MediaError(f"holds no {what}")
     if stop is not None and last <= first:
-        raise MediaError(f"the stretch {told(first)} s to {told(last)} s is empty")
+        raise MediaError(f"the stretch {seconds_text(first)} s to {seconds_text(last)} s is empty")
     if first >= end:
-        raise MediaError(f"the stretch begins at {told(first)} s, but the {what} ends at {end:.3f} s")
+        raise MediaError(f"the stretch begins at {seconds_text(first)} s, but the {what} ends at {end:.3f} s")
     if last > end + SLACK:
-        raise MediaError(f"the stretch reaches to {told(last)} s, but the {what} ends at {end:.3f} s")
+        raise MediaError(f"the stretch reaches to {seconds_text(last)} s, but the {what} ends at {end:.3f} s")
     return first, min(last, end)
 
 
@@ -160,7 +173,7 @@ def _stated_end(
 
 @dataclass(frozen=True)
 class _Packets:
-    """What reading through a file tells.
+    """The facts that reading through a file shows.
 
     Attributes:
         ends: index of a stream -> the time stamp, in seconds, at which its last packet ends.
@@ -173,7 +186,12 @@ class _Packets:
 
 
 def ends_in_a_frame(file: Path, container: av.container.InputContainer) -> bool:
-    """Whether an MP3 file without a count of its frames ends with a part of one."""
+    """Whether an MP3 file without a count of its frames ends within a frame.
+
+    Args:
+        file: which was opened.
+        container: of FFmpeg.
+    """
     is_measured = container.format.name == "mp3" and not container_states_length(file, "mp3")
     return is_measured and _packets(file).cut
 
@@ -194,7 +212,7 @@ def _read_through(file: Path, changed: int, size: int) -> _Packets:
     ends: dict[int, float] = {}
     sizes: dict[bytes, int] = {}
     cut = False
-    with opened(file) as container:  # anew: not every file can be wound back
+    with open_container(file) as container:  # anew: not every file can be wound back
         for packet in container.demux():
             if packet.pts is not None and packet.time_base and packet.size:
                 end = float((packet.pts + (packet.duration or 0)) * packet.time_base)

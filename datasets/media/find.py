@@ -25,7 +25,7 @@ def find_media(name: str, root: Path, given: Path | None = None, dataset: Datase
         DataNotFound: nothing is there; the message says where it was looked for and what to do.
         DataError: what is there is wrong, or nothing is known of raw media of this dataset.
     """
-    dataset = dataset if dataset is not None else _known(name)
+    dataset = dataset if dataset is not None else _registered_dataset(name)
     place = given.expanduser() if given is not None else _below(root.expanduser(), name)
     called: str | None = name
     if place is None or (given is None and is_place(name, root)):
@@ -34,7 +34,7 @@ def find_media(name: str, root: Path, given: Path | None = None, dataset: Datase
     by_chance = called is None and place.name == name and not described.is_file()
     if not place.exists() or by_chance:
         where = given if given is not None else root / name
-        raise DataNotFound(f"{name}: nothing in {where}; expected {_expected(name, dataset)}")
+        raise DataNotFound(f"{name}: nothing in {where}; expected {_expectation(name, dataset)}")
     if place.is_file():
         if place.suffix.lower() not in (".yaml", ".yml"):
             raise DataError(f"{name}: {place} is a file; expected a folder of media or a {FILE_NAME}")
@@ -43,16 +43,25 @@ def find_media(name: str, root: Path, given: Path | None = None, dataset: Datase
         return read_own(described, called)
     if dataset is not None and isinstance(dataset, RawDataset):
         return dataset.raw(place)
-    raise DataNotFound(f"{name}: no {FILE_NAME} in {place}; expected {_expected(name, dataset)}")
+    raise DataNotFound(f"{name}: no {FILE_NAME} in {place}; expected {_expectation(name, dataset)}")
 
 
 def is_place(name: str, root: Path) -> bool:
-    """Whether a name is that of a folder or file with raw media, and of none below ``root``, where only features may
-    lie under it."""
+    """Whether a name is that of a folder or file with raw media, and not that of a set below ``root``, where only features
+    may lie under it.
+
+    Args:
+        name: as it was typed.
+        root: the folder of all data.
+    """
     below, place = _below(root.expanduser(), name), Path(name).expanduser()
     if below is None:
         return place.exists()
-    return not (below / FILE_NAME).is_file() and _known(name) is None and (place / FILE_NAME).is_file()
+    return (
+        not (below / FILE_NAME).is_file()
+        and _registered_dataset(name) is None
+        and (place / FILE_NAME).is_file()
+    )
 
 
 def _below(root: Path, name: str) -> Path | None:
@@ -63,7 +72,7 @@ def _below(root: Path, name: str) -> Path | None:
     return next((one for one in entries if one.name.casefold() == name.casefold() and one.is_dir()), None)
 
 
-def _known(name: str) -> Dataset | None:
+def _registered_dataset(name: str) -> Dataset | None:
     from .. import DATASETS
 
     if name in outside.DATASETS:
@@ -76,7 +85,7 @@ def _known(name: str) -> Dataset | None:
     return getattr(import_module(module), attribute)()
 
 
-def _expected(name: str, dataset: Dataset | None) -> str:
+def _expectation(name: str, dataset: Dataset | None) -> str:
     own = f"a folder with {FILE_NAME}, which describes one's own clips"
     if dataset is None:
         from .. import DATASETS

@@ -16,14 +16,14 @@ import numpy as np
 
 from ..libraries import import_guard
 from .clip import FrameView, MediaError
-from .files import can_seek, checked_stretch, on_one_thread, opened, stream_end, zero
-from .pictures import fitted
+from .files import can_seek, on_one_thread, open_container, stream_end, stretch_bounds, zero
+from .pictures import resize_picture
 
 if TYPE_CHECKING:
     from av import VideoFrame, VideoStream
     from av.container import InputContainer
 
-    _Timed = tuple[int, VideoFrame]  # a time stamp in ticks of the stream
+    _TimedFrame = tuple[int, VideoFrame]  # a time stamp in ticks of the stream
 
 Colours = Literal["rgb24", "gray"]
 
@@ -58,7 +58,13 @@ def read_flow(
 ) -> np.ndarray:
     """Optical flow, stored as two grey videos of one length and size: its horizontal and its vertical part.
 
-    Returns: [time, 2, size, size], uint8.
+    Args:
+        files: the horizontal and the vertical part.
+        start, stop: seconds from the files' beginning; None is the beginning, or the end.
+        view: which frames, and their size.
+
+    Returns:
+        [time, 2, size, size], uint8.
 
     Raises:
         MediaError: as of ``read_video``, or the two do not fit each other.
@@ -97,16 +103,16 @@ def _read(
     with import_guard("av", "reading videos"):
         from av.video.reformatter import VideoReformatter
 
-    with opened(file) as container:
+    with open_container(file) as container:
         track = _track(file, container)
-        first, last = checked_stretch(start, stop, track.end, "video")
-        picked = _picked(track, first, last, view)
+        first, last = stretch_bounds(start, stop, track.end, "video")
+        picked = _pick_frames(track, first, last, view)
         convert = VideoReformatter()
         ready: dict[int, np.ndarray] = {}
         for frame in picked:
             if id(frame) not in ready:
                 pixels = convert.reformat(frame, format=colours, threads=1).to_ndarray()
-                ready[id(frame)] = _fitted(pixels, frame.rotation, track.stream.sample_aspect_ratio, view)
+                ready[id(frame)] = _resize(pixels, frame.rotation, track.stream.sample_aspect_ratio, view)
         return np.stack([ready[id(frame)] for frame in picked]), track
 
 
@@ -173,7 +179,7 @@ def _rate(stream: VideoStream) -> Fraction:
     return base if base and abs(base / average - 1) < _SAME_RATE else average
 
 
-def _picked(track: _Track, first: float, last: float, view: FrameView) -> list[VideoFrame]:
+def _pick_frames(track: _Track, first: float, last: float, view: FrameView) -> list[VideoFrame]:
     """The frames that a view takes of the stretch from ``first`` to ``last`` seconds; some may be the same."""
     begin = track.stamp(first)
     stop = max(track.stamp(last), begin + 1)
@@ -216,23 +222,23 @@ def _picked(track: _Track, first: float, last: float, view: FrameView) -> list[V
     return picked
 
 
-def _from_key_frame(track: _Track, begin: int) -> Iterator[_Timed]:
+def _from_key_frame(track: _Track, begin: int) -> Iterator[_TimedFrame]:
     """The frames of a video in the order in which they are shown, from a key frame not later than ``begin``."""
     if can_seek(track.container):
         track.container.seek(begin, stream=track.stream, backward=True)
-    frames = _decoded(track)
+    frames = _decode_frames(track)
     first = next(frames, None)
     if first is not None and first[0] > begin:  # the key frame is decoded before, but shown after that time
         track.container.seek(0)
         track.stream.codec_context.flush_buffers()
-        frames = _decoded(track)
+        frames = _decode_frames(track)
         first = next(frames, None)
     if first is not None:
         yield first
         yield from frames
 
 
-def _decoded(track: _Track) -> Iterator[_Timed]:
+def _decode_frames(track: _Track) -> Iterator[_TimedFrame]:
     """Frames until the video ends, or the file does before it.
 
     Frames are stored in another order than they are shown in. Where a file is cut, some that are shown before the
@@ -245,23 +251,25 @@ def _decoded(track: _Track) -> Iterator[_Timed]:
             decoded_at = packet.dts
             if packet.pts is not None:
                 reached = max(reached, packet.pts + (packet.duration or 0))
-            yield from _timed(packet.decode())
+            yield from _with_times(packet.decode())
             continue
         cut = packet.is_corrupt or track.seconds(reached) < track.end - 0.5 / track.rate
-        for time, frame in _timed(track.stream.decode(None)):
+        for time, frame in _with_times(track.stream.decode(None)):
             if not cut or (decoded_at is not None and time <= decoded_at):
                 yield time, frame
         return
 
 
-def _timed(frames: Iterable[VideoFrame]) -> Iterator[_Timed]:
+def _with_times(frames: Iterable[VideoFrame]) -> Iterator[_TimedFrame]:
     for frame in frames:
         time = frame.dts if frame.pts is None else frame.pts
         if time is not None:
             yield time, frame
 
 
-def _fitted(pixels: np.ndarray, rotation: int, aspect: Fraction | None, view: FrameView) -> np.ndarray:
+def _resize(pixels: np.ndarray, rotation: int, aspect: Fraction | None, view: FrameView) -> np.ndarray:
     turns = round(rotation / 90) % 4
     width = float(aspect) if aspect else 1.0
-    return fitted(np.ascontiguousarray(np.rot90(pixels, turns)), view, 1 / width if turns % 2 else width)
+    return resize_picture(
+        np.ascontiguousarray(np.rot90(pixels, turns)), view, 1 / width if turns % 2 else width
+    )

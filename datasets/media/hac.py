@@ -76,7 +76,7 @@ def _rows(file: Path, domain: str, part: str, classes: int, media: Path) -> list
             cells = [row for row in csv.reader(stream) if row]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise data_error(file, "", f"cannot be read ({error})", "a list of videos and classes") from None
-    found = []
+    rows = []
     for place, row in enumerate(cells, 1):
         # a space at the end of a name is part of it: one published file has it
         if len(row) != 2 or not row[0].endswith(".mp4") or "/" in row[0] or "\\" in row[0]:
@@ -89,5 +89,5 @@ def _rows(file: Path, domain: str, part: str, classes: int, media: Path) -> list
             "audio": Piece((media / "audio" / f"{stem}.wav",)),
             "flow": Piece(tuple(media / "flow" / f"{stem}_flow_{axis}.mp4" for axis in "xy")),
         }
-        found.append(Row(f"{domain}/{stem}", file, part, domain, int(row[1]), pieces))
-    return found
+        rows.append(Row(f"{domain}/{stem}", file, part, domain, int(row[1]), pieces))
+    return rows

@@ -1,4 +1,4 @@
-"""How long a media file says that it is: which headers state it, which leave it open, and which lie because of a cut."""
+"""The lengths that media files state: which headers state one, which leave it open, and which are wrong because of a cut."""
 
 from __future__ import annotations
 

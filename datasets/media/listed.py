@@ -6,11 +6,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ..dataset import SYNTHETIC_FILE, DataError, Dataset
+from ..dataset import SYNTHETIC_FILE, VALIDATION_SEED, VALIDATION_SHARE, DataError, Dataset
 from ..divide import divide
-from ..samples import VALIDATION_SEED, VALIDATION_SHARE
 from .clip import Clip, MediaSet, Medium, Piece, Problem
-from .shelf import Shelf, shown
+from .shelf import Shelf, relative_path
 
 
 @dataclass(frozen=True)
@@ -39,6 +38,12 @@ class Row:
 
 def find_lists(name: str, folder: Path, files: Sequence[str], below: Sequence[str]) -> Path:
     """The folder that holds the published lists: ``folder`` itself or one ``below`` it.
+
+    Args:
+        name: of the dataset, for messages.
+        folder: where to look first.
+        files: the names of the lists.
+        below: folders in ``folder`` where they may lie.
 
     Raises:
         DataError: no folder holds them all; the message names the first that is missing.
@@ -70,7 +75,7 @@ def with_validation(rows: Sequence[Row], groups: Mapping[int, str]) -> list[Row]
         groups: row -> what stays together, such as the recording; where a domain has one alone, clips are drawn.
     """
     shares = {"train": 1 - VALIDATION_SHARE, "valid": VALIDATION_SHARE}
-    found = list(rows)
+    result = list(rows)
     for domain in dict.fromkeys(row.domain for row in rows):
         places = [place for place, row in enumerate(rows) if row.domain == domain and row.split == "train"]
         names = [groups[place] for place in places]
@@ -78,10 +83,10 @@ def with_validation(rows: Sequence[Row], groups: Mapping[int, str]) -> list[Row]
             names = [rows[place].name for place in places]
         if len(set(names)) < len(shares):
             continue
-        drawn = divide(names, shares, f"{VALIDATION_SEED} {domain}")
-        for place, split in zip(places, drawn, strict=True):
-            found[place] = replace(rows[place], split=split)
-    return found
+        splits = divide(names, shares, f"{VALIDATION_SEED} {domain}")
+        for place, split in zip(places, splits, strict=True):
+            result[place] = replace(rows[place], split=split)
+    return result
 
 
 def media_set(
@@ -112,16 +117,18 @@ def media_set(
         if place is None or place.is_dir():
             there[name] = medium
         else:
-            problems.append(Problem("", name, shown(place, folder), f"no such folder: there is no {name}"))
+            problems.append(
+                Problem("", name, relative_path(place, folder), f"no such folder: there is no {name}")
+            )
     if not any(medium != "text" for medium in there.values()):
         places = ", ".join(str(place) for _, place in modalities.values() if place)
         raise DataError(f"{dataset.name}: no media in {folder}; expected folders {places}")
     synthetic = (folder / SYNTHETIC_FILE).is_file()
     for file, count in ({} if synthetic else counts).items():
-        found = sum(row.file == file for row in rows)
-        if found != count:
-            reason = f"lists {found} clips where {count} are published"
-            problems.append(Problem("", "", shown(file, folder), reason, published=True))
+        number = sum(row.file == file for row in rows)
+        if number != count:
+            reason = f"lists {number} clips where {count} are published"
+            problems.append(Problem("", "", relative_path(file, folder), reason, published=True))
     shelf = Shelf(folder)
     clips = []
     seen: dict[str, Row] = {}
@@ -156,7 +163,7 @@ def media_set(
         modalities=there,
         target=dataset.target,
         clips=tuple(clips),
-        problems=(*problems, *shelf.left(folders)),
+        problems=(*problems, *shelf.unused_files(folders)),
         title=dataset.title,
         homepage=dataset.homepage,
         synthetic=synthetic,

@@ -14,7 +14,7 @@ from ..dataset import SPLITS, Dataset, data_error
 from ..layout.entries import nearest
 from .clip import MediaSet, Piece
 from .listed import Row, media_set
-from .table import Table, read_table
+from .table import ClipTable, read_table
 
 _LIST, _FOLDER = "label.csv", "Raw"
 _DIGITS = 4  # of file names such as 0001.mp4, whose zeros spreadsheets lose
@@ -51,7 +51,7 @@ def read_mmsa_raw(dataset: Dataset, folder: Path) -> MediaSet:
         name = f"{video}$_${clip}"
         rows.append(Row(name, table.file, mode, "", score, media, video, int(clip)))
     counts = next(iter(dataset.published.values())).counts
-    found = media_set(
+    listed = media_set(
         dataset,
         folder,
         rows,
@@ -59,7 +59,7 @@ def read_mmsa_raw(dataset: Dataset, folder: Path) -> MediaSet:
         sorted(place for place in raw.iterdir() if place.is_dir()),
         {table.file: sum(counts.values())},
     )
-    return found
+    return listed
 
 
 def _file(folder: Path, clip: str) -> Path:
@@ -69,7 +69,7 @@ def _file(folder: Path, clip: str) -> Path:
     return padded if not isfile(exact) and isfile(padded) else exact
 
 
-def _score(table: Table, place: int, label: str, span: tuple[float, float]) -> float:
+def _score(table: ClipTable, place: int, label: str, span: tuple[float, float]) -> float:
     try:
         score = float(label)
     except ValueError:

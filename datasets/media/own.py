@@ -29,15 +29,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
 
+from ..class_labels import class_indices
 from ..dataset import SPLITS, Target, data_error
 from ..divide import divide
 from ..layout.description import FILE_NAME as ENCODED
 from ..layout.entries import Entries, nearest, read_yaml
-from ..samples import class_indices
 from .clip import Clip, MediaError, MediaSet, Medium, Piece, Problem
-from .files import told
+from .files import seconds_text
 from .shelf import Shelf
-from .table import Table, read_table, seconds
+from .table import ClipTable, read_table, seconds
 
 FILE_NAME = "media.yaml"
 _MEDIA: tuple[Medium, ...] = get_args(Medium)
@@ -57,7 +57,7 @@ _PLACE = re.compile(r"\{([^{}]*)\}")
 
 
 @dataclass(frozen=True)
-class Source:
+class MediaColumns:
     """Which cells of a row name the media of a modality.
 
     Attributes:
@@ -100,7 +100,7 @@ class _Own(Entries):
         target = self.target(top["task"])
         columns = {key: self.column(top, key, table) for key in _COLUMNS if key != "split"}
         if (columns["video"] is None) != (columns["clip"] is None):
-            columns |= self.both(top, columns)
+            columns |= self.drop_context(top, columns)
         ids = _sample_ids(table, columns["sample_id"] or "")
         labels = _labels(table, columns["label"] or "", target)
         splits = self.splits(top.get("split"), table, columns["video"])
@@ -123,13 +123,13 @@ class _Own(Entries):
         )
 
     def own_name(self, top: dict[str, Any]) -> str:
-        """What the set is called: its folder below the data root, and a word among others on a command line."""
+        """The name of the set: its folder below the data root, and a word among others on a command line."""
         name = self.string(top, "name", "")
         if not _NAME.fullmatch(name):
             raise self.wrong("name", repr(name), "letters, digits, - _ . with a letter or digit first")
         return name
 
-    def column(self, top: Mapping[str, Any], key: str, table: Table) -> str | None:
+    def column(self, top: Mapping[str, Any], key: str, table: ClipTable) -> str | None:
         """The column that says ``key``; None where it may be missing and is."""
         if key in top:
             column = self.name(top[key], key)
@@ -140,19 +140,21 @@ class _Own(Entries):
             table.column(column)
         return column if column in table.columns else None
 
-    def both(self, top: Mapping[str, Any], columns: Mapping[str, str | None]) -> dict[str, str | None]:
-        """A clip without its number has no context, unless somebody asked for one."""
+    def drop_context(
+        self, top: Mapping[str, Any], columns: Mapping[str, str | None]
+    ) -> dict[str, str | None]:
+        """Drops the context of clips without a number; an error where somebody asked for context."""
         for key, other in (("video", "clip"), ("clip", "video")):
             if key in top and columns[other] is None:
                 raise self.wrong(other, "missing", f"a column, as {key!r} is given")
         return {"video": None, "clip": None}
 
-    def sources(self, value: object, table: Table) -> dict[str, Source]:
+    def sources(self, value: object, table: ClipTable) -> dict[str, MediaColumns]:
         if not isinstance(value, dict) or not value:
             raise self.wrong("modalities", "none" if not value else repr(value), "a map from name to medium")
         return {self.modality(name): self.source(name, entry, table) for name, entry in value.items()}
 
-    def source(self, name: str, entry: object, table: Table) -> Source:
+    def source(self, name: str, entry: object, table: ClipTable) -> MediaColumns:
         key = f"modalities/{name}"
         entry = {"medium": entry} if isinstance(entry, str) else entry
         entry = self.mapping(entry, key, ("medium", "column", "file"), ("medium",))
@@ -169,22 +171,22 @@ class _Own(Entries):
             patterns = self.names(entry["file"], f"{key}/file", count)
             for part in (part for pattern in patterns for part in _PLACE.findall(pattern)):
                 table.column(part)
-            return self.timed(Source(medium, (), patterns, name), table)
+            return self.check_times(MediaColumns(medium, (), patterns, name), table)
         default = name if count == 1 else [f"{name}_u", f"{name}_v"]
         columns = self.names(entry.get("column", default), f"{key}/column", count)
         for column in columns:
             table.column(column)
-        return self.timed(Source(medium, columns, (), columns[0] if count == 1 else name), table)
+        return self.check_times(MediaColumns(medium, columns, (), columns[0] if count == 1 else name), table)
 
     def names(self, value: object, key: str, count: int) -> tuple[str, ...]:
         values = value if isinstance(value, list) else [value]
-        found = tuple(one for one in values if isinstance(one, str) and one)
-        if len(found) != len(values) or len(found) != count:
+        names = tuple(one for one in values if isinstance(one, str) and one)
+        if len(names) != len(values) or len(names) != count:
             expected = "a name" if count == 1 else "two names, of the horizontal and of the vertical part"
             raise self.wrong(key, repr(value), expected)
-        return found
+        return names
 
-    def timed(self, source: Source, table: Table) -> Source:
+    def check_times(self, source: MediaColumns, table: ClipTable) -> MediaColumns:
         known = [f"{source.times}.start", f"{source.times}.stop"]
         for column in table.columns:
             if column.startswith(f"{source.times}.") and (column not in known or source.medium == "text"):
@@ -193,7 +195,7 @@ class _Own(Entries):
                 raise self.wrong(f"modalities/{source.times}", wrong, expected)
         return source
 
-    def splits(self, value: object, table: Table, video: str | None) -> list[str]:
+    def splits(self, value: object, table: ClipTable, video: str | None) -> list[str]:
         how = (
             f"a column 'split' with {', '.join(SPLITS)}, or in {self.file.name} one drawn by whole groups: "
             "split: {group: COLUMN, shares: {train: 0.6, valid: 0.2, test: 0.2}, seed: 0}"
@@ -206,39 +208,39 @@ class _Own(Entries):
             value = {"column": value}
         entry = self.mapping(value, "split", ("column", "values", "group", "shares", "seed"))
         if "column" not in entry:
-            return self.drawn(entry, table, video)
+            return self.draw_splits(entry, table, video)
         for key in ("group", "shares", "seed"):
             if key in entry:
                 raise self.wrong(f"split/{key}", "given beside a column", "one of the two ways")
         column = self.name(entry["column"], "split/column")
-        return self.stated(table, column, self.meanings(entry.get("values", {})))
+        return self.read_splits(table, column, self.meanings(entry.get("values", {})))
 
     def meanings(self, values: object) -> dict[str, str]:
         if not isinstance(values, dict):
             raise self.wrong("split/values", repr(values), "a map from value to split")
-        found = {
+        meanings = {
             self.name(old, "split/values"): self.name(new, "split/values") for old, new in values.items()
         }
-        for split in found.values():
+        for split in meanings.values():
             if split not in SPLITS:
                 wrong = f"unknown split {split!r}{nearest(split, SPLITS)}"
                 raise self.wrong("split/values", wrong, ", ".join(SPLITS))
-        return found
+        return meanings
 
-    def stated(self, table: Table, column: str, meaning: Mapping[str, str]) -> list[str]:
+    def read_splits(self, table: ClipTable, column: str, meaning: Mapping[str, str]) -> list[str]:
         known = tuple(meaning) or SPLITS
-        found = []
+        splits = []
         for row, cell in enumerate(table.column(column)):
             if cell not in known:
                 wrong = f"unknown split {cell!r}{nearest(cell, known)}" if cell else "no split"
                 raise table.wrong(row, column, wrong, ", ".join(known))
-            found.append(meaning.get(cell, cell))
+            splits.append(meaning.get(cell, cell))
         for split in SPLITS:
-            if split not in found:
+            if split not in splits:
                 raise self.wrong("split", f"no clip of {table.file.name} is in {split}", "at least one")
-        return found
+        return splits
 
-    def drawn(self, entry: Mapping[str, Any], table: Table, video: str | None) -> list[str]:
+    def draw_splits(self, entry: Mapping[str, Any], table: ClipTable, video: str | None) -> list[str]:
         if "values" in entry:
             raise self.wrong("split/values", "given without a column", "a column, or shares and a seed")
         for key in ("shares", "seed"):
@@ -266,19 +268,19 @@ class _Own(Entries):
             raise self.wrong("split/group", f"{column!r} has {error}", "as many groups or more") from None
 
     def media(
-        self, table: Table, sources: Mapping[str, Source], ids: list[str]
+        self, table: ClipTable, sources: Mapping[str, MediaColumns], ids: list[str]
     ) -> tuple[list[dict[str, Piece | str]], list[Problem]]:
         """The media of every row that are there, and what is wrong with the others."""
         folder = self.file.parent
         shelf = Shelf(folder)
-        found: list[dict[str, Piece | str]] = [{} for _ in ids]
+        rows: list[dict[str, Piece | str]] = [{} for _ in ids]
         problems: list[Problem] = []
         for name, source in sources.items():
             for row, cells in enumerate(_media_cells(table, source)):
                 if not any(cells):
                     continue
                 if source.medium == "text":
-                    found[row][name] = cells[0]
+                    rows[row][name] = cells[0]
                     continue
                 if not all(cells):
                     column = source.columns[cells.index("")]
@@ -287,16 +289,16 @@ class _Own(Entries):
                 files, missing = shelf.media(ids[row], name, [folder / cell for cell in cells])
                 problems += missing
                 if not missing:
-                    found[row][name] = Piece(files, start, stop)
+                    rows[row][name] = Piece(files, start, stop)
         where = table.file.name
-        problems += [Problem(ids[row], "", where, "no media") for row, media in enumerate(found) if not media]
+        problems += [Problem(ids[row], "", where, "no media") for row, media in enumerate(rows) if not media]
         for file in (self.file, table.file, folder / ENCODED):
             with suppress(MediaError):  # an array's description need not be there
                 shelf.take(file)
-        return found, problems + shelf.left()
+        return rows, problems + shelf.unused_files()
 
 
-def _sample_ids(table: Table, column: str) -> list[str]:
+def _sample_ids(table: ClipTable, column: str) -> list[str]:
     first: dict[str, int] = {}
     for row, cell in enumerate(table.column(column)):
         if not cell or not cell.isprintable():
@@ -308,7 +310,7 @@ def _sample_ids(table: Table, column: str) -> list[str]:
     return list(first)
 
 
-def _labels(table: Table, column: str, target: Target) -> list[float | int]:
+def _labels(table: ClipTable, column: str, target: Target) -> list[float | int]:
     cells = table.column(column)
     if target.kind == "classification":
         shown = ", ".join(target.classes[:20])
@@ -325,7 +327,7 @@ def _labels(table: Table, column: str, target: Target) -> list[float | int]:
                 raise table.wrong(row, column, wrong, expected)
         return [index for index in indices if index is not None]
     low, high = target.label_range or (-math.inf, math.inf)
-    found: list[float | int] = []
+    scores: list[float | int] = []
     for row, cell in enumerate(cells):
         try:
             score = float(cell)
@@ -333,24 +335,24 @@ def _labels(table: Table, column: str, target: Target) -> list[float | int]:
             score = math.nan
         if not low - _SLACK <= score <= high + _SLACK:
             raise table.wrong(row, column, repr(cell) if cell else "no label", f"{low:g} to {high:g}")
-        found.append(score)
-    return found
+        scores.append(score)
+    return scores
 
 
-def _cells(table: Table, column: str | None) -> tuple[str, ...]:
+def _cells(table: ClipTable, column: str | None) -> tuple[str, ...]:
     return table.column(column) if column else ("",) * len(table)
 
 
-def _numbers(table: Table, column: str | None) -> list[int]:
-    found = []
+def _numbers(table: ClipTable, column: str | None) -> list[int]:
+    numbers = []
     for row, cell in enumerate(_cells(table, column)):
         if column and not (cell.isascii() and cell.isdecimal()):
             raise table.wrong(row, column, repr(cell), "a whole number: where the clip stands in its video")
-        found.append(int(cell or 0))
-    return found
+        numbers.append(int(cell or 0))
+    return numbers
 
 
-def _media_cells(table: Table, source: Source) -> list[tuple[str, ...]]:
+def _media_cells(table: ClipTable, source: MediaColumns) -> list[tuple[str, ...]]:
     """The one or two paths, or the text, of every row."""
     if source.columns:
         return list(zip(*(table.column(column) for column in source.columns), strict=True))
@@ -360,15 +362,17 @@ def _media_cells(table: Table, source: Source) -> list[tuple[str, ...]]:
     ]
 
 
-def _times(table: Table, row: int, name: str) -> tuple[float | None, float | None]:
-    found: list[float | None] = []
+def _times(table: ClipTable, row: int, name: str) -> tuple[float | None, float | None]:
+    times: list[float | None] = []
     for column in (f"{name}.start", f"{name}.stop"):
         cell = table.column(column)[row] if column in table.columns else ""
-        found.append(seconds(cell) if cell else None)
-        if cell and found[-1] is None:
+        times.append(seconds(cell) if cell else None)
+        if cell and times[-1] is None:
             raise table.wrong(row, column, repr(cell), "seconds, or hours:minutes:seconds")
-    start, stop = found
+    start, stop = times
     # a clip of no length is a problem of its own, once it is decoded
     if stop is not None and stop < (start or 0):
-        raise table.wrong(row, f"{name}.stop", told(stop), f"later than the start, {told(start or 0)}")
+        raise table.wrong(
+            row, f"{name}.stop", seconds_text(stop), f"later than the start, {seconds_text(start or 0)}"
+        )
     return start, stop

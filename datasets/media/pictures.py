@@ -75,8 +75,8 @@ def read_picture(file: Path) -> np.ndarray:
 
 
 def _turn(picture: Image.Image) -> Image.Transpose | None:
-    """How a picture is brought upright. Its EXIF data are read for this one number, and never written back:
-    a malformed entry beside it does no harm."""
+    """The turn that brings a picture upright. Its EXIF data are read for this one number, and never written back: a
+    malformed entry beside it does no harm."""
     with import_guard("PIL", "reading pictures"):
         from PIL import ExifTags, Image
 
@@ -125,7 +125,7 @@ def _to_rgb(picture: Image.Image, deep: bool) -> Image.Image:
     return Image.alpha_composite(Image.new("RGBA", layers.size, "white"), layers).convert("RGB")
 
 
-def fitted(picture: np.ndarray, view: FrameView, aspect: float = 1.0) -> np.ndarray:
+def resize_picture(picture: np.ndarray, view: FrameView, aspect: float = 1.0) -> np.ndarray:
     """A picture at the view's size.
 
     Args:

@@ -1,4 +1,4 @@
-"""Recordings of another rate than the others of their set: each is resampled, which is no fault, but worth a look."""
+"""Recordings of another rate than the others of their set: resampling them is no fault, but worth a look."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ def odd_rates(media_set: MediaSet, modality: str, rate: int) -> list[Problem]:
     pieces = {clip.sample_id: clip.media.get(modality) for clip in media_set.clips}
     files = {name: piece.files[0] for name, piece in pieces.items() if isinstance(piece, Piece)}
     rates = {file: _rate(file) for file in set(files.values()) if file.suffix.lower() in SNDFILE}
-    count = Counter(found for found in rates.values() if found)
+    count = Counter(own_rate for own_rate in rates.values() if own_rate)
     if len(count) < 2:
         return []
-    usual = max(count, key=lambda found: (count[found], found))
+    usual = max(count, key=lambda own_rate: (count[own_rate], own_rate))
     return [
         Problem(
-            name, modality, str(file), f"{found} samples a second, most have {usual}: resampled to {rate}"
+            name, modality, str(file), f"{own_rate} samples a second, most have {usual}: resampled to {rate}"
         )
         for name, file in files.items()
-        if (found := rates.get(file)) and found != usual
+        if (own_rate := rates.get(file)) and own_rate != usual
     ]
 
 

@@ -20,7 +20,11 @@ _BLOCK = 1 << 20
 
 
 def has_few_phases(before: int, after: int) -> bool:
-    """Whether two rates share so large a divisor that a table of all filters between them is small."""
+    """Whether two rates share so large a divisor that a table of all filters between them is small.
+
+    Args:
+        before, after: in Hz, whole numbers above 0.
+    """
     return max(before, after) // math.gcd(before, after) <= _MOST_PHASES
 
 

@@ -1,4 +1,4 @@
-"""Which files are there, and which of them no clip names. Each folder is listed once, however many clips lie in it."""
+"""Lists the files of a set and finds those that no clip names. Each folder is listed once."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ class Shelf:
             MediaError: it is not there, or no file.
         """
         place = os.path.normpath(file)
-        if os.path.basename(place) not in self._listed(os.path.dirname(place)):
-            place = self._stored(place)
+        if os.path.basename(place) not in self._list_folder(os.path.dirname(place)):
+            place = self._stored_path(place)
         folder, name = os.path.split(place)
-        names = self._listed(folder)
+        names = self._list_folder(folder)
         if folder in self._closed:
             raise MediaError(f"its folder cannot be listed: {self._closed[folder]}")
         fault = names.get(name, "no such file")
@@ -51,26 +51,34 @@ class Shelf:
     def media(
         self, sample_id: str, modality: str, files: Iterable[Path]
     ) -> tuple[tuple[Path, ...], list[Problem]]:
-        """Takes the files of one modality of a clip: where those lie that are there, and a problem for each other."""
+        """Takes the files of one modality of a clip.
+
+        Args:
+            sample_id, modality: which, for the problems.
+            files: as the clip names them.
+
+        Returns:
+            The paths of the files that exist, and a problem for each other.
+        """
         there, problems = [], []
         for file in files:
             try:
                 there.append(self.take(file))
             except MediaError as error:
-                problems.append(Problem(sample_id, modality, shown(file, self._root), str(error)))
+                problems.append(Problem(sample_id, modality, relative_path(file, self._root), str(error)))
         return tuple(there), problems
 
-    def left(self, folders: Iterable[Path] = ()) -> list[Problem]:
-        """The files below the root that no clip took: those in ``folders``, and those beside taken ones. Where a
-        folder has taken files, only files with a suffix of those count. A folder that cannot be listed is told,
-        wherever it is."""
+    def unused_files(self, folders: Iterable[Path] = ()) -> list[Problem]:
+        """The files below the root that no clip took: those in ``folders``, and those beside taken ones. Where a folder has
+        taken files, only files with a suffix of those count. A folder that cannot be listed is a problem, wherever it is.
+        """
         for folder in folders:
-            self._listed(os.path.normpath(folder))
-        found = [
+            self._list_folder(os.path.normpath(folder))
+        problems = [
             Problem(
                 "",
                 "",
-                shown(Path(folder), self._root),
+                relative_path(Path(folder), self._root),
                 f"this folder cannot be listed: {self._closed[folder]}",
             )
             for folder in sorted(self._closed)
@@ -85,10 +93,12 @@ class Shelf:
             for name in sorted(files - taken):
                 fits = not suffixes or os.path.splitext(name)[1].lower() in suffixes
                 if fits and not name.startswith("."):
-                    found.append(Problem("", "", shown(place / name, self._root), "no clip names this file"))
-        return found
+                    problems.append(
+                        Problem("", "", relative_path(place / name, self._root), "no clip names this file")
+                    )
+        return problems
 
-    def _listed(self, folder: str) -> dict[str, str]:
+    def _list_folder(self, folder: str) -> dict[str, str]:
         if folder not in self._names:
             self._taken[folder], self._names[folder] = set(), {}
             try:
@@ -100,12 +110,12 @@ class Shelf:
                 self._closed[folder] = error.strerror or str(error)
         return self._names[folder]
 
-    def _stored(self, place: str) -> str:
+    def _stored_path(self, place: str) -> str:
         """A path as the disk spells it; as it is where there is none that differs in the form of accents alone."""
         if place.isascii() or os.path.lexists(place):
             return place
         folder, name = os.path.split(place)
-        folder = self._stored(folder) if name else folder
+        folder = self._stored_path(folder) if name else folder
         if folder not in self._spelt:
             try:
                 self._spelt[folder] = {
@@ -117,7 +127,7 @@ class Shelf:
 
 
 def _fault(entry: os.DirEntry[str]) -> str:
-    """Why what lies in a folder is no file; empty for a file."""
+    """The reason why an entry of a folder is no file; empty for a file."""
     try:
         if entry.is_file():
             return ""
@@ -128,7 +138,12 @@ def _fault(entry: os.DirEntry[str]) -> str:
         return f"cannot be opened: {error.strerror}"
 
 
-def shown(file: Path, top: Path) -> str:
-    """A path as it is told: below ``top`` where it is there."""
+def relative_path(file: Path, top: Path) -> str:
+    """A path relative to a folder, for messages.
+
+    Args:
+        file: the path.
+        top: the folder; a path outside of it stays whole.
+    """
     file, top = Path(os.path.normpath(file)), Path(os.path.normpath(top))
     return str(file.relative_to(top)) if file.is_relative_to(top) else str(file)

@@ -15,12 +15,12 @@ from .files import (
     SLACK,
     can_seek,
     check_file,
-    checked_stretch,
     ends_in_a_frame,
     on_one_thread,
-    opened,
+    open_container,
+    seconds_text,
     stream_end,
-    told,
+    stretch_bounds,
     zero,
 )
 from .lengths import content_start, is_cut, leaves_length_open
@@ -66,7 +66,7 @@ def read_sound(file: Path, start: float | None, stop: float | None, view: SoundV
     if view.mono:
         sound = sound.mean(axis=1, keepdims=True, dtype=np.float32)
     if rate != view.rate:
-        sound = _resampled(sound, rate, view.rate)
+        sound = _resample(sound, rate, view.rate)
     if view.seconds is not None:
         length = round(view.seconds * view.rate)
         if view.tile and len(sound) < length:
@@ -87,7 +87,7 @@ def _is_for_sndfile(file: Path) -> bool:
     return head[:4] == b"fLaC" or head[:4] == b"FORM"
 
 
-def _resampled(sound: np.ndarray, old: int, new: int) -> np.ndarray:
+def _resample(sound: np.ndarray, old: int, new: int) -> np.ndarray:
     """[time, channel] at another rate."""
     if old < _LOWEST:
         raise MediaError(f"states {old} samples a second, too few for sound")
@@ -100,12 +100,12 @@ def _bounds(
     start: float | None, stop: float | None, seconds: float | None, end: float, rate: int
 ) -> tuple[int, int]:
     """The first sample of a stretch and the one after its last, cut to ``seconds``."""
-    first, last = checked_stretch(start, stop, end, "sound")
+    first, last = stretch_bounds(start, stop, end, "sound")
     begin, after = round(first * rate), round(last * rate)
     if seconds is not None:
         after = min(after, begin + -(-round(seconds * rate * 1000) // 1000))
     if after <= begin:
-        raise MediaError(f"the stretch {told(first)} s to {told(last)} s holds no sample")
+        raise MediaError(f"the stretch {seconds_text(first)} s to {seconds_text(last)} s holds no sample")
     return begin, after
 
 
@@ -140,9 +140,9 @@ def _by_sndfile(
 
 
 def _codec_words(file: Path) -> str:
-    """What a file that libsndfile cannot read really holds, such as AC-3 in WAV, as the end of a message."""
+    """The content of a file that libsndfile cannot read, such as AC-3 in WAV, as the end of a message."""
     try:
-        with opened(file) as container:
+        with open_container(file) as container:
             known = [stream.codec_context for stream in container.streams.audio if stream.codec_context]
             names = {context.codec.long_name for context in known}
             return f"; it holds {', '.join(sorted(names))}, in {container.format.long_name}" if names else ""
@@ -186,7 +186,7 @@ def _blocks_by_ffmpeg(file: Path) -> Iterator[np.ndarray]:
         from av import AudioResampler
 
     to_float = AudioResampler(format="flt")
-    with opened(file) as container:
+    with open_container(file) as container:
         for decoded in container.decode(audio=0):
             for frame in to_float.resample(decoded):
                 yield frame.to_ndarray()
@@ -216,7 +216,7 @@ def _by_ffmpeg(
     with import_guard("av", "reading compressed sound"):
         from av import AudioResampler
 
-    with opened(file) as container:
+    with open_container(file) as container:
         if not container.streams.audio:
             raise MediaError("has no sound")
         stream = container.streams.audio[0]

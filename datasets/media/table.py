@@ -25,7 +25,7 @@ _SEPARATOR_LINE = re.compile(r'"?sep=([^"\r\n])"?[ ,;\t]*[\r\n]+', re.IGNORECASE
 
 
 @dataclass(frozen=True)
-class Table:
+class ClipTable:
     """A table in memory.
 
     Attributes:
@@ -54,11 +54,18 @@ class Table:
         return self.columns[name]
 
     def wrong(self, row: int, column: str, wrong: str, expected: str) -> DataError:
-        """A DataError that names file, row and column."""
+        """A DataError that names file, row and column.
+
+        Args:
+            row: its index.
+            column: its name.
+            wrong: what is wrong.
+            expected: what should be there.
+        """
         return data_error(self.file, f"row {self.numbers[row]}, column {column}", wrong, expected)
 
 
-def read_table(file: Path) -> Table:
+def read_table(file: Path) -> ClipTable:
     """Reads a .csv (commas), .tsv (tabs) or .parquet table.
 
     Empty lines, and rows of empty cells alone, are passed over. A first line ``sep=;``, as spreadsheets write it,
@@ -79,7 +86,7 @@ def read_table(file: Path) -> Table:
     return table
 
 
-def _lines(file: Path, delimiter: str) -> Table:
+def _lines(file: Path, delimiter: str) -> ClipTable:
     rows: list[list[str]] = []
     before = 0
     try:
@@ -118,7 +125,7 @@ def _lines(file: Path, delimiter: str) -> Table:
             raise data_error(file, f"row {number}", wrong, f"{len(header)}, as in the header")
     cells = zip(*(row for _, row in filled[1:]), strict=True) if len(filled) > 1 else ([] for _ in header)
     columns = {name: tuple(c.strip() for c in column) for name, column in zip(header, cells, strict=True)}
-    return Table(file, columns, tuple(number for number, _ in filled[1:]))
+    return ClipTable(file, columns, tuple(number for number, _ in filled[1:]))
 
 
 @contextmanager
@@ -131,7 +138,7 @@ def _cells_of_any_length() -> Iterator[None]:
         csv.field_size_limit(limit)
 
 
-def _parquet(file: Path) -> Table:
+def _parquet(file: Path) -> ClipTable:
     import pyarrow
     import pyarrow.parquet
 
@@ -155,7 +162,7 @@ def _parquet(file: Path) -> Table:
             unreadable[name] = data_error(file, place, str(error), "text, a number, or nothing")
             cells = [""] * len(column)
         columns[name] = tuple(cells)
-    return Table(file, columns, tuple(range(1, table.num_rows + 1)), unreadable)
+    return ClipTable(file, columns, tuple(range(1, table.num_rows + 1)), unreadable)
 
 
 def _text(value: object) -> str:
@@ -185,10 +192,10 @@ def _text(value: object) -> str:
 def seconds(text: str) -> float | None:
     """Seconds from ``12.5``, ``01:09.14``, ``00:01:09.14`` or, as in subtitles, ``00:01:09,140``; None where it is
     none of them."""
-    found = _CLOCK.fullmatch(text.strip())
-    if found is None:
+    match = _CLOCK.fullmatch(text.strip())
+    if match is None:
         return None
-    hours, minutes, rest, plain = found.groups()
+    hours, minutes, rest, plain = match.groups()
     return (
         float(plain)
         if plain

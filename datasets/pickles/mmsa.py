@@ -64,5 +64,14 @@ class LocatedPickle:
 
 
 def locate_pickle(name: str, file: Path, target: Target) -> LocatedPickle:
-    """Describes a sentiment pickle. Raises DataError if it cannot be read."""
+    """Describes a sentiment pickle.
+
+    Args:
+        name: of the dataset.
+        file: the pickle.
+        target: the dataset's range of labels.
+
+    Raises:
+        DataError: it cannot be read.
+    """
     return LocatedPickle(name, pickle_format(file), (file,), target, is_synthetic(file))

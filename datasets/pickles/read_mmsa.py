@@ -86,13 +86,13 @@ def split_samples(content: Mapping[Any, Any], split: str, name: str, target: Tar
 
 def _features(array: object, name: str, file: Path, key: str) -> np.ndarray:
     # As in MMSA, -inf is silence in audio; in text and vision it is an error.
-    found = make.numbers(array, file, key)
-    if found.ndim != 3:
-        shape = "x".join(map(str, found.shape))
-        if 0 in found.shape:
+    values = make.numbers(array, file, key)
+    if values.ndim != 3:
+        shape = "x".join(map(str, values.shape))
+        if 0 in values.shape:
             raise data_error(file, key, "no samples", "at least one")
         raise data_error(file, key, f"shape {shape}", "[samples, time, feature]")
-    return make.features(found, file, key, negative_infinity_to_zero=name == "audio")
+    return make.features(values, file, key, negative_infinity_to_zero=name == "audio")
 
 
 def _mask(part: Mapping[object, object], name: str, array: np.ndarray, file: Path, split: str) -> np.ndarray:

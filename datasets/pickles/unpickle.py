@@ -127,7 +127,7 @@ def refused_call(*_: object) -> NoReturn:
     raise pickle.UnpicklingError("a name called that stands for itself only")
 
 
-def _known() -> dict[tuple[str, str], Call]:
+def _allowed_globals() -> dict[tuple[str, str], Call]:
     reconstruct, scalar, buffer = Call(_reconstruct), Call(_scalar), Call(_from_buffer)
     known = {
         ("numpy", "dtype"): Call(_dtype),
@@ -172,21 +172,29 @@ def _load_bytearray(unpickler: Any) -> None:
 
 
 class Unpickler(pickle._Unpickler):
-    """Knows the calls in ``known``, (module, name) -> what is called instead, and refuses all others.
+    """Knows the calls in ``allowed``, (module, name) -> what is called instead, and refuses all others.
 
     It is the one written in Python: the one in C sets aside as much memory as a forged file says that it will name,
     and frees arrays of bytes that are still in use where a file is cut short.
     """
 
-    known: Mapping[tuple[str, str], Any] = _known()
+    allowed: Mapping[tuple[str, str], Any] = _allowed_globals()
     dispatch = {**pickle._Unpickler.dispatch, pickle.BYTEARRAY8[0]: _load_bytearray}  # noqa: RUF012 - of the library
 
     def find_class(self, module: str, name: str) -> Any:
-        """What is called in place of a global."""
-        found = self.known.get((module, name))
-        if found is None:
+        """The stand-in that is called in place of a global.
+
+        Args:
+            module: as the pickle names it.
+            name: of the global.
+
+        Raises:
+            UnpicklingError: the global is not allowed.
+        """
+        stand_in = self.allowed.get((module, name))
+        if stand_in is None:
             raise _RefusedError(f"{module}.{name}")
-        return found
+        return stand_in
 
     def persistent_load(self, pid: Any) -> NoReturn:
         """Always refused."""

@@ -104,13 +104,13 @@ def _arrow_strings(parts: object) -> np.ndarray:
     if buffers[0] is not None:
         bits = np.unpackbits(np.frombuffer(_buffer(buffers[0]), np.uint8), bitorder="little")
         valid = bits[offset : offset + length].astype(bool)
-    found = np.empty(length, dtype=object)
+    strings = np.empty(length, dtype=object)
     for row, (start, stop, there) in enumerate(zip(ends[:-1], ends[1:], valid, strict=True)):
-        found[row] = letters[start:stop].decode() if there else None
-    return found
+        strings[row] = letters[start:stop].decode() if there else None
+    return strings
 
 
-def _known() -> dict[tuple[str, str], Any]:
+def _allowed_globals() -> dict[tuple[str, str], Any]:
     name_only = Call(refused_call)
     known: dict[tuple[str, str], Any] = {
         ("pandas.core.internals.managers", "BlockManager"): _Manager,
@@ -139,7 +139,7 @@ def _known() -> dict[tuple[str, str], Any]:
 
 
 class _FrameUnpickler(Unpickler):
-    known = {**Unpickler.known, **_known()}  # noqa: RUF012 (never changed)
+    allowed = {**Unpickler.allowed, **_allowed_globals()}  # noqa: RUF012 (never changed)
 
 
 class _FormError(Exception):
@@ -176,7 +176,7 @@ def _columns(held: object) -> dict[str, np.ndarray]:
     if len(axes) != 2:
         raise _FormError(f"{len(axes)} axes")
     names, count = _names(axes[0]), _length(axes[1])
-    found: dict[str, np.ndarray] = {}
+    columns: dict[str, np.ndarray] = {}
     for values, placement in blocks:
         rows = _rows(values)
         places = _places(placement, len(names))
@@ -185,13 +185,13 @@ def _columns(held: object) -> dict[str, np.ndarray]:
         for place, column in zip(places, rows, strict=True):
             if len(column) != count:
                 raise _FormError(f"column {names[place]!r} has {len(column)} rows, the index {count}")
-            if names[place] in found:
+            if names[place] in columns:
                 raise _FormError(f"column {names[place]!r} is there twice")
-            found[names[place]] = _plain(column, names[place])
-    missing = [name for name in names if name not in found]
+            columns[names[place]] = _plain(column, names[place])
+    missing = [name for name in names if name not in columns]
     if missing:
         raise _FormError(f"column {missing[0]!r} has no data")
-    return {name: found[name] for name in names}
+    return {name: columns[name] for name in names}
 
 
 def _axes_and_blocks(manager: _Held) -> tuple[Any, list[tuple[Any, Any]]]:

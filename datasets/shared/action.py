@@ -56,7 +56,16 @@ class Action:
         raise data_error(file, "", "no features are published", f"a {FILE_NAME}")
 
     def locate(self, root: Path, given: Path | None = None) -> Located:
-        """Finds the dataset below ``root``, or at the file or folder ``given``. Raises DataError."""
+        """Finds the dataset below ``root``, or at the file or folder ``given``.
+
+        Args:
+            root: the folder of all datasets.
+            given: a file or folder to use instead.
+
+        Raises:
+            DataNotFound: nothing is there.
+            DataError: what is there is wrong.
+        """
         return locate(self.name, root, given, self)
 
     def synthesize(
@@ -93,7 +102,7 @@ class Action:
             raise data_error(file, "", "is there and is no stand-in", "nothing, or a stand-in to replace")
         counts = dict.fromkeys(self.lists, SMALL)
         if size == "full":
-            counts = {domain: _parted(*clips) for domain, clips in self.lists.items()}
+            counts = {domain: _split_counts(*clips) for domain, clips in self.lists.items()}
         title = f"{self.name} ({SYNTHETIC_MARK})"
         splits = generate(self.name, len(self.target.classes), counts, seed)
         return write_open_layout(
@@ -114,7 +123,7 @@ class Action:
         return [mark]
 
 
-def _parted(train: int, test: int) -> dict[str, int]:
+def _split_counts(train: int, test: int) -> dict[str, int]:
     valid = round(_VALID_SHARE * train)
     return {"train": train - valid, "valid": valid, "test": test}
 

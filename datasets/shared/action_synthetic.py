@@ -47,7 +47,7 @@ def generate(
             np.random.SeedSequence([seed, *(zlib.crc32(n.encode()) for n in (name, *names))])
         )
 
-    found = {}
+    splits = {}
     for split in SPLITS:
         label = np.concatenate([np.arange(part[split]) % classes for part in counts.values()])
         domain = np.concatenate([np.full(part[split], place) for place, part in enumerate(counts.values())])
@@ -76,7 +76,7 @@ def generate(
             features[modality] = wave.astype(np.float32)[:, None]
         names = np.array(list(counts))[domain]
         there = np.ones(len(label), dtype=bool)
-        found[split] = Samples(
+        splits[split] = Samples(
             features=features,
             mask=dict.fromkeys(WIDTHS, there[:, None]),
             present=dict.fromkeys(WIDTHS, there),
@@ -85,4 +85,4 @@ def generate(
             domain=names,
             previous=np.full(len(label), -1, dtype=np.int64),
         )
-    return found
+    return splits

@@ -1,4 +1,4 @@
-"""How wide the features are that the action-recognition datasets come with."""
+"""The widths of the features that the action-recognition datasets come with."""
 
 from __future__ import annotations
 

@@ -14,5 +14,10 @@ SPLIT_RULES = ("fair", "as-published")
 
 
 def recording_name(state: str, speed: int) -> str:
-    """The published name of a recording: ``BOW_10HZ.txt``."""
+    """The published name of a recording: ``BOW_10HZ.txt``.
+
+    Args:
+        state: one of ``STATES``.
+        speed: in Hz.
+    """
     return f"{state}_{speed}HZ.txt"

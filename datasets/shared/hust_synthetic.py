@@ -45,7 +45,21 @@ OFFSET, DIRECTION = 10.0, (0.6, 0.64, 0.48)  # of length 1
 
 
 def write_stand_in(folder: Path, target: Target, seed: int, size: str, format: str) -> list[Path]:
-    """Writes the stand-in: see ``Hust.synthesize``."""
+    """Writes a stand-in for the HUST motor data: see ``Hust.synthesize``.
+
+    Args:
+        folder: where to.
+        target: the six states.
+        seed: of everything.
+        size: ``"small"`` or ``"full"``.
+        format: ``"txt"``, ``"mat"`` or ``"open"``.
+
+    Returns:
+        The files written.
+
+    Raises:
+        DataError: an unknown size or format, or a dataset that cannot be written.
+    """
     if size not in ("small", "full"):
         raise DataError(f"hust: no stand-in of size {size!r}; expected small or full")
     length = LENGTH if size == "full" else SMALL_LENGTH
@@ -54,7 +68,7 @@ def write_stand_in(folder: Path, target: Target, seed: int, size: str, format: s
         folder.mkdir(parents=True, exist_ok=True)
         return [_write_text(folder, place, table, seed) for place, table in tables]
     recordings = {
-        place: Recording(folder / recording_name(STATES[place[1]], SPEEDS[place[0]]), *as_read(table))
+        place: Recording(folder / recording_name(STATES[place[1]], SPEEDS[place[0]]), *rounded_signals(table))
         for place, table in tables
     }
     if format == "mat":
@@ -81,8 +95,15 @@ def _places() -> Iterable[tuple[int, int]]:
     return ((speed, state) for speed in range(len(SPEEDS)) for state in range(len(STATES)))
 
 
-def as_read(table: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Vibration and sound [points] of a table, as a reader of the text file finds them."""
+def rounded_signals(table: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Signals with the digits that a text file keeps.
+
+    Args:
+        table: [points, 5], as ``recording_table`` returns it.
+
+    Returns:
+        Vibration (the norm of its axes) and sound, [points] each, float64.
+    """
     written = table.round(6)
     return np.linalg.norm(written[:, 1:4], axis=1), written[:, 4]
 

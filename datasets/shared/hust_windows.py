@@ -63,7 +63,10 @@ class Cut:
 
 
 def read_recordings(folder: Path) -> tuple[dict[tuple[int, int], Recording], bool]:
-    """The 24 recordings of a folder, and whether they are a stand-in.
+    """Reads the 24 recordings of a folder.
+
+    Returns:
+        (speed, state) -> recording, and whether they are a stand-in.
 
     Raises:
         DataError: one is missing or faulty, or some are a stand-in and some are not.
@@ -85,7 +88,10 @@ def read_recordings(folder: Path) -> tuple[dict[tuple[int, int], Recording], boo
 
 
 def read_recording(file: Path) -> tuple[Recording, bool]:
-    """A text file: some lines of header, then five numbers a line. Also whether the header says *synthetic*.
+    """Reads a text file: some lines of header, then five numbers a line.
+
+    Returns:
+        The recording, and whether the header says *synthetic*.
 
     Raises:
         DataError: no numbers, other numbers of columns, or values that are not finite.
@@ -124,13 +130,20 @@ def _is_numbers(line: str) -> bool:
 def windows(recordings: Recordings, rule: str = "fair") -> dict[str, Samples]:
     """The samples of each split: see ``Hust.prepare``.
 
+    Args:
+        recordings: all 24.
+        rule: ``"fair"`` or ``"as-published"``.
+
+    Returns:
+        Split -> samples.
+
     Raises:
         DataError: an unknown rule, or a recording is too short.
     """
     if rule == "fair":
-        return assembled(fair_cuts(recordings))
+        return assemble_samples(fair_cuts(recordings))
     if rule == "as-published":
-        return assembled(split_off_validation(draw_windows(recordings)))
+        return assemble_samples(split_off_validation(draw_windows(recordings)))
     raise DataError(f"hust: no split {rule!r}; expected {' or '.join(SPLIT_RULES)}")
 
 
@@ -151,7 +164,7 @@ def fair_cuts(recordings: Recordings) -> Iterable[Cut]:
                     recording.file, "", f"{len(recording)} points", f"so many that {share:.0%} hold a window"
                 )
             starts = np.round(np.linspace(first, last, count)).astype(int)
-            yield _cut(split, speed, state, recording, starts)
+            yield _cut_windows(split, speed, state, recording, starts)
 
 
 def draw_windows(recordings: Recordings) -> list[Cut]:
@@ -168,8 +181,8 @@ def draw_windows(recordings: Recordings) -> list[Cut]:
         starts = draw.choice(places, size=count, replace=False)
         draw.shuffle(starts)
         trained = round(0.8 * count)
-        cuts.append(_cut("train", speed, state, recording, starts[:trained]))
-        cuts.append(_cut("test", speed, state, recording, starts[trained:]))
+        cuts.append(_cut_windows("train", speed, state, recording, starts[:trained]))
+        cuts.append(_cut_windows("test", speed, state, recording, starts[trained:]))
     return cuts
 
 
@@ -192,26 +205,26 @@ def split_off_validation(cuts: Iterable[Cut]) -> Iterable[Cut]:
             yield Cut(split, cut.speed, cut.state, names, cut.vibration[chosen], cut.acoustic[chosen])
 
 
-def _cut(split: str, speed: int, state: int, recording: Recording, starts: np.ndarray) -> Cut:
+def _cut_windows(split: str, speed: int, state: int, recording: Recording, starts: np.ndarray) -> Cut:
     points = starts[:, None] + np.arange(WINDOW)
     names = [str(start) for start in starts]
     return Cut(split, speed, state, names, recording.vibration[points], recording.acoustic[points])
 
 
-def assembled(cuts: Iterable[Cut]) -> dict[str, Samples]:
+def assemble_samples(cuts: Iterable[Cut]) -> dict[str, Samples]:
     """Samples from windows: each scaled to 0..1, a constant one to 0."""
     by_split: dict[str, list[Cut]] = {split: [] for split in SPLITS}
     for cut in cuts:
         by_split[cut.split].append(cut)
-    found = {}
+    splits = {}
     for split, parts in by_split.items():
         count = sum(len(cut.names) for cut in parts)
         mask = dict.fromkeys(MODALITIES, np.ones((count, WINDOW), dtype=bool))
         features = {
-            name: np.concatenate([scaled(getattr(cut, name)) for cut in parts])[:, :, None]
+            name: np.concatenate([scale_windows(getattr(cut, name)) for cut in parts])[:, :, None]
             for name in MODALITIES
         }
-        found[split] = Samples(
+        splits[split] = Samples(
             features=features,
             mask=mask,
             present=make.present(mask),
@@ -222,10 +235,10 @@ def assembled(cuts: Iterable[Cut]) -> dict[str, Samples]:
             domain=np.concatenate([np.full(len(cut.names), DOMAINS[cut.speed]) for cut in parts]),
             previous=np.full(count, -1, dtype=np.int64),
         )
-    return found
+    return splits
 
 
-def scaled(wave: np.ndarray) -> np.ndarray:
+def scale_windows(wave: np.ndarray) -> np.ndarray:
     """Windows [windows, points], each from 0 at its lowest to 1 at its highest point; float32."""
     low, high = wave.min(axis=1, keepdims=True), wave.max(axis=1, keepdims=True)
     span = np.where(high > low, high - low, 1.0)
@@ -234,16 +247,16 @@ def scaled(wave: np.ndarray) -> np.ndarray:
 
 def mat_variables(cuts: Sequence[Cut]) -> dict[str, dict[str, np.ndarray]]:
     """File name -> variable -> array [points, windows], float64: states one after the other in each speed."""
-    found: dict[str, dict[str, np.ndarray]] = {}
+    variables: dict[str, dict[str, np.ndarray]] = {}
     for file, modality in zip(MAT_FILES, MODALITIES, strict=True):
-        found[file] = {
+        variables[file] = {
             f"load{speed + 1}_{split}": np.concatenate(
                 [getattr(cut, modality) for cut in cuts if (cut.speed, cut.split) == (speed, split)]
             ).T
             for speed in range(len(SPEEDS))
             for split in ("train", "test")
         }
-    return found
+    return variables
 
 
 def read_mat(files: Sequence[Path]) -> dict[str, Samples]:
@@ -270,7 +283,7 @@ def read_mat(files: Sequence[Path]) -> dict[str, Samples]:
                 rows = slice(state * each, (state + 1) * each)
                 names = [f"{split}-{number}" for number in range(each)]
                 cuts.append(Cut(split, speed, state, names, waves[0][rows], waves[1][rows]))
-    return assembled(split_off_validation(cuts))
+    return assemble_samples(split_off_validation(cuts))
 
 
 def _variables(file: Path) -> dict[str, np.ndarray]:

@@ -53,6 +53,10 @@ class Sentiment:
     def locate(self, root: Path, given: Path | None = None) -> Located:
         """Finds the dataset below ``root``, or at the file or folder ``given``.
 
+        Args:
+            root: the folder of all datasets.
+            given: a file or folder to use instead.
+
         Raises:
             DataNotFound: nothing is there.
             DataError: several files are there, or what is there is wrong.

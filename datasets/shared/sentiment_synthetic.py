@@ -66,7 +66,23 @@ def write_stand_in(
     size: str,
     format: str,
 ) -> list[Path]:
-    """Writes a stand-in for a sentiment dataset: see ``Sentiment.synthesize``."""
+    """Writes a stand-in for a sentiment dataset: see ``Sentiment.synthesize``.
+
+    Args:
+        name: of the dataset.
+        target: its range of labels.
+        layouts: format -> widths, numbers of samples and steps.
+        folder: where to.
+        seed: of everything.
+        size: ``"small"`` or ``"full"``.
+        format: one of ``layouts``, or ``"open"``.
+
+    Returns:
+        The files written.
+
+    Raises:
+        DataError: an unknown size or format, real data in the way, or nowhere to write.
+    """
     if size not in ("small", "full"):
         raise DataError(f"{name}: no stand-in of size {size!r}; expected small or full")
     if format not in layouts and format != "open":
@@ -195,20 +211,29 @@ def _features(
     latents[:, 0] += UTTERANCE_NOISE[modality] * draw.standard_normal(count)
     shape = (count, longest, LATENTS[modality])
     steps = latents[:, None] + STEP_NOISE[modality] * draw.standard_normal(shape)
-    found = steps.astype(np.float32) @ loadings(name, modality, width, seed)
-    found += (MEAN_SHIFT[name] * _generator(seed, name, modality, "mean").standard_normal(width)).astype(
+    features = steps.astype(np.float32) @ loadings(name, modality, width, seed)
+    features += (MEAN_SHIFT[name] * _generator(seed, name, modality, "mean").standard_normal(width)).astype(
         np.float32
     )
-    found += np.float32(FEATURE_NOISE) * draw.standard_normal(found.shape, dtype=np.float32)
-    found[np.arange(longest) >= lengths[:, None]] = 0
-    return found
+    features += np.float32(FEATURE_NOISE) * draw.standard_normal(features.shape, dtype=np.float32)
+    features[np.arange(longest) >= lengths[:, None]] = 0
+    return features
 
 
 def loadings(name: str, modality: str, width: int, seed: int) -> np.ndarray:
-    """How the latents of a modality show in its features: [latents, width], float32.
+    """The loadings of a modality's latents on its features.
 
     The rows have equal lengths, such that a feature has a variance of about 1. Row 0 is the sentiment, row 1
     of audio and vision the sign.
+
+    Args:
+        name: of the dataset, which decides the direction of the sentiment.
+        modality: ``"text"``, ``"audio"`` or ``"vision"``.
+        width: number of features.
+        seed: of the random directions.
+
+    Returns:
+        [latents, width], float32.
     """
     rank = LATENTS[modality]
     base, _ = np.linalg.qr(_generator(seed, modality, f"width {width}").standard_normal((width, rank)))

@@ -11,7 +11,7 @@ from pathlib import Path
 import pandas as pd
 
 from ..labels import KEYS, Across
-from .text import file_name, holes, shown, title, wide, write_text
+from .text import file_name, holes, rows_to_show, title, wide, write_text
 
 # Characters of a row, with two between columns, that fit 17 cm in a small font of ten points.
 _WIDTH = 100
@@ -91,7 +91,7 @@ def latex(frame: pd.DataFrame, subject: str, across: Across = "metric") -> str:
     Raises:
         ValueError: as ``wide``.
     """
-    chosen = shown(frame, across, None)
+    chosen = rows_to_show(frame, across, None)
     table = wide(frame, across, intervals=False, best="\x01{}\x02")
     columns = [str(name) for name in table if name not in KEYS]
     words = {"method", "metric"}

@@ -54,7 +54,7 @@ def wide(
     Raises:
         ValueError: nothing in the frame fits, or ``across`` is neither.
     """
-    rows = _records(shown(frame, across, metric))
+    rows = _records(rows_to_show(frame, across, metric))
     by_metric = across == "metric"
     headings = {row[across]: heading(row) if by_metric else condition_label(row[across]) for row in rows}
     draws: dict[tuple, set[int]] = {}
@@ -183,7 +183,7 @@ def markdown(
     Raises:
         ValueError: as ``wide``.
     """
-    rows_shown = shown(frame, across, metric)
+    rows_shown = rows_to_show(frame, across, metric)
     table = wide(frame, across, metric, intervals, best="**{}**")
     text = {*KEYS, "method", "metric"}
     lines = [f"## {escape_markdown(title(rows_shown, subject))}", ""]
@@ -264,7 +264,7 @@ def naming(path: Path) -> Iterator[None]:
         raise OSError(error.errno, error.strerror, str(path)) from error
 
 
-def shown(frame: pd.DataFrame, across: Across, metric: str | None) -> pd.DataFrame:
+def rows_to_show(frame: pd.DataFrame, across: Across, metric: str | None) -> pd.DataFrame:
     """The rows of a frame that ``wide`` prints."""
     if across == "metric":
         # A table without clean rows (a confidence, an OOD score) shows each row's main condition, its first.

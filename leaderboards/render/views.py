@@ -20,7 +20,7 @@ from ..metrics.registry import METRICS
 from ..tables.accuracy import condition_label
 from ..tables.cost import QUANTITIES
 from .plain import texts
-from .text import cell_text, count_text, heading, holes, interval_text, shown
+from .text import cell_text, count_text, heading, holes, interval_text, rows_to_show
 
 Record = dict[str, Any]
 
@@ -162,7 +162,7 @@ def metric_conventions() -> dict[str, str]:
 def _parts(
     frame: pd.DataFrame, across: Across, is_shown: Callable[[str], bool]
 ) -> Iterator[tuple[str, pd.DataFrame]]:
-    main = shown(frame, across, None)
+    main = rows_to_show(frame, across, None)
     if across == "metric":
         yield _label(main, "condition"), main
         rest = frame.drop(index=main.index)

@@ -15,7 +15,7 @@ from ..metrics.base import Metric, checked
 from ..metrics.registry import family_metrics, find
 from ..stats.bootstrap import Resampled, resample
 from .results import Outputs, Result, one_line, read_outputs
-from .score_sheet import Entry, Sheet, sheet_from, stored_sheet
+from .score_sheet import Sheet, SheetEntry, sheet_from, stored_sheet
 
 T = TypeVar("T")
 
@@ -184,15 +184,15 @@ def sheet_key(metrics: Sequence[Metric], draws: int, seed: int) -> list[object]:
 
 def scored(outputs: Mapping[str, Outputs], metrics: Sequence[Metric], draws: int, seed: int) -> Sheet:
     """The sheet of one network: condition -> outputs, each judged by all metrics."""
-    entries: dict[str, Entry] = {}
+    entries: dict[str, SheetEntry] = {}
     alike: dict[str, list[str]] = {}
     for condition, found in outputs.items():
         try:
             checked(metrics[0].mean.task, found.target, found.prediction)
         except ValueError as error:
-            entries[condition] = Entry(None, hole=one_line(str(error)))
+            entries[condition] = SheetEntry(None, hole=one_line(str(error)))
             continue
-        entries[condition] = Entry(None, found.of)
+        entries[condition] = SheetEntry(None, found.of)
         alike.setdefault(found.of, []).append(condition)
     for of, conditions in alike.items():  # of the same samples, all at once
         predictions = [outputs[condition].prediction for condition in conditions]
@@ -200,7 +200,7 @@ def scored(outputs: Mapping[str, Outputs], metrics: Sequence[Metric], draws: int
         for row, condition in enumerate(conditions):
             one = slice(row, row + 1)
             scores = Resampled(together.values[one], together.draws[:, one], together.samples)
-            entries[condition] = Entry(scores, of)
+            entries[condition] = SheetEntry(scores, of)
     return sheet_from(entries, [metric.name for metric in metrics], draws)
 
 

@@ -88,7 +88,7 @@ class Sheet:
 
 
 @dataclass(frozen=True)
-class Entry:
+class SheetEntry:
     """One condition, before it stands in a sheet; ``scores`` is of this one network, None where there is none."""
 
     scores: Resampled | None
@@ -98,7 +98,7 @@ class Entry:
     reasons: Mapping[str, str] = field(default_factory=dict)
 
 
-def sheet_from(entries: Mapping[str, Entry], metrics: Sequence[str], draws: int) -> Sheet:
+def sheet_from(entries: Mapping[str, SheetEntry], metrics: Sequence[str], draws: int) -> Sheet:
     """The sheet of some conditions.
 
     Args:

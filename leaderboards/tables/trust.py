@@ -23,7 +23,7 @@ from . import ood_sets
 from .accuracy import table_of
 from .groups import Cell, Group, cells_of, groups_of, sheet_key
 from .results import Outputs, Result, UnusableError, read_outputs
-from .score_sheet import Entry, Sheet, sheet_from, stored_sheet
+from .score_sheet import Sheet, SheetEntry, sheet_from, stored_sheet
 
 ENSEMBLE = "ensemble"
 #: The families of rank metrics that each table shows.
@@ -169,7 +169,7 @@ def _names(metrics: Sequence[Metric]) -> list[str]:
 
 
 def _empty(metrics: Sequence[Metric], draws: int, reason: str) -> Sheet:
-    return sheet_from({ENSEMBLE: Entry(None, undefined=reason)}, _names(metrics), draws)
+    return sheet_from({ENSEMBLE: SheetEntry(None, undefined=reason)}, _names(metrics), draws)
 
 
 def _clean(group: Group, result: Result) -> Outputs:
@@ -286,7 +286,7 @@ def _features(name: str, rows: pd.DataFrame) -> _Features:
     return arrays
 
 
-def scored_ranks(metrics: Sequence[Metric], sample: Sample, of: str, draws: int, seed: int) -> Entry:
+def scored_ranks(metrics: Sequence[Metric], sample: Sample, of: str, draws: int, seed: int) -> SheetEntry:
     """Scores the samples of one network, and the same resamples of them, by all metrics.
 
     Args:
@@ -297,7 +297,7 @@ def scored_ranks(metrics: Sequence[Metric], sample: Sample, of: str, draws: int,
         seed: of the resampling.
     """
     if sample.reason:
-        return Entry(None, of, undefined=sample.reason)
+        return SheetEntry(None, of, undefined=sample.reason)
     sizes = [len(part[0]) for part in sample.parts]
     arrays = tuple(array for part in sample.parts for array in part)
     counts = tuple(resample_counts(size, draws, seed, kind) for kind, size in enumerate(sizes))
@@ -310,4 +310,4 @@ def scored_ranks(metrics: Sequence[Metric], sample: Sample, of: str, draws: int,
             sampled[:, 0, m] = metric.rank.compute(arrays, counts)
         except UndefinedError as error:
             why[metric.name] = str(error)
-    return Entry(Resampled(values, sampled, sum(sizes)), of, reasons=why)
+    return SheetEntry(Resampled(values, sampled, sum(sizes)), of, reasons=why)

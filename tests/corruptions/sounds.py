@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from mmbench.corruptions.corruption import prepared
+from mmbench.corruptions.corruption import prepare
 from mmbench.datasets.batch import Batch
 
 RATE = 16_000
@@ -28,7 +28,7 @@ def batch_of(sound: torch.Tensor, lengths: list[int] | None = None, ids: torch.T
 
 def broken(kind: Any, severity: int, batch: Batch, split: Batch | None = None, **more: Any) -> torch.Tensor:
     """[batch, time, channel]: under a corruption that has seen ``split``, by default the batch."""
-    condition = prepared(kind("audio", severity, **more), batch if split is None else split)
+    condition = prepare(kind("audio", severity, **more), batch if split is None else split)
     return condition.apply(batch).features["audio"]
 
 

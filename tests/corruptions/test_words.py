@@ -7,11 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mmbench.corruptions.words import (
     HOMOPHONES,
-    alike,
     decode_words,
     encode_words,
-    joined,
-    neighbours,
+    join_words,
+    neighbouring_keys,
+    similar_letters,
     split_words,
     words_shape,
 )
@@ -39,12 +39,14 @@ def test_encoding_is_by_hand_what_it_says() -> None:
     with pytest.raises(ValueError, match="character 0"):
         encode_words(["a\0b"])
     left, right = encode_words(["ab abc"])[0]
-    assert decode_words(joined(left, right, " ")[None, None]) == ["ab abc"]
-    assert decode_words(joined(left[:4], right[:4])[None, None]) == ["abab"]  # cut: there is room for four
+    assert decode_words(join_words(left, right, " ")[None, None]) == ["ab abc"]
+    assert decode_words(join_words(left[:4], right[:4])[None, None]) == [
+        "abab"
+    ]  # cut: there is room for four
 
 
 def test_keys_that_touch_are_those_of_a_keyboard() -> None:
-    keys = {letter: set(others) for letter, others in neighbours().items()}
+    keys = {letter: set(others) for letter, others in neighbouring_keys().items()}
     assert len(keys) == 26
     assert all(letter in keys[other] for letter, others in keys.items() for other in others)
     assert (keys["q"], keys["p"], keys["m"]) == (set("wa"), set("ol"), set("njk"))
@@ -52,10 +54,10 @@ def test_keys_that_touch_are_those_of_a_keyboard() -> None:
 
 
 def test_sounds_go_both_ways_and_no_word_has_two_sounds() -> None:
-    for letter, others in alike().items():
+    for letter, others in similar_letters().items():
         assert letter not in others
         assert len(set(others)) == len(others)
-        assert all(letter in alike()[other] for other in others)
+        assert all(letter in similar_letters()[other] for other in others)
     listed = HOMOPHONES.replace(",", "").split()
     assert len(set(listed)) == len(listed)
 

@@ -313,7 +313,7 @@ def test_the_tones_together_tell_the_parity_and_neither_does_alone():
     for speed in (0,):
         for state in range(6):
             table = planted.recording_table(speed, state, 60 * planted.BLOCK, seed=3)
-            for modality, wave in zip(("v", "a"), planted.as_read(table), strict=True):
+            for modality, wave in zip(("v", "a"), planted.rounded_signals(table), strict=True):
                 tone = planted.VIBRATION_TONE if modality == "v" else planted.ACOUSTIC_TONE
                 blocks = wave.reshape(60, planted.BLOCK) * np.hanning(planted.BLOCK)
                 frequency = np.fft.rfftfreq(planted.BLOCK, 1 / planted.RATE)
@@ -330,7 +330,7 @@ def test_the_tones_together_tell_the_parity_and_neither_does_alone():
 @pytest.mark.parametrize("state", range(6))
 def test_the_carrier_is_modulated_at_the_fault_frequency(state: int):
     speed, length = 2, 1 << 18
-    _, sound = planted.as_read(planted.recording_table(speed, state, length))
+    _, sound = planted.rounded_signals(planted.recording_table(speed, state, length))
     carrier = planted.ACOUSTIC_CARRIERS[state % 3] * planted.STRETCH[speed]
     spectrum = np.fft.rfft(sound)
     frequency = np.fft.rfftfreq(length, 1 / planted.RATE)

@@ -30,7 +30,7 @@ USES = {
     "torchaudio": (
         "make(parse('log-mel'), cpu)",
         "make(parse('torchaudio:wav2vec2_base,weights=random'), cpu)",
-        "resampled(torch.zeros(1, 1, 100), 16000, 8000)",
+        "resample_by_matrix(torch.zeros(1, 1, 100), 16000, 8000)",
         "decode(Piece((tone,)), 'waveform', SoundView(rate=8000))",
     ),
     "torchvision": ("Jpeg('frames', 1).damage(torch.zeros(1, 1, 3, 8, 8), {})",),
@@ -39,7 +39,7 @@ USES = {
         f"make(parse('{name}:{{tone.parent}},weights=random'.format(tone=tone)), cpu)"
         for name in ("text", "ast", "whisper")
     ),
-    "peft": ("_adapt(torch.nn.Linear(2, 2), 1)", "_adapted(torch.nn.Linear(2, 2))"),
+    "peft": ("_adapt(torch.nn.Linear(2, 2), 1)", "_adapter_layers(torch.nn.Linear(2, 2))"),
     "av": (
         "decode(Piece((other,)), 'frames', FrameView())",
         "decode(Piece((other,)), 'waveform', SoundView())",
@@ -48,7 +48,7 @@ USES = {
     "soundfile": ("decode(Piece((tone,)), 'waveform', SoundView())", "_rate(tone)"),
     "PIL": (
         "decode(Piece((picture,)), 'frames', FrameView())",
-        "fitted(np.zeros((4, 4, 3), np.uint8), FrameView())",
+        "resize_picture(np.zeros((4, 4, 3), np.uint8), FrameView())",
     ),
     "matplotlib": ("stop(write_pictures([], tone.parent)[1])",),
     "optuna": ("optuna()", "_journal(tone, None)"),
@@ -62,14 +62,14 @@ from mmbench.benchmark.report.pictures import write_pictures
 from mmbench.benchmark.search.optuna_study import _journal
 from mmbench.benchmark.search.optuna_trial import optuna
 from mmbench.corruptions.frames.digital import Jpeg
-from mmbench.corruptions.sound import resampled
+from mmbench.corruptions.sound import resample_by_matrix
 from mmbench.datasets.encoders.spec import parse
 from mmbench.datasets.encoders.table import make
-from mmbench.datasets.encoders.tuning import _adapt, _adapted
+from mmbench.datasets.encoders.tuning import _adapt, _adapter_layers
 from mmbench.datasets.libraries import LibraryError
 from mmbench.datasets.media.clip import FrameView, Piece, SoundView
 from mmbench.datasets.media.decode import decode
-from mmbench.datasets.media.pictures import fitted
+from mmbench.datasets.media.pictures import resize_picture
 from mmbench.datasets.media.rates import _rate
 from mmbench.datasets.media.synthetic import write_action
 

@@ -6,10 +6,12 @@ import time
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from mmbench.datasets.dataset import DataError
 from mmbench.datasets.layout.description import read_description
 from mmbench.datasets.layout.entries import Entries
-from mmbench.datasets.plain_yaml import PlainYamlError, parse_plain_yaml, read_plain_yaml
+from mmbench.datasets.plain_yaml import PlainYamlError, parse_plain_yaml, plain_yaml_text, read_plain_yaml
 
 LAUGHS = "\n".join(
     [
@@ -104,3 +106,28 @@ def test_long_ranges_are_refused_before_they_are_written_out(values: str, tmp_pa
     with pytest.raises(DataError, match="split/values"):
         read_description(file)
     assert time.monotonic() - began < 3
+
+
+PLAIN = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=8)
+NUMBERS_AS_TEXT = st.from_regex(r"[-+]?[0-9]{0,3}\.?[0-9]{0,3}([eE][-+]?[0-9]{1,2})?", fullmatch=True)
+VALUES = st.one_of(
+    st.none(), st.booleans(), st.integers(-(2**62), 2**62), st.floats(allow_nan=False), PLAIN, NUMBERS_AS_TEXT
+)
+
+
+@given(
+    st.dictionaries(
+        st.one_of(PLAIN, NUMBERS_AS_TEXT), st.one_of(VALUES, st.lists(VALUES, max_size=3)), max_size=4
+    )
+)
+def test_what_is_written_is_read_back_of_the_same_types(values: dict[str, object]) -> None:
+    read = parse_plain_yaml(plain_yaml_text(values))
+    assert read == values
+    assert repr(read) == repr(values)
+
+
+@pytest.mark.parametrize(
+    "text", ["0E0", "1e5", "-2e10", "1_0", ".5", "0123", "90:00", "yes", "~", "2024-02-29"]
+)
+def test_a_text_that_looks_like_a_value_stays_a_text(text: str) -> None:
+    assert parse_plain_yaml(plain_yaml_text({text: [text]})) == {text: [text]}

@@ -53,11 +53,11 @@ def test_arrays_are_as_few_as_the_site_allows_and_keep_the_order(count: int, mos
 
 def test_what_was_seen_of_the_same_method_and_task_is_expected_then_of_each_then_a_guess():
     history = History({("erm", "mosi"): [4.0, 8.0, 5.0], ("ebmc", "mosei"): [40.0]})
-    assert history.expected("erm", "mosi") == 5.0
-    assert history.expected("erm", "sims") == 5.0
-    assert history.expected("ebmc", "mosi") == 40.0
-    assert history.expected("sam", "mosei") == 40.0
-    assert history.expected("sam", "sims") == FIRST_GUESS
+    assert history.expected_seconds("erm", "mosi") == 5.0
+    assert history.expected_seconds("erm", "sims") == 5.0
+    assert history.expected_seconds("ebmc", "mosi") == 40.0
+    assert history.expected_seconds("sam", "mosei") == 40.0
+    assert history.expected_seconds("sam", "sims") == FIRST_GUESS
 
 
 @given(st.lists(st.floats(1e6, 100e9), min_size=1, max_size=5), st.floats(1e9, 200e9), st.integers(1, 64))

@@ -32,7 +32,7 @@ from mmbench.benchmark.train.context import Context
 from mmbench.benchmark.train.minibatches import minibatches
 from mmbench.benchmark.train.predict import EVALUATION_BATCH, default_conditions, outputs_under
 from mmbench.corruptions.condition import Condition
-from mmbench.corruptions.corruption import prepared
+from mmbench.corruptions.corruption import prepare
 from mmbench.datasets.batch import Batch
 from mmbench.methods.erm import ERM
 from torch import Tensor
@@ -56,7 +56,7 @@ class Counted(ERM):
 def plainly(method: ERM, batch: Batch, conditions: list[Condition]) -> dict[str, Tensor]:
     """A full forward pass for every condition, in the same minibatches."""
     method.eval()
-    asked = [prepared(condition, batch) for condition in conditions]
+    asked = [prepare(condition, batch) for condition in conditions]
     found: dict[str, list[Tensor]] = {condition.name: [] for condition in asked}
     for part in minibatches(batch, EVALUATION_BATCH):
         for condition in asked:

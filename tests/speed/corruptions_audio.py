@@ -26,7 +26,7 @@ import torchaudio.functional as sound
 from audiomentations.core.transforms_interface import BaseWaveformTransform
 from measure import Row, estimate, print_machine, print_table, scratch
 from mmbench.corruptions import audio
-from mmbench.corruptions.corruption import prepared
+from mmbench.corruptions.corruption import prepare
 from mmbench.datasets.batch import Batch
 from torch import Tensor
 from torchaudio.transforms import Vol
@@ -127,7 +127,7 @@ def libraries(waves: Tensor, kind: type[audio.Waveform], severity: int, folder: 
 
 def row(kind: type[audio.Waveform], severity: int, waves: Tensor, folder: Path) -> Row:
     batch = batch_of(waves)
-    condition = prepared(kind("audio", severity), batch)
+    condition = prepare(kind("audio", severity), batch)
     others = libraries(waves, kind, severity, folder)
     contenders: list[Callable[[], object]] = [lambda: condition.apply(batch), *others.values()]
     for contender in contenders:

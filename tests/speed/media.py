@@ -22,7 +22,7 @@ import timm
 import torch
 from measure import Row, estimate, median, print_machine, print_table, scratch
 from mmbench.datasets.media.clip import FrameView, Piece
-from mmbench.datasets.media.decode import Item, decode, decoded
+from mmbench.datasets.media.decode import Item, decode, decode_ahead
 from PIL import Image
 from torch import nn
 
@@ -102,10 +102,10 @@ def main() -> None:
     with scratch() as folder:
         pieces = [write_video(folder / f"{number}.mp4", number) for number in range(FILES)]
         items: list[Item] = [(piece, "frames", VIEW) for piece in pieces * (CLIPS // FILES)]
-        waiting(network, decoded(items, 1, 2 * BATCH))
+        waiting(network, decode_ahead(items, 1, 2 * BATCH))
         ahead, here = [], []
         for _ in range(TURNS):
-            ahead.append(waiting(network, decoded(items, 1, 2 * BATCH)))
+            ahead.append(waiting(network, decode_ahead(items, 1, 2 * BATCH)))
             here.append(waiting(network, (decode(*item) for item in items)))
         print_table(
             f"Waiting of a ViT-tiny, {CLIPS} clips of {VIEW.frames} frames, share of all time",

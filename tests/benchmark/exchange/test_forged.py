@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from mmbench.benchmark.exchange.merge import merge
-from mmbench.benchmark.store.job_schema import checked_job
+from mmbench.benchmark.store.job_schema import parse_job
 from safetensors.numpy import save
 
 from .colleague import jobs, kinds, reason, reencode, replaced, sign, without_tables
@@ -45,7 +45,7 @@ def asked_anew(job: Path, change: Change) -> Path:
     """Changes what was asked, and gives the folder the name that follows from it."""
     edit(job / "job.json", change)
     values = json.loads((job / "job.json").read_text())
-    named = job.with_name(checked_job(values).id)
+    named = job.with_name(parse_job(values).id)
     job.rename(named)
     sign(named)
     return named

@@ -34,7 +34,7 @@ def store(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pat
     return Path(shutil.copytree(trained, tmp_path / "runs"))
 
 
-def at_once(store: Path, what: str | None = None) -> dict[str, pd.DataFrame]:
+def write_concurrently(store: Path, what: str | None = None) -> dict[str, pd.DataFrame]:
     found = results(store)
     return dict(frames(chosen_tables(what, found), found))
 
@@ -52,10 +52,10 @@ def kept(store: Path) -> dict[str, int]:
 
 def test_blocks_make_the_tables_of_the_whole_and_again_without_work(store: Path) -> None:
     assert [block.task for block in blocks_of(Store(store))] == ["toy", "toyc"]
-    assert_same(tables_of(store, Filter(), "all", QUIET).frames, at_once(store))
+    assert_same(tables_of(store, Filter(), "all", QUIET).frames, write_concurrently(store))
     before = kept(store)
     assert len(before) == 2 * len(made_of_results(TABLES))
-    assert_same(tables_of(store, Filter(), None, QUIET).frames, at_once(store))
+    assert_same(tables_of(store, Filter(), None, QUIET).frames, write_concurrently(store))
     assert kept(store) == before
 
 
@@ -81,7 +81,7 @@ def test_only_the_block_of_a_changed_job_is_made_again(store: Path) -> None:
     tables_of(store, Filter(), "all", QUIET)
     before, (toy, toyc) = kept(store), blocks_of(Store(store))
     shutil.rmtree(next(store.glob("jobs/toyc-*-s1-*")))
-    assert_same(tables_of(store, Filter(), "all", QUIET).frames, at_once(store))
+    assert_same(tables_of(store, Filter(), "all", QUIET).frames, write_concurrently(store))
     changed = {name for name, time in kept(store).items() if before.get(name) != time}
     assert changed == {name for name in before if name.startswith(toyc.key)}
     assert toy.key != toyc.key
@@ -103,7 +103,7 @@ def test_a_kept_block_that_is_damaged_is_made_again(store: Path) -> None:
     for place, file in enumerate(sorted(store.glob("made/blocks/*"))):
         content = file.read_bytes()
         file.write_bytes([b"", content[: len(content) // 2], b"nonsense"][place % 3])
-    assert_same(tables_of(store, Filter(), "all", QUIET).frames, at_once(store))
+    assert_same(tables_of(store, Filter(), "all", QUIET).frames, write_concurrently(store))
 
 
 def test_a_filter_by_method_or_seed_is_not_kept(store: Path) -> None:
@@ -119,7 +119,7 @@ def test_a_filter_by_method_or_seed_is_not_kept(store: Path) -> None:
 
 def test_a_store_that_cannot_be_written_is_tabled_all_the_same(store: Path) -> None:
     (store / "made").write_text("no folder")
-    assert_same(tables_of(store, Filter(), "all", QUIET).frames, at_once(store))
+    assert_same(tables_of(store, Filter(), "all", QUIET).frames, write_concurrently(store))
 
 
 def test_a_folder_that_is_no_job_is_a_fault_beside_the_tables(store: Path) -> None:
@@ -130,7 +130,7 @@ def test_a_folder_that_is_no_job_is_a_fault_beside_the_tables(store: Path) -> No
     assert len(made.faults) == 1
     assert "lone" in made.faults[0]
     shutil.rmtree(lone)
-    assert_same(made.frames, at_once(store))
+    assert_same(made.frames, write_concurrently(store))
 
 
 def test_the_csv_file_is_that_of_the_frame(store: Path, tmp_path: Path) -> None:
@@ -150,7 +150,7 @@ def test_the_end_of_a_run_keeps_the_tables_of_its_blocks(
     table_blocks(Store(store), QUIET)
     before = kept(store)
     assert before
-    assert_same(tables_of(store, Filter(), None, QUIET).frames, at_once(store))
+    assert_same(tables_of(store, Filter(), None, QUIET).frames, write_concurrently(store))
     assert kept(store) == before
 
 

@@ -40,7 +40,7 @@ from mmbench.leaderboards.metrics.base import Metric
 from mmbench.leaderboards.stats.bootstrap import Resampled
 from mmbench.leaderboards.tables.accuracy import table_of
 from mmbench.leaderboards.tables.groups import cells_of, groups_of, sheet_key
-from mmbench.leaderboards.tables.score_sheet import Entry, sheet_from, stored_sheet
+from mmbench.leaderboards.tables.score_sheet import SheetEntry, sheet_from, stored_sheet
 
 TABLES = {"outputs": "OUTPUTS"}
 LOG = Path(__file__).with_suffix(".log")
@@ -59,7 +59,7 @@ def scored(result):
         read = result.READER()
         table = pd.concat(read.values()) if isinstance(read, dict) else read
         values = np.full((1, 1), float(table.filter(regex="^(score|logit_0)$").mean().iloc[0]))
-        entry = Entry(Resampled(values, np.repeat(values[None], 5, axis=0), 2), "all")
+        entry = SheetEntry(Resampled(values, np.repeat(values[None], 5, axis=0), 2), "all")
         return sheet_from({"READER": entry}, ["size"], 5)
 
     return stored_sheet(result.cache, "outputs", sheet_key([SIZE], 5, 0), make)

@@ -14,7 +14,7 @@ from mmbench.benchmark.core.method_spec import Field, describe
 from mmbench.benchmark.core.registry import entries
 from mmbench.benchmark.planning.experiment import Experiment
 from mmbench.benchmark.planning.job_matrix import matrix_rows
-from mmbench.benchmark.search.sampling import draw, rounded, seed_of, smallest, uniform
+from mmbench.benchmark.search.sampling import draw, replace_zero, round_draw, seed_of, uniform
 from mmbench.benchmark.search.study import studies_of
 
 from ..conftest import write_dataset
@@ -167,17 +167,17 @@ def test_without_the_guard_it_would_be():
     other = Field("temperature", 0.1, {**RANGE, "digits": 1})
     assert 0 in [draw(other, "any", index) for index in range(1, 200)]
     assert 0 not in [draw(temperature, "any", index) for index in range(1, 2000)]
-    assert smallest(temperature, 0.0) == pytest.approx(0.1)
-    assert smallest(other, 0.0) == 0
+    assert replace_zero(temperature, 0.0) == pytest.approx(0.1)
+    assert replace_zero(other, 0.0) == 0
 
 
 def test_rounding_gives_the_type_of_the_default_within_the_range():
     whole = Field("layers", 2, {"low": 1, "high": 4, "digits": None, "choices": (), "nonzero": False})
-    assert rounded(whole, 2.6) == 3
-    assert isinstance(rounded(whole, 2.6), int)
+    assert round_draw(whole, 2.6) == 3
+    assert isinstance(round_draw(whole, 2.6), int)
     assert {draw(whole, "any", index) for index in range(1, 200)} == {1, 2, 3, 4}
     assert (
-        rounded(
+        round_draw(
             Field("a", 0.5, {"low": 0.05, "high": 1.0, "digits": 1, "choices": (), "nonzero": False}), 0.04
         )
         == 0.05

@@ -21,7 +21,7 @@ from mmbench.benchmark.launch.run import plan
 from mmbench.benchmark.planning.experiment import Experiment
 from mmbench.benchmark.search.optuna_study import ask, suggest, write_journals
 from mmbench.benchmark.search.optuna_trial import optuna
-from mmbench.benchmark.search.sampling import rounded
+from mmbench.benchmark.search.sampling import round_draw
 from mmbench.benchmark.search.study import STARTUP, Study, next_wave, progress_of, studies_of
 from mmbench.benchmark.search.trials import repeat_of, search_of
 from mmbench.benchmark.store.store import Store
@@ -143,7 +143,7 @@ def test_a_failed_trial_holds_its_own_study_back_and_no_other(root: Path):
     wave = wave_of(studies, store, tried={(studies[0].sampled_job(1).id, False)})  # but not the same one
     assert [job.method for job in wave.jobs] == ["nel"]
     planned = plan(experiment)
-    assert (planned.networks, len(planned.done), planned.failed) == (8, 5, 1)
+    assert (planned.networks, len(planned.done), planned.failures) == (8, 5, 1)
 
 
 @pytest.mark.parametrize("sampler", ["random", "tpe"])
@@ -271,7 +271,7 @@ def test_tpe_draws_within_the_ranges_of_every_method_also_where_a_default_lies_o
             elif item.name == "temperature":
                 assert value > 0  # rounded to 0 it would divide by it
             else:
-                assert value == rounded(item, value)
+                assert value == round_draw(item, value)
 
 
 def test_a_parameter_that_is_searched_without_a_range_is_one_line(root: Path):

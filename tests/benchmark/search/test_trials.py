@@ -11,21 +11,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mmbench.benchmark.core.job import Job, Trial
 from mmbench.benchmark.report.results import results
+from mmbench.benchmark.search.search_record import is_outdated, search_record, write_record
 from mmbench.benchmark.search.trials import (
     TrialScore,
     best_trial,
     count_trials,
     describe_search,
-    is_outdated,
     protocol_suffix,
     repeat_of,
     resolve,
-    search_record,
     searches,
-    write_record,
 )
 from mmbench.benchmark.store.job_folder import SCHEMA, Record
-from mmbench.benchmark.store.job_schema import checked_job
+from mmbench.benchmark.store.job_schema import parse_job
 from mmbench.benchmark.store.store import Store
 
 from ..conftest import write_dataset
@@ -233,7 +231,7 @@ def test_a_part_in_a_search_is_no_part_of_the_identity_and_survives_the_disk(roo
     assert "search" not in replace(job, search=None).to_dict()
     back = Job.from_dict(json.loads(json.dumps(job.to_dict())))
     assert (back.search, back.id) == (job.search, job.id)
-    taken = checked_job({"schema": SCHEMA, **json.loads(json.dumps(job.to_dict()))})  # as merge reads it
+    taken = parse_job({"schema": SCHEMA, **json.loads(json.dumps(job.to_dict()))})  # as merge reads it
     assert taken.search == job.search
 
 

@@ -49,7 +49,7 @@ def test_what_is_written_is_read_from_any_shard_in_any_order(lengths, width, cut
                 cache.write(recipe, {name: written[name] for name in part})
         order = draw.permutation(names).tolist()
         for reader in (cache, FeatureCache(Path(folder))):
-            assert reader.missing(recipe, [*order, "other"]) == ["other"]
+            assert reader.missing_keys(recipe, [*order, "other"]) == ["other"]
             for name, rows in zip(order, reader.rows(recipe, order), strict=True):
                 np.testing.assert_array_equal(rows, written[name])
                 assert rows.dtype == dtype
@@ -103,18 +103,18 @@ def test_another_recipe_has_other_features(tmp_path: Path):
     ]
     assert len({recipe.id for recipe in (RECIPE, *others)}) == 6
     for recipe in others:
-        assert cache.missing(recipe, ["a"]) == ["a"]
+        assert cache.missing_keys(recipe, ["a"]) == ["a"]
         with pytest.raises(CacheError, match="1 of 1 clips are not there"):
             cache.rows(recipe, ["a"])
 
 
 def test_what_another_process_wrote_or_removed_is_seen(tmp_path: Path):
     one, other = FeatureCache(tmp_path), FeatureCache(tmp_path)
-    assert one.missing(RECIPE, ["a"]) == ["a"]
+    assert one.missing_keys(RECIPE, ["a"]) == ["a"]
     other.write(RECIPE, some("a"))
-    assert one.missing(RECIPE, ["a"]) == []
+    assert one.missing_keys(RECIPE, ["a"]) == []
     other.remove(RECIPE.id)
-    assert one.missing(RECIPE, ["a"]) == ["a"]
+    assert one.missing_keys(RECIPE, ["a"]) == ["a"]
 
 
 @pytest.mark.parametrize(
@@ -132,7 +132,7 @@ def test_features_that_cannot_be_kept_leave_nothing_behind(tmp_path: Path, featu
     cache = FeatureCache(tmp_path)
     with pytest.raises(ValueError, match=r"."):
         cache.write(RECIPE, features)
-    assert cache.missing(RECIPE, ["a"]) == ["a"]
+    assert cache.missing_keys(RECIPE, ["a"]) == ["a"]
     assert [file.name for file in cache.folder(RECIPE).iterdir()] == ["recipe.json"]
 
 
@@ -143,12 +143,12 @@ def test_a_flipped_bit_is_found_and_its_clips_are_missing_again(tmp_path: Path):
     content[-5] ^= 1
     bad.write_bytes(content)
     for _ in range(2):
-        assert cache.missing(RECIPE, "abc") == ["b", "c"]  # and encoded again, whoever asks
+        assert cache.missing_keys(RECIPE, "abc") == ["b", "c"]  # and encoded again, whoever asks
     (fault,) = FeatureCache(tmp_path).verify()
     assert (fault.file, fault.clips) == (bad, 2)
     assert "changed" in fault.reason
     assert good.exists()
-    assert cache.missing(RECIPE, "abc") == ["b", "c"]
+    assert cache.missing_keys(RECIPE, "abc") == ["b", "c"]
     assert cache.verify() == []
 
 
@@ -157,7 +157,7 @@ def test_a_shard_that_was_cut_off_is_encoded_again_and_named(tmp_path: Path):
     shard = cache.write(RECIPE, some("a"))
     os.truncate(shard, shard.stat().st_size - 3)
     again = FeatureCache(tmp_path)
-    assert again.missing(RECIPE, ["a"]) == ["a"]
+    assert again.missing_keys(RECIPE, ["a"]) == ["a"]
     cache.write(RECIPE, some("a"))
     np.testing.assert_array_equal(again.rows(RECIPE, ["a"])[0], some("a")["a"])
     (fault,) = again.verify()
@@ -173,7 +173,7 @@ def test_a_changed_index_is_not_believed(tmp_path: Path):
     said["keys"] = ["b", "a"]  # features of one clip for those of another
     index.write_text(json.dumps(said))
     again = FeatureCache(tmp_path)
-    assert again.missing(RECIPE, "ab") == ["a", "b"]
+    assert again.missing_keys(RECIPE, "ab") == ["a", "b"]
     (fault,) = again.verify()
     assert fault.file == index
 
@@ -196,7 +196,7 @@ def test_a_poisoned_index_is_a_fault_and_never_runs(tmp_path: Path, content: byt
     mark = tmp_path / "mark"
     shard.with_suffix(".json").write_bytes(content.replace(b"MARK", str(mark).encode()))
     again = FeatureCache(tmp_path)
-    assert again.missing(RECIPE, ["a"]) == ["a"]
+    assert again.missing_keys(RECIPE, ["a"]) == ["a"]
     assert again.entries()[0].clips == 0
     assert len(again.verify()) == 1
     assert not mark.exists()
@@ -274,7 +274,7 @@ def test_a_writer_that_is_killed_leaves_whole_shards(tmp_path: Path):
     (entry,) = cache.entries()
     assert entry.clips >= 10
     keys = [f"{number}-{part}" for number in range(10_000) for part in range(2)]
-    lost = set(cache.missing(RECIPE, keys))
+    lost = set(cache.missing_keys(RECIPE, keys))
     there = [key for key in keys if key not in lost]
     assert len(there) == entry.clips
     for key, rows in zip(there, cache.rows(RECIPE, there), strict=True):
@@ -292,7 +292,7 @@ def test_features_of_nobody_knows_what_are_listed_and_named(tmp_path: Path):
         assert (entry.recipe, entry.clips) == ({}, 1)
         (fault,) = cache.verify()
         assert fault.file == said
-        assert cache.missing(RECIPE, "a") == []
+        assert cache.missing_keys(RECIPE, "a") == []
     cache.write(RECIPE, some("b"))
     assert cache.verify() == []
     assert cache.entries()[0].recipe

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from mmbench.datasets.encoders import ENCODERS
 from mmbench.datasets.encoders.encoder import EncoderError, EncoderSpec, Media
 from mmbench.datasets.encoders.spec import fill, parse, spec_text
-from mmbench.datasets.encoders.table import known, make
+from mmbench.datasets.encoders.table import list_encoders, make
 
 CPU = torch.device("cpu")
 WORD = st.text(st.characters(codec="ascii", categories=["L", "N"]), min_size=1)
@@ -124,7 +124,7 @@ def test_options_are_read_by_their_types():
 
 
 def test_every_encoder_is_listed_with_its_options():
-    rows = {row.name: row for row in known()}
+    rows = {row.name: row for row in list_encoders()}
     assert list(rows) == list(ENCODERS)
     assert all(row.summary.endswith(".") for row in rows.values())
     assert "bins=80" in rows["log-mel"].options

@@ -20,7 +20,7 @@ from mmbench.datasets.encoders.encoder import EncoderError, Media
 from mmbench.datasets.encoders.memory import Planner, free_bytes, in_batches
 from mmbench.datasets.encoders.spec import parse
 from mmbench.datasets.encoders.table import make
-from mmbench.datasets.encoders.weights import files_digest, read_state, unreachable, weight_files
+from mmbench.datasets.encoders.weights import connection_fault, files_digest, read_state, weight_files
 from safetensors.torch import save_file
 
 CPU = torch.device("cpu")
@@ -157,10 +157,10 @@ def test_missing_weights_of_a_bundle_are_said(tmp_path: Path, monkeypatch: pytes
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         monkeypatch.setenv("https_proxy", f"http://127.0.0.1:{free.getsockname()[1]}")
-    unreachable.cache_clear()
+    connection_fault.cache_clear()
     with pytest.raises(EncoderError) as caught:
         make(parse("torchaudio:wav2vec2_base"), CPU)
-    unreachable.cache_clear()
+    connection_fault.cache_clear()
     kept = tmp_path / "hub" / "checkpoints" / "wav2vec2_fairseq_base_ls960.pth"
     assert "fetch https://download.pytorch.org/torchaudio/models/wav2vec2_fairseq_base_ls960.pth" in str(
         caught.value
@@ -175,7 +175,7 @@ def test_missing_weights_of_a_bundle_are_said(tmp_path: Path, monkeypatch: pytes
 
 def test_a_listening_address_is_reachable():
     with socket.create_server(("127.0.0.1", 0)) as server:
-        assert unreachable(f"http://127.0.0.1:{server.getsockname()[1]}/x") == ""
+        assert connection_fault(f"http://127.0.0.1:{server.getsockname()[1]}/x") == ""
 
 
 @given(st.integers(0, 40), st.integers(1, 50), st.integers(1, 50))

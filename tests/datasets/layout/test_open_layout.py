@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,59 +14,7 @@ from mmbench.datasets.layout.convert import convert
 from mmbench.datasets.layout.open_layout import locate_open
 
 from ..conftest import assert_same
-
-Writer = Callable[..., Path]
-REGRESSION = {"kind": "regression", "range": [-3, 3]}
-
-
-def small_arrays() -> dict[str, np.ndarray]:
-    """Nine samples: text [9, 4, 3] of different lengths, audio [9, 2]."""
-    draw = np.random.default_rng(0)
-    lengths = np.array([4, 3, 2, 1, 4, 3, 2, 1, 4])
-    text = draw.normal(size=(9, 4, 3)).astype(np.float32)
-    text[np.arange(4) >= lengths[:, None]] = 0
-    return {
-        "text": text,
-        "text_length": lengths,
-        "audio": draw.normal(size=(9, 2)),
-        "label": np.array([0, 1, 1, 0, 1, 0, 0, 1, 1], np.int8),
-        "split": np.array([0, 0, 0, 0, 1, 1, 2, 2, 2], np.int8),
-        "video": np.array(["a", "a", "a", "b", "c", "c", "d", "d", "e"]),
-        "clip": np.array([10, 2, 1, 1, 2, 1, 9, 10, 1], np.int16),
-        "speaker": np.array(["x", "y", "x", "y", "x", "y", "x", "y", "x"]),
-        "score": np.linspace(-3, 3, 9),
-    }
-
-
-def small_description() -> dict[str, Any]:
-    """The ``dataset.yaml`` of :func:`small_arrays`."""
-    return {
-        "file": "all.npz",
-        "modalities": {"text": {"array": "text", "length": "text_length"}, "audio": "audio"},
-        "task": {"kind": "classification", "classes": ["negative", "positive"]},
-        "label": "label",
-        "split": {"array": "split", "values": {0: "train", 1: "valid", 2: "test"}},
-        "video": "video",
-        "clip": "clip",
-        "domain": "speaker",
-    }
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Callable[..., Path]:
-    """Writes one npz and a ``dataset.yaml`` into a folder: ``folder(arrays, **entries)`` -> the yaml."""
-
-    def write(arrays: dict[str, np.ndarray] | None = None, **entries: Any) -> Path:
-        place = tmp_path / "mine"
-        place.mkdir(exist_ok=True)
-        np.savez(place / "all.npz", **{**small_arrays(), **(arrays or {})})  # pyright: ignore[reportArgumentType]
-        described = {**small_description(), **entries}
-        described = {key: value for key, value in described.items() if value is not None}
-        file = place / "dataset.yaml"
-        file.write_text(yaml.safe_dump(described, sort_keys=False))
-        return file
-
-    return write
+from .conftest import REGRESSION, Writer, small_arrays, small_description
 
 
 def test_what_the_description_says_is_read(folder: Writer) -> None:
@@ -193,149 +140,6 @@ def test_other_kinds_of_files_hold_the_same(folder: Writer, tmp_path: Path, suff
         modalities = small_description()["modalities"]
     described = folder(file=str(file), video=None, clip=None, domain=None, modalities=modalities)
     assert_same(locate_open(described).load(), expected)
-
-
-def entry(*path: str, to: Any) -> dict[str, Any]:
-    """The description's entries with one of them changed."""
-    changed = small_description()
-    place = changed
-    for key in path[:-1]:
-        place = place[key]
-    place[path[-1]] = to
-    return changed
-
-
-NAN = small_arrays()["audio"].copy()
-NAN[5, 1] = np.nan
-TASK = {"kind": "classification", "classes": ["a", "b"]}
-
-BAD_DESCRIPTION: dict[str, tuple[dict[str, Any], str, str]] = {
-    "unknown key": ({"modalitys": {}}, "", "unknown entry 'modalitys' (do you mean 'modalities'?)"),
-    "unknown in array": (entry("label", to={"array": "label", "value": {}}), "label", "mean 'values'?"),
-    "no label": ({"label": None}, "label", "missing"),
-    "no modalities": (entry("modalities", to={}), "modalities", "none"),
-    "no task": ({"task": None}, "task", "missing"),
-    "two rules": (
-        entry("modalities", "text", to={"array": "text", "length": "text_length", "padding": "nonzero"}),
-        "modalities/text",
-        "length and padding",
-    ),
-    "padding rule": (
-        entry("modalities", "text", to={"array": "text", "padding": "zero"}),
-        "modalities/text/pad",
-        "nonzero or none",
-    ),
-    "kind": (entry("task", "kind", to="clasification"), "task/kind", "do you mean 'classification'?"),
-    "no classes": (entry("task", to={"kind": "classification"}), "task/classes", "missing"),
-    "no range": (entry("task", to={"kind": "regression"}), "task/range", "missing"),
-    "range order": (entry("task", to={"kind": "regression", "range": [3, -3]}), "task/range", "[3, -3]"),
-    "range nan": (entry("task", to={"kind": "regression", "range": [float("nan"), 1]}), "task/range", "low"),
-    "range for classes": (entry("task", to={**TASK, "range": [0, 1]}), "task/range", "classes only"),
-    "metrics": (entry("task", to={**TASK, "metrics": "mosi"}), "task/metrics", "classification"),
-    "class truth": (entry("task", "classes", to=[False, True]), "task/classes", "quote"),
-    "class twice": (entry("task", "classes", to=["a", "a"]), "task/classes", "different"),
-    "one class": (entry("task", "classes", to=1), "task/classes", "two or more"),
-    "no file": ({"file": None}, "split", "no file given"),
-    "file gone": (entry("file", to="gone.npz"), "file", "'gone.npz' is not there"),
-    "file kind": (entry("file", to="all.csv"), "file", ".parquet"),
-    "variable": (entry("file", to="$MMBENCH_NOWHERE/x.npz"), "file", "variable"),
-    "no split": ({"split": None}, "split", "nothing says"),
-    "split and files": (entry("file", to=dict.fromkeys(SPLITS, "all.npz")), "split", "file for each split"),
-    "one of three": (entry("file", to={"train": "all.npz", "valid": "all.npz"}), "file/test", "missing"),
-    "valid twice": ({"valid": {"share": 0.2}}, "valid", "has a validation part"),
-    "share": (
-        {"split": {"array": "split", "values": {0: "train", 2: "test"}}, "valid": {"share": 1}},
-        "valid/share",
-        "above 0 and below 1",
-    ),
-    "split name": (entry("split", "values", to={0: "train", 1: "val", 2: "test"}), "split/values", "'valid'"),
-    "no test": (entry("split", "values", to={0: "train", 1: "valid"}), "split/values", "test"),
-    "clip alone": ({"video": None}, "video", "both or neither"),
-    "flag": ({"synthetic": "yes"}, "synthetic", "true or false"),
-    "name": ({"name": 3}, "name", "text"),
-}  # fmt: skip
-
-BAD_ARRAYS: dict[str, tuple[dict[str, np.ndarray], dict[str, Any], str, str]] = {
-    "no such array": ({}, entry("label", to="labels"), "labels", "no such array"),
-    "nan": ({"audio": NAN}, {}, "valid/audio", "first at sample 1, step 0, feature 1"),
-    "objects": ({"audio": np.array([None] * 9)}, {}, "audio", "Python objects"),
-    "fewer rows": ({"audio": np.ones((8, 2))}, {}, "audio", "8 samples; expected 9"),
-    "single value": ({"audio": np.array(1.0)}, {}, "audio", "single value"),
-    "one dimension": ({"audio": np.ones(9)}, {}, "train/audio", "shape 4"),
-    "no features": ({"audio": np.ones((9, 0))}, {}, "train/audio", "no features"),
-    "text as features": ({"audio": np.full((9, 2), "x")}, {}, "train/audio", "numbers"),
-    "class": ({"label": np.arange(9)}, {}, "train/label", "unknown class 2 (sample 2)"),
-    "class name": ({"label": np.array(["negative"] * 8 + ["good"])}, {}, "test/label", "unknown class good"),
-    "half a class": ({"label": np.full(9, 0.5)}, {}, "train/label", "unknown class 0.5"),
-    "score": ({}, {"label": "score", "task": {"kind": "regression", "range": [-2, 2]}}, "train/score", "-3"),
-    "split value": ({"split": np.arange(9)}, {}, "split", "'3' is not in the map"),
-    "split name": ({"split": np.array(["dev"] * 9)}, {"split": "split"}, "split", "unknown split 'dev'"),
-    "empty split": ({"split": np.zeros(9, int)}, {}, "split/valid", "no samples"),
-    "length": ({"text_length": np.full(9, 5)}, {}, "train/text_length", "length 5"),
-    "mask": (
-        {"m": np.ones((9, 3))},
-        entry("modalities", to={"text": {"array": "text", "mask": "m"}}),
-        "train/m",
-        "4x4",
-    ),
-    "same id": ({"clip": np.zeros(9, int)}, {}, "train", "a$_$0 occurs again"),
-    "id in two splits": ({}, {"sample_id": "speaker"}, "train", "occurs again"),
-    "float ids": ({"clip": np.linspace(0, 1, 9)}, {}, "train/clip", "names or whole numbers"),
-    "previous": (
-        {"p": np.full(9, 7)},
-        {"previous": "p", "video": None, "clip": None},
-        "train/previous",
-        "not there",
-    ),
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("name", BAD_DESCRIPTION)
-def test_a_wrong_description_is_one_line(folder: Writer, name: str) -> None:
-    entries, key, wrong = BAD_DESCRIPTION[name]
-    file = folder(**entries)
-    with pytest.raises(DataError) as caught:
-        locate_open(file)
-    message = str(caught.value)
-    assert "\n" not in message
-    assert message.startswith(f"{file}: {key}")
-    assert wrong in message
-    assert "expected" in message
-
-
-@pytest.mark.parametrize("name", BAD_ARRAYS)
-def test_wrong_arrays_are_one_line(folder: Writer, name: str) -> None:
-    arrays, entries, key, wrong = BAD_ARRAYS[name]
-    file = folder(arrays, **entries)
-    with pytest.raises(DataError) as caught:
-        locate_open(file).load()
-    message = str(caught.value)
-    assert "\n" not in message
-    assert message.startswith((f"{file.parent / 'all.npz'}: {key}", f"{file}: {key}"))
-    assert wrong in message
-    assert "expected" in message
-
-
-@pytest.mark.parametrize("text", ["", "[1, 2]", "a: [", "\x00", "just text"])
-def test_a_file_that_is_no_description(tmp_path: Path, text: str) -> None:
-    file = tmp_path / "dataset.yaml"
-    file.write_text(text)
-    with pytest.raises(DataError) as caught:
-        locate_open(file)
-    assert "\n" not in str(caught.value)
-    with pytest.raises(DataError, match="cannot be read"):
-        locate_open(tmp_path / "none.yaml")
-
-
-def test_widths_differ_between_files(folder: Writer, tmp_path: Path) -> None:
-    raw = small_arrays()
-    for number, split in enumerate(SPLITS):
-        part = {key: array[raw["split"] == number] for key, array in raw.items()}
-        part["audio"] = part["audio"][:, : 1 + (split == "train")]
-        np.savez(tmp_path / f"{split}.npz", **part)  # pyright: ignore[reportArgumentType]
-    file = folder(file={split: f"../{split}.npz" for split in SPLITS}, split=None)
-    with pytest.raises(DataError, match="valid/audio: 1 features; expected 2"):
-        locate_open(file).load()
 
 
 def test_fingerprint_follows_content_and_meaning_only(folder: Writer, tmp_path: Path) -> None:

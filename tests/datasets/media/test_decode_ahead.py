@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from mmbench.datasets.media.clip import FrameView, MediaError, Piece, SoundView, TextView
-from mmbench.datasets.media.decode import Item, decoded
+from mmbench.datasets.media.decode import Item, decode_ahead
 
 from .media_files import cut_off, number_of, tone, write_numbered_video, write_sound
 
@@ -37,7 +37,7 @@ def decoders() -> list[str]:
 @pytest.mark.parametrize("workers", [1, 2, 5])
 def test_results_come_in_the_order_of_the_items(video: Path, workers: int) -> None:
     asked = np.random.default_rng(0).integers(0, 48, 60).tolist()
-    found = [number_of(np.asarray(one)[0]) for one in decoded([frame(video, n) for n in asked], workers)]
+    found = [number_of(np.asarray(one)[0]) for one in decode_ahead([frame(video, n) for n in asked], workers)]
     assert found == asked
     assert not decoders()
 
@@ -53,7 +53,7 @@ def test_what_is_broken_comes_as_its_error_in_its_place(video: Path, tmp_path: P
         (Piece((tmp_path / "no.wav",)), "waveform", SoundView()),
         frame(video, 7),
     ]
-    found = list(decoded(items))
+    found = list(decode_ahead(items))
     kinds = [type(one) for one in found]
     assert kinds == [np.ndarray, MediaError, str, MediaError, np.ndarray, MediaError, np.ndarray]
     assert str(found[5]) == "there is no such file"
@@ -67,7 +67,7 @@ def test_no_more_is_read_ahead_than_said(video: Path) -> None:
             read.append(number)
             yield frame(video, number)
 
-    for taken, _ in enumerate(decoded(source(), workers=2, ahead=4), start=1):
+    for taken, _ in enumerate(decode_ahead(source(), workers=2, ahead=4), start=1):
         time.sleep(0.005)  # time enough to run ahead
         assert len(read) <= taken + 4
     assert len(read) == 40
@@ -81,7 +81,7 @@ def test_leaving_the_loop_stops_the_threads_and_reads_no_further(video: Path) ->
             read.append(number)
             yield frame(video, number % 48)
 
-    results = decoded(source(), workers=3, ahead=6)
+    results = decode_ahead(source(), workers=3, ahead=6)
     next(results)
     assert decoders()
     results.close()  # type: ignore[attr-defined]
@@ -91,7 +91,7 @@ def test_leaving_the_loop_stops_the_threads_and_reads_no_further(video: Path) ->
 
 def test_an_error_where_the_results_are_used_stops_the_threads(video: Path) -> None:
     def use() -> None:
-        for _ in decoded([frame(video, 0)] * 100, workers=3):
+        for _ in decode_ahead([frame(video, 0)] * 100, workers=3):
             raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
@@ -102,12 +102,12 @@ def test_an_error_where_the_results_are_used_stops_the_threads(video: Path) -> N
 def test_a_mistake_of_the_program_ends_the_run(video: Path) -> None:
     items: list[Item] = [frame(video, 0), (Piece((video,)), "frames", SoundView())]
     with pytest.raises(TypeError):
-        list(decoded(items))
+        list(decode_ahead(items))
     with pytest.raises(ValueError, match="at least 1"):
-        next(decoded([], 0))
+        next(decode_ahead([], 0))
     with pytest.raises(ValueError, match="at least 1"):
-        next(decoded([], 1, 0))
-    assert list(decoded([])) == []
+        next(decode_ahead([], 1, 0))
+    assert list(decode_ahead([])) == []
     assert not decoders()
 
 
@@ -115,9 +115,9 @@ def test_an_interrupt_ends_a_program_at_once(video: Path) -> None:
     program = (
         "import sys, itertools, pathlib\n"
         "from mmbench.datasets.media.clip import Piece, FrameView\n"
-        "from mmbench.datasets.media.decode import decoded\n"
+        "from mmbench.datasets.media.decode import decode_ahead\n"
         f"item = (Piece((pathlib.Path({str(video)!r}),)), 'frames', FrameView())\n"
-        "for number, one in enumerate(decoded(itertools.repeat(item), 2)):\n"
+        "for number, one in enumerate(decode_ahead(itertools.repeat(item), 2)):\n"
         "    if number == 3: print('runs', flush=True)\n"
     )
     process = subprocess.Popen(

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from mmbench.datasets.media.clip import FrameView, MediaError, Piece
 from mmbench.datasets.media.decode import decode
-from mmbench.datasets.media.pictures import PICTURES, fitted
+from mmbench.datasets.media.pictures import PICTURES, resize_picture
 from PIL import Image, ImageOps
 from torchvision.transforms.v2 import functional
 
@@ -45,7 +45,7 @@ def test_a_picture_at_its_own_size_is_unchanged(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("height", "width"), [(512, 640), (640, 512), (512, 512)])
 def test_a_center_crop_agrees_with_torchvision(height: int, width: int) -> None:
     picture = scene(height, width)
-    found = fitted(picture, FrameView(224, crop="center", crop_share=0.875))
+    found = resize_picture(picture, FrameView(224, crop="center", crop_share=0.875))
     values = torch.from_numpy(picture.transpose(2, 0, 1).copy())
     small = functional.resize(values, [256], functional.InterpolationMode.BICUBIC, antialias=True)
     wanted = functional.center_crop(small, [224, 224]).numpy()
@@ -59,7 +59,7 @@ def test_squashing_agrees_with_torchvision(height: int, width: int, size: int) -
     values = torch.from_numpy(picture.transpose(2, 0, 1).copy()).double()
     bicubic = functional.InterpolationMode.BICUBIC
     wanted = functional.resize(values, [size, size], bicubic, antialias=True).clamp(0, 255).numpy()
-    away = np.abs(fitted(picture, FrameView(size, crop="squash")) - wanted)
+    away = np.abs(resize_picture(picture, FrameView(size, crop="squash")) - wanted)
     assert away.mean() < 0.5  # Pillow rounds between rows and columns
     assert np.quantile(away, 0.99) < 2
 
@@ -70,7 +70,7 @@ def test_a_center_crop_shows_the_middle_undistorted(height: int, width: int, sha
     """The picture is its own ruler: red grows with the row, green with the column."""
     rows, columns = np.mgrid[:height, :width]
     picture = np.stack([rows * 255 / height, columns * 255 / width, 0 * rows], axis=-1).astype(np.uint8)
-    found = fitted(picture, FrameView(32, crop="center", crop_share=share)).astype(float)
+    found = resize_picture(picture, FrameView(32, crop="center", crop_share=share)).astype(float)
     side = min(height, width) * share
     steps = (np.arange(32) + 0.5) / 32 * side - 0.5
     inside = slice(2, -2)
@@ -123,7 +123,7 @@ def test_a_picture_of_a_video_is_resized_like_a_picture(tmp_path: Path) -> None:
     picture = scene(128, 160, fine=0)
     video = write_video(tmp_path / "a.mp4", [picture] * 3)
     view = FrameView(64, 1)
-    away = np.abs(picture_of(video, view).astype(int) - fitted(picture, view))
+    away = np.abs(picture_of(video, view).astype(int) - resize_picture(picture, view))
     assert away.mean() < 2
 
 
@@ -201,7 +201,7 @@ def test_a_malformed_entry_beside_the_orientation_does_no_harm(tmp_path: Path, o
     picture.save(tmp_path / "odd.png", exif=exif)
     picture.save(tmp_path / "plain.png", exif=plain)
     with Image.open(tmp_path / "plain.png") as opened:
-        wanted = fitted(np.asarray(ImageOps.exif_transpose(opened)), FrameView(64, 1))
+        wanted = resize_picture(np.asarray(ImageOps.exif_transpose(opened)), FrameView(64, 1))
     for name in ("odd.png", "plain.png"):
         np.testing.assert_array_equal(picture_of(tmp_path / name, FrameView(64, 1)), wanted)
 

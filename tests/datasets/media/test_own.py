@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import itertools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,10 +14,8 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from mmbench.datasets.dataset import SPLITS, DataError
-from mmbench.datasets.divide import divide
 from mmbench.datasets.media.clip import Clip, Piece
 from mmbench.datasets.media.own import read_own
-from mmbench.datasets.media.table import read_table, seconds
 
 CLASSES = ["calm", "angry"]
 HEADER = ("sample_id", "split", "domain", "label", "video", "audio", "audio.start", "audio.stop", "text")
@@ -27,6 +24,8 @@ ROWS = [
     ("b", "valid", "home", "1", "v/b.mp4", "all.wav", "2.5", "00:01:05.50", "é"),
     ("c", "test", "street", "angry", "", "all.wav", "01:06", "", "x"),
 ]
+
+
 ABOUT: dict[str, Any] = {
     "table": "clips.csv",
     "modalities": {"video": "frames", "audio": "waveform", "text": "text"},
@@ -178,33 +177,6 @@ def test_a_wrong_cell_is_named_by_file_row_and_column(tmp_path: Path, name: str)
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        (b'id,text\n1,"a\nb"\n2,"c\n3,d\n', "row 3: a quote opens and is not closed; expected quotes around"),
-        (b'id,text\n1,"a\n2,"b"\n', "row 2: ',' expected after '\"' (is a quote before it not closed?)"),
-        (b"id,text\n1,a\n2,gr\xfcn\n", "line 3: not text in UTF-8; expected a table saved as UTF-8"),
-        (
-            b"id;text\n1;a, b\n",
-            "row 1: one column, with semicolons in its name; expected columns separated by commas",
-        ),
-        (b"id\ttext\n1\ta\n", "row 1: one column, with tabs in its name"),
-    ],
-)
-def test_a_table_that_is_none_is_told_by_its_row_and_its_fault(tmp_path: Path, content: bytes, message: str):
-    (tmp_path / "clips.csv").write_bytes(content)
-    with pytest.raises(DataError) as caught:
-        read_table(tmp_path / "clips.csv")
-    assert message in str(caught.value)
-    assert message.startswith("line") == ("UTF-8" in str(caught.value))
-
-
-def test_tabs_are_expected_where_the_name_says_so(tmp_path: Path):
-    (tmp_path / "clips.tsv").write_text("id,text\n1,a\n")
-    with pytest.raises(DataError, match=r"with commas in its name; expected columns separated by tabs"):
-        read_table(tmp_path / "clips.tsv")
-
-
 REGRESSION = {"kind": "regression", "range": [-1, 1]}
 SHARES = {"train": 0.4, "valid": 0.3, "test": 0.3}
 WRONG_YAML: dict[str, tuple[dict[str, Any], str]] = {
@@ -266,34 +238,6 @@ def test_a_misspelt_time_is_not_passed_over(tmp_path: Path):
         read_own(write(tmp_path, header=header))
 
 
-@given(
-    groups=st.lists(st.sampled_from("abcdefgh"), min_size=3, max_size=60).filter(lambda g: len(set(g)) >= 3),
-    parts=st.tuples(*[st.integers(1, 8)] * 3),
-    seed=st.text(max_size=4),
-    order=st.randoms(use_true_random=False),
-)
-def test_no_group_is_on_two_sides_and_the_order_of_clips_decides_nothing(
-    groups: list[str], parts: tuple[int, int, int], seed: str, order: Any
-):
-    shares = {split: part / sum(parts) for split, part in zip(SPLITS, parts, strict=True)}
-    drawn = divide(groups, shares, seed)
-    assert set(drawn) == set(SPLITS)
-    of_group = dict(zip(groups, drawn, strict=True))
-    assert [of_group[name] for name in groups] == drawn
-    shuffled = list(groups)
-    order.shuffle(shuffled)
-    assert divide(shuffled, shares, seed) == [of_group[name] for name in shuffled]
-
-
-def test_shares_are_met_where_groups_are_small_and_seeds_differ():
-    groups = [str(number // 5) for number in range(1000)]
-    shares = {"train": 0.6, "valid": 0.15, "test": 0.25}
-    draws = [divide(groups, shares, seed) for seed in ("1", "2")]
-    for drawn, (split, share) in itertools.product(draws, shares.items()):
-        assert abs(drawn.count(split) - 1000 * share) <= 5
-    assert draws[0] != draws[1]
-
-
 WORD = st.text(st.characters(codec="utf-8", exclude_categories=("C", "Z")), min_size=1, max_size=12)
 SENTENCE = st.text(st.characters(codec="utf-8", exclude_categories=("Cs", "Cc")), max_size=20).map(str.strip)
 TIME = st.one_of(st.none(), st.floats(0, 1e5, allow_nan=False).map(lambda value: round(value, 3)))
@@ -323,100 +267,6 @@ def test_any_table_comes_back_as_it_was_written(tmp_path: Path, data: st.DataObj
     found = read_own(write(tmp_path, about, rows, header, ["all.wav"]))
     assert found.clips == tuple(wanted)
     assert found.problems == ()
-
-
-@given(st.integers(0, 9), st.integers(0, 59), st.integers(0, 5999))
-def test_clock_times_are_seconds(hours: int, minutes: int, hundredths: int):
-    text = f"{hours:02d}:{minutes:02d}:{hundredths // 100:02d}.{hundredths % 100:02d}"
-    assert seconds(text) == pytest.approx(3600 * hours + 60 * minutes + hundredths / 100)
-    assert seconds(f"{hundredths / 100:.2f}") == pytest.approx(hundredths / 100)
-    assert seconds(text.replace(":", ";")) is None
-
-
-@pytest.mark.parametrize(
-    "text",
-    ["", "1:2:3:4", "nan", "inf", "1e3", "00:61:00", "-1", "1,5", "00:00:01:12", "1 day, 0:00:01", "١"],
-)
-def test_what_is_no_time_is_none(text: str):
-    assert seconds(text) is None
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("00:16:16,059", 976.059),
-        ("00:00:00.500", 0.5),
-        ("1:02.5", 62.5),
-        ("1:02,5", 62.5),
-        ("100:00:01", 360001),
-    ],
-)
-def test_times_of_subtitles_are_seconds(text: str, expected: float):
-    assert seconds(text) == pytest.approx(expected, abs=1e-9)
-
-
-@pytest.mark.parametrize(
-    "content",
-    [
-        b"id,text\r\r\n1,a\r\r\n2,b;c\r\r\n",
-        b"\n\nid,text\n\n1,a\n \n2,b;c\n,\n\n",
-        b"sep=,\r\nid,text\r\n1,a\r\n2,b;c\r\n",
-        b'\xef\xbb\xbfsep=;\r\nid;text\r\n1;a\r\n2;"b;c"\r\n',
-        b'"sep=\t"\nid\ttext\n1\ta\n2\tb;c\n',
-    ],
-)
-def test_empty_lines_and_the_line_of_a_spreadsheet_are_no_rows(tmp_path: Path, content: bytes):
-    (tmp_path / "clips.csv").write_bytes(content)
-    table = read_table(tmp_path / "clips.csv")
-    assert dict(table.columns) == {"id": ("1", "2"), "text": ("a", "b;c")}
-
-
-def test_a_row_below_empty_lines_keeps_its_number(tmp_path: Path):
-    (tmp_path / "clips.csv").write_text("id,text\n\n1,a\n\n2,b,c\n")
-    with pytest.raises(DataError, match="row 5: 3 cells"):
-        read_table(tmp_path / "clips.csv")
-
-
-def test_a_text_may_be_of_any_length_and_the_limit_of_others_stays(tmp_path: Path):
-    limit = csv.field_size_limit()
-    (tmp_path / "clips.csv").write_text("id,text\n1," + "x" * 200_000 + "\n")
-    assert len(read_table(tmp_path / "clips.csv").column("text")[0]) == 200_000
-    assert csv.field_size_limit() == limit
-
-
-def test_cells_of_parquet_are_text_or_refused(tmp_path: Path):
-    columns = {
-        "bytes": pa.array([b" caf\xc3\xa9", None], pa.binary()),
-        "floats": pa.array([3.0, float("nan")]),
-        "small": pa.array([1e-5, 0.5]),
-        "halves": pa.array([1.5, 2.0], pa.float16()),
-        "decimal": pa.array([1, 2], pa.decimal128(5, 2)),
-        "spans": pa.array([1500, 90000], pa.duration("ms")),
-        "day": pa.array([0, 1], pa.date32()),
-        "truth": pa.array([True, False]),
-        "broken": pa.array([b"a", b"\xff"]),
-        "words": pa.array([["what", "number"], None]),
-        "fields": pa.array([{"a": 1}, None]),
-    }
-    pq.write_table(pa.table(columns), tmp_path / "clips.parquet")
-    table = read_table(tmp_path / "clips.parquet")
-    assert {name: table.column(name) for name in list(columns)[:8]} == {
-        "bytes": ("café", ""),
-        "floats": ("3", ""),
-        "small": ("0.00001", "0.5"),
-        "halves": ("1.5", "2"),
-        "decimal": ("1", "2"),
-        "spans": ("1.5", "90"),
-        "day": ("1970-01-01", "1970-01-02"),
-        "truth": ("True", "False"),
-    }
-    for name, message in (
-        ("broken", "row 2, column broken: bytes that are not text in UTF-8"),
-        ("words", "row 1, column words: a list, which is no text"),
-        ("fields", "row 1, column fields: a dict, which is no text"),
-    ):
-        with pytest.raises(DataError, match=message):
-            table.column(name)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ import torch
 import torchaudio
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from mmbench.corruptions.sound import resampled
+from mmbench.corruptions.sound import resample_by_matrix
 from mmbench.datasets.media.resampling import has_few_phases, resample, resample_by_steps
 
 Resample = Callable[[torch.Tensor, int, int], torch.Tensor]
@@ -52,7 +52,7 @@ def test_each_step_alone_gives_what_torchaudio_gives(before: int, after: int, st
         (192_001, 16_000),
     ],
 )
-@pytest.mark.parametrize("function", [resample, resampled])
+@pytest.mark.parametrize("function", [resample, resample_by_matrix])
 def test_a_tone_at_an_odd_rate_costs_little_and_stays_the_tone(
     before: int, after: int, function: Resample
 ) -> None:

@@ -272,7 +272,7 @@ def build_on(module: str, name: str, state: bytes) -> bytes:
     return b"\x80\x02c" + module.encode() + b"\n" + name.encode() + b"\n" + state + b"b."
 
 
-@pytest.mark.parametrize("name", sorted(unpickle_frame._known()))
+@pytest.mark.parametrize("name", sorted(unpickle_frame._allowed_globals()))
 @pytest.mark.parametrize(
     "state",
     [
@@ -286,12 +286,16 @@ def test_no_file_changes_what_later_files_meet(tmp_path: Path, name: tuple[str, 
     file = tmp_path / "list.pkl"
     file.write_bytes(build_on(*name, state))
     before = {
-        key: dict(vars(value)) for key, value in unpickle_frame._known().items() if isinstance(value, type)
+        key: dict(vars(value))
+        for key, value in unpickle_frame._allowed_globals().items()
+        if isinstance(value, type)
     }
     with pytest.raises(DataError):
         load_frame(file)
     after = {
-        key: dict(vars(value)) for key, value in unpickle_frame._known().items() if isinstance(value, type)
+        key: dict(vars(value))
+        for key, value in unpickle_frame._allowed_globals().items()
+        if isinstance(value, type)
     }
     assert after == before
 
