@@ -53,6 +53,14 @@ def test_switches_and_rules_of_a_method_are_those_of_the_registry(row: list[str]
     assert said(row[3]) == plain(about.rules_as_published)
 
 
+@pytest.mark.parametrize("row", rows("The methods"), ids=lambda row: row[0].strip("`"))
+def test_what_is_otherwise_than_published_is_what_the_method_says(row: list[str]):
+    departures = KNOWN[row[0].strip("`")].departures
+    assert departures is not None
+    assert row[4] == ("; ".join(f"{family}: {text}" for family, text in departures.items()) or "none")
+    assert departures.keys() <= {"all", *BUDGETS}
+
+
 def test_every_switch_is_explained_and_its_section_is_there():
     table = {row[0].strip("`"): row[1:] for row in rows("The switches of MMDG-Bench's methods")}
     others = {"ebmc", "coral"}  # not of MMDG-Bench

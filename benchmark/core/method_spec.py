@@ -51,7 +51,8 @@ class Description:
         name: the registered name.
         summary: the first line of its docstring.
         docstring: those of its file, its class and its ``Params``.
-        version, train_missing, needs_domains, as_published, as_published_in, rules_as_published: as in ``Method``.
+        version, train_missing, needs_domains, as_published, as_published_in, rules_as_published, departures: as in
+            ``Method``.
         fields: its parameters, its own before those of bases.
     """
 
@@ -64,6 +65,7 @@ class Description:
     as_published: Mapping[str, Any]
     as_published_in: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     rules_as_published: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    departures: Mapping[str, str] | None = None
     fields: tuple[Field, ...] = field(default=())
 
     def defaults(self, protocol: str = "fair", family: str = "") -> dict[str, Any]:
@@ -163,6 +165,7 @@ def _read_description(name: str, source: Path, module: str, attribute: str) -> D
         # What a method's own script did holds for no method that derives from it.
         as_published_in=literal("as_published_in", {}, [method]),
         rules_as_published=literal("rules_as_published", {}, [method]),
+        departures=literal("departures", None, [method]),
         fields=fields,
     )
 

@@ -57,6 +57,13 @@ class JAT(WithHeads):
 
     Params = JATParams
     version = 1
+    departures: ClassVar[Mapping[str, str] | None] = {
+        "action": (
+            "mmbench's own network (40 wide, 8,448 parameters in a head of three modalities) in "
+            "place of trunks that are trained along, embeddings of 2,304, 2,048 and 512, and a head "
+            "of 2,494,984"
+        ),
+    }
     as_published: ClassVar[Mapping[str, Any]] = {"one_projector": False}
     as_published_in: ClassVar[Mapping[str, Mapping[str, Any]]] = {"sentiment": {"whole_network": True}}
     #: Section 1.4: 15 epochs without weight decay, the last one tested; a new Adam for every step, at a tenth.

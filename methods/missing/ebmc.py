@@ -158,6 +158,12 @@ class EBMC(Method):
 
     Params = EBMCParams
     version = 1
+    departures: ClassVar[Mapping[str, str] | None] = {
+        "all": (
+            "its own backbone; one generator a modality, not one with a fixed partner; equal "
+            "stages; epochs chosen by the test"
+        ),
+    }
     stages = (0.4, 0.6)
     as_published: ClassVar[Mapping[str, Any]] = {
         "pattern_probability": 0.0,

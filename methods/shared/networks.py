@@ -237,9 +237,24 @@ class Stacked(nn.Module):
         super().__init__()
         self.parts = nn.ModuleList(make() for _ in range(modalities))
 
-    def forward(self, stacked: Tensor) -> Tensor:
-        """[batch, modality, inputs] -> [batch, modality, outputs]."""
-        return torch.stack([part(stacked[:, i]) for i, part in enumerate(self.parts)], dim=1)
+    def forward(self, stacked: Tensor, known: Tensor | None = None) -> Tensor:
+        """Applies the modules.
+
+        Args:
+            stacked: [batch, modality, inputs].
+            known: [batch, modality], bool: the rows that the modules see, for modules that normalise over the batch.
+
+        Returns:
+            [batch, modality, outputs], 0 where a row is not ``known``.
+        """
+        if known is None:
+            return torch.stack([part(stacked[:, i]) for i, part in enumerate(self.parts)], dim=1)
+        columns = []
+        for i, part in enumerate(self.parts):
+            said = part(stacked[known[:, i], i])
+            rows = known[:, i : i + 1].expand(-1, said.shape[-1])
+            columns.append(said.new_zeros(rows.shape).masked_scatter(rows, said))
+        return torch.stack(columns, dim=1)
 
 
 def encoders(spec: Spec, width: int = WIDTH, layers: int = LAYERS) -> PerModality:
