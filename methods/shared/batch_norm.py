@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -19,3 +21,19 @@ class BatchNorm(nn.BatchNorm1d):
                 input, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps
             )
         return super().forward(input)
+
+
+def on_known(part: Callable[[Tensor], Tensor], rows: Tensor, known: Tensor) -> Tensor:
+    """What a module that normalises over the batch says of the rows that are known; it sees no others.
+
+    Args:
+        part: [n, inputs] -> [n, outputs].
+        rows: [batch, inputs].
+        known: [batch], bool.
+
+    Returns:
+        [batch, outputs], 0 where a row is not known.
+    """
+    said = part(rows[known])
+    mask = known.unsqueeze(1).expand(-1, said.shape[1])
+    return said.new_zeros(mask.shape).masked_scatter(mask, said)

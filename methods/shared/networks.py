@@ -19,6 +19,7 @@ from torch.utils.checkpoint import checkpoint
 
 from ...datasets.batch import Batch, Spec
 from ..method import fixed
+from .batch_norm import on_known
 from .waveform import WAVEFORM_WIDTH, WaveformEncoder
 
 WIDTH = 40  # of an embedding; MMDG-Bench (arXiv 2605.06643), sentiment backbone
@@ -249,12 +250,8 @@ class Stacked(nn.Module):
         """
         if known is None:
             return torch.stack([part(stacked[:, i]) for i, part in enumerate(self.parts)], dim=1)
-        columns = []
-        for i, part in enumerate(self.parts):
-            said = part(stacked[known[:, i], i])
-            rows = known[:, i : i + 1].expand(-1, said.shape[-1])
-            columns.append(said.new_zeros(rows.shape).masked_scatter(rows, said))
-        return torch.stack(columns, dim=1)
+        said = [on_known(part, stacked[:, i], known[:, i]) for i, part in enumerate(self.parts)]
+        return torch.stack(said, dim=1)
 
 
 def encoders(spec: Spec, width: int = WIDTH, layers: int = LAYERS) -> PerModality:

@@ -59,6 +59,10 @@ def sizes(parts: Iterable[nn.Module]) -> set[int]:
         ("cmrf", "sentiment", "projections", 131_584),
         ("cmrf", "hust", "projections", 149_056),
         ("nel", "hust", "projections", 116_288),
+        ("jat", "sentiment", "heads", 15_617),
+        ("gmp", "sentiment", "heads", 15_617),
+        ("mbcd", "sentiment", "heads", 15_617),
+        ("jat", "sentiment", "projectors", 120 * 128 + 128),
     ],
 )
 def test_a_modality_s_own_part_has_the_published_size(method: str, family: str, part: str, each: int):
@@ -83,3 +87,15 @@ def test_projections_for_the_contrast_are_64_wide_with_batch_norms(method: str, 
     parts = published(method, family).halves.projections.parts
     assert sizes(parts) == {128 * 256 + 256 + 256 * 256 + 256 + 2 * 512 + 256 * 64 + 64}
     assert all(sum(isinstance(m, nn.BatchNorm1d) for m in part.modules()) == 2 for part in parts)
+
+
+def test_adversaries_and_the_head_for_what_is_dropped_have_the_published_sizes():
+    assert size(published("jat", "sentiment").modality_of_embedding) == 17_155
+    assert size(published("jat", "hust").modality_of_embedding) == 17_155 - 129
+    assert size(published("gmp", "sentiment").discriminator) == 17_155 - 129
+    assert size(published("gmp", "hust").discriminator) == 17_155
+    aside = published("mbcd", "sentiment").aside
+    assert size(aside) == 46_337
+    assert dropouts(aside) == {0.3}
+    for method in ("jat", "gmp", "mbcd"):
+        assert dropouts(published(method, "sentiment").heads) == {0.2}
