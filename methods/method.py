@@ -109,8 +109,8 @@ class Method(nn.Module):
     #: Family, or ``all`` -> in what the method departs from its published code even under ``as-published``; empty where
     #: in nothing, ``None`` where nobody has compared them.
     departures: ClassVar[Mapping[str, str] | None] = None
-    #: The share of the epochs of each stage, in order; they sum to 1.
-    stages: ClassVar[tuple[float, ...]] = (1.0,)
+    #: The share of the epochs of each stage, in order; they sum to 1. Of the class, or of one network by its parameters.
+    stages: tuple[float, ...] = (1.0,)
     #: How the method itself uses missing modalities in training; shown in every row of a table.
     train_missing: ClassVar[str] = "none"
     #: Source domains that its own idea needs; with fewer it is ERM, and the audit says so.
