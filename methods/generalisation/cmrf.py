@@ -114,6 +114,7 @@ class CMRF(DeepBranches):
     as_published: ClassVar[Mapping[str, Any]] = {"evaluated": "published"}
     as_published_in: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "sentiment": {
+            "released_encoder": True,
             "whole_network": True,
             "extra_width": 256,
             "bounded": True,

@@ -95,6 +95,7 @@ class GMP(WithHeads):
     as_published: ClassVar[Mapping[str, Any]] = {"batch_norm": True, "alpha_p": 0.5}
     as_published_in: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "sentiment": {
+            "released_encoder": True,
             "whole_network": True,
             "unimodal_width": 128,
             "reversal_behind": True,

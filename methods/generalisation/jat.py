@@ -93,6 +93,7 @@ class JAT(WithHeads):
     as_published: ClassVar[Mapping[str, Any]] = {"one_projector": False, "batch_norm": True}
     as_published_in: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "sentiment": {
+            "released_encoder": True,
             "whole_network": True,
             "unimodal_width": 128,
             "joint_projector": True,

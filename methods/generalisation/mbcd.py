@@ -121,6 +121,7 @@ class MBCD(WithHeads):
     as_published: ClassVar[Mapping[str, Any]] = {"ema_ramp": False}
     as_published_in: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "sentiment": {
+            "released_encoder": True,
             "whole_network": True,
             "inner_rate": 0.0,
             "evaluated_student": True,

@@ -85,6 +85,7 @@ class MOOSA(DeepBranches):
     as_published: ClassVar[Mapping[str, Any]] = {"batch_norm": True}
     as_published_in: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "sentiment": {
+            "released_encoder": True,
             "whole_network": True,
             "extra_width": 256,
             "bounded": True,

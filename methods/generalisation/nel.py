@@ -106,7 +106,7 @@ class NEL(Branches):
     }
     #: Section 3.6; beta is 1 / batch.
     as_published_in: ClassVar[Mapping[str, Mapping[str, Any]]] = {
-        "sentiment": {"whole_network": True, "weight": 0.2, "paired_views": True},
+        "sentiment": {"released_encoder": True, "whole_network": True, "weight": 0.2, "paired_views": True},
         "hust": {
             "modality_views": True,
             "raw_spectrum": True,

@@ -51,7 +51,9 @@ class RNA(Branches):
             "of 2,494,984"
         ),
     }
-    as_published_in: ClassVar[Mapping[str, Mapping[str, Any]]] = {"sentiment": {"whole_network": True}}
+    as_published_in: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "sentiment": {"released_encoder": True, "whole_network": True}
+    }
     #: Section 1.4, as ERM's.
     rules_as_published: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "hust": {"restart_optimizer": True, "encoder_rate": 0.1}

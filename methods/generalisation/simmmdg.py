@@ -64,7 +64,13 @@ class SimMMDG(DeepBranches):
     }
     as_published: ClassVar[Mapping[str, Any]] = {"batch_norm": True}
     as_published_in: ClassVar[Mapping[str, Mapping[str, Any]]] = {
-        "sentiment": {"whole_network": True, "extra_width": 256, "bounded": True, "head_dropout": 0.0},
+        "sentiment": {
+            "released_encoder": True,
+            "whole_network": True,
+            "extra_width": 256,
+            "bounded": True,
+            "head_dropout": 0.0,
+        },
         "hust": {"extra_width": 256, "contrast": "released", "contrast_width": 64},
         "action": {"raw_halves": True},
     }

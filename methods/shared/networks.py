@@ -36,6 +36,11 @@ class SharedNetworkParams:
 
     width: int = fixed(40, source="MMDG-Bench, late fusion")
     layers: int = fixed(5, source="MMDG-Bench, late fusion")
+    released_encoder: bool = fixed(
+        False,
+        source="MMDG-Bench 2.3, sentiment: positions count from 1, the projection starts as a convolution's",
+        since="0.2",
+    )
 
 
 def outputs(spec: Spec) -> int:
@@ -87,7 +92,9 @@ class SequenceEncoder(nn.Module):
 
     The benchmark's own backbone attends to padding. Here padding is masked, positions count from the first
     valid step, and that step is read, so that neither the amount of padding nor its side matters.
-    ``mask_padding=False`` restores the benchmark's behaviour, with zeros in the padded steps.
+    ``mask_padding=False`` restores the benchmark's behaviour, with zeros in the padded steps. ``released`` restores
+    two of its details: positions count from 1, and the projection starts as torch starts a convolution, not by
+    Xavier's rule with zeros as bias.
     """
 
     def __init__(
@@ -99,6 +106,7 @@ class SequenceEncoder(nn.Module):
         dropout: float = 0.1,
         embedding_dropout: float = 0.25,
         mask_padding: bool = True,
+        released: bool = False,
     ) -> None:
         super().__init__()
         if width % 2 or width % heads:
@@ -106,6 +114,7 @@ class SequenceEncoder(nn.Module):
         self.width = width
         self.heads = heads
         self.mask_padding = mask_padding
+        self.first_position = int(released)
         self.project = nn.Linear(features, width)
         self.embedding_dropout = nn.Dropout(embedding_dropout)
         layer = nn.TransformerEncoderLayer(
@@ -115,6 +124,8 @@ class SequenceEncoder(nn.Module):
         self.transformer = nn.TransformerEncoder(layer, layers, norm=norm, enable_nested_tensor=False)
         # nn.TransformerEncoder copies one layer: without this, all layers would start as the same function.
         for name, parameter in self.named_parameters():
+            if released and name.startswith("project."):
+                continue  # torch starts a linear layer as a convolution of one step
             if parameter.dim() > 1:
                 nn.init.xavier_uniform_(parameter)
             elif name.endswith("bias"):
@@ -142,7 +153,8 @@ class SequenceEncoder(nn.Module):
             first, rows, ignore = 0, slice(None), None
             positions = torch.arange(valid.shape[1], device=valid.device)
         steps = self.project(clean) * math.sqrt(self.width)
-        steps = self.embedding_dropout(steps + sinusoids(positions, self.width).to(steps.dtype))
+        codes = sinusoids(positions + self.first_position, self.width)
+        steps = self.embedding_dropout(steps + codes.to(steps.dtype))
         with _same_path_as_in_training():
             return self._attend(steps, ignore)[rows, first]
 
@@ -254,7 +266,7 @@ class Stacked(nn.Module):
         return torch.stack(said, dim=1)
 
 
-def encoders(spec: Spec, width: int = WIDTH, layers: int = LAYERS) -> PerModality:
+def encoders(spec: Spec, width: int = WIDTH, layers: int = LAYERS, released: bool = False) -> PerModality:
     """The encoder of each modality: a ``WaveformEncoder`` for ``cnn1d``, else a ``SequenceEncoder``.
 
     Where an encoder of raw media is trained along, it stands before the ``SequenceEncoder``. Under the protocol
@@ -264,6 +276,7 @@ def encoders(spec: Spec, width: int = WIDTH, layers: int = LAYERS) -> PerModalit
         spec: modalities with their feature sizes and encoders, and the protocol.
         width: of an embedding.
         layers: of a ``SequenceEncoder``.
+        released: as of a ``SequenceEncoder``.
     """
     masked = spec.protocol != "as-published"
 
@@ -274,11 +287,11 @@ def encoders(spec: Spec, width: int = WIDTH, layers: int = LAYERS) -> PerModalit
         if spec.encoders.get(name) == "cnn1d":
             return WaveformEncoder(features, width)
         if name not in spec.tuned:
-            return SequenceEncoder(features, width, layers, mask_padding=masked)
+            return SequenceEncoder(features, width, layers, mask_padding=masked, released=released)
         from .media_encoder import MediaEncoder  # brings the libraries of raw media
 
         # padded to the longest clip of a batch: read, it would make a clip depend on its batch
-        return MediaEncoder(spec.tuned[name], SequenceEncoder(features, width, layers))
+        return MediaEncoder(spec.tuned[name], SequenceEncoder(features, width, layers, released=released))
 
     return PerModality(spec, make)
 
