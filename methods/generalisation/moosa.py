@@ -22,7 +22,7 @@ from ..shared.shared_specific import SharedSpecific
 
 
 @dataclass(frozen=True)
-class MOOSAParams(DeepHeadParams, ContrastParams):
+class MOOSAParams(ContrastParams, DeepHeadParams):
     """Weights, the jigsaw, and sizes."""
 
     weight_entropy: float = searched(0.001, low=0.0, high=1.0, source="MMDG-Bench: entropy_min_weight")

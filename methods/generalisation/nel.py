@@ -26,7 +26,7 @@ from ..shared.networks import Stacked, known_modalities
 
 
 @dataclass(frozen=True)
-class NELParams(BranchParams, ContrastParams):
+class NELParams(ContrastParams, BranchParams):
     """Weights, temperatures and sizes.
 
     Temperatures are searched from 0.05, not from 0, under both protocols: the published search rounds draws
@@ -100,8 +100,8 @@ class NEL(Branches):
         "action": (
             "mmbench's own network (40 wide, 8,448 parameters in a head of three modalities) in "
             "place of trunks that are trained along, embeddings of 2,304, 2,048 and 512, and a head "
-            "of 2,494,984; views are two dropout projections, not two augmented clips, and "
-            "projections have two layers of 128, not three of 2,048"
+            "of 2,494,984; views are two dropout projections, not two augmented clips, the loss of "
+            "which is halved there; projections of two layers of 128, not three of 2,048"
         ),
     }
     #: Section 3.6; beta is 1 / batch.
@@ -117,9 +117,10 @@ class NEL(Branches):
         },
         "action": {"raw_spectrum": True, "beta": 0.0625, "projected_half": True},
     }
-    #: Section 1.4: 15 epochs, the rate falls to 1 %.
+    #: Section 1.4: 15 epochs, the rate falls to 1 %. Sentiment clips the backbone.
     rules_as_published: ClassVar[Mapping[str, Mapping[str, Any]]] = {
-        "action": {"epochs": 15, "schedule": "cosine-to-1%"}
+        "sentiment": {"clip_part": "backbone"},
+        "action": {"epochs": 15, "schedule": "cosine-to-1%"},
     }
     params: NELParams
 

@@ -19,7 +19,7 @@ from ..shared.shared_specific import SharedSpecific
 
 
 @dataclass(frozen=True)
-class SimMMDGParams(DeepBranchParams, ContrastParams):
+class SimMMDGParams(ContrastParams, DeepBranchParams):
     """The weights of the three terms, and sizes."""
 
     weight_translation: float = searched(0.1, low=0.0, high=1.0, digits=1, source="MMDG-Bench: alpha_trans")

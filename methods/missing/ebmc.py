@@ -212,7 +212,7 @@ class EBMC(Method):
         width, count = embedding_width(spec, params.width), len(self.names)
         self.several = count > 1
         self.collaborates = params.cce and self.several
-        self.encoders = encoders(spec, width, params.layers)
+        self.encoders = encoders(spec, width, params.layers, params.released_encoder)
         self.missing = nn.Parameter(0.02 * torch.randn(count, width))
         self.shared = Stacked(count, lambda: mlp(width, width))
         self.private = Stacked(count, lambda: mlp(width, width))
