@@ -33,6 +33,14 @@ class ERM(Method):
 
     Params = ERMParams
     version = 1
+    departures: ClassVar[Mapping[str, str] | None] = {
+        "action": (
+            "mmbench's own network (40 wide, 8,448 parameters in a head of three modalities) in "
+            "place of trunks that are trained along, embeddings of 2,304, 2,048 and 512, and a head "
+            "of 2,494,984"
+        ),
+    }
+    as_published_in: ClassVar[Mapping[str, Mapping[str, Any]]] = {"sentiment": {"released_encoder": True}}
     #: Section 1.4: a new Adam for every step, the convolutions at a tenth of its rate.
     rules_as_published: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "hust": {"restart_optimizer": True, "encoder_rate": 0.1}
@@ -41,7 +49,9 @@ class ERM(Method):
     def __init__(self, params: SharedNetworkParams, spec: Spec) -> None:
         super().__init__(params, spec)
         width = self.width = embedding_width(spec, params.width)
-        self.encoders = encoders(spec, width, params.layers)
+        # a plug-in's own parameters may lack it
+        released = getattr(params, "released_encoder", False)
+        self.encoders = encoders(spec, width, params.layers, released)
         self.head = fusion_head(spec, width)
 
     def encode(self, modality: str, batch: Batch) -> Tensor:

@@ -122,8 +122,11 @@ class Method(nn.Module):
     as_published_in: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     #: Family -> fields of the protocol in which the method's own script departs from the others' there.
     rules_as_published: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
-    #: The share of the epochs of each stage, in order; they sum to 1.
-    stages: ClassVar[tuple[float, ...]] = (1.0,)
+    #: Family, or ``all`` -> in what the method departs from its published code even under ``as-published``; empty where
+    #: in nothing, ``None`` where nobody has compared them.
+    departures: ClassVar[Mapping[str, str] | None] = None
+    #: The share of the epochs of each stage, in order; they sum to 1. Of the class, or of one network by its parameters.
+    stages: tuple[float, ...] = (1.0,)
     #: How the method itself uses missing modalities in training; shown in every row of a table.
     train_missing: ClassVar[str] = "none"
     #: Source domains that its own idea needs; with fewer it is ERM, and the audit says so.

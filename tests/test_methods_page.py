@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import pytest
+from mmbench.benchmark.cli.inspect import _show_method
 from mmbench.benchmark.core.as_published import BUDGETS
 from mmbench.benchmark.core.method_spec import MethodDescription, describe
 from mmbench.benchmark.core.protocol import Protocol
 from mmbench.benchmark.core.registry import find
 from mmbench.methods import METHODS
+from rich.console import Console
 
 PAGE = (Path(__file__).parents[1] / "docs" / "methods.md").read_text(encoding="utf-8")
 KNOWN: dict[str, MethodDescription] = {name: describe(find("method", name)) for name in METHODS}
@@ -51,6 +54,23 @@ def test_switches_and_rules_of_a_method_are_those_of_the_registry(row: list[str]
     about = KNOWN[row[0].strip("`")]
     assert said(row[2]) == plain({"all": about.as_published, **about.as_published_in})
     assert said(row[3]) == plain(about.rules_as_published)
+
+
+@pytest.mark.parametrize("row", rows("The methods"), ids=lambda row: row[0].strip("`"))
+def test_what_is_otherwise_than_published_is_what_the_method_says(row: list[str]):
+    departures = KNOWN[row[0].strip("`")].departures
+    assert departures is not None
+    assert row[4] == ("; ".join(f"{family}: {text}" for family, text in departures.items()) or "none")
+    assert departures.keys() <= {"all", *BUDGETS}
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_show_says_what_is_otherwise_than_published(name: str):
+    out = Console(file=StringIO(), width=10_000)
+    _show_method(out, find("method", name))
+    shown = out.file.getvalue()  # type: ignore[attr-defined]
+    for family, text in (KNOWN[name].departures or {"all": "none"}).items():
+        assert f"otherwise than published, {family}: {text}\n" in shown
 
 
 def test_every_switch_is_explained_and_its_section_is_there():

@@ -111,6 +111,7 @@ def parameters_are_literals(entry: Entry) -> None:
     for name in ("as_published_in", "rules_as_published"):  # of the class alone: a subclass is another method
         value, told = vars(method).get(name, {}), getattr(description, name)
         assert told == value, f"{name} should be a literal: {name} = {value!r}"
+    assert description.departures == vars(method).get("departures"), "departures should be a literal"
 
 
 def output_has_the_right_shape(method_class: type[Method]) -> None:

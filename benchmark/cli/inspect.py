@@ -149,6 +149,15 @@ def _show_method(out: Console, entry: Entry) -> None:
     for family, rules in description.rules_as_published.items():
         words = ", ".join(f"{key} {value}" for key, value in rules.items())
         out.print(f"as published, {family}: {words}", markup=False, highlight=False)
+    for family, text in _departures(description):
+        out.print(f"otherwise than published, {family}: {text}", markup=False, highlight=False)
+
+
+def _departures(description: MethodDescription) -> list[tuple[str, str]]:
+    """Families and what is otherwise there, ``none`` where nothing is; empty where nobody has compared."""
+    if description.departures is None:
+        return []
+    return list(description.departures.items()) or [("all", "none")]
 
 
 def _show_dataset(out: Console, entry: Entry) -> None:

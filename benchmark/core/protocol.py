@@ -59,6 +59,9 @@ class Protocol(BaseModel):
     )
     weight_decay: float = Field(1e-2, ge=0, description="weight decay")
     clip_norm: float = Field(1.0, ge=0, description="gradient norm is clipped here; 0 turns it off")
+    clip_part: Annotated[Literal["all", "backbone"], Since("0.2")] = Field(
+        "all", description="whose gradients are clipped, by their norm: all, or encoders and fused head alone"
+    )
     standardize: bool = Field(
         True, description="z-score features by the source training split, cut off at 5 deviations"
     )

@@ -125,6 +125,20 @@ class Training(LightningModule):
         if self.protocol.restart_optimizer:
             optimizer.state.clear()
 
+    def configure_gradient_clipping(
+        self,
+        optimizer: torch.optim.Optimizer,
+        gradient_clip_val: float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        """Clips the gradients of the part that the protocol names."""
+        if self.protocol.clip_part == "all" or not gradient_clip_val:
+            self.clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm)
+            return
+        named = self.method.named_parameters()
+        backbone = [p for name, p in named if name.startswith(("encoders.", "head."))]
+        torch.nn.utils.clip_grad_norm_(backbone, gradient_clip_val)
+
     def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
         """The tensors lie on the device already."""
         return batch

@@ -34,6 +34,7 @@ class GradientBoosting(Estimator):
 
     Params = GradientBoostingParams
     version = 1
+    departures: ClassVar[Mapping[str, str] | None] = {"all": "trees on histograms"}
     libraries: ClassVar[tuple[str, ...]] = ("sklearn",)
 
     def candidates(self) -> tuple[int, ...]:

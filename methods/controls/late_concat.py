@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 from torch import nn
 
@@ -25,6 +27,7 @@ class LateConcat(ERM):
 
     Params = LateConcatParams
     version = 1
+    departures: ClassVar[Mapping[str, str] | None] = {}
 
     def __init__(self, params: LateConcatParams, spec: Spec) -> None:
         super().__init__(params, spec)

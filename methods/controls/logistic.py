@@ -33,6 +33,7 @@ class Logistic(Estimator):
 
     Params = LogisticParams
     version = 1
+    departures: ClassVar[Mapping[str, str] | None] = {}
     libraries: ClassVar[tuple[str, ...]] = ("sklearn",)
 
     def candidates(self) -> tuple[float, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -21,6 +21,7 @@ class Majority(Estimator):
 
     Params = NoParams
     version = 1
+    departures: ClassVar[Mapping[str, str] | None] = {}
 
     def fit(self, train: Batch, candidate: Any, seed: int) -> Mapping[str, Tensor]:
         """Counts the classes, or takes the median."""

@@ -34,6 +34,7 @@ class RandomForest(Estimator):
 
     Params = RandomForestParams
     version = 1
+    departures: ClassVar[Mapping[str, str] | None] = {}
     libraries: ClassVar[tuple[str, ...]] = ("sklearn",)
 
     def candidates(self) -> tuple[int, ...]:

@@ -16,8 +16,14 @@ from torch.nn import functional as F
 from ...datasets.batch import Batch, Spec
 from ..losses import masked_mean, task_errors, task_loss
 from ..method import Output, fixed, searched
-from ..shared.branches import DeepBranches, DeepBranchParams
-from ..shared.contrast import dropout_projection, label_classes, supervised_contrast
+from ..shared.branches import DeepBranches, DeepHeadParams
+from ..shared.contrast import (
+    ContrastParams,
+    dropout_projection,
+    label_classes,
+    projection,
+    supervised_contrast,
+)
 from ..shared.networks import Stacked, as_prediction, known_modalities, outputs
 from ..shared.shared_specific import SharedSpecific, halves_likeness, translation_errors
 from ..shared.weight_average import move
@@ -28,7 +34,7 @@ SIMMMDG = {"weight_translation": 0.1, "weight_contrast": 3.0, "weight_apart": 0.
 
 
 @dataclass(frozen=True)
-class CMRFParams(DeepBranchParams):
+class CMRFParams(ContrastParams, DeepHeadParams):
     """Weights, the teacher, and sizes.
 
     ``evaluated`` says which network predicts: ``student``, ``teacher``, or ``published``: as MMDG-Bench does,
@@ -61,6 +67,16 @@ class CMRFParams(DeepBranchParams):
     raw_halves: bool = fixed(
         False, source="MMDG-Bench 3.3, action recognition: L_dist without norms", since="0.1"
     )
+    projection_width: int = fixed(
+        0,
+        source="MMDG-Bench 3.5, motor faults: 64, of projections of three layers with batch norms; 0: two layers",
+        since="0.2",
+    )
+    raw_mixtures: bool = fixed(
+        False,
+        source="MMDG-Bench 3.5, sentiment: the teacher's projections are mixed without norms",
+        since="0.2",
+    )
 
 
 class CMRF(DeepBranches):
@@ -73,23 +89,48 @@ class CMRF(DeepBranches):
     * lambda of each sample and pair is drawn from Beta(mixing, mixing) on condition that it is above 1/2, which is
       the larger of lambda and 1 - lambda, so that nothing is rejected;
     * the teacher is a copy until step t0 and then the running average theta_T <- (n theta_T + theta) / (n + 1);
-      the distillation begins with the average;
+      the distillation begins with the step after t0;
     * l_m is the loss of a head on e_m alone.
 
     With one modality the distillation is off. The number of sources does not matter. The teacher is stored
     with the weights; it is not trained, and not counted among the parameters.
 
-    Under ``as-published`` (section 3.5): sums, sound at a weight of 1/2 (action recognition, HUST); L_dist
-    (HUST); all of SimMMDG beside it, and projections of other modalities than audio that are never trained
-    (action recognition, section 6.7); the embeddings of SimMMDG as published (sentiment, HUST).
+    Under ``as-published`` (section 3.5): sums, sound at a weight of 1/2 (action recognition, HUST); L_dist, the
+    released contrast, projections of three layers (HUST); all of SimMMDG beside it, and projections of other
+    modalities than audio that are never trained (action recognition, section 6.7); the embeddings of SimMMDG as
+    published, MLPs as uni-modal heads (sentiment, HUST); mixtures of projections without norms (sentiment).
     """
 
     Params = CMRFParams
-    version = 1
+    version = 2
+    departures: ClassVar[Mapping[str, str] | None] = {
+        "action": (
+            "mmbench's own network (40 wide, 8,448 parameters in a head of three modalities) in "
+            "place of trunks that are trained along, embeddings of 2,304, 2,048 and 512, and a head "
+            "of 2,494,984; the terms are those of 84bdb617: e98e837 runs SimMMDG in its place; "
+            "projections of two layers of 256"
+        ),
+    }
     as_published: ClassVar[Mapping[str, Any]] = {"evaluated": "published"}
     as_published_in: ClassVar[Mapping[str, Mapping[str, Any]]] = {
-        "sentiment": {"whole_network": True, "extra_width": 256, "bounded": True},
-        "hust": {"extra_width": 256, "audio_weight": 0.5, "sums": True, "weight_apart": 0.7},
+        "sentiment": {
+            "released_encoder": True,
+            "whole_network": True,
+            "extra_width": 256,
+            "bounded": True,
+            "head_dropout": 0.0,
+            "mlp_heads": True,
+            "raw_mixtures": True,
+        },
+        "hust": {
+            "extra_width": 256,
+            "mlp_heads": True,
+            "audio_weight": 0.5,
+            "sums": True,
+            "weight_apart": 0.7,
+            "contrast": "released",
+            "projection_width": 64,
+        },
         "action": {
             "audio_weight": 0.5,
             "sums": True,
@@ -110,13 +151,22 @@ class CMRF(DeepBranches):
             raise ValueError(f"evaluated is {params.evaluated!r}; it should be student, teacher or published")
         self.pairs = list(permutations(range(len(self.names)), 2))
         count, width, hidden = len(self.names), self.seen, params.hidden
-        self.projections = Stacked(count, lambda: dropout_projection(width, hidden, hidden))
-        self.heads = Stacked(count, lambda: nn.Linear(width, outputs(spec)))
+        self.projections = Stacked(
+            count,
+            lambda: (
+                projection(width, hidden, params.projection_width, batch_norm=True)
+                if params.projection_width
+                else dropout_projection(width, hidden, hidden)
+            ),
+        )
+        self.heads = Stacked(count, lambda: self.branch_head(outputs(spec), score=spec.kind == "regression"))
         if params.trained_projections == "audio":
             for name, part in zip(self.names, self.projections.parts, strict=True):
                 part.requires_grad_(name in DENOMINATORS)
         if params.with_simmmdg:
-            self.halves = SharedSpecific(count, width, hidden, SIMMMDG["contrast_width"], params.raw_halves)
+            self.halves = SharedSpecific(
+                count, width, hidden, SIMMMDG["contrast_width"], params.raw_halves, batch_norm=True
+            )
         share = torch.tensor([params.audio_weight if m in DENOMINATORS else 1.0 for m in self.names])
         self.register_buffer("shares", share, persistent=False)
         self.teacher = copy.deepcopy(self.student()).requires_grad_(False).eval()
@@ -165,15 +215,16 @@ class CMRF(DeepBranches):
         """The task's loss, the branches', the contrast, and from step t0 on the distillation."""
         s, output, known = self.params, self(batch), known_modalities(batch, self.names)
         embeddings = torch.stack([output.embeddings[m] for m in self.names], dim=1)
-        projected = F.normalize(self.projections(embeddings), dim=-1, eps=1e-6)
+        projected = F.normalize(self.project(self.projections, embeddings, known), dim=-1, eps=1e-6)
         classes = label_classes(batch.target, self.spec)
         errors = [task_errors(output.unimodal[m], batch.target, self.spec) for m in self.names]
         terms = {
             "task": task_loss(output.prediction, batch.target, self.spec),
             "unimodal": s.weight_unimodal * self.weighed(torch.stack(errors, dim=1), known, self.shares),
-            "contrast": s.weight_contrast * supervised_contrast(projected, known, classes, s.temperature),
+            "contrast": s.weight_contrast
+            * supervised_contrast(projected, known, classes, s.temperature, s.contrast),
         }
-        if self.pairs and int(self.steps) > s.start:
+        if self.pairs and int(self.steps) >= s.start:
             starts, ends = [a for a, _ in self.pairs], [b for _, b in self.pairs]
             goals = mixtures(self.teach(batch), self.draw_shares(len(batch)).to(projected), self.pairs)
             apart = translation_errors(projected[:, starts], goals)
@@ -206,12 +257,17 @@ class CMRF(DeepBranches):
         share = torch.distributions.Beta(shape, shape).sample(torch.Size((samples, len(self.pairs))))
         return torch.maximum(share, 1 - share)
 
+    def project(self, projections: nn.Module, embeddings: Tensor, known: Tensor) -> Tensor:
+        """The projections [batch, modality, hidden] of embeddings; those with batch norms see the known alone."""
+        return projections(embeddings, known if self.params.projection_width else None)
+
     @torch.no_grad()
     def teach(self, batch: Batch) -> Tensor:
-        """The teacher's g'_m, [batch, modality, hidden], of unit norm."""
+        """The teacher's g'_m, [batch, modality, hidden]: of unit norm, but for ``raw_mixtures``."""
         networks = dict(self.teacher.items())
-        encoded = [self.embed(networks, m, batch) for m in self.names]
-        return F.normalize(self.teacher["projections"](torch.stack(encoded, dim=1)), dim=-1, eps=1e-6)
+        encoded = torch.stack([self.embed(networks, m, batch) for m in self.names], dim=1)
+        projected = self.project(self.teacher["projections"], encoded, known_modalities(batch, self.names))
+        return projected if self.params.raw_mixtures else F.normalize(projected, dim=-1, eps=1e-6)
 
 
 def mixtures(projected: Tensor, shares: Tensor, pairs: list[tuple[int, int]]) -> Tensor:

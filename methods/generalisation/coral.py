@@ -38,6 +38,7 @@ class CORAL(ERM):
 
     Params = CORALParams
     version = 1
+    departures: ClassVar[Mapping[str, str] | None] = {}
     needs_domains: ClassVar[int] = 2
     as_published: ClassVar[Mapping[str, Any]] = {"means": False}
     params: CORALParams

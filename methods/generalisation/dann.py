@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 from torch import Tensor
 
@@ -38,6 +40,9 @@ class DANN(ERM):
 
     Params = DANNParams
     version = 1
+    departures: ClassVar[Mapping[str, str] | None] = {
+        "all": "constant reversal in place of the schedule",
+    }
     params: DANNParams
 
     def __init__(self, params: DANNParams, spec: Spec) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -37,6 +38,9 @@ class GroupDRO(ERM):
 
     Params = GroupDROParams
     version = 1
+    departures: ClassVar[Mapping[str, str] | None] = {
+        "all": "groups are domains; no added regularisation",
+    }
     needs_domains: ClassVar[int] = 2
     params: GroupDROParams
     weights: Tensor

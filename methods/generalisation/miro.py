@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -47,6 +47,9 @@ class MIRO(ERM):
 
     Params = MIROParams
     version = 1
+    departures: ClassVar[Mapping[str, str] | None] = {
+        "all": "the start is random, not pretrained; last layer alone",
+    }
     params: MIROParams
 
     def __init__(self, params: MIROParams, spec: Spec) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -43,6 +45,9 @@ class Mixup(ERM):
 
     Params = MixupParams
     version = 1
+    departures: ClassVar[Mapping[str, str] | None] = {
+        "all": "mixes fused features, between domains",
+    }
     params: MixupParams
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:

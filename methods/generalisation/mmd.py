@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -40,6 +41,9 @@ class MMD(ERM):
 
     Params = MMDParams
     version = 1
+    departures: ClassVar[Mapping[str, str] | None] = {
+        "all": "five kernels on normalised fused features",
+    }
     needs_domains: ClassVar[int] = 2
     params: MMDParams
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -33,6 +35,7 @@ class SAM(ERM):
 
     Params = SAMParams
     version = 1
+    departures: ClassVar[Mapping[str, str] | None] = {}
     params: SAMParams
 
     def backward(self, batch: Batch) -> dict[str, Tensor]:

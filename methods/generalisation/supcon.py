@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 from torch import Tensor, nn
 
@@ -36,6 +38,9 @@ class SupCon(ERM):
 
     Params = SupConParams
     version = 1
+    departures: ClassVar[Mapping[str, str] | None] = {
+        "all": "one stage, one view; scores have three classes",
+    }
     params: SupConParams
 
     def __init__(self, params: SupConParams, spec: Spec) -> None:

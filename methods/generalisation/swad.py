@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 from torch import Tensor
 
@@ -38,6 +39,12 @@ class SWAD(ERM):
 
     Params = SWADParams
     version = 1
+    departures: ClassVar[Mapping[str, str] | None] = {
+        "all": (
+            "validation loss after every epoch, not every few hundred steps; statistics of batch "
+            "norms are averaged, not computed anew"
+        ),
+    }
     params: SWADParams
 
     def __init__(self, params: SWADParams, spec: Spec) -> None:

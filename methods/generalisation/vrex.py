@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -36,6 +37,9 @@ class VREx(Penalised):
 
     Params = VRExParams
     version = 1
+    departures: ClassVar[Mapping[str, str] | None] = {
+        "all": "annealing by a tenth of the epochs, no reset of the optimiser",
+    }
     needs_domains: ClassVar[int] = 2
     term = "vrex"
 

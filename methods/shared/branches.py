@@ -40,6 +40,20 @@ class DeepBranchParams(BranchParams):
         0, source="MMDG-Bench 2.2, sentiment and motor faults: 256, of further encoders", since="0.1"
     )
     bounded: bool = fixed(False, source="MMDG-Bench 2.3, sentiment: 3 tanh", since="0.1")
+    head_dropout: float = fixed(
+        0.5, source="MMDG-Bench 2.3, sentiment: 0, of the MLPs that predict", since="0.2"
+    )
+
+
+@dataclass(frozen=True)
+class DeepHeadParams(DeepBranchParams):
+    """The same for methods with a head on each modality's embedding."""
+
+    mlp_heads: bool = fixed(
+        False,
+        source="MMDG-Bench 2.2 and 2.3, motor faults and sentiment: uni-modal heads are MLPs, not linear",
+        since="0.2",
+    )
 
 
 def others_silent(batch: Batch, modality: str) -> Batch:
@@ -97,6 +111,8 @@ class DeepBranches(ERM):
     * ``extra_width`` (0): so wide a further network on each embedding (linear, ReLU, dropout, linear), and an MLP in
       place of the shared head (sections 2.2 and 3.3: HUST and sentiment).
     * ``bounded`` (false): a score is the limit of the labels times tanh (section 2.3: 3 tanh).
+    * ``head_dropout`` (0.5): of the MLPs that predict (section 2.3: 0).
+    * ``mlp_heads`` (false), where ``branch_head`` is used: uni-modal heads are such MLPs, too.
 
     ``self.seen`` is the width of the embeddings.
     """
@@ -109,9 +125,21 @@ class DeepBranches(ERM):
         if params.extra_width:
             self.extra = PerModality(spec, lambda _: mlp(inner, self.seen, self.seen))
         if params.extra_width or params.whole_network or params.bounded:
-            self.head = mlp(len(self.names) * self.seen, self.seen, outputs(spec))
+            self.head = mlp(len(self.names) * self.seen, self.seen, outputs(spec), params.head_dropout)
         if params.bounded and spec.kind == "regression":
-            self.head.append(Bounded(spec.label_range[1] if spec.label_range else 3.0))
+            self.head.append(Bounded(label_limit(spec)))
+
+    def branch_head(self, outputs: int, score: bool = False) -> nn.Module:
+        """A head on a modality's embedding: [batch, seen] -> [batch, outputs].
+
+        Args:
+            outputs: how many.
+            score: whether it says a score of a regression, which is bounded where the fused one is.
+        """
+        if not self.params.mlp_heads:
+            return nn.Linear(self.seen, outputs)
+        head = mlp(self.seen, self.seen, outputs, self.params.head_dropout)
+        return head.append(Bounded(label_limit(self.spec))) if score and self.params.bounded else head
 
     def networks(self) -> Mapping[str, nn.Module]:
         """``encoders`` and, where there is one, ``extra``."""
@@ -133,9 +161,23 @@ class DeepBranches(ERM):
         return networks["extra"](modality, inner) if self.params.extra_width else inner
 
 
-def mlp(inputs: int, hidden: int, outputs: int) -> nn.Sequential:
-    """Linear, ReLU, dropout 0.5, linear: MMDG-Bench's heads and further networks (sections 2.1 and 2.2)."""
-    return nn.Sequential(nn.Linear(inputs, hidden), nn.ReLU(), nn.Dropout(0.5), nn.Linear(hidden, outputs))
+def mlp(inputs: int, hidden: int, outputs: int, dropout: float = 0.5) -> nn.Sequential:
+    """Linear, ReLU, dropout, linear: MMDG-Bench's heads and further networks (sections 2.1 to 2.3).
+
+    Args:
+        inputs: width of its input.
+        hidden: width of its hidden layer.
+        outputs: width of its output.
+        dropout: before the last layer.
+    """
+    return nn.Sequential(
+        nn.Linear(inputs, hidden), nn.ReLU(), nn.Dropout(dropout), nn.Linear(hidden, outputs)
+    )
+
+
+def label_limit(spec: Spec) -> float:
+    """The highest label of a regression, 3 where the dataset does not state it."""
+    return spec.label_range[1] if spec.label_range else 3.0
 
 
 class Bounded(nn.Module):

@@ -2,14 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ...datasets.batch import Spec
 from ..losses import masked_mean
+from ..method import fixed
+from .batch_norm import BatchNorm
 
 BASE_TEMPERATURE = 0.07  # Khosla et al. 2020; the loss is multiplied by tau / 0.07
+#: ``published``: the loss of the paper. ``released``: that of MMDG-Bench's scripts for motor faults.
+Contrast = Literal["published", "released"]
+
+
+@dataclass(frozen=True)
+class ContrastParams:
+    """Which form of the supervised contrast a method has (``supervised_contrast``)."""
+
+    contrast: Literal["published", "released"] = fixed(
+        "published",
+        source="paper; MMDG-Bench 3.3, motor faults: released, whose positives are at chance",
+        since="0.2",
+    )
 
 
 def label_classes(target: Tensor, spec: Spec) -> Tensor:
@@ -24,21 +43,43 @@ def label_classes(target: Tensor, spec: Spec) -> Tensor:
     return (target - (low + high) / 2).sign().long() + 1
 
 
-def supervised_contrast(views: Tensor, known: Tensor, classes: Tensor, temperature: float) -> Tensor:
-    """SupCon as MMDG-Bench has it, every known modality of every sample being a view.
+def supervised_contrast(
+    views: Tensor, known: Tensor, classes: Tensor, temperature: float, form: Contrast = "published"
+) -> Tensor:
+    """SupCon, every known modality of every sample being a view.
 
-    The mean of ``anchor_terms`` over all known views, those without a positive as 0, times tau / 0.07.
+    ``published``: the mean of ``anchor_terms`` over all known views, those without a positive as 0, times tau / 0.07.
+    ``released``: the mean over the views that have a positive, without that factor, and with the classes of
+    ``classes_of_views``, which are not those of the views.
 
     Args:
         views: [batch, modality, width]; normalised here.
         known: [batch, modality], bool; other views are neither anchors, nor positives, nor negatives.
         classes: [batch].
         temperature: tau, above 0.
+        form: as above.
     """
     valid = known.flatten()
-    of_row = classes.repeat_interleave(views.shape[1])
-    anchors, _ = anchor_terms(views.flatten(0, 1), valid, of_row, temperature)
+    of_row = classes_of_views(classes, views.shape[1], form)
+    anchors, has_positive = anchor_terms(views.flatten(0, 1), valid, of_row, temperature)
+    if form == "released":
+        return masked_mean(anchors, has_positive & valid)
     return masked_mean(anchors, valid) * (temperature / BASE_TEMPERATURE)
+
+
+def classes_of_views(classes: Tensor, views: int, form: Contrast = "published") -> Tensor:
+    """The class that the contrast takes each view to have, [batch * views], the views of a sample side by side.
+
+    ``released``: MMDG-Bench's scripts for motor faults lay the views out sample by sample, and repeat the classes view
+    by view: row i is given the class of sample i modulo the batch, and is a view of sample i // views. With two
+    views or more the positives of an anchor have its class as often as any other view.
+
+    Args:
+        classes: [batch], those of the samples.
+        views: of each sample.
+        form: ``published``: each view has the class of its sample.
+    """
+    return classes.repeat(views) if form == "released" else classes.repeat_interleave(views)
 
 
 def contrast_of_samples(features: Tensor, classes: Tensor, temperature: float) -> Tensor:
@@ -78,18 +119,23 @@ def anchor_terms(rows: Tensor, valid: Tensor, classes: Tensor, temperature: floa
     return -log_p.where(positive, 0).sum(dim=1) / count.clamp(min=1), count > 0
 
 
-def projection(inputs: int, hidden: int, outputs: int) -> nn.Sequential:
+def projection(inputs: int, hidden: int, outputs: int, batch_norm: bool = False) -> nn.Sequential:
     """Three linear layers with norms and ReLUs between them (MMDG-Bench's projection head).
 
-    The published head normalises over the batch; layer norms let a batch hold one sample, and keep absent
-    modalities out of the statistics.
+    Args:
+        inputs: width of its input.
+        hidden: width of its hidden layers.
+        outputs: width of its output.
+        batch_norm: normalise over the batch, as the published head does. By default over the layer: then a batch
+            may hold one sample, and samples do not depend on each other.
     """
+    norm: Callable[[int], nn.Module] = BatchNorm if batch_norm else nn.LayerNorm
     return nn.Sequential(
         nn.Linear(inputs, hidden),
-        nn.LayerNorm(hidden),
+        norm(hidden),
         nn.ReLU(),
         nn.Linear(hidden, hidden),
-        nn.LayerNorm(hidden),
+        norm(hidden),
         nn.ReLU(),
         nn.Linear(hidden, outputs),
     )

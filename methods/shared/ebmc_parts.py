@@ -190,8 +190,10 @@ def batch_mean(values: Tensor, known: Tensor) -> Tensor:
 
 
 def batch_variance(values: Tensor, known: Tensor) -> Tensor:
-    """[1, modality]: the variance over the samples that have the modality."""
-    return batch_mean((values - batch_mean(values, known)).square(), known)
+    """[1, modality]: the variance over the n samples that have the modality, by n - 1; 0 where there is one."""
+    count = known.sum(0, keepdim=True)
+    squares = (values - batch_mean(values, known)).square()
+    return squares.where(known, 0).sum(0, keepdim=True) / (count - 1).clamp(min=1)
 
 
 def trust_weights(deviation: Tensor, known: Tensor) -> Tensor:

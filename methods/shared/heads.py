@@ -2,28 +2,48 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ...datasets.batch import Batch, Spec
 from ..losses import masked_mean, task_errors
-from ..method import Output
-from .branches import Branches
-from .networks import PerModality, available, single_head
+from ..method import Output, fixed
+from .branches import Branches, BranchParams, mlp
+from .networks import PerModality, available, outputs, single_head
 from .networks import as_prediction as shaped
+
+UNIMODAL_DROPOUT = 0.2  # MMDG-Bench, sentiment
+
+
+@dataclass(frozen=True)
+class HeadParams(BranchParams):
+    """The size of the shared network and of its uni-modal heads, and which embedding they see."""
+
+    unimodal_width: int = fixed(
+        0,
+        source="MMDG-Bench 2.3, sentiment: 128, the hidden width of uni-modal MLPs; 0: the shared head",
+        since="0.2",
+    )
 
 
 class WithHeads(Branches):
     """ERM's network, with uni-modal predictions from each modality's embedding.
 
-    ``params`` has ``width``, ``layers`` and ``whole_network``.
+    ``params`` has the fields of ``HeadParams``.
     """
 
     def __init__(self, params: Any, spec: Spec) -> None:
         super().__init__(params, spec)
-        self.heads = PerModality(spec, lambda _: single_head(spec, self.seen, self.width))
+
+        def head(_: int) -> nn.Module:
+            if params.unimodal_width:
+                return mlp(self.seen, params.unimodal_width, outputs(spec), UNIMODAL_DROPOUT)
+            return single_head(spec, self.seen, self.width)
+
+        self.heads = PerModality(spec, head)
 
     def fuse(self, embeddings: dict[str, Tensor], batch: Batch) -> Output:
         """As ERM, with a prediction from each modality alone; an absent one predicts from zeros."""

@@ -19,6 +19,7 @@ from torch.utils.checkpoint import checkpoint
 
 from ...datasets.batch import Batch, Spec
 from ..method import fixed
+from .batch_norm import on_known
 from .waveform import WAVEFORM_WIDTH, WaveformEncoder
 
 WIDTH = 40  # of an embedding; MMDG-Bench (arXiv 2605.06643), sentiment backbone
@@ -35,6 +36,11 @@ class SharedNetworkParams:
 
     width: int = fixed(40, source="MMDG-Bench, late fusion")
     layers: int = fixed(5, source="MMDG-Bench, late fusion")
+    released_encoder: bool = fixed(
+        False,
+        source="MMDG-Bench 2.3, sentiment: positions count from 1, the projection starts as a convolution's",
+        since="0.2",
+    )
 
 
 def outputs(spec: Spec) -> int:
@@ -86,7 +92,9 @@ class SequenceEncoder(nn.Module):
 
     The benchmark's own backbone attends to padding. Here padding is masked, positions count from the first
     valid step, and that step is read, so that neither the amount of padding nor its side matters.
-    ``mask_padding=False`` restores the benchmark's behaviour, with zeros in the padded steps.
+    ``mask_padding=False`` restores the benchmark's behaviour, with zeros in the padded steps. ``released`` restores
+    two of its details: positions count from 1, and the projection starts as torch starts a convolution, not by
+    Xavier's rule with zeros as bias.
     """
 
     def __init__(
@@ -98,6 +106,7 @@ class SequenceEncoder(nn.Module):
         dropout: float = 0.1,
         embedding_dropout: float = 0.25,
         mask_padding: bool = True,
+        released: bool = False,
     ) -> None:
         super().__init__()
         if width % 2 or width % heads:
@@ -105,6 +114,7 @@ class SequenceEncoder(nn.Module):
         self.width = width
         self.heads = heads
         self.mask_padding = mask_padding
+        self.first_position = int(released)
         self.project = nn.Linear(features, width)
         self.embedding_dropout = nn.Dropout(embedding_dropout)
         layer = nn.TransformerEncoderLayer(
@@ -114,6 +124,8 @@ class SequenceEncoder(nn.Module):
         self.transformer = nn.TransformerEncoder(layer, layers, norm=norm, enable_nested_tensor=False)
         # nn.TransformerEncoder copies one layer: without this, all layers would start as the same function.
         for name, parameter in self.named_parameters():
+            if released and name.startswith("project."):
+                continue  # torch starts a linear layer as a convolution of one step
             if parameter.dim() > 1:
                 nn.init.xavier_uniform_(parameter)
             elif name.endswith("bias"):
@@ -141,7 +153,8 @@ class SequenceEncoder(nn.Module):
             first, rows, ignore = 0, slice(None), None
             positions = torch.arange(valid.shape[1], device=valid.device)
         steps = self.project(clean) * math.sqrt(self.width)
-        steps = self.embedding_dropout(steps + sinusoids(positions, self.width).to(steps.dtype))
+        codes = sinusoids(positions + self.first_position, self.width)
+        steps = self.embedding_dropout(steps + codes.to(steps.dtype))
         with _same_path_as_in_training():
             return self._attend(steps, ignore)[rows, first]
 
@@ -237,12 +250,23 @@ class Stacked(nn.Module):
         super().__init__()
         self.parts = nn.ModuleList(make() for _ in range(modalities))
 
-    def forward(self, stacked: Tensor) -> Tensor:
-        """[batch, modality, inputs] -> [batch, modality, outputs]."""
-        return torch.stack([part(stacked[:, i]) for i, part in enumerate(self.parts)], dim=1)
+    def forward(self, stacked: Tensor, known: Tensor | None = None) -> Tensor:
+        """Applies the modules.
+
+        Args:
+            stacked: [batch, modality, inputs].
+            known: [batch, modality], bool: the rows that the modules see, for modules that normalise over the batch.
+
+        Returns:
+            [batch, modality, outputs], 0 where a row is not ``known``.
+        """
+        if known is None:
+            return torch.stack([part(stacked[:, i]) for i, part in enumerate(self.parts)], dim=1)
+        said = [on_known(part, stacked[:, i], known[:, i]) for i, part in enumerate(self.parts)]
+        return torch.stack(said, dim=1)
 
 
-def encoders(spec: Spec, width: int = WIDTH, layers: int = LAYERS) -> PerModality:
+def encoders(spec: Spec, width: int = WIDTH, layers: int = LAYERS, released: bool = False) -> PerModality:
     """The encoder of each modality: a ``WaveformEncoder`` for ``cnn1d``, else a ``SequenceEncoder``.
 
     Where an encoder of raw media is trained along, it stands before the ``SequenceEncoder``. Under the protocol
@@ -252,6 +276,7 @@ def encoders(spec: Spec, width: int = WIDTH, layers: int = LAYERS) -> PerModalit
         spec: modalities with their feature sizes and encoders, and the protocol.
         width: of an embedding.
         layers: of a ``SequenceEncoder``.
+        released: as of a ``SequenceEncoder``.
     """
     masked = spec.protocol != "as-published"
 
@@ -262,11 +287,11 @@ def encoders(spec: Spec, width: int = WIDTH, layers: int = LAYERS) -> PerModalit
         if spec.encoders.get(name) == "cnn1d":
             return WaveformEncoder(features, width)
         if name not in spec.tuned:
-            return SequenceEncoder(features, width, layers, mask_padding=masked)
+            return SequenceEncoder(features, width, layers, mask_padding=masked, released=released)
         from .media_encoder import MediaEncoder  # brings the libraries of raw media
 
         # padded to the longest clip of a batch: read, it would make a clip depend on its batch
-        return MediaEncoder(spec.tuned[name], SequenceEncoder(features, width, layers))
+        return MediaEncoder(spec.tuned[name], SequenceEncoder(features, width, layers, released=released))
 
     return PerModality(spec, make)
 

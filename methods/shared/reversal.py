@@ -8,6 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from .batch_norm import BatchNorm
+
 HIDDEN = 128  # MMDG-Bench, sentiment and motor faults
 DROPOUT = 0.3
 
@@ -34,9 +36,16 @@ def projector(width: int) -> nn.Module:
     return nn.Sequential(nn.Linear(width, HIDDEN), nn.ReLU(), nn.Dropout(DROPOUT))
 
 
-def discriminator(width: int, outputs: int) -> nn.Module:
-    """Linear, ReLU, linear: [batch, width] -> [batch, outputs]. No batch norm: a batch may hold one."""
-    return nn.Sequential(nn.Linear(width, HIDDEN), nn.ReLU(), nn.Linear(HIDDEN, outputs))
+def discriminator(width: int, outputs: int, batch_norm: bool = False) -> nn.Module:
+    """Linear, ReLU, linear: [batch, width] -> [batch, outputs].
+
+    Args:
+        width: of its input.
+        outputs: how many.
+        batch_norm: before the ReLU, as MMDG-Bench has it. Without it a batch may hold one sample.
+    """
+    norms = [BatchNorm(HIDDEN)] if batch_norm else []
+    return nn.Sequential(nn.Linear(width, HIDDEN), *norms, nn.ReLU(), nn.Linear(HIDDEN, outputs))
 
 
 def domain_errors(logits: Tensor, domain: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..losses import masked_mean
-from .contrast import projection, supervised_contrast
+from .contrast import Contrast, projection, supervised_contrast
 from .networks import Stacked
 
 
@@ -41,15 +41,34 @@ class SharedSpecific(nn.Module):
     """
 
     def __init__(
-        self, modalities: int, width: int, hidden: int, contrast_width: int, raw: bool = False
+        self,
+        modalities: int,
+        width: int,
+        hidden: int,
+        contrast_width: int,
+        raw: bool = False,
+        batch_norm: bool = False,
+        contrast: Contrast = "published",
     ) -> None:
-        """``raw`` is that of ``halves_likeness``."""
+        """Builds projections and translators.
+
+        Args:
+            modalities: how many.
+            width: of an embedding; even.
+            hidden: width of the hidden layers.
+            contrast_width: width of a projection.
+            raw: as of ``halves_likeness``.
+            batch_norm: as of ``projection``.
+            contrast: the form of ``supervised_contrast``.
+        """
         super().__init__()
-        self.raw = raw
+        self.raw, self.batch_norm, self.contrast = raw, batch_norm, contrast
         if width % 2:
             raise ValueError(f"width {width} must be even: an embedding has two halves")
         self.pairs = list(permutations(range(modalities), 2))
-        self.projections = Stacked(modalities, lambda: projection(width // 2, hidden, contrast_width))
+        self.projections = Stacked(
+            modalities, lambda: projection(width // 2, hidden, contrast_width, batch_norm)
+        )
         self.translators = nn.ModuleList(
             nn.Sequential(
                 nn.Linear(width, hidden),
@@ -88,8 +107,9 @@ class SharedSpecific(nn.Module):
     ) -> tuple[Tensor, Tensor, Tensor]:
         """L_trans, SupCon of the projected shared halves, and L_dist; arguments as of the parts."""
         shared, specific = embeddings.chunk(2, dim=-1)
+        views = self.projections(shared, known if self.batch_norm else None)
         return (
             self.translation(sources, embeddings, known),
-            supervised_contrast(self.projections(shared), known, classes, temperature),
+            supervised_contrast(views, known, classes, temperature, self.contrast),
             halves_likeness(shared, specific, known, self.raw),
         )

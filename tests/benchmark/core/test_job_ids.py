@@ -64,10 +64,38 @@ PARAMS_OF_0_1: Mapping[str, Mapping[str, Any]] = {
     "gmp": {"whole_network": False, "adversary_trained": True, "mlp_head": 0},
 }
 
+# What was added after 0.1, which leaves out of the id what has these values.
+RULES_OF_0_2: dict[str, Any] = {"clip_part": "all"}
+_MLP_HEADS = {"head_dropout": 0.5, "mlp_heads": False, "contrast": "published"}
+PARAMS_OF_0_2: Mapping[str, Mapping[str, Any]] = {
+    "simmmdg": {"head_dropout": 0.5, "contrast": "published", "batch_norm": False},
+    "moosa": {**_MLP_HEADS, "batch_norm": False},
+    "cmrf": {**_MLP_HEADS, "projection_width": 0, "raw_mixtures": False},
+    "nel": {
+        "contrast": "published",
+        "projection_width": 0,
+        "projected_half": False,
+        "paired_views": False,
+    },
+    "jat": {"unimodal_width": 0, "joint_projector": False, "batch_norm": False, "modality_mlp": False},
+    "mbcd": {
+        "unimodal_width": 0,
+        "layer_norm": True,
+        "unimodal_means": False,
+        "lead": "mean-of-ratios",
+        "buffers_averaged": True,
+    },
+    "gmp": {"unimodal_width": 0, "batch_norm": False, "reversal_behind": False, "mean_auxiliary": False},
+    "ebmc": {"kl_from": "fusion", "msd_norm": False, "first_stage": 0.4},
+}
+
 
 def id_of_0_1(job: Job) -> str:
-    """The id of a job by the rule of version 0.1, written out here and never to be changed."""
-    later = PARAMS_OF_0_1.get(job.method, {})
+    """The id of a job by the rule of version 0.1, written out here and never to be changed but for its tables."""
+    shared = {"released_encoder": False} if job.method in METHODS else {}
+    added = {**shared, **PARAMS_OF_0_2.get(job.method, {})}
+    later = {**PARAMS_OF_0_1.get(job.method, {}), **added}
+    rules = {**RULES_OF_0_1, **RULES_OF_0_2}
     identity = {
         "task": job.task,
         "method": job.method,
@@ -75,7 +103,7 @@ def id_of_0_1(job: Job) -> str:
         "version": job.version,
         "modalities": job.modalities,
         "data": [[item.name, item.fingerprint] for item in job.data],
-        "protocol": {k: v for k, v in job.protocol.items() if RULES_OF_0_1.get(k) != v},
+        "protocol": {k: v for k, v in job.protocol.items() if k not in rules or rules[k] != v},
         "seed": job.seed,
         **({"role": job.role} if job.role else {}),
     }
@@ -150,7 +178,7 @@ def test_the_id_of_a_plug_in_s_job_is_the_same_where_the_plug_in_is_absent(tmp_p
     file.write_text(PLUGIN)
     entry = find("method", "mine", (file,))
     about = describe(entry)
-    assert about.later_defaults() == {"more": 0, "whole_network": False}
+    assert about.later_defaults() == {"more": 0, "whole_network": False, "released_encoder": False}
     rules = Protocol.model_validate({"name": "fair"}).model_dump()
     job = job_of("mine", rules, about.resolve({}), f"{about.version} of {entry.origin}")
     assert job.id == id_of_0_1(job)

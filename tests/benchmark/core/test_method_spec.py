@@ -18,7 +18,7 @@ from mmbench.methods import METHODS
 
 from ..conftest import Command
 
-SIZES = {"width": 40, "layers": 5}
+SIZES = {"width": 40, "layers": 5, "released_encoder": False}
 HEAD = """
 from dataclasses import dataclass
 import mmbench.methods.method
@@ -114,7 +114,7 @@ def test_own_parameters_stand_before_the_shared_ones_and_no_field_is_lost():
         names = [item.name for item in describe(entry).fields]
         assert set(names) == {item.name for item in fields(entry.load().Params)}
         assert len(names) == len(set(names))
-        assert names[-2:] == ["width", "layers"]
+        assert names[-3:] == ["width", "layers", "released_encoder"]
 
 
 def test_every_file_of_a_family_is_a_method_and_the_list_shows_the_family(mmbench: Command):

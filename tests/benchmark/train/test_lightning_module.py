@@ -22,6 +22,7 @@ from mmbench.methods.erm import ERM
 from mmbench.methods.generalisation.mbcd import MBCD
 from mmbench.methods.generalisation.swad import SWAD
 from mmbench.methods.method import Method, NoParams, Output
+from mmbench.methods.shared.networks import SharedNetworkParams
 from torch import Tensor, nn
 
 
@@ -258,6 +259,41 @@ def test_hooks_are_called_in_order_and_what_is_evaluated_is_tested_and_left(data
     left = float((float(method.weight.detach()) * text - target).abs().mean())
     assert min(item.metric for item in training.record) == pytest.approx(left, rel=1e-5)
     assert max(method.given) < 0.2 * left  # the loss of the weights that are trained, near 0
+
+
+class Norms(ERM):
+    """Keeps the gradient norms after clipping, of the backbone and of a part that has gradients of a norm of 7."""
+
+    def __init__(self, params: SharedNetworkParams, spec: Spec) -> None:
+        super().__init__(params, spec)
+        self.aside = torch.nn.Linear(1, 1, bias=False)
+        self.norms: list[tuple[float, float]] = []
+
+    def backward(self, batch: Batch) -> dict[str, Tensor]:
+        terms = super().backward(batch)
+        for p in self.parameters():
+            p.grad = None if p.grad is None else 1e3 * p.grad
+        self.aside.weight.grad = torch.full_like(self.aside.weight, 7.0)
+        return terms
+
+    def after_step(self) -> None:
+        backbone = [*self.encoders.parameters(), *self.head.parameters()]
+        norm = torch.stack([p.grad.norm() for p in backbone if p.grad is not None]).norm()
+        assert self.aside.weight.grad is not None
+        self.norms.append((float(norm), float(self.aside.weight.grad)))
+
+
+@pytest.mark.parametrize("part", ["all", "backbone"])
+def test_gradients_are_clipped_by_the_norm_of_the_part_that_is_named(part: str, data: TaskData):
+    method = Norms(ERM.Params(width=8, layers=1), data.spec("fair"))
+    train(method, data, clip_norm=0.8, clip_part=part, epochs=1)
+    for backbone, aside in method.norms:
+        if part == "backbone":
+            assert backbone == pytest.approx(0.8, rel=1e-4)
+            assert aside == 7.0
+        else:
+            assert math.hypot(backbone, aside) == pytest.approx(0.8, rel=1e-4)
+    assert method.norms
 
 
 def test_gradients_are_of_the_method_s_making(data: TaskData):

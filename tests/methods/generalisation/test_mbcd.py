@@ -147,7 +147,7 @@ def test_drop_probabilities_by_hand():
     lead = [(0.9 / 0.3 + 0.9 / 0.6) / 2, (0.3 / 0.9 + 0.3 / 0.6) / 2, (0.6 / 0.9 + 0.6 / 0.3) / 2]
     expected = [math.tanh(max(r - 1, 0)) for r in lead] + [0.0]
     assert drop_probability(s, known, 0.0).tolist() == pytest.approx(expected, abs=1e-6)
-    raised = [0.4 + 0.6 * p for p in expected[:3]] + [0.0]
+    raised = [0.4 + 0.6 * p if p > 0 else 0.0 for p in expected]  # what is not ahead stays
     assert drop_probability(s, known, 0.4).tolist() == pytest.approx(raised, abs=1e-6)
     assert drop_probability(s[:1], known[:1], 1.0).tolist() == [0.0]  # nothing beside it
 

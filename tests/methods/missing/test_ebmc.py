@@ -7,6 +7,7 @@ import dataclasses
 
 import pytest
 import torch
+from mmbench.benchmark.train.lightning_module import _stage_starts
 from mmbench.datasets.batch import Batch
 from mmbench.methods.missing.ebmc import EBMC, EBMCParams
 from mmbench.methods.shared import ebmc_parts
@@ -272,6 +273,17 @@ def test_as_published_takes_every_release_value_and_each_moves_the_numbers():
 
     plain = [numbers(stage) for stage in (0, 1)]
     for field, value in EBMC.as_published.items():
+        if field == "first_stage":  # moves the epoch at which stage II begins
+            assert build(first_stage=value).stages == (0.5, 0.5)
+            continue
+        if field == "kl_from":
+            by_class = planted.spec(kind="classification")
+            other = planted.noise(by_class, 16)
+            reverse, usual = (build(kind="classification", stage=1, kl_from=k) for k in ("teacher", "fusion"))
+            reverse.load_state_dict(usual.state_dict())
+            reverse.begin_stage(1)
+            assert same_draws(reverse, other)["imtd"] != same_draws(usual, other)["imtd"]
+            continue
         assert [numbers(stage, **{field: value}) for stage in (0, 1)] != plain, field
 
 
@@ -317,3 +329,66 @@ def test_label_scale_does_not_change_the_trust():
     small.load_state_dict(usual.state_dict())
     batch = planted.noise(usual.spec, 8)
     torch.testing.assert_close(small(batch).diagnostics["trust/text"], usual(batch).diagnostics["trust/text"])
+
+
+# --- the release's forms, by hand -----------------------------------------------------------------------
+
+
+def released(kind: str = "regression", **params) -> EBMC:
+    net = build(kind=kind, protocol="as-published", stage=1, **params).eval()
+    with torch.no_grad():  # a teacher of its own
+        for p in net.teacher[0].parameters():
+            p.add_(0.05 * torch.randn(p.shape, generator=torch.Generator().manual_seed(p.numel())))
+    return net
+
+
+def test_released_energies_and_their_gradient_term():
+    """E_m = mean z^2 + MSE_m + Var_(n - 1)(T_m), one number a batch; delta times sum_m mean (dE_m / dz)^2."""
+    for weight in (0.0, 10.0):
+        net = released(gradient_weight=weight)
+        batch = planted.noise(net.spec, 12)
+        z = torch.stack([net.encode(m, batch) for m in net.names], 1)
+        said = net.branches.said(net.branches(z))
+        taught = net.branches.said(net.teach(batch))
+        energies = [
+            z[:, m].square().mean() + (said[:, m] - batch.target).square().mean() + taught[:, m].var()
+            for m in range(3)
+        ]
+        gap = sum((energies[i] - energies[j]) ** 2 for i in range(3) for j in range(i))
+        slopes = sum((2 * z[:, m] / z[:, m].numel()).square().mean() for m in range(3))
+        expected = 0.1 * float((gap + weight * slopes).detach())
+        assert same_draws(net, batch)["emc"].item() == pytest.approx(expected, rel=1e-4)
+
+
+def test_released_parts_of_a_modality_share_a_layer_norm():
+    net = released()
+    batch = planted.noise(net.spec, 12)
+    z = torch.stack([net.encode(m, batch) for m in net.names], 1)
+    path = net.collaborate(z, net.known(batch))
+    private = torch.nn.functional.layer_norm(net.private(z), (z.shape[-1],))
+    shared = torch.nn.functional.layer_norm(net.shared(z), (z.shape[-1],))
+    assert torch.allclose(path.private, private, atol=1e-5)
+    assert torch.allclose(path.shared, shared, atol=1e-5)
+    assert not any("part_norms" in n for n, _ in build().named_parameters())
+
+
+def test_released_distillation_of_classes_is_from_the_teacher():
+    """(1 / M) sum_m alpha_m KL(softmax T_m || softmax z), alpha from the teacher's entropies."""
+    net = released("classification")
+    batch = planted.noise(net.spec, 12)
+    taught = net.teach(batch)
+    z = net(batch).prediction.softmax(-1)
+    t = taught.softmax(-1)
+    divergence = (t * (t.log() - z.log().unsqueeze(1))).sum(-1)
+    entropy = -(t * t.log()).sum(-1) / torch.tensor(3.0).log()
+    alpha = (-entropy).exp() / ((1 + entropy**2).log() + 0.1)
+    alpha = alpha / alpha.sum(1, keepdim=True)
+    expected = 0.1 * float((alpha * divergence).sum(1).mean().detach()) / 3
+    assert same_draws(net, batch)["imtd"].item() == pytest.approx(expected, rel=1e-4)
+
+
+def test_the_released_budget_is_its_own_and_its_stages_are_equal():
+    rules = EBMC.rules_as_published["sentiment"]
+    assert rules == {"epochs": 300, "batch_size": 64, "weight_decay": 1e-5, "clip_norm": 1.0}
+    assert _stage_starts(build(protocol="as-published").stages, rules["epochs"]) == [0, 150]
+    assert _stage_starts(build().stages, 20) == [0, 8]

@@ -161,3 +161,25 @@ def test_dropout_of_long_sequences_is_drawn_alike_for_the_gradient(monkeypatch):
         net.project.weight -= 2 * small * gradient
     slope = (higher - loss()).item() / (2 * small)
     assert slope == pytest.approx(float(gradient.square().sum()), rel=1e-4)
+
+
+def test_the_released_encoder_counts_positions_from_one(monkeypatch):
+    net, (features, valid) = encoder(released=True, mask_padding=False), sequences()
+    plain = encoder(mask_padding=False)
+    plain.load_state_dict(net.state_dict())
+    released = net(features, valid)
+    assert not torch.allclose(released, plain(features, valid), atol=1e-3)
+    monkeypatch.setattr(networks, "sinusoids", lambda at, width: sinusoids(at + 1, width))
+    assert torch.equal(plain(features, valid), released)
+
+
+def test_the_released_projection_starts_as_a_convolution_does():
+    conv = torch.nn.Conv1d(600, 40, 1)
+    linear = SequenceEncoder(600, released=True).project
+    bound = 1 / math.sqrt(600)
+    for weight in (conv.weight, conv.bias, linear.weight, linear.bias):
+        assert weight is not None
+        assert 0.9 * bound < float(weight.abs().max().detach()) <= bound
+    xavier = SequenceEncoder(600).project
+    assert float(xavier.weight.abs().max().detach()) > 1.5 * bound
+    assert not xavier.bias.any()
