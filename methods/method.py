@@ -94,7 +94,7 @@ class Method(nn.Module):
     ``fuse(embeddings, batch)`` (``forward`` then follows): a condition that leaves a modality untouched does
     not have it encoded again.
 
-    A training step is ``backward``, the optimiser's step, ``after_step``; after the last of an epoch comes
+    An epoch begins with ``begin_stage``, where a stage does, and ``begin_epoch``. A training step is ``backward``, the optimiser's step, ``after_step``; after the last of an epoch comes
     ``after_epoch``, then what ``evaluated`` gives is validated and, where the epoch is selected, kept.
     """
 
@@ -112,6 +112,9 @@ class Method(nn.Module):
     train_missing: ClassVar[str] = "none"
     #: Source domains that its own idea needs; with fewer it is ERM, and the audit says so.
     needs_domains: ClassVar[int] = 1
+    #: Whether its terms compare the source domains of a batch: each batch of training then holds all of them in equal
+    #: parts, unless the protocol says otherwise (``balance_domains``).
+    compares_domains: ClassVar[bool] = False
     #: Whether batches carry the previous utterances as ``context``.
     uses_context: ClassVar[bool] = False
 
@@ -138,6 +141,13 @@ class Method(nn.Module):
 
     def begin_stage(self, stage: int) -> None:
         """Called before the first epoch of stage ``stage`` (0, 1, ...)."""
+
+    def begin_epoch(self, done: float) -> None:
+        """Called before each epoch with the share of the training that is done, in [0, 1).
+
+        For what changes in the course of the training, such as the weight of a term. Where the network is another
+        method's before some epoch, so that none of those before it may be tested, that is a stage.
+        """
 
     def backward(self, batch: Batch) -> dict[str, Tensor]:
         """Puts the gradients of a step into the parameters' ``grad``, which is empty before.

@@ -32,7 +32,7 @@ from ...methods.method import Method
 from ..core.protocol import Protocol
 from ..core.selection import Direction, Epoch, Record, select_epoch
 from .checkpoint import Checkpointer, restore_random
-from .minibatches import Minibatches, minibatches
+from .minibatches import TrainingBatches, minibatches, training_batches
 from .predict import EVALUATION_BATCH, without_targets
 from .seeds import generator
 
@@ -101,7 +101,7 @@ class Training(LightningModule):
         self._stage_starts = _stage_starts(method.stages, protocol.epochs)
         self.checkpointer: Checkpointer | None = None
         self.ignores_end = signal.getsignal(signal.SIGTERM) is signal.SIG_IGN
-        self.data: Minibatches
+        self.data: TrainingBatches
         self._random: Mapping[str, Any] | None = None
         self._terms: dict[str, Tensor] = {}
         self._steps = 0
@@ -165,7 +165,7 @@ class Training(LightningModule):
             self._random = self.checkpointer.restore(self, self.data)
 
     def on_train_epoch_start(self) -> None:
-        """Writes a checkpoint, and tells the method which stage begins."""
+        """Writes a checkpoint, and tells the method which stage and which epoch begins."""
         if self._random:
             restore_random(self._random)
             self._random = None
@@ -175,6 +175,7 @@ class Training(LightningModule):
         while self.stage < stage:
             self.stage += 1
             self.method.begin_stage(self.stage)
+        self.method.begin_epoch(self.current_epoch / self.protocol.epochs)
         self._terms, self._steps = {}, 0
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
@@ -328,7 +329,7 @@ def fit(
         FloatingPointError: the loss is no longer finite.
     """
     training = Training(method, protocol, valid, seed, report, selection_data)
-    training.data = Minibatches(train, protocol.batch_size, seed, protocol.epoch_steps, protocol.drop_last)
+    training.data = training_batches(train, protocol, method.compares_domains, seed)
     training.checkpointer = checkpointer
     device = train.target.device
     with _quiet():

@@ -37,7 +37,8 @@ class CORAL(ERM):
     """
 
     Params = CORALParams
-    version = 1
+    version = 2
+    compares_domains: ClassVar[bool] = True
     needs_domains: ClassVar[int] = 2
     as_published: ClassVar[Mapping[str, Any]] = {"means": False}
     params: CORALParams

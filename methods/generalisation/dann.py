@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from torch import Tensor
 
@@ -37,7 +38,8 @@ class DANN(ERM):
     """
 
     Params = DANNParams
-    version = 1
+    version = 2
+    compares_domains: ClassVar[bool] = True
     params: DANNParams
 
     def __init__(self, params: DANNParams, spec: Spec) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -42,7 +43,8 @@ class Mixup(ERM):
     """
 
     Params = MixupParams
-    version = 1
+    version = 2
+    compares_domains: ClassVar[bool] = True
     params: MixupParams
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:

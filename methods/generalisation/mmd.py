@@ -39,7 +39,8 @@ class MMD(ERM):
     """
 
     Params = MMDParams
-    version = 1
+    version = 2
+    compares_domains: ClassVar[bool] = True
     needs_domains: ClassVar[int] = 2
     params: MMDParams
 
