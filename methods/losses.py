@@ -35,6 +35,15 @@ def task_loss(prediction: Tensor, target: Tensor, spec: Spec) -> Tensor:
     return task_errors(prediction, target, spec).mean()
 
 
+def label_unit(spec: Spec) -> float:
+    """A sixth of the range of the scores: 1 for labels from -3 to 3, and where the range is not known.
+
+    What is divided by it means the same for every range.
+    """
+    low, high = spec.label_range or (-3.0, 3.0)
+    return (high - low) / 6
+
+
 def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
     """The mean of values where a mask is true, a scalar; 0 if it is nowhere true.
 

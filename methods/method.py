@@ -109,9 +109,9 @@ class Method(nn.Module):
     ``fuse(embeddings, batch)`` (``forward`` then follows): a condition that leaves a modality untouched does
     not have it encoded again.
 
-    An epoch begins with ``before_epoch``. A training step is ``backward``, the optimiser's step, ``after_step``, and
-    as many of them for a batch as ``optimizer_steps`` says; after the last of an epoch comes ``after_epoch``, then
-    what ``evaluated`` gives is validated and, where the epoch is selected, kept.
+    An epoch begins with ``begin_stage``, where a stage does, and ``before_epoch``. A training step is ``backward``, the
+    optimiser's step, ``after_step``, and as many of them for a batch as ``optimizer_steps`` says; after the last of an
+    epoch comes ``after_epoch``, then what ``evaluated`` gives is validated and, where the epoch is selected, kept.
     """
 
     Params: ClassVar[type] = NoParams
@@ -133,6 +133,9 @@ class Method(nn.Module):
     needs_domains: ClassVar[int] = 1
     #: Modules of optional libraries that it imports; a literal, so that planning says what is not installed.
     libraries: ClassVar[tuple[str, ...]] = ()
+    #: Whether its terms compare the source domains of a batch: each batch of training then holds all of them in equal
+    #: parts, unless the protocol says otherwise (``balance_domains``).
+    compares_domains: ClassVar[bool] = False
     #: Whether batches carry the previous utterances as ``context``.
     uses_context: ClassVar[bool] = False
     #: Whether training batches carry the rows of their samples as ``index``.
@@ -164,13 +167,17 @@ class Method(nn.Module):
     def begin_stage(self, stage: int) -> None:
         """Called before the first epoch of stage ``stage`` (0, 1, ...)."""
 
-    def before_epoch(self, batches: Callable[[], Iterator[Batch]]) -> None:
-        """Called before the first step of an epoch, for what is computed from all training samples: prototypes,
-        pseudo labels, the memory of a teacher.
+    def before_epoch(self, batches: Callable[[], Iterator[Batch]], done: float) -> None:
+        """Called before the first step of an epoch: for what is computed from all training samples, such as
+        prototypes or pseudo labels, and for what changes in the course of the training, such as the weight of a term.
+
+        Where the network is another method's before some epoch, so that none of those before it may be tested, that is
+        a stage.
 
         Args:
             batches: gives the training split from its first sample to its last, undamaged, in batches, each time that
                 it is called; to be read without gradients.
+            done: the share of the training that is done, in [0, 1).
         """
 
     def parameter_groups(self) -> Sequence[ParameterGroup]:

@@ -222,7 +222,7 @@ def step_is_finite(method_class: type[Method]) -> None:
         conditions = [condition.apply(whole) for condition in default_conditions(whole.modalities)]
         for stage in range(len(method.stages)):
             method.begin_stage(stage)
-            method.before_epoch(lambda whole=whole: iter((whole,)))
+            method.before_epoch(lambda whole=whole: iter((whole,)), done=0.5)
             for batch in (*conditions, whole.take(slice(0, 1)), absent):
                 _step(method, batch, optimizer)
             method.after_epoch(lambda: 1.0)
@@ -290,11 +290,12 @@ def it_learns(method_class: type[Method]) -> None:
     for spec in list(specs())[2:4]:
         method, batch = _build(method_class, spec), planted_batch(spec, count=64)
         optimizer = torch.optim.Adam(method.parameters(), lr=3e-3)
-        for stage in range(len(method.stages)):
+        stages = len(method.stages)
+        for stage in range(stages):
             method.begin_stage(stage)
             for step in range(60):
                 if step % 20 == 0:
-                    method.before_epoch(lambda batch=batch: iter((batch,)))
+                    method.before_epoch(lambda batch=batch: iter((batch,)), done=(stage + step / 60) / stages)
                 _step(method, batch, optimizer)
                 if step % 20 == 19:
                     method.after_epoch(partial(_task_loss, method, batch))

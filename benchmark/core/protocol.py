@@ -46,6 +46,10 @@ class Protocol(BaseModel):
     drop_last: Annotated[bool, Since("0.1")] = Field(
         False, description="leave out the last batch of a pass where it is smaller"
     )
+    balance_domains: Annotated[Literal["auto", "on", "off"], Since("0.2")] = Field(
+        "auto",
+        description="every batch holds all source domains in equal parts; auto: where the method compares domains",
+    )
     optimizer: Literal["adamw", "adam"] = Field("adamw", description="the optimiser of every method")
     restart_optimizer: Annotated[bool, Since("0.1")] = Field(
         False, description="a new optimiser for every step: it has no memory"

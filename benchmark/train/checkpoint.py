@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from lightning.pytorch import Trainer
 
     from ...methods.method import Method
-    from .minibatches import Minibatches
+    from .minibatches import TrainingBatches
 
 LOG = logging.getLogger("mmbench.train")
 
@@ -98,7 +98,7 @@ class Checkpointer:
     def __post_init__(self) -> None:
         self._next = self._started + INTERVAL
 
-    def save(self, training: Resumable, data: Minibatches) -> None:
+    def save(self, training: Resumable, data: TrainingBatches) -> None:
         """Writes a checkpoint before an epoch begins, unless the last one was written only recently.
 
         Args:
@@ -122,7 +122,7 @@ class Checkpointer:
         ended = time.perf_counter()
         self._next = ended + max(INTERVAL, PATIENCE * (ended - began))
 
-    def restore(self, training: Resumable, data: Minibatches) -> Mapping[str, Any] | None:
+    def restore(self, training: Resumable, data: TrainingBatches) -> Mapping[str, Any] | None:
         """Restores a training from the checkpoint.
 
         Args:
@@ -147,7 +147,7 @@ class Checkpointer:
         return state["random"]
 
 
-def _training_state(training: Resumable, data: Minibatches) -> dict[str, Any]:
+def _training_state(training: Resumable, data: TrainingBatches) -> dict[str, Any]:
     (optimizer,), (schedule,) = training.trainer.optimizers, training.trainer.lr_scheduler_configs
     return {
         "epoch": training.current_epoch,
@@ -166,7 +166,7 @@ def _training_state(training: Resumable, data: Minibatches) -> dict[str, Any]:
 _SCHEDULE = ("base_lrs", "last_epoch", "_step_count", "_last_lr")
 
 
-def _load_training(training: Resumable, data: Minibatches, state: Mapping[str, Any]) -> None:
+def _load_training(training: Resumable, data: TrainingBatches, state: Mapping[str, Any]) -> None:
     (optimizer,), (schedule,) = training.trainer.optimizers, training.trainer.lr_scheduler_configs
     for stage in range(state["stage"] + 1):  # what a stage creates must exist before its values are loaded
         training.method.begin_stage(stage)

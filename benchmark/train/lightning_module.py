@@ -32,7 +32,7 @@ from ...methods.method import Method
 from ..core.protocol import Protocol
 from ..core.selection import Direction, Epoch, Record, select_epoch
 from .checkpoint import Checkpointer, restore_random
-from .minibatches import Minibatches, minibatches
+from .minibatches import TrainingBatches, minibatches, training_batches
 from .optimizer import SCHEDULES, build_optimizer
 from .predict import EVALUATION_BATCH, without_targets
 from .seeds import generator
@@ -94,7 +94,7 @@ class Training(LightningModule):
         self._stage_starts = _stage_starts(method.stages, protocol.epochs)
         self.checkpointer: Checkpointer | None = None
         self.ignores_end = signal.getsignal(signal.SIGTERM) is signal.SIG_IGN
-        self.data: Minibatches
+        self.data: TrainingBatches
         self._random: Mapping[str, Any] | None = None
         self._terms: dict[str, Tensor] = {}
         self._steps = 0
@@ -151,7 +151,7 @@ class Training(LightningModule):
             self._random = self.checkpointer.restore(self, self.data)
 
     def on_train_epoch_start(self) -> None:
-        """Writes a checkpoint, and tells the method which stage begins."""
+        """Writes a checkpoint, and tells the method which stage and which epoch begins."""
         if self._random:
             restore_random(self._random)
             self._random = None
@@ -161,7 +161,8 @@ class Training(LightningModule):
         while self.stage < stage:
             self.stage += 1
             self.method.begin_stage(self.stage)
-        self.method.before_epoch(partial(minibatches, self.data.batch, EVALUATION_BATCH))
+        batches = partial(minibatches, self.data.batch, EVALUATION_BATCH)
+        self.method.before_epoch(batches, self.current_epoch / self.protocol.epochs)
         self._terms, self._steps = {}, 0
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
@@ -337,7 +338,7 @@ def fit(
     if method.uses_index:
         train = replace(train, index=torch.arange(len(train), device=train.target.device))
     training = Training(method, protocol, valid, seed, report, selection_data)
-    training.data = Minibatches(train, protocol.batch_size, seed, protocol.epoch_steps, protocol.drop_last)
+    training.data = training_batches(train, protocol, method.compares_domains, seed)
     training.checkpointer = checkpointer
     device = train.target.device
     with _quiet():

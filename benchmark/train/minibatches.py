@@ -1,13 +1,17 @@
-"""Minibatches: shuffled ones for training, and consecutive slices of a batch for evaluation."""
+"""Minibatches: shuffled ones for training, with as many samples of each domain where a method needs that, and
+consecutive slices of a batch for evaluation."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from functools import lru_cache
 
 import torch
+from torch import Tensor
 
 from ...datasets.batch import Batch
+from ..core.protocol import Protocol
 from .seeds import generator
 
 
@@ -64,6 +68,96 @@ class Minibatches:
             if len(rows) == self.size or not self.whole:
                 self.taken += 1
                 yield self.batch.take(rows)
+
+
+class BalancedMinibatches:
+    """Shuffled minibatches that hold every source domain in equal parts. Only the seed decides their order.
+
+    Each domain is a stream of its own: all of its samples in a random order, then all of them in another. A minibatch
+    takes the next size // domains samples of each stream, at least one. The streams go on from epoch to epoch, and an
+    epoch has as many minibatches as one of ``Minibatches``: the samples of a small domain come several times in an epoch,
+    those of a large one once in several epochs.
+
+    Args:
+        batch: all samples, of the domains in ``batch.domain``.
+        size: samples in a minibatch; what is left by the division by the number of domains stays empty.
+        seed: the seed of the job.
+        steps: minibatches in an epoch; 0 for as many as one pass over all samples has.
+        drop_last: a pass is counted without its smaller last minibatch, as in ``Minibatches``.
+    """
+
+    def __init__(self, batch: Batch, size: int, seed: int, steps: int = 0, drop_last: bool = False) -> None:
+        self.batch = batch
+        self.steps = len(Minibatches(batch, size, seed, steps, drop_last))
+        domains = batch.domain.cpu()
+        self.streams = [
+            _Stream((domains == domain).nonzero().squeeze(1), seed, domain)
+            for domain in domains.unique().tolist()
+        ]
+        self.share = max(size // len(self.streams), 1)
+        self.passes = self.taken = (
+            0  # minibatches given so far; of passes there are as many as streams, so none counts
+        )
+
+    def __len__(self) -> int:
+        return self.steps
+
+    def __iter__(self) -> Iterator[Batch]:
+        for _ in range(self.steps):
+            first = self.taken * self.share
+            rows = torch.cat([stream.rows(first, self.share) for stream in self.streams])
+            self.taken += 1
+            yield self.batch.take(rows.to(self.batch.target.device))
+
+    def go_on(self, passes: int, taken: int) -> None:
+        """Continues where an interrupted training stopped, after ``taken`` minibatches; ``passes`` is 0."""
+        self.passes, self.taken = passes, taken
+
+
+TrainingBatches = Minibatches | BalancedMinibatches
+
+
+def training_batches(batch: Batch, rules: Protocol, compares_domains: bool, seed: int) -> TrainingBatches:
+    """The minibatches of a training.
+
+    Args:
+        batch: the sources' training split.
+        rules: say how large they are, and whether they hold all domains in equal parts.
+        compares_domains: whether the method does (``Method.compares_domains``), for ``auto``.
+        seed: the seed of the job.
+    """
+    balanced = rules.balance_domains == "on" or (rules.balance_domains == "auto" and compares_domains)
+    several = len(batch.domain.unique()) > 1
+    kind = BalancedMinibatches if balanced and several else Minibatches
+    return kind(batch, rules.batch_size, seed, rules.epoch_steps, rules.drop_last)
+
+
+class _Stream:
+    """The samples of one domain in a random order, then in another, without end.
+
+    Args:
+        samples: their rows, [n], on the CPU.
+        seed: the seed of the job.
+        domain: the index of the domain, which names the draws.
+    """
+
+    def __init__(self, samples: Tensor, seed: int, domain: int) -> None:
+        self.samples, self.seed, self.domain = samples, seed, domain
+        self._order = lru_cache(maxsize=2)(
+            self._shuffled
+        )  # a minibatch reads the same pass as the one before
+
+    def rows(self, first: int, count: int) -> Tensor:
+        """The rows at the places ``first`` to ``first + count - 1`` of the stream, [count]."""
+        size = len(self.samples)
+        passes = range(first // size, (first + count - 1) // size + 1)
+        start = first - passes[0] * size
+        return torch.cat([self._order(number) for number in passes])[start : start + count]
+
+    def _shuffled(self, number: int) -> Tensor:
+        """All rows, in the order of pass ``number``."""
+        drawn = generator(self.seed, "order of a domain", self.domain, number)
+        return self.samples[torch.randperm(len(self.samples), generator=drawn)]
 
 
 def minibatches(batch: Batch, size: int) -> Iterator[Batch]:

@@ -37,8 +37,9 @@ class CORAL(ERM):
     """
 
     Params = CORALParams
-    version = 1
+    version = 2
     departures: ClassVar[Mapping[str, str] | None] = {}
+    compares_domains: ClassVar[bool] = True
     needs_domains: ClassVar[int] = 2
     as_published: ClassVar[Mapping[str, Any]] = {"means": False}
     params: CORALParams

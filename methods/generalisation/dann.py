@@ -39,10 +39,11 @@ class DANN(ERM):
     """
 
     Params = DANNParams
-    version = 1
+    version = 2
     departures: ClassVar[Mapping[str, str] | None] = {
         "all": "constant reversal in place of the schedule",
     }
+    compares_domains: ClassVar[bool] = True
     params: DANNParams
 
     def __init__(self, params: DANNParams, spec: Spec) -> None:

@@ -31,16 +31,18 @@ class GroupDROParams(SharedNetworkParams):
 class GroupDRO(ERM):
     """Minimises sum_g q_g R_g, where q_g grows with the risk R_g of source domain g (algorithm 1).
 
-    q_g <- q_g exp(step R_g), normalised, at each training step, then the gradient. A domain that the batch
-    lacks has risk 0 in that step. The groups are the domains, as in DomainBed; in the paper they are pairs of
-    a class and an attribute. With one source domain it is ERM.
+    q_g <- q_g exp(step R_g), normalised, at each training step, then the gradient. Batches hold every domain in equal
+    parts; where the protocol turns that off, a domain that the batch lacks keeps its weight, and the others share
+    theirs anew. The groups are the domains, as in DomainBed; in the paper they are pairs of a class and an attribute.
+    With one source domain it is ERM.
     """
 
     Params = GroupDROParams
-    version = 1
+    version = 2
     departures: ClassVar[Mapping[str, str] | None] = {
         "all": "groups are domains; no added regularisation",
     }
+    compares_domains: ClassVar[bool] = True
     needs_domains: ClassVar[int] = 2
     params: GroupDROParams
     weights: Tensor
@@ -50,12 +52,29 @@ class GroupDRO(ERM):
         self.register_buffer("weights", torch.full((spec.domains,), 1 / spec.domains))
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
-        """The weighted risk of the domains."""
+        """The weighted risk of the domains; of those that the batch has, the weights sum to 1."""
         if self.spec.domains < self.needs_domains:
             return super().loss(batch)
         errors = task_errors(self(batch).prediction, batch.target, self.spec)
-        risks, _ = domain_means(errors, batch.domain, self.spec.domains)
+        risks, seen = domain_means(errors, batch.domain, self.spec.domains)
         if self.training:
-            # By their logarithms, so that no risk is too large; not in place, for the last step's graph.
-            self.weights = (self.weights.log() + self.params.step * risks.detach()).softmax(dim=0)
-        return {"task": (self.weights * risks).sum()}
+            self.weights = updated_weights(self.weights, risks.detach(), seen, self.params.step)
+        here = self.weights.where(seen, 0)
+        return {"task": (here * risks).sum() / here.sum()}
+
+
+def updated_weights(weights: Tensor, risks: Tensor, seen: Tensor, step: float) -> Tensor:
+    """The weights q of the domains after a step; their sum stays 1.
+
+    The weights of the domains that were seen follow q exp(step R) and keep their sum; those of the others stay. (With a
+    risk of 0 in their place, a domain would lose weight whenever a batch happens to lack it.)
+
+    Args:
+        weights: [domains], above 0.
+        risks: [domains], what is not seen has no meaning.
+        seen: [domains] bool, at least one is true.
+        step: how fast the weights follow the risks.
+    """
+    # By their logarithms, so that no risk is too large; not in place, for the last step's graph.
+    shares = (weights.log() + step * risks).masked_fill(~seen, -torch.inf).softmax(dim=0)
+    return torch.where(seen, shares * weights.where(seen, 0).sum(), weights)

@@ -44,10 +44,11 @@ class Mixup(ERM):
     """
 
     Params = MixupParams
-    version = 1
+    version = 2
     departures: ClassVar[Mapping[str, str] | None] = {
         "all": "mixes fused features, between domains",
     }
+    compares_domains: ClassVar[bool] = True
     params: MixupParams
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:

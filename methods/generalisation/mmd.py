@@ -40,10 +40,11 @@ class MMD(ERM):
     """
 
     Params = MMDParams
-    version = 1
+    version = 2
     departures: ClassVar[Mapping[str, str] | None] = {
         "all": "five kernels on normalised fused features",
     }
+    compares_domains: ClassVar[bool] = True
     needs_domains: ClassVar[int] = 2
     params: MMDParams
 

@@ -36,15 +36,15 @@ class VREx(Penalised):
     """
 
     Params = VRExParams
-    version = 1
+    version = 2
     departures: ClassVar[Mapping[str, str] | None] = {
         "all": "annealing by a tenth of the epochs, no reset of the optimiser",
     }
     needs_domains: ClassVar[int] = 2
     term = "vrex"
 
-    def risks(self, prediction: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
-        """The errors, and the variance of the domains' risks."""
+    def penalty(self, prediction: Tensor, batch: Batch) -> Tensor:
+        """The variance of the domains' risks."""
         errors = task_errors(prediction, batch.target, self.spec)
         risks, seen = domain_means(errors, batch.domain, self.spec.domains)
-        return errors, masked_mean((risks - masked_mean(risks, seen)).square(), seen)
+        return masked_mean((risks - masked_mean(risks, seen)).square(), seen)

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ...datasets.batch import Spec
-from ..losses import gaussian_nll, info_nce, masked_mean, normalised_entropy, task_errors
+from ..losses import gaussian_nll, info_nce, label_unit, masked_mean, normalised_entropy, task_errors
 from .networks import Stacked, outputs
 
 
@@ -37,8 +37,7 @@ class UnimodalBranches(nn.Module):
         super().__init__()
         self.spec = spec
         self.squared = squared and spec.kind == "regression"
-        low, high = spec.label_range or (-3.0, 3.0)
-        self.unit = (high - low) / 6
+        self.unit = label_unit(spec)
         size = outputs(spec) + (spec.kind == "regression")
         self.heads = Stacked(len(spec.modalities), lambda: nn.Linear(width, size))
 

@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from typing import Any, ClassVar
 
 from torch import Tensor
 
 from ...datasets.batch import Batch, Spec
 from ..erm import ERM
+from ..losses import task_loss
+
+#: The share of the training after which the penalty has its full weight (DomainBed: 500 of 5000 steps).
+ANNEALED = 0.1
 
 
 class Penalised(ERM):
-    """ERM with weight * a penalty, the weight being ``first_weight`` in a first tenth of the epochs (DomainBed:
-    500 of 5000 steps). With one source domain it is ERM.
+    """ERM with weight * a penalty, the weight being ``first_weight`` in a first tenth of the epochs. With one source
+    domain it is ERM.
 
-    ``params`` has ``weight`` and ``first_weight`` beside ``width`` and ``layers``. The task's term is ERM's,
-    the mean over samples; where a batch has as many of each domain, as in DomainBed, that is the mean of the
-    risks.
+    The first tenth is no stage: its epochs may be selected as any others, as in DomainBed, so that a penalty that does
+    harm cannot hide it.
+
+    ``params`` has ``weight`` and ``first_weight`` beside ``width`` and ``layers``. The task's term is ERM's, the mean over
+    samples; batches hold as many of each domain, so that this is the mean of the risks.
     """
 
-    stages = (0.1, 0.9)
     needs_domains: ClassVar[int] = 2
+    compares_domains: ClassVar[bool] = True
     #: The term's name.
     term: ClassVar[str]
 
@@ -28,17 +35,18 @@ class Penalised(ERM):
         super().__init__(params, spec)
         self.weight = params.first_weight
 
-    def begin_stage(self, stage: int) -> None:
-        """The second stage has the full weight."""
-        self.weight = self.params.weight if stage else self.params.first_weight
+    def before_epoch(self, batches: Callable[[], Iterator[Batch]], done: float) -> None:
+        """After the first tenth the penalty has its full weight."""
+        self.weight = self.params.weight if done >= ANNEALED else self.params.first_weight
 
-    def risks(self, prediction: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
-        """The task's errors [batch] of predictions for a batch of several domains, and the penalty, a scalar."""
+    def penalty(self, prediction: Tensor, batch: Batch) -> Tensor:
+        """The penalty of predictions for a batch of several domains, a scalar."""
         raise TypeError(f"{type(self).__name__} defines no penalty")
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         """The task's loss, and the penalty."""
         if self.spec.domains < self.needs_domains:
             return super().loss(batch)
-        errors, penalty = self.risks(self(batch).prediction, batch)
-        return {"task": errors.mean(), self.term: self.weight * penalty}
+        prediction = self(batch).prediction
+        task = task_loss(prediction, batch.target, self.spec)
+        return {"task": task, self.term: self.weight * self.penalty(prediction, batch)}

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from mmbench.benchmark.core.job import COMPANION, Data, Job, canonical_json
 from mmbench.benchmark.core.method_spec import describe
-from mmbench.benchmark.core.protocol import Protocol
+from mmbench.benchmark.core.protocol import LATER_RULES, Protocol
 from mmbench.benchmark.core.registry import find
 from mmbench.benchmark.store.names import StoreError, safe_name
 from mmbench.methods import METHODS
@@ -125,6 +125,12 @@ def job_of(method: str, protocol: Mapping[str, Any], params: Mapping[str, Any], 
     )
 
 
+def rules_of_0_1() -> dict[str, Any]:
+    """The fields of the protocol that 0.1 knew, with their defaults."""
+    rules = Protocol.model_validate({"name": "fair"}).model_dump()
+    return {name: value for name, value in rules.items() if name not in LATER_RULES or name in RULES_OF_0_1}
+
+
 def other(value: Any) -> Any:
     """Another value of the same type."""
     return {bool: lambda: not value, str: lambda: value + "x", list: lambda: [*value, "x"]}.get(
@@ -136,7 +142,7 @@ def other(value: Any) -> Any:
 def test_ids_are_those_of_0_1_whatever_the_values(method: str):
     draw = random.Random(method)
     about = describe(find("method", method))
-    rules = Protocol.model_validate({"name": "fair"}).model_dump()
+    rules = rules_of_0_1()
     for name, family in (("fair", ""), *(("as-published", f) for f in ("", "sentiment", "hust", "action"))):
         params = about.resolve({}, name, family)
         assert job_of(method, rules, params).id == id_of_0_1(job_of(method, rules, params))
@@ -154,6 +160,18 @@ def test_ids_are_those_of_0_1_whatever_the_values(method: str):
                 assert job.id == id_of_0_1(job)
                 companion = replace(job, role=COMPANION)
                 assert companion.id == id_of_0_1(companion) != job.id
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_rule_that_came_after_0_1_is_in_the_id_where_it_is_not_the_default(method: str):
+    params = describe(find("method", method)).resolve({})
+    before = rules_of_0_1()
+    later = LATER_RULES.keys() - before.keys()
+    assert "balance_domains" in later
+    for name in later:
+        default = job_of(method, {**before, name: LATER_RULES[name]}, params)
+        assert default.id == job_of(method, before, params).id == id_of_0_1(job_of(method, before, params))
+        assert job_of(method, {**before, name: other(LATER_RULES[name])}, params).id != default.id
 
 
 PLUGIN = """
@@ -179,7 +197,7 @@ def test_the_id_of_a_plug_in_s_job_is_the_same_where_the_plug_in_is_absent(tmp_p
     entry = find("method", "mine", (file,))
     about = describe(entry)
     assert about.later_defaults() == {"more": 0, "whole_network": False, "released_encoder": False}
-    rules = Protocol.model_validate({"name": "fair"}).model_dump()
+    rules = rules_of_0_1()
     job = job_of("mine", rules, about.resolve({}), f"{about.version} of {entry.origin}")
     assert job.id == id_of_0_1(job)
     file.unlink()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -16,7 +17,8 @@ from mmbench.methods.method import ParameterGroup
 from torch import Tensor
 
 SPEC = list(specs())[2]
-TRAIN, VALID = planted_batch(SPEC, count=40), planted_batch(SPEC, count=12, seed=1)
+TRAIN = replace(planted_batch(SPEC, count=40), index=None)
+VALID = replace(planted_batch(SPEC, count=12, seed=1), index=None)
 RULES = Protocol(epochs=2, batch_size=16)
 
 
@@ -80,7 +82,7 @@ def test_before_an_epoch_all_training_samples_can_be_read():
     class Prototypes(ERM):
         calls: list[Tensor] = []  # noqa: RUF012 - of this test alone
 
-        def before_epoch(self, batches: Callable[[], Iterator[Batch]]) -> None:
+        def before_epoch(self, batches: Callable[[], Iterator[Batch]], done: float) -> None:
             with torch.no_grad():
                 for _ in range(2):  # each call begins anew
                     self.calls.append(torch.cat([batch.target for batch in batches()]))

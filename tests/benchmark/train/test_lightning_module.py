@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -87,6 +88,40 @@ def test_stages_begin_in_order(data: TaskData):
     training = train(method, data, epochs=4)
     assert method.begun == [0, 1]
     assert [item.stage for item in training.record] == [0, 0, 1, 1]
+
+
+def test_a_method_is_told_before_each_epoch_how_much_is_done(data: TaskData):
+    class Told(Counting):
+        def __init__(self, params: NoParams, spec: Spec) -> None:
+            super().__init__(params, spec)
+            self.done: list[tuple[float, int, int]] = []
+
+        def before_epoch(self, batches: object, done: float) -> None:
+            self.done.append((done, len(self.begun), len(self.seen)))
+
+    method = Told(NoParams(), data.spec("fair"))
+    train(method, data, epochs=4)
+    steps = math.ceil(len(data.train.batch) / 16)
+    # after a stage of that epoch has begun, and before its first step
+    assert method.done == [(0.0, 1, 0), (0.25, 1, steps), (0.5, 2, 2 * steps), (0.75, 2, 3 * steps)]
+
+
+def test_the_batches_of_a_method_that_compares_domains_hold_both(data: TaskData):
+    class Comparing(Counting):
+        compares_domains = True
+
+    rare = data.train.batch.sample_id[:2]
+    domain = torch.isin(data.train.batch.sample_id, rare).long()
+    of_two = replace(data, train=replace(data.train, batch=replace(data.train.batch, domain=domain)))
+    for kind, rule, balanced in (
+        (Comparing, "auto", True),
+        (Counting, "auto", False),
+        (Comparing, "off", False),
+    ):
+        method = kind(NoParams(), data.spec("fair"))
+        train(method, of_two, balance_domains=rule)
+        assert all(torch.isin(ids, rare).sum() == 8 for ids in method.seen) == balanced
+        assert len(method.seen) == 3 * math.ceil(len(domain) / 16)
 
 
 def test_a_method_is_told_after_each_step_of_the_optimiser(data: TaskData):
