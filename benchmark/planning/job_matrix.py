@@ -209,13 +209,10 @@ def _variant(
     said = set(pinned) if experiment.search else set()
     changed = {key: params[key] for key in variant.overrides if key in said or params[key] != defaults[key]}
     words = ",".join(f"{key}={word(value)}" for key, value in sorted(changed.items()))
-    version = (
-        str(description.version) if entry.origin == "mmbench" else f"{description.version} of {entry.origin}"
-    )
     fields = {
         "method": variant.name,
         "params": params,
-        "version": version,
+        "version": description.job_version(entry),
         "protocol": experiment.protocol.resolved(rules).model_dump(),
         "rules": experiment.protocol.label(rules),
         "label": f"{variant.name}({words})" if words else variant.name,

@@ -210,7 +210,7 @@ class CMRF(DeepBranches):
     def teach(self, batch: Batch) -> Tensor:
         """The teacher's g'_m, [batch, modality, hidden], of unit norm."""
         networks = dict(self.teacher.items())
-        encoded = [self.embed(networks, m, batch) for m in self.names]
+        encoded = list(self.embed(networks, batch, self.names).values())
         return F.normalize(self.teacher["projections"](torch.stack(encoded, dim=1)), dim=-1, eps=1e-6)
 
 
