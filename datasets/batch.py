@@ -40,6 +40,7 @@ class Spec:
         encoders: modality -> the encoder that its data ask for (``"cnn1d"``), where it is not ``"sequence"``.
         tuned: modality -> the encoder of raw media that is trained along; its batches hold the media themselves.
         protocol: ``"as-published"`` lets a method use its own documented deviations.
+        steps: modality -> time steps of the training data, padding included; empty where they are not known.
     """
 
     modalities: Mapping[str, int]
@@ -50,6 +51,7 @@ class Spec:
     protocol: Literal["fair", "as-published"] = "fair"
     encoders: Mapping[str, str] = field(default_factory=dict)
     tuned: Mapping[str, Tuned] = field(default_factory=dict)
+    steps: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -146,6 +146,9 @@ class TaskData:
             protocol="as-published" if protocol == "as-published" else "fair",
             encoders={name: self.encoders[name] for name in sizes if name in self.encoders},
             tuned={name: self.finetuned[name] for name in sizes if name in self.finetuned},
+            steps={
+                name: self.train.batch.features[name].shape[1] for name in sizes if name not in self.finetuned
+            },
         )
 
     def with_context(self) -> TaskData:

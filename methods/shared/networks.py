@@ -16,6 +16,7 @@ from torch.nn import functional as F
 from ...datasets.batch import Batch, Spec
 from ..method import fixed
 from .sequence_encoder import LAYERS, WIDTH, SequenceEncoder, encode_together
+from .vector_encoder import VectorEncoder
 from .waveform import WAVEFORM_WIDTH, WaveformEncoder
 
 
@@ -140,6 +141,7 @@ class Stacked(nn.Module):
 def encoders(spec: Spec, width: int = WIDTH, layers: int = LAYERS) -> Encoders:
     """The encoder of each modality: a ``WaveformEncoder`` for ``cnn1d``, else a ``SequenceEncoder``.
 
+    Under ``fair`` a modality with one step is read by a ``VectorEncoder``.
     Where an encoder of raw media is trained along, it stands before the ``SequenceEncoder``. Under the protocol
     ``as-published`` padding is not masked (see ``SequenceEncoder``).
 
@@ -156,6 +158,8 @@ def encoders(spec: Spec, width: int = WIDTH, layers: int = LAYERS) -> Encoders:
         name = next(names)
         if spec.encoders.get(name) == "cnn1d":
             return WaveformEncoder(features, width)
+        if masked and spec.steps.get(name) == 1:
+            return VectorEncoder(features, width)
         if name not in spec.tuned:
             return SequenceEncoder(features, width, layers, mask_padding=masked)
         from .media_encoder import MediaEncoder  # brings the libraries of raw media
