@@ -16,6 +16,7 @@ from torch.nn import functional as F
 from ...datasets.batch import Batch, Spec
 from ..method import fixed
 from .sequence_encoder import LAYERS, WIDTH, SequenceEncoder, encode_together
+from .series_encoder import SeriesEncoder
 from .vector_encoder import VectorEncoder
 from .waveform import WAVEFORM_WIDTH, WaveformEncoder
 
@@ -158,8 +159,9 @@ def encoders(spec: Spec, width: int = WIDTH, layers: int = LAYERS) -> Encoders:
         name = next(names)
         if spec.encoders.get(name) == "cnn1d":
             return WaveformEncoder(features, width)
-        if masked and spec.steps.get(name) == 1:
-            return VectorEncoder(features, width)
+        steps = spec.steps.get(name, 0) if masked else 0
+        if steps and name not in spec.tuned:
+            return VectorEncoder(features, width) if steps == 1 else SeriesEncoder(features, width, steps)
         if name not in spec.tuned:
             return SequenceEncoder(features, width, layers, mask_padding=masked)
         from .media_encoder import MediaEncoder  # brings the libraries of raw media

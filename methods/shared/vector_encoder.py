@@ -60,7 +60,10 @@ class VectorEncoder(nn.Module):
         Returns:
             [batch, width].
         """
-        vector = masked_mean_over_steps(features.to(self.enter.weight.dtype), valid)
+        return self.encode(masked_mean_over_steps(features.to(self.enter.weight.dtype), valid))
+
+    def encode(self, vector: Tensor) -> Tensor:
+        """[batch, feature] -> [batch, width]."""
         hidden = self.enter(dropout(vector, self.rate / 2, self.training))
         inner = dropout(F.relu(self.inner(self.norm(hidden))), self.rate, self.training)
         hidden = hidden + dropout(self.outer(inner), self.rate, self.training)
