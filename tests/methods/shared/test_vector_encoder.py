@@ -5,6 +5,7 @@ from dataclasses import replace
 import torch
 from mmbench.methods.shared.networks import encoders
 from mmbench.methods.shared.sequence_encoder import SequenceEncoder
+from mmbench.methods.shared.series_encoder import SeriesEncoder
 from mmbench.methods.shared.vector_encoder import VectorEncoder
 
 from .. import planted
@@ -14,13 +15,15 @@ def vectors(samples: int = 5, steps: int = 1) -> tuple[torch.Tensor, torch.Tenso
     return torch.randn(samples, steps, 6), torch.ones(samples, steps, dtype=torch.bool)
 
 
-def test_one_step_is_read_by_a_residual_network_and_several_are_not():
-    first, second, *_ = planted.spec().modalities
+def test_the_shape_of_a_modality_decides_its_encoder_but_as_published():
+    first, second, third, *_ = planted.spec().modalities
     spec = replace(planted.spec(), steps={first: 1, second: 2})
-    found = encoders(spec).parts
-    assert isinstance(found[0], VectorEncoder)
-    assert isinstance(found[1], SequenceEncoder)
-    assert isinstance(encoders(replace(spec, protocol="as-published")).parts[0], SequenceEncoder)
+    found = encoders(spec)
+    assert isinstance(found.parts[found.names.index(first)], VectorEncoder)
+    assert isinstance(found.parts[found.names.index(second)], SeriesEncoder)
+    assert isinstance(found.parts[found.names.index(third)], SequenceEncoder)  # not known
+    published = encoders(replace(spec, protocol="as-published")).parts
+    assert all(isinstance(part, SequenceEncoder) for part in published)
 
 
 def test_more_steps_are_read_as_their_mean():
