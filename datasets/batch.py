@@ -43,6 +43,7 @@ class Spec:
         class_counts: training samples of each class; empty for regression.
         label_moments: mean and standard deviation (ddof = 0) of the training labels; None for classification.
         protocol: ``"as-published"`` lets a method use its own documented deviations.
+        steps: modality -> time steps of the training data, padding included; empty where they are not known.
     """
 
     modalities: Mapping[str, int]
@@ -56,6 +57,7 @@ class Spec:
     train_size: int = 0
     class_counts: tuple[int, ...] = ()
     label_moments: tuple[float, float] | None = None
+    steps: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

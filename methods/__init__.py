@@ -12,6 +12,10 @@ methods derive from, ``method.py``, the contract, and ``losses.py``; ``shared/``
 methods are built of, and parts that a method is too long without.
 """
 
+#: Counts changes of the networks and random draws that methods share (``shared/``): it is raised where one changes results,
+#: and added to the version of every method, a plug-in's included.
+NETWORK_VERSION = 1
+
 METHODS = {
     "erm": "mmbench.methods.erm:ERM",
     "ebmc": "mmbench.methods.missing.ebmc:EBMC",
@@ -40,3 +44,7 @@ METHODS = {
     "vrex": "mmbench.methods.generalisation.vrex:VREx",
     "groupdro": "mmbench.methods.generalisation.groupdro:GroupDRO",
 }
+
+#: Those that are fitted without gradients: ``--methods estimators``, where ``all`` is all networks.
+ESTIMATORS = ("majority", "logistic", "random_forest", "gradient_boosting")
+NETWORKS = tuple(name for name in METHODS if name not in ESTIMATORS)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -57,6 +57,12 @@ class ERM(Method):
     def encode(self, modality: str, batch: Batch) -> Tensor:
         """The embedding [batch, width] of one modality."""
         return self.encoders(modality, batch.features[modality], valid_steps(batch, modality))
+
+    def encode_all(self, batch: Batch, modalities: Sequence[str] = ()) -> dict[str, Tensor]:
+        """The embeddings of several modalities, computed as one where no subclass encodes otherwise."""
+        if type(self).encode is not ERM.encode:
+            return super().encode_all(batch, modalities)
+        return self.encoders.together(batch, modalities)
 
     def fuse(self, embeddings: dict[str, Tensor], batch: Batch) -> Output:
         """Concatenates the embeddings [batch, width] of what is present, and predicts."""

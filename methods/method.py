@@ -152,13 +152,22 @@ class Method(nn.Module):
         """The embedding [batch, width] of one modality, whether it is present or not."""
         raise TypeError(f"{type(self).__name__} does not encode modalities independently")
 
+    def encode_all(self, batch: Batch, modalities: Sequence[str] = ()) -> dict[str, Tensor]:
+        """The embeddings of several modalities, as ``encode`` gives them; a method may compute them as one.
+
+        Args:
+            batch: the samples.
+            modalities: those that are encoded; by default all of the batch.
+        """
+        return {name: self.encode(name, batch) for name in modalities or batch.modalities}
+
     def fuse(self, embeddings: dict[str, Tensor], batch: Batch) -> Output:
         """The output for embeddings from ``encode``, given which modalities are present."""
         raise TypeError(f"{type(self).__name__} does not encode modalities independently")
 
     def forward(self, batch: Batch) -> Output:
         """Predicts. Any modality may be absent for any sample; steps may be padded; a batch may hold one."""
-        return self.fuse({name: self.encode(name, batch) for name in batch.modalities}, batch)
+        return self.fuse(self.encode_all(batch), batch)
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         """Named scalar terms; their sum is minimised."""

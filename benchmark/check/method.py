@@ -27,12 +27,14 @@ def specs() -> Iterator[Spec]:
     sizes = {"text": 6, "audio": 3, "vision": 4, "motion": 2}
     for count in range(1, 5):
         chosen = dict(list(sizes.items())[:count])
+        # Others: not known.
+        steps = {name: known for name, known in {"text": 5, "audio": 1}.items() if name in chosen}
         yield Spec(
-            chosen, "regression", label_range=(-3.0, 3.0), domains=1 + count % 2,
+            chosen, "regression", label_range=(-3.0, 3.0), domains=1 + count % 2, steps=steps,
             train_size=_MOST, label_moments=(0.0, 1.0),
         )  # fmt: skip
         yield Spec(
-            chosen, "classification", classes=3, domains=2 - count % 2,
+            chosen, "classification", classes=3, domains=2 - count % 2, steps=steps,
             train_size=_MOST, class_counts=(20, 24, 20),
         )  # fmt: skip
 

@@ -142,7 +142,9 @@ def doctor(data_root: Root = None, plugin: Plugins = None) -> None:
 
 def _show_method(out: Console, entry: Entry) -> None:
     description = describe(entry)
-    out.print(f"[bold]{entry.name}[/], a method, version {description.version}: {entry.source()}\n")
+    out.print(
+        f"[bold]{entry.name}[/], a method, version {description.job_version(entry)}: {entry.source()}\n"
+    )
     out.print(description.docstring, markup=False, highlight=False)
     if description.fields:
         out.print(_parameters(description))

@@ -17,6 +17,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from ...methods import NETWORK_VERSION
 from .errors import UsageError, nearest
 from .registry import Entry
 
@@ -83,6 +84,15 @@ class MethodDescription:
         if protocol == "as-published":
             published = {**self.as_published, **self.as_published_in.get(family, {})}
         return {item.name: published.get(item.name, item.default) for item in self.fields}
+
+    def job_version(self, entry: Entry) -> str:
+        """The version that jobs of the method have: its own, raised with the shared networks (``NETWORK_VERSION``).
+
+        Args:
+            entry: the method; where it is not mmbench's own, its origin follows the number.
+        """
+        number = str(self.version + NETWORK_VERSION)
+        return number if entry.origin == "mmbench" else f"{number} of {entry.origin}"
 
     def later_defaults(self) -> dict[str, Any]:
         """Parameter -> default, of the parameters that were added after the method had results."""

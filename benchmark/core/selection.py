@@ -30,7 +30,7 @@ class Epoch:
         stage: which of the method's stages it belongs to.
         train: mean of each loss term over the epoch.
         loss: task loss on the source validation split.
-        metric: ``mae`` or ``accuracy`` on the source validation split.
+        metric: that of ``selection_metric``, on the source validation split.
         target_loss, target_metric: the same on the target's validation split; None where the rule may not see it.
     """
 
@@ -44,6 +44,23 @@ class Epoch:
 
 
 Record = Sequence[Epoch]
+
+
+def selection_metric(kind: Literal["regression", "classification"], protocol: str) -> str:
+    """The metric by which epochs are selected.
+
+    Args:
+        kind: of the task.
+        protocol: its name. As published it is accuracy, by which an epoch that says the largest class of all samples can be
+            the best where classes are imbalanced; else the mean over classes of the share that is found.
+
+    Returns:
+        ``mae``, ``accuracy`` or ``balanced_accuracy``.
+    """
+    if kind == "regression":
+        return "mae"
+    return "accuracy" if protocol == "as-published" else "balanced_accuracy"
+
 
 #: Name of a rule -> key (of an epoch and its place in the record) whose minimum is taken among epochs with the same
 #: metric. MMDG-Bench takes the earliest for HUST and sentiment, and the latest for action recognition.

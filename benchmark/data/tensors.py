@@ -149,6 +149,9 @@ class TaskData:
             tuned={name: self.finetuned[name] for name in sizes if name in self.finetuned},
             train_size=len(self.train.batch),
             **_label_statistics(self.train.batch.target, len(self.target.classes)),
+            steps={
+                name: self.train.batch.features[name].shape[1] for name in sizes if name not in self.finetuned
+            },
         )
 
     def with_context(self) -> TaskData:

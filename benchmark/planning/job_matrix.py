@@ -9,6 +9,7 @@ from typing import Any
 
 from ...datasets.dataset import Located
 from ...datasets.libraries import check_installed
+from ...methods import ESTIMATORS
 from ..core.as_published import BUDGETS, family_of, rules_of
 from ..core.errors import UsageError, nearest
 from ..core.job import Data, Job
@@ -123,10 +124,13 @@ def matrix_rows(experiment: Experiment) -> list[MatrixRow]:
 
 
 def methods_of(experiment: Experiment) -> list[str]:
-    """The methods of an experiment; ``all`` is every registered one, plug-ins included, each once."""
+    """The methods of an experiment, each once: ``all`` is every network, plug-ins included, ``estimators`` every control
+    that is fitted without gradients."""
+    known = entries("method", tuple(experiment.plugins))
+    groups = {"all": [name for name in known if name not in ESTIMATORS], "estimators": list(ESTIMATORS)}
     names: list[str] = []
     for text in experiment.methods:
-        names += entries("method", tuple(experiment.plugins)) if text == "all" else [text]
+        names += groups.get(text, [text])
     return list(dict.fromkeys(names))
 
 
@@ -229,13 +233,10 @@ def _variant(
         key: params[key] for key in variant.overrides if key in requested or params[key] != defaults[key]
     }
     words = ",".join(f"{key}={word(value)}" for key, value in sorted(changed.items()))
-    version = (
-        str(description.version) if entry.origin == "mmbench" else f"{description.version} of {entry.origin}"
-    )
     fields = {
         "method": variant.name,
         "params": params,
-        "version": version,
+        "version": description.job_version(entry),
         "protocol": experiment.protocol.resolve(rules).model_dump(),
         "rules": experiment.protocol.label(rules),
         "label": f"{variant.name}({words})" if words else variant.name,

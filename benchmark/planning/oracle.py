@@ -131,11 +131,12 @@ _OF_METHOD = ("method", "params", "version", "label", "train_missing", "needs_do
 
 def _erm(protocol: str) -> dict[str, Any]:
     """The fields of a job for the present version of ERM."""
-    description = describe(find("method", METHOD))
+    entry = find("method", METHOD)
+    description = describe(entry)
     values = (
         METHOD,
         description.defaults(protocol),
-        str(description.version),
+        description.job_version(entry),
         METHOD,
         description.train_missing,
         description.needs_domains,

@@ -48,8 +48,8 @@ def selected_score(fit: Mapping[str, Any]) -> TrialScore:
 
 
 def direction_of(metric: str) -> Direction:
-    """Whether a metric of a fit record (``accuracy`` or ``mae``) is better higher or lower."""
-    return "higher" if metric == "accuracy" else "lower"
+    """Whether a metric of a fit record (see ``selection_metric``) is better higher or lower."""
+    return "lower" if metric == "mae" else "higher"
 
 
 def best_trial(scores: Mapping[int, TrialScore], direction: Direction) -> int:

@@ -37,7 +37,7 @@ from ..core.logs import set_up_worker
 from ..core.plugins import use_plugins
 from ..core.protocol import Protocol
 from ..core.registry import find
-from ..core.selection import Epoch, record_for_rule
+from ..core.selection import Epoch, record_for_rule, selection_metric
 from ..core.task import Task, dataset_of
 from ..data.tensors import TaskData
 from ..features.finetune import conditions_on_batches
@@ -176,7 +176,7 @@ def _train(job: Job, context: Context, folder: JobFolder, claim: Claim) -> Train
         "selected_epoch": training.selected_epoch,
         "selected_by": {"metric": seen_by_rule.metric, "loss": seen_by_rule.loss},
         "companions": [companion.id for companion in companions(job)],
-        "metric": "mae" if data.target.kind == "regression" else "accuracy",
+        "metric": selection_metric(data.target.kind, protocol.name),
         "parameters": sum(item.numel() for item in method.parameters() if item.requires_grad),
         "test_domains": sorted(set(data.test.domain.astype(str).tolist())),
         "epochs": [asdict(item) for item in training.record],

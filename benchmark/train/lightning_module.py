@@ -30,7 +30,7 @@ from ...corruptions.training import inject
 from ...datasets.batch import Batch
 from ...methods.method import Method
 from ..core.protocol import Protocol
-from ..core.selection import Direction, Epoch, Record, select_epoch
+from ..core.selection import Direction, Epoch, Record, select_epoch, selection_metric
 from .checkpoint import Checkpointer, restore_random
 from .minibatches import TrainingBatches, minibatches, training_batches
 from .optimizer import SCHEDULES, build_optimizer
@@ -289,7 +289,8 @@ def validate(method: Method, batch: Batch) -> tuple[float, float]:
         batch: all samples of the split.
 
     Returns:
-        The loss of the task, and the main metric: mean absolute error (regression) or accuracy.
+        The loss of the task, and the metric of ``selection_metric``; balanced accuracy is the mean over the classes that
+        the split has.
 
     Raises:
         ValueError: the method gives predictions of another shape than [samples] or [samples, classes].
@@ -307,7 +308,12 @@ def validate(method: Method, batch: Batch) -> tuple[float, float]:
         mae = float(F.l1_loss(prediction, batch.target))
         return mae, mae
     loss = float(F.cross_entropy(prediction, batch.target))
-    return loss, float((prediction.argmax(1) == batch.target).double().mean())
+    right = (prediction.argmax(1) == batch.target).double()
+    if selection_metric("classification", method.spec.protocol) == "accuracy":
+        return loss, float(right.mean())
+    samples = batch.target.bincount()
+    found = torch.zeros_like(samples, dtype=right.dtype).index_add(0, batch.target, right)
+    return loss, float((found / samples)[samples > 0].mean())
 
 
 def fit(

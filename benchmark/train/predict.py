@@ -75,10 +75,10 @@ def outputs_under(
     conditions = [prepare(condition, batch) for condition in conditions]
     found: dict[str, list[tuple[Tensor, Tensor | None]]] = {condition.name: [] for condition in conditions}
     for part in minibatches(batch, EVALUATION_BATCH):
-        clean = {name: method.encode(name, part) for name in part.modalities} if method.separable() else {}
+        clean = method.encode_all(part) if method.separable() else {}
         for condition, changed in apply_all(conditions, part):
             if method.separable():
-                again = {name: method.encode(name, changed) for name in condition.alters}
+                again = method.encode_all(changed, sorted(condition.alters)) if condition.alters else {}
                 output = method.fuse({**clean, **again}, changed)
             else:
                 output = method(changed)

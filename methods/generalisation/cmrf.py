@@ -265,7 +265,7 @@ class CMRF(DeepBranches):
     def teach(self, batch: Batch) -> Tensor:
         """The teacher's g'_m, [batch, modality, hidden]: of unit norm, but for ``raw_mixtures``."""
         networks = dict(self.teacher.items())
-        encoded = torch.stack([self.embed(networks, m, batch) for m in self.names], dim=1)
+        encoded = torch.stack(list(self.embed(networks, batch, self.names).values()), dim=1)
         projected = self.project(self.teacher["projections"], encoded, known_modalities(batch, self.names))
         return projected if self.params.raw_mixtures else F.normalize(projected, dim=-1, eps=1e-6)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -182,6 +182,13 @@ class MBCD(WithHeads):
             encoded = super().branch(modality, batch).unsqueeze(1)
             return dsu(encoded, available(batch, modality).unsqueeze(1)).squeeze(1)
         return super().branch(modality, batch)
+
+    def branches(self, batch: Batch, modalities: Sequence[str]) -> dict[str, Tensor]:
+        """The same of several modalities, computed as one where there is no noise."""
+        if self.noisy:
+            return {name: self.branch(name, batch) for name in modalities}
+        encoded = self.encoders.together(batch, modalities)
+        return {name: self.norms(name, x) for name, x in encoded.items()}
 
     def first_pass(self, batch: Batch) -> Output:
         """The output at theta, with noise where there is to be some."""

@@ -16,7 +16,7 @@ from ...datasets.batch import Batch, Spec
 from ..erm import ERM
 from ..losses import task_loss
 from ..method import searched
-from ..shared.networks import PerModality, SharedNetworkParams, available, valid_steps
+from ..shared.networks import Encoders, SharedNetworkParams, available
 
 LEAST_VARIANCE = 1e-5  # arXiv 2606.00891, and the release of the paper
 FIRST_VARIANCE = 0.1  # the same
@@ -57,7 +57,7 @@ class MIRO(ERM):
         raw = math.log(math.expm1(FIRST_VARIANCE - LEAST_VARIANCE))
         self.raw_variance = nn.Parameter(torch.full((len(spec.modalities) * self.width,), raw))
         # In a tuple it is no sub-module: not trained, not saved, not counted.
-        self.start: tuple[PerModality, ...] = (copy.deepcopy(self.encoders).requires_grad_(False).eval(),)
+        self.start: tuple[Encoders, ...] = (copy.deepcopy(self.encoders).requires_grad_(False).eval(),)
 
     def _apply(self, fn: Callable[..., Any], recurse: bool = True) -> MIRO:
         for start in self.start:
@@ -71,9 +71,7 @@ class MIRO(ERM):
     @torch.no_grad()
     def first_features(self, batch: Batch) -> Tensor:
         """z0, [batch, modalities * width]: what the encoders said before training; 0 where absent."""
-        encoded = {
-            m: self.start[0](m, batch.features[m], valid_steps(batch, m)) for m in self.spec.modalities
-        }
+        encoded = self.start[0].together(batch)
         return torch.cat([z.where(available(batch, m).unsqueeze(-1), 0) for m, z in encoded.items()], dim=-1)
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:

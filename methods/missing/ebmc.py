@@ -13,9 +13,9 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, cast
 
 import torch
 from torch import Tensor, nn
@@ -40,6 +40,7 @@ from ..shared.ebmc_parts import (
     trust_weights,
 )
 from ..shared.networks import (
+    Encoders,
     SharedNetworkParams,
     Stacked,
     as_prediction,
@@ -246,6 +247,10 @@ class EBMC(Method):
         """The embedding [batch, width] of one modality, before anything is done about missing ones."""
         return self.encoders(modality, batch.features[modality], valid_steps(batch, modality))
 
+    def encode_all(self, batch: Batch, modalities: Sequence[str] = ()) -> dict[str, Tensor]:
+        """The same of several modalities, computed as one."""
+        return self.encoders.together(batch, modalities or self.names)
+
     def fuse(self, embeddings: dict[str, Tensor], batch: Batch) -> Output:
         """Collaborates, weighs and predicts, from the embeddings [batch, width] of ``encode``."""
         path = self.collaborate(torch.stack([embeddings[m] for m in self.names], 1), self.known(batch))
@@ -326,7 +331,7 @@ class EBMC(Method):
         s, target = self.params, batch.target
         known = self.known(batch)
         seen = draw_pattern(known, s.pattern_probability) if self.training else known
-        encoded = torch.stack([self.encode(m, batch) for m in self.names], dim=1)
+        encoded = torch.stack(list(self.encode_all(batch).values()), dim=1)
         path = self.collaborate(encoded, seen)
         # The branches learn from all that a sample has, hidden from the fusion or not.
         clean = dataclasses.replace(path, known=known, branch=self.branches(encoded))
@@ -389,8 +394,8 @@ class EBMC(Method):
         """The raw outputs of the stage-I branches on all that the samples have, without gradient."""
         nets = self.teacher[0]
         with torch.no_grad():
-            encoded = [nets["encoders"](m, batch.features[m], valid_steps(batch, m)) for m in self.names]
-            return nets["branches"](torch.stack(encoded, dim=1))
+            encoded = cast(Encoders, nets["encoders"]).together(batch)
+            return nets["branches"](torch.stack(list(encoded.values()), dim=1))
 
     def emc_loss(self, clean: Path, taught: Tensor, target: Tensor) -> Tensor:
         """L_EMC = L_gap + delta sum_m ||dE_m / dz_m||^2, the last at every k-th step."""

@@ -8,9 +8,9 @@ other encoders for zeros, and their dropout. ``whole_network`` asks for that.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from ...datasets.batch import Batch, Spec
 from ..erm import ERM
 from ..method import Output, fixed
-from .networks import PerModality, SharedNetworkParams, available, outputs, valid_steps
+from .networks import Encoders, PerModality, SharedNetworkParams, available, outputs
 
 
 @dataclass(frozen=True)
@@ -83,13 +83,23 @@ class Branches(ERM):
         """The embedding [batch, width] of a modality's own branch."""
         return super().encode(modality, batch)
 
+    def branches(self, batch: Batch, modalities: Sequence[str]) -> dict[str, Tensor]:
+        """``branch`` of several modalities, computed as one where no subclass has another."""
+        if type(self).branch is not Branches.branch:
+            return {name: self.branch(name, batch) for name in modalities}
+        return self.encoders.together(batch, modalities)
+
     def encode(self, modality: str, batch: Batch) -> Tensor:
         """The branch's embedding [batch, width]; with ``whole_network`` that of the network follows it."""
-        own = self.branch(modality, batch)
+        return self.encode_all(batch, [modality])[modality]
+
+    def encode_all(self, batch: Batch, modalities: Sequence[str] = ()) -> dict[str, Tensor]:
+        """The same of several modalities."""
+        own = self.branches(batch, modalities or self.names)
         if not self.params.whole_network:
             return own
-        silent = others_silent(batch, modality)
-        return torch.cat([own, *(self.branch(name, silent) for name in self.names)], dim=-1)
+        alone = {name: self.branches(others_silent(batch, name), self.names) for name in own}
+        return {name: torch.cat([x, *alone[name].values()], dim=-1) for name, x in own.items()}
 
     def fuse(self, embeddings: dict[str, Tensor], batch: Batch) -> Output:
         """As ERM from the branches' embeddings; the output has those that the terms see."""
@@ -147,18 +157,25 @@ class DeepBranches(ERM):
 
     def encode(self, modality: str, batch: Batch) -> Tensor:
         """The embedding [batch, seen] of one modality."""
-        return self.embed(self.networks(), modality, batch)
+        return self.encode_all(batch, [modality])[modality]
 
-    def embed(self, networks: Mapping[str, nn.Module], modality: str, batch: Batch) -> Tensor:
+    def encode_all(self, batch: Batch, modalities: Sequence[str] = ()) -> dict[str, Tensor]:
+        """The same of several modalities."""
+        return self.embed(self.networks(), batch, modalities or self.names)
+
+    def embed(
+        self, networks: Mapping[str, nn.Module], batch: Batch, modalities: Sequence[str]
+    ) -> dict[str, Tensor]:
         """The same by other networks, a teacher's."""
-        encoders = networks["encoders"]
+        encoders = cast(Encoders, networks["encoders"])
         if self.params.whole_network:
-            silent = others_silent(batch, modality)
-            parts = [encoders(name, batch.features[name], valid_steps(silent, name)) for name in self.names]
-            inner = torch.cat(parts, dim=-1)
+            alone = {name: encoders.together(others_silent(batch, name)) for name in modalities}
+            inner = {name: torch.cat(list(parts.values()), dim=-1) for name, parts in alone.items()}
         else:
-            inner = encoders(modality, batch.features[modality], valid_steps(batch, modality))
-        return networks["extra"](modality, inner) if self.params.extra_width else inner
+            inner = encoders.together(batch, modalities)
+        if not self.params.extra_width:
+            return inner
+        return {name: networks["extra"](name, x) for name, x in inner.items()}
 
 
 def mlp(inputs: int, hidden: int, outputs: int, dropout: float = 0.5) -> nn.Sequential:

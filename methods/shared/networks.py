@@ -6,28 +6,20 @@ is a difference between their ideas.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.utils.checkpoint import checkpoint
 
 from ...datasets.batch import Batch, Spec
 from ..method import fixed
 from .batch_norm import on_known
+from .sequence_encoder import LAYERS, WIDTH, SequenceEncoder, encode_together
+from .series_encoder import SeriesEncoder
+from .vector_encoder import VectorEncoder
 from .waveform import WAVEFORM_WIDTH, WaveformEncoder
-
-WIDTH = 40  # of an embedding; MMDG-Bench (arXiv 2605.06643), sentiment backbone
-LAYERS = 5
-HEADS = 8
-#: Bytes of a layer's attention weights on a CPU, which keeps several such arrays for every layer in training: longer
-#: sequences are taken in fewer samples at once, and computed again for the gradient.
-ATTENTION_BYTES = 256 << 20
 
 
 @dataclass(frozen=True)
@@ -66,132 +58,6 @@ def available(batch: Batch, modality: str) -> Tensor:
 def known_modalities(batch: Batch, names: Sequence[str]) -> Tensor:
     """[batch, modality] bool: which of the modalities each sample has."""
     return torch.stack([available(batch, name) for name in names], dim=1)
-
-
-def sinusoids(positions: Tensor, width: int) -> Tensor:
-    """Sinusoidal position codes (Vaswani et al. 2017, section 3.5), sines first, then cosines.
-
-    Args:
-        positions: [...], integer.
-        width: even.
-
-    Returns:
-        [..., width], float32.
-    """
-    half = torch.arange(width // 2, device=positions.device, dtype=torch.float32)
-    frequency = torch.exp(-math.log(10000.0) * half / max(width // 2 - 1, 1))
-    angle = positions.to(torch.float32).unsqueeze(-1) * frequency
-    return torch.cat([angle.sin(), angle.cos()], dim=-1)
-
-
-class SequenceEncoder(nn.Module):
-    """A pre-norm transformer over the steps of one modality, read at its first step.
-
-    After the late-fusion backbone of MMDG-Bench: projection to ``width`` scaled by sqrt(width), sinusoidal
-    positions, embedding dropout, ``layers`` pre-norm layers with ReLU, a final layer norm.
-
-    The benchmark's own backbone attends to padding. Here padding is masked, positions count from the first
-    valid step, and that step is read, so that neither the amount of padding nor its side matters.
-    ``mask_padding=False`` restores the benchmark's behaviour, with zeros in the padded steps. ``released`` restores
-    two of its details: positions count from 1, and the projection starts as torch starts a convolution, not by
-    Xavier's rule with zeros as bias.
-    """
-
-    def __init__(
-        self,
-        features: int,
-        width: int = WIDTH,
-        layers: int = LAYERS,
-        heads: int = HEADS,
-        dropout: float = 0.1,
-        embedding_dropout: float = 0.25,
-        mask_padding: bool = True,
-        released: bool = False,
-    ) -> None:
-        super().__init__()
-        if width % 2 or width % heads:
-            raise ValueError(f"width {width} must be even and divisible by {heads} heads")
-        self.width = width
-        self.heads = heads
-        self.mask_padding = mask_padding
-        self.first_position = int(released)
-        self.project = nn.Linear(features, width)
-        self.embedding_dropout = nn.Dropout(embedding_dropout)
-        layer = nn.TransformerEncoderLayer(
-            width, heads, 4 * width, dropout, activation="relu", batch_first=True, norm_first=True
-        )
-        norm = nn.LayerNorm(width)
-        self.transformer = nn.TransformerEncoder(layer, layers, norm=norm, enable_nested_tensor=False)
-        # nn.TransformerEncoder copies one layer: without this, all layers would start as the same function.
-        for name, parameter in self.named_parameters():
-            if released and name.startswith("project."):
-                continue  # torch starts a linear layer as a convolution of one step
-            if parameter.dim() > 1:
-                nn.init.xavier_uniform_(parameter)
-            elif name.endswith("bias"):
-                nn.init.zeros_(parameter)
-
-    def forward(self, features: Tensor, valid: Tensor) -> Tensor:
-        """Encodes; a sample without a valid step gets a finite embedding that depends on nothing of it.
-
-        Args:
-            features: [batch, time, feature] of any float type; what lies at invalid steps is never read.
-            valid: [batch, time], bool.
-
-        Returns:
-            [batch, width].
-        """
-        # where, not multiplication: 0 * NaN is NaN.
-        clean = torch.where(valid.unsqueeze(-1), features, 0).to(self.project.weight.dtype)
-        if self.mask_padding:
-            first = valid.to(torch.int8).argmax(dim=1)  # 0 for a row without a valid step
-            rows = torch.arange(len(valid), device=valid.device)
-            ignore = ~valid
-            ignore[rows, first] = False  # a softmax over nothing is NaN, so an empty row reads one zero step
-            positions = (torch.arange(valid.shape[1], device=valid.device) - first.unsqueeze(1)).clamp(min=0)
-        else:
-            first, rows, ignore = 0, slice(None), None
-            positions = torch.arange(valid.shape[1], device=valid.device)
-        steps = self.project(clean) * math.sqrt(self.width)
-        codes = sinusoids(positions + self.first_position, self.width)
-        steps = self.embedding_dropout(steps + codes.to(steps.dtype))
-        with _same_path_as_in_training():
-            return self._attend(steps, ignore)[rows, first]
-
-    def _attend(self, steps: Tensor, ignore: Tensor | None) -> Tensor:
-        """The transformer. In training on a CPU it keeps to ``ATTENTION_BYTES``; a GPU never holds attention weights.
-
-        Args:
-            steps: [batch, time, width].
-            ignore: [batch, time] bool, the padded steps; None where they are not masked.
-
-        Returns:
-            [batch, time, width].
-        """
-        of_sample = 4 * self.heads * steps.shape[1] ** 2
-        at_once = max(ATTENTION_BYTES // of_sample, 1)
-        if steps.device.type != "cpu" or not torch.is_grad_enabled() or len(steps) <= at_once:
-            return self.transformer(steps, src_key_padding_mask=ignore)
-        spans = [slice(first, first + at_once) for first in range(0, len(steps), at_once)]
-        for layer in self.transformer.layers:
-            parts: list[Tensor] = []
-            for span in spans:
-                mask = None if ignore is None else ignore[span]
-                part = checkpoint(layer, steps[span], src_key_padding_mask=mask, use_reentrant=False)
-                parts.append(cast(Tensor, part))
-            steps = torch.cat(parts)
-        return norm(steps) if (norm := self.transformer.norm) else steps
-
-
-@contextmanager
-def _same_path_as_in_training() -> Iterator[None]:
-    """Turns off torch's fused path for evaluation: on a CPU it is slower and takes many times the memory."""
-    enabled = torch.backends.mha.get_fastpath_enabled()
-    torch.backends.mha.set_fastpath_enabled(False)
-    try:
-        yield
-    finally:
-        torch.backends.mha.set_fastpath_enabled(enabled)
 
 
 class FusionHead(nn.Module):
@@ -237,6 +103,30 @@ class PerModality(nn.Module):
         return self.parts[self.names.index(modality)](*inputs)
 
 
+class Encoders(PerModality):
+    """The encoder of each modality; those that are alike are computed as one (``encode_together``)."""
+
+    def together(self, batch: Batch, modalities: Sequence[str] = ()) -> dict[str, Tensor]:
+        """The embeddings [batch, width] of several modalities, as each encoder alone gives them but for rounding.
+
+        Args:
+            batch: the samples.
+            modalities: those that are encoded; by default all.
+        """
+        chosen = modalities or self.names
+        parts = {name: self.parts[self.names.index(name)] for name in chosen}
+        alike = {name: part for name, part in parts.items() if isinstance(part, SequenceEncoder)}
+        valid = {name: valid_steps(batch, name) for name in chosen}
+        sequences = encode_together(
+            list(alike.values()), [batch.features[name] for name in alike], [valid[name] for name in alike]
+        )
+        found = dict(zip(alike, sequences, strict=True))
+        return {
+            name: found[name] if name in found else part(batch.features[name], valid[name])
+            for name, part in parts.items()
+        }
+
+
 class Stacked(nn.Module):
     """One module for each modality, each applied to its own slice of [batch, modality, ...]."""
 
@@ -266,9 +156,10 @@ class Stacked(nn.Module):
         return torch.stack(said, dim=1)
 
 
-def encoders(spec: Spec, width: int = WIDTH, layers: int = LAYERS, released: bool = False) -> PerModality:
+def encoders(spec: Spec, width: int = WIDTH, layers: int = LAYERS, released: bool = False) -> Encoders:
     """The encoder of each modality: a ``WaveformEncoder`` for ``cnn1d``, else a ``SequenceEncoder``.
 
+    Under ``fair`` a modality with one step is read by a ``VectorEncoder``.
     Where an encoder of raw media is trained along, it stands before the ``SequenceEncoder``. Under the protocol
     ``as-published`` padding is not masked (see ``SequenceEncoder``).
 
@@ -286,6 +177,9 @@ def encoders(spec: Spec, width: int = WIDTH, layers: int = LAYERS, released: boo
         name = next(names)
         if spec.encoders.get(name) == "cnn1d":
             return WaveformEncoder(features, width)
+        steps = spec.steps.get(name, 0) if masked else 0
+        if steps and name not in spec.tuned:
+            return VectorEncoder(features, width) if steps == 1 else SeriesEncoder(features, width, steps)
         if name not in spec.tuned:
             return SequenceEncoder(features, width, layers, mask_padding=masked, released=released)
         from .media_encoder import MediaEncoder  # brings the libraries of raw media
@@ -293,7 +187,7 @@ def encoders(spec: Spec, width: int = WIDTH, layers: int = LAYERS, released: boo
         # padded to the longest clip of a batch: read, it would make a clip depend on its batch
         return MediaEncoder(spec.tuned[name], SequenceEncoder(features, width, layers, released=released))
 
-    return PerModality(spec, make)
+    return Encoders(spec, make)
 
 
 def embedding_width(spec: Spec, width: int = WIDTH) -> int:

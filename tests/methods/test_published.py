@@ -11,7 +11,7 @@ import torch
 from mmbench.benchmark.core.as_published import BUDGETS
 from mmbench.benchmark.core.registry import find
 from mmbench.datasets.batch import Batch, Spec
-from mmbench.methods import METHODS
+from mmbench.methods import NETWORKS
 from mmbench.methods.generalisation.cmrf import CMRF
 from mmbench.methods.generalisation.gmp import GMP
 from mmbench.methods.generalisation.mbcd import MBCD
@@ -24,7 +24,7 @@ from torch import Tensor
 
 from . import planted, two_domains
 
-KINDS: dict[str, type[Method]] = {name: find("method", name).load() for name in METHODS}
+KINDS: dict[str, type[Method]] = {name: find("method", name).load() for name in NETWORKS}
 SIZE: dict[str, Any] = {"layers": 1, "width": 16}
 THREE = two_domains.spec("text", "audio", "vision")
 CLASSES = two_domains.spec("text", "audio", kind="classification")

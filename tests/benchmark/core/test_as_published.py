@@ -57,7 +57,7 @@ def test_what_came_later_leaves_the_ids_of_the_fair_protocol(method: str):
         seed=0,
         method=method,
         params=about.resolve({}),
-        version="1",
+        version="1",  # that of the record
     )
     assert job.id == FAIR_IDS.get(method, job.id)
 

@@ -31,7 +31,7 @@ from mmbench.datasets.encoders.encoder import Media
 from mmbench.datasets.encoders.spec import parse
 from mmbench.datasets.encoders.table import make
 from mmbench.datasets.media.synthetic import write_action
-from mmbench.methods import METHODS
+from mmbench.methods import NETWORKS
 from mmbench.methods.erm import ERM
 from mmbench.methods.losses import task_loss
 from mmbench.methods.method import Method, NoParams, Output
@@ -262,7 +262,7 @@ def test_weights_that_move_between_two_passes_are_read_as_they_are(precision: st
 
 
 @pytest.mark.parametrize("kind", ["regression", "classification"])
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", NETWORKS)
 def test_every_method_trains_in_mixed_precision(name: str, kind: Any) -> None:
     method_class = find("method", name).load()
     spec = Spec({"text": 6, "audio": 5}, kind, classes=3 if kind == "classification" else 1, domains=2)

@@ -24,7 +24,7 @@ from mmbench.datasets.pickles.mmsa_layout import MODALITIES as SPOKEN
 from mmbench.datasets.shared.hust_names import DOMAINS
 from mmbench.datasets.shared.hust_names import MODALITIES as MOTOR
 from mmbench.datasets.sims import Sims
-from mmbench.methods import METHODS
+from mmbench.methods import ESTIMATORS, NETWORKS
 
 from ..conftest import Command
 
@@ -117,10 +117,10 @@ def test_quick_is_one_task_with_several_sources_and_most_modalities_of_each_fami
 def test_quick_tries_every_method_on_every_axis(stand_ins: Path):
     asked = Experiment.read({"suite": "mmdg", "preset": "quick", "data_root": stand_ins})
     jobs = jobs_of(asked)
-    assert {job.method for job in jobs} == set(METHODS)
+    assert {job.method for job in jobs} == set(NETWORKS)
     taken = {(item.name, frozenset(item.modalities)) for item in suite_tasks("mmdg", "quick")}
     assert {(job.task, frozenset(job.modalities)) for job in jobs} == taken
-    assert len(jobs) == len(METHODS) * len(taken) * len(asked.seeds)
+    assert len(jobs) == len(NETWORKS) * len(taken) * len(asked.seeds)
     assert len(asked.seeds) > 1  # else no table has an interval
     tests = evaluations_of(asked)
     for job in jobs:
@@ -150,8 +150,10 @@ def test_a_saved_quick_suite_is_the_same_suite(tmp_path: Path):
 def test_all_methods_are_those_registered_and_those_of_a_plugin_each_once(tmp_path: Path):
     plugin = tmp_path / "mine.py"
     plugin.write_text('from mmbench.methods.erm import ERM\n\nMETHODS = {"mine": "ERM"}\n')
-    asked = Experiment.read({"methods": "erm(layers=1),all,erm", "datasets": "mosi", "plugins": [plugin]})
-    assert Counter(methods_of(asked)) == Counter(["erm(layers=1)", "mine", *METHODS])
+    asked = Experiment.read(
+        {"methods": "erm(layers=1),all,erm,estimators", "datasets": "mosi", "plugins": [plugin]}
+    )
+    assert Counter(methods_of(asked)) == Counter(["erm(layers=1)", "mine", *NETWORKS, *ESTIMATORS])
 
 
 def test_plan_says_how_much_of_the_suite_is_taken(mmbench: Command, stand_ins: Path, tmp_path: Path):

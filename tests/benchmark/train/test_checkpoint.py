@@ -21,7 +21,7 @@ from mmbench.benchmark.train.lightning_module import fit
 from mmbench.benchmark.train.predict import prediction_table
 from mmbench.benchmark.train.seeds import seed_everything
 from mmbench.datasets.locate import locate
-from mmbench.methods import METHODS
+from mmbench.methods import NETWORKS
 from mmbench.methods.erm import ERM
 
 from ..cli.test_run import contents, until
@@ -72,7 +72,7 @@ def train(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", sorted(METHODS))
+@pytest.mark.parametrize("name", sorted(NETWORKS))
 def test_every_method_goes_on_as_if_nothing_had_been(name: str, data: TaskData, tmp_path: Path):
     table, record, selected = train(name, data)
     for epoch in (1, 3):  # in the middle of an epoch, twice; once in each stage of those that have two
@@ -168,7 +168,7 @@ from pathlib import Path
 from mmbench.methods.erm import ERM
 from mmbench.methods.method import fixed
 
-METHODS = {"waiting": "Waiting"}
+NETWORKS = {"waiting": "Waiting"}
 
 
 @dataclass(frozen=True)

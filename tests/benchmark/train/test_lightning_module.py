@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +11,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from mmbench.benchmark.core.protocol import Protocol
-from mmbench.benchmark.core.selection import Direction, Epoch, select_epoch
+from mmbench.benchmark.core.selection import Direction, Epoch, select_epoch, selection_metric
 from mmbench.benchmark.data.tensors import TaskData, TaskRequest, load_task
 from mmbench.benchmark.train.lightning_module import Training, _stage_starts, fit, validate
 from mmbench.benchmark.train.minibatches import Minibatches
@@ -24,6 +25,7 @@ from mmbench.methods.generalisation.mbcd import MBCD
 from mmbench.methods.generalisation.swad import SWAD
 from mmbench.methods.method import Method, NoParams, Output
 from mmbench.methods.shared.networks import SharedNetworkParams
+from sklearn.metrics import accuracy_score, balanced_accuracy_score
 from torch import Tensor, nn
 
 
@@ -439,3 +441,28 @@ def test_source_validation(metrics: tuple, losses: tuple, stages: tuple, directi
     found = record(*metrics, losses=losses, stages=stages)
     assert select_epoch("source-validation", found, direction) == expected
     assert select_epoch("last", found, direction) == len(metrics) - 1
+
+
+class Saying(Method):
+    """Predicts what the first feature of its only modality says."""
+
+    def forward(self, batch: Batch) -> Output:
+        return Output(nn.functional.one_hot(batch.features["x"][:, 0, 0].long(), self.spec.classes).float())
+
+
+@pytest.mark.parametrize(
+    ("name", "score"), [("fair", balanced_accuracy_score), ("as-published", accuracy_score)]
+)
+def test_epochs_are_compared_by_what_every_class_counts_alike_in(name, score):
+    target = torch.tensor([0] * 20 + [1] * 5 + [3])  # none of class 2
+    said = torch.tensor([0] * 19 + [2] + [1, 1, 0, 0, 3] + [3])
+    some = torch.ones(len(target), dtype=torch.bool)
+    batch = Batch(
+        {"x": said[:, None, None].float()}, {"x": some[:, None]}, {"x": some}, target, target * 0, target * 0
+    )
+    method = Saying(NoParams(), Spec({"x": 1}, "classification", classes=4, protocol=name))
+    assert selection_metric("classification", name) == score.__name__.removesuffix("_score")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a class that is said and never right
+        expected = score(target, said)
+    assert validate(method, batch)[1] == pytest.approx(expected)

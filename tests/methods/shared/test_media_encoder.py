@@ -13,7 +13,7 @@ from mmbench.datasets.batch import Batch, Spec, Tuned
 from mmbench.datasets.encoders.encoder import Media
 from mmbench.datasets.encoders.spec import parse
 from mmbench.datasets.encoders.table import make
-from mmbench.methods import METHODS
+from mmbench.methods import NETWORKS
 from mmbench.methods.generalisation import mbcd
 from mmbench.methods.generalisation.mbcd import MBCD, MBCDParams
 from mmbench.methods.shared.media_encoder import MediaEncoder
@@ -110,7 +110,7 @@ def test_a_clip_does_not_depend_on_its_batch_under_any_protocol(bert: str) -> No
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", NETWORKS)
 def test_every_method_trains_an_encoder_along(name: str) -> None:
     method_class = find("method", name).load()
     train_along(method_class, method_class.Params())

@@ -4,8 +4,9 @@ import math
 
 import pytest
 import torch
-from mmbench.methods.shared import networks
-from mmbench.methods.shared.networks import SequenceEncoder, encoders, sinusoids
+from mmbench.methods.shared import sequence_encoder
+from mmbench.methods.shared.networks import encoders
+from mmbench.methods.shared.sequence_encoder import SequenceEncoder, sinusoids
 
 from .. import planted
 
@@ -119,7 +120,8 @@ def test_width_must_suit_the_heads():
 @pytest.mark.parametrize("dropout", [0.0, 0.3])
 def test_long_sequences_take_less_memory_and_give_the_same_gradients(monkeypatch, mask_padding, dropout):
     net = encoder(dropout=0.0, embedding_dropout=dropout, mask_padding=mask_padding).train()
-    features, valid = sequences(samples=12, steps=60)
+    features = torch.randn(12, 60, 6)
+    valid = torch.arange(60) < 60 - torch.arange(12)[:, None]
 
     def kept_and_gradients() -> tuple[int, list[torch.Tensor]]:
         kept = 0
@@ -136,15 +138,15 @@ def test_long_sequences_take_less_memory_and_give_the_same_gradients(monkeypatch
 
     whole, expected = kept_and_gradients()
     one_layer = 4 * 8 * 60 * 60 * 12
-    monkeypatch.setattr(networks, "ATTENTION_BYTES", one_layer // 5)
+    monkeypatch.setattr(sequence_encoder, "ATTENTION_BYTES", one_layer // 5)
     less, found = kept_and_gradients()
-    assert less < one_layer < whole
+    assert whole - less > 0.9 * one_layer  # of the first layer; in the last only one step asks
     torch.testing.assert_close(found, expected)
 
 
 def test_dropout_of_long_sequences_is_drawn_alike_for_the_gradient(monkeypatch):
     """Along the gradient, the loss with the same seed falls as the gradient says: what is computed again is the same."""
-    monkeypatch.setattr(networks, "ATTENTION_BYTES", 1)
+    monkeypatch.setattr(sequence_encoder, "ATTENTION_BYTES", 1)
     net = encoder(dropout=0.4).train().double()
     features, valid = sequences(samples=3, steps=5)
 
@@ -169,7 +171,7 @@ def test_the_released_encoder_counts_positions_from_one(monkeypatch):
     plain.load_state_dict(net.state_dict())
     released = net(features, valid)
     assert not torch.allclose(released, plain(features, valid), atol=1e-3)
-    monkeypatch.setattr(networks, "sinusoids", lambda at, width: sinusoids(at + 1, width))
+    monkeypatch.setattr(sequence_encoder, "sinusoids", lambda at, width: sinusoids(at + 1, width))
     assert torch.equal(plain(features, valid), released)
 
 

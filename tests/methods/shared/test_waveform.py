@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mmbench.benchmark.core.registry import find
 from mmbench.datasets.batch import Batch, Spec
-from mmbench.methods import METHODS
+from mmbench.methods import NETWORKS
 from mmbench.methods.erm import ERM, ERMParams
 from mmbench.methods.generalisation.cmrf import CMRF, CMRFParams
 from mmbench.methods.method import Method
@@ -78,13 +78,13 @@ def test_only_the_modalities_that_ask_for_it_get_it():
     assert ERM(ERMParams(layers=1), mixed).eval()(batch).fused.shape == (3, 80)  # type: ignore[union-attr]
 
 
-KINDS = [find("method", name).load() for name in METHODS]
+KINDS = [find("method", name).load() for name in NETWORKS]
 MIXED = replace(MOTOR, modalities={"vibration": 1, "text": 6}, encoders={"vibration": "cnn1d"})
 ALONE = replace(MOTOR, modalities={"acoustic": 1}, encoders={"acoustic": "cnn1d"})
 
 
 @pytest.mark.parametrize("spec", [MOTOR, MIXED, ALONE], ids=["motor", "mixed", "alone"])
-@pytest.mark.parametrize("kind", KINDS, ids=list(METHODS))
+@pytest.mark.parametrize("kind", KINDS, ids=list(NETWORKS))
 def test_every_method_takes_the_width_of_its_encoders(kind: type[Method], spec: Spec):
     spec = replace(spec, domains=2)
     batch = planted.noise(spec, 6, 64)
@@ -105,7 +105,7 @@ def test_every_method_takes_the_width_of_its_encoders(kind: type[Method], spec: 
     assert {tuple(x.shape) for x in output.embeddings.values()} == {(6, width)}
 
 
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", NETWORKS)
 def test_methods_train_on_waveforms_in_any_pattern_and_alone(name: str):
     spec = replace(MOTOR, domains=3)
     batch = replace(planted.all_patterns(waves(4), MOTOR), domain=torch.tensor([0, 1, 2, 0]))
