@@ -24,7 +24,10 @@ from .waveform import WAVEFORM_WIDTH, WaveformEncoder
 
 @dataclass(frozen=True)
 class SharedNetworkParams:
-    """The size of the shared network. The ``Params`` of a method that uses it derive from this."""
+    """The size of the shared network. The ``Params`` of a method that uses it derive from this.
+
+    ``width`` is that of an embedding, whatever gives it; ``layers`` those of a ``SequenceEncoder``.
+    """
 
     width: int = fixed(40, source="MMDG-Bench, late fusion")
     layers: int = fixed(5, source="MMDG-Bench, late fusion")
@@ -157,14 +160,14 @@ class Stacked(nn.Module):
 
 
 def encoders(spec: Spec, width: int = WIDTH, layers: int = LAYERS, released: bool = False) -> Encoders:
-    """The encoder of each modality: a ``WaveformEncoder`` for ``cnn1d``, else a ``SequenceEncoder``.
+    """The encoder of each modality, by its shape: a ``VectorEncoder`` for one step, a ``SeriesEncoder`` for several.
 
-    Under ``fair`` a modality with one step is read by a ``VectorEncoder``.
-    Where an encoder of raw media is trained along, it stands before the ``SequenceEncoder``. Under the protocol
-    ``as-published`` padding is not masked (see ``SequenceEncoder``).
+    A modality that asks for ``cnn1d`` has a ``WaveformEncoder``. Under the protocol ``as-published`` all others have a
+    ``SequenceEncoder``, which does not mask padding there. Under ``fair`` it is what reads modalities whose number of steps
+    is not known, those of raw media among them: an encoder of media that is trained along stands before it.
 
     Args:
-        spec: modalities with their feature sizes and encoders, and the protocol.
+        spec: modalities with their feature sizes, steps and encoders, and the protocol.
         width: of an embedding.
         layers: of a ``SequenceEncoder``.
         released: as of a ``SequenceEncoder``.

@@ -83,7 +83,7 @@ class SeriesEncoder(nn.Module):
         )
         self.norm = nn.LayerNorm(channels)
         self.leave = nn.Linear(channels, width)
-        self.summary = VectorEncoder(5 * features, width)
+        self.summary = VectorEncoder(5 * inputs[0], width)
 
     def forward(self, features: Tensor, valid: Tensor) -> Tensor:
         """Encodes; a sample without a valid step gets an embedding that depends on nothing of it.
@@ -104,10 +104,10 @@ class SeriesEncoder(nn.Module):
         longest = max(int((valid * (steps + 1)).amax()), 1)
         features, valid = features[:, :longest], valid[:, :longest]
         clean = features if bool(valid.all()) else features.where(valid.unsqueeze(-1), 0)
-        clean = clean.to(self.leave.weight.dtype)
-        summary = self.summary.encode(statistics(clean, valid))
-        entered = self.enter(dropout(clean, self.rate, self.training))
-        values = (entered * valid.unsqueeze(-1).to(entered.dtype)).transpose(1, 2)
+        entered = self.enter(clean.to(self.leave.weight.dtype))
+        entered = entered * valid.unsqueeze(-1).to(entered.dtype)
+        summary = self.summary.encode(statistics(entered, valid))
+        values = dropout(entered, self.rate, self.training).transpose(1, 2)
         for block in self.blocks:
             values, valid = block(values, valid)
         mean = masked_mean_over_steps(values.transpose(1, 2), valid)
