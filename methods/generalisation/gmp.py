@@ -74,12 +74,12 @@ class GMP(WithHeads):
     gradients g_c and g_d. Each is damped where the modality is ahead of the others (``damping``), and where
     the two conflict one is projected off the other (``reconcile``). The gradient of the task's loss is added.
 
-    The released code gives projectors and discriminator no gradient in action recognition and HUST, so that
-    its adversary stays what chance made it (section 3.9; ``adversary_trained`` false); here both learn. In sentiment
-    its reversal stands behind the projector, which then helps the encoder and not the adversary
-    (``reversal_behind``), and what is not the encoders' learns from the mean of the modalities' terms, which is not
-    damped (``mean_auxiliary``). With
-    a single source there is no g_d; with a single modality nothing is damped. A modality that no sample of a
+    The released code gives projectors and discriminator no gradient in action recognition and HUST, so that its
+    adversary stays what chance made it (section 3.9; ``adversary_trained`` false); here both learn. In sentiment its
+    reversal stands behind the projector, which then helps the encoder and not the adversary (``reversal_behind``),
+    and what is not the encoders' learns from the mean of the modalities' terms, not damped (``mean_auxiliary``).
+
+    With a single source there is no g_d; with a single modality nothing is damped. A modality that no sample of a
     batch has is left out of the ratios.
     """
 

@@ -100,13 +100,14 @@ class MBCD(WithHeads):
     embedding of modality k is dropped for a sample with the probability ``drop_probability``; never the
     last one. The average is what is evaluated.
 
-    Embeddings are layer-normed, and the norms' weights are trained. Under ``as-published`` (sections 2.1,
-    3.8, 6.7): in action recognition the norms' weights stay, and the first pass has noise on feature
-    statistics (``dsu``); in HUST nothing is dropped but with a base above 0, and heads are MLPs; in sentiment
-    there is no inner step and no layer norm, the student is evaluated, what is dropped has a head of its own
-    (``weight_aside``), and terms of modalities are means. Not reproduced: lessons of the heads from the first pass
-    (action recognition). With
-    one modality nothing is dropped. A sample has no part in the head's loss of a modality that it lacks.
+    Embeddings are layer-normed, and the norms' weights are trained.
+
+    Under ``as-published`` (sections 2.1, 3.8, 6.7): in action recognition the norms' weights stay, and the first pass
+    has noise on feature statistics (``dsu``); in HUST nothing is dropped but with a base above 0, heads are MLPs, and
+    the teacher copies the statistics of batch norms; in sentiment there is no inner step and no layer norm, the
+    student is evaluated, what is dropped has a head of its own (``weight_aside``), and terms of modalities are means.
+
+    With one modality nothing is dropped. A sample has no part in the head's loss of a modality that it lacks.
     """
 
     Params = MBCDParams

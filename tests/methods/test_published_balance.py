@@ -139,6 +139,23 @@ def test_jat_s_terms_are_from_one_projection_of_each_modality():
     assert torch.allclose(gradient, plain, atol=1e-6)
 
 
+def test_with_one_source_jat_s_weights_are_from_the_entropies_of_its_heads_in_action():
+    spec = planted.spec("text", "audio", kind="classification")
+    batch = planted.linked(spec, 24, 1)
+    net = published(JAT, spec, "action")
+    with torch.no_grad():
+        net.heads.parts[0].out.weight.mul_(20)  # text is surer of itself
+    said = list(net(batch).unimodal.values())
+    entropy = torch.stack([-(x.softmax(1) * x.log_softmax(1)).sum(1).mean() for x in said])
+    errors = torch.stack([F.cross_entropy(x, batch.target) for x in said])
+    expected = 3.0 * float((entropy.softmax(0) * errors).sum().detach())
+    assert loss(net, batch)["unimodal"] == pytest.approx(expected, rel=1e-5)
+    equal = published(JAT, spec, "action", class_entropies=False)
+    equal.load_state_dict(net.state_dict())
+    assert loss(equal, batch)["unimodal"] == pytest.approx(3.0 * float(errors.mean().detach()), rel=1e-5)
+    assert expected != pytest.approx(3.0 * float(errors.mean().detach()), rel=0.01)
+
+
 @pytest.mark.parametrize("kind", [JAT, GMP])
 def test_batch_norms_of_discriminators_see_those_that_have_the_modality(kind: type[Any]):
     batch = two_domains.shifted(SENTIMENT, 16, 1)

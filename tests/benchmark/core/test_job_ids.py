@@ -77,7 +77,13 @@ PARAMS_OF_0_2: Mapping[str, Mapping[str, Any]] = {
         "projected_half": False,
         "paired_views": False,
     },
-    "jat": {"unimodal_width": 0, "joint_projector": False, "batch_norm": False, "modality_mlp": False},
+    "jat": {
+        "unimodal_width": 0,
+        "joint_projector": False,
+        "batch_norm": False,
+        "modality_mlp": False,
+        "class_entropies": False,
+    },
     "mbcd": {
         "unimodal_width": 0,
         "layer_norm": True,

@@ -154,7 +154,7 @@ def test_weights_of_the_heads_favour_the_modality_that_hides_its_domain():
         layer.weight.data.copy_(matrix)
         net.domain_projectors.parts[place] = layer
     output = net(batch)
-    weights = net._local_domains(output, batch)[1]
+    weights = net._local_domains(net.adversary_inputs(output)[0], batch)[1]
     logits = output.embeddings["text"] @ sharp.T
     p = logits.softmax(-1)
     entropy = torch.stack([-torch.special.xlogy(p, p).sum(-1).mean(), torch.tensor(2.0).log()])
