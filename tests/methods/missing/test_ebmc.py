@@ -212,6 +212,20 @@ def test_cce_off_removes_its_term_and_its_path():
     assert (on.diagnostics["reconstruction/text"] > 0).all()
 
 
+def test_the_loss_of_the_task_enters_once_in_stage_two():
+    net = build(stage=1, imtd_distill=False)  # distilling is the only other term of the fused prediction
+    batch = planted.noise(net.spec, 16)
+    terms = same_draws(net, batch)
+    weights = list(net.head.parameters())
+    whole = torch.autograd.grad(torch.stack(list(terms.values())).sum(), weights, retain_graph=True)
+    once = torch.autograd.grad(terms["task"], weights, retain_graph=True)
+    assert all(torch.equal(a, b) for a, b in zip(whole, once, strict=True))
+    assert terms["cce"] > 0
+    first = build(stage=0)  # there it is the only one that trains the fusion
+    (slope, *_) = torch.autograd.grad(same_draws(first, batch)["cce"], list(first.head.parameters()))
+    assert slope.abs().sum() > 0
+
+
 def test_imtd_off_removes_its_term_and_its_weights():
     batch = planted.noise(planted.spec(), 8)
     assert "imtd" not in build(stage=1, imtd=False).loss(batch)
