@@ -67,7 +67,7 @@ class Batch:
         domain: [batch], int64 index of the source domain.
         sample_id: [batch], int64, the same for a sample wherever it appears (its name, hashed).
         context: the previous utterances of the same videos, where asked for and known; a sample
-            without one has no modality present there.
+            without one has no modality present there. Damage reaches them with the draws of their own ids.
     """
 
     features: Mapping[str, Tensor]

@@ -29,8 +29,21 @@ class Minibatches:
         self._left: Iterator[Batch] = iter(())
 
     def __len__(self) -> int:
+        return self.steps or self._in_pass()
+
+    def pass_of(self, epoch: int, place: int) -> int:
+        """The number of the pass over the samples, from 0, that a minibatch belongs to.
+
+        Args:
+            epoch: the number of the epoch, from 0.
+            place: the number of the minibatch in the epoch, from 0.
+        """
+        return (epoch * self.steps + place) // self._in_pass() if self.steps else epoch
+
+    def _in_pass(self) -> int:
+        """Minibatches in a pass."""
         count = len(self.batch) / self.size
-        return self.steps or (math.floor(count) if self.whole else math.ceil(count))
+        return math.floor(count) if self.whole else math.ceil(count)
 
     def __iter__(self) -> Iterator[Batch]:
         if not self.steps:

@@ -59,7 +59,8 @@ def outputs_under(
     """The outputs of a method for a batch under some conditions.
 
     Where the method encodes its modalities independently, a modality that a condition does not change is encoded once
-    for all such conditions.
+    for all such conditions. With context every modality is encoded for each: what a condition takes away from the
+    context may be part of the embedding of what the sample still has.
 
     Args:
         method: a trained method; it is put into evaluation mode.
@@ -78,7 +79,8 @@ def outputs_under(
         clean = {name: method.encode(name, part) for name in part.modalities} if method.separable() else {}
         for condition, changed in applied(conditions, part):
             if method.separable():
-                again = {name: method.encode(name, changed) for name in condition.alters}
+                names = condition.alters if changed.context is None else changed.modalities
+                again = {name: method.encode(name, changed) for name in names}
                 output = method.fuse({**clean, **again}, changed)
             else:
                 output = method(changed)
