@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.markup import escape
 from rich.table import Table
 
 from ..core.errors import UsageError
@@ -111,7 +112,9 @@ def info(name: Name, data_root: Root = None, data: Given = None, plugin: Plugins
 
 @app.command()
 def verify(name: Name, data_root: Root = None, data: Given = None, plugin: Plugins = None) -> None:
-    """Compare counts and hashes with the published ones. The exit code is 1 where something differs.
+    """Compare counts and hashes with the published ones, and the splits with each other: near-duplicate samples, and
+    videos, persons or other groups that lie in two splits. The exit code is 1 where something differs from what is
+    published; what splits share is a warning.
 
     Example: mmbench data verify mosi --data-root data
     """
@@ -122,10 +125,10 @@ def verify(name: Name, data_root: Root = None, data: Given = None, plugin: Plugi
     located = _located(name, data_root, data, plugin)
     findings = verification.verify(located, entry.load()() if entry else None)
     table = Table("", "what", "found", "expected", box=None, padding=(0, 2))
-    colours = {"ok": "green", "differs": "red", "unknown": "yellow"}
+    colours = {"ok": "green", "differs": "red", "unknown": "yellow", "warning": "bold yellow", "note": "cyan"}
     for finding in findings:
         mark = f"[{colours[finding.status]}]{finding.status}[/]"
-        table.add_row(mark, finding.what, finding.found, finding.expected)
+        table.add_row(mark, *map(escape, (finding.what, finding.found, finding.expected)))
     console().print(table)
     if any(finding.status == "differs" for finding in findings):
         raise SystemExit(1)

@@ -42,6 +42,7 @@ from ..data.tensors import TaskData
 from ..features.finetune import conditions_on_batches
 from ..features.reencode import conditions_on_media
 from ..planning.companions import companion_fits, companions
+from ..planning.data_check import known_leaks
 from ..planning.evaluations import FAMILY, Evaluation, breaks_media
 from ..search.pruning import Pruned, Watch, fits_of
 from ..store.cleanup import CHECKPOINT
@@ -183,6 +184,7 @@ def _train(job: Job, context: Context, folder: JobFolder, claim: Claim) -> Train
             WEIGHTS: save_weights(method),
         },
         _environment_record(device, clock)
+        | _leak_record(job)
         | _launch_record(context, checkpointer)
         | _energy_record(energy, checkpointer),
     )
@@ -278,6 +280,13 @@ def _launch_record(context: Context, checkpointer: Checkpointer) -> dict[str, An
         "resumed_epochs": checkpointer.resumed,
         **({"origin": place} if place else {}),
     }
+
+
+def _leak_record(job: Job) -> dict[str, Any]:
+    """What the splits of each dataset of a job share; only of those for which this machine knows it."""
+    known = {item.name: known_leaks(item.fingerprint) for item in job.data}
+    leaks = {name: found for name, found in known.items() if found is not None}
+    return {"leaks": leaks} if leaks else {}
 
 
 def _energy_record(energy: Energy, checkpointer: Checkpointer) -> dict[str, Any]:
