@@ -211,4 +211,6 @@ def convert(
 def _located(
     name: str, data_root: Path | None, data: Path | None, plugin: Sequence[str] | None = None
 ) -> Located:
+    if data is not None:  # NAME=PATH, as the flag of run is written, is understood too
+        data = Path(str(data).removeprefix(f"{name}="))
     return locate(name, root_from(data_root), {name: data} if data else {}, plugin_files(plugin))
