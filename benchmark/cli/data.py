@@ -13,6 +13,7 @@ from rich.table import Table
 from ..core.errors import UsageError
 from ..core.locate import locate, root_from
 from ..core.registry import find
+from ..core.task import can_stand_in_a_task
 from ..report.console import console
 from .app import App
 from .cache import cache_app
@@ -83,6 +84,11 @@ def info(name: Name, data_root: Root = None, data: Given = None, plugin: Plugins
     out.print(
         f"{target.kind}, {words}, judged by the {target.metrics} metrics", markup=False, highlight=False
     )
+    names = {domain for part in about.splits.values() for domain in part.domains if domain}
+    for what, one in [("dataset", about.name), *(("domain", name) for name in sorted(names))]:
+        if not can_stand_in_a_task(one):
+            words = f"a {what} called {one!r} cannot stand in a task (--datasets): rename it"
+            out.print(words, style="yellow", markup=False, highlight=False)
     shapes = Table(
         "split", "samples", "modality", "steps x features", "valid steps", "absent", box=None, padding=(0, 2)
     )

@@ -115,3 +115,17 @@ def test_data_of_one_s_own_are_no_class_to_check(mmbench: Command) -> None:
     said = mmbench("check", "dataset", "toy").stderr
     assert "mmbench data info toy" in said
     assert "Traceback" not in said
+
+
+def test_names_that_cannot_stand_in_a_task_are_named_when_data_are_looked_at(
+    mmbench: Command, data_root: Path
+) -> None:
+    file = data_root / "toy" / "train.npz"
+    with np.load(file) as stored:
+        arrays = dict(stored)
+    arrays["domain"] = np.array(["a+b"] * len(arrays["label"]))
+    np.savez(file, **arrays)
+    (data_root / "toy").rename(data_root / "to*y")
+    said = mmbench("data", "info", "to*y").stdout
+    assert "a dataset called 'to*y' cannot stand in a task" in said
+    assert "a domain called 'a+b' cannot stand in a task" in said
