@@ -26,7 +26,6 @@ import torch
 
 from ...corruptions.condition import Condition
 from ...datasets.dataset import DataError
-from ...methods.method import Method
 from ..core.atomic_files import write_atomic
 from ..core.environment import code_version, origin
 from ..core.errors import UsageError, said_of
@@ -54,10 +53,11 @@ from .context import Context, Outcome
 from .energy import Energy, counters_of
 from .job_data import device_of, ood_splits, task_data
 from .lightning_module import SelectionData, fit
+from .network import TrainedNetwork, load_trained
 from .predict import corruption_conditions, feature_table, prediction_table, to_parquet
 from .seeds import seed_everything
 from .timer import PhaseTimer
-from .weights import load_weights, save_weights
+from .weights import save_weights
 
 
 def run_job(job: Job, context: Context) -> Outcome:
@@ -93,7 +93,7 @@ def _run_held(job: Job, context: Context, folder: JobFolder, claim: Claim) -> Ou
     torch.set_num_threads(context.threads)
     try:
         use_plugins(context.plugins)
-        trained = _load_trained(job, context, folder) if done else _train(job, context, folder, claim)
+        trained = load_trained(job, context, folder) if done else _train(job, context, folder, claim)
         _evaluate(job, context, folder, trained, lacking, claim)
     except Pruned as pruned:
         folder.prune({"reason": str(pruned), "epochs": [asdict(item) for item in pruned.record]})
@@ -114,14 +114,6 @@ def _run_held(job: Job, context: Context, folder: JobFolder, claim: Claim) -> Ou
     if not claim.is_lost():
         folder.fail(reason, details)
     return Outcome(job.id, ok=False, reason=reason)
-
-
-@dataclass(frozen=True)
-class TrainedNetwork:
-    """A network with the weights of its selected epoch, and the data of its task."""
-
-    method: Method
-    data: TaskData
 
 
 def _train(job: Job, context: Context, folder: JobFolder, claim: Claim) -> TrainedNetwork:
@@ -189,27 +181,6 @@ def _train(job: Job, context: Context, folder: JobFolder, claim: Claim) -> Train
         | _energy_record(energy, checkpointer),
     )
     return TrainedNetwork(method, data)
-
-
-def _load_trained(job: Job, context: Context, folder: JobFolder) -> TrainedNetwork:
-    """The network of a finished job, built anew and given its stored weights.
-
-    Raises:
-        UsageError: the job was trained by a version that stored no weights.
-        StoreError: the stored weights are not what was written, or do not fit the method.
-    """
-    if not (folder.path / WEIGHTS).is_file():
-        raise UsageError(
-            f"trained before weights were kept, so it cannot be tested under more conditions: "
-            f"delete {folder.path} and run again"
-        )
-    device = device_of(context)
-    data = task_data(job, context, device)
-    method_class = find("method", job.method, context.plugins).load()
-    seed_everything(job.seed, "initial weights")
-    method = method_class(method_class.Params(**job.params), data.spec(job.protocol["name"])).to(device)
-    load_weights(method, folder.read(WEIGHTS))
-    return TrainedNetwork(method, data.with_context() if method_class.uses_context else data)
 
 
 def _evaluate(
