@@ -97,7 +97,7 @@ def features(array: object, file: Path, key: str, *, negative_infinity_to_zero: 
         raise data_error(
             file,
             key,
-            f"{count} {'value is' if count == 1 else 'values are'} not finite, first {found[row, step, column]} at {place}",
+            f"{count} {'value is' if count == 1 else 'values are'} not finite ({found[row, step, column]}), first at {place}",
             "finite numbers",
         )
     return found

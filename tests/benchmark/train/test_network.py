@@ -12,7 +12,13 @@ from mmbench.benchmark import Experiment, UsageError, load_network, plan, predic
 
 def test_a_loaded_network_predicts_what_is_stored(tmp_path: Path, data_root: Path) -> None:
     store = tmp_path / "runs"
-    asked = {"methods": "erm(layers=1)", "datasets": "toyc", "seeds": [3], "launcher": "debug", "device": "cpu"}
+    asked = {
+        "methods": "erm(layers=1)",
+        "datasets": "toyc",
+        "seeds": [3],
+        "launcher": "debug",
+        "device": "cpu",
+    }
     experiment = Experiment.read({**asked, "data_root": data_root, "store": store, "protocol": {"epochs": 2}})
     (job,) = plan(experiment).todo
     with pytest.raises(UsageError, match="no results"):
