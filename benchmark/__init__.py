@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from .launch.run import Summary, run
     from .planning.experiment import Experiment, Search
     from .report.results import leaderboard, missing_modalities, predictions, results
+    from .train.network import TrainedNetwork, load_network
 
 _HOME = {
     "check_corruption": "check.conformance",
@@ -34,6 +35,8 @@ _HOME = {
     "Summary": "launch.run",
     "plan": "launch.plan",
     "run": "launch.run",
+    "TrainedNetwork": "train.network",
+    "load_network": "train.network",
     "leaderboard": "report.results",
     "missing_modalities": "report.results",
     "predictions": "report.results",
@@ -46,11 +49,13 @@ __all__ = [
     "Protocol",
     "Search",
     "Summary",
+    "TrainedNetwork",
     "UsageError",
     "check_corruption",
     "check_dataset",
     "check_method",
     "leaderboard",
+    "load_network",
     "missing_modalities",
     "plan",
     "predictions",
@@ -60,6 +65,10 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("mmbench")
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = getattr(import_module(f".{_HOME[name]}", __name__), name)

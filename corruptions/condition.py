@@ -23,7 +23,8 @@ class Condition(Protocol):
         ...
 
     def apply(self, batch: Batch) -> Batch:
-        """The batch under this condition; the given one is left as it was."""
+        """The batch under this condition; the given one is left as it was. Of a batch with context, only the samples
+        count: their context is given to another call, as a batch (``corruption.applied``)."""
         ...
 
 

@@ -68,7 +68,8 @@ class Corruption(ABC):
         return self.levels[self.severity - 1]
 
     def apply(self, batch: Batch) -> Batch:
-        """The batch with the modality damaged; the given one is left as it was.
+        """The samples with the modality damaged, but not their context, which ``applied`` damages too; the given batch
+        is left as it was.
 
         Raises:
             ValueError: the batch has no such modality.
@@ -157,16 +158,27 @@ def prepare(condition: Condition, split: Batch) -> Condition:
 
 
 def apply_all(conditions: Iterable[Condition], batch: Batch) -> Iterator[tuple[Condition, Batch]]:
-    """Applies conditions to a batch, one after the other. The draws that severities of one kind of damage share are made
-    once where they follow each other.
+    """Every condition and the batch under it, one after the other.
+
+    The context of a batch is damaged with the draws of its own sample ids: an utterance reaches a network in the same
+    state, whether it is the sample or the one before it.
 
     Args:
-        conditions: ready for batches of this split.
-        batch: clean.
-
-    Yields:
-        Every condition and the batch under it.
+        conditions: prepared with the split that the batch, and so its context, is taken from.
+        batch: clean; it is left as it was.
     """
+    if batch.context is None:
+        yield from _apply_each(conditions, batch)
+        return
+    conditions = list(conditions)
+    pairs = zip(_apply_each(conditions, batch), apply_all(conditions, batch.context), strict=True)
+    for (condition, changed), (_, context) in pairs:
+        yield condition, replace(changed, context=context)
+
+
+def _apply_each(conditions: Iterable[Condition], batch: Batch) -> Iterator[tuple[Condition, Batch]]:
+    """As ``apply_all``, whatever becomes of the context. What severities of one kind of damage share is drawn once where
+    they follow each other."""
     last: Corruption | None = None
     draws: Mapping[str, Tensor] = {}
     for condition in conditions:

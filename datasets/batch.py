@@ -75,7 +75,7 @@ class Batch:
         domain: [batch], int64 index of the source domain.
         sample_id: [batch], int64, the same for a sample wherever it appears (its name, hashed).
         context: the previous utterances of the same videos, where asked for and known; a sample
-            without one has no modality present there.
+            without one has no modality present there. Damage reaches them with the draws of their own ids.
         index: [batch], int64, the row of each sample in the training split, below ``Spec.train_size``; in training
             alone, for a method that asks for it.
         clean: the same samples before the protocol damaged them; in training with damage alone, for a method that

@@ -58,6 +58,7 @@ class Samples:
         sample_id: [samples], str, unique in the dataset.
         domain: [samples], str.
         previous: [samples], int64, the row of the previous utterance of the same video in this split, or -1.
+        group: [samples], str, what should lie in one split as a whole, such as a person; None where nothing is said.
     """
 
     features: Mapping[str, np.ndarray]
@@ -67,6 +68,7 @@ class Samples:
     sample_id: np.ndarray
     domain: np.ndarray
     previous: np.ndarray
+    group: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.target)

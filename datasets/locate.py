@@ -123,6 +123,11 @@ def _not_found(
 ) -> DataNotFound:
     where = " and ".join(str(place) for place in places)
     parts = [f"{name}: no data in {where} (looked for {', '.join(patterns)})"]
+    kinds = {Path(pattern).suffix for pattern in patterns} - set(_DESCRIPTIONS)
+    files = [file for place in places for file in _entries(place) if file.is_file()]
+    others = [file for file in files if file.suffix.casefold() in kinds]
+    if dataset is not None and others:
+        parts.append(f"{others[0]} is there: --data {name}={others[0]} reads a file of any name")
     if dataset is not None:
         parts.append(f"real data: {dataset.how_to_get}")
         place = f"--data-root {root}" if given is None else f"--data-root {given.parent}"

@@ -119,7 +119,7 @@ def features(array: object, file: Path, key: str, *, negative_infinity_to_zero: 
         raise data_error(
             file,
             key,
-            f"{count} values are {values[row, step, column]} or alike, first at {place}",
+            f"{count} {'value is' if count == 1 else 'values are'} not finite ({values[row, step, column]}), first at {place}",
             "finite numbers",
         )
     return values

@@ -13,6 +13,7 @@ import numpy as np
 from .dataset import Dataset, Located, Published, Samples, Target
 from .fingerprint import file_sha256
 from .layout.open_layout import LocatedFolder
+from .leaks import leaks
 
 _BINS = 7
 
@@ -75,12 +76,16 @@ class Info:
 
 @dataclass(frozen=True)
 class Comparison:
-    """A comparison with a published figure. ``unknown``: nothing is published to compare with."""
+    """One comparison with what is published, or of the splits with each other.
+
+    ``unknown``: nothing is published to compare with. ``warning``: the splits share what they should not. ``note``: they
+    share what may be meant.
+    """
 
     what: str
     expected: str
     found: str
-    status: Literal["ok", "differs", "unknown"]
+    status: Literal["ok", "differs", "unknown", "warning", "note"]
 
 
 def info(located: Located) -> Info:
@@ -140,7 +145,7 @@ def _histogram(target: np.ndarray, about: Target) -> dict[str, int]:
 
 
 def verify(located: Located, dataset: Dataset | None = None) -> list[Comparison]:
-    """Compares a dataset with what its publishers state.
+    """Compares a dataset with what its publishers state, and its splits with each other (``leaks``).
 
     A stand-in is one finding that differs: it is not the published data, whatever its counts. Data in the
     open layout are compared with the closest of the published counts; their files have no published hash.
@@ -153,7 +158,8 @@ def verify(located: Located, dataset: Dataset | None = None) -> list[Comparison]
         DataError: the data are wrong.
     """
     published = dict(dataset.published) if dataset is not None else {}
-    counts = {split: len(samples) for split, samples in located.load().items()}
+    splits = located.load()
+    counts = {split: len(samples) for split, samples in splits.items()}
     if located.synthetic:
         return [Comparison("origin", "published data", "synthetic stand-in made by mmbench", "differs")]
     if located.format in published:
@@ -162,7 +168,32 @@ def verify(located: Located, dataset: Dataset | None = None) -> list[Comparison]
         stated = min(published.values(), key=lambda one: _distance(one, counts), default=Published())
     findings = [_count_finding(split, count, stated) for split, count in counts.items()]
     hashes = stated.sha256 if located.format in published else {}
-    return findings + [_hash_finding(file, hashes, stated.source) for file in located.files]
+    findings += [_hash_finding(file, hashes, stated.source) for file in located.files]
+    return findings + _leak_findings(splits)
+
+
+def _leak_findings(splits: Mapping[str, Samples]) -> list[Comparison]:
+    found = leaks(splits)
+    lines = [
+        Comparison(
+            f"{_SHARED[leak.kind]} in {leak.splits[0]} and {leak.splits[1]}",
+            _REMEDIES[leak.kind],
+            f"{leak}: {'; '.join(leak.examples)}{' ...' if leak.count > len(leak.examples) else ''}",
+            "note" if leak.kind == "domains" else "warning",
+        )
+        for leak in found
+    ]
+    kinds = {leak.kind for leak in found}
+    clean = [_SHARED[kind] for kind in ("samples", "groups") if kind not in kinds]
+    return [*lines, *(Comparison(f"{what} in two splits", "none", "none", "ok") for what in clean)]
+
+
+_SHARED = {"samples": "near-duplicates", "groups": "groups", "domains": "domains"}
+_REMEDIES = {
+    "samples": "none: keep one of each pair, or put both into one split",
+    "groups": "none: put all samples of a group (a video, a person) into one split",
+    "domains": "meant where one is left out at a time (NAME/*); else, if a domain is a person, none",
+}
 
 
 def _distance(stated: Published, counts: Mapping[str, int]) -> int:

@@ -244,7 +244,7 @@ TABLES: dict[str, Table] = {
         ),
         Table("calibration", "Calibration", "trust:calibration", holds=_is_rank),
         Table("cost", "Cost", "cost:cost", reads=set()),
-        Table("audit", "Audit", "cost:audit", reads=set(), plain=True, bounds=True),
+        Table("audit", "Audit", "cost:audit", plain=True, bounds=True, notes="cost:notes_of_audit"),
         Table(
             "ranks",
             "Average ranks over tasks",

@@ -17,6 +17,11 @@ SYNTHETIC = "synthetic stand-in"
 UPPER_BOUND = " [upper bound: trained on the target]"
 #: The part of an audit that names the content of the data: in the CSV of every table of scores.
 FINGERPRINTS = "fingerprints"
+#: The part of an audit that names what the splits of the data share, and what it says where that is nothing.
+LEAKS = "leaks"
+NO_LEAKS = "none found"
+#: The column of the audit table for what makes a row doubtful.
+WARNINGS = "warnings"
 #: The columns that a block of comparable rows has in common.
 KEYS = ("task", "modalities", "protocol", "data")
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from ..benchmark.core.errors import UsageError
 from ..benchmark.core.job import Job
+from ..benchmark.core.strings import counted
 from ..benchmark.launch.detached import Detached, Ending, JobBatch
 from ..benchmark.store.job_folder import Submission
 from ..benchmark.store.store import Store
@@ -131,11 +132,14 @@ class Slurm(Detached):
         store = Store(context.store)
         arrays = self.arrays(jobs, store, context.threads)
         tasks = sum(map(len, arrays))
-        lines = [f"{len(jobs)} jobs in {tasks} array tasks of {len(arrays)} arrays; nothing is submitted"]
+        lines = [
+            f"{counted(len(jobs), 'job')} in {counted(tasks, 'array task')} of {counted(len(arrays), 'array')}; "
+            "nothing is submitted"
+        ]
         for place, array in enumerate(arrays):
             lines.append(f"\narray {place + 1}: {len(array)} tasks")
             for number, bundle in enumerate(array):
-                about = f"task {number}: {len(bundle.names)} jobs, about {bundle.seconds:.0f} s of work"
+                about = f"task {number}: {counted(len(bundle.names), 'job')}, about {bundle.seconds:.0f} s of work"
                 lines.append(f"{about}: {' '.join(bundle.names)}")
             lines.append(self.script(len(array), store))
         return "\n".join(lines)

@@ -23,7 +23,7 @@ from ...leaderboards.metrics.base import Metric
 from ...methods.estimator import Estimator
 from ...methods.method import Method
 from ..core.errors import UsageError
-from ..core.locate import root_from
+from ..core.locate import own_datasets, root_from
 from ..core.plugins import use_plugins
 from ..core.registry import entries, find
 from ..report.chosen_tables import named_metric, named_table
@@ -67,11 +67,20 @@ def check_entry(
 
 def _check_method(name: str, plugins: tuple[Path, ...], root: Path | None) -> Iterator[Check]:
     entry = find("method", name, plugins)
-    yield _result(parameters_are_literals, entry)
-    yield from check_method(entry.load())
+    method_class = entry.load()
+    if _is_method(method_class):
+        yield _result(parameters_are_literals, entry)
+    yield from check_method(method_class)
 
 
 def _check_dataset(name: str, plugins: tuple[Path, ...], root: Path | None) -> Iterator[Check]:
+    folder = root_from(root)
+    if name not in entries("dataset", plugins) and name in own_datasets(folder):
+        where = f"{name} --data-root {folder}"
+        raise UsageError(
+            f"{name} is data in the open layout, and no class to check: mmbench data info {where} reads and checks it, "
+            f"mmbench data verify {where} compares its splits"
+        )
     return check_dataset(find("dataset", name, plugins).load())
 
 
@@ -111,8 +120,15 @@ CHECKED: dict[str, Callable[[str, tuple[Path, ...], Path | None], Iterator[Check
 
 def check_method(method_class: type[Method]) -> Iterator[Check]:
     """Runs every check on a method."""
+    if not _is_method(method_class):
+        yield Check("It derives from Method.", False, f"{method_class!r} is no mmbench.methods.method.Method")
+        return
     for check in ESTIMATOR_CHECKS if issubclass(method_class, Estimator) else METHOD_CHECKS:
         yield _result(check, method_class)
+
+
+def _is_method(value: object) -> bool:
+    return isinstance(value, type) and issubclass(value, Method)
 
 
 def check_dataset(dataset_class: type) -> Iterator[Check]:

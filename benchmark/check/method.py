@@ -175,7 +175,13 @@ def samples_are_independent(method_class: type[Method]) -> None:
         order = torch.randperm(len(batch), generator=torch.Generator().manual_seed(1))
         whole = _predict(method, batch).prediction
         _close(whole[order], _predict(method, batch.take(order)).prediction, "another order")
-        _close(whole[:1], _predict(method, batch.take(slice(0, 1))).prediction, "alone")
+        alone = _predict(method, batch.take(slice(0, 1))).prediction
+        names = "+".join(spec.modalities)
+        _close(
+            whole[:1],
+            alone,
+            f"{names}, a sample alone and among {len(batch)} (do statistics of the batch, as of batch norm, enter?)",
+        )
 
 
 def modalities_are_independent(method_class: type[Method]) -> None:

@@ -20,6 +20,11 @@ class Command(TyperCommand):
         if not ctx.resilient_parsing and not self._is_asked_for_help(ctx, args):
             _, rest, order = self.make_parser(ctx).parse_args(args=list(args))
             _refuse_repeats(order)
+            files = [word for word in rest if word.endswith((".yaml", ".yml"))]
+            if files:
+                raise UsageError(
+                    f"unexpected {files[0]!r}: a file of options is given by --config {files[0]}"
+                )
             if rest:
                 raise UsageError(
                     f"unexpected {' '.join(map(repr, rest))}: a list is joined by commas without spaces, such as "

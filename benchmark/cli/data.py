@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.markup import escape
 from rich.table import Table
 
 from ..core.errors import UsageError
 from ..core.locate import locate, root_from
 from ..core.registry import find
+from ..core.task import can_stand_in_a_task
 from ..report.console import console
 from .app import App
 from .cache import cache_app
@@ -82,6 +84,11 @@ def info(name: Name, data_root: Root = None, data: Given = None, plugin: Plugins
     out.print(
         f"{target.kind}, {words}, judged by the {target.metrics} metrics", markup=False, highlight=False
     )
+    names = {domain for part in about.splits.values() for domain in part.domains if domain}
+    for what, one in [("dataset", about.name), *(("domain", name) for name in sorted(names))]:
+        if not can_stand_in_a_task(one):
+            words = f"a {what} called {one!r} cannot stand in a task (--datasets): rename it"
+            out.print(words, style="yellow", markup=False, highlight=False)
     shapes = Table(
         "split", "samples", "modality", "steps x features", "valid steps", "absent", box=None, padding=(0, 2)
     )
@@ -111,7 +118,9 @@ def info(name: Name, data_root: Root = None, data: Given = None, plugin: Plugins
 
 @app.command()
 def verify(name: Name, data_root: Root = None, data: Given = None, plugin: Plugins = None) -> None:
-    """Compare counts and hashes with the published ones. The exit code is 1 where something differs.
+    """Compare counts and hashes with the published ones, and the splits with each other: near-duplicate samples, and
+    videos, persons or other groups that lie in two splits. The exit code is 1 where something differs from what is
+    published; what splits share is a warning.
 
     Example: mmbench data verify mosi --data-root data
     """
@@ -122,10 +131,10 @@ def verify(name: Name, data_root: Root = None, data: Given = None, plugin: Plugi
     located = _locate(name, data_root, data, plugin)
     findings = verification.verify(located, entry.load()() if entry else None)
     table = Table("", "what", "found", "expected", box=None, padding=(0, 2))
-    colours = {"ok": "green", "differs": "red", "unknown": "yellow"}
+    colours = {"ok": "green", "differs": "red", "unknown": "yellow", "warning": "bold yellow", "note": "cyan"}
     for finding in findings:
         mark = f"[{colours[finding.status]}]{finding.status}[/]"
-        table.add_row(mark, finding.what, finding.found, finding.expected)
+        table.add_row(mark, *map(escape, (finding.what, finding.found, finding.expected)))
     console().print(table)
     if any(finding.status == "differs" for finding in findings):
         raise SystemExit(1)
@@ -208,4 +217,6 @@ def convert(
 def _locate(
     name: str, data_root: Path | None, data: Path | None, plugin: Sequence[str] | None = None
 ) -> Located:
+    if data is not None:  # NAME=PATH, as the flag of run is written, is understood too
+        data = Path(str(data).removeprefix(f"{name}="))
     return locate(name, root_from(data_root), {name: data} if data else {}, plugin_files(plugin))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -58,14 +59,18 @@ def findings(
         answers = questions.findings(tables, margin, large)
     except ValueError as error:
         raise UsageError(str(error)) from None
+    warnings = questions.warnings_of(tables)
     screen = console()
     if "terminal" in chosen:
+        for warning in warnings:
+            screen.print(warning, style="yellow", markup=False, highlight=False)
         for one in answers:
             if one.number == "1":
                 screen.print(f"{one.protocol}; {one.data}", style="italic", markup=False, highlight=False)
             screen.print(f"{one.number}  {one.question} {one.answer}", style="bold", highlight=False)
             screen.print(Padding(Text(questions.basis_words(one)), (0, 0, 1, 4)))
-    for suffix, write in ((".md", questions.answers_as_markdown), (".json", questions.answers_as_json)):
+    as_markdown = partial(questions.answers_as_markdown, warnings=warnings)
+    for suffix, write in ((".md", as_markdown), (".json", questions.answers_as_json)):
         if suffix[1:] in chosen:
             folder = out or inside(store / "leaderboards")
             path = folder / render.file_name(tables["accuracy"], "findings", suffix)

@@ -13,7 +13,7 @@ import typer
 
 from ..core.errors import UsageError, nearest
 from ..core.states import ACTIVE, BROKEN
-from ..core.strings import printable
+from ..core.strings import counted, printable
 from ..store.job_folder import Submission
 from ..store.store import Store
 from .options import Plugins, plugin_files
@@ -72,7 +72,10 @@ def logs(
     results = store_at(store)
     for name in _matching_ids(results, [job]):
         text = results.job(name).log()
-        typer.echo(printable("\n".join(text.splitlines()[-lines:])) or f"{name}: said nothing")
+        typer.echo(
+            printable("\n".join(text.splitlines()[-lines:]))
+            or f"{name}: it printed nothing; fit.json has its losses by epoch, failed.json the reason where it failed"
+        )
         submission = results.job(name).submission()
         if submission:
             where = f"{submission.launcher} {submission.id}"
@@ -157,7 +160,7 @@ def cancel(names: Names = None, store: Where = Path("runs"), plugin: Plugins = N
             noted = pool.map(lambda name: _note_cancelled(results, name, unfinished[name]), unfinished)
             ended = [name for name, was_cancelled in zip(unfinished, noted, strict=True) if was_cancelled]
     others = [name for name in ended if selected is not None and name not in selected]
-    typer.echo(f"{len(cancelled)} submissions cancelled, {len(ended)} jobs with them")
+    typer.echo(f"{counted(len(cancelled), 'submission')} cancelled, {counted(len(ended), 'job')} with them")
     for name in others:
         typer.echo(f"  cancelled too, because it was submitted together with one of these: {name}")
     if ended:

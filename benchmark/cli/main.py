@@ -14,7 +14,7 @@ from ...datasets.dataset import DataError
 from ..core.errors import UsageError, error_line
 from ..core.logs import set_up as set_up_logs
 from ..core.processes import keep_children_safe
-from ..core.strings import printable
+from ..core.strings import counted, printable
 from ..planning.experiment import Experiment
 from ..store.names import StoreError, inside
 from .app import App
@@ -317,7 +317,7 @@ def _print_plan(planned: Plan) -> None:
             highlight=False,
         )
     pruned = f"{planned.pruned_trials} pruned, " if planned.pruned_trials else ""
-    words = f"{planned.networks} jobs: {len(planned.done)} done, {pruned}{planned.remaining} to do"
+    words = f"{counted(planned.networks, 'job')}: {len(planned.done)} done, {pruned}{planned.remaining} to do"
     others = sum(job.role == COMPANION for job in planned.jobs)
     words += f"; {others} of them are companions, which choose the epochs of others" if others else ""
     print_notes(planned, out)

@@ -81,6 +81,7 @@ class RunView:
         self.total = len(jobs)
         self.started = time.time()
         self.ended_ids: set[str] = set()
+        self.trained_before = {job.id for job in jobs if store.job(job.id).is_done()}
         self.failures = 0
 
     def outcome_line(self, outcome: Outcome) -> Text:
@@ -103,6 +104,8 @@ class RunView:
         seconds = environment.get("seconds", {})
         if not record:
             return outcome.reason
+        if outcome.job_id in self.trained_before:
+            return "tested under more conditions; trained before"
         best = record["epochs"][record["selected_epoch"]]
         words = [
             f"epoch {record['selected_epoch'] + 1}/{len(record['epochs'])}",

@@ -6,6 +6,7 @@ import signal
 
 from rich.console import Console
 
+from ..core.strings import counted
 from ..launch.launcher import launcher_for
 from ..launch.plan import Plan
 from ..launch.run import context_for, run
@@ -23,7 +24,9 @@ def carry_out(planned: Plan) -> bool:
     launcher = launcher_for(planned.experiment, planned.remaining)  # what is wrong with it is said first
     data = " [yellow](synthetic data)[/]" if any(job.synthetic for job in planned.jobs) else ""
     pruned = f"{planned.pruned_trials} pruned, " if planned.pruned_trials else ""
-    counts = f"{planned.networks} jobs, {len(planned.done)} done before, {pruned}{planned.remaining} to do"
+    counts = f"{counted(planned.networks, 'job')}, {len(planned.done)} done before, {pruned}{planned.remaining} to do"
+    trained = sum(planned.store.job(job.id).is_done() for job in planned.todo)
+    counts += f", {trained} of them by testing alone" if trained else ""
     out.print(f"{counts}; results in {store}{data}")
     print_suite(planned, out)
     print_notes(planned, out)
@@ -48,15 +51,15 @@ def carry_out(planned: Plan) -> bool:
     if not summary.ok:
         waiting = summary.planned - summary.done - summary.pruned - len(summary.failed)
         more = f"; {waiting} wait for them" if waiting else ""
-        out.print(f"[red]{len(summary.failed)} of {summary.planned} jobs failed[/]{more}:")
+        out.print(f"[red]{len(summary.failed)} of {counted(summary.planned, 'job')} failed[/]{more}:")
         for outcome in summary.failed:
             out.print(f"  {outcome.job_id}: {outcome.reason}", markup=False, soft_wrap=True)
         out.print(
             f"details: {planned.store.jobs_folder}/<job>/failed.json; the same command tries them again"
         )
         return False
-    ended = f"{summary.done} jobs done, {summary.pruned} pruned" if summary.pruned else ""
-    ended = ended or f"all {summary.planned} jobs done"
+    ended = f"{counted(summary.done, 'job')} done, {summary.pruned} pruned" if summary.pruned else ""
+    ended = ended or ("the job is done" if summary.planned == 1 else f"all {summary.planned} jobs done")
     out.print(f"{ended}; see them with: mmbench leaderboard --store {store}")
     return True
 

@@ -15,7 +15,7 @@ from rich.text import Text
 
 from ..core.errors import UsageError
 from ..core.states import BROKEN, STATES
-from ..core.strings import duration
+from ..core.strings import counted, duration
 from ..report.console import print_faults
 from ..search.trials import SearchProgress, count_trials, searches
 from ..store.job_folder import Record
@@ -104,9 +104,9 @@ def print_status(store: Store, out: Console, states: tuple[list[Record], list[st
         Whether all jobs can be read, and none failed, died or was cancelled.
     """
     records, faults = states or states_of(store)
-    counted = Counter(record.state for record in records)
-    words = ", ".join(f"{counted[state]} {state}" for state in STATES if counted[state])
-    out.print(f"{len(records)} jobs in {store.path}: {words}")
+    number_of = Counter(record.state for record in records)
+    words = ", ".join(f"{number_of[state]} {state}" for state in STATES if number_of[state])
+    out.print(f"{counted(len(records), 'job')} in {store.path}: {words}")
     if any(record.job.search for record in records):
         _print_searches(searches(store, records), out)
     _print_matrix(records, out)
@@ -119,7 +119,7 @@ def print_status(store: Store, out: Console, states: tuple[list[Record], list[st
             for line in last_words(store.job(record.job.id).log()):
                 out.print(f"    {line}", markup=False, highlight=False, soft_wrap=True)
     print_faults(out, faults)
-    return not faults and not any(counted[state] for state in BROKEN)
+    return not faults and not any(number_of[state] for state in BROKEN)
 
 
 def _print_searches(progress: list[SearchProgress], out: Console) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -39,13 +39,30 @@ def locate(
     dataset = known[name].load()() if name in known else None
     own = own_datasets(root)
     if dataset is None and path is None and name not in own:
-        raise UsageError(
-            f"unknown dataset {name!r}: {nearest(name, dict.fromkeys([*known, *own]))} "
-            f"(one of your own is a folder {root / name} with a dataset.yaml)"
-        )
+        raise UsageError(f"unknown dataset {name!r}: {_advice(name, root, [*known, *own])}")
     located = locate_files(name, root, path, dataset)
     LOG.info("dataset %s: format %s, in %s", name, located.format, located.files[0])
     return located
+
+
+def _advice(name: str, root: Path, known: Sequence[str]) -> str:
+    """What may have been meant by the name of a dataset that there is not.
+
+    Args:
+        name: what was asked for.
+        root: the folder of the datasets.
+        known: the names that there are.
+    """
+    if name.endswith(("-", "=")):  # the shell has made a file of the rest
+        return "a shift stands in quotes, as the shell takes > for itself: --datasets 'mosi->mosei'"
+    if any(arrow in name for arrow in ("=>", "→", "⇒", "~>", "-->")):
+        return "a shift is written with ->, in quotes: --datasets 'mosi->mosei'"
+    if (root / name).is_dir():
+        files = sorted(file.name for file in (root / name).iterdir())
+        shown = ", ".join(files[:5]) + (" ..." if len(files) > 5 else "")
+        return f"the folder {root / name} has no dataset.yaml, which says what is in it; it has {shown or 'nothing'}"
+    near = nearest(name, dict.fromkeys(known))
+    return f"{near} (one of your own is a folder {root / name} with a dataset.yaml)"
 
 
 def own_datasets(root: Path) -> list[str]:

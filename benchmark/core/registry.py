@@ -12,12 +12,13 @@ import importlib
 import importlib.util
 import logging
 import sys
+import traceback
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from .errors import UsageError, nearest
+from .errors import UsageError, error_line, nearest
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -90,8 +91,21 @@ class Entry:
         return Path(spec.origin)
 
     def load(self) -> Any:
-        """Imports and returns the class."""
-        module = _import_plugin(Path(self.module)) if self.is_file else importlib.import_module(self.module)
+        """Imports and returns the class.
+
+        Raises:
+            UsageError: what comes from outside cannot be imported, or has no such class.
+        """
+        try:
+            module = (
+                _import_plugin(Path(self.module)) if self.is_file else importlib.import_module(self.module)
+            )
+        except Exception as error:  # whatever its code raises
+            if self.origin == OWN or isinstance(error, UsageError):
+                raise
+            place = _line_in(error, self.module) if self.is_file else ""
+            where = f"plug-in {self.module}{place}" if self.is_file else self.origin
+            raise UsageError(f"{where}: cannot be imported: {error_line(error)}") from error
         try:
             return getattr(module, self.attribute)
         except AttributeError:
@@ -139,8 +153,17 @@ def find(kind: Kind, name: str, plugins: tuple[Path, ...] = ()) -> Entry:
     """
     known = entries(kind, plugins)
     if name not in known:
-        raise UsageError(f"unknown {kind} {name!r}: {nearest(name, known)}")
+        raise UsageError(f"unknown {kind} {name!r}: {nearest(name, known)} ({_brought_by(kind, plugins)})")
     return known[name]
+
+
+def _brought_by(kind: Kind, plugins: tuple[Path, ...]) -> str:
+    """Where a name from outside would come from, in words."""
+    table = KINDS[kind].table
+    without = [file.name for file in plugins if not _plugin_table(file, table)]
+    if without:
+        return f'{", ".join(without)} brings no {kind}: it has no table {table} = {{"name": "Class"}}'
+    return f"one of your own comes from a file: --plugin FILE.py with a table {table}"
 
 
 @lru_cache
@@ -188,6 +211,12 @@ def _plugin_table(file: Path, table: str) -> dict[str, str]:
     return {}
 
 
+def _line_in(error: BaseException, file: str) -> str:
+    """``", line 3"``: where in a file an error came from."""
+    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == file]
+    return f", line {lines[-1]}" if lines else ""
+
+
 def _import_plugin(file: Path) -> Any:
     return _import_file(file, hashlib.sha256(file.read_bytes()).hexdigest())
 
@@ -202,5 +231,9 @@ def _import_file(file: Path, content: str) -> Any:
         raise UsageError(f"plug-in {file}: cannot be imported")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module  # dataclasses look their module up there
-    spec.loader.exec_module(module)
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
     return module

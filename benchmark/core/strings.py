@@ -10,6 +10,11 @@ from typing import Any
 MOST_SEEDS = 10_000
 
 
+def counted(count: int, word: str) -> str:
+    """``1 job``, ``2 jobs``; the plural of ``word`` takes an s."""
+    return f"{count} {word}{'' if count == 1 else 's'}"
+
+
 def as_list(value: Any) -> Any:
     """A comma-separated text as a list; commas in parentheses or brackets belong to their item."""
     if not isinstance(value, str):

@@ -16,6 +16,11 @@ def domain_of(place: str) -> str:
     return place.partition("/")[2]
 
 
+def can_stand_in_a_task(name: str) -> bool:
+    """Whether a dataset or a domain can be named in a task: not with a sign that joins places, or space around it."""
+    return name == name.strip() and not set(name) & set("+,/*>")
+
+
 @dataclass(frozen=True)
 class Task:
     """A shift to measure: train on the sources, test on the target. In-domain where both are one place.

@@ -157,6 +157,7 @@ class _Environment(BaseModel):
 
     model_config = ConfigDict(strict=True)
     code_changed: bool | None = None
+    leaks: dict[str, list[str]] = Field(default_factory=dict)
     seconds: dict[str, float] = Field(default_factory=dict)
     energy_joules: dict[str, float | None] | None = None
     peak_process_memory_bytes: float = 0

@@ -13,6 +13,7 @@ from typing import ClassVar, Protocol, Self
 
 from ..core.job import Job
 from ..core.registry import find
+from ..core.strings import counted
 from ..planning.experiment import Experiment
 from ..train.context import Context, Outcome
 
@@ -88,7 +89,7 @@ class Launcher(Protocol):
         Returns:
             Lines for ``mmbench run --dry-run``.
         """
-        return f"{len(jobs)} jobs on {context.device}"
+        return f"{counted(len(jobs), 'job')} on {context.device}"
 
 
 def launcher_for(experiment: Experiment, networks: int) -> Launcher:

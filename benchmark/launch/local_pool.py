@@ -15,6 +15,7 @@ from ..core.environment import cores, gpu_names
 from ..core.errors import UsageError, error_line
 from ..core.job import Job
 from ..core.processes import SafeContext
+from ..core.strings import counted
 from ..planning.experiment import Experiment
 from ..store.store import Store
 from ..train.context import Context, Outcome
@@ -105,7 +106,7 @@ class LocalPool(Launcher):
     def preview(self, jobs: Sequence[Job], context: Context) -> str:
         """How many jobs run at a time, and where."""
         where = f"the GPUs {', '.join(self.gpus)}" if self.gpus else "the CPU"
-        return f"{len(jobs)} jobs, {self.workers} at a time, on {where} of this machine"
+        return f"{counted(len(jobs), 'job')}, {self.workers} at a time, on {where} of this machine"
 
     def run(self, jobs: Sequence[Job], context: Context) -> Generator[Outcome, None, None]:
         """Yields the outcome of every job as it ends."""

@@ -7,8 +7,8 @@ they changed.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 from ...datasets.dataset import Located
@@ -27,11 +27,13 @@ class Shape:
         samples: split -> number of samples.
         widths: modality -> number of features.
         domains: domain -> split -> number of samples.
+        leaks: what its splits share, in words; see ``datasets.leaks``.
     """
 
     samples: Mapping[str, int]
     widths: Mapping[str, int]
     domains: Mapping[str, Mapping[str, int]]
+    leaks: Sequence[str]
 
 
 def check_job_data(jobs: Iterable[Job], located: Mapping[str, Located]) -> None:
@@ -74,17 +76,41 @@ def check_job_data(jobs: Iterable[Job], located: Mapping[str, Located]) -> None:
 
 def shape_of(located: Located) -> Shape:
     """The sizes of a dataset, from the cache where it was read before. Raises DataError where it is faulty."""
-    from ...datasets.fingerprint import hash_folder
+    from ...datasets.leaks import leaks
 
-    cached = hash_folder().parent / "checked" / f"{located.fingerprint()}.json"
-    known = read_json(cached)
-    if isinstance(known, dict) and known.keys() == {"samples", "widths", "domains"}:
-        return Shape(**known)
+    fingerprint = located.fingerprint()
+    known = _cached_shape(fingerprint)
+    if known is not None:
+        return known
     splits = located.load()
     widths = {name: array.shape[2] for name, array in splits["train"].features.items()} if splits else {}
-    shape = Shape({name: len(split) for name, split in splits.items()}, widths, domain_counts(splits))
-    _write_shape(cached, shape)
+    shared = [str(leak) for leak in leaks(splits) if leak.kind != "domains"]
+    shape = Shape({name: len(split) for name, split in splits.items()}, widths, domain_counts(splits), shared)
+    _write_shape(_cache_file(fingerprint), shape)
     return shape
+
+
+def known_leaks(fingerprint: str) -> list[str] | None:
+    """What the splits of a dataset share, in words, where it was read on this machine; None where it was not.
+
+    Args:
+        fingerprint: of the dataset.
+    """
+    known = _cached_shape(fingerprint)
+    return None if known is None else list(known.leaks)
+
+
+def _cache_file(fingerprint: str) -> Path:
+    from ...datasets.fingerprint import hash_folder
+
+    return hash_folder().parent / "checked" / f"{fingerprint}.json"
+
+
+def _cached_shape(fingerprint: str) -> Shape | None:
+    known = read_json(_cache_file(fingerprint))
+    if isinstance(known, dict) and known.keys() == {item.name for item in fields(Shape)}:
+        return Shape(**known)
+    return None
 
 
 def _write_shape(file: Path, shape: Shape) -> None:

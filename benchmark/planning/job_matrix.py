@@ -16,7 +16,7 @@ from ..core.job import Data, Job
 from ..core.locate import locate
 from ..core.method_spec import Field, describe, word
 from ..core.registry import entries, find
-from ..core.task import Task, dataset_of, domain_of
+from ..core.task import Task, can_stand_in_a_task, dataset_of, domain_of
 from ..data.class_holdout import without_classes
 from ..data.compatibility import shared_modalities
 from .companions import check_sources
@@ -154,7 +154,7 @@ def tasks_of(experiment: Experiment, located: Mapping[str, Located]) -> list[Tas
         domains = {name: list(shape_of(located[name]).domains) for name in names}
         for name, own in domains.items():
             for domain in own:
-                if domain != domain.strip() or set(domain) & set("+,/*>"):
+                if not can_stand_in_a_task(domain):
                     raise UsageError(f"{name}: a domain called {domain!r} cannot stand in a task; rename it")
         if task.open:
             (own,) = domains.values()

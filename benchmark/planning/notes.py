@@ -17,6 +17,12 @@ def notes(experiment: Experiment) -> list[str]:
     if experiment.search is None and len(experiment.seeds) == 1 and experiment.seeds[0] > 1:
         seed = experiment.seeds[0]
         lines.append(f"--seeds {seed} is one network with seed {seed}; 0-{seed - 1} are {seed} seeds")
+    alone = [name for name in experiment.modalities if "+" not in name and name != "all"]
+    if len(alone) > 1 and len(alone) == len(experiment.modalities):
+        lines.append(
+            f"--modalities {','.join(alone)} is {len(alone)} sets of one modality each; {'+'.join(alone)} is one set "
+            "of all"
+        )
     for text in experiment.methods:
         variant = Variant.parse(text)
         if not variant.overrides:

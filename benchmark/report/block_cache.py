@@ -31,6 +31,8 @@ from .results import Filter, readable
 _SIGNATURE, _NOTHING, _CSV = b"mmbench-signature", b"mmbench-nothing", b"mmbench-csv"
 #: How many bytes of a file are its hash.
 _HASH_BYTES = 32
+#: Why a table that nobody named has no rows where it does not even need what the jobs have.
+NO_RESULTS = "there are no results for it"
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,7 @@ class Tabled:
 
     Attributes:
         files: table -> file of its rows.
-        nothing: table that the user named -> why it has no rows.
+        nothing: table -> why it has no rows, though the user named it or its results seemed to be there.
         faults: what could not be read.
         unfit: why no job of the block was chosen; empty where one was.
     """
@@ -158,7 +160,8 @@ def _stored(block: JobBlock, request: Request, signature: str) -> Tabled | None:
     known = {name: _nothing(file, signature) for name, file in files.items()}
     if any(why is None or (why and request.names is not None) for why in known.values()):
         return None
-    return Tabled({name: file for name, file in files.items() if not known[name]}, {}, [])
+    rows = {name: file for name, file in files.items() if not known[name]}
+    return Tabled(rows, {name: why for name, why in known.items() if why and why != NO_RESULTS}, [])
 
 
 def _make(block: JobBlock, request: Request, signature: str) -> Tabled:
@@ -176,16 +179,18 @@ def _make(block: JobBlock, request: Request, signature: str) -> Tabled:
     folders = [request.aside] if faults or linked or not request.keeps else [folder, request.aside]
     files: dict[str, Path] = {}
     nothing: dict[str, str] = {}
+    full: set[str] = set()
     for name, rows in _frames(results, request):
-        if isinstance(rows, str):
-            nothing[name] = rows
+        if not isinstance(rows, str):
+            full.add(name)
+        else:
+            nothing |= {} if rows == NO_RESULTS else {name: rows}
         content = _packed(rows, signature)
         for place in folders:
             with suppress(OSError):
                 files[name] = _write(place / block_file_name(block, name), content)
                 break
-    rows = {name: file for name, file in files.items() if name not in nothing}
-    return Tabled(rows, nothing if request.names is not None else {}, faults)
+    return Tabled({name: file for name, file in files.items() if name in full}, nothing, faults)
 
 
 def block_file_name(block: JobBlock, name: str) -> str:
@@ -238,13 +243,11 @@ def _frames(results: list[Result], request: Request) -> Iterator[tuple[str, pd.D
     for name in request.wanted:
         declared = request.tables[name]
         if request.names is None and not declared.needs(results):
-            yield name, "there are no results for it"
+            yield name, NO_RESULTS
             continue
         try:
             yield name, declared.make(results, request.reference)
         except ValueError as error:
-            if request.names is None:
-                raise UsageError(f"leaderboard {name}: {error}") from None
             yield name, str(error)
 
 

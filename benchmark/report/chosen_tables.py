@@ -143,6 +143,45 @@ def frames(
     Raises:
         UsageError: the results hold nothing for one.
     """
+    for name, made in _made(names, results, reference, plugins):
+        if isinstance(made, ValueError):
+            raise UsageError(f"leaderboard {name}: {made}")
+        yield name, made
+
+
+def chosen_frames(
+    what: str | None, results: Sequence[Result], reference: str = "", plugins: tuple[Path, ...] = ()
+) -> tuple[dict[str, pd.DataFrame], dict[str, str]]:
+    """Makes the tables that a user chose. One that has nothing to say ends the others only where it was named.
+
+    Args:
+        what: which, as ``chosen_tables`` takes it.
+        results: one a job.
+        reference: the row that ``relative`` divides by; empty for the default.
+        plugins: plug-in files.
+
+    Returns:
+        Name -> tidy frame; and name -> reason, of those that nobody named and for which the results hold nothing.
+
+    Raises:
+        UsageError: an unknown name, or the results hold nothing for a table that was named, or for any.
+    """
+    names = chosen_tables(what, results, plugins)
+    if named_tables(what, plugins) is not None:
+        return dict(frames(names, results, reference, plugins)), {}
+    made = dict(_made(names, results, reference, plugins))
+    nothing = {name: str(why) for name, why in made.items() if isinstance(why, ValueError)}
+    known = {name: frame for name, frame in made.items() if not isinstance(frame, ValueError)}
+    if nothing and not known:
+        name, why = next(iter(nothing.items()))
+        raise UsageError(f"leaderboard {name}: {why}")
+    return known, nothing
+
+
+def _made(
+    names: Sequence[str], results: Sequence[Result], reference: str, plugins: tuple[Path, ...]
+) -> Iterator[tuple[str, pd.DataFrame | ValueError]]:
+    """As ``frames``, with the fault of a table in place of its frame."""
     tables = known_tables(plugins)
     known: dict[str, pd.DataFrame] = {}
     for name in names:
@@ -154,7 +193,7 @@ def frames(
                     known[each] = tables[each].make(given, reference)
             yield name, known[name]
         except ValueError as error:
-            raise UsageError(f"leaderboard {name}: {error}") from None
+            yield name, error
 
 
 def is_complete(made: Mapping[str, pd.DataFrame], tables: Mapping[str, Table]) -> bool:

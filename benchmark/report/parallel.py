@@ -34,7 +34,7 @@ def tabled(
     out: Console,
     reference: str = "",
     plugins: tuple[Path, ...] = (),
-) -> Iterator[tuple[dict[str, list[Path]], list[str]]]:
+) -> Iterator[tuple[dict[str, list[Path]], list[str], dict[str, str]]]:
     """Makes the leaderboards of many blocks.
 
     Args:
@@ -47,8 +47,8 @@ def tabled(
         plugins: plug-in files that bring tables or metrics.
 
     Returns:
-        Leaderboard that is made of results -> the files of its blocks, as long as the context lasts; and what could
-        not be read.
+        Leaderboard that is made of results -> the files of its blocks, as long as the context lasts; what could not be
+        read; and leaderboard -> why no block has it, where its results seemed to be there.
 
     Raises:
         UsageError: an unknown leaderboard, or nothing was chosen, or there is nothing for one.
@@ -70,7 +70,11 @@ def tabled(
             if not files[name] and name in nothing:
                 raise UsageError(f"leaderboard {name}: {nothing[name]}")
         faults = [fault for one in tabled_blocks for fault in one.faults]
-        yield {name: parts for name, parts in files.items() if parts}, faults
+        lacking = {name: why for name, why in nothing.items() if not files[name]}
+        if lacking and not any(files.values()):
+            name, why = next(iter(lacking.items()))
+            raise UsageError(f"leaderboard {name}: {why}")
+        yield {name: parts for name, parts in files.items() if parts}, faults, lacking
 
 
 def _all_of(block_list: Sequence[JobBlock], request: Request, out: Console) -> list[Tabled]:

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from ...corruptions.families import trained_families
 from ...leaderboards.catalog import TABLES
-from ...leaderboards.labels import FINGERPRINTS, UPPER_BOUND
+from ...leaderboards.labels import FINGERPRINTS, LEAKS, NO_LEAKS, UPPER_BOUND
 from ...leaderboards.tables.ood_sets import versioned
 from ...leaderboards.tables.results import Result
 from ..core.errors import UsageError, nearest
@@ -158,6 +158,7 @@ def _result(
         audit={
             **_audit(job),
             **_code(environment),
+            **_leaks(environment),
             **(run.audit if run else {}),
             FINGERPRINTS: ", ".join(f"{item.name}: {item.fingerprint[:16]}" for item in job.data),
         },
@@ -376,6 +377,15 @@ def _code(environment: Mapping[str, Any]) -> dict[str, str]:
     changed = environment.get("code_changed")
     said = "changed between asking and running" if changed else "as asked for"
     return {"code": said} if isinstance(changed, bool) else {}
+
+
+def _leaks(environment: Mapping[str, Any]) -> dict[str, str]:
+    """What the splits of the data share, for the audit; nothing where that was not recorded."""
+    known = environment.get("leaks")
+    if not isinstance(known, dict) or not known:
+        return {}
+    shared = [f"{name}: {'; '.join(found)}" for name, found in known.items() if found]
+    return {LEAKS: ", ".join(shared) or NO_LEAKS}
 
 
 def _cost(environment: Mapping[str, Any], fit: Mapping[str, Any]) -> dict[str, float]:

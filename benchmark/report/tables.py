@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pandas as pd
@@ -17,7 +17,13 @@ from ..store.reader import store_at
 from ..store.store import Store
 from . import external_rows as external
 from .block_cache import CsvFile, blocks_of, csv_file, join_frames
-from .chosen_tables import chosen_tables, frames, is_complete, known_tables, named_tables, use_metrics
+from .chosen_tables import (
+    chosen_frames,
+    is_complete,
+    known_tables,
+    named_tables,
+    use_metrics,
+)
 from .parallel import MANY, tabled
 from .results import Filter, readable
 
@@ -31,12 +37,14 @@ class Tables:
         faults: one line for each folder that could not be read.
         declared: leaderboard -> its declaration.
         files: leaderboard -> its CSV file, where that is made already.
+        nothing: leaderboard -> why there is none, where nobody named it and yet its results seemed to be there.
     """
 
     frames: dict[str, pd.DataFrame]
     faults: list[str]
     declared: Mapping[str, Table] = field(default_factory=lambda: TABLES)
     files: Mapping[str, CsvFile] = field(default_factory=dict)
+    nothing: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def complete(self) -> bool:
@@ -90,7 +98,7 @@ def tables_of(
         own.frames.get("accuracy"), outside
     )  # has a column more than its file
     others = {name: file for name, file in own.files.items() if name != "accuracy"}
-    return Tables({**own.frames, "accuracy": together}, own.faults, own.declared, others)
+    return replace(own, frames={**own.frames, "accuracy": together}, files=others)
 
 
 def _own_tables(
@@ -99,9 +107,9 @@ def _own_tables(
     blocks, tables = blocks_of(store), known_tables(plugins)
     if sum(len(block.jobs) for block in blocks) < MANY or len(blocks) == 1:
         results, faults = readable(store.path, chosen)
-        names = chosen_tables(what, results, plugins)
-        return Tables(dict(frames(names, results, reference, plugins)), faults, tables)
-    with tabled(store, chosen, what, blocks, out, reference, plugins) as (files, faults):
+        made, nothing = chosen_frames(what, results, reference, plugins)
+        return Tables(made, faults, tables, nothing=nothing)
+    with tabled(store, chosen, what, blocks, out, reference, plugins) as (files, faults, nothing):
         known = {name: join_frames(parts) for name, parts in files.items()}
         ready = {name: file for name, parts in files.items() if (file := csv_file(parts))}
     names = named_tables(what, plugins)
@@ -109,7 +117,7 @@ def _own_tables(
         if table.source in known and (names is None or name in names):
             known |= _derived(table, known[table.source], names is not None)
     shown = [name for name in tables if name in known and (names is None or name in names)]
-    return Tables({name: known[name] for name in shown}, faults, tables, ready)
+    return Tables({name: known[name] for name in shown}, faults, tables, ready, nothing)
 
 
 def _derived(table: Table, source: pd.DataFrame, by_name: bool) -> dict[str, pd.DataFrame]:

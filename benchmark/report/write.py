@@ -94,6 +94,8 @@ def write_leaderboards(
     if len(holes) > MOST_HOLES:
         more = f"{render.HOLE} {len(holes) - MOST_HOLES} more: the column 'hole' of the CSV files says why"
         out.print(more, style="yellow", markup=False, highlight=False)
+    for name, why in tables.nothing.items():
+        out.print(f"no table {name}: {why}", style="dim", markup=False, highlight=False)
     for file in files:
         out.print(f"wrote {file}", markup=False, highlight=False, soft_wrap=True)
     print_faults(out, tables.faults)

@@ -27,7 +27,6 @@ import torch
 from ...corruptions.condition import Condition
 from ...datasets.dataset import DataError
 from ...methods.estimator import Estimator
-from ...methods.method import Method
 from ..core.atomic_files import write_atomic
 from ..core.environment import code_version, origin
 from ..core.errors import UsageError, error_line
@@ -43,6 +42,7 @@ from ..data.tensors import TaskData
 from ..features.finetune import conditions_on_batches
 from ..features.reencode import conditions_on_media
 from ..planning.companions import companion_fits, companions
+from ..planning.data_check import known_leaks
 from ..planning.evaluations import FAMILY, Evaluation, breaks_media
 from ..search.pruning import Pruned, Watch, fits_of
 from ..store.cleanup import CHECKPOINT
@@ -55,10 +55,11 @@ from .energy import Energy, counters_of
 from .estimation import Fit, fit_estimator
 from .job_data import device_of, ood_splits, task_data
 from .lightning_module import SelectionData, fit
+from .network import TrainedNetwork, load_trained
 from .predict import corruption_conditions, feature_table, prediction_table, to_parquet
 from .seeds import seed_everything
 from .timer import PhaseTimer
-from .weights import load_weights, save_weights
+from .weights import save_weights
 
 
 def run_job(job: Job, context: Context) -> Outcome:
@@ -94,7 +95,7 @@ def _run_held(job: Job, context: Context, folder: JobFolder, claim: Claim) -> Ou
     torch.set_num_threads(context.threads)
     try:
         use_plugins(context.plugins)
-        trained = _load_trained(job, context, folder) if done else _train(job, context, folder, claim)
+        trained = load_trained(job, context, folder) if done else _train(job, context, folder, claim)
         _evaluate(job, context, folder, trained, lacking, claim)
     except Pruned as pruned:
         folder.prune({"reason": str(pruned), "epochs": [asdict(item) for item in pruned.record]})
@@ -115,14 +116,6 @@ def _run_held(job: Job, context: Context, folder: JobFolder, claim: Claim) -> Ou
     if not claim.is_lost():
         folder.fail(reason, details)
     return Outcome(job.id, ok=False, reason=reason)
-
-
-@dataclass(frozen=True)
-class TrainedNetwork:
-    """A network with the weights of its selected epoch, and the data of its task."""
-
-    method: Method
-    data: TaskData
 
 
 def _train(job: Job, context: Context, folder: JobFolder, claim: Claim) -> TrainedNetwork:
@@ -189,31 +182,11 @@ def _train(job: Job, context: Context, folder: JobFolder, claim: Claim) -> Train
             WEIGHTS: save_weights(method),
         },
         _environment_record(device, clock)
+        | _leak_record(job)
         | _launch_record(context, checkpointer)
         | _energy_record(energy, checkpointer),
     )
     return TrainedNetwork(method, data)
-
-
-def _load_trained(job: Job, context: Context, folder: JobFolder) -> TrainedNetwork:
-    """The network of a finished job, built anew and given its stored weights.
-
-    Raises:
-        UsageError: the job was trained by a version that stored no weights.
-        StoreError: the stored weights are not what was written, or do not fit the method.
-    """
-    if not (folder.path / WEIGHTS).is_file():
-        raise UsageError(
-            f"trained before weights were kept, so it cannot be tested under more conditions: "
-            f"delete {folder.path} and run again"
-        )
-    device = device_of(context)
-    data = task_data(job, context, device)
-    method_class = find("method", job.method, context.plugins).load()
-    seed_everything(job.seed, "initial weights")
-    method = method_class(method_class.Params(**job.params), data.spec(job.protocol["name"])).to(device)
-    load_weights(method, folder.read(WEIGHTS))
-    return TrainedNetwork(method, data.with_context() if method_class.uses_context else data)
 
 
 def _evaluate(
@@ -284,6 +257,13 @@ def _launch_record(context: Context, checkpointer: Checkpointer) -> dict[str, An
         "resumed_epochs": checkpointer.resumed,
         **({"origin": place} if place else {}),
     }
+
+
+def _leak_record(job: Job) -> dict[str, Any]:
+    """What the splits of each dataset of a job share; only of those for which this machine knows it."""
+    known = {item.name: known_leaks(item.fingerprint) for item in job.data}
+    leaks = {name: found for name, found in known.items() if found is not None}
+    return {"leaks": leaks} if leaks else {}
 
 
 def _energy_record(energy: Energy, checkpointer: Checkpointer) -> dict[str, Any]:

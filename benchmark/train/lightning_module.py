@@ -26,7 +26,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.optim.lr_scheduler import LambdaLR
 
-from ...corruptions.training import inject
+from ...corruptions.training import inject, inject_by_sample
 from ...datasets.batch import Batch
 from ...methods.method import Method
 from ..core.protocol import Protocol
@@ -221,12 +221,16 @@ class Training(LightningModule):
         return found
 
     def _corrupt(self, batch: Batch, batch_idx: int) -> Batch:
-        """The batch with the missing modalities and the noise of the protocol, drawn anew in every epoch."""
+        """The batch with the missing modalities and the noise of the protocol, drawn anew in every pass."""
         missing, noise = self.protocol.train_with_missing, self.protocol.train_with_noise
         if missing == noise == "off":
             return batch
-        drawn = generator(self.seed, "training damage", self.current_epoch, batch_idx)
-        damaged = inject(batch, missing, noise, drawn)
+        if batch.context is not None:
+            number = self.data.pass_of(self.current_epoch, batch_idx)
+            damaged = inject_by_sample(batch, missing, noise, self.seed, f"training damage/{number}")
+        else:
+            drawn = generator(self.seed, "training damage", self.current_epoch, batch_idx)
+            damaged = inject(batch, missing, noise, drawn)
         return replace(damaged, clean=batch) if self.method.uses_clean else damaged
 
     def on_train_epoch_end(self) -> None:

@@ -33,8 +33,21 @@ class Minibatches:
         self._left: Iterator[Batch] = iter(())
 
     def __len__(self) -> int:
+        return self.steps or self._in_pass()
+
+    def pass_of(self, epoch: int, place: int) -> int:
+        """The number of the pass over the samples, from 0, that a minibatch belongs to.
+
+        Args:
+            epoch: the number of the epoch, from 0.
+            place: the number of the minibatch in the epoch, from 0.
+        """
+        return (epoch * self.steps + place) // self._in_pass() if self.steps else epoch
+
+    def _in_pass(self) -> int:
+        """Minibatches in a pass."""
         count = len(self.batch) / self.size
-        return self.steps or (math.floor(count) if self.whole else math.ceil(count))
+        return math.floor(count) if self.whole else math.ceil(count)
 
     def __iter__(self) -> Iterator[Batch]:
         if not self.steps:
@@ -102,6 +115,15 @@ class BalancedMinibatches:
     def __len__(self) -> int:
         return self.steps
 
+    def pass_of(self, epoch: int, place: int) -> int:
+        """The number of the pass over the smallest domain, from 0, in which a minibatch begins.
+
+        Args:
+            epoch: the number of the epoch, from 0.
+            place: the number of the minibatch in the epoch, from 0.
+        """
+        return (epoch * self.steps + place) * self.share // min(map(len, self.streams))
+
     def __iter__(self) -> Iterator[Batch]:
         for _ in range(self.steps):
             first = self.taken * self.share
@@ -146,6 +168,9 @@ class _Stream:
         self._order = lru_cache(maxsize=2)(
             self._shuffled
         )  # a minibatch reads the same pass as the one before
+
+    def __len__(self) -> int:
+        return len(self.samples)
 
     def rows(self, first: int, count: int) -> Tensor:
         """The rows at the places ``first`` to ``first + count - 1`` of the stream, [count]."""

@@ -59,7 +59,8 @@ def outputs_under(
     """The outputs of a method for a batch under some conditions.
 
     Where the method encodes its modalities independently, a modality that a condition does not change is encoded once
-    for all such conditions.
+    for all such conditions. With context every modality is encoded for each: what a condition takes away from the
+    context may be part of the embedding of what the sample still has.
 
     Args:
         method: a trained method; it is put into evaluation mode.
@@ -78,7 +79,8 @@ def outputs_under(
         clean = method.encode_all(part) if method.separable() else {}
         for condition, changed in apply_all(conditions, part):
             if method.separable():
-                again = method.encode_all(changed, sorted(condition.alters)) if condition.alters else {}
+                names = sorted(condition.alters) if changed.context is None else changed.modalities
+                again = method.encode_all(changed, names) if names else {}
                 output = method.fuse({**clean, **again}, changed)
             else:
                 output = method(changed)

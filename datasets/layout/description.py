@@ -17,6 +17,7 @@
     sample_id: name
     video: video_id                   # with clip: gives the previous utterance as context
     clip: clip_id
+    group: subject                    # what must lie in one split as a whole; by default the video
     media: {source: mosi, path: ..., encoders: ...}   # written by mmbench data encode: see ``origin.py``
 """
 
@@ -36,7 +37,7 @@ from .origin import Origin, read_origin
 FILE_NAME = "dataset.yaml"
 SUFFIXES = (".npz", ".parquet", ".safetensors")
 _MOST = 100_000  # values of a range
-_OPTIONAL = ("domain", "sample_id", "video", "clip", "previous")
+_OPTIONAL = ("domain", "sample_id", "video", "clip", "previous", "group")
 _KEYS = (
     "name", "title", "homepage", "synthetic", "file", "modalities", "task", "label", "split", "valid", "media",
     "indices",
@@ -97,7 +98,7 @@ class Description:
     target: Target
     label: ArrayRef
     split: ArrayRef | None
-    optional: Mapping[str, ArrayRef]  # domain, sample_id, video, clip, previous, where given
+    optional: Mapping[str, ArrayRef]  # domain, sample_id, video, clip, previous, group, where given
     media: Origin | None = None  # of which raw media, by which encoders, the features were made
     valid: ValidationPart | None = None  # None where the split states the validation part
     indices: bool = False  # class labels are indices whatever the classes are called: mmbench wrote them

@@ -111,6 +111,7 @@ class _Loader:
             sample_id=self.sample_ids(split, count, named),
             domain=named.get("domain", np.full(count, self.name)),
             previous=self.previous(split, count, named, optional.get("previous")),
+            group=self.groups(named),
         )
 
     def targets(self) -> dict[str, np.ndarray]:
@@ -140,6 +141,11 @@ class _Loader:
         if self.rows is not None:
             return self.rows[split].astype(str)
         return np.array([f"{split}-{row}" for row in range(count)])
+
+    def groups(self, named: dict[str, np.ndarray]) -> np.ndarray | None:
+        if "group" in named or "sample_id" not in named:  # ids that are made here tell the video
+            return named.get("group")
+        return named.get("video")
 
     def previous(
         self, split: str, count: int, named: dict[str, np.ndarray], stated: np.ndarray | None

@@ -65,6 +65,7 @@ def write_open_layout(
         task["classes"] = list(target.classes)
     elif target.label_range is not None:
         task["range"] = list(target.label_range)
+    grouped = all(splits[split].group is not None for split in SPLITS)
     content = {
         **{key: value for key, value in (("name", name), ("title", title), ("homepage", homepage)) if value},
         "synthetic": synthetic,
@@ -76,6 +77,7 @@ def write_open_layout(
         },
         "task": task,
         **{key: key for key in ("label", "domain", "sample_id", "previous")},
+        **({"group": "group"} if grouped else {}),
         **({"indices": True} if _has_numeric_names(target) else {}),
         **({"media": dict(media)} if media else {}),
     }
@@ -89,6 +91,7 @@ def write_open_layout(
             arrays |= {f"mask.{m}": samples.mask[m] for m in modalities}
             arrays |= {"label": samples.target, "domain": samples.domain}
             arrays |= {"sample_id": samples.sample_id, "previous": samples.previous}
+            arrays |= {"group": samples.group} if grouped else {}
             arrays |= beside[split] if beside else {}
             files.append(write_atomic(folder / f"{split}.npz", partial(_save, arrays)))
         text = plain_yaml_text(content).encode()

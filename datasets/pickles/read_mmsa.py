@@ -60,7 +60,9 @@ def split_samples(content: Mapping[Any, Any], split: str, name: str, target: Tar
     part = content.get(split)
     if not isinstance(part, dict):
         wrong = "missing" if part is None else f"is a {type(part).__name__}"
-        raise data_error(file, split, wrong, f"a dict with {', '.join(MODALITIES)}, {LABELS}")
+        known = ", ".join(map(str, content))
+        expected = f"a dict with {', '.join(MODALITIES)}, {LABELS} (found: {known})"
+        raise data_error(file, split, wrong, expected)
     for key in (*MODALITIES, LABELS):
         if key not in part:
             known = ", ".join(map(str, part))

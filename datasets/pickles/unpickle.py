@@ -25,6 +25,13 @@ from ..dataset import DataError, data_error
 _KINDS = frozenset("biufcSUO")
 
 
+#: Package -> what to do before its objects are pickled.
+_REMEDIES = {
+    "torch": " (call .numpy() on each tensor before you pickle)",
+    "pandas": " (call .to_numpy() on each series or frame before you pickle)",
+}
+
+
 class _RefusedError(Exception):
     """A global that no data file needs."""
 
@@ -219,9 +226,9 @@ def load_pickle(file: Path, unpickler: type[Unpickler] = Unpickler) -> object:
             # latin1: how pickles that Python 2 wrote keep their bytes
             return unpickler(_Bounded(stream), encoding="latin1").load()
     except _RefusedError as refused:
-        raise data_error(
-            file, "", f"asks for {refused}, which is refused", "a pickle of numpy arrays and plain containers"
-        ) from None
+        expected = "a pickle of numpy arrays and plain containers"
+        remedy = _REMEDIES.get(str(refused).partition(".")[0], "")
+        raise data_error(file, "", f"asks for {refused}, which is refused", expected + remedy) from None
     except OSError as error:
         raise data_error(file, "", f"cannot be read ({error.strerror})", "a readable file") from None
     except DataError:

@@ -19,13 +19,14 @@ import pandas as pd
 
 from ..labels import UPPER_BOUND
 from ..render.text import escape_markdown
+from ..tables.cost import notes_of_audit
 from ..tables.seed_scores import scores
 from .effect_sizes import EffectEstimate
 from .questions import QUESTIONS, Evidence, selected_by_oracle
 
 Answer = Literal["yes", "no", "undecided", "not enough data"]
-#: The tables that the questions are asked of.
-READS = ("accuracy", "gap", "missing", "robustness", "misd", "calibration")
+#: The tables that the questions are asked of, and the one that says which rows are doubtful.
+READS = ("accuracy", "gap", "missing", "robustness", "misd", "calibration", "audit")
 MARGIN = 0.02
 LARGE = 0.1
 
@@ -99,6 +100,15 @@ def findings(
     return out
 
 
+def warnings_of(frames: Mapping[str, pd.DataFrame]) -> list[str]:
+    """What makes rows doubtful, a line each.
+
+    Args:
+        frames: as of ``findings``; the one of ``audit`` says it.
+    """
+    return notes_of_audit(frames["audit"]) if "audit" in frames else []
+
+
 def basis_words(one: Finding, most: int = 4) -> str:
     """What an answer rests on, and the tasks: all, or the first few and how many more."""
     more = len(one.tasks) - most
@@ -106,9 +116,14 @@ def basis_words(one: Finding, most: int = 4) -> str:
     return f"{one.statistic} Tasks: {named}." if one.tasks else one.statistic
 
 
-def answers_as_markdown(answers: Sequence[Finding]) -> str:
-    """The answers as Markdown, a section for each protocol and kind of data, a line feed at the end."""
-    parts = []
+def answers_as_markdown(answers: Sequence[Finding], warnings: Sequence[str] = ()) -> str:
+    """The answers as Markdown, a section for each protocol and kind of data, a line feed at the end.
+
+    Args:
+        answers: in order.
+        warnings: what makes rows doubtful; a section before all others.
+    """
+    parts = ["## Warnings", *map(escape_markdown, warnings)] if warnings else []
     for scope in dict.fromkeys((one.protocol, one.data) for one in answers):
         parts.append(f"## Findings ({escape_markdown('; '.join(scope))})")
         for one in answers:

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from ..labels import CLEAN, FINGERPRINTS, REAL, SYNTHETIC
+from ..labels import CLEAN, FINGERPRINTS, LEAKS, NO_LEAKS, REAL, SYNTHETIC, WARNINGS
 from ..stats.bootstrap import summary
 from .accuracy import COLUMNS, audit_columns
 from .groups import Group, groups_of
 from .results import Result
+from .validation import validation_warning
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,10 @@ def cost(results: Iterable[Result]) -> pd.DataFrame:
 
 
 def audit(results: Iterable[Result]) -> pd.DataFrame:
-    """One row a group, all as text: what was trained, on what, selected by what, and what it had seen."""
+    """One row a group, all as text: what was trained, on what, selected by what, and what it had seen.
+
+    A column ``warnings`` is there where something was found that makes a row doubtful.
+    """
     rows = []
     for group in groups_of(results):
         done = sum(result.state == "done" for result in group.results)
@@ -78,9 +82,28 @@ def audit(results: Iterable[Result]) -> pd.DataFrame:
                     for name, value in audit_columns(group).items()
                     if name != f"audit_{FINGERPRINTS}"
                 },
+                **_warnings(group),
             }
         )
     return pd.DataFrame(rows).fillna("").astype("str")
+
+
+def _warnings(group: Group) -> dict[str, str]:
+    """What makes a row doubtful, as a column; none where nothing does."""
+    leaks = dict.fromkeys(result.audit.get(LEAKS, NO_LEAKS) for result in group.results)
+    found = [*(text for text in leaks if text != NO_LEAKS), validation_warning(group)]
+    text = ". ".join(filter(None, found))
+    return {WARNINGS: text} if text else {}
+
+
+def notes_of_audit(frame: pd.DataFrame) -> list[str]:
+    """One line for each warning, with the rows that it is of."""
+    if WARNINGS not in frame:
+        return []
+    lines: dict[tuple[str, str], list[str]] = {}
+    for row in frame.loc[frame[WARNINGS] != ""].to_dict("records"):
+        lines.setdefault((row["task"], row[WARNINGS]), []).append(f"{row['method']} of {row['modalities']}")
+    return [f"warning: {text} ({task}: {', '.join(rows)})" for (task, text), rows in lines.items()]
 
 
 def _rows(group: Group) -> list[dict[str, object]]:

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 from mmbench.datasets.dataset import Published
+from mmbench.datasets.layout.convert import convert
+from mmbench.datasets.layout.open_layout import locate_open
 from mmbench.datasets.mosi import Mosi
 from mmbench.datasets.verify import info, verify
 
@@ -50,19 +52,23 @@ def test_verify_compares_counts_and_hashes(tmp_path: Path, file: Path) -> None:
         }
 
     found = verify(Mosi().locate(tmp_path), Same())
-    assert [finding.status for finding in found] == ["ok", "ok", "differs", "ok"]
+    assert [finding.status for finding in found] == ["ok", "ok", "differs", "ok", "ok", "ok"]
     assert found[2].what == "test samples"
     assert (found[2].expected, found[2].found) == ("7 (a source)", "6")
     found = verify(Mosi().locate(tmp_path), Mosi())
-    assert [finding.status for finding in found] == ["differs", "differs", "differs", "unknown"]
-    assert {finding.status for finding in verify(Mosi().locate(tmp_path))} == {"unknown"}
+    assert [finding.status for finding in found] == ["differs", "differs", "differs", "unknown", "ok", "ok"]
+    assert [finding.what for finding in found[-2:]] == [
+        "near-duplicates in two splits",
+        "groups in two splits",
+    ]
+    assert {finding.status for finding in verify(Mosi().locate(tmp_path))[:-2]} == {"unknown"}
 
 
 def test_a_changed_file_differs_from_its_published_hash(tmp_path: Path, file: Path) -> None:
     file.rename(tmp_path / "aligned_50.pkl")
     found = verify(Mosi().locate(tmp_path, tmp_path / "aligned_50.pkl"), Mosi())
-    assert found[-1].status == "differs"
-    assert found[-1].expected.startswith("d3994fd2")
+    assert found[-3].status == "differs"
+    assert found[-3].expected.startswith("d3994fd2")
 
 
 def test_a_stand_in_is_not_the_published_data(tmp_path: Path) -> None:
@@ -82,3 +88,34 @@ def test_classes_are_counted_by_name(tmp_path: Path) -> None:
     found = info(Mosi().locate(tmp_path, tmp_path)).splits["valid"]
     assert found.labels == {"no": 2, "yes": 0}
     assert found.zeros is None
+
+
+def test_what_splits_share_is_a_warning_with_counts_names_and_a_remedy(tmp_path: Path) -> None:
+    draw = np.random.default_rng(0)
+    features = draw.normal(size=(30, 20))
+    features[25] = features[3]
+    people = np.array([f"p{row // 3}" for row in range(30)])
+    people[29] = "p0"
+    split = np.array(["train"] * 15 + ["valid"] * 6 + ["test"] * 9)
+    np.savez(tmp_path / "x.npz", x=features, y=np.arange(30) % 2, split=split, who=people)
+    description = (
+        "{file: x.npz, modalities: {x: x}, task: {kind: classification, classes: ['no', 'yes']}, "
+        "label: y, split: split, group: who}"
+    )
+    (tmp_path / "dataset.yaml").write_text(description)
+    located = locate_open(tmp_path / "dataset.yaml")
+    found = [one for one in verify(located) if one.status == "warning"]
+    assert [(one.what, one.found) for one in found] == [
+        (
+            "near-duplicates in train and test",
+            "1 of 9 test samples has a near-duplicate in train: 3 (train) and 25 (test), distance 0.00",
+        ),
+        ("groups in train and test", "1 of 4 groups of test is also in train: p0"),
+    ]
+    assert "keep one of each pair" in found[0].expected
+    assert "into one split" in found[1].expected
+    convert(located, tmp_path / "other")
+    again = [
+        one for one in verify(locate_open(tmp_path / "other" / "dataset.yaml")) if one.status == "warning"
+    ]
+    assert again == found

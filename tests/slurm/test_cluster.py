@@ -43,7 +43,7 @@ def test_bundles_on_slurm_predict_what_the_local_pool_predicts(mmbench: Command,
     ids = {json.loads(file.read_text())["id"] for file in tmp_path.glob("there/jobs/*/submitted.json")}
     (script,) = tmp_path.glob("there/slurm/*_submission.sh")
     assert script.read_text().strip() in shown
-    assert "12 jobs in 3 array tasks of 1 arrays" in shown
+    assert "12 jobs in 3 array tasks of 1 array;" in shown
     assert len(ids) == 3  # four jobs of 120 s, as they are first guessed, in each array task
     assert len({number.partition("_")[0] for number in ids}) == 1
 
@@ -253,7 +253,7 @@ def test_while_jobs_are_queued_again_nobody_calls_them_lost_and_cancel_waits_for
         number = subprocess.run(sbatch, check=True, capture_output=True, text=True).stdout.strip()
         store.submit({name: Submission("slurm", number)})
     said, _ = cancel.communicate(timeout=60)
-    assert b"1 submissions cancelled, 1 jobs with them" in said
+    assert b"1 submission cancelled, 1 job with them" in said
     ended(launcher, 1)
     assert store.job(name).failure() == f"slurm {number}"
 
@@ -335,7 +335,7 @@ def test_cancelled_by_slurm_or_the_command_it_is_said_and_retry_goes_on(cluster:
     until(lambda: len(set(cluster.epochs())) == 2)
     (_, first), (name, _) = cluster.notes().items()
     subprocess.run(["scancel", first["id"]], check=True)
-    assert "1 submissions cancelled, 1 jobs with them" in mmbench("cancel", name).stdout
+    assert "1 submission cancelled, 1 job with them" in mmbench("cancel", name).stdout
     output = ended(launcher, 1)
     assert "2 of 2 jobs failed" in output
     assert "CANCELLED" in output

@@ -199,7 +199,7 @@ def test_raw_media_of_a_plugin_are_broken_and_its_encoder_is_trained_along(
     assert "name its file with --plugin" in said
     code, said = call(*run, *encoded)
     assert code == 0, said
-    assert "all 1 jobs done" in said
+    assert "the job is done" in said
 
 
 def test_a_plugin_is_several_files_in_one_option_or_in_two(call: Call, file: Path, tmp_path: Path):

@@ -19,12 +19,19 @@ from .test_run import TOY
         (("run", "--methods", "erm", "--datasets", "mosi"), "mmbench data synth mosi"),
         (("run", "--datasets", "toy"), "methods is not given"),
         (("run", "--methods", "erm", "--datasets", "toy", "--seeds", ""), "seeds is empty"),
-        (("run", "--methods", "erm", "--datasets", "toy", "--epochs", "-1"), "greater than or equal to 1"),
+        (
+            ("run", "--methods", "erm", "--datasets", "toy", "--epochs", "-1"),
+            "--epochs): '-1' is not allowed, expected 1 or more",
+        ),
         (("run", "--methods", "erm", "--datasets", "toy", "--modalities", "V"), "has no modality 'V'"),
         (("run", "--methods", "erm", "--datasets", "toy", "--device", "tpu"), "--device 'tpu'"),
         (("run", "--methods", "erm", "--datasets", "toy", "--device", "cuda:7"), "GPUs that can be used"),
         (("run", "--methods", "erm", "--datasets", "toy", "--plugin", "no.py"), "no.py"),
         (("run", "--config", "no.yaml"), "no.yaml: cannot be read"),
+        (("run", "no.yaml"), "a file of options is given by --config no.yaml"),
+        (("run", "--methods", "mine", "--datasets", "toy"), "comes from a file: --plugin FILE.py"),
+        (("run", "--methods", "erm", "--datasets", "toy-"), "a shift stands in quotes"),
+        (("run", "--methods", "erm", "--datasets", "toy→toyc"), "a shift is written with ->, in quotes"),
         (("run", "--method", "erm"), "No such option"),
         (("status", "--store", "nowhere"), "no results in nowhere"),
         (("leaderboard", "--store", "nowhere"), "no results in nowhere"),
@@ -80,3 +87,45 @@ def test_datasets_that_do_not_go_together_end_a_run_before_it_begins(mmbench: Co
     assert "--widths project" in ended.stderr
     assert "cannot be joined" in mmbench("run", "--methods", "erm", "--datasets", "toy->toyc").stderr
     assert not (tmp_path / "runs").exists()
+
+
+def test_a_folder_without_its_description_is_named_with_what_it_has(
+    mmbench: Command, data_root: Path
+) -> None:
+    (data_root / "toy" / "dataset.yaml").rename(data_root / "toy" / "dataset.yml")
+    for arguments in (("data", "info", "toy"), ("plan", "--methods", "erm", "--datasets", "toy")):
+        ended = mmbench(*arguments)
+        assert ended.returncode == 2
+        assert "has no dataset.yaml" in ended.stderr
+        assert "dataset.yml" in ended.stderr
+
+
+def test_a_file_of_another_name_is_named(mmbench: Command, data_root: Path) -> None:
+    (data_root / "mosi").mkdir()
+    (data_root / "mosi" / "feature.pkl").write_bytes(b"")
+    said = mmbench("data", "info", "mosi").stderr
+    assert "feature.pkl is there: --data mosi=" in said
+    assert mmbench("data", "synth", "mosi").returncode == 0
+    file = data_root / "mosi" / "mosi.pkl"
+    for given in (file, f"mosi={file}"):  # as `run` takes it, too
+        assert mmbench("data", "info", "mosi", "--data", str(given)).returncode == 0
+
+
+def test_data_of_one_s_own_are_no_class_to_check(mmbench: Command) -> None:
+    said = mmbench("check", "dataset", "toy").stderr
+    assert "mmbench data info toy" in said
+    assert "Traceback" not in said
+
+
+def test_names_that_cannot_stand_in_a_task_are_named_when_data_are_looked_at(
+    mmbench: Command, data_root: Path
+) -> None:
+    file = data_root / "toy" / "train.npz"
+    with np.load(file) as stored:
+        arrays = dict(stored)
+    arrays["domain"] = np.array(["a+b"] * len(arrays["label"]))
+    np.savez(file, **arrays)
+    (data_root / "toy").rename(data_root / "to*y")
+    said = mmbench("data", "info", "to*y").stdout
+    assert "a dataset called 'to*y' cannot stand in a task" in said
+    assert "a domain called 'a+b' cannot stand in a task" in said

@@ -6,6 +6,7 @@ from dataclasses import fields
 from pathlib import Path
 
 import pytest
+from mmbench.benchmark.check.conformance import check_entry
 from mmbench.benchmark.core.errors import UsageError
 from mmbench.benchmark.core.method_spec import describe
 from mmbench.benchmark.core.registry import KINDS, Kind, _entry_points, entries, find
@@ -162,3 +163,32 @@ def test_every_kind_is_brought_by_a_file_and_by_a_package(
     finally:
         _entry_points.cache_clear()
         sys.modules.pop("thing_module", None)
+
+
+def test_an_unknown_name_says_where_one_of_one_s_own_would_come_from(tmp_path: Path):
+    with pytest.raises(UsageError, match=r"--plugin FILE\.py with a table METHODS"):
+        find("method", "gated")
+    file = tmp_path / "empty.py"
+    file.write_text("X = 1\n")
+    with pytest.raises(UsageError, match=r"empty\.py brings no method: it has no table METHODS"):
+        find("method", "gated", (file,))
+
+
+@pytest.mark.parametrize("code", ["import no_such_package", "1 / 0", "raise SystemError('no')"])
+def test_a_plugin_that_cannot_be_imported_is_one_line_with_its_place(tmp_path: Path, code: str):
+    file = tmp_path / "faulty.py"
+    file.write_text(f'METHODS = {{"faulty": "Faulty"}}\n\n{code}\n')
+    entry = find("method", "faulty", (file,))  # its names are read without running it
+    for _ in range(2):  # a half-imported module is not taken for a whole one
+        with pytest.raises(UsageError, match=r"faulty\.py, line 3: cannot be imported: \w+Error: ") as error:
+            entry.load()
+        assert "\n" not in str(error.value)
+
+
+def test_a_class_that_is_no_method_fails_one_check(tmp_path: Path):
+    file = tmp_path / "other.py"
+    file.write_text('METHODS = {"other": "Other"}\n\n\nclass Other:\n    pass\n')
+    (only,) = check_entry("method", "other", (file,))
+    assert not only.ok
+    assert "Other" in only.reason
+    assert "mmbench.methods.method.Method" in only.reason

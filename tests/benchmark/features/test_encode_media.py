@@ -145,7 +145,7 @@ def test_video_sound_and_text_become_features_that_train(
     )
     where = ("--data-root", tmp_path, "--store", tmp_path / "runs", "--launcher", "debug")
     assert call(monkeypatch, *run, *where) == 0
-    assert "all 1 jobs done" in capsys.readouterr().out
+    assert "the job is done" in capsys.readouterr().out
 
 
 @pytest.mark.usefixtures("hashes")

@@ -115,7 +115,7 @@ def test_its_jobs_go_on_without_the_command_and_are_watched_cancelled_and_retrie
     assert "unknown launcher 'background'" in unknown.stderr
     cancelled = mmbench("cancel", "toy-slow-ta-s1", *here)
     assert cancelled.returncode == 0, cancelled.stdout + cancelled.stderr
-    assert "1 submissions cancelled, 2 jobs with them" in cancelled.stdout
+    assert "1 submission cancelled, 2 jobs with them" in cancelled.stdout
     assert "submitted together with one of these: toy-slow-ta-s0" in cancelled.stdout
     assert not lives(number)
     status = mmbench("status", *here)

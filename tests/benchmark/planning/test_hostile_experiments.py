@@ -10,15 +10,15 @@ from mmbench.benchmark.core.strings import as_seeds
 from mmbench.benchmark.planning.experiment import Experiment
 
 CASES = {
-    "suite: [a]": "suite: Input should be a valid string, not ['a']",
-    "suite: {a: b}": "suite: Input should be a valid string, not {'a': 'b'}",
+    "suite: [a]": "suite (--suite): ['a'] is not allowed, expected a text",
+    "suite: {a: b}": "suite (--suite): {'a': 'b'} is not allowed, expected a text",
     "seeds: [0-99999999999]": "seeds: '0-99999999999' are 100000000000 seeds: 10000 at most",
     "seeds: 5-2": "seeds: '5-2' is no range of seeds: write 2-5",
     "store: 2024-13-45": "not YAML: line 3: '2024-13-45' is no timestamp",
     'store: "a\\0b"': "not YAML: line 3: a text with a character",
     "workers: 99999999999999999999": "not YAML: line 3: a whole number beyond 2^63",
-    "preset: [a]": "preset: Input should be",
-    "1: 2": "1: Keys should be strings",
+    "preset: [a]": "preset (--preset): ['a'] is not allowed, expected '",
+    "1: 2": "1: 1 is not allowed, keys should be strings",
 }
 
 

@@ -70,5 +70,5 @@ def test_a_job_of_another_schema_is_set_aside_by_the_command_that_is_said(
     subprocess.run(command, shell=True, check=True)
     assert (store / "set-aside" / file.parent.name / "job.json").exists()
     code, said = call("status", "--store", store)
-    assert (code, "1 jobs" in said, "set it aside" in said) == (0, True, False)
+    assert (code, "1 job " in said, "set it aside" in said) == (0, True, False)
     assert call("leaderboard", "--store", store)[0] == 0

@@ -226,7 +226,7 @@ def test_whatever_stands_in_the_padding_is_no_data(folder: Writer, rule: str, ju
     assert_same(found, expected)
     dirty["text"][4, 1, 2] = np.nan
     with pytest.raises(
-        DataError, match=r"valid/text: 1 values are nan or alike, first at sample 0, step 1, feature 2"
+        DataError, match=r"valid/text: 1 value is not finite \(nan\), first at sample 0, step 1, feature 2"
     ):
         locate_open(folder(dirty, modalities={"text": about, "audio": "audio"})).load()
 

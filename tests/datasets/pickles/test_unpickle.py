@@ -132,6 +132,17 @@ def test_poison_is_refused_by_name(tmp_path: Path, name: str, protocol: int) -> 
     assert not touched.exists()
 
 
+@pytest.mark.parametrize(("package", "remedy"), [("torch", r"\.numpy\(\)"), ("pandas", r"\.to_numpy\(\)")])
+def test_common_containers_are_refused_with_a_remedy(tmp_path: Path, package: str, remedy: str) -> None:
+    from pandas import Series
+    from torch import tensor
+
+    file = tmp_path / "x.pkl"
+    file.write_bytes(pickle.dumps({"labels": {"torch": tensor([1.0]), "pandas": Series([1.0])}[package]}))
+    with pytest.raises(DataError, match=rf"asks for {package}.*call {remedy} on each"):
+        load_pickle(file)
+
+
 def test_the_global_asked_for_is_named(tmp_path: Path) -> None:
     file = tmp_path / "x.pkl"
     file.write_bytes(b"cos\nsystem\n(S'true'\ntR.")

@@ -1,0 +1,100 @@
+"""A trained network, built anew from what its job has stored."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from ...methods.method import Method
+from ..core.errors import UsageError
+from ..core.job import Job
+from ..core.locate import root_from
+from ..core.plugins import use_plugins
+from ..core.registry import find
+from ..data.tensors import TaskData
+from ..store.job_folder import WEIGHTS, JobFolder
+from .context import Context
+from .job_data import device_of, task_data
+from .seeds import seed_everything
+from .weights import load_weights
+
+
+@dataclass(frozen=True)
+class TrainedNetwork:
+    """A network with the weights of its selected epoch, and the data of its task.
+
+    Attributes:
+        method: the network; ``method(batch)`` predicts.
+        data: the tensors that it was trained and tested with: ``data.test.batch`` and so on.
+    """
+
+    method: Method
+    data: TaskData
+
+
+def load_network(
+    store: Path | str,
+    job_id: str,
+    data_root: Path | str | None = None,
+    data: Mapping[str, Path] | None = None,
+    plugins: tuple[Path, ...] = (),
+) -> TrainedNetwork:
+    """Loads a trained network of a store, on the CPU and in evaluation mode, to look into it.
+
+    Args:
+        store: folder of the results.
+        job_id: id of a finished job.
+        data_root: folder of the datasets; by default ``$MMBENCH_DATA``, else ``data``.
+        data: dataset -> its folder or file, for datasets that lie elsewhere.
+        plugins: files that bring its method, or its datasets.
+
+    Returns:
+        The network, and its data as tensors.
+
+    Raises:
+        UsageError: there is no such store or job, or the job is not done.
+        StoreError: what is stored is not what was written.
+        DataError: the data are not there, or have changed since.
+    """
+    from ..store.reader import store_at  # checks jobs from elsewhere, which a worker has no need of
+
+    opened = store_at(Path(store))
+    folder = opened.job(job_id)
+    if not folder.is_known():
+        raise UsageError(f"no job {job_id!r} in {store}: mmbench status --store {store} lists them")
+    if not folder.is_done():
+        raise UsageError(f"job {job_id} is not done: there is no network yet")
+    job = opened.read_record(folder.path / "job.json").job
+    use_plugins(plugins)
+    root = root_from(None if data_root is None else Path(data_root))
+    context = Context(Path(store), root, dict(data or {}), plugins)
+    trained = load_trained(job, context, folder)
+    trained.method.eval()
+    return trained
+
+
+def load_trained(job: Job, context: Context, folder: JobFolder) -> TrainedNetwork:
+    """The network of a finished job, built anew and given its stored weights.
+
+    Args:
+        job: the job.
+        context: where its data lie, and on which device it is wanted.
+        folder: of the job.
+
+    Raises:
+        UsageError: the job was trained by a version that stored no weights.
+        StoreError: the stored weights are not what was written, or do not fit the method.
+    """
+    if not (folder.path / WEIGHTS).is_file():
+        raise UsageError(
+            f"trained before weights were kept, so it cannot be tested under more conditions: "
+            f"delete {folder.path} and run again"
+        )
+    device = device_of(context)
+    data = task_data(job, context, device)
+    method_class = find("method", job.method, context.plugins).load()
+    seed_everything(job.seed, "initial weights")
+    method = method_class(method_class.Params(**job.params), data.spec(job.protocol["name"])).to(device)
+    load_weights(method, folder.read(WEIGHTS))
+    return TrainedNetwork(method, data.with_context() if method_class.uses_context else data)

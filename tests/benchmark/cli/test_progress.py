@@ -1,0 +1,32 @@
+"""What is said of a job that ends: its training, or that it was trained before and has only been tested."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mmbench.benchmark import Experiment, plan, run
+from mmbench.benchmark.cli.progress import RunView
+from mmbench.benchmark.store.store import Store
+from mmbench.benchmark.train.context import Outcome
+
+
+def test_conditions_for_a_finished_job_do_not_look_like_training(tmp_path: Path, data_root: Path) -> None:
+    asked = {
+        "methods": "erm(layers=1)",
+        "datasets": "toy",
+        "seeds": [0],
+        "launcher": "debug",
+        "device": "cpu",
+    }
+    where = {"data_root": data_root, "store": tmp_path / "runs", "protocol": {"epochs": 1}}
+    experiment = Experiment.read({**asked, **where})
+    (job,) = plan(experiment).todo
+    view = RunView([job], Store(tmp_path / "runs"))
+    assert run(experiment).ok
+    assert "epoch 1/1  loss" in view.ended(Outcome(job.id, ok=True)).plain
+
+    more = Experiment.read({**asked, **where, "corruptions": ["drift"]})
+    assert plan(more).todo == (job,)
+    again = RunView([job], Store(tmp_path / "runs")).ended(Outcome(job.id, ok=True)).plain
+    assert "tested under more conditions; trained before" in again
+    assert "loss" not in again
