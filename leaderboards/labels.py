@@ -17,6 +17,8 @@ SYNTHETIC = "synthetic stand-in"
 UPPER_BOUND = " [upper bound: trained on the target]"
 #: The part of an audit that names the content of the data: in the CSV of every table of scores.
 FINGERPRINTS = "fingerprints"
+#: What the interval of one seed is over where the variance over seeds is that of other methods.
+OTHERS_SEEDS = "others' seeds+samples"
 #: The columns that a block of comparable rows has in common.
 KEYS = ("task", "modalities", "protocol", "data")
 

@@ -14,12 +14,20 @@ import pandas as pd
 from ..labels import AVERAGE, CLEAN
 from ..metrics.derived import CLOSED, LEFT
 from ..render.plain import p_text
-from ..stats.bootstrap import holm
+from ..stats.intervals import holm
 from ..stats.ranks import ALPHA, Ranking
 from ..tables.comparisons import rankings
 from ..tables.robustness import MEAN
 from ..tables.seed_scores import Score, scores
-from .effect_sizes import EffectEstimate, Effects, estimate_effect, mean_of, paired_p, relative_gain
+from .effect_sizes import (
+    EffectEstimate,
+    Effects,
+    estimate_effect,
+    estimate_effects,
+    mean_of,
+    paired_p,
+    relative_gain,
+)
 
 #: What tells of trust: leaderboard, condition, metric. Of each leaderboard, the first that a task has.
 TRUST = (
@@ -296,9 +304,7 @@ def _first(ranking: Ranking) -> tuple[int, float]:
 
 def _estimates(effects: Mapping[str, Effects]) -> list[EffectEstimate]:
     """One a label, largest first; labels without enough data are left out."""
-    count = sum(any(by_task.values()) for by_task in effects.values())
-    estimates = [estimate_effect(label, by_task, max(1, count)) for label, by_task in effects.items()]
-    return sorted((one for one in estimates if one is not None), key=lambda one: -one.mean)
+    return sorted(estimate_effects(effects), key=lambda one: -one.mean)
 
 
 def _side(one: EffectEstimate, border: float) -> Literal["yes", "no", "undecided"]:

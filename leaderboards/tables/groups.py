@@ -13,7 +13,7 @@ import numpy as np
 from ..labels import CLEAN
 from ..metrics.base import Metric, checked
 from ..metrics.registry import family_metrics, find
-from ..stats.bootstrap import Resampled, resample
+from ..stats.bootstrap import DRAWS, Resampled, resample
 from .results import Outputs, Result, one_line, read_outputs
 from .score_sheet import Entry, Sheet, sheet_from, stored_sheet
 
@@ -155,6 +155,37 @@ def score(
         return stored_sheet(result.cache, sheet, key, make)
 
     return cells_of(group, read, always)
+
+
+def with_clean(cells: dict[str, Cell], group: Group, metrics: Sequence[Metric], seed: int) -> dict[str, Cell]:
+    """Cells of a group of which the clean one has the interval that it has in the table of accuracy.
+
+    Args:
+        cells: condition -> cell, on fewer resamples than there.
+        group: the group.
+        metrics: all that score it there.
+        seed: of the resampling.
+    """
+    own = cells.get(CLEAN)
+    if own is None or own.scores is None:
+        return cells
+    results = tuple(
+        result if result.cache is None else replace(result, cache=result.cache.reading(_OF_CLEAN))
+        for result in group.results
+    )
+    finest = score(
+        replace(group, results=results, metrics=tuple(metrics)), "clean", CLEAN.__eq__, DRAWS, seed
+    )
+    scores = finest[CLEAN].scores
+    if scores is None or not own.comparable(finest[CLEAN]):
+        return cells
+    places = [list(metrics).index(metric) for metric in group.metrics]
+    finer = Resampled(scores.values[:, places], scores.draws[:, :, places], scores.samples)
+    return {**cells, CLEAN: replace(own, scores=replace(own.scores, finer=finer))}
+
+
+#: The outputs that decide the scores of the table of accuracy.
+_OF_CLEAN = frozenset({"predictions"})
 
 
 def once_for_each(make: Callable[..., T]) -> Callable[..., T]:

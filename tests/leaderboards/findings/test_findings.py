@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from mmbench.leaderboards.findings.effect_sizes import estimate_effect, paired_p
+from mmbench.leaderboards.findings.effect_sizes import estimate_effect, estimate_effects, paired_p
 from mmbench.leaderboards.findings.findings import (
     Finding,
     answers_as_json,
@@ -99,11 +99,25 @@ def test_1_the_interval_is_that_of_student_with_bonferroni():
     erm, a = [1.0, 1.1, 1.05], [0.9, 1.0, 0.8]
     rows = [row_of("erm", "t", erm), row_of("a", "t", a), row_of("b", "t", [1.0, 1.0, 1.0])]
     (found,) = [one for one in asked("1", rows).estimates if one.label == "a"]
-    gains = np.subtract(erm, a) / np.mean(erm)
-    low, high = stats.t.interval(1 - 0.05 / 2, 2, gains.mean(), stats.sem(gains))
+    gains, others = (np.subtract(erm, errors) / np.mean(erm) for errors in (a, 1.0))
+    # Two degrees of freedom of each: the variance is the mean of both.
+    spread = math.sqrt((gains.var(ddof=1) + others.var(ddof=1)) / 2 / 3)
+    low, high = stats.t.interval(1 - 0.05 / 2, 4, gains.mean(), spread)
     assert (found.mean, found.low, found.high) == pytest.approx((gains.mean(), low, high), abs=1e-9)
     wider = asked("1", rows, margin=0.5)
     assert wider.statistic != asked("1", rows).statistic
+
+
+@pytest.mark.parametrize(("methods", "seeds"), [(2, 3), (6, 2)])
+def test_1_intervals_of_gains_over_one_erm_hold_together(methods, seeds):
+    draw, runs = np.random.default_rng(6), 300
+    held = 0
+    for _ in range(runs):
+        gains = draw.normal(size=(methods, seeds)) - draw.normal(size=seeds)
+        found = estimate_effects({f"m{m}": {"t": dict(enumerate(one))} for m, one in enumerate(gains)})
+        held += all(one.low <= 0 <= one.high for one in found)
+        assert len(found) == methods
+    assert held / runs >= 0.93 - 0.02
 
 
 def test_1_one_clear_winner_among_equals_is_no_marginal_gain():
@@ -143,7 +157,7 @@ def test_2_each_method_loses_somewhere():
 
 def test_2_one_method_wins_everywhere():
     few = [
-        row_of(name, task, [e, e + 0.01], target=TARGET * 3)
+        row_of(name, task, [e, 1.01 * e], target=TARGET * 3)
         for task in TASKS[:3]
         for name, e in (("a", 0.1), ("b", 0.9))
     ]
