@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 HOLE = "—"
 TIED = "≈"
 UNVERIFIED = "†"
+#: Dots an inch of a picture.
+DOTS = 150
 
 
 def wide(
@@ -259,11 +261,11 @@ def write_parts(path: Path, parts: Iterable[bytes]) -> Path:
     return path
 
 
-def save_figure(path: Path, figure: Figure) -> Path:
-    """As ``write_text``, a figure in the format of the name."""
+def save_figure(path: Path, figure: Figure, dots: int = DOTS) -> Path:
+    """As ``write_text``, a figure in the format of the name, with so many dots an inch."""
     show_every_script(figure)
     content = io.BytesIO()
-    figure.savefig(content, dpi=150, format=path.suffix.removeprefix("."))
+    figure.savefig(content, dpi=dots, format=path.suffix.removeprefix("."))
     return write_bytes(path, content.getvalue())
 
 
