@@ -1,4 +1,4 @@
-"""The five questions, asked of planted results whose answers are known."""
+"""The questions, asked of planted results whose answers are known."""
 
 from __future__ import annotations
 
@@ -292,6 +292,45 @@ def test_4_three_modalities_and_the_best_pair(gain: float, spread: float, answer
 
 
 @pytest.mark.parametrize(
+    ("text", "spread", "answer"),
+    [(0.8, 0.01, "yes"), (1.5, 0.01, "no"), (1.0, 0.001, "no"), (0.95, 0.3, "undecided")],
+)
+def test_6_a_modality_that_is_better_alone_is_named(text: float, spread: float, answer: str):
+    errors = {"text": text, "audio": 2.0, "text+audio": 1.0}
+    steps = {"text": (0, spread, -spread), "audio": (0, 0, 0.01), "text+audio": (0, -spread, 0)}
+    rows = [
+        row_of(method, "t", [error + step for step in steps[names]], modalities=names)
+        for method in ("erm", "ebmc")
+        for names, error in errors.items()
+    ]
+    found = asked("6", rows)
+    assert found.answer == answer, found.statistic
+    assert found.tasks == ("t, text+audio",)
+    assert found.estimates[0].label == "text (trained alone) on t, text+audio"
+    whole = np.mean([1.0 + step for step in steps["text+audio"]])
+    assert found.estimates[0].mean == pytest.approx((whole - text) / whole, abs=0.01)
+    count = 2 * (text < whole)
+    assert f"Ahead in {count} of 4 cases" in found.statistic
+    assert ("text (trained alone) of erm on t, text+audio" in found.statistic) == (count > 0)
+
+
+@pytest.mark.parametrize(("added", "answer"), [(-0.3, "yes"), (0.3, "no")])
+def test_6_a_network_that_is_better_without_a_modality_is_named(added: float, answer: str):
+    damage = {"missing:text": 1.0, "missing:audio": added, "missing:vision": 0.0}
+    damage |= {"missing:text+audio": 1.0, "missing:text+vision": 1.0, "missing:audio+vision": added}
+    names = "text+audio+vision"
+    rows = [row_of("erm", "t", [1.0, 1.01, 0.99], damage, modalities=names)]
+    found = asked("6", rows, (accuracy, missing))
+    assert found.answer == answer, found.statistic
+    assert (
+        found.estimates[0].label == f"text (the others missing) on t, {names}"
+    )  # one modality left, not two
+    assert len(found.estimates) == 3
+    assert asked("6", rows).answer == "not enough data"
+    assert asked("6", [row[:1] for row in rows], (accuracy, missing)).answer == "not enough data"
+
+
+@pytest.mark.parametrize(
     ("lost", "spread", "answer"), [(0.5, 0.001, "yes"), (0.01, 0.001, "no"), (0.1, 0.01, "undecided")]
 )
 @pytest.mark.parametrize("kind", ["missing", "corrupted"])
@@ -376,7 +415,7 @@ def test_protocols_and_stand_ins_are_asked_apart():
         ("fair", "synthetic stand-in"): "yes",
         ("as-published", "real"): "yes",
     }
-    assert [one.number for one in found[:6]] == ["1", "2", "3", "4", "5a", "5b"]
+    assert [one.number for one in found[:7]] == ["1", "2", "3", "4", "5a", "5b", "6"]
     text = answers_as_markdown(found)
     assert text.count("## Findings") == 3
     assert "synthetic stand-in" in text
