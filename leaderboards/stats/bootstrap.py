@@ -11,11 +11,12 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import product
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ..metrics.base import Metric, checked
+from ..metrics.base import Metric, UndefinedError, checked, once, task_of
 
 #: Resamples of complete data, and under many conditions or for measures of order, where each costs more.
 DRAWS, FEWER_DRAWS = 1000, 200
@@ -95,7 +96,7 @@ def resample(
     """Scores every seed with every metric, on the samples and on the same resamples of them.
 
     Args:
-        metrics: metrics of one task.
+        metrics: metrics of one task: means, or rank metrics of targets and predictions.
         target: [N], the targets.
         predictions: one prediction a seed, [N] or [N, C].
         draws: number of resamples.
@@ -109,23 +110,33 @@ def resample(
     """
     if not metrics or not predictions or draws < 1:
         raise ValueError("resampling needs at least one metric, one prediction and one draw")
-    task = metrics[0].mean.task
-    terms: list[np.ndarray] = []
-    for prediction in predictions:
-        pair = checked(task, target, prediction)
-        terms.extend(metric.mean.terms(*pair) for metric in metrics)
-    stacked = np.concatenate(terms, axis=1)
-    means = np.concatenate(
-        [stacked.mean(axis=0)[None], resample_weights(len(stacked), draws, seed) @ stacked]
-    )
-    out = np.empty((draws + 1, len(predictions), len(metrics)))
-    start = 0
-    for index, block in enumerate(terms):
-        width = block.shape[1]
-        s, m = divmod(index, len(metrics))
-        out[:, s, m] = metrics[m].mean.finish(means[:, start : start + width])
-        start += width
-    return Resampled(values=out[0], draws=out[1:], samples=len(stacked))
+    pairs = [checked(task_of(metrics), target, prediction) for prediction in predictions]
+    out = np.full((draws + 1, len(pairs), len(metrics)), np.nan)
+    samples = len(pairs[0][0])
+    places = [m for m, metric in enumerate(metrics) if metric.kind == "mean"]
+    terms = [metrics[m].mean.terms(*pair) for pair in pairs for m in places]
+    if terms:
+        stacked = np.concatenate(terms, axis=1)
+        means = np.concatenate([stacked.mean(axis=0)[None], resample_weights(samples, draws, seed) @ stacked])
+        start = 0
+        for index, block in enumerate(terms):
+            width = block.shape[1]
+            s, place = divmod(index, len(places))
+            out[:, s, places[place]] = metrics[places[place]].mean.finish(means[:, start : start + width])
+            start += width
+    if len(places) < len(metrics):
+        counts = np.concatenate([*once(pairs[0][0]), resample_counts(samples, draws, seed)])
+        for s, m in product(range(len(pairs)), sorted(set(range(len(metrics))) - set(places))):
+            out[:, s, m] = _ranked(metrics[m], pairs[s], counts)
+    return Resampled(values=out[0], draws=out[1:], samples=samples)
+
+
+def _ranked(metric: Metric, arrays: tuple[np.ndarray, ...], counts: np.ndarray) -> np.ndarray:
+    """[draws]: a rank metric of one group of samples on each resample; NaN where undefined."""
+    try:
+        return metric.rank.compute(arrays, (counts,))
+    except UndefinedError:
+        return np.full(len(counts), np.nan)
 
 
 @lru_cache(maxsize=4)

@@ -11,8 +11,8 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 
 from ..labels import CLEAN
-from ..metrics.base import Metric, checked
-from ..metrics.registry import family_metrics, find
+from ..metrics.base import Metric, checked, task_of
+from ..metrics.registry import applies, family_metrics, find
 from ..stats.bootstrap import DRAWS, Resampled, resample
 from .results import Outputs, Result, one_line, read_outputs
 from .score_sheet import Entry, Sheet, sheet_from, stored_sheet
@@ -97,7 +97,7 @@ def groups_of(results: Iterable[Result], metrics: Sequence[str] | None = None) -
         members_of.setdefault((block, result.method, result.draw), []).append(result)
     if not members_of:
         raise ValueError("no results: there is nothing to tabulate")
-    chosen = None if metrics is None else [find(name, "mean") for name in metrics]
+    chosen = None if metrics is None else [find(name) for name in metrics]
     groups = []
     for (block, method, draw), members in members_of.items():
         members.sort(key=lambda result: result.seed)
@@ -111,7 +111,7 @@ def groups_of(results: Iterable[Result], metrics: Sequence[str] | None = None) -
                     f"jobs {one.job} and {two.job} of {method} have different families of metrics"
                 )
         family = family_metrics(members[0].family)
-        own = family if chosen is None else tuple(m for m in chosen if m.task == family[0].task)
+        own = family if chosen is None else tuple(m for m in chosen if applies(m, members[0].family))
         if own:
             groups.append(Group(block, method, draw, tuple(members), own))
     if not groups:
@@ -219,7 +219,7 @@ def scored(outputs: Mapping[str, Outputs], metrics: Sequence[Metric], draws: int
     alike: dict[str, list[str]] = {}
     for condition, found in outputs.items():
         try:
-            checked(metrics[0].mean.task, found.target, found.prediction)
+            checked(task_of(metrics), found.target, found.prediction)
         except ValueError as error:
             entries[condition] = Entry(None, hole=one_line(str(error)))
             continue

@@ -232,9 +232,16 @@ def test_classification_from_logits(result):
         }
     )
     found = accuracy([result(frame=frame, family="classification")])
-    assert list(found["metric"]) == ["accuracy", "balanced_accuracy", "f1_macro", "f1_weighted"]
+    assert list(found["metric"]) == [
+        "accuracy",
+        "balanced_accuracy",
+        "f1_macro",
+        "f1_weighted",
+        "auroc_ovr",
+        "auprc_ovr",
+    ]
     assert list(found["mean"][:2]) == pytest.approx([2 / 3, 0.75])
-    assert list(found["interval"]) == ["samples"] * 4
+    assert list(found["interval"]) == ["samples"] * 6
     assert all(found["sd"].isna())
 
 
