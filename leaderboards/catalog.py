@@ -14,6 +14,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from .labels import AVERAGE, CLEAN, MISSING, Across
+from .metrics.families import judges_answers
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -180,7 +181,11 @@ def _is_pattern(condition: str) -> bool:
 
 
 def _is_rank(metric: Metric, condition: str) -> bool:
-    return metric.kind == "rank"
+    return metric.kind == "rank" and not _judges(metric)
+
+
+def _judges(metric: Metric) -> bool:
+    return judges_answers(metric.name, metric.kind)
 
 
 #: Name -> declaration, in the order in which tables are printed.
@@ -191,7 +196,7 @@ TABLES: dict[str, Table] = {
             "accuracy",
             "Accuracy on complete test data",
             "accuracy:accuracy",
-            holds=lambda metric, condition: metric.kind == "mean" and condition == CLEAN,
+            holds=lambda metric, condition: _judges(metric) and condition == CLEAN,
             bounds=True,
             complete=True,
         ),
@@ -208,7 +213,7 @@ TABLES: dict[str, Table] = {
             "accuracy:missing",
             across="condition",
             needs=lambda results: any("+" in result.modalities for result in results),
-            holds=lambda metric, condition: metric.kind == "mean" and _is_pattern(condition),
+            holds=lambda metric, condition: _judges(metric) and _is_pattern(condition),
             complete=True,
         ),
         Table(
@@ -220,7 +225,7 @@ TABLES: dict[str, Table] = {
             needs=_damaged,
             shown=_is_summary,
             holds=lambda metric, condition: (
-                metric.kind == "mean" and condition != CLEAN and not _is_pattern(condition)
+                _judges(metric) and condition != CLEAN and not _is_pattern(condition)
             ),
         ),
         Table(

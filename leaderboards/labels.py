@@ -22,6 +22,8 @@ LEAKS = "leaks"
 NO_LEAKS = "none found"
 #: The column of the audit table for what makes a row doubtful.
 WARNINGS = "warnings"
+#: What the interval of one seed is over where the variance over seeds is that of other methods.
+OTHERS_SEEDS = "others' seeds+samples"
 #: The columns that a block of comparable rows has in common.
 KEYS = ("task", "modalities", "protocol", "data")
 

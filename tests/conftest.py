@@ -101,11 +101,18 @@ def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
 @pytest.fixture
 def look(chromium: Browser) -> Iterator[Callable[..., Chrome]]:
     """Opens a file. At the end of the test nothing but that file was asked for, and the console is empty."""
+    from selenium.webdriver.support.ui import WebDriverWait
+
     files: list[str] = []
 
     def open_file(file: Path, **size: int) -> Chrome:
         files.append(file.as_uri())
-        return chromium.open(file, **size)
+        driver = chromium.open(file, **size)
+        # The script unpacks its data after the page has loaded.
+        WebDriverWait(driver, 20).until(
+            lambda page: page.find_elements("css selector", ".tools:not([hidden])")
+        )
+        return driver
 
     yield open_file
     assert chromium.complaints() == []

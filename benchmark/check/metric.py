@@ -114,6 +114,7 @@ def _cases(metric: Metric) -> Iterator[Case]:
         yield _classes() if metric.task == "classification" else _labels()
         return
     cases = {
+        "classification": _classes,
         "misclassification": _losses,
         "misclassification_regression": _errors,
         "ood": _pairs,

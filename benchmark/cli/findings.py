@@ -1,4 +1,4 @@
-"""``findings``: the five questions of MMDG-Bench, asked of a store."""
+"""``findings``: the five questions of MMDG-Bench and whether fusion hurts, asked of a store."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def findings(
     margin: Annotated[float, typer.Option(help="A gain below this share of the value is marginal.")] = 0.02,
     large: Annotated[float, typer.Option(help="A gap or loss above this share of the value is large.")] = 0.1,
 ) -> None:
-    """Ask the five questions of MMDG-Bench of your own results. The exit code is 1 where a job cannot be read.
+    """Ask the five questions of MMDG-Bench of your own results, and whether fusion hurts. The exit code is 1 where a job cannot be read.
 
     Each answer is yes, no, undecided or not enough data, with the statistic that it rests on; yes confirms what
     MMDG-Bench found. Protocols, and real and synthetic data, are asked apart.

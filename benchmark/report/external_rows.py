@@ -14,6 +14,7 @@ from typing import Any
 import pandas as pd
 
 from ...leaderboards.labels import CLEAN, KEYS
+from ...leaderboards.metrics.families import judges_answers
 from ...leaderboards.metrics.registry import METRICS
 from ...leaderboards.render import csv_files
 from ...leaderboards.render import text as render
@@ -116,7 +117,7 @@ def accuracy_rows(store: Store, chosen: Filter) -> list[Row]:
 
 def _is_mean(metric: str) -> bool:
     """Whether a metric is one of those that the accuracy table shows."""
-    return metric in METRICS and METRICS[metric].kind == "mean"
+    return metric in METRICS and judges_answers(metric, METRICS[metric].kind)
 
 
 def _place(row: Row) -> tuple:

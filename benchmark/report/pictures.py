@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
@@ -10,13 +12,23 @@ from ...datasets.libraries import LibraryError, import_guard
 from ...leaderboards.catalog import TABLES
 from ...leaderboards.tables.results import Result
 
+if TYPE_CHECKING:
+    from ...leaderboards.plots.figure import PictureForm
 
-def write_pictures(results: list[Result], folder: Path) -> tuple[list[Path], list[str]]:
-    """Draws what there is data for, as PNG and PDF.
+
+def write_pictures(
+    results: list[Result],
+    folder: Path,
+    frames: Mapping[str, pd.DataFrame] | None = None,
+    form: PictureForm | None = None,
+) -> tuple[list[Path], list[str]]:
+    """Draws what there is data for.
 
     Args:
         results: one a job.
         folder: where to, made if need be.
+        frames: tables of these results that are made already, by name; the others are made.
+        form: how they are written; by default as PNG and PDF.
 
     Returns:
         The files, and why other pictures are not drawn.
@@ -35,22 +47,27 @@ def write_pictures(results: list[Result], folder: Path) -> tuple[list[Path], lis
         return [], [str(error)]
     if not results:
         return [], ["there are no predictions"]
+    ready, form = dict(frames or {}), form or plots.FILES
+
+    def frame_of(name: str) -> pd.DataFrame:
+        return ready[name] if name in ready else TABLES[name].make(results)
+
     files: list[Path] = []
     reasons: list[str] = []
     try:
-        files.append(plots.write_missing_modalities(TABLES["missing"].make(results), folder))
+        files.append(plots.write_missing_modalities(frame_of("missing"), folder, dots=form.dots))
     except ValueError as error:
         reasons.append(str(error))
     try:
-        drawn, lacking = curves.write_robustness_pictures(TABLES["robustness"].make(results), folder)
+        drawn, lacking = curves.write_robustness_pictures(frame_of("robustness"), folder, form)
         files += drawn
         reasons += lacking
     except ValueError as error:
         reasons.append(str(error))
-    frame = TABLES["accuracy"].make(results)
+    frame = frame_of("accuracy")
     try:
         figure, short = diagrams.critical_differences(frame)
-        files += diagrams.write_figure(figure, frame, folder, "critical-difference")
+        files += diagrams.write_figure(figure, frame, folder, "critical-difference", form)
         reasons += short
     except ValueError as error:
         reasons.append(str(error))
@@ -59,7 +76,7 @@ def write_pictures(results: list[Result], folder: Path) -> tuple[list[Path], lis
     try:
         figure = diagrams.risk_coverages(lines)
         data = pd.DataFrame({"data": [curve.block[-1] for curve in lines]})
-        files += diagrams.write_figure(figure, data, folder, "risk-coverage")
+        files += diagrams.write_figure(figure, data, folder, "risk-coverage", form)
     except ValueError as error:
         reasons.append(str(error))
     return files, reasons

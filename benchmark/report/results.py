@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -10,20 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from ...corruptions.families import trained_families
 from ...leaderboards.catalog import TABLES
 from ...leaderboards.labels import FINGERPRINTS, LEAKS, NO_LEAKS, UPPER_BOUND
-from ...leaderboards.tables.ood_sets import versioned
 from ...leaderboards.tables.results import Result
 from ..core.errors import UsageError, nearest
 from ..core.job import COMPANION, Job
 from ..core.protocol import protocol_label
 from ..core.strings import as_list, as_seeds
 from ..core.task import Task
-from ..planning.evaluations import FAMILY, FEATURES, holds_features, version_of
 from ..planning.oracle import Bound, stored_bounds
 from ..search import trials
 from ..store import reader as salvage
@@ -32,7 +27,8 @@ from ..store.names import StoreError
 from ..store.reader import store_at
 from ..store.store import Store
 from .chosen_tables import add_metrics
-from .score_cache import PredictionFiles, ScoreCache
+from .prediction_files import PredictionFiles
+from .score_cache import ScoreCache
 
 
 @dataclass(frozen=True)
@@ -119,7 +115,7 @@ def missing_modalities(store: Path | str) -> pd.DataFrame:
 
 def predictions(store: Path | str, job_id: str) -> pd.DataFrame:
     """The prediction table of a finished job, checked against its hash."""
-    return _reader(store_at(Path(store)), job_id)()
+    return PredictionFiles(store_at(Path(store)), job_id).predictions()
 
 
 def _results(store: Store, records: list[Record], runs: Mapping[str, trials.Run]) -> list[Result]:
@@ -142,7 +138,8 @@ def _result(
     trained = _trained(job)
     record, fit, environment = _verified(store, record)
     done = record.state == "done"
-    further = _further(store, job.id) if done else None
+    files = PredictionFiles(store, job.id) if done else None
+    damaged = files is not None and files.has_conditions
     return Result(
         job=job.id,
         method=method,
@@ -162,14 +159,14 @@ def _result(
             **(run.audit if run else {}),
             FINGERPRINTS: ", ".join(f"{item.name}: {item.fingerprint[:16]}" for item in job.data),
         },
-        predictions=_reader(store, job.id) if done else None,
-        further=further,
-        features=_features(store, job.id) if done else None,
+        predictions=files.predictions if files else None,
+        further=files.conditions if files and damaged else None,
+        features=files.features if files and files.has_features else None,
         cost=_cost(environment, fit) if done else {},
-        damaged=further is not None,
-        cache=ScoreCache(PredictionFiles(store, job.id)) if done else None,
+        damaged=damaged,
+        cache=ScoreCache(files) if files else None,
         domains=_domains(fit),
-        families=_families(store, job.id) if trained and done else {},
+        families=files.families() if files and trained else {},
         trained=trained,
     )
 
@@ -300,70 +297,10 @@ def _protocol(job: Job) -> str:
     return (job.rules or protocol_label(job.protocol)) + trials.protocol_suffix(job.search)
 
 
-def _reader(store: Store, job_id: str) -> Callable[[], pd.DataFrame]:
-    return lambda: _table(store.job(job_id).read("predictions.parquet")).to_pandas()
-
-
-def _further(store: Store, job_id: str) -> Callable[[], pd.DataFrame] | None:
-    """Reads the outputs under conditions that were added to a finished job.
-
-    Which there are is looked up when they are read: scores are kept under a hash that was taken just before, and
-    an evaluation that is written meanwhile may be in the scores and not in the hash, but never the reverse.
-    """
-
-    def names() -> list[str]:
-        return [name for name in store.job(job_id).evaluation_names() if not holds_features(name)]
-
-    def read() -> pd.DataFrame:  # an evaluation that is no longer whole is an error, not left out
-        parts = [_table(store.job(job_id).read_evaluation(name)) for name in names()]
-        try:
-            return pa.concat_tables(parts, promote_options="permissive").to_pandas()
-        except pa.ArrowException as error:
-            raise StoreError(f"{store.job(job_id).path}: its tables do not fit together: {error}") from None
-
-    return read if names() else None
-
-
-def _features(store: Store, job_id: str) -> Callable[[], Mapping[str, pd.DataFrame]] | None:
-    """Reads clean outputs with features: of source training and test, and of each OOD set by its name and
-    content; as ``_further``."""
-
-    def names() -> list[str]:
-        return [name for name in store.job(job_id).evaluation_names() if holds_features(name)]
-
-    def read() -> dict[str, pd.DataFrame]:
-        tables: dict[str, pd.DataFrame] = {}
-        for name in names():
-            subject, content = version_of(name)
-            table = _table(store.job(job_id).read_evaluation(name)).to_pandas()
-            for split, rows in table.groupby("split", observed=True):
-                # written before sets were told near or far
-                called = f"ood-{subject}" if split == "ood" else str(split)
-                tables[versioned(called, content)] = rows
-        return tables
-
-    return read if FEATURES in names() else None
-
-
 def _trained(job: Job) -> frozenset[str]:
     """The families of corruption that the protocol puts into training."""
     rules = job.protocol
     return trained_families(rules.get("train_with_missing", "off"), rules.get("train_with_noise", "off"))
-
-
-def _families(store: Store, job_id: str) -> dict[str, str]:
-    """Kind of corruption -> family, of what a job was tested under, where the family is known."""
-    families: dict[str, str] = {}
-    for name in store.job(job_id).evaluation_names():
-        try:
-            file = store.job(job_id).path / "evaluations" / f"{name}.parquet"
-            about = pq.read_schema(file).metadata or {}
-        except (OSError, pa.ArrowException):
-            continue  # who reads its outputs says what is wrong
-        family = about.get(FAMILY.encode(), b"").decode(errors="replace")
-        if family:
-            families[name.partition("~")[0]] = family
-    return families
 
 
 def _domains(fit: Mapping[str, Any]) -> tuple[str, ...]:
@@ -404,10 +341,3 @@ def _cost(environment: Mapping[str, Any], fit: Mapping[str, Any]) -> dict[str, f
         "peak_gpu_memory_gib": environment.get("peak_gpu_memory_bytes", float("nan")) / gib,
     }
     return {name: float(value) for name, value in costs.items() if value is not None}
-
-
-def _table(content: bytes) -> pa.Table:
-    try:
-        return pq.read_table(io.BytesIO(content))
-    except (pa.ArrowException, OSError) as error:
-        raise StoreError(f"not a parquet file: {error}") from None

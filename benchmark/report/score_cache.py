@@ -1,89 +1,18 @@
-"""Scores on disk, beside the predictions that they are made of. They may be deleted at any time.
-
-A prediction file is hashed when it is first scored, and again when its size or time of change, or that of its
-marker, is another than then: what was checked once is not read again for each table.
-"""
+"""Scores on disk, beside the predictions that they are made of. They may be deleted at any time."""
 
 from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Mapping, Set
+from collections.abc import Set
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from functools import cached_property
 from pathlib import Path
 
 from ...leaderboards.catalog import READABLE
-from ..core.atomic_files import read_json, write_atomic, write_json
-from ..planning.evaluations import holds_features
+from ..core.atomic_files import write_atomic
 from ..store.names import StoreError, inside
-from ..store.store import Store
-
-_PREDICTIONS = "predictions.parquet"
-_CHECKED = "checked.json"
-#: What an evaluation consists of: its outputs, and the marker that says what was written.
-_PARTS = ("parquet", "json")
-
-
-class PredictionFiles:
-    """The prediction files of a finished job and their hashes.
-
-    Args:
-        store: where the job is.
-        job_id: its id.
-    """
-
-    def __init__(self, store: Store, job_id: str) -> None:
-        self._job = store.job(job_id)
-        self.scores = os.path.join(self._job.path, "scores")
-        self._digests: dict[str, str] = {}  # of this process: the tables share the files of a job
-
-    def names(self, reads: Set[str]) -> list[str]:
-        """The files that hold some outputs, of ``READABLE``; without a look into the folder where none is needed."""
-        own = [_PREDICTIONS] if "predictions" in reads else []
-        if not reads & {"conditions", "features"}:
-            return own
-        kind = {True: "features", False: "conditions"}
-        return own + [name for name in self._evaluations if kind[holds_features(name)] in reads]
-
-    def digest(self, name: str) -> str:
-        """The SHA-256 of a file. Raises StoreError where it is not what was written."""
-        if name not in self._digests:
-            self._digests[name] = self._checked_digest(name)
-        return self._digests[name]
-
-    @cached_property
-    def _evaluations(self) -> list[str]:
-        return self._job.evaluation_names()
-
-    @cached_property
-    def _checked(self) -> Mapping[str, list]:
-        record = read_json(Path(self.scores) / _CHECKED)
-        return record if isinstance(record, dict) else {}
-
-    def _checked_digest(self, name: str) -> str:
-        """The hash of a file, checked against its marker if it has not been yet."""
-        own = name == _PREDICTIONS
-        files = (_PREDICTIONS, "done.json") if own else (f"evaluations/{name}.{part}" for part in _PARTS)
-        stamp: list | None = []
-        try:
-            for file in files:
-                status = os.stat(os.path.join(self._job.path, file))
-                stamp += [status.st_size, status.st_mtime_ns]
-        except OSError:
-            stamp = None  # the store says what is wrong
-        known = self._checked.get(name)
-        if known is not None and known[:-1] == stamp:
-            return known[-1]
-        read = self._job.read if own else self._job.read_evaluation
-        digest = hashlib.sha256(read(name)).hexdigest()
-        if stamp is not None:
-            self._checked = {**self._checked, name: [*stamp, digest]}
-            with suppress(OSError, StoreError):
-                os.makedirs(inside(Path(self.scores)), exist_ok=True)
-                write_json(Path(self.scores) / _CHECKED, self._checked)
-        return digest
+from .prediction_files import PredictionFiles
 
 
 @dataclass(frozen=True)

@@ -2,19 +2,21 @@
 
 Over tasks where there are enough of them (see ``ranks``: 6 for one comparison): each task's mean over seeds is
 one value, and the interval speaks of tasks of this kind. Otherwise over seeds: each seed's mean over the tasks is
-one value, and the interval speaks of these very tasks. Either is Student's t interval of the mean.
+one value, and the interval speaks of these very tasks. Either is Student's t interval of the mean; over seeds, with a
+variance that the other effects of the same question moderate, as ``stats.seed_variance`` says.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from ..stats.bootstrap import summary
 from ..stats.ranks import ALPHA, DECIMALS, tasks_needed
+from ..stats.seed_variance import MOST_DEGREES
 from ..tables.seed_scores import Score
 
 Effects = Mapping[str, Mapping[int, float]]
@@ -64,30 +66,62 @@ def mean_of(effects: Iterable[Mapping[int, float]]) -> dict[int, float]:
     return {seed: float(np.mean([one[seed] for one in every])) for seed in common}
 
 
-def estimate_effect(label: str, effects: Effects, comparisons: int = 1) -> EffectEstimate | None:
+def estimate_effects(effects: Mapping[str, Effects]) -> list[EffectEstimate]:
+    """The mean effects of several labels, whose intervals should hold together; labels without enough data are left out.
+
+    Args:
+        effects: label -> task -> seed -> effect.
+    """
+    count = max(1, sum(any(by_task.values()) for by_task in effects.values()))
+    over_seeds = {
+        label: values for label, one in effects.items() for values, over in [_values(one)] if over == "seeds"
+    }
+    estimates = []
+    for label, by_task in effects.items():
+        others = [values for other, values in over_seeds.items() if other != label]
+        estimates.append(estimate_effect(label, by_task, count, others))
+    return [one for one in estimates if one is not None]
+
+
+def estimate_effect(
+    label: str, effects: Effects, comparisons: int = 1, others: Sequence[Sequence[float]] = ()
+) -> EffectEstimate | None:
     """The mean effect, its interval at 95 %, with Bonferroni's correction for several comparisons.
 
     Args:
         label: whose it is.
         effects: task -> seed -> effect; a task without any is left out.
         comparisons: how many intervals should hold together.
+        others: of other effects the values of each seed: their variances tell something of this one's.
 
     Returns:
         The estimate; None where there are neither enough tasks nor two seeds that all tasks share.
     """
     from scipy.special import stdtrit
 
-    known = {task: by_seed for task, by_seed in effects.items() if by_seed}
-    if len(known) >= tasks_needed(1):
-        values, over = [float(np.mean(list(by_seed.values()))) for by_seed in known.values()], "tasks"
-    else:
-        values, over = list(mean_of(known.values()).values()), "seeds"
+    values, over = _values(effects)
     if len(values) < 2:
         return None
     over_all = summary(values)
-    half = over_all.sem * float(stdtrit(over_all.n - 1, 1 - ALPHA / comparisons / 2))
+    variance, degrees = over_all.sd**2, over_all.n - 1
+    known = sum(len(one) - 1 for one in others if len(one) > 1)
+    if over == "seeds" and known:
+        prior = sum(summary(one).sd ** 2 * (len(one) - 1) for one in others if len(one) > 1) / known
+        counts = min(MOST_DEGREES, known)
+        variance = (counts * prior + degrees * variance) / (counts + degrees)
+        degrees += counts
+    half = math.sqrt(variance / over_all.n) * float(stdtrit(degrees, 1 - ALPHA / comparisons / 2))
     low, high = over_all.mean - half, over_all.mean + half
-    return EffectEstimate(label, over_all.mean, low, high, over_all.n, over, len(known))
+    tasks = sum(map(bool, effects.values()))
+    return EffectEstimate(label, over_all.mean, low, high, over_all.n, over, tasks)
+
+
+def _values(effects: Effects) -> tuple[list[float], str]:
+    """The values that an effect is estimated from, and what they are: ``"tasks"`` where there are enough, or ``"seeds"``."""
+    known = [by_seed for by_seed in effects.values() if by_seed]
+    if len(known) >= tasks_needed(1):
+        return [float(np.mean(list(by_seed.values()))) for by_seed in known], "tasks"
+    return list(mean_of(known).values()), "seeds"
 
 
 def paired_p(effect: Mapping[int, float]) -> float:

@@ -1,11 +1,11 @@
-"""The five findings of MMDG-Bench (arXiv 2605.06643), asked again of one's own results.
+"""The five findings of MMDG-Bench (arXiv 2605.06643), asked again of one's own results, and whether fusion hurts.
 
 Each question is put so that ``yes`` confirms the finding. An answer needs an interval that lies on one side of
 a border; where it does not, the answer is ``undecided``, and where no interval can be had, ``not enough data``.
 Effects are relative, so that accuracies and errors can be pooled; how, ``estimates`` says. The borders are
 choices, not facts: ``margin`` (an effect below it is marginal) and ``large`` (one above it is large).
 
-Protocols are never pooled, nor real data with synthetic stand-ins: each gets its own five answers.
+Protocols are never pooled, nor real data with synthetic stand-ins: each gets its own answers.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Finding:
     """An answer.
 
     Attributes:
-        number: which of the five; the fifth has two parts, 5a and 5b.
+        number: which of the five of MMDG-Bench, of which the fifth has two parts, 5a and 5b; or 6, whether fusion hurts.
         question: in words.
         protocol: of the results it speaks of.
         data: ``"real"`` or the name of a stand-in.
@@ -59,7 +59,7 @@ class Finding:
 def findings(
     frames: Mapping[str, pd.DataFrame], margin: float = MARGIN, large: float = LARGE
 ) -> list[Finding]:
-    """Answers the five questions, for each protocol and kind of data.
+    """Answers the questions, for each protocol and kind of data.
 
     Args:
         frames: name of a leaderboard -> its tidy frame: ``accuracy``, and those of ``READS`` that there are.
@@ -67,7 +67,7 @@ def findings(
         large: relative effect above which a gap or a drop is large, above 0.
 
     Returns:
-        Six findings (the fifth question has two parts) for each protocol and kind of data, in the order in
+        Seven findings (the fifth question has two parts) for each protocol and kind of data, in the order in
         which they first appear. What was selected by the target's validation data is asked nothing where there is
         anything else, and upper bounds never are.
 

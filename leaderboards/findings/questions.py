@@ -1,4 +1,4 @@
-"""How each of the five questions of ``findings`` is answered."""
+"""How each of the questions of ``findings`` is answered."""
 
 from __future__ import annotations
 
@@ -11,15 +11,23 @@ from typing import Literal
 
 import pandas as pd
 
-from ..labels import AVERAGE, CLEAN
+from ..labels import AVERAGE, CLEAN, MISSING
 from ..metrics.derived import CLOSED, LEFT
 from ..render.plain import p_text
-from ..stats.bootstrap import holm
+from ..stats.intervals import holm
 from ..stats.ranks import ALPHA, Ranking
 from ..tables.comparisons import rankings
 from ..tables.robustness import MEAN
 from ..tables.seed_scores import Score, scores
-from .effect_sizes import EffectEstimate, Effects, estimate_effect, mean_of, paired_p, relative_gain
+from .effect_sizes import (
+    EffectEstimate,
+    Effects,
+    estimate_effect,
+    estimate_effects,
+    mean_of,
+    paired_p,
+    relative_gain,
+)
 
 #: What tells of trust: leaderboard, condition, metric. Of each leaderboard, the first that a task has.
 TRUST = (
@@ -242,6 +250,61 @@ def hurt_trust(evidence: Evidence) -> Answered:
     return Answered("no" if below else "undecided", words, tasks, losses)
 
 
+def fusion_hurts(evidence: Evidence) -> Answered:
+    """6: somewhere a single modality is better than all of them: trained alone, or with the others missing at test."""
+    cases: dict[tuple[str, str], list[Mapping[int, float]]] = defaultdict(list)
+    ahead = []
+    for one, whole, how in [*_trained_alone(evidence), *_others_missing(evidence)]:
+        gain = relative_gain(one, whole)
+        if gain:
+            cases[_task(whole), how].append(gain)
+            if one.sign * (one.mean - whole.mean) > 0:
+                ahead.append(f"{how} of {whole.method} on {_task(whole)}")
+    effects = {f"{how} on {task}": {task: mean_of(gains)} for (task, how), gains in cases.items()}
+    estimates = _estimates(effects)
+    if not estimates:
+        return _lacking(
+            "two modalities or more, or also each of them alone, such as --modalities T+A,T,A, with two seeds or more"
+        )
+    most = 6
+    named = "; ".join(ahead[:most]) + ("; …" if len(ahead) > most else "")
+    words = (
+        f"Gain of one modality over all of them, mean over methods: {_listed(estimates, effects)}. Ahead in {len(ahead)} "
+        f"of {sum(map(len, cases.values()))} cases{': ' + named if ahead else ''}. Fusion hurts where an interval lies "
+        f"above 0; marginal is below {100 * evidence.margin:g} %."
+    )
+    tasks = [task for task, _ in cases]
+    if any(one.low > 0 for one in estimates):
+        return Answered("yes", words, tasks, estimates)
+    below = all(one.high < evidence.margin for one in estimates)
+    return Answered("no" if below else "undecided", words, tasks, estimates)
+
+
+def _trained_alone(evidence: Evidence) -> Iterable[tuple[Score, Score, str]]:
+    """Networks of one modality, each with that of the same method and data with the most, and how it has one."""
+    by_set: dict[tuple[str, str, str], list[Score]] = defaultdict(list)
+    for one in evidence.scores("accuracy"):
+        by_set[one.task, one.method, one.content].append(one)
+    for scored in by_set.values():
+        whole = max(scored, key=lambda one: one.modalities.count("+"))
+        for one in scored:
+            if one is not whole and one.modalities in whole.modalities.split("+"):
+                yield one, whole, f"{one.modalities} (trained alone)"
+
+
+def _others_missing(evidence: Evidence) -> Iterable[tuple[Score, Score, str]]:
+    """Networks of several modalities under all patterns that leave one, each with itself on whole data."""
+    whole_of = {(_task(one), one.method): one for one in evidence.scores("missing")}
+    conditions = evidence.frames["missing"]["condition"].unique() if "missing" in evidence.frames else ()
+    for condition in map(str, conditions):
+        gone = set(condition.removeprefix(MISSING).split("+"))
+        for one in evidence.scores("missing", condition) if condition.startswith(MISSING) else ():
+            left = [name for name in one.modalities.split("+") if name not in gone]
+            whole = whole_of.get((_task(one), one.method))
+            if len(left) == 1 and whole is not None:
+                yield one, whole, f"{left[0]} (the others missing)"
+
+
 QUESTIONS: dict[str, tuple[str, Callable[[Evidence], Answered]]] = {
     "1": ("Under equal treatment, do methods gain only marginally over ERM?", marginal_gain),
     "2": ("Does no method win consistently across datasets and modality sets?", no_consistent_winner),
@@ -249,6 +312,7 @@ QUESTIONS: dict[str, tuple[str, Callable[[Evidence], Answered]]] = {
     "4": ("Do three modalities fail to beat the best pair reliably?", three_are_no_better),
     "5a": ("Does every method degrade strongly under damage and missing modalities?", strong_degradation),
     "5b": ("Do some methods hurt trustworthiness?", hurt_trust),
+    "6": ("Does fusion hurt: is a single modality somewhere better than all of them?", fusion_hurts),
 }
 
 
@@ -296,9 +360,7 @@ def _first(ranking: Ranking) -> tuple[int, float]:
 
 def _estimates(effects: Mapping[str, Effects]) -> list[EffectEstimate]:
     """One a label, largest first; labels without enough data are left out."""
-    count = sum(any(by_task.values()) for by_task in effects.values())
-    estimates = [estimate_effect(label, by_task, max(1, count)) for label, by_task in effects.items()]
-    return sorted((one for one in estimates if one is not None), key=lambda one: -one.mean)
+    return sorted(estimate_effects(effects), key=lambda one: -one.mean)
 
 
 def _side(one: EffectEstimate, border: float) -> Literal["yes", "no", "undecided"]:

@@ -175,6 +175,11 @@ def by_name(metrics: Iterable[Metric]) -> dict[str, Metric]:
     return {metric.name: metric for metric in metrics}
 
 
+def task_of(metrics: Iterable[Metric]) -> Task:
+    """The task of metrics that judge answers together: that of their means; rank metrics alone judge classes."""
+    return next((metric.mean.task for metric in metrics if metric.kind == "mean"), "classification")
+
+
 def checked(task: Task, target: ArrayLike, prediction: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
     """Checks a target and a prediction and brings them to the types that ``Mean.terms`` expects.
 

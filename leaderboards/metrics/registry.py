@@ -12,11 +12,11 @@ from difflib import get_close_matches
 
 from numpy.typing import ArrayLike
 
-from . import calibration, detection, selective
-from .base import Kind, Metric, by_name
+from . import calibration, detection, one_vs_rest, selective
+from .base import Metric, UndefinedError, by_name
 from .classification import CLASSIFICATION
 from .derived import GAP, RELATIVE
-from .families import FAMILIES
+from .families import FAMILIES, judges_answers
 from .regression import REGRESSION
 
 __all__ = [
@@ -25,6 +25,7 @@ __all__ = [
     "RANK_FAMILIES",
     "Metric",
     "add",
+    "applies",
     "family_metrics",
     "find",
     "forget_outside",
@@ -34,6 +35,7 @@ __all__ = [
 #: Every metric of every kind; those from outside are added by ``add``.
 METRICS: dict[str, Metric] = {
     **by_name((*REGRESSION, *CLASSIFICATION)),
+    **one_vs_rest.CLASSIFICATION,
     **selective.CLASSIFICATION,
     **selective.REGRESSION,
     **detection.OOD,
@@ -56,17 +58,16 @@ RANK_FAMILIES: dict[str, tuple[str, ...]] = {
 }
 
 
-def find(name: str, kind: Kind | None = None) -> Metric:
-    """The metric of a name.
+def find(name: str) -> Metric:
+    """The metric of a name that judges answers against targets.
 
     Args:
         name: of the metric.
-        kind: of the metric; None for any.
 
     Raises:
         ValueError: there is none; the message has the nearest known names.
     """
-    known = [known for known, metric in METRICS.items() if kind in (None, metric.kind)]
+    known = [known for known, metric in METRICS.items() if judges_answers(known, metric.kind)]
     if name in known:
         return METRICS[name]
     near = get_close_matches(name, known, n=3) or known
@@ -136,4 +137,17 @@ def scores(family: str, target: ArrayLike, prediction: ArrayLike) -> dict[str, f
     Raises:
         ValueError: an unknown family, or what ``Metric`` refuses.
     """
-    return {metric.name: metric(target, prediction) for metric in family_metrics(family)}
+    values = {}
+    for metric in family_metrics(family):
+        try:
+            values[metric.name] = metric(target, prediction)
+        except UndefinedError:
+            values[metric.name] = float("nan")
+    return values
+
+
+def applies(metric: Metric, family: str) -> bool:
+    """Whether a metric that judges answers can judge those of a family: a mean those of its task, a rank metric those of
+    the families that have it."""
+    names = FAMILIES[family]
+    return metric.task == METRICS[names[0]].task if metric.kind == "mean" else metric.name in names

@@ -16,7 +16,7 @@ from ..labels import CLEAN, KEYS
 from ..render.text import file_name, save_figure, title
 from ..tables.accuracy import task_label
 from ..tables.robustness import GRID, RATES, SEVERITIES, VOLUME, reliability_point
-from .figure import COLOURS, SHAPES
+from .figure import COLOURS, FILES, MOST_LINES, SHAPES, PictureForm
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
@@ -123,9 +123,15 @@ CURVES: dict[str, Callable[[pd.DataFrame], Figure]] = {
 }
 
 
-def write_robustness_pictures(frame: pd.DataFrame, folder: Path) -> tuple[list[Path], list[str]]:
-    """Writes every picture that a robustness table has data for, as PNG and PDF; with several blocks, the names of
-    curves say which.
+def write_robustness_pictures(
+    frame: pd.DataFrame, folder: Path, form: PictureForm = FILES
+) -> tuple[list[Path], list[str]]:
+    """Writes every picture that a robustness table has data for; with several blocks, the names of curves say which.
+
+    Args:
+        frame: what ``robustness`` gave.
+        folder: where to, made if need be.
+        form: how they are written.
 
     Returns:
         The files, and why others are not drawn.
@@ -152,19 +158,19 @@ def write_robustness_pictures(frame: pd.DataFrame, folder: Path) -> tuple[list[P
         else:
             reasons += list(dict.fromkeys(lacking.values()))
         for name, (block, figure) in zip(_names(stem, list(drawn)), drawn.items(), strict=True):
-            written += _write(figure, blocks[block], folder, name)
+            written += _write(figure, blocks[block], folder, name, form)
     try:
-        written += _write(reliability_surface(frame), frame, folder, "reliability")
+        written += _write(reliability_surface(frame), frame, folder, "reliability", form)
     except ValueError as error:
         reasons.append(str(error))
     return written, reasons
 
 
-def _write(figure: Figure, frame: pd.DataFrame, folder: Path, stem: str) -> list[Path]:
+def _write(figure: Figure, frame: pd.DataFrame, folder: Path, stem: str, form: PictureForm) -> list[Path]:
     folder.mkdir(parents=True, exist_ok=True)
-    paths = [folder / file_name(frame, stem, suffix) for suffix in (".png", ".pdf")]
+    paths = [folder / file_name(frame, stem, suffix) for suffix in form.kinds]
     for path in paths:
-        save_figure(path, figure)
+        save_figure(path, figure, form.dots)
     return paths
 
 
@@ -196,7 +202,8 @@ def _groups(frame: pd.DataFrame) -> dict[tuple[str, ...], dict[str, dict[str, An
 def _curves(frame: pd.DataFrame, panels: Sequence[Panel], axis_name: str, subject: str) -> Figure:
     from matplotlib.figure import Figure
 
-    groups = _groups(frame)
+    every = _groups(frame)
+    groups = _most_telling(every)
     blocks = list(dict.fromkeys(key[:-1] for key in groups))
     if len(blocks) > 1:
         raise ValueError(
@@ -238,8 +245,26 @@ def _curves(frame: pd.DataFrame, panels: Sequence[Panel], axis_name: str, subjec
     )
     of = title(frame.loc[frame["condition"] == CLEAN], subject)
     task, *rest = blocks[0][:-1]
-    figure.suptitle(f"{of}\n{'; '.join([task_label(task), *rest])}", fontsize=10)
+    some = [f"erm and the best on clean data, {len(groups)} of {len(every)} methods"]
+    words = [task_label(task), *rest, *(some if len(groups) < len(every) else [])]
+    figure.suptitle(f"{of}\n{'; '.join(words)}", fontsize=10)
     return figure
+
+
+def _most_telling(
+    groups: dict[tuple[str, ...], dict[str, dict[str, Any]]],
+) -> dict[tuple[str, ...], dict[str, dict[str, Any]]]:
+    """All methods, or erm and the best ``MOST_LINES`` - 1 others on clean data, in their order."""
+    if len(groups) <= MOST_LINES:
+        return groups
+
+    def place(key: tuple[str, ...]) -> tuple[bool, float]:
+        row = groups[key].get(CLEAN, {"mean": math.nan, "direction": "higher"})
+        worse = row["mean"] if row["direction"] == "lower" else -row["mean"]
+        return key[-1].partition("(")[0] != "erm", math.inf if math.isnan(worse) else worse
+
+    chosen = set(sorted(groups, key=place)[:MOST_LINES])
+    return {key: rows for key, rows in groups.items() if key in chosen}
 
 
 def _line(axis: Axes, points: Sequence[tuple[float, dict[str, Any]]], style: int, label: str) -> None:

@@ -18,7 +18,7 @@ from ..tables.accuracy import task_label
 from ..tables.comparisons import rankings, shortage
 from ..tables.risk_coverage import Curve
 from ..tables.seed_scores import ComparableMethods
-from .figure import COLOURS
+from .figure import COLOURS, FILES, MOST_LINES, PictureForm
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -114,7 +114,8 @@ def risk_coverages(curves: Sequence[Curve]) -> Figure:
     """Draws the mean loss of the most confident answers against their share, one panel a task.
 
     A line is the mean over seeds, its band one standard deviation (ddof = 1); the legend has the area under it,
-    AURC. Dots at the right end are what the loss is if nothing is rejected.
+    AURC. Dots at the right end are what the loss is if nothing is rejected. Of more than ``MOST_LINES`` methods a panel
+    has erm and those with the smallest AURC, and says so.
 
     Args:
         curves: what ``risk_coverage.curves`` gave.
@@ -136,7 +137,9 @@ def risk_coverages(curves: Sequence[Curve]) -> Figure:
     axes = list(figure.subplots(down, across, squeeze=False).flat)
     for axis, (names, members) in zip(axes, panels.items(), strict=False):
         scale = 100 if members[0].loss == "error" else 1
-        for curve in members:
+        ranked = sorted(members, key=lambda curve: (curve.method.partition("(")[0] != "erm", curve.aurc))
+        chosen = {id(curve) for curve in ranked[:MOST_LINES]}
+        for curve in [curve for curve in members if id(curve) in chosen]:
             colour = COLOURS[methods.index(curve.method) % len(COLOURS)]
             dash = ("-", "--", ":", "-.")[methods.index(curve.method) // len(COLOURS) % 4]
             mean = scale * curve.risk.mean(axis=0)
@@ -150,7 +153,8 @@ def risk_coverages(curves: Sequence[Curve]) -> Figure:
             axis.plot(1, mean[-1], "o", color=colour, markersize=3, clip_on=False)
         task, modalities, protocol, data, confidence = names
         where = fill(f"{task_label(task)}, {protocol}", 60)
-        axis.set_title(f"{where}\n{modalities}; {data}\nconfidence: {confidence}", fontsize=8)
+        some = f" ({len(chosen)} of {len(members)} methods)" if len(chosen) < len(members) else ""
+        axis.set_title(f"{where}\n{modalities}; {data}\nconfidence: {confidence}{some}", fontsize=8)
         axis.set_xlabel("coverage: share of answers kept, surest first", fontsize=8)
         axis.set_ylabel(
             "error in % (lower is better)" if scale == 100 else "absolute error (lower is better)", fontsize=8
@@ -167,10 +171,26 @@ def risk_coverages(curves: Sequence[Curve]) -> Figure:
     return figure
 
 
-def write_figure(figure: Figure, data: pd.DataFrame, folder: Path, stem: str) -> list[Path]:
-    """Writes a figure as PNG and PDF, under names that say so where ``data["data"]`` is synthetic; the paths."""
+def write_figure(
+    figure: Figure, data: pd.DataFrame, folder: Path, stem: str, form: PictureForm = FILES
+) -> list[Path]:
+    """Writes a figure, under names that say so where its data are synthetic.
+
+    Args:
+        figure: the figure.
+        data: its column ``data`` says of which data it is.
+        folder: where to, made if need be.
+        stem: how the names begin.
+        form: how they are written.
+
+    Returns:
+        The paths.
+
+    Raises:
+        OSError: one cannot be written.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    paths = [folder / file_name(data, stem, suffix) for suffix in (".png", ".pdf")]
+    paths = [folder / file_name(data, stem, suffix) for suffix in form.kinds]
     for path in paths:
-        save_figure(path, figure)
+        save_figure(path, figure, form.dots)
     return paths

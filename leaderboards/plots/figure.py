@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from pathlib import Path
 from textwrap import fill
 from typing import TYPE_CHECKING
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from ..labels import AVERAGE, CLEAN
-from ..render.text import file_name, holes, save_figure, title
+from ..render.text import DOTS, file_name, holes, save_figure, title
 from ..tables.accuracy import condition_label, task_label
 
 if TYPE_CHECKING:
@@ -75,10 +76,45 @@ def missing_modalities(frame: pd.DataFrame, metric: str | None = None) -> Figure
     return figure
 
 
+#: Of more methods, curves are drawn of erm and the best: more lines in a panel cannot be told apart.
+MOST_LINES = 8
+
+
+@dataclass(frozen=True)
+class PictureForm:
+    """How pictures are written.
+
+    Attributes:
+        kinds: the kinds of files: ``".png"``, ``".pdf"``.
+        dots: an inch, of a PNG file.
+    """
+
+    kinds: tuple[str, ...] = (".png", ".pdf")
+    dots: int = DOTS
+
+
+#: For print and slides.
+FILES = PictureForm()
+
+
 def write_missing_modalities(
-    frame: pd.DataFrame, folder: Path, stem: str = "missing", metric: str | None = None
+    frame: pd.DataFrame,
+    folder: Path,
+    stem: str = "missing",
+    metric: str | None = None,
+    dots: int = DOTS,
 ) -> Path:
-    """Writes ``missing_modalities`` as a PNG, under a name that says so where data are synthetic; its path.
+    """Writes ``missing_modalities`` as a PNG, under a name that says so where data are synthetic.
+
+    Args:
+        frame: as that of ``missing_modalities``, and so is ``metric``.
+        folder: where to, made if need be.
+        stem: how the name begins.
+        metric: which is drawn.
+        dots: an inch.
+
+    Returns:
+        Its path.
 
     Raises:
         ValueError, ModuleNotFoundError: as ``missing_modalities``.
@@ -87,7 +123,7 @@ def write_missing_modalities(
     figure = missing_modalities(frame, metric)
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / file_name(frame, stem, ".png")
-    return save_figure(path, figure)
+    return save_figure(path, figure, dots)
 
 
 def _panel(axis: Axes, rows: pd.DataFrame, methods: list[str]) -> None:

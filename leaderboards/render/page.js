@@ -1,7 +1,18 @@
 "use strict";
-(() => {
-  const data = JSON.parse(document.getElementById("data").textContent);
+(async () => {
+  const packed = Uint8Array.from(atob(document.getElementById("data").textContent), (c) => c.charCodeAt(0));
+  const plain = new Blob([packed]).stream().pipeThrough(new DecompressionStream("gzip"));
+  const data = await new Response(plain).json();
   const at = Object.fromEntries(data.fields.map((name, place) => [name, place]));
+  for (const view of Object.values(data.tables).flat()) {
+    let place = 0;
+    const next = () => {
+      const cell = view.cells.map((values) => values[place]);
+      place += 1;
+      return cell[at.n] === null ? null : cell;
+    };
+    for (const row of view.rows) row.push(view.columns.map(next));
+  }
   const words = new Intl.Collator("en", { numeric: true, sensitivity: "base" });
   const tip = document.getElementById("tip");
   const filters = document.getElementById("filters");
@@ -56,7 +67,7 @@
         place.append(make("label", {}, "show", select));
       }
       const save = make("button", { type: "button" }, "CSV");
-      save.title = "Download the rows that are shown, at full precision";
+      save.title = "Download the rows that are shown, with six significant digits; the CSV files of the command have all";
       save.addEventListener("click", () => this.save());
       place.append(save, this.count);
       place.hidden = false;

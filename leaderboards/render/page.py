@@ -8,6 +8,7 @@ through ``html.escape`` here and ``textContent`` there. The same tables give the
 from __future__ import annotations
 
 import base64
+import gzip
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -23,6 +24,9 @@ from ..labels import REAL, SYNTHETIC, Across
 from ..tables.accuracy import data_label
 from .text import TIED, file_name, notes, title, write_text
 from .views import Fact, Facts, PrintedCell, TableView, gone, metric_conventions, same_everywhere, views_of
+
+#: Dots an inch of a picture on a page.
+PICTURE_DOTS = 110
 
 
 @dataclass(frozen=True)
@@ -214,7 +218,7 @@ def _cell(cell: PrintedCell | None) -> str:
     if cell is None:
         return '<td class="number"></td>'
     kinds = " ".join(filter(None, ["number", cell.mark, "hole" if cell.hole else ""]))
-    value = "" if cell.mean is None else f' data-value="{cell.mean!r}"'
+    value = "" if cell.mean is None else f' data-value="{_six_digits(cell.mean)!r}"'
     return f'<td class="{kinds}"{value}>{escape(cell.text)}</td>'
 
 
@@ -235,18 +239,18 @@ def _gallery(pictures: Sequence[Picture]) -> str:
 
 
 def _size(png: bytes) -> tuple[int, int]:
-    """Width and height in CSS pixels: pictures are drawn with 150 dots an inch, of which a page has 96.
+    """Width and height in CSS pixels: pictures are drawn with ``PICTURE_DOTS`` an inch, of which a page has 96.
 
     The first chunk of a PNG file is IHDR, which begins with both as big-endian integers (PNG 1.2, 11.2.2).
     """
     if png[:8] != b"\x89PNG\r\n\x1a\n":
         raise ValueError("a picture is no PNG file")
     width, height = (int.from_bytes(png[place : place + 4]) for place in (16, 20))
-    return round(width * 96 / 150), round(height * 96 / 150)
+    return round(width * 96 / PICTURE_DOTS), round(height * 96 / PICTURE_DOTS)
 
 
 def _data(views: Mapping[str, Sequence[TableView]], facts: Sequence[Fact]) -> str:
-    """What the script reads, as JSON in which nothing can end the element that holds it."""
+    """What the script reads: JSON, compressed by gzip to a tenth, in base64, in which nothing can end an element."""
     shown = [view for board in views.values() for view in board]
     used = {column.metric for view in shown for column in view.columns}
     used |= {row.names[-1].split()[0] for view in shown if view.names[-1] == "metric" for row in view.rows}
@@ -257,13 +261,26 @@ def _data(views: Mapping[str, Sequence[TableView]], facts: Sequence[Fact]) -> st
         "tables": {name: [_plain(view) for view in board] for name, board in views.items()},
     }
     text = json.dumps(content, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+    return base64.b64encode(gzip.compress(text.encode(), mtime=0)).decode()
 
 
 def _plain(view: TableView) -> dict[str, object]:
+    """A view as JSON: of each field of its cells the values in a row, row after row, which compress to half of what cell
+    after cell does; None where a cell is missing. Numbers have six significant digits: more would be most of the page."""
+    cells = [cell for row in view.rows for cell in row.cells]
+    fields = range(len(PrintedCell._fields))
     return {
         "label": view.label,
         "names": view.names,
         "columns": [asdict(column) for column in view.columns],
-        "rows": [[row.fact, row.names, row.cells] for row in view.rows],
+        "rows": [[row.fact, row.names] for row in view.rows],
+        "cells": [[None if cell is None else _short(cell[field]) for cell in cells] for field in fields],
     }
+
+
+def _short(value: object) -> object:
+    return _six_digits(value) if isinstance(value, float) else value
+
+
+def _six_digits(value: float) -> float:
+    return float(f"{value:.6g}")

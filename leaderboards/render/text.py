@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from ..labels import CLEAN, KEYS, REAL, SYNTHETIC, UPPER_BOUND, Across, rounded
+from ..labels import CLEAN, KEYS, OTHERS_SEEDS, REAL, SYNTHETIC, UPPER_BOUND, Across, rounded
 from ..tables.accuracy import condition_label, data_label
 from .fonts import show_every_script
 
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 HOLE = "—"
 TIED = "≈"
 UNVERIFIED = "†"
+#: Dots an inch of a picture.
+DOTS = 150
 
 
 def wide(
@@ -110,6 +112,12 @@ def conventions(frame: pd.DataFrame) -> list[str]:
         "mean ± standard deviation (ddof = 1) over n seeds [95 % interval over what the title names]; "
         "fractions in percent."
     )
+    kinds = set(frame["interval"].unique())
+    if "seeds+samples" in kinds:
+        out.append(
+            "seeds+samples: the variance over the n seeds is moderated by that of the other methods of the same task, "
+            "modalities, protocol and data (Smyth 2004), and by a weak prior."
+        )
     if any(protocol.endswith(UPPER_BOUND) for protocol in frame["protocol"].unique()):
         out.append(
             "Rows of an upper bound (trained on the target's own training part, tested on the same samples) see the "
@@ -127,9 +135,15 @@ def conventions(frame: pd.DataFrame) -> list[str]:
             "told apart from it. A row with other seeds or samples than the best is not compared with it, "
             "and then none is marked best."
         )
-    if "samples" in frame["interval"].unique():
+    if OTHERS_SEEDS in kinds:
         out.append(
-            "With one seed, intervals and comparisons speak of that trained network, not of its method."
+            f"{OTHERS_SEEDS}: of one seed, with the variance over seeds that the other methods of the same task, "
+            "modalities, protocol and data have."
+        )
+    if "samples" in kinds:
+        out.append(
+            "samples: of one seed, where no method beside it has several. Intervals and comparisons speak of that "
+            "trained network, not of its method."
         )
     return out
 
@@ -247,11 +261,11 @@ def write_parts(path: Path, parts: Iterable[bytes]) -> Path:
     return path
 
 
-def save_figure(path: Path, figure: Figure) -> Path:
-    """As ``write_text``, a figure in the format of the name."""
+def save_figure(path: Path, figure: Figure, dots: int = DOTS) -> Path:
+    """As ``write_text``, a figure in the format of the name, with so many dots an inch."""
     show_every_script(figure)
     content = io.BytesIO()
-    figure.savefig(content, dpi=150, format=path.suffix.removeprefix("."))
+    figure.savefig(content, dpi=dots, format=path.suffix.removeprefix("."))
     return write_bytes(path, content.getvalue())
 
 

@@ -20,7 +20,7 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .bootstrap import holm
+from .intervals import holm
 
 ALPHA = 0.05
 #: Differences smaller than this are rounding, not order.

@@ -7,10 +7,10 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import pandas as pd
 
-from ..labels import AVERAGE, CLEAN, MISSING, REAL, SYNTHETIC
+from ..labels import AVERAGE, CLEAN, MISSING, OTHERS_SEEDS, REAL, SYNTHETIC
 from ..stats.bootstrap import DRAWS, FEWER_DRAWS, Resampled
 from .block import ALPHA, Numbers, numbers_of
-from .groups import Cell, Group, groups_of, score
+from .groups import Cell, Group, groups_of, score, with_clean
 from .results import Result, missing_patterns, one_line
 
 # Column -> type of every frame, in order; columns "audit_..." follow as text.
@@ -109,6 +109,7 @@ def missing(
         patterns = missing_patterns(group.block.modalities)
         wanted = [CLEAN, *patterns]
         row = score(group, "missing", set(wanted).__contains__, draws, seed, wanted)
+        row = with_clean(row, group, group.metrics, seed)
         cells.append({**row, AVERAGE: _average([row[name] for name in patterns])})
     return table_of(groups, cells)
 
@@ -241,11 +242,13 @@ def _columns(group: Group, cells: dict[str, Cell], numbers: Numbers, place: int)
     out["significantly_worse"] = [
         q < ALPHA if q == q else (False if best else None) for q, best in zip(p, out["best"], strict=True)
     ]
-    out |= _words(group, cells, numbers.values[place][:, own], out)
+    out |= _words(group, cells, numbers.values[place][:, own], numbers.shared[place][:, own], out)
     return out
 
 
-def _words(group: Group, cells: dict[str, Cell], values: np.ndarray, out: dict[str, list]) -> dict[str, list]:
+def _words(
+    group: Group, cells: dict[str, Cell], values: np.ndarray, shared: np.ndarray, out: dict[str, list]
+) -> dict[str, list]:
     """What is said of each number: its seeds' values, what its interval is over, or why it is not there."""
     said: dict[str, list] = {name: [] for name in ("values", "interval", "hole", "samples")}
     worse, best, means = list(out["significantly_worse"]), list(out["best"]), out["mean"]
@@ -260,6 +263,8 @@ def _words(group: Group, cells: dict[str, Cell], values: np.ndarray, out: dict[s
             if hole:
                 worse[place] = best[place] = None
             kind = "" if scores is None or hole else scores.kind
+            if kind == "samples" and shared[row, column]:
+                kind = OTHERS_SEEDS
             said["values"].append(" ".join(map(repr, values[row, column])) if kind else "")
             said["interval"].append(kind)
             said["hole"].append(hole)

@@ -13,7 +13,9 @@ import numpy as np
 
 from ..labels import CLEAN
 from ..metrics.base import Metric
-from ..stats.bootstrap import Resampled, holm, interval, p_value
+from ..stats.bootstrap import Resampled
+from ..stats.intervals import holm, moderated_interval, moderated_p
+from ..stats.seed_variance import SeedPrior, Variation, seed_prior, variation_of
 from .groups import Cell, Group
 
 # Rows differ where the p of their difference, corrected by Holm for the rows of their block, is below this.
@@ -30,6 +32,7 @@ class Numbers:
         values: the value of each seed, in a list; None in a hole.
         mean, sd: over seeds.
         low, high: of the 95 % interval.
+        shared: whether that of a single seed has the variance of other methods' seeds in it.
         drop, drop_low, drop_high: what is lost against clean data, and its interval.
         best: whether the row has the best mean.
         p: Holm-corrected p of the difference from the best; NaN for the best itself and where there was no
@@ -45,6 +48,7 @@ class Numbers:
     sd: np.ndarray
     low: np.ndarray
     high: np.ndarray
+    shared: np.ndarray
     drop: np.ndarray
     drop_low: np.ndarray
     drop_high: np.ndarray
@@ -69,12 +73,19 @@ def numbers_of(groups: Sequence[Group], cells: Sequence[dict[str, Cell]]) -> Num
     shape = (len(groups), len(conditions), len(metrics))
     out = {name: np.full(shape, np.nan) for name in _FIELDS}
     values = np.full(shape, None, dtype=object)
-    stacks = _stacks(groups, cells, conditions, metrics)
+    stacks = _stacks(groups, cells, conditions, metrics, finest=True)
     sign = np.array([1.0 if metric.direction == "higher" else -1.0 for metric in metrics])
-    for stack in stacks:
-        _describe(stack, metrics, out, values)
-        if CLEAN in conditions:
-            _drop(stack, conditions.index(CLEAN), sign, out)
+    variations = [variation_of(stack.scores) for stack in stacks]
+    spread = _Spread(shape, [(stack.at, own) for stack, own in zip(stacks, variations, strict=True)])
+    shared = np.zeros(shape, dtype=bool)
+    for stack, own in zip(stacks, variations, strict=True):
+        prior = spread.prior(stack.at, own)
+        shared[stack.at] = prior.shared & (own.seeds == 1)
+        _describe(stack, moderated_interval(own, prior), metrics, out, values)
+    if CLEAN in conditions:
+        coarse = any(one.scores and one.scores.finer for row in cells for one in row.values())
+        paired = _stacks(groups, cells, conditions, metrics) if coarse else stacks
+        _drop(paired, shape, conditions.index(CLEAN), sign, out)
     means = out["mean"] * sign
     has_value = np.isfinite(means)
     several = has_value.sum(axis=0) > 1
@@ -86,13 +97,15 @@ def numbers_of(groups: Sequence[Group], cells: Sequence[dict[str, Cell]]) -> Num
         compared = has_value[stack.at] & ~best[stack.at] & several[names, measures]
         columns, difference = stack.from_others((first, names, measures), compared)
         if len(columns):
-            p[tuple(index[columns] for index in stack.at)] = p_value(difference)
+            at = tuple(index[columns] for index in stack.at)
+            own = variation_of(difference)
+            p[at] = moderated_p(own, spread.prior(at, own, against=first[columns]))
     p = holm(p)
     others = has_value & ~best
     alone = (best.sum(axis=0) == 1) & np.all(~others | (p < ALPHA), axis=0)
     tied = best | (others & (p >= ALPHA))
     mark = np.where(several & alone & best, "best", np.where(several & ~alone & tied, "tied", ""))
-    return Numbers(conditions, metrics, values, **out, best=best, p=p, mark=mark)
+    return Numbers(conditions, metrics, values, **out, shared=shared, best=best, p=p, mark=mark)
 
 
 _FIELDS = ("mean", "sd", "low", "high", "drop", "drop_low", "drop_high")
@@ -134,12 +147,49 @@ class _Stack:
         return mine, difference
 
 
+class _Spread:
+    """The variances over seeds of a block, of which those of other rows tell something of each row's.
+
+    Args:
+        shape: rows, conditions and metrics of the block.
+        variations: the places of some columns, and how these vary.
+    """
+
+    def __init__(self, shape: tuple[int, int, int], variations: Sequence[tuple[Places, Variation]]) -> None:
+        self._between, self._together = np.zeros(shape), np.zeros(shape)
+        self._degrees = np.zeros(shape, dtype=np.int64)
+        for at, own in variations:
+            degrees = np.where(own.defined & own.varies, own.seeds - 1, 0)
+            self._degrees[at] = degrees
+            self._between[at], self._together[at] = degrees * own.between, degrees * own.together
+
+    def prior(self, at: Places, own: Variation, against: np.ndarray | None = None) -> SeedPrior:
+        """What the other rows of each column say of its variance over seeds.
+
+        Args:
+            at: the places of some columns.
+            own: how these vary; of a difference, how that does.
+            against: [columns], of differences the row that is subtracted: neither row has a say, and the variance is
+                that of two methods whose seeds are independent.
+        """
+        _, conditions, metrics = at
+        sums = []
+        for each in (self._between, self._together, self._degrees):
+            others = each.sum(axis=0)[conditions, metrics] - each[at]
+            sums.append(others if against is None else others - each[against, conditions, metrics])
+        networks = 1 if against is None else 2
+        between, together, degrees = sums
+        return seed_prior(own, networks * between, networks * together, degrees)
+
+
 def _stacks(
     groups: Sequence[Group],
     cells: Sequence[dict[str, Cell]],
     conditions: Sequence[str],
     metrics: Sequence[Metric],
+    finest: bool = False,
 ) -> list[_Stack]:
+    """The scores of a block, side by side; of each cell those on the most resamples where ``finest``."""
     shape = (len(groups), len(conditions), len(metrics))
     known: dict[object, int] = {}
     seeds = np.array([known.setdefault(group.seeds, len(known)) for group in groups])
@@ -149,9 +199,11 @@ def _stacks(
     alike: dict[tuple, list[tuple[int, int, Resampled]]] = {}
     for r, row in enumerate(cells):
         for c, cell in enumerate(row.values()):
-            if cell.scores is not None:
-                key = (len(cell.scores.values), len(cell.scores.draws), cell.scores.samples)
-                alike.setdefault(key, []).append((r, c, cell.scores))
+            scores = cell.scores
+            if scores is not None:
+                scores = scores.finer or scores if finest else scores
+                key = (len(scores.values), len(scores.draws), scores.samples)
+                alike.setdefault(key, []).append((r, c, scores))
     stacks = []
     for (_, _, samples), members in alike.items():
         width = [len(own[r]) for r, _, _ in members]
@@ -172,11 +224,14 @@ def _stacks(
 
 
 def _describe(
-    stack: _Stack, metrics: Sequence[Metric], out: dict[str, np.ndarray], values: np.ndarray
+    stack: _Stack,
+    ends: tuple[np.ndarray, np.ndarray],
+    metrics: Sequence[Metric],
+    out: dict[str, np.ndarray],
+    values: np.ndarray,
 ) -> None:
     """Writes each column's values, mean, standard deviation and interval."""
-    own = stack.scores.values
-    low, high = interval(stack.scores, None)
+    own, (low, high) = stack.scores.values, ends
     ranges = np.array([metric.range for metric in metrics])[stack.at[2]]
     numbers = {
         "mean": own.mean(axis=0),
@@ -193,15 +248,25 @@ def _describe(
         values[place] = seeds
 
 
-def _drop(stack: _Stack, clean: int, sign: np.ndarray, out: dict[str, np.ndarray]) -> None:
+def _drop(
+    stacks: Sequence[_Stack],
+    shape: tuple[int, int, int],
+    clean: int,
+    sign: np.ndarray,
+    out: dict[str, np.ndarray],
+) -> None:
     """Writes what is lost against clean data, positive where worse, and the ends of its interval."""
-    rows, conditions, metrics = stack.at
-    others = (rows, np.full_like(conditions, clean), metrics)
-    columns, difference = stack.from_others(others, np.ones(len(rows), dtype=bool))
-    if not len(columns):
-        return
-    at = tuple(index[columns] for index in stack.at)
-    turned = sign[metrics[columns]]
-    one, other = (turned * end for end in interval(difference, None))
-    out["drop"][at] = turned * difference.values.mean(axis=0)
-    out["drop_low"][at], out["drop_high"][at] = np.minimum(one, other), np.maximum(one, other)
+    drops: list[tuple[Places, np.ndarray, Variation]] = []
+    for stack in stacks:
+        rows, conditions, metrics = stack.at
+        others = (rows, np.full_like(conditions, clean), metrics)
+        columns, difference = stack.from_others(others, np.ones(len(rows), dtype=bool))
+        if len(columns):
+            at = rows[columns], conditions[columns], metrics[columns]
+            drops.append((at, difference.values.mean(axis=0), variation_of(difference)))
+    spread = _Spread(shape, [(at, own) for at, _, own in drops])
+    for at, mean, own in drops:
+        turned = sign[at[2]]
+        one, other = (turned * end for end in moderated_interval(own, spread.prior(at, own)))
+        out["drop"][at] = turned * mean
+        out["drop_low"][at], out["drop_high"][at] = np.minimum(one, other), np.maximum(one, other)

@@ -5,7 +5,7 @@ With means over seeds of the main metric on the same test samples, the share is
     (method - erm) / (oracle - erm),
 
 whatever the metric's direction: 0 is no better than ERM, 1 as good as the oracle. Its interval is that of every table
-(see ``statistics``), over seeds and samples. For the seeds' part the quotient of means is linearised (delta method):
+(see ``stats.intervals``), over seeds and samples. For the seeds' part the quotient of means is linearised (delta method):
 with share r, seed s counts as r + (method_s - erm_s - r (oracle_s - erm_s)) / (oracle - erm). The mean of these over
 seeds is r itself, and their spread has that of all three networks in it. A share of a gap that may be none says
 nothing, so there is one only where the interval of the gap lies above 0.
@@ -22,7 +22,8 @@ import pandas as pd
 from ..labels import CLEAN, UPPER_BOUND, rounded
 from ..metrics.base import Metric, ratio
 from ..metrics.derived import CLOSED, GAP, LEFT
-from ..stats.bootstrap import DRAWS, Resampled, interval
+from ..stats.bootstrap import DRAWS, Resampled
+from ..stats.intervals import interval
 from .accuracy import table_of
 from .groups import Cell, Group, groups_of, score
 from .relative import REFERENCE, reference_places

@@ -11,9 +11,9 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 
 from ..labels import CLEAN
-from ..metrics.base import Metric, checked
-from ..metrics.registry import family_metrics, find
-from ..stats.bootstrap import Resampled, resample
+from ..metrics.base import Metric, checked, task_of
+from ..metrics.registry import applies, family_metrics, find
+from ..stats.bootstrap import DRAWS, Resampled, resample
 from .results import Outputs, Result, one_line, read_outputs
 from .score_sheet import Sheet, SheetEntry, sheet_from, stored_sheet
 
@@ -97,7 +97,7 @@ def groups_of(results: Iterable[Result], metrics: Sequence[str] | None = None) -
         members_of.setdefault((block, result.method, result.draw), []).append(result)
     if not members_of:
         raise ValueError("no results: there is nothing to tabulate")
-    chosen = None if metrics is None else [find(name, "mean") for name in metrics]
+    chosen = None if metrics is None else [find(name) for name in metrics]
     groups = []
     for (block, method, draw), members in members_of.items():
         members.sort(key=lambda result: result.seed)
@@ -111,7 +111,7 @@ def groups_of(results: Iterable[Result], metrics: Sequence[str] | None = None) -
                     f"jobs {one.job} and {two.job} of {method} have different families of metrics"
                 )
         family = family_metrics(members[0].family)
-        own = family if chosen is None else tuple(m for m in chosen if m.task == family[0].task)
+        own = family if chosen is None else tuple(m for m in chosen if applies(m, members[0].family))
         if own:
             groups.append(Group(block, method, draw, tuple(members), own))
     if not groups:
@@ -157,6 +157,37 @@ def score(
     return cells_of(group, read, always)
 
 
+def with_clean(cells: dict[str, Cell], group: Group, metrics: Sequence[Metric], seed: int) -> dict[str, Cell]:
+    """Cells of a group of which the clean one has the interval that it has in the table of accuracy.
+
+    Args:
+        cells: condition -> cell, on fewer resamples than there.
+        group: the group.
+        metrics: all that score it there.
+        seed: of the resampling.
+    """
+    own = cells.get(CLEAN)
+    if own is None or own.scores is None:
+        return cells
+    results = tuple(
+        result if result.cache is None else replace(result, cache=result.cache.reading(_OF_CLEAN))
+        for result in group.results
+    )
+    finest = score(
+        replace(group, results=results, metrics=tuple(metrics)), "clean", CLEAN.__eq__, DRAWS, seed
+    )
+    scores = finest[CLEAN].scores
+    if scores is None or not own.comparable(finest[CLEAN]):
+        return cells
+    places = [list(metrics).index(metric) for metric in group.metrics]
+    finer = Resampled(scores.values[:, places], scores.draws[:, :, places], scores.samples)
+    return {**cells, CLEAN: replace(own, scores=replace(own.scores, finer=finer))}
+
+
+#: The outputs that decide the scores of the table of accuracy.
+_OF_CLEAN = frozenset({"predictions"})
+
+
 def once_for_each(make: Callable[..., T]) -> Callable[..., T]:
     """Keeps what was made of the last results or frame, for the next table that is made of the same."""
     last: list[tuple[object, object, T]] = []
@@ -188,7 +219,7 @@ def scored(outputs: Mapping[str, Outputs], metrics: Sequence[Metric], draws: int
     alike: dict[str, list[str]] = {}
     for condition, found in outputs.items():
         try:
-            checked(metrics[0].mean.task, found.target, found.prediction)
+            checked(task_of(metrics), found.target, found.prediction)
         except ValueError as error:
             entries[condition] = SheetEntry(None, hole=one_line(str(error)))
             continue

@@ -17,7 +17,7 @@ import pandas as pd
 from ..labels import CLEAN, MISSING
 from ..stats.bootstrap import FEWER_DRAWS, Resampled
 from .accuracy import table_of
-from .groups import Cell, Group, groups_of, once_for_each, score
+from .groups import Cell, Group, groups_of, once_for_each, score, with_clean
 from .results import Result
 from .seen_families import HELD_OUT, SEEN, by_training, damage_of, marked
 from .worst_domain import WORST, domain_cells
@@ -80,8 +80,13 @@ def scored_groups(
     results: Iterable[Result], draws: int = FEWER_DRAWS, seed: int = 0
 ) -> tuple[list[Group], list[dict[str, Cell]]]:
     """The rows of the table and, of each, condition -> cell of the main metric."""
-    groups = [replace(group, metrics=group.metrics[:1]) for group in groups_of(results)]
-    return groups, [_cells(group, draws, seed) for group in groups]
+    whole = groups_of(results)
+    groups = [replace(group, metrics=group.metrics[:1]) for group in whole]
+    cells = [
+        with_clean(_cells(group, draws, seed), group, one.metrics, seed)
+        for group, one in zip(groups, whole, strict=True)
+    ]
+    return groups, cells
 
 
 def is_summary(condition: str) -> bool:

@@ -103,7 +103,9 @@ def test_severities_draw_once_for_the_samples_and_once_for_the_context(
 ) -> None:
     calls = []
     draw_for = Corruption.draw_for
-    monkeypatch.setattr(Corruption, "draw_for", lambda self, batch: calls.append(self) or draw_for(self, batch))
+    monkeypatch.setattr(
+        Corruption, "draw_for", lambda self, batch: calls.append(self) or draw_for(self, batch)
+    )
     conditions = [one for one in feature_conditions() if one.name.startswith("gaussian-noise:text")]
     assert len(conditions) == 5
     list(apply_all(conditions, split()))

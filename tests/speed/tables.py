@@ -9,6 +9,9 @@ without their hours. Tables: every leaderboard of the whole store as a frame and
 From cold: in a store as ``mmbench run`` leaves it, where each worker has scored its job and the end of the run has
 compared the rows of each block (which is timed, too), and no table is made yet. After a change: jobs of one block in
 a hundred have ended since. With nothing kept but scores: every block is compared anew. Again: the same command.
+
+Beside it, a store as a paper has it: 22 methods on four tasks, three seeds each, scored and with nothing else kept; its
+tables, and its page with the tables alone and with pictures.
 """
 
 from __future__ import annotations
@@ -43,6 +46,8 @@ from rich.console import Console
 SAMPLES, TRAIN, OOD, WIDTH, CLASSES = 686, 500, 400, 40, 6
 METHODS = ("erm", "rna", "simmmdg", "moosa", "cmrf", "nel", "jat", "mbcd", "gmp")
 SEEDS = (0, 1, 2)
+#: Methods and tasks of the smaller store.
+WIDE, TASKS = 22, 4
 KINDS = ("gaussian-noise", "frame-dropout", "block-dropout", "freeze", "drift", "spikes")
 MODALITIES = ("text", "audio", "vision")
 now = time.perf_counter
@@ -130,30 +135,33 @@ def stamp(file: Path) -> dict[str, object]:
     return {"size": len(content), "sha256": hashlib.sha256(content).hexdigest()}
 
 
-def jobs(count: int) -> Iterator[tuple[str, Job]]:
-    """The jobs of the benchmark, block after block, each with the name of its network."""
+def jobs(count: int, methods: int = len(METHODS)) -> Iterator[tuple[str, Job]]:
+    """The jobs of the benchmark, block after block, each with the name of its network; of more methods than there are
+    networks, several share one."""
     protocol = {"name": "fair", "selection": "source-validation", "epochs": 20}
-    for number, (method, seed) in zip(range(count), endless(), strict=False):
-        block = number // (len(METHODS) * len(SEEDS))
+    for number, (method, seed) in zip(range(count), endless(methods), strict=False):
+        block = number // (methods * len(SEEDS))
+        name = METHODS[method % len(METHODS)]
+        label = name if method < len(METHODS) else f"{name}-{method}"
         kind = ("regression", "classification")[block % 2]
         job = Job(
             task=f"source{block:03d}->target",
-            method=METHODS[method],
+            method=label,
             params={"width": 40},
             version="1",
             modalities=MODALITIES,
             data=(Data("target", "0" * 64, "open", True),),
             protocol=protocol,
             seed=seed,
-            label=METHODS[method],
+            label=label,
             metrics="mosi" if kind == "regression" else "classification",
         )
-        yield f"{kind}-{METHODS[method]}-{seed}", job
+        yield f"{kind}-{name}-{seed}", job
 
 
-def endless() -> Iterator[tuple[int, int]]:
+def endless(methods: int) -> Iterator[tuple[int, int]]:
     while True:
-        yield from product(range(len(METHODS)), SEEDS)
+        yield from product(range(methods), SEEDS)
 
 
 def add_job(store: Store, job: Job, network: Path) -> Path:
@@ -179,20 +187,22 @@ def build(root: Path, count: int) -> tuple[float, float]:
     for name, job in chosen.items():
         add_job(small, job, networks / name)
     first = tables(small.path, root / "first")[0]
-    for name, job in jobs(count):
-        folder = add_job(store, job, networks / name)
-        (folder / "scores").mkdir()
-        scored = small.job(chosen[name].id).path / "scores"
-        for file in scored.iterdir():
-            os.link(file, folder / "scores" / file.name)
+    wide = Store(root / "wide")
+    for into, each in ((store, jobs(count)), (wide, jobs(WIDE * TASKS * len(SEEDS), WIDE))):
+        for name, job in each:
+            folder = add_job(into, job, networks / name)
+            (folder / "scores").mkdir()
+            scored = small.job(chosen[name].id).path / "scores"
+            for file in scored.iterdir():
+                os.link(file, folder / "scores" / file.name)
     return first / len(chosen), new_metric(small.path) / len(chosen)
 
 
-def tables(store: Path, out: Path) -> tuple[float, float]:
+def tables(store: Path, out: Path, kind: str = "csv") -> tuple[float, float]:
     """Seconds, and GiB at the most, of the command that makes every table of a store."""
     began = now()
     command = [Path(sys.executable).parent / "mmbench", "leaderboard", "--store", store, "--out", out]
-    usage = ["/usr/bin/env", "python3", "-c", _WATCH, *command, "--what", "all", "--format", "csv"]
+    usage = ["/usr/bin/env", "python3", "-c", _WATCH, *command, "--what", "all", "--format", kind]
     done = subprocess.run(usage, capture_output=True, text=True)
     if done.returncode:
         raise SystemExit(done.stdout[-2000:] + done.stderr[-2000:])
@@ -235,6 +245,24 @@ def score_anew(store: Path, jobs: frozenset[str]) -> None:
         make(found)
 
 
+def page_rows(store: Path, out: Path) -> list[Row]:
+    """What the tables and the page of a store take from its scores, and how large the page is."""
+    cold, _ = tables(store, out)
+    page, _ = tables(store, out, "html")
+    began = now()
+    file = out / "page.html"
+    command = [Path(sys.executable).parent / "mmbench", "export", "--store", store, "--out", file]
+    subprocess.run(command, check=True, capture_output=True)
+    pictures = now() - began
+    size = f"{file.stat().st_size / 1e6:.1f} MB, promised 2"
+    of = f"{WIDE} methods on {TASKS} tasks"
+    return [
+        Row(f"all tables of {of} from scores", cold, cold, cold, "s", 15.0),
+        Row(f"the page of {of}", page, page, page, "s", 10.0),
+        Row(f"the page of {of} with pictures", pictures, pictures, pictures, "s", None, size),
+    ]
+
+
 def _gib(memory: float) -> str:
     return f"{memory:.2f} GiB at the most, promised 2"
 
@@ -257,6 +285,7 @@ def main() -> None:
         changed, _ = tables(root / "runs", root / "tables")
         shutil.rmtree(root / "runs" / "made")
         scores, most = tables(root / "runs", root / "tables")
+        smaller = page_rows(root / "wide", root / "wide-tables")
         rows = sum(1 for file in (root / "tables").glob("*.csv") for _ in file.open())
     print_machine()
     print_table(
@@ -269,6 +298,7 @@ def main() -> None:
             Row("comparing every block", compared, compared, compared, "s", None, "at the end of the run"),
             Row("1000 jobs scored for a new metric", 1000 * new, 1000 * new, 1000 * new, "s", 60.0),
             Row("a job scored for all tables", each, each, each, "s", None, "by its worker, when it ends"),
+            *smaller,
         ],
     )
     print(f"(the store was made in {made:.0f} s)")

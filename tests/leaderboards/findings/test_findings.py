@@ -1,4 +1,4 @@
-"""The five questions, asked of planted results whose answers are known."""
+"""The questions, asked of planted results whose answers are known."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from mmbench.leaderboards.findings.effect_sizes import estimate_effect, paired_p
+from mmbench.leaderboards.findings.effect_sizes import estimate_effect, estimate_effects, paired_p
 from mmbench.leaderboards.findings.findings import (
     Finding,
     answers_as_json,
@@ -99,11 +99,25 @@ def test_1_the_interval_is_that_of_student_with_bonferroni():
     erm, a = [1.0, 1.1, 1.05], [0.9, 1.0, 0.8]
     rows = [row_of("erm", "t", erm), row_of("a", "t", a), row_of("b", "t", [1.0, 1.0, 1.0])]
     (found,) = [one for one in asked("1", rows).estimates if one.label == "a"]
-    gains = np.subtract(erm, a) / np.mean(erm)
-    low, high = stats.t.interval(1 - 0.05 / 2, 2, gains.mean(), stats.sem(gains))
+    gains, others = (np.subtract(erm, errors) / np.mean(erm) for errors in (a, 1.0))
+    # Two degrees of freedom of each: the variance is the mean of both.
+    spread = math.sqrt((gains.var(ddof=1) + others.var(ddof=1)) / 2 / 3)
+    low, high = stats.t.interval(1 - 0.05 / 2, 4, gains.mean(), spread)
     assert (found.mean, found.low, found.high) == pytest.approx((gains.mean(), low, high), abs=1e-9)
     wider = asked("1", rows, margin=0.5)
     assert wider.statistic != asked("1", rows).statistic
+
+
+@pytest.mark.parametrize(("methods", "seeds"), [(2, 3), (6, 2)])
+def test_1_intervals_of_gains_over_one_erm_hold_together(methods, seeds):
+    draw, runs = np.random.default_rng(6), 300
+    held = 0
+    for _ in range(runs):
+        gains = draw.normal(size=(methods, seeds)) - draw.normal(size=seeds)
+        found = estimate_effects({f"m{m}": {"t": dict(enumerate(one))} for m, one in enumerate(gains)})
+        held += all(one.low <= 0 <= one.high for one in found)
+        assert len(found) == methods
+    assert held / runs >= 0.93 - 0.02
 
 
 def test_1_one_clear_winner_among_equals_is_no_marginal_gain():
@@ -143,7 +157,7 @@ def test_2_each_method_loses_somewhere():
 
 def test_2_one_method_wins_everywhere():
     few = [
-        row_of(name, task, [e, e + 0.01], target=TARGET * 3)
+        row_of(name, task, [e, 1.01 * e], target=TARGET * 3)
         for task in TASKS[:3]
         for name, e in (("a", 0.1), ("b", 0.9))
     ]
@@ -278,6 +292,45 @@ def test_4_three_modalities_and_the_best_pair(gain: float, spread: float, answer
 
 
 @pytest.mark.parametrize(
+    ("text", "spread", "answer"),
+    [(0.8, 0.01, "yes"), (1.5, 0.01, "no"), (1.0, 0.001, "no"), (0.95, 0.3, "undecided")],
+)
+def test_6_a_modality_that_is_better_alone_is_named(text: float, spread: float, answer: str):
+    errors = {"text": text, "audio": 2.0, "text+audio": 1.0}
+    steps = {"text": (0, spread, -spread), "audio": (0, 0, 0.01), "text+audio": (0, -spread, 0)}
+    rows = [
+        row_of(method, "t", [error + step for step in steps[names]], modalities=names)
+        for method in ("erm", "ebmc")
+        for names, error in errors.items()
+    ]
+    found = asked("6", rows)
+    assert found.answer == answer, found.statistic
+    assert found.tasks == ("t, text+audio",)
+    assert found.estimates[0].label == "text (trained alone) on t, text+audio"
+    whole = np.mean([1.0 + step for step in steps["text+audio"]])
+    assert found.estimates[0].mean == pytest.approx((whole - text) / whole, abs=0.01)
+    count = 2 * (text < whole)
+    assert f"Ahead in {count} of 4 cases" in found.statistic
+    assert ("text (trained alone) of erm on t, text+audio" in found.statistic) == (count > 0)
+
+
+@pytest.mark.parametrize(("added", "answer"), [(-0.3, "yes"), (0.3, "no")])
+def test_6_a_network_that_is_better_without_a_modality_is_named(added: float, answer: str):
+    damage = {"missing:text": 1.0, "missing:audio": added, "missing:vision": 0.0}
+    damage |= {"missing:text+audio": 1.0, "missing:text+vision": 1.0, "missing:audio+vision": added}
+    names = "text+audio+vision"
+    rows = [row_of("erm", "t", [1.0, 1.01, 0.99], damage, modalities=names)]
+    found = asked("6", rows, (accuracy, missing))
+    assert found.answer == answer, found.statistic
+    assert (
+        found.estimates[0].label == f"text (the others missing) on t, {names}"
+    )  # one modality left, not two
+    assert len(found.estimates) == 3
+    assert asked("6", rows).answer == "not enough data"
+    assert asked("6", [row[:1] for row in rows], (accuracy, missing)).answer == "not enough data"
+
+
+@pytest.mark.parametrize(
     ("lost", "spread", "answer"), [(0.5, 0.001, "yes"), (0.01, 0.001, "no"), (0.1, 0.01, "undecided")]
 )
 @pytest.mark.parametrize("kind", ["missing", "corrupted"])
@@ -362,7 +415,7 @@ def test_protocols_and_stand_ins_are_asked_apart():
         ("fair", "synthetic stand-in"): "yes",
         ("as-published", "real"): "yes",
     }
-    assert [one.number for one in found[:6]] == ["1", "2", "3", "4", "5a", "5b"]
+    assert [one.number for one in found[:7]] == ["1", "2", "3", "4", "5a", "5b", "6"]
     text = answers_as_markdown(found)
     assert text.count("## Findings") == 3
     assert "synthetic stand-in" in text

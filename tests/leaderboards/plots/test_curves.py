@@ -102,3 +102,15 @@ def test_a_hole_leaves_a_gap_and_not_a_zero() -> None:
     errors = {"clean": 0.5, **{name: value for name, value in NOISE.items() if not name.endswith("@3")}}
     lines = drawn(degradation(table(errors)), 1)
     assert lines["erm"][:, 0].tolist() == [0, 1, 2, 4, 5]
+
+
+def test_of_many_methods_erm_and_the_best_are_drawn() -> None:
+    parts = []
+    for place, method in enumerate(["erm", *(f"m{number:02d}" for number in range(11))]):
+        errors = {name: value + 0.1 * (12 - place) for name, value in {"clean": 0.5, **NOISE}.items()}
+        parts.append(table(errors).assign(method=method))
+    figure = degradation(pd.concat(parts, ignore_index=True))
+    drawn = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert drawn == ["erm", *(f"m{number:02d}" for number in range(4, 11))]  # erm is the worst, m10 the best
+    assert "8 of 12 methods" in figure.get_suptitle()
+    assert "methods" not in degradation(pd.concat(parts[:8], ignore_index=True)).get_suptitle()

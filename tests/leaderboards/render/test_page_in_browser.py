@@ -212,7 +212,7 @@ def test_single_conditions_and_other_metrics_are_one_choice_away(tmp_path: Path,
     assert heads() == ["clean", "noise:text@1", "noise:text@2"]
     mean = frame.loc[(frame["method"] == "two") & (frame["condition"] == "noise:text@2"), "mean"].iloc[0]
     (row,) = [row for row in all_of(driver, "tbody tr") if row.text.startswith("two")]
-    assert float(str(all_of(row, "td")[-1].get_attribute("data-value"))) == mean
+    assert float(str(all_of(row, "td")[-1].get_attribute("data-value"))) == pytest.approx(mean, rel=5e-6)
     (corr,) = [option for option in all_of(driver, "#robustness option") if option.text == "corr"]
     corr.click()
     assert column(driver, 3, "robustness") == ["corr ↑", "corr ↑"]
@@ -256,7 +256,7 @@ def test_the_page_s_policy_stops_what_would_get_in(file: Path, chromium) -> None
     assert "img-src" in said[1]
 
 
-def test_the_csv_is_what_is_shown_at_full_precision(tmp_path: Path, look: Look) -> None:
+def test_the_csv_is_what_is_shown_with_six_digits(tmp_path: Path, look: Look) -> None:
     found = results({"one": 1.0, "=two": 2.0})
     driver = look(write(tmp_path, found))
     driver.execute_cdp_cmd(
@@ -279,7 +279,7 @@ def test_the_csv_is_what_is_shown_at_full_precision(tmp_path: Path, look: Look) 
         assert [row["condition"] for row in rows] == expected["condition"].tolist()
         assert {row["method"] for row in rows} == {f"'{method}" if method[0] == "=" else method}
         for name in ("mean", "sd", "low", "high"):
-            assert [float(row[name]) for row in rows] == expected[name].tolist()
+            assert [float(row[name]) for row in rows] == pytest.approx(expected[name].tolist(), rel=5e-6)
 
 
 @pytest.mark.parametrize("width", [360, 800, 1400])
@@ -298,7 +298,7 @@ def test_five_hundred_rows_of_twenty_columns_answer_at_once(tmp_path: Path, look
     frame["mean"] = draw.normal(size=len(frame))
     file = tmp_path / "page.html"
     file.write_text(page([PageTable("accuracy", "Accuracy", "metric", frame)], (), "1"), encoding="utf-8")
-    assert file.stat().st_size < 5_000_000
+    assert file.stat().st_size < 2_000_000
     driver = look(file)
     script = """
       const started = performance.now();
@@ -312,6 +312,6 @@ def test_five_hundred_rows_of_twenty_columns_answer_at_once(tmp_path: Path, look
     assert driver.execute_script(script, "") < 1000
     means = frame.loc[frame["metric"] == "metric2", "mean"].sort_values()
     cells = "return [...document.querySelectorAll('#accuracy tbody tr')].map((row) => +row.cells[5].dataset.value)"
-    assert driver.execute_script(cells) == means.tolist()
+    assert driver.execute_script(cells) == pytest.approx(means.tolist(), rel=5e-6)
     assert driver.execute_script(script, "m49") < 1000
     assert one(driver, "#accuracy .count").text == "11 of 500 rows"

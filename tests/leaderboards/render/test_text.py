@@ -50,7 +50,7 @@ def test_wide_shows_mean_sd_and_n(three):
         "1.000 ± 0.000",
     ]
     assert table.iloc[0].tolist() == expected
-    assert wide(accuracy(three)).iloc[0]["mae ↓"] == "2.000 ± 1.000 [0.000, 4.485]"
+    assert wide(accuracy(three)).iloc[0]["mae ↓"] == "2.000 ± 1.000 [0.500, 3.500]"
 
 
 def test_wide_across_conditions(three):

@@ -6,7 +6,9 @@ import pandas as pd
 import pytest
 from mmbench.leaderboards.labels import AVERAGE
 from mmbench.leaderboards.metrics.registry import METRICS
-from mmbench.leaderboards.stats.bootstrap import holm, paired_difference
+from mmbench.leaderboards.stats.bootstrap import resample
+from mmbench.leaderboards.stats.intervals import holm, moderated_p
+from mmbench.leaderboards.stats.seed_variance import seed_prior, variation_of
 from mmbench.leaderboards.tables.accuracy import COLUMNS, accuracy, missing, task_label
 from mmbench.leaderboards.tables.results import UnusableError, missing_patterns, read_outputs
 from scipy import stats
@@ -34,9 +36,9 @@ def test_three_jobs_by_hand(three):
     assert list(frame["metric"]) == ["mae", "rmse", "corr"]
     found = row(frame, metric="mae")
     assert (found["mean"], found["sd"], found["n"], found["n_planned"]) == (2.0, 1.0, 3, 3)
-    low, high = stats.t.interval(0.95, 2, 2.0, 1 / math.sqrt(3))
-    assert found["low"] == pytest.approx(max(0.0, low))
-    assert found["high"] == pytest.approx(high, rel=1e-3)
+    # Samples do not vary, and the weak prior, which is stated in how much they do, counts as one degree of freedom.
+    low, high = stats.t.interval(0.95, 3, 2.0, math.sqrt(2 * 1.0 / 3) / math.sqrt(3))
+    assert (found["low"], found["high"]) == (pytest.approx(low), pytest.approx(high))
     assert found["interval"] == "seeds+samples"
     assert (found["direction"], found["unit"], found["samples"]) == ("lower", "label", 4)
     assert (found["seeds"], found["jobs"], found["data"]) == ("0 1 2", "erm-0 erm-1 erm-2", "real")
@@ -230,9 +232,16 @@ def test_classification_from_logits(result):
         }
     )
     found = accuracy([result(frame=frame, family="classification")])
-    assert list(found["metric"]) == ["accuracy", "balanced_accuracy", "f1_macro", "f1_weighted"]
+    assert list(found["metric"]) == [
+        "accuracy",
+        "balanced_accuracy",
+        "f1_macro",
+        "f1_weighted",
+        "auroc_ovr",
+        "auprc_ovr",
+    ]
     assert list(found["mean"][:2]) == pytest.approx([2 / 3, 0.75])
-    assert list(found["interval"]) == ["samples"] * 4
+    assert list(found["interval"]) == ["samples"] * 6
     assert all(found["sd"].isna())
 
 
@@ -313,9 +322,13 @@ def test_p_is_that_of_the_paired_difference_after_holm(result, table):
     outputs = {name: [read_outputs(r)["clean"] for r in group] for name, group in groups.items()}
     scores = {name: [out.prediction for out in outs] for name, outs in outputs.items()}
     target = outputs["one"][0].target
-    p = [
-        paired_difference(METRICS["mae"], target, scores["one"], scores[name]).p for name in ("two", "three")
-    ]
+    sampled = {name: resample([METRICS["mae"]], target, each) for name, each in scores.items()}
+    p = []
+    for name, third in (("two", "three"), ("three", "two")):
+        own, other = (variation_of(one) for one in (sampled["one"].minus(sampled[name]), sampled[third]))
+        # Two methods differ by the seeds of both: each of which the third tells something of.
+        prior = seed_prior(own, 2 * 2 * other.between, 2 * 2 * other.together, np.array([2]))
+        p.append(float(moderated_p(own, prior)[0]))
     assert row(frame, method="one")["best"]
     expected = holm(p)
     assert expected[0] != p[0] or expected[1] != p[1]

@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mmbench.leaderboards.labels import UPPER_BOUND
 from mmbench.leaderboards.metrics.registry import METRICS
-from mmbench.leaderboards.stats.bootstrap import Resampled, interval, resample_counts
+from mmbench.leaderboards.stats.bootstrap import Resampled, resample_counts
+from mmbench.leaderboards.stats.intervals import interval
 from mmbench.leaderboards.tables.accuracy import accuracy
 from mmbench.leaderboards.tables.gap import CLOSED, LEFT, gap, gap_cell
 from mmbench.leaderboards.tables.groups import Cell
@@ -49,20 +50,36 @@ def rows_of(frame: pd.DataFrame) -> dict[tuple[str, str], dict[str, Any]]:
     return {(row["method"], row["metric"]): row for row in records}
 
 
-def slow_interval(values: list[float], draws: list[list[float]]) -> tuple[float, float]:
-    """As ``statistics`` says it in words: the samples' part, less what it shares with the seeds, and Student's t."""
-    seeds, count = len(values), len(draws)
+Drawn = tuple[list[float], list[list[float]]]
+
+
+def shared_variance(values: list[float], draws: list[list[float]]) -> tuple[list[float], list[float], float]:
+    """Of values of seeds and their draws: the means of what is away from them, the variance of each seed over resamples,
+    and the part of it that seeds and samples do together."""
+    seeds = len(values)
     away = [[one - value for one, value in zip(draw, values, strict=True)] for draw in draws]
     means = [sum(row) / seeds for row in away]
-    total = np.var(means, ddof=1)
-    shared = sum(np.var([row[s] for row in away], ddof=1) for s in range(seeds)) - seeds * total
-    shared = max(float(shared), 0.0) / (seeds - 1)
-    spread = math.sqrt(max(float(np.var(values, ddof=1)), shared) / seeds)
-    own = math.sqrt(min(max(1 - shared / seeds / float(total), 0.0), 1.0))
-    quantiles = stats.t.ppf((np.arange(count) + 0.5) / count, seeds - 1)
-    t = np.random.default_rng([count, seeds - 1]).permutation(quantiles)
-    ends = [sum(values) / seeds + own * mean + spread * float(x) for mean, x in zip(means, t, strict=True)]
-    return tuple(np.quantile(ends, [0.025, 0.975], method="hazen").tolist())
+    each = [float(np.var([row[s] for row in away], ddof=1)) for s in range(seeds)]
+    return means, each, max(sum(each) - seeds * float(np.var(means, ddof=1)), 0.0) / (seeds - 1)
+
+
+def slow_interval(own: Drawn, other: Drawn | None) -> tuple[float, float]:
+    """As ``stats.intervals`` says it in words: the samples' part, less what it shares with the seeds, and Student's t with
+    a variance over seeds that the other method of the block, if it varies, has a say in."""
+    (values, draws), seeds = own, len(own[0])
+    means, each, shared = shared_variance(values, draws)
+    known = 0 if other is None else len(other[0]) - 1
+    theirs = 0.0 if other is None else known * float(np.var(other[0], ddof=1))
+    weak = 0.05**2 * COUNT * sum(each) / seeds + shared
+    prior, counts = (weak + theirs) / (1 + known), min(3, 1 + known)
+    degrees = counts + seeds - 1
+    moderated = (counts * prior + (seeds - 1) * float(np.var(values, ddof=1))) / degrees
+    half = float(stats.t.ppf(0.975, degrees)) * math.sqrt(max(moderated, shared) / seeds)
+    whole = math.sqrt(min(max(1 - shared / seeds / float(np.var(means, ddof=1)), 0.0), 1.0))
+    centres = [sum(values) / seeds + whole * mean for mean in means]
+    low, high = np.quantile(centres, [0.025, 0.975], method="hazen").tolist()
+    middle = sum(centres) / len(centres)
+    return middle - math.hypot(middle - low, half), middle + math.hypot(high - middle, half)
 
 
 def test_share_and_interval_are_what_loops_over_samples_find():
@@ -87,15 +104,25 @@ def test_share_and_interval_are_what_loops_over_samples_find():
         parts = zip(erm, own, oracle, strict=True)
         return [share + (mine - low - share * (up - low)) / whole for low, mine, up in parts]
 
-    def left(weights: np.ndarray) -> list[float]:
-        own, oracle = scores("other", weights), scores("oracle", weights)
+    def left(weights: np.ndarray, name: str = "other") -> list[float]:
+        own, oracle = scores(name, weights), scores("oracle", weights)
         return [(up - mine) / (sum(own) / 3) for mine, up in zip(own, oracle, strict=True)]
 
-    for metric, by_hand in ((CLOSED, closed), (LEFT, left)):
+    def left_of_erm(weights: np.ndarray) -> list[float]:
+        return left(weights, "erm")
+
+    for metric, by_hand, of_erm in (
+        (CLOSED, closed, None),
+        (LEFT, left, left_of_erm),
+    ):  # erm closes 0 of the gap
         row = rows_of(frame)["other", metric]
-        values = by_hand(np.ones(COUNT, dtype=int))
-        assert [float(value) for value in row["values"].split()] == pytest.approx(values, abs=1e-9)
-        low, high = slow_interval(values, [by_hand(weights) for weights in counts])
+        own, other = (
+            None if one is None else (one(np.ones(COUNT, dtype=int)), [one(weights) for weights in counts])
+            for one in (by_hand, of_erm)
+        )
+        assert own is not None
+        assert [float(value) for value in row["values"].split()] == pytest.approx(own[0], abs=1e-9)
+        low, high = slow_interval(own, other)
         # What is kept of the resamples has half precision.
         assert (row["low"], row["high"]) == pytest.approx((low, high), abs=2e-3)
         assert row["interval"] == "seeds+samples"

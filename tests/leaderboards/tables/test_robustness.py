@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from mmbench.leaderboards.tables import robustness as module
+from mmbench.leaderboards.tables.accuracy import accuracy, missing
 from mmbench.leaderboards.tables.robustness import is_summary, reliability_point, robustness, summaries
 
 from ..conftest import make_result, make_table
@@ -94,3 +95,24 @@ def test_every_summary_is_an_average_and_only_summaries_are_printed() -> None:
     assert all(is_summary(s.name) for s in found if not s.name.startswith("mean:drift"))
     assert not any(is_summary(name) for name in names[1:])
     assert module.MEAN in {summary.name for summary in found}
+
+
+@pytest.mark.parametrize("seeds", [(1, 2), (2, 2, 3), (1, 1)])
+def test_the_same_cell_has_the_same_interval_in_every_table(seeds: tuple[int, ...]) -> None:
+    draw = np.random.default_rng(0)
+    target = draw.normal(size=40)
+    names = ["clean", "missing:text", "missing:audio", *(f"gaussian-noise:text@{s}" for s in range(1, 6))]
+    results = []
+    for method, count in enumerate(seeds):
+        for seed in range(count):
+            scores = {name: target + (1 + 0.1 * method) * draw.normal(size=40) for name in names}
+            results.append(make_result(f"m{method}", seed, make_table(scores, target)))
+    cells = ["method", "n", "low", "high", "interval", "p_vs_best", "mark"]
+    tables = [make(results) for make in (accuracy, missing, robustness)]
+    clean = [frame[(frame["condition"] == "clean") & (frame["metric"] == "mae")] for frame in tables]
+    for frame in clean[1:]:
+        pd.testing.assert_frame_equal(
+            frame[cells].reset_index(drop=True), clean[0][cells].reset_index(drop=True)
+        )
+    one = "others' seeds+samples" if max(seeds) > 1 else "samples"
+    assert list(clean[0]["interval"]) == ["seeds+samples" if n > 1 else one for n in seeds]
