@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from dataclasses import replace
 from typing import Any
@@ -226,3 +227,55 @@ def test_the_teacher_s_batch_norms_are_the_student_s_where_they_are_not_averaged
         assert all(torch.equal(student[n], teacher[n]) for n in names) != averaged
         weights = [n for n, _ in net.named_parameters()]
         assert all(teacher[n].shape == student[n].shape for n in weights)
+
+
+def at_second(net: Any, batch: Batch) -> Any:
+    """The network at theta', by hand: encoders and norms moved against the gradient of the heads' losses."""
+    moved = copy.deepcopy(net)
+    inner = [*moved.encoders.parameters(), *moved.norms.parameters()]
+    slopes = torch.autograd.grad(moved.unimodal_losses(moved(batch), batch).sum(), inner, allow_unused=True)
+    with torch.no_grad():
+        for p, slope in zip(inner, slopes, strict=True):
+            p.sub_(0.0 if slope is None else net.params.inner_rate * slope)
+    return moved
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_lessons_of_the_heads_are_of_the_first_pass_where_they_are_to_be(first: bool):
+    spec = planted.spec("text", "audio", kind="classification")
+    batch = planted.linked(spec, 24, 1)
+    torch.manual_seed(0)
+    net = MBCD(MBCD.Params(**SIZE, first_lessons=first, inner_rate=0.5), spec).eval()
+    net.teacher = {k: v + 0.02 for k, v in net.state_dict().items()}
+    teacher = copy.deepcopy(net)
+    teacher.load_state_dict(net.teacher)
+    lesson = teacher(batch).prediction.detach()
+    found = gradients(net, batch)
+    place = next(n for n, _ in net.named_parameters() if n.startswith("heads.parts.0"))
+
+    def gradient(of_lesson: bool, where: Any) -> Tensor:
+        output = where(batch)
+        said = output.unimodal["text"]
+        apart = (lesson.softmax(1) * (lesson.log_softmax(1) - said.log_softmax(1))).sum(1).mean()
+        value = apart if of_lesson else F.cross_entropy(said, batch.target)
+        return torch.autograd.grad(value, dict(where.named_parameters())[place])[0]
+
+    expected = gradient(False, net) + gradient(True, net if first else at_second(net, batch))
+    assert torch.allclose(found[place], expected, atol=1e-5)
+    assert not torch.allclose(gradient(True, net), gradient(True, at_second(net, batch)), atol=1e-5)
+
+
+@pytest.mark.parametrize("adaptive", [True, False])
+def test_leads_are_of_the_second_pass_in_hust(adaptive: bool, monkeypatch: pytest.MonkeyPatch):
+    spec = planted.spec("text", "audio", kind="classification")
+    batch = planted.linked(spec, 24, 1)
+    torch.manual_seed(0)
+    net = MBCD(
+        MBCD.Params(**SIZE, adaptive_drop=adaptive, modality_drop_base=0.5, inner_rate=0.5), spec
+    ).eval()
+    seen: list[Tensor] = []
+    drop = net._drop
+    monkeypatch.setattr(net, "_drop", lambda out, b: (seen.append(out.unimodal["text"]), drop(out, b))[1])
+    expected = (net if adaptive else at_second(net, batch))(batch).unimodal["text"]
+    net.backward(batch)
+    assert torch.allclose(seen[-1], expected, atol=1e-5)

@@ -90,6 +90,7 @@ PARAMS_OF_0_2: Mapping[str, Mapping[str, Any]] = {
         "unimodal_means": False,
         "lead": "mean-of-ratios",
         "buffers_averaged": True,
+        "first_lessons": False,
     },
     "gmp": {"unimodal_width": 0, "batch_norm": False, "reversal_behind": False, "mean_auxiliary": False},
     "ebmc": {"kl_from": "fusion", "msd_norm": False, "first_stage": 0.4},
