@@ -113,7 +113,9 @@ def check(
         raise SystemExit(1)
     out.print(f"{kind.value} {name} keeps its contract", markup=False, highlight=False)
     if kind is Checked.DATASET:
-        words = f"checked on its stand-in; your own files: mmbench data info {name}, mmbench data verify {name}"
+        words = (
+            f"checked on its stand-in; your own files: mmbench data info {name}, mmbench data verify {name}"
+        )
         out.print(words, style="dim", markup=False, highlight=False)
 
 
