@@ -71,6 +71,17 @@ def planted_batch(spec: Spec, count: int = 24, steps: int = 5, seed: int = 0) ->
     )
 
 
+def _planted(method_class: type[Method], spec: Spec, count: int = 24) -> Batch:
+    """A planted batch; for a method that reads context, with the sample before each as its context, but for the first."""
+    batch = planted_batch(spec, count)
+    if not method_class.uses_context:
+        return batch
+    context = batch.take((torch.arange(count) - 1).clamp(min=0))
+    known = torch.arange(count) > 0
+    context = context.with_present({name: flags & known for name, flags in context.present.items()})
+    return replace(batch, context=context)
+
+
 def _build(method_class: type[Method], spec: Spec) -> Method:
     """A network with its first weights, or an estimator that is fitted to the planted samples."""
     torch.manual_seed(0)
@@ -120,7 +131,7 @@ def output_has_the_right_shape(method_class: type[Method]) -> None:
     """It predicts one score or one row of logits a sample, for one to four modalities, any missing
     pattern, batches of one."""
     for spec in specs():
-        method, whole = _build(method_class, spec), planted_batch(spec)
+        method, whole = _build(method_class, spec), _planted(method_class, spec)
         for batch in (whole, whole.take(slice(0, 1))):
             for condition in default_conditions(batch.modalities):
                 prediction = _predict(method, condition.apply(batch)).prediction
@@ -135,7 +146,7 @@ def output_has_the_right_shape(method_class: type[Method]) -> None:
 def nothing_present_is_survived(method_class: type[Method]) -> None:
     """A sample without any modality gets a finite prediction."""
     for spec in specs():
-        batch = planted_batch(spec)
+        batch = _planted(method_class, spec)
         batch = batch.with_present({name: torch.zeros_like(flags) for name, flags in batch.present.items()})
         assert bool(torch.isfinite(_predict(_build(method_class, spec), batch).prediction).all()), (
             "not finite"
@@ -145,7 +156,7 @@ def nothing_present_is_survived(method_class: type[Method]) -> None:
 def padding_is_not_read(method_class: type[Method]) -> None:
     """What stands in padded time steps changes no prediction, nor does more padding."""
     for spec in specs():
-        method, batch = _build(method_class, spec), planted_batch(spec)
+        method, batch = _build(method_class, spec), _planted(method_class, spec)
         clean = _predict(method, batch).prediction
         noisy = {m: torch.where(batch.mask[m][..., None], x, 7.0) for m, x in batch.features.items()}
         _close(clean, _predict(method, replace(batch, features=noisy)).prediction, "noise in padding")
@@ -160,18 +171,24 @@ def padding_is_not_read(method_class: type[Method]) -> None:
 def absent_is_not_read(method_class: type[Method]) -> None:
     """What stands in an absent modality changes no prediction, not even NaN."""
     for spec in specs():
-        method, batch = _build(method_class, spec), planted_batch(spec)
+        method, batch = _build(method_class, spec), _planted(method_class, spec)
         for name in spec.modalities:
             absent = batch.with_present({name: torch.zeros_like(batch.present[name])})
-            other = {**batch.features, name: torch.full_like(batch.features[name], torch.nan)}
-            left, right = _predict(method, absent), _predict(method, replace(absent, features=other))
+            left, right = _predict(method, absent), _predict(method, _with_nan(absent, name))
             _close(left.prediction, right.prediction, f"NaN in absent {name}")
+
+
+def _with_nan(batch: Batch, name: str) -> Batch:
+    """The batch, and its context, with NaN as the features of a modality."""
+    features = {**batch.features, name: torch.full_like(batch.features[name], torch.nan)}
+    context = None if batch.context is None else _with_nan(batch.context, name)
+    return replace(batch, features=features, context=context)
 
 
 def samples_are_independent(method_class: type[Method]) -> None:
     """A prediction does not depend on the other samples of the batch, nor on their order."""
     for spec in specs():
-        method, batch = _build(method_class, spec), planted_batch(spec)
+        method, batch = _build(method_class, spec), _planted(method_class, spec)
         order = torch.randperm(len(batch), generator=torch.Generator().manual_seed(1))
         whole = _predict(method, batch).prediction
         _close(whole[order], _predict(method, batch.take(order)).prediction, "another order")
@@ -187,10 +204,12 @@ def samples_are_independent(method_class: type[Method]) -> None:
 def modalities_are_independent(method_class: type[Method]) -> None:
     """Where it says that modalities are encoded independently, encoding once and fusing often changes
     nothing."""
-    if not method_class.separable():
+    if (
+        not method_class.separable() or method_class.uses_context
+    ):  # with context, all are encoded for each condition
         return
     for spec in specs():
-        method, batch = _build(method_class, spec), planted_batch(spec)
+        method, batch = _build(method_class, spec), _planted(method_class, spec)
         method.eval()
         with torch.no_grad():
             clean = {name: method.encode(name, batch) for name in batch.modalities}
@@ -202,7 +221,7 @@ def modalities_are_independent(method_class: type[Method]) -> None:
 def loss_is_finite(method_class: type[Method]) -> None:
     """Its loss terms are finite scalars with finite gradients in every stage, also for a batch of one."""
     for spec in specs():
-        method, whole = _build(method_class, spec), planted_batch(spec)
+        method, whole = _build(method_class, spec), _planted(method_class, spec)
         for stage in range(len(method.stages)):
             method.begin_stage(stage)
             for batch in (whole, whole.take(slice(0, 1))):
@@ -224,7 +243,7 @@ def step_is_finite(method_class: type[Method]) -> None:
     """A step of training leaves finite weights in every stage, for batches of one and any missing pattern,
     and so does what it wants evaluated."""
     for spec in specs():
-        method, whole = _build(method_class, spec), planted_batch(spec)
+        method, whole = _build(method_class, spec), _planted(method_class, spec)
         optimizer = torch.optim.SGD(method.parameters(), lr=1e-3)
         absent = whole.with_present({name: torch.zeros(len(whole)).bool() for name in whole.modalities})
         conditions = [condition.apply(whole) for condition in default_conditions(whole.modalities)]
@@ -252,7 +271,7 @@ def same_seed_same_result(method_class: type[Method]) -> None:
     for spec in specs():
         values = []
         for _ in range(2):
-            method, batch = _build(method_class, spec), planted_batch(spec)
+            method, batch = _build(method_class, spec), _planted(method_class, spec)
             method.begin_stage(0)
             method.train()
             loss = torch.stack(list(method.loss(batch).values())).sum().detach()
@@ -263,7 +282,11 @@ def same_seed_same_result(method_class: type[Method]) -> None:
 def batch_is_left_alone(method_class: type[Method]) -> None:
     """It does not change the batch that it is given."""
     for spec in specs():
-        method, batch, copy = _build(method_class, spec), planted_batch(spec), planted_batch(spec)
+        method, batch, copy = (
+            _build(method_class, spec),
+            _planted(method_class, spec),
+            _planted(method_class, spec),
+        )
         method.begin_stage(0)
         method.loss(batch)
         _predict(method, batch)
@@ -277,7 +300,7 @@ def batch_is_left_alone(method_class: type[Method]) -> None:
 def weights_are_restored(method_class: type[Method]) -> None:
     """Weights that are saved and loaded again into it give the same predictions after every stage."""
     for spec in specs():
-        method, batch = _build(method_class, spec), planted_batch(spec)
+        method, batch = _build(method_class, spec), _planted(method_class, spec)
         for stage in range(len(method.stages)):
             method.begin_stage(stage)
         saved = {name: value.clone() for name, value in method.state_dict().items()}
@@ -296,7 +319,7 @@ def _task_loss(method: Method, batch: Batch) -> float:
 def it_learns(method_class: type[Method]) -> None:
     """On data in which every modality tells the target, training beats the best constant guess."""
     for spec in list(specs())[2:4]:
-        method, batch = _build(method_class, spec), planted_batch(spec, count=64)
+        method, batch = _build(method_class, spec), _planted(method_class, spec, count=64)
         optimizer = torch.optim.Adam(method.parameters(), lr=3e-3)
         stages = len(method.stages)
         for stage in range(stages):

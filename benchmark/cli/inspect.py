@@ -112,6 +112,11 @@ def check(
     if not passed:
         raise SystemExit(1)
     out.print(f"{kind.value} {name} keeps its contract", markup=False, highlight=False)
+    if kind is Checked.DATASET:
+        words = (
+            f"checked on its stand-in; your own files: mmbench data info {name}, mmbench data verify {name}"
+        )
+        out.print(words, style="dim", markup=False, highlight=False)
 
 
 def doctor(data_root: Root = None, plugin: Plugins = None) -> None:
