@@ -11,9 +11,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import settings
 
 if TYPE_CHECKING:
     from selenium.webdriver import Chrome
+
+
+# How long an example takes is no property of what it tests: a busy machine would fail it.
+settings.register_profile("mmbench", deadline=None)
+settings.load_profile("mmbench")
 
 
 def lacking_slurm() -> str:
