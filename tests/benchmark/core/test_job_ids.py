@@ -36,6 +36,8 @@ RULES_OF_0_1: dict[str, Any] = {
     "accumulate": 1,
     "precision": "float32",
 }
+#: What came after 0.1, with the values at which a job is one that 0.1 could have had.
+RULES_AFTER_0_1: dict[str, Any] = {"patience": 0}
 _DEEP = {"whole_network": False, "extra_width": 0, "bounded": False, "raw_halves": False}
 PARAMS_OF_0_1: Mapping[str, Mapping[str, Any]] = {
     "rna": {"whole_network": False},
@@ -75,7 +77,7 @@ def id_of_0_1(job: Job) -> str:
         "version": job.version,
         "modalities": job.modalities,
         "data": [[item.name, item.fingerprint] for item in job.data],
-        "protocol": {k: v for k, v in job.protocol.items() if RULES_OF_0_1.get(k) != v},
+        "protocol": {k: v for k, v in job.protocol.items() if (RULES_OF_0_1 | RULES_AFTER_0_1).get(k) != v},
         "seed": job.seed,
         **({"role": job.role} if job.role else {}),
     }
