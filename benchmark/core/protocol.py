@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from .as_published import BUDGETS
 from .selection import Rule
@@ -41,6 +41,9 @@ class Protocol(BaseModel):
     epochs: int = Field(20, ge=1, description="passes over the training data")
     epoch_steps: Annotated[int, Since("0.1")] = Field(
         0, ge=0, description="steps of an epoch; 0: one pass over the training data"
+    )
+    patience: Annotated[int, Since("0.2")] = Field(
+        0, ge=0, description="end the training after so many epochs without a better one; 0: never"
     )
     batch_size: int = Field(32, ge=1, description="samples a step")
     drop_last: Annotated[bool, Since("0.1")] = Field(
@@ -115,6 +118,15 @@ class Protocol(BaseModel):
     held_out_classes: Annotated[list[str], Since("0.1")] = Field(
         [], description="classes that are not trained on, and are told apart as OOD in the test"
     )
+
+    @model_validator(mode="after")
+    def _whole_companions(self) -> Protocol:
+        """A job is compared with its companions epoch by epoch, so that none may end early."""
+        if self.patience and self.selection == "leave-one-source-out":
+            raise ValueError(
+                "patience cannot be used with selection leave-one-source-out: every epoch is compared"
+            )
+        return self
 
     def resolve(self, published: Mapping[str, Any]) -> Protocol:
         """These rules for a job: under ``as-published``, fields that nobody set are as published.

@@ -255,6 +255,14 @@ class Training(LightningModule):
                 self.selected = copy.deepcopy(self.method.state_dict())
         self.method.train()
         self.report(self.current_epoch, 1.0, epoch)
+        self._stop_early()
+
+    def _stop_early(self) -> None:
+        """Ends the training where the protocol's patience is at its end; only the last stage of a method can be."""
+        patience = self.protocol.patience
+        begun = sum(epoch.stage == self.stage for epoch in self.record)
+        if patience and self.stage == len(self._stage_starts) - 1 and begun > patience:
+            self.trainer.should_stop = len(self.record) - 1 - self._best_index() >= patience
 
     @property
     def selected_epoch(self) -> int:

@@ -36,6 +36,7 @@ RULES_OF_0_1: dict[str, Any] = {
     "accumulate": 1,
     "precision": "float32",
 }
+#: What came after 0.1, with the values at which a job is one that 0.1 could have had.
 _DEEP = {"whole_network": False, "extra_width": 0, "bounded": False, "raw_halves": False}
 PARAMS_OF_0_1: Mapping[str, Mapping[str, Any]] = {
     "rna": {"whole_network": False},
@@ -65,7 +66,7 @@ PARAMS_OF_0_1: Mapping[str, Mapping[str, Any]] = {
 }
 
 # What was added after 0.1, which leaves out of the id what has these values.
-RULES_OF_0_2: dict[str, Any] = {"clip_part": "all"}
+RULES_OF_0_2: dict[str, Any] = {"clip_part": "all", "patience": 0}
 _MLP_HEADS = {"head_dropout": 0.5, "mlp_heads": False, "contrast": "published"}
 PARAMS_OF_0_2: Mapping[str, Mapping[str, Any]] = {
     "simmmdg": {"head_dropout": 0.5, "contrast": "published", "batch_norm": False},

@@ -25,6 +25,7 @@ from mmbench.methods.generalisation.mbcd import MBCD
 from mmbench.methods.generalisation.swad import SWAD
 from mmbench.methods.method import Method, NoParams, Output
 from mmbench.methods.shared.networks import SharedNetworkParams
+from pydantic import ValidationError
 from sklearn.metrics import accuracy_score, balanced_accuracy_score
 from torch import Tensor, nn
 
@@ -158,6 +159,22 @@ def test_the_last_stage_always_has_an_epoch(shares: tuple[float, ...], epochs: i
     assert starts[-1] < epochs
     if epochs >= len(shares):
         assert len(set(starts)) == len(shares)
+
+
+def test_patience_ends_a_training_so_many_epochs_after_its_best_one(data: TaskData):
+    change = {"learning_rate": 0.3, "schedule": "constant", "epochs": 12}
+    whole = train(Counting(NoParams(), data.spec("fair")), data, **change)
+    ended = train(Counting(NoParams(), data.spec("fair")), data, patience=2, **change)
+    count = len(ended.record)
+    assert ended.record == whole.record[:count]
+    assert count < 12
+    assert count - 1 - ended.selected_epoch == 2
+    assert ended.record[-3].stage == 1  # the first stage is never cut
+
+
+def test_patience_needs_no_companions():
+    with pytest.raises(ValidationError, match="every epoch is compared"):
+        protocol(patience=1, selection="leave-one-source-out")
 
 
 def test_the_selected_epoch_is_what_is_left(data: TaskData):
