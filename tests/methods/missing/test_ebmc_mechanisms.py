@@ -81,6 +81,7 @@ def test_emc_brings_the_errors_of_the_branches_closer_by_improving_the_weak_one(
     assert weak_off - weak > strong - strong_off  # more by a better weak branch than by a worse strong one
 
 
+@pytest.mark.slow
 def test_the_published_energy_closes_the_gap_by_worse_branches():
     published = {
         name: EBMC.as_published[name]
