@@ -36,7 +36,6 @@ RULES_OF_0_1: dict[str, Any] = {
     "accumulate": 1,
     "precision": "float32",
 }
-#: What came after 0.1, with the values at which a job is one that 0.1 could have had.
 _DEEP = {"whole_network": False, "extra_width": 0, "bounded": False, "raw_halves": False}
 PARAMS_OF_0_1: Mapping[str, Mapping[str, Any]] = {
     "rna": {"whole_network": False},
