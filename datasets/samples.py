@@ -372,4 +372,5 @@ def take_rows(samples: Samples, rows: np.ndarray) -> Samples:
         sample_id=samples.sample_id[rows],
         domain=samples.domain[rows],
         previous=place[samples.previous[rows]],
+        group=None if samples.group is None else samples.group[rows],
     )

@@ -114,6 +114,11 @@ class Description:
         if self.valid is not None and self.valid.group is not None:
             yield self.valid.group
 
+    @property
+    def whole(self) -> ArrayRef | None:
+        """The array of what should lie in one split as a whole: the group, or else the video; None without either."""
+        return self.optional.get("group", self.optional.get("video"))
+
     def files(self) -> tuple[Path, ...]:
         """Every file that holds an array, each once, in the order of their first use."""
         return tuple(dict.fromkeys(path for ref in self.refs() for path in ref.files.values()))
@@ -232,7 +237,7 @@ class _Reader(Entries):
         if value is None:
             # An array that names the splits itself is looked at when it is read.
             known = stated or (found.split is not None and not names)
-            return None if known else ValidationPart(group=found.optional.get("video"))
+            return None if known else ValidationPart(group=found.whole)
         if stated:
             raise self.wrong("valid", "given, but the split has a validation part", "one of the two")
         entry = self.mapping(value, "valid", ("share", "group"), ())

@@ -183,8 +183,8 @@ class _Loader:
         return rows
 
     def default_validation(self) -> ValidationPart:
-        """A share of the training samples, by whole videos where they are named."""
-        return ValidationPart(group=self.about.optional.get("video"))
+        """A share of the training samples, by whole groups or videos where they are named."""
+        return ValidationPart(group=self.about.whole)
 
     def read(self, ref: ArrayRef) -> dict[str, tuple[np.ndarray, np.ndarray | None]]:
         """Split -> array and, for ragged lists, the valid steps."""

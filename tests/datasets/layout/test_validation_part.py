@@ -76,6 +76,13 @@ def test_no_video_and_no_group_lies_on_both_sides(tmp_path: Path):
     assert not names["train"] & names["valid"]
     assert len(videos["valid"]) == 20
     assert set(videos["valid"].previous.tolist()) > {-1}  # the context of what validates goes along
+    persons = load(write(tmp_path / "persons", group="video"))
+    assert {part: len(samples.group) for part, samples in persons.items()} == {  # type: ignore[arg-type]
+        "train": 80, "valid": 20, "test": TEST,
+    }  # fmt: skip
+    assert {int(name) // 5 for name in persons["valid"].sample_id} == {
+        number for number in range(20) if number not in {int(name) // 5 for name in persons["train"].sample_id}
+    }
     groups = load(write(tmp_path / "groups", valid={"share": 0.3, "group": "video"}))
     assert len(groups["valid"]) == 30
     valid = {int(name) // 5 for name in groups["valid"].sample_id}
