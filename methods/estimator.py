@@ -75,10 +75,12 @@ class Learned(nn.Module):
         for name, value in tensors.items():
             self.register_buffer(name, value)
 
-    def _load_from_state_dict(self, state_dict: Mapping[str, Tensor], prefix: str, *rest: Any) -> None:
+    def _load_from_state_dict(
+        self, state_dict: Mapping[str, Any], prefix: str, *args: Any, **more: Any
+    ) -> None:
         """Takes the tensors of a stored state, whatever their shapes."""
         own = {
             name.removeprefix(prefix): value for name, value in state_dict.items() if name.startswith(prefix)
         }
         self.replace({name: value.clone() for name, value in own.items()})
-        super()._load_from_state_dict(dict(state_dict), prefix, *rest)
+        super()._load_from_state_dict(dict(state_dict), prefix, *args, **more)

@@ -20,7 +20,10 @@ from .seeds import derive, generator
 class Fit(Structure):
     """What training and fitting leave behind beside the method itself."""
 
-    record: list[Epoch]
+    @property
+    def record(self) -> list[Epoch]:
+        """An entry for each epoch, or for each candidate."""
+        ...
 
     @property
     def selected_epoch(self) -> int:

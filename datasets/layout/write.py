@@ -91,7 +91,8 @@ def write_open_layout(
             arrays |= {f"mask.{m}": samples.mask[m] for m in modalities}
             arrays |= {"label": samples.target, "domain": samples.domain}
             arrays |= {"sample_id": samples.sample_id, "previous": samples.previous}
-            arrays |= {"group": samples.group} if grouped else {}
+            if grouped and samples.group is not None:
+                arrays["group"] = samples.group
             arrays |= beside[split] if beside else {}
             files.append(write_atomic(folder / f"{split}.npz", partial(_save, arrays)))
         text = plain_yaml_text(content).encode()

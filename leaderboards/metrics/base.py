@@ -177,7 +177,8 @@ def by_name(metrics: Iterable[Metric]) -> dict[str, Metric]:
 
 def task_of(metrics: Iterable[Metric]) -> Task:
     """The task of metrics that judge answers together: that of their means; rank metrics alone judge classes."""
-    return next((metric.mean.task for metric in metrics if metric.kind == "mean"), "classification")
+    tasks: list[Task] = [metric.mean.task for metric in metrics if metric.kind == "mean"]
+    return tasks[0] if tasks else "classification"
 
 
 def checked(task: Task, target: ArrayLike, prediction: ArrayLike) -> tuple[np.ndarray, np.ndarray]:

@@ -97,7 +97,8 @@ def numbers_of(groups: Sequence[Group], cells: Sequence[dict[str, Cell]]) -> Num
         compared = has_value[stack.at] & ~best[stack.at] & several[names, measures]
         columns, difference = stack.from_others((first, names, measures), compared)
         if len(columns):
-            at = tuple(index[columns] for index in stack.at)
+            at_method, at_condition, at_metric = (index[columns] for index in stack.at)
+            at = at_method, at_condition, at_metric
             own = variation_of(difference)
             p[at] = moderated_p(own, spread.prior(at, own, against=first[columns]))
     p = holm(p)

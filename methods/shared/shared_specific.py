@@ -62,7 +62,8 @@ class SharedSpecific(nn.Module):
             contrast: the form of ``supervised_contrast``.
         """
         super().__init__()
-        self.raw, self.batch_norm, self.contrast = raw, batch_norm, contrast
+        self.raw, self.batch_norm = raw, batch_norm
+        self.contrast: Contrast = contrast
         if width % 2:
             raise ValueError(f"width {width} must be even: an embedding has two halves")
         self.pairs = list(permutations(range(modalities), 2))

@@ -34,7 +34,7 @@ def splits(seed: int = 0, shapes: dict[str, tuple[int, int]] = SHAPES) -> dict[s
         found[split] = Samples(
             features=features,
             mask=mask,
-            present={name: one.any(axis=1) for name, one in mask.items()},
+            present={name: np.asarray(one.any(axis=1)) for name, one in mask.items()},
             target=np.zeros(count, np.int64),
             sample_id=np.array([f"{split}{row // 4}$_${row % 4}" for row in range(count)]),
             domain=np.full(count, "here"),

@@ -135,7 +135,10 @@ def test_jat_s_terms_are_from_one_projection_of_each_modality():
     }
     assert loss(net, batch) == pytest.approx({k: float(v.detach()) for k, v in expected.items()}, rel=1e-5)
     # The reversals stand behind the projector: it learns minus alpha times what the adversaries ask for.
-    gradient = of(sum(net.loss(batch)[k] for k in ("domain", "modality")), list(net.projectors.parameters()))
+    gradient = of(
+        torch.stack([net.loss(batch)[k] for k in ("domain", "modality")]).sum(),
+        list(net.projectors.parameters()),
+    )
     plain = of(-0.3 * expected["domain"] - 0.1 * expected["modality"], list(net.projectors.parameters()))
     assert torch.allclose(gradient, plain, atol=1e-6)
 

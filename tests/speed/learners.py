@@ -18,6 +18,7 @@ import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -151,7 +152,7 @@ def network(data: Data, epochs: int, by_shape: bool) -> list[np.ndarray]:
 def simple(data: Data) -> Iterator[tuple[str, list[np.ndarray]]]:
     """The same of the learners of scikit-learn."""
     inputs = statistics(data)
-    learners = {
+    learners: dict[str, Any] = {
         f"logistic regression, C {share:g}": make_pipeline(
             SimpleImputer(), StandardScaler(), LogisticRegression(C=share, max_iter=1000)
         )

@@ -23,10 +23,10 @@ def test_conditions_for_a_finished_job_do_not_look_like_training(tmp_path: Path,
     (job,) = plan(experiment).todo
     view = RunView([job], Store(tmp_path / "runs"))
     assert run(experiment).ok
-    assert "epoch 1/1  loss" in view.ended(Outcome(job.id, ok=True)).plain
+    assert "epoch 1/1  loss" in view.outcome_line(Outcome(job.id, ok=True)).plain
 
     more = Experiment.read({**asked, **where, "corruptions": ["drift"]})
     assert plan(more).todo == (job,)
-    again = RunView([job], Store(tmp_path / "runs")).ended(Outcome(job.id, ok=True)).plain
+    again = RunView([job], Store(tmp_path / "runs")).outcome_line(Outcome(job.id, ok=True)).plain
     assert "tested under more conditions; trained before" in again
     assert "loss" not in again

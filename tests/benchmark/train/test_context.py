@@ -118,7 +118,14 @@ def test_under_a_condition_a_network_sees_the_context_under_it_too(data: TaskDat
 def test_a_clean_network_sees_what_it_saw(data: TaskData) -> None:
     """Without damage the batches are the very tensors of the split."""
     method = Sums(NoParams(), data.spec("fair"))
-    fit(method, Protocol(epochs=1, batch_size=200), data.train.batch, data.valid.batch, 0, lambda *_: None)
+    fit(
+        method,
+        Protocol.model_validate({"epochs": 1, "batch_size": 200}),
+        data.train.batch,
+        data.valid.batch,
+        0,
+        lambda *_: None,
+    )
     (seen,) = method.seen
     rows = torch.stack([(data.train.batch.sample_id == one).nonzero()[0, 0] for one in seen.sample_id])
     expected = data.train.batch.take(rows)

@@ -19,7 +19,7 @@ from torch import Tensor
 SPEC = list(specs())[2]
 TRAIN = replace(planted_batch(SPEC, count=40), index=None)
 VALID = replace(planted_batch(SPEC, count=12, seed=1), index=None)
-RULES = Protocol(epochs=2, batch_size=16)
+RULES = Protocol.model_validate({"epochs": 2, "batch_size": 16})
 
 
 def train(kind: type[ERM], rules: Protocol = RULES, spec: Spec = SPEC) -> ERM:
@@ -133,6 +133,10 @@ def test_steps_alternate_between_parts():
     class Alternating(ERM):
         """The encoders, then the head, each by a step of its own, from gradients at the weights of that moment."""
 
+        def __init__(self, params: ERMParams, spec: Spec) -> None:
+            super().__init__(params, spec)
+            self.seen: list[list[Tensor]] = []
+
         def optimizer_steps(self, batch: Batch):
             def part(name: str) -> dict[str, Tensor]:
                 before = weights(self)
@@ -142,8 +146,8 @@ def test_steps_alternate_between_parts():
                         parameter.grad = None
                 order.append(name)
                 if order[-2:] == ["encoders", "head"]:
-                    assert not all(torch.equal(a, b) for a, b in zip(before, self.seen, strict=True))
-                self.seen = before
+                    assert not all(torch.equal(a, b) for a, b in zip(before, self.seen[-1], strict=True))
+                self.seen.append(before)
                 return {name: terms["task"].detach()}
 
             return (lambda: part("encoders"), lambda: part("head"))

@@ -30,7 +30,7 @@ def test_a_loaded_network_predicts_what_is_stored(tmp_path: Path, data_root: Pat
     table = predictions(store, job.id)
     table = table[(table["split"] == "test") & (table["condition"] == "clean")]
     assert table["sample_id"].tolist() == trained.data.test.sample_id.tolist()
-    np.testing.assert_allclose(found, table[["logit_0", "logit_1"]].to_numpy(), atol=1e-6)
+    np.testing.assert_allclose(found, np.asarray(table[["logit_0", "logit_1"]]), atol=1e-6)
     assert not trained.method.training
     with pytest.raises(UsageError, match="no job 'other'"):
         load_network(store, "other", data_root)

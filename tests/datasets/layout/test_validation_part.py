@@ -81,7 +81,9 @@ def test_no_video_and_no_group_lies_on_both_sides(tmp_path: Path):
         "train": 80, "valid": 20, "test": TEST,
     }  # fmt: skip
     assert {int(name) // 5 for name in persons["valid"].sample_id} == {
-        number for number in range(20) if number not in {int(name) // 5 for name in persons["train"].sample_id}
+        number
+        for number in range(20)
+        if number not in {int(name) // 5 for name in persons["train"].sample_id}
     }
     groups = load(write(tmp_path / "groups", valid={"share": 0.3, "group": "video"}))
     assert len(groups["valid"]) == 30

@@ -15,7 +15,7 @@ from mmbench.leaderboards.stats.bootstrap import Resampled, resample, resample_w
 from mmbench.leaderboards.stats.intervals import bootstrap_interval, interval
 from mmbench.leaderboards.stats.seed_variance import MOST_DEGREES, seed_part, seed_prior, variation_of
 from mmbench.leaderboards.tables.block import Numbers, numbers_of
-from mmbench.leaderboards.tables.groups import Cell, Group
+from mmbench.leaderboards.tables.groups import Block, Cell, Group
 from mmbench.leaderboards.tables.results import Result
 from scipy import stats
 
@@ -38,7 +38,7 @@ def block(networks: Sequence[Resampled]) -> Numbers:
             Result(f"{place}-{s}", str(place), "t", "a", "fair", s, 0, "failed", "", "classification", False)
             for s in range(len(scored.values))
         )
-        groups.append(Group(("t", "a", "fair", False), str(place), 0, tuple(jobs), (ACCURACY,)))
+        groups.append(Group(Block("t", "a", "fair", False), str(place), 0, tuple(jobs), (ACCURACY,)))
     return numbers_of(groups, [{CLEAN: Cell("", len(one.values), one, "same")} for one in networks])
 
 
@@ -82,8 +82,10 @@ def test_the_others_have_a_say_and_the_method_itself_has_none(own_seeds: int, ot
     known = sum(seeds - 1 for seeds in others)
     own = variation_of(networks[0])
     rest = [variation_of(one) for one in networks[1:]]
-    summed = (sum((one.seeds - 1) * getattr(one, name) for one in rest) for name in ("between", "together"))
-    scale, degrees = seed_part(own, seed_prior(own, *summed, np.array([known])))
+    between, together = (
+        sum((one.seeds - 1) * getattr(one, name) for one in rest) for name in ("between", "together")
+    )
+    scale, degrees = seed_part(own, seed_prior(own, between, together, np.array([known])))
     half = scale[0] * stats.t.ppf(0.975, degrees[0])
     assert degrees[0] == min(MOST_DEGREES, 1 + known) + own_seeds - 1
     assert scale[0] > 0 or own_seeds == 1

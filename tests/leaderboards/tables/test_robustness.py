@@ -110,9 +110,8 @@ def test_the_same_cell_has_the_same_interval_in_every_table(seeds: tuple[int, ..
     cells = ["method", "n", "low", "high", "interval", "p_vs_best", "mark"]
     tables = [make(results) for make in (accuracy, missing, robustness)]
     clean = [frame[(frame["condition"] == "clean") & (frame["metric"] == "mae")] for frame in tables]
-    for frame in clean[1:]:
-        pd.testing.assert_frame_equal(
-            frame[cells].reset_index(drop=True), clean[0][cells].reset_index(drop=True)
-        )
+    first, *others = (pd.DataFrame(frame[cells]).reset_index(drop=True) for frame in clean)
+    for frame in others:
+        pd.testing.assert_frame_equal(frame, first)
     one = "others' seeds+samples" if max(seeds) > 1 else "samples"
     assert list(clean[0]["interval"]) == ["seeds+samples" if n > 1 else one for n in seeds]

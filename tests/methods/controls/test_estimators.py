@@ -94,7 +94,7 @@ def test_a_forest_as_tensors_predicts_what_scikit_learn_predicts(spec: Spec):
 def test_boosting_as_tensors_predicts_what_scikit_learn_predicts():
     train, test = batch(CLASSES), batch(CLASSES, seed=1)
     ours = fitted(GradientBoosting(GradientBoostingParams(), CLASSES), train, 25)(test).prediction
-    model = HistGradientBoostingClassifier(max_iter=25, early_stopping=False, random_state=3)
+    model = HistGradientBoostingClassifier(max_iter=25, random_state=3).set_params(early_stopping=False)
     model.fit(summary(train).numpy(), train.target.numpy())
     np.testing.assert_allclose(ours.softmax(1), model.predict_proba(summary(test).numpy()), atol=1e-4)
 
@@ -163,7 +163,7 @@ def test_the_candidate_that_validates_best_is_kept_and_stored():
     method = Logistic(LogisticParams(), SCORES)
     train, valid = batch(SCORES, 60), batch(SCORES, 60, seed=1)
     asked: list[int] = []
-    protocol = Protocol(selection="source-validation")
+    protocol = Protocol.model_validate({"selection": "source-validation"})
     made = fit_estimator(
         method, protocol, train, valid, 0, lambda epoch, share, record: asked.append(epoch), SelectionData()
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import itertools
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -26,7 +27,7 @@ CUES = {seed: two_domains.spurious(TWO_CLASSES, n, seed) for seed, n in ((1, 512
 #: Audio says the opposite of the class: who believed it is wrong.
 REVERSED = two_domains.spurious(TWO_CLASSES, 2048, seed=7, agreement=(0.1, 0.1))
 RULES = {seed: two_domains.imbalanced(SCORES, 512, seed) for seed in (1, 5)}
-SIZE = {"width": 16, "layers": 1}
+SIZE: dict[str, Any] = {"width": 16, "layers": 1}
 
 
 @functools.cache

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -23,7 +24,7 @@ from .. import planted, two_domains
 
 SPEC = two_domains.spec("text", "audio")
 CLASSES = two_domains.spec("text", "audio", kind="classification")
-SIZE = {"width": 16, "layers": 1}
+SIZE: dict[str, Any] = {"width": 16, "layers": 1}
 
 
 # --- mixup ----------------------------------------------------------------------------------------------

@@ -368,8 +368,8 @@ def test_released_energies_and_their_gradient_term():
             z[:, m].square().mean() + (said[:, m] - batch.target).square().mean() + taught[:, m].var()
             for m in range(3)
         ]
-        gap = sum((energies[i] - energies[j]) ** 2 for i in range(3) for j in range(i))
-        slopes = sum((2 * z[:, m] / z[:, m].numel()).square().mean() for m in range(3))
+        gap = torch.stack([(energies[i] - energies[j]) ** 2 for i in range(3) for j in range(i)]).sum()
+        slopes = torch.stack([(2 * z[:, m] / z[:, m].numel()).square().mean() for m in range(3)]).sum()
         expected = 0.1 * float((gap + weight * slopes).detach())
         assert same_draws(net, batch)["emc"].item() == pytest.approx(expected, rel=1e-4)
 

@@ -69,6 +69,7 @@ def share_of_own_class(classes: torch.Tensor, views: int, form: Contrast) -> flo
 def test_the_released_positives_have_the_anchor_s_class_at_chance_and_the_published_always():
     draw = torch.Generator().manual_seed(0)
     shares: dict[Contrast, list[float]] = {"published": [], "released": []}
+    classes = torch.zeros(128, dtype=torch.int64)
     for _ in range(20):
         classes = torch.randint(0, 6, (128,), generator=draw)
         for form, found in shares.items():
