@@ -70,7 +70,7 @@ def test_shared_halves_agree_by_class_and_differ_from_specific_ones_and_translat
     assert agreement(projected, test.target) > 0.65
     assert agreement(half, test.target) < 0.6
     likeness = F.cosine_similarity(shared, specific, dim=-1).mean()
-    assert likeness < F.cosine_similarity(half, other, dim=-1).mean() - 0.3
+    assert likeness < F.cosine_similarity(half, other, dim=-1).mean() - 0.2
     goals = ours[:, [1, 0]]
     constant = F.normalize(ours, dim=-1).mean(0)[[1, 0]].expand_as(goals)
     reached = translation_errors(net.halves.translate(ours), goals).mean()
