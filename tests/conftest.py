@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -28,6 +29,13 @@ def lacking_slurm() -> str:
         return "no sbatch: tests/slurm_cluster.sh start, then . /tmp/mmbench-slurm/env.sh"
     asked = subprocess.run(["sinfo", "-h"], capture_output=True, text=True, check=False)
     return "" if asked.returncode == 0 and asked.stdout.strip() else "SLURM does not answer: see SLURM_CONF"
+
+
+def pytest_configure() -> None:
+    """A shell lets its background jobs ignore Ctrl-C, and what they start inherits that: tests that send it would wait
+    for ever."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 PROGRAMS = {"chromium": ("chromium", "chromedriver"), "latex": ("pdflatex",)}

@@ -9,6 +9,7 @@ from tempfile import TemporaryDirectory
 
 from rich.console import Console
 
+from ...datasets.libraries import import_guard
 from ...leaderboards.labels import SYNTHETIC
 from ...leaderboards.plots.figure import PictureForm
 from ...leaderboards.render import page
@@ -40,7 +41,8 @@ def picture_name(file: Path) -> str:
 
 def with_palette(file: Path) -> bytes:
     """A PNG file with a palette of 32 colours, which diagrams do not exceed by what can be seen: a fifth of its size."""
-    from PIL import Image
+    with import_guard("PIL", "the page with pictures"):
+        from PIL import Image
 
     content = io.BytesIO()
     with Image.open(file) as picture:

@@ -26,11 +26,11 @@ def mount(*arguments: str) -> None:
 
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Path]:
-    """A disk of 500 kB, which holds the results of two networks and not of three."""
+    """A disk of 2.9 MB, which holds the results of two networks and not of three."""
     place = tmp_path / "disk"
     place.mkdir()
     try:
-        mount("-t", "tmpfs", "-o", "size=500k", "none", str(place))
+        mount("-t", "tmpfs", "-o", "size=2900k", "none", str(place))
     except (OSError, subprocess.CalledProcessError) as error:
         pytest.skip(f"a disk cannot be mounted here, which takes root: {getattr(error, 'stderr', error)}")
     try:
@@ -68,7 +68,7 @@ def test_a_disk_that_fills_up_costs_the_jobs_that_find_no_place_until_there_is_s
     assert outcome.reason.endswith(f"{FULL}: {TO_DO}")
     _, said = call("status", "--store", disk / "runs")  # why, it knows only if the reason found a place
     assert "2 done" in said
-    mount("-o", "remount,size=2m", str(disk))
+    mount("-o", "remount,size=12m", str(disk))
     assert train(folder, store=disk / "runs", seeds=[0, 1, 2]).ok
     assert hashes(disk / "runs") == hashes(folder / "calm")
     assert not left_over(disk / "runs")

@@ -20,7 +20,7 @@ from mmbench.benchmark.store.job_folder import Submission
 from mmbench.benchmark.store.store import Store
 from mmbench.slurm import queue
 
-from ..benchmark.cli.test_run import contents, heed_ctrl_c, until
+from ..benchmark.cli.test_run import contents, until
 from ..benchmark.conftest import MMBENCH, Command
 
 pytestmark = pytest.mark.slurm
@@ -104,7 +104,7 @@ class Cluster:
         self.started.append(
             subprocess.Popen(
                 command, cwd=self.folder, env=self.environment, stdout=subprocess.PIPE, text=True,
-                stderr=subprocess.STDOUT, preexec_fn=heed_ctrl_c,
+                stderr=subprocess.STDOUT,
             )
         )  # fmt: skip
         return self.started[-1]

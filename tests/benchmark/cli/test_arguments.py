@@ -83,7 +83,7 @@ def test_the_values_of_a_repeated_flag_are_one_list():
         (("run", *TOY, "--seeds", "4-0"), "seeds: '4-0' is no range of seeds: write 0-4"),
         (("leaderboard", "--seeds", "0:4"), "--seeds: '0:4' is no range of seeds: write 0-4"),
         (("run", "--methods", "ebmc(contrast=smaple)", "--datasets", "toy"), "'smaple' is none of its values: did you mean sample?"),
-        (("run", *TOY, "--optimizer", "adamv"), "should be 'adamw' or 'adam'"),
+        (("run", *TOY, "--optimizer", "adamv"), "expected 'adamw' or 'adam'"),
         (("run", *TOY, "--slurm", "time=1h,time=2h", "--launcher", "slurm"), "slurm: time is given twice"),
     ],
 )  # fmt: skip

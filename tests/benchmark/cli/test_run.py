@@ -65,11 +65,6 @@ def plugin(tmp_path: Path) -> Path:
     return file
 
 
-def heed_ctrl_c() -> None:
-    """A shell's background jobs inherit Ctrl-C as ignored; who runs the tests that way wants them all the same."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-
-
 def until(condition: Callable[[], bool], seconds: float = 90) -> None:
     end = time.monotonic() + seconds
     while not condition():
@@ -161,7 +156,6 @@ def test_ctrl_c_ends_the_run_and_its_workers(mmbench: Command, tmp_path: Path, d
         stdout=subprocess.PIPE,
         text=True,
         start_new_session=True,
-        preexec_fn=heed_ctrl_c,
     )
     until(lambda: len(list(tmp_path.glob("started-*"))) == 2)
     os.killpg(launcher.pid, signal.SIGINT)  # as a terminal does: launcher and workers
@@ -186,7 +180,6 @@ def test_ctrl_c_ends_the_debug_launcher_the_same_way(
         env=environment,
         stdout=subprocess.PIPE,
         text=True,
-        preexec_fn=heed_ctrl_c,
     )
     until(lambda: any(tmp_path.glob("started-*")))
     launcher.send_signal(signal.SIGINT)

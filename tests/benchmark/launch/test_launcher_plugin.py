@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from ..cli.test_run import contents, heed_ctrl_c, until
+from ..cli.test_run import contents, until
 from ..conftest import MMBENCH, Command
 
 EXAMPLE = Path(__file__).parents[3] / "docs" / "examples" / "launcher.py"
@@ -79,7 +79,7 @@ def start(tmp_path: Path, data_root: Path) -> Start:
         asked = ("--methods", "slow", "--plugin", f"slow.py,{EXAMPLE}", "--seeds", "0,1", *TOY)
         run = subprocess.Popen(
             [str(MMBENCH), "run", *asked, "--launcher", "background"],
-            cwd=tmp_path, env=environment, stdout=subprocess.PIPE, text=True, preexec_fn=heed_ctrl_c,
+            cwd=tmp_path, env=environment, stdout=subprocess.PIPE, text=True,
         )  # fmt: skip
         until(lambda: any(tmp_path.glob("runs/jobs/*-s0-*/progress.json")))
         files = list(tmp_path.glob("runs/jobs/*/submitted.json"))

@@ -126,8 +126,6 @@ def test_an_interrupt_ends_a_program_at_once(video: Path) -> None:
         stderr=subprocess.PIPE,
         text=True,
         env=os.environ,
-        # a shell lets what it starts in the background ignore it
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
     assert process.stdout is not None
     assert process.stdout.readline() == "runs\n"
