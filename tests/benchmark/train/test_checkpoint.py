@@ -168,7 +168,7 @@ from pathlib import Path
 from mmbench.methods.erm import ERM
 from mmbench.methods.method import fixed
 
-NETWORKS = {"waiting": "Waiting"}
+METHODS = {"waiting": "Waiting"}
 
 
 @dataclass(frozen=True)
