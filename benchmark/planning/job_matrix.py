@@ -61,7 +61,8 @@ def jobs_of(experiment: Experiment) -> list[Job]:
     made = (replace(row.job, seed=seed) for row in rows for seed in experiment.seeds)
     jobs = {job.id: job for job in made}
     if experiment.oracle:
-        jobs = {job.id: job for job in upper_bounds(jobs.values())} | jobs
+        families = {row.job.task: row.family for row in rows}
+        jobs = {job.id: job for job in upper_bounds(jobs.values(), families)} | jobs
     return list(jobs.values())
 
 
@@ -73,11 +74,13 @@ class MatrixRow:
         job: its networks but for the seed, which is 0.
         searched: the parameters with a range that were not set.
         pinned: those that were.
+        family: of the task, a key of ``BUDGETS``.
     """
 
     job: Job
     searched: tuple[Field, ...]
     pinned: tuple[str, ...]
+    family: str
 
 
 def matrix_rows(experiment: Experiment) -> list[MatrixRow]:
@@ -100,6 +103,7 @@ def matrix_rows(experiment: Experiment) -> list[MatrixRow]:
         check_sources(task, experiment.protocol.selection)
         known = shared_modalities(task, located)
         target = located[task.datasets[-1]]
+        family = family_of(target, entries("dataset", plugins).get(target.name))
         if target.name not in variants:
             variants[target.name] = [_variant(text, experiment, target) for text in methods_of(experiment)]
         for modalities in _modality_sets(experiment.modalities_of(task), known, task.name):
@@ -112,7 +116,7 @@ def matrix_rows(experiment: Experiment) -> list[MatrixRow]:
                     metrics=target.target.metrics,
                     **variant,
                 )
-                rows.append(MatrixRow(job, searched, pinned))
+                rows.append(MatrixRow(job, searched, pinned, family))
         if experiment.oracle:
             check_bound(task, located)
     LOG.info(

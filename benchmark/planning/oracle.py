@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ...datasets.dataset import Located
+from ..core.as_published import BUDGETS
 from ..core.errors import UsageError
 from ..core.job import Job
 from ..core.method_spec import describe
@@ -38,12 +39,13 @@ class Bound:
     protocol: str
 
 
-def upper_bound(job: Job, erm: Job | None = None) -> Job | None:
+def upper_bound(job: Job, erm: Job | None = None, family: str = "") -> Job | None:
     """The in-domain job that bounds a job of a shift.
 
     Args:
         job: the job.
         erm: a job of ERM whose version and parameters the bound takes; None for the present ones.
+        family: of the task, a key of ``BUDGETS``, which decides the present parameters under ``as-published``.
 
     Returns:
         The bound; None for a job that is in-domain itself, and for a companion.
@@ -55,7 +57,9 @@ def upper_bound(job: Job, erm: Job | None = None) -> Job | None:
     selection = job.protocol["selection"]
     selection = selection if selection == "last" else "source-validation"
     own = (
-        _erm(str(job.protocol["name"])) if erm is None else {name: getattr(erm, name) for name in _OF_METHOD}
+        _erm(str(job.protocol["name"]), family)
+        if erm is None
+        else {name: getattr(erm, name) for name in _OF_METHOD}
     )
     return Job(
         task=task.target,
@@ -68,9 +72,14 @@ def upper_bound(job: Job, erm: Job | None = None) -> Job | None:
     )
 
 
-def upper_bounds(jobs: Iterable[Job]) -> list[Job]:
-    """The upper bounds of jobs, each once."""
-    bounds = [upper_bound(job) for job in jobs]
+def upper_bounds(jobs: Iterable[Job], families: Mapping[str, str]) -> list[Job]:
+    """The upper bounds of jobs, each once.
+
+    Args:
+        jobs: the jobs.
+        families: task -> its family, a key of ``BUDGETS``.
+    """
+    bounds = [upper_bound(job, family=families[job.task]) for job in jobs]
     return list({bound.id: bound for bound in bounds if bound is not None}.values())
 
 
@@ -111,8 +120,9 @@ def stored_bounds(store: Store, rows: Sequence[tuple[Job, str]]) -> list[Bound]:
     bounds = []
     for (task, _, protocol), jobs in blocks.items():
         known = next((job for job in jobs if job.label == METHOD), None)
-        for erm in (known, None) if known else (None,):  # the version of the shift's own ERM comes first
-            made = {one.seed: one for job in jobs if (one := upper_bound(job, erm)) is not None}
+        # The version of the shift's own ERM comes first; without it, whichever family the task was found to have.
+        for erm, family in [*([(known, "")] if known else []), *((None, name) for name in ("", *BUDGETS))]:
+            made = {one.seed: one for job in jobs if (one := upper_bound(job, erm, family)) is not None}
             there = [one.id for one in made.values() if (store.job(one.id).path / "job.json").is_file()]
             if there:
                 bounds += [Bound(record, task, protocol) for record in records(store, there)[0]]
@@ -129,13 +139,13 @@ def _is_shift(job: Job) -> bool:
 _OF_METHOD = ("method", "params", "version", "label", "train_missing", "needs_domains")
 
 
-def _erm(protocol: str) -> dict[str, Any]:
-    """The fields of a job for the present version of ERM."""
+def _erm(protocol: str, family: str) -> dict[str, Any]:
+    """The fields of a job for the present version of ERM, with its parameters in a family of tasks."""
     entry = find("method", METHOD)
     description = describe(entry)
     values = (
         METHOD,
-        description.defaults(protocol),
+        description.defaults(protocol, family),
         description.job_version(entry),
         METHOD,
         description.train_missing,

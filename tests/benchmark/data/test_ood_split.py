@@ -101,7 +101,7 @@ def test_the_command_tells_a_far_set_from_a_near_one(mmbench: Command, square: P
     }
     for score in ("mahalanobis", "knn", "residual", "vim"):
         assert auroc(frame, f"far:other/{score}") > 0.98, score
-        assert 0.5 < auroc(frame, f"near:moved/{score}") < 0.9, score
+        assert 0.5 < auroc(frame, f"near:moved/{score}") < 0.95, score
     for score in ("mahalanobis", "knn"):
         assert auroc(frame, f"semantic:west/{score}") > 0.9, score
 

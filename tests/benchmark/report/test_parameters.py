@@ -23,6 +23,9 @@ def test_a_teacher_is_no_parameter(name: str, tmp_path: Path, data_root: Path):
 
     kind = find("method", name).load()
     torch.manual_seed(0)
-    method = kind(kind.Params(layers=1), Spec({"text": 6, "audio": 3}, "regression", label_range=(-3.0, 3.0)))
+    method = kind(
+        kind.Params(layers=1),
+        Spec({"text": 6, "audio": 3}, "regression", label_range=(-3.0, 3.0), steps={"text": 4, "audio": 4}),
+    )
     own = {key: value for key, value in method.named_parameters() if not key.startswith("teacher.")}
     assert counted == sum(value.numel() for value in own.values())

@@ -97,7 +97,10 @@ def test_each_number_is_an_option_of_its_own_on_the_command_line_and_in_yaml(tmp
     [
         ({"search": {"draws": -1}}, r"search.draws \(--draws\): -1 is not allowed, expected 0 or more"),
         ({"search": {"drawn": 3}}, "unknown option 'search.drawn': did you mean draws"),
-        ({"search": {"sampler": "grid"}}, r"search.sampler .*'grid' is not allowed, expected 'random' or 'tpe'"),
+        (
+            {"search": {"sampler": "grid"}},
+            r"search.sampler .*'grid' is not allowed, expected 'random' or 'tpe'",
+        ),
         ({"preset": "paper", "seeds": "0-2"}, "a search draws its own seeds"),
     ],
 )
