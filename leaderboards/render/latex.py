@@ -15,6 +15,8 @@ from .text import file_name, holes, rows_to_show, title, wide, write_text
 
 # Characters of a row, with two between columns, that fit 17 cm in a small font of ten points.
 _WIDTH = 100
+#: Metric -> what papers print above its column, which leaves room for those beside it.
+_PRINTED = {"balanced_accuracy": "bal. accuracy", "auroc_ovr": "AUROC", "auprc_ovr": "AUPRC"}
 
 _SPECIAL = {
     "\\": r"\textbackslash{}",
@@ -93,6 +95,8 @@ def latex(frame: pd.DataFrame, subject: str, across: Across = "metric") -> str:
     """
     chosen = rows_to_show(frame, across, None)
     table = wide(frame, across, intervals=False, best="\x01{}\x02")
+    if across == "metric":
+        table = table.rename(columns=_printed)
     columns = [str(name) for name in table if name not in KEYS]
     words = {"method", "metric"}
     lines = [r"\begin{table}[t]", r"\centering", r"\small"]
@@ -119,6 +123,12 @@ def latex(frame: pd.DataFrame, subject: str, across: Across = "metric") -> str:
                 lines.append(_row(_cell(row[name], seconds.get(name) == index) for name in [*named, *values]))
         lines += [r"\bottomrule", r"\end{tabular}"]
     return with_engine("\n".join([*lines, r"\end{table}"]) + "\n")
+
+
+def _printed(column: str) -> str:
+    """The head of a column of a metric, such as ``accuracy % ↑``, as papers print it."""
+    name, space, unit = column.partition(" ")
+    return _PRINTED.get(name, name) + space + unit
 
 
 def parts(values: Sequence[str], named: Sequence[str], widths: Mapping[str, int]) -> list[list[str]]:

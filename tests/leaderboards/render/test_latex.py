@@ -170,3 +170,20 @@ def test_no_table_of_its_own_form_is_wider_than_a_page(tmp_path: Path) -> None:
     call = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "paper.tex"]
     said = subprocess.run(call, cwd=tmp_path, capture_output=True, text=True, check=True).stdout
     assert "Overfull" not in said
+
+
+def test_the_metrics_of_a_classification_stand_side_by_side_under_the_names_of_papers() -> None:
+    draw, target = np.random.default_rng(0), np.arange(60) % 2
+    part = {
+        "split": "test",
+        "condition": "clean",
+        "sample_id": [f"s{row}" for row in range(60)],
+        "domain": "d",
+    }
+    logit = target + draw.normal(size=60)
+    frame = pd.DataFrame({**part, "target": target, "logit_0": 0.0, "logit_1": logit})
+    text = latex(tables.accuracy([make_result(frame=frame, family="classification")]), "Accuracy")
+    assert text.count(r"\begin{tabular}") == 1
+    (head,) = (line for line in text.splitlines() if line.startswith("method &"))
+    for name in ("accuracy", "bal. accuracy", r"f1\_macro", r"f1\_weighted", "AUROC", "AUPRC"):
+        assert f"& {name} " in head
