@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .dropout import dropout
+from .statistics import statistics
 from .vector_encoder import VectorEncoder, masked_mean_over_steps
 
 CHANNELS = 48
@@ -27,28 +28,6 @@ def strides_for(steps: int) -> tuple[int, ...]:
     """
     further = max(0, math.ceil(math.log(max(steps, 1) / 256, 4)))
     return (1, *(2 if steps >= 2 * _FEWEST else 1, 2 if steps >= 4 * _FEWEST else 1), *[4] * further)
-
-
-def statistics(values: Tensor, valid: Tensor) -> Tensor:
-    """Mean, deviation, minimum, maximum and last value of every feature over the valid steps; 0 where there is none.
-
-    Args:
-        values: [batch, time, feature], 0 at invalid steps.
-        valid: [batch, time], bool.
-
-    Returns:
-        [batch, 5 * feature].
-    """
-    there = valid.unsqueeze(-1).to(values.dtype)
-    count = there.sum(1).clamp(min=1)
-    mean = values.sum(1) / count
-    variance = ((values - mean.unsqueeze(1)) * there).square().sum(1) / count
-    beyond = (1 - there) * torch.finfo(values.dtype).max / 4  # added to invalid steps
-    some = there.amax(1)
-    smallest, largest = (values + beyond).amin(1) * some, (values - beyond).amax(1) * some
-    last = valid.shape[1] - 1 - valid.flip(1).to(torch.int8).argmax(1)
-    final = values[torch.arange(len(values), device=values.device), last]
-    return torch.cat([mean, (variance + 1e-6).sqrt(), smallest, largest, final], dim=-1)
 
 
 class SeriesEncoder(nn.Module):

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from ...datasets.batch import Batch
 from .networks import available
+from .statistics import statistics
 
 
 def summary(batch: Batch) -> Tensor:
@@ -26,19 +27,11 @@ def summary(batch: Batch) -> Tensor:
         if values.shape[1] == 1:
             columns += [values[:, 0], there[:, None].float()]
             continue
-        count = mask.sum(1)
-        steps = count.clamp(min=1)[:, None]
-        mean = values.sum(1) / steps
-        spread = ((values - mean[:, None]).square() * mask[..., None]).sum(1) / steps
-        low = values.masked_fill(~mask[..., None], torch.inf).amin(1)
-        high = values.masked_fill(~mask[..., None], -torch.inf).amax(1)
-        places = torch.arange(mask.shape[1], device=mask.device)
-        last = (mask * places).argmax(1)
-        latest = values[torch.arange(len(batch), device=mask.device), last]
-        known = there & (count > 0)
-        parts = [mean, spread.sqrt(), low, high, latest]
-        columns += [part.where(known[:, None], 0) for part in parts]
-        columns += [count[:, None].float(), there[:, None].float()]
+        columns += [
+            statistics(values, mask, floor=0.0),
+            mask.sum(1, keepdim=True).float(),
+            there[:, None].float(),
+        ]
     return torch.cat(columns, 1)
 
 

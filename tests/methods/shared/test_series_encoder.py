@@ -6,7 +6,8 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from mmbench.methods.shared.series_encoder import SeriesEncoder, statistics, strides_for
+from mmbench.methods.shared.series_encoder import SeriesEncoder, strides_for
+from mmbench.methods.shared.statistics import statistics
 
 
 def series(samples: int = 5, steps: int = 30) -> tuple[torch.Tensor, torch.Tensor]:
