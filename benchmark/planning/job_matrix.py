@@ -105,7 +105,9 @@ def matrix_rows(experiment: Experiment) -> list[MatrixRow]:
         target = located[task.datasets[-1]]
         family = family_of(target, entries("dataset", plugins).get(target.name))
         if target.name not in variants:
-            variants[target.name] = [_variant(text, experiment, target) for text in methods_of(experiment)]
+            variants[target.name] = [
+                _variant(text, experiment, target, family) for text in methods_of(experiment)
+            ]
         for modalities in _modality_sets(experiment.modalities_of(task), known, task.name):
             for variant, searched, pinned in variants[target.name]:
                 job = Job(
@@ -215,7 +217,7 @@ def _modality_sets(texts: Sequence[str], known: Sequence[str], where: str) -> li
 
 
 def _variant(
-    text: str, experiment: Experiment, target: Located
+    text: str, experiment: Experiment, target: Located, family: str
 ) -> tuple[dict[str, Any], tuple[Field, ...], tuple[str, ...]]:
     """What a method decides for tasks with this target: fields of a job (its parameters and its rules among them), and
     its parameters with a range, those not set and those set."""
@@ -225,7 +227,6 @@ def _variant(
     description = describe(entry)
     check_installed(description.libraries, f"the method {variant.name}")
     dataset = entries("dataset", plugins).get(target.name)
-    family = family_of(target, dataset)
     rules = {**BUDGETS[family], **rules_of(dataset), **description.rules_as_published.get(family, {})}
     params = description.resolve(variant.overrides, protocol, family)
     defaults = description.defaults(protocol, family)
