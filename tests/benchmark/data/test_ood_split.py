@@ -74,7 +74,7 @@ def write_planted(folder: Path, seed: int, classes: tuple[str, ...] = CLASSES, *
 def square(data_root: Path) -> Path:
     """Adds square (four classes), moved (the same, a little elsewhere) and other (nothing in common)."""
     write_planted(data_root / "square", 21)
-    write_planted(data_root / "moved", 22, shift=0.3)
+    write_planted(data_root / "moved", 22, shift=0.25)
     write_planted(data_root / "other", 23, shift=4.0, widths=(11, 2), names=("sound", "touch"), steps=9)
     return data_root
 
@@ -101,7 +101,7 @@ def test_the_command_tells_a_far_set_from_a_near_one(mmbench: Command, square: P
     }
     for score in ("mahalanobis", "knn", "residual", "vim"):
         assert auroc(frame, f"far:other/{score}") > 0.98, score
-        assert 0.5 < auroc(frame, f"near:moved/{score}") < 0.95, score
+        assert 0.5 < auroc(frame, f"near:moved/{score}") < 0.9, score
     for score in ("mahalanobis", "knn"):
         assert auroc(frame, f"semantic:west/{score}") > 0.9, score
 

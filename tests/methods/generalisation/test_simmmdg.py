@@ -62,15 +62,15 @@ def test_shared_halves_agree_by_class_and_differ_from_specific_ones_and_translat
     train, test = planted.linked(spec, 256, seed=10), planted.linked(spec, 256, seed=60)
     net = SimMMDG(params, spec)
     with torch.enable_grad():
-        planted.train(net, train, epochs=25, lr=3e-3)
-        erm = planted.train(ERM(ERMParams(width=16, layers=1), spec), train, epochs=25, lr=3e-3)
+        planted.train(net, train, epochs=35, lr=3e-3)
+        erm = planted.train(ERM(ERMParams(width=16, layers=1), spec), train, epochs=35, lr=3e-3)
     ours, theirs = (torch.stack(list(made(test).embeddings.values()), 1) for made in (net, erm))
     (shared, specific), (half, other) = ours.chunk(2, -1), theirs.chunk(2, -1)
     projected = net.halves.projections(shared)
     assert agreement(projected, test.target) > 0.65
     assert agreement(half, test.target) < 0.6
     likeness = F.cosine_similarity(shared, specific, dim=-1).mean()
-    assert likeness < F.cosine_similarity(half, other, dim=-1).mean() - 0.2
+    assert likeness < F.cosine_similarity(half, other, dim=-1).mean() - 0.3
     goals = ours[:, [1, 0]]
     constant = F.normalize(ours, dim=-1).mean(0)[[1, 0]].expand_as(goals)
     reached = translation_errors(net.halves.translate(ours), goals).mean()
