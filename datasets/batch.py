@@ -44,6 +44,9 @@ class Spec:
         label_moments: mean and standard deviation (ddof = 0) of the training labels; None for classification.
         protocol: ``"as-published"`` lets a method use its own documented deviations.
         steps: modality -> time steps of the training data, padding included; empty where they are not known.
+        media: modality -> what its raw media are, where a batch holds them for a method that reads media: ``frames``,
+            ``flow``, ``waveform`` or ``text``. Its number of features is that of the encoder whose features they
+            stand for.
     """
 
     modalities: Mapping[str, int]
@@ -58,6 +61,7 @@ class Spec:
     class_counts: tuple[int, ...] = ()
     label_moments: tuple[float, float] | None = None
     steps: Mapping[str, int] = field(default_factory=dict)
+    media: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -65,8 +69,8 @@ class Batch:
     """Samples on one device. A whole split is one large batch; minibatches are taken from it.
 
     Attributes:
-        features: modality -> [batch, time, feature], float. Of a modality whose encoder is trained along, its raw
-            media: frames [batch, time, channel, height, width], uint8; sound [batch, time, channel], float32;
+        features: modality -> [batch, time, feature], float. Of a modality whose encoder is trained along, or that a
+            method reads itself, its raw media: frames [batch, time, channel, height, width], uint8; sound [batch, time, channel], float32;
             words [batch, time, letters], int32 Unicode code points.
         mask: modality -> [batch, time], bool, true at steps that hold data and not padding.
         present: modality -> [batch], bool, false where the sample lacks the modality.

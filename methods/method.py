@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -142,6 +142,12 @@ class Method(nn.Module):
     uses_index: ClassVar[bool] = False
     #: Whether training batches that the protocol damages carry the undamaged samples as ``clean``.
     uses_clean: ClassVar[bool] = False
+    #: Whether batches hold the raw media that features were encoded from, in the place of those features, for a method
+    #: that has a model of its own to read them with; ``Spec.media`` says which. A literal.
+    reads_media: ClassVar[bool] = False
+    #: Parameters that each name a model which the method is built on: a folder or file, or a name that the method looks
+    #: up itself. A literal, so that planning says what is not there.
+    model_params: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, params: Any, spec: Spec) -> None:
         super().__init__()
@@ -224,6 +230,22 @@ class Method(nn.Module):
         Args:
             validation_loss: gives the task's loss of the present weights on source validation, when asked.
         """
+
+    def kept(self) -> Collection[str]:
+        """The names of the state (as of ``state_dict``) that training changes: they are copied where an epoch is
+        selected, stored, and restored.
+
+        By default all. What a method leaves out has to be the same in every network of the same parameters, such as the
+        weights of a model that it does not train; ``bases`` tells them by their content.
+        """
+        return self.state_dict().keys()
+
+    def bases(self) -> Mapping[str, str]:
+        """Name -> SHA-256 (hex) of the weights of each model whose state is not kept.
+
+        The audit names them, and a stored network is restored on these weights alone.
+        """
+        return {}
 
     def evaluated(self) -> Mapping[str, Tensor] | None:
         """The state (as of ``state_dict``) that is validated, stored and tested; ``None``: the present one."""

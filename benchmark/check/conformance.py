@@ -8,8 +8,9 @@ does not hold.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +25,11 @@ from ...methods.estimator import Estimator
 from ...methods.method import Method
 from ..core.errors import UsageError
 from ..core.locate import own_datasets, root_from
+from ..core.method_spec import describe
 from ..core.plugins import use_plugins
 from ..core.registry import entries, find
+from ..planning.base_models import check_models
+from ..planning.job_matrix import Variant
 from ..report.chosen_tables import named_metric, named_table
 from .corruption import CORRUPTION_CHECKS
 from .dataset import DATASET_CHECKS
@@ -53,7 +57,8 @@ def check_entry(
 
     Args:
         kind: one of ``CHECKED``.
-        name: a name of that kind; of ``media``, of clips below ``root``; of ``encoder``, with its model and options
+        name: a name of that kind; of a method with parameters where it needs some, as ``--methods`` takes them; of
+            ``media``, of clips below ``root``; of ``encoder``, with its model and options
             where it has some, as ``--encoder`` takes them.
         plugins: files that bring more names.
         root: the folder of the datasets.
@@ -66,11 +71,25 @@ def check_entry(
 
 
 def _check_method(name: str, plugins: tuple[Path, ...], root: Path | None) -> Iterator[Check]:
-    entry = find("method", name, plugins)
+    variant = Variant.parse(name)
+    entry = find("method", variant.name, plugins)
     method_class = entry.load()
     if _is_method(method_class):
         yield _result(parameters_are_literals, entry)
+        description = describe(entry)
+        params = description.resolve(variant.overrides)
+        check_models(variant.name, description.model_params, params)
+        method_class = _with_params(method_class, params) if variant.overrides else method_class
     yield from check_method(method_class)
+
+
+def _with_params(method_class: type[Method], params: Mapping[str, Any]) -> type[Method]:
+    """The method with other defaults of its parameters."""
+    return type(
+        method_class.__name__,
+        (method_class,),
+        {"Params": staticmethod(partial(method_class.Params, **params))},
+    )
 
 
 def _check_dataset(name: str, plugins: tuple[Path, ...], root: Path | None) -> Iterator[Check]:

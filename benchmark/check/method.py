@@ -17,6 +17,7 @@ from ...methods.shared.networks import SharedNetworkParams
 from ..core.method_spec import describe
 from ..core.registry import Entry
 from ..train.predict import default_conditions
+from .planted_media import media_specs, planted_media, with_more_padding, with_rubbish_in_padding
 
 TOLERANCE = 1e-4
 _MOST = 64  # samples of a planted batch
@@ -37,6 +38,11 @@ def specs() -> Iterator[Spec]:
             chosen, "classification", classes=3, domains=2 - count % 2, steps=steps,
             train_size=_MOST, class_counts=(20, 24, 20),
         )  # fmt: skip
+
+
+def specs_for(method_class: type[Method]) -> Iterator[Spec]:
+    """The specifications that a method is tried with: of features, or of the raw media that it reads."""
+    return media_specs() if method_class.reads_media else specs()
 
 
 def planted_batch(spec: Spec, count: int = 24, steps: int = 5, seed: int = 0) -> Batch:
@@ -73,7 +79,7 @@ def planted_batch(spec: Spec, count: int = 24, steps: int = 5, seed: int = 0) ->
 
 def _planted(method_class: type[Method], spec: Spec, count: int = 24) -> Batch:
     """A planted batch; for a method that reads context, with the sample before each as its context, but for the first."""
-    batch = planted_batch(spec, count)
+    batch = planted_media(spec, count) if spec.media else planted_batch(spec, count)
     if not method_class.uses_context:
         return batch
     context = batch.take((torch.arange(count) - 1).clamp(min=0))
@@ -118,7 +124,7 @@ def parameters_are_literals(entry: Entry) -> None:
         known = {"search": None, "source": "", "since": "", **item.metadata}
         told = {key: getattr(parameter, key) for key in ("search", "source", "since")}
         assert told == known, f"{item.name}: the source says {told}, the class says {known}"
-    for name in ("version", "train_missing", "needs_domains", "as_published"):
+    for name in ("version", "train_missing", "needs_domains", "as_published", "reads_media", "model_params"):
         value, told = getattr(method, name), getattr(description, name)
         assert told == value, f"{name} should be a literal: {name} = {value!r}"
     for name in ("as_published_in", "rules_as_published"):  # of the class alone: a subclass is another method
@@ -130,7 +136,7 @@ def parameters_are_literals(entry: Entry) -> None:
 def output_has_the_right_shape(method_class: type[Method]) -> None:
     """It predicts one score or one row of logits a sample, for one to four modalities, any missing
     pattern, batches of one."""
-    for spec in specs():
+    for spec in specs_for(method_class):
         method, whole = _build(method_class, spec), _planted(method_class, spec)
         for batch in (whole, whole.take(slice(0, 1))):
             for condition in default_conditions(batch.modalities):
@@ -145,7 +151,7 @@ def output_has_the_right_shape(method_class: type[Method]) -> None:
 
 def nothing_present_is_survived(method_class: type[Method]) -> None:
     """A sample without any modality gets a finite prediction."""
-    for spec in specs():
+    for spec in specs_for(method_class):
         batch = _planted(method_class, spec)
         batch = batch.with_present({name: torch.zeros_like(flags) for name, flags in batch.present.items()})
         assert bool(torch.isfinite(_predict(_build(method_class, spec), batch).prediction).all()), (
@@ -155,14 +161,14 @@ def nothing_present_is_survived(method_class: type[Method]) -> None:
 
 def padding_is_not_read(method_class: type[Method]) -> None:
     """What stands in padded time steps changes no prediction, nor does more padding."""
-    for spec in specs():
+    for spec in specs_for(method_class):
         method, batch = _build(method_class, spec), _planted(method_class, spec)
         clean = _predict(method, batch).prediction
-        noisy = {m: torch.where(batch.mask[m][..., None], x, 7.0) for m, x in batch.features.items()}
+        noisy = {m: with_rubbish_in_padding(x, batch.mask[m]) for m, x in batch.features.items()}
         _close(clean, _predict(method, replace(batch, features=noisy)).prediction, "noise in padding")
         longer = replace(
             batch,
-            features={m: torch.nn.functional.pad(x, (0, 0, 0, 3)) for m, x in batch.features.items()},
+            features={m: with_more_padding(x, 3) for m, x in batch.features.items()},
             mask={m: torch.nn.functional.pad(x, (0, 3)) for m, x in batch.mask.items()},
         )
         _close(clean, _predict(method, longer).prediction, "three more padded steps")
@@ -170,7 +176,7 @@ def padding_is_not_read(method_class: type[Method]) -> None:
 
 def absent_is_not_read(method_class: type[Method]) -> None:
     """What stands in an absent modality changes no prediction, not even NaN."""
-    for spec in specs():
+    for spec in specs_for(method_class):
         method, batch = _build(method_class, spec), _planted(method_class, spec)
         for name in spec.modalities:
             absent = batch.with_present({name: torch.zeros_like(batch.present[name])})
@@ -179,15 +185,17 @@ def absent_is_not_read(method_class: type[Method]) -> None:
 
 
 def _with_nan(batch: Batch, name: str) -> Batch:
-    """The batch, and its context, with NaN as the features of a modality."""
-    features = {**batch.features, name: torch.full_like(batch.features[name], torch.nan)}
+    """The batch, and its context, with NaN as the features of a modality, or 7 where these are whole numbers."""
+    values = batch.features[name]
+    rubbish = torch.full_like(values, torch.nan if values.is_floating_point() else 7)
+    features = {**batch.features, name: rubbish}
     context = None if batch.context is None else _with_nan(batch.context, name)
     return replace(batch, features=features, context=context)
 
 
 def samples_are_independent(method_class: type[Method]) -> None:
     """A prediction does not depend on the other samples of the batch, nor on their order."""
-    for spec in specs():
+    for spec in specs_for(method_class):
         method, batch = _build(method_class, spec), _planted(method_class, spec)
         order = torch.randperm(len(batch), generator=torch.Generator().manual_seed(1))
         whole = _predict(method, batch).prediction
@@ -208,7 +216,7 @@ def modalities_are_independent(method_class: type[Method]) -> None:
         not method_class.separable() or method_class.uses_context
     ):  # with context, all are encoded for each condition
         return
-    for spec in specs():
+    for spec in specs_for(method_class):
         method, batch = _build(method_class, spec), _planted(method_class, spec)
         method.eval()
         with torch.no_grad():
@@ -220,7 +228,7 @@ def modalities_are_independent(method_class: type[Method]) -> None:
 
 def loss_is_finite(method_class: type[Method]) -> None:
     """Its loss terms are finite scalars with finite gradients in every stage, also for a batch of one."""
-    for spec in specs():
+    for spec in specs_for(method_class):
         method, whole = _build(method_class, spec), _planted(method_class, spec)
         for stage in range(len(method.stages)):
             method.begin_stage(stage)
@@ -242,7 +250,7 @@ def loss_is_finite(method_class: type[Method]) -> None:
 def step_is_finite(method_class: type[Method]) -> None:
     """A step of training leaves finite weights in every stage, for batches of one and any missing pattern,
     and so does what it wants evaluated."""
-    for spec in specs():
+    for spec in specs_for(method_class):
         method, whole = _build(method_class, spec), _planted(method_class, spec)
         optimizer = torch.optim.SGD(method.parameters(), lr=1e-3)
         absent = whole.with_present({name: torch.zeros(len(whole)).bool() for name in whole.modalities})
@@ -268,7 +276,7 @@ def _step(method: Method, batch: Batch, optimizer: torch.optim.Optimizer) -> Non
 
 def same_seed_same_result(method_class: type[Method]) -> None:
     """The same seed gives the same loss and the same predictions."""
-    for spec in specs():
+    for spec in specs_for(method_class):
         values = []
         for _ in range(2):
             method, batch = _build(method_class, spec), _planted(method_class, spec)
@@ -281,7 +289,7 @@ def same_seed_same_result(method_class: type[Method]) -> None:
 
 def batch_is_left_alone(method_class: type[Method]) -> None:
     """It does not change the batch that it is given."""
-    for spec in specs():
+    for spec in specs_for(method_class):
         method, batch, copy = (
             _build(method_class, spec),
             _planted(method_class, spec),
@@ -299,7 +307,7 @@ def batch_is_left_alone(method_class: type[Method]) -> None:
 
 def weights_are_restored(method_class: type[Method]) -> None:
     """Weights that are saved and loaded again into it give the same predictions after every stage."""
-    for spec in specs():
+    for spec in specs_for(method_class):
         method, batch = _build(method_class, spec), _planted(method_class, spec)
         for stage in range(len(method.stages)):
             method.begin_stage(stage)
@@ -312,13 +320,34 @@ def weights_are_restored(method_class: type[Method]) -> None:
         _close(before, _predict(method, batch).prediction, "restored weights")
 
 
+def what_is_not_kept_does_not_change(method_class: type[Method]) -> None:
+    """What it does not keep of its state is the same in every network of its parameters, also after training, and
+    ``bases`` names it."""
+    spec = next(specs_for(method_class))
+    method, batch = _build(method_class, spec), _planted(method_class, spec)
+    left = method.state_dict().keys() - set(method.kept())
+    assert set(method.kept()) <= method.state_dict().keys(), "it keeps what is no part of its state"
+    if not left:
+        return
+    assert method.bases(), "it does not keep all of its state, and bases() names no model"
+    torch.manual_seed(1)
+    other = method_class(method_class.Params(), spec).state_dict()
+    optimizer = torch.optim.SGD([p for p in method.parameters() if p.requires_grad], lr=0.1)
+    for stage in range(len(method.stages)):
+        method.begin_stage(stage)
+        _step(method, batch, optimizer)
+    state = method.state_dict()
+    for name in left:
+        assert torch.equal(state[name], other[name]), f"{name} is not kept, and is not the same everywhere"
+
+
 def _task_loss(method: Method, batch: Batch) -> float:
     return float(task_loss(_predict(method, batch).prediction, batch.target, method.spec))
 
 
 def it_learns(method_class: type[Method]) -> None:
     """On data in which every modality tells the target, training beats the best constant guess."""
-    for spec in list(specs())[2:4]:
+    for spec in list(specs_for(method_class))[2:4]:
         method, batch = _build(method_class, spec), _planted(method_class, spec, count=64)
         optimizer = torch.optim.Adam(method.parameters(), lr=3e-3)
         stages = len(method.stages)
@@ -345,7 +374,7 @@ def it_learns(method_class: type[Method]) -> None:
 def every_candidate_fits(method_class: type[Method]) -> None:
     """Each candidate is fitted without a change to the batch, predicts finite values, and does so again with the same
     seed."""
-    for spec in list(specs())[2:4]:
+    for spec in list(specs_for(method_class))[2:4]:
         batch, copy = planted_batch(spec, count=64), planted_batch(spec, count=64)
         method = _build(method_class, spec)
         assert isinstance(method, Estimator)
@@ -363,7 +392,7 @@ def every_candidate_fits(method_class: type[Method]) -> None:
 
 def what_it_learned_is_restored(method_class: type[Method]) -> None:
     """Another estimator of the class that loads its state predicts the same."""
-    for spec in specs():
+    for spec in specs_for(method_class):
         method, batch = _build(method_class, spec), planted_batch(spec)
         other = method_class(method_class.Params(), spec)
         other.load_state_dict(method.state_dict())
@@ -374,7 +403,7 @@ def what_it_learned_is_restored(method_class: type[Method]) -> None:
 
 def a_constant_is_not_better(method_class: type[Method]) -> None:
     """On its training samples it is at least as good as the best constant guess."""
-    for spec in specs():
+    for spec in specs_for(method_class):
         method, batch = _build(method_class, spec), planted_batch(spec)
         prediction = _predict(method, batch).prediction
         if spec.kind == "regression":
@@ -411,5 +440,6 @@ METHOD_CHECKS: tuple[Callable[[type[Method]], None], ...] = (
     same_seed_same_result,
     batch_is_left_alone,
     weights_are_restored,
+    what_is_not_kept_does_not_change,
     it_learns,
 )

@@ -52,8 +52,8 @@ class MethodDescription:
         name: the registered name.
         summary: the first line of its docstring.
         docstring: those of its file, its class and its ``Params``.
-        version, train_missing, needs_domains, as_published, as_published_in, rules_as_published, libraries, departures:
-            as in ``Method``.
+        version, train_missing, needs_domains, as_published, as_published_in, rules_as_published, libraries, departures,
+            reads_media, model_params: as in ``Method``.
         fields: its parameters, its own before those of bases.
     """
 
@@ -68,6 +68,8 @@ class MethodDescription:
     rules_as_published: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     libraries: tuple[str, ...] = ()
     departures: Mapping[str, str] | None = None
+    reads_media: bool = False
+    model_params: tuple[str, ...] = ()
     fields: tuple[Field, ...] = field(default=())
 
     def defaults(self, protocol: str = "fair", family: str = "") -> dict[str, Any]:
@@ -178,6 +180,8 @@ def _read_description(name: str, source: Path, module: str, attribute: str) -> M
         rules_as_published=literal("rules_as_published", {}, [method]),
         libraries=literal("libraries", ()),
         departures=literal("departures", None, [method]),
+        reads_media=literal("reads_media", False),
+        model_params=literal("model_params", ()),
         fields=fields,
     )
 

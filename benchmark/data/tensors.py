@@ -115,7 +115,8 @@ class TaskData:
         class_holdout: the target's test samples of held-out classes; None without such classes.
         encoders: modality -> what reads it in a network, where that is not the encoder of sequences.
         target_valid: the target's validation samples; None where the job may not see them.
-        finetuned: modality -> the encoder of raw media that is fine-tuned; its tensors hold the raw media.
+        finetuned: modality -> the encoder of raw media that is fine-tuned.
+        media: modality -> what its raw media are, where the tensors hold these and not features.
     """
 
     train: Split
@@ -129,12 +130,13 @@ class TaskData:
     encoders: Mapping[str, str] = field(default_factory=dict)
     target_valid: Split | None = None
     finetuned: Mapping[str, Tuned] = field(default_factory=dict)
+    media: Mapping[str, str] = field(default_factory=dict)
 
     def spec(self, protocol: str) -> Spec:
         """What a method is built for, under a protocol of that name."""
         sizes = {
             name: sum(next(iter(self.recipe.blocks[name].values())))
-            if name in self.finetuned
+            if name in self.media
             else tensor.shape[2]
             for name, tensor in self.train.batch.features.items()
         }
@@ -150,7 +152,10 @@ class TaskData:
             train_size=len(self.train.batch),
             **_label_statistics(self.train.batch.target, len(self.target.classes)),
             steps={
-                name: self.train.batch.features[name].shape[1] for name in sizes if name not in self.finetuned
+                name: self.train.batch.features[name].shape[1] for name in sizes if name not in self.media
+            },
+            media={
+                name: self.media[name] for name in sizes if name in self.media and name not in self.finetuned
             },
         )
 

@@ -149,6 +149,7 @@ class _Fit(BaseModel):
     metric: str
     parameters: int = Field(ge=0)
     test_domains: list[str] = Field(default_factory=list)
+    bases: dict[str, str] = Field(default_factory=dict)
     epochs: list[_Epoch] = Field(min_length=1)
 
 
@@ -178,7 +179,10 @@ def _check_fit(values: Any) -> _Fit:
     fit = _checked_model(_Fit, values, "fit.json")
     if fit.selected_epoch >= len(fit.epochs):
         raise RefusedError(f"fit.json: selected epoch {fit.selected_epoch} of {len(fit.epochs)}")
-    if not all(text.isprintable() for text in (fit.metric, fit.selection, *fit.test_domains)):
+    if not all(
+        text.isprintable()
+        for text in (fit.metric, fit.selection, *fit.test_domains, *fit.bases, *fit.bases.values())
+    ):
         raise RefusedError("fit.json: holds characters that cannot be printed")
     return fit
 

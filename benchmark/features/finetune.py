@@ -1,4 +1,4 @@
-"""Fine-tuning of encoders: the batches of such a job hold raw media in the place of features."""
+"""Raw media in the place of features: of jobs whose encoders are fine-tuned, and of methods that read media themselves."""
 
 from __future__ import annotations
 
@@ -50,7 +50,9 @@ def with_media(
         DataError: the datasets' encoders differ; media are gone, damaged or not those that the features were made of,
             or do not fit into memory.
     """
-    encoders = _encoders(located, modalities)
+    encoders = {
+        name: found for name, found in _encoders(located, modalities).items() if isinstance(found[1], Tunable)
+    }
     if not encoders:
         raise UsageError(
             f"--encoder-mode {protocol.encoder_mode}: no modality of {', '.join(located)} was encoded by a network; "
@@ -58,6 +60,43 @@ def with_media(
         )
     mode = protocol.encoder_mode
     assert mode != "frozen"
+    tuned = {
+        name: Tuned(text, mode, protocol.adapter_rank, protocol.checkpointing)
+        for name, (text, _) in encoders.items()
+    }
+    return replace(_with_media_of(data, located, encoders), finetuned=tuned)
+
+
+def with_all_media(data: TaskData, located: Mapping[str, Located], modalities: Sequence[str]) -> TaskData:
+    """Replaces all features that were encoded from raw media by these, for a method that reads media itself.
+
+    They are decoded as for the encoder that made the features: its rate of sound, its number and size of frames.
+
+    Args:
+        data: the task with features.
+        located: every dataset of the task, by name.
+        modalities: those of the job.
+
+    Returns:
+        The same task with raw media.
+
+    Raises:
+        UsageError: no modality's features were encoded from raw media.
+        DataError: as ``with_media``.
+    """
+    encoders = _encoders(located, modalities)
+    if not encoders:
+        raise UsageError(
+            f"the method reads raw media, and no modality of {', '.join(located)} was encoded from them; "
+            f"see mmbench data encode"
+        )
+    return _with_media_of(data, located, encoders)
+
+
+def _with_media_of(
+    data: TaskData, located: Mapping[str, Located], encoders: Mapping[str, tuple[str, Encoder]]
+) -> TaskData:
+    """The task with the raw media of the modalities that have an encoder here."""
     clips = {
         sample_hash(name, clip.sample_id): clip
         for name, one in located.items()
@@ -71,10 +110,6 @@ def with_media(
         }
         for modality in encoders
     }
-    tuned = {
-        name: Tuned(text, mode, protocol.adapter_rank, protocol.checkpointing)
-        for name, (text, _) in encoders.items()
-    }
 
     def with_raw_media(split: Split) -> Split:
         features, mask = dict(split.batch.features), dict(split.batch.mask)
@@ -82,7 +117,8 @@ def with_media(
             features[name], mask[name] = _media(split, name, encoder, clips, contents[name])
         return replace(split, batch=replace(split.batch, features=features, mask=mask))
 
-    return replace(data.each(with_raw_media), finetuned=tuned)
+    media = {name: encoder.medium for name, (_, encoder) in encoders.items()}
+    return replace(data.each(with_raw_media), media=media)
 
 
 @dataclass(frozen=True)
@@ -120,7 +156,7 @@ def conditions_on_batches(corruption: type[Corruption], located: Located, data: 
     """
     media = media_of(located)
     conditions: list[Condition] = []
-    for condition in corruption.conditions(breakable_modalities(corruption, list(data.finetuned), media)):
+    for condition in corruption.conditions(breakable_modalities(corruption, list(data.media), media)):
         name = condition.modality
         encoder = _encoder(located, name)
         fitted = MediaCorruption.of(condition, name, encoder.medium, encoder.view)
@@ -130,7 +166,7 @@ def conditions_on_batches(corruption: type[Corruption], located: Located, data: 
 
 
 def _encoders(located: Mapping[str, Located], modalities: Sequence[str]) -> dict[str, tuple[str, Encoder]]:
-    """Modality -> the specification of the encoder that made its features, and the encoder, where it is a network."""
+    """Modality -> the specification of the encoder that made its features, and the encoder."""
     encoders: dict[str, tuple[str, Encoder]] = {}
     for name in modalities:
         texts = {
@@ -141,9 +177,7 @@ def _encoders(located: Mapping[str, Located], modalities: Sequence[str]) -> dict
         if not texts or not all(name in media_of(one) for one in located.values()):
             continue
         ((text, one),) = texts.items()
-        encoder = _encoder(one, name)
-        if isinstance(encoder, Tunable):
-            encoders[name] = text, encoder
+        encoders[name] = text, _encoder(one, name)
     return encoders
 
 

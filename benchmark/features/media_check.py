@@ -11,7 +11,14 @@ from ..core.job import Job
 from ..core.plugins import use_plugins
 from ..core.registry import find
 from ..core.task import Task, dataset_of
-from ..planning.evaluations import Evaluation, breakable_modalities, breaks_media, evaluations_for, media_of
+from ..planning.evaluations import (
+    Evaluation,
+    breakable_modalities,
+    breaks_media,
+    evaluations_for,
+    media_methods,
+    media_of,
+)
 from ..planning.experiment import Experiment
 from .corrupt_media import at_rate
 from .provenance import check_encoder_code
@@ -48,7 +55,9 @@ def check_target_media(
         if evaluations_for(evaluations, job):
             target = dataset_of(Task.parse(job.task).target)
             modalities[target] = modalities.get(target, {}) | dict.fromkeys(job.modalities)
-    tuned = experiment.protocol.encoder_mode != "frozen"
+    readers = media_methods(todo, plugins)
+    tuned = experiment.protocol.encoder_mode != "frozen" or bool(readers)
+    frozen = experiment.protocol.encoder_mode == "frozen" and any(job.method not in readers for job in todo)
     for one in located.values() if tuned and todo else ():
         for modality in {name for job in todo for name in job.modalities} & set(media_of(one)):
             check_encoder_code(origin_of(one), modality)
@@ -61,7 +70,7 @@ def check_target_media(
         if broken:
             clips_of(origin_of(located[target]))
         _check_rates(located[target], broken, corruptions)
-        if device == "cpu" and not tuned:
+        if device == "cpu" and frozen:
             _check_precision(located[target], broken)
 
 

@@ -91,7 +91,7 @@ def conditions_on_media(
         DataError: the media are gone, or are not those that the features were made of; the encoder cannot be made;
             or the cache cannot be written.
     """
-    frozen = [name for name in data.test.batch.modalities if name not in data.finetuned]
+    frozen = [name for name in data.test.batch.modalities if name not in data.media]
     names = breakable_modalities(corruption, frozen, media_of(located))
     if not names:
         return []

@@ -11,7 +11,7 @@ from ..core.environment import code_version
 from ..core.job import COMPANION, Job
 from ..core.locate import locate
 from ..planning.data_check import check_job_data
-from ..planning.evaluations import check_evaluations
+from ..planning.evaluations import check_evaluations, media_methods
 from ..planning.experiment import Experiment
 from ..planning.history import save_experiment
 from ..search.study import Wave, next_wave, progress_of
@@ -144,7 +144,11 @@ def check_data(planned: Plan, device: str) -> None:
     located = {name: locate(name, experiment.root, experiment.data, plugins) for name in names}
     check_evaluations(experiment, planned.evaluations, planned.jobs, planned.todo, located)
     tuned = experiment.protocol.encoder_mode != "frozen"
-    if tuned or any(evaluation.kind == "corruption" for evaluation in planned.evaluations):
+    if (
+        tuned
+        or media_methods(planned.todo, plugins)
+        or any(evaluation.kind == "corruption" for evaluation in planned.evaluations)
+    ):
         from ..features.media_check import check_target_media  # with torch, as corruptions
 
         check_target_media(experiment, planned.evaluations, planned.todo, located, device)

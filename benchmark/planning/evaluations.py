@@ -19,6 +19,7 @@ from ...datasets.layout.description import Description
 from ..core.errors import UsageError, nearest
 from ..core.job import COMPANION, Job
 from ..core.locate import locate
+from ..core.method_spec import describe
 from ..core.registry import Entry, entries, find
 from ..core.task import Task, dataset_of, domain_of
 from .data_check import shape_of
@@ -140,10 +141,13 @@ def check_evaluations(
             except UsageError as error:
                 better = _part_that_fits(experiment, evaluation.subject, modalities, media)
                 raise UsageError(f"{error}{better}") from None
-    if experiment.protocol.encoder_mode != "frozen":
-        check_finetuning(
+    mode, readers = experiment.protocol.encoder_mode, media_methods(todo, plugins)
+    asked_by = f"--encoder-mode {mode}" if mode != "frozen" else f"the method {readers[0]}" if readers else ""
+    if asked_by:
+        check_raw_media(
             experiment,
             {entry.name: entry.load() for entry in corruption_entries(experiment.corruptions, plugins)},
+            asked_by,
         )
     if experiment.suite is None:  # the sets of a suite are each meant for some of its tasks
         check_foreign(evaluations, jobs)
@@ -280,12 +284,24 @@ def check_medium(corruption: Any, modalities: Iterable[str], media: Mapping[str,
         )
 
 
-def check_finetuning(experiment: Experiment, corruptions: Mapping[str, Any]) -> None:
-    """Checks that networks whose encoders are fine-tuned can be trained and tested as an experiment asks.
+def media_methods(jobs: Iterable[Job], plugins: tuple[Path, ...]) -> list[str]:
+    """The methods of jobs that read raw media themselves, in order.
+
+    Args:
+        jobs: the jobs.
+        plugins: files that bring methods.
+    """
+    names = sorted({job.method for job in jobs})
+    return [name for name in names if describe(find("method", name, plugins)).reads_media]
+
+
+def check_raw_media(experiment: Experiment, corruptions: Mapping[str, Any], asked_by: str) -> None:
+    """Checks that networks that read raw media can be trained and tested as an experiment asks.
 
     Args:
         experiment: the experiment.
         corruptions: name -> the corruptions that it tests under.
+        asked_by: what reads raw media, as ``"--encoder-mode full"``.
 
     Raises:
         UsageError: something needs frozen features.
@@ -300,10 +316,7 @@ def check_finetuning(experiment: Experiment, corruptions: Mapping[str, Any]) -> 
         if any(condition.alters for condition in corruption.conditions(("one", "another")))
     ]
     if needs:
-        mode = experiment.protocol.encoder_mode
-        raise UsageError(
-            f"{needs[0]} works on frozen features: leave it out, or leave out --encoder-mode {mode}"
-        )
+        raise UsageError(f"{needs[0]} works on frozen features: leave it out, or leave out {asked_by}")
 
 
 def holds_features(name: str) -> bool:

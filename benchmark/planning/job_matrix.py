@@ -19,6 +19,7 @@ from ..core.registry import entries, find
 from ..core.task import Task, can_stand_in_a_task, dataset_of, domain_of
 from ..data.class_holdout import without_classes
 from ..data.compatibility import shared_modalities
+from .base_models import check_models
 from .companions import check_sources
 from .data_check import shape_of
 from .experiment import Experiment
@@ -229,6 +230,7 @@ def _variant(
     dataset = entries("dataset", plugins).get(target.name)
     rules = {**BUDGETS[family], **rules_of(dataset), **description.rules_as_published.get(family, {})}
     params = description.resolve(variant.overrides, protocol, family)
+    check_models(variant.name, description.model_params, params)
     defaults = description.defaults(protocol, family)
     ranges = [item for item in description.fields if item.search]
     pinned = tuple(item.name for item in ranges if item.name in variant.overrides)

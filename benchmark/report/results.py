@@ -156,6 +156,7 @@ def _result(
             **_audit(job),
             **_code(environment),
             **_leaks(environment),
+            **_bases(fit),
             **(run.audit if run else {}),
             FINGERPRINTS: ", ".join(f"{item.name}: {item.fingerprint[:16]}" for item in job.data),
         },
@@ -314,6 +315,14 @@ def _code(environment: Mapping[str, Any]) -> dict[str, str]:
     changed = environment.get("code_changed")
     said = "changed between asking and running" if changed else "as asked for"
     return {"code": said} if isinstance(changed, bool) else {}
+
+
+def _bases(fit: Mapping[str, Any]) -> dict[str, str]:
+    """The models that a network was built on and did not train, for the audit; nothing where there is none."""
+    known = fit.get("bases")
+    if not isinstance(known, dict) or not known:
+        return {}
+    return {"base_models": ", ".join(f"{name}: {str(digest)[:16]}" for name, digest in known.items())}
 
 
 def _leaks(environment: Mapping[str, Any]) -> dict[str, str]:

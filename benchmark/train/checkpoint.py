@@ -154,7 +154,7 @@ def _training_state(training: Resumable, data: TrainingBatches) -> dict[str, Any
         "passes": data.passes,
         "taken": data.taken,
         "stage": training.stage,
-        "method": _module_state(training.method),
+        "method": _method_state(training.method),
         "optimizer": optimizer.state_dict(),
         "schedule": {name: schedule.scheduler.state_dict()[name] for name in _SCHEDULE},
         "record": [asdict(item) for item in training.record],
@@ -202,6 +202,14 @@ def restore_random(states: Mapping[str, Any]) -> None:
     torch.set_rng_state(states["torch"])
     if states["cuda"]:
         torch.cuda.set_rng_state_all(states["cuda"])
+
+
+def _method_state(method: Method) -> dict[str, Any]:
+    """As ``_module_state``, without what the method does not keep: every network of its parameters has that."""
+    state = _module_state(method)
+    for name in method.state_dict().keys() - set(method.kept()):
+        del state["tensors"][name]
+    return state
 
 
 def _module_state(module: nn.Module) -> dict[str, Any]:

@@ -12,11 +12,12 @@ from ..core.errors import UsageError
 from ..core.job import Job
 from ..core.locate import locate
 from ..core.protocol import Protocol
+from ..core.registry import find
 from ..core.task import Task, dataset_of, domain_of
 from ..data.compatibility import shared_modalities
 from ..data.ood_split import ood_split
 from ..data.tensors import Split, TaskCache, TaskData, TaskRequest
-from ..features.finetune import with_media
+from ..features.finetune import with_all_media, with_media
 from ..planning.evaluations import STAND_IN, Evaluation, ood_name
 from .context import Context
 
@@ -55,12 +56,19 @@ def task_data(job: Job, context: Context, device: torch.device) -> TaskData:
     )
     data = _TASKS.get(request, located).only(job.modalities)
     protocol = Protocol(**job.protocol)
-    if protocol.encoder_mode == "frozen":
+    reads_media = find("method", job.method, context.plugins).load().reads_media
+    if protocol.encoder_mode == "frozen" and not reads_media:
         return data
-    key = (request, job.modalities, protocol.encoder_mode, protocol.adapter_rank, protocol.checkpointing)
+    key = (
+        request, job.modalities, reads_media, protocol.encoder_mode, protocol.adapter_rank, protocol.checkpointing
+    )  # fmt: skip
     if key not in _MEDIA:
         _MEDIA.clear()  # raw media are large
-        _MEDIA[key] = with_media(data, located, protocol, job.modalities)
+        _MEDIA[key] = (
+            with_all_media(data, located, job.modalities)
+            if reads_media
+            else with_media(data, located, protocol, job.modalities)
+        )
     return _MEDIA[key]
 
 

@@ -173,6 +173,7 @@ def _train(job: Job, context: Context, folder: JobFolder, claim: Claim) -> Train
         "parameters": sum(item.numel() for item in method.parameters() if item.requires_grad),
         "test_domains": sorted(set(data.test.domain.astype(str).tolist())),
         "epochs": [asdict(item) for item in training.record],
+        **({"bases": bases} if (bases := dict(method.bases())) else {}),
     }
     claim.check()
     folder.finish(
@@ -226,7 +227,7 @@ def _evaluate(
 def _conditions(corruption: Any, job: Job, context: Context, data: TaskData) -> list[Condition]:
     """The conditions of a corruption for the test split, whose features it changes or whose raw media it breaks."""
     if not breaks_media(corruption):
-        return corruption_conditions(corruption, data.test.batch, without=data.finetuned)
+        return corruption_conditions(corruption, data.test.batch, without=data.media)
     target = Task.parse(job.task).target
     located = locate(dataset_of(target), context.data_root, context.data, context.plugins)
     live = conditions_on_batches(corruption, located, data)

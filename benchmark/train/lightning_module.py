@@ -36,6 +36,7 @@ from .minibatches import TrainingBatches, minibatches, training_batches
 from .optimizer import SCHEDULES, build_optimizer
 from .predict import EVALUATION_BATCH, without_targets
 from .seeds import generator
+from .weights import kept_state, load_kept
 
 #: Called after every epoch, and with the share of the epoch that is done in between.
 Report = Callable[[int, float, Epoch | None], None]
@@ -252,7 +253,7 @@ class Training(LightningModule):
             epoch = Epoch(self.current_epoch, self.stage, train, loss, metric, *of_target)
             self.record.append(epoch)
             if self._best_index() == len(self.record) - 1:
-                self.selected = copy.deepcopy(self.method.state_dict())
+                self.selected = copy.deepcopy(kept_state(self.method))
         self.method.train()
         self.report(self.current_epoch, 1.0, epoch)
         self._stop_early()
@@ -284,12 +285,12 @@ def tested_weights(method: Method) -> Iterator[None]:
     if tested is None:
         yield
         return
-    own = copy.deepcopy(method.state_dict())
-    method.load_state_dict(tested)
+    own = copy.deepcopy(kept_state(method))
+    load_kept(method, tested)
     try:
         yield
     finally:
-        method.load_state_dict(own)
+        load_kept(method, own)
 
 
 @torch.inference_mode()
@@ -380,7 +381,7 @@ def fit(
         with _interruptible():
             trainer.fit(training, train_dataloaders=training.data)
     method.to(device)  # the trainer's last act is to move it to the CPU
-    method.load_state_dict(training.selected)
+    load_kept(method, training.selected)
     return training
 
 

@@ -14,6 +14,7 @@ from ..core.plugins import use_plugins
 from ..core.registry import find
 from ..data.tensors import TaskData
 from ..store.job_folder import WEIGHTS, JobFolder
+from ..store.names import StoreError
 from .context import Context
 from .job_data import device_of, task_data
 from .seeds import seed_everything
@@ -84,7 +85,7 @@ def load_trained(job: Job, context: Context, folder: JobFolder) -> TrainedNetwor
 
     Raises:
         UsageError: the job was trained by a version that stored no weights.
-        StoreError: the stored weights are not what was written, or do not fit the method.
+        StoreError: the stored weights are not what was written, do not fit the method, or were trained on another model.
     """
     if not (folder.path / WEIGHTS).is_file():
         raise UsageError(
@@ -96,5 +97,17 @@ def load_trained(job: Job, context: Context, folder: JobFolder) -> TrainedNetwor
     method_class = find("method", job.method, context.plugins).load()
     seed_everything(job.seed, "initial weights")
     method = method_class(method_class.Params(**job.params), data.spec(job.protocol["name"])).to(device)
+    _check_bases(method, folder)
     load_weights(method, folder.read(WEIGHTS))
     return TrainedNetwork(method, data.with_context() if method_class.uses_context else data)
+
+
+def _check_bases(method: Method, folder: JobFolder) -> None:
+    """Raises StoreError where a model that the method is built on is not the one that its weights were trained on."""
+    known = folder.fit().get("bases", {})
+    for name, digest in method.bases().items():
+        if known.get(name) != digest:
+            raise StoreError(
+                f"{folder.path}: its network was trained on {name} of SHA-256 {known.get(name, 'unknown')}, and what is "
+                f"found here is {digest}: put the same model there, or delete the folder and run again"
+            )

@@ -1,17 +1,45 @@
-"""The weights of a network as the bytes of a safetensors file, and back."""
+"""The weights of a network: what of them is kept, and as the bytes of a safetensors file, and back."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from safetensors import SafetensorError
 from safetensors.torch import load, save
+from torch import Tensor
 
 from ...methods.method import Method
 from ..store.names import StoreError
 
 
+def kept_state(method: Method) -> dict[str, Tensor]:
+    """What of a network's state is copied, stored and restored, by name; the network's own tensors, no copies."""
+    kept = set(method.kept())
+    return {name: value for name, value in method.state_dict().items() if name in kept}
+
+
+def load_kept(method: Method, state: Mapping[str, Tensor]) -> None:
+    """Loads what ``kept_state`` gave, of this or an equal network.
+
+    Args:
+        method: the network, which is changed.
+        state: the state by name; the rest of the network stays as it is.
+
+    Raises:
+        RuntimeError: a tensor is missing, is one too many, or has another shape.
+    """
+    kept = set(method.kept())
+    if kept == method.state_dict().keys():
+        method.load_state_dict(state)
+        return
+    if wrong := kept ^ state.keys():
+        raise RuntimeError(f"missing or unknown in the state: {', '.join(sorted(wrong)[:5])}")
+    method.load_state_dict(state, strict=False)
+
+
 def save_weights(method: Method) -> bytes:
     """The state of a network as a safetensors file. Tensors that share memory are each stored in full."""
-    return save({name: tensor.detach().cpu().clone() for name, tensor in method.state_dict().items()})
+    return save({name: tensor.detach().cpu().clone() for name, tensor in kept_state(method).items()})
 
 
 def load_weights(method: Method, content: bytes) -> None:
@@ -25,6 +53,6 @@ def load_weights(method: Method, content: bytes) -> None:
         StoreError: the content is no safetensors file, or holds the state of another network.
     """
     try:
-        method.load_state_dict(load(content))
+        load_kept(method, load(content))
     except (RuntimeError, SafetensorError) as error:
         raise StoreError(f"the stored weights do not fit the method: {str(error).splitlines()[0]}") from None
