@@ -68,7 +68,7 @@ def planted_media(spec: Spec, count: int) -> Batch:
 def _text(share: Tensor, lengths: Tensor, draw: torch.Generator) -> tuple[Tensor, Tensor]:
     texts = []
     for high, length in zip(share.tolist(), lengths.tolist(), strict=True):
-        picks = torch.rand(2, length, generator=draw).T.tolist()
+        picks = torch.rand(2, 3 * length, generator=draw).T.tolist()
         words = [(_HIGH if side < high else _LOW)[int(3 * which)] for side, which in picks]
         texts.append(" ".join(words))
     words = encode_words(texts)

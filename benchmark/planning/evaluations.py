@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -148,6 +148,7 @@ def check_evaluations(
             experiment,
             {entry.name: entry.load() for entry in corruption_entries(experiment.corruptions, plugins)},
             asked_by,
+            set(modalities) - (media.keys() if readers else set()),
         )
     if experiment.suite is None:  # the sets of a suite are each meant for some of its tasks
         check_foreign(evaluations, jobs)
@@ -295,13 +296,16 @@ def media_methods(jobs: Iterable[Job], plugins: tuple[Path, ...]) -> list[str]:
     return [name for name in names if describe(find("method", name, plugins)).reads_media]
 
 
-def check_raw_media(experiment: Experiment, corruptions: Mapping[str, Any], asked_by: str) -> None:
+def check_raw_media(
+    experiment: Experiment, corruptions: Mapping[str, Any], asked_by: str, features: Collection[str]
+) -> None:
     """Checks that networks that read raw media can be trained and tested as an experiment asks.
 
     Args:
         experiment: the experiment.
         corruptions: name -> the corruptions that it tests under.
         asked_by: what reads raw media, as ``"--encoder-mode full"``.
+        features: the modalities of which it reads features all the same.
 
     Raises:
         UsageError: something needs frozen features.
@@ -312,7 +316,9 @@ def check_raw_media(experiment: Experiment, corruptions: Mapping[str, Any], aske
     needs += [
         f"--corruptions {name}"
         for name, corruption in corruptions.items()
-        if not isinstance(corruption, type) or not hasattr(corruption, "medium")
+        if not isinstance(corruption, type)
+        or not hasattr(corruption, "medium")
+        or not (features or breaks_media(corruption))
         if any(condition.alters for condition in corruption.conditions(("one", "another")))
     ]
     if needs:
