@@ -1,7 +1,7 @@
 """Lightning, without what it loads and no training needs.
 
 Lightning checks two base classes of torchmetrics, but the package of that name imports all its metrics, and with them
-transformers, torchvision and scipy.signal: half of the time in which a worker starts. Here only the two classes are
+transformers, torchvision, matplotlib and scipy.signal: half of the time in which a worker starts. Here only the two classes are
 imported at first; the package imports the rest when something else of it is asked for.
 """
 
@@ -12,10 +12,12 @@ import importlib.util
 import logging
 import sys
 from importlib.metadata import version
+from types import ModuleType
 from typing import Any
 
-#: The package that is imported in part.
+#: The package that is imported in part, and its module of pictures, which imports matplotlib.
 PACKAGE = "torchmetrics"
+PLOT = "torchmetrics.utilities.plot"
 
 
 def import_torchmetrics_in_part() -> None:
@@ -39,7 +41,7 @@ def import_torchmetrics_in_part() -> None:
     vars(package).update(
         _logger=logging.getLogger(PACKAGE), __version__=version(PACKAGE), __getattr__=import_the_rest
     )
-    sys.modules[PACKAGE] = package
+    sys.modules[PACKAGE], sys.modules[PLOT] = package, _plot_when_called()
     try:
         importlib.import_module(f"{PACKAGE}.utilities")
         for name, module in (("Metric", "metric"), ("MetricCollection", "collections")):
@@ -47,6 +49,20 @@ def import_torchmetrics_in_part() -> None:
     except (ImportError, AttributeError):
         for module in [name for name in sys.modules if name.split(".")[0] == PACKAGE]:
             del sys.modules[module]
+    sys.modules.pop(PLOT, None)
+
+
+def _plot_when_called() -> ModuleType:
+    """What a metric takes from the module of pictures; its function imports that module when it is called."""
+
+    def plot_single_or_multi_val(*args: Any, **options: Any) -> Any:
+        return importlib.import_module(PLOT).plot_single_or_multi_val(*args, **options)
+
+    module = ModuleType(PLOT)
+    vars(module).update(
+        _AX_TYPE=object, _PLOT_OUT_TYPE=object, plot_single_or_multi_val=plot_single_or_multi_val
+    )
+    return module
 
 
 import_torchmetrics_in_part()

@@ -31,6 +31,7 @@ LATER = (
 )
 #: Libraries that take seconds to import.
 SLOW = (
+    "matplotlib",
     "transformers",
     "torchvision",
     "torchaudio",
@@ -50,6 +51,10 @@ import torchmetrics
 same = torchmetrics.Metric is module.Metric and torchmetrics.MetricCollection is module.MetricCollection
 from torchmetrics import MeanMetric, functional
 whole = hasattr(functional, "accuracy") and issubclass(MeanMetric, module.Metric)
+mean = MeanMetric()
+mean.update(1.0)
+figure, _ = mean.plot()
+whole = whole and len(figure.axes) == 1
 print(json.dumps({"trains": trains, "works": works, "same": same, "whole": whole}))
 """
 
