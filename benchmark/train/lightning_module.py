@@ -19,9 +19,6 @@ from functools import partial
 from typing import Any
 
 import torch
-from lightning.fabric.plugins.environments.lightning import LightningEnvironment
-from lightning.pytorch import LightningModule, Trainer
-from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor
 from torch.nn import functional as F
 from torch.optim.lr_scheduler import LambdaLR
@@ -32,6 +29,7 @@ from ...methods.method import Method
 from ..core.protocol import Protocol
 from ..core.selection import Direction, Epoch, Record, select_epoch, selection_metric
 from .checkpoint import Checkpointer, restore_random
+from .lightning_import import LightningEnvironment, LightningModule, OptimizerLRSchedulerConfig, Trainer
 from .minibatches import TrainingBatches, minibatches, training_batches
 from .optimizer import SCHEDULES, build_optimizer
 from .predict import EVALUATION_BATCH, without_targets

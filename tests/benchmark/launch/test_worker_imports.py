@@ -2,28 +2,13 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from ..conftest import Command
+from ..train.test_imports import LATER
 
-#: Neither is needed by a worker until its job has ended.
-UNWANTED = (
-    "mmbench.leaderboards.tables",
-    "mmbench.benchmark.report",
-    "mmbench.slurm",
-    "mmbench.benchmark.launch.local_pool",
-    "mmbench.benchmark.launch.launcher",
-    "mmbench.benchmark.launch.detached",
-    "mmbench.benchmark.launch.plan",
-    "mmbench.benchmark.launch.run",
-)
-IMPORT = (
-    "import sys, mmbench.benchmark.launch.worker, mmbench.benchmark.train.job_runner; print(*sys.modules)"
-)
 #: A method that says what its process has loaded when it trains.
 SPY = '''
 import os, sys
@@ -52,16 +37,6 @@ class Spy(ERM):
 '''
 
 
-def unwanted(modules: str) -> list[str]:
-    return [name for name in modules.split() if name.startswith(UNWANTED)]
-
-
-def test_the_worker_and_the_job_runner_import_no_table_and_no_launcher():
-    ended = subprocess.run([sys.executable, "-c", IMPORT], capture_output=True, text=True, check=True)
-    assert "mmbench.benchmark.train.job_runner" in ended.stdout.split()
-    assert unwanted(ended.stdout) == []
-
-
 @pytest.mark.slow
 def test_a_worker_that_trains_has_loaded_no_table_and_no_launcher(mmbench: Command, tmp_path: Path):
     (tmp_path / "spy.py").write_text(SPY)
@@ -70,4 +45,4 @@ def test_a_worker_that_trains_has_loaded_no_table_and_no_launcher(mmbench: Comma
     assert ran.returncode == 0, ran.stdout + ran.stderr
     modules = (tmp_path / "modules").read_text()
     assert "mmbench.benchmark.train.job_runner" in modules.split()
-    assert unwanted(modules) == []
+    assert [name for name in modules.split() if name.startswith(LATER)] == []

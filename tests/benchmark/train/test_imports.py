@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 
@@ -17,19 +18,71 @@ ABOVE = (
     "mmbench.benchmark.check",
     "mmbench.benchmark.cli",
 )
+#: What a worker does not need until its job has ended.
+LATER = (
+    "mmbench.leaderboards.tables",
+    "mmbench.benchmark.report",
+    "mmbench.slurm",
+    "mmbench.benchmark.launch.local_pool",
+    "mmbench.benchmark.launch.launcher",
+    "mmbench.benchmark.launch.detached",
+    "mmbench.benchmark.launch.plan",
+    "mmbench.benchmark.launch.run",
+)
+#: Libraries that take seconds to import.
+SLOW = (
+    "matplotlib",
+    "transformers",
+    "torchvision",
+    "torchaudio",
+    "timm",
+    "sklearn",
+    "scipy.signal",
+    "torchmetrics.functional",
+)
+CODE = """
+import json, sys
+import mmbench.benchmark.train.job_runner
+trains = list(sys.modules)
+import mmbench.benchmark.launch.worker
+works = list(sys.modules)
+from lightning.pytorch.core import module
+import torchmetrics
+same = torchmetrics.Metric is module.Metric and torchmetrics.MetricCollection is module.MetricCollection
+from torchmetrics import MeanMetric, functional
+whole = hasattr(functional, "accuracy") and issubclass(MeanMetric, module.Metric)
+mean = MeanMetric()
+mean.update(1.0)
+figure, _ = mean.plot()
+whole = whole and len(figure.axes) == 1
+print(json.dumps({"trains": trains, "works": works, "same": same, "whole": whole}))
+"""
 
 
 @pytest.fixture(scope="module")
-def loaded() -> list[str]:
-    """The modules of mmbench that are there after the job runner was imported in a new process."""
-    code = "import sys, mmbench.benchmark.train.job_runner; print(*sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    return [name for name in done.stdout.split() if name.startswith("mmbench.")]
+def new_process() -> dict:
+    """The modules of a process after it imported the job runner, and then the worker; how it found torchmetrics."""
+    done = subprocess.run([sys.executable, "-c", CODE], capture_output=True, text=True, check=True)
+    return json.loads(done.stdout)
 
 
-def test_the_job_runner_loads_no_tables_and_no_launcher(loaded: list[str]):
-    assert "mmbench.benchmark.train.job_runner" in loaded
-    assert [name for name in loaded if name.startswith(ABOVE)] == []
+def test_the_job_runner_loads_no_tables_and_no_launcher(new_process: dict):
+    assert "mmbench.benchmark.train.job_runner" in new_process["trains"]
+    assert [name for name in new_process["trains"] if name.startswith(ABOVE)] == []
+
+
+def test_the_worker_loads_no_table_and_no_launcher(new_process: dict):
+    assert "mmbench.benchmark.launch.worker" in new_process["works"]
+    assert [name for name in new_process["works"] if name.startswith(LATER)] == []
+
+
+def test_a_worker_loads_no_library_that_its_job_may_not_need(new_process: dict):
+    assert [name for name in new_process["works"] if name in SLOW] == []
+
+
+def test_torchmetrics_is_whole_when_it_is_asked_for(new_process: dict):
+    assert new_process["same"]
+    assert new_process["whole"]
 
 
 def test_reading_a_store_loads_no_tables():
