@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 #: What a table can read of a job beside its records: outputs on clean data and with modalities missing; outputs under
 #: further conditions, such as corruptions; clean outputs with the features that the head reads, of training, test and
-#: OOD samples.
-READABLE = frozenset({"predictions", "conditions", "features"})
+#: OOD samples; outputs with the diagnostics of the method.
+READABLE = frozenset({"predictions", "conditions", "features", "diagnostics"})
 #: Results in which a table finds what it needs.
 Needs = Callable[[Sequence["Result"]], bool]
 
@@ -133,7 +133,12 @@ def _given(results: Any, table: Table) -> list[Result]:
 
 
 def _readable(result: Result, table: Table) -> Result:
-    outputs = {"predictions": "predictions", "conditions": "further", "features": "features"}
+    outputs = {
+        "predictions": "predictions",
+        "conditions": "further",
+        "features": "features",
+        "diagnostics": "diagnostics",
+    }
     hidden = {
         field: _refusal(table, name)
         for name, field in outputs.items()
