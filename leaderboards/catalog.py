@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 #: What a table can read of a job beside its records: outputs on clean data and with modalities missing; outputs under
 #: further conditions, such as corruptions; clean outputs with the features that the head reads, of training, test and
-#: OOD samples.
-READABLE = frozenset({"predictions", "conditions", "features"})
+#: OOD samples; outputs with the diagnostics of the method.
+READABLE = frozenset({"predictions", "conditions", "features", "diagnostics"})
 #: Results in which a table finds what it needs.
 Needs = Callable[[Sequence["Result"]], bool]
 
@@ -48,7 +48,7 @@ class Table:
             anew when these change.
         across: what its columns are: metrics on clean data, or conditions.
         needs: whether results hold what it needs. A table that is named by the user is made all the same.
-        shown: which conditions are printed; the CSV file has all.
+        shown: which conditions are printed; the CSV file has all. Of a plain table too, where it has such a column.
         holds: whether a row of a metric under a condition can be in it and can be computed again from the predictions
             of the row's own jobs.
         against_reference: whether it divides by a reference run, which the user can name.
@@ -100,6 +100,12 @@ class Table:
         options = {"reference": reference} if self.against_reference else {}
         return _function(self.maker)(given if self.source else _given(given, self), **options)
 
+    def shown_rows(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """The rows of its frame that are printed."""
+        if "condition" not in frame:
+            return frame
+        return frame.loc[[self.shown(condition) for condition in frame["condition"]]]
+
     def notes_of(self, frame: pd.DataFrame) -> list[str]:
         """What a reader must know beside its frame; for tables that are not plain, ``render.text.notes`` says it."""
         return [] if self.notes is None else _function(self.notes)(frame)
@@ -133,7 +139,12 @@ def _given(results: Any, table: Table) -> list[Result]:
 
 
 def _readable(result: Result, table: Table) -> Result:
-    outputs = {"predictions": "predictions", "conditions": "further", "features": "features"}
+    outputs = {
+        "predictions": "predictions",
+        "conditions": "further",
+        "features": "features",
+        "diagnostics": "diagnostics",
+    }
     hidden = {
         field: _refusal(table, name)
         for name, field in outputs.items()
@@ -172,6 +183,12 @@ def _damaged(results: Sequence[Result]) -> bool:
 
 def _is_summary(condition: str) -> bool:
     from .tables.robustness import is_summary
+
+    return is_summary(condition)
+
+
+def _tells_mechanism(condition: str) -> bool:
+    from .tables.mechanism import is_summary
 
     return is_summary(condition)
 
@@ -248,6 +265,16 @@ TABLES: dict[str, Table] = {
             holds=_is_rank,
         ),
         Table("calibration", "Calibration", "trust:calibration", holds=_is_rank),
+        Table(
+            "mechanism",
+            "Mechanism: diagnostics under damage and beside errors",
+            "mechanism:mechanism",
+            reads={"diagnostics"},
+            needs=lambda results: any(result.diagnostics is not None for result in results),
+            shown=_tells_mechanism,
+            plain=True,
+            notes="mechanism:notes_of_mechanism",
+        ),
         Table("cost", "Cost", "cost:cost", reads=set()),
         Table("audit", "Audit", "cost:audit", plain=True, bounds=True, notes="cost:notes_of_audit"),
         Table(

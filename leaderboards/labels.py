@@ -10,6 +10,11 @@ CLEAN = "clean"
 MISSING = "missing:"
 #: The condition of the mean over all patterns in which a modality is missing.
 AVERAGE = "average_missing"
+#: How the columns of a prediction table begin that hold the method's own confidences, and its diagnostics.
+CONFIDENCE = "confidence_"
+DIAGNOSTIC = "diagnostic_"
+#: How the name of a method's own confidence begins in tables, where it stands beside those that mmbench computes.
+OWN = "own:"
 #: The kinds of data that a row can be of.
 REAL = "real"
 SYNTHETIC = "synthetic stand-in"

@@ -73,7 +73,10 @@ class Output:
         embeddings: modality -> [batch, width], the branch's own embedding.
         fused: [batch, width], the feature that the head reads.
         unimodal: modality -> a prediction from that modality alone, shaped like ``prediction``.
-        diagnostics: name -> [batch], quantities of the mechanism, to look at and to test.
+        diagnostics: name -> [batch], quantities of the mechanism, to look at and to test. One that belongs to a modality
+            is called ``NAME/MODALITY``, such as ``"trust/audio"``.
+        confidence: name -> [batch], how sure the method itself is of each answer, larger is surer. A name is a Python
+            identifier. It is judged beside what follows from ``prediction`` and ``log_variance``.
     """
 
     prediction: Tensor
@@ -82,6 +85,7 @@ class Output:
     fused: Tensor | None = None
     unimodal: dict[str, Tensor] = field(default_factory=dict)
     diagnostics: dict[str, Tensor] = field(default_factory=dict)
+    confidence: dict[str, Tensor] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

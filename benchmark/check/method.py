@@ -18,6 +18,7 @@ from ..core.method_spec import describe
 from ..core.registry import Entry
 from ..train.predict import default_conditions
 from .planted_media import media_specs, planted_media, with_more_padding, with_rubbish_in_padding
+from .told import check_told
 
 TOLERANCE = 1e-4
 _MOST = 64  # samples of a planted batch
@@ -147,6 +148,13 @@ def output_has_the_right_shape(method_class: type[Method]) -> None:
                     f"{where}: shape {tuple(prediction.shape)}, not {shape}"
                 )
                 assert bool(torch.isfinite(prediction).all()), f"{where}: not finite"
+
+
+def what_it_says_of_itself_is_one_number_a_sample(method_class: type[Method]) -> None:
+    """Confidences and diagnostics are finite, one number a sample, the same in any order and alone, and have names that
+    tables can hold, for any missing pattern."""
+    for spec in specs_for(method_class):
+        check_told(_build(method_class, spec), _planted(method_class, spec))
 
 
 def nothing_present_is_survived(method_class: type[Method]) -> None:
@@ -423,6 +431,7 @@ _PREDICTION_CHECKS: tuple[Callable[[type[Method]], None], ...] = (
     padding_is_not_read,
     absent_is_not_read,
     samples_are_independent,
+    what_it_says_of_itself_is_one_number_a_sample,
 )
 
 ESTIMATOR_CHECKS: tuple[Callable[[type[Method]], None], ...] = (

@@ -10,7 +10,7 @@ from itertools import product
 import numpy as np
 import pandas as pd
 
-from ...leaderboards.catalog import TABLES, Table
+from ...leaderboards.catalog import READABLE, TABLES, Table
 from ...leaderboards.labels import CLEAN, UPPER_BOUND
 from ...leaderboards.tables.accuracy import COLUMNS
 from ...leaderboards.tables.results import Result, missing_patterns
@@ -120,7 +120,13 @@ def _difference(one: pd.DataFrame, other: pd.DataFrame) -> str:
 
 def _as_failed(result: Result) -> Result:
     return replace(
-        result, state="failed", reason="out of memory", predictions=None, further=None, features=None
+        result,
+        state="failed",
+        reason="out of memory",
+        predictions=None,
+        further=None,
+        features=None,
+        diagnostics=None,
     )
 
 
@@ -130,7 +136,7 @@ class _MemoryCache:
 
     sheets: dict[str, bytes] = field(default_factory=dict)
     versions: Mapping[str, int] = field(default_factory=dict)
-    reads: frozenset[str] = frozenset({"predictions", "conditions", "features"})
+    reads: frozenset[str] = READABLE
 
     def reading(self, reads: frozenset[str], code: str = "") -> _MemoryCache:
         return replace(self, reads=reads)
@@ -175,7 +181,7 @@ def _result(
     cache = None
     if caches is not None:
         cache = caches.setdefault(job, _MemoryCache())
-        cache.versions = dict.fromkeys(("predictions", "conditions", "features"), shift)
+        cache.versions = dict.fromkeys(READABLE, shift)
     outputs = _Outputs(family, job, skill, seed, shift)
     return Result(
         job=job,
@@ -193,6 +199,7 @@ def _result(
         predictions=lambda: outputs.table([CLEAN, *missing_patterns("text+audio")]),
         further=lambda: outputs.table(severe),
         features=lambda: {name: outputs.fused_rows(name) for name in ("train", "test", "far:other")},
+        diagnostics=lambda: outputs.table([CLEAN, *missing_patterns("text+audio"), *severe], told=True),
         cost={"parameters": 100.0, "seconds_fit": 1.0 + seed},
         cache=cache,
         damaged=True,
@@ -219,9 +226,15 @@ class _Outputs:
     seed: int
     shift: int
 
-    def table(self, conditions: Sequence[str]) -> pd.DataFrame:
-        """The prediction table of the test split."""
-        return pd.concat([self._rows(name, condition=name) for name in conditions], ignore_index=True)
+    def table(self, conditions: Sequence[str], told: bool = False) -> pd.DataFrame:
+        """The prediction table of the test split; with diagnostics where ``told``."""
+        parts = [self._rows(name, condition=name) for name in conditions]
+        if told:
+            parts = [
+                rows.assign(**{"diagnostic_gate/text": self._random(f"gate {name}").random(_SAMPLES)})
+                for name, rows in zip(conditions, parts, strict=True)
+            ]
+        return pd.concat(parts, ignore_index=True)
 
     def fused_rows(self, name: str) -> pd.DataFrame:
         """Clean outputs with features."""

@@ -35,10 +35,10 @@ _LISTS = (
     "plugins",
 )
 #: Fields whose flag stands alone.
-_SWITCHES = ("oracle",)
+_SWITCHES = ("oracle", "diagnostics")
 _PANELS = {
     "What to compare": ("methods", "datasets", "modalities", "suite", "seeds", "preset", "oracle"),
-    "What to test under": ("corruptions", "ood"),
+    "What to test under": ("corruptions", "ood", "diagnostics"),
     "Search of hyper-parameters (the same budget for every method)": tuple(Search.model_fields),
     "Protocol (the same for every method)": tuple(Protocol.model_fields),
     "Where and how": (

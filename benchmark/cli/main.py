@@ -224,8 +224,8 @@ def plot(
     out: Annotated[Path | None, typer.Option("--out", help="Folder for the pictures.")] = None,
     plugin: Plugins = None,
 ) -> None:
-    """Draw degradation and missing-rate curves, reliability surfaces, risk-coverage curves and critical
-    differences, as PNG and PDF. A picture without data is left out, with a line that says why. The exit code is 1
+    """Draw degradation and missing-rate curves, reliability surfaces, diagnostics by severity, risk-coverage curves and
+    critical differences, as PNG and PDF. A picture without data is left out, with a line that says why. The exit code is 1
     where a job cannot be read.
 
     Example: mmbench plot --store runs --out pictures

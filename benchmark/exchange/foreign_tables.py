@@ -3,21 +3,34 @@
 from __future__ import annotations
 
 import io
+import re
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ...leaderboards.labels import CLEAN
+from ...leaderboards.labels import CLEAN, CONFIDENCE, DIAGNOSTIC
 from ...leaderboards.metrics.registry import family_metrics
 from ...leaderboards.tables.results import missing_patterns
 from ..core.job import Job
 from ..core.strings import single_line
-from ..planning.evaluations import FEATURES, SEMANTIC, STAND_IN, holds_features, version_of
+from ..planning.evaluations import (
+    DIAGNOSTICS,
+    FEATURES,
+    SEMANTIC,
+    STAND_IN,
+    holds_diagnostics,
+    holds_features,
+    version_of,
+)
 from ..store.job_schema import RefusedError
 
 _MOST_ROWS = 50_000_000
+#: What confidences and diagnostics are called, and how many of them a method may give.
+_CONFIDENCE = re.compile(rf"{CONFIDENCE}[A-Za-z_]\w{{0,60}}", re.ASCII)
+_DIAGNOSTIC = re.compile(rf"{DIAGNOSTIC}[\w .:=+/()%@*-]{{1,200}}")
+_MOST_NAMED = 256
 #: The most conditions of an evaluation, letters of a text, and names of columns; and how many numbers a table may hold
 #: however few bytes it has.
 _MOST_CONDITIONS, _MOST_LETTERS, _MOST_COLUMNS, _FREE_CELLS = 4096, 4096, 100_010, 2**26
@@ -57,16 +70,17 @@ def check_evaluation(content: bytes, stem: str, job: Job, own: pd.DataFrame) -> 
         own: the predictions of the job.
 
     Returns:
-        The conditions that the outputs add to those of the predictions; none for features.
+        The conditions that the outputs add to those of the predictions; none for features and diagnostics.
 
     Raises:
         RefusedError: the outputs are not what mmbench writes for this job.
     """
     name = f"{stem}.parquet"
-    features = holds_features(stem)
+    features, diagnostics = holds_features(stem), holds_diagnostics(stem)
     clean = own.loc[(own["split"] == "test") & (own["condition"] == CLEAN)]
     rows = len(content) if features else _MOST_CONDITIONS * len(clean)
-    table = _read_table(content, name, job, ("fused",) if features else (), rows=rows)
+    more = ("fused",) if features else ()
+    table = _read_table(content, name, job, more, rows=rows, diagnostics=diagnostics)
     splits, found = _split_names(stem, job), set(table["split"])
     if found - splits or (stem == FEATURES and found != splits) or (features and not found):
         raise RefusedError(f"{name}: has other splits than {' and '.join(sorted(splits))}")
@@ -74,7 +88,10 @@ def check_evaluation(content: bytes, stem: str, job: Job, own: pd.DataFrame) -> 
         raise RefusedError(f"{name}: has other conditions than clean")
     for split, rows in table.groupby("split", observed=True):
         _check_samples(rows, clean if split == "test" else rows, f"{name}: {split}")
-    return set() if features else set(table["condition"].astype(str))
+    conditions = set(table["condition"].astype(str))
+    if stem == DIAGNOSTICS and conditions and conditions != {CLEAN, *missing_patterns(job.modality_set)}:
+        raise RefusedError(f"{name}: has other conditions than clean and every missing pattern")
+    return set() if features or diagnostics else conditions
 
 
 def _split_names(stem: str, job: Job) -> set[str]:
@@ -109,7 +126,13 @@ def _check_samples(rows: pd.DataFrame, wanted: pd.DataFrame, where: str) -> None
 
 
 def _read_table(
-    content: bytes, name: str, job: Job, more: tuple[str, ...] = (), *, rows: int
+    content: bytes,
+    name: str,
+    job: Job,
+    more: tuple[str, ...] = (),
+    *,
+    rows: int,
+    diagnostics: bool = False,
 ) -> pd.DataFrame:
     """Reads a table and checks that it has the columns of ``prediction_table`` and only finite values.
 
@@ -119,6 +142,7 @@ def _read_table(
         job: the job, whose metrics decide which columns hold outputs.
         more: further columns that the table may have; they are checked and left out.
         rows: the most rows that it can have.
+        diagnostics: whether it may have columns of diagnostics.
 
     Raises:
         RefusedError: the table is anything else.
@@ -134,7 +158,11 @@ def _read_table(
     if family_metrics(job.metrics)[0].task == "regression":
         outputs = ["score"]
     texts = ["split", "condition", "sample_id", "domain"]
-    optional = {"log_variance", *more}
+    named = [c for c in table.column_names if _CONFIDENCE.fullmatch(c)]
+    named += [c for c in table.column_names if diagnostics and _DIAGNOSTIC.fullmatch(c)]
+    if len(named) > _MOST_NAMED:
+        raise RefusedError(f"{name}: has {len(named)} confidences and diagnostics, more than {_MOST_NAMED}")
+    optional = {"log_variance", *named, *more}
     if set(table.column_names) - optional != {*texts, "target", *outputs} or len(
         set(table.column_names)
     ) < len(table.column_names):

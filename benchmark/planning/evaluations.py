@@ -29,6 +29,9 @@ from .experiment import Experiment
 FEATURES = "features"
 #: The target's test samples of held-out classes, with features.
 SEMANTIC = "semantic"
+#: Outputs with the diagnostics of the method: on clean data and with modalities missing; and, under a name that continues
+#: with that of a corruption, under that.
+DIAGNOSTICS = "diagnostics"
 #: Metadata of a file of outputs under a corruption: its family.
 FAMILY = "family"
 #: Version of how OOD sets are resized to fit a network. When it is raised, older outputs are made anew.
@@ -46,13 +49,14 @@ class Evaluation:
     """A set of conditions that a network is tested under.
 
     Attributes:
-        kind: all severities of a corruption; the network's features; samples of another dataset; or those of
-            the held-out classes.
+        kind: all severities of a corruption; the network's features; samples of another dataset; those of
+            the held-out classes; or the same as of a corruption, or of clean data and missing modalities, with the
+            method's diagnostics.
         subject: the corruption, or the dataset or a domain of it.
         content: what else decides the outputs: the origin of a plug-in, the fingerprint of a dataset.
     """
 
-    kind: Literal["corruption", "features", "semantic", "ood"]
+    kind: Literal["corruption", "features", "semantic", "ood", "diagnostics"]
     subject: str = ""
     content: str = ""
 
@@ -65,7 +69,15 @@ class Evaluation:
             return SEMANTIC
         if self.kind == "ood":
             return f"ood-{ood_name(self.subject)}~{self.content[:12]}~{RESIZING}"
-        return f"{self.subject}~{self.content[:12]}" if self.content else self.subject
+        damage = f"{self.subject}~{self.content[:12]}" if self.content else self.subject
+        if self.kind == "diagnostics":
+            return f"{DIAGNOSTICS}-{damage}" if damage else DIAGNOSTICS
+        return damage
+
+    @property
+    def with_diagnostics(self) -> Evaluation:
+        """The evaluation that keeps the diagnostics under the corruption of this one."""
+        return Evaluation("diagnostics", self.subject, self.content)
 
 
 def evaluations_of(experiment: Experiment) -> tuple[Evaluation, ...]:
@@ -76,7 +88,8 @@ def evaluations_of(experiment: Experiment) -> tuple[Evaluation, ...]:
         DataError: an out-of-distribution dataset is not there.
     """
     plugins = tuple(experiment.plugins)
-    asked = [_corruption(entry) for entry in corruption_entries(experiment.corruptions, plugins)]
+    corruptions = [_corruption(entry) for entry in corruption_entries(experiment.corruptions, plugins)]
+    asked = list(corruptions)
     holdout = experiment.protocol.held_out_classes
     if experiment.ood or holdout:
         asked.append(Evaluation("features"))
@@ -88,6 +101,8 @@ def evaluations_of(experiment: Experiment) -> tuple[Evaluation, ...]:
         if domain and domain not in (known := shape_of(located).domains):
             raise UsageError(f"--ood {name}: no such domain: {nearest(domain, known)}")
         asked.append(Evaluation("ood", name, located.fingerprint()))
+    if experiment.diagnostics:
+        asked += [Evaluation("diagnostics"), *(item.with_diagnostics for item in corruptions)]
     return tuple(dict.fromkeys(asked))
 
 
@@ -326,8 +341,13 @@ def check_raw_media(
 
 
 def holds_features(name: str) -> bool:
-    """Whether an evaluation of that name holds features, and not outputs under a corruption."""
+    """Whether an evaluation of that name holds features."""
     return name in (FEATURES, SEMANTIC) or name.startswith("ood-")
+
+
+def holds_diagnostics(name: str) -> bool:
+    """Whether an evaluation of that name holds outputs with diagnostics."""
+    return name == DIAGNOSTICS or name.startswith(f"{DIAGNOSTICS}-")
 
 
 def group_of(entry: Entry) -> str:

@@ -86,6 +86,11 @@ class Experiment(BaseModel):
     ood: Annotated[list[str], BeforeValidator(as_list)] = Field(
         [], description="datasets that the test data are to be told apart from"
     )
+    diagnostics: bool = Field(
+        False,
+        description="keep what methods tell of their mechanism, such as gates and reliabilities, for every sample and "
+        "all that is tested under; for leaderboard --what mechanism",
+    )
     protocol: Protocol = Field(
         default_factory=lambda: Protocol.model_validate({}), description="the rules; a name or a mapping"
     )

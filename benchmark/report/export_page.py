@@ -28,7 +28,13 @@ def page_tables(tables: Tables) -> list[page.PageTable]:
     """The leaderboards as a page is given them."""
     declared = tables.declared
     return [
-        page.PageTable(name, declared[name].title, declared[name].across, frame, declared[name].shown)
+        page.PageTable(
+            name,
+            declared[name].title,
+            declared[name].across,
+            declared[name].shown_rows(frame) if declared[name].plain else frame,
+            declared[name].shown,
+        )
         for name, frame in tables.frames.items()
     ]
 

@@ -38,7 +38,8 @@ def write_pictures(
     """
     from ...leaderboards.plots import curves, diagrams
     from ...leaderboards.plots import figure as plots
-    from ...leaderboards.tables import risk_coverage
+    from ...leaderboards.plots import mechanism as mechanism_plots
+    from ...leaderboards.tables import mechanism, risk_coverage
 
     try:
         with import_guard("matplotlib", "drawing pictures"):
@@ -64,6 +65,14 @@ def write_pictures(
         reasons += lacking
     except ValueError as error:
         reasons.append(str(error))
+    if any(result.diagnostics is not None for result in results):
+        try:
+            scored = mechanism.scored_groups([result for result in results if not result.bound])
+            drawn, lacking = mechanism_plots.write_mechanism_pictures(scored, folder, form)
+            files += drawn
+            reasons += lacking
+        except ValueError as error:
+            reasons.append(str(error))
     frame = frame_of("accuracy")
     try:
         figure, short = diagrams.critical_differences(frame)

@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 
 from ...leaderboards.tables.ood_sets import versioned
 from ..core.atomic_files import read_json, write_json
-from ..planning.evaluations import FAMILY, FEATURES, holds_features, version_of
+from ..planning.evaluations import FAMILY, FEATURES, holds_diagnostics, holds_features, version_of
 from ..store.names import StoreError, inside
 from ..store.store import Store
 
@@ -30,6 +30,13 @@ _PREDICTIONS = "predictions.parquet"
 _CHECKED = "checked.json"
 #: What an evaluation consists of: its outputs, and the marker that says what was written.
 _PARTS = ("parquet", "json")
+
+
+def _held_by(name: str) -> str:
+    """Which outputs, of ``READABLE``, an evaluation of a name holds."""
+    if holds_diagnostics(name):
+        return "diagnostics"
+    return "features" if holds_features(name) else "conditions"
 
 
 @dataclass(frozen=True)
@@ -66,10 +73,9 @@ class PredictionFiles:
     def names(self, reads: Set[str]) -> list[str]:
         """The files that hold some outputs, of ``READABLE``; without a look into the folder where none is needed."""
         own = [_PREDICTIONS] if "predictions" in reads else []
-        if not reads & {"conditions", "features"}:
+        if not reads & {"conditions", "features", "diagnostics"}:
             return own
-        kind = {True: "features", False: "conditions"}
-        return own + [name for name in self._evaluations if kind[holds_features(name)] in reads]
+        return own + [name for name in self._evaluations if _held_by(name) in reads]
 
     def digest(self, name: str) -> str:
         """The SHA-256 of a file. Raises StoreError where it is not what was written."""
@@ -87,6 +93,11 @@ class PredictionFiles:
         """Whether there are features of training and test, to which those of OOD sets can be compared."""
         return FEATURES in self.names({"features"})
 
+    @property
+    def has_diagnostics(self) -> bool:
+        """Whether diagnostics were asked for."""
+        return bool(self.names({"diagnostics"}))
+
     def predictions(self) -> pd.DataFrame:
         """The prediction table. Raises StoreError where it is not what was written."""
         return self._once("predictions", lambda: self._table(_PREDICTIONS).to_pandas())
@@ -94,7 +105,12 @@ class PredictionFiles:
     def conditions(self) -> pd.DataFrame:
         """The outputs under further conditions: of all evaluations that there were when they were first asked for, which
         are those that the hash is of. Raises StoreError where one is no longer whole: it is not left out."""
-        return self._once("conditions", self._all_conditions)
+        return self._once("conditions", lambda: self._all("conditions"))
+
+    def diagnostics(self) -> pd.DataFrame:
+        """Outputs with diagnostics, under all conditions that they were asked for; without a row where the method gives
+        none. Raises StoreError as ``conditions``."""
+        return self._once("diagnostics", lambda: self._all("diagnostics"))
 
     def features(self) -> dict[str, pd.DataFrame]:
         """Clean outputs with features: of source training and test, and of each OOD set by its name and content. Raises
@@ -121,8 +137,8 @@ class PredictionFiles:
                 families[name.partition("~")[0]] = family
         return families
 
-    def _all_conditions(self) -> pd.DataFrame:
-        parts = [self._table(name) for name in self.names({"conditions"})]
+    def _all(self, what: str) -> pd.DataFrame:
+        parts = [self._table(name) for name in self.names({what})]
         try:
             return pa.concat_tables(parts, promote_options="permissive").to_pandas()
         except pa.ArrowException as error:

@@ -163,6 +163,7 @@ def _result(
         predictions=files.predictions if files else None,
         further=files.conditions if files and damaged else None,
         features=files.features if files and files.has_features else None,
+        diagnostics=files.diagnostics if files and files.has_diagnostics else None,
         cost=_cost(environment, fit) if done else {},
         damaged=damaged,
         cache=ScoreCache(files) if files else None,

@@ -23,6 +23,8 @@ from .tables import tables_of
 
 #: Columns that name a row, at the beginning of every table.
 NAMES = (*KEYS, "method", "n", "metric")
+#: Those of tables that are not of scores.
+PLAIN_NAMES = ("best", "other", "diagnostic", "condition")
 #: With more blocks no picture is written beside the tables.
 MOST_PANELS = 12
 #: Of more holes only the first are printed.
@@ -114,9 +116,10 @@ def _write_plain(
     from ...leaderboards.render import plain
 
     notes = table.notes_of(frame)
+    short = table.shown_rows(frame)
     files: list[Path] = []
     if "terminal" in formats:
-        print_table(out, table.title, plain.texts(frame), (*NAMES, "best", "other"))
+        print_table(out, table.title, plain.texts(short), (*NAMES, *PLAIN_NAMES))
         for note in notes:
             out.print(note, style="dim", markup=False, highlight=False)
         out.print()
@@ -125,7 +128,7 @@ def _write_plain(
     writers = {"md": (plain.plain_markdown, ".md"), "latex": (plain.plain_latex, ".tex")}
     for write, suffix in (writers[kind] for kind in formats if kind in writers):
         path = folder / render.file_name(frame, table.name, suffix)
-        files.append(render.write_text(path, write(frame, table.title, notes)))
+        files.append(render.write_text(path, write(short, table.title, notes)))
     return files
 
 

@@ -17,11 +17,12 @@ import traceback
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
-from functools import lru_cache
+from functools import lru_cache, partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import torch
 
 from ...corruptions.condition import Condition
@@ -51,6 +52,7 @@ from ..store.locks import Claim, LostClaimError
 from ..store.store import Store
 from .checkpoint import Checkpointer
 from .context import Context, Outcome
+from .diagnostics import diagnostics_table, kept, without_diagnostics
 from .energy import Energy, counters_of
 from .estimation import Fit, fit_estimator
 from .job_data import device_of, ood_splits, task_data
@@ -204,12 +206,24 @@ def _evaluate(
         LostClaimError: another process took the job over in the meantime.
     """
     method, data = trained.method, trained.data
+    both: dict[str, pa.Table] = {}
     for evaluation in lacking:
         if evaluation.kind == "corruption":
             corruption = find("corruption", evaluation.subject, context.plugins).load()
             conditions = _conditions(corruption, job, context, data)
-            table = prediction_table(method, {"test": data.test}, conditions)
+            beside = evaluation.with_diagnostics
+            table = prediction_table(method, {"test": data.test}, conditions, diagnostics=beside in lacking)
+            if beside in lacking:
+                both[beside.name], table = kept(table), without_diagnostics(table)
             table = table.replace_schema_metadata({FAMILY: getattr(corruption, "family", "")})
+        elif evaluation.kind == "diagnostics":
+            table = both.pop(evaluation.name, None)  # of the pass that its corruption took
+            if table is None:
+                corruption = (
+                    evaluation.subject and find("corruption", evaluation.subject, context.plugins).load()
+                )
+                under = partial(_conditions, corruption, job, context, data) if corruption else None
+                table = diagnostics_table(method, data.test, under)
         elif evaluation.kind == "features":
             table = feature_table(method, {"train": data.train, "test": data.test})
         elif evaluation.kind == "semantic":

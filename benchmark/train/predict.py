@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -17,13 +17,15 @@ from ...corruptions.condition import Clean, Condition
 from ...corruptions.corruption import apply_all, prepare
 from ...corruptions.missing import Missing
 from ...datasets.batch import Batch
-from ...methods.method import Method
+from ...methods.method import Method, Output
 from ..data.tensors import Split
 from ..planning.evaluations import check_medium
 from .minibatches import minibatches
 
 #: Fixed, so that predictions do not depend on the training batch size.
 EVALUATION_BATCH = 256
+#: How the columns of the method's own confidences and of its diagnostics begin.
+CONFIDENCE, DIAGNOSTIC = "confidence_", "diagnostic_"
 
 
 def default_conditions(modalities: Sequence[str]) -> list[Condition]:
@@ -54,8 +56,8 @@ def without_targets(batch: Batch) -> Batch:
 
 @torch.inference_mode()
 def outputs_under(
-    method: Method, batch: Batch, conditions: Sequence[Condition]
-) -> dict[str, tuple[Tensor, Tensor | None]]:
+    method: Method, batch: Batch, conditions: Sequence[Condition], diagnostics: bool = False
+) -> dict[str, Output]:
     """The outputs of a method for a batch under some conditions.
 
     Where the method encodes its modalities independently, a modality that a condition does not change is encoded once
@@ -66,15 +68,20 @@ def outputs_under(
         method: a trained method; it is put into evaluation mode.
         batch: the samples.
         conditions: what is done to them.
+        diagnostics: whether diagnostics are kept.
 
     Returns:
-        Name of the condition -> prediction, float32 [samples] (regression) or [samples, classes], and log variance,
-        float32 [samples], or None where the method gives none. Both lie on the CPU.
+        Name of the condition -> prediction, float32 [samples] (regression) or [samples, classes]; log variance and
+        confidences, float32 [samples], where the method gives them; and diagnostics, where they are kept. All lie on the
+        CPU.
+
+    Raises:
+        ValueError: a confidence or diagnostic is not one number a sample, or is given for some samples only.
     """
     method.eval()
     batch = without_targets(batch)
     conditions = [prepare(condition, batch) for condition in conditions]
-    found: dict[str, list[tuple[Tensor, Tensor | None]]] = {condition.name: [] for condition in conditions}
+    found: dict[str, list[Output]] = {condition.name: [] for condition in conditions}
     for part in minibatches(batch, EVALUATION_BATCH):
         clean = method.encode_all(part) if method.separable() else {}
         for condition, changed in apply_all(conditions, part):
@@ -84,33 +91,88 @@ def outputs_under(
                 output = method.fuse({**clean, **again}, changed)
             else:
                 output = method(changed)
-            found[condition.name].append((output.prediction, output.log_variance))
+            found[condition.name].append(_kept(output, diagnostics))
     return {name: _concatenate(outputs) for name, outputs in found.items()}
 
 
-def _concatenate(outputs: Sequence[tuple[Tensor, Tensor | None]]) -> tuple[Tensor, Tensor | None]:
-    prediction = torch.cat([prediction.float() for prediction, _ in outputs]).cpu()
-    variances = [variance for _, variance in outputs if variance is not None]
-    return prediction, torch.cat(variances).float().cpu() if variances else None
+def _kept(output: Output, diagnostics: bool) -> Output:
+    """The part of an output that tables hold."""
+    return Output(
+        output.prediction,
+        output.log_variance,
+        confidence=output.confidence,
+        diagnostics=output.diagnostics if diagnostics else {},
+    )
+
+
+def _concatenate(outputs: Sequence[Output]) -> Output:
+    """The outputs of successive samples as one, float32, on the CPU."""
+    variances = [output.log_variance for output in outputs if output.log_variance is not None]
+    return Output(
+        torch.cat([output.prediction.float() for output in outputs]).cpu(),
+        torch.cat(variances).float().cpu() if variances else None,
+        confidence=_concatenate_named("confidence", [output.confidence for output in outputs], outputs),
+        diagnostics=_concatenate_named("diagnostic", [output.diagnostics for output in outputs], outputs),
+    )
+
+
+def _concatenate_named(
+    kind: str, parts: Sequence[Mapping[str, Tensor]], outputs: Sequence[Output]
+) -> dict[str, Tensor]:
+    """Values by name, [samples] each, of successive samples.
+
+    Args:
+        kind: what they are, for the message.
+        parts: name -> [batch], of each batch.
+        outputs: of the same batches, whose predictions have the expected number of samples.
+
+    Raises:
+        ValueError: a value is not one number a sample, or the names of a batch are others than those of the first.
+    """
+    for part, output in zip(parts, outputs, strict=True):
+        if part.keys() != parts[0].keys():
+            raise ValueError(
+                f"{kind}: {', '.join(part) or 'none'} for some samples, {', '.join(parts[0]) or 'none'} for others; "
+                "a method gives the same for all"
+            )
+        for name, values in part.items():
+            if values.shape != (len(output.prediction),):
+                raise ValueError(
+                    f"{kind} {name} has shape {tuple(values.shape)}, expected {(len(output.prediction),)}"
+                )
+    return {name: torch.cat([part[name] for part in parts]).float().cpu() for name in parts[0]}
 
 
 def prediction_table(
-    method: Method, splits: dict[str, Split], conditions: Sequence[Condition] | None = None
+    method: Method,
+    splits: dict[str, Split],
+    conditions: Sequence[Condition] | None = None,
+    diagnostics: bool = False,
 ) -> pa.Table:
-    """The outputs for every sample of every split under every condition; by default clean and with every
-    pattern of missing modalities.
+    """The outputs for every sample of every split under every condition.
 
-    Columns: ``split``, ``condition``, ``sample_id``, ``domain``, ``target``, then ``score`` on the
-    dataset's own label scale (regression) or ``logit_0`` ... (classification), and ``log_variance`` where
-    the method gives one.
+    Args:
+        method: a trained method; it is put into evaluation mode.
+        splits: name -> samples.
+        conditions: what is done to them; by default clean and every pattern of missing modalities.
+        diagnostics: whether diagnostics have columns.
+
+    Returns:
+        A table with the columns ``split``, ``condition``, ``sample_id``, ``domain``, ``target``, then ``score`` on the
+        dataset's own label scale (regression) or ``logit_0`` ... (classification), then, where the method gives them,
+        ``log_variance`` on that scale, ``confidence_NAME`` ..., and ``diagnostic_NAME`` ... as the method gives them,
+        float32.
+
+    Raises:
+        ValueError: as ``outputs_under``.
     """
     parts = []
     for name, split in splits.items():
         asked = default_conditions(split.batch.modalities) if conditions is None else conditions
-        for condition, (prediction, log_variance) in outputs_under(method, split.batch, asked).items():
-            parts.append(_rows(name, condition, split, prediction, log_variance))
+        for condition, output in outputs_under(method, split.batch, asked, diagnostics).items():
+            parts.append(_rows(name, condition, split, output))
     if not parts:  # the corruption concerns none of the modalities: the columns without a row
-        return prediction_table(method, splits, [Clean()]).slice(0, 0)
+        return prediction_table(method, splits, [Clean()], diagnostics).slice(0, 0)
     return pa.concat_tables(parts)
 
 
@@ -124,8 +186,8 @@ def feature_table(method: Method, splits: dict[str, Split]) -> pa.Table:
     parts = []
     for name, split in splits.items():
         outputs = [method(part) for part in minibatches(without_targets(split.batch), EVALUATION_BATCH)]
-        found = _concatenate([(output.prediction, output.log_variance) for output in outputs])
-        table = _rows(name, Clean().name, split, *found)
+        found = _concatenate([_kept(output, diagnostics=False) for output in outputs])
+        table = _rows(name, Clean().name, split, found)
         fused = [output.fused for output in outputs if output.fused is not None]
         if fused:
             values = torch.cat(fused).float().cpu().numpy()
@@ -135,10 +197,9 @@ def feature_table(method: Method, splits: dict[str, Split]) -> pa.Table:
     return pa.concat_tables(parts)
 
 
-def _rows(
-    name: str, condition: str, split: Split, prediction: Tensor, log_variance: Tensor | None
-) -> pa.Table:
-    count = len(split.batch)
+def _rows(name: str, condition: str, split: Split, output: Output) -> pa.Table:
+    """The rows of a prediction table for one split under one condition, of an output as ``outputs_under`` gives it."""
+    count, prediction, log_variance = len(split.batch), output.prediction, output.log_variance
     columns: dict[str, pa.Array] = {
         "split": pa.array([name] * count).dictionary_encode(),
         "condition": pa.array([condition] * count).dictionary_encode(),
@@ -155,6 +216,10 @@ def _rows(
         columns["log_variance"] = pa.array(
             (log_variance.numpy() - 2 * np.log(split.scale)).astype(np.float32)
         )
+    columns |= {f"{CONFIDENCE}{name}": pa.array(values.numpy()) for name, values in output.confidence.items()}
+    columns |= {
+        f"{DIAGNOSTIC}{name}": pa.array(values.numpy()) for name, values in output.diagnostics.items()
+    }
     return pa.table(columns)
 
 

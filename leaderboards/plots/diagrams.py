@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from ..labels import OWN
 from ..render.plain import p_text
 from ..render.text import file_name, save_figure
 from ..stats.ranks import Ranking
@@ -128,8 +129,9 @@ def risk_coverages(curves: Sequence[Curve]) -> Figure:
     if not curves:
         raise ValueError("risk-coverage curves: no method has a confidence and all its seeds done")
     panels: dict[tuple[str, ...], list[Curve]] = {}
-    for curve in curves:
-        panels.setdefault((*curve.block, curve.confidence), []).append(curve)
+    usual = {curve.block: curve.confidence for curve in curves if not curve.confidence.startswith(OWN)}
+    for curve in curves:  # a confidence of a method's own beside that which all have
+        panels.setdefault((*curve.block, usual.get(curve.block, curve.confidence)), []).append(curve)
     methods = list(dict.fromkeys(curve.method for curve in curves))
     across = min(3, len(panels))
     down = math.ceil(len(panels) / across)

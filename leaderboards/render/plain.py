@@ -20,11 +20,28 @@ _NAMED = ("method", "other", "best")
 
 def texts(frame: pd.DataFrame) -> pd.DataFrame:
     """Every cell as text: p-values with three decimals, other fractions with four significant figures; ``—``
-    where there is no number. A column that is empty everywhere is left out, and so is ``note``."""
+    where there is no number. ``NAME_low`` and ``NAME_high`` beside ``NAME`` are its interval. A column that is empty
+    everywhere is left out, and so is ``note``."""
+    frame = _with_intervals(frame)
     cells = {
         str(name): [_text(str(name), value) for value in frame[name]] for name in frame if name != "note"
     }
     return pd.DataFrame({name: column for name, column in cells.items() if any(column)}).astype("str")
+
+
+def _with_intervals(frame: pd.DataFrame) -> pd.DataFrame:
+    """The frame with each interval in the text of the column that it is of."""
+    ends = [name for name in frame if {f"{name}_low", f"{name}_high"} <= set(frame)]
+    if not ends:
+        return frame
+    shown = frame.drop(columns=[f"{name}{end}" for name in ends for end in ("_low", "_high")])
+    for name in ends:
+        rows = zip(frame[name], frame[f"{name}_low"], frame[f"{name}_high"], strict=True)
+        shown[name] = [
+            "" if math.isnan(value) else f"{_text(name, value)} [{_text(name, low)}, {_text(name, high)}]"
+            for value, low, high in rows
+        ]
+    return shown
 
 
 def plain_markdown(frame: pd.DataFrame, subject: str, notes: Sequence[str] = ()) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 
-from ..labels import MISSING
+from ..labels import CONFIDENCE, DIAGNOSTIC, MISSING
 from ..metrics.registry import family_metrics
 from .score_sheet import SheetCache, short_hash
 
@@ -46,6 +46,9 @@ class Result:
         features: reads clean outputs with the feature that the head reads, a column ``fused`` of arrays beside
             those of ``predictions``: ``train`` (source training), ``test``, and each OOD set, such as ``near:NAME``.
             None where they were not asked for.
+        diagnostics: reads outputs as ``predictions`` does, under every condition that they were asked for, with a column
+            ``diagnostic_NAME`` for each diagnostic; without a row where the method gives none. None where they were not
+            asked for.
         cache: stores its scores; None where they are made anew for each table.
         damaged: whether it was tested under more than clean and missing modalities.
         cost: name -> value of what it cost; see ``cost.QUANTITIES``.
@@ -79,6 +82,7 @@ class Result:
     families: Mapping[str, str] = field(default_factory=dict)
     trained: frozenset[str] = frozenset()
     bound: bool = False
+    diagnostics: Callable[[], pd.DataFrame] | None = None
 
     def __post_init__(self) -> None:
         if self.state not in get_args(State):
@@ -98,6 +102,8 @@ class Outputs:
         prediction: [N] scores or [N, C] logits.
         log_variance: [N], the logarithm of the predicted variance, where the method gives one.
         of: which samples with which targets, as ``Sheet.of``.
+        confidence: name -> [N], the method's own, larger is surer.
+        diagnostics: name -> [N].
     """
 
     sample_id: np.ndarray
@@ -105,6 +111,8 @@ class Outputs:
     prediction: np.ndarray
     log_variance: np.ndarray | None = None
     of: str = ""
+    confidence: Mapping[str, np.ndarray] = field(default_factory=dict)
+    diagnostics: Mapping[str, np.ndarray] = field(default_factory=dict)
 
 
 def missing_patterns(modalities: str) -> tuple[str, ...]:
@@ -148,6 +156,28 @@ def read_outputs(result: Result, split: str = "test", further: bool = False) -> 
     return {name: outputs for table in tables for name, outputs in _outputs(table, result, split)}
 
 
+def read_diagnostics(result: Result) -> dict[str, Outputs]:
+    """Reads the diagnostics of a finished job, with the outputs that they belong to; as ``read_outputs``."""
+    if result.diagnostics is None:
+        raise UnusableError("no diagnostics: run again with --diagnostics")
+    try:
+        table = result.diagnostics()
+    except (OSError, ValueError, KeyError) as error:
+        raise UnusableError(f"diagnostics cannot be read: {one_line(str(error))}") from error
+    return dict(_outputs(table, result, "test"))
+
+
+def named_columns(table: pd.DataFrame, beginning: str) -> dict[str, np.ndarray]:
+    """Name -> [N], of the columns whose names begin in a way.
+
+    Args:
+        table: outputs.
+        beginning: ``CONFIDENCE`` or ``DIAGNOSTIC``.
+    """
+    columns = [str(name) for name in table if str(name).startswith(beginning)]
+    return {name.removeprefix(beginning): table[name].to_numpy() for name in columns}
+
+
 def _outputs(table: pd.DataFrame, result: Result, split: str) -> Iterator[tuple[str, Outputs]]:
     """The outputs of each condition of a table."""
     lacking = [name for name in ("split", "condition", "sample_id", "target") if name not in table]
@@ -157,6 +187,7 @@ def _outputs(table: pd.DataFrame, result: Result, split: str) -> Iterator[tuple[
     prediction = _prediction(table)
     target, sample_id = table["target"].to_numpy(), table["sample_id"].to_numpy(dtype=object)
     variance = table["log_variance"].to_numpy() if "log_variance" in table else None
+    confidence, diagnostics = named_columns(table, CONFIDENCE), named_columns(table, DIAGNOSTIC)
     last, order, ids_hash = np.empty(0, dtype=object), np.empty(0, dtype=np.int64), ""
     for condition, rows in table.groupby("condition", sort=False, observed=True).indices.items():
         ids = sample_id[rows]
@@ -169,7 +200,18 @@ def _outputs(table: pd.DataFrame, result: Result, split: str) -> Iterator[tuple[
         spread = None if variance is None else variance[rows]
         of = f"{ids_hash}:{short_hash(np.ascontiguousarray(target[rows]).tobytes())}"
         name = _in_order(str(condition), result.modalities)
-        yield name, Outputs(sample_id[rows], target[rows], prediction[rows], spread, of)
+        yield (
+            name,
+            Outputs(
+                sample_id[rows],
+                target[rows],
+                prediction[rows],
+                spread,
+                of,
+                {key: values[rows] for key, values in confidence.items()},
+                {key: values[rows] for key, values in diagnostics.items()},
+            ),
+        )
 
 
 def one_line(text: str, longest: int = 500) -> str:

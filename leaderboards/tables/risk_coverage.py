@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..labels import CLEAN, REAL, SYNTHETIC
+from ..labels import CLEAN, OWN, REAL, SYNTHETIC
 from ..metrics.confidence import ensemble, max_softmax
 from ..metrics.selective import risk_coverage_curve
 from .results import Outputs, Result, UnusableError, read_outputs
@@ -22,7 +22,8 @@ class Curve:
         block: task, modalities, protocol, data.
         method: its label; with the draw where there are several.
         confidence: what orders the answers: ``"max_softmax"`` (classification), ``"variance"`` or, where the
-            method predicts none, ``"ensemble"`` (regression; distance to the mean of the seeds).
+            method predicts none, ``"ensemble"`` (regression; distance to the mean of the seeds); ``"own:NAME"`` for a
+            confidence of the method's own, which has a curve beside.
         loss: ``"error"`` (0 or 1) or ``"absolute error"``.
         coverage: [N], 1/N to 1.
         risk: [seeds, N], mean loss of the surest share, in the unit of the loss.
@@ -42,7 +43,7 @@ class Curve:
 
 
 def curves(results: Iterable[Result]) -> tuple[list[Curve], list[str]]:
-    """The curve of each method on clean test data, and why others have none.
+    """The curves of each method on clean test data, and why others have none.
 
     Args:
         results: one a job. Where a planned seed is not done, the method has no curve on that task.
@@ -62,7 +63,9 @@ def curves(results: Iterable[Result]) -> tuple[list[Curve], list[str]]:
     for (block, method, draw), members in rows.items():
         label = f"{method} (draw {draw})" if draws[block, method] > 1 else method
         try:
-            drawn.append(_curve(block, label, sorted(members, key=lambda one: one.seed)))
+            outputs = _clean_outputs(sorted(members, key=lambda one: one.seed))
+            drawn += _own_curves(block, label, outputs)
+            drawn.append(_curve(block, label, outputs))
         except ValueError as error:
             reasons.append(f"risk-coverage curve of {label} on {', '.join(block[:2])}: {error}")
     return drawn, reasons
@@ -83,7 +86,8 @@ def risks(loss: np.ndarray, confidence: np.ndarray) -> tuple[np.ndarray, np.ndar
     return pairs[0][0], np.stack([risk for _, risk in pairs])
 
 
-def _curve(block: tuple[str, str, str, str], method: str, members: Sequence[Result]) -> Curve:
+def _clean_outputs(members: Sequence[Result]) -> list[Outputs]:
+    """The clean outputs of all seeds. Raises UnusableError where they are not all there, or of other samples."""
     undone = [str(one.seed) for one in members if one.state != "done"]
     if undone:
         raise UnusableError(f"seed {', '.join(undone)} of {len(members)} is not done")
@@ -95,15 +99,38 @@ def _curve(block: tuple[str, str, str, str], method: str, members: Sequence[Resu
         outputs.append(read)
     if len({one.of for one in outputs}) > 1:
         raise UnusableError("the seeds were tested on different samples or targets")
+    if not all(np.isfinite(one.prediction).all() for one in outputs):
+        raise UnusableError("a prediction is not finite")
+    return outputs
+
+
+def _losses(outputs: Sequence[Outputs]) -> tuple[np.ndarray, str]:
+    """The loss of every seed and sample [seeds, N], and what it is."""
     target = np.stack([one.target for one in outputs])
     prediction = np.stack([one.prediction for one in outputs]).astype(np.float64)
-    if not np.isfinite(prediction).all():
-        raise UnusableError("a prediction is not finite")
     if prediction.ndim == 3:
-        loss = (prediction.argmax(axis=2) != target).astype(np.float64)
+        return (prediction.argmax(axis=2) != target).astype(np.float64), "error"
+    return np.abs(prediction - target), "absolute error"
+
+
+def _own_curves(block: tuple[str, str, str, str], method: str, outputs: Sequence[Outputs]) -> list[Curve]:
+    """A curve for each confidence that the method itself gives, with every seed."""
+    loss, unit = _losses(outputs)
+    found: list[Curve] = []
+    for name in outputs[0].confidence:
+        given = [one.confidence[name] for one in outputs if name in one.confidence]
+        if len(given) == len(outputs) and all(np.isfinite(values).all() for values in given):
+            coverage, risk = risks(loss, np.stack(given))
+            found.append(Curve(block, f"{method}, {OWN}{name}", f"{OWN}{name}", unit, coverage, risk))
+    return found
+
+
+def _curve(block: tuple[str, str, str, str], method: str, outputs: Sequence[Outputs]) -> Curve:
+    loss, unit = _losses(outputs)
+    prediction = np.stack([one.prediction for one in outputs]).astype(np.float64)
+    if prediction.ndim == 3:
         name, confidence = "max_softmax", np.stack([max_softmax(one) for one in prediction])
     else:
-        loss = np.abs(prediction - target)
         spreads = [one.log_variance for one in outputs if one.log_variance is not None]
         if len(spreads) == len(outputs):
             name, confidence = "variance", -np.stack(spreads)
@@ -112,4 +139,4 @@ def _curve(block: tuple[str, str, str, str], method: str, members: Sequence[Resu
         else:
             raise UnusableError("no variance is predicted, and an ensemble needs at least two seeds")
     coverage, risk = risks(loss, confidence)
-    return Curve(block, method, name, "error" if prediction.ndim == 3 else "absolute error", coverage, risk)
+    return Curve(block, method, name, unit, coverage, risk)

@@ -14,7 +14,7 @@ from functools import cache
 import numpy as np
 import pandas as pd
 
-from ..labels import CLEAN
+from ..labels import CLEAN, CONFIDENCE, OWN
 from ..metrics import confidence, ood_scores
 from ..metrics.base import Metric, UndefinedError, checked
 from ..metrics.registry import family_metrics
@@ -22,10 +22,11 @@ from ..stats.bootstrap import FEWER_DRAWS, Resampled, resample_counts
 from . import ood_sets
 from .accuracy import table_of
 from .groups import Cell, Group, cells_of, groups_of, sheet_key
-from .results import Outputs, Result, UnusableError, read_outputs
+from .results import Outputs, Result, UnusableError, named_columns, read_outputs
 from .score_sheet import Sheet, SheetEntry, sheet_from, stored_sheet
 
 ENSEMBLE = "ensemble"
+_NO_CONFIDENCE = "the method gives no such confidence"
 #: The families of rank metrics that each table shows.
 MISCLASSIFICATION, CALIBRATION, OOD = "misclassification", "calibration", "ood"
 
@@ -48,8 +49,8 @@ def misclassification(results: Iterable[Result], draws: int = FEWER_DRAWS, seed:
     """How well confidence tells right from wrong answers, on complete test data.
 
     The condition is the confidence: ``max_softmax``, ``margin``, ``negative_entropy`` (classification),
-    ``variance`` (regression, where the method predicts one) and ``ensemble`` (distance to the mean of the
-    seeds). The loss is 0/1, or the absolute error.
+    ``variance`` (regression, where the method predicts one), ``own:NAME`` (the method's own, only of methods
+    that give one) and ``ensemble`` (distance to the mean of the seeds). The loss is 0/1, or the absolute error.
 
     Args:
         results: one a job.
@@ -59,7 +60,9 @@ def misclassification(results: Iterable[Result], draws: int = FEWER_DRAWS, seed:
     Returns:
         A frame as ``tables.accuracy`` gives it.
     """
-    return _table(results, MISCLASSIFICATION, _misclassification_cells, draws, seed)
+    frame = _table(results, MISCLASSIFICATION, _misclassification_cells, draws, seed)
+    lacking = frame["condition"].str.startswith(OWN) & (frame["hole"] == _NO_CONFIDENCE)
+    return frame.loc[~lacking].reset_index(drop=True)
 
 
 def calibration(results: Iterable[Result], draws: int = FEWER_DRAWS, seed: int = 0) -> pd.DataFrame:
@@ -73,7 +76,7 @@ def ood(results: Iterable[Result], draws: int = FEWER_DRAWS, seed: int = 0) -> p
     The condition is ``SET/SCORE``, such as ``near:mosei/energy``. A set is ``near`` (it could be a domain of
     the task), ``far`` (another dataset, resized to fit) or ``semantic`` (held-out classes); where the results
     met several contents of one dataset, the content is part of its name. Scores on features are fitted on source
-    training features only. Rows of which no seed has features are left out.
+    training features only; ``own:NAME`` is the method's own confidence. Rows of which no seed has features are left out.
 
     Raises:
         ValueError: no result has features.
@@ -100,7 +103,19 @@ def _table(results: Iterable[Result], family: str, cells_of: Cells, draws: int, 
         scored = cells_of(group, draws, seed)
         groups.append(replace(group, metrics=_metrics(family, group)))
         cells.append(scored)
+    _mark_lacking(groups, cells)
     return table_of(groups, cells).drop(columns=["drop", "drop_low", "drop_high"])
+
+
+def _mark_lacking(groups: Sequence[Group], cells: Sequence[dict[str, Cell]]) -> None:
+    """Puts a cell with a reason where another method of a block gives a confidence that a method does not give."""
+    names: dict[tuple, dict[str, None]] = {}
+    for group, row in zip(groups, cells, strict=True):
+        own = [name for name in row if name.rpartition("/")[2].startswith(OWN)]
+        names.setdefault(group.block, {}).update(dict.fromkeys(own))
+    for group, row in zip(groups, cells, strict=True):
+        for name in names[group.block]:
+            row.setdefault(name, Cell(_NO_CONFIDENCE, len(group.results)))
 
 
 def _metrics(family: str, group: Group) -> tuple[Metric, ...]:
@@ -123,9 +138,10 @@ def _misclassification_cells(group: Group, draws: int, seed: int) -> dict[str, C
         def make() -> Sheet:
             outputs = _clean(group, result)
             loss = _loss(outputs)
+            names = [*own, *(f"{OWN}{name}" for name in outputs.confidence)]
             entries = {
                 name: scored_ranks(metrics, _confidence(name, outputs, loss), outputs.of, draws, seed)
-                for name in own
+                for name in names
             }
             return sheet_from(entries, _names(metrics), draws)
 
@@ -178,6 +194,9 @@ def _clean(group: Group, result: Result) -> Outputs:
     if outputs is None:
         raise UnusableError("no predictions under clean")
     checked(group.metrics[0].mean.task, outputs.target, outputs.prediction)
+    for name, values in outputs.confidence.items():
+        if not np.isfinite(values).all():
+            raise UnusableError(f"confidence {name} has values that are not finite")
     return outputs
 
 
@@ -191,6 +210,8 @@ def _loss(outputs: Outputs) -> np.ndarray:
 def _confidence(name: str, outputs: Outputs, loss: np.ndarray) -> Sample:
     if name in confidence.LOGITS:
         return Sample(((loss, confidence.LOGITS[name](outputs.prediction)),))
+    if name.startswith(OWN):
+        return Sample(((loss, outputs.confidence[name.removeprefix(OWN)].astype(np.float64)),))
     if outputs.log_variance is None:
         return Sample(reason="the method predicts no variance")
     return Sample(((loss, -outputs.log_variance),))
@@ -262,6 +283,11 @@ def _ood_samples(result: Result) -> dict[str, Sample]:
                 samples[f"{name}/{score.name}"] = Sample(((pair[0],), (pair[1],)))
             except UndefinedError as error:
                 samples[f"{name}/{score.name}"] = Sample(reason=str(error))
+    for confident, values in own.confidence.items():
+        for name, foreign in sets.items():
+            given = foreign.confidence.get(confident)
+            pair = Sample(reason=_NO_CONFIDENCE) if given is None else Sample(((values,), (given,)))
+            samples[f"{name}/{OWN}{confident}"] = pair
     return samples
 
 
@@ -270,6 +296,7 @@ class _Features:
     fused: np.ndarray | None
     target: np.ndarray
     logits: np.ndarray | None
+    confidence: dict[str, np.ndarray]
 
 
 def _features(name: str, rows: pd.DataFrame) -> _Features:
@@ -279,8 +306,11 @@ def _features(name: str, rows: pd.DataFrame) -> _Features:
         fused=fused,
         target=rows["target"].to_numpy(),
         logits=rows[logits].to_numpy(dtype=np.float64) if logits else None,
+        confidence={
+            key: values.astype(np.float64) for key, values in named_columns(rows, CONFIDENCE).items()
+        },
     )
-    for values in (arrays.fused, arrays.logits):
+    for values in (arrays.fused, arrays.logits, *arrays.confidence.values()):
         if values is not None and not np.isfinite(values).all():
             raise UnusableError(f"features of {name} have values that are not finite")
     return arrays

@@ -66,7 +66,7 @@ def plainly(method: ERM, batch: Batch, conditions: list[Condition]) -> dict[str,
 
 def shared(method: ERM, batch: Batch, conditions: list[Condition]) -> dict[str, Tensor]:
     """As a job predicts."""
-    return {name: output for name, (output, _) in outputs_under(method, batch, conditions).items()}
+    return {name: output.prediction for name, output in outputs_under(method, batch, conditions).items()}
 
 
 def grid(modalities: tuple[str, ...]) -> list[Condition]:

@@ -145,7 +145,7 @@ def network(data: Data, epochs: int, by_shape: bool) -> list[np.ndarray]:
     method = ERM(ERM.Params(), spec)
     seed_everything(0, "training")
     fit(method, Protocol.model_validate({"epochs": epochs}), train, valid, 0, lambda *_: None)
-    said = [next(iter(outputs_under(method, part, [Clean()]).values()))[0] for part in (valid, test)]
+    said = [next(iter(outputs_under(method, part, [Clean()]).values())).prediction for part in (valid, test)]
     return [logits.softmax(-1).numpy() for logits in said]
 
 

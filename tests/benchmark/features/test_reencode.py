@@ -112,8 +112,8 @@ def test_a_condition_knows_its_samples_in_any_order_and_no_others(folder: Path, 
     whole = outputs_under(method, data.test.batch, [Clean(), condition])
     order = torch.randperm(len(data.test.batch), generator=torch.Generator().manual_seed(1))
     shuffled = outputs_under(method, data.test.batch.take(order), [condition])
-    torch.testing.assert_close(whole[condition.name][0][order], shuffled[condition.name][0])
-    assert not torch.allclose(whole["clean"][0], whole[condition.name][0], atol=1e-3)
+    torch.testing.assert_close(whole[condition.name].prediction[order], shuffled[condition.name].prediction)
+    assert not torch.allclose(whole["clean"].prediction, whole[condition.name].prediction, atol=1e-3)
     with pytest.raises(ValueError, match="was not encoded"):
         condition.apply(data.train.batch)
 

@@ -105,14 +105,14 @@ def test_under_a_condition_a_network_sees_the_context_under_it_too(data: TaskDat
         condition.name: changed for condition, changed in apply_all(conditions, replace(split, context=None))
     }
     with torch.no_grad():
-        for name, (prediction, _) in found.items():
+        for name, output in found.items():
             before = alone[name].take(data.test.previous.clamp(min=0))
             known = data.test.previous >= 0
             before = before.with_present({key: flags & known for key, flags in before.present.items()})
             expected = method(replace(alone[name], context=before)).prediction
-            assert torch.equal(prediction, expected), name
+            assert torch.equal(output.prediction, expected), name
         clean_context = method(replace(alone["random-modality@0.4"], context=split.context)).prediction
-    assert not torch.equal(found["random-modality@0.4"][0], clean_context)
+    assert not torch.equal(found["random-modality@0.4"].prediction, clean_context)
 
 
 def test_a_clean_network_sees_what_it_saw(data: TaskData) -> None:

@@ -384,7 +384,7 @@ def test_no_method_sees_what_it_is_asked_for(data: TaskData):
             return Output(batch.target.float())
 
     method = Peeking(NoParams(), data.spec("fair"))
-    prediction, _ = outputs_under(method, data.test.batch, default_conditions(["text"]))["clean"]
+    prediction = outputs_under(method, data.test.batch, default_conditions(["text"]))["clean"].prediction
     assert bool(prediction.isnan().all())
     with pytest.raises(FloatingPointError, match="not finite"):
         validate(method, data.valid.batch)
@@ -396,7 +396,7 @@ def test_a_forward_of_its_own_is_what_is_tested(data: TaskData):
             return Output(super().forward(batch).prediction + 100)
 
     method = Shifted(NoParams(), data.spec("fair"))
-    prediction, _ = outputs_under(method, data.test.batch, default_conditions(["text"]))["clean"]
+    prediction = outputs_under(method, data.test.batch, default_conditions(["text"]))["clean"].prediction
     assert bool((prediction == 100).all())
 
 
@@ -405,7 +405,7 @@ def test_untouched_modalities_are_encoded_once(data: TaskData):
     outputs = outputs_under(method, data.test.batch, default_conditions(["text", "audio"]))
     assert sorted(method.encoded) == ["audio", "text"]
     assert list(outputs) == ["clean", "missing:text", "missing:audio"]
-    assert torch.all(outputs["missing:text"][0] == 0)
+    assert torch.all(outputs["missing:text"].prediction == 0)
 
 
 def test_the_table_holds_every_sample_under_every_condition(data: TaskData):

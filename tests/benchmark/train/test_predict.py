@@ -56,4 +56,4 @@ def test_conditions_are_prepared_with_the_whole_split_and_need_not_know_of_it() 
     with torch.inference_mode():
         for name, batch in (("clean", split), ("drift:audio@2", filled), ("plain", flipped)):
             expected = method.eval()(batch).prediction
-            assert found[name][0] == pytest.approx(expected, abs=1e-5)
+            assert found[name].prediction == pytest.approx(expected, abs=1e-5)
