@@ -26,6 +26,7 @@ from .jobs import cancel, logs, retry, status
 from .listing import list_names
 from .new import new
 from .options import Plugins, plugin_files
+from .predict import predict
 from .table_options import What
 
 if TYPE_CHECKING:
@@ -281,6 +282,7 @@ def export_page(
 
 app.add_typer(data_app, name="data")
 app.command("findings")(findings)
+app.command("predict")(predict)
 app.command("status")(status)
 app.command("logs")(logs)
 app.command("retry")(retry)

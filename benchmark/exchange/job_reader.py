@@ -24,14 +24,14 @@ from ..core.job import Job
 from ..core.method_spec import word
 from ..core.strings import single_line
 from ..planning.job_matrix import Variant
-from ..store.job_folder import RESULTS, SUBMITTED, WEIGHTS
+from ..store.job_folder import INPUTS, RESULTS, SUBMITTED, WEIGHTS
 from ..store.job_schema import RefusedError, parse_job, validate_as
 from ..store.names import StoreError, safe_name
 from .foreign_files import MOST_BYTES, MOST_JSON, parse_json, read_file
 from .foreign_tables import check_evaluation, read_predictions
 
 #: The files of a job that are copied; the done marker and job.json are written anew.
-TAKEN = (*RESULTS, WEIGHTS, "environment.json")
+TAKEN = (*RESULTS, WEIGHTS, INPUTS, "environment.json")
 #: What a job's folder holds besides while it runs or after it failed.
 _PASSING = ("lock", "progress.json", "failed.json", "pruned.json", SUBMITTED)
 _MOST_MODALITIES = 12
@@ -99,6 +99,8 @@ def read_job(folder: Path) -> Incoming:
     fit = _check_fit(parse_json("fit.json", files["fit.json"]))
     if WEIGHTS in files:
         _check_weights(files[WEIGHTS], fit)
+    if INPUTS in files:
+        _check_tensors(files[INPUTS], INPUTS)  # who predicts with it checks what it says
     own = read_predictions(files["predictions.parquet"], job)
     evaluations, refused, ignored = _read_evaluations(folder / "evaluations", job, own)
     known = {*TAKEN, *_PASSING, "job.json", "done.json", "evaluations", "scores"}  # scores are made anew
@@ -185,15 +187,19 @@ def _check_fit(values: Any) -> _Fit:
 
 def _check_weights(content: bytes, fit: _Fit) -> None:
     """Checks that a file is safetensors and holds a network of the size that the fit record states."""
-    try:
-        tensors = deserialize(content)
-    except SafetensorError as error:
-        raise RefusedError(f"{WEIGHTS}: not safetensors: {single_line(str(error))}") from None
-    numbers = sum(math.prod(about["shape"]) for _, about in tensors)
+    numbers = _check_tensors(content, WEIGHTS)
     if numbers < fit.parameters:
         raise RefusedError(
             f"{WEIGHTS}: holds {numbers} numbers, and the network has {fit.parameters} parameters"
         )
+
+
+def _check_tensors(content: bytes, name: str) -> int:
+    """Checks that a file is safetensors, and returns how many numbers it holds."""
+    try:
+        return sum(math.prod(about["shape"]) for _, about in deserialize(content))
+    except SafetensorError as error:
+        raise RefusedError(f"{name}: not safetensors: {single_line(str(error))}") from None
 
 
 #: What the names and labels of a job are made of: nothing that a page, a terminal or a spreadsheet takes for its own.
