@@ -20,7 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from safetensors import SafetensorError, deserialize
 
 from ..core.errors import UsageError
-from ..core.job import Job
+from ..core.job import OUTSIDE, Job
 from ..core.method_spec import word
 from ..core.strings import single_line
 from ..planning.job_matrix import Variant
@@ -96,9 +96,15 @@ def read_job(folder: Path) -> Incoming:
             files[name] = read_file(folder / name, MOST_JSON if name.endswith(".json") else MOST_BYTES)
             _check_hash(marker.files[name], files[name], name)
     files.pop("environment.json", None)
-    fit = _check_fit(parse_json("fit.json", files["fit.json"]))
-    if WEIGHTS in files:
-        _check_weights(files[WEIGHTS], fit)
+    fit = parse_json("fit.json", files["fit.json"])
+    if job.role == OUTSIDE:
+        _checked_model(_OutsideFit, fit, "fit.json")
+        if WEIGHTS in files:
+            raise RefusedError(f"{WEIGHTS}: a method outside mmbench has none")
+    elif WEIGHTS in files:
+        _check_weights(files[WEIGHTS], _check_fit(fit))
+    else:
+        _check_fit(fit)
     if INPUTS in files:
         _check_tensors(files[INPUTS], INPUTS)  # who predicts with it checks what it says
     own = read_predictions(files["predictions.parquet"], job)
@@ -152,6 +158,15 @@ class _Fit(BaseModel):
     parameters: int = Field(ge=0)
     test_domains: list[str] = Field(default_factory=list)
     epochs: list[_Epoch] = Field(min_length=1)
+
+
+class _OutsideFit(BaseModel):
+    """What tables read of the record of a job whose predictions were made outside."""
+
+    model_config = ConfigDict(strict=True)
+    metric: str = Field(pattern=r"^[\w-]{1,60}$")
+    test_domains: list[str] = Field(default_factory=list)
+    masks: dict[str, Any]
 
 
 class _Environment(BaseModel):

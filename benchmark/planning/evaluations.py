@@ -75,7 +75,7 @@ def evaluations_of(experiment: Experiment) -> tuple[Evaluation, ...]:
         DataError: an out-of-distribution dataset is not there.
     """
     plugins = tuple(experiment.plugins)
-    asked = [_corruption(entry) for entry in corruption_entries(experiment.corruptions, plugins)]
+    asked = [evaluation_of(entry) for entry in corruption_entries(experiment.corruptions, plugins)]
     holdout = experiment.protocol.held_out_classes
     if experiment.ood or holdout:
         asked.append(Evaluation("features"))
@@ -333,6 +333,7 @@ def version_of(name: str) -> tuple[str, str]:
     return subject, rest.partition("~")[0]
 
 
-def _corruption(entry: Entry) -> Evaluation:
+def evaluation_of(entry: Entry) -> Evaluation:
+    """The evaluation of a corruption; of a plug-in's, its origin is part of the name."""
     content = "" if entry.origin == "mmbench" else hashlib.sha256(entry.origin.encode()).hexdigest()
     return Evaluation("corruption", entry.name, content)
