@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from .planning.experiment import Experiment, Search
     from .report.results import leaderboard, missing_modalities, predictions, results
     from .train.network import TrainedNetwork, load_network
+    from .train.new_samples import predict
 
 _HOME = {
     "check_corruption": "check.conformance",
@@ -37,6 +38,7 @@ _HOME = {
     "run": "launch.run",
     "TrainedNetwork": "train.network",
     "load_network": "train.network",
+    "predict": "train.new_samples",
     "leaderboard": "report.results",
     "missing_modalities": "report.results",
     "predictions": "report.results",
@@ -58,6 +60,7 @@ __all__ = [
     "load_network",
     "missing_modalities",
     "plan",
+    "predict",
     "predictions",
     "results",
     "run",

@@ -70,7 +70,7 @@ def logs(
     from ..store.reader import store_at
 
     results = store_at(store)
-    for name in _matching_ids(results, [job]):
+    for name in matching_ids(results, [job]):
         text = results.job(name).log()
         typer.echo(
             printable("\n".join(text.splitlines()[-lines:]))
@@ -104,7 +104,7 @@ def retry(
     from .status import states_of
 
     results, plugins = store_at(store), plugin_files(plugin)
-    selected = set(_matching_ids(results, names)) if names else None
+    selected = set(matching_ids(results, names)) if names else None
     records, faults = states_of(results, plugins)
     _print_faults(faults)
     broken = {record.job.id for record in records if record.state in BROKEN}
@@ -132,7 +132,7 @@ def cancel(names: Names = None, store: Where = Path("runs"), plugin: Plugins = N
     from .status import states_of
 
     results, plugins = store_at(store), plugin_files(plugin)
-    selected = set(_matching_ids(results, names)) if names else None
+    selected = set(matching_ids(results, names)) if names else None
     with results.launching():  # not while another command submits jobs and writes down where they are
         records, faults = states_of(results, plugins)
         _print_faults(faults)
@@ -231,7 +231,7 @@ def _when_free(store: Store, name: str, seconds: float = 60.0) -> None:
         time.sleep(0.1)
 
 
-def _matching_ids(store: Store, names: list[str]) -> list[str]:
+def matching_ids(store: Store, names: list[str]) -> list[str]:
     """The ids of the jobs that begin with given names.
 
     Args:

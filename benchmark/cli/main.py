@@ -24,8 +24,10 @@ from .flags import with_experiment
 from .inspect import check, doctor, show
 from .jobs import cancel, logs, retry, status
 from .listing import list_names
+from .masks import app as masks_app
 from .new import new
-from .options import Plugins, plugin_files
+from .options import Plugins, Root, plugin_files
+from .predict import predict
 from .table_options import What
 
 if TYPE_CHECKING:
@@ -190,7 +192,12 @@ def leaderboard(
 
 @app.command("merge")
 def merge_command(
-    folder: Annotated[Path, typer.Argument(help="another store, or leaderboard CSVs with or without jobs")],
+    folder: Annotated[
+        Path,
+        typer.Argument(
+            help="another store, leaderboard CSVs with or without jobs, or exported masks with predictions"
+        ),
+    ],
     store: Store = Path("runs"),
     name: Annotated[
         str | None,
@@ -199,8 +206,11 @@ def merge_command(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print what would be taken; write nothing.")
     ] = False,
+    data_root: Root = None,
+    plugin: Plugins = None,
 ) -> None:
-    """Take results from elsewhere: jobs whose files are whole, and rows of CSVs, rescored from predictions.
+    """Take results from elsewhere: jobs whose files are whole, rows of CSVs, rescored from predictions, and predictions
+    of other methods under the masks of mmbench masks export, which are computed anew from the data.
 
     The exit code is 1 where something was refused, conflicts with what is here, or differs from its predictions.
 
@@ -209,7 +219,7 @@ def merge_command(
     from ..exchange.merge import merge
     from ..report.console import console
 
-    report = merge(folder.expanduser(), store, name, dry_run)
+    report = merge(folder.expanduser(), store, name, dry_run, data_root, plugin_files(plugin))
     report.print(console())
     if not report.ok:
         raise SystemExit(1)
@@ -280,7 +290,9 @@ def export_page(
 
 
 app.add_typer(data_app, name="data")
+app.add_typer(masks_app, name="masks")
 app.command("findings")(findings)
+app.command("predict")(predict)
 app.command("status")(status)
 app.command("logs")(logs)
 app.command("retry")(retry)

@@ -24,6 +24,8 @@ SCHEMA = 1
 _STRICT: Mapping[str, Any] = {"strict": True, "extra": "forbid"}
 #: The role of a job that is trained on all sources of another but one, and chooses that one's epoch.
 COMPANION = "companion"
+#: The role of a job whose predictions were made outside mmbench, under exported masks.
+OUTSIDE = "outside"
 
 
 @dataclass(frozen=True)
@@ -99,7 +101,7 @@ class Job:
         metrics: the family of metrics that the target is evaluated by.
         train_missing: how the method itself uses missing modalities in training, for the audit.
         needs_domains: source domains that the method's own idea needs, for the audit.
-        role: empty, or ``"companion"`` (see ``COMPANION``): then it is no result.
+        role: empty; ``"companion"`` (see ``COMPANION``): then it is no result; or ``"outside"`` (see ``OUTSIDE``).
         search: its part in a search of hyper-parameters, where it has one.
     """
 
@@ -118,7 +120,7 @@ class Job:
     metrics: str = field(default="", compare=False)
     train_missing: str = field(default="none", compare=False)
     needs_domains: Annotated[int, Ge(1)] = field(default=1, compare=False)
-    role: Literal["", "companion"] = ""
+    role: Literal["", "companion", "outside"] = ""
     search: Trial | None = field(default=None, compare=False)
 
     @cached_property

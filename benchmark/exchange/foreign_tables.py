@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -172,6 +173,42 @@ def _read_table(
     for field in table.schema:
         _check_column(field.name, table[field.name], field.name in texts, name)
     return table.drop_columns([c for c in more if c in table.column_names]).to_pandas(ignore_metadata=True)
+
+
+def read_outside_table(content: bytes, name: str, outputs: Sequence[str], rows: int) -> pd.DataFrame:
+    """Reads predictions that were not made by mmbench.
+
+    Args:
+        content: the bytes of a parquet or CSV file.
+        name: of the file; its suffix says which of the two it is.
+        outputs: the columns that it must have beside ``split``, ``condition`` and ``sample_id``; ``log_variance`` it may have.
+        rows: the most rows that it can have.
+
+    Raises:
+        RefusedError: the table is anything else, or has a value that is not finite.
+    """
+    texts = ("split", "condition", "sample_id")
+    try:
+        if name.endswith(".csv"):
+            types = {**dict.fromkeys(texts, "str"), **dict.fromkeys((*outputs, "log_variance"), "float64")}
+            frame = pd.read_csv(io.BytesIO(content), dtype=types, keep_default_na=False, nrows=rows + 1)
+            table = pa.Table.from_pandas(frame, preserve_index=False)
+        else:
+            _check_size(content, name, min(rows, _MOST_ROWS))
+            table = pq.ParquetFile(io.BytesIO(content)).read()
+            table.validate(full=True)
+    except (pa.ArrowException, OSError, ValueError) as error:
+        kind = "CSV" if name.endswith(".csv") else "parquet"
+        raise RefusedError(f"{name}: not a {kind} file of predictions: {single_line(str(error))}") from None
+    if table.num_rows > rows:
+        raise RefusedError(f"{name}: has more than the {rows} rows of the table of masks")
+    found = set(table.column_names)
+    if found - {"log_variance"} != {*texts, *outputs} or len(found) < table.num_columns:
+        has = single_line(", ".join(map(ascii, table.column_names)))
+        raise RefusedError(f"{name}: has the columns {has}; expected {', '.join((*texts, *outputs))}")
+    for field in table.schema:
+        _check_column(field.name, table[field.name], field.name in texts, name)
+    return table.to_pandas(ignore_metadata=True)
 
 
 def _check_size(content: bytes, name: str, rows: int) -> None:

@@ -20,18 +20,18 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from safetensors import SafetensorError, deserialize
 
 from ..core.errors import UsageError
-from ..core.job import Job
+from ..core.job import OUTSIDE, Job
 from ..core.method_spec import word
 from ..core.strings import single_line
 from ..planning.job_matrix import Variant
-from ..store.job_folder import RESULTS, SUBMITTED, WEIGHTS
+from ..store.job_folder import INPUTS, RESULTS, SUBMITTED, WEIGHTS
 from ..store.job_schema import RefusedError, parse_job, validate_as
 from ..store.names import StoreError, safe_name
 from .foreign_files import MOST_BYTES, MOST_JSON, parse_json, read_file
 from .foreign_tables import check_evaluation, read_predictions
 
 #: The files of a job that are copied; the done marker and job.json are written anew.
-TAKEN = (*RESULTS, WEIGHTS, "environment.json")
+TAKEN = (*RESULTS, WEIGHTS, INPUTS, "environment.json")
 #: What a job's folder holds besides while it runs or after it failed.
 _PASSING = ("lock", "progress.json", "failed.json", "pruned.json", SUBMITTED)
 _MOST_MODALITIES = 12
@@ -96,9 +96,17 @@ def read_job(folder: Path) -> Incoming:
             files[name] = read_file(folder / name, MOST_JSON if name.endswith(".json") else MOST_BYTES)
             _check_hash(marker.files[name], files[name], name)
     files.pop("environment.json", None)
-    fit = _check_fit(parse_json("fit.json", files["fit.json"]))
-    if WEIGHTS in files:
-        _check_weights(files[WEIGHTS], fit)
+    fit = parse_json("fit.json", files["fit.json"])
+    if job.role == OUTSIDE:
+        _checked_model(_OutsideFit, fit, "fit.json")
+        if WEIGHTS in files:
+            raise RefusedError(f"{WEIGHTS}: a method outside mmbench has none")
+    elif WEIGHTS in files:
+        _check_weights(files[WEIGHTS], _check_fit(fit))
+    else:
+        _check_fit(fit)
+    if INPUTS in files:
+        _check_tensors(files[INPUTS], INPUTS)  # who predicts with it checks what it says
     own = read_predictions(files["predictions.parquet"], job)
     evaluations, refused, ignored = _read_evaluations(folder / "evaluations", job, own)
     known = {*TAKEN, *_PASSING, "job.json", "done.json", "evaluations", "scores"}  # scores are made anew
@@ -153,6 +161,15 @@ class _Fit(BaseModel):
     epochs: list[_Epoch] = Field(min_length=1)
 
 
+class _OutsideFit(BaseModel):
+    """What tables read of the record of a job whose predictions were made outside."""
+
+    model_config = ConfigDict(strict=True)
+    metric: str = Field(pattern=r"^[\w-]{1,60}$")
+    test_domains: list[str] = Field(default_factory=list)
+    masks: dict[str, Any]
+
+
 class _Environment(BaseModel):
     """What tables and estimates read of an environment."""
 
@@ -189,15 +206,19 @@ def _check_fit(values: Any) -> _Fit:
 
 def _check_weights(content: bytes, fit: _Fit) -> None:
     """Checks that a file is safetensors and holds a network of the size that the fit record states."""
-    try:
-        tensors = deserialize(content)
-    except SafetensorError as error:
-        raise RefusedError(f"{WEIGHTS}: not safetensors: {single_line(str(error))}") from None
-    numbers = sum(math.prod(about["shape"]) for _, about in tensors)
+    numbers = _check_tensors(content, WEIGHTS)
     if numbers < fit.parameters:
         raise RefusedError(
             f"{WEIGHTS}: holds {numbers} numbers, and the network has {fit.parameters} parameters"
         )
+
+
+def _check_tensors(content: bytes, name: str) -> int:
+    """Checks that a file is safetensors, and returns how many numbers it holds."""
+    try:
+        return sum(math.prod(about["shape"]) for _, about in deserialize(content))
+    except SafetensorError as error:
+        raise RefusedError(f"{name}: not safetensors: {single_line(str(error))}") from None
 
 
 #: What the names and labels of a job are made of: nothing that a page, a terminal or a spreadsheet takes for its own.

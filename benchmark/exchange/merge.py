@@ -11,8 +11,9 @@ import io
 import os
 import tempfile
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -31,6 +32,7 @@ from ...leaderboards.tables.cost import QUANTITIES
 from ...leaderboards.tables.results import Result
 from ..core.errors import UsageError
 from ..core.job import COMPANION
+from ..core.locate import root_from
 from ..core.strings import single_line
 from ..report import external_rows as external
 from ..report.external_rows import VERIFIED, Row, key_of
@@ -38,8 +40,10 @@ from ..report.results import readable
 from ..store.job_schema import RefusedError
 from ..store.names import StoreError
 from ..store.store import Store
+from ..train.context import Context
 from .foreign_files import read_file
 from .job_reader import Incoming, UnfinishedError, read_job
+from .manifest import MANIFEST, METHOD
 from .pruned_reader import PrunedTrial, read_pruned
 from .verify_rows import Scorer, check_row, same
 
@@ -95,14 +99,24 @@ class Report:
         return not any(kind in BAD for kind, _, _ in self.lines)
 
 
-def merge(folder: Path, path: Path, name: str | None = None, dry_run: bool = False) -> Report:
+def merge(
+    folder: Path,
+    path: Path,
+    name: str | None = None,
+    dry_run: bool = False,
+    data_root: Path | None = None,
+    plugins: tuple[Path, ...] = (),
+) -> Report:
     """Merges the content of a folder into a store.
 
     Args:
-        folder: another store, or leaderboard CSVs with or without the folders of their jobs.
+        folder: another store, or leaderboard CSVs with or without the folders of their jobs; or exported masks with
+            predictions that were made under them.
         path: the store; it is created where it does not exist.
         name: the origin that rows which are not verified are stored under; the name of the folder if None.
         dry_run: writes nothing into the store; the report is the same.
+        data_root: folder of the datasets, by which exported masks are checked; else ``$MMBENCH_DATA``, or ``data``.
+        plugins: files that bring the datasets or corruptions of exported masks.
 
     Returns:
         What was taken, verified, refused, and why.
@@ -112,7 +126,8 @@ def merge(folder: Path, path: Path, name: str | None = None, dry_run: bool = Fal
     """
     store = Store(path.expanduser())
     jobs, tables = list(_job_folders(folder)), list(_tables(folder))
-    if not jobs and not tables:
+    masks = holds_masks(folder)
+    if not jobs and not tables and not masks:
         raise UsageError(
             f"{folder}: holds neither jobs nor a leaderboard's CSV; name a store or such a folder"
         )
@@ -123,7 +138,10 @@ def merge(folder: Path, path: Path, name: str | None = None, dry_run: bool = Fal
     with tempfile.TemporaryDirectory() as scratch:
         target = Store(Path(scratch)) if dry_run else store
         for job in jobs:
-            _take(job, store, target, report)
+            _take(job.name, partial(_read, job), store, target, report)
+        if masks:
+            context = Context(store.path, root_from(data_root), {}, plugins)
+            _take_answers(folder, context, store, target, report)
         found = {result.job: result for place in (target, store) for result in _finished_results(place)}
         stated = [row for table in tables for row in _read_rows(table, report)]
         kept = _verify(origin, stated, external.read_external_rows(store), found, report)
@@ -131,6 +149,11 @@ def merge(folder: Path, path: Path, name: str | None = None, dry_run: bool = Fal
         for source, rows in kept.items():
             external.write_external_rows(store, source, rows)
     return report
+
+
+def holds_masks(folder: Path) -> bool:
+    """Whether a folder holds exported masks."""
+    return os.path.lexists(folder / MANIFEST)
 
 
 def _job_folders(folder: Path) -> Iterator[Path]:
@@ -150,27 +173,56 @@ def _tables(folder: Path) -> Iterator[Path]:
             yield from sorted(entry for entry in place.iterdir() if entry.suffix == ".csv")
 
 
-def _take(folder: Path, store: Store, target: Store, report: Report) -> None:
-    """Copies one job, unless it is in the store.
+def _read(folder: Path) -> Incoming | PrunedTrial:
+    """The job in a folder of another store."""
+    return read_pruned(folder) or read_job(folder)
+
+
+def _take_answers(folder: Path, context: Context, store: Store, target: Store, report: Report) -> None:
+    """Takes the predictions that were made under exported masks.
 
     Args:
-        folder: the folder of the job.
+        folder: of the masks.
+        context: where the data lie.
+        store, target, report: as of ``_take``.
+    """
+    from .outside import answer_folders, read_answers, verify_masks  # brings torch
+
+    try:
+        verified = verify_masks(folder, context)
+    except RefusedError as error:
+        report.add("refused", folder.name, str(error))
+        return
+    places = answer_folders(folder)
+    if not places:
+        report.add("ignored", folder.name, f"masks without predictions: no folder in it holds a {METHOD}")
+    for place in places:
+        _take(place.name, partial(read_answers, place, verified), store, target, report)
+
+
+def _take(
+    name: str, read: Callable[[], Incoming | PrunedTrial], store: Store, target: Store, report: Report
+) -> None:
+    """Takes one job, unless it is in the store.
+
+    Args:
+        name: what the report calls it.
+        read: reads and checks it.
         store: the store that is merged into.
         target: where the job is written: the store, or a temporary one in a dry run.
         report: gets a line for the job and for each of its evaluations that is refused.
     """
-    name = folder.name
     try:
-        if pruned := read_pruned(folder):
-            taken = _write_pruned(pruned, store, target)
-            report.add("taken" if taken else "already there", name, "a trial that was ended early")
+        found = read()
+        if isinstance(found, PrunedTrial):
+            ended = _write_pruned(found, store, target)
+            report.add("taken" if ended else "already there", name, "a trial that was ended early")
             return
-        found = read_job(folder)
         for evaluation, reason in found.refused.items():
             report.add("refused", f"{name}/{evaluation}", reason)
         for other in found.ignored:
             report.add("ignored", f"{name}/{other}", "not a file of a job")
-        if store.job(name).is_held():
+        if store.job(found.job.id).is_held():
             raise RefusedError("is being run in this store at the moment; merge again when it is done")
         _check_scores(found)
         taken = _write(found, store, target, report)

@@ -88,7 +88,7 @@ def evaluations_of(experiment: Experiment) -> tuple[Evaluation, ...]:
         DataError: an out-of-distribution dataset is not there.
     """
     plugins = tuple(experiment.plugins)
-    corruptions = [_corruption(entry) for entry in corruption_entries(experiment.corruptions, plugins)]
+    corruptions = [evaluation_of(entry) for entry in corruption_entries(experiment.corruptions, plugins)]
     asked = list(corruptions)
     holdout = experiment.protocol.held_out_classes
     if experiment.ood or holdout:
@@ -372,6 +372,7 @@ def version_of(name: str) -> tuple[str, str]:
     return subject, rest.partition("~")[0]
 
 
-def _corruption(entry: Entry) -> Evaluation:
+def evaluation_of(entry: Entry) -> Evaluation:
+    """The evaluation of a corruption; of a plug-in's, its origin is part of the name."""
     content = "" if entry.origin == "mmbench" else hashlib.sha256(entry.origin.encode()).hexdigest()
     return Evaluation("corruption", entry.name, content)

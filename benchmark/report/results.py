@@ -15,7 +15,7 @@ from ...leaderboards.catalog import TABLES
 from ...leaderboards.labels import FINGERPRINTS, LEAKS, NO_LEAKS, UPPER_BOUND
 from ...leaderboards.tables.results import Result
 from ..core.errors import UsageError, nearest
-from ..core.job import COMPANION, Job
+from ..core.job import COMPANION, OUTSIDE, Job
 from ..core.protocol import protocol_label
 from ..core.strings import as_list, as_seeds
 from ..core.task import Task
@@ -215,7 +215,7 @@ def _order(job: Job) -> tuple:
 
 def _audit(job: Job) -> dict[str, str]:
     """What a reader must know to compare rows."""
-    selection = str(job.protocol["selection"])
+    selection = "not by mmbench" if job.role == OUTSIDE else str(job.protocol["selection"])
     return {
         "selected_by": _SELECTED_BY.get(selection, selection),
         "train_missing": _joined(job.train_missing, job.protocol.get("train_with_missing", "off")),

@@ -22,6 +22,7 @@ from .names import StoreError, inside, safe_name
 #: The results without which a job is not done.
 RESULTS = ("predictions.parquet", "fit.json")
 WEIGHTS = "weights.safetensors"
+INPUTS = "inputs.safetensors"
 LOG = "log.txt"
 SUBMITTED = "submitted.json"
 #: Raised when files of a job are written otherwise: those of another schema are refused.

@@ -13,6 +13,8 @@
                              is queued again, how it failed before
         predictions.parquet  outputs for every sample of every split, clean and with modalities missing
         weights.safetensors  of the selected epoch, so that more conditions need no training
+        inputs.safetensors   what the network was made for, with the statistics of its inputs, so that it can be
+                             given new samples
         fit.json             the record of every epoch, and which was selected
         environment.json     versions, machine, seconds by phase
         done.json            written last: size and SHA-256 of the results

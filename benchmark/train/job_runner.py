@@ -47,7 +47,7 @@ from ..planning.data_check import known_leaks
 from ..planning.evaluations import FAMILY, Evaluation, breaks_media
 from ..search.pruning import Pruned, Watch, fits_of
 from ..store.cleanup import CHECKPOINT
-from ..store.job_folder import WEIGHTS, JobFolder
+from ..store.job_folder import INPUTS, WEIGHTS, JobFolder
 from ..store.locks import Claim, LostClaimError
 from ..store.store import Store
 from .checkpoint import Checkpointer
@@ -55,6 +55,7 @@ from .context import Context, Outcome
 from .diagnostics import diagnostics_table, kept, without_diagnostics
 from .energy import Energy, counters_of
 from .estimation import Fit, fit_estimator
+from .inputs import inputs_of, save_inputs
 from .job_data import device_of, ood_splits, task_data
 from .lightning_module import SelectionData, fit
 from .network import TrainedNetwork, load_trained
@@ -183,6 +184,8 @@ def _train(job: Job, context: Context, folder: JobFolder, claim: Claim) -> Train
             "predictions.parquet": table,
             "fit.json": (json.dumps(record, indent=1) + "\n").encode(),
             WEIGHTS: save_weights(method),
+            # The inputs of an encoder that is trained along are raw media, which no statistics are taken of.
+            **({} if data.finetuned else {INPUTS: save_inputs(inputs_of(job.task, data, spec))}),
         },
         _environment_record(device, clock)
         | _leak_record(job)

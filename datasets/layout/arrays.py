@@ -46,6 +46,30 @@ def read_array(file: Path, name: str) -> tuple[np.ndarray, np.ndarray | None]:
         raise data_error(file, name, f"cannot be read ({reason})", f"a whole {kind} file") from None
 
 
+def array_names(file: Path) -> set[str]:
+    """The names of the arrays, or columns, of a file.
+
+    Raises:
+        DataError: the file is broken.
+    """
+    try:
+        if file.suffix.lower() == ".npz":
+            with np.load(file, allow_pickle=False) as arrays:
+                return set(arrays.files)
+        if file.suffix.lower() == ".parquet":
+            import pyarrow.parquet as pq
+
+            return set(pq.read_schema(file).names)
+        from safetensors import safe_open
+
+        with safe_open(file, framework="np") as tensors:
+            return set(tensors.keys())
+    except Exception as error:  # as in ``read_array``
+        kind = file.suffix.lower().lstrip(".")
+        reason = str(error) or type(error).__name__
+        raise data_error(file, "", f"cannot be read ({reason})", f"a whole {kind} file") from None
+
+
 def _missing_array(file: Path, name: str, known: list[str]) -> DataError:
     names = ", ".join(known[:20]) + (", ..." if len(known) > 20 else "")
     return data_error(file, name, "no such array", f"one of {names}" if known else "an array of that name")

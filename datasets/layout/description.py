@@ -159,8 +159,50 @@ def read_description(file: Path) -> Description:
     return _Reader(file).description(read_yaml(file, "a dataset description"))
 
 
+#: Stands for the label where none is read.
+NO_LABEL = ArrayRef("", {}, {})
+
+
+def read_unlabelled(file: Path, content: object) -> Description:
+    """Checks a description of samples that may have no labels: of the entries only ``modalities`` is needed.
+
+    Args:
+        file: the ``dataset.yaml``, or the file of arrays that ``content`` is about; paths are relative to it.
+        content: what the file says.
+
+    Returns:
+        The description; ``label`` is ``NO_LABEL``. Without an entry ``task`` its target has neither range nor classes.
+
+    Raises:
+        DataError: an unknown or wrong entry, or a file that does not exist.
+    """
+    return _Reader(file).unlabelled(content)
+
+
 class _Reader(Entries):
     """Checks the entries of a ``dataset.yaml``."""
+
+    def unlabelled(self, content: object) -> Description:
+        top = self.mapping(content, "", _KEYS, ("modalities",))
+        default = self.paths(top["file"], "file", ()) if "file" in top else {}
+        found = Description(
+            file=self.file,
+            name=self.string(top, "name", self.file.resolve().parent.name),
+            title=self.string(top, "title", ""),
+            homepage=self.string(top, "homepage", ""),
+            synthetic=self.flag(top, "synthetic"),
+            modalities=self.modalities(top["modalities"], default),
+            target=self.target(top["task"]) if "task" in top else Target("regression"),
+            label=NO_LABEL,
+            split=self.split_ref(top["split"], default) if "split" in top else None,
+            optional={key: self.ref(top[key], key, default) for key in _OPTIONAL if key in top},
+        )
+        parts = {frozenset(ref.files) for ref in found.refs() if ref is not NO_LABEL}
+        if len(parts) > 1 or (found.split is not None and "" not in found.split.files):
+            raise self.wrong("file", "some arrays have a file for each split, others not", "one way for all")
+        if ("video" in found.optional) != ("clip" in found.optional):
+            raise self.wrong("video" if "clip" in found.optional else "clip", "missing", "both or neither")
+        return found
 
     def description(self, content: object) -> Description:
         top = self.mapping(content, "", _KEYS, ("modalities", "task", "label"))
@@ -247,9 +289,11 @@ class _Reader(Entries):
         group = self.ref(entry["group"], "valid/group", default) if "group" in entry else None
         return ValidationPart(float(share), group)
 
-    def paths(self, value: object, key: str) -> dict[str, Path]:
+    def paths(
+        self, value: object, key: str, required: tuple[str, ...] = ("train", "test")
+    ) -> dict[str, Path]:
         if isinstance(value, dict):
-            parts = self.mapping(value, key, SPLITS, ("train", "test"))
+            parts = self.mapping(value, key, SPLITS, required)
             return {split: self.path(parts[split], f"{key}/{split}") for split in SPLITS if split in parts}
         return {"": self.path(value, key)}
 

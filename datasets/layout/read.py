@@ -27,10 +27,12 @@ def read_open_layout(name: str, description: Description) -> dict[str, Samples]:
     Raises:
         DataError: a file is broken, an array is missing, or what it holds is not as described.
     """
-    return _Loader(name, description).load()
+    return Loader(name, description).load()
 
 
-class _Loader:
+class Loader:
+    """Reads the arrays that a description names, split by split."""
+
     def __init__(self, name: str, description: Description) -> None:
         self.name = name
         self.about = description
@@ -40,6 +42,7 @@ class _Loader:
         self.splits = tuple(split for split in SPLITS if split != "valid" or self.about.valid is None)
 
     def load(self) -> dict[str, Samples]:
+        """Split -> checked samples."""
         features = {name: self.read(ref.features) for name, ref in self.about.modalities.items()}
         masks = {name: self.masks(ref, features[name]) for name, ref in self.about.modalities.items()}
         targets = self.targets()
@@ -88,6 +91,14 @@ class _Loader:
         target: np.ndarray,
         optional: dict[str, np.ndarray],
     ) -> Samples:
+        """The samples of a split.
+
+        Args:
+            split: its name.
+            arrays, mask: modality -> checked features and valid steps.
+            target: the labels.
+            optional: entry of the description -> the array that it names.
+        """
         named: dict[str, np.ndarray] = {}
         for name, array in optional.items():
             ref = self.about.optional[name]
@@ -133,6 +144,7 @@ class _Loader:
         }
 
     def sample_ids(self, split: str, count: int, named: dict[str, np.ndarray]) -> np.ndarray:
+        """The stated names of ``count`` samples of a split, or names made of video and clip, or of their rows."""
         if "sample_id" in named:
             return named["sample_id"]
         if "video" in named:
@@ -143,6 +155,7 @@ class _Loader:
         return np.array([f"{split}-{row}" for row in range(count)])
 
     def groups(self, named: dict[str, np.ndarray]) -> np.ndarray | None:
+        """The group of each sample; None where nothing is said."""
         if "group" in named or "sample_id" not in named:  # ids that are made here tell the video
             return named.get("group")
         return named.get("video")
@@ -150,6 +163,7 @@ class _Loader:
     def previous(
         self, split: str, count: int, named: dict[str, np.ndarray], stated: np.ndarray | None
     ) -> np.ndarray:
+        """The row of the previous utterance of each of ``count`` samples of a split, by video and clip or as stated."""
         if "video" in named:
             return make.previous_rows(named["video"], named["clip"])
         if stated is None:
@@ -161,6 +175,7 @@ class _Loader:
         return rows.astype(np.int64)
 
     def split_rows(self, ref: ArrayRef) -> dict[str, np.ndarray]:
+        """Split -> rows of the one file."""
         file = ref.files[""]
         raw, _ = read_array(file, ref.array)
         names = make.text(self.meanings(ref, raw, file, "split"), file, ref.array)

@@ -1,0 +1,140 @@
+"""What a network was made for: stored beside its weights, so that it can be given samples that no training has seen."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load, save
+
+from ...datasets.batch import Spec
+from ...datasets.target import Target
+from ..core.task import Task
+from ..data.compatibility import Blocks
+from ..data.standardization import Statistics
+from ..data.tensors import TaskData, TensorRecipe
+from ..store.names import StoreError
+
+#: The entry of the file's metadata that holds all but the statistics.
+_ABOUT = "inputs"
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """How samples become the tensors of one network, and what its answers mean.
+
+    Attributes:
+        spec: what the method was built for.
+        target: what is predicted, labels on the scale of the task.
+        scale: the factor from labels of the task's target dataset to those that the network predicts.
+        place: the target of the task, whose columns new samples have.
+        recipe: how samples are made into tensors, on the CPU.
+    """
+
+    spec: Spec
+    target: Target
+    scale: float
+    place: str
+    recipe: TensorRecipe
+
+
+def inputs_of(task: str, data: TaskData, spec: Spec) -> Inputs:
+    """What a network of a task was made for.
+
+    Args:
+        task: the name of the task.
+        data: its tensors, with the modalities of the network only.
+        spec: what the method was built for.
+    """
+    own, recipe = tuple(spec.modalities), data.recipe
+    statistics = recipe.statistics
+    return Inputs(
+        spec=spec,
+        target=data.target,
+        scale=float(data.test.scale[0]),
+        place=Task.parse(task).target,
+        recipe=TensorRecipe(
+            blocks={name: recipe.blocks[name] for name in own},
+            statistics=None if statistics is None else {name: statistics[name] for name in own},
+            mask_padding=recipe.mask_padding,
+            device="cpu",
+        ),
+    )
+
+
+def save_inputs(inputs: Inputs) -> bytes:
+    """The inputs as a safetensors file: the statistics are its tensors, the rest its metadata."""
+    recipe = inputs.recipe
+    about = {
+        "spec": asdict(inputs.spec),
+        "target": asdict(inputs.target),
+        "scale": inputs.scale,
+        "place": inputs.place,
+        "blocks": {name: dict(places) for name, places in recipe.blocks.items()},
+        "standardized": recipe.statistics is not None,
+        "mask_padding": recipe.mask_padding,
+    }
+    tensors = {
+        f"{part}/{start}/{modality}": values
+        for modality, blocks in (recipe.statistics or {}).items()
+        for start, both in blocks.items()
+        for part, values in zip(("mean", "inverse"), both, strict=True)
+    }
+    # The order of modalities is that of the network, and JSON keeps it.
+    return save(tensors or {"none": np.zeros(1, np.float32)}, {_ABOUT: json.dumps(about)})
+
+
+def read_inputs(content: bytes) -> Inputs:
+    """The inputs that ``save_inputs`` wrote.
+
+    Raises:
+        StoreError: the content is anything else.
+    """
+    try:
+        about = json.loads(_metadata(content)[_ABOUT])
+        blocks = {name: _blocks(places) for name, places in about["blocks"].items()}
+        statistics = _statistics(blocks, load(content)) if about["standardized"] else None
+        spec = Spec(**_with_tuples(about["spec"]))
+        if set(spec.modalities) != set(blocks) or spec.tuned:
+            raise ValueError("its modalities differ")
+        return Inputs(
+            spec=spec,
+            target=Target(**_with_tuples(about["target"])),
+            scale=float(about["scale"]),
+            place=str(about["place"]),
+            recipe=TensorRecipe(blocks, statistics, bool(about["mask_padding"]), "cpu"),
+        )
+    except (SafetensorError, ValueError, LookupError, TypeError, AttributeError) as error:
+        reason = str(error) or type(error).__name__
+        raise StoreError(f"the stored inputs are not what mmbench writes: {reason}") from None
+
+
+def _metadata(content: bytes) -> Mapping[str, str]:
+    """The metadata of a safetensors file: its header is JSON, behind eight bytes with its length (little-endian)."""
+    length = int.from_bytes(content[:8], "little")
+    return json.loads(content[8 : 8 + length])["__metadata__"]
+
+
+def _blocks(places: Mapping[str, Any]) -> Blocks:
+    return {str(name): (int(start), int(width)) for name, (start, width) in places.items()}
+
+
+def _statistics(blocks: Mapping[str, Blocks], tensors: Mapping[str, np.ndarray]) -> Statistics:
+    """Modality -> first column -> mean and inverse deviation, each of the width of its block."""
+    found: Statistics = {}
+    for modality, places in blocks.items():
+        for start, width in set(places.values()):
+            pair = tensors[f"mean/{start}/{modality}"], tensors[f"inverse/{start}/{modality}"]
+            if any(values.shape != (width,) for values in pair):
+                raise ValueError(f"statistics of {modality} are not {width} numbers")
+            found.setdefault(modality, {})[start] = pair
+    return found
+
+
+def _with_tuples(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of a dataclass from JSON, which knows lists only."""
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
