@@ -44,6 +44,8 @@ class Spec:
         label_moments: mean and standard deviation (ddof = 0) of the training labels; None for classification.
         protocol: ``"as-published"`` lets a method use its own documented deviations.
         steps: modality -> time steps of the training data, padding included; empty where they are not known.
+        class_weights: the weight of each class in the loss, 0 for one that no training sample has; empty where the
+            protocol weighs none.
     """
 
     modalities: Mapping[str, int]
@@ -58,6 +60,7 @@ class Spec:
     class_counts: tuple[int, ...] = ()
     label_moments: tuple[float, float] | None = None
     steps: Mapping[str, int] = field(default_factory=dict)
+    class_weights: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)

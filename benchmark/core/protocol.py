@@ -61,13 +61,38 @@ class Protocol(BaseModel):
     encoder_rate: Annotated[float, Since("0.1")] = Field(
         1.0, gt=0, description="learning rate of the encoders, as a share of the rest's"
     )
-    schedule: Literal["cosine", "cosine-to-1%", "inverse-power", "constant"] = Field(
-        "cosine", description="how the learning rate falls, from epoch to epoch; inverse-power: every step"
+    schedule: Literal["cosine", "cosine-to-1%", "inverse-power", "constant", "plateau"] = Field(
+        "cosine",
+        description="how the learning rate falls, from epoch to epoch; inverse-power: every step; plateau: where "
+        "source validation no longer gets better",
+    )
+    plateau_factor: Annotated[float, Since("0.2")] = Field(
+        0.1, gt=0, lt=1, description="what the learning rate is multiplied by under --schedule plateau"
+    )
+    plateau_patience: Annotated[int, Since("0.2")] = Field(
+        10,
+        ge=0,
+        description="epochs without a better one that --schedule plateau bears before the rate falls",
+    )
+    warmup: Annotated[float, Since("0.2")] = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="share of all steps over which the learning rate rises from 0 to what the schedule says",
     )
     weight_decay: float = Field(1e-2, ge=0, description="weight decay")
     clip_norm: float = Field(1.0, ge=0, description="gradient norm is clipped here; 0 turns it off")
     clip_part: Annotated[Literal["all", "backbone"], Since("0.2")] = Field(
         "all", description="whose gradients are clipped, by their norm: all, or encoders and fused head alone"
+    )
+    clip_value: Annotated[float, Since("0.2")] = Field(
+        0.0,
+        ge=0,
+        description="every number of the gradient is clipped here, after each batch; 0 turns it off",
+    )
+    class_weights: Annotated[Literal["off", "balanced"], Since("0.2")] = Field(
+        "off",
+        description="weights of the classes in the loss; balanced: so that each counts as much, however rare it is",
     )
     standardize: bool = Field(
         True, description="z-score features by the source training split, cut off at 5 deviations"
@@ -108,6 +133,9 @@ class Protocol(BaseModel):
     )
     accumulate: Annotated[int, Since("0.1")] = Field(
         1, ge=1, description="batches whose gradients are averaged before a step"
+    )
+    accumulate_by: Annotated[Literal["mean", "sum"], Since("0.2")] = Field(
+        "mean", description="whether the gradients of --accumulate batches are averaged or summed"
     )
     precision: Annotated[Literal["float32", "bfloat16"], Since("0.1")] = Field(
         "float32", description="bfloat16: compute the training in mixed precision"

@@ -22,6 +22,7 @@ from ..data.compatibility import shared_modalities
 from .companions import check_sources
 from .data_check import shape_of
 from .experiment import Experiment
+from .method_check import check_method
 from .oracle import check_bound, upper_bounds
 
 LOG = logging.getLogger("mmbench.plan")
@@ -228,6 +229,8 @@ def _variant(
     check_installed(description.libraries, f"the method {variant.name}")
     dataset = entries("dataset", plugins).get(target.name)
     rules = {**BUDGETS[family], **rules_of(dataset), **description.rules_as_published.get(family, {})}
+    resolved = experiment.protocol.resolve(rules)
+    check_method(description, resolved, target.target, target.name)
     params = description.resolve(variant.overrides, protocol, family)
     defaults = description.defaults(protocol, family)
     ranges = [item for item in description.fields if item.search]
@@ -242,7 +245,7 @@ def _variant(
         "method": variant.name,
         "params": params,
         "version": description.job_version(entry),
-        "protocol": experiment.protocol.resolve(rules).model_dump(),
+        "protocol": resolved.model_dump(),
         "rules": experiment.protocol.label(rules),
         "label": f"{variant.name}({words})" if words else variant.name,
         "train_missing": description.train_missing,

@@ -13,8 +13,9 @@ from ...datasets.batch import Batch
 from ...methods.estimator import Estimator
 from ..core.protocol import Protocol
 from ..core.selection import Direction, Epoch, select_epoch
-from .lightning_module import Report, SelectionData, validate
+from .lightning_module import Report, SelectionData
 from .seeds import derive, generator
+from .validate import validate
 
 
 class Fit(Structure):

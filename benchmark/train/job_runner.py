@@ -136,7 +136,7 @@ def _train(job: Job, context: Context, folder: JobFolder, claim: Claim) -> Train
     with clock.phase("build"):
         method_class = find("method", job.method, context.plugins).load()
         seed_everything(job.seed, "initial weights")
-        spec = data.spec(protocol.name)
+        spec = data.spec(protocol.name, protocol.class_weights)
         method = method_class(method_class.Params(**job.params), spec).to(device)
         if method_class.uses_context:
             data = data.with_context()

@@ -95,6 +95,7 @@ def load_trained(job: Job, context: Context, folder: JobFolder) -> TrainedNetwor
     data = task_data(job, context, device)
     method_class = find("method", job.method, context.plugins).load()
     seed_everything(job.seed, "initial weights")
-    method = method_class(method_class.Params(**job.params), data.spec(job.protocol["name"])).to(device)
+    spec = data.spec(job.protocol["name"], job.protocol.get("class_weights", "off"))
+    method = method_class(method_class.Params(**job.params), spec).to(device)
     load_weights(method, folder.read(WEIGHTS))
     return TrainedNetwork(method, data.with_context() if method_class.uses_context else data)
