@@ -8,6 +8,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from ...corruptions.families import TRAIN_MISSING
+from ...corruptions.rates import has_rates, parse_rates, rates_text
 from .as_published import BUDGETS
 from .selection import Rule
 from .strings import as_list, unique
@@ -111,8 +113,10 @@ class Protocol(BaseModel):
             "(train and valid train), and all of the target's samples are tested",
         )
     )
-    train_with_missing: Annotated[Literal["off", "patterns", "spectrum"], Since("0.1")] = Field(
-        "off", description="take modalities (patterns) or also frames at any rate (spectrum) away in training"
+    train_with_missing: Annotated[str, Since("0.1")] = Field(
+        "off",
+        description="take modalities (patterns), also frames at any rate (spectrum), or each modality at a rate of its "
+        "own (text=0.3,audio=0.7) away in training",
     )
     train_with_noise: Annotated[Literal["off", "spectrum"], Since("0.1")] = Field(
         "off", description="add Gaussian noise of a random strength to the training features"
@@ -173,6 +177,21 @@ class Protocol(BaseModel):
         """
         own = Protocol.model_validate({"name": self.name}).resolve(published).model_dump()
         return _label(self.resolve(published).model_dump(), own)
+
+    @field_validator("train_with_missing", mode="before")
+    @classmethod
+    def _missing(cls, value: Any) -> Any:
+        """The name of a rule, or rates in alphabetic order, so that their order makes no other job; from YAML also
+        as a mapping."""
+        if isinstance(value, Mapping):
+            value = ",".join(f"{name}={rate}" for name, rate in value.items())
+        if not isinstance(value, str) or value in TRAIN_MISSING:
+            return value
+        if not has_rates(value):
+            raise ValueError(
+                f"{value!r} is none of {', '.join(TRAIN_MISSING)}, and no rates as text=0.3,audio=0.7"
+            )
+        return rates_text(parse_rates(value)) or "off"
 
     @field_validator("held_out_classes", mode="before")
     @classmethod

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from ...corruptions.rates import has_rates
 from ...datasets.dataset import Located
 from ...datasets.libraries import check_installed
 from ...methods import ESTIMATORS
@@ -22,7 +23,7 @@ from ..data.compatibility import shared_modalities
 from .companions import check_sources
 from .data_check import shape_of
 from .experiment import Experiment
-from .method_check import check_method
+from .method_check import check_method, check_rates
 from .oracle import check_bound, upper_bounds
 
 LOG = logging.getLogger("mmbench.plan")
@@ -120,6 +121,9 @@ def matrix_rows(experiment: Experiment) -> list[MatrixRow]:
                     **variant,
                 )
                 rows.append(MatrixRow(job, searched, pinned, family))
+        if has_rates(experiment.protocol.train_with_missing):
+            sets = _modality_sets(experiment.modalities_of(task), known, task.name)
+            check_rates("--train-missing", experiment.protocol.train_with_missing, [known, *sets])
         if experiment.oracle:
             check_bound(task, located)
     LOG.info(

@@ -1,9 +1,12 @@
-"""Checks that a method can do what is asked of it, before anything is run."""
+"""Checks that methods and modalities can do what is asked of them, before anything is run."""
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
+
+from ...corruptions.rates import fault_of_rates, parse_rates
 from ...datasets.target import Target
-from ..core.errors import UsageError
+from ..core.errors import UsageError, nearest
 from ..core.method_spec import MethodDescription
 from ..core.protocol import Protocol
 
@@ -28,3 +31,24 @@ def check_method(method: MethodDescription, rules: Protocol, target: Target, dat
         raise UsageError(
             f"--class-weights {rules.class_weights} does not reach the method {method.name}: leave one of them out"
         )
+
+
+def check_rates(asked_by: str, rates: str, sets: Collection[Sequence[str]]) -> None:
+    """Checks that modalities can be missing at the rates that are asked for.
+
+    Args:
+        asked_by: the flag, for the message.
+        rates: as ``parse_rates`` reads them.
+        sets: the modalities of the networks.
+
+    Raises:
+        UsageError: no network has a modality of that name, or a set cannot have the rates.
+    """
+    known = dict.fromkeys(name for modalities in sets for name in modalities)
+    wanted = parse_rates(rates)
+    for name in wanted:
+        if known and name not in known:
+            raise UsageError(f"{asked_by}: no modality {name!r} here: {nearest(name, known)}")
+    for modalities in sets:
+        if fault := fault_of_rates(wanted, modalities):
+            raise UsageError(f"{asked_by}: {fault}")

@@ -43,7 +43,7 @@ from ..features.finetune import conditions_on_batches
 from ..features.reencode import conditions_on_media
 from ..planning.companions import companion_fits, companions
 from ..planning.data_check import known_leaks
-from ..planning.evaluations import FAMILY, Evaluation, breaks_media
+from ..planning.evaluations import FAMILY, Evaluation, breaks_media, load_corruption
 from ..search.pruning import Pruned, Watch, fits_of
 from ..store.cleanup import CHECKPOINT
 from ..store.job_folder import WEIGHTS, JobFolder
@@ -205,7 +205,7 @@ def _evaluate(
     method, data = trained.method, trained.data
     for evaluation in lacking:
         if evaluation.kind == "corruption":
-            corruption = find("corruption", evaluation.subject, context.plugins).load()
+            corruption = load_corruption(evaluation, context.plugins)
             conditions = _conditions(corruption, job, context, data)
             table = prediction_table(method, {"test": data.test}, conditions)
             table = table.replace_schema_metadata({FAMILY: getattr(corruption, "family", "")})

@@ -25,6 +25,7 @@ from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor
 from torch.optim.lr_scheduler import LambdaLR
 
+from ...corruptions.rates import has_rates
 from ...corruptions.training import inject, inject_by_sample
 from ...datasets.batch import Batch
 from ...methods.method import Method
@@ -235,7 +236,7 @@ class Training(LightningModule):
         missing, noise = self.protocol.train_with_missing, self.protocol.train_with_noise
         if missing == noise == "off":
             return batch
-        if batch.context is not None:
+        if batch.context is not None or has_rates(missing):
             number = self.data.pass_of(self.current_epoch, batch_idx)
             damaged = inject_by_sample(batch, missing, noise, self.seed, f"training damage/{number}")
         else:
