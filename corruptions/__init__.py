@@ -44,6 +44,9 @@ GROUPS = {
         "random-modality": "mmbench.corruptions.missing_rates:RandomModality",
         "random-frames": "mmbench.corruptions.missing_rates:RandomFrames",
     },
+    "imbalanced-rates": {
+        "imbalanced-rates": "mmbench.corruptions.missing_rates:ImbalancedRates",
+    },
     "reliability": {
         "reliability": "mmbench.corruptions.reliability:Reliability",
     },

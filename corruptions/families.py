@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from .rates import has_rates
+
 _OF_MISSING = {"off": (), "patterns": ("missing",), "spectrum": ("missing", "dropout")}
+#: What ``--train-missing`` takes beside rates of single modalities.
+TRAIN_MISSING = tuple(_OF_MISSING)
 _OF_NOISE = {"off": (), "spectrum": ("noise",)}
 
 
@@ -10,7 +14,8 @@ def trained_families(missing: str, noise: str) -> frozenset[str]:
     """The families that ``training.inject`` draws from; the network has not seen any other.
 
     Args:
-        missing: a key of ``TRAIN_MISSING``.
+        missing: one of ``TRAIN_MISSING``, or rates of single modalities.
         noise: a key of ``TRAIN_NOISE``.
     """
-    return frozenset((*_OF_MISSING[missing], *_OF_NOISE[noise]))
+    lacking = ("missing",) if has_rates(missing) else _OF_MISSING[missing]
+    return frozenset((*lacking, *_OF_NOISE[noise]))

@@ -5,9 +5,9 @@ Rates share their draws: what is missing at one rate is missing at every higher 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Self
+from typing import ClassVar, Self
 
 import torch
 from torch import Tensor
@@ -15,6 +15,7 @@ from torch import Tensor
 from ..datasets.batch import Batch
 from .features import zero_steps
 from .random import Stream
+from .rates import rates_text
 
 
 @dataclass(frozen=True)
@@ -109,6 +110,123 @@ class RandomFrames:
     def conditions(cls, modalities: Sequence[str]) -> list[Self]:
         """Rates 0.1 to 1.0."""
         return [cls(tenth / 10, tuple(modalities)) for tenth in range(1, 11)]
+
+
+@dataclass(frozen=True)
+class ModalityRates:
+    """Each modality is missing at a rate of its own; no sample loses all that it has.
+
+    The share of samples that lack a modality is its rate, where the rates sum to no more than the number of modalities
+    less one (see ``lost_at_rates``). At equal rates it is the scheme of ``RandomModality``.
+
+    Attributes:
+        rates: modality and rate, 0 to 1, in the order of the modalities.
+        seed: of the masks, which depend on it, the rates and the id of a sample alone.
+    """
+
+    rates: tuple[tuple[str, float], ...]
+    seed: int = 0
+
+    kind: ClassVar[str] = "missing-rates"
+
+    def __post_init__(self) -> None:
+        for _, rate in self.rates:
+            _check(rate)
+
+    @property
+    def name(self) -> str:
+        """Such as ``missing-rates:text=0.3+audio=0.7``; a modality that is never missing is not named."""
+        return f"{self.kind}:{rates_text({name: rate for name, rate in self.rates if rate}, '+')}"
+
+    @property
+    def alters(self) -> frozenset[str]:
+        """Nothing: what remains is untouched."""
+        return frozenset()
+
+    def apply(self, batch: Batch) -> Batch:
+        """The batch with modalities marked absent."""
+        stream = Stream(self.seed, "modality-rates", batch.sample_id)
+        return without_some(batch, dict(self.rates), stream.uniform)
+
+
+@dataclass(frozen=True)
+class ImbalancedRates(ModalityRates):
+    """Modalities are missing at unequal rates, 0.3 to 0.7, each modality once at each.
+
+    For M modalities the rates lie evenly between 0.3 and 0.7 (three modalities: 0.3, 0.5 and 0.7, as in BALM), and go
+    round: M conditions. Half of all modalities are missing in each, as in ``random-modality@0.5``, which is the control
+    with equal rates.
+    """
+
+    kind: ClassVar[str] = "imbalanced-rates"
+
+    @classmethod
+    def conditions(cls, modalities: Sequence[str]) -> list[Self]:
+        """A condition for each place at which the rates can begin; none for a single modality."""
+        count = len(modalities)
+        if count < 2:
+            return []
+        rates = [round(0.3 + 0.4 * place / (count - 1), 2) for place in range(count)]
+        turned = [[*rates[first:], *rates[:first]] for first in range(count)]
+        return [cls(tuple(zip(modalities, one, strict=True))) for one in turned]
+
+
+@dataclass(frozen=True)
+class OwnRates:
+    """The condition that ``--corruptions 'missing-rates(text=0.3,audio=0.7)'`` asks for.
+
+    Attributes:
+        rates: modality -> rate.
+    """
+
+    rates: Mapping[str, float]
+
+    def conditions(self, modalities: Sequence[str]) -> list[ModalityRates]:
+        """The condition; none where no modality, or only a single one, is there to be missing."""
+        rates = tuple((name, self.rates.get(name, 0.0)) for name in modalities)
+        some = len(modalities) > 1 and any(rate for _, rate in rates)
+        return [ModalityRates(rates)] if some else []
+
+
+def without_some(batch: Batch, rates: Mapping[str, float], uniform: Callable[..., Tensor]) -> Batch:
+    """The batch with modalities taken away at rates of their own.
+
+    Args:
+        batch: the samples.
+        rates: modality -> rate; one that is not named is never taken away.
+        uniform: gives [batch] numbers in [0, 1) for the name of a draw.
+    """
+    names = batch.modalities
+    there = torch.stack(list(batch.present.values()), dim=1)
+    asked = torch.tensor([rates.get(name, 0.0) for name in names], dtype=torch.float64, device=there.device)
+    drawn = torch.stack([uniform(f"gone/{name}") for name in names], dim=1)
+    lost = lost_at_rates(there, asked, uniform("keep").to(there.device), drawn.to(there.device))
+    left = there & ~lost
+    return batch.with_present({name: left[:, place] for place, name in enumerate(names)})
+
+
+def lost_at_rates(there: Tensor, rates: Tensor, keep: Tensor, gone: Tensor) -> Tensor:
+    """Which modalities samples lose, [batch, modalities] bool; never all that a sample has.
+
+    A sample keeps one modality for certain, m with the probability w_m = (1 - r_m) / sum_k (1 - r_k), the sum over those
+    that it has; each other one goes with r_m / (1 - w_m). So m is missing with probability (1 - w_m) r_m / (1 - w_m) =
+    r_m. That is a probability where sum_k (1 - r_k) is at least 1; where it is less, w_m is more than 1 - r_m, and the
+    share is as near to the rate as it can be.
+
+    Args:
+        there: [batch, modalities], bool, what the samples have.
+        rates: r, [modalities], float64.
+        keep: [batch], uniform in [0, 1).
+        gone: [batch, modalities], uniform in [0, 1).
+    """
+    stay = (1 - rates) * there
+    stay = torch.where(stay.sum(dim=1, keepdim=True) > 0, stay, there.double())
+    sums = stay.cumsum(dim=1)
+    total = sums[:, -1:]
+    kept = (sums <= keep.double().unsqueeze(1) * total).sum(dim=1, keepdim=True).clamp(max=there.shape[1] - 1)
+    others = 1 - stay / total.clamp(min=torch.finfo(torch.float64).tiny)
+    chance = rates / others.clamp(min=1e-12)
+    return (there & (gone < chance)).scatter(1, kept, False)
 
 
 def _steps(features: Tensor) -> int:

@@ -10,9 +10,11 @@ import torch
 from torch import Tensor
 
 from ..datasets.batch import Batch
+from .families import TRAIN_MISSING
+from .missing_rates import without_some
 from .random import Stream
+from .rates import has_rates, parse_rates
 
-TRAIN_MISSING = ("off", "patterns", "spectrum")
 TRAIN_NOISE = ("off", "spectrum")
 
 #: The chance that the spectrum takes a whole modality away.
@@ -67,7 +69,8 @@ def inject(batch: Batch, missing: str, noise: str, generator: torch.Generator) -
         batch: clean, without context.
         missing: ``"off"``; ``"patterns"``: each sample is complete or has one of the fixed patterns, all
             equally likely; ``"spectrum"``: for each sample and modality frames are dropped at a rate that is
-            0 or uniform in [0, 1], evenly likely, and the whole modality with probability ``WHOLE``.
+            0 or uniform in [0, 1], evenly likely, and the whole modality with probability ``WHOLE``; or a rate for each
+            modality, as ``parse_rates`` reads them.
         noise: ``"off"``; ``"spectrum"``: N(0, lambda^2) is added to the features, lambda being 0 or uniform in
             [0, 1], evenly likely, for each sample and modality.
         generator: on the CPU; the source of everything random.
@@ -104,10 +107,13 @@ def inject_by_sample(batch: Batch, missing: str, noise: str, seed: int, name: st
 
 
 def _damaged(batch: Batch, missing: str, noise: str, draws: Draws) -> Batch:
-    if missing not in TRAIN_MISSING or noise not in TRAIN_NOISE:
+    rates = parse_rates(missing) if has_rates(missing) else {}
+    if not (rates or missing in TRAIN_MISSING) or noise not in TRAIN_NOISE:
         raise ValueError(f"unknown training damage {missing!r}, {noise!r}")
     if noise == "spectrum":
         batch = _noise(batch, draws)
+    if rates:
+        return without_some(batch, rates, draws.uniform)
     if missing == "patterns":
         return _absent(batch, _patterns(batch, draws))
     if missing == "spectrum":

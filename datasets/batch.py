@@ -47,6 +47,8 @@ class Spec:
         media: modality -> what its raw media are, where a batch holds them for a method that reads media: ``frames``,
             ``flow``, ``waveform`` or ``text``. Its number of features is that of the encoder whose features they
             stand for.
+        class_weights: the weight of each class in the loss, 0 for one that no training sample has; empty where the
+            protocol weighs none.
     """
 
     modalities: Mapping[str, int]
@@ -62,6 +64,7 @@ class Spec:
     label_moments: tuple[float, float] | None = None
     steps: Mapping[str, int] = field(default_factory=dict)
     media: Mapping[str, str] = field(default_factory=dict)
+    class_weights: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
@@ -18,6 +18,8 @@ class Estimator(Method):
     each is fitted and validated, and the rule that selects an epoch of a network selects one of them. What it has
     learned are tensors, so that a stored estimator holds no program.
     """
+
+    weighs_classes: ClassVar[bool] = False
 
     def __init__(self, params: Any, spec: Spec) -> None:
         super().__init__(params, spec)

@@ -12,7 +12,35 @@ from ..datasets.batch import Spec
 
 
 def task_errors(prediction: Tensor, target: Tensor, spec: Spec) -> Tensor:
-    """The task's loss of every sample, [batch]: absolute error, or cross-entropy.
+    """The task's loss of every sample, [batch]: absolute error, or cross-entropy times the weight of the class.
+
+    What a method minimises is made of these, so that the protocol's class weights reach it. What compares errors, or takes
+    them for probabilities, reads ``plain_errors``.
+
+    Args:
+        prediction: [batch] scores, or [batch, classes] logits.
+        target: [batch].
+        spec: says which task it is, and the weights of its classes.
+    """
+    return weighed(plain_errors(prediction, target, spec), target, spec)
+
+
+def weighed(values: Tensor, target: Tensor, spec: Spec) -> Tensor:
+    """Values [batch] times the weights of the samples' classes; as they are where the protocol weighs no classes.
+
+    Args:
+        values: of each sample.
+        target: [batch].
+        spec: has the weights, ``class_weights``.
+    """
+    if not spec.class_weights:
+        return values
+    weights = torch.tensor(spec.class_weights, dtype=values.dtype, device=values.device)
+    return values * weights[target]
+
+
+def plain_errors(prediction: Tensor, target: Tensor, spec: Spec) -> Tensor:
+    """As ``task_errors``, whatever the weights of the classes.
 
     Args:
         prediction: [batch] scores, or [batch, classes] logits.
@@ -26,6 +54,9 @@ def task_errors(prediction: Tensor, target: Tensor, spec: Spec) -> Tensor:
 
 def task_loss(prediction: Tensor, target: Tensor, spec: Spec) -> Tensor:
     """The mean of ``task_errors``, a scalar: L1 for regression, cross-entropy for classification.
+
+    With class weights it is still divided by the number of samples: balanced weights have a mean of 1 over the training
+    split, and a batch of rare classes counts more than one of frequent ones.
 
     Args:
         prediction: [batch] scores, or [batch, classes] logits.

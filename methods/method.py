@@ -140,6 +140,9 @@ class Method(nn.Module):
     #: Whether its terms compare the source domains of a batch: each batch of training then holds all of them in equal
     #: parts, unless the protocol says otherwise (``balance_domains``).
     compares_domains: ClassVar[bool] = False
+    #: Whether the weights of classes (``Spec.class_weights``) reach what it minimises, as they do through
+    #: ``losses.task_errors``; a literal. Where they do not, the protocol's ``class_weights`` is refused.
+    weighs_classes: ClassVar[bool] = True
     #: Whether batches carry the previous utterances as ``context``.
     uses_context: ClassVar[bool] = False
     #: Whether training batches carry the rows of their samples as ``index``.

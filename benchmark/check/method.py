@@ -125,7 +125,15 @@ def parameters_are_literals(entry: Entry) -> None:
         known = {"search": None, "source": "", "since": "", **item.metadata}
         told = {key: getattr(parameter, key) for key in ("search", "source", "since")}
         assert told == known, f"{item.name}: the source says {told}, the class says {known}"
-    for name in ("version", "train_missing", "needs_domains", "as_published", "reads_media", "model_params"):
+    for name in (
+        "version",
+        "train_missing",
+        "needs_domains",
+        "weighs_classes",
+        "as_published",
+        "reads_media",
+        "model_params",
+    ):
         value, told = getattr(method, name), getattr(description, name)
         assert told == value, f"{name} should be a literal: {name} = {value!r}"
     for name in ("as_published_in", "rules_as_published"):  # of the class alone: a subclass is another method
@@ -424,6 +432,25 @@ def a_constant_is_not_better(method_class: type[Method]) -> None:
             assert right >= constant, f"accuracy {right:.3f}, of a constant {constant:.3f}"
 
 
+def class_weights_reach_it(method_class: type[Method]) -> None:
+    """Where it says that weights of classes reach it, they change its loss, or what it learns."""
+    if not method_class.weighs_classes:
+        return
+    plain = list(specs())[3]
+    batch, found = _planted(method_class, plain), []
+    for weights in ((1.0, 1.0, 1.0), (4.0, 1.0, 0.1)):
+        method = _build(method_class, replace(plain, class_weights=weights))
+        if isinstance(method, Estimator):
+            found.append(_predict(method, batch).prediction.flatten())
+            continue
+        method.begin_stage(0)
+        method.train()
+        found.append(torch.stack(list(method.loss(batch).values())).sum().detach().reshape(1))
+    assert not torch.equal(*found), (
+        "weights of the classes change nothing: compute the loss by losses.task_errors, or say weighs_classes = False"
+    )
+
+
 #: What networks and estimators promise alike.
 _PREDICTION_CHECKS: tuple[Callable[[type[Method]], None], ...] = (
     output_has_the_right_shape,
@@ -432,6 +459,7 @@ _PREDICTION_CHECKS: tuple[Callable[[type[Method]], None], ...] = (
     absent_is_not_read,
     samples_are_independent,
     what_it_says_of_itself_is_one_number_a_sample,
+    class_weights_reach_it,
 )
 
 ESTIMATOR_CHECKS: tuple[Callable[[type[Method]], None], ...] = (

@@ -172,6 +172,7 @@ def _metavar(name: str, field: FieldInfo) -> str:
         "corruptions": "C,C,...",
         "ood": "D,D,...",
         "held_out_classes": "C,C,...",
+        "train_with_missing": "off|patterns|spectrum|M=RATE,...",
         "store": "FOLDER",
         "data_root": "FOLDER",
         "data": "NAME=PATH,...",

@@ -124,6 +124,8 @@ def run_command(
 
     mmbench run --methods "erm,ebmc,ebmc(emc=false)" --datasets mosi --modalities T,A,T+A --seeds 0-4
 
+    mmbench run --methods erm,ebmc --datasets mosi --train-missing text=0.3,audio=0.7 --corruptions "missing-rates(text=0.7)"
+
     mmbench run --config experiment.yaml --workers 2
 
     mmbench run --methods erm,ebmc --datasets mosi --launcher slurm --slurm gpu,partition=main,time=8h

@@ -52,8 +52,8 @@ class MethodDescription:
         name: the registered name.
         summary: the first line of its docstring.
         docstring: those of its file, its class and its ``Params``.
-        version, train_missing, needs_domains, as_published, as_published_in, rules_as_published, libraries, departures,
-            reads_media, model_params: as in ``Method``.
+        version, train_missing, needs_domains, as_published, as_published_in, rules_as_published, libraries,
+            weighs_classes, departures, reads_media, model_params: as in ``Method``.
         fields: its parameters, its own before those of bases.
     """
 
@@ -67,6 +67,7 @@ class MethodDescription:
     as_published_in: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     rules_as_published: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     libraries: tuple[str, ...] = ()
+    weighs_classes: bool = True
     departures: Mapping[str, str] | None = None
     reads_media: bool = False
     model_params: tuple[str, ...] = ()
@@ -179,6 +180,7 @@ def _read_description(name: str, source: Path, module: str, attribute: str) -> M
         as_published_in=literal("as_published_in", {}, [method]),
         rules_as_published=literal("rules_as_published", {}, [method]),
         libraries=literal("libraries", ()),
+        weighs_classes=literal("weighs_classes", True),
         departures=literal("departures", None, [method]),
         reads_media=literal("reads_media", False),
         model_params=literal("model_params", ()),

@@ -8,6 +8,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from ...corruptions.families import TRAIN_MISSING
+from ...corruptions.rates import has_rates, parse_rates, rates_text
 from .as_published import BUDGETS
 from .selection import Rule
 from .strings import as_list, unique
@@ -61,13 +63,38 @@ class Protocol(BaseModel):
     encoder_rate: Annotated[float, Since("0.1")] = Field(
         1.0, gt=0, description="learning rate of the encoders, as a share of the rest's"
     )
-    schedule: Literal["cosine", "cosine-to-1%", "inverse-power", "constant"] = Field(
-        "cosine", description="how the learning rate falls, from epoch to epoch; inverse-power: every step"
+    schedule: Literal["cosine", "cosine-to-1%", "inverse-power", "constant", "plateau"] = Field(
+        "cosine",
+        description="how the learning rate falls, from epoch to epoch; inverse-power: every step; plateau: where "
+        "source validation no longer gets better",
+    )
+    plateau_factor: Annotated[float, Since("0.2")] = Field(
+        0.1, gt=0, lt=1, description="what the learning rate is multiplied by under --schedule plateau"
+    )
+    plateau_patience: Annotated[int, Since("0.2")] = Field(
+        10,
+        ge=0,
+        description="epochs without a better one that --schedule plateau bears before the rate falls",
+    )
+    warmup: Annotated[float, Since("0.2")] = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="share of all steps over which the learning rate rises from 0 to what the schedule says",
     )
     weight_decay: float = Field(1e-2, ge=0, description="weight decay")
     clip_norm: float = Field(1.0, ge=0, description="gradient norm is clipped here; 0 turns it off")
     clip_part: Annotated[Literal["all", "backbone"], Since("0.2")] = Field(
         "all", description="whose gradients are clipped, by their norm: all, or encoders and fused head alone"
+    )
+    clip_value: Annotated[float, Since("0.2")] = Field(
+        0.0,
+        ge=0,
+        description="every number of the gradient is clipped here, after each batch; 0 turns it off",
+    )
+    class_weights: Annotated[Literal["off", "balanced"], Since("0.2")] = Field(
+        "off",
+        description="weights of the classes in the loss; balanced: so that each counts as much, however rare it is",
     )
     standardize: bool = Field(
         True, description="z-score features by the source training split, cut off at 5 deviations"
@@ -86,8 +113,10 @@ class Protocol(BaseModel):
             "(train and valid train), and all of the target's samples are tested",
         )
     )
-    train_with_missing: Annotated[Literal["off", "patterns", "spectrum"], Since("0.1")] = Field(
-        "off", description="take modalities (patterns) or also frames at any rate (spectrum) away in training"
+    train_with_missing: Annotated[str, Since("0.1")] = Field(
+        "off",
+        description="take modalities (patterns), also frames at any rate (spectrum), or each modality at a rate of its "
+        "own (text=0.3,audio=0.7) away in training",
     )
     train_with_noise: Annotated[Literal["off", "spectrum"], Since("0.1")] = Field(
         "off", description="add Gaussian noise of a random strength to the training features"
@@ -108,6 +137,9 @@ class Protocol(BaseModel):
     )
     accumulate: Annotated[int, Since("0.1")] = Field(
         1, ge=1, description="batches whose gradients are averaged before a step"
+    )
+    accumulate_by: Annotated[Literal["mean", "sum"], Since("0.2")] = Field(
+        "mean", description="whether the gradients of --accumulate batches are averaged or summed"
     )
     precision: Annotated[Literal["float32", "bfloat16"], Since("0.1")] = Field(
         "float32", description="bfloat16: compute the training in mixed precision"
@@ -145,6 +177,21 @@ class Protocol(BaseModel):
         """
         own = Protocol.model_validate({"name": self.name}).resolve(published).model_dump()
         return _label(self.resolve(published).model_dump(), own)
+
+    @field_validator("train_with_missing", mode="before")
+    @classmethod
+    def _missing(cls, value: Any) -> Any:
+        """The name of a rule, or rates in alphabetic order, so that their order makes no other job; from YAML also
+        as a mapping."""
+        if isinstance(value, Mapping):
+            value = ",".join(f"{name}={rate}" for name, rate in value.items())
+        if not isinstance(value, str) or value in TRAIN_MISSING:
+            return value
+        if not has_rates(value):
+            raise ValueError(
+                f"{value!r} is none of {', '.join(TRAIN_MISSING)}, and no rates as text=0.3,audio=0.7"
+            )
+        return rates_text(parse_rates(value)) or "off"
 
     @field_validator("held_out_classes", mode="before")
     @classmethod

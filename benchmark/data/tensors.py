@@ -132,8 +132,14 @@ class TaskData:
     finetuned: Mapping[str, Tuned] = field(default_factory=dict)
     media: Mapping[str, str] = field(default_factory=dict)
 
-    def spec(self, protocol: str) -> Spec:
-        """What a method is built for, under a protocol of that name."""
+    def spec(self, protocol: str, class_weights: str = "off") -> Spec:
+        """What a method is built for.
+
+        Args:
+            protocol: the name of the protocol.
+            class_weights: its rule of that name.
+        """
+        labels = _label_statistics(self.train.batch.target, len(self.target.classes))
         sizes = {
             name: sum(next(iter(self.recipe.blocks[name].values())))
             if name in self.media
@@ -150,13 +156,14 @@ class TaskData:
             encoders={name: self.encoders[name] for name in sizes if name in self.encoders},
             tuned={name: self.finetuned[name] for name in sizes if name in self.finetuned},
             train_size=len(self.train.batch),
-            **_label_statistics(self.train.batch.target, len(self.target.classes)),
+            **labels,
             steps={
                 name: self.train.batch.features[name].shape[1] for name in sizes if name not in self.media
             },
             media={
                 name: self.media[name] for name in sizes if name in self.media and name not in self.finetuned
             },
+            class_weights=balanced_weights(labels["class_counts"]) if class_weights == "balanced" else (),
         )
 
     def with_context(self) -> TaskData:
@@ -199,6 +206,16 @@ def _label_statistics(target: torch.Tensor, classes: int) -> dict[str, Any]:
         return {"class_counts": tuple(torch.bincount(target, minlength=classes).tolist())}
     labels = target.double()
     return {"label_moments": (float(labels.mean()), float(labels.std(correction=0)))}
+
+
+def balanced_weights(counts: Sequence[int]) -> tuple[float, ...]:
+    """The weights with which every class counts as much in a loss as any other.
+
+    Samples / (classes that occur x samples of the class), as scikit-learn's ``balanced`` (King and Zeng 2001): their mean
+    over the samples is 1. A class without samples has 0.
+    """
+    occur = sum(count > 0 for count in counts)
+    return tuple(sum(counts) / (occur * count) if count else 0.0 for count in counts)
 
 
 @dataclass(frozen=True)

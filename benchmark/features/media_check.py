@@ -48,7 +48,7 @@ def check_target_media(
     """
     plugins = tuple(experiment.plugins)
     use_plugins(plugins)
-    names = [one.subject for one in evaluations if one.kind == "corruption"]
+    names = [one.subject for one in evaluations if one.kind == "corruption" and not one.rates]
     corruptions = {name: find("corruption", name, plugins).load() for name in names}
     modalities: dict[str, dict[str, None]] = {}
     for job in todo:

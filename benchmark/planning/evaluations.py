@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ...corruptions import GROUPS, PARTS
+from ...corruptions.rates import parse_rates, rates_text
 from ...datasets.dataset import Located
 from ...datasets.layout.description import Description
 from ..core.errors import UsageError, nearest
@@ -24,6 +25,7 @@ from ..core.registry import Entry, entries, find
 from ..core.task import Task, dataset_of, domain_of
 from .data_check import shape_of
 from .experiment import Experiment
+from .method_check import check_rates
 
 #: Evaluation with the features that the head reads, of training and test data: OOD scores on features are fitted on it.
 FEATURES = "features"
@@ -40,6 +42,9 @@ RESIZING = 2
 STAND_IN = " (stand-in)"
 #: The corruption that is in the predictions of every job.
 ALWAYS = "missing"
+#: The group beside whose kinds a user can ask for rates of single modalities: ``missing-rates(text=0.3,audio=0.7)``.
+OWN_RATES = "missing-rates"
+_OWN_RATES = re.compile(rf"{OWN_RATES}\((.*)\)")
 #: What raw media are -> what a corruption must say that it breaks. Flow is what no camera sees: nothing breaks it.
 BROKEN_AS = {"frames": "frames", "waveform": "waveform", "text": "words"}
 
@@ -53,12 +58,14 @@ class Evaluation:
             the held-out classes; or the same as of a corruption, or of clean data and missing modalities, with the
             method's diagnostics.
         subject: the corruption, or the dataset or a domain of it.
-        content: what else decides the outputs: the origin of a plug-in, the fingerprint of a dataset.
+        content: what else decides the outputs: the origin of a plug-in, the fingerprint of a dataset, the hash of rates.
+        rates: the missing rates of single modalities, of the corruption ``OWN_RATES``.
     """
 
     kind: Literal["corruption", "features", "semantic", "ood", "diagnostics"]
     subject: str = ""
     content: str = ""
+    rates: str = ""
 
     @property
     def name(self) -> str:
@@ -77,7 +84,7 @@ class Evaluation:
     @property
     def with_diagnostics(self) -> Evaluation:
         """The evaluation that keeps the diagnostics under the corruption of this one."""
-        return Evaluation("diagnostics", self.subject, self.content)
+        return Evaluation("diagnostics", self.subject, self.content, self.rates)
 
 
 def evaluations_of(experiment: Experiment) -> tuple[Evaluation, ...]:
@@ -89,6 +96,7 @@ def evaluations_of(experiment: Experiment) -> tuple[Evaluation, ...]:
     """
     plugins = tuple(experiment.plugins)
     corruptions = [evaluation_of(entry) for entry in corruption_entries(experiment.corruptions, plugins)]
+    corruptions += own_rates(experiment.corruptions)
     asked = list(corruptions)
     holdout = experiment.protocol.held_out_classes
     if experiment.ood or holdout:
@@ -150,7 +158,10 @@ def check_evaluations(
     for name in {dataset_of(Task.parse(job.task).target) for job in todo}:
         media |= media_of(located[name])
     for evaluation in evaluations:
-        if evaluation.kind == "corruption" and todo:
+        if evaluation.rates:
+            sets = dict.fromkeys(job.modalities for job in todo)
+            check_rates(f"--corruptions {OWN_RATES}", evaluation.rates, sets)
+        elif evaluation.kind == "corruption" and todo:
             try:
                 check_medium(find("corruption", evaluation.subject, plugins).load(), modalities, media)
             except UsageError as error:
@@ -237,9 +248,46 @@ def corruption_entries(names: Sequence[str], plugins: tuple[Path, ...] = ()) -> 
             chosen.append(known[name])
         elif name in members:
             chosen.extend(members[name])
-        elif name != ALWAYS:
+        elif name != ALWAYS and _OWN_RATES.fullmatch(name) is None:
             raise UsageError(f"unknown corruption {name!r}: {nearest(name, [*members, *known])}")
     return list(dict.fromkeys(chosen))
+
+
+def own_rates(names: Iterable[str]) -> list[Evaluation]:
+    """The evaluations that ``missing-rates(text=0.3,audio=0.7)`` and its like ask for, each once.
+
+    Args:
+        names: what ``--corruptions`` was given.
+
+    Raises:
+        UsageError: what is in the parentheses are no rates, or all of them are 0.
+    """
+    asked: dict[str, Evaluation] = {}
+    for name in names:
+        if match := _OWN_RATES.fullmatch(name):
+            try:
+                rates = rates_text(parse_rates(match[1]))
+            except ValueError as error:
+                raise UsageError(f"--corruptions {name}: {error}") from None
+            if not rates:
+                raise UsageError(f"--corruptions {name}: no rate is above 0")
+            content = hashlib.sha256(rates.encode()).hexdigest()
+            asked[rates] = Evaluation("corruption", OWN_RATES, content, rates)
+    return list(asked.values())
+
+
+def load_corruption(evaluation: Evaluation, plugins: tuple[Path, ...] = ()) -> Any:
+    """What an evaluation under a corruption breaks inputs with: a class, or an object with the same ``conditions``.
+
+    Args:
+        evaluation: of the kind ``corruption``.
+        plugins: files that bring corruptions.
+    """
+    if evaluation.rates:
+        from ...corruptions.missing_rates import OwnRates
+
+        return OwnRates(parse_rates(evaluation.rates))
+    return find("corruption", evaluation.subject, plugins).load()
 
 
 def corruption_groups(plugins: tuple[Path, ...] = ()) -> dict[str, list[Entry]]:

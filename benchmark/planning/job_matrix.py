@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from ...corruptions.rates import has_rates
 from ...datasets.dataset import Located
 from ...datasets.libraries import check_installed
 from ...methods import ESTIMATORS
@@ -23,6 +24,7 @@ from .base_models import check_models
 from .companions import check_sources
 from .data_check import shape_of
 from .experiment import Experiment
+from .method_check import check_method, check_rates
 from .oracle import check_bound, upper_bounds
 
 LOG = logging.getLogger("mmbench.plan")
@@ -120,6 +122,9 @@ def matrix_rows(experiment: Experiment) -> list[MatrixRow]:
                     **variant,
                 )
                 rows.append(MatrixRow(job, searched, pinned, family))
+        if has_rates(experiment.protocol.train_with_missing):
+            sets = _modality_sets(experiment.modalities_of(task), known, task.name)
+            check_rates("--train-missing", experiment.protocol.train_with_missing, [known, *sets])
         if experiment.oracle:
             check_bound(task, located)
     LOG.info(
@@ -229,6 +234,8 @@ def _variant(
     check_installed(description.libraries, f"the method {variant.name}")
     dataset = entries("dataset", plugins).get(target.name)
     rules = {**BUDGETS[family], **rules_of(dataset), **description.rules_as_published.get(family, {})}
+    resolved = experiment.protocol.resolve(rules)
+    check_method(description, resolved, target.target, target.name)
     params = description.resolve(variant.overrides, protocol, family)
     check_models(variant.name, description.model_params, params)
     defaults = description.defaults(protocol, family)
@@ -244,7 +251,7 @@ def _variant(
         "method": variant.name,
         "params": params,
         "version": description.job_version(entry),
-        "protocol": experiment.protocol.resolve(rules).model_dump(),
+        "protocol": resolved.model_dump(),
         "rules": experiment.protocol.label(rules),
         "label": f"{variant.name}({words})" if words else variant.name,
         "train_missing": description.train_missing,

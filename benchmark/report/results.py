@@ -224,6 +224,7 @@ def _audit(job: Job) -> dict[str, str]:
         "train_families": ", ".join(sorted(_trained(job))) or "none",
         "models": "one for all patterns",
         "features": ", ".join(f"{item.name}: {item.format}" for item in job.data),
+        **_class_weights(job),
     }
 
 
@@ -233,6 +234,12 @@ _SELECTED_BY = {
     "leave-one-source-out": "validation splits of left-out sources",
     "oracle": "target validation (oracle)",
 }
+
+
+def _class_weights(job: Job) -> dict[str, str]:
+    """How classes are weighed in the loss; nothing where they are not, as in all jobs before there was the rule."""
+    weights = job.protocol.get("class_weights", "off")
+    return {} if weights == "off" else {"class_weights": str(weights)}
 
 
 def _domain_term(job: Job) -> str:

@@ -8,13 +8,15 @@ from typing import Protocol as Structure
 
 from torch import Tensor
 
-from ...corruptions.training import inject
+from ...corruptions.rates import has_rates
+from ...corruptions.training import inject, inject_by_sample
 from ...datasets.batch import Batch
 from ...methods.estimator import Estimator
 from ..core.protocol import Protocol
 from ..core.selection import Direction, Epoch, select_epoch
-from .lightning_module import Report, SelectionData, validate
+from .lightning_module import Report, SelectionData
 from .seeds import derive, generator
+from .validate import validate
 
 
 class Fit(Structure):
@@ -69,7 +71,11 @@ def fit_estimator(
     """
     missing, noise = protocol.train_with_missing, protocol.train_with_noise
     if not missing == noise == "off":
-        train = inject(train, missing, noise, generator(seed, "training damage", 0, 0))
+        train = (
+            inject_by_sample(train, missing, noise, seed, "training damage/0")
+            if has_rates(missing)
+            else inject(train, missing, noise, generator(seed, "training damage", 0, 0))
+        )
     direction: Direction = "lower" if method.spec.kind == "regression" else "higher"
     record: list[Epoch] = []
     states: list[Mapping[str, Tensor]] = []

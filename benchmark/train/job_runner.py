@@ -44,7 +44,7 @@ from ..features.finetune import conditions_on_batches
 from ..features.reencode import conditions_on_media
 from ..planning.companions import companion_fits, companions
 from ..planning.data_check import known_leaks
-from ..planning.evaluations import FAMILY, Evaluation, breaks_media
+from ..planning.evaluations import FAMILY, Evaluation, breaks_media, load_corruption
 from ..search.pruning import Pruned, Watch, fits_of
 from ..store.cleanup import CHECKPOINT
 from ..store.job_folder import INPUTS, WEIGHTS, JobFolder
@@ -139,7 +139,7 @@ def _train(job: Job, context: Context, folder: JobFolder, claim: Claim) -> Train
     with clock.phase("build"):
         method_class = find("method", job.method, context.plugins).load()
         seed_everything(job.seed, "initial weights")
-        spec = data.spec(protocol.name)
+        spec = data.spec(protocol.name, protocol.class_weights)
         method = method_class(method_class.Params(**job.params), spec).to(device)
         if method_class.uses_context:
             data = data.with_context()
@@ -212,7 +212,7 @@ def _evaluate(
     both: dict[str, pa.Table] = {}
     for evaluation in lacking:
         if evaluation.kind == "corruption":
-            corruption = find("corruption", evaluation.subject, context.plugins).load()
+            corruption = load_corruption(evaluation, context.plugins)
             conditions = _conditions(corruption, job, context, data)
             beside = evaluation.with_diagnostics
             table = prediction_table(method, {"test": data.test}, conditions, diagnostics=beside in lacking)
@@ -222,9 +222,7 @@ def _evaluate(
         elif evaluation.kind == "diagnostics":
             table = both.pop(evaluation.name, None)  # of the pass that its corruption took
             if table is None:
-                corruption = (
-                    evaluation.subject and find("corruption", evaluation.subject, context.plugins).load()
-                )
+                corruption = evaluation.subject and load_corruption(evaluation, context.plugins)
                 under = partial(_conditions, corruption, job, context, data) if corruption else None
                 table = diagnostics_table(method, data.test, under)
         elif evaluation.kind == "features":

@@ -20,20 +20,21 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 from torch.optim.lr_scheduler import LambdaLR
 
+from ...corruptions.rates import has_rates
 from ...corruptions.training import inject, inject_by_sample
 from ...datasets.batch import Batch
 from ...methods.method import Method
 from ..core.protocol import Protocol
-from ..core.selection import Direction, Epoch, Record, select_epoch, selection_metric
+from ..core.selection import Direction, Epoch, Record, select_epoch
 from .checkpoint import Checkpointer, restore_random
 from .lightning_import import LightningEnvironment, LightningModule, OptimizerLRSchedulerConfig, Trainer
 from .minibatches import TrainingBatches, minibatches, training_batches
-from .optimizer import SCHEDULES, build_optimizer
-from .predict import EVALUATION_BATCH, without_targets
+from .optimizer import build_optimizer, rate_share
+from .predict import EVALUATION_BATCH
 from .seeds import generator
+from .validate import tested_weights, validate
 from .weights import kept_state, load_kept
 
 #: Called after every epoch, and with the share of the epoch that is done in between.
@@ -104,19 +105,22 @@ class Training(LightningModule):
         """The optimiser and the schedule of the protocol."""
         rules = self.protocol
         optimizer = build_optimizer(self.method, rules)
-        by_step = rules.schedule == "inverse-power"
-        total = int(self.trainer.estimated_stepping_batches) if by_step else rules.epochs
-        factor = partial(SCHEDULES[rules.schedule], total=total)
-        interval = "step" if by_step else "epoch"
+        steps = int(self.trainer.estimated_stepping_batches) // rules.epochs
+
+        def share(done: int) -> float:
+            metrics = [epoch.metric for epoch in self.record]
+            return rate_share(rules, done, steps, metrics, self.direction)
+
         return {
             "optimizer": optimizer,
-            "lr_scheduler": {"scheduler": LambdaLR(optimizer, factor), "interval": interval},
+            "lr_scheduler": {"scheduler": LambdaLR(optimizer, share), "interval": "step"},
         }
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
-        """Averages the gradients over the batches of the step. Clears the state of the optimiser where the protocol
-        restarts it at every step."""
-        for group in optimizer.param_groups if self._batches > 1 else ():
+        """Averages the gradients over the batches of the step, unless the protocol sums them. Clears the state of the
+        optimiser where the protocol restarts it at every step."""
+        averaged = self._batches > 1 and self.protocol.accumulate_by == "mean"
+        for group in optimizer.param_groups if averaged else ():
             for parameter in group["params"]:
                 if parameter.grad is not None:
                     parameter.grad /= self._batches
@@ -185,6 +189,7 @@ class Training(LightningModule):
                 terms |= step()
         for parameter, gradient in before.items():
             parameter.grad = gradient if parameter.grad is None else parameter.grad + gradient
+        self._clip_values()
         self._batches += 1
         for name, value in terms.items():
             value = value.detach()
@@ -198,6 +203,7 @@ class Training(LightningModule):
         assert isinstance(optimizer, torch.optim.Optimizer)
         if self.protocol.accumulate > 1:
             raise ValueError("a method that takes several steps for a batch does not go with --accumulate")
+        self._clip_values()
         if self.protocol.clip_norm:
             self.clip_gradients(optimizer, self.protocol.clip_norm, "norm")
         if self.protocol.restart_optimizer:
@@ -205,6 +211,11 @@ class Training(LightningModule):
         optimizer.step()
         optimizer.zero_grad()
         self.method.after_step()
+
+    def _clip_values(self) -> None:
+        """Clips every number of the gradients; of several batches for a step, those of the sum so far."""
+        if self.protocol.clip_value:
+            torch.nn.utils.clip_grad_value_(self.method.parameters(), self.protocol.clip_value)
 
     def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
         """Calls the method's ``after_step`` where the optimiser has taken a step."""
@@ -224,7 +235,7 @@ class Training(LightningModule):
         missing, noise = self.protocol.train_with_missing, self.protocol.train_with_noise
         if missing == noise == "off":
             return batch
-        if batch.context is not None:
+        if batch.context is not None or has_rates(missing):
             number = self.data.pass_of(self.current_epoch, batch_idx)
             damaged = inject_by_sample(batch, missing, noise, self.seed, f"training damage/{number}")
         else:
@@ -254,7 +265,19 @@ class Training(LightningModule):
                 self.selected = copy.deepcopy(kept_state(self.method))
         self.method.train()
         self.report(self.current_epoch, 1.0, epoch)
+        self._lower_rates()
         self._stop_early()
+
+    def _lower_rates(self) -> None:
+        """Sets the learning rates of the next step anew, where they follow the validation that has just been made."""
+        if self.protocol.schedule == "plateau":
+            (optimizer,), (config,) = self.trainer.optimizers, self.trainer.lr_scheduler_configs
+            schedule = config.scheduler
+            assert isinstance(schedule, LambdaLR)
+            for group, rate, share in zip(
+                optimizer.param_groups, schedule.base_lrs, schedule.lr_lambdas, strict=True
+            ):
+                group["lr"] = rate * share(schedule.last_epoch)
 
     def _stop_early(self) -> None:
         """Ends the training where the protocol's patience is at its end; only the last stage of a method can be."""
@@ -274,57 +297,6 @@ class Training(LightningModule):
         return select_epoch(
             rules.selection, self.record, self.direction, self.selection_data.companions, rules.ties
         )
-
-
-@contextmanager
-def tested_weights(method: Method) -> Iterator[None]:
-    """Gives a method the weights that it wants tested, such as an average, for the time of the block."""
-    tested = method.evaluated()
-    if tested is None:
-        yield
-        return
-    own = copy.deepcopy(kept_state(method))
-    load_kept(method, tested)
-    try:
-        yield
-    finally:
-        load_kept(method, own)
-
-
-@torch.inference_mode()
-def validate(method: Method, batch: Batch) -> tuple[float, float]:
-    """Validates a method on a split.
-
-    Args:
-        method: the method; it is put into evaluation mode.
-        batch: all samples of the split.
-
-    Returns:
-        The loss of the task, and the metric of ``selection_metric``; balanced accuracy is the mean over the classes that
-        the split has.
-
-    Raises:
-        ValueError: the method gives predictions of another shape than [samples] or [samples, classes].
-        FloatingPointError: a prediction is not finite.
-    """
-    method.eval()
-    parts = minibatches(without_targets(batch), EVALUATION_BATCH)
-    prediction = torch.cat([method(part).prediction for part in parts]).float()
-    classes = () if method.spec.kind == "regression" else (method.spec.classes,)
-    if prediction.shape != (len(batch), *classes):
-        raise ValueError(f"predictions of shape {tuple(prediction.shape)} for {len(batch)} samples")
-    if not bool(torch.isfinite(prediction).all()):
-        raise FloatingPointError("a prediction for the validation split is not finite")
-    if method.spec.kind == "regression":
-        mae = float(F.l1_loss(prediction, batch.target))
-        return mae, mae
-    loss = float(F.cross_entropy(prediction, batch.target))
-    right = (prediction.argmax(1) == batch.target).double()
-    if selection_metric("classification", method.spec.protocol) == "accuracy":
-        return loss, float(right.mean())
-    samples = batch.target.bincount()
-    found = torch.zeros_like(samples, dtype=right.dtype).index_add(0, batch.target, right)
-    return loss, float((found / samples)[samples > 0].mean())
 
 
 def fit(

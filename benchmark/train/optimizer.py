@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -11,6 +11,7 @@ from torch import nn
 
 from ...methods.method import Method
 from ..core.protocol import Protocol
+from ..core.selection import Direction
 
 #: name -> share of the first learning rate, by the epochs (inverse-power: steps) that are done, and their number.
 SCHEDULES: dict[str, Callable[..., float]] = {
@@ -19,6 +20,56 @@ SCHEDULES: dict[str, Callable[..., float]] = {
     "cosine-to-1%": lambda done, total: 0.01 + 0.99 * (1 + math.cos(math.pi * done / total)) / 2,
     "inverse-power": lambda done, total: (1 + 10 * done / total) ** -0.75,
 }
+
+#: How much better than the best so far an epoch must be to be a better one, as a share (PyTorch's default).
+_BETTER = 1e-4
+
+
+def rate_share(
+    rules: Protocol, step: int, steps: int, metrics: Sequence[float], direction: Direction
+) -> float:
+    """The share of the first learning rate that a step is taken with: what the schedule says, times the warm-up.
+
+    In the warm-up, the first W = warmup x all steps (at least one), step t has the share (t + 1) / W of it (Goyal et
+    al. 2017).
+
+    Args:
+        rules: the protocol.
+        step: the steps of the optimiser that are done.
+        steps: those of an epoch.
+        metrics: of source validation, after each epoch that is done.
+        direction: in which a metric is better.
+    """
+    total = steps * rules.epochs
+    if rules.schedule == "plateau":
+        share = plateau_share(metrics, direction, rules.plateau_factor, rules.plateau_patience)
+    elif rules.schedule == "inverse-power":
+        share = SCHEDULES[rules.schedule](step, total)
+    else:
+        share = SCHEDULES[rules.schedule](step // steps, rules.epochs)
+    return share * min(1.0, (step + 1) / max(rules.warmup * total, 1))
+
+
+def plateau_share(metrics: Sequence[float], direction: Direction, factor: float, patience: int) -> float:
+    """The share of the learning rate after some epochs, as PyTorch's ReduceLROnPlateau with its defaults has it.
+
+    Args:
+        metrics: after each epoch.
+        direction: in which a metric is better.
+        factor: what the rate is multiplied by when more than ``patience`` epochs in a row were not better than the
+            best before them by a ten-thousandth of it; then the counting begins anew.
+        patience: see there.
+    """
+    share, best, waited = 1.0, None, 0
+    for metric in metrics:
+        edge = None if best is None else best * (1 - _BETTER if direction == "lower" else 1 + _BETTER)
+        if edge is None or (metric < edge if direction == "lower" else metric > edge):
+            best, waited = metric, 0
+        else:
+            waited += 1
+        if waited > patience:
+            share, waited = share * factor, 0
+    return share
 
 
 def build_optimizer(method: Method, rules: Protocol) -> torch.optim.Optimizer:

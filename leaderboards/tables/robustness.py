@@ -32,6 +32,11 @@ RATES = {
     "random-frames": tuple(k / 10 for k in range(1, 11)),
 }
 
+#: The kind of the conditions in which modalities are missing at unequal rates, each once at each.
+IMBALANCED = "imbalanced-rates"
+#: How conditions begin that say a rate for each modality.
+_MODALITY_RATES = (f"{IMBALANCED}:", "missing-rates:")
+
 #: What is said of single domains and of the worst: name of its rows -> condition.
 _IN_DOMAINS = {WORST: CLEAN, f"{WORST}:{MEAN}": MEAN}
 
@@ -53,7 +58,8 @@ def robustness(results: Iterable[Result], draws: int = FEWER_DRAWS, seed: int = 
     ``mean_severity@3``; ``mean:KIND:MODALITY``; ``auc:random-modality``, the area under the curve over missing
     rates 0 to 0.7, divided by 0.7; ``mean:random-frames``, the mean over rates 0 to 0.9 (LNLN);
     ``auilc:random-frames``, sum of (s_i + s_i+1) / 2 * 0.1 over rates 0 to 1 (TFR-Net; for models trained at
-    each rate); ``reliability_volume``, the mean height of the surface over noise and missing rate, each 0 to
+    each rate); ``mean:imbalanced-rates``, the mean over the ways to lay unequal missing rates on the modalities;
+    ``reliability_volume``, the mean height of the surface over noise and missing rate, each 0 to
     0.9 (trapezoid rule); then every single condition. ``mean_corruption_seen`` and
     ``mean_corruption_held_out`` part the mean by whether the corruption's family was in training, where
     anything was damaged in training; the column ``held_out`` marks single kinds then. Where the test has
@@ -92,7 +98,7 @@ def scored_groups(
 def is_summary(condition: str) -> bool:
     """Whether a condition belongs into a printed table: not one kind, severity, rate or point alone."""
     return condition in (CLEAN, MEAN, SEEN, HELD_OUT, VOLUME, *_IN_DOMAINS) or condition.startswith(
-        ("mean_severity@", "auc:", "auilc:", "mean:random-frames")
+        ("mean_severity@", "auc:", "auilc:", "mean:random-frames", f"mean:{IMBALANCED}", *_MODALITY_RATES)
     )
 
 
@@ -111,6 +117,8 @@ def summaries(conditions: Iterable[str]) -> list[WeightedMean]:
     for kind, rates in RATES.items():
         if any(f"{kind}@{rate:.1f}" in tested for rate in rates):
             out.extend(_curve(kind, rates))
+    if imbalanced := sorted(name for name in tested if name.startswith(f"{IMBALANCED}:")):
+        out.append(_mean(f"mean:{IMBALANCED}", imbalanced))
     if any(name.startswith("reliability:") for name in tested):
         out.append(_volume())
     for kind, modality in kinds:

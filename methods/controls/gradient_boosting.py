@@ -14,7 +14,7 @@ from ...datasets.batch import Batch
 from ...datasets.libraries import import_guard
 from ..estimator import Estimator
 from ..method import Output, fixed
-from ..shared.estimation import class_logits, labels_of
+from ..shared.estimation import class_logits, class_weight, labels_of
 from ..shared.summary import summary
 from ..shared.trees import Tree, as_tensors, sum_of_trees
 
@@ -36,6 +36,7 @@ class GradientBoosting(Estimator):
     version = 1
     departures: ClassVar[Mapping[str, str] | None] = {"all": "trees on histograms"}
     libraries: ClassVar[tuple[str, ...]] = ("sklearn",)
+    weighs_classes: ClassVar[bool] = True
 
     def candidates(self) -> tuple[int, ...]:
         """Numbers of rounds."""
@@ -59,6 +60,7 @@ class GradientBoosting(Estimator):
             max_leaf_nodes=self.params.leaves,
             early_stopping=False,
             random_state=seed % 2**32,
+            **({} if regression else {"class_weight": class_weight(self.spec)}),
         ).fit(columns.numpy(), labels_of(train))
         # scikit-learn has no public form of these trees: what is read is compared with what it predicts.
         rounds = model._predictors

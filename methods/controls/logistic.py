@@ -13,7 +13,7 @@ from ...datasets.batch import Batch
 from ...datasets.libraries import import_guard
 from ..estimator import Estimator
 from ..method import Output, fixed
-from ..shared.estimation import class_logits, labels_of
+from ..shared.estimation import class_logits, class_weight, labels_of
 from ..shared.summary import standardization, standardized, summary
 
 
@@ -35,6 +35,7 @@ class Logistic(Estimator):
     version = 1
     departures: ClassVar[Mapping[str, str] | None] = {}
     libraries: ClassVar[tuple[str, ...]] = ("sklearn",)
+    weighs_classes: ClassVar[bool] = True
 
     def candidates(self) -> tuple[float, ...]:
         """Inverse strengths of the penalty, from strong to weak."""
@@ -55,7 +56,9 @@ class Logistic(Estimator):
         else:
             if len(set(labels.tolist())) < 2:
                 raise ValueError("logistic needs training samples of two classes or more")
-            model = LogisticRegression(C=candidate, max_iter=self.params.iterations).fit(inputs, labels)
+            model = LogisticRegression(
+                C=candidate, max_iter=self.params.iterations, class_weight=class_weight(self.spec)
+            ).fit(inputs, labels)
             weights, bias = model.coef_, torch.from_numpy(model.intercept_)
             learned["classes"] = torch.from_numpy(model.classes_.astype("int64"))
         learned["weights"] = torch.from_numpy(weights).float().contiguous()

@@ -12,7 +12,7 @@ from ...datasets.batch import Batch
 from ...datasets.libraries import import_guard
 from ..estimator import Estimator
 from ..method import Output, fixed
-from ..shared.estimation import class_logits, labels_of
+from ..shared.estimation import class_logits, class_weight, labels_of
 from ..shared.summary import summary
 from ..shared.trees import Tree, as_tensors, sum_of_trees
 
@@ -36,6 +36,7 @@ class RandomForest(Estimator):
     version = 1
     departures: ClassVar[Mapping[str, str] | None] = {}
     libraries: ClassVar[tuple[str, ...]] = ("sklearn",)
+    weighs_classes: ClassVar[bool] = True
 
     def candidates(self) -> tuple[int, ...]:
         """Samples that a leaf has at least."""
@@ -54,6 +55,7 @@ class RandomForest(Estimator):
             max_features=1 / 3 if regression else "sqrt",
             random_state=seed % 2**32,
             n_jobs=1,
+            **({} if regression else {"class_weight": class_weight(self.spec)}),
         ).fit(summary(train).cpu().numpy(), labels_of(train))
         learned = as_tensors([_tree(item.tree_) for item in model.estimators_])
         if not regression:

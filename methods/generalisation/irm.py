@@ -9,7 +9,7 @@ from typing import ClassVar
 from torch import Tensor
 
 from ...datasets.batch import Batch, Spec
-from ..losses import label_unit, masked_mean
+from ..losses import label_unit, masked_mean, weighed
 from ..method import fixed, searched
 from ..shared.domains import squared_domain_means
 from ..shared.networks import SharedNetworkParams
@@ -61,6 +61,8 @@ class IRM(Penalised):
 def scale_slopes(prediction: Tensor, target: Tensor, spec: Spec) -> Tensor:
     """d error(w f, y) / dw at w = 1 of every sample, [batch], written out: no second backward pass is needed.
 
+    As the error itself it is weighed by class, where the protocol does so.
+
     Cross-entropy: sum_k softmax(f)_k f_k - f_y. Half the squared error of scores in [-1, 1]: (f - y) f / h^2, h half
     the range of the labels.
 
@@ -71,7 +73,7 @@ def scale_slopes(prediction: Tensor, target: Tensor, spec: Spec) -> Tensor:
     """
     if spec.kind == "classification":
         expected = (prediction.softmax(dim=-1) * prediction).sum(dim=-1)
-        return expected - prediction.gather(-1, target.unsqueeze(-1)).squeeze(-1)
+        return weighed(expected - prediction.gather(-1, target.unsqueeze(-1)).squeeze(-1), target, spec)
     half_range = 3 * label_unit(spec)
     return (prediction - target.to(prediction.dtype)) * prediction / half_range**2
 

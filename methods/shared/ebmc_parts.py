@@ -14,7 +14,15 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ...datasets.batch import Spec
-from ..losses import gaussian_nll, info_nce, label_unit, masked_mean, normalised_entropy, task_errors
+from ..losses import (
+    gaussian_nll,
+    info_nce,
+    label_unit,
+    masked_mean,
+    normalised_entropy,
+    plain_errors,
+    task_errors,
+)
 from .networks import Stacked, outputs
 
 
@@ -71,8 +79,11 @@ class UnimodalBranches(nn.Module):
         return torch.stack([task_errors(column, target, self.spec) for column in said.unbind(1)], dim=1)
 
     def relative_errors(self, said: Tensor, target: Tensor) -> Tensor:
-        """``errors`` in label units."""
-        return self.errors(said, target) / (self.unit**2 if self.squared else self.unit)
+        """``errors`` in label units, whatever the weights of the classes: they are compared with ``expected_errors``."""
+        if self.squared:
+            return self.errors(said, target) / self.unit**2
+        plain = [plain_errors(column, target, self.spec) for column in said.unbind(1)]
+        return torch.stack(plain, dim=1) / self.unit
 
     def expected_errors(self, raw: Tensor) -> Tensor:
         """What the branches expect of ``relative_errors``, [batch, modality]: no label is read."""

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...datasets.batch import Batch
+from ...datasets.batch import Batch, Spec
 
 #: The logit of a class that no training sample has: its probability is 0.
 _NEVER = -1e4
@@ -16,6 +16,11 @@ def labels_of(batch: Batch) -> np.ndarray:
     """The targets as an array: float64 scores, or int64 class indices, [samples]."""
     labels = batch.target.cpu().numpy()
     return labels if labels.dtype.kind in "iu" else labels.astype(np.float64)
+
+
+def class_weight(spec: Spec) -> dict[int, float] | None:
+    """The weights of the classes as scikit-learn takes them; None where the protocol weighs none."""
+    return {place: weight for place, weight in enumerate(spec.class_weights) if weight} or None
 
 
 def class_logits(known: Tensor, classes: Tensor, count: int) -> Tensor:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ...datasets.batch import Batch, Spec
-from ..losses import masked_mean, task_errors
+from ..losses import masked_mean, plain_errors, task_errors
 from ..method import Output, fixed
 from .branches import Branches, BranchParams, mlp
 from .networks import PerModality, available, outputs, single_head
@@ -75,7 +75,7 @@ class WithHeads(Branches):
         """
         values = []
         for m in self.names:
-            errors = task_errors(output.unimodal[m], batch.target, self.spec)
+            errors = plain_errors(output.unimodal[m], batch.target, self.spec)
             known = available(batch, m)
             classes = self.spec.kind == "classification"
             values.append(

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 import torch
-from mmbench.corruptions.families import trained_families
-from mmbench.corruptions.training import TRAIN_MISSING, TRAIN_NOISE, inject
+from mmbench.corruptions.families import TRAIN_MISSING, trained_families
+from mmbench.corruptions.training import TRAIN_NOISE, inject
 from mmbench.datasets.batch import Batch
 
 COUNT = 6000

@@ -26,8 +26,9 @@ from mmbench.benchmark.planning.experiment import Experiment
 from mmbench.benchmark.planning.job_matrix import jobs_of
 from mmbench.benchmark.report.results import results
 from mmbench.benchmark.store.store import Store
-from mmbench.benchmark.train.lightning_module import SCHEDULES, fit
+from mmbench.benchmark.train.lightning_module import fit
 from mmbench.benchmark.train.minibatches import Minibatches
+from mmbench.benchmark.train.optimizer import SCHEDULES
 from mmbench.benchmark.train.seeds import seed_everything
 from mmbench.datasets.dataset import DataError, Target
 from mmbench.datasets.epic import Epic

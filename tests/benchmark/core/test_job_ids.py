@@ -65,7 +65,16 @@ PARAMS_OF_0_1: Mapping[str, Mapping[str, Any]] = {
 }
 
 # What was added after 0.1, which leaves out of the id what has these values.
-RULES_OF_0_2: dict[str, Any] = {"clip_part": "all", "patience": 0}
+RULES_OF_0_2: dict[str, Any] = {
+    "clip_part": "all",
+    "patience": 0,
+    "plateau_factor": 0.1,
+    "plateau_patience": 10,
+    "warmup": 0.0,
+    "clip_value": 0.0,
+    "class_weights": "off",
+    "accumulate_by": "mean",
+}
 _MLP_HEADS = {"head_dropout": 0.5, "mlp_heads": False, "contrast": "published"}
 PARAMS_OF_0_2: Mapping[str, Mapping[str, Any]] = {
     "simmmdg": {"head_dropout": 0.5, "contrast": "published", "batch_norm": False},

@@ -18,6 +18,7 @@ from mmbench.benchmark.data.tensors import TaskData, TaskRequest, load_task
 from mmbench.benchmark.train import checkpoint
 from mmbench.benchmark.train.checkpoint import Checkpointer
 from mmbench.benchmark.train.lightning_module import fit
+from mmbench.benchmark.train.optimizer import plateau_share
 from mmbench.benchmark.train.predict import prediction_table
 from mmbench.benchmark.train.seeds import seed_everything
 from mmbench.datasets.locate import locate
@@ -102,6 +103,29 @@ def test_an_epoch_of_some_steps_goes_on_within_its_pass(data: TaskData, tmp_path
     checkpointer = Checkpointer(tmp_path / "last.ckpt", {})
     again, course, _ = train("erm", data, checkpointer, rules=rules)
     assert checkpointer.resumed == [2]
+    assert course == record
+    assert again.equals(table)
+
+
+def test_a_warm_up_and_a_plateau_go_on(data: TaskData, tmp_path: Path):
+    further = {
+        "schedule": "plateau",
+        "plateau_patience": 0,
+        "plateau_factor": 0.3,
+        "warmup": 0.6,
+        "learning_rate": 0.03,
+        "clip_value": 0.01,
+        "accumulate": 2,
+        "accumulate_by": "sum",
+    }
+    rules = PROTOCOL.model_copy(update=further)
+    table, record, _ = train("erm", data, rules=rules)
+    assert plateau_share([epoch.metric for epoch in record[:3]], "lower", 0.3, 0) < 1  # what is to be kept
+    with pytest.raises(InterruptionError):
+        train("erm", data, Checkpointer(tmp_path / "last.ckpt", {}), 3, rules)
+    checkpointer = Checkpointer(tmp_path / "last.ckpt", {})
+    again, course, _ = train("erm", data, checkpointer, rules=rules)
+    assert checkpointer.resumed == [3]
     assert course == record
     assert again.equals(table)
 

@@ -13,10 +13,11 @@ from hypothesis import strategies as st
 from mmbench.benchmark.core.protocol import Protocol
 from mmbench.benchmark.core.selection import Direction, Epoch, select_epoch, selection_metric
 from mmbench.benchmark.data.tensors import TaskData, TaskRequest, load_task
-from mmbench.benchmark.train.lightning_module import Training, _stage_starts, fit, validate
+from mmbench.benchmark.train.lightning_module import Training, _stage_starts, fit
 from mmbench.benchmark.train.minibatches import Minibatches
 from mmbench.benchmark.train.predict import default_conditions, outputs_under, prediction_table
 from mmbench.benchmark.train.seeds import derive, seed_everything
+from mmbench.benchmark.train.validate import validate
 from mmbench.benchmark.train.weights import load_weights, save_weights
 from mmbench.datasets.batch import Batch, Spec
 from mmbench.datasets.locate import locate

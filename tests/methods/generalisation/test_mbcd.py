@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import torch
 from mmbench.benchmark.core.protocol import Protocol
-from mmbench.benchmark.train.lightning_module import fit, validate
+from mmbench.benchmark.train.lightning_module import fit
+from mmbench.benchmark.train.validate import validate
 from mmbench.datasets.batch import Batch
 from mmbench.methods.generalisation.mbcd import MBCD, MBCDParams, drop_probability
 from torch import Tensor, nn

@@ -1,0 +1,68 @@
+"""Validates the weights of a method that are tested: the task's loss, and the metric by which epochs are selected."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch.nn import functional as F
+
+from ...datasets.batch import Batch
+from ...methods.method import Method
+from ..core.selection import selection_metric
+from .minibatches import minibatches
+from .predict import EVALUATION_BATCH, without_targets
+from .weights import kept_state, load_kept
+
+
+@contextmanager
+def tested_weights(method: Method) -> Iterator[None]:
+    """Gives a method the weights that it wants tested, such as an average, for the time of the block."""
+    tested = method.evaluated()
+    if tested is None:
+        yield
+        return
+    own = copy.deepcopy(kept_state(method))
+    load_kept(method, tested)
+    try:
+        yield
+    finally:
+        load_kept(method, own)
+
+
+@torch.inference_mode()
+def validate(method: Method, batch: Batch) -> tuple[float, float]:
+    """Validates a method on a split.
+
+    Args:
+        method: the method; it is put into evaluation mode.
+        batch: all samples of the split.
+
+    Returns:
+        The loss of the task, and the metric of ``selection_metric``; balanced accuracy is the mean over the classes that
+        the split has.
+
+    Raises:
+        ValueError: the method gives predictions of another shape than [samples] or [samples, classes].
+        FloatingPointError: a prediction is not finite.
+    """
+    method.eval()
+    parts = minibatches(without_targets(batch), EVALUATION_BATCH)
+    prediction = torch.cat([method(part).prediction for part in parts]).float()
+    classes = () if method.spec.kind == "regression" else (method.spec.classes,)
+    if prediction.shape != (len(batch), *classes):
+        raise ValueError(f"predictions of shape {tuple(prediction.shape)} for {len(batch)} samples")
+    if not bool(torch.isfinite(prediction).all()):
+        raise FloatingPointError("a prediction for the validation split is not finite")
+    if method.spec.kind == "regression":
+        mae = float(F.l1_loss(prediction, batch.target))
+        return mae, mae
+    loss = float(F.cross_entropy(prediction, batch.target))
+    right = (prediction.argmax(1) == batch.target).double()
+    if selection_metric("classification", method.spec.protocol) == "accuracy":
+        return loss, float(right.mean())
+    samples = batch.target.bincount()
+    found = torch.zeros_like(samples, dtype=right.dtype).index_add(0, batch.target, right)
+    return loss, float((found / samples)[samples > 0].mean())
