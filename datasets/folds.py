@@ -16,7 +16,11 @@ SEED = "folds"
 
 
 def draw_folds(
-    count: int, names: Sequence[str], *, classes: np.ndarray | None = None, groups: Sequence[str] | None = None
+    count: int,
+    names: Sequence[str],
+    *,
+    classes: np.ndarray | None = None,
+    groups: Sequence[str] | None = None,
 ) -> np.ndarray:
     """Divides samples into folds of about the same size.
 

@@ -133,7 +133,9 @@ class Job:
         A field of the protocol, or a parameter of a method of mmbench, that was added after there were results says so
         where it is defined (``Since``, ``since=``). At its default it is left out, so that those results keep their ids.
         """
-        identity = {name: getattr(self, name) for name in _IDENTITY if name not in _LATER or getattr(self, name)}
+        identity = {
+            name: getattr(self, name) for name in _IDENTITY if name not in _LATER or getattr(self, name)
+        }
         identity["data"] = [[item.name, item.fingerprint] for item in self.data]
         identity["params"] = _drop_defaults(_later_params(self.method, self.version), self.params)
         identity["protocol"] = _drop_defaults(_later_rules(), self.protocol)

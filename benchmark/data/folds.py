@@ -172,7 +172,9 @@ def _groupings(samples: Samples, located: Located) -> dict[str, _Grouping]:
     known: dict[str, _Grouping] = {}
     if samples.group is not None:
         alone = np.array([f"\0{name}" for name in samples.sample_id])  # without a group: in one of its own
-        known[called.get("group", "group")] = _Grouping("group", np.where(samples.group == "", alone, samples.group))
+        known[called.get("group", "group")] = _Grouping(
+            "group", np.where(samples.group == "", alone, samples.group)
+        )
     if len(np.unique(samples.domain)) > 1:
         known.setdefault(called.get("domain", "domain"), _Grouping("domain", samples.domain))
     return known

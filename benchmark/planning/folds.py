@@ -71,7 +71,9 @@ def division_of(experiment: Experiment, task: Task, located: Mapping[str, Locate
         return Folds(**known)
     samples = all_samples(own.load(), task.target)
     made = divide(samples, experiment.folds, experiment.fold_group, own, task.target)
-    folds = Folds(len(made.parts), made.group, made.leave_one_out, made.digest, list(made.leaks), list(made.notes))
+    folds = Folds(
+        len(made.parts), made.group, made.leave_one_out, made.digest, list(made.leaks), list(made.notes)
+    )
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         write_json(file, asdict(folds))

@@ -43,8 +43,8 @@ from ..features.finetune import conditions_on_batches
 from ..features.reencode import conditions_on_media
 from ..planning.companions import companion_fits, companions
 from ..planning.data_check import known_leaks
-from ..planning.folds import known_fold_leaks
 from ..planning.evaluations import FAMILY, Evaluation, breaks_media
+from ..planning.folds import known_fold_leaks
 from ..search.pruning import Pruned, Watch, fits_of
 from ..store.cleanup import CHECKPOINT
 from ..store.job_folder import WEIGHTS, JobFolder
