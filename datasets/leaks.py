@@ -79,13 +79,13 @@ def leaks(splits: Mapping[str, Samples]) -> list[Leak]:
         several: to be in all splits is right for them where one is left out at a time.
     """
     pairs = list(combinations([name for name in SPLITS if name in splits], 2))
-    found = [_shared("groups", pair, {name: _groups(splits[name]) for name in pair}) for pair in pairs]
+    found = [_shared("groups", pair, {name: groups_of(splits[name]) for name in pair}) for pair in pairs]
     if len({one for samples in splits.values() for one in samples.domain.tolist()}) > 1:
         found += [_shared("domains", pair, {name: splits[name].domain for name in pair}) for pair in pairs]
     return [leak for leak in [*_near_duplicates(splits, pairs), *found] if leak.count]
 
 
-def _groups(samples: Samples) -> np.ndarray:
+def groups_of(samples: Samples) -> np.ndarray:
     """The group of every sample, str [samples]: as stated, else the video in its id; empty where it has none."""
     if samples.group is not None:
         return samples.group

@@ -254,6 +254,14 @@ TABLES: dict[str, Table] = {
             holds=lambda metric, condition: "relative" in metric.families,
             against_reference=True,
         ),
+        Table(
+            "folds",
+            "Cross-validation: mean over folds, and out-of-fold",
+            "folds:folds",
+            needs=lambda results: any(result.folds for result in results),
+            plain=True,
+            notes="folds:notes_of_folds",
+        ),
         Table("misd", "Misclassification detection", "trust:misclassification", holds=_is_rank),
         Table(
             "ood",

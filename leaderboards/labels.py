@@ -27,6 +27,8 @@ LEAKS = "leaks"
 NO_LEAKS = "none found"
 #: The column of the audit table for what makes a row doubtful.
 WARNINGS = "warnings"
+#: The column of the folds of a row's jobs, in tables of cross-validation alone.
+FOLDS = "folds"
 #: What the interval of one seed is over where the variance over seeds is that of other methods.
 OTHERS_SEEDS = "others' seeds+samples"
 #: The columns that a block of comparable rows has in common.
@@ -48,3 +50,22 @@ def rounded(value: float, unit: str) -> str:
     """
     scale, digits = {"fraction": (100, 1), "count": (1, 0)}.get(unit, (1, 3))
     return f"{scale * value:.{digits}f}"
+
+
+def count_of(done: int, planned: int, folds: int = 0, seeds: int = 1) -> str:
+    """How many of the planned networks of a row are there: ``"5"``, ``"4 of 5"``, ``"5 folds"``.
+
+    Args:
+        done: how many are done.
+        planned: how many there should be.
+        folds: the number of folds; 0 where there are none.
+        seeds: the number of seeds, of which each has all folds.
+
+    Returns:
+        Of several seeds with folds ``"5 folds x 3 seeds"``.
+    """
+    if done < planned:
+        return f"{done} of {planned}{' folds' if folds else ''}"
+    if not folds:
+        return str(done)
+    return f"{folds} folds" + (f" x {seeds} seeds" if seeds > 1 else "")

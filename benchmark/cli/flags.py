@@ -37,7 +37,17 @@ _LISTS = (
 #: Fields whose flag stands alone.
 _SWITCHES = ("oracle", "diagnostics")
 _PANELS = {
-    "What to compare": ("methods", "datasets", "modalities", "suite", "seeds", "preset", "oracle"),
+    "What to compare": (
+        "methods",
+        "datasets",
+        "modalities",
+        "suite",
+        "seeds",
+        "folds",
+        "fold_group",
+        "preset",
+        "oracle",
+    ),
     "What to test under": ("corruptions", "ood", "diagnostics"),
     "Search of hyper-parameters (the same budget for every method)": tuple(Search.model_fields),
     "Protocol (the same for every method)": tuple(Protocol.model_fields),
@@ -169,6 +179,8 @@ def _metavar(name: str, field: FieldInfo) -> str:
         "datasets": "D,D,...",
         "modalities": "SET,SET,...",
         "seeds": "N,N|N-N",
+        "folds": "N|leave-one-out",
+        "fold_group": "GROUP",
         "corruptions": "C,C,...",
         "ood": "D,D,...",
         "held_out_classes": "C,C,...",

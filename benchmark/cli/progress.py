@@ -156,6 +156,7 @@ class RunView:
 
 def _title(job: Job) -> str:
     which = f"{job.search.role} {job.search.index}" if job.search else f"seed {job.seed}"
+    which = f"{job.fold.place} {which}" if job.fold else which
     label = f"{job.label} ({job.role})" if job.role else job.label
     return f"{job.task} {label} {job.modality_set} {which}"
 

@@ -13,6 +13,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from annotated_types import Ge, MinLen
 
 from ...methods import METHODS
+from .fold import Fold
 from .method_spec import describe
 from .registry import Entry
 from .task import Task
@@ -103,6 +104,7 @@ class Job:
         needs_domains: source domains that the method's own idea needs, for the audit.
         role: empty; ``"companion"`` (see ``COMPANION``): then it is no result; or ``"outside"`` (see ``OUTSIDE``).
         search: its part in a search of hyper-parameters, where it has one.
+        fold: its fold, where its dataset is divided for cross-validation in place of its own parts.
     """
 
     __pydantic_config__: ClassVar[Mapping[str, Any]] = _STRICT
@@ -122,6 +124,7 @@ class Job:
     needs_domains: Annotated[int, Ge(1)] = field(default=1, compare=False)
     role: Literal["", "companion", "outside"] = ""
     search: Trial | None = field(default=None, compare=False)
+    fold: Fold | None = None
 
     @cached_property
     def id(self) -> str:
@@ -132,12 +135,17 @@ class Job:
         A field of the protocol, or a parameter of a method of mmbench, that was added after there were results says so
         where it is defined (``Since``, ``since=``). At its default it is left out, so that those results keep their ids.
         """
-        identity = {name: getattr(self, name) for name in _IDENTITY if name != "role" or self.role}
+        identity = {
+            name: getattr(self, name) for name in _IDENTITY if name not in _LATER or getattr(self, name)
+        }
         identity["data"] = [[item.name, item.fingerprint] for item in self.data]
         identity["params"] = _drop_defaults(_later_params(self.method, self.version), self.params)
         identity["protocol"] = _drop_defaults(_later_rules(), self.protocol)
+        if self.fold:
+            identity["fold"] = self.fold.identity
         digest = hashlib.sha256(canonical_json({"schema": SCHEMA, **identity}).encode()).hexdigest()[:12]
         words = [_short(self.task), self.method, "".join(name[0] for name in self.modalities)]
+        words += [f"f{self.fold.index}of{self.fold.count}"] if self.fold else []
         slug = re.sub(r"[^a-z0-9.-]+", "-", "-".join([*words, f"s{self.seed}", digest]).lower()).lstrip("-.")
         return slug if len(slug) <= _LONGEST else f"{slug[: _LONGEST - len(digest) - 1]}-{digest}"
 
@@ -161,11 +169,13 @@ class Job:
     def to_dict(self) -> dict[str, Any]:
         """The job as plain values, ready for JSON."""
         values = {item.name: getattr(self, item.name) for item in fields(self)}
-        if not self.role:
-            del values["role"]  # most jobs have none, and the files of the first did not name it
+        for name in _LATER:  # most jobs have none, and the files of the first did not name them
+            if not values[name]:
+                del values[name]
         copies = {"params": dict(self.params), "protocol": dict(self.protocol)}
         search = values.pop("search")
         part = {"search": dict(vars(search))} if search else {}
+        part |= {"fold": dict(vars(self.fold))} if self.fold else {}
         return {**values, **copies, "data": [vars(item) for item in self.data], **part}
 
     @classmethod
@@ -174,7 +184,8 @@ class Job:
         data = tuple(Data(**item) for item in values["data"])
         part = values.get("search")
         search = Trial.from_dict(part) if part else None
-        lists = {"modalities": tuple(values["modalities"]), "data": data, "search": search}
+        fold = Fold(**values["fold"]) if values.get("fold") else None
+        lists = {"modalities": tuple(values["modalities"]), "data": data, "search": search, "fold": fold}
         return cls(**{**values, **lists})
 
 
@@ -193,6 +204,8 @@ def _short(task: str) -> str:
 
 #: Fields that no result depends on.
 NOT_IDENTITY = {"label", "rules", "metrics", "train_missing", "needs_domains", "search"}
+#: Parts of the identity that came later, and are left out where a job has none.
+_LATER = ("role", "fold")
 _IDENTITY = [item.name for item in fields(Job) if item.name not in NOT_IDENTITY]
 
 

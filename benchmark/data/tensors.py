@@ -17,6 +17,7 @@ import torch
 
 from ...datasets.batch import Batch, Spec, Tuned
 from ...datasets.dataset import DataError, Located, Samples, Target
+from ..core.fold import Fold
 from ..core.task import Task, dataset_of, domain_of
 from .class_holdout import split_by_class, without_classes
 from .compatibility import (
@@ -28,6 +29,7 @@ from .compatibility import (
     label_scale,
 )
 from .domains import check_domain, samples_of_place
+from .folds import samples_of_fold
 from .standardization import Statistics, feature_statistics, standardize
 
 
@@ -233,6 +235,7 @@ class TaskRequest:
         holdout_classes: the classes that are removed from training.
         roles: which splits play which part, see ``domains.ROLES``.
         target_splits: the splits of the target that are read, the one that is tested last.
+        fold: the fold whose samples test, where the dataset is divided for cross-validation.
     """
 
     task: str
@@ -245,6 +248,7 @@ class TaskRequest:
     holdout_classes: tuple[str, ...] = ()
     roles: str = "splits"
     target_splits: tuple[str, ...] = ("test",)
+    fold: Fold | None = None
 
 
 class TaskCache:
@@ -280,9 +284,11 @@ def load_task(request: TaskRequest, located: Mapping[str, Located]) -> TaskData:
         DataError: a file is faulty, or the datasets of the task cannot be joined.
     """
     task = Task.parse(request.task)
-    read = {name: _load(located[name], request.modalities) for name in task.datasets}
+    read = {name: _load(located[name], request) for name in task.datasets}
     samples = {
-        place: samples_of_place(read[dataset_of(place)], place, task, request.roles, request.target_splits)
+        place: samples_of_fold(read[dataset_of(place)], place, request.fold, located[dataset_of(place)])
+        if request.fold
+        else samples_of_place(read[dataset_of(place)], place, task, request.roles, request.target_splits)
         for place in task.places
     }
     del read
@@ -338,9 +344,11 @@ def load_task(request: TaskRequest, located: Mapping[str, Located]) -> TaskData:
     )
 
 
-def _load(located: Located, modalities: Sequence[str]) -> dict[str, Samples]:
-    splits = located.load()
-    check_split_sizes(located.name, {name: len(split) for name, split in splits.items()})
+def _load(located: Located, request: TaskRequest) -> dict[str, Samples]:
+    """The parts of a dataset with the modalities of a request."""
+    splits, modalities = located.load(), request.modalities
+    if not request.fold:
+        check_split_sizes(located.name, {name: len(split) for name, split in splits.items()})
     return {
         name: replace(
             split,

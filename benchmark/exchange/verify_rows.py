@@ -10,7 +10,7 @@ from typing import Literal
 import pandas as pd
 
 from ...leaderboards.catalog import Table
-from ...leaderboards.labels import REAL, SYNTHETIC
+from ...leaderboards.labels import FOLDS, REAL, SYNTHETIC
 from ...leaderboards.metrics.derived import TO_REFERENCE
 from ...leaderboards.metrics.registry import METRICS
 from ...leaderboards.stats.bootstrap import summary
@@ -40,13 +40,14 @@ def check_row(row: Row) -> None:
         raise ValueError(f"data are {row['data']!r}, neither {REAL!r} nor {SYNTHETIC!r}")
     jobs = [safe_name(job) for job in row["jobs"].split()]
     seeds = [int(seed) for seed in row["seeds"].split()]
-    values = _values(row)
-    if not len(set(jobs)) == len(set(seeds)) == len(values) == row["n"] == row["n_planned"] > 0:
+    values, folds = _values(row), row.get(FOLDS, "").split()
+    networks = set(zip(seeds, folds, strict=True)) if folds else set(seeds)
+    if not len(set(jobs)) == len(networks) == len(values) == row["n"] == row["n_planned"] > 0:
         raise ValueError("jobs, seeds and values are not as many as n")
     low, high = metric.range
     if not all(math.isfinite(value) and low <= value <= high for value in values):
         raise ValueError(f"has values outside of {low} to {high}")
-    over_seeds = summary(values)
+    over_seeds = summary(_by_fold(values, len(set(folds))))
     same_sd = len(values) < 2 or _alike(over_seeds.sd, row["sd"])
     if not _alike(over_seeds.mean, row["mean"]) or not same_sd:
         raise ValueError("mean and standard deviation are not those of its values")
@@ -76,8 +77,15 @@ class Scorer:
         if len(own) < len(jobs):
             count = f"{len(jobs) - len(own)} of its {len(jobs)} jobs"
             return "unverified", f"the predictions of {count} are not here"
-        for result, seed in zip(own, row["seeds"].split(), strict=True):
-            says = {**row, "seed": seed, "protocol": _base(row["protocol"]), "method": _base(row["method"])}
+        folds = row.get(FOLDS, "").split() or ["0"] * len(own)
+        for result, seed, fold in zip(own, row["seeds"].split(), folds, strict=True):
+            says = {
+                **row,
+                "seed": seed,
+                "fold": fold,
+                "protocol": _base(row["protocol"]),
+                "method": _base(row["method"]),
+            }
             for name, value in _facts(result).items():
                 if says[name] != value:
                     return "differs", f"says {name} {says[name]}, its job {result.job} has {value}"
@@ -176,6 +184,7 @@ def _facts(result: Result) -> dict[str, object]:
         "method": _base(result.method),
         "draw": result.draw,
         "seed": str(result.seed),
+        "fold": str(result.fold),
     }
 
 
@@ -192,6 +201,20 @@ def _tables_with(row: Row) -> list[Table]:
 
 def _values(row: Row) -> list[float]:
     return [float(value) for value in row["values"].split()]
+
+
+def _by_fold(values: list[float], folds: int) -> list[float]:
+    """The mean over seeds of each fold; without folds the values themselves. Raises ValueError for half a division.
+
+    Args:
+        values: of each seed, those of its folds side by side.
+        folds: how many there are; 0 for none.
+    """
+    if not folds:
+        return values
+    if len(values) % folds:
+        raise ValueError("not every seed has all folds")
+    return [sum(values[fold::folds]) / (len(values) // folds) for fold in range(folds)]
 
 
 def _alike(one: float, two: float) -> bool:

@@ -53,18 +53,20 @@ def check_job_data(jobs: Iterable[Job], located: Mapping[str, Located]) -> None:
             job.protocol["widths"],
             job.protocol.get("roles", "splits"),
             job.target_splits,
+            job.fold is not None,
         )
         for job in jobs
     }
     shapes: dict[str, Shape] = {}
-    for task_name, modalities, mode, roles, target_splits in sorted(wanted):
+    for task_name, modalities, mode, roles, target_splits, divided in sorted(wanted):
         task = Task.parse(task_name)
         for name in task.datasets:
             if name not in shapes:
                 shapes[name] = shape_of(located[name])
+            if not divided:
                 check_split_sizes(name, shapes[name].samples)
         for place in task.places:
-            if domain_of(place):
+            if domain_of(place) and not divided:  # a division into folds was checked when it was made
                 counts = shapes[dataset_of(place)].domains.get(domain_of(place), {})
                 check_domain(task, place, counts, roles, target_splits)
         common_encoders(task, located)
@@ -100,10 +102,15 @@ def known_leaks(fingerprint: str) -> list[str] | None:
     return None if known is None else list(known.leaks)
 
 
-def _cache_file(fingerprint: str) -> Path:
+def cache_folder() -> Path:
+    """Where the sizes and divisions of datasets that were read are kept."""
     from ...datasets.fingerprint import hash_folder
 
-    return hash_folder().parent / "checked" / f"{fingerprint}.json"
+    return hash_folder().parent / "checked"
+
+
+def _cache_file(fingerprint: str) -> Path:
+    return cache_folder() / f"{fingerprint}.json"
 
 
 def _cached_shape(fingerprint: str) -> Shape | None:

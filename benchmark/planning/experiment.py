@@ -17,6 +17,7 @@ from pydantic import (
 )
 
 from ..core.errors import UsageError, nearest
+from ..core.fold import AUTO, LEAVE_ONE_OUT, as_folds
 from ..core.locate import default_data_root
 from ..core.plain_yaml import PlainYamlError, plain_yaml_text, read_plain_yaml
 from ..core.protocol import Protocol
@@ -72,6 +73,16 @@ class Experiment(BaseModel):
     )
     seeds: Annotated[list[Seed], BeforeValidator(as_seeds), Field(min_length=1)] = Field(
         [0, 1, 2, 3, 4], description="one network each: 0,1,2 or 0-4"
+    )
+    folds: Annotated[int | str, BeforeValidator(as_folds)] = Field(
+        0,
+        description=f"cross-validation: divide all samples of each dataset into so many folds by class, whatever parts it "
+        f"states; {LEAVE_ONE_OUT} is one fold a group",
+    )
+    fold_group: str = Field(
+        AUTO,
+        description="what lies in one fold as a whole: video, domain, or as the dataset names it; none: single samples; "
+        "auto: the group that the dataset names, if any",
     )
     preset: Literal["quick", "standard", "paper"] = Field(
         "standard", description="how much: quick is 3 seeds and 6 epochs, paper a search with 10 draws"
@@ -156,6 +167,12 @@ class Experiment(BaseModel):
             raise ValueError(
                 "--oracle and a search cannot be asked for together: run --oracle without the search"
             )
+        if self.folds and self.search:
+            raise ValueError(
+                "--folds and a search cannot be asked for together: run the folds without the search"
+            )
+        if self.fold_group != AUTO and not self.folds:
+            raise ValueError(f"--fold-group {self.fold_group} says nothing without --folds: add --folds 5")
         return self
 
     @field_validator("store", "data_root", "plugins", "data")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import product
 from typing import Any
 
 from ...corruptions.rates import has_rates
@@ -24,6 +25,7 @@ from .base_models import check_models
 from .companions import check_sources
 from .data_check import shape_of
 from .experiment import Experiment
+from .folds import folds_of
 from .method_check import check_method, check_rates
 from .oracle import check_bound, upper_bounds
 
@@ -61,7 +63,7 @@ def jobs_of(experiment: Experiment) -> list[Job]:
         DataError: data that is not there or not described as it should be.
     """
     rows = matrix_rows(experiment)
-    made = (replace(row.job, seed=seed) for row in rows for seed in experiment.seeds)
+    made = (replace(row.job, seed=seed) for row in _by_fold(rows) for seed in experiment.seeds)
     jobs = {job.id: job for job in made}
     if experiment.oracle:
         families = {row.job.task: row.family for row in rows}
@@ -69,12 +71,20 @@ def jobs_of(experiment: Experiment) -> list[Job]:
     return list(jobs.values())
 
 
+def _by_fold(rows: Sequence[MatrixRow]) -> list[MatrixRow]:
+    """The rows with those of each fold of a task side by side, as a worker keeps the tensors of few folds."""
+    places: dict[str, int] = {}
+    for row in rows:
+        places.setdefault(row.job.task, len(places))
+    return sorted(rows, key=lambda row: (places[row.job.task], row.job.fold.index if row.job.fold else 0))
+
+
 @dataclass(frozen=True)
 class MatrixRow:
     """A row of a table: a method on a task with a modality set.
 
     Attributes:
-        job: its networks but for the seed, which is 0.
+        job: its networks but for the seed, which is 0; of cross-validation, those of one fold.
         searched: the parameters with a range that were not set.
         pinned: those that were.
         family: of the task, a key of ``BUDGETS``.
@@ -111,7 +121,8 @@ def matrix_rows(experiment: Experiment) -> list[MatrixRow]:
             variants[target.name] = [
                 _variant(text, experiment, target, family) for text in methods_of(experiment)
             ]
-        for modalities in _modality_sets(experiment.modalities_of(task), known, task.name):
+        sets = _modality_sets(experiment.modalities_of(task), known, task.name)
+        for modalities, fold in product(sets, folds_of(experiment, task, located)):
             for variant, searched, pinned in variants[target.name]:
                 job = Job(
                     task=task.name,
@@ -119,6 +130,7 @@ def matrix_rows(experiment: Experiment) -> list[MatrixRow]:
                     data=tuple(data[name] for name in task.datasets),
                     seed=0,
                     metrics=target.target.metrics,
+                    fold=fold,
                     **variant,
                 )
                 rows.append(MatrixRow(job, searched, pinned, family))

@@ -15,6 +15,7 @@ from ...leaderboards.catalog import TABLES
 from ...leaderboards.labels import FINGERPRINTS, LEAKS, NO_LEAKS, UPPER_BOUND
 from ...leaderboards.tables.results import Result
 from ..core.errors import UsageError, nearest
+from ..core.fold import Fold
 from ..core.job import COMPANION, OUTSIDE, Job
 from ..core.protocol import protocol_label
 from ..core.strings import as_list, as_seeds
@@ -170,6 +171,8 @@ def _result(
         domains=_domains(fit),
         families=files.families() if files and trained else {},
         trained=trained,
+        fold=job.fold.index if job.fold else 0,
+        folds=job.fold.count if job.fold else 0,
     )
 
 
@@ -210,6 +213,7 @@ def _order(job: Job) -> tuple:
         job.method != "erm",
         job.label,
         job.seed,
+        job.fold.index if job.fold else 0,
     )
 
 
@@ -225,7 +229,14 @@ def _audit(job: Job) -> dict[str, str]:
         "models": "one for all patterns",
         "features": ", ".join(f"{item.name}: {item.format}" for item in job.data),
         **_class_weights(job),
+        **({"division": _division(job.fold)} if job.fold else {}),
     }
+
+
+def _division(fold: Fold) -> str:
+    """How a dataset is divided into folds, in words."""
+    number = f", {fold.count} folds" if fold.leave_one_out else ""
+    return f"{fold.rule} of all samples{number}, division {fold.division[:8]}"
 
 
 _SELECTED_BY = {
@@ -258,9 +269,10 @@ def _joined(own: str, rule: str) -> str:
 def _labels(jobs: list[Job]) -> dict[str, tuple[str, str]]:
     """Job id -> method and protocol as its row says them.
 
-    Two jobs that differ in anything but the seed never share a row: where label and protocol leave them
+    Two jobs that differ in anything but the seed and the fold never share a row: where label and protocol leave them
     alike, the version of the method is added. Two jobs whose data differ never share a block, whatever their
-    methods: the hash of the data is added to the protocol, by which blocks are told apart.
+    methods: the hash of the data is added to the protocol, by which blocks are told apart. So is the rule by which a
+    dataset is divided into folds, and the division where one rule has given two.
     """
     parts: dict[str, list[str]] = {job.id: [job.label, _protocol(job)] for job in jobs}
     in_row: tuple[Callable[[Job], str], ...] = (
@@ -269,7 +281,8 @@ def _labels(jobs: list[Job]) -> dict[str, tuple[str, str]]:
     )
     for tell in in_row:
         _distinguish(jobs, parts, 0, lambda job: (job.task, job.modalities, *parts[job.id]), tell)
-    _distinguish(jobs, parts, 1, lambda job: (job.task, job.modalities, parts[job.id][1]), _content)
+    for tell in (_content, lambda job: f"division {job.fold.division[:8]}" if job.fold else ""):
+        _distinguish(jobs, parts, 1, lambda job: (job.task, job.modalities, parts[job.id][1]), tell)
     return {job_id: (method, protocol) for job_id, (method, protocol) in parts.items()}
 
 
@@ -303,7 +316,8 @@ def _content(job: Job) -> str:
 
 
 def _protocol(job: Job) -> str:
-    return (job.rules or protocol_label(job.protocol)) + trials.protocol_suffix(job.search)
+    folds = f" [{job.fold.rule}]" if job.fold else ""
+    return (job.rules or protocol_label(job.protocol)) + folds + trials.protocol_suffix(job.search)
 
 
 def _trained(job: Job) -> frozenset[str]:

@@ -53,6 +53,7 @@ def task_data(job: Job, context: Context, device: torch.device) -> TaskData:
         holdout_classes=tuple(job.protocol.get("held_out_classes", ())),
         roles=job.protocol.get("roles", "splits"),
         target_splits=job.target_splits,
+        fold=job.fold,
     )
     data = _TASKS.get(request, located).only(job.modalities)
     protocol = Protocol(**job.protocol)

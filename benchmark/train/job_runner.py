@@ -45,6 +45,7 @@ from ..features.reencode import conditions_on_media
 from ..planning.companions import companion_fits, companions
 from ..planning.data_check import known_leaks
 from ..planning.evaluations import FAMILY, Evaluation, breaks_media, load_corruption
+from ..planning.folds import known_fold_leaks
 from ..search.pruning import Pruned, Watch, fits_of
 from ..store.cleanup import CHECKPOINT
 from ..store.job_folder import INPUTS, WEIGHTS, JobFolder
@@ -277,7 +278,10 @@ def _launch_record(context: Context, checkpointer: Checkpointer) -> dict[str, An
 
 def _leak_record(job: Job) -> dict[str, Any]:
     """What the splits of each dataset of a job share; only of those for which this machine knows it."""
-    known = {item.name: known_leaks(item.fingerprint) for item in job.data}
+    known = {
+        item.name: known_fold_leaks(item.fingerprint, job.fold) if job.fold else known_leaks(item.fingerprint)
+        for item in job.data
+    }
     leaks = {name: found for name, found in known.items() if found is not None}
     return {"leaks": leaks} if leaks else {}
 

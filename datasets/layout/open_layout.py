@@ -46,6 +46,12 @@ class LocatedFolder:
         }
 
     @property
+    def group_names(self) -> dict[str, str]:
+        """``"group"`` and ``"domain"`` -> what the dataset calls them: the arrays that hold them."""
+        refs = {"group": self.description.whole, "domain": self.description.optional.get("domain")}
+        return {kind: ref.array for kind, ref in refs.items() if ref is not None}
+
+    @property
     def synthetic(self) -> bool:
         """Whether the description says that mmbench generated the data."""
         return self.description.synthetic

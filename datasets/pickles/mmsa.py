@@ -52,6 +52,11 @@ class LocatedPickle:
         """All are sequences."""
         return {}
 
+    @property
+    def group_names(self) -> dict[str, str]:
+        """``"group"`` -> what it is: the video, which the ids of samples name."""
+        return {"group": "video"}
+
     def fingerprint(self) -> str:
         """SHA-256 (hex) over the file's content and the target; not over its place or the dataset's name."""
         return fingerprint([self.format, asdict(self.target)], self.files)

@@ -160,7 +160,10 @@ def _caption(frame: pd.DataFrame, subject: str) -> str:
     )
     tied = " ≈: best, or not told apart from it." if "tied" in set(frame["mark"]) else ""
     gone = " ".join(f"{hole}." for hole in holes(frame)[:5])
-    return f"{title(frame, subject)}. Mean ± standard deviation over seeds. {marks}{tied} {gone}".strip()
+    over = " or ".join(
+        sorted({"folds" if kind == "folds" else "seeds" for kind in frame["interval"] if kind}) or ["seeds"]
+    )
+    return f"{title(frame, subject)}. Mean ± standard deviation over {over}. {marks}{tied} {gone}".strip()
 
 
 def _cell(text: str, second: bool) -> str:

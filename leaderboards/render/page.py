@@ -146,7 +146,7 @@ def _lead(facts: Sequence[Fact]) -> str:
     named = [{getattr(fact, name) for fact in facts} - {""} for name in ("method", "task", "modalities")]
     methods, tasks, sets = map(len, named)
     counts = [_several(methods, "method"), _several(tasks, "task"), _several(sets, "set") + " of modalities"]
-    seeds = {len(fact.seeds.split()) for fact in facts} - {0}
+    seeds = {len(set(fact.seeds.split())) for fact in facts} - {0}
     if seeds:
         counts.append("/".join(map(str, sorted(seeds))) + (" seed each" if seeds == {1} else " seeds each"))
     return " · ".join(counts)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from ..labels import CLEAN, KEYS, OTHERS_SEEDS, REAL, SYNTHETIC, UPPER_BOUND, Across, rounded
+from ..labels import CLEAN, FOLDS, KEYS, OTHERS_SEEDS, REAL, SYNTHETIC, UPPER_BOUND, Across, count_of, rounded
 from ..tables.accuracy import condition_label, data_label
 from .fonts import show_every_script
 
@@ -84,13 +84,15 @@ def wide(
 
 def title(frame: pd.DataFrame, subject: str) -> str:
     """A title that names the data, n, and what the interval is over."""
-    counts = sorted(frame.loc[frame["hole"] == "", "n"].unique().tolist())
-    if not counts:
-        n = "no seed complete"
-    elif counts == [1]:
-        n = "n = 1 seed"
-    else:
-        n = "n = " + "/".join(map(str, counts)) + " seeds"
+    whole = frame.loc[frame["hole"] == ""]
+    divided = whole[FOLDS] != "" if FOLDS in whole else pd.Series(False, index=whole.index)
+    counts = sorted(whole.loc[~divided, "n"].unique().tolist())
+    parts = ["1 seed" if counts == [1] else "/".join(map(str, counts)) + " seeds"] if counts else []
+    if divided.any():
+        parts += dict.fromkeys(
+            count_text([row]) for row in _records(whole.loc[divided].drop_duplicates([*KEYS, "method"]))
+        )
+    n = "n = " + ", ".join(parts) if parts else "no seed complete"
     kinds = [kind for kind in frame["interval"].unique() if kind not in ("", "none")]
     over = f", 95 % interval over {' or '.join(kinds)}" if kinds else ""
     label = data_label(frame)
@@ -108,11 +110,19 @@ def conventions(frame: pd.DataFrame) -> list[str]:
     out = []
     if data_label(frame) != REAL:
         out.append(f"Rows with data '{SYNTHETIC}' say nothing about the real dataset.")
-    out.append(
-        "mean ± standard deviation (ddof = 1) over n seeds [95 % interval over what the title names]; "
-        "fractions in percent."
-    )
     kinds = set(frame["interval"].unique())
+    if kinds - {"folds", ""} or "folds" not in kinds:
+        out.append(
+            "mean ± standard deviation (ddof = 1) over n seeds [95 % interval over what the title names]; "
+            "fractions in percent."
+        )
+    if "folds" in kinds:
+        out.append(
+            "folds: mean ± standard deviation (ddof = 1) over the folds of cross-validation, each a mean over its seeds; every "
+            "metric is that of a fold's own test samples (--what folds also pools the samples). Interval and comparisons "
+            "by Student's t over folds, paired, with the variance corrected for folds that share training samples, "
+            "(1/k + 1/(k - 1)) s² (Nadeau and Bengio 2003); fractions in percent."
+        )
     if "seeds+samples" in kinds:
         out.append(
             "seeds+samples: the variance over the n seeds is moderated by that of the other methods of the same task, "
@@ -335,6 +345,7 @@ def cell_text(row: dict, intervals: bool, best: str) -> str:
 
 
 def count_text(rows: Sequence[dict]) -> str:
-    """How many of the planned seeds are there: ``"5"``, or ``"4 of 5"``."""
+    """How many of the planned seeds or folds are there, as ``count_of`` writes it."""
     n, planned = min(row["n"] for row in rows), max(row["n_planned"] for row in rows)
-    return str(n) if n == planned else f"{n} of {planned}"
+    folds = set(str(rows[0].get(FOLDS, "")).split())
+    return count_of(n, planned, len(folds), len(set(rows[0]["seeds"].split())))

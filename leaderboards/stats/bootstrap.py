@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import product
 
@@ -46,34 +46,53 @@ class Summary:
 class Resampled:
     """Metrics of some seeds, on the samples and on resamples of them.
 
+    Under cross-validation every network is a fold of a seed, and is tested on the samples of its own fold.
+
     Attributes:
-        values: [seeds, metrics], on the samples themselves.
+        values: [seeds, metrics], on the samples themselves; of folds [seeds x folds, metrics], those of a seed side by
+            side.
         draws: [draws, seeds, metrics], on each resample.
-        samples: number of samples.
+        samples: number of samples; of folds, that of all together.
         finer: the same on more resamples, where there are any: the interval is made of these, and differences from what
             has fewer of ``draws``.
+        folds: the number of folds; 0 where every network is tested on the same samples.
     """
 
     values: np.ndarray
     draws: np.ndarray
     samples: int
     finer: Resampled | None = None
+    folds: int = 0
+
+    @property
+    def by_fold(self) -> np.ndarray:
+        """[folds, metrics]: the mean over seeds of each fold; without folds the values of the seeds."""
+        if not self.folds:
+            return self.values
+        return self.values.reshape(-1, self.folds, self.values.shape[1]).mean(axis=0)
 
     @property
     def kind(self) -> str:
-        """What varies by these scores alone: ``"seeds+samples"``, ``"samples"`` or ``"none"``."""
+        """What varies by these scores alone: ``"folds"``, ``"seeds+samples"``, ``"samples"`` or ``"none"``."""
+        if self.folds:
+            return "folds"
         if self.samples < 2:
             return "none"
         return "seeds+samples" if len(self.values) > 1 else "samples"
 
     def minus(self, other: Resampled) -> Resampled:
         """The difference seed by seed and resample by resample. Raises ValueError where shapes differ."""
-        if self.values.shape != other.values.shape or self.samples != other.samples:
+        alike = (self.values.shape, self.samples, self.folds) == (
+            other.values.shape,
+            other.samples,
+            other.folds,
+        )
+        if not alike:
             raise ValueError(
                 f"cannot pair {len(self.values)} seeds on {self.samples} samples "
                 f"with {len(other.values)} seeds on {other.samples} samples"
             )
-        return Resampled(self.values - other.values, self.draws - other.draws, self.samples)
+        return replace(self, values=self.values - other.values, draws=self.draws - other.draws, finer=None)
 
 
 def summary(values: ArrayLike) -> Summary:

@@ -21,6 +21,13 @@ is not), which the bootstrap measures. A method with one seed has no variance of
 without what seeds and samples do together, which is in the samples' part already. Where no other method has two seeds,
 nothing is known, and its interval is over samples alone.
 
+Folds of cross-validation are other samples, so that what varies between them holds seeds and samples both, and nothing else
+is added. But each two of k folds are trained on much the same samples: their mean varies more than a k-th of their
+variance s^2 says. It has the corrected variance (1/k + n_test/n_train) s^2 of Nadeau and Bengio (2003, Machine Learning 52,
+239), with n_test/n_train = 1/(k - 1) as all samples that do not test, those that validate included, are learned from; and
+Student's t with k - 1 degrees of freedom. Other methods have no say in it. With several seeds s^2 is the variance over folds
+of means over seeds.
+
 Limit: the coverage holds on average over the methods of a block. A method that is several times less stable than the
 others is promised too much with two seeds, and the less the more seeds it has.
 """
@@ -56,6 +63,7 @@ class Variation:
         together: the part of it that seeds and samples do together; 0 with one seed.
         unit: the variance of a single sample.
         defined: false where there is no interval.
+        folds: the number of folds; 0 where it is seeds that vary.
     """
 
     seeds: int
@@ -66,6 +74,7 @@ class Variation:
     together: np.ndarray
     unit: np.ndarray
     defined: np.ndarray
+    folds: int = 0
 
     @property
     def varies(self) -> np.ndarray:
@@ -93,6 +102,8 @@ class SeedPrior:
 
 def variation_of(scored: Resampled) -> Variation:
     """How the mean over seeds varies with samples and with seeds."""
+    if scored.folds:
+        return _over_folds(scored)
     values, draws = scored.values, scored.draws
     count, seeds = len(draws), len(values)
     defined: np.ndarray = np.all(np.isfinite(values), axis=0) & (scored.samples > 1)
@@ -125,6 +136,25 @@ def variation_of(scored: Resampled) -> Variation:
         together=together,
         unit=samples * each.mean(axis=0),
         defined=defined,
+    )
+
+
+def _over_folds(scored: Resampled) -> Variation:
+    """How the mean over folds varies with folds."""
+    folds = scored.by_fold
+    defined = np.all(np.isfinite(folds), axis=0) & (scored.samples > 1)
+    folds = np.where(defined, folds, 0.0)
+    mean, between = folds.mean(axis=0), folds.var(axis=0, ddof=1)
+    return Variation(
+        seeds=len(folds),
+        samples=scored.samples,
+        mean=mean,
+        centres=mean[:, None],
+        between=between,
+        together=np.zeros(len(mean)),
+        unit=between,
+        defined=defined,
+        folds=scored.folds,
     )
 
 
@@ -166,6 +196,9 @@ def seed_part(own: Variation, prior: SeedPrior) -> tuple[np.ndarray, np.ndarray]
     Returns:
         Its standard error [metrics], 0 where only samples vary; and its degrees of freedom [metrics], at least 1.
     """
+    if own.folds:
+        corrected = (1 / own.folds + 1 / (own.folds - 1)) * own.between
+        return np.sqrt(np.where(own.varies, corrected, 0.0)), np.full(len(own.mean), own.folds - 1)
     if own.seeds == 1:
         rest = np.maximum(prior.variance - prior.together, 0.0)
         return np.sqrt(np.where(prior.shared & own.varies, rest, 0.0)), prior.degrees

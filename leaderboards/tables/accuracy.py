@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 
-from ..labels import AVERAGE, CLEAN, MISSING, OTHERS_SEEDS, REAL, SYNTHETIC
-from ..stats.bootstrap import DRAWS, FEWER_DRAWS, Resampled
+from ..labels import AVERAGE, CLEAN, FOLDS, MISSING, OTHERS_SEEDS, REAL, SYNTHETIC
+from ..stats.bootstrap import DRAWS, FEWER_DRAWS
 from .block import ALPHA, Numbers, numbers_of
 from .groups import Cell, Group, groups_of, score, with_clean
 from .results import Result, missing_patterns, one_line
@@ -144,10 +145,11 @@ def _average(cells: Sequence[Cell]) -> Cell:
         reason = "; ".join(holes) or "the patterns were tested on different samples"
         return Cell(hole=reason, done=min(cell.done for cell in cells))
     scores = [cell.scores for cell in cells if cell.scores is not None]
-    together = Resampled(
+    together = replace(
+        scores[0],
         values=np.mean([score.values for score in scores], axis=0),
         draws=np.mean([score.draws for score in scores], axis=0),
-        samples=scores[0].samples,
+        finer=None,
     )
     return Cell("", first.done, together, first.of)
 
@@ -222,9 +224,10 @@ def _columns(group: Group, cells: dict[str, Cell], numbers: Numbers, place: int)
         "data": SYNTHETIC if block.synthetic else REAL,
         "method": group.method,
         "draw": group.draw,
-        "n_planned": len(group.results),
+        "n_planned": len(group.results) + len(group.absent),
         "seeds": " ".join(map(str, group.seeds)),
         "jobs": " ".join(result.job for result in group.results),
+        **fold_column(group),
         **audit_columns(group),
     }
     out: dict[str, list] = {name: [value] * count for name, value in shared.items()}
@@ -273,9 +276,16 @@ def _words(
 
 
 def _undefined(group: Group, values: np.ndarray, reason: str) -> str:
-    seeds = [str(seed) for seed, value in zip(group.seeds, values, strict=True) if not np.isfinite(value)]
+    lacking = [one for one, value in zip(group.results, values, strict=True) if not np.isfinite(value)]
+    which = ", ".join(f"{one.fold} of seed {one.seed}" if group.folds else str(one.seed) for one in lacking)
     why = f": {reason}" if reason else ""
-    return f"{len(seeds)} of {len(group.seeds)} seeds undefined (seed {', '.join(seeds)}{why})"
+    return f"{len(lacking)} of {len(values)} {group.unit} undefined ({group.unit[:-1]} {which}{why})"
+
+
+def fold_column(group: Group) -> dict[str, str]:
+    """The column ``folds`` of a group, which is there only in tables of cross-validation: the fold of each job, as
+    ``seeds`` has its seed."""
+    return {FOLDS: " ".join(str(result.fold) for result in group.results)} if group.folds else {}
 
 
 def audit_columns(group: Group) -> dict[str, str]:

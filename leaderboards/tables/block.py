@@ -30,7 +30,7 @@ class Numbers:
         conditions: their names.
         metrics: of all rows.
         values: the value of each seed, in a list; None in a hole.
-        mean, sd: over seeds.
+        mean, sd: over seeds; of cross-validation over folds, of the means over seeds of each.
         low, high: of the 95 % interval.
         shared: whether that of a single seed has the variance of other methods' seeds in it.
         drop, drop_low, drop_high: what is lost against clean data, and its interval.
@@ -144,6 +144,7 @@ class _Stack:
             scores.values[:, theirs] - scores.values[:, mine],
             scores.draws[:, :, theirs] - scores.draws[:, :, mine],
             scores.samples,
+            folds=scores.folds,
         )
         return mine, difference
 
@@ -193,7 +194,7 @@ def _stacks(
     """The scores of a block, side by side; of each cell those on the most resamples where ``finest``."""
     shape = (len(groups), len(conditions), len(metrics))
     known: dict[object, int] = {}
-    seeds = np.array([known.setdefault(group.seeds, len(known)) for group in groups])
+    seeds = np.array([known.setdefault(group.networks, len(known)) for group in groups])
     of = np.array([[known.setdefault(row[name].of, len(known)) for name in conditions] for row in cells])
     place = {metric.name: index for index, metric in enumerate(metrics)}
     own = [np.array([place[metric.name] for metric in group.metrics]) for group in groups]
@@ -203,10 +204,10 @@ def _stacks(
             scores = cell.scores
             if scores is not None:
                 scores = scores.finer or scores if finest else scores
-                key = (len(scores.values), len(scores.draws), scores.samples)
+                key = (len(scores.values), len(scores.draws), scores.samples, scores.folds)
                 alike.setdefault(key, []).append((r, c, scores))
     stacks = []
-    for (_, _, samples), members in alike.items():
+    for (_, _, samples, folds), members in alike.items():
         width = [len(own[r]) for r, _, _ in members]
         at = (
             np.repeat([r for r, _, _ in members], width),
@@ -219,6 +220,7 @@ def _stacks(
             np.concatenate([scores.values for _, _, scores in members], axis=1),
             np.concatenate([scores.draws for _, _, scores in members], axis=2),
             samples,
+            folds=folds,
         )
         stacks.append(_Stack(at, scores, column, seeds, of))
     return stacks
@@ -232,7 +234,7 @@ def _describe(
     values: np.ndarray,
 ) -> None:
     """Writes each column's values, mean, standard deviation and interval."""
-    own, (low, high) = stack.scores.values, ends
+    single, own, (low, high) = stack.scores.values, stack.scores.by_fold, ends
     ranges = np.array([metric.range for metric in metrics])[stack.at[2]]
     numbers = {
         "mean": own.mean(axis=0),
@@ -240,11 +242,11 @@ def _describe(
         "low": np.maximum(low, ranges[:, 0]),
         "high": np.minimum(high, ranges[:, 1]),
     }
-    whole = np.all(np.isfinite(own), axis=0)
+    whole = np.all(np.isfinite(single), axis=0)
     for name, column in numbers.items():
         out[name][stack.at] = np.where(whole, column, np.nan)
     for place, seeds in zip(
-        zip(*(index.tolist() for index in stack.at), strict=True), own.T.tolist(), strict=True
+        zip(*(index.tolist() for index in stack.at), strict=True), single.T.tolist(), strict=True
     ):
         values[place] = seeds
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from ..labels import CLEAN, FINGERPRINTS, LEAKS, NO_LEAKS, REAL, SYNTHETIC, WARNINGS
+from ..labels import CLEAN, FINGERPRINTS, LEAKS, NO_LEAKS, REAL, SYNTHETIC, WARNINGS, count_of
 from ..stats.bootstrap import summary
-from .accuracy import COLUMNS, audit_columns
+from .accuracy import COLUMNS, audit_columns, fold_column
 from .groups import Group, groups_of
 from .results import Result
 from .validation import validation_warning
@@ -75,8 +75,10 @@ def audit(results: Iterable[Result]) -> pd.DataFrame:
                 "protocol": group.block.protocol,
                 "data": SYNTHETIC if group.block.synthetic else REAL,
                 "method": group.method,
-                "n": str(done) if done == len(group.results) else f"{done} of {len(group.results)}",
-                "seeds": " ".join(map(str, group.seeds)),
+                "n": count_of(
+                    done, len(group.results) + len(group.absent), group.folds, len(set(group.seeds))
+                ),
+                "seeds": " ".join(map(str, dict.fromkeys(group.seeds))),
                 **{
                     name.removeprefix("audit_"): value
                     for name, value in audit_columns(group).items()
@@ -119,7 +121,7 @@ def _rows(group: Group) -> list[dict[str, object]]:
         "condition": CLEAN,
         "direction": "lower",
         "n": len(done),
-        "n_planned": len(group.results),
+        "n_planned": len(group.results) + len(group.absent),
         "low": np.nan,
         "high": np.nan,
         "samples": 0,
@@ -128,6 +130,7 @@ def _rows(group: Group) -> list[dict[str, object]]:
         "significantly_worse": None,
         "seeds": " ".join(map(str, group.seeds)),
         "jobs": " ".join(result.job for result in group.results),
+        **fold_column(group),
         **audit_columns(group),
     }
     rows = []
@@ -135,7 +138,13 @@ def _rows(group: Group) -> list[dict[str, object]]:
         values = [result.cost.get(quantity.name, np.nan) for result in done]
         known = complete and bool(values) and bool(np.isfinite(values).all())
         over = summary(values) if known else None
-        reason = "" if known else "not recorded" if complete else f"{len(done)} of {len(group.results)} seeds"
+        reason = (
+            ""
+            if known
+            else "not recorded"
+            if complete
+            else f"{len(done)} of {len(group.results)} {group.unit}"
+        )
         rows.append(
             {
                 **shared,

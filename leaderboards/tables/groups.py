@@ -15,7 +15,7 @@ from ..metrics.base import Metric, checked, task_of
 from ..metrics.registry import applies, family_metrics, find
 from ..stats.bootstrap import DRAWS, Resampled, resample
 from .results import Outputs, Result, one_line, read_outputs
-from .score_sheet import Sheet, SheetEntry, sheet_from, stored_sheet
+from .score_sheet import Sheet, SheetEntry, sheet_from, short_hash, stored_sheet
 
 T = TypeVar("T")
 
@@ -49,8 +49,34 @@ class Group:
 
     @property
     def seeds(self) -> tuple[int, ...]:
-        """The planned seeds, in ascending order."""
+        """The seed of each planned job, in ascending order; of cross-validation once for each fold."""
         return tuple(result.seed for result in self.results)
+
+    @property
+    def folds(self) -> int:
+        """The number of folds; 0 where its data have parts of their own."""
+        return self.results[0].folds
+
+    @property
+    def networks(self) -> tuple[tuple[int, int], ...]:
+        """Seed and fold of each planned job: rows with the same can be paired."""
+        return tuple((result.seed, result.fold) for result in self.results)
+
+    @property
+    def absent(self) -> list[str]:
+        """The folds that nobody planned, such as ``fold 3/5 of seed 0``: without them there is no mean over folds."""
+        there = set(self.networks)
+        return [
+            f"fold {fold}/{self.folds} of seed {seed}"
+            for seed in dict.fromkeys(self.seeds)
+            for fold in range(1, self.folds + 1)
+            if (seed, fold) not in there
+        ]
+
+    @property
+    def unit(self) -> str:
+        """What its jobs are called together: seeds or folds."""
+        return "folds" if self.folds else "seeds"
 
 
 @dataclass(frozen=True)
@@ -59,7 +85,7 @@ class Cell:
 
     Attributes:
         hole: why there is no value; empty where there is one.
-        done: number of seeds whose predictions could be used.
+        done: number of seeds, or of folds of all seeds, whose predictions could be used.
         scores: of all planned seeds; None in a hole.
         of: which samples with which targets, as ``Sheet.of``; empty in a hole.
         reasons: metric -> why it is undefined here, where it is.
@@ -100,12 +126,14 @@ def groups_of(results: Iterable[Result], metrics: Sequence[str] | None = None) -
     chosen = None if metrics is None else [find(name) for name in metrics]
     groups = []
     for (block, method, draw), members in members_of.items():
-        members.sort(key=lambda result: result.seed)
+        members.sort(key=lambda result: (result.seed, result.fold))
         for one, two in pairwise(members):
-            if one.seed == two.seed:
+            if (one.seed, one.fold) == (two.seed, two.fold):
                 raise ValueError(
-                    f"jobs {one.job} and {two.job} are both seed {one.seed} of {method}, {block.task}"
+                    f"jobs {one.job} and {two.job} are both {one.place} of {method}, {block.task}"
                 )
+            if one.folds != two.folds:
+                raise ValueError(f"jobs {one.job} and {two.job} of {method} are of other numbers of folds")
             if one.family != two.family:
                 raise ValueError(
                     f"jobs {one.job} and {two.job} of {method} have different families of metrics"
@@ -180,7 +208,7 @@ def with_clean(cells: dict[str, Cell], group: Group, metrics: Sequence[Metric], 
     if scores is None or not own.comparable(finest[CLEAN]):
         return cells
     places = [list(metrics).index(metric) for metric in group.metrics]
-    finer = Resampled(scores.values[:, places], scores.draws[:, :, places], scores.samples)
+    finer = replace(scores, values=scores.values[:, places], draws=scores.draws[:, :, places])
     return {**cells, CLEAN: replace(own, scores=replace(own.scores, finer=finer))}
 
 
@@ -243,39 +271,46 @@ def cells_of(group: Group, read: Callable[[Result], Sheet], always: Sequence[str
         read: the sheet of a finished job; raises ValueError, in one line, where there is none.
         always: conditions that stand first, whether tested or not.
     """
-    sheets: dict[int, Sheet] = {}
-    troubles: Troubles = []
+    sheets: dict[tuple[int, int], Sheet] = {}
+    troubles: Troubles = [("not in the store", place) for place in group.absent]
     for result in group.results:
         if result.state != "done":
             reason = f": {one_line(result.reason)}" if result.reason else ""
-            troubles.append((_WORDS[result.state], f"seed {result.seed}{reason}"))
+            troubles.append((_WORDS[result.state], f"{result.place}{reason}"))
             continue
         try:
-            sheets[result.seed] = read(result)
+            sheets[result.seed, result.fold] = read(result)
         except (OSError, ValueError, KeyError) as error:
-            troubles.append(("unusable", f"seed {result.seed}: {one_line(str(error))}"))
-    planned = len(group.results)
-    if not troubles and _alike(list(sheets.values())):
-        cells = _together(list(sheets.values()))
+            troubles.append(("unusable", f"{result.place}: {one_line(str(error))}"))
+    if not troubles and _alike(sheets):
+        cells = _together(list(sheets.values()), group.folds)
         first = [name for name in always if name in cells]
         if len(first) == len(always):
             return {name: cells[name] for name in dict.fromkeys([*first, *cells])}
     names = dict.fromkeys([*always, *(name for sheet in sheets.values() for name in sheet.conditions)])
-    return {name: _cell(name, sheets, troubles, planned) for name in names}
+    return {name: _cell(name, sheets, troubles, group) for name in names}
 
 
-def _alike(sheets: Sequence[Sheet]) -> bool:
-    """Whether all seeds were tested under the same conditions, on the same samples, without a hole."""
-    first = sheets[0]
+def _alike(sheets: Mapping[tuple[int, int], Sheet]) -> bool:
+    """Whether all seeds were tested under the same conditions, on the same samples (of each fold), without a hole."""
+    first = next(iter(sheets.values()))
+    of: dict[int, tuple[str, ...]] = {}
     return all(
-        (sheet.conditions, sheet.metrics, sheet.of) == (first.conditions, first.metrics, first.of)
+        (sheet.conditions, sheet.metrics) == (first.conditions, first.metrics)
+        and sheet.of == of.setdefault(fold, sheet.of)
         and not sheet.holes
         and sheet.undefined.keys() == first.undefined.keys()
-        for sheet in sheets
+        for (_, fold), sheet in sheets.items()
     )
 
 
-def _together(sheets: Sequence[Sheet]) -> dict[str, Cell]:
+def _together(sheets: Sequence[Sheet], folds: int) -> dict[str, Cell]:
+    """The cells of sheets under the same conditions.
+
+    Args:
+        sheets: of each seed; of cross-validation those of its folds side by side.
+        folds: how many folds there are, 0 for none.
+    """
     first = sheets[0]
     values = np.stack([sheet.values for sheet in sheets], axis=1)
     draws = np.stack([sheet.resampled for sheet in sheets], axis=2)
@@ -286,9 +321,11 @@ def _together(sheets: Sequence[Sheet]) -> dict[str, Cell]:
             reasons = dict.fromkeys(sheet.undefined[name] for sheet in sheets)
             cells[name] = Cell("; ".join(reasons), len(sheets))
             continue
-        scores = Resampled(values[row], draws[row], int(first.samples[row]))
+        samples = sum(int(sheet.samples[row]) for sheet in sheets[: folds or 1])
+        scores = Resampled(values[row], draws[row], samples, folds=folds)
         reasons = _reasons(name, sheets) if anywhere else {}
-        cells[name] = Cell("", len(sheets), scores, first.of[row], reasons)
+        of = _all_of([sheet.of[row] for sheet in sheets[:folds]]) if folds else first.of[row]
+        cells[name] = Cell("", len(sheets), scores, of, reasons)
     return cells
 
 
@@ -296,24 +333,32 @@ def _reasons(name: str, sheets: Sequence[Sheet]) -> dict[str, str]:
     return {metric: why for sheet in sheets for metric, why in sheet.reasons.get(name, {}).items()}
 
 
-def _cell(name: str, sheets: Mapping[int, Sheet], troubles: Troubles, planned: int) -> Cell:
+def _all_of(parts: Sequence[str]) -> str:
+    """Which samples with which targets all folds together have, as ``Sheet.of``."""
+    ids, targets = zip(*(part.partition(":")[::2] for part in parts), strict=True)
+    return f"{short_hash(' '.join(ids).encode())}:{short_hash(' '.join(targets).encode())}"
+
+
+def _cell(name: str, sheets: Mapping[tuple[int, int], Sheet], troubles: Troubles, group: Group) -> Cell:
     troubles = list(troubles)
     usable: list[Sheet] = []
-    for number, sheet in sheets.items():
+    first: dict[int, str] = {}
+    place_of = {(result.seed, result.fold): result.place for result in group.results}
+    for network, sheet in sheets.items():
         if name not in sheet.conditions:
-            troubles.append(("not evaluated", f"seed {number}: no predictions under {name}"))
+            troubles.append(("not evaluated", f"{place_of[network]}: no predictions under {name}"))
             continue
-        place = sheet.conditions.index(name)
-        first = usable[0].of[0] if usable else sheet.of[place]
-        reason = sheet.holes.get(name, "") or _difference(sheet.of[place], first)
+        place, (_, fold) = sheet.conditions.index(name), network
+        reason = sheet.holes.get(name, "") or _difference(sheet.of[place], first.get(fold, sheet.of[place]))
         if reason:
-            troubles.append(("unusable", f"seed {number}: {reason}"))
+            troubles.append(("unusable", f"{place_of[network]}: {reason}"))
             continue
+        first.setdefault(fold, sheet.of[place])
         usable.append(_only(sheet, place))
     if troubles:
-        return Cell(_hole(troubles, planned), len(usable))
+        return Cell(_hole(troubles, group), len(usable))
     reasons = dict.fromkeys(sheet.undefined[name] for sheet in usable if name in sheet.undefined)
-    return Cell("; ".join(reasons), len(usable)) if reasons else _together(usable)[name]
+    return Cell("; ".join(reasons), len(usable)) if reasons else _together(usable, group.folds)[name]
 
 
 def _difference(of: str, first: str) -> str:
@@ -351,9 +396,10 @@ _WORDS = {
 }
 
 
-def _hole(troubles: Troubles, planned: int) -> str:
+def _hole(troubles: Troubles, group: Group) -> str:
+    planned = len(group.results) + len(group.absent)
     parts = []
     for word in dict.fromkeys(word for word, _ in troubles):
         details = [detail for kind, detail in troubles if kind == word]
-        parts.append(f"{len(details)} of {planned} seeds {word} ({'; '.join(details)})")
+        parts.append(f"{len(details)} of {planned} {group.unit} {word} ({'; '.join(details)})")
     return ", ".join(parts)

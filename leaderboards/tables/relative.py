@@ -99,7 +99,7 @@ def relative_cell(cells: dict[str, Cell], reference: dict[str, Cell] | str, metr
         _only(clean.scores),
         _only(mean.scores),
     )
-    nothing = Resampled(np.full_like(drop.values, np.nan), np.full_like(drop.draws, np.nan), drop.samples)
+    nothing = replace(drop, values=np.full_like(drop.values, np.nan), draws=np.full_like(drop.draws, np.nan))
     why = reference if isinstance(reference, str) else _why_not(cells, reference, metric)
     reasons = dict.fromkeys(("mce", "relative_mce"), why) if why else {}
     errors = [nothing, nothing]
@@ -138,8 +138,8 @@ def _mce(cells: dict[str, Cell], reference: dict[str, Cell], metric: Metric, cle
     (values, sampled), (other, others) = errors(cells), errors(reference)
     shares = _share(values, other.mean(axis=1, keepdims=True))
     drawn = _share(sampled, others.mean(axis=2, keepdims=True))
-    samples = _error(cells[f"mean:{kinds[0]}"], metric).samples
-    return Resampled(shares.mean(axis=0), drawn.mean(axis=0), samples)
+    first = _error(cells[f"mean:{kinds[0]}"], metric)
+    return replace(first, values=shares.mean(axis=0), draws=drawn.mean(axis=0))
 
 
 def _share(own: np.ndarray, other: np.ndarray) -> np.ndarray:
@@ -152,22 +152,26 @@ def _error(cell: Cell, metric: Metric) -> Resampled:
     scores = _only(cell.scores)
     if metric.direction == "lower":
         return scores
-    return Resampled(1 - scores.values, 1 - scores.draws, scores.samples)
+    return replace(scores, values=1 - scores.values, draws=1 - scores.draws)
 
 
 def _only(scores: Resampled) -> Resampled:
     """Of the first metric, the main one."""
-    return Resampled(scores.values[:, :1], scores.draws[:, :, :1], scores.samples)
+    return replace(scores, values=scores.values[:, :1], draws=scores.draws[:, :, :1], finer=None)
 
 
 def _each(
     function: Callable[[np.ndarray, np.ndarray], np.ndarray], one: Resampled, other: Resampled
 ) -> Resampled:
-    return Resampled(
-        function(one.values, other.values), function(one.draws, other.draws), min(one.samples, other.samples)
+    return replace(
+        one,
+        values=function(one.values, other.values),
+        draws=function(one.draws, other.draws),
+        samples=min(one.samples, other.samples),
     )
 
 
 def _side_by_side(scores: Sequence[Resampled]) -> Resampled:
     values = np.concatenate([score.values for score in scores], axis=1)
-    return Resampled(values, np.concatenate([score.draws for score in scores], axis=2), scores[0].samples)
+    draws = np.concatenate([score.draws for score in scores], axis=2)
+    return replace(scores[0], values=values, draws=draws)

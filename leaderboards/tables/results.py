@@ -34,6 +34,8 @@ class Result:
         modalities: what it was given, joined by ``+``, such as ``"text+audio"``.
         protocol: what it was trained under, such as ``"fair"``.
         seed: its seed; seeds of the same number are paired across methods.
+        fold: which fold of cross-validation tested it, from 1; 0 where its data have parts of their own.
+        folds: how many there are.
         draw: which draw of the hyper-parameters.
         state: how far it is; only a ``"done"`` job has predictions.
         reason: why it failed, in one line; empty otherwise.
@@ -83,6 +85,13 @@ class Result:
     trained: frozenset[str] = frozenset()
     bound: bool = False
     diagnostics: Callable[[], pd.DataFrame] | None = None
+    fold: int = 0
+    folds: int = 0
+
+    @property
+    def place(self) -> str:
+        """Which of the networks of its row it is: ``seed 0``, or ``fold 2/5 of seed 0``."""
+        return f"fold {self.fold}/{self.folds} of seed {self.seed}" if self.folds else f"seed {self.seed}"
 
     def __post_init__(self) -> None:
         if self.state not in get_args(State):

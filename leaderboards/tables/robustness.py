@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from ..labels import CLEAN, MISSING
-from ..stats.bootstrap import FEWER_DRAWS, Resampled
+from ..stats.bootstrap import FEWER_DRAWS
 from .accuracy import table_of
 from .groups import Cell, Group, groups_of, once_for_each, score, with_clean
 from .results import Result
@@ -202,7 +202,7 @@ def weighted(wanted: Sequence[WeightedMean], cells: Mapping[str, Cell]) -> dict[
     sampled = _product(matrix, np.stack([score.draws for score in scores]))
     for row, summary in enumerate(whole):
         first = summed[summary.name]
-        together = Resampled(values[row], sampled[row], scores[0].samples)
+        together = replace(scores[0], values=values[row], draws=sampled[row], finer=None)
         summed[summary.name] = Cell("", first.done, together, first.of)
     return summed
 

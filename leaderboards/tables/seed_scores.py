@@ -24,7 +24,7 @@ class Score:
         metric: its name.
         unit: as that of a ``Metric``.
         sign: 1 where higher is better, -1 where lower is.
-        by_seed: seed -> value, in the metric's unit; empty in a hole.
+        by_seed: seed -> value, in the metric's unit; of cross-validation the mean over folds. Empty in a hole.
         mark: ``"best"``, ``"tied"`` or ``""``, as in ``tables.COLUMNS``.
         p_vs_best: paired over seeds and samples, corrected by Holm within the block; NaN where not compared.
         selected_by: which split chose the epoch, as the audit says; empty where it does not.
@@ -78,14 +78,12 @@ def scores(frame: pd.DataFrame, condition: str = CLEAN, metric: str | None = Non
     out = []
     for row in frame.loc[wanted].to_dict("records"):
         drawn = len(draws[tuple(row[name] for name in (*KEYS, "method"))]) > 1
-        values = [float(value) for value in str(row["values"]).split()]
-        seeds = [int(seed) for seed in str(row["seeds"]).split()] if values else []
         out.append(
             Score(
                 **{name: str(row[name]) for name in (*KEYS, "metric", "unit", "mark", "hole")},
                 method=f"{row['method']} (draw {row['draw']})" if drawn else str(row["method"]),
                 sign=1 if row["direction"] == "higher" else -1,
-                by_seed=dict(zip(seeds, values, strict=True)),
+                by_seed=_by_seed(str(row["seeds"]), str(row["values"])),
                 p_vs_best=float(row["p_vs_best"]),
                 samples=int(row["samples"]),
                 selected_by=str(row.get("audit_selected_by", "")),
@@ -93,6 +91,15 @@ def scores(frame: pd.DataFrame, condition: str = CLEAN, metric: str | None = Non
             )
         )
     return out
+
+
+def _by_seed(seeds: str, values: str) -> dict[int, float]:
+    """Seed -> value, from the cells of a row; the mean over folds where a seed has several."""
+    own: dict[int, list[float]] = defaultdict(list)
+    if values:
+        for seed, value in zip(seeds.split(), values.split(), strict=True):
+            own[int(seed)].append(float(value))
+    return {seed: one[0] if len(one) == 1 else float(np.mean(one)) for seed, one in own.items()}
 
 
 @dataclass(frozen=True)

@@ -155,8 +155,10 @@ def _misclassification_cells(group: Group, draws: int, seed: int) -> dict[str, C
 def _ensemble_cells(group: Group, metrics: Sequence[Metric], draws: int, seed: int) -> dict[str, Cell]:
     """Confidence by what the seeds agree on: each sheet depends on the predictions of all of them."""
     done = [result for result in group.results if result.state == "done"]
-    if len(done) < 2:
+    if len(done) < 2 or group.folds:
         reason = "an ensemble needs at least two seeds"
+        if group.folds:
+            reason = "an ensemble needs networks tested on the same samples, and every fold tests its own"
         return {ENSEMBLE: cells_of(group, lambda _: _empty(metrics, draws, reason), [ENSEMBLE])[ENSEMBLE]}
 
     @cache
@@ -259,7 +261,9 @@ def _ood_cells(group: Group, draws: int, seed: int) -> dict[str, Cell]:
 
         return stored_sheet(result.cache, "ood", key, make)
 
-    return cells_of(group, read) or {"ood": Cell(f"0 of {len(group.results)} seeds were tested on it", 0)}
+    return cells_of(group, read) or {
+        "ood": Cell(f"0 of {len(group.results)} {group.unit} were tested on it", 0)
+    }
 
 
 def _of(name: str, sample: Sample) -> str:

@@ -10,7 +10,6 @@ import numpy as np
 import pandas as pd
 
 from ..metrics.base import Metric
-from ..stats.bootstrap import Resampled
 from .groups import Cell, Group
 from .results import Result
 from .score_sheet import SheetCache
@@ -32,11 +31,14 @@ def domain_cells(group: Group, conditions: Mapping[str, str], score: Callable[[G
         score: the cells of a group.
 
     Returns:
-        ``worst_domain`` and ``domain:NAME``, under each condition; nothing where the test has one domain.
+        ``worst_domain`` and ``domain:NAME``, under each condition; nothing where the test has one domain, or a fold of
+        it lacks one.
     """
     names = sorted({name for result in group.results for name in result.domains})
     if len(names) < 2:
         return {}
+    if group.folds and any(set(result.domains) != set(names) for result in group.results if result.domains):
+        return {}  # a fold without samples of a domain says nothing of it
     parts = {name: score(within(group, name)) for name in names}
     all_cells: Cells = {}
     for row, condition in conditions.items():
@@ -108,9 +110,11 @@ def worst(cells: Mapping[str, Cell], metric: Metric) -> Cell:
     if holes or len(scores) < len(cells):
         return Cell("; ".join(holes), min(cell.done for cell in cells.values()))
     lowest = np.min if metric.direction == "higher" else np.max
-    together = Resampled(
+    together = replace(
+        scores[0],
         values=lowest([score.values for score in scores], axis=0),
         draws=lowest([score.draws for score in scores], axis=0),
         samples=sum(score.samples for score in scores),
+        finer=None,
     )
     return replace(first, scores=together, of=" ".join(cell.of for cell in cells.values()))
