@@ -7,7 +7,7 @@ _OF_NOISE = {"off": (), "spectrum": ("noise",)}
 
 
 def trained_families(missing: str, noise: str) -> frozenset[str]:
-    """The families that ``training.inject`` draws from; the network has not seen any other.
+    """The families that ``damage.inject`` draws from; the network has not seen any other.
 
     Args:
         missing: a key of ``TRAIN_MISSING``.
