@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from ..datasets.batch import Batch
-from .features import zero_steps
+from .features import left_observed, zero_steps
 from .random import Stream
 
 
@@ -97,13 +97,12 @@ class RandomFrames:
         if self.rate == 0:
             return batch
         stream = Stream(self.seed, "random-frames", batch.sample_id)
-        dropped = {
-            name: zero_steps(
-                batch.features[name], stream.uniform(name, _steps(batch.features[name])) < self.rate
-            )
-            for name in self.modalities
+        gone = {
+            name: stream.uniform(name, _steps(batch.features[name])) < self.rate for name in self.modalities
         }
-        return replace(batch, features={**batch.features, **dropped})
+        dropped = {name: zero_steps(batch.features[name], steps) for name, steps in gone.items()}
+        changed = replace(batch, features={**batch.features, **dropped})
+        return changed.with_observed(left_observed(batch, gone))
 
     @classmethod
     def conditions(cls, modalities: Sequence[str]) -> list[Self]:
