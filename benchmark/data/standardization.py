@@ -65,10 +65,11 @@ def _entries(members: Sequence[Samples], modality: str) -> int | np.ndarray:
 
 def _valid_steps(members: Sequence[Samples], modality: str) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
     """The valid steps [steps, width] as float64, a few samples at a time: whole datasets would not fit twice; and, bool
-    of that shape, which entries were observed, None where all were. Entries that were not are 0."""
+    of that shape, which entries were observed, None where all were. Entries that were not are read as 0."""
     for part in members:
         for first in range(0, len(part), 256):
             rows = slice(first, first + 256)
             valid = part.mask[modality][rows]
+            steps = part.features[modality][rows][valid].astype(np.float64)
             entries = part.observed[modality][rows][valid] if modality in part.observed else None
-            yield part.features[modality][rows][valid].astype(np.float64), entries
+            yield steps if entries is None else np.where(entries, steps, 0), entries

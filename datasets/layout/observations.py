@@ -87,7 +87,7 @@ def seconds(stated: np.ndarray, mask: np.ndarray, unit: float, file: Path, key: 
         raise data_error(file, key, wrong, "times that never run back within a sample")
     last, _ = _before(times, mask)
     for row, step in np.argwhere(there & (exact > before) & (times == last))[:1]:
-        pair = f"{before[row, step] / unit!r} and {exact[row, step] / unit!r}"
+        pair = f"{float(before[row, step] / unit)!r} and {float(exact[row, step] / unit)!r}"
         wrong = f"times {pair} (sample {row}, step {step}) are one in float32 seconds"
         raise data_error(
             file, key, wrong, "times counted from a near moment, such as the beginning of each sample"
