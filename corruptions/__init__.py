@@ -22,6 +22,11 @@ GROUPS = {
         "spikes": "mmbench.corruptions.features:Spikes",
         "word-replacement": "mmbench.corruptions.features:WordReplacement",
     },
+    "missing-entries": {
+        "missing-points": "mmbench.corruptions.missing_entries:MissingPoints",
+        "missing-blocks": "mmbench.corruptions.missing_entries:MissingBlocks",
+        "missing-steps": "mmbench.corruptions.missing_entries:MissingSteps",
+    },
     "text": {
         "token-drop": "mmbench.corruptions.text:TokenDrop",
         "token-replacement": "mmbench.corruptions.text:TokenReplacement",

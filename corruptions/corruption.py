@@ -35,6 +35,9 @@ class Corruption(ABC):
             family, the others are not unseen either.
         medium: what the modality must hold.
         only: the names of the modalities that it makes sense for; empty: any that holds the medium.
+        moves_entries: whether it zeroes entries or reads them from other steps. What was observed of a modality that is
+            partly observed then goes along: what is zeroed is no longer observed. Other damage changes the values of
+            observed entries alone.
         levels: the strength at severity 1 to 5, in the unit that the subclass states.
     """
 
@@ -46,6 +49,7 @@ class Corruption(ABC):
     family: ClassVar[str]
     medium: ClassVar[Medium] = "features"
     only: ClassVar[tuple[str, ...]] = ()
+    moves_entries: ClassVar[bool] = False
     levels: ClassVar[tuple[float, float, float, float, float]]
 
     def __post_init__(self) -> None:
@@ -94,8 +98,15 @@ class Corruption(ABC):
             batch: to damage.
             draws: as ``draw_for`` returns them for this batch.
         """
-        broken = self.corrupt(batch.features[self.modality], self._valid(batch), draws)
-        return replace(batch, features={**batch.features, self.modality: broken})
+        features, valid = batch.features[self.modality], self._valid(batch)
+        broken = self.corrupt(features, valid, draws)
+        changed = replace(batch, features={**batch.features, self.modality: broken})
+        observed = batch.observed.get(self.modality)
+        if observed is None:
+            return changed
+        if self.moves_entries:
+            observed = self.corrupt(observed.to(features.dtype), valid, draws) != 0
+        return changed.with_observed({self.modality: observed})
 
     def _check(self, batch: Batch) -> None:
         if self.modality not in batch.features:
@@ -183,7 +194,9 @@ def _apply_each(conditions: Iterable[Condition], batch: Batch) -> Iterator[tuple
     draws: Mapping[str, Tensor] = {}
     for condition in conditions:
         if not isinstance(condition, Corruption) or condition.severity == 0:
-            yield condition, condition.apply(batch)
+            changed = condition.apply(batch)
+            # whatever a condition from outside does: what is not observed stays 0
+            yield condition, changed if changed is batch else changed.with_observed(changed.observed)
             continue
         if last is None or replace(last, severity=condition.severity) != condition:
             draws = condition.draw_for(batch)

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from .rates import has_rates
+from ..datasets.rates import TRAIN_MISSING as TRAIN_MISSING
+from ..datasets.rates import has_rates
 
 _OF_MISSING = {"off": (), "patterns": ("missing",), "spectrum": ("missing", "dropout")}
-#: What ``--train-missing`` takes beside rates of single modalities.
-TRAIN_MISSING = tuple(_OF_MISSING)
 _OF_NOISE = {"off": (), "spectrum": ("noise",)}
 
 
 def trained_families(missing: str, noise: str) -> frozenset[str]:
-    """The families that ``training.inject`` draws from; the network has not seen any other.
+    """The families that ``damage.inject`` draws from; the network has not seen any other.
 
     Args:
         missing: one of ``TRAIN_MISSING``, or rates of single modalities.

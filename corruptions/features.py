@@ -3,6 +3,9 @@
 Strengths are in deviations of the training data where features are standardised, in shares of the valid steps,
 or in numbers of steps. Places in time count among the valid steps, wherever padding lies. A modality of a
 single step has no course in time: whole-step damage takes that step, and damage to an order does nothing.
+
+Of a modality that is partly observed, what is dropped is no longer observed, what is read from another step was observed if
+it was there, and other damage reaches observed entries alone. Stated times stay what they are.
 """
 
 from __future__ import annotations
@@ -13,6 +16,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from ..datasets.batch import Batch
 from .corruption import Corruption
 from .random import Stream
 
@@ -58,6 +62,23 @@ def zero_steps(features: Tensor, gone: Tensor) -> Tensor:
     return features.masked_fill(gone.view(*gone.shape, *[1] * (features.dim() - 2)), 0)
 
 
+def left_observed(batch: Batch, gone: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The observed entries of partly observed modalities that are left where steps are dropped.
+
+    Args:
+        batch: before it.
+        gone: modality -> [batch, time], bool: the steps that are dropped.
+
+    Returns:
+        Modality -> [batch, time, feature], bool, of those among them that are partly observed.
+    """
+    return {
+        name: batch.observed[name] & ~steps.unsqueeze(-1)
+        for name, steps in gone.items()
+        if name in batch.observed
+    }
+
+
 class GaussianNoise(Corruption):
     """Adds N(0, lambda^2) to every feature; lambda in deviations (QA-MoE's noise intensity, 0 to 1)."""
 
@@ -79,6 +100,7 @@ class FrameDropout(Corruption):
 
     kind: ClassVar[str] = "frame-dropout"
     family: ClassVar[str] = "dropout"
+    moves_entries = True
     levels = (0.1, 0.3, 0.5, 0.7, 0.9)
 
     def draw(self, stream: Stream, features: Tensor, valid: Tensor) -> Draws:
@@ -115,6 +137,7 @@ class BlockDropout(_Span):
 
     kind: ClassVar[str] = "block-dropout"
     family: ClassVar[str] = "block"
+    moves_entries = True
     levels = (0.1, 0.2, 0.3, 0.5, 0.7)
 
     def corrupt(self, features: Tensor, valid: Tensor, draws: Draws) -> Tensor:
@@ -127,6 +150,7 @@ class Freeze(Corruption):
 
     kind: ClassVar[str] = "freeze"
     family: ClassVar[str] = "block"
+    moves_entries = True
     levels = (0.1, 0.2, 0.35, 0.5, 0.7)
 
     def draw(self, stream: Stream, features: Tensor, valid: Tensor) -> Draws:
@@ -146,6 +170,7 @@ class TimeShift(Corruption):
 
     kind: ClassVar[str] = "time-shift"
     family: ClassVar[str] = "misalignment"
+    moves_entries = True
     levels = (0.1, 0.2, 0.3, 0.5, 0.7)
 
     def draw(self, stream: Stream, features: Tensor, valid: Tensor) -> Draws:
@@ -164,6 +189,7 @@ class Jitter(Corruption):
 
     kind: ClassVar[str] = "jitter"
     family: ClassVar[str] = "misalignment"
+    moves_entries = True
     levels = (1.0, 2.0, 4.0, 8.0, 16.0)
 
     def draw(self, stream: Stream, features: Tensor, valid: Tensor) -> Draws:
@@ -182,6 +208,7 @@ class IrregularSampling(Corruption):
 
     kind: ClassVar[str] = "irregular-sampling"
     family: ClassVar[str] = "sampling"
+    moves_entries = True
     levels = (0.2, 0.4, 0.6, 0.8, 0.95)
 
     def draw(self, stream: Stream, features: Tensor, valid: Tensor) -> Draws:
@@ -201,6 +228,7 @@ class ChannelDropout(Corruption):
 
     kind: ClassVar[str] = "channel-dropout"
     family: ClassVar[str] = "channels"
+    moves_entries = True
     levels = (0.1, 0.3, 0.5, 0.7, 0.9)
 
     def draw(self, stream: Stream, features: Tensor, valid: Tensor) -> Draws:
@@ -273,6 +301,7 @@ class WordReplacement(Corruption):
     kind: ClassVar[str] = "word-replacement"
     family: ClassVar[str] = "replacement"
     only = ("text",)
+    moves_entries = True
     levels = (0.1, 0.2, 0.4, 0.6, 0.8)
 
     def draw(self, stream: Stream, features: Tensor, valid: Tensor) -> Draws:

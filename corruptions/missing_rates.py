@@ -5,7 +5,7 @@ Rates share their draws: what is missing at one rate is missing at every higher 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar, Self
 
@@ -13,9 +13,10 @@ import torch
 from torch import Tensor
 
 from ..datasets.batch import Batch
-from .features import zero_steps
+from ..datasets.damage import without_some
+from ..datasets.rates import rates_text
+from .features import left_observed, zero_steps
 from .random import Stream
-from .rates import rates_text
 
 
 @dataclass(frozen=True)
@@ -98,13 +99,12 @@ class RandomFrames:
         if self.rate == 0:
             return batch
         stream = Stream(self.seed, "random-frames", batch.sample_id)
-        dropped = {
-            name: zero_steps(
-                batch.features[name], stream.uniform(name, _steps(batch.features[name])) < self.rate
-            )
-            for name in self.modalities
+        gone = {
+            name: stream.uniform(name, _steps(batch.features[name])) < self.rate for name in self.modalities
         }
-        return replace(batch, features={**batch.features, **dropped})
+        dropped = {name: zero_steps(batch.features[name], steps) for name, steps in gone.items()}
+        changed = replace(batch, features={**batch.features, **dropped})
+        return changed.with_observed(left_observed(batch, gone))
 
     @classmethod
     def conditions(cls, modalities: Sequence[str]) -> list[Self]:
@@ -186,47 +186,6 @@ class OwnRates:
         rates = tuple((name, self.rates.get(name, 0.0)) for name in modalities)
         some = len(modalities) > 1 and any(rate for _, rate in rates)
         return [ModalityRates(rates)] if some else []
-
-
-def without_some(batch: Batch, rates: Mapping[str, float], uniform: Callable[..., Tensor]) -> Batch:
-    """The batch with modalities taken away at rates of their own.
-
-    Args:
-        batch: the samples.
-        rates: modality -> rate; one that is not named is never taken away.
-        uniform: gives [batch] numbers in [0, 1) for the name of a draw.
-    """
-    names = batch.modalities
-    there = torch.stack(list(batch.present.values()), dim=1)
-    asked = torch.tensor([rates.get(name, 0.0) for name in names], dtype=torch.float64, device=there.device)
-    drawn = torch.stack([uniform(f"gone/{name}") for name in names], dim=1)
-    lost = lost_at_rates(there, asked, uniform("keep").to(there.device), drawn.to(there.device))
-    left = there & ~lost
-    return batch.with_present({name: left[:, place] for place, name in enumerate(names)})
-
-
-def lost_at_rates(there: Tensor, rates: Tensor, keep: Tensor, gone: Tensor) -> Tensor:
-    """Which modalities samples lose, [batch, modalities] bool; never all that a sample has.
-
-    A sample keeps one modality for certain, m with the probability w_m = (1 - r_m) / sum_k (1 - r_k), the sum over those
-    that it has; each other one goes with r_m / (1 - w_m). So m is missing with probability (1 - w_m) r_m / (1 - w_m) =
-    r_m. That is a probability where sum_k (1 - r_k) is at least 1; where it is less, w_m is more than 1 - r_m, and the
-    share is as near to the rate as it can be.
-
-    Args:
-        there: [batch, modalities], bool, what the samples have.
-        rates: r, [modalities], float64.
-        keep: [batch], uniform in [0, 1).
-        gone: [batch, modalities], uniform in [0, 1).
-    """
-    stay = (1 - rates) * there
-    stay = torch.where(stay.sum(dim=1, keepdim=True) > 0, stay, there.double())
-    sums = stay.cumsum(dim=1)
-    total = sums[:, -1:]
-    kept = (sums <= keep.double().unsqueeze(1) * total).sum(dim=1, keepdim=True).clamp(max=there.shape[1] - 1)
-    others = 1 - stay / total.clamp(min=torch.finfo(torch.float64).tiny)
-    chance = rates / others.clamp(min=1e-12)
-    return (there & (gone < chance)).scatter(1, kept, False)
 
 
 def _steps(features: Tensor) -> int:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Self
 
 from ..datasets.batch import Batch
-from .features import zero_steps
+from .features import left_observed, zero_steps
 from .random import Stream
 
 
@@ -44,16 +44,18 @@ class Reliability:
     def apply(self, batch: Batch) -> Batch:
         """The batch with noise and with frames zeroed."""
         stream = Stream(self.seed, "reliability", batch.sample_id)
-        features = dict(batch.features)
+        features, gone = dict(batch.features), {}
         for name in self.modalities if self.alters else ():
             values = features[name]
             if self.noise:
                 noise = stream.normal(f"noise/{name}", *values.shape[1:])
                 values = values + (self.noise * noise).to(values.dtype)
             if self.missing:
-                values = zero_steps(values, stream.uniform(f"missing/{name}", values.shape[1]) < self.missing)
+                gone[name] = stream.uniform(f"missing/{name}", values.shape[1]) < self.missing
+                values = zero_steps(values, gone[name])
             features[name] = values
-        return replace(batch, features=features)
+        observed = {**batch.observed, **left_observed(batch, gone)}
+        return replace(batch, features=features).with_observed(observed)
 
     @classmethod
     def conditions(cls, modalities: Sequence[str]) -> list[Self]:

@@ -9,6 +9,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from .stream import Stream
+
 
 @dataclass(frozen=True)
 class Tuned:
@@ -49,6 +51,8 @@ class Spec:
             stand for.
         class_weights: the weight of each class in the loss, 0 for one that no training sample has; empty where the
             protocol weighs none.
+        partly_observed: the modalities whose training data say which entries were observed (``Batch.observed``), in
+            order. A network decides by this alone whether it reads what was observed.
     """
 
     modalities: Mapping[str, int]
@@ -65,6 +69,7 @@ class Spec:
     steps: Mapping[str, int] = field(default_factory=dict)
     media: Mapping[str, str] = field(default_factory=dict)
     class_weights: tuple[float, ...] = ()
+    partly_observed: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -87,6 +92,11 @@ class Batch:
             alone, for a method that asks for it.
         clean: the same samples before the protocol damaged them; in training with damage alone, for a method that
             asks for it. None where nothing is damaged.
+        observed: modality -> [batch, time, feature], bool, of modalities that are partly observed alone: which entries of
+            the valid steps were measured. The features of all others are 0, the mean of standardised data, whatever
+            is done to a batch; and a sample without any observed entry lacks the modality.
+        time: modality -> [batch, time], float32, seconds, of modalities whose data state times alone: when each step was.
+            They never run back within a sample; 0 at steps that are not valid.
     """
 
     features: Mapping[str, Tensor]
@@ -98,6 +108,8 @@ class Batch:
     context: Batch | None = None
     index: Tensor | None = None
     clean: Batch | None = None
+    observed: Mapping[str, Tensor] = field(default_factory=dict)
+    time: Mapping[str, Tensor] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return int(self.target.shape[0])
@@ -123,6 +135,8 @@ class Batch:
             context=None if self.context is None else self.context.take(rows),
             index=None if self.index is None else self.index[rows],
             clean=None if self.clean is None else self.clean.take(rows),
+            observed=pick(self.observed),
+            time=pick(self.time),
         )
 
     def to(self, device: torch.device | str) -> Batch:
@@ -141,6 +155,8 @@ class Batch:
             context=None if self.context is None else self.context.to(device),
             index=None if self.index is None else self.index.to(device),
             clean=None if self.clean is None else self.clean.to(device),
+            observed=move(self.observed),
+            time=move(self.time),
         )
 
     def with_present(self, present: Mapping[str, Tensor]) -> Batch:
@@ -153,3 +169,36 @@ class Batch:
             gone = {name: context.present[name] & flags for name, flags in present.items()}
             context = context.with_present(gone)
         return replace(self, present={**self.present, **present}, context=context)
+
+    def observed_entries(self, modality: str) -> Tensor:
+        """[batch, time, feature], bool: the entries of a modality that are data: those that were observed, at valid steps
+        of samples that have the modality. Of a modality that is not partly observed these are all entries of such steps."""
+        valid = (self.mask[modality] & self.present[modality].unsqueeze(-1)).unsqueeze(-1)
+        observed = self.observed.get(modality)
+        return valid.expand_as(self.features[modality]) if observed is None else valid & observed
+
+    def with_observed(self, observed: Mapping[str, Tensor]) -> Batch:
+        """The same samples with other observed entries; modalities not named keep theirs.
+
+        What is not observed becomes 0, and a sample of which nothing is observed lacks the modality.
+
+        Args:
+            observed: modality -> [batch, time, feature], bool.
+        """
+        if not observed:
+            return self
+        features, present = dict(self.features), dict(self.present)
+        for name, entries in observed.items():
+            features[name] = self.features[name].where(entries, 0)
+            there = self.mask[name].unsqueeze(-1) & entries
+            present[name] = self.present[name] & there.flatten(1).any(dim=1)
+        return replace(self, features=features, present=present, observed={**self.observed, **observed})
+
+    def stream(self, seed: int, name: str) -> Stream:
+        """Random numbers on the batch's device that a sample has in any batch, order and run, clean or damaged.
+
+        Args:
+            seed: another one gives other numbers; a parameter of the method, say.
+            name: of what they are for: ``"trace"``. Streams of two names are independent.
+        """
+        return Stream(seed, name, self.sample_id)

@@ -53,12 +53,17 @@ class Samples:
     Attributes:
         features: modality -> [samples, time, feature], float16 or float32, finite.
         mask: modality -> [samples, time], bool, true at steps that hold data and not padding.
-        present: modality -> [samples], bool; false where a sample has no valid step of the modality.
+        present: modality -> [samples], bool; false where a sample has no valid step of the modality, or no entry of it
+            was observed.
         target: [samples], float32 (regression) or int64 class index (classification).
         sample_id: [samples], str, unique in the dataset.
         domain: [samples], str.
         previous: [samples], int64, the row of the previous utterance of the same video in this split, or -1.
         group: [samples], str, what should lie in one split as a whole, such as a person; None where nothing is said.
+        observed: modality -> [samples, time, feature], bool, of modalities that are partly observed alone: which entries
+            of the valid steps were measured. Features are 0 at all others.
+        time: modality -> [samples, time], float32, seconds, of modalities whose times are stated alone: when each step
+            was. Finite, never running back within a sample, and 0 at steps that are not valid.
     """
 
     features: Mapping[str, np.ndarray]
@@ -69,9 +74,19 @@ class Samples:
     domain: np.ndarray
     previous: np.ndarray
     group: np.ndarray | None = None
+    observed: Mapping[str, np.ndarray] = field(default_factory=dict)
+    time: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.target)
+
+    def observed_entries(self, modality: str) -> np.ndarray:
+        """[samples, time, feature], bool: the entries of a modality that are data. Of one that is not partly observed these
+        are all entries of valid steps."""
+        valid = self.mask[modality][..., None]
+        if modality in self.observed:
+            return self.observed[modality] & valid
+        return valid.repeat(self.features[modality].shape[2], axis=2)
 
 
 class Located(Protocol):

@@ -87,7 +87,9 @@ def without_padding(array: np.ndarray, mask: np.ndarray) -> np.ndarray:
     return array
 
 
-def features(array: object, file: Path, key: str, *, negative_infinity_to_zero: bool = False) -> np.ndarray:
+def features(
+    array: object, file: Path, key: str, *, negative_infinity_to_zero: bool = False, nan_hint: str = ""
+) -> np.ndarray:
     """Features [samples, time, feature] from an array of that shape or [samples, feature] (one time step).
 
     float16 is kept, everything else becomes float32.
@@ -96,6 +98,7 @@ def features(array: object, file: Path, key: str, *, negative_infinity_to_zero: 
         array: the raw features.
         file, key: what an error names.
         negative_infinity_to_zero: -inf (the logarithm of silence in published audio features) becomes 0.
+        nan_hint: what an error adds to "finite numbers" where there is NaN.
 
     Returns:
         Contiguous and writable.
@@ -120,7 +123,7 @@ def features(array: object, file: Path, key: str, *, negative_infinity_to_zero: 
             file,
             key,
             f"{count} {'value is' if count == 1 else 'values are'} not finite ({values[row, step, column]}), first at {place}",
-            "finite numbers",
+            f"finite numbers{nan_hint if np.isnan(values).any() else ''}",
         )
     return values
 
@@ -276,9 +279,22 @@ def mask_nonzero(array: np.ndarray) -> np.ndarray:
     )
 
 
-def present(mask: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Modality -> [samples], bool: whether the sample has a valid step of it."""
-    return {name: np.asarray(valid.any(axis=1)) for name, valid in mask.items()}
+def present(
+    mask: Mapping[str, np.ndarray], observed: Mapping[str, np.ndarray] | None = None
+) -> dict[str, np.ndarray]:
+    """Whether a sample has a modality: a valid step of it, with an observed entry where that is told.
+
+    Args:
+        mask: modality -> [samples, time], bool.
+        observed: modality -> [samples, time, feature], bool, of those that are partly observed; false at steps that are
+            not valid.
+
+    Returns:
+        Modality -> [samples], bool.
+    """
+    told = observed or {}
+    steps = {name: told[name].any(axis=2) if name in told else valid for name, valid in mask.items()}
+    return {name: np.asarray(there.any(axis=1)) for name, there in steps.items()}
 
 
 def previous_rows(video: np.ndarray, clip: np.ndarray) -> np.ndarray:
@@ -373,4 +389,6 @@ def take_rows(samples: Samples, rows: np.ndarray) -> Samples:
         domain=samples.domain[rows],
         previous=place[samples.previous[rows]],
         group=None if samples.group is None else samples.group[rows],
+        observed={name: array[rows] for name, array in samples.observed.items()},
+        time={name: array[rows] for name, array in samples.time.items()},
     )

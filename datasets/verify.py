@@ -27,6 +27,8 @@ class ModalityInfo:
         dtype: of the features.
         mean_length: mean number of valid steps, of the samples that have the modality.
         absent: the number of samples that do not have it.
+        observed: the share of the entries of valid steps that were observed; None where the modality is not partly observed.
+        time: the longest span between the first and the last step of a sample, in seconds; None where no times are stated.
     """
 
     steps: int
@@ -34,6 +36,8 @@ class ModalityInfo:
     dtype: str
     mean_length: float
     absent: int
+    observed: float | None = None
+    time: float | None = None
 
 
 @dataclass(frozen=True)
@@ -79,7 +83,7 @@ class Comparison:
     """One comparison with what is published, or of the splits with each other.
 
     ``unknown``: nothing is published to compare with. ``warning``: the splits share what they should not. ``note``: they
-    share what may be meant.
+    share what may be meant, or what is worth a look.
     """
 
     what: str
@@ -126,7 +130,21 @@ def _modality_info(samples: Samples, name: str) -> ModalityInfo:
         dtype=str(array.dtype),
         mean_length=float(lengths.mean()) if len(lengths) else 0.0,
         absent=int((~present).sum()),
+        observed=_observed_share(samples, name) if name in samples.observed else None,
+        time=_longest_span(samples, name) if name in samples.time else None,
     )
+
+
+def _observed_share(samples: Samples, name: str) -> float:
+    entries = samples.mask[name].sum() * samples.features[name].shape[2]
+    return float(samples.observed_entries(name).sum() / max(int(entries), 1))
+
+
+def _longest_span(samples: Samples, name: str) -> float:
+    times, valid = samples.time[name], samples.mask[name]
+    first = np.where(valid, times, np.inf).min(axis=1)
+    last = np.where(valid, times, -np.inf).max(axis=1)
+    return float((last - first)[valid.any(axis=1)].max(initial=0))
 
 
 def _count_values(names: np.ndarray) -> tuple[list[str], list[int]]:
@@ -169,7 +187,21 @@ def verify(located: Located, dataset: Dataset | None = None) -> list[Comparison]
     findings = [_count_finding(split, count, stated) for split, count in counts.items()]
     hashes = stated.sha256 if located.format in published else {}
     findings += [_hash_finding(file, hashes, stated.source) for file in located.files]
-    return findings + _leak_findings(splits)
+    return findings + _observed_findings(splits) + _leak_findings(splits)
+
+
+def _observed_findings(splits: Mapping[str, Samples]) -> list[Comparison]:
+    """What share of each partly observed modality the splits have. It is a note: shares that differ may be what is studied."""
+    partly = dict.fromkeys(name for samples in splits.values() for name in samples.observed)
+    return [
+        Comparison(
+            f"observed entries of {name}",
+            "nothing published",
+            ", ".join(f"{split} {_observed_share(part, name):.1%}" for split, part in splits.items()),
+            "note",
+        )
+        for name in partly
+    ]
 
 
 def _leak_findings(splits: Mapping[str, Samples]) -> list[Comparison]:

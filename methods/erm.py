@@ -19,7 +19,6 @@ from .shared.networks import (
     embedding_width,
     encoders,
     fusion_head,
-    valid_steps,
 )
 
 
@@ -56,7 +55,7 @@ class ERM(Method):
 
     def encode(self, modality: str, batch: Batch) -> Tensor:
         """The embedding [batch, width] of one modality."""
-        return self.encoders(modality, batch.features[modality], valid_steps(batch, modality))
+        return self.encoders.encode(modality, batch)
 
     def encode_all(self, batch: Batch, modalities: Sequence[str] = ()) -> dict[str, Tensor]:
         """The embeddings of several modalities, computed as one where no subclass encodes otherwise."""

@@ -14,7 +14,7 @@ from ...corruptions.condition import Clean, Condition
 from ...corruptions.corruption import SEVERITIES, Corruption, Medium, apply_all, prepare
 from ...corruptions.words import encode_words
 from ...datasets.batch import Batch, Spec
-from .method import planted_batch
+from .planted import planted_batch, with_holes
 
 #: medium -> the modalities that hold it in the checks
 _MODALITIES: dict[Medium, tuple[str, ...]] = {
@@ -203,6 +203,35 @@ def severities_share_draws(corruption_class: Any) -> None:
             )
 
 
+def unobserved_is_zero(corruption_class: Any) -> None:
+    """Of modalities that are partly observed, what is not observed is 0 under it, a sample without an observed entry lacks
+    the modality, a sample has the same holes in any batch, and times stay."""
+    if _medium(corruption_class) != "features":
+        return
+    batch = _corruption_batch(corruption_class)
+    batch = with_holes(batch, batch.modalities)
+    order = torch.randperm(len(batch), generator=torch.Generator().manual_seed(3))
+    conditions = _conditions(corruption_class)
+    shuffled = apply_all(conditions, batch.take(order))
+    for (condition, changed), (_, other) in zip(apply_all(conditions, batch), shuffled, strict=True):
+        for name in batch.modalities:
+            where = f"{condition.name}: {name}"
+            assert name in changed.observed, f"{where} no longer says what is observed"
+            observed, valid = changed.observed[name], changed.mask[name]
+            assert bool((changed.features[name][~observed] == 0).all()), (
+                f"{where} is not 0 where not observed"
+            )
+            some = (observed & valid.unsqueeze(-1)).flatten(1).any(dim=1)
+            assert not bool((changed.present[name] & ~some).any()), (
+                f"{where} is there without an observed entry"
+            )
+            assert torch.equal(observed[order], other.observed[name]), (
+                f"{where} has other holes in another order"
+            )
+            times = batch.time[name][valid]
+            assert torch.equal(changed.time[name][valid], times), f"{where} has other times"
+
+
 def _has_severities(corruption_class: Any) -> bool:
     return isinstance(corruption_class, type) and issubclass(corruption_class, Corruption)
 
@@ -216,4 +245,5 @@ CORRUPTION_CHECKS = (
     severity_0_is_the_identity,
     damage_grows,
     severities_share_draws,
+    unobserved_is_zero,
 )

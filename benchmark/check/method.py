@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import fields, replace
 from functools import partial
 
@@ -17,65 +17,17 @@ from ...methods.shared.networks import SharedNetworkParams
 from ..core.method_spec import describe
 from ..core.registry import Entry
 from ..train.predict import default_conditions
+from .planted import planted_batch as planted_batch
+from .planted import specs as specs
 from .planted_media import media_specs, planted_media, with_more_padding, with_rubbish_in_padding
 from .told import check_told
 
 TOLERANCE = 1e-4
-_MOST = 64  # samples of a planted batch
-
-
-def specs() -> Iterator[Spec]:
-    """One to four modalities, regression and classification, one source and two."""
-    sizes = {"text": 6, "audio": 3, "vision": 4, "motion": 2}
-    for count in range(1, 5):
-        chosen = dict(list(sizes.items())[:count])
-        # Others: not known.
-        steps = {name: known for name, known in {"text": 5, "audio": 1}.items() if name in chosen}
-        yield Spec(
-            chosen, "regression", label_range=(-3.0, 3.0), domains=1 + count % 2, steps=steps,
-            train_size=_MOST, label_moments=(0.0, 1.0),
-        )  # fmt: skip
-        yield Spec(
-            chosen, "classification", classes=3, domains=2 - count % 2, steps=steps,
-            train_size=_MOST, class_counts=(20, 24, 20),
-        )  # fmt: skip
 
 
 def specs_for(method_class: type[Method]) -> Iterator[Spec]:
     """The specifications that a method is tried with: of features, or of the raw media that it reads."""
     return media_specs() if method_class.reads_media else specs()
-
-
-def planted_batch(spec: Spec, count: int = 24, steps: int = 5, seed: int = 0) -> Batch:
-    """Samples whose every modality tells the target, with sequences of different lengths.
-
-    Args:
-        spec: modalities and target.
-        count: number of samples.
-        steps: the longest sequence.
-        seed: of all of it.
-    """
-    draw = torch.Generator().manual_seed(seed)
-    latent = torch.randn(count, generator=draw)
-    lengths = torch.randint(1, steps + 1, (count,), generator=draw)
-    mask = torch.arange(steps).expand(count, steps) < lengths[:, None]
-    features, present = {}, {}
-    for name, width in spec.modalities.items():
-        noise = 0.3 * torch.randn(count, steps, width, generator=draw)
-        features[name] = (noise + latent[:, None, None]) * mask[..., None]
-        present[name] = torch.ones(count, dtype=torch.bool)
-    target = latent.clamp(-3, 3)
-    if spec.kind == "classification":
-        target = torch.bucketize(latent, torch.tensor([-0.5, 0.5]))
-    return Batch(
-        features=features,
-        mask=dict.fromkeys(features, mask),
-        present=present,
-        target=target,
-        domain=torch.arange(count) % spec.domains,
-        sample_id=torch.arange(count),
-        index=torch.arange(count),
-    )
 
 
 def _planted(method_class: type[Method], spec: Spec, count: int = 24) -> Batch:
@@ -207,6 +159,27 @@ def _with_nan(batch: Batch, name: str) -> Batch:
     features = {**batch.features, name: rubbish}
     context = None if batch.context is None else _with_nan(batch.context, name)
     return replace(batch, features=features, context=context)
+
+
+def unobserved_is_not_read(method_class: type[Method]) -> None:
+    """Where entries are not observed, what stood there changes no prediction; and predictions are finite and of the sample
+    alone, also where nothing of a sample or everything of a batch is observed."""
+    if method_class.reads_media:  # raw media have no entries that are not observed
+        return
+    for spec in list(specs())[2:4]:
+        spec = replace(spec, partly_observed=tuple(spec.modalities))
+        method, batch = _build(method_class, spec), _planted(method_class, spec)
+        clean = _predict(method, batch).prediction
+        dirty = {m: x.where(batch.observed[m], 7.0) for m, x in batch.features.items()}
+        # as the harness hands on every batch
+        handed = replace(batch, features=dirty).with_observed(batch.observed)
+        _close(clean, _predict(method, handed).prediction, "other values at unobserved entries")
+        _close(clean[:1], _predict(method, batch.take(slice(0, 1))).prediction, "a sample with holes alone")
+        nothing = batch.with_observed({m: torch.zeros_like(o) for m, o in batch.observed.items()})
+        for what, other in (("nothing", nothing), ("everything", replace(batch, observed={}))):
+            prediction = _predict(method, other).prediction
+            assert prediction.shape == clean.shape, f"{what} observed: shape {tuple(prediction.shape)}"
+            assert bool(torch.isfinite(prediction).all()), f"{what} observed: not finite"
 
 
 def samples_are_independent(method_class: type[Method]) -> None:
@@ -457,6 +430,7 @@ _PREDICTION_CHECKS: tuple[Callable[[type[Method]], None], ...] = (
     nothing_present_is_survived,
     padding_is_not_read,
     absent_is_not_read,
+    unobserved_is_not_read,
     samples_are_independent,
     what_it_says_of_itself_is_one_number_a_sample,
     class_weights_reach_it,

@@ -21,9 +21,10 @@ from .encode import encode
 from .options import Given, Plugins, Root, plugin_files
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from ...datasets.dataset import Located
+    from ...datasets.verify import SplitInfo
 
 app = App(no_args_is_help=True, help="Look at data, verify them, convert them, make a stand-in.")
 
@@ -98,6 +99,8 @@ def info(name: Name, data_root: Root = None, data: Given = None, plugin: Plugins
             size = f"{shape.steps} x {shape.features} {shape.dtype}"
             shapes.add_row(*first, modality, size, f"{shape.mean_length:.1f} on average", str(shape.absent))
     out.print(shapes)
+    for words in _holes_and_times(about.splits):
+        out.print(words, markup=False, highlight=False, soft_wrap=True)
     for modality, summary in about.cut.items():
         out.print(f"{modality}: {summary}", markup=False, highlight=False, soft_wrap=True)
     for split, part in about.splits.items():
@@ -114,6 +117,20 @@ def info(name: Name, data_root: Root = None, data: Given = None, plugin: Plugins
             markup=False,
             highlight=False,
         )
+
+
+def _holes_and_times(splits: Mapping[str, SplitInfo]) -> Iterator[str]:
+    """A line for each modality that is partly observed or has times."""
+    for name in next(iter(splits.values())).modalities:
+        shapes = {split: part.modalities[name] for split, part in splits.items()}
+        observed = [
+            f"{one.observed:.1%} of {split}" for split, one in shapes.items() if one.observed is not None
+        ]
+        spans = [one.time for one in shapes.values() if one.time is not None]
+        facts = [f"observed entries {', '.join(observed)}"] if observed else []
+        facts += [f"times span {max(spans):g} seconds at most"] if spans else []
+        if facts:
+            yield f"{name}: {'; '.join(facts)}"
 
 
 @app.command()

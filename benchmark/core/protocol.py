@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from ...corruptions.families import TRAIN_MISSING
-from ...corruptions.rates import has_rates, parse_rates, rates_text
+from ...datasets.rates import has_rates, parse_rates, rates_text
 from .as_published import BUDGETS
 from .selection import Rule
 from .strings import as_list, unique

@@ -150,4 +150,14 @@ def concatenate(parts: Sequence[Samples]) -> Samples:
         sample_id=np.concatenate([part.sample_id for part in parts]),
         domain=np.concatenate([part.domain for part in parts]),
         previous=np.concatenate(previous),
+        observed={
+            name: join([part.observed_entries(name) for part in parts])
+            for name in parts[0].features
+            if any(name in part.observed for part in parts)
+        },
+        time={
+            name: join([part.time[name] for part in parts])
+            for name in parts[0].features
+            if all(name in part.time for part in parts)
+        },
     )

@@ -94,7 +94,7 @@ def resize_samples(samples: Samples, widths: Mapping[str, int], steps: Mapping[s
         The samples with these modalities, at these widths, no sequence longer than these steps.
     """
     count = len(samples)
-    features, mask, present = {}, {}, {}
+    features, mask, present, observed, time = {}, {}, {}, {}, {}
     for name, theirs in pair_modalities(tuple(widths), tuple(samples.features)).items():
         if theirs is None:
             features[name] = np.zeros((count, 1, widths[name]), np.float32)
@@ -103,7 +103,18 @@ def resize_samples(samples: Samples, widths: Mapping[str, int], steps: Mapping[s
         values, valid = shorten_sequences(samples.features[theirs], samples.mask[theirs], steps[name])
         features[name], mask[name] = resize_features(values, widths[name]), valid
         present[name] = samples.present[theirs]
-    return replace(samples, features=features, mask=mask, present=present)
+        if theirs in samples.observed:
+            told = samples.observed_entries(theirs).astype(np.float32)
+            told = resize_features(
+                shorten_sequences(told, samples.mask[theirs], steps[name])[0], widths[name]
+            )
+            observed[name] = told > 1 - 1e-4  # all that an entry is interpolated from
+            features[name] = np.where(observed[name], features[name], 0)
+            present[name] = present[name] & observed[name].any(axis=(1, 2))
+        if theirs in samples.time:
+            moments = samples.time[theirs][..., None]
+            time[name] = shorten_sequences(moments, samples.mask[theirs], steps[name])[0][..., 0]
+    return replace(samples, features=features, mask=mask, present=present, observed=observed, time=time)
 
 
 def pair_modalities(own: Sequence[str], theirs: Sequence[str]) -> dict[str, str | None]:

@@ -6,10 +6,8 @@ brought to one scale. A worker keeps the tensors of the last tasks in a ``TaskCa
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -30,7 +28,9 @@ from .compatibility import (
 )
 from .domains import check_domain, samples_of_place
 from .folds import samples_of_fold
-from .standardization import Statistics, feature_statistics, standardize
+from .join import join_samples
+from .join import sample_hash as sample_hash  # a public name of this module
+from .standardization import Statistics, feature_statistics
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ class TensorRecipe:
             scales: dataset -> the factor of its labels.
             domain_index: source -> its index; others get -1.
         """
-        batch = _join(parts, self.blocks, scales, domain_index, self.statistics)
+        batch = join_samples(parts, self.blocks, scales, domain_index, self.statistics)
         if not self.mask_padding:
             batch = replace(batch, mask={key: torch.ones_like(value) for key, value in batch.mask.items()})
         return Split(
@@ -166,6 +166,7 @@ class TaskData:
                 name: self.media[name] for name in sizes if name in self.media and name not in self.finetuned
             },
             class_weights=balanced_weights(labels["class_counts"]) if class_weights == "balanced" else (),
+            partly_observed=tuple(name for name in sizes if name in self.train.batch.observed),
         )
 
     def with_context(self) -> TaskData:
@@ -184,11 +185,16 @@ class TaskData:
 
         def narrow(split: Split) -> Split:
             def pick(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-                return {name: tensors[name] for name in modalities}
+                return {name: tensors[name] for name in modalities if name in tensors}
 
             batch = split.batch
             picked = replace(
-                batch, features=pick(batch.features), mask=pick(batch.mask), present=pick(batch.present)
+                batch,
+                features=pick(batch.features),
+                mask=pick(batch.mask),
+                present=pick(batch.present),
+                observed=pick(batch.observed),
+                time=pick(batch.time),
             )
             return replace(split, batch=picked)
 
@@ -355,6 +361,8 @@ def _load(located: Located, request: TaskRequest) -> dict[str, Samples]:
             features={m: split.features[m] for m in modalities},
             mask={m: split.mask[m] for m in modalities},
             present={m: split.present[m] for m in modalities},
+            observed={m: split.observed[m] for m in modalities if m in split.observed},
+            time={m: split.time[m] for m in modalities if m in split.time},
         )
         for name, split in splits.items()
     }
@@ -365,46 +373,6 @@ def _domains(name: str, samples: Samples) -> np.ndarray:
     return np.where(samples.domain == "", name, samples.domain)
 
 
-def _join(
-    parts: Sequence[tuple[str, Samples]],
-    blocks: Mapping[str, Blocks],
-    scales: Mapping[str, float],
-    domain_index: Mapping[str, int],
-    statistics: Statistics | None,
-) -> Batch:
-    total = sum(len(part) for _, part in parts)
-    features, mask, present = {}, {}, {}
-    for modality, places in blocks.items():
-        steps = max(part.features[modality].shape[1] for _, part in parts)
-        joined = np.zeros((total, steps, max(sum(place) for place in places.values())), np.float32)
-        valid = np.zeros((total, steps), bool)
-        row = 0
-        for name, part in parts:
-            start, width = places[name]
-            rows, length = slice(row, row + len(part)), part.features[modality].shape[1]
-            values = joined[rows, :length, start : start + width]  # a view: nothing is held twice
-            values[...] = part.features[modality]
-            if statistics:
-                standardize(values, *statistics[modality][start])
-            valid[rows, :length] = part.mask[modality]
-            row += len(part)
-        joined[~valid] = 0.0
-        features[modality] = torch.from_numpy(joined)
-        mask[modality] = torch.from_numpy(valid)
-        present[modality] = torch.from_numpy(np.concatenate([part.present[modality] for _, part in parts]))
-    target = np.concatenate([_targets(part.target, scales[name]) for name, part in parts])
-    domain = np.concatenate([np.full(len(part), domain_index.get(name, -1)) for name, part in parts])
-    hashes = [sample_hash(dataset_of(name), sample) for name, part in parts for sample in part.sample_id]
-    return Batch(
-        features=features,
-        mask=mask,
-        present=present,
-        target=torch.from_numpy(target),
-        domain=torch.from_numpy(domain.astype(np.int64)),
-        sample_id=torch.tensor(hashes, dtype=torch.int64),
-    )
-
-
 def _previous(parts: Sequence[Samples]) -> torch.Tensor:
     """The rows of the previous utterances in the joined split, int64 [samples], -1 where there is none."""
     starts = np.cumsum([0, *(len(part) for part in parts)])
@@ -413,19 +381,3 @@ def _previous(parts: Sequence[Samples]) -> torch.Tensor:
         for part, start in zip(parts, starts, strict=False)
     ]
     return torch.from_numpy(np.concatenate(rows).astype(np.int64))
-
-
-def _targets(target: np.ndarray, scale: float) -> np.ndarray:
-    return target.astype(np.int64) if target.dtype.kind in "iu" else (target * scale).astype(np.float32)
-
-
-@lru_cache(maxsize=1 << 20)
-def sample_hash(dataset: str, sample_id: str) -> int:
-    """A signed 64-bit hash of a sample, which seeds its random corruptions.
-
-    Args:
-        dataset: the name of its dataset.
-        sample_id: its name there.
-    """
-    digest = hashlib.blake2b(f"{dataset}/{sample_id}".encode(), digest_size=8).digest()
-    return int.from_bytes(digest, "little", signed=True)

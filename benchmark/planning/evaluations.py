@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ...corruptions import GROUPS, PARTS
-from ...corruptions.rates import parse_rates, rates_text
 from ...datasets.dataset import Located
 from ...datasets.layout.description import Description
+from ...datasets.rates import parse_rates, rates_text
 from ..core.errors import UsageError, nearest
 from ..core.job import COMPANION, Job
 from ..core.locate import locate

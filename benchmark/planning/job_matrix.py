@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any
 
-from ...corruptions.rates import has_rates
 from ...datasets.dataset import Located
 from ...datasets.libraries import check_installed
+from ...datasets.rates import has_rates
 from ...methods import ESTIMATORS
 from ..core.as_published import BUDGETS, family_of, rules_of
 from ..core.errors import UsageError, nearest

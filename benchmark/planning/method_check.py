@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
-from ...corruptions.rates import fault_of_rates, parse_rates
+from ...datasets.rates import fault_of_rates, parse_rates
 from ...datasets.target import Target
 from ..core.errors import UsageError, nearest
 from ..core.method_spec import MethodDescription

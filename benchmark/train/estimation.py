@@ -8,9 +8,9 @@ from typing import Protocol as Structure
 
 from torch import Tensor
 
-from ...corruptions.rates import has_rates
 from ...corruptions.training import inject, inject_by_sample
 from ...datasets.batch import Batch
+from ...datasets.rates import has_rates
 from ...methods.estimator import Estimator
 from ..core.protocol import Protocol
 from ..core.selection import Direction, Epoch, select_epoch

@@ -22,9 +22,9 @@ import torch
 from torch import Tensor
 from torch.optim.lr_scheduler import LambdaLR
 
-from ...corruptions.rates import has_rates
 from ...corruptions.training import inject, inject_by_sample
 from ...datasets.batch import Batch
+from ...datasets.rates import has_rates
 from ...methods.method import Method
 from ..core.protocol import Protocol
 from ..core.selection import Direction, Epoch, Record, select_epoch

@@ -11,7 +11,7 @@ import numpy as np
 from ..dataset import DataError, data_error
 
 
-def read_array(file: Path, name: str) -> tuple[np.ndarray, np.ndarray | None]:
+def read_array(file: Path, name: str, fill: bool = False) -> tuple[np.ndarray, np.ndarray | None]:
     """Reads one array.
 
     npz and safetensors: the array of that name. Parquet, one row a sample: the column of that name, which
@@ -25,6 +25,7 @@ def read_array(file: Path, name: str) -> tuple[np.ndarray, np.ndarray | None]:
     Args:
         file: .npz, .safetensors or .parquet.
         name: of the array or column.
+        fill: lists of numbers of different lengths are filled up with NaN, to [samples, longest].
 
     Returns:
         The array; and the number of valid steps [samples], int64, or None where every step is valid.
@@ -34,7 +35,7 @@ def read_array(file: Path, name: str) -> tuple[np.ndarray, np.ndarray | None]:
     """
     reader = {".npz": _npz, ".safetensors": _safetensors, ".parquet": _parquet}[file.suffix.lower()]
     try:
-        return reader(file, name)
+        return reader(file, name, fill)
     except DataError:
         raise
     except FileNotFoundError:
@@ -75,7 +76,7 @@ def _missing_array(file: Path, name: str, known: list[str]) -> DataError:
     return data_error(file, name, "no such array", f"one of {names}" if known else "an array of that name")
 
 
-def _npz(file: Path, name: str) -> tuple[np.ndarray, None]:
+def _npz(file: Path, name: str, fill: bool) -> tuple[np.ndarray, None]:
     arrays = np.load(file, allow_pickle=False)
     if not isinstance(arrays, np.lib.npyio.NpzFile):
         raise data_error(file, name, "the file holds a single array", "an npz file")
@@ -90,7 +91,7 @@ def _npz(file: Path, name: str) -> tuple[np.ndarray, None]:
             raise
 
 
-def _safetensors(file: Path, name: str) -> tuple[np.ndarray, None]:
+def _safetensors(file: Path, name: str, fill: bool) -> tuple[np.ndarray, None]:
     from safetensors import safe_open
 
     with safe_open(file, framework="np") as tensors:
@@ -130,13 +131,13 @@ def _bfloat16(file: Path, name: str) -> np.ndarray:
     return (halves.astype(np.uint32) << 16).view(np.float32).reshape(about["shape"])
 
 
-def _parquet(file: Path, name: str) -> tuple[np.ndarray, np.ndarray | None]:
+def _parquet(file: Path, name: str, fill: bool) -> tuple[np.ndarray, np.ndarray | None]:
     import pyarrow.parquet as pq
 
     known = pq.read_schema(file).names
     if name in known:
         column = pq.read_table(file, columns=[name]).column(0)
-        return _column(_one_chunk(column), file, name)
+        return _column(_one_chunk(column), file, name, fill)
     numbered = []
     while f"{name}_{len(numbered)}" in known:
         numbered.append(f"{name}_{len(numbered)}")
@@ -177,8 +178,9 @@ def _is_list(kind: Any) -> bool:
     return any(test(kind) for test in tests)
 
 
-def _column(column: Any, file: Path, name: str) -> tuple[np.ndarray, np.ndarray | None]:
-    """A column as an array, and the number of valid steps of each sample where not all have as many."""
+def _column(column: Any, file: Path, name: str, fill: bool) -> tuple[np.ndarray, np.ndarray | None]:
+    """A column as an array, and the number of valid steps of each sample where not all have as many; ``fill`` as of
+    ``read_array``."""
     import pyarrow as pa
     import pyarrow.compute
 
@@ -193,6 +195,10 @@ def _column(column: Any, file: Path, name: str) -> tuple[np.ndarray, np.ndarray 
     steps = np.zeros(len(column), np.int64)
     steps[filled] = pc.list_value_length(lists).to_numpy(zero_copy_only=False)
     inner = pc.list_flatten(lists)
+    if not _is_list(inner.type) and fill:
+        padded = np.full((len(steps), int(steps.max(initial=0))), np.nan)
+        padded[np.arange(padded.shape[1]) < steps[:, None]] = _values(inner, file, name)
+        return padded, None
     if not _is_list(inner.type):
         filled = steps > 0
         return _fill_rows(_equal_rows(inner, steps[filled], np.flatnonzero(filled), file, name), filled)

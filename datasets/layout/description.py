@@ -8,6 +8,8 @@
       audio: {array: audio, padding: nonzero}       # zeros before and after the data are padding
       sound: {array: wave, encoder: cnn1d}          # windows of a waveform, [samples, time, 1]
       vision: vision                                # all steps are data; [samples, feature] is one step
+      vitals: {array: vitals, missing: nan}         # NaN says that an entry was not observed
+      labs: {array: labs, observed: {array: seen}, time: {array: hours, unit: hours}}   # see ``observations.py``
     task: {kind: regression, range: [-3, 3]}        # or {kind: classification, classes: [no, yes]}
     label: label
     indices: true                     # class labels are indices, even where classes are called by numbers
@@ -37,7 +39,10 @@ from .origin import Origin, read_origin
 FILE_NAME = "dataset.yaml"
 SUFFIXES = (".npz", ".parquet", ".safetensors")
 _MOST = 100_000  # values of a range
+#: Unit of times -> seconds.
+UNITS = {"seconds": 1.0, "minutes": 60.0, "hours": 3600.0, "days": 86400.0}
 _OPTIONAL = ("domain", "sample_id", "video", "clip", "previous", "group")
+_OF_MODALITY = ("array", "file", "length", "mask", "padding", "encoder", "missing", "observed", "time")
 _KEYS = (
     "name", "title", "homepage", "synthetic", "file", "modalities", "task", "label", "split", "valid", "media",
     "indices",
@@ -62,14 +67,25 @@ class ArrayRef:
 
 @dataclass(frozen=True)
 class ModalityRef:
-    """Where a modality's features lie, which steps are valid (at most one of the three says so), and what
-    reads them."""
+    """Where a modality's features lie, which steps are valid (at most one of the three says so), what reads them, which
+    entries were observed (at most one of ``nan`` and ``observed`` says so; else all are), and when each step was.
+
+    ``nan`` says that NaN is an entry that was not observed; ``unit`` is a key of ``UNITS``, of the times.
+    """
 
     features: ArrayRef
     length: ArrayRef | None = None
     mask: ArrayRef | None = None
     padding: str | None = None
     encoder: str = "sequence"
+    nan: bool = False
+    observed: ArrayRef | None = None
+    time: ArrayRef | None = None
+    unit: str = "seconds"
+
+    def refs(self) -> Iterable[ArrayRef]:
+        """Its arrays, in a fixed order."""
+        return (ref for ref in (self.features, self.length, self.mask, self.observed, self.time) if ref)
 
 
 @dataclass(frozen=True)
@@ -106,7 +122,7 @@ class Description:
     def refs(self) -> Iterable[ArrayRef]:
         """Every array that is read, in a fixed order."""
         for modality in self.modalities.values():
-            yield from (ref for ref in (modality.features, modality.length, modality.mask) if ref)
+            yield from modality.refs()
         yield self.label
         if self.split is not None:
             yield self.split
@@ -133,10 +149,16 @@ class Description:
             where = [[split, number[path]] for split, path in ref.files.items()]
             return [ref.array, where, list(ref.values.items())]
 
+        def later(ref: ModalityRef) -> list[object]:
+            """What came later: modalities without it keep their hash."""
+            time = [plain(ref.time), ref.unit] if ref.time else None
+            told = {"missing": "nan" if ref.nan else None, "observed": plain(ref.observed), "time": time}
+            told = {key: value for key, value in told.items() if value is not None}
+            return [*([ref.encoder] if ref.encoder != "sequence" else []), *([told] if told else [])]
+
         return [
             [
-                [name, plain(ref.features), plain(ref.length), plain(ref.mask), ref.padding]
-                + ([ref.encoder] if ref.encoder != "sequence" else [])  # came later: others keep their hash
+                [name, plain(ref.features), plain(ref.length), plain(ref.mask), ref.padding, *later(ref)]
                 for name, ref in self.modalities.items()
             ],
             [self.target.kind, self.target.label_range, self.target.classes, self.target.metrics],
@@ -354,8 +376,7 @@ class _Reader(Entries):
             key = f"modalities/{name}"
             self.modality(name)
             entry = {"array": entry} if isinstance(entry, str) else entry
-            allowed = ("array", "file", "length", "mask", "padding", "encoder")
-            entry = self.mapping(entry, key, allowed, ("array",))
+            entry = self.mapping(entry, key, _OF_MODALITY, ("array",))
             rules = [rule for rule in ("length", "mask", "padding") if rule in entry]
             if len(rules) > 1:
                 raise self.wrong(key, " and ".join(rules), "one of them")
@@ -366,12 +387,51 @@ class _Reader(Entries):
                 wrong = f"{encoder!r}{nearest(str(encoder), ENCODERS)}"
                 raise self.wrong(f"{key}/encoder", wrong, " or ".join(ENCODERS))
             features = self.entry_ref(entry, key, default)
-            steps = {
+            found = {
                 rule: self.ref(entry[rule], f"{key}/{rule}", features.files)
-                for rule in ("length", "mask")
+                for rule in ("length", "mask", "observed")
                 if rule in entry
             }
             refs[name] = ModalityRef(
-                features, steps.get("length"), steps.get("mask"), entry.get("padding"), encoder
+                features,
+                **found,
+                padding=entry.get("padding"),
+                encoder=encoder,
+                nan=self.nan(entry, key),
+                **self.times(entry, key, features.files),
             )
         return refs
+
+    def nan(self, entry: Mapping[str, Any], key: str) -> bool:
+        """Whether NaN says that an entry was not observed.
+
+        Args:
+            entry: of a modality.
+            key: its place in the file.
+        """
+        if "missing" not in entry:
+            return False
+        if "observed" in entry:
+            raise self.wrong(key, "missing and observed", "one of them")
+        value = entry["missing"]
+        if str(value).lower().removeprefix(".") != "nan":
+            raise self.wrong(f"{key}/missing", repr(value), "nan")
+        return True
+
+    def times(self, entry: Mapping[str, Any], key: str, files: Mapping[str, Path]) -> dict[str, Any]:
+        """The fields of a ``ModalityRef`` that say when each step was: none where nothing is said.
+
+        Args:
+            entry: of a modality.
+            key: its place in the file.
+            files: of its features.
+        """
+        if "time" not in entry:
+            return {}
+        key, value = f"{key}/time", entry["time"]
+        value = {"array": value} if isinstance(value, str) else value
+        stated = self.mapping(value, key, ("array", "file", "unit"), ("array",))
+        unit = stated.get("unit", "seconds")
+        if unit not in UNITS:
+            raise self.wrong(f"{key}/unit", f"{unit!r}{nearest(str(unit), UNITS)}", " or ".join(UNITS))
+        return {"time": self.entry_ref(stated, key, files), "unit": unit}

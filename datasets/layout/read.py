@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +11,10 @@ from .. import samples as make
 from ..dataset import SPLITS, Samples, data_error
 from ..validation import draw_validation
 from .arrays import read_array
-from .description import FILE_NAME, ArrayRef, Description, ModalityRef, ValidationPart
+from .description import FILE_NAME, UNITS, ArrayRef, Description, ModalityRef, ValidationPart
+from .observations import observed_entries, seconds
+
+_NAN_HINT = ", or 'missing: nan' at the modality in dataset.yaml, where NaN is an entry that was not observed"
 
 
 def read_open_layout(name: str, description: Description) -> dict[str, Samples]:
@@ -30,6 +33,15 @@ def read_open_layout(name: str, description: Description) -> dict[str, Samples]:
     return Loader(name, description).load()
 
 
+@dataclass(frozen=True)
+class _Steps:
+    """What is known of the steps of a modality in a split: as the fields of ``Samples``, None where nothing is said."""
+
+    mask: np.ndarray
+    observed: np.ndarray | None
+    time: np.ndarray | None
+
+
 class Loader:
     """Reads the arrays that a description names, split by split."""
 
@@ -44,15 +56,15 @@ class Loader:
     def load(self) -> dict[str, Samples]:
         """Split -> checked samples."""
         features = {name: self.read(ref.features) for name, ref in self.about.modalities.items()}
-        masks = {name: self.masks(ref, features[name]) for name, ref in self.about.modalities.items()}
+        steps = {name: self.steps(ref, features[name]) for name, ref in self.about.modalities.items()}
         targets = self.targets()
         optional = {name: self.read(ref) for name, ref in self.about.optional.items()}
         splits = {}
         for split in self.splits:
             arrays = {name: part[split][0] for name, part in features.items()}
-            mask = {name: part[split] for name, part in masks.items()}
+            found = {name: part[split] for name, part in steps.items()}
             names = {name: part[split][0] for name, part in optional.items()}
-            splits[split] = self.samples(split, arrays, mask, targets[split], names)
+            splits[split] = self.samples(split, arrays, found, targets[split], names)
         if self.about.valid is not None:
             splits = self.with_validation(splits, self.about.valid)
         make.check_splits(splits, self.about.file)
@@ -87,7 +99,7 @@ class Loader:
         self,
         split: str,
         arrays: dict[str, np.ndarray],
-        mask: dict[str, np.ndarray],
+        steps: dict[str, _Steps],
         target: np.ndarray,
         optional: dict[str, np.ndarray],
     ) -> Samples:
@@ -95,10 +107,13 @@ class Loader:
 
         Args:
             split: its name.
-            arrays, mask: modality -> checked features and valid steps.
+            arrays: modality -> checked features.
+            steps: modality -> what is known of its steps.
             target: the labels.
             optional: entry of the description -> the array that it names.
         """
+        mask = {name: found.mask for name, found in steps.items()}
+        observed = {name: found.observed for name, found in steps.items() if found.observed is not None}
         named: dict[str, np.ndarray] = {}
         for name, array in optional.items():
             ref = self.about.optional[name]
@@ -117,12 +132,14 @@ class Loader:
         return Samples(
             features=arrays,
             mask=mask,
-            present=make.present(mask),
+            present=make.present(mask, observed),
             target=target,
             sample_id=self.sample_ids(split, count, named),
             domain=named.get("domain", np.full(count, self.name)),
             previous=self.previous(split, count, named, optional.get("previous")),
             group=self.groups(named),
+            observed=observed,
+            time={name: found.time for name, found in steps.items() if found.time is not None},
         )
 
     def targets(self) -> dict[str, np.ndarray]:
@@ -201,11 +218,22 @@ class Loader:
         """A share of the training samples, by whole groups or videos where they are named."""
         return ValidationPart(group=self.about.whole)
 
-    def read(self, ref: ArrayRef) -> dict[str, tuple[np.ndarray, np.ndarray | None]]:
-        """Split -> array and, for ragged lists, the valid steps."""
+    def read(self, ref: ArrayRef, times: bool = False) -> dict[str, tuple[np.ndarray, np.ndarray | None]]:
+        """Reads an array.
+
+        Args:
+            ref: where it lies.
+            times: of steps: lists of different lengths are filled up with NaN, and an array of one dimension holds for
+                all samples alike.
+
+        Returns:
+            Split -> array and, for ragged lists, the valid steps.
+        """
         if self.rows is None:
-            return {split: read_array(ref.files[split], ref.array) for split in self.splits}
-        array, steps = read_array(ref.files[""], ref.array)
+            return {split: read_array(ref.files[split], ref.array, fill=times) for split in self.splits}
+        array, steps = read_array(ref.files[""], ref.array, fill=times)
+        if times and array.ndim == 1:
+            return dict.fromkeys(self.splits, (array, None))
         count = sum(len(rows) for rows in self.rows.values())
         if array.ndim == 0 or len(array) != count:
             size = f"{len(array)} samples" if array.ndim else "a single value"
@@ -215,13 +243,15 @@ class Loader:
             for split in self.splits
         }
 
-    def masks(
+    def steps(
         self, ref: ModalityRef, parts: dict[str, tuple[np.ndarray, np.ndarray | None]]
-    ) -> dict[str, np.ndarray]:
-        """Checks the features of a modality, in place of the raw ones, and says which steps are valid."""
+    ) -> dict[str, _Steps]:
+        """Checks the features of a modality, in place of the raw ones, and says what is known of their steps."""
         rule = ref.length or ref.mask
         stated = None if rule is None else self.read(rule)
-        masks = {}
+        entries = None if ref.observed is None else self.read(ref.observed)
+        times = None if ref.time is None else self.read(ref.time, times=True)
+        steps = {}
         width = max((raw.shape[-1] for raw, _ in parts.values() if raw.ndim > 1), default=0)
         for split, (raw, ragged) in parts.items():
             file, key = _file(ref.features, split), f"{split}/{ref.features.array}"
@@ -231,9 +261,36 @@ class Loader:
             mask = self.mask(ref, split, array, ragged, None if stated is None else stated[split][0])
             if ragged is not None:
                 mask = mask & (ragged > 0)[:, None]  # an absent list is no data, whatever else is said of it
-            parts[split] = (make.features(make.without_padding(array, mask), file, key), None)
-            masks[split] = mask
-        return masks
+            array = make.without_padding(array, mask)
+            observed = self.observed(ref, split, array, mask, None if entries is None else entries[split][0])
+            if observed is not None:
+                array = np.where(observed, array, array.dtype.type(0))
+            parts[split] = (make.features(array, file, key, nan_hint=_NAN_HINT), None)
+            time = None
+            if ref.time is not None and times is not None:
+                place = _file(ref.time, split), f"{split}/{ref.time.array}"
+                time = seconds(times[split][0], mask, UNITS[ref.unit], *place)
+            steps[split] = _Steps(mask, observed, time)
+        return steps
+
+    def observed(
+        self, ref: ModalityRef, split: str, array: np.ndarray, mask: np.ndarray, stated: np.ndarray | None
+    ) -> np.ndarray | None:
+        """The observed entries of a split's features; None where all are.
+
+        Args:
+            ref: says how they are stated.
+            split: of the dataset.
+            array: the features, [samples, time, feature].
+            mask: [samples, time], bool.
+            stated: the array of them, where the description names one.
+        """
+        if ref.observed is None and not ref.nan:
+            return None
+        told = ref.observed or ref.features
+        if stated is not None:
+            make.check_rows({"modality": array, told.array: stated}, _file(told, split), split)
+        return observed_entries(array, mask, stated, _file(told, split), f"{split}/{told.array}")
 
     def mask(
         self,

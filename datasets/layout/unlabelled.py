@@ -95,13 +95,13 @@ class _Loader(Loader):
     def load(self) -> dict[str, Samples]:
         """Every part that is read."""
         features = {name: self.read(ref.features) for name, ref in self.about.modalities.items()}
-        masks = {name: self.masks(ref, features[name]) for name, ref in self.about.modalities.items()}
+        steps = {name: self.steps(ref, features[name]) for name, ref in self.about.modalities.items()}
         optional = {name: self.read(ref) for name, ref in self.about.optional.items()}
         return {
             split: self.samples(
                 split,
                 {name: part[split][0] for name, part in features.items()},
-                {name: part[split] for name, part in masks.items()},
+                {name: part[split] for name, part in steps.items()},
                 np.full(len(next(iter(features.values()))[split][0]), np.nan, np.float32),
                 {name: part[split][0] for name, part in optional.items()},
             )

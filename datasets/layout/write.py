@@ -66,6 +66,8 @@ def write_open_layout(
     elif target.label_range is not None:
         task["range"] = list(target.label_range)
     grouped = all(splits[split].group is not None for split in SPLITS)
+    partly = [m for m in modalities if any(m in splits[split].observed for split in SPLITS)]
+    timed = [m for m in modalities if all(m in splits[split].time for split in SPLITS)]
     content = {
         **{key: value for key, value in (("name", name), ("title", title), ("homepage", homepage)) if value},
         "synthetic": synthetic,
@@ -73,6 +75,8 @@ def write_open_layout(
         "modalities": {
             m: {"array": f"features.{m}", "mask": f"mask.{m}"}
             | ({"encoder": encoders[m]} if encoders and m in encoders else {})
+            | ({"observed": f"observed.{m}"} if m in partly else {})
+            | ({"time": f"time.{m}"} if m in timed else {})
             for m in modalities
         },
         "task": task,
@@ -89,6 +93,8 @@ def write_open_layout(
             samples = splits[split]
             arrays: dict[str, np.ndarray] = {f"features.{m}": samples.features[m] for m in modalities}
             arrays |= {f"mask.{m}": samples.mask[m] for m in modalities}
+            arrays |= {f"observed.{m}": samples.observed_entries(m) for m in partly}
+            arrays |= {f"time.{m}": samples.time[m] for m in timed}
             arrays |= {"label": samples.target, "domain": samples.domain}
             arrays |= {"sample_id": samples.sample_id, "previous": samples.previous}
             if grouped and samples.group is not None:

@@ -53,7 +53,7 @@ class GradientBoosting(Estimator):
 
         regression = self.spec.kind == "regression"
         kind: Any = HistGradientBoostingRegressor if regression else HistGradientBoostingClassifier
-        columns = summary(train).cpu()
+        columns = summary(train, self.spec.partly_observed).cpu()
         model = kind(
             max_iter=candidate,
             learning_rate=self.params.rate,
@@ -76,7 +76,7 @@ class GradientBoosting(Estimator):
 
     def predict(self, batch: Batch, learned: Mapping[str, Tensor]) -> Output:
         """The score, or logits."""
-        raw = _raw(summary(batch), learned)
+        raw = _raw(summary(batch, self.spec.partly_observed), learned)
         if self.spec.kind == "regression":
             return Output(raw[:, 0].float())
         if raw.shape[1] == 1:  # of two classes, one score

@@ -46,7 +46,7 @@ class Logistic(Estimator):
         with import_guard("sklearn", "the method logistic"):
             from sklearn.linear_model import LogisticRegression, Ridge
 
-        columns = summary(train).cpu()
+        columns = summary(train, self.spec.partly_observed).cpu()
         learned = standardization(columns)
         inputs = standardized(columns, learned).double().numpy()
         labels = labels_of(train)
@@ -67,7 +67,10 @@ class Logistic(Estimator):
 
     def predict(self, batch: Batch, learned: Mapping[str, Tensor]) -> Output:
         """The score, or logits."""
-        said = standardized(summary(batch), learned) @ learned["weights"].T + learned["bias"]
+        said = (
+            standardized(summary(batch, self.spec.partly_observed), learned) @ learned["weights"].T
+            + learned["bias"]
+        )
         if self.spec.kind == "regression":
             return Output(said[:, 0])
         if said.shape[1] == 1:  # of two classes, one score

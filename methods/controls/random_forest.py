@@ -56,7 +56,7 @@ class RandomForest(Estimator):
             random_state=seed % 2**32,
             n_jobs=1,
             **({} if regression else {"class_weight": class_weight(self.spec)}),
-        ).fit(summary(train).cpu().numpy(), labels_of(train))
+        ).fit(summary(train, self.spec.partly_observed).cpu().numpy(), labels_of(train))
         learned = as_tensors([_tree(item.tree_) for item in model.estimators_])
         if not regression:
             import torch
@@ -66,7 +66,7 @@ class RandomForest(Estimator):
 
     def predict(self, batch: Batch, learned: Mapping[str, Tensor]) -> Output:
         """The mean of the trees: a score, or the logarithm of the probabilities."""
-        mean = sum_of_trees(summary(batch), learned) / len(learned["root"])
+        mean = sum_of_trees(summary(batch, self.spec.partly_observed), learned) / len(learned["root"])
         if self.spec.kind == "regression":
             return Output(mean[:, 0].float())
         return Output(class_logits(mean.clamp(min=_LEAST).log(), learned["classes"], self.spec.classes))

@@ -50,7 +50,6 @@ from ..shared.networks import (
     fusion_head,
     known_modalities,
     outputs,
-    valid_steps,
 )
 
 
@@ -261,7 +260,7 @@ class EBMC(Method):
 
     def encode(self, modality: str, batch: Batch) -> Tensor:
         """The embedding [batch, width] of one modality, before anything is done about missing ones."""
-        return self.encoders(modality, batch.features[modality], valid_steps(batch, modality))
+        return self.encoders.encode(modality, batch)
 
     def encode_all(self, batch: Batch, modalities: Sequence[str] = ()) -> dict[str, Tensor]:
         """The same of several modalities, computed as one."""

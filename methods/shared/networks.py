@@ -7,7 +7,7 @@ is a difference between their ideas.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -107,7 +107,47 @@ class PerModality(nn.Module):
 
 
 class Encoders(PerModality):
-    """The encoder of each modality; those that are alike are computed as one (``encode_together``)."""
+    """The encoder of each modality; those that are alike are computed as one (``encode_together``).
+
+    The encoder of a modality that is partly observed reads, beside the features, which of them were observed.
+    """
+
+    def __init__(self, spec: Spec, make: Callable[[int], nn.Module]) -> None:
+        """Builds the encoders.
+
+        Args:
+            spec: names the modalities.
+            make: the number of features that an encoder reads -> the encoder; called in the order of the modalities.
+        """
+        read = {name: width * _times_read(spec, name) for name, width in spec.modalities.items()}
+        super().__init__(replace(spec, modalities=read), make)
+        self.partly_observed = tuple(name for name in self.names if _times_read(spec, name) == 2)
+
+    def inputs(self, batch: Batch, modality: str) -> tuple[Tensor, Tensor]:
+        """What the encoder of a modality reads.
+
+        Args:
+            batch: the samples.
+            modality: its name.
+
+        Returns:
+            Features [batch, time, feature], followed by which of them were observed where it reads that; and the valid steps,
+            [batch, time].
+        """
+        features, valid = batch.features[modality], valid_steps(batch, modality)
+        if modality not in self.partly_observed:
+            return features, valid
+        observed = batch.observed_entries(modality)
+        return torch.cat([features.where(observed, 0), observed.to(features.dtype)], dim=-1), valid
+
+    def encode(self, modality: str, batch: Batch) -> Tensor:
+        """The embedding [batch, width] of one modality.
+
+        Args:
+            modality: its name.
+            batch: the samples.
+        """
+        return self(modality, *self.inputs(batch, modality))
 
     def together(self, batch: Batch, modalities: Sequence[str] = ()) -> dict[str, Tensor]:
         """The embeddings [batch, width] of several modalities, as each encoder alone gives them but for rounding.
@@ -119,15 +159,19 @@ class Encoders(PerModality):
         chosen = modalities or self.names
         parts = {name: self.parts[self.names.index(name)] for name in chosen}
         alike = {name: part for name, part in parts.items() if isinstance(part, SequenceEncoder)}
-        valid = {name: valid_steps(batch, name) for name in chosen}
+        inputs = {name: self.inputs(batch, name) for name in chosen}
         sequences = encode_together(
-            list(alike.values()), [batch.features[name] for name in alike], [valid[name] for name in alike]
+            list(alike.values()), [inputs[name][0] for name in alike], [inputs[name][1] for name in alike]
         )
         found = dict(zip(alike, sequences, strict=True))
-        return {
-            name: found[name] if name in found else part(batch.features[name], valid[name])
-            for name, part in parts.items()
-        }
+        return {name: found[name] if name in found else part(*inputs[name]) for name, part in parts.items()}
+
+
+def _times_read(spec: Spec, modality: str) -> int:
+    """How often an encoder reads the features of a step: twice where it also reads which were observed. Waveforms and raw
+    media have no such entries."""
+    raw = modality in spec.tuned or spec.encoders.get(modality) == "cnn1d"
+    return 2 if modality in spec.partly_observed and not raw else 1
 
 
 class Stacked(nn.Module):
@@ -164,7 +208,8 @@ def encoders(spec: Spec, width: int = WIDTH, layers: int = LAYERS, released: boo
 
     A modality that asks for ``cnn1d`` has a ``WaveformEncoder``. Under the protocol ``as-published`` all others have a
     ``SequenceEncoder``, which does not mask padding there. Under ``fair`` it is what reads modalities whose number of steps
-    is not known, those of raw media among them: an encoder of media that is trained along stands before it.
+    is not known, those of raw media among them: an encoder of media that is trained along stands before it. Each also reads
+    which entries were observed, where ``spec.partly_observed`` names its modality.
 
     Args:
         spec: modalities with their feature sizes, steps and encoders, and the protocol.
@@ -182,7 +227,10 @@ def encoders(spec: Spec, width: int = WIDTH, layers: int = LAYERS, released: boo
             return WaveformEncoder(features, width)
         steps = spec.steps.get(name, 0) if masked else 0
         if steps and name not in spec.tuned:
-            return VectorEncoder(features, width) if steps == 1 else SeriesEncoder(features, width, steps)
+            if steps == 1:
+                return VectorEncoder(features, width)
+            partly = name in spec.partly_observed
+            return SeriesEncoder(features, width, steps, partly_observed=partly)
         if name not in spec.tuned:
             return SequenceEncoder(features, width, layers, mask_padding=masked, released=released)
         from .media_encoder import MediaEncoder  # brings the libraries of raw media

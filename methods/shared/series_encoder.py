@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .dropout import dropout
-from .statistics import statistics
+from .statistics import observed_share, observed_statistics, statistics
 from .vector_encoder import VectorEncoder, masked_mean_over_steps
 
 CHANNELS = 48
@@ -38,22 +38,34 @@ class SeriesEncoder(nn.Module):
 
     Neither the amount of padding nor its side matters: what lies at invalid steps is read as zeros, and a series is moved
     so that its first valid step is the first of all.
+
+    Of a series that is partly observed the second half of its features says what of the first was observed. The
+    convolutions read both (as GRU-D, Che et al. 2018, and BRITS, Cao et al. 2018, do); the statistics are those of the
+    observed entries, with the share of steps at which each feature was observed.
     """
 
     def __init__(
-        self, features: int, width: int, steps: int, channels: int = CHANNELS, rate: float = RATE
+        self,
+        features: int,
+        width: int,
+        steps: int,
+        channels: int = CHANNELS,
+        rate: float = RATE,
+        partly_observed: bool = False,
     ) -> None:
         """Builds the network.
 
         Args:
-            features: of a step.
+            features: of a step, with those that say what was observed.
             width: of the embedding.
             steps: of the training data, which decide the strides. Series of any other length can be encoded.
             channels: of each block.
             rate: of dropout.
+            partly_observed: whether the second half of the features says what of the first was observed.
         """
         super().__init__()
         self.rate = rate
+        self.partly_observed = partly_observed
         strides = strides_for(steps)
         self.enter = nn.Linear(features, channels) if features > channels else nn.Identity()
         inputs = [min(features, channels), *[channels] * (len(strides) - 1)]
@@ -62,7 +74,7 @@ class SeriesEncoder(nn.Module):
         )
         self.norm = nn.LayerNorm(channels)
         self.leave = nn.Linear(channels, width)
-        self.summary = VectorEncoder(5 * inputs[0], width)
+        self.summary = VectorEncoder(3 * features if partly_observed else 5 * inputs[0], width)
 
     def forward(self, features: Tensor, valid: Tensor) -> Tensor:
         """Encodes; a sample without a valid step gets an embedding that depends on nothing of it.
@@ -85,12 +97,27 @@ class SeriesEncoder(nn.Module):
         clean = features if bool(valid.all()) else features.where(valid.unsqueeze(-1), 0)
         entered = self.enter(clean.to(self.leave.weight.dtype))
         entered = entered * valid.unsqueeze(-1).to(entered.dtype)
-        summary = self.summary.encode(statistics(entered, valid))
+        summary = self.summary.encode(self._statistics(clean, entered, valid))
         values = dropout(entered, self.rate, self.training).transpose(1, 2)
         for block in self.blocks:
             values, valid = block(values, valid)
         mean = masked_mean_over_steps(values.transpose(1, 2), valid)
         return self.leave(dropout(self.norm(mean), self.rate, self.training)) + summary
+
+    def _statistics(self, clean: Tensor, entered: Tensor, valid: Tensor) -> Tensor:
+        """What the residual network reads, [batch, statistics].
+
+        Args:
+            clean: features, [batch, time, feature], 0 at invalid steps.
+            entered: what the first block reads, [batch, time, channels].
+            valid: [batch, time], bool.
+        """
+        if not self.partly_observed:
+            return statistics(entered, valid)
+        values, told = clean.to(entered.dtype).chunk(2, dim=-1)
+        observed = told > 0
+        share = observed_share(observed, valid).to(values.dtype)
+        return torch.cat([observed_statistics(values, observed), share], dim=-1)
 
 
 class _Block(nn.Module):

@@ -9,10 +9,11 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from mmbench.corruptions.families import trained_families
-from mmbench.corruptions.missing_rates import ImbalancedRates, ModalityRates, OwnRates, lost_at_rates
-from mmbench.corruptions.rates import fault_of_rates, parse_rates, rates_text
+from mmbench.corruptions.missing_rates import ImbalancedRates, ModalityRates, OwnRates
 from mmbench.corruptions.training import inject_by_sample
 from mmbench.datasets.batch import Batch
+from mmbench.datasets.damage import lost_at_rates
+from mmbench.datasets.rates import fault_of_rates, parse_rates, rates_text
 
 COUNT = 4000
 NAMES = ("text", "audio", "vision", "touch")

@@ -51,6 +51,12 @@ def assert_same(found: dict[str, Samples], expected: dict[str, Samples]) -> None
                 result, wanted = getattr(other, kind)[name], getattr(one, kind)[name]
                 assert result.dtype == wanted.dtype
                 np.testing.assert_array_equal(result, wanted)
+        for kind in ("observed", "time"):
+            assert list(getattr(other, kind)) == list(getattr(one, kind))
+            for name, wanted in getattr(one, kind).items():
+                result = getattr(other, kind)[name]
+                assert result.dtype == wanted.dtype
+                np.testing.assert_array_equal(result, wanted)
         for kind in ("target", "sample_id", "domain", "previous"):
             result, wanted = getattr(other, kind), getattr(one, kind)
             assert result.dtype.kind == wanted.dtype.kind

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+#: What ``--train-missing`` takes beside rates of single modalities.
+TRAIN_MISSING = ("off", "patterns", "spectrum")
+
 
 def parse_rates(text: str) -> dict[str, float]:
     """Modality -> the share of samples that lack it, in alphabetic order and without those that are 0.

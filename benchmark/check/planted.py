@@ -1,0 +1,79 @@
+"""Planted samples, on which methods and corruptions are checked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+import torch
+
+from ...datasets.batch import Batch, Spec
+
+_MOST = 64  # samples of a planted batch
+
+
+def specs() -> Iterator[Spec]:
+    """One to four modalities, regression and classification, one source and two."""
+    sizes = {"text": 6, "audio": 3, "vision": 4, "motion": 2}
+    for count in range(1, 5):
+        chosen = dict(list(sizes.items())[:count])
+        # Others: not known.
+        steps = {name: known for name, known in {"text": 5, "audio": 1}.items() if name in chosen}
+        yield Spec(
+            chosen, "regression", label_range=(-3.0, 3.0), domains=1 + count % 2, steps=steps,
+            train_size=_MOST, label_moments=(0.0, 1.0),
+        )  # fmt: skip
+        yield Spec(
+            chosen, "classification", classes=3, domains=2 - count % 2, steps=steps,
+            train_size=_MOST, class_counts=(20, 24, 20),
+        )  # fmt: skip
+
+
+def planted_batch(spec: Spec, count: int = 24, steps: int = 5, seed: int = 0) -> Batch:
+    """Samples whose every modality tells the target, with sequences of different lengths.
+
+    Args:
+        spec: modalities and target.
+        count: number of samples.
+        steps: the longest sequence.
+        seed: of all of it.
+    """
+    draw = torch.Generator().manual_seed(seed)
+    latent = torch.randn(count, generator=draw)
+    lengths = torch.randint(1, steps + 1, (count,), generator=draw)
+    mask = torch.arange(steps).expand(count, steps) < lengths[:, None]
+    features, present = {}, {}
+    for name, width in spec.modalities.items():
+        noise = 0.3 * torch.randn(count, steps, width, generator=draw)
+        features[name] = (noise + latent[:, None, None]) * mask[..., None]
+        present[name] = torch.ones(count, dtype=torch.bool)
+    target = latent.clamp(-3, 3)
+    if spec.kind == "classification":
+        target = torch.bucketize(latent, torch.tensor([-0.5, 0.5]))
+    batch = Batch(
+        features=features,
+        mask=dict.fromkeys(features, mask),
+        present=present,
+        target=target,
+        domain=torch.arange(count) % spec.domains,
+        sample_id=torch.arange(count),
+        index=torch.arange(count),
+    )
+    return with_holes(batch, spec.partly_observed, seed) if spec.partly_observed else batch
+
+
+def with_holes(batch: Batch, modalities: Sequence[str], seed: int = 0) -> Batch:
+    """The batch with a third of the entries of some modalities not observed, and with irregular times of their steps.
+
+    Args:
+        batch: to make holes in; it is left as it was.
+        modalities: whose.
+        seed: of both.
+    """
+    stream = batch.stream(seed, "holes")
+    observed, time = {}, {}
+    for name in modalities:
+        shape = batch.features[name].shape[1:]
+        observed[name] = (stream.uniform(name, *shape) >= 1 / 3) & batch.mask[name].unsqueeze(-1)
+        time[name] = stream.uniform(f"time/{name}", shape[0]).cumsum(1) * batch.mask[name]
+    return replace(batch.with_observed(observed), time=time)

@@ -1,0 +1,212 @@
+"""Damage in training: modalities and frames taken away, noise added, drawn anew for every pass over the data.
+
+The harness damages batches so where the protocol says it (``train_with_missing``, ``train_with_noise``); a method may do it
+in its own loss. Of modalities that are partly observed noise falls on observed entries alone, and a frame that is dropped
+is no longer observed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from itertools import combinations
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from .batch import Batch
+from .rates import TRAIN_MISSING, has_rates, parse_rates
+from .stream import Stream
+
+TRAIN_NOISE = ("off", "spectrum")
+
+#: The chance that the spectrum takes a whole modality away.
+WHOLE = 0.1
+
+
+class Draws(Protocol):
+    """Random numbers for the samples of a batch, [batch, *shape] each; ``tag`` names the draw."""
+
+    def uniform(self, tag: str, *shape: int) -> Tensor:
+        """float32 in [0, 1)."""
+        ...
+
+    def normal(self, tag: str, *shape: int) -> Tensor:
+        """float32, standard normal."""
+        ...
+
+    def integers(self, tag: str, high: int, *shape: int) -> Tensor:
+        """int64 in [0, high)."""
+        ...
+
+
+@dataclass(frozen=True)
+class InTurn:
+    """Numbers that a generator on the CPU gives one after the other: they depend on the place in the batch.
+
+    Attributes:
+        generator: on the CPU.
+        count: of samples in the batch.
+    """
+
+    generator: torch.Generator
+    count: int
+
+    def uniform(self, tag: str, *shape: int) -> Tensor:
+        """The next numbers, whatever the tag."""
+        return torch.rand(self.count, *shape, generator=self.generator)
+
+    def normal(self, tag: str, *shape: int) -> Tensor:
+        """The next numbers, whatever the tag."""
+        return torch.randn(self.count, *shape, generator=self.generator)
+
+    def integers(self, tag: str, high: int, *shape: int) -> Tensor:
+        """The next numbers, whatever the tag."""
+        return torch.randint(high, (self.count, *shape), generator=self.generator)
+
+
+def inject(batch: Batch, missing: str, noise: str, generator: torch.Generator) -> Batch:
+    """The batch with damage for training; the given one is left as it was.
+
+    Args:
+        batch: clean, without context.
+        missing: ``"off"``; ``"patterns"``: each sample is complete or has one of the fixed patterns, all
+            equally likely; ``"spectrum"``: for each sample and modality frames are dropped at a rate that is
+            0 or uniform in [0, 1], evenly likely, and the whole modality with probability ``WHOLE``; or a rate for each
+            modality, as ``parse_rates`` reads them.
+        noise: ``"off"``; ``"spectrum"``: N(0, lambda^2) is added to the features, lambda being 0 or uniform in
+            [0, 1], evenly likely, for each sample and modality.
+        generator: on the CPU; the source of everything random.
+
+    Returns:
+        The batch; every sample keeps at least one of the modalities that it has, as long as frames leave an observed entry.
+
+    Raises:
+        ValueError: an unknown name, or a batch with context.
+    """
+    if batch.context is not None:
+        raise ValueError("the damage of a context is drawn by sample: use inject_by_sample")
+    return _damaged(batch, missing, noise, InTurn(generator, len(batch)))
+
+
+def inject_by_sample(batch: Batch, missing: str, noise: str, seed: int, name: str) -> Batch:
+    """As ``inject``, but a sample gets the same damage in any batch, and the context that of its own samples.
+
+    Within a pass an utterance is so damaged alike, whether it is the sample or the one before it.
+
+    Args:
+        batch: clean.
+        missing, noise: as in ``inject``.
+        seed: of the job.
+        name: of the damage; another one for every pass over the data.
+
+    Raises:
+        ValueError: an unknown name.
+    """
+    changed = _damaged(batch, missing, noise, Stream(seed, name, batch.sample_id))
+    if batch.context is None:
+        return changed
+    return replace(changed, context=inject_by_sample(batch.context, missing, noise, seed, name))
+
+
+def _damaged(batch: Batch, missing: str, noise: str, draws: Draws) -> Batch:
+    rates = parse_rates(missing) if has_rates(missing) else {}
+    if not (rates or missing in TRAIN_MISSING) or noise not in TRAIN_NOISE:
+        raise ValueError(f"unknown training damage {missing!r}, {noise!r}")
+    if noise == "spectrum":
+        batch = _noise(batch, draws)
+    if rates:
+        return without_some(batch, rates, draws.uniform)
+    if missing == "patterns":
+        return _absent(batch, _patterns(batch, draws))
+    if missing == "spectrum":
+        batch = _frames(batch, draws)
+        return _absent(batch, draws.uniform("whole modalities", len(batch.modalities)) < WHOLE)
+    return batch
+
+
+def _spectrum(draws: Draws, tag: str) -> Tensor:
+    """[batch]: 0 or uniform in [0, 1], evenly likely."""
+    damaged = draws.uniform(f"{tag}/whether") >= 0.5
+    return draws.uniform(f"{tag}/strength") * damaged
+
+
+def _noise(batch: Batch, draws: Draws) -> Batch:
+    features = {}
+    for name, values in batch.features.items():
+        strength = _spectrum(draws, f"noise/{name}").view(-1, 1, 1)
+        noise = strength * draws.normal(f"noise/{name}", *values.shape[1:])
+        features[name] = values + noise.to(values.device, values.dtype)
+    return replace(batch, features=features).with_observed(batch.observed)
+
+
+def _frames(batch: Batch, draws: Draws) -> Batch:
+    features, observed = {}, {}
+    for name, values in batch.features.items():
+        rate = _spectrum(draws, f"frames/{name}").unsqueeze(1)
+        kept = (draws.uniform(f"frames/{name}", values.shape[1]) >= rate).to(values.device).unsqueeze(-1)
+        features[name] = torch.where(kept, values, 0)
+        if name in batch.observed:
+            observed[name] = batch.observed[name] & kept
+    return replace(batch, features=features).with_observed(observed)
+
+
+def _patterns(batch: Batch, draws: Draws) -> Tensor:
+    """[batch, modalities]: which are taken away."""
+    count = len(batch.modalities)
+    sets = [gone for size in range(count) for gone in combinations(range(count), size)]
+    table = torch.zeros(len(sets), count, dtype=torch.bool)
+    for row, gone in enumerate(sets):
+        table[row, list(gone)] = True
+    chosen = draws.integers("pattern", len(sets))
+    return table.to(chosen.device)[chosen]
+
+
+def _absent(batch: Batch, gone: Tensor) -> Batch:
+    """Takes modalities [batch, modalities] away, but not the last one that a sample has."""
+    there = torch.stack(list(batch.present.values()), dim=1)
+    left = there & ~gone.to(there.device)
+    left = torch.where(left.any(dim=1, keepdim=True), left, there)
+    return batch.with_present({name: left[:, place] for place, name in enumerate(batch.modalities)})
+
+
+def without_some(batch: Batch, rates: Mapping[str, float], uniform: Callable[..., Tensor]) -> Batch:
+    """The batch with modalities taken away at rates of their own.
+
+    Args:
+        batch: the samples.
+        rates: modality -> rate; one that is not named is never taken away.
+        uniform: gives [batch] numbers in [0, 1) for the name of a draw.
+    """
+    names = batch.modalities
+    there = torch.stack(list(batch.present.values()), dim=1)
+    asked = torch.tensor([rates.get(name, 0.0) for name in names], dtype=torch.float64, device=there.device)
+    drawn = torch.stack([uniform(f"gone/{name}") for name in names], dim=1)
+    lost = lost_at_rates(there, asked, uniform("keep").to(there.device), drawn.to(there.device))
+    left = there & ~lost
+    return batch.with_present({name: left[:, place] for place, name in enumerate(names)})
+
+
+def lost_at_rates(there: Tensor, rates: Tensor, keep: Tensor, gone: Tensor) -> Tensor:
+    """Which modalities samples lose, [batch, modalities] bool; never all that a sample has.
+
+    A sample keeps one modality for certain, m with the probability w_m = (1 - r_m) / sum_k (1 - r_k), the sum over those
+    that it has; each other one goes with r_m / (1 - w_m). So m is missing with probability (1 - w_m) r_m / (1 - w_m) =
+    r_m. That is a probability where sum_k (1 - r_k) is at least 1; where it is less, w_m is more than 1 - r_m, and the
+    share is as near to the rate as it can be.
+
+    Args:
+        there: [batch, modalities], bool, what the samples have.
+        rates: r, [modalities], float64.
+        keep: [batch], uniform in [0, 1).
+        gone: [batch, modalities], uniform in [0, 1).
+    """
+    stay = (1 - rates) * there
+    stay = torch.where(stay.sum(dim=1, keepdim=True) > 0, stay, there.double())
+    sums = stay.cumsum(dim=1)
+    total = sums[:, -1:]
+    kept = (sums <= keep.double().unsqueeze(1) * total).sum(dim=1, keepdim=True).clamp(max=there.shape[1] - 1)
+    others = 1 - stay / total.clamp(min=torch.finfo(torch.float64).tiny)
+    chance = rates / others.clamp(min=1e-12)
+    return (there & (gone < chance)).scatter(1, kept, False)
