@@ -373,4 +373,5 @@ def take_rows(samples: Samples, rows: np.ndarray) -> Samples:
         domain=samples.domain[rows],
         previous=place[samples.previous[rows]],
         group=None if samples.group is None else samples.group[rows],
+        utterances=None if samples.utterances is None else samples.utterances.take(rows),
     )

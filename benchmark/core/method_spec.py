@@ -52,8 +52,8 @@ class MethodDescription:
         name: the registered name.
         summary: the first line of its docstring.
         docstring: those of its file, its class and its ``Params``.
-        version, train_missing, needs_domains, as_published, as_published_in, rules_as_published, libraries, departures:
-            as in ``Method``.
+        version, train_missing, needs_domains, as_published, as_published_in, rules_as_published, libraries, departures,
+            uses_conversation: as in ``Method``.
         fields: its parameters, its own before those of bases.
     """
 
@@ -68,6 +68,7 @@ class MethodDescription:
     rules_as_published: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     libraries: tuple[str, ...] = ()
     departures: Mapping[str, str] | None = None
+    uses_conversation: bool = False
     fields: tuple[Field, ...] = field(default=())
 
     def defaults(self, protocol: str = "fair", family: str = "") -> dict[str, Any]:
@@ -178,6 +179,7 @@ def _read_description(name: str, source: Path, module: str, attribute: str) -> M
         rules_as_published=literal("rules_as_published", {}, [method]),
         libraries=literal("libraries", ()),
         departures=literal("departures", None, [method]),
+        uses_conversation=literal("uses_conversation", False),
         fields=fields,
     )
 

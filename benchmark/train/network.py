@@ -97,4 +97,4 @@ def load_trained(job: Job, context: Context, folder: JobFolder) -> TrainedNetwor
     seed_everything(job.seed, "initial weights")
     method = method_class(method_class.Params(**job.params), data.spec(job.protocol["name"])).to(device)
     load_weights(method, folder.read(WEIGHTS))
-    return TrainedNetwork(method, data.with_context() if method_class.uses_context else data)
+    return TrainedNetwork(method, data.as_read_by(method_class))

@@ -46,6 +46,11 @@ class LocatedFolder:
         }
 
     @property
+    def has_conversations(self) -> bool:
+        """Whether the description says which samples are utterances of one conversation."""
+        return self.description.has_conversations
+
+    @property
     def synthetic(self) -> bool:
         """Whether the description says that mmbench generated the data."""
         return self.description.synthetic

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
+from .. import conversations
 from .. import samples as make
-from ..dataset import SPLITS, Samples, data_error
+from ..dataset import CONVERSATION_KEYS, SPLITS, Samples, Utterances, data_error
 from ..validation import draw_validation
 from .arrays import read_array
 from .description import FILE_NAME, ArrayRef, Description, ModalityRef, ValidationPart
@@ -89,9 +90,10 @@ class _Loader:
         optional: dict[str, np.ndarray],
     ) -> Samples:
         named: dict[str, np.ndarray] = {}
+        said = self.utterances(split, optional)
         for name, array in optional.items():
             ref = self.about.optional[name]
-            if name != "previous":
+            if name != "previous" and not name.startswith("conversation/"):
                 file = _file(ref, split)
                 named[name] = make.text(
                     self.meanings(ref, array, file, f"{split}/{name}"), file, f"{split}/{name}"
@@ -101,6 +103,7 @@ class _Loader:
             **{f"modalities/{name}": array for name, array in arrays.items()},
             **{f"modalities/{name}/length": array for name, array in mask.items()},
             **named,
+            **({} if said is None else {"conversation": said.conversation}),
         }
         count = make.check_rows(parts, self.about.file, split)
         return Samples(
@@ -110,9 +113,22 @@ class _Loader:
             target=target,
             sample_id=self.sample_ids(split, count, named),
             domain=named.get("domain", np.full(count, self.name)),
-            previous=self.previous(split, count, named, optional.get("previous")),
+            previous=self.previous(split, count, named, optional.get("previous"), said),
             group=self.groups(named),
+            utterances=said,
         )
+
+    def utterances(self, split: str, optional: dict[str, np.ndarray]) -> Utterances | None:
+        if not self.about.has_conversations:
+            return None
+        refs = {key: self.about.optional[f"conversation/{key}"] for key in CONVERSATION_KEYS}
+        arrays = [
+            self.meanings(
+                ref, optional[f"conversation/{key}"], _file(ref, split), f"{split}/conversation/{key}"
+            )
+            for key, ref in refs.items()
+        ]
+        return conversations.utterances(*arrays, file=_file(refs["id"], split), split=split)
 
     def targets(self) -> dict[str, np.ndarray]:
         """Split -> checked labels; whether numbers are names of classes or indices is asked of all splits at once."""
@@ -148,12 +164,21 @@ class _Loader:
         return named.get("video")
 
     def previous(
-        self, split: str, count: int, named: dict[str, np.ndarray], stated: np.ndarray | None
+        self,
+        split: str,
+        count: int,
+        named: dict[str, np.ndarray],
+        stated: np.ndarray | None,
+        said: Utterances | None,
     ) -> np.ndarray:
         if "video" in named:
             return make.previous_rows(named["video"], named["clip"])
         if stated is None:
-            return np.full(count, -1, dtype=np.int64)
+            return (
+                np.full(count, -1, dtype=np.int64)
+                if said is None
+                else conversations.previous_utterances(said)
+            )
         file, key = _file(self.about.optional["previous"], split), f"{split}/previous"
         rows = make.numbers(stated, file, key)
         if rows.shape != (count,) or rows.dtype.kind not in "iu" or ((rows < -1) | (rows >= count)).any():
