@@ -18,7 +18,7 @@
     video: video_id                   # with clip: gives the previous utterance as context
     clip: clip_id
     conversation: {id: dialogue, order: turn, speaker: who}   # whole conversations, for methods that read them
-    group: subject                    # what must lie in one split as a whole; by default the video
+    group: subject                    # what must lie in one split as a whole; by default the video, else conversation
     media: {source: mosi, path: ..., encoders: ...}   # written by mmbench data encode: see ``origin.py``
 """
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mmbench.benchmark.core.protocol import Protocol
 from mmbench.benchmark.data.tensors import TaskData, TaskRequest, load_task
-from mmbench.benchmark.train.lightning_module import fit, validate
+from mmbench.benchmark.train.lightning_module import fit
 from mmbench.benchmark.train.minibatches import minibatches, training_batches
 from mmbench.benchmark.train.predict import outputs_under, prediction_table
 from mmbench.benchmark.train.whole_conversations import ConversationMinibatches, packed
@@ -198,22 +198,19 @@ def test_damage_is_drawn_by_the_utterances_own_id(raw: TaskData):
 
 
 def test_the_label_that_another_speaker_said_before_is_learned_by_the_lstm_alone(raw: TaskData):
-    spec = raw.spec("fair")
-    small = {"width": 8, "layers": 1}
-    protocol = Protocol.model_validate({"epochs": 25, "batch_size": 48, "learning_rate": 2e-2})
+    protocol = Protocol.model_validate({"epochs": 8, "batch_size": 16, "learning_rate": 1e-2})
     found = {}
-    for kind, params in ((ERM, ERMParams(**small)), (BcLSTM, BcLSTMParams(**small, hidden=8, dropout=0.0))):
+    for kind, params in ((ERM, ERMParams(8, 1)), (BcLSTM, BcLSTMParams(8, 1, hidden=16, dropout=0.0))):
         torch.manual_seed(0)
         data = raw.as_read_by(kind)
-        method = kind(params, spec)
+        method = kind(params, data.spec("fair"))
         fit(method, protocol, data.train.batch, data.valid.batch, 0, lambda *_: None)
-        later = data.test.previous >= 0  # of the first of a dialogue nobody can know
         test = data.test.batch
-        found[kind] = validate(method, test)[1]
         with torch.no_grad():
-            right = torch.cat([method.eval()(part).prediction for part in minibatches(test, 256)]).argmax(1)
-        found[kind] = float((right == test.target)[later].float().mean())
-    assert found[BcLSTM] > 0.95
+            right = method.eval()(test).prediction.argmax(1) == test.target
+        later = data.test.previous >= 0  # of the first of a dialogue nobody can know
+        found[kind] = float(right[later].float().mean())
+    assert found[BcLSTM] > 0.9
     assert abs(found[ERM] - 0.5) < 0.15
 
 
