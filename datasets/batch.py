@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Literal
 
 import torch
@@ -73,6 +74,59 @@ class Spec:
 
 
 @dataclass(frozen=True)
+class Conversations:
+    """The conversations whose utterances are the samples of a batch.
+
+    Attributes:
+        number: [batch], int64, the conversation of each utterance; any numbers.
+        order: [batch], int64; it grows from one utterance of a conversation to the next, and no two are equal.
+        speaker: [batch], int64, who speaks: 0 is whoever speaks first in the whole conversation, 1 the next, and so on.
+    """
+
+    number: Tensor
+    order: Tensor
+    speaker: Tensor
+
+    @cached_property
+    def rows(self) -> Tensor:
+        """[conversations, longest], int64: the samples of each conversation in its order, 0 where ``mask`` is false."""
+        by_order = self.order.argsort(stable=True)
+        rows = by_order[self.number[by_order].argsort(stable=True)]
+        found = torch.zeros(self.mask.shape, dtype=torch.int64, device=rows.device)
+        found[self.mask] = rows
+        return found
+
+    @cached_property
+    def mask(self) -> Tensor:
+        """[conversations, longest], bool: where there is an utterance."""
+        sizes = self.number.unique(return_counts=True)[1]
+        longest = int(sizes.max()) if len(sizes) else 0
+        return torch.arange(longest, device=sizes.device) < sizes[:, None]
+
+    @cached_property
+    def _places(self) -> Tensor:
+        """[batch], int64: the place of each sample in ``rows``, read row by row."""
+        return self.mask.flatten().nonzero().squeeze(1)[self.rows[self.mask].argsort()]
+
+    def gather(self, values: Tensor) -> Tensor:
+        """Values of the samples [batch, ...] as [conversations, longest, ...], 0 where there is no utterance."""
+        found = values[self.rows]
+        return found.where(self.mask.view(*self.mask.shape, *[1] * (values.ndim - 1)), 0)
+
+    def scatter(self, values: Tensor) -> Tensor:
+        """The opposite of ``gather``: [conversations, longest, ...] as [batch, ...]."""
+        return values.flatten(0, 1)[self._places]
+
+    def take(self, rows: Tensor | slice) -> Conversations:
+        """Those of the samples at ``rows``; a conversation of which utterances are not among them is shorter."""
+        return Conversations(self.number[rows], self.order[rows], self.speaker[rows])
+
+    def to(self, device: torch.device | str) -> Conversations:
+        """The same on ``device``."""
+        return Conversations(self.number.to(device), self.order.to(device), self.speaker.to(device))
+
+
+@dataclass(frozen=True)
 class Batch:
     """Samples on one device. A whole split is one large batch; minibatches are taken from it.
 
@@ -97,6 +151,8 @@ class Batch:
             is done to a batch; and a sample without any observed entry lacks the modality.
         time: modality -> [batch, time], float32, seconds, of modalities whose data state times alone: when each step was.
             They never run back within a sample; 0 at steps that are not valid.
+        conversation: which samples are utterances of one conversation, where asked for: the batch then holds whole
+            conversations. Each sample, its target and its prediction remain those of an utterance.
     """
 
     features: Mapping[str, Tensor]
@@ -110,6 +166,7 @@ class Batch:
     clean: Batch | None = None
     observed: Mapping[str, Tensor] = field(default_factory=dict)
     time: Mapping[str, Tensor] = field(default_factory=dict)
+    conversation: Conversations | None = None
 
     def __len__(self) -> int:
         return int(self.target.shape[0])
@@ -137,6 +194,7 @@ class Batch:
             clean=None if self.clean is None else self.clean.take(rows),
             observed=pick(self.observed),
             time=pick(self.time),
+            conversation=None if self.conversation is None else self.conversation.take(rows),
         )
 
     def to(self, device: torch.device | str) -> Batch:
@@ -157,6 +215,7 @@ class Batch:
             clean=None if self.clean is None else self.clean.to(device),
             observed=move(self.observed),
             time=move(self.time),
+            conversation=None if self.conversation is None else self.conversation.to(device),
         )
 
     def with_present(self, present: Mapping[str, Tensor]) -> Batch:

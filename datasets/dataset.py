@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 SPLITS = ("train", "valid", "test")
 #: Which samples validate where no validation split is published: a share, drawn by a generator of this seed.
 VALIDATION_SHARE, VALIDATION_SEED = 0.2, 8
+#: What a ``dataset.yaml`` says of conversations.
+CONVERSATION_KEYS = ("id", "order", "speaker")
 #: What reads a modality: a transformer over its steps, or a convolutional network over a waveform's window.
 ENCODERS = ("sequence", "cnn1d")
 SYNTHETIC_MARK = "mmbench synthetic stand-in"
@@ -47,6 +49,26 @@ class DataNotFound(DataError):  # noqa: N818 (what happened, as in FileNotFoundE
 
 
 @dataclass(frozen=True)
+class Utterances:
+    """Where samples stand in conversations. A conversation lies in one split as a whole.
+
+    Attributes:
+        conversation: [samples], str, its name, unique in the dataset.
+        order: [samples], float64, finite; utterances follow each other as it grows, and no two of a conversation are
+            equal.
+        speaker: [samples], str, who speaks; not empty.
+    """
+
+    conversation: np.ndarray
+    order: np.ndarray
+    speaker: np.ndarray
+
+    def take(self, rows: np.ndarray) -> Utterances:
+        """Those of the samples at ``rows``, int64 [n]."""
+        return Utterances(self.conversation[rows], self.order[rows], self.speaker[rows])
+
+
+@dataclass(frozen=True)
 class Samples:
     """The samples of one split, in memory.
 
@@ -64,6 +86,7 @@ class Samples:
             of the valid steps were measured. Features are 0 at all others.
         time: modality -> [samples, time], float32, seconds, of modalities whose times are stated alone: when each step
             was. Finite, never running back within a sample, and 0 at steps that are not valid.
+        utterances: where the samples stand in conversations; None where they are not of conversations.
     """
 
     features: Mapping[str, np.ndarray]
@@ -76,6 +99,7 @@ class Samples:
     group: np.ndarray | None = None
     observed: Mapping[str, np.ndarray] = field(default_factory=dict)
     time: Mapping[str, np.ndarray] = field(default_factory=dict)
+    utterances: Utterances | None = None
 
     def __len__(self) -> int:
         return len(self.target)
@@ -90,7 +114,10 @@ class Samples:
 
 
 class Located(Protocol):
-    """A dataset that was found on disk, described without reading its arrays."""
+    """A dataset that was found on disk, described without reading its arrays.
+
+    One whose samples have ``utterances`` says so by an attribute ``has_conversations``, which is optional.
+    """
 
     @property
     def name(self) -> str:

@@ -40,19 +40,22 @@ NAMED = 3
 _LIMIT = 5.0  # deviations, as in training
 
 
+Kind = Literal["samples", "conversations", "groups", "domains"]
+
+
 @dataclass(frozen=True)
 class Leak:
     """What two splits of a dataset share.
 
     Attributes:
-        kind: ``samples``: near-duplicates; ``groups``: videos, persons or other groups; ``domains``.
+        kind: ``samples``: near-duplicates; ``conversations``; ``groups``: videos, persons or other groups; ``domains``.
         splits: the two, in the order of ``SPLITS``.
         count: near-duplicates in the second split, or groups that are in both.
         of: samples of the second split that were looked for, or its groups.
         examples: the first few: ``"a (train) and b (test), distance 0.01"``, or names of groups.
     """
 
-    kind: Literal["samples", "groups", "domains"]
+    kind: Kind
     splits: tuple[str, str]
     count: int
     of: int
@@ -69,7 +72,7 @@ class Leak:
 
 
 def leaks(splits: Mapping[str, Samples]) -> list[Leak]:
-    """What the splits of a dataset share, most serious first: samples, then groups, then domains.
+    """What the splits of a dataset share, most serious first: samples, then conversations, groups and domains.
 
     Args:
         splits: of one dataset, as it is loaded.
@@ -79,10 +82,19 @@ def leaks(splits: Mapping[str, Samples]) -> list[Leak]:
         several: to be in all splits is right for them where one is left out at a time.
     """
     pairs = list(combinations([name for name in SPLITS if name in splits], 2))
-    found = [_shared("groups", pair, {name: groups_of(splits[name]) for name in pair}) for pair in pairs]
+    found = cut_conversations(splits)
+    found += [_shared("groups", pair, {name: groups_of(splits[name]) for name in pair}) for pair in pairs]
     if len({one for samples in splits.values() for one in samples.domain.tolist()}) > 1:
         found += [_shared("domains", pair, {name: splits[name].domain for name in pair}) for pair in pairs]
     return [leak for leak in [*_near_duplicates(splits, pairs), *found] if leak.count]
+
+
+def cut_conversations(splits: Mapping[str, Samples]) -> list[Leak]:
+    """The conversations that lie in two splits, as in ``leaks``."""
+    said = {name: one.utterances.conversation for name, one in splits.items() if one.utterances is not None}
+    pairs = combinations([name for name in SPLITS if name in said], 2)
+    found = [_shared("conversations", pair, {name: said[name] for name in pair}) for pair in pairs]
+    return [leak for leak in found if leak.count]
 
 
 def groups_of(samples: Samples) -> np.ndarray:
@@ -93,9 +105,7 @@ def groups_of(samples: Samples) -> np.ndarray:
     return np.array([video for video, _, _ in parts], dtype=str)
 
 
-def _shared(
-    kind: Literal["groups", "domains"], splits: tuple[str, str], names: Mapping[str, np.ndarray]
-) -> Leak:
+def _shared(kind: Kind, splits: tuple[str, str], names: Mapping[str, np.ndarray]) -> Leak:
     one, two = ({str(name) for name in names[split]} - {""} for split in splits)
     both = sorted(one & two)
     return Leak(kind, splits, len(both), len(two), tuple(both[:NAMED]))

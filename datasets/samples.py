@@ -391,4 +391,5 @@ def take_rows(samples: Samples, rows: np.ndarray) -> Samples:
         group=None if samples.group is None else samples.group[rows],
         observed={name: array[rows] for name, array in samples.observed.items()},
         time={name: array[rows] for name, array in samples.time.items()},
+        utterances=None if samples.utterances is None else samples.utterances.take(rows),
     )

@@ -220,9 +220,15 @@ def _leak_findings(splits: Mapping[str, Samples]) -> list[Comparison]:
     return [*lines, *(Comparison(f"{what} in two splits", "none", "none", "ok") for what in clean)]
 
 
-_SHARED = {"samples": "near-duplicates", "groups": "groups", "domains": "domains"}
+_SHARED = {
+    "samples": "near-duplicates",
+    "conversations": "conversations",
+    "groups": "groups",
+    "domains": "domains",
+}
 _REMEDIES = {
     "samples": "none: keep one of each pair, or put both into one split",
+    "conversations": "none: put all utterances of a conversation into one split",
     "groups": "none: put all samples of a group (a video, a person) into one split",
     "domains": "meant where one is left out at a time (NAME/*); else, if a domain is a person, none",
 }

@@ -145,6 +145,8 @@ class Method(nn.Module):
     weighs_classes: ClassVar[bool] = True
     #: Whether batches carry the previous utterances as ``context``.
     uses_context: ClassVar[bool] = False
+    #: Whether batches hold whole conversations, and say which samples they are as ``conversation``; a literal.
+    uses_conversation: ClassVar[bool] = False
     #: Whether training batches carry the rows of their samples as ``index``.
     uses_index: ClassVar[bool] = False
     #: Whether training batches that the protocol damages carry the undamaged samples as ``clean``.

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import fields, replace
 from functools import partial
 
 import torch
 from torch import Tensor
 
-from ...datasets.batch import Batch, Spec
+from ...datasets.batch import Batch, Conversations, Spec
 from ...methods.estimator import Estimator
 from ...methods.losses import task_loss
 from ...methods.method import Method, Output
@@ -31,11 +31,17 @@ def specs_for(method_class: type[Method]) -> Iterator[Spec]:
 
 
 def _planted(method_class: type[Method], spec: Spec, count: int = 24) -> Batch:
-    """A planted batch; for a method that reads context, with the sample before each as its context, but for the first."""
+    """A planted batch; for a method that reads context, with the sample before each as its context, but for the first;
+    for one that reads conversations, in conversations of one utterance and more."""
     batch = planted_media(spec, count) if spec.media else planted_batch(spec, count)
+    if method_class.uses_conversation:
+        row = torch.arange(count)
+        ends = torch.tensor([count // 4, count // 4 + 1, count // 2])
+        number = torch.bucketize(row, ends, right=True)
+        batch = replace(batch, conversation=Conversations(number, row, row % 3))
     if not method_class.uses_context:
         return batch
-    context = batch.take((torch.arange(count) - 1).clamp(min=0))
+    context = replace(batch, conversation=None).take((torch.arange(count) - 1).clamp(min=0))
     known = torch.arange(count) > 0
     context = context.with_present({name: flags & known for name, flags in context.present.items()})
     return replace(batch, context=context)
@@ -85,6 +91,7 @@ def parameters_are_literals(entry: Entry) -> None:
         "as_published",
         "reads_media",
         "model_params",
+        "uses_conversation",
     ):
         value, told = getattr(method, name), getattr(description, name)
         assert told == value, f"{name} should be a literal: {name} = {value!r}"
@@ -183,18 +190,28 @@ def unobserved_is_not_read(method_class: type[Method]) -> None:
 
 
 def samples_are_independent(method_class: type[Method]) -> None:
-    """A prediction does not depend on the other samples of the batch, nor on their order."""
+    """A prediction does not depend on the other samples of the batch, nor on their order; where it reads conversations,
+    not on other conversations."""
     for spec in specs_for(method_class):
         method, batch = _build(method_class, spec), _planted(method_class, spec)
         order = torch.randperm(len(batch), generator=torch.Generator().manual_seed(1))
         whole = _predict(method, batch).prediction
         _close(whole[order], _predict(method, batch.take(order)).prediction, "another order")
-        alone = _predict(method, batch.take(slice(0, 1))).prediction
+        first = torch.ones(1, dtype=torch.bool)
+        what = "sample"
+        if batch.conversation is not None:
+            what = "conversation"
+            said, first = batch.conversation, batch.conversation.number == 0
+            turned = replace(said, number=-said.number)
+            swapped = _predict(method, replace(batch, conversation=turned)).prediction
+            _close(whole, swapped, "another order of the conversations")
+        count = int(first.sum())
+        alone = _predict(method, batch.take(slice(0, count))).prediction
         names = "+".join(spec.modalities)
         _close(
-            whole[:1],
+            whole[:count],
             alone,
-            f"{names}, a sample alone and among {len(batch)} (do statistics of the batch, as of batch norm, enter?)",
+            f"{names}, a {what} alone and among {len(batch)} (do statistics of the batch, as of batch norm, enter?)",
         )
 
 

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from ...datasets.conversations import joined
 from ...datasets.dataset import SPLITS, DataError, Samples
 from ...datasets.samples import take_rows
 from ...datasets.validation import draw_validation
@@ -91,7 +92,7 @@ def samples_of_place(
     """The samples of a place of a task.
 
     A domain without validation samples gives a share of its training samples where the task needs some, drawn by
-    :func:`mmbench.datasets.validation.draw_validation`.
+    :func:`mmbench.datasets.validation.draw_validation`, by whole conversations where there are some.
 
     Args:
         splits: split -> samples of the whole dataset.
@@ -118,8 +119,14 @@ def samples_of_place(
         part: concatenate([parts[split] for split in names]) for part, names in _parts(task, roles).items()
     }
     if (place in task.sources or "valid" in target_splits) and not len(parts["valid"]):
-        validates = draw_validation(len(parts["train"]))
         whole = parts["train"]
+        said = whole.utterances
+        groups = None if said is None else said.conversation.tolist()
+        if groups is not None and len(set(groups)) < 2:
+            raise DataError(
+                f"task {task.name}: {place} has one conversation, which cannot both train and validate"
+            )
+        validates = draw_validation(len(whole), groups=groups)
         parts |= {
             "train": take_rows(whole, np.flatnonzero(~validates)),
             "valid": take_rows(whole, np.flatnonzero(validates)),
@@ -160,4 +167,5 @@ def concatenate(parts: Sequence[Samples]) -> Samples:
             for name in parts[0].features
             if all(name in part.time for part in parts)
         },
+        utterances=joined([part.utterances for part in parts]),
     )

@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from ...datasets.batch import Batch, Spec, Tuned
+from ...datasets.batch import Batch, Conversations, Spec, Tuned
 from ...datasets.dataset import DataError, Located, Samples, Target
+from ...methods.method import Method
 from ..core.fold import Fold
 from ..core.task import Task, dataset_of, domain_of
 from .class_holdout import split_by_class, without_classes
@@ -26,6 +27,7 @@ from .compatibility import (
     feature_blocks,
     label_scale,
 )
+from .conversations import conversations_of
 from .domains import check_domain, samples_of_place
 from .folds import samples_of_fold
 from .join import join_samples
@@ -43,6 +45,7 @@ class Split:
         previous: [samples], int64, the row of the previous utterance of the same video, or -1.
         target: [samples], the labels as they are stored.
         scale: [samples], the factor from stored labels to those of ``batch``; 1 for classification.
+        conversation: which samples are utterances of one conversation; None where the data do not say.
     """
 
     batch: Batch
@@ -51,10 +54,36 @@ class Split:
     previous: torch.Tensor
     target: np.ndarray
     scale: np.ndarray
+    conversation: Conversations | None = None
+
+    def as_read_by(self, method: type[Method]) -> Split:
+        """The same split, with the context or in the whole conversations that a method asks for."""
+        split = self.with_context() if method.uses_context else self
+        return split.with_conversations() if method.uses_conversation else split
+
+    def with_conversations(self) -> Split:
+        """The same split in whole conversations: the utterances of each follow one another in their order, and the batch
+        says which they are. Where the data do not say, every sample is a conversation of its own."""
+        device = self.batch.target.device
+        own = torch.arange(len(self.batch), device=device)
+        said = self.conversation or Conversations(own, own, torch.zeros_like(own))
+        order = said.rows[said.mask]
+        place = torch.empty_like(order).scatter_(0, order, own)
+        previous = torch.where(self.previous < 0, -1, place[self.previous.clamp(min=0)])
+        rows = order.cpu().numpy()
+        return Split(
+            batch=replace(self.batch, conversation=said).take(order),
+            sample_id=self.sample_id[rows],
+            domain=self.domain[rows],
+            previous=previous[order],
+            target=self.target[rows],
+            scale=self.scale[rows],
+            conversation=said.take(order),
+        )
 
     def with_context(self) -> Split:
         """The same split, with the previous utterance of every sample as context; it is marked missing where there is none."""
-        context = self.batch.take(self.previous.clamp(min=0))
+        context = replace(self.batch, conversation=None).take(self.previous.clamp(min=0))
         known = self.previous >= 0
         context = context.with_present({name: flags & known for name, flags in context.present.items()})
         return replace(self, batch=replace(self.batch, context=context))
@@ -99,6 +128,7 @@ class TensorRecipe:
             previous=_previous([part for _, part in parts]).to(self.device),
             target=np.concatenate([part.target for _, part in parts]),
             scale=np.concatenate([np.full(len(part), scales[name]) for name, part in parts]),
+            conversation=conversations_of(parts, self.device),
         )
 
 
@@ -172,6 +202,10 @@ class TaskData:
     def with_context(self) -> TaskData:
         """The same data, with the previous utterance of every sample as context."""
         return self.each(Split.with_context)
+
+    def as_read_by(self, method: type[Method]) -> TaskData:
+        """The same data, with the context or in the whole conversations that a method asks for."""
+        return self.each(lambda split: split.as_read_by(method))
 
     def only(self, modalities: Sequence[str]) -> TaskData:
         """The same samples with some of their modalities. No tensor is copied.

@@ -152,7 +152,7 @@ def check_data(planned: Plan, device: str) -> None:
         from ..features.media_check import check_target_media  # with torch, as corruptions
 
         check_target_media(experiment, planned.evaluations, planned.todo, located, device)
-    check_job_data(planned.todo, located)
+    check_job_data(planned.todo, located, plugins)
 
 
 def context_for(planned: Plan, device: str, wave: Wave) -> Context:

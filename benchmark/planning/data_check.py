@@ -11,9 +11,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-from ...datasets.dataset import Located
+from ...datasets.dataset import DataError, Located
 from ..core.atomic_files import read_json, write_json
 from ..core.job import Job
+from ..core.method_spec import describe
+from ..core.registry import find
 from ..core.task import Task, dataset_of, domain_of
 from ..data.compatibility import check_split_sizes, common_encoders, common_target, feature_blocks
 from ..data.domains import check_domain, domain_counts
@@ -28,24 +30,31 @@ class Shape:
         widths: modality -> number of features.
         domains: domain -> split -> number of samples.
         leaks: what its splits share, in words; see ``datasets.leaks``.
+        cut_conversations: those of them that are conversations.
     """
 
     samples: Mapping[str, int]
     widths: Mapping[str, int]
     domains: Mapping[str, Mapping[str, int]]
     leaks: Sequence[str]
+    cut_conversations: Sequence[str] = ()
 
 
-def check_job_data(jobs: Iterable[Job], located: Mapping[str, Located]) -> None:
+def check_job_data(
+    jobs: Iterable[Job], located: Mapping[str, Located], plugins: tuple[Path, ...] = ()
+) -> None:
     """Checks that the data of jobs are in order and that the datasets of each task can be joined.
 
     Args:
         jobs: the jobs that are to be run.
         located: their datasets, by name.
+        plugins: files that bring methods.
 
     Raises:
-        DataError: data are faulty, or datasets cannot be joined.
+        DataError: data are faulty, datasets cannot be joined, or a method reads whole conversations and one lies in two
+            splits.
     """
+    jobs = list(jobs)
     wanted = {
         (
             job.task,
@@ -74,6 +83,17 @@ def check_job_data(jobs: Iterable[Job], located: Mapping[str, Located]) -> None:
         for modality in modalities:
             widths = {place: shapes[dataset_of(place)].widths[modality] for place in task.places}
             feature_blocks(task, modality, widths, mode)
+    whole = {
+        name: describe(find("method", name, plugins)).uses_conversation
+        for name in {job.method for job in jobs}
+    }
+    for job in jobs:
+        for name in Task.parse(job.task).datasets if whole[job.method] else ():
+            if shapes[name].cut_conversations:
+                raise DataError(
+                    f"{name}: {shapes[name].cut_conversations[0]}, and {job.method} reads whole conversations: put all "
+                    "utterances of a conversation into one split"
+                )
 
 
 def shape_of(located: Located) -> Shape:
@@ -86,8 +106,12 @@ def shape_of(located: Located) -> Shape:
         return known
     splits = located.load()
     widths = {name: array.shape[2] for name, array in splits["train"].features.items()} if splits else {}
-    shared = [str(leak) for leak in leaks(splits) if leak.kind != "domains"]
-    shape = Shape({name: len(split) for name, split in splits.items()}, widths, domain_counts(splits), shared)
+    found = leaks(splits)
+    shared = [str(leak) for leak in found if leak.kind != "domains"]
+    cut = [str(leak) for leak in found if leak.kind == "conversations"]
+    shape = Shape(
+        {name: len(split) for name, split in splits.items()}, widths, domain_counts(splits), shared, cut
+    )
     _write_shape(_cache_file(fingerprint), shape)
     return shape
 
@@ -115,7 +139,8 @@ def _cache_file(fingerprint: str) -> Path:
 
 def _cached_shape(fingerprint: str) -> Shape | None:
     known = read_json(_cache_file(fingerprint))
-    if isinstance(known, dict) and known.keys() == {item.name for item in fields(Shape)}:
+    later = {"cut_conversations"}  # a dataset that has some was not read before they were looked for
+    if isinstance(known, dict) and known.keys() | later == {item.name for item in fields(Shape)}:
         return Shape(**known)
     return None
 

@@ -106,6 +106,8 @@ def matrix_rows(experiment: Experiment) -> list[MatrixRow]:
     data = {
         name: Data(name, item.fingerprint(), item.format, item.synthetic) for name, item in located.items()
     }
+    names = {Variant.parse(text).name for text in methods_of(experiment)}
+    whole = {name for name in names if describe(find("method", name, plugins)).uses_conversation}
     variants: dict[str, list[tuple[dict[str, Any], tuple[Field, ...], tuple[str, ...]]]] = {}
     rows: list[MatrixRow] = []
     for task in tasks_of(experiment, located):
@@ -122,8 +124,13 @@ def matrix_rows(experiment: Experiment) -> list[MatrixRow]:
                 _variant(text, experiment, target, family) for text in methods_of(experiment)
             ]
         sets = _modality_sets(experiment.modalities_of(task), known, task.name)
+        fitting = [
+            item
+            for item in variants[target.name]
+            if item[0]["method"] not in whole or _fits(item[0], experiment, task, located)
+        ]
         for modalities, fold in product(sets, folds_of(experiment, task, located)):
-            for variant, searched, pinned in variants[target.name]:
+            for variant, searched, pinned in fitting:
                 job = Job(
                     task=task.name,
                     modalities=modalities,
@@ -145,6 +152,39 @@ def matrix_rows(experiment: Experiment) -> list[MatrixRow]:
         len(rows),
     )
     return rows
+
+
+def _fits(
+    variant: Mapping[str, Any], experiment: Experiment, task: Task, located: Mapping[str, Located]
+) -> bool:
+    """Whether a method that reads whole conversations can be trained on a task.
+
+    Args:
+        variant: fields of a job, of the method.
+        experiment: a method that it names must fit; one that ``all`` stands for may not.
+        task: the task.
+        located: dataset -> where it lies, of all its datasets.
+
+    Raises:
+        UsageError: the method is named, and a dataset states no conversations; or conversations are to stay whole in
+            batches that hold all domains in equal parts.
+    """
+    name = variant["method"]
+    lacking = [one for one in task.datasets if not getattr(located[one], "has_conversations", False)]
+    if lacking:
+        if not any(Variant.parse(text).name == name for text in experiment.methods):
+            LOG.info("%s is left out of %s: it reads whole conversations", name, task.name)
+            return False
+        raise UsageError(
+            f"method {name} reads whole conversations, and {lacking[0]} does not say which samples are utterances of "
+            "one: add 'conversation: {id: ..., order: ..., speaker: ...}' to its dataset.yaml, or leave the method out"
+        )
+    if variant["protocol"]["balance_domains"] == "on" and len(task.sources) > 1:
+        raise UsageError(
+            f"method {name}: batches of whole conversations cannot hold all domains in equal parts: leave out "
+            "--balance-domains on, or the method"
+        )
+    return True
 
 
 def methods_of(experiment: Experiment) -> list[str]:

@@ -142,8 +142,7 @@ def _train(job: Job, context: Context, folder: JobFolder, claim: Claim) -> Train
         seed_everything(job.seed, "initial weights")
         spec = data.spec(protocol.name, protocol.class_weights)
         method = method_class(method_class.Params(**job.params), spec).to(device)
-        if method_class.uses_context:
-            data = data.with_context()
+        data = data.as_read_by(method_class)
         seed_everything(job.seed, "training")
     epochs = len(method.candidates()) if isinstance(method, Estimator) else protocol.epochs
     report = Progress(folder.path / "progress.json", epochs, claim, energy)
@@ -233,8 +232,7 @@ def _evaluate(
             table = feature_table(method, {f"semantic:{evaluation.subject}": data.class_holdout})
         else:
             splits = ood_splits(job, context, data, evaluation)
-            if method.uses_context:
-                splits = {name: split.with_context() for name, split in splits.items()}
+            splits = {name: split.as_read_by(type(method)) for name, split in splits.items()}
             table = feature_table(method, splits)
         claim.check()
         folder.add_evaluation(evaluation.name, to_parquet(table))

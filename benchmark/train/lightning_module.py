@@ -235,7 +235,7 @@ class Training(LightningModule):
         missing, noise = self.protocol.train_with_missing, self.protocol.train_with_noise
         if missing == noise == "off":
             return batch
-        if batch.context is not None or has_rates(missing):
+        if batch.context is not None or batch.conversation is not None or has_rates(missing):
             number = self.data.pass_of(self.current_epoch, batch_idx)
             damaged = inject_by_sample(batch, missing, noise, self.seed, f"training damage/{number}")
         else:

@@ -13,6 +13,7 @@ from torch import Tensor
 from ...datasets.batch import Batch
 from ..core.protocol import Protocol
 from .seeds import generator
+from .whole_conversations import ConversationMinibatches, conversation_slices
 
 
 class Minibatches:
@@ -136,20 +137,28 @@ class BalancedMinibatches:
         self.passes, self.taken = passes, taken
 
 
-TrainingBatches = Minibatches | BalancedMinibatches
+TrainingBatches = Minibatches | BalancedMinibatches | ConversationMinibatches
 
 
 def training_batches(batch: Batch, rules: Protocol, compares_domains: bool, seed: int) -> TrainingBatches:
     """The minibatches of a training.
 
     Args:
-        batch: the sources' training split.
+        batch: the sources' training split; with conversations, minibatches hold whole ones.
         rules: say how large they are, and whether they hold all domains in equal parts.
         compares_domains: whether the method does (``Method.compares_domains``), for ``auto``.
         seed: the seed of the job.
+
+    Raises:
+        ValueError: whole conversations are asked for, and domains in equal parts.
     """
     balanced = rules.balance_domains == "on" or (rules.balance_domains == "auto" and compares_domains)
     several = len(batch.domain.unique()) > 1
+    if batch.conversation is not None:
+        if balanced and several:
+            raise ValueError("batches of whole conversations cannot hold all domains in equal parts: use "
+                             "--balance-domains off")  # fmt: skip
+        return ConversationMinibatches(batch, rules.batch_size, seed, rules.epoch_steps, rules.drop_last)
     kind = BalancedMinibatches if balanced and several else Minibatches
     return kind(batch, rules.batch_size, seed, rules.epoch_steps, rules.drop_last)
 
@@ -186,6 +195,9 @@ class _Stream:
 
 
 def minibatches(batch: Batch, size: int) -> Iterator[Batch]:
-    """Slices of at most ``size`` samples of a batch, in order. No tensor is copied."""
+    """Slices of at most ``size`` samples of a batch, in order; with conversations, of whole ones. No tensor is copied."""
+    if batch.conversation is not None:
+        yield from map(batch.take, conversation_slices(batch.conversation, size))
+        return
     for start in range(0, len(batch), size):
         yield batch.take(slice(start, start + size))

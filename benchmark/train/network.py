@@ -100,7 +100,7 @@ def load_trained(job: Job, context: Context, folder: JobFolder) -> TrainedNetwor
     method = method_class(method_class.Params(**job.params), spec).to(device)
     _check_bases(method, folder)
     load_weights(method, folder.read(WEIGHTS))
-    return TrainedNetwork(method, data.with_context() if method_class.uses_context else data)
+    return TrainedNetwork(method, data.as_read_by(method_class))
 
 
 def _check_bases(method: Method, folder: JobFolder) -> None:

@@ -19,7 +19,8 @@
     sample_id: name
     video: video_id                   # with clip: gives the previous utterance as context
     clip: clip_id
-    group: subject                    # what must lie in one split as a whole; by default the video
+    conversation: {id: dialogue, order: turn, speaker: who}   # whole conversations, for methods that read them
+    group: subject                    # what must lie in one split as a whole; by default the video, else conversation
     media: {source: mosi, path: ..., encoders: ...}   # written by mmbench data encode: see ``origin.py``
 """
 
@@ -31,7 +32,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ..dataset import ENCODERS, SPLITS, VALIDATION_SHARE, Target
+from ..dataset import CONVERSATION_KEYS, ENCODERS, SPLITS, VALIDATION_SHARE, Target
 from .entries import Entries, nearest, read_yaml
 from .origin import KEYS as ORIGIN_KEYS
 from .origin import Origin, read_origin
@@ -45,7 +46,7 @@ _OPTIONAL = ("domain", "sample_id", "video", "clip", "previous", "group")
 _OF_MODALITY = ("array", "file", "length", "mask", "padding", "encoder", "missing", "observed", "time")
 _KEYS = (
     "name", "title", "homepage", "synthetic", "file", "modalities", "task", "label", "split", "valid", "media",
-    "indices",
+    "indices", "conversation",
     *_OPTIONAL,
 )  # fmt: skip
 
@@ -94,7 +95,8 @@ class ValidationPart:
 
     Attributes:
         share: of the training samples, above 0 and below 1.
-        group: an array of what must not lie on both sides; None draws single samples, evenly from all classes.
+        group: an array of what must not lie on both sides, by default the conversation; None draws single samples,
+            evenly from all classes.
     """
 
     share: float = VALIDATION_SHARE
@@ -114,7 +116,8 @@ class Description:
     target: Target
     label: ArrayRef
     split: ArrayRef | None
-    optional: Mapping[str, ArrayRef]  # domain, sample_id, video, clip, previous, group, where given
+    # domain, sample_id, video, clip, previous, group, conversation/id and so on, where given
+    optional: Mapping[str, ArrayRef]
     media: Origin | None = None  # of which raw media, by which encoders, the features were made
     valid: ValidationPart | None = None  # None where the split states the validation part
     indices: bool = False  # class labels are indices whatever the classes are called: mmbench wrote them
@@ -132,8 +135,15 @@ class Description:
 
     @property
     def whole(self) -> ArrayRef | None:
-        """The array of what should lie in one split as a whole: the group, or else the video; None without either."""
-        return self.optional.get("group", self.optional.get("video"))
+        """The array of what should lie in one split as a whole: the group, else the video, else the conversation; None
+        without any."""
+        keys = ("group", "video", "conversation/id")
+        return next((self.optional[key] for key in keys if key in self.optional), None)
+
+    @property
+    def has_conversations(self) -> bool:
+        """Whether it says which samples are utterances of one conversation."""
+        return "conversation/id" in self.optional
 
     def files(self) -> tuple[Path, ...]:
         """Every file that holds an array, each once, in the order of their first use."""
@@ -240,7 +250,8 @@ class _Reader(Entries):
             target=self.target(top["task"]),
             label=self.ref(top["label"], "label", default),
             split=split,
-            optional={key: self.ref(top[key], key, default) for key in _OPTIONAL if key in top},
+            optional={key: self.ref(top[key], key, default) for key in _OPTIONAL if key in top}
+            | (self.conversation(top["conversation"], default) if "conversation" in top else {}),
             media=self.media(top["media"]) if "media" in top else None,
             indices="media" in top or self.flag(top, "indices"),
         )
@@ -279,6 +290,13 @@ class _Reader(Entries):
                 if names and split not in names:
                     raise self.wrong("split/values", f"no value stands for {split}", ", ".join(SPLITS))
 
+    def conversation(self, value: object, default: Mapping[str, Path]) -> dict[str, ArrayRef]:
+        entry = self.mapping(value, "conversation", CONVERSATION_KEYS, CONVERSATION_KEYS)
+        return {
+            f"conversation/{key}": self.ref(entry[key], f"conversation/{key}", default)
+            for key in CONVERSATION_KEYS
+        }
+
     def media(self, value: object) -> Origin:
         entry = self.mapping(value, "media", ORIGIN_KEYS, ORIGIN_KEYS)
         try:
@@ -308,7 +326,8 @@ class _Reader(Entries):
         share = entry.get("share", VALIDATION_SHARE)
         if isinstance(share, bool) or not isinstance(share, int | float) or not 0 < share < 1:
             raise self.wrong("valid/share", repr(share), "a number above 0 and below 1")
-        group = self.ref(entry["group"], "valid/group", default) if "group" in entry else None
+        whole = found.optional.get("conversation/id")
+        group = self.ref(entry["group"], "valid/group", default) if "group" in entry else whole
         return ValidationPart(float(share), group)
 
     def paths(

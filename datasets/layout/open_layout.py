@@ -52,6 +52,11 @@ class LocatedFolder:
         return {kind: ref.array for kind, ref in refs.items() if ref is not None}
 
     @property
+    def has_conversations(self) -> bool:
+        """Whether the description says which samples are utterances of one conversation."""
+        return self.description.has_conversations
+
+    @property
     def synthetic(self) -> bool:
         """Whether the description says that mmbench generated the data."""
         return self.description.synthetic

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
+from .. import conversations
 from .. import samples as make
-from ..dataset import SPLITS, Samples, data_error
+from ..dataset import CONVERSATION_KEYS, SPLITS, Samples, Utterances, data_error
 from ..validation import draw_validation
 from .arrays import read_array
 from .description import FILE_NAME, UNITS, ArrayRef, Description, ModalityRef, ValidationPart
@@ -115,9 +116,10 @@ class Loader:
         mask = {name: found.mask for name, found in steps.items()}
         observed = {name: found.observed for name, found in steps.items() if found.observed is not None}
         named: dict[str, np.ndarray] = {}
+        said = self.utterances(split, optional)
         for name, array in optional.items():
             ref = self.about.optional[name]
-            if name != "previous":
+            if name != "previous" and not name.startswith("conversation/"):
                 file = _file(ref, split)
                 named[name] = make.text(
                     self.meanings(ref, array, file, f"{split}/{name}"), file, f"{split}/{name}"
@@ -127,6 +129,7 @@ class Loader:
             **{f"modalities/{name}": array for name, array in arrays.items()},
             **{f"modalities/{name}/length": array for name, array in mask.items()},
             **named,
+            **({} if said is None else {"conversation": said.conversation}),
         }
         count = make.check_rows(parts, self.about.file, split)
         return Samples(
@@ -136,11 +139,30 @@ class Loader:
             target=target,
             sample_id=self.sample_ids(split, count, named),
             domain=named.get("domain", np.full(count, self.name)),
-            previous=self.previous(split, count, named, optional.get("previous")),
+            previous=self.previous(split, count, named, optional.get("previous"), said),
             group=self.groups(named),
             observed=observed,
             time={name: found.time for name, found in steps.items() if found.time is not None},
+            utterances=said,
         )
+
+    def utterances(self, split: str, optional: dict[str, np.ndarray]) -> Utterances | None:
+        """Where the samples of a split stand in conversations; None where nothing is said.
+
+        Args:
+            split: its name.
+            optional: entry of the description -> the array that it names.
+        """
+        if not self.about.has_conversations:
+            return None
+        refs = {key: self.about.optional[f"conversation/{key}"] for key in CONVERSATION_KEYS}
+        arrays = [
+            self.meanings(
+                ref, optional[f"conversation/{key}"], _file(ref, split), f"{split}/conversation/{key}"
+            )
+            for key, ref in refs.items()
+        ]
+        return conversations.utterances(*arrays, file=_file(refs["id"], split), split=split)
 
     def targets(self) -> dict[str, np.ndarray]:
         """Split -> checked labels; whether numbers are names of classes or indices is asked of all splits at once."""
@@ -178,13 +200,22 @@ class Loader:
         return named.get("video")
 
     def previous(
-        self, split: str, count: int, named: dict[str, np.ndarray], stated: np.ndarray | None
+        self,
+        split: str,
+        count: int,
+        named: dict[str, np.ndarray],
+        stated: np.ndarray | None,
+        said: Utterances | None,
     ) -> np.ndarray:
         """The row of the previous utterance of each of ``count`` samples of a split, by video and clip or as stated."""
         if "video" in named:
             return make.previous_rows(named["video"], named["clip"])
         if stated is None:
-            return np.full(count, -1, dtype=np.int64)
+            return (
+                np.full(count, -1, dtype=np.int64)
+                if said is None
+                else conversations.previous_utterances(said)
+            )
         file, key = _file(self.about.optional["previous"], split), f"{split}/previous"
         rows = make.numbers(stated, file, key)
         if rows.shape != (count,) or rows.dtype.kind not in "iu" or ((rows < -1) | (rows >= count)).any():

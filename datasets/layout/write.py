@@ -10,6 +10,7 @@ from typing import IO, Any
 import numpy as np
 
 from ..atomic_write import write_atomic
+from ..dataset import CONVERSATION_KEYS as KEYS
 from ..dataset import SPLITS, DataError, Samples, Target, data_error
 from ..plain_yaml import plain_yaml_text
 from .description import FILE_NAME
@@ -68,6 +69,7 @@ def write_open_layout(
     grouped = all(splits[split].group is not None for split in SPLITS)
     partly = [m for m in modalities if any(m in splits[split].observed for split in SPLITS)]
     timed = [m for m in modalities if all(m in splits[split].time for split in SPLITS)]
+    in_conversations = all(splits[split].utterances is not None for split in SPLITS)
     content = {
         **{key: value for key, value in (("name", name), ("title", title), ("homepage", homepage)) if value},
         "synthetic": synthetic,
@@ -82,6 +84,7 @@ def write_open_layout(
         "task": task,
         **{key: key for key in ("label", "domain", "sample_id", "previous")},
         **({"group": "group"} if grouped else {}),
+        **({"conversation": {key: f"conversation.{key}" for key in KEYS}} if in_conversations else {}),
         **({"indices": True} if _has_numeric_names(target) else {}),
         **({"media": dict(media)} if media else {}),
     }
@@ -99,6 +102,10 @@ def write_open_layout(
             arrays |= {"sample_id": samples.sample_id, "previous": samples.previous}
             if grouped and samples.group is not None:
                 arrays["group"] = samples.group
+            said = samples.utterances
+            if in_conversations and said is not None:
+                parts = (said.conversation, said.order, said.speaker)
+                arrays |= {f"conversation.{key}": part for key, part in zip(KEYS, parts, strict=True)}
             arrays |= beside[split] if beside else {}
             files.append(write_atomic(folder / f"{split}.npz", partial(_save, arrays)))
         text = plain_yaml_text(content).encode()
