@@ -81,7 +81,8 @@ def leaks(splits: Mapping[str, Samples]) -> list[Leak]:
         One entry for each pair of splits and kind with a count above 0. Domains are named only where samples have
         several: to be in all splits is right for them where one is left out at a time.
     """
-    pairs = list(combinations([name for name in SPLITS if name in splits], 2))
+    splits = {name: splits[name] for name in SPLITS if name in splits and len(splits[name])}
+    pairs = list(combinations(splits, 2))
     found = cut_conversations(splits)
     found += [_shared("groups", pair, {name: groups_of(splits[name]) for name in pair}) for pair in pairs]
     if len({one for samples in splits.values() for one in samples.domain.tolist()}) > 1:

@@ -150,6 +150,7 @@ def _print_matrix(records: list[Record], out: Console) -> None:
         job = record.job
         data = f"{job.task} (synthetic)" if job.synthetic else job.task
         label = f"{job.label} ({job.role})" if job.role else job.label
+        data += f" [{job.fold.rule}]" if job.fold else ""
         rows.setdefault((data, job.modality_set, label), Counter())[record.state] += 1
     shown = [state for state in STATES if any(counter[state] for counter in rows.values())]
     lines: list[tuple[str, ...]] = [("task", "modalities", "method", *shown)]

@@ -92,6 +92,8 @@ def check_split_sizes(name: str, counts: Mapping[str, int]) -> None:
     Raises:
         DataError: a split has none.
     """
+    if counts.get("train") and not counts.get("valid") and not counts.get("test"):
+        raise DataError(f"{name}: the dataset has no parts of its own; divide it with --folds 5")
     for split in SPLITS:
         if not counts.get(split):
             raise DataError(f"{name}: split {split!r} has no samples; it needs at least one")

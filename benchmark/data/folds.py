@@ -197,9 +197,10 @@ def _chosen(group: str, rule: int | str, known: Mapping[str, _Grouping], place: 
         return next(iter(known))
     if group in (AUTO, SINGLE):
         if rule == LEAVE_ONE_OUT:
+            why = "the dataset names none" if group == AUTO else f"--fold-group {SINGLE} names none"
             raise UsageError(
-                f"{place}: --folds {LEAVE_ONE_OUT} leaves a group out, and none is named: name one as group or domain in "
-                "its dataset.yaml, or write a number of folds"
+                f"{place}: --folds {LEAVE_ONE_OUT} leaves a group out, and {why}: name one as group or domain in "
+                "dataset.yaml, or write a number of folds"
             )
         return ""
     name = group if group in known else kinds.get(group)
@@ -260,10 +261,9 @@ def _notes(parts: np.ndarray, samples: Samples, target: Target, place: str) -> l
     """
     if target.kind != "classification":
         return []
-    lines: list[str] = []
     everywhere = set(samples.target.tolist())
-    for split, word in (("train", "trained"), ("test", "tested")):
-        lacking: dict[int, list[str]] = {}
+    lacking: dict[str, dict[int, set[int]]] = {"train": {}, "test": {}}
+    for split, folds in lacking.items():
         for index, part in enumerate(parts, start=1):
             there = set(samples.target[part == SPLITS.index(split)].tolist())
             if split == "train" and len(there) < 2:
@@ -272,10 +272,14 @@ def _notes(parts: np.ndarray, samples: Samples, target: Target, place: str) -> l
                     f"{place}: fold {index} of {len(parts)} would be trained on one class alone, {alone}: "
                     "use fewer folds, or another --fold-group"
                 )
-            for missing in everywhere - there:
-                lacking.setdefault(missing, []).append(str(index))
-        lines += [
-            f"class {target.classes[one]} is not {word} in fold {', '.join(folds)} of {len(parts)}"
-            for one, folds in sorted(lacking.items())
-        ]
+            if everywhere - there:
+                folds[index] = everywhere - there
+    lines: list[str] = []
+    for split, words in (("train", "never learns"), ("test", "has no test sample of")):
+        if folds := lacking[split]:
+            index, missing = next(iter(folds.items()))
+            lines.append(
+                f"fold {index} of {len(parts)} {words} class {target.classes[min(missing)]}"
+                + (f", and {len(folds) - 1} more folds lack a class there" if len(folds) > 1 else "")
+            )
     return lines

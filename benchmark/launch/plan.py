@@ -140,6 +140,8 @@ def counts(planned: Plan) -> dict[str, dict[str, int]]:
         "modalities": lambda job: job.modality_set,
         "seed": lambda job: str(job.seed),
     }
+    if any(job.fold for job in planned.jobs):
+        axes["division"] = lambda job: job.fold.rule if job.fold else "none"
     sizes = [(job, 1) for job in planned.jobs]
     if planned.searches:
         del axes["seed"]

@@ -12,6 +12,7 @@ from pathlib import Path
 from ...datasets.dataset import Located
 from ..core.atomic_files import read_json, write_json
 from ..core.fold import Fold
+from ..core.locate import locate
 from ..core.task import Task
 from .data_check import cache_folder
 from .experiment import Experiment
@@ -81,6 +82,23 @@ def division_of(experiment: Experiment, task: Task, located: Mapping[str, Locate
     except OSError:
         pass  # it is divided again next time
     return folds
+
+
+def fold_notes(experiment: Experiment) -> list[str]:
+    """How an experiment divides its datasets, and what a reader should know of that, in lines."""
+    lines: list[str] = []
+    for task in experiment.tasks:
+        names = task.datasets
+        located = {
+            name: locate(name, experiment.root, experiment.data, tuple(experiment.plugins)) for name in names
+        }
+        folds = division_of(experiment, task, located)
+        fold, number = folds.all()[0], f", {folds.count} folds" if folds.leave_one_out else ""
+        lines.append(
+            f"{task.name}: {fold.rule}{number}; all samples are divided, whatever parts the dataset states"
+        )
+        lines += [f"{task.name}: {line}" for line in (*folds.leaks, *folds.notes)]
+    return lines
 
 
 def known_fold_leaks(fingerprint: str, fold: Fold) -> list[str] | None:

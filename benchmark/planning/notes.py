@@ -8,12 +8,13 @@ from typing import Any
 from ..core.method_spec import describe
 from ..core.registry import find
 from .experiment import Experiment
+from .folds import fold_notes
 from .job_matrix import Variant
 
 
 def notes(experiment: Experiment) -> list[str]:
     """A line for each value that is valid and may not be what was meant."""
-    lines: list[str] = []
+    lines: list[str] = fold_notes(experiment) if experiment.folds else []
     if experiment.search is None and len(experiment.seeds) == 1 and experiment.seeds[0] > 1:
         seed = experiment.seeds[0]
         lines.append(f"--seeds {seed} is one network with seed {seed}; 0-{seed - 1} are {seed} seeds")

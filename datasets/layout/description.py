@@ -14,6 +14,7 @@
     label: label
     indices: true                     # class labels are indices, even where classes are called by numbers
     split: {array: split, values: {0: train, 1: valid, 2-9: test}}   # not with a file for each split
+    # split: none                     # the data have no parts of their own: they are divided by --folds alone
     valid: {share: 0.2, group: video_id}   # where no sample validates: a share of train, by whole groups
     domain: speaker                   # the rest is optional
     sample_id: name
@@ -39,6 +40,8 @@ from .origin import Origin, read_origin
 
 FILE_NAME = "dataset.yaml"
 SUFFIXES = (".npz", ".parquet", ".safetensors")
+#: The value of ``split`` for data without parts.
+UNDIVIDED = "none"
 _MOST = 100_000  # values of a range
 #: Unit of times -> seconds.
 UNITS = {"seconds": 1.0, "minutes": 60.0, "hours": 3600.0, "days": 86400.0}
@@ -121,6 +124,9 @@ class Description:
     media: Origin | None = None  # of which raw media, by which encoders, the features were made
     valid: ValidationPart | None = None  # None where the split states the validation part
     indices: bool = False  # class labels are indices whatever the classes are called: mmbench wrote them
+    undivided: bool = (
+        False  # there are no parts: all samples are read as training samples, to be divided into folds
+    )
 
     def refs(self) -> Iterable[ArrayRef]:
         """Every array that is read, in a fixed order."""
@@ -179,6 +185,7 @@ class Description:
             # what came later: others keep their hash
             *([self.media.content()] if self.media else []),
             *([{"valid": [self.valid.share, plain(self.valid.group)]}] if self.valid else []),
+            *([{"undivided": True}] if self.undivided else []),
         ]
 
 
@@ -239,7 +246,8 @@ class _Reader(Entries):
     def description(self, content: object) -> Description:
         top = self.mapping(content, "", _KEYS, ("modalities", "task", "label"))
         default = self.paths(top["file"], "file") if "file" in top else {}
-        split = self.split_ref(top["split"], default) if "split" in top else None
+        undivided = top.get("split") == UNDIVIDED
+        split = self.split_ref(top["split"], default) if "split" in top and not undivided else None
         description = Description(
             file=self.file,
             name=self.string(top, "name", self.file.resolve().parent.name),
@@ -254,6 +262,7 @@ class _Reader(Entries):
             | (self.conversation(top["conversation"], default) if "conversation" in top else {}),
             media=self.media(top["media"]) if "media" in top else None,
             indices="media" in top or self.flag(top, "indices"),
+            undivided=undivided,
         )
         self.check_together(description)
         return replace(description, valid=self.validation(description, top.get("valid"), default))
@@ -261,10 +270,10 @@ class _Reader(Entries):
     def check_together(self, found: Description) -> None:
         whole = [ref.array for ref in found.refs() if "" in ref.files]
         parted = [ref.array for ref in found.refs() if "" not in ref.files]
-        if found.split is None and whole:
-            expected = f"'split', or 'file' as a map from {', '.join(SPLITS)} to files"
+        if found.split is None and whole and not found.undivided:
+            expected = f"'split', or 'file' as a map from {', '.join(SPLITS)} to files; 'split: {UNDIVIDED}' for --folds alone"
             raise self.wrong("split", f"nothing says which samples of {whole[0]!r} are which split", expected)
-        if found.split is not None and parted:
+        if (found.split is not None or found.undivided) and parted:
             expected = "one file, or no 'split'"
             raise self.wrong("split", f"given, but {parted[0]!r} has a file for each split", expected)
         for ref in found.refs():
@@ -314,6 +323,12 @@ class _Reader(Entries):
             value: of the key ``valid``; None where there is none.
             default: the files at the top.
         """
+        if found.undivided:
+            if value is not None:
+                raise self.wrong(
+                    "valid", f"given beside 'split: {UNDIVIDED}'", "no 'valid': --folds draws it"
+                )
+            return None
         names = found.split.values.values() if found.split else found.label.files
         stated = "valid" in names
         if value is None:

@@ -53,6 +53,9 @@ class Loader:
         self.rows = None if self.about.split is None else self.split_rows(self.about.split)
         #: What is read: without a validation part it is drawn afterwards.
         self.splits = tuple(split for split in SPLITS if split != "valid" or self.about.valid is None)
+        if self.about.undivided:
+            labels, _ = read_array(self.about.label.files[""], self.about.label.array)
+            self.rows, self.splits = {"train": np.arange(labels.size)}, ("train",)
 
     def load(self) -> dict[str, Samples]:
         """Split -> checked samples."""
@@ -68,6 +71,9 @@ class Loader:
             splits[split] = self.samples(split, arrays, found, targets[split], names)
         if self.about.valid is not None:
             splits = self.with_validation(splits, self.about.valid)
+        if self.about.undivided:
+            nothing = make.take_rows(splits["train"], np.empty(0, np.int64))
+            splits = {split: splits.get(split, nothing) for split in SPLITS}
         make.check_splits(splits, self.about.file)
         return splits
 

@@ -133,7 +133,7 @@ def _rows(group: Group, draws: int, seed: int) -> Iterable[dict[str, object]]:
             "out_of_fold": np.nan if pooled.scores is None else pooled.scores.values[:, place].mean(),
             "out_of_fold_low": over_samples[0][place],
             "out_of_fold_high": over_samples[1][place],
-            "hole": cell.hole
+            "note": cell.hole
             or ("" if whole else f"undefined in fold {', '.join(lacking)}: {metric.undefined}"),
         }
 
