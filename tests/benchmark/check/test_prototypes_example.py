@@ -77,7 +77,9 @@ def test_the_gate_is_trained_at_its_own_rate(example: type[Method]):
     before = {name: value.detach().clone() for name, value in method.named_parameters()}
     rules = Protocol.model_validate({"epochs": 1, "batch_size": 64, "learning_rate": 1e-3})
     fit(method, rules, batch, planted_batch(SPEC, count=12, seed=1), 0, lambda *told: None)
-    step = {name: float((value.detach() - before[name]).abs().max()) for name, value in method.named_parameters()}
+    step = {
+        name: float((value.detach() - before[name]).abs().max()) for name, value in method.named_parameters()
+    }
     assert step["sharpness"] == pytest.approx(1e-2, rel=0.1)
     assert step["heads.0.weight"] == pytest.approx(1e-3, rel=0.1)
 
@@ -153,6 +155,7 @@ def test_the_tables_judge_its_confidence_and_follow_its_gate(call: Call, tables:
     code, said = call(*board, "--what", "misd,mechanism,audit")
     assert code == 0, said
 
+    assert "prototype_gate, own:nearness" in said  # a row beside that of the largest probability
     misd = pd.read_csv(tables / "misd.csv", keep_default_na=False)
     own = {"method": "prototype_gate", "metric": "misd_auroc"}
     nearness = value(misd, "mean", condition="own:nearness", **own)
@@ -174,6 +177,6 @@ def test_the_tables_judge_its_confidence_and_follow_its_gate(call: Call, tables:
 
     report = merge(tables / "runs", tables / "taken")
     assert report.ok
-    (folder,) = tables.glob("taken/jobs/*prototype_gate*")
+    (folder,) = tables.glob("taken/jobs/*prototype-gate*")
     told = pd.read_parquet(folder / "evaluations" / "diagnostics-gaussian-noise.parquet")
     assert {"confidence_nearness", "diagnostic_gate/text", "diagnostic_gate/audio"} <= set(told)
