@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from ..labels import CLEAN, FOLDS, KEYS, OTHERS_SEEDS, REAL, SYNTHETIC, UPPER_BOUND, Across, count_of, rounded
+from ..labels import CLEAN, FOLDS, KEYS, OTHERS_SEEDS, OWN, REAL, SYNTHETIC, UPPER_BOUND, Across, count_of, rounded
 from ..tables.accuracy import condition_label, data_label
 from .fonts import show_every_script
 
@@ -289,12 +289,17 @@ def naming(path: Path) -> Iterator[None]:
 
 
 def rows_to_show(frame: pd.DataFrame, across: Across, metric: str | None) -> pd.DataFrame:
-    """The rows of a frame that ``wide`` prints."""
+    """The rows of a frame that ``wide`` prints. A confidence of a method's own has a row beside that of the method, whose
+    name says so."""
     if across == "metric":
         # A table without clean rows (a confidence, an OOD score) shows each row's main condition, its first.
         first = frame.groupby([*KEYS, "method", "draw"])["condition"].transform("first")
         clean = (frame["condition"] == CLEAN).tolist()
         wanted = clean if any(clean) else (frame["condition"] == first).tolist()
+        own = frame["condition"].str.startswith(OWN)
+        if own.any():
+            named = frame["method"].where(~own, frame["method"] + ", " + frame["condition"])
+            return frame.assign(method=named).loc[own | pd.Series(wanted, index=frame.index)]
     elif across != "condition":
         raise ValueError(f"across is {across!r}, expected 'metric' or 'condition'")
     elif metric is not None:

@@ -49,6 +49,18 @@ TABLES: dict[str, tuple[Callable[[pa.Table], pa.Table], str]] = {
     "no target": (lambda table: table.drop_columns(["target"]), "has the columns"),
     "a column more": (lambda table: table.append_column("x", table["target"]), "has the columns"),
     "a column of lists": (deep, "of type"),
+    "a confidence without a name": (
+        lambda table: table.append_column("confidence_", table["logit_0"]),
+        "has the columns",
+    ),
+    "a confidence in words": (
+        lambda table: table.append_column("confidence_own", table["domain"]),
+        "of type",
+    ),
+    "a diagnostic among predictions": (
+        lambda table: table.append_column("diagnostic_gate/text", table["logit_0"]),
+        "has the columns",
+    ),
 }
 
 

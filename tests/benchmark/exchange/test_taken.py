@@ -54,6 +54,17 @@ def test_every_row_of_every_table_is_rescored(trained: Path, ours: Path):
     assert kinds(report).count("verified") == stated > 100
 
 
+def test_rows_of_a_method_s_own_confidence_are_rescored(call: Call, theirs: Path, ours: Path):
+    for job in jobs(without_tables(theirs)):
+        reencode(job, lambda table: table.append_column("confidence_size", table["logit_0"]))
+    assert call("leaderboard", "--store", theirs, "--what", "misd", "--format", "csv")[0] == 0
+    stated = read_csv(theirs / "leaderboards" / "misd.csv")
+    assert (stated["condition"] == "own:size").any()
+    report = merge(theirs, ours)
+    assert report.ok
+    assert kinds(report).count("verified") == (stated["hole"] == "").sum()
+
+
 def test_a_dry_run_says_the_same_and_writes_nothing(call: Call, theirs: Path, ours: Path):
     planned = call("merge", theirs, "--store", ours, "--dry-run")
     assert not ours.exists()

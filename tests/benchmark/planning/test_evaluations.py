@@ -81,6 +81,38 @@ def test_conditions_added_later_are_those_of_a_run_that_had_them_at_once(
     assert len(tables(tmp_path / "once")) == 4
 
 
+def test_diagnostics_lie_beside_predictions_that_they_leave_as_they_are(
+    tmp_path: Path, asked: dict[str, Any]
+) -> None:
+    """Whether they are asked for with the job, with its corruption or after both, and whoever gives none."""
+    asked |= {"methods": ["ebmc(layers=1,width=8)", "erm(layers=1)"], "protocol": {"epochs": 1}}
+    loud: dict[str, Any] = {"corruptions": ["loud"]}
+    once, later = tmp_path / "once", tmp_path / "later"
+    assert run(Experiment(**asked, **loud, diagnostics=True, store=once)).ok
+    assert run(Experiment(**asked, **loud, store=later)).ok
+    without = tables(later)
+    assert run(Experiment(**asked, **loud, diagnostics=True, store=later)).ok
+    assert tables(once) == tables(later)
+    assert {name: tables(later)[name] for name in without} == without
+    assert not plan(Experiment(**asked, **loud, diagnostics=True, store=later)).todo
+
+    for file in later.glob("jobs/*ebmc*/evaluations/diagnostics*.parquet"):
+        whole, own = pd.read_parquet(file), file.stem.removeprefix("diagnostics-")
+        plain = file.parents[1] / "predictions.parquet" if own == "diagnostics" else file.with_stem(own)
+        same = pd.read_parquet(plain).query("split == 'test'").reset_index(drop=True)
+        pd.testing.assert_frame_equal(whole[list(same)], same, check_categorical=False)
+        trust = whole[["diagnostic_trust/text", "diagnostic_trust/audio"]]
+        assert trust.dtypes.unique().tolist() == [np.float32]
+        assert trust.sum(axis=1).to_numpy() == pytest.approx(1, abs=1e-5)
+    assert all(
+        pd.read_parquet(file).empty for file in later.glob("jobs/*erm*/evaluations/diagnostics*.parquet")
+    )
+    assert len(list(later.glob("jobs/*/evaluations/diagnostics*.parquet"))) == 4
+    assert not any(
+        column.startswith("diagnostic_") for column in pd.read_parquet(next(later.glob("jobs/*ebmc*/pred*")))
+    )
+
+
 def test_damage_shows_in_the_predictions(tmp_path: Path, asked: dict[str, Any]) -> None:
     assert run(Experiment(**asked, corruptions=["loud"], store=tmp_path / "runs")).ok
     file = next(tmp_path.glob("runs/jobs/*/evaluations/loud~*.parquet"))

@@ -5,14 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Self
 
+import numpy as np
+import pandas as pd
 import pytest
 import torch
 from mmbench.benchmark.check.method import planted_batch
-from mmbench.benchmark.train.predict import EVALUATION_BATCH, outputs_under
+from mmbench.benchmark.data.tensors import Split
+from mmbench.benchmark.train.diagnostics import diagnostics_table
+from mmbench.benchmark.train.predict import EVALUATION_BATCH, feature_table, outputs_under, prediction_table
 from mmbench.corruptions.condition import Clean
 from mmbench.corruptions.features import Drift
 from mmbench.datasets.batch import Batch, Spec
 from mmbench.methods.erm import ERM
+from mmbench.methods.method import Output
 
 SPEC = Spec({"text": 6, "audio": 3}, "regression")
 
@@ -57,3 +62,58 @@ def test_conditions_are_prepared_with_the_whole_split_and_need_not_know_of_it() 
         for name, batch in (("clean", split), ("drift:audio@2", filled), ("plain", flipped)):
             expected = method.eval()(batch).prediction
             assert found[name].prediction == pytest.approx(expected, abs=1e-5)
+
+
+class Telling(ERM):
+    """Says of each sample how large its text is."""
+
+    def fuse(self, embeddings: dict[str, torch.Tensor], batch: Batch) -> Output:
+        size = batch.features["text"].square().mean(dim=(1, 2)).where(batch.present["text"], 0)
+        output = super().fuse(embeddings, batch)
+        return replace(output, confidence={"size": -size}, diagnostics={"size/text": size})
+
+
+def split_of(count: int) -> Split:
+    batch = planted_batch(SPEC, count=count, steps=4)
+    names = np.array([f"s{row:03d}" for row in range(count)])
+    before = torch.full((count,), -1)
+    return Split(batch, names, np.full(count, ""), before, batch.target.numpy(), np.full(count, 2.0))
+
+
+def test_confidences_are_in_every_table_and_diagnostics_where_they_are_asked_for() -> None:
+    torch.manual_seed(0)
+    method, split = Telling(ERM.Params(), SPEC), split_of(EVALUATION_BATCH + 5)
+    size = split.batch.features["text"].square().mean(dim=(1, 2)).numpy()
+    plain = prediction_table(method, {"test": split}).to_pandas()
+    asked = diagnostics_table(method, split).to_pandas()
+    clean, gone = (plain[plain.condition == name] for name in ("clean", "missing:text"))
+    assert clean["confidence_size"].to_numpy() == pytest.approx(
+        -size
+    )  # of no unit: it is not rescaled with the labels
+    assert (gone["confidence_size"] == 0).all()
+    pd.testing.assert_frame_equal(asked.drop(columns="diagnostic_size/text"), plain)
+    assert asked["diagnostic_size/text"].to_numpy() == pytest.approx(-plain["confidence_size"].to_numpy())
+    features = feature_table(method, {"test": split}).to_pandas()
+    assert features["confidence_size"].to_numpy() == pytest.approx(-size)
+    quiet = ERM(ERM.Params(), SPEC)
+    assert list(prediction_table(quiet, {"test": split}).to_pandas()) == [*list(plain)[:-1]]
+    assert diagnostics_table(quiet, split).num_rows == 0
+
+
+def test_what_is_not_one_number_a_sample_is_refused() -> None:
+    split = split_of(EVALUATION_BATCH + 5)
+
+    class Scalar(Telling):
+        def fuse(self, embeddings: dict[str, torch.Tensor], batch: Batch) -> Output:
+            output = super().fuse(embeddings, batch)
+            return replace(output, confidence={"size": output.confidence["size"].mean()})
+
+    class Sometimes(Telling):
+        def fuse(self, embeddings: dict[str, torch.Tensor], batch: Batch) -> Output:
+            output = super().fuse(embeddings, batch)
+            return replace(output, confidence={} if len(batch) < EVALUATION_BATCH else output.confidence)
+
+    with pytest.raises(ValueError, match=r"confidence size has shape \(\)"):
+        prediction_table(Scalar(ERM.Params(), SPEC), {"test": split})
+    with pytest.raises(ValueError, match="none for some samples, size for others"):
+        prediction_table(Sometimes(ERM.Params(), SPEC), {"test": split})

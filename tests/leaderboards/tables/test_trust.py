@@ -10,6 +10,8 @@ import pandas as pd
 import pytest
 from mmbench.leaderboards.metrics import selective
 from mmbench.leaderboards.metrics.confidence import max_softmax
+from mmbench.leaderboards.render.text import wide
+from mmbench.leaderboards.tables.risk_coverage import curves
 from mmbench.leaderboards.tables.trust import calibration, misclassification, ood
 
 from ..conftest import make_result
@@ -108,6 +110,44 @@ def test_regression_is_judged_where_it_predicts_a_variance() -> None:
     assert best < cell(trust, "knows", "variance", "mae_at_100")["mean"]
 
 
+def test_a_method_s_own_confidence_is_judged_beside_what_follows_from_its_logits() -> None:
+    table = outputs(0, 0.0)
+    right = table.filter(like="logit_").to_numpy().argmax(1) == table["target"]
+    table["confidence_evidence"] = np.where(right, 2.0, 1.0)  # it knows, and its logits do not
+    frame = misclassification(
+        [make_result("sure", 0, table, family="classification"), network("erm", 0, 3.0)], draws=20
+    )
+    assert cell(frame, "sure", "own:evidence", "misd_auroc")["mean"] == 1
+    assert cell(frame, "sure", "max_softmax", "misd_auroc")["mean"] < 0.7
+    assert not cell(frame, "sure", "own:evidence", "aurc")["hole"]
+    assert set(frame.loc[frame["condition"].str.startswith("own:"), "method"]) == {"sure"}
+    printed = wide(frame)
+    assert list(printed["method"]).count("sure, own:evidence") == 1
+    assert len(printed) == 3  # the main confidence of both, and the own one
+    table["confidence_evidence"] = np.nan
+    frame = misclassification([make_result("sure", 0, table, family="classification")], draws=20)
+    assert (
+        "confidence evidence has values that are not finite"
+        in cell(frame, "sure", "max_softmax", "aurc")["hole"]
+    )
+
+
+def test_a_score_has_its_own_confidence_too_and_a_curve_of_it() -> None:
+    draw = np.random.default_rng(0)
+    target, size = draw.normal(size=COUNT), draw.uniform(0.1, 3, COUNT)
+    ids = [f"s{row:03d}" for row in range(COUNT)]
+    table = pd.DataFrame({"split": "test", "condition": "clean", "sample_id": ids, "target": target})
+    table = table.assign(score=target + size * draw.choice([-1, 1], COUNT), confidence_reach=-size)
+    found = [make_result("knows", 0, table)]
+    frame = misclassification(found, draws=20)
+    by_hand = selective.aurc(size, -size)
+    assert cell(frame, "knows", "own:reach", "aurc")["mean"] == pytest.approx(by_hand, rel=1e-6)
+    lines, reasons = curves(found)
+    (line,) = lines
+    assert (line.method, line.confidence, len(reasons)) == ("knows, own:reach", "own:reach", 1)
+    assert line.aurc == pytest.approx(by_hand, rel=1e-6)
+
+
 def features(own: int, foreign: float) -> dict[str, pd.DataFrame]:
     draw = np.random.default_rng(own)
 
@@ -133,6 +173,23 @@ def test_scores_on_features_find_a_foreign_set_and_none_in_the_same() -> None:
         assert row["low"] < 0.5 < row["high"], score
     assert abs(cell(frame, "erm", "far:a/msp", "ood_auroc")["mean"] - 0.5) < 0.15  # invisible to the logits
     assert cell(frame, "erm", "far:a/msp", "ood_auroc")["samples"] == 170
+
+
+def test_the_own_confidence_tells_foreign_sets_where_a_method_gives_one() -> None:
+    def told() -> dict[str, pd.DataFrame]:
+        return {
+            name: rows.assign(confidence_near=-(np.stack(list(rows["fused"]))[:, 4] ** 2))
+            for name, rows in features(0, 2.0).items()
+        }
+
+    made = [
+        network("sure", 0, 1.0, features=told),
+        network("erm", 0, 1.0, features=partial(features, 0, 2.0)),
+    ]
+    frame = ood(made, draws=20)
+    assert cell(frame, "sure", "far:a/own:near", "ood_auroc")["mean"] > 0.95
+    hole = cell(frame, "erm", "far:a/own:near", "ood_auroc")
+    assert (hole["hole"], hole["n"]) == ("the method gives no such confidence", 1)
 
 
 def test_a_set_that_another_method_was_not_tested_on_is_a_hole() -> None:
