@@ -16,6 +16,7 @@ from typing import Any, Literal
 from ...corruptions import GROUPS, PARTS
 from ...datasets.dataset import Located
 from ...datasets.layout.description import Description
+from ...leaderboards.labels import MASK
 from ..core.errors import UsageError, nearest
 from ..core.job import COMPANION, Job
 from ..core.locate import locate
@@ -48,12 +49,16 @@ class Evaluation:
         kind: all severities of a corruption; the network's features; samples of another dataset; or those of
             the held-out classes.
         subject: the corruption, or the dataset or a domain of it.
-        content: what else decides the outputs: the origin of a plug-in, the fingerprint of a dataset.
+        content: what else decides the outputs: the origin of a plug-in, the fingerprint of a dataset, the digest of a
+            table of masks.
+        dataset, needs: of a table of masks: whose samples it is about, and the modalities that it tells of.
     """
 
-    kind: Literal["corruption", "features", "semantic", "ood"]
+    kind: Literal["corruption", "features", "semantic", "ood", "masks"]
     subject: str = ""
     content: str = ""
+    dataset: str = ""
+    needs: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -64,6 +69,8 @@ class Evaluation:
             return SEMANTIC
         if self.kind == "ood":
             return f"ood-{ood_name(self.subject)}~{self.content[:12]}~{RESIZING}"
+        if self.kind == "masks":
+            return f"mask-{self.subject}~{self.content[:12]}"
         return f"{self.subject}~{self.content[:12]}" if self.content else self.subject
 
 
@@ -71,11 +78,17 @@ def evaluations_of(experiment: Experiment) -> tuple[Evaluation, ...]:
     """The evaluations of an experiment.
 
     Raises:
-        UsageError: an unknown corruption or dataset.
+        UsageError: an unknown corruption or dataset, or masks that the store does not hold.
         DataError: an out-of-distribution dataset is not there.
     """
     plugins = tuple(experiment.plugins)
     asked = [evaluation_of(entry) for entry in corruption_entries(experiment.corruptions, plugins)]
+    for name in experiment.corruptions:
+        if name.startswith(MASK):
+            from ..store.masks import read_masks  # brings pyarrow
+
+            masks = read_masks(experiment.store, name.removeprefix(MASK))
+            asked.append(Evaluation("masks", masks.name, masks.digest, masks.dataset, masks.modalities))
     holdout = experiment.protocol.held_out_classes
     if experiment.ood or holdout:
         asked.append(Evaluation("features"))
@@ -93,8 +106,8 @@ def evaluations_of(experiment: Experiment) -> tuple[Evaluation, ...]:
 def evaluations_for(evaluations: Sequence[Evaluation], job: Job) -> list[Evaluation]:
     """The evaluations that apply to a job.
 
-    A dataset of the job's own task is no OOD set for it, and features are needed only beside OOD data. A companion has
-    no evaluations.
+    A dataset of the job's own task is no OOD set for it, and features are needed only beside OOD data. Masks apply to
+    jobs that are tested on their dataset with all of their modalities. A companion has no evaluations.
 
     Args:
         evaluations: those of the experiment.
@@ -104,6 +117,12 @@ def evaluations_for(evaluations: Sequence[Evaluation], job: Job) -> list[Evaluat
         return []
     task = Task.parse(job.task)
     kept = [item for item in evaluations if item.kind != "ood" or not _reads_place(task, item.subject)]
+    target = dataset_of(task.target)
+    kept = [
+        item
+        for item in kept
+        if item.kind != "masks" or (item.dataset == target and set(item.needs) <= set(job.modalities))
+    ]
     foreign = any(item.kind in ("ood", "semantic") for item in kept)
     return [item for item in kept if foreign or item.kind != "features"]
 
@@ -204,7 +223,7 @@ def corruption_entries(names: Sequence[str], plugins: tuple[Path, ...] = ()) -> 
     """The corruptions that names stand for.
 
     Args:
-        names: each a kind, or a group (see ``group_of``).
+        names: each a kind, or a group (see ``group_of``). ``mask:NAME``, which names a table, stands for none.
         plugins: files that bring corruptions.
 
     Raises:
@@ -217,7 +236,7 @@ def corruption_entries(names: Sequence[str], plugins: tuple[Path, ...] = ()) -> 
             chosen.append(known[name])
         elif name in members:
             chosen.extend(members[name])
-        elif name != ALWAYS:
+        elif name != ALWAYS and not name.startswith(MASK):
             raise UsageError(f"unknown corruption {name!r}: {nearest(name, [*members, *known])}")
     return list(dict.fromkeys(chosen))
 

@@ -81,7 +81,8 @@ class Experiment(BaseModel):
     )
     search: Search | None = Field(None, description="the search of hyper-parameters; without one, defaults")
     corruptions: Annotated[list[str], BeforeValidator(as_list)] = Field(
-        [], description="test under these too: features, missing-rates, reliability, or single kinds"
+        [],
+        description="test under these too: features, missing-rates, reliability, single kinds, or mask:NAME",
     )
     ood: Annotated[list[str], BeforeValidator(as_list)] = Field(
         [], description="datasets that the test data are to be told apart from"

@@ -54,7 +54,7 @@ from .context import Context, Outcome
 from .energy import Energy, counters_of
 from .estimation import Fit, fit_estimator
 from .inputs import inputs_of, save_inputs
-from .job_data import device_of, ood_splits, task_data
+from .job_data import device_of, mask_conditions, ood_splits, task_data
 from .lightning_module import SelectionData, fit
 from .network import TrainedNetwork, load_trained
 from .predict import corruption_conditions, feature_table, prediction_table, to_parquet
@@ -212,6 +212,8 @@ def _evaluate(
             conditions = _conditions(corruption, job, context, data)
             table = prediction_table(method, {"test": data.test}, conditions)
             table = table.replace_schema_metadata({FAMILY: getattr(corruption, "family", "")})
+        elif evaluation.kind == "masks":
+            table = prediction_table(method, {"test": data.test}, mask_conditions(evaluation, context))
         elif evaluation.kind == "features":
             table = feature_table(method, {"train": data.train, "test": data.test})
         elif evaluation.kind == "semantic":
