@@ -8,6 +8,8 @@ from typing import Literal
 CLEAN = "clean"
 #: How the condition of a missing-modality pattern begins: ``"missing:text+audio"``.
 MISSING = "missing:"
+#: How the condition of a table of missing modalities that came from outside begins: ``"mask:NAME~0123abcd"``.
+MASK = "mask:"
 #: The condition of the mean over all patterns in which a modality is missing.
 AVERAGE = "average_missing"
 #: How the columns of a prediction table begin that hold the method's own confidences, and its diagnostics.

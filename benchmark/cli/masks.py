@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from ...leaderboards.labels import MASK
 from ..core.errors import UsageError
 from ..core.strings import as_list, counted
 from .app import App
 from .options import Plugins, Root, plugin_files
 from .predict import show_count
+
+#: What a table of masks may be called: what a list of ``--corruptions`` and a file name can hold.
+_NAME = re.compile(r"[A-Za-z0-9][\w.-]{0,60}", re.ASCII)
 
 app = App(
     no_args_is_help=True,
@@ -120,3 +125,58 @@ def check_command(
         say(f"refused {error}")
     if not whole:
         raise SystemExit(1)
+
+
+@app.command("import")
+def import_command(
+    file: Annotated[
+        Path,
+        typer.Argument(
+            help="csv, parquet, npz or safetensors: sample_id, and a column of 0 and 1 for each modality, or "
+            "one called missing"
+        ),
+    ],
+    dataset: Annotated[str, typer.Option("--datasets", help="The dataset whose samples it is about.")],
+    store: Annotated[Path, typer.Option("--store", help="Folder of the results.")] = Path("runs"),
+    name: Annotated[str, typer.Option(help="What to call it; by default as the file.")] = "",
+    absent: Annotated[
+        bool,
+        typer.Option("--absent", help="1 and true mean that a modality is missing, not that it is there."),
+    ] = False,
+    data_root: Root = None,
+    plugin: Plugins = None,
+) -> None:
+    """Take a table of missing modalities, such as that of a published method, as conditions of its own. Finished networks
+    are tested under it when it is asked for, and nothing is trained again.
+
+    Examples:
+
+    mmbench masks import missing_table.csv --datasets mosi --name theirs
+
+    mmbench run --methods erm --datasets mosi --corruptions mask:theirs
+    """
+    from ..core.locate import locate, root_from
+    from ..exchange.mask_import import import_masks
+    from ..report.console import console
+    from ..store.masks import write_masks
+
+    plugins = plugin_files(plugin)
+    called = name or file.stem
+    if not _NAME.fullmatch(called):
+        raise UsageError(
+            f"{called!r} cannot name masks: give them a name of letters, digits, - _ . with --name"
+        )
+    located = locate(dataset, root_from(data_root), {}, plugins)
+    masks = import_masks(file.expanduser(), called, located, absent)
+    written = write_masks(store.expanduser(), masks)
+    rows = next(iter(masks.conditions.values()))
+    shares = ", ".join(
+        f"{one} {share:.1%}" for one, share in zip(masks.modalities, 1 - rows.there.mean(axis=0), strict=True)
+    )
+    console().print(
+        f"wrote {written}: {counted(len(masks.conditions), 'condition')}, {len(rows.sample_id)} samples of {dataset}; missing "
+        f"(of the first): {shares}; ask for it with --corruptions {MASK}{called}",
+        markup=False,
+        highlight=False,
+        soft_wrap=True,
+    )

@@ -17,6 +17,7 @@ from ...corruptions import GROUPS, PARTS
 from ...datasets.dataset import Located
 from ...datasets.layout.description import Description
 from ...datasets.rates import parse_rates, rates_text
+from ...leaderboards.labels import MASK
 from ..core.errors import UsageError, nearest
 from ..core.job import COMPANION, Job
 from ..core.locate import locate
@@ -58,14 +59,18 @@ class Evaluation:
             the held-out classes; or the same as of a corruption, or of clean data and missing modalities, with the
             method's diagnostics.
         subject: the corruption, or the dataset or a domain of it.
-        content: what else decides the outputs: the origin of a plug-in, the fingerprint of a dataset, the hash of rates.
+        content: what else decides the outputs: the origin of a plug-in, the fingerprint of a dataset, the hash of rates,
+            the digest of a table of masks.
         rates: the missing rates of single modalities, of the corruption ``OWN_RATES``.
+        dataset, needs: of a table of masks: whose samples it is about, and the modalities that it tells of.
     """
 
-    kind: Literal["corruption", "features", "semantic", "ood", "diagnostics"]
+    kind: Literal["corruption", "features", "semantic", "ood", "diagnostics", "masks"]
     subject: str = ""
     content: str = ""
     rates: str = ""
+    dataset: str = ""
+    needs: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -76,6 +81,8 @@ class Evaluation:
             return SEMANTIC
         if self.kind == "ood":
             return f"ood-{ood_name(self.subject)}~{self.content[:12]}~{RESIZING}"
+        if self.kind == "masks":
+            return f"mask-{self.subject}~{self.content[:12]}"
         damage = f"{self.subject}~{self.content[:12]}" if self.content else self.subject
         if self.kind == "diagnostics":
             return f"{DIAGNOSTICS}-{damage}" if damage else DIAGNOSTICS
@@ -91,13 +98,21 @@ def evaluations_of(experiment: Experiment) -> tuple[Evaluation, ...]:
     """The evaluations of an experiment.
 
     Raises:
-        UsageError: an unknown corruption or dataset.
+        UsageError: an unknown corruption or dataset, or masks that the store does not hold.
         DataError: an out-of-distribution dataset is not there.
     """
     plugins = tuple(experiment.plugins)
     corruptions = [evaluation_of(entry) for entry in corruption_entries(experiment.corruptions, plugins)]
     corruptions += own_rates(experiment.corruptions)
     asked = list(corruptions)
+    for name in experiment.corruptions:
+        if name.startswith(MASK):
+            from ..store.masks import read_masks  # brings pyarrow
+
+            masks = read_masks(experiment.store, name.removeprefix(MASK))
+            asked.append(
+                Evaluation("masks", masks.name, masks.digest, dataset=masks.dataset, needs=masks.modalities)
+            )
     holdout = experiment.protocol.held_out_classes
     if experiment.ood or holdout:
         asked.append(Evaluation("features"))
@@ -117,8 +132,8 @@ def evaluations_of(experiment: Experiment) -> tuple[Evaluation, ...]:
 def evaluations_for(evaluations: Sequence[Evaluation], job: Job) -> list[Evaluation]:
     """The evaluations that apply to a job.
 
-    A dataset of the job's own task is no OOD set for it, and features are needed only beside OOD data. A companion has
-    no evaluations.
+    A dataset of the job's own task is no OOD set for it, and features are needed only beside OOD data. Masks apply to
+    jobs that are tested on their dataset with all of their modalities. A companion has no evaluations.
 
     Args:
         evaluations: those of the experiment.
@@ -128,6 +143,12 @@ def evaluations_for(evaluations: Sequence[Evaluation], job: Job) -> list[Evaluat
         return []
     task = Task.parse(job.task)
     kept = [item for item in evaluations if item.kind != "ood" or not _reads_place(task, item.subject)]
+    target = dataset_of(task.target)
+    kept = [
+        item
+        for item in kept
+        if item.kind != "masks" or (item.dataset == target and set(item.needs) <= set(job.modalities))
+    ]
     foreign = any(item.kind in ("ood", "semantic") for item in kept)
     return [item for item in kept if foreign or item.kind != "features"]
 
@@ -235,7 +256,7 @@ def corruption_entries(names: Sequence[str], plugins: tuple[Path, ...] = ()) -> 
     """The corruptions that names stand for.
 
     Args:
-        names: each a kind, or a group (see ``group_of``).
+        names: each a kind, or a group (see ``group_of``). ``mask:NAME``, which names a table, stands for none.
         plugins: files that bring corruptions.
 
     Raises:
@@ -248,7 +269,7 @@ def corruption_entries(names: Sequence[str], plugins: tuple[Path, ...] = ()) -> 
             chosen.append(known[name])
         elif name in members:
             chosen.extend(members[name])
-        elif name != ALWAYS and _OWN_RATES.fullmatch(name) is None:
+        elif name != ALWAYS and not name.startswith(MASK) and _OWN_RATES.fullmatch(name) is None:
             raise UsageError(f"unknown corruption {name!r}: {nearest(name, [*members, *known])}")
     return list(dict.fromkeys(chosen))
 

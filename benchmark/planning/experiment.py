@@ -93,8 +93,8 @@ class Experiment(BaseModel):
     search: Search | None = Field(None, description="the search of hyper-parameters; without one, defaults")
     corruptions: Annotated[list[str], BeforeValidator(as_list)] = Field(
         [],
-        description="test under these too: features, missing-rates, reliability, or single kinds; missing-rates(text=0.3,"
-        "audio=0.7): each modality at a rate of its own",
+        description="test under these too: features, missing-rates, reliability, single kinds, or mask:NAME; "
+        "missing-rates(text=0.3,audio=0.7): each modality at a rate of its own",
     )
     ood: Annotated[list[str], BeforeValidator(as_list)] = Field(
         [], description="datasets that the test data are to be told apart from"

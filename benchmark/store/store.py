@@ -27,6 +27,7 @@
       asked/                 the experiments that were run
       submitting/            held while jobs are queued
       NAME/                  what a launcher that queues jobs keeps, such as scripts and logs
+      masks/NAME.parquet    tables of missing modalities that came from outside
       external/NAME.csv      rows of leaderboards from elsewhere that predictions do not verify
 
 Every file is written under a temporary name, flushed to the disk and renamed, so it is there whole or not

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import torch
 
+from ...corruptions.mask_table import MaskTable
 from ...datasets.dataset import DataError, Located
 from ..core.errors import UsageError
 from ..core.job import Job
@@ -16,9 +17,10 @@ from ..core.registry import find
 from ..core.task import Task, dataset_of, domain_of
 from ..data.compatibility import shared_modalities
 from ..data.ood_split import ood_split
-from ..data.tensors import Split, TaskCache, TaskData, TaskRequest
+from ..data.tensors import Split, TaskCache, TaskData, TaskRequest, sample_hash
 from ..features.finetune import with_all_media, with_media
 from ..planning.evaluations import STAND_IN, Evaluation, ood_name
+from ..store.masks import read_masks
 from .context import Context
 
 #: The tensors of the last tasks, shared by the jobs of a worker.
@@ -97,6 +99,31 @@ def ood_splits(job: Job, context: Context, data: TaskData, evaluation: Evaluatio
     kind, split = ood_split(other, task, targets, data, domain_of(place))
     name = f"{ood_name(place)}{STAND_IN}" if other.synthetic else ood_name(place)
     return {f"{kind}:{name}": split}
+
+
+def mask_conditions(evaluation: Evaluation, context: Context) -> list[MaskTable]:
+    """The conditions of a table of missing modalities that came from outside.
+
+    Args:
+        evaluation: names the table, and the digest that it must have.
+        context: where the store lies.
+
+    Raises:
+        UsageError: the store does not hold the table.
+        DataError: the table has changed since the evaluation was planned.
+    """
+    masks = read_masks(context.store, evaluation.subject)
+    if masks.digest != evaluation.content:
+        raise DataError(
+            f"masks {masks.name}: changed since the evaluation was planned; run again to plan anew"
+        )
+    conditions = []
+    for name, rows in masks.conditions.items():
+        hashes = torch.tensor([sample_hash(masks.dataset, one) for one in rows.sample_id.tolist()])
+        order = hashes.argsort()
+        there = torch.from_numpy(rows.there)[order]
+        conditions.append(MaskTable(masks.label(name), masks.modalities, hashes[order], there))
+    return conditions
 
 
 def device_of(context: Context) -> torch.device:

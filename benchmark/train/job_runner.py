@@ -57,7 +57,7 @@ from .diagnostics import diagnostics_table, kept, without_diagnostics
 from .energy import Energy, counters_of
 from .estimation import Fit, fit_estimator
 from .inputs import inputs_of, save_inputs
-from .job_data import device_of, ood_splits, task_data
+from .job_data import device_of, mask_conditions, ood_splits, task_data
 from .lightning_module import SelectionData, fit
 from .network import TrainedNetwork, load_trained
 from .predict import corruption_conditions, feature_table, prediction_table, to_parquet
@@ -225,6 +225,8 @@ def _evaluate(
                 corruption = evaluation.subject and load_corruption(evaluation, context.plugins)
                 under = partial(_conditions, corruption, job, context, data) if corruption else None
                 table = diagnostics_table(method, data.test, under)
+        elif evaluation.kind == "masks":
+            table = prediction_table(method, {"test": data.test}, mask_conditions(evaluation, context))
         elif evaluation.kind == "features":
             table = feature_table(method, {"train": data.train, "test": data.test})
         elif evaluation.kind == "semantic":

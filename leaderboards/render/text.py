@@ -14,7 +14,19 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from ..labels import CLEAN, FOLDS, KEYS, OTHERS_SEEDS, OWN, REAL, SYNTHETIC, UPPER_BOUND, Across, count_of, rounded
+from ..labels import (
+    CLEAN,
+    FOLDS,
+    KEYS,
+    OTHERS_SEEDS,
+    OWN,
+    REAL,
+    SYNTHETIC,
+    UPPER_BOUND,
+    Across,
+    count_of,
+    rounded,
+)
 from ..tables.accuracy import condition_label, data_label
 from .fonts import show_every_script
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
-from ..labels import CLEAN, MISSING
+from ..labels import CLEAN, MASK, MISSING
 from ..stats.bootstrap import FEWER_DRAWS
 from .accuracy import table_of
 from .groups import Cell, Group, groups_of, once_for_each, score, with_clean
@@ -96,9 +96,18 @@ def scored_groups(
 
 
 def is_summary(condition: str) -> bool:
-    """Whether a condition belongs into a printed table: not one kind, severity, rate or point alone."""
+    """Whether a condition belongs into a printed table: not one kind, severity, rate or point alone. Masks from outside
+    are summarised by nothing else."""
     return condition in (CLEAN, MEAN, SEEN, HELD_OUT, VOLUME, *_IN_DOMAINS) or condition.startswith(
-        ("mean_severity@", "auc:", "auilc:", "mean:random-frames", f"mean:{IMBALANCED}", *_MODALITY_RATES)
+        (
+            "mean_severity@",
+            "auc:",
+            "auilc:",
+            "mean:random-frames",
+            f"mean:{IMBALANCED}",
+            *_MODALITY_RATES,
+            MASK,
+        )
     )
 
 
@@ -171,7 +180,7 @@ def _cells(group: Group, draws: int, seed: int) -> dict[str, Cell]:
     wanted = summaries(tested)
     every = next((summary.weights for summary in wanted if summary.name == MEAN), {})
     wanted += [WeightedMean(name, weights) for name, weights in by_training(every, *damage_of(group)).items()]
-    if not wanted:
+    if not wanted and not any(name.startswith(MASK) for name in singles):
         reason = clean.hole or "no corruption was tested: run again with --corruptions features"
         return {CLEAN: clean, MEAN: Cell(reason, clean.done)}
     return {CLEAN: clean, **weighted(wanted, tested), **singles}

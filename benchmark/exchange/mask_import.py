@@ -1,0 +1,138 @@
+"""Reads the masks of somebody else: which modalities every sample has, as a table."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from ...datasets.dataset import DataError, Located, Samples, data_error
+from ...datasets.layout.arrays import array_names, read_array
+from ..core.errors import nearest
+from ..store.masks import MaskRows, StoredMasks
+
+#: The column that names what is missing, in the place of a column for each modality.
+MISSING = "missing"
+_NONE = {"", "none", "nan"}
+
+
+def import_masks(file: Path, name: str, located: Located, absent: bool = False) -> StoredMasks:
+    """Reads a table of missing modalities, and checks it against a dataset.
+
+    Its columns: ``sample_id``; one for each modality that may be missing, of truth values or 0 and 1; or ``missing``, the
+    names of what is missing, joined by ``+``, empty where nothing is. With ``condition`` it holds several masks; of
+    ``split`` only the rows ``test`` count; others are passed over.
+
+    Args:
+        file: csv, parquet, npz or safetensors; of the last two the columns are arrays [rows].
+        name: what it is to be called.
+        located: the dataset whose samples it is about.
+        absent: whether true and 1 mean that a modality is missing, and not that it is there.
+
+    Raises:
+        DataError: the file is broken or has no such columns; it names other samples than the dataset, lacks some of its
+            test samples or names one twice; or a sample is left without any modality.
+    """
+    frame = _frame(file)
+    if "sample_id" not in frame:
+        raise data_error(
+            file, "sample_id", "no such column", f"one beside {', '.join(map(str, frame.columns))}"
+        )
+    if "split" in frame:
+        frame = frame[frame["split"].astype(str) == "test"]
+    modalities = tuple(one for one in located.modalities if one in frame)
+    if not modalities and MISSING not in frame:
+        expected = f"a column for each modality ({', '.join(located.modalities)}), or one called {MISSING}"
+        raise data_error(file, "", f"has the columns {', '.join(map(str, frame.columns))}", expected)
+    if not modalities:
+        modalities, there = located.modalities, _by_names(frame[MISSING], located.modalities, file)
+    else:
+        there = np.stack([_flags(frame[one], one, file) ^ absent for one in modalities], axis=1)
+    ids = frame["sample_id"].astype(str).to_numpy(str)
+    condition = (
+        frame["condition"].astype(str).to_numpy(str) if "condition" in frame else np.full(len(ids), "")
+    )
+    samples = located.load()
+    conditions = {}
+    for one in dict.fromkeys(condition.tolist()):
+        rows = MaskRows(ids[condition == one], there[condition == one])
+        _check(
+            rows,
+            samples,
+            modalities == tuple(located.modalities),
+            f"{file}: {one}" if one else str(file),
+            located.name,
+        )
+        conditions[re.sub(r"[^\w.:+=-]", "-", one.replace("@", "="))] = rows
+    if not conditions:
+        raise data_error(file, "", "no rows of test samples", "one for each")
+    return StoredMasks(name, located.name, modalities, conditions)
+
+
+def _frame(file: Path) -> pd.DataFrame:
+    """The columns of a file."""
+    if not file.is_file():
+        raise data_error(file, "", "is not there", "a csv, parquet, npz or safetensors file")
+    suffix = file.suffix.lower()
+    if suffix == ".csv":
+        try:
+            return pd.read_csv(file, dtype={"sample_id": str, MISSING: str}, keep_default_na=False)
+        except (ValueError, OSError) as error:
+            raise data_error(file, "", f"cannot be read ({error})", "a CSV table") from None
+    if suffix not in (".parquet", ".npz", ".safetensors"):
+        raise data_error(file, "", f"has an unknown suffix {suffix!r}", "csv, parquet, npz or safetensors")
+    columns = {name: read_array(file, name)[0] for name in array_names(file)}
+    lengths = {name: values.shape for name, values in columns.items()}
+    if any(len(shape) != 1 for shape in lengths.values()) or len(set(lengths.values())) > 1:
+        raise data_error(file, "", f"arrays of the shapes {lengths}", "one value a row in each")
+    return pd.DataFrame(columns)
+
+
+def _flags(column: pd.Series, name: str, file: Path) -> np.ndarray:
+    """[rows], bool, from truth values, 0 and 1, or their names."""
+    known = {"1": True, "1.0": True, "true": True, "0": False, "0.0": False, "false": False}
+    words = column.astype(str).str.strip().str.lower()
+    wrong = ~words.isin(list(known))
+    if wrong.any():
+        raise data_error(
+            file, name, f"the value {str(column[wrong].iloc[0])!r}", "0 and 1, or true and false"
+        )
+    return words.map(known).to_numpy(bool)
+
+
+def _by_names(column: pd.Series, modalities: Sequence[str], file: Path) -> np.ndarray:
+    """[rows, modalities], bool, from the names of what is missing."""
+    there = np.ones((len(column), len(modalities)), bool)
+    for row, cell in enumerate(column.fillna("").astype(str)):
+        for part in () if cell.strip().lower() in _NONE else cell.split("+"):
+            if part.strip() not in modalities:
+                expected = f"names of modalities, joined by +; {nearest(part.strip(), modalities)}"
+                raise data_error(file, MISSING, f"{part.strip()!r} (row {row})", expected)
+            there[row, modalities.index(part.strip())] = False
+    return there
+
+
+def _check(rows: MaskRows, samples: Mapping[str, Samples], whole: bool, where: str, dataset: str) -> None:
+    """Checks that a mask is about the samples of a dataset; ``whole``: it tells of all modalities."""
+    known = {str(name) for split in samples.values() for name in split.sample_id}
+    ids = rows.sample_id.tolist()
+    unknown = [name for name in ids if name not in known]
+    lacking = sorted({str(name) for name in samples["test"].sample_id} - set(ids))
+    if unknown:
+        raise DataError(
+            f"{where}: a mask of other samples: {len(unknown)} of {len(ids)} are not in {dataset}, first {unknown[0]}"
+        )
+    if lacking:
+        count = len(samples["test"])
+        raise DataError(
+            f"{where}: lacks {len(lacking)} of the {count} test samples of {dataset}, first {lacking[0]}"
+        )
+    if len(set(ids)) < len(ids):
+        twice = next(name for place, name in enumerate(ids) if name in ids[:place])
+        raise DataError(f"{where}: names the sample {twice} twice; expected each once")
+    if whole and not rows.there.any(axis=1).all():
+        empty = ids[int(np.argmin(rows.there.any(axis=1)))]
+        raise DataError(f"{where}: sample {empty} has no modality left; expected at least one")
