@@ -63,8 +63,8 @@ class Minibatches:
         """Continues where an interrupted training stopped.
 
         Args:
-            passes: the number of passes that it had begun.
-            taken: the number of minibatches that it had taken of the last pass.
+            passes: through the data that are done; 0.
+            taken: minibatches that were taken.
         """
         self.passes = passes
         if self.steps and passes:
@@ -132,7 +132,12 @@ class BalancedMinibatches:
             yield self.batch.take(rows.to(self.batch.target.device))
 
     def go_on(self, passes: int, taken: int) -> None:
-        """Continues where an interrupted training stopped, after ``taken`` minibatches; ``passes`` is 0."""
+        """Continues where an interrupted training stopped, after ``taken`` minibatches; ``passes`` is 0.
+
+        Args:
+            passes: through each stream that are done.
+            taken: minibatches that were taken since.
+        """
         self.passes, self.taken = passes, taken
 
 
@@ -186,6 +191,14 @@ class _Stream:
 
 
 def minibatches(batch: Batch, size: int) -> Iterator[Batch]:
-    """Slices of at most ``size`` samples of a batch, in order. No tensor is copied."""
+    """Slices of at most ``size`` samples of a batch, in order. No tensor is copied.
+
+    Args:
+        batch: [samples, ...].
+        size: samples in a slice.
+
+    Returns:
+        The slices; the last may be shorter.
+    """
     for start in range(0, len(batch), size):
         yield batch.take(slice(start, start + size))

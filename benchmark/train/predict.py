@@ -103,6 +103,14 @@ def prediction_table(
     Columns: ``split``, ``condition``, ``sample_id``, ``domain``, ``target``, then ``score`` on the
     dataset's own label scale (regression) or ``logit_0`` ... (classification), and ``log_variance`` where
     the method gives one.
+
+    Args:
+        method: a trained network; it is set to evaluation.
+        splits: name -> samples, standardised.
+        conditions: under which; None for the default.
+
+    Returns:
+        One row a split, condition and sample; float32 outputs.
     """
     parts = []
     for name, split in splits.items():
@@ -119,6 +127,13 @@ def feature_table(method: Method, splits: dict[str, Split]) -> pa.Table:
     """The clean outputs for every sample, with the feature that the head reads.
 
     Columns: as ``prediction_table``, and ``fused``, float32 [width], where the method gives one.
+
+    Args:
+        method: a trained network; it is set to evaluation.
+        splits: name -> samples, standardised.
+
+    Returns:
+        One row a split and sample.
     """
     method.eval()
     parts = []
