@@ -18,6 +18,13 @@ MOST_JSON, MOST_BYTES = 2**24, 2**32
 def read_file(file: Path, most: int = MOST_BYTES) -> bytes:
     """The content of a regular file that is no link.
 
+    Args:
+        file: where it lies.
+        most: bytes that are read at the most.
+
+    Returns:
+        All of it.
+
     Raises:
         RefusedError: it is anything else, or larger than ``most`` bytes.
     """
@@ -36,7 +43,18 @@ def read_file(file: Path, most: int = MOST_BYTES) -> bytes:
 
 
 def parse_json(name: str, content: bytes) -> Any:
-    """The value in a JSON file. Raises RefusedError where it is no JSON in UTF-8, or gives a key twice."""
+    """The value in a JSON file.
+
+    Args:
+        name: of the file, for messages.
+        content: its bytes.
+
+    Returns:
+        Whatever it holds.
+
+    Raises:
+        RefusedError: it is no JSON in UTF-8, or gives a key twice.
+    """
     try:
         return json.loads(content.decode(), object_pairs_hook=_each_key_once)
     except RefusedError as error:

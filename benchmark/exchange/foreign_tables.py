@@ -38,7 +38,18 @@ _MOST_CONDITIONS, _MOST_LETTERS, _MOST_COLUMNS, _FREE_CELLS = 4096, 4096, 100_01
 
 
 def read_predictions(content: bytes, job: Job) -> pd.DataFrame:
-    """The prediction table: clean and every pattern of missing modalities, all of the same samples."""
+    """The prediction table: clean and every pattern of missing modalities, all of the same samples.
+
+    Args:
+        content: bytes of the parquet file.
+        job: whose predictions they are; its modalities say which conditions there must be.
+
+    Returns:
+        The table: columns ``split``, ``condition``, ``sample_id``, ``domain`` and ``target``, and ``score`` or ``logit_0`` ...
+
+    Raises:
+        RefusedError: it is anything else, or too large for its bytes.
+    """
     name = "predictions.parquet"
     wanted = {CLEAN, *missing_patterns(job.modality_set)}
     # Every sample has a name of its own, which takes a byte at least.

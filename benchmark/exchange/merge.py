@@ -88,7 +88,13 @@ class Report:
         out.print(words or "nothing to take", highlight=False)
 
     def add(self, kind: Kind, name: str, reason: str = "") -> None:
-        """Notes one thing. Names from elsewhere are written so that they cannot steer a terminal."""
+        """Notes one thing. Names from elsewhere are written so that they cannot steer a terminal.
+
+        Args:
+            kind: what became of it.
+            name: of a job, an evaluation or a file.
+            reason: why, in one line; empty where there is nothing to say.
+        """
         shown = os.fsencode(name).decode(errors="replace"), single_line(reason)
         name, reason = ("".join(c if c.isprintable() else "?" for c in text) for text in shown)
         self.lines.append((kind, name, reason))

@@ -54,7 +54,15 @@ def check_row(row: Row) -> None:
 
 
 def same(one: Row, two: Row) -> bool:
-    """Whether two rows give the same numbers, mean and seed by seed."""
+    """Whether two rows give the same numbers, mean and seed by seed.
+
+    Args:
+        one: a row of an accuracy table.
+        two: the row that it is compared with.
+
+    Returns:
+        False, too, where one has other seeds than the other.
+    """
     values, others = [one["mean"], *_values(one)], [two["mean"], *_values(two)]
     return len(values) == len(others) and all(map(_alike, values, others))
 

@@ -139,7 +139,15 @@ def blocks_of(store: Store) -> list[JobBlock]:
 
 
 def stored_tables(block: JobBlock, request: Request) -> Tabled | None:
-    """The tables of a block, where they are stored and still those of its jobs."""
+    """The tables of a block, where they are stored and still those of its jobs.
+
+    Args:
+        block: whose.
+        request: which tables, and whether any are kept.
+
+    Returns:
+        None where nothing is stored, or something has changed since.
+    """
     if not request.keeps:
         return None
     store = Store(request.store)
@@ -147,7 +155,15 @@ def stored_tables(block: JobBlock, request: Request) -> Tabled | None:
 
 
 def table(block: JobBlock, request: Request) -> Tabled:
-    """The tables of a block; made, and stored for the next time, where they are not."""
+    """The tables of a block; made, and stored for the next time, where they are not.
+
+    Args:
+        block: whose.
+        request: which tables, and whether they are kept.
+
+    Returns:
+        The tables, and what could not be read.
+    """
     store = Store(request.store)
     # Taken before anything is read: what changes meanwhile makes the next look different.
     signature = signature_of_jobs(store.path, (*block.jobs, *block.beside), request.code)
@@ -194,7 +210,15 @@ def _make(block: JobBlock, request: Request, signature: str) -> Tabled:
 
 
 def block_file_name(block: JobBlock, name: str) -> str:
-    """The name under which a table of a block is stored."""
+    """The name under which a table of a block is stored.
+
+    Args:
+        block: whose.
+        name: of the table.
+
+    Returns:
+        A name without a folder.
+    """
     return f"{block.key}-{name}.arrow"
 
 

@@ -75,7 +75,18 @@ def use_metrics(plugins: tuple[Path, ...] = ()) -> None:
 
 
 def named_table(name: str, plugins: tuple[Path, ...] = ()) -> Table:
-    """The table of a name. Raises UsageError where there is none."""
+    """The table of a name.
+
+    Args:
+        name: of the table.
+        plugins: plug-in files that bring some.
+
+    Returns:
+        Its declaration.
+
+    Raises:
+        UsageError: there is none.
+    """
     tables = known_tables(plugins)
     if name not in tables:
         raise UsageError(f"unknown table {name!r}: {nearest(name, tables)}")
@@ -83,7 +94,18 @@ def named_table(name: str, plugins: tuple[Path, ...] = ()) -> Table:
 
 
 def named_metric(name: str, plugins: tuple[Path, ...] = ()) -> Metric:
-    """The metric of a name. Raises UsageError where there is none."""
+    """The metric of a name.
+
+    Args:
+        name: of the metric.
+        plugins: plug-in files that bring some.
+
+    Returns:
+        Its declaration.
+
+    Raises:
+        UsageError: there is none.
+    """
     from ...leaderboards.metrics.registry import METRICS
 
     use_metrics(plugins)
@@ -114,6 +136,13 @@ def chosen_tables(text: str | None, results: Sequence[Result], plugins: tuple[Pa
 
 def named_tables(text: str | None, plugins: tuple[Path, ...] = ()) -> tuple[str, ...] | None:
     """The tables that ``--what`` names; None where it names none or all.
+
+    Args:
+        text: names with commas between them; None where nothing was asked for.
+        plugins: plug-in files that bring some.
+
+    Returns:
+        The names in their order; None for all.
 
     Raises:
         UsageError: an unknown name.

@@ -22,7 +22,15 @@ class SafeConsole(Console):
     """A console that prints what is printable of names, titles and reasons that may be somebody else's."""
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterator[Segment]:
-        """The segments of a renderable; those that are its own control codes stay as they are."""
+        """The segments of a renderable; those that are its own control codes stay as they are.
+
+        Args:
+            renderable: what is printed.
+            options: as rich's; None for those of the console.
+
+        Returns:
+            Segments of text and style.
+        """
         for segment in super().render(renderable, options):
             if segment.control is None and not segment.text.isprintable():
                 yield Segment(printable(segment.text), segment.style)
@@ -78,6 +86,11 @@ def print_table(out: Console, title: str, frame: pd.DataFrame, names: Collection
 
 
 def print_faults(out: Console, faults: Sequence[str]) -> None:
-    """Prints one line for each job that cannot be read."""
+    """Prints one line for each job that cannot be read.
+
+    Args:
+        out: where to.
+        faults: a line for each.
+    """
     for fault in faults:
         out.print(f"— {fault}", style="yellow", markup=False, highlight=False, soft_wrap=True)

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import io
 from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from rich.console import Console
 
-from ...datasets.libraries import import_guard
 from ...leaderboards.labels import SYNTHETIC
 from ...leaderboards.plots.figure import PictureForm
 from ...leaderboards.render import page
@@ -21,7 +19,7 @@ from .results import Filter, readable
 from .tables import Tables, tables_of
 
 #: In the palette of a picture on a page.
-_COLOURS = 32
+_COLOURS = 64
 
 
 def page_tables(tables: Tables) -> list[page.PageTable]:
@@ -43,18 +41,6 @@ def picture_name(file: Path) -> str:
     """What the file of a picture is called on a page: ``"missing rates (synthetic stand-in)"``."""
     kind = SYNTHETIC.replace("-", " ")
     return file.stem.replace("-", " ").replace(f" {kind}", f" ({SYNTHETIC})")
-
-
-def with_palette(file: Path) -> bytes:
-    """A PNG file with a palette of 32 colours, which diagrams do not exceed by what can be seen: a fifth of its size."""
-    with import_guard("PIL", "the page with pictures"):
-        from PIL import Image
-
-    content = io.BytesIO()
-    with Image.open(file) as picture:
-        flat = picture.convert("RGB").quantize(_COLOURS, dither=Image.Dither.NONE)
-    flat.save(content, "PNG", optimize=True)
-    return content.getvalue()
 
 
 def export(
@@ -86,11 +72,11 @@ def export(
     """
     tables = tables_of(store, chosen, what, out, plugins=plugins)
     with TemporaryDirectory() as folder:
-        form = PictureForm((".png",), page.PICTURE_DOTS)
+        form = PictureForm((".png",), page.PICTURE_DOTS, _COLOURS)
         drawn, reasons = write_pictures(readable(store, chosen)[0], Path(folder), tables.frames, form)
         for reason in reasons:
             out.print(f"not drawn: {reason}", style="dim", markup=False, highlight=False)
-        pictures = [page.Picture(picture_name(path), with_palette(path)) for path in drawn]
+        pictures = [page.Picture(picture_name(path), path.read_bytes()) for path in drawn]
     path = file or inside(store / "leaderboards") / page.page_name(list(tables.frames.values()))
     text = page.page(page_tables(tables), pictures, version("mmbench"), **words)
     out.print(f"wrote {render.write_text(path, text)}", markup=False, highlight=False, soft_wrap=True)

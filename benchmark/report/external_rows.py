@@ -100,7 +100,18 @@ def rows_to_frame(rows: list[Row]) -> pd.DataFrame:
 
 
 def accuracy_rows(store: Store, chosen: Filter) -> list[Row]:
-    """The rows that the accuracy table shows, marked; raises UsageError as ``read_external_rows``."""
+    """The rows that the accuracy table shows, marked.
+
+    Args:
+        store: with rows from elsewhere, or without.
+        chosen: which rows are wanted.
+
+    Returns:
+        One row a method, task and metric, whose method says how far it was verified.
+
+    Raises:
+        UsageError: as ``read_external_rows``.
+    """
     alone = {"best": None, "p_vs_best": float("nan"), "significantly_worse": None, "mark": "unverified"}
     shown = [
         {**row, **alone, "method": f"{row['method']} [{row[VERIFIED]}]"}
@@ -125,7 +136,15 @@ def _place(row: Row) -> tuple:
 
 
 def with_external_rows(own: pd.DataFrame | None, rows: list[Row]) -> pd.DataFrame:
-    """The accuracy table with rows from elsewhere, which are not compared with any."""
+    """The accuracy table with rows from elsewhere, which are not compared with any.
+
+    Args:
+        own: the accuracy table of the store; None where it has no job of its own.
+        rows: those from elsewhere.
+
+    Returns:
+        The rows of both, with a column that says what was verified.
+    """
     if own is None:
         return rows_to_frame(rows).drop(columns=_DROP)
     own = own.assign(**{VERIFIED: ["" if hole else "verified" for hole in own["hole"]]})

@@ -70,7 +70,16 @@ def signature_of_jobs(store: Path, jobs: Iterable[str], code: str) -> str:
 
 
 def stored_output(store: Path, folder: Path, signature_now: str) -> PrintedOutput | None:
-    """What was printed when these tables were made, where every file of theirs is as it was written."""
+    """What was printed when these tables were made, where every file of theirs is as it was written.
+
+    Args:
+        store: folder of the results.
+        folder: where the files of the command are written.
+        signature_now: of ``signature``, at present.
+
+    Returns:
+        The output; None where there is none, or something has changed since.
+    """
     record = read_json(_record(store, folder))
     if not isinstance(record, dict) or record.get("signature") != signature_now:
         return None
@@ -85,7 +94,15 @@ def store_output(
     store: Path, folder: Path, signature_now: str, printed: PrintedOutput, files: Iterable[Path]
 ) -> None:
     """Keeps in the store what was printed; without a file there is nothing to keep, and where the store cannot be
-    written, tables are made again next time."""
+    written, tables are made again next time.
+
+    Args:
+        store: folder of the results.
+        folder: where the files of the command were written.
+        signature_now: of ``signature``, taken before anything was read.
+        printed: what the command printed.
+        files: what it wrote.
+    """
     names = [str(file.absolute()) for file in files]
     if names and not (store / RECORDS).is_symlink():
         stamps = list(_stamps(map(Path, names)))

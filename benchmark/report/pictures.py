@@ -56,7 +56,7 @@ def write_pictures(
     files: list[Path] = []
     reasons: list[str] = []
     try:
-        files.append(plots.write_missing_modalities(frame_of("missing"), folder, dots=form.dots))
+        files.append(plots.write_missing_modalities(frame_of("missing"), folder, form=form))
     except ValueError as error:
         reasons.append(str(error))
     try:

@@ -42,8 +42,15 @@ class Filter:
     jobs: frozenset[str] = frozenset()
 
     def keeps(self, job: Job, seed: int | None = None) -> bool:
-        """Whether a job is among them; ``seed`` is what tables show as its seed, where that is another. Companions
-        are no results."""
+        """Whether a job is among them.
+
+        Args:
+            job: a job of the store.
+            seed: what tables show as its seed, where that is another.
+
+        Returns:
+            False for companions, which are no results.
+        """
         return (
             job.role != COMPANION
             and (not self.methods or job.label in self.methods or job.method in self.methods)
@@ -56,7 +63,19 @@ class Filter:
 
 
 def filter_from(methods: str | None, datasets: str | None, seeds: str | None) -> Filter:
-    """The filter that flags describe. Raises UsageError where they describe none."""
+    """The filter that flags describe.
+
+    Args:
+        methods: names or labels with commas between them; None for all.
+        datasets: datasets or shifts; None for all.
+        seeds: numbers and ranges; None for all.
+
+    Returns:
+        The filter.
+
+    Raises:
+        UsageError: they describe none.
+    """
     try:
         tasks = frozenset(Task.parse(name).name for name in as_list(datasets))
     except ValueError as error:
@@ -71,6 +90,13 @@ def filter_from(methods: str | None, datasets: str | None, seeds: str | None) ->
 def results(store: Path | str, chosen: Filter | None = None) -> list[Result]:
     """Every job of a store as the tables see it.
 
+    Args:
+        store: folder of the results.
+        chosen: which are wanted; None for all.
+
+    Returns:
+        One a job, finished or not; of a search one a trial that was chosen.
+
     Raises:
         UsageError: there is no store, or nothing in it was chosen.
         StoreError: a job in it cannot be read.
@@ -82,7 +108,19 @@ def results(store: Path | str, chosen: Filter | None = None) -> list[Result]:
 
 
 def readable(store: Path | str, chosen: Filter | None = None) -> tuple[list[Result], list[str]]:
-    """As ``results``, and one line for each folder in the store that is no job."""
+    """As ``results``, and one line for each folder in the store that is no job.
+
+    Args:
+        store: folder of the results.
+        chosen: which are wanted; None for all.
+
+    Returns:
+        The results, and the lines.
+
+    Raises:
+        UsageError: there is no store, or nothing in it was chosen.
+        StoreError: there is nothing but folders that cannot be read.
+    """
     opened = store_at(Path(store))
     add_metrics()
     records, faults = salvage.records(opened, chosen.jobs if chosen else ())
@@ -115,7 +153,20 @@ def missing_modalities(store: Path | str) -> pd.DataFrame:
 
 
 def predictions(store: Path | str, job_id: str) -> pd.DataFrame:
-    """The prediction table of a finished job, checked against its hash."""
+    """The prediction table of a finished job, checked against its hash.
+
+    Args:
+        store: folder of the results.
+        job_id: of a finished job.
+
+    Returns:
+        Columns ``split``, ``condition``, ``sample_id``, ``domain``, ``target``, and ``score`` or ``logit_0`` ..., one row a sample and
+            condition.
+
+    Raises:
+        UsageError: there is no store.
+        StoreError: there is no such job, or its file is not what was written.
+    """
     return PredictionFiles(store_at(Path(store)), job_id).predictions()
 
 

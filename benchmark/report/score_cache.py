@@ -30,7 +30,15 @@ class ScoreCache:
     code: str = ""
 
     def reading(self, reads: frozenset[str], code: str = "") -> ScoreCache:
-        """The same cache for a table of these ``reads`` and this ``code``."""
+        """The same cache for a table of these ``reads`` and this ``code``.
+
+        Args:
+            reads: kinds of outputs, of ``READABLE``.
+            code: a hash of what makes the table; empty for that of mmbench.
+
+        Returns:
+            The cache.
+        """
         return replace(self, reads=reads, code=code)
 
     def fingerprint(self) -> str:
@@ -51,7 +59,12 @@ class ScoreCache:
             return None
 
     def write(self, file: str, content: bytes) -> None:
-        """Stores a sheet; where the store cannot be written, it is made again next time."""
+        """Stores a sheet; where the store cannot be written, it is made again next time.
+
+        Args:
+            file: its name.
+            content: its bytes.
+        """
         folder = self.files.scores
         with suppress(OSError, StoreError):
             os.makedirs(inside(Path(folder)), exist_ok=True)

@@ -21,6 +21,10 @@ def score_job(store: Path, job_id: str) -> None:
     """Stores the scores of a finished job beside its predictions. Called by the worker that has just ended it.
 
     Nothing that goes wrong here is the job's fault, and all of it will be said by the tables.
+
+    Args:
+        store: folder of the results.
+        job_id: of the job.
     """
     try:
         results, _ = readable(store, Filter(jobs=frozenset([job_id])))
@@ -33,7 +37,12 @@ def score_job(store: Path, job_id: str) -> None:
 
 
 def table_blocks(store: Store, out: Console) -> None:
-    """Stores the tables of every block of a large store in which something has changed."""
+    """Stores the tables of every block of a large store in which something has changed.
+
+    Args:
+        store: after a run.
+        out: where progress is shown.
+    """
     blocks = blocks_of(store)
     if sum(len(block.jobs) for block in blocks) >= MANY:
         # What is wrong with a store is said by its tables.

@@ -52,7 +52,18 @@ class Tables:
         return not self.faults and is_complete(self.frames, self.declared)
 
     def write_csv(self, name: str, folder: Path) -> Path:
-        """Writes a leaderboard as a CSV file; its path."""
+        """Writes a leaderboard as a CSV file.
+
+        Args:
+            name: of the leaderboard.
+            folder: where to.
+
+        Returns:
+            Its path.
+
+        Raises:
+            OSError: it cannot be written.
+        """
         frame, file = self.frames[name], self.files.get(name)
         if file is None:
             return csv_files.write_csv(frame, folder, name)

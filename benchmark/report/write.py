@@ -133,7 +133,18 @@ def _write_plain(
 
 
 def for_terminal(frame: pd.DataFrame, across: Across) -> pd.DataFrame:
-    """The table with the interval of its first column only, in a column of its own; the files have all."""
+    """The table with the interval of its first column only, in a column of its own; the files have all.
+
+    Args:
+        frame: tidy.
+        across: what its columns are, as in ``render.wide``.
+
+    Returns:
+        A frame of text.
+
+    Raises:
+        ValueError: as ``render.wide``.
+    """
     text = render.wide(frame, across, intervals=False)
     first = next(name for name in text if name not in NAMES)
     intervals = render.wide(frame, across)[first].str.extract(r"(\[.*\])", expand=False).fillna("")

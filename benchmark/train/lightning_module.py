@@ -134,7 +134,13 @@ class Training(LightningModule):
         gradient_clip_val: float | None = None,
         gradient_clip_algorithm: str | None = None,
     ) -> None:
-        """Clips the gradients of the part that the protocol names."""
+        """Clips the gradients of the part that the protocol names.
+
+        Args:
+            optimizer: whose parameters are clipped.
+            gradient_clip_val: the largest norm; None or 0 for none.
+            gradient_clip_algorithm: as Lightning's.
+        """
         if self.protocol.clip_part == "all" or not gradient_clip_val:
             self.clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm)
             return
@@ -143,7 +149,16 @@ class Training(LightningModule):
         torch.nn.utils.clip_grad_norm_(backbone, gradient_clip_val)
 
     def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
-        """The tensors lie on the device already."""
+        """The tensors lie on the device already.
+
+        Args:
+            batch: returned as it is.
+            device: where the tensors are.
+            dataloader_idx: not used.
+
+        Returns:
+            The batch.
+        """
         return batch
 
     def on_train_start(self) -> None:
@@ -170,12 +185,25 @@ class Training(LightningModule):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Prepares the batch. The loss is computed in ``backward``, when the gradients were cleared; the zero that is
-        returned is not used."""
+        returned is not used.
+
+        Args:
+            batch: [samples, ...], clean.
+            batch_idx: its place in the epoch.
+
+        Returns:
+            A float32 zero.
+        """
         self._batch = self._corrupt(batch, batch_idx)
         return torch.zeros((), device=batch.target.device)
 
     def backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
-        """Lets the method compute the gradients, and adds its loss terms to the sums of the epoch."""
+        """Lets the method compute the gradients, and adds its loss terms to the sums of the epoch.
+
+        Args:
+            loss: the zero of ``training_step``.
+            args, kwargs: not used.
+        """
         before = self._take_gradients()
         mixed = self.protocol.precision == "bfloat16"
         # no cache: a method may move its weights between two passes, and the second would read those of the first
@@ -218,7 +246,11 @@ class Training(LightningModule):
             torch.nn.utils.clip_grad_value_(self.method.parameters(), self.protocol.clip_value)
 
     def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
-        """Calls the method's ``after_step`` where the optimiser has taken a step."""
+        """Calls the method's ``after_step`` where the optimiser has taken a step.
+
+        Args:
+            outputs, batch, batch_idx: not used.
+        """
         if self._batches == 0:
             self.method.after_step()
 

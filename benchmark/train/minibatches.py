@@ -64,8 +64,8 @@ class Minibatches:
         """Continues where an interrupted training stopped.
 
         Args:
-            passes: the number of passes that it had begun.
-            taken: the number of minibatches that it had taken of the last pass.
+            passes: through the data that are done; 0.
+            taken: minibatches that were taken.
         """
         self.passes = passes
         if self.steps and passes:
@@ -133,7 +133,12 @@ class BalancedMinibatches:
             yield self.batch.take(rows.to(self.batch.target.device))
 
     def go_on(self, passes: int, taken: int) -> None:
-        """Continues where an interrupted training stopped, after ``taken`` minibatches; ``passes`` is 0."""
+        """Continues where an interrupted training stopped, after ``taken`` minibatches; ``passes`` is 0.
+
+        Args:
+            passes: through each stream that are done.
+            taken: minibatches that were taken since.
+        """
         self.passes, self.taken = passes, taken
 
 
@@ -195,7 +200,15 @@ class _Stream:
 
 
 def minibatches(batch: Batch, size: int) -> Iterator[Batch]:
-    """Slices of at most ``size`` samples of a batch, in order; with conversations, of whole ones. No tensor is copied."""
+    """Slices of at most ``size`` samples of a batch, in order; with conversations, of whole ones. No tensor is copied.
+
+    Args:
+        batch: [samples, ...].
+        size: samples in a slice.
+
+    Returns:
+        The slices; the last may be shorter.
+    """
     if batch.conversation is not None:
         yield from map(batch.take, conversation_slices(batch.conversation, size))
         return

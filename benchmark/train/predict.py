@@ -181,6 +181,13 @@ def feature_table(method: Method, splits: dict[str, Split]) -> pa.Table:
     """The clean outputs for every sample, with the feature that the head reads.
 
     Columns: as ``prediction_table``, and ``fused``, float32 [width], where the method gives one.
+
+    Args:
+        method: a trained network; it is set to evaluation.
+        splits: name -> samples, standardised.
+
+    Returns:
+        One row a split and sample.
     """
     method.eval()
     parts = []

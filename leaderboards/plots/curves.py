@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 import unicodedata
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,18 +13,19 @@ import numpy as np
 import pandas as pd
 
 from ..labels import CLEAN, KEYS
-from ..render.text import file_name, save_figure, title
+from ..render.text import file_name, records, save_figure, title
 from ..tables.accuracy import task_label
 from ..tables.robustness import GRID, RATES, SEVERITIES, VOLUME, reliability_point
-from .figure import COLOURS, FILES, MOST_LINES, SHAPES, PictureForm
+from .figure import FILES, MOST_LINES, PictureForm
+from .panels import Band, Panel, panel_figure
 
 if TYPE_CHECKING:
-    from matplotlib.artist import Artist
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# A panel: its title, the values along its axis, and the condition at a value.
-Panel = tuple[str, Sequence[float], Callable[[float], str]]
+#: What of a row is drawn or said of it.
+_DRAWN = ("metric", "unit", "direction", "mean", "low", "high")
+# A panel as it is asked for: its title, the values along its axis, and the condition at a value.
+Asked = tuple[str, Sequence[float], Callable[[float], str]]
 
 
 def degradation(frame: pd.DataFrame) -> Figure:
@@ -42,7 +43,7 @@ def degradation(frame: pd.DataFrame) -> Figure:
     )
     if not kinds:
         raise ValueError("no corruption was tested: run with --corruptions features")
-    panels: list[Panel] = [("mean of all", SEVERITIES, lambda s: f"mean_severity@{s:.0f}")]
+    panels: list[Asked] = [("mean of all", SEVERITIES, lambda s: f"mean_severity@{s:.0f}")]
     for kind in kinds:
         panels.append((kind.replace(":", ", "), SEVERITIES, lambda s, kind=kind: f"{kind}@{s:.0f}"))
     return _curves(frame, panels, "severity", "Under corruption")
@@ -55,7 +56,7 @@ def missing_rates(frame: pd.DataFrame) -> Figure:
         ValueError: no missing rate was tested, or none has a value.
     """
     tested = set(frame["condition"])
-    panels: list[Panel] = [
+    panels: list[Asked] = [
         (kind.replace("-", " "), rates, lambda rate, kind=kind: f"{kind}@{rate:.1f}")
         for kind, rates in RATES.items()
         if f"{kind}@{rates[0]:.1f}" in tested
@@ -75,7 +76,8 @@ def reliability_surface(frame: pd.DataFrame) -> Figure:
     from matplotlib.ticker import MaxNLocator
 
     surfaces: list[tuple[str, np.ndarray, dict[str, Any]]] = []
-    for keys, rows in _groups(frame).items():
+    tested = VOLUME in set(frame["condition"])
+    for keys, rows in _groups(frame).items() if tested else ():
         volume = rows.get(VOLUME)
         if volume is None or math.isnan(volume["mean"]):
             continue
@@ -170,7 +172,7 @@ def _write(figure: Figure, frame: pd.DataFrame, folder: Path, stem: str, form: P
     folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / file_name(frame, stem, suffix) for suffix in form.kinds]
     for path in paths:
-        save_figure(path, figure, form.dots)
+        save_figure(path, figure, form.dots, form.colours)
     return paths
 
 
@@ -190,8 +192,7 @@ def _names(stem: str, blocks: Sequence[tuple[str, ...]]) -> list[str]:
 def _groups(frame: pd.DataFrame) -> dict[tuple[str, ...], dict[str, dict[str, Any]]]:
     """Task, modalities, protocol, data, method -> condition -> row."""
     groups: dict[tuple[str, ...], dict[str, dict[str, Any]]] = {}
-    for record in frame.to_dict("records"):
-        row = {str(name): value for name, value in record.items()}
+    for row in records(frame[[*KEYS, "method", "draw", "condition", *_DRAWN]]):
         key = tuple(str(row[name]) for name in (*KEYS, "method"))
         if row["draw"]:
             key = (*key[:-1], f"{key[-1]} (draw {row['draw']})")
@@ -199,9 +200,7 @@ def _groups(frame: pd.DataFrame) -> dict[tuple[str, ...], dict[str, dict[str, An
     return groups
 
 
-def _curves(frame: pd.DataFrame, panels: Sequence[Panel], axis_name: str, subject: str) -> Figure:
-    from matplotlib.figure import Figure
-
+def _curves(frame: pd.DataFrame, panels: Sequence[Asked], axis_name: str, subject: str) -> Figure:
     every = _groups(frame)
     groups = _most_telling(every)
     blocks = list(dict.fromkeys(key[:-1] for key in groups))
@@ -209,46 +208,27 @@ def _curves(frame: pd.DataFrame, panels: Sequence[Panel], axis_name: str, subjec
         raise ValueError(
             f"curves are drawn of one task, modality set, protocol and data, not of {len(blocks)}"
         )
-    valued = set(frame.loc[frame["mean"].notna(), "condition"])
+    valued = {name for rows in groups.values() for name, row in rows.items() if not math.isnan(row["mean"])}
     panels = [panel for panel in panels if any(panel[2](value) in valued for value in panel[1])]
     if not panels:
         raise ValueError("no method has a value")
-    down = math.ceil(len(panels) / 5)
-    across = math.ceil(len(panels) / down)
-    # One scale: in panels with their own, what damage does not touch would look as bad as what it breaks.
-    figure = Figure(figsize=(max(7.5, 2.5 * across + 0.8), 2.1 * down + 1.4), layout="constrained")
-    axes = list(figure.subplots(down, across, squeeze=False, sharey=True).flat)
-    for number, (axis, (name, values, condition)) in enumerate(zip(axes, panels, strict=False)):
-        for style, (key, rows) in enumerate(groups.items()):
-            points = [(0.0, CLEAN), *((float(value), condition(value)) for value in values)]
-            _line(axis, [(x, rows[c]) for x, c in points if c in rows], style, key[-1])
-        axis.set_title(name, fontsize=8)
-        axis.grid(color="0.9", linewidth=0.6)
-        axis.spines[["top", "right"]].set_visible(False)
-        axis.tick_params(labelsize=7)
-        if number % across == 0:
-            axis.set_ylabel(_label(next(iter(groups.values()))[CLEAN]), fontsize=8)
-        if number + across >= len(panels):
-            axis.set_xlabel(axis_name, fontsize=8)
-    for axis in axes[len(panels) :]:
-        axis.set_visible(False)
-    legend: dict[str, Artist] = {}
-    for axis in axes:
-        for handle, label in zip(*axis.get_legend_handles_labels(), strict=True):
-            legend.setdefault(label, handle)
-    figure.legend(
-        list(legend.values()),
-        list(legend),
-        loc="outside lower center",
-        ncols=min(6, len(legend)),
-        frameon=False,
-    )
+    drawn = [
+        Panel(
+            name,
+            [
+                band
+                for style, (key, rows) in enumerate(groups.items())
+                if (band := _band(rows, values, condition, style, key[-1]))
+            ],
+        )
+        for name, values, condition in panels
+    ]
     of = title(frame.loc[frame["condition"] == CLEAN], subject)
     task, *rest = blocks[0][:-1]
     some = [f"erm and the best on clean data, {len(groups)} of {len(every)} methods"]
     words = [task_label(task), *rest, *(some if len(groups) < len(every) else [])]
-    figure.suptitle(f"{of}\n{'; '.join(words)}", fontsize=10)
-    return figure
+    y_label = _label(next(iter(groups.values()))[CLEAN])
+    return panel_figure(drawn, axis_name, y_label, f"{of}\n{'; '.join(words)}")
 
 
 def _most_telling(
@@ -267,18 +247,22 @@ def _most_telling(
     return {key: rows for key, rows in groups.items() if key in chosen}
 
 
-def _line(axis: Axes, points: Sequence[tuple[float, dict[str, Any]]], style: int, label: str) -> None:
-    known = [(x, row) for x, row in points if not math.isnan(row["mean"])]
+def _band(
+    rows: Mapping[str, dict[str, Any]],
+    values: Sequence[float],
+    condition: Callable[[float], str],
+    style: int,
+    label: str,
+) -> Band | None:
+    """The curve of a method from clean data on, without points that have no value; None where none has."""
+    points = [(0.0, CLEAN), *((float(value), condition(value)) for value in values)]
+    known = [(x, rows[name]) for x, name in points if name in rows and not math.isnan(rows[name]["mean"])]
     if not known:
-        return
-    colour = COLOURS[style % len(COLOURS)]
+        return None
     scale = _scale(known[0][1])
-    x = [place for place, _ in known]
-    mean, low, high = ([scale * row[name] for _, row in known] for name in ("mean", "low", "high"))
-    axis.fill_between(x, low, high, color=colour, alpha=0.15, linewidth=0)
-    axis.plot(
-        x, mean, color=colour, marker=SHAPES[style % len(SHAPES)], markersize=3, linewidth=1.2, label=label
-    )
+    x = np.array([place for place, _ in known])
+    mean, low, high = (scale * np.array([row[name] for _, row in known]) for name in ("mean", "low", "high"))
+    return Band(label, style, x, mean, low, high)
 
 
 def _scale(row: dict[str, Any]) -> int:

@@ -194,5 +194,5 @@ def write_figure(
     folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / file_name(data, stem, suffix) for suffix in form.kinds]
     for path in paths:
-        save_figure(path, figure, form.dots)
+        save_figure(path, figure, form.dots, form.colours)
     return paths

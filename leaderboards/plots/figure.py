@@ -6,12 +6,12 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 from textwrap import fill
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from ..labels import AVERAGE, CLEAN
-from ..render.text import DOTS, file_name, holes, save_figure, title
+from ..render.text import DOTS, file_name, holes, records, save_figure, title
 from ..tables.accuracy import condition_label, task_label
 
 if TYPE_CHECKING:
@@ -87,10 +87,12 @@ class PictureForm:
     Attributes:
         kinds: the kinds of files: ``".png"``, ``".pdf"``.
         dots: an inch, of a PNG file.
+        colours: in the palette of a PNG file; None for all.
     """
 
     kinds: tuple[str, ...] = (".png", ".pdf")
     dots: int = DOTS
+    colours: int | None = None
 
 
 #: For print and slides.
@@ -102,7 +104,7 @@ def write_missing_modalities(
     folder: Path,
     stem: str = "missing",
     metric: str | None = None,
-    dots: int = DOTS,
+    form: PictureForm = FILES,
 ) -> Path:
     """Writes ``missing_modalities`` as a PNG, under a name that says so where data are synthetic.
 
@@ -111,7 +113,7 @@ def write_missing_modalities(
         folder: where to, made if need be.
         stem: how the name begins.
         metric: which is drawn.
-        dots: an inch.
+        form: its dots an inch, and its colours.
 
     Returns:
         Its path.
@@ -123,33 +125,38 @@ def write_missing_modalities(
     figure = missing_modalities(frame, metric)
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / file_name(frame, stem, ".png")
-    return save_figure(path, figure, dots)
+    return save_figure(path, figure, form.dots, form.colours)
 
 
 def _panel(axis: Axes, rows: pd.DataFrame, methods: list[str]) -> None:
+    from matplotlib.collections import LineCollection
+
     conditions = list(dict.fromkeys(rows["condition"]))
     first = rows.iloc[0]
     scale = 100 if first["unit"] == "fraction" else 1
-    lines = list(dict.fromkeys(zip(rows["method"], rows["draw"], strict=True)))
+    lines: dict[tuple[str, int], list[dict[str, Any]]] = {}
+    for row in records(rows[["method", "draw", "condition", "mean", "low", "high"]]):
+        lines.setdefault((row["method"], row["draw"]), []).append(row)
     step = 0.7 / max(1, len(lines))
-    for place, (method, draw) in enumerate(lines):
+    for place, ((method, draw), mine) in enumerate(lines.items()):
         several = sum(name == method for name, _ in lines) > 1
         style = methods.index(method)
         colour, shape = COLOURS[style % len(COLOURS)], SHAPES[(style + draw) % len(SHAPES)]
         offset = (place - (len(lines) - 1) / 2) * step
-        mine = rows.loc[(rows["method"] == method) & (rows["draw"] == draw)]
         label = f"{method} (draw {draw})" if several else method
-        for row in mine.to_dict("records"):
-            x = conditions.index(row["condition"]) + offset
-            if math.isnan(row["mean"]):
-                foot = axis.get_xaxis_transform()
-                axis.plot(x, 0.02, marker="x", color=colour, transform=foot, label=label, linestyle="none")
-            else:
-                mean, low, high = (scale * row[name] for name in ("mean", "low", "high"))
-                if not math.isnan(low):
-                    axis.vlines(x, low, high, color=colour, linewidth=1.6)
-                axis.plot(x, mean, marker=shape, color=colour, markersize=5, label=label, linestyle="none")
-            label = "_nolegend_"
+        placed = [(conditions.index(row["condition"]) + offset, row) for row in mine]
+        known = [(x, row) for x, row in placed if not math.isnan(row["mean"])]
+        lacking = [x for x, row in placed if math.isnan(row["mean"])]
+        spans = [[(x, scale * row[end]) for end in ("low", "high")] for x, row in known]
+        spans = [span for span in spans if not math.isnan(span[0][1])]
+        if spans:
+            axis.add_collection(LineCollection(spans, colors=colour, linewidths=1.6))
+        if known:
+            values = [scale * row["mean"] for _, row in known]
+            axis.plot([x for x, _ in known], values, shape, color=colour, markersize=5, label=label)
+        if lacking:
+            foot, label = axis.get_xaxis_transform(), "_nolegend_" if known else label
+            axis.plot(lacking, [0.02] * len(lacking), "x", color=colour, transform=foot, label=label)
     for x, name in enumerate(conditions[1:], start=1):
         heavy = CLEAN in conditions and (conditions[x - 1] == CLEAN or name == AVERAGE)
         axis.axvline(x - 0.5, color="0.6" if heavy else "0.9", linewidth=0.8, zorder=0)

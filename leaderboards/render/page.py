@@ -12,7 +12,7 @@ import gzip
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from html import escape
 from importlib.resources import files
 from pathlib import Path
@@ -256,7 +256,7 @@ def _data(views: Mapping[str, Sequence[TableView]], facts: Sequence[Fact]) -> st
     used |= {row.names[-1].split()[0] for view in shown if view.names[-1] == "metric" for row in view.rows}
     content = {
         "fields": PrintedCell._fields,
-        "facts": [asdict(fact) for fact in facts],
+        "facts": [vars(fact) for fact in facts],
         "conventions": {name: text for name, text in metric_conventions().items() if name in used},
         "tables": {name: [_plain(view) for view in board] for name, board in views.items()},
     }
@@ -268,13 +268,14 @@ def _plain(view: TableView) -> dict[str, object]:
     """A view as JSON: of each field of its cells the values in a row, row after row, which compress to half of what cell
     after cell does; None where a cell is missing. Numbers have six significant digits: more would be most of the page."""
     cells = [cell for row in view.rows for cell in row.cells]
-    fields = range(len(PrintedCell._fields))
+    nothing = (None,) * len(PrintedCell._fields)
+    fields = zip(*(cell or nothing for cell in cells), strict=True) if cells else [()] * len(nothing)
     return {
         "label": view.label,
         "names": view.names,
-        "columns": [asdict(column) for column in view.columns],
+        "columns": [vars(column) for column in view.columns],
         "rows": [[row.fact, row.names] for row in view.rows],
-        "cells": [[None if cell is None else _short(cell[field]) for cell in cells] for field in fields],
+        "cells": [[_short(value) for value in values] for values in fields],
     }
 
 

@@ -10,7 +10,7 @@ import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -68,7 +68,7 @@ def wide(
     Raises:
         ValueError: nothing in the frame fits, or ``across`` is neither.
     """
-    rows = _records(rows_to_show(frame, across, metric))
+    rows = records(rows_to_show(frame, across, metric))
     by_metric = across == "metric"
     headings = {row[across]: heading(row) if by_metric else condition_label(row[across]) for row in rows}
     draws: dict[tuple, set[int]] = {}
@@ -179,7 +179,7 @@ def holes(frame: pd.DataFrame) -> list[str]:
     without = frame.loc[gone_rows, [*names, "metric", "condition", "hole"]]
     total = frame.groupby(names, sort=False).size().to_dict()
     gone: dict[tuple[tuple, str], dict[str, list[str]]] = {}
-    for row in _records(without):
+    for row in records(without):
         place = f"{row['metric']}, {condition_label(row['condition'])}"
         # What lacks under each of many conditions is said once.
         same = re.sub(r"under [^;)]+(?=[;)])", "under these", row["hole"])
@@ -225,7 +225,7 @@ def markdown(
     lines = [f"## {escape_markdown(title(rows_shown, subject))}", ""]
     lines.append(_markdown_row(map(escape_markdown, table)))
     lines.append(_markdown_row("---" if name in text else "---:" for name in table))
-    for row in _records(table):
+    for row in records(table):
         lines.append(
             _markdown_row(escape_markdown(cell) if name in text else cell for name, cell in row.items())
         )
@@ -283,12 +283,45 @@ def write_parts(path: Path, parts: Iterable[bytes]) -> Path:
     return path
 
 
-def save_figure(path: Path, figure: Figure, dots: int = DOTS) -> Path:
-    """As ``write_text``, a figure in the format of the name, with so many dots an inch."""
+def save_figure(path: Path, figure: Figure, dots: int = DOTS, colours: int | None = None) -> Path:
+    """As ``write_text``, a figure in the format of the name.
+
+    Args:
+        path: where to; its suffix is the format.
+        figure: what is drawn.
+        dots: an inch.
+        colours: of a PNG file: so many in a palette, which diagrams do not exceed by what can be seen, for a fifth of the
+            size; None for all.
+
+    Returns:
+        The path.
+
+    Raises:
+        OSError: it cannot be written.
+    """
     show_every_script(figure)
     content = io.BytesIO()
-    figure.savefig(content, dpi=dots, format=path.suffix.removeprefix("."))
+    if path.suffix == ".png":
+        _save_png(content, figure, dots, colours)
+    else:
+        figure.savefig(content, dpi=dots, format=path.suffix.removeprefix("."))
     return write_bytes(path, content.getvalue())
+
+
+def _save_png(file: io.BytesIO, figure: Figure, dots: int, colours: int | None) -> None:
+    """Draws a figure once; ``savefig`` draws it a second time, to lay it out."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from PIL import Image
+
+    figure.set_dpi(dots)
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    picture = Image.frombuffer(
+        "RGBA", canvas.get_width_height(), canvas.buffer_rgba(), "raw", "RGBA", 0, 1
+    ).convert("RGB")
+    if colours is not None:
+        picture = picture.quantize(colours, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
+    picture.save(file, "PNG", dpi=(dots, dots), optimize=colours is not None)
 
 
 @contextmanager
@@ -324,8 +357,18 @@ def rows_to_show(frame: pd.DataFrame, across: Across, metric: str | None) -> pd.
     return frame.loc[wanted]
 
 
-def _records(frame: pd.DataFrame) -> list[dict]:
-    return [{str(name): value for name, value in row.items()} for row in frame.to_dict("records")]
+def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """The rows of a frame, as ``DataFrame.to_dict("records")`` gives them, in a fifth of its time."""
+    names = [str(name) for name in frame]
+    columns = [_plain_values(frame.iloc[:, place]) for place in range(len(names))]
+    return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
+
+
+def _plain_values(column: pd.Series) -> list[Any]:
+    """The values of a column as Python has them, with None where a nullable type has none."""
+    if isinstance(column.dtype, pd.StringDtype) or not pd.api.types.is_extension_array_dtype(column.dtype):
+        return column.to_numpy().tolist()
+    return [None if value is pd.NA else value for value in column.tolist()]
 
 
 def _markdown_row(cells: Iterable[str]) -> str:

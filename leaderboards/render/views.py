@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,7 +20,7 @@ from ..metrics.registry import METRICS
 from ..tables.accuracy import condition_label
 from ..tables.cost import QUANTITIES
 from .plain import texts
-from .text import cell_text, count_text, heading, holes, interval_text, rows_to_show
+from .text import cell_text, count_text, heading, holes, interval_text, records, rows_to_show
 
 Record = dict[str, Any]
 
@@ -105,12 +105,12 @@ class Facts:
     """The facts of a page, each once, in the order in which they were first named."""
 
     def __init__(self) -> None:
-        self._places: dict[str, int] = {}
+        self._places: dict[tuple, int] = {}
         self.all: list[Fact] = []
 
     def place(self, fact: Fact) -> int:
         """Its index in ``all``."""
-        key = repr(asdict(fact))
+        key = tuple(tuple(part.items()) if isinstance(part, dict) else part for part in vars(fact).values())
         if key not in self._places:
             self._places[key] = len(self.all)
             self.all.append(fact)
@@ -137,7 +137,12 @@ def views_of(
     if "mean" not in frame:
         return [_text_view(frame, facts)]
     names = [name for name in KEYS if name == "data" or len(set(frame[name])) > 1]
-    return [_view(label, rows, across, names, facts) for label, rows in _parts(frame, across, is_shown)]
+    frame = frame.reset_index(drop=True)
+    every = records(frame)
+    return [
+        _view(label, [every[place] for place in rows.index], across, names, facts)
+        for label, rows in _parts(frame, across, is_shown)
+    ]
 
 
 def same_everywhere(frame: pd.DataFrame) -> dict[str, str]:
@@ -199,17 +204,18 @@ def _family(condition: str) -> str:
     return condition.partition("@" if "@" in condition else ":")[0]
 
 
-def _view(label: str, frame: pd.DataFrame, across: Across, names: Sequence[str], facts: Facts) -> TableView:
-    records: list[Record] = [{str(k): v for k, v in row.items()} for row in frame.to_dict("records")]
-    seconds = _seconds(records, across)
+def _view(
+    label: str, rows_of: Sequence[Record], across: Across, names: Sequence[str], facts: Facts
+) -> TableView:
+    seconds = _seconds(rows_of, across)
     groups: dict[tuple, dict[str, Record]] = {}
-    for row in records:
+    for row in rows_of:
         key = (*(row[name] for name in KEYS), row["method"], row["draw"])
         groups.setdefault(key, {})[row[across]] = row
     draws = Counter(key[:-1] for key in groups)
-    columns = {row[across]: _column(row, across) for row in records}
+    columns = {name: _column(row, across) for name, row in {row[across]: row for row in rows_of}.items()}
     rows: list[tuple[tuple, PrintedRow]] = []
-    blocks = list(dict.fromkeys(key[:-2] for key in groups))
+    blocks = {block: place for place, block in enumerate(dict.fromkeys(key[:-2] for key in groups))}
     for key, cells in groups.items():
         first = next(iter(cells.values()))
         method = f"{first['method']} (draw {first['draw']})" if draws[key[:-1]] > 1 else first["method"]
@@ -222,7 +228,7 @@ def _view(label: str, frame: pd.DataFrame, across: Across, names: Sequence[str],
             _cell(cells[name], id(cells[name]) in seconds) if name in cells else None for name in columns
         ]
         mean, sign = first["mean"], -1 if first["direction"] == "higher" else 1
-        order = (blocks.index(key[:-2]), *((1, 0.0) if math.isnan(mean) else (0, sign * mean)))
+        order = (blocks[key[:-2]], *((1, 0.0) if math.isnan(mean) else (0, sign * mean)))
         rows.append((order, PrintedRow(facts.place(fact), own, row_cells)))
     headings = ["method", *names, "n", *(["metric"] if across == "condition" else [])]
     return TableView(
@@ -250,10 +256,10 @@ def _column(row: Record, across: Across) -> Column:
     return Column(condition_label(row["condition"]), "", row["condition"], row["direction"])
 
 
-def _seconds(records: Sequence[Record], across: Across) -> set[int]:
+def _seconds(rows_of: Sequence[Record], across: Across) -> set[int]:
     """The ids of the records with the second best mean of their block and column, of three or more compared."""
     columns: dict[tuple, list[Record]] = {}
-    for row in records:
+    for row in rows_of:
         columns.setdefault((*(row[name] for name in KEYS), row[across], row["metric"]), []).append(row)
     seconds = set()
     for rows in columns.values():

@@ -140,13 +140,16 @@ def missing_patterns(modalities: str) -> tuple[str, ...]:
     )
 
 
-def read_outputs(result: Result, split: str = "test", further: bool = False) -> dict[str, Outputs]:
+def read_outputs(
+    result: Result, split: str = "test", further: bool = False, condition: str | None = None
+) -> dict[str, Outputs]:
     """Reads the predictions of a finished job.
 
     Args:
         result: a job that is done.
         split: which split.
         further: whether those under further conditions are read too.
+        condition: the only one that is wanted, as predictions name it; None for all.
 
     Returns:
         condition -> outputs; what is missing is named in the order of ``result.modalities``.
@@ -162,7 +165,7 @@ def read_outputs(result: Result, split: str = "test", further: bool = False) -> 
             tables.append(result.further())
     except (OSError, ValueError, KeyError) as error:
         raise UnusableError(f"predictions cannot be read: {one_line(str(error))}") from error
-    return {name: outputs for table in tables for name, outputs in _outputs(table, result, split)}
+    return {name: outputs for table in tables for name, outputs in _outputs(table, result, split, condition)}
 
 
 def read_diagnostics(result: Result) -> dict[str, Outputs]:
@@ -173,7 +176,7 @@ def read_diagnostics(result: Result) -> dict[str, Outputs]:
         table = result.diagnostics()
     except (OSError, ValueError, KeyError) as error:
         raise UnusableError(f"diagnostics cannot be read: {one_line(str(error))}") from error
-    return dict(_outputs(table, result, "test"))
+    return dict(_outputs(table, result, "test", None))
 
 
 def named_columns(table: pd.DataFrame, beginning: str) -> dict[str, np.ndarray]:
@@ -187,12 +190,15 @@ def named_columns(table: pd.DataFrame, beginning: str) -> dict[str, np.ndarray]:
     return {name.removeprefix(beginning): table[name].to_numpy() for name in columns}
 
 
-def _outputs(table: pd.DataFrame, result: Result, split: str) -> Iterator[tuple[str, Outputs]]:
-    """The outputs of each condition of a table."""
+def _outputs(
+    table: pd.DataFrame, result: Result, split: str, only: str | None
+) -> Iterator[tuple[str, Outputs]]:
+    """The outputs of each condition of a table, or of only one."""
     lacking = [name for name in ("split", "condition", "sample_id", "target") if name not in table]
     if lacking:
         raise UnusableError(f"predictions lack the column {', '.join(lacking)}")
-    table = table.loc[table["split"] == split]
+    wanted = table["split"] == split
+    table = table.loc[wanted if only is None else wanted & (table["condition"] == only)]
     prediction = _prediction(table)
     target, sample_id = table["target"].to_numpy(), table["sample_id"].to_numpy(dtype=object)
     variance = table["log_variance"].to_numpy() if "log_variance" in table else None

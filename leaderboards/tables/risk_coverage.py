@@ -93,7 +93,7 @@ def _clean_outputs(members: Sequence[Result]) -> list[Outputs]:
         raise UnusableError(f"seed {', '.join(undone)} of {len(members)} is not done")
     outputs: list[Outputs] = []
     for one in members:
-        read = read_outputs(one).get(CLEAN)
+        read = read_outputs(one, condition=CLEAN).get(CLEAN)
         if read is None:
             raise UnusableError(f"seed {one.seed} has no predictions on clean data")
         outputs.append(read)
