@@ -9,6 +9,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from .target import Kind
+
 
 @dataclass(frozen=True)
 class Tuned:
@@ -34,14 +36,14 @@ class Spec:
     Attributes:
         modalities: name -> number of features at each time step, in the dataset's order.
         kind: the task.
-        classes: number of classes; 1 for regression.
+        classes: number of classes, or of labels; 1 for regression.
         domains: number of source domains that are trained on.
         label_range: lowest and highest label of a regression task, where the dataset states them.
         encoders: modality -> the encoder that its data ask for (``"cnn1d"``), where it is not ``"sequence"``.
         tuned: modality -> the encoder of raw media that is trained along; its batches hold the media themselves.
         train_size: the number of training samples; 0 where it is not known.
-        class_counts: training samples of each class; empty for regression.
-        label_moments: mean and standard deviation (ddof = 0) of the training labels; None for classification.
+        class_counts: training samples of each class, or that have each label; empty for regression.
+        label_moments: mean and standard deviation (ddof = 0) of the training scores; None without scores.
         protocol: ``"as-published"`` lets a method use its own documented deviations.
         steps: modality -> time steps of the training data, padding included; empty where they are not known.
         class_weights: the weight of each class in the loss, 0 for one that no training sample has; empty where the
@@ -49,7 +51,7 @@ class Spec:
     """
 
     modalities: Mapping[str, int]
-    kind: Literal["regression", "classification"]
+    kind: Kind
     classes: int = 1
     domains: int = 1
     label_range: tuple[float, float] | None = None
@@ -74,7 +76,8 @@ class Batch:
         mask: modality -> [batch, time], bool, true at steps that hold data and not padding.
         present: modality -> [batch], bool, false where the sample lacks the modality.
             The features and the mask of an absent modality have no meaning and are never read.
-        target: [batch]; float32 score (regression) or int64 class index (classification).
+        target: [batch]; float32 score (regression) or int64 class index (classification). [batch, classes] float32 of 0 and
+            1 (multi-label).
         domain: [batch], int64 index of the source domain.
         sample_id: [batch], int64, the same for a sample wherever it appears (its name, hashed).
         context: the previous utterances of the same videos, where asked for and known; a sample

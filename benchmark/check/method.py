@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import fields, replace
 from functools import partial
 
@@ -22,8 +22,8 @@ TOLERANCE = 1e-4
 _MOST = 64  # samples of a planted batch
 
 
-def specs() -> Iterator[Spec]:
-    """One to four modalities, regression and classification, one source and two."""
+def specs(kinds: Sequence[str] = ("regression", "classification")) -> Iterator[Spec]:
+    """One to four modalities, one source and two: scores and classes, and where asked for several labels of two."""
     sizes = {"text": 6, "audio": 3, "vision": 4, "motion": 2}
     for count in range(1, 5):
         chosen = dict(list(sizes.items())[:count])
@@ -37,6 +37,16 @@ def specs() -> Iterator[Spec]:
             chosen, "classification", classes=3, domains=2 - count % 2, steps=steps,
             train_size=_MOST, class_counts=(20, 24, 20),
         )  # fmt: skip
+        if "multi-label" in kinds and count == 2:  # what the number of modalities decides, the other kinds show
+            yield Spec(
+                chosen, "multi-label", classes=3, domains=2 - count % 2, steps=steps,
+                train_size=_MOST, class_counts=(44, 20, 32),
+            )  # fmt: skip
+
+
+def kinds_of(method_class: type[Method]) -> Sequence[str]:
+    """The kinds of task that a class itself says it has a loss for."""
+    return vars(method_class).get("kinds", Method.kinds)
 
 
 def planted_batch(spec: Spec, count: int = 24, steps: int = 5, seed: int = 0) -> Batch:
@@ -58,6 +68,8 @@ def planted_batch(spec: Spec, count: int = 24, steps: int = 5, seed: int = 0) ->
         features[name] = (noise + latent[:, None, None]) * mask[..., None]
         present[name] = torch.ones(count, dtype=torch.bool)
     target = latent.clamp(-3, 3)
+    if spec.kind == "multi-label":
+        target = torch.stack([latent > -0.5, latent > 0.5, latent < 0], dim=1).float()
     if spec.kind == "classification":
         target = torch.bucketize(latent, torch.tensor([-0.5, 0.5]))
     return Batch(
@@ -124,13 +136,16 @@ def parameters_are_literals(entry: Entry) -> None:
     for name in ("as_published_in", "rules_as_published"):  # of the class alone: a subclass is another method
         value, told = vars(method).get(name, {}), getattr(description, name)
         assert told == value, f"{name} should be a literal: {name} = {value!r}"
+    assert tuple(description.kinds) == tuple(kinds_of(method)), (
+        f"kinds should be a literal: {kinds_of(method)}"
+    )
     assert description.departures == vars(method).get("departures"), "departures should be a literal"
 
 
 def output_has_the_right_shape(method_class: type[Method]) -> None:
     """It predicts one score or one row of logits a sample, for one to four modalities, any missing
     pattern, batches of one."""
-    for spec in specs():
+    for spec in specs(kinds_of(method_class)):
         method, whole = _build(method_class, spec), _planted(method_class, spec)
         for batch in (whole, whole.take(slice(0, 1))):
             for condition in default_conditions(batch.modalities):
@@ -145,7 +160,7 @@ def output_has_the_right_shape(method_class: type[Method]) -> None:
 
 def nothing_present_is_survived(method_class: type[Method]) -> None:
     """A sample without any modality gets a finite prediction."""
-    for spec in specs():
+    for spec in specs(kinds_of(method_class)):
         batch = _planted(method_class, spec)
         batch = batch.with_present({name: torch.zeros_like(flags) for name, flags in batch.present.items()})
         assert bool(torch.isfinite(_predict(_build(method_class, spec), batch).prediction).all()), (
@@ -155,7 +170,7 @@ def nothing_present_is_survived(method_class: type[Method]) -> None:
 
 def padding_is_not_read(method_class: type[Method]) -> None:
     """What stands in padded time steps changes no prediction, nor does more padding."""
-    for spec in specs():
+    for spec in specs(kinds_of(method_class)):
         method, batch = _build(method_class, spec), _planted(method_class, spec)
         clean = _predict(method, batch).prediction
         noisy = {m: torch.where(batch.mask[m][..., None], x, 7.0) for m, x in batch.features.items()}
@@ -170,7 +185,7 @@ def padding_is_not_read(method_class: type[Method]) -> None:
 
 def absent_is_not_read(method_class: type[Method]) -> None:
     """What stands in an absent modality changes no prediction, not even NaN."""
-    for spec in specs():
+    for spec in specs(kinds_of(method_class)):
         method, batch = _build(method_class, spec), _planted(method_class, spec)
         for name in spec.modalities:
             absent = batch.with_present({name: torch.zeros_like(batch.present[name])})
@@ -187,7 +202,7 @@ def _with_nan(batch: Batch, name: str) -> Batch:
 
 def samples_are_independent(method_class: type[Method]) -> None:
     """A prediction does not depend on the other samples of the batch, nor on their order."""
-    for spec in specs():
+    for spec in specs(kinds_of(method_class)):
         method, batch = _build(method_class, spec), _planted(method_class, spec)
         order = torch.randperm(len(batch), generator=torch.Generator().manual_seed(1))
         whole = _predict(method, batch).prediction
@@ -208,7 +223,7 @@ def modalities_are_independent(method_class: type[Method]) -> None:
         not method_class.separable() or method_class.uses_context
     ):  # with context, all are encoded for each condition
         return
-    for spec in specs():
+    for spec in specs(kinds_of(method_class)):
         method, batch = _build(method_class, spec), _planted(method_class, spec)
         method.eval()
         with torch.no_grad():
@@ -220,7 +235,7 @@ def modalities_are_independent(method_class: type[Method]) -> None:
 
 def loss_is_finite(method_class: type[Method]) -> None:
     """Its loss terms are finite scalars with finite gradients in every stage, also for a batch of one."""
-    for spec in specs():
+    for spec in specs(kinds_of(method_class)):
         method, whole = _build(method_class, spec), _planted(method_class, spec)
         for stage in range(len(method.stages)):
             method.begin_stage(stage)
@@ -242,7 +257,7 @@ def loss_is_finite(method_class: type[Method]) -> None:
 def step_is_finite(method_class: type[Method]) -> None:
     """A step of training leaves finite weights in every stage, for batches of one and any missing pattern,
     and so does what it wants evaluated."""
-    for spec in specs():
+    for spec in specs(kinds_of(method_class)):
         method, whole = _build(method_class, spec), _planted(method_class, spec)
         optimizer = torch.optim.SGD(method.parameters(), lr=1e-3)
         absent = whole.with_present({name: torch.zeros(len(whole)).bool() for name in whole.modalities})
@@ -281,7 +296,7 @@ def same_seed_same_result(method_class: type[Method]) -> None:
 
 def batch_is_left_alone(method_class: type[Method]) -> None:
     """It does not change the batch that it is given."""
-    for spec in specs():
+    for spec in specs(kinds_of(method_class)):
         method, batch, copy = (
             _build(method_class, spec),
             _planted(method_class, spec),
@@ -299,7 +314,7 @@ def batch_is_left_alone(method_class: type[Method]) -> None:
 
 def weights_are_restored(method_class: type[Method]) -> None:
     """Weights that are saved and loaded again into it give the same predictions after every stage."""
-    for spec in specs():
+    for spec in specs(kinds_of(method_class)):
         method, batch = _build(method_class, spec), _planted(method_class, spec)
         for stage in range(len(method.stages)):
             method.begin_stage(stage)
@@ -363,7 +378,7 @@ def every_candidate_fits(method_class: type[Method]) -> None:
 
 def what_it_learned_is_restored(method_class: type[Method]) -> None:
     """Another estimator of the class that loads its state predicts the same."""
-    for spec in specs():
+    for spec in specs(kinds_of(method_class)):
         method, batch = _build(method_class, spec), planted_batch(spec)
         other = method_class(method_class.Params(), spec)
         other.load_state_dict(method.state_dict())

@@ -100,9 +100,9 @@ def prediction_table(
     """The outputs for every sample of every split under every condition; by default clean and with every
     pattern of missing modalities.
 
-    Columns: ``split``, ``condition``, ``sample_id``, ``domain``, ``target``, then ``score`` on the
-    dataset's own label scale (regression) or ``logit_0`` ... (classification), and ``log_variance`` where
-    the method gives one.
+    Columns: ``split``, ``condition``, ``sample_id``, ``domain``, ``target`` (``target_0`` ... of several labels), then
+    ``score`` on the dataset's own label scale (regression) or ``logit_0`` ... (classes, labels), and
+    ``log_variance`` where the method gives one.
     """
     parts = []
     for name, split in splits.items():
@@ -149,7 +149,13 @@ def _rows(
         columns["target"] = pa.array(split.target)
         columns["score"] = pa.array((prediction.numpy() / split.scale).astype(np.float32))
     else:
-        columns["target"] = pa.array(split.target)
+        if split.target.ndim == 2:
+            columns |= {
+                f"target_{c}": pa.array(split.target[:, c].astype(np.int8))
+                for c in range(split.target.shape[1])
+            }
+        else:
+            columns["target"] = pa.array(split.target)
         columns |= {f"logit_{c}": pa.array(prediction[:, c].numpy()) for c in range(prediction.shape[1])}
     if log_variance is not None:
         columns["log_variance"] = pa.array(

@@ -96,6 +96,8 @@ def _curve(block: tuple[str, str, str, str], method: str, members: Sequence[Resu
     if len({one.of for one in outputs}) > 1:
         raise UnusableError("the seeds were tested on different samples or targets")
     target = np.stack([one.target for one in outputs])
+    if target.ndim == 3:
+        raise UnusableError("several labels a sample (multi-label) have no one confidence")
     prediction = np.stack([one.prediction for one in outputs]).astype(np.float64)
     if not np.isfinite(prediction).all():
         raise UnusableError("a prediction is not finite")
