@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from .stream import Stream
+from .target import Kind
 
 
 @dataclass(frozen=True)
@@ -37,14 +38,14 @@ class Spec:
     Attributes:
         modalities: name -> number of features at each time step, in the dataset's order.
         kind: the task.
-        classes: number of classes; 1 for regression.
+        classes: number of classes, or of labels; 1 for regression.
         domains: number of source domains that are trained on.
         label_range: lowest and highest label of a regression task, where the dataset states them.
         encoders: modality -> the encoder that its data ask for (``"cnn1d"``), where it is not ``"sequence"``.
         tuned: modality -> the encoder of raw media that is trained along; its batches hold the media themselves.
         train_size: the number of training samples; 0 where it is not known.
-        class_counts: training samples of each class; empty for regression.
-        label_moments: mean and standard deviation (ddof = 0) of the training labels; None for classification.
+        class_counts: training samples of each class, or that have each label; empty for regression.
+        label_moments: mean and standard deviation (ddof = 0) of the training scores; None without scores.
         protocol: ``"as-published"`` lets a method use its own documented deviations.
         steps: modality -> time steps of the training data, padding included; empty where they are not known.
         media: modality -> what its raw media are, where a batch holds them for a method that reads media: ``frames``,
@@ -57,7 +58,7 @@ class Spec:
     """
 
     modalities: Mapping[str, int]
-    kind: Literal["regression", "classification"]
+    kind: Kind
     classes: int = 1
     domains: int = 1
     label_range: tuple[float, float] | None = None
@@ -137,7 +138,8 @@ class Batch:
         mask: modality -> [batch, time], bool, true at steps that hold data and not padding.
         present: modality -> [batch], bool, false where the sample lacks the modality.
             The features and the mask of an absent modality have no meaning and are never read.
-        target: [batch]; float32 score (regression) or int64 class index (classification).
+        target: [batch]; float32 score (regression) or int64 class index (classification). [batch, classes] float32 of 0 and
+            1 (multi-label).
         domain: [batch], int64 index of the source domain.
         sample_id: [batch], int64, the same for a sample wherever it appears (its name, hashed).
         context: the previous utterances of the same videos, where asked for and known; a sample

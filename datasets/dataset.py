@@ -77,7 +77,8 @@ class Samples:
         mask: modality -> [samples, time], bool, true at steps that hold data and not padding.
         present: modality -> [samples], bool; false where a sample has no valid step of the modality, or no entry of it
             was observed.
-        target: [samples], float32 (regression) or int64 class index (classification).
+        target: [samples], float32 (regression) or int64 class index (classification); [samples, classes], float32, 1 where
+            a sample has a label and 0 where not (multi-label).
         sample_id: [samples], str, unique in the dataset.
         domain: [samples], str.
         previous: [samples], int64, the row of the previous utterance of the same video in this split, or -1.

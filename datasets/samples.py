@@ -137,22 +137,25 @@ def labels(
     among: Sequence[np.ndarray] = (),
     indices: bool = False,
 ) -> np.ndarray:
-    """Targets [samples]: float32 scores within the target's range, or int64 class indices.
+    """Targets [samples]: float32 scores within the target's range, or int64 class indices; of several labels a sample,
+    [samples, classes], float32 of 0 and 1.
 
     Class labels are names of classes or indices, as text, numbers or truth values, as ``class_labels.class_indices`` reads
     them.
 
     Args:
-        array: the labels, [samples] or [samples, 1].
+        array: the labels, [samples] or [samples, 1]; [samples, classes] of numbers or truth values (multi-label).
         target: what is predicted.
         file, key: what an error names.
         among: the labels of all splits, which mean one thing together; by default these alone.
         indices: class labels are indices whatever the classes are called, as mmbench writes them.
 
     Raises:
-        DataError: wrong shape, NaN, a score outside the range, an unknown class, or numbers that may be names
-            of classes and indices of others.
+        DataError: wrong shape, NaN, a score outside the range, an unknown class, anything but 0 and 1 for a label of
+            several, or numbers that may be names of classes and indices of others.
     """
+    if target.kind == "multi-label":
+        return _label_sets(array, target, file, key)
     raw = _column(array, file, key)
     if target.kind == "classification":
         return _class_indices(raw, target, file, key, [_column(one, file, key) for one in among], indices)
@@ -168,6 +171,21 @@ def labels(
             wrong = f"{int(outside.sum())} labels out of range, first {scores[row]:g} (sample {row})"
             raise data_error(file, key, wrong, f"{low:g} to {high:g}")
     return scores
+
+
+def _label_sets(array: object, target: Target, file: Path, key: str) -> np.ndarray:
+    """[samples, classes], float32: 1 where a sample has a label and 0 where not."""
+    values = numbers(array, file, key)
+    count = len(target.classes)
+    if values.ndim != 2 or values.shape[1] != count:
+        shape = "x".join(map(str, values.shape))
+        raise data_error(file, key, f"shape {shape}", f"samples x {count}, a column for each of the classes")
+    wrong = ~((values == 0) | (values == 1))
+    if wrong.any():
+        row, column = (int(index) for index in np.argwhere(wrong)[0])
+        place = f"sample {row}, class {target.classes[column]}"
+        raise data_error(file, key, f"{values[row, column]} ({place})", "0 or 1 for each class of a sample")
+    return values.astype(np.float32)
 
 
 def _column(array: object, file: Path, key: str) -> np.ndarray:

@@ -153,6 +153,8 @@ def _count_values(names: np.ndarray) -> tuple[list[str], list[int]]:
 
 
 def _histogram(target: np.ndarray, about: Target) -> dict[str, int]:
+    if about.kind == "multi-label":
+        return dict(zip(about.classes, target.sum(axis=0).astype(int).tolist(), strict=True))
     if about.kind == "classification":
         counts = np.bincount(target, minlength=len(about.classes))
         return dict(zip(about.classes, counts.tolist(), strict=True))

@@ -32,6 +32,7 @@ class ERM(Method):
 
     Params = ERMParams
     version = 1
+    kinds: ClassVar[tuple[str, ...]] = ("regression", "classification", "multi-label")
     departures: ClassVar[Mapping[str, str] | None] = {
         "action": (
             "mmbench's own network (40 wide, 8,448 parameters in a head of three modalities) in "

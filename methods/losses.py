@@ -12,14 +12,15 @@ from ..datasets.batch import Spec
 
 
 def task_errors(prediction: Tensor, target: Tensor, spec: Spec) -> Tensor:
-    """The task's loss of every sample, [batch]: absolute error, or cross-entropy times the weight of the class.
+    """The task's loss of every sample, [batch]: absolute error, cross-entropy times the weight of the class, or the mean
+    over labels of the binary cross-entropy.
 
     What a method minimises is made of these, so that the protocol's class weights reach it. What compares errors, or takes
     them for probabilities, reads ``plain_errors``.
 
     Args:
         prediction: [batch] scores, or [batch, classes] logits.
-        target: [batch].
+        target: [batch]; [batch, classes] of several labels.
         spec: says which task it is, and the weights of its classes.
     """
     return weighed(plain_errors(prediction, target, spec), target, spec)
@@ -44,16 +45,19 @@ def plain_errors(prediction: Tensor, target: Tensor, spec: Spec) -> Tensor:
 
     Args:
         prediction: [batch] scores, or [batch, classes] logits.
-        target: [batch].
+        target: [batch]; [batch, classes] of several labels.
         spec: says which task it is.
     """
+    if spec.kind == "multi-label":
+        return F.binary_cross_entropy_with_logits(prediction, target, reduction="none").mean(dim=1)
     if spec.kind == "classification":
         return F.cross_entropy(prediction, target, reduction="none")
     return (prediction - target.to(prediction.dtype)).abs()
 
 
 def task_loss(prediction: Tensor, target: Tensor, spec: Spec) -> Tensor:
-    """The mean of ``task_errors``, a scalar: L1 for regression, cross-entropy for classification.
+    """The mean of ``task_errors``, a scalar: L1 for regression, cross-entropy for classification, binary cross-entropy
+    for several labels.
 
     With class weights it is still divided by the number of samples: balanced weights have a mean of 1 over the training
     split, and a batch of rare classes counts more than one of frequent ones.

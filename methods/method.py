@@ -68,7 +68,8 @@ class Output:
     """What a network says about a batch.
 
     Attributes:
-        prediction: [batch] score (regression) or [batch, classes] logits (classification).
+        prediction: [batch] score (regression) or [batch, classes] logits: of classes, whose softmax are probabilities, or of
+            labels (multi-label), the sigmoid of each of which is one.
         log_variance: [batch], the logarithm of the predicted variance, where the method gives one.
         embeddings: modality -> [batch, width], the branch's own embedding.
         fused: [batch, width], the feature that the head reads.
@@ -140,6 +141,9 @@ class Method(nn.Module):
     #: Whether its terms compare the source domains of a batch: each batch of training then holds all of them in equal
     #: parts, unless the protocol says otherwise (``balance_domains``).
     compares_domains: ClassVar[bool] = False
+    #: The kinds of task that it has a loss for; a literal. It is said by each class itself and not inherited, as a loss of
+    #: a subclass may need the one class or the score of a sample. Others are refused when jobs are planned.
+    kinds: ClassVar[tuple[str, ...]] = ("regression", "classification")
     #: Whether the weights of classes (``Spec.class_weights``) reach what it minimises, as they do through
     #: ``losses.task_errors``; a literal. Where they do not, the protocol's ``class_weights`` is refused.
     weighs_classes: ClassVar[bool] = True

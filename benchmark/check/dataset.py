@@ -35,6 +35,11 @@ def samples_are_in_order(dataset_class: Any, folder: Path) -> None:
         if target.kind == "classification":
             assert samples.target.dtype == np.int64, f"{name}: class indices are {samples.target.dtype}"
             assert set(np.unique(samples.target)) <= set(range(len(target.classes))), f"{name}: unknown class"
+        elif target.kind == "multi-label":
+            assert samples.target.shape == (len(samples), len(target.classes)), (
+                f"{name}: {samples.target.shape}"
+            )
+            assert set(np.unique(samples.target)) <= {0, 1}, f"{name}: a label is neither 0 nor 1"
         elif target.label_range:
             low, high = target.label_range
             ends = samples.target.min(), samples.target.max()

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import fields, replace
-from functools import lru_cache, partial
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -28,7 +28,12 @@ TOLERANCE = 1e-4
 
 def specs_for(method_class: type[Method]) -> Iterator[Spec]:
     """The specifications that a method is tried with: of features, or of the raw media that it reads."""
-    return media_specs() if method_class.reads_media else specs()
+    return media_specs() if method_class.reads_media else specs(kinds_of(method_class))
+
+
+def kinds_of(method_class: type[Method]) -> Sequence[str]:
+    """The kinds of task that a class itself says it has a loss for."""
+    return vars(method_class).get("kinds", Method.kinds)
 
 
 def _planted(method_class: type[Method], spec: Spec, count: int = 24) -> Batch:
@@ -55,17 +60,24 @@ def _build(method_class: type[Method], spec: Spec) -> Method:
     if isinstance(params, SharedNetworkParams):
         params = replace(params, layers=1)  # the contract does not depend on the depth of the shared encoders
     if issubclass(method_class, Estimator):
-        return copy.deepcopy(_fitted(method_class, list(specs()).index(spec)))
+        return copy.deepcopy(_fitted(method_class, spec))
     return method_class(params, spec)
 
 
-@lru_cache(maxsize=8)
-def _fitted(method_class: type[Estimator], number: int) -> Estimator:
+#: The fitted estimators of the class that is checked, by their specs.
+_FITTED: dict[tuple[type[Estimator], str], Estimator] = {}
+
+
+def _fitted(method_class: type[Estimator], spec: Spec) -> Estimator:
     """The estimator that all checks copy, fitted to the planted samples of a spec. Nobody else may change it."""
-    spec = list(specs())[number]
-    estimator = method_class(method_class.Params(), spec)
-    estimator.learned.replace(estimator.fit(planted_batch(spec), estimator.candidates()[0], seed=0))
-    return estimator
+    key = (method_class, repr(spec))
+    if key not in _FITTED:
+        if any(known is not method_class for known, _ in _FITTED):
+            _FITTED.clear()
+        estimator = method_class(method_class.Params(), spec)
+        estimator.learned.replace(estimator.fit(planted_batch(spec), estimator.candidates()[0], seed=0))
+        _FITTED[key] = estimator
+    return _FITTED[key]
 
 
 @torch.no_grad()
@@ -107,6 +119,9 @@ def parameters_are_literals(entry: Entry) -> None:
     for name in ("as_published_in", "rules_as_published"):  # of the class alone: a subclass is another method
         value, told = vars(method).get(name, {}), getattr(description, name)
         assert told == value, f"{name} should be a literal: {name} = {value!r}"
+    assert tuple(description.kinds) == tuple(kinds_of(method)), (
+        f"kinds should be a literal: {kinds_of(method)}"
+    )
     assert description.departures == vars(method).get("departures"), "departures should be a literal"
 
 
@@ -427,7 +442,7 @@ def what_it_learned_is_restored(method_class: type[Method]) -> None:
 
 def a_constant_is_not_better(method_class: type[Method]) -> None:
     """On its training samples it is at least as good as the best constant guess."""
-    for spec in specs_for(method_class):
+    for spec in specs():
         method, batch = _build(method_class, spec), planted_batch(spec)
         prediction = _predict(method, batch).prediction
         if spec.kind == "regression":

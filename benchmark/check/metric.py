@@ -111,10 +111,11 @@ def _families(metric: Metric) -> list[str]:
 def _cases(metric: Metric) -> Iterator[Case]:
     """What the families of a metric are called with."""
     if metric.kind == "mean":
-        yield _classes() if metric.task == "classification" else _labels()
+        yield {"classification": _classes, "multi-label": _label_sets}.get(str(metric.task), _labels)()
         return
     cases = {
         "classification": _classes,
+        "multi-label": _label_sets,
         "misclassification": _losses,
         "misclassification_regression": _errors,
         "ood": _pairs,
@@ -136,6 +137,18 @@ def _classes() -> Case:
         (np.zeros(5, np.int64), np.tile([3.0, 0.0, 0.0], (5, 1))),
     )
     return Case((target, logits), (target, 50.0 * np.eye(3)[target]), odd)
+
+
+def _label_sets() -> Case:
+    draw = np.random.default_rng(0)
+    target = (draw.random((40, 3)) < 0.4).astype(np.int64)
+    logits = draw.normal(size=(40, 3)) + 2 * target - 1
+    odd = (
+        (np.zeros((5, 3), np.int64), -np.ones((5, 3))),
+        (np.ones((5, 3), np.int64), np.ones((5, 3))),
+        (np.array([[0, 1, 0]]), np.array([[-1.0, 1.0, 0.5]])),
+    )
+    return Case((target, logits), (target, 9.0 * target - 4.5), odd)
 
 
 def _labels() -> Case:

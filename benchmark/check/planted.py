@@ -12,8 +12,8 @@ from ...datasets.batch import Batch, Spec
 _MOST = 64  # samples of a planted batch
 
 
-def specs() -> Iterator[Spec]:
-    """One to four modalities, regression and classification, one source and two."""
+def specs(kinds: Sequence[str] = ("regression", "classification")) -> Iterator[Spec]:
+    """One to four modalities, one source and two: scores and classes, and where asked for several labels of two."""
     sizes = {"text": 6, "audio": 3, "vision": 4, "motion": 2}
     for count in range(1, 5):
         chosen = dict(list(sizes.items())[:count])
@@ -27,6 +27,13 @@ def specs() -> Iterator[Spec]:
             chosen, "classification", classes=3, domains=2 - count % 2, steps=steps,
             train_size=_MOST, class_counts=(20, 24, 20),
         )  # fmt: skip
+        if (
+            "multi-label" in kinds and count == 2
+        ):  # what the number of modalities decides, the other kinds show
+            yield Spec(
+                chosen, "multi-label", classes=3, domains=2 - count % 2, steps=steps,
+                train_size=_MOST, class_counts=(44, 20, 32),
+            )  # fmt: skip
 
 
 def planted_batch(spec: Spec, count: int = 24, steps: int = 5, seed: int = 0) -> Batch:
@@ -48,6 +55,8 @@ def planted_batch(spec: Spec, count: int = 24, steps: int = 5, seed: int = 0) ->
         features[name] = (noise + latent[:, None, None]) * mask[..., None]
         present[name] = torch.ones(count, dtype=torch.bool)
     target = latent.clamp(-3, 3)
+    if spec.kind == "multi-label":
+        target = torch.stack([latent > -0.5, latent > 0.5, latent < 0], dim=1).float()
     if spec.kind == "classification":
         target = torch.bucketize(latent, torch.tensor([-0.5, 0.5]))
     batch = Batch(

@@ -63,6 +63,7 @@ DEFAULT_FAMILIES: Mapping[str, str] = {
     "waveforms": "hust",
     "regression": "sentiment",
     "classification": "action",
+    "multi-label": "action",
 }
 
 

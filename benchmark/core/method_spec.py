@@ -53,7 +53,7 @@ class MethodDescription:
         summary: the first line of its docstring.
         docstring: those of its file, its class and its ``Params``.
         version, train_missing, needs_domains, as_published, as_published_in, rules_as_published, libraries,
-            weighs_classes, departures, reads_media, model_params, uses_conversation: as in ``Method``.
+            weighs_classes, kinds, departures, reads_media, model_params, uses_conversation: as in ``Method``.
         fields: its parameters, its own before those of bases.
     """
 
@@ -68,6 +68,7 @@ class MethodDescription:
     rules_as_published: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     libraries: tuple[str, ...] = ()
     weighs_classes: bool = True
+    kinds: tuple[str, ...] = ("regression", "classification")
     departures: Mapping[str, str] | None = None
     reads_media: bool = False
     model_params: tuple[str, ...] = ()
@@ -182,6 +183,7 @@ def _read_description(name: str, source: Path, module: str, attribute: str) -> M
         rules_as_published=literal("rules_as_published", {}, [method]),
         libraries=literal("libraries", ()),
         weighs_classes=literal("weighs_classes", True),
+        kinds=literal("kinds", ("regression", "classification"), [method]),
         departures=literal("departures", None, [method]),
         reads_media=literal("reads_media", False),
         model_params=literal("model_params", ()),

@@ -46,7 +46,7 @@ class Epoch:
 Record = Sequence[Epoch]
 
 
-def selection_metric(kind: Literal["regression", "classification"], protocol: str) -> str:
+def selection_metric(kind: Literal["regression", "classification", "multi-label"], protocol: str) -> str:
     """The metric by which epochs are selected.
 
     Args:
@@ -55,8 +55,10 @@ def selection_metric(kind: Literal["regression", "classification"], protocol: st
             the best where classes are imbalanced; else the mean over classes of the share that is found.
 
     Returns:
-        ``mae``, ``accuracy`` or ``balanced_accuracy``.
+        ``mae``, ``accuracy`` or ``balanced_accuracy``; ``f1_macro_labels`` of several labels, under any protocol.
     """
+    if kind == "multi-label":
+        return "f1_macro_labels"
     if kind == "regression":
         return "mae"
     return "accuracy" if protocol == "as-published" else "balanced_accuracy"

@@ -43,7 +43,7 @@ class Split:
         batch: all samples; [samples, ...].
         sample_id, domain: [samples], str.
         previous: [samples], int64, the row of the previous utterance of the same video, or -1.
-        target: [samples], the labels as they are stored.
+        target: [samples], the labels as they are stored; [samples, classes] where a sample has several.
         scale: [samples], the factor from stored labels to those of ``batch``; 1 for classification.
         conversation: which samples are utterances of one conversation; None where the data do not say.
     """
@@ -244,6 +244,8 @@ class TaskData:
 
 def _label_statistics(target: torch.Tensor, classes: int) -> dict[str, Any]:
     """The fields of a Spec that the sources' training labels decide."""
+    if target.ndim == 2:
+        return {"class_counts": tuple(target.sum(dim=0).long().tolist())}
     if classes:
         return {"class_counts": tuple(torch.bincount(target, minlength=classes).tolist())}
     labels = target.double()

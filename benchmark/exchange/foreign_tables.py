@@ -65,9 +65,14 @@ def read_predictions(content: bytes, job: Job) -> pd.DataFrame:
 
 
 def _check_classes(table: pd.DataFrame, name: str) -> None:
-    """Checks that every target is one of the classes that a network has outputs for; regression has none."""
+    """Checks that every target is one of the classes that a network has outputs for, and of several labels 0 or 1;
+    regression has none."""
     classes = sum(str(column).startswith("logit_") for column in table)
-    targets = table["target"].to_numpy()
+    targets = table[_targets(table)].to_numpy()
+    if targets.shape[1] > 1:
+        if not np.isin(targets, (0, 1)).all():
+            raise RefusedError(f"{name}: has a label that is neither 0 nor 1")
+        return
     if classes and not (np.isin(targets, np.arange(classes)).all()):
         raise RefusedError(f"{name}: has a target that is none of its {classes} classes")
 
@@ -126,15 +131,21 @@ def _check_samples(rows: pd.DataFrame, wanted: pd.DataFrame, where: str) -> None
         wanted: rows with the expected samples and targets.
         where: what is checked, for the message.
     """
-    expected = wanted.set_index("sample_id")["target"].sort_index()
+    columns = _targets(wanted)
+    expected = wanted.set_index("sample_id")[columns].sort_index()
     if not expected.index.is_unique:
         raise RefusedError(f"{where}: names a sample twice")
     for condition, part in rows.groupby("condition", observed=True):
-        found = part.set_index("sample_id")["target"].sort_index()
+        found = part.set_index("sample_id")[columns].sort_index()
         if len(found) != len(expected):
             raise RefusedError(f"{where}, {condition}: has {len(found)} rows, expected {len(expected)}")
         if not found.index.equals(expected.index) or not np.array_equal(found, expected):
             raise RefusedError(f"{where}, {condition}: has other samples or targets than {CLEAN}")
+
+
+def _targets(table: pd.DataFrame) -> list[str]:
+    """The columns of the target: one, or one for each of several labels."""
+    return [name for name in table if name == "target" or str(name).startswith("target_")]
 
 
 def _read_table(
@@ -167,15 +178,18 @@ def _read_table(
         raise RefusedError(f"{name}: not a parquet file: {single_line(str(error))}") from None
     logits = sorted((c for c in table.column_names if c.startswith("logit_")), key=len)
     outputs = [f"logit_{c}" for c in range(max(2, len(logits)))]
-    if family_metrics(job.metrics)[0].task == "regression":
+    task, targets = family_metrics(job.metrics)[0].task, ["target"]
+    if task == "regression":
         outputs = ["score"]
+    if task == "multi-label":
+        targets = [f"target_{c}" for c in range(len(outputs))]
     texts = ["split", "condition", "sample_id", "domain"]
     named = [c for c in table.column_names if _CONFIDENCE.fullmatch(c)]
     named += [c for c in table.column_names if diagnostics and _DIAGNOSTIC.fullmatch(c)]
     if len(named) > _MOST_NAMED:
         raise RefusedError(f"{name}: has {len(named)} confidences and diagnostics, more than {_MOST_NAMED}")
     optional = {"log_variance", *named, *more}
-    if set(table.column_names) - optional != {*texts, "target", *outputs} or len(
+    if set(table.column_names) - optional != {*texts, *targets, *outputs} or len(
         set(table.column_names)
     ) < len(table.column_names):
         raise RefusedError(
@@ -261,7 +275,7 @@ def _check_column(column: str, values: pa.ChunkedArray, text: bool, name: str) -
         kind = kind.value_type
     if pa.types.is_dictionary(kind):
         kind = kind.value_type
-    number = pa.types.is_floating(kind) or (column == "target" and pa.types.is_integer(kind))
+    number = pa.types.is_floating(kind) or (column.startswith("target") and pa.types.is_integer(kind))
     if not (pa.types.is_string(kind) or pa.types.is_large_string(kind) if text else number):
         raise RefusedError(f"{name}: column {column} is of type {kind}")
     if values.null_count or (not text and not np.isfinite(values.to_numpy()).all()):

@@ -115,6 +115,10 @@ def matrix_rows(experiment: Experiment) -> list[MatrixRow]:
             without_classes(
                 located[task.datasets[-1]].target, experiment.protocol.held_out_classes, task.name
             )
+        if experiment.ood and located[task.datasets[-1]].target.kind == "multi-label":
+            raise UsageError(
+                f"--ood does not apply to {task.name}: its samples have several labels (multi-label)"
+            )
         check_sources(task, experiment.protocol.selection)
         known = shared_modalities(task, located)
         target = located[task.datasets[-1]]

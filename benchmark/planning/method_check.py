@@ -23,10 +23,16 @@ def check_method(method: MethodDescription, rules: Protocol, target: Target, dat
     Raises:
         UsageError: it cannot.
     """
+    if target.kind not in method.kinds:
+        raise UsageError(
+            f"the method {method.name} has no loss for {dataset}, which is {target.kind}: it does {', '.join(method.kinds)}"
+        )
     if rules.class_weights == "off":
         return
     if target.kind != "classification":
-        raise UsageError(f"--class-weights {rules.class_weights} needs classes, and {dataset} has scores")
+        raise UsageError(
+            f"--class-weights {rules.class_weights} needs one class a sample, and {dataset} is {target.kind}"
+        )
     if not method.weighs_classes:
         raise UsageError(
             f"--class-weights {rules.class_weights} does not reach the method {method.name}: leave one of them out"

@@ -158,8 +158,9 @@ def prediction_table(
         diagnostics: whether diagnostics have columns.
 
     Returns:
-        A table with the columns ``split``, ``condition``, ``sample_id``, ``domain``, ``target``, then ``score`` on the
-        dataset's own label scale (regression) or ``logit_0`` ... (classification), then, where the method gives them,
+        A table with the columns ``split``, ``condition``, ``sample_id``, ``domain``, ``target`` (``target_0`` ... of several
+        labels), then ``score`` on the dataset's own label scale (regression) or ``logit_0`` ... (classes, labels), then,
+        where the method gives them,
         ``log_variance`` on that scale, ``confidence_NAME`` ..., and ``diagnostic_NAME`` ... as the method gives them,
         float32.
 
@@ -217,7 +218,13 @@ def _rows(name: str, condition: str, split: Split, output: Output) -> pa.Table:
         columns["target"] = pa.array(split.target)
         columns["score"] = pa.array((prediction.numpy() / split.scale).astype(np.float32))
     else:
-        columns["target"] = pa.array(split.target)
+        if split.target.ndim == 2:
+            columns |= {
+                f"target_{c}": pa.array(split.target[:, c].astype(np.int8))
+                for c in range(split.target.shape[1])
+            }
+        else:
+            columns["target"] = pa.array(split.target)
         columns |= {f"logit_{c}": pa.array(prediction[:, c].numpy()) for c in range(prediction.shape[1])}
     if log_variance is not None:
         columns["log_variance"] = pa.array(

@@ -42,7 +42,7 @@ def validate(method: Method, batch: Batch) -> tuple[float, float]:
 
     Returns:
         The loss of the task, and the metric of ``selection_metric``; balanced accuracy is the mean over the classes that
-        the split has.
+        the split has, F1 that over the labels that are there or predicted.
 
     Raises:
         ValueError: the method gives predictions of another shape than [samples] or [samples, classes].
@@ -59,6 +59,9 @@ def validate(method: Method, batch: Batch) -> tuple[float, float]:
     if method.spec.kind == "regression":
         mae = float(F.l1_loss(prediction, batch.target))
         return mae, mae
+    if method.spec.kind == "multi-label":
+        loss = float(F.binary_cross_entropy_with_logits(prediction, batch.target))
+        return loss, _f1_of_labels(prediction > 0, batch.target > 0)
     loss = float(F.cross_entropy(prediction, batch.target))
     right = (prediction.argmax(1) == batch.target).double()
     if selection_metric("classification", method.spec.protocol) == "accuracy":
@@ -66,3 +69,15 @@ def validate(method: Method, batch: Batch) -> tuple[float, float]:
     samples = batch.target.bincount()
     found = torch.zeros_like(samples, dtype=right.dtype).index_add(0, batch.target, right)
     return loss, float((found / samples)[samples > 0].mean())
+
+
+def _f1_of_labels(said: torch.Tensor, there: torch.Tensor) -> float:
+    """The mean of F1 over the labels that are there or predicted, as the metric ``f1_macro_labels``; 0 without any.
+
+    Args:
+        said: [samples, classes], bool, which labels are predicted.
+        there: [samples, classes], bool, which are there.
+    """
+    both, either = (said & there).sum(0).double(), (said.long() + there.long()).sum(0).double()
+    known = either > 0
+    return float((2 * both[known] / either[known]).mean()) if bool(known.any()) else 0.0

@@ -10,10 +10,10 @@ from typing import Any
 from ..dataset import DataError, Target, data_error
 from ..plain_yaml import PlainYamlError, read_plain_yaml
 
-_FAMILIES = ("mosi", "sims", "regression", "classification")
+_FAMILIES = ("mosi", "sims", "regression", "classification", "multi-label")
 #: The most classes that are named by their number.
 MOST_CLASSES = 100_000
-_KINDS = ("regression", "classification")
+_KINDS = ("regression", "classification", "multi-label")
 
 
 def read_yaml(file: Path, expected: str) -> object:
@@ -125,16 +125,17 @@ class Entries:
 
     def target(self, value: object) -> Target:
         """The entry ``task``: ``{kind: regression, range: [low, high]}``, or ``{kind: classification, classes: …}``
-        with names or their number; ``metrics`` chooses another family of metrics."""
+        with names or their number, or the same with ``multi-label``; ``metrics`` chooses another family of metrics for
+        scores."""
         entry = self.mapping(value, "task", ("kind", "range", "classes", "metrics"), ("kind",))
         kind = entry["kind"]
         if kind not in _KINDS:
             raise self.wrong("task/kind", f"{kind!r}{nearest(str(kind), _KINDS)}", " or ".join(_KINDS))
         family = entry.get("metrics", kind)
-        if family not in _FAMILIES or (family == "classification") != (kind == "classification"):
-            fitting = [name for name in _FAMILIES if (name == "classification") == (kind == "classification")]
+        fitting = (kind,) if kind != "regression" else _FAMILIES[: _FAMILIES.index(kind) + 1]
+        if family not in fitting:
             raise self.wrong("task/metrics", repr(family), f"for {kind}: {', '.join(fitting)}")
-        needed, other = ("classes", "range") if kind == "classification" else ("range", "classes")
+        needed, other = ("range", "classes") if kind == "regression" else ("classes", "range")
         if other in entry:
             raise self.wrong(f"task/{other}", f"given for {kind}", f"{needed} only")
         if needed not in entry:

@@ -62,7 +62,7 @@ def write_open_layout(
         if not modality.isprintable():
             raise data_error(description, "modalities", f"the name {modality!r}", "a printable name")
     task: dict[str, Any] = {"kind": target.kind, "metrics": target.metrics}
-    if target.kind == "classification":
+    if target.classes:
         task["classes"] = list(target.classes)
     elif target.label_range is not None:
         task["range"] = list(target.label_range)

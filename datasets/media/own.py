@@ -98,6 +98,10 @@ class _Own(Entries):
         table = read_table(self.file.parent / self.string(top, "table", ""))
         sources = self.sources(top["modalities"], table)
         target = self.target(top["task"])
+        if target.kind == "multi-label":
+            raise self.wrong(
+                "task/kind", "multi-label", "regression or classification: a clip has one label here"
+            )
         columns = {key: self.column(top, key, table) for key in _COLUMNS if key != "split"}
         if (columns["video"] is None) != (columns["clip"] is None):
             columns |= self.drop_context(top, columns)

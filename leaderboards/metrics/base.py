@@ -14,7 +14,9 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
-Task = Literal["regression", "classification"]
+from .families import FAMILIES
+
+Task = Literal["regression", "classification", "multi-label"]
 Kind = Literal["mean", "rank", "derived"]
 Direction = Literal["higher", "lower"]
 Unit = Literal["fraction", "correlation", "label"]
@@ -176,9 +178,13 @@ def by_name(metrics: Iterable[Metric]) -> dict[str, Metric]:
 
 
 def task_of(metrics: Iterable[Metric]) -> Task:
-    """The task of metrics that judge answers together: that of their means; rank metrics alone judge classes."""
+    """The task of metrics that judge answers together: that of their means; rank metrics alone judge classes, or several
+    labels."""
+    metrics = list(metrics)
     tasks: list[Task] = [metric.mean.task for metric in metrics if metric.kind == "mean"]
-    return tasks[0] if tasks else "classification"
+    if tasks:
+        return tasks[0]
+    return "multi-label" if any(one.name in FAMILIES["multi-label"] for one in metrics) else "classification"
 
 
 def checked(task: Task, target: ArrayLike, prediction: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
@@ -188,17 +194,21 @@ def checked(task: Task, target: ArrayLike, prediction: ArrayLike) -> tuple[np.nd
     precision, so that a float32 0.1 lies on the border 0.1), float16 becomes float32, anything else float64.
 
     Args:
-        task: ``"regression"`` or ``"classification"``.
-        target: [N], labels; or class indices, which may be stored as whole floats.
-        prediction: [N] scores; or [N, C] logits with C >= 2, or [N] class indices of integer type.
+        task: ``"regression"``, ``"classification"`` or ``"multi-label"``.
+        target: [N], labels; or class indices, which may be stored as whole floats; [N, C] of 0 and 1 for several labels.
+        prediction: [N] scores; or [N, C] logits with C >= 2, or [N] class indices of integer type; [N, C] logits of
+            several labels.
 
     Returns:
-        target and prediction: floats (regression), or int64 class indices and logits or int64 class indices.
+        target and prediction: floats (regression), or int64 class indices and logits or int64 class indices; int64 of 0
+        and 1 and logits (multi-label).
 
     Raises:
         ValueError: no sample, shapes that do not fit, a value that is not finite, a class out of range.
     """
     target, prediction = np.asarray(target), np.asarray(prediction)
+    if task == "multi-label":
+        return _checked_label_sets(target, prediction)
     if target.ndim != 1:
         raise ValueError(f"target has shape {target.shape}, expected [samples]")
     if target.size == 0:
@@ -218,6 +228,20 @@ def checked(task: Task, target: ArrayLike, prediction: ArrayLike) -> tuple[np.nd
     if task == "regression":
         return _as_float(target), _as_float(prediction)
     return _checked_classes(target, prediction)
+
+
+def _checked_label_sets(target: np.ndarray, prediction: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    if target.ndim != 2 or prediction.shape != target.shape:
+        raise ValueError(
+            f"target has shape {target.shape} and prediction {prediction.shape}, expected [samples, classes] of both"
+        )
+    if target.size == 0:
+        raise ValueError("target is empty: a metric needs at least one sample")
+    if prediction.dtype.kind != "f" or not np.isfinite(prediction).all():
+        raise ValueError("prediction has values that are no finite logits")
+    if not ((target == 0) | (target == 1)).all():
+        raise ValueError("target has values other than 0 and 1")
+    return target.astype(np.int64), prediction
 
 
 def _as_float(values: np.ndarray) -> np.ndarray:

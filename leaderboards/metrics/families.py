@@ -20,6 +20,14 @@ FAMILIES: dict[str, tuple[str, ...]] = {
     "sims": ("sims_acc2", "sims_acc3", "sims_acc5", "sims_f1", "sims_mae", "sims_corr"),
     "regression": ("mae", "rmse", "corr"),
     "classification": ("accuracy", "balanced_accuracy", "f1_macro", "f1_weighted", "auroc_ovr", "auprc_ovr"),
+    "multi-label": (
+        "f1_macro_labels",
+        "f1_micro_labels",
+        "f1_weighted_labels",
+        "f1_samples",
+        "map_labels",
+        "subset_accuracy",
+    ),
 }
 
 

@@ -12,7 +12,7 @@ from difflib import get_close_matches
 
 from numpy.typing import ArrayLike
 
-from . import calibration, detection, one_vs_rest, selective
+from . import calibration, detection, multi_label, one_vs_rest, selective
 from .base import Metric, UndefinedError, by_name
 from .classification import CLASSIFICATION
 from .derived import GAP, RELATIVE
@@ -36,6 +36,7 @@ __all__ = [
 METRICS: dict[str, Metric] = {
     **by_name((*REGRESSION, *CLASSIFICATION)),
     **one_vs_rest.CLASSIFICATION,
+    **multi_label.MULTI_LABEL,
     **selective.CLASSIFICATION,
     **selective.REGRESSION,
     **detection.OOD,

@@ -102,7 +102,7 @@ def title(frame: pd.DataFrame, subject: str) -> str:
     parts = ["1 seed" if counts == [1] else "/".join(map(str, counts)) + " seeds"] if counts else []
     if divided.any():
         parts += dict.fromkeys(
-            count_text([row]) for row in _records(whole.loc[divided].drop_duplicates([*KEYS, "method"]))
+            count_text([row]) for row in records(whole.loc[divided].drop_duplicates([*KEYS, "method"]))
         )
     n = "n = " + ", ".join(parts) if parts else "no seed complete"
     kinds = [kind for kind in frame["interval"].unique() if kind not in ("", "none")]

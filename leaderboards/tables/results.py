@@ -43,7 +43,7 @@ class Result:
         synthetic: whether its data are a stand-in.
         audit: what a reader must know to compare rows: name -> value, such as the split that selected it.
         predictions: reads its prediction table: columns ``split``, ``condition``, ``sample_id``, ``target``,
-            and ``score`` or ``logit_0`` ... Called whenever scores are not kept.
+            and ``score`` or ``logit_0`` ...; of several labels ``target_0`` ... for ``target``. Called whenever scores are not kept.
         further: reads the same under more conditions than clean and missing modalities, where there are any.
         features: reads clean outputs with the feature that the head reads, a column ``fused`` of arrays beside
             those of ``predictions``: ``train`` (source training), ``test``, and each OOD set, such as ``near:NAME``.
@@ -107,7 +107,7 @@ class Outputs:
 
     Attributes:
         sample_id: [N], unique, in ascending order, so that networks can be paired.
-        target: [N].
+        target: [N], or [N, C] of several labels.
         prediction: [N] scores or [N, C] logits.
         log_variance: [N], the logarithm of the predicted variance, where the method gives one.
         of: which samples with which targets, as ``Sheet.of``.
@@ -194,13 +194,15 @@ def _outputs(
     table: pd.DataFrame, result: Result, split: str, only: str | None
 ) -> Iterator[tuple[str, Outputs]]:
     """The outputs of each condition of a table, or of only one."""
+    several = [f"target_{place}" for place in range(sum(str(name).startswith("target_") for name in table))]
     lacking = [name for name in ("split", "condition", "sample_id", "target") if name not in table]
+    lacking = [name for name in lacking if not (name == "target" and several)]
     if lacking:
         raise UnusableError(f"predictions lack the column {', '.join(lacking)}")
     wanted = table["split"] == split
     table = table.loc[wanted if only is None else wanted & (table["condition"] == only)]
     prediction = _prediction(table)
-    target, sample_id = table["target"].to_numpy(), table["sample_id"].to_numpy(dtype=object)
+    target, sample_id = table[several or "target"].to_numpy(), table["sample_id"].to_numpy(dtype=object)
     variance = table["log_variance"].to_numpy() if "log_variance" in table else None
     confidence, diagnostics = named_columns(table, CONFIDENCE), named_columns(table, DIAGNOSTIC)
     last, order, ids_hash = np.empty(0, dtype=object), np.empty(0, dtype=np.int64), ""

@@ -107,6 +107,8 @@ def _clean_outputs(members: Sequence[Result]) -> list[Outputs]:
 def _losses(outputs: Sequence[Outputs]) -> tuple[np.ndarray, str]:
     """The loss of every seed and sample [seeds, N], and what it is."""
     target = np.stack([one.target for one in outputs])
+    if target.ndim == 3:
+        raise UnusableError("several labels a sample (multi-label) have no one confidence")
     prediction = np.stack([one.prediction for one in outputs]).astype(np.float64)
     if prediction.ndim == 3:
         return (prediction.argmax(axis=2) != target).astype(np.float64), "error"

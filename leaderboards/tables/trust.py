@@ -99,7 +99,12 @@ Cells = Callable[[Group, int, int], dict[str, Cell]]
 
 def _table(results: Iterable[Result], family: str, cells_of: Cells, draws: int, seed: int) -> pd.DataFrame:
     groups, cells = [], []
-    for group in groups_of(results):
+    known = [group for group in groups_of(results) if group.metrics[0].task != "multi-label"]
+    if not known:
+        raise ValueError(
+            "it does not apply to several labels a sample (multi-label): no answer has one confidence"
+        )
+    for group in known:
         scored = cells_of(group, draws, seed)
         groups.append(replace(group, metrics=_metrics(family, group)))
         cells.append(scored)

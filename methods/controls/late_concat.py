@@ -27,6 +27,7 @@ class LateConcat(ERM):
 
     Params = LateConcatParams
     version = 1
+    kinds: ClassVar[tuple[str, ...]] = ("regression", "classification", "multi-label")
     departures: ClassVar[Mapping[str, str] | None] = {}
 
     def __init__(self, params: LateConcatParams, spec: Spec) -> None:

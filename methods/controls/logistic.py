@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -13,7 +14,7 @@ from ...datasets.batch import Batch
 from ...datasets.libraries import import_guard
 from ..estimator import Estimator
 from ..method import Output, fixed
-from ..shared.estimation import class_logits, class_weight, labels_of
+from ..shared.estimation import class_logits, class_weight, labels_of, logit
 from ..shared.summary import standardization, standardized, summary
 
 
@@ -28,11 +29,12 @@ class Logistic(Estimator):
     """A linear model of the standardised summary, with an L2 penalty that the validation split selects.
 
     prediction = W (s - mean) / scale + b. Penalty 1 / C for C of 0.001 to 1; ridge with the same strengths for
-    regression.
+    regression. Several labels have a model each, of the label against the rest.
     """
 
     Params = LogisticParams
     version = 1
+    kinds: ClassVar[tuple[str, ...]] = ("regression", "classification", "multi-label")
     departures: ClassVar[Mapping[str, str] | None] = {}
     libraries: ClassVar[tuple[str, ...]] = ("sklearn",)
     weighs_classes: ClassVar[bool] = True
@@ -53,6 +55,17 @@ class Logistic(Estimator):
         if self.spec.kind == "regression":
             model = Ridge(alpha=1 / candidate).fit(inputs, labels)
             weights, bias = model.coef_.reshape(1, -1), torch.tensor([float(model.intercept_)])
+        elif self.spec.kind == "multi-label":
+            weights, bias = (
+                np.zeros((self.spec.classes, inputs.shape[1])),
+                logit(train.target.cpu().double().mean(0)),
+            )
+            for place in np.flatnonzero(
+                (labels != labels[0]).any(axis=0)
+            ):  # one that all have, or none, is its share
+                model = LogisticRegression(C=candidate, max_iter=self.params.iterations)
+                model.fit(inputs, labels[:, place])
+                weights[place], bias[place] = model.coef_[0], float(model.intercept_[0])
         else:
             if len(set(labels.tolist())) < 2:
                 raise ValueError("logistic needs training samples of two classes or more")
@@ -73,6 +86,8 @@ class Logistic(Estimator):
         )
         if self.spec.kind == "regression":
             return Output(said[:, 0])
+        if self.spec.kind == "multi-label":
+            return Output(said)
         if said.shape[1] == 1:  # of two classes, one score
             said = torch.cat([torch.zeros_like(said), said], 1)
         return Output(class_logits(said, learned["classes"], self.spec.classes))

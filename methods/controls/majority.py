@@ -11,20 +11,24 @@ from torch import Tensor
 from ...datasets.batch import Batch
 from ..estimator import Estimator
 from ..method import NoParams, Output
+from ..shared.estimation import logit
 
 
 class Majority(Estimator):
-    """Predicts the same for every sample: the frequencies of the classes in training, or the median label.
+    """Predicts the same for every sample: the frequencies of the classes or labels in training, or the median score.
 
     The median is the constant of the least absolute error, the most frequent class that of the highest accuracy.
     """
 
     Params = NoParams
     version = 1
+    kinds: ClassVar[tuple[str, ...]] = ("regression", "classification", "multi-label")
     departures: ClassVar[Mapping[str, str] | None] = {}
 
     def fit(self, train: Batch, candidate: Any, seed: int) -> Mapping[str, Tensor]:
-        """Counts the classes, or takes the median."""
+        """Counts the classes or labels, or takes the median."""
+        if self.spec.kind == "multi-label":
+            return {"constant": logit(train.target.double().mean(0)).float()}
         if self.spec.kind == "regression":
             return {"constant": train.target.float().quantile(0.5)}
         counts = torch.bincount(train.target, minlength=self.spec.classes).double()

@@ -12,7 +12,7 @@ from ...datasets.batch import Batch
 from ...datasets.libraries import import_guard
 from ..estimator import Estimator
 from ..method import Output, fixed
-from ..shared.estimation import class_logits, class_weight, labels_of
+from ..shared.estimation import class_logits, class_weight, labels_of, logit
 from ..shared.summary import summary
 from ..shared.trees import Tree, as_tensors, sum_of_trees
 
@@ -30,10 +30,14 @@ class RandomForestParams:
 class RandomForest(Estimator):
     """Breiman's forest (2001) of trees on bootstrap samples, each split among sqrt(columns) of the summary's columns
     (a third of them for regression). The smallest leaf is selected on the validation split.
+
+    Of several labels one forest says the shares: the variance of labels of 0 and 1, by which its trees split, is half
+    their Gini impurity.
     """
 
     Params = RandomForestParams
     version = 1
+    kinds: ClassVar[tuple[str, ...]] = ("regression", "classification", "multi-label")
     departures: ClassVar[Mapping[str, str] | None] = {}
     libraries: ClassVar[tuple[str, ...]] = ("sklearn",)
     weighs_classes: ClassVar[bool] = True
@@ -47,18 +51,18 @@ class RandomForest(Estimator):
         with import_guard("sklearn", "the method random_forest"):
             from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
 
-        regression = self.spec.kind == "regression"
-        kind: Any = RandomForestRegressor if regression else RandomForestClassifier
+        regression, one_class = self.spec.kind == "regression", self.spec.kind == "classification"
+        kind: Any = RandomForestClassifier if one_class else RandomForestRegressor
         model = kind(
             n_estimators=self.params.trees,
             min_samples_leaf=min(candidate, max(1, len(train) // 4)),
             max_features=1 / 3 if regression else "sqrt",
             random_state=seed % 2**32,
             n_jobs=1,
-            **({} if regression else {"class_weight": class_weight(self.spec)}),
+            **({"class_weight": class_weight(self.spec)} if one_class else {}),
         ).fit(summary(train, self.spec.partly_observed).cpu().numpy(), labels_of(train))
-        learned = as_tensors([_tree(item.tree_) for item in model.estimators_])
-        if not regression:
+        learned = as_tensors([_tree(item.tree_, shares=one_class) for item in model.estimators_])
+        if one_class:
             import torch
 
             learned["classes"] = torch.from_numpy(model.classes_.astype("int64"))
@@ -69,17 +73,24 @@ class RandomForest(Estimator):
         mean = sum_of_trees(summary(batch, self.spec.partly_observed), learned) / len(learned["root"])
         if self.spec.kind == "regression":
             return Output(mean[:, 0].float())
+        if self.spec.kind == "multi-label":
+            return Output(logit(mean).float())
         return Output(class_logits(mean.clamp(min=_LEAST).log(), learned["classes"], self.spec.classes))
 
 
-def _tree(tree: Any) -> Tree:
-    """A tree of scikit-learn, whose leaves hold the mean label or the share of each class."""
-    value = tree.value[:, 0, :]
+def _tree(tree: Any, shares: bool) -> Tree:
+    """A tree of scikit-learn, whose leaves hold the mean of each output, or the share of each class.
+
+    Args:
+        tree: of scikit-learn.
+        shares: whether it is of classes.
+    """
+    value = tree.value[:, 0, :] if shares else tree.value[:, :, 0]
     leaf = tree.children_left < 0
     return Tree(
         feature=tree.feature * ~leaf - leaf,
         threshold=tree.threshold,
         left=tree.children_left,
         right=tree.children_right,
-        value=value / value.sum(1, keepdims=True) if value.shape[1] > 1 else value,
+        value=value / value.sum(1, keepdims=True) if shares else value,
     )

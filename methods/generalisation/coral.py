@@ -38,6 +38,7 @@ class CORAL(ERM):
 
     Params = CORALParams
     version = 2
+    kinds: ClassVar[tuple[str, ...]] = ("regression", "classification", "multi-label")
     departures: ClassVar[Mapping[str, str] | None] = {}
     compares_domains: ClassVar[bool] = True
     needs_domains: ClassVar[int] = 2

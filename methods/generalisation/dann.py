@@ -40,6 +40,7 @@ class DANN(ERM):
 
     Params = DANNParams
     version = 2
+    kinds: ClassVar[tuple[str, ...]] = ("regression", "classification", "multi-label")
     departures: ClassVar[Mapping[str, str] | None] = {
         "all": "constant reversal in place of the schedule",
     }

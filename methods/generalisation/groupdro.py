@@ -39,6 +39,7 @@ class GroupDRO(ERM):
 
     Params = GroupDROParams
     version = 2
+    kinds: ClassVar[tuple[str, ...]] = ("regression", "classification", "multi-label")
     departures: ClassVar[Mapping[str, str] | None] = {
         "all": "groups are domains; no added regularisation",
     }

@@ -47,6 +47,7 @@ class MIRO(ERM):
 
     Params = MIROParams
     version = 1
+    kinds: ClassVar[tuple[str, ...]] = ("regression", "classification", "multi-label")
     departures: ClassVar[Mapping[str, str] | None] = {
         "all": "the start is random, not pretrained; last layer alone",
     }

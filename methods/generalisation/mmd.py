@@ -41,6 +41,7 @@ class MMD(ERM):
 
     Params = MMDParams
     version = 2
+    kinds: ClassVar[tuple[str, ...]] = ("regression", "classification", "multi-label")
     departures: ClassVar[Mapping[str, str] | None] = {
         "all": "five kernels on normalised fused features",
     }

@@ -44,6 +44,7 @@ class RNA(Branches):
 
     Params = RNAParams
     version = 1
+    kinds: ClassVar[tuple[str, ...]] = ("regression", "classification", "multi-label")
     departures: ClassVar[Mapping[str, str] | None] = {
         "action": (
             "mmbench's own network (40 wide, 8,448 parameters in a head of three modalities) in "

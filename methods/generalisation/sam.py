@@ -35,6 +35,7 @@ class SAM(ERM):
 
     Params = SAMParams
     version = 1
+    kinds: ClassVar[tuple[str, ...]] = ("regression", "classification", "multi-label")
     departures: ClassVar[Mapping[str, str] | None] = {}
     params: SAMParams
 

@@ -39,6 +39,7 @@ class SWAD(ERM):
 
     Params = SWADParams
     version = 1
+    kinds: ClassVar[tuple[str, ...]] = ("regression", "classification", "multi-label")
     departures: ClassVar[Mapping[str, str] | None] = {
         "all": (
             "validation loss after every epoch, not every few hundred steps; statistics of batch "

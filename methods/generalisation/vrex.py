@@ -37,6 +37,7 @@ class VREx(Penalised):
 
     Params = VRExParams
     version = 2
+    kinds: ClassVar[tuple[str, ...]] = ("regression", "classification", "multi-label")
     departures: ClassVar[Mapping[str, str] | None] = {
         "all": "annealing by a tenth of the epochs, no reset of the optimiser",
     }

@@ -10,12 +10,19 @@ from ...datasets.batch import Batch, Spec
 
 #: The logit of a class that no training sample has: its probability is 0.
 _NEVER = -1e4
+#: The least probability of a label, and of its absence.
+_LEAST = 1e-6
 
 
 def labels_of(batch: Batch) -> np.ndarray:
-    """The targets as an array: float64 scores, or int64 class indices, [samples]."""
+    """The targets as an array: float64 scores, or int64 class indices, [samples]; float64 labels [samples, classes]."""
     labels = batch.target.cpu().numpy()
     return labels if labels.dtype.kind in "iu" else labels.astype(np.float64)
+
+
+def logit(probability: Tensor) -> Tensor:
+    """The log odds of probabilities, which are brought into 1e-6 to 1 - 1e-6 first: what was counted can be 0 or 1."""
+    return probability.clamp(_LEAST, 1 - _LEAST).logit()
 
 
 def class_weight(spec: Spec) -> dict[int, float] | None:

@@ -39,13 +39,13 @@ class SharedNetworkParams:
 
 
 def outputs(spec: Spec) -> int:
-    """The number of outputs of a prediction head: the classes, or one score."""
-    return spec.classes if spec.kind == "classification" else 1
+    """The number of outputs of a prediction head: the classes or labels, or one score."""
+    return 1 if spec.kind == "regression" else spec.classes
 
 
 def as_prediction(raw: Tensor, spec: Spec) -> Tensor:
     """Raw outputs [batch, outputs] in the shape of a prediction: [batch, classes] or [batch]."""
-    return raw if spec.kind == "classification" else raw.squeeze(-1)
+    return raw.squeeze(-1) if spec.kind == "regression" else raw
 
 
 def valid_steps(batch: Batch, modality: str) -> Tensor:

@@ -241,7 +241,7 @@ def planned(data_root: Path, methods: str, dataset: str) -> int:
 
 def test_weights_are_refused_where_they_would_do_nothing(data_root: Path):
     assert planned(data_root, "erm,ebmc,logistic,random_forest,gradient_boosting", "toyc") == 5
-    with pytest.raises(UsageError, match="needs classes, and toy has scores"):
+    with pytest.raises(UsageError, match="needs one class a sample, and toy is regression"):
         planned(data_root, "erm", "toy")
     with pytest.raises(UsageError, match="does not reach the method majority"):
         planned(data_root, "erm,majority", "toyc")
