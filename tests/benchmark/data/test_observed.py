@@ -136,8 +136,8 @@ def test_a_run_on_series_with_holes_is_tested_with_more_of_them(tmp_path: Path, 
     words = ("--datasets", "holes", "--methods", "erm", "--seeds", "0", "--epochs", "1", "--workers", "1")
     code, said = call("run", *words, *store, "--corruptions", "missing-entries", "--device", "cpu")
     assert code == 0, said
-    (file,) = (tmp_path / "runs").rglob("*corrupt*missing-entries*.parquet")
-    conditions = set(pq.read_table(file, columns=["condition"])["condition"].to_pylist())
+    files = (tmp_path / "runs").rglob("evaluations/*.parquet")
+    conditions = {name for file in files for name in pq.read_table(file)["condition"].to_pylist()}
     kinds = ("missing-points", "missing-blocks", "missing-steps")
     assert conditions >= {
         f"{kind}:{name}@{n}" for kind in kinds for name in ("text", "audio") for n in range(1, 6)
