@@ -136,6 +136,8 @@ class Batch:
             asks for it. None where nothing is damaged.
         conversation: which samples are utterances of one conversation, where asked for: the batch then holds whole
             conversations. Each sample, its target and its prediction remain those of an utterance.
+        unimodal_target: modality -> [batch], the label that the sample has by this modality alone, of the type and
+            on the scale of ``target``; empty where the data state none, and in prediction.
     """
 
     features: Mapping[str, Tensor]
@@ -148,6 +150,7 @@ class Batch:
     index: Tensor | None = None
     clean: Batch | None = None
     conversation: Conversations | None = None
+    unimodal_target: Mapping[str, Tensor] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return int(self.target.shape[0])
@@ -174,6 +177,7 @@ class Batch:
             index=None if self.index is None else self.index[rows],
             clean=None if self.clean is None else self.clean.take(rows),
             conversation=None if self.conversation is None else self.conversation.take(rows),
+            unimodal_target=pick(self.unimodal_target),
         )
 
     def to(self, device: torch.device | str) -> Batch:
@@ -193,6 +197,7 @@ class Batch:
             index=None if self.index is None else self.index.to(device),
             clean=None if self.clean is None else self.clean.to(device),
             conversation=None if self.conversation is None else self.conversation.to(device),
+            unimodal_target=move(self.unimodal_target),
         )
 
     def with_present(self, present: Mapping[str, Tensor]) -> Batch:

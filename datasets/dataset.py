@@ -82,6 +82,7 @@ class Samples:
         previous: [samples], int64, the row of the previous utterance of the same video in this split, or -1.
         group: [samples], str, what should lie in one split as a whole, such as a person; None where nothing is said.
         utterances: where the samples stand in conversations; None where they are not of conversations.
+        unimodal_target: modality -> [samples], the label by this modality alone, as ``target``; empty without such.
     """
 
     features: Mapping[str, np.ndarray]
@@ -93,6 +94,7 @@ class Samples:
     previous: np.ndarray
     group: np.ndarray | None = None
     utterances: Utterances | None = None
+    unimodal_target: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.target)

@@ -374,4 +374,5 @@ def take_rows(samples: Samples, rows: np.ndarray) -> Samples:
         previous=place[samples.previous[rows]],
         group=None if samples.group is None else samples.group[rows],
         utterances=None if samples.utterances is None else samples.utterances.take(rows),
+        unimodal_target={name: labels[rows] for name, labels in samples.unimodal_target.items()},
     )

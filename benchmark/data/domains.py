@@ -158,4 +158,9 @@ def concatenate(parts: Sequence[Samples]) -> Samples:
         domain=np.concatenate([part.domain for part in parts]),
         previous=np.concatenate(previous),
         utterances=joined([part.utterances for part in parts]),
+        unimodal_target={
+            name: np.concatenate([part.unimodal_target[name] for part in parts])
+            for name in parts[0].unimodal_target
+            if all(name in part.unimodal_target for part in parts)
+        },
     )

@@ -204,11 +204,15 @@ class TaskData:
 
         def narrow(split: Split) -> Split:
             def pick(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-                return {name: tensors[name] for name in modalities}
+                return {name: tensors[name] for name in modalities if name in tensors}
 
             batch = split.batch
             picked = replace(
-                batch, features=pick(batch.features), mask=pick(batch.mask), present=pick(batch.present)
+                batch,
+                features=pick(batch.features),
+                mask=pick(batch.mask),
+                present=pick(batch.present),
+                unimodal_target=pick(batch.unimodal_target),
             )
             return replace(split, batch=picked)
 
@@ -359,6 +363,7 @@ def _load(located: Located, modalities: Sequence[str]) -> dict[str, Samples]:
             features={m: split.features[m] for m in modalities},
             mask={m: split.mask[m] for m in modalities},
             present={m: split.present[m] for m in modalities},
+            unimodal_target={m: split.unimodal_target[m] for m in modalities if m in split.unimodal_target},
         )
         for name, split in splits.items()
     }
@@ -398,6 +403,7 @@ def _join(
         present[modality] = torch.from_numpy(np.concatenate([part.present[modality] for _, part in parts]))
     target = np.concatenate([_targets(part.target, scales[name]) for name, part in parts])
     domain = np.concatenate([np.full(len(part), domain_index.get(name, -1)) for name, part in parts])
+    labelled = [m for m in blocks if all(m in part.unimodal_target for _, part in parts)]
     hashes = [sample_hash(dataset_of(name), sample) for name, part in parts for sample in part.sample_id]
     return Batch(
         features=features,
@@ -406,6 +412,12 @@ def _join(
         target=torch.from_numpy(target),
         domain=torch.from_numpy(domain.astype(np.int64)),
         sample_id=torch.tensor(hashes, dtype=torch.int64),
+        unimodal_target={
+            m: torch.from_numpy(
+                np.concatenate([_targets(part.unimodal_target[m], scales[name]) for name, part in parts])
+            )
+            for m in labelled
+        },
     )
 
 

@@ -43,14 +43,16 @@ class _Loader:
     def load(self) -> dict[str, Samples]:
         features = {name: self.read(ref.features) for name, ref in self.about.modalities.items()}
         masks = {name: self.masks(ref, features[name]) for name, ref in self.about.modalities.items()}
-        targets = self.targets()
+        targets = self.targets(self.about.label)
+        unimodal = {name: self.targets(ref) for name, ref in self.about.unimodal_labels.items()}
         optional = {name: self.read(ref) for name, ref in self.about.optional.items()}
         splits = {}
         for split in self.splits:
             arrays = {name: part[split][0] for name, part in features.items()}
             mask = {name: part[split] for name, part in masks.items()}
             names = {name: part[split][0] for name, part in optional.items()}
-            splits[split] = self.samples(split, arrays, mask, targets[split], names)
+            labels = {name: part[split] for name, part in unimodal.items()}
+            splits[split] = self.samples(split, arrays, mask, targets[split], labels, names)
         if self.about.valid is not None:
             splits = self.with_validation(splits, self.about.valid)
         make.check_splits(splits, self.about.file)
@@ -87,19 +89,21 @@ class _Loader:
         arrays: dict[str, np.ndarray],
         mask: dict[str, np.ndarray],
         target: np.ndarray,
+        unimodal: dict[str, np.ndarray],
         optional: dict[str, np.ndarray],
     ) -> Samples:
         named: dict[str, np.ndarray] = {}
         said = self.utterances(split, optional)
         for name, array in optional.items():
             ref = self.about.optional[name]
-            if name != "previous" and not name.startswith("conversation/"):
+            if name != "previous" and "/" not in name:
                 file = _file(ref, split)
                 named[name] = make.text(
                     self.meanings(ref, array, file, f"{split}/{name}"), file, f"{split}/{name}"
                 )
         parts = {
             "label": target,
+            **{f"unimodal_labels/{name}": array for name, array in unimodal.items()},
             **{f"modalities/{name}": array for name, array in arrays.items()},
             **{f"modalities/{name}/length": array for name, array in mask.items()},
             **named,
@@ -116,6 +120,7 @@ class _Loader:
             previous=self.previous(split, count, named, optional.get("previous"), said),
             group=self.groups(named),
             utterances=said,
+            unimodal_target=unimodal,
         )
 
     def utterances(self, split: str, optional: dict[str, np.ndarray]) -> Utterances | None:
@@ -130,9 +135,8 @@ class _Loader:
         ]
         return conversations.utterances(*arrays, file=_file(refs["id"], split), split=split)
 
-    def targets(self) -> dict[str, np.ndarray]:
+    def targets(self, ref: ArrayRef) -> dict[str, np.ndarray]:
         """Split -> checked labels; whether numbers are names of classes or indices is asked of all splits at once."""
-        ref = self.about.label
         where = {split: (_file(ref, split), f"{split}/{ref.array}") for split in self.splits}
         raw = {
             split: self.meanings(ref, array, *where[split]) for split, (array, _) in self.read(ref).items()
