@@ -155,6 +155,8 @@ class Batch:
             They never run back within a sample; 0 at steps that are not valid.
         conversation: which samples are utterances of one conversation, where asked for: the batch then holds whole
             conversations. Each sample, its target and its prediction remain those of an utterance.
+        unimodal_target: modality -> [batch], the label that the sample has by this modality alone, of the type and
+            on the scale of ``target``; empty where the data state none, and in prediction.
     """
 
     features: Mapping[str, Tensor]
@@ -169,6 +171,7 @@ class Batch:
     observed: Mapping[str, Tensor] = field(default_factory=dict)
     time: Mapping[str, Tensor] = field(default_factory=dict)
     conversation: Conversations | None = None
+    unimodal_target: Mapping[str, Tensor] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return int(self.target.shape[0])
@@ -197,6 +200,7 @@ class Batch:
             observed=pick(self.observed),
             time=pick(self.time),
             conversation=None if self.conversation is None else self.conversation.take(rows),
+            unimodal_target=pick(self.unimodal_target),
         )
 
     def to(self, device: torch.device | str) -> Batch:
@@ -218,6 +222,7 @@ class Batch:
             observed=move(self.observed),
             time=move(self.time),
             conversation=None if self.conversation is None else self.conversation.to(device),
+            unimodal_target=move(self.unimodal_target),
         )
 
     def with_present(self, present: Mapping[str, Tensor]) -> Batch:

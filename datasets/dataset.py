@@ -88,6 +88,7 @@ class Samples:
         time: modality -> [samples, time], float32, seconds, of modalities whose times are stated alone: when each step
             was. Finite, never running back within a sample, and 0 at steps that are not valid.
         utterances: where the samples stand in conversations; None where they are not of conversations.
+        unimodal_target: modality -> [samples], the label by this modality alone, as ``target``; empty without such.
     """
 
     features: Mapping[str, np.ndarray]
@@ -101,6 +102,7 @@ class Samples:
     observed: Mapping[str, np.ndarray] = field(default_factory=dict)
     time: Mapping[str, np.ndarray] = field(default_factory=dict)
     utterances: Utterances | None = None
+    unimodal_target: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.target)

@@ -410,4 +410,5 @@ def take_rows(samples: Samples, rows: np.ndarray) -> Samples:
         observed={name: array[rows] for name, array in samples.observed.items()},
         time={name: array[rows] for name, array in samples.time.items()},
         utterances=None if samples.utterances is None else samples.utterances.take(rows),
+        unimodal_target={name: labels[rows] for name, labels in samples.unimodal_target.items()},
     )

@@ -257,12 +257,15 @@ def modalities_are_independent(method_class: type[Method]) -> None:
 
 
 def loss_is_finite(method_class: type[Method]) -> None:
-    """Its loss terms are finite scalars with finite gradients in every stage, also for a batch of one."""
+    """Its loss terms are finite scalars with finite gradients in every stage, also for a batch of one, and whether
+    modalities have labels of their own or not."""
     for spec in specs_for(method_class):
         method, whole = _build(method_class, spec), _planted(method_class, spec)
         for stage in range(len(method.stages)):
             method.begin_stage(stage)
-            for batch in (whole, whole.take(slice(0, 1))):
+            single = whole.take(slice(0, 1))
+            single = replace(single, unimodal_target=dict.fromkeys(spec.modalities, single.target))
+            for batch in (whole, single):
                 method.train()
                 method.zero_grad()
                 terms = method.loss(batch)

@@ -50,9 +50,10 @@ def split_by_class(samples: Samples, target: Target, kept: Target) -> tuple[Samp
 
     Returns:
         The samples of the kept classes, their targets numbered by ``kept``, and all others, with target -1. A previous
-        utterance that is in the other part is dropped.
+        utterance that is in the other part is dropped, and so are labels of single modalities, whose classes may be held
+        out where the sample's is not.
     """
     number = np.array([kept.classes.index(name) if name in kept.classes else -1 for name in target.classes])
-    renumbered = replace(samples, target=number[samples.target])
+    renumbered = replace(samples, target=number[samples.target], unimodal_target={})
     known = renumbered.target >= 0
     return take_rows(renumbered, np.flatnonzero(known)), take_rows(renumbered, np.flatnonzero(~known))

@@ -168,4 +168,9 @@ def concatenate(parts: Sequence[Samples]) -> Samples:
             if all(name in part.time for part in parts)
         },
         utterances=joined([part.utterances for part in parts]),
+        unimodal_target={
+            name: np.concatenate([part.unimodal_target[name] for part in parts])
+            for name in parts[0].unimodal_target
+            if all(name in part.unimodal_target for part in parts)
+        },
     )

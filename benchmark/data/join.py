@@ -60,6 +60,7 @@ def join_samples(
         present[modality] = torch.from_numpy(np.concatenate([part.present[modality] for _, part in parts]))
     target = np.concatenate([_targets(part.target, scales[name]) for name, part in parts])
     domain = np.concatenate([np.full(len(part), domain_index.get(name, -1)) for name, part in parts])
+    labelled = [m for m in blocks if all(m in part.unimodal_target for _, part in parts)]
     hashes = [sample_hash(dataset_of(name), sample) for name, part in parts for sample in part.sample_id]
     return Batch(
         features=features,
@@ -70,6 +71,12 @@ def join_samples(
         sample_id=torch.tensor(hashes, dtype=torch.int64),
         observed=observed,
         time=time,
+        unimodal_target={
+            m: torch.from_numpy(
+                np.concatenate([_targets(part.unimodal_target[m], scales[name]) for name, part in parts])
+            )
+            for m in labelled
+        },
     )
 
 

@@ -59,7 +59,7 @@ def ood_split(
     if not near:
         steps = {name: array.shape[1] for name, array in data.train.batch.features.items()}
         samples = resize_samples(samples, {name: width for name, (_, width) in places.items()}, steps)
-    samples = replace(samples, target=np.zeros(len(samples), np.float32))
+    samples = replace(samples, target=np.zeros(len(samples), np.float32), unimodal_target={})
     blocks = {name: {**data.recipe.blocks[name], located.name: place} for name, place in places.items()}
     recipe = replace(data.recipe, blocks=blocks)
     return "near" if near else "far", recipe.split([(located.name, samples)], {located.name: 1.0}, {})

@@ -229,6 +229,7 @@ class TaskData:
                 present=pick(batch.present),
                 observed=pick(batch.observed),
                 time=pick(batch.time),
+                unimodal_target=pick(batch.unimodal_target),
             )
             return replace(split, batch=picked)
 
@@ -399,6 +400,7 @@ def _load(located: Located, request: TaskRequest) -> dict[str, Samples]:
             present={m: split.present[m] for m in modalities},
             observed={m: split.observed[m] for m in modalities if m in split.observed},
             time={m: split.time[m] for m in modalities if m in split.time},
+            unimodal_target={m: split.unimodal_target[m] for m in modalities if m in split.unimodal_target},
         )
         for name, split in splits.items()
     }

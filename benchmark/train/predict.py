@@ -49,9 +49,10 @@ def corruption_conditions(corruption: Any, batch: Batch, without: Collection[str
 
 
 def without_targets(batch: Batch) -> Batch:
-    """The batch with its targets replaced by NaN or -1, so that no method can read them when it predicts."""
+    """The batch with its targets replaced by NaN or -1, and without those of single modalities, so that no method can
+    read them when it predicts."""
     nothing = torch.nan if batch.target.is_floating_point() else -1
-    return replace(batch, target=torch.full_like(batch.target, nothing))
+    return replace(batch, target=torch.full_like(batch.target, nothing), unimodal_target={})
 
 
 @torch.inference_mode()

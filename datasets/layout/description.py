@@ -12,6 +12,7 @@
       labs: {array: labs, observed: {array: seen}, time: {array: hours, unit: hours}}   # see ``observations.py``
     task: {kind: regression, range: [-3, 3]}        # or {kind: classification, classes: [no, yes]}
     label: label
+    unimodal_labels: {text: label_t}  # optional: the label by one modality alone, as annotators gave it for that
     indices: true                     # class labels are indices, even where classes are called by numbers
     split: {array: split, values: {0: train, 1: valid, 2-9: test}}   # not with a file for each split
     # split: none                     # the data have no parts of their own: they are divided by --folds alone
@@ -49,7 +50,7 @@ _OPTIONAL = ("domain", "sample_id", "video", "clip", "previous", "group")
 _OF_MODALITY = ("array", "file", "length", "mask", "padding", "encoder", "missing", "observed", "time")
 _KEYS = (
     "name", "title", "homepage", "synthetic", "file", "modalities", "task", "label", "split", "valid", "media",
-    "indices", "conversation",
+    "indices", "conversation", "unimodal_labels",
     *_OPTIONAL,
 )  # fmt: skip
 
@@ -119,7 +120,7 @@ class Description:
     target: Target
     label: ArrayRef
     split: ArrayRef | None
-    # domain, sample_id, video, clip, previous, group, conversation/id and so on, where given
+    # domain, sample_id, video, clip, previous, group, conversation/id, unimodal_labels/text and so on, where given
     optional: Mapping[str, ArrayRef]
     media: Origin | None = None  # of which raw media, by which encoders, the features were made
     valid: ValidationPart | None = None  # None where the split states the validation part
@@ -145,6 +146,12 @@ class Description:
         without any."""
         keys = ("group", "video", "conversation/id")
         return next((self.optional[key] for key in keys if key in self.optional), None)
+
+    @property
+    def unimodal_labels(self) -> dict[str, ArrayRef]:
+        """Modality -> the array of its own labels."""
+        labels = {name: self.optional.get(f"unimodal_labels/{name}") for name in self.modalities}
+        return {name: ref for name, ref in labels.items() if ref is not None}
 
     @property
     def has_conversations(self) -> bool:
@@ -259,7 +266,8 @@ class _Reader(Entries):
             label=self.ref(top["label"], "label", default),
             split=split,
             optional={key: self.ref(top[key], key, default) for key in _OPTIONAL if key in top}
-            | (self.conversation(top["conversation"], default) if "conversation" in top else {}),
+            | (self.conversation(top["conversation"], default) if "conversation" in top else {})
+            | (self.unimodal_labels(top, default) if "unimodal_labels" in top else {}),
             media=self.media(top["media"]) if "media" in top else None,
             indices="media" in top or self.flag(top, "indices"),
             undivided=undivided,
@@ -305,6 +313,11 @@ class _Reader(Entries):
             f"conversation/{key}": self.ref(entry[key], f"conversation/{key}", default)
             for key in CONVERSATION_KEYS
         }
+
+    def unimodal_labels(self, top: Mapping[str, Any], default: Mapping[str, Path]) -> dict[str, ArrayRef]:
+        key = "unimodal_labels"
+        entry = self.mapping(top[key], key, map(str, top["modalities"]))
+        return {f"{key}/{name}": self.ref(value, f"{key}/{name}", default) for name, value in entry.items()}
 
     def media(self, value: object) -> Origin:
         entry = self.mapping(value, "media", ORIGIN_KEYS, ORIGIN_KEYS)

@@ -61,14 +61,16 @@ class Loader:
         """Split -> checked samples."""
         features = {name: self.read(ref.features) for name, ref in self.about.modalities.items()}
         steps = {name: self.steps(ref, features[name]) for name, ref in self.about.modalities.items()}
-        targets = self.targets()
+        targets = self.targets(self.about.label)
+        unimodal = {name: self.targets(ref) for name, ref in self.about.unimodal_labels.items()}
         optional = {name: self.read(ref) for name, ref in self.about.optional.items()}
         splits = {}
         for split in self.splits:
             arrays = {name: part[split][0] for name, part in features.items()}
             found = {name: part[split] for name, part in steps.items()}
             names = {name: part[split][0] for name, part in optional.items()}
-            splits[split] = self.samples(split, arrays, found, targets[split], names)
+            labels = {name: part[split] for name, part in unimodal.items()}
+            splits[split] = self.samples(split, arrays, found, targets[split], labels, names)
         if self.about.valid is not None:
             splits = self.with_validation(splits, self.about.valid)
         if self.about.undivided:
@@ -108,6 +110,7 @@ class Loader:
         arrays: dict[str, np.ndarray],
         steps: dict[str, _Steps],
         target: np.ndarray,
+        unimodal: dict[str, np.ndarray],
         optional: dict[str, np.ndarray],
     ) -> Samples:
         """The samples of a split.
@@ -117,6 +120,7 @@ class Loader:
             arrays: modality -> checked features.
             steps: modality -> what is known of its steps.
             target: the labels.
+            unimodal: modality -> its own labels.
             optional: entry of the description -> the array that it names.
         """
         mask = {name: found.mask for name, found in steps.items()}
@@ -125,13 +129,14 @@ class Loader:
         said = self.utterances(split, optional)
         for name, array in optional.items():
             ref = self.about.optional[name]
-            if name != "previous" and not name.startswith("conversation/"):
+            if name != "previous" and "/" not in name:
                 file = _file(ref, split)
                 named[name] = make.text(
                     self.meanings(ref, array, file, f"{split}/{name}"), file, f"{split}/{name}"
                 )
         parts = {
             "label": target,
+            **{f"unimodal_labels/{name}": array for name, array in unimodal.items()},
             **{f"modalities/{name}": array for name, array in arrays.items()},
             **{f"modalities/{name}/length": array for name, array in mask.items()},
             **named,
@@ -150,6 +155,7 @@ class Loader:
             observed=observed,
             time={name: found.time for name, found in steps.items() if found.time is not None},
             utterances=said,
+            unimodal_target=unimodal,
         )
 
     def utterances(self, split: str, optional: dict[str, np.ndarray]) -> Utterances | None:
@@ -170,9 +176,8 @@ class Loader:
         ]
         return conversations.utterances(*arrays, file=_file(refs["id"], split), split=split)
 
-    def targets(self) -> dict[str, np.ndarray]:
+    def targets(self, ref: ArrayRef) -> dict[str, np.ndarray]:
         """Split -> checked labels; whether numbers are names of classes or indices is asked of all splits at once."""
-        ref = self.about.label
         where = {split: (_file(ref, split), f"{split}/{ref.array}") for split in self.splits}
         raw = {
             split: self.meanings(ref, array, *where[split]) for split, (array, _) in self.read(ref).items()

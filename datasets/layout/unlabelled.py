@@ -103,6 +103,7 @@ class _Loader(Loader):
                 {name: part[split][0] for name, part in features.items()},
                 {name: part[split] for name, part in steps.items()},
                 np.full(len(next(iter(features.values()))[split][0]), np.nan, np.float32),
+                {},
                 {name: part[split][0] for name, part in optional.items()},
             )
             for split in self.splits

@@ -66,6 +66,7 @@ def write_open_layout(
         task["classes"] = list(target.classes)
     elif target.label_range is not None:
         task["range"] = list(target.label_range)
+    labelled = [m for m in modalities if all(m in splits[split].unimodal_target for split in SPLITS)]
     grouped = all(splits[split].group is not None for split in SPLITS)
     partly = [m for m in modalities if any(m in splits[split].observed for split in SPLITS)]
     timed = [m for m in modalities if all(m in splits[split].time for split in SPLITS)]
@@ -82,6 +83,7 @@ def write_open_layout(
             for m in modalities
         },
         "task": task,
+        **({"unimodal_labels": {m: f"label.{m}" for m in labelled}} if labelled else {}),
         **{key: key for key in ("label", "domain", "sample_id", "previous")},
         **({"group": "group"} if grouped else {}),
         **({"conversation": {key: f"conversation.{key}" for key in KEYS}} if in_conversations else {}),
@@ -99,6 +101,7 @@ def write_open_layout(
             arrays |= {f"observed.{m}": samples.observed_entries(m) for m in partly}
             arrays |= {f"time.{m}": samples.time[m] for m in timed}
             arrays |= {"label": samples.target, "domain": samples.domain}
+            arrays |= {f"label.{m}": samples.unimodal_target[m] for m in labelled}
             arrays |= {"sample_id": samples.sample_id, "previous": samples.previous}
             if grouped and samples.group is not None:
                 arrays["group"] = samples.group

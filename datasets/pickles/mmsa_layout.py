@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 MODALITIES = ("text", "audio", "vision")
 LABELS = "regression_labels"
+#: Modality -> the labels by it alone, in files that have them (CH-SIMS).
+UNIMODAL_LABELS = {name: f"{LABELS}_{name[0].upper()}" for name in MODALITIES}
 SYNTHETIC_KEY = "synthetic"
 
 

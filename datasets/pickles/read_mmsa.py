@@ -10,7 +10,7 @@ import numpy as np
 
 from .. import samples as make
 from ..dataset import SPLITS, Samples, Target, data_error
-from .mmsa_layout import LABELS, MODALITIES, SYNTHETIC_KEY
+from .mmsa_layout import LABELS, MODALITIES, SYNTHETIC_KEY, UNIMODAL_LABELS
 from .unpickle import load_pickle
 
 
@@ -68,12 +68,18 @@ def split_samples(content: Mapping[Any, Any], split: str, name: str, target: Tar
             known = ", ".join(map(str, part))
             raise data_error(file, f"{split}/{key}", "missing", f"an array (found: {known})")
     scores = make.labels(part[LABELS], target, file, f"{split}/{LABELS}")
+    unimodal = {
+        m: make.labels(part[key], target, file, f"{split}/{key}")
+        for m, key in UNIMODAL_LABELS.items()
+        if part.get(key) is not None and not _states_none(part[key])
+    }
     arrays = {m: _features(part[m], m, file, f"{split}/{m}") for m in MODALITIES}
     mask = {m: _mask(part, m, arrays[m], file, split) for m in MODALITIES}
     extra = ("text_bert", "audio_lengths", "vision_lengths")
     lengths = {key: np.asarray(part[key]) for key in extra if part.get(key) is not None}
     names = {"id": make.text(part["id"], file, f"{split}/id")} if part.get("id") is not None else {}
-    count = make.check_rows({LABELS: scores, **arrays, **lengths, **names}, file, split)
+    labels = {UNIMODAL_LABELS[m]: array for m, array in unimodal.items()}
+    count = make.check_rows({LABELS: scores, **labels, **arrays, **lengths, **names}, file, split)
     ids = names.get("id", np.array([f"{split}-{row}" for row in range(count)]))
     return Samples(
         features=arrays,
@@ -83,7 +89,14 @@ def split_samples(content: Mapping[Any, Any], split: str, name: str, target: Tar
         sample_id=ids,
         domain=np.full(count, name),
         previous=_previous(ids),
+        unimodal_target=unimodal,
     )
+
+
+def _states_none(labels: object) -> bool:
+    """Whether every label is NaN: some tools write the key for datasets that have no such labels."""
+    values = np.asarray(labels)
+    return values.dtype.kind == "f" and bool(np.isnan(values).all())
 
 
 def _features(array: object, name: str, file: Path, key: str) -> np.ndarray:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import pickle
 import shutil
 from pathlib import Path
 
@@ -58,6 +60,31 @@ def test_the_method_is_trained(call: Call, data_root: Path, tmp_path: Path):
     assert code == 0, said
     assert "modality_dropout" in said
     assert "each modality, with one probability" in said
+
+
+def test_labels_of_single_modalities_are_trained_with(call: Call, tmp_path: Path):
+    """On a stand-in of CH-SIMS in MMSA's layout, to which such labels are added as its files have them."""
+    plugin = ("--plugin", EXAMPLES / "unimodal_labels.py")
+    code, said = call("check", "method", "multi_task", *plugin)
+    assert code == 0, said
+    code, said = call("data", "synth", "sims", "--format", "mmsa-unaligned", "--data-root", tmp_path)
+    assert code == 0, said
+    run = (
+        "run", "--methods", "multi_task(layers=1,width=8)", "--datasets", "sims", "--modalities", "A", *FAST, *plugin,
+        "--data-root", tmp_path,
+    )  # fmt: skip
+    (file,) = tmp_path.glob("sims/*.pkl")
+    content = pickle.loads(file.read_bytes())
+    for store, labelled in (("without", False), ("with", True)):
+        for split in ("train", "valid", "test") if labelled else ():
+            labels = content[split]["regression_labels"]
+            content[split] |= {"regression_labels_T": -labels, "regression_labels_A": labels / 2}
+        file.write_bytes(pickle.dumps(content, protocol=4))
+        code, said = call(*run, "--store", tmp_path / store)
+        assert code == 0, said
+        (record,) = (tmp_path / store).glob("jobs/*/fit.json")
+        terms = json.loads(record.read_text())["epochs"][0]["train"]
+        assert set(terms) == ({"task", "modalities"} if labelled else {"task"})
 
 
 def test_the_corruption_breaks_what_is_tested(call: Call, data_root: Path, tmp_path: Path):

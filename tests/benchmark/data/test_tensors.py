@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 import torch
 from mmbench.benchmark.data.tensors import TaskCache, TaskRequest, load_task, sample_hash
+from mmbench.benchmark.train.predict import without_targets
 from mmbench.datasets.dataset import DataError
+from mmbench.datasets.layout.write import write_open_layout
 from mmbench.datasets.locate import locate
 
 from ..conftest import write_dataset
@@ -66,6 +68,34 @@ def test_labels_of_a_task_share_the_widest_scale(data_root: Path):
     assert np.array_equal(data.test.target, stored)
     assert np.allclose(data.test.batch.target.numpy(), stored * 3, atol=1e-6)
     assert set(data.train.scale) == {1.0}
+
+
+def test_labels_of_single_modalities_are_scaled_as_labels_and_hidden_in_prediction(
+    data_root: Path, tmp_path: Path
+):
+    places = {}
+    for name in ("toy", "toys"):
+        place = locate(name, data_root)
+        splits = {
+            split: replace(one, unimodal_target={"text": one.target / 2, "audio": -one.target})
+            for split, one in place.load().items()
+        }
+        write_open_layout(tmp_path / name, splits, place.target)
+        places[name] = locate(name, tmp_path)
+    data = load_task(request("toy->toys"), places)
+    test = data.test.batch
+    assert set(test.unimodal_target) == {"text", "audio"}
+    assert torch.allclose(test.unimodal_target["audio"], -test.target)
+    assert torch.equal(test.take(slice(3, 5)).unimodal_target["audio"], test.unimodal_target["audio"][3:5])
+    assert set(data.only(("text",)).test.batch.unimodal_target) == {"text"}
+    assert without_targets(test).unimodal_target == {}
+    # where a source has none, the joined samples have none
+    assert (
+        load_task(
+            request("toy->toys"), {**places, "toy": locate("toy", data_root)}
+        ).train.batch.unimodal_target
+        == {}
+    )
 
 
 def test_sources_are_joined_in_order(data_root: Path):

@@ -70,6 +70,8 @@ BAD_DESCRIPTION: dict[str, tuple[dict[str, Any], str, str]] = {
     "split name": (entry("split", "values", to={0: "train", 1: "val", 2: "test"}), "split/values", "'valid'"),
     "no test": (entry("split", "values", to={0: "train", 1: "valid"}), "split/values", "test"),
     "clip alone": ({"video": None}, "video", "both or neither"),
+    "labels of no modality": ({"unimodal_labels": {"texts": "label"}}, "unimodal_labels", "mean 'text'?"),
+    "labels of one array": ({"unimodal_labels": "label"}, "unimodal_labels", "expected a map with text, audio"),
     "flag": ({"synthetic": "yes"}, "synthetic", "true or false"),
     "name": ({"name": 3}, "name", "text"),
 }  # fmt: skip
@@ -86,6 +88,8 @@ BAD_ARRAYS: dict[str, tuple[dict[str, np.ndarray], dict[str, Any], str, str]] = 
     "text as features": ({"audio": np.full((9, 2), "x")}, {}, "train/audio", "numbers"),
     "class": ({"label": np.arange(9)}, {}, "train/label", "unknown class 2 (sample 2)"),
     "class name": ({"label": np.array(["negative"] * 8 + ["good"])}, {}, "test/label", "unknown class good"),
+    "own class": ({"own": np.arange(9)}, {"unimodal_labels": {"audio": "own"}}, "train/own", "unknown class 2"),
+    "own label": ({"own": np.zeros(8)}, {"unimodal_labels": {"audio": "own"}}, "own", "8 samples; expected 9"),
     "half a class": ({"label": np.full(9, 0.5)}, {}, "train/label", "unknown class 0.5"),
     "score": ({}, {"label": "score", "task": {"kind": "regression", "range": [-2, 2]}}, "train/score", "-3"),
     "split value": ({"split": np.arange(9)}, {}, "split", "'3' is not in the map"),

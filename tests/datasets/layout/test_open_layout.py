@@ -48,6 +48,20 @@ def test_optional_entries_have_defaults(folder: Writer) -> None:
     assert (found["train"].previous == -1).all()
 
 
+def test_labels_of_single_modalities_are_read_and_survive_a_copy(folder: Writer, tmp_path: Path) -> None:
+    own = np.array(["positive", "negative"] * 4 + ["positive"])
+    located = locate_open(folder({"own": own}, unimodal_labels={"audio": "own"}))
+    assert located.fingerprint() != locate_open(folder({"own": own})).fingerprint()
+    located = locate_open(folder({"own": own}, unimodal_labels={"audio": "own"}))
+    convert(located, tmp_path / "again")
+    for one in (located, locate_open(tmp_path / "again" / "dataset.yaml")):
+        found = one.load()
+        assert {name: labels.tolist() for name, labels in found["test"].unimodal_target.items()} == {
+            "audio": [1, 0, 1]
+        }
+        assert found["train"].unimodal_target["audio"].dtype == np.int64
+
+
 def test_regression(folder: Writer) -> None:
     located = locate_open(folder(task={**REGRESSION, "metrics": "mosi"}, label="score"))
     assert located.target == Target("regression", label_range=(-3.0, 3.0), metrics="mosi")

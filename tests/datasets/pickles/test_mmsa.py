@@ -55,6 +55,23 @@ def test_format_follows_the_name(tmp_path: Path, content: Content, name: str, fo
     assert locate_pickle("mosi", write(tmp_path, content, name), Mosi.target).format == format
 
 
+def test_labels_of_single_modalities_are_read_where_the_file_states_them(
+    tmp_path: Path, content: Content
+) -> None:
+    assert all(samples.unimodal_target == {} for samples in load(tmp_path, content).values())
+    for part in content.values():
+        labels = part["regression_labels"]
+        part["regression_labels_T"], part["regression_labels_V"] = -labels, labels / 2
+        part["regression_labels_A"] = np.full(len(labels), np.nan)  # as tools write it that know of none
+    for split, samples in load(tmp_path, content).items():
+        assert set(samples.unimodal_target) == {"text", "vision"}
+        np.testing.assert_array_equal(samples.unimodal_target["text"], -content[split]["regression_labels"])
+        assert samples.unimodal_target["vision"].dtype == np.float32
+    content["valid"]["regression_labels_V"][2] = 3.5
+    with pytest.raises(DataError, match="valid/regression_labels_V: 1 labels out of range, first 3"):
+        load(tmp_path, content)
+
+
 def test_silence_becomes_zero_in_audio_only(tmp_path: Path, content: Content) -> None:
     content["valid"]["audio"][1, 0, 2] = -np.inf
     found = load(tmp_path, content)["valid"]
