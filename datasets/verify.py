@@ -52,6 +52,8 @@ class SplitInfo:
         zeros: the number of labels that are exactly 0 (regression), or None.
         domains: name -> samples.
         with_previous: the number of samples whose previous utterance is in the split.
+        conversations: the number of them, and of utterances of the longest; None where the data state none.
+        labelled: the modalities with labels of their own.
     """
 
     samples: int
@@ -62,6 +64,8 @@ class SplitInfo:
     zeros: int | None
     domains: Mapping[str, int]
     with_previous: int
+    conversations: tuple[int, int] | None = None
+    labelled: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -118,6 +122,10 @@ def _split_info(samples: Samples, target: Target) -> SplitInfo:
         zeros=None if score is None else int((score == 0).sum()),
         domains=dict(zip(*_count_values(samples.domain), strict=True)),
         with_previous=int((samples.previous >= 0).sum()),
+        conversations=None
+        if samples.utterances is None
+        else _sizes(_count_values(samples.utterances.conversation)[1]),
+        labelled=tuple(samples.unimodal_target),
     )
 
 
@@ -150,6 +158,10 @@ def _longest_span(samples: Samples, name: str) -> float:
 def _count_values(names: np.ndarray) -> tuple[list[str], list[int]]:
     values, counts = np.unique(names, return_counts=True)
     return values.tolist(), counts.tolist()
+
+
+def _sizes(counts: list[int]) -> tuple[int, int]:
+    return len(counts), max(counts)
 
 
 def _histogram(target: np.ndarray, about: Target) -> dict[str, int]:

@@ -45,6 +45,16 @@ def samples_are_in_order(dataset_class: Any, folder: Path) -> None:
             ends = samples.target.min(), samples.target.max()
             assert low <= min(ends) <= max(ends) <= high, f"{name}: labels from {ends[0]} to {ends[1]}"
         assert np.all(samples.previous < len(samples)), f"{name}: previous utterance outside of the split"
+        for modality, labels in samples.unimodal_target.items():
+            assert modality in located.modalities, f"{name}: labels of {modality}, which is no modality"
+            assert (labels.shape, labels.dtype) == (samples.target.shape, samples.target.dtype), (
+                f"{name}: labels of {modality} are {labels.dtype} of shape {labels.shape}"
+            )
+        if samples.utterances is not None:
+            said = samples.utterances
+            places = list(zip(said.conversation.tolist(), said.order.tolist(), said.speaker, strict=True))
+            assert len(places) == len(samples), f"{name}: {len(places)} utterances, {len(samples)} samples"
+            assert len({place[:2] for place in places}) == len(places), f"{name}: two utterances at one place"
     ids = np.concatenate([samples.sample_id for samples in splits.values()])
     assert len(set(ids)) == len(ids), "a sample id stands twice"
 

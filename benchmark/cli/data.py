@@ -117,6 +117,14 @@ def info(name: Name, data_root: Root = None, data: Given = None, plugin: Plugins
             markup=False,
             highlight=False,
         )
+        if part.conversations:
+            count, longest = part.conversations
+            out.print(
+                f"{split} has {count} conversations, the longest of {longest} utterances", highlight=False
+            )
+        if part.labelled:
+            words = ", ".join(part.labelled)
+            out.print(f"{split} has labels of their own for {words}", markup=False, highlight=False)
 
 
 def _holes_and_times(splits: Mapping[str, SplitInfo]) -> Iterator[str]:
@@ -136,7 +144,7 @@ def _holes_and_times(splits: Mapping[str, SplitInfo]) -> Iterator[str]:
 @app.command()
 def verify(name: Name, data_root: Root = None, data: Given = None, plugin: Plugins = None) -> None:
     """Compare counts and hashes with the published ones, and the splits with each other: near-duplicate samples, and
-    videos, persons or other groups that lie in two splits. The exit code is 1 where something differs from what is
+    conversations, videos, persons or other groups that lie in two splits. The exit code is 1 where something differs from what is
     published; what splits share is a warning.
 
     Example: mmbench data verify mosi --data-root data

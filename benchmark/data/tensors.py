@@ -67,18 +67,22 @@ class Split:
         device = self.batch.target.device
         own = torch.arange(len(self.batch), device=device)
         said = self.conversation or Conversations(own, own, torch.zeros_like(own))
-        order = said.rows[said.mask]
-        place = torch.empty_like(order).scatter_(0, order, own)
+        split = replace(self, batch=replace(self.batch, conversation=said), conversation=said)
+        return split._in_order(said.rows[said.mask])
+
+    def _in_order(self, order: torch.Tensor) -> Split:
+        """All samples in another order, int64 [samples]."""
+        place = torch.empty_like(order).scatter_(0, order, torch.arange(len(order), device=order.device))
         previous = torch.where(self.previous < 0, -1, place[self.previous.clamp(min=0)])
         rows = order.cpu().numpy()
         return Split(
-            batch=replace(self.batch, conversation=said).take(order),
+            batch=self.batch.take(order),
             sample_id=self.sample_id[rows],
             domain=self.domain[rows],
             previous=previous[order],
             target=self.target[rows],
             scale=self.scale[rows],
-            conversation=said.take(order),
+            conversation=None if self.conversation is None else self.conversation.take(order),
         )
 
     def with_context(self) -> Split:

@@ -11,6 +11,11 @@ import numpy as np
 import pandas as pd
 import pytest
 import soundfile
+from mmbench.benchmark.check import method as contract
+from mmbench.benchmark.core.registry import find
+from mmbench.datasets.pickles.mmsa_layout import Layout
+from mmbench.datasets.shared.sentiment_synthetic import generate
+from mmbench.datasets.sims import Sims
 
 from ..conftest import Call
 
@@ -63,24 +68,26 @@ def test_the_method_is_trained(call: Call, data_root: Path, tmp_path: Path):
 
 
 def test_labels_of_single_modalities_are_trained_with(call: Call, tmp_path: Path):
-    """On a stand-in of CH-SIMS in MMSA's layout, to which such labels are added as its files have them."""
-    plugin = ("--plugin", EXAMPLES / "unimodal_labels.py")
-    code, said = call("check", "method", "multi_task", *plugin)
-    assert code == 0, said
-    code, said = call("data", "synth", "sims", "--format", "mmsa-unaligned", "--data-root", tmp_path)
-    assert code == 0, said
-    run = (
-        "run", "--methods", "multi_task(layers=1,width=8)", "--datasets", "sims", "--modalities", "A", *FAST, *plugin,
-        "--data-root", tmp_path,
-    )  # fmt: skip
-    (file,) = tmp_path.glob("sims/*.pkl")
-    content = pickle.loads(file.read_bytes())
+    """On a small stand-in of CH-SIMS in MMSA's layout, to which such labels are added as its files have them."""
+    plugin = EXAMPLES / "unimodal_labels.py"
+    entry = find("method", "multi_task", (plugin,))
+    contract.parameters_are_literals(entry)
+    for check in (contract.output_has_the_right_shape, contract.loss_is_finite, contract.absent_is_not_read):
+        check(entry.load())
+
+    layout = Layout("unaligned_39.pkl", {"train": 24, "valid": 8, "test": 8}, (7, 8, 9), (4, 6, 3))
+    content = generate("sims", Sims.target, layout, size="full", mmsa=True)
+    file = tmp_path / "data" / "sims" / layout.file_name
+    file.parent.mkdir(parents=True)
     for store, labelled in (("without", False), ("with", True)):
         for split in ("train", "valid", "test") if labelled else ():
             labels = content[split]["regression_labels"]
             content[split] |= {"regression_labels_T": -labels, "regression_labels_A": labels / 2}
         file.write_bytes(pickle.dumps(content, protocol=4))
-        code, said = call(*run, "--store", tmp_path / store)
+        code, said = call(
+            "run", "--methods", "multi_task(layers=1,width=8)", "--datasets", "sims", *FAST, "--plugin", plugin,
+            "--data-root", tmp_path / "data", "--store", tmp_path / store,
+        )  # fmt: skip
         assert code == 0, said
         (record,) = (tmp_path / store).glob("jobs/*/fit.json")
         terms = json.loads(record.read_text())["epochs"][0]["train"]

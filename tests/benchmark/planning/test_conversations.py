@@ -38,7 +38,12 @@ def test_data_without_conversations_are_refused_in_one_line_and_left_out_of_all(
     assert code == 2
     (line,) = said.strip().splitlines()
     assert "method bc_lstm reads whole conversations, and toy does not say" in line
-    write_dialogues(data_root / "talk")
+    write_dialogues(data_root / "talk", unimodal_labels={"audio": "label"})
+    code, said = call("data", "info", "talk", "--data-root", data_root)
+    test = dialogue_arrays()["dialogue"][dialogue_arrays()["split"] == 2]
+    longest = max(np.unique(test, return_counts=True)[1])
+    assert f"test has {len(set(test))} conversations, the longest of {longest} utterances" in said
+    assert "test has labels of their own for audio" in said
     for name, there in (("toy", False), ("talk", True)):
         code, said = call("plan", "--methods", "all", "--datasets", name, "--data-root", data_root)
         assert code == 0, said

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import islice
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from mmbench.benchmark.core.protocol import Protocol
-from mmbench.benchmark.data.tensors import TaskData, TaskRequest, load_task
+from mmbench.benchmark.data.tensors import Split, TaskData, TaskRequest, load_task
 from mmbench.benchmark.train.lightning_module import fit
 from mmbench.benchmark.train.minibatches import minibatches, training_batches
 from mmbench.benchmark.train.predict import outputs_under, prediction_table
@@ -25,7 +26,7 @@ from mmbench.methods.erm import ERM, ERMParams
 from mmbench.methods.method import Method, NoParams, Output
 from torch import Tensor, nn
 
-from ..dialogues import write_dialogues
+from ..dialogues import dialogue_arrays, write_dialogues
 
 
 def batch_of(number: list[int], order: list[int] | None = None) -> Batch:
@@ -169,6 +170,38 @@ def test_every_sample_keeps_what_it_has_and_its_prediction_is_that_of_its_conver
     with torch.no_grad():
         small = torch.cat([method(part).prediction for part in minibatches(batch, 3)])
         assert torch.allclose(small, method(batch).prediction, atol=1e-6)
+
+
+def test_a_domain_without_validation_samples_validates_by_whole_conversations(tmp_path: Path):
+    arrays = dialogue_arrays()
+    place = np.array(["ab"[int(name[-1]) % 2] for name in arrays["dialogue"]])
+    split = np.where((arrays["split"] == 1) & (place == "b"), 0, arrays["split"])
+    write_dialogues(tmp_path / "talk", arrays={"place": place, "split": split}, domain="place")
+    request = TaskRequest("talk/b->talk/a", ("x",), ("text",), True, "strict", True, "cpu")
+    data = load_task(request, {"talk": locate("talk", tmp_path)})
+    name_of = dict(zip(np.arange(len(place)).astype(str), arrays["dialogue"], strict=True))
+    train, valid = ({name_of[one] for one in split.sample_id} for split in (data.train, data.valid))
+    assert train
+    assert valid
+    assert not train & valid
+
+
+def test_an_utterance_keeps_the_one_before_it_as_context(raw: TaskData):
+    class Both(Heard):
+        uses_context = True
+
+    def before(split: Split) -> dict[str, str]:
+        pairs = zip(split.sample_id, split.previous.tolist(), strict=True)
+        return {name: split.sample_id[row] if row >= 0 else "" for name, row in pairs}
+
+    split = raw.as_read_by(Both).test
+    assert before(split) == before(raw.test)
+    context = split.batch.context
+    assert context is not None
+    assert context.conversation is None
+    hashes = dict(zip(split.sample_id, split.batch.sample_id.tolist(), strict=True))
+    expected = [hashes[name] for name in before(split).values() if name]
+    assert context.sample_id[context.present["text"]].tolist() == expected
 
 
 def test_damage_is_drawn_by_the_utterances_own_id(raw: TaskData):
