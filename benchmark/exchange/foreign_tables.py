@@ -171,7 +171,7 @@ def _read_table(
         RefusedError: the table is anything else.
     """
     try:
-        _check_size(content, name, min(rows, _MOST_ROWS))
+        check_table_size(content, name, min(rows, _MOST_ROWS))
         table = pq.ParquetFile(io.BytesIO(content)).read()
         table.validate(full=True)
     except (pa.ArrowException, OSError) as error:
@@ -219,7 +219,7 @@ def read_outside_table(content: bytes, name: str, outputs: Sequence[str], rows: 
             frame = pd.read_csv(io.BytesIO(content), dtype=types, keep_default_na=False, nrows=rows + 1)
             table = pa.Table.from_pandas(frame, preserve_index=False)
         else:
-            _check_size(content, name, min(rows, _MOST_ROWS))
+            check_table_size(content, name, min(rows, _MOST_ROWS))
             table = pq.ParquetFile(io.BytesIO(content)).read()
             table.validate(full=True)
     except (pa.ArrowException, OSError, ValueError) as error:
@@ -236,7 +236,7 @@ def read_outside_table(content: bytes, name: str, outputs: Sequence[str], rows: 
     return table.to_pandas(ignore_metadata=True)
 
 
-def _check_size(content: bytes, name: str, rows: int) -> None:
+def check_table_size(content: bytes, name: str, rows: int) -> None:
     """Refuses a table that takes far more memory than its file, before it is read: a value that is repeated takes
     hardly a byte.
 

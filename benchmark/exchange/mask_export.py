@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -241,9 +241,3 @@ def _write_split(file: Path, split: Split, labels: bool) -> None:
             writer.add(f"{modality}_present", batch.present[modality].cpu().numpy())
         if labels:
             writer.add("target", split.target)
-
-
-def described(breakage: Breakage) -> Iterator[dict[str, Any]]:
-    """What the manifest says of every condition, computed anew."""
-    for tested in breakage.tested:
-        yield condition_about(tested, masks_of(breakage, tested))

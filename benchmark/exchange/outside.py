@@ -32,7 +32,8 @@ from .foreign_files import MOST_JSON, parse_json, read_file
 from .foreign_tables import read_outside_table
 from .job_reader import Incoming, check_names
 from .manifest import MANIFEST, METHOD, Manifest, parse_manifest
-from .mask_export import described, file_digest
+from .mask_export import condition_about, file_digest, masks_of
+from .mask_files import MaskFiles
 
 _PREDICTIONS = ("predictions.parquet", "predictions.csv")
 _NAME = re.compile(r"[A-Za-z]\w[\w.-]{0,60}")
@@ -102,7 +103,10 @@ def verify_masks(folder: Path, context: Context) -> Verified:
                 f"{MANIFEST}: {name}: masks of other samples than those of {manifest.task} here"
             )
     stated = {about.name: about for about in manifest.conditions}
-    for own in described(breakage):
+    files = MaskFiles(folder, job.modalities, most_rows(manifest))
+    for tested in breakage.tested:
+        parts = masks_of(breakage, tested)
+        own = condition_about(tested, parts)
         about = stated.pop(own["name"], None)
         if about is None:
             raise RefusedError(
@@ -113,6 +117,7 @@ def verify_masks(folder: Path, context: Context) -> Verified:
                 f"{MANIFEST}: {own['name']}: another mask than mmbench applies to these samples "
                 f"(sha256 {about.sha256[:12]} there, {own['sha256'][:12]} here)"
             )
+        files.check(tested.condition.name, parts)
     if stated:
         raise RefusedError(
             f"{MANIFEST}: names the condition {next(iter(stated))}, which mmbench does not apply"
@@ -139,10 +144,7 @@ def read_answers(folder: Path, verified: Verified) -> Incoming:
     found = [name for name in _PREDICTIONS if os.path.lexists(folder / name)]
     if len(found) != 1:
         raise RefusedError(f"{folder.name}: expected one of {' and '.join(_PREDICTIONS)}")
-    most = sum(len(about.splits) for about in manifest.conditions) * max(
-        about.samples for about in manifest.splits.values()
-    )
-    rows = read_outside_table(read_file(folder / found[0]), found[0], outputs, most)
+    rows = read_outside_table(read_file(folder / found[0]), found[0], outputs, most_rows(manifest))
     tables = _tables(rows, found[0], verified, outputs)
     fit = {
         "selection": "outside",
@@ -152,6 +154,13 @@ def read_answers(folder: Path, verified: Verified) -> Incoming:
     }
     files = {"predictions.parquet": tables.pop(""), "fit.json": (json.dumps(fit, indent=1) + "\n").encode()}
     return Incoming(job, files, {}, tables, {}, ())
+
+
+def most_rows(manifest: Manifest) -> int:
+    """The rows that a table of all conditions can have at most."""
+    return sum(len(about.splits) for about in manifest.conditions) * max(
+        about.samples for about in manifest.splits.values()
+    )
 
 
 def _method(values: Any, manifest: Manifest) -> _Method:

@@ -270,7 +270,10 @@ def _order(job: Job) -> tuple:
 
 def _audit(job: Job) -> dict[str, str]:
     """What a reader must know to compare rows."""
-    selection = "not by mmbench" if job.role == OUTSIDE else str(job.protocol["selection"])
+    features = {"features": ", ".join(f"{item.name}: {item.format}" for item in job.data)}
+    if job.role == OUTSIDE:
+        return _OF_OUTSIDE | {"train_missing": job.train_missing} | features
+    selection = str(job.protocol["selection"])
     return {
         "selected_by": _SELECTED_BY.get(selection, selection),
         "train_missing": _joined(job.train_missing, job.protocol.get("train_with_missing", "off")),
@@ -278,7 +281,7 @@ def _audit(job: Job) -> dict[str, str]:
         "domain_term": _domain_term(job),
         "train_families": ", ".join(sorted(_trained(job))) or "none",
         "models": "one for all patterns",
-        "features": ", ".join(f"{item.name}: {item.format}" for item in job.data),
+        **features,
         **_class_weights(job),
         **({"division": _division(job.fold)} if job.fold else {}),
     }
@@ -290,6 +293,15 @@ def _division(fold: Fold) -> str:
     return f"{fold.rule} of all samples{number}, division {fold.division[:8]}"
 
 
+#: What is known of a method that was trained outside.
+_OF_OUTSIDE = {
+    "selected_by": "not by mmbench",
+    "train_missing": "not known",
+    "train_noise": "not known",
+    "domain_term": "not known",
+    "train_families": "not known",
+    "models": "not known",
+}
 _SELECTED_BY = {
     "source-validation": "source validation split",
     "last": "last epoch",

@@ -178,7 +178,22 @@ def test_masks_of_other_samples_or_another_breakage_are_refused(
 
     manifest = theirs / "manifest.json"
     values = json.loads(manifest.read_text())
-    del values["files"]["masks.parquet"]
+    values["files"] = {}  # whoever changed the table says nothing of it
+    manifest.write_text(json.dumps(values))
+    assert "text of 1 samples is otherwise than mmbench applies it" in refused(made, theirs, ours)
+    others = [f"x{name}" for name in table["sample_id"].to_pylist()]
+    pq.write_table(
+        table.set_column(table.schema.get_field_index("sample_id"), "sample_id", pa.array(others)), file
+    )
+    assert "a mask of other samples than the data have" in refused(made, theirs, ours)
+    pq.write_table(table, file)
+    with np.load(theirs / "steps.npz") as steps:
+        arrays = dict(steps)
+    arrays["test/frame-dropout:text@2/text"] = ~arrays["test/frame-dropout:text@2/text"]
+    np.savez(theirs / "steps.npz", **arrays)
+    assert "frame-dropout:text@2/text: other steps than mmbench leaves" in refused(made, theirs, ours)
+    (theirs / "steps.npz").unlink()  # what is not there was not changed
+
     values["conditions"][-1]["sha256"] = "0" * 64
     manifest.write_text(json.dumps(values))
     assert "its id is not that of its content" in refused(made, theirs, ours)
