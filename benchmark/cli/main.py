@@ -128,6 +128,8 @@ def run_command(
 
     mmbench run --config experiment.yaml --workers 2
 
+    mmbench run --methods ebmc --datasets mosi --corruptions gaussian-noise --diagnostics
+
     mmbench run --methods erm,ebmc --datasets mosi --launcher slurm --slurm gpu,partition=main,time=8h
     """
     from ..launch.plan import plan
@@ -166,6 +168,8 @@ def leaderboard(
     mmbench leaderboard --store runs --out tables
 
     mmbench leaderboard --what robustness,misd --format terminal,latex
+
+    mmbench leaderboard --what mechanism
     """
     from ..report import output_cache
     from ..report.console import console

@@ -60,9 +60,10 @@ class PrototypeGate(Method):
 
     def encode(self, modality: str, batch: Batch) -> Tensor:
         """The embedding [batch, width] of the mean over the valid steps."""
+        encoder = self.encoders[self.names.index(modality)]
         there = batch.mask[modality] & available(batch, modality)[:, None]
         total = batch.features[modality].where(there[..., None], 0).sum(dim=1)
-        return self.encoders[self.names.index(modality)](total / there.sum(dim=1, keepdim=True).clamp(min=1))
+        return encoder(total / there.sum(dim=1, keepdim=True).clamp(min=1))
 
     def fuse(self, embeddings: dict[str, Tensor], batch: Batch) -> Output:
         """The gated sum; its confidence is minus the gated distance."""
@@ -139,7 +140,8 @@ class PrototypeGate(Method):
 
     def branch_loss(self, modality: str, batch: Batch) -> Tensor:
         """The task's loss of one branch alone, on the samples that have its modality."""
-        said = self.heads[self.names.index(modality)](self.encode(modality, batch))
+        head = self.heads[self.names.index(modality)]
+        said = head(self.encode(modality, batch))
         errors = task_errors(as_prediction(said, self.spec), batch.target, self.spec)
         return masked_mean(errors, available(batch, modality))
 
