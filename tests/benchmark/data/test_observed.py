@@ -133,7 +133,18 @@ def test_a_foreign_series_is_observed_where_all_that_it_is_made_of_was() -> None
 def test_a_run_on_series_with_holes_is_tested_with_more_of_them(tmp_path: Path, call: Call) -> None:
     write_open_layout(tmp_path / "data" / "holes", splits(), TARGET)
     store = ("--data-root", tmp_path / "data", "--store", tmp_path / "runs")
-    words = ("--datasets", "holes", "--methods", "erm", "--seeds", "0", "--epochs", "1", "--workers", "1")
+    words = (
+        "--datasets",
+        "holes",
+        "--methods",
+        "erm",
+        "--seeds",
+        "0",
+        "--epochs",
+        "1",
+        "--launcher",
+        "debug",
+    )
     code, said = call("run", *words, *store, "--corruptions", "missing-entries", "--device", "cpu")
     assert code == 0, said
     files = (tmp_path / "runs").rglob("evaluations/*.parquet")

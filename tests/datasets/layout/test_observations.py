@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -219,6 +220,23 @@ def test_what_is_wrong_is_one_line(tmp_path: Path, case: str) -> None:
         locate(tmp_path, series() | arrays, {"array": "x", "length": "length"} | about).load()
     assert str(caught.value).startswith(str(tmp_path))
     assert "\n" not in str(caught.value)
+
+
+def test_the_description_of_the_documentation_is_read(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[3] / "docs" / "extending.md").read_text(encoding="utf-8")
+    (text,) = re.findall(r"```yaml\n(file: stays.*?)```", page, re.DOTALL)
+    draw = np.random.default_rng(0)
+    arrays = {name: draw.normal(size=(7, 48, 3)) for name in ("vitals", "labs")}
+    arrays |= {"static": draw.normal(size=(7, 2)), "labs_seen": draw.random((7, 48, 3)) < 0.1}
+    for name in ("vitals", "static"):
+        arrays[name][draw.random(arrays[name].shape) < 0.3] = np.nan
+    label = np.arange(7) % 2
+    np.savez(tmp_path / "stays.npz", hours=np.arange(48.0), label=label, part=PARTS, **arrays)  # pyright: ignore[reportArgumentType]
+    (tmp_path / "dataset.yaml").write_text(text)
+    train = locate_open(tmp_path / "dataset.yaml").load()["train"]
+    assert list(train.observed) == ["vitals", "labs", "static"]
+    assert train.time["vitals"][0, [0, 1, 47]].tolist() == [0, 3600, 47 * 3600]
+    np.testing.assert_array_equal(train.observed["labs"], arrays["labs_seen"][:3])
 
 
 def test_info_and_verify_say_the_share(tmp_path: Path) -> None:

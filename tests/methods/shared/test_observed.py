@@ -21,11 +21,11 @@ from mmbench.methods.shared.summary import summary
 STEPS, WIDTH = 12, 4
 
 
-def told_by_holes(count: int = 160) -> Batch:
+def told_by_holes(count: int = 120) -> Batch:
     """Two classes that differ in nothing but which entries were observed: every value is 0."""
     draw = torch.Generator().manual_seed(0)
     target = torch.arange(count) % 2
-    rate = torch.where(target == 1, 0.7, 0.3)[:, None, None]
+    rate = torch.where(target == 1, 0.8, 0.2)[:, None, None]
     mask = torch.ones(count, STEPS, dtype=torch.bool)
     observed = torch.rand(count, STEPS, WIDTH, generator=draw) < rate
     return Batch(
@@ -60,21 +60,21 @@ def test_a_signal_in_what_was_observed_is_read_where_the_spec_says_so(partly: bo
         observed={"x": whole.observed["x"][:, :steps]},
         present={"x": torch.ones(len(whole), dtype=torch.bool)},
     )
-    train, test = batch.take(slice(0, 100)), batch.take(slice(100, None))
+    train, test = batch.take(slice(0, 60)), batch.take(slice(60, None))
     torch.manual_seed(0)
     network = ERM(ERMParams(width=8, layers=1), spec(partly, steps))
-    optimizer = torch.optim.Adam(network.parameters(), lr=3e-3)
-    for _ in range(40):
+    optimizer = torch.optim.Adam(network.parameters(), lr=1e-2)
+    for _ in range(12):
         optimizer.zero_grad()
         task_loss(network(train).prediction, train.target, network.spec).backward()
         optimizer.step()
     linear = Logistic(Logistic.Params(), spec(partly, steps))
     linear.learned.replace(linear.fit(train, 0.1, seed=0))
-    enough = 0.7 if steps == 1 else 0.85  # four entries tell less than 48
+    enough = 0.8 if steps == 1 else 0.9  # four entries tell less than 48
     for method in (network.eval(), linear):
         with torch.no_grad():
             right = float((method(test).prediction.argmax(1) == test.target).float().mean())
-        assert right > enough if partly else right < 0.65, type(method).__name__
+        assert right > enough if partly else right < 0.7, type(method).__name__
 
 
 def test_statistics_are_those_of_numpy() -> None:
