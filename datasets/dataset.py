@@ -75,7 +75,11 @@ class Samples:
 
 
 class Located(Protocol):
-    """A dataset that was found on disk, described without reading its arrays."""
+    """A dataset that was found on disk, described without reading its arrays.
+
+    A property ``group_names`` is optional: ``"group"`` and ``"domain"`` -> what the dataset calls them, such as ``"video"``,
+    by which name they keep samples in one fold of a cross-validation.
+    """
 
     @property
     def name(self) -> str:

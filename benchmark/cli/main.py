@@ -122,6 +122,8 @@ def run_command(
 
     mmbench run --methods "erm,ebmc,ebmc(emc=false)" --datasets mosi --modalities T,A,T+A --seeds 0-4
 
+    mmbench run --methods erm,logistic --datasets mosi --folds 5 --fold-group video --seeds 0
+
     mmbench run --config experiment.yaml --workers 2
 
     mmbench run --methods erm,ebmc --datasets mosi --launcher slurm --slurm gpu,partition=main,time=8h
