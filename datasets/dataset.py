@@ -120,6 +120,8 @@ class Located(Protocol):
     """A dataset that was found on disk, described without reading its arrays.
 
     One whose samples have ``utterances`` says so by an attribute ``has_conversations``, which is optional.
+    A property ``group_names`` is optional: ``"group"`` and ``"domain"`` -> what the dataset calls them, such as ``"video"``,
+    by which name they keep samples in one fold of a cross-validation.
     """
 
     @property

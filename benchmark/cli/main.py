@@ -126,6 +126,8 @@ def run_command(
 
     mmbench run --methods erm,ebmc --datasets mosi --train-missing text=0.3,audio=0.7 --corruptions "missing-rates(text=0.7)"
 
+    mmbench run --methods erm,logistic --datasets mosi --folds 5 --fold-group video --seeds 0
+
     mmbench run --config experiment.yaml --workers 2
 
     mmbench run --methods ebmc --datasets mosi --corruptions gaussian-noise --diagnostics

@@ -244,7 +244,8 @@ def _take(
 def _check_scores(found: Incoming) -> None:
     """Scores a job as its tables will, aside. Raises RefusedError where that gives no number.
 
-    A companion is in no table. A trial is scored as if it stood alone: whether its search chooses it depends on others.
+    A companion is in no table. A trial or a fold is scored as if it stood alone: whether its search chooses it, and whether all
+    folds are there, depends on others.
     """
     if found.job.role == COMPANION:
         return
@@ -260,7 +261,8 @@ def _check_scores(found: Incoming) -> None:
                 for read in (result.predictions, result.further, result.features):
                     if read is not None:
                         read()
-                holes = [hole for hole in TABLES["accuracy"].make([result])["hole"] if hole]
+                alone = replace(result, fold=0, folds=0)
+                holes = [hole for hole in TABLES["accuracy"].make([alone])["hole"] if hole]
                 if holes:
                     raise RefusedError(f"cannot be scored: {single_line(holes[0])}")
         except RefusedError:

@@ -1,0 +1,176 @@
+"""A dataset divided into folds: which samples train, validate and test, and what cannot be divided."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from mmbench.benchmark.core.errors import UsageError
+from mmbench.benchmark.core.fold import AUTO, LEAVE_ONE_OUT, Fold
+from mmbench.benchmark.data.folds import all_samples, divide
+from mmbench.benchmark.data.tensors import TaskRequest, load_task
+from mmbench.datasets.dataset import DataError, Samples
+from mmbench.datasets.locate import locate
+
+DESCRIPTION = """
+file: arrays.npz
+modalities: {text: text}
+task: {kind: classification, classes: [calm, loud]}
+label: label
+indices: true
+split: none
+sample_id: name
+group: speaker
+domain: session
+"""
+
+
+def write(folder: Path, label=None, session=None, description: str = DESCRIPTION) -> None:
+    """60 samples of 12 speakers in 4 sessions, without parts."""
+    rng = np.random.default_rng(3)
+    speaker = np.arange(60) // 5
+    folder.mkdir(parents=True)
+    (folder / "dataset.yaml").write_text(description)
+    np.savez(
+        folder / "arrays.npz",
+        text=rng.normal(size=(60, 2, 3)).astype(np.float32),
+        label=np.arange(60) % 2 if label is None else label,
+        name=np.array([f"n{row}" for row in range(60)]),
+        speaker=np.array([f"p{one}" for one in speaker]),
+        session=speaker // 3 if session is None else session,
+    )
+
+
+@pytest.fixture
+def talks(tmp_path: Path):
+    """A dataset without parts, in place."""
+    write(tmp_path / "talks")
+    return locate("talks", tmp_path)
+
+
+def samples_of(talks) -> Samples:
+    return all_samples(talks.load(), "talks")
+
+
+@pytest.mark.parametrize(
+    ("rule", "group", "by", "count"),
+    [
+        (5, AUTO, "speaker", 5),
+        (3, "none", "", 3),
+        (4, "session", "session", 4),
+        (LEAVE_ONE_OUT, "domain", "session", 4),
+        (LEAVE_ONE_OUT, AUTO, "speaker", 12),
+    ],
+)
+def test_every_sample_is_tested_once_and_no_group_lies_on_two_sides(talks, rule, group, by, count):
+    samples = samples_of(talks)
+    division = divide(samples, rule, group, talks, "talks")
+    assert (division.group, len(division.parts)) == (by, count)
+    assert ((division.parts == 2).sum(axis=0) == 1).all()
+    for index in range(1, count + 1):
+        fold = Fold(index, count, by, rule == LEAVE_ONE_OUT, division.digest)
+        data = load_task(
+            TaskRequest("talks", ("x",), ("text",), True, "strict", True, "cpu", fold=fold), {"talks": talks}
+        )
+        parts = [set(split.sample_id.tolist()) for split in (data.train, data.valid, data.test)]
+        assert all(parts)
+        assert sum(map(len, parts)) == 60 == len(set.union(*parts))
+        values = {"speaker": samples.group, "session": samples.domain, "": samples.sample_id}[by]
+        sides = [{values[row] for row in range(60) if samples.sample_id[row] in part} for part in parts]
+        assert not sides[0] & sides[1] | sides[0] & sides[2] | sides[1] & sides[2]
+        train = data.train.batch.features["text"].reshape(-1, 3)
+        assert np.allclose(train.mean(0), 0, atol=1e-5)  # standardised by its own training part
+
+
+def test_the_order_of_the_samples_changes_no_fold(talks):
+    samples = samples_of(talks)
+    order = np.random.default_rng(0).permutation(60)
+    from mmbench.datasets.samples import take_rows
+
+    one = divide(samples, 5, AUTO, talks, "talks")
+    other = divide(take_rows(samples, order), 5, AUTO, talks, "talks")
+    assert (other.parts == one.parts[:, order]).all()
+    assert other.digest == one.digest
+
+
+def test_another_division_than_the_planned_one_is_refused(talks):
+    fold = Fold(1, 5, "speaker", False, "0" * 16)
+    request = TaskRequest("talks", ("x",), ("text",), True, "strict", True, "cpu", fold=fold)
+    with pytest.raises(DataError, match="no longer the one that the job was planned with"):
+        load_task(request, {"talks": talks})
+
+
+def test_a_dataset_without_parts_is_refused_without_folds(talks):
+    request = TaskRequest("talks", ("x",), ("text",), True, "strict", True, "cpu")
+    with pytest.raises(
+        DataError, match="talks: the dataset has no parts of its own; divide it with --folds 5"
+    ):
+        load_task(request, {"talks": talks})
+
+
+@pytest.mark.parametrize(
+    ("rule", "group", "message"),
+    [
+        (13, AUTO, "there are 12 groups for 13 folds"),
+        (61, "none", "there are 60 samples for 61 folds"),
+        (5, "sesion", "has no group 'sesion' to keep in one fold: did you mean session"),
+        (5, "video", "has no group 'video'"),
+        (LEAVE_ONE_OUT, "none", "--fold-group none names none"),
+    ],
+)
+def test_what_cannot_be_divided_is_one_line(talks, rule, group, message):
+    with pytest.raises(UsageError, match=message) as caught:
+        divide(samples_of(talks), rule, group, talks, "talks")
+    assert "\n" not in str(caught.value)
+
+
+def test_two_groups_are_too_few(tmp_path: Path):
+    write(tmp_path / "two", session=np.arange(60) // 30)
+    two = locate("two", tmp_path)
+    with pytest.raises(
+        UsageError, match="it has 2 of them, and 3 are needed: to test, to validate, to train"
+    ):
+        divide(samples_of(two), 2, "session", two, "two")
+
+
+def test_a_group_in_two_folds_is_refused(tmp_path: Path):
+    write(tmp_path / "mixed", session=np.arange(60) % 4)
+    mixed = locate("mixed", tmp_path)
+    with pytest.raises(UsageError, match="speaker 'p0' lies in two folds by session"):
+        divide(samples_of(mixed), 4, "session", mixed, "mixed")
+
+
+def test_a_fold_that_would_train_one_class_is_refused(tmp_path: Path):
+    write(tmp_path / "apart", label=(np.arange(60) // 15 == 0).astype(int))
+    apart = locate("apart", tmp_path)
+    with pytest.raises(UsageError, match="fold 1 of 4 would be trained on one class alone, calm"):
+        divide(samples_of(apart), LEAVE_ONE_OUT, "session", apart, "apart")
+
+
+def test_single_samples_of_groups_are_said_to_leak(talks):
+    division = divide(samples_of(talks), 3, "none", talks, "talks")
+    assert division.leaks == ("12 of 12 groups (speaker) lie in several folds",)
+    assert divide(samples_of(talks), 3, AUTO, talks, "talks").leaks == ()
+
+
+def test_a_class_that_a_fold_does_not_test_is_said(tmp_path: Path):
+    write(tmp_path / "rare", label=(np.arange(60) % 5 == 0) & (np.arange(60) >= 15))
+    rare = locate("rare", tmp_path)
+    notes = divide(samples_of(rare), LEAVE_ONE_OUT, "session", rare, "rare").notes
+    assert notes == ("fold 1 of 4 has no test sample of class loud",)
+
+
+def test_parts_of_a_dataset_are_put_together(data_root: Path):
+    toy = locate("toy", data_root)
+    splits = toy.load()
+    whole = all_samples(splits, "toy")
+    assert len(whole) == sum(map(len, splits.values()))
+    division = divide(whole, 4, AUTO, toy, "toy")
+    fold = Fold(2, 4, "", False, division.digest)
+    data = load_task(
+        replace(TaskRequest("toy", ("x",), ("text", "audio"), True, "strict", True, "cpu"), fold=fold),
+        {"toy": toy},
+    )
+    assert sorted(data.test.sample_id) == sorted(whole.sample_id[division.parts[1] == 2])

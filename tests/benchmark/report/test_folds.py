@@ -1,0 +1,130 @@
+"""Cross-validation from the command to the tables, on planted data whose groups leak."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from mmbench.benchmark.core.errors import UsageError
+from mmbench.benchmark.core.job import Job
+from mmbench.benchmark.launch.run import run
+from mmbench.benchmark.planning.experiment import Experiment
+from mmbench.benchmark.planning.job_matrix import jobs_of
+from mmbench.benchmark.report.results import leaderboard, results
+from mmbench.benchmark.store.job_folder import SCHEMA
+from mmbench.benchmark.store.job_schema import parse_job
+from mmbench.leaderboards.catalog import TABLES
+
+DESCRIPTION = """
+file: arrays.npz
+modalities: {voice: voice}
+task: {kind: classification, classes: [calm, loud]}
+label: label
+indices: true
+split: none
+group: speaker
+"""
+SPEAKERS, EACH, WIDTH = 48, 4, 48
+
+
+@pytest.fixture
+def voices(tmp_path: Path) -> Path:
+    """Speakers with a label drawn by chance and a voice of their own, which tells nothing of others' labels."""
+    rng = np.random.default_rng(0)
+    speaker = np.repeat(np.arange(SPEAKERS), EACH)
+    voice = rng.normal(size=(SPEAKERS, WIDTH))[speaker] + 0.05 * rng.normal(size=(len(speaker), WIDTH))
+    folder = tmp_path / "data" / "voices"
+    folder.mkdir(parents=True)
+    (folder / "dataset.yaml").write_text(DESCRIPTION)
+    np.savez(
+        folder / "arrays.npz",
+        voice=voice.astype(np.float32),
+        label=rng.permutation(SPEAKERS)[speaker] % 2,
+        speaker=np.array([f"p{one:02}" for one in speaker]),
+    )
+    return tmp_path / "data"
+
+
+def asked(root: Path, **change) -> Experiment:
+    values = {
+        "methods": ["logistic"],
+        "datasets": ["voices"],
+        "folds": 3,
+        "seeds": [0],
+        "data_root": root,
+        "store": root.parent / "runs",
+        "launcher": "debug",
+    }
+    return Experiment.read({**values, **change})
+
+
+def test_grouped_folds_give_chance_where_groups_leak_and_single_samples_do_not(
+    voices: Path, call: Callable[..., tuple[int, str]]
+):
+    for group in ("auto", "none"):
+        assert run(asked(voices, fold_group=group)).ok
+    store = voices.parent / "runs"
+    frame = leaderboard(store)
+    accuracy = frame.loc[frame["metric"] == "accuracy"].set_index("protocol")
+    grouped, single = accuracy.loc["fair [3 folds by speaker]"], accuracy.loc["fair [3 folds]"]
+    assert grouped["mean"] < 0.7
+    assert single["mean"] > 0.95
+    assert grouped["low"] < 0.5 < grouped["high"]
+    assert "48 of 48 groups (speaker) lie in several folds" in single["audit_leaks"]
+    assert grouped["audit_leaks"] == "none found"
+
+    own = TABLES["folds"].make(results(store)).set_index(["protocol", "metric"])
+    whole = own.loc[("fair [3 folds by speaker]", "accuracy")]
+    assert (whole["mean"], whole["out_of_fold"]) == (
+        grouped["mean"],
+        pytest.approx(grouped["mean"], abs=0.02),
+    )
+    code, said = call("status", "--store", store)
+    assert "voices [3 folds by speaker]" in said
+    code, said = call("merge", store, "--store", store.parent / "other")
+    assert code == 0, said
+    assert leaderboard(store.parent / "other")["mean"].tolist() == frame["mean"].tolist()
+
+
+def test_the_plan_says_how_data_are_divided(voices: Path, call: Callable[..., tuple[int, str]]):
+    code, said = call("plan", "--methods", "majority", "--datasets", "voices", "--data-root", voices, "--folds", "5",
+                      "--seeds", "0,1")  # fmt: skip
+    assert code == 0
+    assert "5 folds by speaker (10)" in said
+    assert "all samples are divided, whatever parts the dataset states" in said
+
+
+def test_a_job_is_known_by_its_fold(voices: Path):
+    jobs = jobs_of(asked(voices, folds="leave-one-out", seeds=[0, 1]))
+    assert len({job.id for job in jobs}) == len(jobs) == 2 * SPEAKERS
+    first = jobs[0]
+    assert "-f1of48-" in first.id
+    again = Job.from_dict(first.to_dict())
+    assert (again, again.id) == (first, first.id)
+    assert parse_job({"schema": SCHEMA, **first.to_dict()}) == first
+    whole = replace(first, fold=None)
+    assert "fold" not in whole.to_dict()
+    assert first.fold is not None
+    other = replace(first, fold=replace(first.fold, division="f" * 16))
+    assert len({first.id, whole.id, other.id}) == 3
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"folds": 1}, "1 is no number of folds: write 2 or more, or leave-one-out"),
+        ({"folds": "five"}, "'five' is no number of folds"),
+        ({"folds": 0, "fold_group": "speaker"}, "--fold-group speaker says nothing without --folds"),
+        ({"search": {"draws": 1}, "seeds": []}, "--folds and a search cannot be asked for together"),
+        ({"folds": 49}, "there are 48 groups for 49 folds"),
+        ({"datasets": ["toy->toys"]}, "folds divide one dataset"),
+    ],
+)
+def test_folds_that_cannot_be_had_are_one_line(voices: Path, data_root: Path, change: dict, message: str):
+    root = data_root if "datasets" in change else voices
+    with pytest.raises(UsageError, match=message) as caught:
+        jobs_of(asked(root, **change))
+    assert "\n" not in str(caught.value)
