@@ -18,7 +18,6 @@ import torch
 from ...datasets.batch import Batch, Spec, Tuned
 from ...datasets.dataset import DataError, Located, Samples, Target
 from ..core.task import Task, dataset_of, domain_of
-from .class_holdout import split_by_class, without_classes
 from .compatibility import (
     Blocks,
     check_split_sizes,
@@ -267,6 +266,8 @@ def load_task(request: TaskRequest, located: Mapping[str, Located]) -> TaskData:
     target = common_target({name: located[name].target for name in task.datasets})
     removed: Samples | None = None
     if request.holdout_classes:
+        from .class_holdout import split_by_class, without_classes
+
         whole, target = target, without_classes(target, request.holdout_classes, task.name)
         for name, splits in samples.items():
             parts = {split: split_by_class(one, whole, target) for split, one in splits.items()}

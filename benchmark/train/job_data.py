@@ -14,9 +14,7 @@ from ..core.locate import locate
 from ..core.protocol import Protocol
 from ..core.task import Task, dataset_of, domain_of
 from ..data.compatibility import shared_modalities
-from ..data.ood_split import ood_split
 from ..data.tensors import Split, TaskCache, TaskData, TaskRequest
-from ..features.finetune import with_media
 from ..planning.evaluations import STAND_IN, Evaluation, ood_name
 from .context import Context
 
@@ -59,6 +57,8 @@ def task_data(job: Job, context: Context, device: torch.device) -> TaskData:
         return data
     key = (request, job.modalities, protocol.encoder_mode, protocol.adapter_rank, protocol.checkpointing)
     if key not in _MEDIA:
+        from ..features.finetune import with_media  # with encoders and what reads media
+
         _MEDIA.clear()  # raw media are large
         _MEDIA[key] = with_media(data, located, protocol, job.modalities)
     return _MEDIA[key]
@@ -85,6 +85,8 @@ def ood_splits(job: Job, context: Context, data: TaskData, evaluation: Evaluatio
     other = located[dataset_of(place)]
     _check_content(other, evaluation.content)
     targets = {name: located[name].target for name in task.datasets}
+    from ..data.ood_split import ood_split
+
     kind, split = ood_split(other, task, targets, data, domain_of(place))
     name = f"{ood_name(place)}{STAND_IN}" if other.synthetic else ood_name(place)
     return {f"{kind}:{name}": split}

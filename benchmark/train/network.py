@@ -96,5 +96,5 @@ def load_trained(job: Job, context: Context, folder: JobFolder) -> TrainedNetwor
     method_class = find("method", job.method, context.plugins).load()
     seed_everything(job.seed, "initial weights")
     method = method_class(method_class.Params(**job.params), data.spec(job.protocol["name"])).to(device)
-    load_weights(method, folder.read(WEIGHTS))
+    load_weights(method, folder.read(WEIGHTS), job.id)
     return TrainedNetwork(method, data.with_context() if method_class.uses_context else data)
