@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from ...corruptions import GROUPS, PARTS
 from ...datasets.dataset import Located
@@ -22,7 +22,9 @@ from ..core.locate import locate
 from ..core.registry import Entry, entries, find
 from ..core.task import Task, dataset_of, domain_of
 from .data_check import shape_of
-from .experiment import Experiment
+
+if TYPE_CHECKING:
+    from .experiment import Experiment  # no worker needs it
 
 #: Evaluation with the features that the head reads, of training and test data: OOD scores on features are fitted on it.
 FEATURES = "features"
@@ -36,6 +38,8 @@ RESIZING = 2
 STAND_IN = " (stand-in)"
 #: The corruption that is in the predictions of every job.
 ALWAYS = "missing"
+#: The groups of corruptions that break features, whatever they were made of.
+ON_FEATURES = ("missing", "features", "missing-rates", "reliability")
 #: What raw media are -> what a corruption must say that it breaks. Flow is what no camera sees: nothing breaks it.
 BROKEN_AS = {"frames": "frames", "waveform": "waveform", "text": "words"}
 
@@ -309,6 +313,18 @@ def check_finetuning(experiment: Experiment, corruptions: Mapping[str, Any]) -> 
 def holds_features(name: str) -> bool:
     """Whether an evaluation of that name holds features, and not outputs under a corruption."""
     return name in (FEATURES, SEMANTIC) or name.startswith("ood-")
+
+
+def may_break_media(evaluations: Iterable[Evaluation], plugins: tuple[Path, ...]) -> bool:
+    """Whether a corruption is of another group than those of features; no corruption is loaded.
+
+    Args:
+        evaluations: of an experiment.
+        plugins: plug-in files that bring corruptions.
+    """
+    known = entries("corruption", plugins)
+    tested = [known[one.subject] for one in evaluations if one.kind == "corruption" and one.subject in known]
+    return any(group_of(entry) not in ON_FEATURES for entry in tested)
 
 
 def group_of(entry: Entry) -> str:
