@@ -70,7 +70,8 @@ class SplitInfo:
 
 @dataclass(frozen=True)
 class Info:
-    """All that ``mmbench data info`` shows; ``cut`` says of modalities how many clips an encoder cut."""
+    """All that ``mmbench data info`` shows; ``cut`` says of modalities how many clips an encoder cut, and
+    ``drawn_validation`` how the validation part was drawn, where the data state none."""
 
     name: str
     format: str
@@ -80,6 +81,7 @@ class Info:
     target: Target
     splits: Mapping[str, SplitInfo]
     cut: Mapping[str, str]
+    drawn_validation: str = ""
 
 
 @dataclass(frozen=True)
@@ -108,6 +110,7 @@ def info(located: Located) -> Info:
         target=located.target,
         splits={name: _split_info(samples, located.target) for name, samples in located.load().items()},
         cut={name: one.cut for name, one in origin.modalities.items() if one.cut} if origin else {},
+        drawn_validation=getattr(located, "drawn_validation", ""),
     )
 
 
@@ -201,6 +204,9 @@ def verify(located: Located, dataset: Dataset | None = None) -> list[Comparison]
     findings = [_count_finding(split, count, stated) for split, count in counts.items()]
     hashes = stated.sha256 if located.format in published else {}
     findings += [_hash_finding(file, hashes, stated.source) for file in located.files]
+    drawn = getattr(located, "drawn_validation", "")
+    if drawn:
+        findings.append(Comparison("validation part", "a part that the data state", drawn, "note"))
     return findings + _observed_findings(splits) + _leak_findings(splits)
 
 

@@ -99,7 +99,8 @@ def info(name: Name, data_root: Root = None, data: Given = None, plugin: Plugins
             size = f"{shape.steps} x {shape.features} {shape.dtype}"
             shapes.add_row(*first, modality, size, f"{shape.mean_length:.1f} on average", str(shape.absent))
     out.print(shapes)
-    for words in _holes_and_times(about.splits):
+    drawn = [f"validation part: {about.drawn_validation}"] if about.drawn_validation else []
+    for words in [*_holes_and_times(about.splits), *drawn]:
         out.print(words, markup=False, highlight=False, soft_wrap=True)
     for modality, summary in about.cut.items():
         out.print(f"{modality}: {summary}", markup=False, highlight=False, soft_wrap=True)

@@ -13,6 +13,7 @@ from pydantic.fields import FieldInfo
 from ..core.errors import UsageError
 from ..core.protocol import Protocol
 from ..planning.experiment import Experiment, Search
+from .completion import COMPLETIONS, Completion, completed
 from .options import PLUGIN_HELP, plugin_files
 
 #: Fields whose flag has another name.
@@ -153,9 +154,16 @@ def _parameter(name: str, panel: str) -> inspect.Parameter:
         rich_help_panel=panel,
         show_default=False,
         metavar=_metavar(name, field),
+        autocompletion=COMPLETIONS.get(name) or _completion_of(field),
     )
     values: Any = Annotated[list[str] | None, option] if name in _LISTS else Annotated[str | None, option]
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=values)
+
+
+def _completion_of(field: FieldInfo) -> Completion | None:
+    """Completes the choices of a field that takes nothing else."""
+    choices = get_args(field.annotation) if get_origin(field.annotation) is Literal else ()
+    return (lambda incomplete: completed(incomplete, choices)) if choices else None
 
 
 _TYPES: dict[Any, str] = {int: "N", int | None: "N", float: "NUMBER", bool: "true|false"}

@@ -31,18 +31,36 @@ def status(
     watch: Annotated[
         bool, typer.Option("--watch", help="Show it again and again until nothing runs.")
     ] = False,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Compare every file of the jobs that are done with its hash.")
+    ] = False,
+    output: Annotated[
+        str, typer.Option("--format", help="text, or json: one object with every job.")
+    ] = "text",
     plugin: Plugins = None,
 ) -> None:
     """Show how many jobs are planned, queued, running, done, failed, dead or cancelled. The exit code is 1 where a job
-    failed, died, was cancelled or cannot be read.
+    failed, died, was cancelled or cannot be read, and with --verify where a file of one has changed.
 
-    Example: mmbench status --store runs --watch
+    Examples:
+
+    mmbench status --store runs --watch
+
+    mmbench status --store runs --verify
     """
     from ..report.console import console
     from ..store.reader import store_at
-    from .status import print_status, states_of
+    from .status import print_damage, print_status, states_of, status_json
 
+    if output not in ("text", "json"):
+        raise UsageError(f"--format {output!r}: write text or json")
+    if output == "json" and (watch or verify):
+        raise UsageError("--format json: goes with neither --watch nor --verify")
     results, out, plugins = store_at(store), console(), plugin_files(plugin)
+    if output == "json":
+        text, sound = status_json(results, states_of(results, plugins))
+        typer.echo(text)
+        raise SystemExit(0 if sound else 1)
     gc.disable()  # a collection among the records of ten thousand jobs is slow and frees nothing
     while watch and out.is_terminal:
         states = states_of(results, plugins)
@@ -54,7 +72,11 @@ def status(
     else:
         while watch and any(record.state in ACTIVE for record in states_of(results, plugins)[0]):
             time.sleep(2)
-    if not print_status(results, out, states_of(results, plugins)):
+    states = states_of(results, plugins)
+    sound = print_status(results, out, states)
+    if verify:
+        sound = print_damage(results, out, states[0]) and sound
+    if not sound:
         raise SystemExit(1)
 
 

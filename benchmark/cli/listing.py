@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import ast
+import json
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -18,7 +19,7 @@ from ..core.method_spec import describe
 from ..core.plugins import use_plugins
 from ..core.registry import OWN, Entry, Kind, entries
 from ..planning.evaluations import corruption_groups, group_of
-from ..planning.suites import SUITES
+from ..planning.suites import SUITES, SuiteTask
 from ..report.console import console
 from .options import Plugins, Root, plugin_files
 
@@ -50,6 +51,9 @@ def list_names(
     plugin: Plugins = None,
     data_root: Root = None,
     suite: Annotated[str, typer.Option("--suite", help="Whose tasks are listed.")] = "mmdg",
+    output: Annotated[
+        str, typer.Option("--format", help="text, or json: a list with an object for each name.")
+    ] = "text",
 ) -> None:
     """List what can be named. What a plug-in file or an installed package brings is listed with where it is from.
 
@@ -62,7 +66,14 @@ def list_names(
     mmbench list domains --data-root data
 
     mmbench list tasks --suite mmdg
+
+    mmbench list methods --format json
     """
+    if output not in ("text", "json"):
+        raise UsageError(f"--format {output!r}: write text or json")
+    if output == "json":
+        _print_json(what, plugin_files(plugin), root_from(data_root), suite)
+        return
     if what is Listed.TASKS:
         _print_tasks(suite)
         return
@@ -77,6 +88,25 @@ def list_names(
         for name, members in corruption_groups(plugins).items():
             kinds = ", ".join(entry.name for entry in members)
             out.print(f"  {name}: {kinds}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _print_json(what: Listed, plugins: Files, root: Path, suite: str) -> None:
+    """Prints names with what the lines of the text say of them; of a task its sources, target and modalities."""
+    if what is Listed.TASKS:
+        found: list[dict[str, object]] = [
+            {
+                "name": item.name,
+                "sources": list(item.task.sources),
+                "target": item.task.target,
+                "modalities": item.modality_set,
+                "group": item.group,
+            }
+            for item in _tasks(suite)
+        ]
+    else:
+        rows = _ROWS[what](plugins, root)
+        found = [{"name": name, "about": [text for text in about if text]} for name, *about in rows]
+    typer.echo(json.dumps(found, indent=1))
 
 
 def docstring(entry: Entry) -> str:
@@ -185,10 +215,15 @@ def _origin(entry: Entry) -> str:
     return "" if entry.origin == OWN else entry.origin
 
 
-def _print_tasks(suite: str) -> None:
+def _tasks(suite: str) -> Sequence[SuiteTask]:
+    """The tasks of a suite. Raises UsageError where there is no such."""
     if suite not in SUITES:
         raise UsageError(f"unknown suite {suite!r}: {nearest(suite, SUITES)}")
-    tasks = SUITES[suite]()
+    return SUITES[suite]()
+
+
+def _print_tasks(suite: str) -> None:
+    tasks = _tasks(suite)
     table = Table("task", "sources", "target", "modalities", box=None, padding=(0, 2), header_style="bold")
     for item in tasks:
         table.add_row(item.name, ", ".join(item.task.sources), item.task.target, item.modality_set)

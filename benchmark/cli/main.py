@@ -95,8 +95,12 @@ def plan_command(
     mmbench plan --methods erm,nel --suite mmdg --preset paper
     """
     from ..launch.plan import plan
+    from ..launch.run import check_evaluations_of
+    from ..planning.evaluations import may_break_media
 
     planned = plan(experiment)
+    if may_break_media(planned.evaluations, tuple(experiment.plugins)):  # which run would refuse; with torch
+        check_evaluations_of(planned)
     if output == "json":
         _print_json(planned)
     elif output == "text":
@@ -135,9 +139,11 @@ def run_command(
     mmbench run --methods erm,ebmc --datasets mosi --launcher slurm --slurm gpu,partition=main,time=8h
     """
     from ..launch.plan import plan
+    from ..report.console import console
     from .run import carry_out, preview
 
-    planned = plan(experiment)
+    with console().status("planning ..."):  # on a terminal; data are read to be known by their content
+        planned = plan(experiment)
     if save_config:
         experiment.save(save_config)
     if dry_run:

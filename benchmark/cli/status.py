@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.cells import cell_len
 from rich.console import Console
@@ -18,6 +19,7 @@ from ..core.states import BROKEN, STATES
 from ..core.strings import counted, duration
 from ..report.console import print_faults
 from ..search.trials import SearchProgress, count_trials, searches
+from ..store.damage import damage
 from ..store.job_folder import Record
 from ..store.store import Store
 
@@ -120,6 +122,49 @@ def print_status(store: Store, out: Console, states: tuple[list[Record], list[st
                 out.print(f"    {line}", markup=False, highlight=False, soft_wrap=True)
     print_faults(out, faults)
     return not faults and not any(number_of[state] for state in BROKEN)
+
+
+def print_damage(store: Store, out: Console, records: list[Record]) -> bool:
+    """Compares the files of finished jobs with their hashes, and prints those that have changed.
+
+    Args:
+        store: the results.
+        out: where to print.
+        records: of all jobs.
+
+    Returns:
+        Whether nothing has changed.
+    """
+    done = [record.job.id for record in records if record.state == "done"]
+    found = [line for name in done for line in damage(store.job(name))]
+    print_faults(out, found)
+    if not found:
+        out.print(f"every file of {counted(len(done), 'job')} that are done is what was written")
+    return not found
+
+
+def status_json(store: Store, states: tuple[list[Record], list[str]]) -> tuple[str, bool]:
+    """The states of all jobs for a program.
+
+    Args:
+        store: the results.
+        states: as ``states_of`` gives them.
+
+    Returns:
+        A JSON object, and what ``print_status`` returns. ``jobs`` holds one object a job with its id, state, reason and
+        progress and what it is; ``counts`` the number of jobs in each state; ``faults`` a line for each job that cannot be
+        read.
+    """
+    records, faults = states
+    number_of = Counter(record.state for record in records)
+    jobs: list[dict[str, Any]] = []
+    for record in records:
+        job = record.job
+        what = {"task": job.task, "modalities": job.modalities, "method": job.label, "seed": job.seed}
+        state = {"state": record.state, "reason": record.reason, "progress": record.progress}
+        jobs.append({"id": job.id, **what, "synthetic": job.synthetic, **state})
+    about = {"store": str(store.path), "counts": dict(number_of), "jobs": jobs, "faults": faults}
+    return json.dumps(about, indent=1), not faults and not any(number_of[state] for state in BROKEN)
 
 
 def _print_searches(progress: list[SearchProgress], out: Console) -> None:

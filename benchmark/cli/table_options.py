@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from ...leaderboards.catalog import TABLES
+from .completion import COMPLETIONS
 
 What = Annotated[
     str | None,
@@ -14,5 +15,6 @@ What = Annotated[
         help="Which tables, joined by commas; by default all that there is data for. "
         + "; ".join(f"{table.name}: {table.title}" for table in TABLES.values())
         + ".",
+        autocompletion=COMPLETIONS["what"],
     ),
 ]

@@ -46,6 +46,14 @@ class Epoch:
 Record = Sequence[Epoch]
 
 
+class Pruned(Exception):  # noqa: N818 - nothing went wrong
+    """A trial ends early. The message says after which epoch; ``record`` holds its epochs."""
+
+    def __init__(self, message: str, record: Sequence[Epoch]) -> None:
+        super().__init__(message)
+        self.record = tuple(record)
+
+
 def selection_metric(kind: Literal["regression", "classification", "multi-label"], protocol: str) -> str:
     """The metric by which epochs are selected.
 

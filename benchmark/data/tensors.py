@@ -18,7 +18,6 @@ from ...datasets.dataset import DataError, Located, Samples, Target
 from ...methods.method import Method
 from ..core.fold import Fold
 from ..core.task import Task, dataset_of, domain_of
-from .class_holdout import split_by_class, without_classes
 from .compatibility import (
     Blocks,
     check_split_sizes,
@@ -342,6 +341,8 @@ def load_task(request: TaskRequest, located: Mapping[str, Located]) -> TaskData:
     target = common_target({name: located[name].target for name in task.datasets})
     removed: Samples | None = None
     if request.holdout_classes:
+        from .class_holdout import split_by_class, without_classes
+
         whole, target = target, without_classes(target, request.holdout_classes, task.name)
         for name, splits in samples.items():
             parts = {split: split_by_class(one, whole, target) for split, one in splits.items()}

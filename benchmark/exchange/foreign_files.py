@@ -11,8 +11,8 @@ from typing import Any
 
 from ..store.job_schema import RefusedError
 
-#: The most bytes of a JSON file, and of any other.
-MOST_JSON, MOST_BYTES = 2**24, 2**32
+#: The most bytes of a JSON file, and of any other: a file is read whole, and checked in memory.
+MOST_JSON, MOST_BYTES = 2**24, 2**29
 
 
 def read_file(file: Path, most: int = MOST_BYTES) -> bytes:

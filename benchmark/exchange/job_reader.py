@@ -27,6 +27,7 @@ from ..planning.job_matrix import Variant
 from ..store.job_folder import INPUTS, RESULTS, SUBMITTED, WEIGHTS
 from ..store.job_schema import RefusedError, parse_job, validate_as
 from ..store.names import StoreError, safe_name
+from ..store.weights_header import job_of
 from .foreign_files import MOST_BYTES, MOST_JSON, parse_json, read_file
 from .foreign_tables import check_evaluation, read_predictions
 
@@ -93,8 +94,11 @@ def read_job(folder: Path) -> Incoming:
     files: dict[str, bytes] = {}
     for name in marker.files:
         if name != "job.json":
-            files[name] = read_file(folder / name, MOST_JSON if name.endswith(".json") else MOST_BYTES)
-            _check_hash(marker.files[name], files[name], name)
+            stated = marker.files[name]
+            files[name] = read_file(
+                folder / name, _most(stated, MOST_JSON if name.endswith(".json") else MOST_BYTES)
+            )
+            _check_hash(stated, files[name], name)
     files.pop("environment.json", None)
     fit = parse_json("fit.json", files["fit.json"])
     if job.role == OUTSIDE:
@@ -102,7 +106,7 @@ def read_job(folder: Path) -> Incoming:
         if WEIGHTS in files:
             raise RefusedError(f"{WEIGHTS}: a method outside mmbench has none")
     elif WEIGHTS in files:
-        _check_weights(files[WEIGHTS], _check_fit(fit))
+        _check_weights(files[WEIGHTS], _check_fit(fit), job)
     else:
         _check_fit(fit)
     if INPUTS in files:
@@ -128,6 +132,11 @@ class _Done(BaseModel):
 
 class _Evaluated(_Hash):
     written: Literal[1] = Field(alias="schema")
+
+
+def _most(expected: _Hash, most: int) -> int:
+    """How many bytes of a file are read: no more than its marker says that it has."""
+    return most if expected.size is None else min(most, max(0, expected.size))
 
 
 def _check_hash(expected: _Hash, content: bytes, name: str) -> None:
@@ -176,6 +185,7 @@ class _Environment(BaseModel):
     model_config = ConfigDict(strict=True)
     code_changed: bool | None = None
     leaks: dict[str, list[str]] = Field(default_factory=dict)
+    drawn_validation: dict[str, str] = Field(default_factory=dict)
     seconds: dict[str, float] = Field(default_factory=dict)
     energy_joules: dict[str, float | None] | None = None
     peak_process_memory_bytes: float = 0
@@ -204,9 +214,12 @@ def _check_fit(values: Any) -> _Fit:
     return fit
 
 
-def _check_weights(content: bytes, fit: _Fit) -> None:
-    """Checks that a file is safetensors and holds a network of the size that the fit record states."""
+def _check_weights(content: bytes, fit: _Fit, job: Job) -> None:
+    """Checks that a file is safetensors, is of the job, where it says of which, and holds a network of the size that the
+    fit record states."""
     numbers = _check_tensors(content, WEIGHTS)
+    if (owner := job_of(content)) not in ("", job.id):
+        raise RefusedError(f"{WEIGHTS}: are those of another job, {single_line(owner, 60)!a}")
     if numbers < fit.parameters:
         raise RefusedError(
             f"{WEIGHTS}: holds {numbers} numbers, and the network has {fit.parameters} parameters"
@@ -299,7 +312,7 @@ def _read_evaluations(
                 raise RefusedError(f"has a name of more than {_LONGEST_NAME} bytes")
             values = parse_json(stem, read_file(folder / f"{stem}.json", MOST_JSON))
             marker = validate_as(_Evaluated, values, f"{stem}.json")
-            content = read_file(folder / f"{stem}.parquet")
+            content = read_file(folder / f"{stem}.parquet", _most(marker, MOST_BYTES))
             _check_hash(marker, content, f"{stem}.parquet")
             tested = check_evaluation(content, stem, job, own)
             if tested & conditions:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 
+from ...datasets.dataset import Located
 from ..core.environment import code_version
 from ..core.job import COMPANION, Job
 from ..core.locate import locate
@@ -19,6 +21,8 @@ from ..train.context import Context, Outcome
 from .launcher import launcher_for
 from .plan import Plan, companions_of, plan
 
+#: Says with level INFO how each job ended, for those who call ``run`` from Python.
+LOG = logging.getLogger("mmbench.run")
 #: Called with every outcome as it comes.
 Listener = Callable[[Outcome], None]
 #: Shows how jobs that are run together get on, while its block runs.
@@ -56,7 +60,7 @@ def run(
 
     Args:
         experiment: what to run, or its plan.
-        listener: called with each outcome as it comes.
+        listener: called with each outcome as it comes. Without it the logger ``mmbench.run`` says as much (level INFO).
         showing: makes a listener for the jobs that are run together, in place of ``listener``; a search runs jobs in
             several waves.
 
@@ -77,12 +81,16 @@ def run(
     if planned.remaining:
         save_experiment(planned.experiment)
     failed: list[Outcome] = []
+    ended = 0
     for wave in _waves(planned):
         if planned.searches:  # else all were written down above
             planned.store.add(wave.jobs)
         context = context_for(planned, launcher.device, wave)
         with showing(wave.jobs) if showing else nullcontext(listener) as listen:
             for outcome in launcher.run(wave.jobs, context):
+                ended += 1
+                how = "done" if outcome.ok else f"failed: {outcome.reason}"
+                LOG.info("%s of %s: %s %s", ended, planned.remaining, outcome.job_id, how)
                 if not outcome.ok:
                     failed.append(outcome)
                 if listen:
@@ -140,9 +148,7 @@ def check_data(planned: Plan, device: str) -> None:
     """
     experiment = planned.experiment
     plugins = tuple(experiment.plugins)
-    names = sorted({item.name for job in planned.todo for item in job.data})
-    located = {name: locate(name, experiment.root, experiment.data, plugins) for name in names}
-    check_evaluations(experiment, planned.evaluations, planned.jobs, planned.todo, located)
+    located = check_evaluations_of(planned)
     tuned = experiment.protocol.encoder_mode != "frozen"
     if (
         tuned
@@ -153,6 +159,23 @@ def check_data(planned: Plan, device: str) -> None:
 
         check_target_media(experiment, planned.evaluations, planned.todo, located, device)
     check_job_data(planned.todo, located, plugins)
+
+
+def check_evaluations_of(planned: Plan) -> dict[str, Located]:
+    """Checks, without reading data, that networks can be tested as a plan asks.
+
+    Returns:
+        Name -> dataset, of the data of the jobs that are not done.
+
+    Raises:
+        UsageError: see ``check_evaluations``.
+    """
+    experiment = planned.experiment
+    plugins = tuple(experiment.plugins)
+    names = sorted({item.name for job in planned.todo for item in job.data})
+    located = {name: locate(name, experiment.root, experiment.data, plugins) for name in names}
+    check_evaluations(experiment, planned.evaluations, planned.jobs, planned.todo, located)
+    return located
 
 
 def context_for(planned: Plan, device: str, wave: Wave) -> Context:

@@ -11,7 +11,7 @@ import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from ...corruptions import GROUPS, PARTS
 from ...datasets.dataset import Located
@@ -25,8 +25,10 @@ from ..core.method_spec import describe
 from ..core.registry import Entry, entries, find
 from ..core.task import Task, dataset_of, domain_of
 from .data_check import shape_of
-from .experiment import Experiment
 from .method_check import check_rates
+
+if TYPE_CHECKING:
+    from .experiment import Experiment  # no worker needs it
 
 #: Evaluation with the features that the head reads, of training and test data: OOD scores on features are fitted on it.
 FEATURES = "features"
@@ -46,6 +48,8 @@ ALWAYS = "missing"
 #: The group beside whose kinds a user can ask for rates of single modalities: ``missing-rates(text=0.3,audio=0.7)``.
 OWN_RATES = "missing-rates"
 _OWN_RATES = re.compile(rf"{OWN_RATES}\((.*)\)")
+#: The groups of corruptions that break features, whatever they were made of.
+ON_FEATURES = ("missing", "features", "missing-rates", "reliability")
 #: What raw media are -> what a corruption must say that it breaks. Flow is what no camera sees: nothing breaks it.
 BROKEN_AS = {"frames": "frames", "waveform": "waveform", "text": "words"}
 
@@ -417,6 +421,18 @@ def holds_features(name: str) -> bool:
 def holds_diagnostics(name: str) -> bool:
     """Whether an evaluation of that name holds outputs with diagnostics."""
     return name == DIAGNOSTICS or name.startswith(f"{DIAGNOSTICS}-")
+
+
+def may_break_media(evaluations: Iterable[Evaluation], plugins: tuple[Path, ...]) -> bool:
+    """Whether a corruption is of another group than those of features; no corruption is loaded.
+
+    Args:
+        evaluations: of an experiment.
+        plugins: plug-in files that bring corruptions.
+    """
+    known = entries("corruption", plugins)
+    tested = [known[one.subject] for one in evaluations if one.kind == "corruption" and one.subject in known]
+    return any(group_of(entry) not in ON_FEATURES for entry in tested)
 
 
 def group_of(entry: Entry) -> str:

@@ -209,6 +209,7 @@ def _result(
             **_code(environment),
             **_leaks(environment),
             **_bases(fit),
+            **_drawn_validation(environment),
             **(run.audit if run else {}),
             FINGERPRINTS: ", ".join(f"{item.name}: {item.fingerprint[:16]}" for item in job.data),
         },
@@ -417,6 +418,14 @@ def _leaks(environment: Mapping[str, Any]) -> dict[str, str]:
         return {}
     shared = [f"{name}: {'; '.join(found)}" for name, found in known.items() if found]
     return {LEAKS: ", ".join(shared) or NO_LEAKS}
+
+
+def _drawn_validation(environment: Mapping[str, Any]) -> dict[str, str]:
+    """How validation parts were drawn, for the audit; nothing where the data state them."""
+    known = environment.get("drawn_validation")
+    if not isinstance(known, dict) or not known:
+        return {}
+    return {"drawn_validation": "; ".join(f"{name}: {how}" for name, how in known.items())}
 
 
 def _cost(environment: Mapping[str, Any], fit: Mapping[str, Any]) -> dict[str, float]:

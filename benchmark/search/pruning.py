@@ -5,18 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from ..core.selection import Epoch
+from ..core.selection import Epoch, Pruned
 from ..store.store import Store
 from .optuna_trial import complete_trial, optuna
 from .trials import direction_of, selected_score
-
-
-class Pruned(Exception):  # noqa: N818 - nothing went wrong
-    """A trial ends early. The message says after which epoch; ``record`` holds its epochs."""
-
-    def __init__(self, message: str, record: Sequence[Epoch]) -> None:
-        super().__init__(message)
-        self.record = tuple(record)
 
 
 def fits_of(store: Store, jobs: Iterable[str]) -> list[Mapping[str, Any]]:

@@ -233,6 +233,12 @@ class JobFolder:
             )
         return content
 
+    def hashed_names(self) -> list[str]:
+        """The result files of which the done marker holds a hash, without ``job.json``, which is read with each."""
+        marker = read_json(self.path / "done.json")
+        files = marker.get("files") if isinstance(marker, dict) else None
+        return sorted(set(files) - {"job.json"}) if isinstance(files, dict) else ["predictions.parquet"]
+
     def fit(self) -> dict[str, Any]:
         """The record of every epoch of a finished job, and which was selected; empty where it is no JSON object.
 

@@ -16,9 +16,7 @@ from ..core.protocol import Protocol
 from ..core.registry import find
 from ..core.task import Task, dataset_of, domain_of
 from ..data.compatibility import shared_modalities
-from ..data.ood_split import ood_split
 from ..data.tensors import Split, TaskCache, TaskData, TaskRequest, sample_hash
-from ..features.finetune import with_all_media, with_media
 from ..planning.evaluations import STAND_IN, Evaluation, ood_name
 from ..store.masks import read_masks
 from .context import Context
@@ -66,6 +64,8 @@ def task_data(job: Job, context: Context, device: torch.device) -> TaskData:
         request, job.modalities, reads_media, protocol.encoder_mode, protocol.adapter_rank, protocol.checkpointing
     )  # fmt: skip
     if key not in _MEDIA:
+        from ..features.finetune import with_all_media, with_media  # with encoders and what reads media
+
         _MEDIA.clear()  # raw media are large
         _MEDIA[key] = (
             with_all_media(data, located, job.modalities)
@@ -96,6 +96,8 @@ def ood_splits(job: Job, context: Context, data: TaskData, evaluation: Evaluatio
     other = located[dataset_of(place)]
     _check_content(other, evaluation.content)
     targets = {name: located[name].target for name in task.datasets}
+    from ..data.ood_split import ood_split
+
     kind, split = ood_split(other, task, targets, data, domain_of(place))
     name = f"{ood_name(place)}{STAND_IN}" if other.synthetic else ood_name(place)
     return {f"{kind}:{name}": split}

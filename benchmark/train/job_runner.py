@@ -20,7 +20,7 @@ from dataclasses import asdict, dataclass, field
 from functools import lru_cache, partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import torch
@@ -37,16 +37,13 @@ from ..core.logs import set_up_worker
 from ..core.plugins import use_plugins
 from ..core.protocol import Protocol
 from ..core.registry import find
-from ..core.selection import Epoch, record_for_rule, selection_metric
+from ..core.selection import Epoch, Pruned, record_for_rule, selection_metric
 from ..core.task import Task, dataset_of
 from ..data.tensors import TaskData
-from ..features.finetune import conditions_on_batches
-from ..features.reencode import conditions_on_media
 from ..planning.companions import companion_fits, companions
 from ..planning.data_check import known_leaks
 from ..planning.evaluations import FAMILY, Evaluation, breaks_media, load_corruption
 from ..planning.folds import known_fold_leaks
-from ..search.pruning import Pruned, Watch, fits_of
 from ..store.cleanup import CHECKPOINT
 from ..store.job_folder import INPUTS, WEIGHTS, JobFolder
 from ..store.locks import Claim, LostClaimError
@@ -55,7 +52,6 @@ from .checkpoint import Checkpointer
 from .context import Context, Outcome
 from .diagnostics import diagnostics_table, kept, without_diagnostics
 from .energy import Energy, counters_of
-from .estimation import Fit, fit_estimator
 from .inputs import inputs_of, save_inputs
 from .job_data import device_of, mask_conditions, ood_splits, task_data
 from .lightning_module import SelectionData, fit
@@ -64,6 +60,9 @@ from .predict import corruption_conditions, feature_table, prediction_table, to_
 from .seeds import seed_everything
 from .timer import PhaseTimer
 from .weights import save_weights
+
+if TYPE_CHECKING:
+    from .estimation import Fit
 
 
 def run_job(job: Job, context: Context) -> Outcome:
@@ -149,6 +148,8 @@ def _train(job: Job, context: Context, folder: JobFolder, claim: Claim) -> Train
     checkpointer = Checkpointer(folder.path / CHECKPOINT, _identity(job, context, device))
     watched = job.id in context.rivals
     if watched:
+        from ..search.pruning import Watch, fits_of  # of a search alone
+
         report = Watch(report, fits_of(Store(context.store), context.rivals[job.id]), protocol.epochs)
     with clock.phase("fit"):
         target = None if data.target_valid is None else data.target_valid.batch
@@ -156,11 +157,13 @@ def _train(job: Job, context: Context, folder: JobFolder, claim: Claim) -> Train
         # A pruner has to see every epoch: what it watches begins anew.
         kept = None if watched else checkpointer
         splits = (data.train.batch, data.valid.batch)
-        training: Fit = (
-            fit_estimator(method, protocol, *splits, job.seed, report, selection_data)
-            if isinstance(method, Estimator)
-            else fit(method, protocol, *splits, job.seed, report, selection_data, kept)
-        )
+        training: Fit
+        if isinstance(method, Estimator):
+            from .estimation import fit_estimator
+
+            training = fit_estimator(method, protocol, *splits, job.seed, report, selection_data)
+        else:
+            training = fit(method, protocol, *splits, job.seed, report, selection_data, kept)
     clock.seconds["fit"] += checkpointer.before
     with clock.phase("predict"):
         table = to_parquet(prediction_table(method, {"valid": data.valid, "test": data.test}))
@@ -183,12 +186,13 @@ def _train(job: Job, context: Context, folder: JobFolder, claim: Claim) -> Train
         {
             "predictions.parquet": table,
             "fit.json": (json.dumps(record, indent=1) + "\n").encode(),
-            WEIGHTS: save_weights(method),
+            WEIGHTS: save_weights(method, job.id),
             # The inputs of an encoder that is trained along are raw media, which no statistics are taken of.
-            **({} if data.finetuned else {INPUTS: save_inputs(inputs_of(job.task, data, spec))}),
+            **({} if data.media else {INPUTS: save_inputs(inputs_of(job.task, data, spec))}),
         },
         _environment_record(device, clock)
         | _leak_record(job)
+        | _validation_record(job, context)
         | _launch_record(context, checkpointer)
         | _energy_record(energy, checkpointer),
     )
@@ -244,6 +248,9 @@ def _conditions(corruption: Any, job: Job, context: Context, data: TaskData) -> 
     """The conditions of a corruption for the test split, whose features it changes or whose raw media it breaks."""
     if not breaks_media(corruption):
         return corruption_conditions(corruption, data.test.batch, without=data.media)
+    from ..features.finetune import conditions_on_batches  # with encoders and what reads media
+    from ..features.reencode import conditions_on_media
+
     target = Task.parse(job.task).target
     located = locate(dataset_of(target), context.data_root, context.data, context.plugins)
     live = conditions_on_batches(corruption, located, data)
@@ -284,6 +291,14 @@ def _leak_record(job: Job) -> dict[str, Any]:
     }
     leaks = {name: found for name, found in known.items() if found is not None}
     return {"leaks": leaks} if leaks else {}
+
+
+def _validation_record(job: Job, context: Context) -> dict[str, Any]:
+    """How the validation part of each dataset was drawn, of those that state none."""
+    names = (item.name for item in job.data)
+    located = (locate(name, context.data_root, context.data, context.plugins) for name in names)
+    drawn = {one.name: words for one in located if (words := getattr(one, "drawn_validation", ""))}
+    return {"drawn_validation": drawn} if drawn else {}
 
 
 def _energy_record(energy: Energy, checkpointer: Checkpointer) -> dict[str, Any]:

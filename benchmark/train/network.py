@@ -99,7 +99,7 @@ def load_trained(job: Job, context: Context, folder: JobFolder) -> TrainedNetwor
     spec = data.spec(job.protocol["name"], job.protocol.get("class_weights", "off"))
     method = method_class(method_class.Params(**job.params), spec).to(device)
     _check_bases(method, folder)
-    load_weights(method, folder.read(WEIGHTS))
+    load_weights(method, folder.read(WEIGHTS), job.id)
     return TrainedNetwork(method, data.as_read_by(method_class))
 
 

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ...methods.method import Method
 from ..store.names import StoreError
+from ..store.weights_header import JOB, job_of
 
 
 def kept_state(method: Method) -> dict[str, Tensor]:
@@ -37,21 +38,36 @@ def load_kept(method: Method, state: Mapping[str, Tensor]) -> None:
     method.load_state_dict(state, strict=False)
 
 
-def save_weights(method: Method) -> bytes:
-    """The state of a network as a safetensors file. Tensors that share memory are each stored in full."""
-    return save({name: tensor.detach().cpu().clone() for name, tensor in kept_state(method).items()})
+def save_weights(method: Method, job_id: str = "") -> bytes:
+    """The state of a network as a safetensors file. Tensors that share memory are each stored in full.
+
+    Args:
+        method: the network.
+        job_id: of the job that trained it, which the file then says.
+
+    Returns:
+        The bytes of the file.
+    """
+    state = {name: tensor.detach().cpu().clone() for name, tensor in kept_state(method).items()}
+    return save(state, {JOB: job_id} if job_id else None)
 
 
-def load_weights(method: Method, content: bytes) -> None:
+def load_weights(method: Method, content: bytes, job_id: str = "") -> None:
     """Loads the state that ``save_weights`` wrote into a network.
 
     Args:
         method: the network, which is changed.
         content: the bytes of the file.
+        job_id: of the job whose weights they should be; empty where that is not known.
 
     Raises:
-        StoreError: the content is no safetensors file, or holds the state of another network.
+        StoreError: the content is no safetensors file, or holds the state of another network or job.
     """
+    owner = job_of(content)
+    if owner and job_id and owner != job_id:
+        raise StoreError(
+            f"the stored weights are those of the job {owner}, not of {job_id}: delete it and run again"
+        )
     try:
         load_kept(method, load(content))
     except (RuntimeError, SafetensorError) as error:

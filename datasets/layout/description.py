@@ -34,7 +34,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ..dataset import CONVERSATION_KEYS, ENCODERS, SPLITS, VALIDATION_SHARE, Target
+from ..dataset import CONVERSATION_KEYS, ENCODERS, SPLITS, VALIDATION_SEED, VALIDATION_SHARE, Target
 from .entries import Entries, nearest, read_yaml
 from .origin import KEYS as ORIGIN_KEYS
 from .origin import Origin, read_origin
@@ -105,6 +105,14 @@ class ValidationPart:
 
     share: float = VALIDATION_SHARE
     group: ArrayRef | None = None
+
+    def __str__(self) -> str:
+        part = f"{100 * self.share:g} % of the training samples"
+        if self.group is not None:
+            return (
+                f"{part}, drawn by whole groups of {self.group.array!r} in an order that their names decide"
+            )
+        return f"{part}, single ones drawn by seed {VALIDATION_SEED}"
 
 
 @dataclass(frozen=True)

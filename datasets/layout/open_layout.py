@@ -61,6 +61,11 @@ class LocatedFolder:
         """Whether the description says that mmbench generated the data."""
         return self.description.synthetic
 
+    @property
+    def drawn_validation(self) -> str:
+        """How the validation part is drawn from the training samples; empty where the data state it."""
+        return str(self.description.valid or "")
+
     def fingerprint(self) -> str:
         """SHA-256 (hex) over the arrays' files and what the description says of them; not over places,
         titles, comments, or the dataset's name."""

@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 from mmbench.benchmark.exchange.merge import merge
 from mmbench.benchmark.store.job_schema import parse_job
+from safetensors import safe_open
 from safetensors.numpy import save
 
 from .colleague import jobs, kinds, reason, reencode, replaced, sign, without_tables
@@ -106,6 +107,26 @@ def test_weights_of_another_network(job: Path, ours: Path) -> None:
     (job / "weights.safetensors").write_bytes(save({"weight": np.zeros(3, np.float32)}))
     sign(job)
     assert "weights.safetensors: holds 3 numbers, and the network has" in refused(job, ours)
+
+
+def test_weights_of_another_job_of_the_same_size(job: Path, ours: Path) -> None:
+    weights = job / "weights.safetensors"
+    header = {"job": "toyc-erm-ta-s7-0123456789"}
+    with safe_open(weights, "np") as stored:
+        assert stored.metadata() == {"job": job.name}
+        tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118 - no mapping
+    weights.write_bytes(save(tensors, header))
+    sign(job)
+    assert "are those of another job, 'toyc-erm-ta-s7-0123456789'" in refused(job, ours)
+
+
+def test_a_file_that_is_longer_than_its_marker_says_is_not_read(job: Path, ours: Path) -> None:
+    stated = json.loads((job / "done.json").read_text())["files"]["weights.safetensors"]["size"]
+    with (job / "weights.safetensors").open("ab") as stream:
+        stream.truncate(2**31)
+    assert (
+        refused(job, ours) == f"weights.safetensors: has {2**31} bytes, more than the {stated} that are read"
+    )
 
 
 def test_an_evaluation_with_a_name_that_is_too_long_to_be_written(job: Path, ours: Path) -> None:

@@ -17,6 +17,7 @@ from mmbench.benchmark.report.tables import tables_of
 from mmbench.benchmark.store.store import Store
 from rich.console import Console
 
+from ..conftest import Call
 from .test_score_cache import all_frames, assert_same, trained  # noqa: F401
 
 
@@ -114,3 +115,27 @@ def test_a_job_of_version_0_1_has_its_environment_as_it_stands(store: Path) -> N
     environment = json.loads(marker.with_name("environment.json").read_text())
     assert environment
     assert Store(store).job(marker.parent.name).environment() == environment
+
+
+def test_status_compares_every_file_with_its_hash(store: Path, call: Call) -> None:
+    code, said = call("status", "--store", store, "--verify")
+    assert code == 0
+    assert "is what was written" in said
+    weights = sorted(store.glob("jobs/*/weights.safetensors"))[0]
+    flip(weights, weights.stat().st_size - 1)
+    evaluation = sorted(store.glob("jobs/*/evaluations/*.parquet"))[-1]
+    flip(evaluation, 100)
+    assert call("status", "--store", store)[0] == 0
+    code, said = call("status", "--store", store, "--verify")
+    assert code == 1
+    assert f"{weights}: its content" in said.replace("\n", "")
+    assert f"{evaluation}: its content" in said.replace("\n", "")
+
+
+def test_status_is_told_to_programs(store: Path, call: Call) -> None:
+    code, said = call("status", "--store", store, "--format", "json")
+    about = json.loads(said)
+    assert code == 0
+    assert {job["id"] for job in about["jobs"]} == {folder.name for folder in (store / "jobs").iterdir()}
+    assert about["counts"] == {"done": len(about["jobs"])}
+    assert call("status", "--store", store, "--format", "xml")[0] == 2

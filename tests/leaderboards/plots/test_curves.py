@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.collections import PolyCollection
 from matplotlib.figure import Figure
 from mmbench.leaderboards.plots.curves import (
     degradation,
@@ -14,7 +16,9 @@ from mmbench.leaderboards.plots.curves import (
     reliability_surface,
     write_robustness_pictures,
 )
+from mmbench.leaderboards.plots.figure import COLOURS, PictureForm
 from mmbench.leaderboards.tables.robustness import reliability_point, robustness
+from PIL import Image
 
 from ..conftest import make_result, make_table
 
@@ -114,3 +118,40 @@ def test_of_many_methods_erm_and_the_best_are_drawn() -> None:
     assert drawn == ["erm", *(f"m{number:02d}" for number in range(4, 11))]  # erm is the worst, m10 the best
     assert "8 of 12 methods" in figure.get_suptitle()
     assert "methods" not in degradation(pd.concat(parts[:8], ignore_index=True)).get_suptitle()
+
+
+def test_a_band_is_the_interval_and_a_gap_ends_it() -> None:
+    frame = table({"clean": 0.5, **NOISE})
+    frame.loc[(frame["condition"] == "gaussian-noise:text@2") & (frame["method"] == "erm"), "low"] = np.nan
+    (bands,) = [one for one in degradation(frame).axes[1].collections if isinstance(one, PolyCollection)]
+    spans = [sorted({float(x) for x in path.vertices[:, 0]}) for path in bands.get_paths()]
+    assert spans == [[0, 1], [3, 4, 5], [0, 1, 2, 3, 4, 5]]
+    row = frame.loc[(frame["condition"] == "clean") & (frame["method"] == "other")].iloc[0]
+    ends = bands.get_paths()[2].vertices[:, 1]
+    assert ends.min() == pytest.approx(row["low"])
+
+
+def test_a_palette_keeps_the_colours_of_the_methods(tmp_path: Path) -> None:
+    frame = table({"clean": 0.5, **NOISE})
+    form = PictureForm((".png",), 110, 64)
+    ((file,), _) = write_robustness_pictures(frame, tmp_path, form)
+    with Image.open(file) as picture:
+        assert picture.mode == "P"
+        found = np.asarray(picture.convert("RGB")).reshape(-1, 3).astype(int)
+    for colour in COLOURS[:2]:
+        wanted = [int(colour[place : place + 2], 16) for place in (1, 3, 5)]
+        assert np.abs(found - wanted).max(axis=1).min() <= 8
+
+
+def test_no_text_of_a_picture_lies_over_another() -> None:
+    kinds = {f"{kind}:{modality}@{s}": 0.5 + s for kind in ("frame-dropout", "drift") for modality in
+             ("text", "audio", "vision") for s in range(1, 6)}  # fmt: skip
+    figure = degradation(table({"clean": 0.5, **kinds}))
+    FigureCanvasAgg(figure).draw()
+    titles = [axis.title for axis in figure.axes]
+    every = [*titles, *(text for axis in figure.axes for text in axis.texts), *figure.texts]
+    every += figure.legends[0].get_texts()
+    boxes = [(text.get_text(), text.get_window_extent()) for text in every if text.get_text()]
+    over = [(a, b) for place, (a, x) in enumerate(boxes) for b, y in boxes[:place] if x.overlaps(y)]
+    assert over == []
+    assert all(figure.bbox.x0 <= x.x0 and x.x1 <= figure.bbox.x1 for _, x in boxes)
