@@ -14,7 +14,7 @@ from ...corruptions.condition import Clean, Condition
 from ...corruptions.corruption import SEVERITIES, Corruption, Medium, apply_all, prepare
 from ...corruptions.words import encode_words
 from ...datasets.batch import Batch, Spec
-from .method import planted_batch
+from .planted import planted_batch
 
 #: medium -> the modalities that hold it in the checks
 _MODALITIES: dict[Medium, tuple[str, ...]] = {

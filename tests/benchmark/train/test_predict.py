@@ -7,7 +7,7 @@ from typing import Self
 
 import pytest
 import torch
-from mmbench.benchmark.check.method import planted_batch
+from mmbench.benchmark.check.planted import planted_batch
 from mmbench.benchmark.train.predict import EVALUATION_BATCH, outputs_under
 from mmbench.corruptions.condition import Clean
 from mmbench.corruptions.features import Drift

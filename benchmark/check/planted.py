@@ -1,0 +1,75 @@
+"""The tasks that a method is checked on, and samples of which every modality tells the target."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import torch
+
+from ...datasets.batch import Batch, Spec
+from ...methods.method import Method
+
+_MOST = 64  # samples of a planted batch
+
+
+def specs(kinds: Sequence[str] = ("regression", "classification")) -> Iterator[Spec]:
+    """One to four modalities, one source and two: scores and classes, and where asked for several labels of two."""
+    sizes = {"text": 6, "audio": 3, "vision": 4, "motion": 2}
+    for count in range(1, 5):
+        chosen = dict(list(sizes.items())[:count])
+        # Others: not known.
+        steps = {name: known for name, known in {"text": 5, "audio": 1}.items() if name in chosen}
+        yield Spec(
+            chosen, "regression", label_range=(-3.0, 3.0), domains=1 + count % 2, steps=steps,
+            train_size=_MOST, label_moments=(0.0, 1.0),
+        )  # fmt: skip
+        yield Spec(
+            chosen, "classification", classes=3, domains=2 - count % 2, steps=steps,
+            train_size=_MOST, class_counts=(20, 24, 20),
+        )  # fmt: skip
+        if (
+            "multi-label" in kinds and count == 2
+        ):  # what the number of modalities decides, the other kinds show
+            yield Spec(
+                chosen, "multi-label", classes=3, domains=2 - count % 2, steps=steps,
+                train_size=_MOST, class_counts=(44, 20, 32),
+            )  # fmt: skip
+
+
+def kinds_of(method_class: type[Method]) -> Sequence[str]:
+    """The kinds of task that a class itself says it has a loss for."""
+    return vars(method_class).get("kinds", Method.kinds)
+
+
+def planted_batch(spec: Spec, count: int = 24, steps: int = 5, seed: int = 0) -> Batch:
+    """Samples whose every modality tells the target, with sequences of different lengths.
+
+    Args:
+        spec: modalities and target.
+        count: number of samples.
+        steps: the longest sequence.
+        seed: of all of it.
+    """
+    draw = torch.Generator().manual_seed(seed)
+    latent = torch.randn(count, generator=draw)
+    lengths = torch.randint(1, steps + 1, (count,), generator=draw)
+    mask = torch.arange(steps).expand(count, steps) < lengths[:, None]
+    features, present = {}, {}
+    for name, width in spec.modalities.items():
+        noise = 0.3 * torch.randn(count, steps, width, generator=draw)
+        features[name] = (noise + latent[:, None, None]) * mask[..., None]
+        present[name] = torch.ones(count, dtype=torch.bool)
+    target = latent.clamp(-3, 3)
+    if spec.kind == "multi-label":
+        target = torch.stack([latent > -0.5, latent > 0.5, latent < 0], dim=1).float()
+    if spec.kind == "classification":
+        target = torch.bucketize(latent, torch.tensor([-0.5, 0.5]))
+    return Batch(
+        features=features,
+        mask=dict.fromkeys(features, mask),
+        present=present,
+        target=target,
+        domain=torch.arange(count) % spec.domains,
+        sample_id=torch.arange(count),
+        index=torch.arange(count),
+    )
