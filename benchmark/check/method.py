@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import fields, replace
 from functools import partial
 
@@ -18,8 +18,8 @@ from ...methods.shared.networks import SharedNetworkParams
 from ..core.method_spec import describe
 from ..core.registry import Entry
 from ..train.predict import default_conditions
+from .planted import kinds_of, specs
 from .planted import planted_batch as planted_batch
-from .planted import specs as specs
 from .planted_media import media_specs, planted_media, with_more_padding, with_rubbish_in_padding
 from .told import check_told
 
@@ -29,11 +29,6 @@ TOLERANCE = 1e-4
 def specs_for(method_class: type[Method]) -> Iterator[Spec]:
     """The specifications that a method is tried with: of features, or of the raw media that it reads."""
     return media_specs() if method_class.reads_media else specs(kinds_of(method_class))
-
-
-def kinds_of(method_class: type[Method]) -> Sequence[str]:
-    """The kinds of task that a class itself says it has a loss for."""
-    return vars(method_class).get("kinds", Method.kinds)
 
 
 def _planted(method_class: type[Method], spec: Spec, count: int = 24) -> Batch:

@@ -1,4 +1,4 @@
-"""Planted samples, on which methods and corruptions are checked."""
+"""The tasks that a method is checked on, and samples of which every modality tells the target."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import replace
 import torch
 
 from ...datasets.batch import Batch, Spec
+from ...methods.method import Method
 
 _MOST = 64  # samples of a planted batch
 
@@ -34,6 +35,11 @@ def specs(kinds: Sequence[str] = ("regression", "classification")) -> Iterator[S
                 chosen, "multi-label", classes=3, domains=2 - count % 2, steps=steps,
                 train_size=_MOST, class_counts=(44, 20, 32),
             )  # fmt: skip
+
+
+def kinds_of(method_class: type[Method]) -> Sequence[str]:
+    """The kinds of task that a class itself says it has a loss for."""
+    return vars(method_class).get("kinds", Method.kinds)
 
 
 def planted_batch(spec: Spec, count: int = 24, steps: int = 5, seed: int = 0) -> Batch:

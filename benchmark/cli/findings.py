@@ -42,7 +42,7 @@ def findings(
     from ...leaderboards.findings import findings as questions
     from ...leaderboards.render import text as render
     from ..core.strings import as_list
-    from ..report.chosen_tables import chosen_tables, frames, use_metrics
+    from ..report.chosen_tables import chosen_tables, frames_there, use_metrics
     from ..report.console import console, print_faults
     from ..report.results import filter_from, readable
     from ..store.names import inside
@@ -54,7 +54,7 @@ def findings(
             raise UsageError(f"unknown format {name!r}: {nearest(name, FORMATS)}")
     results, faults = readable(store, filter_from(methods, datasets, seeds))
     names = [name for name in chosen_tables(None, results) if name in questions.READS]
-    tables = dict(frames(names, results))
+    tables = frames_there(names, results, "accuracy")
     try:
         answers = questions.findings(tables, margin, large)
     except ValueError as error:

@@ -153,6 +153,8 @@ def _show_method(out: Console, entry: Entry) -> None:
     out.print(description.docstring, markup=False, highlight=False)
     if description.fields:
         out.print(_parameters(description))
+    weights = "" if description.weighs_classes else "; no class weights"
+    out.print(f"tasks: {', '.join(description.kinds)}{weights}", markup=False, highlight=False)
     for family, rules in description.rules_as_published.items():
         words = ", ".join(f"{key} {value}" for key, value in rules.items())
         out.print(f"as published, {family}: {words}", markup=False, highlight=False)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import numpy as np
 import torch
@@ -31,6 +30,7 @@ from .domains import check_domain, samples_of_place
 from .folds import samples_of_fold
 from .join import join_samples
 from .join import sample_hash as sample_hash  # a public name of this module
+from .label_statistics import balanced_weights, label_statistics
 from .standardization import Statistics, feature_statistics
 
 
@@ -174,7 +174,7 @@ class TaskData:
             protocol: the name of the protocol.
             class_weights: its rule of that name.
         """
-        labels = _label_statistics(self.train.batch.target, len(self.target.classes))
+        labels = label_statistics(self.train.batch.target, len(self.target.classes))
         sizes = {
             name: sum(next(iter(self.recipe.blocks[name].values())))
             if name in self.media
@@ -244,26 +244,6 @@ class TaskData:
         holdout = None if self.class_holdout is None else change(self.class_holdout)
         seen = None if self.target_valid is None else change(self.target_valid)
         return replace(self, train=train, valid=valid, test=test, class_holdout=holdout, target_valid=seen)
-
-
-def _label_statistics(target: torch.Tensor, classes: int) -> dict[str, Any]:
-    """The fields of a Spec that the sources' training labels decide."""
-    if target.ndim == 2:
-        return {"class_counts": tuple(target.sum(dim=0).long().tolist())}
-    if classes:
-        return {"class_counts": tuple(torch.bincount(target, minlength=classes).tolist())}
-    labels = target.double()
-    return {"label_moments": (float(labels.mean()), float(labels.std(correction=0)))}
-
-
-def balanced_weights(counts: Sequence[int]) -> tuple[float, ...]:
-    """The weights with which every class counts as much in a loss as any other.
-
-    Samples / (classes that occur x samples of the class), as scikit-learn's ``balanced`` (King and Zeng 2001): their mean
-    over the samples is 1. A class without samples has 0.
-    """
-    occur = sum(count > 0 for count in counts)
-    return tuple(sum(counts) / (occur * count) if count else 0.0 for count in counts)
 
 
 @dataclass(frozen=True)

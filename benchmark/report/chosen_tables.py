@@ -178,6 +178,26 @@ def frames(
         yield name, made
 
 
+def frames_there(names: Sequence[str], results: Sequence[Result], needed: str) -> dict[str, pd.DataFrame]:
+    """Makes tables, and leaves out those that the results hold nothing for.
+
+    Args:
+        names: which.
+        results: one a job.
+        needed: the table that must be among them.
+
+    Returns:
+        Name -> tidy frame.
+
+    Raises:
+        UsageError: the results hold nothing for ``needed``.
+    """
+    made = dict(_made(names, results, "", ()))
+    if isinstance(why := made.get(needed), ValueError):
+        raise UsageError(f"leaderboard {needed}: {why}")
+    return {name: frame for name, frame in made.items() if not isinstance(frame, ValueError)}
+
+
 def chosen_frames(
     what: str | None, results: Sequence[Result], reference: str = "", plugins: tuple[Path, ...] = ()
 ) -> tuple[dict[str, pd.DataFrame], dict[str, str]]:

@@ -31,7 +31,7 @@ from ..core.selection import Direction, Epoch, Record, select_epoch
 from .checkpoint import Checkpointer, restore_random
 from .lightning_import import LightningEnvironment, LightningModule, OptimizerLRSchedulerConfig, Trainer
 from .minibatches import TrainingBatches, minibatches, training_batches
-from .optimizer import build_optimizer, rate_share
+from .optimizer import build_optimizer, rate_share, set_rates
 from .predict import EVALUATION_BATCH
 from .seeds import generator
 from .validate import tested_weights, validate
@@ -297,19 +297,9 @@ class Training(LightningModule):
                 self.selected = copy.deepcopy(kept_state(self.method))
         self.method.train()
         self.report(self.current_epoch, 1.0, epoch)
-        self._lower_rates()
+        if self.protocol.schedule == "plateau":  # which follows the validation that has just been made
+            set_rates(self.trainer.lr_scheduler_configs[0].scheduler)
         self._stop_early()
-
-    def _lower_rates(self) -> None:
-        """Sets the learning rates of the next step anew, where they follow the validation that has just been made."""
-        if self.protocol.schedule == "plateau":
-            (optimizer,), (config,) = self.trainer.optimizers, self.trainer.lr_scheduler_configs
-            schedule = config.scheduler
-            assert isinstance(schedule, LambdaLR)
-            for group, rate, share in zip(
-                optimizer.param_groups, schedule.base_lrs, schedule.lr_lambdas, strict=True
-            ):
-                group["lr"] = rate * share(schedule.last_epoch)
 
     def _stop_early(self) -> None:
         """Ends the training where the protocol's patience is at its end; only the last stage of a method can be."""

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.optim.lr_scheduler import LambdaLR
 
 from ...methods.method import Method
 from ..core.protocol import Protocol
@@ -70,6 +71,18 @@ def plateau_share(metrics: Sequence[float], direction: Direction, factor: float,
         if waited > patience:
             share, waited = share * factor, 0
     return share
+
+
+def set_rates(schedule: Any) -> None:
+    """Sets the learning rates of the next step anew.
+
+    Args:
+        schedule: a LambdaLR whose functions have another value than when it made its last step.
+    """
+    assert isinstance(schedule, LambdaLR)
+    groups = zip(schedule.optimizer.param_groups, schedule.base_lrs, schedule.lr_lambdas, strict=True)
+    for group, rate, share in groups:
+        group["lr"] = rate * share(schedule.last_epoch)
 
 
 def build_optimizer(method: Method, rules: Protocol) -> torch.optim.Optimizer:

@@ -16,7 +16,17 @@ from .text import file_name, holes, rows_to_show, title, wide, write_text
 # Characters of a row, with two between columns, that fit 17 cm in a small font of ten points.
 _WIDTH = 100
 #: Metric -> what papers print above its column, which leaves room for those beside it.
-_PRINTED = {"balanced_accuracy": "bal. accuracy", "auroc_ovr": "AUROC", "auprc_ovr": "AUPRC"}
+_PRINTED = {
+    "balanced_accuracy": "bal. accuracy",
+    "auroc_ovr": "AUROC",
+    "auprc_ovr": "AUPRC",
+    "f1_macro_labels": "macro F1",
+    "f1_micro_labels": "micro F1",
+    "f1_weighted_labels": "weighted F1",
+    "f1_samples": "samples F1",
+    "map_labels": "mAP",
+    "subset_accuracy": "subset acc.",
+}
 
 _SPECIAL = {
     "\\": r"\textbackslash{}",

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from mmbench.benchmark.check.method import planted_batch
+from mmbench.benchmark.check.planted import planted_batch
 from mmbench.benchmark.train.predict import default_conditions
 from mmbench.corruptions.missing import Missing
 from mmbench.datasets.batch import Batch, Spec

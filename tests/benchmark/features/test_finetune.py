@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 import torch
 import yaml
-from mmbench.benchmark.check.method import planted_batch
+from mmbench.benchmark.check.planted import planted_batch
 from mmbench.benchmark.core.errors import UsageError
 from mmbench.benchmark.core.locate import locate
 from mmbench.benchmark.core.protocol import Protocol

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from mmbench.benchmark.check.method import planted_batch, specs
+from mmbench.benchmark.check.planted import planted_batch, specs
 from mmbench.benchmark.core.protocol import Protocol
 from mmbench.benchmark.train.lightning_module import fit
 from mmbench.datasets.batch import Batch, Spec

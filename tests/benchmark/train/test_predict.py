@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from mmbench.benchmark.check.method import planted_batch
+from mmbench.benchmark.check.planted import planted_batch
 from mmbench.benchmark.data.tensors import Split
 from mmbench.benchmark.train.diagnostics import diagnostics_table
 from mmbench.benchmark.train.predict import EVALUATION_BATCH, feature_table, outputs_under, prediction_table

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from mmbench.benchmark.core.errors import UsageError
 from mmbench.benchmark.core.protocol import Protocol
 from mmbench.benchmark.core.selection import Direction
-from mmbench.benchmark.data.tensors import TaskData, TaskRequest, balanced_weights, load_task
+from mmbench.benchmark.data.label_statistics import balanced_weights
+from mmbench.benchmark.data.tensors import TaskData, TaskRequest, load_task
 from mmbench.benchmark.planning.experiment import Experiment
 from mmbench.benchmark.planning.job_matrix import jobs_of
 from mmbench.benchmark.train.estimation import fit_estimator

@@ -205,6 +205,10 @@ def test_value_lies_in_range_and_nothing_warns(name):
     ]
     if metric.task == "classification":
         cases = [(np.abs(y.round()).astype(int) % 2, np.stack([-p, p], axis=1)) for y, p in cases]
+    if metric.task == "multi-label":
+        cases = [
+            (np.stack([y > 0.4, y < -0.4], axis=1).astype(int), np.stack([-p, p], axis=1)) for y, p in cases
+        ]
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         for target, prediction in cases:

@@ -1,0 +1,33 @@
+"""What the sources' training labels say of a task: counts of classes, moments of scores, and weights of classes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+
+def label_statistics(target: torch.Tensor, classes: int) -> dict[str, Any]:
+    """The fields of a Spec that the sources' training labels decide.
+
+    Args:
+        target: of the training samples, as ``Batch.target``.
+        classes: their number; 0 where there are scores.
+    """
+    if target.ndim == 2:
+        return {"class_counts": tuple(target.sum(dim=0).long().tolist())}
+    if classes:
+        return {"class_counts": tuple(torch.bincount(target, minlength=classes).tolist())}
+    labels = target.double()
+    return {"label_moments": (float(labels.mean()), float(labels.std(correction=0)))}
+
+
+def balanced_weights(counts: Sequence[int]) -> tuple[float, ...]:
+    """The weights with which every class counts as much in a loss as any other.
+
+    Samples / (classes that occur x samples of the class), as scikit-learn's ``balanced`` (King and Zeng 2001): their mean
+    over the samples is 1. A class without samples has 0.
+    """
+    occur = sum(count > 0 for count in counts)
+    return tuple(sum(counts) / (occur * count) if count else 0.0 for count in counts)
