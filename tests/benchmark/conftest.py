@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import io
+import logging
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+import traceback
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import chdir, redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import numpy as np
@@ -88,8 +92,11 @@ def data_root(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def mmbench(tmp_path: Path, data_root: Path) -> Command:
-    """Calls the command in a folder of its own, with the small datasets as data root."""
+def mmbench_process(tmp_path: Path, data_root: Path) -> Command:
+    """Calls the command as a process, in a folder of its own, with the small datasets as data root.
+
+    For what is promised of a process; each takes seconds to import what it needs.
+    """
 
     def call(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
@@ -102,6 +109,55 @@ def mmbench(tmp_path: Path, data_root: Path) -> Command:
         )
 
     return call
+
+
+@pytest.fixture
+def mmbench(tmp_path: Path, data_root: Path) -> Iterator[Command]:
+    """As ``mmbench_process``, but in this process; the launcher ``local`` starts its workers all the same."""
+
+    def call(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        here = {"MMBENCH_DATA": str(data_root), "OMP_NUM_THREADS": "1", "COLUMNS": "80", **environment}
+        return call_main(arguments, tmp_path, here)
+
+    yield call
+    use_metrics()  # the end of the process, of which other tests share this one
+
+
+def call_main(
+    arguments: Sequence[str], folder: Path, environment: Mapping[str, str]
+) -> subprocess.CompletedProcess[str]:
+    """Calls the command's main function as its process would.
+
+    Args:
+        arguments: of the command.
+        folder: the working folder.
+        environment: variables beside those that are set; what the command sets is undone.
+    """
+    output, errors = (io.TextIOWrapper(io.BytesIO(), "utf-8", write_through=True) for _ in range(2))
+    level, code = logging.getLogger("mmbench").level, 0
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        chdir(folder),
+        redirect_stdout(output),
+        redirect_stderr(errors),
+    ):
+        before = dict(os.environ)
+        os.environ.update(environment)
+        patch.setattr(sys, "argv", [str(MMBENCH), *arguments])
+        try:
+            main()
+        except SystemExit as ended:
+            code = ended.code if isinstance(ended.code, int) else int(ended.code is not None)
+        except BaseException:  # as Python says it where nobody catches it
+            traceback.print_exc()
+            code = 1
+        finally:
+            for name in os.environ.keys() - before.keys():
+                del os.environ[name]
+            os.environ.update(before)
+            logging.getLogger("mmbench").setLevel(level)
+    said = [stream.buffer.getvalue().decode() for stream in (output, errors)]  # pyright: ignore
+    return subprocess.CompletedProcess([*arguments], code, *said)
 
 
 @pytest.fixture

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from ..benchmark.conftest import cache, data_root, mmbench
+from ..benchmark.conftest import cache, data_root
+from ..benchmark.conftest import mmbench_process as mmbench
 from ..benchmark.report.test_faulty_results import call
 from .small import train
 
