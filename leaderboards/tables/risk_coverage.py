@@ -87,6 +87,8 @@ def _curve(block: tuple[str, str, str, str], method: str, members: Sequence[Resu
     undone = [str(one.seed) for one in members if one.state != "done"]
     if undone:
         raise UnusableError(f"seed {', '.join(undone)} of {len(members)} is not done")
+    if any(one.folds for one in members):
+        raise UnusableError("every fold tests samples of its own, so that folds have no curve together")
     outputs: list[Outputs] = []
     for one in members:
         read = read_outputs(one).get(CLEAN)
