@@ -152,7 +152,8 @@ class _MemoryCache:
 
 
 def _results(caches: dict[str, _MemoryCache] | None = None, shift: int = 0) -> list[Result]:
-    """Two methods with two seeds on a classification, a regression and a shift between two, with an oracle.
+    """Two methods with two seeds on a classification, a regression, a shift between two with an oracle, and a
+    classification in two folds.
 
     Args:
         caches: job -> its cache, filled where a job has none; None for results without caches.
@@ -164,7 +165,32 @@ def _results(caches: dict[str, _MemoryCache] | None = None, shift: int = 0) -> l
         results.append(_result(task, family, method, seed, caches, shift))
     for seed in (0, 1):
         results.append(_result("source->classes", "classification", "oracle", seed, caches, shift))
+    for method, seed, fold in product(("erm", "other"), (0, 1), (1, 2)):
+        results.append(
+            _in_fold(_result("divided", "classification", method, seed, caches, shift, f"-{fold}"), fold)
+        )
     return results
+
+
+def _in_fold(result: Result, fold: int) -> Result:
+    """The same network, tested on every second sample: one of two folds."""
+
+    def own(table: pd.DataFrame) -> pd.DataFrame:
+        return table.loc[table["sample_id"].astype(int) % 2 == fold - 1]
+
+    read, further, features = result.predictions, result.further, result.features
+    assert read is not None
+    assert further is not None
+    assert features is not None
+    return replace(
+        result,
+        protocol="fair [2 folds]",
+        fold=fold,
+        folds=2,
+        predictions=lambda: own(read()),
+        further=lambda: own(further()),
+        features=lambda: {name: own(rows) if name == "test" else rows for name, rows in features().items()},
+    )
 
 
 def _result(
@@ -174,8 +200,9 @@ def _result(
     seed: int,
     caches: dict[str, _MemoryCache] | None,
     shift: int,
+    end: str = "",
 ) -> Result:
-    job, bound = f"{task.replace('->', '-')}-{method}-{seed}", method == "oracle"
+    job, bound = f"{task.replace('->', '-')}-{method}-{seed}{end}", method == "oracle"
     skill = {"erm": 1.0, "other": 2.0, "oracle": 4.0}[method]
     severe = [f"noise:{name}@{severity}" for name in ("text", "audio") for severity in range(1, 6)]
     cache = None

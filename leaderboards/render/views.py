@@ -220,7 +220,10 @@ def _view(
         first = next(iter(cells.values()))
         method = f"{first['method']} (draw {first['draw']})" if draws[key[:-1]] > 1 else first["method"]
         audit = {name.removeprefix("audit_"): first[name] for name in first if name.startswith("audit_")}
-        fact = Fact(method=method, audit=audit, **{name: first[name] for name in (*KEYS, "seeds")})
+        seeds = " ".join(
+            dict.fromkeys(first["seeds"].split())
+        )  # of folds each seed stands once for every fold
+        fact = Fact(method=method, audit=audit, seeds=seeds, **{name: first[name] for name in KEYS})
         own = [method, *(str(first[name]) for name in names), count_text(list(cells.values()))]
         if across == "condition":
             own.append(heading(first))

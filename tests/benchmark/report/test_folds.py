@@ -27,7 +27,7 @@ indices: true
 split: none
 group: speaker
 """
-SPEAKERS, EACH, WIDTH = 48, 4, 48
+SPEAKERS, EACH, WIDTH = 48, 6, 64
 
 
 @pytest.fixture
@@ -58,7 +58,8 @@ def asked(root: Path, **change) -> Experiment:
         "store": root.parent / "runs",
         "launcher": "debug",
     }
-    return Experiment.read({**values, **change})
+    values |= change
+    return Experiment.read({name: value for name, value in values.items() if value is not None})
 
 
 def test_grouped_folds_give_chance_where_groups_leak_and_single_samples_do_not(
@@ -118,7 +119,7 @@ def test_a_job_is_known_by_its_fold(voices: Path):
         ({"folds": 1}, "1 is no number of folds: write 2 or more, or leave-one-out"),
         ({"folds": "five"}, "'five' is no number of folds"),
         ({"folds": 0, "fold_group": "speaker"}, "--fold-group speaker says nothing without --folds"),
-        ({"search": {"draws": 1}, "seeds": []}, "--folds and a search cannot be asked for together"),
+        ({"search": {"draws": 1}, "seeds": None}, "--folds and a search cannot be asked for together"),
         ({"folds": 49}, "there are 48 groups for 49 folds"),
         ({"datasets": ["toy->toys"]}, "folds divide one dataset"),
     ],
