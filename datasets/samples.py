@@ -311,8 +311,8 @@ def present(
         Modality -> [samples], bool.
     """
     told = observed or {}
-    steps = {name: told[name].any(axis=2) if name in told else valid for name, valid in mask.items()}
-    return {name: np.asarray(there.any(axis=1)) for name, there in steps.items()}
+    steps = {name: np.any(told[name], axis=2) if name in told else valid for name, valid in mask.items()}
+    return {name: np.asarray(np.any(there, axis=1)) for name, there in steps.items()}
 
 
 def previous_rows(video: np.ndarray, clip: np.ndarray) -> np.ndarray:

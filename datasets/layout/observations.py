@@ -14,6 +14,7 @@ tell two times apart, as those of a calendar, they must be counted from a nearer
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -102,8 +103,8 @@ def _before(times: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray
     return before, mask & (before > -np.inf)
 
 
-def _plain(number: float) -> str:
-    return f"{number:g}"
+def _plain(number: Any) -> str:
+    return f"{float(number):g}"
 
 
 def _shape(array: np.ndarray) -> str:
