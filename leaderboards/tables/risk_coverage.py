@@ -64,10 +64,14 @@ def curves(results: Iterable[Result]) -> tuple[list[Curve], list[str]]:
         label = f"{method} (draw {draw})" if draws[block, method] > 1 else method
         try:
             outputs = _clean_outputs(sorted(members, key=lambda one: one.seed))
-            drawn += _own_curves(block, label, outputs)
+        except ValueError as error:
+            reasons.append(f"risk-coverage curve of {label} on {', '.join(block[:2])}: {error}")
+            continue
+        try:
             drawn.append(_curve(block, label, outputs))
         except ValueError as error:
             reasons.append(f"risk-coverage curve of {label} on {', '.join(block[:2])}: {error}")
+        drawn += _own_curves(block, label, outputs)
     return drawn, reasons
 
 
