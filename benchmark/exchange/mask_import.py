@@ -42,18 +42,18 @@ def import_masks(file: Path, name: str, located: Located, absent: bool = False) 
             file, "sample_id", "no such column", f"one beside {', '.join(map(str, frame.columns))}"
         )
     if "split" in frame:
-        frame = frame[frame["split"].astype(str) == "test"]
+        frame = frame.loc[frame["split"].astype(str) == "test"]
     modalities = tuple(one for one in located.modalities if one in frame)
     if not modalities and MISSING not in frame:
         expected = f"a column for each modality ({', '.join(located.modalities)}), or one called {MISSING}"
         raise data_error(file, "", f"has the columns {', '.join(map(str, frame.columns))}", expected)
     if not modalities:
-        modalities, there = located.modalities, _by_names(frame[MISSING], located.modalities, file)
+        modalities, there = located.modalities, _by_names(frame[MISSING].tolist(), located.modalities, file)
     else:
-        there = np.stack([_flags(frame[one], one, file) ^ absent for one in modalities], axis=1)
-    ids = frame["sample_id"].astype(str).to_numpy(str)
-    condition = (
-        frame["condition"].astype(str).to_numpy(str) if "condition" in frame else np.full(len(ids), "")
+        there = np.stack([_flags(frame[one].tolist(), one, file) ^ absent for one in modalities], axis=1)
+    ids = np.array([str(one) for one in frame["sample_id"].tolist()])
+    condition = np.array(
+        [str(one) for one in frame["condition"].tolist()] if "condition" in frame else [""] * len(ids)
     )
     samples = located.load()
     conditions = {}
@@ -91,22 +91,20 @@ def _frame(file: Path) -> pd.DataFrame:
     return pd.DataFrame(columns)
 
 
-def _flags(column: pd.Series, name: str, file: Path) -> np.ndarray:
+def _flags(cells: Sequence[object], name: str, file: Path) -> np.ndarray:
     """[rows], bool, from truth values, 0 and 1, or their names."""
     known = {"1": True, "1.0": True, "true": True, "0": False, "0.0": False, "false": False}
-    words = column.astype(str).str.strip().str.lower()
-    wrong = ~words.isin(list(known))
-    if wrong.any():
-        raise data_error(
-            file, name, f"the value {str(column[wrong].iloc[0])!r}", "0 and 1, or true and false"
-        )
-    return words.map(known).to_numpy(bool)
+    words = [str(cell).strip().lower() for cell in cells]
+    wrong = [cell for cell, word in zip(cells, words, strict=True) if word not in known]
+    if wrong:
+        raise data_error(file, name, f"the value {str(wrong[0])!r}", "0 and 1, or true and false")
+    return np.array([known[word] for word in words], bool)
 
 
-def _by_names(column: pd.Series, modalities: Sequence[str], file: Path) -> np.ndarray:
+def _by_names(cells: Sequence[object], modalities: Sequence[str], file: Path) -> np.ndarray:
     """[rows, modalities], bool, from the names of what is missing."""
-    there = np.ones((len(column), len(modalities)), bool)
-    for row, cell in enumerate(column.fillna("").astype(str)):
+    there = np.ones((len(cells), len(modalities)), bool)
+    for row, cell in enumerate(map(str, cells)):
         for part in () if cell.strip().lower() in _NONE else cell.split("+"):
             if part.strip() not in modalities:
                 expected = f"names of modalities, joined by +; {nearest(part.strip(), modalities)}"

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -187,10 +188,10 @@ def _method(values: Any, manifest: Manifest) -> _Method:
 def _tables(rows: pd.DataFrame, name: str, verified: Verified, outputs: Sequence[str]) -> dict[str, bytes]:
     """The prediction table of each evaluation, as mmbench writes it; that of clean and missing modalities is ``""``."""
     known = {(split, tested.condition.name) for tested in verified.breakage.tested for split in tested.splits}
-    groups = {
-        (str(split), str(condition)): part
-        for (split, condition), part in rows.groupby(["split", "condition"])
-    }
+    groups: dict[tuple[str, str], pd.DataFrame] = {}
+    for pair, part in rows.groupby(["split", "condition"], observed=True):
+        split, condition = pair  # pyright: ignore[reportGeneralTypeIssues]: a tuple, as there are two keys
+        groups[str(split), str(condition)] = part
     for split, condition in groups.keys() - known:
         raise RefusedError(
             f"{name}: {single_line(split)}, {single_line(condition)}: no condition of the manifest"
@@ -213,11 +214,10 @@ def _tables(rows: pd.DataFrame, name: str, verified: Verified, outputs: Sequence
 def _in_order(part: pd.DataFrame, samples: Split, where: str) -> pd.DataFrame:
     """The rows of a condition in the order of the samples, of which each must be there once."""
     ids = samples.sample_id.astype(str)
-    given = part["sample_id"].astype(str)
-    if given.duplicated().any():
-        raise RefusedError(
-            f"{where}: names the sample {single_line(given[given.duplicated()].iloc[0])} twice"
-        )
+    given = [str(one) for one in part["sample_id"].tolist()]
+    if len(set(given)) < len(given):
+        twice = Counter(given).most_common(1)[0][0]
+        raise RefusedError(f"{where}: names the sample {single_line(twice)} twice")
     unknown = sorted(set(given) - set(ids))
     lacking = sorted(set(ids) - set(given))
     if unknown:

@@ -80,8 +80,8 @@ def test_exported_masks_come_back_as_the_same_condition(
         for text, audio in zip(one["text"], one["audio"], strict=True)
     ]
     pd.DataFrame({"sample_id": one["sample_id"], "missing": gone}).to_csv(tmp_path / "named.csv", index=False)
-    flags = {name: 1 - one[name].to_numpy(int) for name in ("text", "audio")}
-    np.savez(tmp_path / "absent.npz", sample_id=one["sample_id"].to_numpy(str), **flags)
+    flags: dict[str, Any] = {name: [not there for there in one[name]] for name in ("text", "audio")}
+    np.savez(tmp_path / "absent.npz", sample_id=one["sample_id"].tolist(), **flags)
     for file, more in {"theirs.parquet": (), "named.csv": (), "absent.npz": ("--absent",)}.items():
         code, said = call("masks", "import", tmp_path / file, "--datasets", "toy", *root, *store, *more)
         assert code == 0, said
@@ -149,7 +149,7 @@ def test_masks_that_are_no_masks_of_the_samples_are_refused(
     made: dict[str, Any], tmp_path: Path, call: Call
 ) -> None:
     ids = [f"2-{row}" for row in range(16)]
-    whole = dict.fromkeys(("text", "audio"), [1] * 16)
+    whole: dict[str, Any] = {"text": [1] * 16, "audio": [1] * 16}
     faults: dict[str, dict[str, Any]] = {
         "a mask of other samples: 1 of 17 are not in toy, first x-1": {
             "sample_id": [*ids, "x-1"],

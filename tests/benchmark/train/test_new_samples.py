@@ -54,7 +54,7 @@ def data_of(trained: Path, job: Path) -> Path:
 
 def stored(trained: Path, job: Path, condition: str) -> pd.DataFrame:
     table = predictions(trained / "runs", job.name)
-    return table[(table["split"] == "test") & (table["condition"] == condition)].reset_index(drop=True)
+    return table.loc[(table["split"] == "test") & (table["condition"] == condition)].reset_index(drop=True)
 
 
 def check_same(found: pd.DataFrame, expected: pd.DataFrame) -> None:
