@@ -108,7 +108,7 @@ class Training(LightningModule):
         steps = int(self.trainer.estimated_stepping_batches) // rules.epochs
 
         def share(done: int) -> float:
-            metrics = [epoch.metric for epoch in self.record]
+            metrics = [epoch.metric for epoch in self.record] if rules.schedule == "plateau" else []
             return rate_share(rules, done, steps, metrics, self.direction)
 
         return {
