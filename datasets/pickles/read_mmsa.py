@@ -73,7 +73,7 @@ def split_samples(content: Mapping[Any, Any], split: str, name: str, target: Tar
         for m, key in UNIMODAL_LABELS.items()
         if part.get(key) is not None and not _states_none(part[key])
     }
-    arrays = {m: _features(part[m], m, file, f"{split}/{m}") for m in MODALITIES}
+    arrays = {m: _features(part, m, file, split) for m in MODALITIES}
     mask = {m: _mask(part, m, arrays[m], file, split) for m in MODALITIES}
     extra = ("text_bert", "audio_lengths", "vision_lengths")
     lengths = {key: np.asarray(part[key]) for key in extra if part.get(key) is not None}
@@ -99,15 +99,28 @@ def _states_none(labels: object) -> bool:
     return values.dtype.kind == "f" and bool(np.isnan(values).all())
 
 
-def _features(array: object, name: str, file: Path, key: str) -> np.ndarray:
-    # As in MMSA, -inf is silence in audio; in text and vision it is an error.
-    values = make.numbers(array, file, key)
+def _features(part: Mapping[object, object], name: str, file: Path, split: str) -> np.ndarray:
+    # As in MMSA, -inf is silence in audio; in text and vision it is an error. What stands in stated padding is no data.
+    key = f"{split}/{name}"
+    values = make.numbers(part[name], file, key)
     if values.ndim != 3:
         shape = "x".join(map(str, values.shape))
         if 0 in values.shape:
             raise data_error(file, key, "no samples", "at least one")
         raise data_error(file, key, f"shape {shape}", "[samples, time, feature]")
+    if _states_padding(part, name, values.shape) and not np.isfinite(values).all():
+        finite = np.isfinite(values)
+        mask = _mask(part, name, np.where(finite, values, 0), file, split)
+        if len(mask) == len(values):
+            values = np.where(finite | mask[..., None], values, 0)
     return make.features(values, file, key, negative_infinity_to_zero=name == "audio")
+
+
+def _states_padding(part: Mapping[object, object], name: str, shape: tuple[int, ...]) -> bool:
+    """Whether the file says which steps of a modality are padding; else those are that hold zeros only."""
+    tokens = part.get("text_bert") if name == "text" else None
+    by_tokens = tokens is not None and np.shape(tokens) == (shape[0], 3, shape[1])
+    return by_tokens or part.get(f"{name}_lengths") is not None
 
 
 def _mask(part: Mapping[object, object], name: str, array: np.ndarray, file: Path, split: str) -> np.ndarray:

@@ -82,6 +82,25 @@ def test_silence_becomes_zero_in_audio_only(tmp_path: Path, content: Content) ->
         load(tmp_path, content)
 
 
+@pytest.mark.parametrize("left", [False, True])
+def test_what_stands_in_stated_padding_is_not_judged(tmp_path: Path, content: Content, left: bool) -> None:
+    audio = np.random.default_rng(0).normal(size=(12, 5, 8)).astype(np.float32)
+    data = slice(2, 5) if left else slice(0, 3)
+    padding = slice(0, 2) if left else slice(3, 5)
+    audio[:, padding] = np.nan
+    content["train"]["audio"], content["train"]["audio_lengths"] = audio, np.full(12, 3)
+    found = load(tmp_path, content)["train"]
+    np.testing.assert_array_equal(found.features["audio"][:, data], audio[:, data])
+    assert not found.features["audio"][:, padding].any()
+    assert found.mask["audio"][:, data].all()
+    assert not found.mask["audio"][:, padding].any()
+    audio[3, data.start + 1, 2] = np.nan
+    with pytest.raises(
+        DataError, match=rf"train/audio: 1 value .* sample 3, step {data.start + 1}, feature 2"
+    ):
+        load(tmp_path, content)
+
+
 def test_padding_at_either_side_and_zeros_inside(tmp_path: Path, content: Content) -> None:
     audio = np.zeros((12, 5, 8), np.float32)
     audio[0, 2:] = 1  # padded at the left
