@@ -8,20 +8,24 @@ import torch
 from mmbench.datasets.batch import Batch, Spec
 from mmbench.methods.erm import ERM
 from mmbench.methods.losses import masked_mean, task_errors
-from mmbench.methods.method import Output, fixed, searched
-from mmbench.methods.shared.networks import PerModality, as_prediction, available, outputs
+from mmbench.methods.method import Output, searched
+from mmbench.methods.shared.networks import (
+    PerModality,
+    SharedNetworkParams,
+    as_prediction,
+    available,
+    outputs,
+)
 from torch import Tensor, nn
 
 METHODS = {"multi_task": "MultiTask"}
 
 
 @dataclass(frozen=True)
-class MultiTaskParams:
+class MultiTaskParams(SharedNetworkParams):
     """The weight of the modalities' own tasks, and the size of the shared network."""
 
     weight: float = searched(0.5, low=0.0, high=1.0, digits=2, source="our choice; 0 is ERM")
-    width: int = fixed(40, source="the same as ERM's")
-    layers: int = fixed(5, source="the same as ERM's")
 
 
 class MultiTask(ERM):

@@ -63,6 +63,7 @@ def test_they_survive_conversion(tmp_path: Path) -> None:
 
 def test_a_validation_part_is_drawn_by_whole_conversations(tmp_path: Path) -> None:
     split = {"array": "split", "values": {0: "train", 1: "train", 2: "test"}}
+    more: dict[str, Any]
     for place, more in enumerate(({}, {"valid": {"share": 0.3}})):
         found = load(tmp_path / str(place), split=split, **more).load()
         assert 0.1 < len(found["valid"]) / (len(found["valid"]) + len(found["train"])) < 0.4

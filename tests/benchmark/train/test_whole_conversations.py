@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -192,7 +193,7 @@ def test_an_utterance_keeps_the_one_before_it_as_context(raw: TaskData):
 
     def before(split: Split) -> dict[str, str]:
         pairs = zip(split.sample_id, split.previous.tolist(), strict=True)
-        return {name: split.sample_id[row] if row >= 0 else "" for name, row in pairs}
+        return {str(name): str(split.sample_id[row]) if row >= 0 else "" for name, row in pairs}
 
     split = raw.as_read_by(Both).test
     assert before(split) == before(raw.test)
@@ -233,7 +234,11 @@ def test_damage_is_drawn_by_the_utterances_own_id(raw: TaskData):
 def test_the_label_that_another_speaker_said_before_is_learned_by_the_lstm_alone(raw: TaskData):
     protocol = Protocol.model_validate({"epochs": 8, "batch_size": 16, "learning_rate": 1e-2})
     found = {}
-    for kind, params in ((ERM, ERMParams(8, 1)), (BcLSTM, BcLSTMParams(8, 1, hidden=16, dropout=0.0))):
+    kinds: list[tuple[type[Method], Any]] = [
+        (ERM, ERMParams(8, 1)),
+        (BcLSTM, BcLSTMParams(8, 1, hidden=16, dropout=0.0)),
+    ]
+    for kind, params in kinds:
         torch.manual_seed(0)
         data = raw.as_read_by(kind)
         method = kind(params, data.spec("fair"))
