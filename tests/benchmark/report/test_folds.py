@@ -52,7 +52,7 @@ def asked(root: Path, **change) -> Experiment:
     values = {
         "methods": ["logistic"],
         "datasets": ["voices"],
-        "folds": 3,
+        "folds": 2,
         "seeds": [0],
         "data_root": root,
         "store": root.parent / "runs",
@@ -70,21 +70,21 @@ def test_grouped_folds_give_chance_where_groups_leak_and_single_samples_do_not(
     store = voices.parent / "runs"
     frame = leaderboard(store)
     accuracy = frame.loc[frame["metric"] == "accuracy"].set_index("protocol")
-    grouped, single = accuracy.loc["fair [3 folds by speaker]"], accuracy.loc["fair [3 folds]"]
+    grouped, single = accuracy.loc["fair [2 folds by speaker]"], accuracy.loc["fair [2 folds]"]
     assert grouped["mean"] < 0.7
-    assert single["mean"] > 0.95
+    assert single["mean"] > 0.85
     assert grouped["low"] < 0.5 < grouped["high"]
     assert "48 of 48 groups (speaker) lie in several folds" in single["audit_leaks"]
     assert grouped["audit_leaks"] == "none found"
 
     own = TABLES["folds"].make(results(store)).set_index(["protocol", "metric"])
-    whole = own.loc[("fair [3 folds by speaker]", "accuracy")]
+    whole = own.loc[("fair [2 folds by speaker]", "accuracy")]
     assert (whole["mean"], whole["out_of_fold"]) == (
         grouped["mean"],
         pytest.approx(grouped["mean"], abs=0.02),
     )
     code, said = call("status", "--store", store)
-    assert "voices [3 folds by speaker]" in said
+    assert "voices [2 folds by speaker]" in said
     code, said = call("merge", store, "--store", store.parent / "other")
     assert code == 0, said
     assert leaderboard(store.parent / "other")["mean"].tolist() == frame["mean"].tolist()
@@ -99,8 +99,8 @@ def test_the_plan_says_how_data_are_divided(voices: Path, call: Callable[..., tu
 
 
 def test_a_job_is_known_by_its_fold(voices: Path):
-    jobs = jobs_of(asked(voices, folds="leave-one-out", seeds=[0, 1]))
-    assert len({job.id for job in jobs}) == len(jobs) == 2 * SPEAKERS
+    jobs = jobs_of(asked(voices, folds="leave-one-out"))
+    assert len({job.id for job in jobs}) == len(jobs) == SPEAKERS
     first = jobs[0]
     assert "-f1of48-" in first.id
     again = Job.from_dict(first.to_dict())
