@@ -44,6 +44,8 @@ class PrototypeGate(Method):
     Params = PrototypeGateParams
     version = 1
     params: PrototypeGateParams
+    prototypes: Tensor  # [modality, group, width]
+    unit: Tensor  # [modality], the mean distance of training samples to their nearest prototype
 
     def __init__(self, params: PrototypeGateParams, spec: Spec) -> None:
         super().__init__(params, spec)

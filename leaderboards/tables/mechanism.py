@@ -126,7 +126,7 @@ def notes_of_mechanism(frame: pd.DataFrame) -> list[str]:
         "severity, over samples and severities from 0, clean. rho_error: the same with the error of the answer. Brackets: "
         "95 % over seeds and samples. mean:MODALITY is over all kinds of damage to it; the CSV file has each kind."
     ]
-    if frame["own_minus_other"].notna().any():
+    if np.isfinite(frame["own_minus_other"].to_numpy()).any():
         notes.append(
             "own_minus_other: the mean where the modality of the diagnostic is damaged minus that where another is, by the "
             "same kinds and severities."
