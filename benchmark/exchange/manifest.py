@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -20,6 +22,11 @@ MANIFEST, METHOD, MASKS, STEPS = "manifest.json", "method.json", "masks.parquet"
 _NOT_IDENTITY = ("id", "files", "returns", "mmbench", "values")
 #: The name of the protocol of such rows in tables.
 RULES = "outside mmbench"
+
+
+def holds_masks(folder: Path) -> bool:
+    """Whether a folder holds exported masks."""
+    return os.path.lexists(folder / MANIFEST)
 
 
 class _Strict(BaseModel):

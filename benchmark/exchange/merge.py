@@ -10,18 +10,13 @@ import hashlib
 import io
 import os
 import tempfile
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Literal, get_args
 
 import pandas as pd
 import pyarrow as pa
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from ...leaderboards.catalog import TABLES
 from ...leaderboards.labels import UPPER_BOUND
@@ -43,66 +38,16 @@ from ..store.store import Store
 from ..train.context import Context
 from .foreign_files import read_file
 from .job_reader import Incoming, UnfinishedError, read_job
-from .manifest import MANIFEST, METHOD
+from .manifest import METHOD, holds_masks
+from .merge_report import BAD
+from .merge_report import Report as Report  # a public name of this module
 from .pruned_reader import PrunedTrial, read_pruned
 from .verify_rows import Scorer, check_row, same
 
-Kind = Literal[
-    "taken",
-    "already there",
-    "verified",
-    "unverified",
-    "differs",
-    "conflict",
-    "refused",
-    "unfinished",
-    "ignored",
-]
-#: The kinds that make the exit code differ from 0.
-BAD: tuple[Kind, ...] = ("differs", "conflict", "refused")
 #: Columns by which a table of scores is told from mmbench's other tables (seeds, ranks, audit ...).
 _OF_SCORES = {"metric", "mean", "values"}
 #: The most bytes of a CSV that is read, of its first line, and of the columns of a table of scores.
 _MOST_CSV, _MOST_HEADER, _MOST_COLUMNS = 2**27, 2**20, 1000
-
-
-@dataclass
-class Report:
-    """The outcome of a merge: one line (kind, name, reason) for each job, evaluation, row and file."""
-
-    lines: list[tuple[Kind, str, str]] = field(default_factory=list)
-
-    def print(self, out: Console) -> None:
-        """One line for each thing and reason, and how many of each kind there are."""
-        table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
-        for heading in ("", "what", "rows", "why"):
-            table.add_column(heading, overflow="fold")
-        lines = Counter(self.lines)
-        for kind in get_args(Kind):
-            for (_, name, reason), count in [item for item in lines.items() if item[0][0] == kind]:
-                colour = "red" if kind in BAD else "green" if kind in ("taken", "verified") else "yellow"
-                table.add_row(Text(kind, colour), Text(name), str(count) if count > 1 else "", Text(reason))
-        out.print(table)
-        counts = Counter(kind for kind, _, _ in self.lines)
-        words = ", ".join(f"{counts[kind]} {kind}" for kind in get_args(Kind) if counts[kind])
-        out.print(words or "nothing to take", highlight=False)
-
-    def add(self, kind: Kind, name: str, reason: str = "") -> None:
-        """Notes one thing. Names from elsewhere are written so that they cannot steer a terminal.
-
-        Args:
-            kind: what became of it.
-            name: of a job, an evaluation or a file.
-            reason: why, in one line; empty where there is nothing to say.
-        """
-        shown = os.fsencode(name).decode(errors="replace"), single_line(reason)
-        name, reason = ("".join(c if c.isprintable() else "?" for c in text) for text in shown)
-        self.lines.append((kind, name, reason))
-
-    @property
-    def ok(self) -> bool:
-        """Whether nothing differs, conflicts or was refused."""
-        return not any(kind in BAD for kind, _, _ in self.lines)
 
 
 def merge(
@@ -155,11 +100,6 @@ def merge(
         for source, rows in kept.items():
             external.write_external_rows(store, source, rows)
     return report
-
-
-def holds_masks(folder: Path) -> bool:
-    """Whether a folder holds exported masks."""
-    return os.path.lexists(folder / MANIFEST)
 
 
 def _job_folders(folder: Path) -> Iterator[Path]:
