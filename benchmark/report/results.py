@@ -160,8 +160,7 @@ def predictions(store: Path | str, job_id: str) -> pd.DataFrame:
         job_id: of a finished job.
 
     Returns:
-        Columns ``split``, ``condition``, ``sample_id``, ``domain``, ``target``, and ``score`` or ``logit_0`` ..., one row a sample and
-            condition.
+        A row a sample and condition; its columns are those of ``train.predict.prediction_table``.
 
     Raises:
         UsageError: there is no store.
@@ -422,10 +421,8 @@ def _leaks(environment: Mapping[str, Any]) -> dict[str, str]:
 
 def _drawn_validation(environment: Mapping[str, Any]) -> dict[str, str]:
     """How validation parts were drawn, for the audit; nothing where the data state them."""
-    known = environment.get("drawn_validation")
-    if not isinstance(known, dict) or not known:
-        return {}
-    return {"drawn_validation": "; ".join(f"{name}: {how}" for name, how in known.items())}
+    known = environment.get("drawn_validation") or {}
+    return {"drawn_validation": "; ".join(f"{name}: {how}" for name, how in known.items())} if known else {}
 
 
 def _cost(environment: Mapping[str, Any], fit: Mapping[str, Any]) -> dict[str, float]:
