@@ -33,10 +33,15 @@ demo: install  ## train two methods on a synthetic stand-in and show the leaderb
 	$(BIN)/mmbench run --methods erm,ebmc --datasets mosi --preset quick --data-root $(DEMO)/data --store $(DEMO)/runs
 	$(BIN)/mmbench leaderboard --store $(DEMO)/runs
 
+# Compiled once, and not by each process that a test starts where Python may not write what it compiles.
+COMPILED := benchmark corruptions datasets leaderboards methods slurm
+
 test: $(VENV)/.installed-test lint  ## lint, then run every test
+	$(BIN)/python -m compileall -q $(COMPILED)
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 3 --dist worksteal
 
 test-fast: $(VENV)/.installed-test  ## run the tests that take less than about ten seconds each
+	$(BIN)/python -m compileall -q $(COMPILED)
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 3 --dist worksteal -m "not slow"
 
 faults: $(VENV)/.installed-test  ## kill runs 200 times and compare what is left; about an hour

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from mmbench.benchmark.cli.main import main
+from mmbench.benchmark.core.environment import gpu_names
 from mmbench.benchmark.report.chosen_tables import use_metrics
 from mmbench.datasets.dataset import SPLITS, Samples, Target
 from mmbench.datasets.layout.write import write_open_layout
@@ -112,15 +113,14 @@ def mmbench_process(tmp_path: Path, data_root: Path) -> Command:
 
 
 @pytest.fixture
-def mmbench(tmp_path: Path, data_root: Path) -> Iterator[Command]:
+def mmbench(tmp_path: Path, data_root: Path) -> Command:
     """As ``mmbench_process``, but in this process; the launcher ``local`` starts its workers all the same."""
 
     def call(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
         here = {"MMBENCH_DATA": str(data_root), "OMP_NUM_THREADS": "1", "COLUMNS": "80", **environment}
         return call_main(arguments, tmp_path, here)
 
-    yield call
-    use_metrics()  # the end of the process, of which other tests share this one
+    return call
 
 
 def call_main(
@@ -143,6 +143,7 @@ def call_main(
     ):
         before = dict(os.environ)
         os.environ.update(environment)
+        gpu_names.cache_clear()
         patch.setattr(sys, "argv", [str(MMBENCH), *arguments])
         try:
             main()
@@ -156,6 +157,8 @@ def call_main(
                 del os.environ[name]
             os.environ.update(before)
             logging.getLogger("mmbench").setLevel(level)
+            use_metrics()  # forgets those of plug-ins
+            gpu_names.cache_clear()
     said = [stream.buffer.getvalue().decode() for stream in (output, errors)]  # pyright: ignore
     return subprocess.CompletedProcess([*arguments], code, *said)
 

@@ -114,7 +114,7 @@ def test_seeds_are_what_they_were():
 def test_what_may_be_meant_otherwise_is_said(mmbench: Command, data_root: Path, tmp_path: Path):
     ended = mmbench("plan", *TOY, "--seeds", "5")
     assert "note: --seeds 5 is one network with seed 5; 0-4 are 5 seeds" in ended.stdout
-    ended = mmbench("run", *TOY, "--seeds", "5", "--epochs", "1")
+    ended = mmbench("run", *TOY, "--seeds", "5", "--epochs", "1", "--launcher", "debug", "--device", "cpu")
     assert ended.returncode == 0, ended.stderr
     assert "note: --seeds 5 is one network with seed 5; 0-4 are 5 seeds" in ended.stdout + ended.stderr
     plugin = write_plugin(tmp_path, "gated")

@@ -79,7 +79,7 @@ def test_a_queued_job_that_slurm_does_not_have_is_dead(mmbench: Command, tmp_pat
     squeue = tmp_path / "bin" / "squeue"
     squeue.write_text("#!/bin/sh\necho 12_1 PENDING\n")
     squeue.chmod(0o755)
-    asked = ("--datasets", "toy", "--seeds", "0-1", "--epochs", "1", "--device", "cpu")
+    asked = ("--datasets", "toy", "--seeds", "0-1", "--epochs", "1", "--device", "cpu", "--launcher", "debug")
     assert mmbench("run", "--methods", "erm(layers=1)", *asked).returncode == 0
     for number, folder in enumerate(sorted(tmp_path.glob("runs/jobs/*"))):
         (folder / "done.json").unlink()

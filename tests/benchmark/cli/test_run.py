@@ -16,8 +16,10 @@ import pytest
 
 from ..conftest import MMBENCH, Command
 
-FAST = ("--epochs", "2", "--workers", "2", "--device", "cpu")
-TOY = ("--methods", "erm(layers=1)", "--datasets", "toy", *FAST)
+CPU = ("--epochs", "2", "--device", "cpu", "--workers")
+ONE, FAST = (*CPU, "1"), (*CPU, "2")
+ASKED = ("--methods", "erm(layers=1)", "--datasets", "toy")
+TOY = (*ASKED, *FAST)
 
 #: A method that waits in its first step until a file is gone, and one that breaks in its own way.
 PLUGIN = '''
@@ -58,6 +60,21 @@ class Odd(ERM):
 '''
 
 
+#: The work of a worker that writes down its GPU, and waits until three workers have.
+SEEN = """
+import os, time
+
+from mmbench.benchmark.train.context import Outcome
+
+
+def write_down(job, context):
+    (context.store / f"started-{os.getpid()}").write_text(os.environ["CUDA_VISIBLE_DEVICES"])
+    while len(list(context.store.glob("started-*"))) < 3:
+        time.sleep(0.02)
+    return Outcome(job.id, ok=True)
+"""
+
+
 @pytest.fixture
 def plugin(tmp_path: Path) -> Path:
     file = tmp_path / "odd.py"
@@ -65,7 +82,7 @@ def plugin(tmp_path: Path) -> Path:
     return file
 
 
-def until(condition: Callable[[], bool], seconds: float = 90) -> None:
+def until(condition: Callable[[], bool], seconds: float = 200) -> None:
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "it did not happen"
@@ -78,8 +95,8 @@ def contents(store: Path) -> dict[str, bytes]:
 
 
 @pytest.mark.slow
-def test_from_nothing_to_a_leaderboard(mmbench: Command, tmp_path: Path):
-    first = mmbench("run", *TOY, "--seeds", "0,1", "--save-config", "asked.yaml")
+def test_from_nothing_to_a_leaderboard(mmbench_process: Command, mmbench: Command, tmp_path: Path):
+    first = mmbench_process("run", *ASKED, *ONE, "--seeds", "0,1", "--save-config", "asked.yaml")
     assert first.returncode == 0, first.stderr
     assert "all 2 jobs done" in first.stdout
     again = mmbench("run", "--config", "asked.yaml")
@@ -104,7 +121,7 @@ def test_python_and_command_give_the_same(mmbench: Command, tmp_path: Path, data
     own = tmp_path / "own"
     summary = run(Experiment(**asked, store=own, data_root=data_root, launcher="debug", device="cpu"))  # pyright: ignore
     assert summary.ok
-    assert mmbench("run", *TOY, "--seeds", "0,1").returncode == 0
+    assert mmbench("run", *ASKED, *ONE, "--seeds", "0,1").returncode == 0
     assert contents(own) == contents(tmp_path / "runs")
     frame = leaderboard(own)
     assert frame.loc[frame.metric == "mae", "n"].item() == 2
@@ -117,7 +134,9 @@ def test_neither_workers_nor_order_nor_the_place_of_the_data_change_predictions(
     assert mmbench("run", *TOY, "--seeds", "0-2", "--modalities", "all,T").returncode == 0
     data_root.rename(tmp_path / "moved")
     other = ("--workers", "1", "--data-root", "moved", "--store", "other")
-    assert mmbench("run", *TOY[:6], "--seeds", "2,0,1", "--modalities", "T,all", *other).returncode == 0
+    assert (
+        mmbench("run", *ASKED, *CPU[:2], "--seeds", "2,0,1", "--modalities", "T,all", *other).returncode == 0
+    )
     assert contents(tmp_path / "runs") == contents(tmp_path / "other")
     assert len(contents(tmp_path / "runs")) == 6
 
@@ -127,7 +146,7 @@ def test_a_run_killed_in_the_middle_goes_on(mmbench: Command, tmp_path: Path, da
     (tmp_path / "wait").touch()
     environment = {**os.environ, "ODD": str(tmp_path), "MMBENCH_DATA": str(data_root), "OMP_NUM_THREADS": "1"}
     command = [str(MMBENCH), "run", "--methods", "erm(layers=1),odd", "--plugin", str(plugin)]
-    command += ["--datasets", "toy", "--seeds", "0", *FAST]
+    command += ["--datasets", "toy", "--seeds", "0", *ONE]
     launcher = subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=subprocess.DEVNULL)
     until(lambda: any(tmp_path.glob("started-*")) and len(contents(tmp_path / "runs")) == 1)
     worker = int(next(tmp_path.glob("started-*")).name.removeprefix("started-"))
@@ -288,7 +307,7 @@ def test_a_broken_method_does_not_pass(mmbench: Command, tmp_path: Path):
         "        return replace(output, prediction=output.prediction - output.prediction.mean())\n"
     )
     (tmp_path / "odd.py").write_text(source)
-    ended = mmbench("check", "method", "odd", "--plugin", "odd.py", ODD=str(tmp_path))
+    ended = mmbench("check", "method", "odd", "--plugin", str(tmp_path / "odd.py"), ODD=str(tmp_path))
     assert ended.returncode == 1
     assert "failed A prediction does not depend on the other samples" in ended.stdout
 
@@ -305,33 +324,27 @@ def test_doctor_says_what_is_missing_and_how_to_get_it(mmbench: Command):
 def test_every_gpu_gets_its_share_of_the_workers(
     tmp_path: Path, data_root: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    """The workers are told one GPU each, whether there is one or not; here the jobs run on the CPU all the same."""
-    from mmbench.benchmark.launch.local_pool import LocalPool
+    """The workers are told one GPU each, whether there is one or not; here a job runs on the CPU all the same."""
+    from mmbench.benchmark.launch.local_pool import InProcess, LocalPool
     from mmbench.benchmark.planning.experiment import Experiment
     from mmbench.benchmark.planning.job_matrix import jobs_of
     from mmbench.benchmark.store.store import Store
     from mmbench.benchmark.train.context import Context
 
-    (tmp_path / "where.py").write_text(
-        PLUGIN.replace(".touch()", '.write_text(os.environ["CUDA_VISIBLE_DEVICES"])').replace(
-            '"wait")', '"run")'
-        )
-    )
-    monkeypatch.setenv("ODD", str(tmp_path))
-    asked = {
-        "methods": "odd",
-        "datasets": "toy",
-        "seeds": "0-4",
-        "data_root": data_root,
-        "protocol": {"epochs": 1},
-    }
-    experiment = Experiment.read({**asked, "plugins": [tmp_path / "where.py"]})
-    jobs = jobs_of(experiment)
+    (tmp_path / "seen.py").write_text(SEEN)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")  # which a launcher in this process sets
+    import seen  # pyright: ignore[reportMissingImports]
+
+    asked = {"methods": "erm(layers=1)", "datasets": "toy", "seeds": "0-4", "data_root": data_root}
+    jobs = jobs_of(Experiment.read({**asked, "protocol": {"epochs": 1}}))
     Store(tmp_path / "runs").add(jobs)
-    context = Context(tmp_path / "runs", data_root, plugins=(tmp_path / "where.py",))
-    outcomes = list(LocalPool(workers=3, gpus=("4", "7")).run(jobs, context))
+    context = Context(tmp_path / "runs", data_root)
+    outcomes = list(LocalPool(workers=3, gpus=("4", "7"), work=seen.write_down).run(jobs, context))
     assert [outcome.reason for outcome in outcomes] == [""] * 5
-    assert sorted(file.read_text() for file in tmp_path.glob("started-*")) == ["4", "4", "7"]
+    assert sorted(file.read_text() for file in tmp_path.glob("runs/started-*")) == ["4", "4", "7"]
+    (outcome,) = InProcess(gpus=("4",)).run(jobs[:1], context)
+    assert (outcome.ok, outcome.reason) == (True, "")
 
 
 @pytest.mark.slow

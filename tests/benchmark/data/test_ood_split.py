@@ -88,6 +88,7 @@ def auroc(frame: pd.DataFrame, condition: str) -> float:
 @pytest.mark.slow
 def test_the_command_tells_a_far_set_from_a_near_one(mmbench: Command, square: Path, tmp_path: Path) -> None:
     asked = ("--methods", "erm(layers=1)", "--datasets", "square", "--seeds", "0,1", "--device", "cpu")
+    asked += ("--launcher", "debug")
     ran = mmbench("run", *asked, "--epochs", "20", "--ood", "moved,other", "--held-out-classes", "west")
     assert ran.returncode == 0, ran.stdout + ran.stderr
     shown = mmbench("leaderboard", "--what", "ood", "--format", "terminal,csv", "--out", "tables")

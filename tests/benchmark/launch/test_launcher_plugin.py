@@ -47,16 +47,16 @@ OUTSIDE = ("--launcher", "background", "--plugin", str(EXAMPLE))
 
 
 @pytest.mark.slow
-def test_it_predicts_what_the_local_pool_predicts(mmbench: Command, tmp_path: Path):
+def test_it_predicts_what_the_local_pool_predicts(mmbench_process: Command, tmp_path: Path):
     asked = ("--methods", "erm(layers=1)", "--seeds", "0-2", *TOY, "--workers", "2")
-    preview = mmbench("run", *asked, *OUTSIDE, "--dry-run")
+    preview = mmbench_process("run", *asked, *OUTSIDE, "--dry-run")
     assert preview.returncode == 0, preview.stderr
     assert "3 jobs on cpu" in preview.stdout
     assert not (tmp_path / "runs").exists()
-    ran = mmbench("run", *asked, *OUTSIDE)
+    ran = mmbench_process("run", *asked, *OUTSIDE)
     assert ran.returncode == 0, ran.stdout + ran.stderr
     assert "all 3 jobs done" in ran.stdout
-    assert mmbench("run", *asked, "--store", "here").returncode == 0
+    assert mmbench_process("run", *asked, "--store", "here").returncode == 0
     assert contents(tmp_path / "runs") == contents(tmp_path / "here")
     notes = [json.loads(file.read_text()) for file in tmp_path.glob("runs/jobs/*/submitted.json")]
     assert len(notes) == 3
@@ -97,7 +97,7 @@ def lives(process: str) -> bool:
 
 @pytest.mark.slow
 def test_its_jobs_go_on_without_the_command_and_are_watched_cancelled_and_retried(
-    mmbench: Command, tmp_path: Path, start: Start
+    mmbench_process: Command, tmp_path: Path, start: Start
 ):
     run, number = start()
     run.send_signal(signal.SIGINT)
@@ -106,30 +106,30 @@ def test_its_jobs_go_on_without_the_command_and_are_watched_cancelled_and_retrie
     assert "the jobs go on without it" in output
 
     here = ("--plugin", str(EXAMPLE))
-    status = mmbench("status", *here)
+    status = mmbench_process("status", *here)
     assert status.returncode == 0, status.stdout
     assert "1 running, 1 queued" in status.stdout
     assert f"background {number}" in status.stdout
-    unknown = mmbench("cancel")
+    unknown = mmbench_process("cancel")
     assert unknown.returncode == 2
     assert "unknown launcher 'background'" in unknown.stderr
-    cancelled = mmbench("cancel", "toy-slow-ta-s1", *here)
+    cancelled = mmbench_process("cancel", "toy-slow-ta-s1", *here)
     assert cancelled.returncode == 0, cancelled.stdout + cancelled.stderr
     assert "1 submission cancelled, 2 jobs with them" in cancelled.stdout
     assert "submitted together with one of these: toy-slow-ta-s0" in cancelled.stdout
     assert not lives(number)
-    status = mmbench("status", *here)
+    status = mmbench_process("status", *here)
     assert status.returncode == 1
     assert "2 cancelled" in status.stdout
-    assert "nothing to cancel" in mmbench("cancel", *here).stdout
-    logs = mmbench("logs", "toy-slow-ta-s0")
+    assert "nothing to cancel" in mmbench_process("cancel", *here).stdout
+    logs = mmbench_process("logs", "toy-slow-ta-s0")
     assert f"background {number}: " in logs.stderr
     assert Path(logs.stderr.rpartition(": ")[2].strip()).is_file()
 
     (tmp_path / "wait").unlink()
-    again = mmbench("retry", WAIT=str(tmp_path / "wait"))
+    again = mmbench_process("retry", WAIT=str(tmp_path / "wait"))
     assert again.returncode == 0, again.stdout + again.stderr
-    assert "2 done" in mmbench("status").stdout
+    assert "2 done" in mmbench_process("status").stdout
 
 
 @pytest.mark.slow
