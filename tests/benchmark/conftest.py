@@ -149,7 +149,7 @@ def call_main(
             main()
         except SystemExit as ended:
             code = ended.code if isinstance(ended.code, int) else int(ended.code is not None)
-        except BaseException:  # as Python says it where nobody catches it
+        except Exception:  # as Python says it where nobody catches it
             traceback.print_exc()
             code = 1
         finally:
