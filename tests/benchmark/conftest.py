@@ -144,7 +144,7 @@ def call_main(
         before = dict(os.environ)
         os.environ.update(environment)
         gpu_names.cache_clear()
-        patch.setattr(sys, "argv", [str(MMBENCH), *arguments])
+        patch.setattr(sys, "argv", [str(MMBENCH), *map(str, arguments)])
         try:
             main()
         except SystemExit as ended:
