@@ -144,12 +144,12 @@ def call_main(
         before = dict(os.environ)
         os.environ.update(environment)
         gpu_names.cache_clear()
-        patch.setattr(sys, "argv", [str(MMBENCH), *arguments])
+        patch.setattr(sys, "argv", [str(MMBENCH), *map(str, arguments)])
         try:
             main()
         except SystemExit as ended:
             code = ended.code if isinstance(ended.code, int) else int(ended.code is not None)
-        except BaseException:  # as Python says it where nobody catches it
+        except Exception:  # as Python says it where nobody catches it
             traceback.print_exc()
             code = 1
         finally:
