@@ -77,7 +77,8 @@ def predict(
 
     Returns:
         A row for each sample: ``sample_id``; ``score`` on the scale of the task's target dataset, or ``class`` and
-        ``p_NAME``, the probability of each class; ``confidence``, the largest probability; ``deviation``, the predicted
+        ``p_NAME``, the probability of each class; ``confidence``, the largest probability; of several labels ``labels``,
+        those that are likelier than not, joined by ``+``, and the confidence of the least certain; ``deviation``, the predicted
         standard deviation of a score, where the method gives one; ``confidence_NAME``, where the method gives
         confidences of its own; and ``modalities``, those that were there, joined by ``+``.
 
@@ -100,8 +101,8 @@ def load_predictor(
     """Loads the network of a finished job; parameters and errors as of ``predict``."""
     folder, known = _folder_of(job, Path(store))
     use_plugins(plugins)
+    method_class = _method_class(known, plugins)
     inputs = _inputs(known, folder, data_root, datasets, plugins)
-    method_class = find("method", known.method, plugins).load()
     method = method_class(method_class.Params(**known.params), inputs.spec)
     load_weights(method, folder.read(WEIGHTS))
     return Predictor(known, method.eval(), inputs)
@@ -126,7 +127,10 @@ def predicted_parts(
     total, done = sum(map(len, parts.values())), 0
     for samples in parts.values():
         _check_widths(description, samples, inputs)
-        split = _split(samples, inputs, predictor.method.uses_context)
+        if predictor.method.uses_conversation and samples.utterances is None:
+            wrong = f"missing, and {predictor.job.method} reads whole conversations"
+            raise data_error(description.file, "conversation", wrong, "{id: ..., order: ..., speaker: ...}")
+        split = _split(samples, inputs).as_read_by(type(predictor.method))
 
         def report(now: int, before: int = done) -> None:
             if progress:
@@ -163,6 +167,14 @@ def _folder_of(job: Path | str, store: Path) -> tuple[JobFolder, Job]:
             f"job {known.id}: its encoders of raw media were trained along, and predict reads features only"
         )
     return folder, known
+
+
+def _method_class(job: Job, plugins: tuple[Path, ...]) -> type[Method]:
+    """The class of the method of a job. Raises UsageError where it reads raw media."""
+    method_class = find("method", job.method, plugins).load()
+    if method_class.reads_media:
+        raise UsageError(f"job {job.id}: {job.method} reads raw media, and predict reads features only")
+    return method_class
 
 
 def _inputs(
@@ -213,10 +225,11 @@ def _check_widths(description: Description, samples: Samples, inputs: Inputs) ->
             )
 
 
-def _split(samples: Samples, inputs: Inputs, context: bool) -> Split:
+def _split(samples: Samples, inputs: Inputs) -> Split:
     """Samples as the tensors of the network, with every modality that it knows: what lacks is marked absent."""
     count, place = len(samples), inputs.place
     features, mask, present = dict(samples.features), dict(samples.mask), dict(samples.present)
+    observed, time = dict(samples.observed), dict(samples.time)
     for name in inputs.spec.modalities:
         steps = inputs.spec.steps.get(name, 1)
         if name not in features:
@@ -226,12 +239,17 @@ def _split(samples: Samples, inputs: Inputs, context: bool) -> Split:
             more = ((0, 0), (0, steps - features[name].shape[1]))
             features[name] = np.pad(features[name], (*more, (0, 0)))
             mask[name] = np.pad(mask[name], more)
+            if name in observed:
+                observed[name] = np.pad(observed[name], (*more, (0, 0)))
+            if name in time:
+                time[name] = np.pad(time[name], more)
     ordered = [
         {name: tensors[name] for name in inputs.spec.modalities} for tensors in (features, mask, present)
     ]
-    whole = replace(samples, features=ordered[0], mask=ordered[1], present=ordered[2])
-    split = inputs.recipe.split([(place, whole)], {place: inputs.scale}, {})
-    return split.with_context() if context else split
+    whole = replace(
+        samples, features=ordered[0], mask=ordered[1], present=ordered[2], observed=observed, time=time
+    )
+    return inputs.recipe.split([(place, whole)], {place: inputs.scale}, {})
 
 
 @torch.inference_mode()
@@ -261,8 +279,17 @@ def _answers(prediction: Tensor, log_variance: Tensor | None, inputs: Inputs) ->
         if log_variance is not None:
             found["deviation"] = ((log_variance.float() / 2).exp().numpy() / inputs.scale).astype(np.float32)
         return found
-    probability = prediction.softmax(dim=1).numpy()
     names = inputs.target.classes
+    if inputs.target.kind == "multi-label":
+        probability = prediction.sigmoid().numpy()
+        said = ["+".join(np.array(names, dtype=object)[row]) for row in probability >= 0.5]
+        sure = np.maximum(probability, 1 - probability).min(axis=1)
+        return {
+            "labels": np.array(said, dtype=object),
+            **{f"p_{name}": probability[:, place] for place, name in enumerate(names)},
+            "confidence": sure,
+        }
+    probability = prediction.softmax(dim=1).numpy()
     return {
         "class": np.array(names, dtype=object)[probability.argmax(axis=1)],
         **{f"p_{name}": probability[:, place] for place, name in enumerate(names)},

@@ -249,7 +249,8 @@ class _Reader(Entries):
             target=self.target(top["task"]) if "task" in top else Target("regression"),
             label=NO_LABEL,
             split=self.split_ref(top["split"], default) if "split" in top else None,
-            optional={key: self.ref(top[key], key, default) for key in _OPTIONAL if key in top},
+            optional={key: self.ref(top[key], key, default) for key in _OPTIONAL if key in top}
+            | (self.conversation(top["conversation"], default) if "conversation" in top else {}),
         )
         parts = {frozenset(ref.files) for ref in found.refs() if ref is not NO_LABEL}
         if len(parts) > 1 or (found.split is not None and "" not in found.split.files):

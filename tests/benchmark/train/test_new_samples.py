@@ -16,6 +16,7 @@ from mmbench.benchmark.store.names import StoreError
 from mmbench.datasets.dataset import DataError
 
 from ..conftest import write_dataset
+from ..dialogues import write_dialogues
 
 ERM = "erm(layers=1)"
 METHODS = {"toy": [ERM, "majority"], "toyc": [ERM, "ebmc(layers=1)", "logistic"], "toy->toys": [ERM]}
@@ -199,3 +200,69 @@ def test_the_command_writes_a_csv(trained: Path, tmp_path: Path, call: Call) -> 
     code, said = call("predict", "toy", "--store", trained / "runs", "--data", tmp_path, "--out", out)
     assert code == 2
     assert "begins the ids of 6 jobs" in said
+
+
+def run_one(folder: Path, name: str, method: str) -> Path:
+    """The folder of a job that was trained for an epoch on a dataset in ``folder / "data"``."""
+    asked: dict[str, Any] = {"seeds": [0], "protocol": {"epochs": 1}, "launcher": "debug", "device": "cpu"}
+    asked |= {"data_root": folder / "data", "store": folder / "runs", "methods": [method], "datasets": [name]}
+    assert run(Experiment.read(asked)).ok
+    (job,) = (folder / "runs" / "jobs").iterdir()
+    return job
+
+
+def test_holes_are_holes_in_new_samples_too(tmp_path: Path) -> None:
+    draw = np.random.default_rng(0)
+    values = draw.normal(size=(60, 6, 3)).astype(np.float32)
+    values[draw.random(values.shape) < 0.4] = np.nan
+    arrays = {"labs": values, "label": (np.nan_to_num(values).sum((1, 2)) > 0).astype(int)}
+    split = np.repeat([0, 1, 2], [40, 10, 10])
+    folder = tmp_path / "data" / "holes"
+    folder.mkdir(parents=True)
+    np.savez(folder / "all.npz", **arrays, split=split)
+    (folder / "dataset.yaml").write_text(
+        "file: all.npz\nmodalities: {labs: {array: labs, missing: nan}}\nlabel: label\n"
+        "task: {kind: classification, classes: ['no', 'yes']}\n"
+        "split: {array: split, values: {0: train, 1: valid, 2: test}}\n"
+    )
+    job = run_one(tmp_path, "holes", ERM)
+    check_same(predict(job, folder, part="test"), stored(tmp_path, job, "clean"))
+    # Fewer steps than in training, and no holes stated: padded, and wholly observed.
+    short = tmp_path / "short"
+    short.mkdir()
+    np.savez(short / "all.npz", labs=np.nan_to_num(values[50:, :4]))
+    (short / "dataset.yaml").write_text("file: all.npz\nmodalities: {labs: labs}\n")
+    assert np.isfinite(predict(job, short)["p_yes"]).all()
+
+
+def test_whole_conversations_are_predicted(tmp_path: Path) -> None:
+    write_dialogues(tmp_path / "data" / "talk")
+    job = run_one(tmp_path, "talk", "bc_lstm(width=8,hidden=8)")
+    found = predict(job, tmp_path / "data" / "talk", part="test").sort_values("sample_id", ignore_index=True)
+    expected = stored(tmp_path, job, "clean").sort_values("sample_id", ignore_index=True)
+    check_same(found, expected)
+    write_dialogues(tmp_path / "alone", conversation=None)
+    with pytest.raises(DataError, match="bc_lstm reads whole conversations"):
+        predict(job, tmp_path / "alone", part="test")
+
+
+def test_several_labels_are_predicted(tmp_path: Path) -> None:
+    draw = np.random.default_rng(0)
+    values = draw.normal(size=(60, 4)).astype(np.float32)
+    folder = tmp_path / "data" / "films"
+    folder.mkdir(parents=True)
+    split = np.repeat([0, 1, 2], [40, 10, 10])
+    np.savez(folder / "all.npz", plot=values, label=(values[:, :2] > 0).astype(int), split=split)
+    (folder / "dataset.yaml").write_text(
+        "file: all.npz\nmodalities: {plot: plot}\nlabel: label\n"
+        "task: {kind: multi-label, classes: [drama, war]}\n"
+        "split: {array: split, values: {0: train, 1: valid, 2: test}}\n"
+    )
+    job = run_one(tmp_path, "films", ERM)
+    found, expected = predict(job, folder, part="test"), stored(tmp_path, job, "clean")
+    shares = 1 / (1 + np.exp(-expected[["logit_0", "logit_1"]].to_numpy(np.float64)))
+    np.testing.assert_allclose(found[["p_drama", "p_war"]], shares, atol=1e-6)
+    names = [
+        [name for name, share in zip(("drama", "war"), row, strict=True) if share >= 0.5] for row in shares
+    ]
+    assert found["labels"].tolist() == ["+".join(one) for one in names]
