@@ -119,7 +119,7 @@ def _features(part: Mapping[object, object], name: str, file: Path, split: str) 
 def _states_padding(part: Mapping[object, object], name: str, shape: tuple[int, ...]) -> bool:
     """Whether the file says which steps of a modality are padding; else those are that hold zeros only."""
     tokens = part.get("text_bert") if name == "text" else None
-    by_tokens = tokens is not None and np.shape(tokens) == (shape[0], 3, shape[1])
+    by_tokens = tokens is not None and np.asarray(tokens).shape == (shape[0], 3, shape[1])
     return by_tokens or part.get(f"{name}_lengths") is not None
 
 

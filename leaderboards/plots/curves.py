@@ -192,7 +192,7 @@ def _names(stem: str, blocks: Sequence[tuple[str, ...]]) -> list[str]:
 def _groups(frame: pd.DataFrame) -> dict[tuple[str, ...], dict[str, dict[str, Any]]]:
     """Task, modalities, protocol, data, method -> condition -> row."""
     groups: dict[tuple[str, ...], dict[str, dict[str, Any]]] = {}
-    for row in records(frame[[*KEYS, "method", "draw", "condition", *_DRAWN]]):
+    for row in records(frame.loc[:, [*KEYS, "method", "draw", "condition", *_DRAWN]]):
         key = tuple(str(row[name]) for name in (*KEYS, "method"))
         if row["draw"]:
             key = (*key[:-1], f"{key[-1]} (draw {row['draw']})")

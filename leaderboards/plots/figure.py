@@ -135,7 +135,7 @@ def _panel(axis: Axes, rows: pd.DataFrame, methods: list[str]) -> None:
     first = rows.iloc[0]
     scale = 100 if first["unit"] == "fraction" else 1
     lines: dict[tuple[str, int], list[dict[str, Any]]] = {}
-    for row in records(rows[["method", "draw", "condition", "mean", "low", "high"]]):
+    for row in records(rows.loc[:, ["method", "draw", "condition", "mean", "low", "high"]]):
         lines.setdefault((row["method"], row["draw"]), []).append(row)
     step = 0.7 / max(1, len(lines))
     for place, ((method, draw), mine) in enumerate(lines.items()):

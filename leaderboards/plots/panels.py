@@ -210,5 +210,6 @@ def _ticks(low: float, high: float, most: int) -> list[tuple[float, str]]:
     places = [float(place) for place in places if low <= place <= high]
     written = ScalarFormatter()
     written.create_dummy_axis()
-    written.axis.set_view_interval(low, high)
+    if written.axis is not None:
+        written.axis.set_view_interval(low, high)
     return list(zip(places, written.format_ticks(places), strict=True))

@@ -317,7 +317,7 @@ def _save_png(file: io.BytesIO, figure: Figure, dots: int, colours: int | None) 
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
     picture = Image.frombuffer(
-        "RGBA", canvas.get_width_height(), canvas.buffer_rgba(), "raw", "RGBA", 0, 1
+        "RGBA", canvas.get_width_height(), bytes(canvas.buffer_rgba()), "raw", "RGBA", 0, 1
     ).convert("RGB")
     if colours is not None:
         picture = picture.quantize(colours, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)

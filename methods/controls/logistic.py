@@ -65,7 +65,7 @@ class Logistic(Estimator):
             ):  # one that all have, or none, is its share
                 model = LogisticRegression(C=candidate, max_iter=self.params.iterations)
                 model.fit(inputs, labels[:, place])
-                weights[place], bias[place] = model.coef_[0], float(model.intercept_[0])
+                weights[place], bias[place] = model.coef_[0], float(np.ravel(model.intercept_)[0])
         else:
             if len(set(labels.tolist())) < 2:
                 raise ValueError("logistic needs training samples of two classes or more")

@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-SILENCE = 2.0
+SILENCE = 4.0
 HOST = f"""
 import sys
 from mmbench.benchmark.store import locks as claims

@@ -66,7 +66,8 @@ def test_short_windows_are_filled_with_silence(steps: int):
     net = WaveformEncoder(1).eval()
     wave, valid = torch.randn(2, steps, 1), torch.ones(2, steps, dtype=torch.bool)
     longer = torch.cat([wave, torch.zeros(2, 64 - steps, 1)], dim=1)
-    assert torch.equal(net(wave, valid), net(longer, torch.ones(2, 64, dtype=torch.bool)))
+    padded = net(longer, torch.ones(2, 64, dtype=torch.bool))
+    torch.testing.assert_close(net(wave, valid), padded, rtol=1e-5, atol=1e-6)  # kernels differ by shape
 
 
 def test_only_the_modalities_that_ask_for_it_get_it():
