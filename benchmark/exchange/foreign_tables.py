@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -215,7 +216,10 @@ def read_outside_table(content: bytes, name: str, outputs: Sequence[str], rows: 
     texts = ("split", "condition", "sample_id")
     try:
         if name.endswith(".csv"):
-            types = {**dict.fromkeys(texts, "str"), **dict.fromkeys((*outputs, "log_variance"), "float64")}
+            types: dict[Hashable, Any] = {
+                **dict.fromkeys(texts, "str"),
+                **dict.fromkeys((*outputs, "log_variance"), "float64"),
+            }
             frame = pd.read_csv(io.BytesIO(content), dtype=types, keep_default_na=False, nrows=rows + 1)
             table = pa.Table.from_pandas(frame, preserve_index=False)
         else:
