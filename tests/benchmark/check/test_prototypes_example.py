@@ -124,7 +124,7 @@ def value(frame: pd.DataFrame, column: str, **at: str) -> float:
     for name, wanted in at.items():
         rows = rows[rows[name] == wanted]
     assert len(rows) == 1, at
-    return float(rows[column].to_numpy()[0])
+    return float(np.asarray(rows[column])[0])
 
 
 def test_the_tables_judge_its_confidence_and_follow_its_gate(call: Call, tables: Path):

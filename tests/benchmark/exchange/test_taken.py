@@ -59,7 +59,7 @@ def test_rows_of_a_method_s_own_confidence_are_rescored(call: Call, theirs: Path
         reencode(job, lambda table: table.append_column("confidence_size", table["logit_0"]))
     assert call("leaderboard", "--store", theirs, "--what", "misd", "--format", "csv")[0] == 0
     stated = read_csv(theirs / "leaderboards" / "misd.csv")
-    assert (stated["condition"] == "own:size").any()
+    assert "own:size" in set(stated["condition"])
     report = merge(theirs, ours)
     assert report.ok
     assert kinds(report).count("verified") == (stated["hole"] == "").sum()

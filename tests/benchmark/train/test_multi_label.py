@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
 import torch
 from mmbench.benchmark.core.errors import UsageError
@@ -122,7 +121,7 @@ label: y
 
 
 def test_each_modality_tells_its_own_label_and_no_other(store: Path):
-    frame = accuracy(results(store), draws=50).set_index(["method", "metric"])["mean"]
+    frame = accuracy(results(store), draws=50).set_index(["method", "metric"])["mean"].to_dict()
     for method in ("erm(layers=1)", "late_concat(layers=1)", "logistic", "random_forest(trees=20)"):
         assert frame[method, "f1_macro_labels"] > 0.9
         assert frame[method, "map_labels"] > frame["majority", "map_labels"] + 0.3
@@ -148,14 +147,13 @@ def test_the_tables_have_every_metric_with_its_interval(store: Path):
     erm = frame[frame["method"] == "erm(layers=1)"].set_index("metric")
     (one,) = (one for one in results(store) if one.method.startswith("erm"))
     outputs = read_outputs(one)["clean"]
-    for name, row in erm.iterrows():
+    for name, row in erm[["low", "mean", "high"]].to_dict("index").items():
         assert row["mean"] == pytest.approx(METRICS[str(name)](outputs.target, outputs.prediction))
         assert row["low"] - 1e-9 <= row["mean"] <= row["high"] + 1e-9
-    assert missing(results(store), draws=20)["mean"].notna().any()
+    assert np.isfinite(missing(results(store), draws=20)["mean"].to_numpy(float)).any()
     damaged = robustness(results(store), draws=20)
-    assert pd.notna(
-        damaged.set_index(["method", "condition"])["mean"]["erm(layers=1)", "mean:imbalanced-rates"]
-    )
+    means = damaged.set_index(["method", "condition"])["mean"].to_dict()
+    assert np.isfinite(means["erm(layers=1)", "mean:imbalanced-rates"])
     for table in (misclassification, calibration):
         with pytest.raises(ValueError, match="does not apply to several labels"):
             table(results(store))

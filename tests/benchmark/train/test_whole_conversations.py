@@ -216,7 +216,7 @@ def test_damage_is_drawn_by_the_utterances_own_id(raw: TaskData):
         rows = torch.tensor([place[int(one)] for one in data.test.batch.sample_id])
         again = Batch(**{**vars(damaged.take(rows)), "conversation": data.test.batch.conversation})
         with torch.no_grad():
-            assert torch.allclose(found[condition.name][0], method(again).prediction, atol=1e-6)
+            assert torch.allclose(found[condition.name].prediction, method(again).prediction, atol=1e-6)
 
     rules = {"epochs": 1, "batch_size": 16, "train_with_noise": "spectrum", "train_with_missing": "patterns"}
     first, second = (Heard(NoParams(), data.spec("fair")) for _ in range(2))

@@ -124,10 +124,10 @@ def test_a_band_is_the_interval_and_a_gap_ends_it() -> None:
     frame = table({"clean": 0.5, **NOISE})
     frame.loc[(frame["condition"] == "gaussian-noise:text@2") & (frame["method"] == "erm"), "low"] = np.nan
     (bands,) = [one for one in degradation(frame).axes[1].collections if isinstance(one, PolyCollection)]
-    spans = [sorted({float(x) for x in path.vertices[:, 0]}) for path in bands.get_paths()]
+    spans = [sorted({float(x) for x in np.asarray(path.vertices)[:, 0]}) for path in bands.get_paths()]
     assert spans == [[0, 1], [3, 4, 5], [0, 1, 2, 3, 4, 5]]
     row = frame.loc[(frame["condition"] == "clean") & (frame["method"] == "other")].iloc[0]
-    ends = bands.get_paths()[2].vertices[:, 1]
+    ends = np.asarray(bands.get_paths()[2].vertices)[:, 1]
     assert ends.min() == pytest.approx(row["low"])
 
 

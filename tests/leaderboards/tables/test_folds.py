@@ -37,7 +37,7 @@ def method(table, result):
     return make
 
 
-def error(answers: list, rows: slice) -> float:
+def error(answers: np.ndarray, rows: slice) -> float:
     return float(np.abs(answers[rows] - LABELS[rows]).mean())
 
 
