@@ -147,9 +147,9 @@ def test_the_tables_have_every_metric_with_its_interval(store: Path):
     erm = frame[frame["method"] == "erm(layers=1)"].set_index("metric")
     (one,) = (one for one in results(store) if one.method.startswith("erm"))
     outputs = read_outputs(one)["clean"]
-    for name, row in erm[["low", "mean", "high"]].to_dict("index").items():
-        assert row["mean"] == pytest.approx(METRICS[str(name)](outputs.target, outputs.prediction))
-        assert row["low"] - 1e-9 <= row["mean"] <= row["high"] + 1e-9
+    for name, low, mean, high in zip(erm.index, erm["low"], erm["mean"], erm["high"], strict=True):
+        assert mean == pytest.approx(METRICS[str(name)](outputs.target, outputs.prediction))
+        assert low - 1e-9 <= mean <= high + 1e-9
     assert np.isfinite(missing(results(store), draws=20)["mean"].to_numpy(float)).any()
     damaged = robustness(results(store), draws=20)
     means = damaged.set_index(["method", "condition"])["mean"].to_dict()
