@@ -87,7 +87,7 @@ def test_the_table_has_every_rate_and_their_mean(data_root: Path, tmp_path: Path
     for name in (*steps, own, "mean:imbalanced-rates"):
         assert is_summary(name)
         assert math.isfinite(float(both.loc[name]))
-    assert float(both.loc["mean:imbalanced-rates"]) == pytest.approx(np.mean(both[steps].to_numpy()))
+    assert float(both.loc["mean:imbalanced-rates"]) == pytest.approx(np.mean(np.asarray(both[steps])))
     assert len(set(both[[*steps, own, "clean"]])) == 4
     alone = frame[frame["modalities"] == "text"]
     assert not set(alone["condition"]) & {*steps, own}
