@@ -200,12 +200,18 @@ def unobserved_is_not_read(method_class: type[Method]) -> None:
         # as the harness hands on every batch
         handed = replace(batch, features=dirty).with_observed(batch.observed)
         _close(clean, _predict(method, handed).prediction, "other values at unobserved entries")
-        _close(clean[:1], _predict(method, batch.take(slice(0, 1))).prediction, "a sample with holes alone")
+        alone = slice(0, _first(batch))
+        _close(clean[alone], _predict(method, batch.take(alone)).prediction, "a sample with holes alone")
         nothing = batch.with_observed({m: torch.zeros_like(o) for m, o in batch.observed.items()})
         for what, other in (("nothing", nothing), ("everything", replace(batch, observed={}))):
             prediction = _predict(method, other).prediction
             assert prediction.shape == clean.shape, f"{what} observed: shape {tuple(prediction.shape)}"
             assert bool(torch.isfinite(prediction).all()), f"{what} observed: not finite"
+
+
+def _first(batch: Batch) -> int:
+    """How many samples of a planted batch stand alone at its beginning: one, or the first conversation."""
+    return 1 if batch.conversation is None else int((batch.conversation.number == 0).sum())
 
 
 def samples_are_independent(method_class: type[Method]) -> None:
@@ -216,15 +222,13 @@ def samples_are_independent(method_class: type[Method]) -> None:
         order = torch.randperm(len(batch), generator=torch.Generator().manual_seed(1))
         whole = _predict(method, batch).prediction
         _close(whole[order], _predict(method, batch.take(order)).prediction, "another order")
-        first = torch.ones(1, dtype=torch.bool)
         what = "sample"
         if batch.conversation is not None:
-            what = "conversation"
-            said, first = batch.conversation, batch.conversation.number == 0
+            what, said = "conversation", batch.conversation
             turned = replace(said, number=-said.number)
             swapped = _predict(method, replace(batch, conversation=turned)).prediction
             _close(whole, swapped, "another order of the conversations")
-        count = int(first.sum())
+        count = _first(batch)
         alone = _predict(method, batch.take(slice(0, count))).prediction
         names = "+".join(spec.modalities)
         _close(
