@@ -19,6 +19,7 @@ from mmbench.benchmark.planning.companions import companions
 from mmbench.benchmark.store.store import Store
 from mmbench.datasets.dataset import DataError, Samples
 from mmbench.datasets.layout.write import write_open_layout
+from safetensors.numpy import load_file
 from sklearn.metrics import balanced_accuracy_score
 
 from ..conftest import Command
@@ -129,7 +130,10 @@ def fits(store: Path) -> dict[tuple[str, str], dict[str, Any]]:
     for record in Store(store):
         folder = store / "jobs" / record.job.id
         fit = json.loads((folder / "fit.json").read_text())
-        weights = (folder / "weights.safetensors").read_bytes()
+        # The file names the job, too.
+        weights = {
+            name: values.tolist() for name, values in load_file(folder / "weights.safetensors").items()
+        }
         found[record.job.task, record.job.role] = {**fit, "weights": weights, "job": record.job}
     return found
 
