@@ -10,7 +10,7 @@ import torch
 from ...corruptions.mask_table import MaskTable
 from ...datasets.dataset import DataError, Located
 from ..core.errors import UsageError
-from ..core.job import Job
+from ..core.job import OUTSIDE, Job
 from ..core.locate import locate
 from ..core.protocol import Protocol
 from ..core.registry import find
@@ -57,7 +57,8 @@ def task_data(job: Job, context: Context, device: torch.device) -> TaskData:
     )
     data = _TASKS.get(request, located).only(job.modalities)
     protocol = Protocol(**job.protocol)
-    reads_media = find("method", job.method, context.plugins).load().reads_media
+    # A method that was trained outside has no class here.
+    reads_media = job.role != OUTSIDE and find("method", job.method, context.plugins).load().reads_media
     if protocol.encoder_mode == "frozen" and not reads_media:
         return data
     key = (

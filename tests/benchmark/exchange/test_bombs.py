@@ -36,7 +36,7 @@ def test_sparse_records(theirs: Path, ours: Path, name: str) -> None:
     shutil.rmtree(jobs(without_tables(theirs))[1])
     with open(jobs(theirs)[0] / name, "ab") as stream:
         stream.truncate(2**32)
-    refused(theirs, ours, "more than the 16777216 that are read")
+    refused(theirs, ours, "has 4294967296 bytes, more than the ")
 
 
 def test_a_sparse_table_of_scores_and_one_of_many_columns(theirs: Path, ours: Path) -> None:
