@@ -461,7 +461,7 @@ def class_weights_reach_it(method_class: type[Method]) -> None:
     """Where it says that weights of classes reach it, they change its loss, or what it learns."""
     if not method_class.weighs_classes:
         return
-    plain = list(specs())[3]
+    plain = list(specs_for(method_class))[3]
     batch, found = _planted(method_class, plain), []
     for weights in ((1.0, 1.0, 1.0), (4.0, 1.0, 0.1)):
         method = _build(method_class, replace(plain, class_weights=weights))
