@@ -102,6 +102,7 @@ def test_the_marker_names_every_record(store: Path) -> None:
             "predictions.parquet",
             "fit.json",
             "weights.safetensors",
+            "inputs.safetensors",
             "environment.json",
             "job.json",
         }
