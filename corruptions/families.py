@@ -5,6 +5,8 @@ from __future__ import annotations
 from ..datasets.rates import TRAIN_MISSING as TRAIN_MISSING
 from ..datasets.rates import has_rates
 
+#: How the condition of a table of masks from elsewhere begins; ``leaderboards.labels`` reads it so.
+MASK = "mask:"
 _OF_MISSING = {"off": (), "patterns": ("missing",), "spectrum": ("missing", "dropout")}
 _OF_NOISE = {"off": (), "spectrum": ("noise",)}
 

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from ...leaderboards.labels import MASK
+from ...corruptions.families import MASK
 from ..core.errors import UsageError
 from ..core.strings import as_list, counted
 from .app import App

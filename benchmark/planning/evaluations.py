@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from ...corruptions import GROUPS, PARTS
+from ...corruptions.families import MASK
 from ...datasets.dataset import Located
 from ...datasets.layout.description import Description
 from ...datasets.rates import parse_rates, rates_text
-from ...leaderboards.labels import MASK
 from ..core.errors import UsageError, nearest
 from ..core.job import COMPANION, Job
 from ..core.locate import locate

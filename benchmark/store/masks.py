@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ...leaderboards.labels import MASK
+from ...corruptions.families import MASK
 from ..core.atomic_files import write_atomic
 from ..core.errors import UsageError, nearest
 from ..core.strings import single_line
