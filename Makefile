@@ -47,8 +47,8 @@ test-fast: $(VENV)/.installed-test  ## run the tests that take less than about t
 faults: $(VENV)/.installed-test  ## kill runs 200 times and compare what is left; about an hour
 	OMP_NUM_THREADS=1 MMBENCH_FAULTS=200 $(BIN)/pytest -s -m faults
 
-fuzz: $(VENV)/.installed-test  ## read MMBENCH_FUZZ (10000) damaged media files of each kind; about an hour
-	OMP_NUM_THREADS=1 MMBENCH_FUZZ=$${MMBENCH_FUZZ:-10000} $(BIN)/pytest -q tests/datasets/media/test_damaged_media.py
+fuzz: $(VENV)/.installed-test  ## read MMBENCH_FUZZ (10000) damaged files of each kind; about an hour
+	OMP_NUM_THREADS=1 MMBENCH_FUZZ=$${MMBENCH_FUZZ:-10000} $(BIN)/pytest -q tests/datasets/media/test_damaged_media.py tests/datasets/test_damaged_datasets.py
 
 constraints: $(VENV)/.installed-test $(VENV)/.installed-docs  ## write constraints.txt anew, with the newest releases that the bounds allow
 	$(BIN)/python -m pip install --quiet --upgrade --upgrade-strategy eager --editable ".[all,test,docs]"

@@ -9,7 +9,6 @@ import os
 import resource
 import struct
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +20,12 @@ from mmbench.datasets.media.decode import decode
 from mmbench.datasets.media.files import decoding
 from PIL import Image
 
+from ..damage_bytes import damaged
 from .media_files import tone, write_compressed, write_numbered_video, write_sound
 
 NUMBER = int(os.environ.get("MMBENCH_FUZZ", "300"))
 SECONDS_EACH = 10.0
 MEMORY_KIB = 2_000_000
-#: Values at which headers break: sizes, signs, counts.
-NUMBERS = [0, 1, 0x7F, 0x80, 0xFF, 0x7FFF, 0x8000, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF]
 KINDS = ["wav", "aiff", "flac", "ogg", "mp3", "m4a", "mkv", "mp4", "png", "jpg", "tif", "gif", "webp"]
 
 
@@ -46,33 +44,6 @@ def written(folder: Path, kind: str) -> Path:
     more: dict[str, Any] = {} if kind == "gif" else {"exif": exif}
     picture.convert("P" if kind == "gif" else "RGB").save(file, **more)
     return file
-
-
-def damaged(content: bytes, number: int) -> Iterator[bytes]:
-    """``number`` ways to break a file; most of them where its headers are."""
-    draw = np.random.default_rng(number)
-    for _ in range(number):
-        broken = bytearray(content)
-        near = len(broken) if draw.random() < 0.3 else min(len(broken), int(draw.choice([48, 160, 700])))
-        for _ in range(int(draw.integers(1, 5))):
-            place = int(draw.integers(0, near))
-            way = draw.integers(0, 4)
-            if way == 0:
-                broken[place] = int(draw.integers(0, 256))
-            elif way == 1:
-                width = int(draw.choice([1, 2, 4]))
-                value = int(draw.choice(NUMBERS)) & (256**width - 1)
-                broken[place : place + width] = value.to_bytes(width, str(draw.choice(["little", "big"])))  # type: ignore[arg-type]
-            elif way == 2:
-                del broken[place : place + int(draw.integers(1, 40))]
-            else:
-                broken[place:place] = bytes(broken[place : place + int(draw.integers(1, 40))])
-            if not broken:
-                broken = bytearray(b"\0")
-            near = min(near, len(broken))
-        if draw.random() < 0.2:
-            del broken[int(draw.integers(1, len(broken) + 1)) :]
-        yield bytes(broken)
 
 
 @pytest.mark.slow
