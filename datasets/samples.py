@@ -63,10 +63,13 @@ def shape_features(array: object, file: Path, key: str) -> np.ndarray:
     if 0 in values.shape:
         what = ("samples", "time steps", "features")[values.shape.index(0)]
         raise data_error(file, key, f"no {what}", "at least one")
-    if values.dtype != np.float16:
-        with np.errstate(over="ignore"):  # what overflows is reported as infinite below
-            values = values.astype(np.float32, copy=False)
-    return values
+    return values if values.dtype == np.float16 else as_float32(values)
+
+
+def as_float32(values: np.ndarray) -> np.ndarray:
+    """Numbers as float32. What overflows or is no number is infinite or NaN without a warning: the caller reports it."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        return values.astype(np.float32, copy=False)
 
 
 def without_padding(array: np.ndarray, mask: np.ndarray) -> np.ndarray:
@@ -159,7 +162,7 @@ def labels(
     raw = _column(array, file, key)
     if target.kind == "classification":
         return _class_indices(raw, target, file, key, [_column(one, file, key) for one in among], indices)
-    scores = numbers(raw, file, key).astype(np.float32)
+    scores = as_float32(numbers(raw, file, key))
     if not np.isfinite(scores).all():
         row = int(np.argmin(np.isfinite(scores)))
         raise data_error(file, key, f"the label of sample {row} is {scores[row]}", "finite numbers")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
@@ -11,9 +11,9 @@ import pandas as pd
 from rich.console import Console
 
 from ...leaderboards.catalog import Table
-from ...leaderboards.labels import KEYS, Across
+from ...leaderboards.labels import KEYS, REAL, Across
 from ...leaderboards.plots import figure as plots
-from ...leaderboards.render import page
+from ...leaderboards.render import page, summary
 from ...leaderboards.render import text as render
 from ..core.errors import UsageError, nearest
 from .console import print_faults, print_table
@@ -27,8 +27,11 @@ NAMES = (*KEYS, "method", "n", "metric")
 PLAIN_NAMES = ("best", "other", "diagnostic", "condition")
 #: With more blocks no picture is written beside the tables.
 MOST_PANELS = 12
-#: Of more holes only the first are printed.
+#: Of more holes only the first are printed; beside a summary, fewer.
 MOST_HOLES = 30
+FEW_HOLES = 6
+#: A summary has at most so many lines, titles and headings included, and of each panel at least so many methods.
+MOST_LINES, FEWEST_METHODS = 48, 3
 FORMATS = ("terminal", "csv", "md", "latex", "html")
 
 
@@ -43,6 +46,8 @@ def write_leaderboards(
     plugins: tuple[Path, ...] = (),
 ) -> tuple[bool, list[Path]]:
     """Prints the tables and writes them as files.
+
+    Where no table is named, one screen is printed that summarises all; the files hold all the same.
 
     Args:
         store: folder of the results.
@@ -66,6 +71,10 @@ def write_leaderboards(
     tables = tables_of(store, chosen, what, out, reference, plugins)
     frames = tables.frames
     files: list[Path] = []
+    panels = summary.panels(frames) if what is None and "terminal" in formats else []
+    if panels:
+        _print_summary(panels, out)
+        formats = [name for name in formats if name != "terminal"]
     for name, frame in frames.items():
         table = tables.declared[name]
         if table.plain:
@@ -89,19 +98,55 @@ def write_leaderboards(
     if "missing" in frames and "csv" in formats and find_spec("matplotlib") and _drawable(frames["missing"]):
         files.append(plots.write_missing_modalities(frames["missing"], folder))
     holes = list(dict.fromkeys(hole for frame in scored for hole in render.holes(frame)))
-    for note in dict.fromkeys(note for frame in scored for note in render.conventions(frame)):
-        out.print(note, style="dim", markup=False, highlight=False)
-    for hole in holes[:MOST_HOLES]:
+    notes = list(dict.fromkeys(note for frame in scored for note in render.conventions(frame)))
+    if panels:
+        notes, most = _summary_notes(frames), FEW_HOLES
+    else:
+        most = MOST_HOLES
+    for note in notes:
+        out.print(note, style="dim", markup=False, highlight=False, soft_wrap=bool(panels))
+    for hole in holes[:most]:
         out.print(hole, style="yellow", markup=False, highlight=False)
-    if len(holes) > MOST_HOLES:
-        more = f"{render.HOLE} {len(holes) - MOST_HOLES} more: the column 'hole' of the CSV files says why"
+    if len(holes) > most:
+        more = f"{render.HOLE} {len(holes) - most} more: the column 'hole' of the CSV files says why"
         out.print(more, style="yellow", markup=False, highlight=False)
     for name, why in tables.nothing.items():
         out.print(f"no table {name}: {why}", style="dim", markup=False, highlight=False)
-    for file in files:
-        out.print(f"wrote {file}", markup=False, highlight=False, soft_wrap=True)
+    _say_files(files, out)
     print_faults(out, tables.faults)
     return tables.complete, files
+
+
+def _print_summary(panels: Sequence[summary.Panel], out: Console) -> None:
+    """Prints as many panels and methods as a screen holds, and says how many more there are."""
+    shown = panels[: MOST_LINES // (FEWEST_METHODS + 3)]
+    most = max(FEWEST_METHODS, MOST_LINES // len(shown) - 3)
+    for panel in shown:
+        left_out = len(panel.values) - most
+        more = f" ({left_out} more methods: --what accuracy)" if left_out > 0 else ""
+        print_table(out, panel.title + more, summary.rows_of(panel, most), ("method", "n"))
+    if len(panels) > len(shown):
+        rest = len(panels) - len(shown)
+        out.print(f"{rest} more sets of comparable rows: --what accuracy", style="dim", highlight=False)
+
+
+def _summary_notes(frames: Mapping[str, pd.DataFrame]) -> list[str]:
+    """What the figures and marks of a summary mean, and where more stands, a line each."""
+    label = render.data_label(frames["accuracy"])
+    stand_in = f"Rows with data '{label}' say nothing about the real dataset. " if label != REAL else ""
+    return [
+        f"{stand_in}Means over n seeds, fractions in percent; {summary.BEST} best and {summary.SECOND} second by value "
+        "alone.",
+        f"Intervals, and which differences are significant: --what all, or any of --what {','.join(frames)}",
+    ]
+
+
+def _say_files(files: Sequence[Path], out: Console) -> None:
+    """Says in one line what was written into each folder."""
+    for folder in dict.fromkeys(file.parent for file in files):
+        names = [file.name for file in files if file.parent == folder]
+        said = f"{folder}/: {', '.join(names)}" if len(names) > 1 else str(folder / names[0])
+        out.print(f"wrote {said}", markup=False, highlight=False, soft_wrap=True)
 
 
 def _drawable(frame: pd.DataFrame) -> bool:

@@ -75,8 +75,8 @@ def seconds(stated: np.ndarray, mask: np.ndarray, unit: float, file: Path, key: 
     if values.shape not in (mask.shape, mask.shape[1:]):
         expected = f"times of shape {_shape(mask)}, or {mask.shape[1]} for all samples alike"
         raise data_error(file, key, f"shape {_shape(values)}", expected)
-    exact = np.broadcast_to(values.astype(np.float64) * unit, mask.shape)
-    with np.errstate(over="ignore"):  # what overflows is not finite
+    with np.errstate(over="ignore", invalid="ignore"):  # what overflows is not finite
+        exact = np.broadcast_to(values.astype(np.float64) * unit, mask.shape)
         times = np.where(mask, exact, 0).astype(np.float32)
     for row, step in np.argwhere(~np.isfinite(times))[:1]:
         wrong = f"the time is {_plain(exact[row, step] / unit)} (sample {row}, step {step})"

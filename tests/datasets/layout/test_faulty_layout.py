@@ -10,7 +10,7 @@ import pytest
 from mmbench.datasets.dataset import SPLITS, DataError
 from mmbench.datasets.layout.open_layout import locate_open
 
-from .conftest import Writer, small_arrays, small_description
+from .conftest import REGRESSION, Writer, small_arrays, small_description
 
 
 def entry(*path: str, to: Any) -> dict[str, Any]:
@@ -25,6 +25,8 @@ def entry(*path: str, to: Any) -> dict[str, Any]:
 
 NAN = small_arrays()["audio"].copy()
 NAN[5, 1] = np.nan
+#: A cast of it to float32 is an invalid operation of the processor, which numpy warns of.
+SIGNALLING_NAN = np.full((9, 2), 0x7FF4 << 48, dtype=np.uint64).view(np.float64)
 
 
 TASK = {"kind": "classification", "classes": ["a", "b"]}
@@ -80,6 +82,7 @@ BAD_DESCRIPTION: dict[str, tuple[dict[str, Any], str, str]] = {
 BAD_ARRAYS: dict[str, tuple[dict[str, np.ndarray], dict[str, Any], str, str]] = {
     "no such array": ({}, entry("label", to="labels"), "labels", "no such array"),
     "nan": ({"audio": NAN}, {}, "valid/audio", "first at sample 1, step 0, feature 1"),
+    "signalling nan": ({"audio": SIGNALLING_NAN}, {}, "train/audio", "not finite (nan)"),
     "objects": ({"audio": np.array([None] * 9)}, {}, "audio", "Python objects"),
     "fewer rows": ({"audio": np.ones((8, 2))}, {}, "audio", "8 samples; expected 9"),
     "single value": ({"audio": np.array(1.0)}, {}, "audio", "single value"),
@@ -92,6 +95,7 @@ BAD_ARRAYS: dict[str, tuple[dict[str, np.ndarray], dict[str, Any], str, str]] = 
     "own label": ({"own": np.zeros(8)}, {"unimodal_labels": {"audio": "own"}}, "own", "8 samples; expected 9"),
     "half a class": ({"label": np.full(9, 0.5)}, {}, "train/label", "unknown class 0.5"),
     "score": ({}, {"label": "score", "task": {"kind": "regression", "range": [-2, 2]}}, "train/score", "-3"),
+    "huge score": ({"score": np.full(9, 1e300)}, {"label": "score", "task": REGRESSION}, "train/score", "0 is inf"),
     "split value": ({"split": np.arange(9)}, {}, "split", "'3' is not in the map"),
     "split name": ({"split": np.array(["dev"] * 9)}, {"split": "split"}, "split", "unknown split 'dev'"),
     "empty split": ({"split": np.zeros(9, int)}, {}, "split/valid", "no samples"),

@@ -1,0 +1,213 @@
+"""All tables at a glance: one row a method, one column for each question that a table answers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from ..labels import AVERAGE, CLEAN, KEYS, MISSING, OWN, UPPER_BOUND
+from ..tables.accuracy import data_label, task_label
+from .text import HOLE, count_text, records, rounded
+
+#: What rows must share to be ranked together, beside their main metric: all of ``KEYS`` but the task.
+_FIELD = ("modalities", "protocol", "data")
+#: What is written behind the best and the second-best value of a column.
+BEST, SECOND = "¹", "²"
+
+
+@dataclass(frozen=True)
+class Axis:
+    """A question, and where its answer stands.
+
+    Attributes:
+        name: of its column; the name of its metric is put before it where ``metric`` is empty.
+        table: which leaderboard's frame has it.
+        condition: whose values are read; of several that begin so the worst, where ``worst``, else the mean. None for
+            the first condition of a row that is no confidence of the method's own.
+        metric: which is read; empty for the main metric of the row, ``first`` for the first of the table.
+        worst: whether the worst condition counts and not their mean.
+    """
+
+    name: str
+    table: str
+    condition: str | None = CLEAN
+    metric: str = ""
+    worst: bool = False
+
+
+AXES = (
+    Axis("clean", "accuracy"),
+    Axis("missing, mean", "missing", AVERAGE),
+    Axis("missing, worst", "missing", MISSING, worst=True),
+    Axis("corrupted, mean", "robustness", "mean_corruption"),
+    Axis("reliability volume", "robustness", "reliability_volume"),
+    Axis("misclassified", "misd", None, "first"),
+    Axis("OOD", "ood", "", "first"),
+    Axis("calibration", "calibration", None, "first"),
+    Axis("training s", "cost", CLEAN, "seconds_fit"),
+)
+RANK = "rank"
+
+
+@dataclass(frozen=True)
+class Panel:
+    """Methods that are ranked together.
+
+    Attributes:
+        title: what they were tested on, and by which metric.
+        values: [methods, axes], float64, best first; each the mean over the tasks, NaN where a task lacks it. The index
+            holds the methods' names, the columns the headings.
+        lower: of each column, whether lower is better.
+        units: of each column, as ``labels.rounded`` takes them.
+        counts: of each method, how many networks of how many there are.
+    """
+
+    title: str
+    values: pd.DataFrame
+    lower: tuple[bool, ...]
+    units: tuple[str, ...]
+    counts: tuple[str, ...]
+
+
+def panels(frames: Mapping[str, pd.DataFrame]) -> list[Panel]:
+    """The panels of a store.
+
+    Rows are put together that share modalities, protocol, kind of data and main metric; each value is the plain mean
+    over their tasks. Upper bounds are left out: they see the target.
+
+    Args:
+        frames: leaderboard -> tidy frame; ``accuracy`` decides which methods and tasks there are, and nothing is
+            returned without it.
+
+    Returns:
+        One panel for each set of rows, in the order of the first; a column stands in it only where some method has a
+        value.
+    """
+    if "accuracy" not in frames:
+        return []
+    accuracy = frames["accuracy"]
+    accuracy = accuracy.loc[~accuracy["protocol"].str.endswith(UPPER_BOUND)]
+    main = accuracy.groupby([*KEYS, "method", "draw"], sort=False)["metric"].transform("first")
+    rows = accuracy.loc[(accuracy["metric"] == main) & (accuracy["condition"] == CLEAN)]
+    rows = rows.assign(method=[_name(row) for row in records(rows)])
+    out = []
+    for key, chosen in rows.groupby([*_FIELD, "metric"], sort=False):
+        assert isinstance(key, tuple)
+        out.append(_panel(dict(zip([*_FIELD, "metric"], map(str, key), strict=True)), chosen, frames))
+    return out
+
+
+def _name(row: Mapping[str, object]) -> str:
+    return f"{row['method']} (draw {row['draw']})" if row["draw"] else str(row["method"])
+
+
+def _panel(shared: Mapping[str, str], rows: pd.DataFrame, frames: Mapping[str, pd.DataFrame]) -> Panel:
+    tasks = list(dict.fromkeys(rows["task"]))
+    methods = list(dict.fromkeys(rows["method"]))
+    columns: dict[str, pd.Series] = {}
+    lower, units = [], []
+    for axis in AXES:
+        found = _column(axis, shared, frames)
+        if found is None:
+            continue
+        values, heading, is_lower, unit = found
+        table = values.unstack("task").reindex(index=methods, columns=tasks)
+        mean = table.mean(axis=1, skipna=False)
+        if mean.isna().all():
+            continue
+        columns[heading], lower, units = mean, [*lower, is_lower], [*units, unit]
+        if axis.name == CLEAN and len(tasks) > 1 and len(methods) > 1:
+            columns[RANK] = table.rank(ascending=is_lower).mean(axis=1, skipna=False)
+            lower, units = [*lower, True], [*units, RANK]
+    values = pd.DataFrame(columns, index=pd.Index(methods, name="method"))
+    order = list(range(len(methods)))
+    if len(values.columns):
+        first = values.iloc[:, 0].to_numpy() * (1 if lower[0] else -1)
+        order = np.argsort(np.where(np.isnan(first), np.inf, first), kind="stable").tolist()
+    counts = [count_text(records(rows.loc[rows["method"] == method])) for method in methods]
+    on = task_label(tasks[0]) if len(tasks) == 1 else f"mean over {len(tasks)} tasks"
+    title = f"{on}; {shared['modalities']}; {shared['protocol']}; {data_label(rows)}"
+    return Panel(
+        title, values.iloc[order], tuple(lower), tuple(units), tuple(counts[place] for place in order)
+    )
+
+
+def _column(
+    axis: Axis, shared: Mapping[str, str], frames: Mapping[str, pd.DataFrame]
+) -> tuple[pd.Series, str, bool, str] | None:
+    """The values of an axis by method and task, its heading, whether lower is better, and its unit; None where the
+    rows have none."""
+    frame = frames.get(axis.table)
+    if frame is None or frame.empty:
+        return None
+    frame = frame.loc[np.logical_and.reduce([frame[name] == shared[name] for name in _FIELD])]
+    frame = frame.loc[~frame["condition"].str.rpartition("/")[2].str.startswith(OWN)]
+    if axis.condition is None:
+        by = frame.groupby(["task", "method", "draw"], sort=False)["condition"]
+        frame = frame.loc[frame["condition"] == by.transform("first")]
+    else:
+        frame = frame.loc[frame["condition"].str.startswith(axis.condition)]
+    if axis.metric == "first" and len(frame):
+        frame = frame.loc[frame["metric"] == frame["metric"].iloc[0]]
+    else:
+        frame = frame.loc[frame["metric"] == (axis.metric or shared["metric"])]
+    if frame.empty:
+        return None
+    one = records(frame.iloc[:1])[0]
+    is_lower, arrow = one["direction"] == "lower", "↓" if one["direction"] == "lower" else "↑"
+    by_row = frame.assign(method=[_name(row) for row in records(frame)]).groupby(
+        ["method", "task"], sort=False
+    )["mean"]
+    worst = "max" if is_lower else "min"
+    whole = by_row.count() == by_row.size()
+    values = by_row.agg(worst if axis.worst else "mean").where(whole)
+    name = {"": axis.name, "first": f"{axis.name}: {one['metric']}"}.get(axis.metric, axis.name)
+    if axis.name == CLEAN:
+        name = f"{one['metric']}, clean"
+    percent = " %" if one["unit"] == "fraction" else ""
+    return values, f"{name}{percent} {arrow}", is_lower, one["unit"]
+
+
+def rows_of(panel: Panel, most: int | None = None) -> pd.DataFrame:
+    """A panel as text, the best value of each column marked ``¹`` and the second ``²``, equal values alike.
+
+    Args:
+        panel: what is written.
+        most: so many methods at most, the best; None for all.
+
+    Returns:
+        A frame of text: method, n, and a column for each axis.
+    """
+    columns = {"method": list(panel.values.index), "n": list(panel.counts)}
+    for place, heading in enumerate(panel.values):
+        numbers = panel.values[heading].to_numpy(dtype=float)
+        columns[str(heading)] = list(_marked(numbers, panel.lower[place], panel.units[place]))
+    return pd.DataFrame(columns).astype("str").head(most if most is not None else len(panel.values))
+
+
+def _marked(numbers: np.ndarray, lower: bool, unit: str) -> Iterator[str]:
+    """The numbers of a column as text, with marks where there are different ones."""
+    texts = [_text(number, unit) for number in numbers]
+    ranked = sorted({number for number in numbers if not np.isnan(number)}, reverse=not lower)
+    marks = dict(zip(ranked, (BEST, SECOND), strict=False)) if len(ranked) > 1 else {}
+    yield from (text + marks.get(number, "") for text, number in zip(texts, numbers, strict=True))
+
+
+def _text(number: float, unit: str) -> str:
+    if np.isnan(number):
+        return HOLE
+    return f"{number:.2f}" if unit == RANK else rounded(number, unit)
+
+
+def tidy(parts: Sequence[Panel]) -> pd.DataFrame:
+    """The panels as one frame at full precision: ``panel``, ``method``, ``n``, ``axis``, ``value``."""
+    rows = [
+        {"panel": part.title, "method": method, "n": count, "axis": axis, "value": value}
+        for part in parts
+        for (method, values), count in zip(part.values.iterrows(), part.counts, strict=True)
+        for axis, value in values.items()
+    ]
+    return pd.DataFrame(rows, columns=["panel", "method", "n", "axis", "value"])
