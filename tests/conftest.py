@@ -38,6 +38,12 @@ def pytest_configure() -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Puts the tests first that wait for SLURM, so that others use the processors meanwhile; at the end each would be
+    waited for."""
+    items.sort(key=lambda item: item.get_closest_marker("slurm") is None)
+
+
 PROGRAMS = {"chromium": ("chromium", "chromedriver"), "latex": ("pdflatex",)}
 
 

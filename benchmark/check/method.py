@@ -286,7 +286,10 @@ def step_is_finite(method_class: type[Method]) -> None:
         method, whole = _build(method_class, spec), _planted(method_class, spec)
         optimizer = torch.optim.SGD(method.parameters(), lr=1e-3)
         absent = whole.with_present({name: torch.zeros(len(whole)).bool() for name in whole.modalities})
-        conditions = [condition.apply(whole) for condition in default_conditions(whole.modalities)]
+        patterns = default_conditions(whole.modalities)
+        if len(spec.modalities) > 3:  # whose many patterns would show nothing that three modalities do not
+            patterns = patterns[:1]
+        conditions = [condition.apply(whole) for condition in patterns]
         for stage in range(len(method.stages)):
             method.begin_stage(stage)
             method.before_epoch(lambda whole=whole: iter((whole,)), done=0.5)

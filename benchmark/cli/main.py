@@ -168,12 +168,14 @@ def leaderboard(
     ] = "",
     plugin: Plugins = None,
 ) -> None:
-    """Print the tables and write them as files. The exit code is 1 where accuracy or missing has a hole, or
-    results that another table needs cannot be used.
+    """Print a summary of all tables, or those that --what names, and write them as files. The exit code is 1 where
+    accuracy or missing has a hole, or results that another table needs cannot be used.
 
     Examples:
 
     mmbench leaderboard --store runs --out tables
+
+    mmbench leaderboard --what all
 
     mmbench leaderboard --what robustness,misd --format terminal,latex
 

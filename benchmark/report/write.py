@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
@@ -73,7 +73,7 @@ def write_leaderboards(
     files: list[Path] = []
     panels = summary.panels(frames) if what is None and "terminal" in formats else []
     if panels:
-        _print_summary(panels, out)
+        print_summary(panels, out)
         formats = [name for name in formats if name != "terminal"]
     for name, frame in frames.items():
         table = tables.declared[name]
@@ -97,28 +97,32 @@ def write_leaderboards(
     scored = [frame for name, frame in frames.items() if not tables.declared[name].plain]
     if "missing" in frames and "csv" in formats and find_spec("matplotlib") and _drawable(frames["missing"]):
         files.append(plots.write_missing_modalities(frames["missing"], folder))
-    holes = list(dict.fromkeys(hole for frame in scored for hole in render.holes(frame)))
-    notes = list(dict.fromkeys(note for frame in scored for note in render.conventions(frame)))
     if panels:
-        notes, most = _summary_notes(frames), FEW_HOLES
+        _print_notes(
+            _summary_notes(frames, panels),
+            render.holes(summary.main_rows(frames["accuracy"])),
+            FEW_HOLES,
+            out,
+        )
     else:
-        most = MOST_HOLES
-    for note in notes:
-        out.print(note, style="dim", markup=False, highlight=False, soft_wrap=bool(panels))
-    for hole in holes[:most]:
-        out.print(hole, style="yellow", markup=False, highlight=False)
-    if len(holes) > most:
-        more = f"{render.HOLE} {len(holes) - most} more: the column 'hole' of the CSV files says why"
-        out.print(more, style="yellow", markup=False, highlight=False)
+        holes = list(dict.fromkeys(hole for frame in scored for hole in render.holes(frame)))
+        notes = list(dict.fromkeys(note for frame in scored for note in render.conventions(frame)))
+        _print_notes(notes, holes, MOST_HOLES, out)
     for name, why in tables.nothing.items():
         out.print(f"no table {name}: {why}", style="dim", markup=False, highlight=False)
-    _say_files(files, out)
+    for said in _folders_of(files) if panels else map(str, files):
+        out.print(f"wrote {said}", markup=False, highlight=False, soft_wrap=True)
     print_faults(out, tables.faults)
     return tables.complete, files
 
 
-def _print_summary(panels: Sequence[summary.Panel], out: Console) -> None:
-    """Prints as many panels and methods as a screen holds, and says how many more there are."""
+def print_summary(panels: Sequence[summary.Panel], out: Console) -> None:
+    """Prints as many panels and methods as a screen holds, and says how many more there are.
+
+    Args:
+        panels: of the store.
+        out: where to.
+    """
     shown = panels[: MOST_LINES // (FEWEST_METHODS + 3)]
     most = max(FEWEST_METHODS, MOST_LINES // len(shown) - 3)
     for panel in shown:
@@ -130,23 +134,36 @@ def _print_summary(panels: Sequence[summary.Panel], out: Console) -> None:
         out.print(f"{rest} more sets of comparable rows: --what accuracy", style="dim", highlight=False)
 
 
-def _summary_notes(frames: Mapping[str, pd.DataFrame]) -> list[str]:
+def _print_notes(notes: Sequence[str], holes: Sequence[str], most: int, out: Console) -> None:
+    """Prints what a reader must know, and why there are holes: ``most`` of them."""
+    for note in notes:
+        out.print(note, style="dim", markup=False, highlight=False)
+    for hole in holes[:most]:
+        out.print(hole, style="yellow", markup=False, highlight=False)
+    if len(holes) > most:
+        more = f"{render.HOLE} {len(holes) - most} more: the column 'hole' of the CSV files says why"
+        out.print(more, style="yellow", markup=False, highlight=False)
+
+
+def _summary_notes(frames: Mapping[str, pd.DataFrame], panels: Sequence[summary.Panel]) -> list[str]:
     """What the figures and marks of a summary mean, and where more stands, a line each."""
     label = render.data_label(frames["accuracy"])
     stand_in = f"Rows with data '{label}' say nothing about the real dataset. " if label != REAL else ""
+    stated = [f"{render.UNVERIFIED} unverified: stated elsewhere, not compared."]
     return [
         f"{stand_in}Means over n seeds, fractions in percent; {summary.BEST} best and {summary.SECOND} second by value "
         "alone.",
-        f"Intervals, and which differences are significant: --what all, or any of --what {','.join(frames)}",
+        f"Intervals, tests and what else there is: --what all, or one of {', '.join(frames)}.",
+        *(stated if not all(all(panel.compared) for panel in panels) else []),
     ]
 
 
-def _say_files(files: Sequence[Path], out: Console) -> None:
-    """Says in one line what was written into each folder."""
+def _folders_of(files: Sequence[Path]) -> Iterator[str]:
+    """What was written into each folder, in one line a folder."""
     for folder in dict.fromkeys(file.parent for file in files):
         names = [file.name for file in files if file.parent == folder]
-        said = f"{folder}/: {', '.join(names)}" if len(names) > 1 else str(folder / names[0])
-        out.print(f"wrote {said}", markup=False, highlight=False, soft_wrap=True)
+        kinds = ", ".join(dict.fromkeys(Path(name).suffix.removeprefix(".") for name in names))
+        yield f"{folder}/: {len(names)} files ({kinds})" if len(names) > 1 else str(folder / names[0])
 
 
 def _drawable(frame: pd.DataFrame) -> bool:

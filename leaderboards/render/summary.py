@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +10,7 @@ import pandas as pd
 
 from ..labels import AVERAGE, CLEAN, KEYS, MISSING, OWN, UPPER_BOUND
 from ..tables.accuracy import data_label, task_label
-from .text import HOLE, count_text, records, rounded
+from .text import HOLE, UNVERIFIED, count_text, records, rounded
 
 #: What rows must share to be ranked together, beside their main metric: all of ``KEYS`` but the task.
 _FIELD = ("modalities", "protocol", "data")
@@ -63,6 +63,7 @@ class Panel:
         lower: of each column, whether lower is better.
         units: of each column, as ``labels.rounded`` takes them.
         counts: of each method, how many networks of how many there are.
+        compared: of each method, whether it is compared with others: not what was only stated elsewhere.
     """
 
     title: str
@@ -70,6 +71,7 @@ class Panel:
     lower: tuple[bool, ...]
     units: tuple[str, ...]
     counts: tuple[str, ...]
+    compared: tuple[bool, ...]
 
 
 def panels(frames: Mapping[str, pd.DataFrame]) -> list[Panel]:
@@ -88,16 +90,20 @@ def panels(frames: Mapping[str, pd.DataFrame]) -> list[Panel]:
     """
     if "accuracy" not in frames:
         return []
-    accuracy = frames["accuracy"]
-    accuracy = accuracy.loc[~accuracy["protocol"].str.endswith(UPPER_BOUND)]
-    main = accuracy.groupby([*KEYS, "method", "draw"], sort=False)["metric"].transform("first")
-    rows = accuracy.loc[(accuracy["metric"] == main) & (accuracy["condition"] == CLEAN)]
+    rows = main_rows(frames["accuracy"])
+    rows = rows.loc[~rows["protocol"].str.endswith(UPPER_BOUND)]
     rows = rows.assign(method=[_name(row) for row in records(rows)])
     out = []
     for key, chosen in rows.groupby([*_FIELD, "metric"], sort=False):
         assert isinstance(key, tuple)
         out.append(_panel(dict(zip([*_FIELD, "metric"], map(str, key), strict=True)), chosen, frames))
     return out
+
+
+def main_rows(accuracy: pd.DataFrame) -> pd.DataFrame:
+    """The rows of the table ``accuracy`` that hold each method's main metric, the first of its family."""
+    main = accuracy.groupby([*KEYS, "method", "draw"], sort=False)["metric"].transform("first")
+    return accuracy.loc[(accuracy["metric"] == main) & (accuracy["condition"] == CLEAN)]
 
 
 def _name(row: Mapping[str, object]) -> str:
@@ -107,6 +113,7 @@ def _name(row: Mapping[str, object]) -> str:
 def _panel(shared: Mapping[str, str], rows: pd.DataFrame, frames: Mapping[str, pd.DataFrame]) -> Panel:
     tasks = list(dict.fromkeys(rows["task"]))
     methods = list(dict.fromkeys(rows["method"]))
+    stated = set(rows.loc[rows["mark"] == "unverified", "method"])
     columns: dict[str, pd.Series] = {}
     lower, units = [], []
     for axis in AXES:
@@ -120,7 +127,8 @@ def _panel(shared: Mapping[str, str], rows: pd.DataFrame, frames: Mapping[str, p
             continue
         columns[heading], lower, units = mean, [*lower, is_lower], [*units, unit]
         if axis.name == CLEAN and len(tasks) > 1 and len(methods) > 1:
-            columns[RANK] = table.rank(ascending=is_lower).mean(axis=1, skipna=False)
+            ranked = table.loc[[method not in stated for method in methods]]
+            columns[RANK] = ranked.rank(ascending=is_lower).mean(axis=1, skipna=False).reindex(methods)
             lower, units = [*lower, True], [*units, RANK]
     values = pd.DataFrame(columns, index=pd.Index(methods, name="method"))
     order = list(range(len(methods)))
@@ -131,7 +139,12 @@ def _panel(shared: Mapping[str, str], rows: pd.DataFrame, frames: Mapping[str, p
     on = task_label(tasks[0]) if len(tasks) == 1 else f"mean over {len(tasks)} tasks"
     title = f"{on}; {shared['modalities']}; {shared['protocol']}; {data_label(rows)}"
     return Panel(
-        title, values.iloc[order], tuple(lower), tuple(units), tuple(counts[place] for place in order)
+        title,
+        values.iloc[order],
+        tuple(lower),
+        tuple(units),
+        tuple(counts[place] for place in order),
+        tuple(methods[place] not in stated for place in order),
     )
 
 
@@ -141,9 +154,10 @@ def _column(
     """The values of an axis by method and task, its heading, whether lower is better, and its unit; None where the
     rows have none."""
     frame = frames.get(axis.table)
+    if frame is not None:
+        frame = frame.loc[np.logical_and.reduce([frame[name] == shared[name] for name in _FIELD])]
     if frame is None or frame.empty:
         return None
-    frame = frame.loc[np.logical_and.reduce([frame[name] == shared[name] for name in _FIELD])]
     frame = frame.loc[~frame["condition"].str.rpartition("/")[2].str.startswith(OWN)]
     if axis.condition is None:
         by = frame.groupby(["task", "method", "draw"], sort=False)["condition"]
@@ -172,7 +186,8 @@ def _column(
 
 
 def rows_of(panel: Panel, most: int | None = None) -> pd.DataFrame:
-    """A panel as text, the best value of each column marked ``¹`` and the second ``²``, equal values alike.
+    """A panel as text, the best value of each column marked ``¹`` and the second ``²``, equal values alike; what is not
+    compared is marked ``†``.
 
     Args:
         panel: what is written.
@@ -184,30 +199,21 @@ def rows_of(panel: Panel, most: int | None = None) -> pd.DataFrame:
     columns = {"method": list(panel.values.index), "n": list(panel.counts)}
     for place, heading in enumerate(panel.values):
         numbers = panel.values[heading].to_numpy(dtype=float)
-        columns[str(heading)] = list(_marked(numbers, panel.lower[place], panel.units[place]))
+        columns[str(heading)] = list(_marked(numbers, panel, place))
     return pd.DataFrame(columns).astype("str").head(most if most is not None else len(panel.values))
 
 
-def _marked(numbers: np.ndarray, lower: bool, unit: str) -> Iterator[str]:
-    """The numbers of a column as text, with marks where there are different ones."""
-    texts = [_text(number, unit) for number in numbers]
-    ranked = sorted({number for number in numbers if not np.isnan(number)}, reverse=not lower)
+def _marked(numbers: np.ndarray, panel: Panel, place: int) -> Iterator[str]:
+    """The numbers of a column as text, with marks where there are different ones to compare."""
+    known = {float(number) for number in numbers[np.array(panel.compared)] if not np.isnan(number)}
+    ranked = sorted(known, reverse=not panel.lower[place])
     marks = dict(zip(ranked, (BEST, SECOND), strict=False)) if len(ranked) > 1 else {}
-    yield from (text + marks.get(number, "") for text, number in zip(texts, numbers, strict=True))
+    for number, compared in zip(numbers, panel.compared, strict=True):
+        text = _text(number, panel.units[place])
+        yield text + marks.get(float(number), "") if compared else f"{UNVERIFIED} {text}"
 
 
 def _text(number: float, unit: str) -> str:
     if np.isnan(number):
         return HOLE
     return f"{number:.2f}" if unit == RANK else rounded(number, unit)
-
-
-def tidy(parts: Sequence[Panel]) -> pd.DataFrame:
-    """The panels as one frame at full precision: ``panel``, ``method``, ``n``, ``axis``, ``value``."""
-    rows = [
-        {"panel": part.title, "method": method, "n": count, "axis": axis, "value": value}
-        for part in parts
-        for (method, values), count in zip(part.values.iterrows(), part.counts, strict=True)
-        for axis, value in values.items()
-    ]
-    return pd.DataFrame(rows, columns=["panel", "method", "n", "axis", "value"])

@@ -16,7 +16,7 @@ import pytest
 from ..benchmark.conftest import write_dataset
 from .runs import Run, changes, finished, hashes, left_over
 
-KILLS = int(os.environ.get("MMBENCH_FAULTS") or 4)
+KILLS = int(os.environ.get("MMBENCH_FAULTS") or 2)
 SEED = int(os.environ.get("MMBENCH_FAULTS_SEED") or 0)
 ASKED = "--methods erm(layers=1) --datasets toy --seeds 0,1 --epochs 40 --device cpu --corruptions drift --ood toys"
 

@@ -105,7 +105,9 @@ def test_from_nothing_to_a_leaderboard(mmbench_process: Command, mmbench: Comman
     assert "2 jobs in runs: 2 done" in mmbench("status").stdout
     board = mmbench("leaderboard", "--out", "tables")
     assert board.returncode == 0, board.stderr
-    assert "n = 2 seeds" in board.stdout
+    assert "toy; text+audio; fair (epochs=2); real" in board.stdout
+    assert len(board.stdout.splitlines()) < 20
+    assert "n = 2 seeds" in mmbench("leaderboard", "--what", "accuracy").stdout
     frame = pd.read_csv(tmp_path / "tables" / "accuracy.csv")
     assert set(frame["n"]) == {2}
     assert frame.loc[frame.metric == "mae", "mean"].item() > 0

@@ -24,7 +24,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder in which the command was asked for all that it says of the store."""
     folder = tmp_path_factory.mktemp("stored")
     shutil.copytree(STORED / "store-0.1", folder / "runs")
-    tables = ("leaderboard", "--format", "terminal,csv,md,latex", "--out", "tables")
+    tables = ("leaderboard", "--what", "all", "--format", "terminal,csv,md,latex", "--out", "tables")
     for name, command in {"printed": tables, "findings": ("findings",), "status": ("status",)}.items():
         with open(folder / f"{name}.txt", "w") as stream:
             subprocess.run(
