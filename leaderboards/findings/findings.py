@@ -110,7 +110,15 @@ def warnings_of(frames: Mapping[str, pd.DataFrame]) -> list[str]:
 
 
 def basis_words(one: Finding, most: int = 4) -> str:
-    """What an answer rests on, and the tasks: all, or the first few and how many more."""
+    """What an answer rests on, and the tasks: all, or the first few and how many more.
+
+    Args:
+        one: the answer.
+        most: how many tasks are named, at least 1.
+
+    Returns:
+        One line.
+    """
     more = len(one.tasks) - most
     named = "; ".join(one.tasks[:most]) + (f" and {more} more" if more > 0 else "")
     return f"{one.statistic} Tasks: {named}." if one.tasks else one.statistic

@@ -49,7 +49,16 @@ class Evidence:
     large: float
 
     def scores(self, board: str, condition: str = CLEAN, metric: str | None = None) -> list[Score]:
-        """The scores of a leaderboard that have a value; none where there is no such leaderboard."""
+        """The scores of a leaderboard that have a value, of this protocol and kind of data.
+
+        Args:
+            board: its name, such as ``"accuracy"``.
+            condition: under which; clean data by default.
+            metric: its name; None for the main metric of each row, which is the frame's first.
+
+        Returns:
+            In the order of the frame; empty where there is no such leaderboard.
+        """
         if board not in self.frames:
             return []
         items = scores(self.frames[board], condition, metric)

@@ -160,7 +160,22 @@ def parts(values: Sequence[str], named: Sequence[str], widths: Mapping[str, int]
 def write_latex(
     frame: pd.DataFrame, folder: Path, stem: str, subject: str, across: Across = "metric"
 ) -> Path:
-    """Writes ``latex(...)`` to ``folder``, under a name that says so where data are synthetic; its path."""
+    """Writes ``latex(...)`` to a folder, under a name that says so where data are synthetic.
+
+    Args:
+        frame: as of ``latex``.
+        folder: made where it does not exist.
+        stem: the name of the file without its suffix.
+        subject: as of ``latex``.
+        across: as of ``latex``.
+
+    Returns:
+        The path of the file.
+
+    Raises:
+        ValueError: as ``latex``.
+        OSError: it cannot be written.
+    """
     return write_text(folder / file_name(frame, stem, ".tex"), latex(frame, subject, across))
 
 

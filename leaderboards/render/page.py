@@ -107,7 +107,12 @@ def page(
 
 
 def write_page(folder: Path, tables: Sequence[PageTable], version: str) -> Path:
-    """Writes a page without pictures to ``folder``, under a name that says so where data are synthetic.
+    """Writes a page without pictures to a folder, under a name that says so where data are synthetic.
+
+    Args:
+        folder: made where it does not exist.
+        tables: as of ``page``.
+        version: of mmbench, for the colophon.
 
     Returns:
         Its path.

@@ -95,7 +95,12 @@ def wide(
 
 
 def title(frame: pd.DataFrame, subject: str) -> str:
-    """A title that names the data, n, and what the interval is over."""
+    """A title that names the data, n, and what the interval is over.
+
+    Args:
+        frame: a tidy frame, such as ``tables.accuracy`` gives.
+        subject: what the title begins with.
+    """
     whole = frame.loc[frame["hole"] == ""]
     divided = whole[FOLDS] != "" if FOLDS in whole else pd.Series(False, index=whole.index)
     counts = sorted(whole.loc[~divided, "n"].unique().tolist())
@@ -239,8 +244,17 @@ def escape_markdown(text: str) -> str:
 
 
 def file_name(frame: pd.DataFrame, stem: str, suffix: str) -> str:
-    """``"accuracy.csv"`` for real data, ``"accuracy-synthetic-stand-in.csv"`` where all of it is a stand-in,
-    ``"accuracy-partly-synthetic-stand-in.csv"`` where some is."""
+    """The name of a file that says so where data are synthetic.
+
+    Args:
+        frame: of which the column ``data`` is read.
+        stem: what the name begins with.
+        suffix: with its dot.
+
+    Returns:
+        ``"accuracy.csv"`` for real data, ``"accuracy-synthetic-stand-in.csv"`` where all of it is a stand-in,
+        ``"accuracy-partly-synthetic-stand-in.csv"`` where some is.
+    """
     label = data_label(frame)
     return f"{stem}{'' if label == REAL else '-' + label.replace(' ', '-')}{suffix}"
 
@@ -253,22 +267,71 @@ def write_markdown(
     across: Across = "metric",
     metric: str | None = None,
 ) -> Path:
-    """Writes ``markdown(...)`` to ``folder``, under the name of ``file_name``; returns the path."""
+    """Writes ``markdown(...)`` to a folder, under the name of ``file_name``.
+
+    Args:
+        frame: as of ``markdown``.
+        folder: made where it does not exist.
+        stem: the name of the file without its suffix.
+        subject: as of ``markdown``.
+        across: as of ``markdown``.
+        metric: as of ``markdown``.
+
+    Returns:
+        The path of the file.
+
+    Raises:
+        ValueError: as ``markdown``.
+        OSError: it cannot be written.
+    """
     return write_text(folder / file_name(frame, stem, ".md"), markdown(frame, subject, across, metric))
 
 
 def write_text(path: Path, text: str) -> Path:
-    """Writes a file whole or not at all, its folder made if need be; the path."""
+    """Writes a file whole or not at all; its folder is made where it does not exist.
+
+    Args:
+        path: of the file.
+        text: its content, written as UTF-8.
+
+    Returns:
+        The path.
+
+    Raises:
+        OSError: it cannot be written; the error names the file.
+    """
     return write_bytes(path, text.encode())
 
 
 def write_bytes(path: Path, content: bytes) -> Path:
-    """As ``write_text``."""
+    """As ``write_text``.
+
+    Args:
+        path: of the file.
+        content: all of it.
+
+    Returns:
+        The path.
+
+    Raises:
+        OSError: as ``write_text``.
+    """
     return write_parts(path, [content])
 
 
 def write_parts(path: Path, parts: Iterable[bytes]) -> Path:
-    """As ``write_text``, piece by piece."""
+    """As ``write_text``, piece by piece.
+
+    Args:
+        path: of the file.
+        parts: its content, in order.
+
+    Returns:
+        The path.
+
+    Raises:
+        OSError: as ``write_text``.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     with naming(path):
@@ -334,8 +397,20 @@ def naming(path: Path) -> Iterator[None]:
 
 
 def rows_to_show(frame: pd.DataFrame, across: Across, metric: str | None) -> pd.DataFrame:
-    """The rows of a frame that ``wide`` prints. A confidence of a method's own has a row beside that of the method, whose
-    name says so."""
+    """The rows of a frame that ``wide`` prints. A confidence of a method's own has a row beside that of the
+    method, whose name says so.
+
+    Args:
+        frame: a tidy frame.
+        across: as in ``wide``.
+        metric: as in ``wide``; read where the columns are conditions.
+
+    Returns:
+        A part of the frame, in its order.
+
+    Raises:
+        ValueError: the frame has no such rows, or ``across`` is neither.
+    """
     if across == "metric":
         # A table without clean rows (a confidence, an OOD score) shows each row's main condition, its first.
         first = frame.groupby([*KEYS, "method", "draw"])["condition"].transform("first")
@@ -389,7 +464,13 @@ def interval_text(row: dict) -> str:
 
 
 def cell_text(row: dict, intervals: bool, best: str) -> str:
-    """A row of a tidy frame as a cell, as ``wide`` writes it."""
+    """A row of a tidy frame as a cell, as ``wide`` writes it.
+
+    Args:
+        row: column -> value.
+        intervals: whether the 95 % interval stands behind the mean.
+        best: as in ``wide``.
+    """
     if row["hole"]:
         return HOLE
     text = rounded(row["mean"], row["unit"])

@@ -125,7 +125,12 @@ def condition_label(condition: str) -> str:
 
 
 def task_label(task: str, most: int = 40) -> str:
-    """A task as a heading; of a long one the sources are counted: ``"7 sources->dsads/p1"``."""
+    """A task as a heading; of a long one the sources are counted: ``"7 sources->dsads/p1"``.
+
+    Args:
+        task: such as ``"mosei->mosi"``.
+        most: characters that are not too long.
+    """
     sources, arrow, target = task.partition("->")
     return f"{sources.count('+') + 1} sources->{target}" if arrow and len(task) > most else task
 

@@ -242,7 +242,17 @@ def sheet_key(metrics: Sequence[Metric], draws: int, seed: int) -> list[object]:
 
 
 def scored(outputs: Mapping[str, Outputs], metrics: Sequence[Metric], draws: int, seed: int) -> Sheet:
-    """The sheet of one network: condition -> outputs, each judged by all metrics."""
+    """The sheet of one network: every condition, judged by all metrics.
+
+    Args:
+        outputs: condition -> outputs.
+        metrics: of one task, at least one.
+        draws: number of resamples.
+        seed: of the resampling.
+
+    Returns:
+        What the metrics refuse is a hole with the reason, and no error.
+    """
     entries: dict[str, SheetEntry] = {}
     alike: dict[str, list[str]] = {}
     for condition, found in outputs.items():
