@@ -13,8 +13,10 @@ from rich.console import Console
 from ...leaderboards.catalog import Table
 from ...leaderboards.labels import KEYS, Across
 from ...leaderboards.plots import figure as plots
-from ...leaderboards.render import page
-from ...leaderboards.render import text as render
+from ...leaderboards.render import notes, page
+from ...leaderboards.render.files import file_name, write_text
+from ...leaderboards.render.markdown import write_markdown
+from ...leaderboards.render.text import HOLE, wide
 from ..core.errors import UsageError, nearest
 from .console import print_faults, print_table
 from .export_page import page_tables
@@ -74,11 +76,11 @@ def write_leaderboards(
         conditions = [condition for condition in frame["condition"].unique() if table.shown(condition)]
         short = frame.loc[frame["condition"].isin(conditions)]
         if "terminal" in formats:
-            print_table(out, render.title(frame, table.title), for_terminal(short, table.across), NAMES)
+            print_table(out, notes.title(frame, table.title), for_terminal(short, table.across), NAMES)
         if "csv" in formats:
             files.append(tables.write_csv(name, folder))
         if "md" in formats:
-            files.append(render.write_markdown(short, folder, name, table.title, table.across))
+            files.append(write_markdown(short, folder, name, table.title, table.across))
         if "latex" in formats:
             from ...leaderboards.render.latex import write_latex
 
@@ -88,13 +90,13 @@ def write_leaderboards(
     scored = [frame for name, frame in frames.items() if not tables.declared[name].plain]
     if "missing" in frames and "csv" in formats and find_spec("matplotlib") and _drawable(frames["missing"]):
         files.append(plots.write_missing_modalities(frames["missing"], folder))
-    holes = list(dict.fromkeys(hole for frame in scored for hole in render.holes(frame)))
-    for note in dict.fromkeys(note for frame in scored for note in render.conventions(frame)):
+    holes = list(dict.fromkeys(hole for frame in scored for hole in notes.holes(frame)))
+    for note in dict.fromkeys(note for frame in scored for note in notes.conventions(frame)):
         out.print(note, style="dim", markup=False, highlight=False)
     for hole in holes[:MOST_HOLES]:
         out.print(hole, style="yellow", markup=False, highlight=False)
     if len(holes) > MOST_HOLES:
-        more = f"{render.HOLE} {len(holes) - MOST_HOLES} more: the column 'hole' of the CSV files says why"
+        more = f"{HOLE} {len(holes) - MOST_HOLES} more: the column 'hole' of the CSV files says why"
         out.print(more, style="yellow", markup=False, highlight=False)
     for name, why in tables.nothing.items():
         out.print(f"no table {name}: {why}", style="dim", markup=False, highlight=False)
@@ -115,20 +117,20 @@ def _write_plain(
     """Prints and writes a table with columns of its own; the files."""
     from ...leaderboards.render import plain
 
-    notes = table.notes_of(frame)
+    own_notes = table.notes_of(frame)
     short = table.shown_rows(frame)
     files: list[Path] = []
     if "terminal" in formats:
         print_table(out, table.title, plain.texts(short), (*NAMES, *PLAIN_NAMES))
-        for note in notes:
+        for note in own_notes:
             out.print(note, style="dim", markup=False, highlight=False)
         out.print()
     if "csv" in formats:
         files.append(plain.write_plain_csv(frame, folder, table.name))
     writers = {"md": (plain.plain_markdown, ".md"), "latex": (plain.plain_latex, ".tex")}
     for write, suffix in (writers[kind] for kind in formats if kind in writers):
-        path = folder / render.file_name(frame, table.name, suffix)
-        files.append(render.write_text(path, write(short, table.title, notes)))
+        path = folder / file_name(frame, table.name, suffix)
+        files.append(write_text(path, write(short, table.title, own_notes)))
     return files
 
 
@@ -137,16 +139,16 @@ def for_terminal(frame: pd.DataFrame, across: Across) -> pd.DataFrame:
 
     Args:
         frame: tidy.
-        across: what its columns are, as in ``render.wide``.
+        across: what its columns are, as in ``render.text.wide``.
 
     Returns:
         A frame of text.
 
     Raises:
-        ValueError: as ``render.wide``.
+        ValueError: as ``render.text.wide``.
     """
-    text = render.wide(frame, across, intervals=False)
+    text = wide(frame, across, intervals=False)
     first = next(name for name in text if name not in NAMES)
-    intervals = render.wide(frame, across)[first].str.extract(r"(\[.*\])", expand=False).fillna("")
+    intervals = wide(frame, across)[first].str.extract(r"(\[.*\])", expand=False).fillna("")
     text.insert(int(text.columns.get_indexer([first])[0]) + 1, "95 %", intervals)
     return text

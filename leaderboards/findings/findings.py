@@ -18,7 +18,7 @@ from typing import Literal
 import pandas as pd
 
 from ..labels import UPPER_BOUND
-from ..render.text import escape_markdown
+from ..render.markdown import escape_markdown
 from ..tables.cost import notes_of_audit
 from ..tables.seed_scores import scores
 from .effect_sizes import EffectEstimate

@@ -13,7 +13,8 @@ import numpy as np
 import pandas as pd
 
 from ..labels import CLEAN, KEYS
-from ..render.text import records, title
+from ..render.notes import title
+from ..render.text import records
 from ..tables.accuracy import task_label
 from ..tables.robustness import GRID, RATES, SEVERITIES, VOLUME, reliability_point
 from .figure import FILES, MOST_LINES, PictureForm, stem_of, write_figure

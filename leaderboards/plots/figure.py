@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from ..labels import AVERAGE, CLEAN
-from ..render.text import DOTS, file_name, holes, records, save_figure, title
+from ..render.files import DOTS, file_name, save_figure
+from ..render.notes import holes, title
+from ..render.text import records
 from ..tables.accuracy import condition_label, task_label
 
 if TYPE_CHECKING:

@@ -11,7 +11,9 @@ from pathlib import Path
 import pandas as pd
 
 from ..labels import KEYS, Across
-from .text import file_name, holes, rows_to_show, title, wide, write_text
+from .files import file_name, write_text
+from .notes import holes, title
+from .text import rows_to_show, wide
 
 # Characters of a row, with two between columns, that fit 17 cm in a small font of ten points.
 _WIDTH = 100
@@ -95,7 +97,7 @@ def latex(frame: pd.DataFrame, subject: str, across: Across = "metric") -> str:
     Args:
         frame: a tidy frame, such as ``tables.accuracy`` gives.
         subject: what the caption begins with.
-        across: what the columns are, as in ``render.wide``.
+        across: what the columns are, as in ``text.wide``.
 
     Returns:
         The text, with a line feed at its end.

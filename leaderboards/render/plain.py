@@ -11,8 +11,10 @@ from pathlib import Path
 import pandas as pd
 
 from ..labels import KEYS
+from .files import file_name, write_text
 from .latex import escape_latex, parts, with_engine
-from .text import HOLE, escape_markdown, file_name, write_text
+from .markdown import escape_markdown
+from .text import HOLE
 
 #: Columns that say what a row is, in the order in which tables have them.
 _NAMED = ("method", "other", "best")
