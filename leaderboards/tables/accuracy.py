@@ -11,7 +11,8 @@ import pandas as pd
 from ..labels import AVERAGE, CLEAN, FOLDS, MISSING, OTHERS_SEEDS, REAL, SYNTHETIC
 from ..stats.bootstrap import DRAWS, FEWER_DRAWS
 from .block import ALPHA, Numbers, numbers_of
-from .groups import Cell, Group, groups_of, score, with_clean
+from .cells import Cell, Group
+from .groups import groups_of, score, with_clean
 from .results import Result, missing_patterns, one_line
 
 # Column -> type of every frame, in order; columns "audit_..." follow as text.

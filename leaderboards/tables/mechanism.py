@@ -16,8 +16,9 @@ import pandas as pd
 from ..labels import CLEAN, KEYS, MISSING, REAL, SYNTHETIC
 from ..stats.bootstrap import FEWER_DRAWS
 from ..stats.intervals import interval
+from .cells import Cell, Group, cells_of
 from .diagnostic_scores import ERROR, MEAN, SEVERITY, Damage, damages, name_of, sheet_of
-from .groups import Cell, Group, cells_of, groups_of, once_for_each
+from .groups import groups_of, once_for_each
 from .results import Result
 from .robustness import SEVERITIES, WeightedMean, weighted
 from .score_sheet import Sheet, stored_sheet

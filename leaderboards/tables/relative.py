@@ -14,7 +14,7 @@ from ..metrics.base import Metric, ratio
 from ..metrics.derived import RELATIVE
 from ..stats.bootstrap import FEWER_DRAWS, Resampled
 from .accuracy import table_of
-from .groups import Block, Cell, Group
+from .cells import Block, Cell, Group
 from .results import Result
 from .robustness import MEAN, SEVERITIES, scored_groups
 

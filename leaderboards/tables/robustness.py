@@ -17,7 +17,8 @@ import pandas as pd
 from ..labels import CLEAN, MASK, MISSING
 from ..stats.bootstrap import FEWER_DRAWS
 from .accuracy import table_of
-from .groups import Cell, Group, groups_of, once_for_each, score, with_clean
+from .cells import Cell, Group
+from .groups import groups_of, once_for_each, score, with_clean
 from .results import Result
 from .seen_families import HELD_OUT, SEEN, by_training, damage_of, marked
 from .worst_domain import WORST, domain_cells

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence, Set
 
 import pandas as pd
 
-from .groups import Group
+from .cells import Group
 
 SEEN, HELD_OUT = "mean_corruption_seen", "mean_corruption_held_out"
 

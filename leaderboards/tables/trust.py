@@ -21,7 +21,8 @@ from ..metrics.registry import family_metrics
 from ..stats.bootstrap import FEWER_DRAWS, Resampled, resample_counts
 from . import ood_sets
 from .accuracy import table_of
-from .groups import Cell, Group, cells_of, groups_of, sheet_key
+from .cells import Cell, Group, cells_of
+from .groups import groups_of, sheet_key
 from .results import Outputs, Result, UnusableError, named_columns, read_outputs
 from .score_sheet import Sheet, SheetEntry, sheet_from, stored_sheet
 

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from ..metrics.base import Metric
-from .groups import Cell, Group
+from .cells import Cell, Group
 from .results import Result
 from .score_sheet import SheetCache
 
