@@ -22,7 +22,8 @@ from ..render.markdown import escape_markdown
 from ..tables.cost import notes_of_audit
 from ..tables.seed_scores import scores
 from .effect_sizes import EffectEstimate
-from .questions import QUESTIONS, Evidence, selected_by_oracle
+from .evidence import Evidence, selected_by_oracle
+from .questions import QUESTIONS
 
 Answer = Literal["yes", "no", "undecided", "not enough data"]
 #: The tables that the questions are asked of, and the one that says which rows are doubtful.
