@@ -16,7 +16,8 @@ from ...datasets.batch import Batch
 from ..core.errors import UsageError
 from ..core.job import Job
 from ..data.tensors import Split, TaskData
-from ..planning.evaluations import breaks_media, corruption_entries, evaluation_of
+from ..planning.corruption_groups import breaks_media, corruption_entries
+from ..planning.evaluations import evaluation_of
 from ..train.context import Context
 from ..train.job_data import device_of, task_data
 from ..train.minibatches import minibatches

@@ -20,8 +20,6 @@ _OF_OUTSIDE = {
     "train_families": "not known",
     "models": "not known",
 }
-
-
 _SELECTED_BY = {
     "source-validation": "source validation split",
     "last": "last epoch",

@@ -41,8 +41,9 @@ from ..core.selection import Epoch, Pruned, record_for_rule, selection_metric
 from ..core.task import Task, dataset_of
 from ..data.tensors import TaskData
 from ..planning.companions import companion_fits, companions
+from ..planning.corruption_groups import breaks_media
 from ..planning.data_check import known_leaks
-from ..planning.evaluations import FAMILY, Evaluation, breaks_media, load_corruption
+from ..planning.evaluations import FAMILY, Evaluation, load_corruption
 from ..planning.folds import known_fold_leaks
 from ..store.cleanup import CHECKPOINT
 from ..store.job_folder import INPUTS, WEIGHTS, JobFolder
