@@ -115,6 +115,13 @@ def masks_under(condition: Condition, split: Split) -> Masks:
 
     Which steps it zeroes is seen on features that are 1 everywhere. It counts as a mask only where zeroing just these
     steps of the real features gives bit for bit what the condition gives.
+
+    Args:
+        condition: the condition.
+        split: the samples, on any device.
+
+    Returns:
+        Arrays on the CPU, the samples in the order of the split.
     """
     prepared = prepare(condition, split.batch)
     altered = [name for name in split.batch.modalities if name in condition.alters]
@@ -145,7 +152,16 @@ def _ones(batch: Batch) -> Batch:
 
 
 def values_under(condition: Condition, split: Split, modality: str) -> Iterator[np.ndarray]:
-    """The features of a modality under a condition, [some samples, time, feature] at a time."""
+    """The features of a modality under a condition, some samples at a time.
+
+    Args:
+        condition: the condition.
+        split: the samples, on any device.
+        modality: its name.
+
+    Returns:
+        [some samples, time, feature], in the order of the split.
+    """
     prepared = prepare(condition, split.batch)
     for batch in minibatches(split.batch, EVALUATION_BATCH):
         yield prepared.apply(batch).features[modality].cpu().numpy()
