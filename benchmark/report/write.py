@@ -13,7 +13,8 @@ from rich.console import Console
 from ...leaderboards.catalog import Table
 from ...leaderboards.labels import KEYS, Across
 from ...leaderboards.plots import figure as plots
-from ...leaderboards.render import notes, page
+from ...leaderboards.render import notes as table_notes
+from ...leaderboards.render import page
 from ...leaderboards.render.files import file_name, write_text
 from ...leaderboards.render.markdown import write_markdown
 from ...leaderboards.render.text import HOLE, wide
@@ -76,7 +77,7 @@ def write_leaderboards(
         conditions = [condition for condition in frame["condition"].unique() if table.shown(condition)]
         short = frame.loc[frame["condition"].isin(conditions)]
         if "terminal" in formats:
-            print_table(out, notes.title(frame, table.title), for_terminal(short, table.across), NAMES)
+            print_table(out, table_notes.title(frame, table.title), for_terminal(short, table.across), NAMES)
         if "csv" in formats:
             files.append(tables.write_csv(name, folder))
         if "md" in formats:
@@ -90,8 +91,8 @@ def write_leaderboards(
     scored = [frame for name, frame in frames.items() if not tables.declared[name].plain]
     if "missing" in frames and "csv" in formats and find_spec("matplotlib") and _drawable(frames["missing"]):
         files.append(plots.write_missing_modalities(frames["missing"], folder))
-    holes = list(dict.fromkeys(hole for frame in scored for hole in notes.holes(frame)))
-    for note in dict.fromkeys(note for frame in scored for note in notes.conventions(frame)):
+    holes = list(dict.fromkeys(hole for frame in scored for hole in table_notes.holes(frame)))
+    for note in dict.fromkeys(note for frame in scored for note in table_notes.conventions(frame)):
         out.print(note, style="dim", markup=False, highlight=False)
     for hole in holes[:MOST_HOLES]:
         out.print(hole, style="yellow", markup=False, highlight=False)
@@ -117,12 +118,12 @@ def _write_plain(
     """Prints and writes a table with columns of its own; the files."""
     from ...leaderboards.render import plain
 
-    own_notes = table.notes_of(frame)
+    notes = table.notes_of(frame)
     short = table.shown_rows(frame)
     files: list[Path] = []
     if "terminal" in formats:
         print_table(out, table.title, plain.texts(short), (*NAMES, *PLAIN_NAMES))
-        for note in own_notes:
+        for note in notes:
             out.print(note, style="dim", markup=False, highlight=False)
         out.print()
     if "csv" in formats:
@@ -130,7 +131,7 @@ def _write_plain(
     writers = {"md": (plain.plain_markdown, ".md"), "latex": (plain.plain_latex, ".tex")}
     for write, suffix in (writers[kind] for kind in formats if kind in writers):
         path = folder / file_name(frame, table.name, suffix)
-        files.append(write_text(path, write(short, table.title, own_notes)))
+        files.append(write_text(path, write(short, table.title, notes)))
     return files
 
 
