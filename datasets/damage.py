@@ -29,15 +29,40 @@ class Draws(Protocol):
     """Random numbers for the samples of a batch, [batch, *shape] each; ``tag`` names the draw."""
 
     def uniform(self, tag: str, *shape: int) -> Tensor:
-        """float32 in [0, 1)."""
+        """Numbers that are evenly spread over [0, 1).
+
+        Args:
+            tag: names the draw.
+            *shape: of the numbers of one sample.
+
+        Returns:
+            [batch, *shape], float32.
+        """
         ...
 
     def normal(self, tag: str, *shape: int) -> Tensor:
-        """float32, standard normal."""
+        """Numbers of the standard normal distribution.
+
+        Args:
+            tag: names the draw.
+            *shape: of the numbers of one sample.
+
+        Returns:
+            [batch, *shape], float32.
+        """
         ...
 
     def integers(self, tag: str, high: int, *shape: int) -> Tensor:
-        """int64 in [0, high)."""
+        """Whole numbers, each as likely as any other.
+
+        Args:
+            tag: names the draw.
+            high: above every number, at least 1; the lowest is 0.
+            *shape: of the numbers of one sample.
+
+        Returns:
+            [batch, *shape], int64.
+        """
         ...
 
 
@@ -54,15 +79,31 @@ class InTurn:
     count: int
 
     def uniform(self, tag: str, *shape: int) -> Tensor:
-        """The next numbers, whatever the tag."""
+        """As ``Draws.uniform``.
+
+        Args:
+            tag: is not read.
+            *shape: of the numbers of one sample.
+        """
         return torch.rand(self.count, *shape, generator=self.generator)
 
     def normal(self, tag: str, *shape: int) -> Tensor:
-        """The next numbers, whatever the tag."""
+        """As ``Draws.normal``.
+
+        Args:
+            tag: is not read.
+            *shape: of the numbers of one sample.
+        """
         return torch.randn(self.count, *shape, generator=self.generator)
 
     def integers(self, tag: str, high: int, *shape: int) -> Tensor:
-        """The next numbers, whatever the tag."""
+        """As ``Draws.integers``.
+
+        Args:
+            tag: is not read.
+            high: above every number, at least 1.
+            *shape: of the numbers of one sample.
+        """
         return torch.randint(high, (self.count, *shape), generator=self.generator)
 
 

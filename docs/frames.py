@@ -10,7 +10,7 @@ from pathlib import Path
 import skimage.data
 import torch
 from matplotlib import pyplot
-from mmbench.benchmark.planning.evaluations import corruption_entries
+from mmbench.benchmark.planning.corruption_groups import corruption_entries
 from mmbench.datasets.batch import Batch
 
 DOTS = 72

@@ -107,7 +107,7 @@ class Table:
         return frame.loc[[self.shown(condition) for condition in frame["condition"]]]
 
     def notes_of(self, frame: pd.DataFrame) -> list[str]:
-        """What a reader must know beside its frame; for tables that are not plain, ``render.text.notes`` says it."""
+        """What a reader must know beside its frame; for tables that are not plain, ``render.notes`` says it."""
         return [] if self.notes is None else _function(self.notes)(frame)
 
 

@@ -168,7 +168,18 @@ class Method(nn.Module):
         self.spec = spec
 
     def encode(self, modality: str, batch: Batch) -> Tensor:
-        """The embedding [batch, width] of one modality, whether it is present or not."""
+        """The embedding of one modality, whether it is present or not.
+
+        Args:
+            modality: its name.
+            batch: the samples.
+
+        Returns:
+            [batch, width].
+
+        Raises:
+            TypeError: the method does not encode modalities independently.
+        """
         raise TypeError(f"{type(self).__name__} does not encode modalities independently")
 
     def encode_all(self, batch: Batch, modalities: Sequence[str] = ()) -> dict[str, Tensor]:
@@ -181,7 +192,18 @@ class Method(nn.Module):
         return {name: self.encode(name, batch) for name in modalities or batch.modalities}
 
     def fuse(self, embeddings: dict[str, Tensor], batch: Batch) -> Output:
-        """The output for embeddings from ``encode``, given which modalities are present."""
+        """The output for embeddings from ``encode``, given which modalities are present.
+
+        Args:
+            embeddings: name of a modality -> what ``encode`` gave, of all modalities of the task.
+            batch: the same samples; ``present`` and ``mask`` say what is there.
+
+        Returns:
+            The same as ``forward`` for this batch.
+
+        Raises:
+            TypeError: the method does not encode modalities independently.
+        """
         raise TypeError(f"{type(self).__name__} does not encode modalities independently")
 
     def forward(self, batch: Batch) -> Output:

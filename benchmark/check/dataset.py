@@ -12,7 +12,15 @@ from ...datasets.locate import locate as locate_files
 
 
 def stand_in_is_found(dataset_class: Any, folder: Path) -> None:
-    """Its stand-in is written, found again, and says that it is synthetic."""
+    """Its stand-in is written, found again, and says that it is synthetic.
+
+    Args:
+        dataset_class: the class that is checked.
+        folder: an empty folder; the stand-in lies in it afterwards, for the checks that follow.
+
+    Raises:
+        AssertionError: it is not so.
+    """
     dataset = dataset_class()
     dataset.synthesize(folder / dataset.name, seed=0)
     located = locate_files(dataset.name, folder, None, dataset)
@@ -22,7 +30,15 @@ def stand_in_is_found(dataset_class: Any, folder: Path) -> None:
 
 
 def samples_are_in_order(dataset_class: Any, folder: Path) -> None:
-    """Every split has samples; features are finite and shaped alike, ids unique, targets as described."""
+    """Every split has samples; features are finite and shaped alike, ids unique, targets as described.
+
+    Args:
+        dataset_class: the class that is checked.
+        folder: where ``stand_in_is_found`` has written its stand-in.
+
+    Raises:
+        AssertionError: it is not so.
+    """
     dataset = dataset_class()
     located = locate_files(dataset.name, folder, None, dataset)
     splits = located.load()
@@ -70,7 +86,15 @@ def _check_modality(samples: Samples, modality: str, where: str) -> None:
 
 
 def content_decides_the_fingerprint(dataset_class: Any, folder: Path) -> None:
-    """Moving the files leaves the fingerprint as it is; another seed gives another."""
+    """Moving the files leaves the fingerprint as it is; another seed gives another.
+
+    Args:
+        dataset_class: the class that is checked.
+        folder: where ``stand_in_is_found`` has written its stand-in; two more are written beside it.
+
+    Raises:
+        AssertionError: it is not so.
+    """
     dataset = dataset_class()
     prints = []
     for name, seed in (("moved", 0), ("other", 1)):

@@ -90,11 +90,27 @@ def _frames(share: Tensor, lengths: Tensor, draw: torch.Generator) -> tuple[Tens
 
 
 def with_rubbish_in_padding(values: Tensor, mask: Tensor) -> Tensor:
-    """The values [batch, time, ...] with 7 wherever a step is not valid, whatever their type."""
+    """Values with 7 wherever a step is not valid, whatever their type.
+
+    Args:
+        values: [batch, time, ...].
+        mask: [batch, time], bool: the steps that are valid.
+
+    Returns:
+        As the values; a new tensor.
+    """
     steps = mask.reshape(*mask.shape, *[1] * (values.ndim - 2))
     return torch.where(steps, values, torch.full_like(values, 7))
 
 
 def with_more_padding(values: Tensor, steps: int) -> Tensor:
-    """The values [batch, time, ...] with further steps of zeros at the end."""
+    """Values with further steps of zeros at the end.
+
+    Args:
+        values: [batch, time, ...].
+        steps: how many more.
+
+    Returns:
+        [batch, time + steps, ...].
+    """
     return F.pad(values, (*[0, 0] * (values.ndim - 2), 0, steps))

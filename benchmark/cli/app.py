@@ -16,7 +16,18 @@ class Command(TyperCommand):
     """A command that refuses an option that is given twice but has one value, and words that belong to no option."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Parses the arguments. Raises UsageError for what would otherwise be passed over."""
+        """Parses the arguments.
+
+        Args:
+            ctx: of the command, a ``click.Context``.
+            args: the words after the command.
+
+        Returns:
+            The words that are left.
+
+        Raises:
+            UsageError: an option of one value is given twice, or there are words that belong to no option.
+        """
         if not ctx.resilient_parsing and not self._is_asked_for_help(ctx, args):
             _, rest, order = self.make_parser(ctx).parse_args(args=list(args))
             _refuse_repeats(order)
@@ -40,7 +51,12 @@ class App(typer.Typer):
     """A group of such commands."""
 
     def command(self, *names: Any, **options: Any) -> Callable[..., Any]:
-        """As ``typer.Typer.command``."""
+        """As ``typer.Typer.command``, with ``Command`` as the class of the command.
+
+        Args:
+            *names: the name; by default that of the function.
+            **options: as of ``typer.Typer.command``.
+        """
         return super().command(*names, **{"cls": Command, **options})
 
 

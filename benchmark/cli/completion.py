@@ -37,7 +37,7 @@ def _datasets(incomplete: str) -> list[str]:
 
 
 def _corruptions(incomplete: str) -> list[str]:
-    from ..planning.evaluations import corruption_groups
+    from ..planning.corruption_groups import corruption_groups
 
     return completed(incomplete, [*corruption_groups(()), *entries("corruption")])
 

@@ -40,7 +40,7 @@ def findings(
     from rich.text import Text
 
     from ...leaderboards.findings import findings as questions
-    from ...leaderboards.render import text as render
+    from ...leaderboards.render.files import file_name, write_text
     from ..core.strings import as_list
     from ..report.chosen_tables import chosen_tables, frames_there, use_metrics
     from ..report.console import console, print_faults
@@ -73,8 +73,8 @@ def findings(
     for suffix, write in ((".md", as_markdown), (".json", questions.answers_as_json)):
         if suffix[1:] in chosen:
             folder = out or inside(store / "leaderboards")
-            path = folder / render.file_name(tables["accuracy"], "findings", suffix)
-            render.write_text(path, write(answers))
+            path = folder / file_name(tables["accuracy"], "findings", suffix)
+            write_text(path, write(answers))
             screen.print(f"wrote {path}", markup=False, highlight=False, soft_wrap=True)
     print_faults(screen, faults)
     if faults:

@@ -18,7 +18,7 @@ from ..core.locate import locate, own_datasets, root_from
 from ..core.method_spec import describe
 from ..core.plugins import use_plugins
 from ..core.registry import OWN, Entry, Kind, entries
-from ..planning.evaluations import corruption_groups, group_of
+from ..planning.corruption_groups import corruption_groups, group_of
 from ..planning.suites import SUITES, SuiteTask
 from ..report.console import console
 from .options import Plugins, Root, plugin_files

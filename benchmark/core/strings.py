@@ -11,7 +11,12 @@ MOST_SEEDS = 10_000
 
 
 def counted(count: int, word: str) -> str:
-    """``1 job``, ``2 jobs``; the plural of ``word`` takes an s."""
+    """A number of things: ``1 job``, ``2 jobs``.
+
+    Args:
+        count: how many.
+        word: one of them; its plural takes an s.
+    """
     return f"{count} {word}{'' if count == 1 else 's'}"
 
 

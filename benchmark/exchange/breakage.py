@@ -16,7 +16,8 @@ from ...datasets.batch import Batch
 from ..core.errors import UsageError
 from ..core.job import Job
 from ..data.tensors import Split, TaskData
-from ..planning.evaluations import breaks_media, corruption_entries, evaluation_of
+from ..planning.corruption_groups import breaks_media, corruption_entries
+from ..planning.evaluations import evaluation_of
 from ..train.context import Context
 from ..train.job_data import device_of, task_data
 from ..train.minibatches import minibatches
@@ -114,6 +115,13 @@ def masks_under(condition: Condition, split: Split) -> Masks:
 
     Which steps it zeroes is seen on features that are 1 everywhere. It counts as a mask only where zeroing just these
     steps of the real features gives bit for bit what the condition gives.
+
+    Args:
+        condition: the condition.
+        split: the samples, on any device.
+
+    Returns:
+        Arrays on the CPU, the samples in the order of the split.
     """
     prepared = prepare(condition, split.batch)
     altered = [name for name in split.batch.modalities if name in condition.alters]
@@ -144,7 +152,16 @@ def _ones(batch: Batch) -> Batch:
 
 
 def values_under(condition: Condition, split: Split, modality: str) -> Iterator[np.ndarray]:
-    """The features of a modality under a condition, [some samples, time, feature] at a time."""
+    """The features of a modality under a condition, some samples at a time.
+
+    Args:
+        condition: the condition.
+        split: the samples, on any device.
+        modality: its name.
+
+    Returns:
+        [some samples, time, feature], in the order of the split.
+    """
     prepared = prepare(condition, split.batch)
     for batch in minibatches(split.batch, EVALUATION_BATCH):
         yield prepared.apply(batch).features[modality].cpu().numpy()

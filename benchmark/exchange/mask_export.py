@@ -131,13 +131,29 @@ def export_masks(
 
 
 def masks_of(breakage: Breakage, tested: Tested) -> dict[str, tuple[Split, Masks]]:
-    """Name of a split -> the split, and what a condition leaves of it."""
+    """What a condition leaves of each split that it is tested on.
+
+    Args:
+        breakage: the samples of the job.
+        tested: the condition, and the names of its splits.
+
+    Returns:
+        Name of a split -> the split and its masks.
+    """
     splits = {name: breakage.split(name) for name in tested.splits}
     return {name: (split, masks_under(tested.condition, split)) for name, split in splits.items()}
 
 
 def condition_about(tested: Tested, parts: Mapping[str, tuple[Split, Masks]]) -> dict[str, Any]:
-    """What the manifest says of a condition; arguments as of ``digest_of``."""
+    """What the manifest says of a condition.
+
+    Args:
+        tested: the condition.
+        parts: as of ``masks_of``, with ``"test"`` among the splits.
+
+    Returns:
+        Values that JSON can hold.
+    """
     return {
         "name": tested.condition.name,
         "evaluation": tested.evaluation,

@@ -36,7 +36,12 @@ class NpzWriter:
             self._partial.unlink(missing_ok=True)
 
     def add(self, name: str, array: np.ndarray) -> None:
-        """Writes an array."""
+        """Writes an array.
+
+        Args:
+            name: of the array in the file, without ``.npy``.
+            array: of any shape and type but objects.
+        """
         self.add_rows(name, array.shape, array.dtype, [array])
 
     def add_rows(

@@ -16,7 +16,7 @@ from ...datasets.batch import Batch
 from ...datasets.fingerprint import code_sha256
 from ...datasets.media.clip import Medium, SoundView, View
 from ..core.errors import UsageError
-from ..planning.evaluations import BROKEN_AS
+from ..planning.corruption_groups import BROKEN_AS
 
 #: The number of clips of a split that a mixing corruption draws from: those with the lowest hashes.
 DONORS = 64

@@ -11,14 +11,9 @@ from ..core.job import Job
 from ..core.plugins import use_plugins
 from ..core.registry import find
 from ..core.task import Task, dataset_of
-from ..planning.evaluations import (
-    Evaluation,
-    breakable_modalities,
-    breaks_media,
-    evaluations_for,
-    media_methods,
-    media_of,
-)
+from ..planning.corruption_groups import breakable_modalities, breaks_media, media_of
+from ..planning.evaluation_check import media_methods
+from ..planning.evaluations import Evaluation, evaluations_for
 from ..planning.experiment import Experiment
 from .corrupt_media import at_rate
 from .provenance import check_encoder_code

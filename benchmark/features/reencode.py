@@ -32,7 +32,7 @@ from ...datasets.layout.origin import Encoding, Origin
 from ...datasets.media.clip import Clip, MediaSet, Piece
 from ...datasets.media.find import find_media
 from ..data.tensors import TaskData
-from ..planning.evaluations import breakable_modalities, media_of
+from ..planning.corruption_groups import breakable_modalities, media_of
 from .encode import encode_clips, location_of
 from .provenance import check_encoder_code
 

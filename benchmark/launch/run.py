@@ -13,7 +13,7 @@ from ..core.environment import code_version
 from ..core.job import COMPANION, Job
 from ..core.locate import locate
 from ..planning.data_check import check_job_data
-from ..planning.evaluations import check_evaluations, media_methods
+from ..planning.evaluation_check import check_evaluations, media_methods
 from ..planning.experiment import Experiment
 from ..planning.history import save_experiment
 from ..search.study import Wave, next_wave, progress_of

@@ -61,7 +61,19 @@ def folds_of(experiment: Experiment, task: Task, located: Mapping[str, Located])
 
 
 def division_of(experiment: Experiment, task: Task, located: Mapping[str, Located]) -> Folds:
-    """How an experiment divides the dataset of a task. Raises what ``folds_of`` raises."""
+    """How an experiment divides the dataset of a task.
+
+    The division is kept in the cache, as it is needed by every plan.
+
+    Args:
+        experiment: the experiment, which asks for folds.
+        task: one of its tasks.
+        located: dataset -> where it lies.
+
+    Raises:
+        UsageError: the task is a shift, or its data cannot be divided so.
+        DataError: they cannot be read.
+    """
     from ..data.folds import all_samples, check_task, divide
 
     check_task(task)

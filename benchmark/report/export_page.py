@@ -14,7 +14,7 @@ from rich.console import Console
 from ...leaderboards.labels import SYNTHETIC
 from ...leaderboards.plots.figure import PictureForm
 from ...leaderboards.render import page
-from ...leaderboards.render import text as render
+from ...leaderboards.render.files import write_text
 from ..store.names import inside
 from .console import print_faults
 from .pictures import write_pictures
@@ -109,6 +109,6 @@ def _export(
         pictures = [page.Picture(picture_name(path), path.read_bytes()) for path in drawn]
     path = file or inside(store / "leaderboards") / page.page_name(list(tables.frames.values()))
     text = page.page(page_tables(tables), pictures, version("mmbench"), **words)
-    out.print(f"wrote {render.write_text(path, text)}", markup=False, highlight=False, soft_wrap=True)
+    out.print(f"wrote {write_text(path, text)}", markup=False, highlight=False, soft_wrap=True)
     print_faults(out, tables.faults)
     return tables.complete

@@ -17,7 +17,7 @@ from ...leaderboards.labels import CLEAN, KEYS
 from ...leaderboards.metrics.families import judges_answers
 from ...leaderboards.metrics.registry import METRICS
 from ...leaderboards.render import csv_files
-from ...leaderboards.render import text as render
+from ...leaderboards.render.files import write_parts
 from ...leaderboards.tables.accuracy import COLUMNS
 from ..core.errors import UsageError
 from ..store.names import inside
@@ -76,7 +76,7 @@ def write_external_rows(store: Store, origin: str, rows: list[Row]) -> None:
     if rows:
         store.add([])  # a store of nothing but these rows is one, too
         frame = rows_to_frame(rows)
-        render.write_parts(file, [csv_files.csv_header(map(str, frame)), csv_files.csv_rows(frame)])
+        write_parts(file, [csv_files.csv_header(map(str, frame)), csv_files.csv_rows(frame)])
     else:
         file.unlink(missing_ok=True)
 

@@ -76,7 +76,7 @@ def write_pictures(
     frame = frame_of("accuracy")
     try:
         figure, short = diagrams.critical_differences(frame)
-        files += diagrams.write_figure(figure, frame, folder, "critical-difference", form)
+        files += plots.write_figure(figure, frame, folder, "critical-difference", form)
         reasons += short
     except ValueError as error:
         reasons.append(str(error))
@@ -85,7 +85,7 @@ def write_pictures(
     try:
         figure = diagrams.risk_coverages(lines)
         data = pd.DataFrame({"data": [curve.block[-1] for curve in lines]})
-        files += diagrams.write_figure(figure, data, folder, "risk-coverage", form)
+        files += plots.write_figure(figure, data, folder, "risk-coverage", form)
     except ValueError as error:
         reasons.append(str(error))
     return files, reasons

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from ...corruptions.families import trained_families
 from ...leaderboards.catalog import TABLES
-from ...leaderboards.labels import FINGERPRINTS, LEAKS, NO_LEAKS, UPPER_BOUND
+from ...leaderboards.labels import UPPER_BOUND
 from ...leaderboards.tables.results import Result
 from ..core.errors import UsageError, nearest
-from ..core.fold import Fold
-from ..core.job import COMPANION, OUTSIDE, Job
-from ..core.protocol import protocol_label
+from ..core.job import COMPANION, Job
 from ..core.strings import as_list, as_seeds
 from ..core.task import Task
 from ..planning.oracle import Bound, stored_bounds
@@ -27,8 +23,10 @@ from ..store.job_folder import Record
 from ..store.names import StoreError
 from ..store.reader import store_at
 from ..store.store import Store
+from .audit import audit_of, cost_of, domains_in_test, families_in_training
 from .chosen_tables import add_metrics
 from .prediction_files import PredictionFiles
+from .row_labels import row_labels
 from .score_cache import ScoreCache
 
 
@@ -171,7 +169,7 @@ def predictions(store: Path | str, job_id: str) -> pd.DataFrame:
 
 def _results(store: Store, records: list[Record], runs: Mapping[str, trials.Run]) -> list[Result]:
     """The results of jobs; of those in ``runs``, searches report them."""
-    labels = _labels([record.job for record in records])
+    labels = row_labels([record.job for record in records])
     ordered = sorted(records, key=lambda record: _order(record.job))
     all_results = [_result(store, one, *labels[one.job.id], runs.get(one.job.id)) for one in ordered]
     rows = [(record.job, labels[record.job.id][1]) for record in ordered]
@@ -186,7 +184,7 @@ def _result(
     store: Store, record: Record, method: str, protocol: str, run: trials.Run | None = None
 ) -> Result:
     job = record.job
-    trained = _trained(job)
+    trained = families_in_training(job)
     record, fit, environment = _verified(store, record)
     done = record.state == "done"
     files = PredictionFiles(store, job.id) if done else None
@@ -203,23 +201,15 @@ def _result(
         reason=record.reason,
         family=job.metrics,
         synthetic=job.synthetic,
-        audit={
-            **_audit(job),
-            **_code(environment),
-            **_leaks(environment),
-            **_bases(fit),
-            **_drawn_validation(environment),
-            **(run.audit if run else {}),
-            FINGERPRINTS: ", ".join(f"{item.name}: {item.fingerprint[:16]}" for item in job.data),
-        },
+        audit=audit_of(job, environment, fit, run.audit if run else {}),
         predictions=files.predictions if files else None,
         further=files.conditions if files and damaged else None,
         features=files.features if files and files.has_features else None,
         diagnostics=files.diagnostics if files and files.has_diagnostics else None,
-        cost=_cost(environment, fit) if done else {},
+        cost=cost_of(environment, fit) if done else {},
         damaged=damaged,
         cache=ScoreCache(files) if files else None,
-        domains=_domains(fit),
+        domains=domains_in_test(fit),
         families=files.families() if files and trained else {},
         trained=trained,
         fold=job.fold.index if job.fold else 0,
@@ -266,178 +256,3 @@ def _order(job: Job) -> tuple:
         job.seed,
         job.fold.index if job.fold else 0,
     )
-
-
-def _audit(job: Job) -> dict[str, str]:
-    """What a reader must know to compare rows."""
-    features = {"features": ", ".join(f"{item.name}: {item.format}" for item in job.data)}
-    if job.role == OUTSIDE:
-        return _OF_OUTSIDE | {"train_missing": job.train_missing} | features
-    selection = str(job.protocol["selection"])
-    return {
-        "selected_by": _SELECTED_BY.get(selection, selection),
-        "train_missing": _joined(job.train_missing, job.protocol.get("train_with_missing", "off")),
-        "train_noise": job.protocol.get("train_with_noise", "off"),
-        "domain_term": _domain_term(job),
-        "train_families": ", ".join(sorted(_trained(job))) or "none",
-        "models": "one for all patterns",
-        **features,
-        **_class_weights(job),
-        **({"division": _division(job.fold)} if job.fold else {}),
-    }
-
-
-def _division(fold: Fold) -> str:
-    """How a dataset is divided into folds, in words."""
-    number = f", {fold.count} folds" if fold.leave_one_out else ""
-    return f"{fold.rule} of all samples{number}, division {fold.division[:8]}"
-
-
-#: What is known of a method that was trained outside.
-_OF_OUTSIDE = {
-    "selected_by": "not by mmbench",
-    "train_missing": "not known",
-    "train_noise": "not known",
-    "domain_term": "not known",
-    "train_families": "not known",
-    "models": "not known",
-}
-_SELECTED_BY = {
-    "source-validation": "source validation split",
-    "last": "last epoch",
-    "leave-one-source-out": "validation splits of left-out sources",
-    "oracle": "target validation (oracle)",
-}
-
-
-def _class_weights(job: Job) -> dict[str, str]:
-    """How classes are weighed in the loss; nothing where they are not, as in all jobs before there was the rule."""
-    weights = job.protocol.get("class_weights", "off")
-    return {} if weights == "off" else {"class_weights": str(weights)}
-
-
-def _domain_term(job: Job) -> str:
-    """Whether the method has a term between source domains, and whether the task has the domains for it."""
-    if job.needs_domains < 2:
-        return "none"
-    sources = len(Task.parse(job.task).sources)
-    return "on" if sources >= job.needs_domains else f"off: {sources} source domain{'s'[: sources != 1]}"
-
-
-def _joined(own: str, rule: str) -> str:
-    """How modalities are missing in training: the method's own way and the protocol's."""
-    return own if rule == "off" else f"{rule} (protocol)" if own == "none" else f"{own}; {rule} (protocol)"
-
-
-def _labels(jobs: list[Job]) -> dict[str, tuple[str, str]]:
-    """Job id -> method and protocol as its row says them.
-
-    Two jobs that differ in anything but the seed and the fold never share a row: where label and protocol leave them
-    alike, the version of the method is added. Two jobs whose data differ never share a block, whatever their
-    methods: the hash of the data is added to the protocol, by which blocks are told apart. So is the rule by which a
-    dataset is divided into folds, and the division where one rule has given two.
-    """
-    parts: dict[str, list[str]] = {job.id: [job.label, _protocol(job)] for job in jobs}
-    in_row: tuple[Callable[[Job], str], ...] = (
-        lambda job: f"version {job.version}",
-        lambda job: ", ".join(f"{key}={value}" for key, value in sorted(job.params.items())),
-    )
-    for tell in in_row:
-        _distinguish(jobs, parts, 0, lambda job: (job.task, job.modalities, *parts[job.id]), tell)
-    for tell in (_content, lambda job: f"division {job.fold.division[:8]}" if job.fold else ""):
-        _distinguish(jobs, parts, 1, lambda job: (job.task, job.modalities, parts[job.id][1]), tell)
-    return {job_id: (method, protocol) for job_id, (method, protocol) in parts.items()}
-
-
-def _distinguish(
-    jobs: list[Job],
-    parts: dict[str, list[str]],
-    column: int,
-    place: Callable[[Job], tuple],
-    tell: Callable[[Job], str],
-) -> None:
-    """Adds words to the labels of jobs that share a place of the tables and that these words tell apart.
-
-    Args:
-        jobs: all of them.
-        parts: job id -> method and protocol; changed.
-        column: which of the two the words are added to.
-        place: what jobs share.
-        tell: the words of a job.
-    """
-    words: dict[tuple, set[str]] = defaultdict(set)
-    for job in jobs:
-        words[place(job)].add(tell(job))
-    ambiguous = [job for job in jobs if len(words[place(job)]) > 1]
-    for job in ambiguous:
-        parts[job.id][column] += f" [{tell(job)}]"
-
-
-def _content(job: Job) -> str:
-    """The content of a job's data: eight digits of the fingerprint of each dataset."""
-    return "data " + "+".join(item.fingerprint[:8] for item in job.data)
-
-
-def _protocol(job: Job) -> str:
-    folds = f" [{job.fold.rule}]" if job.fold else ""
-    return (job.rules or protocol_label(job.protocol)) + folds + trials.protocol_suffix(job.search)
-
-
-def _trained(job: Job) -> frozenset[str]:
-    """The families of corruption that the protocol puts into training."""
-    rules = job.protocol
-    return trained_families(rules.get("train_with_missing", "off"), rules.get("train_with_noise", "off"))
-
-
-def _domains(fit: Mapping[str, Any]) -> tuple[str, ...]:
-    """The domains of the test samples; none where they were not recorded."""
-    names = fit.get("test_domains")
-    return tuple(map(str, names)) if isinstance(names, list) else ()
-
-
-def _code(environment: Mapping[str, Any]) -> dict[str, str]:
-    """Whether a job ran by the code that asked for it, for the audit; nothing where that was not recorded."""
-    changed = environment.get("code_changed")
-    said = "changed between asking and running" if changed else "as asked for"
-    return {"code": said} if isinstance(changed, bool) else {}
-
-
-def _bases(fit: Mapping[str, Any]) -> dict[str, str]:
-    """The models that a network was built on and did not train, for the audit; nothing where there is none."""
-    known = fit.get("bases")
-    if not isinstance(known, dict) or not known:
-        return {}
-    return {"base_models": ", ".join(f"{name}: {str(digest)[:16]}" for name, digest in known.items())}
-
-
-def _leaks(environment: Mapping[str, Any]) -> dict[str, str]:
-    """What the splits of the data share, for the audit; nothing where that was not recorded."""
-    known = environment.get("leaks")
-    if not isinstance(known, dict) or not known:
-        return {}
-    shared = [f"{name}: {'; '.join(found)}" for name, found in known.items() if found]
-    return {LEAKS: ", ".join(shared) or NO_LEAKS}
-
-
-def _drawn_validation(environment: Mapping[str, Any]) -> dict[str, str]:
-    """How validation parts were drawn, for the audit; nothing where the data state them."""
-    known = environment.get("drawn_validation") or {}
-    return {"drawn_validation": "; ".join(f"{name}: {how}" for name, how in known.items())} if known else {}
-
-
-def _cost(environment: Mapping[str, Any], fit: Mapping[str, Any]) -> dict[str, float]:
-    """What a job cost, from its records; without what was not recorded."""
-    seconds = environment.get("seconds", {})
-    energy = environment.get("energy_joules", {})
-    gib = 2.0**30
-    costs = {
-        "parameters": fit.get("parameters"),
-        "selected_epoch": fit.get("selected_epoch"),
-        "seconds_fit": seconds.get("fit"),
-        "seconds_predict": seconds.get("predict"),
-        "energy_cpu_joules": energy.get("cpu"),
-        "energy_gpu_joules": energy.get("gpu"),
-        "peak_process_memory_gib": environment.get("peak_process_memory_bytes", float("nan")) / gib,
-        "peak_gpu_memory_gib": environment.get("peak_gpu_memory_bytes", float("nan")) / gib,
-    }
-    return {name: float(value) for name, value in costs.items() if value is not None}

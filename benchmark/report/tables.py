@@ -11,7 +11,7 @@ from rich.console import Console
 
 from ...leaderboards.catalog import TABLES, Table
 from ...leaderboards.render import csv_files
-from ...leaderboards.render import text as render
+from ...leaderboards.render.files import file_name, write_parts
 from ..core.errors import UsageError
 from ..store.reader import store_at
 from ..store.store import Store
@@ -67,7 +67,7 @@ class Tables:
         frame, file = self.frames[name], self.files.get(name)
         if file is None:
             return csv_files.write_csv(frame, folder, name)
-        return render.write_parts(folder / render.file_name(frame, name, ".csv"), file.parts())
+        return write_parts(folder / file_name(frame, name, ".csv"), file.parts())
 
 
 def tables_of(

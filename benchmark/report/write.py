@@ -13,8 +13,12 @@ from rich.console import Console
 from ...leaderboards.catalog import Table
 from ...leaderboards.labels import KEYS, REAL, Across
 from ...leaderboards.plots import figure as plots
+from ...leaderboards.render import notes as table_notes
 from ...leaderboards.render import page, summary
-from ...leaderboards.render import text as render
+from ...leaderboards.render.files import file_name, write_text
+from ...leaderboards.render.markdown import write_markdown
+from ...leaderboards.render.text import HOLE, UNVERIFIED, wide
+from ...leaderboards.tables.accuracy import data_label
 from ..core.errors import UsageError, nearest
 from .console import print_faults, print_table
 from .export_page import page_tables
@@ -83,11 +87,11 @@ def write_leaderboards(
         conditions = [condition for condition in frame["condition"].unique() if table.shown(condition)]
         short = frame.loc[frame["condition"].isin(conditions)]
         if "terminal" in formats:
-            print_table(out, render.title(frame, table.title), for_terminal(short, table.across), NAMES)
+            print_table(out, table_notes.title(frame, table.title), for_terminal(short, table.across), NAMES)
         if "csv" in formats:
             files.append(tables.write_csv(name, folder))
         if "md" in formats:
-            files.append(render.write_markdown(short, folder, name, table.title, table.across))
+            files.append(write_markdown(short, folder, name, table.title, table.across))
         if "latex" in formats:
             from ...leaderboards.render.latex import write_latex
 
@@ -100,13 +104,13 @@ def write_leaderboards(
     if panels:
         _print_notes(
             _summary_notes(frames, panels),
-            render.holes(summary.main_rows(frames["accuracy"])),
+            table_notes.holes(summary.main_rows(frames["accuracy"])),
             FEW_HOLES,
             out,
         )
     else:
-        holes = list(dict.fromkeys(hole for frame in scored for hole in render.holes(frame)))
-        notes = list(dict.fromkeys(note for frame in scored for note in render.conventions(frame)))
+        holes = list(dict.fromkeys(hole for frame in scored for hole in table_notes.holes(frame)))
+        notes = list(dict.fromkeys(note for frame in scored for note in table_notes.conventions(frame)))
         _print_notes(notes, holes, MOST_HOLES, out)
     for name, why in tables.nothing.items():
         out.print(f"no table {name}: {why}", style="dim", markup=False, highlight=False)
@@ -141,15 +145,15 @@ def _print_notes(notes: Sequence[str], holes: Sequence[str], most: int, out: Con
     for hole in holes[:most]:
         out.print(hole, style="yellow", markup=False, highlight=False)
     if len(holes) > most:
-        more = f"{render.HOLE} {len(holes) - most} more: the column 'hole' of the CSV files says why"
+        more = f"{HOLE} {len(holes) - most} more: the column 'hole' of the CSV files says why"
         out.print(more, style="yellow", markup=False, highlight=False)
 
 
 def _summary_notes(frames: Mapping[str, pd.DataFrame], panels: Sequence[summary.Panel]) -> list[str]:
     """What the figures and marks of a summary mean, and where more stands, a line each."""
-    label = render.data_label(frames["accuracy"])
+    label = data_label(frames["accuracy"])
     stand_in = f"Rows with data '{label}' say nothing about the real dataset. " if label != REAL else ""
-    stated = [f"{render.UNVERIFIED} unverified: stated elsewhere, not compared."]
+    stated = [f"{UNVERIFIED} unverified: stated elsewhere, not compared."]
     return [
         f"{stand_in}Means over n seeds, fractions in percent; {summary.BEST} best and {summary.SECOND} second by value "
         "alone.",
@@ -189,8 +193,8 @@ def _write_plain(
         files.append(plain.write_plain_csv(frame, folder, table.name))
     writers = {"md": (plain.plain_markdown, ".md"), "latex": (plain.plain_latex, ".tex")}
     for write, suffix in (writers[kind] for kind in formats if kind in writers):
-        path = folder / render.file_name(frame, table.name, suffix)
-        files.append(render.write_text(path, write(short, table.title, notes)))
+        path = folder / file_name(frame, table.name, suffix)
+        files.append(write_text(path, write(short, table.title, notes)))
     return files
 
 
@@ -199,16 +203,16 @@ def for_terminal(frame: pd.DataFrame, across: Across) -> pd.DataFrame:
 
     Args:
         frame: tidy.
-        across: what its columns are, as in ``render.wide``.
+        across: what its columns are, as in ``render.text.wide``.
 
     Returns:
         A frame of text.
 
     Raises:
-        ValueError: as ``render.wide``.
+        ValueError: as ``render.text.wide``.
     """
-    text = render.wide(frame, across, intervals=False)
+    text = wide(frame, across, intervals=False)
     first = next(name for name in text if name not in NAMES)
-    intervals = render.wide(frame, across)[first].str.extract(r"(\[.*\])", expand=False).fillna("")
+    intervals = wide(frame, across)[first].str.extract(r"(\[.*\])", expand=False).fillna("")
     text.insert(int(text.columns.get_indexer([first])[0]) + 1, "95 %", intervals)
     return text

@@ -10,15 +10,12 @@ import hashlib
 import json
 import os
 import platform
-import resource
-import sys
 import time
 import traceback
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
-from functools import lru_cache, partial
-from importlib.metadata import version
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,7 +26,7 @@ from ...corruptions.condition import Condition
 from ...datasets.dataset import DataError
 from ...methods.estimator import Estimator
 from ..core.atomic_files import write_atomic
-from ..core.environment import code_version, origin
+from ..core.environment import origin
 from ..core.errors import UsageError, error_line
 from ..core.job import Job
 from ..core.locate import locate
@@ -41,9 +38,8 @@ from ..core.selection import Epoch, Pruned, record_for_rule, selection_metric
 from ..core.task import Task, dataset_of
 from ..data.tensors import TaskData
 from ..planning.companions import companion_fits, companions
-from ..planning.data_check import known_leaks
-from ..planning.evaluations import FAMILY, Evaluation, breaks_media, load_corruption
-from ..planning.folds import known_fold_leaks
+from ..planning.corruption_groups import breaks_media
+from ..planning.evaluations import FAMILY, Evaluation, load_corruption
 from ..store.cleanup import CHECKPOINT
 from ..store.job_folder import INPUTS, WEIGHTS, JobFolder
 from ..store.locks import Claim, LostClaimError
@@ -54,6 +50,7 @@ from .diagnostics import diagnostics_table, kept, without_diagnostics
 from .energy import Energy, counters_of
 from .inputs import inputs_of, save_inputs
 from .job_data import device_of, mask_conditions, ood_splits, task_data
+from .job_environment import environment_of, versions
 from .lightning_module import SelectionData, fit
 from .network import TrainedNetwork, load_trained
 from .predict import corruption_conditions, feature_table, prediction_table, to_parquet
@@ -190,11 +187,7 @@ def _train(job: Job, context: Context, folder: JobFolder, claim: Claim) -> Train
             # The inputs of an encoder that is trained along are raw media, which no statistics are taken of.
             **({} if data.media else {INPUTS: save_inputs(inputs_of(job.task, data, spec))}),
         },
-        _environment_record(device, clock)
-        | _leak_record(job)
-        | _validation_record(job, context)
-        | _launch_record(context, checkpointer)
-        | _energy_record(energy, checkpointer),
+        environment_of(job, context, device, clock, checkpointer, energy),
     )
     return TrainedNetwork(method, data)
 
@@ -260,52 +253,15 @@ def _conditions(corruption: Any, job: Job, context: Context, data: TaskData) -> 
 def _identity(job: Job, context: Context, device: torch.device) -> dict[str, str]:
     """What must be unchanged for an interrupted training to be continued from its checkpoint."""
     plugins = [hashlib.sha256(file.read_bytes()).hexdigest() for file in context.plugins]
-    versions = _versions()
+    known = versions()
     return {
         "job": job.id,
-        "code": versions["code"],
-        "torch": versions["versions"]["torch"],
+        "code": known["code"],
+        "torch": known["versions"]["torch"],
         "device": device.type,
         "threads": str(context.threads),
         "plugins": " ".join(plugins),
     }
-
-
-def _launch_record(context: Context, checkpointer: Checkpointer) -> dict[str, Any]:
-    """How a job came to run as it did: by which code it was asked for, where its launcher ran it, with which breaks."""
-    place = origin()
-    asked = context.code or code_version()
-    return {
-        "code_asked": asked,
-        "code_changed": asked != code_version(),
-        "resumed_epochs": checkpointer.resumed,
-        **({"origin": place} if place else {}),
-    }
-
-
-def _leak_record(job: Job) -> dict[str, Any]:
-    """What the splits of each dataset of a job share; only of those for which this machine knows it."""
-    known = {
-        item.name: known_fold_leaks(item.fingerprint, job.fold) if job.fold else known_leaks(item.fingerprint)
-        for item in job.data
-    }
-    leaks = {name: found for name, found in known.items() if found is not None}
-    return {"leaks": leaks} if leaks else {}
-
-
-def _validation_record(job: Job, context: Context) -> dict[str, Any]:
-    """How the validation part of each dataset was drawn, of those that state none."""
-    names = (item.name for item in job.data)
-    located = (locate(name, context.data_root, context.data, context.plugins) for name in names)
-    drawn = {one.name: words for one in located if (words := getattr(one, "drawn_validation", ""))}
-    return {"drawn_validation": drawn} if drawn else {}
-
-
-def _energy_record(energy: Energy, checkpointer: Checkpointer) -> dict[str, Any]:
-    """The joules that a job took; empty where nothing could be read, and for a training that was interrupted, as the
-    counts of the interrupted process are lost."""
-    joules = {} if checkpointer.resumed else energy.joules()
-    return {"energy_joules": joules} if joules else {}
 
 
 @dataclass
@@ -371,30 +327,3 @@ class Progress:
         # power, and waiting for the disk would slow the training.
         with suppress(OSError):  # a full disk may be free again when the results are there
             write_atomic(self.file, (json.dumps(note, indent=1) + "\n").encode(), durable=False)
-
-
-def _environment_record(device: torch.device, clock: PhaseTimer) -> dict[str, Any]:
-    """What a job ran on, how long its phases took in seconds, and its peaks of memory in bytes."""
-    gpu = device.type == "cuda"
-    return {
-        **_versions(),
-        "host": platform.node(),
-        "device": torch.cuda.get_device_name(device) if gpu else "cpu",
-        "threads": torch.get_num_threads(),
-        "peak_gpu_memory_bytes": torch.cuda.max_memory_allocated(device) if gpu else 0,
-        "peak_process_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
-        "seconds": clock.seconds,
-        "ended": time.time(),
-    }
-
-
-@lru_cache
-def _versions() -> dict[str, Any]:
-    """The versions of Python, the platform, the main packages and the code."""
-    packages = ("mmbench", "torch", "lightning", "numpy", "pandas", "pyarrow")
-    return {
-        "python": sys.version.split()[0],
-        "platform": platform.platform(),
-        "versions": {name: version(name) for name in packages},
-        "code": code_version(),
-    }

@@ -4,7 +4,7 @@ consecutive slices of a batch for evaluation."""
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 
 import torch
@@ -12,11 +12,12 @@ from torch import Tensor
 
 from ...datasets.batch import Batch
 from ..core.protocol import Protocol
+from .passes import PassesOverSamples
 from .seeds import generator
 from .whole_conversations import ConversationMinibatches, conversation_slices
 
 
-class Minibatches:
+class Minibatches(PassesOverSamples):
     """Shuffled minibatches of tensors in memory. Only the seed and the number of the pass decide their order.
 
     Args:
@@ -28,21 +29,15 @@ class Minibatches:
     """
 
     def __init__(self, batch: Batch, size: int, seed: int, steps: int = 0, drop_last: bool = False) -> None:
-        self.batch, self.size, self.seed, self.steps = batch, size, seed, steps
+        super().__init__(batch, seed, steps)
+        self.size = size
         self.whole = drop_last and len(batch) >= size
-        self.passes = self.taken = 0  # passes begun, and batches given of the last
-        self._left: Iterator[Batch] = iter(())
 
     def __len__(self) -> int:
         return self.steps or self._in_pass()
 
     def pass_of(self, epoch: int, place: int) -> int:
-        """The number of the pass over the samples, from 0, that a minibatch belongs to.
-
-        Args:
-            epoch: the number of the epoch, from 0.
-            place: the number of the minibatch in the epoch, from 0.
-        """
+        """As ``PassesOverSamples.pass_of``."""
         return (epoch * self.steps + place) // self._in_pass() if self.steps else epoch
 
     def _in_pass(self) -> int:
@@ -50,38 +45,9 @@ class Minibatches:
         count = len(self.batch) / self.size
         return math.floor(count) if self.whole else math.ceil(count)
 
-    def __iter__(self) -> Iterator[Batch]:
-        if not self.steps:
-            yield from self._pass()
-        for _ in range(self.steps):
-            batch = next(self._left, None)
-            if batch is None:
-                self._left = self._pass()
-                batch = next(self._left)
-            yield batch
-
-    def go_on(self, passes: int, taken: int) -> None:
-        """Continues where an interrupted training stopped.
-
-        Args:
-            passes: through the data that are done; 0.
-            taken: minibatches that were taken.
-        """
-        self.passes = passes
-        if self.steps and passes:
-            self.passes -= 1
-            self._left = self._pass()
-            for _ in range(taken):
-                next(self._left)
-
-    def _pass(self) -> Iterator[Batch]:
-        order = torch.randperm(len(self.batch), generator=generator(self.seed, "order", self.passes))
-        order = order.to(self.batch.target.device)
-        self.passes, self.taken = self.passes + 1, 0
-        for rows in order.split(self.size):
-            if len(rows) == self.size or not self.whole:
-                self.taken += 1
-                yield self.batch.take(rows)
+    def _rows(self, number: int) -> Sequence[Tensor]:
+        order = torch.randperm(len(self.batch), generator=generator(self.seed, "order", number))
+        return order.to(self.batch.target.device).split(self.size)[: self._in_pass()]
 
 
 class BalancedMinibatches:

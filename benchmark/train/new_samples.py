@@ -98,7 +98,19 @@ def load_predictor(
     datasets: Mapping[str, Path] | None = None,
     plugins: tuple[Path, ...] = (),
 ) -> Predictor:
-    """Loads the network of a finished job; parameters and errors as of ``predict``."""
+    """Loads the network of a finished job.
+
+    Args:
+        job: as of ``predict``.
+        store: as of ``predict``.
+        data_root: as of ``predict``.
+        datasets: as of ``predict``.
+        plugins: as of ``predict``.
+
+    Raises:
+        UsageError: there is no such job, it is not done, or its weights were not kept.
+        StoreError: what is stored is not what was written.
+    """
     folder, known = _folder_of(job, Path(store))
     use_plugins(plugins)
     method_class = _method_class(known, plugins)
@@ -111,7 +123,16 @@ def load_predictor(
 def predicted_parts(
     predictor: Predictor, data: Path, part: str | None = None, progress: Progress | None = None
 ) -> Iterator[pd.DataFrame]:
-    """Predicts the parts of some data, one after the other; parameters and columns as of ``predict``.
+    """Predicts the parts of some data, one after the other.
+
+    Args:
+        predictor: the network, and what it was made for.
+        data: as of ``predict``.
+        part: as of ``predict``.
+        progress: told after each batch.
+
+    Returns:
+        A frame for each part, with the columns of ``predict``.
 
     Raises:
         DataError: the samples do not fit the network, or there are none.

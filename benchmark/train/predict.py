@@ -19,7 +19,7 @@ from ...corruptions.missing import Missing
 from ...datasets.batch import Batch
 from ...methods.method import Method, Output
 from ..data.tensors import Split
-from ..planning.evaluations import check_medium
+from ..planning.corruption_groups import check_medium
 from .minibatches import minibatches
 
 #: Fixed, so that predictions do not depend on the training batch size.

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from ...datasets.batch import Batch, Conversations
+from .passes import PassesOverSamples
 from .seeds import generator
 
 
@@ -53,7 +54,7 @@ def conversation_slices(said: Conversations, most: int) -> Iterator[slice]:
         start += length
 
 
-class ConversationMinibatches:
+class ConversationMinibatches(PassesOverSamples):
     """Shuffled minibatches of whole conversations. Only the seed and the number of the pass decide their order.
 
     In each pass the conversations come in an order of their own, and a minibatch takes the next of them as long as they
@@ -69,12 +70,11 @@ class ConversationMinibatches:
     """
 
     def __init__(self, batch: Batch, size: int, seed: int, steps: int = 0, drop_last: bool = False) -> None:
+        super().__init__(batch, seed, steps)
         assert batch.conversation is not None
-        self.batch, self.size, self.seed, self.drop_last = batch, size, seed, drop_last
+        self.size, self.drop_last = size, drop_last
         rows, mask = batch.conversation.rows.cpu(), batch.conversation.mask.cpu()
         self.rows = [row[there] for row, there in zip(rows, mask, strict=True)]
-        self.passes = self.taken = 0  # passes begun, and batches given of the last
-        self._left: Iterator[Batch] = iter(())
         self._counts: list[int] = []
         self.steps = steps or self._count(0)
 
@@ -82,39 +82,12 @@ class ConversationMinibatches:
         return self.steps
 
     def pass_of(self, epoch: int, place: int) -> int:
-        """The number of the pass over the samples, from 0, that a minibatch belongs to.
-
-        Args:
-            epoch: the number of the epoch, from 0.
-            place: the number of the minibatch in the epoch, from 0.
-        """
+        """As ``PassesOverSamples.pass_of``."""
         left, number = epoch * self.steps + place, 0
         while left >= self._count(number):
             left -= self._count(number)
             number += 1
         return number
-
-    def __iter__(self) -> Iterator[Batch]:
-        for _ in range(self.steps):
-            batch = next(self._left, None)
-            if batch is None:
-                self._left = self._pass()
-                batch = next(self._left)
-            yield batch
-
-    def go_on(self, passes: int, taken: int) -> None:
-        """Continues where an interrupted training stopped.
-
-        Args:
-            passes: the number of passes that it had begun.
-            taken: the number of minibatches that it had taken of the last pass.
-        """
-        self.passes = passes
-        if passes:
-            self.passes -= 1
-            self._left = self._pass()
-            for _ in range(taken):
-                next(self._left)
 
     def _count(self, number: int) -> int:
         """Minibatches of a pass."""
@@ -123,16 +96,12 @@ class ConversationMinibatches:
         return self._counts[number]
 
     def _packs(self, number: int) -> list[Tensor]:
-        """The rows of each minibatch of a pass."""
+        """The rows of each minibatch of a pass, on the CPU."""
         drawn = torch.randperm(len(self.rows), generator=generator(self.seed, "order", number)).tolist()
         packs = packed([len(self.rows[place]) for place in drawn], self.size)
         if self.drop_last and len(packs) > 1:
             packs.pop()
         return [torch.cat([self.rows[drawn[place]] for place in pack]) for pack in packs]
 
-    def _pass(self) -> Iterator[Batch]:
-        packs = self._packs(self.passes)
-        self.passes, self.taken = self.passes + 1, 0
-        for rows in packs:
-            self.taken += 1
-            yield self.batch.take(rows.to(self.batch.target.device))
+    def _rows(self, number: int) -> Iterator[Tensor]:
+        return (rows.to(self.batch.target.device) for rows in self._packs(number))

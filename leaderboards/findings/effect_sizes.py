@@ -50,8 +50,16 @@ class EffectEstimate:
 
 
 def relative_gain(new: Score, old: Score) -> dict[int, float]:
-    """Seed -> how much better the new score is, as a share of the old one's mean; empty without a common seed
-    or where the old mean is 0."""
+    """How much better a new score is than an old one, seed by seed, as a share of the old one's mean.
+
+    Args:
+        new: the score that is judged.
+        old: the score that it is compared with, of the same metric.
+
+    Returns:
+        Seed -> gain, 0.01 being one percent, positive where the new score is better. Empty without a common
+        seed, or where the old mean is 0.
+    """
     base = abs(old.mean)
     common = [seed for seed in new.by_seed if seed in old.by_seed]
     if not common or base == 0:

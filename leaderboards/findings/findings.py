@@ -18,11 +18,12 @@ from typing import Literal
 import pandas as pd
 
 from ..labels import UPPER_BOUND
-from ..render.text import escape_markdown
+from ..render.markdown import escape_markdown
 from ..tables.cost import notes_of_audit
 from ..tables.seed_scores import scores
 from .effect_sizes import EffectEstimate
-from .questions import QUESTIONS, Evidence, selected_by_oracle
+from .evidence import Evidence, selected_by_oracle
+from .questions import QUESTIONS
 
 Answer = Literal["yes", "no", "undecided", "not enough data"]
 #: The tables that the questions are asked of, and the one that says which rows are doubtful.
@@ -110,7 +111,15 @@ def warnings_of(frames: Mapping[str, pd.DataFrame]) -> list[str]:
 
 
 def basis_words(one: Finding, most: int = 4) -> str:
-    """What an answer rests on, and the tasks: all, or the first few and how many more."""
+    """What an answer rests on, and the tasks: all, or the first few and how many more.
+
+    Args:
+        one: the answer.
+        most: how many tasks are named, at least 1.
+
+    Returns:
+        One line.
+    """
     more = len(one.tasks) - most
     named = "; ".join(one.tasks[:most]) + (f" and {more} more" if more > 0 else "")
     return f"{one.statistic} Tasks: {named}." if one.tasks else one.statistic

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import math
-import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
-
-import pandas as pd
 
 from ..labels import AVERAGE, CLEAN, MISSING
 from ..metrics.derived import CLOSED, LEFT
@@ -18,7 +15,7 @@ from ..stats.intervals import holm
 from ..stats.ranks import ALPHA, Ranking
 from ..tables.comparisons import rankings
 from ..tables.robustness import MEAN
-from ..tables.seed_scores import Score, scores
+from ..tables.seed_scores import Score
 from .effect_sizes import (
     EffectEstimate,
     Effects,
@@ -27,6 +24,15 @@ from .effect_sizes import (
     mean_of,
     paired_p,
     relative_gain,
+)
+from .evidence import (
+    Evidence,
+    base_name,
+    best_of,
+    gains_over_erm,
+    scores_by_task,
+    selected_by_oracle,
+    task_of,
 )
 
 #: What tells of trust: leaderboard, condition, metric. Of each leaderboard, the first that a task has.
@@ -39,28 +45,6 @@ TRUST = (
 
 
 @dataclass(frozen=True)
-class Evidence:
-    """Frames, what of them is asked about, and the borders; see ``findings.findings``."""
-
-    frames: Mapping[str, pd.DataFrame]
-    protocol: str
-    data: str
-    margin: float
-    large: float
-
-    def scores(self, board: str, condition: str = CLEAN, metric: str | None = None) -> list[Score]:
-        """The scores of a leaderboard that have a value; none where there is no such leaderboard."""
-        if board not in self.frames:
-            return []
-        items = scores(self.frames[board], condition, metric)
-        return [one for one in items if self.asks(one) and one.by_seed]
-
-    def asks(self, one: Score) -> bool:
-        """Whether a score is of this protocol and kind of data."""
-        return one.protocol == self.protocol and one.data == self.data
-
-
-@dataclass(frozen=True)
 class Answered:
     """An answer and what it rests on; see ``findings.Finding``."""
 
@@ -70,19 +54,9 @@ class Answered:
     estimates: Sequence[EffectEstimate] = field(default_factory=tuple)
 
 
-def base_name(method: str) -> str:
-    """A method without its parameters, version or draw: ``"erm(layers=1)"`` -> ``"erm"``."""
-    return re.split(r"[\s(\[]", method, maxsplit=1)[0]
-
-
-def selected_by_oracle(one: Score) -> bool:
-    """Whether its epoch was selected on the target's validation data, be it an upper bound or not."""
-    return one.selected_by.startswith("target validation")
-
-
 def marginal_gain(evidence: Evidence) -> Answered:
     """1: every method's gain over ERM lies below the margin."""
-    effects = _over_erm(evidence.scores("accuracy"))
+    effects = gains_over_erm(evidence.scores("accuracy"))
     gains = _estimates(effects)
     if not gains:
         return _lacking("erm and another method on the same tasks, with two seeds or more")
@@ -98,7 +72,7 @@ def no_consistent_winner(evidence: Evidence) -> Answered:
     """2: every method is significantly worse than another on some task."""
     tasks = {
         t: items
-        for t, items in _by_task(evidence.scores("accuracy")).items()
+        for t, items in scores_by_task(evidence.scores("accuracy")).items()
         if len(_without_oracle(items)) > 1
     }
     p = {task: _against_best(items) for task, items in tasks.items()}
@@ -110,7 +84,7 @@ def no_consistent_winner(evidence: Evidence) -> Answered:
     # Corrected within the task by Holm, over tasks by Bonferroni.
     beaten = {m: sum(one.get(m, math.nan) * len(tasks) < ALPHA for one in p.values()) for m in methods}
     # The best of a task is the one that is not compared with it; it stands alone where all others are worse.
-    firsts = [_best(_without_oracle(items)).method for items in tasks.values()]
+    firsts = [best_of(_without_oracle(items)).method for items in tasks.values()]
     alone = [all(q < ALPHA for m, q in p[task].items() if m != firsts[i]) for i, task in enumerate(tasks)]
     wins = ", ".join(f"{name} on {firsts.count(name)}" for name in methods if name in firsts)
     losses = ", ".join(f"{name} on {count}" for name, count in beaten.items())
@@ -133,7 +107,7 @@ def _against_best(items: Sequence[Score]) -> dict[str, float]:
     rivals = _without_oracle(items)
     if len(rivals) == len(items):
         return {one.method: one.p_vs_best if len(one.by_seed) > 1 else math.nan for one in rivals}
-    best = _best(rivals)
+    best = best_of(rivals)
     p = holm([math.nan if one is best else paired_p(relative_gain(best, one)) for one in rivals])
     return {one.method: float(value) for one, value in zip(rivals, p, strict=True)}
 
@@ -146,9 +120,9 @@ def gap_to_oracle(evidence: Evidence) -> Answered:
     """3: the best method of each task lies far below the oracle."""
     effects: dict[str, Mapping[int, float]] = {}
     shares: dict[str, Mapping[int, float]] = {}
-    closed = {(_task(one), one.method): one.by_seed for one in evidence.scores("gap", metric=CLOSED)}
-    for task, own in _by_task(evidence.scores("gap", metric=LEFT)).items():
-        best = _best(own)
+    closed = {(task_of(one), one.method): one.by_seed for one in evidence.scores("gap", metric=CLOSED)}
+    for task, own in scores_by_task(evidence.scores("gap", metric=LEFT)).items():
+        best = best_of(own)
         effects[task] = best.by_seed
         shares[task] = closed.get((task, best.method), {})
     estimates = _estimates({"the oracle": effects})
@@ -180,8 +154,8 @@ def three_are_no_better(evidence: Evidence) -> Answered:
             pairs = [sets.get(frozenset(names) - {name}) for name in reversed(names)]
             known = [pair for pair in pairs if pair is not None]
             if len(known) == len(names):
-                pair = _best(known)
-                cases[_task(three)].append(relative_gain(three, pair))
+                pair = best_of(known)
+                cases[task_of(three)].append(relative_gain(three, pair))
                 total += 1
                 ahead += three.sign * (three.mean - pair.mean) > 0
     effects = {task: mean_of(gains) for task, gains in cases.items()}
@@ -206,12 +180,12 @@ def strong_degradation(evidence: Evidence) -> Answered:
     """5a: every method loses a large share of its score under each kind of damage."""
     effects: dict[str, dict[str, Mapping[int, float]]] = {}
     for board, damaged, word in (("missing", AVERAGE, "missing"), ("robustness", MEAN, "corrupted")):
-        clean = {(_task(one), one.method): one for one in evidence.scores(board)}
+        clean = {(task_of(one), one.method): one for one in evidence.scores(board)}
         for one in evidence.scores(board, damaged):
-            whole = clean.get((_task(one), one.method))
+            whole = clean.get((task_of(one), one.method))
             if whole is not None and base_name(one.method) != "oracle":
                 lost = {seed: -value for seed, value in relative_gain(one, whole).items()}
-                effects.setdefault(f"{one.method}, {word}", {})[_task(one)] = lost
+                effects.setdefault(f"{one.method}, {word}", {})[task_of(one)] = lost
     losses = _estimates(effects)
     if not losses:
         return _lacking("two modalities or more, or --corruptions features, with two seeds or more")
@@ -231,9 +205,9 @@ def hurt_trust(evidence: Evidence) -> Answered:
     answered: dict[str, set[str]] = {}  # leaderboard -> tasks of which an earlier metric has told
     for board, condition, metric in TRUST:
         before = answered.setdefault(board, set())
-        items = [one for one in evidence.scores(board, condition, metric) if _task(one) not in before]
-        before |= {_task(one) for one in items}
-        for method, by_task in _over_erm(items).items():
+        items = [one for one in evidence.scores(board, condition, metric) if task_of(one) not in before]
+        before |= {task_of(one) for one in items}
+        for method, by_task in gains_over_erm(items).items():
             worse = {task: {s: -v for s, v in gains.items()} for task, gains in by_task.items()}
             effects[f"{method}, {metric}"] = worse
     losses = _estimates(effects)
@@ -257,9 +231,9 @@ def fusion_hurts(evidence: Evidence) -> Answered:
     for one, whole, how in [*_trained_alone(evidence), *_others_missing(evidence)]:
         gain = relative_gain(one, whole)
         if gain:
-            cases[_task(whole), how].append(gain)
+            cases[task_of(whole), how].append(gain)
             if one.sign * (one.mean - whole.mean) > 0:
-                ahead.append(f"{how} of {whole.method} on {_task(whole)}")
+                ahead.append(f"{how} of {whole.method} on {task_of(whole)}")
     effects = {f"{how} on {task}": {task: mean_of(gains)} for (task, how), gains in cases.items()}
     estimates = _estimates(effects)
     if not estimates:
@@ -294,13 +268,13 @@ def _trained_alone(evidence: Evidence) -> Iterable[tuple[Score, Score, str]]:
 
 def _others_missing(evidence: Evidence) -> Iterable[tuple[Score, Score, str]]:
     """Networks of several modalities under all patterns that leave one, each with itself on whole data."""
-    whole_of = {(_task(one), one.method): one for one in evidence.scores("missing")}
+    whole_of = {(task_of(one), one.method): one for one in evidence.scores("missing")}
     conditions = evidence.frames["missing"]["condition"].unique() if "missing" in evidence.frames else ()
     for condition in map(str, conditions):
         gone = set(condition.removeprefix(MISSING).split("+"))
         for one in evidence.scores("missing", condition) if condition.startswith(MISSING) else ():
             left = [name for name in one.modalities.split("+") if name not in gone]
-            whole = whole_of.get((_task(one), one.method))
+            whole = whole_of.get((task_of(one), one.method))
             if len(left) == 1 and whole is not None:
                 yield one, whole, f"{left[0]} (the others missing)"
 
@@ -314,19 +288,6 @@ QUESTIONS: dict[str, tuple[str, Callable[[Evidence], Answered]]] = {
     "5b": ("Do some methods hurt trustworthiness?", hurt_trust),
     "6": ("Does fusion hurt: is a single modality somewhere better than all of them?", fusion_hurts),
 }
-
-
-def _over_erm(items: Sequence[Score]) -> dict[str, dict[str, Mapping[int, float]]]:
-    """Method -> task -> seed -> gain over ERM. Of several ERMs, the one without parameters, else the first."""
-    out: dict[str, dict[str, Mapping[int, float]]] = {}
-    for task, items_of_task in _by_task(items).items():
-        erms = sorted(
-            (o for o in items_of_task if base_name(o.method) == "erm"), key=lambda o: o.method != "erm"
-        )
-        for one in items_of_task:
-            if erms and base_name(one.method) not in ("erm", "oracle"):
-                out.setdefault(one.method, {})[task] = relative_gain(one, erms[0])
-    return out
 
 
 def _over_tasks(evidence: Evidence) -> tuple[bool | None, str]:
@@ -385,18 +346,3 @@ def _listed(estimates: Sequence[EffectEstimate], effects: Mapping[str, Effects],
 def _p(p: float) -> str:
     text = p_text(p)
     return text if text.startswith("<") else f"= {text}"
-
-
-def _task(one: Score) -> str:
-    return ", ".join(one.place)
-
-
-def _by_task(items: Iterable[Score]) -> dict[str, list[Score]]:
-    out: dict[str, list[Score]] = defaultdict(list)
-    for one in items:
-        out[_task(one)].append(one)
-    return out
-
-
-def _best(items: Sequence[Score]) -> Score:
-    return max(items, key=lambda one: one.sign * one.mean)

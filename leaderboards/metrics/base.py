@@ -270,7 +270,16 @@ def _checked_classes(target: np.ndarray, prediction: np.ndarray) -> tuple[np.nda
 
 
 def ratio(numerator: np.ndarray, denominator: np.ndarray, otherwise: float = np.nan) -> np.ndarray:
-    """``numerator / denominator`` where the denominator is positive, ``otherwise`` elsewhere; no warning."""
+    """``numerator / denominator`` where the denominator is positive, ``otherwise`` elsewhere; no warning.
+
+    Args:
+        numerator: of any shape that broadcasts with the other.
+        denominator: likewise.
+        otherwise: the value where the denominator is 0, negative or NaN.
+
+    Returns:
+        float64, in the common shape.
+    """
     numerator, denominator = np.broadcast_arrays(numerator, denominator)
     out = np.full(denominator.shape, otherwise, dtype=np.float64)
     return np.divide(numerator, denominator, out=out, where=denominator > 0)

@@ -31,7 +31,17 @@ def reliability_bins(
 
 
 def ece(target: np.ndarray, logits: np.ndarray, bins: int = BINS, equal_mass: bool = False) -> float:
-    """Expected calibration error of the top class, L1 (Naeini et al. 2015; Guo et al. 2017, eq. 3)."""
+    """Expected calibration error of the top class, L1 (Naeini et al. 2015; Guo et al. 2017, eq. 3).
+
+    Args:
+        target: [N] class indices, int64.
+        logits: [N, C], finite.
+        bins: number of bins, at least 1.
+        equal_mass: bins with the same number of samples, instead of the same width.
+
+    Returns:
+        A fraction, in [0, 1].
+    """
     return float(_ece((target, logits), once(target), bins, equal_mass)[0])
 
 
@@ -44,7 +54,16 @@ def _ece(
 
 
 def adaptive_calibration_error(target: np.ndarray, logits: np.ndarray, bins: int = BINS) -> float:
-    """Class by class, with bins of equal mass, the mean of |accuracy - confidence| (Nixon et al. 2019)."""
+    """Class by class, with bins of equal mass, the mean of |accuracy - confidence| (Nixon et al. 2019).
+
+    Args:
+        target: [N] class indices, int64.
+        logits: [N, C], finite.
+        bins: number of bins of each class, at least 1.
+
+    Returns:
+        A fraction, in [0, 1]; the mean over bins, then over classes.
+    """
     return float(_ace((target, logits), once(target), bins)[0])
 
 
@@ -61,31 +80,75 @@ def _ace(arrays: tuple[np.ndarray, ...], counts: Counts, bins: int = BINS) -> np
 
 
 def brier(target: np.ndarray, logits: np.ndarray) -> np.ndarray:
-    """[N]: the squared distance of the probabilities from the one-hot target, 0 to 2 (Brier 1950: summed over
-    classes)."""
+    """The squared distance of the probabilities from the one-hot target (Brier 1950: summed over classes).
+
+    Args:
+        target: [N] class indices, int64.
+        logits: [N, C], finite.
+
+    Returns:
+        [N], 0 to 2.
+    """
     probability = softmax(logits)
     probability[np.arange(len(target)), target] -= 1
     return (probability**2).sum(axis=1)
 
 
 def negative_log_likelihood(target: np.ndarray, logits: np.ndarray) -> np.ndarray:
-    """[N]: minus the logarithm of the target's probability, in nats."""
+    """Minus the logarithm of the target's probability.
+
+    Args:
+        target: [N] class indices, int64.
+        logits: [N, C], finite.
+
+    Returns:
+        [N], in nats, at least 0.
+    """
     return -log_softmax(logits)[np.arange(len(target)), target]
 
 
 def inside_interval(target: np.ndarray, mean: np.ndarray, variance: np.ndarray, level: float) -> np.ndarray:
-    """[N]: whether a target lies inside the central interval of that level of a Gaussian, 0 or 1."""
+    """Whether a target lies inside the central interval of a Gaussian, its ends included.
+
+    Args:
+        target: [N] labels.
+        mean: [N], in label units.
+        variance: [N], at least 0, in squared label units.
+        level: the probability of the interval, in (0, 1).
+
+    Returns:
+        [N] float64, 0 or 1.
+    """
     half = ndtri((1 + level) / 2) * np.sqrt(variance)
     return (np.abs(target - mean) <= half).astype(np.float64)
 
 
 def interval_coverage(target: np.ndarray, mean: np.ndarray, variance: np.ndarray, level: float) -> float:
-    """The share of targets inside the central interval of that level of a Gaussian."""
+    """The share of targets inside the central interval of a Gaussian.
+
+    Args:
+        target: [N] labels.
+        mean: [N], in label units.
+        variance: [N], at least 0, in squared label units.
+        level: the probability of the interval, in (0, 1).
+
+    Returns:
+        A fraction, in [0, 1].
+    """
     return float(inside_interval(target, mean, variance, level).mean())
 
 
 def interval_calibration_error(target: np.ndarray, mean: np.ndarray, variance: np.ndarray) -> float:
-    """The mean of |coverage - level| over the levels 0.05, 0.10, ..., 0.95 (after Kuleshov et al. 2018)."""
+    """The mean of |coverage - level| over the levels 0.05, 0.10, ..., 0.95 (after Kuleshov et al. 2018).
+
+    Args:
+        target: [N] labels.
+        mean: [N], in label units.
+        variance: [N], at least 0, in squared label units.
+
+    Returns:
+        A fraction, in [0, 1].
+    """
     return float(_interval_error((target, mean, variance), once(target))[0])
 
 
@@ -103,7 +166,17 @@ def _interval_error(arrays: tuple[np.ndarray, ...], counts: Counts) -> np.ndarra
 
 
 def crps_gaussian(target: np.ndarray, mean: np.ndarray, variance: np.ndarray) -> np.ndarray:
-    """[N]: the continuous ranked probability score of a Gaussian (Gneiting and Raftery 2007, eq. 21)."""
+    """The continuous ranked probability score of a Gaussian (Gneiting and Raftery 2007, eq. 21); lower is
+    better.
+
+    Args:
+        target: [N] labels.
+        mean: [N], in label units.
+        variance: [N], above 0, in squared label units.
+
+    Returns:
+        [N], in label units, at least 0.
+    """
     deviation = np.sqrt(variance)
     z = (target - mean) / deviation
     density = np.exp(-0.5 * z**2) / np.sqrt(2 * np.pi)
@@ -111,7 +184,16 @@ def crps_gaussian(target: np.ndarray, mean: np.ndarray, variance: np.ndarray) ->
 
 
 def gaussian_nll(target: np.ndarray, mean: np.ndarray, variance: np.ndarray) -> np.ndarray:
-    """[N]: minus the logarithm of the Gaussian density, in nats."""
+    """Minus the logarithm of the Gaussian density.
+
+    Args:
+        target: [N] labels.
+        mean: [N], in label units.
+        variance: [N], above 0, in squared label units.
+
+    Returns:
+        [N], in nats; below 0 where the density is above 1.
+    """
     return 0.5 * np.log(2 * np.pi * variance) + (target - mean) ** 2 / (2 * variance)
 
 

@@ -8,7 +8,15 @@ from .base import Mean, Metric, ratio
 
 
 def accuracy_terms(target: np.ndarray, prediction: np.ndarray) -> np.ndarray:
-    """[N, 1]: 1 where the predicted class is the target."""
+    """Whether the predicted class is the target.
+
+    Args:
+        target: [N] class indices, int64.
+        prediction: [N] class indices, or [N, C] logits.
+
+    Returns:
+        [N, 1] float64, 1 where it is.
+    """
     return (predicted_class(prediction) == target)[:, None].astype(np.float64)
 
 
@@ -18,14 +26,32 @@ def predicted_class(prediction: np.ndarray) -> np.ndarray:
 
 
 def class_terms(target: np.ndarray, prediction: np.ndarray) -> np.ndarray:
-    """[N, 3 C]: one-hot target, one-hot predicted class, and one-hot target where both agree."""
+    """What precision and recall of each class need, as of ``one_hot_terms``.
+
+    Args:
+        target: [N] class indices, int64.
+        prediction: [N, C] logits, or [N] class indices; of these C is one more than the largest index that
+            occurs.
+
+    Returns:
+        [N, 3 C] float64.
+    """
     predicted = predicted_class(prediction)
     classes = int(max(target.max(), predicted.max())) + 1 if prediction.ndim == 1 else prediction.shape[1]
     return one_hot_terms(target, predicted, classes)
 
 
 def one_hot_terms(target: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:
-    """[N, 3 classes] from class indices [N] and [N]: what precision and recall of each class need."""
+    """What precision and recall of each class need.
+
+    Args:
+        target: [N] class indices, int64, from 0.
+        predicted: [N] class indices, int64, from 0.
+        classes: their number, above every index.
+
+    Returns:
+        [N, 3 classes] float64: one-hot target, one-hot predicted class, and one-hot target where both agree.
+    """
     identity = np.eye(classes)
     truth, guess = identity[target], identity[predicted]
     return np.concatenate([truth, guess, truth * guess], axis=1)

@@ -28,6 +28,13 @@ def auroc(positive: np.ndarray, negative: np.ndarray) -> float:
 def average_precision(positive: np.ndarray, negative: np.ndarray) -> float:
     """Area under precision and recall by steps, sum of (R_n - R_n-1) P_n over distinct thresholds.
 
+    Args:
+        positive: [P] scores.
+        negative: [N] scores.
+
+    Returns:
+        A fraction, in (0, 1].
+
     Raises:
         UndefinedError: one of them is empty.
     """
@@ -36,6 +43,13 @@ def average_precision(positive: np.ndarray, negative: np.ndarray) -> float:
 
 def fpr_at_tpr(positive: np.ndarray, negative: np.ndarray) -> float:
     """The share of negatives accepted at the highest threshold that accepts 95 % of the positives.
+
+    Args:
+        positive: [P] scores.
+        negative: [N] scores.
+
+    Returns:
+        A fraction, in [0, 1].
 
     Raises:
         UndefinedError: one of them is empty.
@@ -46,6 +60,13 @@ def fpr_at_tpr(positive: np.ndarray, negative: np.ndarray) -> float:
 def fpr_nearest_tpr(positive: np.ndarray, negative: np.ndarray) -> float:
     """The share of negatives accepted at the threshold whose true positive rate is nearest to 0.95, the
     first of equally near ones (MMDG-Bench's code; (0, 0) is a threshold too).
+
+    Args:
+        positive: [P] scores.
+        negative: [N] scores.
+
+    Returns:
+        A fraction, in [0, 1].
 
     Raises:
         UndefinedError: one of them is empty.

@@ -13,7 +13,15 @@ from .detection import curve, precision_of
 
 
 def label_terms(target: np.ndarray, logits: np.ndarray) -> np.ndarray:
-    """[N, 3 C]: which labels a sample has, which are predicted, and which are both."""
+    """Which labels a sample has, which are predicted, and which are both.
+
+    Args:
+        target: [N, C], 0 or 1.
+        logits: [N, C].
+
+    Returns:
+        [N, 3 C] float64, 0 or 1, in this order.
+    """
     said = logits > 0
     return np.concatenate([target, said, target * said], axis=1).astype(np.float64)
 
@@ -25,14 +33,30 @@ def finish_f1_micro(mean: np.ndarray) -> np.ndarray:
 
 
 def sample_terms(target: np.ndarray, logits: np.ndarray) -> np.ndarray:
-    """[N, 1]: F1 of the labels of each sample; 1 where it has none and none is predicted."""
+    """F1 of the labels of each sample.
+
+    Args:
+        target: [N, C], 0 or 1.
+        logits: [N, C].
+
+    Returns:
+        [N, 1] float64, in [0, 1]; 1 where a sample has no label and none is predicted.
+    """
     said = logits > 0
     both, either = (target * said).sum(axis=1), target.sum(axis=1) + said.sum(axis=1)
     return ratio(2.0 * both, either.astype(np.float64), 1.0)[:, None]
 
 
 def subset_terms(target: np.ndarray, logits: np.ndarray) -> np.ndarray:
-    """[N, 1]: 1 where exactly the labels that a sample has are predicted."""
+    """Whether exactly the labels that a sample has are predicted.
+
+    Args:
+        target: [N, C], 0 or 1.
+        logits: [N, C].
+
+    Returns:
+        [N, 1] float64, 1 where they are.
+    """
     return ((logits > 0) == target).all(axis=1)[:, None].astype(np.float64)
 
 

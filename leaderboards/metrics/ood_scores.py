@@ -45,7 +45,17 @@ def energy(logits: np.ndarray) -> np.ndarray:
 
 
 def gen(logits: np.ndarray, gamma: float = 0.1, top: int = 100) -> np.ndarray:
-    """Minus the generalised entropy, sum of (p (1 - p))^gamma over the ``top`` largest (Liu et al. 2023)."""
+    """Minus the generalised entropy, sum of (p (1 - p))^gamma over the largest probabilities (Liu et al.
+    2023).
+
+    Args:
+        logits: [N, C].
+        gamma: the exponent, in (0, 1).
+        top: how many of the largest probabilities are summed; all, where there are fewer.
+
+    Returns:
+        [N], at most 0; higher is more familiar.
+    """
     largest = -np.sort(-softmax(logits, axis=1), axis=1)[:, :top]
     return -((largest * (1 - largest)) ** gamma).sum(axis=1)
 
@@ -53,7 +63,17 @@ def gen(logits: np.ndarray, gamma: float = 0.1, top: int = 100) -> np.ndarray:
 def fit_mahalanobis(features: np.ndarray, target: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
     """Minus the squared distance from the nearest class mean under one shared covariance (Lee et al. 2018).
 
-    Targets that are no classes (floats) count as one class. Directions without variance are left out.
+    Directions without variance are left out.
+
+    Args:
+        features: [N, D], of source training samples.
+        target: [N] class indices. Targets that are no classes (floats) count as one class.
+
+    Returns:
+        [M, D] features -> [M] scores, at most 0; higher is more familiar.
+
+    Raises:
+        UndefinedError: the training features do not vary.
     """
     labels = target.astype(np.int64) if target.dtype.kind in "iu" else np.zeros(len(target), np.int64)
     classes, member = np.unique(labels, return_inverse=True)
@@ -78,8 +98,15 @@ def _whitening(covariance: np.ndarray) -> np.ndarray:
 
 
 def fit_knn(features: np.ndarray, neighbours: int = 50) -> Callable[[np.ndarray], np.ndarray]:
-    """Minus the distance to the k-th nearest training feature, all of length one (Sun et al. 2022). With
-    fewer than 10 k training samples k is a tenth of them, at least 1."""
+    """Minus the distance to the k-th nearest training feature, all of length one (Sun et al. 2022).
+
+    Args:
+        features: [N, D], of source training samples.
+        neighbours: k. With fewer than 10 k training samples it is a tenth of them, at least 1.
+
+    Returns:
+        [M, D] features -> [M] scores, in [-2, 0]; higher is more familiar.
+    """
     k = max(1, min(neighbours, len(features) // 10))
     bank = _unit(features)
 
@@ -118,7 +145,18 @@ def fit_residual(features: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
 
 def fit_vim(features: np.ndarray, logits: np.ndarray) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
     """Virtual-logit matching: energy minus the residual, scaled so that its mean on training data is that of
-    the largest logit (Wang et al. 2022; minus the log-odds of their virtual class, which orders alike)."""
+    the largest logit (Wang et al. 2022; minus the log-odds of their virtual class, which orders alike).
+
+    Args:
+        features: [N, D], of source training samples.
+        logits: [N, C], of the same samples.
+
+    Returns:
+        [M, D] features and [M, C] logits -> [M] scores; higher is more familiar.
+
+    Raises:
+        UndefinedError: the training features do not vary, or lie within their principal space.
+    """
     residual = fit_residual(features)
     length = -residual(features)
     if not length.sum() > 0:

@@ -148,7 +148,12 @@ def scores(family: str, target: ArrayLike, prediction: ArrayLike) -> dict[str, f
 
 
 def applies(metric: Metric, family: str) -> bool:
-    """Whether a metric that judges answers can judge those of a family: a mean those of its task, a rank metric those of
-    the families that have it."""
+    """Whether a metric that judges answers can judge those of a family: a mean those of its task, a rank
+    metric those of the families that have it.
+
+    Args:
+        metric: the metric.
+        family: a key of ``FAMILIES``.
+    """
     names = FAMILIES[family]
     return metric.task == METRICS[names[0]].task if metric.kind == "mean" else metric.name in names

@@ -84,17 +84,44 @@ def two_classes_non0(labels: Labels) -> Terms:
 
 
 def absolute_error(target: np.ndarray, prediction: np.ndarray) -> np.ndarray:
-    """Terms [N, 1]."""
+    """The distance of each prediction from its label.
+
+    Args:
+        target: [N] labels.
+        prediction: [N], in label units.
+
+    Returns:
+        Terms [N, 1] float64, in label units.
+    """
     return np.abs(target.astype(np.float64) - prediction.astype(np.float64))[:, None]
 
 
 def squared_error(target: np.ndarray, prediction: np.ndarray) -> np.ndarray:
-    """Terms [N, 1]."""
+    """The squared distance of each prediction from its label.
+
+    Args:
+        target: [N] labels.
+        prediction: [N], in label units.
+
+    Returns:
+        Terms [N, 1] float64, in squared label units.
+    """
     return np.square(target.astype(np.float64) - prediction.astype(np.float64))[:, None]
 
 
 def moments(target: np.ndarray, prediction: np.ndarray) -> np.ndarray:
-    """Terms [N, 5]: x, y, x x, y y, x y, x and y centred and scaled first, which a correlation ignores."""
+    """What a correlation needs: x, y, x x, y y, x y.
+
+    Both are centred and scaled to at most about 1 first, which a correlation ignores; what does not vary is
+    0.
+
+    Args:
+        target: [N] labels, x.
+        prediction: [N], y.
+
+    Returns:
+        Terms [N, 5] float64.
+    """
     x, y = _centred(target), _centred(prediction)
     return np.stack([x, y, x * x, y * y, x * y], axis=1)
 

@@ -24,7 +24,14 @@ from .detection import (
 
 
 def risk_coverage_curve(loss: np.ndarray, confidence: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Coverage [N] (1/N to 1) and the mean loss [N] of the most confident share of samples.
+    """The mean loss of the most confident share of samples, for every share.
+
+    Args:
+        loss: [N], 0 or 1, or absolute errors.
+        confidence: [N], higher is surer.
+
+    Returns:
+        Coverage [N], 1/N to 1, and risk [N], in the unit of the loss.
 
     Raises:
         UndefinedError: there is no sample.
@@ -34,23 +41,68 @@ def risk_coverage_curve(loss: np.ndarray, confidence: np.ndarray) -> tuple[np.nd
 
 
 def aurc(loss: np.ndarray, confidence: np.ndarray) -> float:
-    """The mean over n of the mean loss of the n most confident samples (Geifman, Uziel, El-Yaniv 2019)."""
+    """The mean over n of the mean loss of the n most confident samples (Geifman, Uziel, El-Yaniv 2019).
+
+    Args:
+        loss: [N], 0 or 1, or absolute errors.
+        confidence: [N], higher is surer.
+
+    Returns:
+        In the unit of the loss; lower is better.
+
+    Raises:
+        UndefinedError: there is no sample.
+    """
     return float(_aurc(ranked(loss, confidence))[0])
 
 
 def e_aurc(loss: np.ndarray, confidence: np.ndarray) -> float:
     """AURC minus that of the best order, smallest losses first (Geifman, Uziel, El-Yaniv 2019, eq. 4; the
-    exact value of the best order, not its approximation)."""
+    exact value of the best order, not its approximation).
+
+    Args:
+        loss: [N], 0 or 1, or absolute errors.
+        confidence: [N], higher is surer.
+
+    Returns:
+        In the unit of the loss, at least 0 up to rounding; lower is better.
+
+    Raises:
+        UndefinedError: there is no sample.
+    """
     return aurc(loss, confidence) - aurc(loss, -np.asarray(loss, dtype=np.float64))
 
 
 def augrc(loss: np.ndarray, confidence: np.ndarray) -> float:
-    """The mean over n of the loss of the n most confident samples, divided by all N (Traub et al. 2024)."""
+    """The mean over n of the loss of the n most confident samples, divided by all N (Traub et al. 2024).
+
+    Args:
+        loss: [N], 0 or 1, or absolute errors.
+        confidence: [N], higher is surer.
+
+    Returns:
+        In the unit of the loss; lower is better.
+
+    Raises:
+        UndefinedError: there is no sample.
+    """
     return float(_augrc(ranked(loss, confidence))[0])
 
 
 def mean_loss_at_coverage(loss: np.ndarray, confidence: np.ndarray, coverage: float) -> float:
-    """The mean loss of the ceil(coverage N) most confident samples."""
+    """The mean loss of the ceil(coverage N) most confident samples.
+
+    Args:
+        loss: [N], 0 or 1, or absolute errors.
+        confidence: [N], higher is surer.
+        coverage: the share that is accepted, in (0, 1].
+
+    Returns:
+        In the unit of the loss.
+
+    Raises:
+        UndefinedError: there is no sample.
+    """
     return float(_loss_at(ranked(loss, confidence), coverage)[0])
 
 

@@ -13,10 +13,11 @@ import numpy as np
 import pandas as pd
 
 from ..labels import CLEAN, KEYS
-from ..render.text import file_name, records, save_figure, title
+from ..render.notes import title
+from ..render.text import records
 from ..tables.accuracy import task_label
 from ..tables.robustness import GRID, RATES, SEVERITIES, VOLUME, reliability_point
-from .figure import FILES, MOST_LINES, PictureForm
+from .figure import FILES, MOST_LINES, PictureForm, stem_of, write_figure
 from .panels import Band, Panel, panel_figure
 
 if TYPE_CHECKING:
@@ -160,29 +161,18 @@ def write_robustness_pictures(
         else:
             reasons += list(dict.fromkeys(lacking.values()))
         for name, (block, figure) in zip(_names(stem, list(drawn)), drawn.items(), strict=True):
-            written += _write(figure, blocks[block], folder, name, form)
+            written += write_figure(figure, blocks[block], folder, name, form)
     try:
-        written += _write(reliability_surface(frame), frame, folder, "reliability", form)
+        written += write_figure(reliability_surface(frame), frame, folder, "reliability", form)
     except ValueError as error:
         reasons.append(str(error))
     return written, reasons
 
 
-def _write(figure: Figure, frame: pd.DataFrame, folder: Path, stem: str, form: PictureForm) -> list[Path]:
-    folder.mkdir(parents=True, exist_ok=True)
-    paths = [folder / file_name(frame, stem, suffix) for suffix in form.kinds]
-    for path in paths:
-        save_figure(path, figure, form.dots, form.colours)
-    return paths
-
-
 def _names(stem: str, blocks: Sequence[tuple[str, ...]]) -> list[str]:
     """A name for each block, of what tells it from the others: ``"degradation-text+audio"``."""
     differing = [place for place, values in enumerate(zip(*blocks, strict=True)) if len(set(values)) > 1]
-    names = [
-        "-".join([stem, *(re.sub(r"[^\w+]+", "-", block[place]).strip("-") for place in differing)])
-        for block in blocks
-    ]
+    names = [stem_of([stem, *(block[place] for place in differing)]) for block in blocks]
     # Some file systems take names for the same that differ in case or in how an accent is encoded.
     if len({unicodedata.normalize("NFKC", name).casefold() for name in names}) < len(names):
         return [f"{name}-{number}" for number, name in enumerate(names, start=1)]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from pathlib import Path
 from textwrap import fill
 from typing import TYPE_CHECKING
 
@@ -13,13 +12,12 @@ import pandas as pd
 
 from ..labels import OWN
 from ..render.plain import p_text
-from ..render.text import file_name, save_figure
 from ..stats.ranks import Ranking
 from ..tables.accuracy import task_label
 from ..tables.comparisons import rankings, shortage
 from ..tables.risk_coverage import Curve
 from ..tables.seed_scores import ComparableMethods
-from .figure import COLOURS, FILES, MOST_LINES, PictureForm
+from .figure import COLOURS, MOST_LINES
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -171,28 +169,3 @@ def risk_coverages(curves: Sequence[Curve]) -> Figure:
         axis.set_visible(False)
     figure.suptitle("Risk and coverage; line and band: mean ± standard deviation over n seeds", fontsize=10)
     return figure
-
-
-def write_figure(
-    figure: Figure, data: pd.DataFrame, folder: Path, stem: str, form: PictureForm = FILES
-) -> list[Path]:
-    """Writes a figure, under names that say so where its data are synthetic.
-
-    Args:
-        figure: the figure.
-        data: its column ``data`` says of which data it is.
-        folder: where to, made if need be.
-        stem: how the names begin.
-        form: how they are written.
-
-    Returns:
-        The paths.
-
-    Raises:
-        OSError: one cannot be written.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    paths = [folder / file_name(data, stem, suffix) for suffix in form.kinds]
-    for path in paths:
-        save_figure(path, figure, form.dots, form.colours)
-    return paths

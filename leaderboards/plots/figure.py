@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from textwrap import fill
 from typing import TYPE_CHECKING, Any
@@ -11,7 +13,9 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from ..labels import AVERAGE, CLEAN
-from ..render.text import DOTS, file_name, holes, records, save_figure, title
+from ..render.files import DOTS, file_name, save_figure
+from ..render.notes import holes, title
+from ..render.text import records
 from ..tables.accuracy import condition_label, task_label
 
 if TYPE_CHECKING:
@@ -123,9 +127,37 @@ def write_missing_modalities(
         OSError: it cannot be written.
     """
     figure = missing_modalities(frame, metric)
+    return write_figure(figure, frame, folder, stem, replace(form, kinds=(".png",)))[0]
+
+
+def write_figure(
+    figure: Figure, data: pd.DataFrame, folder: Path, stem: str, form: PictureForm = FILES
+) -> list[Path]:
+    """Writes a figure, under names that say so where its data are synthetic.
+
+    Args:
+        figure: the figure.
+        data: its column ``data`` says of which data it is.
+        folder: where to, made if need be.
+        stem: how the names begin.
+        form: how they are written.
+
+    Returns:
+        The paths.
+
+    Raises:
+        OSError: one cannot be written.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / file_name(frame, stem, ".png")
-    return save_figure(path, figure, form.dots, form.colours)
+    paths = [folder / file_name(data, stem, suffix) for suffix in form.kinds]
+    for path in paths:
+        save_figure(path, figure, form.dots, form.colours)
+    return paths
+
+
+def stem_of(words: Iterable[str]) -> str:
+    """The stem of a file's name, of words that may hold anything: ``"mechanism-ebmc-width-64"``."""
+    return "-".join(re.sub(r"[^\w+]+", "-", word).strip("-") for word in words)
 
 
 def _panel(axis: Axes, rows: pd.DataFrame, methods: list[str]) -> None:

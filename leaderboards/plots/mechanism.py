@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from textwrap import fill
@@ -12,12 +11,11 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from ..labels import CLEAN, REAL, SYNTHETIC
-from ..render.text import file_name, save_figure
 from ..tables.accuracy import task_label
 from ..tables.diagnostic_scores import MEAN, name_of
 from ..tables.mechanism import Scored, estimate, severity_mean
 from ..tables.robustness import SEVERITIES
-from .figure import COLOURS, FILES, SHAPES, PictureForm
+from .figure import COLOURS, FILES, SHAPES, PictureForm, stem_of, write_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -108,14 +106,12 @@ def write_mechanism_pictures(
         words = [_method(scored)]
         if len(blocks) > 1:
             words += [scored.group.block.task, scored.group.block.modalities, scored.group.block.protocol]
-        stem = "-".join(["mechanism", *(re.sub(r"[^\w+]+", "-", word).strip("-") for word in words)])
+        stem = stem_of(["mechanism", *words])
         stems[stem] = stems.get(stem, 0) + 1
         if stems[stem] > 1:
             stem = f"{stem}-{stems[stem]}"
         data = pd.DataFrame({"data": [SYNTHETIC if scored.group.block.synthetic else REAL]})
-        folder.mkdir(parents=True, exist_ok=True)
-        for suffix in form.kinds:
-            files.append(save_figure(folder / file_name(data, stem, suffix), figure, form.dots))
+        files += write_figure(figure, data, folder, stem, form)
     return files, list(reasons)
 
 

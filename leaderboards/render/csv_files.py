@@ -12,7 +12,7 @@ import pandas as pd
 import pyarrow as pa
 
 from ..tables.accuracy import COLUMNS
-from .text import file_name, write_parts
+from .files import file_name, write_parts
 
 
 def write_csv(frame: pd.DataFrame, folder: Path, stem: str) -> Path:

@@ -11,7 +11,9 @@ from pathlib import Path
 import pandas as pd
 
 from ..labels import KEYS, Across
-from .text import file_name, holes, rows_to_show, title, wide, write_text
+from .files import file_name, write_text
+from .notes import holes, title
+from .text import rows_to_show, wide
 
 # Characters of a row, with two between columns, that fit 17 cm in a small font of ten points.
 _WIDTH = 100
@@ -95,7 +97,7 @@ def latex(frame: pd.DataFrame, subject: str, across: Across = "metric") -> str:
     Args:
         frame: a tidy frame, such as ``tables.accuracy`` gives.
         subject: what the caption begins with.
-        across: what the columns are, as in ``render.wide``.
+        across: what the columns are, as in ``text.wide``.
 
     Returns:
         The text, with a line feed at its end.
@@ -160,7 +162,22 @@ def parts(values: Sequence[str], named: Sequence[str], widths: Mapping[str, int]
 def write_latex(
     frame: pd.DataFrame, folder: Path, stem: str, subject: str, across: Across = "metric"
 ) -> Path:
-    """Writes ``latex(...)`` to ``folder``, under a name that says so where data are synthetic; its path."""
+    """Writes ``latex(...)`` to a folder, under a name that says so where data are synthetic.
+
+    Args:
+        frame: as of ``latex``.
+        folder: made where it does not exist.
+        stem: the name of the file without its suffix.
+        subject: as of ``latex``.
+        across: as of ``latex``.
+
+    Returns:
+        The path of the file.
+
+    Raises:
+        ValueError: as ``latex``.
+        OSError: it cannot be written.
+    """
     return write_text(folder / file_name(frame, stem, ".tex"), latex(frame, subject, across))
 
 

@@ -22,7 +22,9 @@ import pandas as pd
 
 from ..labels import REAL, SYNTHETIC, Across
 from ..tables.accuracy import data_label
-from .text import TIED, file_name, notes, title, write_text
+from .files import file_name, write_text
+from .notes import notes, title
+from .text import TIED
 from .views import Fact, Facts, PrintedCell, TableView, gone, metric_conventions, same_everywhere, views_of
 
 #: Dots an inch of a picture on a page.
@@ -36,7 +38,7 @@ class PageTable:
     Attributes:
         name: its name, such as ``"accuracy"``.
         subject: what its title begins with.
-        across: what its columns are, as in ``render.wide``.
+        across: what its columns are, as in ``text.wide``.
         frame: tidy, as ``tables.accuracy`` gives it, or a frame of text such as ``cost.audit`` gives.
         is_shown: whether a condition is shown at first; the others are one click away.
     """
@@ -107,7 +109,12 @@ def page(
 
 
 def write_page(folder: Path, tables: Sequence[PageTable], version: str) -> Path:
-    """Writes a page without pictures to ``folder``, under a name that says so where data are synthetic.
+    """Writes a page without pictures to a folder, under a name that says so where data are synthetic.
+
+    Args:
+        folder: made where it does not exist.
+        tables: as of ``page``.
+        version: of mmbench, for the colophon.
 
     Returns:
         Its path.

@@ -11,8 +11,10 @@ from pathlib import Path
 import pandas as pd
 
 from ..labels import KEYS
+from .files import file_name, write_text
 from .latex import escape_latex, parts, with_engine
-from .text import HOLE, escape_markdown, file_name, write_text
+from .markdown import escape_markdown
+from .text import HOLE
 
 #: Columns that say what a row is, in the order in which tables have them.
 _NAMED = ("method", "other", "best")
@@ -45,7 +47,13 @@ def _with_intervals(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def plain_markdown(frame: pd.DataFrame, subject: str, notes: Sequence[str] = ()) -> str:
-    """A Markdown section: title, table and notes, with a line feed at its end."""
+    """A Markdown section: title, table and notes, with a line feed at its end.
+
+    Args:
+        frame: any frame; its cells are written as ``texts`` says.
+        subject: the title.
+        notes: lines below the table.
+    """
     table = texts(frame)
     lines = [f"## {escape_markdown(subject)}", "", _row(map(escape_markdown, table))]
     lines.append(_row("---:" if _is_number(frame, name) else "---" for name in table))
@@ -56,8 +64,19 @@ def plain_markdown(frame: pd.DataFrame, subject: str, notes: Sequence[str] = ())
 
 
 def plain_latex(frame: pd.DataFrame, subject: str, notes: Sequence[str] = ()) -> str:
-    """A table environment with booktabs. Subject, notes and words that are the same in every row are its caption; what
-    is wider than a page is parted into tables below each other, each with the names of its rows."""
+    """A table environment with booktabs.
+
+    Subject, notes and words that are the same in every row are its caption. What is wider than a page is
+    parted into tables below each other, each with the names of its rows.
+
+    Args:
+        frame: any frame; its cells are written as ``texts`` says.
+        subject: what the caption begins with.
+        notes: sentences at the end of the caption; escaped here, as the subject is.
+
+    Returns:
+        The text, with a line feed at its end.
+    """
     table = texts(frame)
     names = list(table)
     named = [name for name in _NAMED if name in names] or names[:1]
@@ -81,9 +100,20 @@ def plain_latex(frame: pd.DataFrame, subject: str, notes: Sequence[str] = ()) ->
 
 
 def write_plain_csv(frame: pd.DataFrame, folder: Path, stem: str) -> Path:
-    """Writes a frame at full precision, a number that is missing as nothing; its path.
+    """Writes a frame at full precision, a number that is missing as nothing.
 
     Text that a spreadsheet would take for a formula gets a ``'`` in front, as in ``csv_files.write_csv``.
+
+    Args:
+        frame: any frame with a column ``data``.
+        folder: made where it does not exist.
+        stem: the name of the file without its suffix.
+
+    Returns:
+        The path of the file.
+
+    Raises:
+        OSError: it cannot be written.
     """
     safe = frame.copy()
     for name in frame:

@@ -1,43 +1,19 @@
-"""Tables for people: strings in rows, Markdown, and CSV files. Rounding happens here and nowhere else."""
+"""Tables for people, as strings in rows and columns. Numbers are rounded here."""
 
 from __future__ import annotations
 
-import io
 import math
-import os
-import re
-import uuid
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import Any
 
 import pandas as pd
 
-from ..labels import (
-    CLEAN,
-    FOLDS,
-    KEYS,
-    OTHERS_SEEDS,
-    OWN,
-    REAL,
-    SYNTHETIC,
-    UPPER_BOUND,
-    Across,
-    count_of,
-    rounded,
-)
-from ..tables.accuracy import condition_label, data_label
-from .fonts import show_every_script
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+from ..labels import CLEAN, FOLDS, KEYS, OWN, Across, count_of, rounded
+from ..tables.accuracy import condition_label
 
 HOLE = "—"
 TIED = "≈"
 UNVERIFIED = "†"
-#: Dots an inch of a picture.
-DOTS = 150
 
 
 def wide(
@@ -94,248 +70,21 @@ def wide(
     return pd.DataFrame(lines).astype("str")
 
 
-def title(frame: pd.DataFrame, subject: str) -> str:
-    """A title that names the data, n, and what the interval is over."""
-    whole = frame.loc[frame["hole"] == ""]
-    divided = whole[FOLDS] != "" if FOLDS in whole else pd.Series(False, index=whole.index)
-    counts = sorted(whole.loc[~divided, "n"].unique().tolist())
-    parts = ["1 seed" if counts == [1] else "/".join(map(str, counts)) + " seeds"] if counts else []
-    if divided.any():
-        parts += dict.fromkeys(
-            count_text([row]) for row in records(whole.loc[divided].drop_duplicates([*KEYS, "method"]))
-        )
-    n = "n = " + ", ".join(parts) if parts else "no seed complete"
-    kinds = [kind for kind in frame["interval"].unique() if kind not in ("", "none")]
-    over = f", 95 % interval over {' or '.join(kinds)}" if kinds else ""
-    label = data_label(frame)
-    return f"{subject} ({'real data' if label == REAL else label}), {n}{over}"
-
-
-def notes(frame: pd.DataFrame) -> list[str]:
-    """What a reader must know beside the cells: data, what figures and marks mean, every hole's reason."""
-    return [*conventions(frame), *holes(frame)]
-
-
-def conventions(frame: pd.DataFrame) -> list[str]:
-    """What the data are, and what figures and marks mean."""
-    marks = set(frame["mark"].unique())
-    out = []
-    if data_label(frame) != REAL:
-        out.append(f"Rows with data '{SYNTHETIC}' say nothing about the real dataset.")
-    kinds = set(frame["interval"].unique())
-    if kinds - {"folds", ""} or "folds" not in kinds:
-        out.append(
-            "mean ± standard deviation (ddof = 1) over n seeds [95 % interval over what the title names]; "
-            "fractions in percent."
-        )
-    if "folds" in kinds:
-        out.append(
-            "folds: mean ± standard deviation (ddof = 1) over the folds of cross-validation, each a mean over its seeds; every "
-            "metric is that of a fold's own test samples (--what folds also pools the samples). Interval and comparisons "
-            "by Student's t over folds, paired, with the variance corrected for folds that share training samples, "
-            "(1/k + 1/(k - 1)) s² (Nadeau and Bengio 2003); fractions in percent."
-        )
-    if "seeds+samples" in kinds:
-        out.append(
-            "seeds+samples: the variance over the n seeds is moderated by that of the other methods of the same task, "
-            "modalities, protocol and data (Smyth 2004), and by a weak prior."
-        )
-    if any(protocol.endswith(UPPER_BOUND) for protocol in frame["protocol"].unique()):
-        out.append(
-            "Rows of an upper bound (trained on the target's own training part, tested on the same samples) see the "
-            "target and are never compared with others."
-        )
-    if "unverified" in marks:
-        out.append(
-            f"{UNVERIFIED} unverified: stated elsewhere and not rescored to the same number from predictions; "
-            "not compared."
-        )
-    if marks & {"best", "tied"}:
-        out.append(
-            "Marked best: every other row of the same task, modalities, protocol and data that has a "
-            f"value is significantly worse (paired by seed and sample, Holm, 5 %). {TIED}: best, or not "
-            "told apart from it. A row with other seeds or samples than the best is not compared with it, "
-            "and then none is marked best."
-        )
-    if OTHERS_SEEDS in kinds:
-        out.append(
-            f"{OTHERS_SEEDS}: of one seed, with the variance over seeds that the other methods of the same task, "
-            "modalities, protocol and data have."
-        )
-    if "samples" in kinds:
-        out.append(
-            "samples: of one seed, where no method beside it has several. Intervals and comparisons speak of that "
-            "trained network, not of its method."
-        )
-    return out
-
-
-def holes(frame: pd.DataFrame) -> list[str]:
-    """One line a hole and reason: ``"— erm on mosi (text, fair; real): 1 of 5 seeds failed (...)"``."""
-    gone_rows = frame["hole"].ne("").to_numpy()
-    if not gone_rows.any():
-        return []
-    names = [*KEYS, "method", "draw"]
-    without = frame.loc[gone_rows, [*names, "metric", "condition", "hole"]]
-    total = frame.groupby(names, sort=False).size().to_dict()
-    gone: dict[tuple[tuple, str], dict[str, list[str]]] = {}
-    for row in records(without):
-        place = f"{row['metric']}, {condition_label(row['condition'])}"
-        # What lacks under each of many conditions is said once.
-        same = re.sub(r"under [^;)]+(?=[;)])", "under these", row["hole"])
-        places_of = gone.setdefault((tuple(row[name] for name in names), same), {})
-        places_of.setdefault(row["hole"], []).append(place)
-    lines = []
-    for (where, same), places_of in gone.items():
-        places = [place for each in places_of.values() for place in each]
-        reason = same if len(places_of) > 1 else next(iter(places_of))
-        task, modalities, protocol, data, method, draw = where
-        given = f"{modalities}, {protocol}{f', draw {draw}' if draw else ''}; {data}"
-        some = "; ".join(places[:3]) + ("; …" if len(places) > 3 else "")
-        which = "" if len(places) == total[where] else f" [{some}]"
-        lines.append(f"{HOLE} {method} on {task} ({given}){which}: {reason}")
-    return lines
-
-
-def markdown(
-    frame: pd.DataFrame,
-    subject: str,
-    across: Across = "metric",
-    metric: str | None = None,
-    intervals: bool = True,
-) -> str:
-    """A Markdown section: title, table (the best in bold, where ``wide`` marks one) and notes.
-
-    Args:
-        frame: what ``accuracy`` or ``missing`` gave.
-        subject: what the title begins with.
-        across: as in ``wide``.
-        metric: as in ``wide``.
-        intervals: as in ``wide``.
-
-    Returns:
-        The text, with a line feed at its end.
-
-    Raises:
-        ValueError: as ``wide``.
-    """
-    rows_shown = rows_to_show(frame, across, metric)
-    table = wide(frame, across, metric, intervals, best="**{}**")
-    text = {*KEYS, "method", "metric"}
-    lines = [f"## {escape_markdown(title(rows_shown, subject))}", ""]
-    lines.append(_markdown_row(map(escape_markdown, table)))
-    lines.append(_markdown_row("---" if name in text else "---:" for name in table))
-    for row in records(table):
-        lines.append(
-            _markdown_row(escape_markdown(cell) if name in text else cell for name, cell in row.items())
-        )
-    lines += ["", *(f"- {escape_markdown(note)}" for note in notes(rows_shown))]
-    return "\n".join(lines) + "\n"
-
-
-def escape_markdown(text: str) -> str:
-    """Text that Markdown shows as it is, on one line, inside a table cell."""
-    return re.sub(r"([\\|`*<]|(?<=\])\()", r"\\\1", " ".join(text.split()))
-
-
-def file_name(frame: pd.DataFrame, stem: str, suffix: str) -> str:
-    """``"accuracy.csv"`` for real data, ``"accuracy-synthetic-stand-in.csv"`` where all of it is a stand-in,
-    ``"accuracy-partly-synthetic-stand-in.csv"`` where some is."""
-    label = data_label(frame)
-    return f"{stem}{'' if label == REAL else '-' + label.replace(' ', '-')}{suffix}"
-
-
-def write_markdown(
-    frame: pd.DataFrame,
-    folder: Path,
-    stem: str,
-    subject: str,
-    across: Across = "metric",
-    metric: str | None = None,
-) -> Path:
-    """Writes ``markdown(...)`` to ``folder``, under the name of ``file_name``; returns the path."""
-    return write_text(folder / file_name(frame, stem, ".md"), markdown(frame, subject, across, metric))
-
-
-def write_text(path: Path, text: str) -> Path:
-    """Writes a file whole or not at all, its folder made if need be; the path."""
-    return write_bytes(path, text.encode())
-
-
-def write_bytes(path: Path, content: bytes) -> Path:
-    """As ``write_text``."""
-    return write_parts(path, [content])
-
-
-def write_parts(path: Path, parts: Iterable[bytes]) -> Path:
-    """As ``write_text``, piece by piece."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-    with naming(path):
-        try:
-            with draft.open("wb") as file:
-                file.writelines(parts)
-                file.flush()
-                os.fsync(file.fileno())
-            draft.replace(path)
-        finally:
-            draft.unlink(missing_ok=True)
-    return path
-
-
-def save_figure(path: Path, figure: Figure, dots: int = DOTS, colours: int | None = None) -> Path:
-    """As ``write_text``, a figure in the format of the name.
-
-    Args:
-        path: where to; its suffix is the format.
-        figure: what is drawn.
-        dots: an inch.
-        colours: of a PNG file: so many in a palette, which diagrams do not exceed by what can be seen, for a fifth of the
-            size; None for all.
-
-    Returns:
-        The path.
-
-    Raises:
-        OSError: it cannot be written.
-    """
-    show_every_script(figure)
-    content = io.BytesIO()
-    if path.suffix == ".png":
-        _save_png(content, figure, dots, colours)
-    else:
-        figure.savefig(content, dpi=dots, format=path.suffix.removeprefix("."))
-    return write_bytes(path, content.getvalue())
-
-
-def _save_png(file: io.BytesIO, figure: Figure, dots: int, colours: int | None) -> None:
-    """Draws a figure once; ``savefig`` draws it a second time, to lay it out."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from PIL import Image
-
-    figure.set_dpi(dots)
-    canvas = FigureCanvasAgg(figure)
-    canvas.draw()
-    picture = Image.frombuffer(
-        "RGBA", canvas.get_width_height(), bytes(canvas.buffer_rgba()), "raw", "RGBA", 0, 1
-    ).convert("RGB")
-    if colours is not None:
-        picture = picture.quantize(colours, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
-    picture.save(file, "PNG", dpi=(dots, dots), optimize=colours is not None)
-
-
-@contextmanager
-def naming(path: Path) -> Iterator[None]:
-    """Raises an OSError of what is done inside, such as that of a full disk, as one that names a file."""
-    try:
-        yield
-    except OSError as error:
-        raise OSError(error.errno, error.strerror, str(path)) from error
-
-
 def rows_to_show(frame: pd.DataFrame, across: Across, metric: str | None) -> pd.DataFrame:
-    """The rows of a frame that ``wide`` prints. A confidence of a method's own has a row beside that of the method, whose
-    name says so."""
+    """The rows of a frame that ``wide`` prints. A confidence of a method's own has a row beside that of the
+    method, whose name says so.
+
+    Args:
+        frame: a tidy frame.
+        across: as in ``wide``.
+        metric: as in ``wide``; read where the columns are conditions.
+
+    Returns:
+        A part of the frame, in its order.
+
+    Raises:
+        ValueError: the frame has no such rows, or ``across`` is neither.
+    """
     if across == "metric":
         # A table without clean rows (a confidence, an OOD score) shows each row's main condition, its first.
         first = frame.groupby([*KEYS, "method", "draw"])["condition"].transform("first")
@@ -371,10 +120,6 @@ def _plain_values(column: pd.Series) -> list[Any]:
     return [None if value is pd.NA else value for value in column.tolist()]
 
 
-def _markdown_row(cells: Iterable[str]) -> str:
-    return "| " + " | ".join(cells) + " |"
-
-
 def heading(row: dict) -> str:
     """A metric as the heading of its column: ``"acc7 % ↑"``."""
     percent = " %" if row["unit"] == "fraction" else ""
@@ -389,7 +134,13 @@ def interval_text(row: dict) -> str:
 
 
 def cell_text(row: dict, intervals: bool, best: str) -> str:
-    """A row of a tidy frame as a cell, as ``wide`` writes it."""
+    """A row of a tidy frame as a cell, as ``wide`` writes it.
+
+    Args:
+        row: column -> value.
+        intervals: whether the 95 % interval stands behind the mean.
+        best: as in ``wide``.
+    """
     if row["hole"]:
         return HOLE
     text = rounded(row["mean"], row["unit"])

@@ -19,8 +19,9 @@ from ..labels import CLEAN, KEYS, Across, rounded
 from ..metrics.registry import METRICS
 from ..tables.accuracy import condition_label
 from ..tables.cost import QUANTITIES
+from .notes import holes
 from .plain import texts
-from .text import cell_text, count_text, heading, holes, interval_text, records, rows_to_show
+from .text import cell_text, count_text, heading, interval_text, records, rows_to_show
 
 Record = dict[str, Any]
 
@@ -124,7 +125,7 @@ def views_of(
 
     Args:
         frame: its tidy frame, or, as the audit table is, a frame of text.
-        across: what its columns are, as in ``render.wide``.
+        across: what its columns are, as in ``text.wide``.
         is_shown: whether a condition is printed by the other formats.
         facts: is added to.
 

@@ -160,7 +160,16 @@ def _ranked(metric: Metric, arrays: tuple[np.ndarray, ...], counts: np.ndarray) 
 
 @lru_cache(maxsize=4)
 def resample_weights(samples: int, draws: int, seed: int) -> np.ndarray:
-    """[draws, samples]: the weight of each sample in each resample, counts / samples."""
+    """The weight of each sample in each resample: counts / samples.
+
+    Args:
+        samples: how many there are.
+        draws: number of resamples.
+        seed: of the resampling.
+
+    Returns:
+        [draws, samples] float64; each row sums to 1.
+    """
     return resample_counts(samples, draws, seed) / samples
 
 

@@ -140,8 +140,13 @@ def signed_rank_p(differences: ArrayLike) -> float:
 
 
 def tasks_needed(pairs: int, alpha: float = ALPHA) -> int:
-    """The smallest n with 2 pairs / 2^n < alpha: fewer tasks cannot tell any pair apart, by Wilcoxon and
-    Holm."""
+    """How many tasks it takes to tell any pair apart, by Wilcoxon and Holm: the smallest n with 2 pairs / 2^n
+    < alpha.
+
+    Args:
+        pairs: number of pairs that are compared.
+        alpha: significance level, in (0, 1).
+    """
     n = 1
     while 2 * pairs / 2**n >= alpha:
         n += 1
@@ -149,7 +154,16 @@ def tasks_needed(pairs: int, alpha: float = ALPHA) -> int:
 
 
 def critical_difference(methods: int, tasks: int, alpha: float = ALPHA) -> float:
-    """Nemenyi's: average ranks that are further apart than this differ (Demsar 2006, section 3.2.2)."""
+    """Nemenyi's: average ranks that are further apart than this differ (Demsar 2006, section 3.2.2).
+
+    Args:
+        methods: how many are ranked, at least 2.
+        tasks: on how many tasks, at least 1.
+        alpha: significance level, in (0, 1).
+
+    Returns:
+        In ranks.
+    """
     from scipy.stats import studentized_range
 
     q = float(studentized_range.ppf(1 - alpha, methods, np.inf)) / math.sqrt(2)

@@ -11,7 +11,8 @@ import pandas as pd
 from ..labels import AVERAGE, CLEAN, FOLDS, MISSING, OTHERS_SEEDS, REAL, SYNTHETIC
 from ..stats.bootstrap import DRAWS, FEWER_DRAWS
 from .block import ALPHA, Numbers, numbers_of
-from .groups import Cell, Group, groups_of, score, with_clean
+from .cells import Cell, Group
+from .groups import groups_of, score, with_clean
 from .results import Result, missing_patterns, one_line
 
 # Column -> type of every frame, in order; columns "audit_..." follow as text.
@@ -125,7 +126,12 @@ def condition_label(condition: str) -> str:
 
 
 def task_label(task: str, most: int = 40) -> str:
-    """A task as a heading; of a long one the sources are counted: ``"7 sources->dsads/p1"``."""
+    """A task as a heading; of a long one the sources are counted: ``"7 sources->dsads/p1"``.
+
+    Args:
+        task: such as ``"mosei->mosi"``.
+        most: characters that are not too long.
+    """
     sources, arrow, target = task.partition("->")
     return f"{sources.count('+') + 1} sources->{target}" if arrow and len(task) > most else task
 

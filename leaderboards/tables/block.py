@@ -16,7 +16,7 @@ from ..metrics.base import Metric
 from ..stats.bootstrap import Resampled
 from ..stats.intervals import holm, moderated_interval, moderated_p
 from ..stats.seed_variance import SeedPrior, Variation, seed_prior, variation_of
-from .groups import Cell, Group
+from .cells import Cell, Group
 
 # Rows differ where the p of their difference, corrected by Holm for the rows of their block, is below this.
 ALPHA = 0.05

@@ -161,7 +161,15 @@ def seeds(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def shortage(field: ComparableMethods, ranking: Ranking) -> str:
-    """What is missing for a comparison over tasks, in words; empty where nothing is."""
+    """What is missing for a comparison over tasks, in words.
+
+    Args:
+        field: what is compared, with what was left out.
+        ranking: of it.
+
+    Returns:
+        Empty where nothing is missing.
+    """
     parts = []
     if not ranking.enough:
         parts.append(f"not enough tasks to tell any pair apart: {ranking.tasks}, {ranking.needed} needed")

@@ -11,7 +11,8 @@ import pandas as pd
 from ..labels import CLEAN, FINGERPRINTS, LEAKS, NO_LEAKS, REAL, SYNTHETIC, WARNINGS, count_of
 from ..stats.bootstrap import summary
 from .accuracy import COLUMNS, audit_columns, fold_column
-from .groups import Group, groups_of
+from .cells import Group
+from .groups import groups_of
 from .results import Result
 from .validation import validation_warning
 

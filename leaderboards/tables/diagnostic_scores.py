@@ -44,7 +44,16 @@ class Damage:
 
 
 def name_of(quantity: str, diagnostic: str, condition: str) -> str:
-    """The name of a cell."""
+    """The name of a cell.
+
+    Args:
+        quantity: ``MEAN``, ``SEVERITY`` or ``ERROR``.
+        diagnostic: its name.
+        condition: name of a condition, or of a kind of damage.
+
+    Returns:
+        ``"mean|gate/text|clean"``.
+    """
     return f"{quantity}|{diagnostic}|{condition}"
 
 

@@ -17,7 +17,8 @@ import pandas as pd
 from ..labels import CLEAN, REAL, SYNTHETIC
 from ..stats.bootstrap import DRAWS, Resampled
 from ..stats.intervals import interval
-from .groups import Cell, Group, groups_of, score
+from .cells import Cell, Group
+from .groups import groups_of, score
 from .results import Result
 
 _OF_FOLDS = (

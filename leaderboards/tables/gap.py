@@ -25,7 +25,8 @@ from ..metrics.derived import CLOSED, GAP, LEFT
 from ..stats.bootstrap import DRAWS, Resampled
 from ..stats.intervals import interval
 from .accuracy import table_of
-from .groups import Cell, Group, groups_of, score
+from .cells import Cell, Group
+from .groups import groups_of, score
 from .relative import REFERENCE, reference_places
 from .results import Result
 

@@ -16,8 +16,9 @@ import pandas as pd
 from ..labels import CLEAN, KEYS, MISSING, REAL, SYNTHETIC
 from ..stats.bootstrap import FEWER_DRAWS
 from ..stats.intervals import interval
+from .cells import Cell, Group, cells_of
 from .diagnostic_scores import ERROR, MEAN, SEVERITY, Damage, damages, name_of, sheet_of
-from .groups import Cell, Group, cells_of, groups_of, once_for_each
+from .groups import groups_of, once_for_each
 from .results import Result
 from .robustness import SEVERITIES, WeightedMean, weighted
 from .score_sheet import Sheet, stored_sheet
@@ -136,7 +137,15 @@ def notes_of_mechanism(frame: pd.DataFrame) -> list[str]:
 
 @once_for_each
 def scored_groups(results: Iterable[Result], draws: int = FEWER_DRAWS, seed: int = 0) -> list[Scored]:
-    """The diagnostics of every method that has some, in the order of ``groups_of``; parameters as of ``mechanism``.
+    """The diagnostics of every method that has some.
+
+    Args:
+        results: as of ``mechanism``.
+        draws: number of resamples.
+        seed: of the resampling.
+
+    Returns:
+        In the order of ``groups_of``.
 
     Raises:
         ValueError: no result has diagnostics.
@@ -186,7 +195,15 @@ def _scored(group: Group, draws: int, seed: int) -> Scored:
 
 
 def modality_of(diagnostic: str, modalities: Sequence[str]) -> str:
-    """The modality that a diagnostic ``NAME/MODALITY`` belongs to; empty where it belongs to none."""
+    """The modality that a diagnostic ``NAME/MODALITY`` belongs to.
+
+    Args:
+        diagnostic: its name.
+        modalities: those of the task.
+
+    Returns:
+        Empty where it belongs to none of them.
+    """
     _, slash, name = diagnostic.rpartition("/")
     return name if slash and name in modalities else ""
 
@@ -242,7 +259,14 @@ def _numbers(scored: Scored, diagnostic: str, kinds: Sequence[Damage]) -> dict[s
 
 
 def severity_mean(scored: Scored, diagnostic: str, kinds: Sequence[Damage], level: float) -> Cell:
-    """The mean of a diagnostic over some kinds of damage at one severity."""
+    """The mean of a diagnostic over some kinds of damage at one severity.
+
+    Args:
+        scored: the diagnostics of one method.
+        diagnostic: which.
+        kinds: of damage, each with that severity among its ``levels``.
+        level: the severity, 1 to 5.
+    """
     names = [name_of(MEAN, diagnostic, one.levels[level]) for one in kinds]
     return scored.mean_of(f"severity {level}", names)
 

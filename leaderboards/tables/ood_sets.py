@@ -9,7 +9,12 @@ _VERSION = re.compile(r" \[data [^\]/]*\]")
 
 
 def versioned(name: str, content: str) -> str:
-    """A set's name with its content: ``"near:mosei [data 3f2a91bc]"``; the name alone without content."""
+    """A set's name with its content: ``"near:mosei [data 3f2a91bc]"``.
+
+    Args:
+        name: such as ``"near:mosei"``.
+        content: the fingerprint of its data, of which eight digits are shown; empty for the name alone.
+    """
     return f"{name} [data {content[:8]}]" if content else name
 
 

@@ -14,7 +14,7 @@ from ..metrics.base import Metric, ratio
 from ..metrics.derived import RELATIVE
 from ..stats.bootstrap import FEWER_DRAWS, Resampled
 from .accuracy import table_of
-from .groups import Block, Cell, Group
+from .cells import Block, Cell, Group
 from .results import Result
 from .robustness import MEAN, SEVERITIES, scored_groups
 
@@ -59,8 +59,16 @@ def relative(
 
 
 def reference_places(groups: Sequence[Group], label: str) -> dict[Block, int]:
-    """Block -> which group is its reference: the one of that label; else the one of that method, if there is
-    one alone."""
+    """Which group each block is compared with: the one that has the label; else the one of that method, if
+    there is one alone.
+
+    Args:
+        groups: the rows of the table.
+        label: of the reference, such as ``"erm"`` or ``"erm(width=64)"``.
+
+    Returns:
+        Block -> place among the groups; without the blocks that have no such group, or several.
+    """
     candidates: dict[Block, list[int]] = {}
     exact = {group.block for group in groups if group.method == label}
     for index, group in enumerate(groups):

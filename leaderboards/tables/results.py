@@ -232,7 +232,12 @@ def _outputs(
 
 
 def one_line(text: str, longest: int = 500) -> str:
-    """Text on one line, cut after ``longest`` characters."""
+    """Text on one line; runs of white space become one space.
+
+    Args:
+        text: of any length.
+        longest: characters after which it is cut, with an ellipsis as the last.
+    """
     text = " ".join(text.split())
     return text if len(text) <= longest else text[: longest - 1] + "…"
 

@@ -76,9 +76,16 @@ def curves(results: Iterable[Result]) -> tuple[list[Curve], list[str]]:
 
 
 def risks(loss: np.ndarray, confidence: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Coverage [N] and the risk of each seed [seeds, N], of losses and confidences [seeds, N].
+    """The risk of each seed at every coverage.
 
     Equal confidences have no order: their risk is the expectation over all orders.
+
+    Args:
+        loss: [seeds, N], 0 or 1, or absolute errors.
+        confidence: [seeds, N], higher is surer.
+
+    Returns:
+        Coverage [N], 1/N to 1, and risk [seeds, N], in the unit of the loss.
 
     Raises:
         ValueError: shapes differ, or there is no seed or sample.

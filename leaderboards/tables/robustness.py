@@ -17,7 +17,8 @@ import pandas as pd
 from ..labels import CLEAN, MASK, MISSING
 from ..stats.bootstrap import FEWER_DRAWS
 from .accuracy import table_of
-from .groups import Cell, Group, groups_of, once_for_each, score, with_clean
+from .cells import Cell, Group
+from .groups import groups_of, once_for_each, score, with_clean
 from .results import Result
 from .seen_families import HELD_OUT, SEEN, by_training, damage_of, marked
 from .worst_domain import WORST, domain_cells
@@ -85,7 +86,16 @@ def robustness(results: Iterable[Result], draws: int = FEWER_DRAWS, seed: int = 
 def scored_groups(
     results: Iterable[Result], draws: int = FEWER_DRAWS, seed: int = 0
 ) -> tuple[list[Group], list[dict[str, Cell]]]:
-    """The rows of the table and, of each, condition -> cell of the main metric."""
+    """The rows of the table, scored by the main metric of each.
+
+    Args:
+        results: one a job.
+        draws: number of resamples.
+        seed: of the resampling.
+
+    Returns:
+        The groups with their main metric alone and, of each, condition -> cell.
+    """
     whole = groups_of(results)
     groups = [replace(group, metrics=group.metrics[:1]) for group in whole]
     cells = [
@@ -136,7 +146,15 @@ def summaries(conditions: Iterable[str]) -> list[WeightedMean]:
 
 
 def reliability_point(noise: float, missing: float) -> str:
-    """The condition of a point of the grid."""
+    """The condition of a point of the reliability grid.
+
+    Args:
+        noise: in [0, 0.9], a tenth each step.
+        missing: the missing rate, likewise.
+
+    Returns:
+        ``"clean"`` where both are 0, else such as ``"reliability:noise=0.3+missing=0.1"``.
+    """
     if noise == missing == 0:
         return CLEAN
     return f"reliability:noise={noise:.1f}+missing={missing:.1f}"
@@ -187,7 +205,15 @@ def _cells(group: Group, draws: int, seed: int) -> dict[str, Cell]:
 
 
 def weighted(wanted: Sequence[WeightedMean], cells: Mapping[str, Cell]) -> dict[str, Cell]:
-    """The cell of each summary; a hole where one of its conditions is one or was not tested."""
+    """The cell of each summary, computed resample by resample.
+
+    Args:
+        wanted: the summaries.
+        cells: condition -> cell, of one group.
+
+    Returns:
+        Name of the summary -> cell; a hole where one of its conditions is one or was not tested.
+    """
     summed: dict[str, Cell] = {}
     whole = []
     for summary in wanted:

@@ -42,12 +42,22 @@ class SheetCache(Protocol):
         ...
 
     def write(self, file: str, content: bytes) -> None:
-        """Stores a sheet; one that cannot be stored is made again next time."""
+        """Stores a sheet; one that cannot be stored is made again next time.
+
+        Args:
+            file: the name, as of ``sheet_file_name``.
+            content: of the sheet.
+        """
         ...
 
 
 def sheet_file_name(sheet: str, key: Sequence[object]) -> str:
-    """The name under which a sheet is kept: it tells measures, resamples and the way of scoring apart."""
+    """The name under which a sheet is kept: it tells measures, resamples and the way of scoring apart.
+
+    Args:
+        sheet: name of the table that it belongs to.
+        key: what decides its content beside the predictions, such as ``groups.sheet_key``.
+    """
     text = json.dumps([SCORING, *map(str, key)])
     return f"{sheet}-{blake2b(text.encode(), digest_size=6).hexdigest()}.safetensors"
 

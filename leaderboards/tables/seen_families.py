@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence, Set
 
 import pandas as pd
 
-from .groups import Group
+from .cells import Group
 
 SEEN, HELD_OUT = "mean_corruption_seen", "mean_corruption_held_out"
 
@@ -38,8 +38,17 @@ def by_training(
 
 
 def marks(conditions: Iterable[str], families: Mapping[str, str], trained: Set[str]) -> list[str]:
-    """For each condition: ``"yes"`` where its corruption is of a family that was not in training, ``"no"``
-    where it was, ``""`` where it is no single kind of corruption."""
+    """For each condition, whether its corruption is of a family that was held out of training.
+
+    Args:
+        conditions: names, such as ``"drift:text@3"`` or ``"mean:drift:text"``.
+        families: kind -> family, of the kinds that have one.
+        trained: the families in training.
+
+    Returns:
+        ``"yes"`` where the family was not in training, ``"no"`` where it was, ``""`` where the condition is
+        no single kind of corruption or its family is not known.
+    """
     held_out = []
     for name in conditions:
         matched = _KIND.fullmatch(name)
@@ -55,7 +64,15 @@ def damage_of(group: Group) -> tuple[dict[str, str], frozenset[str]]:
 
 
 def marked(frame: pd.DataFrame, groups: Sequence[Group]) -> pd.DataFrame:
-    """The table of groups with a column ``held_out`` of ``marks``, where anything was damaged in training."""
+    """A table with a column ``held_out`` of ``marks``, where anything was damaged in training.
+
+    Args:
+        frame: the table of the groups.
+        groups: its groups; they are found by the column ``jobs``.
+
+    Returns:
+        The frame itself where nothing was damaged in training.
+    """
     damage = {" ".join(result.job for result in group.results): damage_of(group) for group in groups}
     if not any(trained for _, trained in damage.values()):
         return frame

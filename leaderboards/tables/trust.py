@@ -21,7 +21,8 @@ from ..metrics.registry import family_metrics
 from ..stats.bootstrap import FEWER_DRAWS, Resampled, resample_counts
 from . import ood_sets
 from .accuracy import table_of
-from .groups import Cell, Group, cells_of, groups_of, sheet_key
+from .cells import Cell, Group, cells_of
+from .groups import groups_of, sheet_key
 from .results import Outputs, Result, UnusableError, named_columns, read_outputs
 from .score_sheet import Sheet, SheetEntry, sheet_from, stored_sheet
 
@@ -66,17 +67,35 @@ def misclassification(results: Iterable[Result], draws: int = FEWER_DRAWS, seed:
 
 
 def calibration(results: Iterable[Result], draws: int = FEWER_DRAWS, seed: int = 0) -> pd.DataFrame:
-    """Whether predicted probabilities, or predicted variances, are true; as ``misclassification``."""
+    """Whether predicted probabilities, or predicted variances, are true.
+
+    Args:
+        results: as of ``misclassification``.
+        draws: as of ``misclassification``.
+        seed: as of ``misclassification``.
+
+    Returns:
+        A frame as ``tables.accuracy`` gives it.
+    """
     return _table(results, CALIBRATION, _calibration_cells, draws, seed)
 
 
 def ood(results: Iterable[Result], draws: int = FEWER_DRAWS, seed: int = 0) -> pd.DataFrame:
-    """How well scores tell test samples from foreign ones; as ``misclassification``.
+    """How well scores tell test samples from foreign ones.
 
     The condition is ``SET/SCORE``, such as ``near:mosei/energy``. A set is ``near`` (it could be a domain of
     the task), ``far`` (another dataset, resized to fit) or ``semantic`` (held-out classes); where the results
-    met several contents of one dataset, the content is part of its name. Scores on features are fitted on source
-    training features only; ``own:NAME`` is the method's own confidence. Rows of which no seed has features are left out.
+    met several contents of one dataset, the content is part of its name. Scores on features are fitted on
+    source training features only; ``own:NAME`` is the method's own confidence. Rows of which no seed has
+    features are left out.
+
+    Args:
+        results: as of ``misclassification``.
+        draws: as of ``misclassification``.
+        seed: as of ``misclassification``.
+
+    Returns:
+        A frame as ``tables.accuracy`` gives it.
 
     Raises:
         ValueError: no result has features.

@@ -13,7 +13,8 @@ from ..labels import CLEAN
 from ..metrics.base import Metric
 from ..stats.bootstrap import FEWER_DRAWS, Resampled
 from ..stats.intervals import interval
-from .groups import Cell, Group, cells_of, scored, sheet_key
+from .cells import Cell, Group, cells_of
+from .groups import scored, sheet_key
 from .results import Result, read_outputs
 from .score_sheet import Sheet, stored_sheet
 

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from ..metrics.base import Metric
-from .groups import Cell, Group
+from .cells import Cell, Group
 from .results import Result
 from .score_sheet import SheetCache
 
@@ -50,7 +50,12 @@ def domain_cells(group: Group, conditions: Mapping[str, str], score: Callable[[G
 
 
 def within(group: Group, domain: str) -> Group:
-    """The same networks, tested on the samples of one domain."""
+    """The same networks, tested on the samples of one domain.
+
+    Args:
+        group: one row of a table.
+        domain: its name; samples of other domains are left out of predictions and caches.
+    """
     return replace(group, results=tuple(_only(result, domain) for result in group.results))
 
 
@@ -81,7 +86,12 @@ class DomainCache:
     domain: str
 
     def reading(self, reads: frozenset[str], code: str = "") -> DomainCache:
-        """As that of the whole split, of this domain."""
+        """As that of the whole split, of this domain.
+
+        Args:
+            reads: as of ``SheetCache.reading``.
+            code: as of ``SheetCache.reading``.
+        """
         return replace(self, cache=self.cache.reading(reads, code))
 
     def fingerprint(self) -> str:
@@ -93,7 +103,12 @@ class DomainCache:
         return self.cache.read(self._file(file))
 
     def write(self, file: str, content: bytes) -> None:
-        """Stores a sheet of this domain."""
+        """Stores a sheet of this domain.
+
+        Args:
+            file: its name, as of ``sheet_file_name``.
+            content: of the sheet.
+        """
         self.cache.write(self._file(file), content)
 
     def _file(self, file: str) -> str:
@@ -102,8 +117,15 @@ class DomainCache:
 
 
 def worst(cells: Mapping[str, Cell], metric: Metric) -> Cell:
-    """The lowest (or, of errors, highest) value of the domains, for each seed and resample; a hole where any
-    domain has one."""
+    """The lowest (or, of errors, highest) value of the domains, for each seed and resample.
+
+    Args:
+        cells: name of a domain -> its cell, at least one.
+        metric: the metric of the cells; its direction decides which value is the worst.
+
+    Returns:
+        A hole where any domain has one.
+    """
     holes = dict.fromkeys(f"{name}: {cell.hole}" for name, cell in cells.items() if cell.hole)
     first = next(iter(cells.values()))
     scores = [cell.scores for cell in cells.values() if cell.scores is not None]

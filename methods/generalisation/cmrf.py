@@ -236,14 +236,32 @@ class CMRF(DeepBranches):
         return terms | (self.simmmdg_terms(embeddings, known, classes) if s.with_simmmdg else {})
 
     def weighed(self, values: Tensor, known: Tensor, shares: Tensor) -> Tensor:
-        """The mean over the known of ``values`` [batch, k] times ``shares`` [k]; with ``sums`` a sum over k."""
+        """The mean over the known of values times shares; with ``sums`` a sum over k of the mean of each.
+
+        Args:
+            values: [batch, k].
+            known: [batch, k], bool.
+            shares: [k], the weight of each.
+
+        Returns:
+            A scalar.
+        """
         if not self.params.sums:
             return masked_mean(values * shares, known)
         means = [masked_mean(values[:, k], known[:, k]) for k in range(values.shape[1])]
         return (torch.stack(means) * shares).sum()
 
     def simmmdg_terms(self, embeddings: Tensor, known: Tensor, classes: Tensor) -> dict[str, Tensor]:
-        """What SimMMDG adds to the task's loss, at its defaults."""
+        """What SimMMDG adds to the task's loss, at its defaults.
+
+        Args:
+            embeddings: [batch, modality, seen].
+            known: [batch, modality], bool.
+            classes: [batch], int64, as of ``label_classes``.
+
+        Returns:
+            Name of the term -> scalar, weighted.
+        """
         values = self.halves.terms(embeddings, embeddings, known, classes, self.params.temperature)
         names = ("translation", "contrast", "apart")
         return {
@@ -258,7 +276,16 @@ class CMRF(DeepBranches):
         return torch.maximum(share, 1 - share)
 
     def project(self, projections: nn.Module, embeddings: Tensor, known: Tensor) -> Tensor:
-        """The projections [batch, modality, hidden] of embeddings; those with batch norms see the known alone."""
+        """The projections of embeddings; those with batch norms see the known alone.
+
+        Args:
+            projections: the student's or the teacher's.
+            embeddings: [batch, modality, seen].
+            known: [batch, modality], bool.
+
+        Returns:
+            [batch, modality, hidden], not normalised.
+        """
         return projections(embeddings, known if self.params.projection_width else None)
 
     @torch.no_grad()

@@ -207,33 +207,67 @@ class GMP(WithHeads):
 
 
 def ratios(above: Tensor, below: Tensor, known: Tensor) -> list[float]:
-    """``above / below`` [modality]; 1 where a modality is not ``known`` or has no other beside it.
+    """How far each modality is ahead of the others: ``above / below``.
 
     rho_c = c_m / mean_others c, c the mean probability of the true class, or exp(-mean absolute error);
     rho_d = mean_others q / q_m, q the mean probability of the true domain. Above 1 the modality is ahead.
+
+    Args:
+        above: [modality], at least 0.
+        below: [modality], at least 0.
+        known: [modality], bool.
+
+    Returns:
+        A number for each modality; 1 where it is not known or has no other beside it.
     """
     ratio = above / below.clamp(min=1e-12)
     return ratio.where(known & ratio.isfinite(), 1.0).tolist()
 
 
 def damping(ratio: float, strength: float) -> float:
-    """k = 1 - tanh(strength * ratio) where the ratio is above 1, else 1."""
+    """k = 1 - tanh(strength * ratio) where the ratio is above 1, else 1.
+
+    Args:
+        ratio: as of ``ratios``, at least 0.
+        strength: alpha_k or alpha_p, at least 0.
+
+    Returns:
+        In (0, 1].
+    """
     return 1 - math.tanh(strength * ratio) if ratio > 1 else 1.0
 
 
 def gradient(value: Tensor, parameters: Sequence[Tensor]) -> list[Tensor]:
-    """The gradient of a scalar; zeros where it does not depend on a parameter. The graph is kept."""
+    """The gradient of a scalar. The graph is kept.
+
+    Args:
+        value: the scalar.
+        parameters: with respect to which.
+
+    Returns:
+        One for each parameter, of its shape; zeros where the value does not depend on it.
+    """
     gradients = torch.autograd.grad(value, parameters, retain_graph=True, allow_unused=True)
     return [torch.zeros_like(p) if g is None else g for p, g in zip(parameters, gradients, strict=True)]
 
 
 def damped(gradients: Sequence[Tensor], factor: float) -> list[Tensor]:
-    """The gradients times a factor."""
+    """The gradients times a factor.
+
+    Args:
+        gradients: one for each parameter.
+        factor: as of ``damping``.
+    """
     return [factor * g for g in gradients]
 
 
 def add(parameters: Sequence[Tensor], gradients: Sequence[Tensor]) -> None:
-    """Adds gradients to what the parameters have."""
+    """Adds gradients to the ``grad`` of parameters, in place.
+
+    Args:
+        parameters: those that are trained; a ``grad`` of None counts as 0.
+        gradients: one for each, of its shape.
+    """
     for p, g in zip(parameters, gradients, strict=True):
         p.grad = g.clone() if p.grad is None else p.grad + g
 
@@ -241,7 +275,17 @@ def add(parameters: Sequence[Tensor], gradients: Sequence[Tensor]) -> None:
 def reconcile(
     by_task: list[Tensor], by_domain: list[Tensor], task_yields: bool
 ) -> tuple[list[Tensor], list[Tensor]]:
-    """Where <g_c, g_d> < 0, one becomes x - <x, y> / (|y|^2 + 1e-12) y, y being the other; else both stay."""
+    """Takes two gradients out of conflict: where <g_c, g_d> < 0, one becomes x - <x, y> / (|y|^2 + 1e-12) y,
+    y being the other.
+
+    Args:
+        by_task: g_c, one tensor for each parameter; the inner product is over all of them.
+        by_domain: g_d, likewise.
+        task_yields: whether g_c is the one that changes.
+
+    Returns:
+        g_c and g_d; both as they were where they do not conflict.
+    """
     product = float(_inner(by_task, by_domain))
     if product >= 0:
         return by_task, by_domain

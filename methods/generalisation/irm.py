@@ -79,9 +79,18 @@ def scale_slopes(prediction: Tensor, target: Tensor, spec: Spec) -> Tensor:
 
 
 def invariance_penalty(prediction: Tensor, target: Tensor, domain: Tensor, spec: Spec) -> Tensor:
-    """The squared slope of a domain's risk, mean over the domains of which the batch has two samples; a scalar.
+    """The squared slope of a domain's risk, mean over the domains of which the batch has two samples.
 
     For scores it is in the unit of the labels, as their absolute error is.
+
+    Args:
+        prediction: [batch] scores or [batch, classes] logits, with a gradient.
+        target: [batch], labels or class indices.
+        domain: [batch], int64, in [0, spec.domains).
+        spec: of the task.
+
+    Returns:
+        A scalar, 0 without such a domain. As the slope is estimated without bias, it can be below 0.
     """
     squares, seen = squared_domain_means(scale_slopes(prediction, target, spec), domain, spec.domains)
     scale = 1.0 if spec.kind == "classification" else label_unit(spec)

@@ -216,6 +216,14 @@ class JAT(WithHeads):
 
 
 def mean_entropy(logits: Tensor, known: Tensor) -> Tensor:
-    """The mean entropy of softmax(logits) [batch, classes] over the rows that are known [batch], in nats; a scalar."""
+    """The mean entropy of softmax(logits) over the rows that are known.
+
+    Args:
+        logits: [batch, classes].
+        known: [batch], bool.
+
+    Returns:
+        A scalar, in nats, 0 to log(classes).
+    """
     log_p = logits.log_softmax(-1)
     return masked_mean(-(log_p.exp() * log_p).sum(-1), known)

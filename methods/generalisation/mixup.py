@@ -74,15 +74,35 @@ def partners(domain: Tensor) -> Tensor:
 
 
 def mixture(values: Tensor, share: Tensor, partner: Tensor) -> Tensor:
-    """lambda v_i + (1 - lambda) v_j, lambda the share of each sample's own value."""
+    """lambda v_i + (1 - lambda) v_j, j being the partner of i.
+
+    Args:
+        values: [batch, ...].
+        share: lambda, the share of each sample's own value, in [0, 1]; of a shape that broadcasts with the
+            values.
+        partner: [batch], int64, the row of each sample's partner.
+
+    Returns:
+        As the values.
+    """
     return share * values + (1 - share) * values[partner]
 
 
 def mixed_errors(prediction: Tensor, target: Tensor, share: Tensor, partner: Tensor, spec: Spec) -> Tensor:
-    """The error of each mixture, [batch]: cross-entropy to the mixed classes, or L1 to the mixed score.
+    """The error of each mixture: cross-entropy to the mixed classes, or L1 to the mixed score.
 
     Cross-entropy is linear in the target, so that it may be mixed instead; L1 is not: the mixture of two
     distances is least at one of the two targets, not between them.
+
+    Args:
+        prediction: [batch] scores or [batch, classes] logits, of the mixtures.
+        target: [batch], labels or class indices of the samples.
+        share: [batch], lambda, in [0, 1].
+        partner: [batch], int64, the row of each sample's partner.
+        spec: of the task.
+
+    Returns:
+        [batch], in nats or in label units.
     """
     if spec.kind == "classification":
         own, other = task_errors(prediction, target, spec), task_errors(prediction, target[partner], spec)

@@ -201,7 +201,15 @@ class Jigsaw(nn.Module):
 
 
 def draw_orders(pieces: int, wanted: int) -> Tensor:
-    """[orders, pieces], int64: so many different permutations, drawn one by one; all, where there are fewer."""
+    """Different permutations, drawn one by one from torch's generator.
+
+    Args:
+        pieces: what is put in order.
+        wanted: how many; all, where there are fewer.
+
+    Returns:
+        [orders, pieces], int64.
+    """
     orders: dict[tuple[int, ...], None] = {}
     while len(orders) < min(wanted, math.factorial(pieces)):
         orders[tuple(torch.randperm(pieces).tolist())] = None

@@ -165,7 +165,15 @@ class NEL(Branches):
         }
 
     def project(self, embeddings: Tensor, known: Tensor) -> Tensor:
-        """g_m of unit norm, [batch, modality, width], by new dropout; batch norms see the known alone."""
+        """g_m, by dropout that is drawn at each call; batch norms see the known alone.
+
+        Args:
+            embeddings: [batch, modality, seen].
+            known: [batch, modality], bool.
+
+        Returns:
+            [batch, modality, width], of unit norm.
+        """
         read = embeddings[..., : self.seen // 2] if self.params.projected_half else embeddings
         seen = known if self.params.projection_width else None
         return F.normalize(self.projections(read, seen), dim=-1, eps=1e-6)

@@ -55,7 +55,12 @@ class SAM(ERM):
 
 @torch.no_grad()
 def climb(parameters: list[torch.nn.Parameter], rho: float) -> None:
-    """Moves the parameters by ``rho`` along their gradient over all of them."""
+    """Moves parameters along their gradient, in place, by a step whose length over all of them is given.
+
+    Args:
+        parameters: those that are trained, each with a gradient.
+        rho: the length of the step (Euclidean norm), at least 0.
+    """
     gradients = [p.grad for p in parameters if p.grad is not None]
     length = torch.stack([g.square().sum() for g in gradients]).sum().sqrt()
     for p, g in zip(parameters, gradients, strict=True):

@@ -105,8 +105,14 @@ def window(losses: Sequence[float], converge: int, tolerance: int, ratio: float)
     ``ratio`` times the mean loss of these ``converge`` epochs, it ends before the first ``tolerance`` epochs in
     a row that are all above l; until there are such, with the last epoch so far.
 
+    Args:
+        losses: of source validation, one for each epoch so far.
+        converge: N_s, at least 1.
+        tolerance: N_e, at least 1.
+        ratio: r, above 1 in the paper.
+
     Returns:
-        ``None`` where no window has begun.
+        The first and the last epoch, from 0, both inside; ``None`` where no window has begun.
     """
     starts = range(len(losses) - converge + 1)
     first = next((i for i in starts if losses[i] == min(losses[i : i + converge])), None)

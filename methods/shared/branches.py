@@ -80,11 +80,27 @@ class Branches(ERM):
         self.seen = self.width * (len(self.names) if params.whole_network else 1)
 
     def branch(self, modality: str, batch: Batch) -> Tensor:
-        """The embedding [batch, width] of a modality's own branch."""
+        """The embedding of a modality's own branch.
+
+        Args:
+            modality: its name.
+            batch: the samples.
+
+        Returns:
+            [batch, width].
+        """
         return super().encode(modality, batch)
 
     def branches(self, batch: Batch, modalities: Sequence[str]) -> dict[str, Tensor]:
-        """``branch`` of several modalities, computed as one where no subclass has another."""
+        """``branch`` of several modalities, computed as one where no subclass has another.
+
+        Args:
+            batch: the samples.
+            modalities: their names.
+
+        Returns:
+            Name -> [batch, width].
+        """
         if type(self).branch is not Branches.branch:
             return {name: self.branch(name, batch) for name in modalities}
         return self.encoders.together(batch, modalities)
@@ -166,7 +182,16 @@ class DeepBranches(ERM):
     def embed(
         self, networks: Mapping[str, nn.Module], batch: Batch, modalities: Sequence[str]
     ) -> dict[str, Tensor]:
-        """The same by other networks, a teacher's."""
+        """The embeddings of several modalities by other networks than its own, such as a teacher's.
+
+        Args:
+            networks: as of ``networks``.
+            batch: the samples.
+            modalities: their names.
+
+        Returns:
+            Name -> [batch, seen].
+        """
         encoders = cast(Encoders, networks["encoders"])
         if self.params.whole_network:
             alone = {name: encoders.together(others_silent(batch, name)) for name in modalities}

@@ -32,10 +32,17 @@ class ContrastParams:
 
 
 def label_classes(target: Tensor, spec: Spec) -> Tensor:
-    """The classes that contrast needs, [batch], int64: of a regression, on which side of neutral a label is.
+    """The classes that contrast needs: of a regression, on which side of neutral a label is.
 
-    Neutral is the middle of ``spec.label_range`` (0 where it is not stated); 0 below it, 1 at it, 2 above it.
-    MMDG-Bench takes the sign of sentiment labels, which is the same.
+    Neutral is the middle of ``spec.label_range`` (0 where it is not stated). MMDG-Bench takes the sign of
+    sentiment labels, which is the same.
+
+    Args:
+        target: [batch], class indices or labels.
+        spec: of the task.
+
+    Returns:
+        [batch], int64; of labels 0 below neutral, 1 at it, 2 above it.
     """
     if spec.kind == "classification":
         return target
@@ -142,5 +149,11 @@ def projection(inputs: int, hidden: int, outputs: int, batch_norm: bool = False)
 
 
 def dropout_projection(inputs: int, hidden: int, outputs: int) -> nn.Sequential:
-    """Two linear layers, a ReLU and dropout 0.3 between them (MMDG-Bench, sentiment: NEL and CMRF)."""
+    """Two linear layers, a ReLU and dropout 0.3 between them (MMDG-Bench, sentiment: NEL and CMRF).
+
+    Args:
+        inputs: width of its input.
+        hidden: width of its hidden layer.
+        outputs: width of its output.
+    """
     return nn.Sequential(nn.Linear(inputs, hidden), nn.ReLU(), nn.Dropout(0.3), nn.Linear(hidden, outputs))

@@ -13,6 +13,14 @@ def mmd(one: Tensor, other: Tensor, gammas: Sequence[float]) -> Tensor:
 
     mean k(x, x') + mean k(y, y') - 2 mean k(x, y), where k(a, b) is the mean over ``gammas`` of
     exp(-gamma |a - b|^2).
+
+    Args:
+        one: [n, width], x.
+        other: [m, width], y.
+        gammas: of the Gaussian kernels, above 0; at least one.
+
+    Returns:
+        A scalar, in [0, 2].
     """
 
     def kernel(a: Tensor, b: Tensor) -> Tensor:
@@ -30,10 +38,26 @@ def covariance(features: Tensor) -> Tensor:
 
 
 def coral(one: Tensor, other: Tensor) -> Tensor:
-    """|C_x - C_y|_F^2 / (4 width^2), C the covariances (Sun & Saenko 2016, eq. 1)."""
+    """|C_x - C_y|_F^2 / (4 width^2), C the covariances (Sun & Saenko 2016, eq. 1).
+
+    Args:
+        one: [n, width], x; n at least 2.
+        other: [m, width], y; m at least 2.
+
+    Returns:
+        A scalar, at least 0.
+    """
     return (covariance(one) - covariance(other)).square().mean() / 4
 
 
 def mean_distance(one: Tensor, other: Tensor) -> Tensor:
-    """|mean x - mean y|^2 / width."""
+    """|mean x - mean y|^2 / width.
+
+    Args:
+        one: [n, width], x.
+        other: [m, width], y.
+
+    Returns:
+        A scalar, at least 0.
+    """
     return (one.mean(dim=0) - other.mean(dim=0)).square().mean()

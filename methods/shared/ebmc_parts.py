@@ -27,7 +27,12 @@ from .networks import Stacked, outputs
 
 
 def mlp(inputs: int, outputs: int) -> nn.Sequential:
-    """Two linear layers with a ReLU between them, ``outputs`` wide."""
+    """Two linear layers with a ReLU between them.
+
+    Args:
+        inputs: width of its input.
+        outputs: width of its hidden layer and of its output.
+    """
     return nn.Sequential(nn.Linear(inputs, outputs), nn.ReLU(), nn.Linear(outputs, outputs))
 
 
@@ -73,13 +78,30 @@ class UnimodalBranches(nn.Module):
         return deviation if self.spec.kind == "classification" else deviation.square()
 
     def errors(self, said: Tensor, target: Tensor) -> Tensor:
-        """l_m [batch, modality]: the task's loss of ``said`` [batch, modality, ...], ``target`` [batch]."""
+        """l_m: the task's loss of each branch, or the squared error.
+
+        Args:
+            said: [batch, modality] scores or [batch, modality, classes] logits.
+            target: [batch], labels or class indices.
+
+        Returns:
+            [batch, modality], in nats, in label units, or in their square.
+        """
         if self.squared:
             return (said - target.unsqueeze(1)).square()
         return torch.stack([task_errors(column, target, self.spec) for column in said.unbind(1)], dim=1)
 
     def relative_errors(self, said: Tensor, target: Tensor) -> Tensor:
-        """``errors`` in label units, whatever the weights of the classes: they are compared with ``expected_errors``."""
+        """``errors`` in units of the labels' scale, whatever the weights of the classes: they are compared
+        with ``expected_errors``.
+
+        Args:
+            said: as of ``errors``.
+            target: as of ``errors``.
+
+        Returns:
+            [batch, modality].
+        """
         if self.squared:
             return self.errors(said, target) / self.unit**2
         plain = [plain_errors(column, target, self.spec) for column in said.unbind(1)]
@@ -93,7 +115,15 @@ class UnimodalBranches(nn.Module):
         return deviation * math.sqrt(2 / math.pi)  # the mean absolute value of a Gaussian
 
     def losses(self, raw: Tensor, target: Tensor) -> Tensor:
-        """L_uni of each branch, [batch, modality]: cross-entropy, Gaussian likelihood or squared error."""
+        """L_uni of each branch: cross-entropy, Gaussian likelihood or squared error.
+
+        Args:
+            raw: [batch, modality, ...], as of ``forward``.
+            target: [batch], labels or class indices.
+
+        Returns:
+            [batch, modality].
+        """
         if self.spec.kind == "classification" or self.squared:
             return self.errors(self.said(raw), target)
         return gaussian_nll(self.said(raw), self.log_variance(raw), target.unsqueeze(1))
@@ -119,7 +149,15 @@ def draw_pattern(known: Tensor, probability: float) -> Tensor:
 
 
 def mean_of_others(values: Tensor, known: Tensor) -> Tensor:
-    """For each modality, the mean of ``values`` [batch, modality, width] over the other known ones, or 0."""
+    """For each modality, the mean over the other known ones.
+
+    Args:
+        values: [batch, modality, width].
+        known: [batch, modality], bool.
+
+    Returns:
+        [batch, modality, width]; 0 where there are no others.
+    """
     weight = known.unsqueeze(-1).to(values.dtype)
     masked = values.where(known.unsqueeze(-1), 0)
     others = masked.sum(dim=1, keepdim=True) - masked
@@ -136,6 +174,14 @@ def shared_contrast(shared: Tensor, known: Tensor, temperature: float) -> Tensor
 
     - log exp(sim(z_i^c, z_agg^c) / tau) / sum_k exp(sim(z_i^c, z_k^c) / tau), with the aggregate over the
       other known modalities, so that no anchor is part of its own positive; mean over modalities.
+
+    Args:
+        shared: [batch, modality, width]; normalised here.
+        known: [batch, modality], bool.
+        temperature: tau, above 0.
+
+    Returns:
+        A scalar.
     """
     others, valid = mean_of_others(shared, known), known & has_others(known)
     terms = [info_nce(shared[:, m], others[:, m], valid[:, m], temperature) for m in range(shared.shape[1])]
@@ -147,6 +193,14 @@ def shared_contrast_of_batch(shared: Tensor, known: Tensor, temperature: float) 
 
     The positive is the mean cosine between the parts and their sample's mean; the negative is the mean over
     rows of the sum of exp(sum of the pairs' cosines / tau), the diagonal included.
+
+    Args:
+        shared: [batch, modality, width], of at least two modalities; normalised here.
+        known: [batch, modality], bool.
+        temperature: tau, above 0.
+
+    Returns:
+        A scalar.
     """
     parts = F.normalize(shared, dim=-1, eps=1e-6)
     # The cosine does not see the scale: the sum stands for the mean.
@@ -163,8 +217,14 @@ def shared_contrast_of_batch(shared: Tensor, known: Tensor, temperature: float) 
 def private_overlap(private: Tensor, known: Tensor, signed: bool = False) -> Tensor:
     """L_dis: the squared cosine of the private parts of two modalities, mean over known pairs.
 
-    ``signed``: the cosine itself, as the paper writes it. Its minimum is opposition; the minimum of the
-    square, which the release takes, is what the term is for: independence.
+    Args:
+        private: [batch, modality, width], of at least two modalities; normalised here.
+        known: [batch, modality], bool.
+        signed: the cosine itself, as the paper writes it. Its minimum is opposition; the minimum of the
+            square, which the release takes, is what the term is for: independence.
+
+    Returns:
+        A scalar, in [0, 1], or signed in [-1, 1].
     """
     parts = F.normalize(private, dim=-1, eps=1e-6)
     pairs = list(combinations(range(private.shape[1]), 2))
@@ -176,7 +236,15 @@ def private_overlap(private: Tensor, known: Tensor, signed: bool = False) -> Ten
 
 
 def energy_gap(energies: Tensor, known: Tensor) -> Tensor:
-    """L_gap: sum over known pairs of (E_i - E_j)^2, mean over samples. ``energies`` [batch, modality]."""
+    """L_gap: sum over known pairs of (E_i - E_j)^2, mean over samples.
+
+    Args:
+        energies: [batch, modality], of at least two modalities.
+        known: [batch, modality], bool.
+
+    Returns:
+        A scalar, at least 0.
+    """
     gaps = [
         (energies[:, i] - energies[:, j]).square().where(known[:, i] & known[:, j], 0)
         for i, j in combinations(range(energies.shape[1]), 2)
@@ -188,6 +256,13 @@ def energy_excess(energies: Tensor, known: Tensor) -> Tensor:
     """The one-sided gap: sum over modalities of max(0, E_m - min E)^2, the minimum without gradient.
 
     The two-sided gap can be closed by making the strongest modality worse; this one cannot.
+
+    Args:
+        energies: [batch, modality].
+        known: [batch, modality], bool.
+
+    Returns:
+        A scalar, at least 0.
     """
     least = energies.masked_fill(~known, torch.inf).min(dim=1, keepdim=True).values.detach()
     excess = (energies - least.where(known.any(dim=1, keepdim=True), 0)).clamp(min=0).square()
@@ -195,12 +270,28 @@ def energy_excess(energies: Tensor, known: Tensor) -> Tensor:
 
 
 def batch_mean(values: Tensor, known: Tensor) -> Tensor:
-    """[1, modality]: the mean of ``values`` [batch, modality] over the samples that have the modality."""
+    """The mean over the samples that have the modality.
+
+    Args:
+        values: [batch, modality].
+        known: [batch, modality], bool.
+
+    Returns:
+        [1, modality]; 0 where no sample has it.
+    """
     return values.where(known, 0).sum(0, keepdim=True) / known.sum(0, keepdim=True).clamp(min=1)
 
 
 def batch_variance(values: Tensor, known: Tensor) -> Tensor:
-    """[1, modality]: the variance over the n samples that have the modality, by n - 1; 0 where there is one."""
+    """The variance over the n samples that have the modality, by n - 1.
+
+    Args:
+        values: [batch, modality].
+        known: [batch, modality], bool.
+
+    Returns:
+        [1, modality], at least 0; 0 where fewer than two samples have it.
+    """
     count = known.sum(0, keepdim=True)
     squares = (values - batch_mean(values, known)).square()
     return squares.where(known, 0).sum(0, keepdim=True) / (count - 1).clamp(min=1)

@@ -44,22 +44,54 @@ def outputs(spec: Spec) -> int:
 
 
 def as_prediction(raw: Tensor, spec: Spec) -> Tensor:
-    """Raw outputs [batch, outputs] in the shape of a prediction: [batch, classes] or [batch]."""
+    """Raw outputs in the shape of a prediction.
+
+    Args:
+        raw: [..., outputs].
+        spec: of the task.
+
+    Returns:
+        [..., classes] logits as they are, or [...] scores.
+    """
     return raw.squeeze(-1) if spec.kind == "regression" else raw
 
 
 def valid_steps(batch: Batch, modality: str) -> Tensor:
-    """[batch, time] bool: the steps that hold data of a modality that is present."""
+    """The steps that hold data of a modality that is present.
+
+    Args:
+        batch: the samples.
+        modality: its name.
+
+    Returns:
+        [batch, time], bool.
+    """
     return batch.mask[modality] & batch.present[modality].unsqueeze(-1)
 
 
 def available(batch: Batch, modality: str) -> Tensor:
-    """[batch] bool: whether the sample has the modality, that is, at least one step of it."""
+    """Whether the samples have a modality, that is, at least one step of it.
+
+    Args:
+        batch: the samples.
+        modality: its name.
+
+    Returns:
+        [batch], bool.
+    """
     return valid_steps(batch, modality).any(dim=-1)
 
 
 def known_modalities(batch: Batch, names: Sequence[str]) -> Tensor:
-    """[batch, modality] bool: which of the modalities each sample has."""
+    """Which modalities each sample has.
+
+    Args:
+        batch: the samples.
+        names: of the modalities, in order.
+
+    Returns:
+        [batch, modality], bool.
+    """
     return torch.stack([available(batch, name) for name in names], dim=1)
 
 

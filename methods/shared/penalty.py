@@ -40,7 +40,18 @@ class Penalised(ERM):
         self.weight = self.params.weight if done >= ANNEALED else self.params.first_weight
 
     def penalty(self, prediction: Tensor, batch: Batch) -> Tensor:
-        """The penalty of predictions for a batch of several domains, a scalar."""
+        """The penalty of predictions for a batch of several domains.
+
+        Args:
+            prediction: [batch] scores or [batch, classes] logits, with a gradient.
+            batch: its samples; ``target`` and ``domain`` are read.
+
+        Returns:
+            A scalar, before its weight.
+
+        Raises:
+            TypeError: the method defines none.
+        """
         raise TypeError(f"{type(self).__name__} defines no penalty")
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:

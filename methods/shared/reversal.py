@@ -26,7 +26,15 @@ class _Reversal(torch.autograd.Function):
 
 
 def reverse(features: Tensor, strength: float) -> Tensor:
-    """R(x) = x forwards, -strength times the gradient backwards (Ganin et al. 2016, eq. 16 and 17)."""
+    """R(x) = x forwards, -strength times the gradient backwards (Ganin et al. 2016, eq. 16 and 17).
+
+    Args:
+        features: of any shape.
+        strength: lambda, at least 0.
+
+    Returns:
+        As the features.
+    """
     reversed_: Tensor = _Reversal.apply(features, strength)  # pyright: ignore[reportAssignmentType]
     return reversed_
 
@@ -49,5 +57,13 @@ def discriminator(width: int, outputs: int, batch_norm: bool = False) -> nn.Modu
 
 
 def domain_errors(logits: Tensor, domain: Tensor) -> Tensor:
-    """The cross-entropy of every sample, [batch], for logits [batch, domains] and domain [batch]."""
+    """The cross-entropy of every sample.
+
+    Args:
+        logits: [batch, domains].
+        domain: [batch], int64, in [0, domains).
+
+    Returns:
+        [batch], in nats.
+    """
     return F.cross_entropy(logits, domain, reduction="none")

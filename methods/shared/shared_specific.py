@@ -14,7 +14,15 @@ from .networks import Stacked
 
 
 def translation_errors(translated: Tensor, goals: Tensor) -> Tensor:
-    """|| n(translated) - n(goal) ||_2, n the L2 norm: [..., width] twice -> [...], in [0, 2]."""
+    """|| n(translated) - n(goal) ||_2, n the L2 norm.
+
+    Args:
+        translated: [..., width].
+        goals: [..., width].
+
+    Returns:
+        [...], in [0, 2].
+    """
     difference = F.normalize(translated, dim=-1, eps=1e-6) - F.normalize(goals, dim=-1, eps=1e-6)
     return torch.linalg.vector_norm(difference, dim=-1)
 
@@ -106,7 +114,18 @@ class SharedSpecific(nn.Module):
     def terms(
         self, sources: Tensor, embeddings: Tensor, known: Tensor, classes: Tensor, temperature: float
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """L_trans, SupCon of the projected shared halves, and L_dist; arguments as of the parts."""
+        """L_trans, SupCon of the projected shared halves, and L_dist.
+
+        Args:
+            sources: as of ``translation``.
+            embeddings: [batch, modality, width]: the goals of the translation, and what is halved.
+            known: [batch, modality], bool.
+            classes: [batch], int64.
+            temperature: tau of the contrast, above 0.
+
+        Returns:
+            Three scalars, without their weights.
+        """
         shared, specific = embeddings.chunk(2, dim=-1)
         views = self.projections(shared, known if self.batch_norm else None)
         return (

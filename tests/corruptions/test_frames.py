@@ -15,7 +15,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from mmbench.benchmark.core.registry import find
-from mmbench.benchmark.planning.evaluations import corruption_entries
+from mmbench.benchmark.planning.corruption_groups import corruption_entries
 from mmbench.corruptions.frames.blur import sources
 from mmbench.corruptions.frames.digital import Jpeg
 from mmbench.corruptions.frames.noise import ShotNoise

@@ -14,7 +14,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from mmbench.benchmark.core.errors import UsageError
-from mmbench.benchmark.planning.evaluations import corruption_entries
+from mmbench.benchmark.planning.corruption_groups import corruption_entries
 from mmbench.benchmark.train.predict import corruption_conditions
 from mmbench.corruptions.text import (
     BERT_UNCASED,

@@ -24,7 +24,7 @@ from measure import COUNTS, Row, estimate, median, print_machine, print_table, s
 from mmbench.benchmark.core.job import Job
 from mmbench.benchmark.data import tensors as data_module
 from mmbench.benchmark.data.tensors import TaskCache
-from mmbench.benchmark.planning.evaluations import corruption_entries
+from mmbench.benchmark.planning.corruption_groups import corruption_entries
 from mmbench.benchmark.planning.experiment import Experiment
 from mmbench.benchmark.planning.job_matrix import jobs_of
 from mmbench.benchmark.train import job_data

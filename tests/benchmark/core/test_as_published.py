@@ -40,7 +40,8 @@ from mmbench.methods.erm import ERM
 from torch import Tensor
 
 from ..conftest import make_samples, write_dataset
-from ..train.test_lightning_module import Counting, data, protocol, record, train  # noqa: F401 (a fixture)
+from ..train.test_lightning_module import Counting, data, protocol, train  # noqa: F401 (a fixture)
+from .test_selection import record
 
 FAIR_IDS = json.loads((Path(__file__).parents[1] / "stored" / "fair-ids.json").read_text())
 

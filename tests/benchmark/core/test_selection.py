@@ -34,6 +34,29 @@ TASK = "multi/a+multi/b->multi/c"
 VALUE = st.sampled_from([0.0, 0.25, 0.5, 1.0])
 
 
+def record(*metrics: float, losses: Sequence[float] = (), stages: Sequence[int] = ()) -> list[Epoch]:
+    return [
+        Epoch(i, stages[i] if stages else 0, {}, losses[i] if losses else 0.0, metric)
+        for i, metric in enumerate(metrics)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("metrics", "losses", "stages", "direction", "expected"),
+    [
+        ((3, 1, 2), (), (), "lower", 1),
+        ((3, 1, 2), (), (), "higher", 0),
+        ((1, 1, 1), (), (), "lower", 0),
+        ((1, 1, 1), (3, 1, 2), (), "higher", 1),
+        ((0, 5, 4), (), (0, 1, 1), "lower", 2),
+    ],
+)
+def test_source_validation(metrics: tuple, losses: tuple, stages: tuple, direction: Direction, expected: int):
+    found = record(*metrics, losses=losses, stages=stages)
+    assert select_epoch("source-validation", found, direction) == expected
+    assert select_epoch("last", found, direction) == len(metrics) - 1
+
+
 @st.composite
 def records(draw: st.DrawFn, count: int) -> list[list[Epoch]]:
     """Records of one length, with the same stages, each validated on the target."""

@@ -20,7 +20,7 @@ from mmbench.benchmark.data.tensors import TaskRequest, load_task
 from mmbench.benchmark.features.finetune import conditions_on_batches, with_media
 from mmbench.benchmark.features.reencode import clips_of, conditions_on_media, encoder_of, origin_of
 from mmbench.benchmark.launch.run import run
-from mmbench.benchmark.planning.evaluations import corruption_entries
+from mmbench.benchmark.planning.corruption_groups import corruption_entries
 from mmbench.benchmark.planning.experiment import Experiment
 from mmbench.benchmark.train import checkpoint
 from mmbench.benchmark.train.lightning_module import fit

@@ -20,7 +20,7 @@ from mmbench.benchmark.data.tensors import TaskRequest, load_task, sample_hash
 from mmbench.benchmark.features import reencode as raw
 from mmbench.benchmark.features.reencode import conditions_on_media
 from mmbench.benchmark.launch.run import check_data, plan, run
-from mmbench.benchmark.planning.evaluations import corruption_entries, media_of
+from mmbench.benchmark.planning.corruption_groups import corruption_entries, media_of
 from mmbench.benchmark.planning.experiment import Experiment
 from mmbench.benchmark.train.predict import corruption_conditions, outputs_under
 from mmbench.corruptions.audio import BandLimit, WhiteNoise

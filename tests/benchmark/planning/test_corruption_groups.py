@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from mmbench.benchmark.core.registry import entries
-from mmbench.benchmark.planning.evaluations import corruption_entries, corruption_groups, group_of
+from mmbench.benchmark.planning.corruption_groups import corruption_entries, corruption_groups, group_of
 
 from ...datasets.encoders.small_models import WORDS, save_bert
 from ..conftest import Command

@@ -11,7 +11,8 @@ import pytest
 from mmbench.benchmark import Experiment, leaderboard, run
 from mmbench.benchmark.core.errors import UsageError
 from mmbench.benchmark.launch.run import plan
-from mmbench.benchmark.planning.evaluations import corruption_entries, evaluations_of
+from mmbench.benchmark.planning.corruption_groups import corruption_entries
+from mmbench.benchmark.planning.evaluations import evaluations_of
 from mmbench.benchmark.report.results import results
 from mmbench.benchmark.store.names import StoreError
 from mmbench.benchmark.store.store import Store

@@ -1,8 +1,6 @@
 from __future__ import annotations
 
 import math
-import warnings
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,11 +9,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from mmbench.benchmark.core.protocol import Protocol
-from mmbench.benchmark.core.selection import Direction, Epoch, select_epoch, selection_metric
 from mmbench.benchmark.data.tensors import TaskData, TaskRequest, load_task
 from mmbench.benchmark.train.lightning_module import Training, _stage_starts, fit
 from mmbench.benchmark.train.minibatches import Minibatches
-from mmbench.benchmark.train.predict import default_conditions, outputs_under, prediction_table
+from mmbench.benchmark.train.predict import prediction_table
 from mmbench.benchmark.train.seeds import derive, seed_everything
 from mmbench.benchmark.train.validate import validate
 from mmbench.benchmark.train.weights import load_weights, save_weights
@@ -27,7 +24,6 @@ from mmbench.methods.generalisation.swad import SWAD
 from mmbench.methods.method import Method, NoParams, Output
 from mmbench.methods.shared.networks import SharedNetworkParams
 from pydantic import ValidationError
-from sklearn.metrics import accuracy_score, balanced_accuracy_score
 from torch import Tensor, nn
 
 
@@ -377,110 +373,3 @@ def test_stored_weights_are_the_evaluated_ones(data: TaskData, make: type[Method
     assert prediction_table(again, {"test": data.test}).equals(tested)
     noted = training.record[training.selected_epoch].metric
     assert validate(again, data.valid.batch)[1] == pytest.approx(noted, abs=1e-6)
-
-
-def test_no_method_sees_what_it_is_asked_for(data: TaskData):
-    class Peeking(Counting):
-        def fuse(self, embeddings: dict[str, Tensor], batch: Batch) -> Output:
-            return Output(batch.target.float())
-
-    method = Peeking(NoParams(), data.spec("fair"))
-    prediction = outputs_under(method, data.test.batch, default_conditions(["text"]))["clean"].prediction
-    assert bool(prediction.isnan().all())
-    with pytest.raises(FloatingPointError, match="not finite"):
-        validate(method, data.valid.batch)
-
-
-def test_a_forward_of_its_own_is_what_is_tested(data: TaskData):
-    class Shifted(Counting):
-        def forward(self, batch: Batch) -> Output:
-            return Output(super().forward(batch).prediction + 100)
-
-    method = Shifted(NoParams(), data.spec("fair"))
-    prediction = outputs_under(method, data.test.batch, default_conditions(["text"]))["clean"].prediction
-    assert bool((prediction == 100).all())
-
-
-def test_untouched_modalities_are_encoded_once(data: TaskData):
-    method = Counting(NoParams(), data.spec("fair"))
-    outputs = outputs_under(method, data.test.batch, default_conditions(["text", "audio"]))
-    assert sorted(method.encoded) == ["audio", "text"]
-    assert list(outputs) == ["clean", "missing:text", "missing:audio"]
-    assert torch.all(outputs["missing:text"].prediction == 0)
-
-
-def test_the_table_holds_every_sample_under_every_condition(data: TaskData):
-    seed_everything(0)
-    method = ERM(ERM.Params(), data.spec("fair"))
-    table = prediction_table(method, {"valid": data.valid, "test": data.test}).to_pandas()
-    counts = table.groupby(["split", "condition"], observed=True).size().to_dict()
-    conditions = ("clean", "missing:text", "missing:audio")
-    assert counts == {("valid", c): 12 for c in conditions} | {("test", c): 16 for c in conditions}
-    rows = table[(table.split == "test") & (table.condition == "missing:audio")]
-    absent = data.test.batch.with_present({"audio": torch.zeros(16, dtype=torch.bool)})
-    with torch.no_grad():
-        assert rows.score.tolist() == pytest.approx(method(absent).prediction.tolist(), abs=1e-5)
-    assert rows.target.tolist() == data.test.batch.target.tolist()
-
-
-def test_scores_are_on_the_dataset_s_own_scale(data_root: Path):
-    request = TaskRequest("toy->toys", ("x",), ("text", "audio"), True, "strict", True, "cpu")
-    data = load_task(request, {name: locate(name, data_root) for name in ("toy", "toys")})
-    method = Counting(NoParams(), data.spec("fair"))
-    nn.init.constant_(method.weight, 1.0)
-    table = prediction_table(method, {"test": data.test}).to_pandas()
-    clean = table[table.condition == "clean"]
-    assert clean.target.to_numpy() == pytest.approx(locate("toys", data_root).load()["test"].target, abs=1e-6)
-    assert (
-        clean.target.tolist() == locate("toys", data_root).load()["test"].target.tolist()
-    )  # to the last bit
-    expected = data.test.batch.features["text"][:, 0, 0] / 3
-    assert clean.score.to_numpy() == pytest.approx(expected.numpy(), abs=1e-5)
-
-
-def record(*metrics: float, losses: Sequence[float] = (), stages: Sequence[int] = ()) -> list[Epoch]:
-    return [
-        Epoch(i, stages[i] if stages else 0, {}, losses[i] if losses else 0.0, metric)
-        for i, metric in enumerate(metrics)
-    ]
-
-
-@pytest.mark.parametrize(
-    ("metrics", "losses", "stages", "direction", "expected"),
-    [
-        ((3, 1, 2), (), (), "lower", 1),
-        ((3, 1, 2), (), (), "higher", 0),
-        ((1, 1, 1), (), (), "lower", 0),
-        ((1, 1, 1), (3, 1, 2), (), "higher", 1),
-        ((0, 5, 4), (), (0, 1, 1), "lower", 2),
-    ],
-)
-def test_source_validation(metrics: tuple, losses: tuple, stages: tuple, direction: Direction, expected: int):
-    found = record(*metrics, losses=losses, stages=stages)
-    assert select_epoch("source-validation", found, direction) == expected
-    assert select_epoch("last", found, direction) == len(metrics) - 1
-
-
-class Saying(Method):
-    """Predicts what the first feature of its only modality says."""
-
-    def forward(self, batch: Batch) -> Output:
-        return Output(nn.functional.one_hot(batch.features["x"][:, 0, 0].long(), self.spec.classes).float())
-
-
-@pytest.mark.parametrize(
-    ("name", "score"), [("fair", balanced_accuracy_score), ("as-published", accuracy_score)]
-)
-def test_epochs_are_compared_by_what_every_class_counts_alike_in(name, score):
-    target = torch.tensor([0] * 20 + [1] * 5 + [3])  # none of class 2
-    said = torch.tensor([0] * 19 + [2] + [1, 1, 0, 0, 3] + [3])
-    some = torch.ones(len(target), dtype=torch.bool)
-    batch = Batch(
-        {"x": said[:, None, None].float()}, {"x": some[:, None]}, {"x": some}, target, target * 0, target * 0
-    )
-    method = Saying(NoParams(), Spec({"x": 1}, "classification", classes=4, protocol=name))
-    assert selection_metric("classification", name) == score.__name__.removesuffix("_score")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # a class that is said and never right
-        expected = score(target, said)
-    assert validate(method, batch)[1] == pytest.approx(expected)

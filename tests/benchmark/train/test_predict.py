@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Self
 
 import numpy as np
@@ -10,14 +11,25 @@ import pandas as pd
 import pytest
 import torch
 from mmbench.benchmark.check.planted import planted_batch
-from mmbench.benchmark.data.tensors import Split
+from mmbench.benchmark.data.tensors import Split, TaskData, TaskRequest, load_task
 from mmbench.benchmark.train.diagnostics import diagnostics_table
-from mmbench.benchmark.train.predict import EVALUATION_BATCH, feature_table, outputs_under, prediction_table
+from mmbench.benchmark.train.predict import (
+    EVALUATION_BATCH,
+    default_conditions,
+    feature_table,
+    outputs_under,
+    prediction_table,
+)
+from mmbench.benchmark.train.seeds import seed_everything
 from mmbench.corruptions.condition import Clean
 from mmbench.corruptions.features import Drift
 from mmbench.datasets.batch import Batch, Spec
+from mmbench.datasets.locate import locate
 from mmbench.methods.erm import ERM
-from mmbench.methods.method import Output
+from mmbench.methods.method import NoParams, Output
+from torch import nn
+
+from .test_lightning_module import Counting, data  # noqa: F401 (a fixture)
 
 SPEC = Spec({"text": 6, "audio": 3}, "regression")
 
@@ -117,3 +129,50 @@ def test_what_is_not_one_number_a_sample_is_refused() -> None:
         prediction_table(Scalar(ERM.Params(), SPEC), {"test": split})
     with pytest.raises(ValueError, match="none for some samples, size for others"):
         prediction_table(Sometimes(ERM.Params(), SPEC), {"test": split})
+
+
+def test_a_forward_of_its_own_is_what_is_tested(data: TaskData):  # noqa: F811
+    class Shifted(Counting):
+        def forward(self, batch: Batch) -> Output:
+            return Output(super().forward(batch).prediction + 100)
+
+    method = Shifted(NoParams(), data.spec("fair"))
+    prediction = outputs_under(method, data.test.batch, default_conditions(["text"]))["clean"].prediction
+    assert bool((prediction == 100).all())
+
+
+def test_untouched_modalities_are_encoded_once(data: TaskData):  # noqa: F811
+    method = Counting(NoParams(), data.spec("fair"))
+    outputs = outputs_under(method, data.test.batch, default_conditions(["text", "audio"]))
+    assert sorted(method.encoded) == ["audio", "text"]
+    assert list(outputs) == ["clean", "missing:text", "missing:audio"]
+    assert torch.all(outputs["missing:text"].prediction == 0)
+
+
+def test_the_table_holds_every_sample_under_every_condition(data: TaskData):  # noqa: F811
+    seed_everything(0)
+    method = ERM(ERM.Params(), data.spec("fair"))
+    table = prediction_table(method, {"valid": data.valid, "test": data.test}).to_pandas()
+    counts = table.groupby(["split", "condition"], observed=True).size().to_dict()
+    conditions = ("clean", "missing:text", "missing:audio")
+    assert counts == {("valid", c): 12 for c in conditions} | {("test", c): 16 for c in conditions}
+    rows = table[(table.split == "test") & (table.condition == "missing:audio")]
+    absent = data.test.batch.with_present({"audio": torch.zeros(16, dtype=torch.bool)})
+    with torch.no_grad():
+        assert rows.score.tolist() == pytest.approx(method(absent).prediction.tolist(), abs=1e-5)
+    assert rows.target.tolist() == data.test.batch.target.tolist()
+
+
+def test_scores_are_on_the_dataset_s_own_scale(data_root: Path):
+    request = TaskRequest("toy->toys", ("x",), ("text", "audio"), True, "strict", True, "cpu")
+    shift = load_task(request, {name: locate(name, data_root) for name in ("toy", "toys")})
+    method = Counting(NoParams(), shift.spec("fair"))
+    nn.init.constant_(method.weight, 1.0)
+    table = prediction_table(method, {"test": shift.test}).to_pandas()
+    clean = table[table.condition == "clean"]
+    assert clean.target.to_numpy() == pytest.approx(locate("toys", data_root).load()["test"].target, abs=1e-6)
+    assert (
+        clean.target.tolist() == locate("toys", data_root).load()["test"].target.tolist()
+    )  # to the last bit
+    expected = shift.test.batch.features["text"][:, 0, 0] / 3
+    assert clean.score.to_numpy() == pytest.approx(expected.numpy(), abs=1e-5)

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib.figure import Figure
-from mmbench.leaderboards.plots.diagrams import critical_differences, risk_coverages, write_figure
+from mmbench.leaderboards.plots.diagrams import critical_differences, risk_coverages
+from mmbench.leaderboards.plots.figure import write_figure
 from mmbench.leaderboards.stats.ranks import rank
 from mmbench.leaderboards.tables.accuracy import accuracy
 from mmbench.leaderboards.tables.risk_coverage import curves, risks

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from matplotlib.figure import Figure
 from mmbench.leaderboards.render import fonts
-from mmbench.leaderboards.render.text import save_figure
+from mmbench.leaderboards.render.files import save_figure
 
 #: Linear A, which hardly any machine has a font for, and Armenian, which the default font has.
 NOWHERE = ("\U00010600", "\U00010601")

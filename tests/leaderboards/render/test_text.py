@@ -7,16 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mmbench.leaderboards.plots.figure import missing_modalities, write_missing_modalities
 from mmbench.leaderboards.render.csv_files import read_csv, write_csv
-from mmbench.leaderboards.render.text import (
-    escape_markdown,
-    file_name,
-    holes,
-    markdown,
-    notes,
-    title,
-    wide,
-    write_markdown,
-)
+from mmbench.leaderboards.render.files import file_name
+from mmbench.leaderboards.render.markdown import escape_markdown, markdown, write_markdown
+from mmbench.leaderboards.render.notes import holes, notes, title
+from mmbench.leaderboards.render.text import wide
 from mmbench.leaderboards.tables.accuracy import accuracy, missing
 
 

@@ -15,7 +15,7 @@ from mmbench.leaderboards.stats.bootstrap import Resampled, resample, resample_w
 from mmbench.leaderboards.stats.intervals import bootstrap_interval, interval
 from mmbench.leaderboards.stats.seed_variance import MOST_DEGREES, seed_part, seed_prior, variation_of
 from mmbench.leaderboards.tables.block import Numbers, numbers_of
-from mmbench.leaderboards.tables.groups import Block, Cell, Group
+from mmbench.leaderboards.tables.cells import Block, Cell, Group
 from mmbench.leaderboards.tables.results import Result
 from scipy import stats
 

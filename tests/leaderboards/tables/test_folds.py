@@ -5,7 +5,8 @@ import math
 
 import numpy as np
 import pytest
-from mmbench.leaderboards.render.text import notes, title, wide
+from mmbench.leaderboards.render.notes import notes, title
+from mmbench.leaderboards.render.text import wide
 from mmbench.leaderboards.tables.accuracy import accuracy
 from mmbench.leaderboards.tables.comparisons import seeds as seeds_needed
 from mmbench.leaderboards.tables.folds import folds, notes_of_folds

@@ -15,8 +15,8 @@ from mmbench.leaderboards.metrics.registry import METRICS
 from mmbench.leaderboards.stats.bootstrap import Resampled, resample_counts
 from mmbench.leaderboards.stats.intervals import interval
 from mmbench.leaderboards.tables.accuracy import accuracy
+from mmbench.leaderboards.tables.cells import Cell
 from mmbench.leaderboards.tables.gap import CLOSED, LEFT, gap, gap_cell
-from mmbench.leaderboards.tables.groups import Cell
 from mmbench.leaderboards.tables.results import Result
 from scipy import stats
 
