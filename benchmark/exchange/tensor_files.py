@@ -30,9 +30,7 @@ def read_tensors(file: Path) -> dict[str, np.ndarray]:
     try:
         content = torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError:
-        wrong = (
-            "holds objects other than tensors, numbers and text, which are not read, as they could run code"
-        )
+        wrong = "is broken, or holds objects other than tensors, numbers and text, which could run code"
         raise data_error(file, "", wrong, _EXPECTED) from None
     except Exception as error:  # whatever a broken file makes of the reader
         first = (str(error) or type(error).__name__).splitlines()[0]

@@ -203,7 +203,7 @@ def test_a_file_of_tensors_runs_nothing_and_names_its_samples(
     ones = torch.ones(16)
     faults: dict[str, Any] = {
         "holds a Tensor and no names of samples": torch.zeros(16),
-        "holds objects other than tensors, numbers and text": {
+        "is broken, or holds objects other than tensors": {
             "sample_id": ids,
             "text": Harmful(tmp_path / "ran"),
         },
@@ -231,7 +231,7 @@ def test_a_file_of_tensors_runs_nothing_and_names_its_samples(
     file.write_bytes(b"no tensors")
     code, said = call(*words)
     assert (code, said.count("\n")) == (2, 1)
-    assert "cannot be read" in said
+    assert "some.pt: is broken, or holds" in said
     assert not (tmp_path / "ran").exists()
     assert not (tmp_path / "new").exists()
 
