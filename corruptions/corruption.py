@@ -38,6 +38,8 @@ class Corruption(ABC):
         moves_entries: whether it zeroes entries or reads them from other steps. What was observed of a modality that is
             partly observed then goes along: what is zeroed is no longer observed. Other damage changes the values of
             observed entries alone.
+        moves_steps: whether each step of the result is a step of the input as a whole, or zeros, whatever the features are.
+            Then the token ids of a text go along. Other damage cannot reach them.
         levels: the strength at severity 1 to 5, in the unit that the subclass states.
     """
 
@@ -50,6 +52,7 @@ class Corruption(ABC):
     medium: ClassVar[Medium] = "features"
     only: ClassVar[tuple[str, ...]] = ()
     moves_entries: ClassVar[bool] = False
+    moves_steps: ClassVar[bool] = False
     levels: ClassVar[tuple[float, float, float, float, float]]
 
     def __post_init__(self) -> None:
@@ -101,12 +104,20 @@ class Corruption(ABC):
         features, valid = batch.features[self.modality], self._valid(batch)
         broken = self.corrupt(features, valid, draws)
         changed = replace(batch, features={**batch.features, self.modality: broken})
+        if self.moves_steps and self.modality in batch.tokens:
+            moved = batch.moved_tokens(self.modality, self._sources(valid, draws))
+            changed = replace(changed, tokens={**batch.tokens, self.modality: moved})
         observed = batch.observed.get(self.modality)
         if observed is None:
             return changed
         if self.moves_entries:
             observed = self.corrupt(observed.to(features.dtype), valid, draws) != 0
         return changed.with_observed({self.modality: observed})
+
+    def _sources(self, valid: Tensor, draws: Mapping[str, Tensor]) -> Tensor:
+        """The step that each is read from, [batch, time], int64, counted from 1; 0 where it is lost."""
+        steps = torch.arange(1, valid.shape[1] + 1, device=valid.device, dtype=torch.float32)
+        return self.corrupt(steps.expand(valid.shape).unsqueeze(-1), valid, draws).squeeze(-1).long()
 
     def _check(self, batch: Batch) -> None:
         if self.modality not in batch.features:
@@ -195,10 +206,20 @@ def _apply_each(conditions: Iterable[Condition], batch: Batch) -> Iterator[tuple
     for condition in conditions:
         if not isinstance(condition, Corruption) or condition.severity == 0:
             changed = condition.apply(batch)
+            _check_tokens(condition, batch, changed)
             # whatever a condition from outside does: what is not observed stays 0
             yield condition, changed if changed is batch else changed.with_observed(changed.observed)
             continue
         if last is None or replace(last, severity=condition.severity) != condition:
             draws = condition.draw_for(batch)
         last = condition
-        yield condition, condition.apply_draws(batch, draws)
+        changed = condition.apply_draws(batch, draws)
+        _check_tokens(condition, batch, changed)
+        yield condition, changed
+
+
+def _check_tokens(condition: Condition, clean: Batch, changed: Batch) -> None:
+    """Raises ValueError where a condition damages the features of a text and leaves its token ids as they were."""
+    for name in clean.tokens.keys() & condition.alters:
+        if changed.tokens[name] is clean.tokens[name]:
+            raise ValueError(f"{condition.name} does not reach the token ids of {name}")

@@ -5,7 +5,8 @@ or in numbers of steps. Places in time count among the valid steps, wherever pad
 single step has no course in time: whole-step damage takes that step, and damage to an order does nothing.
 
 Of a modality that is partly observed, what is dropped is no longer observed, what is read from another step was observed if
-it was there, and other damage reaches observed entries alone. Stated times stay what they are.
+it was there, and other damage reaches observed entries alone. Stated times stay what they are. Token ids of a text follow its
+steps, where whole steps are dropped or read from others.
 """
 
 from __future__ import annotations
@@ -101,6 +102,7 @@ class FrameDropout(Corruption):
     kind: ClassVar[str] = "frame-dropout"
     family: ClassVar[str] = "dropout"
     moves_entries = True
+    moves_steps = True
     levels = (0.1, 0.3, 0.5, 0.7, 0.9)
 
     def draw(self, stream: Stream, features: Tensor, valid: Tensor) -> Draws:
@@ -138,6 +140,7 @@ class BlockDropout(_Span):
     kind: ClassVar[str] = "block-dropout"
     family: ClassVar[str] = "block"
     moves_entries = True
+    moves_steps = True
     levels = (0.1, 0.2, 0.3, 0.5, 0.7)
 
     def corrupt(self, features: Tensor, valid: Tensor, draws: Draws) -> Tensor:
@@ -151,6 +154,7 @@ class Freeze(Corruption):
     kind: ClassVar[str] = "freeze"
     family: ClassVar[str] = "block"
     moves_entries = True
+    moves_steps = True
     levels = (0.1, 0.2, 0.35, 0.5, 0.7)
 
     def draw(self, stream: Stream, features: Tensor, valid: Tensor) -> Draws:
@@ -171,6 +175,7 @@ class TimeShift(Corruption):
     kind: ClassVar[str] = "time-shift"
     family: ClassVar[str] = "misalignment"
     moves_entries = True
+    moves_steps = True
     levels = (0.1, 0.2, 0.3, 0.5, 0.7)
 
     def draw(self, stream: Stream, features: Tensor, valid: Tensor) -> Draws:
@@ -190,6 +195,7 @@ class Jitter(Corruption):
     kind: ClassVar[str] = "jitter"
     family: ClassVar[str] = "misalignment"
     moves_entries = True
+    moves_steps = True
     levels = (1.0, 2.0, 4.0, 8.0, 16.0)
 
     def draw(self, stream: Stream, features: Tensor, valid: Tensor) -> Draws:
@@ -209,6 +215,7 @@ class IrregularSampling(Corruption):
     kind: ClassVar[str] = "irregular-sampling"
     family: ClassVar[str] = "sampling"
     moves_entries = True
+    moves_steps = True
     levels = (0.2, 0.4, 0.6, 0.8, 0.95)
 
     def draw(self, stream: Stream, features: Tensor, valid: Tensor) -> Draws:
@@ -302,6 +309,7 @@ class WordReplacement(Corruption):
     family: ClassVar[str] = "replacement"
     only = ("text",)
     moves_entries = True
+    moves_steps = True
     levels = (0.1, 0.2, 0.4, 0.6, 0.8)
 
     def draw(self, stream: Stream, features: Tensor, valid: Tensor) -> Draws:

@@ -104,7 +104,7 @@ class RandomFrames:
         }
         dropped = {name: zero_steps(batch.features[name], steps) for name, steps in gone.items()}
         changed = replace(batch, features={**batch.features, **dropped})
-        return changed.with_observed(left_observed(batch, gone))
+        return changed.with_observed(left_observed(batch, gone)).without_tokens(gone)
 
     @classmethod
     def conditions(cls, modalities: Sequence[str]) -> list[Self]:

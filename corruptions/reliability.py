@@ -55,7 +55,9 @@ class Reliability:
                 values = zero_steps(values, gone[name])
             features[name] = values
         observed = {**batch.observed, **left_observed(batch, gone)}
-        return replace(batch, features=features).with_observed(observed)
+        changed = replace(batch, features=features).with_observed(observed)
+        # No noise reaches token ids: they stay as they are then, which is an error for whoever reads them.
+        return changed if self.noise else changed.without_tokens(gone)
 
     @classmethod
     def conditions(cls, modalities: Sequence[str]) -> list[Self]:

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from .stream import Stream
 from .target import Kind
+from .tokens import Tokens, follow_steps, read_tokens
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,8 @@ class Spec:
             protocol weighs none.
         partly_observed: the modalities whose training data say which entries were observed (``Batch.observed``), in
             order. A network decides by this alone whether it reads what was observed.
+        tokens: modality -> one more than the largest token id of its training samples, where the data state token ids.
+            In test data ids may be larger.
     """
 
     modalities: Mapping[str, int]
@@ -72,6 +75,7 @@ class Spec:
     media: Mapping[str, str] = field(default_factory=dict)
     class_weights: tuple[float, ...] = ()
     partly_observed: tuple[str, ...] = ()
+    tokens: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -157,6 +161,8 @@ class Batch:
             conversations. Each sample, its target and its prediction remain those of an utterance.
         unimodal_target: modality -> [batch], the label that the sample has by this modality alone, of the type and
             on the scale of ``target``; empty where the data state none, and in prediction.
+        tokens: modality -> [batch, 3, positions], int32: token ids, attention mask and segments of a text, for a method that
+            asks for them. What damage does to the text happens to them; ``token_ids`` gives what is to be read.
     """
 
     features: Mapping[str, Tensor]
@@ -172,6 +178,7 @@ class Batch:
     time: Mapping[str, Tensor] = field(default_factory=dict)
     conversation: Conversations | None = None
     unimodal_target: Mapping[str, Tensor] = field(default_factory=dict)
+    tokens: Mapping[str, Tensor] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return int(self.target.shape[0])
@@ -201,6 +208,7 @@ class Batch:
             time=pick(self.time),
             conversation=None if self.conversation is None else self.conversation.take(rows),
             unimodal_target=pick(self.unimodal_target),
+            tokens=pick(self.tokens),
         )
 
     def to(self, device: torch.device | str) -> Batch:
@@ -223,6 +231,7 @@ class Batch:
             time=move(self.time),
             conversation=None if self.conversation is None else self.conversation.to(device),
             unimodal_target=move(self.unimodal_target),
+            tokens=move(self.tokens),
         )
 
     def with_present(self, present: Mapping[str, Tensor]) -> Batch:
@@ -259,6 +268,44 @@ class Batch:
             there = self.mask[name].unsqueeze(-1) & entries
             present[name] = self.present[name] & there.flatten(1).any(dim=1)
         return replace(self, features=features, present=present, observed={**self.observed, **observed})
+
+    def token_ids(self, modality: str) -> Tokens:
+        """The token ids of a text as a model reads them: of samples that lack the modality, none is."""
+        return read_tokens(self.tokens[modality], self.present[modality])
+
+    def without_tokens(self, gone: Mapping[str, Tensor]) -> Batch:
+        """The same samples without the tokens of some steps; those of modalities without token ids are none.
+
+        Args:
+            gone: modality -> [batch, time], bool, the steps of its features that are lost.
+
+        Raises:
+            ValueError: the tokens of such a modality are not those of the steps of its features.
+        """
+        if not self.tokens:
+            return self
+        tokens = dict(self.tokens)
+        for name in gone.keys() & tokens.keys():
+            steps = torch.arange(1, gone[name].shape[1] + 1, device=gone[name].device)
+            tokens[name] = self.moved_tokens(name, steps.where(~gone[name], 0))
+        return replace(self, tokens=tokens)
+
+    def moved_tokens(self, modality: str, source: Tensor) -> Tensor:
+        """The tokens of a modality, [batch, 3, time], where its steps are read from others.
+
+        Args:
+            modality: one with token ids.
+            source: [batch, time], int64: the step that each is read from, counted from 1; 0 where it is lost.
+
+        Raises:
+            ValueError: its tokens are not those of the steps of its features.
+        """
+        stored = self.tokens[modality]
+        if stored.shape[2] != source.shape[1]:
+            raise ValueError(
+                f"the token ids of {modality} are not those of the steps of its features, of which some are lost or moved"
+            )
+        return follow_steps(stored, source)
 
     def stream(self, seed: int, name: str) -> Stream:
         """Random numbers on the batch's device that a sample has in any batch, order and run, clean or damaged.

@@ -2,7 +2,7 @@
 
 The harness damages batches so where the protocol says it (``train_with_missing``, ``train_with_noise``); a method may do it
 in its own loss. Of modalities that are partly observed noise falls on observed entries alone, and a frame that is dropped
-is no longer observed.
+is no longer observed. The token ids of a text lose the frames that it loses; no noise reaches them.
 """
 
 from __future__ import annotations
@@ -124,7 +124,7 @@ def inject(batch: Batch, missing: str, noise: str, generator: torch.Generator) -
         The batch; every sample keeps at least one of the modalities that it has, as long as frames leave an observed entry.
 
     Raises:
-        ValueError: an unknown name, or a batch with context.
+        ValueError: an unknown name, a batch with context, or with token ids that the damage cannot reach.
     """
     if batch.context is not None:
         raise ValueError("the damage of a context is drawn by sample: use inject_by_sample")
@@ -143,7 +143,7 @@ def inject_by_sample(batch: Batch, missing: str, noise: str, seed: int, name: st
         name: of the damage; another one for every pass over the data.
 
     Raises:
-        ValueError: an unknown name.
+        ValueError: an unknown name, or token ids that the damage cannot reach.
     """
     changed = _damaged(batch, missing, noise, Stream(seed, name, batch.sample_id))
     if batch.context is None:
@@ -156,6 +156,8 @@ def _damaged(batch: Batch, missing: str, noise: str, draws: Draws) -> Batch:
     if not (rates or missing in TRAIN_MISSING) or noise not in TRAIN_NOISE:
         raise ValueError(f"unknown training damage {missing!r}, {noise!r}")
     if noise == "spectrum":
+        if batch.tokens:
+            raise ValueError(f"noise does not reach the token ids of {', '.join(batch.tokens)}")
         batch = _noise(batch, draws)
     if rates:
         return without_some(batch, rates, draws.uniform)
@@ -183,14 +185,16 @@ def _noise(batch: Batch, draws: Draws) -> Batch:
 
 
 def _frames(batch: Batch, draws: Draws) -> Batch:
-    features, observed = {}, {}
+    features, observed, gone = {}, {}, {}
     for name, values in batch.features.items():
         rate = _spectrum(draws, f"frames/{name}").unsqueeze(1)
         kept = (draws.uniform(f"frames/{name}", values.shape[1]) >= rate).to(values.device).unsqueeze(-1)
         features[name] = torch.where(kept, values, 0)
         if name in batch.observed:
             observed[name] = batch.observed[name] & kept
-    return replace(batch, features=features).with_observed(observed)
+        if name in batch.tokens:
+            gone[name] = ~kept.squeeze(-1)
+    return replace(batch, features=features).with_observed(observed).without_tokens(gone)
 
 
 def _patterns(batch: Batch, draws: Draws) -> Tensor:

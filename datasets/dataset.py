@@ -89,6 +89,8 @@ class Samples:
             was. Finite, never running back within a sample, and 0 at steps that are not valid.
         utterances: where the samples stand in conversations; None where they are not of conversations.
         unimodal_target: modality -> [samples], the label by this modality alone, as ``target``; empty without such.
+        tokens: modality -> [samples, 3, positions], int32, from 0, of texts whose token ids are stated alone: ids, attention
+            mask, segments. Where positions are as many as steps, the features of a step are those of its token.
     """
 
     features: Mapping[str, np.ndarray]
@@ -103,6 +105,7 @@ class Samples:
     time: Mapping[str, np.ndarray] = field(default_factory=dict)
     utterances: Utterances | None = None
     unimodal_target: Mapping[str, np.ndarray] = field(default_factory=dict)
+    tokens: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.target)

@@ -414,4 +414,5 @@ def take_rows(samples: Samples, rows: np.ndarray) -> Samples:
         time={name: array[rows] for name, array in samples.time.items()},
         utterances=None if samples.utterances is None else samples.utterances.take(rows),
         unimodal_target={name: labels[rows] for name, labels in samples.unimodal_target.items()},
+        tokens={name: array[rows] for name, array in samples.tokens.items()},
     )

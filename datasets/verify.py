@@ -29,6 +29,7 @@ class ModalityInfo:
         absent: the number of samples that do not have it.
         observed: the share of the entries of valid steps that were observed; None where the modality is not partly observed.
         time: the longest span between the first and the last step of a sample, in seconds; None where no times are stated.
+        tokens: the positions of token ids; None where none are stated.
     """
 
     steps: int
@@ -38,6 +39,7 @@ class ModalityInfo:
     absent: int
     observed: float | None = None
     time: float | None = None
+    tokens: int | None = None
 
 
 @dataclass(frozen=True)
@@ -143,6 +145,7 @@ def _modality_info(samples: Samples, name: str) -> ModalityInfo:
         absent=int((~present).sum()),
         observed=_observed_share(samples, name) if name in samples.observed else None,
         time=_longest_span(samples, name) if name in samples.time else None,
+        tokens=samples.tokens[name].shape[2] if name in samples.tokens else None,
     )
 
 

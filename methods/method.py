@@ -158,6 +158,9 @@ class Method(nn.Module):
     #: Whether batches hold the raw media that features were encoded from, in the place of those features, for a method
     #: that has a model of its own to read them with; ``Spec.media`` says which. A literal.
     reads_media: ClassVar[bool] = False
+    #: Whether batches carry the token ids of the texts that have them, as ``tokens``; ``Spec.tokens`` says which. Data
+    #: without them, and damage that cannot reach them, are refused before anything is trained. A literal.
+    reads_tokens: ClassVar[bool] = False
     #: Parameters that each name a model which the method is built on: a folder or file, or a name that the method looks
     #: up itself. A literal, so that planning says what is not there.
     model_params: ClassVar[tuple[str, ...]] = ()

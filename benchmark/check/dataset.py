@@ -66,6 +66,11 @@ def samples_are_in_order(dataset_class: Any, folder: Path) -> None:
             assert (labels.shape, labels.dtype) == (samples.target.shape, samples.target.dtype), (
                 f"{name}: labels of {modality} are {labels.dtype} of shape {labels.shape}"
             )
+        for modality, rows in samples.tokens.items():
+            shape = (len(samples), 3, rows.shape[-1])
+            assert (rows.shape, rows.dtype) == (shape, np.int32), (
+                f"{name}: token ids of {modality} are {rows.dtype} of shape {rows.shape}"
+            )
         if samples.utterances is not None:
             said = samples.utterances
             places = list(zip(said.conversation.tolist(), said.order.tolist(), said.speaker, strict=True))

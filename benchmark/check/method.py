@@ -18,7 +18,7 @@ from ...methods.shared.networks import SharedNetworkParams
 from ..core.method_spec import describe
 from ..core.registry import Entry
 from ..train.predict import default_conditions
-from .planted import kinds_of, specs
+from .planted import VOCABULARY, kinds_of, specs, with_tokens
 from .planted import planted_batch as planted_batch
 from .planted_media import media_specs, planted_media, with_more_padding, with_rubbish_in_padding
 from .told import check_told
@@ -28,13 +28,20 @@ TOLERANCE = 1e-4
 
 def specs_for(method_class: type[Method]) -> Iterator[Spec]:
     """The specifications that a method is tried with: of features, or of the raw media that it reads."""
-    return media_specs() if method_class.reads_media else specs(kinds_of(method_class))
+    for spec in media_specs() if method_class.reads_media else specs(kinds_of(method_class)):
+        yield replace(spec, tokens={_TEXT: VOCABULARY}) if method_class.reads_tokens else spec
+
+
+#: The modality of every specification whose token ids are planted.
+_TEXT = "text"
 
 
 def _planted(method_class: type[Method], spec: Spec, count: int = 24) -> Batch:
     """A planted batch; for a method that reads context, with the sample before each as its context, but for the first;
     for one that reads conversations, in conversations of one utterance and more."""
     batch = planted_media(spec, count) if spec.media else planted_batch(spec, count)
+    if method_class.reads_tokens:
+        batch = with_tokens(batch, _TEXT)
     if method_class.uses_conversation:
         row = torch.arange(count)
         ends = torch.tensor([count // 4, count // 4 + 1, count // 2])
@@ -108,6 +115,7 @@ def parameters_are_literals(entry: Entry) -> None:
         "reads_media",
         "model_params",
         "uses_conversation",
+        "reads_tokens",
     ):
         value, told = getattr(method, name), getattr(description, name)
         assert told == value, f"{name} should be a literal: {name} = {value!r}"
@@ -159,11 +167,16 @@ def padding_is_not_read(method_class: type[Method]) -> None:
         method, batch = _build(method_class, spec), _planted(method_class, spec)
         clean = _predict(method, batch).prediction
         noisy = {m: with_rubbish_in_padding(x, batch.mask[m]) for m, x in batch.features.items()}
-        _close(clean, _predict(method, replace(batch, features=noisy)).prediction, "noise in padding")
+        unread = {
+            m: x.where(x[:, 1:2] > 0, x.new_tensor([7, 0, 1])[:, None]) for m, x in batch.tokens.items()
+        }
+        padded = replace(batch, features=noisy, tokens=unread)
+        _close(clean, _predict(method, padded).prediction, "noise in padding")
         longer = replace(
             batch,
             features={m: with_more_padding(x, 3) for m, x in batch.features.items()},
             mask={m: torch.nn.functional.pad(x, (0, 3)) for m, x in batch.mask.items()},
+            tokens={m: torch.nn.functional.pad(x, (0, 3)) for m, x in batch.tokens.items()},
         )
         _close(clean, _predict(method, longer).prediction, "three more padded steps")
 
@@ -179,12 +192,40 @@ def absent_is_not_read(method_class: type[Method]) -> None:
 
 
 def _with_nan(batch: Batch, name: str) -> Batch:
-    """The batch, and its context, with NaN as the features of a modality, or 7 where these are whole numbers."""
+    """The batch, and its context, with NaN as the features of a modality, or 7 where these are whole numbers, as are token
+    ids."""
     values = batch.features[name]
     rubbish = torch.full_like(values, torch.nan if values.is_floating_point() else 7)
     features = {**batch.features, name: rubbish}
     context = None if batch.context is None else _with_nan(batch.context, name)
-    return replace(batch, features=features, context=context)
+    tokens = {m: torch.full_like(x, 7) if m == name else x for m, x in batch.tokens.items()}
+    return replace(batch, features=features, context=context, tokens=tokens)
+
+
+def token_ids_are_read(method_class: type[Method]) -> None:
+    """Where it says that it reads token ids, other ids give other predictions; those of lost tokens change none, and it
+    survives a text that has lost all of them, and ids that no training sample has."""
+    if not method_class.reads_tokens:
+        return
+    for spec in list(specs_for(method_class))[2:4]:
+        method, batch = _build(method_class, spec), _planted(method_class, spec)
+        stored = batch.tokens[_TEXT]
+        clean = _predict(method, batch).prediction
+        swapped = replace(batch, tokens={_TEXT: stored.roll(1, 0)})
+        away = float((clean - _predict(method, swapped).prediction).abs().max())
+        assert away > 0, "other token ids change nothing: read batch.token_ids, or say reads_tokens = False"
+        half = stored.where(torch.arange(stored.shape[2]) < 1, 0)
+        ids = torch.where(torch.arange(stored.shape[2]) < 1, stored[:, 0], 7)
+        other = torch.stack([ids, half[:, 1], half[:, 2]], dim=1)
+        few, same = (_predict(method, replace(batch, tokens={_TEXT: rows})) for rows in (half, other))
+        _close(few.prediction, same.prediction, "the ids of lost tokens")
+        large = stored + stored.new_tensor([VOCABULARY, 0, 0])[:, None] * stored[:, 1:2]
+        for what, rows in (
+            ("all tokens lost", torch.zeros_like(stored)),
+            ("ids above those of training", large),
+        ):
+            prediction = _predict(method, replace(batch, tokens={_TEXT: rows})).prediction
+            assert bool(torch.isfinite(prediction).all()), f"{what}: not finite"
 
 
 def unobserved_is_not_read(method_class: type[Method]) -> None:
@@ -192,7 +233,7 @@ def unobserved_is_not_read(method_class: type[Method]) -> None:
     alone, also where nothing of a sample or everything of a batch is observed."""
     if method_class.reads_media:  # raw media have no entries that are not observed
         return
-    for spec in list(specs())[2:4]:
+    for spec in list(specs_for(method_class))[2:4]:
         spec = replace(spec, partly_observed=tuple(spec.modalities))
         method, batch = _build(method_class, spec), _planted(method_class, spec)
         clean = _predict(method, batch).prediction
@@ -480,6 +521,7 @@ _PREDICTION_CHECKS: tuple[Callable[[type[Method]], None], ...] = (
     nothing_present_is_survived,
     padding_is_not_read,
     absent_is_not_read,
+    token_ids_are_read,
     unobserved_is_not_read,
     samples_are_independent,
     what_it_says_of_itself_is_one_number_a_sample,

@@ -77,6 +77,30 @@ def planted_batch(spec: Spec, count: int = 24, steps: int = 5, seed: int = 0) ->
     return with_holes(batch, spec.partly_observed, seed) if spec.partly_observed else batch
 
 
+#: One more than the largest id of planted tokens: padding, a beginning, and a word for each of six ranges of the target.
+VOCABULARY = 8
+
+
+def with_tokens(batch: Batch, modality: str, seed: int = 0) -> Batch:
+    """The batch with token ids of a text that tell the target, one a step of its features.
+
+    Args:
+        batch: planted; it is left as it was.
+        modality: the text.
+        seed: of the words that say something else.
+    """
+    target = batch.target.float()
+    edges = torch.tensor([-1.5, -0.5, 0.0, 0.5, 1.5])
+    word = batch.target if not batch.target.is_floating_point() else torch.bucketize(target, edges)
+    attended = batch.mask[modality] if modality in batch.mask else torch.ones(len(batch), 1, dtype=torch.bool)
+    other = batch.stream(seed, "tokens").integers("words", 6, attended.shape[1])
+    strays = batch.stream(seed, "tokens").uniform("strays", attended.shape[1]) < 0.2
+    ids = 2 + torch.where(strays, other, word.unsqueeze(1))
+    ids[:, 0] = 2 + word
+    rows = torch.stack([ids, torch.ones_like(ids), torch.zeros_like(ids)], dim=1)
+    return replace(batch, tokens={modality: (rows * attended.unsqueeze(1)).int()})
+
+
 def with_holes(batch: Batch, modalities: Sequence[str], seed: int = 0) -> Batch:
     """The batch with a third of the entries of some modalities not observed, and with irregular times of their steps.
 

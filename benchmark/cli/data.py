@@ -129,7 +129,7 @@ def info(name: Name, data_root: Root = None, data: Given = None, plugin: Plugins
 
 
 def _holes_and_times(splits: Mapping[str, SplitInfo]) -> Iterator[str]:
-    """A line for each modality that is partly observed or has times."""
+    """A line for each modality that is partly observed, has times or token ids."""
     for name in next(iter(splits.values())).modalities:
         shapes = {split: part.modalities[name] for split, part in splits.items()}
         observed = [
@@ -138,6 +138,8 @@ def _holes_and_times(splits: Mapping[str, SplitInfo]) -> Iterator[str]:
         spans = [one.time for one in shapes.values() if one.time is not None]
         facts = [f"observed entries {', '.join(observed)}"] if observed else []
         facts += [f"times span {max(spans):g} seconds at most"] if spans else []
+        tokens = [one.tokens for one in shapes.values() if one.tokens is not None]
+        facts += [f"token ids at {max(tokens)} positions"] if tokens else []
         if facts:
             yield f"{name}: {'; '.join(facts)}"
 

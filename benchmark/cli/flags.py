@@ -46,6 +46,7 @@ _PANELS = {
         "seeds",
         "folds",
         "fold_group",
+        "fold_parts",
         "preset",
         "oracle",
     ),

@@ -132,7 +132,7 @@ def import_command(
     file: Annotated[
         Path,
         typer.Argument(
-            help="csv, parquet, npz or safetensors: sample_id, and a column of 0 and 1 for each modality, or "
+            help="csv, parquet, npz, safetensors or pt: sample_id, and a column of 0 and 1 for each modality, or "
             "one called missing"
         ),
     ],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 from annotated_types import Ge, MinLen
 
@@ -12,6 +12,8 @@ from annotated_types import Ge, MinLen
 LEAVE_ONE_OUT = "leave-one-out"
 #: The groupings that every dataset has: what it names itself, and single samples.
 AUTO, SINGLE = "auto", "none"
+#: The parts of a dataset that are divided where its test part is to stay untouched.
+TRAIN_VALID = "train+valid"
 
 
 @dataclass(frozen=True)
@@ -24,6 +26,7 @@ class Fold:
         group: what lies in one fold as a whole, as the dataset calls it; empty for single samples.
         leave_one_out: whether every group is a fold of its own.
         division: 16 hexadecimal digits that stand for which samples train, validate and test in every fold.
+        parts: ``TRAIN_VALID`` where only these parts of the dataset are divided; empty for all of it.
     """
 
     __pydantic_config__: ClassVar[Mapping[str, Any]] = {"strict": True, "extra": "forbid"}
@@ -33,6 +36,7 @@ class Fold:
     group: str
     leave_one_out: bool
     division: Annotated[str, MinLen(16)]
+    parts: Literal["", "train+valid"] = ""
 
     def __post_init__(self) -> None:
         if self.index > self.count:
@@ -40,15 +44,22 @@ class Fold:
 
     @property
     def rule(self) -> str:
-        """How the dataset is divided: ``5 folds``, ``5 folds by video`` or ``leave one session out``."""
+        """How the dataset is divided: ``5 folds``, ``5 folds by video``, ``leave one session out``, ``5 folds of
+        train+valid``."""
+        words = f"{self.count} folds by {self.group}" if self.group else f"{self.count} folds"
         if self.leave_one_out:
-            return f"leave one {self.group} out"
-        return f"{self.count} folds by {self.group}" if self.group else f"{self.count} folds"
+            words = f"leave one {self.group} out"
+        return f"{words} of {self.parts}" if self.parts else words
 
     @property
     def place(self) -> str:
         """``fold 2/5``."""
         return f"fold {self.index}/{self.count}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain values; the parts are named where not all are divided, as the files of the first folds did not name
+        them."""
+        return {name: value for name, value in vars(self).items() if value or name != "parts"}
 
     @property
     def identity(self) -> list[Any]:

@@ -175,7 +175,7 @@ class Job:
         copies = {"params": dict(self.params), "protocol": dict(self.protocol)}
         search = values.pop("search")
         part = {"search": dict(vars(search))} if search else {}
-        part |= {"fold": dict(vars(self.fold))} if self.fold else {}
+        part |= {"fold": self.fold.to_dict()} if self.fold else {}
         return {**values, **copies, "data": [vars(item) for item in self.data], **part}
 
     @classmethod

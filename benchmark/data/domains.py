@@ -14,6 +14,7 @@ import numpy as np
 from ...datasets.conversations import joined
 from ...datasets.dataset import SPLITS, DataError, Samples
 from ...datasets.samples import take_rows
+from ...datasets.token_arrays import concatenate_tokens
 from ...datasets.validation import draw_validation
 from ..core.task import Task, domain_of
 
@@ -173,4 +174,5 @@ def concatenate(parts: Sequence[Samples]) -> Samples:
             for name in parts[0].unimodal_target
             if all(name in part.unimodal_target for part in parts)
         },
+        tokens=concatenate_tokens([part.tokens for part in parts], list(parts[0].features)),
     )

@@ -18,7 +18,7 @@ from ...datasets.leaks import groups_of
 from ...datasets.samples import take_rows
 from ...datasets.validation import draw_validation
 from ..core.errors import UsageError, nearest
-from ..core.fold import AUTO, LEAVE_ONE_OUT, SINGLE, Fold
+from ..core.fold import AUTO, LEAVE_ONE_OUT, SINGLE, TRAIN_VALID, Fold
 from ..core.task import Task, domain_of
 from .domains import concatenate
 
@@ -47,17 +47,25 @@ class Division:
     notes: tuple[str, ...]
 
 
-def all_samples(splits: Mapping[str, Samples], place: str) -> Samples:
+def all_samples(splits: Mapping[str, Samples], place: str, parts: str = "") -> Samples:
     """The samples of all parts of a dataset as one, with their groups where any has one.
 
     Args:
         splits: split -> samples.
         place: the dataset, or one of its domains, whose samples alone are taken.
+        parts: ``TRAIN_VALID`` leaves out the test part.
 
     Returns:
         All of them, one part after the other; ``group`` is empty where a sample has none.
+
+    Raises:
+        UsageError: the test part is to be left out, and the dataset has no parts.
     """
-    named = [part for part in splits.values() if len(part)]
+    if parts == TRAIN_VALID and not len(splits["test"]):
+        raise UsageError(
+            f"{place}: --fold-parts {TRAIN_VALID} leaves the test part alone, and the dataset has no parts"
+        )
+    named = [part for name, part in splits.items() if len(part) and not (parts and name == "test")]
     whole = concatenate(named)
     groups = np.concatenate([groups_of(part) for part in named])
     whole = replace(whole, group=groups if (groups != "").any() else None)
@@ -147,7 +155,7 @@ def samples_of_fold(
     Raises:
         DataError: the dataset is divided otherwise than when the job was planned.
     """
-    samples = all_samples(splits, place)
+    samples = all_samples(splits, place, fold.parts)
     rule = LEAVE_ONE_OUT if fold.leave_one_out else fold.count
     division = divide(samples, rule, fold.group or SINGLE, located, place)
     if division.digest != fold.division:

@@ -14,6 +14,7 @@ import torch
 
 from ...datasets.batch import Batch, Conversations, Spec, Tuned
 from ...datasets.dataset import DataError, Located, Samples, Target
+from ...datasets.token_arrays import concatenate_tokens
 from ...methods.method import Method
 from ..core.fold import Fold
 from ..core.task import Task, dataset_of, domain_of
@@ -45,6 +46,7 @@ class Split:
         target: [samples], the labels as they are stored; [samples, classes] where a sample has several.
         scale: [samples], the factor from stored labels to those of ``batch``; 1 for classification.
         conversation: which samples are utterances of one conversation; None where the data do not say.
+        tokens: modality -> [samples, 3, positions], as in ``Batch``, of which only a method that asks for them has them.
     """
 
     batch: Batch
@@ -54,11 +56,17 @@ class Split:
     target: np.ndarray
     scale: np.ndarray
     conversation: Conversations | None = None
+    tokens: Mapping[str, torch.Tensor] = field(default_factory=dict)
 
     def as_read_by(self, method: type[Method]) -> Split:
-        """The same split, with the context or in the whole conversations that a method asks for."""
-        split = self.with_context() if method.uses_context else self
+        """The same split, with the token ids, the context or in the whole conversations that a method asks for."""
+        split = self.with_tokens() if method.reads_tokens else self
+        split = split.with_context() if method.uses_context else split
         return split.with_conversations() if method.uses_conversation else split
+
+    def with_tokens(self) -> Split:
+        """The same split, with the token ids of its texts."""
+        return replace(self, batch=replace(self.batch, tokens=self.tokens))
 
     def with_conversations(self) -> Split:
         """The same split in whole conversations: the utterances of each follow one another in their order, and the batch
@@ -82,6 +90,7 @@ class Split:
             target=self.target[rows],
             scale=self.scale[rows],
             conversation=None if self.conversation is None else self.conversation.take(order),
+            tokens={name: stored[order] for name, stored in self.tokens.items()},
         )
 
     def with_context(self) -> Split:
@@ -132,6 +141,12 @@ class TensorRecipe:
             target=np.concatenate([part.target for _, part in parts]),
             scale=np.concatenate([np.full(len(part), scales[name]) for name, part in parts]),
             conversation=conversations_of(parts, self.device),
+            tokens={
+                name: torch.from_numpy(stored).to(self.device)
+                for name, stored in concatenate_tokens(
+                    [part.tokens for _, part in parts], list(self.blocks)
+                ).items()
+            },
         )
 
 
@@ -200,6 +215,7 @@ class TaskData:
             },
             class_weights=balanced_weights(labels["class_counts"]) if class_weights == "balanced" else (),
             partly_observed=tuple(name for name in sizes if name in self.train.batch.observed),
+            tokens={name: int(stored[:, 0].max()) + 1 for name, stored in self.train.tokens.items()},
         )
 
     def with_context(self) -> TaskData:
@@ -207,7 +223,7 @@ class TaskData:
         return self.each(Split.with_context)
 
     def as_read_by(self, method: type[Method]) -> TaskData:
-        """The same data, with the context or in the whole conversations that a method asks for."""
+        """The same data, with the token ids, the context or in the whole conversations that a method asks for."""
         return self.each(lambda split: split.as_read_by(method))
 
     def only(self, modalities: Sequence[str]) -> TaskData:
@@ -233,8 +249,9 @@ class TaskData:
                 observed=pick(batch.observed),
                 time=pick(batch.time),
                 unimodal_target=pick(batch.unimodal_target),
+                tokens=pick(batch.tokens),
             )
-            return replace(split, batch=picked)
+            return replace(split, batch=picked, tokens=pick(split.tokens))
 
         return self.each(narrow)
 
@@ -386,6 +403,7 @@ def _load(located: Located, request: TaskRequest) -> dict[str, Samples]:
             observed={m: split.observed[m] for m in modalities if m in split.observed},
             time={m: split.time[m] for m in modalities if m in split.time},
             unimodal_target={m: split.unimodal_target[m] for m in modalities if m in split.unimodal_target},
+            tokens={m: split.tokens[m] for m in modalities if m in split.tokens},
         )
         for name, split in splits.items()
     }

@@ -13,10 +13,12 @@ from ...datasets.dataset import DataError, Located, Samples, data_error
 from ...datasets.layout.arrays import array_names, read_array
 from ..core.errors import nearest
 from ..store.masks import MaskRows, StoredMasks
+from .tensor_files import read_tensors
 
 #: The column that names what is missing, in the place of a column for each modality.
 MISSING = "missing"
 _NONE = {"", "none", "nan"}
+_KINDS = "csv, parquet, npz, safetensors, pt or pth"
 
 
 def import_masks(file: Path, name: str, located: Located, absent: bool = False) -> StoredMasks:
@@ -27,7 +29,7 @@ def import_masks(file: Path, name: str, located: Located, absent: bool = False) 
     ``split`` only the rows ``test`` count; others are passed over.
 
     Args:
-        file: csv, parquet, npz or safetensors; of the last two the columns are arrays [rows].
+        file: csv, parquet, npz, safetensors, pt or pth; of the last four the columns are arrays [rows], or lists of text.
         name: what it is to be called.
         located: the dataset whose samples it is about.
         absent: whether true and 1 mean that a modality is missing, and not that it is there.
@@ -75,16 +77,19 @@ def import_masks(file: Path, name: str, located: Located, absent: bool = False) 
 def _frame(file: Path) -> pd.DataFrame:
     """The columns of a file."""
     if not file.is_file():
-        raise data_error(file, "", "is not there", "a csv, parquet, npz or safetensors file")
+        raise data_error(file, "", "is not there", f"a {_KINDS} file")
     suffix = file.suffix.lower()
     if suffix == ".csv":
         try:
             return pd.read_csv(file, dtype={"sample_id": str, MISSING: str}, keep_default_na=False)
         except (ValueError, OSError) as error:
             raise data_error(file, "", f"cannot be read ({error})", "a CSV table") from None
-    if suffix not in (".parquet", ".npz", ".safetensors"):
-        raise data_error(file, "", f"has an unknown suffix {suffix!r}", "csv, parquet, npz or safetensors")
-    columns = {name: read_array(file, name)[0] for name in array_names(file)}
+    if suffix in (".pt", ".pth"):
+        columns = read_tensors(file)
+    elif suffix in (".parquet", ".npz", ".safetensors"):
+        columns = {name: read_array(file, name)[0] for name in array_names(file)}
+    else:
+        raise data_error(file, "", f"has an unknown suffix {suffix!r}", _KINDS)
     lengths = {name: values.shape for name, values in columns.items()}
     if any(len(shape) != 1 for shape in lengths.values()) or len(set(lengths.values())) > 1:
         raise data_error(file, "", f"arrays of the shapes {lengths}", "one value a row in each")

@@ -144,7 +144,11 @@ def read_answers(folder: Path, verified: Verified) -> Incoming:
     outputs = [f"logit_{c}" for c in range(classes)] if classes else ["score"]
     found = [name for name in _PREDICTIONS if os.path.lexists(folder / name)]
     if len(found) != 1:
-        raise RefusedError(f"{folder.name}: expected one of {' and '.join(_PREDICTIONS)}")
+        saved = next(
+            (name for name in ("predictions.pt", "predictions.pth") if os.path.lexists(folder / name)), ""
+        )
+        instead = f"{saved} is not read when it comes from elsewhere: " if saved and not found else ""
+        raise RefusedError(f"{folder.name}: {instead}expected one of {' and '.join(_PREDICTIONS)}")
     rows = read_outside_table(read_file(folder / found[0]), found[0], outputs, most_rows(manifest))
     tables = _tables(rows, found[0], verified, outputs)
     fit = {

@@ -13,7 +13,8 @@ import numpy as np
 from ...datasets import samples as make
 from ...datasets.cache.cache import FeatureCache
 from ...datasets.cache.recipe import DType
-from ...datasets.dataset import SPLITS, Samples
+from ...datasets.conversations import previous_utterances
+from ...datasets.dataset import SPLITS, Samples, Utterances
 from ...datasets.encoders.encoder import Encoder
 from ...datasets.layout.contents import content_arrays
 from ...datasets.layout.origin import Encoding, Origin
@@ -192,6 +193,13 @@ def _samples(
     regression = media_set.target.kind == "regression"
     # a clip without a recording is one of its own
     videos = np.array([clip.video or f"\0{clip.sample_id}" for clip in clips])
+    said = _utterances(clips)
+    by_turns = said is not None and not any(clip.video for clip in clips)
+    previous = (
+        previous_utterances(said)
+        if said is not None and by_turns
+        else make.previous_rows(videos, np.array([clip.number for clip in clips]))
+    )
     return Samples(
         features={modality: part.features for modality, part in parts.items()},
         mask={modality: part.mask for modality, part in parts.items()},
@@ -199,5 +207,18 @@ def _samples(
         target=np.array([clip.label for clip in clips], np.float32 if regression else np.int64),
         sample_id=np.array([clip.sample_id for clip in clips]),
         domain=np.array([clip.domain for clip in clips]),
-        previous=make.previous_rows(videos, np.array([clip.number for clip in clips])),
+        previous=previous,
+        utterances=said,
+    )
+
+
+def _utterances(clips: Sequence[Clip]) -> Utterances | None:
+    """Where clips stand in conversations; None where the set states none."""
+    turns = [clip.turn for clip in clips if clip.turn is not None]
+    if len(turns) < len(clips):
+        return None
+    return Utterances(
+        np.array([turn.conversation for turn in turns]),
+        np.array([turn.order for turn in turns], np.float64),
+        np.array([turn.speaker for turn in turns]),
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 
 from ...datasets.cache.keys import content_key
@@ -121,6 +121,7 @@ def request_digest(media_set: MediaSet, texts: Mapping[str, str], dtype: str) ->
         [
             [clip.sample_id, clip.split, clip.domain, clip.label, clip.video, clip.number]
             + [content(clip.media.get(modality)) for modality in texts]
+            + ([astuple(clip.turn)] if clip.turn else [])
             for clip in media_set.clips
         ],
         [str(problem) for problem in media_set.problems],

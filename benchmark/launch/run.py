@@ -12,6 +12,8 @@ from ...datasets.dataset import Located
 from ..core.environment import code_version
 from ..core.job import COMPANION, Job
 from ..core.locate import locate
+from ..core.method_spec import describe
+from ..core.registry import find
 from ..planning.data_check import check_job_data
 from ..planning.evaluation_check import check_evaluations, media_methods
 from ..planning.experiment import Experiment
@@ -144,7 +146,7 @@ def check_data(planned: Plan, device: str) -> None:
 
     Raises:
         DataError: data are faulty or do not go together.
-        UsageError: see ``check_evaluations`` and ``check_target_media``.
+        UsageError: see ``check_evaluations``, ``check_target_media`` and ``check_tokens``.
     """
     experiment = planned.experiment
     plugins = tuple(experiment.plugins)
@@ -159,6 +161,11 @@ def check_data(planned: Plan, device: str) -> None:
 
         check_target_media(experiment, planned.evaluations, planned.todo, located, device)
     check_job_data(planned.todo, located, plugins)
+    methods = {job.method for job in planned.todo}
+    if any(describe(find("method", name, plugins)).reads_tokens for name in methods):
+        from ..train.token_check import check_tokens  # with torch
+
+        check_tokens(experiment, planned.evaluations, planned.todo, located)
 
 
 def check_evaluations_of(planned: Plan) -> dict[str, Located]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 from ...datasets.dataset import DataError, Located
@@ -31,6 +31,7 @@ class Shape:
         domains: domain -> split -> number of samples.
         leaks: what its splits share, in words; see ``datasets.leaks``.
         cut_conversations: those of them that are conversations.
+        tokens: modality with token ids -> whether there is one a step of its features.
     """
 
     samples: Mapping[str, int]
@@ -38,6 +39,7 @@ class Shape:
     domains: Mapping[str, Mapping[str, int]]
     leaks: Sequence[str]
     cut_conversations: Sequence[str] = ()
+    tokens: Mapping[str, bool] = field(default_factory=dict)
 
 
 def check_job_data(
@@ -99,6 +101,7 @@ def check_job_data(
 def shape_of(located: Located) -> Shape:
     """The sizes of a dataset, from the cache where it was read before. Raises DataError where it is faulty."""
     from ...datasets.leaks import leaks
+    from ...datasets.token_arrays import one_a_step
 
     fingerprint = located.fingerprint()
     known = _cached_shape(fingerprint)
@@ -109,8 +112,18 @@ def shape_of(located: Located) -> Shape:
     found = leaks(splits)
     shared = [str(leak) for leak in found if leak.kind != "domains"]
     cut = [str(leak) for leak in found if leak.kind == "conversations"]
+    tokens = {
+        name: all(one_a_step(split, name) for split in splits.values())
+        for name in widths
+        if all(name in split.tokens for split in splits.values())
+    }
     shape = Shape(
-        {name: len(split) for name, split in splits.items()}, widths, domain_counts(splits), shared, cut
+        {name: len(split) for name, split in splits.items()},
+        widths,
+        domain_counts(splits),
+        shared,
+        cut,
+        tokens,
     )
     _write_shape(_cache_file(fingerprint), shape)
     return shape

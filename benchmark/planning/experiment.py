@@ -84,6 +84,11 @@ class Experiment(BaseModel):
         description="what lies in one fold as a whole: video, domain, or as the dataset names it; none: single samples; "
         "auto: the group that the dataset names, if any",
     )
+    fold_parts: Literal["all", "train+valid"] = Field(
+        "all",
+        description="what is divided: all samples, or those of the training and validation parts alone, so that the test "
+        "part stays untouched",
+    )
     preset: Literal["quick", "standard", "paper"] = Field(
         "standard", description="how much: quick is 3 seeds and 6 epochs, paper a search with 10 draws"
     )
@@ -173,6 +178,8 @@ class Experiment(BaseModel):
             )
         if self.fold_group != AUTO and not self.folds:
             raise ValueError(f"--fold-group {self.fold_group} says nothing without --folds: add --folds 5")
+        if self.fold_parts != "all" and not self.folds:
+            raise ValueError(f"--fold-parts {self.fold_parts} says nothing without --folds: add --folds 5")
         return self
 
     @field_validator("store", "data_root", "plugins", "data")

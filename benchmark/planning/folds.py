@@ -8,6 +8,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from typing import Literal
 
 from ...datasets.dataset import Located
 from ..core.atomic_files import read_json, write_json
@@ -23,7 +24,7 @@ class Folds:
     """A division of a dataset, without its samples.
 
     Attributes:
-        count, group, leave_one_out, division: as those of ``Fold``.
+        count, group, leave_one_out, division, parts: as those of ``Fold``.
         leaks: what its folds share, in words.
         notes: what a reader should know of it, in words.
     """
@@ -34,11 +35,12 @@ class Folds:
     division: str
     leaks: Sequence[str] = ()
     notes: Sequence[str] = ()
+    parts: Literal["", "train+valid"] = ""
 
     def all(self) -> list[Fold]:
         """Every fold of it, in order."""
         return [
-            Fold(index, self.count, self.group, self.leave_one_out, self.division)
+            Fold(index, self.count, self.group, self.leave_one_out, self.division, self.parts)
             for index in range(1, self.count + 1)
         ]
 
@@ -78,14 +80,21 @@ def division_of(experiment: Experiment, task: Task, located: Mapping[str, Locate
 
     check_task(task)
     own = located[task.datasets[-1]]
-    file = _cache_file(own.fingerprint(), task.target, experiment.folds, experiment.fold_group)
+    parts = "" if experiment.fold_parts == "all" else experiment.fold_parts
+    file = _cache_file(own.fingerprint(), task.target, experiment.folds, experiment.fold_group, parts)
     known = read_json(file)
-    if isinstance(known, dict) and known.keys() == {item.name for item in fields(Folds)}:
+    if isinstance(known, dict) and known.keys() | {"parts"} == {item.name for item in fields(Folds)}:
         return Folds(**known)
-    samples = all_samples(own.load(), task.target)
+    samples = all_samples(own.load(), task.target, parts)
     made = divide(samples, experiment.folds, experiment.fold_group, own, task.target)
     folds = Folds(
-        len(made.parts), made.group, made.leave_one_out, made.digest, list(made.leaks), list(made.notes)
+        len(made.parts),
+        made.group,
+        made.leave_one_out,
+        made.digest,
+        list(made.leaks),
+        list(made.notes),
+        parts,
     )
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -106,9 +115,10 @@ def fold_notes(experiment: Experiment) -> list[str]:
         }
         folds = division_of(experiment, task, located)
         fold, number = folds.all()[0], f", {folds.count} folds" if folds.leave_one_out else ""
-        lines.append(
-            f"{task.name}: {fold.rule}{number}; all samples are divided, whatever parts the dataset states"
-        )
+        what = "all samples are divided, whatever parts the dataset states"
+        if fold.parts:
+            what = "its test part is read by no network"
+        lines.append(f"{task.name}: {fold.rule}{number}; {what}")
         lines += [f"{task.name}: {line}" for line in (*folds.leaks, *folds.notes)]
     return lines
 
@@ -124,8 +134,9 @@ def known_fold_leaks(fingerprint: str, fold: Fold) -> list[str] | None:
     return [str(line) for line in known] if isinstance(known, list) else None
 
 
-def _cache_file(fingerprint: str, place: str, rule: int | str, group: str) -> Path:
-    about = hashlib.sha256(json.dumps([_VERSION, place, rule, group]).encode()).hexdigest()[:16]
+def _cache_file(fingerprint: str, place: str, rule: int | str, group: str, parts: str) -> Path:
+    asked = [_VERSION, place, rule, group, *([parts] if parts else [])]
+    about = hashlib.sha256(json.dumps(asked).encode()).hexdigest()[:16]
     return cache_folder() / f"{fingerprint}-folds-{about}.json"
 
 

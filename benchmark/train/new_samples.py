@@ -151,6 +151,8 @@ def predicted_parts(
         if predictor.method.uses_conversation and samples.utterances is None:
             wrong = f"missing, and {predictor.job.method} reads whole conversations"
             raise data_error(description.file, "conversation", wrong, "{id: ..., order: ..., speaker: ...}")
+        if predictor.method.reads_tokens:
+            _check_tokens(description, samples, predictor)
         split = _split(samples, inputs).as_read_by(type(predictor.method))
 
         def report(now: int, before: int = done) -> None:
@@ -246,6 +248,14 @@ def _check_widths(description: Description, samples: Samples, inputs: Inputs) ->
             )
 
 
+def _check_tokens(description: Description, samples: Samples, predictor: Predictor) -> None:
+    """Checks that the token ids of each text are there that the method reads."""
+    for name in predictor.inputs.spec.tokens:
+        if name in samples.features and name not in samples.tokens:
+            wrong = f"no 'tokens', and {predictor.job.method} reads token ids"
+            raise data_error(description.file, f"modalities/{name}", wrong, "an array of them")
+
+
 def _split(samples: Samples, inputs: Inputs) -> Split:
     """Samples as the tensors of the network, with every modality that it knows: what lacks is marked absent."""
     count, place = len(samples), inputs.place
@@ -267,8 +277,17 @@ def _split(samples: Samples, inputs: Inputs) -> Split:
     ordered = [
         {name: tensors[name] for name in inputs.spec.modalities} for tensors in (features, mask, present)
     ]
+    tokens = {
+        name: samples.tokens.get(name, np.zeros((count, 3, 1), np.int32)) for name in inputs.spec.tokens
+    }
     whole = replace(
-        samples, features=ordered[0], mask=ordered[1], present=ordered[2], observed=observed, time=time
+        samples,
+        features=ordered[0],
+        mask=ordered[1],
+        present=ordered[2],
+        observed=observed,
+        time=time,
+        tokens=tokens,
     )
     return inputs.recipe.split([(place, whole)], {place: inputs.scale}, {})
 

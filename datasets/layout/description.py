@@ -10,6 +10,7 @@
       vision: vision                                # all steps are data; [samples, feature] is one step
       vitals: {array: vitals, missing: nan}         # NaN says that an entry was not observed
       labs: {array: labs, observed: {array: seen}, time: {array: hours, unit: hours}}   # see ``observations.py``
+    words: {array: bert, tokens: text_bert}       # token ids beside features: see ``token_arrays.py``
     task: {kind: regression, range: [-3, 3]}        # or {kind: classification, classes: [no, yes]}
     label: label
     unimodal_labels: {text: label_t}  # optional: the label by one modality alone, as annotators gave it for that
@@ -47,7 +48,18 @@ _MOST = 100_000  # values of a range
 #: Unit of times -> seconds.
 UNITS = {"seconds": 1.0, "minutes": 60.0, "hours": 3600.0, "days": 86400.0}
 _OPTIONAL = ("domain", "sample_id", "video", "clip", "previous", "group")
-_OF_MODALITY = ("array", "file", "length", "mask", "padding", "encoder", "missing", "observed", "time")
+_OF_MODALITY = (
+    "array",
+    "file",
+    "length",
+    "mask",
+    "padding",
+    "encoder",
+    "missing",
+    "observed",
+    "time",
+    "tokens",
+)
 _KEYS = (
     "name", "title", "homepage", "synthetic", "file", "modalities", "task", "label", "split", "valid", "media",
     "indices", "conversation", "unimodal_labels",
@@ -73,7 +85,8 @@ class ArrayRef:
 @dataclass(frozen=True)
 class ModalityRef:
     """Where a modality's features lie, which steps are valid (at most one of the three says so), what reads them, which
-    entries were observed (at most one of ``nan`` and ``observed`` says so; else all are), and when each step was.
+    entries were observed (at most one of ``nan`` and ``observed`` says so; else all are), when each step was, and of a
+    text the token ids.
 
     ``nan`` says that NaN is an entry that was not observed; ``unit`` is a key of ``UNITS``, of the times.
     """
@@ -87,10 +100,12 @@ class ModalityRef:
     observed: ArrayRef | None = None
     time: ArrayRef | None = None
     unit: str = "seconds"
+    tokens: ArrayRef | None = None
 
     def refs(self) -> Iterable[ArrayRef]:
         """Its arrays, in a fixed order."""
-        return (ref for ref in (self.features, self.length, self.mask, self.observed, self.time) if ref)
+        arrays = (self.features, self.length, self.mask, self.observed, self.time, self.tokens)
+        return (ref for ref in arrays if ref)
 
 
 @dataclass(frozen=True)
@@ -183,7 +198,12 @@ class Description:
         def later(ref: ModalityRef) -> list[object]:
             """What came later: modalities without it keep their hash."""
             time = [plain(ref.time), ref.unit] if ref.time else None
-            told = {"missing": "nan" if ref.nan else None, "observed": plain(ref.observed), "time": time}
+            told = {
+                "missing": "nan" if ref.nan else None,
+                "observed": plain(ref.observed),
+                "time": time,
+                "tokens": plain(ref.tokens),
+            }
             told = {key: value for key, value in told.items() if value is not None}
             return [*([ref.encoder] if ref.encoder != "sequence" else []), *([told] if told else [])]
 
@@ -445,7 +465,7 @@ class _Reader(Entries):
             features = self.entry_ref(entry, key, default)
             found = {
                 rule: self.ref(entry[rule], f"{key}/{rule}", features.files)
-                for rule in ("length", "mask", "observed")
+                for rule in ("length", "mask", "observed", "tokens")
                 if rule in entry
             }
             refs[name] = ModalityRef(

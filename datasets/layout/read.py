@@ -10,6 +10,7 @@ import numpy as np
 from .. import conversations
 from .. import samples as make
 from ..dataset import CONVERSATION_KEYS, SPLITS, Samples, Utterances, data_error
+from ..token_arrays import token_rows
 from ..validation import draw_validation
 from .arrays import read_array
 from .description import FILE_NAME, UNITS, ArrayRef, Description, ModalityRef, ValidationPart
@@ -41,6 +42,7 @@ class _Steps:
     mask: np.ndarray
     observed: np.ndarray | None
     time: np.ndarray | None
+    tokens: np.ndarray | None = None
 
 
 class Loader:
@@ -139,6 +141,11 @@ class Loader:
             **{f"unimodal_labels/{name}": array for name, array in unimodal.items()},
             **{f"modalities/{name}": array for name, array in arrays.items()},
             **{f"modalities/{name}/length": array for name, array in mask.items()},
+            **{
+                f"modalities/{name}/tokens": one.tokens
+                for name, one in steps.items()
+                if one.tokens is not None
+            },
             **named,
             **({} if said is None else {"conversation": said.conversation}),
         }
@@ -156,6 +163,7 @@ class Loader:
             time={name: found.time for name, found in steps.items() if found.time is not None},
             utterances=said,
             unimodal_target=unimodal,
+            tokens={name: found.tokens for name, found in steps.items() if found.tokens is not None},
         )
 
     def utterances(self, split: str, optional: dict[str, np.ndarray]) -> Utterances | None:
@@ -293,6 +301,7 @@ class Loader:
         stated = None if rule is None else self.read(rule)
         entries = None if ref.observed is None else self.read(ref.observed)
         times = None if ref.time is None else self.read(ref.time, times=True)
+        tokens = None if ref.tokens is None else self.read(ref.tokens)
         steps = {}
         width = max((raw.shape[-1] for raw, _ in parts.values() if raw.ndim > 1), default=0)
         for split, (raw, ragged) in parts.items():
@@ -312,7 +321,10 @@ class Loader:
             if ref.time is not None and times is not None:
                 place = _file(ref.time, split), f"{split}/{ref.time.array}"
                 time = seconds(times[split][0], mask, UNITS[ref.unit], *place)
-            steps[split] = _Steps(mask, observed, time)
+            rows = None
+            if ref.tokens is not None and tokens is not None:
+                rows = token_rows(tokens[split][0], _file(ref.tokens, split), f"{split}/{ref.tokens.array}")
+            steps[split] = _Steps(mask, observed, time, rows)
         return steps
 
     def observed(

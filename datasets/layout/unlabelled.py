@@ -25,7 +25,7 @@ def describe_unlabelled(source: Path, modalities: Sequence[str]) -> Description:
     Args:
         source: a folder with a ``dataset.yaml``, such a file, or a single file of arrays: npz, parquet or safetensors.
         modalities: those that are wanted. In a single file an array of that name holds one, and ``NAME_length`` or
-            ``NAME_mask`` its valid steps; ``sample_id`` names the samples.
+            ``NAME_mask`` its valid steps, ``NAME_tokens`` its token ids; ``sample_id`` names the samples.
 
     Returns:
         The description of the modalities that are there; ``label`` and, where the folder says none, ``target`` stand
@@ -51,7 +51,9 @@ def _content(file: Path, modalities: Sequence[str]) -> dict[str, Any]:
     for modality in modalities:
         if modality in names or f"{modality}_0" in names:
             rules = {
-                rule: f"{modality}_{rule}" for rule in ("length", "mask") if f"{modality}_{rule}" in names
+                rule: f"{modality}_{rule}"
+                for rule in ("length", "mask", "tokens")
+                if f"{modality}_{rule}" in names
             }
             entries[modality] = {"array": modality, **rules}
     if not entries:

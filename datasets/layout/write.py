@@ -70,6 +70,7 @@ def write_open_layout(
     grouped = all(splits[split].group is not None for split in SPLITS)
     partly = [m for m in modalities if any(m in splits[split].observed for split in SPLITS)]
     timed = [m for m in modalities if all(m in splits[split].time for split in SPLITS)]
+    with_tokens = [m for m in modalities if all(m in splits[split].tokens for split in SPLITS)]
     in_conversations = all(splits[split].utterances is not None for split in SPLITS)
     content = {
         **{key: value for key, value in (("name", name), ("title", title), ("homepage", homepage)) if value},
@@ -80,6 +81,7 @@ def write_open_layout(
             | ({"encoder": encoders[m]} if encoders and m in encoders else {})
             | ({"observed": f"observed.{m}"} if m in partly else {})
             | ({"time": f"time.{m}"} if m in timed else {})
+            | ({"tokens": f"tokens.{m}"} if m in with_tokens else {})
             for m in modalities
         },
         "task": task,
@@ -100,6 +102,7 @@ def write_open_layout(
             arrays |= {f"mask.{m}": samples.mask[m] for m in modalities}
             arrays |= {f"observed.{m}": samples.observed_entries(m) for m in partly}
             arrays |= {f"time.{m}": samples.time[m] for m in timed}
+            arrays |= {f"tokens.{m}": samples.tokens[m] for m in with_tokens}
             arrays |= {"label": samples.target, "domain": samples.domain}
             arrays |= {f"label.{m}": samples.unimodal_target[m] for m in labelled}
             arrays |= {"sample_id": samples.sample_id, "previous": samples.previous}

@@ -30,6 +30,21 @@ class Piece:
 
 
 @dataclass(frozen=True)
+class Turn:
+    """Where a clip stands in a conversation.
+
+    Attributes:
+        conversation: its name.
+        order: utterances follow each other as it grows; no two of a conversation are equal.
+        speaker: who speaks.
+    """
+
+    conversation: str
+    order: float
+    speaker: str
+
+
+@dataclass(frozen=True)
 class Clip:
     """One sample.
 
@@ -40,6 +55,7 @@ class Clip:
         label: a score (regression), or the index of a class.
         media: modality -> a stretch of a file, or a text itself; a modality that the clip lacks is not named.
         video, number: of which longer recording it is the number-th clip: the clip before it is its context.
+        turn: where it stands in a conversation; None where the set states none.
     """
 
     sample_id: str
@@ -49,6 +65,7 @@ class Clip:
     media: Mapping[str, Piece | str]
     video: str = ""
     number: int = 0
+    turn: Turn | None = None
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@
     domain: domain
     video: video_id                   # with clip: gives the previous clip as context
     clip: clip_id
+    conversation: {id: dialogue, order: turn, speaker: who}   # whole conversations, for methods that read them
 """
 
 from __future__ import annotations
@@ -30,11 +31,11 @@ from pathlib import Path
 from typing import Any, get_args
 
 from ..class_labels import class_indices
-from ..dataset import SPLITS, Target, data_error
+from ..dataset import CONVERSATION_KEYS, SPLITS, Target, data_error
 from ..divide import divide
 from ..layout.description import FILE_NAME as ENCODED
 from ..layout.entries import Entries, nearest, read_yaml
-from .clip import Clip, MediaError, MediaSet, Medium, Piece, Problem
+from .clip import Clip, MediaError, MediaSet, Medium, Piece, Problem, Turn
 from .files import seconds_text
 from .shelf import Shelf
 from .table import ClipTable, read_table, seconds
@@ -50,7 +51,7 @@ _COLUMNS = {
     "video": "video_id",
     "clip": "clip_id",
 }
-_KEYS = ("name", "title", "homepage", "synthetic", "table", "modalities", "task", *_COLUMNS)
+_KEYS = ("name", "title", "homepage", "synthetic", "table", "modalities", "task", "conversation", *_COLUMNS)
 _SLACK = 1e-4  # labels outside of the range by this are rounded
 _NAME = re.compile(r"[^\W_][\w.-]*")
 _PLACE = re.compile(r"\{([^{}]*)\}")
@@ -107,12 +108,22 @@ class _Own(Entries):
             columns |= self.drop_context(top, columns)
         ids = _sample_ids(table, columns["sample_id"] or "")
         labels = _labels(table, columns["label"] or "", target)
-        splits = self.splits(top.get("split"), table, columns["video"])
+        turns = self.turns(top["conversation"], table) if "conversation" in top else [None] * len(table)
+        splits = self.splits(top.get("split"), table, columns["video"], turns)
         domains = _cells(table, columns["domain"])
         videos, numbers = _cells(table, columns["video"]), _numbers(table, columns["clip"])
         media, problems = self.media(table, sources, ids)
         clips = (
-            Clip(ids[row], splits[row], domains[row], labels[row], media[row], videos[row], numbers[row])
+            Clip(
+                ids[row],
+                splits[row],
+                domains[row],
+                labels[row],
+                media[row],
+                videos[row],
+                numbers[row],
+                turns[row],
+            )
             for row in range(len(table))
         )
         return MediaSet(
@@ -152,6 +163,30 @@ class _Own(Entries):
             if key in top and columns[other] is None:
                 raise self.wrong(other, "missing", f"a column, as {key!r} is given")
         return {"video": None, "clip": None}
+
+    def turns(self, value: object, table: ClipTable) -> list[Turn | None]:
+        """Where each clip stands in a conversation."""
+        entry = self.mapping(value, "conversation", CONVERSATION_KEYS, CONVERSATION_KEYS)
+        id_, order, speaker = (self.name(entry[key], f"conversation/{key}") for key in CONVERSATION_KEYS)
+        found: list[Turn | None] = []
+        first: dict[tuple[str, float], int] = {}
+        for row, (who, place, voice) in enumerate(
+            zip(table.column(id_), table.column(order), table.column(speaker), strict=True)
+        ):
+            for column, cell in ((id_, who), (speaker, voice)):
+                if not cell:
+                    raise table.wrong(row, column, "empty", "a name for each utterance")
+            number = _finite(place)
+            if number is None:
+                raise table.wrong(
+                    row, order, repr(place) if place else "empty", "a number: its place in the conversation"
+                )
+            before = first.setdefault((who, number), row)
+            if before != row:
+                wrong = f"{place} again in conversation {who}, first in row {table.numbers[before]}"
+                raise table.wrong(row, order, wrong, "each place once in a conversation")
+            found.append(Turn(who, number, voice))
+        return found
 
     def sources(self, value: object, table: ClipTable) -> dict[str, MediaColumns]:
         if not isinstance(value, dict) or not value:
@@ -199,7 +234,9 @@ class _Own(Entries):
                 raise self.wrong(f"modalities/{source.times}", wrong, expected)
         return source
 
-    def splits(self, value: object, table: ClipTable, video: str | None) -> list[str]:
+    def splits(
+        self, value: object, table: ClipTable, video: str | None, turns: list[Turn | None]
+    ) -> list[str]:
         how = (
             f"a column 'split' with {', '.join(SPLITS)}, or in {self.file.name} one drawn by whole groups: "
             "split: {group: COLUMN, shares: {train: 0.6, valid: 0.2, test: 0.2}, seed: 0}"
@@ -212,7 +249,7 @@ class _Own(Entries):
             value = {"column": value}
         entry = self.mapping(value, "split", ("column", "values", "group", "shares", "seed"))
         if "column" not in entry:
-            return self.draw_splits(entry, table, video)
+            return self.draw_splits(entry, table, video, turns)
         for key in ("group", "shares", "seed"):
             if key in entry:
                 raise self.wrong(f"split/{key}", "given beside a column", "one of the two ways")
@@ -244,7 +281,9 @@ class _Own(Entries):
                 raise self.wrong("split", f"no clip of {table.file.name} is in {split}", "at least one")
         return splits
 
-    def draw_splits(self, entry: Mapping[str, Any], table: ClipTable, video: str | None) -> list[str]:
+    def draw_splits(
+        self, entry: Mapping[str, Any], table: ClipTable, video: str | None, turns: list[Turn | None]
+    ) -> list[str]:
         if "values" in entry:
             raise self.wrong("split/values", "given without a column", "a column, or shares and a seed")
         for key in ("shares", "seed"):
@@ -258,18 +297,20 @@ class _Own(Entries):
             raise self.wrong("split/shares", f"their sum is {sum(shares.values()):.12g}", "1")
         seed = self.name(entry["seed"], "split/seed")
         column = self.name(entry["group"], "split/group") if "group" in entry else video
-        if column is None:
+        said = tuple(turn.conversation for turn in turns if turn)
+        if column is None and not said:
             expected = (
                 "the column whose values stay together, such as a speaker; sample_id where nothing does"
             )
             raise self.wrong("split/group", "missing", expected)
-        groups = table.column(column)
-        if "" in groups:
+        groups = said if column is None else table.column(column)
+        if column is not None and "" in groups:
             raise table.wrong(groups.index(""), column, "no group", "a name")
         try:
             return divide(groups, shares, seed)
         except ValueError as error:
-            raise self.wrong("split/group", f"{column!r} has {error}", "as many groups or more") from None
+            wrong = f"{column or 'the conversation'!r} has {error}"
+            raise self.wrong("split/group", wrong, "as many groups or more") from None
 
     def media(
         self, table: ClipTable, sources: Mapping[str, MediaColumns], ids: list[str]
@@ -341,6 +382,15 @@ def _labels(table: ClipTable, column: str, target: Target) -> list[float | int]:
             raise table.wrong(row, column, repr(cell) if cell else "no label", f"{low:g} to {high:g}")
         scores.append(score)
     return scores
+
+
+def _finite(cell: str) -> float | None:
+    """The number of a cell; None where it is none."""
+    try:
+        number = float(cell)
+    except ValueError:
+        return None
+    return number if math.isfinite(number) else None
 
 
 def _cells(table: ClipTable, column: str | None) -> tuple[str, ...]:

@@ -13,6 +13,8 @@ MODALITIES = ("text", "audio", "vision")
 LABELS = "regression_labels"
 #: Modality -> the labels by it alone, in files that have them (CH-SIMS).
 UNIMODAL_LABELS = {name: f"{LABELS}_{name[0].upper()}" for name in MODALITIES}
+#: Token ids, attention mask and segments of the text, [samples, 3, positions].
+TOKENS = "text_bert"
 SYNTHETIC_KEY = "synthetic"
 
 

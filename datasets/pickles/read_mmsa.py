@@ -10,7 +10,8 @@ import numpy as np
 
 from .. import samples as make
 from ..dataset import SPLITS, Samples, Target, data_error
-from .mmsa_layout import LABELS, MODALITIES, SYNTHETIC_KEY, UNIMODAL_LABELS
+from ..token_arrays import token_rows
+from .mmsa_layout import LABELS, MODALITIES, SYNTHETIC_KEY, TOKENS, UNIMODAL_LABELS
 from .unpickle import load_pickle
 
 
@@ -75,7 +76,7 @@ def split_samples(content: Mapping[Any, Any], split: str, name: str, target: Tar
     }
     arrays = {m: _features(part, m, file, split) for m in MODALITIES}
     mask = {m: _mask(part, m, arrays[m], file, split) for m in MODALITIES}
-    extra = ("text_bert", "audio_lengths", "vision_lengths")
+    extra = (TOKENS, "audio_lengths", "vision_lengths")
     lengths = {key: np.asarray(part[key]) for key in extra if part.get(key) is not None}
     names = {"id": make.text(part["id"], file, f"{split}/id")} if part.get("id") is not None else {}
     labels = {UNIMODAL_LABELS[m]: array for m, array in unimodal.items()}
@@ -90,7 +91,14 @@ def split_samples(content: Mapping[Any, Any], split: str, name: str, target: Tar
         domain=np.full(count, name),
         previous=_previous(ids),
         unimodal_target=unimodal,
+        tokens=_tokens(part, file, split),
     )
+
+
+def _tokens(part: Mapping[object, object], file: Path, split: str) -> dict[str, np.ndarray]:
+    """The token ids of the text, where the file has them, of these features or of others."""
+    stored = part.get(TOKENS)
+    return {} if stored is None else {"text": token_rows(stored, file, f"{split}/{TOKENS}")}
 
 
 def _states_none(labels: object) -> bool:
@@ -118,7 +126,7 @@ def _features(part: Mapping[object, object], name: str, file: Path, split: str) 
 
 def _states_padding(part: Mapping[object, object], name: str, shape: tuple[int, ...]) -> bool:
     """Whether the file says which steps of a modality are padding; else those are that hold zeros only."""
-    tokens = part.get("text_bert") if name == "text" else None
+    tokens = part.get(TOKENS) if name == "text" else None
     by_tokens = tokens is not None and np.asarray(tokens).shape == (shape[0], 3, shape[1])
     return by_tokens or part.get(f"{name}_lengths") is not None
 
@@ -128,9 +136,9 @@ def _mask(part: Mapping[object, object], name: str, array: np.ndarray, file: Pat
     if name == "text":
         # [samples, 3, time]: token ids, attention mask, segment. One of another length describes other text
         # features (those of a fine-tuned encoder), so it says nothing about these.
-        tokens = np.asarray(part["text_bert"]) if part.get("text_bert") is not None else np.empty(0)
+        tokens = np.asarray(part[TOKENS]) if part.get(TOKENS) is not None else np.empty(0)
         if tokens.shape == (len(array), 3, steps):
-            return make.numbers(tokens, file, f"{split}/text_bert")[:, 1] > 0
+            return make.numbers(tokens, file, f"{split}/{TOKENS}")[:, 1] > 0
     key = f"{name}_lengths"
     if part.get(key) is None:
         return make.mask_nonzero(array)

@@ -24,6 +24,7 @@ def test_every_block_is_an_example():
         "estimator.py",
         "media_method.py",
         "prototypes.py",
+        "token_method.py",
         "unimodal_labels.py",
     }  # these are methods, too
     assert set(BLOCKS) == {*more, *(f"{kind}.py" for kind in KINDS)}

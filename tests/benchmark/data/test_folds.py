@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from mmbench.benchmark.core.errors import UsageError
-from mmbench.benchmark.core.fold import AUTO, LEAVE_ONE_OUT, Fold
+from mmbench.benchmark.core.fold import AUTO, LEAVE_ONE_OUT, TRAIN_VALID, Fold
 from mmbench.benchmark.data.folds import all_samples, divide
 from mmbench.benchmark.data.tensors import TaskRequest, load_task
 from mmbench.datasets.dataset import DataError, Samples
@@ -165,12 +165,35 @@ def test_a_class_that_a_fold_does_not_test_is_said(tmp_path: Path):
 def test_parts_of_a_dataset_are_put_together(data_root: Path):
     toy = locate("toy", data_root)
     splits = toy.load()
-    whole = all_samples(splits, "toy")
-    assert len(whole) == sum(map(len, splits.values()))
-    division = divide(whole, 4, AUTO, toy, "toy")
+    with_test = all_samples(splits, "toy")
+    assert len(with_test) == sum(map(len, splits.values()))
+    division = divide(with_test, 4, AUTO, toy, "toy")
     fold = Fold(2, 4, "", False, division.digest)
-    data = load_task(
-        replace(TaskRequest("toy", ("x",), ("text", "audio"), True, "strict", True, "cpu"), fold=fold),
-        {"toy": toy},
-    )
-    assert sorted(data.test.sample_id) == sorted(whole.sample_id[division.parts[1] == 2])
+    data = load_task(request(fold), {"toy": toy})
+    assert sorted(data.test.sample_id) == sorted(with_test.sample_id[division.parts[1] == 2])
+
+
+def test_the_test_part_may_stay_untouched(data_root: Path, talks):
+    toy = locate("toy", data_root)
+    splits = toy.load()
+    kept = all_samples(splits, "toy", TRAIN_VALID)
+    assert set(kept.sample_id) == {*splits["train"].sample_id, *splits["valid"].sample_id}
+    division = divide(kept, 3, AUTO, toy, "toy")
+    read = [
+        load_task(request(Fold(index, 3, "", False, division.digest, TRAIN_VALID)), {"toy": toy})
+        for index in (1, 2, 3)
+    ]
+    tested = [name for data in read for name in data.test.sample_id]
+    assert sorted(tested) == sorted(kept.sample_id)
+    seen = {name for data in read for part in (data.train, data.valid, data.test) for name in part.sample_id}
+    assert not seen & set(splits["test"].sample_id)
+    fold = Fold(1, 3, "", False, division.digest, TRAIN_VALID)
+    assert fold.rule == "3 folds of train+valid"
+    assert Fold(**fold.to_dict()) == fold
+    assert "parts" not in replace(fold, parts="").to_dict()
+    with pytest.raises(UsageError, match="leaves the test part alone, and the dataset has no parts"):
+        all_samples(talks.load(), "talks", TRAIN_VALID)
+
+
+def request(fold: Fold) -> TaskRequest:
+    return TaskRequest("toy", ("x",), ("text", "audio"), True, "strict", True, "cpu", fold=fold)

@@ -239,6 +239,15 @@ def test_what_a_method_says_of_itself_is_checked(
     assert words in refused(made, theirs, tmp_path / "ours")
 
 
+def test_tensors_from_elsewhere_are_refused(made: Made, theirs: Path, tmp_path: Path) -> None:
+    place = theirs / "copy-of-erm"
+    (place / "predictions.parquet").rename(place / "predictions.pt")
+    said = refused(made, theirs, tmp_path / "ours")
+    assert (
+        "predictions.pt is not read when it comes from elsewhere: expected one of predictions.parquet" in said
+    )
+
+
 CHANGES: dict[str, Callable[[pd.DataFrame], Any]] = {
     "predictions of other samples: 1 of 16": lambda t: t.assign(
         sample_id=["x" if row == ("test", "clean", "12-3") else row[2] for row in zip(t.split, t.condition, t.sample_id, strict=True)]

@@ -24,6 +24,7 @@ from mmbench.benchmark.planning.corruption_groups import corruption_entries
 from mmbench.benchmark.planning.experiment import Experiment
 from mmbench.benchmark.train import checkpoint
 from mmbench.benchmark.train.lightning_module import fit
+from mmbench.benchmark.train.new_samples import predict
 from mmbench.corruptions.frames.blur import DefocusBlur
 from mmbench.datasets.batch import Batch, Spec
 from mmbench.datasets.dataset import DataError
@@ -170,6 +171,10 @@ def test_an_interrupted_job_ends_with_the_bytes_of_an_undisturbed_one(
         assert run(asked(folder, tmp_path / name, **more)).ok
     (ran,) = tmp_path.glob("disturbed/jobs/*/environment.json")
     assert json.loads(ran.read_text())["resumed_epochs"] == [2]
+    with pytest.raises(
+        UsageError, match="its encoders of raw media were trained along, and predict reads features"
+    ):
+        predict(ran.parent, folder)
     for file in ("predictions.parquet", "fit.json", "weights.safetensors"):
         ends = [
             next(tmp_path.glob(f"{name}/jobs/*/{file}")).read_bytes() for name in ("disturbed", "undisturbed")

@@ -82,11 +82,16 @@ def test_exported_masks_come_back_as_the_same_condition(
     pd.DataFrame({"sample_id": one["sample_id"], "missing": gone}).to_csv(tmp_path / "named.csv", index=False)
     flags: dict[str, Any] = {name: [not there for there in one[name]] for name in ("text", "audio")}
     np.savez(tmp_path / "absent.npz", sample_id=one["sample_id"].tolist(), **flags)
-    for file, more in {"theirs.parquet": (), "named.csv": (), "absent.npz": ("--absent",)}.items():
+    tensors = {name: torch.tensor(one[name].to_numpy()).long() for name in ("text", "audio")}
+    torch.save({"sample_id": one["sample_id"].tolist(), **tensors}, tmp_path / "saved.pt")
+    files = {"theirs.parquet": (), "named.csv": (), "absent.npz": ("--absent",), "saved.pt": ()}
+    for file, more in files.items():
         code, said = call("masks", "import", tmp_path / file, "--datasets", "toy", *root, *store, *more)
         assert code == 0, said
         assert f"--corruptions mask:{file.partition('.')[0]}" in said
-    asked = Experiment.read({**made, "corruptions": ["mask:theirs", "mask:named", "mask:absent"]})
+    asked = Experiment.read(
+        {**made, "corruptions": ["mask:theirs", "mask:named", "mask:absent", "mask:saved"]}
+    )
     assert run(asked).ok
     _, expected = outputs(made, "random-modality")
     name, found = outputs(made, "mask-theirs")
@@ -101,7 +106,7 @@ def test_exported_masks_come_back_as_the_same_condition(
     np.testing.assert_allclose(
         found["score"], [score[key] for key in zip(names, found["sample_id"], strict=True)], atol=1e-6
     )
-    for other in ("named", "absent"):
+    for other in ("named", "absent", "saved"):
         name, one = outputs(made, f"mask-{other}")
         assert set(one["condition"]) == {f"mask:{other}~{name.partition('~')[2][:8]}"}
         np.testing.assert_allclose(
@@ -178,6 +183,56 @@ def test_masks_that_are_no_masks_of_the_samples_are_refused(
         assert code == 2, words
         assert words in " ".join(said.split())
         assert said.count("\n") == 1
+    assert not (tmp_path / "new").exists()
+
+
+class Harmful:
+    """Would write a file where it is unpickled."""
+
+    def __init__(self, place: Path) -> None:
+        self.place = place
+
+    def __reduce__(self) -> Any:
+        return Path.touch, (self.place,)
+
+
+def test_a_file_of_tensors_runs_nothing_and_names_its_samples(
+    made: dict[str, Any], tmp_path: Path, call: Call
+) -> None:
+    ids = [f"2-{row}" for row in range(16)]
+    ones = torch.ones(16)
+    faults: dict[str, Any] = {
+        "holds a Tensor and no names of samples": torch.zeros(16),
+        "is broken, or holds objects other than tensors": {
+            "sample_id": ids,
+            "text": Harmful(tmp_path / "ran"),
+        },
+        "text: a dict; expected a tensor": {"sample_id": ids, "text": {"a": 1}},
+        "'audio': (15,)": {"sample_id": ids, "text": ones, "audio": torch.ones(15)},
+    }
+    file = tmp_path / "some.pt"
+    words = (
+        "masks",
+        "import",
+        file,
+        "--datasets",
+        "toy",
+        "--data-root",
+        made["data_root"],
+        "--store",
+        tmp_path / "new",
+    )
+    for fault, content in faults.items():
+        torch.save(content, file)
+        code, said = call(*words)
+        assert code == 2, fault
+        assert fault in " ".join(said.split())
+        assert said.count("\n") == 1
+    file.write_bytes(b"no tensors")
+    code, said = call(*words)
+    assert (code, said.count("\n")) == (2, 1)
+    assert "some.pt: is broken, or holds" in said
+    assert not (tmp_path / "ran").exists()
     assert not (tmp_path / "new").exists()
 
 

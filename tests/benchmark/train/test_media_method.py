@@ -106,6 +106,9 @@ def test_the_head_alone_is_stored_and_the_model_named_by_its_hash(trained: Path,
     code, said = call("leaderboard", "--store", trained / "runs", "--what", "audit")
     assert code == 0, said
     assert f"model: {digest[:16]}" in said
+    code, said = call("predict", job, "--data", trained, "--out", trained / "out.csv", "--plugin", PLUGIN)
+    assert (code, said.count("\n")) == (2, 1)
+    assert f"job {job.name}: frozen_text reads raw media, and predict reads features only" in said
 
 
 def test_another_model_in_its_place_is_refused(trained: Path, model: Path, tmp_path: Path, call: Call):

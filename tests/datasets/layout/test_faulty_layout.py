@@ -79,6 +79,7 @@ BAD_DESCRIPTION: dict[str, tuple[dict[str, Any], str, str]] = {
 }  # fmt: skip
 
 
+TOKENS = entry("modalities", "text", to={"array": "text", "tokens": "t"})
 BAD_ARRAYS: dict[str, tuple[dict[str, np.ndarray], dict[str, Any], str, str]] = {
     "no such array": ({}, entry("label", to="labels"), "labels", "no such array"),
     "nan": ({"audio": NAN}, {}, "valid/audio", "first at sample 1, step 0, feature 1"),
@@ -106,6 +107,9 @@ BAD_ARRAYS: dict[str, tuple[dict[str, np.ndarray], dict[str, Any], str, str]] = 
         "train/m",
         "4x4",
     ),
+    "token": ({"t": np.full((9, 4), -1)}, TOKENS, "train/t", "-1 (sample 0, position 0); expected token ids"),
+    "fewer tokens": ({"t": np.ones((8, 4))}, TOKENS, "t", "8 samples; expected 9"),
+    "token rows": ({"t": np.ones((9, 2, 4))}, TOKENS, "train/t", "shape 4x2x4"),
     "same id": ({"clip": np.zeros(9, int)}, {}, "train", "a$_$0 occurs again"),
     "id in two splits": ({}, {"sample_id": "speaker"}, "train", "occurs again"),
     "float ids": ({"clip": np.linspace(0, 1, 9)}, {}, "train/clip", "names or whole numbers"),

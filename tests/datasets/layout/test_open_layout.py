@@ -62,6 +62,17 @@ def test_labels_of_single_modalities_are_read_and_survive_a_copy(folder: Writer,
         assert found["train"].unimodal_target["audio"].dtype == np.int64
 
 
+def test_token_ids_are_read_and_are_part_of_what_the_data_are(folder: Writer) -> None:
+    ids = np.array([[2, 7, 0]] * 9)
+    plain = locate_open(folder({"t": ids}))
+    assert all(samples.tokens == {} for samples in plain.load().values())
+    fingerprint = plain.fingerprint()
+    modalities = {"text": {"array": "text", "length": "text_length", "tokens": "t"}, "audio": "audio"}
+    located = locate_open(folder({"t": ids}, modalities=modalities))
+    assert located.fingerprint() != fingerprint
+    assert located.load()["test"].tokens["text"][0].tolist() == [[2, 7, 0], [1, 1, 0], [0, 0, 0]]
+
+
 def test_regression(folder: Writer) -> None:
     located = locate_open(folder(task={**REGRESSION, "metrics": "mosi"}, label="score"))
     assert located.target == Target("regression", label_range=(-3.0, 3.0), metrics="mosi")

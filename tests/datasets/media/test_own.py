@@ -14,7 +14,7 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from mmbench.datasets.dataset import SPLITS, DataError
-from mmbench.datasets.media.clip import Clip, Piece
+from mmbench.datasets.media.clip import Clip, Piece, Turn
 from mmbench.datasets.media.own import read_own
 
 CLASSES = ["calm", "angry"]
@@ -74,6 +74,64 @@ def test_every_cell_has_its_place_in_a_clip(tmp_path: Path):
                                        "text": "é"}),
         Clip("c", "test", "street", 1, {"audio": Piece(sound, 66.0, None), "text": "x"}),
     )  # fmt: skip
+
+
+TALK = {"conversation": {"id": "dialogue", "order": "turn", "speaker": "who"}}
+
+
+def talk(*turns: tuple[str, str, str]) -> tuple[list[tuple[str, ...]], tuple[str, ...]]:
+    """The rows, each with its place in a conversation, and their header."""
+    return [(*row, *turn) for row, turn in zip(ROWS, turns, strict=True)], (
+        *HEADER,
+        "dialogue",
+        "turn",
+        "who",
+    )
+
+
+def test_clips_stand_in_conversations_and_these_keep_together(tmp_path: Path):
+    rows, header = talk(("d1", "2", "anna"), ("d1", "1.5", "ben"), ("d2", "1", "anna"))
+    found = read_own(write(tmp_path, TALK, rows, header))
+    assert [clip.turn for clip in found.clips] == [
+        Turn("d1", 2.0, "anna"), Turn("d1", 1.5, "ben"), Turn("d2", 1.0, "anna"),
+    ]  # fmt: skip
+    header = (*HEADER, "dialogue", "turn", "who")
+    rows = [(f"{n}", *ROWS[0][1:], f"d{n // 4}", str(n), "anna") for n in range(40)]
+    shares = {"train": 0.6, "valid": 0.2, "test": 0.2}
+    drawn = read_own(
+        write(tmp_path / "drawn", {**TALK, "split": {"shares": shares, "seed": 1}}, rows, header)
+    )
+    parts = {(clip.turn.conversation, clip.split) for clip in drawn.clips if clip.turn}
+    assert len(parts) == 10
+    assert {split for _, split in parts} == set(SPLITS)
+
+
+BAD_TALK = {
+    "order": (("d1", "late", "a"), ("d1", "2", "b"), "row 2, column turn: 'late'; expected a number"),
+    "infinite": (("d1", "inf", "a"), ("d1", "2", "b"), "row 2, column turn: 'inf'"),
+    "no speaker": (("d1", "1", ""), ("d1", "2", "b"), "row 2, column who: empty; expected a name"),
+    "no name": (("", "1", "a"), ("d1", "2", "b"), "row 2, column dialogue: empty"),
+    "twice": (("d1", "2", "a"), ("d1", "2.0", "b"), "2.0 again in conversation d1, first in row 2; expected each place"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", BAD_TALK)
+def test_a_wrong_place_in_a_conversation_names_row_and_column(tmp_path: Path, name: str):
+    first, second, words = BAD_TALK[name]
+    rows, header = talk(first, second, ("d2", "1", "c"))
+    with pytest.raises(DataError) as caught:
+        read_own(write(tmp_path, TALK, rows, header))
+    assert words in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_conversation_is_told_whole(tmp_path: Path):
+    rows, header = talk(("d1", "1", "a"), ("d1", "2", "b"), ("d2", "1", "c"))
+    with pytest.raises(DataError, match="conversation/speaker: missing"):
+        read_own(write(tmp_path, {"conversation": {"id": "dialogue", "order": "turn"}}, rows, header))
+    other = {"conversation": {**TALK["conversation"], "speaker": "whom"}}
+    with pytest.raises(DataError, match="no column 'whom' \\(do you mean 'who'"):
+        read_own(write(tmp_path, other, rows, header))
 
 
 @pytest.mark.parametrize("name", ["mine", "réveil-2.1_b", "3"])

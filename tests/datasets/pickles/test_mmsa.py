@@ -143,6 +143,19 @@ def test_the_tokens_mask_decides_for_text(tmp_path: Path, content: Content) -> N
     assert load(tmp_path, content)["valid"].present["text"].all()
 
 
+def test_token_ids_of_these_features_or_of_others_are_read(tmp_path: Path, content: Content) -> None:
+    assert all(samples.tokens == {} for samples in load(tmp_path, content).values())
+    for positions in (4, 50):
+        for part in content.values():
+            count = len(part["regression_labels"])
+            part["text_bert"] = np.arange(count * 3 * positions, dtype=np.float32).reshape(
+                count, 3, positions
+            )
+        for split, samples in load(tmp_path, content).items():
+            assert samples.tokens["text"].dtype == np.int32
+            np.testing.assert_array_equal(samples.tokens["text"], content[split]["text_bert"])
+
+
 def test_previous_is_the_clip_before_in_the_same_video(tmp_path: Path, content: Content) -> None:
     content["test"]["id"] = ["a$_$10", "b_$_1$_$2", "a$_$2", "a$_$1", "b_$_1$_$1", "c$_$1"]
     assert load(tmp_path, content)["test"].previous.tolist() == [2, 4, 3, -1, -1, -1]
@@ -236,6 +249,12 @@ BAD: dict[str, tuple[Callable[[Content], None], str, str]] = {
     "length negative": (edit("test", "audio_lengths", to=[-1] * 6), "test/audio_lengths", "length -1"),
     "fewer lengths": (edit("test", "audio_lengths", to=[1] * 5), "test/audio_lengths", "5 samples"),
     "fewer tokens": (edit("test", "text_bert", to=np.ones((5, 3, 4))), "test/text_bert", "5 samples"),
+    "half a token": (
+        edit("test", "text_bert", to=np.full((6, 3, 4), 0.5)),
+        "test/text_bert",
+        "0.5 (sample 0, ",
+    ),
+    "token shape": (edit("test", "text_bert", to=np.ones((6, 2, 4))), "test/text_bert", "shape 6x2x4"),
     "label shape": (edit("test", "regression_labels", to=np.ones((6, 2))), "test/regression_labels", "6x2"),
 }
 
