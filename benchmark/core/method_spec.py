@@ -53,7 +53,7 @@ class MethodDescription:
         summary: the first line of its docstring.
         docstring: those of its file, its class and its ``Params``.
         version, train_missing, needs_domains, as_published, as_published_in, rules_as_published, libraries,
-            weighs_classes, kinds, departures, reads_media, model_params, uses_conversation: as in ``Method``.
+            weighs_classes, kinds, departures, reads_media, model_params, uses_conversation, controls: as in ``Method``.
         fields: its parameters, its own before those of bases.
     """
 
@@ -73,6 +73,7 @@ class MethodDescription:
     reads_media: bool = False
     model_params: tuple[str, ...] = ()
     uses_conversation: bool = False
+    controls: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     fields: tuple[Field, ...] = field(default=())
 
     def defaults(self, protocol: str = "fair", family: str = "") -> dict[str, Any]:
@@ -188,6 +189,7 @@ def _read_description(name: str, source: Path, module: str, attribute: str) -> M
         reads_media=literal("reads_media", False),
         model_params=literal("model_params", ()),
         uses_conversation=literal("uses_conversation", False),
+        controls=literal("controls", {}, [method]),
         fields=fields,
     )
 
