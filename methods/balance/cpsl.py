@@ -26,7 +26,7 @@ from ..method import Method, Output, fixed, searched
 from ..shared.cpsl_parts import (
     ChannelGates,
     CrossModalGate,
-    by_features,
+    StatisticsHeads,
     gradients_above,
     gradients_below,
     input_statistics,
@@ -119,7 +119,6 @@ class CPSL(Method):
     unimodal_error: Tensor  # [modality], running mean of the auxiliary heads' errors
     taken: Tensor  # int64, steps of the optimiser
     measured: Tensor  # int64, batches whose gradients were measured
-    scaled: Tensor  # bool, whether the statistics of the training split are known
 
     def __init__(self, params: CPSLParams, spec: Spec) -> None:
         super().__init__(params, spec)
@@ -143,18 +142,13 @@ class CPSL(Method):
         self.decoders = nn.ModuleList(
             nn.Linear(width, sizes[m]) for m in (self.described if params.rec else ())
         )
-        self.tellers = nn.ModuleList()
-        for i, m in enumerate(self.described if params.sl == "input" else ()):
-            size = 2 if by_features(spec, m, params.stat) else 2 * sizes[m]
-            self.tellers.append(nn.Linear(width, size))
-            self.register_buffer(f"centre_{i}", torch.zeros(size))
-            self.register_buffer(f"scale_{i}", torch.ones(size))
+        tells = params.sl == "input" and self.described
+        self.tellers = StatisticsHeads(spec, self.described, width, params.stat) if tells else None
         for name in ("path", "norms", "unimodal_error"):
             self.register_buffer(name, torch.zeros(count))
         self.register_buffer("factor", torch.ones(count))
         for name in ("taken", "measured"):
             self.register_buffer(name, torch.zeros((), dtype=torch.int64))
-        self.register_buffer("scaled", torch.zeros((), dtype=torch.bool))
         self.share = 1.0
         self._before: list[list[Tensor]] = []  # the encoders' parameters before the step
         self._factors: list[Tensor] = []  # of each batch of the step
@@ -178,7 +172,9 @@ class CPSL(Method):
             if self.unimodal is None
             else dict(zip(self.names, self.unimodal(gated).unbind(1), strict=True))
         )
-        told = {f"sl_error/{m}": error for m, (error, _) in self.told(gated, batch).items()}
+        told = {}
+        if self.tellers is not None:
+            told = {f"sl_error/{m}": error for m, (error, _) in self.tellers(gated, batch).items()}
         for i, m in enumerate(self.names):
             told[f"path/{m}"] = self.path[i].expand(len(batch))
             told[f"cp_factor/{m}"] = self.factor[i].expand(len(batch))
@@ -216,53 +212,13 @@ class CPSL(Method):
         place = int(self.unimodal_error.argmin()) if strongest else 0
         return hidden + self.inject(gated[:, place])
 
-    def told(self, gated: Tensor, batch: Batch) -> dict[str, tuple[Tensor, Tensor]]:
-        """How far what each embedding tells of its input's statistics is from them, in deviations of the training split.
-
-        Args:
-            gated: h, [batch, modality, width].
-            batch: the samples.
-
-        Returns:
-            Modality -> the mean squared error of each sample, [batch], 0 where nothing is defined; and where something
-            is, [batch] bool. Empty unless ``sl=input``.
-        """
-        found = {}
-        for i, (m, teller) in enumerate(zip(self.described, self.tellers, strict=False)):
-            goal, defined = self._statistics(batch, m)
-            centre, scale = self.get_buffer(f"centre_{i}"), self.get_buffer(f"scale_{i}")
-            errors = (teller(gated[:, self.names.index(m)]) - (goal - centre) / scale).square()
-            found[m] = (
-                errors.where(defined, 0).sum(dim=1) / defined.sum(dim=1).clamp(min=1),
-                defined.any(dim=1),
-            )
-        return found
-
-    def _statistics(self, batch: Batch, modality: str) -> tuple[Tensor, Tensor]:
-        return input_statistics(batch, modality, by_features(self.spec, modality, self.params.stat))
-
     # --- the loss ---------------------------------------------------------------------------------------
 
-    @torch.no_grad()
     def before_epoch(self, batches: Callable[[], Iterator[Batch]], done: float) -> None:
         """Before the first epoch, the mean and deviation over the training split of what SL predicts; then the schedule."""
         self.share = max(0.0, 1 - 2 * done) if self.params.schedule == "decay" else 1.0
-        if bool(self.scaled) or not len(self.tellers):
-            return
-        sums: list[Tensor] = [
-            torch.zeros(3, len(self.get_buffer(f"centre_{i}"))) for i in range(len(self.tellers))
-        ]
-        for batch in batches():
-            for i, m in enumerate(self.described):
-                goal, defined = (values.double().cpu() for values in self._statistics(batch, m))
-                sums[i] = sums[i] + torch.stack([defined, goal, goal.square()]).sum(dim=1)
-        for i, (count, first, second) in enumerate(sums):
-            mean = first / count.clamp(min=1)
-            deviation = (second / count.clamp(min=1) - mean.square()).clamp(min=0).sqrt()
-            self.get_buffer(f"centre_{i}").copy_(mean)
-            # What is the same in every sample tells nothing: its error stays as it is.
-            self.get_buffer(f"scale_{i}").copy_(deviation.where(deviation > 1e-6, 1.0))
-        self.scaled.fill_(True)
+        if self.tellers is not None:
+            self.tellers.fit(batches)
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         """The task, and the terms that are switched on; ``sl`` is the one that CP protects."""
@@ -289,8 +245,8 @@ class CPSL(Method):
             terms["rec"] = s.weight_rec * self.reconstruction_loss(gated, batch)
         if s.div and len(self.names) > 1:
             terms["div"] = s.weight_div * likeness(gated, known)
-        if s.sl == "input" and len(self.tellers):
-            errors = [masked_mean(*one) for one in self.told(gated, batch).values()]
+        if self.tellers is not None:
+            errors = [masked_mean(*one) for one in self.tellers(gated, batch).values()]
             terms["sl"] = s.weight_sl * torch.stack(errors).mean()
         elif s.sl == "batch" and raw is not None:
             scores = spec.kind == "regression"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import combinations
 
 import torch
@@ -102,6 +102,71 @@ def input_statistics(batch: Batch, modality: str, over_features: bool) -> tuple[
     logarithm = ((squares / count.clamp(min=1)).sqrt() + LEAST).log()
     defined = torch.cat([count > 0, count > 1], dim=1)
     return torch.cat([mean, logarithm], dim=1).where(defined, 0), defined
+
+
+class StatisticsHeads(nn.Module):
+    """What each embedding tells of its input's statistics: a linear map for each modality, and the scale of the goals."""
+
+    fitted: Tensor  # bool, whether the scale of the training split is known
+
+    def __init__(self, spec: Spec, described: Sequence[str], width: int, asked: str) -> None:
+        """Builds the maps.
+
+        Args:
+            spec: names all modalities.
+            described: those that have statistics, in the order of the spec.
+            width: of an embedding.
+            asked: as in ``by_features``.
+        """
+        super().__init__()
+        self.places = {m: place for place, m in enumerate(spec.modalities) if m in described}
+        self.over_features = {m: by_features(spec, m, asked) for m in self.places}
+        self.maps = nn.ModuleList()
+        for i, m in enumerate(self.places):
+            size = 2 if self.over_features[m] else 2 * spec.modalities[m]
+            self.maps.append(nn.Linear(width, size))
+            self.register_buffer(f"centre_{i}", torch.zeros(size))
+            self.register_buffer(f"scale_{i}", torch.ones(size))
+        self.register_buffer("fitted", torch.zeros((), dtype=torch.bool))
+
+    def forward(self, stacked: Tensor, batch: Batch) -> dict[str, tuple[Tensor, Tensor]]:
+        """How far what is told lies from what is so, in deviations of the training split.
+
+        Args:
+            stacked: embeddings, [batch, modality, width].
+            batch: the samples.
+
+        Returns:
+            Modality -> the mean squared error of each sample, [batch], 0 where nothing is defined; and where something
+            is, [batch] bool.
+        """
+        found = {}
+        for i, (m, place) in enumerate(self.places.items()):
+            goal, defined = input_statistics(batch, m, self.over_features[m])
+            goal = (goal - self.get_buffer(f"centre_{i}")) / self.get_buffer(f"scale_{i}")
+            errors = (self.maps[i](stacked[:, place]) - goal).square().where(defined, 0)
+            found[m] = (errors.sum(dim=1) / defined.sum(dim=1).clamp(min=1), defined.any(dim=1))
+        return found
+
+    @torch.no_grad()
+    def fit(self, batches: Callable[[], Iterator[Batch]]) -> None:
+        """Takes the mean and the deviation of the goals from the training split, once; later calls change nothing."""
+        if bool(self.fitted):
+            return
+        device = self.fitted.device
+        sizes = [len(self.get_buffer(f"centre_{i}")) for i in range(len(self.places))]
+        sums = [torch.zeros(3, size, device=device) for size in sizes]
+        for batch in batches():
+            for i, m in enumerate(self.places):
+                goal, defined = input_statistics(batch, m, self.over_features[m])
+                sums[i] += torch.stack([defined.to(goal.dtype), goal, goal.square()]).sum(dim=1)
+        for i, (count, first, second) in enumerate(sums):
+            mean = first / count.clamp(min=1)
+            deviation = (second / count.clamp(min=1) - mean.square()).clamp(min=0).sqrt()
+            self.get_buffer(f"centre_{i}").copy_(mean)
+            # What is the same in every sample tells nothing: its error is not divided.
+            self.get_buffer(f"scale_{i}").copy_(deviation.where(deviation > 1e-4, 1.0))
+        self.fitted.fill_(True)
 
 
 def moment_gap(said: Tensor, target: Tensor, known: Tensor) -> Tensor:

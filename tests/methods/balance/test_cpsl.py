@@ -63,6 +63,7 @@ def test_sizes_are_those_counted_by_hand():
     assert sizes["decoders"] == sum(41 * size for size in (6, 5, 4))
     assert sizes["tellers"] == 3 * 41 * 2
     by_step = CPSL(CPSLParams(stat="steps"), ONE_STEP)
+    assert by_step.tellers is not None
     assert sum(p.numel() for p in by_step.tellers.parameters()) == sum(41 * 2 * size for size in (6, 5, 4))
 
 
@@ -187,13 +188,13 @@ def test_goals_are_standardised_by_the_whole_training_split_once():
     goal, defined = input_statistics(batch, "text", over_features=False)
     for column in (0, 6):  # a mean and a deviation
         own = goal[defined[:, column], column]
-        assert float(net.get_buffer("centre_0")[column]) == pytest.approx(float(own.mean()), abs=1e-5)
-        assert float(net.get_buffer("scale_0")[column]) == pytest.approx(
+        assert float(net.get_buffer("tellers.centre_0")[column]) == pytest.approx(float(own.mean()), abs=1e-5)
+        assert float(net.get_buffer("tellers.scale_0")[column]) == pytest.approx(
             float(own.std(unbiased=False)), abs=1e-5
         )
-    before = net.get_buffer("centre_0").clone()
+    before = net.get_buffer("tellers.centre_0").clone()
     net.before_epoch(lambda: iter(halves[:1]), 0.5)
-    assert torch.equal(net.get_buffer("centre_0"), before)
+    assert torch.equal(net.get_buffer("tellers.centre_0"), before)
 
 
 def test_a_feature_that_never_changes_is_no_reason_for_an_infinite_error():
