@@ -4,6 +4,7 @@ Every file of a family's folder is one method:
 
 * ``generalisation/``: to a target domain that is not trained on;
 * ``missing/``: to modalities that are missing or of unequal quality;
+* ``balance/``: of what the modalities learn, where one of them leads;
 * ``conversation/``: of whole conversations, an utterance with those around it;
 * ``controls/``: what a method has to beat before its own idea counts.
 
@@ -20,6 +21,8 @@ NETWORK_VERSION = 1
 METHODS = {
     "erm": "mmbench.methods.erm:ERM",
     "ebmc": "mmbench.methods.missing.ebmc:EBMC",
+    "qamoe": "mmbench.methods.missing.qamoe:QAMoE",
+    "cpsl": "mmbench.methods.balance.cpsl:CPSL",
     "rna": "mmbench.methods.generalisation.rna:RNA",
     "simmmdg": "mmbench.methods.generalisation.simmmdg:SimMMDG",
     "moosa": "mmbench.methods.generalisation.moosa:MOOSA",

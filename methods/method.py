@@ -130,6 +130,10 @@ class Method(nn.Module):
     #: Family, or ``all`` -> in what the method departs from its published code even under ``as-published``; empty where
     #: in nothing, ``None`` where nobody has compared them.
     departures: ClassVar[Mapping[str, str] | None] = None
+    #: Name -> parameters of what the method is compared with before its own idea counts: the method without its
+    #: mechanism, or with a constant or random one in its place. ``--methods 'NAME+controls'`` runs them all. Literals;
+    #: of the class alone, as a subclass may have other parameters.
+    controls: ClassVar[Mapping[str, Mapping[str, object]]] = {}
     #: The share of the epochs of each stage, in order; they sum to 1. Of the class, or of one network by its parameters.
     stages: tuple[float, ...] = (1.0,)
     #: How the method itself uses missing modalities in training; shown in every row of a table.

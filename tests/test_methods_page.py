@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from mmbench.benchmark.cli.inspect import _show_method
 from mmbench.benchmark.core.as_published import BUDGETS
-from mmbench.benchmark.core.method_spec import MethodDescription, describe
+from mmbench.benchmark.core.method_spec import MethodDescription, describe, word
 from mmbench.benchmark.core.protocol import Protocol
 from mmbench.benchmark.core.registry import find
 from mmbench.methods import METHODS
@@ -65,17 +65,34 @@ def test_what_is_otherwise_than_published_is_what_the_method_says(row: list[str]
 
 
 @pytest.mark.parametrize("name", METHODS)
-def test_show_says_what_is_otherwise_than_published(name: str):
+def test_show_says_what_is_otherwise_than_published_and_names_controls(name: str):
     out = Console(file=StringIO(), width=10_000)
     _show_method(out, find("method", name))
     shown = out.file.getvalue()  # type: ignore[attr-defined]
     for family, text in (KNOWN[name].departures or {"all": "none"}).items():
         assert f"otherwise than published, {family}: {text}\n" in shown
+    assert all(f"control, {control}: {name}(" in shown for control in KNOWN[name].controls)
+    assert (f"{name}+controls" in shown) == bool(KNOWN[name].controls)
+
+
+def test_controls_of_every_method_are_on_the_page():
+    table = re.search(r"\n(\|.*\|\n)+", PAGE[PAGE.index("\n### Controls\n") :])
+    assert table is not None
+    told = [line.strip("| ").split(" | ") for line in table[0].strip().splitlines()[2:]]
+    known = {
+        f"`{name}`": "; ".join(
+            f"{control}: " + ", ".join(f"`{key}={word(value)}`" for key, value in own.items())
+            for control, own in about.controls.items()
+        )
+        for name, about in KNOWN.items()
+        if about.controls
+    }
+    assert dict(told) == known
 
 
 def test_every_switch_is_explained_and_its_section_is_there():
     table = {row[0].strip("`"): row[1:] for row in rows("The switches of MMDG-Bench's methods")}
-    others = {"ebmc", "coral"}  # not of MMDG-Bench
+    others = {"ebmc", "coral", "qamoe"}  # not of MMDG-Bench
     known = {
         key
         for name, about in KNOWN.items()

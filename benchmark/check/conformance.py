@@ -29,7 +29,7 @@ from ..core.method_spec import describe
 from ..core.plugins import use_plugins
 from ..core.registry import entries, find
 from ..planning.base_models import check_models
-from ..planning.job_matrix import Variant
+from ..planning.variants import Variant
 from ..report.chosen_tables import named_metric, named_table
 from .corruption import CORRUPTION_CHECKS
 from .dataset import DATASET_CHECKS

@@ -119,12 +119,18 @@ def parameters_are_literals(entry: Entry) -> None:
     ):
         value, told = getattr(method, name), getattr(description, name)
         assert told == value, f"{name} should be a literal: {name} = {value!r}"
-    for name in ("as_published_in", "rules_as_published"):  # of the class alone: a subclass is another method
+    for name in (
+        "as_published_in",
+        "rules_as_published",
+        "controls",
+    ):  # of the class alone: a subclass is another method
         value, told = vars(method).get(name, {}), getattr(description, name)
         assert told == value, f"{name} should be a literal: {name} = {value!r}"
     assert tuple(description.kinds) == tuple(kinds_of(method)), (
         f"kinds should be a literal: {kinds_of(method)}"
     )
+    for name, own in description.controls.items():
+        assert description.resolve(own) != defaults, f"the control {name!r} sets nothing but defaults: {own}"
     assert description.departures == vars(method).get("departures"), "departures should be a literal"
 
 

@@ -29,6 +29,17 @@ def _registered(kind: Kind, more: Iterable[str] = ()) -> Completion:
     return lambda incomplete: completed(incomplete, [*entries(kind), *more])
 
 
+def _methods(incomplete: str) -> list[str]:
+    """Registered methods, each that is typed whole also with its controls, where it names some."""
+    from ..core.method_spec import describe
+    from ..planning.variants import CONTROLS
+
+    known = entries("method")
+    named = incomplete.rpartition(",")[2].partition("+")[0]
+    controlled = named in known and describe(known[named]).controls
+    return completed(incomplete, [*known, "all", *([named + CONTROLS] if controlled else [])])
+
+
 def _datasets(incomplete: str) -> list[str]:
     """Registered datasets and those of one's own below the default data root."""
     from ..core.locate import own_datasets, root_from
@@ -60,7 +71,7 @@ def _suites(incomplete: str) -> list[str]:
 
 #: Option, by the name of its field -> how its values are completed.
 COMPLETIONS: dict[str, Completion] = {
-    "methods": _registered("method", ["all"]),
+    "methods": _methods,
     "datasets": _datasets,
     "ood": _datasets,
     "corruptions": _corruptions,

@@ -16,6 +16,7 @@ from ..core.locate import root_from
 from ..core.method_spec import MethodDescription, describe, word
 from ..core.plugins import use_plugins
 from ..core.registry import Entry, Kind, entries
+from ..planning.variants import CONTROLS, Variant
 from ..report.chosen_tables import known_tables, use_metrics
 from ..report.console import console
 from .listing import docstring
@@ -160,6 +161,11 @@ def _show_method(out: Console, entry: Entry) -> None:
         out.print(f"as published, {family}: {words}", markup=False, highlight=False)
     for family, text in _departures(description):
         out.print(f"otherwise than published, {family}: {text}", markup=False, highlight=False)
+    for name, own in description.controls.items():
+        out.print(f"control, {name}: {Variant(entry.name, own).text}", markup=False, highlight=False)
+    if description.controls:
+        words = f"--methods '{entry.name}{CONTROLS}' runs the method and all of its controls"
+        out.print(words, style="dim", markup=False, highlight=False)
 
 
 def _departures(description: MethodDescription) -> list[tuple[str, str]]:

@@ -23,7 +23,7 @@ from ..core.errors import UsageError
 from ..core.job import OUTSIDE, Job
 from ..core.method_spec import word
 from ..core.strings import single_line
-from ..planning.job_matrix import Variant
+from ..planning.variants import Variant
 from ..store.job_folder import INPUTS, RESULTS, SUBMITTED, WEIGHTS
 from ..store.job_schema import RefusedError, parse_job, validate_as
 from ..store.names import StoreError, safe_name

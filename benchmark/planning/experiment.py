@@ -62,7 +62,8 @@ class Experiment(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     methods: Names = Field(
-        description="method names; ebmc(emc=false) sets parameters; all (the default of a suite) is every one"
+        description="method names; ebmc(emc=false) sets parameters, ebmc+controls adds what a method is to be compared "
+        "with; all (the default of a suite) is every one"
     )
     datasets: Names = Field(description="datasets (mosi) or shifts ('mosi+mosei->sims')")
     modalities: Names = Field(["all"], description="modality sets: all, T+A+V, text+audio, T")

@@ -11,7 +11,6 @@ from typing import Any
 from ...datasets.dataset import Located
 from ...datasets.libraries import check_installed
 from ...datasets.rates import has_rates
-from ...methods import ESTIMATORS
 from ..core.as_published import BUDGETS, family_of, rules_of
 from ..core.errors import UsageError, nearest
 from ..core.job import Data, Job
@@ -28,30 +27,9 @@ from .experiment import Experiment
 from .folds import folds_of
 from .method_check import check_method, check_rates
 from .oracle import check_bound, upper_bounds
+from .variants import CONTROLS, Variant, methods_of
 
 LOG = logging.getLogger("mmbench.plan")
-
-
-@dataclass(frozen=True)
-class Variant:
-    """A method with its parameters: ``ebmc`` or ``ebmc(emc=false)``."""
-
-    name: str
-    overrides: Mapping[str, Any]
-
-    @classmethod
-    def parse(cls, text: str) -> Variant:
-        """Reads ``name`` or ``name(parameter=value,...)``."""
-        name, bracket, inner = text.partition("(")
-        if bracket and not inner.endswith(")"):
-            raise UsageError(f"method {text!r}: the parenthesis is not closed")
-        overrides = {}
-        for item in inner.removesuffix(")").split(",") if bracket else []:
-            key, equals, value = item.partition("=")
-            if not equals or not key.strip() or not value.strip():
-                raise UsageError(f"method {text!r}: write parameters as {name}(parameter=value,...)")
-            overrides[key.strip()] = value.strip()
-        return cls(name.strip(), overrides)
 
 
 def jobs_of(experiment: Experiment) -> list[Job]:
@@ -176,7 +154,7 @@ def _fits(
     name = variant["method"]
     lacking = [one for one in task.datasets if not getattr(located[one], "has_conversations", False)]
     if lacking:
-        if not any(Variant.parse(text).name == name for text in experiment.methods):
+        if name not in {Variant.parse(text.removesuffix(CONTROLS)).name for text in experiment.methods}:
             LOG.info("%s is left out of %s: it reads whole conversations", name, task.name)
             return False
         raise UsageError(
@@ -189,17 +167,6 @@ def _fits(
             "--balance-domains on, or the method"
         )
     return True
-
-
-def methods_of(experiment: Experiment) -> list[str]:
-    """The methods of an experiment, each once: ``all`` is every network, plug-ins included, ``estimators`` every control
-    that is fitted without gradients."""
-    known = entries("method", tuple(experiment.plugins))
-    groups = {"all": [name for name in known if name not in ESTIMATORS], "estimators": list(ESTIMATORS)}
-    names: list[str] = []
-    for text in experiment.methods:
-        names += groups.get(text, [text])
-    return list(dict.fromkeys(names))
 
 
 def tasks_of(experiment: Experiment, located: Mapping[str, Located]) -> list[Task]:

@@ -9,7 +9,7 @@ from ..core.method_spec import describe
 from ..core.registry import find
 from .experiment import Experiment
 from .folds import fold_notes
-from .job_matrix import Variant
+from .variants import CONTROLS, Variant
 
 
 def notes(experiment: Experiment) -> list[str]:
@@ -25,7 +25,7 @@ def notes(experiment: Experiment) -> list[str]:
             "of all"
         )
     for text in experiment.methods:
-        variant = Variant.parse(text)
+        variant = Variant.parse(text.removesuffix(CONTROLS))
         if not variant.overrides:
             continue
         description = describe(find("method", variant.name, tuple(experiment.plugins)))

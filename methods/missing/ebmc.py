@@ -220,6 +220,13 @@ class EBMC(Method):
         "first_stage": 0.5,
     }
     train_missing = "random patterns, anew for each sample (none as published)"
+    controls: ClassVar[Mapping[str, Mapping[str, object]]] = {
+        "without MSD": {"msd": False},
+        "without CCE": {"cce": False},
+        "without EMC": {"emc": False},
+        "without IMTD": {"imtd": False},
+        "two stages alone": {"msd": False, "cce": False, "emc": False, "imtd": False},
+    }
     params: EBMCParams
 
     def __init__(self, params: EBMCParams, spec: Spec) -> None:

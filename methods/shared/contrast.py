@@ -102,10 +102,7 @@ def contrast_of_samples(features: Tensor, classes: Tensor, temperature: float) -
 
 
 def anchor_terms(rows: Tensor, valid: Tensor, classes: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
-    """The terms of SupCon's sum (Khosla et al. 2020, eq. 2), one for each row.
-
-    For row i: -(1 / |P_i|) sum over p in P_i of log(exp(z_i z_p / tau) / sum over a != i of exp(z_i z_a /
-    tau)), z the L2-normalised rows and P_i the other rows of the same class.
+    """As ``anchor_terms_of_pairs``, where the positives of a row are the other rows of the same class.
 
     Args:
         rows: [n, width].
@@ -116,12 +113,32 @@ def anchor_terms(rows: Tensor, valid: Tensor, classes: Tensor, temperature: floa
     Returns:
         [n], 0 without a positive; and [n], bool, whether a row has one.
     """
+    return anchor_terms_of_pairs(rows, valid, classes.unsqueeze(1) == classes, temperature)
+
+
+def anchor_terms_of_pairs(
+    rows: Tensor, valid: Tensor, alike: Tensor, temperature: float
+) -> tuple[Tensor, Tensor]:
+    """The terms of SupCon's sum (Khosla et al. 2020, eq. 2), one for each row.
+
+    For row i: -(1 / |P_i|) sum over p in P_i of log(exp(z_i z_p / tau) / sum over a != i of exp(z_i z_a /
+    tau)), z the L2-normalised rows and P_i the other rows that are alike.
+
+    Args:
+        rows: [n, width].
+        valid: [n], bool; other rows are in no sum.
+        alike: [n, n], bool; the diagonal is not read.
+        temperature: tau, above 0.
+
+    Returns:
+        [n], 0 without a positive; and [n], bool, whether a row has one.
+    """
     z = F.normalize(rows, dim=-1, eps=1e-6)
     others = valid & ~torch.eye(len(z), dtype=torch.bool, device=z.device)
     logits = z @ z.T / temperature
     # The least finite number and not -inf: a row without any other is a number, too, before it is left out.
     log_p = logits.masked_fill(~others, torch.finfo(logits.dtype).min / 2).log_softmax(dim=1)
-    positive = others & (classes.unsqueeze(1) == classes)
+    positive = others & alike
     count = positive.sum(dim=1)
     return -log_p.where(positive, 0).sum(dim=1) / count.clamp(min=1), count > 0
 

@@ -16,6 +16,8 @@ def test_the_last_name_of_a_list_is_completed_and_none_twice() -> None:
 def test_options_that_take_names_complete_them() -> None:
     assert set(COMPLETIONS["methods"]("")) == {*METHODS, "all"}
     assert COMPLETIONS["methods"]("erm,ebm") == ["erm,ebmc"]
+    assert COMPLETIONS["methods"]("erm,ebmc") == ["erm,ebmc", "erm,ebmc+controls"]
+    assert COMPLETIONS["methods"]("erm") == ["erm"]  # it names none
     assert "mosi,sims" in COMPLETIONS["datasets"]("mosi,s")
     assert COMPLETIONS["corruptions"]("missing-r") == ["missing-rates"]
     assert COMPLETIONS["what"]("accuracy,mis") == ["accuracy,missing", "accuracy,misd"]

@@ -109,6 +109,23 @@ def test_what_cannot_be_read_is_said(body: str, message: str, tmp_path: Path):
         describe(plugin(tmp_path, body))
 
 
+def test_controls_set_parameters_that_there_are_and_are_not_inherited(tmp_path: Path):
+    body = "class Mine(VREx):\n    controls = {'off': {'%s': %s}}\n"
+    folders = [tmp_path / str(number) for number in range(4)]
+    for folder in folders:
+        folder.mkdir()
+    weight = describe(find("method", "vrex")).defaults()["weight"]
+    good = plugin(folders[0], body % ("weight", 0.0))
+    assert describe(good).controls == {"off": {"weight": 0.0}}
+    parameters_are_literals(good)
+    with pytest.raises(AssertionError, match="control 'off' sets nothing but defaults"):
+        parameters_are_literals(plugin(folders[1], body % ("weight", weight)))
+    with pytest.raises(UsageError, match="no parameter 'wait'"):
+        parameters_are_literals(plugin(folders[2], body % ("wait", 0.0)))
+    heir = "from mmbench.methods.missing.ebmc import EBMC\nclass Mine(EBMC):\n    pass\n"
+    assert not describe(plugin(folders[3], heir)).controls
+
+
 def test_own_parameters_stand_before_the_shared_ones_and_no_field_is_lost():
     for entry in entries("method").values():
         names = [item.name for item in describe(entry).fields]

@@ -107,6 +107,29 @@ def test_label_names_what_was_set(data_root: Path):
     assert labels == {"erm", "ebmc(emc=false)", "ebmc"}
 
 
+def test_a_method_is_asked_for_with_its_controls(data_root: Path):
+    once = {"seeds": "0", "modalities": "all"}
+    plain = jobs(data_root, methods="ebmc", **once)
+    several = jobs(data_root, methods="erm,ebmc+controls", **once)
+    assert [job.label for job in several] == [
+        "erm",
+        "ebmc",
+        "ebmc(msd=false)",
+        "ebmc(cce=false)",
+        "ebmc(emc=false)",
+        "ebmc(imtd=false)",
+        "ebmc(cce=false,emc=false,imtd=false,msd=false)",
+    ]
+    assert [job.id for job in plain] == [several[1].id]
+
+
+def test_controls_have_the_other_parameters_of_their_method(data_root: Path):
+    asked = jobs(data_root, methods="ebmc(temperature=0.3,emc=false)+controls", seeds="0", modalities="T")
+    assert len(asked) == 5  # what is off already is the same row
+    assert {job.params["temperature"] for job in asked} == {0.3}
+    assert not any(job.params["emc"] for job in asked)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -117,6 +140,9 @@ def test_label_names_what_was_set(data_root: Path):
         ({"methods": "ebmc(emc)"}, "parameter=value"),
         ({"methods": "ebmc(emc=false"}, "not closed"),
         ({"methods": "ebmc(ecm=false)"}, "no parameter 'ecm': did you mean"),
+        ({"methods": "erm+controls"}, "erm names no controls: .*mmbench show erm"),
+        ({"methods": "ebmk+controls"}, "unknown method 'ebmk': did you mean ebmc"),
+        ({"methods": "ebmc+control"}, "what may follow a method is .controls"),
     ],
 )
 def test_wrong_name_is_one_line(data_root: Path, change: dict, message: str):

@@ -14,8 +14,9 @@ from mmbench.benchmark.core.registry import find
 from mmbench.benchmark.core.task import Task
 from mmbench.benchmark.planning.evaluations import evaluations_for, evaluations_of
 from mmbench.benchmark.planning.experiment import Experiment
-from mmbench.benchmark.planning.job_matrix import jobs_of, methods_of
+from mmbench.benchmark.planning.job_matrix import jobs_of
 from mmbench.benchmark.planning.suites import SUITES, suite_tasks
+from mmbench.benchmark.planning.variants import methods_of
 from mmbench.datasets.epic import Epic
 from mmbench.datasets.hac import Hac
 from mmbench.datasets.hust import Hust

@@ -1,0 +1,1 @@
+"""Methods that balance what the modalities learn."""
