@@ -75,7 +75,7 @@ def test_show_says_what_is_otherwise_than_published(name: str):
 
 def test_every_switch_is_explained_and_its_section_is_there():
     table = {row[0].strip("`"): row[1:] for row in rows("The switches of MMDG-Bench's methods")}
-    others = {"ebmc", "coral"}  # not of MMDG-Bench
+    others = {"ebmc", "coral", "cagmamba"}  # not of MMDG-Bench
     known = {
         key
         for name, about in KNOWN.items()
