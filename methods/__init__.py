@@ -5,7 +5,7 @@ Every file of a family's folder is one method:
 * ``generalisation/``: to a target domain that is not trained on;
 * ``missing/``: to modalities that are missing or of unequal quality;
 * ``balance/``: of what the modalities learn, where one of them leads;
-* ``conversation/``: of whole conversations, an utterance with those around it;
+* ``conversation/``: of conversations, an utterance with those around it or the one before it;
 * ``controls/``: what a method has to beat before its own idea counts.
 
 A new method is a file in the folder of its family and a line in this table; a new family is a new folder. The name, not
@@ -48,6 +48,7 @@ METHODS = {
     "vrex": "mmbench.methods.generalisation.vrex:VREx",
     "groupdro": "mmbench.methods.generalisation.groupdro:GroupDRO",
     "bc_lstm": "mmbench.methods.conversation.bc_lstm:BcLSTM",
+    "cagmamba": "mmbench.methods.conversation.cagmamba:CAGMamba",
 }
 
 #: Those that are fitted without gradients: ``--methods estimators``, where ``all`` is all networks.

@@ -16,8 +16,9 @@ from ..core.method_spec import describe
 from ..core.protocol import Protocol
 from ..core.registry import find
 from ..core.task import Task, dataset_of
+from ..planning.corruption_groups import breakable_modalities, breaks_media, media_of
 from ..planning.data_check import shape_of
-from ..planning.evaluations import Evaluation, breakable_modalities, breaks_media, load_corruption, media_of
+from ..planning.evaluations import Evaluation, load_corruption
 from ..planning.experiment import Experiment
 
 _STEPS = 4  # of the features on which damage is tried
