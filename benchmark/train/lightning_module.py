@@ -1,4 +1,4 @@
-"""Trains any method: the LightningModule that drives it, and the trainer around it.
+"""Trains any method: the LightningModule that drives it.
 
 The optimiser, the schedule, the number of epochs and the rule that selects an epoch come from the protocol. A method
 defines only its loss and, where it needs them, stages and hooks.
@@ -7,13 +7,9 @@ defines only its loss and, where it needs them, stages and hooks.
 from __future__ import annotations
 
 import copy
-import logging
 import math
 import signal
-import threading
-import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -29,11 +25,12 @@ from ...methods.method import Method
 from ..core.protocol import Protocol
 from ..core.selection import Direction, Epoch, Record, select_epoch
 from .checkpoint import Checkpointer, restore_random
-from .lightning_import import LightningEnvironment, LightningModule, OptimizerLRSchedulerConfig, Trainer
+from .lightning_import import LightningModule, OptimizerLRSchedulerConfig
 from .minibatches import TrainingBatches, minibatches, training_batches
 from .optimizer import build_optimizer, rate_share, set_rates
 from .predict import EVALUATION_BATCH
 from .seeds import generator
+from .trainer import run_trainer
 from .validate import tested_weights, validate
 from .weights import kept_state, load_kept
 
@@ -352,26 +349,7 @@ def fit(
     training.data = training_batches(train, protocol, method.compares_domains, seed)
     training.checkpointer = checkpointer
     device = train.target.device
-    with _quiet():
-        cuda = device.type == "cuda"
-        trainer = Trainer(
-            accelerator="gpu" if cuda else "cpu",
-            devices=[device.index or 0] if cuda else 1,
-            # The same job gives the same predictions; on a CPU with one thread it does so anyway.
-            deterministic=cuda,
-            # One process a job, whatever scheduler it runs under.
-            plugins=[LightningEnvironment()],
-            max_epochs=protocol.epochs,
-            gradient_clip_val=protocol.clip_norm or None,
-            accumulate_grad_batches=protocol.accumulate,
-            logger=False,
-            enable_checkpointing=False,
-            enable_progress_bar=False,
-            enable_model_summary=False,
-            use_distributed_sampler=False,
-        )
-        with _interruptible():
-            trainer.fit(training, train_dataloaders=training.data)
+    run_trainer(training, training.data, protocol, device)
     method.to(device)  # the trainer's last act is to move it to the CPU
     load_kept(method, training.selected)
     return training
@@ -391,34 +369,3 @@ def _stage_starts(shares: tuple[float, ...], epochs: int) -> list[int]:
         starts.append(max(min(after_previous, epochs - (len(shares) - place)), 0))
         before += share
     return starts
-
-
-@contextmanager
-def _interruptible() -> Iterator[None]:
-    """Raises KeyboardInterrupt on Ctrl-C, where Lightning would end the program, and restores the signal handler."""
-    main = threading.current_thread() is threading.main_thread()
-    handler = signal.getsignal(signal.SIGINT)
-    try:
-        yield
-    except SystemExit as error:
-        if isinstance(error.__context__, KeyboardInterrupt):
-            raise KeyboardInterrupt from None
-        raise RuntimeError(f"the method ended the program: SystemExit {error}") from None
-    finally:
-        if main:
-            signal.signal(signal.SIGINT, handler)
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Hides tips and warnings of Lightning, such as on loader processes, that do not apply to data in memory."""
-    logger = logging.getLogger("lightning.pytorch")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", module="lightning")
-            warnings.filterwarnings("ignore", message=".*does not have many workers.*")
-            yield
-    finally:
-        logger.setLevel(level)
