@@ -23,7 +23,8 @@ from ...datasets.dataset import DataError, Located, Samples, Target
 from ...datasets.samples import take_rows
 from ..core.task import Task
 from .compatibility import check_split_sizes, common_target
-from .tensors import Split, TaskData
+from .split import Split
+from .tensors import TaskData
 
 
 def ood_split(

@@ -15,7 +15,8 @@ from ...corruptions.corruption import prepare
 from ...datasets.batch import Batch
 from ..core.errors import UsageError
 from ..core.job import Job
-from ..data.tensors import Split, TaskData
+from ..data.split import Split
+from ..data.tensors import TaskData
 from ..planning.corruption_groups import breaks_media, corruption_entries
 from ..planning.evaluations import evaluation_of
 from ..train.context import Context

@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 from ..core.atomic_files import write_json
 from ..core.errors import UsageError
 from ..core.job import Job
-from ..data.tensors import Split
+from ..data.split import Split
 from ..train.context import Context
 from .breakage import (
     Breakage,

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ..core.strings import single_line
-from ..data.tensors import Split
+from ..data.split import Split
 from ..store.job_schema import RefusedError
 from .breakage import Masks
 from .foreign_files import read_file

@@ -24,7 +24,7 @@ from ...methods import METHODS
 from ..core.errors import UsageError
 from ..core.selection import selection_metric
 from ..core.strings import single_line
-from ..data.tensors import Split
+from ..data.split import Split
 from ..store.job_schema import RefusedError
 from ..train.context import Context
 from ..train.predict import to_parquet

@@ -22,7 +22,8 @@ from ...datasets.media.clip import Clip, MediaError
 from ...datasets.media.decode import Item, decode_ahead
 from ..core.errors import UsageError
 from ..core.protocol import Protocol
-from ..data.tensors import Split, TaskData, sample_hash
+from ..data.split import Split
+from ..data.tensors import TaskData, sample_hash
 from ..planning.corruption_groups import breakable_modalities, media_of
 from .corrupt_media import MediaCorruption
 from .reencode import check_content, clips_of, contents_of, encoder_of, origin_of

@@ -14,9 +14,10 @@ from ...datasets.dataset import DataError
 from ...datasets.encoders.spec import parse
 from ...datasets.encoders.table import BROUGHT_BY, encoder_origin
 from ...datasets.fingerprint import code_sha256, file_sha256
-from ...datasets.layout.description import FILE_NAME, read_description
+from ...datasets.layout.description import FILE_NAME
 from ...datasets.layout.entries import read_yaml
 from ...datasets.layout.origin import Origin, read_origin
+from ...datasets.layout.read_description import read_description
 from ...datasets.media.clip import MediaSet, Piece
 from ..core.errors import UsageError
 

@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from ...corruptions.condition import Clean, Condition
 from ...methods.method import Method
-from ..data.tensors import Split
+from ..data.split import Split
 from .predict import DIAGNOSTIC, outputs_under, prediction_table
 
 

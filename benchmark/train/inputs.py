@@ -15,8 +15,9 @@ from ...datasets.batch import Spec
 from ...datasets.target import Target
 from ..core.task import Task
 from ..data.compatibility import Blocks
+from ..data.split import TensorRecipe
 from ..data.standardization import Statistics
-from ..data.tensors import TaskData, TensorRecipe
+from ..data.tensors import TaskData
 from ..store.names import StoreError
 
 #: The entry of the file's metadata that holds all but the statistics.

@@ -16,7 +16,8 @@ from ..core.protocol import Protocol
 from ..core.registry import find
 from ..core.task import Task, dataset_of, domain_of
 from ..data.compatibility import shared_modalities
-from ..data.tensors import Split, TaskCache, TaskData, TaskRequest, sample_hash
+from ..data.split import Split
+from ..data.tensors import TaskCache, TaskData, TaskRequest, sample_hash
 from ..planning.evaluations import STAND_IN, Evaluation, ood_name
 from ..store.masks import read_masks
 from .context import Context

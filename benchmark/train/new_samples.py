@@ -21,7 +21,7 @@ from ..core.job import Job
 from ..core.locate import root_from
 from ..core.plugins import use_plugins
 from ..core.registry import find
-from ..data.tensors import Split
+from ..data.split import Split
 from ..store.job_folder import INPUTS, WEIGHTS, JobFolder
 from .context import Context
 from .inputs import Inputs, inputs_of, read_inputs

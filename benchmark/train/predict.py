@@ -18,7 +18,7 @@ from ...corruptions.corruption import apply_all, prepare
 from ...corruptions.missing import Missing
 from ...datasets.batch import Batch
 from ...methods.method import Method, Output
-from ..data.tensors import Split
+from ..data.split import Split
 from ..planning.corruption_groups import check_medium
 from .minibatches import minibatches
 

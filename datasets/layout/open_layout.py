@@ -10,7 +10,8 @@ from pathlib import Path
 
 from ..dataset import Samples, Target
 from ..fingerprint import fingerprint
-from .description import Description, read_description
+from .description import Description
+from .read_description import read_description
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,10 @@ import numpy as np
 from .. import samples as make
 from ..dataset import SPLITS, Samples, data_error
 from .arrays import array_names, read_array
-from .description import FILE_NAME, SUFFIXES, Description, read_unlabelled
+from .description import FILE_NAME, SUFFIXES, Description
 from .entries import read_yaml
 from .read import Loader
+from .read_description import read_unlabelled
 
 #: Name of the part of a folder that states no splits.
 WHOLE = "all"

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from mmbench.datasets import leaks as module
 from mmbench.datasets.dataset import Samples
-from mmbench.datasets.layout.description import read_description
 from mmbench.datasets.layout.read import read_open_layout
+from mmbench.datasets.layout.read_description import read_description
 from mmbench.datasets.leaks import NEAR, Leak, leaks
 
 COUNTS = {"train": 120, "valid": 40, "test": 60}

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from mmbench.datasets.dataset import DataError
-from mmbench.datasets.layout.description import read_description
 from mmbench.datasets.layout.entries import Entries
+from mmbench.datasets.layout.read_description import read_description
 from mmbench.datasets.plain_yaml import PlainYamlError, parse_plain_yaml, plain_yaml_text, read_plain_yaml
 
 LAUGHS = "\n".join(

@@ -18,7 +18,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 from measure import STEPS, WIDTHS, Row, estimate, print_machine, print_table
-from mmbench.benchmark.data.tensors import Split
+from mmbench.benchmark.data.split import Split
 from mmbench.benchmark.train.minibatches import Minibatches
 from mmbench.benchmark.train.seeds import generator
 from mmbench.datasets.batch import Batch, Conversations, Spec

@@ -45,7 +45,7 @@ from measure import (
 )
 from mmbench.benchmark.core.protocol import Protocol
 from mmbench.benchmark.core.selection import Epoch
-from mmbench.benchmark.data.tensors import Split
+from mmbench.benchmark.data.split import Split
 from mmbench.benchmark.planning.experiment import Experiment
 from mmbench.benchmark.planning.job_matrix import jobs_of
 from mmbench.benchmark.store import job_folder, store

@@ -11,7 +11,8 @@ import pandas as pd
 import pytest
 import torch
 from mmbench.benchmark.check.planted import planted_batch
-from mmbench.benchmark.data.tensors import Split, TaskData, TaskRequest, load_task
+from mmbench.benchmark.data.split import Split
+from mmbench.benchmark.data.tensors import TaskData, TaskRequest, load_task
 from mmbench.benchmark.train.diagnostics import diagnostics_table
 from mmbench.benchmark.train.predict import (
     EVALUATION_BATCH,

@@ -12,7 +12,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from mmbench.benchmark.core.protocol import Protocol
-from mmbench.benchmark.data.tensors import Split, TaskData, TaskRequest, load_task
+from mmbench.benchmark.data.split import Split
+from mmbench.benchmark.data.tensors import TaskData, TaskRequest, load_task
 from mmbench.benchmark.train.lightning_module import fit
 from mmbench.benchmark.train.minibatches import minibatches, training_batches
 from mmbench.benchmark.train.predict import outputs_under, prediction_table
