@@ -44,7 +44,12 @@ def token_rows(array: object, file: Path, key: str) -> np.ndarray:
 
 
 def one_a_step(samples: Samples, modality: str) -> bool:
-    """Whether the tokens of a modality are those that its features were made of: one at each step."""
+    """Whether the tokens of a modality are those that its features were made of: one at each step.
+
+    Args:
+        samples: with tokens and features of the modality.
+        modality: its name.
+    """
     return samples.tokens[modality].shape[2] == samples.features[modality].shape[1]
 
 

@@ -8,7 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from ..array_values import text
 from ..dataset import DataError, data_error
+from .description import ArrayRef
 
 
 def read_array(file: Path, name: str, fill: bool = False) -> tuple[np.ndarray, np.ndarray | None]:
@@ -270,3 +272,28 @@ def _values(values: Any, file: Path, name: str) -> np.ndarray:
         raise data_error(file, name, "nothing but nulls", "a column of a known type")
     expected = "numbers, text, lists of numbers, or lists of such lists: split it into columns of these"
     raise data_error(file, name, f"a column of type {str(kind)[:80]}", expected)
+
+
+def names_of(ref: ArrayRef, array: np.ndarray, file: Path, key: str) -> np.ndarray:
+    """What the values of an array mean by its description.
+
+    Args:
+        ref: the array, as described.
+        array: its values.
+        file: where they lie, for the message.
+        key: their name there, for the message.
+
+    Returns:
+        The array itself where nothing is said of its values, else [samples] of text.
+
+    Raises:
+        DataError: a value of which nothing is said, or values that are no names where something is.
+    """
+    if not ref.values:
+        return array
+    names = text(array, file, key)
+    unknown = [name for name in dict.fromkeys(names.tolist()) if name not in ref.values]
+    if unknown:
+        wrong = f"value {unknown[0]!r} is not in the map 'values'"
+        raise data_error(file, ref.array, wrong, ", ".join(ref.values))
+    return np.array([ref.values[name] for name in names.tolist()], dtype=str)

@@ -12,7 +12,7 @@ from .. import samples as make
 from ..dataset import CONVERSATION_KEYS, SPLITS, Samples, Utterances, data_error
 from ..token_arrays import token_rows
 from ..validation import draw_validation
-from .arrays import read_array
+from .arrays import names_of, read_array
 from .description import FILE_NAME, UNITS, ArrayRef, Description, ModalityRef, ValidationPart
 from .observations import observed_entries, seconds
 
@@ -74,14 +74,14 @@ class Loader:
             labels = {name: part[split] for name, part in unimodal.items()}
             splits[split] = self.samples(split, arrays, found, targets[split], labels, names)
         if self.about.valid is not None:
-            splits = self.with_validation(splits, self.about.valid)
+            splits = self._with_validation(splits, self.about.valid)
         if self.about.undivided:
             nothing = make.take_rows(splits["train"], np.empty(0, np.int64))
             splits = {split: splits.get(split, nothing) for split in SPLITS}
         make.check_splits(splits, self.about.file)
         return splits
 
-    def with_validation(self, splits: dict[str, Samples], rule: ValidationPart) -> dict[str, Samples]:
+    def _with_validation(self, splits: dict[str, Samples], rule: ValidationPart) -> dict[str, Samples]:
         """The splits with a validation part that is drawn from the training part."""
         train, groups = splits["train"], None
         if len(train) < 2:
@@ -89,7 +89,7 @@ class Loader:
         if rule.group is not None:
             file, key = _file(rule.group, "train"), f"train/{rule.group.array}"
             raw = self.read(rule.group)["train"][0]
-            groups = make.text(self.meanings(rule.group, raw, file, key), file, key).tolist()
+            groups = make.text(names_of(rule.group, raw, file, key), file, key).tolist()
             make.check_rows(
                 {"label": train.target, "valid/group": np.array(groups)}, self.about.file, "train"
             )
@@ -134,7 +134,7 @@ class Loader:
             if name != "previous" and "/" not in name:
                 file = _file(ref, split)
                 named[name] = make.text(
-                    self.meanings(ref, array, file, f"{split}/{name}"), file, f"{split}/{name}"
+                    names_of(ref, array, file, f"{split}/{name}"), file, f"{split}/{name}"
                 )
         parts = {
             "label": target,
@@ -155,9 +155,9 @@ class Loader:
             mask=mask,
             present=make.present(mask, observed),
             target=target,
-            sample_id=self.sample_ids(split, count, named),
+            sample_id=self._sample_ids(split, count, named),
             domain=named.get("domain", np.full(count, self.name)),
-            previous=self.previous(split, count, named, optional.get("previous"), said),
+            previous=self._previous(split, count, named, optional.get("previous"), said),
             group=self.groups(named),
             observed=observed,
             time={name: found.time for name, found in steps.items() if found.time is not None},
@@ -177,9 +177,7 @@ class Loader:
             return None
         refs = {key: self.about.optional[f"conversation/{key}"] for key in CONVERSATION_KEYS}
         arrays = [
-            self.meanings(
-                ref, optional[f"conversation/{key}"], _file(ref, split), f"{split}/conversation/{key}"
-            )
+            names_of(ref, optional[f"conversation/{key}"], _file(ref, split), f"{split}/conversation/{key}")
             for key, ref in refs.items()
         ]
         return conversations.utterances(*arrays, file=_file(refs["id"], split), split=split)
@@ -187,9 +185,7 @@ class Loader:
     def targets(self, ref: ArrayRef) -> dict[str, np.ndarray]:
         """Split -> checked labels; whether numbers are names of classes or indices is asked of all splits at once."""
         where = {split: (_file(ref, split), f"{split}/{ref.array}") for split in self.splits}
-        raw = {
-            split: self.meanings(ref, array, *where[split]) for split, (array, _) in self.read(ref).items()
-        }
+        raw = {split: names_of(ref, array, *where[split]) for split, (array, _) in self.read(ref).items()}
         return {
             split: make.labels(
                 array,
@@ -201,7 +197,7 @@ class Loader:
             for split, array in raw.items()
         }
 
-    def sample_ids(self, split: str, count: int, named: dict[str, np.ndarray]) -> np.ndarray:
+    def _sample_ids(self, split: str, count: int, named: dict[str, np.ndarray]) -> np.ndarray:
         """The stated names of ``count`` samples of a split, or names made of video and clip, or of their rows."""
         if "sample_id" in named:
             return named["sample_id"]
@@ -218,7 +214,7 @@ class Loader:
             return named.get("group")
         return named.get("video")
 
-    def previous(
+    def _previous(
         self,
         split: str,
         count: int,
@@ -245,7 +241,7 @@ class Loader:
         """Split -> rows of the one file."""
         file = ref.files[""]
         raw, _ = read_array(file, ref.array)
-        names = make.text(self.meanings(ref, raw, file, "split"), file, ref.array)
+        names = make.text(names_of(ref, raw, file, "split"), file, ref.array)
         unknown = ~np.isin(names, SPLITS)
         if unknown.any():
             row = int(np.argmax(unknown))
@@ -296,7 +292,19 @@ class Loader:
     def steps(
         self, ref: ModalityRef, parts: dict[str, tuple[np.ndarray, np.ndarray | None]]
     ) -> dict[str, _Steps]:
-        """Checks the features of a modality, in place of the raw ones, and says what is known of their steps."""
+        """Checks the features of a modality, in place of the raw ones, and says what is known of their steps.
+
+        Args:
+            ref: the modality.
+            parts: split -> its raw features, and the lengths of ragged rows where there are any; checked
+                features take their place.
+
+        Returns:
+            Split -> which of its steps are valid, which entries were observed, and when the steps were.
+
+        Raises:
+            DataError: features, masks, times or tokens are wrong, or do not fit each other.
+        """
         rule = ref.length or ref.mask
         stated = None if rule is None else self.read(rule)
         entries = None if ref.observed is None else self.read(ref.observed)
@@ -382,17 +390,6 @@ class Loader:
         if ragged is not None and ref.padding is None:
             return np.arange(steps) < ragged[:, None]
         return np.ones(array.shape[:2], dtype=bool)
-
-    def meanings(self, ref: ArrayRef, array: np.ndarray, file: Path, key: str) -> np.ndarray:
-        """The names that the description gives to the values of an array."""
-        if not ref.values:
-            return array
-        names = make.text(array, file, key)
-        unknown = [name for name in dict.fromkeys(names.tolist()) if name not in ref.values]
-        if unknown:
-            raise data_error(file, ref.array, f"value {unknown[0]!r} is not in the map 'values'",
-                             ", ".join(ref.values))  # fmt: skip
-        return np.array([ref.values[name] for name in names.tolist()], dtype=str)
 
 
 def _file(ref: ArrayRef, split: str) -> Path:

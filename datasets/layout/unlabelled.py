@@ -10,7 +10,7 @@ import numpy as np
 
 from .. import samples as make
 from ..dataset import SPLITS, Samples, data_error
-from .arrays import array_names, read_array
+from .arrays import array_names, names_of, read_array
 from .description import FILE_NAME, SUFFIXES, Description
 from .entries import read_yaml
 from .read import Loader
@@ -122,7 +122,7 @@ class _Loader(Loader):
             return {WHOLE: np.arange(_count(read_array(first.files[""], first.array)[0]))}
         file = about.split.files[""]
         raw, _ = read_array(file, about.split.array)
-        names = make.text(self.meanings(about.split, raw, file, "split"), file, about.split.array)
+        names = make.text(names_of(about.split, raw, file, "split"), file, about.split.array)
         rows = {split: np.flatnonzero(names == split) for split in SPLITS}
         if sum(map(len, rows.values())) < len(names):
             row = int(np.argmin(np.isin(names, SPLITS)))

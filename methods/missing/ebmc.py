@@ -304,7 +304,15 @@ class EBMC(Method):
         return known_modalities(batch, self.names)
 
     def with_tokens(self, encoded: Tensor, known: Tensor) -> Tensor:
-        """The stacked embeddings, with the learned token in place of a missing modality's."""
+        """Embeddings, with the learned token in place of a missing modality's.
+
+        Args:
+            encoded: [batch, modality, width].
+            known: [batch, modality], bool.
+
+        Returns:
+            [batch, modality, width].
+        """
         return encoded.where(known.unsqueeze(-1), self.missing)
 
     def collaborate(self, encoded: Tensor, known: Tensor) -> Path:
@@ -314,6 +322,10 @@ class EBMC(Method):
         exp(-sigma_m); for a missing one z_m is its token, z_m^c is 0 and r_m is 0.
         IMTD: the fusion reads M alpha_m z~_m (M modalities), so that equal trust changes nothing.
         A rebuilt modality has the trust of its own branch in what was rebuilt.
+
+        Args:
+            encoded: [batch, modality, width].
+            known: [batch, modality], bool.
         """
         shared = self.part_norms(self.shared(encoded))
         private = self.part_norms(self.private(encoded))
@@ -330,7 +342,17 @@ class EBMC(Method):
         return Path(known, encoded, shared, private, used, branch, trust, fused, prediction)
 
     def rebuild(self, own: Tensor, shared: Tensor, private: Tensor, known: Tensor) -> Tensor:
-        """G_m(own, the others' mean shared part, their mean private part); 0 where there are no others."""
+        """G_m(own, the others' mean shared part, their mean private part).
+
+        Args:
+            own: [batch, modality, width].
+            shared: [batch, modality, width].
+            private: [batch, modality, width].
+            known: [batch, modality], bool: which count as others.
+
+        Returns:
+            [batch, modality, width]; 0 where there are no others.
+        """
         inputs = torch.cat([own, mean_of_others(shared, known), mean_of_others(private, known)], dim=-1)
         return self.generators(inputs).where(has_others(known).unsqueeze(-1), 0)
 
@@ -343,7 +365,16 @@ class EBMC(Method):
     # --- the loss ---------------------------------------------------------------------------------------
 
     def energies(self, encoded: Tensor, error: Tensor, uncertainty: Tensor) -> Tensor:
-        """E_m = alpha ||z_m||^2 / D + beta l_m + gamma u_m, [batch, modality], from z, l and u."""
+        """E_m = alpha ||z_m||^2 / D + beta l_m + gamma u_m.
+
+        Args:
+            encoded: z, [batch, modality, width].
+            error: l, [batch, modality].
+            uncertainty: u, [batch, modality].
+
+        Returns:
+            [batch, modality].
+        """
         s = self.params
         norm = encoded.square().mean(dim=-1)
         return s.energy_norm * norm + s.energy_error * error + s.energy_uncertainty * uncertainty
@@ -377,13 +408,29 @@ class EBMC(Method):
         return terms
 
     def fused_loss(self, prediction: Tensor, target: Tensor) -> Tensor:
-        """L_task, a scalar."""
+        """L_task.
+
+        Args:
+            prediction: [batch] scores or [batch, classes] logits.
+            target: [batch].
+
+        Returns:
+            A scalar.
+        """
         if self.spec.kind == "regression" and self.params.errors == "squared":
             return F.mse_loss(prediction, target)
         return task_loss(prediction, target, self.spec)
 
     def msd_loss(self, clean: Path, target: Tensor) -> Tensor:
-        """L_MSD = L_inv + lambda1 L_dis + lambda2 L_uni, the last on the private parts."""
+        """L_MSD = L_inv + lambda1 L_dis + lambda2 L_uni, the last on the private parts.
+
+        Args:
+            clean: the pass whose ``known`` are all modalities that a sample has.
+            target: [batch].
+
+        Returns:
+            A scalar.
+        """
         s = self.params
         said = as_prediction(self.private_heads(clean.private), self.spec)
         loss = masked_mean(self.branches.errors(said, target), clean.known)
@@ -397,7 +444,16 @@ class EBMC(Method):
         return loss
 
     def cce_loss(self, path: Path, clean: Path, fused: Tensor) -> Tensor:
-        """L_CCE: the squared error of what is rebuilt, and in stage I the task's loss of what is predicted from it."""
+        """L_CCE: the squared error of what is rebuilt, and in stage I the task's loss of what is predicted from it.
+
+        Args:
+            path: the pass from which patterns were hidden.
+            clean: the same, its ``known`` being all modalities that a sample has.
+            fused: the task's loss of ``path``, a scalar.
+
+        Returns:
+            A scalar.
+        """
         s, goal = self.params, clean.encoded.detach()
         if s.reconstruct == "dropped":
             hidden = clean.known & ~path.known & has_others(path.known)
@@ -422,7 +478,16 @@ class EBMC(Method):
             return nets["branches"](torch.stack(list(encoded.values()), dim=1))
 
     def emc_loss(self, clean: Path, taught: Tensor, target: Tensor) -> Tensor:
-        """L_EMC = L_gap + delta sum_m ||dE_m / dz_m||^2, the last at every k-th step."""
+        """L_EMC = L_gap + delta sum_m ||dE_m / dz_m||^2, the last at every k-th step.
+
+        Args:
+            clean: the pass whose ``known`` are all modalities that a sample has.
+            taught: the teacher's raw outputs, as of ``teach``.
+            target: [batch].
+
+        Returns:
+            A scalar.
+        """
         s, known, encoded = self.params, clean.known, clean.encoded
         gap = energy_excess if s.one_sided else energy_gap
         error = self.branches.relative_errors(self.branches.said(clean.branch), target)
@@ -446,6 +511,14 @@ class EBMC(Method):
 
         Classification: KL(softmax(z / tau) || softmax(T_m / tau)), or the reverse (``kl_from``). Regression: the squared difference, which
         is the divergence of two Gaussians of one variance, up to a factor.
+
+        Args:
+            prediction: the fused one, [batch] scores or [batch, classes] logits.
+            taught: the teacher's raw outputs, as of ``teach``.
+            known: [batch, modality], bool.
+
+        Returns:
+            A scalar.
         """
         said, deviation = self.branches.said(taught), self.branches.deviation(taught)
         if self.spec.kind == "classification":

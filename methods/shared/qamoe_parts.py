@@ -49,7 +49,15 @@ class Experts(nn.Module):
 
 
 def top_gates(probability: Tensor, top: int) -> Tensor:
-    """The largest ``top`` of the probabilities [..., expert], divided by their sum; 0 for the others."""
+    """The largest probabilities, divided by their sum.
+
+    Args:
+        probability: [..., expert], in [0, 1].
+        top: how many stay, at most the number of experts.
+
+    Returns:
+        [..., expert]; 0 for the others.
+    """
     values, chosen = probability.topk(top, dim=-1)
     return torch.zeros_like(probability).scatter(-1, chosen, values / values.sum(dim=-1, keepdim=True))
 
