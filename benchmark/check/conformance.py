@@ -34,9 +34,10 @@ from ..report.chosen_tables import named_metric, named_table
 from .corruption import CORRUPTION_CHECKS
 from .dataset import DATASET_CHECKS
 from .encoder import ENCODER_CHECKS, Subject
+from .estimator import ESTIMATOR_CHECKS
 from .launcher import LAUNCHER_CHECKS, trial_of
 from .media import MEDIA_CHECKS
-from .method import ESTIMATOR_CHECKS, METHOD_CHECKS, parameters_are_literals
+from .method import METHOD_CHECKS, parameters_are_literals
 from .metric import METRIC_CHECKS
 from .table import TABLE_CHECKS
 

@@ -1,96 +1,22 @@
-"""What a method must do to take part."""
+"""What a method that is a network must do to take part."""
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import fields, replace
 from functools import partial
 
 import torch
-from torch import Tensor
 
-from ...datasets.batch import Batch, Conversations, Spec
-from ...methods.estimator import Estimator
+from ...datasets.batch import Batch
 from ...methods.losses import task_loss
-from ...methods.method import Method, Output
-from ...methods.shared.networks import SharedNetworkParams
+from ...methods.method import Method
 from ..core.method_spec import describe
 from ..core.registry import Entry
 from ..train.predict import default_conditions
-from .planted import VOCABULARY, kinds_of, specs, with_tokens
-from .planted import planted_batch as planted_batch
-from .planted_media import media_specs, planted_media, with_more_padding, with_rubbish_in_padding
-from .told import check_told
-
-TOLERANCE = 1e-4
-
-
-def specs_for(method_class: type[Method]) -> Iterator[Spec]:
-    """The specifications that a method is tried with: of features, or of the raw media that it reads."""
-    for spec in media_specs() if method_class.reads_media else specs(kinds_of(method_class)):
-        yield replace(spec, tokens={_TEXT: VOCABULARY}) if method_class.reads_tokens else spec
-
-
-#: The modality of every specification whose token ids are planted.
-_TEXT = "text"
-
-
-def _planted(method_class: type[Method], spec: Spec, count: int = 24) -> Batch:
-    """A planted batch; for a method that reads context, with the sample before each as its context, but for the first;
-    for one that reads conversations, in conversations of one utterance and more."""
-    batch = planted_media(spec, count) if spec.media else planted_batch(spec, count)
-    if method_class.reads_tokens:
-        batch = with_tokens(batch, _TEXT)
-    if method_class.uses_conversation:
-        row = torch.arange(count)
-        ends = torch.tensor([count // 4, count // 4 + 1, count // 2])
-        number = torch.bucketize(row, ends, right=True)
-        batch = replace(batch, conversation=Conversations(number, row, row % 3))
-    if not method_class.uses_context:
-        return batch
-    context = replace(batch, conversation=None).take((torch.arange(count) - 1).clamp(min=0))
-    known = torch.arange(count) > 0
-    context = context.with_present({name: flags & known for name, flags in context.present.items()})
-    return replace(batch, context=context)
-
-
-def _build(method_class: type[Method], spec: Spec) -> Method:
-    """A network with its first weights, or an estimator that is fitted to the planted samples."""
-    torch.manual_seed(0)
-    params = method_class.Params()
-    if isinstance(params, SharedNetworkParams):
-        params = replace(params, layers=1)  # the contract does not depend on the depth of the shared encoders
-    if issubclass(method_class, Estimator):
-        return copy.deepcopy(_fitted(method_class, spec))
-    return method_class(params, spec)
-
-
-#: The fitted estimators of the class that is checked, by their specs.
-_FITTED: dict[tuple[type[Estimator], str], Estimator] = {}
-
-
-def _fitted(method_class: type[Estimator], spec: Spec) -> Estimator:
-    """The estimator that all checks copy, fitted to the planted samples of a spec. Nobody else may change it."""
-    key = (method_class, repr(spec))
-    if key not in _FITTED:
-        if any(known is not method_class for known, _ in _FITTED):
-            _FITTED.clear()
-        estimator = method_class(method_class.Params(), spec)
-        estimator.learned.replace(estimator.fit(planted_batch(spec), estimator.candidates()[0], seed=0))
-        _FITTED[key] = estimator
-    return _FITTED[key]
-
-
-@torch.no_grad()
-def _predict(method: Method, batch: Batch) -> Output:
-    method.eval()
-    return method(batch)
-
-
-def _close(left: Tensor, right: Tensor, what: str) -> None:
-    difference = float((left - right).abs().max())
-    assert difference <= TOLERANCE, f"{what}: predictions differ by {difference:.3g}"
+from .method_predictions import PREDICTION_CHECKS
+from .planted import kinds_of
+from .planted_networks import assert_close, network_of, prediction_of, samples_for, specs_for
 
 
 def parameters_are_literals(entry: Entry) -> None:
@@ -134,157 +60,6 @@ def parameters_are_literals(entry: Entry) -> None:
     assert description.departures == vars(method).get("departures"), "departures should be a literal"
 
 
-def output_has_the_right_shape(method_class: type[Method]) -> None:
-    """It predicts one score or one row of logits a sample, for one to four modalities, any missing
-    pattern, batches of one."""
-    for spec in specs_for(method_class):
-        method, whole = _build(method_class, spec), _planted(method_class, spec)
-        for batch in (whole, whole.take(slice(0, 1))):
-            for condition in default_conditions(batch.modalities):
-                prediction = _predict(method, condition.apply(batch)).prediction
-                shape = (len(batch),) if spec.kind == "regression" else (len(batch), spec.classes)
-                where = f"{len(spec.modalities)} modalities, {condition.name}, batch of {len(batch)}"
-                assert tuple(prediction.shape) == shape, (
-                    f"{where}: shape {tuple(prediction.shape)}, not {shape}"
-                )
-                assert bool(torch.isfinite(prediction).all()), f"{where}: not finite"
-
-
-def what_it_says_of_itself_is_one_number_a_sample(method_class: type[Method]) -> None:
-    """Confidences and diagnostics are finite, one number a sample, the same in any order and alone, and have names that
-    tables can hold, for any missing pattern."""
-    for spec in specs_for(method_class):
-        check_told(_build(method_class, spec), _planted(method_class, spec))
-
-
-def nothing_present_is_survived(method_class: type[Method]) -> None:
-    """A sample without any modality gets a finite prediction."""
-    for spec in specs_for(method_class):
-        batch = _planted(method_class, spec)
-        batch = batch.with_present({name: torch.zeros_like(flags) for name, flags in batch.present.items()})
-        assert bool(torch.isfinite(_predict(_build(method_class, spec), batch).prediction).all()), (
-            "not finite"
-        )
-
-
-def padding_is_not_read(method_class: type[Method]) -> None:
-    """What stands in padded time steps changes no prediction, nor does more padding."""
-    for spec in specs_for(method_class):
-        method, batch = _build(method_class, spec), _planted(method_class, spec)
-        clean = _predict(method, batch).prediction
-        noisy = {m: with_rubbish_in_padding(x, batch.mask[m]) for m, x in batch.features.items()}
-        unread = {
-            m: x.where(x[:, 1:2] > 0, x.new_tensor([7, 0, 1])[:, None]) for m, x in batch.tokens.items()
-        }
-        padded = replace(batch, features=noisy, tokens=unread)
-        _close(clean, _predict(method, padded).prediction, "noise in padding")
-        longer = replace(
-            batch,
-            features={m: with_more_padding(x, 3) for m, x in batch.features.items()},
-            mask={m: torch.nn.functional.pad(x, (0, 3)) for m, x in batch.mask.items()},
-            tokens={m: torch.nn.functional.pad(x, (0, 3)) for m, x in batch.tokens.items()},
-        )
-        _close(clean, _predict(method, longer).prediction, "three more padded steps")
-
-
-def absent_is_not_read(method_class: type[Method]) -> None:
-    """What stands in an absent modality changes no prediction, not even NaN."""
-    for spec in specs_for(method_class):
-        method, batch = _build(method_class, spec), _planted(method_class, spec)
-        for name in spec.modalities:
-            absent = batch.with_present({name: torch.zeros_like(batch.present[name])})
-            left, right = _predict(method, absent), _predict(method, _with_nan(absent, name))
-            _close(left.prediction, right.prediction, f"NaN in absent {name}")
-
-
-def _with_nan(batch: Batch, name: str) -> Batch:
-    """The batch, and its context, with NaN as the features of a modality, or 7 where these are whole numbers, as are token
-    ids."""
-    values = batch.features[name]
-    rubbish = torch.full_like(values, torch.nan if values.is_floating_point() else 7)
-    features = {**batch.features, name: rubbish}
-    context = None if batch.context is None else _with_nan(batch.context, name)
-    tokens = {m: torch.full_like(x, 7) if m == name else x for m, x in batch.tokens.items()}
-    return replace(batch, features=features, context=context, tokens=tokens)
-
-
-def token_ids_are_read(method_class: type[Method]) -> None:
-    """Where it says that it reads token ids, other ids give other predictions; those of lost tokens change none, and it
-    survives a text that has lost all of them, and ids that no training sample has."""
-    if not method_class.reads_tokens:
-        return
-    for spec in list(specs_for(method_class))[2:4]:
-        method, batch = _build(method_class, spec), _planted(method_class, spec)
-        stored = batch.tokens[_TEXT]
-        clean = _predict(method, batch).prediction
-        swapped = replace(batch, tokens={_TEXT: stored.roll(1, 0)})
-        away = float((clean - _predict(method, swapped).prediction).abs().max())
-        assert away > 0, "other token ids change nothing: read batch.token_ids, or say reads_tokens = False"
-        half = stored.where(torch.arange(stored.shape[2]) < 1, 0)
-        ids = torch.where(torch.arange(stored.shape[2]) < 1, stored[:, 0], 7)
-        other = torch.stack([ids, half[:, 1], half[:, 2]], dim=1)
-        few, same = (_predict(method, replace(batch, tokens={_TEXT: rows})) for rows in (half, other))
-        _close(few.prediction, same.prediction, "the ids of lost tokens")
-        large = stored + stored.new_tensor([VOCABULARY, 0, 0])[:, None] * stored[:, 1:2]
-        for what, rows in (
-            ("all tokens lost", torch.zeros_like(stored)),
-            ("ids above those of training", large),
-        ):
-            prediction = _predict(method, replace(batch, tokens={_TEXT: rows})).prediction
-            assert bool(torch.isfinite(prediction).all()), f"{what}: not finite"
-
-
-def unobserved_is_not_read(method_class: type[Method]) -> None:
-    """Where entries are not observed, what stood there changes no prediction; and predictions are finite and of the sample
-    alone, also where nothing of a sample or everything of a batch is observed."""
-    if method_class.reads_media:  # raw media have no entries that are not observed
-        return
-    for spec in list(specs_for(method_class))[2:4]:
-        spec = replace(spec, partly_observed=tuple(spec.modalities))
-        method, batch = _build(method_class, spec), _planted(method_class, spec)
-        clean = _predict(method, batch).prediction
-        dirty = {m: x.where(batch.observed[m], 7.0) for m, x in batch.features.items()}
-        # as the harness hands on every batch
-        handed = replace(batch, features=dirty).with_observed(batch.observed)
-        _close(clean, _predict(method, handed).prediction, "other values at unobserved entries")
-        alone = slice(0, _first(batch))
-        _close(clean[alone], _predict(method, batch.take(alone)).prediction, "a sample with holes alone")
-        nothing = batch.with_observed({m: torch.zeros_like(o) for m, o in batch.observed.items()})
-        for what, other in (("nothing", nothing), ("everything", replace(batch, observed={}))):
-            prediction = _predict(method, other).prediction
-            assert prediction.shape == clean.shape, f"{what} observed: shape {tuple(prediction.shape)}"
-            assert bool(torch.isfinite(prediction).all()), f"{what} observed: not finite"
-
-
-def _first(batch: Batch) -> int:
-    """How many samples of a planted batch stand alone at its beginning: one, or the first conversation."""
-    return 1 if batch.conversation is None else int((batch.conversation.number == 0).sum())
-
-
-def samples_are_independent(method_class: type[Method]) -> None:
-    """A prediction does not depend on the other samples of the batch, nor on their order; where it reads conversations,
-    not on other conversations."""
-    for spec in specs_for(method_class):
-        method, batch = _build(method_class, spec), _planted(method_class, spec)
-        order = torch.randperm(len(batch), generator=torch.Generator().manual_seed(1))
-        whole = _predict(method, batch).prediction
-        _close(whole[order], _predict(method, batch.take(order)).prediction, "another order")
-        what = "sample"
-        if batch.conversation is not None:
-            what, said = "conversation", batch.conversation
-            turned = replace(said, number=-said.number)
-            swapped = _predict(method, replace(batch, conversation=turned)).prediction
-            _close(whole, swapped, "another order of the conversations")
-        count = _first(batch)
-        alone = _predict(method, batch.take(slice(0, count))).prediction
-        names = "+".join(spec.modalities)
-        _close(
-            whole[:count],
-            alone,
-            f"{names}, a {what} alone and among {len(batch)} (do statistics of the batch, as of batch norm, enter?)",
-        )
-
-
 def modalities_are_independent(method_class: type[Method]) -> None:
     """Where it says that modalities are encoded independently, encoding once and fusing often changes
     nothing."""
@@ -293,20 +68,22 @@ def modalities_are_independent(method_class: type[Method]) -> None:
     ):  # with context, all are encoded for each condition
         return
     for spec in specs_for(method_class):
-        method, batch = _build(method_class, spec), _planted(method_class, spec)
+        method, batch = network_of(method_class, spec), samples_for(method_class, spec)
         method.eval()
         with torch.no_grad():
             clean = {name: method.encode(name, batch) for name in batch.modalities}
             for condition in default_conditions(batch.modalities):
                 changed = condition.apply(batch)
-                _close(method(changed).prediction, method.fuse(clean, changed).prediction, condition.name)
+                assert_close(
+                    method(changed).prediction, method.fuse(clean, changed).prediction, condition.name
+                )
 
 
 def loss_is_finite(method_class: type[Method]) -> None:
     """Its loss terms are finite scalars with finite gradients in every stage, also for a batch of one, and whether
     modalities have labels of their own or not."""
     for spec in specs_for(method_class):
-        method, whole = _build(method_class, spec), _planted(method_class, spec)
+        method, whole = network_of(method_class, spec), samples_for(method_class, spec)
         for stage in range(len(method.stages)):
             method.begin_stage(stage)
             single = whole.take(slice(0, 1))
@@ -330,7 +107,7 @@ def step_is_finite(method_class: type[Method]) -> None:
     """A step of training leaves finite weights in every stage, for batches of one and any missing pattern,
     and so does what it wants evaluated."""
     for spec in specs_for(method_class):
-        method, whole = _build(method_class, spec), _planted(method_class, spec)
+        method, whole = network_of(method_class, spec), samples_for(method_class, spec)
         optimizer = torch.optim.SGD(method.parameters(), lr=1e-3)
         absent = whole.with_present({name: torch.zeros(len(whole)).bool() for name in whole.modalities})
         patterns = default_conditions(whole.modalities)
@@ -361,11 +138,11 @@ def same_seed_same_result(method_class: type[Method]) -> None:
     for spec in specs_for(method_class):
         values = []
         for _ in range(2):
-            method, batch = _build(method_class, spec), _planted(method_class, spec)
+            method, batch = network_of(method_class, spec), samples_for(method_class, spec)
             method.begin_stage(0)
             method.train()
             loss = torch.stack(list(method.loss(batch).values())).sum().detach()
-            values.append(torch.cat([loss.reshape(1), _predict(method, batch).prediction.reshape(-1)]))
+            values.append(torch.cat([loss.reshape(1), prediction_of(method, batch).prediction.reshape(-1)]))
         assert bool(torch.equal(*values)), "two runs differ"
 
 
@@ -373,13 +150,13 @@ def batch_is_left_alone(method_class: type[Method]) -> None:
     """It does not change the batch that it is given."""
     for spec in specs_for(method_class):
         method, batch, copy = (
-            _build(method_class, spec),
-            _planted(method_class, spec),
-            _planted(method_class, spec),
+            network_of(method_class, spec),
+            samples_for(method_class, spec),
+            samples_for(method_class, spec),
         )
         method.begin_stage(0)
         method.loss(batch)
-        _predict(method, batch)
+        prediction_of(method, batch)
         for name in batch.modalities:
             assert torch.equal(batch.features[name], copy.features[name]), f"features of {name} changed"
             assert torch.equal(batch.present[name], copy.present[name]), f"present flags of {name} changed"
@@ -390,23 +167,23 @@ def batch_is_left_alone(method_class: type[Method]) -> None:
 def weights_are_restored(method_class: type[Method]) -> None:
     """Weights that are saved and loaded again into it give the same predictions after every stage."""
     for spec in specs_for(method_class):
-        method, batch = _build(method_class, spec), _planted(method_class, spec)
+        method, batch = network_of(method_class, spec), samples_for(method_class, spec)
         for stage in range(len(method.stages)):
             method.begin_stage(stage)
         saved = {name: value.clone() for name, value in method.state_dict().items()}
-        before = _predict(method, batch).prediction
+        before = prediction_of(method, batch).prediction
         with torch.no_grad():
             for parameter in method.parameters():
                 parameter.add_(0.1)
         method.load_state_dict(saved)
-        _close(before, _predict(method, batch).prediction, "restored weights")
+        assert_close(before, prediction_of(method, batch).prediction, "restored weights")
 
 
 def what_is_not_kept_does_not_change(method_class: type[Method]) -> None:
     """What it does not keep of its state is the same in every network of its parameters, also after training, and
     ``bases`` names it."""
     spec = next(specs_for(method_class))
-    method, batch = _build(method_class, spec), _planted(method_class, spec)
+    method, batch = network_of(method_class, spec), samples_for(method_class, spec)
     left = method.state_dict().keys() - set(method.kept())
     assert set(method.kept()) <= method.state_dict().keys(), "it keeps what is no part of its state"
     if not left:
@@ -424,13 +201,13 @@ def what_is_not_kept_does_not_change(method_class: type[Method]) -> None:
 
 
 def _task_loss(method: Method, batch: Batch) -> float:
-    return float(task_loss(_predict(method, batch).prediction, batch.target, method.spec))
+    return float(task_loss(prediction_of(method, batch).prediction, batch.target, method.spec))
 
 
 def it_learns(method_class: type[Method]) -> None:
     """On data in which every modality tells the target, training beats the best constant guess."""
     for spec in list(specs_for(method_class))[2:4]:
-        method, batch = _build(method_class, spec), _planted(method_class, spec, count=64)
+        method, batch = network_of(method_class, spec), samples_for(method_class, spec, count=64)
         optimizer = torch.optim.Adam(method.parameters(), lr=3e-3)
         stages = len(method.stages)
         for stage in range(stages):
@@ -447,7 +224,7 @@ def it_learns(method_class: type[Method]) -> None:
 
 def _behind_a_constant(method: Method, batch: Batch) -> str:
     """How a network compares with a constant; empty where it is better."""
-    prediction = _predict(method, batch).prediction
+    prediction = prediction_of(method, batch).prediction
     if method.spec.kind == "regression":
         error = float((prediction - batch.target).abs().mean())
         constant = float((batch.target - batch.target.median()).abs().mean())
@@ -457,92 +234,8 @@ def _behind_a_constant(method: Method, batch: Batch) -> str:
     return "" if right > constant + 0.1 else f"accuracy {right:.3f}, of a constant {constant:.3f}"
 
 
-def every_candidate_fits(method_class: type[Method]) -> None:
-    """Each candidate is fitted without a change to the batch, predicts finite values, and does so again with the same
-    seed."""
-    for spec in list(specs_for(method_class))[2:4]:
-        batch, copy = planted_batch(spec, count=64), planted_batch(spec, count=64)
-        method = _build(method_class, spec)
-        assert isinstance(method, Estimator)
-        for candidate in method.candidates():
-            found = []
-            for _ in range(2):
-                method.learned.replace(method.fit(batch, candidate, seed=1))
-                found.append(_predict(method, batch).prediction)
-            assert bool(torch.isfinite(found[0]).all()), f"candidate {candidate!r}: not finite"
-            assert torch.equal(*found), f"candidate {candidate!r}: two fits with one seed differ"
-        for name in batch.modalities:
-            assert torch.equal(batch.features[name], copy.features[name]), f"features of {name} changed"
-        assert torch.equal(batch.target, copy.target), "targets changed"
-
-
-def what_it_learned_is_restored(method_class: type[Method]) -> None:
-    """Another estimator of the class that loads its state predicts the same."""
-    for spec in specs_for(method_class):
-        method, batch = _build(method_class, spec), planted_batch(spec)
-        other = method_class(method_class.Params(), spec)
-        other.load_state_dict(method.state_dict())
-        assert torch.equal(_predict(method, batch).prediction, _predict(other, batch).prediction), (
-            "what it predicts is not all in what it has learned"
-        )
-
-
-def a_constant_is_not_better(method_class: type[Method]) -> None:
-    """On its training samples it is at least as good as the best constant guess."""
-    for spec in specs():
-        method, batch = _build(method_class, spec), planted_batch(spec)
-        prediction = _predict(method, batch).prediction
-        if spec.kind == "regression":
-            error = float((prediction - batch.target).abs().mean())
-            constant = float((batch.target - batch.target.median()).abs().mean())
-            assert error <= constant + TOLERANCE, f"mean error {error:.3f}, of a constant {constant:.3f}"
-        else:
-            right = float((prediction.argmax(1) == batch.target).float().mean())
-            constant = float(batch.target.bincount().max() / len(batch))
-            assert right >= constant, f"accuracy {right:.3f}, of a constant {constant:.3f}"
-
-
-def class_weights_reach_it(method_class: type[Method]) -> None:
-    """Where it says that weights of classes reach it, they change its loss, or what it learns."""
-    if not method_class.weighs_classes:
-        return
-    plain = list(specs_for(method_class))[3]
-    batch, found = _planted(method_class, plain), []
-    for weights in ((1.0, 1.0, 1.0), (4.0, 1.0, 0.1)):
-        method = _build(method_class, replace(plain, class_weights=weights))
-        if isinstance(method, Estimator):
-            found.append(_predict(method, batch).prediction.flatten())
-            continue
-        method.begin_stage(0)
-        method.train()
-        found.append(torch.stack(list(method.loss(batch).values())).sum().detach().reshape(1))
-    assert not torch.equal(*found), (
-        "weights of the classes change nothing: compute the loss by losses.task_errors, or say weighs_classes = False"
-    )
-
-
-#: What networks and estimators promise alike.
-_PREDICTION_CHECKS: tuple[Callable[[type[Method]], None], ...] = (
-    output_has_the_right_shape,
-    nothing_present_is_survived,
-    padding_is_not_read,
-    absent_is_not_read,
-    token_ids_are_read,
-    unobserved_is_not_read,
-    samples_are_independent,
-    what_it_says_of_itself_is_one_number_a_sample,
-    class_weights_reach_it,
-)
-
-ESTIMATOR_CHECKS: tuple[Callable[[type[Method]], None], ...] = (
-    *_PREDICTION_CHECKS,
-    every_candidate_fits,
-    what_it_learned_is_restored,
-    a_constant_is_not_better,
-)
-
 METHOD_CHECKS: tuple[Callable[[type[Method]], None], ...] = (
-    *_PREDICTION_CHECKS,
+    *PREDICTION_CHECKS,
     modalities_are_independent,
     loss_is_finite,
     step_is_finite,

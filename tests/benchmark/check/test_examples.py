@@ -11,7 +11,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import soundfile
-from mmbench.benchmark.check import method as contract
+from mmbench.benchmark.check.method import loss_is_finite, parameters_are_literals
+from mmbench.benchmark.check.method_predictions import absent_is_not_read, output_has_the_right_shape
 from mmbench.benchmark.core.registry import find
 from mmbench.datasets.pickles.mmsa_layout import Layout
 from mmbench.datasets.shared.sentiment_synthetic import generate
@@ -71,8 +72,8 @@ def test_labels_of_single_modalities_are_trained_with(call: Call, tmp_path: Path
     """On a small stand-in of CH-SIMS in MMSA's layout, to which such labels are added as its files have them."""
     plugin = EXAMPLES / "unimodal_labels.py"
     entry = find("method", "multi_task", (plugin,))
-    contract.parameters_are_literals(entry)
-    for check in (contract.output_has_the_right_shape, contract.loss_is_finite, contract.absent_is_not_read):
+    parameters_are_literals(entry)
+    for check in (output_has_the_right_shape, loss_is_finite, absent_is_not_read):
         check(entry.load())
 
     layout = Layout("unaligned_39.pkl", {"train": 24, "valid": 8, "test": 8}, (7, 8, 9), (4, 6, 3))

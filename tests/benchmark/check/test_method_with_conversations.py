@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import pytest
 import torch
-from mmbench.benchmark.check.method import samples_are_independent
+from mmbench.benchmark.check.method_predictions import samples_are_independent
 from mmbench.datasets.batch import Batch, Conversations
 from mmbench.methods.erm import ERM, ERMParams
 from mmbench.methods.method import Output, fixed

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 import torch
 from mmbench.benchmark.check.conformance import check_method
-from mmbench.benchmark.check.method import planted_batch
+from mmbench.benchmark.check.planted import planted_batch
 from mmbench.benchmark.core.protocol import Protocol
 from mmbench.benchmark.core.registry import find
 from mmbench.benchmark.exchange.merge import merge

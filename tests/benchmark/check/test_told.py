@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from mmbench.benchmark.check.method import planted_batch
+from mmbench.benchmark.check.planted import planted_batch
 from mmbench.benchmark.check.told import check_told
 from mmbench.datasets.batch import Batch, Spec
 from mmbench.methods.erm import ERM, ERMParams

@@ -9,7 +9,14 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from mmbench.benchmark.check import method as contract
+from mmbench.benchmark.check import method_predictions
+from mmbench.benchmark.check.method import parameters_are_literals
+from mmbench.benchmark.check.method_predictions import (
+    absent_is_not_read,
+    padding_is_not_read,
+    token_ids_are_read,
+)
+from mmbench.benchmark.check.planted_networks import specs_for
 from mmbench.benchmark.core.registry import find
 from mmbench.datasets.batch import Batch
 from mmbench.datasets.layout.convert import convert
@@ -172,13 +179,13 @@ class Deaf(ERM):
 
 def test_the_check_finds_what_reads_too_much_or_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     example = find("method", "token_bert", (PLUGIN,))
-    contract.parameters_are_literals(example)
-    contract.token_ids_are_read(example.load())
-    few = list(contract.specs_for(Stored))[:4]  # of one modality and of two
-    monkeypatch.setattr(contract, "specs_for", lambda _: iter(few))
-    contract.absent_is_not_read(example.load())
-    for check in (contract.token_ids_are_read, contract.absent_is_not_read, contract.padding_is_not_read):
+    parameters_are_literals(example)
+    token_ids_are_read(example.load())
+    few = list(specs_for(Stored))[:4]  # of one modality and of two
+    monkeypatch.setattr(method_predictions, "specs_for", lambda _: iter(few))
+    absent_is_not_read(example.load())
+    for check in (token_ids_are_read, absent_is_not_read, padding_is_not_read):
         with pytest.raises(AssertionError, match="differ by"):
             check(Stored)
     with pytest.raises(AssertionError, match="other token ids change nothing"):
-        contract.token_ids_are_read(Deaf)
+        token_ids_are_read(Deaf)
