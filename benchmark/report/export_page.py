@@ -13,7 +13,7 @@ from rich.console import Console
 
 from ...leaderboards.labels import SYNTHETIC
 from ...leaderboards.plots.figure import PictureForm
-from ...leaderboards.render import page
+from ...leaderboards.render import page, summary
 from ...leaderboards.render.files import write_text
 from ..store.names import inside
 from .console import print_faults
@@ -26,18 +26,31 @@ _COLOURS = 64
 
 
 def page_tables(tables: Tables) -> list[page.PageTable]:
-    """The leaderboards as a page is given them."""
+    """The leaderboards as a page is given them, a summary of several before them."""
     declared = tables.declared
     return [
-        page.PageTable(
-            name,
-            declared[name].title,
-            declared[name].across,
-            declared[name].shown_rows(frame) if declared[name].plain else frame,
-            declared[name].shown,
-        )
-        for name, frame in tables.frames.items()
+        *(_summary_table(tables) if len(tables.frames) > 1 else ()),
+        *(
+            page.PageTable(
+                name,
+                declared[name].title,
+                declared[name].across,
+                declared[name].shown_rows(frame) if declared[name].plain else frame,
+                declared[name].shown,
+            )
+            for name, frame in tables.frames.items()
+        ),
     ]
+
+
+def _summary_table(tables: Tables) -> Iterator[page.PageTable]:
+    """The summary, where there is one; what all of its rows have in common stands in its title."""
+    if not (panels := summary.panels(tables.frames)):
+        return
+    frame = summary.frame_of(panels).rename(columns={"task": "tasks"})
+    same = [name for name in ("tasks", "modalities", "protocol") if len(set(frame[name])) == 1]
+    subject = "; ".join(["Summary", *(str(frame[name].iloc[0]) for name in same)])
+    yield page.PageTable("summary", subject, "metric", frame.drop(columns=same))
 
 
 def picture_name(file: Path) -> str:

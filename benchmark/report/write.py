@@ -17,6 +17,7 @@ from ...leaderboards.render import notes as table_notes
 from ...leaderboards.render import page, summary
 from ...leaderboards.render.files import file_name, write_text
 from ...leaderboards.render.markdown import write_markdown
+from ...leaderboards.render.plain import write_plain_csv
 from ...leaderboards.render.text import HOLE, UNVERIFIED, wide
 from ...leaderboards.tables.accuracy import data_label
 from ..core.errors import UsageError, nearest
@@ -96,6 +97,8 @@ def write_leaderboards(
             from ...leaderboards.render.latex import write_latex
 
             files.append(write_latex(short, folder, name, table.title, table.across))
+    if panels and "csv" in formats:
+        files.append(write_plain_csv(summary.frame_of(panels), folder, "summary"))
     if "html" in formats:
         files.append(page.write_page(folder, page_tables(tables), version("mmbench")))
     scored = [frame for name, frame in frames.items() if not tables.declared[name].plain]

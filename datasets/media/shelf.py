@@ -104,7 +104,7 @@ class Shelf:
             try:
                 with os.scandir(folder or ".") as entries:
                     self._names[folder] = {entry.name: _fault(entry) for entry in entries}
-            except FileNotFoundError:  # so is every file in it
+            except (FileNotFoundError, ValueError):  # so is every file in it; no path has a null character
                 pass
             except OSError as error:
                 self._closed[folder] = error.strerror or str(error)
@@ -121,7 +121,7 @@ class Shelf:
                 self._spelt[folder] = {
                     normalize("NFC", one): one for one in sorted(os.listdir(folder or "."))
                 }
-            except OSError:  # nothing is found in it
+            except (OSError, ValueError):  # nothing is found in it
                 self._spelt[folder] = {}
         return os.path.join(folder, self._spelt[folder].get(normalize("NFC", name), name))
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
 from ..labels import AVERAGE, CLEAN, KEYS, MISSING, OWN, UPPER_BOUND
-from ..tables.accuracy import data_label, task_label
+from ..tables.accuracy import task_label
 from .text import HOLE, UNVERIFIED, count_text, records, rounded
 
 #: What rows must share to be ranked together, beside their main metric: all of ``KEYS`` but the task.
@@ -57,7 +57,7 @@ class Panel:
     """Methods that are ranked together.
 
     Attributes:
-        title: what they were tested on, and by which metric.
+        shared: the columns of ``KEYS`` that they have in common; the task where there is one, else how many.
         values: [methods, axes], float64, best first; each the mean over the tasks, NaN where a task lacks it. The index
             holds the methods' names, the columns the headings.
         lower: of each column, whether lower is better.
@@ -66,12 +66,17 @@ class Panel:
         compared: of each method, whether it is compared with others: not what was only stated elsewhere.
     """
 
-    title: str
+    shared: Mapping[str, str]
     values: pd.DataFrame
     lower: tuple[bool, ...]
     units: tuple[str, ...]
     counts: tuple[str, ...]
     compared: tuple[bool, ...]
+
+    @property
+    def title(self) -> str:
+        """What they were tested on, and under which protocol."""
+        return "; ".join(self.shared[name] for name in KEYS)
 
 
 def panels(frames: Mapping[str, pd.DataFrame]) -> list[Panel]:
@@ -137,9 +142,8 @@ def _panel(shared: Mapping[str, str], rows: pd.DataFrame, frames: Mapping[str, p
         order = np.argsort(np.where(np.isnan(first), np.inf, first), kind="stable").tolist()
     counts = [count_text(records(rows.loc[rows["method"] == method])) for method in methods]
     on = task_label(tasks[0]) if len(tasks) == 1 else f"mean over {len(tasks)} tasks"
-    title = f"{on}; {shared['modalities']}; {shared['protocol']}; {data_label(rows)}"
     return Panel(
-        title,
+        {**{name: shared[name] for name in _FIELD}, "task": on},
         values.iloc[order],
         tuple(lower),
         tuple(units),
@@ -201,6 +205,20 @@ def rows_of(panel: Panel, most: int | None = None) -> pd.DataFrame:
         numbers = panel.values[heading].to_numpy(dtype=float)
         columns[str(heading)] = list(_marked(numbers, panel, place))
     return pd.DataFrame(columns).astype("str").head(most if most is not None else len(panel.values))
+
+
+def frame_of(parts: Sequence[Panel]) -> pd.DataFrame:
+    """The panels as one frame: ``KEYS``, method, n, and a column for each axis, fractions in percent; NaN where a panel has
+    none."""
+    frames = []
+    for part in parts:
+        scale = [100 if unit == "fraction" else 1 for unit in part.units]
+        frame = (part.values * scale).round(3).reset_index()
+        for place, name in enumerate(KEYS):
+            frame.insert(place, name, part.shared[name])
+        frame.insert(len(KEYS) + 1, "n", list(part.counts))
+        frames.append(frame)
+    return pd.concat(frames, ignore_index=True)
 
 
 def _marked(numbers: np.ndarray, panel: Panel, place: int) -> Iterator[str]:

@@ -47,7 +47,7 @@ def test_it_has_every_leaderboard_and_picture_and_the_same_bytes(
     assert file.read_bytes() == (tmp_path / "folder" / "b.html").read_bytes()
     text = file.read_text(encoding="utf-8")
     found = results(tmp_path / "runs")
-    assert tables(text) == [name for name in TABLES if TABLES[name].needs(found)]
+    assert tables(text) == ["summary"] + [name for name in TABLES if TABLES[name].needs(found)]
     assert {"accuracy", "missing", "robustness", "ood", "audit"} <= set(tables(text))
 
     assert mmbench("plot", "--out", "pictures").returncode == 0
@@ -59,6 +59,12 @@ def test_it_has_every_leaderboard_and_picture_and_the_same_bytes(
     assert sum(map(len, inside)) < files / 3  # a palette, and as many dots as a page shows
 
     driver = look(file)
+    rows = driver.find_elements("css selector", "#summary tbody tr")
+    assert {row.find_element("css selector", "th").text for row in rows} == {
+        "erm(layers=1)",
+        "ebmc(layers=1)",
+    }
+    assert "2 methods · 1 task ·" in driver.find_element("css selector", "body").text
     for name, frame in frames(chosen_tables(None, found), found):
         rows = driver.find_elements("css selector", f"#{name} tbody tr")
         assert {row.find_element("css selector", "th").text for row in rows} == set(frame["method"])

@@ -187,6 +187,12 @@ def test_columns_may_have_other_names_and_splits_other_words(tmp_path: Path):
     )
 
 
+@pytest.mark.parametrize("path", ["\0/a.mp4", "v/\0.mp4", "é\0/a.mp4", "v/é\0.mp4"])
+def test_a_path_with_a_null_character_is_no_file(tmp_path: Path, path: str):
+    found = read_own(write(tmp_path, rows=changed(0, "video", path), files=("v/b.mp4", "all.wav")))
+    assert [str(problem) for problem in found.problems] == [f"a video: {path}: no such file"]
+
+
 def test_what_is_missing_or_left_over_is_a_problem_and_no_clip_is_dropped(tmp_path: Path):
     rows = changed(2, "text", "")
     rows = [*rows, ("d", "test", "street", "calm", "v/none.mp4", "", "", "", "")]
