@@ -35,6 +35,8 @@ from ..shared.networks import (
 )
 from ..shared.qamoe_parts import Experts, balance, damaged, near_labels, spread, top_gates
 
+#: The least variance that is told from none where noise is to be predicted: it did not move a sample that got none.
+LEAST_VARIANCE = 0.05
 #: Reliabilities of training that are kept, for the controls that put one of them in the place of a sample's own.
 BANK = 512
 
@@ -322,9 +324,10 @@ class QAMoE(Method):
             count = there.sum(dim=0).clamp(min=1)
             centred = (goal - goal.where(there, 0).sum(dim=0) / count).where(there, 0)
             deviation = (centred.square().sum(dim=0) / count).sqrt().clamp(min=1e-3)
-        terms = gaussian_nll(
-            mixture.mean / deviation, (mixture.variance + 1e-6).log(), goal / deviation
-        ).mean(dim=-1)
+        log_variance = (mixture.variance + LEAST_VARIANCE).log()
+        # The variance alone learns of it: means that are drawn together end as the same for all samples.
+        moved = mixture.mean.detach() / deviation
+        terms = gaussian_nll(moved, log_variance, goal / deviation).mean(dim=-1)
         return masked_mean(terms, mixture.known)
 
     @torch.no_grad()

@@ -81,6 +81,8 @@ NEEDS = {
     "irm": Needs(1, 1, "the penalty is a gradient by a factor on the outputs"),
     "vrex": Needs(1, 1, "variance of the domains' risks"),
     "groupdro": Needs(1, 1, "weighted risks of the domains"),
+    "qamoe": Needs(1, 1, "experts read the embeddings"),
+    "cpsl": Needs(1, 2, "two gradients of each encoder: of SL, and of all other terms"),
     "ebmc": Needs(2, 1, "stage II: and a forward pass of the teacher; patterns hide embeddings, not inputs"),
 }
 
