@@ -53,7 +53,8 @@ class MethodDescription:
         summary: the first line of its docstring.
         docstring: those of its file, its class and its ``Params``.
         version, train_missing, needs_domains, as_published, as_published_in, rules_as_published, libraries,
-            weighs_classes, kinds, departures, reads_media, model_params, uses_conversation, controls: as in ``Method``.
+            weighs_classes, kinds, departures, reads_media, model_params, uses_conversation, controls,
+            needs_modalities: as in ``Method``.
         fields: its parameters, its own before those of bases.
     """
 
@@ -74,6 +75,7 @@ class MethodDescription:
     model_params: tuple[str, ...] = ()
     uses_conversation: bool = False
     controls: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    needs_modalities: int = 1
     fields: tuple[Field, ...] = field(default=())
 
     def defaults(self, protocol: str = "fair", family: str = "") -> dict[str, Any]:
@@ -190,6 +192,7 @@ def _read_description(name: str, source: Path, module: str, attribute: str) -> M
         model_params=literal("model_params", ()),
         uses_conversation=literal("uses_conversation", False),
         controls=literal("controls", {}, [method]),
+        needs_modalities=literal("needs_modalities", 1),
         fields=fields,
     )
 

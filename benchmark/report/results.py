@@ -17,7 +17,9 @@ from ...leaderboards.tables.results import Result
 from ..core.errors import UsageError, nearest
 from ..core.fold import Fold
 from ..core.job import COMPANION, OUTSIDE, Job
+from ..core.method_spec import describe
 from ..core.protocol import protocol_label
+from ..core.registry import entries
 from ..core.strings import as_list, as_seeds
 from ..core.task import Task
 from ..planning.oracle import Bound, stored_bounds
@@ -283,6 +285,7 @@ def _audit(job: Job) -> dict[str, str]:
         "models": "one for all patterns",
         **features,
         **_class_weights(job),
+        **_modality_term(job),
         **({"division": _division(job.fold)} if job.fold else {}),
     }
 
@@ -314,6 +317,15 @@ def _class_weights(job: Job) -> dict[str, str]:
     """How classes are weighed in the loss; nothing where they are not, as in all jobs before there was the rule."""
     weights = job.protocol.get("class_weights", "off")
     return {} if weights == "off" else {"class_weights": str(weights)}
+
+
+def _modality_term(job: Job) -> dict[str, str]:
+    """That the method's own idea is off, where it needs more modalities than there are; else nothing."""
+    entry = entries("method").get(job.method)
+    there = len(job.modalities)
+    if entry is None or describe(entry).needs_modalities <= there:
+        return {}
+    return {"modality_term": f"off: {there} modalit{'y' if there == 1 else 'ies'}"}
 
 
 def _domain_term(job: Job) -> str:

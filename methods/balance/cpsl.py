@@ -112,6 +112,7 @@ class CPSL(Method):
         "without both": {"cp": "none", "sl": "none"},
         "fusion alone": {"cp": "none", "sl": "none", "aux": False, "rec": False, "div": False},
     }
+    needs_modalities = 2  # with one there is nothing that its gradient could be compared with
     params: CPSLParams
     path: Tensor  # [modality], the length of the way that each encoder's parameters have gone
     factor: Tensor  # [modality], the mean factor of CP so far

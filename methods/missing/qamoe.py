@@ -136,6 +136,7 @@ class QAMoE(Method):
         "gate shuffled": {"gate": "shuffled"},
         "no prior": {"prior": False},
         "variance not tied": {"tie": "none"},
+        "variance tied to noise": {"tie": "denoise", "tau": 0.25},
         "one expert": {"experts": 1, "top": 1},
         "all experts": {"top": 8},
         "no damage in training": {"train_damage": "off"},
