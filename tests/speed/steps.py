@@ -25,7 +25,7 @@ import torch
 from measure import Row, estimate, print_machine, print_table
 from mmbench.benchmark.core.protocol import Protocol
 from mmbench.benchmark.core.registry import find
-from mmbench.benchmark.train.lightning_module import SelectionData, Training
+from mmbench.benchmark.train.optimizer import build_optimizer
 from mmbench.benchmark.train.seeds import seed_everything
 from mmbench.datasets.batch import Batch, Spec
 from mmbench.methods import METHODS
@@ -125,8 +125,7 @@ class Stepper:
         seed_everything(0, "initial weights")
         self.method = kind(kind.Params(**params), spec).train()
         self.protocol = Protocol.model_validate({})
-        module = Training(self.method, self.protocol, batch, 0, lambda *_: None, SelectionData())
-        self.optimizer: torch.optim.Optimizer = module.configure_optimizers()["optimizer"]
+        self.optimizer = build_optimizer(self.method, self.protocol)
         self.batch = replace(batch, context=batch) if kind.uses_context else batch
         for stage in range(len(kind.stages)):
             self.method.begin_stage(stage)
