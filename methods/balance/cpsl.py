@@ -6,8 +6,9 @@ what its encoder is to learn besides: to tell the statistics of its own input (S
 
 Before an optimiser that divides a gradient by its size, as Adam does, scaling the whole gradient of an encoder changes
 nothing. What is scaled here is the gradient of the task alone, which changes the mixture of the two. Scaled after the
-optimiser (``cp_place=update``) the encoder is slowed instead. docs/methods.md has both in figures, beside a constant
-factor, which is as good or better.
+optimiser (``cp_place=update``) the encoder is slowed instead. A constant factor for the leading encoder is at least as
+good as the adaptive rule in both places: on planted data the error of SL is 0.42 with it and 0.52 with the rule (0.73 with
+neither), and the accuracy after the optimiser 0.837 and 0.831 (0.787 with neither). docs/methods.md has the figures.
 """
 
 from __future__ import annotations

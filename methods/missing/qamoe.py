@@ -6,8 +6,9 @@ ones that are mostly noise.
 
 The paper was read in a third party's digest of it and in an adapter that was written against its code, neither of
 which states the sizes of all parts. What the digest does not say is ours: that an absent modality is known to be
-so, that the variance is tied to the error of a branch of its own, and how strong the damage is. docs/methods.md has
-what each of them decides: the published loop alone does not make the reliability fall with noise.
+so, that the variance is tied to the error of a branch of its own, and how strong the damage is. The published loop alone
+does not make the reliability fall with noise: Spearman's correlation is 0.0 on planted data, and -0.8 by default. The
+gate gains nothing in error there: under noise 0.58 with it and 0.58 without. docs/methods.md has the figures.
 """
 
 from __future__ import annotations
