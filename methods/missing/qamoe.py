@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ...datasets.batch import Batch, Spec
-from ..losses import gaussian_nll, label_unit, masked_mean, plain_errors, task_loss
+from ..losses import gaussian_nll, label_unit, masked_mean, normalised_entropy, plain_errors, task_loss
 from ..method import Method, Output, fixed, searched
 from ..shared.networks import (
     SharedNetworkParams,
@@ -198,9 +198,8 @@ class QAMoE(Method):
         """Routes, weighs and predicts, from the embeddings [batch, width] of ``encode``."""
         mixture = self.mix(embeddings, batch)
         known, regression = mixture.known, self.spec.kind == "regression"
-        load = mixture.gates.where(known.unsqueeze(-1), 0).sum(dim=1) / known.sum(1, keepdim=True).clamp(
-            min=1
-        )
+        # of the probabilities before the choice, as a share of the largest
+        entropy = normalised_entropy(mixture.probability.clamp(min=1e-12).log()).where(known, 0)
         said = self.branches(mixture.mean)
         return Output(
             prediction=as_prediction(mixture.raw[:, : outputs(self.spec)], self.spec),
@@ -210,7 +209,7 @@ class QAMoE(Method):
             unimodal={m: as_prediction(said[:, i], self.spec) for i, m in enumerate(self.names)},
             diagnostics={
                 **{f"reliability/{m}": mixture.own[:, i] for i, m in enumerate(self.names)},
-                **{f"load/{j + 1}": load[:, j] for j in range(self.params.experts)},
+                **{f"gate_entropy/{m}": entropy[:, i] for i, m in enumerate(self.names)},
             },
             confidence={"reliability": mixture.own.mean(dim=1)},
         )

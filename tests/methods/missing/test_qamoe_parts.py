@@ -114,6 +114,10 @@ def test_an_absent_modality_is_the_prior_and_has_no_reliability():
     output = net(gone)
     assert (output.diagnostics["reliability/audio"] == 0).all()
     assert (output.diagnostics["reliability/text"] > 0).all()
+    assert (output.diagnostics["gate_entropy/audio"] == 0).all()
+    p = net.mix(embeddings(net, gone), gone).probability[:, 0]
+    by_hand = -(p * p.log()).sum(-1) / math.log(8)
+    assert torch.allclose(output.diagnostics["gate_entropy/text"], by_hand, atol=1e-5)
     given = net.mix(embeddings(net, batch), batch).own * torch.tensor([1.0, 0.0])
     by_hand = net.mix(embeddings(net, batch), batch, given).raw[:, 0]
     assert torch.equal(output.prediction, by_hand)
