@@ -143,7 +143,7 @@ class QAMoE(Method):
         "no damage in training": {"train_damage": "off"},
         "damage by batch": {"batchwise": True},
     }
-    train_missing = "continuous spectrum of noise and missing rates"
+    train_missing = "continuous spectrum of noise and missing rates (none under train_damage=off)"
     params: QAMoEParams
     bank: Tensor  # [BANK, modality], reliabilities of the last training samples that had the modality
     place: Tensor  # int64, where the next ones are written
@@ -200,13 +200,14 @@ class QAMoE(Method):
         known, regression = mixture.known, self.spec.kind == "regression"
         # of the probabilities before the choice, as a share of the largest
         entropy = normalised_entropy(mixture.probability.clamp(min=1e-12).log()).where(known, 0)
-        said = self.branches(mixture.mean)
+        # only the tie to the task's error trains the branches
+        branches = self.branches(mixture.mean).unbind(1) if self.params.tie == "task" else ()
         return Output(
             prediction=as_prediction(mixture.raw[:, : outputs(self.spec)], self.spec),
             log_variance=self.log_variance(mixture.raw) if regression else None,
             embeddings={m: embeddings[m].where(known[:, i : i + 1], 0) for i, m in enumerate(self.names)},
             fused=mixture.fused,
-            unimodal={m: as_prediction(said[:, i], self.spec) for i, m in enumerate(self.names)},
+            unimodal={m: as_prediction(raw, self.spec) for m, raw in zip(self.names, branches, strict=False)},
             diagnostics={
                 **{f"reliability/{m}": mixture.own[:, i] for i, m in enumerate(self.names)},
                 **{f"gate_entropy/{m}": entropy[:, i] for i, m in enumerate(self.names)},

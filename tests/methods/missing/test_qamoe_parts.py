@@ -255,6 +255,13 @@ def test_the_tie_is_least_where_the_variance_is_the_expected_error(kind: str):
     assert tie(1.0) < min(tie(0.8), tie(1.25))
 
 
+def test_branches_speak_where_they_are_trained():
+    batch = planted.noise(SPEC, 8)
+    said = network()(batch).unimodal
+    assert [one.shape for one in said.values()] == [(8,), (8,)]
+    assert not network(tie="none")(batch).unimodal
+
+
 def test_denoising_is_least_where_the_variance_is_how_far_the_mean_moved():
     net, batch = network(tie="denoise"), planted.noise(SPEC, 64)
     moved = net.mix(embeddings(net, batch), batch)
