@@ -80,6 +80,8 @@ def test_sizes_are_those_counted_by_hand():
 def test_switches_take_their_terms_away(params: dict, gone: set[str]):
     batch = planted.noise(SPEC, 8)
     assert set(network(**params).loss(batch)) == {"task", "aux", "rec", "div", "sl"} - gone
+    assert bool(network(**params)(batch).unimodal) == ("aux" not in gone)
+    assert not network(aux=False, sl="batch")(batch).unimodal
     without = network(ame=False, gcf=False, residual="none")
     fewer = {name for name, _ in without.named_parameters()}
     assert not any(name.startswith(("gates", "cross", "inject")) for name in fewer)
