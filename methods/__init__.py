@@ -48,6 +48,8 @@ METHODS = {
     "vrex": "mmbench.methods.generalisation.vrex:VREx",
     "groupdro": "mmbench.methods.generalisation.groupdro:GroupDRO",
     "bc_lstm": "mmbench.methods.conversation.bc_lstm:BcLSTM",
+    "promma": "mmbench.methods.missing.promma:ProMMA",
+    "mplmm": "mmbench.methods.missing.mplmm:MPLMM",
     "cagmamba": "mmbench.methods.conversation.cagmamba:CAGMamba",
 }
 

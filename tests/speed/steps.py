@@ -81,6 +81,8 @@ NEEDS = {
     "irm": Needs(1, 1, "the penalty is a gradient by a factor on the outputs"),
     "vrex": Needs(1, 1, "variance of the domains' risks"),
     "groupdro": Needs(1, 1, "weighted risks of the domains"),
+    "promma": Needs(1, 0, "stage 1: the frozen encoders run forwards; all else is behind them"),
+    "mplmm": Needs(1, 0, "stage 1: the frozen encoders run forwards; all else is behind them"),
     "cagmamba": Needs(2, 2, "the utterance before is encoded, too"),
     "qamoe": Needs(1, 1, "experts read the embeddings"),
     "cpsl": Needs(1, 2, "two gradients of each encoder: of SL, and of all other terms"),
