@@ -23,6 +23,8 @@ METHODS = {
     "ebmc": "mmbench.methods.missing.ebmc:EBMC",
     "qamoe": "mmbench.methods.missing.qamoe:QAMoE",
     "cpsl": "mmbench.methods.balance.cpsl:CPSL",
+    "uniform": "mmbench.methods.balance.uniform:Uniform",
+    "ume": "mmbench.methods.balance.ume:UME",
     "rna": "mmbench.methods.generalisation.rna:RNA",
     "simmmdg": "mmbench.methods.generalisation.simmmdg:SimMMDG",
     "moosa": "mmbench.methods.generalisation.moosa:MOOSA",

@@ -81,6 +81,8 @@ NEEDS = {
     "irm": Needs(1, 1, "the penalty is a gradient by a factor on the outputs"),
     "vrex": Needs(1, 1, "variance of the domains' risks"),
     "groupdro": Needs(1, 1, "weighted risks of the domains"),
+    "uniform": Needs(1, 1, "heads read the embeddings"),
+    "ume": Needs(1, 1, "heads read the embeddings"),
     "cagmamba": Needs(2, 2, "the utterance before is encoded, too"),
     "ebmc": Needs(2, 1, "stage II: and a forward pass of the teacher; patterns hide embeddings, not inputs"),
 }
