@@ -25,6 +25,8 @@ METHODS = {
     "cpsl": "mmbench.methods.balance.cpsl:CPSL",
     "uniform": "mmbench.methods.balance.uniform:Uniform",
     "ume": "mmbench.methods.balance.ume:UME",
+    "ogm_ge": "mmbench.methods.balance.ogm_ge:OGMGE",
+    "agm": "mmbench.methods.balance.agm:AGM",
     "rna": "mmbench.methods.generalisation.rna:RNA",
     "simmmdg": "mmbench.methods.generalisation.simmmdg:SimMMDG",
     "moosa": "mmbench.methods.generalisation.moosa:MOOSA",

@@ -83,6 +83,8 @@ NEEDS = {
     "groupdro": Needs(1, 1, "weighted risks of the domains"),
     "uniform": Needs(1, 1, "heads read the embeddings"),
     "ume": Needs(1, 1, "heads read the embeddings"),
+    "ogm_ge": Needs(1, 1, "ERM's step; scores are of the same pass, factors scale its gradients"),
+    "agm": Needs(1, 1, "the head is asked for every subset of the embeddings"),
     "cagmamba": Needs(2, 2, "the utterance before is encoded, too"),
     "ebmc": Needs(2, 1, "stage II: and a forward pass of the teacher; patterns hide embeddings, not inputs"),
 }

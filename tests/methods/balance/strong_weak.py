@@ -100,3 +100,20 @@ def probes(name: str, modality: str = "weak", seeds: int = 3, **asked: object) -
         asked: as of ``trained``.
     """
     return sum(probe(trained(name, seed, **asked), modality) for seed in range(seeds)) / seeds
+
+
+def moved(name: str, modality: str, seed: int = 0, **asked: object) -> float:
+    """How far training has moved the weights of a modality's encoder from their start, a norm.
+
+    Args:
+        name: of the method.
+        modality: whose encoder it is.
+        seed: of the network.
+        asked: as of ``trained``.
+    """
+    place = list(SIZES).index(modality)
+    ends = [trained(name, seed, **asked), trained(name, seed, **asked | {"epochs": 0})]
+    weights = [
+        torch.cat([p.detach().flatten() for p in net.encoders.parts[place].parameters()]) for net in ends
+    ]
+    return float((weights[0] - weights[1]).norm())
