@@ -27,6 +27,8 @@ METHODS = {
     "ume": "mmbench.methods.balance.ume:UME",
     "ogm_ge": "mmbench.methods.balance.ogm_ge:OGMGE",
     "agm": "mmbench.methods.balance.agm:AGM",
+    "pmr": "mmbench.methods.balance.pmr:PMR",
+    "mmpareto": "mmbench.methods.balance.mmpareto:MMPareto",
     "rna": "mmbench.methods.generalisation.rna:RNA",
     "simmmdg": "mmbench.methods.generalisation.simmmdg:SimMMDG",
     "moosa": "mmbench.methods.generalisation.moosa:MOOSA",

@@ -85,6 +85,8 @@ NEEDS = {
     "ume": Needs(1, 1, "heads read the embeddings"),
     "ogm_ge": Needs(1, 1, "ERM's step; scores are of the same pass, factors scale its gradients"),
     "agm": Needs(1, 1, "the head is asked for every subset of the embeddings"),
+    "pmr": Needs(1, 1, "distances of the embeddings; prototypes are computed once an epoch"),
+    "mmpareto": Needs(1, 2, "two gradients of each encoder: of the fused loss and of its own head's"),
     "cagmamba": Needs(2, 2, "the utterance before is encoded, too"),
     "ebmc": Needs(2, 1, "stage II: and a forward pass of the teacher; patterns hide embeddings, not inputs"),
 }
