@@ -29,6 +29,8 @@ METHODS = {
     "agm": "mmbench.methods.balance.agm:AGM",
     "pmr": "mmbench.methods.balance.pmr:PMR",
     "mmpareto": "mmbench.methods.balance.mmpareto:MMPareto",
+    "g_blending": "mmbench.methods.balance.g_blending:GBlending",
+    "mla": "mmbench.methods.balance.mla:MLA",
     "rna": "mmbench.methods.generalisation.rna:RNA",
     "simmmdg": "mmbench.methods.generalisation.simmmdg:SimMMDG",
     "moosa": "mmbench.methods.generalisation.moosa:MOOSA",

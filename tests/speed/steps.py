@@ -87,6 +87,9 @@ NEEDS = {
     "agm": Needs(1, 1, "the head is asked for every subset of the embeddings"),
     "pmr": Needs(1, 1, "distances of the embeddings; prototypes are computed once an epoch"),
     "mmpareto": Needs(1, 2, "two gradients of each encoder: of the fused loss and of its own head's"),
+    "g_blending": Needs(
+        1, 1, "heads read the embeddings; weights are estimated once in a tenth of the training"
+    ),
     "cagmamba": Needs(2, 2, "the utterance before is encoded, too"),
     "ebmc": Needs(2, 1, "stage II: and a forward pass of the teacher; patterns hide embeddings, not inputs"),
 }

@@ -7,6 +7,7 @@ encoder has learned is read by a linear probe on its embedding. The encoders are
 from __future__ import annotations
 
 import functools
+from typing import Any, cast
 
 import torch
 from mmbench.benchmark.core.registry import find
@@ -47,7 +48,7 @@ TRAIN, TEST = planted(400, 1), planted(1000, 2)
 
 
 @functools.cache
-def trained(name: str, seed: int = 0, rule: str = "SGD", epochs: int = 10, **params: object) -> Method:
+def trained(name: str, seed: int = 0, rule: str = "SGD", epochs: int = 10, **params: Any) -> Method:
     """A network of a method and its parameters; data, first encoders, order and steps are the same for all methods."""
     torch.manual_seed(seed)
     kind = find("method", name).load()
@@ -90,7 +91,7 @@ def accuracy(net: Method) -> float:
     return float((net(TEST).prediction.argmax(1) == TEST.target).float().mean())
 
 
-def probes(name: str, modality: str = "weak", seeds: int = 3, **asked: object) -> float:
+def probes(name: str, modality: str = "weak", seeds: int = 3, **asked: Any) -> float:
     """The mean of ``probe`` over networks of several seeds.
 
     Args:
@@ -102,7 +103,7 @@ def probes(name: str, modality: str = "weak", seeds: int = 3, **asked: object) -
     return sum(probe(trained(name, seed, **asked), modality) for seed in range(seeds)) / seeds
 
 
-def moved(name: str, modality: str, seed: int = 0, **asked: object) -> float:
+def moved(name: str, modality: str, seed: int = 0, **asked: Any) -> float:
     """How far training has moved the weights of a modality's encoder from their start, a norm.
 
     Args:
@@ -114,6 +115,7 @@ def moved(name: str, modality: str, seed: int = 0, **asked: object) -> float:
     place = list(SIZES).index(modality)
     ends = [trained(name, seed, **asked), trained(name, seed, **asked | {"epochs": 0})]
     weights = [
-        torch.cat([p.detach().flatten() for p in net.encoders.parts[place].parameters()]) for net in ends
+        torch.cat([p.detach().flatten() for p in cast(Encoders, net.encoders).parts[place].parameters()])
+        for net in ends
     ]
     return float((weights[0] - weights[1]).norm())

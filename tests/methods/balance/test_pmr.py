@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from mmbench.datasets.batch import Batch
@@ -98,7 +100,7 @@ def test_a_class_that_no_training_sample_had_is_nowhere_near():
 
 
 def test_the_weak_encoder_gains_from_its_prototypes_and_not_from_the_others():
-    asked = {"until": 1.0}
+    asked: dict[str, Any] = {"until": 1.0}
     plain = probes("pmr", alpha=0.0)
     assert abs(plain - probes("erm")) < 0.03
     assert probes("pmr", **asked) > plain + 0.05
