@@ -203,12 +203,13 @@ def leads(errors: Tensor) -> Tensor:
 
 
 def modulation(ratios: Tensor, usual: Tensor, alpha: float, limit: float) -> Tensor:
-    """kappa_m = exp(alpha min(tau_m - r_m, limit)), [modality].
+    """kappa_m = exp(alpha min(tau_m - r_m, limit)), [modality]; at most exp(|alpha| limit).
 
     Args:
         ratios: r.
         usual: tau, of the whole training so far.
-        alpha: the strength.
-        limit: the largest difference that counts.
+        alpha: the strength; below 0 the factors are turned round, and the limit is that of r_m - tau_m.
+        limit: the largest difference that lengthens a gradient.
     """
-    return (alpha * (usual - ratios).clamp(max=limit)).exp()
+    apart = usual - ratios
+    return (alpha * (apart.clamp(max=limit) if alpha >= 0 else apart.clamp(min=-limit))).exp()

@@ -66,6 +66,11 @@ def test_factors_by_hand():
     )
     assert kappa[0] < 1 < kappa[1]  # the first is further ahead than usual
     assert float(modulation(torch.zeros(1), torch.tensor([9.0]), 1.0, 7.0)) == pytest.approx(math.exp(7))
+    far = torch.tensor([2e4])
+    assert float(modulation(far, torch.ones(1), 1.0, 7.0)) == 0
+    assert float(modulation(far, torch.ones(1), -1.0, 7.0)) == pytest.approx(
+        math.exp(7)
+    )  # turned round, and finite
     three = torch.tensor([0.1, 0.4, 1.0])
     assert leads(three).tolist() == pytest.approx([math.exp((0.5 - x) * 1.5) for x in (0.1, 0.4, 1.0)])
 
