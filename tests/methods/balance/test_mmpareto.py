@@ -61,7 +61,7 @@ def test_with_equal_weights_and_no_gain_the_gradients_are_those_of_uniform():
 @pytest.mark.parametrize("rescale", [True, False])
 def test_an_encoder_in_conflict_is_given_the_combination_by_hand(rescale: bool):
     net, batch = network(rescale=rescale), planted.noise(SPEC, 16)
-    # The head of the text says the opposite of what the fused one does: their gradients are in conflict.
+    # With other weights in the head of the text an encoder's two gradients are in conflict, as is asserted below.
     net.heads.parts[0].load_state_dict(
         {k: torch.randn(v.shape, generator=torch.Generator().manual_seed(3)) for k, v in net.heads.parts[0].state_dict().items()}
     )  # fmt: skip
@@ -82,6 +82,7 @@ def test_an_encoder_in_conflict_is_given_the_combination_by_hand(rescale: bool):
             if rescale:
                 goal = lengthened(goal, each[0][n] + each[1][n])
             assert torch.allclose(found[n], 1.5 * goal, atol=1e-5), n
+    assert any(told)
     assert net.conflicts.tolist() == [float(x) for x in told]
     heads = [n for n in found if not n.startswith("encoders.")]
     assert all(torch.allclose(found[n], each[0].get(n, 0) + each[1].get(n, 0), atol=1e-6) for n in heads)
