@@ -83,6 +83,15 @@ NEEDS = {
     "groupdro": Needs(1, 1, "weighted risks of the domains"),
     "promma": Needs(1, 0, "stage 1: the frozen encoders run forwards; all else is behind them"),
     "mplmm": Needs(1, 0, "stage 1: the frozen encoders run forwards; all else is behind them"),
+    "uniform": Needs(1, 1, "heads read the embeddings"),
+    "ume": Needs(1, 1, "heads read the embeddings"),
+    "ogm_ge": Needs(1, 1, "ERM's step; scores are of the same pass, factors scale its gradients"),
+    "agm": Needs(1, 1, "the head is asked for every subset of the embeddings"),
+    "pmr": Needs(1, 1, "distances of the embeddings; prototypes are computed once an epoch"),
+    "mmpareto": Needs(1, 2, "two gradients of each encoder: of the fused loss and of its own head's"),
+    "g_blending": Needs(
+        1, 1, "heads read the embeddings; weights are estimated once in a tenth of the training"
+    ),
     "cagmamba": Needs(2, 2, "the utterance before is encoded, too"),
     "qamoe": Needs(1, 1, "experts read the embeddings"),
     "cpsl": Needs(1, 2, "two gradients of each encoder: of SL, and of all other terms"),
