@@ -5,6 +5,7 @@ Every file of a family's folder is one method:
 * ``generalisation/``: to a target domain that is not trained on;
 * ``missing/``: to modalities that are missing or of unequal quality;
 * ``balance/``: of what the modalities learn, where one of them leads;
+* ``trusted/``: to what each modality is sure of, sample by sample;
 * ``conversation/``: of conversations, an utterance with those around it or the one before it;
 * ``controls/``: what a method has to beat before its own idea counts.
 
@@ -49,6 +50,8 @@ METHODS = {
     "groupdro": "mmbench.methods.generalisation.groupdro:GroupDRO",
     "bc_lstm": "mmbench.methods.conversation.bc_lstm:BcLSTM",
     "cagmamba": "mmbench.methods.conversation.cagmamba:CAGMamba",
+    "tmc": "mmbench.methods.trusted.tmc:TMC",
+    "etmc": "mmbench.methods.trusted.etmc:ETMC",
 }
 
 #: Those that are fitted without gradients: ``--methods estimators``, where ``all`` is all networks.
