@@ -52,6 +52,8 @@ METHODS = {
     "cagmamba": "mmbench.methods.conversation.cagmamba:CAGMamba",
     "tmc": "mmbench.methods.trusted.tmc:TMC",
     "etmc": "mmbench.methods.trusted.etmc:ETMC",
+    "qmf": "mmbench.methods.trusted.qmf:QMF",
+    "pdf": "mmbench.methods.trusted.pdf:PDF",
 }
 
 #: Those that are fitted without gradients: ``--methods estimators``, where ``all`` is all networks.

@@ -81,3 +81,13 @@ def auroc_of_errors(net: Method, confidence: str, batch: Batch = TEST) -> float:
     right = output.prediction.argmax(1) == batch.target
     above = (sure[right][:, None] - sure[~right][None]).sign()
     return float(above.mean() / 2 + 0.5)
+
+
+@torch.no_grad()
+def auroc_of_own_errors(net: Method, batch: Batch = TEST) -> float:
+    """How well the confidence of each modality tells whether its own prediction is right; the mean over modalities."""
+    output, found = net(batch), []
+    for m in SIZES:
+        sure, right = output.diagnostics[f"confidence/{m}"], output.unimodal[m].argmax(1) == batch.target
+        found.append((sure[right][:, None] - sure[~right][None]).sign().mean() / 2 + 0.5)
+    return float(torch.stack(found).mean())
