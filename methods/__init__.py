@@ -54,6 +54,7 @@ METHODS = {
     "etmc": "mmbench.methods.trusted.etmc:ETMC",
     "qmf": "mmbench.methods.trusted.qmf:QMF",
     "pdf": "mmbench.methods.trusted.pdf:PDF",
+    "rcml": "mmbench.methods.trusted.rcml:RCML",
 }
 
 #: Those that are fitted without gradients: ``--methods estimators``, where ``all`` is all networks.
