@@ -55,6 +55,7 @@ METHODS = {
     "qmf": "mmbench.methods.trusted.qmf:QMF",
     "pdf": "mmbench.methods.trusted.pdf:PDF",
     "rcml": "mmbench.methods.trusted.rcml:RCML",
+    "mmdynamics": "mmbench.methods.trusted.mmdynamics:MMDynamics",
 }
 
 #: Those that are fitted without gradients: ``--methods estimators``, where ``all`` is all networks.

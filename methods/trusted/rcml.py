@@ -16,7 +16,7 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor
 
-from ...datasets.batch import Batch
+from ...datasets.batch import Batch, Spec
 from ..losses import masked_mean
 from ..method import Output, fixed, searched
 from ..shared.evidence import log_expected, uncertainty
@@ -51,7 +51,10 @@ class RCML(TMC):
         "Dempster's rule": {"fusion": "dempster"},
         "without KL": {"weight_kl": 0.0},
     }
-    params: RCMLParams
+
+    def __init__(self, params: RCMLParams, spec: Spec) -> None:
+        super().__init__(params, spec)
+        self.weight_conflict = params.weight_conflict
 
     def output(self, embeddings: dict[str, Tensor], batch: Batch) -> tuple[Output, Tensor, Tensor]:
         """As of TMC; ``diagnostics`` has ``conflict``, the sum over pairs of modalities, too."""
@@ -67,7 +70,7 @@ class RCML(TMC):
         return {
             "fused": self.errors(fused, batch).mean() / count,
             "views": self.params.weight_views * torch.stack(each).sum() / count,
-            "conflict": self.params.weight_conflict * output.diagnostics["conflict"].mean(),
+            "conflict": self.weight_conflict * output.diagnostics["conflict"].mean(),
         }
 
 

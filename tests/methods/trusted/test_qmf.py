@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 from mmbench.methods.losses import plain_errors
+from mmbench.methods.shared.networks import FusionHead
 from mmbench.methods.trusted.qmf import QMF, QMFParams
 
 from .. import planted
@@ -45,14 +46,14 @@ def test_the_ranking_by_hand():
 def test_the_prediction_is_the_sum_of_logits_times_energies_by_hand():
     net, batch = network(), indexed()
     output = net(batch)
-    by_hand = sum(
-        o * (o.exp().sum(1, keepdim=True).log() / 10).clamp(min=0) for o in output.unimodal.values()
-    )
+    logits = torch.stack(list(output.unimodal.values()))
+    by_hand = (logits * (logits.exp().sum(2, keepdim=True).log() / 10).clamp(min=0)).sum(0)
     assert torch.allclose(output.prediction, by_hand, atol=1e-6)
     gone = batch.with_present({"audio": torch.zeros(8, dtype=torch.bool)})
     assert (net(gone).diagnostics["weight/audio"] == 0).all()
     with torch.no_grad():
         for part in net.heads.parts:
+            assert isinstance(part, FusionHead)
             part.out.bias.sub_(20)
     assert (net(batch).prediction == 0).all()  # no weight is below 0
     published = network(nonnegative=False)
@@ -96,6 +97,7 @@ def test_the_ranking_makes_confidence_fall_with_hardness_and_tell_errors_of_a_mo
     assert told[0] > told[1] + 0.01 > told[2] + 0.01
     assert told[0] > told[2] + 0.03
     for net, most in ((ranked, -0.62), (without, 0.0)):
+        assert isinstance(net, QMF)
         confidence = quality.diagnostic(net, "confidence", train)
         found = [quality.spearman(confidence[:, i], net.history[:, i]) for i in range(3)]
         assert max(found) < most
