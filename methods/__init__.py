@@ -5,6 +5,7 @@ Every file of a family's folder is one method:
 * ``generalisation/``: to a target domain that is not trained on;
 * ``missing/``: to modalities that are missing or of unequal quality;
 * ``balance/``: of what the modalities learn, where one of them leads;
+* ``trusted/``: to what each modality is sure of, sample by sample;
 * ``conversation/``: of conversations, an utterance with those around it or the one before it;
 * ``controls/``: what a method has to beat before its own idea counts.
 
@@ -59,6 +60,12 @@ METHODS = {
     "promma": "mmbench.methods.missing.promma:ProMMA",
     "mplmm": "mmbench.methods.missing.mplmm:MPLMM",
     "cagmamba": "mmbench.methods.conversation.cagmamba:CAGMamba",
+    "tmc": "mmbench.methods.trusted.tmc:TMC",
+    "etmc": "mmbench.methods.trusted.etmc:ETMC",
+    "qmf": "mmbench.methods.trusted.qmf:QMF",
+    "pdf": "mmbench.methods.trusted.pdf:PDF",
+    "rcml": "mmbench.methods.trusted.rcml:RCML",
+    "mmdynamics": "mmbench.methods.trusted.mmdynamics:MMDynamics",
 }
 
 #: Those that are fitted without gradients: ``--methods estimators``, where ``all`` is all networks.
