@@ -64,7 +64,7 @@ class MPLMM(Method):
     stages = (0.5, 0.5)
     rules_as_published: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "sentiment": {
-            "epochs": 40, "batch_size": 64, "learning_rate": 0.001, "schedule": "plateau", "clip_norm": 0.8,
+            "epochs": 40, "batch_size": 64, "learning_rate": 0.001, "schedule": "plateau",
         }
     }  # fmt: skip
     departures: ClassVar[Mapping[str, str] | None] = {

@@ -30,6 +30,7 @@ from ..shared.networks import (
     Stacked,
     as_prediction,
     embedding_width,
+    encoders,
     known_modalities,
     outputs,
 )
@@ -131,11 +132,12 @@ class ProMMA(Method):
         count = len(self.names)
         width = self.width = embedding_width(spec, params.width)
         self.several = count > 1
-        self.backbone = Backbone(spec, width, params)
+        self.encoders = encoders(spec, width, params.layers, params.released_encoder)
+        self.backbone = Backbone(spec, width)
         self.stages = (params.first_stage, 1 - params.first_stage)
         self.stage = 1
         # In a tuple it is no sub-module: not trained, not saved, not counted.
-        self.teacher: tuple[Backbone, ...] = ()
+        self.teacher: tuple[nn.ModuleDict, ...] = ()
         if not self.several:
             return
         self.absent = nn.Parameter(0.02 * torch.randn(count, width))
@@ -171,7 +173,8 @@ class ProMMA(Method):
         self.stage = stage
         self.teacher = ()
         if stage > 0 and self.several:
-            self.teacher = (copy.deepcopy(self.backbone).requires_grad_(False).eval(),)
+            judge = nn.ModuleDict({"encoders": self.encoders, "backbone": self.backbone})
+            self.teacher = (copy.deepcopy(judge).requires_grad_(False).eval(),)
 
     # --- the forward path -------------------------------------------------------------------------------
 
@@ -181,7 +184,7 @@ class ProMMA(Method):
 
     def encode_all(self, batch: Batch, modalities: Sequence[str] = ()) -> dict[str, Tensor]:
         """The same of several modalities, computed as one."""
-        return self.backbone.encode(batch, modalities or self.names)
+        return self.backbone.standardise(self.encoders.together(batch, modalities or self.names), batch)
 
     def fuse(self, embeddings: dict[str, Tensor], batch: Batch) -> Output:
         """Evaluates, generates, exchanges and predicts; in stage 0 the backbone predicts."""
@@ -339,7 +342,9 @@ class ProMMA(Method):
     @torch.no_grad()
     def judged(self, batch: Batch) -> Tensor:
         """The frozen backbone's embeddings, [batch, modality, width]."""
-        return torch.stack(list(self.teacher[0].encode(batch, self.names).values()), dim=1)
+        (judge,) = self.teacher
+        found = judge["backbone"].standardise(judge["encoders"].together(batch, self.names), batch)
+        return torch.stack(list(found.values()), dim=1)
 
     @torch.no_grad()
     def gain(self, encoded: Tensor, seen: Tensor, known: Tensor, target: Tensor) -> Tensor:
@@ -356,7 +361,7 @@ class ProMMA(Method):
         Returns:
             [batch, modality].
         """
-        (judge,) = self.teacher
+        judge = self.teacher[0]["backbone"]
         made = self.generate(encoded, seen)
         goal = judge(encoded, known)[0]
         before = self.distance(judge(encoded, seen)[0], goal, target)

@@ -5,13 +5,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
 
 from ...datasets.batch import Batch, Spec
-from .networks import SharedNetworkParams, available, encoders, fusion_head
+from .networks import available, fusion_head
 
 #: Width of the hidden layer of generators and evaluators.
 HIDDEN = 128
@@ -20,15 +20,15 @@ MOMENTUM = 0.1
 
 
 class Backbone(nn.Module):
-    """Encoders, a learned vector for each absent modality, and a fusion head: what stage 0 trains and then judges."""
+    """A scale for the embeddings, a learned vector for each absent modality, and a fusion head: with the encoders, what
+    stage 0 trains and then judges."""
 
     mean: Tensor
     deviation: Tensor
     followed: Tensor
 
-    def __init__(self, spec: Spec, width: int, params: SharedNetworkParams) -> None:
+    def __init__(self, spec: Spec, width: int) -> None:
         super().__init__()
-        self.encoders = encoders(spec, width, params.layers, params.released_encoder)
         self.absent = nn.Parameter(0.02 * torch.randn(len(spec.modalities), width))
         self.head = fusion_head(spec, width)
         self.names = tuple(spec.modalities)
@@ -36,15 +36,15 @@ class Backbone(nn.Module):
         self.register_buffer("deviation", torch.ones(len(self.names), width))
         self.register_buffer("followed", torch.zeros(len(self.names), dtype=torch.bool))
 
-    def encode(self, batch: Batch, modalities: Sequence[str]) -> dict[str, Tensor]:
+    def standardise(self, embeddings: Mapping[str, Tensor], batch: Batch) -> dict[str, Tensor]:
         """Standardised embeddings [batch, width] of some modalities: what is generated has one scale to hit.
 
         Args:
+            embeddings: modality -> [batch, width], as the encoders give them.
             batch: the samples.
-            modalities: which.
         """
-        found = self.encoders.together(batch, modalities)
-        for name, x in found.items():
+        found = {}
+        for name, x in embeddings.items():
             i = self.names.index(name)
             if self.training:
                 self.follow(i, x.detach()[available(batch, name)])
