@@ -6,6 +6,7 @@ Every file of a family's folder is one method:
 * ``missing/``: to modalities that are missing or of unequal quality;
 * ``balance/``: of what the modalities learn, where one of them leads;
 * ``conversation/``: of conversations, an utterance with those around it or the one before it;
+* ``series/``: of series that are sampled irregularly and observed in part;
 * ``controls/``: what a method has to beat before its own idea counts.
 
 A new method is a file in the folder of its family and a line in this table; a new family is a new folder. The name, not
@@ -49,6 +50,7 @@ METHODS = {
     "groupdro": "mmbench.methods.generalisation.groupdro:GroupDRO",
     "bc_lstm": "mmbench.methods.conversation.bc_lstm:BcLSTM",
     "cagmamba": "mmbench.methods.conversation.cagmamba:CAGMamba",
+    "grud": "mmbench.methods.series.grud:GRUD",
 }
 
 #: Those that are fitted without gradients: ``--methods estimators``, where ``all`` is all networks.
