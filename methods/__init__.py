@@ -51,6 +51,7 @@ METHODS = {
     "bc_lstm": "mmbench.methods.conversation.bc_lstm:BcLSTM",
     "cagmamba": "mmbench.methods.conversation.cagmamba:CAGMamba",
     "grud": "mmbench.methods.series.grud:GRUD",
+    "mtand": "mmbench.methods.series.mtand:MTAND",
 }
 
 #: Those that are fitted without gradients: ``--methods estimators``, where ``all`` is all networks.
