@@ -68,6 +68,7 @@ def _of_training(job: Job) -> dict[str, str]:
         "models": "one for all patterns",
         **features,
         **_class_weights(job),
+        **_imputation(job),
         **({"division": _division(job.fold)} if job.fold else {}),
     }
 
@@ -82,6 +83,12 @@ def _class_weights(job: Job) -> dict[str, str]:
     """How classes are weighed in the loss; nothing where they are not, as in all jobs before there was the rule."""
     weights = job.protocol.get("class_weights", "off")
     return {} if weights == "off" else {"class_weights": str(weights)}
+
+
+def _imputation(job: Job) -> dict[str, str]:
+    """How entries that were not observed are filled; nothing where they are not."""
+    rule = job.protocol.get("impute", "off")
+    return {} if rule == "off" else {"imputation": str(rule)}
 
 
 def _domain_term(job: Job) -> str:

@@ -96,7 +96,8 @@ def load_trained(job: Job, context: Context, folder: JobFolder) -> TrainedNetwor
     data = task_data(job, context, device)
     method_class = find("method", job.method, context.plugins).load()
     seed_everything(job.seed, "initial weights")
-    spec = data.spec(job.protocol["name"], job.protocol.get("class_weights", "off"))
+    rules = job.protocol
+    spec = data.spec(rules["name"], rules.get("class_weights", "off"), rules.get("impute", "off"))
     method = method_class(method_class.Params(**job.params), spec).to(device)
     _check_bases(method, folder)
     load_weights(method, folder.read(WEIGHTS), job.id)
