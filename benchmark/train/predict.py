@@ -196,8 +196,8 @@ def feature_table(method: Method, splits: dict[str, Split]) -> pa.Table:
     method.eval()
     parts = []
     for name, split in splits.items():
-        parts = minibatches(without_targets(split.batch), EVALUATION_BATCH)
-        outputs = [method(impute(part, method.spec)) for part in parts]
+        slices = minibatches(without_targets(split.batch), EVALUATION_BATCH)
+        outputs = [method(impute(part, method.spec)) for part in slices]
         found = _concatenate([_kept(output, diagnostics=False) for output in outputs])
         table = _rows(name, Clean().name, split, found)
         fused = [output.fused for output in outputs if output.fused is not None]

@@ -10,16 +10,19 @@ import numpy as np
 import pytest
 import torch
 from mmbench.benchmark.core.protocol import Protocol
+from mmbench.benchmark.core.registry import find
 from mmbench.benchmark.data.tensors import TaskData, load_task
 from mmbench.benchmark.planning.experiment import Experiment
 from mmbench.benchmark.planning.job_matrix import jobs_of
-from mmbench.benchmark.train.lightning_module import fit
-from mmbench.benchmark.train.predict import outputs_under
+from mmbench.benchmark.train.estimation import fit_estimator
+from mmbench.benchmark.train.lightning_module import SelectionData, fit
+from mmbench.benchmark.train.predict import feature_table, outputs_under
 from mmbench.corruptions.condition import Clean
 from mmbench.corruptions.missing_entries import MissingPoints
 from mmbench.datasets.batch import Batch
 from mmbench.datasets.imputation import impute
 from mmbench.methods.erm import ERM, ERMParams
+from mmbench.methods.estimator import Estimator
 from mmbench.methods.method import Output
 from torch import Tensor
 
@@ -96,6 +99,7 @@ def test_training_validation_and_conditions_give_filled_batches() -> None:
     witness = Witness(ERMParams(width=8, layers=1), data.spec("fair", imputation=rule.impute))
     fit(witness, rule, data.train.batch, data.valid.batch, 0, lambda *_: None)
     outputs_under(witness, data.test.batch, [Clean(), MissingPoints("text", 3), MissingPoints("audio", 3)])
+    assert feature_table(witness, {"valid": data.valid, "test": data.test}).num_rows == 60
     for batch in batches_of(witness):
         assert not batch.observed
         entries = batch.features["text"][batch.observed_entries("text")]
@@ -124,3 +128,26 @@ def test_an_id_changes_where_it_is_used_alone(tmp_path: Path) -> None:
     plain, off, mean, linear = ids.values()
     assert plain == off
     assert len({*plain, *mean, *linear}) == 3
+
+
+@pytest.mark.parametrize("name", ["grud", "mtand", "logistic"])
+def test_methods_that_read_holes_and_estimators_read_filled_series(name: str) -> None:
+    """An estimator is fitted and validated on filled samples; what stood in a hole tells it nothing."""
+    data = loaded()
+    method_class = find("method", name).load()
+    rule = Protocol.model_validate({"epochs": 1, "impute": "linear"})
+    spec = data.spec("fair", imputation=rule.impute)
+    torch.manual_seed(0)
+    method = method_class(method_class.Params(), spec)
+    arguments = (method, rule, data.train.batch, data.valid.batch, 0, lambda *_: None)
+    if isinstance(method, Estimator):
+        fit_estimator(*arguments, SelectionData())
+    else:
+        fit(*arguments)
+    found = outputs_under(method, data.test.batch, [Clean()])["clean"].prediction
+    assert found.isfinite().all()
+    with torch.inference_mode():
+        by_hand = method(impute(data.test.batch, spec)).prediction
+        unfilled = method(data.test.batch).prediction
+    torch.testing.assert_close(found, by_hand)
+    assert not torch.allclose(found, unfilled)
