@@ -63,6 +63,7 @@ lint: $(VENV)/.installed-test  ## ruff and pyright over all folders
 bench: $(VENV)/.installed-test  ## measure the speed that the README claims
 	OMP_NUM_THREADS=1 $(BIN)/python tests/speed/overhead.py
 	OMP_NUM_THREADS=1 $(BIN)/python tests/speed/encoder.py
+	$(BIN)/python tests/speed/networks.py
 	OMP_NUM_THREADS=1 $(BIN)/python tests/speed/steps.py
 	OMP_NUM_THREADS=1 $(BIN)/python tests/speed/optional_fields.py
 	OMP_NUM_THREADS=1 $(BIN)/python tests/speed/conditions.py
@@ -70,6 +71,7 @@ bench: $(VENV)/.installed-test  ## measure the speed that the README claims
 	OMP_NUM_THREADS=1 $(BIN)/python tests/speed/corruptions_audio.py
 	OMP_NUM_THREADS=1 $(BIN)/python tests/speed/corruptions_frames.py
 	OMP_NUM_THREADS=1 $(BIN)/python tests/speed/tables.py
+	OMP_NUM_THREADS=1 $(BIN)/python tests/speed/page.py
 	OMP_NUM_THREADS=1 $(BIN)/python tests/speed/media.py
 	OMP_NUM_THREADS=1 $(BIN)/python tests/speed/features.py
 	OMP_NUM_THREADS=1 $(BIN)/python tests/speed/scheduling.py

@@ -5,6 +5,7 @@ Every file of a family's folder is one method:
 * ``generalisation/``: to a target domain that is not trained on;
 * ``missing/``: to modalities that are missing or of unequal quality;
 * ``balance/``: of what the modalities learn, where one of them leads;
+* ``trusted/``: to what each modality is sure of, sample by sample;
 * ``conversation/``: of conversations, an utterance with those around it or the one before it;
 * ``series/``: of series that are sampled irregularly and observed in part;
 * ``controls/``: what a method has to beat before its own idea counts.
@@ -24,6 +25,14 @@ METHODS = {
     "ebmc": "mmbench.methods.missing.ebmc:EBMC",
     "qamoe": "mmbench.methods.missing.qamoe:QAMoE",
     "cpsl": "mmbench.methods.balance.cpsl:CPSL",
+    "uniform": "mmbench.methods.balance.uniform:Uniform",
+    "ume": "mmbench.methods.balance.ume:UME",
+    "ogm_ge": "mmbench.methods.balance.ogm_ge:OGMGE",
+    "agm": "mmbench.methods.balance.agm:AGM",
+    "pmr": "mmbench.methods.balance.pmr:PMR",
+    "mmpareto": "mmbench.methods.balance.mmpareto:MMPareto",
+    "g_blending": "mmbench.methods.balance.g_blending:GBlending",
+    "mla": "mmbench.methods.balance.mla:MLA",
     "rna": "mmbench.methods.generalisation.rna:RNA",
     "simmmdg": "mmbench.methods.generalisation.simmmdg:SimMMDG",
     "moosa": "mmbench.methods.generalisation.moosa:MOOSA",
@@ -49,7 +58,15 @@ METHODS = {
     "vrex": "mmbench.methods.generalisation.vrex:VREx",
     "groupdro": "mmbench.methods.generalisation.groupdro:GroupDRO",
     "bc_lstm": "mmbench.methods.conversation.bc_lstm:BcLSTM",
+    "promma": "mmbench.methods.missing.promma:ProMMA",
+    "mplmm": "mmbench.methods.missing.mplmm:MPLMM",
     "cagmamba": "mmbench.methods.conversation.cagmamba:CAGMamba",
+    "tmc": "mmbench.methods.trusted.tmc:TMC",
+    "etmc": "mmbench.methods.trusted.etmc:ETMC",
+    "qmf": "mmbench.methods.trusted.qmf:QMF",
+    "pdf": "mmbench.methods.trusted.pdf:PDF",
+    "rcml": "mmbench.methods.trusted.rcml:RCML",
+    "mmdynamics": "mmbench.methods.trusted.mmdynamics:MMDynamics",
     "grud": "mmbench.methods.series.grud:GRUD",
     "mtand": "mmbench.methods.series.mtand:MTAND",
 }

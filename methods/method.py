@@ -140,6 +140,8 @@ class Method(nn.Module):
     train_missing: ClassVar[str] = "none"
     #: Source domains that its own idea needs; with fewer it is ERM, and the audit says so.
     needs_domains: ClassVar[int] = 1
+    #: Modalities that its own idea needs; with fewer it is off, and the audit says so. A literal.
+    needs_modalities: ClassVar[int] = 1
     #: Modules of optional libraries that it imports; a literal, so that planning says what is not installed.
     libraries: ClassVar[tuple[str, ...]] = ()
     #: Whether its terms compare the source domains of a batch: each batch of training then holds all of them in equal

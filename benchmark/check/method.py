@@ -36,6 +36,7 @@ def parameters_are_literals(entry: Entry) -> None:
         "version",
         "train_missing",
         "needs_domains",
+        "needs_modalities",
         "weighs_classes",
         "as_published",
         "reads_media",

@@ -53,8 +53,8 @@ class MethodDescription:
         summary: the first line of its docstring.
         docstring: those of its file, its class and its ``Params``.
         version, train_missing, needs_domains, as_published, as_published_in, rules_as_published, libraries,
-            weighs_classes, kinds, departures, reads_media, model_params, uses_conversation, reads_tokens, controls: as in
-            ``Method``.
+            weighs_classes, kinds, departures, reads_media, model_params, uses_conversation, reads_tokens, controls,
+            needs_modalities: as in ``Method``.
         fields: its parameters, its own before those of bases.
     """
 
@@ -76,6 +76,7 @@ class MethodDescription:
     uses_conversation: bool = False
     reads_tokens: bool = False
     controls: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    needs_modalities: int = 1
     fields: tuple[Field, ...] = field(default=())
 
     def defaults(self, protocol: str = "fair", family: str = "") -> dict[str, Any]:
@@ -193,6 +194,7 @@ def _read_description(name: str, source: Path, module: str, attribute: str) -> M
         uses_conversation=literal("uses_conversation", False),
         reads_tokens=literal("reads_tokens", False),
         controls=literal("controls", {}, [method]),
+        needs_modalities=literal("needs_modalities", 1),
         fields=fields,
     )
 

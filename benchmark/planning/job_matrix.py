@@ -103,7 +103,7 @@ def matrix_rows(experiment: Experiment) -> list[MatrixRow]:
         family = family_of(target, entries("dataset", plugins).get(target.name))
         if target.name not in variants:
             variants[target.name] = [
-                _variant(text, experiment, target, family) for text in methods_of(experiment)
+                _variant(text, experiment, target, family) for text in _asked_of(experiment, target)
             ]
         sets = _modality_sets(experiment.modalities_of(task), known, task.name)
         fitting = [
@@ -136,6 +136,26 @@ def matrix_rows(experiment: Experiment) -> list[MatrixRow]:
     return rows
 
 
+def _named(experiment: Experiment) -> set[str]:
+    """The methods that an experiment names, and not those that ``all`` stands for."""
+    return {Variant.parse(text.removesuffix(CONTROLS)).name for text in experiment.methods}
+
+
+def _asked_of(experiment: Experiment, target: Located) -> list[str]:
+    """The methods of an experiment for tasks with this target, without those that only ``all`` stands for and that have no
+    loss for it."""
+    plugins, named, found = tuple(experiment.plugins), _named(experiment), []
+    for text in methods_of(experiment):
+        name = Variant.parse(text).name
+        kinds = describe(find("method", name, plugins)).kinds
+        # of several labels most methods have no loss: that is an error, not a list without them
+        if name in named or target.target.kind in {*kinds, "multi-label"}:
+            found.append(text)
+        else:
+            LOG.info("%s is left out: it has no loss for %s, %s", name, target.name, target.target.kind)
+    return found
+
+
 def _fits(
     variant: Mapping[str, Any], experiment: Experiment, task: Task, located: Mapping[str, Located]
 ) -> bool:
@@ -154,7 +174,7 @@ def _fits(
     name = variant["method"]
     lacking = [one for one in task.datasets if not getattr(located[one], "has_conversations", False)]
     if lacking:
-        if name not in {Variant.parse(text.removesuffix(CONTROLS)).name for text in experiment.methods}:
+        if name not in _named(experiment):
             LOG.info("%s is left out of %s: it reads whole conversations", name, task.name)
             return False
         raise UsageError(

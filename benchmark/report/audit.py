@@ -9,6 +9,8 @@ from ...corruptions.families import trained_families
 from ...leaderboards.labels import FINGERPRINTS, LEAKS, NO_LEAKS
 from ..core.fold import Fold
 from ..core.job import OUTSIDE, Job
+from ..core.method_spec import describe
+from ..core.registry import entries
 from ..core.task import Task
 
 #: What is known of a method that was trained outside.
@@ -68,6 +70,7 @@ def _of_training(job: Job) -> dict[str, str]:
         "models": "one for all patterns",
         **features,
         **_class_weights(job),
+        **_modality_term(job),
         **_imputation(job),
         **({"division": _division(job.fold)} if job.fold else {}),
     }
@@ -83,6 +86,15 @@ def _class_weights(job: Job) -> dict[str, str]:
     """How classes are weighed in the loss; nothing where they are not, as in all jobs before there was the rule."""
     weights = job.protocol.get("class_weights", "off")
     return {} if weights == "off" else {"class_weights": str(weights)}
+
+
+def _modality_term(job: Job) -> dict[str, str]:
+    """That the method's own idea is off, where it needs more modalities than there are; else nothing."""
+    entry = entries("method").get(job.method)
+    there = len(job.modalities)
+    if entry is None or describe(entry).needs_modalities <= there:
+        return {}
+    return {"modality_term": f"off: {there} modalit{'y' if there == 1 else 'ies'}"}
 
 
 def _imputation(job: Job) -> dict[str, str]:

@@ -108,7 +108,9 @@ class _Own(Entries):
             columns |= self.drop_context(top, columns)
         ids = _sample_ids(table, columns["sample_id"] or "")
         labels = _labels(table, columns["label"] or "", target)
-        turns = self.turns(top["conversation"], table) if "conversation" in top else [None] * len(table)
+        turns: list[Turn | None] = [None] * len(table)
+        if "conversation" in top:
+            turns = self.turns(top["conversation"], table)
         splits = self.splits(top.get("split"), table, columns["video"], turns)
         domains = _cells(table, columns["domain"])
         videos, numbers = _cells(table, columns["video"]), _numbers(table, columns["clip"])

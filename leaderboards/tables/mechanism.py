@@ -161,7 +161,7 @@ def scored_groups(results: Iterable[Result], draws: int = FEWER_DRAWS, seed: int
     ]
     found = [one for one in scored if one.diagnostics or one.hole]
     if not found:
-        raise ValueError("none of the methods gives diagnostics; ebmc and moosa do")
+        raise ValueError("none of the methods gives diagnostics; ebmc, qamoe and cpsl do")
     return found
 
 

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from ...datasets.batch import Batch, Spec
 from ..losses import masked_mean, task_errors, task_loss
 from ..method import Method, Output, fixed, searched
+from ..shared.bank import Bank
 from ..shared.gated_mixing import GatedMixing
 from ..shared.networks import (
     Encoders,
@@ -24,9 +25,6 @@ from ..shared.networks import (
     outputs,
 )
 from ..shared.vector_encoder import masked_mean_over_steps
-
-#: Contexts of training samples of which ``context="shuffled"`` gives a test sample one.
-BANK = 256
 
 
 @dataclass(frozen=True)
@@ -107,9 +105,6 @@ class CAGMamba(Method):
         "one order": {"both_orders": False},
     }
     params: CAGMambaParams
-    bank: Tensor
-    bank_known: Tensor
-    bank_filled: Tensor
 
     def __init__(self, params: CAGMambaParams, spec: Spec) -> None:
         super().__init__(params, spec)
@@ -132,9 +127,7 @@ class CAGMamba(Method):
         self.heads = nn.ModuleList(nn.Linear(2 * width, outputs(spec)) for _ in self.names)
         self.head = FusionHead((1 + twice) * count * width, width, outputs(spec))
         if params.context == "shuffled":
-            self.register_buffer("bank", torch.zeros(BANK, count, width))
-            self.register_buffer("bank_known", torch.zeros(BANK, count, dtype=torch.bool))
-            self.register_buffer("bank_filled", torch.zeros((), dtype=torch.int64))
+            self.bank = Bank(count, width + 1)
 
     def encode(self, modality: str, batch: Batch) -> Tensor:
         """[x_m; c_m] of one modality, [batch, 2 width]: its embedding, and that of the utterance before; 0 without one."""
@@ -200,33 +193,12 @@ class CAGMamba(Method):
         nothing = current.tanh() if self.params.no_context == "tanh" else self.first.expand_as(current)
         if batch.context is None or self.params.context == "none":
             return nothing
-        known = known_modalities(batch.context, self.names)
+        known = known_modalities(batch.context, self.names).unsqueeze(-1)
         if self.params.context == "shuffled":
-            before, known = self.of_others(before, known, batch)
-        return before.where(known.unsqueeze(-1), nothing)
-
-    def of_others(self, before: Tensor, known: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Contexts of other samples: in training of this batch, afterwards of the last training samples, drawn by the sample's
-        id, so that a prediction depends on no other sample that is predicted.
-
-        Args:
-            before: embeddings of the previous utterances, [batch, modality, width].
-            known: where there is one, [batch, modality].
-            batch: the samples.
-        """
-        if self.training:
-            order = torch.randperm(len(before), device=before.device)
-            self.remember(before.detach(), known)
-            return before[order], known[order]
-        drawn = batch.stream(0, "shuffled context").integers("row", self.bank_filled.clamp(min=1))
-        return self.bank[drawn], self.bank_known[drawn]
-
-    def remember(self, before: Tensor, known: Tensor) -> None:
-        """Puts the contexts of a training batch into the bank, over the oldest ones."""
-        count = min(len(before), BANK)
-        self.bank.copy_(torch.cat([before[:count].where(known[:count, :, None], 0), self.bank])[:BANK])
-        self.bank_known.copy_(torch.cat([known[:count], self.bank_known])[:BANK])
-        self.bank_filled.add_(count).clamp_(max=BANK)
+            both = torch.cat([before.where(known, 0), known.to(before.dtype)], dim=-1)
+            both = self.bank.exchange(both, batch)
+            before, known = both[..., :-1], both[..., -1:] > 0
+        return before.where(known, nothing)
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         """The task's loss of the fused prediction, and of each modality's head over the samples that have the modality."""

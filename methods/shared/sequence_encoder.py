@@ -16,16 +16,14 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.utils.checkpoint import checkpoint
 
-from .dropout import dropout
+from .attention import attend
+from .dropout import add_dropout, dropout
+from .feed_forward import feed_forward, linear
 
 WIDTH = 40  # of an embedding; MMDG-Bench (arXiv 2605.06643), sentiment backbone
 LAYERS = 5
 HEADS = 8
-#: Bytes of a layer's attention weights on a CPU, which keeps several such arrays for every layer in training: longer
-#: sequences are taken in fewer samples at once, and computed again for the gradient.
-ATTENTION_BYTES = 256 << 20
 #: Encoders are computed as one where none has more than so many times the steps of another.
 _ALIKE = 1.25
 
@@ -161,7 +159,7 @@ class _Steps:
             moved to its beginning; rows after the last step have the place behind the end. None where rows lie there
             as they are.
         first: [modality * batch], int64: the row in [modality * steps] of the step of each sample that is read last.
-        ignored: [modality * batch, 1, 1, time], 0 at steps and -inf after the last; None where there is none.
+        ignored: [modality * batch, time], bool: the places after the last step of a sample; None where there is none.
         batch, time: the numbers of samples, and of the steps of the longest.
     """
 
@@ -201,7 +199,7 @@ def _pack(encoders: Sequence[SequenceEncoder], features: Sequence[Tensor], valid
         sample, step = at // mask.shape[1], at % mask.shape[1]
         positions = torch.arange(mask.shape[1], device=mask.device) + encoder.first_position
         codes = sinusoids(positions, encoder.width)
-        steps = encoder.project(_rows(values, mask, at).to(encoder.project.weight.dtype))
+        steps = _project(encoder.project, values, mask, at)
         codes = codes.index_select(0, (step - start[sample]).clamp(min=0)).to(steps.dtype)
         projected.append(steps * math.sqrt(encoder.width) + codes)
         samples.append(sample)
@@ -220,8 +218,7 @@ def _pack(encoders: Sequence[SequenceEncoder], features: Sequence[Tensor], valid
         rank = torch.arange(len(sample), device=sample.device) - starts[i][sample]
         place = (i * batch + sample) * time + rank
         places.append(F.pad(place, (0, rows - len(place)), value=count.numel() * time))
-    after = torch.arange(time, device=count.device) >= count.view(-1, 1, 1, 1)
-    ignored = torch.zeros(after.shape, dtype=values.dtype, device=after.device).masked_fill(after, -math.inf)
+    ignored = torch.arange(time, device=count.device) >= count.view(-1, 1)
     return _Steps(values, torch.cat(places), first, ignored, batch, time)
 
 
@@ -242,20 +239,23 @@ def _steps_to_read(valid: Tensor, mask_padding: bool) -> tuple[Tensor, Tensor]:
     return valid.scatter(1, first.unsqueeze(1), True), first
 
 
-def _rows(features: Tensor, valid: Tensor, at: Tensor) -> Tensor:
-    """The features at some steps, zeros where a step is not valid (0 * NaN would be NaN).
+def _project(project: nn.Linear, features: Tensor, valid: Tensor, at: Tensor) -> Tensor:
+    """The projections [rows, width] of some steps. One that is not valid is read as zeros, of which the bias is left.
 
     Args:
-        features: [batch, time, feature].
+        project: the linear layer.
+        features: [batch, time, feature]; what lies at invalid steps is never read, as 0 * NaN would be NaN.
         valid: [batch, time].
         at: [rows], places in [batch * time].
     """
     flat = features.flatten(0, 1)
     good = valid.flatten().index_select(0, at)
     if bool(good.all()):
-        return flat if len(at) == len(flat) else flat.index_select(0, at)
+        rows = flat if len(at) == len(flat) else flat.index_select(0, at)
+        return project(rows.to(project.weight.dtype))
     rows = good.nonzero().squeeze(1)
-    return flat.new_zeros(len(at), flat.shape[1]).index_copy(0, rows, flat.index_select(0, at[rows]))
+    projected = F.linear(flat.index_select(0, at[rows]).to(project.weight.dtype), project.weight)
+    return projected.new_zeros(len(at), projected.shape[1]).index_copy(0, rows, projected) + project.bias
 
 
 def _transform(encoders: Sequence[SequenceEncoder], steps: _Steps) -> Tensor:
@@ -271,32 +271,21 @@ def _transform(encoders: Sequence[SequenceEncoder], steps: _Steps) -> Tensor:
     one = encoders[0]
     training, rate = one.training, one.dropout
     values = dropout(steps.values, one.embedding_dropout, training)
-    layers = list(zip(*(encoder.transformer.layers for encoder in encoders), strict=True))
-    for number, parts in enumerate(layers):
-        layer = cast(tuple[nn.TransformerEncoderLayer, ...], parts)
-        attention = [part.self_attn for part in layer]
-        weight, bias = _after_norm(
-            [part.norm1 for part in layer],
-            _stack([part.in_proj_weight for part in attention]),
-            _stack([part.in_proj_bias for part in attention]),
-        )
+    layers = _layers(encoders)
+    for number, layer in enumerate(layers):
+        weight, bias = layer.entering
         normed = _normalize(values)
         width = values.shape[-1]
         if number < len(layers) - 1:
-            queries, keys = steps.padded(_linear(normed, weight, bias)).split([width, 2 * width], dim=-1)
-            attended = steps.packed(_attend(queries, keys, steps.ignored, one.heads, rate, training))
+            asking = steps.padded(linear(normed, weight, bias))
+            attended = steps.packed(attend(None, asking, steps.ignored, one.heads, rate, training))
         else:  # the last: only the step that is read asks
             values, asking = steps.read(values), steps.read(normed)
-            queries = _linear(asking, weight[:, :width], bias[:, :width]).flatten(0, 1).unsqueeze(1)
-            keys = steps.padded(_linear(normed, weight[:, width:], bias[:, width:]))
-            attended = _attend(queries, keys, steps.ignored, one.heads, rate, training).view_as(values)
-        projected = _linear(attended, *_weights([part.out_proj for part in attention]))
-        values = values + dropout(projected, rate, training)
-        weight, bias = _weights([part.linear1 for part in layer])
-        hidden = _linear(_normalize(values), *_after_norm([part.norm2 for part in layer], weight, bias))
-        hidden = dropout(F.relu(hidden), rate, training)
-        hidden = _linear(hidden, *_weights([part.linear2 for part in layer]))
-        values = values + dropout(hidden, rate, training)
+            queries = linear(asking, weight[:, :width], bias[:, :width]).flatten(0, 1).unsqueeze(1)
+            keys = steps.padded(linear(normed, weight[:, width:], bias[:, width:]))
+            attended = attend(queries, keys, steps.ignored, one.heads, rate, training).view_as(values)
+        values = add_dropout(values, linear(attended, *layer.leaving), rate, training)
+        values = feed_forward(values, _normalize(values), layer.inner, layer.outer, rate, training)
     if not layers:
         values = steps.read(values)
     norms = [cast(nn.LayerNorm, encoder.transformer.norm) for encoder in encoders]
@@ -304,48 +293,45 @@ def _transform(encoders: Sequence[SequenceEncoder], steps: _Steps) -> Tensor:
     return _normalize(values) * scale.unsqueeze(1) + shift.unsqueeze(1)
 
 
-def _attend(
-    queries: Tensor, keys: Tensor, ignored: Tensor | None, heads: int, rate: float, training: bool
-) -> Tensor:
-    """Attention of several heads. In training on a CPU, which keeps its weights, it keeps to ``ATTENTION_BYTES``.
+@dataclass(frozen=True)
+class _Layer:
+    """Stacked weights [modality, out, in] and biases [modality, out] of a layer's linear layers.
 
-    Args:
-        queries: [rows, asking, width].
-        keys: [rows, time, 2 * width], keys and values.
-        ignored: [rows, 1, 1, time], added to what is compared; or None.
-        heads: how many.
-        rate: of the dropout of the weights.
-        training: whether there is dropout.
-
-    Returns:
-        [rows, asking, width].
+    Attributes:
+        entering: to queries, keys and values, behind a layer norm whose weights they hold.
+        leaving: from what was attended.
+        inner: to the hidden values, likewise behind a layer norm.
+        outer: from the hidden values.
     """
-    query = queries.unflatten(-1, (heads, -1)).transpose(1, 2)
-    key, value = (part.unflatten(-1, (heads, -1)).transpose(1, 2) for part in keys.chunk(2, dim=-1))
-    if query.device.type != "cpu" or not torch.is_grad_enabled():
-        share = rate if training else 0.0
-        return _joined(F.scaled_dot_product_attention(query, key, value, ignored, share))
 
-    def weigh(query: Tensor, key: Tensor, value: Tensor, ignored: Tensor | None) -> Tensor:
-        alike = (query / math.sqrt(query.shape[-1])) @ key.transpose(-1, -2)
-        weights = (alike if ignored is None else alike + ignored).softmax(-1)
-        return dropout(weights, rate, training) @ value
+    entering: tuple[Tensor, Tensor]
+    leaving: tuple[Tensor, Tensor]
+    inner: tuple[Tensor, Tensor]
+    outer: tuple[Tensor, Tensor]
 
-    of_row = 4 * heads * query.shape[2] * key.shape[2]
-    at_once = max(ATTENTION_BYTES // of_row, 1)
-    if len(query) <= at_once:
-        return _joined(weigh(query, key, value, ignored))
-    masks = [None] * len(query) if ignored is None else ignored.split(at_once)
+
+def _layers(encoders: Sequence[SequenceEncoder]) -> list[_Layer]:
+    """The layers of encoders of one shape. All layers are stacked at once, as each operation has a cost of its own."""
+    depth = len(encoders[0].transformer.layers)
+    if not depth:
+        return []
     parts = [
-        cast(Tensor, checkpoint(weigh, *part, use_reentrant=False))
-        for part in zip(query.split(at_once), key.split(at_once), value.split(at_once), masks, strict=False)
+        cast(nn.TransformerEncoderLayer, encoder.transformer.layers[number])
+        for number in range(depth)
+        for encoder in encoders
     ]
-    return _joined(torch.cat(parts))
-
-
-def _joined(heads: Tensor) -> Tensor:
-    """[rows, head, asking, width of a head] -> [rows, asking, width]."""
-    return heads.transpose(1, 2).flatten(2)
+    attention = [part.self_attn for part in parts]
+    into_attention = _stack([part.in_proj_weight for part in attention])
+    stacked = (
+        _after_norm(
+            [part.norm1 for part in parts], into_attention, _stack([part.in_proj_bias for part in attention])
+        ),
+        _weights([part.out_proj for part in attention]),
+        _after_norm([part.norm2 for part in parts], *_weights([part.linear1 for part in parts])),
+        _weights([part.linear2 for part in parts]),
+    )
+    each = [zip(*(one.unflatten(0, (depth, -1)).unbind() for one in pair), strict=True) for pair in stacked]
+    return [_Layer(*pairs) for pairs in zip(*each, strict=True)]
 
 
 def _normalize(values: Tensor) -> Tensor:
@@ -353,18 +339,13 @@ def _normalize(values: Tensor) -> Tensor:
     return F.layer_norm(values, values.shape[-1:])
 
 
-def _linear(values: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """[modality, n, in], [modality, out, in] and [modality, out] -> [modality, n, out]."""
-    return torch.baddbmm(bias.unsqueeze(1), values, weight.transpose(1, 2))
-
-
 def _after_norm(norms: Sequence[nn.LayerNorm], weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
     """The weights of a linear layer behind layer norms, whose own weights they take in.
 
     Args:
-        norms: one for each modality.
-        weight: [modality, out, in].
-        bias: [modality, out].
+        norms: one for each weight.
+        weight: [norm, out, in].
+        bias: [norm, out].
     """
     scale, shift = _weights(norms)
     return weight * scale.unsqueeze(1), torch.baddbmm(
@@ -373,10 +354,10 @@ def _after_norm(norms: Sequence[nn.LayerNorm], weight: Tensor, bias: Tensor) -> 
 
 
 def _weights(layers: Sequence[nn.Linear] | Sequence[nn.LayerNorm]) -> tuple[Tensor, Tensor]:
-    """The stacked weights and biases of one layer of each modality."""
+    """The stacked weights and biases of some layers."""
     return _stack([layer.weight for layer in layers]), _stack([layer.bias for layer in layers])
 
 
 def _stack(tensors: Sequence[Tensor]) -> Tensor:
-    """[modality, ...], without a copy where there is one modality."""
+    """[tensor, ...], without a copy where there is one."""
     return tensors[0].unsqueeze(0) if len(tensors) == 1 else torch.stack(list(tensors))

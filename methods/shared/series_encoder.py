@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .dropout import dropout
+from .piecewise import BINS, piecewise_linear
 from .statistics import observed_share, observed_statistics, statistics
 from .vector_encoder import VectorEncoder, masked_mean_over_steps
 
@@ -34,7 +35,8 @@ class SeriesEncoder(nn.Module):
     """The sum of what a convolutional network says about a series and a residual one about its statistics.
 
     The convolutional one: where there are more features than channels, a linear layer; residual blocks of two convolutions, each normalised over channels and valid steps; mean over
-    steps; layer norm; linear. The other is a ``VectorEncoder`` of ``statistics``, which small and noisy data need.
+    steps; layer norm; linear. The other is a ``VectorEncoder`` of ``statistics`` in bins (``piecewise_linear``), which small and noisy
+    data need: it can split at a value, as the trees of a forest do.
 
     Neither the amount of padding nor its side matters: what lies at invalid steps is read as zeros, and a series is moved
     so that its first valid step is the first of all.
@@ -74,7 +76,8 @@ class SeriesEncoder(nn.Module):
         )
         self.norm = nn.LayerNorm(channels)
         self.leave = nn.Linear(channels, width)
-        self.summary = VectorEncoder(3 * features if partly_observed else 5 * inputs[0], width)
+        columns = 3 * features if partly_observed else 5 * inputs[0]
+        self.summary = VectorEncoder(BINS * columns, width)
 
     def forward(self, features: Tensor, valid: Tensor) -> Tensor:
         """Encodes; a sample without a valid step gets an embedding that depends on nothing of it.
@@ -97,7 +100,7 @@ class SeriesEncoder(nn.Module):
         clean = features if bool(valid.all()) else features.where(valid.unsqueeze(-1), 0)
         entered = self.enter(clean.to(self.leave.weight.dtype))
         entered = entered * valid.unsqueeze(-1).to(entered.dtype)
-        summary = self.summary.encode(self._statistics(clean, entered, valid))
+        summary = self.summary.encode(piecewise_linear(self._statistics(clean, entered, valid)))
         values = dropout(entered, self.rate, self.training).transpose(1, 2)
         for block in self.blocks:
             values, valid = block(values, valid)

@@ -90,8 +90,10 @@ def corrupted(batch: Batch, modality: str, rows: Tensor) -> Batch:
     )
 
 
-def train(method: Method, batch: Batch, epochs: int, lr: float = 2e-3, size: int = 64) -> Method:
-    """A bare loop through all stages; returns the method in evaluation mode."""
+def train(
+    method: Method, batch: Batch, epochs: int, lr: float = 2e-3, size: int = 64, last: float = 1.0
+) -> Method:
+    """A bare loop through all stages; returns the method in evaluation mode. The rate falls to a share of it, ``last``."""
     optimiser = torch.optim.AdamW(method.parameters(), lr=lr, weight_decay=1e-2)
     done = 0
     for stage, share in enumerate(method.stages):
@@ -100,6 +102,8 @@ def train(method: Method, batch: Batch, epochs: int, lr: float = 2e-3, size: int
         for _ in range(max(1, round(share * epochs))):
             method.before_epoch(lambda: iter((batch,)), done / epochs)
             done += 1
+            for group in optimiser.param_groups:
+                group["lr"] = lr * (1 - (1 - last) * done / epochs)
             for rows in torch.randperm(len(batch)).split(size):
                 optimiser.zero_grad()
                 method.backward(batch.take(rows))

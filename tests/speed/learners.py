@@ -1,13 +1,14 @@
 """How well the default network learns real sets, beside simple learners on statistics of the same modalities.
 
-    MMBENCH_TEST_DATA=FOLDER python tests/speed/learners.py [--epochs N] [--test] SET[,SET,...]
+    MMBENCH_TEST_DATA=FOLDER python tests/speed/learners.py [--epochs N] [--left-out P] [--test] SET[,SET,...]
 
 Sets: rosmap, handwritten, mosi, physionet, dsads (files of FOLDER). ``erm`` is trained by the protocol ``fair``; "transformer" is
 the same with the encoder of ``as-published``, read at the first step, for every modality. The learners of scikit-learn read
 mean, deviation, minimum, maximum, last value and share observed of every feature. All share one split. What is not
 observed is the mean for the networks, with a flag beside it.
 
-Decisions are made by the validation figures; ``--test`` adds those of the test part.
+Decisions are made by the validation figures; ``--test`` adds those of the test part. ``--left-out`` says which person of dsads,
+0 to 6, validates: one person alone says little.
 """
 
 from __future__ import annotations
@@ -63,8 +64,13 @@ class Data:
     test: np.ndarray
 
 
-def read(name: str) -> Data:
-    """A set with its official parts where it has them; else a fifth of its training part validates."""
+def read(name: str, left_out: int = 0) -> Data:
+    """A set with its official parts where it has them; else a fifth of its training part validates.
+
+    Args:
+        name: of the set.
+        left_out: the person of dsads that validates, 0 to 6.
+    """
     file, modalities = SETS[name]
     stored = np.load(FOLDER / f"{file}.npz")
     rows = np.arange(len(stored["label"]))
@@ -78,9 +84,10 @@ def read(name: str) -> Data:
         mask["text"] = np.arange(features["text"].shape[1]) < stored["text_length"][:, None]
     if name == "physionet":
         train, test = _drawn(label, np.arange(len(label)))
-    elif name == "dsads":  # people: the last is tested, the first validates
+    elif name == "dsads":  # people: the last is tested, another validates
         person = stored["domain"][rows]
-        parts = [np.flatnonzero(found) for found in ((person > 0) & (person < 7), person == 0, person == 7)]
+        trained = (person != left_out) & (person < 7)
+        parts = [np.flatnonzero(found) for found in (trained, person == left_out, person == 7)]
         return Data(features, mask, label, *parts)
     else:
         split = stored["split"]
@@ -177,12 +184,13 @@ def main() -> None:
     asked = argparse.ArgumentParser()
     asked.add_argument("sets")
     asked.add_argument("--epochs", type=int, default=20)
+    asked.add_argument("--left-out", type=int, default=0, choices=range(7))
     asked.add_argument("--test", action="store_true")
     options = asked.parse_args()
     torch.set_num_threads(1)
     warnings.simplefilter("ignore", RuntimeWarning)  # means of nothing, which are imputed
     for name in options.sets.split(","):
-        data = read(name)
+        data = read(name, options.left_out)
         head = "valid: accuracy, balanced, AUROC" + (" | test" if options.test else "")
         print(f"\n{name}: {len(data.train)} / {len(data.valid)} / {len(data.test)} samples; {head}")
         learners = [

@@ -132,12 +132,18 @@ def scratch() -> Iterator[Path]:
                 os.environ["XDG_CACHE_HOME"] = before
 
 
-def write_data(root: Path, counts: Mapping[str, int] = COUNTS) -> None:
-    """Writes a synthetic stand-in for MOSI below the data root ``root``."""
+def write_data(root: Path, counts: Mapping[str, int] = COUNTS, steps: int = STEPS) -> None:
+    """Writes a synthetic stand-in for MOSI.
+
+    Args:
+        root: the data root below which it lies.
+        counts: split -> samples.
+        steps: of each modality, padding included.
+    """
     from mmbench.datasets.mosi import Mosi
     from mmbench.datasets.shared.sentiment_synthetic import Layout, write_stand_in
 
-    layout = Layout("mosi.pkl", counts, (768, 25, 171), (STEPS, STEPS, STEPS))
+    layout = Layout("mosi.pkl", counts, (768, 25, 171), (steps, steps, steps))
     files = write_stand_in("mosi", Mosi.target, {"casp": layout}, root / "mosi", 0, "full", "casp")
     before = time.time() - 3600  # as if it had lain there: the hash of a file just written is not kept
     for file in files:

@@ -25,7 +25,7 @@ import torch
 from measure import Row, estimate, print_machine, print_table
 from mmbench.benchmark.core.protocol import Protocol
 from mmbench.benchmark.core.registry import find
-from mmbench.benchmark.train.lightning_module import SelectionData, Training
+from mmbench.benchmark.train.optimizer import build_optimizer
 from mmbench.benchmark.train.seeds import seed_everything
 from mmbench.datasets.batch import Batch, Spec
 from mmbench.methods import METHODS
@@ -81,7 +81,20 @@ NEEDS = {
     "irm": Needs(1, 1, "the penalty is a gradient by a factor on the outputs"),
     "vrex": Needs(1, 1, "variance of the domains' risks"),
     "groupdro": Needs(1, 1, "weighted risks of the domains"),
+    "promma": Needs(1, 0, "stage 1: the frozen encoders run forwards; all else is behind them"),
+    "mplmm": Needs(1, 0, "stage 1: the frozen encoders run forwards; all else is behind them"),
+    "uniform": Needs(1, 1, "heads read the embeddings"),
+    "ume": Needs(1, 1, "heads read the embeddings"),
+    "ogm_ge": Needs(1, 1, "ERM's step; scores are of the same pass, factors scale its gradients"),
+    "agm": Needs(1, 1, "the head is asked for every subset of the embeddings"),
+    "pmr": Needs(1, 1, "distances of the embeddings; prototypes are computed once an epoch"),
+    "mmpareto": Needs(1, 2, "two gradients of each encoder: of the fused loss and of its own head's"),
+    "g_blending": Needs(
+        1, 1, "heads read the embeddings; weights are estimated once in a tenth of the training"
+    ),
     "cagmamba": Needs(2, 2, "the utterance before is encoded, too"),
+    "qamoe": Needs(1, 1, "experts read the embeddings"),
+    "cpsl": Needs(1, 2, "two gradients of each encoder: of SL, and of all other terms"),
     "ebmc": Needs(2, 1, "stage II: and a forward pass of the teacher; patterns hide embeddings, not inputs"),
 }
 
@@ -124,8 +137,7 @@ class Stepper:
         seed_everything(0, "initial weights")
         self.method = kind(kind.Params(**params), spec).train()
         self.protocol = Protocol.model_validate({})
-        module = Training(self.method, self.protocol, batch, 0, lambda *_: None, SelectionData())
-        self.optimizer: torch.optim.Optimizer = module.configure_optimizers()["optimizer"]
+        self.optimizer = build_optimizer(self.method, self.protocol)
         self.batch = replace(batch, context=batch) if kind.uses_context else batch
         for stage in range(len(kind.stages)):
             self.method.begin_stage(stage)

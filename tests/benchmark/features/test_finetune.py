@@ -14,6 +14,7 @@ import yaml
 from mmbench.benchmark.check.planted import planted_batch
 from mmbench.benchmark.core.errors import UsageError
 from mmbench.benchmark.core.locate import locate
+from mmbench.benchmark.core.method_spec import describe
 from mmbench.benchmark.core.protocol import Protocol
 from mmbench.benchmark.core.registry import find
 from mmbench.benchmark.data.tensors import TaskRequest, load_task
@@ -266,8 +267,12 @@ def test_weights_that_move_between_two_passes_are_read_as_they_are(precision: st
     fitted(TwoPasses, precision=precision)
 
 
-@pytest.mark.parametrize("kind", ["regression", "classification"])
-@pytest.mark.parametrize("name", NETWORKS)
+TRAINED = [(name, kind) for name in NETWORKS for kind in ("regression", "classification")]
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"), [(name, kind) for name, kind in TRAINED if kind in describe(find("method", name)).kinds]
+)
 def test_every_method_trains_in_mixed_precision(name: str, kind: Any) -> None:
     method_class = find("method", name).load()
     spec = Spec({"text": 6, "audio": 5}, kind, classes=3 if kind == "classification" else 1, domains=2)

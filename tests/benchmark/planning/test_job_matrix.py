@@ -43,6 +43,18 @@ def test_the_audit_says_where_a_term_between_domains_is_off(data_root: Path, tmp
     }
 
 
+def test_the_audit_says_where_a_method_lacks_the_modalities_it_needs(data_root: Path, tmp_path: Path):
+    store = Store(tmp_path / "runs")
+    store.add(jobs(data_root, methods="erm,cpsl", seeds="0", modalities="T,T+A"))
+    said = {(one.method, one.modalities): one.audit.get("modality_term") for one in results(store.path)}
+    assert said == {
+        ("erm", "text"): None,
+        ("erm", "text+audio"): None,
+        ("cpsl", "text"): "off: 1 modality",
+        ("cpsl", "text+audio"): None,
+    }
+
+
 def test_a_job_survives_json(data_root: Path):
     for job in jobs(data_root):
         assert Job.from_dict(job.to_dict()) == job

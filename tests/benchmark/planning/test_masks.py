@@ -82,7 +82,7 @@ def test_exported_masks_come_back_as_the_same_condition(
     pd.DataFrame({"sample_id": one["sample_id"], "missing": gone}).to_csv(tmp_path / "named.csv", index=False)
     flags: dict[str, Any] = {name: [not there for there in one[name]] for name in ("text", "audio")}
     np.savez(tmp_path / "absent.npz", sample_id=one["sample_id"].tolist(), **flags)
-    tensors = {name: torch.tensor(one[name].to_numpy()).long() for name in ("text", "audio")}
+    tensors = {name: torch.tensor(np.asarray(one[name])).long() for name in ("text", "audio")}
     torch.save({"sample_id": one["sample_id"].tolist(), **tensors}, tmp_path / "saved.pt")
     files = {"theirs.parquet": (), "named.csv": (), "absent.npz": ("--absent",), "saved.pt": ()}
     for file, more in files.items():

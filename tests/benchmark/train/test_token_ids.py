@@ -80,8 +80,9 @@ def test_a_bert_learns_from_the_ids_what_features_do_not_say(call: Call, tmp_pat
         other = next((file.parent / "evaluations").glob("random-frames*.parquet"))
         table = pd.concat([pd.read_parquet(one) for one in (file, other)])
         table = table[table["split"] == "test"]
-        hit = table["target"].to_numpy() == (table["logit_1"] > table["logit_0"]).to_numpy()
-        conditions = table["condition"].astype(str).to_numpy()
+        logits = np.stack([np.asarray(table[name]) for name in ("logit_0", "logit_1")])
+        hit = np.asarray(table["target"]) == logits.argmax(0)
+        conditions = np.asarray(table["condition"].astype(str))
         name = "erm" if "-erm" in file.parent.name else "token_bert"
         right[name] = {one: float(hit[conditions == one].mean()) for one in set(conditions.tolist())}
     assert right["token_bert"]["clean"] > 0.95

@@ -14,7 +14,7 @@ from mmbench.benchmark.core.protocol import Protocol
 from mmbench.benchmark.train import checkpoint
 from mmbench.benchmark.train.checkpoint import Checkpointer
 from mmbench.benchmark.train.lightning_module import fit
-from mmbench.datasets.batch import Batch, Spec
+from mmbench.datasets.batch import Batch, Spec, Tuned
 from mmbench.methods.balance.cpsl import CPSL, CPSLParams
 from mmbench.methods.shared.cpsl_parts import (
     LEAST,
@@ -80,6 +80,8 @@ def test_sizes_are_those_counted_by_hand():
 def test_switches_take_their_terms_away(params: dict, gone: set[str]):
     batch = planted.noise(SPEC, 8)
     assert set(network(**params).loss(batch)) == {"task", "aux", "rec", "div", "sl"} - gone
+    assert bool(network(**params)(batch).unimodal) == ("aux" not in gone)
+    assert not network(aux=False, sl="batch")(batch).unimodal
     without = network(ame=False, gcf=False, residual="none")
     fewer = {name for name, _ in without.named_parameters()}
     assert not any(name.startswith(("gates", "cross", "inject")) for name in fewer)
@@ -299,6 +301,19 @@ def test_frozen_encoders_are_left_alone():
     assert not any(name.startswith("encoders.") for name in found)
     net.after_step()
     assert net.path.tolist() == [0, 0, 0]
+
+
+def test_encoders_of_raw_media_are_neither_scaled_nor_described():
+    pytest.importorskip("timm")
+    sizes = {"video": 64, "audio": 5}
+    net = network(Spec(sizes, "regression", tuned={"video": Tuned("timm:test_vit,weights=random", "last")}))
+    scaled = {id(p) for part in net.slowed() for p in part}
+    trained = {name: id(p) for name, p in net.encoders.named_parameters() if p.requires_grad}
+    assert {name for name, own in trained.items() if own not in scaled} == {
+        name for name in trained if ".media." in name
+    }
+    assert any(".media." in name for name in trained)
+    assert net.described == ("audio",)
 
 
 def test_the_schedule_lets_go_in_the_middle():

@@ -59,8 +59,8 @@ def trained(seed: int = 0, optimizer: str = "AdamW", **params) -> CPSL:
         else torch.optim.AdamW(net.parameters(), lr=2e-3, weight_decay=0.01)
     )
     net.train()
-    for epoch in range(10):
-        net.before_epoch(lambda: iter((batch,)), epoch / 10)
+    for epoch in range(8):
+        net.before_epoch(lambda: iter((batch,)), epoch / 8)
         for rows in torch.randperm(len(batch)).split(32):
             rule.zero_grad()
             net.backward(batch.take(rows))

@@ -161,7 +161,7 @@ def test_a_shuffled_context_is_another_samples_and_the_same_alone_and_among_othe
     said = net(batch).prediction
     torch.testing.assert_close(net(batch.take(slice(5, 6))).prediction, said[5:6])
     with torch.no_grad():
-        net.bank.add_(1.0)
+        net.bank.rows.add_(1.0)
     assert (net(batch).prediction != said).any()
     again = CAGMamba(net.params, net.spec)
     again.load_state_dict(net.state_dict())

@@ -137,9 +137,8 @@ def test_the_answer_depends_on_the_right_reliability():
 
 
 @pytest.mark.slow
-def test_a_network_without_a_gate_is_about_as_good():
-    """The encoders learn to heed noise themselves: what the gate gains over a network that was trained without one is
-    little, and less than an oracle's gate, 1 / (1 + lambda), given to that network, could lose it."""
+def test_a_network_without_a_gate_is_as_good():
+    """Encoders learn to heed noise themselves. Nor would knowing how strong the noise is help a trained network."""
     batch = all_noisy()
     ours, without = error(trained(), batch), error(trained(gate="none"), batch)
     assert abs(ours - without) < 0.05

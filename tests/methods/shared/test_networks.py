@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from mmbench.methods.shared import sequence_encoder
+from mmbench.methods.shared import attention, sequence_encoder
 from mmbench.methods.shared.networks import encoders
 from mmbench.methods.shared.sequence_encoder import SequenceEncoder, sinusoids
 
@@ -138,7 +138,7 @@ def test_long_sequences_take_less_memory_and_give_the_same_gradients(monkeypatch
 
     whole, expected = kept_and_gradients()
     one_layer = 4 * 8 * 60 * 60 * 12
-    monkeypatch.setattr(sequence_encoder, "ATTENTION_BYTES", one_layer // 5)
+    monkeypatch.setattr(attention, "ATTENTION_BYTES", one_layer // 5)
     less, found = kept_and_gradients()
     assert whole - less > 0.9 * one_layer  # of the first layer; in the last only one step asks
     torch.testing.assert_close(found, expected)
@@ -146,7 +146,7 @@ def test_long_sequences_take_less_memory_and_give_the_same_gradients(monkeypatch
 
 def test_dropout_of_long_sequences_is_drawn_alike_for_the_gradient(monkeypatch):
     """Along the gradient, the loss with the same seed falls as the gradient says: what is computed again is the same."""
-    monkeypatch.setattr(sequence_encoder, "ATTENTION_BYTES", 1)
+    monkeypatch.setattr(attention, "ATTENTION_BYTES", 1)
     net = encoder(dropout=0.4).train().double()
     features, valid = sequences(samples=3, steps=5)
 
