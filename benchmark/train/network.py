@@ -26,7 +26,8 @@ class TrainedNetwork:
     """A network with the weights of its selected epoch, and the data of its task.
 
     Attributes:
-        method: the network; ``method(batch)`` predicts.
+        method: the network; ``method(batch)`` predicts. Of a job with ``--impute`` it is given ``impute(batch, method.spec)``
+            (``datasets.imputation``).
         data: the tensors that it was trained and tested with: ``data.test.batch`` and so on.
     """
 
