@@ -10,6 +10,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from .imputation_rules import Rule
 from .stream import Stream
 from .target import Kind
 from .tokens import Tokens, follow_steps, read_tokens
@@ -58,6 +59,9 @@ class Spec:
             order. A network decides by this alone whether it reads what was observed.
         tokens: modality -> one more than the largest token id of its training samples, where the data state token ids.
             In test data ids may be larger.
+        imputation: the rule by which entries that were not observed are filled before a batch is handed to the method
+            (``datasets.imputation_rules``).
+        imputed: modality -> the value of each feature where the rule has no observed one, of the modalities that are filled.
     """
 
     modalities: Mapping[str, int]
@@ -76,6 +80,8 @@ class Spec:
     class_weights: tuple[float, ...] = ()
     partly_observed: tuple[str, ...] = ()
     tokens: Mapping[str, int] = field(default_factory=dict)
+    imputation: Rule = "off"
+    imputed: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ Every file of a family's folder is one method:
 * ``balance/``: of what the modalities learn, where one of them leads;
 * ``trusted/``: to what each modality is sure of, sample by sample;
 * ``conversation/``: of conversations, an utterance with those around it or the one before it;
+* ``series/``: of series that are sampled irregularly and observed in part;
 * ``controls/``: what a method has to beat before its own idea counts.
 
 A new method is a file in the folder of its family and a line in this table; a new family is a new folder. The name, not
@@ -66,6 +67,8 @@ METHODS = {
     "pdf": "mmbench.methods.trusted.pdf:PDF",
     "rcml": "mmbench.methods.trusted.rcml:RCML",
     "mmdynamics": "mmbench.methods.trusted.mmdynamics:MMDynamics",
+    "grud": "mmbench.methods.series.grud:GRUD",
+    "mtand": "mmbench.methods.series.mtand:MTAND",
 }
 
 #: Those that are fitted without gradients: ``--methods estimators``, where ``all`` is all networks.

@@ -159,8 +159,14 @@ def test_files_do_not_import_each_other_in_a_circle():
 @pytest.mark.parametrize("folder", ["leaderboards", "datasets", "benchmark.core", "benchmark.planning"])
 def test_what_lists_and_plans_runs_without_torch(folder: str):
     """No torch at the top of a file; encoders and what reads media have it, and a batch is made of it, with the random
-    numbers of its samples and their damage."""
-    of_batches = ("datasets.batch", "datasets.stream", "datasets.damage", "datasets.tokens")
+    numbers of its samples, their damage and what fills their holes."""
+    of_batches = (
+        "datasets.batch",
+        "datasets.stream",
+        "datasets.damage",
+        "datasets.imputation",
+        "datasets.tokens",
+    )
     heavy = ("torch", "lightning", "torchmetrics")
     for module in (name for name in FILES if name.startswith(f"{folder}.")):
         by_torch = module in of_batches or module.startswith(("datasets.encoders.", "datasets.media."))

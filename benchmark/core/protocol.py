@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from ...corruptions.families import TRAIN_MISSING
+from ...datasets.imputation_rules import Rule as Imputation
 from ...datasets.rates import has_rates, parse_rates, rates_text
 from .as_published import BUDGETS
 from .selection import Rule
@@ -98,6 +99,11 @@ class Protocol(BaseModel):
     )
     standardize: bool = Field(
         True, description="z-score features by the source training split, cut off at 5 deviations"
+    )
+    impute: Annotated[Imputation, Since("0.2")] = Field(
+        "off",
+        description="fill entries of a series that were not observed, after all damage; off: they are 0, and methods are "
+        "told which they are",
     )
     selection: Rule = Field(
         "source-validation",

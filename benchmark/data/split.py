@@ -15,7 +15,7 @@ from ...methods.method import Method
 from .compatibility import Blocks
 from .conversations import conversations_of
 from .join import join_samples
-from .standardization import Statistics
+from .standardization import Statistics, standardize
 
 
 @dataclass(frozen=True)
@@ -99,6 +99,15 @@ class TensorRecipe:
     statistics: Statistics | None
     mask_padding: bool
     device: str
+
+    def zeros(self, modality: str) -> torch.Tensor:
+        """Where 0 in the unit of the data lies in the tensors of a modality, float32 [feature]."""
+        places = set(self.blocks[modality].values())
+        found = np.zeros(max(start + width for start, width in places), np.float32)
+        if self.statistics is not None:
+            for start, width in places:
+                standardize(found[start : start + width], *self.statistics[modality][start])
+        return torch.from_numpy(found)
 
     def split(
         self,

@@ -13,6 +13,8 @@ import torch
 
 from ...datasets.batch import Spec, Tuned
 from ...datasets.dataset import DataError, Located, Samples, Target
+from ...datasets.imputation import constants
+from ...datasets.imputation_rules import Rule
 from ...methods.method import Method
 from ..core.fold import Fold
 from ..core.task import Task, dataset_of, domain_of
@@ -64,12 +66,13 @@ class TaskData:
     finetuned: Mapping[str, Tuned] = field(default_factory=dict)
     media: Mapping[str, str] = field(default_factory=dict)
 
-    def spec(self, protocol: str, class_weights: str = "off") -> Spec:
+    def spec(self, protocol: str, class_weights: str = "off", imputation: Rule = "off") -> Spec:
         """What a method is built for.
 
         Args:
             protocol: the name of the protocol.
             class_weights: its rule of that name.
+            imputation: its rule ``impute``.
         """
         labels = label_statistics(self.train.batch.target, len(self.target.classes))
         sizes = {
@@ -78,6 +81,7 @@ class TaskData:
             else tensor.shape[2]
             for name, tensor in self.train.batch.features.items()
         }
+        filled = tuple(name for name in sizes if imputation != "off" and name not in self.media)
         return Spec(
             modalities=sizes,
             kind=self.target.kind,
@@ -96,8 +100,14 @@ class TaskData:
                 name: self.media[name] for name in sizes if name in self.media and name not in self.finetuned
             },
             class_weights=balanced_weights(labels["class_counts"]) if class_weights == "balanced" else (),
-            partly_observed=tuple(name for name in sizes if name in self.train.batch.observed),
+            partly_observed=tuple(
+                name for name in sizes if name in self.train.batch.observed and name not in filled
+            ),
             tokens={name: int(stored[:, 0].max()) + 1 for name, stored in self.train.tokens.items()},
+            imputation=imputation,
+            imputed=constants(
+                self.train.batch, filled, imputation, {name: self.recipe.zeros(name) for name in filled}
+            ),
         )
 
     def with_context(self) -> TaskData:

@@ -71,6 +71,7 @@ def _of_training(job: Job) -> dict[str, str]:
         **features,
         **_class_weights(job),
         **_modality_term(job),
+        **_imputation(job),
         **({"division": _division(job.fold)} if job.fold else {}),
     }
 
@@ -94,6 +95,12 @@ def _modality_term(job: Job) -> dict[str, str]:
     if entry is None or describe(entry).needs_modalities <= there:
         return {}
     return {"modality_term": f"off: {there} modalit{'y' if there == 1 else 'ies'}"}
+
+
+def _imputation(job: Job) -> dict[str, str]:
+    """How entries that were not observed are filled; nothing where they are not."""
+    rule = job.protocol.get("impute", "off")
+    return {} if rule == "off" else {"imputation": str(rule)}
 
 
 def _domain_term(job: Job) -> str:

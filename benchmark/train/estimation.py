@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ...corruptions.training import inject, inject_by_sample
 from ...datasets.batch import Batch
+from ...datasets.imputation import impute
 from ...datasets.rates import has_rates
 from ...methods.estimator import Estimator
 from ..core.protocol import Protocol
@@ -76,6 +77,7 @@ def fit_estimator(
             if has_rates(missing)
             else inject(train, missing, noise, generator(seed, "training damage", 0, 0))
         )
+    train = impute(train, method.spec)
     direction: Direction = "lower" if method.spec.kind == "regression" else "higher"
     record: list[Epoch] = []
     states: list[Mapping[str, Tensor]] = []

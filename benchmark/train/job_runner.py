@@ -136,7 +136,7 @@ def _train(job: Job, context: Context, folder: JobFolder, claim: Claim) -> Train
     with clock.phase("build"):
         method_class = find("method", job.method, context.plugins).load()
         seed_everything(job.seed, "initial weights")
-        spec = data.spec(protocol.name, protocol.class_weights)
+        spec = data.spec(protocol.name, protocol.class_weights, protocol.impute)
         method = method_class(method_class.Params(**job.params), spec).to(device)
         data = data.as_read_by(method_class)
         seed_everything(job.seed, "training")

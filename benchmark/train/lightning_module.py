@@ -9,9 +9,8 @@ from __future__ import annotations
 import copy
 import math
 import signal
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any
 
 import torch
@@ -20,6 +19,7 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from ...corruptions.training import inject, inject_by_sample
 from ...datasets.batch import Batch
+from ...datasets.imputation import impute
 from ...datasets.rates import has_rates
 from ...methods.method import Method
 from ..core.protocol import Protocol
@@ -176,9 +176,13 @@ class Training(LightningModule):
         while self.stage < stage:
             self.stage += 1
             self.method.begin_stage(self.stage)
-        batches = partial(minibatches, self.data.batch, EVALUATION_BATCH)
-        self.method.before_epoch(batches, self.current_epoch / self.protocol.epochs)
+        self.method.before_epoch(self._in_order, self.current_epoch / self.protocol.epochs)
         self._terms, self._steps = {}, 0
+
+    def _in_order(self) -> Iterator[Batch]:
+        """The undamaged training samples from the first to the last, in batches."""
+        for part in minibatches(self.data.batch, EVALUATION_BATCH):
+            yield impute(part, self.method.spec)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Prepares the batch. The loss is computed in ``backward``, when the gradients were cleared; the zero that is
@@ -191,7 +195,7 @@ class Training(LightningModule):
         Returns:
             A float32 zero.
         """
-        self._batch = self._corrupt(batch, batch_idx)
+        self._batch = impute(self._corrupt(batch, batch_idx), self.method.spec)
         return torch.zeros((), device=batch.target.device)
 
     def backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:

@@ -26,7 +26,8 @@ class TrainedNetwork:
     """A network with the weights of its selected epoch, and the data of its task.
 
     Attributes:
-        method: the network; ``method(batch)`` predicts.
+        method: the network; ``method(batch)`` predicts. Of a job with ``--impute`` it is given ``impute(batch, method.spec)``
+            (``datasets.imputation``).
         data: the tensors that it was trained and tested with: ``data.test.batch`` and so on.
     """
 
@@ -96,7 +97,8 @@ def load_trained(job: Job, context: Context, folder: JobFolder) -> TrainedNetwor
     data = task_data(job, context, device)
     method_class = find("method", job.method, context.plugins).load()
     seed_everything(job.seed, "initial weights")
-    spec = data.spec(job.protocol["name"], job.protocol.get("class_weights", "off"))
+    rules = job.protocol
+    spec = data.spec(rules["name"], rules.get("class_weights", "off"), rules.get("impute", "off"))
     method = method_class(method_class.Params(**job.params), spec).to(device)
     _check_bases(method, folder)
     load_weights(method, folder.read(WEIGHTS), job.id)

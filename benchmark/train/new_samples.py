@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from ...datasets.dataset import DataError, Samples, data_error
+from ...datasets.imputation import impute
 from ...datasets.layout.description import Description
 from ...datasets.layout.unlabelled import describe_unlabelled, read_unlabelled_samples
 from ...methods.method import Method
@@ -298,7 +299,7 @@ def _table(predictor: Predictor, split: Split, progress: Callable[[int], None]) 
     columns: dict[str, list[np.ndarray]] = {}
     done = 0
     for batch in minibatches(without_targets(split.batch), EVALUATION_BATCH):
-        output = predictor.method(batch)
+        output = predictor.method(impute(batch, predictor.inputs.spec))
         own: Mapping[str, Tensor] = getattr(output, "confidence", None) or {}
         found = _answers(output.prediction.float(), output.log_variance, predictor.inputs)
         found |= {f"confidence_{name}": values.float().numpy() for name, values in own.items()}

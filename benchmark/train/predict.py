@@ -17,6 +17,7 @@ from ...corruptions.condition import Clean, Condition
 from ...corruptions.corruption import apply_all, prepare
 from ...corruptions.missing import Missing
 from ...datasets.batch import Batch
+from ...datasets.imputation import impute
 from ...methods.method import Method, Output
 from ..data.split import Split
 from ..planning.corruption_groups import check_medium
@@ -84,8 +85,9 @@ def outputs_under(
     conditions = [prepare(condition, batch) for condition in conditions]
     found: dict[str, list[Output]] = {condition.name: [] for condition in conditions}
     for part in minibatches(batch, EVALUATION_BATCH):
-        clean = method.encode_all(part) if method.separable() else {}
-        for condition, changed in apply_all(conditions, part):
+        clean = method.encode_all(impute(part, method.spec)) if method.separable() else {}
+        for condition, damaged in apply_all(conditions, part):
+            changed = impute(damaged, method.spec)
             if method.separable():
                 names = sorted(condition.alters) if changed.context is None else changed.modalities
                 again = method.encode_all(changed, names) if names else {}
@@ -194,7 +196,8 @@ def feature_table(method: Method, splits: dict[str, Split]) -> pa.Table:
     method.eval()
     parts = []
     for name, split in splits.items():
-        outputs = [method(part) for part in minibatches(without_targets(split.batch), EVALUATION_BATCH)]
+        slices = minibatches(without_targets(split.batch), EVALUATION_BATCH)
+        outputs = [method(impute(part, method.spec)) for part in slices]
         found = _concatenate([_kept(output, diagnostics=False) for output in outputs])
         table = _rows(name, Clean().name, split, found)
         fused = [output.fused for output in outputs if output.fused is not None]

@@ -10,6 +10,7 @@ import torch
 from torch.nn import functional as F
 
 from ...datasets.batch import Batch
+from ...datasets.imputation import impute
 from ...methods.method import Method
 from ..core.selection import selection_metric
 from .minibatches import minibatches
@@ -50,7 +51,7 @@ def validate(method: Method, batch: Batch) -> tuple[float, float]:
     """
     method.eval()
     parts = minibatches(without_targets(batch), EVALUATION_BATCH)
-    prediction = torch.cat([method(part).prediction for part in parts]).float()
+    prediction = torch.cat([method(impute(part, method.spec)).prediction for part in parts]).float()
     classes = () if method.spec.kind == "regression" else (method.spec.classes,)
     if prediction.shape != (len(batch), *classes):
         raise ValueError(f"predictions of shape {tuple(prediction.shape)} for {len(batch)} samples")

@@ -73,6 +73,7 @@ RULES_OF_0_2: dict[str, Any] = {
     "warmup": 0.0,
     "clip_value": 0.0,
     "class_weights": "off",
+    "impute": "off",
     "accumulate_by": "mean",
 }
 _MLP_HEADS = {"head_dropout": 0.5, "mlp_heads": False, "contrast": "published"}

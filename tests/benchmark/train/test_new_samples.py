@@ -202,9 +202,10 @@ def test_the_command_writes_a_csv(trained: Path, tmp_path: Path, call: Call) -> 
     assert "begins the ids of 6 jobs" in said
 
 
-def run_one(folder: Path, name: str, method: str) -> Path:
-    """The folder of a job that was trained for an epoch on a dataset in ``folder / "data"``."""
-    asked: dict[str, Any] = {"seeds": [0], "protocol": {"epochs": 1}, "launcher": "debug", "device": "cpu"}
+def run_one(folder: Path, name: str, method: str, **rules: str) -> Path:
+    """The folder of a job that was trained for an epoch on a dataset in ``folder / "data"``; the only one in the store."""
+    protocol = {"epochs": 1, **rules}
+    asked: dict[str, Any] = {"seeds": [0], "protocol": protocol, "launcher": "debug", "device": "cpu"}
     asked |= {"data_root": folder / "data", "store": folder / "runs", "methods": [method], "datasets": [name]}
     assert run(Experiment.read(asked)).ok
     (job,) = (folder / "runs" / "jobs").iterdir()
@@ -233,6 +234,11 @@ def test_holes_are_holes_in_new_samples_too(tmp_path: Path) -> None:
     np.savez(short / "all.npz", labs=np.nan_to_num(values[50:, :4]))
     (short / "dataset.yaml").write_text("file: all.npz\nmodalities: {labs: labs}\n")
     assert np.isfinite(predict(job, short)["p_yes"]).all()
+    # Imputed as in training, by what is stored with the network.
+    again = tmp_path / "again"
+    shutil.copytree(tmp_path / "data", again / "data")
+    job = run_one(again, "holes", ERM, impute="linear")
+    check_same(predict(job, folder, part="test"), stored(again, job, "clean"))
 
 
 def test_whole_conversations_are_predicted(tmp_path: Path) -> None:

@@ -1,0 +1,1 @@
+"""Methods of series that are sampled irregularly and observed in part."""
