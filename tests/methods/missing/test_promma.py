@@ -225,7 +225,9 @@ def test_generation_helps_where_the_evaluator_says_so_and_does_no_harm_elsewhere
     worth = never - always
     soft, always, never = (errors("vision", gate).mean() for gate in ("soft", "always", "never"))
     assert soft <= never + 0.005
-    assert never - always < 0.75 * worth  # a network that never had to do without generation loses by that, too
+    assert (
+        never - always < 0.75 * worth
+    )  # a network that never had to do without generation loses by that, too
 
 
 @pytest.mark.parametrize("modality", ["audio", "vision"])
