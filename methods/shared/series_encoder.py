@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from .batch_norm import BatchNorm, on_known
 from .dropout import dropout
 from .piecewise import BINS, piecewise_linear
 from .statistics import observed_share, observed_statistics, statistics
@@ -17,6 +18,9 @@ CHANNELS = 48
 KERNEL = 5
 #: Of dropout, and as much on the input.
 RATE = 0.1
+#: The share of the samples of which the convolutions say nothing in training, so that statistics have to suffice for
+#: those: convolutions tell the people or places that they were trained on by more than what is asked of them.
+LEFT_OUT = 0.5
 #: Strides reduce a series to no fewer steps than this.
 _FEWEST = 12
 
@@ -35,8 +39,8 @@ class SeriesEncoder(nn.Module):
     """The sum of what a convolutional network says about a series and a residual one about its statistics.
 
     The convolutional one: where there are more features than channels, a linear layer; residual blocks of two convolutions, each normalised over channels and valid steps; mean over
-    steps; layer norm; linear. The other is a ``VectorEncoder`` of ``statistics`` in bins (``piecewise_linear``), which small and noisy
-    data need: it can split at a value, as the trees of a forest do.
+    steps; layer norm; linear. The other is a ``VectorEncoder`` of ``statistics``, normalised by those of the training data and
+    in bins (``piecewise_linear``), which small and noisy data need: it can split at a value, as the trees of a forest do.
 
     Neither the amount of padding nor its side matters: what lies at invalid steps is read as zeros, and a series is moved
     so that its first valid step is the first of all.
@@ -77,6 +81,7 @@ class SeriesEncoder(nn.Module):
         self.norm = nn.LayerNorm(channels)
         self.leave = nn.Linear(channels, width)
         columns = 3 * features if partly_observed else 5 * inputs[0]
+        self.scale = BatchNorm(columns, affine=False)
         self.summary = VectorEncoder(BINS * columns, width)
 
     def forward(self, features: Tensor, valid: Tensor) -> Tensor:
@@ -100,12 +105,18 @@ class SeriesEncoder(nn.Module):
         clean = features if bool(valid.all()) else features.where(valid.unsqueeze(-1), 0)
         entered = self.enter(clean.to(self.leave.weight.dtype))
         entered = entered * valid.unsqueeze(-1).to(entered.dtype)
-        summary = self.summary.encode(piecewise_linear(self._statistics(clean, entered, valid)))
+        said = on_known(self.scale, self._statistics(clean, entered, valid), valid.any(dim=1))
+        summary = self.summary.encode(piecewise_linear(said))
         values = dropout(entered, self.rate, self.training).transpose(1, 2)
         for block in self.blocks:
             values, valid = block(values, valid)
         mean = masked_mean_over_steps(values.transpose(1, 2), valid)
-        return self.leave(dropout(self.norm(mean), self.rate, self.training)) + summary
+        series = self.leave(dropout(self.norm(mean), self.rate, self.training))
+        if self.training:
+            series = series * (torch.rand(len(series), 1, device=series.device) > LEFT_OUT)
+        else:
+            series = series * (1 - LEFT_OUT)
+        return series + summary
 
     def _statistics(self, clean: Tensor, entered: Tensor, valid: Tensor) -> Tensor:
         """What the residual network reads, [batch, statistics].
