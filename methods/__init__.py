@@ -51,6 +51,7 @@ METHODS = {
     "promma": "mmbench.methods.missing.promma:ProMMA",
     "mplmm": "mmbench.methods.missing.mplmm:MPLMM",
     "cagmamba": "mmbench.methods.conversation.cagmamba:CAGMamba",
+    "mmin": "mmbench.methods.missing.mmin:MMIN",
 }
 
 #: Those that are fitted without gradients: ``--methods estimators``, where ``all`` is all networks.
