@@ -52,6 +52,7 @@ METHODS = {
     "mplmm": "mmbench.methods.missing.mplmm:MPLMM",
     "cagmamba": "mmbench.methods.conversation.cagmamba:CAGMamba",
     "mmin": "mmbench.methods.missing.mmin:MMIN",
+    "shaspec": "mmbench.methods.missing.shaspec:ShaSpec",
 }
 
 #: Those that are fitted without gradients: ``--methods estimators``, where ``all`` is all networks.

@@ -84,6 +84,7 @@ NEEDS = {
     "promma": Needs(1, 0, "stage 1: the frozen encoders run forwards; all else is behind them"),
     "mplmm": Needs(1, 0, "stage 1: the frozen encoders run forwards; all else is behind them"),
     "mmin": Needs(2, 1, "stage 1: and a forward pass of the frozen encoders, which say what is missing"),
+    "shaspec": Needs(1, 1, "layers on the embeddings; patterns hide these, not inputs"),
     "cagmamba": Needs(2, 2, "the utterance before is encoded, too"),
     "qamoe": Needs(1, 1, "experts read the embeddings"),
     "cpsl": Needs(1, 2, "two gradients of each encoder: of SL, and of all other terms"),
