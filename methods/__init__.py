@@ -53,6 +53,7 @@ METHODS = {
     "cagmamba": "mmbench.methods.conversation.cagmamba:CAGMamba",
     "mmin": "mmbench.methods.missing.mmin:MMIN",
     "shaspec": "mmbench.methods.missing.shaspec:ShaSpec",
+    "actionmae": "mmbench.methods.missing.actionmae:ActionMAE",
 }
 
 #: Those that are fitted without gradients: ``--methods estimators``, where ``all`` is all networks.
