@@ -54,6 +54,7 @@ METHODS = {
     "mmin": "mmbench.methods.missing.mmin:MMIN",
     "shaspec": "mmbench.methods.missing.shaspec:ShaSpec",
     "actionmae": "mmbench.methods.missing.actionmae:ActionMAE",
+    "momke": "mmbench.methods.missing.momke:MoMKE",
 }
 
 #: Those that are fitted without gradients: ``--methods estimators``, where ``all`` is all networks.

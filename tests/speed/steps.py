@@ -86,6 +86,7 @@ NEEDS = {
     "mmin": Needs(2, 1, "stage 1: and a forward pass of the frozen encoders, which say what is missing"),
     "shaspec": Needs(1, 1, "layers on the embeddings; patterns hide these, not inputs"),
     "actionmae": Needs(1, 1, "two transformers over the modalities' embeddings"),
+    "momke": Needs(1, 1, "experts read the embeddings"),
     "cagmamba": Needs(2, 2, "the utterance before is encoded, too"),
     "qamoe": Needs(1, 1, "experts read the embeddings"),
     "cpsl": Needs(1, 2, "two gradients of each encoder: of SL, and of all other terms"),
