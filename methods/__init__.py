@@ -55,6 +55,7 @@ METHODS = {
     "shaspec": "mmbench.methods.missing.shaspec:ShaSpec",
     "actionmae": "mmbench.methods.missing.actionmae:ActionMAE",
     "momke": "mmbench.methods.missing.momke:MoMKE",
+    "missing_prompts": "mmbench.methods.missing.missing_prompts:MissingPrompts",
 }
 
 #: Those that are fitted without gradients: ``--methods estimators``, where ``all`` is all networks.

@@ -101,6 +101,7 @@ def test_every_switch_is_explained_and_its_section_is_there():
         "shaspec",
         "actionmae",
         "momke",
+        "missing_prompts",
     }  # not of MMDG-Bench
     known = {
         key

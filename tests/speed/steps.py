@@ -87,6 +87,7 @@ NEEDS = {
     "shaspec": Needs(1, 1, "layers on the embeddings; patterns hide these, not inputs"),
     "actionmae": Needs(1, 1, "two transformers over the modalities' embeddings"),
     "momke": Needs(1, 1, "experts read the embeddings"),
+    "missing_prompts": Needs(1, 0, "stage 1: the frozen encoders run forwards; all else is behind them"),
     "cagmamba": Needs(2, 2, "the utterance before is encoded, too"),
     "qamoe": Needs(1, 1, "experts read the embeddings"),
     "cpsl": Needs(1, 2, "two gradients of each encoder: of SL, and of all other terms"),
