@@ -124,8 +124,8 @@ class MMIN(Method):
     departures: ClassVar[Mapping[str, str] | None] = {
         "all": (
             "encoders of mmbench, not MLPs of 128 on utterance vectors; an absent modality is a zero embedding, not the "
-            "encoder's answer to zeros, in the input and in the goal; the teacher is the first stage of the same training; "
-            "a frozen one copies the encoders alone; one network for all patterns, not one for each missing rate; "
+            "encoder's answer to zeros, in the input and in the goal; the teacher is the first stage of the same training, "
+            "of which the encoders alone are kept; one network for all patterns, not one for each missing rate; "
             "mmbench's fusion head on the bottlenecks; the rate does not fall linearly after the first 20 epochs, Adam's "
             "first beta is 0.9, not 0.5, one norm is clipped, not one for each part, and initial weights are PyTorch's. On "
             "planted data the cascade that is not told what to imagine is as good, and so is `erm` on the same missing "

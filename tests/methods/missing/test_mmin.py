@@ -42,7 +42,8 @@ def test_every_control_learns_from_any_pattern(count: int, kind: str, params: di
 def test_the_cascade_is_its_formula():
     cascade, z = Cascade(12, 8, 2), torch.randn(3, 12)
     linear = [
-        [m for m in part if isinstance(m, nn.Linear)] for part in (*cascade.encoders, *cascade.decoders)
+        [m for m in part.children() if isinstance(m, nn.Linear)]
+        for part in (*cascade.encoders, *cascade.decoders)
     ]
 
     def by_hand(layers: list[nn.Linear], x: torch.Tensor, slope: float) -> torch.Tensor:
