@@ -69,6 +69,11 @@ METHODS = {
     "mmdynamics": "mmbench.methods.trusted.mmdynamics:MMDynamics",
     "grud": "mmbench.methods.series.grud:GRUD",
     "mtand": "mmbench.methods.series.mtand:MTAND",
+    "mmin": "mmbench.methods.missing.mmin:MMIN",
+    "shaspec": "mmbench.methods.missing.shaspec:ShaSpec",
+    "actionmae": "mmbench.methods.missing.actionmae:ActionMAE",
+    "momke": "mmbench.methods.missing.momke:MoMKE",
+    "missing_prompts": "mmbench.methods.missing.missing_prompts:MissingPrompts",
 }
 
 #: Those that are fitted without gradients: ``--methods estimators``, where ``all`` is all networks.

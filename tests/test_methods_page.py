@@ -103,6 +103,11 @@ def test_every_switch_is_explained_and_its_section_is_there():
         "pdf",
         "rcml",
         "mmdynamics",
+        "mmin",
+        "shaspec",
+        "actionmae",
+        "momke",
+        "missing_prompts",
     }  # not of MMDG-Bench
     known = {
         key

@@ -92,6 +92,11 @@ NEEDS = {
     "g_blending": Needs(
         1, 1, "heads read the embeddings; weights are estimated once in a tenth of the training"
     ),
+    "mmin": Needs(2, 1, "stage 1: and a forward pass of the frozen encoders, which say what is missing"),
+    "shaspec": Needs(1, 1, "layers on the embeddings; patterns hide these, not inputs"),
+    "actionmae": Needs(1, 1, "two transformers over the modalities' embeddings"),
+    "momke": Needs(1, 1, "experts read the embeddings"),
+    "missing_prompts": Needs(1, 0, "stage 1: the frozen encoders run forwards; all else is behind them"),
     "cagmamba": Needs(2, 2, "the utterance before is encoded, too"),
     "qamoe": Needs(1, 1, "experts read the embeddings"),
     "cpsl": Needs(1, 2, "two gradients of each encoder: of SL, and of all other terms"),
