@@ -6,6 +6,7 @@ Every file of a family's folder is one method:
 * ``missing/``: to modalities that are missing or of unequal quality;
 * ``balance/``: of what the modalities learn, where one of them leads;
 * ``conversation/``: of conversations, an utterance with those around it or the one before it;
+* ``sentiment/``: networks of multimodal sentiment analysis, the rows of that field's tables;
 * ``controls/``: what a method has to beat before its own idea counts.
 
 A new method is a file in the folder of its family and a line in this table; a new family is a new folder. The name, not
@@ -51,6 +52,7 @@ METHODS = {
     "promma": "mmbench.methods.missing.promma:ProMMA",
     "mplmm": "mmbench.methods.missing.mplmm:MPLMM",
     "cagmamba": "mmbench.methods.conversation.cagmamba:CAGMamba",
+    "tfn": "mmbench.methods.sentiment.tfn:TFN",
 }
 
 #: Those that are fitted without gradients: ``--methods estimators``, where ``all`` is all networks.
