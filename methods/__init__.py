@@ -53,6 +53,7 @@ METHODS = {
     "mplmm": "mmbench.methods.missing.mplmm:MPLMM",
     "cagmamba": "mmbench.methods.conversation.cagmamba:CAGMamba",
     "tfn": "mmbench.methods.sentiment.tfn:TFN",
+    "lmf": "mmbench.methods.sentiment.lmf:LMF",
 }
 
 #: Those that are fitted without gradients: ``--methods estimators``, where ``all`` is all networks.

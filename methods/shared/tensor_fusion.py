@@ -64,7 +64,11 @@ class LowRankTensor(nn.Module):
 
     def forward(self, vectors: Sequence[Tensor]) -> Tensor:
         """[batch, outputs], of h_m [batch, width of m], in order."""
-        return torch.einsum("r,rbo->bo", self.weights[0], self.products(vectors)) + self.bias
+        return self.weighted(self.products(vectors))
+
+    def weighted(self, products: Tensor) -> Tensor:
+        """sum_r w_r x_r + b, [batch, outputs], of what ``products`` gives."""
+        return torch.einsum("r,rbo->bo", self.weights[0], products) + self.bias
 
 
 def bounded(raw: Tensor, spec: Spec, how: Literal["bounded", "linear", "released"]) -> Tensor:

@@ -85,6 +85,7 @@ NEEDS = {
     "mplmm": Needs(1, 0, "stage 1: the frozen encoders run forwards; all else is behind them"),
     "cagmamba": Needs(2, 2, "the utterance before is encoded, too"),
     "tfn": Needs(1, 1, "the product reads the embeddings"),
+    "lmf": Needs(1, 1, "factors read the embeddings"),
     "qamoe": Needs(1, 1, "experts read the embeddings"),
     "cpsl": Needs(1, 2, "two gradients of each encoder: of SL, and of all other terms"),
     "ebmc": Needs(2, 1, "stage II: and a forward pass of the teacher; patterns hide embeddings, not inputs"),
