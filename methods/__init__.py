@@ -54,6 +54,7 @@ METHODS = {
     "cagmamba": "mmbench.methods.conversation.cagmamba:CAGMamba",
     "tfn": "mmbench.methods.sentiment.tfn:TFN",
     "lmf": "mmbench.methods.sentiment.lmf:LMF",
+    "misa": "mmbench.methods.sentiment.misa:MISA",
 }
 
 #: Those that are fitted without gradients: ``--methods estimators``, where ``all`` is all networks.
