@@ -55,6 +55,7 @@ METHODS = {
     "tfn": "mmbench.methods.sentiment.tfn:TFN",
     "lmf": "mmbench.methods.sentiment.lmf:LMF",
     "misa": "mmbench.methods.sentiment.misa:MISA",
+    "self_mm": "mmbench.methods.sentiment.self_mm:SelfMM",
 }
 
 #: Those that are fitted without gradients: ``--methods estimators``, where ``all`` is all networks.

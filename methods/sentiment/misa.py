@@ -23,8 +23,7 @@ from ..shared.networks import (
     outputs,
 )
 from ..shared.shared_private import difference_loss, reconstruction_loss, similarity_loss
-from ..shared.subnetworks import TEXT, packed
-from ..shared.vector_encoder import masked_mean_over_steps
+from ..shared.subnetworks import TEXT, MaskedMean, packed
 
 
 @dataclass(frozen=True)
@@ -209,14 +208,6 @@ class MISA(Method):
             "reconstruction": s.weight_reconstruction
             * reconstruction_loss(parts.rebuilt, parts.whole, known),
         }
-
-
-class MaskedMean(nn.Module):
-    """The mean of the valid steps, as MMSA takes it of BERT's last layer."""
-
-    def forward(self, features: Tensor, valid: Tensor) -> Tensor:
-        """[batch, time, feature] and [batch, time], bool -> [batch, feature]."""
-        return masked_mean_over_steps(features.float(), valid)
 
 
 class TwoLSTMs(nn.Module):

@@ -61,6 +61,14 @@ class DenseSubnet(nn.Module):
         return on_known(self.layers, mean, valid.any(dim=1))
 
 
+class MaskedMean(nn.Module):
+    """The mean of the valid steps, as MMSA takes it of BERT's last layer."""
+
+    def forward(self, features: Tensor, valid: Tensor) -> Tensor:
+        """[batch, time, feature] and [batch, time], bool -> [batch, feature]."""
+        return masked_mean_over_steps(features.float(), valid)
+
+
 class RecurrentSubnet(nn.Module):
     """MMSA's network of text: an LSTM, of whose last state a linear layer is taken."""
 
