@@ -56,6 +56,7 @@ METHODS = {
     "lmf": "mmbench.methods.sentiment.lmf:LMF",
     "misa": "mmbench.methods.sentiment.misa:MISA",
     "self_mm": "mmbench.methods.sentiment.self_mm:SelfMM",
+    "mult": "mmbench.methods.sentiment.mult:MulT",
 }
 
 #: Those that are fitted without gradients: ``--methods estimators``, where ``all`` is all networks.
