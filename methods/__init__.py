@@ -57,6 +57,7 @@ METHODS = {
     "misa": "mmbench.methods.sentiment.misa:MISA",
     "self_mm": "mmbench.methods.sentiment.self_mm:SelfMM",
     "mult": "mmbench.methods.sentiment.mult:MulT",
+    "lf_dnn": "mmbench.methods.sentiment.lf_dnn:LFDNN",
 }
 
 #: Those that are fitted without gradients: ``--methods estimators``, where ``all`` is all networks.
