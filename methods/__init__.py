@@ -58,6 +58,7 @@ METHODS = {
     "self_mm": "mmbench.methods.sentiment.self_mm:SelfMM",
     "mult": "mmbench.methods.sentiment.mult:MulT",
     "lf_dnn": "mmbench.methods.sentiment.lf_dnn:LFDNN",
+    "ef_lstm": "mmbench.methods.sentiment.ef_lstm:EFLSTM",
 }
 
 #: Those that are fitted without gradients: ``--methods estimators``, where ``all`` is all networks.

@@ -158,6 +158,10 @@ class SelfMM(Method):
             return batch.target - self.middle
         return 2.0 * batch.target - 1
 
+    def rows(self, batch: Batch) -> Tensor | None:
+        """The rows of the batch in the memory; None where there is none, as the size of the training split is not known."""
+        return batch.index if self.spec.train_size else None
+
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         """The fusion's, and that of each modality over the samples that have it, by the labels as they are now."""
         return self._terms(batch)[0]
@@ -168,10 +172,11 @@ class SelfMM(Method):
         if not self.has_tasks:
             return terms, features
         label, known = self.signed(batch), known_modalities(batch, self.names)
+        rows = self.rows(batch)
         for i, name in enumerate(self.names):
             own, weight = label, torch.ones_like(label)
             if self.params.labels == "generated":
-                own = label if batch.index is None else self.memory.read(i + 1, batch.index, label)
+                own = label if rows is None else self.memory.read(i + 1, rows, label)
                 weight = (own - label).abs().tanh()
             errors = weight * (raw[i + 1][:, 0] - own).abs()
             terms[f"unimodal/{name}"] = masked_mean(errors, known[:, i]) * known[:, i].float().mean()
@@ -181,11 +186,12 @@ class SelfMM(Method):
         """The gradients of the loss; then the labels of the batch move, and its features are kept."""
         terms, features = self._terms(batch)
         torch.stack(list(terms.values())).sum().backward()
-        if self.has_tasks and self.params.labels == "generated" and batch.index is not None:
+        rows = self.rows(batch)
+        if self.has_tasks and self.params.labels == "generated" and rows is not None:
             known = known_modalities(batch, self.names)
             known = torch.cat([torch.ones_like(known[:, :1]), known], dim=1)
             label, epoch = self.signed(batch), int(self.epoch)
-            self.memory.update(batch.index, [f.detach() for f in features], label, known, epoch)
+            self.memory.update(rows, [f.detach() for f in features], label, known, epoch)
         return terms
 
 

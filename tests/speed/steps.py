@@ -90,6 +90,7 @@ NEEDS = {
     "self_mm": Needs(1, 1, "heads and memory read the embeddings"),
     "mult": Needs(1, 1, "attention between sequences is all that it is"),
     "lf_dnn": Needs(1, 1, "the task's loss"),
+    "ef_lstm": Needs(1, 1, "one LSTM is all that it is"),
     "qamoe": Needs(1, 1, "experts read the embeddings"),
     "cpsl": Needs(1, 2, "two gradients of each encoder: of SL, and of all other terms"),
     "ebmc": Needs(2, 1, "stage II: and a forward pass of the teacher; patterns hide embeddings, not inputs"),

@@ -73,6 +73,15 @@ def test_a_modality_counts_as_far_as_its_label_differs():
     torch.testing.assert_close(net.loss(batch)["unimodal/audio"], torch.tensor(0.5).tanh() * errors.mean())
 
 
+def test_without_the_size_of_the_training_split_labels_stay():
+    batch = dataclasses.replace(planted.noise(rows.PAIR, 4), index=torch.arange(4))
+    net = SelfMM(SelfMMParams(layers=1), rows.PAIR)
+    for _ in range(3):
+        net.before_epoch(lambda: iter(()), 0.0)
+        assert net.backward(batch)["unimodal/text"] == 0
+    assert not net.memory.met.any()
+
+
 def test_two_classes_have_labels_and_three_have_none():
     for classes in (2, 3):
         spec = dataclasses.replace(planted.spec(kind="classification"), classes=classes, train_size=8)
