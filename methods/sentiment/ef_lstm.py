@@ -71,7 +71,7 @@ class EFLSTM(Method):
         super().__init__(params, spec)
         self.names = tuple(spec.modalities)
         self.vectors = tuple(m for m in self.names if m in spec.tuned or spec.encoders.get(m) == "cnn1d")
-        own = embedding_width(spec)
+        own = embedding_width(spec, params.width)
         self.encoders = encoders(spec, own, params.layers, params.released_encoder)
         read = 0
         for i, name in enumerate(self.names):

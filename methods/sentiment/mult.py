@@ -28,9 +28,9 @@ from ..shared.subnetworks import TEXT
 
 @dataclass(frozen=True)
 class MulTParams(SharedNetworkParams):
-    """Sizes, and what is left out for controls. ``width`` is that of a step of a sequence."""
+    """Sizes, and what is left out for controls. ``step_width`` is that of a step of a sequence."""
 
-    width: int = fixed(20, source="ours; MMSA, MOSI: 50")
+    step_width: int = fixed(20, source="ours; MMSA, MOSI: 50")
     heads: int = fixed(4, source="ours; MMSA, MOSI: 10")
     cross_layers: int = fixed(2, source="ours; MMSA, MOSI: 4")
     memory_layers: int = fixed(2, source="ours; MMSA, MOSI: 4")
@@ -64,7 +64,7 @@ class MulT(Method):
     kinds: ClassVar[tuple[str, ...]] = ("regression", "classification", "multi-label")
     needs_modalities = 2
     as_published: ClassVar[Mapping[str, Any]] = {
-        "width": 50,
+        "step_width": 50,
         "heads": 10,
         "cross_layers": 4,
         "memory_layers": 4,
@@ -109,11 +109,13 @@ class MulT(Method):
 
     def __init__(self, params: MulTParams, spec: Spec) -> None:
         super().__init__(params, spec)
-        if params.width % params.heads:
-            raise ValueError(f"width is {params.width}: it should be a multiple of heads, {params.heads}")
-        self.names, width = tuple(spec.modalities), params.width
+        if params.step_width % params.heads:
+            raise ValueError(
+                f"step_width is {params.step_width}: it should be a multiple of heads, {params.heads}"
+            )
+        self.names, width = tuple(spec.modalities), params.step_width
         count = len(self.names)
-        own = embedding_width(spec)
+        own = embedding_width(spec, params.width)
         self.vectors = tuple(m for m in self.names if m in spec.tuned or spec.encoders.get(m) == "cnn1d")
         self.encoders = encoders(spec, own, params.layers, params.released_encoder)
         for i, name in enumerate(self.names):

@@ -56,7 +56,7 @@ def test_the_released_network_has_the_released_size():
 @pytest.mark.parametrize("params", [{}, *MulT.controls.values(), {"kernel": 3, "causal": False}], ids=str)
 def test_it_predicts_and_learns_from_any_pattern(count: int, kind: str, params: dict):
     spec = planted.spec(*list(planted.SIZES)[:count], kind=kind)
-    rows.any_pattern(MulT(MulTParams(width=4, heads=2, **params), spec))
+    rows.any_pattern(MulT(MulTParams(step_width=4, heads=2, **params), spec))
 
 
 def test_long_series_are_averaged_over_blocks_of_the_training_data():
@@ -91,7 +91,7 @@ def pointed(samples: int, seed: int, steps: int = 3) -> Batch:
 @functools.cache
 def trained(**params) -> MulT:
     torch.manual_seed(0)
-    sizes = {"width": 8, "heads": 2, "cross_layers": 1, "memory_layers": 1}
+    sizes = {"step_width": 8, "heads": 2, "cross_layers": 1, "memory_layers": 1}
     rates = {"attention_dropout": 0.0, "embed_dropout": 0.0, "text_dropout": 0.0, "output_dropout": 0.0}
     net = MulT(MulTParams(**sizes, **rates, **params), rows.PAIR)  # type: ignore[arg-type]
     return planted.train(net, pointed(640, seed=1), epochs=14, lr=8e-3, last=0.1)  # type: ignore[return-value]
