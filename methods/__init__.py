@@ -8,6 +8,7 @@ Every file of a family's folder is one method:
 * ``trusted/``: to what each modality is sure of, sample by sample;
 * ``conversation/``: of conversations, an utterance with those around it or the one before it;
 * ``series/``: of series that are sampled irregularly and observed in part;
+* ``sentiment/``: networks of multimodal sentiment analysis, the rows of that field's tables;
 * ``controls/``: what a method has to beat before its own idea counts.
 
 A new method is a file in the folder of its family and a line in this table; a new family is a new folder. The name, not
@@ -74,6 +75,13 @@ METHODS = {
     "actionmae": "mmbench.methods.missing.actionmae:ActionMAE",
     "momke": "mmbench.methods.missing.momke:MoMKE",
     "missing_prompts": "mmbench.methods.missing.missing_prompts:MissingPrompts",
+    "tfn": "mmbench.methods.sentiment.tfn:TFN",
+    "lmf": "mmbench.methods.sentiment.lmf:LMF",
+    "misa": "mmbench.methods.sentiment.misa:MISA",
+    "self_mm": "mmbench.methods.sentiment.self_mm:SelfMM",
+    "mult": "mmbench.methods.sentiment.mult:MulT",
+    "lf_dnn": "mmbench.methods.sentiment.lf_dnn:LFDNN",
+    "ef_lstm": "mmbench.methods.sentiment.ef_lstm:EFLSTM",
 }
 
 #: Those that are fitted without gradients: ``--methods estimators``, where ``all`` is all networks.

@@ -1,0 +1,1 @@
+"""Networks of multimodal sentiment analysis: what every table of that field has."""

@@ -1,0 +1,135 @@
+"""EF-LSTM: one LSTM over the steps of all modalities side by side (a baseline of MMSA)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from ...datasets.batch import Batch, Spec
+from ..losses import task_loss
+from ..method import Method, Output, fixed, searched
+from ..shared.batch_norm import BatchNorm
+from ..shared.networks import (
+    SharedNetworkParams,
+    as_prediction,
+    embedding_width,
+    encoders,
+    known_modalities,
+    outputs,
+)
+
+
+@dataclass(frozen=True)
+class EFLSTMParams(SharedNetworkParams):
+    """Sizes."""
+
+    steps: int = fixed(20, source="ours: steps of every sequence; MMSA, MOSI: the 50 of its aligned data")
+    hidden: int = fixed(32, source="ours; MMSA, MOSI: 128")
+    lstm_layers: int = fixed(1, source="ours; MMSA, MOSI: 4")
+    dropout: float = searched(
+        0.2, low=0.0, high=0.5, digits=1, source="MMSA, SIMSv2; MOSI: 0.5; range: its four data sets"
+    )
+    order: bool = fixed(True, source="control: false gives the LSTM the mean over steps at every step")
+
+
+class EFLSTM(Method):
+    """Steps side by side, batch norm of each step, LSTM, and a hidden layer on its last state.
+
+    Each modality's valid steps are brought to the same number by means over equal shares of them. An absent modality is zeros.
+    """
+
+    Params = EFLSTMParams
+    version = 1
+    kinds: ClassVar[tuple[str, ...]] = ("regression", "classification", "multi-label")
+    as_published: ClassVar[Mapping[str, Any]] = {"steps": 50, "hidden": 128, "lstm_layers": 4, "dropout": 0.5}
+    rules_as_published: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "sentiment": {
+            "epochs": 100,
+            "patience": 8,
+            "batch_size": 32,
+            "learning_rate": 0.001,
+            "weight_decay": 0.005,
+            "clip_norm": 0.0,
+        }
+    }
+    departures: ClassVar[Mapping[str, str] | None] = {
+        "all": (
+            "after MMSA's code; the valid steps of each modality are brought to one number by means over equal shares, where MMSA "
+            "reads aligned data with their padding; sizes and budget of MOSI for every data set, and at most 100 epochs, where "
+            "MMSA knows no maximum; waveforms, and media whose encoder is trained along, are an embedding of mmbench's encoder "
+            "at every step"
+        ),
+    }
+    controls: ClassVar[Mapping[str, Mapping[str, object]]] = {"without order": {"order": False}}
+    params: EFLSTMParams
+
+    def __init__(self, params: EFLSTMParams, spec: Spec) -> None:
+        super().__init__(params, spec)
+        self.names = tuple(spec.modalities)
+        self.vectors = tuple(m for m in self.names if m in spec.tuned or spec.encoders.get(m) == "cnn1d")
+        own = embedding_width(spec, params.width)
+        self.encoders = encoders(spec, own, params.layers, params.released_encoder)
+        read = 0
+        for i, name in enumerate(self.names):
+            if name in self.vectors:
+                read += own
+                continue
+            self.encoders.parts[i] = nn.Identity()  # its steps are read as they are
+            read += spec.modalities[name] * (2 if name in self.encoders.partly_observed else 1)
+        dropout = params.dropout if params.lstm_layers > 1 else 0.0
+        self.norm = BatchNorm(params.steps)
+        self.lstm = nn.LSTM(read, params.hidden, params.lstm_layers, batch_first=True, dropout=dropout)
+        self.hidden = nn.Linear(params.hidden, params.hidden)
+        self.dropout = nn.Dropout(params.dropout)
+        self.out = nn.Linear(params.hidden, outputs(spec))
+
+    def sequence(self, modality: str, batch: Batch) -> Tensor:
+        """[batch, steps, feature] of one modality; 0 where it is absent."""
+        features, valid = self.encoders.inputs(batch, modality)
+        if modality in self.vectors:
+            vector = self.encoders(modality, features, valid).where(valid.any(dim=1, keepdim=True), 0)
+            return vector.unsqueeze(1).expand(-1, self.params.steps, -1)
+        return shares(features.to(self.out.weight.dtype), valid, self.params.steps)
+
+    def forward(self, batch: Batch) -> Output:
+        """Predicts."""
+        side_by_side = torch.cat([self.sequence(name, batch) for name in self.names], dim=-1)
+        if not self.params.order:
+            side_by_side = side_by_side.mean(dim=1, keepdim=True).expand_as(side_by_side)
+        there = known_modalities(batch, self.names).any(dim=1)
+        normed = torch.zeros_like(side_by_side)
+        if bool(there.any()):  # samples without any modality say nothing of the batch
+            normed = normed.masked_scatter(
+                there[:, None, None].expand_as(normed), self.norm(side_by_side[there]).to(normed.dtype)
+            )
+        fused = self.hidden(self.lstm(normed)[0][:, -1]).relu()
+        return Output(as_prediction(self.out(self.dropout(fused)), self.spec), fused=fused)
+
+    def loss(self, batch: Batch) -> dict[str, Tensor]:
+        """The task's loss."""
+        return {"task": task_loss(self(batch).prediction, batch.target, self.spec)}
+
+
+def shares(features: Tensor, valid: Tensor, steps: int) -> Tensor:
+    """Means over ``steps`` equal shares of the valid steps, as adaptive average pooling takes them of these alone.
+
+    Args:
+        features: [batch, time, feature]; what lies at invalid steps is never read.
+        valid: [batch, time], bool.
+        steps: how many shares; of a sequence with fewer valid steps some are in several.
+
+    Returns:
+        [batch, steps, feature], 0 where no step is valid.
+    """
+    order = (~valid).to(torch.int8).argsort(dim=1, stable=True).unsqueeze(-1).expand_as(features)
+    clean = features.where(valid.unsqueeze(-1), 0).gather(1, order)
+    sums = torch.cat([torch.zeros_like(clean[:, :1]), clean.cumsum(dim=1)], dim=1)
+    number, share = valid.sum(dim=1, keepdim=True), torch.arange(steps, device=valid.device)
+    first = share * number // steps
+    last = -(-(share + 1) * number // steps)
+    found = [sums.gather(1, x.unsqueeze(-1).expand(-1, -1, sums.shape[2])) for x in (first, last)]
+    return (found[1] - found[0]) / (last - first).clamp(min=1).unsqueeze(-1)
