@@ -58,7 +58,7 @@ constraints: $(VENV)/.installed-test $(VENV)/.installed-docs  ## write constrain
 lint: $(VENV)/.installed-test  ## ruff and pyright over all folders
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	NODE_OPTIONS=--max-old-space-size=8192 $(BIN)/pyright  # at node's own bound it would mostly collect garbage
+	NODE_OPTIONS=--max-old-space-size=8192 $(BIN)/pyright --threads 2  # at node's own bound it would mostly collect garbage
 
 bench: $(VENV)/.installed-test  ## measure the speed that the README claims
 	OMP_NUM_THREADS=1 $(BIN)/python tests/speed/overhead.py

@@ -34,7 +34,7 @@ from ..shared.networks import (
     known_modalities,
     outputs,
 )
-from ..shared.promma_parts import HIDDEN, Backbone, mean_of, mlp, what_is_seen
+from ..shared.promma_parts import HIDDEN, Backbone, Judge, mean_of, mlp, what_is_seen
 from ..shared.prompts import Attention, PrivatePrompts, binary_by_gain, pairwise_contrast
 
 
@@ -137,7 +137,7 @@ class ProMMA(Method):
         self.stages = (params.first_stage, 1 - params.first_stage)
         self.stage = 1
         # In a tuple it is no sub-module: not trained, not saved, not counted.
-        self.teacher: tuple[nn.ModuleDict, ...] = ()
+        self.teacher: tuple[Judge, ...] = ()
         if not self.several:
             return
         self.absent = nn.Parameter(0.02 * torch.randn(count, width))
@@ -173,8 +173,7 @@ class ProMMA(Method):
         self.stage = stage
         self.teacher = ()
         if stage > 0 and self.several:
-            judge = nn.ModuleDict({"encoders": self.encoders, "backbone": self.backbone})
-            self.teacher = (copy.deepcopy(judge).requires_grad_(False).eval(),)
+            self.teacher = (Judge(copy.deepcopy(self.encoders), copy.deepcopy(self.backbone)).freeze(),)
 
     # --- the forward path -------------------------------------------------------------------------------
 
@@ -342,8 +341,8 @@ class ProMMA(Method):
     @torch.no_grad()
     def judged(self, batch: Batch) -> Tensor:
         """The frozen backbone's embeddings, [batch, modality, width]."""
-        (judge,) = self.teacher
-        found = judge["backbone"].standardise(judge["encoders"].together(batch, self.names), batch)
+        judge = self.teacher[0]
+        found = judge.backbone.standardise(judge.encoders.together(batch, self.names), batch)
         return torch.stack(list(found.values()), dim=1)
 
     @torch.no_grad()
@@ -361,7 +360,7 @@ class ProMMA(Method):
         Returns:
             [batch, modality].
         """
-        judge = self.teacher[0]["backbone"]
+        judge = self.teacher[0].backbone
         made = self.generate(encoded, seen)
         goal = judge(encoded, known)[0]
         before = self.distance(judge(encoded, seen)[0], goal, target)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from ...datasets.batch import Batch, Spec
-from .networks import available, fusion_head
+from .networks import Encoders, available, fusion_head
 
 #: Width of the hidden layer of generators and evaluators.
 HIDDEN = 128
@@ -70,6 +70,18 @@ class Backbone(nn.Module):
         """
         fused = encoded.where(seen.unsqueeze(-1), self.absent).flatten(1)
         return self.head(fused), fused
+
+
+class Judge(nn.Module):
+    """What stage 0 trained, as it was at its end."""
+
+    def __init__(self, encoders: Encoders, backbone: Backbone) -> None:
+        super().__init__()
+        self.encoders, self.backbone = encoders, backbone
+
+    def freeze(self) -> Judge:
+        """Ends its training; itself."""
+        return self.requires_grad_(False).eval()
 
 
 def mlp(inputs: int, hidden: int, outputs: int) -> nn.Sequential:

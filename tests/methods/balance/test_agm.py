@@ -109,5 +109,5 @@ def test_without_modulation_it_is_erm():
 
 def test_the_weak_encoder_gains_from_modulation():
     assert probes("agm", alpha=2.0) > probes("agm", alpha=0.0) + 0.03
-    strong, weak = trained("agm", alpha=2.0).factor.tolist()
+    strong, weak = trained("agm", alpha=2.0).get_buffer("factor").tolist()
     assert strong < 1 < weak

@@ -43,7 +43,10 @@ def test_each_step_moves_one_encoder_and_the_head_and_the_second_head_gradient_i
         got = [any(p.grad is not None for p in part.parameters()) for part in net.encoders.parts]
         assert got == [place == 0, place == 1]
         assert plain.head.weight.grad is not None
+        assert net.head.weight.grad is not None
         assert torch.allclose(net.head.weight.grad, plain.head.weight.grad @ before.T, atol=1e-6)
+        assert net.head.bias.grad is not None
+        assert plain.head.bias.grad is not None
         assert torch.equal(net.head.bias.grad, plain.head.bias.grad)
     assert torch.equal(plain.projector, torch.eye(8))
     mean = net.encode("text", batch).mean(dim=0)

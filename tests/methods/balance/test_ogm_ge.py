@@ -71,6 +71,8 @@ def test_the_weight_matrices_of_the_leading_encoder_alone_are_scaled():
             scale = factor if old.ndim > 1 else 1.0
             assert new.grad is not None
             assert torch.allclose(new.grad, scale * old.grad, atol=1e-7)
+    assert net.head.weight.grad is not None
+    assert plain.head.weight.grad is not None
     assert torch.equal(net.head.weight.grad, plain.head.weight.grad)
 
 
@@ -84,6 +86,7 @@ def test_the_noise_has_the_deviation_of_the_gradient_before_it_is_scaled():
     net.modulate(torch.tensor([0.01, 1.0]))
     count = len(plain) // 2
     for i, (p, old) in enumerate(zip((p for p in matrices if p.grad is not None), plain, strict=True)):
+        assert p.grad is not None
         added = p.grad - (0.01 if i < count else 1.0) * old
         if old.numel() > 200:
             assert float(added.std() / old.std()) == pytest.approx(1, abs=0.25)

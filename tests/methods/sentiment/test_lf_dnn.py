@@ -7,6 +7,7 @@ import functools
 import pytest
 import torch
 from mmbench.methods.sentiment.lf_dnn import LFDNN, LFDNNParams
+from torch import nn
 
 from .. import planted
 from . import rows
@@ -18,6 +19,7 @@ def test_it_is_two_layers_on_the_vectors_that_are_there():
     text, audio = net.encode("text", batch), net.encode("audio", batch)
     hidden = torch.cat([text, audio * (torch.arange(5) > 2)[:, None]], dim=1)
     for layer in (net.hidden[0], net.hidden[2]):
+        assert isinstance(layer, nn.Linear)
         hidden = (hidden @ layer.weight.T + layer.bias).clamp(min=0)
     torch.testing.assert_close(net(batch).prediction, (hidden @ net.out.weight.T + net.out.bias)[:, 0])
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from typing import Any
 
 import numpy as np
 import pytest
@@ -90,7 +91,7 @@ def test_it_predicts_and_learns_from_any_pattern(count: int, kind: str, params: 
 
 
 @functools.cache
-def trained(**weights: float) -> MISA:
+def trained(**weights: Any) -> MISA:
     torch.manual_seed(0)
     net = MISA(MISAParams(layers=1, width=8, hidden=8, feed_forward=16, dropout=0.0, **weights), rows.PAIR)
     rows.small_encoders(net, net.encoders)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+from typing import Any, cast
 
 import pytest
 import torch
@@ -60,8 +61,8 @@ def trained(fusion: str) -> Method:
         rows.small_encoders(net, net.encoders)  # type: ignore[arg-type]
     else:
         params = TFNParams(
-            layers=1, width=width, factor_width=4, post_width=16, post_dropout=0.0, fusion=fusion
-        )  # type: ignore[arg-type]
+            layers=1, width=width, factor_width=4, post_width=16, post_dropout=0.0, fusion=cast(Any, fusion)
+        )
         net = TFN(params, rows.PAIR)
         rows.small_encoders(net, net.subnets.encoders)  # type: ignore[arg-type]
     return planted.train(net, rows.product(512, seed=1), epochs=30, lr=5e-3)

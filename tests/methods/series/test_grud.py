@@ -99,7 +99,7 @@ def test_times_are_read_where_something_fades_and_are_told_from_the_first_step()
     slower = replace(batch, time={"x": 2 * batch.time["x"]})
     for params in ({}, {"decay": "input"}, {"decay": "hidden"}):
         method = build(**params)
-        method.encoders.parts[0].unit.fill_(irregular.HOUR)
+        method.encoders.parts[0].get_buffer("unit").fill_(irregular.HOUR)
         said = method(batch).prediction
         torch.testing.assert_close(method(later).prediction, said)
         assert not torch.allclose(method(slower).prediction, said)

@@ -5,17 +5,18 @@ from __future__ import annotations
 import functools
 import math
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
 from mmbench.datasets.batch import Batch
-from mmbench.methods.series.mtand import MTAND, MTANDEncoder, MTANDParams
+from mmbench.methods.series.mtand import MTAND, MTANDEncoder, MTANDParams, TimeEmbedding
 from mmbench.methods.shared.timed_series import Series
 
 from .. import planted
 from . import irregular
 
-SMALL = {"points": 8, "time_width": 8, "hidden": 8, "width": 8}
+SMALL: dict[str, Any] = {"points": 8, "time_width": 8, "hidden": 8, "width": 8}
 
 
 def build(**params) -> MTAND:
@@ -38,6 +39,7 @@ def test_what_is_said_at_a_point_is_a_softmax_over_the_observations_of_each_chan
 
     def embedded(head: int, time: torch.Tensor) -> torch.Tensor:
         one = encoder.embeddings[head]
+        assert isinstance(one, TimeEmbedding)
         line = one.linear.weight[:, 0] * time + one.linear.bias
         return torch.cat([line, torch.sin(one.periodic.weight[:, 0] * time + one.periodic.bias)])
 
