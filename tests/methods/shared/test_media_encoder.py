@@ -141,7 +141,7 @@ def train_along(method_class: Any, params: Any) -> None:
     trained = {
         key: value.clone()
         for key, value in method.state_dict().items()
-        if key.startswith("encoders.") and LAST in key and value.is_floating_point()
+        if "encoders." in key and LAST in key and value.is_floating_point()
     }
     optimizer = torch.optim.SGD(method.parameters(), lr=0.1)
     for stage in range(len(method.stages)):

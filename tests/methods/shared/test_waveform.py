@@ -81,6 +81,8 @@ def test_only_the_modalities_that_ask_for_it_get_it():
 
 KINDS = [find("method", name).load() for name in NETWORKS]
 MIXED = replace(MOTOR, modalities={"vibration": 1, "text": 6}, encoders={"vibration": "cnn1d"})
+#: What they call embeddings is of a size of their own, or nothing.
+OWN_WIDTHS = [find("method", name).load() for name in ("tfn", "misa", "self_mm", "mult", "ef_lstm")]
 ALONE = replace(MOTOR, modalities={"acoustic": 1}, encoders={"acoustic": "cnn1d"})
 
 
@@ -102,6 +104,8 @@ def test_every_method_takes_the_width_of_its_encoders(kind: type[Method], spec: 
     net.after_epoch(lambda: 1.0)
     output = net.eval()(batch)
     assert output.prediction.shape == (6, 6)
+    if kind in OWN_WIDTHS:
+        return
     width = 40 if "text" in spec.modalities else 128
     assert {tuple(x.shape) for x in output.embeddings.values()} == {(6, width)}
 
