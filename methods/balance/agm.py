@@ -129,7 +129,7 @@ class AGM(ERM):
         shares = self.contributions(embeddings)
         there = known_modalities(batch, self.names)
         known = there.any(dim=0)
-        errors = self.errors(shares.detach(), batch, there)
+        errors = self.errors(shares.detach(), batch, there).float()
         if modulate and self.active and int(known.sum()) > 1:
             kappa = torch.ones_like(errors)
             kappa[known] = self.factors(errors[known], known)

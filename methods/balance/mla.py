@@ -154,7 +154,8 @@ class MLA(Method):
         loss.backward()
         if self.params.projection and bool(known.any()):
             if self.head.weight.grad is not None:
-                self.head.weight.grad = self.head.weight.grad @ self.projector.T
+                gradient = self.head.weight.grad
+                self.head.weight.grad = (gradient @ self.projector.T).to(gradient.dtype)
             mean = embedding.detach()[known].mean(dim=0).to(self.projector.dtype)
             alpha = self.params.base ** (1 + self.done)
             self.projector.copy_(projected_away(self.projector, mean, alpha))

@@ -118,7 +118,7 @@ class MMIN(Method):
     as_published: ClassVar[Mapping[str, Any]] = {"blocks": 5, "autoencoder": 256}
     rules_as_published: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "sentiment": {
-            "epochs": 100, "batch_size": 256, "learning_rate": 0.001, "schedule": "constant", "clip_norm": 5.0,
+            "epochs": 100, "batch_size": 256, "learning_rate": 0.001, "clip_norm": 5.0,
         }
     }  # fmt: skip
     departures: ClassVar[Mapping[str, str] | None] = {
@@ -162,6 +162,7 @@ class MMIN(Method):
         self.stage = stage
         if stage and self.several:
             self.teacher.load_state_dict(self.encoders.state_dict())
+            self.teacher.eval()  # the trainer begins a stage behind ``train``
 
     def train(self, mode: bool = True) -> MMIN:
         """As of every module; the frozen encoders have no dropout in training either."""

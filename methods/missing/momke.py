@@ -86,8 +86,7 @@ class MoMKE(Method):
     as_published: ClassVar[Mapping[str, Any]] = {"blocks": 4, "residual": False, "dropout": 0.5}
     rules_as_published: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "sentiment": {
-            "epochs": 300, "batch_size": 32, "learning_rate": 0.0001, "schedule": "constant",
-            "weight_decay": 1e-05,
+            "epochs": 300, "batch_size": 32, "weight_decay": 1e-05,
         }
     }  # fmt: skip
     departures: ClassVar[Mapping[str, str] | None] = {

@@ -31,10 +31,14 @@ def encoder_parameters(encoders: Encoders) -> list[list[nn.Parameter]]:
     ]
 
 
-class StepLengths:
-    """Shortens what the optimiser did to parts of a network: a factor for each part, behind any optimiser."""
+class StepLengths(nn.Module):
+    """Shortens what the optimiser did to parts of a network: a factor for each part, behind any optimiser.
+
+    A module without parameters, so that a checkpoint in the middle of a step holds what it noted.
+    """
 
     def __init__(self) -> None:
+        super().__init__()
         self._before: list[list[Tensor]] = []
         self._factors: list[Tensor] = []  # of each batch of the step
 

@@ -14,7 +14,7 @@ from .test_run import TOY
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("run", "--methods", "ebmcc", "--datasets", "toy"), "unknown method 'ebmcc': did you mean ebmc?"),
+        (("run", "--methods", "ebmcc", "--datasets", "toy"), "unknown method 'ebmcc': did you mean ebmc"),
         (("run", "--methods", "erm", "--datasets", "tiy"), "unknown dataset 'tiy': did you mean toy?"),
         (("run", "--methods", "erm", "--datasets", "mosi"), "mmbench data synth mosi"),
         (("run", "--datasets", "toy"), "methods is not given"),
@@ -35,7 +35,7 @@ from .test_run import TOY
         (("run", "--method", "erm"), "No such option"),
         (("status", "--store", "nowhere"), "no results in nowhere"),
         (("leaderboard", "--store", "nowhere"), "no results in nowhere"),
-        (("show", "ermm"), "did you mean erm?"),
+        (("show", "ermm"), "did you mean erm"),
         (("leaderboard", "--store", "data", "--seeds", "x"), "write 0,1,2 or 0-4"),
         (("run", "--methods", "erm", "--datasets", "toy", "--launcher", "debug", "--device", "tpu"), "'tpu'"),
         (("run", "--methods", "erm", "--datasets", "toy", "--save-config", "/proc/no/a.yaml"), "/proc/no"),
