@@ -51,7 +51,7 @@ class View(nn.Module):
 
 
 class MMDynamics(Views):
-    """out([c_m h_m]), h_m from gated features, c_m the predicted probability of the true class."""
+    """One layer on all modalities, each gated by features and times how probable it takes the true class to be."""
 
     Params = MMDynamicsParams
     version = 1
