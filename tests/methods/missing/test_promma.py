@@ -7,12 +7,13 @@ import functools
 
 import pytest
 import torch
-from mmbench.datasets.batch import Batch, Spec
+from mmbench.datasets.batch import Batch
 from mmbench.methods.missing.promma import ProMMA, ProMMAParams
 from mmbench.methods.shared.prompts import PrivatePrompts, binary_by_gain, pairwise_contrast
 from torch import Tensor
 
 from .. import planted
+from . import rebuildable
 
 
 def build(*modalities: str, kind: str = "regression", stage: int = 1, **params) -> ProMMA:
@@ -141,52 +142,23 @@ def known_of(batch: Batch) -> Tensor:
 
 # --- what it is for: audio can be generated from text, vision from nothing --------------------------------
 
-REBUILT = Spec(
-    {"text": 24, "audio": 16, "vision": 16},
-    "regression",
-    label_range=(-3.0, 3.0),
-    steps=dict.fromkeys(("text", "audio", "vision"), 1),
-)
-SAMPLES = 1024
-
-
-def half_rebuildable(seed: int) -> Batch:
-    """y = t + 0.6 a + 0.4 v; text shows t and t', a = 0.95 t' + 0.2 noise, and v has nothing to do with the others."""
-    draw = torch.Generator().manual_seed(seed)
-    text, other, own, vision = torch.randn(4, SAMPLES, generator=draw)
-    audio = 0.95 * other + 0.2 * own
-    latents = {"text": torch.stack([text, other], 1), "audio": audio[:, None], "vision": vision[:, None]}
-    features = {}
-    for i, (name, width) in enumerate(REBUILT.modalities.items()):
-        mixing = torch.randn(latents[name].shape[1], width, generator=torch.Generator().manual_seed(40 + i))
-        noise = 0.1 * torch.randn(SAMPLES, width, generator=draw)
-        features[name] = (latents[name] @ mixing + noise).unsqueeze(1)
-    return Batch(
-        features=features,
-        mask=dict.fromkeys(features, torch.ones(SAMPLES, 1, dtype=torch.bool)),
-        present=dict.fromkeys(features, torch.ones(SAMPLES, dtype=torch.bool)),
-        target=text + 0.6 * audio + 0.4 * vision,
-        domain=torch.zeros(SAMPLES, dtype=torch.int64),
-        sample_id=torch.arange(SAMPLES) + 100_000 * seed,
-    )
-
 
 @functools.cache
 def trained() -> ProMMA:
     torch.manual_seed(0)
-    net = ProMMA(ProMMAParams(width=8, held_out=0.5, first_probability=0.1), REBUILT)
-    planted.train(net, half_rebuildable(1), epochs=36, lr=1e-2, last=0.1)
+    net = ProMMA(ProMMAParams(width=8, held_out=0.5, first_probability=0.1), rebuildable.SPEC)
+    planted.train(net, rebuildable.samples(1), epochs=36, lr=1e-2, last=0.1)
     return net
 
 
 @functools.cache
 def hidden(modality: str) -> tuple[Tensor, Tensor, Tensor]:
     """Of unseen samples without a modality: what is generated for it, what it is, and e."""
-    net, test = trained(), half_rebuildable(5)
+    net, test = trained(), rebuildable.TEST
     place = net.names.index(modality)
     with torch.no_grad():
         encoded = torch.stack(list(net.encode_all(test).values()), dim=1)
-        seen = torch.arange(3).expand(SAMPLES, 3) != place
+        seen = torch.arange(3).expand(rebuildable.SAMPLES, 3) != place
         made, e = net.generate(encoded, seen), net.evaluate(encoded, seen).sigmoid()
     return made[:, place], encoded[:, place], e[:, place]
 
@@ -200,10 +172,10 @@ def explained(modality: str) -> float:
 @torch.no_grad()
 def errors(modality: str, gate: str) -> Tensor:
     """Of every unseen sample without a modality, by the trained network with another gate."""
-    net, test = trained(), half_rebuildable(5)
+    net, test = trained(), rebuildable.TEST
     own = net.params
     net.params = dataclasses.replace(own, gate=gate)
-    gone = {modality: torch.zeros(SAMPLES, dtype=torch.bool)}
+    gone = {modality: torch.zeros(rebuildable.SAMPLES, dtype=torch.bool)}
     found = (net(test.with_present(gone)).prediction - test.target).abs()
     net.params = own
     return found
