@@ -1,8 +1,7 @@
 """A hook of MkDocs (see mkdocs.yml): pages of the site whose text stands elsewhere in the repository.
 
 The README, the changelog and the guide for contributors stand in the root, where readers look for them. The site shows
-the same text: the README is cut into pages by its headings, and links are adapted. The pages of the Python interface
-name modules; their text comes from the docstrings.
+the same text, with links adapted. The pages of the Python interface name modules; their text comes from the docstrings.
 """
 
 from __future__ import annotations
@@ -10,13 +9,10 @@ from __future__ import annotations
 import os
 import re
 import tempfile
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from markdown.extensions.toc import slugify
 from mkdocs.config.defaults import MkDocsConfig
-from mkdocs.exceptions import PluginError
 from mkdocs.plugins import event_priority
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
@@ -24,16 +20,8 @@ from mkdocs.structure.pages import Page
 ROOT = Path(__file__).parents[1]
 #: The folders that make up the package.
 FOLDERS = ("benchmark", "methods", "datasets", "corruptions", "leaderboards", "slurm")
-#: Page -> sections of the README, by their headings. The text before the first heading begins the home page.
-README_PAGES = {
-    "index.md": ("Two commands", "The command", "Methods", "Where things are", "Licence and citation"),
-    "tables.md": ("What the tables say",),
-    "protocols.md": ("Protocols",),
-    "data.md": ("Data",),
-    "add_a_method.md": ("Add a method",),
-}
 #: Page -> the file in the root that it shows.
-WHOLE = {"changelog.md": "CHANGELOG.md", "contributing.md": "CONTRIBUTING.md"}
+WHOLE = {"index.md": "README.md", "changelog.md": "CHANGELOG.md", "contributing.md": "CONTRIBUTING.md"}
 #: Page -> the modules whose docstrings it shows.
 API = {
     "api/benchmark.md": ("mmbench.benchmark",),
@@ -80,8 +68,7 @@ def _expanded(nav: list[Any], folder: Path) -> list[Any]:
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Adds the pages."""
-    pages = readme_pages((ROOT / "README.md").read_text(encoding="utf-8"))
-    pages |= {page: (ROOT / file).read_text(encoding="utf-8") for page, file in WHOLE.items()}
+    pages = {page: (ROOT / file).read_text(encoding="utf-8") for page, file in WHOLE.items()}
     metrics = sorted(
         f"mmbench.leaderboards.metrics.{file.stem}" for file in (ROOT / METRICS).glob("[a-z]*.py")
     )
@@ -90,37 +77,6 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     for page, text in pages.items():
         files.append(File.generated(config, page, content=text))
     return files
-
-
-def readme_pages(text: str) -> dict[str, str]:
-    """The README, cut into pages.
-
-    Args:
-        text: the README.
-
-    Returns:
-        Page -> its text. The section that is a page of its own gives it its title.
-
-    Raises:
-        PluginError: a section of the README is on no page, or a page names one that is not there.
-    """
-    plain, code = _without_code(text)
-    start, *parts = re.split(r"^## (?=\S)", plain, flags=re.MULTILINE)
-    sections = dict(part.split("\n", 1) for part in parts)
-    named = [heading for headings in README_PAGES.values() for heading in headings]
-    if sorted(named) != sorted(sections):
-        differing = ", ".join(sorted(set(named) ^ set(sections)))
-        raise PluginError(
-            f"README_PAGES of docs/site_pages.py and the headings of README.md differ in: {differing}"
-        )
-    pages = {}
-    for page, headings in README_PAGES.items():
-        if page == "index.md":
-            pages[page] = start + "".join(f"## {heading}\n{sections[heading]}" for heading in headings)
-        else:
-            (heading,) = headings
-            pages[page] = f"# {heading}\n" + re.sub(r"^##(?=#+ )", "#", sections[heading], flags=re.MULTILINE)
-    return {page: _with_code(content, code) for page, content in pages.items()}
 
 
 def _without_code(text: str) -> tuple[str, list[str]]:
@@ -147,22 +103,12 @@ def on_page_markdown(markdown: str, page: Page, **_: Any) -> str:
     uri = page.file.src_uri
     if uri.startswith("api/"):
         return markdown
-    in_root = uri in README_PAGES or uri in WHOLE
     plain, code = _without_code(markdown)
-    folder = "" if in_root else os.path.dirname(f"docs/{uri}")
-    return _with_code(with_links(plain, folder, uri, _anchors()), code)
+    folder = "" if uri in WHOLE else os.path.dirname(f"docs/{uri}")
+    return _with_code(with_links(plain, folder, uri), code)
 
 
-def _anchors() -> dict[str, str]:
-    """Anchor of a heading of the README -> its page."""
-    pages = readme_pages((ROOT / "README.md").read_text(encoding="utf-8"))
-    headings = {
-        page: re.findall(r"^#+ (.+)$", _without_code(text)[0], re.MULTILINE) for page, text in pages.items()
-    }
-    return {slugify(heading, "-"): page for page, found in headings.items() for heading in found}
-
-
-def with_links(text: str, folder: str, uri: str, anchors: Mapping[str, str]) -> str:
+def with_links(text: str, folder: str, uri: str) -> str:
     """A text with the links that lead to the same places within the site.
 
     A link to a file of the repository that the site does not show becomes its text. A link that leads nowhere stays as
@@ -172,7 +118,6 @@ def with_links(text: str, folder: str, uri: str, anchors: Mapping[str, str]) -> 
         text: Markdown without blocks of code.
         folder: where the text stands in the repository: its links start there.
         uri: the page that shows the text.
-        anchors: anchor of a heading of the README -> its page.
 
     Returns:
         The text.
@@ -184,9 +129,7 @@ def with_links(text: str, folder: str, uri: str, anchors: Mapping[str, str]) -> 
             return match[0]
         path, hash_sign, anchor = match["target"].partition("#")
         place = os.path.normpath(os.path.join(folder, path)) if path else ""
-        if place == "README.md" or (not path and uri in README_PAGES):
-            place = f"docs/{anchors.get(anchor, 'index.md')}"
-        elif place in of_root:
+        if place in of_root:
             place = f"docs/{of_root[place]}"
         if not place or not (place.startswith("docs/") or (ROOT / place).exists()):
             return match[0]

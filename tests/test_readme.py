@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from mmbench.datasets.dataset import DataError
 from mmbench.datasets.locate import locate
+from mmbench.methods import METHODS
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -34,6 +35,13 @@ def described(tmp_path: Path) -> Path:
     folder.mkdir(parents=True)
     (folder / "dataset.yaml").write_text(block[1])
     return folder
+
+
+def test_the_methods_that_it_lists_are_there():
+    table = README.partition("\n## Methods\n")[2].partition("\n## ")[0].partition("\n\n[")[0]
+    listed = re.findall(r"`(\w+)`", table)
+    assert len(listed) > 50
+    assert set(listed) <= set(METHODS)
 
 
 def test_the_example_of_a_dataset_of_one_s_own_loads(described: Path, real_file: Path):
