@@ -15,10 +15,9 @@ from ...methods.losses import task_loss
 from ...methods.method import Method
 from ..core.method_spec import describe
 from ..core.registry import Entry
-from ..train.predict import default_conditions
 from .method_predictions import PREDICTION_CHECKS
 from .planted import kinds_of
-from .planted_networks import assert_close, network_of, prediction_of, samples_for, specs_for
+from .planted_networks import assert_close, network_of, patterns_of, prediction_of, samples_for, specs_for
 
 
 def parameters_are_literals(entry: Entry) -> None:
@@ -75,7 +74,7 @@ def modalities_are_independent(method_class: type[Method]) -> None:
         method.eval()
         with torch.no_grad():
             clean = {name: method.encode(name, batch) for name in batch.modalities}
-            for condition in default_conditions(batch.modalities):
+            for condition in patterns_of(batch):
                 changed = condition.apply(batch)
                 assert_close(
                     method(changed).prediction, method.fuse(clean, changed).prediction, condition.name
@@ -127,7 +126,7 @@ def step_is_finite(method_class: type[Method]) -> None:
 def _with_missing(whole: Batch) -> Iterator[Batch]:
     """The batch with a missing pattern of its own for each sample; of two modalities, with each of its patterns for all
     samples as well, where a modality is there for none."""
-    patterns = default_conditions(whole.modalities)
+    patterns = patterns_of(whole)
     broken = [pattern.apply(whole) for pattern in patterns]
     turn = torch.arange(len(whole)) % len(patterns)
     flags = {

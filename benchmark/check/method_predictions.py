@@ -10,10 +10,17 @@ import torch
 from ...datasets.batch import Batch
 from ...methods.estimator import Estimator
 from ...methods.method import Method
-from ..train.predict import default_conditions
 from .planted import VOCABULARY
 from .planted_media import with_more_padding, with_rubbish_in_padding
-from .planted_networks import TEXT, assert_close, network_of, prediction_of, samples_for, specs_for
+from .planted_networks import (
+    TEXT,
+    assert_close,
+    network_of,
+    patterns_of,
+    prediction_of,
+    samples_for,
+    specs_for,
+)
 from .told import check_told
 
 
@@ -23,7 +30,7 @@ def output_has_the_right_shape(method_class: type[Method]) -> None:
     for spec in specs_for(method_class):
         method, whole = network_of(method_class, spec), samples_for(method_class, spec)
         for batch in (whole, whole.take(slice(0, 1))):
-            for condition in default_conditions(batch.modalities):
+            for condition in patterns_of(batch):
                 prediction = prediction_of(method, condition.apply(batch)).prediction
                 shape = (len(batch),) if spec.kind == "regression" else (len(batch), spec.classes)
                 where = f"{len(spec.modalities)} modalities, {condition.name}, batch of {len(batch)}"

@@ -9,10 +9,12 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from ...corruptions.corruption import Condition
 from ...datasets.batch import Batch, Conversations, Spec
 from ...methods.estimator import Estimator
 from ...methods.method import Method, Output
 from ...methods.shared.networks import SharedNetworkParams
+from ..train.predict import default_conditions
 from .planted import VOCABULARY, kinds_of, planted_batch, specs, with_tokens
 from .planted_media import media_specs, planted_media
 
@@ -87,6 +89,20 @@ def _fitted(method_class: type[Estimator], spec: Spec) -> Estimator:
         estimator.learned.replace(estimator.fit(planted_batch(spec), estimator.candidates()[0], seed=0))
         _FITTED[key] = estimator
     return _FITTED[key]
+
+
+def patterns_of(batch: Batch) -> list[Condition]:
+    """The missing patterns that checks go through, the complete one first: all of up to three modalities; of four, whose
+    other patterns would show nothing new, those that leave one.
+
+    Args:
+        batch: the samples, with all modalities.
+    """
+    conditions = default_conditions(batch.modalities)
+    if len(batch.modalities) <= 3:
+        return conditions
+    left = [sum(bool(flags.any()) for flags in one.apply(batch).present.values()) for one in conditions]
+    return [one for one, count in zip(conditions, left, strict=True) if count in (1, len(batch.modalities))]
 
 
 @torch.no_grad()

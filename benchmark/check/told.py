@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ...datasets.batch import Batch
 from ...methods.method import Method
-from ..train.predict import default_conditions
+from .planted_networks import patterns_of
 
 #: The largest difference, as a share of the largest value, that rounding may make.
 TOLERANCE = 1e-4
@@ -28,7 +28,7 @@ def check_told(method: Method, batch: Batch) -> None:
     """
     order = torch.randperm(len(batch), generator=torch.Generator().manual_seed(1))
     clean = _told(method, batch)
-    for condition in default_conditions(batch.modalities):
+    for condition in patterns_of(batch):
         changed = condition.apply(batch)
         found = _told(method, changed)
         assert found.keys() == clean.keys(), (
