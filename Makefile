@@ -33,16 +33,17 @@ demo: install  ## train two methods on a synthetic stand-in and show the leaderb
 	$(BIN)/mmbench run --methods erm,ebmc --datasets mosi --preset quick --data-root $(DEMO)/data --store $(DEMO)/runs
 	$(BIN)/mmbench leaderboard --store $(DEMO)/runs
 
-# Compiled once, and not by each process that a test starts where Python may not write what it compiles.
+# Compiled once, and not by each process that a test starts. Three workers would otherwise compile at the same time, and
+# where Python may not write what it compiles, so would every test's own processes.
 COMPILED := benchmark corruptions datasets leaderboards methods slurm
 
 test: $(VENV)/.installed-test lint  ## lint, then run every test
 	$(BIN)/python -m compileall -q $(COMPILED)
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n 3 --dist worksteal
+	PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/pytest -n 3 --dist worksteal
 
 test-fast: $(VENV)/.installed-test  ## run the tests that take less than about ten seconds each
 	$(BIN)/python -m compileall -q $(COMPILED)
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n 3 --dist worksteal -m "not slow"
+	PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/pytest -n 3 --dist worksteal -m "not slow"
 
 faults: $(VENV)/.installed-test  ## kill runs 200 times and compare what is left; about an hour
 	OMP_NUM_THREADS=1 MMBENCH_FAULTS=200 $(BIN)/pytest -s -m faults

@@ -53,6 +53,7 @@ class Table:
             of the row's own jobs.
         against_reference: whether it divides by a reference run, which the user can name.
         source: name of the table whose frame it is made from, instead of results.
+        over_tasks: whether it is made of the jobs of several tasks at once, and not task by task.
         plain: whether its frame has columns of its own, and not those of ``tables.accuracy.COLUMNS``.
         bounds: whether upper bounds have a row in it.
         complete: whether every hole in it makes the command fail; else only seeds that are planned and not usable do.
@@ -71,6 +72,7 @@ class Table:
     holds: Callable[[Metric, str], bool] = lambda metric, condition: False
     against_reference: bool = False
     source: str = ""
+    over_tasks: bool = False
     plain: bool = False
     bounds: bool = False
     complete: bool = False
@@ -177,6 +179,15 @@ def _several(tasks: int) -> Needs:
     return compared
 
 
+def _targets(results: Sequence[Result]) -> bool:
+    """Whether there are two shifts of a family."""
+    from .tables.targets import family_of
+
+    tasks = {result.task for result in results if not result.folds}
+    families = Counter(family for task in tasks if (family := family_of(task)))
+    return any(count > 1 for count in families.values())
+
+
 def _damaged(results: Sequence[Result]) -> bool:
     return any(result.damaged for result in results)
 
@@ -216,6 +227,14 @@ TABLES: dict[str, Table] = {
             holds=lambda metric, condition: _judges(metric) and condition == CLEAN,
             bounds=True,
             complete=True,
+        ),
+        Table(
+            "targets",
+            "Mean over targets",
+            "targets:targets",
+            across="condition",
+            needs=_targets,
+            over_tasks=True,
         ),
         Table(
             "gap",

@@ -12,6 +12,11 @@ MISSING = "missing:"
 MASK = "mask:"
 #: The condition of the mean over all patterns in which a modality is missing.
 AVERAGE = "average_missing"
+#: How the condition of complete test data of one target of several begins, the condition of the mean over them, and that
+#: of the worst.
+TARGET = "target:"
+OVER_TARGETS = "average_over_targets"
+WORST_TARGET = "worst_target"
 #: How the columns of a prediction table begin that hold the method's own confidences, and its diagnostics.
 CONFIDENCE = "confidence_"
 DIAGNOSTIC = "diagnostic_"

@@ -152,14 +152,19 @@ class _MemoryCache:
 
 
 def _results(caches: dict[str, _MemoryCache] | None = None, shift: int = 0) -> list[Result]:
-    """Two methods with two seeds on a classification, a regression, a shift between two with an oracle, and with
-    one seed a classification in two folds.
+    """Two methods with two seeds on a classification, a regression, a shift with an oracle and the one back, and with one
+    seed a classification in two folds.
 
     Args:
         caches: job -> its cache, filled where a job has none; None for results without caches.
         shift: of the random numbers in the outputs: another shift stands for other predictions.
     """
-    tasks = {"classes": "classification", "labels": "regression", "source->classes": "classification"}
+    tasks = {
+        "classes": "classification",
+        "labels": "regression",
+        "source->classes": "classification",
+        "classes->source": "classification",
+    }
     results = []
     for (task, family), method, seed in product(tasks.items(), ("erm", "other"), (0, 1)):
         results.append(_result(task, family, method, seed, caches, shift))

@@ -44,17 +44,20 @@ class JobBlock:
         modalities: their names.
         jobs: their folders.
         beside: the jobs on the target alone, by which a shift may be bounded.
+        over_tasks: whether these are the jobs of all tasks with these modalities, for tables over tasks.
     """
 
     task: str
     modalities: tuple[str, ...]
     jobs: tuple[str, ...]
     beside: tuple[str, ...] = ()
+    over_tasks: bool = False
 
     @property
     def key(self) -> str:
         """16 hexadecimal digits that stand for task and modalities."""
-        return hashlib.sha256(json.dumps([self.task, self.modalities]).encode()).hexdigest()[:16]
+        named = [self.task, self.modalities, *(["over tasks"] if self.over_tasks else [])]
+        return hashlib.sha256(json.dumps(named).encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True)
@@ -96,15 +99,28 @@ class Request:
     aside: Path
     plugins: tuple[Path, ...] = ()
 
-    @property
-    def keeps(self) -> bool:
-        """Whether others will ask the same of a block: nothing of it is left out, nothing is special."""
-        return not (self.chosen.methods or self.chosen.seeds or self.reference)
+    def keeps(self, block: JobBlock) -> bool:
+        """Whether others will ask the same of a block: nothing of it is left out, nothing is special.
+
+        Args:
+            block: whose tables.
+        """
+        some = block.over_tasks and self.chosen.tasks
+        return not (self.chosen.methods or self.chosen.seeds or self.reference or some)
 
     @property
     def wanted(self) -> tuple[str, ...]:
         """The tables to make, where there are results for them."""
         return made_of_results(self.tables) if self.names is None else self.names
+
+    def wanted_of(self, block: JobBlock) -> tuple[str, ...]:
+        """The tables to make of a block: those of one task, or those over tasks.
+
+        Args:
+            block: whose.
+        """
+        tables = self.tables
+        return tuple(name for name in self.wanted if tables[name].over_tasks == block.over_tasks)
 
     @property
     def tables(self) -> dict[str, Table]:
@@ -133,9 +149,20 @@ def blocks_of(store: Store) -> list[JobBlock]:
         )
         for (task, modalities), jobs in jobs_of.items()
     ]
-    return sorted(
-        blocks, key=lambda block: ("->" in block.task, block.task, len(block.modalities), block.key)
-    )
+    blocks.sort(key=lambda block: ("->" in block.task, block.task, len(block.modalities), block.key))
+    return [*blocks, *_over_tasks(blocks)]
+
+
+def _over_tasks(blocks: Sequence[JobBlock]) -> Iterator[JobBlock]:
+    """The jobs of the shifts of each modality set that has several."""
+    shifts: dict[tuple[str, ...], list[JobBlock]] = {}
+    for block in blocks:
+        if "->" in block.task:
+            shifts.setdefault(block.modalities, []).append(block)
+    for modalities, members in shifts.items():
+        if len(members) > 1:
+            jobs = tuple(job for block in members for job in block.jobs)
+            yield JobBlock("", modalities, jobs, over_tasks=True)
 
 
 def stored_tables(block: JobBlock, request: Request) -> Tabled | None:
@@ -148,7 +175,7 @@ def stored_tables(block: JobBlock, request: Request) -> Tabled | None:
     Returns:
         None where nothing is stored, or something has changed since.
     """
-    if not request.keeps:
+    if not request.keeps(block):
         return None
     store = Store(request.store)
     return _stored(block, request, signature_of_jobs(store.path, (*block.jobs, *block.beside), request.code))
@@ -167,12 +194,14 @@ def table(block: JobBlock, request: Request) -> Tabled:
     store = Store(request.store)
     # Taken before anything is read: what changes meanwhile makes the next look different.
     signature = signature_of_jobs(store.path, (*block.jobs, *block.beside), request.code)
-    tables = _stored(block, request, signature) if request.keeps else None
+    tables = _stored(block, request, signature) if request.keeps(block) else None
     return _make(block, request, signature) if tables is None else tables
 
 
 def _stored(block: JobBlock, request: Request, signature: str) -> Tabled | None:
-    files = {name: folder_of(request.store) / block_file_name(block, name) for name in request.wanted}
+    files = {
+        name: folder_of(request.store) / block_file_name(block, name) for name in request.wanted_of(block)
+    }
     known = {name: _nothing(file, signature) for name, file in files.items()}
     if any(why is None or (why and request.names is not None) for why in known.values()):
         return None
@@ -192,11 +221,11 @@ def _make(block: JobBlock, request: Request, signature: str) -> Tabled:
     # With a fault the next look is another; and where the store cannot be written, all is made again.
     folder = folder_of(request.store)
     linked = folder.is_symlink() or folder.parent.is_symlink()
-    folders = [request.aside] if faults or linked or not request.keeps else [folder, request.aside]
+    folders = [request.aside] if faults or linked or not request.keeps(block) else [folder, request.aside]
     files: dict[str, Path] = {}
     nothing: dict[str, str] = {}
     full: set[str] = set()
-    for name, rows in _frames(results, request):
+    for name, rows in _frames(results, request, request.wanted_of(block)):
         if not isinstance(rows, str):
             full.add(name)
         else:
@@ -262,9 +291,11 @@ def csv_file(files: Sequence[Path]) -> CsvFile | None:
     return CsvFile(columns, tuple((schema.metadata or {})[_CSV] for schema in schemas))
 
 
-def _frames(results: list[Result], request: Request) -> Iterator[tuple[str, pd.DataFrame | str]]:
+def _frames(
+    results: list[Result], request: Request, names: Sequence[str]
+) -> Iterator[tuple[str, pd.DataFrame | str]]:
     """The frame of each table, or why there is none."""
-    for name in request.wanted:
+    for name in names:
         declared = request.tables[name]
         if request.names is None and not declared.needs(results):
             yield name, NO_RESULTS

@@ -16,7 +16,7 @@ from ..core.errors import UsageError
 from ..core.processes import SafeContext
 from ..store.store import Store
 from . import block_cache as blocks
-from .block_cache import JobBlock, Request, Tabled
+from .block_cache import NO_RESULTS, JobBlock, Request, Tabled
 from .chosen_tables import known_tables, named_tables
 from .output_cache import signature_of_code
 from .results import Filter
@@ -58,17 +58,18 @@ def tabled(
     with TemporaryDirectory() as aside:
         code = signature_of_code(plugins)
         request = Request(store.path, chosen, names, reference, code, Path(aside), plugins)
-        tabled_blocks = _all_of(block_list, request, out)
+        wanted = [block for block in block_list if request.wanted_of(block)]
+        tabled_blocks = _all_of(wanted, request, out)
         unfit = [one.unfit for one in tabled_blocks if one.unfit]
-        if len(unfit) == len(tabled_blocks):
+        if unfit and len(unfit) == len(tabled_blocks):
             raise UsageError(unfit[0])
         nothing = {name: why for one in tabled_blocks for name, why in one.nothing.items()}
         files = {
             name: [one.files[name] for one in tabled_blocks if name in one.files] for name in request.wanted
         }
         for name in names or ():
-            if not files[name] and name in nothing:
-                raise UsageError(f"leaderboard {name}: {nothing[name]}")
+            if not files[name]:
+                raise UsageError(f"leaderboard {name}: {nothing.get(name, NO_RESULTS)}")
         faults = [fault for one in tabled_blocks for fault in one.faults]
         lacking = {name: why for name, why in nothing.items() if not files[name]}
         if lacking and not any(files.values()):
@@ -84,16 +85,19 @@ def _all_of(block_list: Sequence[JobBlock], request: Request, out: Console) -> l
         for place, block in enumerate(block_list)
         if (tables := blocks.stored_tables(block, request))
     }
-    places = sorted(set(range(len(block_list))) - set(done), key=lambda place: -len(block_list[place].jobs))
+    missing = [place for place in range(len(block_list)) if place not in done]
+    places = sorted(missing, key=lambda place: -len(block_list[place].jobs))
     if places:
         with _pool(len(places)) as pool, Progress(console=out, transient=True) as progress:
             total = sum(len(block_list[place].jobs) for place in places)
             bar = progress.add_task("scoring and comparing", total=total)
-            waiting = {pool.submit(blocks.table, block_list[place], request): place for place in places}
-            for future in as_completed(waiting):
-                place = waiting[future]
-                done[place] = future.result()
-                progress.advance(bar, len(block_list[place].jobs))
+            for over_tasks in (False, True):  # tables over tasks find the scores that the others have stored
+                now = [place for place in places if block_list[place].over_tasks == over_tasks]
+                waiting = {pool.submit(blocks.table, block_list[place], request): place for place in now}
+                for future in as_completed(waiting):
+                    place = waiting[future]
+                    done[place] = future.result()
+                    progress.advance(bar, len(block_list[place].jobs))
     return [done[place] for place in range(len(block_list))]
 
 

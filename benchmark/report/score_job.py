@@ -44,7 +44,7 @@ def table_blocks(store: Store, out: Console) -> None:
         out: where progress is shown.
     """
     blocks = blocks_of(store)
-    if sum(len(block.jobs) for block in blocks) >= MANY:
+    if sum(len(block.jobs) for block in blocks if not block.over_tasks) >= MANY:
         # What is wrong with a store is said by its tables.
         with suppress(UsageError, StoreError, OSError), tabled(store, Filter(), None, blocks, out):
             pass

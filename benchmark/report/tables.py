@@ -116,7 +116,7 @@ def _own_tables(
     store: Store, chosen: Filter, what: str | None, out: Console, reference: str, plugins: tuple[Path, ...]
 ) -> Tables:
     blocks, tables = blocks_of(store), known_tables(plugins)
-    if sum(len(block.jobs) for block in blocks) < MANY or len(blocks) == 1:
+    if sum(len(block.jobs) for block in blocks if not block.over_tasks) < MANY or len(blocks) == 1:
         results, faults = readable(store.path, chosen)
         made, nothing = chosen_frames(what, results, reference, plugins)
         return Tables(made, faults, tables, nothing=nothing)

@@ -8,7 +8,18 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from ..labels import AVERAGE, CLEAN, FOLDS, MISSING, OTHERS_SEEDS, REAL, SYNTHETIC
+from ..labels import (
+    AVERAGE,
+    CLEAN,
+    FOLDS,
+    MISSING,
+    OTHERS_SEEDS,
+    OVER_TARGETS,
+    REAL,
+    SYNTHETIC,
+    TARGET,
+    WORST_TARGET,
+)
 from ..stats.bootstrap import DRAWS, FEWER_DRAWS
 from .block import ALPHA, Numbers, numbers_of
 from .cells import Cell, Group
@@ -116,10 +127,15 @@ def missing(
     return table_of(groups, cells)
 
 
+_HEADINGS = {AVERAGE: "average of missing", OVER_TARGETS: "mean over targets", WORST_TARGET: "worst target"}
+
+
 def condition_label(condition: str) -> str:
     """A condition as a heading: ``"missing:text+audio"`` -> ``"no text, audio"``."""
-    if condition == AVERAGE:
-        return "average of missing"
+    if condition in _HEADINGS:
+        return _HEADINGS[condition]
+    if condition.startswith(TARGET):
+        return condition.removeprefix(TARGET)
     if condition.startswith(MISSING):
         return "no " + condition.removeprefix(MISSING).replace("+", ", ")
     return condition
@@ -212,9 +228,9 @@ def _samples(cell: Cell) -> int:
 
 
 def _tested(condition: str) -> str:
-    """Conditions with the same samples: all, but for single domains and the sets of the OOD table
+    """Conditions with the same samples: all, but for single domains, targets and the sets of the OOD table
     (``SET/SCORE``)."""
-    if condition.startswith("domain:"):
+    if condition.startswith(("domain:", TARGET)) or condition in (OVER_TARGETS, WORST_TARGET):
         return condition
     return condition.partition("/")[0] if "/" in condition else ""
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from mmbench.benchmark import Experiment, run
 from mmbench.benchmark.core.errors import UsageError
 from mmbench.benchmark.report import tables
 from mmbench.benchmark.report.block_cache import blocks_of, made_of_results
@@ -21,6 +22,7 @@ from mmbench.leaderboards.catalog import TABLES
 from mmbench.leaderboards.render import csv_files
 from rich.console import Console
 
+from ..conftest import write_dataset
 from .test_score_cache import trained  # noqa: F401
 
 QUIET = Console(quiet=True)
@@ -54,9 +56,32 @@ def test_blocks_make_the_tables_of_the_whole_and_again_without_work(store: Path)
     assert [block.task for block in blocks_of(Store(store))] == ["toy", "toyc"]
     assert_same(tables_of(store, Filter(), "all", QUIET).frames, write_concurrently(store))
     before = kept(store)
-    assert len(before) == 2 * len(made_of_results(TABLES))
+    assert len(before) == 2 * sum(not TABLES[name].over_tasks for name in made_of_results(TABLES))
     assert_same(tables_of(store, Filter(), None, QUIET).frames, write_concurrently(store))
     assert kept(store) == before
+
+
+def test_tables_over_tasks_are_made_of_all_their_jobs_and_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number, name in enumerate(("one", "two", "three")):
+        write_dataset(tmp_path / "data" / name, number, "classification")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    shifts = ["one+two->three", "one+three->two"]
+    asked = {"methods": ["majority", "logistic"], "datasets": shifts, "seeds": [0], "launcher": "debug"}
+    store = tmp_path / "runs"
+    assert run(Experiment.read({**asked, "data_root": tmp_path / "data", "store": store})).ok
+    whole = write_concurrently(store)
+    monkeypatch.setattr(tables, "MANY", 1)
+    made = tables_of(store, Filter(), None, QUIET).frames
+    assert set(made["targets"]["condition"]) >= {"target:two", "target:three", "average_over_targets"}
+    assert_same(made, whole)
+    before = kept(store)
+    assert_same(tables_of(store, Filter(), "targets", QUIET).frames, {"targets": whole["targets"]})
+    assert kept(store) == before
+    alone = Filter(tasks=frozenset(shifts[:1]))
+    with pytest.raises(UsageError, match="leaderboard targets: "):
+        tables_of(store, alone, "targets", QUIET)
 
 
 def test_a_board_that_one_block_lacks_costs_no_other_board(store: Path) -> None:
