@@ -16,6 +16,7 @@ from .planted_networks import (
     TEXT,
     assert_close,
     network_of,
+    pairs_for,
     patterns_of,
     prediction_of,
     samples_for,
@@ -103,7 +104,7 @@ def token_ids_are_read(method_class: type[Method]) -> None:
     survives a text that has lost all of them, and ids that no training sample has."""
     if not method_class.reads_tokens:
         return
-    for spec in list(specs_for(method_class))[2:4]:
+    for spec in pairs_for(method_class):
         method, batch = network_of(method_class, spec), samples_for(method_class, spec)
         stored = batch.tokens[TEXT]
         clean = prediction_of(method, batch).prediction
@@ -129,7 +130,7 @@ def unobserved_is_not_read(method_class: type[Method]) -> None:
     alone, also where nothing of a sample or everything of a batch is observed."""
     if method_class.reads_media:  # raw media have no entries that are not observed
         return
-    for spec in list(specs_for(method_class))[2:4]:
+    for spec in pairs_for(method_class):
         spec = replace(spec, partly_observed=tuple(spec.modalities))
         method, batch = network_of(method_class, spec), samples_for(method_class, spec)
         clean = prediction_of(method, batch).prediction
@@ -181,7 +182,7 @@ def class_weights_reach_it(method_class: type[Method]) -> None:
     """Where it says that weights of classes reach it, they change its loss, or what it learns."""
     if not method_class.weighs_classes:
         return
-    plain = list(specs_for(method_class))[3]
+    plain = pairs_for(method_class)[-1]
     batch, found = samples_for(method_class, plain), []
     for weights in ((1.0, 1.0, 1.0), (4.0, 1.0, 0.1)):
         method = network_of(method_class, replace(plain, class_weights=weights))

@@ -31,6 +31,12 @@ def specs_for(method_class: type[Method]) -> Iterator[Spec]:
         yield replace(spec, tokens={TEXT: VOCABULARY}) if method_class.reads_tokens else spec
 
 
+def pairs_for(method_class: type[Method]) -> list[Spec]:
+    """Those of two modalities and one target a sample: of scores, of classes, or of both."""
+    known = [spec for spec in specs_for(method_class) if spec.kind in ("regression", "classification")]
+    return [spec for spec in known if len(spec.modalities) == 2]
+
+
 def samples_for(method_class: type[Method], spec: Spec, count: int = 24) -> Batch:
     """A planted batch, as a method reads it: with the sample before each as its context, but for the first;
     in conversations of one utterance and more; with token ids; or with raw media.

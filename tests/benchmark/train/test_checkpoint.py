@@ -7,7 +7,7 @@ import math
 import os
 import signal
 import subprocess
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -25,6 +25,7 @@ from mmbench.benchmark.train.seeds import seed_everything
 from mmbench.datasets.locate import locate
 from mmbench.methods import NETWORKS
 from mmbench.methods.erm import ERM
+from mmbench.methods.shared.networks import SharedNetworkParams
 
 from ..cli.test_run import contents, until
 from ..conftest import MMBENCH, write_dataset
@@ -72,7 +73,10 @@ def train(
 ) -> tuple:
     method_class = find("method", name, ()).load()
     seed_everything(3, "initial weights")
-    method = method_class(method_class.Params(), data.spec("fair"))
+    params = method_class.Params()
+    if isinstance(params, SharedNetworkParams):
+        params = replace(params, layers=1)  # going on does not depend on the depth of the shared encoders
+    method = method_class(params, data.spec("fair"))
     given = data.with_context() if method_class.uses_context else data
     seed_everything(3, "training")
 
@@ -202,10 +206,11 @@ def test_the_state_is_written_seldom_where_writing_is_slow(data: TaskData, tmp_p
 
 WAITING = """
 import os, time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mmbench.methods.erm import ERM
+from mmbench.methods.shared.networks import SharedNetworkParams
 from mmbench.methods.method import fixed
 
 METHODS = {"waiting": "Waiting"}

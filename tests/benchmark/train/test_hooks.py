@@ -16,7 +16,7 @@ from mmbench.methods.erm import ERM, ERMParams
 from mmbench.methods.method import ParameterGroup
 from torch import Tensor
 
-SPEC = list(specs())[2]
+SPEC = next(spec for spec in specs() if len(spec.modalities) == 2)
 TRAIN = replace(planted_batch(SPEC, count=40), index=None)
 VALID = replace(planted_batch(SPEC, count=12, seed=1), index=None)
 RULES = Protocol.model_validate({"epochs": 2, "batch_size": 16})
