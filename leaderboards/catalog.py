@@ -181,6 +181,12 @@ def _damaged(results: Sequence[Result]) -> bool:
     return any(result.damaged for result in results)
 
 
+def _published(results: Sequence[Result]) -> bool:
+    from .tables.published import has_published
+
+    return has_published(results)
+
+
 def _is_summary(condition: str) -> bool:
     from .tables.robustness import is_summary
 
@@ -284,6 +290,15 @@ TABLES: dict[str, Table] = {
             notes="mechanism:notes_of_mechanism",
         ),
         Table("cost", "Cost", "cost:cost", reads=set()),
+        Table(
+            "published",
+            "Published numbers beside ours",
+            "published:published",
+            reads={"predictions", "conditions"},
+            needs=_published,
+            plain=True,
+            notes="published:notes_of_published",
+        ),
         Table("audit", "Audit", "cost:audit", plain=True, bounds=True, notes="cost:notes_of_audit"),
         Table(
             "ranks",
