@@ -55,6 +55,7 @@ class Table:
         source: name of the table whose frame it is made from, instead of results.
         plain: whether its frame has columns of its own, and not those of ``tables.accuracy.COLUMNS``.
         bounds: whether upper bounds have a row in it.
+        singles: whether it reads, beside the jobs of a task and modality set, those on single modalities of that set.
         complete: whether every hole in it makes the command fail; else only seeds that are planned and not usable do.
         notes: ``module:function``, or the function itself, that gives what a reader must know beside a plain table, as
             lines, from its frame.
@@ -73,6 +74,7 @@ class Table:
     source: str = ""
     plain: bool = False
     bounds: bool = False
+    singles: bool = False
     complete: bool = False
     notes: str | Callable[[pd.DataFrame], list[str]] | None = None
     origin: str = ""
@@ -181,6 +183,12 @@ def _damaged(results: Sequence[Result]) -> bool:
     return any(result.damaged for result in results)
 
 
+def _has_singles(results: Sequence[Result]) -> bool:
+    """Whether a task was done with several modalities and with one of them alone."""
+    joint = {one.task for one in results if "+" in one.modalities}
+    return any(one.task in joint and "+" not in one.modalities for one in results)
+
+
 def _published(results: Sequence[Result]) -> bool:
     from .tables.published import has_published
 
@@ -238,6 +246,15 @@ TABLES: dict[str, Table] = {
             needs=lambda results: any("+" in result.modalities for result in results),
             holds=lambda metric, condition: _judges(metric) and _is_pattern(condition),
             complete=True,
+        ),
+        Table(
+            "contribution",
+            "Contribution of each modality",
+            "contribution:contribution",
+            needs=_has_singles,
+            singles=True,
+            plain=True,
+            notes="contribution:notes_of_contribution",
         ),
         Table(
             "robustness",
