@@ -72,9 +72,8 @@ def tell_conflict(net: Method, seed: int) -> tuple[float, float, dict[str, float
 
     def values(output) -> dict[str, Tensor]:
         told = {"max": output.prediction.softmax(1).amax(1), **output.confidence}
-        return told | {
-            "conflict": -output.diagnostics[name] for name in ("conflict",) if name in output.diagnostics
-        }
+        clash = output.diagnostics.get("conflict")
+        return told if clash is None else {**told, "conflict": -clash}
 
     def right(output) -> float:
         return float((output.prediction.argmax(1) == test.target).float().mean())
