@@ -52,6 +52,13 @@ GROUPS = {
     "imbalanced-rates": {
         "imbalanced-rates": "mmbench.corruptions.missing_rates:ImbalancedRates",
     },
+    "conflict": {
+        "conflict": "mmbench.corruptions.conflict:Conflict",
+    },
+    "missing-not-at-random": {
+        "missing-by-label": "mmbench.corruptions.not_at_random:MissingByLabel",
+        "missing-by-value": "mmbench.corruptions.not_at_random:MissingByValue",
+    },
     "reliability": {
         "reliability": "mmbench.corruptions.reliability:Reliability",
     },

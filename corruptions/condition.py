@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from ..datasets.batch import Batch
 
@@ -25,6 +25,19 @@ class Condition(Protocol):
     def apply(self, batch: Batch) -> Batch:
         """The batch under this condition; the given one is left as it was. Of a batch with context, only the samples
         count: their context is given to another call, as a batch (``corruption.applied``)."""
+        ...
+
+
+@runtime_checkable
+class NeedsSplit(Protocol):
+    """A condition that has to see a whole split, such as one that takes something from other samples."""
+
+    def prepared(self, split: Batch) -> Condition:
+        """The condition as it may be applied to batches of a split.
+
+        Args:
+            split: all samples, with their targets.
+        """
         ...
 
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ..datasets.batch import Batch
-from .condition import Condition
+from .condition import Condition, NeedsSplit
 from .random import Stream
 
 #: What a modality holds: [batch, time, feature] vectors; [batch, time] int64 token ids; [batch, time, letters]
@@ -40,6 +40,7 @@ class Corruption(ABC):
             observed entries alone.
         moves_steps: whether each step of the result is a step of the input as a whole, or zeros, whatever the features are.
             Then the token ids of a text go along. Other damage cannot reach them.
+        changes_mask: whether it changes which steps hold data.
         levels: the strength at severity 1 to 5, in the unit that the subclass states.
     """
 
@@ -53,6 +54,7 @@ class Corruption(ABC):
     only: ClassVar[tuple[str, ...]] = ()
     moves_entries: ClassVar[bool] = False
     moves_steps: ClassVar[bool] = False
+    changes_mask: ClassVar[bool] = False
     levels: ClassVar[tuple[float, float, float, float, float]]
 
     def __post_init__(self) -> None:
@@ -170,13 +172,13 @@ def _both(one: Tensor, other: Tensor) -> Tensor:
 
 
 def prepare(condition: Condition, split: Batch) -> Condition:
-    """A condition that may be applied to batches of a split. Only a ``Corruption`` can ask to see the split whole.
+    """A condition that may be applied to batches of a split, which one that ``NeedsSplit`` sees whole.
 
     Args:
         condition: any.
-        split: all samples.
+        split: all samples, with their targets: no batch that is handed to a method later needs them.
     """
-    return condition.prepared(split) if isinstance(condition, Corruption) else condition
+    return condition.prepared(split) if isinstance(condition, NeedsSplit) else condition
 
 
 def apply_all(conditions: Iterable[Condition], batch: Batch) -> Iterator[tuple[Condition, Batch]]:

@@ -4,6 +4,7 @@ DATASETS = {
     "mosi": "mmbench.datasets.mosi:Mosi",
     "mosei": "mmbench.datasets.mosei:Mosei",
     "sims": "mmbench.datasets.sims:Sims",
+    "simsv2": "mmbench.datasets.simsv2:SimsV2",
     "epic": "mmbench.datasets.epic:Epic",
     "hac": "mmbench.datasets.hac:Hac",
     "hust": "mmbench.datasets.hust:Hust",

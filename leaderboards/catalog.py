@@ -56,6 +56,7 @@ class Table:
         over_tasks: whether it is made of the jobs of several tasks at once, and not task by task.
         plain: whether its frame has columns of its own, and not those of ``tables.accuracy.COLUMNS``.
         bounds: whether upper bounds have a row in it.
+        singles: whether it reads, beside the jobs of a task and modality set, those on single modalities of that set.
         complete: whether every hole in it makes the command fail; else only seeds that are planned and not usable do.
         notes: ``module:function``, or the function itself, that gives what a reader must know beside a plain table, as
             lines, from its frame.
@@ -75,6 +76,7 @@ class Table:
     over_tasks: bool = False
     plain: bool = False
     bounds: bool = False
+    singles: bool = False
     complete: bool = False
     notes: str | Callable[[pd.DataFrame], list[str]] | None = None
     origin: str = ""
@@ -192,6 +194,18 @@ def _damaged(results: Sequence[Result]) -> bool:
     return any(result.damaged for result in results)
 
 
+def _has_singles(results: Sequence[Result]) -> bool:
+    """Whether a task was done with several modalities and with one of them alone."""
+    joint = {one.task for one in results if "+" in one.modalities}
+    return any(one.task in joint and "+" not in one.modalities for one in results)
+
+
+def _published(results: Sequence[Result]) -> bool:
+    from .tables.published import has_published
+
+    return has_published(results)
+
+
 def _is_summary(condition: str) -> bool:
     from .tables.robustness import is_summary
 
@@ -253,6 +267,15 @@ TABLES: dict[str, Table] = {
             complete=True,
         ),
         Table(
+            "contribution",
+            "Contribution of each modality",
+            "contribution:contribution",
+            needs=_has_singles,
+            singles=True,
+            plain=True,
+            notes="contribution:notes_of_contribution",
+        ),
+        Table(
             "robustness",
             "Robustness to corruption",
             "robustness:robustness",
@@ -303,6 +326,15 @@ TABLES: dict[str, Table] = {
             notes="mechanism:notes_of_mechanism",
         ),
         Table("cost", "Cost", "cost:cost", reads=set()),
+        Table(
+            "published",
+            "Published numbers beside ours",
+            "published:published",
+            reads={"predictions", "conditions"},
+            needs=_published,
+            plain=True,
+            notes="published:notes_of_published",
+        ),
         Table("audit", "Audit", "cost:audit", plain=True, bounds=True, notes="cost:notes_of_audit"),
         Table(
             "ranks",

@@ -39,7 +39,7 @@ ROOMS = {
         {"launch", "exchange", "check"},
         {"cli"},
     ),
-    "leaderboards": ({"metrics"}, {"stats"}, {"tables"}, {"render"}, {"plots"}, {"findings"}),
+    "leaderboards": ({"metrics", "published"}, {"stats"}, {"tables"}, {"render"}, {"plots"}, {"findings"}),
 }
 #: Files that are no room and read by all: interfaces and lists of names.
 DOORS = {

@@ -94,7 +94,8 @@ def breakage_of(job: Job, corruptions: Sequence[str], context: Context) -> Break
         context: where the data lie.
 
     Raises:
-        UsageError: an unknown corruption, or one that breaks raw media, whose result is no mask.
+        UsageError: an unknown corruption, or one whose result is no mask: it breaks raw media, or takes steps from other
+            samples.
         DataError: the data are not there, faulty or others.
     """
     data = task_data(job, context, device_of(context))
@@ -105,6 +106,11 @@ def breakage_of(job: Job, corruptions: Sequence[str], context: Context) -> Break
         if breaks_media(corruption):
             raise UsageError(
                 f"corruption {entry.name} breaks {corruption.medium} before they are encoded, and masks are of features"
+            )
+        if getattr(corruption, "changes_mask", False):
+            raise UsageError(
+                f"corruption {entry.name} takes features from other samples with their steps, and masks tell no steps that "
+                "are not a sample's own"
             )
         name = evaluation_of(entry).name
         tested += [Tested(one, name, ("test",)) for one in corruption_conditions(corruption, data.test.batch)]

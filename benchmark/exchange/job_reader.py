@@ -190,6 +190,8 @@ class _Environment(BaseModel):
     energy_joules: dict[str, float | None] | None = None
     peak_process_memory_bytes: float = 0
     peak_gpu_memory_bytes: float = 0
+    flops_per_sample: float | None = None
+    latency_seconds: float | None = None
 
 
 def _checked_model(kind: type[BaseModel], values: Any, name: str) -> Any:

@@ -207,4 +207,5 @@ def context_for(planned: Plan, device: str, wave: Wave) -> Context:
         evaluations=planned.evaluations if wave.final else (),
         rivals=wave.rivals,
         code=code_version(),
+        measure=experiment.measure,
     )

@@ -21,7 +21,7 @@ OWN_RATES = "missing-rates"
 #: How they are written; its first group are the rates.
 OWN_RATES_FORM = re.compile(rf"{OWN_RATES}\((.*)\)")
 #: The groups of corruptions that break features, whatever they were made of.
-ON_FEATURES = ("missing", "features", "missing-rates", "reliability")
+ON_FEATURES = ("missing", "features", "missing-rates", "conflict", "missing-not-at-random", "reliability")
 #: What raw media are -> what a corruption must say that it breaks. Flow is what no camera sees: nothing breaks it.
 BROKEN_AS = {"frames": "frames", "waveform": "waveform", "text": "words"}
 

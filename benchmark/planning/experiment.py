@@ -110,6 +110,11 @@ class Experiment(BaseModel):
         description="keep what methods tell of their mechanism, such as gates and reliabilities, for every sample and "
         "all that is tested under; for leaderboard --what mechanism",
     )
+    measure: bool = Field(
+        False,
+        description="count the operations of a prediction and time it, of every network that is trained; for leaderboard "
+        "--what cost",
+    )
     protocol: Protocol = Field(
         default_factory=lambda: Protocol.model_validate({}), description="the rules; a name or a mapping"
     )

@@ -44,6 +44,7 @@ class JobBlock:
         modalities: their names.
         jobs: their folders.
         beside: the jobs on the target alone, by which a shift may be bounded.
+        singles: the jobs on single modalities of the set, where it has several.
         over_tasks: whether these are the jobs of all tasks with these modalities, for tables over tasks.
     """
 
@@ -51,7 +52,13 @@ class JobBlock:
     modalities: tuple[str, ...]
     jobs: tuple[str, ...]
     beside: tuple[str, ...] = ()
+    singles: tuple[str, ...] = ()
     over_tasks: bool = False
+
+    @property
+    def every(self) -> tuple[str, ...]:
+        """All jobs that its tables can be made of."""
+        return (*self.jobs, *self.beside, *self.singles)
 
     @property
     def key(self) -> str:
@@ -145,7 +152,11 @@ def blocks_of(store: Store) -> list[JobBlock]:
     alone = {(task, frozenset(modalities)): tuple(jobs) for (task, modalities), jobs in jobs_of.items()}
     blocks = [
         JobBlock(
-            task, modalities, tuple(jobs), alone.get((task.partition("->")[2], frozenset(modalities)), ())
+            task,
+            modalities,
+            tuple(jobs),
+            alone.get((task.partition("->")[2], frozenset(modalities)), ()),
+            _singles(alone, task, modalities),
         )
         for (task, modalities), jobs in jobs_of.items()
     ]
@@ -165,6 +176,21 @@ def _over_tasks(blocks: Sequence[JobBlock]) -> Iterator[JobBlock]:
             yield JobBlock("", modalities, jobs, over_tasks=True)
 
 
+def _singles(
+    jobs: Mapping[tuple[str, frozenset[str]], tuple[str, ...]], task: str, modalities: tuple[str, ...]
+) -> tuple[str, ...]:
+    """The jobs of a task on single modalities of a set of several.
+
+    Args:
+        jobs: task and modalities -> jobs.
+        task: its name.
+        modalities: the set.
+    """
+    if len(modalities) < 2:
+        return ()
+    return tuple(job for name in modalities for job in jobs.get((task, frozenset([name])), ()))
+
+
 def stored_tables(block: JobBlock, request: Request) -> Tabled | None:
     """The tables of a block, where they are stored and still those of its jobs.
 
@@ -178,7 +204,7 @@ def stored_tables(block: JobBlock, request: Request) -> Tabled | None:
     if not request.keeps(block):
         return None
     store = Store(request.store)
-    return _stored(block, request, signature_of_jobs(store.path, (*block.jobs, *block.beside), request.code))
+    return _stored(block, request, signature_of_jobs(store.path, block.every, request.code))
 
 
 def table(block: JobBlock, request: Request) -> Tabled:
@@ -193,7 +219,7 @@ def table(block: JobBlock, request: Request) -> Tabled:
     """
     store = Store(request.store)
     # Taken before anything is read: what changes meanwhile makes the next look different.
-    signature = signature_of_jobs(store.path, (*block.jobs, *block.beside), request.code)
+    signature = signature_of_jobs(store.path, block.every, request.code)
     tables = _stored(block, request, signature) if request.keeps(block) else None
     return _make(block, request, signature) if tables is None else tables
 
@@ -225,7 +251,7 @@ def _make(block: JobBlock, request: Request, signature: str) -> Tabled:
     files: dict[str, Path] = {}
     nothing: dict[str, str] = {}
     full: set[str] = set()
-    for name, rows in _frames(results, request, request.wanted_of(block)):
+    for name, rows in _frames(block, results, request):
         if not isinstance(rows, str):
             full.add(name)
         else:
@@ -291,17 +317,36 @@ def csv_file(files: Sequence[Path]) -> CsvFile | None:
     return CsvFile(columns, tuple((schema.metadata or {})[_CSV] for schema in schemas))
 
 
+def _results_on_singles(block: JobBlock, request: Request) -> list[Result]:
+    """The results on single modalities beside a block, where a table reads them."""
+    if not block.singles or not any(request.tables[name].singles for name in request.wanted):
+        return []
+    chosen = replace(request.chosen, jobs=frozenset(block.singles))
+    try:
+        return [one for one in readable(request.store, chosen)[0] if not one.bound]
+    except (StoreError, UsageError):  # none can be read, which their own blocks say, or none was chosen
+        return []
+
+
 def _frames(
-    results: list[Result], request: Request, names: Sequence[str]
+    block: JobBlock, results: list[Result], request: Request
 ) -> Iterator[tuple[str, pd.DataFrame | str]]:
-    """The frame of each table, or why there is none."""
-    for name in names:
+    """The frame of each table, or why there is none.
+
+    Args:
+        block: whose.
+        results: of its jobs.
+        request: which tables.
+    """
+    both = [*results, *_results_on_singles(block, request)]
+    for name in request.wanted_of(block):
         declared = request.tables[name]
-        if request.names is None and not declared.needs(results):
+        given = both if declared.singles else results
+        if request.names is None and not declared.needs(given):
             yield name, NO_RESULTS
             continue
         try:
-            yield name, declared.make(results, request.reference)
+            yield name, declared.make(given, request.reference)
         except ValueError as error:
             yield name, str(error)
 

@@ -65,8 +65,13 @@ def signature_of_jobs(store: Path, jobs: Iterable[str], code: str) -> str:
         jobs: their folders.
         code: of ``signature_of_code``.
     """
-    stamps = [*_stamps(_of_jobs(store, jobs))]
+    stamps = [*_stamps(published_files(store)), *_stamps(_of_jobs(store, jobs))]
     return hashlib.sha256("\n".join([code, *stamps]).encode()).hexdigest()
+
+
+def published_files(store: Path) -> list[Path]:
+    """The files of published numbers that a user has put into a store, beside those that come with mmbench."""
+    return sorted((store / "published").glob("*.csv"))
 
 
 def stored_output(store: Path, folder: Path, signature_now: str) -> PrintedOutput | None:
@@ -135,6 +140,7 @@ def _code(plugins: Sequence[Path]) -> Iterator[Path]:
 def _results(store: Path) -> Iterator[str | Path]:
     """Files, and of jobs that are not done whether they are running."""
     yield from sorted((store / "external").glob("*.csv"))
+    yield from published_files(store)
     jobs = os.path.join(store, "jobs")
     yield from _of_jobs(store, sorted(os.listdir(jobs)) if os.path.isdir(jobs) else ())
 

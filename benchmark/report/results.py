@@ -11,6 +11,7 @@ import pandas as pd
 
 from ...leaderboards.catalog import TABLES
 from ...leaderboards.labels import UPPER_BOUND
+from ...leaderboards.published import numbers as published
 from ...leaderboards.tables.results import Result
 from ..core.errors import UsageError, nearest
 from ..core.job import COMPANION, Job
@@ -25,6 +26,7 @@ from ..store.reader import store_at
 from ..store.store import Store
 from .audit import audit_of, cost_of, domains_in_test, families_in_training
 from .chosen_tables import add_metrics
+from .output_cache import published_files
 from .prediction_files import PredictionFiles
 from .row_labels import row_labels
 from .score_cache import ScoreCache
@@ -116,11 +118,12 @@ def readable(store: Path | str, chosen: Filter | None = None) -> tuple[list[Resu
         The results, and the lines.
 
     Raises:
-        UsageError: there is no store, or nothing in it was chosen.
+        UsageError: there is no store, nothing in it was chosen, or a file of published numbers in it is wrong.
         StoreError: there is nothing but folders that cannot be read.
     """
     opened = store_at(Path(store))
     add_metrics()
+    _use_published(opened)
     records, faults = salvage.records(opened, chosen.jobs if chosen else ())
     chosen = chosen or Filter()
     plain, runs = trials.resolve(opened, records)
@@ -134,6 +137,14 @@ def readable(store: Path | str, chosen: Filter | None = None) -> tuple[list[Resu
         wanted = ", ".join(sorted(chosen.methods | chosen.tasks)) if chosen else ""
         raise UsageError(f"no job in {store} fits {wanted or 'what was wanted'}: {nearest(wanted, labels)}")
     return _results(opened, rows, run_of), faults
+
+
+def _use_published(store: Store) -> None:
+    """Makes the numbers known that lie in ``STORE/published``, beside those of mmbench."""
+    try:
+        published.use(published_files(store.path))
+    except ValueError as error:
+        raise UsageError(str(error)) from None
 
 
 def leaderboard(store: Path | str) -> pd.DataFrame:

@@ -25,6 +25,7 @@ class Context:
         evaluations: what the networks are tested under beside clean inputs and missing modalities.
         rivals: id of a job -> ids of finished jobs that a pruner compares it with.
         code: the version of the code that planned the jobs.
+        measure: whether operations and time of a prediction are measured when a network is trained.
     """
 
     store: Path
@@ -36,6 +37,7 @@ class Context:
     evaluations: tuple[Evaluation, ...] = ()
     rivals: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     code: str = ""
+    measure: bool = False
 
     def lacking(self, job: Job) -> list[Evaluation]:
         """The evaluations that a job is to have and that are not in the store."""

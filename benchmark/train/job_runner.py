@@ -178,6 +178,11 @@ def _train(job: Job, context: Context, folder: JobFolder, claim: Claim) -> Train
         "epochs": [asdict(item) for item in training.record],
         **({"bases": bases} if (bases := dict(method.bases())) else {}),
     }
+    measured: dict[str, float] = {}
+    if context.measure and not data.media:
+        from .inference_cost import inference_cost  # where it was asked for
+
+        measured = inference_cost(method, data.test.batch)
     claim.check()
     folder.finish(
         {
@@ -187,7 +192,7 @@ def _train(job: Job, context: Context, folder: JobFolder, claim: Claim) -> Train
             # The inputs of an encoder that is trained along are raw media, which no statistics are taken of.
             **({} if data.media else {INPUTS: save_inputs(inputs_of(job.task, data, spec))}),
         },
-        environment_of(job, context, device, clock, checkpointer, energy),
+        environment_of(job, context, device, clock, checkpointer, energy) | measured,
     )
     return TrainedNetwork(method, data)
 

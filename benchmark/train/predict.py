@@ -81,8 +81,8 @@ def outputs_under(
         ValueError: a confidence or diagnostic is not one number a sample, or is given for some samples only.
     """
     method.eval()
+    conditions = [prepare(condition, batch) for condition in conditions]  # some depend on targets
     batch = without_targets(batch)
-    conditions = [prepare(condition, batch) for condition in conditions]
     found: dict[str, list[Output]] = {condition.name: [] for condition in conditions}
     for part in minibatches(batch, EVALUATION_BATCH):
         clean = method.encode_all(impute(part, method.spec)) if method.separable() else {}

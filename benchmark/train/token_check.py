@@ -119,7 +119,7 @@ def _trial(job: Job, texts: Mapping[str, bool]) -> Batch:
         features={name: torch.zeros(count, _STEPS, 2) for name in job.modalities},
         mask={name: torch.ones(count, _STEPS, dtype=torch.bool) for name in job.modalities},
         present={name: torch.ones(count, dtype=torch.bool) for name in job.modalities},
-        target=torch.zeros(count),
+        target=torch.arange(count).float(),
         domain=torch.zeros(count, dtype=torch.int64),
         sample_id=torch.arange(count),
         tokens={

@@ -1,4 +1,4 @@
-"""Named arrays in npz, safetensors and parquet files. Nothing that a file holds is executed."""
+"""Named arrays in npz, safetensors, parquet and MATLAB files. Nothing that a file holds is executed."""
 
 from __future__ import annotations
 
@@ -11,12 +11,13 @@ import numpy as np
 from ..array_values import text
 from ..dataset import DataError, data_error
 from .description import ArrayRef
+from .matlab import matlab_names, read_matlab
 
 
 def read_array(file: Path, name: str, fill: bool = False) -> tuple[np.ndarray, np.ndarray | None]:
     """Reads one array.
 
-    npz and safetensors: the array of that name. Parquet, one row a sample: the column of that name, which
+    npz and safetensors: the array of that name; mat: as ``matlab.py`` says. Parquet, one row a sample: the column of that name, which
     holds numbers, text, lists of numbers of one length ([samples, feature]), lists of such lists
     ([samples, time, feature]; of any length, padded with zeros at the end) or tensors of one shape; or, where there is no such
     column, the numeric columns ``name_0``, ``name_1``, ... ([samples, feature]).
@@ -25,7 +26,7 @@ def read_array(file: Path, name: str, fill: bool = False) -> tuple[np.ndarray, n
     numbered columns are all null, has zeros and no valid step.
 
     Args:
-        file: .npz, .safetensors or .parquet.
+        file: .npz, .safetensors, .parquet or .mat.
         name: of the array or column.
         fill: lists of numbers of different lengths are filled up with NaN, to [samples, longest].
 
@@ -35,7 +36,9 @@ def read_array(file: Path, name: str, fill: bool = False) -> tuple[np.ndarray, n
     Raises:
         DataError: the file is broken, or has no such array, or one of Python objects.
     """
-    reader = {".npz": _npz, ".safetensors": _safetensors, ".parquet": _parquet}[file.suffix.lower()]
+    reader = {".npz": _npz, ".safetensors": _safetensors, ".parquet": _parquet, ".mat": _mat}[
+        file.suffix.lower()
+    ]
     try:
         return reader(file, name, fill)
     except DataError:
@@ -59,6 +62,8 @@ def array_names(file: Path) -> set[str]:
         if file.suffix.lower() == ".npz":
             with np.load(file, allow_pickle=False) as arrays:
                 return set(arrays.files)
+        if file.suffix.lower() == ".mat":
+            return matlab_names(file)
         if file.suffix.lower() == ".parquet":
             import pyarrow.parquet as pq
 
@@ -67,6 +72,8 @@ def array_names(file: Path) -> set[str]:
 
         with safe_open(file, framework="np") as tensors:
             return set(tensors.keys())
+    except DataError:
+        raise
     except Exception as error:  # as in ``read_array``
         kind = file.suffix.lower().lstrip(".")
         reason = str(error) or type(error).__name__
@@ -91,6 +98,10 @@ def _npz(file: Path, name: str, fill: bool) -> tuple[np.ndarray, None]:
             if "allow_pickle" in str(error):
                 raise data_error(file, name, "an array of Python objects", "numbers or text") from None
             raise
+
+
+def _mat(file: Path, name: str, fill: bool) -> tuple[np.ndarray, None]:
+    return read_matlab(file, name), None
 
 
 def _safetensors(file: Path, name: str, fill: bool) -> tuple[np.ndarray, None]:

@@ -37,7 +37,7 @@ from ..dataset import VALIDATION_SEED, VALIDATION_SHARE, Target
 from .origin import Origin
 
 FILE_NAME = "dataset.yaml"
-SUFFIXES = (".npz", ".parquet", ".safetensors")
+SUFFIXES = (".npz", ".parquet", ".safetensors", ".mat")
 #: Unit of times -> seconds.
 UNITS = {"seconds": 1.0, "minutes": 60.0, "hours": 3600.0, "days": 86400.0}
 

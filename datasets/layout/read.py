@@ -276,7 +276,10 @@ class Loader:
             Split -> array and, for ragged lists, the valid steps.
         """
         if self.rows is None:
-            return {split: read_array(ref.files[split], ref.array, fill=times) for split in self.splits}
+            return {
+                split: read_array(ref.files[split], ref.array.replace("{split}", split), fill=times)
+                for split in self.splits
+            }
         array, steps = read_array(ref.files[""], ref.array, fill=times)
         if times and array.ndim == 1:
             return dict.fromkeys(self.splits, (array, None))

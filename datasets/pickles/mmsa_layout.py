@@ -1,7 +1,7 @@
 """What the pickles of the sentiment field hold, by name: MMSA's and CASP's.
 
 All hold ``{"train" | "valid" | "test": {"text", "audio", "vision": [samples, time, feature],
-"regression_labels": [samples], ...}}``. Layout: https://github.com/thuiar/MMSA (section "Datasets").
+"regression_labels": [samples], ...}}``, or ``labels`` [samples, 1, 1], as MulT and MultiBench do. Layout: https://github.com/thuiar/MMSA (section "Datasets").
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 MODALITIES = ("text", "audio", "vision")
 LABELS = "regression_labels"
+#: What MulT's and MultiBench's files call them.
+ALL_LABELS = "labels"
 #: Modality -> the labels by it alone, in files that have them (CH-SIMS).
 UNIMODAL_LABELS = {name: f"{LABELS}_{name[0].upper()}" for name in MODALITIES}
 #: Token ids, attention mask and segments of the text, [samples, 3, positions].

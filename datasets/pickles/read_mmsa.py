@@ -11,7 +11,7 @@ import numpy as np
 from .. import samples as make
 from ..dataset import SPLITS, Samples, Target, data_error
 from ..token_arrays import token_rows
-from .mmsa_layout import LABELS, MODALITIES, SYNTHETIC_KEY, TOKENS, UNIMODAL_LABELS
+from .mmsa_layout import ALL_LABELS, LABELS, MODALITIES, SYNTHETIC_KEY, TOKENS, UNIMODAL_LABELS
 from .unpickle import load_pickle
 
 
@@ -64,6 +64,7 @@ def split_samples(content: Mapping[Any, Any], split: str, name: str, target: Tar
         known = ", ".join(map(str, content))
         expected = f"a dict with {', '.join(MODALITIES)}, {LABELS} (found: {known})"
         raise data_error(file, split, wrong, expected)
+    part = as_mmsa(part)
     for key in (*MODALITIES, LABELS):
         if key not in part:
             known = ", ".join(map(str, part))
@@ -93,6 +94,27 @@ def split_samples(content: Mapping[Any, Any], split: str, name: str, target: Tar
         unimodal_target=unimodal,
         tokens=_tokens(part, file, split),
     )
+
+
+def as_mmsa(part: Mapping[Any, Any]) -> Mapping[Any, Any]:
+    """A split of MulT's and MultiBench's pickles as one of MMSA's; any other as it is.
+
+    They keep scores as ``labels`` [samples, 1, 1], and names as ``id`` [samples, parts], such as video, begin and end.
+    Names that are no names of single samples are left out.
+    """
+    if LABELS in part or ALL_LABELS not in part:
+        return part
+    scores = np.asarray(part[ALL_LABELS])
+    named = {**part, LABELS: scores.reshape(len(scores), -1) if scores.ndim > 1 else scores}
+    names = np.asarray(named.pop("id", ()))
+    if names.ndim == 2:
+        names = np.array(["_".join(_word(cell) for cell in row) for row in names.tolist()], dtype=str)
+    whole = names.ndim == 1 and len(names) == len(scores) == len(set(names.tolist()))
+    return {**named, "id": names} if whole else named
+
+
+def _word(cell: object) -> str:
+    return cell.decode(errors="replace") if isinstance(cell, bytes) else str(cell)
 
 
 def _tokens(part: Mapping[object, object], file: Path, split: str) -> dict[str, np.ndarray]:

@@ -44,9 +44,9 @@ LABEL_SCALE = 0.45  # of the highest label
 MOOD = 0.2
 LABEL_NOISE = 0.05
 SILENCE = 0.002
-PRIOR = {"mosi": 0.0, "mosei": 0.25, "sims": -0.4}
-ROTATION = {"mosi": 0.0, "mosei": 20.0, "sims": 40.0}  # degrees
-MEAN_SHIFT = {"mosi": 0.0, "mosei": 0.3, "sims": 0.6}  # standard deviation over the features
+PRIOR = {"mosi": 0.0, "mosei": 0.25, "sims": -0.4, "simsv2": -0.2}
+ROTATION = {"mosi": 0.0, "mosei": 20.0, "sims": 40.0, "simsv2": 50.0}  # degrees
+MEAN_SHIFT = {"mosi": 0.0, "mosei": 0.3, "sims": 0.6, "simsv2": 0.7}  # standard deviation over the features
 UTTERANCE_NOISE = {"text": 0.4, "audio": 0.5, "vision": 0.5}  # on t, a, v; the signs have none
 STEP_NOISE = {"text": 0.7, "audio": 1.0, "vision": 1.0}
 FEATURE_NOISE = 0.3
@@ -87,7 +87,7 @@ def write_stand_in(
         raise DataError(f"{name}: no stand-in of size {size!r}; expected small or full")
     if format not in layouts and format != "open":
         raise DataError(f"{name}: no stand-in in format {format!r}; expected {', '.join(layouts)} or open")
-    layout = layouts["casp" if format == "open" else format]
+    layout = layouts.get("casp" if format == "open" else format, next(iter(layouts.values())))
     file = folder / (FILE_NAME if format == "open" else layout.file_name)
     if file.exists() and not _ours(file):
         raise data_error(file, "", "is there and is no stand-in", "nothing, or a stand-in to replace")
@@ -121,7 +121,7 @@ def generate(
     """The content of a sentiment pickle: a mark that it is synthetic, then the three splits.
 
     Args:
-        name: the dataset, ``"mosi"``, ``"mosei"`` or ``"sims"``.
+        name: the dataset, such as ``"mosi"``.
         target: its native range of labels.
         layout: widths, and for ``size="full"`` the numbers of samples and steps.
         seed: of everything.

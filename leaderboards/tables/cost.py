@@ -19,16 +19,38 @@ from .validation import validation_warning
 
 @dataclass(frozen=True)
 class Quantity:
-    """A cost: its name, unit, and how its value is found in a job's record."""
+    """A cost.
+
+    Attributes:
+        name: what it is called in a job's record.
+        convention: what it is, with its unit.
+        absent: why a job has none.
+    """
 
     name: str
     convention: str
+    absent: str = "not recorded"
+
+
+_NOT_MEASURED = "not recorded: it is measured when a network is trained with --measure"
 
 
 QUANTITIES = (
     Quantity("parameters", "trained numbers of the network"),
     Quantity("seconds_fit", "wall-clock seconds of training, all epochs"),
     Quantity("seconds_predict", "wall-clock seconds of predicting clean and with modalities missing"),
+    Quantity(
+        "flops_per_sample",
+        "floating-point operations of a prediction for one sample with all its steps: products of matrices, "
+        "convolutions, attention",
+        _NOT_MEASURED,
+    ),
+    Quantity(
+        "latency_seconds",
+        "wall-clock seconds of a prediction for one sample alone, the median of 30; it depends on the machine and on what "
+        "else ran there",
+        _NOT_MEASURED,
+    ),
     Quantity(
         "energy_cpu_joules",
         "joules of all processors and their memory while it was trained and predicted (RAPL); what else ran on "
@@ -142,7 +164,7 @@ def _rows(group: Group) -> list[dict[str, object]]:
         reason = (
             ""
             if known
-            else "not recorded"
+            else quantity.absent
             if complete
             else f"{len(done)} of {len(group.results)} {group.unit}"
         )
@@ -150,7 +172,7 @@ def _rows(group: Group) -> list[dict[str, object]]:
             {
                 **shared,
                 "metric": quantity.name,
-                "unit": "count" if quantity.name == "parameters" else "label",
+                "unit": "count" if quantity.name in ("parameters", "flops_per_sample") else "label",
                 "mean": over.mean if over else np.nan,
                 "sd": over.sd if over else np.nan,
                 "hole": reason,

@@ -287,3 +287,21 @@ def test_the_mark_of_a_stand_in_must_be_in_front(tmp_path: Path, content: Conten
     assert not located.synthetic
     with pytest.raises(DataError, match=re.escape(f"{late}: synthetic")):
         located.load()
+
+
+def test_the_layout_of_mult_and_multibench_is_read(tmp_path: Path, content: Content) -> None:
+    """``labels`` [samples, 1, 1] and ``id`` [samples, 3]: video, begin and end, as numpy text."""
+    scores = {}
+    for split, part in content.items():
+        scores[split] = np.asarray(part.pop("regression_labels"))
+        part["labels"] = scores[split].reshape(-1, 1, 1)
+        part["id"] = np.array([[f"v{split}", str(row), str(row + 1)] for row in range(len(scores[split]))])
+    for split, samples in load(tmp_path, content, "mosi_data.pkl").items():
+        np.testing.assert_array_equal(samples.target, scores[split])
+        assert samples.sample_id[1] == f"v{split}_1_2"
+    for part in content.values():
+        part["id"] = np.array([["same"]] * len(part["labels"]))
+    assert load(tmp_path, content)["test"].sample_id[0] == "test-0"
+    content["test"]["labels"] = np.concatenate([content["test"]["labels"]] * 2, axis=2)
+    with pytest.raises(DataError, match="test/regression_labels: shape"):
+        load(tmp_path, content)

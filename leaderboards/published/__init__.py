@@ -1,0 +1,1 @@
+"""What others published, as data: ``numbers.py`` reads the CSV files of this folder."""
