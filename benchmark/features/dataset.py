@@ -127,7 +127,8 @@ def encode_dataset(
         outcome.unchanged = True
         return outcome
     splits = {}
-    for split in SPLITS:
+    stated = {clip.split for clip in media_set.clips}
+    for split in (split for split in SPLITS if split in stated):
         chosen = [clip for clip in clips if clip.split == split]
         if not chosen:
             raise UsageError(f"{media_set.name}: no clip of {split} is left; every split needs one")
@@ -209,6 +210,7 @@ def _samples(
         domain=np.array([clip.domain for clip in clips]),
         previous=previous,
         utterances=said,
+        group=np.array([clip.group for clip in clips]) if any(clip.group for clip in clips) else None,
     )
 
 
