@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
+import numpy as np
 from torch import Tensor
 
 from ...datasets.batch import Batch
@@ -32,7 +33,7 @@ class RandomForest(Estimator):
     (a third of them for regression). The smallest leaf is selected on the validation split.
 
     Of several labels one forest says the shares: the variance of labels of 0 and 1, by which its trees split, is half
-    their Gini impurity.
+    their Gini impurity. Weights of the labels do not change the splits, which all labels share, but the shares.
     """
 
     Params = RandomForestParams
@@ -61,7 +62,10 @@ class RandomForest(Estimator):
             n_jobs=1,
             **({"class_weight": class_weight(self.spec)} if one_class else {}),
         ).fit(summary(train, self.spec.partly_observed).cpu().numpy(), labels_of(train))
-        learned = as_tensors([_tree(item.tree_, shares=one_class) for item in model.estimators_])
+        trees = [_tree(item.tree_, shares=one_class) for item in model.estimators_]
+        if self.spec.kind == "multi-label" and self.spec.class_weights:
+            trees = [replace(tree, value=_weighed(tree.value, self.spec.class_weights)) for tree in trees]
+        learned = as_tensors(trees)
         if one_class:
             import torch
 
@@ -76,6 +80,17 @@ class RandomForest(Estimator):
         if self.spec.kind == "multi-label":
             return Output(logit(mean).float())
         return Output(class_logits(mean.clamp(min=_LEAST).log(), learned["classes"], self.spec.classes))
+
+
+def _weighed(shares: np.ndarray, weights: tuple[float, ...]) -> np.ndarray:
+    """The shares of samples that have each label, [nodes, labels], as they are where samples are weighed.
+
+    Args:
+        shares: [nodes, labels].
+        weights: of the presence of each label, then of its absence.
+    """
+    there, absent = np.split(np.asarray(weights), 2)
+    return there * shares / (there * shares + absent * (1 - shares))
 
 
 def _tree(tree: Any, shares: bool) -> Tree:

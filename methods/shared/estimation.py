@@ -30,6 +30,18 @@ def class_weight(spec: Spec) -> dict[int, float] | None:
     return {place: weight for place, weight in enumerate(spec.class_weights) if weight} or None
 
 
+def label_weight(spec: Spec, place: int) -> dict[int, float] | None:
+    """The weights of the absence (0) and presence (1) of one of several labels; None where the protocol weighs none.
+
+    Args:
+        spec: has the weights.
+        place: which label.
+    """
+    if not spec.class_weights:
+        return None
+    return {0: spec.class_weights[spec.classes + place], 1: spec.class_weights[place]}
+
+
 def class_logits(known: Tensor, classes: Tensor, count: int) -> Tensor:
     """Logits of all classes, float32 [samples, classes].
 
