@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
-import numpy as np
 from torch import Tensor
 
 from ...datasets.batch import Batch
 from ...datasets.libraries import import_guard
 from ..estimator import Estimator
 from ..method import Output, fixed
-from ..shared.estimation import class_logits, class_weight, labels_of, logit
+from ..shared.estimation import class_logits, class_weight, label_shift, labels_of, logit
 from ..shared.summary import summary
 from ..shared.trees import Tree, as_tensors, sum_of_trees
 
@@ -33,7 +32,8 @@ class RandomForest(Estimator):
     (a third of them for regression). The smallest leaf is selected on the validation split.
 
     Of several labels one forest says the shares: the variance of labels of 0 and 1, by which its trees split, is half
-    their Gini impurity. Weights of the labels do not change the splits, which all labels share, but the shares.
+    their Gini impurity. Weights of the labels do not change the trees, which all labels share,
+    but the odds that the shares say (Elkan 2001).
     """
 
     Params = RandomForestParams
@@ -62,10 +62,9 @@ class RandomForest(Estimator):
             n_jobs=1,
             **({"class_weight": class_weight(self.spec)} if one_class else {}),
         ).fit(summary(train, self.spec.partly_observed).cpu().numpy(), labels_of(train))
-        trees = [_tree(item.tree_, shares=one_class) for item in model.estimators_]
+        learned = as_tensors([_tree(item.tree_, shares=one_class) for item in model.estimators_])
         if self.spec.kind == "multi-label" and self.spec.class_weights:
-            trees = [replace(tree, value=_weighed(tree.value, self.spec.class_weights)) for tree in trees]
-        learned = as_tensors(trees)
+            learned["shift"] = label_shift(self.spec)
         if one_class:
             import torch
 
@@ -78,19 +77,8 @@ class RandomForest(Estimator):
         if self.spec.kind == "regression":
             return Output(mean[:, 0].float())
         if self.spec.kind == "multi-label":
-            return Output(logit(mean).float())
+            return Output((logit(mean) + learned.get("shift", 0)).float())
         return Output(class_logits(mean.clamp(min=_LEAST).log(), learned["classes"], self.spec.classes))
-
-
-def _weighed(shares: np.ndarray, weights: tuple[float, ...]) -> np.ndarray:
-    """The shares of samples that have each label, [nodes, labels], as they are where samples are weighed.
-
-    Args:
-        shares: [nodes, labels].
-        weights: of the presence of each label, then of its absence.
-    """
-    there, absent = np.split(np.asarray(weights), 2)
-    return there * shares / (there * shares + absent * (1 - shares))
 
 
 def _tree(tree: Any, shares: bool) -> Tree:

@@ -42,6 +42,12 @@ def label_weight(spec: Spec, place: int) -> dict[int, float] | None:
     return {0: spec.class_weights[spec.classes + place], 1: spec.class_weights[place]}
 
 
+def label_shift(spec: Spec) -> Tensor:
+    """How far the log odds of each of several labels move by its weights, [labels]; 0 for one that all or none have."""
+    there, absent = torch.tensor(spec.class_weights).chunk(2)
+    return (there / absent).log().where((there > 0) & (absent > 0), 0)
+
+
 def class_logits(known: Tensor, classes: Tensor, count: int) -> Tensor:
     """Logits of all classes, float32 [samples, classes].
 

@@ -228,7 +228,7 @@ def test_a_label_that_few_have_is_found_where_it_is_weighed():
     for kind in (Logistic, RandomForest):
         control = found(kind)
         weighed = found(kind, class_weights=balanced_label_weights((120, 24), 240))
-        assert weighed[1] > control[1] + 0.08, kind
+        assert weighed[1] > max(0.65, control[1] + 0.03), kind
         assert weighed[0] > control[0] - 0.05, kind  # labels that half have are weighed as before
 
 
