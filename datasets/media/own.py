@@ -92,6 +92,21 @@ class MediaColumns:
     times: str
 
 
+def read_unlabelled_clips(file: Path) -> MediaSet:
+    """As ``read_own``, of clips that nobody has labelled: ``task``, ``label`` and ``split`` may be missing and are not read.
+
+    Args:
+        file: the ``media.yaml``.
+
+    Returns:
+        The clips, all in ``train``, with NaN for their labels.
+
+    Raises:
+        DataError: as ``read_own``.
+    """
+    return _Own(file).media_set(None, labelled=False)
+
+
 def read_own(file: Path, name: str | None = None) -> MediaSet:
     """Reads a ``media.yaml`` and its table, and looks which of the files are there.
 
@@ -110,26 +125,29 @@ def read_own(file: Path, name: str | None = None) -> MediaSet:
 
 
 class _Own(Entries):
-    def media_set(self, name: str | None) -> MediaSet:
+    def media_set(self, name: str | None, labelled: bool = True) -> MediaSet:
         content = read_yaml(self.file, "a description of clips")
-        top = self.mapping(content, "", _KEYS, ("table", "modalities", "task"))
+        task = ("task",) if labelled else ()
+        top = self.mapping(content, "", _KEYS, ("table", "modalities", *task))
         own_name = self.own_name(top) if "name" in top else self.file.resolve().parent.name
         table = self.chosen_rows(top, read_table(self.file.parent / self.string(top, "table", "")))
         sources = self.sources(top["modalities"], table)
-        target = self.target(top["task"])
+        target = self.target(top["task"]) if labelled else Target("regression")
         if target.kind == "multi-label":
             raise self.wrong(
                 "task/kind", "multi-label", "regression or classification: a clip has one label here"
             )
-        columns = {key: self.column(top, key, table) for key in _COLUMNS if key != "split"}
+        read = [key for key in _COLUMNS if key != "split" and (labelled or key != "label")]
+        columns = {key: self.column(top, key, table) for key in read}
         if (columns["video"] is None) != (columns["clip"] is None):
             columns |= self.drop_context(top, columns)
         ids = _sample_ids(table, columns["sample_id"] or "")
-        labels = _labels(table, columns["label"] or "", target)
+        labels = _labels(table, columns["label"] or "", target) if labelled else [math.nan] * len(table)
         turns: list[Turn | None] = [None] * len(table)
         if "conversation" in top:
             turns = self.turns(top["conversation"], table)
-        splits = self.splits(top.get("split"), table, columns["video"], turns)
+        split = top.get("split") if labelled else UNDIVIDED
+        splits = self.splits(split, table, columns["video"], turns)
         domains = _cells(table, columns["domain"])
         videos, numbers = _cells(table, columns["video"]), _numbers(table, columns["clip"])
         groups = table.column(self.name(top["group"], "group")) if "group" in top else videos
@@ -283,7 +301,7 @@ class _Own(Entries):
             if "split" not in table.columns:
                 raise self.wrong("split", "nothing says which clip is in which split", how)
             value = "split"
-        if value == UNDIVIDED and UNDIVIDED not in table.columns:
+        if value == UNDIVIDED:
             return [SPLITS[0]] * len(table)
         if isinstance(value, str):
             value = {"column": value}
