@@ -121,7 +121,9 @@ def test_new_sentences_are_predicted_as_those_of_the_test(trained: Path, tmp_pat
     words = ("predict", job, "--out", tmp_path / "out.csv", "--plugin", PLUGIN, "--data")
     code, said = call(*words, trained / "data" / "own" / "train.npz", "--data-root", trained / "data")
     assert code == 2
-    assert "reads raw media (text), and" in said.splitlines()[-1]  # before it transformers shows what it loads
+    assert (
+        "reads raw media (text), and" in said.splitlines()[-1]
+    )  # before it transformers shows what it loads
     code, said = call(*words, new, "--data-root", trained / "data")
     assert code == 2
     assert "silent: new.csv: no media" in said.splitlines()[-1]
