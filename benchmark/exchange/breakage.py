@@ -104,7 +104,7 @@ def breakage_of(job: Job, corruptions: Sequence[str], context: Context) -> Break
         corruption = entry.load()
         if breaks_media(corruption):
             raise UsageError(
-                f"corruption {entry.name} breaks {corruption.medium} before they are encoded, and masks are of features"
+                f"corruption {entry.name} breaks {corruption.medium} before they are encoded, which is no mask: leave it out"
             )
         name = evaluation_of(entry).name
         tested += [Tested(one, name, ("test",)) for one in corruption_conditions(corruption, data.test.batch)]

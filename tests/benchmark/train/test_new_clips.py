@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -111,3 +112,37 @@ def test_what_does_not_fit_is_one_line(
     assert (code, out.count("\n")) == (2, 1), out
     assert said in out
     assert not (tmp_path / "out.csv").exists()
+
+
+def test_masks_of_clips_go_out_and_those_of_others_come_in(trained: Path, tmp_path: Path, call: Call) -> None:
+    data, runs = ("--data-root", trained / "data"), shutil.copytree(trained / "runs", tmp_path / "runs")
+    export = ("masks", "export", "--datasets", "own", *data, "--out", tmp_path / "masks")
+    code, said = call(*export, "--corruptions", "audio-wave")
+    assert (code, said.count("\n")) == (2, 1)
+    assert "before they are encoded, which is no mask: leave it out" in said
+    code, said = call(*export)
+    assert code == 0, said
+    rows = pd.read_parquet(tmp_path / "masks" / "masks.parquet")
+    lacking = rows[(rows["split"] == "test") & (rows["condition"] == "missing:far")]
+    assert lacking["near"].all()
+    assert not lacking["far"].any()
+    theirs = lacking[["sample_id", "near", "far"]].astype({"near": int, "far": int})
+    theirs.loc[theirs.index[::2], "far"] = 1
+    theirs.to_csv(tmp_path / "theirs.csv", index=False)
+    code, said = call(
+        "masks", "import", tmp_path / "theirs.csv", "--datasets", "own", "--name", "half", *data, "--store", runs
+    )  # fmt: skip
+    assert code == 0, said
+    code, said = call(
+        "run", "--methods", "erm(layers=1,width=8)", "--datasets", "own", "--seeds", "0", "--epochs", "2",
+        "--launcher", "debug", "--device", "cpu", *data, "--store", runs, "--corruptions", "mask:half",
+    )  # fmt: skip
+    assert code == 0, said
+    job = job_of(tmp_path, "erm")
+    found = pd.read_parquet(next(job.glob("evaluations/mask*.parquet"))).set_index("sample_id")
+    whole = set(theirs.loc[theirs["far"] == 1, "sample_id"])
+    conditions = {name: "clean" if name in whole else "missing:far" for name in theirs["sample_id"]}
+    logits = ["logit_0", "logit_1"]
+    for name, condition in conditions.items():
+        expected = outputs_under(job, condition).loc[name, logits].to_numpy(float)
+        np.testing.assert_allclose(found.loc[name, logits].to_numpy(float), expected, atol=1e-5)
