@@ -53,8 +53,8 @@ class Spec:
         media: modality -> what its raw media are, where a batch holds them for a method that reads media: ``frames``,
             ``flow``, ``waveform`` or ``text``. Its number of features is that of the encoder whose features they
             stand for.
-        class_weights: the weight of each class in the loss, 0 for one that no training sample has; empty where the
-            protocol weighs none.
+        class_weights: the weight of each class in the loss, 0 for one that no training sample has; of several labels
+            the weight of the presence of each, then that of its absence; empty where the protocol weighs none.
         partly_observed: the modalities whose training data say which entries were observed (``Batch.observed``), in
             order. A network decides by this alone whether it reads what was observed.
         tokens: modality -> one more than the largest token id of its training samples, where the data state token ids.

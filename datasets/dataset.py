@@ -19,6 +19,8 @@ SPLITS = ("train", "valid", "test")
 VALIDATION_SHARE, VALIDATION_SEED = 0.2, 8
 #: What a ``dataset.yaml`` says of conversations.
 CONVERSATION_KEYS = ("id", "order", "speaker")
+#: What stands for the speaker where data do not say who speaks, and what each is then called.
+NO_SPEAKER, SOMEBODY = "none", "somebody"
 #: What reads a modality: a transformer over its steps, or a convolutional network over a waveform's window.
 ENCODERS = ("sequence", "cnn1d")
 SYNTHETIC_MARK = "mmbench synthetic stand-in"

@@ -13,7 +13,7 @@ from ..datasets.batch import Spec
 
 def task_errors(prediction: Tensor, target: Tensor, spec: Spec) -> Tensor:
     """The task's loss of every sample, [batch]: absolute error, cross-entropy times the weight of the class, or the mean
-    over labels of the binary cross-entropy.
+    over labels of the binary cross-entropy times the weight of the label's presence or absence.
 
     What a method minimises is made of these, so that the protocol's class weights reach it. What compares errors, or takes
     them for probabilities, reads ``plain_errors``.
@@ -23,7 +23,23 @@ def task_errors(prediction: Tensor, target: Tensor, spec: Spec) -> Tensor:
         target: [batch]; [batch, classes] of several labels.
         spec: says which task it is, and the weights of its classes.
     """
+    if spec.kind == "multi-label":
+        errors = F.binary_cross_entropy_with_logits(prediction, target, reduction="none")
+        return (
+            (errors * label_weights(target, spec)).mean(dim=1) if spec.class_weights else errors.mean(dim=1)
+        )
     return weighed(plain_errors(prediction, target, spec), target, spec)
+
+
+def label_weights(target: Tensor, spec: Spec) -> Tensor:
+    """The weight of what each sample says of each label, [batch, labels].
+
+    Args:
+        target: [batch, labels] of 0 and 1.
+        spec: has the weights, ``class_weights``.
+    """
+    there, absent = torch.tensor(spec.class_weights, dtype=target.dtype, device=target.device).chunk(2)
+    return there * target + absent * (1 - target)
 
 
 def weighed(values: Tensor, target: Tensor, spec: Spec) -> Tensor:

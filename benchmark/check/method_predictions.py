@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import torch
 
-from ...datasets.batch import Batch
+from ...datasets.batch import Batch, Spec
 from ...methods.estimator import Estimator
 from ...methods.method import Method
 from .planted import VOCABULARY
@@ -182,9 +182,16 @@ def class_weights_reach_it(method_class: type[Method]) -> None:
     """Where it says that weights of classes reach it, they change its loss, or what it learns."""
     if not method_class.weighs_classes:
         return
-    plain = pairs_for(method_class)[-1]
+    for spec in specs_for(method_class):
+        if spec.kind != "regression" and len(spec.modalities) == 2:
+            _weights_reach_it(method_class, spec)
+
+
+def _weights_reach_it(method_class: type[Method], plain: Spec) -> None:
+    """Weights of the classes, or of the presence and absence of labels, change a loss, or what is learned."""
     batch, found = samples_for(method_class, plain), []
-    for weights in ((1.0, 1.0, 1.0), (4.0, 1.0, 0.1)):
+    count = plain.classes * (2 if plain.kind == "multi-label" else 1)
+    for weights in ((1.0,) * count, tuple(4.0 / (1 + place) for place in range(count))):
         method = network_of(method_class, replace(plain, class_weights=weights))
         if isinstance(method, Estimator):
             found.append(prediction_of(method, batch).prediction.flatten())
@@ -193,7 +200,7 @@ def class_weights_reach_it(method_class: type[Method]) -> None:
         method.train()
         found.append(torch.stack(list(method.loss(batch).values())).sum().detach().reshape(1))
     assert not torch.equal(*found), (
-        "weights of the classes change nothing: compute the loss by losses.task_errors, or say weighs_classes = False"
+        f"{plain.kind}: weights of the classes change nothing: compute the loss by losses.task_errors, or say weighs_classes = False"
     )
 
 

@@ -23,7 +23,8 @@ def predict(
         Path,
         typer.Option(
             "--data",
-            help="A folder with a dataset.yaml, labels or not; or an npz, parquet or safetensors file.",
+            help="A folder with a dataset.yaml or, for clips, a media.yaml, labels or not; or an npz, parquet or "
+            "safetensors file.",
         ),
     ],
     out: Annotated[Path, typer.Option("--out", help="The CSV file to write.")],
@@ -35,8 +36,8 @@ def predict(
     plugin: Plugins = None,
 ) -> None:
     """Predict new samples with a trained network: a row for each, with its score or class, probabilities, confidence
-    and the modalities that were there. Features are standardised as in training. Modalities may be missing, in all
-    samples or in some.
+    and the modalities that were there. Features are standardised as in training; clips become features by its encoders,
+    which the data of the training name (--data-root). Modalities may be missing, in all samples or in some.
 
     Examples:
 

@@ -95,7 +95,7 @@ class Protocol(BaseModel):
     )
     class_weights: Annotated[Literal["off", "balanced"], Since("0.2")] = Field(
         "off",
-        description="weights of the classes in the loss; balanced: so that each counts as much, however rare it is",
+        description="weights of the classes, or labels, in the loss; balanced: so that each counts as much, however rare",
     )
     standardize: bool = Field(
         True, description="z-score features by the source training split, cut off at 5 deviations"

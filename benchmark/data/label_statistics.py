@@ -31,3 +31,17 @@ def balanced_weights(counts: Sequence[int]) -> tuple[float, ...]:
     """
     occur = sum(count > 0 for count in counts)
     return tuple(sum(counts) / (occur * count) if count else 0.0 for count in counts)
+
+
+def balanced_label_weights(counts: Sequence[int], size: int) -> tuple[float, ...]:
+    """As ``balanced_weights``, of every label apart: its presence counts as much as its absence.
+
+    Args:
+        counts: of each label, the samples that have it.
+        size: all samples.
+
+    Returns:
+        The weights of the presence of each label, then those of its absence.
+    """
+    pairs = [balanced_weights((count, size - count)) for count in counts]
+    return tuple(there for there, _ in pairs) + tuple(absent for _, absent in pairs)

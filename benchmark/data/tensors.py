@@ -29,7 +29,7 @@ from .compatibility import (
 from .domains import check_domain, samples_of_place
 from .folds import samples_of_fold
 from .join import sample_hash as sample_hash  # a public name of this module
-from .label_statistics import balanced_weights, label_statistics
+from .label_statistics import balanced_label_weights, balanced_weights, label_statistics
 from .split import Split, TensorRecipe
 from .standardization import feature_statistics
 
@@ -99,7 +99,7 @@ class TaskData:
             media={
                 name: self.media[name] for name in sizes if name in self.media and name not in self.finetuned
             },
-            class_weights=balanced_weights(labels["class_counts"]) if class_weights == "balanced" else (),
+            class_weights=self._class_weights(labels["class_counts"]) if class_weights == "balanced" else (),
             partly_observed=tuple(
                 name for name in sizes if name in self.train.batch.observed and name not in filled
             ),
@@ -109,6 +109,12 @@ class TaskData:
                 self.train.batch, filled, imputation, {name: self.recipe.zeros(name) for name in filled}
             ),
         )
+
+    def _class_weights(self, counts: tuple[int, ...]) -> tuple[float, ...]:
+        """The balanced weights of the classes, or of the labels, by how many training samples have each."""
+        if self.target.kind == "multi-label":
+            return balanced_label_weights(counts, len(self.train.batch))
+        return balanced_weights(counts)
 
     def with_context(self) -> TaskData:
         """The same data, with the previous utterance of every sample as context."""

@@ -105,7 +105,7 @@ def breakage_of(job: Job, corruptions: Sequence[str], context: Context) -> Break
         corruption = entry.load()
         if breaks_media(corruption):
             raise UsageError(
-                f"corruption {entry.name} breaks {corruption.medium} before they are encoded, and masks are of features"
+                f"corruption {entry.name} breaks {corruption.medium} before they are encoded, which is no mask: leave it out"
             )
         if getattr(corruption, "changes_mask", False):
             raise UsageError(

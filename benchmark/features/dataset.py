@@ -14,7 +14,7 @@ from ...datasets import samples as make
 from ...datasets.cache.cache import FeatureCache
 from ...datasets.cache.recipe import DType
 from ...datasets.conversations import previous_utterances
-from ...datasets.dataset import SPLITS, Samples, Utterances
+from ...datasets.dataset import SPLITS, Samples, Target, Utterances
 from ...datasets.encoders.encoder import Encoder
 from ...datasets.layout.contents import content_arrays
 from ...datasets.layout.origin import Encoding, Origin
@@ -24,7 +24,7 @@ from ...datasets.media.rates import odd_rates
 from ..core.errors import UsageError
 from ..store.locks import hold
 from .cuts import cut_summary
-from .encode import EncodedModality, encode, gather_features
+from .encode import EncodedModality, Features, encode, gather_features
 from .pipeline import Progress, make_folder
 from .provenance import MediaSource, existing_origin, request_digest
 
@@ -127,12 +127,17 @@ def encode_dataset(
         outcome.unchanged = True
         return outcome
     splits = {}
-    for split in SPLITS:
+    stated = {clip.split for clip in media_set.clips}
+    for split in (split for split in SPLITS if split in stated):
         chosen = [clip for clip in clips if clip.split == split]
         if not chosen:
             raise UsageError(f"{media_set.name}: no clip of {split} is left; every split needs one")
         widths = {modality: encoder.width for modality, (_, encoder) in encoders.items()}
-        splits[split] = _samples(media_set, chosen, results, cache, widths)
+        parts = {
+            modality: gather_features(result, cache, chosen, widths[modality], result.recipe.dtype)
+            for modality, result in results.items()
+        }
+        splits[split] = samples_of_clips(media_set.target, chosen, parts)
     keys = {modality: result.keys for modality, result in results.items()}
     with exclusive_writer(folder, cache):
         outcome.files = write_open_layout(
@@ -179,18 +184,15 @@ def _remarks(media_set: MediaSet, modality: str, view: View) -> list[Problem]:
     ]
 
 
-def _samples(
-    media_set: MediaSet,
-    clips: Sequence[Clip],
-    results: Mapping[str, EncodedModality],
-    cache: FeatureCache,
-    widths: Mapping[str, int],
-) -> Samples:
-    parts = {
-        modality: gather_features(result, cache, clips, widths[modality], result.recipe.dtype)
-        for modality, result in results.items()
-    }
-    regression = media_set.target.kind == "regression"
+def samples_of_clips(target: Target, clips: Sequence[Clip], parts: Mapping[str, Features]) -> Samples:
+    """Clips and their features as samples.
+
+    Args:
+        target: what their labels are.
+        clips: in the order of the samples.
+        parts: modality -> the features of the clips.
+    """
+    regression = target.kind == "regression"
     # a clip without a recording is one of its own
     videos = np.array([clip.video or f"\0{clip.sample_id}" for clip in clips])
     said = _utterances(clips)
@@ -209,6 +211,7 @@ def _samples(
         domain=np.array([clip.domain for clip in clips]),
         previous=previous,
         utterances=said,
+        group=np.array([clip.group for clip in clips]) if any(clip.group for clip in clips) else None,
     )
 
 

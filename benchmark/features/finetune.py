@@ -112,14 +112,32 @@ def _with_media_of(
         for modality in encoders
     }
 
-    def with_raw_media(split: Split) -> Split:
-        features, mask = dict(split.batch.features), dict(split.batch.mask)
-        for name, (_, encoder) in encoders.items():
-            features[name], mask[name] = _media(split, name, encoder, clips, contents[name])
-        return replace(split, batch=replace(split.batch, features=features, mask=mask))
+    made = {name: encoder for name, (_, encoder) in encoders.items()}
+    media = {name: encoder.medium for name, encoder in made.items()}
+    return replace(data.each(lambda split: with_clips(split, made, clips, contents)), media=media)
 
-    media = {name: encoder.medium for name, (_, encoder) in encoders.items()}
-    return replace(data.each(with_raw_media), media=media)
+
+def with_clips(
+    split: Split,
+    encoders: Mapping[str, Encoder],
+    clips: Mapping[int, Clip],
+    contents: Mapping[str, Mapping[int, str]],
+) -> Split:
+    """The samples with raw media in the place of features.
+
+    Args:
+        split: the samples.
+        encoders: modality -> the encoder that says how its media are read.
+        clips: hash of a sample -> its clip.
+        contents: modality -> hash of a sample -> the key of the media that its features were made of, where it is recorded.
+
+    Raises:
+        DataError: media are gone, damaged or not those that the features were made of, or do not fit into memory.
+    """
+    features, mask = dict(split.batch.features), dict(split.batch.mask)
+    for name, encoder in encoders.items():
+        features[name], mask[name] = _media(split, name, encoder, clips, contents.get(name, {}))
+    return replace(split, batch=replace(split.batch, features=features, mask=mask))
 
 
 @dataclass(frozen=True)

@@ -123,6 +123,7 @@ def request_digest(media_set: MediaSet, texts: Mapping[str, str], dtype: str) ->
             [clip.sample_id, clip.split, clip.domain, clip.label, clip.video, clip.number]
             + [content(clip.media.get(modality)) for modality in texts]
             + ([astuple(clip.turn)] if clip.turn else [])
+            + ([{"group": clip.group}] if clip.group not in ("", clip.video) else [])
             for clip in media_set.clips
         ],
         [str(problem) for problem in media_set.problems],

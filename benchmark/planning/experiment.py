@@ -178,10 +178,6 @@ class Experiment(BaseModel):
             raise ValueError(
                 "--oracle and a search cannot be asked for together: run --oracle without the search"
             )
-        if self.folds and self.search:
-            raise ValueError(
-                "--folds and a search cannot be asked for together: run the folds without the search"
-            )
         if self.fold_group != AUTO and not self.folds:
             raise ValueError(f"--fold-group {self.fold_group} says nothing without --folds: add --folds 5")
         if self.fold_parts != "all" and not self.folds:

@@ -29,9 +29,9 @@ def check_method(method: MethodDescription, rules: Protocol, target: Target, dat
         )
     if rules.class_weights == "off":
         return
-    if target.kind != "classification":
+    if target.kind == "regression":
         raise UsageError(
-            f"--class-weights {rules.class_weights} needs one class a sample, and {dataset} is {target.kind}"
+            f"--class-weights {rules.class_weights} needs classes or labels, and {dataset} is {target.kind}"
         )
     if not method.weighs_classes:
         raise UsageError(

@@ -13,7 +13,7 @@ from ..search import trials
 def row_labels(jobs: list[Job]) -> dict[str, tuple[str, str]]:
     """Job id -> method and protocol as its row says them.
 
-    Two jobs that differ in anything but the seed and the fold never share a row: where label and protocol leave them
+    Two jobs that differ in anything but the seed and the fold, or in what a search chose for their folds, never share a row: where label and protocol leave them
     alike, the version of the method is added. Two jobs whose data differ never share a block, whatever their
     methods: the hash of the data is added to the protocol, by which blocks are told apart. So is the rule by which a
     dataset is divided into folds, and the division where one rule has given two.
@@ -21,13 +21,19 @@ def row_labels(jobs: list[Job]) -> dict[str, tuple[str, str]]:
     parts: dict[str, list[str]] = {job.id: [job.label, _protocol(job)] for job in jobs}
     in_row: tuple[Callable[[Job], str], ...] = (
         lambda job: f"version {job.version}",
-        lambda job: ", ".join(f"{key}={value}" for key, value in sorted(job.params.items())),
+        _parameters,
     )
     for tell in in_row:
         _distinguish(jobs, parts, 0, lambda job: (job.task, job.modalities, *parts[job.id]), tell)
     for tell in (_content, lambda job: f"division {job.fold.division[:8]}" if job.fold else ""):
         _distinguish(jobs, parts, 1, lambda job: (job.task, job.modalities, parts[job.id][1]), tell)
     return {job_id: (method, protocol) for job_id, (method, protocol) in parts.items()}
+
+
+def _parameters(job: Job) -> str:
+    """The parameters of a job, without those that a search of its own chose for its fold."""
+    chosen = job.search.searched if job.search and job.fold else ()
+    return ", ".join(f"{key}={value}" for key, value in sorted(job.params.items()) if key not in chosen)
 
 
 def _distinguish(

@@ -131,7 +131,7 @@ def _search_key(job: Job, part: Trial) -> tuple:
     """
     fixed = [(key, value) for key, value in job.params.items() if key not in part.searched]
     rules = (part.sampler, part.pruner, part.searched, str(job.protocol), str(fixed))
-    return job.label, job.method, job.version, job.task, job.modalities, job.data, job.role, rules
+    return job.label, job.method, job.version, job.task, job.modalities, job.data, job.role, job.fold, rules
 
 
 def searches(

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
-from ...datasets.batch import Spec
+from ...datasets.batch import Spec, Tuned
 from ...datasets.target import Target
 from ..core.task import Task
 from ..data.compatibility import Blocks
@@ -100,7 +100,8 @@ def read_inputs(content: bytes) -> Inputs:
         blocks = {name: _blocks(places) for name, places in about["blocks"].items()}
         statistics = _statistics(blocks, load(content)) if about["standardized"] else None
         spec = Spec(**_with_tuples(about["spec"]))
-        if set(spec.modalities) != set(blocks) or spec.tuned:
+        spec = replace(spec, tuned={name: Tuned(**known) for name, known in about["spec"]["tuned"].items()})
+        if set(spec.modalities) != set(blocks):
             raise ValueError("its modalities differ")
         return Inputs(
             spec=spec,

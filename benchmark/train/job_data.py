@@ -42,7 +42,7 @@ def task_data(job: Job, context: Context, device: torch.device) -> TaskData:
     task = Task.parse(job.task)
     located = {name: locate(name, context.data_root, context.data, context.plugins) for name in task.datasets}
     for item in job.data:
-        _check_content(located[item.name], item.fingerprint)
+        check_unchanged(located[item.name], item.fingerprint)
     request = TaskRequest(
         task=job.task,
         fingerprints=tuple(item.fingerprint for item in job.data),
@@ -96,7 +96,7 @@ def ood_splits(job: Job, context: Context, data: TaskData, evaluation: Evaluatio
     names = {*task.datasets, dataset_of(place)}
     located = {name: locate(name, context.data_root, context.data, context.plugins) for name in names}
     other = located[dataset_of(place)]
-    _check_content(other, evaluation.content)
+    check_unchanged(other, evaluation.content)
     targets = {name: located[name].target for name in task.datasets}
     from ..data.ood_split import ood_split
 
@@ -143,8 +143,16 @@ def device_of(context: Context) -> torch.device:
     return torch.device("cuda", 0)
 
 
-def _check_content(located: Located, fingerprint: str) -> None:
-    """Raises DataError where a dataset no longer has the fingerprint that was planned with."""
+def check_unchanged(located: Located, fingerprint: str) -> None:
+    """Checks that a dataset is what a job was planned with.
+
+    Args:
+        located: the dataset.
+        fingerprint: that it had then.
+
+    Raises:
+        DataError: it has another one now.
+    """
     if located.fingerprint() != fingerprint:
         raise DataError(
             f"{located.name}: the data has changed since the job was planned; run again to plan anew"

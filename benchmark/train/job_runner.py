@@ -189,8 +189,7 @@ def _train(job: Job, context: Context, folder: JobFolder, claim: Claim) -> Train
             "predictions.parquet": table,
             "fit.json": (json.dumps(record, indent=1) + "\n").encode(),
             WEIGHTS: save_weights(method, job.id),
-            # The inputs of an encoder that is trained along are raw media, which no statistics are taken of.
-            **({} if data.media else {INPUTS: save_inputs(inputs_of(job.task, data, spec))}),
+            INPUTS: save_inputs(inputs_of(job.task, data, spec)),
         },
         environment_of(job, context, device, clock, checkpointer, energy) | measured,
     )

@@ -100,13 +100,21 @@ def load_trained(job: Job, context: Context, folder: JobFolder) -> TrainedNetwor
     rules = job.protocol
     spec = data.spec(rules["name"], rules.get("class_weights", "off"), rules.get("impute", "off"))
     method = method_class(method_class.Params(**job.params), spec).to(device)
-    _check_bases(method, folder)
+    check_bases(method, folder)
     load_weights(method, folder.read(WEIGHTS), job.id)
     return TrainedNetwork(method, data.as_read_by(method_class))
 
 
-def _check_bases(method: Method, folder: JobFolder) -> None:
-    """Raises StoreError where a model that the method is built on is not the one that its weights were trained on."""
+def check_bases(method: Method, folder: JobFolder) -> None:
+    """Checks that the models that a method is built on are those that its weights were trained on.
+
+    Args:
+        method: the network.
+        folder: of its job.
+
+    Raises:
+        StoreError: one is another.
+    """
     known = folder.fit().get("bases", {})
     for name, digest in method.bases().items():
         if known.get(name) != digest:

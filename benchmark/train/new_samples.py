@@ -14,8 +14,10 @@ from torch import Tensor
 
 from ...datasets.dataset import DataError, Samples, data_error
 from ...datasets.imputation import impute
+from ...datasets.layout.description import FILE_NAME as FEATURES
 from ...datasets.layout.description import Description
 from ...datasets.layout.unlabelled import describe_unlabelled, read_unlabelled_samples
+from ...datasets.media.own import FILE_NAME as CLIPS
 from ...methods.method import Method
 from ..core.errors import UsageError
 from ..core.job import Job
@@ -28,7 +30,9 @@ from .context import Context
 from .inputs import Inputs, inputs_of, read_inputs
 from .job_data import task_data
 from .minibatches import minibatches
+from .network import check_bases
 from .predict import EVALUATION_BATCH, without_targets
+from .seeds import seed_everything
 from .weights import load_weights
 
 LOG = logging.getLogger("mmbench.predict")
@@ -44,11 +48,18 @@ class Predictor:
         job: the job that trained it.
         method: the network, in evaluation mode.
         inputs: what it was made for.
+        context: where the data of the job lie, which are read where new clips have to be encoded alike.
     """
 
     job: Job
     method: Method
     inputs: Inputs
+    context: Context
+
+    @property
+    def reads_media(self) -> bool:
+        """Whether the network reads raw media, of one modality at least."""
+        return bool(self.inputs.spec.media or self.inputs.spec.tuned)
 
 
 def predict(
@@ -68,10 +79,11 @@ def predict(
     Args:
         job: the id of a finished job, or its folder.
         data: a folder with a ``dataset.yaml``, whose labels may be missing, or a file of arrays (npz, parquet,
-            safetensors).
+            safetensors); or a folder with a ``media.yaml``, for clips as those that the features of the training were made of.
         store: the folder of the results, where ``job`` is an id.
         part: ``train``, ``valid`` or ``test``, where the data state splits; by default all samples.
-        data_root: folder of the datasets; read only for jobs from before the statistics of inputs were stored.
+        data_root: folder of the datasets; read only for clips, which are encoded as those of the training, and for jobs
+            from before the statistics of inputs were stored.
         datasets: dataset -> its folder or file, read as ``data_root`` is.
         plugins: files that bring the method.
         progress: told after each batch.
@@ -114,11 +126,15 @@ def load_predictor(
     """
     folder, known = _folder_of(job, Path(store))
     use_plugins(plugins)
-    method_class = _method_class(known, plugins)
-    inputs = _inputs(known, folder, data_root, datasets, plugins)
+    method_class = find("method", known.method, plugins).load()
+    root = root_from(None if data_root is None else Path(data_root))
+    context = Context(folder.path.parent.parent, root, dict(datasets or {}), plugins)
+    inputs = _inputs(known, folder, context)
+    seed_everything(known.seed, "initial weights")
     method = method_class(method_class.Params(**known.params), inputs.spec)
+    check_bases(method, folder)
     load_weights(method, folder.read(WEIGHTS))
-    return Predictor(known, method.eval(), inputs)
+    return Predictor(known, method.eval(), inputs, context)
 
 
 def predicted_parts(
@@ -139,6 +155,21 @@ def predicted_parts(
         DataError: the samples do not fit the network, or there are none.
     """
     inputs = predictor.inputs
+    if clips := _clips_file(data, predictor.reads_media):
+        if part is not None:
+            raise UsageError(f"--split {part}: clips have no parts here; choose some by 'rows' in {clips}")
+        from .new_clips import read_new_clips  # with encoders, which features have no need of
+
+        new = read_new_clips(clips, predictor.job, inputs, predictor.context)
+        _check_conversations(clips, new.samples, predictor)
+        split = new.with_raw_media(_split(new.samples, inputs)).as_read_by(type(predictor.method))
+        yield _table(predictor, split, lambda done: progress(done, len(new.samples)) if progress else None)
+        return
+    if predictor.reads_media:
+        which = ", ".join([*inputs.spec.media, *inputs.spec.tuned])
+        raise UsageError(
+            f"job {predictor.job.id} reads raw media ({which}), and {data} has features: name a folder with a media.yaml"
+        )
     description = describe_unlabelled(data, tuple(inputs.spec.modalities))
     _check_task(description, inputs)
     wanted = {name: ref for name, ref in description.modalities.items() if name in inputs.spec.modalities}
@@ -149,9 +180,7 @@ def predicted_parts(
     total, done = sum(map(len, parts.values())), 0
     for samples in parts.values():
         _check_widths(description, samples, inputs)
-        if predictor.method.uses_conversation and samples.utterances is None:
-            wrong = f"missing, and {predictor.job.method} reads whole conversations"
-            raise data_error(description.file, "conversation", wrong, "{id: ..., order: ..., speaker: ...}")
+        _check_conversations(description.file, samples, predictor)
         if predictor.method.reads_tokens:
             _check_tokens(description, samples, predictor)
         split = _split(samples, inputs).as_read_by(type(predictor.method))
@@ -162,6 +191,21 @@ def predicted_parts(
 
         yield _table(predictor, split, report)
         done += len(samples)
+
+
+def _clips_file(data: Path, reads_media: bool) -> Path | None:
+    """The ``media.yaml`` of new clips; None where the data are arrays.
+
+    Args:
+        data: what was named: a folder or a file.
+        reads_media: whether the network reads raw media; where a folder holds clips and their features, others take
+            the features.
+    """
+    data = data.expanduser()
+    if data.is_file():
+        return data if data.name == CLIPS else None
+    beside = (data / FEATURES).is_file() and not reads_media
+    return data / CLIPS if (data / CLIPS).is_file() and not beside else None
 
 
 def _folder_of(job: Path | str, store: Path) -> tuple[JobFolder, Job]:
@@ -186,33 +230,13 @@ def _folder_of(job: Path | str, store: Path) -> tuple[JobFolder, Job]:
         raise UsageError(
             f"job {known.id}: {WEIGHTS} is not in {folder.path}, so there is no network to predict with"
         )
-    if known.protocol.get("encoder_mode", "frozen") != "frozen":
-        raise UsageError(
-            f"job {known.id}: its encoders of raw media were trained along, and predict reads features only"
-        )
     return folder, known
 
 
-def _method_class(job: Job, plugins: tuple[Path, ...]) -> type[Method]:
-    """The class of the method of a job. Raises UsageError where it reads raw media."""
-    method_class = find("method", job.method, plugins).load()
-    if method_class.reads_media:
-        raise UsageError(f"job {job.id}: {job.method} reads raw media, and predict reads features only")
-    return method_class
-
-
-def _inputs(
-    job: Job,
-    folder: JobFolder,
-    data_root: Path | str | None,
-    datasets: Mapping[str, Path] | None,
-    plugins: tuple[Path, ...],
-) -> Inputs:
+def _inputs(job: Job, folder: JobFolder, context: Context) -> Inputs:
     """What the network was made for: as stored, or else computed from its training data."""
     if (folder.path / INPUTS).is_file():
         return read_inputs(folder.read(INPUTS))
-    root = root_from(None if data_root is None else Path(data_root))
-    context = Context(folder.path.parent.parent, root, dict(datasets or {}), plugins)
     LOG.info("%s: no %s, so the statistics are computed from the training data", job.id, INPUTS)
     try:
         data = task_data(job, context, torch.device("cpu"))
@@ -247,6 +271,13 @@ def _check_widths(description: Description, samples: Samples, inputs: Inputs) ->
                 f"{array.shape[2]} features",
                 f"{width}, as in training",
             )
+
+
+def _check_conversations(file: Path, samples: Samples, predictor: Predictor) -> None:
+    """Checks that conversations are stated where the method reads them."""
+    if predictor.method.uses_conversation and samples.utterances is None:
+        wrong = f"missing, and {predictor.job.method} reads whole conversations"
+        raise data_error(file, "conversation", wrong, "{id: ..., order: ..., speaker: ...}")
 
 
 def _check_tokens(description: Description, samples: Samples, predictor: Predictor) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 
 from .. import conversations
 from .. import samples as make
-from ..dataset import CONVERSATION_KEYS, SPLITS, Samples, Utterances, data_error
+from ..dataset import CONVERSATION_KEYS, SOMEBODY, SPLITS, Samples, Utterances, data_error
 from ..token_arrays import token_rows
 from ..validation import draw_validation
 from .arrays import names_of, read_array
@@ -175,12 +175,15 @@ class Loader:
         """
         if not self.about.has_conversations:
             return None
-        refs = {key: self.about.optional[f"conversation/{key}"] for key in CONVERSATION_KEYS}
-        arrays = [
-            names_of(ref, optional[f"conversation/{key}"], _file(ref, split), f"{split}/conversation/{key}")
-            for key, ref in refs.items()
-        ]
-        return conversations.utterances(*arrays, file=_file(refs["id"], split), split=split)
+        named: dict[str, np.ndarray] = {}
+        for key in CONVERSATION_KEYS:
+            if ref := self.about.optional.get(f"conversation/{key}"):
+                where = _file(ref, split), f"{split}/conversation/{key}"
+                named[key] = names_of(ref, optional[f"conversation/{key}"], *where)
+        named.setdefault("speaker", np.full(len(named["id"]), SOMEBODY))
+        file = _file(self.about.optional["conversation/id"], split)
+        arrays = (named[key] for key in CONVERSATION_KEYS)
+        return conversations.utterances(*arrays, file=file, split=split)
 
     def targets(self, ref: ArrayRef) -> dict[str, np.ndarray]:
         """Split -> checked labels; whether numbers are names of classes or indices is asked of all splits at once."""

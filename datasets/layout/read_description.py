@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ..dataset import CONVERSATION_KEYS, ENCODERS, SPLITS, VALIDATION_SHARE, Target
+from ..dataset import CONVERSATION_KEYS, ENCODERS, NO_SPEAKER, SPLITS, VALIDATION_SHARE, Target
 from .description import NO_LABEL, SUFFIXES, UNITS, ArrayRef, Description, ModalityRef, ValidationPart
 from .entries import Entries, nearest, read_yaml
 from .origin import KEYS as ORIGIN_KEYS
@@ -151,6 +151,7 @@ class _Reader(Entries):
         return {
             f"conversation/{key}": self.ref(entry[key], f"conversation/{key}", default)
             for key in CONVERSATION_KEYS
+            if key != "speaker" or entry[key] != NO_SPEAKER
         }
 
     def unimodal_labels(self, top: Mapping[str, Any], default: Mapping[str, Path]) -> dict[str, ArrayRef]:

@@ -14,6 +14,7 @@ from ..dataset import CONVERSATION_KEYS as KEYS
 from ..dataset import SPLITS, DataError, Samples, Target, data_error
 from ..plain_yaml import plain_yaml_text
 from .description import FILE_NAME
+from .read_description import UNDIVIDED
 
 
 def write_open_layout(
@@ -31,14 +32,15 @@ def write_open_layout(
     overwrite: bool = False,
 ) -> list[Path]:
     """Writes samples as ``train.npz``, ``valid.npz``, ``test.npz`` and ``dataset.yaml``; loading the folder
-    gives exactly these samples again.
+    gives exactly these samples again. Without a validation part, reading draws one from the training part; samples of
+    ``train`` alone are written as ``samples.npz``, as a dataset without parts.
 
     Each file is written under another name and renamed; the description is removed first and written last, so
     that a half-written folder is never taken for a dataset.
 
     Args:
         folder: where to; it is made.
-        splits: split -> samples.
+        splits: split -> samples; ``valid``, or ``valid`` and ``test``, may be missing.
         target: what is predicted.
         name, title, homepage: of the dataset; an empty one is left out.
         synthetic: whether it is a stand-in.
@@ -58,6 +60,10 @@ def write_open_layout(
     if description.exists() and not overwrite:
         raise data_error(description, "", "is there already", "a folder without a dataset")
     modalities = tuple(splits[SPLITS[0]].features)
+    files_of = {split: f"{split}.npz" for split in SPLITS if split in splits}
+    undivided = set(files_of) == {"train"}
+    if undivided:
+        files_of = {"train": "samples.npz"}
     for modality in modalities:  # NUL would end the array's name inside the npz file
         if not modality.isprintable():
             raise data_error(description, "modalities", f"the name {modality!r}", "a printable name")
@@ -66,16 +72,16 @@ def write_open_layout(
         task["classes"] = list(target.classes)
     elif target.label_range is not None:
         task["range"] = list(target.label_range)
-    labelled = [m for m in modalities if all(m in splits[split].unimodal_target for split in SPLITS)]
-    grouped = all(splits[split].group is not None for split in SPLITS)
-    partly = [m for m in modalities if any(m in splits[split].observed for split in SPLITS)]
-    timed = [m for m in modalities if all(m in splits[split].time for split in SPLITS)]
-    with_tokens = [m for m in modalities if all(m in splits[split].tokens for split in SPLITS)]
-    in_conversations = all(splits[split].utterances is not None for split in SPLITS)
+    labelled = [m for m in modalities if all(m in splits[split].unimodal_target for split in files_of)]
+    grouped = all(splits[split].group is not None for split in files_of)
+    partly = [m for m in modalities if any(m in splits[split].observed for split in files_of)]
+    timed = [m for m in modalities if all(m in splits[split].time for split in files_of)]
+    with_tokens = [m for m in modalities if all(m in splits[split].tokens for split in files_of)]
+    in_conversations = all(splits[split].utterances is not None for split in files_of)
     content = {
         **{key: value for key, value in (("name", name), ("title", title), ("homepage", homepage)) if value},
         "synthetic": synthetic,
-        "file": {split: f"{split}.npz" for split in SPLITS},
+        "file": files_of["train"] if undivided else files_of,
         "modalities": {
             m: {"array": f"features.{m}", "mask": f"mask.{m}"}
             | ({"encoder": encoders[m]} if encoders and m in encoders else {})
@@ -88,6 +94,7 @@ def write_open_layout(
         **({"unimodal_labels": {m: f"label.{m}" for m in labelled}} if labelled else {}),
         **{key: key for key in ("label", "domain", "sample_id", "previous")},
         **({"group": "group"} if grouped else {}),
+        **({"split": UNDIVIDED} if undivided else {}),
         **({"conversation": {key: f"conversation.{key}" for key in KEYS}} if in_conversations else {}),
         **({"indices": True} if _has_numeric_names(target) else {}),
         **({"media": dict(media)} if media else {}),
@@ -96,7 +103,7 @@ def write_open_layout(
         folder.mkdir(parents=True, exist_ok=True)
         description.unlink(missing_ok=True)
         files = []
-        for split in SPLITS:
+        for split, file in files_of.items():
             samples = splits[split]
             arrays: dict[str, np.ndarray] = {f"features.{m}": samples.features[m] for m in modalities}
             arrays |= {f"mask.{m}": samples.mask[m] for m in modalities}
@@ -113,7 +120,7 @@ def write_open_layout(
                 parts = (said.conversation, said.order, said.speaker)
                 arrays |= {f"conversation.{key}": part for key, part in zip(KEYS, parts, strict=True)}
             arrays |= beside[split] if beside else {}
-            files.append(write_atomic(folder / f"{split}.npz", partial(_save, arrays)))
+            files.append(write_atomic(folder / file, partial(_save, arrays)))
         text = plain_yaml_text(content).encode()
         return [write_atomic(description, text), *files]
     except OSError as error:

@@ -50,12 +50,13 @@ class Clip:
 
     Attributes:
         sample_id: unique in the set.
-        split: ``train``, ``valid`` or ``test``.
+        split: ``train``, ``valid`` or ``test``; ``train`` of all clips where the set has no parts.
         domain: empty where the set has none.
         label: a score (regression), or the index of a class.
         media: modality -> a stretch of a file, or a text itself; a modality that the clip lacks is not named.
         video, number: of which longer recording it is the number-th clip: the clip before it is its context.
         turn: where it stands in a conversation; None where the set states none.
+        group: what must lie in one part or fold as a whole with it; empty where nothing is said.
     """
 
     sample_id: str
@@ -66,6 +67,7 @@ class Clip:
     video: str = ""
     number: int = 0
     turn: Turn | None = None
+    group: str = ""
 
 
 @dataclass(frozen=True)

@@ -14,10 +14,13 @@
     sample_id: sample_id
     split: split                      # or {column: fold, values: {dev: valid, …}}, or drawn by whole groups:
     # split: {group: speaker, shares: {train: 0.6, valid: 0.2, test: 0.2}, seed: 7}
+    # split: none                     # there are no parts: the clips are divided by --folds alone
     domain: domain
     video: video_id                   # with clip: gives the previous clip as context
     clip: clip_id
+    group: person                     # what must lie in one part or fold as a whole; by default the video
     conversation: {id: dialogue, order: turn, speaker: who}   # whole conversations, for methods that read them
+    rows: {corpus: mine}              # only the rows of the table that have this value, or one of a list
 """
 
 from __future__ import annotations
@@ -31,10 +34,11 @@ from pathlib import Path
 from typing import Any, get_args
 
 from ..class_labels import class_indices
-from ..dataset import CONVERSATION_KEYS, SPLITS, Target, data_error
+from ..dataset import CONVERSATION_KEYS, NO_SPEAKER, SOMEBODY, SPLITS, Target, data_error
 from ..divide import divide
 from ..layout.description import FILE_NAME as ENCODED
 from ..layout.entries import Entries, nearest, read_yaml
+from ..layout.read_description import UNDIVIDED
 from .clip import Clip, MediaError, MediaSet, Medium, Piece, Problem, Turn
 from .files import seconds_text
 from .shelf import Shelf
@@ -51,7 +55,21 @@ _COLUMNS = {
     "video": "video_id",
     "clip": "clip_id",
 }
-_KEYS = ("name", "title", "homepage", "synthetic", "table", "modalities", "task", "conversation", *_COLUMNS)
+_KEYS = (
+    *(
+        "name",
+        "title",
+        "homepage",
+        "synthetic",
+        "table",
+        "rows",
+        "modalities",
+        "task",
+        "conversation",
+        "group",
+    ),
+    *_COLUMNS,
+)
 _SLACK = 1e-4  # labels outside of the range by this are rounded
 _NAME = re.compile(r"[^\W_][\w.-]*")
 _PLACE = re.compile(r"\{([^{}]*)\}")
@@ -74,6 +92,21 @@ class MediaColumns:
     times: str
 
 
+def read_unlabelled_clips(file: Path) -> MediaSet:
+    """As ``read_own``, of clips that nobody has labelled: ``task``, ``label`` and ``split`` may be missing and are not read.
+
+    Args:
+        file: the ``media.yaml``.
+
+    Returns:
+        The clips, all in ``train``, with NaN for their labels.
+
+    Raises:
+        DataError: as ``read_own``.
+    """
+    return _Own(file).media_set(None, labelled=False)
+
+
 def read_own(file: Path, name: str | None = None) -> MediaSet:
     """Reads a ``media.yaml`` and its table, and looks which of the files are there.
 
@@ -92,28 +125,32 @@ def read_own(file: Path, name: str | None = None) -> MediaSet:
 
 
 class _Own(Entries):
-    def media_set(self, name: str | None) -> MediaSet:
+    def media_set(self, name: str | None, labelled: bool = True) -> MediaSet:
         content = read_yaml(self.file, "a description of clips")
-        top = self.mapping(content, "", _KEYS, ("table", "modalities", "task"))
+        task = ("task",) if labelled else ()
+        top = self.mapping(content, "", _KEYS, ("table", "modalities", *task))
         own_name = self.own_name(top) if "name" in top else self.file.resolve().parent.name
-        table = read_table(self.file.parent / self.string(top, "table", ""))
+        table = self.chosen_rows(top, read_table(self.file.parent / self.string(top, "table", "")))
         sources = self.sources(top["modalities"], table)
-        target = self.target(top["task"])
+        target = self.target(top["task"]) if labelled else Target("regression")
         if target.kind == "multi-label":
             raise self.wrong(
                 "task/kind", "multi-label", "regression or classification: a clip has one label here"
             )
-        columns = {key: self.column(top, key, table) for key in _COLUMNS if key != "split"}
+        read = [key for key in _COLUMNS if key != "split" and (labelled or key != "label")]
+        columns = {key: self.column(top, key, table) for key in read}
         if (columns["video"] is None) != (columns["clip"] is None):
             columns |= self.drop_context(top, columns)
         ids = _sample_ids(table, columns["sample_id"] or "")
-        labels = _labels(table, columns["label"] or "", target)
+        labels = _labels(table, columns["label"] or "", target) if labelled else [math.nan] * len(table)
         turns: list[Turn | None] = [None] * len(table)
         if "conversation" in top:
             turns = self.turns(top["conversation"], table)
-        splits = self.splits(top.get("split"), table, columns["video"], turns)
+        split = top.get("split") if labelled else UNDIVIDED
+        splits = self.splits(split, table, columns["video"], turns)
         domains = _cells(table, columns["domain"])
         videos, numbers = _cells(table, columns["video"]), _numbers(table, columns["clip"])
+        groups = table.column(self.name(top["group"], "group")) if "group" in top else videos
         media, problems = self.media(table, sources, ids)
         clips = (
             Clip(
@@ -125,6 +162,7 @@ class _Own(Entries):
                 videos[row],
                 numbers[row],
                 turns[row],
+                groups[row],
             )
             for row in range(len(table))
         )
@@ -145,6 +183,20 @@ class _Own(Entries):
         if not _NAME.fullmatch(name):
             raise self.wrong("name", repr(name), "letters, digits, - _ . with a letter or digit first")
         return name
+
+    def chosen_rows(self, top: Mapping[str, Any], table: ClipTable) -> ClipTable:
+        """The rows that ``rows`` leaves; all where it is not given."""
+        for column, value in self.mapping(top.get("rows", {}), "rows", table.columns).items():
+            wanted = [
+                self.name(one, f"rows/{column}") for one in (value if isinstance(value, list) else [value])
+            ]
+            known = set(table.column(column))
+            for one in wanted:
+                if one not in known:
+                    wrong = f"no row of {table.file.name} has {one!r}{nearest(one, known)}"
+                    raise self.wrong(f"rows/{column}", wrong, "a value of the column")
+            table = table.where(column, wanted)
+        return table
 
     def column(self, top: Mapping[str, Any], key: str, table: ClipTable) -> str | None:
         """The column that says ``key``; None where it may be missing and is."""
@@ -170,10 +222,12 @@ class _Own(Entries):
         """Where each clip stands in a conversation."""
         entry = self.mapping(value, "conversation", CONVERSATION_KEYS, CONVERSATION_KEYS)
         id_, order, speaker = (self.name(entry[key], f"conversation/{key}") for key in CONVERSATION_KEYS)
+        unknown = speaker == NO_SPEAKER and speaker not in table.columns
+        voices = (SOMEBODY,) * len(table) if unknown else table.column(speaker)
         found: list[Turn | None] = []
         first: dict[tuple[str, float], int] = {}
         for row, (who, place, voice) in enumerate(
-            zip(table.column(id_), table.column(order), table.column(speaker), strict=True)
+            zip(table.column(id_), table.column(order), voices, strict=True)
         ):
             for column, cell in ((id_, who), (speaker, voice)):
                 if not cell:
@@ -247,6 +301,8 @@ class _Own(Entries):
             if "split" not in table.columns:
                 raise self.wrong("split", "nothing says which clip is in which split", how)
             value = "split"
+        if value == UNDIVIDED:
+            return [SPLITS[0]] * len(table)
         if isinstance(value, str):
             value = {"column": value}
         entry = self.mapping(value, "split", ("column", "values", "group", "shares", "seed"))
@@ -278,7 +334,7 @@ class _Own(Entries):
                 wrong = f"unknown split {cell!r}{nearest(cell, known)}" if cell else "no split"
                 raise table.wrong(row, column, wrong, ", ".join(known))
             splits.append(meaning.get(cell, cell))
-        for split in SPLITS:
+        for split in ("train", "test"):  # without a validation part one is drawn from the training part
             if split not in splits:
                 raise self.wrong("split", f"no clip of {table.file.name} is in {split}", "at least one")
         return splits

@@ -7,9 +7,9 @@ import io
 import numbers
 import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, time, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -52,6 +52,17 @@ class ClipTable:
             wrong = f"no column {name!r}{nearest(name, self.columns)}"
             raise data_error(self.file, "", wrong, f"it beside {', '.join(self.columns) or 'no column'}")
         return self.columns[name]
+
+    def where(self, column: str, values: Collection[str]) -> ClipTable:
+        """The rows whose cell is one of some values.
+
+        Args:
+            column: whose cell.
+            values: that are kept.
+        """
+        rows = [row for row, cell in enumerate(self.column(column)) if cell in values]
+        kept = {name: tuple(cells[row] for row in rows) for name, cells in self.columns.items()}
+        return replace(self, columns=kept, numbers=tuple(self.numbers[row] for row in rows))
 
     def wrong(self, row: int, column: str, wrong: str, expected: str) -> DataError:
         """A DataError that names file, row and column.

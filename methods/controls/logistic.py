@@ -14,7 +14,7 @@ from ...datasets.batch import Batch
 from ...datasets.libraries import import_guard
 from ..estimator import Estimator
 from ..method import Output, fixed
-from ..shared.estimation import class_logits, class_weight, labels_of, logit
+from ..shared.estimation import class_logits, class_weight, label_weight, labels_of, logit
 from ..shared.summary import standardization, standardized, summary
 
 
@@ -63,7 +63,11 @@ class Logistic(Estimator):
             for place in np.flatnonzero(
                 (labels != labels[0]).any(axis=0)
             ):  # one that all have, or none, is its share
-                model = LogisticRegression(C=candidate, max_iter=self.params.iterations)
+                model = LogisticRegression(
+                    C=candidate,
+                    max_iter=self.params.iterations,
+                    class_weight=label_weight(self.spec, int(place)),
+                )
                 model.fit(inputs, labels[:, place])
                 weights[place], bias[place] = model.coef_[0], float(np.ravel(model.intercept_)[0])
         else:

@@ -12,7 +12,7 @@ from ...datasets.batch import Batch
 from ...datasets.libraries import import_guard
 from ..estimator import Estimator
 from ..method import Output, fixed
-from ..shared.estimation import class_logits, class_weight, labels_of, logit
+from ..shared.estimation import class_logits, class_weight, label_shift, labels_of, logit
 from ..shared.summary import summary
 from ..shared.trees import Tree, as_tensors, sum_of_trees
 
@@ -32,7 +32,8 @@ class RandomForest(Estimator):
     (a third of them for regression). The smallest leaf is selected on the validation split.
 
     Of several labels one forest says the shares: the variance of labels of 0 and 1, by which its trees split, is half
-    their Gini impurity.
+    their Gini impurity. Weights of the labels do not change the trees, which all labels share,
+    but the odds that the shares say (Elkan 2001).
     """
 
     Params = RandomForestParams
@@ -62,6 +63,8 @@ class RandomForest(Estimator):
             **({"class_weight": class_weight(self.spec)} if one_class else {}),
         ).fit(summary(train, self.spec.partly_observed).cpu().numpy(), labels_of(train))
         learned = as_tensors([_tree(item.tree_, shares=one_class) for item in model.estimators_])
+        if self.spec.kind == "multi-label" and self.spec.class_weights:
+            learned["shift"] = label_shift(self.spec)
         if one_class:
             import torch
 
@@ -74,7 +77,7 @@ class RandomForest(Estimator):
         if self.spec.kind == "regression":
             return Output(mean[:, 0].float())
         if self.spec.kind == "multi-label":
-            return Output(logit(mean).float())
+            return Output((logit(mean) + learned.get("shift", 0)).float())
         return Output(class_logits(mean.clamp(min=_LEAST).log(), learned["classes"], self.spec.classes))
 
 

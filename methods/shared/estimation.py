@@ -30,6 +30,24 @@ def class_weight(spec: Spec) -> dict[int, float] | None:
     return {place: weight for place, weight in enumerate(spec.class_weights) if weight} or None
 
 
+def label_weight(spec: Spec, place: int) -> dict[int, float] | None:
+    """The weights of the absence (0) and presence (1) of one of several labels; None where the protocol weighs none.
+
+    Args:
+        spec: has the weights.
+        place: which label.
+    """
+    if not spec.class_weights:
+        return None
+    return {0: spec.class_weights[spec.classes + place], 1: spec.class_weights[place]}
+
+
+def label_shift(spec: Spec) -> Tensor:
+    """How far the log odds of each of several labels move by its weights, [labels]; 0 for one that all or none have."""
+    there, absent = torch.tensor(spec.class_weights).chunk(2)
+    return (there / absent).log().where((there > 0) & (absent > 0), 0)
+
+
 def class_logits(known: Tensor, classes: Tensor, count: int) -> Tensor:
     """Logits of all classes, float32 [samples, classes].
 

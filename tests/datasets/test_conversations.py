@@ -101,6 +101,17 @@ def test_what_is_wrong_is_one_line_that_names_the_entry(tmp_path: Path, case: st
     assert "\n" not in str(caught.value)
 
 
+def test_where_nobody_says_who_speaks_all_are_one(tmp_path: Path) -> None:
+    said = {"id": "dialogue", "order": "turn", "speaker": "none"}
+    unnamed = {name: values for name, values in ARRAYS.items() if name != "speaker"}
+    plain = load(tmp_path / "plain", unnamed, conversation=said).load()
+    for samples, other in zip(plain.values(), load(tmp_path / "named").load().values(), strict=True):
+        assert samples.utterances is not None
+        assert other.utterances is not None
+        assert len(set(samples.utterances.speaker.tolist())) == 1
+        assert samples.utterances.order.tolist() == other.utterances.order.tolist()
+
+
 def test_a_conversation_in_two_splits_is_a_leak(tmp_path: Path) -> None:
     long = np.flatnonzero((ARRAYS["split"] == 0) & (ARRAYS["turn"] > 0))
     split = ARRAYS["split"].copy()

@@ -1,4 +1,4 @@
-"""docs/extending.md shows the examples that are tested, and what it says of tables and groups holds."""
+"""docs/extending.md and docs/exchange.md show the examples that are tested, and what is said of tables and groups holds."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ from mmbench.benchmark.core.registry import KINDS
 
 DOCS = Path(__file__).parents[3] / "docs"
 PAGE = (DOCS / "extending.md").read_text(encoding="utf-8")
-BLOCKS = dict(re.findall(r'^```python title="(.+?)"\n(.*?)^```$', PAGE, re.MULTILINE | re.DOTALL))
+PAGES = PAGE + (DOCS / "exchange.md").read_text(encoding="utf-8")
+BLOCKS = dict(re.findall(r'^```python title="(.+?)"\n(.*?)^```$', PAGES, re.MULTILINE | re.DOTALL))
 
 
 @pytest.mark.parametrize("file", sorted(file.name for file in (DOCS / "examples").glob("*.py")))
 def test_the_page_shows_the_example_as_it_is(file: str):
     text = (DOCS / "examples" / file).read_text(encoding="utf-8")
-    assert BLOCKS[file] == text, f"copy docs/examples/{file} into docs/extending.md anew"
+    assert BLOCKS[file] == text, f"copy docs/examples/{file} into its page anew"
 
 
 def test_every_block_is_an_example():
@@ -25,8 +26,9 @@ def test_every_block_is_an_example():
         "media_method.py",
         "prototypes.py",
         "token_method.py",
-        "unimodal_labels.py",
-    }  # these are methods, too
+        "unimodal_labels.py",  # these are methods, too
+        "ridge.py",  # of docs/exchange.md
+    }
     assert set(BLOCKS) == {*more, *(f"{kind}.py" for kind in KINDS)}
     assert all((DOCS / "examples" / file).is_file() for file in BLOCKS)
 

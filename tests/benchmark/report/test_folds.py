@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from mmbench.benchmark.core.errors import UsageError
 from mmbench.benchmark.core.job import Job
@@ -14,8 +15,9 @@ from mmbench.benchmark.launch.run import run
 from mmbench.benchmark.planning.experiment import Experiment
 from mmbench.benchmark.planning.job_matrix import jobs_of
 from mmbench.benchmark.report.results import leaderboard, results
-from mmbench.benchmark.store.job_folder import SCHEMA
+from mmbench.benchmark.store.job_folder import SCHEMA, Record
 from mmbench.benchmark.store.job_schema import parse_job
+from mmbench.benchmark.store.store import Store
 from mmbench.leaderboards.catalog import TABLES
 
 DESCRIPTION = """
@@ -98,6 +100,43 @@ def test_the_plan_says_how_data_are_divided(voices: Path, call: Callable[..., tu
     assert "all samples are divided, whatever parts the dataset states" in said
 
 
+def test_every_fold_has_a_search_of_its_own_and_one_row_pools_them(voices: Path):
+    search = {"draws": 3, "repeats": 1}
+    experiment = asked(
+        voices, methods=["nel(layers=1,width=8)"], seeds=None, search=search, protocol={"epochs": 1}
+    )
+    assert run(experiment).ok
+    store = Store(voices.parent / "runs")
+    by_fold: dict[int, dict[int, Record]] = {}
+    repeats: dict[int, Record] = {}
+    for record in store:
+        assert record.job.fold is not None
+        assert record.job.search is not None
+        if record.job.search.role == "trial":
+            by_fold.setdefault(record.job.fold.index, {})[record.job.search.index] = record
+        else:
+            repeats[record.job.fold.index] = record
+    chosen = {}
+    for fold, trials in by_fold.items():
+        assert sorted(trials) == [0, 1, 2, 3]
+        seen = {index: store.job(one.job.id).fit()["selected_by"] for index, one in trials.items()}
+        best = min(seen, key=lambda index: (-seen[index]["metric"], seen[index]["loss"], index))
+        assert repeats[fold].job.params == trials[best].job.params
+        chosen[fold] = {trials[best].job.id, repeats[fold].job.id}
+    assert sorted(chosen) == [1, 2]
+    frame = leaderboard(store.path)
+    (row,) = frame.loc[frame["metric"] == "accuracy"].to_dict("records")
+    assert row["method"] == "nel(layers=1,width=8)"
+    assert row["protocol"].endswith("[2 folds by speaker], search 1+3+1")
+    assert {one.job for one in results(store.path)} == set.union(*chosen.values())
+    means = []
+    for ids in chosen.values():
+        tables = [pd.read_parquet(store.job(one).path / "predictions.parquet") for one in ids]
+        clean = [one[(one["split"] == "test") & (one["condition"] == "clean")] for one in tables]
+        means.append(np.mean([(one["logit_1"] > one["logit_0"]) == one["target"] for one in clean]))
+    assert row["mean"] == pytest.approx(np.mean(means), abs=1e-6)
+
+
 def test_a_job_is_known_by_its_fold(voices: Path):
     jobs = jobs_of(asked(voices, folds="leave-one-out"))
     assert len({job.id for job in jobs}) == len(jobs) == SPEAKERS
@@ -122,7 +161,6 @@ def test_a_job_is_known_by_its_fold(voices: Path):
         ({"folds": 0, "fold_parts": "train+valid"}, "--fold-parts train.valid says nothing without --folds"),
         ({"fold_parts": "train+valid"}, "voices: --fold-parts train.valid leaves the test part alone"),
         ({"fold_parts": "valid"}, "fold_parts .*'valid' is not allowed"),
-        ({"search": {"draws": 1}, "seeds": None}, "--folds and a search cannot be asked for together"),
         ({"folds": 49}, "there are 48 groups for 49 folds"),
         ({"datasets": ["toy->toys"]}, "folds divide one dataset"),
     ],

@@ -106,9 +106,34 @@ def test_the_head_alone_is_stored_and_the_model_named_by_its_hash(trained: Path,
     code, said = call("leaderboard", "--store", trained / "runs", "--what", "audit")
     assert code == 0, said
     assert f"model: {digest[:16]}" in said
-    code, said = call("predict", job, "--data", trained, "--out", trained / "out.csv", "--plugin", PLUGIN)
-    assert (code, said.count("\n")) == (2, 1)
-    assert f"job {job.name}: frozen_text reads raw media, and predict reads features only" in said
+
+
+def test_new_sentences_are_predicted_as_those_of_the_test(trained: Path, tmp_path: Path, call: Call):
+    job = the_job(trained)
+    table = pd.read_parquet(job / "predictions.parquet")
+    test = table[(table.condition == "clean") & (table.split == "test")].set_index("sample_id")
+    texts = pd.read_csv(trained / "data" / "own" / "clips.csv").set_index("sample_id")["text"]
+    new = tmp_path / "new"
+    new.mkdir()
+    rows = [f"{name},{texts[name]}" for name in test.index] + ["silent,"]
+    (new / "new.csv").write_text("\n".join(["sample_id,words", *rows]) + "\n")
+    (new / "media.yaml").write_text("table: new.csv\nmodalities: {text: {medium: text, column: words}}\n")
+    words = ("predict", job, "--out", tmp_path / "out.csv", "--plugin", PLUGIN, "--data")
+    code, said = call(*words, trained / "data" / "own" / "train.npz", "--data-root", trained / "data")
+    assert code == 2
+    assert (
+        "reads raw media (text), and" in said.splitlines()[-1]
+    )  # before it transformers shows what it loads
+    code, said = call(*words, new, "--data-root", trained / "data")
+    assert code == 2
+    assert "silent: new.csv: no media" in said.splitlines()[-1]
+    (new / "new.csv").write_text("\n".join(["sample_id,words", *rows[:-1]]) + "\n")
+    code, said = call(*words, new, "--data-root", trained / "data")
+    assert code == 0, said
+    found = pd.read_csv(tmp_path / "out.csv").set_index("sample_id").loc[test.index]
+    logits = test.filter(like="logit_").to_numpy()
+    shares = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(found[["p_low", "p_high"]], shares, atol=1e-5)
 
 
 def test_another_model_in_its_place_is_refused(trained: Path, model: Path, tmp_path: Path, call: Call):

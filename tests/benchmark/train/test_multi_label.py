@@ -183,7 +183,7 @@ def test_a_store_of_such_jobs_is_taken_over(store: Path, tmp_path: Path):
     [
         ("erm,ebmc", {}, "method ebmc has no loss for films, which is multi-label"),
         ("gradient_boosting", {}, "has no loss for films"),
-        ("erm", {"class_weights": "balanced"}, "needs one class a sample, and films is multi-label"),
+        ("erm,majority", {"class_weights": "balanced"}, "does not reach the method majority"),
         ("erm", {"held_out_classes": ["drama"]}, "no classes to hold out"),
     ],
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 from mmbench.benchmark.core.errors import UsageError
 from mmbench.benchmark.core.protocol import Protocol
 from mmbench.benchmark.core.selection import Direction
-from mmbench.benchmark.data.label_statistics import balanced_weights
+from mmbench.benchmark.data.label_statistics import balanced_label_weights, balanced_weights
 from mmbench.benchmark.data.tensors import TaskData, TaskRequest, load_task
 from mmbench.benchmark.planning.experiment import Experiment
 from mmbench.benchmark.planning.job_matrix import jobs_of
@@ -27,11 +28,12 @@ from mmbench.benchmark.train.validate import validate
 from mmbench.datasets.batch import Batch, Spec
 from mmbench.datasets.locate import locate
 from mmbench.methods.controls.logistic import Logistic
+from mmbench.methods.controls.random_forest import RandomForest
 from mmbench.methods.erm import ERM
 from mmbench.methods.losses import task_loss
 from mmbench.methods.method import Method
 from sklearn.metrics import balanced_accuracy_score
-from sklearn.utils.class_weight import compute_class_weight
+from sklearn.utils.class_weight import compute_class_weight, compute_sample_weight
 from torch.nn import functional as F
 
 
@@ -197,6 +199,45 @@ def test_the_weights_are_those_of_torch():
     assert float(task_loss(logits, target, spec)) == pytest.approx(float(expected))
 
 
+@given(st.lists(st.integers(0, 40), min_size=1, max_size=5), st.integers(40, 60))
+def test_of_several_labels_each_is_weighed_as_two_classes(counts: list[int], size: int):
+    labels = torch.stack([(torch.arange(size) < count).float() for count in counts], dim=1)
+    weights = balanced_label_weights(counts, size)
+    spec = Spec({"text": 2}, "multi-label", classes=len(counts), class_weights=weights)
+    logits = torch.randn(labels.shape, generator=torch.Generator().manual_seed(size))
+    columns = []
+    for place, column in enumerate(labels.T):
+        expected = compute_sample_weight("balanced", column.numpy())
+        errors = F.binary_cross_entropy_with_logits(logits[:, place], column, reduction="none")
+        columns.append(errors * torch.from_numpy(expected))
+    expected = torch.stack(columns, dim=1).mean()
+    assert float(task_loss(logits, labels, spec)) == pytest.approx(float(expected), rel=1e-5)
+
+
+def test_a_label_that_few_have_is_found_where_it_is_weighed():
+    """Under one sample in ten has the second label, which the features tell badly; every other one has the first."""
+    train, valid, test = (labelled(imbalanced(seed)) for seed in range(3))
+
+    def found(kind: type[Method], **weights: tuple[float, ...]) -> list[float]:
+        spec = Spec({"text": 2}, "multi-label", classes=2, class_counts=(120, 24), **weights)
+        method: Any = kind(kind.Params(), spec)
+        fit_estimator(method, rules_of(), train, valid, 1, lambda *_: None, SelectionData())
+        said = (method(test).prediction > 0).int()
+        return [float(balanced_accuracy_score(test.target[:, place], said[:, place])) for place in range(2)]
+
+    for kind in (Logistic, RandomForest):
+        control = found(kind)
+        weighed = found(kind, class_weights=balanced_label_weights((120, 24), 240))
+        assert weighed[1] > max(0.65, control[1] + 0.03), kind
+        assert weighed[0] > control[0] - 0.05, kind  # labels that half have are weighed as before
+
+
+def labelled(batch: Batch) -> Batch:
+    """The same samples with two labels: one that the other feature tells, and the rare class."""
+    common = (batch.features["text"][:, 0, 1] > 0).float()
+    return replace(batch, target=torch.stack([common, batch.target.float()], dim=1))
+
+
 def imbalanced(seed: int, count: int = 240) -> Batch:
     """One sample in ten is of class 1, which overlaps with class 0 in the only feature that tells it."""
     draw = torch.Generator().manual_seed(seed)
@@ -242,7 +283,7 @@ def planned(data_root: Path, methods: str, dataset: str) -> int:
 
 def test_weights_are_refused_where_they_would_do_nothing(data_root: Path):
     assert planned(data_root, "erm,ebmc,logistic,random_forest,gradient_boosting", "toyc") == 5
-    with pytest.raises(UsageError, match="needs one class a sample, and toy is regression"):
+    with pytest.raises(UsageError, match="needs classes or labels, and toy is regression"):
         planned(data_root, "erm", "toy")
     with pytest.raises(UsageError, match="does not reach the method majority"):
         planned(data_root, "erm,majority", "toyc")

@@ -181,10 +181,26 @@ def test_columns_may_have_other_names_and_splits_other_words(tmp_path: Path):
         "clip": "number",
     }
     assert read_own(write(tmp_path, about, rows, header, ())).clips == (
-        Clip("a", "train", "x", -0.5, {"text": "one"}, "f", 2),
-        Clip("b", "valid", "x", 3.0, {"text": "two"}, "f", 10),
-        Clip("c", "test", "y", -3.0, {"text": "three"}, "g", 0),
+        Clip("a", "train", "x", -0.5, {"text": "one"}, "f", 2, group="f"),
+        Clip("b", "valid", "x", 3.0, {"text": "two"}, "f", 10, group="f"),
+        Clip("c", "test", "y", -3.0, {"text": "three"}, "g", 0, group="g"),
     )
+
+
+def test_a_part_of_a_table_is_a_set_and_names_its_groups(tmp_path: Path):
+    file = write(tmp_path, {"rows": {"domain": "home"}, "group": "domain", "split": "none"})
+    assert [(clip.sample_id, clip.split, clip.group) for clip in read_own(file).clips] == [
+        ("a", "train", "home"), ("b", "train", "home"),
+    ]  # fmt: skip
+    file = write(tmp_path, {"rows": {"split": ["train", "test"], "domain": ["home", "street"]}})
+    assert [(clip.sample_id, clip.split) for clip in read_own(file).clips] == [("a", "train"), ("c", "test")]
+
+
+def test_where_nobody_says_who_speaks_all_are_one(tmp_path: Path):
+    rows, header = talk(("d1", "1", "a"), ("d1", "2", ""), ("d2", "1", "c"))
+    about = {"conversation": {**TALK["conversation"], "speaker": "none"}}
+    found = read_own(write(tmp_path, about, rows, header))
+    assert len({clip.turn.speaker for clip in found.clips if clip.turn}) == 1
 
 
 @pytest.mark.parametrize("path", ["\0/a.mp4", "v/\0.mp4", "é\0/a.mp4", "v/é\0.mp4"])
@@ -271,6 +287,9 @@ WRONG_YAML: dict[str, tuple[dict[str, Any], str]] = {
     "hidden": ({"name": ".a"}, "name: '.a'"),
     "no name": ({"name": ""}, "name: ''"),
     "nearly one": ({"split": {"shares": SHARES | {"test": 0.300002}, "seed": 1}}, "their sum is 1.000002; expected 1"),
+    "rows column": ({"rows": {"domian": "home"}}, "rows: unknown entry 'domian' (do you mean 'domain'?)"),
+    "rows value": ({"rows": {"domain": "hom"}}, "rows/domain: no row of clips.csv has 'hom' (do you mean 'home'?)"),
+    "group column": ({"group": "who"}, "no column 'who'"),
     "no share": ({"split": {"shares": {"train": 1}, "seed": 1}}, "split/shares/valid: missing"),
 }  # fmt: skip
 
