@@ -10,7 +10,7 @@ import pandas as pd
 
 from ..tables.accuracy import task_label
 from ..tables.course import TERM, is_summary_epoch
-from .mechanism import family_of, interval_line, legend_beside, member_of, plain_panel
+from .mechanism import data_label, family_of, interval_line, legend_beside, member_of, plain_panel
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -31,6 +31,7 @@ def course_by_epoch(rows: pd.DataFrame) -> Figure:
         ModuleNotFoundError: matplotlib is not installed.
     """
     from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
 
     rows = rows.loc[[not is_summary_epoch(str(name)) for name in rows["condition"]]]
     if rows.empty or int(rows["epoch"].max()) < 2:
@@ -54,6 +55,7 @@ def course_by_epoch(rows: pd.DataFrame) -> Figure:
             }
             interval_line(axis, points, style, member_of(quantity))
         plain_panel(axis)
+        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
         axis.set_title(fill(family, 30), fontsize=8)
         if place + across >= len(families):
             axis.set_xlabel("epoch", fontsize=8)
@@ -64,7 +66,7 @@ def course_by_epoch(rows: pd.DataFrame) -> Figure:
         axis.set_visible(False)
     first = rows.iloc[0]
     figure.suptitle(
-        f"Training of {first['method']} ({first['data']}), n = {first['n']}, mean and standard deviation over seeds\n"
+        f"Training of {first['method']} ({data_label(first['data'])}), n = {first['n']}, mean and standard deviation over seeds\n"
         f"{task_label(str(first['task']))}; {first['modalities']}; {first['protocol']}",
         fontsize=10,
     )

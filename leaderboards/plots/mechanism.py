@@ -108,7 +108,7 @@ def diagnostics_by_severity(scored: Scored) -> Figure:
         if len(diagnostics) > 1:
             legend_beside(axes[row][-1])
     block, seeds = scored.group.block, len(scored.group.results)
-    data = SYNTHETIC if block.synthetic else f"{REAL} data"
+    data = data_label(SYNTHETIC if block.synthetic else REAL)
     figure.suptitle(
         f"Diagnostics of {_method(scored)} under damage ({data}), n = {seeds} seed{'s'[: seeds != 1]}, 95 % interval\n"
         f"{task_label(block.task)}; {block.modalities}; {block.protocol}",
@@ -179,11 +179,16 @@ def correlations(rows: pd.DataFrame) -> Figure:
     legend_beside(axes[1], axes[-1])
     first = known.iloc[0]
     figure.suptitle(
-        f"Diagnostics of {first['method']}: agreement with damage and with errors ({first['data']}), n = {first['n']}, "
+        f"Diagnostics of {first['method']}: agreement with damage and with errors ({data_label(first['data'])}), n = {first['n']}, "
         f"95 % interval\n{task_label(str(first['task']))}; {first['modalities']}; {first['protocol']}",
         fontsize=10,
     )
     return figure
+
+
+def data_label(data: str) -> str:
+    """What the column ``data`` says, as a title has it."""
+    return f"{REAL} data" if data == REAL else data
 
 
 def plain_panel(axis: Axes) -> None:

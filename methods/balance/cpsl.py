@@ -177,9 +177,6 @@ class CPSL(Method):
         told = {}
         if self.tellers is not None:
             told = {f"sl_error/{m}": error for m, (error, _) in self.tellers(gated, batch).items()}
-        for i, m in enumerate(self.names):
-            told[f"path/{m}"] = self.path[i].expand(len(batch))
-            told[f"cp_factor/{m}"] = self.factor[i].expand(len(batch))
         return Output(
             prediction=as_prediction(self.out(fused), self.spec),
             embeddings={m: gated[:, i] for i, m in enumerate(self.names)},
