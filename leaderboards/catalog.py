@@ -218,6 +218,12 @@ def _tells_mechanism(condition: str) -> bool:
     return is_summary(condition)
 
 
+def _tells_course(condition: str) -> bool:
+    from .tables.course import is_summary_epoch
+
+    return is_summary_epoch(condition)
+
+
 def _is_pattern(condition: str) -> bool:
     return condition.startswith((MISSING, AVERAGE))
 
@@ -324,6 +330,16 @@ TABLES: dict[str, Table] = {
             shown=_tells_mechanism,
             plain=True,
             notes="mechanism:notes_of_mechanism",
+        ),
+        Table(
+            "course",
+            "Course of the training: loss terms, and what methods tell of themselves",
+            "course:course",
+            reads=set(),
+            needs=lambda results: any(result.diagnostics is not None for result in results),
+            shown=_tells_course,
+            plain=True,
+            notes="course:notes_of_course",
         ),
         Table("cost", "Cost", "cost:cost", reads=set()),
         Table(

@@ -275,6 +275,11 @@ class Method(nn.Module):
             validation_loss: gives the task's loss of the present weights on source validation, when asked.
         """
 
+    def epoch_diagnostics(self) -> Mapping[str, float | Tensor]:
+        """Name -> scalar: what a method tells of its own training at the end of an epoch, such as a gradient's norm; by
+        default nothing. ``NAME/MODALITY`` where it belongs to one. Kept with the losses of the epoch."""
+        return {}
+
     def kept(self) -> Collection[str]:
         """The names of the state (as of ``state_dict``) that training changes: they are copied where an epoch is
         selected, stored, and restored.

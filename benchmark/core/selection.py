@@ -14,7 +14,7 @@ earlier epoch, or as ``TIES`` says. Rules differ in the split:
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 Direction = Literal["lower", "higher"]
@@ -32,6 +32,7 @@ class Epoch:
         loss: task loss on the source validation split.
         metric: that of ``selection_metric``, on the source validation split.
         target_loss, target_metric: the same on the target's validation split; None where the rule may not see it.
+        diagnostics: what the method told of its training, by ``Method.epoch_diagnostics``.
     """
 
     epoch: int
@@ -41,6 +42,7 @@ class Epoch:
     metric: float
     target_loss: float | None = None
     target_metric: float | None = None
+    diagnostics: Mapping[str, float] = field(default_factory=dict)
 
 
 Record = Sequence[Epoch]

@@ -32,6 +32,7 @@ class _Epoch(BaseModel):
     metric: FiniteFloat
     target_loss: FiniteFloat | None = None
     target_metric: FiniteFloat | None = None
+    diagnostics: dict[str, FiniteFloat] = Field(default_factory=dict)
 
 
 class _Pruned(BaseModel):

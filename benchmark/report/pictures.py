@@ -36,7 +36,7 @@ def write_pictures(
     Raises:
         OSError: one cannot be written.
     """
-    from ...leaderboards.plots import curves, diagrams
+    from ...leaderboards.plots import course, curves, diagrams
     from ...leaderboards.plots import figure as plots
     from ...leaderboards.plots import mechanism as mechanism_plots
     from ...leaderboards.tables import mechanism, risk_coverage
@@ -71,6 +71,13 @@ def write_pictures(
             drawn, lacking = mechanism_plots.write_mechanism_pictures(scored, folder, form)
             files += drawn
             reasons += lacking
+            for word, name, draw in (
+                ("agreement", "mechanism", mechanism_plots.correlations),
+                ("course", "course", course.course_by_epoch),
+            ):
+                drawn, lacking = mechanism_plots.write_each(frame_of(name), draw, word, folder, form)
+                files += drawn
+                reasons += lacking
         except ValueError as error:
             reasons.append(str(error))
     frame = frame_of("accuracy")

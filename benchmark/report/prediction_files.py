@@ -15,6 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pyarrow as pa
@@ -111,6 +112,11 @@ class PredictionFiles:
         """Outputs with diagnostics, under all conditions that they were asked for; without a row where the method gives
         none. Raises StoreError as ``conditions``."""
         return self._once("diagnostics", lambda: self._all("diagnostics"))
+
+    def epochs(self) -> list[dict[str, Any]]:
+        """What was noted at the end of each epoch of the training; nothing where the record cannot be read."""
+        fit = read_json(self._job.path / "fit.json")
+        return list(fit.get("epochs", ())) if isinstance(fit, dict) else []
 
     def features(self) -> dict[str, pd.DataFrame]:
         """Clean outputs with features: of source training and test, and of each OOD set by its name and content. Raises

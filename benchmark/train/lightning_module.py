@@ -288,11 +288,13 @@ class Training(LightningModule):
             terms = ", ".join(f"{name} {value:g}" for name, value in train.items())
             raise FloatingPointError(f"the loss is not finite in epoch {self.current_epoch} ({terms})")
         self.method.after_epoch(lambda: validate(self.method, self.valid)[0])
+        told = {name: float(value) for name, value in self.method.epoch_diagnostics().items()}
+        told = {name: value for name, value in told.items() if math.isfinite(value)}
         with tested_weights(self.method):
             loss, metric = validate(self.method, self.valid)
             target = self.selection_data.target
             of_target = (None, None) if target is None else validate(self.method, target)
-            epoch = Epoch(self.current_epoch, self.stage, train, loss, metric, *of_target)
+            epoch = Epoch(self.current_epoch, self.stage, train, loss, metric, *of_target, diagnostics=told)
             self.record.append(epoch)
             if self._best_index() == len(self.record) - 1:
                 self.selected = copy.deepcopy(kept_state(self.method))

@@ -1,19 +1,20 @@
-"""Pictures of the inner quantities of methods under damage. Needs matplotlib."""
+"""Pictures of the inner quantities of methods: under damage, beside errors, and in training. Needs matplotlib."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from textwrap import fill
 from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from ..labels import CLEAN, REAL, SYNTHETIC
+from ..labels import CLEAN, KEYS, REAL, SYNTHETIC
 from ..tables.accuracy import task_label
-from ..tables.diagnostic_scores import MEAN, name_of
-from ..tables.mechanism import Scored, estimate, severity_mean
+from ..tables.diagnostic_scores import AXES, MEAN, Damage, name_of
+from ..tables.mechanism import Scored, estimate, is_summary, severity_mean
 from ..tables.robustness import SEVERITIES
 from .figure import COLOURS, FILES, SHAPES, PictureForm, stem_of, write_figure
 
@@ -22,59 +23,192 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
+@dataclass(frozen=True)
+class Column:
+    """A column of panels: what the diagnostics are drawn against.
+
+    Attributes:
+        title: what is damaged.
+        axis: what the levels are.
+        kinds: of damage, over which a mean is taken.
+        levels: 0 for clean data, and those of every kind.
+    """
+
+    title: str
+    axis: str
+    kinds: tuple[Damage, ...]
+    levels: tuple[float, ...]
+
+
+def columns_of(scored: Scored) -> list[Column]:
+    """One for each modality that was damaged at five severities, and one for each axis of the reliability grid."""
+    severities = tuple(map(float, SEVERITIES))
+    columns = []
+    for name in scored.broken:
+        kinds = scored.damages_of(name)
+        if all(set(one.levels) == set(severities) for one in kinds):
+            title = f"{name} damaged: {_kinds(kinds)}"
+            columns.append(Column(title, "severity (0: clean)", tuple(kinds), (0.0, *severities)))
+    titles = dict(zip(AXES, ("noise on all modalities", "frames missing from all modalities"), strict=True))
+    for one in scored.damages:
+        if one.name in AXES and len(one.levels) > 1:
+            columns.append(
+                Column(
+                    titles[one.name],
+                    f"reliability grid, {one.name.partition(':')[2]}",
+                    (one,),
+                    (0.0, *one.levels),
+                )
+            )
+    return columns
+
+
 def diagnostics_by_severity(scored: Scored) -> Figure:
     """The diagnostics of one method against severity, with their 95 % intervals over seeds and samples.
 
-    A column of panels for each modality that was damaged, the mean over the kinds of damage to it; a row for the
-    diagnostics whose names begin alike, such as the trust in each modality, on one scale.
+    A column of panels for each modality that was damaged, the mean over the kinds of damage to it, and for each axis of the
+    reliability grid; a row for the diagnostics whose names begin alike, such as the trust in each modality, on one scale.
 
     Args:
         scored: the diagnostics, of ``tables.mechanism.scored_groups``.
 
     Raises:
-        ValueError: they were kept under no damage of five severities, or have no value.
+        ValueError: they were kept under no damage of several severities, or have no value.
         ModuleNotFoundError: matplotlib is not installed.
     """
     from matplotlib.figure import Figure
 
-    broken = [name for name in scored.broken if _levels(scored, name)]
-    if not broken:
-        raise ValueError("no damage of five severities: run with --corruptions features and --diagnostics")
+    columns = columns_of(scored)
+    if not columns:
+        raise ValueError(
+            "no damage of five severities: run with --corruptions features (or reliability) and --diagnostics"
+        )
     families: dict[str, list[str]] = {}
     for diagnostic in scored.diagnostics:
         if math.isnan(estimate(scored.cells[name_of(MEAN, diagnostic, CLEAN)])[0]):
             continue
-        families.setdefault(_family(diagnostic), []).append(diagnostic)
-    lines = {name: _lines(scored, name, broken) for name in families}
+        families.setdefault(family_of(diagnostic), []).append(diagnostic)
     if not families:
         raise ValueError("the diagnostics have no value: the table says why")
-    down, across = len(families), len(broken)
+    down, across = len(families), len(columns)
     figure = Figure(figsize=(max(7.0, 3.4 * across + 1.8), 1.9 * down + 1.2), layout="constrained")
-    axes = figure.subplots(down, across, squeeze=False, sharey="row", sharex=True)
+    axes = figure.subplots(down, across, squeeze=False, sharey="row", sharex="col")
     for row, (family, diagnostics) in enumerate(families.items()):
-        for column, modality in enumerate(broken):
-            axis: Axes = axes[row][column]
+        for place, column in enumerate(columns):
+            axis: Axes = axes[row][place]
             for style, diagnostic in enumerate(diagnostics):
-                _line(axis, lines[family][diagnostic, modality], style, _label(diagnostic))
-            axis.grid(color="0.9", linewidth=0.6)
-            axis.spines[["top", "right"]].set_visible(False)
-            axis.tick_params(labelsize=7)
-            axis.set_xticks([0, *SEVERITIES])
+                interval_line(axis, _points(scored, diagnostic, column), style, member_of(diagnostic))
+            plain_panel(axis)
+            axis.set_xticks(column.levels if len(column.levels) <= 6 else (0, 0.3, 0.6, 0.9))
             if row == 0:
-                axis.set_title(f"{modality} damaged: {_kinds(scored, modality)}", fontsize=8)
+                axis.set_title(column.title, fontsize=8)
             if row == down - 1:
-                axis.set_xlabel("severity (0: clean)", fontsize=8)
+                axis.set_xlabel(column.axis, fontsize=8)
         axes[row][0].set_ylabel(fill(family, 18), fontsize=8)
         if len(diagnostics) > 1:
-            axes[row][-1].legend(fontsize=7, frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
+            legend_beside(axes[row][-1])
     block, seeds = scored.group.block, len(scored.group.results)
-    data = SYNTHETIC if block.synthetic else f"{REAL} data"
+    data = data_label(SYNTHETIC if block.synthetic else REAL)
     figure.suptitle(
         f"Diagnostics of {_method(scored)} under damage ({data}), n = {seeds} seed{'s'[: seeds != 1]}, 95 % interval\n"
         f"{task_label(block.task)}; {block.modalities}; {block.protocol}",
         fontsize=10,
     )
     return figure
+
+
+#: Panels of ``correlations``: columns of the table, and what is written above them.
+_PANELS = {
+    "rho_severity": "with severity (Spearman)",
+    "rho_error": "with the error (Spearman)",
+    "own_minus_other": "own modality damaged\nminus another",
+}
+
+
+def correlations(rows: pd.DataFrame) -> Figure:
+    """How the diagnostics of one method go with severity and with the error of the answer, and how far each falls where its
+    own modality is damaged more than where another is; with 95 % intervals.
+
+    Args:
+        rows: of one method, of ``tables.mechanism.mechanism``.
+
+    Raises:
+        ValueError: none of these is known.
+        ModuleNotFoundError: matplotlib is not installed.
+    """
+    from matplotlib.figure import Figure
+
+    rows = rows.loc[[is_summary(str(name)) for name in rows["condition"]]]
+    known = rows.loc[rows[list(_PANELS)].notna().any(axis=1)]
+    if known.empty:
+        raise ValueError("no correlation of its diagnostics is known")
+    diagnostics, conditions = (
+        list(dict.fromkeys(known["diagnostic"])),
+        list(dict.fromkeys(known["condition"])),
+    )
+    figure = Figure(
+        figsize=(10.5, max(2.6, 0.16 * len(diagnostics) * (len(conditions) + 1) + 1.4)), layout="constrained"
+    )
+    axes = figure.subplots(1, len(_PANELS), squeeze=False, sharey=True)[0]
+    step = 0.8 / len(conditions)
+    for axis, (column, title) in zip(axes, _PANELS.items(), strict=True):
+        for style, condition in enumerate(conditions):
+            own = known.loc[(known["condition"] == condition) & known[column].notna()]
+            heights = [
+                diagnostics.index(name) + step * (style - (len(conditions) - 1) / 2)
+                for name in own["diagnostic"]
+            ]
+            low, high = own[column] - own[f"{column}_low"], own[f"{column}_high"] - own[column]
+            axis.errorbar(
+                own[column],
+                heights,
+                xerr=[low.clip(lower=0).fillna(0), high.clip(lower=0).fillna(0)],
+                fmt=SHAPES[style % len(SHAPES)],
+                color=COLOURS[style % len(COLOURS)],
+                markersize=3.5,
+                linewidth=1,
+                label=condition,
+            )
+        plain_panel(axis)
+        axis.axvline(0, color="0.4", linewidth=0.8)
+        axis.set_title(title, fontsize=8)
+        if column.startswith("rho"):
+            axis.set_xlim(-1.05, 1.05)
+    axes[0].set_yticks(range(len(diagnostics)), diagnostics, fontsize=7)
+    axes[0].set_ylim(len(diagnostics) - 0.4, -0.6)
+    legend_beside(axes[1], axes[-1])
+    first = known.iloc[0]
+    figure.suptitle(
+        f"Diagnostics of {first['method']}: agreement with damage and with errors ({data_label(first['data'])}), n = {first['n']}, "
+        f"95 % interval\n{task_label(str(first['task']))}; {first['modalities']}; {first['protocol']}",
+        fontsize=10,
+    )
+    return figure
+
+
+def data_label(data: str) -> str:
+    """What the column ``data`` says, as a title has it."""
+    return f"{REAL} data" if data == REAL else data
+
+
+def plain_panel(axis: Axes) -> None:
+    """A faint grid, no box, small ticks."""
+    axis.grid(color="0.9", linewidth=0.6)
+    axis.spines[["top", "right"]].set_visible(False)
+    axis.tick_params(labelsize=7)
+
+
+def legend_beside(axis: Axes, place: Axes | None = None) -> None:
+    """A legend to the right of a panel.
+
+    Args:
+        axis: whose lines are named.
+        place: beside which it stands; by default the same.
+    """
+    handles, labels = axis.get_legend_handles_labels()
+    (place or axis).legend(
+        handles, labels, fontsize=7, frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5)
+    )
 
 
 def write_mechanism_pictures(
@@ -115,29 +249,67 @@ def write_mechanism_pictures(
     return files, list(reasons)
 
 
-#: Severity -> mean, low and high end of its interval.
+def write_each(
+    frame: pd.DataFrame,
+    draw: Callable[[pd.DataFrame], Figure],
+    word: str,
+    folder: Path,
+    form: PictureForm = FILES,
+) -> tuple[list[Path], list[str]]:
+    """Writes a picture for each method of each block of a frame.
+
+    Args:
+        frame: with the columns task, modalities, protocol, data and method.
+        draw: the rows of a method -> its picture; ValueError where there is nothing to draw.
+        word: how the files' names begin.
+        folder: where to, made if need be.
+        form: how they are written.
+
+    Returns:
+        The files, and why others are not drawn.
+
+    Raises:
+        OSError: one cannot be written.
+    """
+    files: list[Path] = []
+    reasons: dict[str, None] = {}
+    stems: dict[str, int] = {}
+    blocks = frame[list(KEYS)].drop_duplicates()
+    for keys, rows in frame.groupby([*KEYS, "method"], sort=False):
+        task, modalities, protocol, _, method = map(str, keys)
+        try:
+            figure = draw(rows)
+        except ValueError as error:
+            reasons[f"{word} of {method}: {error}"] = None
+            continue
+        stem = stem_of([word, method, *((task, modalities, protocol) if len(blocks) > 1 else ())])
+        stems[stem] = stems.get(stem, 0) + 1
+        if stems[stem] > 1:
+            stem = f"{stem}-{stems[stem]}"
+        files += write_figure(figure, rows, folder, stem, form)
+    return files, list(reasons)
+
+
+#: Level -> mean, low and high end of its interval.
 Line = Mapping[float, tuple[float, float, float]]
 
 
-def _levels(scored: Scored, modality: str) -> bool:
-    """Whether all damages to a modality have five severities."""
-    return all(set(one.levels) == set(map(float, SEVERITIES)) for one in scored.damages_of(modality))
+def _points(scored: Scored, diagnostic: str, column: Column) -> Line:
+    points = {0.0: estimate(scored.cells[name_of(MEAN, diagnostic, CLEAN)])}
+    for level in column.levels[1:]:
+        points[level] = estimate(severity_mean(scored, diagnostic, column.kinds, level))
+    return points
 
 
-def _lines(scored: Scored, family: str, broken: Sequence[str]) -> dict[tuple[str, str], Line]:
-    """Diagnostic and damaged modality -> line, of the diagnostics of a family."""
-    found: dict[tuple[str, str], Line] = {}
-    for diagnostic in scored.diagnostics:
-        for modality in broken if _family(diagnostic) == family else ():
-            kinds = scored.damages_of(modality)
-            points = {0.0: estimate(scored.cells[name_of(MEAN, diagnostic, CLEAN)])}
-            for level in map(float, SEVERITIES):
-                points[level] = estimate(severity_mean(scored, diagnostic, kinds, level))
-            found[diagnostic, modality] = points
-    return found
+def interval_line(axis: Axes, points: Line, style: int, label: str) -> None:
+    """Draws a line with its interval as a band.
 
-
-def _line(axis: Axes, points: Line, style: int, label: str) -> None:
+    Args:
+        axis: the panel.
+        points: its points; those that are not known are left out.
+        style: number of its colour and shape.
+        label: in the legend.
+    """
     known = {level: values for level, values in points.items() if not math.isnan(values[0])}
     colour = COLOURS[style % len(COLOURS)]
     levels = list(known)
@@ -154,12 +326,13 @@ def _line(axis: Axes, points: Line, style: int, label: str) -> None:
     )
 
 
-def _family(diagnostic: str) -> str:
+def family_of(diagnostic: str) -> str:
     """What the name of a diagnostic shares with those of other modalities."""
     return diagnostic.rpartition("/")[0] or diagnostic
 
 
-def _label(diagnostic: str) -> str:
+def member_of(diagnostic: str) -> str:
+    """What is its own: the name of a modality, or all of it."""
     return diagnostic.rpartition("/")[2]
 
 
@@ -168,6 +341,5 @@ def _method(scored: Scored) -> str:
     return f"{group.method} (draw {group.draw})" if group.draw else group.method
 
 
-def _kinds(scored: Scored, modality: str) -> str:
-    kinds = [one.kind for one in scored.damages_of(modality)]
-    return kinds[0] if len(kinds) == 1 else f"mean of {len(kinds)} kinds"
+def _kinds(damages: Sequence[Damage]) -> str:
+    return damages[0].kind if len(damages) == 1 else f"mean of {len(damages)} kinds"

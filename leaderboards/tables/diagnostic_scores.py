@@ -13,11 +13,14 @@ from ..metrics.base import Task, checked, once
 from ..stats.bootstrap import Resampled, resample_counts, resample_weights
 from ..stats.rank_correlation import spearman
 from .results import Outputs, Result, UnusableError, missing_patterns, read_diagnostics
-from .robustness import RATES
+from .robustness import GRID, RATES, reliability_point
 from .score_sheet import Sheet, SheetEntry, sheet_from
 
 #: What is computed of a diagnostic: its mean, and its correlation with the severity and with the error.
 MEAN, SEVERITY, ERROR = "mean", "severity", "error"
+
+#: The axes of the reliability grid: noise, and the share of frames that are missing.
+AXES = ("reliability:noise", "reliability:missing")
 
 _SEVERE = re.compile(r"(?P<kind>[^:@]+:(?P<modality>[^@]+))@(?P<severity>[1-5])")
 _RATE = re.compile(r"(?P<kind>[^:@]+)@(?P<rate>[01]\.\d)")
@@ -28,7 +31,8 @@ class Damage:
     """A kind of damage to one modality, or to any.
 
     Attributes:
-        name: ``"gaussian-noise:audio"``, ``"missing:audio"`` or ``"random-frames"``.
+        name: ``"gaussian-noise:audio"``, ``"missing:audio"`` or ``"random-frames"``; of the reliability grid
+            ``"reliability:noise"`` and ``"reliability:missing"``, the axes along which the other one is 0.
         modalities: those that it breaks; empty where it breaks any.
         levels: severity or rate -> condition, in ascending order, without clean data.
     """
@@ -58,7 +62,8 @@ def name_of(quantity: str, diagnostic: str, condition: str) -> str:
 
 
 def damages(conditions: Iterable[str], modalities: str) -> list[Damage]:
-    """The damages that some conditions are of: missing modalities, corruptions of five severities, and missing rates.
+    """The damages that some conditions are of: missing modalities, corruptions of five severities, missing rates, and the
+    axes of the reliability grid.
 
     Args:
         conditions: names.
@@ -79,6 +84,10 @@ def damages(conditions: Iterable[str], modalities: str) -> list[Damage]:
             broken[severe["kind"]] = (severe["modality"],)
         elif rate and rate["kind"] in RATES:
             levels.setdefault(rate["kind"], {})[float(rate["rate"])] = name
+    for step in GRID[1:]:
+        for axis, point in zip(AXES, ((step, 0.0), (0.0, step)), strict=True):
+            if (name := reliability_point(*point)) in tested:
+                levels.setdefault(axis, {})[step] = name
     return [
         *found,
         *(Damage(name, broken.get(name, ()), dict(sorted(own.items()))) for name, own in levels.items()),

@@ -17,7 +17,7 @@ from ..labels import CLEAN, KEYS, MISSING, REAL, SYNTHETIC
 from ..stats.bootstrap import FEWER_DRAWS
 from ..stats.intervals import interval
 from .cells import Cell, Group, cells_of
-from .diagnostic_scores import ERROR, MEAN, SEVERITY, Damage, damages, name_of, sheet_of
+from .diagnostic_scores import AXES, ERROR, MEAN, SEVERITY, Damage, damages, name_of, sheet_of
 from .groups import groups_of, once_for_each
 from .results import Result
 from .robustness import SEVERITIES, WeightedMean, weighted
@@ -80,8 +80,8 @@ def mechanism(results: Iterable[Result], draws: int = FEWER_DRAWS, seed: int = 0
     """The diagnostics of each method on clean data, under damage, and beside its errors.
 
     A row for each method, diagnostic and condition: ``clean``; ``mean:audio``, over all kinds of damage of five
-    severities to the audio; ``missing:audio``; ``random-frames``, over its rates; then single kinds, such as
-    ``gaussian-noise:audio``. Where diagnostics ``NAME/...`` are shares that sum to 1, their entropy is a row too.
+    severities to the audio; ``missing:audio``; ``random-frames``, over its rates; ``reliability:noise`` and
+    ``reliability:missing``, over an axis of the reliability grid; then single kinds, such as ``gaussian-noise:audio``. Where diagnostics ``NAME/...`` are shares that sum to 1, their entropy is a row too.
 
     Args:
         results: one a job. Those whose diagnostics were not asked for are left out, as are methods that give none.
@@ -117,7 +117,7 @@ def mechanism(results: Iterable[Result], draws: int = FEWER_DRAWS, seed: int = 0
 
 def is_summary(condition: str) -> bool:
     """Whether the row of a condition is printed: not one kind of damage to one modality alone."""
-    return ":" not in condition or condition.startswith((ALL_KINDS, MISSING))
+    return ":" not in condition or condition.startswith((ALL_KINDS, MISSING, *AXES))
 
 
 def notes_of_mechanism(frame: pd.DataFrame) -> list[str]:
@@ -161,7 +161,7 @@ def scored_groups(results: Iterable[Result], draws: int = FEWER_DRAWS, seed: int
     ]
     found = [one for one in scored if one.diagnostics or one.hole]
     if not found:
-        raise ValueError("none of the methods gives diagnostics; ebmc, qamoe and cpsl do")
+        raise ValueError("none of the methods gives diagnostics; ebmc, qamoe, promma, cagmamba and cpsl do")
     return found
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 
@@ -58,6 +58,8 @@ class Result:
         families: kind of corruption -> its family, of those that it was tested under; known only where
             something was damaged in training.
         trained: the families of corruption that were in training.
+        epochs: reads what was noted at the end of each epoch of its training: ``train``, loss term -> mean over the epoch;
+            ``loss``, that of validation; and ``diagnostics``, name -> value, where the method tells any. None where unknown.
         bound: whether it was trained on the target itself and stands beside a shift as its upper bound. Its
             protocol ends with ``UPPER_BOUND``, so that it is in a block of its own and never compared.
     """
@@ -85,6 +87,7 @@ class Result:
     trained: frozenset[str] = frozenset()
     bound: bool = False
     diagnostics: Callable[[], pd.DataFrame] | None = None
+    epochs: Callable[[], Sequence[Mapping[str, Any]]] | None = None
     fold: int = 0
     folds: int = 0
 

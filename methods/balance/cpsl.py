@@ -153,6 +153,7 @@ class CPSL(Method):
         for name in ("taken", "measured"):
             self.register_buffer(name, torch.zeros((), dtype=torch.int64))
         self.share = 1.0
+        self._sl = torch.zeros(count, 2)  # of the epoch: the sum of SL's errors, and how many there were
         self._before: list[list[Tensor]] = []  # the encoders' parameters before the step
         self._factors: list[Tensor] = []  # of each batch of the step
 
@@ -176,9 +177,6 @@ class CPSL(Method):
         told = {}
         if self.tellers is not None:
             told = {f"sl_error/{m}": error for m, (error, _) in self.tellers(gated, batch).items()}
-        for i, m in enumerate(self.names):
-            told[f"path/{m}"] = self.path[i].expand(len(batch))
-            told[f"cp_factor/{m}"] = self.factor[i].expand(len(batch))
         return Output(
             prediction=as_prediction(self.out(fused), self.spec),
             embeddings={m: gated[:, i] for i, m in enumerate(self.names)},
@@ -218,8 +216,22 @@ class CPSL(Method):
     def before_epoch(self, batches: Callable[[], Iterator[Batch]], done: float) -> None:
         """Before the first epoch, the mean and deviation over the training split of what SL predicts; then the schedule."""
         self.share = max(0.0, 1 - 2 * done) if self.params.schedule == "decay" else 1.0
+        self._sl = torch.zeros(len(self.names), 2, device=self.path.device)
         if self.tellers is not None:
             self.tellers.fit(batches)
+
+    def epoch_diagnostics(self) -> Mapping[str, float | Tensor]:
+        """Of each modality: the way that its encoder has gone so far, the mean factor and norm of its task gradient so far,
+        and SL's error over the epoch, before its weight."""
+        told = {}
+        for i, m in enumerate(self.names):
+            told[f"path/{m}"] = self.path[i]
+            told[f"cp_factor/{m}"] = self.factor[i]
+            if self.measured > 0:
+                told[f"gradient_norm/{m}"] = self.norms[i]
+            if self._sl[i, 1] > 0:
+                told[f"sl_error/{m}"] = self._sl[i, 0] / self._sl[i, 1]
+        return told
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         """The task, and the terms that are switched on; ``sl`` is the one that CP protects."""
@@ -247,8 +259,11 @@ class CPSL(Method):
         if s.div and len(self.names) > 1:
             terms["div"] = s.weight_div * likeness(gated, known)
         if self.tellers is not None:
-            errors = [masked_mean(*one) for one in self.tellers(gated, batch).values()]
-            terms["sl"] = s.weight_sl * torch.stack(errors).mean()
+            told = self.tellers(gated, batch)
+            terms["sl"] = s.weight_sl * torch.stack([masked_mean(*one) for one in told.values()]).mean()
+            for m, (error, defined) in told.items() if self.training else ():
+                own = (error.detach().where(defined, 0).sum(), defined.sum())
+                self._sl[self.names.index(m)] += torch.stack([value.to(self._sl.dtype) for value in own])
         elif s.sl == "batch" and raw is not None:
             scores = spec.kind == "regression"
             goal = target.unsqueeze(1) if scores else F.one_hot(target, spec.classes).to(raw.dtype)

@@ -289,6 +289,9 @@ class EBMC(Method):
             diagnostics[f"deviation/{m}"] = deviation[:, i]
             diagnostics[f"reconstruction/{m}"] = change[:, i]
             diagnostics[f"energy/{m}"] = energy[:, i]
+        largest, least = (energy.where(path.known, end) for end in (-torch.inf, torch.inf))
+        gap = (largest.amax(dim=1) - least.amin(dim=1)).where(path.known.any(dim=1), 0)
+        diagnostics["energy_gap"] = gap
         return Output(
             prediction=path.prediction,
             embeddings={

@@ -103,6 +103,7 @@ class ProMMA(Method):
 
     Params = ProMMAParams
     version = 1
+    needs_modalities = 2  # with one it is its backbone: there is nothing to generate from
     train_missing = "random patterns at rate 0.7, anew for each sample"
     stages = (0.4, 0.6)
     departures: ClassVar[Mapping[str, str] | None] = {
@@ -314,11 +315,10 @@ class ProMMA(Method):
         terms = {"task": task_loss(path.prediction, batch.target, self.spec)}
         terms["generator"] = self.generator_loss(path.made, encoded, hidden)
         judged = hidden & self.held_out(batch).unsqueeze(1)
-        terms["evaluator"] = s.weight_evaluator * binary_by_gain(
-            path.logits,
-            self.gain(encoded if frozen else self.judged(batch), seen, known, batch.target),
-            judged,
-        )
+        # A frozen encoder's embeddings are the judge's own, and so is what was made of them.
+        goal, made = (encoded, path.made.detach()) if frozen else (self.judged(batch), None)
+        gain = self.gain(goal, seen, known, batch.target, made)
+        terms["evaluator"] = s.weight_evaluator * binary_by_gain(path.logits, gain, judged)
         if s.prompts and s.mipd:
             terms["apart"] = s.weight_apart * self.prompts.apart()
         if s.dpw == "learned":
@@ -346,7 +346,9 @@ class ProMMA(Method):
         return torch.stack(list(found.values()), dim=1)
 
     @torch.no_grad()
-    def gain(self, encoded: Tensor, seen: Tensor, known: Tensor, target: Tensor) -> Tensor:
+    def gain(
+        self, encoded: Tensor, seen: Tensor, known: Tensor, target: Tensor, made: Tensor | None = None
+    ) -> Tensor:
         """By how much the frozen backbone's answer gets better when a modality that is not seen is generated.
 
         G_m = error of F0(S) - error of F0(S and x^_m), in regard to what it says of all modalities, or to the label.
@@ -356,21 +358,22 @@ class ProMMA(Method):
             seen: S, [batch, modality].
             known: what there is, alike.
             target: [batch].
+            made: x^, as ``encoded``; generated here by default.
 
         Returns:
             [batch, modality].
         """
-        judge = self.teacher[0].backbone
-        made = self.generate(encoded, seen)
-        goal = judge(encoded, known)[0]
-        before = self.distance(judge(encoded, seen)[0], goal, target)
-        gains = []
-        for i in range(len(self.names)):
-            one = torch.zeros_like(seen)
-            one[:, i] = True
-            filled = encoded.where(~one.unsqueeze(-1) | seen.unsqueeze(-1), made)
-            gains.append(before - self.distance(judge(filled, seen | one)[0], goal, target))
-        return torch.stack(gains, dim=1)
+        made = self.generate(encoded, seen) if made is None else made
+        inputs, sets = [encoded, encoded], [known, seen]
+        for one in torch.eye(len(self.names), dtype=torch.bool, device=seen.device):
+            inputs.append(encoded.where(~one.unsqueeze(-1) | seen.unsqueeze(-1), made))
+            sets.append(seen | one)
+        # one pass of the head for all of them
+        goal, before, *filled = (
+            self.teacher[0].backbone(torch.cat(inputs), torch.cat(sets))[0].split(len(seen))
+        )
+        error = self.distance(before, goal, target)
+        return torch.stack([error - self.distance(said, goal, target) for said in filled], dim=1)
 
     def distance(self, said: Tensor, goal: Tensor, target: Tensor) -> Tensor:
         """The error of raw outputs, [batch]: absolute, or a cross-entropy.

@@ -13,6 +13,7 @@ from ...datasets.batch import Batch, Spec
 from ..losses import task_loss
 from ..method import Method, Output, fixed, searched
 from ..shared.batch_norm import BatchNorm
+from ..shared.equal_steps import equal_steps, sizes_of_steps, steps_as_they_are
 from ..shared.networks import (
     SharedNetworkParams,
     as_prediction,
@@ -70,16 +71,10 @@ class EFLSTM(Method):
     def __init__(self, params: EFLSTMParams, spec: Spec) -> None:
         super().__init__(params, spec)
         self.names = tuple(spec.modalities)
-        self.vectors = tuple(m for m in self.names if m in spec.tuned or spec.encoders.get(m) == "cnn1d")
         own = embedding_width(spec, params.width)
         self.encoders = encoders(spec, own, params.layers, params.released_encoder)
-        read = 0
-        for i, name in enumerate(self.names):
-            if name in self.vectors:
-                read += own
-                continue
-            self.encoders.parts[i] = nn.Identity()  # its steps are read as they are
-            read += spec.modalities[name] * (2 if name in self.encoders.partly_observed else 1)
+        self.vectors = steps_as_they_are(spec, self.encoders)
+        read = sum(sizes_of_steps(spec, self.encoders, own).values())
         dropout = params.dropout if params.lstm_layers > 1 else 0.0
         self.norm = BatchNorm(params.steps)
         self.lstm = nn.LSTM(read, params.hidden, params.lstm_layers, batch_first=True, dropout=dropout)
@@ -89,11 +84,9 @@ class EFLSTM(Method):
 
     def sequence(self, modality: str, batch: Batch) -> Tensor:
         """[batch, steps, feature] of one modality; 0 where it is absent."""
-        features, valid = self.encoders.inputs(batch, modality)
-        if modality in self.vectors:
-            vector = self.encoders(modality, features, valid).where(valid.any(dim=1, keepdim=True), 0)
-            return vector.unsqueeze(1).expand(-1, self.params.steps, -1)
-        return shares(features.to(self.out.weight.dtype), valid, self.params.steps)
+        return equal_steps(
+            self.encoders, modality, batch, self.params.steps, modality in self.vectors, self.out.weight.dtype
+        )
 
     def forward(self, batch: Batch) -> Output:
         """Predicts."""
@@ -112,24 +105,3 @@ class EFLSTM(Method):
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         """The task's loss."""
         return {"task": task_loss(self(batch).prediction, batch.target, self.spec)}
-
-
-def shares(features: Tensor, valid: Tensor, steps: int) -> Tensor:
-    """Means over ``steps`` equal shares of the valid steps, as adaptive average pooling takes them of these alone.
-
-    Args:
-        features: [batch, time, feature]; what lies at invalid steps is never read.
-        valid: [batch, time], bool.
-        steps: how many shares; of a sequence with fewer valid steps some are in several.
-
-    Returns:
-        [batch, steps, feature], 0 where no step is valid.
-    """
-    order = (~valid).to(torch.int8).argsort(dim=1, stable=True).unsqueeze(-1).expand_as(features)
-    clean = features.where(valid.unsqueeze(-1), 0).gather(1, order)
-    sums = torch.cat([torch.zeros_like(clean[:, :1]), clean.cumsum(dim=1)], dim=1)
-    number, share = valid.sum(dim=1, keepdim=True), torch.arange(steps, device=valid.device)
-    first = share * number // steps
-    last = -(-(share + 1) * number // steps)
-    found = [sums.gather(1, x.unsqueeze(-1).expand(-1, -1, sums.shape[2])) for x in (first, last)]
-    return (found[1] - found[0]) / (last - first).clamp(min=1).unsqueeze(-1)

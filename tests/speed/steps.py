@@ -31,6 +31,8 @@ from mmbench.datasets.batch import Batch, Spec
 from mmbench.methods import METHODS
 from mmbench.methods.generalisation.moosa import MOOSA
 from mmbench.methods.method import Method
+from mmbench.methods.missing.mplmm import MPLMM
+from mmbench.methods.missing.promma import ProMMA
 from torch.nn.utils import clip_grad_norm_
 
 SLACK = 1.3
@@ -172,12 +174,18 @@ class Stepper:
 
 def bare_heads(method: Method) -> Callable[[], float]:
     """What times the heads that a definition cannot do without, forwards and backwards; nothing for most methods."""
-    if not isinstance(method, MOOSA):
+    if isinstance(method, MOOSA):  # every order of every sample is classified
+        heads: torch.nn.Module = method.jigsaw.classify
+        first = next(layer for layer in heads.modules() if isinstance(layer, torch.nn.Linear))
+        shape = [BATCH * len(method.jigsaw.orders), first.in_features]
+    elif isinstance(method, ProMMA | MPLMM):  # beside frozen encoders, attention over the modalities shows
+        heads = torch.nn.Sequential(*method.levels)
+        prompts = method.params.prompts if isinstance(method, MPLMM) else 0
+        shape = [BATCH, len(method.names) + prompts, method.width]
+    else:
         return lambda: 0.0
-    # Every order of every sample is classified.
-    heads = copy.deepcopy(method.jigsaw.classify)
-    first = next(layer for layer in heads if isinstance(layer, torch.nn.Linear))
-    rows = torch.randn(BATCH * len(method.jigsaw.orders), first.in_features, requires_grad=True)
+    heads = copy.deepcopy(heads)
+    rows = torch.randn(shape, requires_grad=True)
 
     def seconds() -> float:
         begun = time.process_time()

@@ -10,7 +10,12 @@ import pytest
 from matplotlib.figure import Figure
 from mmbench.leaderboards.catalog import TABLES
 from mmbench.leaderboards.plots.figure import PictureForm
-from mmbench.leaderboards.plots.mechanism import diagnostics_by_severity, write_mechanism_pictures
+from mmbench.leaderboards.plots.mechanism import (
+    correlations,
+    diagnostics_by_severity,
+    write_each,
+    write_mechanism_pictures,
+)
 from mmbench.leaderboards.render.plain import plain_markdown
 from mmbench.leaderboards.tables.diagnostic_scores import damages
 from mmbench.leaderboards.tables.mechanism import mechanism, notes_of_mechanism, scored_groups
@@ -20,7 +25,16 @@ from ..conftest import make_result
 
 COUNT, DRAWS = 60, 40
 SEVERE = [f"noise:{name}@{level}" for name in ("text", "audio") for level in range(1, 6)]
-CONDITIONS = ["clean", "missing:text", "missing:audio", *SEVERE, "random-frames@0.5", "random-frames@1.0"]
+GRID = [f"reliability:noise={step / 10}+missing=0.0" for step in (1, 5, 9)]
+CONDITIONS = [
+    "clean",
+    "missing:text",
+    "missing:audio",
+    *SEVERE,
+    "random-frames@0.5",
+    "random-frames@1.0",
+    *GRID,
+]
 
 
 def told(seed: int = 0, falls: float = 0.1) -> pd.DataFrame:
@@ -31,6 +45,7 @@ def told(seed: int = 0, falls: float = 0.1) -> pd.DataFrame:
     for place, condition in enumerate(CONDITIONS):
         draw = np.random.default_rng([seed, place])
         level = int(condition[-1]) if condition in SEVERE else 0
+        level = 5 * float(condition[18:21]) if condition in GRID else level
         side = -1 if ":audio" in condition else 1
         gate = np.clip(0.5 + side * falls * level / 2 + draw.normal(0, 0.05, COUNT), 0.01, 0.99)
         parts.append(
@@ -110,6 +125,10 @@ def test_intervals_hold_what_was_planted_and_leave_out_what_was_not(frame: pd.Da
         depth = row(frame, "depth", condition)
         assert depth["rho_severity_low"] < 0 < depth["rho_severity_high"]
         assert np.isnan(depth["own_minus_other"])  # it belongs to no modality
+    noise = row(frame, "gate/audio", "reliability:noise")
+    assert noise["rho_severity_low"] > 0.5  # of all modalities at once: here as of the text
+    assert np.isnan(noise["severity_1"])
+    assert noise["damaged"] > noise["clean"]
     rates = row(frame, "depth", "random-frames")
     assert np.isnan(rates["severity_1"])
     assert np.isfinite(rates["rho_severity"])
@@ -166,12 +185,16 @@ def test_damages_are_told_from_other_conditions() -> None:
         "spikes:b@5",
         "random-modality@0.3",
         "reliability:noise=0.1+missing=0.2",
+        "reliability:noise=0.3+missing=0.0",
+        "reliability:noise=0.0+missing=0.9",
     ]
     found = {one.name: (one.modalities, list(one.levels)) for one in damages(names, "a+b")}
     assert found == {
         "missing:a": (("a",), [1.0]),
         "spikes:b": (("b",), [1.0, 5.0]),
         "random-modality": ((), [0.3]),
+        "reliability:noise": ((), [0.3]),
+        "reliability:missing": ((), [0.9]),
     }
 
 
@@ -180,7 +203,8 @@ def test_the_picture_draws_the_means_of_the_table(results, frame: pd.DataFrame, 
     figure = diagnostics_by_severity(scored)
     assert isinstance(figure, Figure)
     panels = figure.axes
-    assert len(panels) == 3 * 2  # gate, depth and entropy; text and audio damaged
+    assert len(panels) == 3 * 3  # gate, depth and entropy; text and audio damaged, and noise on both
+    assert panels[2].get_title() == "noise on all modalities"
     audible = panels[1]
     assert audible.get_title() == "audio damaged: noise"
     line = next(line for line in audible.lines if line.get_label() == "audio")
@@ -189,9 +213,18 @@ def test_the_picture_draws_the_means_of_the_table(results, frame: pd.DataFrame, 
     assert np.asarray(line.get_xdata()).tolist() == [0, 1, 2, 3, 4, 5]
     assert np.asarray(line.get_ydata()).tolist() == pytest.approx(expected)
 
+    picture = correlations(frame)
+    drawn = {one.get_label(): one.lines[0] for one in picture.axes[1].containers}  # type: ignore[attr-defined]
+    assert {"clean", "mean:audio", "reliability:noise"} <= drawn.keys()
+    assert row(frame, "gate/audio", "clean")["rho_error"] in np.asarray(drawn["clean"].get_xdata()).tolist()
+    assert [one.get_text() for one in picture.axes[0].get_yticklabels()][:2] == ["gate/text", "gate/audio"]
+
     silent = [network("gated", 0, told(0).query("not condition.str.contains('noise')"))]
     files, reasons = write_mechanism_pictures(
         [scored, *scored_groups(silent, DRAWS)], tmp_path, PictureForm((".png",), 40)
     )
     assert [file.name for file in files] == ["mechanism-gated.png"]
-    assert "run with --corruptions features and --diagnostics" in reasons[0]
+    assert "run with --corruptions features (or reliability) and --diagnostics" in reasons[0]
+    files, reasons = write_each(frame, correlations, "agreement", tmp_path, PictureForm((".png",), 40))
+    assert [file.name for file in files] == ["agreement-gated.png"]
+    assert not reasons

@@ -303,6 +303,31 @@ def test_frozen_encoders_are_left_alone():
     assert net.path.tolist() == [0, 0, 0]
 
 
+def test_an_epoch_tells_the_error_of_sl_and_the_way_of_each_encoder():
+    net, batch = network(), planted.noise(SPEC, 16)
+    halves = (batch.take(slice(0, 6)), batch.take(slice(6, 16)))
+    net.before_epoch(lambda: iter((batch,)), 0.0)
+    assert net.tellers is not None
+    by_hand = []
+    net.train()
+    for half in halves:
+        torch.manual_seed(1)
+        net.backward(half)
+        torch.manual_seed(1)
+        _, gated = net.gated(net.encode_all(half), half)
+        error, defined = net.tellers(gated, half)["text"]
+        by_hand.append((float(error.sum().detach()), int(defined.sum())))
+        net.after_step()
+    told = {name: float(value) for name, value in net.epoch_diagnostics().items()}
+    errors, counts = zip(*by_hand, strict=True)
+    assert told["sl_error/text"] == pytest.approx(sum(errors) / sum(counts), rel=1e-5)
+    assert told["gradient_norm/audio"] > 0
+    assert told["path/vision"] == 0  # nothing has moved it
+    net.before_epoch(lambda: iter((batch,)), 0.5)
+    assert "sl_error/text" not in net.epoch_diagnostics()  # of this epoch alone
+    assert not network(cp="none").epoch_diagnostics().keys() & {"gradient_norm/text", "sl_error/text"}
+
+
 def test_encoders_of_raw_media_are_neither_scaled_nor_described():
     pytest.importorskip("timm")
     sizes = {"video": 64, "audio": 5}

@@ -234,6 +234,16 @@ def test_imtd_off_removes_its_term_and_its_weights():
     assert build().eval()(batch).diagnostics["trust/text"].std() > 0
 
 
+def test_the_energy_gap_is_between_the_modalities_that_are_there():
+    net = build().eval()
+    told = net(planted.all_patterns(planted.noise(net.spec, 8), net.spec)).diagnostics
+    energies = torch.stack([told[f"energy/{m}"] for m in net.names], dim=1)
+    gap = told["energy_gap"]
+    assert gap[[0, 1, 2, 4]].tolist() == [0, 0, 0, 0]  # no modality, or one
+    torch.testing.assert_close(gap[3], (energies[3, 0] - energies[3, 1]).abs())
+    torch.testing.assert_close(gap[7], energies[7].max() - energies[7].min())
+
+
 def test_terms_of_each_stage():
     net = build()
     batch = planted.noise(net.spec, 8)

@@ -7,10 +7,13 @@ import functools
 
 import pytest
 import torch
+from mmbench.datasets.batch import Spec
 from mmbench.methods.missing.mplmm import MPLMM, MPLMMParams
+from torch import nn
 from torch.nn import functional as F
 
 from .. import planted
+from ..sentiment import rows
 
 
 def build(*modalities: str, kind: str = "regression", stage: int = 1, **params) -> MPLMM:
@@ -88,6 +91,72 @@ def test_what_was_trained_on_complete_samples_stays_and_the_rest_learns():
     assert net.levels.training
     made = {"generative", "mix_prompts", "mix_seen", "mix_bias"}
     assert moved == {"head", "projection", "signal", "type_prompts", "type_keys"} | made
+
+
+# --- as released: MulT over time --------------------------------------------------------------------------
+
+RELEASED = Spec({"text": 300, "audio": 74, "vision": 35}, "regression", label_range=(-3.0, 3.0))
+SMALL = {"backbone": "mult", "step_width": 4, "heads": 2, "cross_layers": 1, "steps": 3, "prompts": 2}
+
+
+def test_the_released_network_has_the_released_sizes():
+    with torch.device("meta"):
+        net = MPLMM(MPLMMParams(**MPLMM.as_published), RELEASED)
+    over_time = net.over_time
+    assert over_time is not None
+    assert not list(net.encoders.parameters())
+
+    def size(*parts: nn.Module | nn.Parameter) -> int:
+        return sum(
+            p.numel()
+            for part in parts
+            for p in (part.parameters() if isinstance(part, nn.Module) else [part])
+        )
+
+    backbone = size(over_time.tokens, *over_time.pretrained(), over_time.out)
+    assert backbone == 1_073_731
+    prompts = size(over_time.generative, over_time.signal, over_time.types, over_time.keys)
+    prompts += size(over_time.clues, over_time.generators)
+    assert prompts == 83_250
+    assert size(net) == backbone + prompts
+    net.begin_stage(1)
+    assert sum(p.numel() for p in net.parameters() if p.requires_grad) == 95_701
+
+
+@pytest.mark.parametrize(("count", "kind"), [(1, "regression"), (2, "classification"), (4, "regression")])
+def test_over_time_it_predicts_and_learns_from_any_pattern(count: int, kind: str):
+    net = build(*list(planted.SIZES)[:count], kind=kind, **SMALL)
+    for stage in (0, 1):
+        net.begin_stage(stage)
+        rows.any_pattern(net)
+
+
+def test_over_time_nothing_hidden_is_read_and_what_is_frozen_stays():
+    net, batch = build(**SMALL), planted.noise(planted.spec(), 16)
+    encoded = torch.stack(list(net.encode_all(batch).values()), dim=1).detach().requires_grad_()
+    seen = torch.rand(16, 3, generator=torch.Generator().manual_seed(1)) < 0.5
+    net.answer(encoded, seen).prediction.sum().backward()
+    assert encoded.grad is not None
+    assert (encoded.grad[~seen] == 0).all()
+    assert (encoded.grad[seen].flatten(1) != 0).any(-1).all()
+    net.train().zero_grad()
+    net.loss(batch)["task"].backward()
+    moved = {n.partition(".")[2].partition(".")[0] for n, p in net.named_parameters() if p.grad is not None}
+    assert moved == {"tokens", "clues", "generative", "generators", "signal", "types", "keys", "out"}
+
+
+def test_over_time_what_is_generated_is_the_formula_of_its_pattern():
+    net = build(**SMALL)
+    over_time = net.over_time
+    assert over_time is not None
+    tokens, clues = torch.randn(1, 3, 3, 4), torch.randn(1, 3, 3, 8)
+    seen = torch.tensor([[True, False, True]])
+    made = over_time.generate(tokens, clues, seen)
+    torch.testing.assert_close(made[:, [0, 2]], tokens[:, [0, 2]])
+    # the clues of text for audio come first; those of vision for text and then for audio
+    read = torch.cat([over_time.generative[1], clues[0, 0, :, :4].mT, clues[0, 2, :, 4:].mT], dim=1)
+    by_hand = F.gelu(over_time.generators[over_time.sets[1, (0, 2)]](read)).mT
+    torch.testing.assert_close(made[0, 1], by_hand)
 
 
 # --- what it is for ---------------------------------------------------------------------------------------

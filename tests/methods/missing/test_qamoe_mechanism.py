@@ -74,7 +74,7 @@ def trained(**params) -> QAMoE:
     torch.manual_seed(0)
     net = QAMoE(QAMoEParams(width=WIDTH, **params), SPEC)
     net.encoders = Encoders(SPEC, lambda features: MeanNetwork(features, WIDTH))
-    train(net, planted(1600, seed=1), epochs=10, lr=3e-3, size=32)
+    train(net, planted(1600, seed=1), epochs=16, lr=3e-3, size=32)
     return net
 
 
@@ -102,17 +102,11 @@ def spearman(left: Tensor, right: Tensor) -> float:
 def test_reliability_falls_with_the_noise_of_its_own_modality_alone(modality: str):
     net, strength = trained(), strengths(MOST, 3)
     clean, broken = reliability(net, TEST), reliability(net, noisy(TEST, modality, strength))
-    assert spearman(broken[modality], strength) <= -0.6
+    assert spearman(broken[modality], strength) <= -0.7
     worst = reliability(net, noisy(TEST, modality, torch.full((800,), MOST)))
     assert clean[modality].mean() - worst[modality].mean() >= 0.1
     for other in set(SIZES) - {modality}:
         assert abs(worst[other].mean() - clean[other].mean()) < 0.02
-
-
-def test_it_falls_steeply_over_all_modalities():
-    net, strength = trained(), strengths(MOST, 3)
-    found = [spearman(reliability(net, noisy(TEST, name, strength))[name], strength) for name in SIZES]
-    assert sum(found) / len(found) <= -0.7
 
 
 @pytest.mark.parametrize("modality", SIZES)

@@ -210,6 +210,15 @@ def test_contrast_needs_a_near_label():
     assert float(same) < float(near_labels(rows, torch.tensor([0.0, 5.0, 0.0, 5.0]), 0.5, 0.1))
 
 
+@pytest.mark.parametrize("tie", ["task", "denoise", "none"])
+def test_labels_that_never_change_leave_every_term_a_number(tie: str):
+    net, batch = network(tie=tie).train(), planted.noise(SPEC, 8)
+    net.before_epoch(lambda: iter(()), 0.5)
+    terms = net.backward(replace(batch, target=torch.zeros(8)))
+    assert all(term.isfinite() for term in terms.values())
+    assert all(p.grad is None or p.grad.isfinite().all() for p in net.parameters())
+
+
 def test_contrast_begins_after_a_sixth_of_the_training():
     net, batch = network(train_damage="off").train(), planted.noise(SPEC, 16)
     assert "contrast" not in net.loss(batch)

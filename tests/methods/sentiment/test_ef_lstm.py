@@ -8,7 +8,8 @@ import functools
 import pytest
 import torch
 from mmbench.datasets.batch import Batch
-from mmbench.methods.sentiment.ef_lstm import EFLSTM, EFLSTMParams, shares
+from mmbench.methods.sentiment.ef_lstm import EFLSTM, EFLSTMParams
+from mmbench.methods.shared.equal_steps import shares
 from torch.nn import functional as F
 
 from .. import planted
