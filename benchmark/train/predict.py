@@ -89,7 +89,9 @@ def outputs_under(
         for condition, damaged in apply_all(conditions, part):
             changed = impute(damaged, method.spec)
             if method.separable():
-                names = sorted(condition.alters) if changed.context is None else changed.modalities
+                # what is filled by others changes with them
+                alone = changed.context is None and method.spec.imputer is None
+                names = sorted(condition.alters) if alone else changed.modalities
                 again = method.encode_all(changed, names) if names else {}
                 output = method.fuse({**clean, **again}, changed)
             else:

@@ -115,7 +115,7 @@ class TRACE(ERM):
     def __init__(self, params: TRACEParams, spec: Spec) -> None:
         super().__init__(params, spec)
         targets = () if params.targets == "all" else tuple(params.targets.split("+"))
-        rule = "" if params.impute == "diffusion" else params.impute
+        rule = None if params.impute == "diffusion" else params.impute
         self.completion = Completion(spec, sizes_of(params), params.context, targets, rule)
         if rule or not self.completion.targets:
             self.stages = (1.0,)

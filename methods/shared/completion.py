@@ -2,62 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import pad
 
 from ...datasets.batch import Batch, Spec
 from ...datasets.imputation import fill
+from ...datasets.imputation_rules import FillRule
 from .context_gate import ContextGate, masked_means, take_away
 from .diffusion import DiffusionSizes, Partial, SeriesDiffusion, hide
+from .placed import Fill, Placed, completable, put
+from .placed import place as place_series
 from .series_code import SeriesCode
 from .timed_series import Series
 
 Context = Literal["gate", "uniform", "none"]
-FillRule = Literal["", "mean", "forward", "linear"]
 #: Entries, of all draws, that go through a denoiser at once: on a CPU as many as its cache bears, on a GPU as its memory.
 _AT_ONCE = {"cpu": 1 << 16}
 _AT_ONCE_ELSEWHERE = 1 << 20
-
-
-@dataclass(frozen=True)
-class Placed:
-    """A modality moved so that its first valid step comes first; one that a sample lacks has the steps of a usual sample.
-
-    Attributes:
-        series: values, what was observed, valid steps; times in ``unit``.
-        lacking: [batch], bool: samples of which nothing was observed.
-        back: [batch, time], int64: at which step of ``series`` each step of the batch stands.
-    """
-
-    series: Series
-    lacking: Tensor
-    back: Tensor
-
-
-@dataclass(frozen=True)
-class Fill:
-    """What a modality is filled with.
-
-    Attributes:
-        values: [batch, time, feature], float32; at observed entries these.
-        valid: [batch, time], bool: the steps that are filled.
-        times: [batch, time], float32, seconds from the first valid step.
-        lacking: [batch], bool: samples that had nothing of the modality, and so have these steps and times.
-    """
-
-    values: Tensor
-    valid: Tensor
-    times: Tensor
-    lacking: Tensor
-
-    def take(self, rows: Tensor) -> Fill:
-        """Those of the samples at ``rows``, int64 [n]."""
-        return Fill(self.values[rows], self.valid[rows], self.times[rows], self.lacking[rows])
 
 
 class Completion(nn.Module):
@@ -69,6 +34,7 @@ class Completion(nn.Module):
 
     unit: Tensor
     length: Tensor
+    rule: FillRule | None
 
     def __init__(
         self,
@@ -76,7 +42,7 @@ class Completion(nn.Module):
         sizes: DiffusionSizes,
         context: Context,
         targets: Sequence[str] = (),
-        rule: FillRule = "",
+        rule: FillRule | None = None,
     ) -> None:
         """Builds the networks.
 
@@ -159,7 +125,7 @@ class Completion(nn.Module):
         """``diffusion/MODALITY`` -> the error of its denoiser, a scalar, on observed entries that are hidden from it."""
         found = {}
         for place, name in enumerate(self.targets):
-            placed = self._placed(batch, name)
+            placed = self._placed(batch, place)
             values, known = self._code(place).encode(placed.series.values, placed.series.observed)
             given = hide(known)
             series = Partial(values, given, known & ~given, placed.series.times)
@@ -182,7 +148,7 @@ class Completion(nn.Module):
         """Target -> what its unobserved entries are filled with, without gradients; those alone that want something."""
         found = {}
         for place, name in enumerate(self.targets):
-            placed = self._placed(batch, name)
+            placed = self._placed(batch, place)
             wants = bool(placed.lacking.any()) or name in batch.observed
             if wants and int(self.length[place]):
                 values = self._drawn(batch, name, placed, median)
@@ -202,7 +168,9 @@ class Completion(nn.Module):
             [draw, batch, time, feature]; observed entries as they are, 0 at steps that are not valid. A batch in which a
             sample lacks the modality may have more steps than before.
         """
-        return self._drawn(batch, modality, self._placed(batch, modality), lambda drawn: drawn)
+        return self._drawn(
+            batch, modality, self._placed(batch, self.targets.index(modality)), lambda drawn: drawn
+        )
 
     def weights(self, batch: Batch) -> dict[tuple[str, str], Tensor]:
         """(target, auxiliary) -> [batch], the weight of the auxiliary in the target's context."""
@@ -238,7 +206,7 @@ class Completion(nn.Module):
     def _draw(self, batch: Batch, name: str, series: Series) -> Tensor:
         """[draw, batch, time, feature], of samples that want something."""
         place, code = self.targets.index(name), self._code(self.targets.index(name))
-        if self.rule:
+        if self.rule is not None:
             filled = fill(series.values.float(), series.observed, series.times, code.mean, self.rule)
             return filled.where(series.valid.unsqueeze(-1), 0).unsqueeze(0)
         values, known = code.encode(series.values, series.observed)
@@ -254,30 +222,8 @@ class Completion(nn.Module):
         valid = series.valid.unsqueeze(-1)
         return torch.where(series.observed, series.values.float(), drawn.where(valid, 0))
 
-    def _placed(self, batch: Batch, name: str) -> Placed:
-        """A target as it is drawn."""
-        place = self.targets.index(name)
-        series = Series.of(batch, name)
-        lacking = ~series.observed.flatten(1).any(dim=1)
-        more = int(self.length[place]) - series.valid.shape[1] if bool(lacking.any()) else 0
-        if more > 0:
-            series = _padded(series, more)
-        steps = torch.arange(series.valid.shape[1], device=lacking.device)
-        first = series.valid.to(torch.int8).argmax(dim=1, keepdim=True).where(~lacking.unsqueeze(1), 0)
-        forth = (steps + first) % len(steps)
-        wide = forth.unsqueeze(-1).expand(series.values.shape)
-        usual = steps < self.length[place]
-        moved = Series(
-            series.values.gather(1, wide),
-            series.observed.gather(1, wide),
-            torch.where(lacking.unsqueeze(1), usual, series.valid.gather(1, forth)),
-            torch.where(
-                lacking.unsqueeze(1),
-                steps.float().where(usual, 0),
-                series.times.gather(1, forth) / self.unit[place],
-            ),
-        )
-        return Placed(moved, lacking, (steps - first) % len(steps))
+    def _placed(self, batch: Batch, place: int) -> Placed:
+        return place_series(batch, self.targets[place], int(self.length[place]), float(self.unit[place]))
 
     def _others(self, batch: Batch, name: str) -> tuple[list[Tensor], Tensor]:
         """The mean of each auxiliary, [batch, feature], and which are missing, [batch, auxiliary]."""
@@ -305,35 +251,6 @@ class Completion(nn.Module):
         return gate
 
 
-def put(batch: Batch, fills: Mapping[str, Fill]) -> Batch:
-    """The samples with fills in the place of what was not observed; observed entries stay, with their gradients.
-
-    Args:
-        batch: the samples.
-        fills: modality -> what it is filled with, of these samples.
-    """
-    if not fills:
-        return batch
-    features, mask, present = dict(batch.features), dict(batch.mask), dict(batch.present)
-    observed, time = dict(batch.observed), dict(batch.time)
-    for name, one in fills.items():
-        more = one.valid.shape[1] - batch.mask[name].shape[1]
-        known = pad(batch.observed_entries(name), (0, 0, 0, more))
-        own = pad(batch.features[name], (0, 0, 0, more))
-        features[name] = torch.where(known, own, one.values.to(own.dtype))
-        mask[name], present[name] = one.valid, torch.ones_like(present[name])
-        observed.pop(name, None)
-        if name in time:
-            time[name] = torch.where(one.lacking.unsqueeze(1), one.times, pad(time[name], (0, more)))
-    return replace(batch, features=features, mask=mask, present=present, observed=observed, time=time)
-
-
-def completable(spec: Spec) -> tuple[str, ...]:
-    """The modalities whose steps are features: not raw media, nor waveforms."""
-    raw = {*spec.tuned, *spec.media}
-    return tuple(name for name in spec.modalities if name not in raw and spec.encoders.get(name) != "cnn1d")
-
-
 def median(drawn: Tensor) -> Tensor:
     """[draw, ...] -> [...]: the middle draw, or the mean of the two in the middle."""
     ordered = drawn.sort(dim=0).values
@@ -347,13 +264,3 @@ def _wanting(series: Series) -> Tensor:
 
 def _take(series: Series, rows: Tensor) -> Series:
     return Series(series.values[rows], series.observed[rows], series.valid[rows], series.times[rows])
-
-
-def _padded(series: Series, more: int) -> Series:
-    """The series with more steps that are not valid behind them."""
-    return Series(
-        pad(series.values, (0, 0, 0, more)),
-        pad(series.observed, (0, 0, 0, more)),
-        pad(series.valid, (0, more)),
-        pad(series.times, (0, more)),
-    )

@@ -19,6 +19,9 @@ Schedule = Literal["quad", "published"]
 #: drawn from [0, 1] hardly ever gets there.
 NOTHING_GIVEN = 0.3
 
+#: Clean values are taken to lie within so many deviations, as what the harness standardises does.
+FARTHEST = 5.0
+
 
 @dataclass(frozen=True)
 class DiffusionSizes:
@@ -135,10 +138,14 @@ class SeriesDiffusion(nn.Module):
         for step in reversed(range(self.sizes.steps)):
             at = torch.full((1,), step, device=given.device)
             told = self.denoiser(current, at, known).float()
-            share = float(rates[step] / (1 - kept[step]).sqrt())
-            current = (current - share * told) / math.sqrt(1 - float(rates[step]))
+            noised, before = float(kept[step]), float(kept[step - 1]) if step else 1.0
+            clean = (current - math.sqrt(1 - noised) * told) / math.sqrt(noised)
+            # the mean of the step before, given the clean values (Ho et al. 2020, equation 7)
+            of_clean = math.sqrt(before) * float(rates[step]) / (1 - noised)
+            of_noisy = math.sqrt(noised / before) * (1 - before) / (1 - noised)
+            current = of_clean * clean.clamp(-FARTHEST, FARTHEST) + of_noisy * current
             if step:
-                scale = float(((1 - kept[step - 1]) / (1 - kept[step]) * rates[step]).sqrt())
+                scale = math.sqrt((1 - before) / (1 - noised) * float(rates[step]))
                 current = current + scale * noise(str(step)).permute(3, 0, 1, 2)
         return torch.where(series.given, given, current.where(series.wanted, 0))
 

@@ -11,7 +11,8 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from ...datasets.batch import Batch
-from .completion import Completion, Fill, put
+from .completion import Completion
+from .placed import Fill, put
 
 #: Bytes of fills of whole batches that are kept, the latest ones: those of validation, which comes back every epoch.
 KEPT_BYTES = 256 << 20
