@@ -110,6 +110,11 @@ class Experiment(BaseModel):
         description="keep what methods tell of their mechanism, such as gates and reliabilities, for every sample and "
         "all that is tested under; for leaderboard --what mechanism",
     )
+    imputation: bool = Field(
+        False,
+        description="hide observed entries of the test data from what fills series (--impute, trace, csdi) and keep its "
+        "errors; for leaderboard --what imputation",
+    )
     protocol: Protocol = Field(
         default_factory=lambda: Protocol.model_validate({}), description="the rules; a name or a mapping"
     )

@@ -206,6 +206,7 @@ def _result(
         further=files.conditions if files and damaged else None,
         features=files.features if files and files.has_features else None,
         diagnostics=files.diagnostics if files and files.has_diagnostics else None,
+        imputations=files.imputations if files and files.has_imputations else None,
         cost=cost_of(environment, fit) if done else {},
         damaged=damaged,
         cache=ScoreCache(files) if files else None,

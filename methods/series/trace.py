@@ -177,7 +177,15 @@ class TRACE(ERM):
         return terms | ({"balance": _BALANCE * balance} if self.params.moe else {})
 
     def imputations(self, batch: Batch, modality: str) -> Tensor | None:
-        """[draw, batch, time, feature]: draws of what was not observed; None for a modality that is not completed."""
+        """Draws of what was not observed.
+
+        Args:
+            batch: the samples.
+            modality: its name.
+
+        Returns:
+            [draw, batch, time, feature]; None for a modality that is not completed.
+        """
         if not self.completes or modality not in self.completion.targets:
             return None
         return self.completion.draws(batch, modality)
