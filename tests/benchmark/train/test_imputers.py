@@ -34,12 +34,13 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("imputers")
     write_open_layout(folder / "data" / "holes", splits(), TARGET)
     asked: dict[str, Any] = {"seeds": [0], "launcher": "debug", "device": "cpu", "datasets": ["holes"]}
-    asked |= {"data_root": folder / "data", "store": folder / "runs", "imputation": True}
+    asked |= {"data_root": folder / "data", "store": folder / "runs"}
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
         for rule, methods in JOBS.items():
-            protocol = {"epochs": 2, "batch_size": 16, "impute": rule}
-            assert run(Experiment.read({**asked, "methods": methods, "protocol": protocol})).ok
+            protocol = {"epochs": 1, "batch_size": 16, "impute": rule}
+            more = {"methods": methods, "protocol": protocol, "imputation": rule != "trace"}
+            assert run(Experiment.read({**asked, **more})).ok
     return folder
 
 
@@ -58,17 +59,17 @@ def job_of(trained: Path, rule: str) -> str:
 
 
 def test_every_imputer_has_an_error_at_every_rate_and_draws_have_a_crps(table: pd.DataFrame) -> None:
-    assert len(table) == 4 * 2 * 6  # four that fill, two modalities, five rates and the whole
-    assert not table["hole"].any()
+    assert len(table) == 3 * 2 * 6  # three that fill, two modalities, five rates and the whole
+    assert set(table["hole"]) == {""}
     assert sorted(set(table["rate"])) == [0.1, 0.3, 0.5, 0.7, 0.9, 1.0]
-    drawn = table["method"].str.startswith("csdi") | table["protocol"].str.contains("trace")
-    assert drawn.sum() == 24
-    assert table.loc[drawn, "crps_fair"].notna().all()
-    assert table.loc[~drawn, "crps_fair"].isna().all()
+    drawn = table["method"].str.startswith("csdi")
+    assert drawn.sum() == 12
+    assert np.isfinite(table.loc[drawn, "crps_fair"].to_numpy()).all()
+    assert np.isnan(table.loc[~drawn, "crps_fair"].to_numpy()).all()
     for name in ("rmse", "mae"):
-        assert (table[f"{name}_low"] < table[name]).all()
-        assert (table[name] < table[f"{name}_high"]).all()
-    assert (table["mae"] <= table["rmse"]).all()
+        low, value, high = (table[f"{name}{end}"].to_numpy() for end in ("_low", "", "_high"))
+        assert np.all((low < value) & (value < high))
+    assert np.all(table["mae"].to_numpy() <= table["rmse"].to_numpy())
     notes = TABLES["imputation"].notes_of(table)
     assert len(notes) == 2
 

@@ -171,11 +171,11 @@ def test_a_gate_that_could_not_be_learned_is_refused() -> None:
 # --- what a context is worth ------------------------------------------------------------------------------
 
 
-def trained(context: Context) -> Completion:
+def trained(context: Context, steps: int) -> Completion:
     torch.manual_seed(0)
     completion = Completion(SPEC, SIZES, context, ("series",))
     completion.measure(lambda: iter((TRAIN,)))
-    steps, rate = 350, 1.5e-2
+    rate = 1.5e-2
     optimizer = torch.optim.AdamW(completion.parameters(), lr=rate)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, total_steps=steps)
     for _ in range(steps):
@@ -189,12 +189,12 @@ def trained(context: Context) -> Completion:
 
 @pytest.fixture(scope="module")
 def gated() -> Completion:
-    return trained("gate")
+    return trained("gate", 300)
 
 
 @pytest.fixture(scope="module")
 def alone() -> Completion:
-    return trained("none")
+    return trained("none", 200)
 
 
 def error(
