@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Literal
+from typing import Literal, Protocol
 
 import torch
 from torch import Tensor
@@ -31,6 +31,31 @@ class Tuned:
     mode: Literal["last", "full", "lora"]
     rank: int = 8
     checkpointing: bool = False
+
+
+class Imputer(Protocol):
+    """What was fitted on training samples to fill entries of series that were not observed."""
+
+    def complete(self, batch: Batch) -> Batch:
+        """The samples with every entry of what it fills there, observed entries as they are; a batch without holes as it
+        is. What a sample is filled with depends on that sample alone."""
+        ...
+
+    def draws(self, batch: Batch, modality: str) -> Tensor | None:
+        """What may stand at the entries of a modality that were not observed; None for one that it does not fill.
+
+        Args:
+            batch: the samples.
+            modality: its name.
+
+        Returns:
+            [draw, batch, time, feature], a single draw where there are no others. There may be more steps than in the batch.
+        """
+        ...
+
+    def tensors(self) -> Mapping[str, Tensor]:
+        """All that it has learned, by name."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -62,6 +87,7 @@ class Spec:
         imputation: the rule by which entries that were not observed are filled before a batch is handed to the method
             (``datasets.imputation_rules``).
         imputed: modality -> the value of each feature where the rule has no observed one, of the modalities that are filled.
+        imputer: what was fitted on the training samples to fill entries, where the rule is one of those that are.
     """
 
     modalities: Mapping[str, int]
@@ -82,6 +108,7 @@ class Spec:
     tokens: Mapping[str, int] = field(default_factory=dict)
     imputation: Rule = "off"
     imputed: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    imputer: Imputer | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True)

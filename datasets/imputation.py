@@ -1,4 +1,7 @@
-"""Imputation by simple rules: what stands at entries of a series that were not observed, for methods that read series whole."""
+"""Imputation: what stands at entries of a series that were not observed, for methods that read series whole.
+
+Simple rules are here; what is fitted before (``imputation_rules.LEARNED``) comes with the specification.
+"""
 
 from __future__ import annotations
 
@@ -9,41 +12,70 @@ import torch
 from torch import Tensor
 
 from .batch import Batch, Spec
-from .imputation_rules import Rule
+from .imputation_rules import FillRule, Rule
 
 
 def impute(batch: Batch, spec: Spec) -> Batch:
     """The batch as a network reads it that was trained with imputation; without imputation it is the batch itself.
 
-    Every entry of a valid step then counts as observed, and a modality no longer says which were. A sample of which
-    nothing is observed still lacks the modality. Context and undamaged samples are filled, too.
+    Every entry of a valid step then counts as observed, and a modality no longer says which were. Under a simple rule a
+    sample of which nothing is observed still lacks the modality; what is fitted fills that, too. Context and undamaged
+    samples are filled as well. A batch that was filled is not changed again.
 
     Args:
         batch: samples, after all damage.
-        spec: of the network; ``imputation`` is the rule, ``imputed`` the values of each feature.
+        spec: of the network; ``imputation`` is the rule, ``imputed`` the values of each feature, ``imputer`` what was fitted.
+
+    Raises:
+        ValueError: the rule is one that is fitted, and nothing was.
     """
-    if spec.imputation == "off" or not batch.observed:
+    rule = spec.imputation
+    if rule == "off":
         return batch
-    features = dict(batch.features)
-    for name in batch.observed.keys() & spec.imputed.keys():
-        values, observed = batch.features[name], batch.observed_entries(name)
-        valid, steps = batch.mask[name], torch.arange(values.shape[1], device=values.device)
-        times = batch.time.get(name, steps.expand(valid.shape)).to(torch.float32)
-        constant = torch.tensor(spec.imputed[name], dtype=values.dtype, device=values.device)
-        filled = fill(values, observed, times, constant, spec.imputation)
-        there = (valid & batch.present[name].unsqueeze(-1)).unsqueeze(-1)
-        features[name] = filled.where(there, 0)
-    observed = {name: kept for name, kept in batch.observed.items() if name not in spec.imputed}
+    if rule == "knn" or rule == "csdi" or rule == "trace":
+        if spec.imputer is None:
+            raise ValueError(f"imputation {rule}: no fitted imputer was given")
+        filled = _filled_by_rule(spec.imputer.complete(batch), spec, "mean")
+    elif batch.observed:
+        filled = _filled_by_rule(batch, spec, rule)
+    else:
+        return batch
     return replace(
-        batch,
-        features=features,
-        observed=observed,
+        filled,
         context=None if batch.context is None else impute(batch.context, spec),
         clean=None if batch.clean is None else impute(batch.clean, spec),
     )
 
 
-def fill(values: Tensor, observed: Tensor, times: Tensor, constant: Tensor, rule: Rule) -> Tensor:
+def _filled_by_rule(batch: Batch, spec: Spec, rule: FillRule) -> Batch:
+    """The batch with the modalities filled that say which of their entries were observed."""
+    if not batch.observed:
+        return batch
+    features = dict(batch.features)
+    for name in batch.observed.keys() & spec.imputed.keys():
+        there = (batch.mask[name] & batch.present[name].unsqueeze(-1)).unsqueeze(-1)
+        features[name] = estimate(batch, spec, name, rule).where(there, 0)
+    observed = {name: kept for name, kept in batch.observed.items() if name not in spec.imputed}
+    return replace(batch, features=features, observed=observed)
+
+
+def estimate(batch: Batch, spec: Spec, modality: str, rule: FillRule) -> Tensor:
+    """[batch, time, feature]: the values of a modality, and what a rule puts where none was observed.
+
+    Args:
+        batch: the samples.
+        spec: ``imputed`` has the values of each feature.
+        modality: its name.
+        rule: the rule.
+    """
+    values = batch.features[modality]
+    steps = torch.arange(values.shape[1], device=values.device)
+    times = batch.time.get(modality, steps.expand(values.shape[:2])).to(torch.float32)
+    constant = torch.tensor(spec.imputed[modality], dtype=values.dtype, device=values.device)
+    return fill(values, batch.observed_entries(modality), times, constant, rule)
+
+
+def fill(values: Tensor, observed: Tensor, times: Tensor, constant: Tensor, rule: FillRule) -> Tensor:
     """Fills entries that were not observed; the others are as they were.
 
     Args:
@@ -51,7 +83,7 @@ def fill(values: Tensor, observed: Tensor, times: Tensor, constant: Tensor, rule
         observed: [batch, time, feature], bool.
         times: [batch, time], float; they never run back over observed steps. Read by ``linear`` alone.
         constant: [feature]: what ``mean`` and ``zero`` put there, and the others where a rule has no observed value.
-        rule: a ``Rule`` but ``off``.
+        rule: the rule.
 
     Returns:
         [batch, time, feature].
@@ -91,7 +123,7 @@ def constants(
         zeros: modality -> [feature], where 0 of the data's unit lies in ``train``; read for ``zero`` alone.
 
     Returns:
-        Modality -> a number a feature: the mean of its observed entries, 0 where there are none; or where 0 lies.
+        Modality -> a number a feature: the mean of its observed entries, 0 where there are none; for ``zero`` where 0 lies.
     """
     if rule == "off":
         return {}

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 #: What a table can read of a job beside its records: outputs on clean data and with modalities missing; outputs under
 #: further conditions, such as corruptions; clean outputs with the features that the head reads, of training, test and
-#: OOD samples; outputs with the diagnostics of the method.
-READABLE = frozenset({"predictions", "conditions", "features", "diagnostics"})
+#: OOD samples; outputs with the diagnostics of the method; the errors of what fills series.
+READABLE = frozenset({"predictions", "conditions", "features", "diagnostics", "imputations"})
 #: Results in which a table finds what it needs.
 Needs = Callable[[Sequence["Result"]], bool]
 
@@ -148,6 +148,7 @@ def _readable(result: Result, table: Table) -> Result:
         "conditions": "further",
         "features": "features",
         "diagnostics": "diagnostics",
+        "imputations": "imputations",
     }
     hidden = {
         field: _refusal(table, name)
@@ -340,6 +341,15 @@ TABLES: dict[str, Table] = {
             shown=_tells_course,
             plain=True,
             notes="course:notes_of_course",
+        ),
+        Table(
+            "imputation",
+            "Imputation: errors on hidden observed entries",
+            "imputation:imputation",
+            reads={"imputations"},
+            needs=lambda results: any(result.imputations is not None for result in results),
+            plain=True,
+            notes="imputation:notes_of_imputation",
         ),
         Table("cost", "Cost", "cost:cost", reads=set()),
         Table(

@@ -70,6 +70,8 @@ METHODS = {
     "mmdynamics": "mmbench.methods.trusted.mmdynamics:MMDynamics",
     "grud": "mmbench.methods.series.grud:GRUD",
     "mtand": "mmbench.methods.series.mtand:MTAND",
+    "trace": "mmbench.methods.series.trace:TRACE",
+    "csdi": "mmbench.methods.series.csdi:CSDI",
     "mmin": "mmbench.methods.missing.mmin:MMIN",
     "shaspec": "mmbench.methods.missing.shaspec:ShaSpec",
     "actionmae": "mmbench.methods.missing.actionmae:ActionMAE",

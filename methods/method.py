@@ -219,6 +219,19 @@ class Method(nn.Module):
         """Predicts. Any modality may be absent for any sample; steps may be padded; a batch may hold one."""
         return self.fuse(self.encode_all(batch), batch)
 
+    def imputations(self, batch: Batch, modality: str) -> Tensor | None:
+        """What a method that fills series itself puts where nothing was observed.
+
+        Args:
+            batch: the samples.
+            modality: its name.
+
+        Returns:
+            [draw, batch, time, feature], a single draw where there are no others, maybe with more steps than the batch has;
+            None where it fills nothing of that modality.
+        """
+        return None
+
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         """Named scalar terms; their sum is minimised."""
         raise TypeError(f"{type(self).__name__} defines no loss")

@@ -179,7 +179,7 @@ def samples_are_independent(method_class: type[Method]) -> None:
 
 
 def class_weights_reach_it(method_class: type[Method]) -> None:
-    """Where it says that weights of classes reach it, they change its loss, or what it learns."""
+    """Where it says that weights of classes reach it, they change its loss in a stage, or what it learns."""
     if not method_class.weighs_classes:
         return
     for spec in specs_for(method_class):
@@ -196,9 +196,12 @@ def _weights_reach_it(method_class: type[Method], plain: Spec) -> None:
         if isinstance(method, Estimator):
             found.append(prediction_of(method, batch).prediction.flatten())
             continue
-        method.begin_stage(0)
-        method.train()
-        found.append(torch.stack(list(method.loss(batch).values())).sum().detach().reshape(1))
+        losses = []
+        for stage in range(len(method.stages)):
+            method.begin_stage(stage)
+            method.train()
+            losses.append(torch.stack(list(method.loss(batch).values())).sum().detach())
+        found.append(torch.stack(losses))
     assert not torch.equal(*found), (
         f"{plain.kind}: weights of the classes change nothing: compute the loss by losses.task_errors, or say weighs_classes = False"
     )

@@ -102,8 +102,8 @@ class Protocol(BaseModel):
     )
     impute: Annotated[Imputation, Since("0.2")] = Field(
         "off",
-        description="fill entries of a series that were not observed, after all damage; off: they are 0, and methods are "
-        "told which they are",
+        description="fill entries of a series that were not observed, after all damage, by a rule or by what is fitted on "
+        "source training samples (knn, csdi, trace); off: they are 0, and methods are told which they are",
     )
     selection: Rule = Field(
         "source-validation",

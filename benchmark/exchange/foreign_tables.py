@@ -20,6 +20,7 @@ from ..core.strings import single_line
 from ..planning.evaluations import (
     DIAGNOSTICS,
     FEATURES,
+    IMPUTATION,
     SEMANTIC,
     STAND_IN,
     holds_diagnostics,
@@ -94,7 +95,7 @@ def check_evaluation(content: bytes, stem: str, job: Job, own: pd.DataFrame) -> 
         RefusedError: the outputs are not what mmbench writes for this job.
     """
     name = f"{stem}.parquet"
-    features, diagnostics = holds_features(stem), holds_diagnostics(stem)
+    features, diagnostics = holds_features(stem), holds_diagnostics(stem) or stem == IMPUTATION
     clean = own.loc[(own["split"] == "test") & (own["condition"] == CLEAN)]
     rows = len(content) if features else _MOST_CONDITIONS * len(clean)
     more = ("fused",) if features else ()

@@ -115,6 +115,11 @@ class Experiment(BaseModel):
         description="count the operations of a prediction and time it, of every network that is trained; for leaderboard "
         "--what cost",
     )
+    imputation: bool = Field(
+        False,
+        description="hide observed entries of the test data from what fills series (--impute, trace, csdi) and keep its "
+        "errors; for leaderboard --what imputation",
+    )
     protocol: Protocol = Field(
         default_factory=lambda: Protocol.model_validate({}), description="the rules; a name or a mapping"
     )

@@ -23,7 +23,7 @@ import pyarrow.parquet as pq
 
 from ...leaderboards.tables.ood_sets import versioned
 from ..core.atomic_files import read_json, write_json
-from ..planning.evaluations import FAMILY, FEATURES, holds_diagnostics, holds_features, version_of
+from ..planning.evaluations import FAMILY, FEATURES, IMPUTATION, holds_diagnostics, holds_features, version_of
 from ..store.names import StoreError, inside
 from ..store.store import Store
 
@@ -35,6 +35,8 @@ _PARTS = ("parquet", "json")
 
 def _held_by(name: str) -> str:
     """Which outputs, of ``READABLE``, an evaluation of a name holds."""
+    if name == IMPUTATION:
+        return "imputations"
     if holds_diagnostics(name):
         return "diagnostics"
     return "features" if holds_features(name) else "conditions"
@@ -74,7 +76,7 @@ class PredictionFiles:
     def names(self, reads: Set[str]) -> list[str]:
         """The files that hold some outputs, of ``READABLE``; without a look into the folder where none is needed."""
         own = [_PREDICTIONS] if "predictions" in reads else []
-        if not reads & {"conditions", "features", "diagnostics"}:
+        if not reads & {"conditions", "features", "diagnostics", "imputations"}:
             return own
         return own + [name for name in self._evaluations if _held_by(name) in reads]
 
@@ -98,6 +100,15 @@ class PredictionFiles:
     def has_diagnostics(self) -> bool:
         """Whether diagnostics were asked for."""
         return bool(self.names({"diagnostics"}))
+
+    @property
+    def has_imputations(self) -> bool:
+        """Whether the errors of what fills series were asked for."""
+        return bool(self.names({"imputations"}))
+
+    def imputations(self) -> pd.DataFrame:
+        """Outputs where entries were hidden, with the errors of what fills them. Raises StoreError as ``conditions``."""
+        return self._once("imputations", lambda: self._all("imputations"))
 
     def predictions(self) -> pd.DataFrame:
         """The prediction table. Raises StoreError where it is not what was written."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol as Structure
 
 from torch import Tensor
@@ -15,6 +15,7 @@ from ...datasets.rates import has_rates
 from ...methods.estimator import Estimator
 from ..core.protocol import Protocol
 from ..core.selection import Direction, Epoch, select_epoch
+from .imputers import imputed_once
 from .lightning_module import Report, SelectionData
 from .seeds import derive, generator
 from .validate import validate
@@ -77,7 +78,9 @@ def fit_estimator(
             if has_rates(missing)
             else inject(train, missing, noise, generator(seed, "training damage", 0, 0))
         )
-    train = impute(train, method.spec)
+    train, valid = impute(train, method.spec), imputed_once(valid, method.spec)
+    if selection_data.target is not None:
+        selection_data = replace(selection_data, target=imputed_once(selection_data.target, method.spec))
     direction: Direction = "lower" if method.spec.kind == "regression" else "higher"
     record: list[Epoch] = []
     states: list[Mapping[str, Tensor]] = []

@@ -8,10 +8,12 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
+import torch
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
-from ...datasets.batch import Spec, Tuned
+from ...datasets.batch import Imputer, Spec, Tuned
+from ...datasets.imputation_rules import LEARNED
 from ...datasets.target import Target
 from ..core.task import Task
 from ..data.compatibility import Blocks
@@ -22,6 +24,8 @@ from ..store.names import StoreError
 
 #: The entry of the file's metadata that holds all but the statistics.
 _ABOUT = "inputs"
+#: How the names of tensors begin that an imputer has learned.
+_IMPUTER = "imputer/"
 
 
 @dataclass(frozen=True)
@@ -71,7 +75,7 @@ def save_inputs(inputs: Inputs) -> bytes:
     """The inputs as a safetensors file: the statistics are its tensors, the rest its metadata."""
     recipe = inputs.recipe
     about = {
-        "spec": asdict(inputs.spec),
+        "spec": asdict(replace(inputs.spec, imputer=None)),
         "target": asdict(inputs.target),
         "scale": inputs.scale,
         "place": inputs.place,
@@ -85,22 +89,31 @@ def save_inputs(inputs: Inputs) -> bytes:
         for start, both in blocks.items()
         for part, values in zip(("mean", "inverse"), both, strict=True)
     }
+    imputer = inputs.spec.imputer
+    learned = {} if imputer is None else imputer.tensors()
+    tensors |= {f"{_IMPUTER}{name}": values.cpu().numpy() for name, values in learned.items()}
     # The order of modalities is that of the network, and JSON keeps it.
     return save(tensors or {"none": np.zeros(1, np.float32)}, {_ABOUT: json.dumps(about)})
 
 
-def read_inputs(content: bytes) -> Inputs:
+def read_inputs(content: bytes, device: torch.device | str = "cpu") -> Inputs:
     """The inputs that ``save_inputs`` wrote.
+
+    Args:
+        content: the bytes of the file.
+        device: where an imputer is to work.
 
     Raises:
         StoreError: the content is anything else.
     """
     try:
-        about = json.loads(_metadata(content)[_ABOUT])
+        about, tensors = json.loads(_metadata(content)[_ABOUT]), load(content)
         blocks = {name: _blocks(places) for name, places in about["blocks"].items()}
-        statistics = _statistics(blocks, load(content)) if about["standardized"] else None
+        statistics = _statistics(blocks, tensors) if about["standardized"] else None
         spec = Spec(**_with_tuples(about["spec"]))
         spec = replace(spec, tuned={name: Tuned(**known) for name, known in about["spec"]["tuned"].items()})
+        if spec.imputation in LEARNED:
+            spec = replace(spec, imputer=_imputer(spec, tensors, device))
         if set(spec.modalities) != set(blocks):
             raise ValueError("its modalities differ")
         return Inputs(
@@ -110,9 +123,21 @@ def read_inputs(content: bytes) -> Inputs:
             place=str(about["place"]),
             recipe=TensorRecipe(blocks, statistics, bool(about["mask_padding"]), "cpu"),
         )
-    except (SafetensorError, ValueError, LookupError, TypeError, AttributeError) as error:
+    except (SafetensorError, ValueError, LookupError, TypeError, AttributeError, RuntimeError) as error:
         reason = str(error) or type(error).__name__
         raise StoreError(f"the stored inputs are not what mmbench writes: {reason}") from None
+
+
+def _imputer(spec: Spec, tensors: Mapping[str, np.ndarray], device: torch.device | str) -> Imputer:
+    """What was fitted to fill entries, from the tensors of the file."""
+    from .imputers import restored  # of such jobs alone
+
+    learned = {
+        name.removeprefix(_IMPUTER): torch.from_numpy(values).to(device)
+        for name, values in tensors.items()
+        if name.startswith(_IMPUTER)
+    }
+    return restored(spec, learned)
 
 
 def _metadata(content: bytes) -> Mapping[str, str]:

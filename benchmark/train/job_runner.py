@@ -24,6 +24,7 @@ import torch
 
 from ...corruptions.condition import Condition
 from ...datasets.dataset import DataError
+from ...datasets.imputation_rules import LEARNED
 from ...methods.estimator import Estimator
 from ..core.atomic_files import write_atomic
 from ..core.environment import origin
@@ -48,6 +49,8 @@ from .checkpoint import Checkpointer
 from .context import Context, Outcome
 from .diagnostics import diagnostics_table, kept, without_diagnostics
 from .energy import Energy, counters_of
+from .imputation_errors import imputation_table
+from .imputers import with_imputer
 from .inputs import inputs_of, save_inputs
 from .job_data import device_of, mask_conditions, ood_splits, task_data
 from .job_environment import environment_of, versions
@@ -137,6 +140,13 @@ def _train(job: Job, context: Context, folder: JobFolder, claim: Claim) -> Train
         method_class = find("method", job.method, context.plugins).load()
         seed_everything(job.seed, "initial weights")
         spec = data.spec(protocol.name, protocol.class_weights, protocol.impute)
+        if protocol.impute in LEARNED:
+            if data.media:
+                raise UsageError(
+                    f"--impute {protocol.impute} reads features, and this job reads the raw media of {', '.join(data.media)}"
+                )
+            spec = with_imputer(spec, data.train.batch, protocol, job.seed)
+            seed_everything(job.seed, "initial weights")
         method = method_class(method_class.Params(**job.params), spec).to(device)
         data = data.as_read_by(method_class)
         seed_everything(job.seed, "training")
@@ -226,6 +236,8 @@ def _evaluate(
                 corruption = evaluation.subject and load_corruption(evaluation, context.plugins)
                 under = partial(_conditions, corruption, job, context, data) if corruption else None
                 table = diagnostics_table(method, data.test, under)
+        elif evaluation.kind == "imputation":
+            table = imputation_table(method, data.test)
         elif evaluation.kind == "masks":
             table = prediction_table(method, {"test": data.test}, mask_conditions(evaluation, context))
         elif evaluation.kind == "features":

@@ -25,6 +25,7 @@ from ...methods.method import Method
 from ..core.protocol import Protocol
 from ..core.selection import Direction, Epoch, Record, select_epoch
 from .checkpoint import Checkpointer, restore_random
+from .imputers import imputed_once
 from .lightning_import import LightningModule, OptimizerLRSchedulerConfig
 from .minibatches import TrainingBatches, minibatches, training_batches
 from .optimizer import build_optimizer, rate_share, set_rates
@@ -351,6 +352,12 @@ def fit(
     """
     if method.uses_index:
         train = replace(train, index=torch.arange(len(train), device=train.target.device))
+    spec = method.spec
+    valid = imputed_once(valid, spec)
+    if selection_data.target is not None:
+        selection_data = replace(selection_data, target=imputed_once(selection_data.target, spec))
+    if protocol.train_with_missing == protocol.train_with_noise == "off":
+        train = imputed_once(train, spec)
     training = Training(method, protocol, valid, seed, report, selection_data)
     training.data = training_batches(train, protocol, method.compares_domains, seed)
     training.checkpointer = checkpointer

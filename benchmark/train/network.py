@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from ...datasets.imputation_rules import LEARNED
 from ...methods.method import Method
 from ..core.errors import UsageError
 from ..core.job import Job
@@ -13,9 +14,10 @@ from ..core.locate import root_from
 from ..core.plugins import use_plugins
 from ..core.registry import find
 from ..data.tensors import TaskData
-from ..store.job_folder import WEIGHTS, JobFolder
+from ..store.job_folder import INPUTS, WEIGHTS, JobFolder
 from ..store.names import StoreError
 from .context import Context
+from .inputs import read_inputs
 from .job_data import device_of, task_data
 from .seeds import seed_everything
 from .weights import load_weights
@@ -99,6 +101,8 @@ def load_trained(job: Job, context: Context, folder: JobFolder) -> TrainedNetwor
     seed_everything(job.seed, "initial weights")
     rules = job.protocol
     spec = data.spec(rules["name"], rules.get("class_weights", "off"), rules.get("impute", "off"))
+    if spec.imputation in LEARNED:
+        spec = replace(spec, imputer=read_inputs(folder.read(INPUTS), device).spec.imputer)
     method = method_class(method_class.Params(**job.params), spec).to(device)
     check_bases(method, folder)
     load_weights(method, folder.read(WEIGHTS), job.id)

@@ -89,7 +89,9 @@ def outputs_under(
         for condition, damaged in apply_all(conditions, part):
             changed = impute(damaged, method.spec)
             if method.separable():
-                names = sorted(condition.alters) if changed.context is None else changed.modalities
+                # what is filled by others changes with them
+                alone = changed.context is None and method.spec.imputer is None
+                names = sorted(condition.alters) if alone else changed.modalities
                 again = method.encode_all(changed, names) if names else {}
                 output = method.fuse({**clean, **again}, changed)
             else:
@@ -174,7 +176,7 @@ def prediction_table(
     for name, split in splits.items():
         asked = default_conditions(split.batch.modalities) if conditions is None else conditions
         for condition, output in outputs_under(method, split.batch, asked, diagnostics).items():
-            parts.append(_rows(name, condition, split, output))
+            parts.append(rows_of(name, condition, split, output))
     if not parts:  # the corruption concerns none of the modalities: the columns without a row
         return prediction_table(method, splits, [Clean()], diagnostics).slice(0, 0)
     return pa.concat_tables(parts)
@@ -199,7 +201,7 @@ def feature_table(method: Method, splits: dict[str, Split]) -> pa.Table:
         slices = minibatches(without_targets(split.batch), EVALUATION_BATCH)
         outputs = [method(impute(part, method.spec)) for part in slices]
         found = _concatenate([_kept(output, diagnostics=False) for output in outputs])
-        table = _rows(name, Clean().name, split, found)
+        table = rows_of(name, Clean().name, split, found)
         fused = [output.fused for output in outputs if output.fused is not None]
         if fused:
             values = torch.cat(fused).float().cpu().numpy()
@@ -209,8 +211,15 @@ def feature_table(method: Method, splits: dict[str, Split]) -> pa.Table:
     return pa.concat_tables(parts)
 
 
-def _rows(name: str, condition: str, split: Split, output: Output) -> pa.Table:
-    """The rows of a prediction table for one split under one condition, of an output as ``outputs_under`` gives it."""
+def rows_of(name: str, condition: str, split: Split, output: Output) -> pa.Table:
+    """The rows of a prediction table for one split under one condition.
+
+    Args:
+        name: of the split.
+        condition: its name.
+        split: the samples.
+        output: as ``outputs_under`` gives it.
+    """
     count, prediction, log_variance = len(split.batch), output.prediction, output.log_variance
     columns: dict[str, pa.Array] = {
         "split": pa.array([name] * count).dictionary_encode(),

@@ -51,6 +51,8 @@ class Result:
         diagnostics: reads outputs as ``predictions`` does, under every condition that they were asked for, with a column
             ``diagnostic_NAME`` for each diagnostic; without a row where the method gives none. None where they were not
             asked for.
+        imputations: reads outputs as ``diagnostics`` does, where entries of a modality were hidden, with the errors of what
+            fills them; without a row where nothing does. None where they were not asked for.
         cache: stores its scores; None where they are made anew for each table.
         damaged: whether it was tested under more than clean and missing modalities.
         cost: name -> value of what it cost; see ``cost.QUANTITIES``.
@@ -90,6 +92,7 @@ class Result:
     epochs: Callable[[], Sequence[Mapping[str, Any]]] | None = None
     fold: int = 0
     folds: int = 0
+    imputations: Callable[[], pd.DataFrame] | None = None
 
     @property
     def place(self) -> str:

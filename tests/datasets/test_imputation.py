@@ -11,9 +11,9 @@ import pytest
 import torch
 from mmbench.datasets.batch import Batch, Spec
 from mmbench.datasets.imputation import constants, fill, impute
-from mmbench.datasets.imputation_rules import Rule
+from mmbench.datasets.imputation_rules import FillRule
 
-RULES = [rule for rule in get_args(Rule) if rule != "off"]
+RULES = list(get_args(FillRule))
 WIDTH, STEPS = 3, 9
 
 
@@ -117,3 +117,8 @@ def test_constants_are_those_of_the_observed_entries_of_the_batch_that_is_given(
     assert constants(batch, ("x",), "off", {}) == {}
     nothing = batch.with_observed({"x": torch.zeros_like(batch.observed["x"])})
     assert constants(nothing, ("x",), "mean", {}) == {"x": (0.0, 0.0, 0.0)}
+
+
+def test_a_rule_that_is_fitted_is_refused_without_what_was_fitted() -> None:
+    with pytest.raises(ValueError, match="imputation knn: no fitted imputer was given"):
+        impute(holed(), spec("knn"))
