@@ -7,4 +7,5 @@ DATASETS = {
     "epic": "mmbench.datasets.epic:Epic",
     "hac": "mmbench.datasets.hac:Hac",
     "hust": "mmbench.datasets.hust:Hust",
+    "physionet2012": "mmbench.datasets.physionet2012:Physionet2012",
 }

@@ -70,6 +70,7 @@ METHODS = {
     "mmdynamics": "mmbench.methods.trusted.mmdynamics:MMDynamics",
     "grud": "mmbench.methods.series.grud:GRUD",
     "mtand": "mmbench.methods.series.mtand:MTAND",
+    "fusemoe": "mmbench.methods.series.fusemoe:FuseMoE",
     "mmin": "mmbench.methods.missing.mmin:MMIN",
     "shaspec": "mmbench.methods.missing.shaspec:ShaSpec",
     "actionmae": "mmbench.methods.missing.actionmae:ActionMAE",
