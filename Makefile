@@ -66,6 +66,7 @@ bench: $(VENV)/.installed-test  ## measure the speed that the README claims
 	$(BIN)/python tests/speed/networks.py
 	OMP_NUM_THREADS=1 $(BIN)/python tests/speed/steps.py
 	OMP_NUM_THREADS=1 $(BIN)/python tests/speed/optional_fields.py
+	OMP_NUM_THREADS=1 $(BIN)/python tests/speed/memory_series.py
 	OMP_NUM_THREADS=1 $(BIN)/python tests/speed/conditions.py
 	OMP_NUM_THREADS=1 $(BIN)/python tests/speed/cli.py
 	OMP_NUM_THREADS=1 $(BIN)/python tests/speed/corruptions_audio.py
