@@ -223,6 +223,7 @@ class FuseMoE(WithTimedEncoders):
         names = tuple(self.spec.modalities)
         there = torch.stack([available(batch, name) for name in names], dim=1)
         stacked = torch.stack([embeddings[name] for name in names], dim=1).unflatten(-1, (self.points, -1))
+        own = stacked.where(there[:, :, None, None], 0)
         said = (stacked + self.kind).where(there[:, :, None, None], 0) + self.place
         routes = []
         for block in self.blocks:
@@ -233,7 +234,7 @@ class FuseMoE(WithTimedEncoders):
         gates = routes[-1].gates
         output = Output(
             as_prediction(self.head(joined), self.spec),
-            embeddings=dict(zip(names, last, strict=True)),
+            embeddings=dict(zip(names, own.mean(dim=2).unbind(1), strict=True)),
             fused=joined,
             diagnostics={"experts_used": 1 / gates.square().sum(dim=1)},
         )

@@ -98,8 +98,11 @@ class SparseExperts(nn.Module):
         count = len(self.centres)
         if self.gate == "constant":
             return read.new_full((len(read), count), 1 / count), read.new_full((count,), float(len(read)))
-        clean = self.logits(read)
-        deviation = F.softplus(read @ self.noise.t()) + _LEAST_NOISE if self.training else None
+        precise = read.to(torch.promote_types(read.dtype, torch.float32))  # half precision would tie experts
+        clean = self.logits(precise).to(precise.dtype)
+        deviation = (
+            F.softplus(precise @ self.noise.t()).to(precise.dtype) + _LEAST_NOISE if self.training else None
+        )
         logits = clean if deviation is None else clean + deviation * torch.randn_like(clean)
         largest, chosen = logits.topk(min(self.top + 1, count), dim=1)
         gates = torch.zeros_like(logits).scatter(
