@@ -68,6 +68,7 @@ bench: $(VENV)/.installed-test  ## measure the speed that the README claims
 	OMP_NUM_THREADS=1 $(BIN)/python tests/speed/steps.py
 	OMP_NUM_THREADS=1 $(BIN)/python tests/speed/diffusion.py
 	OMP_NUM_THREADS=1 $(BIN)/python tests/speed/optional_fields.py
+	OMP_NUM_THREADS=1 $(BIN)/python tests/speed/memory_series.py
 	OMP_NUM_THREADS=1 $(BIN)/python tests/speed/conditions.py
 	OMP_NUM_THREADS=1 $(BIN)/python tests/speed/cli.py
 	OMP_NUM_THREADS=1 $(BIN)/python tests/speed/corruptions_audio.py

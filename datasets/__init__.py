@@ -8,4 +8,6 @@ DATASETS = {
     "epic": "mmbench.datasets.epic:Epic",
     "hac": "mmbench.datasets.hac:Hac",
     "hust": "mmbench.datasets.hust:Hust",
+    "mimic4": "mmbench.datasets.mimic4:Mimic4",
+    "physionet2012": "mmbench.datasets.physionet2012:Physionet2012",
 }

@@ -72,6 +72,7 @@ METHODS = {
     "mtand": "mmbench.methods.series.mtand:MTAND",
     "trace": "mmbench.methods.series.trace:TRACE",
     "csdi": "mmbench.methods.series.csdi:CSDI",
+    "fusemoe": "mmbench.methods.series.fusemoe:FuseMoE",
     "mmin": "mmbench.methods.missing.mmin:MMIN",
     "shaspec": "mmbench.methods.missing.shaspec:ShaSpec",
     "actionmae": "mmbench.methods.missing.actionmae:ActionMAE",

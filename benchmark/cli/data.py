@@ -74,8 +74,11 @@ def info(name: Name, data_root: Root = None, data: Given = None, plugin: Plugins
     out.print(
         f"[bold]{about.name}[/]: {kind}, {about.format}, sha256 {about.fingerprint[:16]}", highlight=False
     )
-    for file in about.files:
+    few = len(about.files) <= verify.MANY_FILES
+    for file in about.files if few else about.files[:2]:
         out.print(f"  {file}", markup=False, highlight=False, soft_wrap=True)
+    if not few:
+        out.print(f"  and {len(about.files) - 2} more files", highlight=False)
     target = about.target
     words = (
         f"range {target.label_range}"

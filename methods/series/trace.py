@@ -125,10 +125,11 @@ class TRACE(ERM):
         self.norm = nn.LayerNorm(self.width)
         self.experts = SparseExperts(
             self.width,
-            params.experts,
             params.expert_width,
+            params.experts,
             params.top,
             params.router,
+            "sum",
             params.expert_dropout,
         )
 
@@ -161,7 +162,7 @@ class TRACE(ERM):
             known = known_modalities(batch, names)
             tokens = torch.stack([embeddings[name] for name in names], dim=1).where(known.unsqueeze(-1), 0)
             routed = self.experts(self.norm(tokens), known)
-            mixed = tokens + routed.values
+            mixed = tokens + routed.said
             embeddings = {name: mixed[:, place] for place, name in enumerate(names)}
             balance = routed.balance
         output = self.fuse(embeddings, batch)

@@ -1,7 +1,8 @@
-"""A sparse mixture of experts: each token is read by the few experts that a router chooses for it."""
+"""A sparse mixture of experts: a gate chooses few of many small networks for each sample (Shazeer et al., ICLR 2017)."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -9,125 +10,140 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-#: The least standard deviation of the router's noise (Shazeer et al. 2017, as FuseMoE has it).
-_LEAST_NOISE = 1e-2
+from .dropout import dropout
+
+Gate = Literal["laplace", "gaussian", "softmax", "constant"]
+Combine = Literal["sum", "log"]
+#: The least deviation of the noise on a gate's logits in training, as released with FuseMoE.
+_LEAST_NOISE = 0.01
 
 
 @dataclass(frozen=True)
 class Routed:
-    """What a mixture says, and what its router did.
+    """What the experts say of some samples or tokens.
 
     Attributes:
-        values: [..., width].
-        gates: [..., expert], in [0, 1], their sum 1; 0 for experts that were not chosen.
-        balance: a scalar: the squared coefficients of variation of the experts' importance and load, summed; 0 where all
-            are used alike.
+        said: [..., outputs].
+        gates: [..., expert], 0 for experts that were not chosen; each row sums to 1.
+        importance: [expert], the sum of the gates of what counts.
+        load: [expert], how much of what counts each expert has: in training the expected number under the noise.
     """
 
-    values: Tensor
+    said: Tensor
     gates: Tensor
-    balance: Tensor
+    importance: Tensor
+    load: Tensor
+
+    @property
+    def balance(self) -> Tensor:
+        """CV^2 of the importance plus CV^2 of the load, a scalar: 0 where all experts are used alike."""
+        return squared_variation(self.importance) + squared_variation(self.load)
 
 
-class SparseExperts(nn.Module):
-    """The gated sum of the ``top`` experts of each token, each expert a perceptron with one hidden layer.
-
-    The router's logits are -||v - w_e|| (``laplace``, FuseMoE's, Han et al. 2024), -||v - w_e||^2 (``gaussian``), or v . w_e
-    (``softmax``). In training noise of a learned scale is added before the choice, so that experts near the border are tried
-    (Shazeer et al. 2017); in prediction there is none.
-    """
-
-    def __init__(
-        self,
-        width: int,
-        count: int,
-        hidden: int,
-        top: int,
-        router: Literal["laplace", "gaussian", "softmax"] = "laplace",
-        rate: float = 0.0,
-    ) -> None:
-        """Builds the mixture.
-
-        Args:
-            width: of a token.
-            count: of experts.
-            hidden: width of an expert's hidden layer.
-            top: how many read a token.
-            router: how logits follow from a token and the experts' vectors.
-            rate: of dropout within the experts.
-
-        Raises:
-            ValueError: no, or more than all, experts are to read a token.
-        """
-        super().__init__()
-        if not 1 <= top <= count:
-            raise ValueError(f"top is {top}: it should be between 1 and the number of experts, {count}")
-        self.top, self.router, self.rate = top, router, rate
-        self.centres = nn.Parameter(torch.randn(count, width) * width**-0.5)
-        self.noise = nn.Parameter(torch.zeros(width, count))
-        self.enter = nn.Parameter(_uniform((count, width, hidden), width))
-        self.enter_bias = nn.Parameter(_uniform((count, hidden), width))
-        self.leave = nn.Parameter(_uniform((count, hidden, width), hidden))
-        self.leave_bias = nn.Parameter(_uniform((count, width), hidden))
-
-    def forward(self, tokens: Tensor, known: Tensor | None = None) -> Routed:
-        """Mixes.
-
-        Args:
-            tokens: [..., width].
-            known: [...], bool: the tokens that ``balance`` counts; all by default. The others are mixed all the same.
-        """
-        flat = tokens.flatten(0, -2)
-        counted = torch.ones_like(flat[:, 0], dtype=torch.bool) if known is None else known.flatten()
-        clean = self.logits(flat)
-        # in float32: under mixed precision a load of many tokens is counted in too few digits
-        scale = F.softplus((flat @ self.noise).float()) + _LEAST_NOISE
-        clean = clean.float()
-        noisy = clean + torch.randn_like(clean) * scale if self.training else clean
-        highest, chosen = noisy.topk(self.top, dim=-1)
-        gates = torch.zeros_like(noisy).scatter(-1, chosen, highest.softmax(dim=-1))
-        load = self._load(clean, noisy, scale) if self.training else (gates > 0).to(gates.dtype)
-        there = counted.unsqueeze(-1)
-        balance = variation(gates.where(there, 0).sum(0)) + variation(load.where(there, 0).sum(0))
-        mixed = self._mix(flat, gates)
-        shape = tokens.shape[:-1]
-        return Routed(mixed.view(*shape, -1), gates.view(*shape, -1), balance)
-
-    def logits(self, tokens: Tensor) -> Tensor:
-        """[n, width] -> [n, expert], without noise."""
-        if self.router == "softmax":
-            return tokens @ self.centres.T
-        distance = (tokens.unsqueeze(1) - self.centres).square().sum(-1)
-        return -distance if self.router == "gaussian" else -(distance + 1e-12).sqrt()
-
-    def _load(self, clean: Tensor, noisy: Tensor, scale: Tensor) -> Tensor:
-        """[n, expert]: the chance that an expert were among the chosen, were its noise drawn anew (Shazeer et al. 2017,
-        appendix A); a count of choices would have no gradient."""
-        if self.top == noisy.shape[-1]:
-            return torch.ones_like(noisy)
-        highest = noisy.topk(self.top + 1, dim=-1).values
-        inside, outside = (
-            highest[:, -2:-1],
-            highest[:, -1:],
-        )  # what it has to exceed, where it is not or is chosen
-        border = outside.where(noisy > outside, inside)
-        return torch.special.ndtr((clean - border) / scale)
-
-    def _mix(self, tokens: Tensor, gates: Tensor) -> Tensor:
-        """[n, width]: every expert reads every token, which is faster than sorting for as few as there are here."""
-        hidden = F.gelu(torch.einsum("nd,edh->neh", tokens, self.enter) + self.enter_bias)
-        hidden = F.dropout(hidden, self.rate, self.training)
-        gates = gates.to(hidden.dtype)
-        weighted = hidden * gates.unsqueeze(-1)
-        return torch.einsum("neh,ehd->nd", weighted, self.leave) + gates @ self.leave_bias
-
-
-def variation(values: Tensor) -> Tensor:
-    """The squared coefficient of variation of [expert], a scalar (variance with ddof = 1); 0 for a single one."""
-    if len(values) == 1:
-        return values.sum() * 0
+def squared_variation(values: Tensor) -> Tensor:
+    """The variance (ddof = 1) of values [n] divided by the square of their mean; 0 for one value."""
+    if len(values) < 2:
+        return values.new_zeros(())
     return values.var() / (values.mean().square() + 1e-10)
 
 
-def _uniform(shape: tuple[int, ...], inputs: int) -> Tensor:
-    return torch.empty(shape).uniform_(-(inputs**-0.5), inputs**-0.5)
+class SparseExperts(nn.Module):
+    """Feed-forward experts, of which a gate chooses ``top`` for each sample.
+
+    The logit of expert e for v is -||v - w_e|| (``laplace``), -||v - w_e||^2 (``gaussian``) or v . w_e (``softmax``); in
+    training noise of deviation softplus(v . n_e) + 0.01 is added. The gates are the softmax over the ``top`` largest.
+    ``constant`` asks all experts alike. The answer is sum_e g_e E_e(v), or (``log``) log sum_e g_e softmax(E_e(v)).
+    """
+
+    def __init__(
+        self, inputs: int, hidden: int, experts: int, top: int, gate: Gate, combine: Combine, rate: float
+    ) -> None:
+        """Builds the experts; they write as many values as they read.
+
+        Args:
+            inputs: values that are read.
+            hidden: width of an expert.
+            experts: how many.
+            top: how many of them are asked about a sample; all where there are fewer.
+            gate: how they are chosen.
+            combine: how their answers are joined.
+            rate: of dropout within an expert.
+        """
+        super().__init__()
+        self.top, self.gate, self.combine, self.rate = min(top, experts), gate, combine, rate
+
+        def uniform(fan_in: int, *shape: int) -> nn.Parameter:
+            bound = 1 / math.sqrt(fan_in)
+            return nn.Parameter(torch.empty(experts, *shape).uniform_(-bound, bound))
+
+        self.centres = uniform(inputs, inputs)
+        self.noise = nn.Parameter(torch.zeros(experts, inputs))
+        self.inner, self.inner_bias = uniform(inputs, inputs, hidden), uniform(inputs, hidden)
+        self.outer, self.outer_bias = uniform(hidden, hidden, inputs), uniform(hidden, inputs)
+
+    def forward(self, values: Tensor, known: Tensor | None = None) -> Routed:
+        """Asks the experts.
+
+        Args:
+            values: [..., inputs].
+            known: [...], bool: what counts for importance and load; all by default. The rest is answered all the same.
+        """
+        shape, read = values.shape[:-1], values.flatten(0, -2)
+        gates, load = self.route(read)
+        counted = read.new_ones(len(read), 1) if known is None else known.reshape(-1, 1).to(gates.dtype)
+        use = {"importance": (gates * counted).sum(dim=0), "load": (load * counted).sum(dim=0)}
+        # All experts at once: few and small, they cost less so than samples that are gathered for each.
+        hidden = F.gelu(torch.einsum("bi,eih->beh", read, self.inner) + self.inner_bias)
+        hidden = dropout(hidden, self.rate, self.training)
+        if self.combine == "log":
+            answers = torch.einsum("beh,eho->beo", hidden, self.outer) + self.outer_bias
+            chances = (gates.unsqueeze(-1) * answers.softmax(dim=-1)).sum(dim=1)
+            said = chances.clamp(min=torch.finfo(chances.dtype).tiny).log()
+            return Routed(said.view(*shape, -1), gates.view(*shape, -1), **use)
+        # The last map is linear: gates may weigh what it reads.
+        weights = gates.to(hidden.dtype)
+        said = torch.einsum("beh,eho->bo", hidden * weights.unsqueeze(-1), self.outer)
+        said = said + weights @ self.outer_bias
+        return Routed(said.view(*shape, -1), gates.view(*shape, -1), **use)
+
+    def route(self, read: Tensor) -> tuple[Tensor, Tensor]:
+        """Gates and load, each [batch, expert], for [batch, inputs]."""
+        count = len(self.centres)
+        if self.gate == "constant":
+            return read.new_full((len(read), count), 1 / count), read.new_ones(len(read), count)
+        precise = read.to(torch.promote_types(read.dtype, torch.float32))  # half precision would tie experts
+        clean = self.logits(precise).to(precise.dtype)
+        deviation = (
+            F.softplus(precise @ self.noise.t()).to(precise.dtype) + _LEAST_NOISE if self.training else None
+        )
+        logits = clean if deviation is None else clean + deviation * torch.randn_like(clean)
+        largest, chosen = logits.topk(min(self.top + 1, count), dim=1)
+        gates = torch.zeros_like(logits).scatter(
+            1, chosen[:, : self.top], largest[:, : self.top].softmax(dim=1)
+        )
+        if deviation is None or self.top == count:
+            return gates, (gates > 0).to(gates.dtype)
+        return gates, chance_of_choice(clean, logits, deviation, largest, self.top)
+
+    def logits(self, read: Tensor) -> Tensor:
+        """[batch, expert] for [batch, inputs], without noise."""
+        if self.gate == "softmax":
+            return read @ self.centres.t()
+        # Differences, not products: those would round a distance by what else is in the batch.
+        distance = torch.linalg.vector_norm(read.unsqueeze(1) - self.centres, dim=-1)
+        return -distance.square() if self.gate == "gaussian" else -distance
+
+
+def chance_of_choice(clean: Tensor, noisy: Tensor, deviation: Tensor, largest: Tensor, top: int) -> Tensor:
+    """How likely each expert would be chosen if its own noise were drawn again, [batch, expert] (Shazeer et al., appendix A).
+
+    Args:
+        clean: logits without noise, [batch, expert].
+        noisy: with it.
+        deviation: of the noise.
+        largest: the ``top`` + 1 largest noisy logits, [batch, top + 1].
+        top: how many are chosen.
+    """
+    inside, outside = largest[:, top : top + 1], largest[:, top - 1 : top]
+    threshold = torch.where(noisy > inside, inside, outside)
+    return torch.special.ndtr((clean - threshold) / deviation)

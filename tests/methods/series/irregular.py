@@ -97,3 +97,23 @@ def error(method: Method, batch: Batch) -> float:
 def shuffled_times(batch: Batch) -> Batch:
     """The batch in which every sample has the times of another."""
     return replace(batch, time={"x": batch.time["x"].roll(1, dims=0)})
+
+
+LATE_STEPS = 10
+
+
+def late(count: int, seed: int) -> Batch:
+    """White noise over ten hours; y is twice the mean of the first channel's observations in the last five.
+
+    Times are the powers 1/3 or 3 of uniform draws, so that which steps these are differs from sample to sample.
+    """
+    draw = torch.Generator().manual_seed(seed)
+    power = torch.where(torch.rand(count, 1, generator=draw) < 0.5, 1 / 3, 3.0)
+    share = (torch.rand(count, LATE_STEPS, generator=draw) ** power).sort(dim=1).values
+    share[:, 0], share[:, -1] = 0.0, 1.0
+    values = torch.randn(count, LATE_STEPS, 2, generator=draw)
+    observed = torch.rand(count, LATE_STEPS, 2, generator=draw) < 0.8
+    observed[:, -1] = True
+    told = observed[..., 0] & (share > 0.5)
+    target = 2 * values[..., 0].where(told, 0).sum(1) / told.sum(1)
+    return batch_of(values, observed, share * 10 * HOUR, target)

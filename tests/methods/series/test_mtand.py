@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 import torch
-from mmbench.datasets.batch import Batch
-from mmbench.methods.series.mtand import MTAND, MTANDEncoder, MTANDParams, TimeEmbedding
+from mmbench.methods.series.mtand import MTAND, MTANDEncoder, MTANDParams
+from mmbench.methods.shared.time_attention import TimeEmbedding
 from mmbench.methods.shared.timed_series import Series
 
 from .. import planted
@@ -98,44 +98,25 @@ def test_times_are_read_and_their_unit_is_the_longest_series():
 
 # --- what times are worth ---------------------------------------------------------------------------------
 
-STEPS = 10
-
-
-def late(count: int, seed: int) -> Batch:
-    """White noise over ten hours; y is twice the mean of the first channel's observations in the last five.
-
-    Times are the powers 1/3 or 3 of uniform draws, so that which steps these are differs from sample to sample.
-    """
-    draw = torch.Generator().manual_seed(seed)
-    power = torch.where(torch.rand(count, 1, generator=draw) < 0.5, 1 / 3, 3.0)
-    share = (torch.rand(count, STEPS, generator=draw) ** power).sort(dim=1).values
-    share[:, 0], share[:, -1] = 0.0, 1.0
-    values = torch.randn(count, STEPS, 2, generator=draw)
-    observed = torch.rand(count, STEPS, 2, generator=draw) < 0.8
-    observed[:, -1] = True
-    told = observed[..., 0] & (share > 0.5)
-    target = 2 * values[..., 0].where(told, 0).sum(1) / told.sum(1)
-    return irregular.batch_of(values, observed, share * 10 * irregular.HOUR, target)
-
 
 @functools.cache
 def trained(**params) -> MTAND:
     torch.manual_seed(0)
     sizes = {"points": 8, "time_width": 16, "hidden": 16, "width": 8}
     method = MTAND(MTANDParams(dropout=0.0, **sizes, **params), irregular.SPEC)
-    planted.train(method, late(768, 1), epochs=20, lr=1e-2)
+    planted.train(method, irregular.late(768, 1), epochs=20, lr=1e-2)
     return method
 
 
 def test_irregular_times_tell_what_the_order_of_steps_does_not():
-    test = late(512, 2)
+    test = irregular.late(512, 2)
     whole = irregular.error(trained(), test)
     assert whole < 0.7 * irregular.error(trained(times="steps"), test)
     assert whole < 0.7 * irregular.error(trained(attention="mean"), test)
 
 
 def test_the_times_of_other_samples_are_worse():
-    test = late(512, 2)
+    test = irregular.late(512, 2)
     assert irregular.error(trained(), irregular.shuffled_times(test)) > 1.5 * irregular.error(trained(), test)
 
 
