@@ -36,7 +36,7 @@ class NeedsSplit(Protocol):
         """The condition as it may be applied to batches of a split.
 
         Args:
-            split: all samples, with their targets.
+            split: all samples; with their targets where the condition has an attribute ``reads_targets`` that is true.
         """
         ...
 

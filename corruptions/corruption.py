@@ -40,6 +40,8 @@ class Corruption(ABC):
             observed entries alone.
         moves_steps: whether each step of the result is a step of the input as a whole, or zeros, whatever the features are.
             Then the token ids of a text go along. Other damage cannot reach them.
+        reads_targets: whether ``prepared`` has to be given targets, as for damage that depends on the class. No network sees
+            them.
         changes_mask: whether it changes which steps hold data.
         levels: the strength at severity 1 to 5, in the unit that the subclass states.
     """
@@ -55,6 +57,7 @@ class Corruption(ABC):
     moves_entries: ClassVar[bool] = False
     moves_steps: ClassVar[bool] = False
     changes_mask: ClassVar[bool] = False
+    reads_targets: ClassVar[bool] = False
     levels: ClassVar[tuple[float, float, float, float, float]]
 
     def __post_init__(self) -> None:
@@ -176,9 +179,15 @@ def prepare(condition: Condition, split: Batch) -> Condition:
 
     Args:
         condition: any.
-        split: all samples, with their targets: no batch that is handed to a method later needs them.
+        split: all samples; with their targets where the condition ``reads_targets``. No batch that it is applied to later
+            needs them.
     """
     return condition.prepared(split) if isinstance(condition, NeedsSplit) else condition
+
+
+def reads_targets(condition: Condition) -> bool:
+    """Whether a condition depends on targets, and says so by an attribute of that name. No other is given any."""
+    return bool(getattr(condition, "reads_targets", False))
 
 
 def apply_all(conditions: Iterable[Condition], batch: Batch) -> Iterator[tuple[Condition, Batch]]:

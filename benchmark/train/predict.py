@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from ...corruptions.condition import Clean, Condition
-from ...corruptions.corruption import apply_all, prepare
+from ...corruptions.corruption import apply_all, prepare, reads_targets
 from ...corruptions.missing import Missing
 from ...datasets.batch import Batch
 from ...datasets.imputation import impute
@@ -81,8 +81,8 @@ def outputs_under(
         ValueError: a confidence or diagnostic is not one number a sample, or is given for some samples only.
     """
     method.eval()
-    conditions = [prepare(condition, batch) for condition in conditions]  # some depend on targets
-    batch = without_targets(batch)
+    told, batch = batch, without_targets(batch)
+    conditions = [prepare(condition, told if reads_targets(condition) else batch) for condition in conditions]
     found: dict[str, list[Output]] = {condition.name: [] for condition in conditions}
     for part in minibatches(batch, EVALUATION_BATCH):
         clean = method.encode_all(impute(part, method.spec)) if method.separable() else {}
