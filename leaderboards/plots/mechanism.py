@@ -275,8 +275,10 @@ def write_each(
     reasons: dict[str, None] = {}
     stems: dict[str, int] = {}
     blocks = frame[list(KEYS)].drop_duplicates()
-    for keys, rows in frame.groupby([*KEYS, "method"], sort=False):
-        task, modalities, protocol, _, method = map(str, keys)
+    for _, rows in frame.groupby([*KEYS, "method"], sort=False):
+        task, modalities, protocol, method = (
+            str(rows[name].iloc[0]) for name in ("task", "modalities", "protocol", "method")
+        )
         try:
             figure = draw(rows)
         except ValueError as error:

@@ -61,8 +61,8 @@ class MissingPrompts(Method):
             "trained elsewhere, so that sizes and recipe (AdamW, rate 0.01, decay 0.02, 20 epochs of 256) are not taken over; "
             "a missing modality is a zero token, not an empty text or a white picture; patterns are drawn anew in every pass, "
             "not read from a table; any number of modalities; input prompts alone, no attention prompts. On "
-            "planted data `erm` on the same missing patterns is better where a modality is missing (errors of 0.56 and 0.67 "
-            "without text), and 16 prompts before so few tokens are worse than none (1.01 and 0.74): docs/methods.md has the "
+            "planted data `erm` on the same missing patterns is better where a modality is missing (errors of 0.58 and 0.71 "
+            "without text), and 16 prompts before so few tokens are worse than none (0.84 and 0.71): docs/methods.md has the "
             "figures"
         ),
     }

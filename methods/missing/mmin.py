@@ -129,7 +129,7 @@ class MMIN(Method):
             "mmbench's fusion head on the bottlenecks; the rate does not fall linearly after the first 20 epochs, Adam's "
             "first beta is 0.9, not 0.5, one norm is clipped, not one for each part, and initial weights are PyTorch's. On "
             "planted data the cascade that is not told what to imagine is as good, and so is `erm` on the same missing "
-            "patterns (errors of 0.17, 0.19 and 0.19 without what can be rebuilt): docs/methods.md has the figures"
+            "patterns (errors of 0.21, 0.20 and 0.21 without what can be rebuilt): docs/methods.md has the figures"
         ),
     }
     controls: ClassVar[Mapping[str, Mapping[str, object]]] = {

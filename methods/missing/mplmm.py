@@ -91,7 +91,8 @@ class MPLMM(Method):
             "brought to 50 steps by means over equal shares, where the release has aligned data with padding; no dropout within "
             "feed-forward layers; without any modality tokens are zeros; any number of modalities; every pattern is equally "
             "likely, the complete one among them; results are of test data, where the release's last evaluation is of "
-            "validation data. On planted data `erm` on the same missing patterns is as good where a modality is missing: "
+            "validation data. On planted data `erm` on the same missing patterns is as good where text is missing (errors of 0.58 and "
+            "0.56), and so are projections and head that learn on without prompts where audio is (0.15 and 0.14): "
             "docs/methods.md has the figures"
         ),
     }
