@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from mmbench.datasets.batch import Batch, Spec
+from mmbench.datasets.batch import Spec
 from mmbench.methods.series.fusemoe import Block, FuseMoE, FuseMoEParams, GridEncoder
 from mmbench.methods.shared.timed_series import Series
 
@@ -122,51 +122,3 @@ def test_irregular_times_tell_what_the_order_of_steps_does_not() -> None:
     whole = irregular.error(late(), test)
     assert whole < 0.7 * irregular.error(late(times="steps"), test)
     assert irregular.error(late(), irregular.shuffled_times(test)) > 1.5 * whole
-
-
-GROUPS = 6
-
-
-def groups(count: int, seed: int) -> tuple[Batch, torch.Tensor]:
-    """Each of six groups of samples has a linear map of its own from ``a`` to the score; ``b`` tells the group."""
-    fixed = torch.Generator().manual_seed(98)
-    centres = 2 * torch.randn(GROUPS, 6, generator=fixed)
-    maps = torch.randn(GROUPS, 6, generator=fixed)
-    draw = torch.Generator().manual_seed(seed)
-    group = torch.randint(0, GROUPS, (count,), generator=draw)
-    values = torch.randn(count, 6, generator=draw)
-    told = centres[group] + 0.3 * torch.randn(count, 6, generator=draw)
-    batch = Batch(
-        features={"a": values.unsqueeze(1), "b": told.unsqueeze(1)},
-        mask={name: torch.ones(count, 1, dtype=torch.bool) for name in "ab"},
-        present={name: torch.ones(count, dtype=torch.bool) for name in "ab"},
-        target=(values * maps[group]).sum(dim=1),
-        domain=torch.zeros(count, dtype=torch.int64),
-        sample_id=torch.arange(count),
-    )
-    return batch, group
-
-
-def test_samples_of_a_group_are_sent_to_the_same_experts() -> None:
-    spec = Spec({"a": 6, "b": 6}, "regression", label_range=(-3.0, 3.0), steps={"a": 1, "b": 1})
-    torch.manual_seed(0)
-    params = FuseMoEParams(points=2, width=16, blocks=1, heads=2, hidden=16, dropout=0.0)
-    method = FuseMoE(params, spec)
-    test, group = groups(400, 2)
-
-    @torch.no_grad()
-    def gates() -> torch.Tensor:
-        _, routes = method.eval().fused(method.encode_all(test), test)
-        return routes[-1].gates
-
-    def purity(gates: torch.Tensor) -> float:
-        """The share of samples of the group that is most frequent among those of their first expert."""
-        first = gates.argmax(dim=1)
-        counts = torch.bincount(GROUPS * first + group, minlength=GROUPS * gates.shape[1])
-        return float(counts.view(-1, GROUPS).amax(dim=1).sum() / len(group))
-
-    before = purity(gates())
-    planted.train(method, groups(800, 1)[0], epochs=10, lr=1e-2)
-    assert purity(gates()) > before + 0.1, before
-    assert float(gates().sum(dim=0).max() / len(group)) < 0.6, "no expert has all"
-    assert float(irregular.error(method, test)) < 0.5 * float(test.target.abs().mean())
