@@ -1,0 +1,58 @@
+"""A store without its weights, as one file: what is needed to score every prediction again, and nothing else.
+
+``tar xf predictions.tar.xz -C FOLDER`` gives a store: ``mmbench leaderboard --store FOLDER``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import tarfile
+from pathlib import Path
+
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+#: What a table reads of a job.
+FILES = ("job.json", "fit.json", "environment.json", "done.json", "predictions.parquet")
+
+
+def pack(store: Path, file: Path, clean_only: bool = False) -> None:
+    """Writes the finished jobs of a store without their weights.
+
+    The predictions on complete data and with modalities missing are there as they were written, with the validation part; those
+    under further conditions are not.
+
+    Args:
+        store: a store.
+        file: the ``.tar.xz`` to write; the same store gives the same bytes.
+        clean_only: keep the predictions of the complete test part alone; the marker of the job holds the hash of the shorter file.
+    """
+    with tarfile.open(file, "w:xz", preset=9) as archive:
+        for place in sorted((store / "jobs").iterdir()):
+            if not (place / "done.json").exists():
+                continue
+            contents = {name: (place / name).read_bytes() for name in FILES}
+            if clean_only:
+                contents["predictions.parquet"] = _clean(contents["predictions.parquet"])
+                done = json.loads(contents["done.json"])
+                whole = hashlib.sha256(contents["predictions.parquet"]).hexdigest()
+                done["files"]["predictions.parquet"] = {
+                    "sha256": whole,
+                    "size": len(contents["predictions.parquet"]),
+                }
+                contents["done.json"] = json.dumps(done, indent=1).encode()
+            for name, content in contents.items():
+                entry = tarfile.TarInfo(f"jobs/{place.name}/{name}")
+                entry.size = len(content)
+                archive.addfile(entry, io.BytesIO(content))
+
+
+def _clean(predictions: bytes) -> bytes:
+    """The rows of the complete test part of a prediction file."""
+    table = pq.read_table(io.BytesIO(predictions))
+    kept = table.filter(pc.and_(pc.equal(table["condition"], "clean"), pc.equal(table["split"], "test")))
+    written = io.BytesIO()
+    pq.write_table(kept, written, compression="none")
+    return written.getvalue()
