@@ -25,7 +25,7 @@ from page import write_page
 from texts import write_texts
 
 HERE = Path(__file__).parent
-SETS = ("rosmap", "handwritten", "mosi", "texts", "dsads", "physionet2012-a")
+SETS = ("rosmap", "handwritten", "mosi", "texts", "dsads")
 #: Tables that are kept beside the page, and those whose numbers are.
 MARKDOWN = ("accuracy", "missing", "robustness", "misd", "calibration", "cost")
 NUMBERS = ("summary", "accuracy")
