@@ -3,7 +3,8 @@
     python docs/results/page.py
 
 ``{{ value SET METHOD [COLUMN] }}`` is a mean; without a column that of the main metric on complete data, with its 95 % interval.
-``{{ gain SET METHOD REFERENCE [missing] }}`` is the paired difference from a reference, ``{{ best SET [COLUMN] }}`` the first method of a column, ``{{ table SET }}``
+``{{ gain SET METHOD REFERENCE [missing] }}`` is the paired difference from a reference, ``{{ without SET METHOD MODALITIES [drop] }}`` what is left
+without some modalities, or what is lost, ``{{ best SET [COLUMN] }}`` the first method of a column, ``{{ table SET }}``
 the table of a set, ``{{ samples SET }}`` how many test samples it has, ``{{ time SET }}`` how long it took. A column is named by a part of its heading in ``summary.csv``.
 """
 
@@ -30,7 +31,15 @@ _LOWER = "↓"
 
 def render(template: str) -> str:
     """The page. Raises ValueError where a field names what no table has."""
-    makers = {"value": value, "gain": gain, "best": best, "table": table, "samples": samples, "time": time}
+    makers = {
+        "value": value,
+        "gain": gain,
+        "without": without,
+        "best": best,
+        "table": table,
+        "samples": samples,
+        "time": time,
+    }
 
     def fill(found: re.Match[str]) -> str:
         name, *words = found[1].split()
@@ -78,6 +87,24 @@ def gain(name: str, method: str, reference: str, condition: str = "clean") -> st
     percent = _percent(name)
     ends = ", ".join(_number(float(row[end]), percent, sign=True) for end in ("low", "high"))
     return f"{_number(float(row['gain']), percent, sign=True)} [{ends}]"
+
+
+def without(name: str, method: str, missing: str, what: str = "mean") -> str:
+    """The main metric where modalities are missing.
+
+    Args:
+        name: of the set.
+        method: its label.
+        missing: the modalities that are missing, with ``+`` between them.
+        what: ``mean``, or ``drop``: what is lost against complete data, with its interval.
+    """
+    frame = pd.read_csv(HERE / name / "patterns.csv").set_index(["method", "condition"])
+    row = frame.loc[(method, f"missing:{missing}")]
+    percent = row["unit"] == "fraction"
+    if what == "mean":
+        return _number(float(row["mean"]), percent)
+    ends = ", ".join(_number(float(row[f"drop_{end}"]), percent, sign=True) for end in ("low", "high"))
+    return f"{_number(float(row['drop']), percent, sign=True)} [{ends}]"
 
 
 def best(name: str, column: str = "clean") -> str:

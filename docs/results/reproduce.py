@@ -83,12 +83,20 @@ def write_tables(name: str, store: Path, work: Path) -> None:
     ):
         if (tables / file).exists():
             (kept / file).write_bytes((tables / file).read_bytes())
+    patterns(tables / "missing.csv").to_csv(kept / "patterns.csv", index=False, float_format="%.5g")
     pack(store, kept / "predictions.tar.xz", clean_only=name in CLEAN_ONLY)
     against(store).to_csv(kept / "against.csv", index=False, float_format="%.5g")
     times = pd.DataFrame(job_times(store))
     times.groupby("method", sort=False).agg(jobs=("seconds", "size"), seconds=("seconds", "sum")).round(
         1
     ).to_csv(kept / "time.csv")
+
+
+def patterns(file: Path) -> pd.DataFrame:
+    """The main metric under each pattern of missing modalities, and what is lost against complete data, of a missing.csv."""
+    frame = pd.read_csv(file)
+    main = frame[frame["metric"] == frame["metric"].iloc[0]]
+    return main[["method", "condition", "unit", "mean", "low", "high", "drop", "drop_low", "drop_high"]]
 
 
 def job_times(store: Path) -> list[dict[str, str | float]]:
