@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 DEMO := demo
 
 .DEFAULT_GOAL := help
-.PHONY: help install constraints demo test test-fast faults fuzz lint bench pictures docs clean
+.PHONY: help install constraints demo test test-fast faults fuzz lint bench results pictures docs clean
 
 help:  ## say what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -78,6 +78,14 @@ bench: $(VENV)/.installed-test  ## measure the speed that the README claims
 	OMP_NUM_THREADS=1 $(BIN)/python tests/speed/media.py
 	OMP_NUM_THREADS=1 $(BIN)/python tests/speed/features.py
 	OMP_NUM_THREADS=1 $(BIN)/python tests/speed/scheduling.py
+
+RESULTS := results
+RESULT_SETS := rosmap handwritten mosi texts dsads
+
+results: $(RESULT_SETS:%=results-%)  ## make docs/results anew of real data in RESULTS_DATA; results-SET makes one set
+
+results-%: install
+	OMP_NUM_THREADS=1 $(BIN)/python docs/results/reproduce.py $* --data "$(RESULTS_DATA)" --work $(RESULTS)
 
 docs: $(VENV)/.installed-docs  ## build the documentation as a site, in site/
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet

@@ -107,9 +107,11 @@ class RunView:
         if outcome.job_id in self.trained_before:
             return "tested under more conditions; trained before"
         best = record["epochs"][record["selected_epoch"]]
+        place = f"{record['selected_epoch'] + 1}/{len(record['epochs'])}"
+        loss = sum(best["train"].values())
         words = [
-            f"epoch {record['selected_epoch'] + 1}/{len(record['epochs'])}",
-            f"loss {sum(best['train'].values()):.3f}",
+            # an estimator has no loss, and candidates in the place of epochs
+            *([f"epoch {place}", f"loss {loss:.3f}"] if best["train"] else [f"candidate {place}"]),
             f"valid {record['metric']} {best['metric']:.3f}",
             f"{sum(seconds.values()):.0f} s" if sum(seconds.values()) >= 1 else "<1 s",
         ]
@@ -162,7 +164,9 @@ def _title(job: Job) -> str:
 
 
 def _words(progress: dict[str, Any]) -> list[str]:
-    words = [f"epoch {progress['epoch']}/{progress['epochs']}"]
+    # an estimator has no loss, and candidates in the place of epochs
+    unit = "candidate" if "metric" in progress and "loss" not in progress else "epoch"
+    words = [f"{unit} {progress['epoch']}/{progress['epochs']}"]
     words.append(f"loss {progress['loss']:.3f}" if "loss" in progress else "")
     words.append(f"valid {progress['metric']:.3f}" if "metric" in progress else "")
     left = progress.get("seconds_left")

@@ -76,9 +76,10 @@ def write_leaderboards(
     tables = tables_of(store, chosen, what, out, reference, plugins)
     frames = tables.frames
     files: list[Path] = []
-    panels = summary.panels(frames) if what is None and "terminal" in formats else []
-    if panels:
-        print_summary(panels, out)
+    panels = summary.panels(frames) if what is None and {"terminal", "csv"} & set(formats) else []
+    shown = panels if "terminal" in formats else []
+    if shown:
+        print_summary(shown, out)
         formats = [name for name in formats if name != "terminal"]
     for name, frame in frames.items():
         table = tables.declared[name]
@@ -104,9 +105,9 @@ def write_leaderboards(
     scored = [frame for name, frame in frames.items() if not tables.declared[name].plain]
     if "missing" in frames and "csv" in formats and find_spec("matplotlib") and _drawable(frames["missing"]):
         files.append(plots.write_missing_modalities(frames["missing"], folder))
-    if panels:
+    if shown:
         _print_notes(
-            _summary_notes(frames, panels),
+            _summary_notes(frames, shown),
             table_notes.holes(summary.main_rows(frames["accuracy"])),
             FEW_HOLES,
             out,
@@ -117,7 +118,7 @@ def write_leaderboards(
         _print_notes(notes, holes, MOST_HOLES, out)
     for name, why in tables.nothing.items():
         out.print(f"no table {name}: {why}", style="dim", markup=False, highlight=False)
-    for said in _folders_of(files) if panels else map(str, files):
+    for said in _folders_of(files) if shown else map(str, files):
         out.print(f"wrote {said}", markup=False, highlight=False, soft_wrap=True)
     print_faults(out, tables.faults)
     return tables.complete, files

@@ -325,7 +325,8 @@ class Progress:
         if self.energy:
             self.energy.sample()
         if ended is not None:
-            self.values |= {"loss": sum(ended.train.values()), "metric": ended.metric}
+            losses = {"loss": sum(ended.train.values())} if ended.train else {}  # an estimator has none
+            self.values |= {**losses, "metric": ended.metric}
         done = (epoch + share) / self.epochs
         note = {
             **self.values,

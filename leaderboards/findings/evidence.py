@@ -13,6 +13,10 @@ from ..labels import CLEAN
 from ..tables.seed_scores import Score, scores
 from .effect_sizes import relative_gain
 
+#: The control that predicts the same for every sample. It loses nothing where inputs break and its confidence ranks
+#: nothing, so it would answer for the methods: no question is asked of it.
+CONSTANT = "majority"
+
 
 @dataclass(frozen=True)
 class Evidence:
@@ -41,8 +45,8 @@ class Evidence:
         return [one for one in items if self.asks(one) and one.by_seed]
 
     def asks(self, one: Score) -> bool:
-        """Whether a score is of this protocol and kind of data."""
-        return one.protocol == self.protocol and one.data == self.data
+        """Whether a score is of this protocol and kind of data, and not of ``CONSTANT``."""
+        return (one.protocol, one.data) == (self.protocol, self.data) and base_name(one.method) != CONSTANT
 
 
 def base_name(method: str) -> str:

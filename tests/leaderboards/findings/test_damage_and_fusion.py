@@ -120,3 +120,14 @@ def test_5b_a_difference_within_its_spread_is_undecided():
     rows += [classified("new", seed, sharpness) for seed, sharpness in enumerate((1.6, 1.0, 0.8))]
     found = asked("5b", rows, (accuracy, calibration))
     assert found.answer == "undecided", found.statistic
+
+
+def test_what_predicts_the_same_for_all_does_not_answer_for_the_methods():
+    damage = dict.fromkeys(["missing:text", "missing:audio"], 0.5)
+    methods = [row_of(name, "t", [1.0, 1.001, 0.999], damage) for name in ("erm", "a")]
+    constant = row_of("majority", "t", [3.0, 3.0, 3.0], dict.fromkeys(damage, 0.0))
+    for number in ("1", "5a", "6"):
+        alone, beside = (asked(number, rows, (accuracy, missing)) for rows in (methods, [*methods, constant]))
+        assert alone == beside
+        assert "majority" not in beside.statistic
+    assert asked("5a", [*methods, constant], (accuracy, missing)).answer == "yes"

@@ -1,0 +1,211 @@
+"""Writes index.md: the text of index.md.in, with every figure taken from the tables beside it.
+
+    python docs/results/page.py
+
+``{{ value SET METHOD [COLUMN] }}`` is a mean; without a column that of the main metric on complete data, with its 95 % interval.
+``{{ gain SET METHOD REFERENCE [missing] }}`` is the paired difference from a reference, ``{{ without SET METHOD MODALITIES [drop] }}`` what is left
+without some modalities, or what is lost, ``{{ best SET [COLUMN] }}`` the first method of a column, ``{{ table SET }}``
+the table of a set, ``{{ samples SET }}`` how many test samples it has, ``{{ time SET }}`` how long it took. A column is named by a part of its heading in ``summary.csv``.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from pathlib import Path
+
+import pandas as pd
+
+HERE = Path(__file__).parent
+TEMPLATE, PAGE = HERE / "index.md.in", HERE / "index.md"
+_FIELD = re.compile(r"\{\{ *(.*?) *\}\}")
+#: Columns of summary.csv, by a part of their heading, and what the page calls them.
+_COLUMNS = {
+    "missing, mean": "modalities missing",
+    "corrupted, mean": "damaged",
+    "reliability": "reliability grid",
+    "misclassified": "risk (AURC)",
+}
+_LOWER = "↓"
+
+
+def render(template: str) -> str:
+    """The page. Raises ValueError where a field names what no table has."""
+    makers = {
+        "value": value,
+        "gain": gain,
+        "without": without,
+        "best": best,
+        "table": table,
+        "samples": samples,
+        "time": time,
+    }
+
+    def fill(found: re.Match[str]) -> str:
+        name, *words = found[1].split()
+        if name not in makers:
+            raise ValueError(f"{found[0]}: expected one of {', '.join(makers)}")
+        try:
+            return makers[name](*words)
+        except (KeyError, IndexError, FileNotFoundError, TypeError) as error:
+            raise ValueError(f"{found[0]}: {error}") from error
+
+    return _FIELD.sub(fill, template)
+
+
+def value(name: str, method: str, column: str = "") -> str:
+    """A mean, as percent where it is a share; the main one with its interval.
+
+    Args:
+        name: of the set.
+        method: its label.
+        column: a part of the heading, with ``_`` for a blank; empty for the main metric on complete data.
+    """
+    if column:
+        heading = _heading(name, column.replace("_", " "))
+        return _shown(float(_summary(name).loc[method, heading]), heading)
+    row = _main(name).loc[method]
+    percent = row["unit"] == "fraction"
+    ends = (
+        "" if pd.isna(row["low"]) else f" [{_number(row['low'], percent)}, {_number(row['high'], percent)}]"
+    )
+    return _number(row["mean"], percent) + ends
+
+
+def gain(name: str, method: str, reference: str, condition: str = "clean") -> str:
+    """A paired difference with its interval, positive where the method is better than the reference.
+
+    Args:
+        name: of the set.
+        method: its label.
+        reference: the label of what it is compared with.
+        condition: ``clean`` or ``missing``.
+    """
+    found = _against(name)
+    wanted = "clean" if condition == "clean" else "average_missing"
+    row = found.loc[(wanted, method, reference)]
+    percent = _percent(name)
+    ends = ", ".join(_number(float(row[end]), percent, sign=True) for end in ("low", "high"))
+    return f"{_number(float(row['gain']), percent, sign=True)} [{ends}]"
+
+
+def without(name: str, method: str, missing: str, what: str = "mean") -> str:
+    """The main metric where modalities are missing.
+
+    Args:
+        name: of the set.
+        method: its label.
+        missing: the modalities that are missing, with ``+`` between them.
+        what: ``mean``, or ``drop``: what is lost against complete data, with its interval.
+    """
+    frame = pd.read_csv(HERE / name / "patterns.csv").set_index(["method", "condition"])
+    row = frame.loc[(method, f"missing:{missing}")]
+    percent = row["unit"] == "fraction"
+    if what == "mean":
+        return _number(float(row["mean"]), percent)
+    ends = ", ".join(_number(float(row[f"drop_{end}"]), percent, sign=True) for end in ("low", "high"))
+    return f"{_number(float(row['drop']), percent, sign=True)} [{ends}]"
+
+
+def best(name: str, column: str = "clean") -> str:
+    """The method with the best mean in a column. Arguments as ``value``."""
+    heading = _heading(name, column.replace("_", " "))
+    ranked = _summary(name)[heading].sort_values(ascending=heading.endswith(_LOWER))
+    return f"`{ranked.index[0]}`"
+
+
+def table(name: str) -> str:
+    """Methods by columns, best first: the main metric with its interval, what is not told apart from the best, the gain over ERM."""
+    summary = _summary(name)
+    headings = {part: _heading(name, part) for part in _COLUMNS if _heading(name, part, False)}
+    main = _heading(name, "clean")
+    title = main.replace(", clean", "")
+    head = ["method", "n", title, "gain over ERM", *(_COLUMNS[part] for part in headings), "gain, missing"]
+    rows = [head, ["---", *["---:"] * (len(head) - 1)]]
+    for method in summary.index:
+        row = [f"`{method}`", str(summary.loc[method, "n"])]
+        several = method not in _main(name).index
+        row.append(value(name, method, "clean") if several else value(name, method) + _mark(name, method))
+        row.append(_gain(name, method, "clean"))
+        row += [_shown(float(summary.loc[method, heading]), heading) for heading in headings.values()]
+        row.append(_gain(name, method, "missing"))
+        rows.append(row)
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
+def samples(name: str) -> str:
+    """How many test samples there are."""
+    return str(_main(name)["samples"].iloc[0])
+
+
+def time(name: str) -> str:
+    """How many networks and estimators were fitted, and how long that took."""
+    times = pd.read_csv(HERE / name / "time.csv")
+    return f"{times['jobs'].sum()} in {times['seconds'].sum() / 60:.0f} minutes"
+
+
+def write_page() -> None:
+    """Renders the page from its template."""
+    PAGE.write_text(render(TEMPLATE.read_text(encoding="utf-8")), encoding="utf-8")
+
+
+def _gain(name: str, method: str, condition: str) -> str:
+    try:
+        return gain(name, method, "erm", condition)
+    except KeyError:
+        return "—"
+
+
+def _mark(name: str, method: str) -> str:
+    return {"tied": " ≈", "best": " *"}.get(str(_main(name).loc[method, "mark"]), "")
+
+
+@cache
+def _summary(name: str) -> pd.DataFrame:
+    frame = pd.read_csv(HERE / name / "summary.csv")
+    fair = frame[~frame["protocol"].str.contains("upper bound")]
+    return fair.set_index("method").dropna(axis=1, how="all")
+
+
+@cache
+def _main(name: str) -> pd.DataFrame:
+    """Method -> its row of the main metric, where there is one task."""
+    frame = pd.read_csv(HERE / name / "accuracy.csv")
+    first = frame[frame["metric"] == frame["metric"].iloc[0]]
+    fair = first[~first["protocol"].str.contains("upper bound")].drop_duplicates("method", keep=False)
+    return fair.set_index("method")
+
+
+@cache
+def _against(name: str) -> pd.DataFrame:
+    return (
+        pd.read_csv(HERE / name / "against.csv").set_index(["condition", "method", "reference"]).sort_index()
+    )
+
+
+def _percent(name: str) -> bool:
+    return "%" in _heading(name, "clean")
+
+
+def _heading(name: str, part: str, needed: bool = True) -> str:
+    found = [heading for heading in _summary(name).columns if part in heading]
+    if not found and needed:
+        raise KeyError(f"summary.csv of {name} has no column with {part!r}")
+    return found[0] if found else ""
+
+
+def _number(number: float, percent: bool, sign: bool = False) -> str:
+    """A number of a table of scores; shares stand there as such."""
+    plus = "+" if sign else ""
+    return f"{100 * number:{plus}.1f}" if percent else f"{number:{plus}.3f}"
+
+
+def _shown(number: float, heading: str) -> str:
+    """A number of the summary, where shares stand in percent."""
+    if pd.isna(number):
+        return "—"
+    return f"{number:.1f}" if "%" in heading else f"{number:.3f}"
+
+
+if __name__ == "__main__":
+    write_page()

@@ -1,0 +1,128 @@
+"""The reference results: the page shows what the tables hold, and the packed predictions give the tables again."""
+
+from __future__ import annotations
+
+import importlib.util
+import io
+import shutil
+import sys
+import tarfile
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pandas as pd
+import pytest
+from mmbench.benchmark.check.conformance import check_media
+from mmbench.benchmark.planning.experiment import Experiment
+from mmbench.benchmark.report.console import SafeConsole
+from mmbench.benchmark.report.results import Filter, leaderboard, predictions
+from mmbench.benchmark.report.write import write_leaderboards
+from mmbench.datasets.media.find import find_media
+
+ROOT = Path(__file__).parents[1]
+RESULTS = ROOT / "docs" / "results"
+STORED = Path(__file__).parent / "benchmark" / "stored" / "store-0.1"
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small store with two methods, two tasks and two seeds."""
+    return shutil.copytree(STORED, tmp_path_factory.mktemp("results") / "runs")
+
+
+def script(name: str) -> ModuleType:
+    """A script of docs/results as a module."""
+    spec = importlib.util.spec_from_file_location(f"results_{name}", RESULTS / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_every_figure_of_the_page_is_that_of_the_tables():
+    page = script("page")
+    assert page.PAGE.read_text(encoding="utf-8") == page.render(page.TEMPLATE.read_text(encoding="utf-8"))
+    with pytest.raises(ValueError, match="nobody"):
+        page.render("{{ value rosmap nobody }}")
+
+
+def test_stored_predictions_give_the_table_again(tmp_path: Path):
+    with tarfile.open(RESULTS / "rosmap" / "predictions.tar.xz") as archive:
+        archive.extractall(tmp_path, filter="data")
+    shown = ["method", "metric", "mean", "sd", "n", "low", "high", "samples", "mark"]
+    whole = pd.read_csv(RESULTS / "rosmap" / "accuracy.csv", keep_default_na=True)
+    again, stored = (frame.fillna({"mark": ""}).filter(shown) for frame in (leaderboard(tmp_path), whole))
+    pd.testing.assert_frame_equal(again, stored, check_dtype=False, rtol=1e-6)
+    # and by hand, from the logits
+    one = next(path.name for path in sorted((tmp_path / "jobs").iterdir()) if "-erm-" in path.name)
+    test = predictions(tmp_path, one).query("split == 'test' and condition == 'clean'")
+    right = test.filter(["logit_0", "logit_1"]).to_numpy().argmax(axis=1) == np.asarray(test["target"])
+    row = whole.query("method == 'erm' and metric == 'accuracy'").iloc[0]
+    assert np.isclose(right.mean(), float(str(row["values"]).split()[0]))
+    assert row["n"] == 3
+
+
+@pytest.mark.parametrize("clean_only", [False, True])
+def test_a_packed_store_gives_the_same_table(store: Path, tmp_path: Path, clean_only: bool):
+    script("pack").pack(store, tmp_path / "packed.tar.xz", clean_only)
+    with tarfile.open(tmp_path / "packed.tar.xz") as archive:
+        archive.extractall(tmp_path / "again", filter="data")
+    pd.testing.assert_frame_equal(leaderboard(tmp_path / "again"), leaderboard(store))
+    conditions = set(predictions(tmp_path / "again", "mosi-erm-ta-s0-14a837b982b3")["condition"])
+    assert conditions == ({"clean"} if clean_only else conditions | {"missing:text"})
+
+
+def test_gains_are_paired_differences_of_the_table(store: Path):
+    found = script("against").against(store, ["erm(width=8)"])
+    first = leaderboard(store).groupby(["task", "method"]).first().reset_index()
+    ebmc, erm = (first.query(f"method == '{name}(width=8)'") for name in ("ebmc", "erm"))
+    sign = 1 if ebmc["direction"].tolist()[0] == "higher" else -1
+    gain = found.query("method == 'ebmc(width=8)' and condition == 'clean'").iloc[0]
+    assert gain["gain"] == pytest.approx(sign * (np.mean(ebmc["mean"]) - np.mean(erm["mean"])))
+    assert gain["tasks"] == 2
+    assert gain["low"] < gain["gain"] < gain["high"]
+
+
+def test_csv_alone_has_the_summary_of_the_terminal(store: Path, tmp_path: Path):
+    said = io.StringIO()
+    write_leaderboards(
+        store, tmp_path, Filter(tasks=frozenset({"mosi"})), None, ("csv",), SafeConsole(file=said)
+    )
+    summary = pd.read_csv(next(tmp_path.glob("summary*.csv")))
+    assert sorted(summary["method"]) == ["ebmc(width=8)", "erm(width=8)"]
+    assert "summary" in said.getvalue()
+    assert "more methods" not in said.getvalue()
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in RESULTS.glob("*.yaml")))
+def test_what_is_run_is_an_experiment(name: str):
+    asked = Experiment.load(RESULTS / f"{name}.yaml")
+    assert asked.methods
+    assert asked.datasets
+    assert set(asked.seeds) <= {0, 1, 2}
+
+
+def test_transcripts_become_two_datasets(tmp_path: Path):
+    rows = [
+        {
+            "corpus": corpus,
+            "part": part,
+            "id": f"{corpus}{part}{k}",
+            "score": 0.5,
+            "video": f"{part}{k // 2}",
+            "clip": k,
+        }
+        for corpus in ("mosi", "sims", "meld")
+        for part in ("train", "valid", "test")
+        for k in range(3)
+    ]
+    pd.DataFrame(rows).assign(english="GOOD", chinese="好").to_parquet(tmp_path / "texts.parquet")
+    places = script("texts").write_texts(tmp_path / "texts.parquet", tmp_path / "media")
+    assert [place.name for place in places] == ["texts-mosi", "texts-sims"]
+    for place in places:
+        media = find_media(str(place), tmp_path)
+        assert len(media.clips) == 9
+        assert all(check.ok for check in check_media(media))
