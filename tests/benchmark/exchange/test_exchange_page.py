@@ -59,3 +59,14 @@ def test_the_page_can_be_followed_from_masks_to_the_leaderboard(
         assert sorted(one.prediction.tolist()) == pytest.approx(sorted(theirs["score"].tolist()), abs=1e-6)
     clean, alone = outputs["clean"], outputs["missing:text"]
     assert abs(clean.prediction - clean.target).mean() < abs(alone.prediction - alone.target).mean()
+    theirs = answers.replace({"sample_id": {answers["sample_id"].iloc[0]: "a stranger"}})
+    theirs.to_parquet(tmp_path / "masks" / "ridge" / "predictions.parquet", index=False)
+    code, said = call("masks", "check", "masks", "--data-root", "data")
+    assert code == 1
+    assert said.count("refused") == 1
+    assert "refused ridge: predictions.parquet: valid, clean: predictions of other samples: 1 of" in said
+    assert "first a stranger" in said
+    code, said = call("merge", "masks", "--data-root", "data", "--store", "others")
+    assert code == 1
+    assert "predictions of other samples" in said
+    assert not list((tmp_path / "others").glob("jobs/*"))

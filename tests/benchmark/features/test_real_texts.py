@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from mmbench.datasets.dataset import SPLITS
 from mmbench.datasets.layout.open_layout import locate_open
 
 from ..conftest import Call
@@ -27,7 +28,7 @@ def texts() -> pd.DataFrame:
 
 
 def write_iemocap(folder: Path, table: pd.DataFrame) -> Path:
-    """Utterances of IEMOCAP as raw media: two languages, conversations, sessions as domains."""
+    """Utterances of IEMOCAP as raw media: two languages, conversations, sessions, and no parts."""
     table = table.assign(sample_id=table["id"], label=table["emotion"])
     columns = ["sample_id", "label", "video", "order", "speaker", "session", "english", "chinese"]
     folder.mkdir(parents=True)
@@ -37,8 +38,8 @@ def write_iemocap(folder: Path, table: pd.DataFrame) -> Path:
         "modalities": {"english": "text", "chinese": "text"},
         "task": {"kind": "classification", "classes": sorted(set(table["emotion"]))},
         "conversation": {"id": "video", "order": "order", "speaker": "speaker"},
-        "split": {"shares": {"train": 0.6, "valid": 0.2, "test": 0.2}, "seed": 0},
-        "domain": "session",
+        "group": "session",
+        "split": "none",
     }
     (folder / "media.yaml").write_text(yaml.safe_dump(about))
     return folder
@@ -59,8 +60,8 @@ def test_iemocap_in_two_languages_by_whole_conversations_and_sessions(call: Call
     assert located.has_conversations
     splits = located.load()
     by_id = table.set_index("id")
-    seen: dict[str, str] = {}
-    for split, samples in splits.items():
+    assert [len(splits[split]) for split in SPLITS] == [len(table), 0, 0]
+    for samples in (splits["train"],):
         turns = samples.utterances
         assert turns is not None
         rows = by_id.loc[samples.sample_id.tolist()]
@@ -72,11 +73,12 @@ def test_iemocap_in_two_languages_by_whole_conversations_and_sessions(call: Call
                 (turns.conversation == turns.conversation[row]) & (turns.order < turns.order[row])
             ]
             assert (turns.order[before] if before >= 0 else None) == (max(earlier) if len(earlier) else None)
-        assert all(seen.setdefault(name, split) == split for name in turns.conversation.tolist())
+        assert samples.group is not None
+        assert samples.group.tolist() == rows["session"].astype(str).tolist()
         assert not np.array_equal(samples.features["english"], samples.features["chinese"])
 
     methods = "logistic,erm(width=8,layers=1),bc_lstm(width=8,layers=1,hidden=8)"
-    left_out = ("--folds", "leave-one-out", "--fold-group", "domain")
+    left_out = ("--folds", "leave-one-out")
     code, said = call(
         "run",
         "--methods",
