@@ -7,26 +7,23 @@ say of each modality whether it is missing; and type prompts, which say which mo
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ...datasets.batch import Batch, Spec
-from ..losses import task_loss
-from ..method import Method, Output, fixed
-from ..shared.ebmc_parts import draw_pattern
+from ...datasets.batch import Spec
+from ..method import Output, fixed
 from ..shared.networks import (
     SharedNetworkParams,
     as_prediction,
-    embedding_width,
-    encoders,
     fusion_head,
-    known_modalities,
 )
+from ..shared.prompted_backbone import PromptedBackbone
 
 
 @dataclass(frozen=True)
@@ -45,7 +42,7 @@ class MPLMMParams(SharedNetworkParams):
     )
 
 
-class MPLMM(Method):
+class MPLMM(PromptedBackbone):
     """A network that is trained on complete samples, and is then taught by prompts to do without some of them.
 
     Stage 0 trains encoders, self-attention over the modalities' embeddings, and a head. Stage 1 freezes encoders and
@@ -87,19 +84,8 @@ class MPLMM(Method):
 
     def __init__(self, params: MPLMMParams, spec: Spec) -> None:
         super().__init__(params, spec)
-        self.names = tuple(spec.modalities)
-        count = len(self.names)
-        width = self.width = embedding_width(spec, params.width)
-        self.stages = (params.first_stage, 1 - params.first_stage)
-        self.stage = 1
-        self.encoders = encoders(spec, width, params.layers, params.released_encoder)
-        heads = next(number for number in (4, 2, 1) if width % number == 0)
-        self.levels = nn.ModuleList(
-            nn.TransformerEncoderLayer(
-                width, heads, 2 * width, dropout=0.1, batch_first=True, norm_first=True
-            )
-            for _ in range(params.levels)
-        )
+        count, width = len(self.names), self.width
+        self.levels = self.attention(params.levels)
         self.head = fusion_head(spec, width)
         scale = 1 / math.sqrt(width)
         self.projection = nn.Parameter(torch.eye(width).repeat(count, 1, 1))  # it starts by changing nothing
@@ -115,39 +101,11 @@ class MPLMM(Method):
             self.type_prompts = nn.Parameter(scale * torch.randn(params.prompts, width))
             self.type_keys = nn.Parameter(torch.randn(count, width))
 
-    def begin_stage(self, stage: int) -> None:
-        """Stage 0: the network on complete samples. Stage 1: prompts on what was trained."""
-        self.stage = stage
-        for part in (self.encoders, self.levels):
-            part.requires_grad_(not self.frozen)
-        self.train(self.training)
-
-    @property
-    def frozen(self) -> bool:
-        """Whether encoders and attention stay as stage 0 left them."""
-        return self.params.freeze and self.stage > 0
-
-    def train(self, mode: bool = True) -> MPLMM:
-        """As of every module; frozen encoders also in training give what they give in prediction."""
-        super().train(mode)
-        if self.frozen:
-            self.encoders.eval()
-        return self
+    def backbone(self) -> Iterable[nn.Parameter]:
+        """Encoders and attention."""
+        return chain(self.encoders.parameters(), self.levels.parameters())
 
     # --- the forward path -------------------------------------------------------------------------------
-
-    def encode(self, modality: str, batch: Batch) -> Tensor:
-        """The embedding [batch, width] of one modality."""
-        return self.encoders.encode(modality, batch)
-
-    def encode_all(self, batch: Batch, modalities: Sequence[str] = ()) -> dict[str, Tensor]:
-        """The same of several modalities, computed as one."""
-        return self.encoders.together(batch, modalities or self.names)
-
-    def fuse(self, embeddings: dict[str, Tensor], batch: Batch) -> Output:
-        """Predicts; in stage 0 with zeros in the place of a missing modality, without prompts."""
-        encoded = torch.stack([embeddings[name] for name in self.names], dim=1)
-        return self.answer(encoded, known_modalities(batch, self.names))
 
     def answer(self, encoded: Tensor, seen: Tensor) -> Output:
         """The output from the modalities that are seen.
@@ -195,16 +153,6 @@ class MPLMM(Method):
             used: W_n z_n, [batch, modality, width], 0 where not seen.
             seen: [batch, modality], bool.
         """
-        code = (seen.long() << torch.arange(len(self.names), device=seen.device)).sum(dim=1)
+        code = self.patterns(seen)
         from_prompts = torch.einsum("bmt,mtd->bmd", self.mix_prompts[code], self.generative)
         return F.gelu(from_prompts + self.mix_seen[code] @ used + self.mix_bias[code].unsqueeze(-1))
-
-    # --- the loss ---------------------------------------------------------------------------------------
-
-    def loss(self, batch: Batch) -> dict[str, Tensor]:
-        """The task's loss: of all that there is in stage 0, under random missing patterns in stage 1."""
-        known = known_modalities(batch, self.names)
-        hides = self.training and self.stage > 0
-        seen = draw_pattern(known, self.params.pattern_probability) if hides else known
-        encoded = torch.stack(list(self.encode_all(batch).values()), dim=1)
-        return {"task": task_loss(self.answer(encoded, seen).prediction, batch.target, self.spec)}
