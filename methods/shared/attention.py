@@ -106,7 +106,7 @@ class _Attention(torch.autograd.Function):
         towards_asked, towards = None if asked is None else torch.empty_like(asked), torch.empty_like(keys)
         to_query, to_key, to_value = towards if towards_asked is None else (towards_asked, *towards)
         shape = len(query), query.shape[2], key.shape[2]
-        again = _Weights(query, key, seen, ctx.share, ctx.seed) if kept is None else None
+        again = None if isinstance(kept, Tensor) else _Weights(query, key, seen, ctx.share, ctx.seed)
         for number, rows in enumerate(_rows(shape)):
             weights = kept[rows] if again is None else again.of(rows, None)
             chosen = again.chosen(weights) if again else decided[number] if decided else None
@@ -125,10 +125,8 @@ class _Attention(torch.autograd.Function):
 
 def _parted(asked: Tensor | None, keys: Tensor, seen: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
     """Queries, keys and values [rows, channel, ..] of the inputs of ``_Attention``; zeros where nothing attends."""
-    query, (key, values) = (
-        keys[0] if asked is None else asked,
-        keys[-2:] if seen is None else keys[-2:] * seen,
-    )
+    key, values = keys[-2:] if seen is None else keys[-2:] * seen
+    query = keys[0] if asked is None else asked
     return query, key, values
 
 
