@@ -23,7 +23,7 @@ from torch.nn import functional as F
 
 from ...datasets.batch import Batch, Spec
 from ..losses import masked_mean, plain_errors, task_errors, task_loss
-from ..method import Method, Output, fixed, searched
+from ..method import Output, fixed, searched
 from ..shared.cpsl_parts import (
     ChannelGates,
     CrossModalGate,
@@ -36,6 +36,7 @@ from ..shared.cpsl_parts import (
     norm_ratios,
     penalties,
 )
+from ..shared.embedded import EmbedsByEncoders
 from ..shared.networks import (
     SharedNetworkParams,
     Stacked,
@@ -92,7 +93,7 @@ class CPSLParams(SharedNetworkParams):
     weight_div: float = fixed(0.01, source="ours")
 
 
-class CPSL(Method):
+class CPSL(EmbedsByEncoders):
     """Gated fusion whose dominant encoder has its task gradient scaled down, and whose embeddings tell input statistics."""
 
     Params = CPSLParams
@@ -158,14 +159,6 @@ class CPSL(Method):
         self._factors: list[Tensor] = []  # of each batch of the step
 
     # --- the forward path -------------------------------------------------------------------------------
-
-    def encode(self, modality: str, batch: Batch) -> Tensor:
-        """The embedding [batch, width] of one modality, before its gate."""
-        return self.encoders.encode(modality, batch)
-
-    def encode_all(self, batch: Batch, modalities: Sequence[str] = ()) -> dict[str, Tensor]:
-        """The same of several modalities, computed as one."""
-        return self.encoders.together(batch, modalities or self.names)
 
     def fuse(self, embeddings: dict[str, Tensor], batch: Batch) -> Output:
         """Gates, fuses and predicts, from the embeddings [batch, width] of ``encode``."""

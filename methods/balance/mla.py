@@ -16,7 +16,8 @@ from torch import Tensor, nn
 
 from ...datasets.batch import Batch, Spec
 from ..losses import masked_mean, task_errors
-from ..method import Method, Output, fixed
+from ..method import Output, fixed
+from ..shared.embedded import EmbedsByEncoders
 from ..shared.networks import (
     SharedNetworkParams,
     as_prediction,
@@ -41,7 +42,7 @@ class MLAParams(SharedNetworkParams):
     )
 
 
-class MLA(Method):
+class MLA(EmbedsByEncoders):
     """Modalities take turns: each step trains one encoder and the head that all of them share.
 
     For each modality of a batch in order the loss is that of head(h_m), over the samples that have it. The gradient of
@@ -76,14 +77,6 @@ class MLA(Method):
         self.head = nn.Linear(width, outputs(spec))
         self.register_buffer("projector", torch.eye(width))
         self.done = 0.0
-
-    def encode(self, modality: str, batch: Batch) -> Tensor:
-        """The embedding [batch, width] of one modality."""
-        return self.encoders.encode(modality, batch)
-
-    def encode_all(self, batch: Batch, modalities: Sequence[str] = ()) -> dict[str, Tensor]:
-        """The same of several modalities, computed as one."""
-        return self.encoders.together(batch, modalities)
 
     def fuse(self, embeddings: dict[str, Tensor], batch: Batch) -> Output:
         """The weighed mean of what the head says of each embedding [batch, width] that is present."""

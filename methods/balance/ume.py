@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -11,7 +11,8 @@ from torch import Tensor
 
 from ...datasets.batch import Batch, Spec
 from ..losses import masked_mean, task_errors
-from ..method import Method, Output, fixed
+from ..method import Output, fixed
+from ..shared.embedded import EmbedsByEncoders
 from ..shared.networks import (
     PerModality,
     SharedNetworkParams,
@@ -32,7 +33,7 @@ class UMEParams(SharedNetworkParams):
     )
 
 
-class UME(Method):
+class UME(EmbedsByEncoders):
     """A network for each modality, trained on it alone; the mean of the predictions of those that are present.
 
     The networks share no parameter, so the sum of their losses trains each as if it were alone, but for a clipped norm
@@ -54,14 +55,6 @@ class UME(Method):
         width = embedding_width(spec, params.width)
         self.encoders = encoders(spec, width, params.layers, params.released_encoder)
         self.heads = PerModality(spec, lambda _: single_head(spec, width, width))
-
-    def encode(self, modality: str, batch: Batch) -> Tensor:
-        """The embedding [batch, width] of one modality."""
-        return self.encoders.encode(modality, batch)
-
-    def encode_all(self, batch: Batch, modalities: Sequence[str] = ()) -> dict[str, Tensor]:
-        """The same of several modalities, computed as one."""
-        return self.encoders.together(batch, modalities)
 
     def fuse(self, embeddings: dict[str, Tensor], batch: Batch) -> Output:
         """The mean of the predictions of what is present, from the embeddings [batch, width] of ``encode``."""

@@ -11,8 +11,9 @@ from torch import Tensor, nn
 
 from ...datasets.batch import Batch, Spec
 from ..losses import masked_mean, task_errors, task_loss
-from ..method import Method, Output, fixed, searched
+from ..method import Output, fixed, searched
 from ..shared.bank import Bank
+from ..shared.embedded import Embeds
 from ..shared.gated_mixing import GatedMixing
 from ..shared.networks import (
     Encoders,
@@ -65,7 +66,7 @@ class CAGMambaParams(SharedNetworkParams):
     )
 
 
-class CAGMamba(Method):
+class CAGMamba(Embeds):
     """The previous utterance and the current one are a sequence of two, in each modality and over all of them.
 
     A layer (``GatedMixing``) gives each modality an embedding of the pair, to which a gate adds what all modalities
@@ -128,10 +129,6 @@ class CAGMamba(Method):
         self.head = FusionHead((1 + twice) * count * width, width, outputs(spec))
         if params.context == "shuffled":
             self.bank = Bank(count, width + 1)
-
-    def encode(self, modality: str, batch: Batch) -> Tensor:
-        """[x_m; c_m] of one modality, [batch, 2 width]: its embedding, and that of the utterance before; 0 without one."""
-        return self.encode_all(batch, [modality])[modality]
 
     def encode_all(self, batch: Batch, modalities: Sequence[str] = ()) -> dict[str, Tensor]:
         """The same of several modalities."""

@@ -6,7 +6,7 @@ fills the removed places and gives a token for every modality; these are fused.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -16,7 +16,8 @@ from torch.nn import functional as F
 
 from ...datasets.batch import Batch, Spec
 from ..losses import masked_mean, task_loss, weighed
-from ..method import Method, Output, fixed, searched
+from ..method import Output, fixed, searched
+from ..shared.embedded import EmbedsByEncoders
 from ..shared.networks import (
     SharedNetworkParams,
     Stacked,
@@ -47,7 +48,7 @@ class ActionMAEParams(SharedNetworkParams):
     smoothing: float = fixed(0.0, source="ours, as of other methods; release: labels are smoothed by 0.1")
 
 
-class ActionMAE(Method):
+class ActionMAE(EmbedsByEncoders):
     """Removed tokens are rebuilt from those that are left; what is rebuilt is fused.
 
     h_m being the embeddings, k ~ U{1..M} of them are left in training. With K memory tokens they pass a transformer; its
@@ -97,14 +98,6 @@ class ActionMAE(Method):
         self.head = single_head(spec, width, width)
 
     # --- the forward path -------------------------------------------------------------------------------
-
-    def encode(self, modality: str, batch: Batch) -> Tensor:
-        """h_m [batch, width]."""
-        return self.encoders.encode(modality, batch)
-
-    def encode_all(self, batch: Batch, modalities: Sequence[str] = ()) -> dict[str, Tensor]:
-        """The same of several modalities, computed as one."""
-        return self.encoders.together(batch, modalities or self.names)
 
     def fuse(self, embeddings: dict[str, Tensor], batch: Batch) -> Output:
         """Rebuilds what is missing, and predicts."""

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, cast
 
@@ -24,7 +24,7 @@ from torch.nn import functional as F
 
 from ...datasets.batch import Batch, Spec
 from ..losses import masked_mean, task_loss
-from ..method import Method, Output, fixed, searched
+from ..method import Output, fixed, searched
 from ..shared.ebmc_parts import (
     UnimodalBranches,
     batch_mean,
@@ -40,6 +40,7 @@ from ..shared.ebmc_parts import (
     shared_contrast_of_batch,
     trust_weights,
 )
+from ..shared.embedded import EmbedsByEncoders
 from ..shared.networks import (
     Encoders,
     SharedNetworkParams,
@@ -174,7 +175,7 @@ class Path:
     prediction: Tensor
 
 
-class EBMC(Method):
+class EBMC(EmbedsByEncoders):
     """Enhance-then-balance modality collaboration: MSD, CCE, EMC and IMTD, in two stages."""
 
     Params = EBMCParams
@@ -264,14 +265,6 @@ class EBMC(Method):
             self.teacher = (copy.deepcopy(nn.ModuleDict(parts)).requires_grad_(False).eval(),)
 
     # --- the forward path -------------------------------------------------------------------------------
-
-    def encode(self, modality: str, batch: Batch) -> Tensor:
-        """The embedding [batch, width] of one modality, before anything is done about missing ones."""
-        return self.encoders.encode(modality, batch)
-
-    def encode_all(self, batch: Batch, modalities: Sequence[str] = ()) -> dict[str, Tensor]:
-        """The same of several modalities, computed as one."""
-        return self.encoders.together(batch, modalities or self.names)
 
     def fuse(self, embeddings: dict[str, Tensor], batch: Batch) -> Output:
         """Collaborates, weighs and predicts, from the embeddings [batch, width] of ``encode``."""

@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
 
-from ...datasets.batch import Batch, Spec
-from ..losses import task_loss
-from ..method import Method, Output, fixed
-from ..shared.ebmc_parts import draw_pattern
+from ...datasets.batch import Spec
+from ..method import Output, fixed
 from ..shared.networks import (
     SharedNetworkParams,
     as_prediction,
-    embedding_width,
-    encoders,
-    known_modalities,
     single_head,
 )
+from ..shared.prompted_backbone import PromptedBackbone
 
 
 @dataclass(frozen=True)
@@ -41,7 +38,7 @@ class MissingPromptsParams(SharedNetworkParams):
     first_stage: float = fixed(0.5, source="ours: share of the epochs on complete samples; release: ViLT")
 
 
-class MissingPrompts(Method):
+class MissingPrompts(PromptedBackbone):
     """A prompt for each pattern of missing modalities stands before the tokens of a frozen transformer.
 
     Stage 0 trains encoders, attention over a class token and the modalities' embeddings, and a head, on complete samples.
@@ -76,61 +73,19 @@ class MissingPrompts(Method):
 
     def __init__(self, params: MissingPromptsParams, spec: Spec) -> None:
         super().__init__(params, spec)
-        self.names = tuple(spec.modalities)
-        count = len(self.names)
-        width = self.width = embedding_width(spec, params.width)
-        self.stages = (params.first_stage, 1 - params.first_stage)
-        self.stage = 1
-        self.encoders = encoders(spec, width, params.layers, params.released_encoder)
+        count, width = len(self.names), self.width
         self.places = nn.Parameter(0.02 * torch.randn(count, width))
         self.start = nn.Parameter(0.02 * torch.randn(width))
-        heads = next(number for number in (4, 2, 1) if width % number == 0)
-        self.levels = nn.ModuleList(
-            nn.TransformerEncoderLayer(
-                width, heads, 2 * width, dropout=0.1, batch_first=True, norm_first=True
-            )
-            for _ in range(params.levels)
-        )
+        self.levels = self.attention(params.levels)
         sets = 2**count if params.by == "pattern" else 1
         self.prompts = nn.Parameter(0.02 * torch.randn(sets, params.levels, params.prompts, width))
         self.head = single_head(spec, width, width)
 
-    def begin_stage(self, stage: int) -> None:
-        """Stage 0: the network on complete samples. Stage 1: prompts on what was trained."""
-        self.stage = stage
-        trained = not self.frozen
-        for part in (self.encoders, self.levels):
-            part.requires_grad_(trained)
-        self.places.requires_grad_(trained)
-        self.start.requires_grad_(trained)
-        self.train(self.training)
-
-    @property
-    def frozen(self) -> bool:
-        """Whether encoders and attention stay as stage 0 left them."""
-        return self.params.freeze and self.stage > 0
-
-    def train(self, mode: bool = True) -> MissingPrompts:
-        """As of every module; frozen encoders also in training give what they give in prediction."""
-        super().train(mode)
-        if self.frozen:
-            self.encoders.eval()
-        return self
+    def backbone(self) -> Iterable[nn.Parameter]:
+        """Encoders and attention, with the class token and the places."""
+        return chain(self.encoders.parameters(), self.levels.parameters(), (self.places, self.start))
 
     # --- the forward path -------------------------------------------------------------------------------
-
-    def encode(self, modality: str, batch: Batch) -> Tensor:
-        """The embedding [batch, width] of one modality."""
-        return self.encoders.encode(modality, batch)
-
-    def encode_all(self, batch: Batch, modalities: Sequence[str] = ()) -> dict[str, Tensor]:
-        """The same of several modalities, computed as one."""
-        return self.encoders.together(batch, modalities or self.names)
-
-    def fuse(self, embeddings: dict[str, Tensor], batch: Batch) -> Output:
-        """Predicts, in stage 1 with the prompts of each sample's pattern."""
-        encoded = torch.stack([embeddings[name] for name in self.names], dim=1)
-        return self.answer(encoded, known_modalities(batch, self.names))
 
     def answer(self, encoded: Tensor, seen: Tensor) -> Output:
         """The output from the modalities that are seen.
@@ -160,15 +115,5 @@ class MissingPrompts(Method):
         Args:
             seen: [batch, modality], bool.
         """
-        code = (seen.long() << torch.arange(len(self.names), device=seen.device)).sum(dim=1)
+        code = self.patterns(seen)
         return self.prompts[code if self.params.by == "pattern" else torch.zeros_like(code)]
-
-    # --- the loss ---------------------------------------------------------------------------------------
-
-    def loss(self, batch: Batch) -> dict[str, Tensor]:
-        """The task's loss: of all that there is in stage 0, under random missing patterns in stage 1."""
-        known = known_modalities(batch, self.names)
-        hides = self.training and self.stage > 0
-        seen = draw_pattern(known, self.params.pattern_probability) if hides else known
-        encoded = torch.stack(list(self.encode_all(batch).values()), dim=1)
-        return {"task": task_loss(self.answer(encoded, seen).prediction, batch.target, self.spec)}

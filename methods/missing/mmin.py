@@ -18,8 +18,9 @@ from torch.nn import functional as F
 
 from ...datasets.batch import Batch, Spec
 from ..losses import task_loss
-from ..method import Method, Output, fixed, searched
+from ..method import Output, fixed, searched
 from ..shared.ebmc_parts import draw_pattern
+from ..shared.embedded import EmbedsByEncoders
 from ..shared.networks import (
     FusionHead,
     SharedNetworkParams,
@@ -96,7 +97,7 @@ def _layers(sizes: Sequence[int], between: type[nn.Module]) -> nn.Sequential:
     return nn.Sequential(*parts[:-1])
 
 
-class MMIN(Method):
+class MMIN(EmbedsByEncoders):
     """What is missing is imagined as a network for complete samples would encode it.
 
     Stage 0 trains encoders and a head on complete samples. Stage 1 freezes a copy of the encoders, hides modalities, and
@@ -172,14 +173,6 @@ class MMIN(Method):
         return self
 
     # --- the forward path -------------------------------------------------------------------------------
-
-    def encode(self, modality: str, batch: Batch) -> Tensor:
-        """The embedding [batch, width] of one modality."""
-        return self.encoders.encode(modality, batch)
-
-    def encode_all(self, batch: Batch, modalities: Sequence[str] = ()) -> dict[str, Tensor]:
-        """The same of several modalities, computed as one."""
-        return self.encoders.together(batch, modalities or self.names)
 
     def fuse(self, embeddings: dict[str, Tensor], batch: Batch) -> Output:
         """Predicts from the bottlenecks of the imagination; in stage 0 from the embeddings themselves."""

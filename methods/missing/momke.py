@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -12,9 +12,10 @@ from torch.nn import functional as F
 
 from ...datasets.batch import Batch, Spec
 from ..losses import masked_mean, task_errors, task_loss
-from ..method import Method, Output, fixed
+from ..method import Output, fixed
 from ..shared.dropout import dropout
 from ..shared.ebmc_parts import draw_pattern
+from ..shared.embedded import EmbedsByEncoders
 from ..shared.networks import (
     SharedNetworkParams,
     Stacked,
@@ -70,7 +71,7 @@ class Layer(nn.Module):
         return read + dropout(self.outer(F.gelu(self.inner(read))), self.rate, self.training)
 
 
-class MoMKE(Method):
+class MoMKE(EmbedsByEncoders):
     """Every modality is read by the experts of all, which a router weighs for it.
 
     Stage 0 trains encoders, the expert of each modality on it alone, and a head for each. In stage 1 every modality passes all experts:
@@ -131,14 +132,6 @@ class MoMKE(Method):
         self.stage = stage
 
     # --- the forward path -------------------------------------------------------------------------------
-
-    def encode(self, modality: str, batch: Batch) -> Tensor:
-        """h_m [batch, width]."""
-        return self.encoders.encode(modality, batch)
-
-    def encode_all(self, batch: Batch, modalities: Sequence[str] = ()) -> dict[str, Tensor]:
-        """The same of several modalities, computed as one."""
-        return self.encoders.together(batch, modalities or self.names)
 
     def fuse(self, embeddings: dict[str, Tensor], batch: Batch) -> Output:
         """Predicts from what all experts say; in stage 0 the mean of the answers of single modalities that are there."""

@@ -7,28 +7,25 @@ say of each modality whether it is missing; and type prompts, which say which mo
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from itertools import chain
+from typing import Any, ClassVar, Literal, Self
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ...datasets.batch import Batch, Spec
-from ..losses import task_loss
-from ..method import Method, Output, fixed
-from ..shared.ebmc_parts import draw_pattern
+from ..method import Output, fixed
 from ..shared.equal_steps import equal_steps, sizes_of_steps, steps_as_they_are
 from ..shared.networks import (
     SharedNetworkParams,
     as_prediction,
-    embedding_width,
-    encoders,
     fusion_head,
-    known_modalities,
     outputs,
 )
+from ..shared.prompted_backbone import PromptedBackbone
 from ..shared.prompted_sequences import PromptedMulT
 
 
@@ -59,7 +56,7 @@ class MPLMMParams(SharedNetworkParams):
     steps: int = fixed(50, source="release: of its aligned data", since="0.2")
 
 
-class MPLMM(Method):
+class MPLMM(PromptedBackbone):
     """A network that is trained on complete samples, and is then taught by prompts to do without some of them.
 
     Stage 0 trains encoders, self-attention over the modalities' embeddings, and a head. Stage 1 freezes encoders and
@@ -107,24 +104,13 @@ class MPLMM(Method):
 
     def __init__(self, params: MPLMMParams, spec: Spec) -> None:
         super().__init__(params, spec)
-        self.names = tuple(spec.modalities)
-        count = len(self.names)
-        width = self.width = embedding_width(spec, params.width)
-        self.stages = (params.first_stage, 1 - params.first_stage)
-        self.stage = 1
-        self.encoders = encoders(spec, width, params.layers, params.released_encoder)
+        count, width = len(self.names), self.width
         self.vectors: tuple[str, ...] = ()
         self.over_time: PromptedMulT | None = None
         if params.backbone == "mult":
             self._build_over_time(width)
             return
-        heads = next(number for number in (4, 2, 1) if width % number == 0)
-        self.levels = nn.ModuleList(
-            nn.TransformerEncoderLayer(
-                width, heads, 2 * width, dropout=0.1, batch_first=True, norm_first=True
-            )
-            for _ in range(params.levels)
-        )
+        self.levels = self.attention(params.levels)
         self.head = fusion_head(spec, width)
         scale = 1 / math.sqrt(width)
         self.projection = nn.Parameter(torch.eye(width).repeat(count, 1, 1))  # it starts by changing nothing
@@ -159,39 +145,32 @@ class MPLMM(Method):
             prompts=s.prompts,
         )
 
-    def begin_stage(self, stage: int) -> None:
-        """Stage 0: the network on complete samples. Stage 1: prompts on what was trained."""
-        self.stage = stage
-        own = (self.encoders, self.levels) if self.over_time is None else self.over_time.pretrained()
-        for part in own:
-            part.requires_grad_(not self.frozen)
-        self.train(self.training)
+    def backbone(self) -> Iterable[nn.Parameter]:
+        """Encoders and attention; over time what is trained in the first stage."""
+        if self.over_time is None:
+            return chain(self.encoders.parameters(), self.levels.parameters())
+        return chain.from_iterable(part.parameters() for part in self.over_time.pretrained())
 
-    @property
-    def frozen(self) -> bool:
-        """Whether encoders and attention stay as stage 0 left them."""
-        return self.params.freeze and self.stage > 0
-
-    def train(self, mode: bool = True) -> MPLMM:
-        """As of every module; frozen encoders also in training give what they give in prediction."""
+    def train(self, mode: bool = True) -> Self:
+        """As of every module; what is frozen in training also gives what it gives in prediction."""
         super().train(mode)
-        if self.frozen and self.over_time is None:
-            self.encoders.eval()
+        if self.over_time is not None:  # whose encoders of waveforms and media stay trainable
+            self.encoders.train(mode)
         return self
 
     # --- the forward path -------------------------------------------------------------------------------
 
-    def encode(self, modality: str, batch: Batch) -> Tensor:
-        """The embedding [batch, width] of one modality; over time [batch, steps, modalities * step_width]."""
-        return self.encode_all(batch, [modality])[modality]
-
     def encode_all(self, batch: Batch, modalities: Sequence[str] = ()) -> dict[str, Tensor]:
-        """The same of several modalities, computed as one."""
-        chosen = modalities or self.names
+        """The embeddings [batch, width] of several modalities; over time [batch, steps, modalities * step_width].
+
+        Args:
+            batch: the samples.
+            modalities: those that are encoded; by default all.
+        """
         if self.over_time is None:
-            return self.encoders.together(batch, chosen)
+            return super().encode_all(batch, modalities)
         found = {}
-        for name in chosen:
+        for name in modalities or self.names:
             steps = equal_steps(
                 self.encoders,
                 name,
@@ -202,11 +181,6 @@ class MPLMM(Method):
             )
             found[name] = self.over_time.read(self.names.index(name), steps)
         return found
-
-    def fuse(self, embeddings: dict[str, Tensor], batch: Batch) -> Output:
-        """Predicts; in stage 0 with zeros in the place of a missing modality, without prompts."""
-        encoded = torch.stack([embeddings[name] for name in self.names], dim=1)
-        return self.answer(encoded, known_modalities(batch, self.names))
 
     def answer(self, encoded: Tensor, seen: Tensor) -> Output:
         """The output from the modalities that are seen.
@@ -264,16 +238,6 @@ class MPLMM(Method):
             used: W_n z_n, [batch, modality, width], 0 where not seen.
             seen: [batch, modality], bool.
         """
-        code = (seen.long() << torch.arange(len(self.names), device=seen.device)).sum(dim=1)
+        code = self.patterns(seen)
         from_prompts = torch.einsum("bmt,mtd->bmd", self.mix_prompts[code], self.generative)
         return F.gelu(from_prompts + self.mix_seen[code] @ used + self.mix_bias[code].unsqueeze(-1))
-
-    # --- the loss ---------------------------------------------------------------------------------------
-
-    def loss(self, batch: Batch) -> dict[str, Tensor]:
-        """The task's loss: of all that there is in stage 0, under random missing patterns in stage 1."""
-        known = known_modalities(batch, self.names)
-        hides = self.training and self.stage > 0
-        seen = draw_pattern(known, self.params.pattern_probability) if hides else known
-        encoded = torch.stack(list(self.encode_all(batch).values()), dim=1)
-        return {"task": task_loss(self.answer(encoded, seen).prediction, batch.target, self.spec)}

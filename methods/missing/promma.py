@@ -21,9 +21,10 @@ from torch import Tensor, nn
 
 from ...datasets.batch import Batch, Spec
 from ..losses import masked_mean, plain_errors, task_errors, task_loss
-from ..method import Method, Output, fixed, searched
+from ..method import Output, fixed, searched
 from ..shared.bank import Bank
 from ..shared.ebmc_parts import draw_pattern
+from ..shared.embedded import Embeds
 from ..shared.networks import (
     FusionHead,
     SharedNetworkParams,
@@ -92,7 +93,7 @@ class Path:
     prediction: Tensor
 
 
-class ProMMA(Method):
+class ProMMA(Embeds):
     """A missing modality is generated as far as an evaluator expects it to help; prompts guide what modalities exchange.
 
     Stage 0 trains a backbone and generators; its frozen copy then judges, on samples that the backbone has not learned from,
@@ -177,10 +178,6 @@ class ProMMA(Method):
             self.teacher = (Judge(copy.deepcopy(self.encoders), copy.deepcopy(self.backbone)).freeze(),)
 
     # --- the forward path -------------------------------------------------------------------------------
-
-    def encode(self, modality: str, batch: Batch) -> Tensor:
-        """The embedding [batch, width] of one modality, before anything is done about missing ones."""
-        return self.encode_all(batch, [modality])[modality]
 
     def encode_all(self, batch: Batch, modalities: Sequence[str] = ()) -> dict[str, Tensor]:
         """The same of several modalities, computed as one."""

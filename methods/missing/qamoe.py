@@ -14,7 +14,7 @@ gate gains nothing in error there: under noise 0.58 with it and 0.58 without. do
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -24,7 +24,8 @@ from torch.nn import functional as F
 
 from ...datasets.batch import Batch, Spec
 from ..losses import gaussian_nll, label_unit, masked_mean, normalised_entropy, plain_errors, task_loss
-from ..method import Method, Output, fixed, searched
+from ..method import Output, fixed, searched
+from ..shared.embedded import EmbedsByEncoders
 from ..shared.networks import (
     SharedNetworkParams,
     Stacked,
@@ -109,7 +110,7 @@ class Mixture:
     raw: Tensor
 
 
-class QAMoE(Method):
+class QAMoE(EmbedsByEncoders):
     """Quality-aware mixture of experts: y_m = r_m sum_j g_mj E_j(mu_m) + (1 - r_m) y_prior, r_m from a predicted variance."""
 
     Params = QAMoEParams
@@ -185,14 +186,6 @@ class QAMoE(Method):
         self.done = done
 
     # --- the forward path -------------------------------------------------------------------------------
-
-    def encode(self, modality: str, batch: Batch) -> Tensor:
-        """u_m [batch, width]."""
-        return self.encoders.encode(modality, batch)
-
-    def encode_all(self, batch: Batch, modalities: Sequence[str] = ()) -> dict[str, Tensor]:
-        """The same of several modalities, computed as one."""
-        return self.encoders.together(batch, modalities or self.names)
 
     def fuse(self, embeddings: dict[str, Tensor], batch: Batch) -> Output:
         """Routes, weighs and predicts, from the embeddings [batch, width] of ``encode``."""

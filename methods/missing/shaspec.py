@@ -6,7 +6,7 @@ encoder says of one that is there.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -16,7 +16,8 @@ from torch.nn import functional as F
 
 from ...datasets.batch import Batch, Spec
 from ..losses import masked_mean, task_loss
-from ..method import Method, Output, fixed, searched
+from ..method import Output, fixed, searched
+from ..shared.embedded import EmbedsByEncoders
 from ..shared.networks import (
     SharedNetworkParams,
     Stacked,
@@ -52,7 +53,7 @@ class ShaSpecParams(SharedNetworkParams):
     )
 
 
-class ShaSpec(Method):
+class ShaSpec(EmbedsByEncoders):
     """f_m = s_m + W[s_m; p_m] of what is there, and the mean of the others' s for what is not; the head reads all f_m.
 
     With e_m the embedding of a modality, s_m = S(e_m), one S for all, and p_m = P_m(e_m). Minimised is
@@ -109,14 +110,6 @@ class ShaSpec(Method):
         self.stage = stage
 
     # --- the forward path -------------------------------------------------------------------------------
-
-    def encode(self, modality: str, batch: Batch) -> Tensor:
-        """e_m [batch, width]."""
-        return self.encoders.encode(modality, batch)
-
-    def encode_all(self, batch: Batch, modalities: Sequence[str] = ()) -> dict[str, Tensor]:
-        """The same of several modalities, computed as one."""
-        return self.encoders.together(batch, modalities or self.names)
 
     def fuse(self, embeddings: dict[str, Tensor], batch: Batch) -> Output:
         """Composes what is there, lets it stand in for what is not, and predicts."""

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from ...datasets.batch import Batch, Spec
 from ..losses import task_loss
-from ..method import Method, Output, fixed, searched
+from ..method import Output, fixed, searched
+from ..shared.embedded import Embeds
 from ..shared.networks import SharedNetworkParams, as_prediction, available, outputs
 from ..shared.subnetworks import Subnetworks
 
@@ -38,7 +39,7 @@ class LFDNNParams(SharedNetworkParams):
     )
 
 
-class LFDNN(Method):
+class LFDNN(Embeds):
     """dropout([h_1; ...; h_M]), two layers with ReLU, and a linear one. An absent modality has h_m = 0."""
 
     Params = LFDNNParams
@@ -79,10 +80,6 @@ class LFDNN(Method):
             width = params.post_width
         self.hidden = nn.Sequential(*layers)
         self.out = nn.Linear(width, outputs(spec))
-
-    def encode(self, modality: str, batch: Batch) -> Tensor:
-        """h_m [batch, width of m]."""
-        return self.subnets(batch, [modality])[modality]
 
     def encode_all(self, batch: Batch, modalities: Sequence[str] = ()) -> dict[str, Tensor]:
         """The same of several modalities."""

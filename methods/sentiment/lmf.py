@@ -10,7 +10,8 @@ from torch import Tensor
 
 from ...datasets.batch import Batch, Spec
 from ..losses import task_loss
-from ..method import Method, Output, ParameterGroup, fixed, searched
+from ..method import Output, ParameterGroup, fixed, searched
+from ..shared.embedded import Embeds
 from ..shared.networks import SharedNetworkParams, as_prediction, available, outputs
 from ..shared.subnetworks import Subnetworks
 from ..shared.tensor_fusion import LowRankTensor
@@ -36,7 +37,7 @@ class LMFParams(SharedNetworkParams):
     subnet_dropout: float = fixed(0.3, source="MMSA, MOSI: of audio and vision; with subnets=released")
 
 
-class LMF(Method):
+class LMF(Embeds):
     """y = sum_r w_r prod_m ([1; h_m] F_m^r) + b: the linear map of TFN's product, without building it.
 
     An absent modality has h_m = 0 and gives a learned constant to each product, the first row of its factor.
@@ -78,10 +79,6 @@ class LMF(Method):
         self.subnets = Subnetworks(spec, params, released=released, rate=params.subnet_dropout)
         widths = [self.subnets.widths[name] for name in self.names]
         self.fusion = LowRankTensor(widths, params.rank, outputs(spec), params.weights_trained)
-
-    def encode(self, modality: str, batch: Batch) -> Tensor:
-        """h_m [batch, width of m]."""
-        return self.subnets(batch, [modality])[modality]
 
     def encode_all(self, batch: Batch, modalities: Sequence[str] = ()) -> dict[str, Tensor]:
         """The same of several modalities."""

@@ -12,7 +12,8 @@ from torch.nn.utils.rnn import pad_packed_sequence
 
 from ...datasets.batch import Batch, Spec
 from ..losses import task_loss
-from ..method import Method, Output, fixed, searched
+from ..method import Output, fixed, searched
+from ..shared.embedded import Embeds
 from ..shared.networks import (
     SharedNetworkParams,
     Stacked,
@@ -62,7 +63,7 @@ class Parts:
     rebuilt: Tensor  # r
 
 
-class MISA(Method):
+class MISA(Embeds):
     """Each modality has a private vector and one in a space that all share; a transformer layer over all of them predicts.
 
     u_m = LN(ReLU(W_m x_m)); p_m = sigmoid(P_m u_m), s_m = sigmoid(S u_m) with one S for all; r_m = R_m(p_m + s_m).
@@ -143,10 +144,6 @@ class MISA(Method):
             nn.ReLU(),
             nn.Linear(count * hidden, outputs(spec)),
         )
-
-    def encode(self, modality: str, batch: Batch) -> Tensor:
-        """u_m [batch, hidden]."""
-        return self.encode_all(batch, [modality])[modality]
 
     def encode_all(self, batch: Batch, modalities: Sequence[str] = ()) -> dict[str, Tensor]:
         """The same of several modalities."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from ...datasets.batch import Batch, Spec
 from ..losses import masked_mean, task_loss
-from ..method import Method, Output, fixed
+from ..method import Output, fixed
+from ..shared.embedded import EmbedsByEncoders
 from ..shared.label_memory import LabelMemory
 from ..shared.networks import (
     SharedNetworkParams,
@@ -44,7 +45,7 @@ class SelfMMParams(SharedNetworkParams):
     )
 
 
-class SelfMM(Method):
+class SelfMM(EmbedsByEncoders):
     """The fusion learns y, and each modality a label of its own that is moved to where its features lie.
 
     Loss: |y_f - y| + sum_m tanh|y_m - y| |yhat_m - y_m|: a modality counts as far as its label differs from y, and not at all
@@ -117,14 +118,6 @@ class SelfMM(Method):
     def before_epoch(self, batches: Callable[[], Iterator[Batch]], done: float) -> None:
         """Counts the epochs."""
         self.epoch += 1
-
-    def encode(self, modality: str, batch: Batch) -> Tensor:
-        """The vector [batch, width] of one modality."""
-        return self.encoders.encode(modality, batch)
-
-    def encode_all(self, batch: Batch, modalities: Sequence[str] = ()) -> dict[str, Tensor]:
-        """The same of several modalities."""
-        return self.encoders.together(batch, modalities)
 
     def heads_of(self, embeddings: Mapping[str, Tensor], batch: Batch) -> tuple[list[Tensor], list[Tensor]]:
         """Features f_s and raw outputs of the fusion and of each modality, in this order.

@@ -13,7 +13,8 @@ from torch.nn import functional as F
 
 from ...datasets.batch import Batch, Spec
 from ..losses import task_loss
-from ..method import Method, Output, fixed, searched
+from ..method import Output, fixed, searched
+from ..shared.embedded import Embeds
 from ..shared.networks import SharedNetworkParams, as_prediction, available, outputs
 from ..shared.subnetworks import Subnetworks
 from ..shared.tensor_fusion import LowRankTensor, bounded, outer_with_one
@@ -48,7 +49,7 @@ class TFNParams(SharedNetworkParams):
     )
 
 
-class TFN(Method):
+class TFN(Embeds):
     """z = [1; h_1] x ... x [1; h_M] (outer product), then two hidden layers; scores are bounded by a sigmoid.
 
     z holds each vector, and the products of entries of any two and of all three. An absent modality has h_m = 0, so that
@@ -105,10 +106,6 @@ class TFN(Method):
         else:
             self.enter = LowRankTensor(widths, params.rank, post)
         self.head = nn.Sequential(nn.Linear(post, post), nn.ReLU(), nn.Linear(post, outputs(spec)))
-
-    def encode(self, modality: str, batch: Batch) -> Tensor:
-        """h_m [batch, width of m]."""
-        return self.subnets(batch, [modality])[modality]
 
     def encode_all(self, batch: Batch, modalities: Sequence[str] = ()) -> dict[str, Tensor]:
         """The same of several modalities."""

@@ -66,30 +66,25 @@ class Decisions:
         self._generator = np.random.SFC64(seed)
         self._least = round(probability * _LEVELS) - _LEVELS // 2
 
-    def masks(self, count: int, dtype: torch.dtype) -> Tensor:
-        """The next decisions: 1 for a yes, 0 for a no.
+    def next(self, count: int) -> Tensor:
+        """The next decisions, uint8: 1 for a yes, 0 for a no. No other type is turned into floats as fast.
 
         Args:
             count: how many.
-            dtype: of the result, a float type.
         """
-        return self._draw(count, dtype).ge_(
-            self._least
-        )  # a comparison that gives bool is several times slower
+        return _not_below(self._generator.random_raw((count + 3) // 4), self._least, count)
 
-    def signs(self, count: int, dtype: torch.dtype) -> Tensor:
-        """As ``masks``, but -1 for a no.
 
-        Args:
-            count: how many.
-            dtype: of the result.
-        """
-        return self._draw(count, dtype).sub_(self._least - 0.5).sign_().to(dtype)
+def _not_below(drawn: np.ndarray, least: int, count: int) -> Tensor:
+    """Which of the first integers of 16 bits that are drawn are at least so large, uint8. NumPy compares them in a
+    tenth of the time of torch.
 
-    def _draw(self, count: int, dtype: torch.dtype) -> Tensor:
-        drawn = self._generator.random_raw((count + 3) // 4).view(np.int16)
-        exact = torch.float64 if dtype == torch.float64 else torch.float32  # a half cannot hold 16 bits
-        return torch.from_numpy(drawn)[:count].to(exact)
+    Args:
+        drawn: of 64 bits, [..].
+        least: between -2^15 and 2^15.
+        count: how many.
+    """
+    return torch.from_numpy(np.greater_equal(drawn.view(np.int16)[:count], least).view(np.uint8))
 
 
 def mask_like(like: Tensor, probability: float) -> Tensor:
@@ -101,8 +96,5 @@ def mask_like(like: Tensor, probability: float) -> Tensor:
     """
     level, count = round(probability * _LEVELS), like.numel()
     drawn = torch.empty((count + 3) // 4, dtype=torch.int64).random_(-(1 << 63), None)
-    decided = drawn.view(torch.int16)[:count].view(like.shape)
-    mask = decided.float().ge_(
-        level - _LEVELS // 2
-    )  # in place: a comparison that gives bool is several times slower
-    return mask.mul_(_LEVELS / (_LEVELS - level)).to(like.dtype)
+    mask = _not_below(drawn.numpy(), level - _LEVELS // 2, count).to(torch.float32)
+    return mask.mul_(_LEVELS / (_LEVELS - level)).to(like.dtype).view(like.shape)

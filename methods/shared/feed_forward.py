@@ -86,7 +86,7 @@ class _FeedForward(torch.autograd.Function):
             target = None if kept is None else kept[place, rows]
             hidden = torch.addmm(inner_bias[place], normed[place, rows], inner[place].t(), out=target).relu_()
             if share:
-                hidden *= decisions.masks(hidden.numel(), hidden.dtype).view_as(hidden)
+                hidden *= decisions.next(hidden.numel()).view_as(hidden).to(hidden.dtype)
             given = torch.addmm(outer_bias[place], hidden, outer[place].t(), alpha=ctx.scale)
             if mask is None:
                 torch.add(values[place, rows], given, out=result[place, rows])

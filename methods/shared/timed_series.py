@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -65,7 +66,7 @@ class Series:
         return (times - before).where(self.valid.unsqueeze(-1), 0)
 
 
-class TimedEncoder(nn.Module):
+class TimedEncoder(nn.Module, ABC):
     """An encoder of a series that reads what was observed and when.
 
     ``unit`` is a time of the training data by which times are divided, so that weights start in a range that suits
@@ -78,17 +79,17 @@ class TimedEncoder(nn.Module):
         super().__init__()
         self.register_buffer("unit", torch.ones(()))
 
+    @abstractmethod
     def forward(self, series: Series) -> Tensor:
         """[batch, width]; a sample without an observed entry gets what depends on nothing of it."""
-        raise NotImplementedError
 
+    @abstractmethod
     def measured(self, batches: Iterator[Series]) -> float:
         """The unit of time by the training data; 0 where they do not tell it.
 
         Args:
             batches: all training samples.
         """
-        raise NotImplementedError
 
 
 class WithTimedEncoders(ERM):

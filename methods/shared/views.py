@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from ...datasets.batch import Batch, Spec
 from ..losses import masked_mean, task_errors
-from ..method import Method, fixed
+from ..method import fixed
+from .embedded import EmbedsByEncoders
 from .networks import (
     PerModality,
     SharedNetworkParams,
@@ -49,7 +50,7 @@ class MeanOfSteps(nn.Module):
         return masked_mean_over_steps(features.float(), valid)
 
 
-class Views(Method):
+class Views(EmbedsByEncoders):
     """A method that encodes modalities independently; ``params`` has the fields of ``ViewParams``.
 
     Attributes:
@@ -81,14 +82,6 @@ class Views(Method):
             return single_head(self.spec, width, self.width)
 
         return PerModality(self.spec, make)
-
-    def encode(self, modality: str, batch: Batch) -> Tensor:
-        """The embedding [batch, width] of one modality."""
-        return self.encoders.encode(modality, batch)
-
-    def encode_all(self, batch: Batch, modalities: Sequence[str] = ()) -> dict[str, Tensor]:
-        """The embeddings of several modalities, computed as one."""
-        return self.encoders.together(batch, modalities or self.names)
 
     def known(self, batch: Batch) -> Tensor:
         """[batch, modality], bool: which modalities each sample has."""

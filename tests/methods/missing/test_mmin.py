@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from .. import planted
 from . import rebuildable
 from .rebuildable import TEST, explained, without
+from .stages import learns_from_any_pattern
 
 
 def build(*modalities: str, kind: str = "regression", stage: int = 1, **params) -> MMIN:
@@ -26,17 +27,7 @@ def build(*modalities: str, kind: str = "regression", stage: int = 1, **params) 
 @pytest.mark.parametrize("params", [{}, *MMIN.controls.values()], ids=str)
 def test_every_control_learns_from_any_pattern(count: int, kind: str, params: dict):
     net = build(*list(planted.SIZES)[:count], kind=kind, stage=0, **params)
-    batch = planted.all_patterns(planted.noise(net.spec, 2**count), net.spec)
-    for stage in (0, 1):
-        net.begin_stage(stage)
-        net.train()
-        for part in (batch, batch.take(slice(0, 1))):
-            net.zero_grad()
-            terms = net.loss(part)
-            torch.stack(list(terms.values())).sum().backward()
-            assert all(term.isfinite() for term in terms.values())
-            assert all(p.grad is None or p.grad.isfinite().all() for p in net.parameters())
-            assert net(part).prediction.isfinite().all()
+    learns_from_any_pattern(net)
 
 
 def test_the_cascade_is_its_formula():

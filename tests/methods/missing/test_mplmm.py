@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 from .. import planted
 from ..sentiment import rows
+from .stages import learns_from_any_pattern
 
 
 def build(*modalities: str, kind: str = "regression", stage: int = 1, **params) -> MPLMM:
@@ -26,17 +27,7 @@ def build(*modalities: str, kind: str = "regression", stage: int = 1, **params) 
 @pytest.mark.parametrize("params", [{}, *MPLMM.controls.values(), {"levels": 0}], ids=str)
 def test_every_control_predicts_and_learns_from_any_pattern(count: int, kind: str, params: dict):
     net = build(*list(planted.SIZES)[:count], kind=kind, width=8, **params)
-    batch = planted.all_patterns(planted.noise(net.spec, 2**count), net.spec)
-    for stage in (0, 1):
-        net.begin_stage(stage)
-        net.train()
-        for part in (batch, batch.take(slice(0, 1))):
-            net.zero_grad()
-            (loss,) = net.loss(part).values()
-            loss.backward()
-            assert loss.isfinite()
-            assert all(p.grad is None or p.grad.isfinite().all() for p in net.parameters())
-            assert net(part).prediction.isfinite().all()
+    learns_from_any_pattern(net)
 
 
 def test_nothing_hidden_is_read():

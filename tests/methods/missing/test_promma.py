@@ -17,6 +17,7 @@ from torch import Tensor
 
 from .. import planted
 from . import rebuildable
+from .stages import learns_from_any_pattern
 
 
 def build(*modalities: str, kind: str = "regression", stage: int = 1, **params) -> ProMMA:
@@ -33,19 +34,7 @@ def build(*modalities: str, kind: str = "regression", stage: int = 1, **params) 
 )
 def test_every_control_predicts_and_learns_from_any_pattern(count: int, kind: str, params: dict):
     net = build(*list(planted.SIZES)[:count], kind=kind, width=8, **params)
-    batch = planted.all_patterns(planted.noise(net.spec, 2**count), net.spec)
-    for stage in (0, 1):
-        net.begin_stage(stage)
-        net.train()
-        for part in (batch, batch.take(slice(0, 1))):
-            net.zero_grad()
-            terms = net.loss(part)
-            assert all(term.isfinite() for term in terms.values())
-            torch.stack(list(terms.values())).sum().backward()
-            assert all(p.grad is None or p.grad.isfinite().all() for p in net.parameters())
-            out = net(part)
-            assert out.prediction.isfinite().all()
-            assert all(told.isfinite().all() for told in out.diagnostics.values())
+    learns_from_any_pattern(net)
 
 
 def test_nothing_hidden_is_read():

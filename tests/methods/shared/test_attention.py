@@ -29,7 +29,7 @@ def by_softmax(keys: Tensor, ignored: Tensor) -> Tensor:
 
 
 @pytest.mark.parametrize("scale", [1.0, 40.0, 4000.0])  # in the last the largest is subtracted
-def test_powers_of_two_give_what_softmax_gives(scale):
+def test_exponentials_give_what_softmax_gives(scale):
     keys, ignored = inputs(scale)
     found, expected = attention.attend(None, keys, ignored, HEADS, 0.0, True), by_softmax(keys, ignored)
     torch.testing.assert_close(found, expected)
