@@ -127,6 +127,7 @@ def _as_failed(result: Result) -> Result:
         further=None,
         features=None,
         diagnostics=None,
+        imputations=None,
     )
 
 
@@ -232,6 +233,7 @@ def _result(
         further=lambda: outputs.table(severe),
         features=lambda: {name: outputs.fused_rows(name) for name in ("train", "test", "far:other")},
         diagnostics=lambda: outputs.table([CLEAN, *missing_patterns("text+audio"), *severe], told=True),
+        imputations=lambda: outputs.imputed(["missing-points:text@3", "missing:text"]),
         cost={"parameters": 100.0, "seconds_fit": 1.0 + seed},
         epochs=lambda: [
             {
@@ -275,6 +277,18 @@ class _Outputs:
                 rows.assign(**{"diagnostic_gate/text": self._random(f"gate {name}").random(_SAMPLES)})
                 for name, rows in zip(conditions, parts, strict=True)
             ]
+        return pd.concat(parts, ignore_index=True)
+
+    def imputed(self, conditions: Sequence[str]) -> pd.DataFrame:
+        """Outputs where entries are hidden, with the sums of the errors of what fills them."""
+        parts = []
+        for name in conditions:
+            sums = 4 * self._random(f"imputed {name}").random((_SAMPLES, 3)) / self.skill
+            columns = dict(zip(("squared_error", "absolute_error", "crps"), sums.T, strict=True))
+            columns |= {"rate": np.full(_SAMPLES, 1.0 if name.startswith("missing:") else 0.5)}
+            columns |= {"hidden": np.full(_SAMPLES, 4.0)}
+            told = {f"diagnostic_{key}": values for key, values in columns.items()}
+            parts.append(self._rows(name, condition=name).assign(**told))
         return pd.concat(parts, ignore_index=True)
 
     def fused_rows(self, name: str) -> pd.DataFrame:

@@ -37,11 +37,13 @@ def imputation(results: Iterable[Result], draws: int = FEWER_DRAWS, seed: int = 
     Raises:
         ValueError: no result has such errors.
     """
-    asked = [result for result in results if result.imputations is not None or result.state != "done"]
-    if not any(result.imputations is not None for result in asked):
+    results = list(results)
+    rows_asked = {_row_of(result) for result in results if result.imputations is not None}
+    if not rows_asked:
         raise ValueError(
             "no errors of imputation were kept: run again with --imputation; nothing is trained anew"
         )
+    asked = [result for result in results if _row_of(result) in rows_asked]
     rows = [row for group in groups_of(asked) for row in _rows(group, draws, seed)]
     if not rows:
         raise ValueError(
@@ -68,6 +70,10 @@ def notes_of_imputation(frame: pd.DataFrame) -> list[str]:
             "one draw, it would be the absolute error."
         )
     return notes
+
+
+def _row_of(result: Result) -> tuple:
+    return (result.task, result.modalities, result.protocol, result.synthetic, result.method, result.draw)
 
 
 def _rows(group: Group, draws: int, seed: int) -> Iterator[dict[str, object]]:
@@ -104,7 +110,8 @@ def _rows(group: Group, draws: int, seed: int) -> Iterator[dict[str, object]]:
 
 def _sums(result: Result) -> Sums:
     """The sums of one job, by modality and rate, samples in the order of their ids."""
-    assert result.imputations is not None
+    if result.imputations is None:
+        raise ValueError("no errors of imputation were kept")
     table = result.imputations()
     found: dict[tuple[str, float], dict[str, np.ndarray]] = {}
     for condition, rows in table.groupby("condition", observed=True, sort=False):

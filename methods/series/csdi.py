@@ -34,7 +34,6 @@ class CSDI(TRACE):
         "denoiser_layers": 4,
         "heads": 8,
         "time_width": 128,
-        "feature_width": 16,
         "step_width": 128,
         "diffusion_dropout": 0.1,
     }

@@ -119,7 +119,7 @@ class TRACE(ERM):
         self.completion = Completion(spec, sizes_of(params), params.context, targets, rule)
         if rule or not self.completion.targets:
             self.stages = (1.0,)
-        self.memory = FillMemory(self.completion)
+        self.completion.memory = FillMemory(self.completion)  # there, as no checkpoint holds it
         # whether what is told by the denoisers is read: they have been trained
         self.register_buffer("completes", torch.tensor(len(self.stages) == 1))
         self.norm = nn.LayerNorm(self.width)
@@ -132,6 +132,12 @@ class TRACE(ERM):
             "sum",
             params.expert_dropout,
         )
+
+    @property
+    def memory(self) -> FillMemory:
+        """What the samples of training and validation were completed with."""
+        assert isinstance(self.completion.memory, FillMemory)
+        return self.completion.memory
 
     def begin_stage(self, stage: int) -> None:
         """From the second stage on series are completed."""

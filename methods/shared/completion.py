@@ -35,6 +35,9 @@ class Completion(nn.Module):
     unit: Tensor
     length: Tensor
     rule: FillRule | None
+    #: Checkpoints hold its tensors alone; what it remembers is made anew.
+    only_tensors_change = True
+    memory: object = None
 
     def __init__(
         self,

@@ -24,7 +24,7 @@ SPEC = Spec(
     label_range=(-3.0, 3.0),
     steps={"series": STEPS, "told": 1, "noise": 1},
 )
-SIZES = DiffusionSizes(steps=20, channels=16, layers=1)
+SIZES = DiffusionSizes(steps=20, layers=1)
 SMALL: dict[str, Any] = {"width": 8, "chain": 3, "draws": 2, "channels": 8, "denoiser_layers": 1, "heads": 2}
 
 
@@ -175,7 +175,7 @@ def trained(context: Context, steps: int) -> Completion:
     torch.manual_seed(0)
     completion = Completion(SPEC, SIZES, context, ("series",))
     completion.measure(lambda: iter((TRAIN,)))
-    rate = 1.5e-2
+    rate = 1e-2
     optimizer = torch.optim.AdamW(completion.parameters(), lr=rate)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, total_steps=steps)
     for _ in range(steps):
@@ -189,7 +189,7 @@ def trained(context: Context, steps: int) -> Completion:
 
 @pytest.fixture(scope="module")
 def gated() -> Completion:
-    return trained("gate", 300)
+    return trained("gate", 350)
 
 
 @pytest.fixture(scope="module")
