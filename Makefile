@@ -34,7 +34,7 @@ demo: install  ## train two methods on a synthetic stand-in and show the leaderb
 	$(BIN)/mmbench leaderboard --store $(DEMO)/runs
 
 # Compiled once, and not by each process that a test starts where Python may not write what it compiles.
-COMPILED := benchmark corruptions datasets leaderboards methods slurm
+COMPILED := benchmark corruptions datasets leaderboards methods regimes slurm
 
 test: $(VENV)/.installed-test lint  ## lint, then run every test
 	$(BIN)/python -m compileall -q $(COMPILED)

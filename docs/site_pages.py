@@ -23,7 +23,7 @@ from mkdocs.structure.pages import Page
 
 ROOT = Path(__file__).parents[1]
 #: The folders that make up the package.
-FOLDERS = ("benchmark", "methods", "datasets", "corruptions", "leaderboards", "slurm")
+FOLDERS = ("benchmark", "methods", "datasets", "corruptions", "leaderboards", "regimes", "slurm")
 #: Page -> sections of the README, by their headings. The text before the first heading begins the home page.
 README_PAGES = {
     "index.md": ("Two commands", "The command", "Methods", "Where things are", "Licence and citation"),
