@@ -212,3 +212,38 @@ def leaderboard_command(
     print_faults(printer, faults)
     if faults:
         raise SystemExit(1)
+
+
+@app.command("plot")
+def plot_command(
+    store: Store = Path("runs"),
+    datasets: Datasets = None,
+    segmenters: Segmenters = None,
+    seeds: Seeds = None,
+    conversations: Annotated[
+        str | None, typer.Option("--conversations", help="Which; by default those with the most regimes.")
+    ] = None,
+    count: Annotated[int, typer.Option("--count", min=1, help="How many, where none is named.")] = 1,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Folder of the pictures; by default in the store.")
+    ] = None,
+) -> None:
+    """Draw the arc of conversations, as PNG and PDF: valence and arousal over time, regimes as bands, and their switches.
+
+    Examples:
+
+    mmbench regimes plot --store runs --segmenters sticky-hdp-hmm --count 3
+
+    mmbench regimes plot --datasets iemocap --conversations Ses01F_impro01
+    """
+    from ..segmentation.pictures import write_arcs
+    from ..segmentation.results import records
+    from ..store.names import inside
+
+    found = records(store, as_list(datasets), as_list(segmenters), _seeds(seeds))
+    done = [one for one in found if one.state == "done"]
+    if not done:
+        raise UsageError(f"nothing to draw: store {store} has no such finished jobs of segmenters")
+    for record in done:
+        for file in write_arcs(record, as_list(conversations), count, out or inside(store / "leaderboards")):
+            typer.echo(f"wrote {file}")

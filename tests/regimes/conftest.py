@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
+import pytest
 from mmbench.regimes.segmenter import Conversation
 
 MEANS = ((0.6, 0.5), (-0.6, 0.4), (0.0, -0.6))
+Planted = tuple[list[Conversation], list[np.ndarray]]
 
 
 def plant(
@@ -18,7 +20,7 @@ def plant(
     count: int = 6,
     missing: float = 0.0,
     means: Sequence[Sequence[float]] = MEANS,
-) -> tuple[list[Conversation], list[np.ndarray]]:
+) -> Planted:
     """Conversations with one modality for each level of noise, and the regime of every step."""
     rng = np.random.default_rng(seed)
     centres = np.array(means)
@@ -43,6 +45,6 @@ def plant(
     return found, truth
 
 
-def switches(labels: Sequence[np.ndarray]) -> int:
-    """Changes of the label within conversations."""
-    return sum(int((np.diff(one) != 0).sum()) for one in labels)
+@pytest.fixture(scope="session")
+def planted() -> Callable[..., Planted]:
+    return plant
