@@ -109,7 +109,7 @@ class Segmentation:
             for posterior in self.posterior:
                 p = posterior[place]
                 entropy -= np.where(p > 0, p * np.log(np.maximum(p, 1e-300)), 0).sum(axis=1)
-            found.append(entropy / most if most > 0 else entropy)
+            found.append(np.clip(entropy / most, 0, 1) if most > 0 else np.zeros(len(entropy)))
         return tuple(found)
 
 

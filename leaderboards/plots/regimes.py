@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-#: Okabe and Ito's colours behind those of ``figure.COLOURS``, for more regimes than these are.
-_MORE = ("#999999", "#F0E442", "#882255", "#44AA99", "#117733")
+#: The colours of regimes: without black, which as a band would hide what is before it.
+_BANDS = (*COLOURS[:6], "#F0E442", "#882255", "#44AA99", "#999999", "#117733", "#999933")
 _DIMENSIONS = ("valence", "arousal")
 
 
@@ -46,13 +46,14 @@ def conversation_arc(
         raise ValueError("the conversation has no step")
     steps = np.arange(len(states))
     regime = states["regime"].to_numpy()
-    colour = {one: (*COLOURS, *_MORE)[place % 12] for place, one in enumerate(sorted(names))}
+    colour = {one: _BANDS[place % len(_BANDS)] for place, one in enumerate(sorted(names))}
     panels = [(dimension, columns) for dimension in _DIMENSIONS if (columns := _observed(states, dimension))]
     strips = [
         name for name in ("speaker", "label") if states[name].notna().any() and states[name].nunique() > 1
     ]
     strips = [name for name in strips if speakers or name != "speaker"]
-    heights = [2.4] * len(panels) + [0.7] + [0.28] * len(strips)
+    doubtful = bool((states["uncertainty"] > 0).any())
+    heights = [2.4] * len(panels) + [0.7] * doubtful + [0.28] * len(strips)
     figure = Figure(
         figsize=(min(16.0, max(8.0, 0.13 * len(steps) + 3)), sum(heights) + 1.3), layout="constrained"
     )
@@ -60,18 +61,19 @@ def conversation_arc(
         figure.subplots(len(heights), 1, sharex=True, squeeze=False, height_ratios=heights)[:, 0]
     )
     cuts = np.flatnonzero(np.diff(regime)) + 1
-    for axis in axes[: len(panels) + 1]:
+    for axis in axes[: len(panels) + doubtful]:
         for begin, end in zip([0, *cuts], [*cuts, len(regime)], strict=True):
             axis.axvspan(begin - 0.5, end - 0.5, color=colour[regime[begin]], alpha=0.28, linewidth=0)
         for cut in cuts:
             axis.axvline(cut - 0.5, color="#333333", linewidth=0.7)
     for axis, (dimension, columns) in zip(axes, panels, strict=False):
         _panel(axis, states, dimension, columns)
-    doubt = axes[len(panels)]
-    doubt.step(steps, 1 - states["uncertainty"].to_numpy(), where="mid", color="#333333", linewidth=1)
-    doubt.set_ylim(0, 1.05)
-    doubt.set_ylabel("certainty", rotation=0, ha="right", va="center")
-    for axis, name in zip(axes[len(panels) + 1 :], strips, strict=True):
+    if doubtful:
+        doubt = axes[len(panels)]
+        doubt.step(steps, 1 - states["uncertainty"].to_numpy(), where="mid", color="#333333", linewidth=1)
+        doubt.set_ylim(0, 1.05)
+        doubt.set_ylabel("certainty", rotation=0, ha="right", va="center")
+    for axis, name in zip(axes[len(panels) + doubtful :], strips, strict=True):
         _strip(axis, states[name].fillna("").astype(str).tolist(), name)
     axes[-1].set_xlabel("utterance")
     axes[0].set_xlim(-0.5, len(steps) - 0.5)

@@ -11,6 +11,8 @@ import numpy as np
 FRAME, HOP = 0.04, 0.02
 LOWEST, HIGHEST = 60.0, 400.0
 VOICED = 0.5
+#: The height of a peak of the autocorrelation, over the highest, from which it is taken for that of one period.
+NEARLY = 0.85
 
 
 def energy(arrays: Mapping[str, np.ndarray], rate: float | None) -> np.ndarray:
@@ -35,7 +37,8 @@ def energy(arrays: Mapping[str, np.ndarray], rate: float | None) -> np.ndarray:
 def loudness_and_height(wave: np.ndarray, rate: float) -> tuple[float, float]:
     """Log energy, in dB, and log2 of the median fundamental, in Hz; NaN of silence and of a sound without voiced frames.
 
-    The fundamental is the highest peak of the normalised autocorrelation of each frame (Boersma 1993).
+    The fundamental of a frame is at the first peak of its normalised autocorrelation (Boersma 1993) that is nearly as high as the
+    highest, which may be that of several periods.
 
     Args:
         wave: [time].
@@ -62,10 +65,20 @@ def loudness_and_height(wave: np.ndarray, rate: float) -> tuple[float, float]:
     first, last = max(1, int(rate / HIGHEST)), min(size - 1, int(rate / LOWEST))
     if last <= first:
         return loud, np.nan
-    lag = normal[:, first : last + 1].argmax(axis=1) + first
+    lag = _first_peak(normal[:, first - 1 : last + 2]) + first
     voiced = normal[np.arange(len(lag)), lag] > VOICED
     voiced &= (frames**2).mean(axis=1) > 0.01 * (frames**2).mean()
     return loud, float(np.log2(np.median(rate / lag[voiced]))) if voiced.any() else np.nan
+
+
+def _first_peak(correlation: np.ndarray) -> np.ndarray:
+    """[frames]: the place of the first peak that is at least ``NEARLY`` of the highest, without counting the first column, which
+    like the last is there to see peaks by."""
+    inside = correlation[:, 1:-1]
+    peak = (inside >= correlation[:, :-2]) & (inside >= correlation[:, 2:])
+    high = np.where(peak, inside, -np.inf)
+    best = high.max(axis=1, keepdims=True)
+    return (peak & (inside >= NEARLY * best)).argmax(axis=1)
 
 
 def _standard(column: np.ndarray) -> np.ndarray:

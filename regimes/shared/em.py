@@ -88,7 +88,7 @@ def fit_hmm(
     best, least = None, np.inf
     criteria: dict[str, float] = {}
     for count in settings.counts:
-        if count > max(1, steps // 2):
+        if best is not None and count > steps // 2:
             break
         model, score, iterations = expectation_maximisation(values, packed, count, settings, rng)
         width = len(columns)
@@ -97,7 +97,7 @@ def fit_hmm(
         criteria[str(count)] = float(criterion)
         if criterion < least:
             best, least, spent = model, criterion, iterations
-    assert best is not None  # counts begin with a number that is tried
+    assert best is not None  # the first number is always tried
     density = log_density(values, best.mean, best.covariance)
     path = viterbi(density[0], best.initial[0], best.matrix[0], packed)
     smoothed = smooth(forward(density, best.initial, best.matrix, packed), best.matrix, packed)

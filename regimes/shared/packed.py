@@ -59,7 +59,7 @@ class Packed:
     @cached_property
     def previous(self) -> np.ndarray:
         """[total - firsts], int64: for every row behind the first steps the row of the step before."""
-        before = np.repeat(self.sizes[:-1], self.sizes[1:])
+        before = np.repeat(np.array(self.sizes[:-1], np.int64), self.sizes[1:])
         return np.arange(self.firsts, self.total) - before
 
     @cached_property
