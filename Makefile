@@ -64,6 +64,7 @@ bench: $(VENV)/.installed-test  ## measure the speed that the README claims
 	OMP_NUM_THREADS=1 $(BIN)/python tests/speed/overhead.py
 	OMP_NUM_THREADS=1 $(BIN)/python tests/speed/encoder.py
 	$(BIN)/python tests/speed/networks.py
+	OMP_NUM_THREADS=1 $(BIN)/python tests/speed/regimes.py
 	OMP_NUM_THREADS=1 $(BIN)/python tests/speed/steps.py
 	OMP_NUM_THREADS=1 $(BIN)/python tests/speed/optional_fields.py
 	OMP_NUM_THREADS=1 $(BIN)/python tests/speed/conditions.py
