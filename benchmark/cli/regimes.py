@@ -247,3 +247,50 @@ def plot_command(
     for record in done:
         for file in write_arcs(record, as_list(conversations), count, out or inside(store / "leaderboards")):
             typer.echo(f"wrote {file}")
+
+
+@app.command("judge")
+def judge_command(
+    first: Annotated[str, typer.Option("--first", help="A segmenter, with the parameters that were set.")],
+    second: Annotated[str, typer.Option("--second", help="Another.")],
+    datasets: Annotated[str, typer.Option("--datasets", help="The dataset.")],
+    seed: Annotated[int, typer.Option("--seed", help="Of both.")] = 0,
+    model: Annotated[
+        Path | None,
+        typer.Option("--model", help="Folder of a language model; by default a stub that counts words."),
+    ] = None,
+    count: Annotated[int, typer.Option("--count", min=1, help="Conversations at most.")] = 20,
+    store: Store = Path("runs"),
+) -> None:
+    """Ask a local language model which of two segmentations of a conversation is better, in both orders. Reported are what both
+    orders agree in, how often they do not, and the bias towards what is shown first.
+
+    Examples:
+
+    mmbench regimes judge --datasets iemocap --first changepoint --second kmeans
+
+    mmbench regimes judge --datasets iemocap --first changepoint --second kmeans --model models/smollm2 --count 10
+    """
+    from ...regimes.judge import count_words, judge
+    from ..segmentation.judging import cases_of, local_model
+    from ..segmentation.results import records
+
+    pair = []
+    for label in (first, second):
+        done = [one for one in records(store, [datasets], [label], [seed]) if one.state == "done"]
+        if len(done) != 1:
+            raise UsageError(
+                f"store {store} has {len(done)} finished jobs of {label} on {datasets} with seed {seed}: one is needed"
+            )
+        pair.append(done[0])
+    cases = cases_of(pair[0], pair[1], count)
+    found = judge(cases, local_model(model) if model else count_words)
+    typer.echo(f"judge: {model or 'a stub that counts words, and says nothing of quality'}")
+    typer.echo(
+        f"{counted(found.cases, 'conversation')}: {found.first} for {first}, {found.second} for {second} in both orders; "
+        f"{found.inconsistent} change with the order, {found.unanswered} without an answer"
+    )
+    typer.echo(f"answers that are the first shown: {100 * found.position:.0f} % (50 % without bias)")
+    if model:
+        stub = judge(cases, count_words)
+        typer.echo(f"the stub that counts words: {stub.first} for {first}, {stub.second} for {second}")

@@ -15,10 +15,12 @@ import pytest
 from mmbench.benchmark.core.errors import UsageError
 from mmbench.benchmark.segmentation.corpus import read_corpus
 from mmbench.benchmark.segmentation.job import resolve
+from mmbench.benchmark.segmentation.judging import cases_of, local_model
 from mmbench.benchmark.segmentation.results import records, results_and_holes
 from mmbench.benchmark.segmentation.run import plan_regimes, run_regimes
 from mmbench.benchmark.segmentation.runner import folds_of
 from mmbench.benchmark.store.names import StoreError
+from mmbench.regimes.judge import count_words, judge
 
 YAML = """
 file: talks.npz
@@ -121,6 +123,19 @@ def test_jobs_are_listed_and_drawn(root: Path, store: Path, tmp_path: Path):
     assert [file.suffix for file in files] == [".pdf", ".png"]
     assert "talk3" in files[1].name
     assert "synthetic" in files[1].name
+
+
+def test_two_segmentations_are_judged(store: Path, tmp_path: Path):
+    first, second = (
+        next(one for one in records(store, [], [name], [0])) for name in ("constant", "kmeans(states=2)")
+    )
+    cases = cases_of(first, second, 4)
+    assert len(cases) == 4
+    assert judge(cases, count_words).first == 4  # one regime takes the fewest words
+    with pytest.raises(UsageError, match="alike"):
+        cases_of(first, first, 4)
+    with pytest.raises(UsageError, match="holds no language model"):
+        local_model(tmp_path)
 
 
 def test_what_a_job_depends_on_is_in_its_id(root: Path, store: Path):
