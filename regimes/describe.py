@@ -30,7 +30,7 @@ def regime_names(regime: np.ndarray, values: np.ndarray) -> dict[int, str]:
         inside = values[regime == one]
         seen = np.isfinite(inside)
         centre = np.where(seen, inside, 0).sum(axis=0) / np.maximum(seen.sum(axis=0), 1)
-        known = seen.any(axis=0)
+        known = np.asarray(seen.any(axis=0))
         if not known.any():
             name = "unknown"
         elif np.hypot(*centre) < NEUTRAL:

@@ -42,7 +42,7 @@ class Conversation:
     @property
     def known(self) -> np.ndarray:
         """[steps, modalities], bool: where anything of a modality was observed."""
-        return np.isfinite(self.observed).any(axis=2)
+        return np.asarray(np.isfinite(self.observed).any(axis=2))
 
     def first_step_left_out(self) -> Conversation:
         """The same conversation without its first step."""
@@ -116,7 +116,10 @@ class Segmentation:
 class Fitted(Protocol):
     """A segmenter that was fitted."""
 
-    segmentation: Segmentation
+    @property
+    def segmentation(self) -> Segmentation:
+        """What it says of the conversations that it was fitted to."""
+        ...
 
     def log_likelihood(self, conversations: Sequence[Conversation]) -> np.ndarray:
         """The log predictive density of conversations that were not fitted.

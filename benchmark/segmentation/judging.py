@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from ...regimes.describe import regime_names
 from ...regimes.judge import Ask, Case, course, segments
@@ -28,7 +29,7 @@ def cases_of(first: RegimeRecord, second: RegimeRecord, most: int) -> list[Case]
         raise UsageError(f"{first.job.label} and {second.job.label} are of different observations")
     tables = [states_of(one.folder) for one in (first, second)]
     names = [regime_names(one["regime"].to_numpy(), fused_values(one)) for one in tables]
-    groups = [dict(iter(one.groupby("conversation"))) for one in tables]
+    groups = [{str(name): part for name, part in one.groupby("conversation")} for one in tables]
     cases = []
     for name in sorted(groups[0]):
         words = [segments(groups[k][name]["regime"].to_numpy(), names[k]) for k in range(2)]
@@ -49,6 +50,7 @@ def local_model(folder: Path) -> Ask:
         from transformers import AutoModelForCausalLM, AutoTokenizer
     except ImportError:
         raise UsageError('a model as judge needs transformers: pip install "mmbench[text]"') from None
+    model: Any
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
         model = AutoModelForCausalLM.from_pretrained(folder, local_files_only=True).eval()

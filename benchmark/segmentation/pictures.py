@@ -41,7 +41,7 @@ def write_arcs(record: RegimeRecord, conversations: Sequence[str], count: int, f
     """
     states = states_of(record.folder)
     names = regime_names(states["regime"].to_numpy(), fused_values(states))
-    groups = dict(iter(states.groupby("conversation", sort=False)))
+    groups = {str(name): part for name, part in states.groupby("conversation", sort=False)}
     for one in conversations:
         if one not in groups:
             raise UsageError(f"{record.job.dataset} has no conversation {one!r}: {nearest(one, groups)}")

@@ -74,7 +74,7 @@ def result_of(record: RegimeRecord) -> RegimeResult:
     held_out = pd.read_parquet(io.BytesIO(folder.read("held_out.parquet")))
     fit = folder.read_object("fit.json")
     columns = [name for name in states if "." in name]
-    labels = None if states["label"].isna().any() else states["label"].to_numpy(str)
+    labels = None if bool(states["label"].isna().to_numpy().any()) else states["label"].to_numpy(str)
     points = states[columns].to_numpy(float)
     points = points[:, np.isfinite(points).any(axis=0)]
     return RegimeResult(

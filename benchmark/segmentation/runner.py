@@ -107,9 +107,9 @@ def held_out_likelihood(
     fold = folds_of([one.id for one in conversations], job.folds)
     for number in range(int(fold.max()) + 1):
         left_out = np.flatnonzero(fold == number)
-        rest = [conversations[place] for place in np.flatnonzero(fold != number)]
+        rest = [conversations[place] for place in np.flatnonzero(fold != number).tolist()]
         fitted = segmenter.fit(rest, job.seed)
-        nothing[left_out] = fitted.log_likelihood([conversations[place] for place in left_out])
+        nothing[left_out] = fitted.log_likelihood([conversations[place] for place in left_out.tolist()])
     return nothing, ""
 
 

@@ -48,9 +48,7 @@ def conversation_arc(
     regime = states["regime"].to_numpy()
     colour = {one: _BANDS[place % len(_BANDS)] for place, one in enumerate(sorted(names))}
     panels = [(dimension, columns) for dimension in _DIMENSIONS if (columns := _observed(states, dimension))]
-    strips = [
-        name for name in ("speaker", "label") if states[name].notna().any() and states[name].nunique() > 1
-    ]
+    strips = [name for name in ("speaker", "label") if states[name].dropna().nunique() > 1]
     strips = [name for name in strips if speakers or name != "speaker"]
     doubtful = bool((states["uncertainty"] > 0).any())
     heights = [2.4] * len(panels) + [0.7] * doubtful + [0.28] * len(strips)
@@ -87,7 +85,7 @@ def conversation_arc(
 
 def _observed(states: pd.DataFrame, dimension: str) -> list[str]:
     """The columns of a dimension in which anything was observed."""
-    return [name for name in states if name.endswith(f".{dimension}") and states[name].notna().any()]
+    return [name for name in states if name.endswith(f".{dimension}") and len(states[name].dropna())]
 
 
 def _panel(axis: Axes, states: pd.DataFrame, dimension: str, columns: list[str]) -> None:

@@ -87,7 +87,7 @@ def fit_hmm(
     packed = packing(conversations)
     values = Values.of(packed.pack(flat(conversations))[:, columns])
     steps = int(values.any_known.sum())
-    best, least = None, np.inf
+    best, least, spent = None, np.inf, 0
     criteria: dict[str, float] = {}
     for count in settings.counts:
         if best is not None and count > steps // 2:

@@ -47,7 +47,7 @@ class Values:
     @cached_property
     def any_known(self) -> np.ndarray:
         """[total], bool: where anything was observed."""
-        return self.known.any(axis=1)
+        return np.asarray(self.known.any(axis=1))
 
     @cached_property
     def complete(self) -> bool:

@@ -186,9 +186,7 @@ def run(
     for number in range(sweeps):
         before = now
         now, swept = step(now)
-        chains = swept.states.shape[1]
-        if number == burn_in:
-            every = max(1, (sweeps - burn_in) * chains // KEPT)
+        every = max(1, (sweeps - burn_in) * swept.states.shape[1] // KEPT)
         moved = swept.states[:, :, packed.firsts :] != swept.states[:, :, packed.previous]
         traces.append(
             {
