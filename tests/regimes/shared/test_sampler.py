@@ -21,7 +21,7 @@ KNOWN = np.ones((PACKED.total, 2), bool)
 KNOWN[2, 0] = KNOWN[5, 1] = False
 KNOWN[8] = False
 BASE = NormalInverseWishart(np.array([0.5, -0.2]), 0.5, 8.0, np.array([[4.0, 1.0], [1.0, 3.0]]))
-#: A difference that is seen in a few of the values by chance alone; three seeds were looked at.
+#: The p-value below which two samples count as different.
 LEAST = 1e-3
 
 
