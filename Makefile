@@ -35,7 +35,7 @@ demo: install  ## train two methods on a synthetic stand-in and show the leaderb
 
 # Compiled once, and not by each process that a test starts. Three workers would otherwise compile at the same time, and
 # where Python may not write what it compiles, so would every test's own processes.
-COMPILED := benchmark corruptions datasets leaderboards methods slurm
+COMPILED := benchmark corruptions datasets leaderboards methods regimes slurm
 
 test: $(VENV)/.installed-test lint  ## lint, then run every test
 	$(BIN)/python -m compileall -q $(COMPILED)
@@ -65,6 +65,7 @@ bench: $(VENV)/.installed-test  ## measure the speed that the README claims
 	OMP_NUM_THREADS=1 $(BIN)/python tests/speed/overhead.py
 	OMP_NUM_THREADS=1 $(BIN)/python tests/speed/encoder.py
 	$(BIN)/python tests/speed/networks.py
+	OMP_NUM_THREADS=1 $(BIN)/python tests/speed/regimes.py
 	OMP_NUM_THREADS=1 $(BIN)/python tests/speed/steps.py
 	OMP_NUM_THREADS=1 $(BIN)/python tests/speed/diffusion.py
 	OMP_NUM_THREADS=1 $(BIN)/python tests/speed/optional_fields.py

@@ -17,13 +17,13 @@ PICTURE = ROOT / "docs" / "architecture.svg"
 #: The rows of the picture, from what imports nothing to the command. A room may import from the rows above its own.
 ROWS = (
     ("datasets",),
-    ("methods", "corruptions"),
+    ("methods", "corruptions", "regimes"),
     ("core", "leaderboards"),
     ("store", "data"),
     ("planning",),
     ("search", "features"),
     ("report", "train"),
-    ("launch", "exchange", "check"),
+    ("launch", "exchange", "check", "segmentation"),
     ("slurm", "cli"),
 )
 #: What lives in a room.
@@ -32,6 +32,7 @@ WORDS = {
     "leaderboards": "metrics, tables",
     "methods": "networks, objectives",
     "corruptions": "damage to inputs",
+    "regimes": "segmenters",
     "core": "job, protocol, registry",
     "store": "results on disk, locks",
     "data": "tensors of a task",
@@ -43,6 +44,7 @@ WORDS = {
     "launch": "jobs to workers",
     "exchange": "results from elsewhere",
     "check": "conformance, doctor",
+    "segmentation": "jobs of segmenters",
     "slurm": "job arrays",
     "cli": "the command",
 }
@@ -50,7 +52,7 @@ ROOMS = tuple(room for row in ROWS for room in row)
 #: What is reached by its name in a table and is imported when it is used: drawn as a dashed line.
 BY_NAME = {"launch": "slurm"}
 #: Folders of their own; all other rooms lie in benchmark/.
-FOLDERS = ("datasets", "leaderboards", "methods", "corruptions", "slurm")
+FOLDERS = ("datasets", "leaderboards", "methods", "corruptions", "regimes", "slurm")
 
 WIDTH, HEIGHT = 150, 50
 STEP_X, STEP_Y = 200, 92

@@ -19,7 +19,7 @@ from mkdocs.structure.pages import Page
 
 ROOT = Path(__file__).parents[1]
 #: The folders that make up the package.
-FOLDERS = ("benchmark", "methods", "datasets", "corruptions", "leaderboards", "slurm")
+FOLDERS = ("benchmark", "methods", "datasets", "corruptions", "leaderboards", "regimes", "slurm")
 #: Page -> the file in the root that it shows.
 WHOLE = {"index.md": "README.md", "changelog.md": "CHANGELOG.md", "contributing.md": "CONTRIBUTING.md"}
 #: Page -> the modules whose docstrings it shows.

@@ -20,7 +20,17 @@ CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
 TARGETS = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
-FOLDERS = ("benchmark", "methods", "datasets", "corruptions", "leaderboards", "slurm", "tests", "docs")
+FOLDERS = (
+    "benchmark",
+    "methods",
+    "datasets",
+    "corruptions",
+    "leaderboards",
+    "regimes",
+    "slurm",
+    "tests",
+    "docs",
+)
 #: What a page names as a file of the repository: a path in backticks that begins with one of its folders.
 NAMED = re.compile(rf"`((?:{'|'.join(FOLDERS)})/[\w./-]*)`")
 #: Recipe -> the files that it says to open.

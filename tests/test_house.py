@@ -18,14 +18,15 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-FOLDERS = ("benchmark", "methods", "datasets", "corruptions", "leaderboards", "slurm")
+FOLDERS = ("benchmark", "methods", "datasets", "corruptions", "leaderboards", "regimes", "slurm")
 #: Folder -> the other folders that it may import.
 MAY_IMPORT = {
-    "benchmark": {"methods", "datasets", "corruptions", "leaderboards"},
+    "benchmark": {"methods", "datasets", "corruptions", "leaderboards", "regimes"},
     "methods": {"datasets"},
     "datasets": set(),
     "corruptions": {"datasets"},
     "leaderboards": set(),
+    "regimes": set(),
     "slurm": {"benchmark"},
 }
 #: The rooms of a folder from the lowest to the highest. A room imports what lies below it, never a peer.
@@ -36,7 +37,7 @@ ROOMS = {
         {"planning"},
         {"search", "features"},
         {"report", "train"},
-        {"launch", "exchange", "check"},
+        {"launch", "exchange", "check", "segmentation"},
         {"cli"},
     ),
     "leaderboards": ({"metrics", "published"}, {"stats"}, {"tables"}, {"render"}, {"plots"}, {"findings"}),
@@ -156,7 +157,10 @@ def test_files_do_not_import_each_other_in_a_circle():
         pytest.fail(" -> ".join(error.args[1]))
 
 
-@pytest.mark.parametrize("folder", ["leaderboards", "datasets", "benchmark.core", "benchmark.planning"])
+@pytest.mark.parametrize(
+    "folder",
+    ["leaderboards", "datasets", "regimes", "benchmark.core", "benchmark.planning", "benchmark.segmentation"],
+)
 def test_what_lists_and_plans_runs_without_torch(folder: str):
     """No torch at the top of a file; encoders and what reads media have it, and a batch is made of it, with the random
     numbers of its samples, their damage and what fills their holes."""

@@ -28,6 +28,7 @@ from .masks import app as masks_app
 from .new import new
 from .options import Plugins, Root, plugin_files
 from .predict import predict
+from .regimes import app as regimes_app
 from .table_options import What
 
 if TYPE_CHECKING:
@@ -307,6 +308,7 @@ def export_page(
 
 app.add_typer(data_app, name="data")
 app.add_typer(masks_app, name="masks")
+app.add_typer(regimes_app, name="regimes")
 app.command("findings")(findings)
 app.command("predict")(predict)
 app.command("status")(status)

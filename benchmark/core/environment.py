@@ -30,7 +30,7 @@ def code_version() -> str:
         return "unknown"
 
 
-_OWN = ("benchmark", "corruptions", "datasets", "methods", "slurm")
+_OWN = ("benchmark", "corruptions", "datasets", "methods", "regimes", "slurm")
 
 
 def _sources(root: Path) -> str:

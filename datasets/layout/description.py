@@ -23,6 +23,7 @@
     video: video_id                   # with clip: gives the previous utterance as context
     clip: clip_id
     conversation: {id: dialogue, order: turn, speaker: who}   # whole conversations, for methods that read them
+    regimes: {text: {transcript: words}}   # of whole conversations, for mmbench regimes: see ``affect.py``
     group: subject                    # what must lie in one split as a whole; by default the video, else conversation
     media: {source: mosi, path: ..., encoders: ...}   # written by mmbench data encode: see ``origin.py``
 """
@@ -30,7 +31,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..dataset import VALIDATION_SEED, VALIDATION_SHARE, Target
@@ -84,6 +85,19 @@ class ModalityRef:
 
 
 @dataclass(frozen=True)
+class AffectRef:
+    """What valence and arousal of a modality are read from, where given: arrays of either, texts, or waveforms.
+
+    Attributes:
+        arrays: ``valence``, ``arousal``, ``transcript``, ``waveform``, ``length`` -> array, where given.
+        rate: of waveforms, in Hz.
+    """
+
+    arrays: Mapping[str, ArrayRef]
+    rate: float | None = None
+
+
+@dataclass(frozen=True)
 class ValidationPart:
     """The part of the training samples that validates, where the dataset states no validation part.
 
@@ -126,6 +140,7 @@ class Description:
     undivided: bool = (
         False  # there are no parts: all samples are read as training samples, to be divided into folds
     )
+    regimes: Mapping[str, AffectRef] = field(default_factory=dict)  # no part of what networks read
 
     def refs(self) -> Iterable[ArrayRef]:
         """Every array that is read, in a fixed order."""

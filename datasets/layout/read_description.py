@@ -9,7 +9,16 @@ from pathlib import Path
 from typing import Any
 
 from ..dataset import CONVERSATION_KEYS, ENCODERS, NO_SPEAKER, SPLITS, VALIDATION_SHARE, Target
-from .description import NO_LABEL, SUFFIXES, UNITS, ArrayRef, Description, ModalityRef, ValidationPart
+from .description import (
+    NO_LABEL,
+    SUFFIXES,
+    UNITS,
+    AffectRef,
+    ArrayRef,
+    Description,
+    ModalityRef,
+    ValidationPart,
+)
 from .entries import Entries, nearest, read_yaml
 from .origin import KEYS as ORIGIN_KEYS
 from .origin import Origin, read_origin
@@ -17,6 +26,7 @@ from .origin import Origin, read_origin
 #: The value of ``split`` for data without parts.
 UNDIVIDED = "none"
 _MOST = 100_000  # values of a range
+_AFFECT = ("valence", "arousal", "transcript", "waveform", "length")
 _OPTIONAL = ("domain", "sample_id", "video", "clip", "previous", "group")
 _OF_MODALITY = (
     "array",
@@ -32,7 +42,7 @@ _OF_MODALITY = (
 )
 _KEYS = (
     "name", "title", "homepage", "synthetic", "file", "modalities", "task", "label", "split", "valid", "media",
-    "indices", "conversation", "unimodal_labels",
+    "indices", "conversation", "unimodal_labels", "regimes",
     *_OPTIONAL,
 )  # fmt: skip
 
@@ -109,6 +119,7 @@ class _Reader(Entries):
             media=self.media(top["media"]) if "media" in top else None,
             indices="media" in top or self.flag(top, "indices"),
             undivided=undivided,
+            regimes=self.regimes(top["regimes"], default) if "regimes" in top else {},
         )
         self.check_together(description)
         return replace(description, valid=self.validation(description, top.get("valid"), default))
@@ -153,6 +164,28 @@ class _Reader(Entries):
             for key in CONVERSATION_KEYS
             if key != "speaker" or entry[key] != NO_SPEAKER
         }
+
+    def regimes(self, value: object, default: Mapping[str, Path]) -> dict[str, AffectRef]:
+        if not isinstance(value, dict) or not value:
+            raise self.wrong("regimes", "none" if not value else repr(value), "a map from modality to arrays")
+        found = {}
+        for name, entry in value.items():
+            key = f"regimes/{self.modality(name)}"
+            entry = self.mapping(entry, key, (*_AFFECT, "rate"))
+            arrays = {
+                what: self.ref(entry[what], f"{key}/{what}", default) for what in _AFFECT if what in entry
+            }
+            if not set(arrays) - {"length"}:
+                raise self.wrong(key, "no array", "valence, arousal, transcript or waveform")
+            rate = entry.get("rate")
+            if ("waveform" in entry) != (rate is not None):
+                raise self.wrong(f"{key}/rate", repr(rate), "the rate in Hz, with a waveform")
+            if rate is not None and (
+                isinstance(rate, bool) or not isinstance(rate, int | float) or rate < 1000
+            ):
+                raise self.wrong(f"{key}/rate", repr(rate), "the rate in Hz, 1000 or more")
+            found[str(name)] = AffectRef(arrays, None if rate is None else float(rate))
+        return found
 
     def unimodal_labels(self, top: Mapping[str, Any], default: Mapping[str, Path]) -> dict[str, ArrayRef]:
         key = "unimodal_labels"

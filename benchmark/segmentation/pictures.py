@@ -1,0 +1,57 @@
+"""Pictures of conversations from the files of a finished job."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from ...leaderboards.labels import REAL, SYNTHETIC
+from ...leaderboards.plots.figure import write_figure
+from ...leaderboards.plots.regimes import conversation_arc
+from ...regimes.describe import regime_names
+from ...regimes.segmenter import DIMENSIONS
+from ..core.errors import UsageError, nearest
+from .results import RegimeRecord, states_of
+
+
+def fused_values(states: pd.DataFrame) -> np.ndarray:
+    """[steps, 2]: valence and arousal, means over modalities; NaN where none was observed."""
+    columns = [[name for name in states if name.endswith(f".{dimension}")] for dimension in DIMENSIONS]
+    return np.stack([states[names].mean(axis=1).to_numpy(float) for names in columns], axis=1)
+
+
+def write_arcs(record: RegimeRecord, conversations: Sequence[str], count: int, folder: Path) -> list[Path]:
+    """Draws conversations of a finished job.
+
+    Args:
+        record: the job.
+        conversations: which; none: the ``count`` with the most regimes, the longer ones first.
+        count: see ``conversations``.
+        folder: where to.
+
+    Returns:
+        The files.
+
+    Raises:
+        UsageError: there is no such conversation.
+    """
+    states = states_of(record.folder)
+    names = regime_names(states["regime"].to_numpy(), fused_values(states))
+    groups = {str(name): part for name, part in states.groupby("conversation", sort=False)}
+    for one in conversations:
+        if one not in groups:
+            raise UsageError(f"{record.job.dataset} has no conversation {one!r}: {nearest(one, groups)}")
+    lively = sorted(groups, key=lambda one: (-groups[one]["regime"].nunique(), -len(groups[one]), one))
+    files = []
+    for one in conversations or lively[:count]:
+        job = record.job
+        synthetic = f" ({SYNTHETIC})" if job.synthetic else ""
+        title = f"{job.dataset}{synthetic}, {one}, {job.label}, {job.observe}"
+        data = pd.DataFrame({"data": [SYNTHETIC if job.synthetic else REAL]})
+        stem = re.sub(r"[^\w.-]+", "-", f"arc-{job.dataset}-{job.label}-s{job.seed}-{one}").strip("-")
+        files += write_figure(conversation_arc(groups[one], names, title), data, folder, stem)
+    return files

@@ -1,0 +1,1 @@
+"""What segmenters are built of: packed conversations, messages of hidden Markov models, Gaussians, samplers."""
