@@ -177,7 +177,8 @@ def davies_bouldin(points: np.ndarray, labels: ArrayLike) -> float:
     """The mean, over regimes, of the worst ratio of two spreads to a distance of centres (Davies and Bouldin 1979); 0 is best.
 
     Args:
-        points, labels: as of ``silhouette``.
+        points: as of ``silhouette``.
+        labels: as of ``silhouette``.
 
     Raises:
         UndefinedError: as ``silhouette``, or two regimes have one centre.
@@ -196,7 +197,8 @@ def calinski_harabasz(points: np.ndarray, labels: ArrayLike) -> float:
     """The ratio of the variance between regimes to that within (Calinski and Harabasz 1974); more is better.
 
     Args:
-        points, labels: as of ``silhouette``.
+        points: as of ``silhouette``.
+        labels: as of ``silhouette``.
 
     Raises:
         UndefinedError: as ``silhouette``, or nothing varies within regimes.
@@ -215,7 +217,8 @@ def separation(points: np.ndarray, labels: ArrayLike) -> float:
     """The least distance of two centres over the mean spread within regimes; more is better.
 
     Args:
-        points, labels: as of ``silhouette``.
+        points: as of ``silhouette``.
+        labels: as of ``silhouette``.
 
     Raises:
         UndefinedError: as ``silhouette``, or nothing varies within regimes.

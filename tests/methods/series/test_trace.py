@@ -302,7 +302,7 @@ def test_denoisers_stand_still_in_the_second_stage_and_training_samples_are_draw
     sum(method.loss(batch.take(rows)).values()).backward()  # type: ignore[union-attr]
     assert not calls
     assert all(one.grad is None for one in method.completion.parameters())
-    assert method.experts.enter.grad is not None
+    assert method.experts.inner.grad is not None
     hiding = torch.rand(3, STEPS, CHANNELS) < 0.5
     method.memory.complete(batch.take(rows).with_observed({"series": hiding & ~hidden[rows]}), training=True)
     assert calls  # what is damaged is drawn anew
