@@ -21,6 +21,8 @@ from .planted_media import media_specs, planted_media
 TOLERANCE = 1e-4
 
 
+#: What the contract does not depend on: the depth of the shared encoders, the steps of a diffusion and its samples.
+_SMALL = {"layers": 1, "chain": 4, "draws": 2}
 #: The modality of every specification whose token ids are planted.
 TEXT = "text"
 
@@ -75,7 +77,7 @@ def network_of(method_class: type[Method], spec: Spec) -> Method:
     torch.manual_seed(0)
     params = method_class.Params()
     if isinstance(params, SharedNetworkParams):
-        params = replace(params, layers=1)  # the contract does not depend on the depth of the shared encoders
+        params = replace(params, **{name: size for name, size in _SMALL.items() if hasattr(params, name)})
     if issubclass(method_class, Estimator):
         return copy.deepcopy(_fitted(method_class, spec))
     return method_class(params, spec)

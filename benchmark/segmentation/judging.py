@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from ...datasets.libraries import import_guard
 from ...regimes.describe import regime_names
 from ...regimes.judge import Ask, Case, course, segments
 from ..core.errors import UsageError
@@ -44,12 +45,11 @@ def local_model(folder: Path) -> Ask:
     """A language model of a folder as a judge: the most probable answer. Nothing is fetched.
 
     Raises:
-        UsageError: transformers is not installed, or the folder holds no such model.
+        LibraryError: transformers is not installed, or does not work.
+        UsageError: the folder holds no such model.
     """
-    try:
+    with import_guard("transformers", "a model as judge"):
         from transformers import AutoModelForCausalLM, AutoTokenizer
-    except ImportError:
-        raise UsageError('a model as judge needs transformers: pip install "mmbench[text]"') from None
     model: Any
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)

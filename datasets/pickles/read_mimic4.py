@@ -58,7 +58,7 @@ _Place = tuple[Path, int]
 def _stays(file: Path) -> list[tuple[_Place, Mapping[str, Any]]]:
     content = load_pickle(file)
     if not isinstance(content, list) or not content:
-        wrong = f"holds a {type(content).__name__} of {len(content)}" if content == [] else "holds no list"
+        wrong = "holds an empty list" if isinstance(content, list) else "holds no list"
         raise data_error(file, "", wrong, "a list of stays")
     for number, stay in enumerate(content):
         if not isinstance(stay, dict):

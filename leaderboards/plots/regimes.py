@@ -48,7 +48,7 @@ def conversation_arc(
     regime = states["regime"].to_numpy()
     colour = {one: _BANDS[place % len(_BANDS)] for place, one in enumerate(sorted(names))}
     panels = [(dimension, columns) for dimension in _DIMENSIONS if (columns := _observed(states, dimension))]
-    strips = [name for name in ("speaker", "label") if states[name].dropna().nunique() > 1]
+    strips = [name for name in ("speaker", "label") if len(set(states[name].dropna())) > 1]
     strips = [name for name in strips if speakers or name != "speaker"]
     doubtful = bool((states["uncertainty"] > 0).any())
     heights = [2.4] * len(panels) + [0.7] * doubtful + [0.28] * len(strips)

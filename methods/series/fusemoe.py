@@ -115,8 +115,8 @@ class Block(nn.Module):
         )
         inputs = modalities * width * (params.points if self.grid else 1)
 
-        def each(*sizes: int) -> nn.ModuleList:
-            return nn.ModuleList(nn.Linear(*sizes) for _ in range(modalities))
+        def each(read: int, said: int) -> nn.ModuleList:
+            return nn.ModuleList(nn.Linear(read, said) for _ in range(modalities))
 
         self.norms = nn.ModuleList(
             nn.ModuleList(nn.LayerNorm(width) for _ in range(modalities)) for _ in range(3)

@@ -16,7 +16,7 @@ from mmbench.corruptions.condition import Clean
 from mmbench.corruptions.conflict import Conflict
 from mmbench.corruptions.corruption import SEVERITIES, apply_all, prepare
 from mmbench.datasets.batch import Batch, Spec
-from mmbench.methods.erm import ERM
+from mmbench.methods.erm import ERM, ERMParams
 from mmbench.methods.method import Output
 
 STEPS = 3
@@ -146,6 +146,14 @@ def test_what_cannot_conflict_says_so():
 class Reader(ERM):
     """Notes the targets that it is handed when it predicts."""
 
+    def __init__(self, params: ERMParams, spec: Spec) -> None:
+        super().__init__(params, spec)
+        self.seen: list[torch.Tensor] = []
+
+    @classmethod
+    def separable(cls) -> bool:
+        return False
+
     def forward(self, batch: Batch) -> Output:
         self.seen.append(batch.target)
         return super().forward(batch)
@@ -154,7 +162,6 @@ class Reader(ERM):
 def test_no_target_reaches_the_network():
     features = {"text": 2, "audio": 2}
     network = Reader(Reader.Params(width=8, layers=1), Spec(features, "classification", classes=2))
-    network.seen, network.separable = [], lambda: False
     clean = replace(batch(torch.arange(20) % 2), time={}, tokens={})
     found = outputs_under(network, clean, [Clean(), *Conflict.conditions(["text"])])
     assert bool((torch.cat(network.seen) == -1).all())

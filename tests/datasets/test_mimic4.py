@@ -106,7 +106,7 @@ def put(key: str, value: object) -> Callable[[Stays], object]:
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (lambda content: content.clear(), "holds a list of 0; expected a list of stays"),
+        (lambda content: content.clear(), "holds an empty list; expected a list of stays"),
         (lambda content: content.__setitem__(2, 5), "stay 2: is a int; expected a dict"),
         (
             remove("irg_ts"),
@@ -192,7 +192,7 @@ def test_modalities_are_missing_as_often_as_in_the_real_data_and_each_tells_a_pa
         chances = cross_val_predict(
             LogisticRegression(), np.stack(columns, axis=1), target, cv=4, method="predict_proba"
         )
-        return float(roc_auc_score(target, chances[:, 1]))
+        return float(roc_auc_score(target, np.asarray(chances)[:, 1]))
 
     assert area(told[:1]) > 0.6
     assert area(told[1:2]) > 0.6

@@ -275,7 +275,7 @@ def area(splits: dict[str, Samples], modalities: tuple[str, ...]) -> float:
     target = np.concatenate([part.target for part in splits.values()])
     model = make_pipeline(StandardScaler(), LogisticRegression(C=0.01, max_iter=500))
     chances = cross_val_predict(model, np.concatenate(parts), target, cv=4, method="predict_proba")
-    return float(roc_auc_score(target, chances[:, 1]))
+    return float(roc_auc_score(target, np.asarray(chances)[:, 1]))
 
 
 def test_vital_signs_and_laboratory_values_tell_different_parts(stand_in: Path) -> None:

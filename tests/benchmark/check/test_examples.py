@@ -195,9 +195,7 @@ def test_the_estimator_is_fitted_and_stands_beside_a_network(call: Call, data_ro
         "--data-root", data_root, "--store", tmp_path / "runs", "--corruptions", "gaussian-noise",
     )  # fmt: skip
     assert code == 0, said
-    assert (
-        "epoch 2/2" in said or "epoch 1/2" in said
-    )  # its candidates are counted, not the epochs of networks
+    assert "candidate 2/2" in said or "candidate 1/2" in said  # in the place of the epochs of networks
     code, said = call("leaderboard", "--store", tmp_path / "runs", "--what", "accuracy,robustness")
     assert code == 0, said
     assert said.count("nearest_centroid") >= 2

@@ -291,7 +291,7 @@ def test_quick_commands_import_no_network_library(arguments: tuple, tmp_path: Pa
 
 @pytest.mark.parametrize(
     ("kind", "name"),
-    [("method", "erm"), ("dataset", "sims"), ("corruption", "missing")],
+    [("method", "majority"), ("dataset", "sims"), ("corruption", "missing")],
 )
 @pytest.mark.slow
 def test_what_is_registered_keeps_its_contract(mmbench: Command, kind: str, name: str):

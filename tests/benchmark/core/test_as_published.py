@@ -113,10 +113,13 @@ def test_a_dataset_that_names_no_family_has_the_default_of_its_kind(encoders: di
     assert family_of(located, None) == family
 
 
-def test_every_registered_dataset_says_its_family():
+def test_datasets_of_the_published_families_say_so():
     located: Any = SimpleNamespace(name="own", modalities=(), target=Target("regression"))
-    families = {name: family_of(located, entry) for name, entry in entries("dataset").items()}
-    sentiment = dict.fromkeys(["mosi", "mosei", "sims"], "sentiment")
+    clinical = ("physionet2012", "mimic4")  # of no published family: as data of one's own
+    families = {
+        name: family_of(located, entry) for name, entry in entries("dataset").items() if name not in clinical
+    }
+    sentiment = dict.fromkeys(["mosi", "mosei", "sims", "simsv2"], "sentiment")
     assert families == {**sentiment, "hust": "hust", "epic": "action", "hac": "action"}
 
 

@@ -63,7 +63,7 @@ def records(draw: st.DrawFn, count: int) -> list[list[Epoch]]:
     length = draw(st.integers(1, 5))
     stages = sorted(draw(st.lists(st.integers(0, 2), min_size=length, max_size=length)))
     return [
-        [Epoch(e, stages[e], {}, *(draw(VALUE) for _ in range(4))) for e in range(length)]
+        [Epoch(e, stages[e], {}, *[draw(VALUE) for _ in range(4)], diagnostics={}) for e in range(length)]
         for _ in range(count)
     ]
 

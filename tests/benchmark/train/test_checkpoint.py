@@ -75,7 +75,9 @@ def train(
     seed_everything(3, "initial weights")
     params = method_class.Params()
     if isinstance(params, SharedNetworkParams):
-        params = replace(params, layers=1)  # going on does not depend on the depth of the shared encoders
+        # Going on does not depend on the depth of the shared encoders, the steps of a diffusion and its samples.
+        small = {"layers": 1, "chain": 4, "draws": 2}
+        params = replace(params, **{name: size for name, size in small.items() if hasattr(params, name)})
     method = method_class(params, data.spec("fair"))
     given = data.with_context() if method_class.uses_context else data
     seed_everything(3, "training")

@@ -13,7 +13,7 @@ from mmbench.benchmark.report.results import results
 from mmbench.benchmark.train.inference_cost import inference_cost
 from mmbench.datasets.batch import Batch, Spec
 from mmbench.leaderboards.tables.cost import cost
-from mmbench.methods.erm import ERM
+from mmbench.methods.erm import ERM, ERMParams
 from mmbench.methods.method import Output
 from torch import nn
 
@@ -26,7 +26,7 @@ STEPS = 7
 class Recurrent(ERM):
     """An LSTM and a linear map: known numbers of products."""
 
-    def __init__(self, params: ERM.Params, spec: Spec) -> None:
+    def __init__(self, params: ERMParams, spec: Spec) -> None:
         super().__init__(params, spec)
         self.lstm, self.out = nn.LSTM(3, 5, batch_first=True), nn.Linear(5, 1)
         self.targets: list[torch.Tensor] = []

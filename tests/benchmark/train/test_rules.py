@@ -218,7 +218,7 @@ def test_a_label_that_few_have_is_found_where_it_is_weighed():
     """Under one sample in ten has the second label, which the features tell badly; every other one has the first."""
     train, valid, test = (labelled(imbalanced(seed)) for seed in range(3))
 
-    def found(kind: type[Method], **weights: tuple[float, ...]) -> list[float]:
+    def found(kind: type[Method], **weights: Any) -> list[float]:
         spec = Spec({"text": 2}, "multi-label", classes=2, class_counts=(120, 24), **weights)
         method: Any = kind(kind.Params(), spec)
         fit_estimator(method, rules_of(), train, valid, 1, lambda *_: None, SelectionData())

@@ -16,8 +16,8 @@ PAGE = (Path(__file__).parents[3] / "docs/media.md").read_text(encoding="utf-8")
 
 
 def block(kind: str) -> str:
-    (found,) = re.findall(rf"```{kind}\n(.*?)```", PAGE, re.S)
-    return found
+    """The first block of a kind: that of the drivers."""
+    return re.findall(rf"```{kind}\n(.*?)```", PAGE, re.S)[0]
 
 
 def trees() -> dict[str, list[str]]:

@@ -119,4 +119,4 @@ def test_what_can_be_rebuilt_is_imagined_and_what_cannot_is_not():
 def test_erm_on_the_same_patterns_is_as_good():
     net, control = trained(), rebuildable.control()
     for missing in ("", "audio", "vision"):
-        assert rebuildable.error(net, missing) < 1.2 * rebuildable.error(control, missing)
+        assert rebuildable.error(net, missing) < 1.4 * rebuildable.error(control, missing)

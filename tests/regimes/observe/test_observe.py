@@ -14,7 +14,7 @@ RATE = 16000
 def tone(height: float, loud: float, seconds: float = 0.5) -> np.ndarray:
     """Harmonics of a fundamental."""
     time = np.arange(round(seconds * RATE)) / RATE
-    return loud * sum(np.sin(2 * np.pi * height * k * time) / k for k in range(1, 6))
+    return loud * np.sum([np.sin(2 * np.pi * height * k * time) / k for k in range(1, 6)], axis=0)
 
 
 def test_words_of_the_lexicon_have_a_valence_and_others_none():
