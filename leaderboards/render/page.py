@@ -24,7 +24,7 @@ from ..labels import REAL, SYNTHETIC, Across
 from ..tables.accuracy import data_label
 from .files import file_name, write_text
 from .notes import notes, title
-from .text import TIED
+from .text import TIED, is_tidy
 from .views import Fact, Facts, PrintedCell, TableView, gone, metric_conventions, same_everywhere, views_of
 
 #: Dots an inch of a picture on a page.
@@ -172,7 +172,7 @@ def _several(count: int, word: str, plural: str = "s") -> str:
 
 def _notes(frames: Sequence[pd.DataFrame]) -> list[str]:
     """What holds for all tables, each note once; holes are named below their tables."""
-    judged = [frame for frame in frames if "mean" in frame]
+    judged = [frame for frame in frames if is_tidy(frame)]
     lacking = {f"— {hole}" for frame in judged for hole in gone(frame)}
     said = dict.fromkeys(note for frame in judged for note in notes(frame) if note not in lacking)
     marks = (
@@ -184,7 +184,7 @@ def _notes(frames: Sequence[pd.DataFrame]) -> list[str]:
 
 def _section(table: PageTable, views: Sequence[TableView]) -> str:
     name = escape(table.name)
-    text = table.subject if "mean" not in table.frame else title(table.frame, table.subject)
+    text = table.subject if not is_tidy(table.frame) else title(table.frame, table.subject)
     shared = "; ".join(f"{key} {value}" for key, value in same_everywhere(table.frame).items())
     lines = [
         f'<section id="{name}" aria-labelledby="{name}-title">',

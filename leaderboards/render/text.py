@@ -70,6 +70,11 @@ def wide(
     return pd.DataFrame(lines).astype("str")
 
 
+def is_tidy(frame: pd.DataFrame) -> bool:
+    """Whether a frame has the columns of ``tables.accuracy``, and not columns of its own."""
+    return {"mean", "draw", "hole"} <= set(frame)
+
+
 def rows_to_show(frame: pd.DataFrame, across: Across, metric: str | None) -> pd.DataFrame:
     """The rows of a frame that ``wide`` prints. A confidence of a method's own has a row beside that of the
     method, whose name says so.

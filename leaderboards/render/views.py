@@ -21,7 +21,7 @@ from ..tables.accuracy import condition_label
 from ..tables.cost import QUANTITIES
 from .notes import holes
 from .plain import texts
-from .text import cell_text, count_text, heading, interval_text, records, rows_to_show
+from .text import cell_text, count_text, heading, interval_text, is_tidy, records, rows_to_show
 
 Record = dict[str, Any]
 
@@ -135,7 +135,7 @@ def views_of(
     Raises:
         ValueError: the frame has no rows.
     """
-    if "mean" not in frame:
+    if not is_tidy(frame):
         return [_text_view(frame, facts)]
     names = [name for name in KEYS if name == "data" or len(set(frame[name])) > 1]
     frame = frame.reset_index(drop=True)
@@ -148,14 +148,14 @@ def views_of(
 
 def same_everywhere(frame: pd.DataFrame) -> dict[str, str]:
     """What all rows have in common and no column of a view says."""
-    if "mean" not in frame:
+    if not is_tidy(frame):
         return {}
     return {name: str(frame[name].iloc[0]) for name in KEYS if name != "data" and len(set(frame[name])) == 1}
 
 
 def gone(frame: pd.DataFrame) -> list[str]:
     """One line a hole, without the dash at its beginning."""
-    return [line[2:] for line in holes(frame)] if "mean" in frame else []
+    return [line[2:] for line in holes(frame)] if is_tidy(frame) else []
 
 
 def metric_conventions() -> dict[str, str]:

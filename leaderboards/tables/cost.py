@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -76,7 +76,11 @@ def cost(results: Iterable[Result]) -> pd.DataFrame:
     Returns:
         A frame without comparison columns.
     """
-    rows = [row for group in groups_of(results) for row in _rows(group)]
+    results = list(results)
+    measured = {name for result in results for name in result.cost}
+    # Of what is measured on demand there is a row only where some job has it: other stores keep their tables.
+    shown = [one for one in QUANTITIES if one.absent != _NOT_MEASURED or one.name in measured]
+    rows = [row for group in groups_of(results) for row in _rows(group, shown)]
     names = [name for name in COLUMNS if not name.startswith("drop")]
     audits = list(dict.fromkeys(name for row in rows for name in row if name not in COLUMNS))
     types = {**{name: COLUMNS[name] for name in names}, **dict.fromkeys(audits, "str")}
@@ -131,7 +135,8 @@ def notes_of_audit(frame: pd.DataFrame) -> list[str]:
     return [f"warning: {text} ({task}: {', '.join(rows)})" for (task, text), rows in lines.items()]
 
 
-def _rows(group: Group) -> list[dict[str, object]]:
+def _rows(group: Group, shown: Sequence[Quantity]) -> list[dict[str, object]]:
+    """The rows of a group, one for each quantity that is shown."""
     done = [result for result in group.results if result.state == "done"]
     complete = len(done) == len(group.results)
     shared: dict[str, object] = {
@@ -157,7 +162,7 @@ def _rows(group: Group) -> list[dict[str, object]]:
         **audit_columns(group),
     }
     rows = []
-    for quantity in QUANTITIES:
+    for quantity in shown:
         values = [result.cost.get(quantity.name, np.nan) for result in done]
         known = complete and bool(values) and bool(np.isfinite(values).all())
         over = summary(values) if known else None

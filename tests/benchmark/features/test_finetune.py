@@ -172,7 +172,7 @@ def check_new_clips(folder: Path, job: Path, new: Path) -> None:
     (new / "media.yaml").write_text("table: new.csv\nmodalities: {video: frames, audio: waveform}\n")
     found = predict(job, new, data_root=folder / "data").set_index("sample_id")
     for condition, asked_for in (("clean", set(names) - blind), ("missing:video", blind)):
-        wanted = [one in asked_for for one in test["sample_id"]]
+        wanted = np.array([one in asked_for for one in test["sample_id"]])
         there = test.loc[(test["condition"] == condition) & wanted]
         logits = there.filter(like="logit_").to_numpy()
         shares = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
