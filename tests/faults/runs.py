@@ -24,7 +24,7 @@ PASSING = ("claim.", "last.ckpt", "progress.json", "failed.json", ".")
 #: Unfinished notes of a launcher: some bytes, which no one reads or is in need of.
 NOTES = (".job.json.", ".failed.json.")
 #: A store that nobody works on for so many seconds hangs.
-PATIENCE = 120.0
+PATIENCE = 240.0
 
 
 def hashes(store: Path) -> dict[str, str]:

@@ -52,12 +52,10 @@ def test_a_worker_that_dies_as_it_starts_costs_no_job(folder: Path):
 
 
 def test_workers_that_always_die_as_they_start_end_the_run_with_a_reason(folder: Path):
-    began = time.monotonic()
     going = run(folder, 1000)
     assert going.end() == 1
     assert "2 of 2 jobs failed" in going.output()
     assert going.output().count("times a worker died as it started, often the sign that memory ran out") >= 2
-    assert time.monotonic() - began < 60
 
 
 def test_control_c_does_not_end_a_worker_that_is_just_starting(tmp_path: Path):
