@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from textwrap import fill
 from typing import TYPE_CHECKING
@@ -227,26 +228,14 @@ def write_mechanism_pictures(
     Raises:
         OSError: one cannot be written.
     """
-    files: list[Path] = []
-    reasons: dict[str, None] = {}
-    stems: dict[str, int] = {}
+    several = len({one.group.block for one in every}) > 1
+    pictures = []
     for scored in every:
-        try:
-            figure = diagnostics_by_severity(scored)
-        except ValueError as error:
-            reasons[f"mechanism of {_method(scored)}: {error}"] = None
-            continue
-        blocks = {one.group.block for one in every}
-        words = [_method(scored)]
-        if len(blocks) > 1:
-            words += [scored.group.block.task, scored.group.block.modalities, scored.group.block.protocol]
-        stem = stem_of(["mechanism", *words])
-        stems[stem] = stems.get(stem, 0) + 1
-        if stems[stem] > 1:
-            stem = f"{stem}-{stems[stem]}"
-        data = pd.DataFrame({"data": [SYNTHETIC if scored.group.block.synthetic else REAL]})
-        files += write_figure(figure, data, folder, stem, form)
-    return files, list(reasons)
+        block = scored.group.block
+        places = (block.task, block.modalities, block.protocol) if several else ()
+        data = pd.DataFrame({"data": [SYNTHETIC if block.synthetic else REAL]})
+        pictures.append(_Named(_method(scored), places, partial(diagnostics_by_severity, scored), data))
+    return _write_named(pictures, "mechanism", folder, form)
 
 
 def write_each(
@@ -271,24 +260,52 @@ def write_each(
     Raises:
         OSError: one cannot be written.
     """
-    files: list[Path] = []
-    reasons: dict[str, None] = {}
-    stems: dict[str, int] = {}
-    blocks = frame[list(KEYS)].drop_duplicates()
+    several = len(frame[list(KEYS)].drop_duplicates()) > 1
+    pictures = []
     for _, rows in frame.groupby([*KEYS, "method"], sort=False):
         task, modalities, protocol, method = (
             str(rows[name].iloc[0]) for name in ("task", "modalities", "protocol", "method")
         )
+        places = (task, modalities, protocol) if several else ()
+        pictures.append(_Named(method, places, partial(draw, rows), rows))
+    return _write_named(pictures, word, folder, form)
+
+
+@dataclass(frozen=True)
+class _Named:
+    """A picture of one method.
+
+    Attributes:
+        method: its label.
+        places: task, modalities and protocol, where there are several blocks.
+        draw: makes the picture; ValueError where there is nothing to draw.
+        data: a frame whose column ``data`` says what the data are.
+    """
+
+    method: str
+    places: tuple[str, ...]
+    draw: Callable[[], Figure]
+    data: pd.DataFrame
+
+
+def _write_named(
+    pictures: Sequence[_Named], word: str, folder: Path, form: PictureForm
+) -> tuple[list[Path], list[str]]:
+    """Writes pictures whose files' names begin with a word, each name once; and says why others are not drawn."""
+    files: list[Path] = []
+    reasons: dict[str, None] = {}
+    stems: dict[str, int] = {}
+    for one in pictures:
         try:
-            figure = draw(rows)
+            figure = one.draw()
         except ValueError as error:
-            reasons[f"{word} of {method}: {error}"] = None
+            reasons[f"{word} of {one.method}: {error}"] = None
             continue
-        stem = stem_of([word, method, *((task, modalities, protocol) if len(blocks) > 1 else ())])
+        stem = stem_of([word, one.method, *one.places])
         stems[stem] = stems.get(stem, 0) + 1
         if stems[stem] > 1:
             stem = f"{stem}-{stems[stem]}"
-        files += write_figure(figure, rows, folder, stem, form)
+        files += write_figure(figure, one.data, folder, stem, form)
     return files, list(reasons)
 
 
