@@ -1,4 +1,4 @@
-"""What a launcher must do to take part. It runs a few tiny networks in a store that is thrown away."""
+"""What a launcher must do to take part. It runs a few tiny jobs in a store that is thrown away."""
 
 from __future__ import annotations
 
@@ -22,28 +22,19 @@ from ..train.context import Context, Outcome
 
 #: Seconds after which a process whose work is over has ended.
 PATIENCE = 60.0
+#: What its jobs fit: what a launcher does with a job does not depend on what is fitted in it.
+_METHOD = "majority"
 #: A method that fails on purpose.
 _FAILING = '''
-from dataclasses import dataclass
-
-from mmbench.methods.erm import ERM
-from mmbench.methods.method import fixed
+from mmbench.methods.controls.majority import Majority
 
 METHODS = {"failing": "Failing"}
 
 
-@dataclass(frozen=True)
-class FailingParams:
-    width: int = fixed(8)
-    layers: int = fixed(1)
+class Failing(Majority):
+    """Cannot be fitted."""
 
-
-class Failing(ERM):
-    """Cannot be trained."""
-
-    Params = FailingParams
-
-    def loss(self, batch):
+    def fit(self, train, candidate, seed):
         raise RuntimeError("on purpose")
 '''
 
@@ -65,11 +56,11 @@ class LauncherTrial:
     folder: Path
 
     def experiment(self, store: str, methods: str) -> Experiment:
-        """Tiny networks with two seeds.
+        """Tiny jobs with two seeds.
 
         Args:
             store: name of the store's folder.
-            methods: which networks, as for ``--methods``.
+            methods: which methods, as for ``--methods``.
         """
         asked = {"methods": methods, "datasets": "toy", "seeds": [0, 1], "protocol": {"epochs": 1}}
         place = {"store": self.folder / store, "data_root": self.folder / "data"}
@@ -81,7 +72,7 @@ class LauncherTrial:
 
         Args:
             store: name of the store's folder; nothing is written there.
-            methods: which networks, as for ``--methods``.
+            methods: which methods, as for ``--methods``.
 
         Returns:
             The launcher, the jobs of the experiment, and their context.
@@ -119,14 +110,14 @@ def trial_of(launcher: Any, name: str, plugins: tuple[Path, ...] = ()) -> Iterat
 
 def is_made_of_an_experiment(trial: LauncherTrial) -> None:
     """An experiment gives a launcher, which can start jobs from here and names their device."""
-    launcher, _, _ = trial.start("empty", "erm(layers=1)")
+    launcher, _, _ = trial.start("empty", _METHOD)
     launcher.require()
     assert launcher.device in ("cpu", "cuda", "auto"), f"its device is {launcher.device!r}"
 
 
 def previews_and_starts_nothing(trial: LauncherTrial) -> None:
     """It says in words what it would do, and starts and writes nothing."""
-    launcher, jobs, context = trial.start("empty", "erm(layers=1)")
+    launcher, jobs, context = trial.start("empty", _METHOD)
     text = launcher.preview(jobs, context)
     assert isinstance(text, str), f"its preview is a {type(text).__name__}"
     assert text.strip(), "its preview is empty"
@@ -135,7 +126,7 @@ def previews_and_starts_nothing(trial: LauncherTrial) -> None:
 
 def every_job_has_one_outcome(trial: LauncherTrial) -> None:
     """Every job yields one outcome. Results are in the store; a job that fails is said to, with its reason."""
-    launcher, jobs, context = trial.start("runs", "erm(layers=1),failing")
+    launcher, jobs, context = trial.start("runs", f"{_METHOD},failing")
     store = Store(context.store)
     store.add(jobs)
     outcomes: list[Outcome] = list(launcher.run(jobs, context))
@@ -143,7 +134,7 @@ def every_job_has_one_outcome(trial: LauncherTrial) -> None:
     assert names == sorted(job.id for job in jobs), f"outcomes of {names}"
     methods = {job.id: job.method for job in jobs}
     for outcome in outcomes:
-        good = methods[outcome.job_id] == "erm"
+        good = methods[outcome.job_id] == _METHOD
         state = store.record(next(job for job in jobs if job.id == outcome.job_id)).state
         assert outcome.ok == good, f"{outcome.job_id}: ok is {outcome.ok}; {outcome.reason}"
         assert state == ("done" if good else "failed"), f"{outcome.job_id} is {state} in the store"
@@ -152,7 +143,7 @@ def every_job_has_one_outcome(trial: LauncherTrial) -> None:
 
 def closed_early_nothing_is_lost(trial: LauncherTrial) -> None:
     """Closed after its first outcome, it ends cleanly, and a second run finishes what is missing."""
-    launcher, jobs, context = trial.start("closed", "erm(layers=1)")
+    launcher, jobs, context = trial.start("closed", _METHOD)
     store = Store(context.store)
     store.add(jobs)
     outcomes = launcher.run(jobs, context)
@@ -178,7 +169,7 @@ def submissions_are_known(trial: LauncherTrial) -> None:
     )
     ids: set[str] = set()
     for place in ("runs", "closed"):
-        for job in jobs_of(trial.experiment(place, "erm(layers=1)")):
+        for job in jobs_of(trial.experiment(place, _METHOD)):
             submission = Store(trial.folder / place).job(job.id).submission()
             assert submission, f"{job.id}: nothing says where it was submitted"
             assert submission.launcher == trial.name, f"{job.id}: was submitted to {submission.launcher}"

@@ -14,8 +14,8 @@ _MOST = 64  # samples of a planted batch
 
 
 def specs(kinds: Sequence[str] = ("regression", "classification")) -> Iterator[Spec]:
-    """One to four modalities, one source and two: scores of one to three, classes of two to four, where a method has but one
-    of these kinds all of it, and where asked for several labels of two."""
+    """One to four modalities, one source and two: scores of one to three, classes of two and of four, where a method has but
+    one of these kinds all of it, and where asked for several labels of two."""
     sizes = {"text": 6, "audio": 3, "vision": 4, "motion": 2}
     for count in range(1, 5):
         chosen = dict(list(sizes.items())[:count])
@@ -26,9 +26,9 @@ def specs(kinds: Sequence[str] = ("regression", "classification")) -> Iterator[S
                 chosen, "regression", label_range=(-3.0, 3.0), domains=1 + count % 2, steps=steps,
                 train_size=_MOST, label_moments=(0.0, 1.0),
             )  # fmt: skip
-        if "classification" in kinds and (count > 1 or "regression" not in kinds):
+        if "classification" in kinds and (count in (2, 4) or "regression" not in kinds):
             yield Spec(
-                chosen, "classification", classes=3, domains=2 - count % 2, steps=steps,
+                chosen, "classification", classes=3, domains=1 if count in (1, 4) else 2, steps=steps,
                 train_size=_MOST, class_counts=(20, 24, 20),
             )  # fmt: skip
         if (

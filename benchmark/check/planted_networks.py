@@ -39,6 +39,12 @@ def pairs_for(method_class: type[Method]) -> list[Spec]:
     return [spec for spec in known if len(spec.modalities) == 2]
 
 
+def few_specs_for(method_class: type[Method]) -> list[Spec]:
+    """Those of two modalities, and the one of most: for what the others would show again."""
+    known = list(specs_for(method_class))
+    return [spec for spec in known[:-1] if len(spec.modalities) == 2] + known[-1:]
+
+
 def samples_for(method_class: type[Method], spec: Spec, count: int = 24) -> Batch:
     """A planted batch, as a method reads it: with the sample before each as its context, but for the first;
     in conversations of one utterance and more; with token ids; or with raw media.

@@ -16,9 +16,8 @@ from ...methods.estimator import Estimator
 from ..core.protocol import Protocol
 from ..core.selection import Direction, Epoch, select_epoch
 from .imputers import imputed_once
-from .lightning_module import Report, SelectionData
 from .seeds import derive, generator
-from .validate import validate
+from .validate import Report, SelectionData, validate
 
 
 class Fit(Structure):

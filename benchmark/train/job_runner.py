@@ -54,11 +54,11 @@ from .imputers import with_imputer
 from .inputs import inputs_of, save_inputs
 from .job_data import device_of, mask_conditions, ood_splits, task_data
 from .job_environment import environment_of, versions
-from .lightning_module import SelectionData, fit
 from .network import TrainedNetwork, load_trained
 from .predict import corruption_conditions, feature_table, prediction_table, to_parquet
 from .seeds import seed_everything
 from .timer import PhaseTimer
+from .validate import SelectionData
 from .weights import save_weights
 
 if TYPE_CHECKING:
@@ -170,6 +170,9 @@ def _train(job: Job, context: Context, folder: JobFolder, claim: Claim) -> Train
 
             training = fit_estimator(method, protocol, *splits, job.seed, report, selection_data)
         else:
+            # With Lightning, and so with much of torch: half of a worker's start, which an estimator does without.
+            from .lightning_module import fit
+
             training = fit(method, protocol, *splits, job.seed, report, selection_data, kept)
     clock.seconds["fit"] += checkpointer.before
     with clock.phase("predict"):

@@ -9,8 +9,8 @@ from __future__ import annotations
 import copy
 import math
 import signal
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -23,7 +23,7 @@ from ...datasets.imputation import impute
 from ...datasets.rates import has_rates
 from ...methods.method import Method
 from ..core.protocol import Protocol
-from ..core.selection import Direction, Epoch, Record, select_epoch
+from ..core.selection import Direction, Epoch, select_epoch
 from .checkpoint import Checkpointer, restore_random
 from .imputers import imputed_once
 from .lightning_import import LightningModule, OptimizerLRSchedulerConfig
@@ -32,24 +32,8 @@ from .optimizer import build_optimizer, rate_share, set_rates
 from .predict import EVALUATION_BATCH
 from .seeds import generator
 from .trainer import run_trainer
-from .validate import tested_weights, validate
+from .validate import SOURCES_ALONE, Report, SelectionData, tested_weights, validate
 from .weights import kept_state, load_kept
-
-#: Called after every epoch, and with the share of the epoch that is done in between.
-Report = Callable[[int, float, Epoch | None], None]
-
-
-@dataclass(frozen=True)
-class SelectionData:
-    """What a rule of selection reads beside source validation.
-
-    Attributes:
-        target: the target's validation split, under ``oracle`` and for a companion; else None.
-        companions: the records of the job's companions, under ``leave-one-source-out``; else empty.
-    """
-
-    target: Batch | None = None
-    companions: Sequence[Record] = ()
 
 
 class Training(LightningModule):
@@ -332,7 +316,7 @@ def fit(
     valid: Batch,
     seed: int,
     report: Report,
-    selection_data: SelectionData = SelectionData(),
+    selection_data: SelectionData = SOURCES_ALONE,
     checkpointer: Checkpointer | None = None,
 ) -> Training:
     """Trains ``method`` and leaves it with the weights of the selected epoch.

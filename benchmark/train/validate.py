@@ -1,10 +1,12 @@
-"""Validates the weights of a method that are tested: the task's loss, and the metric by which epochs are selected."""
+"""Validates the weights of a method that are tested: the task's loss, and the metric by which epochs are selected. Nothing here
+needs Lightning, which an estimator does without."""
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 import torch
 from torch.nn import functional as F
@@ -12,10 +14,30 @@ from torch.nn import functional as F
 from ...datasets.batch import Batch
 from ...datasets.imputation import impute
 from ...methods.method import Method
-from ..core.selection import selection_metric
+from ..core.selection import Epoch, Record, selection_metric
 from .minibatches import minibatches
 from .predict import EVALUATION_BATCH, without_targets
 from .weights import kept_state, load_kept
+
+#: Called after every epoch, and with the share of the epoch that is done in between.
+Report = Callable[[int, float, Epoch | None], None]
+
+
+@dataclass(frozen=True)
+class SelectionData:
+    """What a rule of selection reads beside source validation.
+
+    Attributes:
+        target: the target's validation split, under ``oracle`` and for a companion; else None.
+        companions: the records of the job's companions, under ``leave-one-source-out``; else empty.
+    """
+
+    target: Batch | None = None
+    companions: Sequence[Record] = ()
+
+
+#: Of a rule that reads source validation alone.
+SOURCES_ALONE = SelectionData()
 
 
 @contextmanager

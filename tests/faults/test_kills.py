@@ -18,7 +18,7 @@ from .runs import Run, changes, finished, hashes, left_over
 
 KILLS = int(os.environ.get("MMBENCH_FAULTS") or 2)
 SEED = int(os.environ.get("MMBENCH_FAULTS_SEED") or 0)
-ASKED = "--methods erm(layers=1) --datasets toy --seeds 0,1 --epochs 40 --device cpu --corruptions drift --ood toys"
+ASKED = "--methods erm(layers=1) --datasets toy --seeds 0,1 --epochs 20 --device cpu --corruptions drift --ood toys"
 
 
 def run(folder: Path, store: str, workers: int = 2) -> Run:

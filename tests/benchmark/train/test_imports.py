@@ -46,6 +46,8 @@ import mmbench.benchmark.train.job_runner
 trains = list(sys.modules)
 import mmbench.benchmark.launch.worker
 works = list(sys.modules)
+import mmbench.benchmark.train.lightning_module
+networks = list(sys.modules)
 from lightning.pytorch.core import module
 import torchmetrics
 same = torchmetrics.Metric is module.Metric and torchmetrics.MetricCollection is module.MetricCollection
@@ -55,7 +57,7 @@ mean = MeanMetric()
 mean.update(1.0)
 figure, _ = mean.plot()
 whole = whole and len(figure.axes) == 1
-print(json.dumps({"trains": trains, "works": works, "same": same, "whole": whole}))
+print(json.dumps({"trains": trains, "works": works, "networks": networks, "same": same, "whole": whole}))
 """
 
 
@@ -77,7 +79,12 @@ def test_the_worker_loads_no_table_and_no_launcher(new_process: dict):
 
 
 def test_a_worker_loads_no_library_that_its_job_may_not_need(new_process: dict):
-    assert [name for name in new_process["works"] if name in SLOW] == []
+    assert [name for name in new_process["networks"] if name in SLOW] == []
+
+
+def test_lightning_is_loaded_for_networks_alone(new_process: dict):
+    assert not {"lightning", "torch._dynamo"} & {*new_process["works"]}
+    assert "lightning" in new_process["networks"]
 
 
 def test_torchmetrics_is_whole_when_it_is_asked_for(new_process: dict):
