@@ -1,13 +1,14 @@
-"""Leaderboards of many jobs, block by block, in several processes."""
+"""Leaderboards of many jobs, block by block, in several processes where many are to be made."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, as_completed
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any, TypeVar
 
 from rich.console import Console
 from rich.progress import Progress
@@ -20,6 +21,8 @@ from .block_cache import NO_RESULTS, JobBlock, Request, Tabled
 from .chosen_tables import known_tables, named_tables
 from .output_cache import signature_of_code
 from .results import Filter
+
+T = TypeVar("T")
 
 #: With fewer jobs the start of the processes takes longer than they save.
 MANY = 100
@@ -88,8 +91,9 @@ def _all_of(block_list: Sequence[JobBlock], request: Request, out: Console) -> l
     missing = [place for place in range(len(block_list)) if place not in done]
     places = sorted(missing, key=lambda place: -len(block_list[place].jobs))
     if places:
-        with _pool(len(places)) as pool, Progress(console=out, transient=True) as progress:
-            total = sum(len(block_list[place].jobs) for place in places)
+        total = sum(len(block_list[place].jobs) for place in places)
+        tabler = _pool(len(places)) if total >= MANY else nullcontext(_Here())
+        with tabler as pool, Progress(console=out, transient=True) as progress:
             bar = progress.add_task("scoring and comparing", total=total)
             for over_tasks in (False, True):  # tables over tasks find the scores that the others have stored
                 now = [place for place in places if block_list[place].over_tasks == over_tasks]
@@ -99,6 +103,19 @@ def _all_of(block_list: Sequence[JobBlock], request: Request, out: Console) -> l
                     done[place] = future.result()
                     progress.advance(bar, len(block_list[place].jobs))
     return [done[place] for place in range(len(block_list))]
+
+
+class _Here(Executor):
+    """Does in this process what it is given, at once."""
+
+    def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> Future[T]:
+        """What ``fn`` returns or raises, as a future that is done."""
+        future: Future[T] = Future()
+        try:
+            future.set_result(fn(*args, **kwargs))
+        except Exception as error:
+            future.set_exception(error)
+        return future
 
 
 @contextmanager

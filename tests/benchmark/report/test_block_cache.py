@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from mmbench.benchmark import Experiment, run
 from mmbench.benchmark.core.errors import UsageError
-from mmbench.benchmark.report import tables
+from mmbench.benchmark.report import parallel, tables
 from mmbench.benchmark.report.block_cache import blocks_of, made_of_results
 from mmbench.benchmark.report.chosen_tables import chosen_tables, frames
 from mmbench.benchmark.report.results import Filter, results
@@ -52,7 +52,10 @@ def kept(store: Path) -> dict[str, int]:
     return {file.name: file.stat().st_mtime_ns for file in store.glob("made/blocks/*")}
 
 
-def test_blocks_make_the_tables_of_the_whole_and_again_without_work(store: Path) -> None:
+def test_blocks_make_the_tables_of_the_whole_and_again_without_work(
+    store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parallel, "MANY", 1)  # in several processes
     assert [block.task for block in blocks_of(Store(store))] == ["toy", "toyc"]
     assert_same(tables_of(store, Filter(), "all", QUIET).frames, write_concurrently(store))
     before = kept(store)
