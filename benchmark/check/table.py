@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from itertools import product
 
 import numpy as np
@@ -271,6 +272,10 @@ class _Outputs:
 
     def table(self, conditions: Sequence[str], told: bool = False) -> pd.DataFrame:
         """The prediction table of the test split; with diagnostics where ``told``."""
+        return _drawn(self, tuple(conditions), told).copy()
+
+    def drawn(self, conditions: Sequence[str], told: bool) -> pd.DataFrame:
+        """``table``, drawn anew."""
         parts = [self._rows(name, condition=name) for name in conditions]
         if told:
             parts = [
@@ -316,3 +321,9 @@ class _Outputs:
     def _random(self, name: str) -> np.random.Generator:
         text = f"{self.job} {self.seed} {name} {self.shift}"
         return np.random.default_rng(int(hashlib.sha256(text.encode()).hexdigest()[:8], 16))
+
+
+@lru_cache(maxsize=256)
+def _drawn(outputs: _Outputs, conditions: tuple[str, ...], told: bool) -> pd.DataFrame:
+    """The table of outputs, kept because every check reads the same ones. Nobody may change it."""
+    return outputs.drawn(conditions, told)
