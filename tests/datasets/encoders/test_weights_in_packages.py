@@ -125,5 +125,5 @@ def test_a_multilingual_encoder_reads_devanagari_and_an_english_one_does_not(
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     english = make(parse(f"text:{Path(package.__file__).parent / 'model'},pool=mean"), CPU)
     told = unseen_words_told_apart(e5)
-    assert told > 0.75
+    assert told > 0.7
     assert unseen_words_told_apart(english) < told - 0.2
