@@ -1,4 +1,4 @@
-"""Labels of classes, written as names or as indices."""
+"""Labels of classes, written as names or as indices, and how much each class counts."""
 
 from __future__ import annotations
 
@@ -79,3 +79,13 @@ def _whole(cell: str) -> int | None:
     if cell.lower() in ("true", "false"):
         return int(cell.lower() == "true")
     return int(cell.partition(".")[0]) if _WHOLE.fullmatch(cell) else None
+
+
+def balanced_weights(counts: Sequence[int]) -> tuple[float, ...]:
+    """The weights with which every class counts as much in a loss as any other.
+
+    Samples / (classes that occur x samples of the class), as scikit-learn's ``balanced`` (King and Zeng 2001): their mean
+    over the samples is 1. A class without samples has 0.
+    """
+    occur = sum(count > 0 for count in counts)
+    return tuple(sum(counts) / (occur * count) if count else 0.0 for count in counts)

@@ -8,7 +8,7 @@ Every file of a family's folder is one method:
 * ``trusted/``: to what each modality is sure of, sample by sample;
 * ``conversation/``: of conversations, an utterance with those around it or the one before it;
 * ``series/``: of series that are sampled irregularly and observed in part;
-* ``sentiment/``: networks of multimodal sentiment analysis, the rows of that field's tables;
+* ``sentiment/``: networks of multimodal sentiment analysis, the rows of that field's tables, and of memes;
 * ``controls/``: what a method has to beat before its own idea counts.
 
 A new method is a file in the folder of its family and a line in this table; a new family is a new folder. The name, not
@@ -85,6 +85,7 @@ METHODS = {
     "mult": "mmbench.methods.sentiment.mult:MulT",
     "lf_dnn": "mmbench.methods.sentiment.lf_dnn:LFDNN",
     "ef_lstm": "mmbench.methods.sentiment.ef_lstm:EFLSTM",
+    "memefusion": "mmbench.methods.sentiment.memefusion:MemeFusion",
 }
 
 #: Those that are fitted without gradients: ``--methods estimators``, where ``all`` is all networks.

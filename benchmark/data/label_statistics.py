@@ -7,6 +7,8 @@ from typing import Any
 
 import torch
 
+from ...datasets.class_labels import balanced_weights
+
 
 def label_statistics(target: torch.Tensor, classes: int) -> dict[str, Any]:
     """The fields of a Spec that the sources' training labels decide.
@@ -21,16 +23,6 @@ def label_statistics(target: torch.Tensor, classes: int) -> dict[str, Any]:
         return {"class_counts": tuple(torch.bincount(target, minlength=classes).tolist())}
     labels = target.double()
     return {"label_moments": (float(labels.mean()), float(labels.std(correction=0)))}
-
-
-def balanced_weights(counts: Sequence[int]) -> tuple[float, ...]:
-    """The weights with which every class counts as much in a loss as any other.
-
-    Samples / (classes that occur x samples of the class), as scikit-learn's ``balanced`` (King and Zeng 2001): their mean
-    over the samples is 1. A class without samples has 0.
-    """
-    occur = sum(count > 0 for count in counts)
-    return tuple(sum(counts) / (occur * count) if count else 0.0 for count in counts)
 
 
 def balanced_label_weights(counts: Sequence[int], size: int) -> tuple[float, ...]:

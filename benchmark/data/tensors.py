@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 import torch
 
 from ...datasets.batch import Spec, Tuned
+from ...datasets.class_labels import balanced_weights
 from ...datasets.dataset import DataError, Located, Samples, Target
 from ...datasets.imputation import constants
 from ...datasets.imputation_rules import Rule
@@ -29,7 +30,7 @@ from .compatibility import (
 from .domains import check_domain, samples_of_place
 from .folds import samples_of_fold
 from .join import sample_hash as sample_hash  # a public name of this module
-from .label_statistics import balanced_label_weights, balanced_weights, label_statistics
+from .label_statistics import balanced_label_weights, label_statistics
 from .split import Split, TensorRecipe
 from .standardization import feature_statistics
 

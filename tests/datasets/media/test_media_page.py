@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from mmbench.datasets.chipsal import Chipsal
 from mmbench.datasets.dataset import SPLITS
 from mmbench.datasets.epic import Epic
 from mmbench.datasets.media.clip import Piece
@@ -94,3 +95,14 @@ def test_the_tree_of_mmsa_names_what_is_read(tmp_path: Path):
     (tmp_path / table).write_text("video_id,clip_id,text,label,mode\n03bSnISJMiM,11,so,1.5,train\n")
     (clip,) = Mosi().raw(tmp_path).clips
     assert clip.media["vision"] == clip.media["audio"] == Piece((tmp_path / media,))
+
+
+def test_the_tree_of_chipsal_names_what_is_read(tmp_path: Path):
+    table, image = trees()["chipsal"]
+    (tmp_path / image).parent.mkdir(parents=True)
+    for name in (image, image.replace("0001", "0002")):
+        (tmp_path / name).write_text(name)
+    (tmp_path / table).write_text("index,text,label\n0001,so,1\n0002,,0\n")
+    found = Chipsal().raw(tmp_path)
+    assert not found.problems
+    assert found.clips[0].media == {"image": Piece((tmp_path / image,)), "text": "so"}

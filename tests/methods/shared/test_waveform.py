@@ -106,7 +106,7 @@ def test_every_method_takes_the_width_of_its_encoders(kind: type[Method], spec: 
     assert output.prediction.shape == (6, 6)
     if kind in OWN_WIDTHS:
         return
-    width = 40 if "text" in spec.modalities else 128
+    width = kind.Params().width if "text" in spec.modalities else 128
     assert {tuple(x.shape) for x in output.embeddings.values()} == {(6, width)}
 
 
