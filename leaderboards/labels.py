@@ -27,6 +27,8 @@ REAL = "real"
 SYNTHETIC = "synthetic stand-in"
 #: What the protocol of a row ends with that was trained on the target itself.
 UPPER_BOUND = " [upper bound: trained on the target]"
+#: What the members of an ensemble can differ in.
+ENSEMBLES = ("folds", "seeds", "methods")
 #: The part of an audit that names the content of the data: in the CSV of every table of scores.
 FINGERPRINTS = "fingerprints"
 #: The part of an audit that names what the splits of the data share, and what it says where that is nothing.

@@ -57,6 +57,12 @@ def conventions(frame: pd.DataFrame) -> list[str]:
             "by Student's t over folds, paired, with the variance corrected for folds that share training samples, "
             "(1/k + 1/(k - 1)) s² (Nadeau and Bengio 2003); fractions in percent."
         )
+    if "folds+samples" in kinds:
+        out.append(
+            "folds+samples: every network validates on a fold of its own and is tested on the same samples, which vary, too; the "
+            "variance between networks is corrected for the training samples that they share, (1/k + 1/(k - 1)) s² (after "
+            "Nadeau and Bengio 2003)."
+        )
     if "seeds+samples" in kinds:
         out.append(
             "seeds+samples: the variance over the n seeds is moderated by that of the other methods of the same task, "

@@ -14,6 +14,8 @@ from ..tables.accuracy import condition_label
 HOLE = "—"
 TIED = "≈"
 UNVERIFIED = "†"
+#: The order of rows by the names of their methods.
+BY_NAME = "method"
 
 
 def wide(
@@ -22,6 +24,7 @@ def wide(
     metric: str | None = None,
     intervals: bool = True,
     best: str = "{} *",
+    sort: str = "",
 ) -> pd.DataFrame:
     """One row a method, one column a metric or a condition, cells as text: ``"81.3 ± 0.6 [79.0, 83.4]"``.
 
@@ -36,6 +39,8 @@ def wide(
         metric: which metric, for ``"condition"``; None for each row's main one, which is the frame's first.
         intervals: whether cells show the 95 % interval.
         best: how the best cell is marked, ``{}`` being its mean and standard deviation.
+        sort: the metric or condition whose column orders the rows of a block, where it is a column; ``BY_NAME`` for the
+            names of methods.
 
     Returns:
         A frame of strings: task, modalities, protocol, data, method, n (``"4 of 5"`` where seeds are
@@ -63,8 +68,10 @@ def wide(
             line["metric"] = heading(cells[0])
         line |= dict.fromkeys(headings.values(), "")
         line |= {headings[row[across]]: cell_text(row, intervals, best) for row in cells}
-        mean, sign = cells[0]["mean"], -1 if cells[0]["direction"] == "higher" else 1
+        lead = next((row for row in cells if row[across] == sort), cells[0])
+        mean, sign = lead["mean"], -1 if lead["direction"] == "higher" else 1
         order = (1, 0.0) if math.isnan(mean) else (0, sign * mean)
+        order = (0, line["method"]) if sort == BY_NAME else order
         blocks.setdefault(tuple(key[:-1]), []).append((order, line))
     lines = [line for block in blocks.values() for _, line in sorted(block, key=lambda item: item[0])]
     return pd.DataFrame(lines).astype("str")

@@ -76,7 +76,8 @@ def numbers_of(groups: Sequence[Group], cells: Sequence[dict[str, Cell]]) -> Num
     stacks = _stacks(groups, cells, conditions, metrics, finest=True)
     sign = np.array([1.0 if metric.direction == "higher" else -1.0 for metric in metrics])
     variations = [variation_of(stack.scores) for stack in stacks]
-    spread = _Spread(shape, [(stack.at, own) for stack, own in zip(stacks, variations, strict=True)])
+    votes = np.array([group.is_vote for group in groups])
+    spread = _Spread(shape, [(stack.at, own) for stack, own in zip(stacks, variations, strict=True)], votes)
     shared = np.zeros(shape, dtype=bool)
     for stack, own in zip(stacks, variations, strict=True):
         prior = spread.prior(stack.at, own)
@@ -85,7 +86,7 @@ def numbers_of(groups: Sequence[Group], cells: Sequence[dict[str, Cell]]) -> Num
     if CLEAN in conditions:
         coarse = any(one.scores and one.scores.finer for row in cells for one in row.values())
         paired = _stacks(groups, cells, conditions, metrics) if coarse else stacks
-        _drop(paired, shape, conditions.index(CLEAN), sign, out)
+        _drop(paired, shape, conditions.index(CLEAN), sign, votes, out)
     means = out["mean"] * sign
     has_value = np.isfinite(means)
     several = has_value.sum(axis=0) > 1
@@ -145,6 +146,7 @@ class _Stack:
             scores.draws[:, :, theirs] - scores.draws[:, :, mine],
             scores.samples,
             folds=scores.folds,
+            one_test=scores.one_test,
         )
         return mine, difference
 
@@ -155,13 +157,20 @@ class _Spread:
     Args:
         shape: rows, conditions and metrics of the block.
         variations: the places of some columns, and how these vary.
+        votes: [rows], which are ensembles: they vary less than networks, so that neither tells of the other.
     """
 
-    def __init__(self, shape: tuple[int, int, int], variations: Sequence[tuple[Places, Variation]]) -> None:
+    def __init__(
+        self,
+        shape: tuple[int, int, int],
+        variations: Sequence[tuple[Places, Variation]],
+        votes: np.ndarray,
+    ) -> None:
+        self._votes = votes
         self._between, self._together = np.zeros(shape), np.zeros(shape)
         self._degrees = np.zeros(shape, dtype=np.int64)
         for at, own in variations:
-            degrees = np.where(own.defined & own.varies, own.seeds - 1, 0)
+            degrees = np.where(own.defined & own.varies & ~votes[at[0]], own.seeds - 1, 0)
             self._degrees[at] = degrees
             self._between[at], self._together[at] = degrees * own.between, degrees * own.together
 
@@ -174,11 +183,13 @@ class _Spread:
             against: [columns], of differences the row that is subtracted: neither row has a say, and the variance is
                 that of two methods whose seeds are independent.
         """
-        _, conditions, metrics = at
+        rows, conditions, metrics = at
+        alone = self._votes[rows] if against is None else self._votes[rows] | self._votes[against]
         sums = []
         for each in (self._between, self._together, self._degrees):
             others = each.sum(axis=0)[conditions, metrics] - each[at]
-            sums.append(others if against is None else others - each[against, conditions, metrics])
+            others = others if against is None else others - each[against, conditions, metrics]
+            sums.append(np.where(alone, 0, others))
         networks = 1 if against is None else 2
         between, together, degrees = sums
         return seed_prior(own, networks * between, networks * together, degrees)
@@ -204,10 +215,10 @@ def _stacks(
             scores = cell.scores
             if scores is not None:
                 scores = scores.finer or scores if finest else scores
-                key = (len(scores.values), len(scores.draws), scores.samples, scores.folds)
+                key = (len(scores.values), len(scores.draws), scores.samples, scores.folds, scores.one_test)
                 alike.setdefault(key, []).append((r, c, scores))
     stacks = []
-    for (_, _, samples, folds), members in alike.items():
+    for (_, _, samples, folds, one_test), members in alike.items():
         width = [len(own[r]) for r, _, _ in members]
         at = (
             np.repeat([r for r, _, _ in members], width),
@@ -221,6 +232,7 @@ def _stacks(
             np.concatenate([scores.draws for _, _, scores in members], axis=2),
             samples,
             folds=folds,
+            one_test=one_test,
         )
         stacks.append(_Stack(at, scores, column, seeds, of))
     return stacks
@@ -256,6 +268,7 @@ def _drop(
     shape: tuple[int, int, int],
     clean: int,
     sign: np.ndarray,
+    votes: np.ndarray,
     out: dict[str, np.ndarray],
 ) -> None:
     """Writes what is lost against clean data, positive where worse, and the ends of its interval."""
@@ -267,7 +280,7 @@ def _drop(
         if len(columns):
             at = rows[columns], conditions[columns], metrics[columns]
             drops.append((at, difference.values.mean(axis=0), variation_of(difference)))
-    spread = _Spread(shape, [(at, own) for at, _, own in drops])
+    spread = _Spread(shape, [(at, own) for at, _, own in drops], votes)
     for at, mean, own in drops:
         turned = sign[at[2]]
         one, other = (turned * end for end in moderated_interval(own, spread.prior(at, own)))
