@@ -40,6 +40,10 @@ WARNINGS = "warnings"
 FOLDS = "folds"
 #: What the interval of one seed is over where the variance over seeds is that of other methods.
 OTHERS_SEEDS = "others' seeds+samples"
+#: A difference below this share of the best value is marginal.
+MARGIN = 0.02
+#: The column that says whether a row is the same as the best but for a margin, which tables of earlier versions lack.
+WITHIN_MARGIN = "within_margin"
 #: The columns that a block of comparable rows has in common.
 KEYS = ("task", "modalities", "protocol", "data")
 

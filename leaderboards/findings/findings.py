@@ -17,7 +17,7 @@ from typing import Literal
 
 import pandas as pd
 
-from ..labels import UPPER_BOUND
+from ..labels import MARGIN, UPPER_BOUND
 from ..render.markdown import escape_markdown
 from ..tables.cost import notes_of_audit
 from ..tables.seed_scores import scores
@@ -28,7 +28,6 @@ from .questions import OF_ENSEMBLES, QUESTIONS
 Answer = Literal["yes", "no", "undecided", "not enough data"]
 #: The tables that the questions are asked of, and the one that says which rows are doubtful.
 READS = ("accuracy", "gap", "missing", "robustness", "misd", "calibration", "ensembles", "audit")
-MARGIN = 0.02
 LARGE = 0.1
 
 

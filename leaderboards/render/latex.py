@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from ..labels import KEYS, Across
+from ..labels import KEYS, MARGIN, Across
 from .files import file_name, write_text
 from .notes import holes, title
-from .text import rows_to_show, wide
+from .text import records, rows_to_show, shown_mark, wide
 
 # Characters of a row, with two between columns, that fit 17 cm in a small font of ten points.
 _WIDTH = 100
@@ -187,7 +187,12 @@ def _caption(frame: pd.DataFrame, subject: str) -> str:
     marks = (
         "Bold: every other row of the block is significantly worse (paired, Holm, 5 %); underlined: second."
     )
-    tied = " ≈: best, or not told apart from it." if "tied" in set(frame["mark"]) else ""
+    shown = {shown_mark(row) for row in records(frame)}
+    tied = (
+        f" ≈: the same as the best within {100 * MARGIN:g} % (equivalence test, 5 %)."
+        if "tied" in shown
+        else ""
+    )
     gone = " ".join(f"{hole}." for hole in holes(frame)[:5])
     over = " or ".join(
         sorted({"folds" if kind.startswith("folds") else "seeds" for kind in frame["interval"] if kind})

@@ -20,7 +20,7 @@ from string import Template
 
 import pandas as pd
 
-from ..labels import REAL, SYNTHETIC, Across
+from ..labels import MARGIN, REAL, SYNTHETIC, Across
 from ..tables.accuracy import data_label
 from .files import file_name, write_text
 from .notes import notes, title
@@ -177,7 +177,7 @@ def _notes(frames: Sequence[pd.DataFrame]) -> list[str]:
     said = dict.fromkeys(note for frame in judged for note in notes(frame) if note not in lacking)
     marks = (
         f"Bold: marked best. Underlined: the second mean of three or more. No bold stands where the paired tests do "
-        f"not separate the rows ({TIED}). Marks compare all rows, also those that a filter hides."
+        f"not separate the rows; {TIED} where they are shown to be the same within {100 * MARGIN:g} %. Marks compare all rows, also those that a filter hides."
     )
     return [*said, *([marks] if judged else [])]
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 
-from ..labels import CLEAN, FOLDS, KEYS, OWN, Across, count_of, rounded
+from ..labels import CLEAN, FOLDS, KEYS, OWN, WITHIN_MARGIN, Across, count_of, rounded
 from ..tables.accuracy import condition_label
 
 HOLE = "—"
@@ -30,8 +30,8 @@ def wide(
 
     Fractions are printed as percent with one decimal, anything else with three. A hole is ``—``; a metric
     that does not judge a row's task is empty. The best of a block (same task, modalities, protocol and data)
-    is marked only where every other row is significantly worse; otherwise it and those not told apart from it
-    carry ``≈``. Within a block rows are sorted by the first column, best first, holes last.
+    is marked only where every other row is significantly worse; ``≈`` marks it and those that are shown to be the same but for
+    a margin (see ``shown_mark``). Within a block rows are sorted by the first column, best first, holes last.
 
     Args:
         frame: what ``accuracy`` or ``missing`` gave.
@@ -145,6 +145,19 @@ def interval_text(row: dict) -> str:
     return f"[{rounded(row['low'], row['unit'])}, {rounded(row['high'], row['unit'])}]"
 
 
+def shown_mark(row: Mapping[str, Any]) -> str:
+    """The mark of a row of a tidy frame as it is shown, so that none misleads.
+
+    Returns:
+        ``"best"``: every other row is significantly worse. ``"tied"``: the best, or not told apart from it, and within a margin
+        by an equivalence test. ``"unverified"``. Empty otherwise: also of single seeds that say nothing of their
+        method, and where there are too few seeds to show either.
+    """
+    if row["interval"] == "samples" or (row["mark"] == "tied" and row.get(WITHIN_MARGIN) is not True):
+        return "unverified" if row["mark"] == "unverified" else ""
+    return str(row["mark"])
+
+
 def cell_text(row: dict, intervals: bool, best: str) -> str:
     """A row of a tidy frame as a cell, as ``wide`` writes it.
 
@@ -158,13 +171,14 @@ def cell_text(row: dict, intervals: bool, best: str) -> str:
     text = rounded(row["mean"], row["unit"])
     if not math.isnan(row["sd"]):
         text += f" ± {rounded(row['sd'], row['unit'])}"
-    if row["mark"] == "best":
+    mark = shown_mark(row)
+    if mark == "best":
         text = best.format(text)
-    if row["mark"] == "unverified":
+    if mark == "unverified":
         text = f"{UNVERIFIED} {text}"
     if intervals and not math.isnan(row["low"]):
         text += f" {interval_text(row)}"
-    return f"{text} {TIED}" if row["mark"] == "tied" else text
+    return f"{text} {TIED}" if mark == "tied" else text
 
 
 def count_text(rows: Sequence[dict]) -> str:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..labels import CLEAN
+from ..labels import CLEAN, MARGIN
 from ..metrics.base import Metric
 from ..stats.bootstrap import Resampled
 from ..stats.intervals import holm, moderated_interval, moderated_p
@@ -39,6 +39,9 @@ class Numbers:
             comparison.
         mark: ``"best"`` (every other row that has a value is significantly worse), ``"tied"`` (the best, or
             not significantly different from it) or ``""``.
+        near: whether a tied row is shown to be within ``MARGIN`` of the best: the interval at 90 % of their difference
+            lies inside, which is the pair of one-sided tests at 5 % (Schuirmann 1987, Journal of Pharmacokinetics and
+            Biopharmaceutics 15, 657); of the best, whether such a row is there.
     """
 
     conditions: tuple[str, ...]
@@ -55,6 +58,7 @@ class Numbers:
     best: np.ndarray
     p: np.ndarray
     mark: np.ndarray
+    near: np.ndarray
 
 
 def numbers_of(groups: Sequence[Group], cells: Sequence[dict[str, Cell]]) -> Numbers:
@@ -91,7 +95,7 @@ def numbers_of(groups: Sequence[Group], cells: Sequence[dict[str, Cell]]) -> Num
     has_value = np.isfinite(means)
     several = has_value.sum(axis=0) > 1
     best = has_value & (means == np.max(means, axis=0, initial=-np.inf, where=has_value))
-    p = np.full(shape, np.nan)
+    p, near = np.full(shape, np.nan), np.zeros(shape, dtype=bool)
     for stack in stacks:
         _, names, measures = stack.at
         first = np.argmax(best, axis=0)[names, measures]
@@ -101,13 +105,20 @@ def numbers_of(groups: Sequence[Group], cells: Sequence[dict[str, Cell]]) -> Num
             at_method, at_condition, at_metric = (index[columns] for index in stack.at)
             at = at_method, at_condition, at_metric
             own = variation_of(difference)
-            p[at] = moderated_p(own, spread.prior(at, own, against=first[columns]))
+            prior = spread.prior(at, own, against=first[columns])
+            p[at] = moderated_p(own, prior)
+            most = MARGIN * np.abs(out["mean"][first[columns], at_condition, at_metric])
+            near[at] = np.all(
+                [np.abs(end) <= most for end in moderated_interval(own, prior, 1 - 2 * ALPHA)], axis=0
+            )
     p = holm(p)
     others = has_value & ~best
     alone = (best.sum(axis=0) == 1) & np.all(~others | (p < ALPHA), axis=0)
     tied = best | (others & (p >= ALPHA))
     mark = np.where(several & alone & best, "best", np.where(several & ~alone & tied, "tied", ""))
-    return Numbers(conditions, metrics, values, **out, shared=shared, best=best, p=p, mark=mark)
+    near &= (mark == "tied") & ~best
+    near |= best & (mark == "tied") & (near.any(axis=0) | (best.sum(axis=0) > 1))
+    return Numbers(conditions, metrics, values, **out, shared=shared, best=best, p=p, mark=mark, near=near)
 
 
 _FIELDS = ("mean", "sd", "low", "high", "drop", "drop_low", "drop_high")
