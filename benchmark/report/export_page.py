@@ -49,10 +49,11 @@ def _summary_table(tables: Tables) -> Iterator[page.PageTable]:
     """The summary, where there is one; what all of its rows have in common stands in its title."""
     if not (panels := summary.panels(tables.frames)):
         return
-    frame = summary.frame_of(panels).rename(columns={"task": "tasks"})
-    same = [name for name in ("tasks", "modalities", "protocol") if len(set(frame[name])) == 1]
-    subject = "; ".join(["Summary", *(str(frame[name].iloc[0]) for name in same)])
-    yield page.PageTable("summary", subject, "metric", frame.drop(columns=same))
+    same = [
+        name for name in ("task", "modalities", "protocol") if len({one.shared[name] for one in panels}) == 1
+    ]
+    subject = "; ".join(["Summary", *(panels[0].shared[name] for name in same)])
+    yield page.PageTable("summary", subject, "metric", summary.frame_of(panels), panels=panels)
 
 
 def picture_name(file: Path) -> str:
