@@ -21,7 +21,7 @@ from ..metrics.registry import family_metrics
 from ..stats.voting import Answer, stacking_weights, vote
 from .cells import Group
 from .groups import groups_of
-from .results import Ensemble, Result, UnusableError, prediction_columns, target_columns
+from .results import Ensemble, Result, UnusableError, one_line, prediction_columns, target_columns
 
 #: How their answers are put together.
 SOFT_VOTE, MEAN, STACKING = "soft vote", "mean", "stacking"
@@ -235,7 +235,12 @@ class _Outputs:
 
     def _voted(self, what: str) -> pd.DataFrame:
         """The vote on the test samples, under every condition that all members were tested under."""
-        tables = [_rows(_read(one, what), "test") for one in self._members]
+        read = (
+            held_tables(self._members)
+            if what == "predictions"
+            else [_read(one, what) for one in self._members]
+        )
+        tables = [_rows(table, "test") for table in read]
         return vote_of(tables, self._members, self._weights(), self._answer)
 
     def features(self) -> Mapping[str, pd.DataFrame]:
@@ -270,6 +275,30 @@ def _read(result: Result, what: str) -> pd.DataFrame:
     return read()
 
 
+#: The prediction tables of the members that were read last: vote, stacking and scores are made of the same.
+_last: list[tuple[Sequence[Result], list[pd.DataFrame]]] = []
+
+
+def held_tables(members: Sequence[Result]) -> list[pd.DataFrame]:
+    """The prediction table of each member, read once for all that is made of the same members; nobody writes into it.
+
+    Args:
+        members: of an ensemble, done.
+
+    Raises:
+        UnusableError: one cannot be read.
+    """
+    if not (_last and _last[0][0] is members):
+        tables = []
+        for one in members:
+            try:
+                tables.append(_read(one, "predictions"))
+            except (OSError, ValueError, KeyError) as error:
+                raise UnusableError(f"{_called(one)} cannot be read: {one_line(str(error))}") from error
+        _last[:] = [(members, tables)]
+    return _last[0][1]
+
+
 def held_out_weights(members: Sequence[Result], answer: Answer) -> np.ndarray:
     """The weights of stacking, from the members' answers to the validation samples that they share.
 
@@ -283,7 +312,7 @@ def held_out_weights(members: Sequence[Result], answer: Answer) -> np.ndarray:
     Raises:
         UnusableError: they have no validation samples in common.
     """
-    tables = [_rows(_read(one, "predictions"), "valid") for one in members]
+    tables = [_rows(table, "valid") for table in held_tables(members)]
     tables = [table.loc[table["condition"] == CLEAN] for table in tables]
     tables = _aligned(tables, members, "validated")
     first = tables[0]

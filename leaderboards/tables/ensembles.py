@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from ..stats.seed_variance import seed_prior, variation_of
 from ..stats.voting import error_correlation
 from .block import ALPHA
 from .cells import Group
-from .ensemble_members import STACKING
+from .ensemble_members import STACKING, held_tables
 from .groups import groups_of
 from .results import Outputs, Result, UnusableError, one_line, read_outputs
 
@@ -196,7 +197,12 @@ def _judged(
     """Judges an ensemble. Raises ValueError in one line where it cannot be."""
     if result.state != "done" or result.ensemble is None:
         raise UnusableError(result.reason or result.state)
-    members = [_clean(one) for one in result.ensemble.members]
+    tables = held_tables(result.ensemble.members)
+    read = [
+        replace(one, predictions=partial(_same, table))
+        for one, table in zip(result.ensemble.members, tables, strict=True)
+    ]
+    members = [_clean(one) for one in read]
     outputs = _clean(result)
     answers = [*(one.prediction for one in members), outputs.prediction]
     notes: list[str] = []
@@ -218,7 +224,7 @@ def _judged(
             (scored.draws[:, :count], scored.draws[:, count:]),
         )
     ]
-    chosen, why = _best_by_validation(result.ensemble.members, metrics[0])
+    chosen, why = _best_by_validation(read, metrics[0])
     best = np.full(len(metrics), np.nan) if chosen is None else scored.values[chosen]
     errors = np.stack([_errors(one) for one in members])
     pairs = error_correlation(errors)
@@ -229,6 +235,10 @@ def _judged(
         float(known.mean()) if known.size else np.nan,
         "; ".join([*notes, *([why] if why else [])]),
     )
+
+
+def _same(table: pd.DataFrame) -> pd.DataFrame:
+    return table
 
 
 def _clean(result: Result, split: str = "test") -> Outputs:
