@@ -195,6 +195,10 @@ def _damaged(results: Sequence[Result]) -> bool:
     return any(result.damaged for result in results)
 
 
+def _voted(results: Sequence[Result]) -> bool:
+    return any(result.ensemble is not None for result in results)
+
+
 def _has_singles(results: Sequence[Result]) -> bool:
     """Whether a task was done with several modalities and with one of them alone."""
     joint = {one.task for one in results if "+" in one.modalities}
@@ -310,6 +314,14 @@ TABLES: dict[str, Table] = {
             needs=lambda results: any(result.folds for result in results),
             plain=True,
             notes="folds:notes_of_folds",
+        ),
+        Table(
+            "ensembles",
+            "Ensembles: votes beside their members",
+            "ensembles:ensembles",
+            needs=_voted,
+            plain=True,
+            notes="ensembles:notes_of_ensembles",
         ),
         Table("misd", "Misclassification detection", "trust:misclassification", holds=_is_rank),
         Table(

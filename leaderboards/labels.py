@@ -27,6 +27,8 @@ REAL = "real"
 SYNTHETIC = "synthetic stand-in"
 #: What the protocol of a row ends with that was trained on the target itself.
 UPPER_BOUND = " [upper bound: trained on the target]"
+#: What the members of an ensemble can differ in.
+ENSEMBLES = ("folds", "seeds", "methods")
 #: The part of an audit that names the content of the data: in the CSV of every table of scores.
 FINGERPRINTS = "fingerprints"
 #: The part of an audit that names what the splits of the data share, and what it says where that is nothing.
@@ -38,6 +40,10 @@ WARNINGS = "warnings"
 FOLDS = "folds"
 #: What the interval of one seed is over where the variance over seeds is that of other methods.
 OTHERS_SEEDS = "others' seeds+samples"
+#: A difference below this share of the best value is marginal.
+MARGIN = 0.02
+#: The column that says whether a row is the same as the best but for a margin, which tables of earlier versions lack.
+WITHIN_MARGIN = "within_margin"
 #: The columns that a block of comparable rows has in common.
 KEYS = ("task", "modalities", "protocol", "data")
 

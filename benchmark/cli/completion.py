@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 
+from ...leaderboards.labels import ENSEMBLES
 from ..core.registry import Kind, entries
 
 Completion = Callable[[str], list[str]]
@@ -63,6 +64,17 @@ def _table_names() -> Iterator[str]:
     yield from TABLES
 
 
+def _metrics(incomplete: str) -> list[str]:
+    from ...leaderboards.metrics.registry import METRICS
+
+    return completed(incomplete, METRICS)
+
+
+def _of(*names: str) -> Completion:
+    """Completes some names and no others."""
+    return lambda incomplete: completed(incomplete, names)
+
+
 def _suites(incomplete: str) -> list[str]:
     from ..planning.suites import SUITES
 
@@ -78,4 +90,7 @@ COMPLETIONS: dict[str, Completion] = {
     "launcher": _registered("launcher"),
     "suite": _suites,
     "what": _tables,
+    "metric": _metrics,
+    "ensemble": _of(*ENSEMBLES),
+    "formats": _of("terminal", "csv", "md", "latex", "html"),
 }

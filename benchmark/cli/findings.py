@@ -9,19 +9,17 @@ from typing import Annotated
 import typer
 
 from ..core.errors import UsageError, nearest
-from .options import Plugins, plugin_files
+from .table_options import Asked, asks_for_tables
 
 FORMATS = ("terminal", "md", "json")
 
 
+@asks_for_tables()
 def findings(
+    asked: Asked,
     store: Annotated[Path, typer.Option("--store", help="Folder of the results.")] = Path("runs"),
-    methods: Annotated[str | None, typer.Option(help="Only these methods.")] = None,
-    datasets: Annotated[str | None, typer.Option(help="Only these datasets or shifts.")] = None,
-    seeds: Annotated[str | None, typer.Option(help="Only these seeds.")] = None,
     out: Annotated[Path | None, typer.Option("--out", help="Folder for the files.")] = None,
     formats: Annotated[str, typer.Option("--format", help="Any of terminal,md,json.")] = "terminal,md",
-    plugin: Plugins = None,
     margin: Annotated[float, typer.Option(help="A gain below this share of the value is marginal.")] = 0.02,
     large: Annotated[float, typer.Option(help="A gap or loss above this share of the value is large.")] = 0.1,
 ) -> None:
@@ -35,6 +33,8 @@ def findings(
     mmbench findings --store runs
 
     mmbench findings --methods erm,ebmc --format terminal,json --out tables
+
+    mmbench findings --ensemble seeds
     """
     from rich.padding import Padding
     from rich.text import Text
@@ -44,15 +44,15 @@ def findings(
     from ..core.strings import as_list
     from ..report.chosen_tables import chosen_tables, frames_there, use_metrics
     from ..report.console import console, print_faults
-    from ..report.results import filter_from, readable
+    from ..report.results import readable
     from ..store.names import inside
 
     chosen = as_list(formats)
-    use_metrics(plugin_files(plugin))
+    use_metrics(asked.plugins)
     for name in chosen:
         if name not in FORMATS:
             raise UsageError(f"unknown format {name!r}: {nearest(name, FORMATS)}")
-    results, faults = readable(store, filter_from(methods, datasets, seeds))
+    results, faults = readable(store, asked.chosen())
     names = [name for name in chosen_tables(None, results) if name in questions.READS]
     tables = frames_there(names, results, "accuracy")
     try:

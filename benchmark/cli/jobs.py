@@ -16,7 +16,7 @@ from ..core.states import ACTIVE, BROKEN
 from ..core.strings import counted, printable
 from ..store.job_folder import Submission
 from ..store.store import Store
-from .options import Plugins, plugin_files
+from .options import AsJson, Plugins, plugin_files
 
 LOG = logging.getLogger("mmbench.jobs")
 
@@ -37,6 +37,7 @@ def status(
     output: Annotated[
         str, typer.Option("--format", help="text, or json: one object with every job.")
     ] = "text",
+    as_json: AsJson = False,
     plugin: Plugins = None,
 ) -> None:
     """Show how many jobs are planned, queued, running, done, failed, dead or cancelled. The exit code is 1 where a job
@@ -54,10 +55,12 @@ def status(
 
     if output not in ("text", "json"):
         raise UsageError(f"--format {output!r}: write text or json")
-    if output == "json" and (watch or verify):
-        raise UsageError("--format json: goes with neither --watch nor --verify")
+    json = as_json or output == "json"
+    if json and (watch or verify):
+        flag = "--json" if as_json else "--format json"
+        raise UsageError(f"{flag}: goes with neither --watch nor --verify")
     results, out, plugins = store_at(store), console(), plugin_files(plugin)
-    if output == "json":
+    if json:
         text, sound = status_json(results, states_of(results, plugins))
         typer.echo(text)
         raise SystemExit(0 if sound else 1)

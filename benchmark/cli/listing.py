@@ -21,7 +21,7 @@ from ..core.registry import OWN, Entry, Kind, entries
 from ..planning.corruption_groups import corruption_groups, group_of
 from ..planning.suites import SUITES, SuiteTask
 from ..report.console import console
-from .options import Plugins, Root, plugin_files
+from .options import AsJson, Plugins, Root, plugin_files
 
 Files = tuple[Path, ...]
 Rows = Iterator[tuple[str, ...]]
@@ -54,6 +54,7 @@ def list_names(
     output: Annotated[
         str, typer.Option("--format", help="text, or json: a list with an object for each name.")
     ] = "text",
+    as_json: AsJson = False,
 ) -> None:
     """List what can be named. What a plug-in file or an installed package brings is listed with where it is from.
 
@@ -67,11 +68,11 @@ def list_names(
 
     mmbench list tasks --suite mmdg
 
-    mmbench list methods --format json
+    mmbench list methods --json
     """
     if output not in ("text", "json"):
         raise UsageError(f"--format {output!r}: write text or json")
-    if output == "json":
+    if as_json or output == "json":
         _print_json(what, plugin_files(plugin), root_from(data_root), suite)
         return
     if what is Listed.TASKS:

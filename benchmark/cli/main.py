@@ -16,7 +16,7 @@ from ..core.logs import set_up as set_up_logs
 from ..core.processes import keep_children_safe
 from ..core.strings import counted, printable
 from ..planning.experiment import Experiment
-from ..store.names import StoreError, inside
+from ..store.names import StoreError
 from .app import App
 from .data import app as data_app
 from .findings import findings
@@ -26,10 +26,10 @@ from .jobs import cancel, logs, retry, status
 from .listing import list_names
 from .masks import app as masks_app
 from .new import new
-from .options import Plugins, Root, plugin_files
+from .options import AsJson, Plugins, Root, plugin_files
 from .predict import predict
 from .regimes import app as regimes_app
-from .table_options import What
+from .tables import export_page, leaderboard, plot
 
 if TYPE_CHECKING:
     from ..launch.plan import Plan
@@ -86,6 +86,7 @@ def plan_command(
     output: Annotated[
         str, typer.Option("--format", help="text, or json: one object with every job.")
     ] = "text",
+    as_json: AsJson = False,
 ) -> None:
     """Show the job matrix: counts along each axis, what is done and what is to do. Nothing is run.
 
@@ -102,7 +103,7 @@ def plan_command(
     planned = plan(experiment)
     if may_break_media(planned.evaluations, tuple(experiment.plugins)):  # which run would refuse; with torch
         check_evaluations_of(planned)
-    if output == "json":
+    if as_json or output == "json":
         _print_json(planned)
     elif output == "text":
         _print_plan(planned)
@@ -153,60 +154,6 @@ def run_command(
         raise SystemExit(1)
 
 
-@app.command()
-def leaderboard(
-    store: Store = Path("runs"),
-    methods: Annotated[str | None, typer.Option(help="Only these methods.")] = None,
-    datasets: Annotated[str | None, typer.Option(help="Only these datasets or shifts.")] = None,
-    seeds: Annotated[str | None, typer.Option(help="Only these seeds.")] = None,
-    out: Annotated[Path | None, typer.Option("--out", help="Folder for the files.")] = None,
-    what: What = None,
-    formats: Annotated[
-        str, typer.Option("--format", help="Any of terminal,csv,md,latex,html.")
-    ] = "terminal,csv,md",
-    reference: Annotated[
-        str, typer.Option(help="The row that the table relative divides by; by default erm.")
-    ] = "",
-    plugin: Plugins = None,
-) -> None:
-    """Print a summary of all tables, or those that --what names, and write them as files. The exit code is 1 where
-    accuracy or missing has a hole, or results that another table needs cannot be used.
-
-    Examples:
-
-    mmbench leaderboard --store runs --out tables
-
-    mmbench leaderboard --what all
-
-    mmbench leaderboard --what robustness,misd --format terminal,latex
-
-    mmbench leaderboard --what mechanism
-    """
-    from ..report import output_cache
-    from ..report.console import console
-
-    folder, printer = out or inside(store / "leaderboards"), console(record=True)
-    plugins = plugin_files(plugin)
-    options = (methods, datasets, seeds, folder.absolute(), what, formats, reference)
-    signature = output_cache.signature(store, (*options, printer.width, printer.is_terminal), plugins)
-    printed = output_cache.stored_output(store, folder, signature)
-    if printed is not None:
-        sys.stdout.write(printed.text)
-    else:
-        from ..core.strings import as_list
-        from ..report.results import filter_from
-        from ..report.write import write_leaderboards
-
-        chosen = filter_from(methods, datasets, seeds)
-        complete, files = write_leaderboards(
-            store, folder, chosen, what, as_list(formats), printer, reference, plugins
-        )
-        printed = output_cache.PrintedOutput(printer.export_text(styles=printer.is_terminal), complete)
-        output_cache.store_output(store, folder, signature, printed, files)
-    if not printed.complete:
-        raise SystemExit(1)
-
-
 @app.command("merge")
 def merge_command(
     folder: Annotated[
@@ -242,73 +189,12 @@ def merge_command(
         raise SystemExit(1)
 
 
-@app.command()
-def plot(
-    store: Store = Path("runs"),
-    methods: Annotated[str | None, typer.Option(help="Only these methods.")] = None,
-    datasets: Annotated[str | None, typer.Option(help="Only these datasets or shifts.")] = None,
-    seeds: Annotated[str | None, typer.Option(help="Only these seeds.")] = None,
-    out: Annotated[Path | None, typer.Option("--out", help="Folder for the pictures.")] = None,
-    plugin: Plugins = None,
-) -> None:
-    """Draw degradation and missing-rate curves, reliability surfaces, diagnostics by severity, risk-coverage curves and
-    critical differences, as PNG and PDF. A picture without data is left out, with a line that says why. The exit code is 1
-    where a job cannot be read.
-
-    Example: mmbench plot --store runs --out pictures
-    """
-    from ..report.chosen_tables import use_metrics
-    from ..report.console import console, print_faults
-    from ..report.pictures import write_pictures
-    from ..report.results import filter_from, readable
-
-    use_metrics(plugin_files(plugin))
-    results, faults = readable(store, filter_from(methods, datasets, seeds))
-    files, reasons = write_pictures(results, out or inside(store / "leaderboards"))
-    if not files:
-        raise UsageError(f"nothing to draw: {'; '.join([*reasons, *faults])}")
-    for file in files:
-        typer.echo(f"wrote {file}")
-    for reason in reasons:
-        typer.echo(printable(f"not drawn: {reason}"))
-    print_faults(console(), faults)
-    if faults:
-        raise SystemExit(1)
-
-
-@app.command("export")
-def export_page(
-    store: Store = Path("runs"),
-    methods: Annotated[str | None, typer.Option(help="Only these methods.")] = None,
-    datasets: Annotated[str | None, typer.Option(help="Only these datasets or shifts.")] = None,
-    seeds: Annotated[str | None, typer.Option(help="Only these seeds.")] = None,
-    out: Annotated[
-        Path | None,
-        typer.Option("--out", help="The file. By default leaderboards/leaderboard.html in the store."),
-    ] = None,
-    what: What = None,
-    heading: Annotated[str, typer.Option("--title", help="The page's title.")] = "",
-    date: Annotated[str, typer.Option(help="A date that the page shows; by default none.")] = "",
-    plugin: Plugins = None,
-) -> None:
-    """Write one HTML page with every table, to be sorted and filtered, and every picture. It loads nothing from
-    elsewhere. The exit code is 1 where accuracy or missing has a hole.
-
-    Example: mmbench export --store runs --out leaderboard.html
-    """
-    from ..report.console import console
-    from ..report.export_page import export
-    from ..report.results import filter_from
-
-    chosen = filter_from(methods, datasets, seeds)
-    plugins = plugin_files(plugin)
-    if not export(store, out, chosen, what, console(), plugins, heading=heading, date=date):
-        raise SystemExit(1)
-
-
 app.add_typer(data_app, name="data")
 app.add_typer(masks_app, name="masks")
 app.add_typer(regimes_app, name="regimes")
+app.command("leaderboard")(leaderboard)
+app.command("plot")(plot)
+app.command("export")(export_page)
 app.command("findings")(findings)
 app.command("predict")(predict)
 app.command("status")(status)

@@ -12,6 +12,9 @@ Root = Annotated[
     Path | None, typer.Option("--data-root", help="Folder of the datasets; else $MMBENCH_DATA, else ./data.")
 ]
 Given = Annotated[Path | None, typer.Option("--data", help="Where this dataset lies: a file or a folder.")]
+AsJson = Annotated[
+    bool, typer.Option("--json", help="Print one JSON object, for programs, and nothing else.")
+]
 PLUGIN_HELP = (
     "A Python file that brings methods, datasets, corruptions, encoders, metrics, tables or launchers; "
     "several separated by commas, or the option again."

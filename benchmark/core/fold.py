@@ -12,13 +12,13 @@ from annotated_types import Ge, MinLen
 LEAVE_ONE_OUT = "leave-one-out"
 #: The groupings that every dataset has: what it names itself, and single samples.
 AUTO, SINGLE = "auto", "none"
-#: The parts of a dataset that are divided where its test part is to stay untouched.
-TRAIN_VALID = "train+valid"
+#: The parts of a dataset that are divided where its test part is to stay untouched, and where it tests every fold.
+TRAIN_VALID, ONE_TEST = "train+valid", "train+valid/test"
 
 
 @dataclass(frozen=True)
 class Fold:
-    """A fold of a dataset, whose samples test a job that is trained on all others.
+    """A fold of a dataset, whose samples test a job that is trained on all others; or validate it, where ``ONE_TEST``.
 
     Attributes:
         index: which, from 1.
@@ -26,7 +26,8 @@ class Fold:
         group: what lies in one fold as a whole, as the dataset calls it; empty for single samples.
         leave_one_out: whether every group is a fold of its own.
         division: 16 hexadecimal digits that stand for which samples train, validate and test in every fold.
-        parts: ``TRAIN_VALID`` where only these parts of the dataset are divided; empty for all of it.
+        parts: ``TRAIN_VALID`` where only these parts of the dataset are divided; ``ONE_TEST`` where they are and the fold
+            validates, so that the dataset's test part tests all folds; empty for all of it.
     """
 
     __pydantic_config__: ClassVar[Mapping[str, Any]] = {"strict": True, "extra": "forbid"}
@@ -36,7 +37,7 @@ class Fold:
     group: str
     leave_one_out: bool
     division: Annotated[str, MinLen(16)]
-    parts: Literal["", "train+valid"] = ""
+    parts: Literal["", "train+valid", "train+valid/test"] = ""
 
     def __post_init__(self) -> None:
         if self.index > self.count:
@@ -45,10 +46,12 @@ class Fold:
     @property
     def rule(self) -> str:
         """How the dataset is divided: ``5 folds``, ``5 folds by video``, ``leave one session out``, ``5 folds of
-        train+valid``."""
+        train+valid``, ``5 folds of train+valid, tested on test``."""
         words = f"{self.count} folds by {self.group}" if self.group else f"{self.count} folds"
         if self.leave_one_out:
             words = f"leave one {self.group} out"
+        if self.parts == ONE_TEST:
+            return f"{words} of {TRAIN_VALID}, tested on test"
         return f"{words} of {self.parts}" if self.parts else words
 
     @property

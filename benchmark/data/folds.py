@@ -1,6 +1,6 @@
 """Cross-validation: all samples of a dataset, or of one of its domains, divided into folds in place of its own parts.
 
-One fold tests; of the rest a part validates, drawn as where a dataset states no validation part, by the same groups; all
+One fold tests, or, where the dataset's own test part tests every network, validates. Of the rest a part validates, drawn as where a dataset states no validation part, by the same groups; all
 others train. The division depends on the data alone, so that every method, modality set and seed has the same.
 """
 
@@ -18,7 +18,7 @@ from ...datasets.leaks import groups_of
 from ...datasets.samples import take_rows
 from ...datasets.validation import draw_validation
 from ..core.errors import UsageError, nearest
-from ..core.fold import AUTO, LEAVE_ONE_OUT, SINGLE, TRAIN_VALID, Fold
+from ..core.fold import AUTO, LEAVE_ONE_OUT, ONE_TEST, SINGLE, TRAIN_VALID, Fold
 from ..core.task import Task, domain_of
 from .domains import concatenate
 
@@ -53,7 +53,7 @@ def all_samples(splits: Mapping[str, Samples], place: str, parts: str = "") -> S
     Args:
         splits: split -> samples.
         place: the dataset, or one of its domains, whose samples alone are taken.
-        parts: ``TRAIN_VALID`` leaves out the test part.
+        parts: ``TRAIN_VALID`` and ``ONE_TEST`` leave out the test part.
 
     Returns:
         All of them, one part after the other; ``group`` is empty where a sample has none.
@@ -61,10 +61,9 @@ def all_samples(splits: Mapping[str, Samples], place: str, parts: str = "") -> S
     Raises:
         UsageError: the test part is to be left out, and the dataset has no parts.
     """
-    if parts == TRAIN_VALID and not len(splits["test"]):
-        raise UsageError(
-            f"{place}: --fold-parts {TRAIN_VALID} leaves the test part alone, and the dataset has no parts"
-        )
+    if parts and not len(splits["test"]):
+        does = "leaves the test part alone" if parts == TRAIN_VALID else "tests on the test part"
+        raise UsageError(f"{place}: --fold-parts {parts} {does}, and the dataset has no parts")
     named = [part for name, part in splits.items() if len(part) and not (parts and name == "test")]
     whole = concatenate(named)
     groups = np.concatenate([groups_of(part) for part in named])
@@ -82,7 +81,9 @@ def check_task(task: Task) -> None:
         )
 
 
-def divide(samples: Samples, rule: int | str, group: str, located: Located, place: str) -> Division:
+def divide(
+    samples: Samples, rule: int | str, group: str, located: Located, place: str, of: str = ""
+) -> Division:
     """Divides samples into folds, and checks that a network can be trained in each.
 
     Args:
@@ -91,6 +92,7 @@ def divide(samples: Samples, rule: int | str, group: str, located: Located, plac
         group: what is to lie in one fold as a whole: ``AUTO``, ``SINGLE``, or a name.
         located: their dataset.
         place: what messages call them.
+        of: as ``Fold.parts``; where ``ONE_TEST``, a fold validates and no sample tests.
 
     Returns:
         The division.
@@ -119,6 +121,9 @@ def divide(samples: Samples, rule: int | str, group: str, located: Located, plac
     count = int(fold.max()) + 1
     parts = np.zeros((count, len(samples)), np.int8)
     for index in range(count):
+        if of == ONE_TEST:
+            parts[index, fold == index] = SPLITS.index("valid")
+            continue
         rest = np.flatnonzero(fold != index)
         parts[index, fold == index] = SPLITS.index("test")
         validates = draw_validation(
@@ -133,7 +138,7 @@ def divide(samples: Samples, rule: int | str, group: str, located: Located, plac
         parts=parts,
         digest=_digest(names, parts),
         leaks=tuple(_shared(known, name, fold, place)),
-        notes=tuple(_notes(parts, samples, located.target, place)),
+        notes=tuple(_notes(parts, samples, located.target, place, "valid" if of == ONE_TEST else "test")),
     )
     return division
 
@@ -157,13 +162,18 @@ def samples_of_fold(
     """
     samples = all_samples(splits, place, fold.parts)
     rule = LEAVE_ONE_OUT if fold.leave_one_out else fold.count
-    division = divide(samples, rule, fold.group or SINGLE, located, place)
+    division = divide(samples, rule, fold.group or SINGLE, located, place, fold.parts)
     if division.digest != fold.division:
         raise DataError(
             f"{place}: {fold.rule}: the division is no longer the one that the job was planned with; run again to plan anew"
         )
     part = division.parts[fold.index - 1]
-    return {split: take_rows(samples, np.flatnonzero(part == place)) for place, split in enumerate(SPLITS)}
+    own = {split: take_rows(samples, np.flatnonzero(part == at)) for at, split in enumerate(SPLITS)}
+    if fold.parts == ONE_TEST:
+        domain = domain_of(place)
+        test = splits["test"]
+        own["test"] = take_rows(test, np.flatnonzero(test.domain == domain)) if domain else test
+    return own
 
 
 @dataclass(frozen=True)
@@ -255,14 +265,15 @@ def _shared(known: Mapping[str, _Grouping], name: str, fold: np.ndarray, place: 
     return lines
 
 
-def _notes(parts: np.ndarray, samples: Samples, target: Target, place: str) -> list[str]:
-    """Classes that a fold does not train or does not test, in words.
+def _notes(parts: np.ndarray, samples: Samples, target: Target, place: str, role: str) -> list[str]:
+    """Classes that a fold does not train, or does not test or validate, in words.
 
     Args:
         parts: as ``Division.parts``.
         samples: that were divided.
         target: what is predicted.
         place: what a message calls the dataset.
+        role: what the fold does: ``"test"`` or ``"valid"``.
 
     Raises:
         UsageError: a training part has one class.
@@ -270,7 +281,7 @@ def _notes(parts: np.ndarray, samples: Samples, target: Target, place: str) -> l
     if target.kind != "classification":
         return []
     everywhere = set(samples.target.tolist())
-    lacking: dict[str, dict[int, set[int]]] = {"train": {}, "test": {}}
+    lacking: dict[str, dict[int, set[int]]] = {"train": {}, role: {}}
     for split, folds in lacking.items():
         for index, part in enumerate(parts, start=1):
             there = set(samples.target[part == SPLITS.index(split)].tolist())
@@ -283,7 +294,8 @@ def _notes(parts: np.ndarray, samples: Samples, target: Target, place: str) -> l
             if everywhere - there:
                 folds[index] = everywhere - there
     lines: list[str] = []
-    for split, words in (("train", "never learns"), ("test", "has no test sample of")):
+    held_out = {"test": "has no test sample of", "valid": "has no validation sample of"}[role]
+    for split, words in (("train", "never learns"), (role, held_out)):
         if folds := lacking[split]:
             index, missing = next(iter(folds.items()))
             lines.append(

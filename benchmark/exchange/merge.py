@@ -19,7 +19,7 @@ import pandas as pd
 import pyarrow as pa
 
 from ...leaderboards.catalog import TABLES
-from ...leaderboards.labels import UPPER_BOUND
+from ...leaderboards.labels import UPPER_BOUND, WITHIN_MARGIN
 from ...leaderboards.metrics.derived import GAP
 from ...leaderboards.render import csv_files
 from ...leaderboards.tables.accuracy import COLUMNS
@@ -286,7 +286,7 @@ def _read_rows(file: Path, report: Report) -> Iterator[Row]:
     except (RefusedError, ValueError, KeyError, OverflowError) as error:
         report.add("refused", file.name, f"not a leaderboard's CSV: {error}")
         return
-    lacking = [name for name in COLUMNS if name not in frame and not name.startswith("drop")]
+    lacking = [name for name in COLUMNS if name not in frame and not name.startswith(("drop", WITHIN_MARGIN))]
     if set(frame["metric"]) <= {*(quantity.name for quantity in QUANTITIES), *GAP}:
         report.add("ignored", file.name, "states nothing that predictions give")
         return

@@ -85,10 +85,10 @@ class Experiment(BaseModel):
         description="what lies in one fold as a whole: video, domain, or as the dataset names it; none: single samples; "
         "auto: the group that the dataset names, if any",
     )
-    fold_parts: Literal["all", "train+valid"] = Field(
+    fold_parts: Literal["all", "train+valid", "train+valid/test"] = Field(
         "all",
         description="what is divided: all samples, or those of the training and validation parts alone, so that the test "
-        "part stays untouched",
+        "part stays untouched; train+valid/test: these, each fold validates, and the test part tests every network",
     )
     preset: Literal["quick", "standard", "paper"] = Field(
         "standard", description="how much: quick is 3 seeds and 6 epochs, paper a search with 10 draws"

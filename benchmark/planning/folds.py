@@ -12,7 +12,7 @@ from typing import Literal
 
 from ...datasets.dataset import Located
 from ..core.atomic_files import read_json, write_json
-from ..core.fold import Fold
+from ..core.fold import ONE_TEST, Fold
 from ..core.locate import locate
 from ..core.task import Task
 from .data_check import cache_folder
@@ -35,7 +35,7 @@ class Folds:
     division: str
     leaks: Sequence[str] = ()
     notes: Sequence[str] = ()
-    parts: Literal["", "train+valid"] = ""
+    parts: Literal["", "train+valid", "train+valid/test"] = ""
 
     def all(self) -> list[Fold]:
         """Every fold of it, in order."""
@@ -86,7 +86,7 @@ def division_of(experiment: Experiment, task: Task, located: Mapping[str, Locate
     if isinstance(known, dict) and known.keys() | {"parts"} == {item.name for item in fields(Folds)}:
         return Folds(**known)
     samples = all_samples(own.load(), task.target, parts)
-    made = divide(samples, experiment.folds, experiment.fold_group, own, task.target)
+    made = divide(samples, experiment.folds, experiment.fold_group, own, task.target, parts)
     folds = Folds(
         len(made.parts),
         made.group,
@@ -116,7 +116,9 @@ def fold_notes(experiment: Experiment) -> list[str]:
         folds = division_of(experiment, task, located)
         fold, number = folds.all()[0], f", {folds.count} folds" if folds.leave_one_out else ""
         what = "all samples are divided, whatever parts the dataset states"
-        if fold.parts:
+        if fold.parts == ONE_TEST:
+            what = "each fold validates one network, and its test part tests all of them"
+        elif fold.parts:
             what = "its test part is read by no network"
         lines.append(f"{task.name}: {fold.rule}{number}; {what}")
         lines += [f"{task.name}: {line}" for line in (*folds.leaks, *folds.notes)]

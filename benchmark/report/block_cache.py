@@ -113,7 +113,9 @@ class Request:
             block: whose tables.
         """
         some = block.over_tasks and self.chosen.tasks
-        return not (self.chosen.methods or self.chosen.seeds or self.reference or some)
+        chosen = self.chosen
+        special = chosen.methods or chosen.seeds or chosen.modalities or chosen.ensemble or self.reference
+        return not (special or some)
 
     @property
     def wanted(self) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from ...leaderboards.catalog import TABLES, Table
 from ..core.errors import UsageError, nearest
 from ..core.registry import entries
+from .view import AS_MADE, View
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -156,7 +157,11 @@ def named_tables(text: str | None, plugins: tuple[Path, ...] = ()) -> tuple[str,
 
 
 def frames(
-    names: Sequence[str], results: Sequence[Result], reference: str = "", plugins: tuple[Path, ...] = ()
+    names: Sequence[str],
+    results: Sequence[Result],
+    reference: str = "",
+    plugins: tuple[Path, ...] = (),
+    view: View = AS_MADE,
 ) -> Iterator[tuple[str, pd.DataFrame]]:
     """Makes tables, one after another.
 
@@ -165,6 +170,7 @@ def frames(
         results: one a job.
         reference: the row that ``relative`` divides by; empty for the default.
         plugins: plug-in files.
+        view: which metric leads.
 
     Returns:
         Name and tidy frame of each.
@@ -172,7 +178,7 @@ def frames(
     Raises:
         UsageError: the results hold nothing for one.
     """
-    for name, made in _made(names, results, reference, plugins):
+    for name, made in _made(names, results, reference, plugins, view):
         if isinstance(made, ValueError):
             raise UsageError(f"leaderboard {name}: {made}")
         yield name, made
@@ -199,7 +205,11 @@ def frames_there(names: Sequence[str], results: Sequence[Result], needed: str) -
 
 
 def chosen_frames(
-    what: str | None, results: Sequence[Result], reference: str = "", plugins: tuple[Path, ...] = ()
+    what: str | None,
+    results: Sequence[Result],
+    reference: str = "",
+    plugins: tuple[Path, ...] = (),
+    view: View = AS_MADE,
 ) -> tuple[dict[str, pd.DataFrame], dict[str, str]]:
     """Makes the tables that a user chose. One that has nothing to say ends the others only where it was named.
 
@@ -208,6 +218,7 @@ def chosen_frames(
         results: one a job.
         reference: the row that ``relative`` divides by; empty for the default.
         plugins: plug-in files.
+        view: which metric leads, also in tables that are made of others.
 
     Returns:
         Name -> tidy frame; and name -> reason, of those that nobody named and for which the results hold nothing.
@@ -217,8 +228,8 @@ def chosen_frames(
     """
     names = chosen_tables(what, results, plugins)
     if named_tables(what, plugins) is not None:
-        return dict(frames(names, results, reference, plugins)), {}
-    made = dict(_made(names, results, reference, plugins))
+        return dict(frames(names, results, reference, plugins, view)), {}
+    made = dict(_made(names, results, reference, plugins, view))
     nothing = {name: str(why) for name, why in made.items() if isinstance(why, ValueError)}
     known = {name: frame for name, frame in made.items() if not isinstance(frame, ValueError)}
     if nothing and not known:
@@ -228,7 +239,11 @@ def chosen_frames(
 
 
 def _made(
-    names: Sequence[str], results: Sequence[Result], reference: str, plugins: tuple[Path, ...]
+    names: Sequence[str],
+    results: Sequence[Result],
+    reference: str,
+    plugins: tuple[Path, ...],
+    view: View = AS_MADE,
 ) -> Iterator[tuple[str, pd.DataFrame | ValueError]]:
     """As ``frames``, with the fault of a table in place of its frame."""
     tables = known_tables(plugins)
@@ -239,7 +254,7 @@ def _made(
             for each in filter(None, (source, name)):
                 if each not in known:
                     given = known[source] if source and each == name else results
-                    known[each] = tables[each].make(given, reference)
+                    known[each] = view.leads(tables[each].make(given, reference))
             yield name, known[name]
         except ValueError as error:
             yield name, error

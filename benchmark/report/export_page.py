@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -20,6 +21,7 @@ from .console import print_faults
 from .pictures import write_pictures
 from .results import Filter, readable
 from .tables import Tables, tables_of
+from .view import AS_MADE, View
 
 #: In the palette of a picture on a page.
 _COLOURS = 64
@@ -47,10 +49,11 @@ def _summary_table(tables: Tables) -> Iterator[page.PageTable]:
     """The summary, where there is one; what all of its rows have in common stands in its title."""
     if not (panels := summary.panels(tables.frames)):
         return
-    frame = summary.frame_of(panels).rename(columns={"task": "tasks"})
-    same = [name for name in ("tasks", "modalities", "protocol") if len(set(frame[name])) == 1]
-    subject = "; ".join(["Summary", *(str(frame[name].iloc[0]) for name in same)])
-    yield page.PageTable("summary", subject, "metric", frame.drop(columns=same))
+    same = [
+        name for name in ("task", "modalities", "protocol") if len({one.shared[name] for one in panels}) == 1
+    ]
+    subject = "; ".join(["Summary", *(panels[0].shared[name] for name in same)])
+    yield page.PageTable("summary", subject, "metric", summary.frame_of(panels), panels=panels)
 
 
 def picture_name(file: Path) -> str:
@@ -66,6 +69,7 @@ def export(
     what: str | None,
     out: Console,
     plugins: tuple[Path, ...] = (),
+    view: View = AS_MADE,
     **words: str,
 ) -> bool:
     """Writes one page with the leaderboards and their pictures.
@@ -78,6 +82,7 @@ def export(
         what: which leaderboards, as ``chosen_tables`` takes it.
         out: where the path is printed.
         plugins: plug-in files that bring tables or metrics.
+        view: how the tables are shown.
         words: heading and date, as ``page.page`` takes them.
 
     Returns:
@@ -87,7 +92,7 @@ def export(
         UsageError: as ``write_leaderboards``.
     """
     with _uncollected():
-        return _export(store, file, chosen, what, out, plugins, words)
+        return _export(store, file, chosen, what, out, plugins, view, words)
 
 
 @contextmanager
@@ -110,13 +115,15 @@ def _export(
     what: str | None,
     out: Console,
     plugins: tuple[Path, ...],
+    view: View,
     words: Mapping[str, str],
 ) -> bool:
     """As ``export``."""
-    tables = tables_of(store, chosen, what, out, plugins=plugins)
+    made = tables_of(store, chosen, what, out, plugins=plugins, view=view)
+    tables = replace(made, frames=view.shown(made.frames, made.declared))
     with TemporaryDirectory() as folder:
         form = PictureForm((".png",), page.PICTURE_DOTS, _COLOURS)
-        drawn, reasons = write_pictures(readable(store, chosen)[0], Path(folder), tables.frames, form)
+        drawn, reasons = write_pictures(readable(store, chosen)[0], Path(folder), made.frames, form, view)
         for reason in reasons:
             out.print(f"not drawn: {reason}", style="dim", markup=False, highlight=False)
         pictures = [page.Picture(picture_name(path), path.read_bytes()) for path in drawn]
@@ -124,4 +131,4 @@ def _export(
     text = page.page(page_tables(tables), pictures, version("mmbench"), **words)
     out.print(f"wrote {write_text(path, text)}", markup=False, highlight=False, soft_wrap=True)
     print_faults(out, tables.faults)
-    return tables.complete
+    return made.complete

@@ -13,7 +13,7 @@ from typing import Any
 
 import pandas as pd
 
-from ...leaderboards.labels import CLEAN, KEYS
+from ...leaderboards.labels import CLEAN, KEYS, WITHIN_MARGIN
 from ...leaderboards.metrics.families import judges_answers
 from ...leaderboards.metrics.registry import METRICS
 from ...leaderboards.render import csv_files
@@ -113,6 +113,7 @@ def accuracy_rows(store: Store, chosen: Filter) -> list[Row]:
         UsageError: as ``read_external_rows``.
     """
     alone = {"best": None, "p_vs_best": float("nan"), "significantly_worse": None, "mark": "unverified"}
+    alone[WITHIN_MARGIN] = None
     shown = [
         {**row, **alone, "method": f"{row['method']} [{row[VERIFIED]}]"}
         for rows in read_external_rows(store).values()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,7 @@ import pandas as pd
 from ...datasets.libraries import LibraryError, import_guard
 from ...leaderboards.catalog import TABLES
 from ...leaderboards.tables.results import Result
+from .view import AS_MADE, View
 
 if TYPE_CHECKING:
     from ...leaderboards.plots.figure import PictureForm
@@ -21,6 +23,7 @@ def write_pictures(
     folder: Path,
     frames: Mapping[str, pd.DataFrame] | None = None,
     form: PictureForm | None = None,
+    view: View = AS_MADE,
 ) -> tuple[list[Path], list[str]]:
     """Draws what there is data for.
 
@@ -29,6 +32,7 @@ def write_pictures(
         folder: where to, made if need be.
         frames: tables of these results that are made already, by name; the others are made.
         form: how they are written; by default as PNG and PDF.
+        view: which metric leads, and how many methods are drawn.
 
     Returns:
         The files, and why other pictures are not drawn.
@@ -49,9 +53,13 @@ def write_pictures(
     if not results:
         return [], ["there are no predictions"]
     ready, form = dict(frames or {}), form or plots.FILES
+    frame = view.leads(ready["accuracy"] if "accuracy" in ready else TABLES["accuracy"].make(results))
+    results = view.top_results(results, frame)
 
+    @cache
     def frame_of(name: str) -> pd.DataFrame:
-        return ready[name] if name in ready else TABLES[name].make(results)
+        made = ready[name] if name in ready else TABLES[name].make(results)
+        return view.top_rows(view.leads(made), frame)
 
     files: list[Path] = []
     reasons: list[str] = []
@@ -80,7 +88,7 @@ def write_pictures(
                 reasons += lacking
         except ValueError as error:
             reasons.append(str(error))
-    frame = frame_of("accuracy")
+    frame = view.top_rows(frame, frame)
     try:
         figure, short = diagrams.critical_differences(frame)
         files += plots.write_figure(figure, frame, folder, "critical-difference", form)

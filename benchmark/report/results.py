@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -10,10 +10,12 @@ from typing import Any
 import pandas as pd
 
 from ...leaderboards.catalog import TABLES
+from ...leaderboards.labels import ENSEMBLES as KINDS
 from ...leaderboards.labels import UPPER_BOUND
 from ...leaderboards.published import numbers as published
 from ...leaderboards.tables.results import Result
 from ..core.errors import UsageError, nearest
+from ..core.fold import ONE_TEST
 from ..core.job import COMPANION, Job
 from ..core.strings import as_list, as_seeds
 from ..core.task import Task
@@ -34,12 +36,20 @@ from .score_cache import ScoreCache
 
 @dataclass(frozen=True)
 class Filter:
-    """Which jobs a table is made of; an empty set means all."""
+    """Which jobs a table is made of; an empty set means all.
+
+    Attributes:
+        methods, tasks, seeds, jobs: which are wanted.
+        modalities: sets of modalities, whole names or first letters joined by ``+``.
+        ensemble: what the members of ensembles differ in, which are rows beside the jobs; empty for none.
+    """
 
     methods: frozenset[str] = frozenset()
     tasks: frozenset[str] = frozenset()
     seeds: frozenset[int] = frozenset()
     jobs: frozenset[str] = frozenset()
+    modalities: frozenset[str] = frozenset()
+    ensemble: str = ""
 
     def keeps(self, job: Job, seed: int | None = None) -> bool:
         """Whether a job is among them.
@@ -55,6 +65,7 @@ class Filter:
             job.role != COMPANION
             and (not self.methods or job.label in self.methods or job.method in self.methods)
             and (not self.tasks or job.task in self.tasks or self._stands_for(Task.parse(job.task)))
+            and (not self.modalities or any(_names_set(text, job.modalities) for text in self.modalities))
             and (not self.seeds or (job.seed if seed is None else seed) in self.seeds)
         )
 
@@ -62,13 +73,30 @@ class Filter:
         return any(Task.parse(name).covers(task) for name in self.tasks if name.endswith("/*"))
 
 
-def filter_from(methods: str | None, datasets: str | None, seeds: str | None) -> Filter:
+def _names_set(text: str, modalities: Sequence[str]) -> bool:
+    """Whether a text such as ``text+audio`` or ``T+A`` names a set of modalities."""
+    names = [name.strip() for name in text.split("+")]
+    return len(names) == len(modalities) and all(
+        any(name == one or (len(name) == 1 and name.lower() == one[:1].lower()) for name in names)
+        for one in modalities
+    )
+
+
+def filter_from(
+    methods: str | None,
+    datasets: str | None,
+    seeds: str | None,
+    modalities: str | None = None,
+    ensemble: str | None = None,
+) -> Filter:
     """The filter that flags describe.
 
     Args:
         methods: names or labels with commas between them; None for all.
         datasets: datasets or shifts; None for all.
         seeds: numbers and ranges; None for all.
+        modalities: sets with commas between them; None for all.
+        ensemble: what the members of ensembles differ in; None for no ensembles.
 
     Returns:
         The filter.
@@ -84,7 +112,15 @@ def filter_from(methods: str | None, datasets: str | None, seeds: str | None) ->
         numbers = frozenset(int(seed) for seed in as_seeds(seeds or []))
     except ValueError as error:
         raise UsageError(f"--seeds: {error}") from None
-    return Filter(frozenset(as_list(methods)), tasks, numbers)
+    if ensemble and ensemble not in KINDS:
+        raise UsageError(f"--ensemble {ensemble!r}: write {', '.join(KINDS[:-1])} or {KINDS[-1]}")
+    return Filter(
+        frozenset(as_list(methods)),
+        tasks,
+        numbers,
+        modalities=frozenset(as_list(modalities)),
+        ensemble=ensemble or "",
+    )
 
 
 def results(store: Path | str, chosen: Filter | None = None) -> list[Result]:
@@ -134,9 +170,17 @@ def readable(store: Path | str, chosen: Filter | None = None) -> tuple[list[Resu
         if faults:
             raise StoreError(faults[0])
         labels = {record.job.label for record in records}
-        wanted = ", ".join(sorted(chosen.methods | chosen.tasks)) if chosen else ""
+        wanted = ", ".join(sorted(chosen.methods | chosen.tasks | chosen.modalities)) if chosen else ""
         raise UsageError(f"no job in {store} fits {wanted or 'what was wanted'}: {nearest(wanted, labels)}")
-    return _results(opened, rows, run_of), faults
+    found = _results(opened, rows, run_of)
+    if not chosen.ensemble:
+        return found, faults
+    from ...leaderboards.tables.ensemble_members import with_ensembles
+
+    try:
+        return with_ensembles(found, chosen.ensemble), faults
+    except ValueError as error:
+        raise UsageError(str(error)) from None
 
 
 def _use_published(store: Store) -> None:
@@ -227,6 +271,7 @@ def _result(
         trained=trained,
         fold=job.fold.index if job.fold else 0,
         folds=job.fold.count if job.fold else 0,
+        held_out_test=bool(job.fold) and job.fold.parts == ONE_TEST,
     )
 
 

@@ -26,6 +26,7 @@ from .chosen_tables import (
 )
 from .parallel import MANY, tabled
 from .results import Filter, readable
+from .view import AS_MADE, View
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,7 @@ def tables_of(
     out: Console,
     reference: str = "",
     plugins: tuple[Path, ...] = (),
+    view: View = AS_MADE,
 ) -> Tables:
     """Makes the leaderboards that are asked for.
 
@@ -87,6 +89,7 @@ def tables_of(
         out: where progress is shown.
         reference: the row that ``relative`` divides by; empty for the default.
         plugins: plug-in files that bring tables or metrics.
+        view: which metric leads.
 
     Returns:
         Their frames, in the order in which they are printed.
@@ -98,7 +101,7 @@ def tables_of(
     use_metrics(plugins)
     outside = external.accuracy_rows(store, chosen)
     try:
-        own = _own_tables(store, chosen, what, out, reference, plugins)
+        own = _own_tables(store, chosen, what, out, reference, plugins, view)
     except UsageError:
         if not outside:
             raise
@@ -113,22 +116,30 @@ def tables_of(
 
 
 def _own_tables(
-    store: Store, chosen: Filter, what: str | None, out: Console, reference: str, plugins: tuple[Path, ...]
+    store: Store,
+    chosen: Filter,
+    what: str | None,
+    out: Console,
+    reference: str,
+    plugins: tuple[Path, ...],
+    view: View,
 ) -> Tables:
     blocks, tables = blocks_of(store), known_tables(plugins)
     if sum(len(block.jobs) for block in blocks if not block.over_tasks) < MANY or len(blocks) == 1:
         results, faults = readable(store.path, chosen)
-        made, nothing = chosen_frames(what, results, reference, plugins)
+        made, nothing = chosen_frames(what, results, reference, plugins, view)
         return Tables(made, faults, tables, nothing=nothing)
     with tabled(store, chosen, what, blocks, out, reference, plugins) as (files, faults, nothing):
-        known = {name: join_frames(parts) for name, parts in files.items()}
+        known = {name: view.leads(join_frames(parts)) for name, parts in files.items()}
         ready = {name: file for name, parts in files.items() if (file := csv_file(parts))}
     names = named_tables(what, plugins)
     for name, table in tables.items():
         if table.source in known and (names is None or name in names):
             known |= _derived(table, known[table.source], names is not None)
     shown = [name for name in tables if name in known and (names is None or name in names)]
-    return Tables({name: known[name] for name in shown}, faults, tables, ready, nothing)
+    return Tables(
+        {name: known[name] for name in shown}, faults, tables, ready if view.is_plain else {}, nothing
+    )
 
 
 def _derived(table: Table, source: pd.DataFrame, by_name: bool) -> dict[str, pd.DataFrame]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
@@ -25,11 +26,12 @@ from .console import print_faults, print_table
 from .export_page import page_tables
 from .results import Filter
 from .tables import tables_of
+from .view import AS_MADE, View, sorted_rows
 
 #: Columns that name a row, at the beginning of every table.
 NAMES = (*KEYS, "method", "n", "metric")
 #: Those of tables that are not of scores.
-PLAIN_NAMES = ("best", "other", "diagnostic", "condition")
+PLAIN_NAMES = ("best", "other", "diagnostic", "condition", "ensemble")
 #: With more blocks no picture is written beside the tables.
 MOST_PANELS = 12
 #: Of more holes only the first are printed; beside a summary, fewer.
@@ -49,6 +51,7 @@ def write_leaderboards(
     out: Console,
     reference: str = "",
     plugins: tuple[Path, ...] = (),
+    view: View = AS_MADE,
 ) -> tuple[bool, list[Path]]:
     """Prints the tables and writes them as files.
 
@@ -63,6 +66,7 @@ def write_leaderboards(
         out: where it is printed.
         reference: the row that ``relative`` divides by; empty for the default.
         plugins: plug-in files that bring tables or metrics.
+        view: how the tables are shown.
 
     Returns:
         Whether every result that the tables need is there and can be used; and the files.
@@ -73,31 +77,37 @@ def write_leaderboards(
     for name in formats:
         if name not in FORMATS:
             raise UsageError(f"unknown format {name!r}: {nearest(name, FORMATS)}")
-    tables = tables_of(store, chosen, what, out, reference, plugins)
-    frames = tables.frames
+    made = tables_of(store, chosen, what, out, reference, plugins, view)
+    frames = view.shown(made.frames, made.declared)
+    tables = replace(made, frames=frames)
     files: list[Path] = []
     panels = summary.panels(frames) if what is None and {"terminal", "csv"} & set(formats) else []
     shown = panels if "terminal" in formats else []
     if shown:
-        print_summary(shown, out)
+        print_summary(shown, out, view)
         formats = [name for name in formats if name != "terminal"]
     for name, frame in frames.items():
         table = tables.declared[name]
         if table.plain:
-            files += _write_plain(table, frame, folder, formats, out)
+            files += _write_plain(table, sorted_rows(frame, view.sort), folder, formats, out)
             continue
         conditions = [condition for condition in frame["condition"].unique() if table.shown(condition)]
         short = frame.loc[frame["condition"].isin(conditions)]
         if "terminal" in formats:
-            print_table(out, table_notes.title(frame, table.title), for_terminal(short, table.across), NAMES)
+            print_table(
+                out,
+                table_notes.title(frame, table.title),
+                for_terminal(short, table.across, view.sort),
+                NAMES,
+            )
         if "csv" in formats:
             files.append(tables.write_csv(name, folder))
         if "md" in formats:
-            files.append(write_markdown(short, folder, name, table.title, table.across))
+            files.append(write_markdown(short, folder, name, table.title, table.across, sort=view.sort))
         if "latex" in formats:
             from ...leaderboards.render.latex import write_latex
 
-            files.append(write_latex(short, folder, name, table.title, table.across))
+            files.append(write_latex(short, folder, name, table.title, table.across, view.sort))
     if panels and "csv" in formats:
         files.append(write_plain_csv(summary.frame_of(panels), folder, "summary"))
     if "html" in formats:
@@ -121,22 +131,25 @@ def write_leaderboards(
     for said in _folders_of(files) if shown else map(str, files):
         out.print(f"wrote {said}", markup=False, highlight=False, soft_wrap=True)
     print_faults(out, tables.faults)
-    return tables.complete, files
+    return made.complete, files
 
 
-def print_summary(panels: Sequence[summary.Panel], out: Console) -> None:
+def print_summary(panels: Sequence[summary.Panel], out: Console, view: View = AS_MADE) -> None:
     """Prints as many panels and methods as a screen holds, and says how many more there are.
 
     Args:
         panels: of the store.
         out: where to.
+        view: which columns are shown, and in which order.
     """
     shown = panels[: MOST_LINES // (FEWEST_METHODS + 3)]
     most = max(FEWEST_METHODS, MOST_LINES // len(shown) - 3)
     for panel in shown:
         left_out = len(panel.values) - most
         more = f" ({left_out} more methods: --what accuracy)" if left_out > 0 else ""
-        print_table(out, panel.title + more, summary.rows_of(panel, most), ("method", "n"))
+        text = summary.rows_of(summary.sorted_panel(panel, view.sort), most)
+        columns = view.headings(str(name) for name in panel.values)
+        print_table(out, panel.title + more, text.loc[:, ["method", "n", *columns]], ("method", "n"))
     if len(panels) > len(shown):
         rest = len(panels) - len(shown)
         out.print(f"{rest} more sets of comparable rows: --what accuracy", style="dim", highlight=False)
@@ -202,12 +215,13 @@ def _write_plain(
     return files
 
 
-def for_terminal(frame: pd.DataFrame, across: Across) -> pd.DataFrame:
+def for_terminal(frame: pd.DataFrame, across: Across, sort: str = "") -> pd.DataFrame:
     """The table with the interval of its first column only, in a column of its own; the files have all.
 
     Args:
         frame: tidy.
         across: what its columns are, as in ``render.text.wide``.
+        sort: as in ``render.text.wide``.
 
     Returns:
         A frame of text.
@@ -215,8 +229,8 @@ def for_terminal(frame: pd.DataFrame, across: Across) -> pd.DataFrame:
     Raises:
         ValueError: as ``render.text.wide``.
     """
-    text = wide(frame, across, intervals=False)
+    text = wide(frame, across, intervals=False, sort=sort)
     first = next(name for name in text if name not in NAMES)
-    intervals = wide(frame, across)[first].str.extract(r"(\[.*\])", expand=False).fillna("")
+    intervals = wide(frame, across, sort=sort)[first].str.extract(r"(\[.*\])", expand=False).fillna("")
     text.insert(int(text.columns.get_indexer([first])[0]) + 1, "95 %", intervals)
     return text

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from ..core.environment import code_version, origin
+from ..core.fold import ONE_TEST, Fold
 from ..core.job import Job
 from ..core.locate import locate
 from ..planning.data_check import known_leaks
@@ -70,12 +71,19 @@ def _machine(device: torch.device, clock: PhaseTimer) -> dict[str, Any]:
 
 def _leaks(job: Job) -> dict[str, Any]:
     """What the splits of each dataset of a job share; only of those for which this machine knows it."""
-    known = {
-        item.name: known_fold_leaks(item.fingerprint, job.fold) if job.fold else known_leaks(item.fingerprint)
-        for item in job.data
-    }
+    known = {item.name: _known_leaks(item.fingerprint, job.fold) for item in job.data}
     leaks = {name: found for name, found in known.items() if found is not None}
     return {"leaks": leaks} if leaks else {}
+
+
+def _known_leaks(fingerprint: str, fold: Fold | None) -> list[str] | None:
+    """What the splits that a job sees share, in words; of folds beside a test part of its own both."""
+    if fold is None:
+        return known_leaks(fingerprint)
+    found = [known_fold_leaks(fingerprint, fold)]
+    if fold.parts == ONE_TEST:
+        found.append(known_leaks(fingerprint))
+    return None if None in found else [line for lines in found for line in lines or ()]
 
 
 def _drawn_validation(job: Job, context: Context) -> dict[str, Any]:

@@ -17,18 +17,17 @@ from typing import Literal
 
 import pandas as pd
 
-from ..labels import UPPER_BOUND
+from ..labels import MARGIN, UPPER_BOUND
 from ..render.markdown import escape_markdown
 from ..tables.cost import notes_of_audit
 from ..tables.seed_scores import scores
 from .effect_sizes import EffectEstimate
 from .evidence import Evidence, selected_by_oracle
-from .questions import QUESTIONS
+from .questions import OF_ENSEMBLES, QUESTIONS
 
 Answer = Literal["yes", "no", "undecided", "not enough data"]
 #: The tables that the questions are asked of, and the one that says which rows are doubtful.
-READS = ("accuracy", "gap", "missing", "robustness", "misd", "calibration", "audit")
-MARGIN = 0.02
+READS = ("accuracy", "gap", "missing", "robustness", "misd", "calibration", "ensembles", "audit")
 LARGE = 0.1
 
 
@@ -37,7 +36,8 @@ class Finding:
     """An answer.
 
     Attributes:
-        number: which of the five of MMDG-Bench, of which the fifth has two parts, 5a and 5b; or 6, whether fusion hurts.
+        number: which of the five of MMDG-Bench, of which the fifth has two parts, 5a and 5b; 6, whether fusion hurts; or 7,
+            whether ensembles do worse than their members.
         question: in words.
         protocol: of the results it speaks of.
         data: ``"real"`` or the name of a stand-in.
@@ -68,8 +68,8 @@ def findings(
         large: relative effect above which a gap or a drop is large, above 0.
 
     Returns:
-        Seven findings (the fifth question has two parts) for each protocol and kind of data, in the order in
-        which they first appear. What was selected by the target's validation data is asked nothing where there is
+        Seven findings (the fifth question has two parts), and an eighth where there are ensembles, for each protocol and
+        kind of data, in the order in which they first appear. What was selected by the target's validation data is asked nothing where there is
         anything else, and upper bounds never are.
 
     Raises:
@@ -85,6 +85,8 @@ def findings(
     for protocol, data in dict.fromkeys((item.protocol, item.data) for item in plain):
         evidence = Evidence(frames, protocol, data, margin, large)
         for number, (question, answer) in QUESTIONS.items():
+            if number == OF_ENSEMBLES and "ensembles" not in frames:
+                continue
             answered = answer(evidence)
             out.append(
                 Finding(

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from ..labels import AVERAGE, CLEAN, MISSING
+from ..labels import AVERAGE, CLEAN, KEYS, MISSING
 from ..metrics.derived import CLOSED, LEFT
 from ..render.plain import p_text
 from ..stats.intervals import holm
@@ -23,6 +23,7 @@ from .effect_sizes import (
     estimate_effects,
     mean_of,
     paired_p,
+    percent,
     relative_gain,
 )
 from .evidence import (
@@ -279,6 +280,41 @@ def _others_missing(evidence: Evidence) -> Iterable[tuple[Score, Score, str]]:
                 yield one, whole, f"{left[0]} (the others missing)"
 
 
+def ensembles_degrade(evidence: Evidence) -> Answered:
+    """7: somewhere the vote of an ensemble is worse than its mean member."""
+    frame = evidence.frames["ensembles"]
+    own = frame.loc[(frame["protocol"] == evidence.protocol) & (frame["data"] == evidence.data)]
+    main = own.groupby([*KEYS, "ensemble"], sort=False).first().reset_index()
+    rows = [row for row in main.to_dict("records") if math.isfinite(row["gain_low"])]
+    if not rows:
+        return _lacking("--ensemble seeds or methods with two members or more that are all done")
+    tasks, estimates, words = [], [], []
+    for row in rows:
+        task, base = f"{row['task']}, {row['modalities']}", abs(row["mean_member"]) or math.nan
+        gain, low, high = (row[name] / base for name in ("gain", "gain_low", "gain_high"))
+        estimates.append(EffectEstimate(row["ensemble"], gain, low, high, row["samples"], "samples", 1))
+        tasks.append(task)
+        words.append(
+            f"{row['ensemble']} on {task} ({row['members']} members, {row['samples']} test samples): "
+            f"{percent(gain)} [{percent(low)}, {percent(high)}], p {_p(row['p_holm'])}, errors correlated "
+            f"{row['error_correlation']:.2f}"
+        )
+    order = sorted(range(len(rows)), key=lambda place: estimates[place].mean)
+    shown = "; ".join(words[place] for place in order[:4]) + ("; …" if len(order) > 4 else "")
+    said = (
+        f"Gain of the vote over its mean member, {rows[0]['metric']}, smallest first: {shown}. Equal weights, no threshold; "
+        f"stacking is beside it in --what ensembles. Worse: below 0 after Holm; none: every interval above "
+        f"{-100 * evidence.margin:g} %."
+    )
+    if any(row["verdict"] == "worse" for row in rows):
+        return Answered("yes", said, tasks, estimates)
+    above = all(one.low > -evidence.margin for one in estimates)
+    return Answered("no" if above else "undecided", said, tasks, estimates)
+
+
+#: The question that is asked only where there are ensembles.
+OF_ENSEMBLES = "7"
+
 QUESTIONS: dict[str, tuple[str, Callable[[Evidence], Answered]]] = {
     "1": ("Under equal treatment, do methods gain only marginally over ERM?", marginal_gain),
     "2": ("Does no method win consistently across datasets and modality sets?", no_consistent_winner),
@@ -287,6 +323,10 @@ QUESTIONS: dict[str, tuple[str, Callable[[Evidence], Answered]]] = {
     "5a": ("Does every method degrade strongly under damage and missing modalities?", strong_degradation),
     "5b": ("Do some methods hurt trustworthiness?", hurt_trust),
     "6": ("Does fusion hurt: is a single modality somewhere better than all of them?", fusion_hurts),
+    OF_ENSEMBLES: (
+        "Do ensembles degrade: is a vote somewhere worse than its mean member?",
+        ensembles_degrade,
+    ),
 }
 
 

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from ..labels import KEYS, Across
+from ..labels import KEYS, MARGIN, Across
 from .files import file_name, write_text
 from .notes import holes, title
-from .text import rows_to_show, wide
+from .text import records, rows_to_show, shown_mark, wide
 
 # Characters of a row, with two between columns, that fit 17 cm in a small font of ten points.
 _WIDTH = 100
@@ -87,7 +87,7 @@ def with_engine(text: str) -> str:
     return _BEYOND_LATIN_1 + text if any(ord(character) > 255 for character in text) else text
 
 
-def latex(frame: pd.DataFrame, subject: str, across: Across = "metric") -> str:
+def latex(frame: pd.DataFrame, subject: str, across: Across = "metric", sort: str = "") -> str:
     """A table environment: a block of rows for each task, modality set, protocol and data.
 
     The best of a block is bold only where every other row is significantly worse; the second best by mean is
@@ -98,6 +98,7 @@ def latex(frame: pd.DataFrame, subject: str, across: Across = "metric") -> str:
         frame: a tidy frame, such as ``tables.accuracy`` gives.
         subject: what the caption begins with.
         across: what the columns are, as in ``text.wide``.
+        sort: as in ``text.wide``.
 
     Returns:
         The text, with a line feed at its end.
@@ -106,7 +107,7 @@ def latex(frame: pd.DataFrame, subject: str, across: Across = "metric") -> str:
         ValueError: as ``wide``.
     """
     chosen = rows_to_show(frame, across, None)
-    table = wide(frame, across, intervals=False, best="\x01{}\x02")
+    table = wide(frame, across, intervals=False, best="\x01{}\x02", sort=sort)
     if across == "metric":
         table = table.rename(columns=_printed)
     columns = [str(name) for name in table if name not in KEYS]
@@ -160,7 +161,7 @@ def parts(values: Sequence[str], named: Sequence[str], widths: Mapping[str, int]
 
 
 def write_latex(
-    frame: pd.DataFrame, folder: Path, stem: str, subject: str, across: Across = "metric"
+    frame: pd.DataFrame, folder: Path, stem: str, subject: str, across: Across = "metric", sort: str = ""
 ) -> Path:
     """Writes ``latex(...)`` to a folder, under a name that says so where data are synthetic.
 
@@ -170,6 +171,7 @@ def write_latex(
         stem: the name of the file without its suffix.
         subject: as of ``latex``.
         across: as of ``latex``.
+        sort: as of ``latex``.
 
     Returns:
         The path of the file.
@@ -178,17 +180,23 @@ def write_latex(
         ValueError: as ``latex``.
         OSError: it cannot be written.
     """
-    return write_text(folder / file_name(frame, stem, ".tex"), latex(frame, subject, across))
+    return write_text(folder / file_name(frame, stem, ".tex"), latex(frame, subject, across, sort))
 
 
 def _caption(frame: pd.DataFrame, subject: str) -> str:
     marks = (
         "Bold: every other row of the block is significantly worse (paired, Holm, 5 %); underlined: second."
     )
-    tied = " ≈: best, or not told apart from it." if "tied" in set(frame["mark"]) else ""
+    shown = {shown_mark(row) for row in records(frame)}
+    tied = (
+        f" ≈: the same as the best within {100 * MARGIN:g} % (equivalence test, 5 %)."
+        if "tied" in shown
+        else ""
+    )
     gone = " ".join(f"{hole}." for hole in holes(frame)[:5])
     over = " or ".join(
-        sorted({"folds" if kind == "folds" else "seeds" for kind in frame["interval"] if kind}) or ["seeds"]
+        sorted({"folds" if kind.startswith("folds") else "seeds" for kind in frame["interval"] if kind})
+        or ["seeds"]
     )
     return f"{title(frame, subject)}. Mean ± standard deviation over {over}. {marks}{tied} {gone}".strip()
 

@@ -20,6 +20,7 @@ def markdown(
     across: Across = "metric",
     metric: str | None = None,
     intervals: bool = True,
+    sort: str = "",
 ) -> str:
     """A Markdown section: title, table (the best in bold, where ``wide`` marks one) and notes.
 
@@ -29,6 +30,7 @@ def markdown(
         across: as in ``wide``.
         metric: as in ``wide``.
         intervals: as in ``wide``.
+        sort: as in ``wide``.
 
     Returns:
         The text, with a line feed at its end.
@@ -37,7 +39,7 @@ def markdown(
         ValueError: as ``wide``.
     """
     rows_shown = rows_to_show(frame, across, metric)
-    table = wide(frame, across, metric, intervals, best="**{}**")
+    table = wide(frame, across, metric, intervals, best="**{}**", sort=sort)
     text = {*KEYS, "method", "metric"}
     lines = [f"## {escape_markdown(title(rows_shown, subject))}", ""]
     lines.append(_markdown_row(map(escape_markdown, table)))
@@ -62,6 +64,7 @@ def write_markdown(
     subject: str,
     across: Across = "metric",
     metric: str | None = None,
+    sort: str = "",
 ) -> Path:
     """Writes ``markdown(...)`` to a folder, under the name of ``file_name``.
 
@@ -72,6 +75,7 @@ def write_markdown(
         subject: as of ``markdown``.
         across: as of ``markdown``.
         metric: as of ``markdown``.
+        sort: as of ``markdown``.
 
     Returns:
         The path of the file.
@@ -80,7 +84,8 @@ def write_markdown(
         ValueError: as ``markdown``.
         OSError: it cannot be written.
     """
-    return write_text(folder / file_name(frame, stem, ".md"), markdown(frame, subject, across, metric))
+    text = markdown(frame, subject, across, metric, sort=sort)
+    return write_text(folder / file_name(frame, stem, ".md"), text)
 
 
 def _markdown_row(cells: Iterable[str]) -> str:

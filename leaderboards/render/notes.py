@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 
+import numpy as np
 import pandas as pd
 
-from ..labels import FOLDS, KEYS, OTHERS_SEEDS, REAL, SYNTHETIC, UPPER_BOUND
+from ..labels import FOLDS, KEYS, MARGIN, OTHERS_SEEDS, REAL, SYNTHETIC, UPPER_BOUND
 from ..tables.accuracy import condition_label, data_label
-from .text import HOLE, TIED, UNVERIFIED, count_text, records
+from ..tables.comparisons import seeds
+from .text import HOLE, TIED, UNVERIFIED, count_text, records, shown_mark
 
 
 def title(frame: pd.DataFrame, subject: str) -> str:
@@ -57,6 +59,12 @@ def conventions(frame: pd.DataFrame) -> list[str]:
             "by Student's t over folds, paired, with the variance corrected for folds that share training samples, "
             "(1/k + 1/(k - 1)) s² (Nadeau and Bengio 2003); fractions in percent."
         )
+    if "folds+samples" in kinds:
+        out.append(
+            "folds+samples: every network validates on a fold of its own and is tested on the same samples, which vary, too; the "
+            "variance between networks is corrected for the training samples that they share, (1/k + 1/(k - 1)) s² (after "
+            "Nadeau and Bengio 2003)."
+        )
     if "seeds+samples" in kinds:
         out.append(
             "seeds+samples: the variance over the n seeds is moderated by that of the other methods of the same task, "
@@ -75,10 +83,11 @@ def conventions(frame: pd.DataFrame) -> list[str]:
     if marks & {"best", "tied"}:
         out.append(
             "Marked best: every other row of the same task, modalities, protocol and data that has a "
-            f"value is significantly worse (paired by seed and sample, Holm, 5 %). {TIED}: best, or not "
-            "told apart from it. A row with other seeds or samples than the best is not compared with it, "
-            "and then none is marked best."
+            f"value is significantly worse (paired by seed and sample, Holm, 5 %). {TIED}: the best, or not told apart from it "
+            f"and within {100 * MARGIN:g} % of its value (two one-sided tests, 5 %). No mark: worse, or too few seeds to tell. "
+            "A row with other seeds or samples than the best, or of one seed without others beside it, is not marked."
         )
+        out += _seeds_that_would_do(frame)
     if OTHERS_SEEDS in kinds:
         out.append(
             f"{OTHERS_SEEDS}: of one seed, with the variance over seeds that the other methods of the same task, "
@@ -90,6 +99,21 @@ def conventions(frame: pd.DataFrame) -> list[str]:
             "trained network, not of its method."
         )
     return out
+
+
+def _seeds_that_would_do(frame: pd.DataFrame) -> list[str]:
+    """How many seeds would tell the rows apart that are neither told apart nor marked, in a line; none where all are."""
+    unmarked = frame.loc[frame["mark"] == "tied"]
+    if all(shown_mark(row) for row in records(unmarked)):
+        return []
+    needed = seeds(frame)["seeds_needed"].dropna().to_numpy(dtype=np.int64)
+    more = np.unique(needed[needed > frame["n"].max()])
+    if not len(more):
+        return []
+    span = f"{more[0]}" if len(more) == 1 else f"{more[0]} to {more[-1]}"
+    return [
+        f"Rows without a mark: {span} seeds would tell, were the differences seen the true ones (--what seeds)."
+    ]
 
 
 def holes(frame: pd.DataFrame) -> list[str]:

@@ -169,7 +169,7 @@
         lines.push(["value", `${named}: ${get("hole") ? `— ${get("hole")}` : get("text") + spread}`]);
         if (get("interval")) lines.push(["", `95 % interval ${get("interval")} over ${get("over")}`]);
         const samples = get("samples") ? `, ${get("samples")} samples` : "";
-        lines.push(["", `n = ${get("n")} of ${get("n_planned")} seeds (${fact.seeds})${samples}`]);
+        lines.push(["", `n = ${get("n")} of ${get("n_planned")} seeds${fact.seeds ? ` (${fact.seeds})` : ""}${samples}`]);
         if (get("drop")) lines.push(["", `lost against clean: ${get("drop")}`]);
         if (get("verdict")) lines.push(["", get("verdict")]);
       } else if (fact.seeds) {

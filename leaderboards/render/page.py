@@ -20,10 +20,12 @@ from string import Template
 
 import pandas as pd
 
-from ..labels import REAL, SYNTHETIC, Across
+from ..labels import MARGIN, REAL, SYNTHETIC, Across
 from ..tables.accuracy import data_label
 from .files import file_name, write_text
 from .notes import notes, title
+from .summary import BEST, SECOND, Panel
+from .summary_view import summary_view
 from .text import TIED, is_tidy
 from .views import Fact, Facts, PrintedCell, TableView, gone, metric_conventions, same_everywhere, views_of
 
@@ -41,6 +43,7 @@ class PageTable:
         across: what its columns are, as in ``text.wide``.
         frame: tidy, as ``tables.accuracy`` gives it, or a frame of text such as ``cost.audit`` gives.
         is_shown: whether a condition is shown at first; the others are one click away.
+        panels: of a summary, whose cells are those of the terminal; ``frame`` says what data it is of.
     """
 
     name: str
@@ -48,6 +51,7 @@ class PageTable:
     across: Across
     frame: pd.DataFrame
     is_shown: Callable[[str], bool] = lambda condition: True
+    panels: Sequence[Panel] = ()
 
 
 @dataclass(frozen=True)
@@ -79,7 +83,7 @@ def page(
     if not tables:
         raise ValueError("a page needs a table")
     facts = Facts()
-    views = {table.name: views_of(table.frame, table.across, table.is_shown, facts) for table in tables}
+    views = {table.name: _views(table, facts) for table in tables}
     style, script = _part("page.css"), _part("page.js")
     named = _named(tables, heading)
     links = [*(table.name for table in tables), *(["pictures"] if pictures else []), "notes"]
@@ -99,13 +103,22 @@ def page(
         warning=_warning(tables),
         links=" ".join(f'<a href="#{escape(name)}">{escape(name)}</a>' for name in links),
         sections="\n".join(sections),
-        notes="\n".join(f"<li>{escape(note)}</li>" for note in _notes([table.frame for table in tables])),
+        notes="\n".join(
+            f"<li>{escape(note)}</li>"
+            for note in _notes([one.frame for one in tables], any(one.panels for one in tables))
+        ),
         colophon=escape(
             f"Made by {software} from the predictions of every network; nothing is loaded from elsewhere."
         ),
         data=_data(views, facts.all),
         script=script,
     )
+
+
+def _views(table: PageTable, facts: Facts) -> list[TableView]:
+    if table.panels:
+        return [summary_view(table.panels, facts)]
+    return views_of(table.frame, table.across, table.is_shown, facts)
 
 
 def write_page(folder: Path, tables: Sequence[PageTable], version: str) -> Path:
@@ -170,16 +183,22 @@ def _several(count: int, word: str, plural: str = "s") -> str:
     return f"{count} {word}{'' if count == 1 else plural}"
 
 
-def _notes(frames: Sequence[pd.DataFrame]) -> list[str]:
-    """What holds for all tables, each note once; holes are named below their tables."""
+def _notes(frames: Sequence[pd.DataFrame], summary: bool) -> list[str]:
+    """What holds for all tables, each note once; holes are named below their tables.
+
+    Args:
+        frames: of the tables.
+        summary: whether a summary stands before them.
+    """
     judged = [frame for frame in frames if is_tidy(frame)]
     lacking = {f"— {hole}" for frame in judged for hole in gone(frame)}
     said = dict.fromkeys(note for frame in judged for note in notes(frame) if note not in lacking)
     marks = (
         f"Bold: marked best. Underlined: the second mean of three or more. No bold stands where the paired tests do "
-        f"not separate the rows ({TIED}). Marks compare all rows, also those that a filter hides."
+        f"not separate the rows; {TIED} where they are shown to be the same within {100 * MARGIN:g} %. Marks compare all rows, also those that a filter hides."
     )
-    return [*said, *([marks] if judged else [])]
+    second = f"Summary: {BEST} best and {SECOND} second by value alone; tests are in the tables below it."
+    return [*([second] if summary else []), *said, *([marks] if judged else [])]
 
 
 def _section(table: PageTable, views: Sequence[TableView]) -> str:

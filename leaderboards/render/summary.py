@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 
 from ..labels import AVERAGE, CLEAN, KEYS, MISSING, OWN, UPPER_BOUND
 from ..tables.accuracy import task_label
-from .text import HOLE, UNVERIFIED, count_text, records, rounded
+from .text import BY_NAME, HOLE, UNVERIFIED, count_text, records, rounded
 
 #: What rows must share to be ranked together, beside their main metric: all of ``KEYS`` but the task.
 _FIELD = ("modalities", "protocol", "data")
@@ -205,6 +205,26 @@ def rows_of(panel: Panel, most: int | None = None) -> pd.DataFrame:
         numbers = panel.values[heading].to_numpy(dtype=float)
         columns[str(heading)] = list(_marked(numbers, panel, place))
     return pd.DataFrame(columns).astype("str").head(most if most is not None else len(panel.values))
+
+
+def sorted_panel(panel: Panel, column: str) -> Panel:
+    """A panel ordered by a column.
+
+    Args:
+        panel: best first by its first column.
+        column: how the heading begins; ``BY_NAME`` for the names of methods; where there is no such, nothing changes.
+    """
+    order = list(range(len(panel.values)))
+    place = next((p for p, name in enumerate(panel.values) if column and str(name).startswith(column)), None)
+    if column == BY_NAME:
+        order.sort(key=lambda row: str(panel.values.index[row]))
+    elif place is not None:
+        values = panel.values.iloc[:, place].to_numpy(dtype=float) * (1 if panel.lower[place] else -1)
+        order = np.argsort(np.where(np.isnan(values), np.inf, values), kind="stable").tolist()
+    else:
+        return panel
+    counts, compared = (tuple(one[row] for row in order) for one in (panel.counts, panel.compared))
+    return replace(panel, values=panel.values.iloc[order], counts=counts, compared=compared)
 
 
 def frame_of(parts: Sequence[Panel]) -> pd.DataFrame:

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 
-from ..labels import CLEAN, FOLDS, KEYS, OWN, Across, count_of, rounded
+from ..labels import CLEAN, FOLDS, KEYS, OWN, WITHIN_MARGIN, Across, count_of, rounded
 from ..tables.accuracy import condition_label
 
 HOLE = "—"
 TIED = "≈"
 UNVERIFIED = "†"
+#: The order of rows by the names of their methods.
+BY_NAME = "method"
 
 
 def wide(
@@ -22,13 +24,14 @@ def wide(
     metric: str | None = None,
     intervals: bool = True,
     best: str = "{} *",
+    sort: str = "",
 ) -> pd.DataFrame:
     """One row a method, one column a metric or a condition, cells as text: ``"81.3 ± 0.6 [79.0, 83.4]"``.
 
     Fractions are printed as percent with one decimal, anything else with three. A hole is ``—``; a metric
     that does not judge a row's task is empty. The best of a block (same task, modalities, protocol and data)
-    is marked only where every other row is significantly worse; otherwise it and those not told apart from it
-    carry ``≈``. Within a block rows are sorted by the first column, best first, holes last.
+    is marked only where every other row is significantly worse; ``≈`` marks it and those that are shown to be the same but for
+    a margin (see ``shown_mark``). Within a block rows are sorted by the first column, best first, holes last.
 
     Args:
         frame: what ``accuracy`` or ``missing`` gave.
@@ -36,6 +39,8 @@ def wide(
         metric: which metric, for ``"condition"``; None for each row's main one, which is the frame's first.
         intervals: whether cells show the 95 % interval.
         best: how the best cell is marked, ``{}`` being its mean and standard deviation.
+        sort: the metric or condition whose column orders the rows of a block, where it is a column; ``BY_NAME`` for the
+            names of methods.
 
     Returns:
         A frame of strings: task, modalities, protocol, data, method, n (``"4 of 5"`` where seeds are
@@ -63,8 +68,10 @@ def wide(
             line["metric"] = heading(cells[0])
         line |= dict.fromkeys(headings.values(), "")
         line |= {headings[row[across]]: cell_text(row, intervals, best) for row in cells}
-        mean, sign = cells[0]["mean"], -1 if cells[0]["direction"] == "higher" else 1
+        lead = next((row for row in cells if row[across] == sort), cells[0])
+        mean, sign = lead["mean"], -1 if lead["direction"] == "higher" else 1
         order = (1, 0.0) if math.isnan(mean) else (0, sign * mean)
+        order = (0, line["method"]) if sort == BY_NAME else order
         blocks.setdefault(tuple(key[:-1]), []).append((order, line))
     lines = [line for block in blocks.values() for _, line in sorted(block, key=lambda item: item[0])]
     return pd.DataFrame(lines).astype("str")
@@ -138,6 +145,19 @@ def interval_text(row: dict) -> str:
     return f"[{rounded(row['low'], row['unit'])}, {rounded(row['high'], row['unit'])}]"
 
 
+def shown_mark(row: Mapping[str, Any]) -> str:
+    """The mark of a row of a tidy frame as it is shown, so that none misleads.
+
+    Returns:
+        ``"best"``: every other row is significantly worse. ``"tied"``: the best, or not told apart from it, and within a margin
+        by an equivalence test. ``"unverified"``. Empty otherwise: also of single seeds that say nothing of their
+        method, and where there are too few seeds to show either.
+    """
+    if row["interval"] == "samples" or (row["mark"] == "tied" and row.get(WITHIN_MARGIN) is not True):
+        return "unverified" if row["mark"] == "unverified" else ""
+    return str(row["mark"])
+
+
 def cell_text(row: dict, intervals: bool, best: str) -> str:
     """A row of a tidy frame as a cell, as ``wide`` writes it.
 
@@ -151,13 +171,14 @@ def cell_text(row: dict, intervals: bool, best: str) -> str:
     text = rounded(row["mean"], row["unit"])
     if not math.isnan(row["sd"]):
         text += f" ± {rounded(row['sd'], row['unit'])}"
-    if row["mark"] == "best":
+    mark = shown_mark(row)
+    if mark == "best":
         text = best.format(text)
-    if row["mark"] == "unverified":
+    if mark == "unverified":
         text = f"{UNVERIFIED} {text}"
     if intervals and not math.isnan(row["low"]):
         text += f" {interval_text(row)}"
-    return f"{text} {TIED}" if row["mark"] == "tied" else text
+    return f"{text} {TIED}" if mark == "tied" else text
 
 
 def count_text(rows: Sequence[dict]) -> str:

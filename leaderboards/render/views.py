@@ -15,13 +15,13 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from ..labels import CLEAN, KEYS, Across, rounded
+from ..labels import CLEAN, KEYS, MARGIN, WITHIN_MARGIN, Across, rounded
 from ..metrics.registry import METRICS
 from ..tables.accuracy import condition_label
 from ..tables.cost import QUANTITIES
 from .notes import holes
 from .plain import texts
-from .text import cell_text, count_text, heading, interval_text, is_tidy, records, rows_to_show
+from .text import cell_text, count_text, heading, interval_text, is_tidy, records, rows_to_show, shown_mark
 
 Record = dict[str, Any]
 
@@ -30,7 +30,7 @@ class PrintedCell(NamedTuple):
     """A cell: texts as they are shown, numbers as they were computed (None where there is none).
 
     Attributes:
-        text: mean and standard deviation, ``≈`` where it is not told apart from the best, ``—`` for a hole.
+        text: mean and standard deviation, ``≈`` where it is the best's equal within a margin, ``—`` for a hole.
         interval: ``"[79.0, 83.4]"``.
         over: what the interval is over.
         drop: what is lost against clean data, with its interval.
@@ -286,7 +286,7 @@ def _cell(row: Record, second: bool) -> PrintedCell:
         over=row["interval"],
         drop=lost,
         verdict=_verdict(row),
-        mark="best" if row["mark"] == "best" else "second" if second else "",
+        mark="best" if shown_mark(row) == "best" else "second" if second else "",
         hole=row["hole"],
         n=int(row["n"]),
         n_planned=int(row["n_planned"]),
@@ -300,6 +300,8 @@ def _cell(row: Record, second: bool) -> PrintedCell:
 
 
 def _verdict(row: Record) -> str:
+    if row["interval"] == "samples":
+        return "of one seed: it says nothing of the method, so that nothing is marked" if row["mark"] else ""
     if row["mark"] == "best":
         return "best: every other row of its block is significantly worse"
     if row["best"] is True and row["mark"]:
@@ -309,6 +311,8 @@ def _verdict(row: Record) -> str:
     if math.isnan(p):
         return ""
     words = "not told apart from" if row["mark"] == "tied" else "worse than"
+    if row.get(WITHIN_MARGIN) is True:
+        words = f"within {100 * MARGIN:g} % of"
     return f"{words} the best, p {'< 0.001' if p < 0.001 else f'= {p:.3f}'} (paired, Holm)"
 
 

@@ -46,7 +46,8 @@ class Summary:
 class Resampled:
     """Metrics of some seeds, on the samples and on resamples of them.
 
-    Under cross-validation every network is a fold of a seed, and is tested on the samples of its own fold.
+    Under cross-validation every network is a fold of a seed, and is tested on the samples of its own fold; or, where the
+    folds validate, on those that all networks are tested on.
 
     Attributes:
         values: [seeds, metrics], on the samples themselves; of folds [seeds x folds, metrics], those of a seed side by
@@ -55,7 +56,8 @@ class Resampled:
         samples: number of samples; of folds, that of all together.
         finer: the same on more resamples, where there are any: the interval is made of these, and differences from what
             has fewer of ``draws``.
-        folds: the number of folds; 0 where every network is tested on the same samples.
+        folds: the number of folds; 0 where there are none.
+        one_test: of folds, whether every network is tested on the same samples.
     """
 
     values: np.ndarray
@@ -63,6 +65,7 @@ class Resampled:
     samples: int
     finer: Resampled | None = None
     folds: int = 0
+    one_test: bool = False
 
     @property
     def by_fold(self) -> np.ndarray:
@@ -73,9 +76,10 @@ class Resampled:
 
     @property
     def kind(self) -> str:
-        """What varies by these scores alone: ``"folds"``, ``"seeds+samples"``, ``"samples"`` or ``"none"``."""
+        """What varies by these scores alone: ``"folds"``, ``"folds+samples"``, ``"seeds+samples"``, ``"samples"`` or
+        ``"none"``."""
         if self.folds:
-            return "folds"
+            return "folds+samples" if self.one_test else "folds"
         if self.samples < 2:
             return "none"
         return "seeds+samples" if len(self.values) > 1 else "samples"

@@ -26,7 +26,9 @@ is added. But each two of k folds are trained on much the same samples: their me
 variance s^2 says. It has the corrected variance (1/k + n_test/n_train) s^2 of Nadeau and Bengio (2003, Machine Learning 52,
 239), with n_test/n_train = 1/(k - 1) as all samples that do not test, those that validate included, are learned from; and
 Student's t with k - 1 degrees of freedom. Other methods have no say in it. With several seeds s^2 is the variance over folds
-of means over seeds.
+of means over seeds. Where the folds validate and all networks are tested on the same samples, the same correction is taken of
+the variance between networks, for the share of training samples that each two have in common, and the samples vary beside it
+as they do for seeds. That is our reading: Nadeau and Bengio derive the factor for test parts that differ.
 
 Limit: the coverage holds on average over the methods of a block. A method that is several times less stable than the
 others is promised too much with two seeds, and the less the more seeds it has.
@@ -35,7 +37,7 @@ others is promised too much with two seeds, and the less the more seeds it has.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -102,8 +104,21 @@ class SeedPrior:
 
 def variation_of(scored: Resampled) -> Variation:
     """How the mean over seeds varies with samples and with seeds."""
-    if scored.folds:
+    if scored.folds and not scored.one_test:
         return _over_folds(scored)
+    if scored.folds:
+        return _over_networks(scored)
+    return _over_seeds(scored)
+
+
+def _over_networks(scored: Resampled) -> Variation:
+    """How the mean over folds that are tested on the same samples varies with networks and samples."""
+    draws = scored.draws.reshape(len(scored.draws), -1, scored.folds, scored.draws.shape[2]).mean(axis=1)
+    own = _over_seeds(Resampled(scored.by_fold, draws, scored.samples))
+    return replace(own, folds=scored.folds)
+
+
+def _over_seeds(scored: Resampled) -> Variation:
     values, draws = scored.values, scored.draws
     count, seeds = len(draws), len(values)
     defined: np.ndarray = np.all(np.isfinite(values), axis=0) & (scored.samples > 1)

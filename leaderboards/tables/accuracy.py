@@ -18,6 +18,7 @@ from ..labels import (
     REAL,
     SYNTHETIC,
     TARGET,
+    WITHIN_MARGIN,
     WORST_TARGET,
 )
 from ..stats.bootstrap import DRAWS, FEWER_DRAWS
@@ -53,6 +54,7 @@ COLUMNS: dict[str, str] = {
     "p_vs_best": "float64",
     "significantly_worse": "boolean",
     "mark": "str",
+    WITHIN_MARGIN: "boolean",
     "hole": "str",
     "seeds": "str",
     "values": "str",
@@ -81,7 +83,8 @@ def accuracy(
         names), ``p_vs_best`` (paired difference from the best row of the same task, modalities, protocol and
         data, corrected by Holm), ``significantly_worse`` (that p is below 0.05; missing where not compared)
         and ``mark`` (``"best"``: all others are significantly worse; ``"tied"``: the best, or not told apart
-        from it).
+        from it). ``within_margin`` says of each row that is tied and of the best whether an equivalence test (two one-sided
+        tests at 5 %) shows it, or another row, to be within ``labels.MARGIN`` of the best; missing where not compared.
 
     Raises:
         ValueError: no results, an unknown metric or none that applies, or a seed twice in one group.
@@ -262,6 +265,10 @@ def _columns(group: Group, cells: dict[str, Cell], numbers: Numbers, place: int)
     own = [known.index(metric.name) for metric in metrics]
     for name in ("mean", "sd", "low", "high", "drop", "drop_low", "drop_high", "best", "mark"):
         out[name] = getattr(numbers, name)[place][:, own].ravel().tolist()
+    out[WITHIN_MARGIN] = [
+        bool(near) if mark else None
+        for near, mark in zip(numbers.near[place][:, own].ravel(), out["mark"], strict=True)
+    ]
     p = numbers.p[place][:, own].ravel().tolist()
     out["p_vs_best"] = p
     out["significantly_worse"] = [

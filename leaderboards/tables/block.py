@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..labels import CLEAN
+from ..labels import CLEAN, MARGIN
 from ..metrics.base import Metric
 from ..stats.bootstrap import Resampled
 from ..stats.intervals import holm, moderated_interval, moderated_p
@@ -39,6 +39,9 @@ class Numbers:
             comparison.
         mark: ``"best"`` (every other row that has a value is significantly worse), ``"tied"`` (the best, or
             not significantly different from it) or ``""``.
+        near: whether a tied row is shown to be within ``MARGIN`` of the best: the interval at 90 % of their difference
+            lies inside, which is the pair of one-sided tests at 5 % (Schuirmann 1987, Journal of Pharmacokinetics and
+            Biopharmaceutics 15, 657); of the best, whether such a row is there.
     """
 
     conditions: tuple[str, ...]
@@ -55,6 +58,7 @@ class Numbers:
     best: np.ndarray
     p: np.ndarray
     mark: np.ndarray
+    near: np.ndarray
 
 
 def numbers_of(groups: Sequence[Group], cells: Sequence[dict[str, Cell]]) -> Numbers:
@@ -76,7 +80,8 @@ def numbers_of(groups: Sequence[Group], cells: Sequence[dict[str, Cell]]) -> Num
     stacks = _stacks(groups, cells, conditions, metrics, finest=True)
     sign = np.array([1.0 if metric.direction == "higher" else -1.0 for metric in metrics])
     variations = [variation_of(stack.scores) for stack in stacks]
-    spread = _Spread(shape, [(stack.at, own) for stack, own in zip(stacks, variations, strict=True)])
+    votes = np.array([group.is_vote for group in groups])
+    spread = _Spread(shape, [(stack.at, own) for stack, own in zip(stacks, variations, strict=True)], votes)
     shared = np.zeros(shape, dtype=bool)
     for stack, own in zip(stacks, variations, strict=True):
         prior = spread.prior(stack.at, own)
@@ -85,12 +90,12 @@ def numbers_of(groups: Sequence[Group], cells: Sequence[dict[str, Cell]]) -> Num
     if CLEAN in conditions:
         coarse = any(one.scores and one.scores.finer for row in cells for one in row.values())
         paired = _stacks(groups, cells, conditions, metrics) if coarse else stacks
-        _drop(paired, shape, conditions.index(CLEAN), sign, out)
+        _drop(paired, shape, conditions.index(CLEAN), sign, votes, out)
     means = out["mean"] * sign
     has_value = np.isfinite(means)
     several = has_value.sum(axis=0) > 1
     best = has_value & (means == np.max(means, axis=0, initial=-np.inf, where=has_value))
-    p = np.full(shape, np.nan)
+    p, near = np.full(shape, np.nan), np.zeros(shape, dtype=bool)
     for stack in stacks:
         _, names, measures = stack.at
         first = np.argmax(best, axis=0)[names, measures]
@@ -100,13 +105,20 @@ def numbers_of(groups: Sequence[Group], cells: Sequence[dict[str, Cell]]) -> Num
             at_method, at_condition, at_metric = (index[columns] for index in stack.at)
             at = at_method, at_condition, at_metric
             own = variation_of(difference)
-            p[at] = moderated_p(own, spread.prior(at, own, against=first[columns]))
+            prior = spread.prior(at, own, against=first[columns])
+            p[at] = moderated_p(own, prior)
+            most = MARGIN * np.abs(out["mean"][first[columns], at_condition, at_metric])
+            near[at] = np.all(
+                [np.abs(end) <= most for end in moderated_interval(own, prior, 1 - 2 * ALPHA)], axis=0
+            )
     p = holm(p)
     others = has_value & ~best
     alone = (best.sum(axis=0) == 1) & np.all(~others | (p < ALPHA), axis=0)
     tied = best | (others & (p >= ALPHA))
     mark = np.where(several & alone & best, "best", np.where(several & ~alone & tied, "tied", ""))
-    return Numbers(conditions, metrics, values, **out, shared=shared, best=best, p=p, mark=mark)
+    near &= (mark == "tied") & ~best
+    near |= best & (mark == "tied") & (near.any(axis=0) | (best.sum(axis=0) > 1))
+    return Numbers(conditions, metrics, values, **out, shared=shared, best=best, p=p, mark=mark, near=near)
 
 
 _FIELDS = ("mean", "sd", "low", "high", "drop", "drop_low", "drop_high")
@@ -145,6 +157,7 @@ class _Stack:
             scores.draws[:, :, theirs] - scores.draws[:, :, mine],
             scores.samples,
             folds=scores.folds,
+            one_test=scores.one_test,
         )
         return mine, difference
 
@@ -155,13 +168,20 @@ class _Spread:
     Args:
         shape: rows, conditions and metrics of the block.
         variations: the places of some columns, and how these vary.
+        votes: [rows], which are ensembles: they vary less than networks, so that neither tells of the other.
     """
 
-    def __init__(self, shape: tuple[int, int, int], variations: Sequence[tuple[Places, Variation]]) -> None:
+    def __init__(
+        self,
+        shape: tuple[int, int, int],
+        variations: Sequence[tuple[Places, Variation]],
+        votes: np.ndarray,
+    ) -> None:
+        self._votes = votes
         self._between, self._together = np.zeros(shape), np.zeros(shape)
         self._degrees = np.zeros(shape, dtype=np.int64)
         for at, own in variations:
-            degrees = np.where(own.defined & own.varies, own.seeds - 1, 0)
+            degrees = np.where(own.defined & own.varies & ~votes[at[0]], own.seeds - 1, 0)
             self._degrees[at] = degrees
             self._between[at], self._together[at] = degrees * own.between, degrees * own.together
 
@@ -174,11 +194,13 @@ class _Spread:
             against: [columns], of differences the row that is subtracted: neither row has a say, and the variance is
                 that of two methods whose seeds are independent.
         """
-        _, conditions, metrics = at
+        rows, conditions, metrics = at
+        alone = self._votes[rows] if against is None else self._votes[rows] | self._votes[against]
         sums = []
         for each in (self._between, self._together, self._degrees):
             others = each.sum(axis=0)[conditions, metrics] - each[at]
-            sums.append(others if against is None else others - each[against, conditions, metrics])
+            others = others if against is None else others - each[against, conditions, metrics]
+            sums.append(np.where(alone, 0, others))
         networks = 1 if against is None else 2
         between, together, degrees = sums
         return seed_prior(own, networks * between, networks * together, degrees)
@@ -204,10 +226,10 @@ def _stacks(
             scores = cell.scores
             if scores is not None:
                 scores = scores.finer or scores if finest else scores
-                key = (len(scores.values), len(scores.draws), scores.samples, scores.folds)
+                key = (len(scores.values), len(scores.draws), scores.samples, scores.folds, scores.one_test)
                 alike.setdefault(key, []).append((r, c, scores))
     stacks = []
-    for (_, _, samples, folds), members in alike.items():
+    for (_, _, samples, folds, one_test), members in alike.items():
         width = [len(own[r]) for r, _, _ in members]
         at = (
             np.repeat([r for r, _, _ in members], width),
@@ -221,6 +243,7 @@ def _stacks(
             np.concatenate([scores.draws for _, _, scores in members], axis=2),
             samples,
             folds=folds,
+            one_test=one_test,
         )
         stacks.append(_Stack(at, scores, column, seeds, of))
     return stacks
@@ -256,6 +279,7 @@ def _drop(
     shape: tuple[int, int, int],
     clean: int,
     sign: np.ndarray,
+    votes: np.ndarray,
     out: dict[str, np.ndarray],
 ) -> None:
     """Writes what is lost against clean data, positive where worse, and the ends of its interval."""
@@ -267,7 +291,7 @@ def _drop(
         if len(columns):
             at = rows[columns], conditions[columns], metrics[columns]
             drops.append((at, difference.values.mean(axis=0), variation_of(difference)))
-    spread = _Spread(shape, [(at, own) for at, _, own in drops])
+    spread = _Spread(shape, [(at, own) for at, _, own in drops], votes)
     for at, mean, own in drops:
         turned = sign[at[2]]
         one, other = (turned * end for end in moderated_interval(own, spread.prior(at, own)))

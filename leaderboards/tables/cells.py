@@ -55,6 +55,16 @@ class Group:
         return self.results[0].folds
 
     @property
+    def one_test(self) -> bool:
+        """Whether it has folds and all are tested on the same samples."""
+        return self.folds > 0 and self.results[0].held_out_test
+
+    @property
+    def is_vote(self) -> bool:
+        """Whether it is an ensemble: its variance over seeds says nothing of a network's, nor a network's of it."""
+        return self.results[0].ensemble is not None
+
+    @property
     def networks(self) -> tuple[tuple[int, int], ...]:
         """Seed and fold of each planned job: rows with the same can be paired."""
         return tuple((result.seed, result.fold) for result in self.results)
@@ -118,8 +128,8 @@ def cells_of(group: Group, read: Callable[[Result], Sheet], always: Sequence[str
             sheets[result.seed, result.fold] = read(result)
         except (OSError, ValueError, KeyError) as error:
             troubles.append(("unusable", f"{result.place}: {one_line(str(error))}"))
-    if not troubles and _alike(sheets):
-        cells = _together(list(sheets.values()), group.folds)
+    if not troubles and _alike(sheets, group.one_test):
+        cells = _together(list(sheets.values()), group)
         first = [name for name in always if name in cells]
         if len(first) == len(always):
             return {name: cells[name] for name in dict.fromkeys([*first, *cells])}
@@ -127,26 +137,28 @@ def cells_of(group: Group, read: Callable[[Result], Sheet], always: Sequence[str
     return {name: _cell(name, sheets, troubles, group) for name in names}
 
 
-def _alike(sheets: Mapping[tuple[int, int], Sheet]) -> bool:
+def _alike(sheets: Mapping[tuple[int, int], Sheet], one_test: bool) -> bool:
     """Whether all seeds were tested under the same conditions, on the same samples (of each fold), without a hole."""
     first = next(iter(sheets.values()))
     of: dict[int, tuple[str, ...]] = {}
     return all(
         (sheet.conditions, sheet.metrics) == (first.conditions, first.metrics)
-        and sheet.of == of.setdefault(fold, sheet.of)
+        and sheet.of == of.setdefault(0 if one_test else fold, sheet.of)
         and not sheet.holes
         and sheet.undefined.keys() == first.undefined.keys()
         for (_, fold), sheet in sheets.items()
     )
 
 
-def _together(sheets: Sequence[Sheet], folds: int) -> dict[str, Cell]:
+def _together(sheets: Sequence[Sheet], group: Group) -> dict[str, Cell]:
     """The cells of sheets under the same conditions.
 
     Args:
         sheets: of each seed; of cross-validation those of its folds side by side.
-        folds: how many folds there are, 0 for none.
+        group: whose they are.
     """
+    folds = group.folds
+    parts = 0 if group.one_test else folds
     first = sheets[0]
     values = np.stack([sheet.values for sheet in sheets], axis=1)
     draws = np.stack([sheet.resampled for sheet in sheets], axis=2)
@@ -157,10 +169,10 @@ def _together(sheets: Sequence[Sheet], folds: int) -> dict[str, Cell]:
             reasons = dict.fromkeys(sheet.undefined[name] for sheet in sheets)
             cells[name] = Cell("; ".join(reasons), len(sheets))
             continue
-        samples = sum(int(sheet.samples[row]) for sheet in sheets[: folds or 1])
-        scores = Resampled(values[row], draws[row], samples, folds=folds)
+        samples = sum(int(sheet.samples[row]) for sheet in sheets[: parts or 1])
+        scores = Resampled(values[row], draws[row], samples, folds=folds, one_test=group.one_test)
         reasons = _reasons(name, sheets) if anywhere else {}
-        of = _all_of([sheet.of[row] for sheet in sheets[:folds]]) if folds else first.of[row]
+        of = _all_of([sheet.of[row] for sheet in sheets[:parts]]) if parts else first.of[row]
         cells[name] = Cell("", len(sheets), scores, of, reasons)
     return cells
 
@@ -184,7 +196,7 @@ def _cell(name: str, sheets: Mapping[tuple[int, int], Sheet], troubles: Troubles
         if name not in sheet.conditions:
             troubles.append(("not evaluated", f"{place_of[network]}: no predictions under {name}"))
             continue
-        place, (_, fold) = sheet.conditions.index(name), network
+        place, fold = sheet.conditions.index(name), 0 if group.one_test else network[1]
         reason = sheet.holes.get(name, "") or _difference(sheet.of[place], first.get(fold, sheet.of[place]))
         if reason:
             troubles.append(("unusable", f"{place_of[network]}: {reason}"))
@@ -194,7 +206,7 @@ def _cell(name: str, sheets: Mapping[tuple[int, int], Sheet], troubles: Troubles
     if troubles:
         return Cell(_hole(troubles, group), len(usable))
     reasons = dict.fromkeys(sheet.undefined[name] for sheet in usable if name in sheet.undefined)
-    return Cell("; ".join(reasons), len(usable)) if reasons else _together(usable, group.folds)[name]
+    return Cell("; ".join(reasons), len(usable)) if reasons else _together(usable, group)[name]
 
 
 def _difference(of: str, first: str) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from ..labels import CLEAN, FINGERPRINTS, LEAKS, NO_LEAKS, REAL, SYNTHETIC, WARNINGS, count_of
+from ..labels import CLEAN, FINGERPRINTS, LEAKS, NO_LEAKS, REAL, SYNTHETIC, WARNINGS, WITHIN_MARGIN, count_of
 from ..stats.bootstrap import summary
 from .accuracy import COLUMNS, audit_columns, fold_column
 from .cells import Group
@@ -156,6 +156,7 @@ def _rows(group: Group, shown: Sequence[Quantity]) -> list[dict[str, object]]:
         "best": None,
         "p_vs_best": np.nan,
         "significantly_worse": None,
+        WITHIN_MARGIN: None,
         "seeds": " ".join(map(str, group.seeds)),
         "jobs": " ".join(result.job for result in group.results),
         **fold_column(group),

@@ -25,7 +25,8 @@ _OF_FOLDS = (
     "mean, sd (ddof = 1), worst: over folds, each a mean over its seeds; low to high: 95 %, Student's t with the variance "
     "(1/k + 1/(k - 1)) s² of Nadeau and Bengio (2003). out_of_fold: of the predictions for all samples, each by the network "
     "that did not learn from it; its 95 % interval is over samples (and seeds, where there are several) and takes the "
-    "networks as given."
+    "networks as given. Where folds validate and all are tested on the same samples (--fold-parts train+valid/test), mean to "
+    "high are of these, and out_of_fold is of the samples that validate, by which the epoch was chosen, too."
 )
 _COLUMNS = {
     **dict.fromkeys(("task", "modalities", "protocol", "data", "method", "metric"), "str"),
@@ -85,20 +86,28 @@ def out_of_fold(group: Group) -> Group:
     for result in group.results:
         seeds.setdefault(result.seed, []).append(result)
     whole = tuple(
-        replace(members[0], fold=0, folds=0, cache=None, predictions=partial(_predictions, members))
+        replace(
+            members[0],
+            fold=0,
+            folds=0,
+            held_out_test=False,
+            cache=None,
+            predictions=partial(_predictions, members),
+        )
         for members in seeds.values()
     )
     return replace(group, results=whole)
 
 
 def _predictions(members: Sequence[Result]) -> pd.DataFrame:
-    """The clean test rows of the prediction tables of all folds of a seed."""
+    """The clean rows of the prediction tables of all folds of a seed for the samples of the fold."""
     tables = []
+    own = "valid" if members[0].held_out_test else "test"
     for result in members:
         assert result.predictions is not None  # it is done
         table = result.predictions()
-        tables.append(table.loc[(table["split"] == "test") & (table["condition"] == CLEAN)])
-    return pd.concat(tables, ignore_index=True)
+        tables.append(table.loc[(table["split"] == own) & (table["condition"] == CLEAN)])
+    return pd.concat(tables, ignore_index=True).assign(split="test")
 
 
 def _rows(group: Group, draws: int, seed: int) -> Iterable[dict[str, object]]:

@@ -51,6 +51,8 @@ def groups_of(results: Iterable[Result], metrics: Sequence[str] | None = None) -
                 )
             if one.folds != two.folds:
                 raise ValueError(f"jobs {one.job} and {two.job} of {method} are of other numbers of folds")
+            if one.held_out_test != two.held_out_test:
+                raise ValueError(f"jobs {one.job} and {two.job} of {method} have folds of other kinds")
             if one.family != two.family:
                 raise ValueError(
                     f"jobs {one.job} and {two.job} of {method} have different families of metrics"

@@ -64,6 +64,9 @@ class Result:
             ``loss``, that of validation; and ``diagnostics``, name -> value, where the method tells any. None where unknown.
         bound: whether it was trained on the target itself and stands beside a shift as its upper bound. Its
             protocol ends with ``UPPER_BOUND``, so that it is in a block of its own and never compared.
+        held_out_test: of a fold, whether it validates, and all folds are tested on the same samples, which no network
+            learned from; else it tests.
+        ensemble: of what networks it is the vote; None for a network.
     """
 
     job: str
@@ -93,6 +96,8 @@ class Result:
     fold: int = 0
     folds: int = 0
     imputations: Callable[[], pd.DataFrame] | None = None
+    held_out_test: bool = False
+    ensemble: Ensemble | None = None
 
     @property
     def place(self) -> str:
@@ -105,6 +110,23 @@ class Result:
         if self.state == "done" and self.predictions is None:
             raise ValueError(f"job {self.job}: done, but without predictions")
         family_metrics(self.family)
+
+
+@dataclass(frozen=True)
+class Ensemble:
+    """Of what a row is the vote.
+
+    Attributes:
+        kind: what the members differ in: ``"folds"``, ``"seeds"`` or ``"methods"``.
+        how: ``"soft vote"`` (of scores: ``"mean"``) or ``"stacking"``.
+        of: what the members are called together, such as ``"erm"``.
+        members: their results, one a network.
+    """
+
+    kind: str
+    how: str
+    of: str
+    members: tuple[Result, ...]
 
 
 @dataclass(frozen=True)
@@ -200,7 +222,7 @@ def _outputs(
     table: pd.DataFrame, result: Result, split: str, only: str | None
 ) -> Iterator[tuple[str, Outputs]]:
     """The outputs of each condition of a table, or of only one."""
-    several = [f"target_{place}" for place in range(sum(str(name).startswith("target_") for name in table))]
+    several = [name for name in target_columns(table) if name != "target"]
     lacking = [name for name in ("split", "condition", "sample_id", "target") if name not in table]
     lacking = [name for name in lacking if not (name == "target" and several)]
     if lacking:
@@ -248,14 +270,26 @@ def one_line(text: str, longest: int = 500) -> str:
     return text if len(text) <= longest else text[: longest - 1] + "…"
 
 
-def _prediction(table: pd.DataFrame) -> np.ndarray:
+def prediction_columns(table: pd.DataFrame) -> list[str]:
+    """The columns of the answer: ``score``, or ``logit_0``, ``logit_1``, ... Raises UnusableError where it has neither."""
     if "score" in table:
-        return table["score"].to_numpy()
+        return ["score"]
     logits = [name for name in table if str(name).startswith("logit_")]
     expected = [f"logit_{index}" for index in range(len(logits))]
     if not logits or set(logits) != set(expected):
         raise UnusableError("predictions have neither a column score nor the columns logit_0, logit_1, ...")
-    return table[expected].to_numpy()
+    return expected
+
+
+def target_columns(table: pd.DataFrame) -> list[str]:
+    """The columns of the target: ``target``; of several labels ``target_0``, ``target_1``, ..."""
+    several = sum(str(name).startswith("target_") for name in table)
+    return [f"target_{place}" for place in range(several)] or ["target"]
+
+
+def _prediction(table: pd.DataFrame) -> np.ndarray:
+    columns = prediction_columns(table)
+    return table[columns[0] if columns == ["score"] else columns].to_numpy()
 
 
 def _in_order(condition: str, modalities: str) -> str:

@@ -102,7 +102,7 @@ def _clean_outputs(members: Sequence[Result]) -> list[Outputs]:
     undone = [str(one.seed) for one in members if one.state != "done"]
     if undone:
         raise UnusableError(f"seed {', '.join(undone)} of {len(members)} is not done")
-    if any(one.folds for one in members):
+    if any(one.folds and not one.held_out_test for one in members):
         raise UnusableError("every fold tests samples of its own, so that folds have no curve together")
     outputs: list[Outputs] = []
     for one in members:

@@ -179,9 +179,10 @@ def _misclassification_cells(group: Group, draws: int, seed: int) -> dict[str, C
 def _ensemble_cells(group: Group, metrics: Sequence[Metric], draws: int, seed: int) -> dict[str, Cell]:
     """Confidence by what the seeds agree on: each sheet depends on the predictions of all of them."""
     done = [result for result in group.results if result.state == "done"]
-    if len(done) < 2 or group.folds:
+    apart = group.folds > 0 and not group.one_test
+    if len(done) < 2 or apart:
         reason = "an ensemble needs at least two seeds"
-        if group.folds:
+        if apart:
             reason = "an ensemble needs networks tested on the same samples, and every fold tests its own"
         return {ENSEMBLE: cells_of(group, lambda _: _empty(metrics, draws, reason), [ENSEMBLE])[ENSEMBLE]}
 

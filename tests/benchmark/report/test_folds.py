@@ -170,3 +170,61 @@ def test_folds_that_cannot_be_had_are_one_line(voices: Path, data_root: Path, ch
     with pytest.raises(UsageError, match=message) as caught:
         jobs_of(asked(root, **change))
     assert "\n" not in str(caught.value)
+
+
+PARTED = DESCRIPTION.replace("split: none\n", "split: part\n").replace("group: speaker\n", "")
+
+
+@pytest.fixture
+def parted(voices: Path) -> Path:
+    """As ``voices``, in parts of its own: half of the speakers train, a fourth each validates and tests."""
+    folder = voices / "voices"
+    with np.load(folder / "arrays.npz") as arrays:
+        known = dict(arrays)
+    part = np.array(["train", "train", "valid", "test"])[np.arange(len(known["label"])) // EACH % 4]
+    np.savez(folder / "arrays.npz", **known, part=part)
+    (folder / "dataset.yaml").write_text(PARTED)
+    return voices
+
+
+def test_folds_that_validate_are_tested_on_the_test_part_and_vote(
+    parted: Path, call: Callable[..., tuple[int, str]]
+):
+    outcome = run(asked(parted, folds=3, fold_parts="train+valid/test", methods=["logistic", "nel(layers=1,width=8)"],
+                        protocol={"epochs": 1}))  # fmt: skip
+    assert outcome.ok
+    store = parted.parent / "runs"
+    done = results(store)
+    tables = {one.fold: one.predictions() for one in done if one.method == "logistic"}  # pyright: ignore[reportOptionalCall]
+    tested = {fold: set(own.loc[own["split"] == "test", "sample_id"]) for fold, own in tables.items()}
+    validated = {fold: set(own.loc[own["split"] == "valid", "sample_id"]) for fold, own in tables.items()}
+    assert tested[1] == tested[2] == tested[3]
+    assert len(tested[1]) == SPEAKERS // 4 * EACH
+    assert sum(map(len, validated.values())) == len(set.union(*validated.values())) == 3 * len(tested[1])
+    assert not tested[1] & set.union(*validated.values())
+    frame = leaderboard(store)
+    (row,) = frame.loc[(frame["method"] == "logistic") & (frame["metric"] == "accuracy")].to_dict("records")
+    assert row["protocol"].endswith("[3 folds of train+valid, tested on test]")
+    assert (row["interval"], row["samples"], row["n"]) == ("folds+samples", len(tested[1]), 3)
+    folds_table = TABLES["folds"].make(done).set_index(["method", "metric"]).loc[("logistic", "accuracy")]
+    pooled = pd.concat(
+        [own[(own["split"] == "valid") & (own["condition"] == "clean")] for own in tables.values()]
+    )
+    right = (pooled["logit_1"] > pooled["logit_0"]) == pooled["target"]
+    assert folds_table["out_of_fold"] == pytest.approx(right.mean())
+    code, said = call("leaderboard", "--store", store, "--ensemble", "folds", "--what", "accuracy,ensembles")
+    assert code == 0, said
+    assert "logistic [soft vote of 3 folds]" in said
+    assert "folds+samples: every network validates on a fold of its own" in said
+    code, said = call(
+        "leaderboard", "--store", store, "--ensemble", "methods", "--what", "accuracy,ensembles,misd"
+    )
+    assert code == 0, said
+    assert "ensemble [stacking of 2 methods]" in said
+    code, said = call("findings", "--store", store, "--ensemble", "folds", "--format", "terminal")
+    assert code == 0, said
+    assert "7  Do ensembles degrade" in said
+    assert "soft vote of 3 folds of logistic on voices" in said
+    code, said = call("leaderboard", "--store", store, "--ensemble", "seeds")
+    assert code == 2
+    assert "an ensemble needs two members, and no row has more than one" in said

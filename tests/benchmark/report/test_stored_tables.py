@@ -1,5 +1,8 @@
 """A store that version 0.1 wrote gives the tables that 0.1 made of it; ``stored/store-0.1`` says which store that is.
 
+The CSV files are those of 0.1. In tables for people, ``≈`` has since come to ask for an equivalence test (the changelog says
+why), and they were printed anew for that.
+
 It holds ``erm`` and ``ebmc`` on stand-ins of MOSI (two epochs; with noise, missing rates and an OOD set) and MOSEI (one
 epoch), two seeds each, text and audio, without weights.
 """
@@ -13,6 +16,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from mmbench.leaderboards.labels import WITHIN_MARGIN
 
 from ..conftest import MMBENCH
 
@@ -42,6 +46,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("name", sorted(file.name for file in (STORED / "tables-0.1").glob("*.csv")))
 def test_every_value_is_what_it_was(made: Path, name: str):
     now, then = (pd.read_csv(folder / name) for folder in (made / "tables", STORED / "tables-0.1"))
+    now = now.drop(columns=WITHIN_MARGIN, errors="ignore")  # which 0.1 did not have
     # sums differ between processors in their last digits
     pd.testing.assert_frame_equal(_numbers(now), _numbers(then), rtol=1e-9, atol=1e-12)
     pd.testing.assert_frame_equal(

@@ -7,9 +7,12 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from mmbench.leaderboards.render import summary
+from mmbench.leaderboards.render.summary_view import summary_view
+from mmbench.leaderboards.render.views import Facts
 
 Cell = tuple[str, str, str, str, float]
 
@@ -121,3 +124,18 @@ def test_what_was_only_stated_is_shown_and_not_compared() -> None:
     text = summary.rows_of(panel).set_index("method")
     assert text["accuracy, clean % ↑"].to_dict() == {"theirs": "† 99.0", "erm": "80.0¹", "ebmc": "75.0²"}
     assert text["rank"].to_dict() == {"theirs": "† —", "erm": "1.50", "ebmc": "1.50"}
+
+
+def test_a_page_shows_the_cells_of_the_terminal_and_sorts_them_as_numbers():
+    one = accuracies({"erm": (0.81234, 0.5), "ebmc": (0.7, 0.6)})
+    other = accuracies({"erm": (0.5,), "ebmc": (0.6,)}).assign(modalities="text")
+    found = summary.panels({"accuracy": pd.concat([one, other], ignore_index=True)})
+    facts = Facts()
+    view = summary_view(found, facts)
+    assert len(view.rows) == sum(len(panel.values) for panel in found)
+    printed = [text for panel in found for text in summary.rows_of(panel).iloc[:, 2:].to_numpy().ravel()]
+    assert [cell.text for row in view.rows for cell in row.cells if cell] == printed
+    numbers = [number for panel in found for number in panel.values.to_numpy().ravel()]
+    assert [cell.mean for row in view.rows for cell in row.cells if cell] == pytest.approx(numbers)
+    assert {fact.task for fact in facts.all} == {""}
+    assert "modalities" in view.names

@@ -4,8 +4,10 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
-from mmbench.leaderboards.labels import AVERAGE
+from mmbench.leaderboards.labels import AVERAGE, WITHIN_MARGIN
 from mmbench.leaderboards.metrics.registry import METRICS
+from mmbench.leaderboards.render.notes import notes
+from mmbench.leaderboards.render.text import wide
 from mmbench.leaderboards.stats.bootstrap import resample
 from mmbench.leaderboards.stats.intervals import holm, moderated_p
 from mmbench.leaderboards.stats.seed_variance import seed_prior, variation_of
@@ -194,6 +196,39 @@ def test_methods_not_told_apart_are_tied(result, table):
         "bad": "",
     }
     assert "best" not in set(frame["mark"])
+
+
+@pytest.mark.parametrize(
+    ("samples", "spread", "near"), [(3000, 0.2, True), (40, 1.0, False), (3000, 2.0, False)]
+)
+def test_only_what_is_shown_to_be_within_the_margin_is_marked_as_equal(result, table, samples, spread, near):
+    """Two methods whose errors differ at random, by ``spread``, and not in the mean."""
+    target = np.zeros(samples)
+    rng = np.random.default_rng(1)
+    results = []
+    for name in ("one", "two"):
+        for seed in range(3):
+            error = 5 + rng.normal(scale=spread, size=samples)
+            results.append(result(name, seed, table({"clean": error}, target)))
+    frame = accuracy(results, ["mae"])
+    assert list(frame["mark"]) == ["tied", "tied"]
+    assert [bool(one) for one in frame[WITHIN_MARGIN]] == [near, near]
+    shown = wide(frame, intervals=False)["mae ↓"]
+    assert all(("≈" in cell) == near for cell in shown)
+    said = [note for note in notes(frame) if "seeds would tell" in note]
+    assert bool(said) == (not near)
+    # two one-sided t-tests of the seeds alone are no stricter
+    one, two = ([float(v) for v in text.split()] for text in frame["values"])
+    difference, margin = np.subtract(one, two), 0.02 * frame["mean"].min()
+    away = (margin - abs(difference.mean())) / (difference.std(ddof=1) / math.sqrt(3))
+    assert not near or away > 0
+
+
+def test_one_seed_marks_nothing_that_is_shown(result, table):
+    groups = [noisy(result, table, name, error, 1) for name, error in (("good", 0.1), ("bad", 3.0))]
+    frame = accuracy([one for group in groups for one in group], ["mae"])
+    assert row(frame, method="good")["mark"] == "best"  # of these two networks
+    assert not any("*" in cell or "≈" in cell for cell in wide(frame)["mae ↓"])
 
 
 def test_other_seeds_are_not_compared(result, table):
