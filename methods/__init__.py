@@ -84,6 +84,7 @@ METHODS = {
     "self_mm": "mmbench.methods.sentiment.self_mm:SelfMM",
     "mult": "mmbench.methods.sentiment.mult:MulT",
     "almt": "mmbench.methods.sentiment.almt:ALMT",
+    "mfn": "mmbench.methods.sentiment.mfn:MFN",
     "lf_dnn": "mmbench.methods.sentiment.lf_dnn:LFDNN",
     "ef_lstm": "mmbench.methods.sentiment.ef_lstm:EFLSTM",
 }

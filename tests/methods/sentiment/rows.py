@@ -107,3 +107,17 @@ def pointed(samples: int, seed: int, steps: int = 3) -> Batch:
     target = 2 * said.gather(1, which[:, None])[:, 0]
     mask = dict.fromkeys(batch.mask, full)
     return dataclasses.replace(batch, features={"text": text, "audio": audio}, mask=mask, target=target)
+
+
+def at_one_time(samples: int, seed: int, steps: int = 4) -> Batch:
+    """Text and audio say a number at each step; the score is 1.5 times the sum over steps of their products."""
+    draw = torch.Generator().manual_seed(seed)
+    batch = planted.noise(PAIR, samples, steps, seed + 1)
+    said = torch.rand(samples, steps, 2, generator=draw) * 2 - 1
+    features = {}
+    for i, m in enumerate(PAIR.modalities):
+        features[m] = 0.05 * batch.features[m]
+        features[m][..., 0] += said[..., i]
+    mask = dict.fromkeys(batch.mask, torch.ones(samples, steps, dtype=torch.bool))
+    target = 1.5 * said.prod(dim=-1).sum(dim=1)
+    return dataclasses.replace(batch, features=features, mask=mask, target=target)
