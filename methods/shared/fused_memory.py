@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -57,7 +58,8 @@ class Cells(nn.Module):
         """
         found: tuple[list[Tensor], list[Tensor]] = ([], [])
         for cell, sequence in zip(self.cells, sequences, strict=True):
-            state = (sequence.new_zeros(len(sequence), cell.hidden_size),) * 2
+            hidden = cast(nn.LSTMCell, cell).hidden_size
+            state = (sequence.new_zeros(len(sequence), hidden),) * 2
             states = [state]
             for step in sequence.unbind(1):
                 states.append(cell(step, states[-1]))
