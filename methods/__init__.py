@@ -85,6 +85,7 @@ METHODS = {
     "mult": "mmbench.methods.sentiment.mult:MulT",
     "almt": "mmbench.methods.sentiment.almt:ALMT",
     "mfn": "mmbench.methods.sentiment.mfn:MFN",
+    "graph_mfn": "mmbench.methods.sentiment.graph_mfn:GraphMFN",
     "mmim": "mmbench.methods.sentiment.mmim:MMIM",
     "lf_dnn": "mmbench.methods.sentiment.lf_dnn:LFDNN",
     "ef_lstm": "mmbench.methods.sentiment.ef_lstm:EFLSTM",
