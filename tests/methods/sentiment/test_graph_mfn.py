@@ -59,7 +59,7 @@ def test_it_predicts_and_learns_from_any_pattern(count: int, kind: str, params: 
 
 RATES = ("proposal_dropout", "keep_dropout", "write_dropout", "out_dropout")
 SIZES = ("hidden", "audio_hidden", "memory_width", "core", "vertex_width")
-SMALL: dict[str, Any] = {**{name: 0.0 for name in RATES}, **{name: 8 for name in SIZES}}
+SMALL: dict[str, Any] = {**dict.fromkeys(RATES, 0.0), **dict.fromkeys(SIZES, 8)}
 
 
 @functools.cache
