@@ -87,6 +87,7 @@ METHODS = {
     "mfn": "mmbench.methods.sentiment.mfn:MFN",
     "graph_mfn": "mmbench.methods.sentiment.graph_mfn:GraphMFN",
     "mmim": "mmbench.methods.sentiment.mmim:MMIM",
+    "tetfn": "mmbench.methods.sentiment.tetfn:TETFN",
     "lf_dnn": "mmbench.methods.sentiment.lf_dnn:LFDNN",
     "ef_lstm": "mmbench.methods.sentiment.ef_lstm:EFLSTM",
 }
