@@ -88,6 +88,7 @@ METHODS = {
     "graph_mfn": "mmbench.methods.sentiment.graph_mfn:GraphMFN",
     "mmim": "mmbench.methods.sentiment.mmim:MMIM",
     "tetfn": "mmbench.methods.sentiment.tetfn:TETFN",
+    "dmd": "mmbench.methods.sentiment.dmd:DMD",
     "lf_dnn": "mmbench.methods.sentiment.lf_dnn:LFDNN",
     "ef_lstm": "mmbench.methods.sentiment.ef_lstm:EFLSTM",
 }
