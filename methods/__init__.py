@@ -89,6 +89,7 @@ METHODS = {
     "mmim": "mmbench.methods.sentiment.mmim:MMIM",
     "tetfn": "mmbench.methods.sentiment.tetfn:TETFN",
     "dmd": "mmbench.methods.sentiment.dmd:DMD",
+    "dlf": "mmbench.methods.sentiment.dlf:DLF",
     "lf_dnn": "mmbench.methods.sentiment.lf_dnn:LFDNN",
     "ef_lstm": "mmbench.methods.sentiment.ef_lstm:EFLSTM",
 }
