@@ -90,6 +90,8 @@ METHODS = {
     "tetfn": "mmbench.methods.sentiment.tetfn:TETFN",
     "dmd": "mmbench.methods.sentiment.dmd:DMD",
     "dlf": "mmbench.methods.sentiment.dlf:DLF",
+    "cenet": "mmbench.methods.sentiment.cenet:CENET",
+    "mag_bert": "mmbench.methods.sentiment.mag_bert:MAGBERT",
     "lf_dnn": "mmbench.methods.sentiment.lf_dnn:LFDNN",
     "ef_lstm": "mmbench.methods.sentiment.ef_lstm:EFLSTM",
 }

@@ -121,3 +121,19 @@ def at_one_time(samples: int, seed: int, steps: int = 4) -> Batch:
     mask = dict.fromkeys(batch.mask, torch.ones(samples, steps, dtype=torch.bool))
     target = 1.5 * said.prod(dim=-1).sum(dim=1)
     return dataclasses.replace(batch, features=features, mask=mask, target=target)
+
+
+def named(samples: int, seed: int, steps: int = 2) -> Batch:
+    """Audio says numbers at steps in any order, each with a name; text names one: the score is twice its number."""
+    draw = torch.Generator().manual_seed(seed)
+    batch = planted.noise(PAIR, samples, steps, seed + 1)
+    said = torch.rand(samples, steps, generator=draw) * 2 - 1
+    names = torch.rand(samples, steps, generator=draw).argsort(dim=1)
+    which = torch.randint(steps, (samples,), generator=draw)
+    audio, text = 0.05 * batch.features["audio"], 0.05 * batch.features["text"]
+    audio[..., 0] += said
+    audio[..., 1] += 2.0 * names - 1
+    text[..., 0] += (2.0 * which - 1)[:, None]
+    mask = dict.fromkeys(batch.mask, torch.ones(samples, steps, dtype=torch.bool))
+    target = 2 * said.where(names == which[:, None], 0).sum(dim=1)
+    return dataclasses.replace(batch, features={"text": text, "audio": audio}, mask=mask, target=target)
