@@ -42,9 +42,21 @@ def future(queries: Tensor, keys: Tensor) -> Tensor:
 class CrossLayer(nn.Module):
     """x + drop(attention of LN(x) to LN(source)), then x + drop(W_2 drop(ReLU(W_1 LN(x)))), W_1 four times as wide."""
 
-    def __init__(self, width: int, heads: int, attention_dropout: float, dropout: float) -> None:
+    def __init__(
+        self, width: int, heads: int, attention_dropout: float, dropout: float, hidden_dropout: float = 0.0
+    ) -> None:
+        """Builds the layer.
+
+        Args:
+            width: of both sequences.
+            heads: of the attention.
+            attention_dropout: of its weights.
+            dropout: of what each half adds.
+            hidden_dropout: behind the ReLU.
+        """
         super().__init__()
         self.heads, self.attention_dropout, self.dropout = heads, attention_dropout, dropout
+        self.hidden_dropout = hidden_dropout
         self.before, self.behind = nn.LayerNorm(width), nn.LayerNorm(width)
         self.attention = nn.MultiheadAttention(width, heads, dropout=attention_dropout, batch_first=True)
         self.inner, self.outer = nn.Linear(width, 4 * width), nn.Linear(4 * width, width)
@@ -65,7 +77,8 @@ class CrossLayer(nn.Module):
         keys = query if source is None else self.before(source)
         said = self.attention(query, keys, keys, attn_mask=blocked, need_weights=False)[0] * there
         x = x + F.dropout(said, self.dropout, self.training)
-        return x + F.dropout(self.outer(self.inner(self.behind(x)).relu()), self.dropout, self.training)
+        hidden = F.dropout(self.inner(self.behind(x)).relu(), self.hidden_dropout, self.training)
+        return x + F.dropout(self.outer(hidden), self.dropout, self.training)
 
 
 class CrossTransformer(nn.Module):
@@ -80,6 +93,7 @@ class CrossTransformer(nn.Module):
         attention_dropout: float = 0.0,
         embed_dropout: float = 0.0,
         dropout: float = 0.0,
+        hidden_dropout: float = 0.0,
         positions: bool = True,
         causal: bool = True,
     ) -> None:
@@ -92,6 +106,7 @@ class CrossTransformer(nn.Module):
             attention_dropout: of the attention's weights.
             embed_dropout: of what goes in.
             dropout: of what each half of a layer adds.
+            hidden_dropout: behind the ReLU of a layer.
             positions: whether sines of the positions are added to what goes in.
             causal: whether a step may not attend to what lies after it, as of ``future``.
         """
@@ -99,7 +114,7 @@ class CrossTransformer(nn.Module):
         self.width, self.heads, self.positions, self.causal = width, heads, positions, causal
         self.embed_dropout = embed_dropout
         self.layers = nn.ModuleList(
-            CrossLayer(width, heads, attention_dropout, dropout) for _ in range(layers)
+            CrossLayer(width, heads, attention_dropout, dropout, hidden_dropout) for _ in range(layers)
         )
         self.norm = nn.LayerNorm(width)
 

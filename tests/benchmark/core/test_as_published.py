@@ -35,6 +35,7 @@ from mmbench.datasets.epic import Epic
 from mmbench.datasets.hac import Hac
 from mmbench.datasets.hust import Hust
 from mmbench.datasets.locate import locate
+from mmbench.datasets.mosei import Mosei
 from mmbench.methods import METHODS
 from mmbench.methods.erm import ERM
 from torch import Tensor
@@ -97,6 +98,22 @@ def test_a_job_has_the_rules_of_its_family_as_plain_values(root: Path, dataset: 
     assert (asked.protocol["epochs"], asked.protocol["batch_size"]) == (20, 7)
     assert "batch_size=7" in asked.rules
     assert ("epochs" in asked.rules) == (family != "action")
+
+
+def test_settings_of_a_dataset_go_before_those_of_its_family(tmp_path: Path):
+    Mosei().synthesize(tmp_path / "mosei")
+    write_dataset(tmp_path / "toy")
+    job = jobs(tmp_path, "mosei", "mfn,erm")
+    own, other = job["mfn"], jobs(tmp_path, "toy", "mfn")["mfn"]
+    assert (own.params["hidden"], other.params["hidden"]) == (128, 256)
+    assert own.params["steps"] == other.params["steps"] == 50  # of the family
+    rules = ("batch_size", "learning_rate", "weight_decay", "patience")
+    assert [own.protocol[name] for name in rules] == [64, 5e-4, 1e-4, 8]
+    assert [other.protocol[name] for name in rules] == [128, 2e-3, 0.0, 8]
+    assert own.label == "mfn"
+    assert job["erm"].protocol["batch_size"] == BUDGETS["sentiment"]["batch_size"]
+    asked = jobs(tmp_path, "mosei", "mfn(hidden=32)", batch_size=7)["mfn(hidden=32)"]
+    assert (asked.params["hidden"], asked.protocol["batch_size"]) == (32, 7)
 
 
 @pytest.mark.parametrize(
