@@ -22,6 +22,7 @@ _FLAGS = {
     "name": "protocol",
     "train_with_missing": "train-missing",
     "train_with_noise": "train-noise",
+    "rules": "search",
 }
 #: Fields that are lists: their flags may be repeated, and their values add up.
 _LISTS = (
@@ -32,6 +33,7 @@ _LISTS = (
     "corruptions",
     "ood",
     "held_out_classes",
+    "rules",
     "data",
     "plugins",
 )
@@ -193,6 +195,7 @@ def _metavar(name: str, field: FieldInfo) -> str:
         "corruptions": "C,C,...",
         "ood": "D,D,...",
         "held_out_classes": "C,C,...",
+        "rules": "FIELD,FIELD,...",
         "train_with_missing": "off|patterns|spectrum|M=RATE,...",
         "store": "FOLDER",
         "data_root": "FOLDER",

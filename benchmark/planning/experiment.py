@@ -20,7 +20,7 @@ from ..core.errors import UsageError, nearest
 from ..core.fold import AUTO, LEAVE_ONE_OUT, as_folds
 from ..core.locate import default_data_root
 from ..core.plain_yaml import PlainYamlError, plain_yaml_text, read_plain_yaml
-from ..core.protocol import Protocol
+from ..core.protocol import SEARCHED_RULES, Protocol
 from ..core.strings import as_list, as_seeds, as_values, unique
 from ..core.task import Task
 from .suites import QUICK, SUITES, suite_tasks
@@ -50,6 +50,20 @@ class Search(BaseModel):
     pruner: Literal["none", "median"] = Field(
         "none", description="end a trial early where it is worse than the median of the first ones"
     )
+    rules: Annotated[list[str], BeforeValidator(as_list)] = Field(
+        [],
+        description="search these fields of the protocol too, by the same draws for every method: "
+        + ", ".join(sorted(SEARCHED_RULES)),
+    )
+
+    @field_validator("rules")
+    @classmethod
+    def _rules(cls, names: list[str]) -> list[str]:
+        names = [name.replace("-", "_") for name in names]
+        for name in names:
+            if name not in SEARCHED_RULES:
+                raise ValueError(f"{name!r} has no range to search: {nearest(name, SEARCHED_RULES)}")
+        return unique(sorted(names), "the list")
 
 
 Names = Annotated[list[str], BeforeValidator(as_list), Field(min_length=1)]
