@@ -13,6 +13,7 @@ from pydantic.fields import FieldInfo
 from ..core.errors import UsageError
 from ..core.protocol import Protocol
 from ..planning.experiment import Experiment, Search
+from ..planning.loggers import LOGGERS
 from .completion import COMPLETIONS, Completion, completed
 from .options import PLUGIN_HELP, plugin_files
 
@@ -34,6 +35,7 @@ _LISTS = (
     "ood",
     "held_out_classes",
     "rules",
+    "logger",
     "data",
     "plugins",
 )
@@ -60,6 +62,7 @@ _PANELS = {
         "data_root",
         "data",
         "plugins",
+        "logger",
         "launcher",
         "slurm",
         "bundle_time",
@@ -196,6 +199,7 @@ def _metavar(name: str, field: FieldInfo) -> str:
         "ood": "D,D,...",
         "held_out_classes": "C,C,...",
         "rules": "FIELD,FIELD,...",
+        "logger": "|".join(LOGGERS) + ",...",
         "train_with_missing": "off|patterns|spectrum|M=RATE,...",
         "store": "FOLDER",
         "data_root": "FOLDER",
