@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 from ...datasets.dataset import DataError
-from ..core.errors import UsageError, error_line
+from ..core.errors import UsageError, error_line, nearest
 from ..core.logs import set_up as set_up_logs
 from ..core.processes import keep_children_safe
 from ..core.strings import counted, printable
@@ -244,6 +244,12 @@ def merge_command(
 
 @app.command()
 def plot(
+    what: Annotated[
+        str,
+        typer.Argument(
+            help="learning-curves, of every training; by default all else that there is data for."
+        ),
+    ] = "",
     store: Store = Path("runs"),
     methods: Annotated[str | None, typer.Option(help="Only these methods.")] = None,
     datasets: Annotated[str | None, typer.Option(help="Only these datasets or shifts.")] = None,
@@ -259,12 +265,15 @@ def plot(
     """
     from ..report.chosen_tables import use_metrics
     from ..report.console import console, print_faults
-    from ..report.pictures import write_pictures
+    from ..report.pictures import LEARNING_CURVES, draw_learning_curves, write_pictures
     from ..report.results import filter_from, readable
 
+    if what not in ("", LEARNING_CURVES):
+        raise UsageError(f"unknown picture {what!r}: {nearest(what, [LEARNING_CURVES])}")
     use_metrics(plugin_files(plugin))
     results, faults = readable(store, filter_from(methods, datasets, seeds))
-    files, reasons = write_pictures(results, out or inside(store / "leaderboards"))
+    write = draw_learning_curves if what else write_pictures
+    files, reasons = write(results, out or inside(store / "leaderboards"))
     if not files:
         raise UsageError(f"nothing to draw: {'; '.join([*reasons, *faults])}")
     for file in files:
