@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console, Group, RenderableType
@@ -70,6 +71,20 @@ def show_progress(jobs: Sequence[Job], store: Store, console: Console) -> Iterat
     finally:
         over.set()
         teller.join()
+
+
+def progress(store: Path | str = "runs") -> Callable[[Sequence[Job]], AbstractContextManager[Listener]]:
+    """What shows the progress of ``run(asked, showing=progress("runs"))``: bars on a terminal, lines in a notebook.
+
+    Args:
+        store: folder of the results.
+
+    Returns:
+        What ``run`` takes as ``showing``.
+    """
+    # plain lines in a notebook, too: rich would put each of them in a box of its own
+    console = Console(force_jupyter=False, soft_wrap=True)
+    return lambda jobs: show_progress(jobs, Store(Path(store)), console)
 
 
 class RunView:

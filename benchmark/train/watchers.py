@@ -12,9 +12,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from ...datasets.libraries import import_guard
+from ...datasets.target import Kind
 from ..core.errors import UsageError
 from ..core.job import Job
 from ..core.registry import callbacks
@@ -78,7 +79,7 @@ def epoch_values(epoch: Epoch, metric: str) -> dict[str, float]:
 
 
 @contextmanager
-def watching(job: Job, context: Context, kind: str) -> Iterator[Watchers]:
+def watching(job: Job, context: Context, kind: Kind) -> Iterator[Watchers]:
     """The watchers of a job; its loggers are closed at the end.
 
     Args:
@@ -108,7 +109,7 @@ def watching(job: Job, context: Context, kind: str) -> Iterator[Watchers]:
             for name, logger in zip(context.loggers, loggers, strict=True):
                 logger.finalize(how)
                 if name == "wandb":  # else the run goes on as long as the worker lives
-                    logger.experiment.finish(0 if how == "success" else 1)
+                    cast(Any, logger).experiment.finish(0 if how == "success" else 1)
 
 
 def _callback(name: str, loaded: Any) -> Callback:

@@ -32,30 +32,26 @@ def learning_curves(rows: pd.DataFrame) -> Figure:
     rows = rows.loc[rows["quantity"].str.startswith(VALIDATION) & (rows["quantity"] != VALIDATION_LOSS)]
     panels: list[Panel] = []
     tested: list[pd.DataFrame] = []
-    for method, own in rows.groupby("method", sort=False):
+    for method in dict.fromkeys(rows["method"]):
+        own = rows.loc[rows["method"] == method]
         values = own.pivot_table(index="epoch", columns="job", values="value").dropna()
         if len(values) < 2:
             continue
-        of_seeds = values.to_numpy()
-        x = values.index.to_numpy(np.float64)
+        of_seeds = values.to_numpy(np.float64)
+        x = np.asarray(values.index, np.float64)
         panels.append(
             Panel(
                 str(method),
                 [Band("mean over seeds", 0, x, of_seeds.mean(1), of_seeds.min(1), of_seeds.max(1))],
             )
         )
-        tested.append(own.loc[(own["condition"] == TESTED) & own["epoch"].isin(values.index)])
+        tested.append(own.loc[(own["condition"] == TESTED) & own["epoch"].isin(x)])
     if not panels:
         raise ValueError("no network was trained for more than one epoch")
     first = rows.iloc[0]
     metric = str(first["quantity"]).removeprefix(VALIDATION)
     words = f"{task_label(str(first['task']))}; {first['modalities']}; {first['protocol']}"
-    seeds = rows["seed"].nunique()
-    about = (
-        f"band: least and largest of {seeds} seeds; triangles: tested epochs"
-        if seeds > 1
-        else "triangle: tested epoch"
-    )
+    about = "band: least and largest of all seeds; triangles: tested epochs"
     figure = panel_figure(
         panels,
         "epoch",
@@ -83,11 +79,14 @@ def write_learning_curves(
     Raises:
         OSError: one cannot be written.
     """
-    blocks = list(frame.groupby(list(KEYS), sort=False))
+    blocks = [
+        (tuple(str(rows[name].iloc[0]) for name in KEYS), rows)
+        for _, rows in frame.groupby(list(KEYS), sort=False)
+    ]
     files: list[Path] = []
     reasons: list[str] = []
     for keys, rows in blocks:
-        places = [str(key) for key in keys[:3]] if len(blocks) > 1 else []
+        places = keys[:3] if len(blocks) > 1 else ()
         try:
             figure = learning_curves(rows)
         except ValueError as error:
