@@ -33,6 +33,7 @@ from .table_options import What
 
 if TYPE_CHECKING:
     from ..launch.plan import Plan
+    from ..report.results import Filter
 
 app = App(
     name="mmbench",
@@ -298,12 +299,22 @@ def export_page(
     what: What = None,
     heading: Annotated[str, typer.Option("--title", help="The page's title.")] = "",
     date: Annotated[str, typer.Option(help="A date that the page shows; by default none.")] = "",
+    layout: Annotated[
+        str,
+        typer.Option(
+            help="one or two: write LaTeX tables for a paper of so many columns in place of the page, into the folder of --out."
+        ),
+    ] = "",
     plugin: Plugins = None,
 ) -> None:
     """Write one HTML page with every table, to be sorted and filtered, and every picture. It loads nothing from
     elsewhere. The exit code is 1 where accuracy or missing has a hole.
 
-    Example: mmbench export --store runs --out leaderboard.html
+    Examples:
+
+    mmbench export --store runs --out leaderboard.html
+
+    mmbench export --store runs --layout two --what accuracy,missing --out tables
     """
     from ..report.console import console
     from ..report.export_page import export
@@ -311,6 +322,9 @@ def export_page(
 
     chosen = filter_from(methods, datasets, seeds)
     plugins = plugin_files(plugin)
+    if layout:
+        _export_paper(store, out, chosen, what, layout, plugins)
+        return
     if not export(store, out, chosen, what, console(), plugins, heading=heading, date=date):
         raise SystemExit(1)
 
@@ -329,6 +343,21 @@ app.command("show")(show)
 app.command("check")(check)
 app.command("new")(new)
 app.command("doctor")(doctor)
+
+
+def _export_paper(
+    store: Path, out: Path | None, chosen: Filter, what: str | None, layout: str, plugins: tuple[Path, ...]
+) -> None:
+    """Writes the tables of a paper and prints their names; arguments as of ``write_paper``."""
+    from ..report.paper import write_paper
+
+    if layout not in ("one", "two"):
+        raise UsageError(f"--layout {layout!r}: a paper has one or two columns: write one or two")
+    files, reasons = write_paper(store, out, chosen, what, layout, plugins)
+    for file in files:
+        typer.echo(f"wrote {file}")
+    for reason in reasons:
+        typer.echo(printable(f"not written: {reason}"))
 
 
 def _print_plan(planned: Plan) -> None:
