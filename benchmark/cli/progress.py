@@ -82,8 +82,9 @@ def progress(store: Path | str = "runs") -> Callable[[Sequence[Job]], AbstractCo
     Returns:
         What ``run`` takes as ``showing``.
     """
-    # plain lines in a notebook, too: rich would put each of them in a box of its own
-    console = Console(force_jupyter=False, soft_wrap=True)
+    # plain lines in a notebook: it takes its output for a terminal, and shows every state of a bar below the last
+    plain = False if Console().is_jupyter else None
+    console = Console(force_jupyter=False, force_terminal=plain, soft_wrap=True)
     return lambda jobs: show_progress(jobs, Store(Path(store)), console)
 
 
