@@ -240,6 +240,7 @@ _STATES = {
     "dead": "died",
     "cancelled": "cancelled",
     "running": "running",
+    "interrupted": "interrupted",
     "queued": "queued",
     "planned": "not started",
 }

@@ -16,7 +16,9 @@ from .score_sheet import SheetCache, short_hash
 if TYPE_CHECKING:
     import pandas as pd
 
-State = Literal["done", "failed", "running", "queued", "planned", "dead", "cancelled", "pruned"]
+State = Literal[
+    "done", "failed", "running", "queued", "planned", "interrupted", "dead", "cancelled", "pruned"
+]
 
 
 class UnusableError(ValueError):

@@ -142,7 +142,7 @@ def wandb_records(file: Path) -> Iterator[bytes]:
 
 
 def test_wandb_keeps_an_offline_run_for_each_job(root: Path):
-    from wandb.proto.wandb_internal_pb2 import Record
+    from wandb.proto.wandb_internal_pb2 import Record  # pyright: ignore[reportAttributeAccessIssue]
 
     job, read = job_of(root, "erm"), []
     (file,) = (root / "watched" / "loggers" / "wandb" / "wandb").glob(f"offline-run-*-{job}/run-{job}.wandb")
