@@ -99,7 +99,11 @@ def findings(
     """The answers of ``mmbench findings``: the questions of MMDG-Bench, and whether fusion hurts.
 
     Args:
-        store, methods, datasets, seeds, plugins: as of ``table``.
+        store: folder of the results.
+        methods: only these, by name or label.
+        datasets: only these datasets or shifts.
+        seeds: only these.
+        plugins: files that bring tables or metrics.
         margin: a gain below this share of the value is marginal.
         large: a gap or loss above this share of the value is large.
 
@@ -135,9 +139,13 @@ def pictures(
     """Draws what ``mmbench plot`` draws.
 
     Args:
-        store, methods, datasets, seeds, plugins: as of ``table``.
+        store: folder of the results.
         out: the folder of the files; by default ``leaderboards`` in the store.
         which: ``learning-curves``, or nothing for all else that there is data for.
+        methods: only these, by name or label.
+        datasets: only these datasets or shifts.
+        seeds: only these.
+        plugins: files that bring tables or metrics.
 
     Returns:
         The files, PNG and PDF.

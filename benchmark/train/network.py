@@ -67,7 +67,9 @@ def load(
     Args:
         job: the id of a finished job, or its folder.
         store: the folder of the results, where ``job`` is an id.
-        data_root, datasets, plugins: as ``data_root``, ``data`` and ``plugins`` of ``load_network``.
+        data_root: folder of the datasets; by default ``$MMBENCH_DATA``, else ``data``.
+        datasets: dataset -> its folder or file, for datasets that lie elsewhere.
+        plugins: files that bring its method, or its datasets.
 
     Returns:
         The network, and its data as tensors.
