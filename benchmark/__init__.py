@@ -6,6 +6,8 @@ The Python interface::
 
     run(Experiment(methods=["erm", "ebmc"], datasets=["mosi"], store="runs"))
     print(leaderboard("runs"))
+
+Every table of the catalogue is a function of its name, too: ``from mmbench.benchmark import robustness, ranks``.
 """
 
 from __future__ import annotations
@@ -15,13 +17,15 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .check.conformance import check_corruption, check_dataset, check_method
+    from .cli.progress import progress
     from .core.errors import UsageError
     from .core.protocol import Protocol
     from .launch.plan import Plan, plan
     from .launch.run import Summary, run
     from .planning.experiment import Experiment, Search
+    from .report.api import findings, pictures, table
     from .report.results import leaderboard, missing_modalities, predictions, results
-    from .train.network import TrainedNetwork, load_network
+    from .train.network import TrainedNetwork, load, load_network
     from .train.new_samples import predict
 
 _HOME = {
@@ -37,7 +41,12 @@ _HOME = {
     "plan": "launch.plan",
     "run": "launch.run",
     "TrainedNetwork": "train.network",
+    "findings": "report.api",
+    "load": "train.network",
     "load_network": "train.network",
+    "pictures": "report.api",
+    "progress": "cli.progress",
+    "table": "report.api",
     "predict": "train.new_samples",
     "leaderboard": "report.results",
     "missing_modalities": "report.results",
@@ -56,14 +65,19 @@ __all__ = [
     "check_corruption",
     "check_dataset",
     "check_method",
+    "findings",
     "leaderboard",
+    "load",
     "load_network",
     "missing_modalities",
+    "pictures",
     "plan",
     "predict",
     "predictions",
+    "progress",
     "results",
     "run",
+    "table",
 ]
 
 
@@ -72,8 +86,20 @@ def __getattr__(name: str) -> Any:
         from importlib.metadata import version
 
         return version("mmbench")
-    if name not in _HOME:
+    if name in _HOME:
+        value = getattr(import_module(f".{_HOME[name]}", __name__), name)
+    elif not name.startswith("_") and name in _tables():
+        value = import_module(".report.api", __name__).table_function(name)
+    else:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f".{_HOME[name]}", __name__), name)
     globals()[name] = value
     return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__, *_tables()})
+
+
+def _tables() -> tuple[str, ...]:
+    """The names of all tables, which are functions here."""
+    return tuple(import_module("mmbench.leaderboards.catalog").TABLES)

@@ -22,7 +22,13 @@ from .dataset import DataError
 
 _DISTRIBUTION = "mmbench"
 #: Module -> distribution, where the two names differ.
-DISTRIBUTIONS = {"PIL": "pillow", "pynvml": "nvidia-ml-py", "sklearn": "scikit-learn", "yaml": "pyyaml"}
+DISTRIBUTIONS = {
+    "PIL": "pillow",
+    "mlflow": "mlflow-skinny",
+    "pynvml": "nvidia-ml-py",
+    "sklearn": "scikit-learn",
+    "yaml": "pyyaml",
+}
 _MODULES = {distribution: module for module, distribution in DISTRIBUTIONS.items()}
 #: Extras that are not looked at: the union of the others, and what the tests and the documentation's site need.
 _COLLECTIVE = ("all", "test", "docs")

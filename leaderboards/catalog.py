@@ -229,6 +229,12 @@ def _tells_course(condition: str) -> bool:
     return is_summary_epoch(condition)
 
 
+def _is_tested_epoch(condition: str) -> bool:
+    from .tables.training import is_tested_epoch
+
+    return is_tested_epoch(condition)
+
+
 def _is_pattern(condition: str) -> bool:
     return condition.startswith((MISSING, AVERAGE))
 
@@ -353,6 +359,16 @@ TABLES: dict[str, Table] = {
             shown=_tells_course,
             plain=True,
             notes="course:notes_of_course",
+        ),
+        Table(
+            "training",
+            "Record of the training of each network",
+            "training:training",
+            reads=set(),
+            needs=lambda results: False,
+            shown=_is_tested_epoch,
+            plain=True,
+            notes="training:notes_of_training",
         ),
         Table(
             "imputation",

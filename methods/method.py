@@ -37,6 +37,7 @@ def searched(
     digits: int | None = None,
     choices: tuple[Any, ...] = (),
     nonzero: bool = False,
+    log: bool = False,
     source: str = "",
     since: str = "",
 ) -> Any:
@@ -48,13 +49,16 @@ def searched(
         default: the value of draw 0.
         low: the lower end of a uniform range.
         high: its upper end.
-        digits: draws are rounded to so many decimals; ``None`` does not round.
+        digits: draws are rounded to so many decimals, of a logarithmic range to so many significant digits; ``None``
+            does not round.
         choices: the values to choose from, in place of a range.
         nonzero: the method divides by it, as by a temperature: a draw that would be rounded to 0 is drawn again.
+        log: the range is logarithmic, as for a learning rate: every factor is as likely as any other. ``low`` is
+            above 0.
         source: where default and range come from.
         since: as in ``fixed``.
     """
-    search = {"low": low, "high": high, "digits": digits, "choices": choices, "nonzero": nonzero}
+    search = {"low": low, "high": high, "digits": digits, "choices": choices, "nonzero": nonzero, "log": log}
     return dataclasses.field(default=default, metadata={"source": source, "since": since, "search": search})
 
 

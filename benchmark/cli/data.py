@@ -18,6 +18,7 @@ from ..report.console import console
 from .app import App
 from .cache import cache_app
 from .encode import encode
+from .get import get
 from .options import Given, Plugins, Root, plugin_files
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 app = App(no_args_is_help=True, help="Look at data, verify them, convert them, make a stand-in.")
 
 app.command()(encode)
+app.command()(get)
 app.add_typer(cache_app, name="cache")
 
 Name = Annotated[str, typer.Argument(help="a dataset")]

@@ -13,6 +13,7 @@ from pydantic.fields import FieldInfo
 from ..core.errors import UsageError
 from ..core.protocol import Protocol
 from ..planning.experiment import Experiment, Search
+from ..planning.loggers import LOGGERS
 from .completion import COMPLETIONS, Completion, completed
 from .options import PLUGIN_HELP, plugin_files
 
@@ -22,6 +23,7 @@ _FLAGS = {
     "name": "protocol",
     "train_with_missing": "train-missing",
     "train_with_noise": "train-noise",
+    "rules": "search",
 }
 #: Fields that are lists: their flags may be repeated, and their values add up.
 _LISTS = (
@@ -32,6 +34,8 @@ _LISTS = (
     "corruptions",
     "ood",
     "held_out_classes",
+    "rules",
+    "logger",
     "data",
     "plugins",
 )
@@ -58,6 +62,7 @@ _PANELS = {
         "data_root",
         "data",
         "plugins",
+        "logger",
         "launcher",
         "slurm",
         "bundle_time",
@@ -193,6 +198,8 @@ def _metavar(name: str, field: FieldInfo) -> str:
         "corruptions": "C,C,...",
         "ood": "D,D,...",
         "held_out_classes": "C,C,...",
+        "rules": "FIELD,FIELD,...",
+        "logger": "|".join(LOGGERS) + ",...",
         "train_with_missing": "off|patterns|spectrum|M=RATE,...",
         "store": "FOLDER",
         "data_root": "FOLDER",

@@ -236,7 +236,8 @@ def _parameters(description: MethodDescription) -> Table:
     table = Table(*columns, box=None, padding=(0, 2), header_style="bold")
     for item in description.fields:
         search = item.search or {}
-        values = search.get("choices") or (f"{search['low']} to {search['high']}" if search else "")
+        scale = ", logarithmic" if search.get("log") else ""
+        values = search.get("choices") or (f"{search['low']} to {search['high']}{scale}" if search else "")
         published = description.published_value(item.name)
         others = ", ".join(word(choice) for choice in item.choices if choice != item.default)
         default = f"{item.default} (or {others})" if others else str(item.default)

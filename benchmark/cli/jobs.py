@@ -40,7 +40,7 @@ def status(
     as_json: AsJson = False,
     plugin: Plugins = None,
 ) -> None:
-    """Show how many jobs are planned, queued, running, done, failed, dead or cancelled. The exit code is 1 where a job
+    """Show how many jobs are planned, queued, running, interrupted, done, failed, dead or cancelled. The exit code is 1 where a job
     failed, died, was cancelled or cannot be read, and with --verify where a file of one has changed.
 
     Examples:
@@ -132,7 +132,7 @@ def retry(
     selected = set(matching_ids(results, names)) if names else None
     records, faults = states_of(results, plugins)
     _print_faults(faults)
-    broken = {record.job.id for record in records if record.state in BROKEN}
+    broken = {record.job.id for record in records if record.state in (*BROKEN, "interrupted")}
     chosen = broken if selected is None else broken & selected
     if not chosen:
         typer.echo("nothing to retry: no such job failed, died or was cancelled")

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console, Group, RenderableType
@@ -17,6 +18,7 @@ from rich.text import Text
 from ..core.atomic_files import read_json
 from ..core.job import Job
 from ..core.strings import duration
+from ..launch.time_left import Kind, earlier_seconds, kind_of, seconds_left
 from ..store.store import Store
 
 if TYPE_CHECKING:
@@ -72,6 +74,21 @@ def show_progress(jobs: Sequence[Job], store: Store, console: Console) -> Iterat
         teller.join()
 
 
+def progress(store: Path | str = "runs") -> Callable[[Sequence[Job]], AbstractContextManager[Listener]]:
+    """What shows the progress of ``run(asked, showing=progress("runs"))``: bars on a terminal, lines in a notebook.
+
+    Args:
+        store: folder of the results.
+
+    Returns:
+        What ``run`` takes as ``showing``.
+    """
+    # plain lines in a notebook: it takes its output for a terminal, and shows every state of a bar below the last
+    plain = False if Console().is_jupyter else None
+    console = Console(force_jupyter=False, force_terminal=plain, soft_wrap=True)
+    return lambda jobs: show_progress(jobs, Store(Path(store)), console)
+
+
 class RunView:
     """The progress of a run, as the terminal shows it."""
 
@@ -83,12 +100,17 @@ class RunView:
         self.ended_ids: set[str] = set()
         self.trained_before = {job.id for job in jobs if store.job(job.id).is_done()}
         self.failures = 0
+        #: Of jobs that are trained before and only tested, no job says how long that takes.
+        self.earlier = {} if self.trained_before else earlier_seconds(store, jobs)
+        self.took: list[tuple[Kind, float]] = []
+        self.estimated = (0.0, 0.0)  # when, and how many seconds were left then
 
     def outcome_line(self, outcome: Outcome) -> Text:
         """The line of a job that ended."""
         job = self.jobs[outcome.job_id]
         self.ended_ids.add(outcome.job_id)
         self.failures += not outcome.ok
+        self._estimate(job)
         count = f"[{len(self.ended_ids)}/{self.total}] "
         if not outcome.ok:
             return Text.assemble(count, ("failed ", "bold red"), _title(job), f": {outcome.reason}")
@@ -120,10 +142,23 @@ class RunView:
         return "  ".join(words)
 
     def _time_left(self) -> str:
-        done = len(self.ended_ids)
-        if done in (0, self.total):
+        if len(self.ended_ids) in (0, self.total):
             return ""
-        return f"about {duration((time.time() - self.started) / done * (self.total - done))} left"
+        when, left = self.estimated
+        return f"about {duration(max(left - (time.time() - when), 0.0))} left"
+
+    def _estimate(self, job: Job) -> None:
+        """Estimates the time that is left, now that a job has ended."""
+        now, done = time.time(), len(self.ended_ids)
+        environment = read_json(self.store.job(job.id).path / "environment.json") or {}
+        seconds = sum(environment.get("seconds", {}).values())
+        if self.trained_before or not seconds:
+            left = (now - self.started) / done * (self.total - done)
+        else:
+            self.took.append((kind_of(job), seconds))
+            waiting = [kind_of(one) for name, one in self.jobs.items() if name not in self.ended_ids]
+            left = seconds_left(self.took, waiting, now - self.started, self.earlier)
+        self.estimated = (now, left)
 
     def running_jobs(self) -> list[tuple[Job, dict[str, Any]]]:
         """The jobs under way, with their progress."""

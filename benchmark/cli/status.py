@@ -116,7 +116,7 @@ def print_status(store: Store, out: Console, states: tuple[list[Record], list[st
         if record.state == "running" and record.progress:
             out.print(f"running  {record.job.id}  {_progress_words(record)}", markup=False, soft_wrap=True)
     for record in records:
-        if record.state in BROKEN:
+        if record.state in (*BROKEN, "interrupted"):
             out.print(f"{record.state}  {record.job.id}: {record.reason}", markup=False, soft_wrap=True)
             for line in last_words(store.job(record.job.id).log()):
                 out.print(f"    {line}", markup=False, highlight=False, soft_wrap=True)

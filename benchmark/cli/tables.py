@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from ..core.errors import UsageError
+from ..core.errors import UsageError, nearest
 from ..core.strings import printable
 from ..store.names import inside
 from .completion import COMPLETIONS
@@ -93,6 +93,12 @@ def leaderboard(
 @asks_for_tables("metric", "top")
 def plot(
     asked: Asked,
+    what: Annotated[
+        str,
+        typer.Argument(
+            help="learning-curves, of every training; by default all else that there is data for."
+        ),
+    ] = "",
     store: StoreFolder = Path("runs"),
     out: Annotated[Path | None, typer.Option("--out", help="Folder for the pictures.")] = None,
 ) -> None:
@@ -105,15 +111,23 @@ def plot(
     mmbench plot --store runs --out pictures
 
     mmbench plot --top 5 --metric mae
+
+    mmbench plot learning-curves --store runs
     """
     from ..report.chosen_tables import use_metrics
     from ..report.console import console, print_faults
-    from ..report.pictures import write_pictures
+    from ..report.pictures import LEARNING_CURVES, draw_learning_curves, write_pictures
     from ..report.results import readable
 
+    if what not in ("", LEARNING_CURVES):
+        raise UsageError(f"unknown picture {what!r}: {nearest(what, [LEARNING_CURVES])}")
     use_metrics(asked.plugins)
     results, faults = readable(store, asked.chosen())
-    files, reasons = write_pictures(results, out or inside(store / "leaderboards"), view=asked.view)
+    folder = out or inside(store / "leaderboards")
+    if what:
+        files, reasons = draw_learning_curves(results, folder)
+    else:
+        files, reasons = write_pictures(results, folder, view=asked.view)
     if not files:
         raise UsageError(f"nothing to draw: {'; '.join([*reasons, *faults])}")
     for file in files:
@@ -136,16 +150,42 @@ def export_page(
     what: What = None,
     heading: Annotated[str, typer.Option("--title", help="The page's title.")] = "",
     date: Annotated[str, typer.Option(help="A date that the page shows; by default none.")] = "",
+    layout: Annotated[
+        str,
+        typer.Option(
+            help="one or two: write LaTeX tables for a paper of so many columns in place of the page, into the folder of --out."
+        ),
+    ] = "",
 ) -> None:
     """Write one HTML page with every table, to be sorted and filtered, and every picture. It loads nothing from
     elsewhere. The exit code is 1 where accuracy or missing has a hole.
 
-    Example: mmbench export --store runs --out leaderboard.html
+    Examples:
+
+    mmbench export --store runs --out leaderboard.html
+
+    mmbench export --store runs --layout two --what accuracy,missing --out tables
     """
     from ..report.console import console
     from ..report.export_page import export
 
+    if layout:
+        _export_paper(asked, store, out, what, layout)
+        return
     if not export(
         store, out, asked.chosen(), what, console(), asked.plugins, asked.view, heading=heading, date=date
     ):
         raise SystemExit(1)
+
+
+def _export_paper(asked: Asked, store: Path, out: Path | None, what: str | None, layout: str) -> None:
+    """Writes the tables of a paper and prints their names; arguments as of ``write_paper``."""
+    from ..report.paper import write_paper
+
+    if layout not in ("one", "two"):
+        raise UsageError(f"--layout {layout!r}: a paper has one or two columns: write one or two")
+    files, reasons = write_paper(store, out, asked.chosen(), what, layout, asked.plugins, asked.view)
+    for file in files:
+        typer.echo(f"wrote {file}")
+    for reason in reasons:
+        typer.echo(printable(f"not written: {reason}"))

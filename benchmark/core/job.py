@@ -6,7 +6,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property, lru_cache
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -25,6 +25,8 @@ SCHEMA = 1
 _STRICT: Mapping[str, Any] = {"strict": True, "extra": "forbid"}
 #: The role of a job that is trained on all sources of another but one, and chooses that one's epoch.
 COMPANION = "companion"
+#: What stands before the name of a field of the protocol where parameters of the method stand beside it.
+RULE = "protocol."
 #: The role of a job whose predictions were made outside mmbench, under exported masks.
 OUTSIDE = "outside"
 
@@ -57,7 +59,7 @@ class Trial:
         index: among those of its role, from 0; trial 0 has the default configuration.
         draws, repeats: how many the search was to have, as far as was known when the job was written down.
         sampler, pruner: as ``Search`` names them.
-        searched: the parameters that are searched.
+        searched: the parameters that are searched; a field of the protocol has ``RULE`` before its name.
         pinned: those with a range that were set instead.
     """
 
@@ -165,6 +167,16 @@ class Job:
         if self.role == COMPANION:
             return ("valid",)
         return ("valid", "test") if self.protocol.get("selection") == "oracle" else ("test",)
+
+    def value(self, name: str) -> Any:
+        """The value of a parameter of the method, or of a field of the protocol (see ``RULE``)."""
+        return self.protocol[name.removeprefix(RULE)] if name.startswith(RULE) else self.params[name]
+
+    def with_values(self, values: Mapping[str, Any]) -> Job:
+        """The job with other values of parameters and fields of the protocol, named as in ``value``."""
+        rules = {name.removeprefix(RULE): value for name, value in values.items() if name.startswith(RULE)}
+        params = {name: value for name, value in values.items() if not name.startswith(RULE)}
+        return replace(self, params={**self.params, **params}, protocol={**self.protocol, **rules})
 
     def to_dict(self) -> dict[str, Any]:
         """The job as plain values, ready for JSON."""

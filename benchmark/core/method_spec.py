@@ -21,6 +21,16 @@ from ...methods import NETWORK_VERSION
 from .errors import UsageError, nearest
 from .registry import Entry
 
+#: The keyword arguments of ``searched`` with their defaults.
+NO_RANGE: Mapping[str, Any] = {
+    "low": None,
+    "high": None,
+    "digits": None,
+    "choices": (),
+    "nonzero": False,
+    "log": False,
+}
+
 
 @dataclass(frozen=True)
 class Field:
@@ -29,8 +39,8 @@ class Field:
     Attributes:
         name: as in ``Params``.
         default: its value where nothing else is asked for.
-        search: the keyword arguments of ``searched`` (``low``, ``high``, ``digits``, ``choices``, ``nonzero``) where the parameter
-            has a range, else None.
+        search: the keyword arguments of ``searched`` (``low``, ``high``, ``digits``, ``choices``, ``nonzero``, ``log``) where the
+            parameter has a range, else None.
         source: where the default and the range come from.
         since: the version of mmbench that added the parameter to a method that had results by then, else empty.
         choices: the only values that it can have, as its type ``Literal[...]`` names them; empty: any of its type.
@@ -360,8 +370,7 @@ def _field(name: str, value: ast.expr) -> Field:
     default = ast.literal_eval(value.args[0]) if value.args else arguments.pop("default")
     source, since = arguments.pop("source", ""), arguments.pop("since", "")
     if function == "searched":
-        search = {"low": None, "high": None, "digits": None, "choices": (), "nonzero": False} | arguments
-        return Field(name, default, search, source, since)
+        return Field(name, default, dict(NO_RANGE) | arguments, source, since)
     if function == "fixed" and not arguments:
         return Field(name, default, None, source, since)
     raise ValueError(function)

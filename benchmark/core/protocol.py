@@ -30,6 +30,20 @@ class Since:
     version: str
 
 
+@dataclass(frozen=True)
+class Searched:
+    """Marks a field of the protocol that a search may draw, with its range.
+
+    Attributes:
+        low, high, digits, log: as of ``searched`` of a method's parameter.
+    """
+
+    low: float
+    high: float
+    digits: int | None = None
+    log: bool = False
+
+
 class Protocol(BaseModel):
     """The rules that hold for every method of an experiment.
 
@@ -48,7 +62,7 @@ class Protocol(BaseModel):
     patience: Annotated[int, Since("0.2")] = Field(
         0, ge=0, description="end the training after so many epochs without a better one; 0: never"
     )
-    batch_size: int = Field(32, ge=1, description="samples a step")
+    batch_size: Annotated[int, Searched(8, 128, log=True)] = Field(32, ge=1, description="samples a step")
     drop_last: Annotated[bool, Since("0.1")] = Field(
         False, description="leave out the last batch of a pass where it is smaller"
     )
@@ -60,7 +74,9 @@ class Protocol(BaseModel):
     restart_optimizer: Annotated[bool, Since("0.1")] = Field(
         False, description="a new optimiser for every step: it has no memory"
     )
-    learning_rate: float = Field(1e-3, gt=0, description="learning rate at the start")
+    learning_rate: Annotated[float, Searched(1e-4, 1e-2, 2, log=True)] = Field(
+        1e-3, gt=0, description="learning rate at the start"
+    )
     encoder_rate: Annotated[float, Since("0.1")] = Field(
         1.0, gt=0, description="learning rate of the encoders, as a share of the rest's"
     )
@@ -83,7 +99,9 @@ class Protocol(BaseModel):
         lt=1,
         description="share of all steps over which the learning rate rises from 0 to what the schedule says",
     )
-    weight_decay: float = Field(1e-2, ge=0, description="weight decay")
+    weight_decay: Annotated[float, Searched(1e-4, 1e-1, 2, log=True)] = Field(
+        1e-2, ge=0, description="weight decay"
+    )
     clip_norm: float = Field(1.0, ge=0, description="gradient norm is clipped here; 0 turns it off")
     clip_part: Annotated[Literal["all", "backbone"], Since("0.2")] = Field(
         "all", description="whose gradients are clipped, by their norm: all, or encoders and fused head alone"
@@ -206,6 +224,13 @@ class Protocol(BaseModel):
         return unique(sorted(str(name) for name in as_list(names)), "held-out classes")
 
 
+#: Field -> range, of those that a search may draw for every method alike.
+SEARCHED_RULES: Mapping[str, Searched] = {
+    name: mark
+    for name, field in Protocol.model_fields.items()
+    for mark in field.metadata
+    if isinstance(mark, Searched)
+}
 #: Field -> default, of those that were added after there were results.
 LATER_RULES: Mapping[str, Any] = {
     name: field.default

@@ -140,6 +140,19 @@ def entries(kind: Kind, plugins: tuple[Path, ...] = ()) -> dict[str, Entry]:
     return known
 
 
+def callbacks(plugins: tuple[Path, ...]) -> dict[str, Entry]:
+    """The Lightning callbacks of plug-in files: name -> entry, of their tables ``CALLBACKS = {"name": "Class"}``.
+
+    Raises:
+        UsageError: a name is defined twice, or a file cannot be read.
+    """
+    known: dict[str, Entry] = {}
+    for file in plugins:
+        for name, attribute in _plugin_table(file, "CALLBACKS").items():
+            _add(known, Entry(name, str(file.resolve()), attribute, file.name))
+    return known
+
+
 def find(kind: Kind, name: str, plugins: tuple[Path, ...] = ()) -> Entry:
     """The entry of a name.
 

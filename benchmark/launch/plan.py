@@ -11,6 +11,7 @@ from ..planning.companions import companions
 from ..planning.evaluations import Evaluation, evaluations_for, evaluations_of
 from ..planning.experiment import Experiment
 from ..planning.job_matrix import jobs_of
+from ..planning.loggers import check_loggers
 from ..search.study import StudyProgress, progress_of, studies_of, unfinished_jobs
 from ..store.store import Store
 from .estimate import Estimate, estimate, finished_jobs
@@ -85,6 +86,7 @@ def plan(experiment: Experiment) -> Plan:
         DataError: data are not there, or not described as they should be.
     """
     find("launcher", experiment.launcher, tuple(experiment.plugins))  # an unknown name is an error at once
+    check_loggers(experiment.logger)
     store = Store(experiment.store)
     evaluations = evaluations_of(experiment)
     if experiment.search:

@@ -208,4 +208,5 @@ def context_for(planned: Plan, device: str, wave: Wave) -> Context:
         rivals=wave.rivals,
         code=code_version(),
         measure=experiment.measure,
+        loggers=tuple(experiment.logger),
     )

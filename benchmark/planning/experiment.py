@@ -20,9 +20,10 @@ from ..core.errors import UsageError, nearest
 from ..core.fold import AUTO, LEAVE_ONE_OUT, as_folds
 from ..core.locate import default_data_root
 from ..core.plain_yaml import PlainYamlError, plain_yaml_text, read_plain_yaml
-from ..core.protocol import Protocol
+from ..core.protocol import SEARCHED_RULES, Protocol
 from ..core.strings import as_list, as_seeds, as_values, unique
 from ..core.task import Task
+from .loggers import LOGGERS
 from .suites import QUICK, SUITES, suite_tasks
 
 PRESETS: dict[str, dict[str, Any]] = {
@@ -50,6 +51,20 @@ class Search(BaseModel):
     pruner: Literal["none", "median"] = Field(
         "none", description="end a trial early where it is worse than the median of the first ones"
     )
+    rules: Annotated[list[str], BeforeValidator(as_list)] = Field(
+        [],
+        description="search these fields of the protocol too, by the same draws for every method: "
+        + ", ".join(sorted(SEARCHED_RULES)),
+    )
+
+    @field_validator("rules")
+    @classmethod
+    def _rules(cls, names: list[str]) -> list[str]:
+        names = [name.replace("-", "_") for name in names]
+        for name in names:
+            if name not in SEARCHED_RULES:
+                raise ValueError(f"{name!r} has no range to search: {nearest(name, SEARCHED_RULES)}")
+        return unique(sorted(names), "the list")
 
 
 Names = Annotated[list[str], BeforeValidator(as_list), Field(min_length=1)]
@@ -138,6 +153,10 @@ class Experiment(BaseModel):
         default_factory=dict,
         description="what each array task is given: a profile, partition=gpu,time=4h, or both",
     )
+    logger: Annotated[list[str], BeforeValidator(as_list)] = Field(
+        [],
+        description="tell these of every epoch, too, from below loggers/ in the store: " + ", ".join(LOGGERS),
+    )
     bundle_time: str = Field("30m", description="how long an array task is to live: small jobs share one")
     workers: int | None = Field(
         None, ge=1, le=1024, description="jobs at a time; default: one a core, or one a GPU"
@@ -215,6 +234,14 @@ class Experiment(BaseModel):
         """The modality sets of a task: those of the suite, where it lists the task."""
         listed = suite_tasks(self.suite, self.preset) if self.suite else []
         return [item.modality_set for item in listed if item.task == task] or self.modalities
+
+    @field_validator("logger")
+    @classmethod
+    def _loggers(cls, names: list[str]) -> list[str]:
+        for name in names:
+            if name not in LOGGERS:
+                raise ValueError(f"unknown logger {name!r}: {nearest(name, LOGGERS)}")
+        return unique(names, "the list")
 
     @field_validator("methods", "seeds", "corruptions", "ood")
     @classmethod

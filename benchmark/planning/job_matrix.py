@@ -13,9 +13,10 @@ from ...datasets.libraries import check_installed
 from ...datasets.rates import has_rates
 from ..core.as_published import BUDGETS, family_of, rules_of
 from ..core.errors import UsageError, nearest
-from ..core.job import Data, Job
+from ..core.job import RULE, Data, Job
 from ..core.locate import locate
-from ..core.method_spec import Field, describe, word
+from ..core.method_spec import NO_RANGE, Field, describe, word
+from ..core.protocol import SEARCHED_RULES, Protocol
 from ..core.registry import entries, find
 from ..core.task import Task, can_stand_in_a_task, dataset_of, domain_of
 from ..data.class_holdout import without_classes
@@ -276,8 +277,8 @@ def _variant(
     description = describe(entry)
     check_installed(description.libraries, f"the method {variant.name}")
     dataset = entries("dataset", plugins).get(target.name)
-    rules = {**BUDGETS[family], **rules_of(dataset), **description.rules(family, target.name)}
-    resolved = experiment.protocol.resolve(rules)
+    published = {**BUDGETS[family], **rules_of(dataset), **description.rules(family, target.name)}
+    resolved = experiment.protocol.resolve(published)
     check_method(description, resolved, target.target, target.name)
     params = description.resolve(variant.overrides, protocol, family, target.name)
     check_models(variant.name, description.model_params, params)
@@ -295,9 +296,16 @@ def _variant(
         "params": params,
         "version": description.job_version(entry),
         "protocol": resolved.model_dump(),
-        "rules": experiment.protocol.label(rules),
+        "rules": experiment.protocol.label(published),
         "label": f"{variant.name}({words})" if words else variant.name,
         "train_missing": description.train_missing,
         "needs_domains": description.needs_domains,
     }
-    return fields, tuple(item for item in ranges if item.name not in pinned), pinned
+    rules = experiment.search.rules if experiment.search else []
+    searched = [item for item in ranges if item.name not in pinned]
+    return fields, (*searched, *(_searched_rule(name, resolved) for name in rules)), pinned
+
+
+def _searched_rule(name: str, protocol: Protocol) -> Field:
+    """A field of the protocol as a search takes it, beside the parameters of a method."""
+    return Field(RULE + name, getattr(protocol, name), {**NO_RANGE, **vars(SEARCHED_RULES[name])})

@@ -18,6 +18,38 @@ if TYPE_CHECKING:
     from ...leaderboards.plots.figure import PictureForm
 
 
+#: The name of the picture that is drawn only where it is asked for: one of every training.
+LEARNING_CURVES = "learning-curves"
+
+
+def draw_learning_curves(
+    results: list[Result], folder: Path, form: PictureForm | None = None
+) -> tuple[list[Path], list[str]]:
+    """Draws the metric that selects epochs, epoch by epoch, a panel for each method.
+
+    Args:
+        results: one a job.
+        folder: where to, made if need be.
+        form: how they are written; by default as PNG and PDF.
+
+    Returns:
+        The files, and why other pictures are not drawn.
+
+    Raises:
+        OSError: one cannot be written.
+        LibraryError: matplotlib is not installed.
+    """
+    from ...leaderboards.plots import figure, training
+
+    with import_guard("matplotlib", "drawing pictures"):
+        import matplotlib.figure  # noqa: F401 (whether it can be imported)
+    try:
+        frame = TABLES["training"].make(results)
+    except ValueError as error:
+        return [], [str(error)]
+    return training.write_learning_curves(frame, folder, form or figure.FILES)
+
+
 def write_pictures(
     results: list[Result],
     folder: Path,

@@ -125,9 +125,16 @@ class PredictionFiles:
         return self._once("diagnostics", lambda: self._all("diagnostics"))
 
     def epochs(self) -> list[dict[str, Any]]:
-        """What was noted at the end of each epoch of the training; nothing where the record cannot be read."""
+        """What was noted at the end of each epoch of the training, with ``metric_name``, what its ``metric`` is, and
+        ``tested``, whether its weights are tested; nothing where the record cannot be read."""
         fit = read_json(self._job.path / "fit.json")
-        return list(fit.get("epochs", ())) if isinstance(fit, dict) else []
+        if not isinstance(fit, dict):
+            return []
+        metric, tested = fit.get("metric"), fit.get("selected_epoch")
+        return [
+            {**epoch, "metric_name": metric, "tested": epoch.get("epoch") == tested}
+            for epoch in fit.get("epochs", ())
+        ]
 
     def features(self) -> dict[str, pd.DataFrame]:
         """Clean outputs with features: of source training and test, and of each OOD set by its name and content. Raises

@@ -36,9 +36,11 @@ def space(fields: Sequence[Field]) -> dict[str, BaseDistribution]:
             choices = tuple(dict.fromkeys((*search["choices"], item.default)))
             ranges[item.name] = known.CategoricalDistribution(choices)
         elif isinstance(item.default, int):
-            ranges[item.name] = known.IntDistribution(int(search["low"]), int(search["high"]))
+            ranges[item.name] = known.IntDistribution(
+                int(search["low"]), int(search["high"]), log=search["log"]
+            )
         else:
-            ranges[item.name] = known.FloatDistribution(search["low"], search["high"])
+            ranges[item.name] = known.FloatDistribution(search["low"], search["high"], log=search["log"])
     return ranges
 
 
@@ -188,8 +190,8 @@ def _ended_trials(store: Store, search: SearchProgress, fields: Sequence[Field])
     for index, record in search.trials.items():
         job = record.job
         about = {
-            "params": {name: job.params[name] for name in distributions},
-            "distributions": _widen_ranges(distributions, job.params),
+            "params": (params := {name: job.value(name) for name in distributions}),
+            "distributions": _widen_ranges(distributions, params),
             "user_attrs": {"index": index, "job": job.id, "seed": job.seed},
         }
         if index in search.scores:
@@ -212,5 +214,6 @@ def _widen_ranges(
         low, high = getattr(own, "low", None), getattr(own, "high", None)
         if low is not None and high is not None:
             kind: Any = type(own)
-            ranges[name] = kind(low=min(low, params[name]), high=max(high, params[name]))
+            ends = {"low": min(low, params[name]), "high": max(high, params[name])}
+            ranges[name] = kind(**ends, log=getattr(own, "log", False) and ends["low"] > 0)
     return ranges

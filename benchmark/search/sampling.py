@@ -7,7 +7,7 @@ is, on every machine. Seeds follow from names in the same way.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any, Literal
 
 from ..core.method_spec import Field
@@ -23,7 +23,9 @@ def uniform(*names: object) -> float:
 
 
 def draw(field: Field, method: str, index: int) -> Any:
-    """The value of a searched parameter in a draw: uniform in its range, rounded as it asks, or one of its choices.
+    """The value of a searched parameter in a draw: from its range, rounded as it asks, or one of its choices.
+
+    In a range the draw is uniform, or its logarithm is, where the range is logarithmic.
 
     As in MMDG-Bench the draw is rounded, not drawn from a grid: the two ends come half as often. A parameter that is
     ``nonzero``, such as a temperature, by which a method divides, is drawn again where it would be rounded to 0.
@@ -40,10 +42,16 @@ def draw(field: Field, method: str, index: int) -> Any:
     value: Any = None
     for turn in range(TURNS):
         place = uniform(*names, *([turn] if turn else []))
-        value = round_draw(field, search["low"] + place * (search["high"] - search["low"]))
+        value = round_draw(field, _in_range(search, place))
         if not _is_forbidden_zero(field, value):
             return value
     return replace_zero(field, value)
+
+
+def _in_range(search: Mapping[str, Any], place: float) -> float:
+    """The number at a share of the way from the lower end of a range to its upper end."""
+    low, high = search["low"], search["high"]
+    return low * (high / low) ** place if search["log"] else low + place * (high - low)
 
 
 def round_draw(field: Field, value: float) -> Any:
@@ -56,6 +64,8 @@ def round_draw(field: Field, value: float) -> Any:
     search = field.search or {}
     if isinstance(field.default, int):
         value = round(value)
+    elif search["digits"] is not None and search["log"]:
+        value = float(f"{value:.{max(search['digits'], 1)}g}")
     elif search["digits"] is not None:
         value = round(value, search["digits"])
     value = min(max(value, search["low"]), search["high"])

@@ -50,7 +50,7 @@ def search_record(search: SearchProgress) -> dict[str, Any]:
 
     def trial_values(index: int, record: Record) -> dict[str, Any]:
         score = search.scores.get(index)
-        params = {name: record.job.params[name] for name in search.trial.searched}
+        params = {name: record.job.value(name) for name in search.trial.searched}
         values = {"index": index, "job": record.job.id, "state": record.state, "seed": record.job.seed}
         scored = {"metric": score.metric, "loss": score.loss} if score else {}
         return {**values, "drawn": params, **scored, **({"reason": record.reason} if record.reason else {})}

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ..core.errors import UsageError
-from ..core.job import Job, Trial
+from ..core.job import RULE, Job, Trial
 from ..planning.evaluations import Evaluation, evaluations_for
 from ..planning.experiment import Experiment
 from ..planning.job_matrix import MatrixRow, matrix_rows
@@ -51,8 +51,12 @@ class Study:
     def sampled_job(self, index: int) -> Job:
         """The job of a trial whose parameters are our own draw, which depends on its index alone."""
         method = self.row.job.method
-        params = {item.name: draw(item, method, index) for item in self.row.searched} if index else {}
-        return self.job(index, params)
+        drawn = {}
+        if index:
+            for item in self.row.searched:
+                # a draw of the protocol is the same for every method, so that trials of one index are alike
+                drawn[item.name] = draw(item, "" if item.name.startswith(RULE) else method, index)
+        return self.job(index, drawn)
 
     def job(self, index: int, drawn: Mapping[str, Any]) -> Job:
         """The job of a trial.
@@ -62,8 +66,7 @@ class Study:
             drawn: the searched parameters with their values; those that are left out have their defaults.
         """
         return replace(
-            self.row.job,
-            params={**self.row.job.params, **drawn},
+            self.row.job.with_values(drawn),
             seed=seed_of("trial", index, seed_names(self.trial)),
             search=replace(self.trial, index=index),
         )
@@ -142,8 +145,13 @@ def studies_of(experiment: Experiment) -> list[Study]:
                 raise UsageError(
                     f"method {row.job.method}: {item.name} is searched without choices and without low and high"
                 )
+            if search["log"] and search["low"] <= 0:
+                raise UsageError(
+                    f"method {row.job.method}: {item.name} has a logarithmic range from {search['low']}: "
+                    "it has to begin above 0"
+                )
         names = tuple(item.name for item in row.searched)
-        part = Trial("trial", 0, **options.model_dump(), searched=names, pinned=row.pinned)
+        part = Trial("trial", 0, **options.model_dump(exclude={"rules"}), searched=names, pinned=row.pinned)
         studies.setdefault((row.job.id, names), Study(row, part))
     return list(studies.values())
 

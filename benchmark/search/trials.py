@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ..core.job import NOT_IDENTITY, Job, Trial, canonical_json
+from ..core.job import NOT_IDENTITY, RULE, Job, Trial, canonical_json
 from ..core.method_spec import word
 from ..core.selection import Direction
 from ..core.states import BROKEN
@@ -102,8 +102,8 @@ class SearchProgress:
 
     def drawn_parameters(self, index: int) -> str:
         """The searched parameters of a trial as text, such as ``alpha=0.3, beta=0.7``, to six digits."""
-        params = self.trials[index].job.params
-        shown = {name: params[name] for name in self.trial.searched}
+        job = self.trials[index].job
+        shown = {name.removeprefix(RULE): job.value(name) for name in self.trial.searched}
         shown |= {name: f"{value:.6g}" for name, value in shown.items() if isinstance(value, float)}
         return ", ".join(f"{name}={word(value)}" for name, value in shown.items())
 
@@ -115,11 +115,19 @@ def search_name(job: Job) -> str:
     """
     assert job.search is not None
     values = {key: value for key, value in job.to_dict().items() if key == "label" or key not in NOT_IDENTITY}
-    fixed = {key: value for key, value in values["params"].items() if key not in job.search.searched}
-    about = {**values, "params": fixed, "seed": 0, "data": [[d.name, d.fingerprint] for d in job.data]}
+    fixed = _not_drawn(job, job.search)
+    about = {**values, **fixed, "seed": 0, "data": [[d.name, d.fingerprint] for d in job.data]}
     rules = [job.search.sampler, job.search.pruner, sorted(job.search.searched)]
     digest = hashlib.sha256(canonical_json([about, rules]).encode()).hexdigest()[:12]
     return f"{job.id.rpartition('-s')[0] or 'search'}-{digest}"
+
+
+def _not_drawn(job: Job, part: Trial) -> dict[str, dict[str, Any]]:
+    """``params`` and ``protocol`` of a job, without what its search draws."""
+    return {
+        "params": {key: value for key, value in job.params.items() if key not in part.searched},
+        "protocol": {key: value for key, value in job.protocol.items() if RULE + key not in part.searched},
+    }
 
 
 def _search_key(job: Job, part: Trial) -> tuple:
@@ -129,8 +137,7 @@ def _search_key(job: Job, part: Trial) -> tuple:
         job: a trial or repeat.
         part: its part in the search.
     """
-    fixed = [(key, value) for key, value in job.params.items() if key not in part.searched]
-    rules = (part.sampler, part.pruner, part.searched, str(job.protocol), str(fixed))
+    rules = (part.sampler, part.pruner, part.searched, str(_not_drawn(job, part)))
     return job.label, job.method, job.version, job.task, job.modalities, job.data, job.role, job.fold, rules
 
 
@@ -188,9 +195,18 @@ def search_of(store: Store, records: Sequence[Record], scorer: Scorer = selected
     if chosen is not None:
         for record in records:
             own = record.job.search
-            if own and own.role == "repeat" and record.job.params == trials[chosen].job.params:
+            if (
+                own
+                and own.role == "repeat"
+                and _configuration(record.job) == _configuration(trials[chosen].job)
+            ):
                 again[own.index] = record
     return SearchProgress(part, trials, dict(sorted(again.items())), scores, metric, chosen, why)
+
+
+def _configuration(job: Job) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+    """What a trial has in common with its repeats."""
+    return job.params, job.protocol
 
 
 def _why_none(trials: Mapping[int, Record], unreadable: Iterable[int], draws: int) -> str:
@@ -224,6 +240,7 @@ _STATES = {
     "dead": "died",
     "cancelled": "cancelled",
     "running": "running",
+    "interrupted": "interrupted",
     "queued": "queued",
     "planned": "not started",
 }
@@ -309,7 +326,7 @@ def repeat_of(chosen: Job, trial: Trial, index: int) -> Job:
 
 def seed_names(trial: Trial) -> tuple[str, ...]:
     """What makes the seeds of a search differ from those of another with the same method and data."""
-    return (trial.sampler, trial.pruner, *trial.pinned)
+    return (trial.sampler, trial.pruner, *trial.pinned, *_searched_rules(trial))
 
 
 def size_label(trial: Trial) -> str:
@@ -322,9 +339,15 @@ def protocol_suffix(trial: Trial | None) -> str:
     if trial is None:
         return ""
     how = "" if trial.sampler == "random" else f" by {trial.sampler}"
-    return f", search {size_label(trial)}{how}" + (
-        "" if trial.pruner == "none" else f", {trial.pruner} pruner"
-    )
+    rules = [name.removeprefix(RULE) for name in _searched_rules(trial)]
+    over = f" over {'+'.join(rules)} too" if rules else ""
+    pruner = "" if trial.pruner == "none" else f", {trial.pruner} pruner"
+    return f", search {size_label(trial)}{over}{how}{pruner}"
+
+
+def _searched_rules(trial: Trial) -> list[str]:
+    """The fields of the protocol that a search draws, each with ``RULE`` before its name."""
+    return [name for name in trial.searched if name.startswith(RULE)]
 
 
 def describe_search(search: SearchProgress) -> str:

@@ -128,7 +128,9 @@ class JobFolder:
         if "done.json" in there:
             return Record(job, "dead", "its results are no longer whole; the next run makes them again")
         if progress is not None:
-            return Record(job, "dead", "ended without a result; the next run starts it again", progress)
+            return Record(
+                job, "interrupted", "ended without a result; the next run goes on with it", progress
+            )
         return Record(job, "planned")
 
     def is_done(self) -> bool:

@@ -159,7 +159,7 @@ def _training_state(training: Resumable, data: TrainingBatches) -> dict[str, Any
         "schedule": {name: schedule.scheduler.state_dict()[name] for name in _SCHEDULE},
         "record": [asdict(item) for item in training.record],
         "selected": dict(training.selected),
-        "random": _random_states(),
+        "random": random_states(),
     }
 
 
@@ -182,7 +182,8 @@ def _load_training(training: Resumable, data: TrainingBatches, state: Mapping[st
         setattr(progress, name, state["epoch"])
 
 
-def _random_states() -> dict[str, Any]:
+def random_states() -> dict[str, Any]:
+    """The states of the global random generators, as ``restore_random`` takes them."""
     version, numbers, gauss = random.getstate()
     _, keys, place, has_gauss, cached = np.random.get_state()
     return {

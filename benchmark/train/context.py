@@ -25,6 +25,7 @@ class Context:
         evaluations: what the networks are tested under beside clean inputs and missing modalities.
         rivals: id of a job -> ids of finished jobs that a pruner compares it with.
         code: the version of the code that planned the jobs.
+        loggers: names of the loggers that are told of every epoch.
         measure: whether operations and time of a prediction are measured when a network is trained.
     """
 
@@ -38,6 +39,7 @@ class Context:
     rivals: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     code: str = ""
     measure: bool = False
+    loggers: tuple[str, ...] = ()
 
     def lacking(self, job: Job) -> list[Evaluation]:
         """The evaluations that a job is to have and that are not in the store."""

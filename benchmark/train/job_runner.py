@@ -59,6 +59,7 @@ from .predict import corruption_conditions, feature_table, prediction_table, to_
 from .seeds import seed_everything
 from .timer import PhaseTimer
 from .validate import SelectionData
+from .watchers import watching
 from .weights import save_weights
 
 if TYPE_CHECKING:
@@ -168,12 +169,15 @@ def _train(job: Job, context: Context, folder: JobFolder, claim: Claim) -> Train
         if isinstance(method, Estimator):
             from .estimation import fit_estimator
 
-            training = fit_estimator(method, protocol, *splits, job.seed, report, selection_data)
+            with watching(job, context, data.target.kind) as watchers:
+                training = fit_estimator(method, protocol, *splits, job.seed, report, selection_data)
+                watchers.log(training.record)
         else:
             # With Lightning, and so with much of torch: half of a worker's start, which an estimator does without.
             from .lightning_module import fit
 
-            training = fit(method, protocol, *splits, job.seed, report, selection_data, kept)
+            with watching(job, context, data.target.kind) as watchers:
+                training = fit(method, protocol, *splits, job.seed, report, selection_data, kept, watchers)
     clock.seconds["fit"] += checkpointer.before
     with clock.phase("predict"):
         table = to_parquet(prediction_table(method, {"valid": data.valid, "test": data.test}))

@@ -33,6 +33,7 @@ from .predict import EVALUATION_BATCH
 from .seeds import generator
 from .trainer import run_trainer
 from .validate import SOURCES_ALONE, Report, SelectionData, tested_weights, validate
+from .watchers import NOBODY, Watchers
 from .weights import kept_state, load_kept
 
 
@@ -75,6 +76,7 @@ class Training(LightningModule):
         self.stage = -1
         self._stage_starts = _stage_starts(method.stages, protocol.epochs)
         self.checkpointer: Checkpointer | None = None
+        self.watchers = NOBODY
         self.ignores_end = signal.getsignal(signal.SIGTERM) is signal.SIG_IGN
         self.data: TrainingBatches
         self._random: Mapping[str, Any] | None = None
@@ -149,6 +151,7 @@ class Training(LightningModule):
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
         if self.checkpointer:
             self._random = self.checkpointer.restore(self, self.data)
+        self.watchers.log(self.record)  # of an interrupted training, so that each log is whole
 
     def on_train_epoch_start(self) -> None:
         """Writes a checkpoint, and tells the method which stage and which epoch begins."""
@@ -285,6 +288,9 @@ class Training(LightningModule):
                 self.selected = copy.deepcopy(kept_state(self.method))
         self.method.train()
         self.report(self.current_epoch, 1.0, epoch)
+        self.watchers.log([epoch])
+        for callback in self.watchers.callbacks:  # Lightning's own turn comes before the record is complete
+            callback.on_validation_end(self.trainer, self)
         if self.protocol.schedule == "plateau":  # which follows the validation that has just been made
             set_rates(self.trainer.lr_scheduler_configs[0].scheduler)
         self._stop_early()
@@ -318,6 +324,7 @@ def fit(
     report: Report,
     selection_data: SelectionData = SOURCES_ALONE,
     checkpointer: Checkpointer | None = None,
+    watchers: Watchers = NOBODY,
 ) -> Training:
     """Trains ``method`` and leaves it with the weights of the selected epoch.
 
@@ -330,6 +337,7 @@ def fit(
         report: called with the epoch, the share of it that is done, and at its end its record.
         selection_data: what the rule of selection reads beside source validation.
         checkpointer: restores an interrupted training of the same job, and writes checkpoints of this one.
+        watchers: loggers and callbacks that look on.
 
     Raises:
         FloatingPointError: the loss is no longer finite.
@@ -344,9 +352,9 @@ def fit(
         train = imputed_once(train, spec)
     training = Training(method, protocol, valid, seed, report, selection_data)
     training.data = training_batches(train, protocol, method.compares_domains, seed)
-    training.checkpointer = checkpointer
+    training.checkpointer, training.watchers = checkpointer, watchers
     device = train.target.device
-    run_trainer(training, training.data, protocol, device)
+    run_trainer(training, training.data, protocol, device, watchers)
     method.to(device)  # the trainer's last act is to move it to the CPU
     load_kept(method, training.selected)
     return training

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
+from ...corruptions.condition import Clean
 from ...datasets.imputation_rules import LEARNED
 from ...methods.method import Method
 from ..core.errors import UsageError
@@ -22,6 +24,9 @@ from .job_data import device_of, task_data
 from .seeds import seed_everything
 from .weights import load_weights
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 
 @dataclass(frozen=True)
 class TrainedNetwork:
@@ -35,6 +40,48 @@ class TrainedNetwork:
 
     method: Method
     data: TaskData
+
+    def predict(self, split: Literal["train", "valid", "test"] = "test") -> pd.DataFrame:
+        """What the network answers on complete data of a split.
+
+        Args:
+            split: of its data.
+
+        Returns:
+            A row for each sample; the columns are those of ``predict.prediction_table``.
+        """
+        from .predict import prediction_table  # with pandas, which loading has no need of
+
+        return prediction_table(self.method, {split: getattr(self.data, split)}, [Clean()]).to_pandas()
+
+
+def load(
+    job: Path | str,
+    store: Path | str = "runs",
+    data_root: Path | str | None = None,
+    datasets: Mapping[str, Path] | None = None,
+    plugins: tuple[Path, ...] = (),
+) -> TrainedNetwork:
+    """As ``load_network``, with the arguments of ``predict``: the id of a finished job or its folder.
+
+    Args:
+        job: the id of a finished job, or its folder.
+        store: the folder of the results, where ``job`` is an id.
+        data_root: folder of the datasets; by default ``$MMBENCH_DATA``, else ``data``.
+        datasets: dataset -> its folder or file, for datasets that lie elsewhere.
+        plugins: files that bring its method, or its datasets.
+
+    Returns:
+        The network, and its data as tensors.
+
+    Raises:
+        UsageError, StoreError, DataError: as ``load_network``.
+    """
+    folder = Path(job)
+    if folder.is_dir():
+        folder = folder.resolve()
+        return load_network(folder.parent.parent, folder.name, data_root, datasets, plugins)
+    return load_network(store, str(job), data_root, datasets, plugins)
 
 
 def load_network(

@@ -14,10 +14,15 @@ import torch
 from ..core.protocol import Protocol
 from .lightning_import import LightningEnvironment, LightningModule, Trainer
 from .minibatches import TrainingBatches
+from .watchers import NOBODY, Watchers
 
 
 def run_trainer(
-    module: LightningModule, batches: TrainingBatches, protocol: Protocol, device: torch.device
+    module: LightningModule,
+    batches: TrainingBatches,
+    protocol: Protocol,
+    device: torch.device,
+    watchers: Watchers = NOBODY,
 ) -> None:
     """Trains a module, without files, progress bars or loggers of the trainer's own.
 
@@ -26,6 +31,7 @@ def run_trainer(
         batches: the minibatches of an epoch.
         protocol: says for how many epochs, and how gradients are clipped and accumulated.
         device: where it is trained.
+        watchers: loggers and callbacks that were asked for.
 
     Raises:
         KeyboardInterrupt: Ctrl-C.
@@ -43,7 +49,8 @@ def run_trainer(
             max_epochs=protocol.epochs,
             gradient_clip_val=protocol.clip_norm or None,
             accumulate_grad_batches=protocol.accumulate,
-            logger=False,
+            logger=list(watchers.loggers) or False,
+            callbacks=list(watchers.callbacks) or None,
             enable_checkpointing=False,
             enable_progress_bar=False,
             enable_model_summary=False,

@@ -235,6 +235,7 @@ def _only(sheet: Sheet, place: int) -> Sheet:
 _WORDS = {
     "failed": "failed",
     "dead": "died",
+    "interrupted": "interrupted",
     "cancelled": "cancelled",
     "running": "running",
     "queued": "queued",

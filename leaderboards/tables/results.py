@@ -16,7 +16,9 @@ from .score_sheet import SheetCache, short_hash
 if TYPE_CHECKING:
     import pandas as pd
 
-State = Literal["done", "failed", "running", "queued", "planned", "dead", "cancelled", "pruned"]
+State = Literal[
+    "done", "failed", "running", "queued", "planned", "interrupted", "dead", "cancelled", "pruned"
+]
 
 
 class UnusableError(ValueError):
@@ -61,7 +63,9 @@ class Result:
             something was damaged in training.
         trained: the families of corruption that were in training.
         epochs: reads what was noted at the end of each epoch of its training: ``train``, loss term -> mean over the epoch;
-            ``loss``, that of validation; and ``diagnostics``, name -> value, where the method tells any. None where unknown.
+            ``loss``, that of validation; ``metric``, that by which epochs are selected, with
+            ``metric_name``; ``tested``, whether the epoch's weights are tested; and ``diagnostics``, name -> value, where the method
+            tells any. None where unknown.
         bound: whether it was trained on the target itself and stands beside a shift as its upper bound. Its
             protocol ends with ``UPPER_BOUND``, so that it is in a block of its own and never compared.
         held_out_test: of a fold, whether it validates, and all folds are tested on the same samples, which no network

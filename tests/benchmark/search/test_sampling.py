@@ -25,7 +25,7 @@ SEARCHED = [
     for item in describe(entry).fields
     if item.search
 ]
-RANGE = {"low": 0.0, "high": 1.0, "digits": None, "choices": (), "nonzero": False}
+RANGE = {"low": 0.0, "high": 1.0, "digits": None, "choices": (), "nonzero": False, "log": False}
 
 
 def kolmogorov(values: list[float]) -> float:
@@ -172,13 +172,20 @@ def test_without_the_guard_it_would_be():
 
 
 def test_rounding_gives_the_type_of_the_default_within_the_range():
-    whole = Field("layers", 2, {"low": 1, "high": 4, "digits": None, "choices": (), "nonzero": False})
+    whole = Field(
+        "layers", 2, {"low": 1, "high": 4, "digits": None, "choices": (), "nonzero": False, "log": False}
+    )
     assert round_draw(whole, 2.6) == 3
     assert isinstance(round_draw(whole, 2.6), int)
     assert {draw(whole, "any", index) for index in range(1, 200)} == {1, 2, 3, 4}
     assert (
         round_draw(
-            Field("a", 0.5, {"low": 0.05, "high": 1.0, "digits": 1, "choices": (), "nonzero": False}), 0.04
+            Field(
+                "a",
+                0.5,
+                {"low": 0.05, "high": 1.0, "digits": 1, "choices": (), "nonzero": False, "log": False},
+            ),
+            0.04,
         )
         == 0.05
     )

@@ -196,8 +196,14 @@ def test_trials_of_a_search_that_learns_come_one_at_a_time_with_studies_side_by_
     assert [job.params for job in wave.jobs[1:2]] == [asked_for[-1].params]
 
 
-WEIGHT = Field("weight", 0.1, {"low": 0.0, "high": 1.0, "digits": None, "choices": (), "nonzero": False})
-SIZE = Field("size", 8, {"low": None, "high": None, "digits": None, "choices": (4, 8, 16), "nonzero": False})
+WEIGHT = Field(
+    "weight", 0.1, {"low": 0.0, "high": 1.0, "digits": None, "choices": (), "nonzero": False, "log": False}
+)
+SIZE = Field(
+    "size",
+    8,
+    {"low": None, "high": None, "digits": None, "choices": (4, 8, 16), "nonzero": False, "log": False},
+)
 
 
 def planted(params: dict[str, Any]) -> float:

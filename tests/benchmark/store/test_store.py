@@ -36,7 +36,8 @@ def test_states(store: Store, job: Job):
         assert store.record(job).state == "running"
         write_json(store.job(job.id).path / "progress.json", {"epoch": 3})
         assert store.record(job).progress == {"epoch": 3}
-    assert store.record(job).state == "dead"
+    assert store.record(job).state == "interrupted"
+    assert store.record(job).reason == "ended without a result; the next run goes on with it"
     store.job(job.id).fail("the loss is not finite")
     assert (store.record(job).state, store.record(job).reason) == ("failed", "the loss is not finite")
     store.job(job.id).finish(FILES, {})
