@@ -189,7 +189,7 @@ def _train(job: Job, context: Context, folder: JobFolder, claim: Claim) -> Train
         **({"bases": bases} if (bases := dict(method.bases())) else {}),
     }
     measured: dict[str, float] = {}
-    if context.measure and not data.media:
+    if context.measure and (method.reads_media or not data.media):
         from .inference_cost import inference_cost  # where it was asked for
 
         measured = inference_cost(method, data.test.batch)
