@@ -59,7 +59,7 @@ from .network import TrainedNetwork, load_trained
 from .predict import corruption_conditions, feature_table, prediction_table, to_parquet
 from .seeds import seed_everything
 from .timer import PhaseTimer
-from .weights import save_weights
+from .weights import save_weights, trained_share
 
 if TYPE_CHECKING:
     from .estimation import Fit
@@ -186,7 +186,11 @@ def _train(job: Job, context: Context, folder: JobFolder, claim: Claim) -> Train
         "parameters": sum(item.numel() for item in method.parameters() if item.requires_grad),
         "test_domains": sorted(set(data.test.domain.astype(str).tolist())),
         "epochs": [asdict(item) for item in training.record],
-        **({"bases": bases} if (bases := dict(method.bases())) else {}),
+        **(
+            {"bases": bases, "trained_share": trained_share(method)}
+            if (bases := dict(method.bases()))
+            else {}
+        ),
     }
     measured: dict[str, float] = {}
     if context.measure and (method.reads_media or not data.media):

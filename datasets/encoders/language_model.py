@@ -5,22 +5,25 @@ Beside causal language models, which read text, the Thinker of Qwen2.5-Omni is k
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
 
+from ..dataset import DataError
 from ..fingerprint import file_sha256
-from ..libraries import import_guard
+from ..libraries import first_line, import_guard
 from .encoder import EncoderError
 from .memory import free_bytes
 from .transformer import quiet
-from .weights import files_digest, hub_folder, read, weight_files
+from .weights import files_digest, hub_folder, weight_files
 
 Weights = Literal["float32", "bfloat16", "nf4"]
 #: Bytes that a number of the weights takes; of NF4 with what its blocks are scaled by.
@@ -72,9 +75,11 @@ def load_language_model(model: str, weights: Weights = "float32") -> LanguageMod
     path = Path(os.path.expandvars(model)).expanduser()
     folder, digest = _folder(model, path)
     config_file = folder / "config.json"
-    with quiet(), read("lmm", str(folder)):
+    with quiet(), _reading(folder):
         kind = str(json.loads(config_file.read_text()).get("model_type", ""))
-        owner = getattr(transformers, _OMNI[kind]) if kind in _OMNI else transformers.AutoModelForCausalLM
+        owner: Any = (
+            getattr(transformers, _OMNI[kind]) if kind in _OMNI else transformers.AutoModelForCausalLM
+        )
         config: dict[str, Any] = {}
         if kind == "qwen2_5_omni":  # the Thinker alone: nothing is spoken
             whole = transformers.AutoConfig.from_pretrained(folder, local_files_only=True)
@@ -117,6 +122,17 @@ def _folder(model: str, path: Path) -> tuple[Path, str]:
     if not (files := weight_files(path)):
         raise EncoderError(f"{path} holds no weights: put model.safetensors there")
     return path, files_digest(files)
+
+
+@contextlib.contextmanager
+def _reading(what: Path) -> Iterator[None]:
+    """Turns what the libraries raise for files that do not fit into one line."""
+    try:
+        yield
+    except DataError:
+        raise
+    except Exception as error:  # of many kinds, theirs and others'
+        raise EncoderError(f"{what}: cannot be read ({type(error).__name__}: {first_line(error)})") from None
 
 
 def _tokenizer(transformers: Any, folder: Path) -> Any:
@@ -201,7 +217,7 @@ def converted_gguf(file: Path) -> tuple[Path, str]:
     folder.parent.mkdir(parents=True, exist_ok=True)
     work = Path(tempfile.mkdtemp(dir=folder.parent, prefix="converting-"))
     try:
-        with quiet(), read("lmm", str(file)):
+        with quiet(), _reading(file):
             _convert(file, work)
         try:
             work.rename(folder)

@@ -76,7 +76,11 @@ class LMM(Method):
     version = 1
     reads_media = True
     model_params = ("model",)
-    libraries = ("transformers", "peft")
+    libraries = ("transformers",)
+    libraries_of_params: ClassVar[Mapping[str, Mapping[Any, tuple[str, ...]]]] = {
+        "lora": {True: ("peft",)},
+        "weights": {"nf4": ("bitsandbytes", "accelerate")},
+    }
     as_published: ClassVar[Mapping[str, Any]] = {"weights": "nf4", "checkpointing": True}
     rules_as_published: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "sentiment": {
@@ -257,17 +261,13 @@ class LMM(Method):
     @torch.no_grad()
     def _expected(self, batch: Batch) -> Output:
         """The mean of all answers by their probabilities among each other; of classes, their log-probabilities."""
-        values = (
-            score_grid(self.low, self.high, self.params.grid)
-            if self.spec.kind == "regression"
-            else self.names
-        )
-        texts = [self._answer(one) if isinstance(one, float) else one for one in values]
+        scores = score_grid(self.low, self.high, self.params.grid) if self.spec.kind == "regression" else []
+        texts = [write_score(one) for one in scores] or self.names
         prompts = self._prompts(batch)
         found = torch.stack([self._answer_scores(prompts, [text] * len(batch))[0] for text in texts], dim=1)
         if self.spec.kind == "classification":
             return Output(found.log_softmax(dim=1))
-        return Output(found.softmax(dim=1) @ torch.tensor(values, device=found.device))
+        return Output(found.softmax(dim=1) @ torch.tensor(scores, device=found.device))
 
     def _answer(self, label: float | int) -> str:
         """How a label is answered."""

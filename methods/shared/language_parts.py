@@ -122,7 +122,8 @@ class Backbone:
         depth = int(config.num_hidden_layers)
         if not -1 <= layer <= depth:
             raise DataError(f"method lmm: layer={layer}: should be -1, or 0 to {depth} of this model")
-        self._layer, self._side, self._fill = layer, side, fill
+        self._layer, self._fill = layer, fill
+        self._side: Side = side
         accepted = inspect.signature(module.base_model.forward).parameters
         # a model that places sound and frames counts positions itself
         self._counts = "position_ids" in accepted and "video_grid_thw" not in accepted

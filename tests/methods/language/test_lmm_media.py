@@ -95,7 +95,7 @@ def test_sound_and_frames_are_what_the_library_makes_of_them(processor: Any, tmp
     )
     for name in ("pixel_values_videos", "video_grid_thw"):
         torch.testing.assert_close(own[name], theirs[name])
-    assert own["video_second_per_grid"].tolist() == theirs["video_second_per_grid"]
+    assert own["video_second_per_grid"].tolist() == list(theirs["video_second_per_grid"])
 
 
 @pytest.mark.parametrize("count", [1, 100, 640, 3333])
@@ -179,7 +179,7 @@ def test_adapters_of_the_published_model_are_counted(scope: Any, adapters: int):
     with torch.device("meta"):
         module = transformers.Qwen2_5OmniThinkerForConditionalGeneration(config)
     base = sum(one.numel() for one in module.parameters())
-    sizes = dict(module.named_modules())
+    sizes: dict[str, Any] = dict(module.named_modules())
     found = sum(
         32 * (sizes[name].in_features + sizes[name].out_features) for name in adapted_layers(module, scope)
     )
@@ -191,7 +191,7 @@ def test_adapters_of_the_published_model_are_counted(scope: Any, adapters: int):
 
 def test_counted_adapters_are_those_that_are_put_on(thinker: str):
     module: Any = transformers.Qwen2_5OmniThinkerForConditionalGeneration.from_pretrained(thinker)
-    sizes = dict(module.named_modules())
+    sizes: dict[str, Any] = dict(module.named_modules())
     expected = sum(
         3 * (sizes[name].in_features + sizes[name].out_features) for name in adapted_layers(module, "all")
     )

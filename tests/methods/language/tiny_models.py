@@ -103,7 +103,8 @@ def thinker_config(**sizes: Any) -> Any:
     """
     words = tokenizer()
     names = {name: words.convert_tokens_to_ids(token) for name, token in _MEDIA.items()}
-    return transformers.models.qwen2_5_omni.configuration_qwen2_5_omni.Qwen2_5OmniThinkerConfig(
+    kind: Any = transformers.models.qwen2_5_omni.configuration_qwen2_5_omni.Qwen2_5OmniThinkerConfig
+    return kind(
         audio_config={
             "d_model": 32, "encoder_layers": 1, "encoder_attention_heads": 4, "encoder_ffn_dim": 48,
             "num_mel_bins": 128, "output_dim": 32,
