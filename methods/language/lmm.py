@@ -129,6 +129,12 @@ class LMM(Method):
             loaded.module.gradient_checkpointing_enable({"use_reentrant": False})
         question = params.question or _question(spec, self.low, self.high, self.names)
         media = OmniMedia(loaded.processor, params.frames, params.frame_rate) if loaded.processor else None
+        for name, rate in spec.sound_rates.items() if media else ():
+            if rate != media.sound_rate:
+                raise DataError(
+                    f"the model {loaded.name} hears {media.sound_rate} samples a second, and {name} was decoded at {rate}: "
+                    "encode it by an encoder of that rate"
+                )
         window = min(params.longest, backbone.window - params.answer_tokens)
         self.reading = Reading(backbone, Prompt(loaded.tokenizer, question, window), media)
         self.head = None

@@ -72,6 +72,11 @@ class OmniMedia:
         self._frames = frames
         self._seconds = self._see.temporal_patch_size / rate
 
+    @property
+    def sound_rate(self) -> int:
+        """Samples a second of the sound that the model hears."""
+        return int(self._hear.sampling_rate)
+
     def empty(self) -> MediaInputs:
         """The media of no sample yet."""
         return MediaInputs(self._seconds)
@@ -80,7 +85,7 @@ class OmniMedia:
         """Adds the sound of the next sample.
 
         Args:
-            sound: [time, channel], float32 in -1 to 1, at the rate of the model's feature extractor (16 kHz).
+            sound: [time, channel], float32 in -1 to 1, at ``sound_rate``.
             inputs: what the sample's spectrogram is added to.
 
         Returns:

@@ -167,6 +167,12 @@ def test_more_media_than_the_window_holds_are_refused(thinker: str):
         said(made, BATCH)
 
 
+def test_sound_of_another_rate_is_refused(thinker: str):
+    spec = replace(SPEC, sound_rates={"audio": 22_050})
+    with pytest.raises(DataError, match="hears 16000 samples a second, and audio was decoded at 22050"):
+        LMM(LMM.Params(model=thinker, rank=4), spec)
+
+
 @pytest.mark.parametrize(("scope", "adapters"), [("all", 103_043_072), ("llm", 80_740_352)])
 def test_adapters_of_the_published_model_are_counted(scope: Any, adapters: int):
     """The sizes of Qwen2.5-Omni-7B, whose Thinker has 8,931,813,888 parameters: published are 103.0 M, or 1.14 %."""
