@@ -67,6 +67,7 @@ bench: $(VENV)/.installed-test  ## measure the speed that the README claims
 	$(BIN)/python tests/speed/networks.py
 	OMP_NUM_THREADS=1 $(BIN)/python tests/speed/regimes.py
 	OMP_NUM_THREADS=1 $(BIN)/python tests/speed/steps.py
+	OMP_NUM_THREADS=1 $(BIN)/python tests/speed/language.py
 	OMP_NUM_THREADS=1 $(BIN)/python tests/speed/diffusion.py
 	OMP_NUM_THREADS=1 $(BIN)/python tests/speed/optional_fields.py
 	OMP_NUM_THREADS=1 $(BIN)/python tests/speed/memory_series.py

@@ -78,6 +78,7 @@ class Spec:
         media: modality -> what its raw media are, where a batch holds them for a method that reads media: ``frames``,
             ``flow``, ``waveform`` or ``text``. Its number of features is that of the encoder whose features they
             stand for.
+        sound_rates: modality -> samples a second of its sound, where ``media`` says that a batch holds it.
         class_weights: the weight of each class in the loss, 0 for one that no training sample has; of several labels
             the weight of the presence of each, then that of its absence; empty where the protocol weighs none.
         partly_observed: the modalities whose training data say which entries were observed (``Batch.observed``), in
@@ -109,6 +110,7 @@ class Spec:
     imputation: Rule = "off"
     imputed: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     imputer: Imputer | None = field(default=None, compare=False, repr=False)
+    sound_rates: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

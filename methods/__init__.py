@@ -8,6 +8,7 @@ Every file of a family's folder is one method:
 * ``trusted/``: to what each modality is sure of, sample by sample;
 * ``conversation/``: of conversations, an utterance with those around it or the one before it;
 * ``series/``: of series that are sampled irregularly and observed in part;
+* ``language/``: language models that are trained along, or only asked;
 * ``sentiment/``: networks of multimodal sentiment analysis, the rows of that field's tables, and of memes;
 * ``controls/``: what a method has to beat before its own idea counts.
 
@@ -95,8 +96,11 @@ METHODS = {
     "lf_dnn": "mmbench.methods.sentiment.lf_dnn:LFDNN",
     "ef_lstm": "mmbench.methods.sentiment.ef_lstm:EFLSTM",
     "memefusion": "mmbench.methods.sentiment.memefusion:MemeFusion",
+    "lmm": "mmbench.methods.language.lmm:LMM",
 }
 
 #: Those that are fitted without gradients: ``--methods estimators``, where ``all`` is all networks.
 ESTIMATORS = ("majority", "logistic", "random_forest", "gradient_boosting")
-NETWORKS = tuple(name for name in METHODS if name not in ESTIMATORS)
+#: Those that are built on a model which the user names: nothing but their own names stands for them.
+LANGUAGE_MODELS = ("lmm",)
+NETWORKS = tuple(name for name in METHODS if name not in (*ESTIMATORS, *LANGUAGE_MODELS))

@@ -148,6 +148,8 @@ class Method(nn.Module):
     needs_modalities: ClassVar[int] = 1
     #: Modules of optional libraries that it imports; a literal, so that planning says what is not installed.
     libraries: ClassVar[tuple[str, ...]] = ()
+    #: Parameter -> value -> further such modules, which that value needs; a literal.
+    libraries_of_params: ClassVar[Mapping[str, Mapping[Any, tuple[str, ...]]]] = {}
     #: Whether its terms compare the source domains of a batch: each batch of training then holds all of them in equal
     #: parts, unless the protocol says otherwise (``balance_domains``).
     compares_domains: ClassVar[bool] = False

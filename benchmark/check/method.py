@@ -50,6 +50,7 @@ def parameters_are_literals(entry: Entry) -> None:
         "as_published",
         "reads_media",
         "model_params",
+        "libraries_of_params",
         "uses_conversation",
         "reads_tokens",
     ):

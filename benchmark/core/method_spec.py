@@ -64,7 +64,7 @@ class MethodDescription:
         docstring: those of its file, its class and its ``Params``.
         version, train_missing, needs_domains, as_published, as_published_in, rules_as_published, libraries,
             weighs_classes, kinds, departures, reads_media, model_params, uses_conversation, reads_tokens, controls,
-            needs_modalities: as in ``Method``.
+            needs_modalities, libraries_of_params: as in ``Method``.
         fields: its parameters, its own before those of bases.
     """
 
@@ -78,6 +78,7 @@ class MethodDescription:
     as_published_in: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     rules_as_published: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     libraries: tuple[str, ...] = ()
+    libraries_of_params: Mapping[str, Mapping[Any, tuple[str, ...]]] = field(default_factory=dict)
     weighs_classes: bool = True
     kinds: tuple[str, ...] = ("regression", "classification")
     departures: Mapping[str, str] | None = None
@@ -88,6 +89,11 @@ class MethodDescription:
     controls: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     needs_modalities: int = 1
     fields: tuple[Field, ...] = field(default=())
+
+    def libraries_for(self, params: Mapping[str, Any]) -> tuple[str, ...]:
+        """Modules of optional libraries that a network with these parameters imports."""
+        further = [by_value.get(params[name], ()) for name, by_value in self.libraries_of_params.items()]
+        return (*self.libraries, *(module for modules in further for module in modules))
 
     def defaults(self, protocol: str = "fair", family: str = "", dataset: str = "") -> dict[str, Any]:
         """The defaults of all parameters.
@@ -206,6 +212,7 @@ def _read_description(name: str, source: Path, module: str, attribute: str) -> M
         as_published_in=literal("as_published_in", {}, [method]),
         rules_as_published=literal("rules_as_published", {}, [method]),
         libraries=literal("libraries", ()),
+        libraries_of_params=literal("libraries_of_params", {}),
         weighs_classes=literal("weighs_classes", True),
         kinds=literal("kinds", ("regression", "classification"), [method]),
         departures=literal("departures", None, [method]),

@@ -52,6 +52,7 @@ class TaskData:
         target_valid: the target's validation samples; None where the job may not see them.
         finetuned: modality -> the encoder of raw media that is fine-tuned.
         media: modality -> what its raw media are, where the tensors hold these and not features.
+        sound_rates: modality -> samples a second, of raw sound.
     """
 
     train: Split
@@ -66,6 +67,7 @@ class TaskData:
     target_valid: Split | None = None
     finetuned: Mapping[str, Tuned] = field(default_factory=dict)
     media: Mapping[str, str] = field(default_factory=dict)
+    sound_rates: Mapping[str, int] = field(default_factory=dict)
 
     def spec(self, protocol: str, class_weights: str = "off", imputation: Rule = "off") -> Spec:
         """What a method is built for.
@@ -100,6 +102,7 @@ class TaskData:
             media={
                 name: self.media[name] for name in sizes if name in self.media and name not in self.finetuned
             },
+            sound_rates={name: rate for name, rate in self.sound_rates.items() if name in sizes},
             class_weights=self._class_weights(labels["class_counts"]) if class_weights == "balanced" else (),
             partly_observed=tuple(
                 name for name in sizes if name in self.train.batch.observed and name not in filled

@@ -18,7 +18,7 @@ from ...datasets.dataset import DataError, Located
 from ...datasets.encoders.encoder import Encoder
 from ...datasets.encoders.memory import free_bytes
 from ...datasets.encoders.tuning import Tunable
-from ...datasets.media.clip import Clip, MediaError
+from ...datasets.media.clip import Clip, MediaError, SoundView
 from ...datasets.media.decode import Item, decode_ahead
 from ..core.errors import UsageError
 from ..core.protocol import Protocol
@@ -114,7 +114,9 @@ def _with_media_of(
 
     made = {name: encoder for name, (_, encoder) in encoders.items()}
     media = {name: encoder.medium for name, encoder in made.items()}
-    return replace(data.each(lambda split: with_clips(split, made, clips, contents)), media=media)
+    rates = {name: encoder.view.rate for name, encoder in made.items() if isinstance(encoder.view, SoundView)}
+    read = data.each(lambda split: with_clips(split, made, clips, contents))
+    return replace(read, media=media, sound_rates=rates)
 
 
 def with_clips(

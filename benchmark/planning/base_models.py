@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ...datasets.libraries import check_installed
 from ..core.errors import UsageError
 
 
@@ -20,6 +21,7 @@ def check_models(method: str, names: Sequence[str], params: Mapping[str, Any]) -
 
     Raises:
         UsageError: one names no model, or a file or folder that is not there.
+        LibraryError: what reads its kind of file is not installed.
     """
     for name in names:
         value = str(params[name])
@@ -30,6 +32,8 @@ def check_models(method: str, names: Sequence[str], params: Mapping[str, Any]) -
         path = Path(os.path.expandvars(value)).expanduser()
         if _is_path(value) and not path.exists():
             raise UsageError(f"method {method}: {name}={value}: no such file or folder as {path.absolute()}")
+        if path.suffix == ".gguf":
+            check_installed(("gguf",), f"the model {path.name}")
 
 
 def _is_path(value: str) -> bool:

@@ -275,12 +275,12 @@ def _variant(
     variant = Variant.parse(text)
     entry = find("method", variant.name, plugins)
     description = describe(entry)
-    check_installed(description.libraries, f"the method {variant.name}")
     dataset = entries("dataset", plugins).get(target.name)
     published = {**BUDGETS[family], **rules_of(dataset), **description.rules(family, target.name)}
     resolved = experiment.protocol.resolve(published)
     check_method(description, resolved, target.target, target.name)
     params = description.resolve(variant.overrides, protocol, family, target.name)
+    check_installed(description.libraries_for(params), f"the method {variant.name}")
     check_models(variant.name, description.model_params, params)
     defaults = description.defaults(protocol, family, target.name)
     ranges = [item for item in description.fields if item.search]

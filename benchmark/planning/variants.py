@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ...methods import ESTIMATORS
+from ...methods import ESTIMATORS, LANGUAGE_MODELS
 from ..core.errors import UsageError
 from ..core.method_spec import describe, word
 from ..core.registry import entries, find
@@ -46,8 +46,8 @@ class Variant:
 
 
 def methods_of(experiment: Experiment) -> list[str]:
-    """The methods of an experiment, each once and with its parameters: ``all`` is every network, plug-ins included,
-    ``estimators`` every control that is fitted without gradients, ``NAME+controls`` a method and all of its controls.
+    """The methods of an experiment, each once and with its parameters: ``all`` is every network, plug-ins included, that
+    needs no model of the user's, ``estimators`` every control that is fitted without gradients, ``NAME+controls`` a method and all of its controls.
 
     Raises:
         UsageError: the method that is asked for with its controls is unknown, or names none; something else follows a
@@ -55,7 +55,8 @@ def methods_of(experiment: Experiment) -> list[str]:
     """
     plugins = tuple(experiment.plugins)
     known = entries("method", plugins)
-    groups = {"all": [name for name in known if name not in ESTIMATORS], "estimators": list(ESTIMATORS)}
+    apart = {*ESTIMATORS, *LANGUAGE_MODELS}
+    groups = {"all": [name for name in known if name not in apart], "estimators": list(ESTIMATORS)}
     names: list[str] = []
     for text in experiment.methods:
         name, plus, rest = text.partition("+")

@@ -173,6 +173,7 @@ def cost_of(environment: Mapping[str, Any], fit: Mapping[str, Any]) -> dict[str,
     gib = 2.0**30
     costs = {
         "parameters": fit.get("parameters"),
+        "trained_share": fit.get("trained_share"),
         "selected_epoch": fit.get("selected_epoch"),
         "seconds_fit": seconds.get("fit"),
         "seconds_predict": seconds.get("predict"),

@@ -209,7 +209,7 @@ def _method_state(method: Method) -> dict[str, Any]:
     """As ``_module_state``, without what the method does not keep: every network of its parameters has that."""
     state = _module_state(method)
     for name in method.state_dict().keys() - set(method.kept()):
-        del state["tensors"][name]
+        state["tensors"].pop(name, None)  # a tensor that has two names is there under one of them
     return state
 
 

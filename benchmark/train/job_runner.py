@@ -60,7 +60,7 @@ from .seeds import seed_everything
 from .timer import PhaseTimer
 from .validate import SelectionData
 from .watchers import watching
-from .weights import save_weights
+from .weights import save_weights, trained_share
 
 if TYPE_CHECKING:
     from .estimation import Fit
@@ -193,10 +193,14 @@ def _train(job: Job, context: Context, folder: JobFolder, claim: Claim) -> Train
         "parameters": sum(item.numel() for item in method.parameters() if item.requires_grad),
         "test_domains": sorted(set(data.test.domain.astype(str).tolist())),
         "epochs": [asdict(item) for item in training.record],
-        **({"bases": bases} if (bases := dict(method.bases())) else {}),
+        **(
+            {"bases": bases, "trained_share": trained_share(method)}
+            if (bases := dict(method.bases()))
+            else {}
+        ),
     }
     measured: dict[str, float] = {}
-    if context.measure and not data.media:
+    if context.measure and (method.reads_media or not data.media):
         from .inference_cost import inference_cost  # where it was asked for
 
         measured = inference_cost(method, data.test.batch)

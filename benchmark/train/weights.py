@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 from safetensors import SafetensorError
@@ -17,6 +18,16 @@ def kept_state(method: Method) -> dict[str, Tensor]:
     """What of a network's state is copied, stored and restored, by name; the network's own tensors, no copies."""
     kept = set(method.kept())
     return {name: value for name, value in method.state_dict().items() if name in kept}
+
+
+def trained_share(method: Method) -> float:
+    """The share of a network's numbers that are trained. Of weights of four bits those are counted that they stand for,
+    as two of them are packed into a byte."""
+    sizes = {
+        one: math.prod(getattr(getattr(one, "quant_state", None), "shape", one.shape))
+        for one in method.parameters()
+    }
+    return sum(size for one, size in sizes.items() if one.requires_grad) / max(sum(sizes.values()), 1)
 
 
 def load_kept(method: Method, state: Mapping[str, Tensor]) -> None:

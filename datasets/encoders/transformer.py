@@ -69,7 +69,7 @@ def load(spec: EncoderSpec, options: NetworkOptions, kind: str = "", may_lack: S
     weights, seed = options.weights, options.seed
     folder = _folder(spec, weights, options.revision)
     settings = files_digest([folder / name for name in SETTINGS if (folder / name).is_file()])
-    with _quiet(), read(spec.encoder, str(folder)):
+    with quiet(), read(spec.encoder, str(folder)):
         config = AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
         if kind and config.model_type != kind:
             raise EncoderError(
@@ -122,7 +122,7 @@ def _folder(spec: EncoderSpec, weights: str, revision: str) -> Path:
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Suppresses bars and the report of weights that the network has no place for."""
     with import_guard("transformers", "an encoder of text or sound"):
         from transformers.utils import logging as report

@@ -16,6 +16,8 @@ from .groups import groups_of
 from .results import Result
 from .validation import validation_warning
 
+_NOT_RECORDED = "not recorded"
+
 
 @dataclass(frozen=True)
 class Quantity:
@@ -29,14 +31,19 @@ class Quantity:
 
     name: str
     convention: str
-    absent: str = "not recorded"
+    absent: str = _NOT_RECORDED
 
 
-_NOT_MEASURED = "not recorded: it is measured when a network is trained with --measure"
+_NOT_MEASURED = f"{_NOT_RECORDED}: it is measured when a network is trained with --measure"
 
 
 QUANTITIES = (
     Quantity("parameters", "trained numbers of the network"),
+    Quantity(
+        "trained_share",
+        "trained numbers, as a share of all",
+        f"{_NOT_RECORDED}: it is of networks on a model that is named by its hash",
+    ),
     Quantity("seconds_fit", "wall-clock seconds of training, all epochs"),
     Quantity("seconds_predict", "wall-clock seconds of predicting clean and with modalities missing"),
     Quantity(
@@ -78,8 +85,8 @@ def cost(results: Iterable[Result]) -> pd.DataFrame:
     """
     results = list(results)
     measured = {name for result in results for name in result.cost}
-    # Of what is measured on demand there is a row only where some job has it: other stores keep their tables.
-    shown = [one for one in QUANTITIES if one.absent != _NOT_MEASURED or one.name in measured]
+    # Of what only some jobs record there is a row only where one has it: other stores keep their tables.
+    shown = [one for one in QUANTITIES if one.absent == _NOT_RECORDED or one.name in measured]
     rows = [row for group in groups_of(results) for row in _rows(group, shown)]
     names = [name for name in COLUMNS if not name.startswith("drop")]
     audits = list(dict.fromkeys(name for row in rows for name in row if name not in COLUMNS))

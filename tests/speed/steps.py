@@ -28,7 +28,7 @@ from mmbench.benchmark.core.registry import find
 from mmbench.benchmark.train.optimizer import build_optimizer
 from mmbench.benchmark.train.seeds import seed_everything
 from mmbench.datasets.batch import Batch, Spec
-from mmbench.methods import METHODS
+from mmbench.methods import LANGUAGE_MODELS, METHODS
 from mmbench.methods.generalisation.moosa import MOOSA
 from mmbench.methods.method import Method
 from mmbench.methods.missing.mplmm import MPLMM
@@ -218,7 +218,11 @@ def row(name: str, spec: Spec, batch: Batch) -> Row:
 def main() -> None:
     torch.set_num_threads(1)
     print_machine()
-    names = sys.argv[1].split(",") if len(sys.argv) > 1 else [name for name in METHODS if name != "erm"]
+    names = (
+        sys.argv[1].split(",")
+        if len(sys.argv) > 1
+        else [name for name in METHODS if name not in ("erm", *LANGUAGE_MODELS)]
+    )
     for title, (spec, steps, shortest) in SIZES.items():
         batch = random_batch(spec, steps, shortest)
         rows = [row(name, spec, batch) for name in names]
