@@ -271,7 +271,7 @@ def test_the_head_has_the_published_size(order: Any, count: int):
 def test_classes_have_logits(llama: str, readout: str):
     method = network(llama, CLASSES, readout=readout, classes="negative/neutral/positive")
     batch = spoken(TEXTS, torch.tensor([2, 0, 1, 2]))
-    fitted = fit(method, batch, 25)
+    fitted = fit(method, batch, 15)
     assert said(fitted, batch).argmax(dim=1).tolist() == [2, 0, 1, 2]
 
 
