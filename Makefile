@@ -78,6 +78,7 @@ bench: $(VENV)/.installed-test  ## measure the speed that the README claims
 	OMP_NUM_THREADS=1 $(BIN)/python tests/speed/corruptions_frames.py
 	OMP_NUM_THREADS=1 $(BIN)/python tests/speed/tables.py
 	OMP_NUM_THREADS=1 $(BIN)/python tests/speed/page.py
+	OMP_NUM_THREADS=1 $(BIN)/python tests/speed/ensembles.py
 	OMP_NUM_THREADS=1 $(BIN)/python tests/speed/media.py
 	OMP_NUM_THREADS=1 $(BIN)/python tests/speed/features.py
 	OMP_NUM_THREADS=1 $(BIN)/python tests/speed/scheduling.py
