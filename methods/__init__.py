@@ -78,6 +78,7 @@ METHODS = {
     "actionmae": "mmbench.methods.missing.actionmae:ActionMAE",
     "momke": "mmbench.methods.missing.momke:MoMKE",
     "missing_prompts": "mmbench.methods.missing.missing_prompts:MissingPrompts",
+    "mmanet": "mmbench.methods.missing.mmanet:MMANet",
     "tfn": "mmbench.methods.sentiment.tfn:TFN",
     "lmf": "mmbench.methods.sentiment.lmf:LMF",
     "misa": "mmbench.methods.sentiment.misa:MISA",
