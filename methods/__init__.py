@@ -79,6 +79,7 @@ METHODS = {
     "momke": "mmbench.methods.missing.momke:MoMKE",
     "missing_prompts": "mmbench.methods.missing.missing_prompts:MissingPrompts",
     "mmanet": "mmbench.methods.missing.mmanet:MMANet",
+    "flex_moe": "mmbench.methods.missing.flex_moe:FlexMoE",
     "tfn": "mmbench.methods.sentiment.tfn:TFN",
     "lmf": "mmbench.methods.sentiment.lmf:LMF",
     "misa": "mmbench.methods.sentiment.misa:MISA",

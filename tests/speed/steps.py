@@ -100,6 +100,7 @@ NEEDS = {
     "momke": Needs(1, 1, "experts read the embeddings"),
     "missing_prompts": Needs(1, 0, "stage 1: the frozen encoders run forwards; all else is behind them"),
     "mmanet": Needs(2, 1, "stage 1: and a forward pass of the frozen teacher"),
+    "flex_moe": Needs(1, 1, "one layer of attention and experts over a few tokens"),
     "cagmamba": Needs(2, 2, "the utterance before is encoded, too"),
     "tfn": Needs(1, 1, "the product reads the embeddings"),
     "lmf": Needs(1, 1, "factors read the embeddings"),
