@@ -34,6 +34,8 @@ METHODS = {
     "mmpareto": "mmbench.methods.balance.mmpareto:MMPareto",
     "g_blending": "mmbench.methods.balance.g_blending:GBlending",
     "mla": "mmbench.methods.balance.mla:MLA",
+    "reconboost": "mmbench.methods.balance.reconboost:ReconBoost",
+    "umt": "mmbench.methods.balance.umt:UMT",
     "rna": "mmbench.methods.generalisation.rna:RNA",
     "simmmdg": "mmbench.methods.generalisation.simmmdg:SimMMDG",
     "moosa": "mmbench.methods.generalisation.moosa:MOOSA",

@@ -94,6 +94,9 @@ NEEDS = {
     "g_blending": Needs(
         1, 1, "heads read the embeddings; weights are estimated once in a tenth of the training"
     ),
+    "mla": Needs(1, 1, "each modality is encoded and learned from in a step of its own"),
+    "reconboost": Needs(1, 1, "all together; in its turn one modality learns and the others run forwards"),
+    "umt": Needs(2, 1, "stage 1: and a forward pass of the teachers"),
     "mmin": Needs(2, 1, "stage 1: and a forward pass of the frozen encoders, which say what is missing"),
     "shaspec": Needs(1, 1, "layers on the embeddings; patterns hide these, not inputs"),
     "actionmae": Needs(1, 1, "two transformers over the modalities' embeddings"),
