@@ -87,6 +87,7 @@ METHODS = {
     "misa": "mmbench.methods.sentiment.misa:MISA",
     "self_mm": "mmbench.methods.sentiment.self_mm:SelfMM",
     "mult": "mmbench.methods.sentiment.mult:MulT",
+    "almt": "mmbench.methods.sentiment.almt:ALMT",
     "lf_dnn": "mmbench.methods.sentiment.lf_dnn:LFDNN",
     "ef_lstm": "mmbench.methods.sentiment.ef_lstm:EFLSTM",
 }

@@ -123,9 +123,9 @@ class Method(nn.Module):
     version: ClassVar[int] = 1
     #: Parameters that have another value under the protocol ``as-published``; literals.
     as_published: ClassVar[Mapping[str, Any]] = {}
-    #: Family of tasks (``sentiment``, ``hust``, ``action``) -> the same for that family alone.
+    #: Family of tasks (``sentiment``, ``hust``, ``action``), or dataset -> the same for that alone; a dataset's go first.
     as_published_in: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
-    #: Family -> fields of the protocol in which the method's own script departs from the others' there.
+    #: Family, or dataset -> fields of the protocol in which the method's own script departs from the others' there.
     rules_as_published: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     #: Family, or ``all`` -> in what the method departs from its published code even under ``as-published``; empty where
     #: in nothing, ``None`` where nobody has compared them.

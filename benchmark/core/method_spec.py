@@ -79,19 +79,21 @@ class MethodDescription:
     needs_modalities: int = 1
     fields: tuple[Field, ...] = field(default=())
 
-    def defaults(self, protocol: str = "fair", family: str = "") -> dict[str, Any]:
+    def defaults(self, protocol: str = "fair", family: str = "", dataset: str = "") -> dict[str, Any]:
         """The defaults of all parameters.
 
         Args:
             protocol: ``"fair"`` or ``"as-published"``.
             family: of tasks, as ``as_published.family_of`` names it; only ``as-published`` differs by it.
+            dataset: that of the target, whose own values go before those of the family.
 
         Returns:
             Parameter -> value.
         """
         published: Mapping[str, Any] = {}
         if protocol == "as-published":
-            published = {**self.as_published, **self.as_published_in.get(family, {})}
+            own = {**self.as_published_in.get(family, {}), **self.as_published_in.get(dataset, {})}
+            published = {**self.as_published, **own}
         return {item.name: published.get(item.name, item.default) for item in self.fields}
 
     def job_version(self, entry: Entry) -> str:
@@ -108,26 +110,34 @@ class MethodDescription:
         return {item.name: item.default for item in self.fields if item.since}
 
     def published_value(self, parameter: str) -> str:
-        """The value of a parameter under ``as-published``, as text, by family where families differ; empty without one."""
+        """The value of a parameter under ``as-published``, as text, by family or dataset where these differ; empty without one."""
         families = {f: own[parameter] for f, own in self.as_published_in.items() if parameter in own}
         words = [f"{family}: {value}" for family, value in families.items()]
         if parameter in self.as_published:
             words.insert(0, str(self.as_published[parameter]))
         return ", ".join(words)
 
+    def rules(self, family: str, dataset: str = "") -> dict[str, Any]:
+        """The fields of the protocol that its own script decides; those of the dataset go before those of the family.
+
+        Args:
+            family, dataset: as in ``defaults``.
+        """
+        return {**self.rules_as_published.get(family, {}), **self.rules_as_published.get(dataset, {})}
+
     def resolve(
-        self, overrides: Mapping[str, Any], protocol: str = "fair", family: str = ""
+        self, overrides: Mapping[str, Any], protocol: str = "fair", family: str = "", dataset: str = ""
     ) -> dict[str, Any]:
         """The value of every parameter of a job.
 
         Args:
             overrides: parameter -> what was asked for in place of the default.
-            protocol, family: as in ``defaults``.
+            protocol, family, dataset: as in ``defaults``.
 
         Raises:
             UsageError: an unknown parameter, a value of another type than the default, or none of its choices.
         """
-        values = self.defaults(protocol, family)
+        values = self.defaults(protocol, family, dataset)
         choices = {item.name: item.choices for item in self.fields}
         for name, value in overrides.items():
             if name not in values:

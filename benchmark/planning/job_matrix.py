@@ -276,12 +276,12 @@ def _variant(
     description = describe(entry)
     check_installed(description.libraries, f"the method {variant.name}")
     dataset = entries("dataset", plugins).get(target.name)
-    rules = {**BUDGETS[family], **rules_of(dataset), **description.rules_as_published.get(family, {})}
+    rules = {**BUDGETS[family], **rules_of(dataset), **description.rules(family, target.name)}
     resolved = experiment.protocol.resolve(rules)
     check_method(description, resolved, target.target, target.name)
-    params = description.resolve(variant.overrides, protocol, family)
+    params = description.resolve(variant.overrides, protocol, family, target.name)
     check_models(variant.name, description.model_params, params)
-    defaults = description.defaults(protocol, family)
+    defaults = description.defaults(protocol, family, target.name)
     ranges = [item for item in description.fields if item.search]
     pinned = tuple(item.name for item in ranges if item.name in variant.overrides)
     # Set to its default, a parameter is not searched, and the name of the row says so.

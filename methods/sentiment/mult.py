@@ -23,6 +23,7 @@ from ..shared.networks import (
     known_modalities,
     outputs,
 )
+from ..shared.step_sequences import block_length, block_means, valid_first
 from ..shared.subnetworks import TEXT
 
 
@@ -152,26 +153,13 @@ class MulT(Method):
         if modality in self.vectors:
             vector = self.adapt[str(place)](self.encoders(modality, features, valid))
             return vector.unsqueeze(1), valid.any(dim=1, keepdim=True)
-        order = (~valid).to(torch.int8).argsort(dim=1, stable=True)
-        valid = valid.gather(1, order)
-        clean = features.gather(1, order.unsqueeze(-1).expand_as(features)).where(valid.unsqueeze(-1), 0)
-        clean, valid = self._shorter(modality, clean.to(self.out.weight.dtype), valid)
+        clean, valid = valid_first(features, valid)
+        block = block_length(self.spec.steps.get(modality, 0), self.params.most_steps)
+        clean, valid = block_means(clean.to(self.out.weight.dtype), valid, block)
         if modality == TEXT:
             clean = F.dropout(clean, self.params.text_dropout, self.training)
         made = self.encoders.parts[place](clean.transpose(1, 2)).transpose(1, 2)
         return made * valid.unsqueeze(-1).to(made.dtype), valid
-
-    def _shorter(self, modality: str, features: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
-        """Means over blocks of steps; their length follows from the training data, so that padding has no say in it."""
-        most = self.params.most_steps
-        block = -(-self.spec.steps.get(modality, 0) // most) if most else 1
-        if block <= 1:
-            return features, valid
-        missing = -features.shape[1] % block
-        features, valid = F.pad(features, (0, 0, 0, missing)), F.pad(valid, (0, missing))
-        counted = valid.unflatten(1, (-1, block)).sum(2)
-        means = features.unflatten(1, (-1, block)).sum(2) / counted.clamp(min=1).unsqueeze(-1)
-        return means, counted > 0
 
     def forward(self, batch: Batch) -> Output:
         """Predicts."""

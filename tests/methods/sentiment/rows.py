@@ -8,6 +8,7 @@ import torch
 from mmbench.datasets.batch import Batch, Spec
 from mmbench.methods.method import Method
 from torch import nn
+from torch.nn import functional as F
 
 from .. import planted
 from ..small import MeanNetwork
@@ -66,3 +67,43 @@ def product(samples: int, seed: int) -> Batch:
 def error(net: Method, batch: Batch) -> float:
     """The mean absolute error."""
     return (net(batch).prediction - batch.target).abs().mean().item()
+
+
+def pickle(dataset: str, aligned: bool = False) -> Spec:
+    """What MMSA's pickles of a data set hold: features and steps of text, audio and vision."""
+    sizes = {"mosi": (768, 5, 20), "mosei": (768, 74, 35), "sims": (768, 33, 709), "simsv2": (768, 33, 709)}
+    steps = {
+        "mosi": (50, 375, 500),
+        "mosei": (50, 500, 500),
+        "sims": (39, 400, 55),
+        "simsv2": (39, 400, 55),
+    }
+    names = ("text", "audio", "vision")
+    long = (steps[dataset][0],) * 3 if aligned else steps[dataset]
+    return Spec(
+        dict(zip(names, sizes[dataset], strict=True)),
+        "regression",
+        label_range=(-1.0, 1.0) if dataset.startswith("sims") else (-3.0, 3.0),
+        steps=dict(zip(names, long, strict=True)),
+    )
+
+
+def published(kind: type[Method], dataset: str, aligned: bool = False) -> Method:
+    """The network of a method under ``as-published`` for a data set of MMSA."""
+    values = {**kind.as_published, **vars(kind).get("as_published_in", {}).get(dataset, {})}
+    return kind(kind.Params(**values), pickle(dataset, aligned))
+
+
+def pointed(samples: int, seed: int, steps: int = 3) -> Batch:
+    """Audio says a number at every step, text at which step it counts: the score is twice that number."""
+    draw = torch.Generator().manual_seed(seed)
+    batch = planted.noise(PAIR, samples, steps, seed + 1)
+    said = torch.rand(samples, steps, generator=draw) * 2 - 1
+    which = torch.randint(steps, (samples,), generator=draw)
+    audio, text = 0.05 * batch.features["audio"], 0.05 * batch.features["text"]
+    audio[..., 0] += said
+    text[..., 0] += F.one_hot(which, steps)
+    full = torch.ones(samples, steps, dtype=torch.bool)
+    target = 2 * said.gather(1, which[:, None])[:, 0]
+    mask = dict.fromkeys(batch.mask, full)
+    return dataclasses.replace(batch, features={"text": text, "audio": audio}, mask=mask, target=target)

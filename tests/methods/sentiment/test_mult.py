@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import math
 
 import pytest
 import torch
-from mmbench.datasets.batch import Batch
 from mmbench.methods.sentiment.mult import MulT, MulTParams
 from mmbench.methods.shared.cross_modal import CrossLayer, CrossTransformer, future
 from torch.nn import functional as F
@@ -59,33 +57,7 @@ def test_it_predicts_and_learns_from_any_pattern(count: int, kind: str, params: 
     rows.any_pattern(MulT(MulTParams(step_width=4, heads=2, **params), spec))
 
 
-def test_long_series_are_averaged_over_blocks_of_the_training_data():
-    spec = dataclasses.replace(rows.PAIR, steps={"text": 10, "audio": 3})
-    net = MulT(MulTParams(most_steps=5), spec)
-    features = torch.arange(6.0).view(1, 3, 2)
-    valid = torch.tensor([[True, True, True]])
-    means, there = net._shorter("text", features, valid)
-    assert means.tolist() == [[[1, 2], [4, 5]]]
-    assert there.all()
-    assert net._shorter("audio", features, valid)[0] is features
-
-
 # --- what it is for ---------------------------------------------------------------------------------------
-
-
-def pointed(samples: int, seed: int, steps: int = 3) -> Batch:
-    """Audio says a number at every step, text at which step it counts: the score is twice that number."""
-    draw = torch.Generator().manual_seed(seed)
-    batch = planted.noise(rows.PAIR, samples, steps, seed + 1)
-    said = torch.rand(samples, steps, generator=draw) * 2 - 1
-    which = torch.randint(steps, (samples,), generator=draw)
-    audio, text = 0.05 * batch.features["audio"], 0.05 * batch.features["text"]
-    audio[..., 0] += said
-    text[..., 0] += F.one_hot(which, steps)
-    full = torch.ones(samples, steps, dtype=torch.bool)
-    target = 2 * said.gather(1, which[:, None])[:, 0]
-    mask = dict.fromkeys(batch.mask, full)
-    return dataclasses.replace(batch, features={"text": text, "audio": audio}, mask=mask, target=target)
 
 
 @functools.cache
@@ -94,9 +66,9 @@ def trained(**params) -> MulT:
     sizes = {"step_width": 8, "heads": 2, "cross_layers": 1, "memory_layers": 1}
     rates = {"attention_dropout": 0.0, "embed_dropout": 0.0, "text_dropout": 0.0, "output_dropout": 0.0}
     net = MulT(MulTParams(**sizes, **rates, **params), rows.PAIR)  # type: ignore[arg-type]
-    return planted.train(net, pointed(640, seed=1), epochs=14, lr=8e-3, last=0.1)  # type: ignore[return-value]
+    return planted.train(net, rows.pointed(640, seed=1), epochs=14, lr=8e-3, last=0.1)  # type: ignore[return-value]
 
 
 def test_steps_of_one_modality_are_chosen_by_another_and_with_own_attention_they_are_not():
-    test = pointed(512, seed=5)
+    test = rows.pointed(512, seed=5)
     assert rows.error(trained(), test) < 0.7 * rows.error(trained(attention="own"), test)

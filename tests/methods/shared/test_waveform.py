@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mmbench.benchmark.core.registry import find
 from mmbench.datasets.batch import Batch, Spec
-from mmbench.methods import NETWORKS
+from mmbench.methods import METHODS, NETWORKS
 from mmbench.methods.erm import ERM, ERMParams
 from mmbench.methods.generalisation.cmrf import CMRF, CMRFParams
 from mmbench.methods.method import Method
@@ -82,7 +82,11 @@ def test_only_the_modalities_that_ask_for_it_get_it():
 KINDS = [find("method", name).load() for name in NETWORKS]
 MIXED = replace(MOTOR, modalities={"vibration": 1, "text": 6}, encoders={"vibration": "cnn1d"})
 #: What they call embeddings is of a size of their own, or nothing.
-OWN_WIDTHS = [find("method", name).load() for name in ("tfn", "misa", "self_mm", "mult", "ef_lstm")]
+OWN_WIDTHS = [
+    find("method", name).load()
+    for name, where in METHODS.items()
+    if ".sentiment." in where and name not in ("lmf", "lf_dnn")
+]
 ALONE = replace(MOTOR, modalities={"acoustic": 1}, encoders={"acoustic": "cnn1d"})
 
 
