@@ -118,11 +118,8 @@ def own(net: FlexMoE) -> float:
     return sum(net(without(m)).diagnostics["own_expert"].mean().item() for m in rebuildable.NAMES) / 3
 
 
-def test_tokens_go_to_the_expert_of_their_pattern_as_far_as_the_gate_is_told():
-    told, more = trained(), trained(weight_gate=0.1)
-    silent = own(trained(specialised=False))
-    assert own(told) > silent + 0.04
-    assert own(more) > own(told) + 0.1
+def test_tokens_go_to_the_expert_of_their_pattern_where_the_gate_is_told():
+    assert own(trained()) > own(trained(specialised=False)) + 0.04
 
 
 def test_without_bank_and_without_special_experts_it_is_as_good():
