@@ -164,6 +164,17 @@ class Fusion(nn.Module):
         Returns:
             [batch, width].
         """
+        return self.tokens(asking, source)[:, 0]
+
+    def tokens(self, asking: Tensor, source: Tensor) -> Tensor:
+        """As ``forward``, all tokens.
+
+        Args:
+            asking, source: as of ``forward``.
+
+        Returns:
+            [batch, 1 + tokens, width], the class token first.
+        """
         token = self.token.expand(len(asking), -1, -1)
         asking, source = (
             torch.cat([token, x], dim=1) + place
@@ -171,4 +182,4 @@ class Fusion(nn.Module):
         )
         for layer in self.layers:
             asking = layer(asking, source)
-        return asking[:, 0]
+        return asking

@@ -27,12 +27,16 @@ class Routed:
         gates: [..., expert], 0 for experts that were not chosen; each row sums to 1.
         importance: [expert], the sum of the gates of what counts.
         load: [expert], how much of what counts each expert has: in training the expected number under the noise.
+        chances: [..., expert], how likely each expert is asked, the sum of which is the load; 0 or 1 without noise.
+        logits: [..., expert], of the gate, with its noise.
     """
 
     said: Tensor
     gates: Tensor
     importance: Tensor
     load: Tensor
+    chances: Tensor
+    logits: Tensor
 
     @property
     def balance(self) -> Tensor:
@@ -89,9 +93,14 @@ class SparseExperts(nn.Module):
             known: [...], bool: what counts for importance and load; all by default. The rest is answered all the same.
         """
         shape, read = values.shape[:-1], values.flatten(0, -2)
-        gates, load = self.route(read)
+        gates, load, logits = self.route(read)
         counted = read.new_ones(len(read), 1) if known is None else known.reshape(-1, 1).to(gates.dtype)
-        use = {"importance": (gates * counted).sum(dim=0), "load": (load * counted).sum(dim=0)}
+        use = {
+            "importance": (gates * counted).sum(dim=0),
+            "load": (load * counted).sum(dim=0),
+            "chances": load.view(*shape, -1),
+            "logits": logits.view(*shape, -1),
+        }
         # All experts at once: few and small, they cost less so than samples that are gathered for each.
         hidden = F.gelu(torch.einsum("bi,eih->beh", read, self.inner) + self.inner_bias)
         hidden = dropout(hidden, self.rate, self.training)
@@ -106,11 +115,12 @@ class SparseExperts(nn.Module):
         said = said + weights @ self.outer_bias
         return Routed(said.view(*shape, -1), gates.view(*shape, -1), **use)
 
-    def route(self, read: Tensor) -> tuple[Tensor, Tensor]:
-        """Gates and load, each [batch, expert], for [batch, inputs]."""
+    def route(self, read: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Gates, load and logits with noise, each [batch, expert], for [batch, inputs]."""
         count = len(self.centres)
         if self.gate == "constant":
-            return read.new_full((len(read), count), 1 / count), read.new_ones(len(read), count)
+            alike = read.new_full((len(read), count), 1 / count)
+            return alike, torch.ones_like(alike), torch.zeros_like(alike)
         precise = read.to(torch.promote_types(read.dtype, torch.float32))  # half precision would tie experts
         clean = self.logits(precise).to(precise.dtype)
         deviation = (
@@ -122,8 +132,8 @@ class SparseExperts(nn.Module):
             1, chosen[:, : self.top], largest[:, : self.top].softmax(dim=1)
         )
         if deviation is None or self.top == count:
-            return gates, (gates > 0).to(gates.dtype)
-        return gates, chance_of_choice(clean, logits, deviation, largest, self.top)
+            return gates, (gates > 0).to(gates.dtype), logits
+        return gates, chance_of_choice(clean, logits, deviation, largest, self.top), logits
 
     def logits(self, read: Tensor) -> Tensor:
         """[batch, expert] for [batch, inputs], without noise."""

@@ -108,10 +108,14 @@ class FusionHead(nn.Module):
         self.outer = nn.Linear(width, width)
         self.out = nn.Linear(width, outputs)
 
+    def hidden(self, fused: Tensor) -> Tensor:
+        """[batch, features] -> [batch, width], what the last layer reads."""
+        hidden = F.relu(self.reduce(fused))
+        return hidden + self.outer(F.relu(self.inner(hidden)))
+
     def forward(self, fused: Tensor) -> Tensor:
         """[batch, features] -> [batch, outputs]."""
-        hidden = F.relu(self.reduce(fused))
-        return self.out(hidden + self.outer(F.relu(self.inner(hidden))))
+        return self.out(self.hidden(fused))
 
 
 class PerModality(nn.Module):

@@ -54,15 +54,20 @@ def trained(name: str, seed: int = 0, rule: str = "SGD", epochs: int = 10, **par
     kind = find("method", name).load()
     net = kind(kind.Params(width=16, **params), SPEC)
     torch.manual_seed(seed)
-    net.encoders = Encoders(SPEC, lambda features: MeanNetwork(features, 16))
+    for part in ("encoders", "teachers"):
+        if hasattr(net, part):
+            setattr(net, part, Encoders(SPEC, lambda features: MeanNetwork(features, 16)))
     optimiser = (
         torch.optim.SGD(net.parameters(), lr=0.05, momentum=0.9)
         if rule == "SGD"
         else torch.optim.Adam(net.parameters(), lr=2e-3)
     )
     order = torch.Generator().manual_seed(seed)
+    starts = [round(sum(net.stages[:stage]) * epochs) for stage in range(len(net.stages))]
     net.begin_stage(0)
     for epoch in range(epochs):
+        if epoch in starts[1:]:
+            net.begin_stage(starts.index(epoch))
         net.train()
         net.before_epoch(lambda: iter((TRAIN,)), epoch / epochs)
         for rows in torch.randperm(len(TRAIN), generator=order).split(40):

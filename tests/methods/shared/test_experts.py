@@ -73,7 +73,7 @@ def test_noise_in_training_has_the_deviation_that_is_said() -> None:
         experts.noise.normal_()
     read = torch.randn(1, 3, dtype=torch.float64)
     torch.manual_seed(0)
-    gates, _ = experts.route(read.expand(20_000, 3))
+    gates, *_ = experts.route(read.expand(20_000, 3))
     differences = (gates[:, 0] / gates[:, 1]).log()  # of two noisy logits
     deviation = torch.nn.functional.softplus(experts.noise @ read[0]) + 0.01
     expected = (deviation[:2].square().sum()).sqrt()

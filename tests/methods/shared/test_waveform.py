@@ -85,7 +85,7 @@ MIXED = replace(MOTOR, modalities={"vibration": 1, "text": 6}, encoders={"vibrat
 OWN_WIDTHS = [
     find("method", name).load()
     for name, where in METHODS.items()
-    if ".sentiment." in where and name not in ("lmf", "lf_dnn")
+    if (".sentiment." in where and name not in ("lmf", "lf_dnn")) or name in ("lnln", "emt_dlfr", "tfr_net")
 ]
 ALONE = replace(MOTOR, modalities={"acoustic": 1}, encoders={"acoustic": "cnn1d"})
 
