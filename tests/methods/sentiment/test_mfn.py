@@ -89,7 +89,7 @@ def trained(memory: str) -> MFN:
     torch.manual_seed(0)
     rates = {f"{name}_dropout": rate for name, rate in RATES.items()}
     net = MFN(MFNParams(memory=memory, **NARROW, **rates), rows.PAIR)  # type: ignore[arg-type]
-    return planted.train(net, rows.at_one_time(512, 1), epochs=16, lr=1.5e-2, last=0.1)  # type: ignore[return-value]
+    return planted.train(net, rows.at_one_time(512, 1), epochs=20, lr=1.5e-2, last=0.1)  # type: ignore[return-value]
 
 
 @pytest.mark.parametrize("memory", ["none", "all"])
