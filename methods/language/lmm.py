@@ -129,12 +129,8 @@ class LMM(Method):
             loaded.module.gradient_checkpointing_enable({"use_reentrant": False})
         question = params.question or _question(spec, self.low, self.high, self.names)
         media = OmniMedia(loaded.processor, params.frames, params.frame_rate) if loaded.processor else None
-        for name, rate in spec.sound_rates.items() if media else ():
-            if rate != media.sound_rate:
-                raise DataError(
-                    f"the model {loaded.name} hears {media.sound_rate} samples a second, and {name} was decoded at {rate}: "
-                    "encode it by an encoder of that rate"
-                )
+        if media:
+            _check_rates(spec, media.sound_rate, loaded.name)
         window = min(params.longest, backbone.window - params.answer_tokens)
         self.reading = Reading(backbone, Prompt(loaded.tokenizer, question, window), media)
         self.head = None
@@ -316,6 +312,25 @@ class LMM(Method):
                     ids += reader.add_frames(values, inputs)
             rows.append(self.reading.prompt.write("\n".join(transcript), ids))
         return rows, inputs.arguments(batch.target.device) if inputs else {}
+
+
+def _check_rates(spec: Spec, heard: int, model: str) -> None:
+    """Checks that sound was decoded at the rate that a model hears.
+
+    Args:
+        spec: says at which it was.
+        heard: samples a second.
+        model: its name, for the message.
+
+    Raises:
+        DataError: it was decoded at another one.
+    """
+    for name, rate in spec.sound_rates.items():
+        if rate != heard:
+            raise DataError(
+                f"the model {model} hears {heard} samples a second, and {name} was decoded at {rate}: encode it by an "
+                "encoder of that rate"
+            )
 
 
 def _range_of(spec: Spec) -> tuple[float, float]:

@@ -93,9 +93,9 @@ def test_what_it_costs_and_how_often_no_answer_was_understood_are_in_tables(trai
     cost = pd.read_csv(tables / "cost.csv").set_index(["method", "metric"])["mean"].unstack()
     zero = cost.index.str.contains("zero_shot")
     assert cost.loc[zero, "trained_share"].tolist() == [0]
-    assert (cost.loc[~zero, "trained_share"] > 0).all()
-    assert (cost["latency_seconds"] > 0).all()
-    assert (cost["flops_per_sample"] > 0).all()
+    assert min(cost.loc[~zero, "trained_share"].tolist()) > 0
+    assert min(cost["latency_seconds"].tolist()) > 0
+    assert min(cost["flops_per_sample"].tolist()) > 0
     told = (tables / "mechanism.csv").read_text()
     assert "unparsed" in told
     assert "clipped" in told
