@@ -31,9 +31,8 @@ from .minibatches import TrainingBatches, minibatches, training_batches
 from .optimizer import build_optimizer, rate_share, set_rates
 from .predict import EVALUATION_BATCH
 from .seeds import generator
-from .trainer import run_trainer
+from .trainer import NOBODY, Watchers, run_trainer
 from .validate import tested_weights, validate
-from .watchers import NOBODY, Watchers
 from .weights import kept_state, load_kept
 
 #: Called after every epoch, and with the share of the epoch that is done in between.

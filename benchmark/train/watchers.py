@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -19,63 +18,15 @@ from ...datasets.target import Kind
 from ..core.errors import UsageError
 from ..core.job import Job
 from ..core.registry import callbacks
-from ..core.selection import Epoch, selection_metric
-from ..planning.loggers import FOLDER
+from ..core.selection import selection_metric
 from .checkpoint import random_states, restore_random
+from .trainer import Watchers
 
 if TYPE_CHECKING:
     from lightning.pytorch import Callback
     from lightning.pytorch.loggers import Logger
 
     from .context import Context
-
-
-@dataclass(frozen=True)
-class Watchers:
-    """The loggers and callbacks of a training.
-
-    Attributes:
-        loggers: each is given the values of ``epoch_values`` after every epoch.
-        callbacks: Lightning calls them, and ``on_validation_end`` is called when the record of an epoch is complete.
-        metric: the name of the metric that selects epochs.
-    """
-
-    loggers: Sequence[Logger] = ()
-    callbacks: Sequence[Callback] = ()
-    metric: str = "metric"
-
-    def log(self, epochs: Sequence[Epoch]) -> None:
-        """Gives epochs to the loggers, with the number of the epoch as the step."""
-        if not self.loggers:
-            return
-        with _undisturbed():
-            for logger in self.loggers:
-                for epoch in epochs:
-                    logger.log_metrics(epoch_values(epoch, self.metric), step=epoch.epoch)
-                logger.save()
-
-
-#: Nobody looks on.
-NOBODY = Watchers()
-
-
-def epoch_values(epoch: Epoch, metric: str) -> dict[str, float]:
-    """What loggers are given of an epoch.
-
-    Args:
-        epoch: its record.
-        metric: the name of the metric that selects epochs.
-
-    Returns:
-        ``train/loss``, the sum of the terms; ``train/TERM``; ``valid/loss`` and ``valid/METRIC``, on the sources; the same with
-        ``target`` where the rule of selection reads it; and ``diagnostics/NAME``, what the method tells of itself.
-    """
-    values = {"train/loss": sum(epoch.train.values())} if epoch.train else {}
-    values |= {f"train/{name}": value for name, value in epoch.train.items()}
-    values |= {"valid/loss": epoch.loss, f"valid/{metric}": epoch.metric}
-    if epoch.target_loss is not None and epoch.target_metric is not None:
-        values |= {"target/loss": epoch.target_loss, f"target/{metric}": epoch.target_metric}
-    return values | {f"diagnostics/{name}": value for name, value in (epoch.diagnostics or {}).items()}
 
 
 @contextmanager
@@ -96,7 +47,9 @@ def watching(job: Job, context: Context, kind: Kind) -> Iterator[Watchers]:
     if not context.loggers:
         yield Watchers((), found, metric)
         return
-    with _undisturbed():
+    from ..planning.loggers import FOLDER  # most jobs have none
+
+    with undisturbed():
         loggers = [_MAKERS[name](job, context.store / FOLDER / name) for name in context.loggers]
         for logger in loggers:
             logger.log_hyperparams(_hyper_parameters(job))
@@ -105,7 +58,7 @@ def watching(job: Job, context: Context, kind: Kind) -> Iterator[Watchers]:
         yield Watchers(loggers, found, metric)
         how = "success"
     finally:
-        with _undisturbed():
+        with undisturbed():
             for name, logger in zip(context.loggers, loggers, strict=True):
                 logger.finalize(how)
                 if name == "wandb":  # else the run goes on as long as the worker lives
@@ -185,7 +138,7 @@ _MAKERS: Mapping[str, Callable[[Job, Path], Logger]] = {
 
 
 @contextmanager
-def _undisturbed() -> Iterator[None]:
+def undisturbed() -> Iterator[None]:
     """Restores the global random generators, and hides warnings of loggers, such as that a folder is there already."""
     states = random_states()
     try:
