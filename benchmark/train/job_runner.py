@@ -13,7 +13,7 @@ import platform
 import time
 import traceback
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
@@ -34,7 +34,7 @@ from ..core.locate import locate
 from ..core.logs import set_up_worker
 from ..core.plugins import use_plugins
 from ..core.protocol import Protocol
-from ..core.registry import find
+from ..core.registry import callbacks, find
 from ..core.selection import Epoch, Pruned, record_for_rule, selection_metric
 from ..core.task import Task, dataset_of
 from ..data.tensors import TaskData
@@ -59,7 +59,7 @@ from .predict import corruption_conditions, feature_table, prediction_table, to_
 from .seeds import seed_everything
 from .timer import PhaseTimer
 from .validate import SelectionData
-from .watchers import watching
+from .watchers import NOBODY, Watchers
 from .weights import save_weights, trained_share
 
 if TYPE_CHECKING:
@@ -169,14 +169,14 @@ def _train(job: Job, context: Context, folder: JobFolder, claim: Claim) -> Train
         if isinstance(method, Estimator):
             from .estimation import fit_estimator
 
-            with watching(job, context, data.target.kind) as watchers:
+            with _watchers(job, context, data) as watchers:
                 training = fit_estimator(method, protocol, *splits, job.seed, report, selection_data)
                 watchers.log(training.record)
         else:
             # With Lightning, and so with much of torch: half of a worker's start, which an estimator does without.
             from .lightning_module import fit
 
-            with watching(job, context, data.target.kind) as watchers:
+            with _watchers(job, context, data) as watchers:
                 training = fit(method, protocol, *splits, job.seed, report, selection_data, kept, watchers)
     clock.seconds["fit"] += checkpointer.before
     with clock.phase("predict"):
@@ -215,6 +215,15 @@ def _train(job: Job, context: Context, folder: JobFolder, claim: Claim) -> Train
         environment_of(job, context, device, clock, checkpointer, energy) | measured,
     )
     return TrainedNetwork(method, data)
+
+
+def _watchers(job: Job, context: Context, data: TaskData) -> AbstractContextManager[Watchers]:
+    """Who looks on while a job is trained: the loggers that were asked for, and the callbacks of plug-ins."""
+    if not context.loggers and not callbacks(context.plugins):
+        return nullcontext(NOBODY)
+    from .loggers import watching
+
+    return watching(job, context, data.target.kind)
 
 
 def _evaluate(
