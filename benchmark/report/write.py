@@ -89,7 +89,9 @@ def write_leaderboards(
     for name, frame in frames.items():
         table = tables.declared[name]
         if table.plain:
-            files += _write_plain(table, sorted_rows(frame, view.sort), folder, formats, out)
+            files += _write_plain(
+                table, sorted_rows(frame, view.sort), made.frames[name], folder, formats, out
+            )
             continue
         conditions = [condition for condition in frame["condition"].unique() if table.shown(condition)]
         short = frame.loc[frame["condition"].isin(conditions)]
@@ -193,12 +195,18 @@ def _drawable(frame: pd.DataFrame) -> bool:
 
 
 def _write_plain(
-    table: Table, frame: pd.DataFrame, folder: Path, formats: Sequence[str], out: Console
+    table: Table,
+    frame: pd.DataFrame,
+    whole: pd.DataFrame,
+    folder: Path,
+    formats: Sequence[str],
+    out: Console,
 ) -> list[Path]:
-    """Prints and writes a table with columns of its own; the files."""
+    """Prints and writes a table with columns of its own; the files. Its notes are those of the whole frame, of which
+    ``frame`` is what is shown."""
     from ...leaderboards.render import plain
 
-    notes = table.notes_of(frame)
+    notes = table.notes_of(whole)
     short = table.shown_rows(frame)
     files: list[Path] = []
     if "terminal" in formats:

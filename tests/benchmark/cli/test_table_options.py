@@ -107,6 +107,18 @@ def test_votes_are_rows_of_the_command(store: Path, call: Call):
         .set_index("method")["mean"]
         .to_dict()
     )
+    said = shown(
+        call,
+        store,
+        "--ensemble",
+        "seeds",
+        "--what",
+        "ensembles,seeds,audit",
+        "--columns",
+        "vote,gain,verdict",
+    )
+    assert "error_correlation: mean over pairs" in said  # notes are of the whole table
+    assert "best_single  " not in said
     assert costs["erm(width=8) [mean of 2 seeds]"] == 2 * costs["erm(width=8)"]
 
 
