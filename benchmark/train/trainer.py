@@ -15,6 +15,7 @@ import torch
 
 from ..core.protocol import Protocol
 from ..core.selection import Epoch
+from .checkpoint import undisturbed
 from .lightning_import import LightningEnvironment, LightningModule, Trainer
 from .minibatches import TrainingBatches
 
@@ -41,8 +42,6 @@ class Watchers:
         """Gives epochs to the loggers, with the number of the epoch as the step."""
         if not self.loggers:
             return
-        from .watchers import undisturbed  # of jobs with loggers alone
-
         with undisturbed():
             for logger in self.loggers:
                 for epoch in epochs:
