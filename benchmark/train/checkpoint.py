@@ -13,9 +13,10 @@ import io
 import logging
 import random
 import time
+import warnings
 from collections import deque
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -203,6 +204,18 @@ def restore_random(states: Mapping[str, Any]) -> None:
     torch.set_rng_state(states["torch"])
     if states["cuda"]:
         torch.cuda.set_rng_state_all(states["cuda"])
+
+
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """Restores the global random generators, and hides warnings of loggers, such as that a folder is there already."""
+    states = random_states()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        restore_random(states)
 
 
 def _method_state(method: Method) -> dict[str, Any]:

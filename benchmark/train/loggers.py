@@ -7,7 +7,6 @@ draw from the global random generators is drawn without consequence.
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,7 +18,7 @@ from ..core.errors import UsageError
 from ..core.job import Job
 from ..core.registry import callbacks
 from ..core.selection import selection_metric
-from .checkpoint import random_states, restore_random
+from .checkpoint import undisturbed
 from .watchers import Watchers
 
 if TYPE_CHECKING:
@@ -135,15 +134,3 @@ _MAKERS: Mapping[str, Callable[[Job, Path], Logger]] = {
     "wandb": _wandb,
     "mlflow": _mlflow,
 }
-
-
-@contextmanager
-def undisturbed() -> Iterator[None]:
-    """Restores the global random generators, and hides warnings of loggers, such as that a folder is there already."""
-    states = random_states()
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        restore_random(states)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..core.selection import Epoch
+from .checkpoint import undisturbed
 
 if TYPE_CHECKING:
     from lightning.pytorch import Callback
@@ -31,8 +32,6 @@ class Watchers:
         """Gives epochs to the loggers, with the number of the epoch as the step."""
         if not self.loggers:
             return
-        from .loggers import undisturbed  # of jobs with loggers alone
-
         with undisturbed():
             for logger in self.loggers:
                 for epoch in epochs:
