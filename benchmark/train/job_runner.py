@@ -49,7 +49,6 @@ from .checkpoint import Checkpointer
 from .context import Context, Outcome
 from .diagnostics import diagnostics_table, kept, without_diagnostics
 from .energy import Energy, counters_of
-from .imputation_errors import imputation_table
 from .imputers import with_imputer
 from .inputs import inputs_of, save_inputs
 from .job_data import device_of, mask_conditions, ood_splits, task_data
@@ -257,6 +256,8 @@ def _evaluate(
                 under = partial(_conditions, corruption, job, context, data) if corruption else None
                 table = diagnostics_table(method, data.test, under)
         elif evaluation.kind == "imputation":
+            from .imputation_errors import imputation_table  # where it was asked for
+
             table = imputation_table(method, data.test)
         elif evaluation.kind == "masks":
             table = prediction_table(method, {"test": data.test}, mask_conditions(evaluation, context))
