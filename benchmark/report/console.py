@@ -61,20 +61,11 @@ def print_table(out: Console, title: str, frame: pd.DataFrame, names: Collection
             are said once, below the title.
     """
     frame = frame.map(lambda cell: printable(str(cell)))  # before widths are measured
-    keys = [name for name in frame if name in names]
-    same = [name for name in keys if len(set(frame[name])) == 1 and name not in ("method", "n")]
+    same, keys, parts = _parts(frame, names, out.width)
     out.print(title, style="bold", markup=False, highlight=False)
     if same:
         facts = "; ".join(f"{name} {frame[name].iloc[0]}" for name in same)
         out.print(facts, style="italic", markup=False, highlight=False)
-    keys = [name for name in keys if name not in same]
-    widths = {name: max(map(cell_len, [name, *frame[name]])) + 2 for name in frame}
-    parts: list[list[str]] = [[]]
-    for name in [name for name in frame if name not in names]:
-        taken = sum(widths[other] for other in [*keys, *parts[-1], name])
-        if parts[-1] and taken > out.width:
-            parts.append([])
-        parts[-1].append(name)
     for part in parts:
         table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
         for name in [*keys, *part]:
@@ -83,6 +74,34 @@ def print_table(out: Console, title: str, frame: pd.DataFrame, names: Collection
             table.add_row(*(Text(str(row[name])) for name in [*keys, *part]))
         out.print(table)
     out.print()
+
+
+def parts_of(frame: pd.DataFrame, names: Collection[str], width: int) -> int:
+    """In how many parts ``print_table`` prints a table.
+
+    Args:
+        frame: [rows, columns] of text.
+        names: as ``print_table`` takes them.
+        width: of the terminal.
+    """
+    return len(_parts(frame.map(lambda cell: printable(str(cell))), names, width)[2])
+
+
+def _parts(
+    frame: pd.DataFrame, names: Collection[str], width: int
+) -> tuple[list[str], list[str], list[list[str]]]:
+    """The names that all rows share, those that begin every part, and the columns of each part."""
+    keys = [name for name in frame if name in names]
+    same = [name for name in keys if len(set(frame[name])) == 1 and name not in ("method", "n")]
+    keys = [name for name in keys if name not in same]
+    widths = {name: max(map(cell_len, [name, *frame[name]])) + 2 for name in frame}
+    parts: list[list[str]] = [[]]
+    for name in [name for name in frame if name not in names]:
+        taken = sum(widths[other] for other in [*keys, *parts[-1], name])
+        if parts[-1] and taken > width:
+            parts.append([])
+        parts[-1].append(name)
+    return same, keys, parts
 
 
 def print_faults(out: Console, faults: Sequence[str]) -> None:

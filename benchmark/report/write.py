@@ -8,6 +8,7 @@ from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 from rich.console import Console
 
@@ -22,7 +23,7 @@ from ...leaderboards.render.plain import write_plain_csv
 from ...leaderboards.render.text import HOLE, UNVERIFIED, wide
 from ...leaderboards.tables.accuracy import data_label
 from ..core.errors import UsageError, nearest
-from .console import print_faults, print_table
+from .console import parts_of, print_faults, print_table
 from .export_page import page_tables
 from .results import Filter
 from .tables import tables_of
@@ -39,6 +40,8 @@ MOST_HOLES = 30
 FEW_HOLES = 6
 #: A summary has at most so many lines, titles and headings included, and of each panel at least so many methods.
 MOST_LINES, FEWEST_METHODS = 48, 3
+#: Columns that name a row of a summary.
+SUMMARY_NAMES = ("method", "n")
 FORMATS = ("terminal", "csv", "md", "latex", "html")
 
 
@@ -144,16 +147,22 @@ def print_summary(panels: Sequence[summary.Panel], out: Console, view: View = AS
         out: where to.
         view: which columns are shown, and in which order.
     """
-    shown = panels[: MOST_LINES // (FEWEST_METHODS + 3)]
-    most = max(FEWEST_METHODS, MOST_LINES // len(shown) - 3)
-    for panel in shown:
-        left_out = len(panel.values) - most
-        more = f" ({left_out} more methods: --what accuracy)" if left_out > 0 else ""
-        text = summary.rows_of(summary.sorted_panel(panel, view.sort), most)
+    texts = []
+    for panel in panels:
+        text = summary.rows_of(summary.sorted_panel(panel, view.sort))
         columns = view.headings(str(name) for name in panel.values)
-        print_table(out, panel.title + more, text.loc[:, ["method", "n", *columns]], ("method", "n"))
-    if len(panels) > len(shown):
-        rest = len(panels) - len(shown)
+        texts.append(text.loc[:, ["method", "n", *columns]])
+    parts = [parts_of(text, SUMMARY_NAMES, out.width) for text in texts]
+    # A panel has a title, a heading for each of its parts, and an empty line behind it.
+    fewest = np.cumsum([2 + count * (1 + FEWEST_METHODS) for count in parts])
+    fitting = max(1, int((fewest <= MOST_LINES).sum()))
+    left = MOST_LINES - sum(2 + count for count in parts[:fitting])
+    most = max(FEWEST_METHODS, left // sum(parts[:fitting]))
+    for panel, text in zip(panels[:fitting], texts, strict=False):
+        left_out = len(text) - most
+        more = f" ({left_out} more methods: --what accuracy)" if left_out > 0 else ""
+        print_table(out, panel.title + more, text.head(most), SUMMARY_NAMES)
+    if rest := len(panels) - fitting:
         out.print(f"{rest} more sets of comparable rows: --what accuracy", style="dim", highlight=False)
 
 

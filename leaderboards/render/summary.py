@@ -189,13 +189,12 @@ def _column(
     return values, f"{name}{percent} {arrow}", is_lower, one["unit"]
 
 
-def rows_of(panel: Panel, most: int | None = None) -> pd.DataFrame:
+def rows_of(panel: Panel) -> pd.DataFrame:
     """A panel as text, the best value of each column marked ``¹`` and the second ``²``, equal values alike; what is not
     compared is marked ``†``.
 
     Args:
         panel: what is written.
-        most: so many methods at most, the best; None for all.
 
     Returns:
         A frame of text: method, n, and a column for each axis.
@@ -204,7 +203,7 @@ def rows_of(panel: Panel, most: int | None = None) -> pd.DataFrame:
     for place, heading in enumerate(panel.values):
         numbers = panel.values[heading].to_numpy(dtype=float)
         columns[str(heading)] = list(_marked(numbers, panel, place))
-    return pd.DataFrame(columns).astype("str").head(most if most is not None else len(panel.values))
+    return pd.DataFrame(columns).astype("str")
 
 
 def sorted_panel(panel: Panel, column: str) -> Panel:
