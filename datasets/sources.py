@@ -57,6 +57,14 @@ _MMSA = Source(
     citation="Mao et al., M-SENA, ACL 2022 demonstrations, and the authors of the dataset",
 )
 
+_CHIPSAL = Source(
+    "stated by the organisers to those who take part",
+    "https://arxiv.org/abs/2604.14218",
+    by_hand="ask the organisers of the workshop CHiPSAL 2026 (the paper https://arxiv.org/abs/2604.14218 names the shared task) for "
+    "the list (index, text, label) and the images, and put both into {folder}; docs/media.md says how they are encoded",
+    citation="the organisers' overview of the shared task of CHiPSAL at LREC 2026",
+)
+
 #: Dataset -> its source.
 SOURCES: Mapping[str, Source] = {
     "physionet2012": Source(
@@ -88,6 +96,8 @@ SOURCES: Mapping[str, Source] = {
         "docs/media.md says how they are encoded",
         citation="Dong et al., SimMMDG, NeurIPS 2023",
     ),
+    "chipsal": _CHIPSAL,
+    "chipsal_sentiment": _CHIPSAL,
     "hust": Source(
         "stated by its authors where the data are",
         "https://github.com/CHAOZHAO-1/HUSTmotor-multi-modal-dataset",

@@ -159,7 +159,8 @@ def _held(weights: Weights) -> dict[str, Any]:
         import bitsandbytes  # noqa: F401
     with import_guard("accelerate", "weights of four bits"):
         import accelerate  # noqa: F401
-    from transformers import BitsAndBytesConfig
+    with import_guard("transformers", "weights of four bits"):
+        from transformers import BitsAndBytesConfig
 
     half = torch.cuda.is_available() and torch.cuda.is_bf16_supported()
     dtype = torch.bfloat16 if half else torch.float32
@@ -232,7 +233,9 @@ def converted_gguf(file: Path) -> tuple[Path, str]:
 def _convert(file: Path, folder: Path) -> None:
     """Writes the model of a GGUF file into a folder. ``save_pretrained`` refuses what was quantised once."""
     from safetensors.torch import save_model
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    with import_guard("transformers", f"the model {file.name}"):
+        from transformers import AutoModelForCausalLM, AutoTokenizer
 
     source = {"gguf_file": file.name, "local_files_only": True}
     AutoTokenizer.from_pretrained(file.parent, **source).save_pretrained(folder)

@@ -190,7 +190,8 @@ class Backbone:
         """
         (module,) = self._held
         ids, mask = self._padded(rows)
-        from transformers import GenerationConfig
+        with import_guard("transformers", "a language model"):
+            from transformers import GenerationConfig
 
         rules = GenerationConfig(
             max_new_tokens=most,
