@@ -249,6 +249,10 @@ def _evaluate(
                 table = diagnostics_table(method, data.test, under)
         elif evaluation.kind == "imputation":
             table = imputation_table(method, data.test)
+        elif evaluation.kind == "probes":
+            from .linear_probes import probe_table  # where it was asked for
+
+            table = probe_table(method, data.train, data.valid, data.test)
         elif evaluation.kind == "masks":
             table = prediction_table(method, {"test": data.test}, mask_conditions(evaluation, context))
         elif evaluation.kind == "features":

@@ -38,11 +38,13 @@ class Watchers:
         loggers: each is given the values of ``epoch_values`` after every epoch.
         callbacks: Lightning calls them, and ``on_validation_end`` is called when the record of an epoch is complete.
         metric: the name of the metric that selects epochs.
+        encoder_gradients: whether the gradient norms of encoders are kept among the diagnostics of every epoch.
     """
 
     loggers: Sequence[Logger] = ()
     callbacks: Sequence[Callback] = ()
     metric: str = "metric"
+    encoder_gradients: bool = False
 
     def log(self, epochs: Sequence[Epoch]) -> None:
         """Gives epochs to the loggers, with the number of the epoch as the step."""
@@ -94,7 +96,7 @@ def watching(job: Job, context: Context, kind: Kind) -> Iterator[Watchers]:
     found = [_callback(entry.name, entry.load()) for entry in callbacks(context.plugins).values()]
     metric = selection_metric(kind, job.protocol["name"])
     if not context.loggers:
-        yield Watchers((), found, metric)
+        yield Watchers((), found, metric, context.contribution)
         return
     with _undisturbed():
         loggers = [_MAKERS[name](job, context.store / FOLDER / name) for name in context.loggers]
@@ -102,7 +104,7 @@ def watching(job: Job, context: Context, kind: Kind) -> Iterator[Watchers]:
             logger.log_hyperparams(_hyper_parameters(job))
     how = "failed"
     try:
-        yield Watchers(loggers, found, metric)
+        yield Watchers(loggers, found, metric, context.contribution)
         how = "success"
     finally:
         with _undisturbed():
