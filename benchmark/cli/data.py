@@ -247,6 +247,32 @@ def convert(
         console().print(f"wrote {file}", highlight=False, soft_wrap=True)
 
 
+class Conversations(StrEnum):
+    """The datasets whose pickles of conversations are read."""
+
+    IEMOCAP = "iemocap"
+    MELD = "meld"
+
+
+@app.command()
+def unpack(
+    name: Annotated[Conversations, typer.Argument(help="whose pickle it is: it says what the classes are")],
+    file: Annotated[Path, typer.Argument(help="the pickle, such as IEMOCAP_features.pkl")],
+    to: Annotated[Path, typer.Argument(help="the folder to write")],
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")] = False,
+) -> None:
+    """Write a pickle of conversations, as MMGCN reads them, in the open layout.
+
+    Example: mmbench data unpack iemocap IEMOCAP_features.pkl data/iemocap
+    """
+    from ...datasets.layout.write import write_open_layout
+    from ...datasets.pickles.read_mmgcn import read_mmgcn
+
+    splits, target = read_mmgcn(file, name.value)
+    for written in write_open_layout(to, splits, target, name=name.value, overwrite=overwrite):
+        console().print(f"wrote {written}", highlight=False, soft_wrap=True)
+
+
 def _locate(
     name: str, data_root: Path | None, data: Path | None, plugin: Sequence[str] | None = None
 ) -> Located:
