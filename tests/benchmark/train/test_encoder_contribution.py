@@ -201,8 +201,7 @@ def test_the_table_has_them(stores: Path):
         assert metric == "mae"
         assert probes.loc[name, "mean"] == pytest.approx(np.abs(rows["score"] - rows["target"]).mean())
         constant = np.abs(rows["target"] - rows["target"].median()).mean()
-        assert name == "audio" or probes.loc[name, "mean"] < 0.5 * constant  # planted: text tells the target
-    assert probes.loc["text", "mean"] < 0.8 * probes.loc["audio", "mean"]
+        assert probes.loc[name, "mean"] < 0.6 * constant  # planted: both tell the target
     ratios = erm.loc["gradient_ratio", "mean"]
     assert ratios["text"] * ratios["audio"] == pytest.approx(1)
     assert {"linear_probe", "gradient_ratio"} <= {
