@@ -201,7 +201,8 @@ def test_the_table_has_them(stores: Path):
         assert metric == "mae"
         assert probes.loc[name, "mean"] == pytest.approx(np.abs(rows["score"] - rows["target"]).mean())
         constant = np.abs(rows["target"] - rows["target"].median()).mean()
-        assert probes.loc[name, "mean"] < 0.6 * constant  # planted: both tell the target
+        # planted: text tells the target well, audio a little
+        assert probes.loc[name, "mean"] < (0.6 if name == "text" else 0.9) * constant
     ratios = erm.loc["gradient_ratio", "mean"]
     assert ratios["text"] * ratios["audio"] == pytest.approx(1)
     assert {"linear_probe", "gradient_ratio"} <= {
