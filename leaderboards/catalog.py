@@ -24,8 +24,9 @@ if TYPE_CHECKING:
 
 #: What a table can read of a job beside its records: outputs on clean data and with modalities missing; outputs under
 #: further conditions, such as corruptions; clean outputs with the features that the head reads, of training, test and
-#: OOD samples; outputs with the diagnostics of the method; the errors of what fills series.
-READABLE = frozenset({"predictions", "conditions", "features", "diagnostics", "imputations"})
+#: OOD samples; outputs with the diagnostics of the method; the errors of what fills series; outputs of linear
+#: probes of the encoders.
+READABLE = frozenset({"predictions", "conditions", "features", "diagnostics", "imputations", "probes"})
 #: Results in which a table finds what it needs.
 Needs = Callable[[Sequence["Result"]], bool]
 
@@ -149,6 +150,7 @@ def _readable(result: Result, table: Table) -> Result:
         "features": "features",
         "diagnostics": "diagnostics",
         "imputations": "imputations",
+        "probes": "probes",
     }
     hidden = {
         field: _refusal(table, name)
@@ -203,6 +205,11 @@ def _has_singles(results: Sequence[Result]) -> bool:
     """Whether a task was done with several modalities and with one of them alone."""
     joint = {one.task for one in results if "+" in one.modalities}
     return any(one.task in joint and "+" not in one.modalities for one in results)
+
+
+def _has_contributions(results: Sequence[Result]) -> bool:
+    """Whether something of contributions was asked for: networks of single modalities, or probes."""
+    return _has_singles(results) or any(one.probes is not None and "+" in one.modalities for one in results)
 
 
 def _published(results: Sequence[Result]) -> bool:
@@ -287,7 +294,8 @@ TABLES: dict[str, Table] = {
             "contribution",
             "Contribution of each modality",
             "contribution:contribution",
-            needs=_has_singles,
+            reads={"predictions", "probes"},
+            needs=_has_contributions,
             singles=True,
             plain=True,
             notes="contribution:notes_of_contribution",

@@ -20,6 +20,10 @@ WORST_TARGET = "worst_target"
 #: How the columns of a prediction table begin that hold the method's own confidences, and its diagnostics.
 CONFIDENCE = "confidence_"
 DIAGNOSTIC = "diagnostic_"
+#: How the condition of the outputs of a linear probe of an encoder begins, and what the gradient norm of an encoder is called
+#: among what is told of an epoch; the modality follows.
+PROBE = "probe:"
+ENCODER_GRADIENT = "encoder_gradient/"
 #: How the name of a method's own confidence begins in tables, where it stands beside those that mmbench computes.
 OWN = "own:"
 #: The kinds of data that a row can be of.

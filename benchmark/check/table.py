@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from ...leaderboards.catalog import READABLE, TABLES, Table
-from ...leaderboards.labels import CLEAN, UPPER_BOUND
+from ...leaderboards.labels import CLEAN, PROBE, UPPER_BOUND
 from ...leaderboards.tables.accuracy import COLUMNS
 from ...leaderboards.tables.ensemble_members import with_ensembles
 from ...leaderboards.tables.results import Result, missing_patterns
@@ -132,6 +132,7 @@ def _as_failed(result: Result) -> Result:
         features=None,
         diagnostics=None,
         imputations=None,
+        probes=None,
     )
 
 
@@ -238,6 +239,7 @@ def _result(
         features=lambda: {name: outputs.fused_rows(name) for name in ("train", "test", "far:other")},
         diagnostics=lambda: outputs.table([CLEAN, *missing_patterns("text+audio"), *severe], told=True),
         imputations=lambda: outputs.imputed(["missing-points:text@3", "missing:text"]),
+        probes=lambda: outputs.table([f"{PROBE}{name}" for name in ("text", "audio")]),
         cost={"parameters": 100.0, "seconds_fit": 1.0 + seed},
         epochs=lambda: [
             {

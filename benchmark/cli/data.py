@@ -247,6 +247,77 @@ def convert(
         console().print(f"wrote {file}", highlight=False, soft_wrap=True)
 
 
+class Conversations(StrEnum):
+    """The datasets whose pickles of conversations are read."""
+
+    IEMOCAP = "iemocap"
+    MELD = "meld"
+
+
+@app.command()
+def unpack(
+    name: Annotated[Conversations, typer.Argument(help="whose pickle it is: it says what the classes are")],
+    file: Annotated[Path, typer.Argument(help="the pickle, such as IEMOCAP_features.pkl")],
+    to: Annotated[Path, typer.Argument(help="the folder to write")],
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")] = False,
+) -> None:
+    """Write a pickle of conversations, as MMGCN reads them, in the open layout.
+
+    Example: mmbench data unpack iemocap IEMOCAP_features.pkl data/iemocap
+    """
+    from ...datasets.layout.write import write_open_layout
+    from ...datasets.pickles.read_mmgcn import read_mmgcn
+
+    splits, target = read_mmgcn(file, name.value)
+    for written in write_open_layout(to, splits, target, name=name.value, overwrite=overwrite):
+        console().print(f"wrote {written}", highlight=False, soft_wrap=True)
+
+
+@app.command()
+def gather(
+    name: Name,
+    labels: Annotated[Path, typer.Argument(help="label.npz of the pack")],
+    to: Annotated[Path, typer.Argument(help="the folder to write")],
+    features: Annotated[
+        list[str],
+        typer.Option(help="MODALITY=FOLDER with NAME.npy for each sample; once for each modality"),
+    ],
+    label_range: Annotated[
+        str, typer.Option("--range", help="LOWEST,HIGHEST: predict the scores; else the classes")
+    ] = "",
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")] = False,
+) -> None:
+    """Write a pack of MERBench, labels and folders of features, in the open layout.
+
+    Example: mmbench data gather meld label.npz data/meld --features text=deberta-large-4-UTT
+    """
+    from ...datasets.layout.write import write_open_layout
+    from ...datasets.pickles.read_merbench import read_merbench
+
+    folders = {}
+    for one in features:
+        modality, sign, folder = one.partition("=")
+        if not (modality and sign and folder) or modality in folders:
+            raise UsageError(f"--features {one}: expected MODALITY=FOLDER, each modality once")
+        folders[modality] = Path(folder)
+    splits, target = read_merbench(labels, folders, name, _range(label_range))
+    for written in write_open_layout(to, splits, target, name=name, overwrite=overwrite):
+        console().print(f"wrote {written}", highlight=False, soft_wrap=True)
+
+
+def _range(text: str) -> tuple[float, float] | None:
+    """The range of scores that ``--range`` was given. Raises UsageError."""
+    if not text:
+        return None
+    try:
+        low, high = map(float, text.split(","))
+    except ValueError:
+        raise UsageError(f"--range {text}: expected two numbers, such as --range=-3,3") from None
+    if not low < high:
+        raise UsageError(f"--range {text}: the first number must be below the second")
+    return low, high
+
+
 def _locate(
     name: str, data_root: Path | None, data: Path | None, plugin: Sequence[str] | None = None
 ) -> Located:

@@ -40,7 +40,7 @@ _LISTS = (
     "plugins",
 )
 #: Fields whose flag stands alone.
-_SWITCHES = ("oracle", "diagnostics", "imputation", "measure")
+_SWITCHES = ("oracle", "diagnostics", "contribution", "imputation", "measure")
 _PANELS = {
     "What to compare": (
         "methods",
@@ -54,7 +54,7 @@ _PANELS = {
         "preset",
         "oracle",
     ),
-    "What to test under": ("corruptions", "ood", "diagnostics", "imputation", "measure"),
+    "What to test under": ("corruptions", "ood", "diagnostics", "contribution", "imputation", "measure"),
     "Search of hyper-parameters (the same budget for every method)": tuple(Search.model_fields),
     "Protocol (the same for every method)": tuple(Protocol.model_fields),
     "Where and how": (

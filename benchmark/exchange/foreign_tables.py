@@ -21,6 +21,7 @@ from ..planning.evaluations import (
     DIAGNOSTICS,
     FEATURES,
     IMPUTATION,
+    PROBES,
     SEMANTIC,
     STAND_IN,
     holds_diagnostics,
@@ -89,7 +90,7 @@ def check_evaluation(content: bytes, stem: str, job: Job, own: pd.DataFrame) -> 
         own: the predictions of the job.
 
     Returns:
-        The conditions that the outputs add to those of the predictions; none for features and diagnostics.
+        The conditions that the outputs add to those of the predictions; none for features, diagnostics and probes.
 
     Raises:
         RefusedError: the outputs are not what mmbench writes for this job.
@@ -110,7 +111,7 @@ def check_evaluation(content: bytes, stem: str, job: Job, own: pd.DataFrame) -> 
     conditions = set(table["condition"].astype(str))
     if stem == DIAGNOSTICS and conditions and conditions != {CLEAN, *missing_patterns(job.modality_set)}:
         raise RefusedError(f"{name}: has other conditions than clean and every missing pattern")
-    return set() if features or diagnostics else conditions
+    return set() if features or diagnostics or stem == PROBES else conditions
 
 
 def _split_names(stem: str, job: Job) -> set[str]:

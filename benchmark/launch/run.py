@@ -208,5 +208,6 @@ def context_for(planned: Plan, device: str, wave: Wave) -> Context:
         rivals=wave.rivals,
         code=code_version(),
         measure=experiment.measure,
+        contribution=experiment.contribution,
         loggers=tuple(experiment.logger),
     )

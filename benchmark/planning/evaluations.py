@@ -35,6 +35,8 @@ SEMANTIC = "semantic"
 DIAGNOSTICS = "diagnostics"
 #: The errors of what fills series, where observed entries are hidden from it.
 IMPUTATION = "imputation"
+#: The outputs of linear probes of the encoders.
+PROBES = "probes"
 #: Metadata of a file of outputs under a corruption: its family.
 FAMILY = "family"
 #: Version of how OOD sets are resized to fit a network. When it is raised, older outputs are made anew.
@@ -49,7 +51,7 @@ class Evaluation:
 
     Attributes:
         kind: all severities of a corruption; the network's features; samples of another dataset; those of
-            the held-out classes; entries hidden from what fills series; or the same as of a corruption, or of clean data and missing modalities, with the
+            the held-out classes; entries hidden from what fills series; linear probes of the encoders; or the same as of a corruption, or of clean data and missing modalities, with the
             method's diagnostics.
         subject: the corruption, or the dataset or a domain of it.
         content: what else decides the outputs: the origin of a plug-in, the fingerprint of a dataset, the hash of rates,
@@ -58,7 +60,7 @@ class Evaluation:
         dataset, needs: of a table of masks: whose samples it is about, and the modalities that it tells of.
     """
 
-    kind: Literal["corruption", "features", "semantic", "ood", "diagnostics", "masks", "imputation"]
+    kind: Literal["corruption", "features", "semantic", "ood", "diagnostics", "masks", "imputation", "probes"]
     subject: str = ""
     content: str = ""
     rates: str = ""
@@ -74,6 +76,8 @@ class Evaluation:
             return SEMANTIC
         if self.kind == "imputation":
             return IMPUTATION
+        if self.kind == "probes":
+            return PROBES
         if self.kind == "ood":
             return f"ood-{ood_name(self.subject)}~{self.content[:12]}~{RESIZING}"
         if self.kind == "masks":
@@ -121,6 +125,8 @@ def evaluations_of(experiment: Experiment) -> tuple[Evaluation, ...]:
         asked.append(Evaluation("ood", name, located.fingerprint()))
     if experiment.diagnostics:
         asked += [Evaluation("diagnostics"), *(item.with_diagnostics for item in corruptions)]
+    if experiment.contribution:
+        asked.append(Evaluation("probes"))
     if experiment.imputation:
         asked.append(Evaluation("imputation"))
     return tuple(dict.fromkeys(asked))

@@ -130,6 +130,11 @@ class Experiment(BaseModel):
         description="count the operations of a prediction and time it, of every network that is trained; for leaderboard "
         "--what cost",
     )
+    contribution: bool = Field(
+        False,
+        description="fit a linear probe on the embedding of each encoder, and keep the gradient norms of encoders of every "
+        "network that is trained; for leaderboard --what contribution",
+    )
     imputation: bool = Field(
         False,
         description="hide observed entries of the test data from what fills series (--impute, trace, csdi) and keep its "

@@ -23,7 +23,15 @@ import pyarrow.parquet as pq
 
 from ...leaderboards.tables.ood_sets import versioned
 from ..core.atomic_files import read_json, write_json
-from ..planning.evaluations import FAMILY, FEATURES, IMPUTATION, holds_diagnostics, holds_features, version_of
+from ..planning.evaluations import (
+    FAMILY,
+    FEATURES,
+    IMPUTATION,
+    PROBES,
+    holds_diagnostics,
+    holds_features,
+    version_of,
+)
 from ..store.names import StoreError, inside
 from ..store.store import Store
 
@@ -37,6 +45,8 @@ def _held_by(name: str) -> str:
     """Which outputs, of ``READABLE``, an evaluation of a name holds."""
     if name == IMPUTATION:
         return "imputations"
+    if name == PROBES:
+        return "probes"
     if holds_diagnostics(name):
         return "diagnostics"
     return "features" if holds_features(name) else "conditions"
@@ -76,7 +86,7 @@ class PredictionFiles:
     def names(self, reads: Set[str]) -> list[str]:
         """The files that hold some outputs, of ``READABLE``; without a look into the folder where none is needed."""
         own = [_PREDICTIONS] if "predictions" in reads else []
-        if not reads & {"conditions", "features", "diagnostics", "imputations"}:
+        if not reads & {"conditions", "features", "diagnostics", "imputations", "probes"}:
             return own
         return own + [name for name in self._evaluations if _held_by(name) in reads]
 
@@ -105,6 +115,16 @@ class PredictionFiles:
     def has_imputations(self) -> bool:
         """Whether the errors of what fills series were asked for."""
         return bool(self.names({"imputations"}))
+
+    @property
+    def has_probes(self) -> bool:
+        """Whether linear probes of the encoders were asked for."""
+        return bool(self.names({"probes"}))
+
+    def probes(self) -> pd.DataFrame:
+        """The outputs of linear probes; without a row where the network gives no embeddings. Raises StoreError as
+        ``conditions``."""
+        return self._once("probes", lambda: self._all("probes"))
 
     def imputations(self) -> pd.DataFrame:
         """Outputs where entries were hidden, with the errors of what fills them. Raises StoreError as ``conditions``."""

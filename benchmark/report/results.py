@@ -263,6 +263,7 @@ def _result(
         diagnostics=files.diagnostics if files and files.has_diagnostics else None,
         epochs=files.epochs if files else None,
         imputations=files.imputations if files and files.has_imputations else None,
+        probes=files.probes if files and files.has_probes else None,
         cost=cost_of(environment, fit) if done else {},
         damaged=damaged,
         cache=ScoreCache(files) if files else None,

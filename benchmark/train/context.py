@@ -26,6 +26,7 @@ class Context:
         rivals: id of a job -> ids of finished jobs that a pruner compares it with.
         code: the version of the code that planned the jobs.
         loggers: names of the loggers that are told of every epoch.
+        contribution: whether the gradient norms of encoders are kept when a network is trained.
         measure: whether operations and time of a prediction are measured when a network is trained.
     """
 
@@ -39,6 +40,7 @@ class Context:
     rivals: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     code: str = ""
     measure: bool = False
+    contribution: bool = False
     loggers: tuple[str, ...] = ()
 
     def lacking(self, job: Job) -> list[Evaluation]:

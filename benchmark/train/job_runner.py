@@ -58,7 +58,7 @@ from .predict import corruption_conditions, feature_table, prediction_table, to_
 from .seeds import seed_everything
 from .timer import PhaseTimer
 from .validate import SelectionData
-from .watchers import NOBODY, Watchers
+from .watchers import Watchers
 from .weights import save_weights, trained_share
 
 if TYPE_CHECKING:
@@ -219,7 +219,7 @@ def _train(job: Job, context: Context, folder: JobFolder, claim: Claim) -> Train
 def _watchers(job: Job, context: Context, data: TaskData) -> AbstractContextManager[Watchers]:
     """Who looks on while a job is trained: the loggers that were asked for, and the callbacks of plug-ins."""
     if not context.loggers and not callbacks(context.plugins):
-        return nullcontext(NOBODY)
+        return nullcontext(Watchers(encoder_gradients=context.contribution))
     from .loggers import watching
 
     return watching(job, context, data.target.kind)
@@ -259,6 +259,10 @@ def _evaluate(
             from .imputation_errors import imputation_table  # where it was asked for
 
             table = imputation_table(method, data.test)
+        elif evaluation.kind == "probes":
+            from .linear_probes import probe_table  # where it was asked for
+
+            table = probe_table(method, data.train, data.valid, data.test)
         elif evaluation.kind == "masks":
             table = prediction_table(method, {"test": data.test}, mask_conditions(evaluation, context))
         elif evaluation.kind == "features":

@@ -11,7 +11,7 @@ import math
 import signal
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -35,6 +35,9 @@ from .trainer import run_trainer
 from .validate import SOURCES_ALONE, Report, SelectionData, tested_weights, validate
 from .watchers import NOBODY, Watchers
 from .weights import kept_state, load_kept
+
+if TYPE_CHECKING:
+    from .encoder_gradients import EncoderGradients
 
 
 class Training(LightningModule):
@@ -77,6 +80,7 @@ class Training(LightningModule):
         self._stage_starts = _stage_starts(method.stages, protocol.epochs)
         self.checkpointer: Checkpointer | None = None
         self.watchers = NOBODY
+        self.gradients: EncoderGradients | None = None
         self.ignores_end = signal.getsignal(signal.SIGTERM) is signal.SIG_IGN
         self.data: TrainingBatches
         self._random: Mapping[str, Any] | None = None
@@ -109,6 +113,8 @@ class Training(LightningModule):
                 if parameter.grad is not None:
                     parameter.grad /= self._batches
         self._batches = 0
+        if self.gradients:
+            self.gradients.add()
         if self.protocol.restart_optimizer:
             optimizer.state.clear()
 
@@ -221,6 +227,8 @@ class Training(LightningModule):
         if self.protocol.accumulate > 1:
             raise ValueError("a method that takes several steps for a batch does not go with --accumulate")
         self._clip_values()
+        if self.gradients:
+            self.gradients.add()
         if self.protocol.clip_norm:
             self.clip_gradients(optimizer, self.protocol.clip_norm, "norm")
         if self.protocol.restart_optimizer:
@@ -277,6 +285,7 @@ class Training(LightningModule):
             raise FloatingPointError(f"the loss is not finite in epoch {self.current_epoch} ({terms})")
         self.method.after_epoch(lambda: validate(self.method, self.valid)[0])
         told = {name: float(value) for name, value in self.method.epoch_diagnostics().items()}
+        told |= self.gradients.of_epoch() if self.gradients else {}
         told = {name: value for name, value in told.items() if math.isfinite(value)}
         with tested_weights(self.method):
             loss, metric = validate(self.method, self.valid)
@@ -353,6 +362,10 @@ def fit(
     training = Training(method, protocol, valid, seed, report, selection_data)
     training.data = training_batches(train, protocol, method.compares_domains, seed)
     training.checkpointer, training.watchers = checkpointer, watchers
+    if watchers.encoder_gradients:
+        from .encoder_gradients import EncoderGradients  # where it was asked for
+
+        training.gradients = EncoderGradients(method)
     device = train.target.device
     run_trainer(training, training.data, protocol, device, watchers)
     method.to(device)  # the trainer's last act is to move it to the CPU

@@ -44,7 +44,7 @@ def watching(job: Job, context: Context, kind: Kind) -> Iterator[Watchers]:
     found = [_callback(entry.name, entry.load()) for entry in callbacks(context.plugins).values()]
     metric = selection_metric(kind, job.protocol["name"])
     if not context.loggers:
-        yield Watchers((), found, metric)
+        yield Watchers((), found, metric, context.contribution)
         return
     from ..planning.loggers import FOLDER  # most jobs have none
 
@@ -54,7 +54,7 @@ def watching(job: Job, context: Context, kind: Kind) -> Iterator[Watchers]:
             logger.log_hyperparams(_hyper_parameters(job))
     how = "failed"
     try:
-        yield Watchers(loggers, found, metric)
+        yield Watchers(loggers, found, metric, context.contribution)
         how = "success"
     finally:
         with undisturbed():

@@ -22,11 +22,13 @@ class Watchers:
         loggers: each is given the values of ``epoch_values`` after every epoch.
         callbacks: Lightning calls them, and ``on_validation_end`` is called when the record of an epoch is complete.
         metric: the name of the metric that selects epochs.
+        encoder_gradients: whether the gradient norms of encoders are kept among the diagnostics of every epoch.
     """
 
     loggers: Sequence[Logger] = ()
     callbacks: Sequence[Callback] = ()
     metric: str = "metric"
+    encoder_gradients: bool = False
 
     def log(self, epochs: Sequence[Epoch]) -> None:
         """Gives epochs to the loggers, with the number of the epoch as the step."""

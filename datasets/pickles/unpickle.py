@@ -158,11 +158,12 @@ class _Bounded:
 
     Args:
         stream: the open file.
+        size: how many bytes it has.
     """
 
-    def __init__(self, stream: BinaryIO) -> None:
+    def __init__(self, stream: BinaryIO, size: int) -> None:
         self._stream = stream
-        self._size = os.fstat(stream.fileno()).st_size
+        self._size = size
         self.readline = stream.readline
 
     def read(self, size: int) -> bytes:
@@ -220,22 +221,42 @@ def load_pickle(file: Path, unpickler: type[Unpickler] = Unpickler) -> object:
     """
     try:
         with file.open("rb") as stream:
-            if stream.read(4) == b"PK\x03\x04":
-                raise pickle.UnpicklingError("a zip archive")
-            stream.seek(0)
-            # latin1: how pickles that Python 2 wrote keep their bytes
-            return unpickler(_Bounded(stream), encoding="latin1").load()
+            return load_pickle_from(stream, os.fstat(stream.fileno()).st_size, file, "", unpickler)
+    except OSError as error:
+        raise data_error(file, "", f"cannot be read ({error.strerror})", "a readable file") from None
+
+
+def load_pickle_from(
+    stream: BinaryIO, size: int, file: Path, key: str, unpickler: type[Unpickler] = Unpickler
+) -> object:
+    """Reads a pickle from an open file, as ``load_pickle``.
+
+    Args:
+        stream: at the beginning of the pickle.
+        size: the number of bytes of the whole stream.
+        file, key: what an error names.
+        unpickler: one that knows more calls.
+
+    Raises:
+        DataError: as of ``load_pickle``.
+        OSError: the stream cannot be read.
+    """
+    try:
+        start = stream.tell()
+        if stream.read(4) == b"PK\x03\x04":
+            raise pickle.UnpicklingError("a zip archive")
+        stream.seek(start)
+        # latin1: how pickles that Python 2 wrote keep their bytes
+        return unpickler(_Bounded(stream, size), encoding="latin1").load()
     except _RefusedError as refused:
         expected = "a pickle of numpy arrays and plain containers"
         remedy = _REMEDIES.get(str(refused).partition(".")[0], "")
-        raise data_error(file, "", f"asks for {refused}, which is refused", expected + remedy) from None
-    except OSError as error:
-        raise data_error(file, "", f"cannot be read ({error.strerror})", "a readable file") from None
-    except DataError:
+        raise data_error(file, key, f"asks for {refused}, which is refused", expected + remedy) from None
+    except (DataError, OSError):
         raise
     # Whatever else a forged or broken program makes numpy and pickle raise, it is the file's fault.
     except Exception as error:
         reason = str(error) or type(error).__name__
         raise data_error(
-            file, "", f"cut short or not a pickle ({reason})", "a whole pickle of numpy arrays"
+            file, key, f"cut short or not a pickle ({reason})", "a whole pickle of numpy arrays"
         ) from None

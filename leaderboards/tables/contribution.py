@@ -1,7 +1,8 @@
 """What each modality is worth to a network: beside networks of one modality, alone inside it, and by Shapley value.
 
 All is made of what jobs store: clean predictions, every pattern of missing modalities, and jobs on single modalities of the
-same task (``--modalities all,text,audio``).
+same task (``--modalities all,text,audio``); and, where ``--contribution`` asked for them, of the outputs of linear probes and
+of the gradient norms that the record of the training holds.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ from ..metrics.base import Metric, task_of
 from ..stats.bootstrap import FEWER_DRAWS, summary
 from ..stats.intervals import interval
 from .cells import Cell, Group, cells_of
-from .groups import groups_of, score, scored, sheet_key
+from .encoder_cells import RATIO, gradient_cells, probe_cells
+from .groups import OF_CLEAN, as_read, groups_of, score, scored, sheet_key
 from .results import Outputs, Result, UnusableError, missing_patterns, read_outputs
 from .robustness import WeightedMean, weighted
 from .score_sheet import Sheet, stored_sheet
@@ -38,6 +40,15 @@ _NOTE = (
     "network under missing modalities (Shapley 1953); they add up to joint minus a constant answer (the most frequent class "
     "or label, the median score of the test targets). low to high: 95 % over seeds and samples."
 )
+#: Of quantities that are there where they were asked for.
+_MORE_NOTES = {
+    "linear_probe": "linear_probe: a linear map from the embedding that the joint network makes of one modality, on complete "
+    "samples, fitted on the source training split; its penalty is chosen by source validation (Alain and Bengio 2016).",
+    "gradient_ratio": "gradient_ratio: the gradient norm of the modality's encoder, its mean over the steps up to the end of the "
+    "tested epoch, over the mean of those of the other encoders; above 1, the optimiser is given more for it than for them. As the "
+    "optimiser reads them, before they are clipped by their norm. Encoders of more parameters tend to larger norms. sd: over seeds; it "
+    "has no interval.",
+}
 _COLUMNS = {
     **dict.fromkeys(
         ("task", "modalities", "protocol", "data", "method", "quantity", "modality", "metric"), "str"
@@ -51,12 +62,14 @@ _COLUMNS = {
 
 @dataclass(frozen=True)
 class Quantity:
-    """A number of the table: what it is, of which modality (empty: of all), by whose network, and its scores."""
+    """A number of the table: what it is, of which modality (empty: of all), by whose network, its scores, and its name where
+    it is no metric of the task."""
 
     name: str
     modality: str
     network: str
     cell: Cell
+    metric: str = ""
 
 
 def contribution(results: Iterable[Result], draws: int = FEWER_DRAWS, seed: int = 0) -> pd.DataFrame:
@@ -73,7 +86,7 @@ def contribution(results: Iterable[Result], draws: int = FEWER_DRAWS, seed: int 
     Raises:
         ValueError: no result has more than one modality.
     """
-    groups = [replace(group, metrics=group.metrics[:1]) for group in groups_of(results)]
+    groups = [replace(as_read(group, OF_CLEAN), metrics=group.metrics[:1]) for group in groups_of(results)]
     joint = [group for group in groups if missing_patterns(group.block.modalities)]
     if not joint:
         raise ValueError("no result has more than one modality: nothing can contribute")
@@ -89,7 +102,8 @@ def notes_of_contribution(frame: pd.DataFrame) -> list[str]:
     missing: dict[str, list[str]] = {}
     for row in frame.loc[frame["note"] != ""].to_dict("records"):
         missing.setdefault(row["note"], []).append(f"{row['method']} {row['quantity']}")
-    return [_NOTE, *(f"— {', '.join(dict.fromkeys(where))}: {why}" for why, where in missing.items())]
+    more = [note for name, note in _MORE_NOTES.items() if name in set(frame["quantity"])]
+    return [_NOTE, *more, *(f"— {', '.join(dict.fromkeys(where))}: {why}" for why, where in missing.items())]
 
 
 def shapley_weights(modalities: Sequence[str]) -> dict[str, dict[str, float]]:
@@ -130,7 +144,8 @@ def _rows(group: Group, alone: Mapping[tuple, Group], draws: int, seed: int) -> 
         cell = quantity.cell
         values = [math.nan] if cell.scores is None else cell.scores.values[:, 0].tolist()
         over = summary(values)
-        low, high = (np.full(1, math.nan),) * 2 if cell.scores is None else _ends(quantity.name, cell, metric)
+        bare = cell.scores is None or quantity.metric == RATIO
+        low, high = (np.full(1, math.nan),) * 2 if bare else _ends(quantity.name, cell, metric)
         known = math.isfinite(over.mean)
         yield {
             "task": group.block.task,
@@ -140,7 +155,7 @@ def _rows(group: Group, alone: Mapping[tuple, Group], draws: int, seed: int) -> 
             "method": group.method,
             "quantity": quantity.name,
             "modality": quantity.modality,
-            "metric": metric.name,
+            "metric": quantity.metric or metric.name,
             "mean": over.mean,
             "mean_low": low[0],
             "mean_high": high[0],
@@ -179,6 +194,10 @@ def _quantities(group: Group, alone: Mapping[tuple, Group], draws: int, seed: in
     wanted = [WeightedMean(name, weights) for name, weights in shapley_weights(names).items()]
     for name, cell in weighted(wanted, inside).items():
         yield Quantity("shapley", name, group.method, cell)
+    for name, cell in probe_cells(group, names, draws, seed).items():
+        yield Quantity("linear_probe", name, group.method, cell)
+    for name, cell in gradient_cells(group, names).items():
+        yield Quantity("gradient_ratio", name, group.method, cell, RATIO)
 
 
 def _single(group: Group, modality: str, alone: Mapping[tuple, Group]) -> Group | None:

@@ -51,7 +51,7 @@ def notes_of_course(frame: pd.DataFrame) -> list[str]:
     """What a reader must know beside the table."""
     return [
         "mean and sd: over seeds. loss/NAME: a term of the training loss, its mean over the epoch. Other quantities are what the "
-        "method tells of its training; path: the way that an encoder's parameters have gone so far. The CSV file has every epoch."
+        "method tells of its training; path: the way that an encoder's parameters have gone so far; encoder_gradient: the mean norm of its gradient in the epoch. The CSV file has every epoch."
     ]
 
 

@@ -177,6 +177,7 @@ def _results(team: _Team, kind: str, group: Group) -> list[Result]:
                 features=outputs.features if whole and all(one.features for one in members) else None,
                 diagnostics=None,
                 imputations=None,
+                probes=None,
                 epochs=None,
                 cache=None,
                 cost=_cost(members) if whole else {},

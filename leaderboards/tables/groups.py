@@ -116,13 +116,8 @@ def with_clean(cells: dict[str, Cell], group: Group, metrics: Sequence[Metric], 
     own = cells.get(CLEAN)
     if own is None or own.scores is None:
         return cells
-    results = tuple(
-        result if result.cache is None else replace(result, cache=result.cache.reading(_OF_CLEAN))
-        for result in group.results
-    )
-    finest = score(
-        replace(group, results=results, metrics=tuple(metrics)), "clean", CLEAN.__eq__, DRAWS, seed
-    )
+    judged = replace(as_read(group, OF_CLEAN), metrics=tuple(metrics))
+    finest = score(judged, "clean", CLEAN.__eq__, DRAWS, seed)
     scores = finest[CLEAN].scores
     if scores is None or not own.comparable(finest[CLEAN]):
         return cells
@@ -132,7 +127,21 @@ def with_clean(cells: dict[str, Cell], group: Group, metrics: Sequence[Metric], 
 
 
 #: The outputs that decide the scores of the table of accuracy.
-_OF_CLEAN = frozenset({"predictions"})
+OF_CLEAN = frozenset({"predictions"})
+
+
+def as_read(group: Group, reads: frozenset[str]) -> Group:
+    """The same group whose stored scores depend on some of the outputs alone.
+
+    Args:
+        group: the group.
+        reads: of ``catalog.READABLE``.
+    """
+    results = (
+        result if result.cache is None else replace(result, cache=result.cache.reading(reads))
+        for result in group.results
+    )
+    return replace(group, results=tuple(results))
 
 
 def once_for_each(make: Callable[..., T]) -> Callable[..., T]:

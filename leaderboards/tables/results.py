@@ -55,6 +55,8 @@ class Result:
             asked for.
         imputations: reads outputs as ``diagnostics`` does, where entries of a modality were hidden, with the errors of what
             fills them; without a row where nothing does. None where they were not asked for.
+        probes: reads outputs as ``predictions`` does, of a linear probe of each encoder, under ``probe:MODALITY``; without a row
+            where the network gives no embeddings. None where they were not asked for.
         cache: stores its scores; None where they are made anew for each table.
         damaged: whether it was tested under more than clean and missing modalities.
         cost: name -> value of what it cost; see ``cost.QUANTITIES``.
@@ -100,6 +102,7 @@ class Result:
     fold: int = 0
     folds: int = 0
     imputations: Callable[[], pd.DataFrame] | None = None
+    probes: Callable[[], pd.DataFrame] | None = None
     held_out_test: bool = False
     ensemble: Ensemble | None = None
 
@@ -208,6 +211,17 @@ def read_diagnostics(result: Result) -> dict[str, Outputs]:
         table = result.diagnostics()
     except (OSError, ValueError, KeyError) as error:
         raise UnusableError(f"diagnostics cannot be read: {one_line(str(error))}") from error
+    return dict(_outputs(table, result, "test", None))
+
+
+def read_probes(result: Result) -> dict[str, Outputs]:
+    """Reads the outputs of the linear probes of a finished job, by ``probe:MODALITY``; as ``read_outputs``."""
+    if result.probes is None:
+        raise UnusableError("no linear probes: run again with --contribution; nothing is trained anew")
+    try:
+        table = result.probes()
+    except (OSError, ValueError, KeyError) as error:
+        raise UnusableError(f"linear probes cannot be read: {one_line(str(error))}") from error
     return dict(_outputs(table, result, "test", None))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -210,6 +211,71 @@ def test_scores_are_averaged_and_the_constant_answer_is_the_median(table, result
     assert _by_modality(frame, "shapley") == pytest.approx(
         {"text": (0.5 - 3.0 + 1.0 - nothing) / 2, "audio": (0.5 - 1.0 + 3.0 - nothing) / 2}
     )
+
+
+def probed(seed: int, skills=SKILLS) -> pd.DataFrame:
+    return rows({f"probe:{name}": logits(50 + seed, skill) for name, skill in skills.items()})
+
+
+def noted(norms: dict[str, list[float]], tested: int) -> list[dict[str, Any]]:
+    """A training whose encoders had these gradient norms in each epoch."""
+    epochs = zip(*norms.values(), strict=True)
+    return [
+        {
+            "tested": place == tested,
+            "diagnostics": {f"encoder_gradient/{name}": v for name, v in zip(norms, values, strict=True)},
+        }
+        for place, values in enumerate(epochs)
+    ]
+
+
+def told(results: list[Any], **fields: Any) -> list[Any]:
+    return [replace(one, **{name: make(one.seed) for name, make in fields.items()}) for one in results]
+
+
+def test_probes_and_gradient_norms_stand_beside_the_rest_where_they_were_kept(joint, single):
+    norms = {"text": [4.0, 8.0, 99.0], "audio": [1.0, 2.0, 99.0], "vision": [3.0, 0.0, 99.0]}
+    given = told(
+        joint(), probes=lambda seed: lambda: probed(seed), epochs=lambda seed: lambda: noted(norms, 1)
+    )
+    plain = contribution(joint())
+    frame = contribution(given)
+    old = frame.loc[~frame["quantity"].isin(["linear_probe", "gradient_ratio"])].reset_index(drop=True)
+    pd.testing.assert_frame_equal(old, plain)
+    assert len(notes_of_contribution(frame)) == len(notes_of_contribution(plain)) + 2
+    by = frame.set_index(["quantity", "modality"])
+    for name, skill in SKILLS.items():
+        own = [accuracy(logits(50 + seed, skill)) for seed in (0, 1)]
+        assert by.loc[("linear_probe", name), "mean"] == pytest.approx(np.mean(own))
+        assert by.loc[("linear_probe", name), "mean_low"] < by.loc[("linear_probe", name), "mean_high"]
+    means = {"text": 6.0, "audio": 1.5, "vision": 1.5}  # of the epochs up to the tested one
+    for name, mean in means.items():
+        others = [value for other, value in means.items() if other != name]
+        assert by.loc[("gradient_ratio", name), "mean"] == pytest.approx(mean / np.mean(others))
+    assert set(by.loc["gradient_ratio", "metric"]) == {"ratio"}
+    assert by.loc["gradient_ratio", "mean_low"].isna().all()
+    assert TABLES["contribution"].needs(given)
+
+
+def test_probes_and_gradient_norms_that_some_networks_lack_are_holes(joint):
+    first = told(
+        joint(seeds=(0,)),
+        probes=lambda seed: lambda: probed(seed, {"text": 1.0, "audio": 1.0}),
+        epochs=lambda seed: lambda: noted({"text": [1.0], "audio": [0.0]}, 0),
+    )
+    by = {(row["quantity"], row["modality"]): row["note"] for row in contribution(first).to_dict("records")}
+    assert "no predictions under probe:vision" in by["linear_probe", "vision"]
+    assert by["linear_probe", "text"] == by["gradient_ratio", "audio"] == ""
+    assert by["gradient_ratio", "text"] == "no encoder but that of text had a gradient"
+    assert by["gradient_ratio", "vision"] == "vision has no encoder of its own with parameters"
+    both = contribution([*first, *joint(seeds=(1,))]).set_index(["quantity", "modality"])
+    assert both.loc[["linear_probe", "gradient_ratio"], "mean"].isna().all()
+    assert (
+        "seed 1: no linear probes: run again with --contribution"
+        in both.loc[("linear_probe", "text"), "note"]
+    )
+    assert "trained with --contribution" in both.loc[("gradient_ratio", "text"), "note"]
+    assert math.isfinite(both.loc[("joint", ""), "mean"])
 
 
 def test_it_is_made_by_itself_only_beside_single_modalities(joint, single):
