@@ -72,7 +72,7 @@ def write_pictures(
     Raises:
         OSError: one cannot be written.
     """
-    from ...leaderboards.plots import course, curves, diagrams
+    from ...leaderboards.plots import course, curves, diagrams, forest
     from ...leaderboards.plots import figure as plots
     from ...leaderboards.plots import mechanism as mechanism_plots
     from ...leaderboards.tables import mechanism, risk_coverage
@@ -96,7 +96,11 @@ def write_pictures(
     files: list[Path] = []
     reasons: list[str] = []
     try:
-        files.append(plots.write_missing_modalities(frame_of("missing"), folder, form=form))
+        missing = frame_of("missing")
+        if missing["method"].nunique() > plots.MOST_LINES:
+            files += forest.write_missing_by_method(missing, folder, form)
+        else:
+            files.append(plots.write_missing_modalities(missing, folder, form=form))
     except ValueError as error:
         reasons.append(str(error))
     try:
