@@ -115,7 +115,7 @@ def write_pictures(
     reasons: list[str] = []
     try:
         missing = frame_of("missing")
-        if missing["method"].nunique() > plots.MOST_LINES:
+        if len(set(missing["method"])) > plots.MOST_LINES:
             files += forest.write_missing_by_method(missing, folder, form)
         else:
             files += plots.write_figure(plots.missing_modalities(missing), missing, folder, "missing", form)

@@ -4,6 +4,7 @@ matplotlib."""
 from __future__ import annotations
 
 import math
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -94,7 +95,8 @@ def write_missing_by_method(frame: pd.DataFrame, folder: Path, form: PictureForm
         OSError: one cannot be written.
     """
     blocks = [
-        (tuple(str(part) for part in keys), rows) for keys, rows in frame.groupby(list(KEYS), sort=False)
+        (tuple(str(rows[name].iloc[0]) for name in KEYS), rows)
+        for _, rows in frame.groupby(list(KEYS), sort=False)
     ]
     differing = [place for place in range(len(KEYS)) if len({keys[place] for keys, _ in blocks}) > 1]
     files: list[Path] = []
@@ -106,7 +108,7 @@ def write_missing_by_method(frame: pd.DataFrame, folder: Path, form: PictureForm
 
 def _cells(rows: pd.DataFrame) -> dict[str, dict[str, Row]]:
     """Method, with its draw where it has several -> condition -> row."""
-    draws = rows.groupby("method")["draw"].nunique()
+    draws = Counter(name for name, _ in set(zip(rows["method"], rows["draw"], strict=True)))
     cells: dict[str, dict[str, Row]] = {}
     for row in records(rows.loc[:, ["method", "draw", "condition", "mean", "low", "high", "direction"]]):
         name = f"{row['method']} (draw {row['draw']})" if draws[row["method"]] > 1 else row["method"]

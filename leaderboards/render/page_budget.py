@@ -12,7 +12,8 @@ from html import escape
 
 from .views import TableView
 
-#: Bytes that tables as plain HTML, their data and pictures take together at the most; style and script are small.
+#: Bytes that tables as plain HTML, their data and pictures may take together, where the first views alone do not take more;
+#: style and script are small.
 ALL = 1_930_000
 #: Of them the data, but for first views; and the plain HTML, beyond which a table has ``PLAIN_ROWS`` rows in it.
 DATA, MARKUP = 750_000, 600_000
