@@ -92,5 +92,6 @@ COMPLETIONS: dict[str, Completion] = {
     "what": _tables,
     "metric": _metrics,
     "ensemble": _of(*ENSEMBLES),
+    "picture-formats": _of("png", "pdf", "svg"),
     "formats": _of("terminal", "csv", "md", "latex", "html"),
 }

@@ -101,9 +101,13 @@ def plot(
     ] = "",
     store: StoreFolder = Path("runs"),
     out: Annotated[Path | None, typer.Option("--out", help="Folder for the pictures.")] = None,
+    formats: Annotated[
+        str,
+        typer.Option("--format", help="Any of png,pdf,svg.", autocompletion=COMPLETIONS["picture-formats"]),
+    ] = "png,pdf",
 ) -> None:
     """Draw degradation and missing-rate curves, reliability surfaces, diagnostics by severity, risk-coverage curves and
-    critical differences, as PNG and PDF. A picture without data is left out, with a line that says why. The exit code is 1
+    critical differences, by default as PNG and PDF. A picture without data is left out, with a line that says why. The exit code is 1
     where a job cannot be read.
 
     Examples:
@@ -112,22 +116,26 @@ def plot(
 
     mmbench plot --top 5 --metric mae
 
+    mmbench plot --format svg
+
     mmbench plot learning-curves --store runs
     """
+    from ..core.strings import as_list
     from ..report.chosen_tables import use_metrics
     from ..report.console import console, print_faults
-    from ..report.pictures import LEARNING_CURVES, draw_learning_curves, write_pictures
+    from ..report.pictures import LEARNING_CURVES, draw_learning_curves, picture_form, write_pictures
     from ..report.results import readable
 
     if what not in ("", LEARNING_CURVES):
         raise UsageError(f"unknown picture {what!r}: {nearest(what, [LEARNING_CURVES])}")
+    form = picture_form(as_list(formats))
     use_metrics(asked.plugins)
     results, faults = readable(store, asked.chosen())
     folder = out or inside(store / "leaderboards")
     if what:
-        files, reasons = draw_learning_curves(results, folder)
+        files, reasons = draw_learning_curves(results, folder, form)
     else:
-        files, reasons = write_pictures(results, folder, view=asked.view)
+        files, reasons = write_pictures(results, folder, form=form, view=asked.view)
     if not files:
         raise UsageError(f"nothing to draw: {'; '.join([*reasons, *faults])}")
     for file in files:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +12,7 @@ import pandas as pd
 from ...datasets.libraries import LibraryError, import_guard
 from ...leaderboards.catalog import TABLES
 from ...leaderboards.tables.results import Result
+from ..core.errors import UsageError, nearest
 from .view import AS_MADE, View
 
 if TYPE_CHECKING:
@@ -20,6 +21,23 @@ if TYPE_CHECKING:
 
 #: The name of the picture that is drawn only where it is asked for: one of every training.
 LEARNING_CURVES = "learning-curves"
+
+
+#: The kinds of files that pictures are written as.
+PICTURE_FORMATS = ("png", "pdf", "svg")
+
+
+def picture_form(formats: Sequence[str]) -> PictureForm:
+    """How pictures are written that are asked for as some of ``PICTURE_FORMATS``; UsageError where one is none of them, or
+    none is asked for."""
+    from ...leaderboards.plots.figure import PictureForm
+
+    for name in formats:
+        if name not in PICTURE_FORMATS:
+            raise UsageError(f"unknown format {name!r}: {nearest(name, PICTURE_FORMATS)}")
+    if not formats:
+        raise UsageError(f"--format names no format: any of {','.join(PICTURE_FORMATS)}")
+    return PictureForm(tuple(f".{name}" for name in dict.fromkeys(formats)))
 
 
 def draw_learning_curves(
@@ -72,7 +90,7 @@ def write_pictures(
     Raises:
         OSError: one cannot be written.
     """
-    from ...leaderboards.plots import course, curves, diagrams
+    from ...leaderboards.plots import course, curves, diagrams, forest
     from ...leaderboards.plots import figure as plots
     from ...leaderboards.plots import mechanism as mechanism_plots
     from ...leaderboards.tables import mechanism, risk_coverage
@@ -96,7 +114,11 @@ def write_pictures(
     files: list[Path] = []
     reasons: list[str] = []
     try:
-        files.append(plots.write_missing_modalities(frame_of("missing"), folder, form=form))
+        missing = frame_of("missing")
+        if len(set(missing["method"])) > plots.MOST_LINES:
+            files += forest.write_missing_by_method(missing, folder, form)
+        else:
+            files += plots.write_figure(plots.missing_modalities(missing), missing, folder, "missing", form)
     except ValueError as error:
         reasons.append(str(error))
     try:

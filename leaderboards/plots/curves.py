@@ -17,7 +17,7 @@ from ..render.notes import title
 from ..render.text import records
 from ..tables.accuracy import task_label
 from ..tables.robustness import GRID, RATES, SEVERITIES, VOLUME, reliability_point
-from .figure import FILES, MOST_LINES, PictureForm, stem_of, write_figure
+from .figure import FILES, MOST_LINES, PictureForm, stem_of, styles, write_figure
 from .panels import Band, Panel, panel_figure
 
 if TYPE_CHECKING:
@@ -202,13 +202,14 @@ def _curves(frame: pd.DataFrame, panels: Sequence[Asked], axis_name: str, subjec
     panels = [panel for panel in panels if any(panel[2](value) in valued for value in panel[1])]
     if not panels:
         raise ValueError("no method has a value")
+    places = styles(key[-1] for key in every)
     drawn = [
         Panel(
             name,
             [
                 band
-                for style, (key, rows) in enumerate(groups.items())
-                if (band := _band(rows, values, condition, style, key[-1]))
+                for key, rows in groups.items()
+                if (band := _band(rows, values, condition, places[key[-1]], key[-1]))
             ],
         )
         for name, values, condition in panels

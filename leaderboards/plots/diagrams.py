@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from textwrap import fill
 from typing import TYPE_CHECKING
 
@@ -17,7 +18,7 @@ from ..tables.accuracy import task_label
 from ..tables.comparisons import rankings, shortage
 from ..tables.risk_coverage import Curve
 from ..tables.seed_scores import ComparableMethods
-from .figure import COLOURS, MOST_LINES
+from .figure import COLOURS, MOST_LINES, styles
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -79,10 +80,11 @@ def _ranks(axis: Axes, field: ComparableMethods, ranking: Ranking, height: float
         axis.hlines(-bars, ends.min() - over, ends.max() + over, color="0.35", linewidth=3.2)
         axis.plot(ends, [-bars] * len(ends), linestyle="none", marker="o", markersize=4, color="black")
         bars += 0.13
+    places = styles(field.methods)
     for side, members in ((-1, left), (1, order[: len(left) - 1 : -1])):
         for place, method in enumerate(members):
             y = -(bars + 0.1 + 0.26 * place)
-            x, colour = float(ranking.ranks[method]), COLOURS[method % len(COLOURS)]
+            x, colour = float(ranking.ranks[method]), COLOURS[places[field.methods[method]] % len(COLOURS)]
             end = 1 - 0.05 * width if side < 0 else count + 0.05 * width
             axis.plot([x, x, end], [0, y, y], color=colour, linewidth=1)
             label = f"{field.methods[method]}  {x:.2f}" if side < 0 else f"{x:.2f}  {field.methods[method]}"
@@ -109,6 +111,16 @@ def _ranks(axis: Axes, field: ComparableMethods, ranking: Ranking, height: float
     )
 
 
+def _dashes(names: Sequence[str], places: Mapping[str, int]) -> dict[str, str]:
+    """A kind of line for each name, another for names of one colour in a panel, by ``styles``."""
+    kinds, used, dashes = ("-", "--", ":", "-."), Counter[int](), dict[str, str]()
+    for name in sorted(names, key=lambda name: (name != "erm", name)):
+        colour = places[name] % len(COLOURS)
+        dashes[name] = kinds[used[colour] % len(kinds)]
+        used[colour] += 1
+    return dashes
+
+
 def risk_coverages(curves: Sequence[Curve]) -> Figure:
     """Draws the mean loss of the most confident answers against their share, one panel a task.
 
@@ -130,7 +142,7 @@ def risk_coverages(curves: Sequence[Curve]) -> Figure:
     usual = {curve.block: curve.confidence for curve in curves if not curve.confidence.startswith(OWN)}
     for curve in curves:  # a confidence of a method's own beside that which all have
         panels.setdefault((*curve.block, usual.get(curve.block, curve.confidence)), []).append(curve)
-    methods = list(dict.fromkeys(curve.method for curve in curves))
+    places = styles(curve.method for curve in curves)
     across = min(3, len(panels))
     down = math.ceil(len(panels) / across)
     figure = Figure(figsize=(max(6.0, 3.8 * across), 3.4 * down + 0.6), layout="constrained")
@@ -139,9 +151,9 @@ def risk_coverages(curves: Sequence[Curve]) -> Figure:
         scale = 100 if members[0].loss == "error" else 1
         ranked = sorted(members, key=lambda curve: (curve.method.partition("(")[0] != "erm", curve.aurc))
         chosen = {id(curve) for curve in ranked[:MOST_LINES]}
+        dashes = _dashes([curve.method for curve in members if id(curve) in chosen], places)
         for curve in [curve for curve in members if id(curve) in chosen]:
-            colour = COLOURS[methods.index(curve.method) % len(COLOURS)]
-            dash = ("-", "--", ":", "-.")[methods.index(curve.method) // len(COLOURS) % 4]
+            colour, dash = COLOURS[places[curve.method] % len(COLOURS)], dashes[curve.method]
             mean = scale * curve.risk.mean(axis=0)
             if len(curve.risk) > 1:
                 band = scale * curve.risk.std(axis=0, ddof=1)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable
+import zlib
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from textwrap import fill
@@ -25,6 +27,31 @@ if TYPE_CHECKING:
 # Okabe and Ito's colours, told apart by colour-blind readers; with the shapes, 7 * 9 methods differ.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 SHAPES = ("o", "s", "^", "D", "v", "P", "X", "<", ">")
+
+
+def styles(names: Iterable[str]) -> dict[str, int]:
+    """The places of methods among the colours and shapes.
+
+    A method's place follows from its name, and from the names beside it only where they would look alike: it is the same
+    whatever the order, the ranks and the task. erm has the first colour. Of seven methods all colours differ, and of 63 all
+    pairs of colour and shape.
+
+    Args:
+        names: as legends have them.
+
+    Returns:
+        Name -> place: of colour ``place % len(COLOURS)`` and shape ``place % len(SHAPES)``.
+    """
+    places: dict[str, int] = {}
+    for name in sorted(set(names), key=lambda name: (name != "erm", name)):
+        wanted = 0 if name == "erm" else zlib.crc32(name.encode())
+        colours = Counter(place % len(COLOURS) for place in places.values())
+        least = min(colours[colour] for colour in range(len(COLOURS)))
+        # 7 colours and 9 shapes have no common divisor: every pair of them is one of 63 places.
+        tried = [(wanted + step) % (len(COLOURS) * len(SHAPES)) for step in range(len(COLOURS) * len(SHAPES))]
+        free = [place for place in tried if place not in places.values()] or tried
+        places[name] = next((place for place in free if colours[place % len(COLOURS)] == least), free[0])
+    return places
 
 
 def missing_modalities(frame: pd.DataFrame, metric: str | None = None) -> Figure:
@@ -54,7 +81,7 @@ def missing_modalities(frame: pd.DataFrame, metric: str | None = None) -> Figure
     panels: list[pd.DataFrame] = []
     for _, rows in frame.groupby(["task", "modalities", "protocol", "data"], sort=False):
         panels.append(rows.loc[rows["metric"] == rows["metric"].iloc[0]])
-    methods = list(dict.fromkeys(frame["method"]))
+    methods = styles(frame["method"])
     across = min(2, len(panels))
     down = math.ceil(len(panels) / across)
     most = max(len(set(rows["condition"])) for rows in panels)
@@ -160,7 +187,7 @@ def stem_of(words: Iterable[str]) -> str:
     return "-".join(re.sub(r"[^\w+]+", "-", word).strip("-") for word in words)
 
 
-def _panel(axis: Axes, rows: pd.DataFrame, methods: list[str]) -> None:
+def _panel(axis: Axes, rows: pd.DataFrame, methods: Mapping[str, int]) -> None:
     from matplotlib.collections import LineCollection
 
     conditions = list(dict.fromkeys(rows["condition"]))
@@ -172,7 +199,7 @@ def _panel(axis: Axes, rows: pd.DataFrame, methods: list[str]) -> None:
     step = 0.7 / max(1, len(lines))
     for place, ((method, draw), mine) in enumerate(lines.items()):
         several = sum(name == method for name, _ in lines) > 1
-        style = methods.index(method)
+        style = methods[method]
         colour, shape = COLOURS[style % len(COLOURS)], SHAPES[(style + draw) % len(SHAPES)]
         offset = (place - (len(lines) - 1) / 2) * step
         label = f"{method} (draw {draw})" if several else method

@@ -119,9 +119,19 @@ def save_figure(path: Path, figure: Figure, dots: int = DOTS, colours: int | Non
     content = io.BytesIO()
     if path.suffix == ".png":
         _save_png(content, figure, dots, colours)
+    elif path.suffix == ".svg":
+        _save_svg(content, figure)
     else:
         figure.savefig(content, dpi=dots, format=path.suffix.removeprefix("."))
     return write_bytes(path, content.getvalue())
+
+
+def _save_svg(file: io.BytesIO, figure: Figure) -> None:
+    """The same figure gives the same bytes: without the date, and with the same names of its parts."""
+    from matplotlib import rc_context
+
+    with rc_context({"svg.hashsalt": "mmbench"}):
+        figure.savefig(file, format="svg", metadata={"Date": None})
 
 
 def _save_png(file: io.BytesIO, figure: Figure, dots: int, colours: int | None) -> None:

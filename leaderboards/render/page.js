@@ -243,18 +243,34 @@
   }
 
   function tell(element, lines) {
+    hide();
     tip.replaceChildren(...lines.map(([className, text]) => make("p", { className }, text)));
     tip.hidden = false;
+    put(element);
+    element.setAttribute("aria-describedby", "tip");
+  }
+
+  /* Puts the explanation beside what it explains. */
+  function put(element) {
     const box = element.getBoundingClientRect();
     const below = box.bottom + 6 + tip.offsetHeight < innerHeight;
     tip.style.left = `${Math.max(8, Math.min(box.left, innerWidth - tip.offsetWidth - 8))}px`;
     tip.style.top = `${below ? box.bottom + 6 : Math.max(8, box.top - tip.offsetHeight - 6)}px`;
-    document.querySelector("[aria-describedby=tip]")?.removeAttribute("aria-describedby");
-    element.setAttribute("aria-describedby", "tip");
   }
+
+  const explained = () => document.querySelector("[aria-describedby=tip]");
 
   function hide() {
     tip.hidden = true;
+    explained()?.removeAttribute("aria-describedby");
+  }
+
+  /* The focus scrolls to where it goes: what it explains stays, as long as it is seen. */
+  function scrolled() {
+    const element = explained();
+    const box = element?.getBoundingClientRect();
+    if (element !== document.activeElement || !box || box.bottom < 0 || box.top > innerHeight) hide();
+    else put(element);
   }
 
   function refilter() {
@@ -280,8 +296,11 @@
 
   globalFilters();
   for (const table of document.querySelectorAll("table[data-table]")) {
-    boards.push(new Board(table, data.tables[table.dataset.table]));
+    const views = data.tables[table.dataset.table];
+    // Before a large table the browser paints and answers.
+    if (views[0].rows.length > 200) await new Promise((go) => setTimeout(go));
+    boards.push(new Board(table, views));
   }
   document.addEventListener("keydown", (event) => { if (event.key === "Escape") hide(); });
-  addEventListener("scroll", hide, { passive: true });
+  addEventListener("scroll", scrolled, { passive: true, capture: true });
 })();

@@ -24,6 +24,7 @@ from ..labels import MARGIN, REAL, SYNTHETIC, Across
 from ..tables.accuracy import data_label
 from .files import file_name, write_text
 from .notes import notes, title
+from .page_budget import ALL, DATA, MARKUP, PLAIN_ROWS, fitting_pictures, fitting_views, left_out
 from .summary import BEST, SECOND, Panel
 from .summary_view import summary_view
 from .text import TIED, is_tidy
@@ -87,8 +88,16 @@ def page(
     style, script = _part("page.css"), _part("page.js")
     named = _named(tables, heading)
     links = [*(table.name for table in tables), *(["pictures"] if pictures else []), "notes"]
-    sections = [_section(table, views[table.name]) for table in tables]
-    sections += [_gallery(pictures)] if pictures else []
+    data, gone_views = _data(views, facts.all), dict.fromkeys(views, ())
+    if len(data) > DATA:
+        views, gone_views = fitting_views(views, lambda view: _as_json(_plain(view)), DATA)
+        data = _data(views, facts.all)
+    sections = [_section(table, views[table.name], gone_views[table.name]) for table in tables]
+    if _bytes(sections) > MARKUP:
+        sections = [
+            _section(table, views[table.name], gone_views[table.name], PLAIN_ROWS) for table in tables
+        ]
+    sections += [_gallery(pictures, ALL - len(data) - _bytes(sections))] if pictures else []
     software = ", ".join(filter(None, [f"mmbench {version}", date]))
     policy = (
         f"default-src 'none'; style-src {_hash(style)}; script-src {_hash(script)}; img-src data:; "
@@ -110,9 +119,13 @@ def page(
         colophon=escape(
             f"Made by {software} from the predictions of every network; nothing is loaded from elsewhere."
         ),
-        data=_data(views, facts.all),
+        data=data,
         script=script,
     )
+
+
+def _bytes(texts: Sequence[str]) -> int:
+    return sum(len(text.encode()) for text in texts)
 
 
 def _views(table: PageTable, facts: Facts) -> list[TableView]:
@@ -201,7 +214,10 @@ def _notes(frames: Sequence[pd.DataFrame], summary: bool) -> list[str]:
     return [*([second] if summary else []), *said, *([marks] if judged else [])]
 
 
-def _section(table: PageTable, views: Sequence[TableView]) -> str:
+def _section(
+    table: PageTable, views: Sequence[TableView], gone_views: Sequence[str], most: int | None = None
+) -> str:
+    """A table with what is said of it: at most so many of its rows; the script shows all."""
     name = escape(table.name)
     text = table.subject if not is_tidy(table.frame) else title(table.frame, table.subject)
     shared = "; ".join(f"{key} {value}" for key, value in same_everywhere(table.frame).items())
@@ -215,8 +231,13 @@ def _section(table: PageTable, views: Sequence[TableView]) -> str:
     lines.append(
         f'<table data-table="{name}"><caption><span>{escape(text + (". " + shared if shared else ""))}</span></caption>'
     )
-    lines.append(_table(views[0]))
+    lines.append(_table(views[0], most))
     lines.append("</table></div>")
+    if most is not None and len(views[0].rows) > most:
+        lines.append(
+            f"<noscript><p>The first {most} of {len(views[0].rows)} rows; a browser that runs scripts shows all.</p></noscript>"
+        )
+    lines.append(left_out("view", gone_views, f"mmbench leaderboard --what {table.name} --format csv"))
     lacking = gone(table.frame)
     if lacking:
         items = "".join(f"<li>{escape(hole)}</li>" for hole in lacking)
@@ -224,14 +245,14 @@ def _section(table: PageTable, views: Sequence[TableView]) -> str:
             f'<details class="holes" open><summary>{_several(len(lacking), "hole")} (—)</summary><ul>{items}</ul></details>'
         )
     lines.append("</section>")
-    return "\n".join(lines)
+    return "\n".join(filter(None, lines))
 
 
-def _table(view: TableView) -> str:
+def _table(view: TableView, most: int | None) -> str:
     heads = [f'<th scope="col">{escape(name)}</th>' for name in view.names]
     heads += [f'<th scope="col" class="number">{escape(column.heading)}</th>' for column in view.columns]
     lines = [f"<thead><tr>{''.join(heads)}</tr></thead>", "<tbody>"]
-    for row in view.rows:
+    for row in view.rows[:most]:
         names = [
             f'<th scope="row">{escape(row.names[0])}</th>',
             *(f"<td>{escape(name)}</td>" for name in row.names[1:]),
@@ -248,20 +269,24 @@ def _cell(cell: PrintedCell | None) -> str:
     return f'<td class="{kinds}"{value}>{escape(cell.text)}</td>'
 
 
-def _gallery(pictures: Sequence[Picture]) -> str:
+def _gallery(pictures: Sequence[Picture], most: int) -> str:
+    """The pictures, as long as so many bytes hold them."""
     lines = [
         '<section id="pictures" aria-labelledby="pictures-title">',
         '<h2 id="pictures-title">Pictures</h2>',
     ]
-    for picture in pictures:
-        content = base64.b64encode(picture.png).decode()
+    encoded = [base64.b64encode(picture.png).decode() for picture in pictures]
+    kept = fitting_pictures([len(content) for content in encoded], most)
+    for picture, content in ((pictures[place], encoded[place]) for place in kept):
         name, (width, height) = escape(picture.name), _size(picture.png)
         lines.append(
             f'<figure><div class="scroll" tabindex="0" role="region" aria-label="{name}"><img alt="{name}" '
             f'width="{width}" height="{height}" src="data:image/png;base64,{content}"></div>'
             f"<figcaption>{name}</figcaption></figure>"
         )
-    return "\n".join([*lines, "</section>"])
+    gone_pictures = [picture.name for place, picture in enumerate(pictures) if place not in set(kept)]
+    lines.append(left_out("picture", gone_pictures, "mmbench plot"))
+    return "\n".join([*filter(None, lines), "</section>"])
 
 
 def _size(png: bytes) -> tuple[int, int]:
@@ -286,8 +311,11 @@ def _data(views: Mapping[str, Sequence[TableView]], facts: Sequence[Fact]) -> st
         "conventions": {name: text for name, text in metric_conventions().items() if name in used},
         "tables": {name: [_plain(view) for view in board] for name, board in views.items()},
     }
-    text = json.dumps(content, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-    return base64.b64encode(gzip.compress(text.encode(), mtime=0)).decode()
+    return base64.b64encode(gzip.compress(_as_json(content).encode(), mtime=0)).decode()
+
+
+def _as_json(content: object) -> str:
+    return json.dumps(content, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
 
 
 def _plain(view: TableView) -> dict[str, object]:

@@ -70,9 +70,15 @@ def test_the_best_methods_and_some_columns_are_shown_with_the_marks_of_all(store
     assert part["accuracy"]["mark"].tolist() == ["best"]  # of two, of which one is shown
     assert set(part["missing"]["condition"]) == {"missing:text", "missing:audio"}
     code, said = call(
-        "plot", "--store", store, "--top", "1", "--metric", "mae", "--out", store.parent / "drawn"
-    )
+        "plot", "--store", store, "--top", "1", "--metric", "mae", "--out", store.parent / "drawn", "--format", "svg"
+    )  # fmt: skip
     assert code == 0, said
+    drawn = list((store.parent / "drawn").iterdir())
+    assert {file.suffix for file in drawn} == {".svg"}
+    assert all(b"<svg" in file.read_bytes() for file in drawn)
+    code, said = call("plot", "--store", store, "--format", "gif")
+    assert code
+    assert "unknown format 'gif'" in said
 
 
 def test_rows_are_ordered_by_a_column_or_by_name(store: Path, call: Call):

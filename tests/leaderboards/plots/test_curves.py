@@ -131,6 +131,13 @@ def test_a_band_is_the_interval_and_a_gap_ends_it() -> None:
     assert ends.min() == pytest.approx(row["low"])
 
 
+def test_the_same_curves_give_the_same_bytes_as_svg(tmp_path: Path) -> None:
+    frame, form = table({"clean": 0.5, **NOISE}), PictureForm((".svg",))
+    contents = [write_robustness_pictures(frame, tmp_path / name, form)[0][0].read_bytes() for name in "ab"]
+    assert contents[0] == contents[1]
+    assert b"</svg>" in contents[0]
+
+
 def test_a_palette_keeps_the_colours_of_the_methods(tmp_path: Path) -> None:
     frame = table({"clean": 0.5, **NOISE})
     form = PictureForm((".png",), 110, 64)

@@ -282,6 +282,31 @@ def test_the_csv_is_what_is_shown_with_six_digits(tmp_path: Path, look: Look) ->
             assert [float(row[name]) for row in rows] == pytest.approx(expected[name].tolist(), rel=5e-6)
 
 
+@pytest.mark.parametrize(("scheme", "width"), [("light", 1400), ("dark", 1400), ("light", 360)])
+def test_axe_finds_nothing_that_keeps_readers_out(file: Path, look: Look, scheme: str, width: int) -> None:
+    from axe_selenium_python import Axe
+
+    driver = look(file, width=width)
+    media = lambda value: driver.execute_cdp_cmd(  # noqa: E731
+        "Emulation.setEmulatedMedia", {"features": [{"name": "prefers-color-scheme", "value": value}]}
+    )
+    media(scheme)
+    try:
+        driver.execute_script("document.querySelector('#missing tbody td').focus()")
+        time.sleep(0.1)  # the scroll to what has the focus
+        assert tip(driver)  # it stays, and is judged, too
+        axe = Axe(driver)
+        axe.inject()
+        found = axe.run()
+        assert axe.report(found["violations"]) == axe.report([])
+        assert {rule["id"] for rule in found["passes"]} >= {"color-contrast", "label", "aria-required-attr"}
+        # The rules can fail: an input without a label is found.
+        driver.execute_script("document.querySelector('main').append(document.createElement('input'))")
+        assert [rule["id"] for rule in axe.run()["violations"]] == ["label"]
+    finally:
+        media("light")
+
+
 @pytest.mark.parametrize("width", [360, 800, 1400])
 def test_the_page_is_as_wide_as_the_window(file: Path, look: Look, width: int) -> None:
     driver = look(file, width=width)
