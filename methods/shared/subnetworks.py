@@ -18,6 +18,8 @@ from .vector_encoder import masked_mean_over_steps
 
 #: The modality that is read as a sequence of words.
 TEXT = "text"
+#: The one that has sizes of its own in settings of MMSA.
+AUDIO = "audio"
 
 
 def packed(features: Tensor, valid: Tensor) -> PackedSequence:
