@@ -13,7 +13,6 @@ class StepEncoders(Encoders):
     """Sequences are read as they are; waveforms, and media whose encoder is trained along, keep their encoder: one vector.
 
     Attributes:
-        vectors: the modalities that keep their encoder.
         sizes: modality -> numbers in a step of what ``steps`` gives.
     """
 
@@ -25,17 +24,12 @@ class StepEncoders(Encoders):
             made: the encoders of its modalities.
             width: of an embedding of them.
         """
-        vectors = tuple(m for m in made.names if m in spec.tuned or spec.encoders.get(m) == "cnn1d")
         parts = (
-            part if name in vectors else nn.Identity()
+            part if name in made.vectors else nn.Identity()
             for name, part in zip(made.names, made.parts, strict=True)
         )
         super().__init__(spec, lambda _: next(parts))
-        self.vectors = vectors
-        self.sizes = {
-            name: width if name in vectors else size * (2 if name in self.partly_observed else 1)
-            for name, size in spec.modalities.items()
-        }
+        self.sizes = {name: width if name in made.vectors else size for name, size in self.read.items()}
 
     def steps(self, modality: str, batch: Batch, steps: int, dtype: torch.dtype) -> Tensor:
         """The steps of a modality, [batch, steps, feature]; 0 where it is absent.
