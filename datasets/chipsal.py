@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from .dataset import DataError, Located, Published, Target, data_error
 from .layout.description import FILE_NAME
-from .locate import locate
-from .shared.stand_in import clear_for_stand_in, is_stand_in
+from .locate import FoundByName
+from .shared.stand_in import check_replaceable, clear_for_stand_in
 
 if TYPE_CHECKING:
     from .media.clip import MediaSet
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 SIZES = {"small": 240, "full": 1061}
 
 
-class Chipsal:
+class Chipsal(FoundByName):
     """Memes with the text that stands on them, hateful or not; a list of labels and a folder of images.
 
     The list states no parts: folds are the protocol (``--folds 5``). Reading: :mod:`mmbench.datasets.media.chipsal`.
@@ -48,19 +48,6 @@ class Chipsal:
     def describe(self, file: Path) -> Located:
         """No file but a description is known. Raises DataError."""
         raise data_error(file, "", "no features are published", f"a {FILE_NAME}")
-
-    def locate(self, root: Path, given: Path | None = None) -> Located:
-        """Finds the dataset below ``root``, or at the file or folder ``given``.
-
-        Args:
-            root: the folder of all datasets.
-            given: a file or folder to use instead.
-
-        Raises:
-            DataNotFound: nothing is there.
-            DataError: what is there is wrong.
-        """
-        return locate(self.name, root, given, self)
 
     def synthesize(
         self, folder: Path, *, seed: int = 0, size: str = "small", format: str = "open"
@@ -95,8 +82,7 @@ class Chipsal:
         from .shared.memes import features_of
 
         file = folder / FILE_NAME
-        if file.exists() and not is_stand_in(file):
-            raise data_error(file, "", "is there and is no stand-in", "nothing, or a stand-in to replace")
+        check_replaceable(file)
         samples = {"train": features_of(memes, seed)}
         title = f"{self.title} (mmbench synthetic stand-in)"
         return write_open_layout(

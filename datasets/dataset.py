@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
@@ -44,6 +45,15 @@ def data_error(file: Path | str, key: str, wrong: str, expected: str) -> DataErr
     """
     text = f"{file}: {key}: {wrong}; expected {expected}" if key else f"{file}: {wrong}; expected {expected}"
     return DataError(" ".join(text.split()))
+
+
+@contextmanager
+def writing(folder: Path) -> Iterator[None]:
+    """What is written within goes into a folder. Raises DataError: the system refuses to."""
+    try:
+        yield
+    except OSError as error:
+        raise DataError(f"{folder}: cannot be written ({error.strerror or error})") from None
 
 
 class DataNotFound(DataError):  # noqa: N818 (what happened, as in FileNotFoundError)

@@ -8,16 +8,16 @@ the open layout that ``prepare`` writes.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
-from .dataset import DataError, Located, Published, Samples, Target, data_error
-from .fingerprint import fingerprint
+from .dataset import Published, Samples, Target, data_error, writing
 from .layout.description import FILE_NAME
-from .layout.open_layout import locate_open
-from .locate import locate
+from .locate import FoundByName
 from .pickles.mmsa import is_synthetic
 from .shared.hust_names import ENCODERS, MAT_FILES, MODALITIES, STATES, recording_name
+from .shared.known_files import KnownFiles
+from .shared.stand_in import check_replaceable
 
 #: Windows of a recording: 600 train, 200 validate, 200 test, of six states at four speeds.
 _COUNTS = {"train": 600 * 24, "valid": 200 * 24, "test": 200 * 24}
@@ -25,7 +25,7 @@ _SOURCE = "arithmetic of MMDG-Bench's preparation"
 
 
 @dataclass(frozen=True)
-class LocatedWindows:
+class LocatedWindows(KnownFiles):
     """The two files of windows that were found on disk. See :class:`mmbench.datasets.dataset.Located`."""
 
     name: str
@@ -40,10 +40,6 @@ class LocatedWindows:
         """Both are waveforms."""
         return dict(ENCODERS)
 
-    def fingerprint(self) -> str:
-        """SHA-256 (hex) over the files' contents and the target; not over their place or the dataset's name."""
-        return fingerprint([self.format, asdict(self.target)], self.files)
-
     def load(self) -> dict[str, Samples]:
         """Reads and checks every split. Raises DataError."""
         from .shared.hust_windows import read_mat  # brings numpy: not needed to describe
@@ -51,7 +47,7 @@ class LocatedWindows:
         return read_mat(self.files)
 
 
-class Hust:
+class Hust(FoundByName):
     """HUST motor: bearing fault, bowed rotor, broken bars, misalignment, unbalance or health, from waveforms.
 
     Domains are the speeds 5hz, 10hz, 20hz, 30hz. A sample is a window of 1024 points (40 ms at 25.6 kHz) of both
@@ -90,19 +86,6 @@ class Hust:
         if len(marks) > 1:
             raise data_error(file, "", f"one of it and {sound.name} is a stand-in", "both or none")
         return LocatedWindows(self.name, (file, sound), self.target, marks.pop())
-
-    def locate(self, root: Path, given: Path | None = None) -> Located:
-        """Finds the dataset below ``root``, or at the file or folder ``given``.
-
-        Args:
-            root: the folder of all datasets.
-            given: a file or folder to use instead.
-
-        Raises:
-            DataNotFound: nothing is there.
-            DataError: what is there is wrong.
-        """
-        return locate(self.name, root, given, self)
 
     def prepare(self, raw: Path, folder: Path, *, rule: str = "fair", overwrite: bool = False) -> list[Path]:
         """Cuts the recordings in ``raw`` into windows and writes them to ``folder`` in the open layout.
@@ -160,16 +143,6 @@ class Hust:
         from .shared.hust_synthetic import write_stand_in  # brings numpy: not needed to locate
 
         file = folder / {"open": FILE_NAME, "mat": MAT_FILES[0]}.get(format, recording_name("H", 5))
-        if file.exists() and not _ours(file):
-            raise data_error(file, "", "is there and is no stand-in", "nothing, or a stand-in to replace")
-        try:
+        check_replaceable(file)
+        with writing(folder):
             return write_stand_in(folder, self.target, seed, size, format)
-        except OSError as error:
-            raise DataError(f"{folder}: cannot be written ({error.strerror or error})") from None
-
-
-def _ours(file: Path) -> bool:
-    try:
-        return locate_open(file).synthetic if file.name == FILE_NAME else is_synthetic(file)
-    except DataError:
-        return False

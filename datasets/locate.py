@@ -51,6 +51,23 @@ def locate(name: str, root: Path, given: Path | None = None, dataset: Dataset | 
     return _describe(name, files[0], dataset)
 
 
+class FoundByName:
+    """A dataset that lies in the folder of its name, or in a published file. ``Dataset`` says what else it has."""
+
+    def locate(self: Dataset, root: Path, given: Path | None = None) -> Located:
+        """Finds the dataset below ``root``, or at the file or folder ``given``.
+
+        Args:
+            root: the folder of all datasets.
+            given: a file or folder to use instead.
+
+        Raises:
+            DataNotFound: nothing is there.
+            DataError: several files are there, or what is there is wrong.
+        """
+        return locate(self.name, root, given, self)
+
+
 def _describe(name: str, file: Path, dataset: Dataset | None) -> Located:
     suffix = file.suffix.lower()
     if suffix in _DESCRIPTIONS:

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
-from .dataset import DataError, Located, Published, Samples, Target, data_error
-from .fingerprint import fingerprint
-from .locate import locate
+from .dataset import DataError, Published, Samples, Target, data_error, writing
+from .locate import FoundByName
 from .pickles.mimic4_layout import COUNTS, FILE_NAMES, MODALITIES
 from .pickles.mmsa import is_synthetic
+from .shared.known_files import KnownFiles
+from .shared.stand_in import check_replaceable
 
 
 @dataclass(frozen=True)
-class LocatedStays:
+class LocatedStays(KnownFiles):
     """The three pickles that were found on disk. See :class:`mmbench.datasets.dataset.Located`."""
 
     name: str
@@ -25,18 +26,9 @@ class LocatedStays:
     modalities: tuple[str, ...] = MODALITIES
 
     @property
-    def encoders(self) -> dict[str, str]:
-        """All are sequences."""
-        return {}
-
-    @property
     def group_names(self) -> dict[str, str]:
         """``"group"`` -> what it is."""
         return {"group": "patient"}
-
-    def fingerprint(self) -> str:
-        """SHA-256 (hex) over the files' contents and the target; not over their place or the dataset's name."""
-        return fingerprint([self.format, asdict(self.target)], self.files)
 
     def load(self) -> dict[str, Samples]:
         """Reads and checks every split. Raises DataError."""
@@ -45,7 +37,7 @@ class LocatedStays:
         return read_stays(self.files)
 
 
-class Mimic4:
+class Mimic4(FoundByName):
     """MIMIC-IV (Johnson et al., Scientific Data 2023) as FuseMoE prepares it (Han et al., NeurIPS 2024).
 
     Thirty vital signs and laboratory values at irregular times; notes (768), X-rays (1024) and electrocardiograms (256) as
@@ -80,19 +72,6 @@ class Mimic4:
             raise data_error(file, "", "some of the three files are a stand-in", "all or none")
         return LocatedStays(self.name, files, self.target, marks.pop())
 
-    def locate(self, root: Path, given: Path | None = None) -> Located:
-        """Finds the dataset below ``root``, or at the file or folder ``given``.
-
-        Args:
-            root: the folder of all datasets.
-            given: a file or folder to use instead.
-
-        Raises:
-            DataNotFound: nothing is there.
-            DataError: several files are there, or what is there is wrong.
-        """
-        return locate(self.name, root, given, self)
-
     def synthesize(
         self, folder: Path, *, seed: int = 0, size: str = "small", format: str = "fusemoe"
     ) -> list[Path]:
@@ -116,9 +95,6 @@ class Mimic4:
             expected = "expected small or full, fusemoe"
             raise DataError(f"{self.name}: no stand-in of size {size!r} in format {format!r}; {expected}")
         for name in FILE_NAMES.values():
-            if (folder / name).exists() and not is_synthetic(folder / name):
-                raise data_error(folder / name, "", "is there and is no stand-in", "nothing, or a stand-in")
-        try:
+            check_replaceable(folder / name)
+        with writing(folder):
             return write_stand_in(folder, seed, COUNTS if size == "full" else SMALL)
-        except OSError as error:
-            raise DataError(f"{folder}: cannot be written ({error.strerror or error})") from None

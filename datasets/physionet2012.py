@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
-from .dataset import SYNTHETIC_FILE, DataError, Located, Published, Samples, Target, data_error
-from .fingerprint import fingerprint
-from .locate import locate
+from .dataset import SYNTHETIC_FILE, DataError, Published, Samples, Target, data_error, writing
+from .locate import FoundByName
 from .shared.icu_names import MODALITIES, SPLIT_RULE
+from .shared.known_files import KnownFiles
 
 _OUTCOMES = "outcomes-"
 
 
 @dataclass(frozen=True)
-class LocatedStays:
+class LocatedStays(KnownFiles):
     """The text files of a set that were found on disk. See :class:`mmbench.datasets.dataset.Located`."""
 
     name: str
@@ -34,11 +34,6 @@ class LocatedStays:
         return (self.outcomes, *stay_files(self.folder))
 
     @property
-    def encoders(self) -> dict[str, str]:
-        """All are sequences."""
-        return {}
-
-    @property
     def group_names(self) -> dict[str, str]:
         """``"domain"`` -> what it is."""
         return {"domain": "unit"}
@@ -48,10 +43,6 @@ class LocatedStays:
         """How the parts are drawn."""
         return SPLIT_RULE
 
-    def fingerprint(self) -> str:
-        """SHA-256 (hex) over the files' contents and the target; not over their place or the dataset's name."""
-        return fingerprint([self.format, asdict(self.target)], self.files)
-
     def load(self) -> dict[str, Samples]:
         """Reads and checks every split. Raises DataError."""
         from .shared.icu_stays import read_stays  # brings numpy: not needed to describe
@@ -59,7 +50,7 @@ class LocatedStays:
         return read_stays(self.outcomes, self.folder)
 
 
-class Physionet2012:
+class Physionet2012(FoundByName):
     """The PhysioNet / Computing in Cardiology Challenge 2012 (Silva et al., CinC 2012): 4,000 stays a set.
 
     Vital signs (15) and laboratory values (22) have a step for each minute at which one of them was measured, with its time;
@@ -98,19 +89,6 @@ class Physionet2012:
         synthetic = (file.parent / SYNTHETIC_FILE).is_file()
         return LocatedStays(self.name, file, folders[0], self.target, synthetic)
 
-    def locate(self, root: Path, given: Path | None = None) -> Located:
-        """Finds the dataset below ``root``, or at the file or folder ``given``.
-
-        Args:
-            root: the folder of all datasets.
-            given: a file or folder to use instead; ``Outcomes-b.txt`` means set b.
-
-        Raises:
-            DataNotFound: nothing is there.
-            DataError: what is there is wrong.
-        """
-        return locate(self.name, root, given, self)
-
     def synthesize(
         self, folder: Path, *, seed: int = 0, size: str = "small", format: str = "txt"
     ) -> list[Path]:
@@ -137,7 +115,5 @@ class Physionet2012:
         outcomes = folder / "Outcomes-a.txt"
         if outcomes.exists() and not (folder / SYNTHETIC_FILE).is_file():
             raise data_error(outcomes, "", "is there and is no stand-in", "nothing, or a stand-in to replace")
-        try:
+        with writing(folder):
             return write_stand_in(folder, seed, COUNTS[size])
-        except OSError as error:
-            raise DataError(f"{folder}: cannot be written ({error.strerror or error})") from None

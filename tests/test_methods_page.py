@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 from mmbench.benchmark.cli.inspect import _show_method
 from mmbench.benchmark.core.as_published import BUDGETS
-from mmbench.benchmark.core.method_spec import MethodDescription, describe, word
+from mmbench.benchmark.core.method_fields import word
+from mmbench.benchmark.core.method_spec import MethodDescription, describe
 from mmbench.benchmark.core.protocol import Protocol
 from mmbench.benchmark.core.registry import find
 from mmbench.methods import METHODS

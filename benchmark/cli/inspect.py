@@ -13,7 +13,8 @@ from rich.table import Table
 
 from ..core.errors import UsageError, nearest
 from ..core.locate import root_from
-from ..core.method_spec import MethodDescription, describe, word
+from ..core.method_fields import word
+from ..core.method_spec import MethodDescription, describe
 from ..core.plugins import use_plugins
 from ..core.registry import Entry, Kind, entries
 from ..planning.variants import CONTROLS, Variant

@@ -21,7 +21,7 @@ from safetensors import SafetensorError, deserialize
 
 from ..core.errors import UsageError
 from ..core.job import OUTSIDE, Job
-from ..core.method_spec import word
+from ..core.method_fields import word
 from ..core.strings import single_line
 from ..planning.variants import Variant
 from ..store.job_folder import INPUTS, RESULTS, SUBMITTED, WEIGHTS

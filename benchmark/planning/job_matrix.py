@@ -15,7 +15,8 @@ from ..core.as_published import BUDGETS, family_of, rules_of
 from ..core.errors import UsageError, nearest
 from ..core.job import RULE, Data, Job
 from ..core.locate import locate
-from ..core.method_spec import NO_RANGE, Field, describe, word
+from ..core.method_fields import NO_RANGE, Field, word
+from ..core.method_spec import describe
 from ..core.protocol import SEARCHED_RULES, Protocol
 from ..core.registry import entries, find
 from ..core.task import Task, can_stand_in_a_task, dataset_of, domain_of

@@ -9,7 +9,8 @@ from typing import Any
 
 from ...methods import ESTIMATORS, LANGUAGE_MODELS
 from ..core.errors import UsageError
-from ..core.method_spec import describe, word
+from ..core.method_fields import word
+from ..core.method_spec import describe
 from ..core.registry import entries, find
 from .experiment import Experiment
 

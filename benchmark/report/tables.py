@@ -16,7 +16,8 @@ from ..core.errors import UsageError
 from ..store.reader import store_at
 from ..store.store import Store
 from . import external_rows as external
-from .block_cache import CsvFile, blocks_of, csv_file, join_frames
+from .block_cache import blocks_of
+from .block_files import CsvFile, csv_file, join_frames
 from .chosen_tables import (
     chosen_frames,
     is_complete,

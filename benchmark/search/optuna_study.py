@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...datasets.libraries import import_guard
-from ..core.method_spec import Field
+from ..core.method_fields import Field
 from ..store.locks import hold
 from ..store.names import inside
 from ..store.store import Store

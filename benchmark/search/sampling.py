@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Collection, Mapping
 from typing import Any, Literal
 
-from ..core.method_spec import Field
+from ..core.method_fields import Field
 
 SEEDS = 2**31
 #: After so many draws that are all rounded to 0, the range of a parameter that must not be 0 holds nothing else.

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ..core.job import NOT_IDENTITY, RULE, Job, Trial, canonical_json
-from ..core.method_spec import word
+from ..core.method_fields import word
 from ..core.selection import Direction
 from ..core.states import BROKEN
 from ..store.job_folder import Record

@@ -11,7 +11,7 @@ import numpy as np
 
 from ..atomic_write import write_atomic
 from ..dataset import CONVERSATION_KEYS as KEYS
-from ..dataset import SPLITS, DataError, Samples, Target, data_error
+from ..dataset import SPLITS, Samples, Target, data_error, writing
 from ..plain_yaml import plain_yaml_text
 from .description import FILE_NAME
 from .read_description import UNDIVIDED
@@ -99,7 +99,7 @@ def write_open_layout(
         **({"indices": True} if _has_numeric_names(target) else {}),
         **({"media": dict(media)} if media else {}),
     }
-    try:
+    with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
         description.unlink(missing_ok=True)
         files = []
@@ -123,8 +123,6 @@ def write_open_layout(
             files.append(write_atomic(folder / file, partial(_save, arrays)))
         text = plain_yaml_text(content).encode()
         return [write_atomic(description, text), *files]
-    except OSError as error:
-        raise DataError(f"{folder}: cannot be written ({error.strerror or error})") from None
 
 
 def _has_numeric_names(target: Target) -> bool:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..dataset import SYNTHETIC_FILE, SYNTHETIC_MARK, DataError
+from ..dataset import SYNTHETIC_FILE, SYNTHETIC_MARK, DataError, writing
 from ..libraries import import_guard
 from ..shared.memes import Memes
 from .chipsal import IMAGES, LIST
@@ -81,7 +81,7 @@ def write_memes(folder: Path, memes: Memes, typefaces: list[str], name: str, see
     table = io.StringIO()
     rows = csv.writer(table, lineterminator="\n")
     rows.writerow(["index", "text", "label"])
-    try:
+    with writing(folder):
         (folder / IMAGES).mkdir(parents=True, exist_ok=True)
         for row, (text, label) in enumerate(zip(memes.text, memes.label, strict=True)):
             draw = np.random.default_rng([seed, row])
@@ -92,8 +92,6 @@ def write_memes(folder: Path, memes: Memes, typefaces: list[str], name: str, see
         listed.write_text(table.getvalue(), encoding="utf-8")
         words = f"{SYNTHETIC_MARK} for {name}, seed {seed}, fonts {', '.join(typefaces)}\n"
         mark.write_text(words, encoding="utf-8")
-    except OSError as error:
-        raise DataError(f"{folder}: cannot be written ({error.strerror or error})") from None
     return [mark, listed]
 
 

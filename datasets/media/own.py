@@ -29,20 +29,28 @@ import math
 import re
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
 
-from ..class_labels import class_indices
-from ..dataset import CONVERSATION_KEYS, NO_SPEAKER, SOMEBODY, SPLITS, Target, data_error
-from ..divide import divide
+from ..dataset import CONVERSATION_KEYS, NO_SPEAKER, SOMEBODY, Target
 from ..layout.description import FILE_NAME as ENCODED
 from ..layout.entries import Entries, nearest, read_yaml
 from ..layout.read_description import UNDIVIDED
 from .clip import Clip, MediaError, MediaSet, Medium, Piece, Problem, Turn
-from .files import seconds_text
+from .own_cells import (
+    PLACE,
+    MediaColumns,
+    clip_numbers,
+    cut_times,
+    finite_number,
+    media_cells,
+    optional_column,
+    read_labels,
+    read_sample_ids,
+)
+from .own_splits import SplitEntries
 from .shelf import Shelf
-from .table import ClipTable, read_table, seconds
+from .table import ClipTable, read_table
 
 FILE_NAME = "media.yaml"
 _MEDIA: tuple[Medium, ...] = get_args(Medium)
@@ -70,26 +78,7 @@ _KEYS = (
     ),
     *_COLUMNS,
 )
-_SLACK = 1e-4  # labels outside of the range by this are rounded
 _NAME = re.compile(r"[^\W_][\w.-]*")
-_PLACE = re.compile(r"\{([^{}]*)\}")
-
-
-@dataclass(frozen=True)
-class MediaColumns:
-    """Which cells of a row name the media of a modality.
-
-    Attributes:
-        medium: what they are.
-        columns: one, or two for flow; empty where ``patterns`` are given.
-        patterns: paths with names of columns in braces.
-        times: the column whose ``.start`` and ``.stop`` cut the media.
-    """
-
-    medium: Medium
-    columns: tuple[str, ...]
-    patterns: tuple[str, ...]
-    times: str
 
 
 def read_unlabelled_clips(file: Path) -> MediaSet:
@@ -141,15 +130,15 @@ class _Own(Entries):
         columns = {key: self.column(top, key, table) for key in read}
         if (columns["video"] is None) != (columns["clip"] is None):
             columns |= self.drop_context(top, columns)
-        ids = _sample_ids(table, columns["sample_id"] or "")
-        labels = _labels(table, columns["label"] or "", target) if labelled else [math.nan] * len(table)
+        ids = read_sample_ids(table, columns["sample_id"] or "")
+        labels = read_labels(table, columns["label"] or "", target) if labelled else [math.nan] * len(table)
         turns: list[Turn | None] = [None] * len(table)
         if "conversation" in top:
             turns = self.turns(top["conversation"], table)
         split = top.get("split") if labelled else UNDIVIDED
-        splits = self.splits(split, table, columns["video"], turns)
-        domains = _cells(table, columns["domain"])
-        videos, numbers = _cells(table, columns["video"]), _numbers(table, columns["clip"])
+        splits = SplitEntries(self.file).splits(split, table, columns["video"], turns)
+        domains = optional_column(table, columns["domain"])
+        videos, numbers = optional_column(table, columns["video"]), clip_numbers(table, columns["clip"])
         groups = table.column(self.name(top["group"], "group")) if "group" in top else videos
         media, problems = self.media(table, sources, ids)
         clips = (
@@ -232,7 +221,7 @@ class _Own(Entries):
             for column, cell in ((id_, who), (speaker, voice)):
                 if not cell:
                     raise table.wrong(row, column, "empty", "a name for each utterance")
-            number = _finite(place)
+            number = finite_number(place)
             if number is None:
                 raise table.wrong(
                     row, order, repr(place) if place else "empty", "a number: its place in the conversation"
@@ -264,7 +253,7 @@ class _Own(Entries):
             if medium == "text":
                 raise self.wrong(f"{key}/file", "given for a text", "a column that holds the text itself")
             patterns = self.names(entry["file"], f"{key}/file", count)
-            for part in (part for pattern in patterns for part in _PLACE.findall(pattern)):
+            for part in (part for pattern in patterns for part in PLACE.findall(pattern)):
                 table.column(part)
             return self.check_times(MediaColumns(medium, (), patterns, name), table)
         default = name if count == 1 else [f"{name}_u", f"{name}_v"]
@@ -290,86 +279,6 @@ class _Own(Entries):
                 raise self.wrong(f"modalities/{source.times}", wrong, expected)
         return source
 
-    def splits(
-        self, value: object, table: ClipTable, video: str | None, turns: list[Turn | None]
-    ) -> list[str]:
-        how = (
-            f"a column 'split' with {', '.join(SPLITS)}, or in {self.file.name} one drawn by whole groups: "
-            "split: {group: COLUMN, shares: {train: 0.6, valid: 0.2, test: 0.2}, seed: 0}"
-        )
-        if value is None:
-            if "split" not in table.columns:
-                raise self.wrong("split", "nothing says which clip is in which split", how)
-            value = "split"
-        if value == UNDIVIDED:
-            return [SPLITS[0]] * len(table)
-        if isinstance(value, str):
-            value = {"column": value}
-        entry = self.mapping(value, "split", ("column", "values", "group", "shares", "seed"))
-        if "column" not in entry:
-            return self.draw_splits(entry, table, video, turns)
-        for key in ("group", "shares", "seed"):
-            if key in entry:
-                raise self.wrong(f"split/{key}", "given beside a column", "one of the two ways")
-        column = self.name(entry["column"], "split/column")
-        return self.read_splits(table, column, self.meanings(entry.get("values", {})))
-
-    def meanings(self, values: object) -> dict[str, str]:
-        if not isinstance(values, dict):
-            raise self.wrong("split/values", repr(values), "a map from value to split")
-        meanings = {
-            self.name(old, "split/values"): self.name(new, "split/values") for old, new in values.items()
-        }
-        for split in meanings.values():
-            if split not in SPLITS:
-                wrong = f"unknown split {split!r}{nearest(split, SPLITS)}"
-                raise self.wrong("split/values", wrong, ", ".join(SPLITS))
-        return meanings
-
-    def read_splits(self, table: ClipTable, column: str, meaning: Mapping[str, str]) -> list[str]:
-        known = tuple(meaning) or SPLITS
-        splits = []
-        for row, cell in enumerate(table.column(column)):
-            if cell not in known:
-                wrong = f"unknown split {cell!r}{nearest(cell, known)}" if cell else "no split"
-                raise table.wrong(row, column, wrong, ", ".join(known))
-            splits.append(meaning.get(cell, cell))
-        for split in ("train", "test"):  # without a validation part one is drawn from the training part
-            if split not in splits:
-                raise self.wrong("split", f"no clip of {table.file.name} is in {split}", "at least one")
-        return splits
-
-    def draw_splits(
-        self, entry: Mapping[str, Any], table: ClipTable, video: str | None, turns: list[Turn | None]
-    ) -> list[str]:
-        if "values" in entry:
-            raise self.wrong("split/values", "given without a column", "a column, or shares and a seed")
-        for key in ("shares", "seed"):
-            if key not in entry:
-                raise self.wrong(f"split/{key}", "missing", "a column, or shares and a seed")
-        shares = self.mapping(entry["shares"], "split/shares", SPLITS, SPLITS)
-        for split, share in shares.items():
-            if isinstance(share, bool) or not isinstance(share, (int, float)) or not 0 < share < 1:
-                raise self.wrong(f"split/shares/{split}", repr(share), "a number between 0 and 1")
-        if not math.isclose(sum(shares.values()), 1, abs_tol=1e-6):
-            raise self.wrong("split/shares", f"their sum is {sum(shares.values()):.12g}", "1")
-        seed = self.name(entry["seed"], "split/seed")
-        column = self.name(entry["group"], "split/group") if "group" in entry else video
-        said = tuple(turn.conversation for turn in turns if turn)
-        if column is None and not said:
-            expected = (
-                "the column whose values stay together, such as a speaker; sample_id where nothing does"
-            )
-            raise self.wrong("split/group", "missing", expected)
-        groups = said if column is None else table.column(column)
-        if column is not None and "" in groups:
-            raise table.wrong(groups.index(""), column, "no group", "a name")
-        try:
-            return divide(groups, shares, seed)
-        except ValueError as error:
-            wrong = f"{column or 'the conversation'!r} has {error}"
-            raise self.wrong("split/group", wrong, "as many groups or more") from None
-
     def media(
         self, table: ClipTable, sources: Mapping[str, MediaColumns], ids: list[str]
     ) -> tuple[list[dict[str, Piece | str]], list[Problem]]:
@@ -379,7 +288,7 @@ class _Own(Entries):
         rows: list[dict[str, Piece | str]] = [{} for _ in ids]
         problems: list[Problem] = []
         for name, source in sources.items():
-            for row, cells in enumerate(_media_cells(table, source)):
+            for row, cells in enumerate(media_cells(table, source)):
                 if not any(cells):
                     continue
                 if source.medium == "text":
@@ -388,7 +297,7 @@ class _Own(Entries):
                 if not all(cells):
                     column = source.columns[cells.index("")]
                     raise table.wrong(row, column, "empty, while its other part is given", "both or neither")
-                start, stop = _times(table, row, source.times)
+                start, stop = cut_times(table, row, source.times)
                 files, missing = shelf.media(ids[row], name, [folder / cell for cell in cells])
                 problems += missing
                 if not missing:
@@ -399,92 +308,3 @@ class _Own(Entries):
             with suppress(MediaError):  # an array's description need not be there
                 shelf.take(file)
         return rows, problems + shelf.unused_files()
-
-
-def _sample_ids(table: ClipTable, column: str) -> list[str]:
-    first: dict[str, int] = {}
-    for row, cell in enumerate(table.column(column)):
-        if not cell or not cell.isprintable():
-            raise table.wrong(row, column, repr(cell) if cell else "empty", "a printable name of the clip")
-        if cell in first:
-            wrong = f"{cell!r} again, first in row {table.numbers[first[cell]]}"
-            raise table.wrong(row, column, wrong, "each sample once")
-        first[cell] = row
-    return list(first)
-
-
-def _labels(table: ClipTable, column: str, target: Target) -> list[float | int]:
-    cells = table.column(column)
-    if target.kind == "classification":
-        shown = ", ".join(target.classes[:20])
-        expected = f"{shown}, or 0 to {len(target.classes) - 1}"
-        try:
-            indices = class_indices(cells, target.classes)
-        except ValueError as error:
-            raise data_error(
-                table.file, f"column {column}", str(error), "all names, or all indices"
-            ) from None
-        for row, (cell, index) in enumerate(zip(cells, indices, strict=True)):
-            if index is None:
-                wrong = f"unknown class {cell!r}{nearest(cell, target.classes)}" if cell else "no label"
-                raise table.wrong(row, column, wrong, expected)
-        return [index for index in indices if index is not None]
-    low, high = target.label_range or (-math.inf, math.inf)
-    scores: list[float | int] = []
-    for row, cell in enumerate(cells):
-        try:
-            score = float(cell)
-        except ValueError:
-            score = math.nan
-        if not low - _SLACK <= score <= high + _SLACK:
-            raise table.wrong(row, column, repr(cell) if cell else "no label", f"{low:g} to {high:g}")
-        scores.append(score)
-    return scores
-
-
-def _finite(cell: str) -> float | None:
-    """The number of a cell; None where it is none."""
-    try:
-        number = float(cell)
-    except ValueError:
-        return None
-    return number if math.isfinite(number) else None
-
-
-def _cells(table: ClipTable, column: str | None) -> tuple[str, ...]:
-    return table.column(column) if column else ("",) * len(table)
-
-
-def _numbers(table: ClipTable, column: str | None) -> list[int]:
-    numbers = []
-    for row, cell in enumerate(_cells(table, column)):
-        if column and not (cell.isascii() and cell.isdecimal()):
-            raise table.wrong(row, column, repr(cell), "a whole number: where the clip stands in its video")
-        numbers.append(int(cell or 0))
-    return numbers
-
-
-def _media_cells(table: ClipTable, source: MediaColumns) -> list[tuple[str, ...]]:
-    """The one or two paths, or the text, of every row."""
-    if source.columns:
-        return list(zip(*(table.column(column) for column in source.columns), strict=True))
-    return [
-        tuple(_PLACE.sub(lambda part, row=row: table.column(part[1])[row], one) for one in source.patterns)
-        for row in range(len(table))
-    ]
-
-
-def _times(table: ClipTable, row: int, name: str) -> tuple[float | None, float | None]:
-    times: list[float | None] = []
-    for column in (f"{name}.start", f"{name}.stop"):
-        cell = table.column(column)[row] if column in table.columns else ""
-        times.append(seconds(cell) if cell else None)
-        if cell and times[-1] is None:
-            raise table.wrong(row, column, repr(cell), "seconds, or hours:minutes:seconds")
-    start, stop = times
-    # a clip of no length is a problem of its own, once it is decoded
-    if stop is not None and stop < (start or 0):
-        raise table.wrong(
-            row, f"{name}.stop", seconds_text(stop), f"later than the start, {seconds_text(start or 0)}"
-        )
-    return start, stop

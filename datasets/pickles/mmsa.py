@@ -5,11 +5,11 @@ Here they are described; ``mmsa_layout.py`` says what they hold, and ``read_mmsa
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 from ..dataset import SYNTHETIC_MARK, Samples, Target, data_error
-from ..fingerprint import fingerprint
+from ..shared.known_files import KnownFiles
 from .mmsa_layout import MODALITIES
 
 _HEAD = 4096
@@ -37,7 +37,7 @@ def is_synthetic(file: Path) -> bool:
 
 
 @dataclass(frozen=True)
-class LocatedPickle:
+class LocatedPickle(KnownFiles):
     """A sentiment pickle that was found on disk. See :class:`mmbench.datasets.dataset.Located`."""
 
     name: str
@@ -48,18 +48,9 @@ class LocatedPickle:
     modalities: tuple[str, ...] = MODALITIES
 
     @property
-    def encoders(self) -> dict[str, str]:
-        """All are sequences."""
-        return {}
-
-    @property
     def group_names(self) -> dict[str, str]:
         """``"group"`` -> what it is: the video, which the ids of samples name."""
         return {"group": "video"}
-
-    def fingerprint(self) -> str:
-        """SHA-256 (hex) over the file's content and the target; not over its place or the dataset's name."""
-        return fingerprint([self.format, asdict(self.target)], self.files)
 
     def load(self) -> dict[str, Samples]:
         """Reads and checks every split. Raises DataError."""

@@ -12,16 +12,16 @@ from typing import Literal
 
 from ..dataset import SYNTHETIC_FILE, SYNTHETIC_MARK, DataError, Located, Published, Target, data_error
 from ..layout.description import FILE_NAME
-from ..locate import locate
+from ..locate import FoundByName
 from .action_widths import WIDTHS
-from .stand_in import clear_for_stand_in, is_stand_in
+from .stand_in import check_replaceable, clear_for_stand_in
 
 SMALL = {"train": 160, "valid": 48, "test": 80}  # clips of a domain
 SMALL_RAW = {"train": 42, "test": 21}  # the same of raw media, in the published lists
 _VALID_SHARE = 0.2  # of a published training list: no validation list is published
 
 
-class Action:
+class Action(FoundByName):
     """Clips of actions in three domains, as features of video, audio and optical flow."""
 
     name: str
@@ -54,19 +54,6 @@ class Action:
         """No file but a description is known. Raises DataError."""
         raise data_error(file, "", "no features are published", f"a {FILE_NAME}")
 
-    def locate(self, root: Path, given: Path | None = None) -> Located:
-        """Finds the dataset below ``root``, or at the file or folder ``given``.
-
-        Args:
-            root: the folder of all datasets.
-            given: a file or folder to use instead.
-
-        Raises:
-            DataNotFound: nothing is there.
-            DataError: what is there is wrong.
-        """
-        return locate(self.name, root, given, self)
-
     def synthesize(
         self, folder: Path, *, seed: int = 0, size: str = "small", format: str = "open"
     ) -> list[Path]:
@@ -97,8 +84,7 @@ class Action:
                 "open; or small, raw"
             )
         file = folder / FILE_NAME
-        if file.exists() and not is_stand_in(file):
-            raise data_error(file, "", "is there and is no stand-in", "nothing, or a stand-in to replace")
+        check_replaceable(file)
         counts = dict.fromkeys(self.lists, SMALL)
         if size == "full":
             counts = {domain: _split_counts(*clips) for domain, clips in self.lists.items()}

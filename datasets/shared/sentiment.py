@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..dataset import Located, Published, Target
-from ..locate import locate
+from ..dataset import Published, Target
+from ..locate import FoundByName
 from ..pickles.mmsa import LocatedPickle, locate_pickle
 from ..pickles.mmsa_layout import Layout
 
@@ -19,7 +19,7 @@ CASP_HOMEPAGE = "https://github.com/zrguo/CASP"
 CASP_COUNTS = "counted by third parties in CASP's files, not verified"
 
 
-class Sentiment:
+class Sentiment(FoundByName):
     """A dataset of spoken utterances with text, audio and vision, and a sentiment score to predict."""
 
     name: str
@@ -49,19 +49,6 @@ class Sentiment:
     def describe(self, file: Path) -> LocatedPickle:
         """Describes one of the published pickles, whatever its name. Raises DataError."""
         return locate_pickle(self.name, file, self.target)
-
-    def locate(self, root: Path, given: Path | None = None) -> Located:
-        """Finds the dataset below ``root``, or at the file or folder ``given``.
-
-        Args:
-            root: the folder of all datasets.
-            given: a file or folder to use instead.
-
-        Raises:
-            DataNotFound: nothing is there.
-            DataError: several files are there, or what is there is wrong.
-        """
-        return locate(self.name, root, given, self)
 
     def raw(self, folder: Path) -> MediaSet:
         """Lists the published videos and transcripts (:mod:`mmbench.datasets.media.mmsa_raw`). Raises DataError."""

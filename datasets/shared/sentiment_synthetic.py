@@ -31,13 +31,12 @@ from typing import Any
 import numpy as np
 
 from ..atomic_write import write_atomic
-from ..dataset import SPLITS, SYNTHETIC_MARK, DataError, Located, Target, data_error
+from ..dataset import SPLITS, SYNTHETIC_MARK, DataError, Target, writing
 from ..layout.description import FILE_NAME
-from ..layout.open_layout import locate_open
 from ..layout.write import write_open_layout
-from ..pickles.mmsa import is_synthetic
 from ..pickles.mmsa_layout import LABELS, MODALITIES, SYNTHETIC_KEY, Layout
 from ..pickles.read_mmsa import split_samples
+from .stand_in import check_replaceable
 
 TEXT, AUDIO, VISION, INTERACTION, NOISE = 0.9, 0.4, 0.4, 0.45, 0.2
 LABEL_SCALE = 0.45  # of the highest label
@@ -89,8 +88,7 @@ def write_stand_in(
         raise DataError(f"{name}: no stand-in in format {format!r}; expected {', '.join(layouts)} or open")
     layout = layouts.get("casp" if format == "open" else format, next(iter(layouts.values())))
     file = folder / (FILE_NAME if format == "open" else layout.file_name)
-    if file.exists() and not _ours(file):
-        raise data_error(file, "", "is there and is no stand-in", "nothing, or a stand-in to replace")
+    check_replaceable(file)
     content = generate(name, target, layout, seed=seed, size=size, mmsa=format.startswith("mmsa"))
     if format == "open":
         splits = {split: split_samples(content, split, name, target, folder) for split in SPLITS}
@@ -98,21 +96,9 @@ def write_stand_in(
         return write_open_layout(
             folder, splits, target, name=name, title=title, synthetic=True, overwrite=True
         )
-    try:
+    with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
         return [write_atomic(file, lambda stream: pickle.dump(content, stream, protocol=4))]
-    except OSError as error:
-        raise DataError(f"{folder}: cannot be written ({error.strerror or error})") from None
-
-
-def _ours(file: Path) -> bool:
-    try:
-        if file.name == FILE_NAME:
-            located: Located = locate_open(file)
-            return located.synthetic
-        return is_synthetic(file)
-    except DataError:
-        return False
 
 
 def generate(

@@ -6,7 +6,9 @@ import shutil
 from pathlib import Path
 
 from ..dataset import SYNTHETIC_FILE, DataError, data_error
+from ..layout.description import FILE_NAME
 from ..layout.open_layout import locate_open
+from ..pickles.mmsa import is_synthetic
 
 
 def clear_for_stand_in(folder: Path) -> Path:
@@ -27,9 +29,15 @@ def clear_for_stand_in(folder: Path) -> Path:
     return folder
 
 
-def is_stand_in(description: Path) -> bool:
-    """Whether a ``dataset.yaml`` is that of a stand-in."""
+def check_replaceable(file: Path) -> None:
+    """Nothing, or a stand-in, is in the way of a file. Raises DataError otherwise."""
+    if file.exists() and not is_stand_in(file):
+        raise data_error(file, "", "is there and is no stand-in", "nothing, or a stand-in to replace")
+
+
+def is_stand_in(file: Path) -> bool:
+    """Whether a ``dataset.yaml``, or any other file by its first bytes, is that of a stand-in."""
     try:
-        return locate_open(description).synthetic
+        return locate_open(file).synthetic if file.name == FILE_NAME else is_synthetic(file)
     except DataError:
         return False

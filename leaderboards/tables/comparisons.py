@@ -17,6 +17,7 @@ from ..stats.power import MOST, seeds_needed
 from ..stats.ranks import ALPHA, DECIMALS, Ranking, rank
 from .groups import once_for_each
 from .seed_scores import ComparableMethods, Score, fields, scores
+from .typed_frame import typed_frame
 
 _OF_RANKS = (
     "average_rank: over tasks (a task is a dataset or shift with a modality set), 1 is the best, ties share "
@@ -103,7 +104,7 @@ def ranks(frame: pd.DataFrame) -> pd.DataFrame:
                     "note": shortage(field, ranking),
                 }
             )
-    return _typed(rows, _RANKS)
+    return typed_frame(rows, _RANKS)
 
 
 def comparisons(frame: pd.DataFrame) -> pd.DataFrame:
@@ -133,7 +134,7 @@ def comparisons(frame: pd.DataFrame) -> pd.DataFrame:
                     "verdict": verdict,
                 }
             )
-    return _typed(rows, _COMPARISONS)
+    return typed_frame(rows, _COMPARISONS)
 
 
 def seeds(frame: pd.DataFrame) -> pd.DataFrame:
@@ -157,7 +158,7 @@ def seeds(frame: pd.DataFrame) -> pd.DataFrame:
             if other is not best:
                 shared = dict(zip((*KEYS, "metric"), key, strict=True))
                 rows.append({**shared, "best": best.method, "method": other.method, **_needed(best, other)})
-    return _typed(rows, _SEEDS)
+    return typed_frame(rows, _SEEDS)
 
 
 def shortage(field: ComparableMethods, ranking: Ranking) -> str:
@@ -241,7 +242,3 @@ def _needed(best: Score, other: Score) -> dict[str, object]:
         return {**out, "verdict": f"more than {MOST} seeds"}
     enough = f"{len(d)} are enough" if len(d) >= needed else f"{needed - len(d)} more"
     return {**out, "seeds_needed": needed, "verdict": enough}
-
-
-def _typed(rows: list[dict[str, object]], types: dict[str, str]) -> pd.DataFrame:
-    return pd.DataFrame({n: pd.Series([row[n] for row in rows], dtype=t) for n, t in types.items()})

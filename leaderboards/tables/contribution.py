@@ -27,6 +27,7 @@ from .groups import OF_CLEAN, as_read, groups_of, score, scored, sheet_key
 from .results import Outputs, Result, UnusableError, missing_patterns, read_outputs
 from .robustness import WeightedMean, weighted
 from .score_sheet import Sheet, stored_sheet
+from .typed_frame import typed_frame
 
 #: The condition in which a network is given nothing, and answers what is the same for every sample.
 NOTHING = "nothing"
@@ -92,7 +93,7 @@ def contribution(results: Iterable[Result], draws: int = FEWER_DRAWS, seed: int 
         raise ValueError("no result has more than one modality: nothing can contribute")
     alone = {(group.block, group.method, group.draw): group for group in groups if group not in joint}
     rows = [row for group in joint for row in _rows(group, alone, draws, seed)]
-    return pd.DataFrame({n: pd.Series([row[n] for row in rows], dtype=t) for n, t in _COLUMNS.items()})
+    return typed_frame(rows, _COLUMNS)
 
 
 def notes_of_contribution(frame: pd.DataFrame) -> list[str]:

@@ -14,6 +14,7 @@ from .accuracy import COLUMNS, audit_columns, fold_column
 from .cells import Group
 from .groups import groups_of
 from .results import Result
+from .typed_frame import typed_frame
 from .validation import validation_warning
 
 _NOT_RECORDED = "not recorded"
@@ -91,7 +92,7 @@ def cost(results: Iterable[Result]) -> pd.DataFrame:
     names = [name for name in COLUMNS if not name.startswith("drop")]
     audits = list(dict.fromkeys(name for row in rows for name in row if name not in COLUMNS))
     types = {**{name: COLUMNS[name] for name in names}, **dict.fromkeys(audits, "str")}
-    return pd.DataFrame({n: pd.Series([row.get(n, "") for row in rows], dtype=t) for n, t in types.items()})
+    return typed_frame(rows, types)
 
 
 def audit(results: Iterable[Result]) -> pd.DataFrame:

@@ -18,9 +18,10 @@ from ..stats.seed_variance import seed_prior, variation_of
 from ..stats.voting import error_correlation
 from .block import ALPHA
 from .cells import Group
-from .ensemble_members import STACKING, held_tables
+from .ensemble_votes import STACKING, held_tables
 from .groups import groups_of
 from .results import Outputs, Result, UnusableError, one_line, read_outputs
+from .typed_frame import typed_frame
 
 _OF_ENSEMBLES = (
     "vote: mean of probabilities, of scores their mean, with equal weights; stacking: the weights are fitted on validation "
@@ -73,7 +74,7 @@ def ensembles(results: Iterable[Result], draws: int = DRAWS, seed: int = 0) -> p
         p = holm([rows[place]["p_holm"] for place in places])
         for place, value in zip(places, p, strict=True):
             rows[place] |= {"p_holm": float(value), "verdict": _verdict(rows[place], float(value))}
-    return pd.DataFrame({n: pd.Series([row[n] for row in rows], dtype=t) for n, t in _COLUMNS.items()})
+    return typed_frame(rows, _COLUMNS)
 
 
 def _any(results: Sequence[Result]) -> bool:

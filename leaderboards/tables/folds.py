@@ -20,6 +20,7 @@ from ..stats.intervals import interval
 from .cells import Cell, Group
 from .groups import groups_of, score
 from .results import Result
+from .typed_frame import typed_frame
 
 _OF_FOLDS = (
     "mean, sd (ddof = 1), worst: over folds, each a mean over its seeds; low to high: 95 %, Student's t with the variance "
@@ -57,9 +58,7 @@ def folds(results: Iterable[Result], draws: int = DRAWS, seed: int = 0) -> pd.Da
     if not groups:
         raise ValueError("no job is a fold of cross-validation: run with --folds 5")
     rows = [row for group in groups for row in _rows(group, draws, seed)]
-    return pd.DataFrame(
-        {name: pd.Series([row[name] for row in rows], dtype=kind) for name, kind in _COLUMNS.items()}
-    )
+    return typed_frame(rows, _COLUMNS)
 
 
 def notes_of_folds(frame: pd.DataFrame) -> list[str]:

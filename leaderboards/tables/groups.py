@@ -36,8 +36,7 @@ def groups_of(results: Iterable[Result], metrics: Sequence[str] | None = None) -
     """
     members_of: dict[tuple[Block, str, int], list[Result]] = {}
     for result in results:
-        block = Block(result.task, result.modalities, result.protocol, result.synthetic)
-        members_of.setdefault((block, result.method, result.draw), []).append(result)
+        members_of.setdefault(_row_of(result), []).append(result)
     if not members_of:
         raise ValueError("no results: there is nothing to tabulate")
     chosen = None if metrics is None else [find(name) for name in metrics]
@@ -64,6 +63,31 @@ def groups_of(results: Iterable[Result], metrics: Sequence[str] | None = None) -
     if not groups:
         raise ValueError(f"none of the metrics {', '.join(metrics or ())} applies to any of the results")
     return groups
+
+
+def block_of(result: Result) -> Block:
+    """What results must have in common to be compared with this one."""
+    return Block(result.task, result.modalities, result.protocol, result.synthetic)
+
+
+def _row_of(result: Result) -> tuple[Block, str, int]:
+    """What the jobs of one group have in common."""
+    return block_of(result), result.method, result.draw
+
+
+def rows_with(results: Iterable[Result], has: Callable[[Result], bool]) -> list[Result]:
+    """The jobs of every group in which one has what a table reads, so that the others are its holes.
+
+    Args:
+        results: one a job.
+        has: whether a job has it.
+
+    Returns:
+        In the order of ``results``; none where no job has it.
+    """
+    results = list(results)
+    rows = {_row_of(result) for result in results if has(result)}
+    return [result for result in results if _row_of(result) in rows]
 
 
 def score(

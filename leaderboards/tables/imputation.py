@@ -11,12 +11,18 @@ from ..labels import DIAGNOSTIC, KEYS, REAL, SYNTHETIC
 from ..stats.bootstrap import FEWER_DRAWS, Resampled, resample_weights
 from ..stats.intervals import interval
 from .cells import Group
-from .groups import groups_of
+from .groups import groups_of, rows_with
 from .results import Result, one_line
+from .typed_frame import typed_frame
 
 #: Column of the table -> the sums that it is made of, divided by the number of hidden entries.
 _SUMS = {"rmse": "squared_error", "mae": "absolute_error", "crps_fair": "crps"}
 _NUMBERS = tuple(f"{name}{end}" for name in _SUMS for end in ("", "_low", "_high"))
+_COLUMNS = {
+    **dict.fromkeys((*KEYS, "method", "n", "modality"), "str"),
+    **dict.fromkeys(("rate", *_NUMBERS), "float64"),
+    "hole": "str",
+}
 #: Modality and rate -> the sums of each sample, [samples, 2]: of the error, and of the hidden entries.
 Sums = Mapping[tuple[str, float], Mapping[str, np.ndarray]]
 
@@ -37,24 +43,17 @@ def imputation(results: Iterable[Result], draws: int = FEWER_DRAWS, seed: int = 
     Raises:
         ValueError: no result has such errors.
     """
-    results = list(results)
-    rows_asked = {_row_of(result) for result in results if result.imputations is not None}
-    if not rows_asked:
+    asked = rows_with(results, lambda one: one.imputations is not None)
+    if not asked:
         raise ValueError(
             "no errors of imputation were kept: run again with --imputation; nothing is trained anew"
         )
-    asked = [result for result in results if _row_of(result) in rows_asked]
     rows = [row for group in groups_of(asked) for row in _rows(group, draws, seed)]
     if not rows:
         raise ValueError(
             "nothing of these jobs fills what was not observed: --impute does, and so do trace and csdi"
         )
-    texts = (*KEYS, "method", "n", "modality")
-    columns = {name: pd.Series([str(row.get(name, "")) for row in rows], dtype="str") for name in texts}
-    for name in ("rate", *_NUMBERS):
-        columns[name] = pd.Series([row.get(name, np.nan) for row in rows], dtype="float64")
-    columns["hole"] = pd.Series([str(row.get("hole", "")) for row in rows], dtype="str")
-    return pd.DataFrame(columns)
+    return typed_frame(rows, _COLUMNS)
 
 
 def notes_of_imputation(frame: pd.DataFrame) -> list[str]:
@@ -70,10 +69,6 @@ def notes_of_imputation(frame: pd.DataFrame) -> list[str]:
             "one draw, it would be the absolute error."
         )
     return notes
-
-
-def _row_of(result: Result) -> tuple:
-    return (result.task, result.modalities, result.protocol, result.synthetic, result.method, result.draw)
 
 
 def _rows(group: Group, draws: int, seed: int) -> Iterator[dict[str, object]]:

@@ -18,10 +18,11 @@ from ..stats.bootstrap import FEWER_DRAWS
 from ..stats.intervals import interval
 from .cells import Cell, Group, cells_of
 from .diagnostic_scores import AXES, ERROR, MEAN, SEVERITY, Damage, damages, name_of, sheet_of
-from .groups import groups_of, once_for_each
+from .groups import groups_of, once_for_each, rows_with
 from .results import Result
 from .robustness import SEVERITIES, WeightedMean, weighted
 from .score_sheet import Sheet, stored_sheet
+from .typed_frame import typed_frame
 
 #: How the condition of a row begins that is a mean over the kinds of damage to one modality.
 ALL_KINDS = "mean:"
@@ -106,13 +107,7 @@ def mechanism(results: Iterable[Result], draws: int = FEWER_DRAWS, seed: int = 0
         **dict.fromkeys((*_NUMBERS, *ends), "float64"),
         "hole": "str",
     }
-    empty = {"str": "", "float64": np.nan}
-    return pd.DataFrame(
-        {
-            name: pd.Series([row.get(name, empty[kind]) for row in rows], dtype=kind)
-            for name, kind in types.items()
-        }
-    )
+    return typed_frame(rows, types)
 
 
 def is_summary(condition: str) -> bool:
@@ -150,23 +145,16 @@ def scored_groups(results: Iterable[Result], draws: int = FEWER_DRAWS, seed: int
     Raises:
         ValueError: no result has diagnostics.
     """
-    results = list(results)
-    asked = {_row(result) for result in results if result.diagnostics is not None}
+    asked = rows_with(results, lambda one: one.diagnostics is not None)
     if not asked:
         raise ValueError(
             "no diagnostics were kept: run again with --diagnostics, and --corruptions for damage; nothing is trained anew"
         )
-    scored = [
-        _scored(group, draws, seed) for group in groups_of(one for one in results if _row(one) in asked)
-    ]
+    scored = [_scored(group, draws, seed) for group in groups_of(asked)]
     found = [one for one in scored if one.diagnostics or one.hole]
     if not found:
         raise ValueError("none of the methods gives diagnostics; ebmc, qamoe, promma, cagmamba and cpsl do")
     return found
-
-
-def _row(result: Result) -> tuple:
-    return (result.task, result.modalities, result.protocol, result.synthetic, result.method, result.draw)
 
 
 def _scored(group: Group, draws: int, seed: int) -> Scored:

@@ -18,6 +18,7 @@ from ..published.numbers import Number, base_name, condition_key, numbers_for
 from .accuracy import accuracy, missing
 from .results import Result, missing_patterns
 from .robustness import robustness
+from .typed_frame import typed_frame
 
 _NOTE = (
     "difference: ours minus published, in the metric's unit (fractions, not percent). low to high: 95 % interval of ours. "
@@ -62,7 +63,7 @@ def published(results: Iterable[Result]) -> pd.DataFrame:
         known = numbers_for(task, modalities)
         rows += _rows(block, known)
         rows += _not_run(block, known)
-    return pd.DataFrame({n: pd.Series([row[n] for row in rows], dtype=t) for n, t in _COLUMNS.items()})
+    return typed_frame(rows, _COLUMNS)
 
 
 def has_published(results: Sequence[Result]) -> bool:

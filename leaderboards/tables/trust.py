@@ -22,7 +22,7 @@ from ..stats.bootstrap import FEWER_DRAWS, Resampled, resample_counts
 from . import ood_sets
 from .accuracy import table_of
 from .cells import Cell, Group, cells_of
-from .groups import groups_of, sheet_key
+from .groups import groups_of, rows_with, sheet_key
 from .results import Outputs, Result, UnusableError, named_columns, read_outputs
 from .score_sheet import Sheet, SheetEntry, sheet_from, stored_sheet
 
@@ -100,17 +100,11 @@ def ood(results: Iterable[Result], draws: int = FEWER_DRAWS, seed: int = 0) -> p
     Raises:
         ValueError: no result has features.
     """
-    results = list(results)
-    tested = {_row(result) for result in results if result.features is not None}
-    with_features = [result for result in results if _row(result) in tested]
+    with_features = rows_with(results, lambda one: one.features is not None)
     if not with_features:
         raise ValueError("no result has OOD sets: run with --ood DATASET or --held-out-classes CLASS")
     frame = _table(with_features, OOD, _ood_cells, draws, seed)
     return frame.assign(condition=ood_sets.shortest(frame["condition"]))
-
-
-def _row(result: Result) -> tuple:
-    return (result.task, result.modalities, result.protocol, result.synthetic, result.method, result.draw)
 
 
 Cells = Callable[[Group, int, int], dict[str, Cell]]

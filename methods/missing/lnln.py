@@ -13,12 +13,11 @@ from torch.nn import functional as F
 from ...datasets.batch import Batch, Spec
 from ..losses import masked_mean, task_loss
 from ..method import Method, Output, fixed, searched
-from ..sentiment.almt import POSITIONS, Fusion
 from ..shared.lost_steps import lost_share, two_views
 from ..shared.networks import SharedNetworkParams, as_prediction, known_modalities, outputs
 from ..shared.reversal import reverse
 from ..shared.step_sequences import StepConvolution, StepSequences, dominant_of
-from ..shared.token_transformer import HyperLayer, TokenReader
+from ..shared.token_transformer import POSITIONS, HyperLayer, TokenFusion, TokenReader
 
 
 @dataclass(frozen=True)
@@ -155,7 +154,7 @@ class LNLN(Method):
         self.layers = nn.ModuleList(
             HyperLayer(width, s.heads, len(self.others)) for _ in range(s.hyper_layers)
         )
-        self.fusion = Fusion(width, s.tokens, s.fusion_layers, s.heads, s.head_width)
+        self.fusion = TokenFusion(width, s.tokens, s.fusion_layers, s.heads, s.head_width)
         self.out = nn.Linear(width, outputs(spec))
 
     # --- the forward path -------------------------------------------------------------------------------

@@ -18,7 +18,7 @@ from torch.nn import functional as F
 
 from ...datasets.batch import Batch, Spec
 from ..method import Output, fixed
-from ..shared.equal_steps import equal_steps, sizes_of_steps, steps_as_they_are
+from ..shared.equal_steps import StepEncoders
 from ..shared.networks import (
     SharedNetworkParams,
     as_prediction,
@@ -105,7 +105,6 @@ class MPLMM(PromptedBackbone):
     def __init__(self, params: MPLMMParams, spec: Spec) -> None:
         super().__init__(params, spec)
         count, width = len(self.names), self.width
-        self.vectors: tuple[str, ...] = ()
         self.over_time: PromptedMulT | None = None
         if params.backbone == "mult":
             self._build_over_time(width)
@@ -129,14 +128,13 @@ class MPLMM(PromptedBackbone):
     def _build_over_time(self, width: int) -> None:
         """The release's network in the place of encoders, attention and head; ``width`` of the encoders that are left."""
         s = self.params
-        self.vectors = steps_as_they_are(self.spec, self.encoders)
-        sizes = sizes_of_steps(self.spec, self.encoders, width)
+        self.encoders = read = StepEncoders(self.spec, self.encoders, width)
         if s.step_width % s.heads or s.prompts < 1:
             raise ValueError(
                 f"step_width is {s.step_width} and prompts {s.prompts}: a multiple of heads, {s.heads}, and at least 1 are needed"
             )
         self.over_time = PromptedMulT(
-            list(sizes.values()),
+            list(read.sizes.values()),
             outputs(self.spec),
             width=s.step_width,
             heads=s.heads,
@@ -167,18 +165,12 @@ class MPLMM(PromptedBackbone):
             batch: the samples.
             modalities: those that are encoded; by default all.
         """
-        if self.over_time is None:
+        if self.over_time is None or not isinstance(self.encoders, StepEncoders):
             return super().encode_all(batch, modalities)
         found = {}
         for name in modalities or self.names:
-            steps = equal_steps(
-                self.encoders,
-                name,
-                batch,
-                self.params.steps,
-                name in self.vectors,
-                self.over_time.out.weight.dtype,
-            )
+            dtype = self.over_time.out.weight.dtype
+            steps = self.encoders.steps(name, batch, self.params.steps, dtype)
             found[name] = self.over_time.read(self.names.index(name), steps)
         return found
 

@@ -14,10 +14,7 @@ from ..losses import task_loss
 from ..method import Method, Output, fixed, searched
 from ..shared.networks import SharedNetworkParams, as_prediction, known_modalities, outputs
 from ..shared.step_sequences import StepConvolution, StepSequences, dominant_of
-from ..shared.token_transformer import HyperLayer, TokenLayer, TokenReader
-
-#: Learned positions of a modality of which the number of steps is not known.
-POSITIONS = 50
+from ..shared.token_transformer import POSITIONS, HyperLayer, TokenFusion, TokenReader
 
 
 @dataclass(frozen=True)
@@ -109,7 +106,7 @@ class ALMT(Method):
         self.layers = nn.ModuleList(
             HyperLayer(width, s.heads, len(self.others)) for _ in range(s.hyper_layers)
         )
-        self.fusion = Fusion(width, s.tokens, s.fusion_layers, s.heads, s.head_width)
+        self.fusion = TokenFusion(width, s.tokens, s.fusion_layers, s.heads, s.head_width)
         self.out = nn.Linear(width, outputs(spec))
 
     def forward(self, batch: Batch) -> Output:
@@ -134,52 +131,3 @@ class ALMT(Method):
         if self.spec.kind == "regression":
             return {"task": (prediction - batch.target).square().mean()}
         return {"task": task_loss(prediction, batch.target, self.spec)}
-
-
-class Fusion(nn.Module):
-    """A class token beside each of two groups of tokens; the one beside the first attends to the second, and is read."""
-
-    def __init__(self, width: int, tokens: int, depth: int, heads: int, head_width: int) -> None:
-        """Builds the layers.
-
-        Args:
-            width: of the tokens.
-            tokens: of each group.
-            depth: layers.
-            heads: of the attention.
-            head_width: of each.
-        """
-        super().__init__()
-        self.token = nn.Parameter(torch.zeros(1, width))
-        self.positions = nn.Parameter(torch.randn(2, tokens + 1, width))
-        self.layers = nn.ModuleList(TokenLayer(width, heads, head_width, width) for _ in range(depth))
-
-    def forward(self, asking: Tensor, source: Tensor) -> Tensor:
-        """Reads the source from beside the first.
-
-        Args:
-            asking: [batch, tokens, width].
-            source: [batch, tokens, width].
-
-        Returns:
-            [batch, width].
-        """
-        return self.tokens(asking, source)[:, 0]
-
-    def tokens(self, asking: Tensor, source: Tensor) -> Tensor:
-        """As ``forward``, all tokens.
-
-        Args:
-            asking, source: as of ``forward``.
-
-        Returns:
-            [batch, 1 + tokens, width], the class token first.
-        """
-        token = self.token.expand(len(asking), -1, -1)
-        asking, source = (
-            torch.cat([token, x], dim=1) + place
-            for x, place in zip((asking, source), self.positions, strict=True)
-        )
-        for layer in self.layers:
-            asking = layer(asking, source)
-        return asking

@@ -13,12 +13,10 @@ from ...datasets.batch import Batch, Spec
 from ..losses import task_loss
 from ..method import Method, Output, fixed, searched
 from ..shared.batch_norm import BatchNorm
-from ..shared.equal_steps import equal_steps, sizes_of_steps, steps_as_they_are
+from ..shared.equal_steps import step_encoders
 from ..shared.networks import (
     SharedNetworkParams,
     as_prediction,
-    embedding_width,
-    encoders,
     known_modalities,
     outputs,
 )
@@ -71,10 +69,8 @@ class EFLSTM(Method):
     def __init__(self, params: EFLSTMParams, spec: Spec) -> None:
         super().__init__(params, spec)
         self.names = tuple(spec.modalities)
-        own = embedding_width(spec, params.width)
-        self.encoders = encoders(spec, own, params.layers, params.released_encoder)
-        self.vectors = steps_as_they_are(spec, self.encoders)
-        read = sum(sizes_of_steps(spec, self.encoders, own).values())
+        self.encoders = step_encoders(spec, params)
+        read = sum(self.encoders.sizes.values())
         dropout = params.dropout if params.lstm_layers > 1 else 0.0
         self.norm = BatchNorm(params.steps)
         self.lstm = nn.LSTM(read, params.hidden, params.lstm_layers, batch_first=True, dropout=dropout)
@@ -84,9 +80,7 @@ class EFLSTM(Method):
 
     def sequence(self, modality: str, batch: Batch) -> Tensor:
         """[batch, steps, feature] of one modality; 0 where it is absent."""
-        return equal_steps(
-            self.encoders, modality, batch, self.params.steps, modality in self.vectors, self.out.weight.dtype
-        )
+        return self.encoders.steps(modality, batch, self.params.steps, self.out.weight.dtype)
 
     def forward(self, batch: Batch) -> Output:
         """Predicts."""

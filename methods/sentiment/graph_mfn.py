@@ -13,12 +13,10 @@ from torch import Tensor, nn
 from ...datasets.batch import Batch, Spec
 from ..losses import task_loss
 from ..method import Method, Output, fixed, searched
-from ..shared.equal_steps import equal_steps, sizes_of_steps, steps_as_they_are
+from ..shared.equal_steps import step_encoders
 from ..shared.fused_memory import Cells, GatedMemory, Hidden, two_layers
-from ..shared.networks import SharedNetworkParams, as_prediction, embedding_width, encoders, outputs
-
-#: The modality whose cell has a width of its own in MMSA's settings.
-AUDIO = "audio"
+from ..shared.networks import SharedNetworkParams, as_prediction, outputs
+from ..shared.subnetworks import AUDIO
 
 
 @dataclass(frozen=True)
@@ -138,10 +136,8 @@ class GraphMFN(Method):
     def __init__(self, params: GraphMFNParams, spec: Spec) -> None:
         super().__init__(params, spec)
         s, self.names = params, tuple(spec.modalities)
-        own = embedding_width(spec, s.width)
-        self.encoders = encoders(spec, own, s.layers, s.released_encoder)
-        self.vectors = steps_as_they_are(spec, self.encoders)
-        read = sizes_of_steps(spec, self.encoders, own)
+        self.encoders = step_encoders(spec, s)
+        read = self.encoders.sizes
         hidden = [s.audio_hidden if name == AUDIO else s.hidden for name in self.names]
         self.cells = Cells([read[name] for name in self.names], hidden)
         self.vertices = nn.ModuleList(nn.Linear(2 * width, width) for width in hidden)
@@ -161,7 +157,7 @@ class GraphMFN(Method):
     def sequence(self, modality: str, batch: Batch) -> Tensor:
         """[batch, steps, feature] of one modality; 0 where it is absent."""
         dtype = next(self.head.parameters()).dtype
-        return equal_steps(self.encoders, modality, batch, self.params.steps, modality in self.vectors, dtype)
+        return self.encoders.steps(modality, batch, self.params.steps, dtype)
 
     def forward(self, batch: Batch) -> Output:
         """Predicts."""

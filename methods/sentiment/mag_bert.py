@@ -12,14 +12,12 @@ from torch import Tensor, nn
 from ...datasets.batch import Batch, Spec
 from ..losses import task_loss
 from ..method import Method, Output, fixed, searched
-from ..shared.equal_steps import equal_steps, sizes_of_steps, steps_as_they_are
+from ..shared.equal_steps import step_encoders
 from ..shared.led_transformer import LedTransformer
 from ..shared.networks import (
     SharedNetworkParams,
     as_prediction,
     available,
-    embedding_width,
-    encoders,
     known_modalities,
     outputs,
 )
@@ -94,10 +92,8 @@ class MAGBERT(Method):
             raise ValueError(f"text_width is {width}: it should be a multiple of heads, {s.heads}")
         self.names, self.dominant = tuple(spec.modalities), dominant_of(spec, s.dominant)
         self.others = tuple(name for name in self.names if name != self.dominant)
-        own = embedding_width(spec, s.width)
-        self.encoders = encoders(spec, own, s.layers, s.released_encoder)
-        self.vectors = steps_as_they_are(spec, self.encoders)
-        read = sizes_of_steps(spec, self.encoders, own)
+        self.encoders = step_encoders(spec, s)
+        read = self.encoders.sizes
         wide = read[self.dominant]
         self.words = nn.Identity() if wide == width else nn.Linear(wide, width)
         self.shift = AdaptationGate([read[name] for name in self.others], width, s.beta, s.shift_dropout)
@@ -108,14 +104,7 @@ class MAGBERT(Method):
 
     def sequence(self, modality: str, batch: Batch) -> Tensor:
         """[batch, steps, feature] of one modality; 0 where it is absent."""
-        return equal_steps(
-            self.encoders,
-            modality,
-            batch,
-            self.params.steps,
-            modality in self.vectors,
-            self.out.weight.dtype,
-        )
+        return self.encoders.steps(modality, batch, self.params.steps, self.out.weight.dtype)
 
     def forward(self, batch: Batch) -> Output:
         """Predicts."""

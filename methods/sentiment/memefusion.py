@@ -28,6 +28,7 @@ from ..shared.networks import (
     as_prediction,
     embedding_width,
     encoders,
+    is_vector,
     known_modalities,
     outputs,
 )
@@ -261,7 +262,7 @@ def _projections(spec: Spec, width: int, params: MemeFusionParams) -> Encoders:
 
     def make(features: int) -> nn.Module:
         name = next(names)
-        if name not in spec.tuned and spec.encoders.get(name) != "cnn1d":
+        if not is_vector(spec, name):
             return LinearProjection(features, width)
         alone = replace(spec, modalities={name: features})
         return encoders(alone, width, params.layers, params.released_encoder).parts[0]

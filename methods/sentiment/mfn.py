@@ -12,13 +12,10 @@ from torch import Tensor
 from ...datasets.batch import Batch, Spec
 from ..losses import task_loss
 from ..method import Method, Output, fixed, searched
-from ..shared.equal_steps import equal_steps, sizes_of_steps, steps_as_they_are
+from ..shared.equal_steps import step_encoders
 from ..shared.fused_memory import Cells, GatedMemory, Hidden, two_layers
-from ..shared.networks import SharedNetworkParams, as_prediction, embedding_width, encoders, outputs
-from ..shared.subnetworks import TEXT
-
-#: The modality whose cell has a width of its own in MMSA's settings.
-AUDIO = "audio"
+from ..shared.networks import SharedNetworkParams, as_prediction, outputs
+from ..shared.subnetworks import AUDIO, TEXT
 
 
 @dataclass(frozen=True)
@@ -147,10 +144,8 @@ class MFN(Method):
     def __init__(self, params: MFNParams, spec: Spec) -> None:
         super().__init__(params, spec)
         s, self.names = params, tuple(spec.modalities)
-        own = embedding_width(spec, s.width)
-        self.encoders = encoders(spec, own, s.layers, s.released_encoder)
-        self.vectors = steps_as_they_are(spec, self.encoders)
-        read = sizes_of_steps(spec, self.encoders, own)
+        self.encoders = step_encoders(spec, s)
+        read = self.encoders.sizes
         hidden = [s.audio_hidden if name == AUDIO else s.hidden for name in self.names]
         self.cells = Cells([read[name] for name in self.names], hidden)
         states = 2 * sum(hidden)
@@ -169,7 +164,7 @@ class MFN(Method):
     def sequence(self, modality: str, batch: Batch) -> Tensor:
         """[batch, steps, feature] of one modality; 0 where it is absent."""
         dtype = next(self.head.parameters()).dtype
-        made = equal_steps(self.encoders, modality, batch, self.params.steps, modality in self.vectors, dtype)
+        made = self.encoders.steps(modality, batch, self.params.steps, dtype)
         if self.params.averaged and modality != TEXT:
             return made.mean(dim=1, keepdim=True).expand_as(made)
         return made

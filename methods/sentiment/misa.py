@@ -123,9 +123,9 @@ class MISA(Embeds):
         widths = dict.fromkeys(self.names, width)
         if params.subnets == "released":
             for i, name in enumerate(self.names):
-                if name in spec.tuned or spec.encoders.get(name) == "cnn1d":
+                if name in self.encoders.vectors:
                     continue
-                read = spec.modalities[name] * (2 if name in self.encoders.partly_observed else 1)
+                read = self.encoders.read[name]
                 self.encoders.parts[i] = MaskedMean() if name == TEXT else TwoLSTMs(read)
                 widths[name] = read if name == TEXT else 4 * read
         self.enter = nn.ModuleList(

@@ -110,9 +110,9 @@ class MMIM(EmbedsByEncoders):
         widths = dict.fromkeys(self.names, own)
         if params.subnets == "released":
             for i, name in enumerate(self.names):
-                if name in spec.tuned or spec.encoders.get(name) == "cnn1d":
+                if name in self.encoders.vectors:
                     continue
-                read = spec.modalities[name] * (2 if name in self.encoders.partly_observed else 1)
+                read = self.encoders.read[name]
                 widths[name] = read if name == TEXT else RELEASED
                 self.encoders.parts[i] = MaskedMean() if name == TEXT else TwoWayLSTM(read, RELEASED)
         size = params.fusion_width

@@ -117,13 +117,12 @@ class MulT(Method):
         self.names, width = tuple(spec.modalities), params.step_width
         count = len(self.names)
         own = embedding_width(spec, params.width)
-        self.vectors = tuple(m for m in self.names if m in spec.tuned or spec.encoders.get(m) == "cnn1d")
         self.encoders = encoders(spec, own, params.layers, params.released_encoder)
+        self.vectors = self.encoders.vectors
         for i, name in enumerate(self.names):
             if name not in self.vectors:
-                read = spec.modalities[name] * (2 if name in self.encoders.partly_observed else 1)
                 self.encoders.parts[i] = nn.Conv1d(
-                    read, width, params.kernel, padding=params.kernel // 2, bias=False
+                    self.encoders.read[name], width, params.kernel, padding=params.kernel // 2, bias=False
                 )
         self.adapt = nn.ModuleDict({str(self.names.index(m)): nn.Linear(own, width) for m in self.vectors})
 

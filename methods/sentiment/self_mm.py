@@ -89,9 +89,9 @@ class SelfMM(OwnLabels, EmbedsByEncoders):
         if params.subnets == "released":
             hidden[0] = RELEASED_FUSION
             for i, name in enumerate(self.names):
-                if name in spec.tuned or spec.encoders.get(name) == "cnn1d":
+                if name in self.encoders.vectors:
                     continue
-                read = spec.modalities[name] * (2 if name in self.encoders.partly_observed else 1)
+                read = self.encoders.read[name]
                 if name == TEXT:
                     self.encoders.parts[i], widths[i], hidden[i + 1] = MaskedMean(), read, RELEASED_TEXT
                 else:

@@ -17,9 +17,9 @@ from ..shared.cross_modal import CrossTransformer
 from ..shared.networks import SharedNetworkParams, known_modalities
 from ..shared.own_labels import OwnLabels
 from ..shared.step_sequences import StepConvolution, StepSequences, dominant_of
-from ..shared.subnetworks import TEXT, packed
+from ..shared.subnetworks import AUDIO, TEXT, packed
 
-AUDIO, VISION = "audio", "vision"
+VISION = "vision"
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,8 @@ from torch.nn import functional as F
 from ...datasets.batch import Batch, Spec
 from ..losses import label_unit, masked_mean
 from .cross_modal import CrossTransformer
-from .equal_steps import equal_steps, sizes_of_steps, steps_as_they_are
-from .networks import SharedNetworkParams, embedding_width, encoders, known_modalities
+from .equal_steps import step_encoders
+from .networks import SharedNetworkParams, known_modalities
 from .subnetworks import TEXT
 
 #: Of the margin between samples whose labels differ by one unit.
@@ -65,10 +65,8 @@ class Decoupling(nn.Module):
         """
         super().__init__()
         self.names, self.count, self.rate = tuple(spec.modalities), steps, text_dropout
-        own = embedding_width(spec, params.width)
-        self.encoders = encoders(spec, own, params.layers, params.released_encoder)
-        self.vectors = steps_as_they_are(spec, self.encoders)
-        read = sizes_of_steps(spec, self.encoders, own)
+        self.encoders = step_encoders(spec, params)
+        read = self.encoders.sizes
         sizes = [kernels.get(name, kernels[""]) for name in self.names]
         if steps < max(sizes):
             raise ValueError(f"steps is {steps}: a convolution reads {max(sizes)} at once")
@@ -87,7 +85,7 @@ class Decoupling(nn.Module):
         dtype = self.decoders[0].weight.dtype
         for i, name in enumerate(self.names):
             there = known[:, i, None, None]
-            x = equal_steps(self.encoders, name, batch, self.count, name in self.vectors, dtype)  # type: ignore[arg-type]
+            x = self.encoders.steps(name, batch, self.count, dtype)  # type: ignore[arg-type]
             if name == TEXT:
                 x = F.dropout(x, self.rate, self.training)
             whole = self.convolutions[i](x.transpose(1, 2)).transpose(1, 2).where(there, 0)

@@ -6,60 +6,57 @@ import torch
 from torch import Tensor, nn
 
 from ...datasets.batch import Batch, Spec
-from .networks import Encoders
+from .networks import Encoders, SharedNetworkParams, embedding_width, encoders
 
 
-def steps_as_they_are(spec: Spec, encoders: Encoders) -> tuple[str, ...]:
-    """Takes the encoders of sequences away, whose steps are read as they are.
+class StepEncoders(Encoders):
+    """Sequences are read as they are; waveforms, and media whose encoder is trained along, keep their encoder: one vector.
+
+    Attributes:
+        sizes: modality -> numbers in a step of what ``steps`` gives.
+    """
+
+    def __init__(self, spec: Spec, made: Encoders, width: int) -> None:
+        """Takes over those that are kept.
+
+        Args:
+            spec: of the task.
+            made: the encoders of its modalities.
+            width: of an embedding of them.
+        """
+        parts = (
+            part if name in made.vectors else nn.Identity()
+            for name, part in zip(made.names, made.parts, strict=True)
+        )
+        super().__init__(spec, lambda _: next(parts))
+        self.sizes = {name: width if name in made.vectors else size for name, size in self.read.items()}
+
+    def steps(self, modality: str, batch: Batch, steps: int, dtype: torch.dtype) -> Tensor:
+        """The steps of a modality, [batch, steps, feature]; 0 where it is absent.
+
+        Args:
+            modality: its name.
+            batch: the samples.
+            steps: how many are wanted: means over equal shares of the valid ones; of one vector, it is every step.
+            dtype: of the network that reads them.
+        """
+        features, valid = self.inputs(batch, modality)
+        if modality in self.vectors:
+            embedding = self(modality, features, valid).where(valid.any(dim=1, keepdim=True), 0)
+            return embedding.unsqueeze(1).expand(-1, steps, -1)
+        return shares(features.to(dtype), valid, steps)
+
+
+def step_encoders(spec: Spec, params: SharedNetworkParams) -> StepEncoders:
+    """The encoders of a method that reads steps.
 
     Args:
         spec: of the task.
-        encoders: of its modalities.
-
-    Returns:
-        The modalities that keep theirs: waveforms, and media whose encoder is trained along. They are one vector.
+        params: sizes of the encoders that are kept.
     """
-    vectors = tuple(m for m in encoders.names if m in spec.tuned or spec.encoders.get(m) == "cnn1d")
-    for i, name in enumerate(encoders.names):
-        if name not in vectors:
-            encoders.parts[i] = nn.Identity()
-    return vectors
-
-
-def sizes_of_steps(spec: Spec, encoders: Encoders, width: int) -> dict[str, int]:
-    """Modality -> numbers in a step of what ``equal_steps`` gives.
-
-    Args:
-        spec: of the task.
-        encoders: after ``steps_as_they_are``.
-        width: of an embedding of the encoders that are left.
-    """
-    return {
-        name: spec.modalities[name] * (2 if name in encoders.partly_observed else 1)
-        if isinstance(part, nn.Identity)
-        else width
-        for name, part in zip(encoders.names, encoders.parts, strict=True)
-    }
-
-
-def equal_steps(
-    encoders: Encoders, modality: str, batch: Batch, steps: int, vector: bool, dtype: torch.dtype
-) -> Tensor:
-    """The steps of a modality, [batch, steps, feature]; 0 where it is absent.
-
-    Args:
-        encoders: after ``steps_as_they_are``.
-        modality: its name.
-        batch: the samples.
-        steps: how many steps are wanted.
-        vector: whether it is one of those that keep their encoder: its embedding is then every step.
-        dtype: of the network that reads them.
-    """
-    features, valid = encoders.inputs(batch, modality)
-    if vector:
-        embedding = encoders(modality, features, valid).where(valid.any(dim=1, keepdim=True), 0)
-        return embedding.unsqueeze(1).expand(-1, steps, -1)
-    return shares(features.to(dtype), valid, steps)
+    width = embedding_width(spec, params.width)
+    made = encoders(spec, width, params.layers, params.released_encoder)
+    return StepEncoders(spec, made, width)
 
 
 def shares(features: Tensor, valid: Tensor, steps: int) -> Tensor:

@@ -146,6 +146,11 @@ class Encoders(PerModality):
     """The encoder of each modality; those that are alike are computed as one (``encode_together``).
 
     The encoder of a modality that is partly observed reads, beside the features, which of them were observed.
+
+    Attributes:
+        partly_observed: those modalities.
+        read: modality -> numbers in a step that its encoder reads.
+        vectors: the modalities that have mmbench's encoder in every method (``is_vector``).
     """
 
     def __init__(self, spec: Spec, make: Callable[[int], nn.Module]) -> None:
@@ -157,6 +162,8 @@ class Encoders(PerModality):
         """
         read = {name: width * _times_read(spec, name) for name, width in spec.modalities.items()}
         super().__init__(replace(spec, modalities=read), make)
+        self.read = read
+        self.vectors = tuple(name for name in self.names if is_vector(spec, name))
         self.partly_observed = tuple(name for name in self.names if _times_read(spec, name) == 2)
 
     def inputs(self, batch: Batch, modality: str) -> tuple[Tensor, Tensor]:
@@ -203,11 +210,23 @@ class Encoders(PerModality):
         return {name: found[name] if name in found else part(*inputs[name]) for name, part in parts.items()}
 
 
+def is_vector(spec: Spec, modality: str) -> bool:
+    """Whether methods read a modality as one vector, an embedding of mmbench's encoder, and never its steps.
+
+    Args:
+        spec: of the task.
+        modality: its name.
+
+    Returns:
+        True of waveforms, and of media whose encoder is trained along.
+    """
+    return modality in spec.tuned or spec.encoders.get(modality) == "cnn1d"
+
+
 def _times_read(spec: Spec, modality: str) -> int:
     """How often an encoder reads the features of a step: twice where it also reads which were observed. Waveforms and raw
     media have no such entries."""
-    raw = modality in spec.tuned or spec.encoders.get(modality) == "cnn1d"
-    return 2 if modality in spec.partly_observed and not raw else 1
+    return 2 if modality in spec.partly_observed and not is_vector(spec, modality) else 1
 
 
 class Stacked(nn.Module):

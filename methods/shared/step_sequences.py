@@ -92,7 +92,7 @@ class StepSequences(nn.Module):
         self.names = tuple(spec.modalities)
         own = embedding_width(spec, params.width)
         self.encoders = encoders(spec, own, params.layers, params.released_encoder)
-        self.vectors = tuple(m for m in self.names if m in spec.tuned or spec.encoders.get(m) == "cnn1d")
+        self.vectors = self.encoders.vectors
         self.adapt = nn.ModuleDict()
         self.blocks, self.planned = {}, {}
         for i, name in enumerate(self.names):
@@ -102,8 +102,7 @@ class StepSequences(nn.Module):
             if name in self.vectors:
                 self.adapt[str(i)] = nn.Linear(own, width)
             else:
-                read = spec.modalities[name] * (2 if name in self.encoders.partly_observed else 1)
-                self.encoders.parts[i] = make(name, read)
+                self.encoders.parts[i] = make(name, self.encoders.read[name])
 
     def forward(self, modality: str, batch: Batch) -> tuple[Tensor, Tensor]:
         """The sequence of one modality, its valid steps first, and which they are.

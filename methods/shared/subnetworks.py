@@ -18,6 +18,8 @@ from .vector_encoder import masked_mean_over_steps
 
 #: The modality that is read as a sequence of words.
 TEXT = "text"
+#: The one that has sizes of its own in settings of MMSA.
+AUDIO = "audio"
 
 
 def packed(features: Tensor, valid: Tensor) -> PackedSequence:
@@ -127,10 +129,9 @@ class Subnetworks(nn.Module):
         self.widths = dict.fromkeys(self.names, own)
         self.leave = nn.ModuleDict()
         for i, name in enumerate(self.names):
-            kept = name in spec.tuned or spec.encoders.get(name) == "cnn1d"
-            if released is not None and not kept:
+            if released is not None and name not in self.encoders.vectors:
                 hidden, self.widths[name] = released.get(name, released[""])
-                read = spec.modalities[name] * (2 if name in self.encoders.partly_observed else 1)
+                read = self.encoders.read[name]
                 self.encoders.parts[i] = (
                     RecurrentSubnet(read, hidden, self.widths[name])
                     if name == TEXT

@@ -8,6 +8,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+#: Learned positions of a modality of which the number of steps is not known.
+POSITIONS = 50
+
 
 class WideAttention(nn.Module):
     """Attention whose heads together may be wider than what they read, after layer norms of queries and of keys."""
@@ -143,6 +146,55 @@ class HyperLayer(nn.Module):
             key, value = (_heads(z, self.heads) for z in read(norm(tokens)).chunk(2, dim=-1))
             said = said + attended(query, key, value, None).where(there[:, i, None, None], 0)
         return self.norm(hyper) + self.leave(said)
+
+
+class TokenFusion(nn.Module):
+    """A class token beside each of two groups of tokens; the one beside the first attends to the second, and is read."""
+
+    def __init__(self, width: int, tokens: int, depth: int, heads: int, head_width: int) -> None:
+        """Builds the layers.
+
+        Args:
+            width: of the tokens.
+            tokens: of each group.
+            depth: layers.
+            heads: of the attention.
+            head_width: of each.
+        """
+        super().__init__()
+        self.token = nn.Parameter(torch.zeros(1, width))
+        self.positions = nn.Parameter(torch.randn(2, tokens + 1, width))
+        self.layers = nn.ModuleList(TokenLayer(width, heads, head_width, width) for _ in range(depth))
+
+    def forward(self, asking: Tensor, source: Tensor) -> Tensor:
+        """Reads the source from beside the first.
+
+        Args:
+            asking: [batch, tokens, width].
+            source: [batch, tokens, width].
+
+        Returns:
+            [batch, width].
+        """
+        return self.tokens(asking, source)[:, 0]
+
+    def tokens(self, asking: Tensor, source: Tensor) -> Tensor:
+        """As ``forward``, all tokens.
+
+        Args:
+            asking, source: as of ``forward``.
+
+        Returns:
+            [batch, 1 + tokens, width], the class token first.
+        """
+        token = self.token.expand(len(asking), -1, -1)
+        asking, source = (
+            torch.cat([token, x], dim=1) + place
+            for x, place in zip((asking, source), self.positions, strict=True)
+        )
+        for layer in self.layers:
+            asking = layer(asking, source)
+        return asking
 
 
 def _heads(x: Tensor, heads: int) -> Tensor:

@@ -69,7 +69,7 @@ class Views(EmbedsByEncoders):
             vector = spec.steps.get(m, 0) == 1 and m not in spec.tuned and m not in spec.encoders
             if params.direct and vector:
                 self.encoders.parts[i] = MeanOfSteps()
-                self.widths[m] = spec.modalities[m] * (2 if m in self.encoders.partly_observed else 1)
+                self.widths[m] = self.encoders.read[m]
 
     def classifiers(self) -> PerModality:
         """A head for each modality, [batch, width] -> [batch, classes]: linear on a vector that has no encoder."""

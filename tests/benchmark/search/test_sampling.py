@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from mmbench.benchmark.core.method_spec import Field, describe
+from mmbench.benchmark.core.method_fields import Field
+from mmbench.benchmark.core.method_spec import describe
 from mmbench.benchmark.core.registry import entries
 from mmbench.benchmark.planning.experiment import Experiment
 from mmbench.benchmark.planning.job_matrix import matrix_rows

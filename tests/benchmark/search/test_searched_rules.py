@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from mmbench.benchmark.core.errors import UsageError
-from mmbench.benchmark.core.method_spec import NO_RANGE, Field
+from mmbench.benchmark.core.method_fields import NO_RANGE, Field
 from mmbench.benchmark.core.protocol import SEARCHED_RULES
 from mmbench.benchmark.planning.experiment import Experiment
 from mmbench.benchmark.report.row_labels import row_labels

@@ -13,7 +13,8 @@ import pytest
 from mmbench.benchmark.cli.flags import experiment_from
 from mmbench.benchmark.core.atomic_files import read_json
 from mmbench.benchmark.core.errors import UsageError
-from mmbench.benchmark.core.method_spec import Field, describe
+from mmbench.benchmark.core.method_fields import Field
+from mmbench.benchmark.core.method_spec import describe
 from mmbench.benchmark.core.registry import entries
 from mmbench.benchmark.launch import estimate
 from mmbench.benchmark.launch.estimate import Took

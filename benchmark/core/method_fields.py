@@ -1,0 +1,133 @@
+"""The parameters of a method: the fields of its ``Params``, as its source text has them, and their values as words."""
+
+from __future__ import annotations
+
+import ast
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from .errors import UsageError
+from .source_classes import SourceClass, lineage_of
+
+#: The keyword arguments of ``searched`` with their defaults.
+NO_RANGE: Mapping[str, Any] = {
+    "low": None,
+    "high": None,
+    "digits": None,
+    "choices": (),
+    "nonzero": False,
+    "log": False,
+}
+
+
+@dataclass(frozen=True)
+class Field:
+    """One parameter of a method.
+
+    Attributes:
+        name: as in ``Params``.
+        default: its value where nothing else is asked for.
+        search: the keyword arguments of ``searched`` (``low``, ``high``, ``digits``, ``choices``, ``nonzero``, ``log``) where the
+            parameter has a range, else None.
+        source: where the default and the range come from.
+        since: the version of mmbench that added the parameter to a method that had results by then, else empty.
+        choices: the only values that it can have, as its type ``Literal[...]`` names them; empty: any of its type.
+    """
+
+    name: str
+    default: Any
+    search: Mapping[str, Any] | None = None
+    source: str = ""
+    since: str = ""
+    choices: tuple[Any, ...] = ()
+
+
+def all_fields(params: SourceClass) -> list[Field]:
+    """The fields of a dataclass, its own before those of its bases. A field that it defines again has its own default."""
+    fields: dict[str, Field] = {}
+    for one in lineage_of(params):
+        for item in _own_fields(one.node, str(one.file.path)):
+            fields.setdefault(item.name, item)
+    return list(fields.values())
+
+
+def _own_fields(node: ast.ClassDef, where: str) -> list[Field]:
+    fields = []
+    for item in node.body:
+        if not (isinstance(item, ast.AnnAssign) and isinstance(item.target, ast.Name)):
+            continue
+        if "ClassVar" in ast.unparse(item.annotation):
+            continue
+        name = item.target.id
+        if item.value is None:
+            raise UsageError(f"{where}: parameter {name} has no default")
+        try:
+            one = replace(_field(name, item.value), choices=_choices(item.annotation))
+            if one.choices and one.default not in one.choices:
+                raise UsageError(f"{where}: the default of {name} is none of its choices {one.choices}")
+            fields.append(one)
+        except (ValueError, IndexError):
+            raise UsageError(
+                f"{where}: parameter {name} should be a literal, or fixed(...) or searched(...) of literals"
+            ) from None
+    return fields
+
+
+def _field(name: str, value: ast.expr) -> Field:
+    if not isinstance(value, ast.Call):
+        return Field(name, ast.literal_eval(value))
+    function = ast.unparse(value.func).rpartition(".")[2]
+    arguments = {item.arg or "**": ast.literal_eval(item.value) for item in value.keywords}
+    default = ast.literal_eval(value.args[0]) if value.args else arguments.pop("default")
+    source, since = arguments.pop("source", ""), arguments.pop("since", "")
+    if function == "searched":
+        return Field(name, default, dict(NO_RANGE) | arguments, source, since)
+    if function == "fixed" and not arguments:
+        return Field(name, default, None, source, since)
+    raise ValueError(function)
+
+
+def _choices(annotation: ast.expr) -> tuple[Any, ...]:
+    """The values of a type ``Literal[...]``; none of any other type."""
+    if isinstance(annotation, ast.Constant) and isinstance(annotation.value, str):
+        annotation = ast.parse(annotation.value, mode="eval").body
+    if (
+        not isinstance(annotation, ast.Subscript)
+        or ast.unparse(annotation.value).rpartition(".")[2] != "Literal"
+    ):
+        return ()
+    values = ast.literal_eval(annotation.slice)
+    return values if isinstance(values, tuple) else (values,)
+
+
+def word(value: Any) -> str:
+    """The value of a parameter as it is written on the command line."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def like(default: Any, value: Any, where: str) -> Any:
+    """A value as the type of a default; a text is read as a literal where the default is not a text.
+
+    Args:
+        default: of the parameter.
+        value: what was asked for.
+        where: the method and the parameter, for the message.
+
+    Raises:
+        UsageError: it is of another type.
+    """
+    if isinstance(value, str) and not isinstance(default, str):
+        words = {"true": True, "on": True, "yes": True, "false": False, "off": False, "no": False}
+        try:
+            value = words[value.lower()] if value.lower() in words else ast.literal_eval(value)
+        except (ValueError, SyntaxError):
+            raise UsageError(f"{where}: {value!r} is not of type {type(default).__name__}") from None
+    if isinstance(default, float) and isinstance(value, int) and not isinstance(value, bool):
+        value = float(value)
+    if isinstance(value, float) and not math.isfinite(value):
+        raise UsageError(f"{where}: {value!r} is no number to compute with")
+    if default is not None and type(value) is not type(default):
+        raise UsageError(f"{where}: {value!r} is not of type {type(default).__name__}")
+    return value
