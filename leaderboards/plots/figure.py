@@ -54,6 +54,26 @@ def styles(names: Iterable[str]) -> dict[str, int]:
     return places
 
 
+def dashes_of(names: Iterable[str], places: Mapping[str, int]) -> dict[str, str]:
+    """A kind of line for each method of a picture: another for each of those that have the same colour.
+
+    Args:
+        names: of the methods that are drawn.
+        places: what ``styles`` gave of all methods.
+
+    Returns:
+        Name -> kind of line, as matplotlib names it.
+    """
+    kinds = ("-", "--", ":", "-.")
+    used: Counter[int] = Counter()
+    dashes: dict[str, str] = {}
+    for name in sorted(set(names), key=lambda name: (name != "erm", name)):
+        colour = places[name] % len(COLOURS)
+        dashes[name] = kinds[used[colour] % len(kinds)]
+        used[colour] += 1
+    return dashes
+
+
 def missing_modalities(frame: pd.DataFrame, metric: str | None = None) -> Figure:
     """Draws what each method is worth as modalities go missing.
 
