@@ -17,7 +17,7 @@ from ..render.notes import title
 from ..render.text import records
 from ..tables.accuracy import task_label
 from ..tables.robustness import GRID, RATES, SEVERITIES, VOLUME, reliability_point
-from .figure import FILES, MOST_LINES, PictureForm, dashes_of, stem_of, styles, write_figure
+from .figure import FILES, MOST_LINES, Dash, PictureForm, dashes_of, stem_of, styles, write_figure
 from .panels import Band, Panel, panel_figure
 
 if TYPE_CHECKING:
@@ -245,7 +245,7 @@ def _band(
     condition: Callable[[float], str],
     style: int,
     label: str,
-    dash: str,
+    dash: Dash,
 ) -> Band | None:
     """The curve of a method from clean data on, without points that have no value; None where none has."""
     points = [(0.0, CLEAN), *((float(value), condition(value)) for value in values)]

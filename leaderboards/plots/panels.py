@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .figure import COLOURS, SHAPES
+from .figure import COLOURS, SHAPES, Dash
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -46,7 +46,7 @@ class Band:
     mean: np.ndarray
     low: np.ndarray
     high: np.ndarray
-    dash: str = "-"
+    dash: Dash = "-"
 
     @property
     def colour(self) -> str:
