@@ -17,7 +17,7 @@ from ..render.notes import title
 from ..render.text import records
 from ..tables.accuracy import task_label
 from ..tables.robustness import GRID, RATES, SEVERITIES, VOLUME, reliability_point
-from .figure import FILES, MOST_LINES, PictureForm, stem_of, styles, write_figure
+from .figure import FILES, MOST_LINES, Dash, PictureForm, dashes_of, stem_of, styles, write_figure
 from .panels import Band, Panel, panel_figure
 
 if TYPE_CHECKING:
@@ -203,13 +203,14 @@ def _curves(frame: pd.DataFrame, panels: Sequence[Asked], axis_name: str, subjec
     if not panels:
         raise ValueError("no method has a value")
     places = styles(key[-1] for key in every)
+    dashes = dashes_of((key[-1] for key in groups), places)
     drawn = [
         Panel(
             name,
             [
                 band
                 for key, rows in groups.items()
-                if (band := _band(rows, values, condition, places[key[-1]], key[-1]))
+                if (band := _band(rows, values, condition, places[key[-1]], key[-1], dashes[key[-1]]))
             ],
         )
         for name, values, condition in panels
@@ -244,6 +245,7 @@ def _band(
     condition: Callable[[float], str],
     style: int,
     label: str,
+    dash: Dash,
 ) -> Band | None:
     """The curve of a method from clean data on, without points that have no value; None where none has."""
     points = [(0.0, CLEAN), *((float(value), condition(value)) for value in values)]
@@ -253,7 +255,7 @@ def _band(
     scale = _scale(known[0][1])
     x = np.array([place for place, _ in known])
     mean, low, high = (scale * np.array([row[name] for _, row in known]) for name in ("mean", "low", "high"))
-    return Band(label, style, x, mean, low, high)
+    return Band(label, style, x, mean, low, high, dash)
 
 
 def _scale(row: dict[str, Any]) -> int:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from textwrap import fill
 from typing import TYPE_CHECKING
 
@@ -18,7 +17,7 @@ from ..tables.accuracy import task_label
 from ..tables.comparisons import rankings, shortage
 from ..tables.risk_coverage import Curve
 from ..tables.seed_scores import ComparableMethods
-from .figure import COLOURS, MOST_LINES, styles
+from .figure import COLOURS, MOST_LINES, dashes_of, styles
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -111,16 +110,6 @@ def _ranks(axis: Axes, field: ComparableMethods, ranking: Ranking, height: float
     )
 
 
-def _dashes(names: Sequence[str], places: Mapping[str, int]) -> dict[str, str]:
-    """A kind of line for each name, another for names of one colour in a panel, by ``styles``."""
-    kinds, used, dashes = ("-", "--", ":", "-."), Counter[int](), dict[str, str]()
-    for name in sorted(names, key=lambda name: (name != "erm", name)):
-        colour = places[name] % len(COLOURS)
-        dashes[name] = kinds[used[colour] % len(kinds)]
-        used[colour] += 1
-    return dashes
-
-
 def risk_coverages(curves: Sequence[Curve]) -> Figure:
     """Draws the mean loss of the most confident answers against their share, one panel a task.
 
@@ -151,7 +140,7 @@ def risk_coverages(curves: Sequence[Curve]) -> Figure:
         scale = 100 if members[0].loss == "error" else 1
         ranked = sorted(members, key=lambda curve: (curve.method.partition("(")[0] != "erm", curve.aurc))
         chosen = {id(curve) for curve in ranked[:MOST_LINES]}
-        dashes = _dashes([curve.method for curve in members if id(curve) in chosen], places)
+        dashes = dashes_of([curve.method for curve in members if id(curve) in chosen], places)
         for curve in [curve for curve in members if id(curve) in chosen]:
             colour, dash = COLOURS[places[curve.method] % len(COLOURS)], dashes[curve.method]
             mean = scale * curve.risk.mean(axis=0)

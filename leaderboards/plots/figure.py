@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from textwrap import fill
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import pandas as pd
 
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 # Okabe and Ito's colours, told apart by colour-blind readers; with the shapes, 7 * 9 methods differ.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 SHAPES = ("o", "s", "^", "D", "v", "P", "X", "<", ">")
+# Kinds of lines, as matplotlib names them.
+Dash = Literal["-", "--", ":", "-."]
 
 
 def styles(names: Iterable[str]) -> dict[str, int]:
@@ -52,6 +54,26 @@ def styles(names: Iterable[str]) -> dict[str, int]:
         free = [place for place in tried if place not in places.values()] or tried
         places[name] = next((place for place in free if colours[place % len(COLOURS)] == least), free[0])
     return places
+
+
+def dashes_of(names: Iterable[str], places: Mapping[str, int]) -> dict[str, Dash]:
+    """A kind of line for each method of a picture: another for each of those that have the same colour.
+
+    Args:
+        names: of the methods that are drawn.
+        places: what ``styles`` gave of all methods.
+
+    Returns:
+        Name -> kind of line, as matplotlib names it.
+    """
+    kinds: tuple[Dash, ...] = ("-", "--", ":", "-.")
+    used: Counter[int] = Counter()
+    dashes: dict[str, Dash] = {}
+    for name in sorted(set(names), key=lambda name: (name != "erm", name)):
+        colour = places[name] % len(COLOURS)
+        dashes[name] = kinds[used[colour] % len(kinds)]
+        used[colour] += 1
+    return dashes
 
 
 def missing_modalities(frame: pd.DataFrame, metric: str | None = None) -> Figure:

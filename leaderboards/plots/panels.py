@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .figure import COLOURS, SHAPES
+from .figure import COLOURS, SHAPES, Dash
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -37,6 +37,7 @@ class Band:
         label: what the legend calls it.
         style: its place among the colours and shapes.
         x, mean, low, high: [points]; low and high are NaN where there is no interval.
+        dash: the kind of its line, as matplotlib names it.
     """
 
     label: str
@@ -45,6 +46,7 @@ class Band:
     mean: np.ndarray
     low: np.ndarray
     high: np.ndarray
+    dash: Dash = "-"
 
     @property
     def colour(self) -> str:
@@ -141,6 +143,7 @@ def _line(band: Band) -> Line2D:
         band.x,
         band.mean,
         color=band.colour,
+        linestyle=band.dash,
         marker=SHAPES[band.style % len(SHAPES)],
         markersize=3,
         linewidth=1.2,
