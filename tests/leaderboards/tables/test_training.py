@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from mmbench.leaderboards.catalog import TABLES
 from mmbench.leaderboards.plots.figure import PictureForm
@@ -71,9 +72,11 @@ def test_curves_are_means_over_the_epochs_of_all_seeds_with_their_tested_epochs_
     figure = learning_curves(frame[frame.method == "a"])
     (axis,) = figure.axes
     mean, tested = axis.get_lines()
-    assert list(mean.get_xdata()) == [1, 2, 3, 4]
-    assert list(mean.get_ydata()) == pytest.approx([1.5, 1.4, 1.3, 1.2])
-    marks = dict(zip(tested.get_xdata(), tested.get_ydata(), strict=True))
+    assert np.asarray(mean.get_xdata()).tolist() == [1, 2, 3, 4]
+    assert np.asarray(mean.get_ydata()).tolist() == pytest.approx([1.5, 1.4, 1.3, 1.2])
+    marks = dict(
+        zip(np.asarray(tested.get_xdata()).tolist(), np.asarray(tested.get_ydata()).tolist(), strict=True)
+    )
     assert marks == pytest.approx({3: 0.8, 4: 1.7})
     with pytest.raises(ValueError, match="more than one epoch"):
         learning_curves(frame[frame.method == "old"])
