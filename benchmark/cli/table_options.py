@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -14,9 +14,11 @@ from ...leaderboards.catalog import TABLES
 from ...leaderboards.labels import ENSEMBLES
 from ..core.errors import UsageError
 from ..core.strings import as_list
-from ..report.view import View
 from .completion import COMPLETIONS
 from .options import Plugins, plugin_files
+
+if TYPE_CHECKING:
+    from ..report.view import View
 
 What = Annotated[
     str | None,
@@ -132,6 +134,8 @@ def asked_of(flags: dict[str, Any], plugins: tuple[Path, ...]) -> Asked:
     Raises:
         UsageError: a list names nothing.
     """
+    from ..report.view import View  # with pandas
+
     columns = tuple(as_list(flags.get("columns")))
     if flags.get("columns") is not None and not columns:
         raise UsageError("--columns names nothing: write such as accuracy,mae")

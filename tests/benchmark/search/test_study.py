@@ -268,6 +268,7 @@ def test_tpe_draws_within_the_ranges_of_every_method_also_where_a_default_lies_o
         if any(item.search for item in about.fields)
         and not about.uses_conversation
         and "regression" in about.kinds
+        and not about.model_params  # which name no model by default
     ]
     search = {"draws": STARTUP, "repeats": 0, "sampler": "tpe"}
     more = {"plugins": [root / "outside.py"], "search": search}
