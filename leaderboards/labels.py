@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 #: The condition of undamaged test data with every modality.
 CLEAN = "clean"
@@ -86,3 +89,12 @@ def count_of(done: int, planned: int, folds: int = 0, seeds: int = 1) -> str:
     if not folds:
         return str(done)
     return f"{folds} folds" + (f" x {seeds} seeds" if seeds > 1 else "")
+
+
+#: The order of rows by the names of their methods.
+BY_NAME = "method"
+
+
+def is_tidy(frame: pd.DataFrame) -> bool:
+    """Whether a frame has the columns of ``tables.accuracy``, and not columns of its own."""
+    return {"mean", "draw", "hole"} <= set(frame)

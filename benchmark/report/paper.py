@@ -7,9 +7,9 @@ from pathlib import Path
 
 from rich.console import Console
 
+from ...leaderboards.labels import is_tidy
 from ...leaderboards.render.files import file_name, write_text
 from ...leaderboards.render.paper import Layout, paper_tables
-from ...leaderboards.render.text import is_tidy
 from ...methods import METHODS
 from ..core.errors import UsageError
 from ..store.names import inside

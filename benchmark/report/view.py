@@ -5,14 +5,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-
-import pandas as pd
+from typing import TYPE_CHECKING
 
 from ...leaderboards.catalog import Table
-from ...leaderboards.labels import KEYS, REAL, SYNTHETIC
-from ...leaderboards.render.text import BY_NAME, is_tidy
-from ...leaderboards.tables.results import Result
+from ...leaderboards.labels import BY_NAME, KEYS, REAL, SYNTHETIC, is_tidy
 from ..core.errors import UsageError, nearest
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from ...leaderboards.tables.results import Result
 
 #: What tells the rows of a method apart.
 _ROW = [*KEYS, "method", "draw"]
@@ -51,9 +53,7 @@ class View:
             return frame
         group = frame.groupby(_ROW, sort=False).ngroup()
         condition = frame.groupby([*_ROW, "condition"], sort=False).ngroup()
-        order = pd.DataFrame(
-            {"group": group, "condition": condition, "other": frame["metric"] != self.metric}
-        )
+        order = frame[[]].assign(group=group, condition=condition, other=frame["metric"] != self.metric)
         places = order.sort_values(["group", "condition", "other"], kind="stable").index
         return frame.loc[places].reset_index(drop=True)
 

@@ -20,14 +20,14 @@ from string import Template
 
 import pandas as pd
 
-from ..labels import MARGIN, REAL, SYNTHETIC, Across
+from ..labels import MARGIN, REAL, SYNTHETIC, Across, is_tidy
 from ..tables.accuracy import data_label
 from .files import file_name, write_text
 from .notes import notes, title
 from .page_budget import ALL, DATA, MARKUP, PLAIN_ROWS, fitting_pictures, fitting_views, left_out
 from .summary import BEST, SECOND, Panel
 from .summary_view import summary_view
-from .text import TIED, is_tidy
+from .text import TIED
 from .views import Fact, Facts, PrintedCell, TableView, gone, metric_conventions, same_everywhere, views_of
 
 #: Dots an inch of a picture on a page.

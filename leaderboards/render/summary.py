@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
-from ..labels import AVERAGE, CLEAN, KEYS, MISSING, OWN, UPPER_BOUND
+from ..labels import AVERAGE, BY_NAME, CLEAN, KEYS, MISSING, OWN, UPPER_BOUND
 from ..tables.accuracy import task_label
-from .text import BY_NAME, HOLE, UNVERIFIED, count_text, records, rounded
+from .text import HOLE, UNVERIFIED, count_text, records, rounded
 
 #: What rows must share to be ranked together, beside their main metric: all of ``KEYS`` but the task.
 _FIELD = ("modalities", "protocol", "data")

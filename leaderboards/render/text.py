@@ -8,14 +8,12 @@ from typing import Any
 
 import pandas as pd
 
-from ..labels import CLEAN, FOLDS, KEYS, OWN, WITHIN_MARGIN, Across, count_of, rounded
+from ..labels import BY_NAME, CLEAN, FOLDS, KEYS, OWN, WITHIN_MARGIN, Across, count_of, rounded
 from ..tables.accuracy import condition_label
 
 HOLE = "—"
 TIED = "≈"
 UNVERIFIED = "†"
-#: The order of rows by the names of their methods.
-BY_NAME = "method"
 
 
 def wide(
@@ -75,11 +73,6 @@ def wide(
         blocks.setdefault(tuple(key[:-1]), []).append((order, line))
     lines = [line for block in blocks.values() for _, line in sorted(block, key=lambda item: item[0])]
     return pd.DataFrame(lines).astype("str")
-
-
-def is_tidy(frame: pd.DataFrame) -> bool:
-    """Whether a frame has the columns of ``tables.accuracy``, and not columns of its own."""
-    return {"mean", "draw", "hole"} <= set(frame)
 
 
 def rows_to_show(frame: pd.DataFrame, across: Across, metric: str | None) -> pd.DataFrame:

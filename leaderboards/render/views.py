@@ -15,13 +15,13 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from ..labels import CLEAN, KEYS, MARGIN, WITHIN_MARGIN, Across, rounded
+from ..labels import CLEAN, KEYS, MARGIN, WITHIN_MARGIN, Across, is_tidy, rounded
 from ..metrics.registry import METRICS
 from ..tables.accuracy import condition_label
 from ..tables.cost import QUANTITIES
 from .notes import holes
 from .plain import texts
-from .text import cell_text, count_text, heading, interval_text, is_tidy, records, rows_to_show, shown_mark
+from .text import cell_text, count_text, heading, interval_text, records, rows_to_show, shown_mark
 
 Record = dict[str, Any]
 
