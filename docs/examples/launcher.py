@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import json
 import os
-import pickle
 import signal
 import subprocess
 import sys
@@ -28,8 +27,11 @@ from mmbench.benchmark.launch.detached import Detached, JobBatch
 from mmbench.benchmark.planning.experiment import Experiment
 from mmbench.benchmark.store.job_folder import Submission
 from mmbench.benchmark.train.context import Context
+from pydantic import TypeAdapter
 
 LAUNCHERS = {"background": "Background"}
+#: Writes a context as plain values, and reads it: unlike pickles, they run nothing.
+CONTEXT = TypeAdapter(Context)
 
 
 @dataclass(frozen=True)
@@ -87,8 +89,9 @@ def start(jobs: list[Job], context: Context) -> dict[str, Submission]:
             start_new_session=True,  # Ctrl-C at the terminal is not for it
         )
     assert process.stdin
+    told = {"jobs": [job.to_dict() for job in jobs], "context": CONTEXT.dump_python(context, mode="json")}
     with process.stdin as stream:
-        pickle.dump((jobs, context), stream)
+        stream.write(json.dumps(told).encode())
     return {job.id: Submission(Background.name, str(process.pid), log=str(log)) for job in jobs}
 
 
@@ -106,9 +109,10 @@ def main() -> None:
     from mmbench.benchmark.launch.worker import see_gpu, work, work_logged
 
     see_gpu("")
-    jobs, context = pickle.load(sys.stdin.buffer)
-    for job in jobs:
-        work_logged(job, context, work)
+    told = json.load(sys.stdin)
+    context = CONTEXT.validate_python(told["context"])
+    for values in told["jobs"]:
+        work_logged(Job.from_dict(values), context, work)
 
 
 if __name__ == "__main__":
