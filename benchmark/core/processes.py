@@ -10,14 +10,17 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence, Set
 from contextlib import contextmanager
-from multiprocessing import resource_tracker
-from multiprocessing.context import SpawnContext, SpawnProcess
+from multiprocessing import forkserver, resource_tracker
+from multiprocessing.context import ForkServerContext, ForkServerProcess, SpawnContext, SpawnProcess
 from types import ModuleType
 from typing import Any
 
 _SAFE_PATH = "PYTHONSAFEPATH"
+
+#: Signals that a terminal or a scheduler sends to all processes of a command, of which the command answers them.
+_TO_A_GROUP = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2}
 
 
 def keep_children_safe() -> None:
@@ -34,20 +37,8 @@ class SafeProcess(SpawnProcess):
 
     @staticmethod
     def _Popen(process_obj: Any) -> Any:  # noqa: N802 - multiprocessing's name
-        main, path = sys.modules["__main__"], sys.path
-        with _safe_path():
-            resource_tracker.ensure_running()  # which would unblock the signal again
-            blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # inherited
-            sys.modules["__main__"] = ModuleType("__main__")
-            sys.path = [
-                folder for folder in path if folder
-            ]  # the child is given a copy; "" is where it stands
-            try:
-                return SpawnProcess._Popen(process_obj)  # pyright: ignore[reportAttributeAccessIssue]
-            finally:
-                sys.path = path
-                sys.modules["__main__"] = main
-                signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+        with _nothing_of_the_caller({signal.SIGINT}):
+            return SpawnProcess._Popen(process_obj)  # pyright: ignore[reportAttributeAccessIssue]
 
 
 class SafeContext(SpawnContext):
@@ -59,6 +50,84 @@ class SafeContext(SpawnContext):
         super().__init__()
         with _safe_path():
             resource_tracker.ensure_running()  # the first lock would start it otherwise
+
+
+class ForkedProcess(ForkServerProcess):
+    """As ``SafeProcess``, forked from a server that has imported what takes long, with the environment of the caller.
+
+    It begins with the signals blocked that its server is deaf to; ``hear_signals`` lets them through.
+    """
+
+    @staticmethod
+    def _Popen(process_obj: Any) -> Any:  # noqa: N802 - multiprocessing's name
+        process_obj._environment = dict(os.environ)  # its own would be that of the server's start
+        with _nothing_of_the_caller(_TO_A_GROUP):
+            return ForkServerProcess._Popen(process_obj)  # pyright: ignore[reportAttributeAccessIssue]
+
+    def run(self) -> None:
+        """Calls the target, in the environment that the caller had when it started this process."""
+        os.environ.clear()
+        os.environ.update(self._environment)  # pyright: ignore[reportAttributeAccessIssue]
+        super().run()
+
+
+class ForkedContext(ForkServerContext):
+    """Forks processes from a server, which ends with this process."""
+
+    Process = ForkedProcess
+
+
+def hear_signals() -> None:
+    """Lets the signals through that a started process is deaf to at first."""
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _TO_A_GROUP)
+
+
+def importing_once(modules: Sequence[str], variables: dict[str, str]) -> SafeContext | ForkedContext:
+    """Starts processes that share what they import, so that ten of them import no more than one does.
+
+    A server of this process imports the modules and is forked for each. It lives on, so that later pools begin at
+    once; those that ask for other modules import them themselves.
+
+    Args:
+        modules: what takes long to import. None may start threads or initialise a GPU.
+        variables: of the environment, which the modules read when they are imported.
+
+    Returns:
+        The context to start processes with. Where no server can be had, because the system has none or the
+        temporary folder is full or its path too long for a socket, each imports for itself.
+    """
+    context = ForkedContext()
+    if sys.platform != "linux":
+        return SafeContext()
+    before = dict(os.environ)
+    os.environ.update(variables)
+    try:
+        with _nothing_of_the_caller(_TO_A_GROUP):
+            context.set_forkserver_preload(list(modules))
+            forkserver.ensure_running()
+    except OSError:
+        return SafeContext()
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+    return context
+
+
+@contextmanager
+def _nothing_of_the_caller(deaf_to: Set[signal.Signals]) -> Iterator[None]:
+    """Starts processes that know neither the caller's script nor its working folder, and are deaf to signals at first."""
+    main, path = sys.modules["__main__"], sys.path
+    with _safe_path():
+        resource_tracker.ensure_running()  # which would unblock the signal again
+        blocked = signal.pthread_sigmask(signal.SIG_BLOCK, deaf_to)  # inherited
+        sys.modules["__main__"] = ModuleType("__main__")
+        sys.path = [folder for folder in path if folder]  # the child is given a copy; "" is where it stands
+        try:
+            yield
+        finally:
+            sys.path = path
+            sys.modules["__main__"] = main
+            signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
 
 
 @contextmanager

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 from collections import Counter
 from collections.abc import Generator, Iterator, Sequence
@@ -14,13 +13,13 @@ from typing import TYPE_CHECKING, Literal, Self
 from ..core.environment import cores, gpu_names
 from ..core.errors import UsageError, error_line
 from ..core.job import Job
-from ..core.processes import SafeContext
+from ..core.processes import ForkedContext, SafeContext, importing_once
 from ..core.strings import counted
 from ..planning.experiment import Experiment
 from ..store.store import Store
 from ..train.context import Context, Outcome
 from .launcher import Launcher
-from .worker import Work, see_gpu, start_worker, work, work_logged
+from .worker import THREADS, Work, see_gpu, start_worker, work, work_logged
 
 if TYPE_CHECKING:
     from pebble import ProcessPool
@@ -29,6 +28,9 @@ if TYPE_CHECKING:
 #: How often a job is given to a new pool. A pool breaks if a worker dies before it has begun with a job.
 RESTARTS = 3
 
+
+#: What takes seconds to import, and nearly every job needs.
+SHARED = ("torch", "mmbench.benchmark.train.lightning_import")
 
 #: What a job does where there is a GPU: use it if torch can, or fail where torch cannot.
 OnGpu = Literal["auto", "cuda"]
@@ -148,9 +150,19 @@ class LocalPool(Launcher):
         return ProcessPool(
             max_workers=workers,
             initializer=start_worker,
-            initargs=[gpu, context.threads, self.ignored, os.getpid()],
-            context=SafeContext(),
+            initargs=[gpu, context.threads, self.ignored],
+            context=_processes(gpu, context.threads),
         )
+
+
+def _processes(gpu: str, threads: int) -> SafeContext | ForkedContext:
+    """How workers are started: forked once torch is imported, unless each is to set it up in its own way.
+
+    Torch shows a GPU as it was when torch was asked first, and takes the number of threads when it is imported.
+    """
+    if gpu or threads != 1:
+        return SafeContext()
+    return importing_once(SHARED, dict.fromkeys(THREADS, "1"))
 
 
 def _next(waiting: Sequence[Job], store: Store) -> int:

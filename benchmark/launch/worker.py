@@ -7,16 +7,20 @@ import os
 import signal
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from multiprocessing import parent_process
 from pathlib import Path
 
 from ..core.job import Job
+from ..core.processes import hear_signals
 from ..store.job_folder import LOG
 from ..store.locks import no_link
 from ..store.store import Store
 from ..train.context import Context, Outcome
+
+#: Variables that tell numeric libraries how many threads to use, when they are imported.
+THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 #: What is done with a job.
 Work = Callable[[Job, Context], Outcome]
@@ -42,29 +46,29 @@ def work(job: Job, context: Context) -> Outcome:
     return outcome
 
 
-def start_worker(gpu: str, threads: int, ignored: tuple[signal.Signals, ...], launcher: int) -> None:
-    """Sets up a new worker process, before anything heavy is imported.
+def start_worker(gpu: str, threads: int, ignored: tuple[signal.Signals, ...]) -> None:
+    """Sets up a new worker process. When its launcher ends, so does it.
 
     Args:
         gpu: the one that it sees, by its name for ``CUDA_VISIBLE_DEVICES``; empty for none.
         threads: CPU threads of numeric libraries.
         ignored: signals that it ignores.
-        launcher: the process number of its launcher; when that process ends, so does the worker.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the launcher's to handle
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     for number in ignored:
         signal.signal(number, signal.SIG_IGN)
-    threading.Thread(target=_end_with, args=[launcher], daemon=True).start()
+    hear_signals()
+    threading.Thread(target=_end_with_the_launcher, daemon=True).start()
     see_gpu(gpu)
-    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+    for name in THREADS:
         os.environ[name] = str(threads)
 
 
-def _end_with(launcher: int) -> None:
-    """Ends this worker soon after its launcher, however and whenever that ended."""
-    while os.getppid() == launcher:
-        time.sleep(0.2)
+def _end_with_the_launcher() -> None:
+    """Ends this worker with its launcher, however and whenever that ended."""
+    launcher = parent_process()
+    if launcher is not None:
+        launcher.join()
     os._exit(1)
 
 

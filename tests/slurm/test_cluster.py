@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import signal
@@ -48,7 +49,7 @@ def test_bundles_on_slurm_predict_what_the_local_pool_predicts(mmbench: Command,
     assert len({number.partition("_")[0] for number in ids}) == 1
 
 
-#: Each step takes a while, so that something can happen in the middle of a training.
+#: Each step takes a while, so that something can happen in the middle of a training, until the test says that it has.
 SLOW = '''
 import os, time
 from dataclasses import dataclass
@@ -65,7 +66,7 @@ class SlowParams:
     width: int = fixed(40)
     layers: int = fixed(1)
     way: str = fixed("train")
-    seconds: float = fixed(0.25)
+    seconds: float = fixed(1.0)
     slow_restarts: int = fixed(9)
 
 
@@ -82,7 +83,8 @@ class Slow(ERM):
         if self.params.way == "raise":
             raise RuntimeError("on purpose")
         restarts = int(os.environ.get("SLURM_RESTART_COUNT", 0))
-        if self.training and "SLURM_JOB_ID" in os.environ and restarts <= self.params.slow_restarts:
+        slow = restarts <= self.params.slow_restarts and not Path(os.environ["WITNESS"] + "-hurry").exists()
+        if self.training and "SLURM_JOB_ID" in os.environ and slow:
             time.sleep(self.params.seconds)
         return super().loss(batch)
 '''
@@ -129,6 +131,14 @@ class Cluster:
         witness = Path(self.environment["WITNESS"])
         return [line.split()[0] for line in witness.read_text().splitlines()] if witness.exists() else []
 
+    def until_it_trained(self, starts: int) -> None:
+        """Waits until so many processes have trained an epoch each."""
+        until(lambda: len(set(self.epochs())) == starts)
+
+    def hurry(self) -> None:
+        """Lets every step that begins from now on take no longer than it must."""
+        Path(self.environment["WITNESS"] + "-hurry").touch()
+
     def until_it_trains(self, epochs: int = 5) -> str:
         """Waits for so many epochs, and gives the array task that trains."""
         until(lambda: len(self.epochs()) >= epochs)
@@ -155,7 +165,12 @@ class Cluster:
 
 
 @pytest.fixture
-def cluster(tmp_path: Path, data_root: Path) -> Iterator[Cluster]:
+def cluster(
+    tmp_path: Path, data_root: Path, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+) -> Iterator[Cluster]:
+    """Jobs of other tests run meanwhile, but for tests marked ``alone``, which disturb all jobs of the cluster."""
+    lock = open(tmp_path_factory.getbasetemp().parent / "slurm.lock", "w")  # noqa: SIM115 - one for all workers of pytest
+    fcntl.flock(lock, fcntl.LOCK_EX if request.node.get_closest_marker("alone") else fcntl.LOCK_SH)
     (tmp_path / "slow.py").write_text(SLOW)
     environment = {**os.environ, "MMBENCH_DATA": str(data_root), "OMP_NUM_THREADS": "1"}
     environment["WITNESS"] = str(tmp_path / "witness")
@@ -166,6 +181,7 @@ def cluster(tmp_path: Path, data_root: Path) -> Iterator[Cluster]:
             process.kill()
             process.wait()
     subprocess.run(["scancel", *{note["id"] for note in made.notes().values()}], check=False)
+    lock.close()
 
 
 def ended(process: subprocess.Popen[str], code: int = 0, patience: float = 200) -> str:
@@ -263,8 +279,10 @@ def test_while_jobs_are_queued_again_nobody_calls_them_lost_and_cancel_waits_for
 @pytest.mark.slow
 def test_requeued_in_the_middle_it_goes_on_and_predicts_the_same(cluster: Cluster):
     launcher = cluster.start("slow", "0", 16)
-    task = cluster.until_it_trains(3)  # it has some seconds more before it is killed
+    task = cluster.until_it_trains(3)
     subprocess.run(["scontrol", "requeue", task], check=True)
+    cluster.until_it_trained(2)
+    cluster.hurry()
     ended(launcher)
     (environment,) = cluster.environments()
     assert environment["resumed_epochs"]
@@ -275,12 +293,15 @@ def test_requeued_in_the_middle_it_goes_on_and_predicts_the_same(cluster: Cluste
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 def test_preempted_again_and_again_it_goes_on_and_predicts_the_same(cluster: Cluster):
     launcher = cluster.start("slow", "0", 22, "--slurm", "partition=batch,time=1h,timeouts=0")
     for starts in (1, 2):
-        until(lambda starts=starts: len(set(cluster.epochs())) == starts)
+        cluster.until_it_trained(starts)
         cluster.until_it_trains(len(cluster.epochs()) + 2)
         subprocess.run(["sbatch", "-p", "urgent", "-c", "4", "-o", "/dev/null", "--wrap", "true"], check=True)
+    cluster.until_it_trained(3)
+    cluster.hurry()
     ended(launcher)
     (environment,) = cluster.environments()
     assert len(environment["resumed_epochs"]) == 2
@@ -324,6 +345,7 @@ def test_out_of_time_too_often_it_fails_and_more_time_goes_on_with_it(cluster: C
     assert "ran out of time more than 0 times" in ended(launcher, 1)
     before = len(cluster.epochs())
     assert before < 12
+    cluster.hurry()
     refused = mmbench("retry", "--slurm", "partition=nowhere", WITNESS=cluster.environment["WITNESS"])
     assert "sbatch refused" in refused.stderr  # and it can be tried again all the same
     again = mmbench("retry", "--slurm", "time=1h,partition=batch", WITNESS=cluster.environment["WITNESS"])
@@ -337,7 +359,7 @@ def test_out_of_time_too_often_it_fails_and_more_time_goes_on_with_it(cluster: C
 @pytest.mark.slow
 def test_cancelled_by_slurm_or_the_command_it_is_said_and_retry_goes_on(cluster: Cluster, mmbench: Command):
     launcher = cluster.start("slow", "0,1", 24, "--bundle-time", "2m")
-    until(lambda: len(set(cluster.epochs())) == 2)
+    cluster.until_it_trained(2)
     (_, first), (name, _) = cluster.notes().items()
     subprocess.run(["scancel", first["id"]], check=True)
     assert "1 submission cancelled, 1 job with them" in mmbench("cancel", name).stdout
@@ -347,11 +369,13 @@ def test_cancelled_by_slurm_or_the_command_it_is_said_and_retry_goes_on(cluster:
     status = mmbench("status")
     assert status.returncode == 1
     assert "2 cancelled" in status.stdout
+    cluster.hurry()
     assert mmbench("retry", WITNESS=cluster.environment["WITNESS"]).returncode == 0
     assert contents(cluster.folder / "runs") == cluster.locally("slow", "0,1", 24)
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 def test_interrupted_the_launcher_leaves_jobs_running_and_two_launchers_train_none_twice(
     cluster: Cluster,
 ):
@@ -359,11 +383,13 @@ def test_interrupted_the_launcher_leaves_jobs_running_and_two_launchers_train_no
     cluster.until_it_trains(2)
     first.send_signal(signal.SIGINT)
     assert "mmbench cancel --store runs" in ended(first, 130)
+    assert len(cluster.epochs()) < 2 * 8
     # Now two at once attach to what is queued, one of them asks for one more; SLURM's controller starts anew.
     both = [cluster.start("slow", seeds, 8, "--bundle-time", "2m") for seeds in ("0,1", "0-2")]
     script = Path(__file__).parents[1] / "slurm_cluster.sh"
     if os.environ["SLURM_CONF"] == f"{os.environ.get('MMBENCH_SLURM', '/tmp/mmbench-slurm')}/slurm.conf":
         subprocess.run([script, "restart"], check=True, timeout=60)
+    cluster.hurry()
     for launcher in both:
         ended(launcher)
     assert len(cluster.epochs()) == 3 * 8
