@@ -32,7 +32,8 @@ def output_has_the_right_shape(method_class: type[Method]) -> None:
     for spec in specs_for(method_class):
         method, whole = network_of(method_class, spec), samples_for(method_class, spec)
         for batch in (whole, whole.take(slice(0, 1))):
-            for condition in patterns_of(batch):
+            patterns = patterns_of(batch)
+            for condition in patterns if len(batch) > 1 else patterns[-1:]:
                 prediction = prediction_of(method, condition.apply(batch)).prediction
                 shape = (len(batch),) if spec.kind == "regression" else (len(batch), spec.classes)
                 where = f"{len(spec.modalities)} modalities, {condition.name}, batch of {len(batch)}"
@@ -51,7 +52,7 @@ def what_it_says_of_itself_is_one_number_a_sample(method_class: type[Method]) ->
 
 def nothing_present_is_survived(method_class: type[Method]) -> None:
     """A sample without any modality gets a finite prediction."""
-    for spec in specs_for(method_class):
+    for spec in few_specs_for(method_class):
         batch = samples_for(method_class, spec)
         batch = batch.with_present({name: torch.zeros_like(flags) for name, flags in batch.present.items()})
         assert bool(torch.isfinite(prediction_of(network_of(method_class, spec), batch).prediction).all()), (
@@ -61,7 +62,7 @@ def nothing_present_is_survived(method_class: type[Method]) -> None:
 
 def padding_is_not_read(method_class: type[Method]) -> None:
     """What stands in padded time steps changes no prediction, nor does more padding."""
-    for spec in specs_for(method_class):
+    for spec in few_specs_for(method_class):
         method, batch = network_of(method_class, spec), samples_for(method_class, spec)
         clean = prediction_of(method, batch).prediction
         noisy = {m: with_rubbish_in_padding(x, batch.mask[m]) for m, x in batch.features.items()}
@@ -81,7 +82,7 @@ def padding_is_not_read(method_class: type[Method]) -> None:
 
 def absent_is_not_read(method_class: type[Method]) -> None:
     """What stands in an absent modality changes no prediction, not even NaN."""
-    for spec in specs_for(method_class):
+    for spec in few_specs_for(method_class):
         method, batch = network_of(method_class, spec), samples_for(method_class, spec)
         for name in spec.modalities:
             absent = batch.with_present({name: torch.zeros_like(batch.present[name])})
@@ -158,7 +159,7 @@ def _first(batch: Batch) -> int:
 def samples_are_independent(method_class: type[Method]) -> None:
     """A prediction does not depend on the other samples of the batch, nor on their order; where it reads conversations,
     not on other conversations."""
-    for spec in specs_for(method_class):
+    for spec in few_specs_for(method_class):
         method, batch = network_of(method_class, spec), samples_for(method_class, spec)
         order = torch.randperm(len(batch), generator=torch.Generator().manual_seed(1))
         whole = prediction_of(method, batch).prediction

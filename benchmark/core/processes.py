@@ -19,6 +19,10 @@ from typing import Any
 
 _SAFE_PATH = "PYTHONSAFEPATH"
 
+#: Variables that tell numeric libraries how many threads to use, when they are imported.
+THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+ONE_THREAD = dict.fromkeys(THREADS, "1")
+
 #: Signals that a terminal or a scheduler sends to all processes of a command, of which the command answers them.
 _TO_A_GROUP = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2}
 
@@ -54,8 +58,6 @@ class SafeContext(SpawnContext):
 
 class ForkedProcess(ForkServerProcess):
     """As ``SafeProcess``, forked from a server that has imported what takes long, with the environment of the caller.
-
-    It begins with the signals blocked that its server is deaf to; ``hear_signals`` lets them through.
     """
 
     @staticmethod
@@ -66,6 +68,7 @@ class ForkedProcess(ForkServerProcess):
 
     def run(self) -> None:
         """Calls the target, in the environment that the caller had when it started this process."""
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _TO_A_GROUP - {signal.SIGINT})  # to which its server is deaf
         os.environ.clear()
         os.environ.update(self._environment)  # pyright: ignore[reportAttributeAccessIssue]
         super().run()
@@ -75,11 +78,6 @@ class ForkedContext(ForkServerContext):
     """Forks processes from a server, which ends with this process."""
 
     Process = ForkedProcess
-
-
-def hear_signals() -> None:
-    """Lets the signals through that a started process is deaf to at first."""
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, _TO_A_GROUP)
 
 
 def importing_once(modules: Sequence[str], variables: dict[str, str]) -> SafeContext | ForkedContext:

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Literal, Self
 from ..core.environment import cores, gpu_names
 from ..core.errors import UsageError, error_line
 from ..core.job import Job
-from ..core.processes import ForkedContext, SafeContext, importing_once
+from ..core.processes import ONE_THREAD, ForkedContext, SafeContext, importing_once
 from ..core.strings import counted
 from ..planning.experiment import Experiment
 from ..store.store import Store
 from ..train.context import Context, Outcome
 from .launcher import Launcher
-from .worker import THREADS, Work, see_gpu, start_worker, work, work_logged
+from .worker import Work, see_gpu, start_worker, work, work_logged
 
 if TYPE_CHECKING:
     from pebble import ProcessPool
@@ -162,7 +162,7 @@ def _processes(gpu: str, threads: int) -> SafeContext | ForkedContext:
     """
     if gpu or threads != 1:
         return SafeContext()
-    return importing_once(SHARED, dict.fromkeys(THREADS, "1"))
+    return importing_once(SHARED, ONE_THREAD)
 
 
 def _next(waiting: Sequence[Job], store: Store) -> int:

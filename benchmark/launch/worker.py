@@ -13,14 +13,11 @@ from multiprocessing import parent_process
 from pathlib import Path
 
 from ..core.job import Job
-from ..core.processes import hear_signals
+from ..core.processes import THREADS
 from ..store.job_folder import LOG
 from ..store.locks import no_link
 from ..store.store import Store
 from ..train.context import Context, Outcome
-
-#: Variables that tell numeric libraries how many threads to use, when they are imported.
-THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 #: What is done with a job.
 Work = Callable[[Job, Context], Outcome]
@@ -55,9 +52,9 @@ def start_worker(gpu: str, threads: int, ignored: tuple[signal.Signals, ...]) ->
         ignored: signals that it ignores.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the launcher's to handle
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     for number in ignored:
         signal.signal(number, signal.SIG_IGN)
-    hear_signals()
     threading.Thread(target=_end_with_the_launcher, daemon=True).start()
     see_gpu(gpu)
     for name in THREADS:

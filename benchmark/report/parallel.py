@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from ..core.errors import UsageError
-from ..core.processes import SafeContext
+from ..core.processes import ONE_THREAD, importing_once
 from ..store.store import Store
 from . import block_cache as blocks
 from .block_cache import NO_RESULTS, JobBlock, Request, Tabled
@@ -120,12 +120,13 @@ class _Here(Executor):
 
 @contextmanager
 def _pool(tasks: int) -> Iterator[ProcessPoolExecutor]:
-    """Processes that are started anew: a fork of one with threads may hang. One thread each."""
+    """Processes that are not forked from this one, whose threads a fork would lose. One thread each."""
     before = dict(os.environ)
-    os.environ |= dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"), "1")
+    os.environ |= ONE_THREAD
     try:
         workers = min(tasks, len(os.sched_getaffinity(0)))
-        with ProcessPoolExecutor(workers, mp_context=SafeContext()) as pool:
+        context = importing_once(("pandas", "pyarrow.parquet", "scipy.stats"), ONE_THREAD)
+        with ProcessPoolExecutor(workers, mp_context=context) as pool:
             yield pool
     finally:
         os.environ.clear()

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..core.errors import UsageError, error_line
-from ..core.processes import SafeContext
+from ..core.processes import ONE_THREAD, importing_once
 from .corpus import Corpus, parse_observe, read_corpus
 from .job import RegimeJob, resolve
 from .runner import run_job
@@ -112,7 +112,7 @@ def run_regimes(planned: RegimeRun, workers: int) -> Iterator[Outcome]:
             yield work(job, corpus, planned.store)
         return
     while todo:
-        with ProcessPoolExecutor(min(workers, len(todo)), mp_context=SafeContext()) as pool:
+        with ProcessPoolExecutor(min(workers, len(todo)), mp_context=importing_once(("scipy.stats",), ONE_THREAD)) as pool:
             running: dict[Future[Outcome], RegimeJob] = {
                 pool.submit(work, job, corpus, planned.store): job for job, corpus in todo
             }

@@ -280,12 +280,13 @@ def test_a_method_as_published_trains_in_any_pattern_and_alone(name: str, family
     small = {"layers": 1, "start": 0} if name == "cmrf" else {"layers": 1}
     torch.manual_seed(0)
     net = kind(kind.Params(**published(name, family) | small), spec)
-    batch = planted.all_patterns(planted.noise(spec, 16, 64 if family == "hust" else 3), spec)
-    batch = replace(batch, domain=torch.arange(16) % 2)
+    rows = 8  # as many as there are patterns, and all present
+    batch = planted.all_patterns(planted.noise(spec, rows, 64 if family == "hust" else 3), spec)
+    batch = replace(batch, domain=torch.arange(rows) % 2)
     optimiser = torch.optim.Adam([p for p in net.parameters() if p.requires_grad], lr=1e-3)
     for stage in range(len(kind.stages)):
         net.begin_stage(stage)
-        for part in (batch, batch.take(slice(5, 6)), batch):
+        for part in (batch.take(slice(5, 6)), batch):
             net.train()
             optimiser.zero_grad()
             net.backward(part)
@@ -296,9 +297,9 @@ def test_a_method_as_published_trains_in_any_pattern_and_alone(name: str, family
     assert all(value.isfinite().all() for value in net.state_dict().values())
     net.eval()
     whole = net(batch).prediction
-    alone = torch.cat([net(batch.take(slice(row, row + 1))).prediction for row in range(16)])
+    alone = torch.cat([net(batch.take(slice(row, row + 1))).prediction for row in range(rows)])
     assert torch.allclose(whole, alone, atol=1e-4)
     if kind.separable():
         embeddings = {m: net.encode(m, batch) for m in spec.modalities}
-        less = batch.with_present({next(iter(spec.modalities)): torch.zeros(16, dtype=torch.bool)})
+        less = batch.with_present({next(iter(spec.modalities)): torch.zeros(rows, dtype=torch.bool)})
         assert torch.allclose(net.fuse(embeddings, less).prediction, net(less).prediction, atol=1e-4)

@@ -305,7 +305,7 @@ def test_every_method_trains_in_mixed_precision(name: str, kind: Any) -> None:
     train, valid = planted_batch(spec, count=16), planted_batch(spec, count=8, seed=1)
     torch.manual_seed(0)
     method = method_class(method_class.Params(), spec)
-    rules: dict[str, Any] = {"epochs": 2, "precision": "bfloat16"}
+    rules: dict[str, Any] = {"epochs": len(method.stages), "precision": "bfloat16"}
     fit(method, Protocol(**rules), train, valid, 0, lambda *_: None)
     assert bool(torch.isfinite(method(valid).prediction).all())
 
