@@ -57,8 +57,7 @@ class SafeContext(SpawnContext):
 
 
 class ForkedProcess(ForkServerProcess):
-    """As ``SafeProcess``, forked from a server that has imported what takes long, with the environment of the caller.
-    """
+    """As ``SafeProcess``, forked from a server that has imported what takes long, with the environment of the caller."""
 
     @staticmethod
     def _Popen(process_obj: Any) -> Any:  # noqa: N802 - multiprocessing's name
@@ -68,7 +67,9 @@ class ForkedProcess(ForkServerProcess):
 
     def run(self) -> None:
         """Calls the target, in the environment that the caller had when it started this process."""
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, _TO_A_GROUP - {signal.SIGINT})  # to which its server is deaf
+        signal.pthread_sigmask(
+            signal.SIG_UNBLOCK, _TO_A_GROUP - {signal.SIGINT}
+        )  # to which its server is deaf
         os.environ.clear()
         os.environ.update(self._environment)  # pyright: ignore[reportAttributeAccessIssue]
         super().run()

@@ -112,7 +112,9 @@ def run_regimes(planned: RegimeRun, workers: int) -> Iterator[Outcome]:
             yield work(job, corpus, planned.store)
         return
     while todo:
-        with ProcessPoolExecutor(min(workers, len(todo)), mp_context=importing_once(("scipy.stats",), ONE_THREAD)) as pool:
+        with ProcessPoolExecutor(
+            min(workers, len(todo)), mp_context=importing_once(("scipy.stats",), ONE_THREAD)
+        ) as pool:
             running: dict[Future[Outcome], RegimeJob] = {
                 pool.submit(work, job, corpus, planned.store): job for job, corpus in todo
             }

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import atexit
 import io
 import logging
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import chdir, redirect_stderr, redirect_stdout
+from functools import cache as cache_of_the_process
 from pathlib import Path
 
 import numpy as np
@@ -81,15 +85,22 @@ def write_dataset(
     write_open_layout(folder, splits, target)
 
 
-@pytest.fixture
-def data_root(tmp_path: Path) -> Path:
-    """Datasets toy (regression), toyc (classification), toyw (wider audio), toys (labels in [-1, 1])."""
-    root = tmp_path / "data"
+@cache_of_the_process
+def _toys() -> Path:
+    """What ``data_root`` copies, which is quicker than to write it."""
+    root = Path(tempfile.mkdtemp(prefix="mmbench-toys-"))
+    atexit.register(shutil.rmtree, root, ignore_errors=True)
     write_dataset(root / "toy")
     write_dataset(root / "toyc", 1, "classification")
     write_dataset(root / "toyw", 2, widths=(6, 5))
     write_dataset(root / "toys", 3, scale=1 / 3)
     return root
+
+
+@pytest.fixture
+def data_root(tmp_path: Path) -> Path:
+    """Datasets toy (regression), toyc (classification), toyw (wider audio), toys (labels in [-1, 1])."""
+    return Path(shutil.copytree(_toys(), tmp_path / "data", dirs_exist_ok=True))
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from mmbench.benchmark.check.libraries import libraries
 
 from ..conftest import MMBENCH, Command
 
@@ -319,8 +320,11 @@ def test_doctor_says_what_is_missing_and_how_to_get_it(mmbench: Command):
     ended = mmbench("doctor")
     assert ended.returncode == 0, ended.stderr
     assert "mmbench data synth mosi --data-root" in ended.stdout
-    assert "torch" in ended.stdout
     assert "toy" in ended.stdout
+    assert "broken" not in ended.stdout
+    for name, library in libraries().items():
+        state = "ok      " if library.is_installed() else "--      "
+        assert f"{state}{library.distribution:<14}" in ended.stdout, name
 
 
 @pytest.mark.slow

@@ -39,19 +39,24 @@ def every_epoch(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(checkpoint, "PATIENCE", 0.0)
 
 
-@pytest.fixture
-def data(data_root: Path) -> TaskData:
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> TaskData:
     """Two source domains, so that terms between domains are at work."""
-    write_dataset(data_root / "toyz", 4)
-    return of_two_domains(data_root, "toy", "toyz", "toys")
+    return _of_new_domains(tmp_path_factory.mktemp("scores"), "regression")
 
 
-@pytest.fixture
-def classes(data_root: Path) -> TaskData:
+@pytest.fixture(scope="module")
+def classes(tmp_path_factory: pytest.TempPathFactory) -> TaskData:
     """The same with classes, for methods that have no loss of scores."""
-    for place, name in enumerate(("one", "two"), start=5):
-        write_dataset(data_root / name, place, "classification")
-    return of_two_domains(data_root, "toyc", "one", "two")
+    return _of_new_domains(tmp_path_factory.mktemp("classes"), "classification")
+
+
+def _of_new_domains(root: Path, kind: str) -> TaskData:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(root / "cache"))
+        for seed, name in enumerate(("one", "two", "three")):
+            write_dataset(root / name, seed, kind)
+        return of_two_domains(root, "one", "two", "three")
 
 
 def of_two_domains(root: Path, *names: str) -> TaskData:
@@ -100,7 +105,7 @@ def test_every_method_goes_on_as_if_nothing_had_been(
     data = data if "regression" in describe(entry).kinds else classes
     # in the middle of an epoch; once in each stage of those that have two
     interrupted = [1] if len(entry.load().stages) == 1 else [1, 2]
-    rules = PROTOCOL.model_copy(update={"epochs": 1 + len(interrupted), "batch_size": 32})
+    rules = PROTOCOL.model_copy(update={"epochs": 1 + len(interrupted), "batch_size": 40})
     table, record, selected = train(name, data, rules=rules)
     for epoch in interrupted:
         with pytest.raises(InterruptionError):

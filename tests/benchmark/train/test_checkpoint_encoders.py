@@ -37,6 +37,7 @@ FITTING: list[tuple[str, Mode]] = [
     for family, text in SPECS.items()
     for mode in ("last", "full", "lora")
     if mode != "lora" or "resnet" not in text  # which has no attention to adapt
+    if mode != "last" or family == "timm"  # what is trained of it is a part of what "full" trains
 ]
 
 
