@@ -264,12 +264,14 @@ class Training(LightningModule):
         missing, noise = self.protocol.train_with_missing, self.protocol.train_with_noise
         if missing == noise == "off":
             return batch
+        rates = self.method.spec.sound_rates
         if batch.context is not None or batch.conversation is not None or has_rates(missing):
             number = self.data.pass_of(self.current_epoch, batch_idx)
-            damaged = inject_by_sample(batch, missing, noise, self.seed, f"training damage/{number}")
+            name = f"training damage/{number}"
+            damaged = inject_by_sample(batch, missing, noise, self.seed, name, rates)
         else:
             drawn = generator(self.seed, "training damage", self.current_epoch, batch_idx)
-            damaged = inject(batch, missing, noise, drawn)
+            damaged = inject(batch, missing, noise, drawn, rates)
         return replace(damaged, clean=batch) if self.method.uses_clean else damaged
 
     def on_train_epoch_end(self) -> None:
