@@ -109,5 +109,5 @@ def largest_curvature(inputs: np.ndarray) -> float:
     with import_guard("sklearn", "the method logistic"):
         from sklearn.utils.extmath import randomized_svd
 
-    value = float(randomized_svd(inputs, 1, n_iter=7, random_state=0)[1][0])
+    value = float(randomized_svd(inputs, 1, random_state=0)[1][0])
     return value**2 if value > 1e-6 else 1.0
