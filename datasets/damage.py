@@ -3,6 +3,9 @@
 The harness damages batches so where the protocol says it (``train_with_missing``, ``train_with_noise``); a method may do it
 in its own loss. Of modalities that are partly observed noise falls on observed entries alone, and a frame that is dropped
 is no longer observed. The token ids of a text lose the frames that it loses; no noise reaches them.
+
+A lost frame stays a valid step of zeros, as under ``random-frames`` and ``frame-dropout``: the mean of standardised features, a
+black picture, a word of no letters, silence. Sound is lost in packets, as single numbers of a waveform are no steps.
 """
 
 from __future__ import annotations
@@ -23,6 +26,10 @@ TRAIN_NOISE = ("off", "spectrum")
 
 #: The chance that the spectrum takes a whole modality away.
 WHOLE = 0.1
+#: Of a packet of sound, in seconds; as under the corruption ``packet-loss``.
+PACKET = 0.02
+#: For batches without raw sound.
+_NO_SOUND: Mapping[str, int] = {}
 
 
 class Draws(Protocol):
@@ -107,7 +114,13 @@ class InTurn:
         return torch.randint(high, (self.count, *shape), generator=self.generator)
 
 
-def inject(batch: Batch, missing: str, noise: str, generator: torch.Generator) -> Batch:
+def inject(
+    batch: Batch,
+    missing: str,
+    noise: str,
+    generator: torch.Generator,
+    sound_rates: Mapping[str, int] = _NO_SOUND,
+) -> Batch:
     """The batch with damage for training; the given one is left as it was.
 
     Args:
@@ -119,19 +132,28 @@ def inject(batch: Batch, missing: str, noise: str, generator: torch.Generator) -
         noise: ``"off"``; ``"spectrum"``: N(0, lambda^2) is added to the features, lambda being 0 or uniform in
             [0, 1], evenly likely, for each sample and modality.
         generator: on the CPU; the source of everything random.
+        sound_rates: as in ``Spec``, of modalities whose raw sound the batch holds: frames of it are packets of 20 ms.
 
     Returns:
         The batch; every sample keeps at least one of the modalities that it has, as long as frames leave an observed entry.
 
     Raises:
-        ValueError: an unknown name, a batch with context, or with token ids that the damage cannot reach.
+        ValueError: an unknown name, a batch with context, with token ids that the damage cannot reach, or with raw media
+            that noise would fall on.
     """
     if batch.context is not None:
         raise ValueError("the damage of a context is drawn by sample: use inject_by_sample")
-    return _damaged(batch, missing, noise, InTurn(generator, len(batch)))
+    return _damaged(batch, missing, noise, InTurn(generator, len(batch)), sound_rates)
 
 
-def inject_by_sample(batch: Batch, missing: str, noise: str, seed: int, name: str) -> Batch:
+def inject_by_sample(
+    batch: Batch,
+    missing: str,
+    noise: str,
+    seed: int,
+    name: str,
+    sound_rates: Mapping[str, int] = _NO_SOUND,
+) -> Batch:
     """As ``inject``, but a sample gets the same damage in any batch, and the context that of its own samples.
 
     Within a pass an utterance is so damaged alike, whether it is the sample or the one before it.
@@ -141,30 +163,35 @@ def inject_by_sample(batch: Batch, missing: str, noise: str, seed: int, name: st
         missing, noise: as in ``inject``.
         seed: of the job.
         name: of the damage; another one for every pass over the data.
+        sound_rates: as in ``inject``.
 
     Raises:
-        ValueError: an unknown name, or token ids that the damage cannot reach.
+        ValueError: an unknown name, token ids that the damage cannot reach, or raw media that noise would fall on.
     """
-    changed = _damaged(batch, missing, noise, Stream(seed, name, batch.sample_id))
+    changed = _damaged(batch, missing, noise, Stream(seed, name, batch.sample_id), sound_rates)
     if batch.context is None:
         return changed
-    return replace(changed, context=inject_by_sample(batch.context, missing, noise, seed, name))
+    context = inject_by_sample(batch.context, missing, noise, seed, name, sound_rates)
+    return replace(changed, context=context)
 
 
-def _damaged(batch: Batch, missing: str, noise: str, draws: Draws) -> Batch:
+def _damaged(batch: Batch, missing: str, noise: str, draws: Draws, sound_rates: Mapping[str, int]) -> Batch:
     rates = parse_rates(missing) if has_rates(missing) else {}
     if not (rates or missing in TRAIN_MISSING) or noise not in TRAIN_NOISE:
         raise ValueError(f"unknown training damage {missing!r}, {noise!r}")
     if noise == "spectrum":
         if batch.tokens:
             raise ValueError(f"noise does not reach the token ids of {', '.join(batch.tokens)}")
+        if raw := [name for name, one in batch.features.items() if name in sound_rates or _is_raw(one)]:
+            raise ValueError(f"noise is one of standardised features, and {', '.join(raw)} holds raw media")
         batch = _noise(batch, draws)
     if rates:
         return without_some(batch, rates, draws.uniform)
     if missing == "patterns":
         return _absent(batch, _patterns(batch, draws))
     if missing == "spectrum":
-        batch = _frames(batch, draws)
+        packets = {name: max(1, round(PACKET * rate)) for name, rate in sound_rates.items()}
+        batch = _frames(batch, draws, packets)
         return _absent(batch, draws.uniform("whole modalities", len(batch.modalities)) < WHOLE)
     return batch
 
@@ -173,6 +200,11 @@ def _spectrum(draws: Draws, tag: str) -> Tensor:
     """[batch]: 0 or uniform in [0, 1], evenly likely."""
     damaged = draws.uniform(f"{tag}/whether") >= 0.5
     return draws.uniform(f"{tag}/strength") * damaged
+
+
+def _is_raw(values: Tensor) -> bool:
+    """Whether values are letters or pictures. Sound, [batch, time, channel] float32, looks as features do."""
+    return values.ndim != 3 or not values.is_floating_point()
 
 
 def _noise(batch: Batch, draws: Draws) -> Batch:
@@ -184,16 +216,23 @@ def _noise(batch: Batch, draws: Draws) -> Batch:
     return replace(batch, features=features).with_observed(batch.observed)
 
 
-def _frames(batch: Batch, draws: Draws) -> Batch:
+def _frames(batch: Batch, draws: Draws, packets: Mapping[str, int]) -> Batch:
+    """Drops frames of all modalities; ``packets`` has the number of steps that are lost as one, 1 where it names none."""
     features, observed, gone = {}, {}, {}
     for name, values in batch.features.items():
+        steps, size = values.shape[1], packets.get(name, 1)
         rate = _spectrum(draws, f"frames/{name}").unsqueeze(1)
-        kept = (draws.uniform(f"frames/{name}", values.shape[1]) >= rate).to(values.device).unsqueeze(-1)
-        features[name] = torch.where(kept, values, 0)
+        kept = draws.uniform(f"frames/{name}", -(-steps // size)) >= rate
+        kept = (
+            kept.repeat_interleave(size, dim=1)[:, :steps].to(values.device)
+            if size > 1
+            else kept.to(values.device)
+        )
+        features[name] = values.where(kept.view(*kept.shape, *[1] * (values.ndim - 2)), 0)
         if name in batch.observed:
-            observed[name] = batch.observed[name] & kept
+            observed[name] = batch.observed[name] & kept.unsqueeze(-1)
         if name in batch.tokens:
-            gone[name] = ~kept.squeeze(-1)
+            gone[name] = ~kept
     return replace(batch, features=features).with_observed(observed).without_tokens(gone)
 
 

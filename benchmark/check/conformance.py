@@ -180,7 +180,11 @@ def check_media(media: MediaSet) -> Iterator[Check]:
     for check in MEDIA_CHECKS:
         yield _result(check, media)
     problems = "\n".join(str(problem) for problem in media.problems)
-    yield Check(f"{len(media.clips)} clips are listed; problems: {len(media.problems)}.", True, problems)
+    worth = len(media.problems) - len(media.faults)
+    remarks = f"; worth a look: {worth}" if worth else ""
+    yield Check(
+        f"{len(media.clips)} clips are listed; problems: {len(media.faults)}{remarks}.", True, problems
+    )
 
 
 def check_corruption(corruption_class: Any) -> Iterator[Check]:

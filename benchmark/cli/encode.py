@@ -17,7 +17,7 @@ from ..core.errors import UsageError, nearest
 from ..core.locate import root_from
 from ..core.plugins import use_plugins
 from ..core.registry import entries
-from ..core.strings import duration
+from ..core.strings import counted, duration
 from ..report.console import console
 from .cache import CacheFolder, cache_folder
 from .options import Plugins, Root, plugin_files
@@ -244,12 +244,12 @@ def _print_outcome(
         return False
     if found.problems and not skip_broken:
         out.print(
-            f"{len(found.problems)} problems, and nothing is written: mend them, or leave them out with --skip-broken",
+            f"{counted(len(found.problems), 'problem')}, and nothing is written: mend them, or leave them out with --skip-broken",
             highlight=False,
         )
         return False
     if found.problems:
-        words = f"{len(found.problems)} problems: what cannot be read is left out"
+        words = f"{counted(len(found.problems), 'problem')}: what cannot be read is left out"
         out.print(f"{words}; {found.dropped} clips have nothing left and are dropped", highlight=False)
     if found.unchanged:
         out.print(f"nothing to do: {folder} holds just these features", highlight=False, soft_wrap=True)

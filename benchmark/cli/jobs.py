@@ -1,4 +1,4 @@
-"""``status``, ``logs``, ``retry`` and ``cancel``: the states of the jobs in a store, and commands that change them."""
+"""``status``, ``logs``, ``retry``, ``cancel`` and ``forget``: the states of the jobs in a store, and commands that change them."""
 
 from __future__ import annotations
 
@@ -190,6 +190,50 @@ def cancel(names: Names = None, store: Where = Path("runs"), plugin: Plugins = N
         typer.echo(f"  cancelled too, because it was submitted together with one of these: {name}")
     if ended:
         typer.echo(f"mmbench retry --store {store} runs them again")
+
+
+def forget(names: Names = None, store: Where = Path("runs"), plugin: Plugins = None) -> None:
+    """Take jobs without results out of a store, so that they are no holes in its tables: by default those that are planned and
+    were never begun. Their folders go to STORE/set-aside; a run that asks for them plans them again.
+
+    Examples:
+
+    mmbench forget --store runs
+
+    mmbench forget mosi-ebmc --store runs
+    """
+    from ..store.reader import store_at
+    from .status import states_of
+
+    results, plugins = store_at(store), plugin_files(plugin)
+    selected = set(matching_ids(results, names)) if names else None
+    with results.launching():  # not while another command writes down or submits jobs
+        records, faults = states_of(results, plugins)
+        _print_faults(faults)
+        active = [record.job.id for record in records if record.state in ACTIVE]
+        if selected is None and active:
+            raise UsageError(
+                f"{counted(len(active), 'job')} of {store} run or wait in a queue, and planned ones may be theirs: wait until "
+                "they end, or name the jobs that are to be forgotten"
+            )
+        chosen = [
+            record
+            for record in records
+            if (record.job.id in selected if selected is not None else record.state == "planned")
+        ]
+        for record in chosen:
+            if record.state == "done":
+                raise UsageError(
+                    f"{record.job.id} is done: results are not forgotten; remove its folder yourself"
+                )
+            if record.state in ACTIVE:
+                raise UsageError(f"{record.job.id} is {record.state}: end it first, as with mmbench cancel")
+        for record in chosen:
+            results.put_aside(record.job.id)
+    if not chosen:
+        typer.echo("nothing to forget: no job here is planned and was never begun; name jobs of other states")
+        return
+    typer.echo(f"{counted(len(chosen), 'job')} moved to {results.path / 'set-aside'}")
 
 
 def _cancel(submissions: set[tuple[str, str]], plugins: tuple[Path, ...]) -> set[tuple[str, str]]:

@@ -22,7 +22,7 @@ from .data import app as data_app
 from .findings import findings
 from .flags import with_experiment
 from .inspect import check, doctor, show
-from .jobs import cancel, logs, retry, status
+from .jobs import cancel, forget, logs, retry, status
 from .listing import list_names
 from .masks import app as masks_app
 from .new import new
@@ -201,6 +201,7 @@ app.command("status")(status)
 app.command("logs")(logs)
 app.command("retry")(retry)
 app.command("cancel")(cancel)
+app.command("forget")(forget)
 app.command("list")(list_names)
 app.command("show")(show)
 app.command("check")(check)

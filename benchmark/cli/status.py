@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.text import Text
 
 from ..core.errors import UsageError
-from ..core.states import BROKEN, STATES
+from ..core.states import ACTIVE, BROKEN, STATES
 from ..core.strings import counted, duration
 from ..report.console import print_faults
 from ..search.trials import SearchProgress, count_trials, searches
@@ -112,6 +112,8 @@ def print_status(store: Store, out: Console, states: tuple[list[Record], list[st
     if any(record.job.search for record in records):
         _print_searches(searches(store, records), out)
     _print_matrix(records, out)
+    if number_of["planned"] and not any(number_of[state] for state in ACTIVE):
+        out.print(_waiting(number_of["planned"], store), markup=False, highlight=False, soft_wrap=True)
     for record in records:
         if record.state == "running" and record.progress:
             out.print(f"running  {record.job.id}  {_progress_words(record)}", markup=False, soft_wrap=True)
@@ -122,6 +124,15 @@ def print_status(store: Store, out: Console, states: tuple[list[Record], list[st
                 out.print(f"    {line}", markup=False, highlight=False, soft_wrap=True)
     print_faults(out, faults)
     return not faults and not any(number_of[state] for state in BROKEN)
+
+
+def _waiting(count: int, store: Store) -> str:
+    """What can be done with jobs that are planned, where nothing runs."""
+    it, them = ("is a hole", "it") if count == 1 else ("are holes", "them")
+    return (
+        f"{counted(count, 'planned job')} {it} in every table: the run that planned {them} goes on with {them}, "
+        f"mmbench forget --store {store.path} takes {them} out"
+    )
 
 
 def print_damage(store: Store, out: Console, records: list[Record]) -> bool:

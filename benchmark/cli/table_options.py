@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -55,7 +55,8 @@ class Asked:
         """The filter of jobs, a ``report.results.Filter``; what reads results is imported here and not before."""
         from ..report.results import filter_from
 
-        return filter_from(self.methods, self.datasets, self.seeds, self.modalities, self.ensemble)
+        jobs = filter_from(self.methods, self.datasets, self.seeds, self.modalities, self.ensemble)
+        return replace(jobs, lead=self.view.metric)
 
 
 def _option(text: str, name: str, *flags: str) -> Any:
@@ -77,7 +78,8 @@ _JOBS: dict[str, Any] = {
 }
 _SHOWN: dict[str, Any] = {
     "metric": _option(
-        "The metric that leads: in the first column, in summaries, ranks and pictures.", "metric"
+        "The metric that leads: in the first column, in summaries, ranks, pictures and tables of one metric.",
+        "metric",
     ),
     "top": Annotated[
         int | None, typer.Option(min=1, help="Only so many methods of each set of comparable rows, the best.")

@@ -19,6 +19,7 @@ from ...datasets.samples import take_rows
 from ...datasets.validation import draw_validation
 from ..core.errors import UsageError, nearest
 from ..core.fold import AUTO, LEAVE_ONE_OUT, ONE_TEST, SINGLE, TRAIN_VALID, Fold
+from ..core.strings import counted
 from ..core.task import Task, domain_of
 from .domains import concatenate
 
@@ -286,11 +287,7 @@ def _notes(parts: np.ndarray, samples: Samples, target: Target, place: str, role
         for index, part in enumerate(parts, start=1):
             there = set(samples.target[part == SPLITS.index(split)].tolist())
             if split == "train" and len(there) < 2:
-                alone = target.classes[min(there)]
-                raise UsageError(
-                    f"{place}: fold {index} of {len(parts)} would be trained on one class alone, {alone}: "
-                    "use fewer folds, or another --fold-group"
-                )
+                raise UsageError(f"{place}: {_one_class_alone(parts, index, samples, target)}")
             if everywhere - there:
                 folds[index] = everywhere - there
     lines: list[str] = []
@@ -302,4 +299,45 @@ def _notes(parts: np.ndarray, samples: Samples, target: Target, place: str, role
                 f"fold {index} of {len(parts)} {words} class {target.classes[min(missing)]}"
                 + (f", and {len(folds) - 1} more folds lack a class there" if len(folds) > 1 else "")
             )
+    counts = {one: int((samples.target == one).sum()) for one in sorted(everywhere)}
+    lines += [
+        f"class {target.classes[one]} has {counted(number, 'sample')}, fewer than the {len(parts)} folds: {_FEWER}"
+        for one, number in counts.items()
+        if number < len(parts)
+    ]
     return lines
+
+
+#: What can be done about a class that is too rare for the folds.
+_FEWER = "use fewer folds, merge it with another class, or leave its samples out"
+#: Samples that a class needs, one for each part of a fold.
+_LEAST = 3
+
+
+def _one_class_alone(parts: np.ndarray, index: int, samples: Samples, target: Target) -> str:
+    """Why a fold would be trained on one class alone, and what can be done, in words.
+
+    Args:
+        parts: as ``Division.parts``.
+        index: of the fold, from 1.
+        samples: that were divided.
+        target: what is predicted.
+    """
+    part = parts[index - 1]
+    alone = target.classes[int(samples.target[part == SPLITS.index("train")].min())]
+    others = [name for name in np.unique(samples.target).tolist() if target.classes[name] != alone]
+    told = []
+    for one in others:
+        own = part[samples.target == one]
+        where = {
+            "tested": int((own == SPLITS.index("test")).sum()),
+            "validated": int((own == SPLITS.index("valid")).sum()),
+        }
+        there = " and ".join(f"{number} {word}" for word, number in where.items() if number)
+        told.append(f"class {target.classes[one]} has {counted(len(own), 'sample')} ({there} there)")
+    rare = f", as {', '.join(told)}" if told else ""
+    few = any(int((samples.target == one).sum()) < _LEAST for one in others)
+    advice = f"a class needs {_LEAST} samples, to test, to validate and to train: merge it with another class, or leave its samples out"
+    return f"fold {index} of {len(parts)} would be trained on one class alone, {alone}{rare}: " + (
+        advice if few else "use fewer folds, or another --fold-group"
+    )

@@ -89,7 +89,8 @@ def encode_dataset(
         DataError: the folder cannot be written.
     """
     before = existing_origin(folder, source, overwrite)
-    outcome = EncodingOutcome(list(media_set.problems))
+    outcome = EncodingOutcome(list(media_set.faults))
+    outcome.remarks += [problem for problem in media_set.problems if problem.remark]
     results: dict[str, EncodedModality] = {}
     for modality, (_, encoder) in encoders.items():
         report = progress(modality) if progress else None

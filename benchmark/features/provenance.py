@@ -93,7 +93,7 @@ def is_unchanged(
         cache: where features are stored.
         skip_broken: whether the dataset may lack clips that cannot be read.
     """
-    if before is None or ((before.problems or media_set.problems) and not skip_broken):
+    if before is None or ((before.problems or media_set.faults) and not skip_broken):
         return False
     if MediaSource(before.source, before.root, before.path) != source or before.cache != str(cache.resolve()):
         return False

@@ -142,7 +142,6 @@ def check_raw_media(
     """
     needs = [f"--ood {name}" for name in experiment.ood]
     needs += ["--train-noise"] * (experiment.protocol.train_with_noise != "off")
-    needs += ["--train-missing spectrum"] * (experiment.protocol.train_with_missing == "spectrum")
     needs += [
         f"--corruptions {name}"
         for name, corruption in corruptions.items()

@@ -109,7 +109,14 @@ class Request:
         """
         some = block.over_tasks and self.chosen.tasks
         chosen = self.chosen
-        special = chosen.methods or chosen.seeds or chosen.modalities or chosen.ensemble or self.reference
+        special = (
+            chosen.methods
+            or chosen.seeds
+            or chosen.modalities
+            or chosen.ensemble
+            or chosen.lead
+            or self.reference
+        )
         return not (special or some)
 
     @property

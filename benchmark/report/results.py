@@ -42,6 +42,7 @@ class Filter:
         methods, tasks, seeds, jobs: which are wanted.
         modalities: sets of modalities, whole names or first letters joined by ``+``.
         ensemble: what the members of ensembles differ in, which are rows beside the jobs; empty for none.
+        lead: the metric that judges them in tables of one metric; empty for the main one of each.
     """
 
     methods: frozenset[str] = frozenset()
@@ -50,6 +51,7 @@ class Filter:
     jobs: frozenset[str] = frozenset()
     modalities: frozenset[str] = frozenset()
     ensemble: str = ""
+    lead: str = ""
 
     def keeps(self, job: Job, seed: int | None = None) -> bool:
         """Whether a job is among them.
@@ -173,6 +175,8 @@ def readable(store: Path | str, chosen: Filter | None = None) -> tuple[list[Resu
         wanted = ", ".join(sorted(chosen.methods | chosen.tasks | chosen.modalities)) if chosen else ""
         raise UsageError(f"no job in {store} fits {wanted or 'what was wanted'}: {nearest(wanted, labels)}")
     found = _results(opened, rows, run_of)
+    if chosen.lead:
+        found = [replace(one, lead=chosen.lead) for one in found]
     if not chosen.ensemble:
         return found, faults
     from ...leaderboards.tables.ensemble_members import with_ensembles

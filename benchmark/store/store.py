@@ -25,6 +25,7 @@
       searches/              for each search of hyper-parameters: NAME.json, who was tried and chosen; NAME.log, Optuna's
       made/                  what tables were made last, so that they need not be made again
       asked/                 the experiments that were run
+      set-aside/ID           the folders of jobs that were forgotten
       submitting/            held while jobs are queued
       NAME/                  what a launcher that queues jobs keeps, such as scripts and logs
       masks/NAME.parquet    tables of missing modalities that came from outside
@@ -105,6 +106,28 @@ class Store:
             submissions: id of a job -> where it was queued.
         """
         write_concurrently(lambda job: self.job(job).submit(submissions[job]), submissions)
+
+    def put_aside(self, job_id: str) -> Path:
+        """Moves the folder of a job out of the results, to ``set-aside``, from where it can be moved back.
+
+        Args:
+            job_id: of a job that no process holds.
+
+        Returns:
+            Where its folder is now.
+
+        Raises:
+            UsageError: the folder cannot be moved.
+        """
+        folder = inside(self.path / "set-aside")
+        try:
+            folder.mkdir(exist_ok=True)
+            known = len(list(folder.glob(f"{job_id}*")))
+            place = folder / (f"{job_id}.{known + 1}" if known else job_id)
+            os.rename(self.job(job_id).path, place)
+        except OSError as error:
+            raise UsageError(f"{job_id} cannot be moved to {folder} ({error.strerror})") from None
+        return place
 
     def environments(self) -> Iterator[tuple[Job, Mapping[str, Any]]]:
         """Yields every finished job that can be read, with the environment that it ran in."""

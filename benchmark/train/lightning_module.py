@@ -28,7 +28,7 @@ from .checkpoint import Checkpointer, restore_random
 from .imputers import imputed_once
 from .lightning_import import LightningModule, OptimizerLRSchedulerConfig
 from .minibatches import TrainingBatches, minibatches, training_batches
-from .optimizer import build_optimizer, rate_share, set_rates
+from .optimizer import build_optimizer, check_thawed, left_out, rate_share, set_rates
 from .predict import EVALUATION_BATCH
 from .seeds import generator
 from .trainer import run_trainer
@@ -88,11 +88,12 @@ class Training(LightningModule):
         self._steps = 0
         self._batches = 0  # whose gradients wait for the optimiser
         self._batch: Batch
+        self._frozen: set[torch.nn.Parameter] = set()
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """The optimiser and the schedule of the protocol."""
         rules = self.protocol
-        optimizer = build_optimizer(self.method, rules)
+        optimizer, self._frozen = build_optimizer(self.method, rules), left_out(self.method)
         steps = int(self.trainer.estimated_stepping_batches) // rules.epochs
 
         def share(done: int) -> float:
@@ -171,6 +172,7 @@ class Training(LightningModule):
             self.stage += 1
             self.method.begin_stage(self.stage)
         self.method.before_epoch(self._in_order, self.current_epoch / self.protocol.epochs)
+        check_thawed(self.method, self._frozen)
         self._terms, self._steps = {}, 0
 
     def _in_order(self) -> Iterator[Batch]:
@@ -264,12 +266,14 @@ class Training(LightningModule):
         missing, noise = self.protocol.train_with_missing, self.protocol.train_with_noise
         if missing == noise == "off":
             return batch
+        rates = self.method.spec.sound_rates
         if batch.context is not None or batch.conversation is not None or has_rates(missing):
             number = self.data.pass_of(self.current_epoch, batch_idx)
-            damaged = inject_by_sample(batch, missing, noise, self.seed, f"training damage/{number}")
+            name = f"training damage/{number}"
+            damaged = inject_by_sample(batch, missing, noise, self.seed, name, rates)
         else:
             drawn = generator(self.seed, "training damage", self.current_epoch, batch_idx)
-            damaged = inject(batch, missing, noise, drawn)
+            damaged = inject(batch, missing, noise, drawn, rates)
         return replace(damaged, clean=batch) if self.method.uses_clean else damaged
 
     def on_train_epoch_end(self) -> None:

@@ -83,8 +83,8 @@ def read_new_clips(file: Path, job: Job, inputs: Inputs, context: Context) -> Ne
         known, medium = origin.modalities[name].medium, media_set.modalities[name]
         if medium != known:
             raise data_error(file, f"modalities/{name}", medium, f"{known}, as in training")
-    if media_set.problems:
-        raise _unreadable(file, media_set.problems)
+    if media_set.faults:
+        raise _unreadable(file, media_set.faults)
     read = {*inputs.spec.media, *inputs.spec.tuned}
     device, clips, parts, readers = torch.device("cpu"), media_set.clips, {}, {}
     for name in wanted:

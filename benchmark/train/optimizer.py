@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import torch
@@ -86,7 +86,7 @@ def set_rates(schedule: Any) -> None:
 
 
 def build_optimizer(method: Method, rules: Protocol) -> torch.optim.Optimizer:
-    """The optimiser of the protocol over the parameters of a method.
+    """The optimiser of the protocol over the parameters of a method, without those that ``left_out`` names.
 
     Args:
         method: what is trained.
@@ -104,11 +104,40 @@ def build_optimizer(method: Method, rules: Protocol) -> torch.optim.Optimizer:
     )
 
 
+def left_out(method: Method) -> set[nn.Parameter]:
+    """The parameters of a method that no step can change: those that require no gradient, as of a base model with adapters.
+
+    None of a method with several stages, which may thaw them, and none where nothing is trained at all.
+    """
+    frozen = {one for one in method.parameters() if not one.requires_grad}
+    every = len(method.stages) > 1 or len(frozen) == len(list(method.parameters()))
+    return set() if every else frozen
+
+
+def check_thawed(method: Method, frozen: Collection[nn.Parameter]) -> None:
+    """Checks that no parameter which the optimiser was built without is to be trained now.
+
+    Args:
+        method: what is trained.
+        frozen: what ``left_out`` named when the optimiser was built.
+
+    Raises:
+        ValueError: one is; the message has its name.
+    """
+    for name, parameter in method.named_parameters() if frozen else ():
+        if parameter.requires_grad and parameter in frozen:
+            raise ValueError(
+                f"{name} required no gradient when the training began, and does now: a method that thaws parameters says so "
+                "by several stages"
+            )
+
+
 def _groups(method: Method, rules: Protocol) -> list[dict[str, Any]]:
     """The parameters in groups: those of encoders, of encoders of raw media and the rest, each with the learning rate
     that the protocol gives it, then those of the method's own groups."""
     shares = {"rest": 1.0, "encoders": rules.encoder_rate, "media": rules.media_rate}
     own, taken = _own_groups(method, rules)
+    taken = taken | left_out(method)
     parts: dict[str, list[nn.Parameter]] = {}
     for name, parameter in method.named_parameters():
         if parameter in taken:
@@ -136,7 +165,7 @@ def _own_groups(method: Method, rules: Protocol) -> tuple[list[dict[str, Any]], 
     Raises:
         ValueError: a parameter is in two groups, or is none of the method's.
     """
-    known = set(method.parameters())
+    known, frozen = set(method.parameters()), left_out(method)
     groups: list[dict[str, Any]] = []
     taken: set[nn.Parameter] = set()
     for group in method.parameter_groups():
@@ -145,5 +174,6 @@ def _own_groups(method: Method, rules: Protocol) -> tuple[list[dict[str, Any]], 
             raise ValueError("a parameter of parameter_groups() is in two groups, or is not the method's")
         taken |= set(parameters)
         decay = {} if group.decay is None else {"weight_decay": group.decay}
-        groups.append({"params": parameters, "lr": group.rate * rules.learning_rate, **decay})
+        if parameters := [one for one in parameters if one not in frozen]:
+            groups.append({"params": parameters, "lr": group.rate * rules.learning_rate, **decay})
     return groups, taken

@@ -33,7 +33,7 @@ _COLUMNS = ("index", "text", "label")
 def read_chipsal(dataset: Dataset, folder: Path) -> MediaSet:
     """Lists the memes. They have no parts: all are in ``train``, to be divided by folds.
 
-    A meme without its image is a problem. Where two memes have the same picture, byte for byte, the second is one too, and
+    A meme without its image is a problem. Where two memes have the same picture, byte for byte, the second is a remark, and
     they form a group, so that no fold trains on a picture that it tests.
 
     Args:
@@ -108,7 +108,7 @@ def _labels(table: ClipTable, classes: Sequence[str]) -> list[int]:
 
 
 def _with_groups(listed: MediaSet, file: Path) -> MediaSet:
-    """Memes with the same picture in one group, and each but the first of them as a problem."""
+    """Memes with the same picture in one group, and each but the first of them as a remark."""
     first: dict[str, Clip] = {}
     clips, problems = [], []
     for clip in listed.clips:
@@ -125,7 +125,7 @@ def _with_groups(listed: MediaSet, file: Path) -> MediaSet:
         if before is not clip:
             unlike = "" if before.label == clip.label else ", under another label"
             reason = f"the same picture as {before.sample_id}{unlike} (sha256 {digest[:12]})"
-            problems.append(Problem(clip.sample_id, "image", file.name, reason, published=True))
+            problems.append(Problem(clip.sample_id, "image", file.name, reason, published=True, remark=True))
     if not problems:
         return listed
     return replace(listed, clips=tuple(clips), problems=(*listed.problems, *problems))

@@ -80,6 +80,7 @@ class Problem:
         file: where; a path or an entry of a list.
         reason: what is wrong, half a sentence.
         published: whether it is a fact of a published list, such as a clip named twice, which nobody can mend.
+        remark: whether it is no fault but worth a look, as a clip that stands twice in one split: nothing has to be left out.
     """
 
     sample_id: str
@@ -87,6 +88,7 @@ class Problem:
     file: str
     reason: str
     published: bool = False
+    remark: bool = False
 
     def __str__(self) -> str:
         place = " ".join(part for part in (self.sample_id, self.modality) if part)
@@ -106,8 +108,8 @@ class MediaSet:
         modalities: name -> what its media are, in order.
         target: what is predicted.
         clips: in a fixed order.
-        problems: what was found wrong while listing: a label without a file, a file without a label, an empty
-            transcript. The clips concerned are in ``clips`` without that modality.
+        problems: what was found while listing: a label without a file, a file without a label, an empty transcript,
+            of which the clips are in ``clips`` without that modality; and remarks.
         synthetic: whether the media are a stand-in.
     """
 
@@ -119,6 +121,11 @@ class MediaSet:
     title: str = ""
     homepage: str = ""
     synthetic: bool = False
+
+    @property
+    def faults(self) -> tuple[Problem, ...]:
+        """The problems that are more than remarks."""
+        return tuple(problem for problem in self.problems if not problem.remark)
 
 
 @dataclass(frozen=True)

@@ -139,7 +139,10 @@ def media_set(
             repeats[row.name] = repeats.get(row.name, 1) + 1
             sample_id = f"{row.name}#{repeats[row.name]}"
             reason = f"listed before, in {seen[row.name].file.name}"
-            problems.append(Problem(sample_id, "", row.file.name, reason, published=True))
+            within = (
+                seen[row.name].split == row.split
+            )  # else a clip is tested, or validates, that was trained on
+            problems.append(Problem(sample_id, "", row.file.name, reason, published=True, remark=within))
         seen.setdefault(row.name, row)
         media: dict[str, Piece | str] = {}
         for name, piece in row.media.items():

@@ -23,7 +23,7 @@ from ..stats.bootstrap import FEWER_DRAWS, summary
 from ..stats.intervals import interval
 from .cells import Cell, Group, cells_of
 from .encoder_cells import RATIO, gradient_cells, probe_cells
-from .groups import OF_CLEAN, as_read, groups_of, score, scored, sheet_key
+from .groups import OF_CLEAN, as_read, groups_of, led, score, scored, sheet_key
 from .results import Outputs, Result, UnusableError, missing_patterns, read_outputs
 from .robustness import WeightedMean, weighted
 from .score_sheet import Sheet, stored_sheet
@@ -87,7 +87,9 @@ def contribution(results: Iterable[Result], draws: int = FEWER_DRAWS, seed: int 
     Raises:
         ValueError: no result has more than one modality.
     """
-    groups = [replace(as_read(group, OF_CLEAN), metrics=group.metrics[:1]) for group in groups_of(results)]
+    groups = [
+        replace(as_read(group, OF_CLEAN), metrics=group.metrics[:1]) for group in led(groups_of(results))
+    ]
     joint = [group for group in groups if missing_patterns(group.block.modalities)]
     if not joint:
         raise ValueError("no result has more than one modality: nothing can contribute")

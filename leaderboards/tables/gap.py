@@ -26,7 +26,7 @@ from ..stats.bootstrap import DRAWS, Resampled
 from ..stats.intervals import interval
 from .accuracy import table_of
 from .cells import Cell, Group
-from .groups import groups_of, score
+from .groups import groups_of, led, score
 from .relative import REFERENCE, reference_places
 from .results import Result
 
@@ -45,7 +45,7 @@ def gap(results: Iterable[Result], draws: int = DRAWS, seed: int = 0) -> pd.Data
     Raises:
         ValueError: no result is of a shift.
     """
-    groups = [group for group in groups_of(results) if "->" in group.block.task]
+    groups = [group for group in led(groups_of(results)) if "->" in group.block.task]
     own = [group for group in groups if not group.results[0].bound]
     if not own:
         raise ValueError(

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from ..labels import CLEAN
 from ..metrics.base import Metric, checked, task_of
-from ..metrics.registry import applies, family_metrics, find
+from ..metrics.registry import METRICS, applies, family_metrics, find, judges_answers
 from ..stats.bootstrap import DRAWS, Resampled, resample
 from .cells import Block, Cell, Group, cells_of
 from .results import Outputs, Result, one_line, read_outputs
@@ -56,13 +56,36 @@ def groups_of(results: Iterable[Result], metrics: Sequence[str] | None = None) -
                 raise ValueError(
                     f"jobs {one.job} and {two.job} of {method} have different families of metrics"
                 )
-        family = family_metrics(members[0].family)
+        family = _judging(members[0])
         own = family if chosen is None else tuple(m for m in chosen if applies(m, members[0].family))
         if own:
             groups.append(Group(block, method, draw, tuple(members), own))
     if not groups:
         raise ValueError(f"none of the metrics {', '.join(metrics or ())} applies to any of the results")
     return groups
+
+
+def _judging(result: Result) -> tuple[Metric, ...]:
+    """The metrics of the family of a result, and after them the one that leads where it judges such answers, too."""
+    family = family_metrics(result.family)
+    lead = METRICS.get(result.lead)
+    if lead is None or lead in family or not judges_answers(lead.name, lead.kind):
+        return family
+    return (*family, lead) if applies(lead, result.family) else family
+
+
+def led(groups: Iterable[Group]) -> list[Group]:
+    """Groups whose first metric is the one that leads, for tables of one metric.
+
+    Args:
+        groups: as ``groups_of`` gives them, with all of their metrics.
+    """
+    found = []
+    for group in groups:
+        first = [metric for metric in group.metrics if metric.name == group.results[0].lead]
+        others = (metric for metric in group.metrics if metric not in first)
+        found.append(replace(group, metrics=(*first, *others)) if first else group)
+    return found
 
 
 def block_of(result: Result) -> Block:

@@ -73,6 +73,8 @@ class Result:
         held_out_test: of a fold, whether it validates, and all folds are tested on the same samples, which no network
             learned from; else it tests.
         ensemble: of what networks it is the vote; None for a network.
+        lead: the metric by which tables of one metric judge it; empty, or one that does not judge its answers, for the
+            first of its family.
     """
 
     job: str
@@ -105,6 +107,7 @@ class Result:
     probes: Callable[[], pd.DataFrame] | None = None
     held_out_test: bool = False
     ensemble: Ensemble | None = None
+    lead: str = ""
 
     @property
     def place(self) -> str:

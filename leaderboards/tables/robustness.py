@@ -18,7 +18,7 @@ from ..labels import CLEAN, MASK, MISSING
 from ..stats.bootstrap import FEWER_DRAWS
 from .accuracy import table_of
 from .cells import Cell, Group
-from .groups import groups_of, once_for_each, score, with_clean
+from .groups import groups_of, led, once_for_each, score, with_clean
 from .results import Result
 from .seen_families import HELD_OUT, SEEN, by_training, damage_of, marked
 from .worst_domain import WORST, domain_cells
@@ -53,7 +53,7 @@ class WeightedMean:
 
 
 def robustness(results: Iterable[Result], draws: int = FEWER_DRAWS, seed: int = 0) -> pd.DataFrame:
-    """Each network's main metric under what it was tested on, and summaries of it.
+    """Each network's main metric, or the one that leads, under what it was tested on, and summaries of it.
 
     Conditions: ``clean``; ``mean_corruption``, the mean over kinds, modalities and severities;
     ``mean_severity@3``; ``mean:KIND:MODALITY``; ``auc:random-modality``, the area under the curve over missing
@@ -96,7 +96,7 @@ def scored_groups(
     Returns:
         The groups with their main metric alone and, of each, condition -> cell.
     """
-    whole = groups_of(results)
+    whole = led(groups_of(results))
     groups = [replace(group, metrics=group.metrics[:1]) for group in whole]
     cells = [
         with_clean(_cells(group, draws, seed), group, one.metrics, seed)

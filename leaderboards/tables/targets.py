@@ -17,7 +17,7 @@ from ..labels import CLEAN, OVER_TARGETS, TARGET, WORST_TARGET
 from ..stats.bootstrap import DRAWS
 from .accuracy import table_of
 from .cells import Cell, Group
-from .groups import groups_of, score
+from .groups import groups_of, led, score
 from .results import Result
 from .worst_domain import worst
 
@@ -60,7 +60,7 @@ def targets(results: Iterable[Result], draws: int = DRAWS, seed: int = 0) -> pd.
         ValueError: no two shifts differ in their target alone.
     """
     families: dict[_Key, list[Group]] = {}
-    for group in groups_of(results):
+    for group in led(groups_of(results)):
         family = family_of(group.block.task)
         if family and not group.folds:
             block, metrics = group.block, tuple(metric.name for metric in group.metrics)

@@ -70,9 +70,8 @@ def lost_steps(left: Batch, complete: Batch, modality: str) -> Tensor:
     """
     valid = valid_steps(complete, modality)
     gone = valid & ~valid_steps(left, modality)
-    if complete.features[modality].ndim != 3:  # frames of raw media
-        return gone
-    empty = ~left.features[modality].any(dim=-1) & complete.features[modality].any(dim=-1)
+    here, before = (one.features[modality].flatten(2).any(dim=-1) for one in (left, complete))
+    empty = before & ~here
     return gone | (valid & empty)
 
 

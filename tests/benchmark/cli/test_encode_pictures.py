@@ -128,3 +128,23 @@ def test_pictures_of_every_kind_are_right_or_refused(call: Call, tmp_path: Path)
         np.abs(one - other).max() > 0.01 * scale
         for one, other in zip(first, first[1:] + first[:1], strict=True)
     )
+
+
+def test_a_picture_that_two_memes_have_is_told_and_encoded(call: Call, tmp_path: Path):
+    folder = tmp_path / "chipsal"
+    (folder / "images").mkdir(parents=True)
+    rows = [f"m{number},word,{number % 2}" for number in range(4)]
+    (folder / "train.csv").write_text("\n".join(["index,text,label", *rows, ""]))
+    for number in range(4):
+        Image.new("RGB", (8, 8), (number % 3, 0, 0)).save(folder / "images" / f"m{number}.png")
+    words = ("data", "encode", "chipsal", *ENCODER, "--data-root", tmp_path)
+    code, said = call(*words)
+    assert code == 0, said
+    (line,) = [line for line in said.splitlines() if line.startswith("m3 ")]
+    assert "the same picture as m0, under another label" in line
+    assert locate_open(folder / "dataset.yaml").load()["train"].sample_id.tolist() == ["m0", "m1", "m2", "m3"]
+    assert "nothing to do" in call(*words)[1]
+    (folder / "images" / "m2.png").unlink()  # a fault beside it
+    code, said = call(*words)
+    assert code == 1
+    assert "1 problem, and nothing is written" in said

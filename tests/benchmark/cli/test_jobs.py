@@ -1,4 +1,4 @@
-"""``status``, ``logs``, ``retry`` and ``cancel`` on runs of this machine."""
+"""``status``, ``logs``, ``retry``, ``cancel`` and ``forget`` on runs of this machine."""
 
 from __future__ import annotations
 
@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pytest
 from mmbench.benchmark.cli.status import states_of
+from mmbench.benchmark.launch.plan import plan
+from mmbench.benchmark.launch.run import run
+from mmbench.benchmark.planning.experiment import Experiment
 from mmbench.benchmark.store.names import StoreError
 from mmbench.benchmark.store.store import Store
 
@@ -158,3 +161,52 @@ def test_without_slurm_nothing_is_to_cancel(mmbench: Command, tmp_path: Path):
     assert (ended.returncode, ended.stderr) == (0, "")
     assert "nothing to cancel" in ended.stdout
     assert not asked.exists()
+
+
+def test_jobs_that_nobody_wants_any_more_are_no_holes_once_they_are_forgotten(
+    mmbench: Command, data_root: Path, tmp_path: Path
+):
+    asked = {
+        "datasets": "toy",
+        "protocol": {"epochs": 1},
+        "device": "cpu",
+        "launcher": "debug",
+        "data_root": data_root,
+    }
+    store = Store(tmp_path / "runs")
+
+    def wanted(methods: str, seeds: list[int]) -> Experiment:
+        return Experiment.read({**asked, "methods": methods, "seeds": seeds, "store": store.path})
+
+    assert run(wanted("erm(layers=1)", [0])).ok
+    store.add(plan(wanted("majority,erm(layers=1)", [0, 1])).todo)  # as a run does that is stopped at once
+    said = " ".join(mmbench("status").stdout.split())
+    assert "3 planned jobs are holes in every table" in said
+    assert "mmbench forget --store runs" in said
+    holed = mmbench("leaderboard", "--what", "accuracy", "--json")
+    assert {row["n_planned"] for row in json.loads(holed.stdout)["tables"]["accuracy"]["rows"]} == {2}
+
+    done = next(record.job.id for record in store if record.state == "done")
+    refused = mmbench("forget", done)
+    assert (refused.returncode, "is done: results are not forgotten" in refused.stderr) == (2, True)
+    planned = sorted(record.job.id for record in store if record.state == "planned")
+    one = mmbench("forget", planned[0])
+    assert (one.returncode, "1 job moved to runs/set-aside" in one.stdout) == (0, True)
+    with store.job(planned[1]).hold():
+        running = mmbench("forget")
+        assert running.returncode == 2
+        assert "1 job of runs run or wait in a queue" in running.stderr
+        assert "end it first" in mmbench("forget", planned[1]).stderr
+    assert "2 jobs moved" in mmbench("forget").stdout
+    assert "nothing to forget" in mmbench("forget").stdout
+    assert [record.job.id for record in store] == [done]
+    whole = mmbench("leaderboard", "--what", "accuracy", "--json")
+    assert whole.returncode == 0
+    rows = json.loads(whole.stdout)["tables"]["accuracy"]["rows"]
+    assert {(row["method"], row["n"], row["n_planned"]) for row in rows} == {("erm(layers=1)", 1, 1)}
+    assert "planned" not in mmbench("status").stdout
+    assert {folder.name for folder in (store.path / "set-aside").iterdir()} == set(planned)
+    store.add(plan(wanted("erm(layers=1)", [0, 1])).todo)  # who asks again has them again
+    assert "1 planned job is a hole" in " ".join(mmbench("status").stdout.split())
+    mmbench("forget")
+    assert len(list((store.path / "set-aside").iterdir())) == 4  # neither replaces the other

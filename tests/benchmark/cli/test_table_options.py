@@ -56,6 +56,13 @@ def test_a_metric_leads_in_every_table_that_is_made_of_it(store: Path, call: Cal
     keys = ["task", "method", "metric"]
     one, other = (frame.sort_values(by=keys, ignore_index=True) for frame in (tables["accuracy"], plain))
     pd.testing.assert_frame_equal(one, other)  # nothing but the order is another
+    of_one = as_json(
+        call, store, "--metric", "rmse", "--what", "accuracy,contribution"
+    )  # which is not in the list of MOSI
+    assert set(of_one["contribution"]["metric"]) == {"rmse"}
+    assert of_one["accuracy"].groupby(["task", "method"], sort=False)["metric"].first().unique().tolist() == [
+        "rmse"
+    ]
     said = shown(call, store, "--metric", "mae")
     assert "mae, clean ↓" in said
 

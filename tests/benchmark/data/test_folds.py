@@ -149,6 +149,34 @@ def test_a_fold_that_would_train_one_class_is_refused(tmp_path: Path):
         divide(samples_of(apart), LEAVE_ONE_OUT, "session", apart, "apart")
 
 
+@pytest.mark.parametrize(
+    ("rare", "group", "told"),
+    [
+        (1, "none", r"as class loud has 1 sample \(1 tested there\): a class needs 3 samples, to test, to validate and to "
+            "train: merge it with another class, or leave its samples out"),
+        (15, LEAVE_ONE_OUT, r"as class loud has 15 samples \(15 tested there\): use fewer folds, or another --fold-group"),
+    ],
+)  # fmt: skip
+def test_a_class_that_a_fold_cannot_train_is_named_with_its_samples(
+    tmp_path: Path, rare: int, group: str, told: str
+):
+    write(tmp_path / "apart", label=(np.arange(60) < rare).astype(int))
+    apart = locate("apart", tmp_path)
+    rule, by = (LEAVE_ONE_OUT, "session") if group == LEAVE_ONE_OUT else (5, group)
+    with pytest.raises(
+        UsageError, match=rf"apart: fold \d of \d would be trained on one class alone, calm, {told}"
+    ):
+        divide(samples_of(apart), rule, by, apart, "apart")
+
+
+def test_a_class_with_fewer_samples_than_folds_is_said(tmp_path: Path):
+    write(tmp_path / "rare", label=(np.arange(60) % 15 == 0).astype(int))
+    rare = locate("rare", tmp_path)
+    line = "class loud has 4 samples, fewer than the 5 folds: use fewer folds, merge it with another class, or leave its samples out"
+    assert line in divide(samples_of(rare), 5, "none", rare, "rare").notes
+    assert not divide(samples_of(rare), 4, "none", rare, "rare").notes
+
+
 def test_single_samples_of_groups_are_said_to_leak(talks):
     division = divide(samples_of(talks), 3, "none", talks, "talks")
     assert division.leaks == ("12 of 12 groups (speaker) lie in several folds",)

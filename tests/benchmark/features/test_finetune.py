@@ -223,6 +223,18 @@ def test_what_needs_frozen_features_is_refused(folder: Path, tmp_path: Path, mor
         run(asked(folder, tmp_path / "runs", protocol=rules, **more))
 
 
+def test_missing_frames_in_training_reach_raw_media(folder: Path, tmp_path: Path) -> None:
+    rules = {"encoder_mode": "last", "epochs": 1}
+    for name, missing in (("whole", "off"), ("missing", "spectrum")):
+        asked_for = asked(folder, tmp_path / name, protocol={**rules, "train_with_missing": missing})
+        assert run(asked_for).ok
+    losses = [
+        json.loads(next(tmp_path.glob(f"{name}/jobs/*/fit.json")).read_text())["epochs"][0]["train"]["task"]
+        for name in ("whole", "missing")
+    ]
+    assert losses[0] != losses[1]
+
+
 def test_features_that_no_network_made_cannot_be_trained(folder: Path, tmp_path: Path) -> None:
     summary = run(asked(folder, tmp_path / "runs", modalities=["audio"], protocol={"encoder_mode": "full"}))
     assert "no modality of hac was encoded by a network" in summary.failed[0].reason

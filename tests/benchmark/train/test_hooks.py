@@ -10,7 +10,9 @@ import pytest
 import torch
 from mmbench.benchmark.check.planted import planted_batch, specs
 from mmbench.benchmark.core.protocol import Protocol
+from mmbench.benchmark.train import optimizer
 from mmbench.benchmark.train.lightning_module import fit
+from mmbench.benchmark.train.optimizer import build_optimizer
 from mmbench.datasets.batch import Batch, Spec
 from mmbench.methods.erm import ERM, ERMParams
 from mmbench.methods.method import ParameterGroup
@@ -117,6 +119,54 @@ def test_a_group_has_a_rate_and_a_decay_of_its_own():
 
     with pytest.raises(ValueError, match="in two groups"):
         train(Twice)
+
+
+def test_what_is_frozen_is_in_no_group_of_the_optimiser_and_training_is_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    class Frozen(ERM):
+        def __init__(self, params: ERMParams, spec: Spec) -> None:
+            super().__init__(params, spec)
+            self.encoders.requires_grad_(False)
+
+        def parameter_groups(self) -> Sequence[ParameterGroup]:
+            first, *_ = self.encoders.parameters()
+            return (ParameterGroup([first]), ParameterGroup(list(self.head.parameters()), rate=2.0))
+
+    method = Frozen(ERMParams(width=8, layers=1), SPEC)
+    groups = build_optimizer(method, RULES).param_groups
+    assert {one for group in groups for one in group["params"]} == set(method.head.parameters())
+    assert [group["lr"] for group in groups] == [2.0 * RULES.learning_rate]
+    without = weights(train(Frozen))
+    with monkeypatch.context() as patch:
+        patch.setattr(optimizer, "left_out", lambda method: set())
+        assert len(build_optimizer(method, RULES).param_groups) > len(groups)
+        everything = weights(train(Frozen))
+    assert all(torch.equal(a, b) for a, b in zip(without, everything, strict=True))
+
+
+def test_what_is_thawed_later_is_trained_or_said_to_be_none():
+    class Thawing(ERM):
+        stages: tuple[float, ...] = (1.0,)
+
+        def __init__(self, params: ERMParams, spec: Spec) -> None:
+            super().__init__(params, spec)
+            self.head.requires_grad_(False)
+
+        def before_epoch(self, batches: object, done: float) -> None:
+            self.head.requires_grad_(done > 0)
+
+    class Staged(Thawing):
+        stages = (0.5, 0.5)
+
+    with pytest.raises(
+        ValueError, match=r"^head\.\S+ required no gradient when the training began, and does now"
+    ):
+        train(Thawing)
+    torch.manual_seed(0)
+    first = Staged(ERMParams(width=8, layers=1), SPEC)
+    pairs = zip(first.head.parameters(), train(Staged).head.parameters(), strict=True)
+    assert any(not torch.allclose(start, moved, atol=1e-6) for start, moved in pairs)
 
 
 def test_one_step_for_a_batch_is_what_it_was():

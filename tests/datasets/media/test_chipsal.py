@@ -139,6 +139,7 @@ def test_the_same_picture_twice_is_told_and_stays_in_one_fold(tmp_path: Path):
     found = Chipsal().raw(folder)
     assert len(found.problems) == 10
     assert all(one.published for one in found.problems)
+    assert found.faults == ()  # nothing is to be mended
     said = str(found.problems[0])
     assert said.startswith("m21 image: labels.csv: the same picture as m0, under another label (sha256 ")
     samples = samples_of_clips(found.target, found.clips, {})

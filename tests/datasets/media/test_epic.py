@@ -99,6 +99,7 @@ def test_every_published_clip_is_there_with_all_its_media(found: MediaSet):
     assert [str(problem) for problem in found.problems] == [
         "D3_P22_08_17280_17853_4#2: D3_train.pkl: listed before, in D3_train.pkl"
     ]
+    assert found.faults == ()
     assert [result.reason for result in check_media(found) if not result.ok] == []  # it is published so
 
 

@@ -78,6 +78,7 @@ def check_that_repeats_are_the_only_problems(found: MediaSet, lists: Path) -> No
     }
     assert len(both) == 24
     assert {problem.sample_id for problem in found.problems} == {f"human/{name[:-4]}#2" for name in both}
+    assert found.faults == found.problems  # they are trained on and tested
     assert {problem.reason for problem in found.problems} == {"listed before, in HAC_train_only_human.csv"}
     assert [result.reason for result in check_media(found) if not result.ok] == []  # it is published so
 

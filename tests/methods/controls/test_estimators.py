@@ -181,3 +181,41 @@ def test_the_candidate_that_validates_best_is_kept_and_stored():
     other = Logistic(LogisticParams(), SCORES)
     load_weights(other, save_weights(method))
     assert torch.equal(other(valid).prediction, method(valid).prediction)
+
+
+def weak(spec: Spec, count: int, seed: int) -> Batch:
+    """A signal of 60 columns of which each says little, of a tenth of the variance of the score."""
+    draw = torch.Generator().manual_seed(seed)
+    columns = torch.randn(count, 60, generator=draw)
+    score = columns.sum(1) / 60**0.5 + 3 * torch.randn(count, generator=draw)
+    return Batch(
+        features={"text": columns[:, None, :]},
+        mask={"text": torch.ones(count, 1).bool()},
+        present={"text": torch.ones(count).bool()},
+        target=score if spec.kind == "regression" else (score > 0).long(),
+        domain=torch.zeros(count).long(),
+        sample_id=torch.arange(count),
+    )
+
+
+@pytest.mark.parametrize("kind", ["regression", "classification"])
+def test_a_weak_signal_is_not_met_at_an_end_of_the_penalties(kind: str):
+    """Neither of few samples nor of many, where an absolute penalty would have to be another one."""
+    spec = Spec({"text": 60}, kind, classes=2 if kind == "classification" else 1)  # type: ignore[arg-type]
+    protocol = Protocol.model_validate({"selection": "source-validation"})
+    for count in (120, 1200):
+        method = Logistic(LogisticParams(), spec)
+        train, valid = weak(spec, count, 0), weak(spec, 4000, 1)
+        made = fit_estimator(method, protocol, train, valid, 0, lambda *_: None, SelectionData())
+        assert 0 < made.selected_epoch < len(method.candidates()) - 1
+        best, *ends = (made.record[place].metric for place in (made.selected_epoch, 0, -1))
+        assert best < min(ends) if kind == "regression" else best > max(ends)
+
+
+@pytest.mark.parametrize("spec", [CLASSES, SCORES], ids=["classes", "scores"])
+def test_a_penalty_means_the_same_for_any_number_of_samples(spec: Spec):
+    train = batch(spec)
+    thrice = train.take(torch.arange(len(train)).repeat(3))
+    for candidate in (10.0, 0.1, 0.001):
+        one, other = (fitted(Logistic(LogisticParams(), spec), part, candidate) for part in (train, thrice))
+        torch.testing.assert_close(one(train).prediction, other(train).prediction, rtol=0.01, atol=0.003)
