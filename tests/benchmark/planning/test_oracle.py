@@ -30,7 +30,7 @@ from ..data.test_domains import made
 
 EBMC = "ebmc(layers=1)"
 TASK = "multi/a+multi/b->multi/c"
-RULES = "fair (batch_size=12, epochs=6, learning_rate=0.01)"
+RULES = "fair (batch_size=8, epochs=10, learning_rate=0.006)"
 
 
 def experiment(root: Path, store: Path, datasets: str, **more: Any) -> Experiment:
@@ -122,7 +122,7 @@ def once(tmp_path_factory: pytest.TempPathFactory) -> Path:
     }
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("XDG_CACHE_HOME", str(folder / "cache"))
-        rules = {"epochs": 6, "batch_size": 12, "learning_rate": 0.01}
+        rules = {"epochs": 10, "batch_size": 8, "learning_rate": 0.006}
         root = write(folder / "data", splits)
         assert run(experiment(root, folder / "runs", TASK, protocol=rules, seeds="0-2")).ok
     return folder / "runs"
