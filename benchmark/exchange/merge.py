@@ -15,12 +15,14 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 
 from ...leaderboards.catalog import TABLES
 from ...leaderboards.labels import UPPER_BOUND, WITHIN_MARGIN
 from ...leaderboards.metrics.derived import GAP
+from ...leaderboards.metrics.registry import METRICS
 from ...leaderboards.render import csv_files
 from ...leaderboards.tables.accuracy import COLUMNS
 from ...leaderboards.tables.cost import QUANTITIES
@@ -202,13 +204,27 @@ def _check_scores(found: Incoming) -> None:
                     if read is not None:
                         read()
                 alone = replace(result, fold=0, folds=0)
-                holes = [hole for hole in TABLES["accuracy"].make([alone])["hole"] if hole]
-                if holes:
-                    raise RefusedError(f"cannot be scored: {single_line(holes[0])}")
+                # What is out of all bounds has no error that is a number: that is its fault, and no warning.
+                with np.errstate(over="ignore", invalid="ignore"):
+                    table = TABLES["accuracy"].make([alone])
+                if hole := _first_fault(table):
+                    raise RefusedError(f"cannot be scored: {single_line(hole)}")
         except RefusedError:
             raise
         except (ValueError, TypeError, KeyError, OSError, pa.ArrowException) as error:
             raise RefusedError(f"cannot be scored: {single_line(str(error))}") from None
+
+
+def _first_fault(table: pd.DataFrame) -> str:
+    """Why some predictions of a job cannot be scored; empty where all can.
+
+    A metric that has no value for predictions that are whole is no fault: a constant answer has no correlation, and
+    samples of one class no AUROC.
+    """
+    for hole, samples, metric in zip(table["hole"], table["samples"], table["metric"], strict=True):
+        if hole and not (samples and METRICS[metric].undefined):
+            return hole
+    return ""
 
 
 class _ConflictError(Exception):
