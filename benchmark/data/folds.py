@@ -7,7 +7,7 @@ others train. The division depends on the data alone, so that every method, moda
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -19,6 +19,7 @@ from ...datasets.samples import take_rows
 from ...datasets.validation import draw_validation
 from ..core.errors import UsageError, nearest
 from ..core.fold import AUTO, LEAVE_ONE_OUT, ONE_TEST, SINGLE, TRAIN_VALID, Fold
+from ..core.strings import counted
 from ..core.task import Task, domain_of
 from .domains import concatenate
 
@@ -138,7 +139,9 @@ def divide(
         parts=parts,
         digest=_digest(names, parts),
         leaks=tuple(_shared(known, name, fold, place)),
-        notes=tuple(_notes(parts, samples, located.target, place, "valid" if of == ONE_TEST else "test")),
+        notes=tuple(
+            _notes(parts, samples, located.target, place, "valid" if of == ONE_TEST else "test", wholes, name)
+        ),
     )
     return division
 
@@ -265,7 +268,15 @@ def _shared(known: Mapping[str, _Grouping], name: str, fold: np.ndarray, place: 
     return lines
 
 
-def _notes(parts: np.ndarray, samples: Samples, target: Target, place: str, role: str) -> list[str]:
+def _notes(
+    parts: np.ndarray,
+    samples: Samples,
+    target: Target,
+    place: str,
+    role: str,
+    wholes: Sequence[str] | None,
+    group: str,
+) -> list[str]:
     """Classes that a fold does not train, or does not test or validate, in words.
 
     Args:
@@ -274,6 +285,8 @@ def _notes(parts: np.ndarray, samples: Samples, target: Target, place: str, role
         target: what is predicted.
         place: what a message calls the dataset.
         role: what the fold does: ``"test"`` or ``"valid"``.
+        wholes: the group of each sample that lies in one fold as a whole; None where single samples were divided.
+        group: the name of these groups.
 
     Raises:
         UsageError: a training part has one class.
@@ -289,7 +302,7 @@ def _notes(parts: np.ndarray, samples: Samples, target: Target, place: str, role
                 alone = target.classes[min(there)]
                 raise UsageError(
                     f"{place}: fold {index} of {len(parts)} would be trained on one class alone, {alone}: "
-                    "use fewer folds, or another --fold-group"
+                    + _why_alone(min(there), samples, target, wholes, group)
                 )
             if everywhere - there:
                 folds[index] = everywhere - there
@@ -303,3 +316,31 @@ def _notes(parts: np.ndarray, samples: Samples, target: Target, place: str, role
                 + (f", and {len(folds) - 1} more folds lack a class there" if len(folds) > 1 else "")
             )
     return lines
+
+
+def _why_alone(
+    trained: int, samples: Samples, target: Target, wholes: Sequence[str] | None, group: str
+) -> str:
+    """Why a fold trains one class alone, and what can be done about it.
+
+    Args:
+        trained: the index of that class.
+        samples: that were divided.
+        target: what is predicted.
+        wholes: as in ``_notes``.
+        group: as in ``_notes``.
+    """
+    others = samples.target != trained
+    if not others.any():
+        return "no sample is of another class"
+    wanted = f"and {FEWEST_GROUPS} are needed: to test, to validate, to train"
+    if wholes is None:
+        count, what, advice = int(others.sum()), "have", ""
+        held = counted(count, "sample")
+    else:
+        count = len({whole for whole, other in zip(wholes, others, strict=True) if other})
+        what, advice = "are in", "; use another --fold-group"
+        held = f"{count} of {len(set(wholes))} groups ({group})"
+    if count < FEWEST_GROUPS:
+        return f"all other classes {what} {held}, {wanted}{advice}"
+    return "use fewer folds, or another --fold-group"

@@ -11,7 +11,7 @@ from mmbench.benchmark.core.errors import UsageError
 from mmbench.benchmark.core.fold import AUTO, LEAVE_ONE_OUT, TRAIN_VALID, Fold
 from mmbench.benchmark.data.folds import all_samples, divide
 from mmbench.benchmark.data.tensors import TaskRequest, load_task
-from mmbench.datasets.dataset import DataError, Samples
+from mmbench.datasets.dataset import SPLITS, DataError, Samples
 from mmbench.datasets.locate import locate
 
 DESCRIPTION = """
@@ -147,6 +147,41 @@ def test_a_fold_that_would_train_one_class_is_refused(tmp_path: Path):
     apart = locate("apart", tmp_path)
     with pytest.raises(UsageError, match="fold 1 of 4 would be trained on one class alone, calm"):
         divide(samples_of(apart), LEAVE_ONE_OUT, "session", apart, "apart")
+
+
+@pytest.mark.parametrize(
+    ("members", "group", "message"),
+    [
+        (0, "none", "alone, calm: no sample is of another class$"),
+        (
+            1,
+            "none",
+            "alone, calm: all other classes have 1 sample, and 3 are needed: to test, to validate, to tr",
+        ),
+        (
+            4,
+            AUTO,
+            r"alone, calm: all other classes are in 1 of 12 groups \(speaker\), and 3 are needed: .*fold-group$",
+        ),
+    ],
+)
+def test_a_class_with_too_few_members_is_one_line(tmp_path: Path, members: int, group: str, message: str):
+    write(tmp_path / "few", label=(np.arange(60) < members).astype(int))
+    few = locate("few", tmp_path)
+    with pytest.raises(UsageError, match=message) as caught:
+        divide(samples_of(few), 5, group, few, "few")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_class_with_fewer_members_than_folds_is_divided_and_said(tmp_path: Path):
+    write(tmp_path / "few", label=(np.arange(60) < 3).astype(int))
+    few = locate("few", tmp_path)
+    division = divide(samples_of(few), 5, "none", few, "few")
+    labels = samples_of(few).target
+    assert all({0, 1} == set(labels[part == SPLITS.index("train")]) for part in division.parts)
+    assert division.notes == (
+        "fold 1 of 5 has no test sample of class loud, and 1 more folds lack a class there",
+    )
 
 
 def test_single_samples_of_groups_are_said_to_leak(talks):
