@@ -22,9 +22,8 @@ import pyarrow as pa
 from ...leaderboards.catalog import TABLES
 from ...leaderboards.labels import UPPER_BOUND, WITHIN_MARGIN
 from ...leaderboards.metrics.derived import GAP
-from ...leaderboards.metrics.registry import METRICS
 from ...leaderboards.render import csv_files
-from ...leaderboards.tables.accuracy import COLUMNS
+from ...leaderboards.tables.accuracy import COLUMNS, unscored
 from ...leaderboards.tables.cost import QUANTITIES
 from ...leaderboards.tables.results import Result
 from ..core.errors import UsageError
@@ -207,24 +206,12 @@ def _check_scores(found: Incoming) -> None:
                 # What is out of all bounds has no error that is a number: that is its fault, and no warning.
                 with np.errstate(over="ignore", invalid="ignore"):
                     table = TABLES["accuracy"].make([alone])
-                if hole := _first_fault(table):
+                for hole in table.loc[unscored(table), "hole"]:
                     raise RefusedError(f"cannot be scored: {single_line(hole)}")
         except RefusedError:
             raise
         except (ValueError, TypeError, KeyError, OSError, pa.ArrowException) as error:
             raise RefusedError(f"cannot be scored: {single_line(str(error))}") from None
-
-
-def _first_fault(table: pd.DataFrame) -> str:
-    """Why some predictions of a job cannot be scored; empty where all can.
-
-    A metric that has no value for predictions that are whole is no fault: a constant answer has no correlation, and
-    samples of one class no AUROC.
-    """
-    for hole, samples, metric in zip(table["hole"], table["samples"], table["metric"], strict=True):
-        if hole and not (samples and METRICS[metric].undefined):
-            return hole
-    return ""
 
 
 class _ConflictError(Exception):

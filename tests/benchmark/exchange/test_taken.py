@@ -54,7 +54,7 @@ def test_a_constant_answer_is_taken_and_one_that_has_no_error_is_not(
     asked = {"methods": "majority,logistic", "datasets": "toy", "seeds": "0", "data_root": data_root}
     theirs = tmp_path / "theirs"
     assert run(Experiment.read({**asked, "store": theirs, "launcher": "debug", "device": "cpu"})).ok
-    call("leaderboard", "--store", theirs, "--what", "accuracy", "--format", "csv")
+    assert call("leaderboard", "--store", theirs, "--what", "accuracy", "--format", "csv")[0] == 0
     holes = read_csv(theirs / "leaderboards" / "accuracy.csv").query("hole != ''")
     assert list(holes["metric"]) == ["corr"]
     report = merge(theirs, ours)
