@@ -58,7 +58,8 @@ class Table:
         plain: whether its frame has columns of its own, and not those of ``tables.accuracy.COLUMNS``.
         bounds: whether upper bounds have a row in it.
         singles: whether it reads, beside the jobs of a task and modality set, those on single modalities of that set.
-        complete: whether every hole in it makes the command fail; else only seeds that are planned and not usable do.
+        complete: whether predictions that cannot be scored make the command fail (``accuracy.unscored``); else only seeds
+            that are planned and not usable do.
         notes: ``module:function``, or the function itself, that gives what a reader must know beside a plain table, as
             lines, from its frame.
         origin: where a table from outside comes from, with its version; empty for tables of mmbench.

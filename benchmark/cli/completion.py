@@ -87,6 +87,7 @@ COMPLETIONS: dict[str, Completion] = {
     "datasets": _datasets,
     "ood": _datasets,
     "corruptions": _corruptions,
+    "class_weights": _of("off", "balanced"),
     "launcher": _registered("launcher"),
     "suite": _suites,
     "what": _tables,

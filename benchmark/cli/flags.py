@@ -200,6 +200,7 @@ def _metavar(name: str, field: FieldInfo) -> str:
         "held_out_classes": "C,C,...",
         "rules": "FIELD,FIELD,...",
         "logger": "|".join(LOGGERS) + ",...",
+        "class_weights": "off|balanced|C=WEIGHT,...",
         "train_with_missing": "off|patterns|spectrum|M=RATE,...",
         "store": "FOLDER",
         "data_root": "FOLDER",

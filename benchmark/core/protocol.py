@@ -12,6 +12,7 @@ from ...corruptions.families import TRAIN_MISSING
 from ...datasets.imputation_rules import Rule as Imputation
 from ...datasets.rates import has_rates, parse_rates, rates_text
 from .as_published import BUDGETS
+from .class_weights import ClassWeights, as_class_weights, class_weights_text
 from .selection import Rule
 from .strings import as_list, unique
 
@@ -111,9 +112,10 @@ class Protocol(BaseModel):
         ge=0,
         description="every number of the gradient is clipped here, after each batch; 0 turns it off",
     )
-    class_weights: Annotated[Literal["off", "balanced"], Since("0.2")] = Field(
+    class_weights: Annotated[ClassWeights, Since("0.2")] = Field(
         "off",
-        description="weights of the classes, or labels, in the loss; balanced: so that each counts as much, however rare",
+        description="weights of the classes, or labels, in the loss; balanced: so that each counts as much, however "
+        "rare; or a number for each (happy=2,sad=0.5; 1 where none is given)",
     )
     standardize: bool = Field(
         True, description="z-score features by the source training split, cut off at 5 deviations"
@@ -175,6 +177,18 @@ class Protocol(BaseModel):
         [], description="classes that are not trained on, and are told apart as OOD in the test"
     )
 
+    @model_validator(mode="before")
+    @classmethod
+    def _words(cls, values: Any) -> Any:
+        """YAML 1.1 reads ``off`` and ``on`` as false and true: in a field of words they are words."""
+        if not isinstance(values, Mapping):
+            return values
+        words = {name for name, field in cls.model_fields.items() if isinstance(field.default, str)}
+        return {
+            name: ("on" if value else "off") if isinstance(value, bool) and name in words else value
+            for name, value in values.items()
+        }
+
     @model_validator(mode="after")
     def _whole_companions(self) -> Protocol:
         """A job is compared with its companions epoch by epoch, so that none may end early."""
@@ -216,6 +230,12 @@ class Protocol(BaseModel):
                 f"{value!r} is none of {', '.join(TRAIN_MISSING)}, and no rates as text=0.3,audio=0.7"
             )
         return rates_text(parse_rates(value)) or "off"
+
+    @field_validator("class_weights", mode="before")
+    @classmethod
+    def _weights(cls, value: Any) -> Any:
+        """The name of a rule, or class -> weight; from a flag as a text."""
+        return as_class_weights(value)
 
     @field_validator("held_out_classes", mode="before")
     @classmethod
@@ -259,8 +279,13 @@ def _label(values: Mapping[str, Any], own: Mapping[str, Any]) -> str:
         own: every field as the name alone sets it.
     """
     changed = ", ".join(
-        f"{key}={'+'.join(value) if isinstance(value, list) else value}"
-        for key, value in sorted(values.items())
-        if value != own.get(key)
+        f"{key}={_value_text(value)}" for key, value in sorted(values.items()) if value != own.get(key)
     )
     return f"{values['name']} ({changed})" if changed else values["name"]
+
+
+def _value_text(value: Any) -> str:
+    """The value of a field as a label has it."""
+    if isinstance(value, dict):
+        return class_weights_text(value)
+    return "+".join(value) if isinstance(value, list) else str(value)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -37,3 +37,19 @@ def balanced_label_weights(counts: Sequence[int], size: int) -> tuple[float, ...
     """
     pairs = [balanced_weights((count, size - count)) for count in counts]
     return tuple(there for there, _ in pairs) + tuple(absent for _, absent in pairs)
+
+
+def given_weights(weights: Mapping[str, float], classes: Sequence[str], *, labels: bool) -> tuple[float, ...]:
+    """The weights that a protocol states, of all classes; 1 where it states none.
+
+    Args:
+        weights: class -> weight.
+        classes: the names of the classes, or of the labels.
+        labels: whether a sample has any number of them: a weight is then that of the label's presence, and its absence
+            has 1.
+
+    Returns:
+        The weights of the classes; of labels those of their presence, then those of their absence.
+    """
+    stated = tuple(weights.get(name, 1.0) for name in classes)
+    return stated + (1.0,) * len(stated) if labels else stated

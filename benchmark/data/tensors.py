@@ -30,7 +30,7 @@ from .compatibility import (
 from .domains import check_domain, samples_of_place
 from .folds import samples_of_fold
 from .join import sample_hash as sample_hash  # a public name of this module
-from .label_statistics import balanced_label_weights, label_statistics
+from .label_statistics import balanced_label_weights, given_weights, label_statistics
 from .split import Split, TensorRecipe
 from .standardization import feature_statistics
 
@@ -69,12 +69,14 @@ class TaskData:
     media: Mapping[str, str] = field(default_factory=dict)
     sound_rates: Mapping[str, int] = field(default_factory=dict)
 
-    def spec(self, protocol: str, class_weights: str = "off", imputation: Rule = "off") -> Spec:
+    def spec(
+        self, protocol: str, class_weights: str | Mapping[str, float] = "off", imputation: Rule = "off"
+    ) -> Spec:
         """What a method is built for.
 
         Args:
             protocol: the name of the protocol.
-            class_weights: its rule of that name.
+            class_weights: its rule of that name: ``off``, ``balanced``, or class -> weight.
             imputation: its rule ``impute``.
         """
         labels = label_statistics(self.train.batch.target, len(self.target.classes))
@@ -103,7 +105,9 @@ class TaskData:
                 name: self.media[name] for name in sizes if name in self.media and name not in self.finetuned
             },
             sound_rates={name: rate for name, rate in self.sound_rates.items() if name in sizes},
-            class_weights=self._class_weights(labels["class_counts"]) if class_weights == "balanced" else (),
+            class_weights=()
+            if class_weights == "off"
+            else self._class_weights(class_weights, labels["class_counts"]),
             partly_observed=tuple(
                 name for name in sizes if name in self.train.batch.observed and name not in filled
             ),
@@ -114,11 +118,17 @@ class TaskData:
             ),
         )
 
-    def _class_weights(self, counts: tuple[int, ...]) -> tuple[float, ...]:
-        """The balanced weights of the classes, or of the labels, by how many training samples have each."""
-        if self.target.kind == "multi-label":
-            return balanced_label_weights(counts, len(self.train.batch))
-        return balanced_weights(counts)
+    def _class_weights(self, rule: str | Mapping[str, float], counts: tuple[int, ...]) -> tuple[float, ...]:
+        """The weights of the classes, or of the presence and then of the absence of the labels.
+
+        Args:
+            rule: ``balanced``, or class -> weight.
+            counts: how many training samples have each class.
+        """
+        labels = self.target.kind == "multi-label"
+        if not isinstance(rule, str):
+            return given_weights(rule, self.target.classes, labels=labels)
+        return balanced_label_weights(counts, len(self.train.batch)) if labels else balanced_weights(counts)
 
     def with_context(self) -> TaskData:
         """The same data, with the previous utterance of every sample as context."""

@@ -15,6 +15,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 
@@ -22,7 +23,7 @@ from ...leaderboards.catalog import TABLES
 from ...leaderboards.labels import UPPER_BOUND, WITHIN_MARGIN
 from ...leaderboards.metrics.derived import GAP
 from ...leaderboards.render import csv_files
-from ...leaderboards.tables.accuracy import COLUMNS
+from ...leaderboards.tables.accuracy import COLUMNS, unscored
 from ...leaderboards.tables.cost import QUANTITIES
 from ...leaderboards.tables.results import Result
 from ..core.errors import UsageError
@@ -202,9 +203,11 @@ def _check_scores(found: Incoming) -> None:
                     if read is not None:
                         read()
                 alone = replace(result, fold=0, folds=0)
-                holes = [hole for hole in TABLES["accuracy"].make([alone])["hole"] if hole]
-                if holes:
-                    raise RefusedError(f"cannot be scored: {single_line(holes[0])}")
+                # What is out of all bounds has no error that is a number: that is its fault, and no warning.
+                with np.errstate(over="ignore", invalid="ignore"):
+                    table = TABLES["accuracy"].make([alone])
+                for hole in table.loc[unscored(table), "hole"]:
+                    raise RefusedError(f"cannot be scored: {single_line(hole)}")
         except RefusedError:
             raise
         except (ValueError, TypeError, KeyError, OSError, pa.ArrowException) as error:

@@ -6,6 +6,7 @@ from collections.abc import Collection, Sequence
 
 from ...datasets.rates import fault_of_rates, parse_rates
 from ...datasets.target import Target
+from ..core.class_weights import check_class_names, class_weights_text
 from ..core.errors import UsageError, nearest
 from ..core.method_spec import MethodDescription
 from ..core.protocol import Protocol
@@ -29,14 +30,13 @@ def check_method(method: MethodDescription, rules: Protocol, target: Target, dat
         )
     if rules.class_weights == "off":
         return
+    said = f"--class-weights {class_weights_text(rules.class_weights)}"
     if target.kind == "regression":
-        raise UsageError(
-            f"--class-weights {rules.class_weights} needs classes or labels, and {dataset} is {target.kind}"
-        )
+        raise UsageError(f"{said} needs classes or labels, and {dataset} is {target.kind}")
+    trained = [name for name in target.classes if name not in rules.held_out_classes]
+    check_class_names(rules.class_weights, trained, dataset)
     if not method.weighs_classes:
-        raise UsageError(
-            f"--class-weights {rules.class_weights} does not reach the method {method.name}: leave one of them out"
-        )
+        raise UsageError(f"{said} does not reach the method {method.name}: leave one of them out")
 
 
 def check_rates(asked_by: str, rates: str, sets: Collection[Sequence[str]]) -> None:

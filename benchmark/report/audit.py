@@ -7,6 +7,7 @@ from typing import Any
 
 from ...corruptions.families import trained_families
 from ...leaderboards.labels import FINGERPRINTS, LEAKS, NO_LEAKS
+from ..core.class_weights import class_weights_text
 from ..core.fold import Fold
 from ..core.job import OUTSIDE, Job
 from ..core.method_spec import describe
@@ -85,7 +86,7 @@ def _division(fold: Fold) -> str:
 def _class_weights(job: Job) -> dict[str, str]:
     """How classes are weighed in the loss; nothing where they are not, as in all jobs before there was the rule."""
     weights = job.protocol.get("class_weights", "off")
-    return {} if weights == "off" else {"class_weights": str(weights)}
+    return {} if weights == "off" else {"class_weights": class_weights_text(weights)}
 
 
 def _modality_term(job: Job) -> dict[str, str]:

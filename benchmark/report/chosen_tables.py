@@ -265,12 +265,14 @@ def is_complete(made: Mapping[str, pd.DataFrame], tables: Mapping[str, Table]) -
 
     Args:
         made: name -> frame.
-        tables: name -> declaration. Where that says ``complete`` every hole counts; elsewhere a metric that is
-            undefined for complete results does not.
+        tables: name -> declaration. Where that says ``complete``, predictions that cannot be scored count, too; a
+            metric that has no value for predictions that are whole never does.
     """
     return not any(_lacks(tables[name], frame) for name, frame in made.items() if not tables[name].plain)
 
 
 def _lacks(table: Table, frame: pd.DataFrame) -> bool:
-    holes = (frame["hole"] != "") & ((frame["n"] < frame["n_planned"]) | table.complete)
-    return bool(holes.any())
+    from ...leaderboards.tables.accuracy import unscored
+
+    seeds = (frame["hole"] != "") & (frame["n"] < frame["n_planned"])
+    return bool(seeds.any()) or (table.complete and bool(unscored(frame).any()))

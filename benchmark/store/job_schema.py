@@ -37,7 +37,9 @@ def parse_job(values: Any) -> Job:
     try:
         if Task.parse(job.task).name != job.task:
             raise ValueError(f"task {job.task!r} is not written as mmbench writes it")
-        Protocol.model_validate(job.protocol)
+        rules = Protocol.model_validate(job.protocol)
+        if odd := [name for name, value in job.protocol.items() if getattr(rules, name) != value]:
+            raise ValueError(f"protocol.{odd[0]} is not written as mmbench writes it")
         if job.metrics not in FAMILIES:
             raise ValueError(f"metrics: {job.metrics!r} is none of {', '.join(FAMILIES)}")
         if job.label != job.method and not job.label.startswith(f"{job.method}("):

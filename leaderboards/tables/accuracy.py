@@ -21,6 +21,7 @@ from ..labels import (
     WITHIN_MARGIN,
     WORST_TARGET,
 )
+from ..metrics.registry import METRICS
 from ..stats.bootstrap import DRAWS, FEWER_DRAWS
 from .block import ALPHA, Numbers, numbers_of
 from .cells import Cell, Group
@@ -326,3 +327,17 @@ def audit_columns(group: Group) -> dict[str, str]:
         )
         for name in names
     }
+
+
+def unscored(frame: pd.DataFrame) -> np.ndarray:
+    """Which rows lack a number that they should have, bool [rows].
+
+    A metric that has no value for predictions that are whole lacks nothing: a constant answer has no correlation, and
+    samples of one class no AUROC.
+
+    Args:
+        frame: a table with the columns ``COLUMNS``.
+    """
+    may_lack = [name for name, metric in METRICS.items() if metric.undefined]
+    holes, samples, metrics = (np.asarray(frame[name]) for name in ("hole", "samples", "metric"))
+    return (holes != "") & ~((samples > 0) & np.isin(metrics.astype(str), may_lack))

@@ -20,6 +20,7 @@ def test_options_that_take_names_complete_them() -> None:
     assert COMPLETIONS["methods"]("erm") == ["erm"]  # it names none
     assert "mosi,sims" in COMPLETIONS["datasets"]("mosi,s")
     assert COMPLETIONS["corruptions"]("missing-r") == ["missing-rates"]
+    assert COMPLETIONS["class_weights"]("b") == ["balanced"]
     assert COMPLETIONS["what"]("accuracy,mis") == ["accuracy,missing", "accuracy,misd"]
 
 

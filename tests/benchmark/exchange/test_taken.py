@@ -6,14 +6,17 @@ import hashlib
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 from mmbench.benchmark.core import atomic_files as files_module
 from mmbench.benchmark.exchange.merge import merge
+from mmbench.benchmark.launch.run import run
+from mmbench.benchmark.planning.experiment import Experiment
 from mmbench.benchmark.store import job_folder as store_module
 from mmbench.benchmark.store.store import Store
 from mmbench.leaderboards.render.csv_files import read_csv
 
-from .colleague import Call, content, jobs, kinds, reencode, swapped, without_tables
+from .colleague import Call, content, jobs, kinds, reason, reencode, replaced, swapped, without_tables
 
 
 def test_a_second_store_is_taken_and_tabled_as_there(call: Call, theirs: Path, ours: Path):
@@ -42,6 +45,26 @@ def test_merging_twice_changes_nothing(theirs: Path, ours: Path):
     assert kinds(again, "toyc") == ["already there"] * 2
     assert content(ours) == before
     assert {file: file.stat().st_mtime_ns for file in ours.rglob("*.json")} == stamps
+
+
+def test_a_constant_answer_is_taken_and_one_that_has_no_error_is_not(
+    call: Call, data_root: Path, ours: Path, tmp_path: Path
+):
+    """A constant has no correlation, and every other score; predictions that are out of all bounds have no error."""
+    asked = {"methods": "majority,logistic", "datasets": "toy", "seeds": "0", "data_root": data_root}
+    theirs = tmp_path / "theirs"
+    assert run(Experiment.read({**asked, "store": theirs, "launcher": "debug", "device": "cpu"})).ok
+    assert call("leaderboard", "--store", theirs, "--what", "accuracy", "--format", "csv")[0] == 0
+    holes = read_csv(theirs / "leaderboards" / "accuracy.csv").query("hole != ''")
+    assert list(holes["metric"]) == ["corr"]
+    report = merge(theirs, ours)
+    assert kinds(report, "toy-majority") == kinds(report, "toy-logistic") == ["taken"]
+    assert report.ok
+    (job,) = [job for job in jobs(without_tables(theirs)) if "logistic" in job.name]
+    reencode(job, lambda table: replaced(table, "score", np.full(len(table), 1e308)))
+    report = merge(theirs, tmp_path / "other")
+    assert kinds(report, "toy-logistic") == ["refused"]
+    assert "cannot be scored: 1 of 1 seeds undefined" in reason(report, "refused")
 
 
 def test_every_row_of_every_table_is_rescored(trained: Path, ours: Path):

@@ -13,13 +13,16 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from mmbench.benchmark.core.class_weights import class_weights_text
 from mmbench.benchmark.core.errors import UsageError
 from mmbench.benchmark.core.protocol import Protocol
 from mmbench.benchmark.core.selection import Direction
-from mmbench.benchmark.data.label_statistics import balanced_label_weights
+from mmbench.benchmark.data.label_statistics import balanced_label_weights, given_weights
 from mmbench.benchmark.data.tensors import TaskData, TaskRequest, load_task
+from mmbench.benchmark.launch.run import run
 from mmbench.benchmark.planning.experiment import Experiment
 from mmbench.benchmark.planning.job_matrix import jobs_of
+from mmbench.benchmark.report.results import results
 from mmbench.benchmark.train.estimation import fit_estimator
 from mmbench.benchmark.train.lightning_module import SelectionData, fit
 from mmbench.benchmark.train.optimizer import plateau_share, rate_share
@@ -28,12 +31,15 @@ from mmbench.benchmark.train.validate import validate
 from mmbench.datasets.batch import Batch, Spec
 from mmbench.datasets.class_labels import balanced_weights
 from mmbench.datasets.locate import locate
+from mmbench.leaderboards.tables.accuracy import accuracy
+from mmbench.leaderboards.tables.results import read_outputs
+from mmbench.methods.controls.gradient_boosting import GradientBoosting
 from mmbench.methods.controls.logistic import Logistic
 from mmbench.methods.controls.random_forest import RandomForest
 from mmbench.methods.erm import ERM
 from mmbench.methods.losses import task_loss
-from mmbench.methods.method import Method
-from sklearn.metrics import balanced_accuracy_score
+from mmbench.methods.method import Method, Output
+from sklearn.metrics import balanced_accuracy_score, recall_score
 from sklearn.utils.class_weight import compute_class_weight, compute_sample_weight
 from torch.nn import functional as F
 
@@ -275,6 +281,88 @@ def test_balanced_weights_find_the_rare_class(kind: type[Method]):
     control, weighed = found(()), found(balanced_weights((216, 24)))
     assert weighed > control + 0.08
     assert weighed > 0.7
+
+
+def test_the_numbers_of_balanced_weights_are_balanced_weights(data_root: Path):
+    request = TaskRequest("toyc", ("x",), ("text", "audio"), True, "strict", True, "cpu")
+    data = load_task(request, {"toyc": locate("toyc", data_root)})
+    counts = np.bincount(data.train.batch.target.numpy()).tolist()
+    numbers = dict(zip(data.target.classes, balanced_weights(counts), strict=True))
+    assert data.spec("fair", numbers) == data.spec("fair", "balanced") != data.spec("fair")
+    assert data.spec("fair", {"yes": 3.0}).class_weights == (1, 3)
+
+
+@pytest.mark.parametrize(
+    "kind", [ERM, Logistic, RandomForest, GradientBoosting], ids=lambda kind: kind.__name__
+)
+def test_a_class_is_found_the_more_the_more_it_weighs(kind: type[Method]):
+    train, valid, test = (imbalanced(seed) for seed in range(3))
+
+    def recalls(weight: float) -> list[float]:
+        weights = given_weights({"rare": weight}, ("usual", "rare"), labels=False)
+        spec = Spec({"text": 2}, "classification", classes=2, class_counts=(216, 24), class_weights=weights)
+        said = fitted(kind, spec, train, valid)(test).prediction.argmax(1)
+        return [recall_score(test.target, said, pos_label=place) for place in range(2)]
+
+    plain, raised = recalls(1), recalls(9)
+    assert raised[1] > plain[1] + 0.1
+    assert raised[0] < plain[0]  # what it costs
+
+
+def test_a_label_that_weighs_more_is_said_more():
+    train, valid, test = (labelled(imbalanced(seed)) for seed in range(3))
+    for kind in (Logistic, RandomForest):
+
+        def said(weight: float, kind: type[Method] = kind) -> torch.Tensor:
+            weights = given_weights({"rare": weight}, ("common", "rare"), labels=True)
+            spec = Spec({"text": 2}, "multi-label", classes=2, class_counts=(120, 24), class_weights=weights)
+            return fitted(kind, spec, train, valid)(test).prediction
+
+        plain, raised = said(1) > 0, said(9) > 0
+        found = [recall_score(test.target[:, 1], answers[:, 1]) for answers in (plain, raised)]
+        assert found[1] > found[0] + 0.2, kind
+        assert (plain[:, 0] == raised[:, 0]).all(), kind  # the other label is as before
+
+
+def test_the_weight_of_a_label_is_pytorch_s_pos_weight():
+    draw = torch.Generator().manual_seed(0)
+    logits, target = torch.randn(20, 2, generator=draw), torch.randint(2, (20, 2), generator=draw).float()
+    weights = given_weights({"drama": 2.5}, ("comedy", "drama"), labels=True)
+    spec = Spec({"text": 2}, "multi-label", classes=2, class_weights=weights)
+    expected = F.binary_cross_entropy_with_logits(logits, target, pos_weight=torch.tensor([1.0, 2.5]))
+    assert float(task_loss(logits, target, spec)) == pytest.approx(float(expected))
+
+
+def fitted(kind: type[Method], spec: Spec, train: Batch, valid: Batch) -> Callable[[Batch], Output]:
+    """A small network after a few epochs, or an estimator, as a function that predicts."""
+    seed_everything(1)
+    method: Any = kind(
+        kind.Params(**{ERM: {"width": 8, "layers": 1}, RandomForest: {"trees": 50}}.get(kind, {})), spec
+    )
+    if kind is ERM:
+        fit(method, rules_of(epochs=4, learning_rate=8e-3), train, valid, 1, lambda *_: None)
+    else:
+        fit_estimator(method, rules_of(), train, valid, 1, lambda *_: None, SelectionData())
+    method.eval()
+    return torch.no_grad()(method)
+
+
+def test_numbers_reach_the_tables_and_those_of_balanced_predict_as_balanced(data_root: Path, tmp_path: Path):
+    labels = locate("toyc", data_root).load()["train"].target
+    numbers: dict[str, float] = dict(
+        zip(("no", "yes"), balanced_weights(np.bincount(labels).tolist()), strict=True)
+    )
+    asked = {"methods": "logistic", "datasets": "toyc", "seeds": "0", "data_root": data_root}
+    where = {"store": tmp_path / "runs", "launcher": "debug", "device": "cpu"}
+    for weights in ("off", "balanced", numbers):
+        assert run(Experiment.read({**asked, **where, "protocol": {"class_weights": weights}})).ok
+    done = results(tmp_path / "runs")
+    frame = accuracy(done, draws=20)
+    assert set(frame["audit_class_weights"]) == {"", "balanced", class_weights_text(numbers)}
+    said = {one.protocol: read_outputs(one)["clean"].prediction for one in done}
+    of_numbers = said.pop(f"fair (class_weights={class_weights_text(numbers)})")
+    assert (of_numbers == said.pop("fair (class_weights=balanced)")).all()
+    assert (of_numbers != said.pop("fair")).any()
 
 
 def planned(data_root: Path, methods: str, dataset: str) -> int:
