@@ -7,7 +7,8 @@ The Python interface::
     run(Experiment(methods=["erm", "ebmc"], datasets=["mosi"], store="runs"))
     print(leaderboard("runs"))
 
-Every table of the catalogue is a function of its name, too: ``from mmbench.benchmark import robustness, ranks``.
+Every table of the catalogue is a function of its name, too: ``from mmbench.benchmark import robustness, ranks``;
+and so is every picture: ``from mmbench.benchmark import plot_degradation``.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from .launch.plan import Plan, plan
     from .launch.run import Summary, run
     from .planning.experiment import Experiment, Search
-    from .report.api import findings, pictures, table
+    from .report.api import findings, pictures, plot, table
     from .report.results import leaderboard, missing_modalities, predictions, results
     from .train.network import TrainedNetwork, load, load_network
     from .train.new_samples import predict
@@ -45,6 +46,7 @@ _HOME = {
     "load": "train.network",
     "load_network": "train.network",
     "pictures": "report.api",
+    "plot": "report.api",
     "progress": "cli.progress",
     "table": "report.api",
     "predict": "train.new_samples",
@@ -72,6 +74,7 @@ __all__ = [
     "missing_modalities",
     "pictures",
     "plan",
+    "plot",
     "predict",
     "predictions",
     "progress",
@@ -90,6 +93,8 @@ def __getattr__(name: str) -> Any:
         value = getattr(import_module(f".{_HOME[name]}", __name__), name)
     elif not name.startswith("_") and name in _tables():
         value = import_module(".report.api", __name__).table_function(name)
+    elif name in (plots := _plots() if name.startswith("plot_") else {}):
+        value = import_module(".report.api", __name__).plot_function(plots[name])
     else:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     globals()[name] = value
@@ -97,9 +102,15 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__, *_tables()})
+    return sorted({*globals(), *__all__, *_tables(), *_plots()})
 
 
 def _tables() -> tuple[str, ...]:
     """The names of all tables, which are functions here."""
     return tuple(import_module("mmbench.leaderboards.catalog").TABLES)
+
+
+def _plots() -> dict[str, str]:
+    """The names of the functions of pictures -> those of the pictures."""
+    names = import_module(".report.pictures", __name__).PICTURES
+    return {f"plot_{name.replace('-', '_')}": name for name in names}

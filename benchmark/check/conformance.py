@@ -141,7 +141,9 @@ CHECKED: dict[str, Callable[[str, tuple[Path, ...], Path | None], Iterator[Check
 def check_method(method_class: type[Method]) -> Iterator[Check]:
     """Runs every check on a method."""
     if not _is_method(method_class):
-        yield Check("It derives from Method.", False, f"{method_class!r} is no mmbench.methods.method.Method")
+        name = getattr(method_class, "__name__", method_class)
+        reason = f"{name} is no mmbench.methods.method.Method: import that, and write class {name}(Method)"
+        yield Check("It derives from Method.", False, reason)
         return
     for check in ESTIMATOR_CHECKS if issubclass(method_class, Estimator) else METHOD_CHECKS:
         yield _result(check, method_class)

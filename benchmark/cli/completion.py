@@ -70,6 +70,12 @@ def _metrics(incomplete: str) -> list[str]:
     return completed(incomplete, METRICS)
 
 
+def _pictures(incomplete: str) -> list[str]:
+    from ..report.pictures import PICTURES
+
+    return completed(incomplete, PICTURES)
+
+
 def _of(*names: str) -> Completion:
     """Completes some names and no others."""
     return lambda incomplete: completed(incomplete, names)
@@ -94,5 +100,7 @@ COMPLETIONS: dict[str, Completion] = {
     "metric": _metrics,
     "ensemble": _of(*ENSEMBLES),
     "picture-formats": _of("png", "pdf", "svg"),
+    "picture-styles": _of("paper", "slide"),
+    "pictures": _pictures,
     "formats": _of("terminal", "csv", "md", "latex", "html"),
 }

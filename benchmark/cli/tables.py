@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from ..core.errors import UsageError, nearest
+from ..core.errors import UsageError
 from ..core.strings import printable
 from ..store.names import inside
 from .completion import COMPLETIONS
@@ -96,7 +96,10 @@ def plot(
     what: Annotated[
         str,
         typer.Argument(
-            help="learning-curves, of every training; by default all else that there is data for."
+            help="Names of pictures, separated by commas: missing, degradation, missing-rates, reliability, mechanism, "
+            "agreement, course, critical-difference, risk-coverage, learning-curves. By default all that there is data for "
+            "but the last.",
+            autocompletion=COMPLETIONS["pictures"],
         ),
     ] = "",
     store: StoreFolder = Path("runs"),
@@ -105,6 +108,18 @@ def plot(
         str,
         typer.Option("--format", help="Any of png,pdf,svg.", autocompletion=COMPLETIONS["picture-formats"]),
     ] = "png,pdf",
+    size: Annotated[
+        str,
+        typer.Option(help="WIDTHxHEIGHT of each picture in inches, such as 3.3x2.5, or in mm: 84x64mm."),
+    ] = "",
+    style: Annotated[
+        str,
+        typer.Option(
+            help="paper: 7 inches wide, for the text of two columns, with thin lines; slide: 13.33x7.5 inches, with large "
+            "letters and thick lines. --size goes before the size of either.",
+            autocompletion=COMPLETIONS["picture-styles"],
+        ),
+    ] = "",
 ) -> None:
     """Draw degradation and missing-rate curves, reliability surfaces, diagnostics by severity, risk-coverage curves and
     critical differences, by default as PNG and PDF. A picture without data is left out, with a line that says why. The exit code is 1
@@ -119,23 +134,23 @@ def plot(
     mmbench plot --format svg
 
     mmbench plot learning-curves --store runs
+
+    mmbench plot degradation --style paper --size 3.3x2.5 --format pdf
+
+    mmbench plot missing,risk-coverage --style slide --format png
     """
     from ..core.strings import as_list
     from ..report.chosen_tables import use_metrics
     from ..report.console import console, print_faults
-    from ..report.pictures import LEARNING_CURVES, draw_learning_curves, picture_form, write_pictures
+    from ..report.pictures import chosen_pictures, picture_form, write_pictures
     from ..report.results import readable
 
-    if what not in ("", LEARNING_CURVES):
-        raise UsageError(f"unknown picture {what!r}: {nearest(what, [LEARNING_CURVES])}")
-    form = picture_form(as_list(formats))
+    which = chosen_pictures(what)
+    form = picture_form(as_list(formats), size, style)
     use_metrics(asked.plugins)
     results, faults = readable(store, asked.chosen())
     folder = out or inside(store / "leaderboards")
-    if what:
-        files, reasons = draw_learning_curves(results, folder, form)
-    else:
-        files, reasons = write_pictures(results, folder, form=form, view=asked.view)
+    files, reasons = write_pictures(results, folder, form=form, view=asked.view, which=which)
     if not files:
         raise UsageError(f"nothing to draw: {'; '.join([*reasons, *faults])}")
     for file in files:

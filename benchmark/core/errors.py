@@ -28,15 +28,27 @@ def error_line(error: BaseException) -> str:
     return f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
 
 
+#: Names that a message lists.
+_MOST_NAMES = 40
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
-    """A sentence that names the known names nearest to a name, or all of them where none is near.
+    """A sentence that names the known names nearest to a name, or that hold it or stand in it; else all of them, where they
+    are not more than fit into a line.
 
     Args:
         name: the unknown name.
         known: the names to choose from.
     """
     known = sorted(known)
-    close = difflib.get_close_matches(name.lower(), known, n=2, cutoff=0.6)
+    wanted = name.lower()
+    close = difflib.get_close_matches(wanted, known, n=2, cutoff=0.6)
+    if not close and len(wanted) >= 4:
+        close = [one for one in known if wanted in one.lower() or (len(one) >= 4 and one.lower() in wanted)][
+            :3
+        ]
     if close:
         return f"did you mean {' or '.join(close)}?"
+    if len(known) > _MOST_NAMES:
+        return f"none of the {len(known)} known names is like it: mmbench list shows them"
     return f"known: {', '.join(known) or 'none'}"

@@ -45,7 +45,8 @@ class Task:
         target = right if arrow else left
         if not all(sources) or not target or (not arrow and len(sources) > 1):
             raise ValueError(
-                f"{text!r} is not a task: write a dataset (mosi) or a shift ('mosi+mosei->sims')"
+                f"{text!r} is not a task: write a dataset (mosi) or a shift ('mosi+mosei->sims'); a dataset "
+                "of one's own has no + or -> in its name: rename its folder"
             )
         if len(set(sources)) < len(sources) or (target in sources and len(sources) > 1):
             raise ValueError(f"task {text!r} names a dataset twice")

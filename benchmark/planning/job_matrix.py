@@ -224,7 +224,9 @@ def tasks_of(experiment: Experiment, located: Mapping[str, Located]) -> list[Tas
         for place in task.places:
             name, domain = dataset_of(place), domain_of(place)
             if domain and domain not in domains[name]:
-                raise UsageError(f"{name} has no domain {domain!r}: {nearest(domain, domains[name])}")
+                known = nearest(domain, domains[name]) if domains[name] else f"it has none: write {name}"
+                quoted = f" (a * stands in quotes, as the shell puts names of files for it: '{name}/*')"
+                raise UsageError(f"{name} has no domain {domain!r}: {known}{quoted if '.' in domain else ''}")
         tasks.append(task)
     return list(dict.fromkeys(tasks))
 

@@ -18,6 +18,7 @@ from .results import Filter, filter_from, readable
 
 if TYPE_CHECKING:
     import pandas as pd
+    from matplotlib.figure import Figure
 
 #: Names, or one text with commas between them, as the command takes them; None for all.
 Names = Sequence[str] | str | None
@@ -71,19 +72,25 @@ def table_function(name: str) -> Callable[..., pd.DataFrame]:
         A function of the other parameters of ``table``.
     """
 
-    def function(*args: Any, **kwargs: Any) -> pd.DataFrame:
-        return table(name, *args, **kwargs)
-
-    signature = inspect.signature(table)
-    own = list(signature.parameters.values())[1:]
-    about = "\n".join(
-        line for line in (table.__doc__ or "").splitlines()[1:] if not line.strip().startswith("name: ")
-    )
+    function = _of_one_name(table, name)
     function.__name__ = function.__qualname__ = name
+    title = f"{TABLES[name].title}: the table of ``mmbench leaderboard --what {name}``."
+    function.__doc__ = f"{title}\n{function.__doc__}"
+    return function
+
+
+def _of_one_name(general: Callable[..., Any], name: str) -> Callable[..., Any]:
+    """A function whose first argument is a name as one of its other arguments, with what its documentation says of them."""
+
+    def function(*args: Any, **kwargs: Any) -> Any:
+        return general(name, *args, **kwargs)
+
+    signature = inspect.signature(general)
+    own = list(signature.parameters.values())[1:]
+    lines = (general.__doc__ or "").splitlines()[1:]
     function.__module__ = "mmbench.benchmark"
     function.__signature__ = signature.replace(parameters=own)  # pyright: ignore[reportFunctionMemberAccess]
-    title = f"{TABLES[name].title}: the table of ``mmbench leaderboard --what {name}``."
-    function.__doc__ = f"{title}\n{about}"
+    function.__doc__ = "\n".join(line for line in lines if not line.strip().startswith("name: "))
     return function
 
 
@@ -135,37 +142,103 @@ def pictures(
     datasets: Names = None,
     seeds: Sequence[int] | str | None = None,
     plugins: tuple[Path, ...] = (),
+    size: str = "",
+    style: str = "",
 ) -> list[Path]:
-    """Draws what ``mmbench plot`` draws.
+    """Writes what ``mmbench plot`` writes. ``plot`` gives the figures.
 
     Args:
         store: folder of the results.
         out: the folder of the files; by default ``leaderboards`` in the store.
-        which: ``learning-curves``, or nothing for all else that there is data for.
+        which: names of pictures with commas between them; nothing for all that there is data for but ``learning-curves``.
         methods: only these, by name or label.
         datasets: only these datasets or shifts.
         seeds: only these.
         plugins: files that bring tables or metrics.
+        size: ``WIDTHxHEIGHT`` in inches, or in millimetres with ``mm`` behind it.
+        style: ``paper`` or ``slide``.
 
     Returns:
         The files, PNG and PDF.
 
     Raises:
-        UsageError: no store, nothing in it was chosen, or there is nothing to draw.
+        UsageError: no store, nothing in it was chosen, no such picture, size or style, or there is nothing to draw.
     """
-    from ..core.errors import UsageError, nearest
+    from ..core.errors import UsageError
     from .chosen_tables import use_metrics
-    from .pictures import LEARNING_CURVES, draw_learning_curves, write_pictures
+    from .pictures import chosen_pictures, picture_form, write_pictures
 
-    if which not in ("", LEARNING_CURVES):
-        raise UsageError(f"unknown picture {which!r}: {nearest(which, [LEARNING_CURVES])}")
+    names, form = chosen_pictures(which), picture_form(("png", "pdf"), size, style)
     use_metrics(plugins)
     results, _ = readable(store, _chosen(methods, datasets, seeds))
     folder = Path(out) if out is not None else inside(Path(store) / "leaderboards")
-    files, reasons = (draw_learning_curves if which else write_pictures)(results, folder)
+    files, reasons = write_pictures(results, folder, form=form, which=names)
     if not files:
         raise UsageError(f"nothing to draw: {'; '.join(reasons)}")
     return files
+
+
+def plot(
+    name: str,
+    store: Path | str = "runs",
+    methods: Names = None,
+    datasets: Names = None,
+    seeds: Sequence[int] | str | None = None,
+    plugins: tuple[Path, ...] = (),
+    metric: str = "",
+    top: int = 0,
+    size: str = "",
+    style: str = "",
+) -> dict[str, Figure]:
+    """A picture of a store as figures: of curves one for each task and modality set, of diagnostics one for each method.
+
+    Args:
+        name: of the picture, as ``mmbench plot NAME`` takes it.
+        store: folder of the results.
+        methods: only these, by name or label.
+        datasets: only these datasets or shifts.
+        seeds: only these.
+        plugins: files that bring tables or metrics.
+        metric: which leads.
+        top: only so many methods of each task, the best; 0 for all.
+        size: ``WIDTHxHEIGHT`` in inches, or in millimetres with ``mm`` behind it.
+        style: ``paper`` or ``slide``.
+
+    Returns:
+        What its file would be called, without a suffix -> a matplotlib figure, which a notebook shows.
+
+    Raises:
+        UsageError: an unknown picture, no store, nothing in it was chosen, or there is nothing to draw.
+    """
+    from ..core.errors import UsageError
+    from .chosen_tables import use_metrics
+    from .pictures import draw_pictures, picture_look
+    from .view import View
+
+    look = picture_look(size, style)
+    use_metrics(plugins)
+    results, _ = readable(store, _chosen(methods, datasets, seeds))
+    drawn = list(draw_pictures(results, [name], look, View(metric=metric, top=top)))
+    figures = {one.stem: one.figure for one in drawn if not isinstance(one, str)}
+    if not figures:
+        raise UsageError(f"nothing to draw: {'; '.join(dict.fromkeys(map(str, drawn)))}")
+    return figures
+
+
+@lru_cache
+def plot_function(name: str) -> Callable[..., dict[str, Figure]]:
+    """``plot`` for one name: what ``from mmbench.benchmark import plot_degradation`` gives.
+
+    Args:
+        name: of a picture.
+
+    Returns:
+        A function of the other parameters of ``plot``.
+    """
+    function = _of_one_name(plot, name)
+    function.__name__ = function.__qualname__ = f"plot_{name.replace('-', '_')}"
+    function.__doc__ = f"The picture of ``mmbench plot {name}`` as figures.\n{function.__doc__}"
+    return function
 
 
 def _chosen(methods: Names, datasets: Names, seeds: Sequence[int] | str | None) -> Filter:

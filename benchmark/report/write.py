@@ -119,7 +119,9 @@ def write_leaderboards(
         files.append(page.write_page(folder, page_tables(tables), version("mmbench")))
     scored = [frame for name, frame in frames.items() if not tables.declared[name].plain]
     if "missing" in frames and "csv" in formats and find_spec("matplotlib") and _drawable(frames["missing"]):
-        files.append(plots.write_missing_modalities(frames["missing"], folder))
+        figure = plots.missing_modalities(frames["missing"])
+        drawing = plots.Drawing("missing", figure, frames["missing"])
+        files += plots.write_drawings(iter([drawing]), folder, plots.PictureForm((".png",)))[0]
     if shown:
         _print_notes(
             _summary_notes(frames, shown),

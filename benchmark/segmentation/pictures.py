@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from ...leaderboards.labels import REAL, SYNTHETIC
-from ...leaderboards.plots.figure import write_figure
+from ...leaderboards.plots.figure import Drawing, write_drawings
 from ...leaderboards.plots.regimes import conversation_arc
 from ...regimes.describe import regime_names
 from ...regimes.segmenter import DIMENSIONS
@@ -53,5 +53,6 @@ def write_arcs(record: RegimeRecord, conversations: Sequence[str], count: int, f
         title = f"{job.dataset}{synthetic}, {one}, {job.label}, {job.observe}"
         data = pd.DataFrame({"data": [SYNTHETIC if job.synthetic else REAL]})
         stem = re.sub(r"[^\w.-]+", "-", f"arc-{job.dataset}-{job.label}-s{job.seed}-{one}").strip("-")
-        files += write_figure(conversation_arc(groups[one], names, title), data, folder, stem)
+        drawing = Drawing(stem, conversation_arc(groups[one], names, title), data)
+        files += write_drawings(iter([drawing]), folder)[0]
     return files

@@ -72,7 +72,7 @@ class Store:
             write_concurrently(lambda job: self.job(job.id).write_down(job), new)
         except OSError as error:
             raise UsageError(
-                f"store {self.path}: cannot be written ({error.strerror}): mend that, or name another with --store"
+                f"store {self.path}: cannot be written ({error.strerror}): make it writable, or name another with --store"
             ) from None
 
     def __iter__(self) -> Iterator[Record]:

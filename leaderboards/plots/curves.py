@@ -6,7 +6,6 @@ import math
 import re
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,7 +16,8 @@ from ..render.notes import title
 from ..render.text import records
 from ..tables.accuracy import task_label
 from ..tables.robustness import GRID, RATES, SEVERITIES, VOLUME, reliability_point
-from .figure import FILES, MOST_LINES, Dash, PictureForm, dashes_of, stem_of, styles, write_figure
+from .figure import MOST_LINES, Dash, Drawing, Drawings, dashes_of, stem_of, styles
+from .look import NATURAL, Look
 from .panels import Band, Panel, panel_figure
 
 if TYPE_CHECKING:
@@ -29,12 +29,13 @@ _DRAWN = ("metric", "unit", "direction", "mean", "low", "high")
 Asked = tuple[str, Sequence[float], Callable[[float], str]]
 
 
-def degradation(frame: pd.DataFrame) -> Figure:
+def degradation(frame: pd.DataFrame, look: Look = NATURAL) -> Figure:
     """The main metric against severity: one panel for each corruption and modality and one for their mean, a line
     with its 95 % interval for each method.
 
     Args:
         frame: the rows of one block (task, modalities, protocol and data) of what ``robustness`` gave.
+        look: says how large it is.
 
     Raises:
         ValueError: no corruption of five severities was tested, or none has a value.
@@ -47,10 +48,10 @@ def degradation(frame: pd.DataFrame) -> Figure:
     panels: list[Asked] = [("mean of all", SEVERITIES, lambda s: f"mean_severity@{s:.0f}")]
     for kind in kinds:
         panels.append((kind.replace(":", ", "), SEVERITIES, lambda s, kind=kind: f"{kind}@{s:.0f}"))
-    return _curves(frame, panels, "severity", "Under corruption")
+    return _curves(frame, panels, "severity", "Under corruption", look)
 
 
-def missing_rates(frame: pd.DataFrame) -> Figure:
+def missing_rates(frame: pd.DataFrame, look: Look = NATURAL) -> Figure:
     """The main metric against the share of modalities, or of frames, that is missing; as ``degradation``.
 
     Raises:
@@ -64,11 +65,15 @@ def missing_rates(frame: pd.DataFrame) -> Figure:
     ]
     if not panels:
         raise ValueError("no missing rate was tested: run with --corruptions missing-rates")
-    return _curves(frame, panels, "missing rate", "At missing rates")
+    return _curves(frame, panels, "missing rate", "At missing rates", look)
 
 
-def reliability_surface(frame: pd.DataFrame) -> Figure:
+def reliability_surface(frame: pd.DataFrame, look: Look = NATURAL) -> Figure:
     """The main metric over noise and missing rate: one panel a row of the table, its volume in the title.
+
+    Args:
+        frame: what ``robustness`` gave.
+        look: says how large it is.
 
     Raises:
         ValueError: the grid was not tested, or not the whole of it by any method.
@@ -90,8 +95,10 @@ def reliability_surface(frame: pd.DataFrame) -> Figure:
     if not surfaces:
         raise ValueError("the reliability grid was not tested: run with --corruptions reliability")
     across = min(3, len(surfaces))
+    width = look.room(max(7.5, 3.6 * across + 1.2))
+    across = min(across, max(1, int(width / 2.2)))
     down = math.ceil(len(surfaces) / across)
-    figure = Figure(figsize=(max(7.5, 3.6 * across + 1.2), 4.0 * down + 0.6), layout="constrained")
+    figure = Figure(figsize=(width, look.height_room(4.0 * down + 0.6)), layout="constrained")
     figure.set_layout_engine("constrained", h_pad=0.12)
     axes = list(figure.subplots(down, across, squeeze=False).flat)
     low = min(float(heights.min()) for _, heights, _ in surfaces)
@@ -120,53 +127,48 @@ def reliability_surface(frame: pd.DataFrame) -> Figure:
 
 
 # A picture a block: the panels of several would not fit on a page.
-CURVES: dict[str, Callable[[pd.DataFrame], Figure]] = {
+CURVES: dict[str, Callable[[pd.DataFrame, Look], Figure]] = {
     "degradation": degradation,
     "missing-rates": missing_rates,
 }
 
 
-def write_robustness_pictures(
-    frame: pd.DataFrame, folder: Path, form: PictureForm = FILES
-) -> tuple[list[Path], list[str]]:
-    """Writes every picture that a robustness table has data for; with several blocks, the names of curves say which.
+def curve_pictures(frame: pd.DataFrame, stem: str, look: Look = NATURAL) -> Drawings:
+    """The curves of every block; with several blocks, their names say which.
 
     Args:
         frame: what ``robustness`` gave.
-        folder: where to, made if need be.
-        form: how they are written.
+        stem: which, a key of ``CURVES``.
+        look: says how large they are.
 
-    Returns:
-        The files, and why others are not drawn.
-
-    Raises:
-        OSError: one cannot be written.
+    Yields:
+        Pictures, and why others are not drawn.
     """
-    written: list[Path] = []
-    reasons: list[str] = []
     blocks = {
         tuple(str(rows[name].iloc[0]) for name in KEYS): rows
         for _, rows in frame.groupby(list(KEYS), sort=False, dropna=False)
     }
-    for stem, draw in CURVES.items():
-        drawn: dict[tuple[str, ...], Figure] = {}
-        lacking: dict[tuple[str, ...], str] = {}
-        for block, rows in blocks.items():
-            try:
-                drawn[block] = draw(rows)
-            except ValueError as error:
-                lacking[block] = str(error)
-        if drawn:
-            reasons += [f"{stem} of {', '.join(block)}: {reason}" for block, reason in lacking.items()]
-        else:
-            reasons += list(dict.fromkeys(lacking.values()))
-        for name, (block, figure) in zip(_names(stem, list(drawn)), drawn.items(), strict=True):
-            written += write_figure(figure, blocks[block], folder, name, form)
+    drawn: dict[tuple[str, ...], Figure] = {}
+    lacking: dict[tuple[str, ...], str] = {}
+    for block, rows in blocks.items():
+        try:
+            drawn[block] = CURVES[stem](rows, look)
+        except ValueError as error:
+            lacking[block] = str(error)
+    for name, (block, figure) in zip(_names(stem, list(drawn)), drawn.items(), strict=True):
+        yield Drawing(name, figure, blocks[block])
+    if drawn:
+        yield from (f"{stem} of {', '.join(block)}: {reason}" for block, reason in lacking.items())
+    else:
+        yield from dict.fromkeys(lacking.values())
+
+
+def surface_pictures(frame: pd.DataFrame, look: Look = NATURAL) -> Drawings:
+    """``reliability_surface`` as one picture, or why it is not drawn; arguments as of it."""
     try:
-        written += write_figure(reliability_surface(frame), frame, folder, "reliability", form)
+        yield Drawing("reliability", reliability_surface(frame, look), frame)
     except ValueError as error:
-        reasons.append(str(error))
-    return written, reasons
+        yield str(error)
 
 
 def _names(stem: str, blocks: Sequence[tuple[str, ...]]) -> list[str]:
@@ -190,7 +192,7 @@ def _groups(frame: pd.DataFrame) -> dict[tuple[str, ...], dict[str, dict[str, An
     return groups
 
 
-def _curves(frame: pd.DataFrame, panels: Sequence[Asked], axis_name: str, subject: str) -> Figure:
+def _curves(frame: pd.DataFrame, panels: Sequence[Asked], axis_name: str, subject: str, look: Look) -> Figure:
     every = _groups(frame)
     groups = _most_telling(every)
     blocks = list(dict.fromkeys(key[:-1] for key in groups))
@@ -220,7 +222,7 @@ def _curves(frame: pd.DataFrame, panels: Sequence[Asked], axis_name: str, subjec
     some = [f"erm and the best on clean data, {len(groups)} of {len(every)} methods"]
     words = [task_label(task), *rest, *(some if len(groups) < len(every) else [])]
     y_label = _label(next(iter(groups.values()))[CLEAN])
-    return panel_figure(drawn, axis_name, y_label, f"{of}\n{'; '.join(words)}")
+    return panel_figure(drawn, axis_name, y_label, f"{of}\n{'; '.join(words)}", look)
 
 
 def _most_telling(

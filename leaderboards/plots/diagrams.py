@@ -17,7 +17,8 @@ from ..tables.accuracy import task_label
 from ..tables.comparisons import rankings, shortage
 from ..tables.risk_coverage import Curve
 from ..tables.seed_scores import ComparableMethods
-from .figure import COLOURS, MOST_LINES, dashes_of, styles
+from .figure import COLOURS, MOST_LINES, Drawing, Drawings, dashes_of, styles
+from .look import NATURAL, Look
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -110,7 +111,7 @@ def _ranks(axis: Axes, field: ComparableMethods, ranking: Ranking, height: float
     )
 
 
-def risk_coverages(curves: Sequence[Curve]) -> Figure:
+def risk_coverages(curves: Sequence[Curve], look: Look = NATURAL) -> Figure:
     """Draws the mean loss of the most confident answers against their share, one panel a task.
 
     A line is the mean over seeds, its band one standard deviation (ddof = 1); the legend has the area under it,
@@ -119,6 +120,7 @@ def risk_coverages(curves: Sequence[Curve]) -> Figure:
 
     Args:
         curves: what ``risk_coverage.curves`` gave.
+        look: says how large it is.
 
     Raises:
         ValueError: there is none.
@@ -133,8 +135,11 @@ def risk_coverages(curves: Sequence[Curve]) -> Figure:
         panels.setdefault((*curve.block, usual.get(curve.block, curve.confidence)), []).append(curve)
     places = styles(curve.method for curve in curves)
     across = min(3, len(panels))
+    width = look.room(max(6.0, 3.8 * across))
+    across = min(across, max(1, int(width / 3.0)))
     down = math.ceil(len(panels) / across)
-    figure = Figure(figsize=(max(6.0, 3.8 * across), 3.4 * down + 0.6), layout="constrained")
+    height = look.height_room(3.4 * down + 0.6)
+    figure = Figure(figsize=(width, height), layout="constrained")
     axes = list(figure.subplots(down, across, squeeze=False).flat)
     for axis, (names, members) in zip(axes, panels.items(), strict=False):
         scale = 100 if members[0].loss == "error" else 1
@@ -165,8 +170,37 @@ def risk_coverages(curves: Sequence[Curve]) -> Figure:
         axis.grid(color="0.9", linewidth=0.6)
         axis.spines[["top", "right"]].set_visible(False)
         axis.tick_params(labelsize=7)
-        axis.legend(title="AURC", fontsize=7, title_fontsize=7, frameon=False)
+        longest = max(len(label) for label in axis.get_legend_handles_labels()[1])
+        inside = look.width is None or 0.5 + 0.075 * longest < 0.6 * (width / across - 0.7)
+        under = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.55 / max(1.0, height / down - 1.2))}
+        place = {} if inside else under
+        axis.legend(title="AURC", fontsize=7, title_fontsize=7, frameon=False, **place)
     for axis in axes[len(panels) :]:
         axis.set_visible(False)
     figure.suptitle("Risk and coverage; line and band: mean ± standard deviation over n seeds", fontsize=10)
     return figure
+
+
+def rank_pictures(frame: pd.DataFrame) -> Drawings:
+    """``critical_differences`` as one picture, and why fields are not in it.
+
+    Args:
+        frame: what ``tables.accuracy`` gave.
+    """
+    try:
+        figure, reasons = critical_differences(frame)
+    except ValueError as error:
+        yield str(error)
+        return
+    yield Drawing("critical-difference", figure, frame)
+    yield from reasons
+
+
+def risk_pictures(curves: Sequence[Curve], look: Look = NATURAL) -> Drawings:
+    """``risk_coverages`` as one picture, or why it is not drawn; arguments as of it."""
+    try:
+        figure = risk_coverages(curves, look)
+    except ValueError as error:
+        yield str(error)
+        return
+    yield Drawing("risk-coverage", figure, pd.DataFrame({"data": [curve.block[-1] for curve in curves]}))

@@ -6,8 +6,8 @@ import math
 import re
 import zlib
 from collections import Counter
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from textwrap import fill
 from typing import TYPE_CHECKING, Any, Literal
@@ -19,6 +19,7 @@ from ..render.files import DOTS, file_name, save_figure
 from ..render.notes import holes, title
 from ..render.text import records
 from ..tables.accuracy import condition_label, task_label
+from .look import NATURAL, Look, dress
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -76,7 +77,7 @@ def dashes_of(names: Iterable[str], places: Mapping[str, int]) -> dict[str, Dash
     return dashes
 
 
-def missing_modalities(frame: pd.DataFrame, metric: str | None = None) -> Figure:
+def missing_modalities(frame: pd.DataFrame, metric: str | None = None, look: Look = NATURAL) -> Figure:
     """Draws what each method is worth as modalities go missing.
 
     One panel for each task, modality set, protocol and data; conditions from left to right; a method is a
@@ -86,6 +87,7 @@ def missing_modalities(frame: pd.DataFrame, metric: str | None = None) -> Figure
     Args:
         frame: what ``missing`` gave.
         metric: which metric; None for each panel's main one, the frame's first.
+        look: says how wide it is.
 
     Returns:
         The figure; ``figure.savefig(path)`` writes it.
@@ -105,24 +107,26 @@ def missing_modalities(frame: pd.DataFrame, metric: str | None = None) -> Figure
         panels.append(rows.loc[rows["metric"] == rows["metric"].iloc[0]])
     methods = styles(frame["method"])
     across = min(2, len(panels))
-    down = math.ceil(len(panels) / across)
     most = max(len(set(rows["condition"])) for rows in panels)
-    figure = Figure(
-        figsize=(max(7.5, across * max(5.0, 0.95 * most) + 1), 4.2 * down + 1), layout="constrained"
-    )
+    width = look.room(max(7.5, across * max(5.0, 0.95 * most) + 1))
+    across = min(across, max(1, int(width / 5)))
+    down = math.ceil(len(panels) / across)
+    figure = Figure(figsize=(width, look.height_room(4.2 * down + 1)), layout="constrained")
     axes: list[Axes] = list(figure.subplots(down, across, squeeze=False).flat)
     for axis in axes[len(panels) :]:
         axis.set_visible(False)
     axes = axes[: len(panels)]
     for axis, rows in zip(axes, panels, strict=True):
-        _panel(axis, rows, methods)
+        _panel(axis, rows, methods, (width - 1) / across / most < 0.75)
     handles, labels = axes[0].get_legend_handles_labels()
     for axis in axes[1:]:
         for handle, label in zip(*axis.get_legend_handles_labels(), strict=True):
             if label not in labels:
                 handles.append(handle)
                 labels.append(label)
-    figure.legend(handles, labels, loc="outside lower center", ncols=min(6, len(labels)), frameon=False)
+    entry = 0.6 + 0.09 * max(map(len, labels), default=0)
+    columns = max(1, min(6, len(labels), int(width / entry)))
+    figure.legend(handles, labels, loc="outside lower center", ncols=columns, frameon=False)
     shown = pd.concat(panels)
     gone = "\n× at the foot: no value, the table says why" if holes(shown) else ""
     figure.suptitle(title(shown, "Missing modalities") + gone, fontsize=11)
@@ -141,67 +145,82 @@ class PictureForm:
         kinds: the kinds of files: ``".png"``, ``".pdf"``.
         dots: an inch, of a PNG file.
         colours: in the palette of a PNG file; None for all.
+        look: how large it is, and its letters and lines.
     """
 
     kinds: tuple[str, ...] = (".png", ".pdf")
     dots: int = DOTS
     colours: int | None = None
+    look: Look = NATURAL
 
 
 #: For print and slides.
 FILES = PictureForm()
 
 
-def write_missing_modalities(
-    frame: pd.DataFrame,
-    folder: Path,
-    stem: str = "missing",
-    metric: str | None = None,
-    form: PictureForm = FILES,
-) -> Path:
-    """Writes ``missing_modalities`` as a PNG, under a name that says so where data are synthetic.
+@dataclass(frozen=True)
+class Drawing:
+    """A picture that is drawn, and not yet written.
 
-    Args:
-        frame: as that of ``missing_modalities``, and so is ``metric``.
-        folder: where to, made if need be.
-        stem: how the name begins.
-        metric: which is drawn.
-        form: its dots an inch, and its colours.
-
-    Returns:
-        Its path.
-
-    Raises:
-        ValueError, ModuleNotFoundError: as ``missing_modalities``.
-        OSError: it cannot be written.
-    """
-    figure = missing_modalities(frame, metric)
-    return write_figure(figure, frame, folder, stem, replace(form, kinds=(".png",)))[0]
-
-
-def write_figure(
-    figure: Figure, data: pd.DataFrame, folder: Path, stem: str, form: PictureForm = FILES
-) -> list[Path]:
-    """Writes a figure, under names that say so where its data are synthetic.
-
-    Args:
-        figure: the figure.
+    Attributes:
+        stem: how the names of its files begin.
+        figure: it.
         data: its column ``data`` says of which data it is.
+    """
+
+    stem: str
+    figure: Figure
+    data: pd.DataFrame
+
+
+#: Pictures one after the other, and why others are not drawn.
+Drawings = Iterator[Drawing | str]
+
+
+def dressed(drawings: Drawings, look: Look) -> Drawings:
+    """The pictures in a look; those that their size does not hold are not drawn.
+
+    Args:
+        drawings: laid out for it.
+        look: how they shall look.
+    """
+    for one in drawings:
+        if isinstance(one, Drawing):
+            try:
+                dress(one.figure, look)
+            except ValueError as error:
+                yield f"{one.stem}: {error}"
+                continue
+        yield one
+
+
+def write_drawings(
+    drawings: Drawings, folder: Path, form: PictureForm = FILES
+) -> tuple[list[Path], list[str]]:
+    """Writes pictures, each under a name that says so where its data are synthetic, before the next is drawn.
+
+    Args:
+        drawings: the pictures, laid out for the look of the form.
         folder: where to, made if need be.
-        stem: how the names begin.
         form: how they are written.
 
     Returns:
-        The paths.
+        The files, and why others are not drawn, each reason once.
 
     Raises:
         OSError: one cannot be written.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    paths = [folder / file_name(data, stem, suffix) for suffix in form.kinds]
-    for path in paths:
-        save_figure(path, figure, form.dots, form.colours)
-    return paths
+    files: list[Path] = []
+    reasons: dict[str, None] = {}
+    for one in dressed(drawings, form.look):
+        if isinstance(one, str):
+            reasons[one] = None
+            continue
+        folder.mkdir(parents=True, exist_ok=True)
+        for suffix in form.kinds:
+            path = folder / file_name(one.data, one.stem, suffix)
+            files.append(save_figure(path, one.figure, form.dots, form.colours))
+    return files, list(reasons)
 
 
 def stem_of(words: Iterable[str]) -> str:
@@ -209,7 +228,8 @@ def stem_of(words: Iterable[str]) -> str:
     return "-".join(re.sub(r"[^\w+]+", "-", word).strip("-") for word in words)
 
 
-def _panel(axis: Axes, rows: pd.DataFrame, methods: Mapping[str, int]) -> None:
+def _panel(axis: Axes, rows: pd.DataFrame, methods: Mapping[str, int], narrow: bool) -> None:
+    """The conditions of a narrow panel are written upwards."""
     from matplotlib.collections import LineCollection
 
     conditions = list(dict.fromkeys(rows["condition"]))
@@ -242,7 +262,7 @@ def _panel(axis: Axes, rows: pd.DataFrame, methods: Mapping[str, int]) -> None:
         heavy = CLEAN in conditions and (conditions[x - 1] == CLEAN or name == AVERAGE)
         axis.axvline(x - 0.5, color="0.6" if heavy else "0.9", linewidth=0.8, zorder=0)
     labels = [condition_label(name).replace(", ", ",\n").replace(" of ", "\nof ") for name in conditions]
-    axis.set_xticks(range(len(conditions)), labels)
+    axis.set_xticks(range(len(conditions)), labels, rotation=90 if narrow else 0)
     axis.tick_params(axis="x", labelsize=8, length=0)
     axis.grid(axis="y", color="0.9", linewidth=0.6)
     axis.set_axisbelow(True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,7 +14,8 @@ from ..labels import AVERAGE, CLEAN, KEYS
 from ..render.notes import holes, title
 from ..render.text import records
 from ..tables.accuracy import condition_label, task_label
-from .figure import COLOURS, FILES, PictureForm, stem_of, write_figure
+from .figure import COLOURS, Drawing, Drawings, stem_of
+from .look import NATURAL, Look
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -28,7 +28,7 @@ _ROW, _PANEL, _NAMES, _AROUND = 0.165, 1.35, 1.9, 1.3
 Row = dict[str, Any]
 
 
-def missing_by_method(frame: pd.DataFrame) -> Figure:
+def missing_by_method(frame: pd.DataFrame, look: Look = NATURAL) -> Figure:
     """Draws what each of many methods is worth as modalities go missing.
 
     One panel for each condition, all on one scale; a method is a row, the best at the top: by its average over missing
@@ -37,6 +37,7 @@ def missing_by_method(frame: pd.DataFrame) -> Figure:
 
     Args:
         frame: the rows of one task, modality set, protocol and data of what ``missing`` gave. Its first metric is drawn.
+        look: says how wide it is.
 
     Returns:
         The figure.
@@ -53,10 +54,12 @@ def missing_by_method(frame: pd.DataFrame) -> Figure:
     cells = _cells(rows)
     leading = AVERAGE if AVERAGE in conditions else CLEAN if CLEAN in conditions else conditions[0]
     names = _best_first(cells, leading)
-    across, down = min(_ACROSS, len(conditions)), math.ceil(len(conditions) / _ACROSS)
-    figure = Figure(
-        figsize=(_NAMES + _PANEL * across, down * (_ROW * len(names) + 0.5) + _AROUND), layout="constrained"
-    )
+    across = min(_ACROSS, len(conditions))
+    width = look.room(_NAMES + _PANEL * across)
+    across = min(across, max(1, int((width - _NAMES) / 1.0)))
+    down = math.ceil(len(conditions) / across)
+    height = look.height_room(down * (_ROW * len(names) + 0.5) + _AROUND)
+    figure = Figure(figsize=(width, height), layout="constrained")
     axes: list[Axes] = list(figure.subplots(down, across, squeeze=False, sharex=True, sharey=True).flat)
     first = rows.iloc[0]
     scale = 100 if first["unit"] == "fraction" else 1
@@ -79,31 +82,22 @@ def missing_by_method(frame: pd.DataFrame) -> Figure:
     return figure
 
 
-def write_missing_by_method(frame: pd.DataFrame, folder: Path, form: PictureForm = FILES) -> list[Path]:
-    """Writes ``missing_by_method`` of every task, modality set, protocol and data: ``missing.png``, or with what they are
-    of in the name where they are several.
+def forest_pictures(frame: pd.DataFrame, look: Look = NATURAL) -> Drawings:
+    """``missing_by_method`` of every task, modality set, protocol and data: ``missing``, or with what they are of in the
+    name where they are several.
 
     Args:
         frame: what ``missing`` gave.
-        folder: where to, made if need be.
-        form: how the files are written.
-
-    Returns:
-        The files.
-
-    Raises:
-        OSError: one cannot be written.
+        look: says how wide they are.
     """
     blocks = [
         (tuple(str(rows[name].iloc[0]) for name in KEYS), rows)
         for _, rows in frame.groupby(list(KEYS), sort=False)
     ]
     differing = [place for place in range(len(KEYS)) if len({keys[place] for keys, _ in blocks}) > 1]
-    files: list[Path] = []
     for keys, rows in blocks:
         stem = stem_of(["missing", *(keys[place] for place in differing)])
-        files += write_figure(missing_by_method(rows), rows, folder, stem, form)
-    return files
+        yield Drawing(stem, missing_by_method(rows, look), rows)
 
 
 def _cells(rows: pd.DataFrame) -> dict[str, dict[str, Row]]:

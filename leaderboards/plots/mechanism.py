@@ -6,7 +6,6 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from textwrap import fill
 from typing import TYPE_CHECKING
 
@@ -17,7 +16,7 @@ from ..tables.accuracy import task_label
 from ..tables.diagnostic_scores import AXES, MEAN, Damage, name_of
 from ..tables.mechanism import Scored, estimate, is_summary, severity_mean
 from ..tables.robustness import SEVERITIES
-from .figure import COLOURS, FILES, SHAPES, PictureForm, stem_of, write_figure
+from .figure import COLOURS, SHAPES, Drawing, Drawings, stem_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -212,21 +211,14 @@ def legend_beside(axis: Axes, place: Axes | None = None) -> None:
     )
 
 
-def write_mechanism_pictures(
-    every: Sequence[Scored], folder: Path, form: PictureForm = FILES
-) -> tuple[list[Path], list[str]]:
-    """Writes a picture for each method of each block whose diagnostics were kept under damage.
+def mechanism_pictures(every: Sequence[Scored]) -> Drawings:
+    """A picture for each method of each block whose diagnostics were kept under damage.
 
     Args:
         every: of ``tables.mechanism.scored_groups``.
-        folder: where to, made if need be.
-        form: how they are written.
 
-    Returns:
-        The files, and why others are not drawn.
-
-    Raises:
-        OSError: one cannot be written.
+    Yields:
+        Pictures, and why others are not drawn.
     """
     several = len({one.group.block for one in every}) > 1
     pictures = []
@@ -235,30 +227,19 @@ def write_mechanism_pictures(
         places = (block.task, block.modalities, block.protocol) if several else ()
         data = pd.DataFrame({"data": [SYNTHETIC if block.synthetic else REAL]})
         pictures.append(_Named(_method(scored), places, partial(diagnostics_by_severity, scored), data))
-    return _write_named(pictures, "mechanism", folder, form)
+    return _drawn(pictures, "mechanism")
 
 
-def write_each(
-    frame: pd.DataFrame,
-    draw: Callable[[pd.DataFrame], Figure],
-    word: str,
-    folder: Path,
-    form: PictureForm = FILES,
-) -> tuple[list[Path], list[str]]:
-    """Writes a picture for each method of each block of a frame.
+def pictures_of_each(frame: pd.DataFrame, draw: Callable[[pd.DataFrame], Figure], word: str) -> Drawings:
+    """A picture for each method of each block of a frame.
 
     Args:
         frame: with the columns task, modalities, protocol, data and method.
         draw: the rows of a method -> its picture; ValueError where there is nothing to draw.
-        word: how the files' names begin.
-        folder: where to, made if need be.
-        form: how they are written.
+        word: how the names begin.
 
-    Returns:
-        The files, and why others are not drawn.
-
-    Raises:
-        OSError: one cannot be written.
+    Yields:
+        Pictures, and why others are not drawn.
     """
     several = len(frame[list(KEYS)].drop_duplicates()) > 1
     pictures = []
@@ -268,7 +249,7 @@ def write_each(
         )
         places = (task, modalities, protocol) if several else ()
         pictures.append(_Named(method, places, partial(draw, rows), rows))
-    return _write_named(pictures, word, folder, form)
+    return _drawn(pictures, word)
 
 
 @dataclass(frozen=True)
@@ -288,25 +269,20 @@ class _Named:
     data: pd.DataFrame
 
 
-def _write_named(
-    pictures: Sequence[_Named], word: str, folder: Path, form: PictureForm
-) -> tuple[list[Path], list[str]]:
-    """Writes pictures whose files' names begin with a word, each name once; and says why others are not drawn."""
-    files: list[Path] = []
-    reasons: dict[str, None] = {}
+def _drawn(pictures: Sequence[_Named], word: str) -> Drawings:
+    """Pictures whose names begin with a word, each name once; and why others are not drawn."""
     stems: dict[str, int] = {}
     for one in pictures:
         try:
             figure = one.draw()
         except ValueError as error:
-            reasons[f"{word} of {one.method}: {error}"] = None
+            yield f"{word} of {one.method}: {error}"
             continue
         stem = stem_of([word, one.method, *one.places])
         stems[stem] = stems.get(stem, 0) + 1
         if stems[stem] > 1:
             stem = f"{stem}-{stems[stem]}"
-        files += write_figure(figure, one.data, folder, stem, form)
-    return files, list(reasons)
+        yield Drawing(stem, figure, one.data)
 
 
 #: Level -> mean, low and high end of its interval.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,19 +10,21 @@ import pandas as pd
 from ..labels import KEYS
 from ..tables.accuracy import task_label
 from ..tables.training import TESTED, VALIDATION, VALIDATION_LOSS
-from .figure import FILES, PictureForm, stem_of, write_figure
+from .figure import Drawing, Drawings, stem_of
+from .look import NATURAL, Look
 from .panels import Band, Panel, panel_figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-def learning_curves(rows: pd.DataFrame) -> Figure:
+def learning_curves(rows: pd.DataFrame, look: Look = NATURAL) -> Figure:
     """The metric on source validation by epoch: the mean over seeds with the least and the largest as a band, as far as all
     seeds went, and a triangle at the epoch of each seed that is tested. All panels are on one scale.
 
     Args:
         rows: of one task, modality set, protocol and data, of ``tables.training.training``.
+        look: says how large it is.
 
     Raises:
         ValueError: no network was trained for more than one epoch.
@@ -57,40 +58,30 @@ def learning_curves(rows: pd.DataFrame) -> Figure:
         "epoch",
         f"{metric}\non source validation",
         f"Learning curves ({first['data']}), {about}\n{words}",
+        look,
     )
     for axis, points in zip(figure.axes, tested, strict=True):
         axis.plot(points["epoch"], points["value"], "v", color="black", markersize=4, zorder=3)
     return figure
 
 
-def write_learning_curves(
-    frame: pd.DataFrame, folder: Path, form: PictureForm = FILES
-) -> tuple[list[Path], list[str]]:
-    """Writes ``learning_curves`` of every task, modality set, protocol and kind of data.
+def training_pictures(frame: pd.DataFrame, look: Look = NATURAL) -> Drawings:
+    """``learning_curves`` of every task, modality set, protocol and kind of data.
 
     Args:
         frame: of ``tables.training.training``.
-        folder: where to, made if need be.
-        form: how the files are written.
+        look: says how large they are.
 
-    Returns:
-        The files, and why others are not drawn.
-
-    Raises:
-        OSError: one cannot be written.
+    Yields:
+        Pictures, and why others are not drawn.
     """
     blocks = [
         (tuple(str(rows[name].iloc[0]) for name in KEYS), rows)
         for _, rows in frame.groupby(list(KEYS), sort=False)
     ]
-    files: list[Path] = []
-    reasons: list[str] = []
     for keys, rows in blocks:
         places = keys[:3] if len(blocks) > 1 else ()
         try:
-            figure = learning_curves(rows)
+            yield Drawing(stem_of(["learning-curves", *places]), learning_curves(rows, look), rows)
         except ValueError as error:
-            reasons.append(f"learning curves of {keys[0]}: {error}")
-            continue
-        files += write_figure(figure, rows, folder, stem_of(["learning-curves", *places]), form)
-    return files, reasons
+            yield f"learning curves of {keys[0]}: {error}"

@@ -122,7 +122,7 @@ def save_figure(path: Path, figure: Figure, dots: int = DOTS, colours: int | Non
     elif path.suffix == ".svg":
         _save_svg(content, figure)
     else:
-        figure.savefig(content, dpi=dots, format=path.suffix.removeprefix("."))
+        _save_pdf(content, figure, dots)
     return write_bytes(path, content.getvalue())
 
 
@@ -132,6 +132,14 @@ def _save_svg(file: io.BytesIO, figure: Figure) -> None:
 
     with rc_context({"svg.hashsalt": "mmbench"}):
         figure.savefig(file, format="svg", metadata={"Date": None})
+
+
+def _save_pdf(file: io.BytesIO, figure: Figure, dots: int) -> None:
+    """With TrueType fonts: publishers refuse those of type 3, which matplotlib writes by itself."""
+    from matplotlib import rc_context
+
+    with rc_context({"pdf.fonttype": 42}):
+        figure.savefig(file, dpi=dots, format="pdf")
 
 
 def _save_png(file: io.BytesIO, figure: Figure, dots: int, colours: int | None) -> None:

@@ -4,12 +4,19 @@
   const plain = new Blob([packed]).stream().pipeThrough(new DecompressionStream("gzip"));
   const data = await new Response(plain).json();
   const at = Object.fromEntries(data.fields.map((name, place) => [name, place]));
+  /* A text that shows numbers of its cell is the place of a pattern, which takes them from there. */
+  const built = (pattern, cell) =>
+    pattern.map((part) => (Array.isArray(part) ? (part[1] * cell[part[0]]).toFixed(part[2]) : part)).join("");
   for (const view of Object.values(data.tables).flat()) {
     let place = 0;
     const next = () => {
       const cell = view.cells.map((values) => values[place]);
       place += 1;
-      return cell[at.n] === null ? null : cell;
+      if (cell[at.n] === null) return null;
+      for (const text of data.texts) {
+        if (typeof cell[text] === "number") cell[text] = built(data.patterns[cell[text]], cell);
+      }
+      return cell;
     };
     for (const row of view.rows) row.push(view.columns.map(next));
   }

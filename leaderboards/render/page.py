@@ -8,10 +8,8 @@ through ``html.escape`` here and ``textContent`` there. The same tables give the
 from __future__ import annotations
 
 import base64
-import gzip
 import hashlib
-import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from html import escape
 from importlib.resources import files
@@ -25,10 +23,11 @@ from ..tables.accuracy import data_label
 from .files import file_name, write_text
 from .notes import notes, title
 from .page_budget import ALL, DATA, MARKUP, PLAIN_ROWS, fitting_pictures, fitting_views, left_out
+from .page_data import PageData, six_digits
 from .summary import BEST, SECOND, Panel
 from .summary_view import summary_view
 from .text import TIED
-from .views import Fact, Facts, PrintedCell, TableView, gone, metric_conventions, same_everywhere, views_of
+from .views import Fact, Facts, PrintedCell, TableView, gone, same_everywhere, views_of
 
 #: Dots an inch of a picture on a page.
 PICTURE_DOTS = 110
@@ -88,10 +87,11 @@ def page(
     style, script = _part("page.css"), _part("page.js")
     named = _named(tables, heading)
     links = [*(table.name for table in tables), *(["pictures"] if pictures else []), "notes"]
-    data, gone_views = _data(views, facts.all), dict.fromkeys(views, ())
+    pack = PageData(facts.all)
+    data, gone_views = pack.packed(views), dict.fromkeys(views, ())
     if len(data) > DATA:
-        views, gone_views = fitting_views(views, lambda view: _as_json(_plain(view)), DATA)
-        data = _data(views, facts.all)
+        views, gone_views = fitting_views(views, pack.text_of, DATA)
+        data = pack.packed(views)
     sections = [_section(table, views[table.name], gone_views[table.name]) for table in tables]
     if _bytes(sections) > MARKUP:
         sections = [
@@ -265,7 +265,7 @@ def _cell(cell: PrintedCell | None) -> str:
     if cell is None:
         return '<td class="number"></td>'
     kinds = " ".join(filter(None, ["number", cell.mark, "hole" if cell.hole else ""]))
-    value = "" if cell.mean is None else f' data-value="{_six_digits(cell.mean)!r}"'
+    value = "" if cell.mean is None else f' data-value="{six_digits(cell.mean)!r}"'
     return f'<td class="{kinds}"{value}>{escape(cell.text)}</td>'
 
 
@@ -298,44 +298,3 @@ def _size(png: bytes) -> tuple[int, int]:
         raise ValueError("a picture is no PNG file")
     width, height = (int.from_bytes(png[place : place + 4]) for place in (16, 20))
     return round(width * 96 / PICTURE_DOTS), round(height * 96 / PICTURE_DOTS)
-
-
-def _data(views: Mapping[str, Sequence[TableView]], facts: Sequence[Fact]) -> str:
-    """What the script reads: JSON, compressed by gzip to a tenth, in base64, in which nothing can end an element."""
-    shown = [view for board in views.values() for view in board]
-    used = {column.metric for view in shown for column in view.columns}
-    used |= {row.names[-1].split()[0] for view in shown if view.names[-1] == "metric" for row in view.rows}
-    content = {
-        "fields": PrintedCell._fields,
-        "facts": [vars(fact) for fact in facts],
-        "conventions": {name: text for name, text in metric_conventions().items() if name in used},
-        "tables": {name: [_plain(view) for view in board] for name, board in views.items()},
-    }
-    return base64.b64encode(gzip.compress(_as_json(content).encode(), mtime=0)).decode()
-
-
-def _as_json(content: object) -> str:
-    return json.dumps(content, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-
-
-def _plain(view: TableView) -> dict[str, object]:
-    """A view as JSON: of each field of its cells the values in a row, row after row, which compress to half of what cell
-    after cell does; None where a cell is missing. Numbers have six significant digits: more would be most of the page."""
-    cells = [cell for row in view.rows for cell in row.cells]
-    nothing = (None,) * len(PrintedCell._fields)
-    fields = zip(*(cell or nothing for cell in cells), strict=True) if cells else [()] * len(nothing)
-    return {
-        "label": view.label,
-        "names": view.names,
-        "columns": [vars(column) for column in view.columns],
-        "rows": [[row.fact, row.names] for row in view.rows],
-        "cells": [[_short(value) for value in values] for values in fields],
-    }
-
-
-def _short(value: object) -> object:
-    return _six_digits(value) if isinstance(value, float) else value
-
-
-def _six_digits(value: float) -> float:
-    return float(f"{value:.6g}")

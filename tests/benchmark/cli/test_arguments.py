@@ -84,6 +84,13 @@ def test_the_values_of_a_repeated_flag_are_one_list():
         (("leaderboard", "--seeds", "0:4"), "--seeds: '0:4' is no range of seeds: write 0-4"),
         (("run", "--methods", "ebmc(contrast=smaple)", "--datasets", "toy"), "'smaple' is none of its values: did you mean sample?"),
         (("run", *TOY, "--optimizer", "adamv"), "expected 'adamw' or 'adam'"),
+        (("plan", "--methods", "erm", "--datasets", "toy/features.npz"), "toy has no domain 'features.npz': it has none: write toy (a * stands in quotes"),
+        (("plan", "--methods", "erm", "--datasets", "a+b"), "is not a task: write a dataset (mosi) or a shift ('mosi+mosei->sims'); a dataset of one's own has no + or ->"),
+        (("plan", *TOY, "--corruptions", "typos"), "unknown corruption 'typos': did you mean keyboard-typos?"),
+        (("plan", "--methods", "zzzzzzz", "--datasets", "toy"), "known names is like it: mmbench list shows them (one of your own comes from a file: --plugin FILE.py"),
+        (("plot", "missing", "--size", "large"), "--size 'large': write WIDTHxHEIGHT in inches, such as 3.3x2.5"),
+        (("plot", "--style", "papr"), "--style 'papr': did you mean paper?"),
+        (("plot", "degradaton"), "unknown picture 'degradaton': did you mean degradation?"),
         (("run", *TOY, "--slurm", "time=1h,time=2h", "--launcher", "slurm"), "slurm: time is given twice"),
     ],
 )  # fmt: skip

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import inspect
 import json
+import re
 from pathlib import Path
 
 import mmbench.benchmark as bench
 import numpy as np
 import pandas as pd
 import pytest
+from mmbench.benchmark.report.pictures import PICTURES
 from mmbench.benchmark.report.results import results
 from mmbench.leaderboards.catalog import TABLES
 
@@ -110,6 +112,45 @@ def test_pictures_are_those_that_there_is_data_for(root: Path):
         bench.pictures(root / "runs", root / "pictures", "learning_curves")
     with pytest.raises(bench.UsageError, match="more than one epoch"):
         bench.pictures(root / "runs", root / "pictures", "learning-curves")
+
+
+def test_every_picture_is_a_function_and_gives_what_is_written(root: Path):
+    written = {file.stem for file in bench.pictures(root / "runs", root / "all") if file.suffix == ".png"}
+    drawn: dict[str, tuple[float, float]] = {}
+    for name in PICTURES:
+        function = getattr(bench, f"plot_{name.replace('-', '_')}")
+        assert function.__name__ in dir(bench)
+        assert (function.__doc__ or "").startswith(f"The picture of ``mmbench plot {name}``")
+        assert list(inspect.signature(function).parameters)[:4] == ["store", "methods", "datasets", "seeds"]
+        try:
+            figures = function(root / "runs", size="230x180mm")
+        except bench.UsageError as error:
+            assert "nothing to draw" in str(error)  # noqa: PT017
+        else:
+            drawn |= {stem: tuple(figure.get_size_inches()) for stem, figure in figures.items()}
+    assert set(drawn) == written
+    for size in drawn.values():
+        assert size == pytest.approx((230 / 25.4, 180 / 25.4))
+    (figure,) = bench.plot("missing", root / "runs", top=1, style="paper").values()
+    assert len(figure.legends[0].get_texts()) == 1
+    assert figure.get_size_inches()[0] == 7
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ({"size": "3.3"}, "--size '3.3': write WIDTHxHEIGHT in inches, such as 3.3x2.5, or in millimetres: 84x64mm"),
+        ({"size": "84x64"}, "each side is 1 to 60 inches"),
+        ({"size": "8x6cm"}, "write WIDTHxHEIGHT in inches"),
+        ({"style": "poster"}, "--style 'poster': known: paper, slide"),
+        ({"style": "slides"}, "did you mean slide"),
+        ({"name": "degradations"}, "unknown picture 'degradations': did you mean degradation"),
+        ({"name": "mechanism"}, "nothing to draw: mechanism: no diagnostics were kept: run with --diagnostics"),
+    ],
+)  # fmt: skip
+def test_pictures_that_cannot_be_drawn_say_why(root: Path, asked: dict[str, str], said: str):
+    with pytest.raises(bench.UsageError, match=re.escape(said)):
+        bench.plot(**{"name": "missing", "store": root / "runs", **asked})
 
 
 def test_progress_is_shown_in_lines_where_there_is_no_terminal(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -11,12 +12,14 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import PolyCollection
 from matplotlib.figure import Figure
 from mmbench.leaderboards.plots.curves import (
+    CURVES,
+    curve_pictures,
     degradation,
     missing_rates,
     reliability_surface,
-    write_robustness_pictures,
+    surface_pictures,
 )
-from mmbench.leaderboards.plots.figure import COLOURS, PictureForm
+from mmbench.leaderboards.plots.figure import COLOURS, FILES, PictureForm, write_drawings
 from mmbench.leaderboards.tables.robustness import reliability_point, robustness
 from PIL import Image
 
@@ -63,6 +66,13 @@ def test_the_surface_has_noise_along_x_and_its_volume_in_the_title() -> None:
     assert heights[0, 9] == pytest.approx(9.0)  # row 0: nothing missing, column 9: noise 0.9
     assert heights[9, 0] == pytest.approx(0.9)
     assert "volume 4.95" in figure.axes[0].get_title()  # 4.5 + 0.45
+
+
+def write_robustness_pictures(
+    frame: pd.DataFrame, folder: Path, form: PictureForm = FILES
+) -> tuple[list[Path], list[str]]:
+    curves = (curve_pictures(frame, stem) for stem in CURVES)
+    return write_drawings(chain(*curves, surface_pictures(frame)), folder, form)
 
 
 def test_only_what_there_is_data_for_is_written(tmp_path: Path) -> None:

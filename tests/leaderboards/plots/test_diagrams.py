@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib.figure import Figure
 from mmbench.leaderboards.plots.diagrams import critical_differences, risk_coverages
-from mmbench.leaderboards.plots.figure import write_figure
+from mmbench.leaderboards.plots.figure import Drawing, write_drawings
 from mmbench.leaderboards.stats.ranks import rank
 from mmbench.leaderboards.tables.accuracy import accuracy
 from mmbench.leaderboards.tables.risk_coverage import curves, risks
@@ -69,7 +69,7 @@ def test_too_few_tasks_are_not_drawn_and_the_number_needed_is_said(tmp_path: Pat
     assert "synthetic stand-in" in figure.axes[0].get_title()
     assert len(reasons) == 1
     assert "real" in reasons[0]
-    files = write_figure(figure, both, tmp_path, "critical-difference")
+    files, _ = write_drawings(iter([Drawing("critical-difference", figure, both)]), tmp_path)
     assert [file.name for file in files] == [
         "critical-difference-partly-synthetic-stand-in.png",
         "critical-difference-partly-synthetic-stand-in.pdf",

@@ -10,8 +10,8 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
-from mmbench.leaderboards.plots.figure import PictureForm
-from mmbench.leaderboards.plots.forest import missing_by_method, write_missing_by_method
+from mmbench.leaderboards.plots.figure import PictureForm, write_drawings
+from mmbench.leaderboards.plots.forest import forest_pictures, missing_by_method
 from mmbench.leaderboards.tables import accuracy as tables
 from mmbench.methods import METHODS
 
@@ -70,9 +70,9 @@ def test_no_text_lies_over_another_or_outside(figure: Figure) -> None:
 def test_a_task_is_a_picture_with_a_name_of_its_own(frame: pd.DataFrame, tmp_path: Path) -> None:
     few = frame.loc[frame["method"].isin(NAMES[:2])]
     form = PictureForm((".png",), 50)
-    assert [file.name for file in write_missing_by_method(few, tmp_path, form)] == ["missing.png"]
+    assert [file.name for file in write_drawings(forest_pictures(few), tmp_path, form)[0]] == ["missing.png"]
     both = pd.concat([few, few.assign(task="mosei")])
-    assert [file.name for file in write_missing_by_method(both, tmp_path, form)] == [
+    assert [file.name for file in write_drawings(forest_pictures(both), tmp_path, form)[0]] == [
         f"missing-{few['task'].iloc[0]}.png",
         "missing-mosei.png",
     ]

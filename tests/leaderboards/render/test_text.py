@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from mmbench.leaderboards.plots.figure import missing_modalities, write_missing_modalities
+from mmbench.leaderboards.plots.figure import Drawing, missing_modalities, write_drawings
 from mmbench.leaderboards.render.csv_files import read_csv, write_csv
 from mmbench.leaderboards.render.files import file_name
 from mmbench.leaderboards.render.markdown import escape_markdown, markdown, write_markdown
@@ -198,6 +198,6 @@ def test_picture_names_its_data_and_shows_holes(synthetic, result, tmp_path):
         "average\nof missing",
     ]
     assert axis.get_legend_handles_labels()[1] == ["erm", "broken"]
-    path = write_missing_modalities(frame, tmp_path)
+    path, _ = write_drawings(iter([Drawing("missing", figure, frame)]), tmp_path)[0]
     assert path.name == "missing-synthetic-stand-in.png"
     assert path.stat().st_size > 10_000

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from mmbench.leaderboards.catalog import TABLES
 from mmbench.leaderboards.plots.course import course_by_epoch
-from mmbench.leaderboards.plots.figure import PictureForm
-from mmbench.leaderboards.plots.mechanism import write_each
+from mmbench.leaderboards.plots.figure import PictureForm, write_drawings
+from mmbench.leaderboards.plots.mechanism import pictures_of_each
 from mmbench.leaderboards.tables.course import course
 
 from ..conftest import make_result, make_table
@@ -68,6 +68,8 @@ def test_the_picture_has_a_line_for_each_encoder(frame, tmp_path: Path):
     (panel,) = (one for one in figure.axes if one.get_title() == "path")
     assert {line.get_label() for line in panel.lines} == {"text", "audio"}
     assert np.asarray(panel.lines[1].get_ydata()).tolist() == pytest.approx([0.5, 2.5, 4.5, 6.5])
-    files, reasons = write_each(frame, course_by_epoch, "course", tmp_path, PictureForm((".png",), 40))
+    files, reasons = write_drawings(
+        pictures_of_each(frame, course_by_epoch, "course"), tmp_path, PictureForm((".png",), 40)
+    )
     assert [file.name for file in files] == ["course-slowed.png"]
     assert reasons == ["course of old: there are fewer than two epochs"]

@@ -9,12 +9,12 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 from mmbench.leaderboards.catalog import TABLES
-from mmbench.leaderboards.plots.figure import PictureForm
+from mmbench.leaderboards.plots.figure import PictureForm, write_drawings
 from mmbench.leaderboards.plots.mechanism import (
     correlations,
     diagnostics_by_severity,
-    write_each,
-    write_mechanism_pictures,
+    mechanism_pictures,
+    pictures_of_each,
 )
 from mmbench.leaderboards.render.plain import plain_markdown
 from mmbench.leaderboards.tables.diagnostic_scores import damages
@@ -220,11 +220,13 @@ def test_the_picture_draws_the_means_of_the_table(results, frame: pd.DataFrame, 
     assert [one.get_text() for one in picture.axes[0].get_yticklabels()][:2] == ["gate/text", "gate/audio"]
 
     silent = [network("gated", 0, told(0).query("not condition.str.contains('noise')"))]
-    files, reasons = write_mechanism_pictures(
-        [scored, *scored_groups(silent, DRAWS)], tmp_path, PictureForm((".png",), 40)
+    files, reasons = write_drawings(
+        mechanism_pictures([scored, *scored_groups(silent, DRAWS)]), tmp_path, PictureForm((".png",), 40)
     )
     assert [file.name for file in files] == ["mechanism-gated.png"]
     assert "run with --corruptions features (or reliability) and --diagnostics" in reasons[0]
-    files, reasons = write_each(frame, correlations, "agreement", tmp_path, PictureForm((".png",), 40))
+    files, reasons = write_drawings(
+        pictures_of_each(frame, correlations, "agreement"), tmp_path, PictureForm((".png",), 40)
+    )
     assert [file.name for file in files] == ["agreement-gated.png"]
     assert not reasons

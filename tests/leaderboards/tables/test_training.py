@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 from mmbench.leaderboards.catalog import TABLES
-from mmbench.leaderboards.plots.figure import PictureForm
-from mmbench.leaderboards.plots.training import learning_curves, write_learning_curves
+from mmbench.leaderboards.plots.figure import PictureForm, write_drawings
+from mmbench.leaderboards.plots.training import learning_curves, training_pictures
 from mmbench.leaderboards.tables.training import training
 
 from ..conftest import make_result, make_table
@@ -85,7 +85,9 @@ def test_curves_are_means_over_the_epochs_of_all_seeds_with_their_tested_epochs_
 def test_a_file_for_each_block_and_a_reason_where_there_is_none(tmp_path: Path):
     results = [trained("a", 0, epochs(0, 3, 1), task=task, synthetic=True) for task in ("mosi", "sims")]
     results.append(trained("a", 0, epochs(0, 1, 0), task="mosei"))
-    files, reasons = write_learning_curves(training(results), tmp_path, PictureForm(kinds=(".png",)))
+    files, reasons = write_drawings(
+        training_pictures(training(results)), tmp_path, PictureForm(kinds=(".png",))
+    )
     assert sorted(file.name for file in files) == [
         "learning-curves-mosi-text+audio-fair-synthetic-stand-in.png",
         "learning-curves-sims-text+audio-fair-synthetic-stand-in.png",
