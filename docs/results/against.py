@@ -25,7 +25,8 @@ def against(store: Path, references: Sequence[str] = REFERENCES) -> pd.DataFrame
 
     Args:
         store: a store.
-        references: labels of what the methods are compared with.
+        references: names of what the methods are compared with, whatever their parameters. A method is also compared with itself
+            under other parameters, its controls.
 
     Returns:
         ``condition`` (clean, or the average over all patterns of missing modalities), ``method``, ``reference``, ``metric``, ``tasks``, ``n``
@@ -57,9 +58,10 @@ def against(store: Path, references: Sequence[str] = REFERENCES) -> pd.DataFrame
                 scores.setdefault((AVERAGE, group.method), {})[task] = _mean(list(found.values()))
     rows = []
     for (condition, method), own in scores.items():
-        for reference in references:
-            other = scores.get((condition, reference), {})
-            if method == reference or own.keys() != other.keys():
+        for (under, reference), other in scores.items():
+            if under != condition or not _is_reference(reference, method, references):
+                continue
+            if own.keys() != other.keys():
                 continue
             pair = _mean([own[task].minus(other[task]) for task in own])
             low, high = (float(end[0]) for end in interval(pair, None))
@@ -79,6 +81,12 @@ def against(store: Path, references: Sequence[str] = REFERENCES) -> pd.DataFrame
                 }
             )
     return pd.DataFrame(rows)
+
+
+def _is_reference(reference: str, method: str, references: Sequence[str]) -> bool:
+    """Whether a method is compared with what another label stands for."""
+    name = reference.partition("(")[0]
+    return reference != method and (reference in references or name in (*references, method))
 
 
 def _mean(scores: list[Resampled]) -> Resampled:

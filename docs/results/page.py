@@ -4,7 +4,8 @@
 
 ``{{ value SET METHOD [COLUMN] }}`` is a mean; without a column that of the main metric on complete data, with its 95 % interval.
 ``{{ gain SET METHOD REFERENCE [missing] }}`` is the paired difference from a reference, ``{{ without SET METHOD MODALITIES [drop] }}`` what is left
-without some modalities, or what is lost, ``{{ best SET [COLUMN] }}`` the first method of a column, ``{{ table SET }}``
+without some modalities, or what is lost, ``{{ rho SET METHOD DIAGNOSTIC CONDITION [error] }}`` Spearman's correlation of what a method tells of
+itself with the severity of damage (or with its error), ``{{ best SET [COLUMN] }}`` the first method of a column, ``{{ table SET }}``
 the table of a set, ``{{ samples SET }}`` how many test samples it has, ``{{ time SET }}`` how long it took. A column is named by a part of its heading in ``summary.csv``.
 """
 
@@ -35,6 +36,7 @@ def render(template: str) -> str:
         "value": value,
         "gain": gain,
         "without": without,
+        "rho": rho,
         "best": best,
         "table": table,
         "samples": samples,
@@ -105,6 +107,22 @@ def without(name: str, method: str, missing: str, what: str = "mean") -> str:
         return _number(float(row["mean"]), percent)
     ends = ", ".join(_number(float(row[f"drop_{end}"]), percent, sign=True) for end in ("low", "high"))
     return f"{_number(float(row['drop']), percent, sign=True)} [{ends}]"
+
+
+def rho(name: str, method: str, diagnostic: str, condition: str, beside: str = "severity") -> str:
+    """Spearman's correlation of a diagnostic with how severe the damage is, or with the error, with its interval.
+
+    Args:
+        name: of the set.
+        method: its label.
+        diagnostic: such as ``reliability/text``.
+        condition: such as ``reliability:noise``, or ``clean``.
+        beside: ``severity`` or ``error``.
+    """
+    frame = pd.read_csv(HERE / name / "mechanism.csv").set_index(["method", "diagnostic", "condition"])
+    row = frame.loc[(method, diagnostic, condition)]
+    middle, *ends = (float(row[f"rho_{beside}{end}"]) for end in ("", "_low", "_high"))
+    return f"{middle:+.2f} [{', '.join(f'{end:+.2f}' for end in ends)}]"
 
 
 def best(name: str, column: str = "clean") -> str:

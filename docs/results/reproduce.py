@@ -27,8 +27,8 @@ from texts import write_texts
 HERE = Path(__file__).parent
 SETS = ("rosmap", "handwritten", "mosi", "texts", "dsads")
 #: Tables that are kept beside the page, and those whose numbers are.
-MARKDOWN = ("accuracy", "missing", "robustness", "misd", "calibration", "cost")
-NUMBERS = ("summary", "accuracy")
+MARKDOWN = ("accuracy", "missing", "robustness", "mechanism", "misd", "calibration", "cost")
+NUMBERS = ("summary", "accuracy", "mechanism")
 #: Sets whose stored predictions are those on complete test data alone: all would take more than the rest together.
 CLEAN_ONLY = ("handwritten", "dsads")
 #: The encoder of transcripts: all-MiniLM-L6-v2 on the hub, or a folder with it.
