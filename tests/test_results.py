@@ -76,7 +76,8 @@ def test_a_packed_store_gives_the_same_table(store: Path, tmp_path: Path, clean_
 
 
 def test_gains_are_paired_differences_of_the_table(store: Path):
-    found = script("against").against(store, ["erm(width=8)"])
+    against = script("against")
+    found = against.against(store, ["erm"])
     first = leaderboard(store).groupby(["task", "method"]).first().reset_index()
     ebmc, erm = (first.query(f"method == '{name}(width=8)'") for name in ("ebmc", "erm"))
     sign = 1 if ebmc["direction"].tolist()[0] == "higher" else -1
@@ -84,6 +85,26 @@ def test_gains_are_paired_differences_of_the_table(store: Path):
     assert gain["gain"] == pytest.approx(sign * (np.mean(ebmc["mean"]) - np.mean(erm["mean"])))
     assert gain["tasks"] == 2
     assert gain["low"] < gain["gain"] < gain["high"]
+    assert set(found["reference"]) == {"erm(width=8)"}
+    compared = [
+        ("qamoe(gate=none)", "qamoe"),
+        ("qamoe", "qamoe(gate=none)"),
+        ("cpsl", "qamoe"),
+        ("erm", "erm"),
+    ]
+    assert [against._is_reference(*pair, ["erm"]) for pair in compared] == [True, False, False, False]
+
+
+def test_a_correlation_of_the_page_is_that_of_the_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    page = script("page")
+    (tmp_path / "one").mkdir()
+    numbers = {
+        f"rho_{beside}{end}": 0.25 for beside in ("severity", "error") for end in ("", "_low", "_high")
+    }
+    rows = [{"method": "qamoe", "diagnostic": "reliability/text", "condition": "clean", **numbers}]
+    pd.DataFrame(rows).assign(rho_error_low=-0.125).to_csv(tmp_path / "one" / "mechanism.csv", index=False)
+    monkeypatch.setattr(page, "HERE", tmp_path)
+    assert page.render("{{ rho one qamoe reliability/text clean error }}") == "+0.25 [-0.12, +0.25]"
 
 
 def test_csv_alone_has_the_summary_of_the_terminal(store: Path, tmp_path: Path):

@@ -21,7 +21,7 @@ _SAFE_PATH = "PYTHONSAFEPATH"
 
 #: Variables that tell numeric libraries how many threads to use, when they are imported.
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
-ONE_THREAD = dict.fromkeys(THREADS, "1")
+ONE_THREAD: dict[str, str] = dict.fromkeys(THREADS, "1")
 
 #: Signals that a terminal or a scheduler sends to all processes of a command, of which the command answers them.
 _TO_A_GROUP = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2}

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from mmbench.benchmark.report.results import results
+from mmbench.benchmark.report.results import Filter, results
 from mmbench.leaderboards.labels import AVERAGE, CLEAN, MISSING, UPPER_BOUND
 from mmbench.leaderboards.stats.bootstrap import DRAWS, Resampled
 from mmbench.leaderboards.stats.intervals import interval, p_value
@@ -18,14 +18,18 @@ from mmbench.leaderboards.tables.groups import groups_of, score
 REFERENCES = ("erm", "logistic", "random_forest")
 
 
-def against(store: Path, references: Sequence[str] = REFERENCES) -> pd.DataFrame:
+def against(
+    store: Path, references: Sequence[str] = REFERENCES, asked: frozenset[str] = frozenset()
+) -> pd.DataFrame:
     """The difference between each method and each reference by the main metric, on complete data and with modalities missing.
 
     Over several tasks it is the mean over them, each resampled by itself.
 
     Args:
         store: a store.
-        references: labels of what the methods are compared with.
+        references: names of what the methods are compared with, whatever their parameters. A method is also compared with itself
+            under other parameters, its controls.
+        asked: the tasks that are compared; all of the store where it is empty.
 
     Returns:
         ``condition`` (clean, or the average over all patterns of missing modalities), ``method``, ``reference``, ``metric``, ``tasks``, ``n``
@@ -35,7 +39,7 @@ def against(store: Path, references: Sequence[str] = REFERENCES) -> pd.DataFrame
     scores: dict[tuple[str, str], dict[str, Resampled]] = {}
     metric = sign = None
     tasks: list[str] = []
-    for group in groups_of(results(store)):
+    for group in groups_of(results(store, Filter(tasks=asked))):
         if group.block.protocol.endswith(UPPER_BOUND):
             continue
         task = group.block.task
@@ -57,9 +61,10 @@ def against(store: Path, references: Sequence[str] = REFERENCES) -> pd.DataFrame
                 scores.setdefault((AVERAGE, group.method), {})[task] = _mean(list(found.values()))
     rows = []
     for (condition, method), own in scores.items():
-        for reference in references:
-            other = scores.get((condition, reference), {})
-            if method == reference or own.keys() != other.keys():
+        for (under, reference), other in scores.items():
+            if under != condition or not _is_reference(reference, method, references):
+                continue
+            if own.keys() != other.keys():
                 continue
             pair = _mean([own[task].minus(other[task]) for task in own])
             low, high = (float(end[0]) for end in interval(pair, None))
@@ -79,6 +84,12 @@ def against(store: Path, references: Sequence[str] = REFERENCES) -> pd.DataFrame
                 }
             )
     return pd.DataFrame(rows)
+
+
+def _is_reference(reference: str, method: str, references: Sequence[str]) -> bool:
+    """Whether a method is compared with what another label stands for."""
+    name = reference.partition("(")[0]
+    return reference != method and (reference in references or name in (*references, method))
 
 
 def _mean(scores: list[Resampled]) -> Resampled:

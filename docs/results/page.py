@@ -3,9 +3,11 @@
     python docs/results/page.py
 
 ``{{ value SET METHOD [COLUMN] }}`` is a mean; without a column that of the main metric on complete data, with its 95 % interval.
-``{{ gain SET METHOD REFERENCE [missing] }}`` is the paired difference from a reference, ``{{ without SET METHOD MODALITIES [drop] }}`` what is left
-without some modalities, or what is lost, ``{{ best SET [COLUMN] }}`` the first method of a column, ``{{ table SET }}``
-the table of a set, ``{{ samples SET }}`` how many test samples it has, ``{{ time SET }}`` how long it took. A column is named by a part of its heading in ``summary.csv``.
+``{{ metric SET METHOD METRIC }}`` is another metric there. ``{{ gain SET METHOD REFERENCE [missing] }}`` is the paired difference from a
+reference, ``{{ without SET METHOD MODALITIES [drop] }}`` what is left without some modalities, or what is lost, ``{{ rho SET METHOD DIAGNOSTIC
+CONDITION [error] }}`` Spearman's correlation of what a method tells of itself with the severity of damage, or with its error,
+``{{ best SET [COLUMN] }}`` the first method of a column, ``{{ table SET }}`` the table of a set, ``{{ samples SET }}`` how many test samples it has,
+``{{ time SET }}`` how long it took. A column is named by a part of its heading in ``summary.csv``.
 """
 
 from __future__ import annotations
@@ -15,6 +17,8 @@ from functools import cache
 from pathlib import Path
 
 import pandas as pd
+from mmbench.leaderboards.labels import WITHIN_MARGIN
+from mmbench.leaderboards.render.text import shown_mark
 
 HERE = Path(__file__).parent
 TEMPLATE, PAGE = HERE / "index.md.in", HERE / "index.md"
@@ -33,8 +37,10 @@ def render(template: str) -> str:
     """The page. Raises ValueError where a field names what no table has."""
     makers = {
         "value": value,
+        "metric": metric,
         "gain": gain,
         "without": without,
+        "rho": rho,
         "best": best,
         "table": table,
         "samples": samples,
@@ -64,7 +70,21 @@ def value(name: str, method: str, column: str = "") -> str:
     if column:
         heading = _heading(name, column.replace("_", " "))
         return _shown(float(_summary(name).loc[method, heading]), heading)
-    row = _main(name).loc[method]
+    return _with_interval(_main(name).loc[method])
+
+
+def metric(name: str, method: str, which: str) -> str:
+    """The mean of any metric on complete data, with its interval.
+
+    Args:
+        name: of the set, which has one task.
+        method: its label.
+        which: the metric, as accuracy.csv names it.
+    """
+    return _with_interval(_main(name, which).loc[method])
+
+
+def _with_interval(row: pd.Series) -> str:
     percent = row["unit"] == "fraction"
     ends = (
         "" if pd.isna(row["low"]) else f" [{_number(row['low'], percent)}, {_number(row['high'], percent)}]"
@@ -105,6 +125,22 @@ def without(name: str, method: str, missing: str, what: str = "mean") -> str:
         return _number(float(row["mean"]), percent)
     ends = ", ".join(_number(float(row[f"drop_{end}"]), percent, sign=True) for end in ("low", "high"))
     return f"{_number(float(row['drop']), percent, sign=True)} [{ends}]"
+
+
+def rho(name: str, method: str, diagnostic: str, condition: str, beside: str = "severity") -> str:
+    """Spearman's correlation of a diagnostic with how severe the damage is, or with the error, with its interval.
+
+    Args:
+        name: of the set.
+        method: its label.
+        diagnostic: such as ``reliability/text``.
+        condition: such as ``reliability:noise``, or ``clean``.
+        beside: ``severity`` or ``error``.
+    """
+    frame = pd.read_csv(HERE / name / "mechanism.csv").set_index(["method", "diagnostic", "condition"])
+    row = frame.loc[(method, diagnostic, condition)]
+    middle, *ends = (float(row[f"rho_{beside}{end}"]) for end in ("", "_low", "_high"))
+    return f"{middle:+.2f} [{', '.join(f'{end:+.2f}' for end in ends)}]"
 
 
 def best(name: str, column: str = "clean") -> str:
@@ -157,7 +193,9 @@ def _gain(name: str, method: str, condition: str) -> str:
 
 
 def _mark(name: str, method: str) -> str:
-    return {"tied": " ≈", "best": " *"}.get(str(_main(name).loc[method, "mark"]), "")
+    row = dict(_main(name).loc[method])
+    row[WITHIN_MARGIN] = str(row.get(WITHIN_MARGIN)) == "True"  # however pandas read the column
+    return {"tied": " ≈", "best": " *"}.get(shown_mark(row), "")
 
 
 @cache
@@ -168,10 +206,10 @@ def _summary(name: str) -> pd.DataFrame:
 
 
 @cache
-def _main(name: str) -> pd.DataFrame:
-    """Method -> its row of the main metric, where there is one task."""
+def _main(name: str, which: str = "") -> pd.DataFrame:
+    """Method -> its row of a metric, by default the main one, where there is one task."""
     frame = pd.read_csv(HERE / name / "accuracy.csv")
-    first = frame[frame["metric"] == frame["metric"].iloc[0]]
+    first = frame[frame["metric"] == (which or frame["metric"].iloc[0])]
     fair = first[~first["protocol"].str.contains("upper bound")].drop_duplicates("method", keep=False)
     return fair.set_index("method")
 
@@ -204,7 +242,8 @@ def _shown(number: float, heading: str) -> str:
     """A number of the summary, where shares stand in percent."""
     if pd.isna(number):
         return "—"
-    return f"{number:.1f}" if "%" in heading else f"{number:.3f}"
+    digits = 1 if "%" in heading else 0 if heading.startswith("training s") else 3
+    return f"{number:.{digits}f}"
 
 
 if __name__ == "__main__":
