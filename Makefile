@@ -82,6 +82,7 @@ bench: $(VENV)/.installed-test  ## measure the speed that the README claims
 	OMP_NUM_THREADS=1 $(BIN)/python tests/speed/ensembles.py
 	OMP_NUM_THREADS=1 $(BIN)/python tests/speed/media.py
 	OMP_NUM_THREADS=1 $(BIN)/python tests/speed/features.py
+	OMP_NUM_THREADS=1 $(BIN)/python tests/speed/workers.py
 	OMP_NUM_THREADS=1 $(BIN)/python tests/speed/scheduling.py
 
 RESULTS := results
