@@ -32,8 +32,8 @@ FAULTS: dict[str, tuple[dict[str, np.ndarray], dict[str, Any], tuple[str, ...], 
     ),
     "a fold with one class": (
         {"label": (np.arange(COUNT) >= 45).astype(int)}, {"domain": "session", "split": "none"}, LEFT_OUT,
-        "bad: fold 1 of 4 would be trained on one class alone, no: all other classes are in 1 of 4 groups (session), and 3 "
-        "are needed: to test, to validate, to train; use another --fold-group",
+        "bad: fold 1 of 4 would be trained on one class alone, no, as class yes has 15 samples (15 validated there): "
+        "use fewer folds, or another --fold-group",
     ),
     "a group in two folds": (
         {"session": np.arange(COUNT) % 4}, {"group": "speaker", "domain": "session", "split": "none"}, LEFT_OUT,
