@@ -39,9 +39,10 @@ def pytest_configure() -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Puts the tests first that wait for SLURM, so that others use the processors meanwhile; at the end each would be
-    waited for."""
-    items.sort(key=lambda item: item.get_closest_marker("slurm") is None)
+    """Puts the tests first that wait for SLURM, so that others use the processors meanwhile, then the few that take long and
+    stand in no folder; at the end each would be waited for."""
+    own = Path(__file__).parent
+    items.sort(key=lambda item: (item.get_closest_marker("slurm") is None, item.path.parent != own))
 
 
 PROGRAMS = {"chromium": ("chromium", "chromedriver"), "latex": ("pdflatex",)}

@@ -46,7 +46,7 @@ def test_the_claim_of_a_dead_host_is_named_waited_for_and_taken_over(folder: Pat
 @pytest.mark.slow
 def test_of_two_hosts_at_one_job_the_silent_one_leaves_it_to_the_other(tmp_path: Path):
     write_dataset(tmp_path / "data" / "toy")
-    asked = (*ASKED, "--epochs", "90", "--corruptions", "drift")
+    asked = (*ASKED, "--epochs", "50", "--corruptions", "drift")
     silent = host("node7", tmp_path, *asked)
     until(lambda: any(tmp_path.glob("runs/jobs/*/last.ckpt")))
     os.kill(silent.pid, signal.SIGSTOP)
@@ -64,7 +64,7 @@ def test_of_two_hosts_at_one_job_the_silent_one_leaves_it_to_the_other(tmp_path:
     assert {file: (at.st_ino, at.st_mtime_ns) for file, at in now.items() if file.is_file()} == {
         file: (at.st_ino, at.st_mtime_ns) for file, at in files.items() if file.is_file()
     }
-    calm = {"protocol": {"epochs": 90}, "store": tmp_path / "calm"}
+    calm = {"protocol": {"epochs": 50}, "store": tmp_path / "calm"}
     assert train(tmp_path, **calm).ok
     assert hashes(tmp_path / "runs") == hashes(tmp_path / "calm")
 

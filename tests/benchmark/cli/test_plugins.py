@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from mmbench.benchmark.check.libraries import libraries
 from mmbench.datasets.media.find import find_media
 
 from ..conftest import Call
@@ -156,10 +157,21 @@ def test_every_command_for_data_takes_a_plugin(call: Call, encoded: tuple[object
     assert (code, "conv" in said, "outdated" in said) == (0, True, False), said
     code, said = call("list", "domains", *encoded)
     assert ("beeps/d0" in said, "beeps/d1" in said) == (True, True), said
-    code, said = call("doctor", *encoded)
-    assert "synthetic stand-in, open" in said
     code, said = call("data", "cache", "rm", "outdated", *encoded)
     assert code == 2, said
+
+
+def test_doctor_says_what_is_installed_and_what_is_missing_and_how_to_get_it(
+    call: Call, encoded: tuple[object, ...]
+):
+    code, said = call("doctor", *encoded)
+    assert code == 0, said
+    assert "synthetic stand-in, open" in said  # of the plug-in
+    assert "mmbench data synth mosi --data-root" in said
+    assert "broken" not in said
+    for name, library in libraries().items():
+        state = "ok      " if library.is_installed() else "--      "
+        assert f"{state}{library.distribution:<14}" in said, name
 
 
 def test_features_of_changed_code_are_outdated(call: Call, file: Path, encoded: tuple[object, ...]):

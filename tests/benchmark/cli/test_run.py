@@ -13,7 +13,6 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from mmbench.benchmark.check.libraries import libraries
 
 from ..conftest import MMBENCH, Command
 
@@ -314,17 +313,6 @@ def test_a_broken_method_does_not_pass(mmbench: Command, tmp_path: Path):
     ended = mmbench("check", "method", "odd", "--plugin", str(tmp_path / "odd.py"), ODD=str(tmp_path))
     assert ended.returncode == 1
     assert "failed A prediction does not depend on the other samples" in ended.stdout
-
-
-def test_doctor_says_what_is_missing_and_how_to_get_it(mmbench: Command):
-    ended = mmbench("doctor")
-    assert ended.returncode == 0, ended.stderr
-    assert "mmbench data synth mosi --data-root" in ended.stdout
-    assert "toy" in ended.stdout
-    assert "broken" not in ended.stdout
-    for name, library in libraries().items():
-        state = "ok      " if library.is_installed() else "--      "
-        assert f"{state}{library.distribution:<14}" in ended.stdout, name
 
 
 @pytest.mark.slow

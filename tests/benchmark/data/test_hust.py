@@ -58,7 +58,7 @@ def test_recordings_become_a_result(mmbench: Command, tmp_path: Path):
     for command in (
         "data synth hust --format txt --data-root raw",
         "data prepare hust --from raw/hust --data-root ready",
-        f"run --datasets {LEFT_OUT} --methods erm --seeds 0 --epochs 3 --data-root ready --launcher debug --device cpu",
+        f"run --datasets {LEFT_OUT} --methods erm --seeds 0 --epochs 2 --data-root ready --launcher debug --device cpu",
     ):
         ended = mmbench(*command.split())
         assert ended.returncode == 0, ended.stdout + ended.stderr
