@@ -24,6 +24,7 @@ from .planted_networks import (
     patterns_of,
     prediction_of,
     samples_for,
+    small_specs_for,
     specs_for,
 )
 
@@ -158,7 +159,7 @@ def _step(method: Method, batch: Batch, optimizer: torch.optim.Optimizer) -> Non
 
 def same_seed_same_result(method_class: type[Method]) -> None:
     """The same seed gives the same loss and the same predictions."""
-    for spec in few_specs_for(method_class):
+    for spec in small_specs_for(method_class):
         values = []
         for _ in range(2):
             method, batch = network_of(method_class, spec), samples_for(method_class, spec)
@@ -171,7 +172,7 @@ def same_seed_same_result(method_class: type[Method]) -> None:
 
 def batch_is_left_alone(method_class: type[Method]) -> None:
     """It does not change the batch that it is given."""
-    for spec in few_specs_for(method_class):
+    for spec in small_specs_for(method_class):
         method, batch, copy = (
             network_of(method_class, spec),
             samples_for(method_class, spec),
@@ -189,7 +190,7 @@ def batch_is_left_alone(method_class: type[Method]) -> None:
 
 def weights_are_restored(method_class: type[Method]) -> None:
     """Weights that are saved and loaded again into it give the same predictions after every stage."""
-    for spec in few_specs_for(method_class):
+    for spec in small_specs_for(method_class):
         method, batch = network_of(method_class, spec), samples_for(method_class, spec)
         for stage in range(len(method.stages)):
             method.begin_stage(stage)

@@ -21,6 +21,7 @@ from .planted_networks import (
     patterns_of,
     prediction_of,
     samples_for,
+    small_specs_for,
     specs_for,
 )
 from .told import check_told
@@ -46,7 +47,7 @@ def output_has_the_right_shape(method_class: type[Method]) -> None:
 def what_it_says_of_itself_is_one_number_a_sample(method_class: type[Method]) -> None:
     """Confidences and diagnostics are finite, one number a sample, the same in any order and alone, and have names that
     tables can hold, for any missing pattern."""
-    for spec in few_specs_for(method_class):
+    for spec in small_specs_for(method_class):
         check_told(network_of(method_class, spec), samples_for(method_class, spec))
 
 

@@ -45,6 +45,12 @@ def few_specs_for(method_class: type[Method]) -> list[Spec]:
     return [spec for spec in known[:-1] if len(spec.modalities) == 2] + known[-1:]
 
 
+def small_specs_for(method_class: type[Method]) -> list[Spec]:
+    """Those of ``few_specs_for`` but for the largest: for what the number of modalities does not touch."""
+    few = few_specs_for(method_class)
+    return few[:-1] or few
+
+
 def samples_for(method_class: type[Method], spec: Spec, count: int = 24) -> Batch:
     """A planted batch, as a method reads it: with the sample before each as its context, but for the first;
     in conversations of one utterance and more; with token ids; or with raw media.

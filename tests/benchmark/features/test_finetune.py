@@ -13,6 +13,7 @@ import pytest
 import torch
 import yaml
 from mmbench.benchmark.check.planted import planted_batch
+from mmbench.benchmark.check.planted_networks import network_of
 from mmbench.benchmark.core.errors import UsageError
 from mmbench.benchmark.core.locate import locate
 from mmbench.benchmark.core.method_spec import describe
@@ -315,8 +316,7 @@ def test_every_method_trains_in_mixed_precision(name: str, kind: Any) -> None:
     method_class = find("method", name).load()
     spec = Spec({"text": 6, "audio": 5}, kind, classes=3 if kind == "classification" else 1, domains=2)
     train, valid = planted_batch(spec, count=16), planted_batch(spec, count=8, seed=1)
-    torch.manual_seed(0)
-    method = method_class(method_class.Params(), spec)
+    method = network_of(method_class, spec)
     rules: dict[str, Any] = {"epochs": len(method.stages), "precision": "bfloat16"}
     fit(method, Protocol(**rules), train, valid, 0, lambda *_: None)
     assert bool(torch.isfinite(method(valid).prediction).all())
