@@ -34,18 +34,18 @@ demo: install  ## train two methods on a synthetic stand-in and show the leaderb
 	$(BIN)/mmbench run --methods erm,ebmc --datasets mosi --preset quick --data-root $(DEMO)/data --store $(DEMO)/runs
 	$(BIN)/mmbench leaderboard --store $(DEMO)/runs
 
-# Four workers on two cores, because many tests wait for processes, clusters and browsers.
+# Three workers on two cores: many tests wait for processes, clusters and browsers. Four took longer.
 # Compiled once, and not by each process that a test starts. Several workers would otherwise compile at the same time, and
 # where Python may not write what it compiles, so would every test's own processes.
 COMPILED := benchmark corruptions datasets leaderboards methods regimes slurm
 
 test: $(VENV)/.installed-test lint  ## lint, then run every test
 	$(BIN)/python -m compileall -q $(COMPILED)
-	PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/pytest -n 4 --dist worksteal
+	PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/pytest -n 3 --dist worksteal
 
 test-fast: $(VENV)/.installed-test  ## run the tests that take less than about ten seconds each
 	$(BIN)/python -m compileall -q $(COMPILED)
-	PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/pytest -n 4 --dist worksteal -m "not slow"
+	PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/pytest -n 3 --dist worksteal -m "not slow"
 
 faults: $(VENV)/.installed-test  ## kill runs 200 times and compare what is left; about an hour
 	OMP_NUM_THREADS=1 MMBENCH_FAULTS=200 $(BIN)/pytest -s -m faults
