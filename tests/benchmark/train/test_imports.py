@@ -48,6 +48,28 @@ import mmbench.benchmark.launch.worker
 works = list(sys.modules)
 import mmbench.benchmark.train.lightning_module
 networks = list(sys.modules)
+import torch
+from lightning.pytorch.utilities import compile as compiled
+layer = torch.nn.Linear(3, 2)
+optimiser = torch.optim.AdamW(layer.parameters())
+def step(inputs):
+    optimiser.zero_grad()
+    layer(inputs).sum().backward()
+    optimiser.step()
+    return layer.weight.detach().clone()
+step(torch.ones(4, 3))
+class Doubled(torch.nn.Module):
+    @torch.compiler.disable
+    def forward(self, inputs):
+        return 2 * inputs
+trained = list(sys.modules)
+before = isinstance(layer, compiled.OptimizedModule)
+import torch._dynamo.config as config
+once = config is sys.modules["torch._dynamo.config"] is torch._dynamo.config and config.__spec__.origin == config.__file__
+fast = torch.compile(layer, backend="eager")
+alike = torch.equal(fast(torch.ones(1, 3)), layer(torch.ones(1, 3))) and torch.compile(Doubled(), backend="eager")(3) == 6
+alike = alike and torch.compile(step, backend="eager")(torch.ones(4, 3)).shape == (2, 3)
+after = isinstance(fast, compiled.OptimizedModule) and not isinstance(layer, compiled.OptimizedModule)
 from lightning.pytorch.core import module
 import torchmetrics
 same = torchmetrics.Metric is module.Metric and torchmetrics.MetricCollection is module.MetricCollection
@@ -57,7 +79,11 @@ mean = MeanMetric()
 mean.update(1.0)
 figure, _ = mean.plot()
 whole = whole and len(figure.axes) == 1
-print(json.dumps({"trains": trains, "works": works, "networks": networks, "same": same, "whole": whole}))
+
+print(json.dumps({
+    "trains": trains, "works": works, "networks": networks, "same": same, "whole": whole,
+    "trained": trained, "compiles": [not before, once, alike, after],
+}))
 """
 
 
@@ -90,6 +116,12 @@ def test_lightning_is_loaded_for_networks_alone(new_process: dict):
 def test_torchmetrics_is_whole_when_it_is_asked_for(new_process: dict):
     assert new_process["same"]
     assert new_process["whole"]
+
+
+def test_a_step_of_training_loads_no_compiler_and_what_is_compiled_does(new_process: dict):
+    assert "torch._dynamo" in new_process["trained"]
+    assert [name for name in new_process["trained"] if name.startswith("torch._dynamo.")] == []
+    assert new_process["compiles"] == [True] * 4
 
 
 def test_reading_a_store_loads_no_tables():
