@@ -43,7 +43,7 @@ def run_trainer(
             accelerator="gpu" if cuda else "cpu",
             devices=[device.index or 0] if cuda else 1,
             # The same job gives the same predictions; on a CPU with one thread it does so anyway.
-            deterministic=cuda,
+            deterministic=cuda or None,  # False would import the compiler, to tell it so
             # One process a job, whatever scheduler it runs under.
             plugins=[LightningEnvironment()],
             max_epochs=protocol.epochs,
