@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from .errors import UsageError, error_line, nearest
 
 if TYPE_CHECKING:
-    from importlib.metadata import EntryPoint
+    from importlib.metadata import EntryPoint, EntryPoints
 
 LOG = logging.getLogger("mmbench.registry")
 
@@ -179,11 +179,16 @@ def _brought_by(kind: Kind, plugins: tuple[Path, ...]) -> str:
     return f"one of your own comes from a file: --plugin FILE.py with a table {table}"
 
 
-@lru_cache
 def _entry_points(group: str) -> tuple[EntryPoint, ...]:
+    return tuple(_installed().select(group=group))
+
+
+@lru_cache(maxsize=1)
+def _installed() -> EntryPoints:
+    """What every installed distribution brings: read once, and not for each kind."""
     from importlib.metadata import entry_points  # brings much that --help does not need
 
-    return tuple(entry_points(group=group))
+    return entry_points()
 
 
 def _entry(name: str, target: str, origin: str) -> Entry:
