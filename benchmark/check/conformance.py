@@ -39,7 +39,7 @@ from .launcher import LAUNCHER_CHECKS, trial_of
 from .media import MEDIA_CHECKS
 from .method import METHOD_CHECKS, parameters_are_literals
 from .metric import METRIC_CHECKS
-from .table import TABLE_CHECKS
+from .table import TABLE_CHECKS, TableTrial
 
 
 @dataclass(frozen=True)
@@ -214,8 +214,9 @@ def check_encoder(encoder_class: Any, spec: EncoderSpec) -> Iterator[Check]:
 
 def check_table(table: Table) -> Iterator[Check]:
     """Runs every check on a table, on results of a few samples."""
+    trial = TableTrial(table)
     for check in TABLE_CHECKS:
-        yield _result(check, table)
+        yield _result(check, trial)
 
 
 def check_metric(metric: Metric) -> Iterator[Check]:

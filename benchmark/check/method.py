@@ -229,7 +229,7 @@ def _task_loss(method: Method, batch: Batch) -> float:
 
 
 #: The longest that training may take on planted data: epochs of each stage before the last, of the last, steps of an epoch.
-_EARLY, _LAST, _STEPS = 3, 12, 5
+_EARLY, _LAST, _STEPS = 6, 30, 2
 
 
 def it_learns(method_class: type[Method]) -> None:

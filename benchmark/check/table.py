@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from itertools import product
 
 import numpy as np
@@ -20,9 +20,21 @@ from ...leaderboards.tables.results import Result, missing_patterns
 _SAMPLES = 24
 
 
-def its_frame_has_its_columns(table: Table) -> None:
+@dataclass(frozen=True)
+class TableTrial:
+    """A table that is tried; the frame of all results, which several checks look at, is made once."""
+
+    table: Table
+
+    @cached_property
+    def frame(self) -> pd.DataFrame:
+        """The frame of finished results of all kinds."""
+        return _make(self.table, _results())
+
+
+def its_frame_has_its_columns(trial: TableTrial) -> None:
     """Its frame has the columns of accuracy.COLUMNS with their types, or where it is plain, data as one of its own."""
-    frame = _make(table, _results())
+    table, frame = trial.table, trial.frame
     assert len(frame), "it has no rows for finished results of all kinds"
     if table.plain:
         assert "data" in frame, "its frame has no column data, which says whether data are real"
@@ -34,9 +46,9 @@ def its_frame_has_its_columns(table: Table) -> None:
     assert not wrong, f"columns have another type than in accuracy.COLUMNS: {', '.join(wrong)}"
 
 
-def it_has_values(table: Table) -> None:
+def it_has_values(trial: TableTrial) -> None:
     """For finished results there are values, and no hole speaks of outputs that it does not declare."""
-    frame = _make(table, _results())
+    table, frame = trial.table, trial.frame
     if table.plain:
         return
     holes = [hole for hole in frame["hole"].unique() if hole]
@@ -45,16 +57,16 @@ def it_has_values(table: Table) -> None:
     assert not frame["mean"].dropna().empty, f"no row has a value: {'; '.join(holes[:2])}"
 
 
-def the_order_of_results_does_not_matter(table: Table) -> None:
+def the_order_of_results_does_not_matter(trial: TableTrial) -> None:
     """Results in another order give the same rows."""
-    results = _results()
-    one, other = _sort_rows(_make(table, results)), _sort_rows(_make(table, results[::-1]))
+    one, other = _sort_rows(trial.frame), _sort_rows(_make(trial.table, _results()[::-1]))
     differing = _difference(one, other)
     assert not differing, f"with results in another order, {differing}"
 
 
-def a_job_that_failed_is_a_hole(table: Table) -> None:
+def a_job_that_failed_is_a_hole(trial: TableTrial) -> None:
     """Where a seed has failed, no row of its method has a mean over the seeds that are left."""
+    table = trial.table
     if table.plain:
         return
     results = [_as_failed(one) if one.method == "other" and one.seed == 1 else one for one in _results()]
@@ -65,8 +77,9 @@ def a_job_that_failed_is_a_hole(table: Table) -> None:
     assert "" not in set(rows["hole"]), "rows of a method with a failed seed do not say so in hole"
 
 
-def without_results_it_says_so(table: Table) -> None:
+def without_results_it_says_so(trial: TableTrial) -> None:
     """Without any result it raises ValueError, or has no rows where it is made from another table."""
+    table = trial.table
     try:
         frame = table.make(_make(TABLES[table.source], _results()).iloc[:0] if table.source else [])
     except ValueError:
@@ -75,8 +88,9 @@ def without_results_it_says_so(table: Table) -> None:
     assert frame.empty, "it has rows without any result"
 
 
-def stored_scores_give_the_same(table: Table) -> None:
+def stored_scores_give_the_same(trial: TableTrial) -> None:
     """Made again from stored scores it is the same, and when predictions have changed it is made anew."""
+    table = trial.table
     if table.source:
         return
     caches: dict[str, _MemoryCache] = {}

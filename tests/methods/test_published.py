@@ -271,10 +271,15 @@ SPECS = {
 }
 
 
-@pytest.mark.parametrize(
-    ("name", "family"),
-    [(name, family) for name, kind in KINDS.items() for family in SPECS if SPECS[family].kind in kind.kinds],
-)
+def families(name: str) -> list[str]:
+    """Those that a method has a loss for; of motor faults where it has settings of its own for them: that every method
+    takes waveforms is seen in shared/test_waveform.py."""
+    kind = KINDS[name]
+    known = [family for family in SPECS if SPECS[family].kind in kind.kinds]
+    return [family for family in known if family != "hust" or family in vars(kind).get("as_published_in", {})]
+
+
+@pytest.mark.parametrize(("name", "family"), [(name, family) for name in KINDS for family in families(name)])
 def test_a_method_as_published_trains_in_any_pattern_and_alone(name: str, family: str):
     spec, kind = SPECS[family], KINDS[name]
     small = {"layers": 1, "start": 0} if name == "cmrf" else {"layers": 1}
