@@ -14,6 +14,8 @@ from .text import HOLE, UNVERIFIED, count_text, records, rounded
 
 #: What rows must share to be ranked together, beside their main metric: all of ``KEYS`` but the task.
 _FIELD = ("modalities", "protocol", "data")
+#: What is read of a leaderboard: a part of its columns, because pandas takes rows column by column.
+_READ = [*_FIELD, "task", "method", "draw", "condition", "metric", "direction", "unit", "mean"]
 #: What is written behind the best and the second-best value of a column.
 BEST, SECOND = "¹", "²"
 
@@ -97,7 +99,7 @@ def panels(frames: Mapping[str, pd.DataFrame]) -> list[Panel]:
         return []
     rows = main_rows(frames["accuracy"])
     rows = rows.loc[~rows["protocol"].str.endswith(UPPER_BOUND)]
-    rows = rows.assign(method=[_name(row) for row in records(rows)])
+    rows = rows.assign(method=_names(rows))
     out = []
     for key, chosen in rows.groupby([*_FIELD, "metric"], sort=False):
         assert isinstance(key, tuple)
@@ -111,8 +113,10 @@ def main_rows(accuracy: pd.DataFrame) -> pd.DataFrame:
     return accuracy.loc[(accuracy["metric"] == main) & (accuracy["condition"] == CLEAN)]
 
 
-def _name(row: Mapping[str, object]) -> str:
-    return f"{row['method']} (draw {row['draw']})" if row["draw"] else str(row["method"])
+def _names(rows: pd.DataFrame) -> list[str]:
+    """The method of each row, with its draw where there are several."""
+    both = zip(rows["method"].tolist(), rows["draw"].tolist(), strict=True)
+    return [f"{method} (draw {draw})" if draw else str(method) for method, draw in both]
 
 
 def _panel(shared: Mapping[str, str], rows: pd.DataFrame, frames: Mapping[str, pd.DataFrame]) -> Panel:
@@ -159,7 +163,8 @@ def _column(
     rows have none."""
     frame = frames.get(axis.table)
     if frame is not None:
-        frame = frame.loc[np.logical_and.reduce([frame[name] == shared[name] for name in _FIELD])]
+        wanted = np.logical_and.reduce([frame[name] == shared[name] for name in _FIELD])
+        frame = frame[_READ].loc[wanted]
     if frame is None or frame.empty:
         return None
     frame = frame.loc[~frame["condition"].str.rpartition("/")[2].str.startswith(OWN)]
@@ -174,11 +179,9 @@ def _column(
         frame = frame.loc[frame["metric"] == (axis.metric or shared["metric"])]
     if frame.empty:
         return None
-    one = records(frame.iloc[:1])[0]
+    one = frame.iloc[0]
     is_lower, arrow = one["direction"] == "lower", "↓" if one["direction"] == "lower" else "↑"
-    by_row = frame.assign(method=[_name(row) for row in records(frame)]).groupby(
-        ["method", "task"], sort=False
-    )["mean"]
+    by_row = frame.assign(method=_names(frame)).groupby(["method", "task"], sort=False)["mean"]
     worst = "max" if is_lower else "min"
     whole = by_row.count() == by_row.size()
     values = by_row.agg(worst if axis.worst else "mean").where(whole)
@@ -186,7 +189,7 @@ def _column(
     if axis.name == CLEAN:
         name = f"{one['metric']}, clean"
     percent = " %" if one["unit"] == "fraction" else ""
-    return values, f"{name}{percent} {arrow}", is_lower, one["unit"]
+    return values, f"{name}{percent} {arrow}", is_lower, str(one["unit"])
 
 
 def rows_of(panel: Panel) -> pd.DataFrame:

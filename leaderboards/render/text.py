@@ -112,9 +112,9 @@ def rows_to_show(frame: pd.DataFrame, across: Across, metric: str | None) -> pd.
 
 
 def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    """The rows of a frame, as ``DataFrame.to_dict("records")`` gives them, in a fifth of its time."""
+    """The rows of a frame, as ``DataFrame.to_dict("records")`` gives them, in a quarter of its time."""
     names = [str(name) for name in frame]
-    columns = [_plain_values(frame.iloc[:, place]) for place in range(len(names))]
+    columns = [_plain_values(column) for _, column in frame.items()]
     return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
 
 
