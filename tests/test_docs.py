@@ -156,7 +156,9 @@ def test_text_files_end_well_and_can_be_read(tmp_path: Path):
     call = ["git", "ls-files", "-z", "--", ".", ":!tests/benchmark/stored"]
     names = subprocess.run(call, cwd=ROOT, capture_output=True, text=True, check=True).stdout.split("\0")
     files = [name for name in names if name and (ROOT / name).is_file()]
-    texts = [name for name in files if b"\0" not in (ROOT / name).read_bytes()[:1024]]  # as the hook tells them
+    texts = [
+        name for name in files if b"\0" not in (ROOT / name).read_bytes()[:1024]
+    ]  # as the hook tells them
     ended = subprocess.run(
         [sys.executable, script, *texts], cwd=ROOT, capture_output=True, text=True, check=False
     )

@@ -101,7 +101,8 @@ def plain_loop(
 
 def assert_alike(one: Method, other: Method) -> None:
     for (name, left), right in zip(one.state_dict().items(), other.state_dict().values(), strict=True):
-        assert torch.allclose(left, right, atol=1e-6), name
+        # the trainer's optimiser updates a parameter in one pass, and so rounds in other places
+        assert torch.allclose(left, right, atol=1e-5), name
 
 
 @pytest.mark.parametrize("schedule", ["cosine", "inverse-power"])
