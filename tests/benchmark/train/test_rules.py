@@ -81,7 +81,8 @@ def plain_loop(
     after_epoch: Callable[[], None] = lambda: None,
 ) -> None:
     """Trains by Adam with a rate for each epoch and step, a step every ``accumulate`` batches of summed gradients."""
-    optimizer = torch.optim.AdamW(method.parameters(), weight_decay=rules.weight_decay)
+    # by the same kernel: what is compared is the rate and the sums, and Adam makes much of a rounding where gradients vanish
+    optimizer = torch.optim.AdamW(method.parameters(), weight_decay=rules.weight_decay, fused=True)
     steps = 0
     for epoch in range(rules.epochs):
         method.train()
@@ -101,8 +102,7 @@ def plain_loop(
 
 def assert_alike(one: Method, other: Method) -> None:
     for (name, left), right in zip(one.state_dict().items(), other.state_dict().values(), strict=True):
-        # the trainer's optimiser updates a parameter in one pass, and so rounds in other places
-        assert torch.allclose(left, right, atol=1e-5), name
+        assert torch.allclose(left, right, atol=1e-6), name
 
 
 @pytest.mark.parametrize("schedule", ["cosine", "inverse-power"])
