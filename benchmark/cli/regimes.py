@@ -22,6 +22,10 @@ Store = Annotated[Path, typer.Option("--store", help="Folder of the results.")]
 Datasets = Annotated[str | None, typer.Option("--datasets", help="Only these datasets.")]
 Segmenters = Annotated[str | None, typer.Option("--segmenters", help="Only these segmenters.")]
 Seeds = Annotated[str | None, typer.Option("--seeds", help="Only these seeds.")]
+Observe = Annotated[
+    str | None,
+    typer.Option("--observe", help="Only what was observed so, as tables say it: text=vader+audio=energy."),
+]
 
 
 def _seeds(text: str | None) -> list[int]:
@@ -168,6 +172,7 @@ def leaderboard_command(
     datasets: Datasets = None,
     segmenters: Segmenters = None,
     seeds: Seeds = None,
+    observe: Observe = None,
     metrics: Annotated[str | None, typer.Option("--metrics", help="Only these columns.")] = None,
     out: Annotated[
         Path | None, typer.Option("--out", help="Folder of the files; by default in the store.")
@@ -194,7 +199,7 @@ def leaderboard_command(
     for name in shown or ():
         if name not in COLUMNS:
             raise UsageError(f"--metrics: unknown metric {name!r}: {nearest(name, COLUMNS)}")
-    found = records(store, as_list(datasets), as_list(segmenters), _seeds(seeds))
+    found = records(store, as_list(datasets), as_list(segmenters), _seeds(seeds), observe)
     if not found:
         raise UsageError(f"store {store} has no such jobs of segmenters: mmbench regimes run makes them")
     results, holes, faults = results_and_holes(found)
@@ -220,6 +225,7 @@ def plot_command(
     datasets: Datasets = None,
     segmenters: Segmenters = None,
     seeds: Seeds = None,
+    observe: Observe = None,
     conversations: Annotated[
         str | None, typer.Option("--conversations", help="Which; by default those with the most regimes.")
     ] = None,
@@ -240,7 +246,7 @@ def plot_command(
     from ..segmentation.results import records
     from ..store.names import inside
 
-    found = records(store, as_list(datasets), as_list(segmenters), _seeds(seeds))
+    found = records(store, as_list(datasets), as_list(segmenters), _seeds(seeds), observe)
     done = [one for one in found if one.state == "done"]
     if not done:
         raise UsageError(f"nothing to draw: store {store} has no such finished jobs of segmenters")
@@ -255,6 +261,7 @@ def judge_command(
     second: Annotated[str, typer.Option("--second", help="Another.")],
     datasets: Annotated[str, typer.Option("--datasets", help="The dataset.")],
     seed: Annotated[int, typer.Option("--seed", help="Of both.")] = 0,
+    observe: Observe = None,
     model: Annotated[
         Path | None,
         typer.Option("--model", help="Folder of a language model; by default a stub that counts words."),
@@ -273,16 +280,9 @@ def judge_command(
     """
     from ...regimes.judge import count_words, judge
     from ..segmentation.judging import cases_of, local_model
-    from ..segmentation.results import records
+    from ..segmentation.results import fit_of
 
-    pair = []
-    for label in (first, second):
-        done = [one for one in records(store, [datasets], [label], [seed]) if one.state == "done"]
-        if len(done) != 1:
-            raise UsageError(
-                f"store {store} has {len(done)} finished jobs of {label} on {datasets} with seed {seed}: one is needed"
-            )
-        pair.append(done[0])
+    pair = [fit_of(store, datasets, label, seed, observe) for label in (first, second)]
     cases = cases_of(pair[0], pair[1], count)
     found = judge(cases, local_model(model) if model else count_words)
     typer.echo(f"judge: {model or 'a stub that counts words, and says nothing of quality'}")
