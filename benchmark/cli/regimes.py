@@ -75,13 +75,14 @@ def run_command(
 
     mmbench regimes run --datasets iemocap --segmenters "sticky-hdp-hmm(factorization=joint,sweeps=100)" --folds 0
     """
-    from ...regimes import SEGMENTERS
     from ..core.locate import root_from
+    from ..core.registry import entries
     from ..report.console import console
     from ..segmentation.run import plan_regimes, run_regimes
 
     out = console()
-    names = list(SEGMENTERS) if segmenters == "all" else as_list(segmenters)
+    files = plugin_files(plugin)
+    names = list(entries("segmenter", files)) if segmenters == "all" else as_list(segmenters)
     with out.status("reading conversations ..."):
         planned = plan_regimes(
             names,
@@ -91,7 +92,7 @@ def run_command(
             observe,
             root_from(data_root),
             store,
-            plugin_files(plugin),
+            files,
         )
     total, todo = len(planned.jobs), len(planned.remaining)
     out.print(f"{counted(total, 'job')}: {total - todo} done, {todo} to do", highlight=False)
@@ -117,6 +118,7 @@ def list_command(
         Path | None, typer.Option("--store", help="List the jobs of this store instead of the segmenters.")
     ] = None,
     output: Annotated[str, typer.Option("--format", help="text or json.")] = "text",
+    plugin: Plugins = None,
 ) -> None:
     """List segmenters with their parameters, or the jobs of a store with their states.
 
@@ -128,22 +130,22 @@ def list_command(
     """
     from rich.table import Table
 
+    from ..core.registry import entries
+    from ..planning.segmenters import load, parameters
     from ..report.console import console
-    from ..segmentation.job import load, parameters
     from ..segmentation.results import records
 
     if output not in ("text", "json"):
         raise UsageError(f"--format {output!r}: write text or json")
     if store is None:
-        from ...regimes import SEGMENTERS
-
+        files = plugin_files(plugin)
         found = [
             {
                 "name": name,
-                "about": (load(name).__doc__ or "").strip().partition("\n")[0],
-                "parameters": ", ".join(f"{key}={value}" for key, value in parameters(name).items()),
+                "about": (load(name, files).__doc__ or "").strip().partition("\n")[0],
+                "parameters": ", ".join(f"{key}={value}" for key, value in parameters(name, files).items()),
             }
-            for name in SEGMENTERS
+            for name in entries("segmenter", files)
         ]
     else:
         found = [

@@ -124,6 +124,7 @@ def row_names(found: Collection[RegimeRecord]) -> dict[str, str]:
             "folds": [f"{job.folds} folds" if job.folds else "no folds" for job in jobs],
             "version": [f"version {job.version}" for job in jobs],
             "parameters": [f"parameters {_digest(canonical_json(dict(job.params)))}" for job in jobs],
+            "origin": [f"of {job.origin}" for job in jobs],
             "data": [f"observations {job.fingerprint[:6]}" for job in jobs],
         }
         told = [words for words in aspects.values() if len(set(words)) > 1]
