@@ -1,4 +1,4 @@
-"""Public conformance tests: what a method, dataset, corruption, encoder or set of raw media must do to take part.
+"""Public conformance tests: what a method, dataset, corruption, encoder, segmenter or set of raw media must do to take part.
 
 ``mmbench check method NAME`` runs them; ``check_method(MyMethod)`` does so from Python. Each check is a
 function whose docstring says what is promised and which raises ``AssertionError`` with the reason where it
@@ -29,6 +29,7 @@ from ..core.method_spec import describe
 from ..core.plugins import use_plugins
 from ..core.registry import entries, find
 from ..planning.base_models import check_models
+from ..planning.segmenters import resolve
 from ..planning.variants import Variant
 from ..report.chosen_tables import named_metric, named_table
 from .corruption import CORRUPTION_CHECKS
@@ -39,6 +40,7 @@ from .launcher import LAUNCHER_CHECKS, trial_of
 from .media import MEDIA_CHECKS
 from .method import METHOD_CHECKS, parameters_are_literals
 from .metric import METRIC_CHECKS
+from .segmenter import SEGMENTER_CHECKS, Segmented
 from .table import TABLE_CHECKS, TableTrial
 
 
@@ -119,6 +121,11 @@ def _check_launcher(name: str, plugins: tuple[Path, ...], root: Path | None) -> 
     return check_launcher(name, plugins)
 
 
+def _check_segmenter(name: str, plugins: tuple[Path, ...], root: Path | None) -> Iterator[Check]:
+    asked = resolve(name, plugins)
+    return check_segmenter(find("segmenter", asked.name, plugins).load(), **asked.params)
+
+
 def _check_media(name: str, plugins: tuple[Path, ...], root: Path | None) -> Iterator[Check]:
     known = entries("dataset", plugins)
     dataset = known[name].load()() if name in known else None
@@ -132,6 +139,7 @@ CHECKED: dict[str, Callable[[str, tuple[Path, ...], Path | None], Iterator[Check
     "corruption": _check_corruption,
     "encoder": _check_encoder,
     "launcher": _check_launcher,
+    "segmenter": _check_segmenter,
     "table": lambda name, plugins, root: check_table(named_table(name, plugins)),
     "metric": lambda name, plugins, root: check_metric(named_metric(name, plugins)),
     "media": _check_media,
@@ -210,6 +218,17 @@ def check_encoder(encoder_class: Any, spec: EncoderSpec) -> Iterator[Check]:
         return
     for check in ENCODER_CHECKS:
         yield _result(check, subject)
+
+
+def check_segmenter(segmenter_class: Any, **params: Any) -> Iterator[Check]:
+    """Runs every check on a segmenter of conversations.
+
+    Args:
+        segmenter_class: its class.
+        params: those of its parameters that are no defaults.
+    """
+    for check in SEGMENTER_CHECKS:
+        yield _result(check, Segmented(segmenter_class, segmenter_class.Params(**params)))
 
 
 def check_table(table: Table) -> Iterator[Check]:

@@ -14,7 +14,16 @@ from ..core.errors import UsageError
 from ..core.registry import KINDS, OWN, Kind, entries
 
 #: The kinds of which there is a template in ``templates/``.
-TEMPLATES: tuple[Kind, ...] = ("method", "dataset", "corruption", "encoder", "metric", "table", "launcher")
+TEMPLATES: tuple[Kind, ...] = (
+    "method",
+    "dataset",
+    "corruption",
+    "encoder",
+    "metric",
+    "table",
+    "launcher",
+    "segmenter",
+)
 
 
 def write_skeleton(kind: Kind, name: str, folder: Path) -> list[Path]:

@@ -38,12 +38,14 @@ class Checked(StrEnum):
     MEDIA = "media"
     LAUNCHER = "launcher"
     METRIC = "metric"
+    SEGMENTER = "segmenter"
     TABLE = "table"
 
 
 def show(
     name: Annotated[
-        str, typer.Argument(help="a method, dataset, corruption, encoder, launcher, metric or table")
+        str,
+        typer.Argument(help="a method, dataset, corruption, encoder, launcher, metric, segmenter or table"),
     ],
     plugin: Plugins = None,
 ) -> None:
@@ -79,7 +81,10 @@ def show(
 
 def check(
     kind: Annotated[
-        Checked, typer.Argument(help="method, dataset, corruption, encoder, launcher, table, metric or media")
+        Checked,
+        typer.Argument(
+            help="method, dataset, corruption, encoder, launcher, segmenter, table, metric or media"
+        ),
     ],
     name: Annotated[
         str,
@@ -88,7 +93,7 @@ def check(
     plugin: Plugins = None,
     data_root: Root = None,
 ) -> None:
-    """Test that a method, dataset, corruption, encoder, launcher, table or metric keeps its contract, or that raw media
+    """Test that a method, dataset, corruption, encoder, launcher, segmenter, table or metric keeps its contract, or that raw media
     are as they should be. The exit code is 1 where it does not hold.
 
     Examples:
@@ -229,6 +234,7 @@ _SHOWN: dict[Kind, Callable[[Console, Entry], None]] = {
     "corruption": _show_documentation("corruption"),
     "encoder": _show_encoder,
     "launcher": _show_documentation("launcher"),
+    "segmenter": _show_documentation("segmenter"),
 }
 
 

@@ -38,6 +38,7 @@ class Listed(StrEnum):
     METRICS = "metrics"
     TABLES = "tables"
     LAUNCHERS = "launchers"
+    SEGMENTERS = "segmenters"
     TASKS = "tasks"
 
 
@@ -45,7 +46,7 @@ def list_names(
     what: Annotated[
         Listed,
         typer.Argument(
-            help="methods, datasets, domains, corruptions, encoders, metrics, tables, launchers or tasks"
+            help="methods, datasets, domains, corruptions, encoders, metrics, tables, launchers, segmenters or tasks"
         ),
     ],
     plugin: Plugins = None,
@@ -209,6 +210,7 @@ _ROWS: dict[Listed, Callable[[Files, Path], Rows]] = {
     Listed.METRICS: _metrics,
     Listed.TABLES: _tables,
     Listed.LAUNCHERS: documentation_rows("launcher"),
+    Listed.SEGMENTERS: documentation_rows("segmenter"),
 }
 
 

@@ -21,11 +21,12 @@ class New(StrEnum):
     METRIC = "metric"
     TABLE = "table"
     LAUNCHER = "launcher"
+    SEGMENTER = "segmenter"
 
 
 def new(
     kind: Annotated[
-        New, typer.Argument(help="method, dataset, corruption, encoder, metric, table or launcher")
+        New, typer.Argument(help="method, dataset, corruption, encoder, metric, table, launcher or segmenter")
     ],
     name: Annotated[str, typer.Argument(help="its name: letters, digits and _")],
     out: Annotated[Path, typer.Option("--out", help="Folder of the files.")] = Path("."),

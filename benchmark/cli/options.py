@@ -16,7 +16,7 @@ AsJson = Annotated[
     bool, typer.Option("--json", help="Print one JSON object, for programs, and nothing else.")
 ]
 PLUGIN_HELP = (
-    "A Python file that brings methods, datasets, corruptions, encoders, metrics, tables or launchers; "
+    "A Python file that brings methods, datasets, corruptions, encoders, metrics, tables, launchers or segmenters; "
     "several separated by commas, or the option again."
 )
 Plugins = Annotated[list[str] | None, typer.Option("--plugin", metavar="FILE.py", help=PLUGIN_HELP)]

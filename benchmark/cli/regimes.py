@@ -22,6 +22,10 @@ Store = Annotated[Path, typer.Option("--store", help="Folder of the results.")]
 Datasets = Annotated[str | None, typer.Option("--datasets", help="Only these datasets.")]
 Segmenters = Annotated[str | None, typer.Option("--segmenters", help="Only these segmenters.")]
 Seeds = Annotated[str | None, typer.Option("--seeds", help="Only these seeds.")]
+Observe = Annotated[
+    str | None,
+    typer.Option("--observe", help="Only what was observed so, as tables say it: text=vader+audio=energy."),
+]
 
 
 def _seeds(text: str | None) -> list[int]:
@@ -71,13 +75,14 @@ def run_command(
 
     mmbench regimes run --datasets iemocap --segmenters "sticky-hdp-hmm(factorization=joint,sweeps=100)" --folds 0
     """
-    from ...regimes import SEGMENTERS
     from ..core.locate import root_from
+    from ..core.registry import entries
     from ..report.console import console
     from ..segmentation.run import plan_regimes, run_regimes
 
     out = console()
-    names = list(SEGMENTERS) if segmenters == "all" else as_list(segmenters)
+    files = plugin_files(plugin)
+    names = list(entries("segmenter", files)) if segmenters == "all" else as_list(segmenters)
     with out.status("reading conversations ..."):
         planned = plan_regimes(
             names,
@@ -87,7 +92,7 @@ def run_command(
             observe,
             root_from(data_root),
             store,
-            plugin_files(plugin),
+            files,
         )
     total, todo = len(planned.jobs), len(planned.remaining)
     out.print(f"{counted(total, 'job')}: {total - todo} done, {todo} to do", highlight=False)
@@ -113,6 +118,7 @@ def list_command(
         Path | None, typer.Option("--store", help="List the jobs of this store instead of the segmenters.")
     ] = None,
     output: Annotated[str, typer.Option("--format", help="text or json.")] = "text",
+    plugin: Plugins = None,
 ) -> None:
     """List segmenters with their parameters, or the jobs of a store with their states.
 
@@ -124,22 +130,22 @@ def list_command(
     """
     from rich.table import Table
 
+    from ..core.registry import entries
+    from ..planning.segmenters import load, parameters
     from ..report.console import console
-    from ..segmentation.job import load, parameters
     from ..segmentation.results import records
 
     if output not in ("text", "json"):
         raise UsageError(f"--format {output!r}: write text or json")
     if store is None:
-        from ...regimes import SEGMENTERS
-
+        files = plugin_files(plugin)
         found = [
             {
                 "name": name,
-                "about": (load(name).__doc__ or "").strip().partition("\n")[0],
-                "parameters": ", ".join(f"{key}={value}" for key, value in parameters(name).items()),
+                "about": (load(name, files).__doc__ or "").strip().partition("\n")[0],
+                "parameters": ", ".join(f"{key}={value}" for key, value in parameters(name, files).items()),
             }
-            for name in SEGMENTERS
+            for name in entries("segmenter", files)
         ]
     else:
         found = [
@@ -168,6 +174,7 @@ def leaderboard_command(
     datasets: Datasets = None,
     segmenters: Segmenters = None,
     seeds: Seeds = None,
+    observe: Observe = None,
     metrics: Annotated[str | None, typer.Option("--metrics", help="Only these columns.")] = None,
     out: Annotated[
         Path | None, typer.Option("--out", help="Folder of the files; by default in the store.")
@@ -194,7 +201,7 @@ def leaderboard_command(
     for name in shown or ():
         if name not in COLUMNS:
             raise UsageError(f"--metrics: unknown metric {name!r}: {nearest(name, COLUMNS)}")
-    found = records(store, as_list(datasets), as_list(segmenters), _seeds(seeds))
+    found = records(store, as_list(datasets), as_list(segmenters), _seeds(seeds), observe)
     if not found:
         raise UsageError(f"store {store} has no such jobs of segmenters: mmbench regimes run makes them")
     results, holes, faults = results_and_holes(found)
@@ -220,6 +227,7 @@ def plot_command(
     datasets: Datasets = None,
     segmenters: Segmenters = None,
     seeds: Seeds = None,
+    observe: Observe = None,
     conversations: Annotated[
         str | None, typer.Option("--conversations", help="Which; by default those with the most regimes.")
     ] = None,
@@ -240,7 +248,7 @@ def plot_command(
     from ..segmentation.results import records
     from ..store.names import inside
 
-    found = records(store, as_list(datasets), as_list(segmenters), _seeds(seeds))
+    found = records(store, as_list(datasets), as_list(segmenters), _seeds(seeds), observe)
     done = [one for one in found if one.state == "done"]
     if not done:
         raise UsageError(f"nothing to draw: store {store} has no such finished jobs of segmenters")
@@ -255,6 +263,7 @@ def judge_command(
     second: Annotated[str, typer.Option("--second", help="Another.")],
     datasets: Annotated[str, typer.Option("--datasets", help="The dataset.")],
     seed: Annotated[int, typer.Option("--seed", help="Of both.")] = 0,
+    observe: Observe = None,
     model: Annotated[
         Path | None,
         typer.Option("--model", help="Folder of a language model; by default a stub that counts words."),
@@ -273,16 +282,9 @@ def judge_command(
     """
     from ...regimes.judge import count_words, judge
     from ..segmentation.judging import cases_of, local_model
-    from ..segmentation.results import records
+    from ..segmentation.results import fit_of
 
-    pair = []
-    for label in (first, second):
-        done = [one for one in records(store, [datasets], [label], [seed]) if one.state == "done"]
-        if len(done) != 1:
-            raise UsageError(
-                f"store {store} has {len(done)} finished jobs of {label} on {datasets} with seed {seed}: one is needed"
-            )
-        pair.append(done[0])
+    pair = [fit_of(store, datasets, label, seed, observe) for label in (first, second)]
     cases = cases_of(pair[0], pair[1], count)
     found = judge(cases, local_model(model) if model else count_words)
     typer.echo(f"judge: {model or 'a stub that counts words, and says nothing of quality'}")

@@ -40,7 +40,7 @@ def nearest(name: str, known: Iterable[str]) -> str:
         name: the unknown name.
         known: the names to choose from.
     """
-    known = sorted(known)
+    known = sorted(set(known))
     wanted = name.lower()
     close = difflib.get_close_matches(wanted, known, n=2, cutoff=0.6)
     if not close and len(wanted) >= 4:

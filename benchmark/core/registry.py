@@ -28,7 +28,7 @@ LOG = logging.getLogger("mmbench.registry")
 #: The origin of what comes with mmbench.
 OWN = "mmbench"
 
-Kind = Literal["method", "dataset", "corruption", "encoder", "metric", "table", "launcher"]
+Kind = Literal["method", "dataset", "corruption", "encoder", "metric", "table", "launcher", "segmenter"]
 
 
 class Source(NamedTuple):
@@ -56,6 +56,7 @@ KINDS: dict[Kind, Source] = {
     "metric": Source("", "METRICS", "mmbench.metrics"),
     "table": Source("", "TABLES", "mmbench.tables"),
     "launcher": Source("mmbench.benchmark.launch.launcher", "LAUNCHERS", "mmbench.launchers"),
+    "segmenter": Source("mmbench.regimes", "SEGMENTERS", "mmbench.segmenters"),
 }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -36,7 +37,8 @@ def import_masks(file: Path, name: str, located: Located, absent: bool = False) 
 
     Raises:
         DataError: the file is broken or has no such columns; it names other samples than the dataset, lacks some of its
-            test samples or names one twice; or a sample is left without any modality.
+            test samples or names one twice; a sample is left without any modality; or a column is called nearly as a modality that
+            has none.
     """
     frame = _frame(file)
     if "sample_id" not in frame:
@@ -52,13 +54,14 @@ def import_masks(file: Path, name: str, located: Located, absent: bool = False) 
     if not modalities:
         modalities, there = located.modalities, _by_names(frame[MISSING].tolist(), located.modalities, file)
     else:
+        _check_names(frame, located.modalities, file)
         there = np.stack([_flags(frame[one].tolist(), one, file) ^ absent for one in modalities], axis=1)
     ids = np.array([str(one) for one in frame["sample_id"].tolist()])
     condition = np.array(
         [str(one) for one in frame["condition"].tolist()] if "condition" in frame else [""] * len(ids)
     )
     samples = located.load()
-    conditions = {}
+    conditions: dict[str, MaskRows] = {}
     for one in dict.fromkeys(condition.tolist()):
         rows = MaskRows(ids[condition == one], there[condition == one])
         _check(
@@ -72,6 +75,17 @@ def import_masks(file: Path, name: str, located: Located, absent: bool = False) 
     if not conditions:
         raise data_error(file, "", "no rows of test samples", "one for each")
     return StoredMasks(name, located.name, modalities, conditions)
+
+
+def _check_names(frame: pd.DataFrame, modalities: Sequence[str], file: Path) -> None:
+    """Raises DataError where a column seems to be meant for a modality that has none, and would be passed over: what no column
+    tells of is there."""
+    without = {one.lower(): one for one in modalities if one not in frame}
+    for column in frame.columns:
+        if column not in modalities and (
+            close := difflib.get_close_matches(str(column).strip().lower(), without, n=1, cutoff=0.75)
+        ):
+            raise data_error(file, str(column), "a column of no modality", repr(without[close[0]]))
 
 
 def _frame(file: Path) -> pd.DataFrame:

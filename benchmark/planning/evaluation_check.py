@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ...corruptions.families import MASK
 from ...datasets.dataset import Located
 from ..core.errors import UsageError
 from ..core.job import Job
@@ -21,7 +22,7 @@ from .corruption_groups import (
     corruption_groups,
     media_of,
 )
-from .evaluations import Evaluation, reads_place
+from .evaluations import Evaluation, evaluations_for, reads_place
 from .method_check import check_rates
 
 if TYPE_CHECKING:
@@ -45,8 +46,8 @@ def check_evaluations(
         located: their data, by name.
 
     Raises:
-        UsageError: a corruption breaks another medium than the modalities hold; no task is foreign to an OOD set; an
-            encoder is fine-tuned together with something that needs frozen features.
+        UsageError: a corruption breaks another medium than the modalities hold; no task is foreign to an OOD set; masks are
+            those of no task; an encoder is fine-tuned together with something that needs frozen features.
     """
     plugins = tuple(experiment.plugins)
     modalities = dict.fromkeys(name for job in todo for name in job.modalities)
@@ -74,6 +75,7 @@ def check_evaluations(
         )
     if experiment.suite is None:  # the sets of a suite are each meant for some of its tasks
         check_foreign(evaluations, jobs)
+        check_masks(evaluations, jobs)
 
 
 def _part_that_fits(
@@ -112,6 +114,24 @@ def check_foreign(evaluations: Sequence[Evaluation], jobs: Iterable[Job]) -> Non
             raise UsageError(
                 f"--ood {item.subject}: it is among the data of every task here, so nothing can be told apart from it: "
                 "name another dataset, or a domain that no task reads"
+            )
+
+
+def check_masks(evaluations: Sequence[Evaluation], jobs: Sequence[Job]) -> None:
+    """Checks that every table of masks applies to at least one job.
+
+    Args:
+        evaluations: what networks are tested under.
+        jobs: of the experiment.
+
+    Raises:
+        UsageError: no job is tested on the samples of a table with all of its modalities.
+    """
+    for item in evaluations:
+        if item.kind == "masks" and jobs and not any(evaluations_for([item], job) for job in jobs):
+            raise UsageError(
+                f"--corruptions {MASK}{item.subject}: these are masks of {item.dataset} with {'+'.join(item.needs)}, and no job here "
+                f"is tested on that: name the dataset, or masks of the samples that are tested"
             )
 
 

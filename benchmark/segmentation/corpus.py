@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from ...datasets.layout.affect import Affect
 
 
+#: A column with larger values is divided by its largest one before it is squared, which would be infinite.
+_SQUARED_ABOVE = 1e100
+
+
 @dataclass(frozen=True)
 class Corpus:
     """Conversations, and what they are compared with.
@@ -163,6 +167,8 @@ def _observe(read: Affect, modality: str, observer: str, dataset: str) -> np.nda
 def _standardised(columns: np.ndarray) -> np.ndarray:
     """[samples, modalities, dimensions] with mean 0 and deviation 1 of what was observed; a constant column is 0."""
     seen = np.isfinite(columns)
+    largest = np.abs(np.where(seen, columns, 0)).max(axis=0)
+    columns = columns / np.where(largest > _SQUARED_ABOVE, largest, 1.0)
     count = np.maximum(seen.sum(axis=0), 1)
     mean = np.where(seen, columns, 0).sum(axis=0) / count
     off = np.where(seen, columns - mean, 0)

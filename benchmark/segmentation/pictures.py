@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -52,7 +53,10 @@ def write_arcs(record: RegimeRecord, conversations: Sequence[str], count: int, f
         synthetic = f" ({SYNTHETIC})" if job.synthetic else ""
         title = f"{job.dataset}{synthetic}, {one}, {job.label}, {job.observe}"
         data = pd.DataFrame({"data": [SYNTHETIC if job.synthetic else REAL]})
-        stem = re.sub(r"[^\w.-]+", "-", f"arc-{job.dataset}-{job.label}-s{job.seed}-{one}").strip("-")
+        # The readable words may be those of another picture: of other observations or folds, or of "a/b" beside "a b".
+        digest = hashlib.sha256(f"{job.id}\0{one}".encode()).hexdigest()[:6]
+        words = f"arc-{job.dataset}-{job.label}-s{job.seed}-{one}"
+        stem = re.sub(r"[^\w.-]+", "-", words).strip("-") + f"-{digest}"
         drawing = Drawing(stem, conversation_arc(groups[one], names, title), data)
         files += write_drawings(iter([drawing]), folder)[0]
     return files

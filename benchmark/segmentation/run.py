@@ -10,8 +10,9 @@ from pathlib import Path
 
 from ..core.errors import UsageError, error_line
 from ..core.processes import ONE_THREAD, importing_once
+from ..planning.segmenters import resolve
 from .corpus import Corpus, parse_observe, read_corpus
-from .job import RegimeJob, resolve
+from .job import RegimeJob
 from .runner import run_job
 from .store import RegimeFolder
 
@@ -23,10 +24,12 @@ class RegimeRun:
     Attributes:
         jobs: with the corpus of each.
         store: the folder of results.
+        plugins: files that bring segmenters.
     """
 
     jobs: tuple[tuple[RegimeJob, Corpus], ...]
     store: Path
+    plugins: tuple[Path, ...] = ()
 
     def folder(self, job: RegimeJob) -> RegimeFolder:
         """The files of a job."""
@@ -66,7 +69,7 @@ def plan_regimes(
         observe: as ``--observe`` has it.
         root: the folder of the datasets.
         store: the folder of results.
-        plugins: files that bring datasets.
+        plugins: files that bring datasets and segmenters.
 
     Raises:
         UsageError: something is unknown, named twice, or cannot be.
@@ -80,18 +83,19 @@ def plan_regimes(
                 raise UsageError(f"{what} {value!r} is named twice")
     if folds < 0 or folds == 1:
         raise UsageError(f"--folds {folds}: write 2 or more, or 0 for no held-out likelihood")
-    resolved = [resolve(text) for text in segmenters]
+    resolved = [resolve(text, plugins) for text in segmenters]
     chosen = parse_observe(observe)
     jobs = []
     for dataset in datasets:
         corpus = read_corpus(dataset, root, chosen, plugins)
-        for name, params, version, label in resolved:
+        for asked in resolved:
             for seed in seeds:
                 job = RegimeJob(
-                    dataset, corpus.fingerprint, corpus.observe, name, params, version, seed, folds, label, corpus.synthetic
+                    dataset, corpus.fingerprint, corpus.observe, asked.name, asked.params, asked.version, seed, folds,
+                    asked.label, corpus.synthetic, asked.origin,
                 )  # fmt: skip
                 jobs.append((job, corpus))
-    return RegimeRun(tuple(jobs), store)
+    return RegimeRun(tuple(jobs), store, plugins)
 
 
 def run_regimes(planned: RegimeRun, workers: int) -> Iterator[Outcome]:
@@ -109,14 +113,14 @@ def run_regimes(planned: RegimeRun, workers: int) -> Iterator[Outcome]:
         planned.folder(job).write_down(job)
     if workers == 1 or len(todo) < 2:
         for job, corpus in todo:
-            yield work(job, corpus, planned.store)
+            yield work(job, corpus, planned.store, planned.plugins)
         return
     while todo:
         with ProcessPoolExecutor(
             min(workers, len(todo)), mp_context=importing_once(("scipy.stats",), ONE_THREAD)
         ) as pool:
             running: dict[Future[Outcome], RegimeJob] = {
-                pool.submit(work, job, corpus, planned.store): job for job, corpus in todo
+                pool.submit(work, job, corpus, planned.store, planned.plugins): job for job, corpus in todo
             }
             ended: set[str] = set()
             broken = False
@@ -137,20 +141,21 @@ def run_regimes(planned: RegimeRun, workers: int) -> Iterator[Outcome]:
             yield Outcome(job, reason)
 
 
-def work(job: RegimeJob, corpus: Corpus, store: Path) -> Outcome:
+def work(job: RegimeJob, corpus: Corpus, store: Path, plugins: tuple[Path, ...] = ()) -> Outcome:
     """Runs one job, unless another process has done it by now.
 
     Args:
         job: what is asked.
         corpus: its conversations.
         store: the folder of results.
+        plugins: files that bring the segmenter.
     """
     folder = RegimeFolder(store, job.id)
     with folder.hold():
         if folder.is_done():
             return Outcome(job)
         try:
-            folder.finish(run_job(job, corpus))
+            folder.finish(run_job(job, corpus, plugins))
         except Exception as error:  # whatever a segmenter raises is its failure, and no other's
             reason = error_line(error)
             folder.fail(reason)

@@ -8,6 +8,7 @@ import platform
 import time
 from collections.abc import Sequence
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,12 +25,13 @@ from .store import encode
 TRACE = 100
 
 
-def run_job(job: RegimeJob, corpus: Corpus) -> dict[str, bytes]:
+def run_job(job: RegimeJob, corpus: Corpus, plugins: tuple[Path, ...] = ()) -> dict[str, bytes]:
     """Fits all conversations; all but one fold, for every fold; and all without their first steps.
 
     Args:
         job: what is asked.
         corpus: its conversations.
+        plugins: files that bring the segmenter.
 
     Returns:
         Name -> content, of the files of the job.
@@ -37,7 +39,7 @@ def run_job(job: RegimeJob, corpus: Corpus) -> dict[str, bytes]:
     Raises:
         SegmenterError: the conversations cannot be fitted.
     """
-    segmenter = job.build()
+    segmenter = job.build(plugins)
     conversations = corpus.conversations
     clock, seconds = time.perf_counter(), {}
     began = time.process_time()

@@ -197,7 +197,8 @@ def dressed(drawings: Drawings, look: Look) -> Drawings:
 def write_drawings(
     drawings: Drawings, folder: Path, form: PictureForm = FILES
 ) -> tuple[list[Path], list[str]]:
-    """Writes pictures, each under a name that says so where its data are synthetic, before the next is drawn.
+    """Writes pictures, each under a name that says so where its data are synthetic, before the next is drawn. The second of one
+    stem has a 2 behind it, as names of datasets may differ in signs that files cannot have.
 
     Args:
         drawings: the pictures, laid out for the look of the form.
@@ -212,13 +213,16 @@ def write_drawings(
     """
     files: list[Path] = []
     reasons: dict[str, None] = {}
+    stems: Counter[str] = Counter()
     for one in dressed(drawings, form.look):
         if isinstance(one, str):
             reasons[one] = None
             continue
         folder.mkdir(parents=True, exist_ok=True)
+        stems[one.stem] += 1
+        stem = one.stem if stems[one.stem] == 1 else f"{one.stem}-{stems[one.stem]}"
         for suffix in form.kinds:
-            path = folder / file_name(one.data, one.stem, suffix)
+            path = folder / file_name(one.data, stem, suffix)
             files.append(save_figure(path, one.figure, form.dots, form.colours))
     return files, list(reasons)
 

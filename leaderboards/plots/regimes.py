@@ -13,6 +13,7 @@ from .figure import COLOURS
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.patches import Patch
 
 #: The colours of regimes: without black, which as a band would hide what is before it.
 _BANDS = (*COLOURS[:6], "#F0E442", "#882255", "#44AA99", "#999999", "#117733", "#999933")
@@ -26,7 +27,7 @@ def conversation_arc(
 
     A panel for valence and one for arousal, those that were observed: a dot for each modality and step, and the mean over
     modalities smoothed over five steps. Behind them the regimes, a vertical line at each switch. Below, how sure the regime is,
-    and who speaks and what label a step has where that is known.
+    and who speaks and what label a step has where that is known; the legend names those whose cells are too narrow for it.
 
     Args:
         states: the rows of a conversation in the table of steps of a job: step, regime, uncertainty, speaker, label, and columns
@@ -71,12 +72,14 @@ def conversation_arc(
         doubt.step(steps, 1 - states["uncertainty"].to_numpy(), where="mid", color="#333333", linewidth=1)
         doubt.set_ylim(0, 1.05)
         doubt.set_ylabel("certainty", rotation=0, ha="right", va="center")
+    unwritten: list[Patch] = []
     for axis, name in zip(axes[len(panels) + doubtful :], strips, strict=True):
-        _strip(axis, states[name].fillna("").astype(str).tolist(), name)
+        unwritten += _strip(axis, states[name].fillna("").astype(str).tolist(), name)
     axes[-1].set_xlabel("utterance")
     axes[0].set_xlim(-0.5, len(steps) - 0.5)
     there = [one for one in sorted(names) if (regime == one).any()]
     handles = [Patch(color=colour[one], alpha=0.45, label=names[one]) for one in there]
+    handles += unwritten
     figure.legend(handles=handles, loc="outside lower center", ncols=min(6, len(handles)), frameon=False)
     switches = f"{len(cuts)} switch{'' if len(cuts) == 1 else 'es'}"
     figure.suptitle(f"{title}: {len(steps)} utterances, {switches}", fontsize=11)
@@ -109,8 +112,12 @@ def _panel(axis: Axes, states: pd.DataFrame, dimension: str, columns: list[str])
     axis.legend(loc="upper right", fontsize=7, framealpha=0.8, ncols=len(columns) + 1)
 
 
-def _strip(axis: Axes, values: list[str], name: str) -> None:
-    """A row of cells, coloured by value; runs of a value that are wide enough say it."""
+def _strip(axis: Axes, values: list[str], name: str) -> list[Patch]:
+    """A row of cells, coloured by value; runs of a value that are wide enough say it. Returned are entries of the legend for the
+    values that no run says."""
+    from matplotlib.patches import Patch
+
+    written = set()
     known = sorted(set(values) - {""})
     shade = {value: 0.25 + 0.7 * place / max(1, len(known) - 1) for place, value in enumerate(known)}
     begin = 0
@@ -121,6 +128,7 @@ def _strip(axis: Axes, values: list[str], name: str) -> None:
                 axis.axvspan(begin - 0.5, end - 0.5, color=str(shade[value]), linewidth=0)
                 dark = shade[value] < 0.6
                 if (end - begin) * 1.6 >= len(value) * len(values) / 100:
+                    written.add(value)
                     axis.text(
                         (begin + end - 1) / 2, 0.5, value, ha="center", va="center", fontsize=6,
                         color="white" if dark else "black", clip_on=True,
@@ -129,3 +137,8 @@ def _strip(axis: Axes, values: list[str], name: str) -> None:
     axis.set_yticks([])
     axis.set_ylim(0, 1)
     axis.set_ylabel(name, rotation=0, ha="right", va="center", fontsize=8)
+    return [
+        Patch(facecolor=str(shade[value]), edgecolor="#333333", linewidth=0.5, label=f"{name} {value}")
+        for value in known
+        if value not in written
+    ]

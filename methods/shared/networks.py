@@ -37,6 +37,13 @@ class SharedNetworkParams:
         since="0.2",
     )
 
+    def __post_init__(self) -> None:
+        # A network of no width trains, and answers the same for all samples.
+        if self.width < 1 or self.layers < 0:
+            raise ValueError(
+                f"width is {self.width} and layers is {self.layers}: 1 or more, and 0 or more, are expected"
+            )
+
 
 def outputs(spec: Spec) -> int:
     """The number of outputs of a prediction head: the classes or labels, or one score."""

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from ..segmenter import SegmenterError
+
 #: Seconds of a frame and between frames; the range of the fundamental, in Hz; the correlation above which a frame is voiced.
 FRAME, HOP = 0.04, 0.02
 LOWEST, HIGHEST = 60.0, 400.0
@@ -21,10 +23,16 @@ def energy(arrays: Mapping[str, np.ndarray], rate: float | None) -> np.ndarray:
     Args:
         arrays: ``waveform``, [samples, time]; ``length``, [samples], how much of it is sound, where not all is.
         rate: in Hz.
+
+    Raises:
+        SegmenterError: a length is none of its waveform, or a value of the sound is not finite.
     """
     assert rate is not None  # dataset.yaml cannot leave it out
     wave = np.atleast_2d(arrays["waveform"])
-    lengths = arrays.get("length", np.full(len(wave), wave.shape[1])).astype(int)
+    lengths = _lengths(arrays["length"], wave.shape[1]) if "length" in arrays else [wave.shape[1]] * len(wave)
+    for place, (one, length) in enumerate(zip(wave, lengths, strict=True)):
+        if not np.isfinite(one[:length]).all():
+            raise SegmenterError(f"the sound of sample {place} has values that are not finite")
     measured = np.array([loudness_and_height(one[:n], rate) for one, n in zip(wave, lengths, strict=True)])
     found = np.full((len(wave), 2), np.nan)
     columns = [_standard(column) for column in measured.T]
@@ -32,6 +40,18 @@ def energy(arrays: Mapping[str, np.ndarray], rate: float | None) -> np.ndarray:
     count = seen.sum(axis=0)
     found[:, 1] = np.where(count > 0, np.where(seen, columns, 0).sum(axis=0) / np.maximum(count, 1), np.nan)
     return found
+
+
+def _lengths(lengths: np.ndarray, most: int) -> list[int]:
+    """Numbers of values of sound. Raises SegmenterError where one is no whole number from 0 to ``most``."""
+    wrong = ~((lengths >= 0) & (lengths <= most) & (lengths == np.floor(lengths)))
+    if wrong.any():
+        place = int(wrong.argmax())
+        raise SegmenterError(
+            f"the length of sample {place} is {lengths[place]:g}: whole numbers from 0 to {most} are expected, as a waveform has "
+            f"{most} values"
+        )
+    return [int(length) for length in lengths]
 
 
 def loudness_and_height(wave: np.ndarray, rate: float) -> tuple[float, float]:
@@ -45,7 +65,6 @@ def loudness_and_height(wave: np.ndarray, rate: float) -> tuple[float, float]:
         rate: in Hz.
     """
     size, hop = round(FRAME * rate), round(HOP * rate)
-    wave = np.where(np.isfinite(wave), wave, 0.0)
     power = float((wave**2).mean()) if len(wave) else 0.0
     if power == 0:
         return np.nan, np.nan

@@ -30,6 +30,7 @@ NAMES = {
     "metric": "cohen_kappa",
     "table": "worst_class",
     "launcher": "background",
+    "segmenter": "hysteresis",
 }
 FAST = ("--epochs", "1", "--launcher", "debug", "--device", "cpu", "--seeds", "0")
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from mmbench.benchmark.check.conformance import check_entry
-from mmbench.benchmark.core.errors import UsageError
+from mmbench.benchmark.core.errors import UsageError, nearest
 from mmbench.benchmark.core.method_spec import describe
 from mmbench.benchmark.core.registry import KINDS, Kind, _installed, entries, find
 
@@ -46,6 +46,10 @@ def plugin(tmp_path: Path) -> Path:
 def test_unknown_name_is_answered_with_the_nearest():
     with pytest.raises(UsageError, match=r"unknown method 'ebmcc': did you mean ebmc"):
         find("method", "ebmcc")
+
+
+def test_a_name_that_two_tables_hold_is_proposed_once():
+    assert nearest("conflicts", ["conflict", "noise", "conflict"]) == "did you mean conflict?"
 
 
 def test_every_registered_class_can_be_imported():

@@ -166,6 +166,11 @@ def test_masks_that_are_no_masks_of_the_samples_are_refused(
         "the value '2'": {"sample_id": ids, "text": [2] * 16},
         "names of modalities": {"sample_id": ids, "missing": ["texts"] * 16},
         "expected a column for each modality (text, audio)": {"sample_id": ids, "words": [1] * 16},
+        "Audio: a column of no modality; expected 'audio'": {
+            "sample_id": ids,
+            "text": [1] * 16,
+            "Audio": [0] * 16,
+        },
         "sample_id: no such column": whole,
     }
     for words, columns in faults.items():
@@ -184,6 +189,25 @@ def test_masks_that_are_no_masks_of_the_samples_are_refused(
         assert words in " ".join(said.split())
         assert said.count("\n") == 1
     assert not (tmp_path / "new").exists()
+
+
+def test_masks_that_no_job_is_tested_under_are_refused(
+    made: dict[str, Any], tmp_path: Path, call: Call
+) -> None:
+    """They would be passed over, and the table would say that no corruption was tested."""
+    pd.DataFrame({"sample_id": [f"2-{row}" for row in range(16)], "text": [1] * 16}).to_csv(
+        tmp_path / "some.csv"
+    )
+    store = tmp_path / "store"
+    code, said = call(
+        "masks", "import", tmp_path / "some.csv", "--datasets", "toy", "--data-root", made["data_root"], "--store", store
+    )  # fmt: skip
+    assert code == 0, said
+    for change in ({"modalities": ["audio"]}, {"datasets": ["toyc"]}):
+        if "datasets" in change:
+            write_dataset(made["data_root"] / "toyc", 1, "classification")
+        with pytest.raises(UsageError, match="masks of toy with text, and no job here is tested on that"):
+            run(Experiment.read({**made, **change, "store": store, "corruptions": ["mask:some"]}))
 
 
 class Harmful:

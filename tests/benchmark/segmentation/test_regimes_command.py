@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -13,15 +14,18 @@ import numpy as np
 import pandas as pd
 import pytest
 from mmbench.benchmark.core.errors import UsageError
+from mmbench.benchmark.core.job import canonical_json
+from mmbench.benchmark.planning.segmenters import resolve
 from mmbench.benchmark.segmentation.corpus import read_corpus
-from mmbench.benchmark.segmentation.job import resolve
 from mmbench.benchmark.segmentation.judging import cases_of, local_model
-from mmbench.benchmark.segmentation.results import records, results_and_holes
+from mmbench.benchmark.segmentation.pictures import write_arcs
+from mmbench.benchmark.segmentation.results import fit_of, records, results_and_holes
 from mmbench.benchmark.segmentation.run import plan_regimes, run_regimes
 from mmbench.benchmark.segmentation.runner import folds_of
 from mmbench.benchmark.store.names import StoreError
 from mmbench.regimes.judge import count_words, judge
 
+EXAMPLES = Path(__file__).parents[3] / "docs" / "examples"
 YAML = """
 file: talks.npz
 modalities: {text: words}
@@ -148,6 +152,88 @@ def test_what_a_job_depends_on_is_in_its_id(root: Path, store: Path):
     assert base.isdisjoint(ids("kmeans(states=2)", observe="face=given"))
 
 
+def test_jobs_that_differ_in_more_than_seeds_are_no_repetitions_of_each_other(root: Path, tmp_path: Path):
+    """Other folds, other data and another way of observing each have a row and pictures of their own."""
+    shutil.copytree(root / "talks", tmp_path / "talks")
+    store = tmp_path / "store"
+
+    def run(folds: int, observe: str = "face=given") -> None:
+        planned = plan_regimes(["constant"], ["talks"], [0], folds, observe, tmp_path, store)
+        assert [one.reason for one in run_regimes(planned, 1)] == [""]
+
+    run(3)
+    assert [one.segmenter for one in results_and_holes(records(store))[0]] == ["constant"]
+    run(2)
+    run(2, "voice=given")
+    rows = {(one.observe, one.segmenter) for one in results_and_holes(records(store))[0]}
+    assert rows == {
+        ("face=given", "constant, 3 folds"),
+        ("face=given", "constant, 2 folds"),
+        ("voice=given", "constant"),
+    }
+    assert len(records(store, observe="face=given")) == 2
+    with pytest.raises(UsageError, match="face=given and as voice=given: say which one with --observe"):
+        fit_of(store, "talks", "constant", 0)
+    assert fit_of(store, "talks", "constant", 0, "face=given").job.observe == "face=given"
+    with pytest.raises(UsageError, match="no such job is finished"):
+        fit_of(store, "talks", "kmeans", 0)
+
+    two = records(store, observe="face=given")
+    pictures = {file for one in two for file in write_arcs(one, ["talk1"], 1, tmp_path / "pictures")}
+    assert len(pictures) == 2 * 2
+
+    arrays = dict(np.load(tmp_path / "talks" / "talks.npz"))
+    np.savez(tmp_path / "talks" / "talks.npz", **{**arrays, "v": arrays["v"][::-1]})
+    run(3)
+    before, after = (
+        one.job.fingerprint[:6] for one in records(store, observe="face=given") if one.job.folds == 3
+    )
+    rows = {one.segmenter for one in results_and_holes(records(store, observe="face=given"))[0]}
+    assert before != after
+    assert {f"constant, 3 folds, observations {one}" for one in (before, after)} < rows
+    assert len(rows) == 3
+    with pytest.raises(UsageError, match="have changed between"):
+        fit_of(store, "talks", "constant", 0, "face=given")
+
+
+def test_a_segmenter_of_a_file_is_run_by_workers_and_known_by_its_content(
+    root: Path, store: Path, tmp_path: Path
+):
+    """It finds the planted regimes, its jobs have other ids when the file changes, and tables do without the file."""
+    file = tmp_path / "segmenter.py"
+    shutil.copy(EXAMPLES / "segmenter.py", file)
+    names = ["hysteresis(threshold=0.1,memory=0.3)", "constant"]
+
+    def plan():
+        return plan_regimes(names, ["talks"], [0], 0, "face=given", root, tmp_path / "runs", (file,))
+
+    assert [one.reason for one in run_regimes(plan(), 2)] == ["", ""]
+    assert plan().remaining == []
+    shown = command("leaderboard", "--store", tmp_path / "runs", "--metrics", "v_measure", folder=root)
+    assert shown.returncode == 0, shown.stderr
+    (table,) = (tmp_path / "runs" / "leaderboards").glob("*.csv")
+    of = pd.read_csv(table).set_index(["segmenter", "metric"])
+    assert of.loc[(names[0], "v_measure"), "mean"] > 0.5 > of.loc[("constant", "v_measure"), "mean"]
+
+    before = plan()
+    file.write_text(file.read_text() + "# changed\n")
+    after = plan()
+    assert [one.segmenter for one, _ in after.remaining] == ["hysteresis"]
+    assert before.jobs[1][0].id == after.jobs[1][0].id
+    listed = command("list", "--plugin", file, "--format", "json", folder=root)
+    assert json.loads(listed.stdout)[-1]["parameters"] == "threshold=0.5, memory=0.5"
+
+
+def test_ids_of_jobs_are_those_of_before(root: Path, store: Path):
+    """Where a segmenter is from is no part of the id of one of mmbench's own."""
+    (job, _), *_ = plan_regimes(["constant"], ["talks"], [0], 3, "", root, store).jobs
+    identity = {
+        "schema": 1, "dataset": "talks", "fingerprint": job.fingerprint, "observe": "face=given+voice=given",
+        "segmenter": "constant", "params": {}, "version": 1, "seed": 0, "folds": 3,
+    }  # fmt: skip
+    assert job.id == f"talks-constant-s0-{hashlib.sha256(canonical_json(identity).encode()).hexdigest()[:12]}"
+
+
 def test_left_out_conversations_are_not_those_that_were_fitted(root: Path, store: Path):
     """Each conversation lies in one fold, and folds do not depend on the order of names."""
     names = [f"talk{n}" for n in range(6)]
@@ -244,6 +330,11 @@ def test_observations_are_standardised_and_constants_are_zero(root: Path, tmp_pa
     np.savez(tmp_path / "talks" / "talks.npz", **{**arrays, "v": np.full(120, 3.3)})
     constant = read_corpus("talks", tmp_path, {"face": "given"})
     assert all((one.observed[:, 0, 0] == 0).all() for one in constant.conversations)
+    np.savez(tmp_path / "talks" / "talks.npz", **{**arrays, "v": 1e200 * arrays["v"]})
+    large = read_corpus("talks", tmp_path, {"face": "given"})
+    whole = read_corpus("talks", root, {"face": "given"})
+    for one, other in zip(large.conversations, whole.conversations, strict=True):
+        assert one.observed == pytest.approx(other.observed, nan_ok=True)
     np.savez(tmp_path / "talks" / "talks.npz", **{**arrays, "loud": np.full(120, np.nan)})
     with pytest.raises(UsageError, match="nothing was observed"):
         read_corpus("talks", tmp_path, {"voice": "given"})

@@ -177,3 +177,12 @@ def test_what_has_no_curve_is_said():
         risk_coverages(found)
     with pytest.raises(ValueError, match="expected"):
         risks(np.zeros((2, 3)), np.zeros((2, 4)))
+
+
+def test_pictures_of_one_stem_do_not_replace_each_other(tmp_path: Path):
+    """Datasets ``a/b`` and ``a-b`` have one stem, as a name of a file has no slash."""
+    from matplotlib.figure import Figure
+
+    data = pd.DataFrame({"data": ["real"]})
+    files, _ = write_drawings(iter([Drawing("missing-a-b", Figure(), data)] * 2), tmp_path)
+    assert len({*files}) == len(files) == len([*tmp_path.iterdir()]) == 4

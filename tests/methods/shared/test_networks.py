@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 from mmbench.methods.shared import attention, sequence_encoder
-from mmbench.methods.shared.networks import encoders
+from mmbench.methods.shared.networks import SharedNetworkParams, encoders
 from mmbench.methods.shared.sequence_encoder import SequenceEncoder, sinusoids
 
 from .. import planted
@@ -185,3 +185,10 @@ def test_the_released_projection_starts_as_a_convolution_does():
     xavier = SequenceEncoder(600).project
     assert float(xavier.weight.abs().max().detach()) > 1.5 * bound
     assert not xavier.bias.any()
+
+
+@pytest.mark.parametrize(("width", "layers"), [(0, 5), (-3, 5), (40, -1)])
+def test_a_size_that_no_network_has_is_refused(width: int, layers: int):
+    """With a width of 0 a network would train, and say the same of every sample."""
+    with pytest.raises(ValueError, match="1 or more, and 0 or more, are expected"):
+        SharedNetworkParams(width, layers)

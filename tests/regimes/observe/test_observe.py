@@ -7,6 +7,7 @@ import pytest
 from mmbench.regimes.observe.energy import energy, loudness_and_height
 from mmbench.regimes.observe.given import given
 from mmbench.regimes.observe.vader import vader
+from mmbench.regimes.segmenter import SegmenterError
 
 RATE = 16000
 
@@ -54,6 +55,20 @@ def test_noise_has_no_fundamental_and_what_follows_the_end_is_not_heard():
     assert found[0, 1] == found[1, 1]
     assert np.isnan(loudness_and_height(np.zeros(0), RATE)).all()
     assert np.isnan(loudness_and_height(tone(150, 0.3)[:200], RATE)[1])
+
+
+@pytest.mark.parametrize("length", [-1.0, 8001.0, 100.5, np.nan])
+def test_a_length_that_is_none_of_its_waveform_is_refused(length: float):
+    with pytest.raises(SegmenterError, match=r"the length of sample 1 is .*from 0 to 8000 are expected"):
+        energy({"waveform": np.ones((2, 8000)), "length": np.array([8000.0, length])}, RATE)
+
+
+def test_sound_that_is_not_finite_is_no_silence_and_padding_may_be():
+    wave = np.stack([tone(150, 0.3), tone(150, 0.3)])
+    wave[1, 6000] = np.nan
+    with pytest.raises(SegmenterError, match="sample 1 has values that are not finite"):
+        energy({"waveform": wave}, RATE)
+    assert np.isfinite(energy({"waveform": wave, "length": np.array([6000, 6000])}, RATE)[:, 1]).all()
 
 
 def test_what_is_not_finite_was_not_observed():
