@@ -286,7 +286,7 @@ class EMTDLFR(Method):
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         """``task`` of the incomplete view, ``complete`` of the other, ``attraction`` between both, and ``rebuilt``."""
-        left, complete = two_views(batch, self.steps.vectors, self.training)
+        left, complete = two_views(batch, self.steps.raw, self.training)
         s = self.params
         vectors, fused, steps = self.read(left)
         terms = {"task": self.task(vectors, fused, batch.target)}
@@ -303,7 +303,7 @@ class EMTDLFR(Method):
             errors = [
                 rebuilding_error(part(x), left, complete, name, self.steps.blocks[name])
                 for name, part, x in zip(self.names, self.rebuilders, steps, strict=True)
-                if name not in self.steps.vectors
+                if name not in self.steps.raw
             ]
             terms["rebuilt"] = s.weight_rebuilt * torch.stack([*errors, fused.new_zeros(())]).sum()
         return terms

@@ -231,7 +231,7 @@ class LNLN(Method):
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         """The task's loss and, from what the samples had before steps were lost, the three others."""
-        left, complete = two_views(batch, self.steps.vectors, self.training)
+        left, complete = two_views(batch, self.steps.raw, self.training)
         tokens = self.read(left)
         logit, proxy = self.assess(tokens, left)
         leading = self.mixed(tokens, logit.sigmoid(), proxy)

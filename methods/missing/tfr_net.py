@@ -197,7 +197,7 @@ class TFRNet(Method):
         self.rebuilt = {
             m: (i, self.steps.planned[m] or STEPS)
             for i, m in enumerate(self.names)
-            if m not in self.steps.vectors
+            if m not in self.steps.raw
         }
         self.over_time = nn.ModuleList(
             transformer(length, next(n for n in (5, 4, 3, 2, 1) if length % n == 0), s.own_levels, True)
@@ -242,7 +242,7 @@ class TFRNet(Method):
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         """The task's loss of what is left, and from the second epoch on what is rebuilt, ``rebuilt``."""
-        left, complete = two_views(batch, self.steps.vectors, self.training)
+        left, complete = two_views(batch, self.steps.raw, self.training)
         heard, valid = self.read(left)
         terms = {"task": task_loss(self.answer(heard, valid).prediction, batch.target, self.spec)}
         if self.begun and self.params.weight_rebuilt and self.rebuilt:

@@ -122,11 +122,11 @@ class MISA(Embeds):
         self.encoders = encoders(spec, width, params.layers, params.released_encoder)
         widths = dict.fromkeys(self.names, width)
         if params.subnets == "released":
-            for i, name in enumerate(self.names):
+            for name in self.names:
                 if name in self.encoders.vectors:
                     continue
                 read = self.encoders.read[name]
-                self.encoders.parts[i] = MaskedMean() if name == TEXT else TwoLSTMs(read)
+                self.encoders.read_steps(name, MaskedMean() if name == TEXT else TwoLSTMs(read))
                 widths[name] = read if name == TEXT else 4 * read
         self.enter = nn.ModuleList(
             nn.Sequential(nn.Linear(size, hidden), nn.ReLU(), nn.LayerNorm(hidden))

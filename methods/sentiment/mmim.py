@@ -109,12 +109,12 @@ class MMIM(EmbedsByEncoders):
         self.encoders = encoders(spec, own, params.layers, params.released_encoder)
         widths = dict.fromkeys(self.names, own)
         if params.subnets == "released":
-            for i, name in enumerate(self.names):
+            for name in self.names:
                 if name in self.encoders.vectors:
                     continue
                 read = self.encoders.read[name]
                 widths[name] = read if name == TEXT else RELEASED
-                self.encoders.parts[i] = MaskedMean() if name == TEXT else TwoWayLSTM(read, RELEASED)
+                self.encoders.read_steps(name, MaskedMean() if name == TEXT else TwoWayLSTM(read, RELEASED))
         size = params.fusion_width
         self.enter, self.inner = nn.Linear(sum(widths.values()), size), nn.Linear(size, size)
         self.out = nn.Linear(size, outputs(spec))

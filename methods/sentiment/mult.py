@@ -22,6 +22,7 @@ from ..shared.networks import (
     encoders,
     known_modalities,
     outputs,
+    steps_of,
 )
 from ..shared.step_sequences import block_length, block_means, valid_first
 from ..shared.subnetworks import TEXT
@@ -119,11 +120,11 @@ class MulT(Method):
         own = embedding_width(spec, params.width)
         self.encoders = encoders(spec, own, params.layers, params.released_encoder)
         self.vectors = self.encoders.vectors
-        for i, name in enumerate(self.names):
+        for name in self.names:
             if name not in self.vectors:
-                self.encoders.parts[i] = nn.Conv1d(
-                    self.encoders.read[name], width, params.kernel, padding=params.kernel // 2, bias=False
-                )
+                read, kernel = self.encoders.read[name], params.kernel
+                reader = nn.Conv1d(read, width, kernel, padding=kernel // 2, bias=False)
+                self.encoders.read_steps(name, reader)
         self.adapt = nn.ModuleDict({str(self.names.index(m)): nn.Linear(own, width) for m in self.vectors})
 
         def transformer(size: int, layers: int) -> CrossTransformer:
@@ -153,7 +154,7 @@ class MulT(Method):
             vector = self.adapt[str(place)](self.encoders(modality, features, valid))
             return vector.unsqueeze(1), valid.any(dim=1, keepdim=True)
         clean, valid = valid_first(features, valid)
-        block = block_length(self.spec.steps.get(modality, 0), self.params.most_steps)
+        block = block_length(steps_of(self.spec, modality), self.params.most_steps)
         clean, valid = block_means(clean.to(self.out.weight.dtype), valid, block)
         if modality == TEXT:
             clean = F.dropout(clean, self.params.text_dropout, self.training)

@@ -93,10 +93,11 @@ class SelfMM(OwnLabels, EmbedsByEncoders):
                     continue
                 read = self.encoders.read[name]
                 if name == TEXT:
-                    self.encoders.parts[i], widths[i], hidden[i + 1] = MaskedMean(), read, RELEASED_TEXT
+                    widths[i], hidden[i + 1] = read, RELEASED_TEXT
+                    self.encoders.read_steps(name, MaskedMean())
                 else:
                     inner, widths[i], hidden[i + 1] = RELEASED.get(name, RELEASED[""])
-                    self.encoders.parts[i] = RecurrentSubnet(read, inner, widths[i])
+                    self.encoders.read_steps(name, RecurrentSubnet(read, inner, widths[i]))
         self.add_tasks(sum(widths), widths, hidden, params.labels)
 
     def vectors(self, embeddings: Mapping[str, Tensor], batch: Batch) -> tuple[Tensor, list[Tensor]]:
