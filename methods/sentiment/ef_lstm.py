@@ -57,10 +57,9 @@ class EFLSTM(Method):
     }
     departures: ClassVar[Mapping[str, str] | None] = {
         "all": (
-            "after MMSA's code; the valid steps of each modality are brought to one number by means over equal shares, where MMSA "
-            "reads aligned data with their padding; sizes and budget of MOSI for every data set, and at most 100 epochs, where "
-            "MMSA knows no maximum; waveforms, and media whose encoder is trained along, are an embedding of mmbench's encoder "
-            "at every step"
+            "after MMSA's code; the valid steps of each modality are brought to one number by means over equal shares, where MMSA reads "
+            "aligned data with their padding; sizes and budget of MOSI for every data set, and at most 100 epochs, where MMSA knows no "
+            "maximum; waveforms are an embedding of mmbench's encoder at every step"
         ),
     }
     controls: ClassVar[Mapping[str, Mapping[str, object]]] = {"without order": {"order": False}}

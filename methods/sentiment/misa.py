@@ -94,12 +94,12 @@ class MISA(Embeds):
     }
     departures: ClassVar[Mapping[str, str] | None] = {
         "all": (
-            "after MMSA's code; text is features, of which the masked mean is read, in place of BERT that is trained along; "
-            "audio and vision are read to their end, where MMSA cuts them to the number of words; its discriminator, which has "
-            "no loss, is left out; squared errors of scores and cross-entropy of classes; the terms are over the samples that "
-            "have the modality; sizes, weights and budget of MOSI for every data set, and at most 100 epochs, where MMSA knows "
-            "no maximum. On planted data each term does its part, and none lowers the error (0.152, and 0.153 without them): "
-            "docs/methods.md has the figures"
+            "after MMSA's code; text is features, of which the masked mean is read, in place of BERT that is trained along (--encoder-mode "
+            "full trains it); audio and vision are read to their end, where MMSA cuts them to the number of words; its discriminator, "
+            "which has no loss, is left out; squared errors of scores and cross-entropy of classes; the terms are over the samples that "
+            "have the modality; sizes, weights and budget of MOSI for every data set, and at most 100 epochs, where MMSA knows no maximum. "
+            "On planted data each term does its part, and none lowers the error (0.152, and 0.153 without them): docs/methods.md has the "
+            "figures"
         ),
     }
     controls: ClassVar[Mapping[str, Mapping[str, object]]] = {

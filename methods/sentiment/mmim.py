@@ -86,12 +86,12 @@ class MMIM(EmbedsByEncoders):
     }
     departures: ClassVar[Mapping[str, str] | None] = {
         "all": (
-            "after MMSA's code; text is features, of which the masked mean is read, in place of BERT that is trained along; the "
-            "networks of the likelihood learn by the same batches as the rest, at the same time, where MMSA has half of each epoch for "
-            "them; parameters start as torch's do, not by Xavier's rule; entropies of classes are those within each class; an "
-            "absent modality is zeros and in no term; the settings of MOSI for any data set, and at most 100 epochs, where MMSA knows no "
-            "maximum. On planted data the terms raise what z says of the modalities, and one modality of the other, and lower no error "
-            "(0.113, and 0.104 without them): docs/methods.md has the figures"
+            "after MMSA's code; text is features, of which the masked mean is read, in place of BERT that is trained along (--encoder-mode "
+            "full trains it); the networks of the likelihood learn by the same batches as the rest, at the same time, where MMSA has half "
+            "of each epoch for them; parameters start as torch's do, not by Xavier's rule; entropies of classes are those within each "
+            "class; an absent modality is zeros and in no term; the settings of MOSI for any data set, and at most 100 epochs, where MMSA "
+            "knows no maximum. On planted data the terms raise what z says of the modalities, and one modality of the other, and lower no "
+            "error (0.113, and 0.104 without them): docs/methods.md has the figures"
         ),
     }
     controls: ClassVar[Mapping[str, Mapping[str, object]]] = {

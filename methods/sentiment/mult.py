@@ -95,12 +95,11 @@ class MulT(Method):
     }
     departures: ClassVar[Mapping[str, str] | None] = {
         "all": (
-            "after MMSA's code, not the authors'; padding is neither attended to nor the last step; convolutions keep the number "
-            "of steps; one rate of dropout in attention, where MMSA's differs by modality; sizes and budget of MOSI for every data "
-            "set, and at most 100 epochs, where MMSA knows no maximum; waveforms, and media whose encoder is trained along, are "
-            "one step, an embedding of mmbench's encoder. On planted data attention to another modality leaves less than a quarter "
-            "of the error that "
-            "attention to its own does (0.12, and 0.53), and without positions 0.29: docs/methods.md has the figures"
+            "after MMSA's code, not the authors'; padding is neither attended to nor the last step; convolutions keep the number of steps; "
+            "one rate of dropout in attention, where MMSA's differs by modality; sizes and budget of MOSI for every data set, and at most "
+            "100 epochs, where MMSA knows no maximum; waveforms are one step, an embedding of mmbench's encoder. On planted data attention "
+            "to another modality leaves less than a quarter of the error that attention to its own does (0.12, and 0.53), and without "
+            "positions 0.29: docs/methods.md has the figures"
         ),
     }
     controls: ClassVar[Mapping[str, Mapping[str, object]]] = {

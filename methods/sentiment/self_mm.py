@@ -66,12 +66,12 @@ class SelfMM(OwnLabels, EmbedsByEncoders):
     }
     departures: ClassVar[Mapping[str, str] | None] = {
         "all": (
-            "after MMSA's code; text is features, of which the masked mean is read, in place of BERT that is trained along; one rate "
-            "for all parameters, where audio and vision have 0.005; a sample without a modality keeps that label, and counts in no "
-            "centre; of a modality that is absent the vector is 0; a label that is first met is y; dropout, 0.1 before the heads of text "
-            "and audio, is left out; sizes and budget of MOSI for every data set, and at most 100 epochs, where MMSA knows no "
-            "maximum. On planted data labels go to what their modality says, and gain nothing over the score itself (error 0.123, and "
-            "0.122): docs/methods.md has the figures"
+            "after MMSA's code; text is features, of which the masked mean is read, in place of BERT that is trained along (--encoder-mode "
+            "full trains it); one rate for all parameters, where audio and vision have 0.005; a sample without a modality keeps that "
+            "label, and counts in no centre; of a modality that is absent the vector is 0; a label that is first met is y; dropout, 0.1 "
+            "before the heads of text and audio, is left out; sizes and budget of MOSI for every data set, and at most 100 epochs, where "
+            "MMSA knows no maximum. On planted data labels go to what their modality says, and gain nothing over the score itself (error "
+            "0.123, and 0.122): docs/methods.md has the figures"
         ),
     }
     controls: ClassVar[Mapping[str, Mapping[str, object]]] = {
