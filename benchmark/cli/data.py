@@ -276,7 +276,7 @@ def unpack(
 @app.command()
 def gather(
     name: Name,
-    labels: Annotated[Path, typer.Argument(help="label.npz of the pack")],
+    labels: Annotated[Path, typer.Argument(help="label.npz of the pack; GCNet's pickle of labels (.pkl)")],
     to: Annotated[Path, typer.Argument(help="the folder to write")],
     features: Annotated[
         list[str],
@@ -287,11 +287,16 @@ def gather(
     ] = "",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")] = False,
 ) -> None:
-    """Write a pack of MERBench, labels and folders of features, in the open layout.
+    """Write a pack of MERBench or GCNet, labels and folders of features, in the open layout.
 
-    Example: mmbench data gather meld label.npz data/meld --features text=deberta-large-4-UTT
+    Examples:
+
+    mmbench data gather meld label.npz data/meld --features text=deberta-large-4-UTT
+
+    mmbench data gather mosi CMUMOSI_features_raw_2way.pkl data/mosi --range=-3,3 --features text=deberta-large-4-UTT
     """
     from ...datasets.layout.write import write_open_layout
+    from ...datasets.pickles.read_gcnet import read_gcnet
     from ...datasets.pickles.read_merbench import read_merbench
 
     folders = {}
@@ -300,7 +305,8 @@ def gather(
         if not (modality and sign and folder) or modality in folders:
             raise UsageError(f"--features {one}: expected MODALITY=FOLDER, each modality once")
         folders[modality] = Path(folder)
-    splits, target = read_merbench(labels, folders, name, _range(label_range))
+    read = read_gcnet if labels.suffix == ".pkl" else read_merbench
+    splits, target = read(labels, folders, name, _range(label_range))
     for written in write_open_layout(to, splits, target, name=name, overwrite=overwrite):
         console().print(f"wrote {written}", highlight=False, soft_wrap=True)
 
