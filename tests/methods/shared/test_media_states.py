@@ -40,6 +40,7 @@ READERS: dict[str, dict[str, Any]] = {
     "emt_dlfr": {},
     "lnln": {},
     "tfr_net": {},
+    "mplmm": {"backbone": "mult", "step_width": 8, "heads": 2, "steps": 4, "cross_layers": 1},
 }
 #: Those that do with the networks of their release.
 RELEASED: dict[str, dict[str, Any]] = {
