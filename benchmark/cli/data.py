@@ -284,7 +284,7 @@ def unpack(
         words = read_mag(file, name.value)
         splits, target = words.splits, words.target
         files = [*write_open_layout(to, splits, target, name=name.value, overwrite=overwrite)]
-        files += write_texts(to / "raw", splits, words.texts, target, name=name.value)
+        files += write_texts(to / "raw", splits, words.texts, target, name=name.value, places=words.places)
     else:
         from ...datasets.pickles.read_mmgcn import read_mmgcn
 

@@ -36,11 +36,13 @@ class WordData:
     Attributes:
         splits: split -> samples with ``vision`` and ``audio``, a step a word.
         texts: split -> the text of each sample, its words with blanks between them.
+        places: split -> video and number of each sample; empty where the names of some do not say them.
         target: the score.
     """
 
     splits: dict[str, Samples]
     texts: dict[str, list[str]]
+    places: dict[str, list[tuple[str, str]]]
     target: Target
 
 
@@ -90,7 +92,10 @@ def read_mag(file: Path, name: str) -> WordData:
         )
     make.check_splits(splits, file)
     texts = {split: [one.text for one in part] for split, part in told.items()}
-    return WordData(splits, texts, target)
+    found = {split: [_SEGMENT.fullmatch(one) for one in part] for split, part in names.items()}
+    places = {split: [(m[1], m[2]) for m in part if m] for split, part in found.items()}
+    whole = all(len(part) == len(names[split]) for split, part in places.items())
+    return WordData(splits, texts, places if whole else {}, target)
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ def write_texts(
     target: Target,
     *,
     name: str,
+    places: Mapping[str, Sequence[tuple[str, str]]],
 ) -> list[Path]:
     """Writes the texts of scored samples; what is there is replaced.
 
@@ -31,6 +32,7 @@ def write_texts(
         texts: split -> the text of each; empty where it has none.
         target: a score and its range.
         name: of the set.
+        places: split -> video and number of each sample; empty where they are not known.
 
     Returns:
         The files written, the description last.
@@ -40,12 +42,13 @@ def write_texts(
     """
     table = io.StringIO()
     writer = csv.writer(table, lineterminator="\n")
-    writer.writerow(["sample_id", "split", "label", "domain", "text"])
+    known = ["video_id", "clip_id"] if places else []
+    writer.writerow(["sample_id", "split", "label", "domain", "text", *known])
     for split, part in splits.items():
         for row, text in enumerate(texts[split]):
-            writer.writerow(
-                [part.sample_id[row], split, repr(float(part.target[row])), part.domain[row], text]
-            )
+            place = places[split][row] if places else ()
+            score = repr(float(part.target[row]))
+            writer.writerow([part.sample_id[row], split, score, part.domain[row], text, *place])
     low, high = target.label_range or (0.0, 0.0)
     about = {
         "name": name,

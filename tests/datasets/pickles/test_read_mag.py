@@ -138,6 +138,7 @@ def test_words_are_unpacked_and_encoded_beside_what_is_seen_and_heard(tmp_path: 
         assert list(read[split].features) == ["text", "vision", "audio"]
         assert read[split].sample_id.tolist() == part.sample_id.tolist()
         np.testing.assert_array_equal(read[split].target, part.target)
+        np.testing.assert_array_equal(read[split].previous, part.previous)
         for m in ("vision", "audio"):
             np.testing.assert_array_equal(read[split].features[m], part.features[m])
             np.testing.assert_array_equal(read[split].mask[m], part.mask[m])
