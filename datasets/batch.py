@@ -25,12 +25,15 @@ class Tuned:
         mode: ``last`` (its last block), ``full`` or ``lora`` (low-rank adapters).
         rank: of the adapters.
         checkpointing: compute activations again on the way back instead of keeping them.
+        steps: the most that it says of a training sample, as tokens of a text, before it is trained; 0 or 1 of an encoder
+            that makes one vector of a clip.
     """
 
     encoder: str
     mode: Literal["last", "full", "lora"]
     rank: int = 8
     checkpointing: bool = False
+    steps: int = 0
 
 
 class Imputer(Protocol):

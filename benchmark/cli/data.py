@@ -247,36 +247,57 @@ def convert(
         console().print(f"wrote {file}", highlight=False, soft_wrap=True)
 
 
-class Conversations(StrEnum):
-    """The datasets whose pickles of conversations are read."""
+class Unpacked(StrEnum):
+    """The datasets whose pickles are read: of conversations, or of words."""
 
     IEMOCAP = "iemocap"
     MELD = "meld"
+    MOSI = "mosi"
+    MOSEI = "mosei"
 
 
 @app.command()
 def unpack(
-    name: Annotated[Conversations, typer.Argument(help="whose pickle it is: it says what the classes are")],
-    file: Annotated[Path, typer.Argument(help="the pickle, such as IEMOCAP_features.pkl")],
+    name: Annotated[Unpacked, typer.Argument(help="whose pickle it is: it says what labels mean")],
+    file: Annotated[Path, typer.Argument(help="the pickle, such as IEMOCAP_features.pkl or mosi.pkl")],
     to: Annotated[Path, typer.Argument(help="the folder to write")],
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")] = False,
 ) -> None:
-    """Write a pickle of conversations, as MMGCN reads them, in the open layout.
+    """Write a pickle of conversations, as MMGCN reads them, or of words, as MAG-BERT does, in the open layout.
 
-    Example: mmbench data unpack iemocap IEMOCAP_features.pkl data/iemocap
+    Words come without features of text: they are written as raw media (TO/raw), to be encoded beside the rest.
+
+    Examples:
+
+    mmbench data unpack iemocap IEMOCAP_features.pkl data/iemocap
+
+    mmbench data unpack mosi mosi.pkl words
+
+    mmbench data encode words/raw --beside words --encoder text=text:bert-base-uncased --to data/mosi
     """
     from ...datasets.layout.write import write_open_layout
-    from ...datasets.pickles.read_mmgcn import read_mmgcn
 
-    splits, target = read_mmgcn(file, name.value)
-    for written in write_open_layout(to, splits, target, name=name.value, overwrite=overwrite):
+    if name in (Unpacked.MOSI, Unpacked.MOSEI):
+        from ...datasets.pickles.read_mag import read_mag
+        from ...datasets.pickles.write_texts import write_texts
+
+        words = read_mag(file, name.value)
+        splits, target = words.splits, words.target
+        files = [*write_open_layout(to, splits, target, name=name.value, overwrite=overwrite)]
+        files += write_texts(to / "raw", splits, words.texts, target, name=name.value, places=words.places)
+    else:
+        from ...datasets.pickles.read_mmgcn import read_mmgcn
+
+        splits, target = read_mmgcn(file, name.value)
+        files = write_open_layout(to, splits, target, name=name.value, overwrite=overwrite)
+    for written in files:
         console().print(f"wrote {written}", highlight=False, soft_wrap=True)
 
 
 @app.command()
 def gather(
     name: Name,
-    labels: Annotated[Path, typer.Argument(help="label.npz of the pack")],
+    labels: Annotated[Path, typer.Argument(help="label.npz of the pack; GCNet's pickle of labels (.pkl)")],
     to: Annotated[Path, typer.Argument(help="the folder to write")],
     features: Annotated[
         list[str],
@@ -287,11 +308,16 @@ def gather(
     ] = "",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")] = False,
 ) -> None:
-    """Write a pack of MERBench, labels and folders of features, in the open layout.
+    """Write a pack of MERBench or GCNet, labels and folders of features, in the open layout.
 
-    Example: mmbench data gather meld label.npz data/meld --features text=deberta-large-4-UTT
+    Examples:
+
+    mmbench data gather meld label.npz data/meld --features text=deberta-large-4-UTT
+
+    mmbench data gather mosi CMUMOSI_features_raw_2way.pkl data/mosi --range=-3,3 --features text=deberta-large-4-UTT
     """
     from ...datasets.layout.write import write_open_layout
+    from ...datasets.pickles.read_gcnet import read_gcnet
     from ...datasets.pickles.read_merbench import read_merbench
 
     folders = {}
@@ -300,7 +326,8 @@ def gather(
         if not (modality and sign and folder) or modality in folders:
             raise UsageError(f"--features {one}: expected MODALITY=FOLDER, each modality once")
         folders[modality] = Path(folder)
-    splits, target = read_merbench(labels, folders, name, _range(label_range))
+    read = read_gcnet if labels.suffix == ".pkl" else read_merbench
+    splits, target = read(labels, folders, name, _range(label_range))
     for written in write_open_layout(to, splits, target, name=name, overwrite=overwrite):
         console().print(f"wrote {written}", highlight=False, soft_wrap=True)
 

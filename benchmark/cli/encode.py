@@ -52,6 +52,12 @@ def encode(
     to: Annotated[
         Path | None, typer.Option("--to", help="The folder to write; default: the dataset's own.")
     ] = None,
+    beside: Annotated[
+        Path | None,
+        typer.Option(
+            help="A dataset in the open layout: its features are added, by sample id.", show_default=False
+        ),
+    ] = None,
     cache: CacheFolder = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     workers: Annotated[
@@ -77,6 +83,8 @@ def encode(
 
     mmbench data encode my-clips --plugin mine.py --encoder audio=mine,bands=8
     """
+    from ...datasets.layout.description import FILE_NAME
+    from ...datasets.layout.open_layout import locate_open
     from ...datasets.media.find import find_media, is_place
     from ..features.provenance import MediaSource, existing_origin, is_unchanged
 
@@ -96,7 +104,8 @@ def encode(
     folder = to or root / media_set.name
     before = existing_origin(folder, source, overwrite)
     kept = cache_folder(cache, root)
-    if is_unchanged(before, source, media_set, texts, dtype.value, kept, skip_broken):
+    others = None if beside is None else locate_open(beside.expanduser() / FILE_NAME)
+    if is_unchanged(before, source, media_set, texts, dtype.value, kept, skip_broken, others):
         out.print(f"nothing to do: {folder} holds just these features", highlight=False, soft_wrap=True)
         return
 
@@ -117,6 +126,7 @@ def encode(
                 overwrite=overwrite,
                 workers=workers,
                 progress=report,
+                others=others,
             )
     except KeyboardInterrupt:
         out.print(f"stopped; what was encoded is kept in {kept}: the same command goes on from there")

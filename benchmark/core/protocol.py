@@ -154,6 +154,9 @@ class Protocol(BaseModel):
     media_rate: Annotated[float, Since("0.1")] = Field(
         0.1, gt=0, description="learning rate of encoders that are trained along, as a share of the rest's"
     )
+    media_decay: Annotated[float, Since("0.2")] = Field(
+        1.0, ge=0, description="weight decay of encoders that are trained along, as a share of the rest's"
+    )
     adapter_rank: Annotated[int, Since("0.1")] = Field(
         8, ge=1, description="rank of the adapters of --encoder-mode lora"
     )

@@ -14,7 +14,7 @@ from ...datasets import samples as make
 from ...datasets.cache.cache import FeatureCache
 from ...datasets.cache.recipe import DType
 from ...datasets.conversations import previous_utterances
-from ...datasets.dataset import SPLITS, Samples, Target, Utterances
+from ...datasets.dataset import SPLITS, Located, Samples, Target, Utterances
 from ...datasets.encoders.encoder import Encoder
 from ...datasets.layout.contents import content_arrays
 from ...datasets.layout.origin import Encoding, Origin
@@ -23,6 +23,7 @@ from ...datasets.media.clip import Clip, MediaSet, Problem, SoundView, TextView,
 from ...datasets.media.rates import odd_rates
 from ..core.errors import UsageError
 from ..store.locks import hold
+from .beside import add_features, check_beside
 from .cuts import cut_summary
 from .encode import EncodedModality, Features, encode, gather_features
 from .pipeline import Progress, make_folder
@@ -66,6 +67,7 @@ def encode_dataset(
     overwrite: bool = False,
     workers: int | None = None,
     progress: Callable[[str], Progress] | None = None,
+    others: Located | None = None,
 ) -> EncodingOutcome:
     """Encodes the modalities that have an encoder and writes a dataset in the open layout.
 
@@ -80,15 +82,18 @@ def encode_dataset(
         overwrite: replace another dataset; one that was encoded from the same source is replaced in any case.
         workers: threads that decode.
         progress: modality -> the function that is called as its clips are finished.
+        others: a dataset whose features are put beside, by sample id.
 
     Returns:
         What was written, and what could not be encoded.
 
     Raises:
-        UsageError: another dataset is in the folder, or a split would be empty.
+        UsageError: another dataset is in the folder, a split would be empty, or the other dataset does not fit.
         DataError: the folder cannot be written.
     """
     before = existing_origin(folder, source, overwrite)
+    further = {} if others is None else others.load()
+    check_beside(encoders, further)
     outcome = EncodingOutcome(list(media_set.faults))
     outcome.remarks += [problem for problem in media_set.problems if problem.remark]
     results: dict[str, EncodedModality] = {}
@@ -122,7 +127,9 @@ def encode_dataset(
         dtype=dtype,
         cache=str(cache.root.resolve()),
         problems=len(outcome.problems),
-        asked=request_digest(media_set, {modality: text for modality, (text, _) in encoders.items()}, dtype),
+        asked=request_digest(
+            media_set, {modality: text for modality, (text, _) in encoders.items()}, dtype, others
+        ),
     )
     if before == origin:
         outcome.unchanged = True
@@ -139,6 +146,8 @@ def encode_dataset(
             for modality, result in results.items()
         }
         splits[split] = samples_of_clips(media_set.target, chosen, parts)
+        if others is not None:
+            splits[split] = add_features(splits[split], further.get(split), split)
     keys = {modality: result.keys for modality, result in results.items()}
     with exclusive_writer(folder, cache):
         outcome.files = write_open_layout(

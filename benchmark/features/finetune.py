@@ -62,7 +62,13 @@ def with_media(
     mode = protocol.encoder_mode
     assert mode != "frozen"
     tuned = {
-        name: Tuned(text, mode, protocol.adapter_rank, protocol.checkpointing)
+        name: Tuned(
+            text,
+            mode,
+            protocol.adapter_rank,
+            protocol.checkpointing,
+            steps=data.train.batch.features[name].shape[1],
+        )
         for name, (text, _) in encoders.items()
     }
     return replace(_with_media_of(data, located, encoders), finetuned=tuned)

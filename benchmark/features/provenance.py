@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ...datasets.cache.keys import content_key
 from ...datasets.cache.recipe import VERSION
-from ...datasets.dataset import DataError
+from ...datasets.dataset import DataError, Located
 from ...datasets.encoders.spec import parse
 from ...datasets.encoders.table import BROUGHT_BY, encoder_origin
 from ...datasets.fingerprint import code_sha256, file_sha256
@@ -81,6 +81,7 @@ def is_unchanged(
     dtype: str,
     cache: Path,
     skip_broken: bool,
+    others: Located | None = None,
 ) -> bool:
     """Whether a dataset already holds what would be written: the same clips and contents, by the same encoders.
 
@@ -92,6 +93,7 @@ def is_unchanged(
         dtype: the type that features are stored in.
         cache: where features are stored.
         skip_broken: whether the dataset may lack clips that cannot be read.
+        others: a dataset whose features are put beside.
     """
     if before is None or ((before.problems or media_set.faults) and not skip_broken):
         return False
@@ -99,16 +101,19 @@ def is_unchanged(
         return False
     if {name: one.encoder for name, one in before.modalities.items()} != dict(texts):
         return False
-    return before.asked == request_digest(media_set, texts, dtype)
+    return before.asked == request_digest(media_set, texts, dtype, others)
 
 
-def request_digest(media_set: MediaSet, texts: Mapping[str, str], dtype: str) -> str:
+def request_digest(
+    media_set: MediaSet, texts: Mapping[str, str], dtype: str, others: Located | None = None
+) -> str:
     """SHA-256 (hex) over the clips, the contents of their media, the encoders, and the code that runs them.
 
     Args:
         media_set: the clips.
         texts: modality -> the encoder's specification as the user wrote it.
         dtype: the type that features are stored in.
+        others: a dataset whose features are put beside.
     """
 
     def content(media: Piece | str | None) -> str:
@@ -132,6 +137,7 @@ def request_digest(media_set: MediaSet, texts: Mapping[str, str], dtype: str) ->
             for modality, text in texts.items()
         ],
         [dtype, VERSION, WRITTEN, code_sha256(DATASETS / "media", DATASETS / "encoders")],
+        *([] if others is None else [others.fingerprint()]),
     ]
     return hashlib.sha256(json.dumps(request).encode()).hexdigest()
 

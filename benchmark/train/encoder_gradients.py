@@ -24,12 +24,8 @@ class EncoderGradients:
 
     def __init__(self, method: Method) -> None:
         encoders = getattr(method, "encoders", None)
-        parts = (
-            dict(zip(encoders.names, encoders.parts, strict=True))
-            if isinstance(encoders, PerModality)
-            else {}
-        )
-        found = {name: tuple(part.parameters()) for name, part in parts.items()}
+        names = encoders.names if isinstance(encoders, PerModality) else ()
+        found = {name: tuple(encoders.parameters_of(name)) for name in names}
         self._parameters = {name: own for name, own in found.items() if own}
         self._sums: dict[str, Tensor] = {}
         self._steps = 0

@@ -90,7 +90,7 @@ def build_optimizer(method: Method, rules: Protocol) -> torch.optim.Optimizer:
 
     Args:
         method: what is trained.
-        rules: the optimiser, its learning rate and decay, and the shares of encoders.
+        rules: the optimiser, its learning rate and decay, and the shares of them that encoders have.
 
     Raises:
         ValueError: the method names a parameter in two groups of its own, or one that it does not have.
@@ -136,8 +136,8 @@ def check_thawed(method: Method, frozen: Collection[nn.Parameter]) -> None:
 
 
 def _groups(method: Method, rules: Protocol) -> list[dict[str, Any]]:
-    """The parameters in groups: those of encoders, of encoders of raw media and the rest, each with the learning rate
-    that the protocol gives it, then those of the method's own groups."""
+    """The parameters in groups: those of encoders, of encoders of raw media and the rest, each with the learning rate and
+    decay that the protocol gives it, then those of the method's own groups."""
     shares = {"rest": 1.0, "encoders": rules.encoder_rate, "media": rules.media_rate}
     own, taken = _own_groups(method, rules)
     taken = taken | left_out(method)
@@ -147,11 +147,13 @@ def _groups(method: Method, rules: Protocol) -> list[dict[str, Any]]:
             continue
         part = "encoders" if name.startswith("encoders.") and rules.encoder_rate != 1 else "rest"
         parts.setdefault("media" if ".media." in name else part, []).append(parameter)
-    of_protocol = [
+    of_protocol: list[dict[str, Any]] = [
         {"params": parts[part], **({} if share == 1 else {"lr": share * rules.learning_rate})}
         for part, share in shares.items()
         if part in parts
     ]
+    if "media" in parts and rules.media_decay != 1:
+        of_protocol[-1]["weight_decay"] = rules.media_decay * rules.weight_decay
     return [*of_protocol, *own]
 
 

@@ -1,4 +1,4 @@
-"""Reading the packs of MERBench and GCNet: labels in one ``label.npz``, and for each set of features a folder with an array a sample.
+"""Reading the packs of MERBench: labels in one ``label.npz``, and for each set of features a folder with an array a sample.
 
 ``label.npz`` holds ``train_corpus``, ``val_corpus`` and ``test_corpus``, each an object array around a dict: name of the sample ->
 ``{"emo": class, "val": score}``. Layout: the loaders of https://github.com/zeroQiaoba/MERTools (``MERBench/toolkit/dataloader``).
@@ -59,12 +59,13 @@ def read_merbench(
         target = Target("regression", label_range, metrics="regression")
         answers = {split: np.array(list(part.values()), dtype=np.float32) for split, part in told.items()}
     arrays = {
-        m: _arrays(folder, [one for part in told.values() for one in part]) for m, folder in folders.items()
+        m: read_arrays(folder, [one for part in told.values() for one in part])
+        for m, folder in folders.items()
     }
     splits = {}
     for split, part in told.items():
         names, key = list(part), f"{CORPORA[split]}/{what}"
-        padded = {m: _padded([own[one] for one in names], own) for m, own in arrays.items()}
+        padded = {m: padded_arrays([own[one] for one in names], own) for m, own in arrays.items()}
         mask = {m: valid for m, (_, valid) in padded.items()}
         splits[split] = Samples(
             features={m: make.features(values, folders[m], split) for m, (values, _) in padded.items()},
@@ -122,8 +123,19 @@ def _object_array(file: Path, key: str) -> object:
         raise data_error(file, key, f"cannot be read ({error})", "a whole npz file") from None
 
 
-def _arrays(folder: Path, names: list[str]) -> dict[str, np.ndarray]:
-    """Sample -> [time, feature], float32; without a step where its file is absent. Raises DataError."""
+def read_arrays(folder: Path, names: list[str]) -> dict[str, np.ndarray]:
+    """The arrays of a set of features, also as GCNet has them.
+
+    Args:
+        folder: with ``NAME.npy``, [feature] or [time, feature], for each sample.
+        names: of the samples.
+
+    Returns:
+        Sample -> [time, feature], float32; without a step where its file is absent.
+
+    Raises:
+        DataError: no sample has a file, one cannot be read, or widths differ.
+    """
     if not folder.is_dir():
         raise data_error(folder, "", "is not there", "a folder with a file NAME.npy for each sample")
     found: dict[str, np.ndarray] = {}
@@ -152,7 +164,9 @@ def _arrays(folder: Path, names: list[str]) -> dict[str, np.ndarray]:
     return {name: found.get(name, np.zeros((0, width), np.float32)) for name in names}
 
 
-def _padded(parts: list[np.ndarray], everything: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+def padded_arrays(
+    parts: list[np.ndarray], everything: Mapping[str, np.ndarray]
+) -> tuple[np.ndarray, np.ndarray]:
     """Arrays padded to the longest of all splits.
 
     Args:

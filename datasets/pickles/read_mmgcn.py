@@ -55,7 +55,8 @@ def read_mmgcn(file: Path, dataset: str) -> tuple[dict[str, Samples], Target]:
             raise data_error(file, name, f"is a {type(part).__name__}", _EXPECTED)
     listed = content[len(_PARTS) : len(_PARTS) + 2]
     dialogues = {
-        split: _dialogues(one, file, split) for split, one in zip(("train", "test"), listed, strict=True)
+        split: listed_dialogues(one, file, split)
+        for split, one in zip(("train", "test"), listed, strict=True)
     }
     both = sorted(set(dialogues["train"]) & set(dialogues["test"]), key=str)
     if both:
@@ -65,8 +66,16 @@ def read_mmgcn(file: Path, dataset: str) -> tuple[dict[str, Samples], Target]:
     return splits, target
 
 
-def _dialogues(listed: object, file: Path, split: str) -> list[object]:
-    """The names of the dialogues of a part: as they are listed, of a set in their own order."""
+def listed_dialogues(listed: object, file: Path, split: str) -> list[object]:
+    """The names of the dialogues of a part: as they are listed, of a set in their own order.
+
+    Args:
+        listed: a list, tuple, set or array of names.
+        file, split: what an error names.
+
+    Raises:
+        DataError: it is anything else, or empty.
+    """
     if not isinstance(listed, list | tuple | set | frozenset | np.ndarray) or not len(listed):
         raise data_error(file, split, f"is a {type(listed).__name__}", "a list of the names of dialogues")
     names: Iterable[object] = np.asarray(listed).tolist() if isinstance(listed, np.ndarray) else listed
@@ -98,7 +107,7 @@ def _split(
     """
     rows: dict[str, list] = {name: [] for name in ("dialogue", "order", *_PARTS)}
     for dialogue in dialogues:
-        own = {name: _of_dialogue(parts[name], dialogue, file, f"{split}/{name}") for name in _PARTS}
+        own = {name: of_dialogue(parts[name], dialogue, file, f"{split}/{name}") for name in _PARTS}
         make.check_rows({name: np.empty(len(one)) for name, one in own.items()}, file, f"{split}/{dialogue}")
         for name, one in own.items():
             rows[name] += one
@@ -126,8 +135,17 @@ def _split(
     )
 
 
-def _of_dialogue(part: Mapping[object, object], dialogue: object, file: Path, key: str) -> list:
-    """What a part of the tuple has of a dialogue, by utterance. Raises DataError."""
+def of_dialogue(part: Mapping[object, object], dialogue: object, file: Path, key: str) -> list:
+    """What a part of the tuple has of a dialogue, by utterance.
+
+    Args:
+        part: dialogue -> its list.
+        dialogue: which.
+        file, key: what an error names.
+
+    Raises:
+        DataError: it has none, or anything but a list.
+    """
     found = part.get(dialogue)
     if not isinstance(found, list | tuple | np.ndarray):
         wrong = "missing" if found is None else f"is a {type(found).__name__}"

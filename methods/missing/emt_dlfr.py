@@ -175,10 +175,10 @@ class EMTDLFR(Method):
     }  # fmt: skip
     departures: ClassVar[Mapping[str, str] | None] = {
         "all": (
-            "text is features, of which the masked mean is the vector, in place of BERT that is trained along; the rates are the same share of the "
-            "protocol's, and there is none for BERT; padding is not pooled, and an absent modality is a zero vector and a zero "
-            "token; one network for all rates, not one for each; waveforms, and media whose encoder is trained along, are one step, an "
-            "embedding of mmbench's encoder, and are not rebuilt; at most 100 epochs. On planted data "
+            "text is features, of which the masked mean is the vector, in place of BERT that is trained along (--encoder-mode full trains "
+            "it); the rates are the same share of the protocol's, and there is none for BERT; padding is not pooled, and an absent "
+            "modality is a zero vector and a zero token; one network for all rates, not one for each; waveforms are one step, an embedding "
+            "of mmbench's encoder; neither they nor media whose encoder is trained along are rebuilt; at most 100 epochs. On planted data "
             "lost steps are rebuilt (R^2 of 0.67 of text), and views attract each other; without the complete view the error is the same "
             "(0.44 at a rate of 0.9 of text): docs/methods.md has the figures"
         ),
@@ -286,7 +286,7 @@ class EMTDLFR(Method):
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         """``task`` of the incomplete view, ``complete`` of the other, ``attraction`` between both, and ``rebuilt``."""
-        left, complete = two_views(batch, self.steps.vectors, self.training)
+        left, complete = two_views(batch, self.steps.raw, self.training)
         s = self.params
         vectors, fused, steps = self.read(left)
         terms = {"task": self.task(vectors, fused, batch.target)}
@@ -303,7 +303,7 @@ class EMTDLFR(Method):
             errors = [
                 rebuilding_error(part(x), left, complete, name, self.steps.blocks[name])
                 for name, part, x in zip(self.names, self.rebuilders, steps, strict=True)
-                if name not in self.steps.vectors
+                if name not in self.steps.raw
             ]
             terms["rebuilt"] = s.weight_rebuilt * torch.stack([*errors, fused.new_zeros(())]).sum()
         return terms

@@ -103,13 +103,13 @@ class LNLN(Method):
     }
     departures: ClassVar[Mapping[str, str] | None] = {
         "all": (
-            "text is features, in place of BERT that is trained along; padding is not read, and an absent modality has no part in "
-            "proxy and hyper tokens; the completeness is the share of steps that is left, not the rate that was drawn for them; steps "
-            "are lost anew in every pass, where the release repeats its draws; one network and epoch for all metrics and "
-            "rates, chosen by validation, not by the test at a rate of 0.5; classes, other leading modalities and more than three are "
-            "ours; waveforms, and media whose encoder is trained along, are one step, an embedding of mmbench's encoder. On planted data "
-            "the discriminator's gradient holds w at 1.00 whatever is lost, as it reaches w unreversed; without the adversary w falls with "
-            "what is lost, and the errors without any text are 0.44 and 0.30 (two seeds), not 0.53 and 0.57: docs/methods.md has the figures"
+            "text is features, in place of BERT that is trained along (--encoder-mode full trains it); padding is not read, and an absent "
+            "modality has no part in proxy and hyper tokens; the completeness is the share of steps that is left, not the rate that was "
+            "drawn for them; steps are lost anew in every pass, where the release repeats its draws; one network and epoch for all metrics "
+            "and rates, chosen by validation, not by the test at a rate of 0.5; classes, other leading modalities and more than three are "
+            "ours; waveforms are one step, an embedding of mmbench's encoder. On planted data the discriminator's gradient holds w at 1.00 "
+            "whatever is lost, as it reaches w unreversed; without the adversary w falls with what is lost, and the errors without any "
+            "text are 0.44 and 0.30 (two seeds), not 0.53 and 0.57: docs/methods.md has the figures"
         ),
     }
     controls: ClassVar[Mapping[str, Mapping[str, object]]] = {
@@ -231,7 +231,7 @@ class LNLN(Method):
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         """The task's loss and, from what the samples had before steps were lost, the three others."""
-        left, complete = two_views(batch, self.steps.vectors, self.training)
+        left, complete = two_views(batch, self.steps.raw, self.training)
         tokens = self.read(left)
         logit, proxy = self.assess(tokens, left)
         leading = self.mixed(tokens, logit.sigmoid(), proxy)

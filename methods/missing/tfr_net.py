@@ -143,12 +143,13 @@ class TFRNet(Method):
     }  # fmt: skip
     departures: ClassVar[Mapping[str, str] | None] = {
         "all": (
-            "after MMSA's code; text is features, in place of BERT that is trained along; padding is neither attended to nor "
-            "pooled; one rate of dropout in attention, where MMSA's differs by modality, none behind the ReLU of a layer, nor in the "
-            "head; heads over time are as many as divide the steps, at most 5; one network for all rates, not one for each; waveforms, and media "
-            "whose encoder is trained along, are one step, an embedding of mmbench's encoder, and are not rebuilt; the weights of "
-            "MOSI for any other data set, and at most 100 epochs. On planted data lost steps are rebuilt (R^2 of 0.42 of text), and the same "
-            "network without that is as good (errors of 0.39 with it and 0.40 without at a rate of 0.9 of text): docs/methods.md has the figures"
+            "after MMSA's code; text is features, in place of BERT that is trained along (--encoder-mode full trains it); padding is "
+            "neither attended to nor pooled; one rate of dropout in attention, where MMSA's differs by modality, none behind the ReLU of a "
+            "layer, nor in the head; heads over time are as many as divide the steps, at most 5; one network for all rates, not one for "
+            "each; waveforms are one step, an embedding of mmbench's encoder; neither they nor media whose encoder is trained along are "
+            "rebuilt; the weights of MOSI for any other data set, and at most 100 epochs. On planted data lost steps are rebuilt (R^2 of "
+            "0.42 of text), and the same network without that is as good (errors of 0.39 with it and 0.40 without at a rate of 0.9 of "
+            "text): docs/methods.md has the figures"
         ),
     }
     controls: ClassVar[Mapping[str, Mapping[str, object]]] = {
@@ -197,7 +198,7 @@ class TFRNet(Method):
         self.rebuilt = {
             m: (i, self.steps.planned[m] or STEPS)
             for i, m in enumerate(self.names)
-            if m not in self.steps.vectors
+            if m not in self.steps.raw
         }
         self.over_time = nn.ModuleList(
             transformer(length, next(n for n in (5, 4, 3, 2, 1) if length % n == 0), s.own_levels, True)
@@ -242,7 +243,7 @@ class TFRNet(Method):
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         """The task's loss of what is left, and from the second epoch on what is rebuilt, ``rebuilt``."""
-        left, complete = two_views(batch, self.steps.vectors, self.training)
+        left, complete = two_views(batch, self.steps.raw, self.training)
         heard, valid = self.read(left)
         terms = {"task": task_loss(self.answer(heard, valid).prediction, batch.target, self.spec)}
         if self.begun and self.params.weight_rebuilt and self.rebuilt:

@@ -77,11 +77,11 @@ class ALMT(Method):
     }
     departures: ClassVar[Mapping[str, str] | None] = {
         "all": (
-            "after MMSA's code; text is features, in place of BERT that is trained along; padding is not attended to; an absent "
-            "modality adds nothing to the hyper tokens; the settings of SIMS hold for SIMSv2, too, for which MMSA has none, and "
-            "those of MOSI for any other data set; waveforms, and media whose encoder is trained along, are one step, an embedding of "
-            "mmbench's encoder. On planted data the language's guidance leaves a fifth of the error that a constant's "
-            "does (0.13, and 0.70): docs/methods.md has the figures"
+            "after MMSA's code; text is features, in place of BERT that is trained along (--encoder-mode full trains it); padding is not "
+            "attended to; an absent modality adds nothing to the hyper tokens; the settings of SIMS hold for SIMSv2, too, for which MMSA "
+            "has none, and those of MOSI for any other data set; waveforms are one step, an embedding of mmbench's encoder. On planted "
+            "data the language's guidance leaves a fifth of the error that a constant's does (0.13, and 0.70): docs/methods.md has the "
+            "figures"
         ),
     }
     controls: ClassVar[Mapping[str, Mapping[str, object]]] = {"constant guide": {"guide": "constant"}}

@@ -72,11 +72,11 @@ class CENET(Method):
     departures: ClassVar[Mapping[str, str] | None] = {
         "all": (
             "after MMSA's code; text is features of a frozen model, read by two pre-norm layers of mmbench's, in place of BERT that is "
-            "trained along with the shift before its second layer; the learning rate is the family's, as that of MMSA (1e-5) is BERT's; "
-            "padding is not attended to; an absent modality adds zeros to what the shift is made of; the settings of MOSI hold for any "
-            "other data set, and at most 100 epochs, where MMSA knows no maximum; waveforms, and media whose encoder is trained "
-            "along, are one step, an embedding of mmbench's encoder. On planted data words that find a step of audio by its name leave "
-            "less than half of the error of the mean over steps (0.22, and 0.58): docs/methods.md has the figures"
+            "trained along with the shift before its second layer (--encoder-mode full trains it along, and these layers stand behind its "
+            "last); the learning rate is the family's, as that of MMSA (1e-5) is BERT's; padding is not attended to; an absent modality "
+            "adds zeros to what the shift is made of; the settings of MOSI hold for any other data set, and at most 100 epochs, where MMSA "
+            "knows no maximum; waveforms are one step, an embedding of mmbench's encoder. On planted data words that find a step of audio "
+            "by its name leave less than half of the error of the mean over steps (0.22, and 0.58): docs/methods.md has the figures"
         ),
     }
     controls: ClassVar[Mapping[str, Mapping[str, object]]] = {

@@ -102,13 +102,13 @@ class DLF(Method):
     }
     departures: ClassVar[Mapping[str, str] | None] = {
         "all": (
-            "after the authors' code; text is features, in place of BERT that is trained along; the valid steps of each modality are brought "
-            "to one number by means over equal shares, where the release reads aligned data with their padding; alignment is of the "
-            "entries of a step; the margin of scores is in units of a sixth of their range, of classes 0.15; one rate of dropout in attention; "
-            "transformers, heads and projections that no loss reads are left out; an absent modality is attended to by none, and zeros; "
-            "the settings of MOSI hold for any other data set, SIMS with 39 steps, and at most 100 epochs, where the release knows no "
-            "maximum; waveforms, and media whose encoder is trained along, are an embedding of mmbench's encoder at every step. On planted "
-            "data the language's questions leave about half of the error that attention of each to itself does (0.36, and 0.65), and the terms of "
+            "after the authors' code; text is features, in place of BERT that is trained along (--encoder-mode full trains it); the valid "
+            "steps of each modality are brought to one number by means over equal shares, where the release reads aligned data with their "
+            "padding; alignment is of the entries of a step; the margin of scores is in units of a sixth of their range, of classes 0.15; "
+            "one rate of dropout in attention; transformers, heads and projections that no loss reads are left out; an absent modality is "
+            "attended to by none, and zeros; the settings of MOSI hold for any other data set, SIMS with 39 steps, and at most 100 epochs, "
+            "where the release knows no maximum; waveforms are an embedding of mmbench's encoder at every step. On planted data the "
+            "language's questions leave about half of the error that attention of each to itself does (0.36, and 0.65), and the terms of "
             "decoupling cost more than that (0.15 without them): docs/methods.md has the figures"
         ),
     }

@@ -123,15 +123,15 @@ class DMD(Method):
     }
     departures: ClassVar[Mapping[str, str] | None] = {
         "all": (
-            "after the authors' code; text is features, in place of BERT that is trained along; the valid steps of each modality are brought "
-            "to one number by means over equal shares, where the release reads aligned data with their padding; alignment is of the "
-            "entries of a step, where the release's is over the batch; the margin of scores is in units of a sixth of their range, of classes "
-            "0.15; the prior of both graphs has the dominant modality teach, and that of the heterogeneous one not vision audio, too; "
-            "one rate of dropout in attention; projections that no loss reads are left out; an absent modality is attended to by none, neither "
-            "teaches nor learns, and is zeros; the settings of MOSI hold for any other data set, SIMS with 39 steps, and at most 100 "
-            "epochs, where the release knows no maximum; waveforms, and media whose encoder is trained along, are an embedding of mmbench's "
-            "encoder at every step. On planted data parts rebuild what they are made of, and neither they nor the graphs lower the error "
-            "(0.188, 0.197 without decoupling, and 0.193 without distillation): docs/methods.md has the figures"
+            "after the authors' code; text is features, in place of BERT that is trained along (--encoder-mode full trains it); the valid "
+            "steps of each modality are brought to one number by means over equal shares, where the release reads aligned data with their "
+            "padding; alignment is of the entries of a step, where the release's is over the batch; the margin of scores is in units of a "
+            "sixth of their range, of classes 0.15; the prior of both graphs has the dominant modality teach, and that of the "
+            "heterogeneous one not vision audio, too; one rate of dropout in attention; projections that no loss reads are left out; an "
+            "absent modality is attended to by none, neither teaches nor learns, and is zeros; the settings of MOSI hold for any other "
+            "data set, SIMS with 39 steps, and at most 100 epochs, where the release knows no maximum; waveforms are an embedding of "
+            "mmbench's encoder at every step. On planted data parts rebuild what they are made of, and neither they nor the graphs lower "
+            "the error (0.188, 0.197 without decoupling, and 0.193 without distillation): docs/methods.md has the figures"
         ),
     }
     controls: ClassVar[Mapping[str, Mapping[str, object]]] = {

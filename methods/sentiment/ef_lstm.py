@@ -45,6 +45,11 @@ class EFLSTM(Method):
     version = 1
     kinds: ClassVar[tuple[str, ...]] = ("regression", "classification", "multi-label")
     as_published: ClassVar[Mapping[str, Any]] = {"steps": 50, "hidden": 128, "lstm_layers": 4, "dropout": 0.5}
+    as_published_in: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "mosei": {"hidden": 256, "lstm_layers": 2, "dropout": 0.4},
+        "sims": {"steps": 39, "hidden": 32, "lstm_layers": 3},
+        "simsv2": {"steps": 39, "lstm_layers": 3, "dropout": 0.2},
+    }
     rules_as_published: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "sentiment": {
             "epochs": 100,
@@ -53,14 +58,16 @@ class EFLSTM(Method):
             "learning_rate": 0.001,
             "weight_decay": 0.005,
             "clip_norm": 0.0,
-        }
+        },
+        "mosei": {"batch_size": 128, "learning_rate": 0.005, "weight_decay": 0.0001},
+        "sims": {"batch_size": 128, "learning_rate": 0.0005, "weight_decay": 0.001},
+        "simsv2": {"learning_rate": 0.0005, "weight_decay": 0.0},
     }
     departures: ClassVar[Mapping[str, str] | None] = {
         "all": (
-            "after MMSA's code; the valid steps of each modality are brought to one number by means over equal shares, where MMSA "
-            "reads aligned data with their padding; sizes and budget of MOSI for every data set, and at most 100 epochs, where "
-            "MMSA knows no maximum; waveforms, and media whose encoder is trained along, are an embedding of mmbench's encoder "
-            "at every step"
+            "after MMSA's code; the valid steps of each modality are brought to one number by means over equal shares, where MMSA reads "
+            "aligned data with their padding; the settings of MOSI hold for any other data set than MOSEI, SIMS and SIMSv2, and at most "
+            "100 epochs, where MMSA knows no maximum; waveforms are an embedding of mmbench's encoder at every step"
         ),
     }
     controls: ClassVar[Mapping[str, Mapping[str, object]]] = {"without order": {"order": False}}

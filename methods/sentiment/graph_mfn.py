@@ -119,11 +119,11 @@ class GraphMFN(Method):
     }
     departures: ClassVar[Mapping[str, str] | None] = {
         "all": (
-            "after MMSA's code; the valid steps of each modality are brought to one number by means over equal shares, where MMSA "
-            "reads aligned data with their padding; an absent modality is zeros; the settings of MOSI hold for any other data set, "
-            "SIMSv2 among them, and at most 100 epochs, where MMSA knows no maximum; waveforms, and media whose encoder is trained "
-            "along, are an embedding of mmbench's encoder at every step. On planted data the memory leaves less than half of the error "
-            "that cells alone do (0.12, and 0.51), and without predicted efficacies 0.20: docs/methods.md has the figures"
+            "after MMSA's code; the valid steps of each modality are brought to one number by means over equal shares, where MMSA reads "
+            "aligned data with their padding; an absent modality is zeros; the settings of MOSI hold for any other data set, SIMSv2 among "
+            "them, and at most 100 epochs, where MMSA knows no maximum; waveforms are an embedding of mmbench's encoder at every step. On "
+            "planted data the memory leaves less than half of the error that cells alone do (0.12, and 0.51), and without predicted "
+            "efficacies 0.20: docs/methods.md has the figures"
         ),
     }
     controls: ClassVar[Mapping[str, Mapping[str, object]]] = {

@@ -16,16 +16,22 @@ from ..shared.embedded import Embeds
 from ..shared.networks import SharedNetworkParams, as_prediction, available, outputs
 from ..shared.subnetworks import Subnetworks
 
-#: Modality -> hidden width and width of its vector: MMSA's settings for MOSI. Audio's are those of any other modality.
-RELEASED = {"text": (128, 256), "audio": (16, 16), "vision": (128, 128), "": (16, 16)}
+#: ``subnets`` -> modality -> hidden width and width of its vector: MMSA's settings. Audio's are those of any other modality.
+SIZES = {
+    "released": {"text": (128, 256), "audio": (16, 16), "vision": (128, 128), "": (16, 16)},
+    "mosei": {"text": (128, 128), "audio": (32, 32), "vision": (128, 128), "": (32, 32)},
+    "sims": {"text": (128, 256), "audio": (32, 32), "vision": (128, 128), "": (32, 32)},
+    "simsv2": {"text": (64, 256), "audio": (32, 32), "vision": (64, 64), "": (32, 32)},
+}
 
 
 @dataclass(frozen=True)
 class LFDNNParams(SharedNetworkParams):
     """Sizes. With ``hidden_layers=0`` it is ``late_concat``."""
 
-    subnets: Literal["shared", "released"] = fixed(
-        "shared", source="ours: mmbench's encoders; released: MMSA's networks and sizes for MOSI"
+    subnets: Literal["shared", "released", "mosei", "sims", "simsv2"] = fixed(
+        "shared",
+        source="ours: mmbench's encoders; released: MMSA's networks and sizes for MOSI; the others: for that data set",
     )
     post_width: int = fixed(128, source="MMSA, MOSI: post_fusion_dim")
     hidden_layers: int = fixed(2, source="MMSA; 0 is the control: one linear layer")
@@ -46,6 +52,11 @@ class LFDNN(Embeds):
     version = 1
     kinds: ClassVar[tuple[str, ...]] = ("regression", "classification", "multi-label")
     as_published: ClassVar[Mapping[str, Any]] = {"subnets": "released"}
+    as_published_in: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "mosei": {"subnets": "mosei"},
+        "sims": {"subnets": "sims", "post_width": 32, "subnet_dropout": 0.3, "post_dropout": 0.5},
+        "simsv2": {"subnets": "simsv2", "post_width": 32, "subnet_dropout": 0.4, "post_dropout": 0.4},
+    }
     rules_as_published: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "sentiment": {
             "epochs": 100,
@@ -54,12 +65,16 @@ class LFDNN(Embeds):
             "learning_rate": 0.001,
             "weight_decay": 0.01,
             "clip_norm": 0.0,
-        }
+        },
+        "mosei": {"batch_size": 64, "learning_rate": 0.002, "weight_decay": 0.001},
+        "sims": {"learning_rate": 0.005, "weight_decay": 0.005},
+        "simsv2": {"learning_rate": 0.005, "weight_decay": 0.0},
     }
     departures: ClassVar[Mapping[str, str] | None] = {
         "all": (
-            "after MMSA's code; audio and vision are averaged over their valid steps, not over padding too; the LSTM stops at the "
-            "last word; sizes and budget of MOSI for every data set, and at most 100 epochs, where MMSA knows no maximum"
+            "after MMSA's code; audio and vision are averaged over their valid steps, not over padding too; the LSTM stops at the last "
+            "word; the settings of MOSI hold for any other data set than MOSEI, SIMS and SIMSv2, and at most 100 epochs, where MMSA knows "
+            "no maximum"
         ),
     }
     controls: ClassVar[Mapping[str, Mapping[str, object]]] = {"linear": {"hidden_layers": 0}}
@@ -70,8 +85,8 @@ class LFDNN(Embeds):
         if params.hidden_layers < 0:
             raise ValueError(f"hidden_layers is {params.hidden_layers}: it should be 0 or more")
         self.names = tuple(spec.modalities)
-        released = RELEASED if params.subnets == "released" else None
-        self.subnets = Subnetworks(spec, params, released=released, rate=params.subnet_dropout)
+        sizes = SIZES.get(params.subnets)
+        self.subnets = Subnetworks(spec, params, released=sizes, rate=params.subnet_dropout)
         width = sum(self.subnets.widths.values())
         self.dropout = nn.Dropout(params.post_dropout)
         layers: list[nn.Module] = []

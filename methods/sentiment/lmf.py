@@ -17,15 +17,21 @@ from ..shared.subnetworks import Subnetworks
 from ..shared.tensor_fusion import LowRankTensor
 
 #: Modality -> hidden width and width of its vector: MMSA's settings for MOSI. Audio's are those of any other modality.
-RELEASED = {"text": (128, 64), "audio": (16, 16), "vision": (128, 128), "": (16, 16)}
+SIZES = {
+    "released": {"text": (128, 64), "audio": (16, 16), "vision": (128, 128), "": (16, 16)},
+    "mosei": {"text": (128, 64), "audio": (16, 16), "vision": (128, 128), "": (16, 16)},
+    "sims": {"text": (64, 32), "audio": (16, 16), "vision": (64, 64), "": (16, 16)},
+    "simsv2": {"text": (64, 32), "audio": (32, 32), "vision": (64, 64), "": (32, 32)},
+}
 
 
 @dataclass(frozen=True)
 class LMFParams(SharedNetworkParams):
     """Sizes, the rank, and a fault of the released code."""
 
-    subnets: Literal["shared", "released"] = fixed(
-        "shared", source="ours: mmbench's encoders; released: MMSA's networks and sizes for MOSI"
+    subnets: Literal["shared", "released", "mosei", "sims", "simsv2"] = fixed(
+        "shared",
+        source="ours: mmbench's encoders; released: MMSA's networks and sizes for MOSI; the others: for that data set",
     )
     rank: int = searched(3, choices=(1, 3, 4, 8), source="MMSA, MOSI; range: our choice")
     weights_trained: bool = fixed(
@@ -48,6 +54,11 @@ class LMF(Embeds):
     kinds: ClassVar[tuple[str, ...]] = ("regression", "classification", "multi-label")
     needs_modalities = 2
     as_published: ClassVar[Mapping[str, Any]] = {"subnets": "released", "weights_trained": False}
+    as_published_in: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "mosei": {"subnets": "mosei", "rank": 4, "subnet_dropout": 0.2},
+        "sims": {"subnets": "sims", "rank": 4, "factor_rate": 0.25, "subnet_dropout": 0.2},
+        "simsv2": {"subnets": "simsv2", "rank": 4, "factor_rate": 0.25},
+    }
     rules_as_published: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "sentiment": {
             "epochs": 100,
@@ -56,14 +67,17 @@ class LMF(Embeds):
             "learning_rate": 0.001,
             "weight_decay": 0.005,
             "clip_norm": 0.0,
-        }
+        },
+        "mosei": {"batch_size": 32, "weight_decay": 0.001},
+        "sims": {"learning_rate": 0.002},
+        "simsv2": {"batch_size": 32, "learning_rate": 0.002, "weight_decay": 0.0001},
     }
     departures: ClassVar[Mapping[str, str] | None] = {
         "all": (
-            "after MMSA's code, not the authors'; audio and vision are averaged over their valid steps, not over padding too; "
-            "the LSTM stops at the last word; the fused feature that OOD scores read is what the ranks say; no dropout but in the "
-            "networks of the modalities; sizes and budget of MOSI for every data set, and at most 100 epochs, where MMSA knows no "
-            "maximum"
+            "after MMSA's code, not the authors'; audio and vision are averaged over their valid steps, not over padding too; the LSTM "
+            "stops at the last word; the fused feature that OOD scores read is what the ranks say; no dropout but in the networks of the "
+            "modalities; the settings of MOSI hold for any other data set than MOSEI, SIMS and SIMSv2, and at most 100 epochs, where MMSA "
+            "knows no maximum"
         ),
     }
     controls: ClassVar[Mapping[str, Mapping[str, object]]] = {
@@ -75,8 +89,8 @@ class LMF(Embeds):
     def __init__(self, params: LMFParams, spec: Spec) -> None:
         super().__init__(params, spec)
         self.names = tuple(spec.modalities)
-        released = RELEASED if params.subnets == "released" else None
-        self.subnets = Subnetworks(spec, params, released=released, rate=params.subnet_dropout)
+        sizes = SIZES.get(params.subnets)
+        self.subnets = Subnetworks(spec, params, released=sizes, rate=params.subnet_dropout)
         widths = [self.subnets.widths[name] for name in self.names]
         self.fusion = LowRankTensor(widths, params.rank, outputs(spec), params.weights_trained)
 

@@ -70,13 +70,13 @@ class MAGBERT(Method):
     }
     departures: ClassVar[Mapping[str, str] | None] = {
         "all": (
-            "after MMSA's code; text is features of a frozen model, shifted behind positions and read by two pre-norm layers of mmbench's, in "
-            "place of BERT that is trained along with the gate behind its embeddings; the learning rate is the family's, as that of "
-            "MMSA (1e-5) is BERT's; the valid steps of each modality are brought to one number by means over equal shares, where MMSA "
-            "reads aligned data; an absent modality shifts nothing; the settings of SIMS hold for SIMSv2, too, those of MOSI for any other "
-            "data set, and at most 100 epochs, where MMSA knows no maximum; waveforms, and media whose encoder is trained along, are an "
-            "embedding of mmbench's encoder at every step. On planted data the shift leaves half of the error of the text alone (0.28, and "
-            "0.60), and as much without the words in its gate (0.33): docs/methods.md has the figures"
+            "after MMSA's code; text is features of a frozen model, shifted behind positions and read by two pre-norm layers of mmbench's, "
+            "in place of BERT that is trained along with the gate behind its embeddings (--encoder-mode full trains it along, and the gate "
+            "stands behind its last layer); the learning rate is the family's, as that of MMSA (1e-5) is BERT's; the valid steps of each "
+            "modality are brought to one number by means over equal shares, where MMSA reads aligned data; an absent modality shifts "
+            "nothing; the settings of SIMS hold for SIMSv2, too, those of MOSI for any other data set, and at most 100 epochs, where MMSA "
+            "knows no maximum; waveforms are an embedding of mmbench's encoder at every step. On planted data the shift leaves half of the "
+            "error of the text alone (0.28, and 0.60), and as much without the words in its gate (0.33): docs/methods.md has the figures"
         ),
     }
     controls: ClassVar[Mapping[str, Mapping[str, object]]] = {

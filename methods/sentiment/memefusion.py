@@ -28,7 +28,7 @@ from ..shared.networks import (
     as_prediction,
     embedding_width,
     encoders,
-    is_vector,
+    is_raw,
     known_modalities,
     outputs,
 )
@@ -262,7 +262,7 @@ def _projections(spec: Spec, width: int, params: MemeFusionParams) -> Encoders:
 
     def make(features: int) -> nn.Module:
         name = next(names)
-        if not is_vector(spec, name):
+        if not is_raw(spec, name):
             return LinearProjection(features, width)
         alone = replace(spec, modalities={name: features})
         return encoders(alone, width, params.layers, params.released_encoder).parts[0]

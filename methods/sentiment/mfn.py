@@ -127,12 +127,11 @@ class MFN(Method):
     }
     departures: ClassVar[Mapping[str, str] | None] = {
         "all": (
-            "after MMSA's code; the valid steps of each modality are brought to one number by means over equal shares, where MMSA "
-            "reads aligned data with their padding; a modality that is averaged is the mean of its valid steps; an absent one is "
-            "zeros; the settings of MOSI hold for any other data set, and at most 100 epochs, where MMSA knows no maximum; "
-            "waveforms, and media whose encoder is trained along, are an embedding of mmbench's encoder at every step. On planted "
-            "data the memory leaves a third of the error that cells alone do (0.25, and 0.75), and without attention 0.72: "
-            "docs/methods.md has the figures"
+            "after MMSA's code; the valid steps of each modality are brought to one number by means over equal shares, where MMSA reads "
+            "aligned data with their padding; a modality that is averaged is the mean of its valid steps; an absent one is zeros; the "
+            "settings of MOSI hold for any other data set, and at most 100 epochs, where MMSA knows no maximum; waveforms are an embedding "
+            "of mmbench's encoder at every step. On planted data the memory leaves a third of the error that cells alone do (0.25, and "
+            "0.75), and without attention 0.72: docs/methods.md has the figures"
         ),
     }
     controls: ClassVar[Mapping[str, Mapping[str, object]]] = {

@@ -81,6 +81,22 @@ class MISA(Embeds):
         "feed_forward": 2048,
         "released_difference": True,
     }
+    as_published_in: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "mosei": {"dropout": 0.5, "weight_difference": 0.3, "weight_similarity": 0.8},
+        "sims": {
+            "dropout": 0.0,
+            "weight_difference": 0.3,
+            "weight_similarity": 1.0,
+            "weight_reconstruction": 0.8,
+        },
+        "simsv2": {
+            "hidden": 64,
+            "dropout": 0.5,
+            "weight_difference": 0.5,
+            "weight_similarity": 1.0,
+            "weight_reconstruction": 0.5,
+        },
+    }
     rules_as_published: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "sentiment": {
             "epochs": 100,
@@ -90,16 +106,18 @@ class MISA(Embeds):
             "accumulate_by": "sum",
             "clip_norm": 0.0,
             "clip_value": 0.8,
-        }
+        },
+        "mosei": {"batch_size": 64},
+        "sims": {"batch_size": 64, "clip_value": 1.0},
     }
     departures: ClassVar[Mapping[str, str] | None] = {
         "all": (
-            "after MMSA's code; text is features, of which the masked mean is read, in place of BERT that is trained along; "
-            "audio and vision are read to their end, where MMSA cuts them to the number of words; its discriminator, which has "
-            "no loss, is left out; squared errors of scores and cross-entropy of classes; the terms are over the samples that "
-            "have the modality; sizes, weights and budget of MOSI for every data set, and at most 100 epochs, where MMSA knows "
-            "no maximum. On planted data each term does its part, and none lowers the error (0.152, and 0.153 without them): "
-            "docs/methods.md has the figures"
+            "after MMSA's code; text is features, of which the masked mean is read, in place of BERT that is trained along (--encoder-mode "
+            "full trains it); audio and vision are read to their end, where MMSA cuts them to the number of words; its discriminator, "
+            "which has no loss, is left out; squared errors of scores and cross-entropy of classes; the terms are over the samples that "
+            "have the modality; the settings of MOSI hold for any other data set than MOSEI, SIMS and SIMSv2, and at most 100 epochs, "
+            "where MMSA knows no maximum. On planted data each term does its part, and none lowers the error (0.152, and 0.153 without "
+            "them): docs/methods.md has the figures"
         ),
     }
     controls: ClassVar[Mapping[str, Mapping[str, object]]] = {
@@ -122,11 +140,11 @@ class MISA(Embeds):
         self.encoders = encoders(spec, width, params.layers, params.released_encoder)
         widths = dict.fromkeys(self.names, width)
         if params.subnets == "released":
-            for i, name in enumerate(self.names):
+            for name in self.names:
                 if name in self.encoders.vectors:
                     continue
                 read = self.encoders.read[name]
-                self.encoders.parts[i] = MaskedMean() if name == TEXT else TwoLSTMs(read)
+                self.encoders.read_steps(name, MaskedMean() if name == TEXT else TwoLSTMs(read))
                 widths[name] = read if name == TEXT else 4 * read
         self.enter = nn.ModuleList(
             nn.Sequential(nn.Linear(size, hidden), nn.ReLU(), nn.LayerNorm(hidden))

@@ -86,12 +86,12 @@ class MMIM(EmbedsByEncoders):
     }
     departures: ClassVar[Mapping[str, str] | None] = {
         "all": (
-            "after MMSA's code; text is features, of which the masked mean is read, in place of BERT that is trained along; the "
-            "networks of the likelihood learn by the same batches as the rest, at the same time, where MMSA has half of each epoch for "
-            "them; parameters start as torch's do, not by Xavier's rule; entropies of classes are those within each class; an "
-            "absent modality is zeros and in no term; the settings of MOSI for any data set, and at most 100 epochs, where MMSA knows no "
-            "maximum. On planted data the terms raise what z says of the modalities, and one modality of the other, and lower no error "
-            "(0.113, and 0.104 without them): docs/methods.md has the figures"
+            "after MMSA's code; text is features, of which the masked mean is read, in place of BERT that is trained along (--encoder-mode "
+            "full trains it); the networks of the likelihood learn by the same batches as the rest, at the same time, where MMSA has half "
+            "of each epoch for them; parameters start as torch's do, not by Xavier's rule; entropies of classes are those within each "
+            "class; an absent modality is zeros and in no term; the settings of MOSI for any data set, and at most 100 epochs, where MMSA "
+            "knows no maximum. On planted data the terms raise what z says of the modalities, and one modality of the other, and lower no "
+            "error (0.113, and 0.104 without them): docs/methods.md has the figures"
         ),
     }
     controls: ClassVar[Mapping[str, Mapping[str, object]]] = {
@@ -109,12 +109,12 @@ class MMIM(EmbedsByEncoders):
         self.encoders = encoders(spec, own, params.layers, params.released_encoder)
         widths = dict.fromkeys(self.names, own)
         if params.subnets == "released":
-            for i, name in enumerate(self.names):
+            for name in self.names:
                 if name in self.encoders.vectors:
                     continue
                 read = self.encoders.read[name]
                 widths[name] = read if name == TEXT else RELEASED
-                self.encoders.parts[i] = MaskedMean() if name == TEXT else TwoWayLSTM(read, RELEASED)
+                self.encoders.read_steps(name, MaskedMean() if name == TEXT else TwoWayLSTM(read, RELEASED))
         size = params.fusion_width
         self.enter, self.inner = nn.Linear(sum(widths.values()), size), nn.Linear(size, size)
         self.out = nn.Linear(size, outputs(spec))

@@ -16,10 +16,13 @@ from ..shared.networks import SharedNetworkParams, embedding_width, encoders, kn
 from ..shared.own_labels import OwnLabels
 from ..shared.subnetworks import TEXT, MaskedMean, RecurrentSubnet
 
-#: Modality -> hidden width of its LSTM, width of its vector, width of its head: MMSA's settings for MOSI. Audio's are those of any
-#: other; text is a vector.
-RELEASED = {"audio": (16, 16, 16), "vision": (32, 32, 32), "": (16, 16, 16)}
-RELEASED_TEXT = 32
+#: ``subnets`` -> modality -> hidden width of its LSTM, width of its vector, width of its head: MMSA's settings. Audio's are those of
+#: any other; of text, which is a vector, the head's alone.
+SIZES = {
+    "released": {"text": (0, 0, 32), "audio": (16, 16, 16), "vision": (32, 32, 32), "": (16, 16, 16)},
+    "sims": {"text": (0, 0, 64), "audio": (16, 16, 16), "vision": (64, 32, 32), "": (16, 16, 16)},
+    "simsv2": {"text": (0, 0, 64), "audio": (16, 16, 32), "vision": (64, 32, 32), "": (16, 16, 32)},
+}
 RELEASED_FUSION = 128
 
 
@@ -27,8 +30,9 @@ RELEASED_FUSION = 128
 class SelfMMParams(SharedNetworkParams):
     """Sizes, and what labels the modalities learn."""
 
-    subnets: Literal["shared", "released"] = fixed(
-        "shared", source="ours: mmbench's encoders; released: MMSA's networks and sizes for MOSI"
+    subnets: Literal["shared", "released", "sims", "simsv2"] = fixed(
+        "shared",
+        source="ours: mmbench's encoders; released: MMSA's networks and sizes for MOSI; the others: for that data set, those of MOSI hold for MOSEI",
     )
     head_width: int = fixed(32, source="ours: of the hidden layers of every head; with subnets=shared")
     labels: Literal["generated", "true", "none"] = fixed(
@@ -52,6 +56,10 @@ class SelfMM(OwnLabels, EmbedsByEncoders):
     uses_index = True
     needs_modalities = 2
     as_published: ClassVar[Mapping[str, Any]] = {"subnets": "released"}
+    as_published_in: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "sims": {"subnets": "sims"},
+        "simsv2": {"subnets": "simsv2"},
+    }
     rules_as_published: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "sentiment": {
             "epochs": 100,
@@ -62,16 +70,18 @@ class SelfMM(OwnLabels, EmbedsByEncoders):
             "learning_rate": 0.001,
             "weight_decay": 0.001,
             "clip_norm": 0.0,
-        }
+        },
+        "mosei": {"batch_size": 32, "weight_decay": 0.01},
+        "sims": {"batch_size": 32},
     }
     departures: ClassVar[Mapping[str, str] | None] = {
         "all": (
-            "after MMSA's code; text is features, of which the masked mean is read, in place of BERT that is trained along; one rate "
-            "for all parameters, where audio and vision have 0.005; a sample without a modality keeps that label, and counts in no "
-            "centre; of a modality that is absent the vector is 0; a label that is first met is y; dropout, 0.1 before the heads of text "
-            "and audio, is left out; sizes and budget of MOSI for every data set, and at most 100 epochs, where MMSA knows no "
-            "maximum. On planted data labels go to what their modality says, and gain nothing over the score itself (error 0.123, and "
-            "0.122): docs/methods.md has the figures"
+            "after MMSA's code; text is features, of which the masked mean is read, in place of BERT that is trained along (--encoder-mode "
+            "full trains it); one rate and decay for all parameters but BERT's, where audio and vision have their own; a sample without a "
+            "modality keeps that label, and counts in no centre; of a modality that is absent the vector is 0; a label that is first met "
+            "is y; dropout, 0.1 before some heads, is left out; the settings of MOSI hold for any other data set than MOSEI, SIMS and "
+            "SIMSv2, and at most 100 epochs, where MMSA knows no maximum. On planted data labels go to what their modality says, and gain "
+            "nothing over the score itself (error 0.123, and 0.122): docs/methods.md has the figures"
         ),
     }
     controls: ClassVar[Mapping[str, Mapping[str, object]]] = {
@@ -86,17 +96,19 @@ class SelfMM(OwnLabels, EmbedsByEncoders):
         width = embedding_width(spec, params.width)
         self.encoders = encoders(spec, width, params.layers, params.released_encoder)
         widths, hidden = [width] * len(self.names), [params.head_width] * (1 + len(self.names))
-        if params.subnets == "released":
+        sizes = SIZES.get(params.subnets)
+        if sizes is not None:
             hidden[0] = RELEASED_FUSION
             for i, name in enumerate(self.names):
                 if name in self.encoders.vectors:
                     continue
                 read = self.encoders.read[name]
                 if name == TEXT:
-                    self.encoders.parts[i], widths[i], hidden[i + 1] = MaskedMean(), read, RELEASED_TEXT
+                    widths[i], hidden[i + 1] = read, sizes[name][2]
+                    self.encoders.read_steps(name, MaskedMean())
                 else:
-                    inner, widths[i], hidden[i + 1] = RELEASED.get(name, RELEASED[""])
-                    self.encoders.parts[i] = RecurrentSubnet(read, inner, widths[i])
+                    inner, widths[i], hidden[i + 1] = sizes.get(name, sizes[""])
+                    self.encoders.read_steps(name, RecurrentSubnet(read, inner, widths[i]))
         self.add_tasks(sum(widths), widths, hidden, params.labels)
 
     def vectors(self, embeddings: Mapping[str, Tensor], batch: Batch) -> tuple[Tensor, list[Tensor]]:

@@ -159,14 +159,14 @@ class TETFN(OwnLabels):
     }
     departures: ClassVar[Mapping[str, str] | None] = {
         "all": (
-            "after MMSA's code; text is features, in place of BERT that is trained along; sequences are read as they are, where MMSA "
-            "aligns them to the words; padding is neither attended to nor the last step, and the LSTM stops before it; convolutions keep the "
-            "number of steps; one rate of dropout in attention, and one weight decay, where MMSA's differ by modality; labels move within "
-            "their range, where MMSA has 3 for all; an absent modality is attended to by none, and zeros for the heads; the settings of "
-            "MOSI hold for any other data set, and at most 100 epochs, where MMSA knows no maximum; waveforms, and media whose encoder "
-            "is trained along, are one step, an embedding of mmbench's encoder. On planted data attention to another modality leaves less than "
-            "half of the error that attention to its own does (0.23, and 0.56), and the text between two others, or tasks of "
-            "modalities, gain nothing: docs/methods.md has the figures"
+            "after MMSA's code; text is features, in place of BERT that is trained along (--encoder-mode full trains it); sequences are "
+            "read as they are, where MMSA aligns them to the words; padding is neither attended to nor the last step, and the LSTM stops "
+            "before it; convolutions keep the number of steps; one rate of dropout in attention, and one weight decay, where MMSA's differ "
+            "by modality; labels move within their range, where MMSA has 3 for all; an absent modality is attended to by none, and zeros "
+            "for the heads; the settings of MOSI hold for any other data set, and at most 100 epochs, where MMSA knows no maximum; "
+            "waveforms are one step, an embedding of mmbench's encoder. On planted data attention to another modality leaves less than "
+            "half of the error that attention to its own does (0.23, and 0.56), and the text between two others, or tasks of modalities, "
+            "gain nothing: docs/methods.md has the figures"
         ),
     }
     controls: ClassVar[Mapping[str, Mapping[str, object]]] = {

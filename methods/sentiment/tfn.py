@@ -19,8 +19,13 @@ from ..shared.networks import SharedNetworkParams, as_prediction, available, out
 from ..shared.subnetworks import Subnetworks
 from ..shared.tensor_fusion import LowRankTensor, bounded, outer_with_one
 
-#: Modality -> hidden width and width of its vector: MMSA's settings for MOSI. Audio's are those of any other modality.
-RELEASED = {"text": (128, 32), "audio": (32, 32), "vision": (128, 128), "": (32, 32)}
+#: ``subnets`` -> modality -> hidden width and width of its vector: MMSA's settings. Audio's are those of any other modality.
+SIZES = {
+    "released": {"text": (128, 32), "audio": (32, 32), "vision": (128, 128), "": (32, 32)},
+    "mosei": {"text": (128, 128), "audio": (16, 16), "vision": (128, 128), "": (16, 16)},
+    "sims": {"text": (128, 256), "audio": (32, 32), "vision": (128, 128), "": (32, 32)},
+    "simsv2": {"text": (128, 128), "audio": (32, 32), "vision": (128, 128), "": (32, 32)},
+}
 #: The most modalities whose outer product is built.
 MOST = 3
 
@@ -29,8 +34,9 @@ MOST = 3
 class TFNParams(SharedNetworkParams):
     """Sizes, and what stands in the place of the outer product."""
 
-    subnets: Literal["shared", "released"] = fixed(
-        "shared", source="ours: mmbench's encoders; released: MMSA's networks and sizes for MOSI"
+    subnets: Literal["shared", "released", "mosei", "sims", "simsv2"] = fixed(
+        "shared",
+        source="ours: mmbench's encoders; released: MMSA's networks and sizes for MOSI; the others: for that data set",
     )
     factor_width: int = fixed(
         12, source="ours: width of a modality's vector with subnets=shared, so that the product stays small"
@@ -61,6 +67,11 @@ class TFN(Embeds):
     kinds: ClassVar[tuple[str, ...]] = ("regression", "classification", "multi-label")
     needs_modalities = 2
     as_published: ClassVar[Mapping[str, Any]] = {"subnets": "released", "output": "released"}
+    as_published_in: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "mosei": {"subnets": "mosei", "post_width": 16, "subnet_dropout": 0.4, "post_dropout": 0.4},
+        "sims": {"subnets": "sims", "post_width": 32, "subnet_dropout": 0.4, "post_dropout": 0.4},
+        "simsv2": {"subnets": "simsv2", "post_width": 32},
+    }
     rules_as_published: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "sentiment": {
             "epochs": 100,
@@ -68,14 +79,17 @@ class TFN(Embeds):
             "batch_size": 32,
             "learning_rate": 0.001,
             "clip_norm": 0.0,
-        }
+        },
+        "mosei": {"batch_size": 128, "learning_rate": 0.005},
+        "sims": {"learning_rate": 0.0005},
+        "simsv2": {"batch_size": 128, "learning_rate": 0.002},
     }
     departures: ClassVar[Mapping[str, str] | None] = {
         "all": (
-            "after MMSA's code, not the authors'; audio and vision are averaged over their valid steps, not over padding too; "
-            "the LSTM stops at the last word; more than three modalities have a tensor of low rank; sizes and budget of "
-            "MOSI for every data set, and at most 100 epochs, where MMSA knows no maximum. A planted product of two modalities "
-            "is learned as well by two layers on the concatenation (error 0.05 each): docs/methods.md has the figures"
+            "after MMSA's code, not the authors'; audio and vision are averaged over their valid steps, not over padding too; the LSTM "
+            "stops at the last word; more than three modalities have a tensor of low rank; the settings of MOSI hold for any other data "
+            "set than MOSEI, SIMS and SIMSv2, and at most 100 epochs, where MMSA knows no maximum. A planted product of two modalities is "
+            "learned as well by two layers on the concatenation (error 0.05 each): docs/methods.md has the figures"
         ),
     }
     controls: ClassVar[Mapping[str, Mapping[str, object]]] = {
@@ -91,7 +105,7 @@ class TFN(Embeds):
         self.subnets = Subnetworks(
             spec,
             params,
-            released=RELEASED if params.subnets == "released" else None,
+            released=SIZES.get(params.subnets),
             rate=params.subnet_dropout,
             width=params.factor_width,
         )

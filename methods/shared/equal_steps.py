@@ -10,7 +10,8 @@ from .networks import Encoders, SharedNetworkParams, embedding_width, encoders
 
 
 class StepEncoders(Encoders):
-    """Sequences are read as they are; waveforms, and media whose encoder is trained along, keep their encoder: one vector.
+    """Sequences are read as they are, those of media as the encoder that is trained along makes them; waveforms, and media of
+    which that encoder makes one vector, keep their encoder.
 
     Attributes:
         sizes: modality -> numbers in a step of what ``steps`` gives.
@@ -25,10 +26,13 @@ class StepEncoders(Encoders):
             width: of an embedding of them.
         """
         parts = (
-            part if name in made.vectors else nn.Identity()
+            part if name in made.raw else nn.Identity()
             for name, part in zip(made.names, made.parts, strict=True)
         )
         super().__init__(spec, lambda _: next(parts))
+        for name in self.raw:
+            if name not in self.vectors:
+                self.read_steps(name, nn.Identity())
         self.sizes = {name: width if name in made.vectors else size for name, size in self.read.items()}
 
     def steps(self, modality: str, batch: Batch, steps: int, dtype: torch.dtype) -> Tensor:

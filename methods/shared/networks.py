@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, cast
 
 import torch
 from torch import Tensor, nn
@@ -20,6 +21,9 @@ from .sequence_encoder import LAYERS, WIDTH, SequenceEncoder, encode_together
 from .series_encoder import SeriesEncoder
 from .vector_encoder import VectorEncoder
 from .waveform import WAVEFORM_WIDTH, WaveformEncoder
+
+if TYPE_CHECKING:  # it brings the libraries of raw media
+    from .media_encoder import MediaEncoder
 
 
 @dataclass(frozen=True)
@@ -148,6 +152,10 @@ class PerModality(nn.Module):
         """
         return self.parts[self.names.index(modality)](*inputs)
 
+    def parameters_of(self, modality: str) -> list[nn.Parameter]:
+        """The parameters of a modality's own network."""
+        return list(self.parts[self.names.index(modality)].parameters())
+
 
 class Encoders(PerModality):
     """The encoder of each modality; those that are alike are computed as one (``encode_together``).
@@ -157,7 +165,9 @@ class Encoders(PerModality):
     Attributes:
         partly_observed: those modalities.
         read: modality -> numbers in a step that its encoder reads.
-        vectors: the modalities that have mmbench's encoder in every method (``is_vector``).
+        raw: the modalities whose batches hold no features (``is_raw``).
+        vectors: those of them that have mmbench's encoder in every method (``is_vector``).
+        trained: number of a modality -> its encoder of raw media, of those of which a method reads each step.
     """
 
     def __init__(self, spec: Spec, make: Callable[[int], nn.Module]) -> None:
@@ -170,8 +180,32 @@ class Encoders(PerModality):
         read = {name: width * _times_read(spec, name) for name, width in spec.modalities.items()}
         super().__init__(replace(spec, modalities=read), make)
         self.read = read
+        self.raw = tuple(name for name in self.names if is_raw(spec, name))
         self.vectors = tuple(name for name in self.names if is_vector(spec, name))
+        self.trained = nn.ModuleDict()
         self.partly_observed = tuple(name for name in self.names if _times_read(spec, name) == 2)
+
+    def read_steps(self, modality: str, reader: nn.Module) -> None:
+        """Has a module of the method's own read the steps of a modality, in the place of mmbench's encoder.
+
+        Where an encoder of raw media is trained along, it stays: ``inputs`` then gives what it says at each step.
+
+        Args:
+            modality: its name; none of ``vectors``.
+            reader: of [batch, time, ``read``].
+        """
+        place = self.names.index(modality)
+        if modality in self.raw:
+            encoder = cast("MediaEncoder", self.parts[place])
+            encoder.sequence = nn.Identity()
+            self.trained[str(place)] = encoder
+        self.parts[place] = reader
+
+    def parameters_of(self, modality: str) -> list[nn.Parameter]:
+        """The parameters of a modality's own network, with those of its encoder of raw media."""
+        place = str(self.names.index(modality))
+        before = self.trained[place].parameters() if place in self.trained else ()
+        return [*before, *super().parameters_of(modality)]
 
     def inputs(self, batch: Batch, modality: str) -> tuple[Tensor, Tensor]:
         """What the encoder of a modality reads.
@@ -182,9 +216,11 @@ class Encoders(PerModality):
 
         Returns:
             Features [batch, time, feature], followed by which of them were observed where it reads that; and the valid steps,
-            [batch, time].
+            [batch, time]. Of raw media the encoder itself reads, it is these, and with ``read_steps`` its states.
         """
         features, valid = batch.features[modality], valid_steps(batch, modality)
+        if (place := str(self.names.index(modality))) in self.trained:
+            return cast("MediaEncoder", self.trained[place]).states(features, valid)
         if modality not in self.partly_observed:
             return features, valid
         observed = batch.observed_entries(modality)
@@ -217,6 +253,16 @@ class Encoders(PerModality):
         return {name: found[name] if name in found else part(*inputs[name]) for name, part in parts.items()}
 
 
+def is_raw(spec: Spec, modality: str) -> bool:
+    """Whether the batches of a modality hold no features, but waveforms, or media whose encoder is trained along.
+
+    Args:
+        spec: of the task.
+        modality: its name.
+    """
+    return modality in spec.tuned or spec.encoders.get(modality) == "cnn1d"
+
+
 def is_vector(spec: Spec, modality: str) -> bool:
     """Whether methods read a modality as one vector, an embedding of mmbench's encoder, and never its steps.
 
@@ -225,15 +271,28 @@ def is_vector(spec: Spec, modality: str) -> bool:
         modality: its name.
 
     Returns:
-        True of waveforms, and of media whose encoder is trained along.
+        True of waveforms, and of media whose encoder is trained along and makes one vector of a clip.
     """
-    return modality in spec.tuned or spec.encoders.get(modality) == "cnn1d"
+    return is_raw(spec, modality) and steps_of(spec, modality) <= 1
+
+
+def steps_of(spec: Spec, modality: str) -> int:
+    """The steps that a method reads of a modality: of the training data, padding included; 0 where they are not known.
+
+    Args:
+        spec: of the task.
+        modality: its name; of media whose encoder is trained along, it is that encoder's steps.
+    """
+    tuned = spec.tuned.get(modality)
+    if tuned is not None:
+        return tuned.steps
+    return 0 if spec.encoders.get(modality) == "cnn1d" else spec.steps.get(modality, 0)
 
 
 def _times_read(spec: Spec, modality: str) -> int:
     """How often an encoder reads the features of a step: twice where it also reads which were observed. Waveforms and raw
     media have no such entries."""
-    return 2 if modality in spec.partly_observed and not is_vector(spec, modality) else 1
+    return 2 if modality in spec.partly_observed and not is_raw(spec, modality) else 1
 
 
 class Stacked(nn.Module):

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ...datasets.batch import Batch, Spec
-from .networks import SharedNetworkParams, embedding_width, encoders
+from .networks import SharedNetworkParams, embedding_width, encoders, steps_of
 
 
 def valid_first(features: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
@@ -61,12 +61,14 @@ def block_means(features: Tensor, valid: Tensor, block: int) -> tuple[Tensor, Te
 class StepSequences(nn.Module):
     """Each modality as a sequence of vectors of one width.
 
-    Waveforms, and media whose encoder is trained along, are one step: an embedding of mmbench's encoder, brought to the
-    width by a linear layer. All others are read step by step by a module of their own.
+    Waveforms, and media of which an encoder that is trained along makes one vector, are one step: an embedding of mmbench's
+    encoder, brought to the width by a linear layer. All others are read step by step by a module of their own, media as that
+    encoder's states.
 
     Attributes:
         names: of the modalities, in order.
         vectors: those that are one step.
+        raw: those whose batches hold no features, so that no step of them can be lost or rebuilt as one.
         planned: modality -> steps that its training data have here; 0 where that is not known.
     """
 
@@ -92,17 +94,17 @@ class StepSequences(nn.Module):
         self.names = tuple(spec.modalities)
         own = embedding_width(spec, params.width)
         self.encoders = encoders(spec, own, params.layers, params.released_encoder)
-        self.vectors = self.encoders.vectors
+        self.vectors, self.raw = self.encoders.vectors, self.encoders.raw
         self.adapt = nn.ModuleDict()
         self.blocks, self.planned = {}, {}
         for i, name in enumerate(self.names):
-            steps = spec.steps.get(name, 0)
+            steps = steps_of(spec, name)
             self.blocks[name] = block_length(steps, most_steps)
             self.planned[name] = 1 if name in self.vectors else -(-steps // self.blocks[name])
             if name in self.vectors:
                 self.adapt[str(i)] = nn.Linear(own, width)
             else:
-                self.encoders.parts[i] = make(name, self.encoders.read[name])
+                self.encoders.read_steps(name, make(name, self.encoders.read[name]))
 
     def forward(self, modality: str, batch: Batch) -> tuple[Tensor, Tensor]:
         """The sequence of one modality, its valid steps first, and which they are.

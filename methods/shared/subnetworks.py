@@ -112,7 +112,8 @@ class Subnetworks(nn.Module):
     ) -> None:
         """Builds the networks.
 
-        Modalities of waveforms, and those whose encoder is trained along, keep mmbench's encoder in any case.
+        Modalities of waveforms, and those of which an encoder that is trained along makes one vector, keep mmbench's encoder in
+        any case.
 
         Args:
             spec: names the modalities.
@@ -132,10 +133,11 @@ class Subnetworks(nn.Module):
             if released is not None and name not in self.encoders.vectors:
                 hidden, self.widths[name] = released.get(name, released[""])
                 read = self.encoders.read[name]
-                self.encoders.parts[i] = (
+                self.encoders.read_steps(
+                    name,
                     RecurrentSubnet(read, hidden, self.widths[name])
                     if name == TEXT
-                    else DenseSubnet(read, self.widths[name], rate)
+                    else DenseSubnet(read, self.widths[name], rate),
                 )
             elif width is not None:
                 self.widths[name] = width

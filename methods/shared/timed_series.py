@@ -112,7 +112,7 @@ class WithTimedEncoders(ERM):
         super().__init__(params, spec)
         self.read_times = getattr(params, "times", "stated") == "stated"
         for i, (name, features) in enumerate(spec.modalities.items()):
-            if name not in self.encoders.vectors:
+            if name not in self.encoders.raw:
                 self.encoders.parts[i] = make(features, self.width)
 
     def encode(self, modality: str, batch: Batch) -> Tensor:

@@ -76,6 +76,7 @@ RULES_OF_0_2: dict[str, Any] = {
     "class_weights": "off",
     "impute": "off",
     "accumulate_by": "mean",
+    "media_decay": 1.0,
 }
 _MLP_HEADS = {"head_dropout": 0.5, "mlp_heads": False, "contrast": "published"}
 PARAMS_OF_0_2: Mapping[str, Mapping[str, Any]] = {
@@ -105,6 +106,7 @@ PARAMS_OF_0_2: Mapping[str, Mapping[str, Any]] = {
     },
     "gmp": {"unimodal_width": 0, "batch_norm": False, "reversal_behind": False, "mean_auxiliary": False},
     "ebmc": {"kl_from": "fusion", "msd_norm": False, "first_stage": 0.4},
+    "mult": {"audio_kernel": 0, "vision_kernel": 0, "residual_dropout": 0.0, "hidden_dropout": 0.0},
 }
 
 
