@@ -281,7 +281,7 @@ def _evaluate(
 def _conditions(corruption: Any, job: Job, context: Context, data: TaskData) -> list[Condition]:
     """The conditions of a corruption for the test split, whose features it changes or whose raw media it breaks."""
     if not breaks_media(corruption):
-        return corruption_conditions(corruption, data.test.batch, without=data.media)
+        return corruption_conditions(corruption, data.test.batch, data.media, data.sound_rates)
     from ..features.finetune import conditions_on_batches  # with encoders and what reads media
     from ..features.reencode import conditions_on_media
 
