@@ -91,7 +91,7 @@ def is_unchanged(
         texts: modality -> the encoder's specification as the user wrote it.
         dtype: the type that features are stored in.
         cache: where features are stored.
-        skip_broken: whether the dataset may lack clips that cannot be read.
+        skip_broken: whether the dataset may lack clips that cannot be read, and lacks those of ``MediaSet.leaks``.
     """
     if before is None or ((before.problems or media_set.faults) and not skip_broken):
         return False
@@ -99,7 +99,7 @@ def is_unchanged(
         return False
     if {name: one.encoder for name, one in before.modalities.items()} != dict(texts):
         return False
-    return before.asked == request_digest(media_set, texts, dtype)
+    return before.asked == request_digest(media_set.without_leaks(), texts, dtype)
 
 
 def request_digest(media_set: MediaSet, texts: Mapping[str, str], dtype: str) -> str:
