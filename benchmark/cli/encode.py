@@ -13,6 +13,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from ..core.environment import no_such_gpu
 from ..core.errors import UsageError, nearest
 from ..core.locate import root_from
 from ..core.plugins import use_plugins
@@ -168,8 +169,8 @@ def _encoders(texts: Mapping[str, str], device: str) -> dict[str, tuple[str, Enc
         place = torch.device(device)
     except RuntimeError:
         raise UsageError(f"--device {device}: expected auto, cpu, cuda or cuda:N") from None
-    if place.type == "cuda" and not torch.cuda.is_available():
-        raise UsageError(f"--device {device}: no GPU is there; use --device cpu")
+    if place.type == "cuda" and (place.index or 0) >= torch.cuda.device_count():
+        raise UsageError(no_such_gpu(device, torch.cuda.device_count()))
     return {modality: (text, make(parse(text), place)) for modality, text in texts.items()}
 
 

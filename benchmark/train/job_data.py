@@ -9,6 +9,7 @@ import torch
 
 from ...corruptions.mask_table import MaskTable
 from ...datasets.dataset import DataError, Located
+from ..core.environment import no_such_gpu
 from ..core.errors import UsageError
 from ..core.job import OUTSIDE, Job
 from ..core.locate import locate
@@ -139,7 +140,7 @@ def device_of(context: Context) -> torch.device:
     if context.device == "cpu" or (context.device == "auto" and not torch.cuda.is_available()):
         return torch.device("cpu")
     if not torch.cuda.is_available():
-        raise UsageError(f"device {context.device}: torch finds no GPU; use --device cpu")
+        raise UsageError(f"{no_such_gpu(context.device, 0)} (torch finds none)")
     return torch.device("cuda", 0)
 
 
