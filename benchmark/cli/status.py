@@ -21,6 +21,7 @@ from ..report.console import print_faults
 from ..search.trials import SearchProgress, count_trials, searches
 from ..store.damage import damage
 from ..store.job_folder import Record
+from ..store.reader import no_jobs
 from ..store.store import Store
 
 if TYPE_CHECKING:
@@ -106,6 +107,9 @@ def print_status(store: Store, out: Console, states: tuple[list[Record], list[st
         Whether all jobs can be read, and none failed, died or was cancelled.
     """
     records, faults = states or states_of(store)
+    if not (records or faults):
+        out.print(no_jobs(store), markup=False, highlight=False, soft_wrap=True)
+        return True
     number_of = Counter(record.state for record in records)
     words = ", ".join(f"{number_of[state]} {state}" for state in STATES if number_of[state])
     out.print(f"{counted(len(records), 'job')} in {store.path}: {words}")
