@@ -145,7 +145,7 @@ class Slurm(Detached):
             "nothing is submitted"
         ]
         for place, array in enumerate(arrays):
-            lines.append(f"\narray {place + 1}: {len(array)} tasks")
+            lines.append(f"\narray {place + 1}: {counted(len(array), 'task')}")
             for number, bundle in enumerate(array):
                 about = f"task {number}: {counted(len(bundle.names), 'job')}, about {bundle.seconds:.0f} s of work"
                 lines.append(f"{about}: {' '.join(bundle.names)}")

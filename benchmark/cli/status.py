@@ -187,8 +187,9 @@ def _print_searches(progress: list[SearchProgress], out: Console) -> None:
     counts = count_trials(progress)
     words = {"chosen": "chose", "open": "go on", "broken": "have a failed trial"}
     states = ", ".join(f"{counts[state]} {word}" for state, word in words.items() if counts[state])
-    trials, repeats = f"{counts['trials']} trials", f"{counts['repeats']} repeats"
-    out.print(f"of these {trials} and {repeats} of {len(progress)} searches: {states}", highlight=False)
+    trials, repeats = counted(counts["trials"], "trial"), counted(counts["repeats"], "repeat")
+    number = counted(len(progress), "search", "searches")
+    out.print(f"of these {trials} and {repeats} of {number}: {states}", highlight=False)
 
 
 def last_words(log: str) -> list[str]:

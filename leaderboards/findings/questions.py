@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from ..labels import AVERAGE, CLEAN, KEYS, MISSING
+from ..labels import AVERAGE, CLEAN, KEYS, MISSING, counted
 from ..metrics.derived import CLOSED, LEFT
 from ..render.plain import p_text
 from ..stats.intervals import holm
@@ -90,7 +90,7 @@ def no_consistent_winner(evidence: Evidence) -> Answered:
     wins = ", ".join(f"{name} on {firsts.count(name)}" for name in methods if name in firsts)
     losses = ", ".join(f"{name} on {count}" for name, count in beaten.items())
     words = (
-        f"Best mean of {len(tasks)} tasks: {wins}. Significantly worse than the best (paired, Holm and "
+        f"Best mean of {counted(len(tasks), 'task')}: {wins}. Significantly worse than the best (paired, Holm and "
         f"Bonferroni, 5 %): {losses}.{over}"
     )
     if all(beaten.values()):
