@@ -11,13 +11,12 @@ from torch import Tensor
 
 from ...corruptions.training import inject, inject_by_sample
 from ...datasets.batch import Batch
-from ...datasets.imputation import impute
+from ...datasets.imputation import impute, imputed_once
 from ...datasets.rates import has_rates
 from ...methods.estimator import Estimator
 from ..core.protocol import Protocol
 from ..core.selection import Direction, Epoch, select_epoch
 from .aside import call_aside
-from .imputers import imputed_once
 from .seeds import derive, generator
 from .validate import Report, SelectionData, validate
 
