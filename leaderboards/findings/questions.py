@@ -138,7 +138,7 @@ def gap_to_oracle(evidence: Evidence) -> Answered:
         estimates.append(share)
     without = sum(not by_seed for by_seed in shares.values())
     if without:
-        words += f" Without a gap that is told apart from 0: {without} of {len(effects)} tasks."
+        words += f" Without a gap that is told apart from 0: {without} of {counted(len(effects), 'task')}."
     return Answered(_side(estimates[0], evidence.large), words, effects, estimates)
 
 
@@ -168,7 +168,7 @@ def three_are_no_better(evidence: Evidence) -> Answered:
         )
     gain = estimates[0]
     words = (
-        f"Gain over the best pair, mean over methods: {gain}; ahead in {ahead} of {total} cases. Reliable is an "
+        f"Gain over the best pair, mean over methods: {gain}; ahead in {ahead} of {counted(total, 'case')}. Reliable is an "
         f"interval above 0; marginal is below {100 * evidence.margin:g} %. The best pair is chosen by its test score, "
         "which favours pairs."
     )
@@ -245,7 +245,7 @@ def fusion_hurts(evidence: Evidence) -> Answered:
     named = "; ".join(ahead[:most]) + ("; …" if len(ahead) > most else "")
     words = (
         f"Gain of one modality over all of them, mean over methods: {_listed(estimates, effects)}. Ahead in {len(ahead)} "
-        f"of {sum(map(len, cases.values()))} cases{': ' + named if ahead else ''}. Fusion hurts where an interval lies "
+        f"of {counted(sum(map(len, cases.values())), 'case')}{': ' + named if ahead else ''}. Fusion hurts where an interval lies "
         f"above 0; marginal is below {100 * evidence.margin:g} %."
     )
     tasks = [task for task, _ in cases]
