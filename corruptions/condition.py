@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -37,6 +38,19 @@ class NeedsSplit(Protocol):
 
         Args:
             split: all samples; with their targets where the condition has an attribute ``reads_targets`` that is true.
+        """
+        ...
+
+
+@runtime_checkable
+class LosesSteps(Protocol):
+    """A condition that takes single steps away. Of raw sound, whose steps are numbers of a waveform, these are packets."""
+
+    def for_sound(self, rates: Mapping[str, int]) -> Condition:
+        """The condition for modalities that hold raw sound.
+
+        Args:
+            rates: modality -> samples a second of its sound.
         """
         ...
 

@@ -51,6 +51,7 @@ class Conflict(Corruption):
     family: ClassVar[str] = "conflict"
     moves_steps: ClassVar[bool] = True
     changes_mask: ClassVar[bool] = True
+    any_medium: ClassVar[bool] = True
     reads_targets: ClassVar[bool] = True
     #: Share of the samples.
     levels: ClassVar[tuple[float, float, float, float, float]] = (0.1, 0.2, 0.4, 0.7, 1.0)

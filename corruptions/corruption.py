@@ -34,6 +34,8 @@ class Corruption(ABC):
         family: what kinds have in common, such as ``"noise"``: to a network that was trained on one kind of a
             family, the others are not unseen either.
         medium: what the modality must hold.
+        any_medium: whether what it does is the same whatever a modality holds, so that raw media can be given to it in the
+            place of features. Any class with conditions may say so.
         only: the names of the modalities that it makes sense for; empty: any that holds the medium.
         moves_entries: whether it zeroes entries or reads them from other steps. What was observed of a modality that is
             partly observed then goes along: what is zeroed is no longer observed. Other damage changes the values of
@@ -53,6 +55,7 @@ class Corruption(ABC):
     kind: ClassVar[str]
     family: ClassVar[str]
     medium: ClassVar[Medium] = "features"
+    any_medium: ClassVar[bool] = False
     only: ClassVar[tuple[str, ...]] = ()
     moves_entries: ClassVar[bool] = False
     moves_steps: ClassVar[bool] = False

@@ -10,10 +10,9 @@ from dataclasses import dataclass, replace
 from typing import ClassVar, Self
 
 import torch
-from torch import Tensor
 
 from ..datasets.batch import Batch
-from ..datasets.damage import without_some
+from ..datasets.damage import packet_sizes, spread, without_some
 from ..datasets.rates import rates_text
 from .features import left_observed, zero_steps
 from .random import Stream
@@ -35,6 +34,8 @@ class RandomModality:
 
     rate: float
     seed: int = 0
+
+    any_medium: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         _check(self.rate)
@@ -71,15 +72,22 @@ class RandomModality:
 class RandomFrames:
     """Steps of every modality are zeroed, each with the same probability (TFR-Net, EMT-DLFR, LNLN).
 
+    Of raw media these are black pictures, words without letters and silences of 20 ms, as ``--train-missing spectrum``
+    takes them.
+
     Attributes:
         rate: 0 to 1.
         seed: of the masks.
         modalities: whose.
+        sounds: of those that hold raw sound, the number of samples that are lost as one.
     """
 
     rate: float
     modalities: tuple[str, ...]
     seed: int = 0
+    sounds: tuple[tuple[str, int], ...] = ()
+
+    any_medium: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         _check(self.rate)
@@ -99,12 +107,21 @@ class RandomFrames:
         if self.rate == 0:
             return batch
         stream = Stream(self.seed, "random-frames", batch.sample_id)
-        gone = {
-            name: stream.uniform(name, _steps(batch.features[name])) < self.rate for name in self.modalities
-        }
+        gone = {}
+        for name in self.modalities:
+            steps, size = batch.features[name].shape[1], dict(self.sounds).get(name, 1)
+            gone[name] = spread(stream.uniform(name, -(-steps // size)) < self.rate, size, steps)
         dropped = {name: zero_steps(batch.features[name], steps) for name, steps in gone.items()}
         changed = replace(batch, features={**batch.features, **dropped})
         return changed.with_observed(left_observed(batch, gone)).without_tokens(gone)
+
+    def for_sound(self, rates: Mapping[str, int]) -> Self:
+        """The same, of modalities with raw sound in packets of 20 ms.
+
+        Args:
+            rates: modality -> samples a second of its sound.
+        """
+        return replace(self, sounds=tuple(packet_sizes(rates).items()))
 
     @classmethod
     def conditions(cls, modalities: Sequence[str]) -> list[Self]:
@@ -128,6 +145,7 @@ class ModalityRates:
     seed: int = 0
 
     kind: ClassVar[str] = "missing-rates"
+    any_medium: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         for _, rate in self.rates:
@@ -181,15 +199,13 @@ class OwnRates:
 
     rates: Mapping[str, float]
 
+    any_medium: ClassVar[bool] = True
+
     def conditions(self, modalities: Sequence[str]) -> list[ModalityRates]:
         """The condition; none where no modality, or only a single one, is there to be missing."""
         rates = tuple((name, self.rates.get(name, 0.0)) for name in modalities)
         some = len(modalities) > 1 and any(rate for _, rate in rates)
         return [ModalityRates(rates)] if some else []
-
-
-def _steps(features: Tensor) -> int:
-    return features.shape[1]
 
 
 def _check(rate: float) -> None:

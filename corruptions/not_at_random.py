@@ -121,6 +121,7 @@ class MissingByLabel(NotAtRandom):
     """The chance grows with the label: the number of the class, the score, or how many labels a sample has."""
 
     kind: ClassVar[str] = "missing-by-label"
+    any_medium: ClassVar[bool] = True
     reads_targets: ClassVar[bool] = True
 
     def values(self, split: Batch) -> Tensor:

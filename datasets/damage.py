@@ -190,8 +190,7 @@ def _damaged(batch: Batch, missing: str, noise: str, draws: Draws, sound_rates: 
     if missing == "patterns":
         return _absent(batch, _patterns(batch, draws))
     if missing == "spectrum":
-        packets = {name: max(1, round(PACKET * rate)) for name, rate in sound_rates.items()}
-        batch = _frames(batch, draws, packets)
+        batch = _frames(batch, draws, packet_sizes(sound_rates))
         return _absent(batch, draws.uniform("whole modalities", len(batch.modalities)) < WHOLE)
     return batch
 
@@ -222,11 +221,8 @@ def _frames(batch: Batch, draws: Draws, packets: Mapping[str, int]) -> Batch:
     for name, values in batch.features.items():
         steps, size = values.shape[1], packets.get(name, 1)
         rate = _spectrum(draws, f"frames/{name}").unsqueeze(1)
-        kept = draws.uniform(f"frames/{name}", -(-steps // size)) >= rate
-        kept = (
-            kept.repeat_interleave(size, dim=1)[:, :steps].to(values.device)
-            if size > 1
-            else kept.to(values.device)
+        kept = spread(draws.uniform(f"frames/{name}", -(-steps // size)) >= rate, size, steps).to(
+            values.device
         )
         features[name] = values.where(kept.view(*kept.shape, *[1] * (values.ndim - 2)), 0)
         if name in batch.observed:
@@ -234,6 +230,29 @@ def _frames(batch: Batch, draws: Draws, packets: Mapping[str, int]) -> Batch:
         if name in batch.tokens:
             gone[name] = ~kept
     return replace(batch, features=features).with_observed(observed).without_tokens(gone)
+
+
+def packet_sizes(sound_rates: Mapping[str, int]) -> dict[str, int]:
+    """Modality of raw sound -> the number of its steps in a packet, at least 1.
+
+    Args:
+        sound_rates: modality -> samples a second.
+    """
+    return {name: max(1, round(PACKET * rate)) for name, rate in sound_rates.items()}
+
+
+def spread(packets: Tensor, size: int, steps: int) -> Tensor:
+    """What is said of packets, said of their steps.
+
+    Args:
+        packets: [batch, packets].
+        size: the number of steps in a packet; the last one may be cut short.
+        steps: how many steps there are.
+
+    Returns:
+        [batch, steps].
+    """
+    return packets.repeat_interleave(size, dim=1)[:, :steps] if size > 1 else packets
 
 
 def _patterns(batch: Batch, draws: Draws) -> Tensor:

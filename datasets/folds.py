@@ -43,8 +43,10 @@ def draw_folds(
     wholes = names if groups is None else groups
     there = len(set(wholes))
     if there < count:
-        what = "samples" if groups is None else "groups"
-        raise ValueError(f"there are {there} {what} for {count} folds")
+        what = "sample" if groups is None else "group"
+        raise ValueError(
+            f"there {'is' if there == 1 else 'are'} {there} {what}{'s' * (there != 1)} for {count} folds"
+        )
     kinds = np.zeros(len(names), np.int64) if classes is None else np.asarray(classes)
     if groups is not None:
         return _by_group(count, groups, kinds)

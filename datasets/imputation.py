@@ -47,6 +47,16 @@ def impute(batch: Batch, spec: Spec) -> Batch:
     )
 
 
+def imputed_once(batch: Batch, spec: Spec) -> Batch:
+    """Samples that are read every epoch, filled for all of them where that takes long.
+
+    Args:
+        batch: samples that nothing damages any more.
+        spec: of the network.
+    """
+    return impute(batch, spec) if spec.imputer is not None else batch
+
+
 def _filled_by_rule(batch: Batch, spec: Spec, rule: FillRule) -> Batch:
     """The batch with the modalities filled that say which of their entries were observed."""
     if not batch.observed:

@@ -7,14 +7,28 @@ Nothing heavy is imported before a table is made.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from .labels import AVERAGE, CLEAN, MISSING, Across
-from .metrics.families import judges_answers
+from .labels import CLEAN, Across
+from .tables.needs import (
+    Needs,
+    has_contributions,
+    has_damage,
+    has_published_numbers,
+    has_shift_families,
+    has_votes,
+    is_of_answers,
+    is_pattern,
+    is_rank,
+    several,
+    tells_course,
+    tells_mechanism,
+    tells_robustness,
+    tells_training,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,8 +41,6 @@ if TYPE_CHECKING:
 #: OOD samples; outputs with the diagnostics of the method; the errors of what fills series; outputs of linear
 #: probes of the encoders.
 READABLE = frozenset({"predictions", "conditions", "features", "diagnostics", "imputations", "probes"})
-#: Results in which a table finds what it needs.
-Needs = Callable[[Sequence["Result"]], bool]
 
 
 class UndeclaredError(ValueError):
@@ -171,90 +183,6 @@ def _refusal(table: Table, name: str) -> Callable[[], Any]:
     return refuse
 
 
-def _several(tasks: int) -> Needs:
-    """Whether two methods were done on as many tasks with the same modalities, protocol and kind of data."""
-
-    def compared(results: Sequence[Result]) -> bool:
-        blocks: dict[tuple, dict[tuple, bool]] = {}
-        for r in results:
-            rows = blocks.setdefault((r.protocol, r.synthetic, r.task, r.modalities), {})
-            rows[r.method, r.draw] = rows.get((r.method, r.draw), True) and r.state == "done"
-        complete = Counter(block[:2] for block, rows in blocks.items() if sum(rows.values()) > 1)
-        return any(count >= tasks for count in complete.values())
-
-    return compared
-
-
-def _targets(results: Sequence[Result]) -> bool:
-    """Whether there are two shifts of a family."""
-    from .tables.targets import family_of
-
-    tasks = {result.task for result in results if not result.folds}
-    families = Counter(family for task in tasks if (family := family_of(task)))
-    return any(count > 1 for count in families.values())
-
-
-def _damaged(results: Sequence[Result]) -> bool:
-    return any(result.damaged for result in results)
-
-
-def _voted(results: Sequence[Result]) -> bool:
-    return any(result.ensemble is not None for result in results)
-
-
-def _has_singles(results: Sequence[Result]) -> bool:
-    """Whether a task was done with several modalities and with one of them alone."""
-    joint = {one.task for one in results if "+" in one.modalities}
-    return any(one.task in joint and "+" not in one.modalities for one in results)
-
-
-def _has_contributions(results: Sequence[Result]) -> bool:
-    """Whether something of contributions was asked for: networks of single modalities, or probes."""
-    return _has_singles(results) or any(one.probes is not None and "+" in one.modalities for one in results)
-
-
-def _published(results: Sequence[Result]) -> bool:
-    from .tables.published import has_published
-
-    return has_published(results)
-
-
-def _is_summary(condition: str) -> bool:
-    from .tables.robustness import is_summary
-
-    return is_summary(condition)
-
-
-def _tells_mechanism(condition: str) -> bool:
-    from .tables.mechanism import is_summary
-
-    return is_summary(condition)
-
-
-def _tells_course(condition: str) -> bool:
-    from .tables.course import is_summary_epoch
-
-    return is_summary_epoch(condition)
-
-
-def _is_tested_epoch(condition: str) -> bool:
-    from .tables.training import is_tested_epoch
-
-    return is_tested_epoch(condition)
-
-
-def _is_pattern(condition: str) -> bool:
-    return condition.startswith((MISSING, AVERAGE))
-
-
-def _is_rank(metric: Metric, condition: str) -> bool:
-    return metric.kind == "rank" and not _judges(metric)
-
-
-def _judges(metric: Metric) -> bool:
-    return judges_answers(metric.name, metric.kind)
-
-
 #: Name -> declaration, in the order in which tables are printed.
 TABLES: dict[str, Table] = {
     table.name: table
@@ -263,7 +191,7 @@ TABLES: dict[str, Table] = {
             "accuracy",
             "Accuracy on complete test data",
             "accuracy:accuracy",
-            holds=lambda metric, condition: _judges(metric) and condition == CLEAN,
+            holds=lambda metric, condition: is_of_answers(metric) and condition == CLEAN,
             bounds=True,
             complete=True,
         ),
@@ -272,7 +200,7 @@ TABLES: dict[str, Table] = {
             "Mean over targets",
             "targets:targets",
             across="condition",
-            needs=_targets,
+            needs=has_shift_families,
             over_tasks=True,
         ),
         Table(
@@ -288,7 +216,7 @@ TABLES: dict[str, Table] = {
             "accuracy:missing",
             across="condition",
             needs=lambda results: any("+" in result.modalities for result in results),
-            holds=lambda metric, condition: _judges(metric) and _is_pattern(condition),
+            holds=lambda metric, condition: is_of_answers(metric) and is_pattern(condition),
             complete=True,
         ),
         Table(
@@ -296,7 +224,7 @@ TABLES: dict[str, Table] = {
             "Contribution of each modality",
             "contribution:contribution",
             reads={"predictions", "probes"},
-            needs=_has_contributions,
+            needs=has_contributions,
             singles=True,
             plain=True,
             notes="contribution:notes_of_contribution",
@@ -307,10 +235,10 @@ TABLES: dict[str, Table] = {
             "robustness:robustness",
             reads={"predictions", "conditions"},
             across="condition",
-            needs=_damaged,
-            shown=_is_summary,
+            needs=has_damage,
+            shown=tells_robustness,
             holds=lambda metric, condition: (
-                _judges(metric) and condition != CLEAN and not _is_pattern(condition)
+                is_of_answers(metric) and condition != CLEAN and not is_pattern(condition)
             ),
         ),
         Table(
@@ -318,7 +246,7 @@ TABLES: dict[str, Table] = {
             "Robustness in relation to clean data and to a reference run",
             "relative:relative",
             reads={"predictions", "conditions"},
-            needs=_damaged,
+            needs=has_damage,
             holds=lambda metric, condition: "relative" in metric.families,
             against_reference=True,
         ),
@@ -334,11 +262,11 @@ TABLES: dict[str, Table] = {
             "ensembles",
             "Ensembles: votes beside their members",
             "ensembles:ensembles",
-            needs=_voted,
+            needs=has_votes,
             plain=True,
             notes="ensembles:notes_of_ensembles",
         ),
-        Table("misd", "Misclassification detection", "trust:misclassification", holds=_is_rank),
+        Table("misd", "Misclassification detection", "trust:misclassification", holds=is_rank),
         Table(
             "ood",
             "OOD detection",
@@ -346,16 +274,16 @@ TABLES: dict[str, Table] = {
             reads={"features"},
             across="condition",
             needs=lambda results: any(result.features is not None for result in results),
-            holds=_is_rank,
+            holds=is_rank,
         ),
-        Table("calibration", "Calibration", "trust:calibration", holds=_is_rank),
+        Table("calibration", "Calibration", "trust:calibration", holds=is_rank),
         Table(
             "mechanism",
             "Mechanism: diagnostics under damage and beside errors",
             "mechanism:mechanism",
             reads={"diagnostics"},
             needs=lambda results: any(result.diagnostics is not None for result in results),
-            shown=_tells_mechanism,
+            shown=tells_mechanism,
             plain=True,
             notes="mechanism:notes_of_mechanism",
         ),
@@ -365,7 +293,7 @@ TABLES: dict[str, Table] = {
             "course:course",
             reads=set(),
             needs=lambda results: any(result.diagnostics is not None for result in results),
-            shown=_tells_course,
+            shown=tells_course,
             plain=True,
             notes="course:notes_of_course",
         ),
@@ -375,7 +303,7 @@ TABLES: dict[str, Table] = {
             "training:training",
             reads=set(),
             needs=lambda results: False,
-            shown=_is_tested_epoch,
+            shown=tells_training,
             plain=True,
             notes="training:notes_of_training",
         ),
@@ -394,7 +322,7 @@ TABLES: dict[str, Table] = {
             "Published numbers beside ours",
             "published:published",
             reads={"predictions", "conditions"},
-            needs=_published,
+            needs=has_published_numbers,
             plain=True,
             notes="published:notes_of_published",
         ),
@@ -403,7 +331,7 @@ TABLES: dict[str, Table] = {
             "ranks",
             "Average ranks over tasks",
             "comparisons:ranks",
-            needs=_several(tasks=2),
+            needs=several(tasks=2),
             source="accuracy",
             plain=True,
             notes="comparisons:notes_of_ranks",
@@ -412,7 +340,7 @@ TABLES: dict[str, Table] = {
             "comparisons",
             "Pairs of methods over tasks",
             "comparisons:comparisons",
-            needs=_several(tasks=2),
+            needs=several(tasks=2),
             source="accuracy",
             plain=True,
             notes="comparisons:notes_of_comparisons",
@@ -421,7 +349,7 @@ TABLES: dict[str, Table] = {
             "seeds",
             "Seeds needed to tell a method from the best",
             "comparisons:seeds",
-            needs=_several(tasks=1),
+            needs=several(tasks=1),
             source="accuracy",
             plain=True,
             notes="comparisons:notes_of_seeds",

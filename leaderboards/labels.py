@@ -98,3 +98,14 @@ BY_NAME = "method"
 def is_tidy(frame: pd.DataFrame) -> bool:
     """Whether a frame has the columns of ``tables.accuracy``, and not columns of its own."""
     return {"mean", "draw", "hole"} <= set(frame)
+
+
+def counted(count: int, word: str, plural: str = "") -> str:
+    """A number of things: ``1 task``, ``2 tasks``, ``2 switches``.
+
+    Args:
+        count: how many.
+        word: one of them.
+        plural: several of them; by default the word takes an s.
+    """
+    return f"{count} {word if count == 1 else plural or word + 's'}"

@@ -68,6 +68,11 @@ class Slurm(Detached):
             raise UsageError(f"--bundle-time {experiment.bundle_time}: {error}") from None
         on_gpu = experiment.device != "cpu"
         asked = resources(experiment.slurm)
+        if experiment.device.startswith("cuda") and not asked.gpu_count:
+            raise UsageError(
+                f"--device {experiment.device}: no GPU is asked of SLURM: write --slurm gpus=1 (beside the other resources), or "
+                "--device cpu"
+            )
         return cls(asked, seconds, experiment.workers, on_gpu, setup_origin(experiment.slurm))
 
     @property
@@ -78,7 +83,10 @@ class Slurm(Detached):
     def require(self) -> None:
         """Raises UsageError where jobs cannot be submitted from this machine."""
         if not queue.can_submit():
-            raise UsageError("--launcher slurm: no sbatch on this machine: call it where jobs are submitted")
+            raise UsageError(
+                "--launcher slurm: no sbatch on this machine: call it where jobs are submitted (a login node), or use "
+                "--launcher local"
+            )
 
     def arrays(self, jobs: Sequence[Job], store: Store, threads: int = 1) -> list[list[Bundle]]:
         """How jobs are bundled, and bundles parted into arrays that the site accepts.
@@ -137,7 +145,7 @@ class Slurm(Detached):
             "nothing is submitted"
         ]
         for place, array in enumerate(arrays):
-            lines.append(f"\narray {place + 1}: {len(array)} tasks")
+            lines.append(f"\narray {place + 1}: {counted(len(array), 'task')}")
             for number, bundle in enumerate(array):
                 about = f"task {number}: {counted(len(bundle.names), 'job')}, about {bundle.seconds:.0f} s of work"
                 lines.append(f"{about}: {' '.join(bundle.names)}")

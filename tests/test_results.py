@@ -19,6 +19,7 @@ from mmbench.benchmark.report.console import SafeConsole
 from mmbench.benchmark.report.results import Filter, leaderboard, predictions
 from mmbench.benchmark.report.write import write_leaderboards
 from mmbench.datasets.media.find import find_media
+from mmbench.leaderboards.render.notes import conventions
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "docs" / "results"
@@ -47,6 +48,19 @@ def test_every_figure_of_the_page_is_that_of_the_tables():
     assert page.PAGE.read_text(encoding="utf-8") == page.render(page.TEMPLATE.read_text(encoding="utf-8"))
     with pytest.raises(ValueError, match="nobody"):
         page.render("{{ value rosmap nobody }}")
+
+
+def test_every_table_explains_its_marks_as_tables_do_now():
+    accuracy = pd.read_csv(RESULTS / "rosmap" / "accuracy.csv").fillna({"mark": "", "interval": ""})
+    now = next(line for line in conventions(accuracy) if "Marked best" in line)
+    found = [
+        line
+        for file in RESULTS.glob("*/*.md")
+        for line in file.read_text().splitlines()
+        if "Marked best" in line
+    ]
+    assert len(found) > 10
+    assert set(found) == {f"- {now}"}
 
 
 def test_stored_predictions_give_the_table_again(tmp_path: Path):

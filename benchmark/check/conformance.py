@@ -28,6 +28,7 @@ from ..core.locate import own_datasets, root_from
 from ..core.method_spec import describe
 from ..core.plugins import use_plugins
 from ..core.registry import entries, find
+from ..core.strings import counted
 from ..planning.base_models import check_models
 from ..planning.segmenters import resolve
 from ..planning.variants import Variant
@@ -193,7 +194,9 @@ def check_media(media: MediaSet) -> Iterator[Check]:
     worth = len(media.problems) - len(media.faults)
     remarks = f"; worth a look: {worth}" if worth else ""
     yield Check(
-        f"{len(media.clips)} clips are listed; problems: {len(media.faults)}{remarks}.", True, problems
+        f"{counted(len(media.clips), 'clip is', 'clips are')} listed; problems: {len(media.faults)}{remarks}.",
+        True,
+        problems,
     )
 
 

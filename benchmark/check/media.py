@@ -8,6 +8,7 @@ from os.path import isfile, normpath
 
 from ...datasets.dataset import SPLITS
 from ...datasets.media.clip import MediaSet, Piece
+from ..core.strings import counted
 
 _SLACK = 1e-4
 
@@ -64,8 +65,7 @@ def modalities_are_had(media: MediaSet) -> None:
 def every_file_is_there(media: MediaSet) -> None:
     """Every file of a clip exists, every file beside them is one of a clip, and every clip has media."""
     problems = [problem for problem in media.problems if not problem.published]
-    count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
-    assert not problems, f"{count}, listed below; the first: {problems[0]}"
+    assert not problems, f"{counted(len(problems), 'problem')}, listed below; the first: {problems[0]}"
     files = {
         file: clip.sample_id
         for clip in media.clips

@@ -10,6 +10,7 @@ import torch
 from ...datasets.batch import Batch, Spec
 from ...methods.estimator import Estimator
 from ...methods.method import Method
+from ..core.strings import counted
 from .planted import VOCABULARY
 from .planted_media import with_more_padding, with_rubbish_in_padding
 from .planted_networks import (
@@ -37,7 +38,7 @@ def output_has_the_right_shape(method_class: type[Method]) -> None:
             for condition in patterns if len(batch) > 1 else patterns[-1:]:
                 prediction = prediction_of(method, condition.apply(batch)).prediction
                 shape = (len(batch),) if spec.kind == "regression" else (len(batch), spec.classes)
-                where = f"{len(spec.modalities)} modalities, {condition.name}, batch of {len(batch)}"
+                where = f"{counted(len(spec.modalities), 'modality', 'modalities')}, {condition.name}, batch of {len(batch)}"
                 assert tuple(prediction.shape) == shape, (
                     f"{where}: shape {tuple(prediction.shape)}, not {shape}"
                 )

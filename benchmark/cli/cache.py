@@ -12,6 +12,7 @@ from rich.table import Table
 from ..core.errors import UsageError
 from ..core.locate import root_from
 from ..core.plugins import use_plugins
+from ..core.strings import counted
 from ..report.console import console
 from .app import App
 from .options import Plugins, Root, plugin_files
@@ -83,7 +84,7 @@ def cache_ls(data_root: Root = None, cache: CacheFolder = None, plugin: Plugins 
     out = console()
     if recipes:
         out.print(table)
-    out.print(f"{len(recipes)} kinds of features in {kept.root}", highlight=False, soft_wrap=True)
+    out.print(f"{counted(len(recipes), 'kind')} of features in {kept.root}", highlight=False, soft_wrap=True)
 
 
 @cache_app.command("rm")

@@ -13,6 +13,7 @@ from rich.table import Table
 from ..core.errors import UsageError
 from ..core.locate import locate, root_from
 from ..core.registry import find
+from ..core.strings import counted
 from ..core.task import can_stand_in_a_task
 from ..report.console import console
 from .app import App
@@ -80,7 +81,7 @@ def info(name: Name, data_root: Root = None, data: Given = None, plugin: Plugins
     for file in about.files if few else about.files[:2]:
         out.print(f"  {file}", markup=False, highlight=False, soft_wrap=True)
     if not few:
-        out.print(f"  and {len(about.files) - 2} more files", highlight=False)
+        out.print(f"  and {counted(len(about.files) - 2, 'more file')}", highlight=False)
     target = about.target
     words = (
         f"range {target.label_range}"
@@ -119,14 +120,15 @@ def info(name: Name, data_root: Root = None, data: Given = None, plugin: Plugins
         out.print(f"{split} labels  {labels}{ends}", markup=False, highlight=False, soft_wrap=True)
         domains = ", ".join(f"{domain or about.name}: {count}" for domain, count in part.domains.items())
         out.print(
-            f"{split} domains {domains}; {part.with_previous} samples follow another",
+            f"{split} domains {domains}; {counted(part.with_previous, 'sample follows', 'samples follow')} another",
             markup=False,
             highlight=False,
         )
         if part.conversations:
             count, longest = part.conversations
             out.print(
-                f"{split} has {count} conversations, the longest of {longest} utterances", highlight=False
+                f"{split} has {counted(count, 'conversation')}, the longest of {counted(longest, 'utterance')}",
+                highlight=False,
             )
         if part.labelled:
             words = ", ".join(part.labelled)

@@ -13,6 +13,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from ..core.environment import no_such_gpu
 from ..core.errors import UsageError, nearest
 from ..core.locate import root_from
 from ..core.plugins import use_plugins
@@ -65,7 +66,15 @@ def encode(
     ] = None,
     dtype: Annotated[Kind, typer.Option(help="What features are stored as.")] = Kind.FLOAT16,
     skip_broken: Annotated[
-        bool, typer.Option("--skip-broken", help="Leave out what cannot be read instead of giving up.")
+        bool,
+        typer.Option(
+            "--skip-broken",
+            help="Leave out what cannot be read, and clips that a later split has too, instead of giving up.",
+        ),
+    ] = False,
+    as_published: Annotated[
+        bool,
+        typer.Option("--as-published", help="Keep clips in two splits where the published lists have them."),
     ] = False,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace a dataset of another source.")
@@ -94,6 +103,8 @@ def encode(
     use_plugins(plugins)
     known = entries("dataset", plugins)
     media_set = find_media(name, root, raw, known[name].load()() if name in known else None)
+    if as_published:
+        media_set = media_set.as_published()
     texts = _texts(encoder, media_set)
     is_folder = raw is None and is_place(name, root)
     source = MediaSource(
@@ -168,8 +179,8 @@ def _encoders(texts: Mapping[str, str], device: str) -> dict[str, tuple[str, Enc
         place = torch.device(device)
     except RuntimeError:
         raise UsageError(f"--device {device}: expected auto, cpu, cuda or cuda:N") from None
-    if place.type == "cuda" and not torch.cuda.is_available():
-        raise UsageError(f"--device {device}: no GPU is there; use --device cpu")
+    if place.type == "cuda" and (place.index or 0) >= torch.cuda.device_count():
+        raise UsageError(no_such_gpu(device, torch.cuda.device_count()))
     return {modality: (text, make(parse(text), place)) for modality, text in texts.items()}
 
 
@@ -253,14 +264,18 @@ def _print_outcome(
         )
         return False
     if found.problems and not skip_broken:
+        published = ", or keep clips in two splits with --as-published" if media_set.leaks else ""
         out.print(
-            f"{counted(len(found.problems), 'problem')}, and nothing is written: mend them, or leave them out with --skip-broken",
+            f"{counted(len(found.problems), 'problem')}, and nothing is written: mend them, or leave them out with "
+            f"--skip-broken{published}",
             highlight=False,
         )
         return False
     if found.problems:
-        words = f"{counted(len(found.problems), 'problem')}: what cannot be read is left out"
-        out.print(f"{words}; {found.dropped} clips have nothing left and are dropped", highlight=False)
+        words = f"{counted(len(found.problems), 'problem')}: what cannot be read is left out; "
+        if found.leaks:
+            words += f"{counted(found.leaks, 'clip')} of a later split, too, left out of the earlier one; "
+        out.print(f"{words}{counted(found.dropped, 'clip')} with nothing left and dropped", highlight=False)
     if found.unchanged:
         out.print(f"nothing to do: {folder} holds just these features", highlight=False, soft_wrap=True)
     for file in found.files:

@@ -18,6 +18,7 @@ from ..core.locate import locate, own_datasets, root_from
 from ..core.method_spec import describe
 from ..core.plugins import use_plugins
 from ..core.registry import OWN, Entry, Kind, entries
+from ..core.strings import counted
 from ..planning.corruption_groups import corruption_groups, group_of
 from ..planning.suites import SUITES, SuiteTask
 from ..report.console import console
@@ -234,4 +235,4 @@ def _print_tasks(suite: str) -> None:
     out.print(table)
     counts = Counter(item.group for item in tasks)
     words = " + ".join(f"{count} {group}" for group, count in counts.items())
-    out.print(f"{words} = {len(tasks)} tasks", markup=False, highlight=False)
+    out.print(f"{words} = {counted(len(tasks), 'task')}", markup=False, highlight=False)

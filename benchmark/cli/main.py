@@ -229,7 +229,7 @@ def _print_plan(planned: Plan) -> None:
     if planned.searches:
         trial = planned.searches[0].study.trial
         out.print(
-            f"{len(planned.searches)} searches of {size_label(trial)} networks (default, draws by {trial.sampler}, "
+            f"{counted(len(planned.searches), 'search', 'searches')} of {size_label(trial)} networks (default, draws by {trial.sampler}, "
             f"repeats of the best by source validation), pruner {trial.pruner}",
             highlight=False,
         )

@@ -111,7 +111,10 @@ def print_suite(planned: Plan, out: Console) -> None:
     listed = {(item.name, frozenset(item.modalities)) for item in SUITES[planned.experiment.suite]()}
     taken = listed & {(job.task, frozenset(job.modalities)) for job in planned.jobs}
     more = "; all: --preset standard" if planned.experiment.preset == "quick" else ""
-    out.print(f"suite {planned.experiment.suite}: {len(taken)} of {len(listed)} tasks{more}", highlight=False)
+    out.print(
+        f"suite {planned.experiment.suite}: {len(taken)} of {counted(len(listed), 'task')}{more}",
+        highlight=False,
+    )
     tests = ", ".join(dict.fromkeys((*planned.experiment.corruptions, *planned.experiment.ood)))
     if tests:
         out.print(f"tested clean, with modalities missing, and with: {tests}", highlight=False)

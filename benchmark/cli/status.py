@@ -21,6 +21,7 @@ from ..report.console import print_faults
 from ..search.trials import SearchProgress, count_trials, searches
 from ..store.damage import damage
 from ..store.job_folder import Record
+from ..store.reader import no_jobs
 from ..store.store import Store
 
 if TYPE_CHECKING:
@@ -106,6 +107,9 @@ def print_status(store: Store, out: Console, states: tuple[list[Record], list[st
         Whether all jobs can be read, and none failed, died or was cancelled.
     """
     records, faults = states or states_of(store)
+    if not (records or faults):
+        out.print(no_jobs(store), markup=False, highlight=False, soft_wrap=True)
+        return True
     number_of = Counter(record.state for record in records)
     words = ", ".join(f"{number_of[state]} {state}" for state in STATES if number_of[state])
     out.print(f"{counted(len(records), 'job')} in {store.path}: {words}")
@@ -183,8 +187,9 @@ def _print_searches(progress: list[SearchProgress], out: Console) -> None:
     counts = count_trials(progress)
     words = {"chosen": "chose", "open": "go on", "broken": "have a failed trial"}
     states = ", ".join(f"{counts[state]} {word}" for state, word in words.items() if counts[state])
-    trials, repeats = f"{counts['trials']} trials", f"{counts['repeats']} repeats"
-    out.print(f"of these {trials} and {repeats} of {len(progress)} searches: {states}", highlight=False)
+    trials, repeats = counted(counts["trials"], "trial"), counted(counts["repeats"], "repeat")
+    number = counted(len(progress), "search", "searches")
+    out.print(f"of these {trials} and {repeats} of {number}: {states}", highlight=False)
 
 
 def last_words(log: str) -> list[str]:

@@ -64,6 +64,23 @@ def gpu_names() -> tuple[str, ...]:
     return tuple(str(index) for index in range(count))
 
 
+def no_such_gpu(device: str, count: int, remedy: str = "--device cpu") -> str:
+    """Why a device cannot be used, and what to ask for in its place.
+
+    Args:
+        device: as it was asked for: ``cuda`` or ``cuda:N``, of which this process may use none, or not that one.
+        count: of the GPUs that it may use.
+        remedy: what to write in its place.
+    """
+    if count:
+        there = ", ".join(f"cuda:{place}" for place in range(count))
+        return f"--device {device}: only {there} can be used here: name what is there, or {remedy}"
+    hidden = " (CUDA_VISIBLE_DEVICES hides all)" if "CUDA_VISIBLE_DEVICES" in os.environ else ""
+    return (
+        f"--device {device}: no GPU can be used here{hidden}: use {remedy}; mmbench doctor says what is there"
+    )
+
+
 def cores() -> int:
     """The cores that this process may use."""
     import os

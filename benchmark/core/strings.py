@@ -10,14 +10,15 @@ from typing import Any
 MOST_SEEDS = 10_000
 
 
-def counted(count: int, word: str) -> str:
-    """A number of things: ``1 job``, ``2 jobs``.
+def counted(count: int, word: str, plural: str = "") -> str:
+    """A number of things: ``1 job``, ``2 jobs``, ``2 searches``.
 
     Args:
         count: how many.
-        word: one of them; its plural takes an s.
+        word: one of them.
+        plural: several of them; by default the word takes an s.
     """
-    return f"{count} {word}{'' if count == 1 else 's'}"
+    return f"{count} {word if count == 1 else plural or word + 's'}"
 
 
 def as_list(value: Any) -> Any:

@@ -262,7 +262,8 @@ def _shared(known: Mapping[str, _Grouping], name: str, fold: np.ndarray, place: 
                 f"{place}: {other} {both[0]!r} lies in two folds by {name}; use --fold-group {other}, or correct one of them"
             )
         if both:
-            lines.append(f"{len(both)} of {len(where)} groups ({other}) lie in several folds")
+            lie = "lies" if len(both) == 1 else "lie"
+            lines.append(f"{len(both)} of {counted(len(where), 'group')} ({other}) {lie} in several folds")
     return lines
 
 
@@ -297,7 +298,11 @@ def _notes(parts: np.ndarray, samples: Samples, target: Target, place: str, role
             index, missing = next(iter(folds.items()))
             lines.append(
                 f"fold {index} of {len(parts)} {words} class {target.classes[min(missing)]}"
-                + (f", and {len(folds) - 1} more folds lack a class there" if len(folds) > 1 else "")
+                + (
+                    f", and {counted(len(folds) - 1, 'more fold lacks', 'more folds lack')} a class there"
+                    if len(folds) > 1
+                    else ""
+                )
             )
     counts = {one: int((samples.target == one).sum()) for one in sorted(everywhere)}
     lines += [

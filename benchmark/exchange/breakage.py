@@ -113,7 +113,8 @@ def breakage_of(job: Job, corruptions: Sequence[str], context: Context) -> Break
                 "are not a sample's own"
             )
         name = evaluation_of(entry).name
-        tested += [Tested(one, name, ("test",)) for one in corruption_conditions(corruption, data.test.batch)]
+        under = corruption_conditions(corruption, data.test.batch, data.media, data.sound_rates)
+        tested += [Tested(one, name, ("test",)) for one in under]
     return Breakage(data, tuple(tested))
 
 

@@ -16,7 +16,7 @@ from ...leaderboards.labels import CLEAN, CONFIDENCE, DIAGNOSTIC
 from ...leaderboards.metrics.registry import family_metrics
 from ...leaderboards.tables.results import missing_patterns
 from ..core.job import Job
-from ..core.strings import single_line
+from ..core.strings import counted, single_line
 from ..planning.evaluations import (
     DIAGNOSTICS,
     FEATURES,
@@ -141,7 +141,9 @@ def _check_samples(rows: pd.DataFrame, wanted: pd.DataFrame, where: str) -> None
     for condition, part in rows.groupby("condition", observed=True):
         found = part.set_index("sample_id")[columns].sort_index()
         if len(found) != len(expected):
-            raise RefusedError(f"{where}, {condition}: has {len(found)} rows, expected {len(expected)}")
+            raise RefusedError(
+                f"{where}, {condition}: has {counted(len(found), 'row')}, expected {len(expected)}"
+            )
         if not found.index.equals(expected.index) or not np.array_equal(found, expected):
             raise RefusedError(f"{where}, {condition}: has other samples or targets than {CLEAN}")
 

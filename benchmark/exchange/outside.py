@@ -23,7 +23,7 @@ from ...datasets.dataset import DataError
 from ...methods import METHODS
 from ..core.errors import UsageError
 from ..core.selection import selection_metric
-from ..core.strings import single_line
+from ..core.strings import counted, single_line
 from ..data.split import Split
 from ..store.job_schema import RefusedError
 from ..train.context import Context
@@ -230,7 +230,9 @@ def _in_order(part: pd.DataFrame, samples: Split, where: str) -> pd.DataFrame:
             f"{single_line(unknown[0])}"
         )
     if lacking:
-        raise RefusedError(f"{where}: lacks {len(lacking)} of {len(ids)} samples, first {lacking[0]}")
+        raise RefusedError(
+            f"{where}: lacks {len(lacking)} of {counted(len(ids), 'sample')}, first {lacking[0]}"
+        )
     return part.assign(sample_id=given).set_index("sample_id").loc[ids]
 
 

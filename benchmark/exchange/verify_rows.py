@@ -16,6 +16,7 @@ from ...leaderboards.metrics.registry import METRICS
 from ...leaderboards.stats.bootstrap import summary
 from ...leaderboards.tables.relative import REFERENCE
 from ...leaderboards.tables.results import Result
+from ..core.strings import counted
 from ..report import external_rows as external
 from ..report.chosen_tables import known_tables
 from ..report.external_rows import Row
@@ -83,7 +84,7 @@ class Scorer:
         jobs = row["jobs"].split()
         own = [self._results[job] for job in jobs if job in self._results]
         if len(own) < len(jobs):
-            count = f"{len(jobs) - len(own)} of its {len(jobs)} jobs"
+            count = f"{len(jobs) - len(own)} of its {counted(len(jobs), 'job')}"
             return "unverified", f"the predictions of {count} are not here"
         folds = row.get(FOLDS, "").split() or ["0"] * len(own)
         for result, seed, fold in zip(own, row["seeds"].split(), folds, strict=True):

@@ -41,6 +41,7 @@ class EncodingOutcome:
         encoded: modality -> the number of clips that were encoded now.
         files: the files written; empty where the dataset is unchanged, or where there are problems.
         dropped: the number of clips that are left out because none of their modalities can be read.
+        leaks: the number of clips that are left out because they lie in a later split, too.
         unread: modalities of which no clip could be read; nothing is written then.
         unchanged: whether the dataset was there already, made of the same media in the same way.
     """
@@ -51,6 +52,7 @@ class EncodingOutcome:
     encoded: dict[str, int] = field(default_factory=dict)
     files: list[Path] = field(default_factory=list)
     dropped: int = 0
+    leaks: int = 0
     unread: tuple[str, ...] = ()
     unchanged: bool = False
 
@@ -78,7 +80,8 @@ def encode_dataset(
         folder: where the dataset is written.
         source: how the raw data are outcome again.
         dtype: the type that features are stored in.
-        skip_broken: leave out what cannot be encoded; otherwise one problem keeps everything from being written.
+        skip_broken: leave out what cannot be encoded, and clips that lie in a later split, too; otherwise one problem keeps
+            everything from being written.
         overwrite: replace another dataset; one that was encoded from the same source is replaced in any case.
         workers: threads that decode.
         progress: modality -> the function that is called as its clips are finished.
@@ -96,6 +99,9 @@ def encode_dataset(
     check_beside(encoders, further)
     outcome = EncodingOutcome(list(media_set.faults))
     outcome.remarks += [problem for problem in media_set.problems if problem.remark]
+    if skip_broken:
+        outcome.leaks = len(media_set.leaks)
+        media_set = media_set.without_leaks()
     results: dict[str, EncodedModality] = {}
     for modality, (_, encoder) in encoders.items():
         report = progress(modality) if progress else None

@@ -208,6 +208,16 @@ def _encoders(located: Mapping[str, Located], modalities: Sequence[str]) -> dict
     return encoders
 
 
+def is_trainable(located: Located, modality: str) -> bool:
+    """Whether the encoder of a modality is a network that can be trained along.
+
+    Args:
+        located: a dataset of raw media.
+        modality: one that was encoded from some.
+    """
+    return isinstance(_encoder(located, modality), Tunable)
+
+
 def _encoder(located: Located, modality: str) -> Encoder:
     """The encoder of a modality. It is trained itself, so the precision of the old features does not matter."""
     return encoder_of(origin_of(located), modality, torch.device("cpu"), ignoring=("precision",))

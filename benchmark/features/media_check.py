@@ -11,11 +11,18 @@ from ..core.job import Job
 from ..core.plugins import use_plugins
 from ..core.registry import find
 from ..core.task import Task, dataset_of
-from ..planning.corruption_groups import breakable_modalities, breaks_media, media_of
+from ..planning.corruption_groups import (
+    breakable_modalities,
+    breaks_media,
+    groups_for_media,
+    media_of,
+    reaches_any_medium,
+)
 from ..planning.evaluation_check import media_methods
 from ..planning.evaluations import Evaluation, evaluations_for
 from ..planning.experiment import Experiment
 from .corrupt_media import at_rate
+from .finetune import is_trainable
 from .provenance import check_encoder_code
 from .reencode import clips_of, origin_of
 
@@ -65,6 +72,8 @@ def check_target_media(
         if broken:
             clips_of(origin_of(located[target]))
         _check_rates(located[target], broken, corruptions)
+        if experiment.protocol.encoder_mode != "frozen":
+            _check_features_left(located[target], those, corruptions)
         if device == "cpu" and frozen:
             _check_precision(located[target], broken)
 
@@ -80,6 +89,23 @@ def _corrupted_modalities(
         ):
             names.setdefault(modality, []).append(name)
     return names
+
+
+def _check_features_left(
+    located: Located, modalities: Mapping[str, None], corruptions: Mapping[str, Any]
+) -> None:
+    """Checks that a corruption of features finds some beside encoders that are trained."""
+    needing = [
+        name for name, one in corruptions.items() if not (breaks_media(one) or reaches_any_medium(one))
+    ]
+    if not needing:
+        return
+    media = {name: medium for name, medium in media_of(located).items() if name in modalities}
+    if all(name in media and is_trainable(located, name) for name in modalities):
+        raise UsageError(
+            f"--corruptions {','.join(needing)}: the encoders of all modalities ({', '.join(modalities)}) are trained, and "
+            f"networks read raw media, not features: leave it out; they can be tested under {','.join(groups_for_media(media))}"
+        )
 
 
 def _check_precision(located: Located, broken: Mapping[str, Sequence[str]]) -> None:

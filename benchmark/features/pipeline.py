@@ -89,7 +89,7 @@ def encode_parts(work: Work, parts: Sequence[Part], progress: Progress) -> None:
     """
     total = sum(len(part.clips) for part in parts)
     lost = set(work.cache.missing_keys(work.recipe, (key for part in parts for key in part.clips)))
-    slices = [(part, keys) for part in parts for keys in _slices(list(part.clips))]
+    slices = [(part, keys) for part in parts for keys in _slices(in_order(part.clips, work.modality))]
     left = [(part, keys) for part, keys in slices if not lost.isdisjoint(keys)]
     done = total - sum(len(keys) for _, keys in left)
     progress("encode", done, total)
@@ -121,6 +121,22 @@ def make_folder(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise CacheError(f"{folder}: cannot be written ({error.strerror or error})") from None
+
+
+def in_order(clips: Mapping[str, Clip], modality: str) -> list[str]:
+    """The keys of clips in the order in which they are encoded: of texts the longest come first, so that those that an encoder
+    is given together are of like length, and little of what it reads is padding.
+
+    Args:
+        clips: key -> a clip that has it.
+        modality: which of its media is encoded.
+    """
+
+    def letters(key: str) -> int:
+        media = clips[key].media[modality]
+        return len(media) if isinstance(media, str) else 0
+
+    return sorted(clips, key=letters, reverse=True)
 
 
 def _slices(keys: Sequence[str]) -> Iterator[Sequence[str]]:

@@ -92,7 +92,7 @@ def is_unchanged(
         texts: modality -> the encoder's specification as the user wrote it.
         dtype: the type that features are stored in.
         cache: where features are stored.
-        skip_broken: whether the dataset may lack clips that cannot be read.
+        skip_broken: whether the dataset may lack clips that cannot be read, and lacks those of ``MediaSet.leaks``.
         others: a dataset whose features are put beside.
     """
     if before is None or ((before.problems or media_set.faults) and not skip_broken):
@@ -101,7 +101,7 @@ def is_unchanged(
         return False
     if {name: one.encoder for name, one in before.modalities.items()} != dict(texts):
         return False
-    return before.asked == request_digest(media_set, texts, dtype, others)
+    return before.asked == request_digest(media_set.without_leaks(), texts, dtype, others)
 
 
 def request_digest(

@@ -31,6 +31,7 @@ from ...datasets.layout.open_layout import LocatedFolder
 from ...datasets.layout.origin import Encoding, Origin
 from ...datasets.media.clip import Clip, MediaSet, Piece
 from ...datasets.media.find import find_media
+from ..core.strings import counted
 from ..data.tensors import TaskData
 from ..planning.corruption_groups import breakable_modalities, media_of
 from .encode import encode_clips, location_of
@@ -100,8 +101,8 @@ def conditions_on_media(
     lost = [name for name in data.test.sample_id if name not in clips[1]]
     if lost:
         raise DataError(
-            f"{located.name}: {len(lost)} samples, {lost[0]} for one, are no longer in the raw media of "
-            f"{origin.source}; encode them again: mmbench data encode"
+            f"{located.name}: the raw media of {origin.source} no longer have {counted(len(lost), 'sample')}, {lost[0]} for one; "
+            f"encode again: mmbench data encode"
         )
     tested = [clips[1][name] for name in data.test.sample_id]
     splits = {clip.split for clip in tested}
@@ -138,7 +139,7 @@ def _condition(
     ]
     if gone:
         reason = next((str(problem) for problem in encoded.problems), gone[0])
-        raise DataError(f"{corruption.name}: {len(gone)} clips can no longer be encoded: {reason}")
+        raise DataError(f"{corruption.name}: {counted(len(gone), 'clip')} can no longer be encoded: {reason}")
     tensors = _in_task_units(data, place, modality, encoded.features, encoded.mask)
     order = torch.argsort(data.test.batch.sample_id)
     return ReencodedFeatures(

@@ -10,7 +10,7 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Self
 
-from ..core.environment import cores, gpu_names
+from ..core.environment import cores, gpu_names, no_such_gpu
 from ..core.errors import UsageError, error_line
 from ..core.job import Job
 from ..core.processes import ONE_THREAD, ForkedContext, SafeContext, importing_once
@@ -212,7 +212,8 @@ def devices(text: str) -> tuple[str, ...]:
         raise UsageError(f"--device {text!r}: write auto, cpu, cuda, or cuda:0,cuda:1")
     missing = [item for item in wanted if item == "cuda" or int(item) >= len(present)]
     if missing:
-        raise UsageError(f"--device {text!r}: this machine has {len(present)} GPUs that can be used")
+        elsewhere = "--device cpu, or --launcher slurm --slurm gpus=1 on a cluster"
+        raise UsageError(no_such_gpu(text, len(present), elsewhere))
     return tuple(present[int(item)] for item in wanted)
 
 

@@ -21,7 +21,10 @@ OWN_RATES = "missing-rates"
 #: How they are written; its first group are the rates.
 OWN_RATES_FORM = re.compile(rf"{OWN_RATES}\((.*)\)")
 #: The groups of corruptions that break features, whatever they were made of.
-ON_FEATURES = ("missing", "features", "missing-rates", "conflict", "missing-not-at-random", "reliability")
+ON_FEATURES = (
+    "missing", "features", "missing-entries", "missing-rates", "imbalanced-rates", "conflict", "missing-not-at-random",
+    "reliability",
+)  # fmt: skip
 #: What raw media are -> what a corruption must say that it breaks. Flow is what no camera sees: nothing breaks it.
 BROKEN_AS = {"frames": "frames", "waveform": "waveform", "text": "words"}
 
@@ -81,6 +84,28 @@ def media_of(located: Located) -> dict[str, str]:
 def breaks_media(corruption: Any) -> bool:
     """Whether a corruption breaks raw media, and not features."""
     return getattr(corruption, "medium", "features") != "features"
+
+
+def reaches_any_medium(corruption: Any) -> bool:
+    """Whether a corruption does the same to features and to raw media, as one that takes modalities or steps away."""
+    return bool(getattr(corruption, "any_medium", False))
+
+
+def groups_for_media(media: Mapping[str, str], plugins: tuple[Path, ...] = ()) -> list[str]:
+    """The groups of corruptions of which every kind can be tested where networks read raw media.
+
+    Args:
+        media: modality -> kind of its raw media.
+        plugins: files that bring corruptions.
+    """
+
+    def fits(entry: Entry) -> bool:
+        kind = entry.load()
+        return reaches_any_medium(kind) or (
+            breaks_media(kind) and bool(breakable_modalities(kind, media, media))
+        )
+
+    return [name for name, kinds in corruption_groups(plugins).items() if kinds and all(map(fits, kinds))]
 
 
 def breakable_modalities(corruption: Any, modalities: Iterable[str], media: Mapping[str, str]) -> list[str]:

@@ -20,7 +20,9 @@ from .corruption_groups import (
     check_medium,
     corruption_entries,
     corruption_groups,
+    groups_for_media,
     media_of,
+    reaches_any_medium,
 )
 from .evaluations import Evaluation, evaluations_for, reads_place
 from .method_check import check_rates
@@ -72,6 +74,7 @@ def check_evaluations(
             {entry.name: entry.load() for entry in corruption_entries(experiment.corruptions, plugins)},
             asked_by,
             set(modalities) - (media.keys() if readers else set()),
+            {name: medium for name, medium in media.items() if name in modalities},
         )
     if experiment.suite is None:  # the sets of a suite are each meant for some of its tasks
         check_foreign(evaluations, jobs)
@@ -147,7 +150,11 @@ def media_methods(jobs: Iterable[Job], plugins: tuple[Path, ...]) -> list[str]:
 
 
 def check_raw_media(
-    experiment: Experiment, corruptions: Mapping[str, Any], asked_by: str, features: Collection[str]
+    experiment: Experiment,
+    corruptions: Mapping[str, Any],
+    asked_by: str,
+    features: Collection[str],
+    media: Mapping[str, str],
 ) -> None:
     """Checks that networks that read raw media can be trained and tested as an experiment asks.
 
@@ -156,19 +163,34 @@ def check_raw_media(
         corruptions: name -> the corruptions that it tests under.
         asked_by: what reads raw media, as ``"--encoder-mode full"``.
         features: the modalities of which it reads features all the same.
+        media: modality -> kind of its raw media, of those that were encoded from some.
 
     Raises:
         UsageError: something needs frozen features.
     """
     needs = [f"--ood {name}" for name in experiment.ood]
     needs += ["--train-noise"] * (experiment.protocol.train_with_noise != "off")
-    needs += [
-        f"--corruptions {name}"
-        for name, corruption in corruptions.items()
-        if not isinstance(corruption, type)
-        or not hasattr(corruption, "medium")
-        or not (features or breaks_media(corruption))
-        if any(condition.alters for condition in corruption.conditions(("one", "another")))
-    ]
     if needs:
         raise UsageError(f"{needs[0]} works on frozen features: leave it out, or leave out {asked_by}")
+    for name, corruption in corruptions.items():
+        if _needs_features(corruption, features):
+            fit = ",".join(groups_for_media(media, tuple(experiment.plugins)))
+            raise UsageError(
+                f"--corruptions {name} works on frozen features: leave it out, or leave out {asked_by}; raw media "
+                f"({', '.join(f'{one} of {medium}' for one, medium in media.items())}) can be tested under {fit}"
+            )
+
+
+def _needs_features(corruption: Any, features: Collection[str]) -> bool:
+    """Whether a corruption cannot be tested where networks read raw media.
+
+    Args:
+        corruption: the kind.
+        features: the modalities of which networks read features all the same. A corruption of a single modality is tested on
+            these; one that changes all at once is not.
+    """
+    if reaches_any_medium(corruption) or breaks_media(corruption):
+        return False
+    single = isinstance(corruption, type) and hasattr(corruption, "medium")
+    changes = any(condition.alters for condition in corruption.conditions(("one", "another")))
+    return not features or (changes and not single)

@@ -24,6 +24,7 @@ from ..core.protocol import SEARCHED_RULES, Protocol
 from ..core.strings import as_list, as_seeds, as_values, unique
 from ..core.task import Task
 from .loggers import LOGGERS
+from .option_faults import fault_in_words
 from .suites import QUICK, SUITES, suite_tasks
 
 PRESETS: dict[str, dict[str, Any]] = {
@@ -273,7 +274,7 @@ class Experiment(BaseModel):
         try:
             return cls.model_validate(values)
         except ValidationError as error:
-            raise UsageError(_fault_in_words(error)) from None
+            raise UsageError(fault_in_words(error, cls, {"protocol": Protocol, "search": Search})) from None
 
     @classmethod
     def load(cls, file: Path, overrides: Mapping[str, Any] | None = None) -> Experiment:
@@ -339,77 +340,3 @@ def read_experiment_file(file: Path) -> dict[str, Any]:
     if not isinstance(values, dict):
         raise UsageError(f"{file}: should hold names and values, such as 'methods: [erm, ebmc]'")
     return values
-
-
-def _fault_in_words(error: ValidationError) -> str:
-    """The first fault of a validation, in words; an unknown option before all others, as it may be one that lacks."""
-    faults = error.errors()
-    fault = next((one for one in faults if one["type"] == "extra_forbidden"), faults[0])
-    place = ".".join(str(part) for part in fault["loc"])
-    if fault["type"] == "extra_forbidden":
-        return f"unknown option {place!r}: {_meant(str(fault['loc'][0]), str(fault['loc'][-1]), place)}"
-    if fault["type"] == "missing":
-        return f"{place} is not given: say which, for example --{place} {_EXAMPLES.get(place, '...')}"
-    if fault["type"] == "too_short":
-        return f"{place} is empty: give at least one, for example --{place} {_EXAMPLES.get(place, '...')}"
-    message = fault["msg"].removeprefix("Value error, ")
-    if not place:  # of several options together
-        return message
-    if fault["type"] == "value_error":
-        return f"{place.replace('_', ' ')}: {message}"
-    return f"{_named(fault['loc'])}: {fault['input']!r} is not allowed, {_expected(fault, message)}"
-
-
-def _meant(group: str, name: str, place: str) -> str:
-    """What may have been meant by an option that there is not.
-
-    Args:
-        group: the first part of its place.
-        name: the last part.
-        place: the parts, joined.
-    """
-    parts: dict[str, type[BaseModel]] = {"protocol": Protocol, "search": Search}
-    if place == name:
-        for part, model in parts.items():
-            if name in model.model_fields:
-                return f"it belongs below {part}, as {part}: {{{name}: ...}}"
-    return nearest(name, parts.get(group, Experiment).model_fields)
-
-
-def _named(loc: tuple[int | str, ...]) -> str:
-    """An option as a file has it, and as a flag: ``protocol.batch_size (--batch-size)``."""
-    words = [str(part) for part in loc if not isinstance(part, int)]
-    if not words:
-        return ".".join(map(str, loc))
-    flag = {"name": "protocol"}.get(words[-1], words[-1]).replace("_", "-").replace("train-with", "train")
-    place = ".".join(words)
-    return f"{place} (--{flag})"
-
-
-def _expected(fault: Any, message: str) -> str:
-    """What an option takes, in words.
-
-    Args:
-        fault: of pydantic.
-        message: its own words.
-    """
-    limits = fault.get("ctx", {})
-    kind = fault["type"]
-    if kind == "greater_than_equal":
-        return f"expected {limits['ge']} or more"
-    if kind == "greater_than":
-        return f"expected more than {limits['gt']}"
-    if kind in ("int_parsing", "int_type", "int_from_float"):
-        return "expected a whole number"
-    if kind in ("float_parsing", "float_type"):
-        return "expected a number, with a point and no comma, such as 0.001"
-    if kind in ("bool_parsing", "bool_type"):
-        return "expected true or false"
-    if kind == "string_type":
-        return "expected a text"
-    if kind == "literal_error":
-        return f"expected {limits['expected']}"
-    return message[:1].lower() + message[1:]
-
-
-_EXAMPLES = {"methods": "erm,ebmc", "datasets": "mosi", "seeds": "0-4", "modalities": "all"}

@@ -8,7 +8,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from ...datasets.dataset import Located
 from ..core.atomic_files import read_json, write_json
@@ -16,7 +16,9 @@ from ..core.fold import ONE_TEST, Fold
 from ..core.locate import locate
 from ..core.task import Task
 from .data_check import cache_folder
-from .experiment import Experiment
+
+if TYPE_CHECKING:
+    from .experiment import Experiment  # no worker needs it
 
 
 @dataclass(frozen=True)

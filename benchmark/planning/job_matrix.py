@@ -19,6 +19,7 @@ from ..core.method_fields import NO_RANGE, Field, word
 from ..core.method_spec import describe
 from ..core.protocol import SEARCHED_RULES, Protocol
 from ..core.registry import entries, find
+from ..core.strings import counted
 from ..core.task import Task, can_stand_in_a_task, dataset_of, domain_of
 from ..data.class_holdout import without_classes
 from ..data.compatibility import shared_modalities
@@ -217,7 +218,7 @@ def tasks_of(experiment: Experiment, located: Mapping[str, Located]) -> list[Tas
             (own,) = domains.values()
             if len(own) < 2:
                 raise UsageError(
-                    f"{task.name}: {task.datasets[-1]} has {len(own)} domains; a shift needs two"
+                    f"{task.name}: {task.datasets[-1]} has {counted(len(own), 'domain')}; a shift needs two"
                 )
             tasks += task.expand(own)
             continue

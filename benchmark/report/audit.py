@@ -12,6 +12,7 @@ from ..core.fold import Fold
 from ..core.job import OUTSIDE, Job
 from ..core.method_spec import describe
 from ..core.registry import entries
+from ..core.strings import counted
 from ..core.task import Task
 
 #: What is known of a method that was trained outside.
@@ -95,7 +96,7 @@ def _modality_term(job: Job) -> dict[str, str]:
     there = len(job.modalities)
     if entry is None or describe(entry).needs_modalities <= there:
         return {}
-    return {"modality_term": f"off: {there} modalit{'y' if there == 1 else 'ies'}"}
+    return {"modality_term": f"off: {counted(there, 'modality', 'modalities')}"}
 
 
 def _imputation(job: Job) -> dict[str, str]:

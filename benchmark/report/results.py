@@ -171,6 +171,8 @@ def readable(store: Path | str, chosen: Filter | None = None) -> tuple[list[Resu
     if not rows:
         if faults:
             raise StoreError(faults[0])
+        if not records:
+            raise UsageError(salvage.no_jobs(opened))
         labels = {record.job.label for record in records}
         wanted = ", ".join(sorted(chosen.methods | chosen.tasks | chosen.modalities)) if chosen else ""
         raise UsageError(f"no job in {store} fits {wanted or 'what was wanted'}: {nearest(wanted, labels)}")

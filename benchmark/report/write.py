@@ -23,6 +23,7 @@ from ...leaderboards.render.plain import write_plain_csv
 from ...leaderboards.render.text import HOLE, UNVERIFIED, wide
 from ...leaderboards.tables.accuracy import data_label
 from ..core.errors import UsageError, nearest
+from ..core.strings import counted
 from .console import parts_of, print_faults, print_table
 from .export_page import page_tables
 from .results import Filter
@@ -162,10 +163,12 @@ def print_summary(panels: Sequence[summary.Panel], out: Console, view: View = AS
     most = max(FEWEST_METHODS, left // sum(parts[:fitting]))
     for panel, text in zip(panels[:fitting], texts, strict=False):
         left_out = len(text) - most
-        more = f" ({left_out} more methods: --what accuracy)" if left_out > 0 else ""
+        more = f" ({counted(left_out, 'more method')}: --what accuracy)" if left_out > 0 else ""
         print_table(out, panel.title + more, text.head(most), SUMMARY_NAMES)
     if rest := len(panels) - fitting:
-        out.print(f"{rest} more sets of comparable rows: --what accuracy", style="dim", highlight=False)
+        out.print(
+            f"{counted(rest, 'more set')} of comparable rows: --what accuracy", style="dim", highlight=False
+        )
 
 
 def _print_notes(notes: Sequence[str], holes: Sequence[str], most: int, out: Console) -> None:

@@ -27,7 +27,7 @@ from typing import Any
 from ..core.atomic_files import as_json, read_json, write_atomic, write_json
 from ..core.errors import UsageError
 from ..store.locks import hold
-from ..store.names import StoreError, inside, safe_name
+from ..store.names import REGIMES, StoreError, inside, safe_name
 from .job import RegimeJob
 
 #: Raised when files are written otherwise.
@@ -44,7 +44,7 @@ class RegimeFolder:
     """
 
     def __init__(self, store: Path, job_id: str) -> None:
-        self.path = store / "regimes" / safe_name(job_id)
+        self.path = store / REGIMES / safe_name(job_id)
 
     def write_down(self, job: RegimeJob) -> None:
         """Writes the description of a job that is to be run. Raises UsageError where that is not possible."""
@@ -140,7 +140,7 @@ def encode(values: Any) -> bytes:
 def folders(store: Path) -> list[RegimeFolder]:
     """The folders of all jobs of segmenters, in the order of their ids."""
     try:
-        names = sorted(os.listdir(store / "regimes"))
+        names = sorted(os.listdir(store / REGIMES))
     except OSError:
         return []
-    return [RegimeFolder(store, name) for name in names if (store / "regimes" / name / "job.json").exists()]
+    return [RegimeFolder(store, name) for name in names if (store / REGIMES / name / "job.json").exists()]

@@ -5,6 +5,8 @@ from __future__ import annotations
 import unicodedata
 from pathlib import Path
 
+#: The folder of the jobs of segmenters, beside that of networks.
+REGIMES = "regimes"
 #: What the name of a job or an evaluation may hold beside letters, digits and their marks, but not begin with.
 _FURTHER = ".~+ -"
 

@@ -11,7 +11,7 @@ from ..core.errors import UsageError
 from ..core.job import Job
 from .job_folder import SCHEMA, Record
 from .job_schema import RefusedError, parse_job
-from .names import StoreError
+from .names import REGIMES, StoreError
 from .store import Store, set_aside
 
 
@@ -74,5 +74,18 @@ def store_at(path: Path) -> Store:
     """
     store = Store(path.expanduser())
     if not store.jobs_folder.is_dir():
-        raise UsageError(f"no results in {path}: run something first, or name the folder with --store")
+        raise UsageError(
+            f"no results in {path}: run something first, or name the folder with --store{_segmenters(store)}"
+        )
     return store
+
+
+def no_jobs(store: Store) -> str:
+    """What to do with a store that holds no job."""
+    return f"no job in {store.path}: mmbench run fills it, --store names another folder{_segmenters(store)}"
+
+
+def _segmenters(store: Store) -> str:
+    """The end of a message that says where the jobs of segmenters are shown, which are apart; empty where there are none."""
+    there = (store.path / REGIMES).is_dir()
+    return f"; its segmenters are shown by mmbench regimes list --store {store.path}" if there else ""

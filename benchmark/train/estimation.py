@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Protocol as Structure
 
 from torch import Tensor
 
 from ...corruptions.training import inject, inject_by_sample
 from ...datasets.batch import Batch
-from ...datasets.imputation import impute
+from ...datasets.imputation import impute, imputed_once
 from ...datasets.rates import has_rates
 from ...methods.estimator import Estimator
 from ..core.protocol import Protocol
 from ..core.selection import Direction, Epoch, select_epoch
-from .imputers import imputed_once
+from .aside import call_aside
 from .seeds import derive, generator
 from .validate import Report, SelectionData, validate
 
@@ -84,7 +85,8 @@ def fit_estimator(
     record: list[Epoch] = []
     states: list[Mapping[str, Tensor]] = []
     for place, candidate in enumerate(method.candidates()):
-        method.learned.replace(method.fit(train, candidate, derive(seed, "estimator")))
+        fit = partial(method.fit, train, candidate, derive(seed, "estimator"))
+        method.learned.replace(call_aside(fit))
         target = selection_data.target
         of_target = (None, None) if target is None else validate(method, target)
         record.append(Epoch(place, 0, {}, *validate(method, valid), *of_target))

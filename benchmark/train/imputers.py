@@ -13,7 +13,6 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from ...datasets.batch import Batch, Imputer, Spec
-from ...datasets.imputation import impute
 from ...datasets.imputation_rules import LEARNED
 from ...methods.shared.completion import Completion
 from ...methods.shared.diffusion import DiffusionSizes
@@ -211,16 +210,6 @@ def restored(spec: Spec, state: Mapping[str, Tensor]) -> Imputer:
     if spec.imputation == "knn":
         return NearestSamples(spec, state)
     return DiffusionImputer.build(spec, spec.imputation, state)
-
-
-def imputed_once(batch: Batch, spec: Spec) -> Batch:
-    """Samples that are read every epoch, filled for all of them where that takes long.
-
-    Args:
-        batch: samples that nothing damages any more.
-        spec: of the network.
-    """
-    return impute(batch, spec) if spec.imputer is not None else batch
 
 
 def _networks(spec: Spec, rule: str) -> Completion:

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import torch
 
-from ...corruptions.mask_table import MaskTable
+from ...corruptions.condition import Condition
 from ...datasets.dataset import DataError, Located
+from ..core.environment import no_such_gpu
 from ..core.errors import UsageError
 from ..core.job import OUTSIDE, Job
 from ..core.locate import locate
@@ -19,7 +20,6 @@ from ..data.compatibility import shared_modalities
 from ..data.split import Split
 from ..data.tensors import TaskCache, TaskData, TaskRequest, sample_hash
 from ..planning.evaluations import STAND_IN, Evaluation, ood_name
-from ..store.masks import read_masks
 from .context import Context
 
 #: The tensors of the last tasks, shared by the jobs of a worker.
@@ -105,7 +105,7 @@ def ood_splits(job: Job, context: Context, data: TaskData, evaluation: Evaluatio
     return {f"{kind}:{name}": split}
 
 
-def mask_conditions(evaluation: Evaluation, context: Context) -> list[MaskTable]:
+def mask_conditions(evaluation: Evaluation, context: Context) -> list[Condition]:
     """The conditions of a table of missing modalities that came from outside.
 
     Args:
@@ -116,12 +116,15 @@ def mask_conditions(evaluation: Evaluation, context: Context) -> list[MaskTable]
         UsageError: the store does not hold the table.
         DataError: the table has changed since the evaluation was planned.
     """
+    from ...corruptions.mask_table import MaskTable  # of such evaluations alone
+    from ..store.masks import read_masks
+
     masks = read_masks(context.store, evaluation.subject)
     if masks.digest != evaluation.content:
         raise DataError(
             f"masks {masks.name}: changed since the evaluation was planned; run again to plan anew"
         )
-    conditions = []
+    conditions: list[Condition] = []
     for name, rows in masks.conditions.items():
         hashes = torch.tensor([sample_hash(masks.dataset, one) for one in rows.sample_id.tolist()])
         order = hashes.argsort()
@@ -139,7 +142,7 @@ def device_of(context: Context) -> torch.device:
     if context.device == "cpu" or (context.device == "auto" and not torch.cuda.is_available()):
         return torch.device("cpu")
     if not torch.cuda.is_available():
-        raise UsageError(f"device {context.device}: torch finds no GPU; use --device cpu")
+        raise UsageError(f"{no_such_gpu(context.device, 0)} (torch finds none)")
     return torch.device("cuda", 0)
 
 

@@ -49,7 +49,6 @@ from .checkpoint import Checkpointer
 from .context import Context, Outcome
 from .diagnostics import diagnostics_table, kept, without_diagnostics
 from .energy import Energy, counters_of
-from .imputers import with_imputer
 from .inputs import inputs_of, save_inputs
 from .job_data import device_of, mask_conditions, ood_splits, task_data
 from .job_environment import environment_of, versions
@@ -145,6 +144,8 @@ def _train(job: Job, context: Context, folder: JobFolder, claim: Claim) -> Train
                 raise UsageError(
                     f"--impute {protocol.impute} reads features, and this job reads the raw media of {', '.join(data.media)}"
                 )
+            from .imputers import with_imputer  # of such jobs alone
+
             spec = with_imputer(spec, data.train.batch, protocol, job.seed)
             seed_everything(job.seed, "initial weights")
         method = method_class(method_class.Params(**job.params), spec).to(device)
@@ -281,7 +282,7 @@ def _evaluate(
 def _conditions(corruption: Any, job: Job, context: Context, data: TaskData) -> list[Condition]:
     """The conditions of a corruption for the test split, whose features it changes or whose raw media it breaks."""
     if not breaks_media(corruption):
-        return corruption_conditions(corruption, data.test.batch, without=data.media)
+        return corruption_conditions(corruption, data.test.batch, data.media, data.sound_rates)
     from ..features.finetune import conditions_on_batches  # with encoders and what reads media
     from ..features.reencode import conditions_on_media
 

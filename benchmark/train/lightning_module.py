@@ -19,13 +19,12 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from ...corruptions.training import inject, inject_by_sample
 from ...datasets.batch import Batch
-from ...datasets.imputation import impute
+from ...datasets.imputation import impute, imputed_once
 from ...datasets.rates import has_rates
 from ...methods.method import Method
 from ..core.protocol import Protocol
 from ..core.selection import Direction, Epoch, select_epoch
 from .checkpoint import Checkpointer, restore_random
-from .imputers import imputed_once
 from .lightning_import import LightningModule, OptimizerLRSchedulerConfig
 from .minibatches import TrainingBatches, minibatches, training_batches
 from .optimizer import build_optimizer, check_thawed, left_out, rate_share, set_rates

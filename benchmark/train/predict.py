@@ -13,20 +13,21 @@ import pyarrow.parquet as pq
 import torch
 from torch import Tensor
 
-from ...corruptions.condition import Clean, Condition
+from ...corruptions.condition import Clean, Condition, LosesSteps
 from ...corruptions.corruption import apply_all, prepare, reads_targets
 from ...corruptions.missing import Missing
 from ...datasets.batch import Batch
 from ...datasets.imputation import impute
 from ...methods.method import Method, Output
 from ..data.split import Split
-from ..planning.corruption_groups import check_medium
+from ..planning.corruption_groups import check_medium, reaches_any_medium
 from .minibatches import minibatches
 
 #: Fixed, so that predictions do not depend on the training batch size.
 EVALUATION_BATCH = 256
 #: How the columns of the method's own confidences and of its diagnostics begin.
 CONFIDENCE, DIAGNOSTIC = "confidence_", "diagnostic_"
+_NO_SOUND: Mapping[str, int] = {}
 
 
 def default_conditions(modalities: Sequence[str]) -> list[Condition]:
@@ -34,19 +35,28 @@ def default_conditions(modalities: Sequence[str]) -> list[Condition]:
     return [Clean(), *Missing.conditions(modalities)]
 
 
-def corruption_conditions(corruption: Any, batch: Batch, without: Collection[str] = ()) -> list[Condition]:
-    """The conditions of a corruption for a batch of features.
+def corruption_conditions(
+    corruption: Any, batch: Batch, media: Collection[str] = (), sound_rates: Mapping[str, int] = _NO_SOUND
+) -> list[Condition]:
+    """The conditions of a corruption that is made for features, or for any medium.
 
     Args:
         corruption: the corruption.
         batch: what it is applied to.
-        without: the modalities that hold raw media, which it does not concern.
+        media: the modalities that hold raw media. They are damaged by a corruption that is made for any medium alone.
+        sound_rates: modality -> samples a second, of those that hold raw sound.
 
     Raises:
         UsageError: the corruption breaks another medium than the batch holds.
     """
     check_medium(corruption, batch.modalities)
-    return list(corruption.conditions([name for name in batch.modalities if name not in without]))
+    conditions: list[Condition] = list(corruption.conditions(batch.modalities))
+    if not reaches_any_medium(corruption):
+        return [one for one in conditions if getattr(one, "modality", None) not in media]
+    return [
+        one.for_sound(sound_rates) if sound_rates and isinstance(one, LosesSteps) else one
+        for one in conditions
+    ]
 
 
 def without_targets(batch: Batch) -> Batch:

@@ -57,6 +57,10 @@ class ArrayRef:
     files: Mapping[str, Path]
     values: Mapping[str, str]
 
+    def file_of(self, split: str) -> Path:
+        """The file that holds a split of the array."""
+        return self.files.get(split) or self.files[""]
+
 
 @dataclass(frozen=True)
 class ModalityRef:

@@ -1,4 +1,5 @@
-"""Which entries of a modality were observed, and when each of its steps was, as the open layout states them.
+"""Which steps of a modality are valid, which of its entries were observed, and when each of its steps was, as the open layout
+states them.
 
 ::
 
@@ -18,8 +19,9 @@ from typing import Any
 
 import numpy as np
 
+from .. import samples as make
 from ..dataset import data_error
-from ..samples import numbers
+from .description import ModalityRef
 
 
 def observed_entries(
@@ -71,7 +73,7 @@ def seconds(stated: np.ndarray, mask: np.ndarray, unit: float, file: Path, key: 
     Raises:
         DataError: no numbers, another shape, or times that are not finite, run back, or become equal in float32.
     """
-    values = numbers(stated, file, key)
+    values = make.numbers(stated, file, key)
     if values.shape not in (mask.shape, mask.shape[1:]):
         expected = f"times of shape {_shape(mask)}, or {mask.shape[1]} for all samples alike"
         raise data_error(file, key, f"shape {_shape(values)}", expected)
@@ -109,3 +111,60 @@ def _plain(number: Any) -> str:
 
 def _shape(array: np.ndarray) -> str:
     return "x".join(map(str, array.shape)) or "a single number"
+
+
+def observed_in(
+    ref: ModalityRef, split: str, array: np.ndarray, mask: np.ndarray, stated: np.ndarray | None
+) -> np.ndarray | None:
+    """The observed entries of a split's features; None where all are.
+
+    Args:
+        ref: says how they are stated.
+        split: of the dataset.
+        array: the features, [samples, time, feature].
+        mask: [samples, time], bool.
+        stated: the array of them, where the description names one.
+    """
+    if ref.observed is None and not ref.nan:
+        return None
+    told = ref.observed or ref.features
+    if stated is not None:
+        make.check_rows({"modality": array, told.array: stated}, told.file_of(split), split)
+    return observed_entries(array, mask, stated, told.file_of(split), f"{split}/{told.array}")
+
+
+def valid_steps(
+    ref: ModalityRef,
+    split: str,
+    array: np.ndarray,
+    ragged: np.ndarray | None,
+    stated: np.ndarray | None,
+) -> np.ndarray:
+    """The valid steps [samples, time] of a split's features.
+
+    Args:
+        ref: says how they are stated.
+        split: of the dataset.
+        array: the features, [samples, time, feature].
+        ragged: the number of steps of each sample, where they were lists of different lengths.
+        stated: the lengths or the mask, where the description names an array of them.
+
+    Raises:
+        DataError: a length or a mask that does not fit the features.
+    """
+    steps = array.shape[1]
+    if ref.length is not None and stated is not None:
+        file = ref.length.file_of(split)
+        return make.mask_from_lengths(stated, steps, file, f"{split}/{ref.length.array}")
+    if ref.mask is not None and stated is not None:
+        if stated.shape != array.shape[:2] or stated.dtype.kind not in "biu":
+            file = ref.mask.file_of(split)
+            wrong = f"{stated.dtype} of shape {'x'.join(map(str, stated.shape))}"
+            expected = f"truth values of shape {len(array)}x{steps}"
+            raise data_error(file, f"{split}/{ref.mask.array}", wrong, expected)
+        return stated.astype(bool)
+    if ref.padding == "nonzero":
+        return make.mask_nonzero(array)
+    if ragged is not None and ref.padding is None:
+        return np.arange(steps) < ragged[:, None]
+    return np.ones(array.shape[:2], dtype=bool)

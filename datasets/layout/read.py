@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 
@@ -14,7 +13,7 @@ from ..token_arrays import token_rows
 from ..validation import draw_validation
 from .arrays import names_of, read_array
 from .description import FILE_NAME, UNITS, ArrayRef, Description, ModalityRef, ValidationPart
-from .observations import observed_entries, seconds
+from .observations import observed_in, seconds, valid_steps
 
 _NAN_HINT = ", or 'missing: nan' at the modality in dataset.yaml, where NaN is an entry that was not observed"
 
@@ -87,7 +86,7 @@ class Loader:
         if len(train) < 2:
             raise data_error(self.about.file, "train", "one sample", "two or more, some of which validate")
         if rule.group is not None:
-            file, key = _file(rule.group, "train"), f"train/{rule.group.array}"
+            file, key = rule.group.file_of("train"), f"train/{rule.group.array}"
             raw = self.read(rule.group)["train"][0]
             groups = make.text(names_of(rule.group, raw, file, key), file, key).tolist()
             make.check_rows(
@@ -132,7 +131,7 @@ class Loader:
         for name, array in optional.items():
             ref = self.about.optional[name]
             if name != "previous" and "/" not in name:
-                file = _file(ref, split)
+                file = ref.file_of(split)
                 named[name] = make.text(
                     names_of(ref, array, file, f"{split}/{name}"), file, f"{split}/{name}"
                 )
@@ -178,16 +177,16 @@ class Loader:
         named: dict[str, np.ndarray] = {}
         for key in CONVERSATION_KEYS:
             if ref := self.about.optional.get(f"conversation/{key}"):
-                where = _file(ref, split), f"{split}/conversation/{key}"
+                where = ref.file_of(split), f"{split}/conversation/{key}"
                 named[key] = names_of(ref, optional[f"conversation/{key}"], *where)
         named.setdefault("speaker", np.full(len(named["id"]), SOMEBODY))
-        file = _file(self.about.optional["conversation/id"], split)
+        file = self.about.optional["conversation/id"].file_of(split)
         arrays = (named[key] for key in CONVERSATION_KEYS)
         return conversations.utterances(*arrays, file=file, split=split)
 
     def targets(self, ref: ArrayRef) -> dict[str, np.ndarray]:
         """Split -> checked labels; whether numbers are names of classes or indices is asked of all splits at once."""
-        where = {split: (_file(ref, split), f"{split}/{ref.array}") for split in self.splits}
+        where = {split: (ref.file_of(split), f"{split}/{ref.array}") for split in self.splits}
         raw = {split: names_of(ref, array, *where[split]) for split, (array, _) in self.read(ref).items()}
         return {
             split: make.labels(
@@ -234,7 +233,7 @@ class Loader:
                 if said is None
                 else conversations.previous_utterances(said)
             )
-        file, key = _file(self.about.optional["previous"], split), f"{split}/previous"
+        file, key = self.about.optional["previous"].file_of(split), f"{split}/previous"
         rows = make.numbers(stated, file, key)
         if rows.shape != (count,) or rows.dtype.kind not in "iu" or ((rows < -1) | (rows >= count)).any():
             raise data_error(file, key, "rows that are not there", f"{count} numbers from -1 to {count - 1}")
@@ -319,85 +318,24 @@ class Loader:
         steps = {}
         width = max((raw.shape[-1] for raw, _ in parts.values() if raw.ndim > 1), default=0)
         for split, (raw, ragged) in parts.items():
-            file, key = _file(ref.features, split), f"{split}/{ref.features.array}"
+            file, key = ref.features.file_of(split), f"{split}/{ref.features.array}"
             if ragged is not None and not ragged.any() and 0 in raw.shape[1:]:
                 raw = np.zeros((len(raw), 1, width), raw.dtype)  # no sample of the split has the modality
             array = make.shape_features(raw, file, key)
-            mask = self.mask(ref, split, array, ragged, None if stated is None else stated[split][0])
+            mask = valid_steps(ref, split, array, ragged, None if stated is None else stated[split][0])
             if ragged is not None:
                 mask = mask & (ragged > 0)[:, None]  # an absent list is no data, whatever else is said of it
             array = make.without_padding(array, mask)
-            observed = self.observed(ref, split, array, mask, None if entries is None else entries[split][0])
+            observed = observed_in(ref, split, array, mask, None if entries is None else entries[split][0])
             if observed is not None:
                 array = np.where(observed, array, array.dtype.type(0))
             parts[split] = (make.features(array, file, key, nan_hint=_NAN_HINT), None)
             time = None
             if ref.time is not None and times is not None:
-                place = _file(ref.time, split), f"{split}/{ref.time.array}"
+                place = ref.time.file_of(split), f"{split}/{ref.time.array}"
                 time = seconds(times[split][0], mask, UNITS[ref.unit], *place)
             rows = None
             if ref.tokens is not None and tokens is not None:
-                rows = token_rows(tokens[split][0], _file(ref.tokens, split), f"{split}/{ref.tokens.array}")
+                rows = token_rows(tokens[split][0], ref.tokens.file_of(split), f"{split}/{ref.tokens.array}")
             steps[split] = _Steps(mask, observed, time, rows)
         return steps
-
-    def observed(
-        self, ref: ModalityRef, split: str, array: np.ndarray, mask: np.ndarray, stated: np.ndarray | None
-    ) -> np.ndarray | None:
-        """The observed entries of a split's features; None where all are.
-
-        Args:
-            ref: says how they are stated.
-            split: of the dataset.
-            array: the features, [samples, time, feature].
-            mask: [samples, time], bool.
-            stated: the array of them, where the description names one.
-        """
-        if ref.observed is None and not ref.nan:
-            return None
-        told = ref.observed or ref.features
-        if stated is not None:
-            make.check_rows({"modality": array, told.array: stated}, _file(told, split), split)
-        return observed_entries(array, mask, stated, _file(told, split), f"{split}/{told.array}")
-
-    def mask(
-        self,
-        ref: ModalityRef,
-        split: str,
-        array: np.ndarray,
-        ragged: np.ndarray | None,
-        stated: np.ndarray | None,
-    ) -> np.ndarray:
-        """The valid steps [samples, time] of a split's features.
-
-        Args:
-            ref: says how they are stated.
-            split: of the dataset.
-            array: the features, [samples, time, feature].
-            ragged: the number of steps of each sample, where they were lists of different lengths.
-            stated: the lengths or the mask, where the description names an array of them.
-
-        Raises:
-            DataError: a length or a mask that does not fit the features.
-        """
-        steps = array.shape[1]
-        if ref.length is not None and stated is not None:
-            file = _file(ref.length, split)
-            return make.mask_from_lengths(stated, steps, file, f"{split}/{ref.length.array}")
-        if ref.mask is not None and stated is not None:
-            if stated.shape != array.shape[:2] or stated.dtype.kind not in "biu":
-                file = _file(ref.mask, split)
-                wrong = f"{stated.dtype} of shape {'x'.join(map(str, stated.shape))}"
-                expected = f"truth values of shape {len(array)}x{steps}"
-                raise data_error(file, f"{split}/{ref.mask.array}", wrong, expected)
-            return stated.astype(bool)
-        if ref.padding == "nonzero":
-            return make.mask_nonzero(array)
-        if ragged is not None and ref.padding is None:
-            return np.arange(steps) < ragged[:, None]
-        return np.ones(array.shape[:2], dtype=bool)
-
-
-def _file(ref: ArrayRef, split: str) -> Path:
-    """The file that holds a split of an array."""
-    return ref.files.get(split) or ref.files[""]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -81,6 +81,8 @@ class Problem:
         reason: what is wrong, half a sentence.
         published: whether it is a fact of a published list, such as a clip named twice, which nobody can mend.
         remark: whether it is no fault but worth a look, as a clip that stands twice in one split: nothing has to be left out.
+        leaks: the sample ids of clips that have to be left out where no clip may lie in two splits: those in training of what
+            also validates or is tested, and those in validation of what is also tested.
     """
 
     sample_id: str
@@ -89,6 +91,7 @@ class Problem:
     reason: str
     published: bool = False
     remark: bool = False
+    leaks: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         place = " ".join(part for part in (self.sample_id, self.modality) if part)
@@ -126,6 +129,21 @@ class MediaSet:
     def faults(self) -> tuple[Problem, ...]:
         """The problems that are more than remarks."""
         return tuple(problem for problem in self.problems if not problem.remark)
+
+    @property
+    def leaks(self) -> frozenset[str]:
+        """The sample ids of clips that ``without_leaks`` leaves out."""
+        return frozenset(name for problem in self.faults for name in problem.leaks)
+
+    def without_leaks(self) -> MediaSet:
+        """The set in which no clip lies in two splits. What is tested stays as it is."""
+        return replace(self, clips=tuple(clip for clip in self.clips if clip.sample_id not in self.leaks))
+
+    def as_published(self) -> MediaSet:
+        """The set in which clips lie in two splits where the published lists have them so: this is a remark then."""
+        return replace(
+            self, problems=tuple(replace(one, remark=one.remark or bool(one.leaks)) for one in self.problems)
+        )
 
 
 @dataclass(frozen=True)

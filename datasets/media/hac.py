@@ -8,7 +8,7 @@
     human/audio/NAME.wav
 
 Source: section 1.1 of MMDG-Bench's notes and its loader (arXiv 2605.06643). 24 clips of people are in both
-published lists; they stay in both, as the published counts do, and each is said to be a problem.
+published lists; they are listed in both, as the published counts are, and each is said to be a problem.
 """
 
 from __future__ import annotations

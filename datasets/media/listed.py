@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ..dataset import SYNTHETIC_FILE, VALIDATION_SEED, VALIDATION_SHARE, DataError, Dataset
+from ..dataset import SPLITS, SYNTHETIC_FILE, VALIDATION_SEED, VALIDATION_SHARE, DataError, Dataset
 from ..divide import divide
 from .clip import Clip, MediaSet, Medium, Piece, Problem
 from .shelf import Shelf, relative_path
@@ -131,19 +131,17 @@ def media_set(
             problems.append(Problem("", "", relative_path(file, folder), reason, published=True))
     shelf = Shelf(folder)
     clips = []
-    seen: dict[str, Row] = {}
-    repeats: dict[str, int] = {}
+    seen: dict[str, dict[str, Row]] = {}
     for row in rows:
-        sample_id = row.name
-        if row.name in seen:
-            repeats[row.name] = repeats.get(row.name, 1) + 1
-            sample_id = f"{row.name}#{repeats[row.name]}"
-            reason = f"listed before, in {seen[row.name].file.name}"
-            within = (
-                seen[row.name].split == row.split
-            )  # else a clip is tested, or validates, that was trained on
-            problems.append(Problem(sample_id, "", row.file.name, reason, published=True, remark=within))
-        seen.setdefault(row.name, row)
+        copies = seen.setdefault(row.name, {})
+        sample_id = f"{row.name}#{len(copies) + 1}" if copies else row.name
+        copies[sample_id] = row
+        if len(copies) > 1:
+            reason = f"listed before, in {copies[row.name].file.name}"
+            leaks = _leaks({name: one.split for name, one in copies.items()})
+            problems.append(
+                Problem(sample_id, "", row.file.name, reason, published=True, remark=not leaks, leaks=leaks)
+            )
         media: dict[str, Piece | str] = {}
         for name, piece in row.media.items():
             if name not in there:
@@ -171,3 +169,13 @@ def media_set(
         homepage=dataset.homepage,
         synthetic=synthetic,
     )
+
+
+def _leaks(splits: Mapping[str, str]) -> tuple[str, ...]:
+    """The copies of a clip in other splits than the last one, in the order training, validation, test.
+
+    Args:
+        splits: sample id of a copy -> its split.
+    """
+    last = max(splits.values(), key=SPLITS.index)
+    return tuple(name for name, split in splits.items() if split != last)

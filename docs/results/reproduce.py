@@ -91,6 +91,8 @@ def write_tables(name: str, store: Path, work: Path) -> None:
     ):
         if (tables / file).exists():
             (kept / file).write_bytes((tables / file).read_bytes())
+        elif (kept / file).exists():  # a packed store lacks what it is made of
+            print(f"{kept / file} stays as it was: {store} does not give it", flush=True)
     patterns(tables / "missing.csv").to_csv(kept / "patterns.csv", index=False, float_format="%.5g")
     pack(store, kept / "predictions.tar.xz", clean_only=name in CLEAN_ONLY)
     against(store, asked=frozenset(tasks)).to_csv(kept / "against.csv", index=False, float_format="%.5g")

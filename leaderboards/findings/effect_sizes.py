@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..labels import counted
 from ..stats.bootstrap import summary
 from ..stats.ranks import ALPHA, DECIMALS, tasks_needed
 from ..stats.seed_variance import MOST_DEGREES
@@ -45,7 +46,8 @@ class EffectEstimate:
     tasks: int
 
     def __str__(self) -> str:
-        n = f"{self.n} {self.over}" if self.over == "tasks" else f"{self.n} seeds on {_count(self.tasks)}"
+        seeds = f"{counted(self.n, 'seed')} on {counted(self.tasks, 'task')}"
+        n = counted(self.n, "task") if self.over == "tasks" else seeds
         return f"{self.label} {percent(self.mean)} [{percent(self.low)}, {percent(self.high)}] over {n}"
 
 
@@ -146,7 +148,3 @@ def paired_p(effect: Mapping[int, float]) -> float:
 def percent(share: float) -> str:
     """A share with its sign, in percent: ``+1.2 %``."""
     return "—" if math.isnan(share) else f"{100 * share:+.1f} %"
-
-
-def _count(tasks: int) -> str:
-    return f"{tasks} task" + ("" if tasks == 1 else "s")

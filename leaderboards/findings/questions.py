@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from ..labels import AVERAGE, CLEAN, KEYS, MISSING
+from ..labels import AVERAGE, CLEAN, KEYS, MISSING, counted
 from ..metrics.derived import CLOSED, LEFT
 from ..render.plain import p_text
 from ..stats.intervals import holm
@@ -90,7 +90,7 @@ def no_consistent_winner(evidence: Evidence) -> Answered:
     wins = ", ".join(f"{name} on {firsts.count(name)}" for name in methods if name in firsts)
     losses = ", ".join(f"{name} on {count}" for name, count in beaten.items())
     words = (
-        f"Best mean of {len(tasks)} tasks: {wins}. Significantly worse than the best (paired, Holm and "
+        f"Best mean of {counted(len(tasks), 'task')}: {wins}. Significantly worse than the best (paired, Holm and "
         f"Bonferroni, 5 %): {losses}.{over}"
     )
     if all(beaten.values()):
@@ -138,7 +138,7 @@ def gap_to_oracle(evidence: Evidence) -> Answered:
         estimates.append(share)
     without = sum(not by_seed for by_seed in shares.values())
     if without:
-        words += f" Without a gap that is told apart from 0: {without} of {len(effects)} tasks."
+        words += f" Without a gap that is told apart from 0: {without} of {counted(len(effects), 'task')}."
     return Answered(_side(estimates[0], evidence.large), words, effects, estimates)
 
 
@@ -168,7 +168,7 @@ def three_are_no_better(evidence: Evidence) -> Answered:
         )
     gain = estimates[0]
     words = (
-        f"Gain over the best pair, mean over methods: {gain}; ahead in {ahead} of {total} cases. Reliable is an "
+        f"Gain over the best pair, mean over methods: {gain}; ahead in {ahead} of {counted(total, 'case')}. Reliable is an "
         f"interval above 0; marginal is below {100 * evidence.margin:g} %. The best pair is chosen by its test score, "
         "which favours pairs."
     )
@@ -245,7 +245,7 @@ def fusion_hurts(evidence: Evidence) -> Answered:
     named = "; ".join(ahead[:most]) + ("; …" if len(ahead) > most else "")
     words = (
         f"Gain of one modality over all of them, mean over methods: {_listed(estimates, effects)}. Ahead in {len(ahead)} "
-        f"of {sum(map(len, cases.values()))} cases{': ' + named if ahead else ''}. Fusion hurts where an interval lies "
+        f"of {counted(sum(map(len, cases.values())), 'case')}{': ' + named if ahead else ''}. Fusion hurts where an interval lies "
         f"above 0; marginal is below {100 * evidence.margin:g} %."
     )
     tasks = [task for task, _ in cases]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from ..labels import OWN
+from ..labels import OWN, counted
 from ..render.plain import p_text
 from ..stats.ranks import Ranking
 from ..tables.accuracy import task_label
@@ -103,9 +103,9 @@ def _ranks(axis: Axes, field: ComparableMethods, ranking: Ranking, height: float
             1 + cd, 0.42, f"  Nemenyi's critical difference {cd:.2f}", va="center", fontsize=7, color="0.35"
         )
     friedman = "" if math.isnan(ranking.friedman) else f", Friedman p {p_text(ranking.friedman)}"
-    left_out = f", {len(field.left_out)} tasks left out" if field.left_out else ""
+    left_out = f", {counted(len(field.left_out), 'task')} left out" if field.left_out else ""
     axis.set_title(
-        f"{field.protocol}; {field.data}; {field.metric}\n{ranking.tasks} tasks{left_out}, Wilcoxon with Holm at 5 %"
+        f"{field.protocol}; {field.data}; {field.metric}\n{counted(ranking.tasks, 'task')}{left_out}, Wilcoxon with Holm at 5 %"
         f"{friedman}",
         fontsize=8,
     )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from ..labels import counted
 from .figure import COLOURS
 
 if TYPE_CHECKING:
@@ -81,8 +82,8 @@ def conversation_arc(
     handles = [Patch(color=colour[one], alpha=0.45, label=names[one]) for one in there]
     handles += unwritten
     figure.legend(handles=handles, loc="outside lower center", ncols=min(6, len(handles)), frameon=False)
-    switches = f"{len(cuts)} switch{'' if len(cuts) == 1 else 'es'}"
-    figure.suptitle(f"{title}: {len(steps)} utterances, {switches}", fontsize=11)
+    length, switches = counted(len(steps), "utterance"), counted(len(cuts), "switch", "switches")
+    figure.suptitle(f"{title}: {length}, {switches}", fontsize=11)
     return figure
 
 

@@ -18,7 +18,7 @@ from string import Template
 
 import pandas as pd
 
-from ..labels import MARGIN, REAL, SYNTHETIC, Across, is_tidy
+from ..labels import MARGIN, REAL, SYNTHETIC, Across, counted, is_tidy
 from ..tables.accuracy import data_label
 from .files import file_name, write_text
 from .notes import notes, title
@@ -178,7 +178,7 @@ def _lead(facts: Sequence[Fact]) -> str:
     # A row of a comparison is about no single task, set or seeds: it says nothing of them.
     named = [{getattr(fact, name) for fact in facts} - {""} for name in ("method", "task", "modalities")]
     methods, tasks, sets = map(len, named)
-    counts = [_several(methods, "method"), _several(tasks, "task"), _several(sets, "set") + " of modalities"]
+    counts = [counted(methods, "method"), counted(tasks, "task"), counted(sets, "set") + " of modalities"]
     seeds = {len(set(fact.seeds.split())) for fact in facts} - {0}
     if seeds:
         counts.append("/".join(map(str, sorted(seeds))) + (" seed each" if seeds == {1} else " seeds each"))
@@ -190,10 +190,6 @@ def _warning(tables: Sequence[PageTable]) -> str:
         return ""
     words = f"Rows with data '{SYNTHETIC}' say nothing about the real dataset."
     return f'<p class="synthetic"><span>{escape(words)}</span></p>'
-
-
-def _several(count: int, word: str, plural: str = "s") -> str:
-    return f"{count} {word}{'' if count == 1 else plural}"
 
 
 def _notes(frames: Sequence[pd.DataFrame], summary: bool) -> list[str]:
@@ -242,7 +238,7 @@ def _section(
     if lacking:
         items = "".join(f"<li>{escape(hole)}</li>" for hole in lacking)
         lines.append(
-            f'<details class="holes" open><summary>{_several(len(lacking), "hole")} (—)</summary><ul>{items}</ul></details>'
+            f'<details class="holes" open><summary>{counted(len(lacking), "hole")} (—)</summary><ul>{items}</ul></details>'
         )
     lines.append("</section>")
     return "\n".join(filter(None, lines))

@@ -10,6 +10,7 @@ import gzip
 from collections.abc import Callable, Mapping, Sequence
 from html import escape
 
+from ..labels import counted
 from .views import TableView
 
 #: Bytes that tables as plain HTML, their data and pictures may take together, where the first views alone do not take more;
@@ -86,8 +87,7 @@ def left_out(what: str, names: Sequence[str], command: str) -> str:
     if not names:
         return ""
     listed = escape(", ".join(names))
-    several = "" if len(names) == 1 else "s"
     return (
-        f'<details class="left-out"><summary>{len(names)} {what}{several} left out for the size of the page: '
+        f'<details class="left-out"><summary>{counted(len(names), what)} left out for the size of the page: '
         f"<code>{escape(command)}</code> writes all</summary><p>{listed}</p></details>"
     )

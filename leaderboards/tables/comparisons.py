@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ..labels import KEYS
+from ..labels import KEYS, counted
 from ..stats.power import MOST, seeds_needed
 from ..stats.ranks import ALPHA, DECIMALS, Ranking, rank
 from .groups import once_for_each
@@ -177,7 +177,7 @@ def shortage(field: ComparableMethods, ranking: Ranking) -> str:
     if field.left_out:
         shown = [f"{task} ({why})" for task, why in list(field.left_out.items())[:3]]
         more = "; …" if len(field.left_out) > 3 else ""
-        parts.append(f"{len(field.left_out)} tasks left out: {'; '.join(shown)}{more}")
+        parts.append(f"{counted(len(field.left_out), 'task')} left out: {'; '.join(shown)}{more}")
     if field.without:
         parts.append(f"no value at all: {', '.join(field.without)}")
     return "; ".join(parts)

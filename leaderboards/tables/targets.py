@@ -13,7 +13,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from ..labels import CLEAN, OVER_TARGETS, TARGET, WORST_TARGET
+from ..labels import CLEAN, OVER_TARGETS, TARGET, WORST_TARGET, counted
 from ..stats.bootstrap import DRAWS
 from .accuracy import table_of
 from .cells import Cell, Group
@@ -125,8 +125,9 @@ def _names(tasks: Sequence[str]) -> dict[str, str]:
 def _title(task: str, names: Mapping[str, str]) -> str:
     dataset, sources = family_of(task) or ("", 0)
     places = "+".join(sorted({part for name in names for part in name.replace("->", "+").split("+")}))
-    plural = "s" if sources > 1 else ""
-    return f"{dataset or places}: mean over {len(names)} targets of {sources} source{plural} each"
+    return (
+        f"{dataset or places}: mean over {counted(len(names), 'target')} of {counted(sources, 'source')} each"
+    )
 
 
 def _cells(names: Mapping[str, str], own: Sequence[Group], draws: int, seed: int) -> dict[str, Cell]:

@@ -179,9 +179,14 @@ def test_a_key_that_is_given_twice_is_refused():
 
 
 def test_a_wrong_value_ends_a_run_before_it_begins(mmbench: Command, tmp_path: Path):
-    for more in (("--slurm", "tme=1h"), ("--bundle-time", "long")):
+    for more, said in (
+        (("--slurm", "tme=1h"), "tme"),
+        (("--bundle-time", "long"), "long"),
+        (("--device", "cuda"), "--device cuda: no GPU is asked of SLURM: write --slurm gpus=1"),
+    ):
         ended = mmbench("run", *ASKED, *more)
         assert ended.returncode == 2
+        assert said in ended.stderr
         assert len(ended.stderr.strip().splitlines()) == 1
     assert not (tmp_path / "runs").exists()
 
@@ -190,7 +195,10 @@ def test_without_a_cluster_it_is_said_and_nothing_is_written(mmbench: Command, t
     (tmp_path / "bin").mkdir()
     ended = mmbench("run", *ASKED, PATH=str(tmp_path / "bin"))
     assert ended.returncode == 2
-    assert "no sbatch on this machine" in ended.stderr
+    assert (
+        "no sbatch on this machine: call it where jobs are submitted (a login node), or use --launcher local"
+        in (ended.stderr)
+    )
     assert not (tmp_path / "runs").exists()
 
 

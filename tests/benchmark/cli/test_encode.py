@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import soundfile
 import yaml
+from mmbench.datasets.dataset import SYNTHETIC_FILE
 from mmbench.datasets.layout.contents import media_contents
 from mmbench.datasets.layout.open_layout import locate_open
 
@@ -147,7 +148,7 @@ def test_what_is_broken_is_listed_and_problems_only_where_asked_for(call: Call, 
     code, said = call(*words, "--skip-broken")
     assert code == 0, said
     assert "6 problems: what cannot be read is left out" in said
-    assert "1 clips have nothing left and are dropped" in said
+    assert "1 clip with nothing left and dropped" in said
     found = locate_open(own / "dataset.yaml")
     assert found.description.media is not None
     assert found.description.media.problems == 6
@@ -233,6 +234,47 @@ def test_a_modality_that_nobody_has_is_not_written(call: Call, tmp_path: Path):
         assert code == 1
         assert "nothing is written: no clip has far that can be read" in said
         assert not (own / "dataset.yaml").exists()
+
+
+def test_a_clip_of_two_splits_is_left_out_of_the_earlier_one_or_kept_as_published(call: Call, tmp_path: Path):
+    raw = tmp_path / "raw"
+    for domain in ("human", "animal", "cartoon"):
+        for kind in ("audio", "videos", "flow"):
+            (raw / domain / kind).mkdir(parents=True)
+        lists = {"train": [f"t{n}" for n in range(10)], "test": ["u0", "u1", *["t3"] * (domain == "human")]}
+        for part, names in lists.items():
+            (raw / f"HAC_{part}_only_{domain}.csv").write_text("".join(f"{one}.mp4,0\n" for one in names))
+            for one in names:
+                soundfile.write(raw / domain / f"audio/{one}.wav", np.ones(800, np.float32) / 2, 16_000)
+                for file in (f"videos/{one}.mp4", f"flow/{one}_flow_x.mp4", f"flow/{one}_flow_y.mp4"):
+                    (raw / domain / file).touch()  # no encoder reads them
+    (raw / SYNTHETIC_FILE).touch()  # else other numbers of clips are a problem
+    name = "human/t3"
+    words = ("data", "encode", "hac", "--from", raw, "--data-root", tmp_path, "--encoder", "audio=log-mel")
+
+    def clips() -> dict[str, str]:
+        splits = locate_open(tmp_path / "hac" / "dataset.yaml").load()
+        return {one: split for split, samples in splits.items() for one in samples.sample_id.tolist()}
+
+    code, said = call(*words)
+    assert code == 1
+    assert (
+        "1 problem, and nothing is written: mend them, or leave them out with --skip-broken, or keep" in said
+    )
+    code, said = call(*words, "--skip-broken")
+    assert code == 0, said
+    assert "1 clip of a later split, too, left out of the earlier one" in said
+    left = clips()
+    assert name not in left
+    assert left[f"{name}#2"] == "test"
+    code, said = call(*words, "--skip-broken")
+    assert (code, "nothing to do" in said) == (0, True)
+    code, said = call(*words, "--as-published")
+    assert code == 0, said
+    assert "listed before, in HAC_train_only_human.csv" in said  # it is still told
+    published = clips()
+    assert published.pop(name) in ("train", "valid")
+    assert published == left
 
 
 def test_a_converted_copy_still_says_what_it_was_made_of(call: Call, tmp_path: Path):

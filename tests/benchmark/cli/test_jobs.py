@@ -210,3 +210,19 @@ def test_jobs_that_nobody_wants_any_more_are_no_holes_once_they_are_forgotten(
     assert "1 planned job is a hole" in " ".join(mmbench("status").stdout.split())
     mmbench("forget")
     assert len(list((store.path / "set-aside").iterdir())) == 4  # neither replaces the other
+
+
+@pytest.mark.parametrize("command", ["status", "leaderboard"])
+def test_a_store_without_a_job_says_what_to_do(mmbench: Command, tmp_path: Path, command: str):
+    (tmp_path / "s44" / "jobs").mkdir(parents=True)
+    told = "no job in s44: mmbench run fills it, --store names another folder"
+    ended = mmbench(command, "--store", "s44")
+    assert ended.returncode == (0 if command == "status" else 2)
+    assert (ended.stdout + ended.stderr).strip().removeprefix("mmbench: ") == told
+    (tmp_path / "s44" / "regimes").mkdir()
+    ended = mmbench(command, "--store", "s44")
+    assert (
+        (ended.stdout + ended.stderr)
+        .strip()
+        .endswith(f"{told}; its segmenters are shown by mmbench regimes list --store s44")
+    )

@@ -25,7 +25,10 @@ from .test_run import TOY
         ),
         (("run", "--methods", "erm", "--datasets", "toy", "--modalities", "V"), "has no modality 'V'"),
         (("run", "--methods", "erm", "--datasets", "toy", "--device", "tpu"), "--device 'tpu'"),
-        (("run", "--methods", "erm", "--datasets", "toy", "--device", "cuda:7"), "GPUs that can be used"),
+        (
+            ("run", "--methods", "erm", "--datasets", "toy", "--device", "cuda:7"),
+            "--device cuda:7: no GPU can be used here (CUDA_VISIBLE_DEVICES hides all): use --device cpu, or --launcher slurm",
+        ),
         (("run", "--methods", "erm", "--datasets", "toy", "--plugin", "no.py"), "no.py"),
         (("run", "--config", "no.yaml"), "no.yaml: cannot be read"),
         (("run", "no.yaml"), "a file of options is given by --config no.yaml"),

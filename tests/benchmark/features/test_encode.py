@@ -18,7 +18,7 @@ import torch
 from mmbench.benchmark.core.errors import UsageError
 from mmbench.benchmark.data.tensors import sample_hash
 from mmbench.benchmark.features import pipeline as encoding
-from mmbench.benchmark.features.encode import encode, encode_clips
+from mmbench.benchmark.features.encode import encode, encode_clips, gather_features
 from mmbench.corruptions.audio import Babble, WhiteNoise
 from mmbench.corruptions.features import GaussianNoise
 from mmbench.corruptions.text import KeyboardTypos
@@ -97,6 +97,32 @@ def test_features_are_those_of_the_encoder_in_the_order_asked_for(tmp_path: Path
         assert found.mask[row].sum() == steps
         torch.testing.assert_close(torch.from_numpy(found.features[row, :steps]), direct.features[0, :steps])
         assert not found.features[row, steps:].any()
+
+
+def test_texts_of_like_length_are_encoded_together_and_come_back_in_their_order(tmp_path: Path):
+    draw = np.random.default_rng(0)
+    words = ["".join(draw.choice(list("abc"), draw.integers(1, 60))) for _ in range(150)]
+    media, steps = texts(*words), []
+
+    class Counting(Letters):
+        def encode(self, media: Media) -> Encoded:
+            steps.append(len(media.texts) * max(map(len, media.texts)))
+            return super().encode(media)
+
+    told: list[tuple[str, int, int]] = []
+    found = encode(media, "text", Counting(), FeatureCache(tmp_path), progress=lambda *one: told.append(one))
+    lengths = [len(word) for word in dict.fromkeys(words)]
+    in_file_order = [
+        lengths[first : first + encoding.BATCH] for first in range(0, len(lengths), encoding.BATCH)
+    ]
+    assert sum(steps) < 1.2 * sum(lengths)
+    assert sum(len(part) * max(part) for part in in_file_order) > 1.5 * sum(lengths)
+    counts = [done for stage, done, _ in told if stage == "encode"]
+    assert counts == sorted(counts)
+    assert (counts[0], counts[-1]) == (0, len(lengths))
+    kept = gather_features(found, FeatureCache(tmp_path), media.clips, 2, np.float32)
+    for row, word in enumerate(words):
+        assert kept.features[row][kept.mask[row], 0].tolist() == [ord(letter) for letter in word]
 
 
 def test_nothing_is_encoded_twice(tmp_path: Path):

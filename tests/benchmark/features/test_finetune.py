@@ -15,15 +15,20 @@ import yaml
 from mmbench.benchmark.core.errors import UsageError
 from mmbench.benchmark.core.locate import locate
 from mmbench.benchmark.core.protocol import Protocol
+from mmbench.benchmark.core.registry import entries
 from mmbench.benchmark.data.tensors import TaskRequest, load_task
-from mmbench.benchmark.features.finetune import conditions_on_batches, with_media
+from mmbench.benchmark.features.finetune import conditions_on_batches, with_all_media, with_media
 from mmbench.benchmark.features.reencode import clips_of, conditions_on_media, encoder_of, origin_of
 from mmbench.benchmark.launch.run import run
-from mmbench.benchmark.planning.corruption_groups import corruption_entries
+from mmbench.benchmark.planning.corruption_groups import corruption_entries, reaches_any_medium
 from mmbench.benchmark.planning.experiment import Experiment
 from mmbench.benchmark.train import checkpoint
 from mmbench.benchmark.train.new_samples import predict
+from mmbench.benchmark.train.predict import corruption_conditions
+from mmbench.corruptions.corruption import apply_all, prepare
 from mmbench.corruptions.frames.blur import DefocusBlur
+from mmbench.corruptions.missing_rates import OwnRates, RandomFrames
+from mmbench.datasets.damage import PACKET
 from mmbench.datasets.dataset import DataError
 from mmbench.datasets.encoders.encoder import Media
 from mmbench.datasets.encoders.spec import parse
@@ -212,6 +217,70 @@ def test_what_needs_frozen_features_is_refused(folder: Path, tmp_path: Path, mor
     rules = {"encoder_mode": "full", **more.pop("protocol", {})}
     with pytest.raises(UsageError, match=f"{what} works on frozen features"):
         run(asked(folder, tmp_path / "runs", protocol=rules, **more))
+
+
+def test_a_corruption_of_features_is_refused_where_none_are_left(folder: Path, tmp_path: Path) -> None:
+    rules = {"encoder_mode": "full"}
+    more = {"modalities": ["video"], "corruptions": ["gaussian-noise", "random-frames"]}
+    with pytest.raises(UsageError, match=r"--corruptions gaussian-noise: .* trained") as told:
+        run(asked(folder, tmp_path / "runs", protocol=rules, **more))
+    assert str(told.value).endswith("under missing-rates,imbalanced-rates,conflict,frames,image")
+
+
+def test_what_takes_modalities_or_steps_away_reaches_raw_media(folder: Path) -> None:
+    """Every corruption that says that it is made for any medium, on pictures beside features, and on raw sound."""
+    located = locate("hac", folder / "data")
+    request = TaskRequest(TASK, (located.fingerprint(),), ("video", "audio"), False, "strict", True, "cpu")
+    frozen = load_task(request, {"hac": located})
+    raw = with_all_media(frozen, {"hac": located}, ("video", "audio"))
+    known = {name: entry.load() for name, entry in entries("corruption").items()}
+    kinds = {name: kind for name, kind in known.items() if reaches_any_medium(kind)}
+    assert set(kinds) == {
+        "random-modality", "random-frames", "imbalanced-rates", "conflict", "missing-by-label",
+    }  # fmt: skip
+    for name, kind in [*kinds.items(), ("own", OwnRates({"video": 0.5}))]:
+        before = corruption_conditions(kind, frozen.test.batch)
+        after = corruption_conditions(kind, raw.test.batch, raw.media, raw.sound_rates)
+        assert [one.name for one in after] == [one.name for one in before] != [], name
+        batch = raw.test.batch
+        pairs = apply_all([prepare(one, batch) for one in after[-1:]], batch)
+        for condition, changed in pairs:
+            differs = [
+                not (
+                    torch.equal(changed.features[one], batch.features[one])
+                    and torch.equal(changed.present[one], batch.present[one])
+                )
+                for one in ("video", "audio")
+            ]
+            assert any(differs), condition.name
+    assert corruption_conditions(known["gaussian-noise"], raw.test.batch, raw.media) == []
+
+
+def test_frames_of_raw_media_are_pictures_and_packets_of_sound(folder: Path) -> None:
+    located = locate("hac", folder / "data")
+    request = TaskRequest(TASK, (located.fingerprint(),), ("video", "audio"), False, "strict", True, "cpu")
+    frozen = load_task(request, {"hac": located})
+    raw = with_all_media(frozen, {"hac": located}, ("video", "audio"))
+    batch, size = raw.test.batch, round(PACKET * raw.sound_rates["audio"])
+    shares = []
+    for condition in corruption_conditions(RandomFrames, batch, raw.media, raw.sound_rates):
+        changed = condition.apply(batch)
+        assert changed.features["video"].dtype == torch.uint8
+        black = (changed.features["video"] == 0).flatten(2).all(2)
+        kept = (changed.features["video"] == batch.features["video"]).flatten(2).all(2)
+        assert (black | kept).all()
+        silent = changed.features["audio"][..., 0] == 0
+        whole = silent.shape[1] // size * size
+        packets = silent[:, :whole].unflatten(1, (-1, size))
+        heard = (batch.features["audio"][:, :whole, 0] != 0).unflatten(1, (-1, size))
+        lost = packets.all(2)
+        assert torch.equal(
+            packets & heard, lost[..., None] & heard
+        )  # a packet is lost as a whole, or not at all
+        shares.append(lost[heard.any(2)].double().mean().item())
+        assert changed.mask == batch.mask  # as in training, what is lost stays valid
+    assert shares[-1] == 1
+    np.testing.assert_allclose(shares, np.arange(1, 11) / 10, atol=0.1)
 
 
 def test_missing_frames_in_training_reach_raw_media(folder: Path, tmp_path: Path) -> None:

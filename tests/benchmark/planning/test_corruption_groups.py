@@ -7,7 +7,13 @@ from pathlib import Path
 
 import pytest
 from mmbench.benchmark.core.registry import entries
-from mmbench.benchmark.planning.corruption_groups import corruption_entries, corruption_groups, group_of
+from mmbench.benchmark.planning.corruption_groups import (
+    ON_FEATURES,
+    breaks_media,
+    corruption_entries,
+    corruption_groups,
+    group_of,
+)
 
 from ...datasets.encoders.small_models import WORDS, save_bert
 from ..conftest import Command
@@ -31,6 +37,13 @@ def test_a_group_has_the_kinds_that_it_had_in_0_1() -> None:
     assert members["missing-rates"] == ["random-modality", "random-frames"]
     assert set(members["frames"]) - set(members["image"]) == {"frame-drop", "frame-freeze", "frame-reorder"}
     assert "word-replacement" in members["features"]
+
+
+def test_the_groups_on_features_are_those_without_a_kind_that_breaks_media() -> None:
+    groups: dict[str, list[bool]] = {}
+    for entry in entries("corruption").values():
+        groups.setdefault(group_of(entry), []).append(breaks_media(entry.load()))
+    assert set(ON_FEATURES) == {name for name, breaking in groups.items() if not any(breaking)}
 
 
 def test_a_file_that_moves_renames_no_group() -> None:

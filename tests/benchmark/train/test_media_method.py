@@ -144,7 +144,7 @@ def test_another_model_in_its_place_is_refused(trained: Path, model: Path, tmp_p
         code, said = call(
             "run", "--methods", f"frozen_text(model={model})", "--datasets", "own", "--epochs", "20", *FAST,
             "--data-root", trained / "data", "--store", runs, "--plugin", PLUGIN,
-            "--corruptions", "word-replacement",
+            "--corruptions", "random-frames",
         )  # fmt: skip
     finally:
         shutil.copytree(kept, model, dirs_exist_ok=True)
@@ -159,7 +159,12 @@ def test_another_model_in_its_place_is_refused(trained: Path, model: Path, tmp_p
         (("--methods", "frozen_text"), "the parameter model names no model"),
         (
             ("--methods", "frozen_text(model=MODEL)", "--corruptions", "gaussian-noise"),
-            "works on frozen features: leave it out, or leave out the method frozen_text",
+            "leave out the method frozen_text; raw media (text of text) can be tested under missing-rates,imbalanced-rates,"
+            "conflict,words",
+        ),
+        (
+            ("--methods", "frozen_text(model=MODEL)", "--corruptions", "word-replacement"),
+            "--corruptions word-replacement works on frozen features: leave it out",
         ),
     ],
 )

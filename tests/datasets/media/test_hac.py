@@ -80,6 +80,17 @@ def check_that_repeats_are_the_only_problems(found: MediaSet, lists: Path) -> No
     assert {problem.sample_id for problem in found.problems} == {f"human/{name[:-4]}#2" for name in both}
     assert found.faults == found.problems  # they are trained on and tested
     assert {problem.reason for problem in found.problems} == {"listed before, in HAC_train_only_human.csv"}
+    assert found.leaks == {f"human/{name[:-4]}" for name in both}
+    left = found.without_leaks()
+    assert len(left.clips) == len(found.clips) - 24
+    parts = {
+        split: {one.sample_id.partition("#")[0] for one in left.clips if one.split == split}
+        for split in SPLITS
+    }
+    assert not parts["test"] & (parts["train"] | parts["valid"])
+    assert len(parts["test"]) == sum(test for _, test in PUBLISHED.values())
+    assert found.as_published().clips == found.clips
+    assert not found.as_published().faults
     assert [result.reason for result in check_media(found) if not result.ok] == []  # it is published so
 
 
