@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from .errors import UsageError, error_line, nearest
 
 if TYPE_CHECKING:
-    from importlib.metadata import EntryPoint, EntryPoints
+    from importlib.metadata import EntryPoint
 
 LOG = logging.getLogger("mmbench.registry")
 
@@ -128,7 +128,7 @@ def entries(kind: Kind, plugins: tuple[Path, ...] = ()) -> dict[str, Entry]:
     if source.module:
         own = getattr(importlib.import_module(source.module), source.table)
     known = {name: _entry(name, target, OWN) for name, target in own.items()}
-    for point in _entry_points(source.group):
+    for point in _entry_points()[source.group]:
         distribution = f"{point.dist.name} {point.dist.version}" if point.dist else point.value
         _add(known, _entry(point.name, point.value, distribution))
     for file in plugins:
@@ -180,16 +180,13 @@ def _brought_by(kind: Kind, plugins: tuple[Path, ...]) -> str:
     return f"one of your own comes from a file: --plugin FILE.py with a table {table}"
 
 
-def _entry_points(group: str) -> tuple[EntryPoint, ...]:
-    return tuple(_installed().select(group=group))
-
-
 @lru_cache(maxsize=1)
-def _installed() -> EntryPoints:
-    """What every installed distribution brings: read once, and not for each kind."""
+def _entry_points() -> dict[str, tuple[EntryPoint, ...]]:
+    """Group -> what installed distributions bring to it: read once, and not for each kind."""
     from importlib.metadata import entry_points  # brings much that --help does not need
 
-    return entry_points()
+    found = entry_points()
+    return {source.group: tuple(found.select(group=source.group)) for source in KINDS.values()}
 
 
 def _entry(name: str, target: str, origin: str) -> Entry:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ...methods.method import Method
 from ...methods.shared.networks import PerModality
@@ -24,8 +24,9 @@ class EncoderGradients:
 
     def __init__(self, method: Method) -> None:
         encoders = getattr(method, "encoders", None)
-        names = encoders.names if isinstance(encoders, PerModality) else ()
-        found = {name: tuple(encoders.parameters_of(name)) for name in names}
+        found: dict[str, tuple[nn.Parameter, ...]] = {}
+        if isinstance(encoders, PerModality):
+            found = {name: tuple(encoders.parameters_of(name)) for name in encoders.names}
         self._parameters = {name: own for name, own in found.items() if own}
         self._sums: dict[str, Tensor] = {}
         self._steps = 0

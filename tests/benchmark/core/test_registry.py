@@ -9,7 +9,7 @@ import pytest
 from mmbench.benchmark.check.conformance import check_entry
 from mmbench.benchmark.core.errors import UsageError, nearest
 from mmbench.benchmark.core.method_spec import describe
-from mmbench.benchmark.core.registry import KINDS, Kind, _installed, entries, find
+from mmbench.benchmark.core.registry import KINDS, Kind, _entry_points, entries, find
 
 PLUGIN = '''
 """A plug-in."""
@@ -160,12 +160,12 @@ def test_every_kind_is_brought_by_a_file_and_by_a_package(
     (information / "entry_points.txt").write_text(f"[{source.group}]\nby-package = thing_module:Thing\n")
     (tmp_path / "site" / "thing_module.py").write_text('class Thing:\n    """Packed."""\n')
     monkeypatch.syspath_prepend(tmp_path / "site")
-    _installed.cache_clear()
+    _entry_points.cache_clear()
     try:
         entry = find(kind, "by-package", (file,))
         assert (entry.origin, entry.load().__doc__) == ("thing-package 1.2", "Packed.")
     finally:
-        _installed.cache_clear()
+        _entry_points.cache_clear()
         sys.modules.pop("thing_module", None)
 
 
