@@ -50,7 +50,7 @@ def trained(llama: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     methods = f"lmm({common},rank=4,lora_rate=1.0,width=32),lmm({common},readout=zero_shot)"
     succeed(
         "run", "--methods", methods, "--datasets", "own", "--epochs", "8", "--batch-size", "8", *FAST[:-1], "0.01",
-        *data, "--store", folder / "runs", "--measure", "--diagnostics", "--corruptions", "word-replacement",
+        *data, "--store", folder / "runs", "--measure", "--diagnostics", "--corruptions", "words",
     )  # fmt: skip
     return folder
 
