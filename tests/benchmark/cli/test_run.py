@@ -319,12 +319,15 @@ def test_what_is_registered_keeps_its_contract(mmbench: Command, kind: str, name
 
 @pytest.mark.slow
 def test_a_broken_method_does_not_pass(mmbench: Command, tmp_path: Path):
-    source = PLUGIN.replace("return super().loss(batch)", "return super().loss(batch)") + (
+    fuse = (
         "\n    def fuse(self, embeddings, batch):\n"
         "        output = super().fuse(embeddings, batch)\n"
         "        from dataclasses import replace\n"
         "        return replace(output, prediction=output.prediction - output.prediction.mean())\n"
     )
+    last = "        return super().loss(batch)\n"
+    assert last in PLUGIN
+    source = PLUGIN.replace(last, last + fuse)
     (tmp_path / "odd.py").write_text(source)
     ended = mmbench("check", "method", "odd", "--plugin", str(tmp_path / "odd.py"), ODD=str(tmp_path))
     assert ended.returncode == 1
