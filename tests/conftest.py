@@ -7,7 +7,6 @@ import os
 import shutil
 import signal
 import subprocess
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,15 +31,14 @@ def lacking_slurm() -> str:
     return "" if asked.returncode == 0 and asked.stdout.strip() else "SLURM does not answer: see SLURM_CONF"
 
 
-def pytest_configure(config: pytest.Config) -> None:
+def pytest_configure() -> None:
     """Lets Ctrl-C through, and matplotlib list the fonts once."""
     # A shell lets its background jobs ignore Ctrl-C, and what they start inherits that: tests that send it would wait for ever.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
-    # Tests have cache folders of their own; the list of fonts, which takes seconds, would be made anew in each.
-    if "MPLCONFIGDIR" not in os.environ:
-        os.environ["MPLCONFIGDIR"] = folder = tempfile.mkdtemp(prefix="mmbench-matplotlib-")
-        config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
+    # Tests have cache folders of their own; matplotlib's list of fonts, which takes seconds, would be made anew in each.
+    caches = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    os.environ.setdefault("MPLCONFIGDIR", str(Path(caches) / "matplotlib"))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ...corruptions.corruption import Condition
 from ...datasets.batch import Batch, Conversations, Spec
+from ...methods.controls.random_forest import RandomForestParams
 from ...methods.estimator import Estimator
 from ...methods.method import Method, Output
 from ...methods.shared.networks import SharedNetworkParams
@@ -21,8 +22,10 @@ from .planted_media import media_specs, planted_media
 TOLERANCE = 1e-4
 
 
-#: What the contract does not depend on: the depth of the shared encoders, the steps of a diffusion and its samples.
+#: What the contract does not depend on: the depth of the shared encoders, the steps of a diffusion and its samples, and the trees
+#: of mmbench's forest.
 _SMALL = {"layers": 1, "chain": 4, "draws": 2}
+_TREES = 20
 #: The modality of every specification whose token ids are planted.
 TEXT = "text"
 
@@ -105,7 +108,9 @@ def _fitted(method_class: type[Estimator], spec: Spec) -> Estimator:
     if key not in _FITTED:
         if any(known is not method_class for known, _ in _FITTED):
             _FITTED.clear()
-        estimator = method_class(method_class.Params(), spec)
+        params = method_class.Params()
+        small = replace(params, trees=_TREES) if isinstance(params, RandomForestParams) else params
+        estimator = method_class(small, spec)
         estimator.learned.replace(estimator.fit(planted_batch(spec), estimator.candidates()[0], seed=0))
         _FITTED[key] = estimator
     return _FITTED[key]

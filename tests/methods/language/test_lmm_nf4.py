@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,8 @@ from mmbench.benchmark.train.weights import load_weights, save_weights
 from .test_lmm import TRAIN, network, said, spec_of
 from .tiny_models import save_llama
 
-pytest.importorskip("bitsandbytes")
+# It imports the compiler of torch, too: not before a test needs it.
+pytestmark = pytest.mark.skipif(find_spec("bitsandbytes") is None, reason="not installed: bitsandbytes")
 
 
 @pytest.fixture(scope="module")
