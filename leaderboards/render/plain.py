@@ -16,6 +16,8 @@ from .latex import escape_latex, parts, with_engine
 from .markdown import escape_markdown
 from .text import HOLE
 
+#: What is smaller is no value of a table, but what is left of two equal ones by the rounding of sums.
+_ROUNDING = 1e-12
 #: Columns that say what a row is, in the order in which tables have them.
 _NAMED = ("method", "other", "best")
 
@@ -133,7 +135,9 @@ def _text(name: str, value: object) -> str:
     if isinstance(value, numbers.Integral) or not isinstance(value, float):
         return str(value)
     is_p = name == "p" or name.startswith("p_") or name.endswith("_p")
-    return p_text(value) if is_p else f"{value:.4g}"
+    if is_p:
+        return p_text(value)
+    return "0" if abs(value) < _ROUNDING else f"{value:.4g}"
 
 
 def _is_number(frame: pd.DataFrame, name: str) -> bool:
