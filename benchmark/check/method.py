@@ -236,7 +236,7 @@ def it_learns(method_class: type[Method]) -> None:
     """On data in which every modality tells the target, training beats the best constant guess."""
     for spec in pairs_for(method_class):
         method, batch = network_of(method_class, spec), samples_for(method_class, spec, count=64)
-        optimizer = torch.optim.Adam(method.parameters(), lr=3e-3, fused=True)
+        optimizer = torch.optim.Adam(method.parameters(), lr=3e-3, foreach=True)
         stages = len(method.stages)
         shortfall = ""
         for stage in range(stages):

@@ -94,7 +94,7 @@ def train(
     method: Method, batch: Batch, epochs: int, lr: float = 2e-3, size: int = 64, last: float = 1.0
 ) -> Method:
     """A bare loop through all stages; returns the method in evaluation mode. The rate falls to a share of it, ``last``."""
-    optimiser = torch.optim.AdamW(method.parameters(), lr=lr, weight_decay=1e-2, fused=True)
+    optimiser = torch.optim.AdamW(method.parameters(), lr=lr, weight_decay=1e-2, foreach=True)
     done = 0
     for stage, share in enumerate(method.stages):
         method.begin_stage(stage)

@@ -288,7 +288,7 @@ def test_a_method_as_published_trains_in_any_pattern_and_alone(name: str, family
     rows = 8  # as many as there are patterns, and all present
     batch = planted.all_patterns(planted.noise(spec, rows, 64 if family == "hust" else 3), spec)
     batch = replace(batch, domain=torch.arange(rows) % 2)
-    optimiser = torch.optim.Adam([p for p in net.parameters() if p.requires_grad], lr=1e-3, fused=True)
+    optimiser = torch.optim.Adam([p for p in net.parameters() if p.requires_grad], lr=1e-3, foreach=True)
     for stage in range(len(kind.stages)):
         net.begin_stage(stage)
         for part in (batch.take(slice(5, 6)), batch):

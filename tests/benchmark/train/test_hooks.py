@@ -35,6 +35,22 @@ def weights(method: ERM) -> list[Tensor]:
     return [parameter.detach().clone() for parameter in method.parameters()]
 
 
+class LaidOut(ERM):
+    """Sets gradients whose entries lie in another order than those of the weights, as those of a transposed product do."""
+
+    def backward(self, batch: Batch) -> dict[str, Tensor]:
+        terms = super().backward(batch)
+        for parameter in self.parameters():
+            if parameter.grad is not None and parameter.ndim == 2:
+                parameter.grad = parameter.grad.t().contiguous().t()
+        return terms
+
+
+def test_how_a_gradient_lies_in_memory_changes_nothing():
+    for one, other in zip(weights(train(ERM)), weights(train(LaidOut)), strict=True):
+        torch.testing.assert_close(one, other, rtol=0, atol=1e-6)  # norms are summed in another order
+
+
 def test_the_index_is_the_row_of_the_training_split():
     seen: list[tuple[int, float]] = []
 

@@ -81,8 +81,7 @@ def plain_loop(
     after_epoch: Callable[[], None] = lambda: None,
 ) -> None:
     """Trains by Adam with a rate for each epoch and step, a step every ``accumulate`` batches of summed gradients."""
-    # by the same kernel: what is compared is the rate and the sums, and Adam makes much of a rounding where gradients vanish
-    optimizer = torch.optim.AdamW(method.parameters(), weight_decay=rules.weight_decay, fused=True)
+    optimizer = torch.optim.AdamW(method.parameters(), weight_decay=rules.weight_decay)
     steps = 0
     for epoch in range(rules.epochs):
         method.train()

@@ -60,7 +60,7 @@ def trained(name: str, seed: int = 0, rule: str = "SGD", epochs: int = 10, **par
     optimiser = (
         torch.optim.SGD(net.parameters(), lr=0.05, momentum=0.9)
         if rule == "SGD"
-        else torch.optim.Adam(net.parameters(), lr=2e-3, fused=True)
+        else torch.optim.Adam(net.parameters(), lr=2e-3)
     )
     order = torch.Generator().manual_seed(seed)
     starts = [round(sum(net.stages[:stage]) * epochs) for stage in range(len(net.stages))]

@@ -56,7 +56,7 @@ def trained(seed: int = 0, optimizer: str = "AdamW", **params) -> CPSL:
     rule = (
         torch.optim.SGD(net.parameters(), lr=0.02, momentum=0.9)
         if optimizer == "SGD"
-        else torch.optim.AdamW(net.parameters(), lr=2e-3, weight_decay=0.01, fused=True)
+        else torch.optim.AdamW(net.parameters(), lr=2e-3, weight_decay=0.01)
     )
     net.train()
     for epoch in range(8):
