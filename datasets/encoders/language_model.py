@@ -13,7 +13,7 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import torch
 
@@ -103,6 +103,7 @@ def load_language_model(model: str, weights: Weights = "float32") -> LanguageMod
     if lacking := sorted(loading["missing_keys"]):
         raise EncoderError(f"{folder}: the weights lack {len(lacking)} of the model's, such as {lacking[0]}")
     module.eval().requires_grad_(False)
+    _keep_four_bits(module)
     module.only_tensors_change = True  # a checkpoint of a training leaves its configuration alone
     media = frozenset({"text", "waveform", "frames"} if processor else {"text"})
     return LanguageModel(module, tokenizer, path.name, digest, media, processor)
@@ -171,6 +172,18 @@ def _held(weights: Weights) -> dict[str, Any]:
         bnb_4bit_compute_dtype=dtype,
     )
     return {"quantization_config": config, "device_map": {"": "cpu"}, "dtype": dtype}
+
+
+def _keep_four_bits(module: torch.nn.Module) -> None:
+    """Has layers of four bits computed alike on every processor.
+
+    On a processor with bfloat16 (AVX-512 BF16) bitsandbytes packs the weights anew when a layer is first evaluated. That rounds their
+    scales to bfloat16 for good, so that the base changes in the middle of a training, and fails for layers whose width is
+    no multiple of 32.
+    """
+    for part in module.modules():
+        if hasattr(part, "support_avx512bf16_for_cpu"):
+            cast("Any", part).support_avx512bf16_for_cpu = False
 
 
 def _check_room(folder: Path, weights: Weights) -> None:
