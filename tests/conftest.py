@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import shutil
@@ -32,13 +33,19 @@ def lacking_slurm() -> str:
 
 
 def pytest_configure() -> None:
-    """Lets Ctrl-C through, and matplotlib list the fonts once."""
+    """Lets Ctrl-C through, matplotlib list the fonts once, and collects garbage less often."""
     # A shell lets its background jobs ignore Ctrl-C, and what they start inherits that: tests that send it would wait for ever.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     # Tests have cache folders of their own; matplotlib's list of fonts, which takes seconds, would be made anew in each.
     caches = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     os.environ.setdefault("MPLCONFIGDIR", str(Path(caches) / "matplotlib"))
+    gc.set_threshold(50_000, 20, 20)  # thousands of collections would look at ten thousand tests each time
+
+
+def pytest_collection_finish() -> None:
+    """Leaves what the tests are made of out of every later collection of garbage."""
+    gc.freeze()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
