@@ -17,6 +17,7 @@ from typing import Any
 
 from ...methods import NETWORK_VERSION
 from .errors import UsageError, nearest
+from .limits import fault_of_limits
 from .method_fields import Field, all_fields, like, word
 from .registry import Entry
 from .source_classes import SourceClass, class_value, lineage_of, params_of, read_file
@@ -119,7 +120,8 @@ class MethodDescription:
             protocol, family, dataset: as in ``defaults``.
 
         Raises:
-            UsageError: an unknown parameter, a value of another type than the default, or none of its choices.
+            UsageError: an unknown parameter, a value of another type than the default, none of its choices, or out of its
+                range.
         """
         values = self.defaults(protocol, family, dataset)
         choices = {item.name: item.choices for item in self.fields}
@@ -131,6 +133,9 @@ class MethodDescription:
             if choices[name] and values[name] not in choices[name]:
                 words = map(word, choices[name])
                 raise UsageError(f"{where}: {value!r} is none of its values: {nearest(word(value), words)}")
+        for item in self.fields:
+            if fault := fault_of_limits(values[item.name], item.limits, values):
+                raise UsageError(f"method {self.name}, parameter {item.name}: {fault}")
         return values
 
 

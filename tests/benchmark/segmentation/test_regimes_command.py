@@ -297,6 +297,7 @@ def test_two_workers_do_the_same_as_one(root: Path, store: Path, tmp_path: Path)
         ("sticky-hdp-hmm(factorization=both)", "none of its values"),
         ("changepoint(penalty=nan)", "no number"),
         ("hdp-hmm(sweeps=1)", "4 or more"),
+        ("sticky-map-hmm(stay=-1)", "0 or more"),
     ],
 )
 def test_a_segmenter_that_cannot_be_is_one_line(text: str, message: str):
