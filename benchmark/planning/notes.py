@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from ..core.method_fields import like
 from ..core.method_spec import describe
 from ..core.registry import find
 from .experiment import Experiment
@@ -29,11 +30,11 @@ def notes(experiment: Experiment) -> list[str]:
         if not variant.overrides:
             continue
         description = describe(find("method", variant.name, tuple(experiment.plugins)))
-        values = description.resolve(variant.overrides)
         for item in description.fields:
             if item.name in variant.overrides and item.search:
-                outside = _outside(item.search, values[item.name])
-                lines += [f"{text}: {item.name}={values[item.name]} is {outside}"] if outside else []
+                value = like(item.default, variant.overrides[item.name], f"{text}, parameter {item.name}")
+                outside = _outside(item.search, value)
+                lines += [f"{text}: {item.name}={value} is {outside}"] if outside else []
     return lines
 
 

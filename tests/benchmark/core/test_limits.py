@@ -45,6 +45,7 @@ def plugin(folder: Path, field: str) -> Entry:
     ("method", "values", "message"),
     [
         ("csdi", {"draws": "0"}, "method csdi, parameter draws: 0 is out of its range: 1 or more"),
+        ("qamoe", {"experts": 2}, "parameter top: 3 is out of its range: 1 or more, at most experts; experts is 2"),
         ("mtand", {"points": 0}, "parameter points: 0 is out of its range: 1 or more"),
         ("fusemoe", {"top": 99}, "parameter top: 99 is out of its range: 1 or more, at most experts; experts is 8"),
         ("mult", {"heads": 3}, "heads: 3 is out of its range: 1 or more, a divisor of step_width; step_width is 20"),
@@ -101,6 +102,6 @@ def test_a_range_is_shown_and_a_file_of_settings_is_held_to_it(
     assert "1 or more" in line
     settings = tmp_path / "settings.yaml"
     settings.write_text("methods: ['csdi(draws=0)']\ndatasets: [toy]\n")
-    ended = mmbench("plan", str(settings))
+    ended = mmbench("plan", "--config", str(settings))
     assert ended.returncode == 2
     assert "method csdi, parameter draws: 0 is out of its range: 1 or more" in ended.stderr
