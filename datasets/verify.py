@@ -12,6 +12,7 @@ import numpy as np
 
 from .dataset import Dataset, Located, Published, Samples, Target
 from .fingerprint import file_sha256, fingerprint
+from .label_values import single_labels
 from .layout.open_layout import LocatedFolder
 from .leaks import leaks
 
@@ -92,7 +93,8 @@ class Info:
 class Comparison:
     """One comparison with what is published, or of the splits with each other.
 
-    ``unknown``: nothing is published to compare with. ``warning``: the splits share what they should not. ``note``: they
+    ``unknown``: nothing is published to compare with. ``warning``: the splits share what they should not, or all samples of
+    one have the same label. ``note``: they
     share what may be meant, or what is worth a look.
     """
 
@@ -212,6 +214,10 @@ def verify(located: Located, dataset: Dataset | None = None) -> list[Comparison]
     drawn = getattr(located, "drawn_validation", "")
     if drawn:
         findings.append(Comparison("validation part", "a part that the data state", drawn, "note"))
+    findings += [
+        Comparison(f"labels of {split}", "two or more", f"all samples are of {label}", "warning")
+        for split, label in single_labels(splits, located.target).items()
+    ]
     return findings + _observed_findings(splits) + _leak_findings(splits)
 
 
