@@ -10,6 +10,7 @@ from typing import Literal
 
 import numpy as np
 
+from .counting import counted
 from .dataset import Dataset, Located, Published, Samples, Target
 from .fingerprint import file_sha256, fingerprint
 from .label_values import single_labels
@@ -282,7 +283,7 @@ def _hash_findings(files: tuple[Path, ...], hashes: Mapping[str, str], source: s
     if hashes or len(files) <= MANY_FILES:
         return [_hash_finding(file, hashes, source) for file in files]
     digest = fingerprint("files", files)
-    return [Comparison(f"SHA-256 over {len(files)} files", "nothing published", digest, "unknown")]
+    return [Comparison(f"SHA-256 over {counted(len(files), 'file')}", "nothing published", digest, "unknown")]
 
 
 def _hash_finding(file: Path, hashes: Mapping[str, str], source: str) -> Comparison:

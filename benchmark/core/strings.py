@@ -6,19 +6,10 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
+from ...datasets.counting import counted as counted
+
 #: The most seeds of a range.
 MOST_SEEDS = 10_000
-
-
-def counted(count: int, word: str, plural: str = "") -> str:
-    """A number of things: ``1 job``, ``2 jobs``, ``2 searches``.
-
-    Args:
-        count: how many.
-        word: one of them.
-        plural: several of them; by default the word takes an s.
-    """
-    return f"{count} {word if count == 1 else plural or word + 's'}"
 
 
 def split_list(text: str, nested: bool = True) -> list[str]:

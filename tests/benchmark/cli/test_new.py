@@ -94,6 +94,6 @@ def test_two_kinds_may_have_one_name_in_one_folder(call: Call, tmp_path: Path):
     names = {file.name for file in tmp_path.iterdir()}
     assert names == {"mine.py", "test_mine.py", "mine_metric.py", "test_mine_metric.py"}
     assert 'with_name("mine_metric.py")' in (tmp_path / "test_mine_metric.py").read_text()
-    assert not [one for one in check_entry("metric", "mine", (tmp_path / "mine_metric.py",)) if not one.ok]
     code, said = call("new", "metric", "mine", "--out", tmp_path)
     assert (code, "mine_metric.py is there already" in said.replace("\n", " ")) == (2, True), said
+    assert not [one for one in check_entry("metric", "mine", (tmp_path / "mine_metric.py",)) if not one.ok]
