@@ -53,6 +53,7 @@ def parameters_are_literals(entry: Entry) -> None:
         "reads_media",
         "model_params",
         "libraries_of_params",
+        "passes_of_params",
         "uses_conversation",
         "reads_tokens",
     ):

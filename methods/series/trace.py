@@ -75,6 +75,9 @@ class TRACE(ERM):
     needs_modalities: ClassVar[int] = 2
     stages = (0.5, 0.5)
     train_missing: ClassVar[str] = "entries and modalities hidden from the diffusion"
+    passes_of_params: ClassVar[Mapping[str, Mapping[Any, tuple[str, ...]]]] = {
+        "impute": {"diffusion": ("chain", "draws")}
+    }
     as_published: ClassVar[Mapping[str, Any]] = {
         "chain": 50,
         "schedule": "published",
