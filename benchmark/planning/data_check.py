@@ -19,7 +19,6 @@ from ..core.registry import find
 from ..core.task import Task, dataset_of, domain_of
 from ..data.compatibility import check_split_sizes, common_encoders, common_target, feature_blocks
 from ..data.domains import check_domain, domain_counts
-from ..data.label_check import check_training_labels, labels_by_domain
 
 
 @dataclass(frozen=True)
@@ -59,6 +58,8 @@ def check_job_data(
         DataError: data are faulty, datasets cannot be joined, all training samples have one label, or a method reads whole conversations and one lies in two
             splits.
     """
+    from ..data.label_check import check_training_labels  # no worker needs it
+
     jobs = list(jobs)
     wanted = {
         (
@@ -109,6 +110,7 @@ def shape_of(located: Located) -> Shape:
     """The sizes of a dataset, from the cache where it was read before. Raises DataError where it is faulty."""
     from ...datasets.leaks import leaks
     from ...datasets.token_arrays import one_a_step
+    from ..data.label_check import labels_by_domain
 
     fingerprint = located.fingerprint()
     known = _cached_shape(fingerprint)

@@ -49,7 +49,6 @@ from ..core.errors import UsageError
 from ..core.job import Job
 from .job_folder import SCHEMA, JobFolder, Record, Submission
 from .locks import hold
-from .move_aside import move_aside
 from .names import StoreError, inside
 
 
@@ -120,6 +119,8 @@ class Store:
         Raises:
             UsageError: the folder cannot be moved.
         """
+        from .move_aside import move_aside  # no worker needs it
+
         return move_aside(self.path, self.job(job_id).path)
 
     def environments(self) -> Iterator[tuple[Job, Mapping[str, Any]]]:

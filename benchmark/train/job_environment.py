@@ -12,7 +12,6 @@ from typing import Any
 
 import torch
 
-from ...datasets.label_values import label_words
 from ..core.environment import code_version, origin
 from ..core.fold import ONE_TEST, Fold
 from ..core.job import Job
@@ -130,6 +129,8 @@ def versions() -> dict[str, Any]:
 
 def _single_labels(job: Job, context: Context) -> dict[str, Any]:
     """The label that all samples of a part of the target have, of those parts that validate or test."""
+    from ...datasets.label_values import label_words  # few data have such parts
+
     task = Task.parse(job.task)
     (content,) = (item for item in job.data if item.name == task.datasets[-1])
     there = {} if job.fold else known_labels(content.fingerprint).get(domain_of(task.target), {})

@@ -163,7 +163,7 @@ def _numbers(value: object, tail: tuple[int, ...], key: str, where: _Place) -> n
         return np.zeros((0, *tail))
     if array.ndim != 1 + len(tail) or array.shape[1:] != tail:
         expected = "x".join(["time", *map(str, tail)])
-        raise data_error(file, f"stay {number}/{key}", f"shape {array.shape}", counted(expected, "number"))
+        raise data_error(file, f"stay {number}/{key}", f"shape {array.shape}", f"{expected} numbers")
     return array
 
 
