@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from .class_labels import class_indices, index_of
+from .counting import counted
 from .dataset import Target, data_error
 
 # Labels are averages of annotations, stored as float32: this far outside the range is rounding, not an error.
@@ -112,7 +113,9 @@ def labels(
         outside = (scores < low - _LABEL_SLACK) | (scores > high + _LABEL_SLACK)
         if outside.any():
             row = int(np.argmax(outside))
-            wrong = f"{int(outside.sum())} labels out of range, first {scores[row]:g} (sample {row})"
+            wrong = (
+                f"{counted(int(outside.sum()), 'label')} out of range, first {scores[row]:g} (sample {row})"
+            )
             raise data_error(file, key, wrong, f"{low:g} to {high:g}")
     return scores
 

@@ -6,6 +6,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from hashlib import sha256
 
+from .counting import counted
+
 _DRAWS, _NEAR = 200, 0.005
 
 
@@ -29,7 +31,7 @@ def divide(groups: Sequence[str], shares: Mapping[str, float], seed: str) -> lis
     """
     sizes = Counter(groups)
     if len(sizes) < len(shares):
-        raise ValueError(f"{len(sizes)} groups for {len(shares)} splits")
+        raise ValueError(f"{counted(len(sizes), 'group')} for {counted(len(shares), 'split')}")
     best: dict[str, str] = {}
     least = float("inf")
     for draw in range(_DRAWS):

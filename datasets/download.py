@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import quote, urljoin, urlsplit
 
+from .counting import counted
 from .dataset import DataError, data_error
 from .sources import RemoteFile, Source
 
@@ -129,7 +130,11 @@ def _unreachable(address: str, error: Exception, part: Path) -> DataError:
     else:
         why = f"{getattr(error, 'reason', '') or error or type(error).__name__}"
     there = part.stat().st_size if part.is_file() else 0
-    again = f"; {there} bytes are kept: the same command goes on from there" if there else ""
+    again = (
+        f"; {counted(there, 'byte')} {'is' if there == 1 else 'are'} kept: the same command goes on from there"
+        if there
+        else ""
+    )
     return DataError(f"{address}: cannot be downloaded ({why}){again}")
 
 

@@ -11,6 +11,8 @@ from hashlib import sha256
 
 import numpy as np
 
+from .counting import counted
+
 #: Names the draw: another text gives other folds.
 SEED = "folds"
 
@@ -44,9 +46,7 @@ def draw_folds(
     there = len(set(wholes))
     if there < count:
         what = "sample" if groups is None else "group"
-        raise ValueError(
-            f"there {'is' if there == 1 else 'are'} {there} {what}{'s' * (there != 1)} for {count} folds"
-        )
+        raise ValueError(f"there {'is' if there == 1 else 'are'} {counted(there, what)} for {count} folds")
     kinds = np.zeros(len(names), np.int64) if classes is None else np.asarray(classes)
     if groups is not None:
         return _by_group(count, groups, kinds)

@@ -20,6 +20,7 @@ from typing import Literal
 
 import numpy as np
 
+from .counting import counted
 from .dataset import SPLITS, Samples
 
 #: Distance below which two samples are near-duplicates; unrelated samples have about 1.
@@ -66,9 +67,9 @@ class Leak:
         one, two = self.splits
         if self.kind == "samples":
             have = "has" if self.count == 1 else "have"
-            return f"{self.count} of {self.of} {two} samples {have} a near-duplicate in {one}"
+            return f"{self.count} of {counted(self.of, f'{two} sample')} {have} a near-duplicate in {one}"
         are = "is" if self.count == 1 else "are"
-        return f"{self.count} of {self.of} {self.kind} of {two} {are} also in {one}"
+        return f"{self.count} of {counted(self.of, self.kind.removesuffix('s'))} of {two} {are} also in {one}"
 
 
 def leaks(splits: Mapping[str, Samples]) -> list[Leak]:

@@ -13,6 +13,7 @@ from .array_values import as_float32 as as_float32  # public names of this modul
 from .array_values import labels as labels
 from .array_values import numbers as numbers
 from .array_values import text as text
+from .counting import counted
 from .dataset import SPLITS, Samples, data_error
 
 _NUMBER = re.compile(r"[+-]?\d+(\.\d*)?", re.ASCII)
@@ -122,7 +123,9 @@ def mask_from_lengths(array: object, steps: int, file: Path, key: str) -> np.nda
     wrong = ~((lengths >= 0) & (lengths <= steps))
     if wrong.any():
         row = int(np.argmax(wrong))
-        raise data_error(file, key, f"length {lengths[row]} (sample {row})", f"0 to {steps} time steps")
+        raise data_error(
+            file, key, f"length {lengths[row]} (sample {row})", f"0 to {counted(steps, 'time step')}"
+        )
     return np.arange(steps) < lengths[:, None]
 
 
@@ -193,7 +196,7 @@ def check_rows(parts: Mapping[str, np.ndarray], file: Path, split: str) -> int:
     first_key, first = next(iter(counts.items()))
     for key, count in counts.items():
         if count != first:
-            raise data_error(file, f"{split}/{key}", f"{count} samples", f"{first}, as in {first_key}")
+            raise data_error(file, f"{split}/{key}", counted(count, "sample"), f"{first}, as in {first_key}")
     if first == 0:
         raise data_error(file, split, "no samples", "at least one")
     return first
@@ -215,7 +218,7 @@ def check_splits(splits: Mapping[str, Samples], file: Path) -> None:
         for name, array in samples.features.items():
             width = first.features[name].shape[2]
             if array.shape[2] != width:
-                wrong = f"{array.shape[2]} features"
+                wrong = counted(array.shape[2], "feature")
                 raise data_error(file, f"{split}/{name}", wrong, f"{width}, as in {SPLITS[0]}")
         for sample_id in samples.sample_id.tolist():
             if sample_id in seen:

@@ -10,8 +10,10 @@ from typing import Literal
 
 import numpy as np
 
+from .counting import counted
 from .dataset import Dataset, Located, Published, Samples, Target
 from .fingerprint import file_sha256, fingerprint
+from .label_values import single_labels
 from .layout.open_layout import LocatedFolder
 from .leaks import leaks
 
@@ -92,7 +94,8 @@ class Info:
 class Comparison:
     """One comparison with what is published, or of the splits with each other.
 
-    ``unknown``: nothing is published to compare with. ``warning``: the splits share what they should not. ``note``: they
+    ``unknown``: nothing is published to compare with. ``warning``: the splits share what they should not, or all samples of
+    one have the same label. ``note``: they
     share what may be meant, or what is worth a look.
     """
 
@@ -212,6 +215,10 @@ def verify(located: Located, dataset: Dataset | None = None) -> list[Comparison]
     drawn = getattr(located, "drawn_validation", "")
     if drawn:
         findings.append(Comparison("validation part", "a part that the data state", drawn, "note"))
+    findings += [
+        Comparison(f"labels of {split}", "two or more", f"all samples are of {label}", "warning")
+        for split, label in single_labels(splits, located.target).items()
+    ]
     return findings + _observed_findings(splits) + _leak_findings(splits)
 
 
@@ -276,7 +283,7 @@ def _hash_findings(files: tuple[Path, ...], hashes: Mapping[str, str], source: s
     if hashes or len(files) <= MANY_FILES:
         return [_hash_finding(file, hashes, source) for file in files]
     digest = fingerprint("files", files)
-    return [Comparison(f"SHA-256 over {len(files)} files", "nothing published", digest, "unknown")]
+    return [Comparison(f"SHA-256 over {counted(len(files), 'file')}", "nothing published", digest, "unknown")]
 
 
 def _hash_finding(file: Path, hashes: Mapping[str, str], source: str) -> Comparison:

@@ -13,20 +13,41 @@ from torch import Tensor, nn
 from ..datasets.batch import Batch, Spec
 
 
-def fixed(default: Any, *, source: str = "", since: str = "") -> Any:
+def fixed(
+    default: Any,
+    *,
+    least: float | None = None,
+    most: float | str | None = None,
+    above: float | None = None,
+    below: float | None = None,
+    step: int = 1,
+    divides: str = "",
+    source: str = "",
+    since: str = "",
+) -> Any:
     """A field of ``Params`` that is not searched.
 
-    The arguments are literals: they are read from the source text, so that planning imports no network.
+    The arguments are literals: they are read from the source text, so that planning imports no network. Those from
+    ``least`` to ``divides`` say which values can work; others are refused when jobs are planned. They are no part of a
+    job's id. A field that has only some words as values is of a type ``Literal[...]`` and needs none of them.
 
     Args:
         default: the value where nothing else is asked for.
+        least: the smallest value.
+        most: the largest value, or the name of the parameter that holds it, as the number of experts of those that
+            are chosen.
+        above: values are larger than this, as a temperature is larger than 0.
+        below: values are smaller than this, as a dropout rate is smaller than 1.
+        step: of the values from ``least`` on; with ``least=2`` and ``step=2`` they are even.
+        divides: the name of the parameter that is a multiple of this one, as the width of its number of heads.
         source: where the default comes from.
         since: the version of mmbench that adds the field to a method that already has results. At its default such
             a field is not part of a job's id, so that those results stay valid; the default must therefore do what
             the method did without the field. It has no effect in a plug-in, whose jobs are known by its version or
             the hash of its file.
     """
-    return dataclasses.field(default=default, metadata={"source": source, "since": since})
+    limits = _limits(least, most, above, below, step, divides)
+    return dataclasses.field(default=default, metadata={"source": source, "since": since, "limits": limits})
 
 
 def searched(
@@ -38,6 +59,12 @@ def searched(
     choices: tuple[Any, ...] = (),
     nonzero: bool = False,
     log: bool = False,
+    least: float | None = None,
+    most: float | str | None = None,
+    above: float | None = None,
+    below: float | None = None,
+    step: int = 1,
+    divides: str = "",
     source: str = "",
     since: str = "",
 ) -> Any:
@@ -55,11 +82,29 @@ def searched(
         nonzero: the method divides by it, as by a temperature: a draw that would be rounded to 0 is drawn again.
         log: the range is logarithmic, as for a learning rate: every factor is as likely as any other. ``low`` is
             above 0.
+        least, most, above, below, step, divides: which values can work, as in ``fixed``; the range that is searched lies
+            within.
         source: where default and range come from.
         since: as in ``fixed``.
     """
     search = {"low": low, "high": high, "digits": digits, "choices": choices, "nonzero": nonzero, "log": log}
-    return dataclasses.field(default=default, metadata={"source": source, "since": since, "search": search})
+    limits = _limits(least, most, above, below, step, divides)
+    metadata = {"source": source, "since": since, "search": search, "limits": limits}
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+def _limits(
+    least: float | None,
+    most: float | str | None,
+    above: float | None,
+    below: float | None,
+    step: int,
+    divides: str,
+) -> dict[str, Any]:
+    """Those limits that are stated, by name."""
+    stated = {"least": least, "most": most, "above": above, "below": below}
+    given: dict[str, Any] = {name: value for name, value in stated.items() if value is not None}
+    return given | ({"step": step} if step != 1 else {}) | ({"divides": divides} if divides else {})
 
 
 @dataclass(frozen=True)
@@ -176,6 +221,9 @@ class Method(nn.Module):
     #: Parameters that each name a model which the method is built on: a folder or file, or a name that the method looks
     #: up itself. A literal, so that planning says what is not there.
     model_params: ClassVar[tuple[str, ...]] = ()
+    #: Parameter -> value -> parameters whose product is how many passes a prediction takes for each modality with holes, as
+    #: of a diffusion the steps of its chain and its samples; a literal, so that planning says what is slow.
+    passes_of_params: ClassVar[Mapping[str, Mapping[Any, tuple[str, ...]]]] = {}
 
     def __init__(self, params: Any, spec: Spec) -> None:
         super().__init__()

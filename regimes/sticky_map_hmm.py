@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from .gaussian_hmm import GaussianHmm, GaussianHmmParams
+from .segmenter import SegmenterError
 from .shared.em import Settings
 
 
@@ -32,6 +33,8 @@ class StickyMapHmm(GaussianHmm):
 
     def __init__(self, params: StickyMapHmmParams) -> None:
         super().__init__(params)
+        if params.stay < 0 or params.even < 0:
+            raise SegmenterError("stay and even are counts: they should be 0 or more")
 
     def settings(self) -> Settings:
         """How models are fitted."""

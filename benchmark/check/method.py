@@ -15,6 +15,7 @@ from ...methods.method import Method
 from ..core.method_spec import describe
 from ..core.registry import Entry
 from .method_predictions import PREDICTION_CHECKS
+from .method_ranges import ranges_hold_what_can_work
 from .planted import kinds_of
 from .planted_networks import (
     assert_close,
@@ -39,8 +40,8 @@ def parameters_are_literals(entry: Entry) -> None:
     assert read == defaults, f"the source says {read}, the class says {defaults}"
     for item in fields(imported):
         (parameter,) = (one for one in description.fields if one.name == item.name)
-        known = {"search": None, "source": "", "since": "", **item.metadata}
-        told = {key: getattr(parameter, key) for key in ("search", "source", "since")}
+        known = {"search": None, "source": "", "since": "", "limits": {}, **item.metadata}
+        told = {key: getattr(parameter, key) for key in ("search", "source", "since", "limits")}
         assert told == known, f"{item.name}: the source says {told}, the class says {known}"
     for name in (
         "version",
@@ -52,6 +53,7 @@ def parameters_are_literals(entry: Entry) -> None:
         "reads_media",
         "model_params",
         "libraries_of_params",
+        "passes_of_params",
         "uses_conversation",
         "reads_tokens",
     ):
@@ -69,6 +71,8 @@ def parameters_are_literals(entry: Entry) -> None:
     )
     for name, own in description.controls.items():
         assert description.resolve(own) != defaults, f"the control {name!r} sets nothing but defaults: {own}"
+    for family in ("", *description.as_published_in):
+        description.resolve({}, "as-published", family)  # refused where a value is out of its range
     assert description.departures == vars(method).get("departures"), "departures should be a literal"
 
 
@@ -286,5 +290,6 @@ METHOD_CHECKS: tuple[Callable[[type[Method]], None], ...] = (
     batch_is_left_alone,
     weights_are_restored,
     what_is_not_kept_does_not_change,
+    ranges_hold_what_can_work,
     it_learns,
 )

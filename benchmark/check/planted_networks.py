@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -90,12 +91,18 @@ def network_of(method_class: type[Method], spec: Spec) -> Method:
         A new one at every call.
     """
     torch.manual_seed(0)
-    params = method_class.Params()
-    if isinstance(params, SharedNetworkParams):
-        params = replace(params, **{name: size for name, size in _SMALL.items() if hasattr(params, name)})
+    params = small_params(method_class)
     if issubclass(method_class, Estimator):
         return copy.deepcopy(_fitted(method_class, spec))
     return method_class(params, spec)
+
+
+def small_params(method_class: type[Method]) -> Any:
+    """The defaults of a method's parameters, but for sizes that the contract does not depend on."""
+    params = method_class.Params()
+    if isinstance(params, SharedNetworkParams):
+        params = replace(params, **{name: size for name, size in _SMALL.items() if hasattr(params, name)})
+    return params
 
 
 #: The fitted estimators of the class that is checked, by their specs.

@@ -29,6 +29,9 @@ TEMPLATES: tuple[Kind, ...] = (
 def write_skeleton(kind: Kind, name: str, folder: Path) -> list[Path]:
     """Writes ``NAME.py``, which brings one thing of a kind, and ``test_NAME.py``, which tests its contract.
 
+    Where such a file brings something of another kind, as a dataset of the same name, they are called ``NAME_KIND.py``
+    and ``test_NAME_KIND.py``.
+
     Args:
         kind: one of ``TEMPLATES``.
         name: what it will be called; a Python identifier that no other of the kind has.
@@ -41,17 +44,19 @@ def write_skeleton(kind: Kind, name: str, folder: Path) -> list[Path]:
         UsageError: the name cannot be used, or a file is there already.
     """
     check_name(kind, name)
+    stem = _stem(kind, name, folder)
     words = {
         "kind": kind,
         "name": name,
+        "plugin": stem,
         "file": name.lower(),
         "Class": "".join(part[:1].upper() + part[1:] for part in name.split("_")) or name,
         "CONSTANT": name.strip("_").upper(),
         "TABLE": KINDS[kind].table,
     }
-    texts = {f"{name}.py": template(kind), f"test_{name}.py": template("test")}
+    texts = {f"{stem}.py": template(kind), f"test_{stem}.py": template("test")}
     places = {folder / file: Template(text).substitute(words) for file, text in texts.items()}
-    _check_bindings(kind, name, places[folder / f"{name}.py"])
+    _check_bindings(kind, name, places[folder / f"{stem}.py"])
     for place in places:
         if place.exists():
             raise UsageError(f"{place} is there already: remove it, or write elsewhere with --out")
@@ -59,6 +64,15 @@ def write_skeleton(kind: Kind, name: str, folder: Path) -> list[Path]:
     for place, text in places.items():
         place.write_text(text, encoding="utf-8")
     return list(places)
+
+
+def _stem(kind: Kind, name: str, folder: Path) -> str:
+    """The name of the files without its ending: that of the thing, or with its kind where the file of that name is a
+    plug-in that brings other kinds alone."""
+    file = folder / f"{name}.py"
+    text = file.read_text(encoding="utf-8", errors="replace") if file.is_file() else ""
+    brought = {one for one in TEMPLATES if f"\n{KINDS[one].table} = " in text}
+    return f"{name}_{kind}" if brought and kind not in brought else name
 
 
 def check_name(kind: Kind, name: str) -> None:

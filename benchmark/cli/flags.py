@@ -12,6 +12,7 @@ from pydantic.fields import FieldInfo
 
 from ..core.errors import UsageError
 from ..core.protocol import Protocol
+from ..core.strings import as_list
 from ..planning.experiment import Experiment, Search
 from ..planning.loggers import LOGGERS
 from .completion import COMPLETIONS, Completion, completed
@@ -130,7 +131,7 @@ def experiment_from(
 
 def _places(text: str) -> dict[str, str]:
     places = {}
-    for item in text.split(","):
+    for item in as_list(text):
         name, equals, path = item.partition("=")
         if not equals or not name.strip() or not path.strip():
             raise UsageError(

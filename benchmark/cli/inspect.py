@@ -12,6 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from ..core.errors import UsageError, nearest
+from ..core.limits import limits_text
 from ..core.locate import root_from
 from ..core.method_fields import word
 from ..core.method_spec import MethodDescription, describe
@@ -239,7 +240,7 @@ _SHOWN: dict[Kind, Callable[[Console, Entry], None]] = {
 
 
 def _parameters(description: MethodDescription) -> Table:
-    columns = ("parameter", "default", "searched", "as published", "source")
+    columns = ("parameter", "default", "range", "searched", "as published", "source")
     table = Table(*columns, box=None, padding=(0, 2), header_style="bold")
     for item in description.fields:
         search = item.search or {}
@@ -248,5 +249,5 @@ def _parameters(description: MethodDescription) -> Table:
         published = description.published_value(item.name)
         others = ", ".join(word(choice) for choice in item.choices if choice != item.default)
         default = f"{item.default} (or {others})" if others else str(item.default)
-        table.add_row(item.name, default, str(values), published, item.source)
+        table.add_row(item.name, default, limits_text(item.limits), str(values), published, item.source)
     return table

@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from ..core.strings import as_list
+
 Root = Annotated[
     Path | None, typer.Option("--data-root", help="Folder of the datasets; else $MMBENCH_DATA, else ./data.")
 ]
@@ -24,5 +26,5 @@ Plugins = Annotated[list[str] | None, typer.Option("--plugin", metavar="FILE.py"
 
 def plugin_files(given: Iterable[str] | None) -> tuple[Path, ...]:
     """The files that ``--plugin`` names, each once."""
-    names = (name.strip() for text in given or () for name in text.split(","))
-    return tuple(dict.fromkeys(Path(name).expanduser() for name in names if name))
+    names = (name for text in given or () for name in as_list(text))
+    return tuple(dict.fromkeys(Path(name).expanduser() for name in names))

@@ -168,6 +168,31 @@ def list_command(
     console().print(table)
 
 
+@app.command("forget")
+def forget_command(
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="[JOB]...", help="Ids of jobs, or how they begin.")
+    ] = None,
+    store: Store = Path("runs"),
+) -> None:
+    """Take jobs of segmenters without results out of a store, so that they are no holes in its table: by default those that are
+    planned and were never finished. Their folders go to STORE/set-aside; a run that asks for them plans them again.
+
+    Examples:
+
+    mmbench regimes forget --store runs
+
+    mmbench regimes forget iemocap-kmeans --store runs
+    """
+    from ..segmentation.results import forget
+
+    found = forget(store, names or ())
+    if not found:
+        typer.echo("nothing to forget: no job here is planned and was never begun; name jobs of other states")
+        return
+    typer.echo(f"{counted(len(found), 'job')} moved to {store / 'set-aside'}")
+
+
 @app.command("leaderboard")
 def leaderboard_command(
     store: Store = Path("runs"),

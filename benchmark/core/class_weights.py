@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
 from .errors import UsageError, nearest
-from .strings import single_line
+from .strings import quoted, single_line, split_list, unquoted
 
 #: What the rule takes beside a weight for each class.
 ClassWeights = Literal["off", "balanced"] | dict[str, float]
@@ -19,7 +19,7 @@ def as_class_weights(value: Any) -> Any:
 
     Args:
         value: ``off``, ``balanced``, a text such as ``happy=2,sad=1``, or a mapping. A number as the name of a class is
-            its text.
+            its text. In a text a name with a comma stands in double quotes: ``"happy, excited"=2,sad=1``.
 
     Raises:
         ValueError: it is none of these, names a class twice, or a weight is no number from 1e-6 to 1e6.
@@ -27,7 +27,7 @@ def as_class_weights(value: Any) -> Any:
     if isinstance(value, str) and value.strip() in ("off", "balanced"):
         return value.strip()
     if isinstance(value, str):
-        pairs = [_pair(item, value) for item in value.split(",")]
+        pairs = [_pair(item, value) for item in split_list(value, nested=False)]
     elif isinstance(value, Mapping):
         if any(isinstance(name, bool) for name in value):
             raise ValueError("YAML reads yes, no, on and off as truth values: put these names into quotes")
@@ -48,7 +48,7 @@ def class_weights_text(weights: ClassWeights) -> str:
     """The rule as ``as_class_weights`` reads it, with every digit that counts."""
     if isinstance(weights, str):
         return weights
-    return ",".join(f"{name}={repr(weight).removesuffix('.0')}" for name, weight in weights.items())
+    return ",".join(f"{quoted(name)}={repr(weight).removesuffix('.0')}" for name, weight in weights.items())
 
 
 def check_class_names(weights: ClassWeights, classes: Iterable[str], dataset: str) -> None:
@@ -71,11 +71,12 @@ def check_class_names(weights: ClassWeights, classes: Iterable[str], dataset: st
 
 
 def _pair(item: str, text: str) -> tuple[str, str]:
-    """The name and the weight of ``name=weight``; a name may hold ``=``."""
+    """The name and the weight of ``name=weight``; a name may hold ``=``, and stand in double quotes."""
     name, _, weight = item.rpartition("=")
+    name = unquoted(name.strip())
     if not name.strip():
         raise ValueError(f"{_shown(text)} is none of off, balanced, and no weights as happy=2,sad=1")
-    return name.strip(), weight.strip()
+    return name, weight.strip()
 
 
 def _weight(name: str, value: Any) -> float:

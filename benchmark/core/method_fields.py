@@ -5,10 +5,11 @@ from __future__ import annotations
 import ast
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from .errors import UsageError
+from .limits import LIMITS, is_outside, limits_text
 from .source_classes import SourceClass, lineage_of
 
 #: The keyword arguments of ``searched`` with their defaults.
@@ -20,6 +21,9 @@ NO_RANGE: Mapping[str, Any] = {
     "nonzero": False,
     "log": False,
 }
+
+#: The step of a parameter that states none.
+STEP: Mapping[str, int] = {"step": 1}
 
 
 @dataclass(frozen=True)
@@ -34,6 +38,7 @@ class Field:
         source: where the default and the range come from.
         since: the version of mmbench that added the parameter to a method that had results by then, else empty.
         choices: the only values that it can have, as its type ``Literal[...]`` names them; empty: any of its type.
+        limits: which values can work (``limits``), those that are stated.
     """
 
     name: str
@@ -42,15 +47,44 @@ class Field:
     source: str = ""
     since: str = ""
     choices: tuple[Any, ...] = ()
+    limits: Mapping[str, Any] = field(default_factory=dict)
 
 
 def all_fields(params: SourceClass) -> list[Field]:
-    """The fields of a dataclass, its own before those of its bases. A field that it defines again has its own default."""
+    """The fields of a dataclass, its own before those of its bases. A field that it defines again has its own default.
+
+    Raises:
+        UsageError: a field is not as planning can read it, names a parameter that there is not, or states a default or a
+            range of its search outside of its limits.
+    """
     fields: dict[str, Field] = {}
     for one in lineage_of(params):
         for item in _own_fields(one.node, str(one.file.path)):
             fields.setdefault(item.name, item)
+    for item in fields.values():
+        _check_limits(item, fields, str(params.file.path))
     return list(fields.values())
+
+
+def _check_limits(item: Field, fields: Mapping[str, Field], where: str) -> None:
+    """Raises where limits name no parameter, or leave out the default or a part of what is searched."""
+    for name in ("most", "divides"):
+        if isinstance(item.limits.get(name), str) and item.limits[name] not in fields:
+            raise UsageError(
+                f"{where}: {name} of parameter {item.name} names no parameter: {item.limits[name]!r}"
+            )
+    search = item.search or {}
+    ends = search.get("choices") or [search[end] for end in ("low", "high") if search.get(end) is not None]
+    if search.get("nonzero") and item.limits.get("above") == 0:
+        ends = [end for end in ends if end != 0]  # a draw of 0 is drawn again
+    values = {name: one.default for name, one in fields.items()}
+    numbers = {name: value for name, value in item.limits.items() if not isinstance(value, str)}
+    told = [("default", item.default, item.limits), *(("searched value", end, numbers) for end in ends)]
+    for what, value, limits in told:
+        if is_outside(value, limits, values):
+            raise UsageError(
+                f"{where}: the {what} of parameter {item.name}, {value!r}, is out of its range: {limits_text(limits)}"
+            )
 
 
 def _own_fields(node: ast.ClassDef, where: str) -> list[Field]:
@@ -82,10 +116,12 @@ def _field(name: str, value: ast.expr) -> Field:
     arguments = {item.arg or "**": ast.literal_eval(item.value) for item in value.keywords}
     default = ast.literal_eval(value.args[0]) if value.args else arguments.pop("default")
     source, since = arguments.pop("source", ""), arguments.pop("since", "")
+    given = {limit: arguments.pop(limit) for limit in LIMITS if limit in arguments}
+    limits = {limit: value for limit, value in given.items() if value not in (None, "", STEP.get(limit))}
     if function == "searched":
-        return Field(name, default, dict(NO_RANGE) | arguments, source, since)
+        return Field(name, default, dict(NO_RANGE) | arguments, source, since, limits=limits)
     if function == "fixed" and not arguments:
-        return Field(name, default, None, source, since)
+        return Field(name, default, None, source, since, limits=limits)
     raise ValueError(function)
 
 

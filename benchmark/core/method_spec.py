@@ -17,6 +17,7 @@ from typing import Any
 
 from ...methods import NETWORK_VERSION
 from .errors import UsageError, nearest
+from .limits import fault_of_limits
 from .method_fields import Field, all_fields, like, word
 from .registry import Entry
 from .source_classes import SourceClass, class_value, lineage_of, params_of, read_file
@@ -32,7 +33,7 @@ class MethodDescription:
         docstring: those of its file, its class and its ``Params``.
         version, train_missing, needs_domains, as_published, as_published_in, rules_as_published, libraries,
             weighs_classes, kinds, departures, reads_media, model_params, uses_conversation, reads_tokens, controls,
-            needs_modalities, libraries_of_params: as in ``Method``.
+            needs_modalities, libraries_of_params, passes_of_params: as in ``Method``.
         fields: its parameters, its own before those of bases.
     """
 
@@ -47,6 +48,7 @@ class MethodDescription:
     rules_as_published: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     libraries: tuple[str, ...] = ()
     libraries_of_params: Mapping[str, Mapping[Any, tuple[str, ...]]] = field(default_factory=dict)
+    passes_of_params: Mapping[str, Mapping[Any, tuple[str, ...]]] = field(default_factory=dict)
     weighs_classes: bool = True
     kinds: tuple[str, ...] = ("regression", "classification")
     departures: Mapping[str, str] | None = None
@@ -62,6 +64,11 @@ class MethodDescription:
         """Modules of optional libraries that a network with these parameters imports."""
         further = [by_value.get(params[name], ()) for name, by_value in self.libraries_of_params.items()]
         return (*self.libraries, *(module for modules in further for module in modules))
+
+    def passes_for(self, params: Mapping[str, Any]) -> dict[str, int]:
+        """The parameters whose product is how many passes a prediction takes for each modality with holes; none: one pass."""
+        named = [by_value.get(params[name], ()) for name, by_value in self.passes_of_params.items()]
+        return {name: params[name] for names in named for name in names}
 
     def defaults(self, protocol: str = "fair", family: str = "", dataset: str = "") -> dict[str, Any]:
         """The defaults of all parameters.
@@ -119,8 +126,19 @@ class MethodDescription:
             protocol, family, dataset: as in ``defaults``.
 
         Raises:
-            UsageError: an unknown parameter, a value of another type than the default, or none of its choices.
+            UsageError: an unknown parameter, a value of another type than the default, none of its choices, or out of its
+                range.
         """
+        values = self.typed(overrides, protocol, family, dataset)
+        for item in self.fields:
+            if fault := fault_of_limits(values[item.name], item.limits, values):
+                raise UsageError(f"method {self.name}, parameter {item.name}: {fault}")
+        return values
+
+    def typed(
+        self, overrides: Mapping[str, Any], protocol: str = "fair", family: str = "", dataset: str = ""
+    ) -> dict[str, Any]:
+        """As ``resolve``, but that no value is held to its range, which may depend on values of the family."""
         values = self.defaults(protocol, family, dataset)
         choices = {item.name: item.choices for item in self.fields}
         for name, value in overrides.items():
@@ -181,6 +199,7 @@ def _read_description(name: str, source: Path, module: str, attribute: str) -> M
         rules_as_published=literal("rules_as_published", {}, [method]),
         libraries=literal("libraries", ()),
         libraries_of_params=literal("libraries_of_params", {}),
+        passes_of_params=literal("passes_of_params", {}),
         weighs_classes=literal("weighs_classes", True),
         kinds=literal("kinds", ("regression", "classification"), [method]),
         departures=literal("departures", None, [method]),

@@ -6,33 +6,57 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
+from ...datasets.counting import counted as counted
+
 #: The most seeds of a range.
 MOST_SEEDS = 10_000
 
 
-def counted(count: int, word: str, plural: str = "") -> str:
-    """A number of things: ``1 job``, ``2 jobs``, ``2 searches``.
+def split_list(text: str, nested: bool = True) -> list[str]:
+    """The items of a list that is separated by commas, none of them empty; quotes are left as they are.
 
     Args:
-        count: how many.
-        word: one of them.
-        plural: several of them; by default the word takes an s.
+        text: an item that begins with a double quote goes on to the next one, whatever stands between them; two in a row
+            stand for one.
+        nested: commas in parentheses or brackets belong to their item, too.
     """
-    return f"{count} {word if count == 1 else plural or word + 's'}"
+    items, depth, quoted = [""], 0, False
+    for character in text:
+        if character == '"' and depth == 0:
+            # within an item after its closing quote, a second one opens it again: "" stands for a quote
+            quoted = not quoted and (not items[-1].strip() or items[-1].startswith('"'))
+        if nested and not quoted:
+            depth += (character in "([") - (character in ")]")
+        if character == "," and depth == 0 and not quoted:
+            items.append("")
+        else:
+            items[-1] = (items[-1] + character).lstrip()
+    return [item.strip() for item in items if item.strip()]
+
+
+def unquoted(item: str) -> str:
+    """An item without the double quotes around it; as it is where they are not around the whole of it."""
+    match = re.fullmatch(r'"((?:[^"]|"")*)"', item)
+    return match[1].replace('""', '"') if match else item
+
+
+def quoted(name: str, marks: str = ",") -> str:
+    """A name as an item of a list: in double quotes where ``split_list`` would not read it as one.
+
+    Args:
+        name: the name.
+        marks: the characters that separate items, and parts of them.
+    """
+    plain = not set(name) & set(marks) and not name.startswith('"') and name == name.strip()
+    return name if plain else '"' + name.replace('"', '""') + '"'
 
 
 def as_list(value: Any) -> Any:
-    """A comma-separated text as a list; commas in parentheses or brackets belong to their item."""
+    """A comma-separated text as a list. Commas in parentheses or brackets belong to their item, and those of an item in
+    double quotes (``"happy, excited",sad``), which are taken away."""
     if not isinstance(value, str):
         return value or []
-    items, depth = [""], 0
-    for character in value:
-        depth += (character in "([") - (character in ")]")
-        if character == "," and depth == 0:
-            items.append("")
-        else:
-            items[-1] += character
-    return [item.strip() for item in items if item.strip()]
+    return [unquoted(item) for item in split_list(value)]
 
 
 def as_seeds(value: Any) -> Any:

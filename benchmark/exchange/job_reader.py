@@ -186,6 +186,7 @@ class _Environment(BaseModel):
     code_changed: bool | None = None
     leaks: dict[str, list[str]] = Field(default_factory=dict)
     drawn_validation: dict[str, str] = Field(default_factory=dict)
+    single_labels: dict[str, str] = Field(default_factory=dict)
     seconds: dict[str, float] = Field(default_factory=dict)
     energy_joules: dict[str, float | None] | None = None
     peak_process_memory_bytes: float = 0

@@ -12,7 +12,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ..core.strings import single_line
+from ..core.strings import counted, single_line
 from ..data.split import Split
 from ..store.job_schema import RefusedError
 from .breakage import Masks
@@ -72,7 +72,7 @@ class MaskFiles:
             wrong = int((ordered[modality].to_numpy(bool) != masks.present[modality]).sum())
             if wrong:
                 raise RefusedError(
-                    f"{where}: {modality} of {wrong} samples is otherwise than mmbench applies it"
+                    f"{where}: {modality} of {counted(wrong, 'sample')} is otherwise than mmbench applies it"
                 )
 
     def _check_steps(self, name: str, kept: np.ndarray) -> None:

@@ -13,7 +13,7 @@ from ..core.environment import code_version
 from ..core.job import COMPANION, Job
 from ..core.locate import locate
 from ..core.method_spec import describe
-from ..core.registry import find
+from ..core.registry import callbacks, find
 from ..planning.data_check import check_job_data
 from ..planning.evaluation_check import check_evaluations, media_methods
 from ..planning.experiment import Experiment
@@ -146,10 +146,14 @@ def check_data(planned: Plan, device: str) -> None:
 
     Raises:
         DataError: data are faulty or do not go together.
-        UsageError: see ``check_evaluations``, ``check_target_media`` and ``check_tokens``.
+        UsageError: see ``check_evaluations``, ``check_callbacks``, ``check_target_media`` and ``check_tokens``.
     """
     experiment = planned.experiment
     plugins = tuple(experiment.plugins)
+    if callbacks(plugins):
+        from ..train.loggers import check_callbacks  # with Lightning
+
+        check_callbacks(plugins)
     located = check_evaluations_of(planned)
     tuned = experiment.protocol.encoder_mode != "frozen"
     if (

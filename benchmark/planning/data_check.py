@@ -32,6 +32,7 @@ class Shape:
         leaks: what its splits share, in words; see ``datasets.leaks``.
         cut_conversations: those of them that are conversations.
         tokens: modality with token ids -> whether there is one a step of its features.
+        labels: domain, "" for all samples -> split -> the labels that there are (``labels_by_domain``).
     """
 
     samples: Mapping[str, int]
@@ -40,6 +41,7 @@ class Shape:
     leaks: Sequence[str]
     cut_conversations: Sequence[str] = ()
     tokens: Mapping[str, bool] = field(default_factory=dict)
+    labels: Mapping[str, Mapping[str, list[float]]] = field(default_factory=dict)
 
 
 def check_job_data(
@@ -53,9 +55,11 @@ def check_job_data(
         plugins: files that bring methods.
 
     Raises:
-        DataError: data are faulty, datasets cannot be joined, or a method reads whole conversations and one lies in two
+        DataError: data are faulty, datasets cannot be joined, all training samples have one label, or a method reads whole conversations and one lies in two
             splits.
     """
+    from ..data.label_check import check_training_labels  # no worker needs it
+
     jobs = list(jobs)
     wanted = {
         (
@@ -65,11 +69,12 @@ def check_job_data(
             job.protocol.get("roles", "splits"),
             job.target_splits,
             job.fold is not None,
+            tuple(job.protocol.get("held_out_classes", ())),
         )
         for job in jobs
     }
     shapes: dict[str, Shape] = {}
-    for task_name, modalities, mode, roles, target_splits, divided in sorted(wanted):
+    for task_name, modalities, mode, roles, target_splits, divided, held_out in sorted(wanted):
         task = Task.parse(task_name)
         for name in task.datasets:
             if name not in shapes:
@@ -82,6 +87,9 @@ def check_job_data(
                 check_domain(task, place, counts, roles, target_splits)
         common_encoders(task, located)
         common_target({name: located[name].target for name in task.datasets})
+        if not divided:
+            labels = {name: shapes[name].labels for name in task.datasets}
+            check_training_labels(task, labels, located[task.datasets[-1]].target, roles, held_out)
         for modality in modalities:
             widths = {place: shapes[dataset_of(place)].widths[modality] for place in task.places}
             feature_blocks(task, modality, widths, mode)
@@ -102,6 +110,7 @@ def shape_of(located: Located) -> Shape:
     """The sizes of a dataset, from the cache where it was read before. Raises DataError where it is faulty."""
     from ...datasets.leaks import leaks
     from ...datasets.token_arrays import one_a_step
+    from ..data.label_check import labels_by_domain
 
     fingerprint = located.fingerprint()
     known = _cached_shape(fingerprint)
@@ -124,6 +133,7 @@ def shape_of(located: Located) -> Shape:
         shared,
         cut,
         tokens,
+        labels_by_domain(splits, located.target),
     )
     _write_shape(_cache_file(fingerprint), shape)
     return shape
@@ -137,6 +147,16 @@ def known_leaks(fingerprint: str) -> list[str] | None:
     """
     known = _cached_shape(fingerprint)
     return None if known is None else list(known.leaks)
+
+
+def known_labels(fingerprint: str) -> Mapping[str, Mapping[str, list[float]]]:
+    """The labels of a dataset (``Shape.labels``) that was read on this machine; nothing of one that was not.
+
+    Args:
+        fingerprint: of the dataset.
+    """
+    known = _cached_shape(fingerprint)
+    return {} if known is None else known.labels
 
 
 def cache_folder() -> Path:

@@ -25,6 +25,7 @@ from ..data.class_holdout import without_classes
 from ..data.compatibility import shared_modalities
 from .base_models import check_models
 from .companions import check_sources
+from .corruption_groups import media_of
 from .data_check import shape_of
 from .experiment import Experiment
 from .folds import folds_of
@@ -114,6 +115,7 @@ def matrix_rows(experiment: Experiment) -> list[MatrixRow]:
             for item in variants[target.name]
             if item[0]["method"] not in whole or _fits(item[0], experiment, task, located)
         ]
+        fitting = [item for item in fitting if _has_media(item[0]["method"], experiment, task, sets, located)]
         for modalities, fold in product(sets, folds_of(experiment, task, located)):
             for variant, searched, pinned in fitting:
                 job = Job(
@@ -190,6 +192,40 @@ def _fits(
             "--balance-domains on, or the method"
         )
     return True
+
+
+def _has_media(
+    name: str,
+    experiment: Experiment,
+    task: Task,
+    sets: Sequence[tuple[str, ...]],
+    located: Mapping[str, Located],
+) -> bool:
+    """Whether a method that reads raw media finds some in a task; True of any other method.
+
+    Args:
+        name: of the method.
+        experiment: a method that it names must find some; one that ``all`` stands for may not.
+        task: the task.
+        sets: its modality sets.
+        located: dataset -> where it lies, of all its datasets.
+
+    Raises:
+        UsageError: the method is named, and no modality of a set was encoded from raw media in all datasets.
+    """
+    if not describe(find("method", name, tuple(experiment.plugins))).reads_media:
+        return True
+    media = [media_of(located[one]) for one in task.datasets]
+    bare = [one for one in sets if not any(all(name in known for known in media) for name in one)]
+    if not bare:
+        return True
+    if name not in _named(experiment):
+        LOG.info("%s is left out of %s: it reads raw media", name, task.name)
+        return False
+    raise UsageError(
+        f"method {name} reads raw media, and no modality of {'+'.join(bare[0])} of {task.name} was encoded from any: "
+        f"encode its clips (mmbench data encode), or leave the method out"
+    )
 
 
 def tasks_of(experiment: Experiment, located: Mapping[str, Located]) -> list[Task]:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import prod
 from typing import Any
 
+from ..core.method_fields import like
 from ..core.method_spec import describe
-from ..core.registry import find
+from ..core.registry import entries, find
 from .experiment import Experiment
 from .folds import fold_notes
-from .variants import CONTROLS, Variant
+from .variants import CONTROLS, Variant, methods_of
 
 
 def notes(experiment: Experiment) -> list[str]:
@@ -29,12 +31,35 @@ def notes(experiment: Experiment) -> list[str]:
         if not variant.overrides:
             continue
         description = describe(find("method", variant.name, tuple(experiment.plugins)))
-        values = description.resolve(variant.overrides)
         for item in description.fields:
             if item.name in variant.overrides and item.search:
-                outside = _outside(item.search, values[item.name])
-                lines += [f"{text}: {item.name}={values[item.name]} is {outside}"] if outside else []
-    return lines
+                value = like(item.default, variant.overrides[item.name], f"{text}, parameter {item.name}")
+                outside = _outside(item.search, value)
+                lines += [f"{text}: {item.name}={value} is {outside}"] if outside else []
+    return lines + _slow(experiment)
+
+
+def _slow(experiment: Experiment) -> list[str]:
+    """A line for what is tested slowly: a prediction of it takes many passes, and it is made under many conditions."""
+    conditions = [*experiment.corruptions, *(["--imputation"] if experiment.imputation else [])]
+    if not conditions:
+        return []
+    plugins, protocol, passes = tuple(experiment.plugins), experiment.protocol.name, {}
+    for text in methods_of(experiment):
+        variant = Variant.parse(text)
+        method = describe(find("method", variant.name, plugins))
+        passes[text] = method.passes_for(method.typed(variant.overrides, protocol))
+    rule = experiment.protocol.impute
+    if rule in entries("method"):  # its network has the sizes of the method of that name
+        method = describe(find("method", rule))
+        passes[f"--impute {rule}"] = method.passes_for(method.defaults())
+    return [
+        f"{text} is slow to test: a prediction is {prod(sizes.values())} passes "
+        f"({', '.join(f'{name}={value}' for name, value in sizes.items())}) for each modality with holes, under every "
+        f"condition of {', '.join(conditions)}"
+        for text, sizes in passes.items()
+        if prod(sizes.values()) > 1
+    ]
 
 
 def _outside(search: Mapping[str, Any], value: Any) -> str:

@@ -52,6 +52,7 @@ def audit_of(
         **_leaks(environment),
         **_bases(fit),
         **_drawn_validation(environment),
+        **_single_labels(environment),
         **of_search,
         FINGERPRINTS: ", ".join(f"{item.name}: {item.fingerprint[:16]}" for item in job.data),
     }
@@ -146,6 +147,13 @@ def _drawn_validation(environment: Mapping[str, Any]) -> dict[str, str]:
     """How validation parts were drawn, for the audit; nothing where the data state them."""
     known = environment.get("drawn_validation") or {}
     return {"drawn_validation": "; ".join(f"{name}: {how}" for name, how in known.items())} if known else {}
+
+
+def _single_labels(environment: Mapping[str, Any]) -> dict[str, str]:
+    """The parts of the target whose samples all have the same label, for the audit; nothing where there are none."""
+    known = environment.get("single_labels") or {}
+    words = [f"all samples of {split} are of {label}" for split, label in known.items()]
+    return {"single_labels": "; ".join(words)} if words else {}
 
 
 def families_in_training(job: Job) -> frozenset[str]:

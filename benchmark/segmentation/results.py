@@ -15,8 +15,11 @@ import pandas as pd
 
 from ...leaderboards.labels import REAL, SYNTHETIC
 from ...leaderboards.tables.regimes import RegimeResult
-from ..core.errors import UsageError
+from ..core.errors import UsageError, nearest
 from ..core.job import canonical_json
+from ..core.strings import counted
+from ..store.locks import holder
+from ..store.move_aside import move_aside
 from ..store.names import StoreError
 from .job import RegimeJob
 from .store import RegimeFolder, folders
@@ -67,6 +70,44 @@ def records(
         else:
             found.append(RegimeRecord(job, folder, "planned"))
     return found
+
+
+def forget(store: Path, names: Collection[str] = ()) -> list[RegimeRecord]:
+    """Moves the folders of jobs without results out of the store, to ``set-aside``.
+
+    Args:
+        store: the folder of results.
+        names: ids, or how they begin; none: all jobs that are planned.
+
+    Returns:
+        The jobs that were moved.
+
+    Raises:
+        UsageError: no id begins with a name; a job that was named is done or runs; or none was named, and one runs.
+        StoreError: a job cannot be read.
+    """
+    known = records(store)
+    ids = [one.job.id for one in known]
+    for name in names:
+        if not any(one.startswith(name) for one in ids):
+            raise UsageError(f"no job {name!r} of a segmenter in {store}: {nearest(name, ids)}")
+    running = {one.job.id for one in known if one.state != "done" and holder(one.folder.path) is not None}
+    if not names and running:
+        raise UsageError(
+            f"{counted(len(running), 'job')} of {store} {'runs' if len(running) == 1 else 'run'}, and planned ones may be "
+            "next: wait until the run ends, or name the jobs that are to be forgotten"
+        )
+    chosen = [
+        one for one in known if (one.job.id.startswith(tuple(names)) if names else one.state == "planned")
+    ]
+    for one in chosen:
+        if one.state == "done":
+            raise UsageError(f"{one.job.id} is done: results are not forgotten; remove its folder yourself")
+        if one.job.id in running:
+            raise UsageError(f"{one.job.id} is running: wait until it ends")
+    for one in chosen:
+        move_aside(store, one.folder.path)
+    return chosen
 
 
 def fit_of(store: Path, dataset: str, label: str, seed: int, observe: str | None = None) -> RegimeRecord:

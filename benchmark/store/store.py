@@ -119,15 +119,9 @@ class Store:
         Raises:
             UsageError: the folder cannot be moved.
         """
-        folder = inside(self.path / "set-aside")
-        try:
-            folder.mkdir(exist_ok=True)
-            known = len(list(folder.glob(f"{job_id}*")))
-            place = folder / (f"{job_id}.{known + 1}" if known else job_id)
-            os.rename(self.job(job_id).path, place)
-        except OSError as error:
-            raise UsageError(f"{job_id} cannot be moved to {folder} ({error.strerror})") from None
-        return place
+        from .move_aside import move_aside  # no worker needs it
+
+        return move_aside(self.path, self.job(job_id).path)
 
     def environments(self) -> Iterator[tuple[Job, Mapping[str, Any]]]:
         """Yields every finished job that can be read, with the environment that it ran in."""

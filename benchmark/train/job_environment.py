@@ -16,7 +16,8 @@ from ..core.environment import code_version, origin
 from ..core.fold import ONE_TEST, Fold
 from ..core.job import Job
 from ..core.locate import locate
-from ..planning.data_check import known_leaks
+from ..core.task import Task, domain_of
+from ..planning.data_check import known_labels, known_leaks
 from ..planning.folds import known_fold_leaks
 from .checkpoint import Checkpointer
 from .context import Context
@@ -49,6 +50,7 @@ def environment_of(
         _machine(device, clock)
         | _leaks(job)
         | _drawn_validation(job, context)
+        | _single_labels(job, context)
         | _launch(context, checkpointer)
         | _joules(energy, checkpointer)
     )
@@ -123,3 +125,19 @@ def versions() -> dict[str, Any]:
         "versions": {name: version(name) for name in packages},
         "code": code_version(),
     }
+
+
+def _single_labels(job: Job, context: Context) -> dict[str, Any]:
+    """The label that all samples of a part of the target have, of those parts that validate or test."""
+    from ...datasets.label_values import label_words  # few data have such parts
+
+    task = Task.parse(job.task)
+    (content,) = (item for item in job.data if item.name == task.datasets[-1])
+    there = {} if job.fold else known_labels(content.fingerprint).get(domain_of(task.target), {})
+    target = locate(content.name, context.data_root, context.data, context.plugins).target
+    single = {
+        split: label_words(values[0], target)
+        for split, values in there.items()
+        if split in job.target_splits and len(values) == 1
+    }
+    return {"single_labels": single} if single else {}

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from ...datasets.libraries import import_guard
 from ...datasets.target import Kind
-from ..core.errors import UsageError
+from ..core.errors import UsageError, error_line
 from ..core.job import Job
 from ..core.registry import callbacks
 from ..core.selection import selection_metric
@@ -64,12 +64,35 @@ def watching(job: Job, context: Context, kind: Kind) -> Iterator[Watchers]:
                     cast(Any, logger).experiment.finish(0 if how == "success" else 1)
 
 
+def check_callbacks(plugins: tuple[Path, ...]) -> None:
+    """Checks that the callbacks of plug-ins can be made, before a job is run.
+
+    Args:
+        plugins: files that may bring some.
+
+    Raises:
+        UsageError: one cannot be imported or made, or is no callback.
+    """
+    for entry in callbacks(plugins).values():
+        try:
+            loaded = entry.load()
+            one = loaded() if isinstance(loaded, type) else loaded
+        except UsageError:
+            raise
+        except Exception as error:  # whatever the code of a plug-in raises
+            raise UsageError(f"callback {entry.name}: cannot be made: {error_line(error)}") from None
+        _checked(entry.name, one)
+
+
 def _callback(name: str, loaded: Any) -> Callback:
+    return _checked(name, loaded() if isinstance(loaded, type) else loaded)
+
+
+def _checked(name: str, one: Any) -> Callback:
     from lightning.pytorch import Callback
 
-    one = loaded() if isinstance(loaded, type) else loaded
     if not isinstance(one, Callback):
-        raise UsageError(f"callback {name}: {loaded!r} is no lightning.pytorch.Callback")
+        raise UsageError(f"callback {name}: {one!r} is no lightning.pytorch.Callback")
     return one
 
 

@@ -27,6 +27,7 @@ from typing import Any
 import numpy as np
 
 from ..atomic_write import write_atomic
+from ..counting import counted
 from .recipe import Recipe
 from .shard import CacheError, Shard, read_index, write_shard
 
@@ -93,7 +94,9 @@ class FeatureCache:
         known = self._shards_by_key(recipe)
         if any(key not in known for key in keys):
             lost = sum(key not in known for key in keys)
-            raise CacheError(f"{self.folder(recipe)}: {lost} of {len(keys)} clips are not there; encode them")
+            raise CacheError(
+                f"{self.folder(recipe)}: {lost} of {counted(len(keys), 'clip')} {'is' if lost == 1 else 'are'} not there; encode what is missing"
+            )
         views: dict[Path, dict[str, np.ndarray]] = {}
         arrays = []
         for key in keys:

@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from ..atomic_write import write_atomic
+from ..counting import counted
 from ..dataset import DataError
 from ..fingerprint import file_sha256
 from ..media.memory_map import map_file
@@ -122,7 +123,9 @@ def write_shard(folder: Path, number: int, features: Mapping[str, np.ndarray], d
     with np.errstate(over="ignore"):  # told below, with what to do
         rows = np.concatenate(list(features.values())).astype(dtype)
     if rows.ndim != 2 or 0 in lengths or 0 in rows.shape:
-        raise ValueError(f"features of shape {rows.shape}, of which a clip has {min(lengths)} steps")
+        raise ValueError(
+            f"features of shape {rows.shape}, of which a clip has {counted(min(lengths), 'step')}"
+        )
     if not np.isfinite(rows).all():
         raise ValueError(f"features that are not finite as {dtype}")
     content = save({"rows": np.ascontiguousarray(rows)})

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
+from ..counting import counted
 from ..libraries import import_guard
 from .encoder import EncoderError
 from .frames import Timm
@@ -67,7 +68,7 @@ def as_timm_names(state: dict[str, Tensor], module: nn.Module) -> dict[str, Tens
     given = {name: value for name, value in state.items() if not name.startswith(_CLASSIFIER)}
     wanted = module.state_dict()
     if len(given) != len(wanted):
-        raise EncoderError(f"{len(given)} weights without the classifier; expected {len(wanted)}")
+        raise EncoderError(f"{counted(len(given), 'weight')} without the classifier; expected {len(wanted)}")
     for name, (own, value) in zip(given, wanted.items(), strict=True):
         if given[name].shape != value.shape:
             raise EncoderError(f"{name} is {tuple(given[name].shape)}; {own} should be {tuple(value.shape)}")

@@ -9,6 +9,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from ..counting import counted
 from ..libraries import import_guard
 from ..media.clip import FrameView, Medium
 from .encoder import Encoded, EncoderError, EncoderSpec, Media
@@ -153,7 +154,7 @@ def _check_room(spec: EncoderSpec, view: FrameView, channels: int) -> None:
     need, free = 5 * view.frames * channels * view.size**2, free_bytes(torch.device("cpu"))
     if need > free / 2:
         raise EncoderError(
-            f"encoder {spec.encoder}: {view.frames} frames of {view.size} x {view.size} take {need / 1e9:.1f} GB a clip, "
+            f"encoder {spec.encoder}: {counted(view.frames, 'frame')} of {view.size} x {view.size} take {need / 1e9:.1f} GB a clip, "
             f"and {free / 1e9:.1f} GB are free: take fewer or smaller ones"
         )
 

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 import torch
 from scipy.signal import get_window
 
+from ..counting import counted
 from ..libraries import import_guard
 from ..media.clip import Medium, SoundView
 from .encoder import Encoded, EncoderError, EncoderSpec, Media
@@ -72,7 +73,7 @@ class LogMel:
         points = 1 << (self.window - 1).bit_length()
         if self.width > points // 2:
             raise EncoderError(
-                f"encoder log-mel: option bins={self.width}: a window of {self.window} samples has no more than "
+                f"encoder log-mel: option bins={self.width}: a window of {counted(self.window, 'sample')} has no more than "
                 f"{points // 2} bands"
             )
         # windows of win_length lie in the middle of n_fft points; the padding on both sides is ours, see encode

@@ -21,6 +21,7 @@ import numpy as np
 
 from .. import conversations
 from .. import samples as make
+from ..counting import counted
 from ..dataset import CONVERSATION_KEYS, Utterances, data_error
 from .arrays import names_of
 from .description import ArrayRef, Description
@@ -100,7 +101,12 @@ def _joined(loader: Loader, ref: ArrayRef, key: str, text: bool) -> np.ndarray:
         if text:
             found.append(make.text(names_of(ref, array, file, key), file, key))
         elif array.dtype.kind not in "fiu" or array.ndim not in (1, 2):
-            raise data_error(file, f"{key}: {ref.array}", f"{array.dtype} of {array.ndim} axes", "numbers")
+            raise data_error(
+                file,
+                f"{key}: {ref.array}",
+                f"{array.dtype} of {counted(array.ndim, 'axis', 'axes')}",
+                "numbers",
+            )
         else:
             found.append(array.astype(np.float64))
     return np.concatenate(found)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..array_values import text
+from ..counting import counted
 from ..dataset import DataError, data_error
 from .description import ArrayRef
 from .matlab import matlab_names, read_matlab
@@ -216,7 +217,12 @@ def _column(column: Any, file: Path, name: str, fill: bool) -> tuple[np.ndarray,
         filled = steps > 0
         return _fill_rows(_equal_rows(inner, steps[filled], np.flatnonzero(filled), file, name), filled)
     if inner.null_count:
-        raise data_error(file, name, f"{inner.null_count} time steps have no list", "a list at every step")
+        raise data_error(
+            file,
+            name,
+            f"{counted(inner.null_count, 'time step')} {'has' if inner.null_count == 1 else 'have'} no list",
+            "a list at every step",
+        )
     widths = pc.list_value_length(inner).to_numpy(zero_copy_only=False)
     values = _equal_rows(pc.list_flatten(inner), widths, np.repeat(np.arange(len(steps)), steps), file, name)
     longest = int(steps.max(initial=0))
@@ -255,7 +261,7 @@ def _equal_rows(values: Any, lengths: np.ndarray, samples: np.ndarray, file: Pat
     width = int(lengths[0]) if len(lengths) else 0
     if (lengths != width).any():
         row = int(np.argmax(lengths != width))
-        wrong = f"a list of {lengths[row]} numbers (sample {samples[row]})"
+        wrong = f"a list of {counted(lengths[row], 'number')} (sample {samples[row]})"
         raise data_error(file, name, wrong, f"{width}, as in the first")
     return _values(values, file, name).reshape(len(lengths), width)
 

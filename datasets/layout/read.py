@@ -8,6 +8,7 @@ import numpy as np
 
 from .. import conversations
 from .. import samples as make
+from ..counting import counted
 from ..dataset import CONVERSATION_KEYS, SOMEBODY, SPLITS, Samples, Utterances, data_error
 from ..token_arrays import token_rows
 from ..validation import draw_validation
@@ -236,7 +237,9 @@ class Loader:
         file, key = self.about.optional["previous"].file_of(split), f"{split}/previous"
         rows = make.numbers(stated, file, key)
         if rows.shape != (count,) or rows.dtype.kind not in "iu" or ((rows < -1) | (rows >= count)).any():
-            raise data_error(file, key, "rows that are not there", f"{count} numbers from -1 to {count - 1}")
+            raise data_error(
+                file, key, "rows that are not there", f"{counted(count, 'number')} from -1 to {count - 1}"
+            )
         return rows.astype(np.int64)
 
     def split_rows(self, ref: ArrayRef) -> dict[str, np.ndarray]:
@@ -255,7 +258,7 @@ class Loader:
         for split, found in rows.items():
             if split == "valid" and self.about.valid is not None:
                 if len(found):
-                    wrong = f"{len(found)} samples validate, and 'valid' draws others"
+                    wrong = f"{counted(len(found), 'sample')} {'validates' if len(found) == 1 else 'validate'}, and 'valid' draws others"
                     raise data_error(file, f"{ref.array}/{split}", wrong, "one of the two")
                 continue
             if not len(found):
@@ -287,7 +290,7 @@ class Loader:
             return dict.fromkeys(self.splits, (array, None))
         count = sum(len(rows) for rows in self.rows.values())
         if array.ndim == 0 or len(array) != count:
-            size = f"{len(array)} samples" if array.ndim else "a single value"
+            size = counted(len(array), "sample") if array.ndim else "a single value"
             raise data_error(ref.files[""], ref.array, size, f"{count}, as in the split's array")
         return {
             split: (array[self.rows[split]], None if steps is None else steps[self.rows[split]])

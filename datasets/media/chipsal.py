@@ -17,6 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ..class_labels import class_indices
+from ..counting import counted
 from ..dataset import DataError, Dataset, data_error
 from ..fingerprint import file_sha256
 from .clip import Clip, MediaSet, Piece, Problem
@@ -73,7 +74,9 @@ def _labelled(folder: Path) -> ClipTable:
         return full[0]
     found = ", ".join(table.file.name for table in (full or tables)) or "none"
     expected = f"one list (.csv) with the columns {', '.join(_COLUMNS)}"
-    raise DataError(f"{folder}: {len(full)} lists with labels (found: {found}); expected {expected}")
+    raise DataError(
+        f"{folder}: {counted(len(full), 'list')} with labels (found: {found}); expected {expected}"
+    )
 
 
 def _by_index(images: Path) -> dict[str, Path]:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ..counting import counted
 from .clip import FrameView, MediaError, Medium, Piece, SoundView, TextView, View
 from .files import check_file, decoding
 from .frames import read_flow, read_video
@@ -93,7 +94,9 @@ def _frames(file: Path, start: float | None, stop: float | None, view: FrameView
 
 def _flow(piece: Piece, view: FrameView) -> np.ndarray:
     if len(piece.files) != 2:
-        raise MediaError(f"flow consists of {len(piece.files)} files; expected 2, horizontal and vertical")
+        raise MediaError(
+            f"flow consists of {counted(len(piece.files), 'file')}; expected 2, horizontal and vertical"
+        )
     horizontal, vertical = piece.files
     return read_flow((horizontal, vertical), piece.start, piece.stop, view)
 

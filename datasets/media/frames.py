@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from ..counting import counted
 from ..libraries import import_guard
 from .clip import FrameView, MediaError
 from .files import can_seek, on_one_thread, open_container, stream_end, stretch_bounds, zero
@@ -92,7 +93,7 @@ def _check_pair(one: _Track, other: _Track) -> None:
         shown = " and ".join(f"{width} x {height}" for width, height in (one.size, other.size))
         raise MediaError(f"{differ}{shown} pixels")
     if abs(one.frames - other.frames) > 1:
-        raise MediaError(f"{differ}{one.frames} and {other.frames} frames")
+        raise MediaError(f"{differ}{one.frames} and {counted(other.frames, 'frame')}")
     if abs(one.end - other.end) > 1.5 / min(one.rate, other.rate):  # as many frames at another rate
         raise MediaError(f"{differ}{one.end:.3f} and {other.end:.3f} s")
 

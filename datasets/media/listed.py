@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from ..counting import counted
 from ..dataset import SPLITS, SYNTHETIC_FILE, VALIDATION_SEED, VALIDATION_SHARE, DataError, Dataset
 from ..divide import divide
 from .clip import Clip, MediaSet, Medium, Piece, Problem
@@ -127,7 +128,9 @@ def media_set(
     for file, count in ({} if synthetic else counts).items():
         number = sum(row.file == file for row in rows)
         if number != count:
-            reason = f"lists {number} clips where {count} are published"
+            reason = (
+                f"lists {counted(number, 'clip')} where {count} {'is' if count == 1 else 'are'} published"
+            )
             problems.append(Problem("", "", relative_path(file, folder), reason, published=True))
     shelf = Shelf(folder)
     clips = []

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..counting import counted
 from ..libraries import import_guard
 from .clip import MediaError, SoundView
 from .files import (
@@ -90,7 +91,7 @@ def _is_for_sndfile(file: Path) -> bool:
 def _resample(sound: np.ndarray, old: int, new: int) -> np.ndarray:
     """[time, channel] at another rate."""
     if old < _LOWEST:
-        raise MediaError(f"states {old} samples a second, too few for sound")
+        raise MediaError(f"states {counted(old, 'sample')} a second, too few for sound")
     import torch
 
     return resample(torch.from_numpy(np.ascontiguousarray(sound.T)), old, new).numpy().T

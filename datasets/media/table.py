@@ -14,6 +14,7 @@ from datetime import date, time, timedelta
 from decimal import Decimal
 from pathlib import Path
 
+from ..counting import counted
 from ..dataset import DataError, data_error
 from ..layout.entries import nearest
 
@@ -132,7 +133,7 @@ def _lines(file: Path, delimiter: str) -> ClipTable:
             raise data_error(file, f"row {top}", f"column {name!r} is named twice", "each column once")
     for number, row in filled[1:]:
         if len(row) != len(header):
-            wrong = f"{len(row)} cells (a comma in a text needs quotes around the text)"
+            wrong = f"{counted(len(row), 'cell')} (a comma in a text needs quotes around the text)"
             raise data_error(file, f"row {number}", wrong, f"{len(header)}, as in the header")
     cells = zip(*(row for _, row in filled[1:]), strict=True) if len(filled) > 1 else ([] for _ in header)
     columns = {name: tuple(c.strip() for c in column) for name, column in zip(header, cells, strict=True)}

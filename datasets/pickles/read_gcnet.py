@@ -15,6 +15,7 @@ import numpy as np
 
 from .. import conversations
 from .. import samples as make
+from ..counting import counted
 from ..dataset import Samples, Target, data_error
 from .read_merbench import padded_arrays, read_arrays
 from .read_mmgcn import listed_dialogues, of_dialogue
@@ -147,6 +148,9 @@ def _target(labels: list[float], label_range: tuple[float, float] | None, file: 
     count = int(numbers.max()) + 1
     if count > len(labels):
         raise data_error(
-            file, "labels", f"class {count - 1} of {len(labels)} utterances", "numbers of classes from 0"
+            file,
+            "labels",
+            f"class {count - 1} of {counted(len(labels), 'utterance')}",
+            "numbers of classes from 0",
         )
     return Target("classification", classes=tuple(map(str, range(count))), metrics="classification")

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from .. import samples as make
+from ..counting import counted
 from ..dataset import Samples, Target, data_error
 from .read_merbench import padded_arrays
 from .unpickle import load_pickle
@@ -119,7 +120,10 @@ def _utterances(listed: object, file: Path, key: str) -> list[_Utterance]:
         for m, values in one.arrays.items():
             if values.shape[1] != widths.setdefault(m, values.shape[1]):
                 raise data_error(
-                    file, f"{key}/{row}/{m}", f"{values.shape[1]} features", f"{widths[m]}, as in {key}/0"
+                    file,
+                    f"{key}/{row}/{m}",
+                    counted(values.shape[1], "feature"),
+                    f"{widths[m]}, as in {key}/0",
                 )
         found.append(one)
     return found

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from .. import samples as make
+from ..counting import counted
 from ..dataset import DataError, Samples, Target, data_error
 from .unpickle import load_pickle_from
 
@@ -150,13 +151,16 @@ def read_arrays(folder: Path, names: list[str]) -> dict[str, np.ndarray]:
             raise data_error(file, "", f"cannot be read ({error})", "a whole npy file of numbers") from None
         if values.dtype.kind not in "fiu" or values.ndim not in (1, 2):
             raise data_error(
-                file, "", f"{values.dtype} of {values.ndim} axes", "numbers, [feature] or [time, feature]"
+                file,
+                "",
+                f"{values.dtype} of {counted(values.ndim, 'axis', 'axes')}",
+                "numbers, [feature] or [time, feature]",
             )
         values = np.atleast_2d(values).astype(np.float32)
         width = values.shape[1] if width is None else width
         if values.shape[1] != width:
             raise data_error(
-                file, "", f"{values.shape[1]} features", f"{width}, as in other files of the folder"
+                file, "", counted(values.shape[1], "feature"), f"{width}, as in other files of the folder"
             )
         found[name] = values
     if width is None:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from .. import samples as make
+from ..counting import counted
 from ..dataset import SPLITS, Samples, data_error
 from ..shared.padded import Series, longest, padded
 from .mimic4_layout import LAST_STEPS, LAST_VECTORS, MODALITIES, SERIES_WIDTH, VECTORS, Vectors
@@ -135,7 +136,7 @@ def _in_time(
     if hours.shape != values.shape[:1] or not np.isfinite(hours).all():
         file, number = where
         wrong = f"shape {hours.shape}, or not finite"
-        raise data_error(file, f"stay {number}/{key}", wrong, f"{len(values)} finite hours")
+        raise data_error(file, f"stay {number}/{key}", wrong, f"{counted(len(values), 'finite hour')}")
     order = np.argsort(hours, kind="stable")[-most:]
     seen = observed[order]
     return Series(np.where(seen, values[order], 0).astype(np.float32), seen, _HOUR * hours[order])

@@ -19,6 +19,7 @@ from typing import Any, BinaryIO, NoReturn
 
 import numpy as np
 
+from ..counting import counted
 from ..dataset import DataError, data_error
 
 # Booleans, integers, floats, complex, bytes, text, objects. No structured and no date types.
@@ -89,7 +90,7 @@ class _Array(np.ndarray):
             raise pickle.UnpicklingError(f"shape {shape!r}")
         # numpy takes as many objects from the list as the shape says, also from behind its end
         if isinstance(data, list) and len(data) != math.prod(shape):
-            raise pickle.UnpicklingError(f"{len(data)} objects for shape {shape!r}")
+            raise pickle.UnpicklingError(f"{counted(len(data), 'object')} for shape {shape!r}")
         set_state: Any = super().__setstate__  # typed for numpy's own flags only
         set_state((version, shape, dtype.value, bool(fortran), data))
 

@@ -14,6 +14,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
+from ..counting import counted
 from ..dataset import data_error
 from .unpickle import Call, Unpickler, load_pickle, refused_call
 
@@ -174,17 +175,19 @@ def _columns(held: object) -> dict[str, np.ndarray]:
         raise _FormError("no blocks")
     axes, blocks = _axes_and_blocks(manager)
     if len(axes) != 2:
-        raise _FormError(f"{len(axes)} axes")
+        raise _FormError(counted(len(axes), "axis", "axes"))
     names, count = _names(axes[0]), _length(axes[1])
     columns: dict[str, np.ndarray] = {}
     for values, placement in blocks:
         rows = _rows(values)
         places = _places(placement, len(names))
         if len(rows) != len(places):
-            raise _FormError(f"{len(rows)} columns in {len(places)} places")
+            raise _FormError(f"{counted(len(rows), 'column')} in {counted(len(places), 'place')}")
         for place, column in zip(places, rows, strict=True):
             if len(column) != count:
-                raise _FormError(f"column {names[place]!r} has {len(column)} rows, the index {count}")
+                raise _FormError(
+                    f"column {names[place]!r} has {counted(len(column), 'row')}, the index {count}"
+                )
             if names[place] in columns:
                 raise _FormError(f"column {names[place]!r} is there twice")
             columns[names[place]] = _plain(column, names[place])

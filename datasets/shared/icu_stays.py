@@ -20,6 +20,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ..counting import counted
 from ..dataset import SPLITS, VALIDATION_SEED, Samples, data_error
 from .icu_names import DESCRIPTORS, DOMAINS, HEADER, MEASURED, OUTCOME_HEADER, SHARES, STATIC
 from .padded import Series, longest, padded
@@ -68,7 +69,7 @@ def read_stays(outcomes: Path, folder: Path) -> dict[str, Samples]:
     for part in SPLITS:
         members = [stay for stay, place in zip(stays, split, strict=True) if place == part]
         if not members:
-            raise data_error(outcomes, part, "no samples", f"more than {len(stays)} stays")
+            raise data_error(outcomes, part, "no samples", f"more than {counted(len(stays), 'stay')}")
         arrays = padded({name: [stay.series[name] for stay in members] for name in steps}, steps)
         found[part] = Samples(
             features=arrays.features,
@@ -187,7 +188,9 @@ def _lines(file: Path, header: Sequence[str]) -> Iterator[tuple[int, list[str]]]
             continue
         parts = line.split(",")
         if len(parts) != len(header):
-            raise data_error(file, f"line {number}", f"is {line[:60]!r}", f"{len(header)} parts: {first}")
+            raise data_error(
+                file, f"line {number}", f"is {line[:60]!r}", f"{counted(len(header), 'part')}: {first}"
+            )
         yield number, parts
 
 

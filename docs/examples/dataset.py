@@ -108,7 +108,7 @@ class Recordings:
         missing = [name for name in COLUMNS if name not in table]
         if missing:
             raise data_error(self.file, missing[0], "no such column", ", ".join(COLUMNS))
-        splits = {split: self._samples(table[table["split"] == split], split) for split in SPLITS}
+        splits = {split: self._samples(table.loc[table["split"] == split], split) for split in SPLITS}
         checked.check_splits(splits, self.file)
         return splits
 

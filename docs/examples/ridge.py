@@ -11,6 +11,7 @@ import json
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pandas as pd
@@ -52,8 +53,9 @@ def main(folder: Path) -> None:
     weights = np.linalg.solve(square, inputs.T @ (target - target.mean()))
 
     answers = []
-    for (split, condition), rows in masks.groupby(["split", "condition"], observed=True, sort=False):
-        part = parts[str(split)]
+    for key, rows in masks.groupby(["split", "condition"], observed=True, sort=False):
+        split, condition = cast(tuple[str, str], key)
+        part = parts[split]
         rows = rows.set_index("sample_id").loc[part["sample_id"]]  # in the order of the arrays
         kept = {}
         for name in names:

@@ -59,7 +59,7 @@ def _without_machine(environment: bytes) -> bytes:
 def _clean(predictions: bytes) -> bytes:
     """The rows of the complete test part of a prediction file."""
     table = pq.read_table(io.BytesIO(predictions))
-    kept = table.filter(pc.and_(pc.equal(table["condition"], "clean"), pc.equal(table["split"], "test")))
+    kept = table.filter((pc.field("condition") == "clean") & (pc.field("split") == "test"))
     written = io.BytesIO()
     pq.write_table(kept, written, compression="none")
     return written.getvalue()

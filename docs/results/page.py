@@ -12,6 +12,7 @@ CONDITION [error] }}`` Spearman's correlation of what a method tells of itself w
 
 from __future__ import annotations
 
+import math
 import re
 from functools import cache
 from pathlib import Path
@@ -85,11 +86,10 @@ def metric(name: str, method: str, which: str) -> str:
 
 
 def _with_interval(row: pd.Series) -> str:
-    percent = row["unit"] == "fraction"
-    ends = (
-        "" if pd.isna(row["low"]) else f" [{_number(row['low'], percent)}, {_number(row['high'], percent)}]"
-    )
-    return _number(row["mean"], percent) + ends
+    percent = bool(row.at["unit"] == "fraction")
+    mean, low, high = (float(row.at[name]) for name in ("mean", "low", "high"))
+    ends = "" if math.isnan(low) else f" [{_number(low, percent)}, {_number(high, percent)}]"
+    return _number(mean, percent) + ends
 
 
 def gain(name: str, method: str, reference: str, condition: str = "clean") -> str:
@@ -146,7 +146,7 @@ def rho(name: str, method: str, diagnostic: str, condition: str, beside: str = "
 def best(name: str, column: str = "clean") -> str:
     """The method with the best mean in a column. Arguments as ``value``."""
     heading = _heading(name, column.replace("_", " "))
-    ranked = _summary(name)[heading].sort_values(ascending=heading.endswith(_LOWER))
+    ranked = _summary(name).sort_values(heading, ascending=heading.endswith(_LOWER))
     return f"`{ranked.index[0]}`"
 
 
@@ -209,8 +209,8 @@ def _summary(name: str) -> pd.DataFrame:
 def _main(name: str, which: str = "") -> pd.DataFrame:
     """Method -> its row of a metric, by default the main one, where there is one task."""
     frame = pd.read_csv(HERE / name / "accuracy.csv")
-    first = frame[frame["metric"] == (which or frame["metric"].iloc[0])]
-    fair = first[~first["protocol"].str.contains("upper bound")].drop_duplicates("method", keep=False)
+    first = frame.loc[frame["metric"] == (which or frame["metric"].iloc[0])]
+    fair = first.loc[~first["protocol"].str.contains("upper bound")].drop_duplicates("method", keep=False)
     return fair.set_index("method")
 
 

@@ -105,8 +105,8 @@ def write_tables(name: str, store: Path, work: Path) -> None:
 def patterns(file: Path) -> pd.DataFrame:
     """The main metric under each pattern of missing modalities, and what is lost against complete data, of a missing.csv."""
     frame = pd.read_csv(file)
-    main = frame[frame["metric"] == frame["metric"].iloc[0]]
-    return main[["method", "condition", "unit", "mean", "low", "high", "drop", "drop_low", "drop_high"]]
+    columns = ["method", "condition", "unit", "mean", "low", "high", "drop", "drop_low", "drop_high"]
+    return frame.loc[frame["metric"] == frame["metric"].iloc[0], columns]
 
 
 def job_times(store: Path) -> list[dict[str, str | float]]:

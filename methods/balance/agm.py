@@ -36,7 +36,9 @@ class AGMParams(SharedNetworkParams):
     limit: float = fixed(
         7.0, source="Li et al. 2023, code: 7, and 10 in the script of two modalities; of tau - r"
     )
-    until: float = fixed(1.0, source="ours: a share of the training; the code's first 20 epochs are not one")
+    until: float = fixed(
+        1.0, least=0, source="ours: a share of the training; the code's first 20 epochs are not one"
+    )
 
 
 class AGM(ERM):

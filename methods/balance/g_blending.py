@@ -26,9 +26,11 @@ class GBlendingParams(UnimodalHeadParams):
         "start",
         source="ours: from where gain and overfitting are measured; last estimate: as in the online form",
     )
-    least: float = fixed(0.01, source="ours: of the overfitting, which a gain is divided by")
-    every: float = fixed(0.1, source="ours: weights are estimated after each tenth of the training")
-    held_out: int = fixed(10, source="ours: every tenth training sample, by its id, is not trained on")
+    least: float = fixed(0.01, least=0, source="ours: of the overfitting, which a gain is divided by")
+    every: float = fixed(0.1, least=0, source="ours: weights are estimated after each tenth of the training")
+    held_out: int = fixed(
+        10, least=2, source="ours: every tenth training sample, by its id, is not trained on"
+    )
 
 
 class GBlending(WithHeads):

@@ -34,7 +34,7 @@ class MLAParams(SharedNetworkParams):
 
     projection: bool = fixed(True, source="the paper's; false as its code runs")
     base: float = fixed(
-        0.1, source="Zhang et al. 2024, code: alpha = 0.1^(1 + the share of the training done)"
+        0.1, least=0, source="Zhang et al. 2024, code: alpha = 0.1^(1 + the share of the training done)"
     )
     combine: Literal["mean", "entropy"] = fixed(
         "mean",

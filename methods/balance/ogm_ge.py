@@ -33,7 +33,7 @@ class OGMGEParams(SharedNetworkParams):
         0.3, low=0.1, high=1.0, digits=1, source="Peng et al. 2022, code: 0.1 by default, 0.3 in the example"
     )
     noise: bool = fixed(True, source="Peng et al. 2022: GE; without it the method is OGM")
-    until: float = fixed(0.5, source="Peng et al. 2022, code: the first 50 of 100 epochs")
+    until: float = fixed(0.5, least=0, source="Peng et al. 2022, code: the first 50 of 100 epochs")
     others: Literal["mean", "sum", "least"] = fixed(
         "mean",
         source="ours, for three modalities and more: what a score is divided by; with two all are the same",

@@ -33,8 +33,10 @@ class PMRParams(SharedNetworkParams):
         False,
         source="ours: those behind are helped by how far they are; always with three modalities and more",
     )
-    momentum: float = fixed(0.2, source="Fan et al. 2023, code: the share of the old prototypes")
-    until: float = fixed(0.67, source="Fan et al. 2023, code: the first 100 of 150 epochs")
+    momentum: float = fixed(
+        0.2, least=0, most=1, source="Fan et al. 2023, code: the share of the old prototypes"
+    )
+    until: float = fixed(0.67, least=0, source="Fan et al. 2023, code: the first 100 of 150 epochs")
 
 
 class PMR(ERM):

@@ -31,9 +31,9 @@ class ReconBoostParams(SharedNetworkParams):
     Under the protocol ``as-published`` fields are as in ``ReconBoost.as_published``.
     """
 
-    own_epochs: int = fixed(1, source="ours, for short budgets; release: 4 epochs of one modality")
+    own_epochs: int = fixed(1, least=1, source="ours, for short budgets; release: 4 epochs of one modality")
     joint_epochs: int = fixed(
-        1, source="ours, for short budgets; release: 4 of all, behind it; 0: none, ablation"
+        1, least=0, source="ours, for short budgets; release: 4 of all, behind it; 0: none, ablation"
     )
     weight_label: float = fixed(5.0, source="release")
     weight_others: float = searched(

@@ -34,7 +34,10 @@ class UMTParams(SharedNetworkParams):
         10.0, low=0.0, high=50.0, digits=0, source="BalanceBenchmark's code; 0: joint training; range: ours"
     )
     first_stage: float = fixed(
-        0.4, source="ours: share of the epochs of the teachers; published: trainings of their own"
+        0.4,
+        least=0,
+        most=1,
+        source="ours: share of the epochs of the teachers; published: trainings of their own",
     )
 
 

@@ -23,8 +23,8 @@ from ..shared.trees import Tree, as_tensors, sum_of_trees
 class GradientBoostingParams:
     """How the trees are grown."""
 
-    rate: float = fixed(0.1, source="scikit-learn's default")
-    leaves: int = fixed(31, source="scikit-learn's default")
+    rate: float = fixed(0.1, above=0, source="scikit-learn's default")
+    leaves: int = fixed(31, least=2, source="scikit-learn's default")
 
 
 class GradientBoosting(Estimator):

@@ -22,7 +22,7 @@ from ..shared.summary import standardization, standardized, summary
 class LogisticParams:
     """How the linear model is fitted."""
 
-    iterations: int = fixed(1000)
+    iterations: int = fixed(1000, least=1)
 
 
 class Logistic(Estimator):

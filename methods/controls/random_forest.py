@@ -24,7 +24,7 @@ _LEAST = 1e-6
 class RandomForestParams:
     """The size of the forest."""
 
-    trees: int = fixed(200, source="Breiman 2001; more change little")
+    trees: int = fixed(200, least=1, source="Breiman 2001; more change little")
 
 
 class RandomForest(Estimator):

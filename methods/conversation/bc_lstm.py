@@ -27,12 +27,14 @@ class BcLSTMParams(SharedNetworkParams):
     from those before it and itself; ``speaker`` adds an embedding of who speaks to the LSTM's input.
     """
 
-    hidden: int = fixed(100, source="the authors' PyTorch release, train_IEMOCAP.py")
+    hidden: int = fixed(100, least=1, source="the authors' PyTorch release, train_IEMOCAP.py")
     dropout: float = searched(
         0.25,
         low=0.0,
         high=0.6,
         digits=2,
+        least=0,
+        below=1,
         source="the authors' PyTorch release, train_IEMOCAP.py; range: our choice",
     )
     bidirectional: bool = fixed(

@@ -36,10 +36,10 @@ class CAGMambaParams(SharedNetworkParams):
     another sample. ``mixer="none"`` leaves the layer out: the heads read current and previous embeddings side by side.
     """
 
-    depth: int = fixed(1, source="release: layers; each reads the raw context again")
-    state: int = fixed(16, source="release: d_state")
+    depth: int = fixed(1, least=0, source="release: layers; each reads the raw context again")
+    state: int = fixed(16, least=1, source="release: d_state")
     dropout: float = searched(
-        0.3, low=0.0, high=0.6, digits=1, source="release: in the heads; range: our choice"
+        0.3, low=0.0, high=0.6, digits=1, least=0, below=1, source="release: in the heads; range: our choice"
     )
     projection: bool = fixed(
         False,

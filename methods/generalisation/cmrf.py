@@ -44,13 +44,15 @@ class CMRFParams(ContrastParams, DeepHeadParams):
     weight_distillation: float = searched(3.0, low=0.0, high=5.0, digits=1, source="MMDG-Bench: distill_coef")
     weight_unimodal: float = searched(2.0, low=0.0, high=5.0, digits=1, source="MMDG-Bench: mix_coef")
     weight_contrast: float = fixed(3.0, source="MMDG-Bench")
-    temperature: float = fixed(0.1, source="MMDG-Bench: tau of SupCon")
-    mixing: float = fixed(1.0, source="MMDG-Bench 3.5: of Beta(mixing, mixing); 0.1 in action recognition")
-    start: int = fixed(100, source="MMDG-Bench 3.5: t0, steps; 400 in action recognition")
+    temperature: float = fixed(0.1, above=0, source="MMDG-Bench: tau of SupCon")
+    mixing: float = fixed(
+        1.0, above=0, source="MMDG-Bench 3.5: of Beta(mixing, mixing); 0.1 in action recognition"
+    )
+    start: int = fixed(100, least=0, source="MMDG-Bench 3.5: t0, steps; 400 in action recognition")
     evaluated: Literal["student", "teacher", "published"] = fixed(
         "student", source="ours: the same for every task; published: MMDG-Bench 3.5"
     )
-    hidden: int = fixed(256, source="MMDG-Bench, sentiment")
+    hidden: int = fixed(256, least=1, source="MMDG-Bench, sentiment")
     audio_weight: float = fixed(
         1.0, source="MMDG-Bench 3.5, action recognition and motor faults: 1/2, of sound", since="0.1"
     )
@@ -69,6 +71,7 @@ class CMRFParams(ContrastParams, DeepHeadParams):
     )
     projection_width: int = fixed(
         0,
+        least=0,
         source="MMDG-Bench 3.5, motor faults: 64, of projections of three layers with batch norms; 0: two layers",
         since="0.2",
     )

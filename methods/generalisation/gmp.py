@@ -50,6 +50,7 @@ class GMPParams(HeadParams):
     )
     mlp_head: int = fixed(
         0,
+        least=0,
         source="MMDG-Bench 2.2, motor faults: 256, the hidden width of its head; 0: the shared head",
         since="0.1",
     )

@@ -24,6 +24,7 @@ class GroupDROParams(SharedNetworkParams):
     step: float = searched(
         0.01,
         choices=(0.001, 0.003, 0.01, 0.03, 0.1),
+        least=0,
         source="DomainBed: groupdro_eta, default and 10^U(-3, -1) as a grid",
     )
 

@@ -45,7 +45,7 @@ class JATParams(HeadParams):
         digits=1,
         source="MMDG-Bench 3.7; 0.2 in sentiment at e98e837; uni-modal heads",
     )
-    temperature: float = fixed(1.0, source="MMDG-Bench; T of the weights of the modalities")
+    temperature: float = fixed(1.0, above=0, source="MMDG-Bench; T of the weights of the modalities")
     one_projector: bool = fixed(
         True,
         source="ours: a projector of its own (MMDG-Bench 3.7) tells the modality whatever the embedding hides",

@@ -27,7 +27,7 @@ ASIDE_WIDTH, ASIDE_DROPOUT = 128, 0.3  # MMDG-Bench, sentiment
 class MBCDParams(HeadParams):
     """The teacher, the weights of its lessons, the dropping of modalities and the inner step."""
 
-    ema_beta: float = searched(0.999, low=0.9, high=1.0, digits=3, source="MMDG-Bench")
+    ema_beta: float = searched(0.999, low=0.9, high=1.0, digits=3, least=0, most=1, source="MMDG-Bench")
     kl_mm: float = searched(
         1.0,
         low=0.0,
@@ -42,9 +42,11 @@ class MBCDParams(HeadParams):
         digits=1,
         source="MMDG-Bench 3.8; 0.05 in sentiment at e98e837; uni-modal predictions",
     )
-    modality_drop_base: float = searched(0.0, low=0.0, high=1.0, digits=1, source="MMDG-Bench")
+    modality_drop_base: float = searched(
+        0.0, low=0.0, high=1.0, digits=1, least=0, most=1, source="MMDG-Bench"
+    )
     inner_rate: float = fixed(
-        1e-3, source="MMDG-Bench 3.8, motor faults; 1e-4 in action recognition, none in sentiment"
+        1e-3, least=0, source="MMDG-Bench 3.8, motor faults; 1e-4 in action recognition, none in sentiment"
     )
     ema_ramp: bool = fixed(
         True,
@@ -66,6 +68,7 @@ class MBCDParams(HeadParams):
     )
     mlp_head: int = fixed(
         0,
+        least=0,
         source="MMDG-Bench 2.2, motor faults: 128, the hidden width of its heads; 0: the shared heads",
         since="0.1",
     )

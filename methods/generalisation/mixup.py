@@ -28,6 +28,7 @@ class MixupParams(SharedNetworkParams):
     alpha: float = searched(
         1.0,
         choices=(0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0),
+        above=0,
         source="arXiv 2606.00891; range: DomainBed, 10^U(-1, 1) as a grid (its default is 0.2)",
     )
 

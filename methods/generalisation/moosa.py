@@ -25,18 +25,23 @@ from ..shared.shared_specific import SharedSpecific
 class MOOSAParams(ContrastParams, DeepHeadParams):
     """Weights, the jigsaw, and sizes."""
 
+    width: int = fixed(
+        40, least=2, step=2, source="MMDG-Bench, late fusion; even: an embedding has two halves"
+    )
     weight_entropy: float = searched(0.001, low=0.0, high=1.0, source="MMDG-Bench: entropy_min_weight")
     weight_jigsaw: float = searched(1.0, low=0.0, high=3.0, digits=1, source="MMDG-Bench: jigsaw_ratio")
-    mask_ratio: float = searched(0.3, low=0.0, high=1.0, digits=1, source="MMDG-Bench: mask_ratio")
+    mask_ratio: float = searched(
+        0.3, low=0.0, high=1.0, digits=1, least=0, most=1, source="MMDG-Bench: mask_ratio"
+    )
     weight_translation: float = fixed(0.1, source="MMDG-Bench")
     weight_contrast: float = fixed(3.0, source="MMDG-Bench")
     weight_apart: float = fixed(0.7, source="MMDG-Bench")
-    pieces: int = fixed(4, source="MMDG-Bench 3.4: of each embedding; 2 in its sentiment code")
-    orders: int = fixed(128, source="MMDG-Bench: permutations that are told apart")
-    entropy_temperature: float = fixed(1.0, source="MMDG-Bench: T")
-    temperature: float = fixed(0.1, source="MMDG-Bench: tau of SupCon")
-    hidden: int = fixed(256, source="MMDG-Bench, sentiment")
-    contrast_width: int = fixed(128, source="MMDG-Bench 3.3, sentiment; 64 in motor faults")
+    pieces: int = fixed(4, least=1, source="MMDG-Bench 3.4: of each embedding; 2 in its sentiment code")
+    orders: int = fixed(128, least=1, source="MMDG-Bench: permutations that are told apart")
+    entropy_temperature: float = fixed(1.0, above=0, source="MMDG-Bench: T")
+    temperature: float = fixed(0.1, above=0, source="MMDG-Bench: tau of SupCon")
+    hidden: int = fixed(256, least=1, source="MMDG-Bench, sentiment")
+    contrast_width: int = fixed(128, least=1, source="MMDG-Bench 3.3, sentiment; 64 in motor faults")
     raw_halves: bool = fixed(
         False, source="MMDG-Bench 3.3, action recognition: L_dist without norms", since="0.1"
     )

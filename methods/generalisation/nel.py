@@ -33,23 +33,26 @@ class NELParams(ContrastParams, BranchParams):
     from 0 to 1 to one decimal, and a draw of 0 divides by it (section 6.15).
     """
 
-    alpha: float = searched(0.7, low=0.0, high=1.0, digits=1, source="MMDG-Bench: alpha")
+    alpha: float = searched(0.7, low=0.0, high=1.0, digits=1, least=0, most=1, source="MMDG-Bench: alpha")
     beta: float = searched(
         0.0417, low=0.0, high=1.0, source="MMDG-Bench 3.6: beta, 1 / batch; its sentiment batch is 24"
     )
     temperature_labels: float = searched(
-        0.1, low=0.05, high=1.0, digits=2, nonzero=True, source="MMDG-Bench: temp_s"
+        0.1, low=0.05, high=1.0, digits=2, nonzero=True, above=0, source="MMDG-Bench: temp_s"
     )
     temperature_views: float = searched(
-        0.25, low=0.05, high=1.0, digits=2, nonzero=True, source="MMDG-Bench: temp_u"
+        0.25, low=0.05, high=1.0, digits=2, nonzero=True, above=0, source="MMDG-Bench: temp_u"
     )
-    neighbours: int = searched(8, choices=(4, 8, 12, 16), source="MMDG-Bench: k")
+    neighbours: int = searched(8, choices=(4, 8, 12, 16), least=1, source="MMDG-Bench: k")
     weight: float = fixed(
         1.0, source="MMDG-Bench 3.6; 0.2 in its sentiment code, of the three terms together"
     )
-    hidden: int = fixed(128, source="MMDG-Bench 3.6, sentiment, the output's width, too; 256 in motor faults")
+    hidden: int = fixed(
+        128, least=1, source="MMDG-Bench 3.6, sentiment, the output's width, too; 256 in motor faults"
+    )
     projection_width: int = fixed(
         0,
+        least=0,
         source="MMDG-Bench 3.6, motor faults: 64, of projections of three layers with batch norms; 0: two layers",
         since="0.2",
     )

@@ -22,6 +22,7 @@ class SAMParams(SharedNetworkParams):
     rho: float = searched(
         0.05,
         choices=(0.01, 0.02, 0.05, 0.1, 0.2),
+        least=0,
         source="arXiv 2606.00891; grid of SWAD's release (Cha et al. 2021), 0.2: our choice",
     )
 

@@ -22,12 +22,15 @@ from ..shared.shared_specific import SharedSpecific
 class SimMMDGParams(ContrastParams, DeepBranchParams):
     """The weights of the three terms, and sizes."""
 
+    width: int = fixed(
+        40, least=2, step=2, source="MMDG-Bench, late fusion; even: an embedding has two halves"
+    )
     weight_translation: float = searched(0.1, low=0.0, high=1.0, digits=1, source="MMDG-Bench: alpha_trans")
     weight_apart: float = searched(0.7, low=0.0, high=1.0, digits=1, source="MMDG-Bench: explore_loss_coeff")
     weight_contrast: float = searched(3.0, low=0.0, high=5.0, digits=1, source="MMDG-Bench: alpha_contrast")
-    temperature: float = fixed(0.1, source="MMDG-Bench: tau of SupCon")
-    hidden: int = fixed(256, source="MMDG-Bench, sentiment")
-    contrast_width: int = fixed(128, source="MMDG-Bench 3.3, sentiment; 64 in motor faults")
+    temperature: float = fixed(0.1, above=0, source="MMDG-Bench: tau of SupCon")
+    hidden: int = fixed(256, least=1, source="MMDG-Bench, sentiment")
+    contrast_width: int = fixed(128, least=1, source="MMDG-Bench 3.3, sentiment; 64 in motor faults")
     raw_halves: bool = fixed(
         False, source="MMDG-Bench 3.3, action recognition: L_dist without norms", since="0.1"
     )

@@ -23,7 +23,7 @@ class SupConParams(SharedNetworkParams):
     weight: float = searched(
         0.05, choices=(0.01, 0.05, 0.1, 0.5, 1.0), source="arXiv 2606.00891; range: our choice"
     )
-    temperature: float = fixed(0.1, source="arXiv 2606.00891; the release of the paper has 0.07")
+    temperature: float = fixed(0.1, above=0, source="arXiv 2606.00891; the release of the paper has 0.07")
 
 
 class SupCon(ERM):

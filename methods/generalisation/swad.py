@@ -19,10 +19,13 @@ from ..shared.weight_average import State, move, state_of
 class SWADParams(SharedNetworkParams):
     """The rule of the window, and the size of the shared network."""
 
-    converge: int = fixed(3, source="Cha et al. 2021: N_s, n_converge of the release; epochs here")
-    tolerance: int = fixed(6, source="Cha et al. 2021: N_e, n_tolerance of the release; epochs here")
+    converge: int = fixed(3, least=1, source="Cha et al. 2021: N_s, n_converge of the release; epochs here")
+    tolerance: int = fixed(6, least=1, source="Cha et al. 2021: N_e, n_tolerance of the release; epochs here")
     ratio: float = searched(
-        1.3, choices=(1.2, 1.3), source="Cha et al. 2021: r, 1 + tolerance_ratio of the release; 1.2 for VLCS"
+        1.3,
+        choices=(1.2, 1.3),
+        above=0,
+        source="Cha et al. 2021: r, 1 + tolerance_ratio of the release; 1.2 for VLCS",
     )
 
 

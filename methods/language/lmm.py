@@ -52,25 +52,25 @@ class LMM(Method):
         lora_scope: Literal["all", "llm"] = fixed(
             "all", source="published: 103.0 M of 9.03 G, which is all by suffix"
         )
-        rank: int = searched(32, choices=(8, 16, 32), source="published: r = 32; ours: range")
+        rank: int = searched(32, choices=(8, 16, 32), least=1, source="published: r = 32; ours: range")
         alpha: float = fixed(32.0, source="published")
-        lora_dropout: float = fixed(0.1, source="published")
-        lora_rate: float = fixed(0.2, source="published: 2e-4 beside 1e-3 of the head")
+        lora_dropout: float = fixed(0.1, least=0, below=1, source="published")
+        lora_rate: float = fixed(0.2, above=0, source="published: 2e-4 beside 1e-3 of the head")
         layer: int = fixed(-1, source="published: the last; after the final norm")
         pool: Literal["last", "mean"] = fixed("last", source="published: the last token that is no padding")
         head_order: Literal["linear_first", "norm_first"] = fixed(
             "linear_first", source="transcriptions differ: 918,529 numbers, or 925,185"
         )
-        width: int = fixed(256, source="published")
-        dropout: float = fixed(0.2, source="published")
+        width: int = fixed(256, least=1, source="published")
+        dropout: float = fixed(0.2, least=0, below=1, source="published")
         padding: Literal["left", "right"] = fixed("left")
         question: str = fixed("")
         classes: str = fixed("")
         longest: int = fixed(1024)
-        answer_tokens: int = fixed(6)
-        grid: int = fixed(13, source="ours: every half point of -3 to 3")
-        frames: int = fixed(16, source="published: at most 16")
-        frame_rate: float = fixed(2.0, source="the model's own default")
+        answer_tokens: int = fixed(6, least=1)
+        grid: int = fixed(13, least=2, source="ours: every half point of -3 to 3")
+        frames: int = fixed(16, least=1, source="published: at most 16")
+        frame_rate: float = fixed(2.0, above=0, source="the model's own default")
         checkpointing: bool = fixed(False)
 
     version = 1

@@ -36,8 +36,10 @@ class ActionMAEParams(SharedNetworkParams):
     Under the protocol ``as-published`` fields are as in ``ActionMAE.as_published``.
     """
 
-    memory: int = fixed(4, source="release: memory tokens, in the script for training; 1 in its parser")
-    levels: int = fixed(1, source="ours: layers of encoder and decoder; release: 2 each")
+    memory: int = fixed(
+        4, least=0, source="release: memory tokens, in the script for training; 1 in its parser"
+    )
+    levels: int = fixed(1, least=1, source="ours: layers of encoder and decoder; release: 2 each")
     weight: float = searched(1.0, low=0.0, high=2.0, digits=1, source="release; range and 0, ablation: ours")
     replace: bool = fixed(
         True, source="release: where something is missing, rebuilt tokens replace all; ablation: only its own"
@@ -45,7 +47,9 @@ class ActionMAEParams(SharedNetworkParams):
     detached: bool = fixed(
         True, source="ours: the goal learns nothing; release: it is pulled to what is rebuilt"
     )
-    smoothing: float = fixed(0.0, source="ours, as of other methods; release: labels are smoothed by 0.1")
+    smoothing: float = fixed(
+        0.0, least=0, below=1, source="ours, as of other methods; release: labels are smoothed by 0.1"
+    )
 
 
 class ActionMAE(EmbedsByEncoders):

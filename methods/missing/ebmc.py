@@ -118,9 +118,11 @@ class EBMCParams(SharedNetworkParams):
     weight_uni_first: float = fixed(0.1, source="paper: lambda2, in stage I")
     weight_branches: float = fixed(0.1, source="ours: without it the variances go stale in stage II")
     rebuilt_task: float = fixed(1.0, source="release: gamma_c")
-    pattern_probability: float = fixed(1.0, source="ours: one network for every missing pattern")
+    pattern_probability: float = fixed(
+        1.0, least=0, most=1, source="ours: one network for every missing pattern"
+    )
     contrast: Literal["sample", "batch"] = fixed("sample", source="paper")
-    temperature: float = fixed(0.1, source="ours: tau of L_inv")
+    temperature: float = fixed(0.1, above=0, source="ours: tau of L_inv")
     dissimilarity: Literal["squared", "signed"] = fixed(
         "squared", source="release; 'signed' is the paper's sum of cosines"
     )
@@ -134,9 +136,11 @@ class EBMCParams(SharedNetworkParams):
     energy_uncertainty: float = fixed(0.0, source="ours: it has no gradient; release: gamma = 1")
     one_sided: bool = fixed(True, source="ours: max(0, E_m - min E) in place of the paper's gap")
     gradient_weight: float = fixed(0.01, source="release: delta")
-    gradient_every: int = fixed(4, source="ours: steps between two gradient terms; 0 leaves them out")
+    gradient_every: int = fixed(
+        4, least=0, source="ours: steps between two gradient terms; 0 leaves them out"
+    )
     deviation: Literal["predicted", "spread"] = fixed("predicted", source="paper: the teacher's sigma")
-    distill_temperature: float = fixed(1.0, source="release: tau of L_IMTD (classification)")
+    distill_temperature: float = fixed(1.0, above=0, source="release: tau of L_IMTD (classification)")
     errors: Literal["task", "squared"] = fixed("task", source="ours")
     unimodal_sum: bool = fixed(False, source="paper: L_uni is a mean")
     distill_mean: bool = fixed(False, source="paper: L_IMTD is a sum")
@@ -146,7 +150,7 @@ class EBMCParams(SharedNetworkParams):
     msd_norm: bool = fixed(
         False, source="ours: encoders end in a norm; the release has one on the parts", since="0.2"
     )
-    first_stage: float = fixed(0.4, source="ours; release: half of the epochs", since="0.2")
+    first_stage: float = fixed(0.4, least=0, most=1, source="ours; release: half of the epochs", since="0.2")
 
 
 @dataclass(frozen=True)

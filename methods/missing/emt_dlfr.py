@@ -40,18 +40,24 @@ class EMTDLFRParams(SharedNetworkParams):
         "shared",
         source="ours: an LSTM as wide as a token for each; release: text as it is, others by data set",
     )
-    token_width: int = fixed(32, source="ours; release, MOSI and MOSEI: 128, SIMS: 32")
-    fusion_layers: int = fixed(2, source="ours; release, MOSI: 3, MOSEI: 2, SIMS: 4")
-    heads: int = fixed(4, source="release")
-    attention_dropout: float = fixed(0.0, source="ours, and release, MOSEI and SIMS; MOSI: 0.3")
-    dropout: float = fixed(0.1, source="release, MOSI; MOSEI and SIMS: 0")
-    output_dropout: float = fixed(0.1, source="ours; release, MOSI: 0.3, MOSEI and SIMS: 0")
-    output_width: int = fixed(
-        32, source="ours: hidden layers of the head; release, MOSI and SIMS: 256, MOSEI: 128"
+    token_width: int = fixed(32, least=2, step=2, source="ours; release, MOSI and MOSEI: 128, SIMS: 32")
+    fusion_layers: int = fixed(2, least=0, source="ours; release, MOSI: 3, MOSEI: 2, SIMS: 4")
+    heads: int = fixed(4, least=1, divides="token_width", source="release")
+    attention_dropout: float = fixed(
+        0.0, least=0, below=1, source="ours, and release, MOSEI and SIMS; MOSI: 0.3"
     )
-    predictor_width: int = fixed(32, source="ours: of the predictor of the fused vector; release: 128")
+    dropout: float = fixed(0.1, least=0, below=1, source="release, MOSI; MOSEI and SIMS: 0")
+    output_dropout: float = fixed(0.1, least=0, below=1, source="ours; release, MOSI: 0.3, MOSEI and SIMS: 0")
+    output_width: int = fixed(
+        32, least=1, source="ours: hidden layers of the head; release, MOSI and SIMS: 256, MOSEI: 128"
+    )
+    predictor_width: int = fixed(
+        32, least=1, source="ours: of the predictor of the fused vector; release: 128"
+    )
     most_steps: int = fixed(
-        50, source="ours: longer series are averaged over blocks, to so many steps; release: never, here 0"
+        50,
+        least=0,
+        source="ours: longer series are averaged over blocks, to so many steps; release: never, here 0",
     )
     weight_attraction: float = searched(
         1.0, low=0.0, high=2.0, digits=1, source="release, MOSI and MOSEI; SIMS: 0.5; range: ours"

@@ -42,11 +42,13 @@ class FlexMoEParams(SharedNetworkParams):
     Under the protocol ``as-published`` fields are as in ``FlexMoE.as_published``.
     """
 
-    patches: int = fixed(4, source="ours: parts that an embedding is cut into, each a token; release: 16")
-    experts: int = fixed(8, source="ours; release: 16")
-    top: int = fixed(2, source="ours: experts of a token; release: 4")
-    heads: int = fixed(4, source="release")
-    dropout: float = fixed(0.1, source="ours; release: 0.5")
+    patches: int = fixed(
+        4, least=1, source="ours: parts that an embedding is cut into, each a token; release: 16"
+    )
+    experts: int = fixed(8, least=1, source="ours; release: 16")
+    top: int = fixed(2, least=1, most="experts", source="ours: experts of a token; release: 4")
+    heads: int = fixed(4, least=1, divides="width", source="release")
+    dropout: float = fixed(0.1, least=0, below=1, source="ours; release: 0.5")
     weight_gate: float = searched(0.01, low=0.0, high=0.1, digits=3, source="release; range: ours")
     bank: bool = fixed(True, source="ablation: false puts zeros in the place of missing tokens")
     specialised: bool = fixed(
@@ -57,7 +59,10 @@ class FlexMoEParams(SharedNetworkParams):
         source="ours: what attention says is added to its input; release: to its own dropout, the input is lost",
     )
     pattern_probability: float = fixed(
-        0.7, source="ours: the share of samples that may lose modalities; release: data that lack some"
+        0.7,
+        least=0,
+        most=1,
+        source="ours: the share of samples that may lose modalities; release: data that lack some",
     )
 
 

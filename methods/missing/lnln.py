@@ -28,15 +28,19 @@ class LNLNParams(SharedNetworkParams):
     """
 
     dominant: str = fixed("", source="paper: the text; ours: where there is none, the first modality")
-    token_width: int = fixed(32, source="ours; release: 128")
-    tokens: int = fixed(4, source="ours: of each modality; release: 8")
-    heads: int = fixed(4, source="ours; release: 8")
-    head_width: int = fixed(8, source="ours: in all attention but that of the hyper layers; release: 64")
-    depth: int = fixed(1, source="ours: layers of readers, proxy, check and rebuilders; release: 2")
-    hyper_layers: int = fixed(2, source="ours; release: 3")
-    fusion_layers: int = fixed(1, source="ours; release, MOSI: 2, MOSEI and SIMS: 4")
+    token_width: int = fixed(32, least=1, source="ours; release: 128")
+    tokens: int = fixed(4, least=1, source="ours: of each modality; release: 8")
+    heads: int = fixed(4, least=1, divides="token_width", source="ours; release: 8")
+    head_width: int = fixed(
+        8, least=1, source="ours: in all attention but that of the hyper layers; release: 64"
+    )
+    depth: int = fixed(1, least=0, source="ours: layers of readers, proxy, check and rebuilders; release: 2")
+    hyper_layers: int = fixed(2, least=1, source="ours; release: 3")
+    fusion_layers: int = fixed(1, least=0, source="ours; release, MOSI: 2, MOSEI and SIMS: 4")
     most_steps: int = fixed(
-        50, source="ours: longer series are averaged over blocks, to so many steps; release: never, here 0"
+        50,
+        least=0,
+        source="ours: longer series are averaged over blocks, to so many steps; release: never, here 0",
     )
     weight_completeness: float = searched(0.9, low=0.0, high=2.0, digits=1, source="release; range: ours")
     weight_adversary: float = searched(0.8, low=0.0, high=2.0, digits=1, source="release; range: ours")

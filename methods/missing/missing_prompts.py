@@ -25,17 +25,23 @@ class MissingPromptsParams(SharedNetworkParams):
     """Sizes, and what the prompts depend on."""
 
     prompts: int = fixed(
-        2, source="ours: tokens of a prompt, before one a modality; release: 16, before words and patches"
+        2,
+        least=0,
+        source="ours: tokens of a prompt, before one a modality; release: 16, before words and patches",
     )
     levels: int = fixed(
-        2, source="ours: attention layers, each with prompts of its own; release: 6 of ViLT's 12"
+        2, least=0, source="ours: attention layers, each with prompts of its own; release: 6 of ViLT's 12"
     )
     by: Literal["pattern", "nothing"] = fixed(
         "pattern", source="release: a prompt for each pattern; control: one for all"
     )
     freeze: bool = fixed(True, source="release: prompts and head alone are trained")
-    pattern_probability: float = fixed(0.7, source="release: the share of samples that lose modalities")
-    first_stage: float = fixed(0.5, source="ours: share of the epochs on complete samples; release: ViLT")
+    pattern_probability: float = fixed(
+        0.7, least=0, most=1, source="release: the share of samples that lose modalities"
+    )
+    first_stage: float = fixed(
+        0.5, least=0, most=1, source="ours: share of the epochs on complete samples; release: ViLT"
+    )
 
 
 class MissingPrompts(PromptedBackbone):

@@ -50,12 +50,20 @@ class MMANetParams(SharedNetworkParams):
     weak: Literal["distance", "all", "strong"] = fixed(
         "distance", source="published; controls: all patterns, or those in which the student is nearest"
     )
-    begin: float = fixed(0.05, source="release: the weak patterns count from epoch 5 of 100 on")
+    begin: float = fixed(
+        0.05, least=0, most=1, source="release: the weak patterns count from epoch 5 of 100 on"
+    )
     pattern_probability: float = fixed(
-        0.7, source="ours, as of other methods; release: 1, every sample has one of all patterns"
+        0.7,
+        least=0,
+        most=1,
+        source="ours, as of other methods; release: 1, every sample has one of all patterns",
     )
     first_stage: float = fixed(
-        0.4, source="ours: share of the epochs of the teacher; release: a training of its own"
+        0.4,
+        least=0,
+        most=1,
+        source="ours: share of the epochs of the teacher; release: a training of its own",
     )
 
 

@@ -37,17 +37,25 @@ from ..shared.networks import (
 class MMINParams(SharedNetworkParams):
     """Sizes of the cascades, and the weights of the terms."""
 
-    blocks: int = fixed(2, source="release: 5 or 2 autoencoders in a cascade")
+    blocks: int = fixed(2, least=1, source="release: 5 or 2 autoencoders in a cascade")
     autoencoder: int = fixed(
-        128, source="release: 256 or 128, the widest layer; the two others have a half and a quarter of it"
+        128,
+        least=1,
+        source="release: 256 or 128, the widest layer; the two others have a half and a quarter of it",
     )
     weight_imagination: float = searched(4.0, low=1.0, high=8.0, digits=1, source="release; range: ours")
     weight_cycle: float = searched(2.0, low=0.5, high=4.0, digits=1, source="release; range: ours")
     pattern_probability: float = fixed(
-        0.7, source="ours: the share of samples of stage 1 that may lose modalities; release: a model a rate"
+        0.7,
+        least=0,
+        most=1,
+        source="ours: the share of samples of stage 1 that may lose modalities; release: a model a rate",
     )
     first_stage: float = fixed(
-        0.4, source="ours: share of the epochs on complete samples; release: a training of its own"
+        0.4,
+        least=0,
+        most=1,
+        source="ours: share of the epochs on complete samples; release: a training of its own",
     )
 
 

@@ -34,17 +34,20 @@ class MoMKEParams(SharedNetworkParams):
     Under the protocol ``as-published`` fields are as in ``MoMKE.as_published``.
     """
 
-    blocks: int = fixed(2, source="ours: layers of an expert; release: 4")
+    blocks: int = fixed(2, least=0, source="ours: layers of an expert; release: 4")
     router: Literal["soft", "uniform", "own"] = fixed(
         "soft", source="release; controls: all experts alike, or a modality's own alone"
     )
     residual: bool = fixed(True, source="ours: a skip around a layer's first part, too; release: none there")
     alone: bool = fixed(True, source="ablation: false trains as stage 1 does from the first epoch on")
-    dropout: float = fixed(0.1, source="ours; release: 0.5")
+    dropout: float = fixed(0.1, least=0, below=1, source="ours; release: 0.5")
     pattern_probability: float = fixed(
-        0.7, source="ours: the share of samples that may lose modalities; release: a model a condition"
+        0.7,
+        least=0,
+        most=1,
+        source="ours: the share of samples that may lose modalities; release: a model a condition",
     )
-    first_stage: float = fixed(0.5, source="release: 150 of 300 epochs, or 100 of 200")
+    first_stage: float = fixed(0.5, least=0, most=1, source="release: 150 of 300 epochs, or 100 of 200")
 
 
 class Layer(nn.Module):

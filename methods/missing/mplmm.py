@@ -41,19 +41,24 @@ class MPLMMParams(SharedNetworkParams):
     signals: bool = fixed(True, source="ablation")
     types: bool = fixed(True, source="ablation")
     freeze: bool = fixed(True, source="release: what was trained on complete samples stays as it is")
-    prompts: int = fixed(16, source="release: prompt length")
-    levels: int = fixed(1, source="ours: self-attention layers over the modalities; release: 5, over time")
-    pattern_probability: float = fixed(0.7, source="release: eta")
+    prompts: int = fixed(16, least=0, source="release: prompt length")
+    levels: int = fixed(
+        1, least=0, source="ours: self-attention layers over the modalities; release: 5, over time"
+    )
+    pattern_probability: float = fixed(0.7, least=0, most=1, source="release: eta")
     first_stage: float = fixed(
-        0.5, source="ours: share of the epochs on complete samples; release: a training of its own, on MOSEI"
+        0.5,
+        least=0,
+        most=1,
+        source="ours: share of the epochs on complete samples; release: a training of its own, on MOSEI",
     )
     backbone: Literal["embeddings", "mult"] = fixed(
         "embeddings", source="ours: one embedding a modality; release: MulT over time", since="0.2"
     )
-    step_width: int = fixed(30, source="release: of a step of a sequence", since="0.2")
-    heads: int = fixed(5, source="release", since="0.2")
-    cross_layers: int = fixed(5, source="release: of each transformer", since="0.2")
-    steps: int = fixed(50, source="release: of its aligned data", since="0.2")
+    step_width: int = fixed(30, least=1, source="release: of a step of a sequence", since="0.2")
+    heads: int = fixed(5, least=1, divides="step_width", source="release", since="0.2")
+    cross_layers: int = fixed(5, least=0, source="release: of each transformer", since="0.2")
+    steps: int = fixed(50, least=1, source="release: of its aligned data", since="0.2")
 
 
 class MPLMM(PromptedBackbone):

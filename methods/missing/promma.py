@@ -52,21 +52,29 @@ class ProMMAParams(SharedNetworkParams):
     mipd: bool = fixed(True, source="ablation: false leaves shared prompts alone")
     dpw: Literal["learned", "available", "uniform"] = fixed("learned", source="ablation and controls")
     mpdc: bool = fixed(True, source="ablation")
-    prompts: int = fixed(16, source="MPLMM's release: prompt length; 0: none")
-    rank: int = fixed(4, source="ours: of private prompts")
-    levels: int = fixed(2, source="ours: self-attention layers over the modalities")
-    pattern_probability: float = fixed(0.7, source="MPLMM's release: eta")
+    prompts: int = fixed(16, least=0, source="MPLMM's release: prompt length; 0: none")
+    rank: int = fixed(4, least=0, source="ours: of private prompts")
+    levels: int = fixed(2, least=0, source="ours: self-attention layers over the modalities")
+    pattern_probability: float = fixed(0.7, least=0, most=1, source="MPLMM's release: eta")
     first_probability: float = fixed(
-        0.2, source="ours: the same while the backbone is trained; MPLMM's release: 0, on complete samples"
+        0.2,
+        least=0,
+        most=1,
+        source="ours: the same while the backbone is trained; MPLMM's release: 0, on complete samples",
     )
     weight_evaluator: float = searched(0.1, low=0.0, high=1.0, digits=1, source="ours")
     weight_apart: float = fixed(0.1, source="ours: of MIPD")
     weight_contrast: float = searched(0.05, low=0.0, high=0.5, digits=2, source="ours: of DPW")
     weight_generator: float = searched(1.0, low=0.0, high=2.0, digits=1, source="ours; in stage 0 as well")
     freeze: bool = fixed(True, source="MPLMM's release: prompts are trained on a frozen backbone")
-    first_stage: float = fixed(0.4, source="ours: share of the epochs in which the backbone is trained")
+    first_stage: float = fixed(
+        0.4, least=0, most=1, source="ours: share of the epochs in which the backbone is trained"
+    )
     held_out: float = fixed(
-        0.2, source="ours: share of the training samples that the evaluator learns from, and the backbone not"
+        0.2,
+        least=0,
+        below=1,
+        source="ours: share of the training samples that the evaluator learns from, and the backbone not",
     )
 
 

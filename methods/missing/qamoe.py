@@ -52,8 +52,8 @@ class QAMoEParams(SharedNetworkParams):
     likelihood as the only loss of scores.
     """
 
-    experts: int = fixed(8, source="the paper's, by a digest")
-    top: int = fixed(3, source="the paper's, by a digest: experts that are kept")
+    experts: int = fixed(8, least=1, source="the paper's, by a digest")
+    top: int = fixed(3, least=1, most="experts", source="the paper's, by a digest: experts that are kept")
     prior: bool = fixed(
         True, source="ablation: what is not relied on is replaced by a learned prior, or by 0"
     )
@@ -65,7 +65,13 @@ class QAMoEParams(SharedNetworkParams):
         "mean", source="the paper's, by a digest; ours: the reliability has a say, too"
     )
     tau: float = searched(
-        1.0, low=0.1, high=2.0, digits=2, nonzero=True, source="the paper's, by a digest; with denoise 0.25"
+        1.0,
+        low=0.1,
+        high=2.0,
+        digits=2,
+        nonzero=True,
+        above=0,
+        source="the paper's, by a digest; with denoise 0.25",
     )
     variance_head: Literal["mlp", "linear"] = fixed(
         "mlp", source="ours: a hidden layer, and the spread over steps; published: linear, by a digest"
@@ -78,7 +84,9 @@ class QAMoEParams(SharedNetworkParams):
     tie_weight: float = searched(0.5, low=0.0, high=1.0, digits=1, source="ours")
     train_damage: Literal["spectrum", "off"] = fixed("spectrum", source="the paper's, by a digest; ablation")
     batchwise: bool = fixed(False, source="ours: a strength for each sample and modality; published: a batch")
-    lambda_max: float = fixed(3.0, source="ours: 1, as published, on standardised features does not suffice")
+    lambda_max: float = fixed(
+        3.0, above=0, source="ours: 1, as published, on standardised features does not suffice"
+    )
     weight_l1: float = fixed(1.0, source="the adapter's; the digest has the likelihood alone")
     weight_nll: float = searched(0.5, low=0.0, high=1.0, digits=1, source="the adapter's")
     weight_contrast: float = fixed(0.05, source="the adapter's, from a sixth of the training on")

@@ -49,7 +49,10 @@ class ShaSpecParams(SharedNetworkParams):
     )
     composed: bool = fixed(True, source="ablation: false leaves out the specific part, W[s; p]")
     first_stage: float = fixed(
-        0.3, source="ours: share of the epochs with all modalities; release: a command of its own"
+        0.3,
+        least=0,
+        most=1,
+        source="ours: share of the epochs with all modalities; release: a command of its own",
     )
 
 

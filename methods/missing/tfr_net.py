@@ -45,21 +45,27 @@ class TFRNetParams(SharedNetworkParams):
     Under the protocol ``as-published`` fields are as in ``TFRNet.as_published``.
     """
 
-    step_width: int = fixed(8, source="ours; MMSA: 30")
-    heads: int = fixed(2, source="ours; MMSA: 6")
-    levels: int = fixed(1, source="ours: layers between modalities; MMSA, MOSI and MOSEI: 3, SIMS: 2")
-    own_levels: int = fixed(1, source="ours: layers within one, and over its time; MMSA: 3")
+    step_width: int = fixed(8, least=1, source="ours; MMSA: 30")
+    heads: int = fixed(2, least=1, divides="step_width", source="ours; MMSA: 6")
+    levels: int = fixed(
+        1, least=0, source="ours: layers between modalities; MMSA, MOSI and MOSEI: 3, SIMS: 2"
+    )
+    own_levels: int = fixed(1, least=0, source="ours: layers within one, and over its time; MMSA: 3")
     gated: Literal["shared", "released"] = fixed(
         "shared", source="ours: a gated vector of 16 for each; released: MMSA's widths, and its convolutions"
     )
-    gru_layers: int = fixed(1, source="ours; MMSA: 3")
-    output_width: int = fixed(32, source="ours; MMSA: 128")
-    attention_dropout: float = fixed(0.0, source="ours; MMSA: 0.2 of text, 0.1 of audio, 0 of vision")
+    gru_layers: int = fixed(1, least=1, source="ours; MMSA: 3")
+    output_width: int = fixed(32, least=1, source="ours; MMSA: 128")
+    attention_dropout: float = fixed(
+        0.0, least=0, below=1, source="ours; MMSA: 0.2 of text, 0.1 of audio, 0 of vision"
+    )
     dropout: float = fixed(
-        0.1, source="ours: of what goes in, what a layer adds, and gated vectors; MMSA: 0.2"
+        0.1, least=0, below=1, source="ours: of what goes in, what a layer adds, and gated vectors; MMSA: 0.2"
     )
     most_steps: int = fixed(
-        50, source="ours: longer series are averaged over blocks, to so many steps; MMSA: never, here 0"
+        50,
+        least=0,
+        source="ours: longer series are averaged over blocks, to so many steps; MMSA: never, here 0",
     )
     weights: Literal["one", "mosi", "mosei", "sims"] = fixed(
         "one", source="ours: all modalities alike; MMSA: by modality and data set"

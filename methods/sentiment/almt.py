@@ -22,14 +22,18 @@ class ALMTParams(SharedNetworkParams):
     """Sizes, and what chooses. ``token_width`` is that of all tokens and steps."""
 
     dominant: str = fixed("", source="paper: the text; ours: where there is none, the first modality")
-    token_width: int = fixed(32, source="ours; MMSA: 128")
-    tokens: int = fixed(4, source="ours: of each modality; MMSA: 8")
-    heads: int = fixed(4, source="ours; MMSA: 8")
-    head_width: int = fixed(8, source="ours: in all attention but that of the hyper layers; MMSA: 64")
-    hyper_layers: int = searched(2, choices=(1, 2, 3), source="ours; MMSA: 3; range: our choice")
-    fusion_layers: int = fixed(1, source="ours; MMSA, MOSI: 2, MOSEI and SIMS: 4")
+    token_width: int = fixed(32, least=1, source="ours; MMSA: 128")
+    tokens: int = fixed(4, least=1, source="ours: of each modality; MMSA: 8")
+    heads: int = fixed(4, least=1, divides="token_width", source="ours; MMSA: 8")
+    head_width: int = fixed(
+        8, least=1, source="ours: in all attention but that of the hyper layers; MMSA: 64"
+    )
+    hyper_layers: int = searched(2, choices=(1, 2, 3), least=1, source="ours; MMSA: 3; range: our choice")
+    fusion_layers: int = fixed(1, least=0, source="ours; MMSA, MOSI: 2, MOSEI and SIMS: 4")
     most_steps: int = fixed(
-        50, source="ours: longer series are averaged over blocks, to so many steps; MMSA: never, here 0"
+        50,
+        least=0,
+        source="ours: longer series are averaged over blocks, to so many steps; MMSA: never, here 0",
     )
     guide: Literal["language", "constant"] = fixed(
         "language", source="paper; control: learned tokens that know nothing of the sample"

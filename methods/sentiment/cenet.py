@@ -25,13 +25,17 @@ class CENETParams(SharedNetworkParams):
     """Sizes, and how the words read. ``text_width`` is that of a step of all sequences."""
 
     dominant: str = fixed("", source="paper: the text; ours: where there is none, the first modality")
-    text_width: int = fixed(32, source="ours; MMSA: BERT's 768")
-    heads: int = fixed(4, source="ours: of the text's layers; MMSA: BERT's 12")
-    text_layers: int = fixed(2, source="ours, in the place of BERT's 12 of MMSA")
+    text_width: int = fixed(32, least=1, source="ours; MMSA: BERT's 768")
+    heads: int = fixed(4, least=1, divides="text_width", source="ours: of the text's layers; MMSA: BERT's 12")
+    text_layers: int = fixed(2, least=0, source="ours, in the place of BERT's 12 of MMSA")
     most_steps: int = fixed(
-        50, source="ours: longer series are averaged over blocks, to so many steps; MMSA: never, here 0"
+        50,
+        least=0,
+        source="ours: longer series are averaged over blocks, to so many steps; MMSA: never, here 0",
     )
-    dropout: float = searched(0.1, low=0.0, high=0.5, digits=1, source="BERT; range: our choice")
+    dropout: float = searched(
+        0.1, low=0.0, high=0.5, digits=1, least=0, below=1, source="BERT; range: our choice"
+    )
     sharpness: Literal["released", "scaled"] = fixed(
         "scaled", source="ours: scores are divided by the root of the width; MMSA multiplies them by 8"
     )

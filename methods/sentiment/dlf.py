@@ -32,17 +32,21 @@ class DLFParams(SharedNetworkParams):
     """Sizes, and the weights of the terms. ``step_width`` is that of a step of a sequence."""
 
     dominant: str = fixed("", source="paper: the text; ours: where there is none, the first modality")
-    steps: int = fixed(8, source="ours: of every sequence; release: the 50 of aligned data")
-    step_width: int = fixed(16, source="ours; release: 50")
-    heads: int = fixed(4, source="ours; release: 10")
-    attention_layers: int = fixed(1, source="ours: of parts and between modalities; release: 2")
-    memory_layers: int = fixed(1, source="ours: behind what the language has asked; release: 3")
-    kernel: int = fixed(1, source="ours: of the convolution over steps; release, MOSI: 5, MOSEI: 3")
+    steps: int = fixed(8, least=1, source="ours: of every sequence; release: the 50 of aligned data")
+    step_width: int = fixed(16, least=1, source="ours; release: 50")
+    heads: int = fixed(4, least=1, divides="step_width", source="ours; release: 10")
+    attention_layers: int = fixed(1, least=0, source="ours: of parts and between modalities; release: 2")
+    memory_layers: int = fixed(1, least=0, source="ours: behind what the language has asked; release: 3")
+    kernel: int = fixed(
+        1, least=1, most="steps", source="ours: of the convolution over steps; release, MOSI: 5, MOSEI: 3"
+    )
     positions: bool = fixed(True, source="MulT's paper; in the release they are off")
-    attention_dropout: float = fixed(0.1, source="ours; release, MOSI: 0.3, 0.2 and 0, by modality")
-    embed_dropout: float = fixed(0.1, source="ours; release, MOSI: 0.2")
-    text_dropout: float = fixed(0.1, source="ours; release, MOSI: 0.5")
-    output_dropout: float = fixed(0.1, source="ours; release: 0.5")
+    attention_dropout: float = fixed(
+        0.1, least=0, below=1, source="ours; release, MOSI: 0.3, 0.2 and 0, by modality"
+    )
+    embed_dropout: float = fixed(0.1, least=0, below=1, source="ours; release, MOSI: 0.2")
+    text_dropout: float = fixed(0.1, least=0, below=1, source="ours; release, MOSI: 0.5")
+    output_dropout: float = fixed(0.1, least=0, below=1, source="ours; release: 0.5")
     weight_decoupling: float = searched(
         0.1, low=0.0, high=0.5, digits=2, source="release: of what is rebuilt; range: our choice"
     )

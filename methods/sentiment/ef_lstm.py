@@ -26,11 +26,19 @@ from ..shared.networks import (
 class EFLSTMParams(SharedNetworkParams):
     """Sizes."""
 
-    steps: int = fixed(20, source="ours: steps of every sequence; MMSA, MOSI: the 50 of its aligned data")
-    hidden: int = fixed(32, source="ours; MMSA, MOSI: 128")
-    lstm_layers: int = fixed(1, source="ours; MMSA, MOSI: 4")
+    steps: int = fixed(
+        20, least=1, source="ours: steps of every sequence; MMSA, MOSI: the 50 of its aligned data"
+    )
+    hidden: int = fixed(32, least=1, source="ours; MMSA, MOSI: 128")
+    lstm_layers: int = fixed(1, least=1, source="ours; MMSA, MOSI: 4")
     dropout: float = searched(
-        0.2, low=0.0, high=0.5, digits=1, source="MMSA, SIMSv2; MOSI: 0.5; range: its four data sets"
+        0.2,
+        low=0.0,
+        high=0.5,
+        digits=1,
+        least=0,
+        below=1,
+        source="MMSA, SIMSv2; MOSI: 0.5; range: its four data sets",
     )
     order: bool = fixed(True, source="control: false gives the LSTM the mean over steps at every step")
 

@@ -23,21 +23,25 @@ from ..shared.subnetworks import AUDIO
 class GraphMFNParams(SharedNetworkParams):
     """Sizes, what the graph weighs, and a fault of the released code."""
 
-    steps: int = fixed(20, source="ours: steps of every sequence; MMSA: the 50 of its aligned data, SIMS 39")
-    hidden: int = fixed(24, source="ours: of a cell, and of its vertex; MMSA, MOSI: 256")
-    audio_hidden: int = fixed(24, source="ours: of audio's; MMSA, MOSI: 32")
-    core: int = fixed(32, source="ours: hidden width of every vertex and of the efficacies; MMSA: 100")
-    vertex_width: int = fixed(24, source="ours: of a vertex of several modalities; MMSA, MOSI: 64")
-    memory_width: int = fixed(24, source="ours; MMSA, MOSI: 300")
-    proposal_hidden: int = fixed(24, source="ours; MMSA, MOSI: NN, 32")
-    keep_hidden: int = fixed(24, source="ours; MMSA, MOSI: gamma1, 128")
-    write_hidden: int = fixed(24, source="ours; MMSA, MOSI: gamma2, 64")
-    out_hidden: int = fixed(32, source="ours; MMSA, MOSI: 256")
-    proposal_dropout: float = fixed(0.1, source="ours; MMSA, MOSI: 0")
-    keep_dropout: float = fixed(0.1, source="ours; MMSA, MOSI: 0.5")
-    write_dropout: float = fixed(0.1, source="ours; MMSA, MOSI: 0.5")
+    steps: int = fixed(
+        20, least=1, source="ours: steps of every sequence; MMSA: the 50 of its aligned data, SIMS 39"
+    )
+    hidden: int = fixed(24, least=1, source="ours: of a cell, and of its vertex; MMSA, MOSI: 256")
+    audio_hidden: int = fixed(24, least=1, source="ours: of audio's; MMSA, MOSI: 32")
+    core: int = fixed(
+        32, least=1, source="ours: hidden width of every vertex and of the efficacies; MMSA: 100"
+    )
+    vertex_width: int = fixed(24, least=1, source="ours: of a vertex of several modalities; MMSA, MOSI: 64")
+    memory_width: int = fixed(24, least=1, source="ours; MMSA, MOSI: 300")
+    proposal_hidden: int = fixed(24, least=1, source="ours; MMSA, MOSI: NN, 32")
+    keep_hidden: int = fixed(24, least=1, source="ours; MMSA, MOSI: gamma1, 128")
+    write_hidden: int = fixed(24, least=1, source="ours; MMSA, MOSI: gamma2, 64")
+    out_hidden: int = fixed(32, least=1, source="ours; MMSA, MOSI: 256")
+    proposal_dropout: float = fixed(0.1, least=0, below=1, source="ours; MMSA, MOSI: 0")
+    keep_dropout: float = fixed(0.1, least=0, below=1, source="ours; MMSA, MOSI: 0.5")
+    write_dropout: float = fixed(0.1, least=0, below=1, source="ours; MMSA, MOSI: 0.5")
     out_dropout: float = searched(
-        0.1, low=0.0, high=0.7, digits=1, source="ours; MMSA, MOSI: 0; range: its data sets"
+        0.1, low=0.0, high=0.7, digits=1, least=0, below=1, source="ours; MMSA, MOSI: 0; range: its data sets"
     )
     vertices_trained: bool = fixed(
         True,

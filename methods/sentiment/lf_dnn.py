@@ -33,14 +33,18 @@ class LFDNNParams(SharedNetworkParams):
         "shared",
         source="ours: mmbench's encoders; released: MMSA's networks and sizes for MOSI; the others: for that data set",
     )
-    post_width: int = fixed(128, source="MMSA, MOSI: post_fusion_dim")
-    hidden_layers: int = fixed(2, source="MMSA; 0 is the control: one linear layer")
-    subnet_dropout: float = fixed(0.2, source="MMSA, MOSI: of audio and vision; with subnets=released")
+    post_width: int = fixed(128, least=1, source="MMSA, MOSI: post_fusion_dim")
+    hidden_layers: int = fixed(2, least=0, source="MMSA; 0 is the control: one linear layer")
+    subnet_dropout: float = fixed(
+        0.2, least=0, below=1, source="MMSA, MOSI: of audio and vision; with subnets=released"
+    )
     post_dropout: float = searched(
         0.2,
         low=0.0,
         high=0.5,
         digits=1,
+        least=0,
+        below=1,
         source="MMSA, MOSI: of what the layers read; range: its four data sets",
     )
 

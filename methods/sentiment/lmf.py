@@ -33,14 +33,16 @@ class LMFParams(SharedNetworkParams):
         "shared",
         source="ours: mmbench's encoders; released: MMSA's networks and sizes for MOSI; the others: for that data set",
     )
-    rank: int = searched(3, choices=(1, 3, 4, 8), source="MMSA, MOSI; range: our choice")
+    rank: int = searched(3, choices=(1, 3, 4, 8), least=1, source="MMSA, MOSI; range: our choice")
     weights_trained: bool = fixed(
         True, source="paper; in MMSA neither the weights of the ranks nor the bias are given to the optimiser"
     )
     factor_rate: float = fixed(
-        1.0, source="MMSA, MOSI: the rate of the factors in that of the rest; 0.25 for SIMS"
+        1.0, above=0, source="MMSA, MOSI: the rate of the factors in that of the rest; 0.25 for SIMS"
     )
-    subnet_dropout: float = fixed(0.3, source="MMSA, MOSI: of audio and vision; with subnets=released")
+    subnet_dropout: float = fixed(
+        0.3, least=0, below=1, source="MMSA, MOSI: of audio and vision; with subnets=released"
+    )
 
 
 class LMF(Embeds):

@@ -29,13 +29,15 @@ class MAGBERTParams(SharedNetworkParams):
     """Sizes, and how words are shifted. ``text_width`` is that of a word."""
 
     dominant: str = fixed("", source="paper: the text; ours: where there is none, the first modality")
-    steps: int = fixed(20, source="ours: of every sequence; MMSA: the 50 of its aligned data, SIMS 39")
-    text_width: int = fixed(32, source="ours; MMSA: BERT's 768")
-    heads: int = fixed(4, source="ours: of the text's layers; MMSA: BERT's 12")
-    text_layers: int = fixed(2, source="ours, in the place of BERT's 12 of MMSA")
+    steps: int = fixed(
+        20, least=1, source="ours: of every sequence; MMSA: the 50 of its aligned data, SIMS 39"
+    )
+    text_width: int = fixed(32, least=1, source="ours; MMSA: BERT's 768")
+    heads: int = fixed(4, least=1, divides="text_width", source="ours: of the text's layers; MMSA: BERT's 12")
+    text_layers: int = fixed(2, least=0, source="ours, in the place of BERT's 12 of MMSA")
     beta: float = searched(1.0, low=0.25, high=2.0, digits=2, source="MMSA: beta_shift; range: our choice")
-    shift_dropout: float = fixed(0.1, source="MMSA, SIMS: behind the gate; MOSI: 0.3")
-    dropout: float = fixed(0.1, source="BERT: of the text's layers, and before the output")
+    shift_dropout: float = fixed(0.1, least=0, below=1, source="MMSA, SIMS: behind the gate; MOSI: 0.3")
+    dropout: float = fixed(0.1, least=0, below=1, source="BERT: of the text's layers, and before the output")
     gate: Literal["words", "none", "off"] = fixed(
         "words", source="paper; controls: the shift knows nothing of the words, or there is none"
     )

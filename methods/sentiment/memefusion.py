@@ -45,11 +45,11 @@ class MemeFusionParams(SharedNetworkParams):
     Under the protocol ``as-published`` fields are as in ``MemeFusion.as_published``.
     """
 
-    width: int = fixed(64, source="ours: of a modality's token; by our reading 512 as published")
+    width: int = fixed(64, least=1, source="ours: of a modality's token; by our reading 512 as published")
     projection: Literal["encoder", "linear"] = fixed(
         "encoder", source="ours: mmbench's encoders; by our reading a linear layer on frozen features"
     )
-    heads: int = fixed(4, source="abstract: of the attention")
+    heads: int = fixed(4, least=1, divides="width", source="abstract: of the attention")
     attention: bool = fixed(True, source="ablation: false leaves each token as it is")
     gate: Literal["learned", "uniform", "none"] = fixed(
         "learned", source="ablation: all that are there alike; or tokens side by side, not weighed"
@@ -60,9 +60,9 @@ class MemeFusionParams(SharedNetworkParams):
     class_weights: bool = fixed(
         True, source="the first author's repository, by a note on it; the protocol's own weights go before"
     )
-    smoothing: float = fixed(0.0, source="ours: of the labels; 0.1 is usual")
-    focal: float = fixed(0.0, source="ablation: the power of 1 - p of the true class; 2 is usual")
-    dropout: float = searched(0.3, low=0.0, high=0.5, digits=1, source="ours: of the head")
+    smoothing: float = fixed(0.0, least=0, below=1, source="ours: of the labels; 0.1 is usual")
+    focal: float = fixed(0.0, least=0, source="ablation: the power of 1 - p of the true class; 2 is usual")
+    dropout: float = searched(0.3, low=0.0, high=0.5, digits=1, least=0, below=1, source="ours: of the head")
 
 
 class LinearProjection(nn.Module):

@@ -22,21 +22,29 @@ from ..shared.subnetworks import AUDIO, TEXT
 class MFNParams(SharedNetworkParams):
     """Sizes, what the memory sees, and a fault of the released settings."""
 
-    steps: int = fixed(20, source="ours: steps of every sequence; MMSA: the 50 of its aligned data, SIMS 39")
-    hidden: int = fixed(24, source="ours: of a cell; MMSA, MOSI: 256")
-    audio_hidden: int = fixed(24, source="ours: of audio's cell; MMSA, MOSI: 32")
-    memory_width: int = fixed(24, source="ours; MMSA, MOSI: 400")
-    attention_hidden: int = fixed(24, source="ours; MMSA, MOSI: NN1, 32")
-    proposal_hidden: int = fixed(24, source="ours; MMSA, MOSI: NN2, 64")
-    keep_hidden: int = fixed(24, source="ours; MMSA, MOSI: gamma1, 256")
-    write_hidden: int = fixed(24, source="ours; MMSA, MOSI: gamma2, 32")
-    out_hidden: int = fixed(32, source="ours; MMSA, MOSI: 128")
-    attention_dropout: float = fixed(0.1, source="ours; MMSA: 0.2")
-    proposal_dropout: float = fixed(0.1, source="ours; MMSA, MOSI: 0")
-    keep_dropout: float = fixed(0.1, source="ours; MMSA, MOSI: 0.7")
-    write_dropout: float = fixed(0.1, source="ours; MMSA, MOSI: 0.5")
+    steps: int = fixed(
+        20, least=1, source="ours: steps of every sequence; MMSA: the 50 of its aligned data, SIMS 39"
+    )
+    hidden: int = fixed(24, least=1, source="ours: of a cell; MMSA, MOSI: 256")
+    audio_hidden: int = fixed(24, least=1, source="ours: of audio's cell; MMSA, MOSI: 32")
+    memory_width: int = fixed(24, least=1, source="ours; MMSA, MOSI: 400")
+    attention_hidden: int = fixed(24, least=1, source="ours; MMSA, MOSI: NN1, 32")
+    proposal_hidden: int = fixed(24, least=1, source="ours; MMSA, MOSI: NN2, 64")
+    keep_hidden: int = fixed(24, least=1, source="ours; MMSA, MOSI: gamma1, 256")
+    write_hidden: int = fixed(24, least=1, source="ours; MMSA, MOSI: gamma2, 32")
+    out_hidden: int = fixed(32, least=1, source="ours; MMSA, MOSI: 128")
+    attention_dropout: float = fixed(0.1, least=0, below=1, source="ours; MMSA: 0.2")
+    proposal_dropout: float = fixed(0.1, least=0, below=1, source="ours; MMSA, MOSI: 0")
+    keep_dropout: float = fixed(0.1, least=0, below=1, source="ours; MMSA, MOSI: 0.7")
+    write_dropout: float = fixed(0.1, least=0, below=1, source="ours; MMSA, MOSI: 0.5")
     out_dropout: float = searched(
-        0.1, low=0.0, high=0.7, digits=1, source="ours; MMSA, MOSI: 0; range: its four data sets"
+        0.1,
+        low=0.0,
+        high=0.7,
+        digits=1,
+        least=0,
+        below=1,
+        source="ours; MMSA, MOSI: 0; range: its four data sets",
     )
     averaged: bool = fixed(
         False, source="paper; in MMSA all but the text is its mean over time, the same at every step"

@@ -34,10 +34,12 @@ class MISAParams(SharedNetworkParams):
     subnets: Literal["shared", "released"] = fixed(
         "shared", source="ours: mmbench's encoders; released: MMSA's networks"
     )
-    hidden: int = fixed(32, source="ours: of u, private and shared vectors; even; MMSA, MOSI: 128")
-    feed_forward: int = fixed(64, source="ours: of the fusing layer; MMSA: 2048")
+    hidden: int = fixed(
+        32, least=2, step=2, source="ours: of u, private and shared vectors; even; MMSA, MOSI: 128"
+    )
+    feed_forward: int = fixed(64, least=1, source="ours: of the fusing layer; MMSA: 2048")
     dropout: float = searched(
-        0.2, low=0.0, high=0.5, digits=1, source="MMSA, MOSI; range: its four data sets"
+        0.2, low=0.0, high=0.5, digits=1, least=0, below=1, source="MMSA, MOSI; range: its four data sets"
     )
     weight_difference: float = searched(
         0.1, low=0.0, high=0.5, digits=1, source="MMSA, MOSI; range: its four data sets"

@@ -38,13 +38,17 @@ class MMIMParams(SharedNetworkParams):
         "shared", source="ours: mmbench's encoders; released: MMSA's networks"
     )
     dominant: str = fixed("", source="paper: the text; ours: where there is none, the first modality")
-    fusion_width: int = fixed(40, source="ours; MMSA: 128")
-    dropout: float = searched(0.1, low=0.0, high=0.5, digits=1, source="MMSA; range: our choice")
+    fusion_width: int = fixed(40, least=1, source="ours; MMSA: 128")
+    dropout: float = searched(
+        0.1, low=0.0, high=0.5, digits=1, least=0, below=1, source="MMSA; range: our choice"
+    )
     weight_contrast: float = searched(
         0.1, low=0.0, high=0.5, digits=2, source="MMSA: alpha; range: our choice"
     )
     weight_mutual: float = searched(0.1, low=0.0, high=0.5, digits=2, source="MMSA: beta; range: our choice")
-    entropy_rows: int = fixed(32, source="MMSA: of one batch before, with which an entropy is estimated")
+    entropy_rows: int = fixed(
+        32, least=1, source="MMSA: of one batch before, with which an entropy is estimated"
+    )
     released_bound: bool = fixed(
         False,
         source="paper; MMSA leaves the logarithm of the variance out, and takes the entropy of a projection that no term trains",

@@ -34,29 +34,47 @@ VISION = "vision"
 class MulTParams(SharedNetworkParams):
     """Sizes, and what is left out for controls. ``step_width`` is that of a step of a sequence."""
 
-    step_width: int = fixed(20, source="ours; MMSA, MOSI: 50")
-    heads: int = fixed(4, source="ours; MMSA, MOSI: 10")
-    cross_layers: int = fixed(2, source="ours; MMSA, MOSI: 4")
-    memory_layers: int = fixed(2, source="ours; MMSA, MOSI: 4")
-    kernel: int = fixed(1, source="ours: of the convolution over steps, odd; MMSA, MOSI: 5")
-    audio_kernel: int = fixed(0, source="MMSA: of audio, odd; 0: as kernel", since="0.2")
-    vision_kernel: int = fixed(0, source="MMSA: of vision, odd; 0: as kernel", since="0.2")
+    step_width: int = fixed(20, least=1, source="ours; MMSA, MOSI: 50")
+    heads: int = fixed(4, least=1, divides="step_width", source="ours; MMSA, MOSI: 10")
+    cross_layers: int = fixed(2, least=0, source="ours; MMSA, MOSI: 4")
+    memory_layers: int = fixed(2, least=0, source="ours; MMSA, MOSI: 4")
+    kernel: int = fixed(1, least=1, step=2, source="ours: of the convolution over steps, odd; MMSA, MOSI: 5")
+    audio_kernel: int = fixed(0, least=0, source="MMSA: of audio, odd; 0: as kernel", since="0.2")
+    vision_kernel: int = fixed(0, least=0, source="MMSA: of vision, odd; 0: as kernel", since="0.2")
     most_steps: int = fixed(
-        50, source="ours: longer series are averaged over blocks, to so many steps; MMSA: never, here 0"
+        50,
+        least=0,
+        source="ours: longer series are averaged over blocks, to so many steps; MMSA: never, here 0",
     )
     positions: bool = fixed(True, source="paper; in MMSA they are off")
     causal: bool = fixed(True, source="MMSA: attn_mask; no step attends to what lies after it")
-    attention_dropout: float = fixed(0.1, source="ours; MMSA, MOSI: 0.3, 0.2 and 0, by modality")
+    attention_dropout: float = fixed(
+        0.1, least=0, below=1, source="ours; MMSA, MOSI: 0.3, 0.2 and 0, by modality"
+    )
     residual_dropout: float = fixed(
-        0.0, source="MMSA: res_dropout, of what each half of a layer adds; 0 but for SIMS", since="0.2"
+        0.0,
+        least=0,
+        below=1,
+        source="MMSA: res_dropout, of what each half of a layer adds; 0 but for SIMS",
+        since="0.2",
     )
     hidden_dropout: float = fixed(
-        0.0, source="MMSA: relu_dropout, behind the ReLU of a layer; 0 but for SIMSv2", since="0.2"
+        0.0,
+        least=0,
+        below=1,
+        source="MMSA: relu_dropout, behind the ReLU of a layer; 0 but for SIMSv2",
+        since="0.2",
     )
-    embed_dropout: float = fixed(0.1, source="ours; MMSA, MOSI: 0.2")
-    text_dropout: float = fixed(0.1, source="ours; MMSA, MOSI: 0.5")
+    embed_dropout: float = fixed(0.1, least=0, below=1, source="ours; MMSA, MOSI: 0.2")
+    text_dropout: float = fixed(0.1, least=0, below=1, source="ours; MMSA, MOSI: 0.5")
     output_dropout: float = searched(
-        0.1, low=0.0, high=0.5, digits=1, source="ours; MMSA, MOSI: 0.5; range: its four data sets"
+        0.1,
+        low=0.0,
+        high=0.5,
+        digits=1,
+        least=0,
+        below=1,
+        source="ours; MMSA, MOSI: 0.5; range: its four data sets",
     )
     attention: Literal["cross", "own"] = fixed(
         "cross", source="paper; control: to a modality itself in the place of each other one"

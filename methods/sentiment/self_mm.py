@@ -34,7 +34,9 @@ class SelfMMParams(SharedNetworkParams):
         "shared",
         source="ours: mmbench's encoders; released: MMSA's networks and sizes for MOSI; the others: for that data set, those of MOSI hold for MOSEI",
     )
-    head_width: int = fixed(32, source="ours: of the hidden layers of every head; with subnets=shared")
+    head_width: int = fixed(
+        32, least=1, source="ours: of the hidden layers of every head; with subnets=shared"
+    )
     labels: Literal["generated", "true", "none"] = fixed(
         "generated",
         source="paper; controls: y for every modality, with the weight 1; or no task of single modalities",

@@ -27,31 +27,41 @@ class TETFNParams(SharedNetworkParams):
     """Sizes, rates of single modalities, and what is left out for controls. ``step_width`` is that of a step of a sequence."""
 
     dominant: str = fixed("", source="paper: the text; ours: where there is none, the first modality")
-    step_width: int = fixed(20, source="ours; MMSA: 50")
-    heads: int = fixed(4, source="ours; MMSA: 5")
-    cross_layers: int = fixed(1, source="ours; MMSA: 2, of memories and of what is asked last, too")
-    lstm_hidden: int = fixed(20, source="ours: of vision and any other but the text; MMSA, MOSI: 64")
-    audio_lstm_hidden: int = fixed(20, source="ours; MMSA, MOSI: 16")
-    text_kernel: int = fixed(1, source="ours: of the convolution over steps, odd; MMSA, SIMS: 3")
-    audio_kernel: int = fixed(1, source="ours; MMSA, SIMS: 5")
-    vision_kernel: int = fixed(1, source="ours: of any other, too; MMSA, MOSI: 3")
+    step_width: int = fixed(20, least=1, source="ours; MMSA: 50")
+    heads: int = fixed(4, least=1, divides="step_width", source="ours; MMSA: 5")
+    cross_layers: int = fixed(1, least=0, source="ours; MMSA: 2, of memories and of what is asked last, too")
+    lstm_hidden: int = fixed(20, least=1, source="ours: of vision and any other but the text; MMSA, MOSI: 64")
+    audio_lstm_hidden: int = fixed(20, least=1, source="ours; MMSA, MOSI: 16")
+    text_kernel: int = fixed(
+        1, least=1, step=2, source="ours: of the convolution over steps, odd; MMSA, SIMS: 3"
+    )
+    audio_kernel: int = fixed(1, least=1, step=2, source="ours; MMSA, SIMS: 5")
+    vision_kernel: int = fixed(1, least=1, step=2, source="ours: of any other, too; MMSA, MOSI: 3")
     released_kernel: bool = fixed(False, source="paper; in MMSA vision is convolved with the kernel of audio")
     most_steps: int = fixed(
-        50, source="ours: longer series are averaged over blocks, to so many steps; MMSA: never, here 0"
+        50,
+        least=0,
+        source="ours: longer series are averaged over blocks, to so many steps; MMSA: never, here 0",
     )
-    attention_dropout: float = fixed(0.05, source="ours; MMSA, MOSI: 0.1, 0 and 0.1, by modality")
-    embed_dropout: float = fixed(0.05, source="ours; MMSA, MOSI: 0")
-    residual_dropout: float = fixed(0.05, source="ours; MMSA, MOSI: 0.1")
-    hidden_dropout: float = fixed(0.05, source="ours; MMSA, MOSI: 0")
-    fusion_head: int = fixed(32, source="ours: hidden width of a head; MMSA, MOSI: 64")
-    text_head: int = fixed(24, source="ours; MMSA, MOSI: 32")
-    audio_head: int = fixed(24, source="ours; MMSA, MOSI: 32")
-    vision_head: int = fixed(24, source="ours: of any other, too; MMSA, MOSI: 16")
-    fusion_dropout: float = fixed(0.05, source="ours: before the head; MMSA, MOSI: 0")
-    text_dropout: float = fixed(0.05, source="ours: before its head; MMSA, MOSI: 0")
-    vision_dropout: float = fixed(0.05, source="ours: before its head; MMSA, MOSI: 0")
-    audio_rate: float = fixed(1.0, source="ours: of its network in that of the rest; MMSA, MOSI: 1.667")
-    vision_rate: float = fixed(1.0, source="ours: of its network in that of the rest; MMSA, SIMS: 0.1667")
+    attention_dropout: float = fixed(
+        0.05, least=0, below=1, source="ours; MMSA, MOSI: 0.1, 0 and 0.1, by modality"
+    )
+    embed_dropout: float = fixed(0.05, least=0, below=1, source="ours; MMSA, MOSI: 0")
+    residual_dropout: float = fixed(0.05, least=0, below=1, source="ours; MMSA, MOSI: 0.1")
+    hidden_dropout: float = fixed(0.05, least=0, below=1, source="ours; MMSA, MOSI: 0")
+    fusion_head: int = fixed(32, least=1, source="ours: hidden width of a head; MMSA, MOSI: 64")
+    text_head: int = fixed(24, least=1, source="ours; MMSA, MOSI: 32")
+    audio_head: int = fixed(24, least=1, source="ours; MMSA, MOSI: 32")
+    vision_head: int = fixed(24, least=1, source="ours: of any other, too; MMSA, MOSI: 16")
+    fusion_dropout: float = fixed(0.05, least=0, below=1, source="ours: before the head; MMSA, MOSI: 0")
+    text_dropout: float = fixed(0.05, least=0, below=1, source="ours: before its head; MMSA, MOSI: 0")
+    vision_dropout: float = fixed(0.05, least=0, below=1, source="ours: before its head; MMSA, MOSI: 0")
+    audio_rate: float = fixed(
+        1.0, above=0, source="ours: of its network in that of the rest; MMSA, MOSI: 1.667"
+    )
+    vision_rate: float = fixed(
+        1.0, above=0, source="ours: of its network in that of the rest; MMSA, SIMS: 0.1667"
+    )
     labels: Literal["generated", "true", "none"] = fixed(
         "generated",
         source="paper; controls: y for every modality, with the weight 1; or no task of single modalities",

@@ -39,19 +39,31 @@ class TFNParams(SharedNetworkParams):
         source="ours: mmbench's encoders; released: MMSA's networks and sizes for MOSI; the others: for that data set",
     )
     factor_width: int = fixed(
-        12, source="ours: width of a modality's vector with subnets=shared, so that the product stays small"
+        12,
+        least=1,
+        source="ours: width of a modality's vector with subnets=shared, so that the product stays small",
     )
-    post_width: int = fixed(64, source="MMSA, MOSI: post_fusion_dim")
+    post_width: int = fixed(64, least=1, source="MMSA, MOSI: post_fusion_dim")
     fusion: Literal["tensor", "low_rank", "concatenation"] = fixed(
         "tensor", source="paper; the others are controls"
     )
-    rank: int = fixed(4, source="ours, after MMSA's LMF: of low_rank, and of more than three modalities")
+    rank: int = fixed(
+        4, least=1, source="ours, after MMSA's LMF: of low_rank, and of more than three modalities"
+    )
     output: Literal["bounded", "linear", "released"] = fixed(
         "bounded", source="MMSA: scores in [-3, 3]; ours: in the range of the labels"
     )
-    subnet_dropout: float = fixed(0.3, source="MMSA, MOSI: of audio and vision; with subnets=released")
+    subnet_dropout: float = fixed(
+        0.3, least=0, below=1, source="MMSA, MOSI: of audio and vision; with subnets=released"
+    )
     post_dropout: float = searched(
-        0.5, low=0.0, high=0.6, digits=1, source="MMSA, MOSI: of the product; range: our choice"
+        0.5,
+        low=0.0,
+        high=0.6,
+        digits=1,
+        least=0,
+        below=1,
+        source="MMSA, MOSI: of the product; range: our choice",
     )
 
 

@@ -31,21 +31,21 @@ class FuseMoEParams(SharedNetworkParams):
     read: the mean of each modality over the points, or all of them (``grid``: published).
     """
 
-    points: int = fixed(24, source="ours; release: 48 hours")
-    time_heads: int = fixed(1, source="ours; release: 8")
-    time_width: int = fixed(32, source="ours; release: 64, divided among the heads")
+    points: int = fixed(24, least=1, source="ours; release: 48 hours")
+    time_heads: int = fixed(1, least=1, most="time_width", source="ours; release: 8")
+    time_width: int = fixed(32, least=1, source="ours; release: 64, divided among the heads")
     embedding: Literal["both", "attention", "latest"] = fixed("both", source="release, for series")
     times: Literal["stated", "steps"] = fixed("stated", source="Han et al. 2024")
-    blocks: int = fixed(2, source="ours; release: 3")
-    heads: int = fixed(4, source="ours; release: 8")
-    experts: int = fixed(8, source="ours; release: 16, in an older script 3")
-    top: int = fixed(2, source="release")
-    hidden: int = fixed(64, source="ours; release: 512")
+    blocks: int = fixed(2, least=1, source="ours; release: 3")
+    heads: int = fixed(4, least=1, source="ours; release: 8")
+    experts: int = fixed(8, least=1, source="ours; release: 16, in an older script 3")
+    top: int = fixed(2, least=1, most="experts", source="release")
+    hidden: int = fixed(64, least=1, source="ours; release: 512")
     gate: Literal["laplace", "gaussian", "softmax", "constant"] = fixed("laplace", source="Han et al. 2024")
     combine: Literal["sum", "log"] = fixed("sum", source="ours; release: log")
     route: Literal["pooled", "grid"] = fixed("pooled", source="ours; release: grid")
     balance: float = fixed(0.01, source="release")
-    dropout: float = searched(0.1, low=0.0, high=0.5, digits=2, source="release")
+    dropout: float = searched(0.1, low=0.0, high=0.5, digits=2, least=0, below=1, source="release")
 
 
 class GridEncoder(TimeAttention):

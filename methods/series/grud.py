@@ -26,8 +26,8 @@ class GRUDParams(SharedNetworkParams):
     ``times=steps`` takes steps for evenly spaced, whatever times the data state.
     """
 
-    hidden: int = fixed(64, source="our choice")
-    dropout: float = searched(0.3, low=0.0, high=0.5, digits=2, source="our choice")
+    hidden: int = fixed(64, least=1, source="our choice")
+    dropout: float = searched(0.3, low=0.0, high=0.5, digits=2, least=0, below=1, source="our choice")
     decay: Literal["both", "input", "hidden", "none"] = fixed(
         "both", source="Che et al. 2018; none: the latest value stays as it is, beside the indicator"
     )

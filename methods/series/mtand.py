@@ -24,11 +24,11 @@ class MTANDParams(SharedNetworkParams):
     recurrent unit. ``attention=mean`` weighs all observations alike; ``times=steps`` takes steps for evenly spaced.
     """
 
-    points: int = fixed(32, source="our choice")
-    heads: int = fixed(1, source="our choice")
-    time_width: int = fixed(32, source="our choice")
-    hidden: int = fixed(64, source="our choice")
-    dropout: float = searched(0.1, low=0.0, high=0.5, digits=2, source="our choice")
+    points: int = fixed(32, least=1, source="our choice")
+    heads: int = fixed(1, least=1, most="time_width", source="our choice")
+    time_width: int = fixed(32, least=1, source="our choice")
+    hidden: int = fixed(64, least=1, source="our choice")
+    dropout: float = searched(0.1, low=0.0, high=0.5, digits=2, least=0, below=1, source="our choice")
     attention: Literal["time", "mean"] = fixed("time", source="Shukla & Marlin 2021")
     times: Literal["stated", "steps"] = fixed("stated", source="Shukla & Marlin 2021")
 

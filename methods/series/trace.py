@@ -41,22 +41,22 @@ class TRACEParams(SharedNetworkParams):
     impute: Literal["diffusion", "mean", "forward", "linear"] = fixed("diffusion", source="Kan et al. 2026")
     moe: bool = fixed(True, source="Kan et al. 2026")
     targets: str = fixed("all", source="ours; published: the series alone")
-    chain: int = fixed(25, source="ours, for a CPU; published: 50")
+    chain: int = fixed(25, least=1, source="ours, for a CPU; published: 50")
     schedule: Literal["quad", "published"] = fixed("quad", source="CSDI: the chain ends in noise")
-    draws: int = fixed(4, source="ours, for a CPU; published: 20")
-    channels: int = fixed(24, source="ours, for a CPU; published: 64")
-    denoiser_layers: int = fixed(2, source="ours, for a CPU; published: 4")
-    heads: int = fixed(4, source="ours; published: 8")
-    time_width: int = fixed(32, source="ours; published: 128")
-    feature_width: int = fixed(16, source="ours; published: 64")
-    step_width: int = fixed(32, source="ours; published: 128")
-    context_width: int = fixed(32, source="ours; published: 128")
-    context_hidden: int = fixed(64, source="ours; published: 256")
-    diffusion_dropout: float = fixed(0.0, source="ours; published: 0.1")
-    experts: int = fixed(8, source="ours; published: 16")
-    expert_width: int = fixed(64, source="ours; published: 512")
-    expert_dropout: float = fixed(0.1, source="FuseMoE")
-    top: int = fixed(2, source="FuseMoE")
+    draws: int = fixed(4, least=1, source="ours, for a CPU; published: 20")
+    channels: int = fixed(24, least=1, source="ours, for a CPU; published: 64")
+    denoiser_layers: int = fixed(2, least=1, source="ours, for a CPU; published: 4")
+    heads: int = fixed(4, least=1, divides="channels", source="ours; published: 8")
+    time_width: int = fixed(32, least=2, step=2, source="ours; published: 128")
+    feature_width: int = fixed(16, least=1, source="ours; published: 64")
+    step_width: int = fixed(32, least=2, step=2, source="ours; published: 128")
+    context_width: int = fixed(32, least=1, source="ours; published: 128")
+    context_hidden: int = fixed(64, least=1, source="ours; published: 256")
+    diffusion_dropout: float = fixed(0.0, least=0, below=1, source="ours; published: 0.1")
+    experts: int = fixed(8, least=1, source="ours; published: 16")
+    expert_width: int = fixed(64, least=1, source="ours; published: 512")
+    expert_dropout: float = fixed(0.1, least=0, below=1, source="FuseMoE")
+    top: int = fixed(2, least=1, most="experts", source="FuseMoE")
     router: Literal["laplace", "gaussian", "softmax"] = fixed("laplace", source="FuseMoE")
 
 
@@ -75,6 +75,9 @@ class TRACE(ERM):
     needs_modalities: ClassVar[int] = 2
     stages = (0.5, 0.5)
     train_missing: ClassVar[str] = "entries and modalities hidden from the diffusion"
+    passes_of_params: ClassVar[Mapping[str, Mapping[Any, tuple[str, ...]]]] = {
+        "impute": {"diffusion": ("chain", "draws")}
+    }
     as_published: ClassVar[Mapping[str, Any]] = {
         "chain": 50,
         "schedule": "published",

@@ -37,11 +37,11 @@ class DeepBranchParams(BranchParams):
     """The same for methods that predict from the uni-modal embeddings, too."""
 
     extra_width: int = fixed(
-        0, source="MMDG-Bench 2.2, sentiment and motor faults: 256, of further encoders", since="0.1"
+        0, least=0, source="MMDG-Bench 2.2, sentiment and motor faults: 256, of further encoders", since="0.1"
     )
     bounded: bool = fixed(False, source="MMDG-Bench 2.3, sentiment: 3 tanh", since="0.1")
     head_dropout: float = fixed(
-        0.5, source="MMDG-Bench 2.3, sentiment: 0, of the MLPs that predict", since="0.2"
+        0.5, least=0, below=1, source="MMDG-Bench 2.3, sentiment: 0, of the MLPs that predict", since="0.2"
     )
 
 

@@ -24,6 +24,7 @@ class HeadParams(BranchParams):
 
     unimodal_width: int = fixed(
         0,
+        least=0,
         source="MMDG-Bench 2.3, sentiment: 128, the hidden width of uni-modal MLPs; 0: the shared head",
         since="0.2",
     )

@@ -33,8 +33,8 @@ class SharedNetworkParams:
     ``width`` is that of an embedding, whatever gives it; ``layers`` those of a ``SequenceEncoder``.
     """
 
-    width: int = fixed(40, source="MMDG-Bench, late fusion")
-    layers: int = fixed(5, source="MMDG-Bench, late fusion")
+    width: int = fixed(40, least=1, source="MMDG-Bench, late fusion")
+    layers: int = fixed(5, least=0, source="MMDG-Bench, late fusion")
     released_encoder: bool = fixed(
         False,
         source="MMDG-Bench 2.3, sentiment: positions count from 1, the projection starts as a convolution's",

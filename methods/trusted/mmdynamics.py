@@ -26,7 +26,7 @@ from ..shared.views import ViewParams, Views, by_modality
 class MMDynamicsParams(ViewParams):
     """The gates, each of which can be left out, and the weights of the terms."""
 
-    hidden: int = fixed(0, source="released: 1000; 0: the width of the shared network")
+    hidden: int = fixed(0, least=0, source="released: 1000; 0: the width of the shared network")
     feature_gate: bool = fixed(True, source="ablation: features pass as they are")
     modality_gate: Literal["confidence", "none"] = fixed(
         "confidence", source="ablation: modalities pass as they are"
@@ -34,7 +34,7 @@ class MMDynamicsParams(ViewParams):
     detach: bool = fixed(
         True, source="ours: a confidence learns what it is to predict; released: that is drawn to it, too"
     )
-    dropout: float = fixed(0.5, source="released")
+    dropout: float = fixed(0.5, least=0, below=1, source="released")
     weight_sparse: float = fixed(1.0, source="released")
     weight_confidence: float = fixed(1.0, source="released")
 

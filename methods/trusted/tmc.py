@@ -36,6 +36,7 @@ class TMCParams(ViewParams):
         low=0.05,
         high=1.0,
         digits=2,
+        least=0,
         source="released: full after 50 of 500 epochs; a share of the training",
     )
     weight_kl: float = fixed(1.0, source="released; ablation: 0")

@@ -133,6 +133,19 @@ def test_what_may_be_meant_otherwise_is_said(mmbench: Command, data_root: Path, 
     ]
 
 
+def test_what_is_slow_to_test_is_said_with_its_passes():
+    asked = {"methods": "csdi,trace(impute=mean),csdi(draws=1)", "datasets": "toy", "seeds": [0]}
+    assert not notes(Experiment.read(asked))
+    said = notes(Experiment.read({**asked, "corruptions": "missing-rates", "imputation": True}))
+    end = "for each modality with holes, under every condition of missing-rates, --imputation"
+    assert said == [
+        f"csdi is slow to test: a prediction is 100 passes (chain=25, draws=4) {end}",
+        f"csdi(draws=1) is slow to test: a prediction is 25 passes (chain=25, draws=1) {end}",
+    ]
+    rule = {**asked, "methods": "erm", "corruptions": "missing-rates", "protocol": {"impute": "csdi"}}
+    assert [line.partition(" is ")[0] for line in notes(Experiment.read(rule))] == ["--impute csdi"]
+
+
 def test_a_value_outside_of_a_parameter_s_type_is_refused(tmp_path: Path):
     description = describe(find("method", "mine", (write_plugin(tmp_path, "mine"),)))
     assert description.resolve({"kind": "sum", "power": "1"})["kind"] == "sum"

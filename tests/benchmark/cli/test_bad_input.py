@@ -35,6 +35,11 @@ FAULTS: dict[str, tuple[dict[str, np.ndarray], dict[str, Any], tuple[str, ...], 
         "bad: fold 1 of 4 would be trained on one class alone, no, as class yes has 15 samples (15 validated there): "
         "use fewer folds, or another --fold-group",
     ),
+    "one class": (
+        {"label": np.zeros(COUNT, int)}, {}, (),
+        "task bad: all training samples are of class no, so there is nothing to learn: add samples with other labels, or "
+        "leave the task out",
+    ),
     "a group in two folds": (
         {"session": np.arange(COUNT) % 4}, {"group": "speaker", "domain": "session", "split": "none"}, LEFT_OUT,
         "bad: speaker 'p0' lies in two folds by session; use --fold-group speaker, or correct one of them",

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from mmbench.benchmark.check.conformance import check_entry
 from mmbench.benchmark.check.skeleton import TEMPLATES
 
 from ..conftest import Call
@@ -85,3 +86,14 @@ def test_nothing_is_overwritten(call: Call, tmp_path: Path, there: str):
     assert (code, "is there already" in said) == (2, True), said
     assert [file.name for file in tmp_path.iterdir()] == [there]
     assert (tmp_path / there).read_text() == "my own\n"
+
+
+def test_two_kinds_may_have_one_name_in_one_folder(call: Call, tmp_path: Path):
+    for kind in ("method", "metric"):
+        assert call("new", kind, "mine", "--out", tmp_path)[0] == 0
+    names = {file.name for file in tmp_path.iterdir()}
+    assert names == {"mine.py", "test_mine.py", "mine_metric.py", "test_mine_metric.py"}
+    assert 'with_name("mine_metric.py")' in (tmp_path / "test_mine_metric.py").read_text()
+    code, said = call("new", "metric", "mine", "--out", tmp_path)
+    assert (code, "mine_metric.py is there already" in said.replace("\n", " ")) == (2, True), said
+    assert not [one for one in check_entry("metric", "mine", (tmp_path / "mine_metric.py",)) if not one.ok]

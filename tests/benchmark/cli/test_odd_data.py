@@ -22,10 +22,8 @@ RUN = (
     f"mplmm({SMALL})",
 )
 REFUSED = {
-    "qamoe(experts=2)": "top is 3: it should be between 1 and experts, 2",
-    "qamoe(lambda_max=0)": "lambda_max is 0.0 and tau 1.0: both should be above 0",
     "cpsl(aux=false,residual=strongest)": "residual=strongest needs the auxiliary heads",
-    "mplmm(backbone=mult,heads=7)": "step_width is 30 and prompts 16: a multiple of heads, 7",
+    "mplmm(backbone=mult,prompts=0)": "step_width is 30 and prompts 0: a multiple of heads, 5, and at least 1 are needed",
 }
 
 

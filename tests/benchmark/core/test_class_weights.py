@@ -14,12 +14,15 @@ from mmbench.benchmark.core.class_weights import GREATEST, LEAST, as_class_weigh
 from mmbench.benchmark.core.errors import UsageError
 from mmbench.benchmark.core.job import Job
 from mmbench.benchmark.core.protocol import Protocol
+from mmbench.benchmark.core.strings import as_list
 from mmbench.benchmark.planning.experiment import Experiment
 from mmbench.benchmark.planning.job_matrix import jobs_of
 from mmbench.benchmark.store.job_folder import SCHEMA
 from mmbench.benchmark.store.job_schema import RefusedError, parse_job
 
-NAMES = st.text(st.characters(exclude_characters=",", exclude_categories=("C", "Z")), min_size=1, max_size=8)
+NAMES = st.text(st.characters(exclude_categories=("C", "Z")), min_size=1, max_size=8) | st.sampled_from(
+    ["happy, excited", 'so-called "joy", or not', "a=b", '"', "(,"]
+)
 WEIGHTS = st.dictionaries(NAMES, st.floats(LEAST, GREATEST), min_size=1, max_size=6)
 
 
@@ -47,6 +50,13 @@ def test_whatever_is_written_is_a_rule_or_one_line(written: Any):
         read, said = "off", str(error)
     assert len(said.splitlines()) <= 1
     assert read in ("off", "balanced") or all(LEAST <= one <= GREATEST for one in read.values())
+
+
+def test_names_with_commas_stand_in_quotes_in_every_list_of_names():
+    assert as_class_weights('"happy, excited"=2,a=b=0.5') == {"happy, excited": 2.0, "a=b": 0.5}
+    held_out = Protocol.model_validate({"held_out_classes": '"happy, excited",sad'}).held_out_classes
+    assert held_out == ["happy, excited", "sad"]
+    assert as_list('one(a=1,b=2),"two, and (", 5" disk') == ["one(a=1,b=2)", "two, and (", '5" disk']
 
 
 def test_the_order_makes_no_other_job_and_other_numbers_do(data_root: Path):

@@ -181,7 +181,7 @@ def test_masks_of_other_samples_or_another_breakage_are_refused(
     values = json.loads(manifest.read_text())
     values["files"] = {}  # whoever changed the table says nothing of it
     manifest.write_text(json.dumps(values))
-    assert "text of 1 samples is otherwise than mmbench applies it" in refused(made, theirs, ours)
+    assert "text of 1 sample is otherwise than mmbench applies it" in refused(made, theirs, ours)
     others = [f"x{name}" for name in table["sample_id"].to_pylist()]
     pq.write_table(
         table.set_column(table.schema.get_field_index("sample_id"), "sample_id", pa.array(others)), file

@@ -18,7 +18,7 @@ FOR_SOME = (
     "mmbench.datasets.media",
 )
 #: Modules of mmbench that a worker may load until it has trained a method like ``erm`` on arrays.
-MOST = 130
+MOST = 132
 #: A method that says what its process has loaded when it trains.
 SPY = '''
 import os, sys

@@ -1,10 +1,11 @@
-"""A validation part that was drawn is said wherever a reader would take it for a published one."""
+"""A validation part that was drawn is said wherever a reader would take it for a published one, and a part of one label."""
 
 from __future__ import annotations
 
 import logging
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 from mmbench.benchmark import Experiment, run
@@ -23,6 +24,10 @@ def root(tmp_path: Path) -> Path:
     write_dataset(folder)
     about = yaml.safe_load((folder / "dataset.yaml").read_text())
     assert set(about["file"]) == {"train", "valid", "test"}
+    test = folder / about["file"]["test"]
+    arrays = dict(np.load(test))
+    arrays[about["label"]] = np.full_like(arrays[about["label"]], 0.5)
+    np.savez(test, **arrays)  # all test samples have one score
     del about["file"]["valid"]
     about["valid"] = {"share": 0.25}
     (folder / "dataset.yaml").write_text(yaml.safe_dump(about))
@@ -34,6 +39,7 @@ def test_the_data_commands_say_share_and_seed(root: Path, call: Call) -> None:
         code, said = call("data", command, "own", "--data-root", root)
         assert code == 0
         assert WORDS in said
+    assert "all samples are of score 0.5" in said  # of data verify
 
 
 def test_the_audit_says_so_and_a_run_from_python_tells_its_progress(
@@ -48,3 +54,4 @@ def test_the_audit_says_so_and_a_run_from_python_tells_its_progress(
     assert line.endswith(" done")
     found = results(tmp_path / "runs")
     assert audit(found)["drawn_validation"].tolist() == [f"own: {WORDS}"]
+    assert audit(found)["single_labels"].tolist() == ["all samples of test are of score 0.5"]

@@ -19,9 +19,10 @@ from mmbench.benchmark.planning.segmenters import resolve
 from mmbench.benchmark.segmentation.corpus import read_corpus
 from mmbench.benchmark.segmentation.judging import cases_of, local_model
 from mmbench.benchmark.segmentation.pictures import write_arcs
-from mmbench.benchmark.segmentation.results import fit_of, records, results_and_holes
+from mmbench.benchmark.segmentation.results import fit_of, forget, records, results_and_holes
 from mmbench.benchmark.segmentation.run import plan_regimes, run_regimes
 from mmbench.benchmark.segmentation.runner import folds_of
+from mmbench.benchmark.store.locks import hold
 from mmbench.benchmark.store.names import StoreError
 from mmbench.regimes.judge import count_words, judge
 
@@ -279,6 +280,27 @@ def test_a_job_that_fails_says_why_and_costs_no_other(root: Path, tmp_path: Path
     assert len(planned.remaining) == 1
 
 
+def test_jobs_without_results_are_forgotten_and_others_are_not(store: Path, tmp_path: Path):
+    copy = tmp_path / "store"
+    shutil.copytree(store, copy)
+    known = {one.job.id: one for one in records(copy)}
+    planned, failed, done, *_ = known
+    for one in (planned, failed):
+        (known[one].folder.path / "done.json").unlink()
+    known[failed].folder.fail("it could not")
+    with hold(known[planned].folder.path), pytest.raises(UsageError, match=r"1 job of .* runs"):
+        forget(copy)
+    with pytest.raises(UsageError, match="is done: results are not forgotten"):
+        forget(copy, [done])
+    with pytest.raises(UsageError, match="no job 'nothing' of a segmenter"):
+        forget(copy, ["nothing"])
+    assert [one.job.id for one in forget(copy)] == [planned]  # and not what failed, which has to be named
+    assert [one.job.id for one in forget(copy, [failed])] == [failed]
+    assert not forget(copy)
+    assert {one.name for one in (copy / "set-aside").iterdir()} == {planned, failed}
+    assert {one.job.id for one in records(copy)} == known.keys() - {planned, failed}
+
+
 def test_two_workers_do_the_same_as_one(root: Path, store: Path, tmp_path: Path):
     planned = plan_regimes(SEGMENTERS[:2], ["talks"], [0], 3, "", root, tmp_path)
     assert sorted(one.reason for one in run_regimes(planned, 2)) == ["", ""]
@@ -297,6 +319,7 @@ def test_two_workers_do_the_same_as_one(root: Path, store: Path, tmp_path: Path)
         ("sticky-hdp-hmm(factorization=both)", "none of its values"),
         ("changepoint(penalty=nan)", "no number"),
         ("hdp-hmm(sweeps=1)", "4 or more"),
+        ("sticky-map-hmm(stay=-1)", "0 or more"),
     ],
 )
 def test_a_segmenter_that_cannot_be_is_one_line(text: str, message: str):

@@ -171,3 +171,12 @@ def test_what_is_missing_is_said_before_anything_runs(
     assert code == 2, told
     assert re.search(reason, told.replace("\n", " ")), told
     assert not list(tmp_path.glob("runs/jobs/*"))
+
+
+def test_data_without_raw_media_are_refused_before_anything_runs(llama: str, data_root: Path, call: Call):
+    code, told = call(
+        "plan", "--methods", f"lmm(model={llama})", "--datasets", "toy", "--data-root", data_root
+    )
+    assert code == 2, told
+    assert "method lmm reads raw media, and no modality of" in told
+    assert "mmbench data encode" in told.replace("\n", " ")

@@ -163,12 +163,39 @@ def test_a_callback_of_a_plug_in_sees_the_record_of_each_epoch(root: Path):
     assert [int(current) for *_, current in seen] == list(range(EPOCHS))
 
 
-def test_what_is_no_callback_fails_the_job_with_its_name(root: Path):
-    (root / "odd.py").write_text('CALLBACKS = {"odd": "Odd"}\n\n\nclass Odd:\n    pass\n')
-    summary = run(asked(root, "odd", methods="erm", plugins=[root / "odd.py"]))
-    assert not summary.ok
-    assert "callback odd: " in summary.failed[0].reason
-    assert "is no lightning.pytorch.Callback" in summary.failed[0].reason
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ("class Odd:\n    pass\n", "callback odd: .*is no lightning.pytorch.Callback"),
+        ("class Odd:\n    def __init__(self, key):\n        pass\n", "callback odd: cannot be made: .*'key'"),
+        ("import no_such_module\n", "cannot be imported: .*no_such_module"),
+        ("Other = 1\n", "has no Odd"),
+    ],
+)
+def test_what_is_no_callback_is_refused_before_anything_runs(
+    root: Path, tmp_path: Path, body: str, message: str
+):
+    (tmp_path / "odd.py").write_text(f'CALLBACKS = {{"odd": "Odd"}}\n\n\n{body}')
+    with pytest.raises(UsageError, match=message):
+        run(asked(root, "none", methods="erm", plugins=[tmp_path / "odd.py"]))
+    assert not (root / "none").exists()
+
+
+def test_wandb_without_a_key_is_refused_unless_it_works_offline(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    for name in ("WANDB_MODE", "WANDB_API_KEY", "NETRC", "WANDB_BASE_URL", "WANDB_CONFIG_DIR"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UsageError, match="the logger wandb has no key here"):
+        plan(asked(root, "none", logger="wandb"))
+    logins = {"WANDB_MODE": "offline", "WANDB_API_KEY": "x" * 40, "NETRC": str(tmp_path / "keys")}
+    (tmp_path / "keys").write_text("machine api.wandb.ai login user password key\n")
+    for name, value in logins.items():
+        with monkeypatch.context() as patch:
+            patch.setenv(name, value)
+            plan(asked(root, "none", logger="wandb"))
 
 
 def test_an_unknown_logger_and_one_that_is_not_installed_are_said_before_anything_runs(

@@ -104,7 +104,7 @@ def test_another_recipe_has_other_features(tmp_path: Path):
     assert len({recipe.id for recipe in (RECIPE, *others)}) == 6
     for recipe in others:
         assert cache.missing_keys(recipe, ["a"]) == ["a"]
-        with pytest.raises(CacheError, match="1 of 1 clips are not there"):
+        with pytest.raises(CacheError, match="1 of 1 clip is not there"):
             cache.rows(recipe, ["a"])
 
 
@@ -208,7 +208,7 @@ def test_a_shard_that_is_a_pickle_is_refused(tmp_path: Path):
     mark = tmp_path / "mark"
     poison = f"cos\nsystem\n(S'touch {mark}'\ntR.".encode()
     shard.write_bytes(poison.ljust(shard.stat().st_size, b"."))
-    with pytest.raises(CacheError, match="1 of 1 clips are not there"):
+    with pytest.raises(CacheError, match="1 of 1 clip is not there"):
         FeatureCache(tmp_path).rows(RECIPE, ["a"])
     with pytest.raises(CacheError, match="cannot be read"):
         assert read_index(shard.with_suffix(".json")).rows

@@ -166,5 +166,5 @@ def test_widths_differ_between_files(folder: Writer, tmp_path: Path) -> None:
         part["audio"] = part["audio"][:, : 1 + (split == "train")]
         np.savez(tmp_path / f"{split}.npz", **part)  # pyright: ignore[reportArgumentType]
     file = folder(file={split: f"../{split}.npz" for split in SPLITS}, split=None)
-    with pytest.raises(DataError, match="valid/audio: 1 features; expected 2"):
+    with pytest.raises(DataError, match="valid/audio: 1 feature; expected 2"):
         locate_open(file).load()

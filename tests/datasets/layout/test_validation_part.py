@@ -111,7 +111,7 @@ def test_what_cannot_be_drawn_is_one_line(tmp_path: Path):
     with pytest.raises(DataError, match="50 samples validate, and 'valid' draws others"):
         load(file)
     one = write(tmp_path / "one", valid={"group": {"array": "part"}})
-    with pytest.raises(DataError, match="1 groups for 2 splits"):
+    with pytest.raises(DataError, match="1 group for 2 splits"):
         load(one)
     with pytest.raises(DataError, match="'x' and 'label' differ"):
         load(

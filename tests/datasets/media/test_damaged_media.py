@@ -122,5 +122,5 @@ def test_few_bytes_that_claim_a_rate_of_one_sample_a_second_are_refused(tmp_path
     place = content.index(b"fmt ") + 12
     content[place : place + 4] = (1).to_bytes(4, "little")
     (tmp_path / "a.wav").write_bytes(content)
-    with pytest.raises(MediaError, match="1 samples a second, too few"):
+    with pytest.raises(MediaError, match="1 sample a second, too few"):
         decode(Piece((tmp_path / "a.wav",)), "waveform", SoundView())

@@ -68,7 +68,7 @@ def test_labels_of_single_modalities_are_read_where_the_file_states_them(
         np.testing.assert_array_equal(samples.unimodal_target["text"], -content[split]["regression_labels"])
         assert samples.unimodal_target["vision"].dtype == np.float32
     content["valid"]["regression_labels_V"][2] = 3.5
-    with pytest.raises(DataError, match="valid/regression_labels_V: 1 labels out of range, first 3"):
+    with pytest.raises(DataError, match="valid/regression_labels_V: 1 label out of range, first 3"):
         load(tmp_path, content)
 
 
@@ -236,7 +236,7 @@ BAD: dict[str, tuple[Callable[[Content], None], str, str]] = {
     "objects": (edit("train", "audio", to=np.full((12, 5, 8), None)), "train/audio", "numbers"),
     "ragged": (edit("train", "audio", to=[[[1.0]], [[1.0], [2.0]]]), "train/audio", "unequal shape"),
     "fewer rows": (edit("train", "audio", to=np.ones((11, 5, 8))), "train/audio", "11 samples; expected 12"),
-    "fewer ids": (edit("train", "id", to=["a"]), "train/id", "1 samples; expected 12"),
+    "fewer ids": (edit("train", "id", to=["a"]), "train/id", "1 sample; expected 12"),
     "id numbers": (edit("train", "id", to=[1.5] * 12), "train/id", "names"),
     "same id": (edit("train", "id", to=["a$_$1"] * 12), "train", "a$_$1 occurs again"),
     "id in two splits": (edit("test", "id", 0, to="mosi_train_0000$_$0"), "test", "first in train"),
