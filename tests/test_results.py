@@ -121,6 +121,41 @@ def test_a_correlation_of_the_page_is_that_of_the_table(tmp_path: Path, monkeypa
     assert page.render("{{ rho one qamoe reliability/text clean error }}") == "+0.25 [-0.12, +0.25]"
 
 
+def test_fields_on_many_rows_and_lost_steps_are_those_of_the_tables(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    page = script("page")
+    monkeypatch.setattr(page, "HERE", tmp_path)
+    kept = tmp_path / "rows"
+    kept.mkdir()
+    names = ["mult", "tfn", "misa", "erm"]
+    clean = {"task": "mosi", "protocol": "fair", "unit": "fraction", "metric": "acc2_has0"}
+    means = pd.DataFrame({"method": names, "mean": [0.9, 0.8, 0.7, 0.6]}).assign(**clean)
+    errors = means.assign(metric="mae", unit="score", low=0.5)
+    pd.concat([means, errors]).to_csv(kept / "accuracy.csv", index=False)
+    lost = means.assign(condition="mean:random-frames", drop=0.25, drop_low=0.125, drop_high=0.5)
+    lost.to_csv(kept / "rates.csv", index=False)
+    summary = {"protocol": "fair", "n": [3, 3, 2, 3], "acc2_has0, clean % ↑": 100 * means["mean"]}
+    pd.DataFrame({"method": names, **summary}).to_csv(kept / "summary.csv", index=False)
+    gains = pd.DataFrame({"method": names[:3], "gain": [0.3, -0.2, 0.1], "p": [0.01, 0.02, 0.03]})
+    gains = gains.assign(condition="clean", metric="acc2_has0", reference="erm", low=-0.5, high=0.5)
+    pd.concat([gains, gains.assign(metric="mae", p=[0.01, 0.03, 0.03])]).to_csv(
+        kept / "against.csv", index=False
+    )
+    answers = "**1 Is it so?** *yes*: Because.\n\n**5a Or so?** *not enough data*: Run more.\n"
+    (kept / "findings.md").write_text(answers)
+    # Holm multiplies the smallest p by 3, the next by 2, and none gets below one before it: 0.03, 0.04, 0.04 and 0.03, 0.06, 0.06.
+    assert page.render("{{ told rows better }}") == "`mult` +30.0 [-50.0, +50.0], `misa` +10.0 [-50.0, +50.0]"
+    assert page.render("{{ told rows worse }}") == "`tfn` -20.0 [-50.0, +50.0]"
+    assert page.render("{{ told rows better clean mae }}") == "`mult` +0.300 [-0.500, +0.500]"
+    assert page.render("{{ told rows worse clean mae }}") == "none"
+    assert page.render("{{ lost rows tfn }} {{ lost rows tfn drop }}") == "80.0 +25.0 [+12.5, +50.0]"
+    assert page.render("{{ seeds rows }}") == "2 to 3"
+    assert page.render("{{ verdicts rows }}") == "1 Is it so? *yes*. 5a Or so? *not enough data*."
+    # Published on CMU-MOSI: mult 0.7971, tfn 0.7799, misa 0.8184, so that ranks 3, 2, 1 meet 2, 1, 3.
+    assert page.render("{{ order rows acc2_has0 }}") == "-0.50 over 3 methods"
+
+
 def test_csv_alone_has_the_summary_of_the_terminal(store: Path, tmp_path: Path):
     said = io.StringIO()
     write_leaderboards(
