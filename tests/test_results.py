@@ -109,6 +109,21 @@ def test_gains_are_paired_differences_of_the_table(store: Path):
     assert [against._is_reference(*pair, ["erm"]) for pair in compared] == [True, False, False, False]
 
 
+def test_gains_with_lost_steps_are_differences_of_means_over_rates():
+    place = RESULTS / "sentiment"
+    curve = pd.read_csv(place / "rates.csv").pivot(index="method", columns="condition", values="mean")
+    clean = pd.read_csv(place / "accuracy.csv").pivot(index="method", columns="metric", values="mean")
+    rates = [f"random-frames@0.{tenth}" for tenth in range(1, 10)]
+    by_hand = (clean["acc2_has0"] + curve[rates].sum(axis=1)) / 10
+    np.testing.assert_allclose(curve["mean:random-frames"], by_hand, atol=2e-5)
+    gains = pd.read_csv(place / "against.csv").query("reference == 'erm'")
+    gains = gains.set_index(["condition", "metric", "method"])["gain"].unstack()
+    assert len(gains.columns) == 29
+    accuracy, errors = gains.loc[("mean:random-frames", "acc2_has0")], gains.loc[("clean", "mae")]
+    np.testing.assert_allclose(accuracy, (by_hand - by_hand["erm"])[gains.columns], atol=2e-5)
+    np.testing.assert_allclose(errors, (clean["mae"]["erm"] - clean["mae"])[gains.columns], atol=2e-5)
+
+
 def test_a_correlation_of_the_page_is_that_of_the_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     page = script("page")
     (tmp_path / "one").mkdir()
@@ -144,13 +159,14 @@ def test_fields_on_many_rows_and_lost_steps_are_those_of_the_tables(
     )
     answers = "**1 Is it so?** *yes*: Because.\n\n**5a Or so?** *not enough data*: Run more.\n"
     (kept / "findings.md").write_text(answers)
-    # Holm multiplies the smallest p by 3, the next by 2, and none gets below one before it: 0.03, 0.04, 0.04 and 0.03, 0.06, 0.06.
+    # Holm multiplies the smallest p by 3, the next by 2, and none gets below one before it: here 0.03, 0.06 and 0.06.
     assert page.render("{{ told rows better }}") == "`mult` +30.0 [-50.0, +50.0], `misa` +10.0 [-50.0, +50.0]"
-    assert page.render("{{ told rows worse }}") == "`tfn` -20.0 [-50.0, +50.0]"
-    assert page.render("{{ told rows better clean mae }}") == "`mult` +0.300 [-0.500, +0.500]"
-    assert page.render("{{ told rows worse clean mae }}") == "none"
+    assert page.render("{{ told rows worse }}") == "`tfn`"
+    assert page.render("{{ told rows better clean mae holm }}") == "`mult` +0.300 [-0.500, +0.500]"
+    assert page.render("{{ told rows worse clean mae holm }}") == "none"
+    assert page.render("{{ told rows worse clean main holm }}") == "`tfn`"
     assert page.render("{{ lost rows tfn }} {{ lost rows tfn drop }}") == "80.0 +25.0 [+12.5, +50.0]"
-    assert page.render("{{ seeds rows }}") == "2 to 3"
+    assert page.render("{{ rows rows }} {{ seeds rows }}") == "3 2 to 3"
     assert page.render("{{ verdicts rows }}") == "1 Is it so? *yes*. 5a Or so? *not enough data*."
     # Published on CMU-MOSI: mult 0.7971, tfn 0.7799, misa 0.8184, so that ranks 3, 2, 1 meet 2, 1, 3.
     assert page.render("{{ order rows acc2_has0 }}") == "-0.50 over 3 methods"

@@ -3,13 +3,15 @@
     python docs/results/page.py
 
 ``{{ value SET METHOD [COLUMN] }}`` is a mean; without a column that of the main metric on complete data, with its 95 % interval.
-``{{ metric SET METHOD METRIC }}`` is another metric there. ``{{ gain SET METHOD REFERENCE [missing|lost] [METRIC] }}`` is the paired difference
-from a reference, ``{{ told SET better|worse [clean|missing|lost] [METRIC] }}`` the methods that are told apart from ``erm``, ``{{ without SET METHOD MODALITIES [drop] }}`` what is left without some modalities, or what is lost, ``{{ rho SET METHOD DIAGNOSTIC
-CONDITION [error] }}`` Spearman's correlation of what a method tells of itself with the severity of damage, or with its error,
-``{{ lost SET METHOD [RATE|drop] }}`` what is left where steps are lost at rates,
-``{{ best SET [COLUMN] }}`` the first method of a column, ``{{ table SET [METRIC ...] }}`` the table of a set, ``{{ samples SET }}`` how many test
-samples it has, ``{{ seeds SET }}`` how many networks of each method, ``{{ time SET }}`` how long it took, ``{{ order SET METRIC [lost] }}`` how far
-the order is the published one, and ``{{ verdicts SET }}`` what ``mmbench findings`` answers. A column is named by a part of its heading in ``summary.csv``.
+``{{ metric SET METHOD METRIC }}`` is another metric there, ``{{ values SET METHOD METRIC }}`` that of each seed. ``{{ gain SET METHOD REFERENCE [CONDITION] [METRIC] }}`` is the paired difference
+from a reference, ``{{ told SET better|worse [CONDITION] [METRIC] [holm] }}`` the methods that are told apart from ``erm``; conditions are ``clean``,
+``missing`` and ``lost`` (steps). ``{{ without SET METHOD MODALITIES [drop] }}`` is what is left without some modalities, or what is lost,
+``{{ lost SET METHOD [RATE|drop] }}`` what is left where steps are lost at rates, ``{{ rho SET METHOD DIAGNOSTIC CONDITION [error] }}`` Spearman's
+correlation of what a method tells of itself with the severity of damage, or with its error, ``{{ order SET METRIC [CONDITION] }}`` that of our
+means with published ones, ``{{ best SET [COLUMN] }}`` the first method of a column, ``{{ table SET [METRIC ...] }}`` the table of a set,
+``{{ samples SET }}`` how many test samples it has, ``{{ rows SET }}`` how many methods beside ``erm``, ``{{ seeds SET }}`` how many networks of
+each, ``{{ time SET }}`` how long it took, and ``{{ verdicts SET }}`` what ``mmbench findings`` answers. A column is named by a part of its
+heading in ``summary.csv``.
 """
 
 from __future__ import annotations
@@ -46,6 +48,7 @@ def render(template: str) -> str:
     makers = {
         "value": value,
         "metric": metric,
+        "values": values,
         "gain": gain,
         "without": without,
         "rho": rho,
@@ -53,6 +56,7 @@ def render(template: str) -> str:
         "told": told,
         "order": order,
         "verdicts": verdicts,
+        "rows": rows,
         "seeds": seeds,
         "best": best,
         "table": table,
@@ -95,6 +99,12 @@ def metric(name: str, method: str, which: str) -> str:
         which: the metric, as accuracy.csv names it.
     """
     return _with_interval(_main(name, which).loc[method])
+
+
+def values(name: str, method: str, which: str) -> str:
+    """Any metric on complete data of each seed. Arguments as ``metric``."""
+    row = _main(name, which).loc[method]
+    return ", ".join(_number(float(one), row["unit"] == "fraction") for one in str(row["values"]).split())
 
 
 def _with_interval(row: pd.Series) -> str:
@@ -171,23 +181,27 @@ def lost(name: str, method: str, which: str = "mean") -> str:
     return f"{_number(float(row['drop']), percent, sign=True)} [{ends}]"
 
 
-def told(name: str, side: str, condition: str = "clean", which: str = "") -> str:
-    """The methods that are told apart from ``erm``, after Holm's correction for the number of methods, with their gains.
+def told(name: str, side: str, condition: str = "clean", which: str = "", correction: str = "") -> str:
+    """The methods that are told apart from ``erm`` by the p-value of the gain.
 
     Args:
         name: of the set.
         side: ``better`` or ``worse``.
         condition: of ``_COMPARED``.
-        which: the metric; empty for the main one.
+        which: the metric, or ``main``.
+        correction: ``holm`` corrects for the number of methods; empty: none is corrected for.
 
     Returns:
-        The methods, the largest gain first, or ``none``.
+        The methods, the largest gain first, or ``none``. Those that are better have their gains.
     """
+    which = "" if which == "main" else which
     frame = _against(name, which).loc[_COMPARED[condition]].xs("erm", level="reference")
-    corrected = holm(frame["p"].to_numpy())
+    p = frame["p"].to_numpy()
     sign = 1 if side == "better" else -1
-    apart = frame[(corrected < _LEVEL) & (sign * frame["gain"] > 0)].sort_values("gain", ascending=False)
-    return ", ".join(f"`{one}` {gain(name, one, 'erm', condition, which)}" for one in apart.index) or "none"
+    apart = frame[((holm(p) if correction else p) < _LEVEL) & (sign * frame["gain"] > 0)]
+    labels = [str(one) for one in apart.sort_values("gain", ascending=False).index]
+    gains = [f" {gain(name, one, 'erm', condition, which)}" if side == "better" else "" for one in labels]
+    return ", ".join(f"`{one}`{gained}" for one, gained in zip(labels, gains, strict=True)) or "none"
 
 
 def order(name: str, which: str, condition: str = "clean") -> str:
@@ -220,6 +234,11 @@ def verdicts(name: str) -> str:
     text = (HERE / name / "findings.md").read_text(encoding="utf-8")
     found = re.findall(r"^\*\*(\w+) (.*?)\*\* \*(.*?)\*:", text, flags=re.MULTILINE)
     return " ".join(f"{number} {question} *{answer}*." for number, question, answer in found)
+
+
+def rows(name: str) -> str:
+    """How many methods there are beside ``erm``."""
+    return str(len(_summary(name).drop("erm")))
 
 
 def seeds(name: str) -> str:

@@ -31,7 +31,7 @@ SETS = sorted(path.stem for path in HERE.glob("*.yaml"))
 MARKDOWN = ("accuracy", "missing", "robustness", "mechanism", "misd", "calibration", "cost")
 NUMBERS = ("summary", "accuracy", "mechanism")
 #: Sets whose stored predictions are those on complete test data alone: all would take more than the rest together.
-CLEAN_ONLY = ("handwritten", "texts", "dsads", "lost-steps")
+CLEAN_ONLY = ("handwritten", "texts", "dsads")
 #: The encoder of transcripts: all-MiniLM-L6-v2 on the hub, or a folder with it.
 ENCODER = "sentence-transformers/all-MiniLM-L6-v2"
 
