@@ -109,6 +109,12 @@ def test_gains_are_paired_differences_of_the_table(store: Path):
     assert [against._is_reference(*pair, ["erm"]) for pair in compared] == [True, False, False, False]
 
 
+def test_a_method_that_lacks_a_seed_is_not_paired(store: Path, tmp_path: Path):
+    part = shutil.copytree(store, tmp_path / "runs")
+    shutil.rmtree(next(part.glob("jobs/*-ebmc-*-s1-*")))
+    assert script("against").against(part, ["erm"]).empty
+
+
 def test_gains_with_lost_steps_are_differences_of_means_over_rates():
     place = RESULTS / "sentiment"
     curve = pd.read_csv(place / "rates.csv").pivot(index="method", columns="condition", values="mean")
