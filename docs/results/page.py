@@ -266,7 +266,10 @@ def table(name: str, *further: str) -> str:
     main = _heading(name, "clean")
     title = main.replace(", clean", "")
     rates = not _rates(name).empty
-    head = ["method", "n", title, "gain over ERM", *further, *(_COLUMNS[part] for part in headings)]
+    beside = [
+        f"{one} {_LOWER if _main(name, one)['direction'].iloc[0] == 'lower' else '↑'}" for one in further
+    ]
+    head = ["method", "n", title, "gain over ERM", *beside, *(_COLUMNS[part] for part in headings)]
     head += ["lost steps", "gain, missing", "gain, lost steps"] if rates else ["gain, missing"]
     rows = [head, ["---", *["---:"] * (len(head) - 1)]]
     for method in summary.index:
