@@ -30,7 +30,7 @@ def against(
 ) -> pd.DataFrame:
     """The difference between each method and each reference, on complete data, with modalities missing, and with steps lost at rates.
 
-    Over several tasks it is the mean over them, each resampled by itself.
+    Over several tasks it is the mean over them, each resampled by itself. Two methods are paired over the seeds that both have.
 
     Args:
         store: a store.
@@ -47,6 +47,7 @@ def against(
     scores: dict[tuple[str, str], dict[str, Resampled]] = {}
     metrics: tuple[Metric, ...] = ()
     tasks: list[str] = []
+    seeds: dict[tuple[str, str], list[int]] = {}
     for group in groups_of(results(store, Filter(tasks=asked))):
         if group.block.protocol.endswith(UPPER_BOUND):
             continue
@@ -64,14 +65,23 @@ def against(
         rates = weighted([summary for summary in summaries(cells) if summary.name == RATES], cells)
         for condition, found in _means({**cells, **rates}).items():
             scores.setdefault((condition, group.method), {})[task] = found
+        seeds[group.method, task] = [result.seed for result in group.results]
     rows = []
     for (condition, method), own in scores.items():
         for (under, reference), other in scores.items():
             if under != condition or not _is_reference(reference, method, references):
                 continue
-            if _shapes(own) != _shapes(other):
-                continue  # other tasks, or a method that has not all of its seeds yet
-            pair = _mean([own[task].minus(other[task]) for task in own])
+            if own.keys() != other.keys():
+                continue
+            kept = [{task: seeds[label, task] for task in own} for label in (method, reference)]
+            both = sorted(set.intersection(*(set(some) for one in kept for some in one.values())))
+            if not both:
+                continue
+            first, second = (
+                _mean([_of_seeds(one[task], [places[task].index(seed) for seed in both]) for task in own])
+                for one, places in zip((own, other), kept, strict=True)
+            )
+            pair = first.minus(second)
             low, high = interval(pair, None)
             p = p_value(pair)
             for place, metric in enumerate(metrics):
@@ -114,9 +124,11 @@ def _means(cells: Mapping[str, Cell]) -> dict[str, Resampled]:
     return {**out, RATES: found[RATES]} if RATES in found else out
 
 
-def _shapes(scores: Mapping[str, Resampled]) -> dict[str, tuple[int, ...]]:
-    """Task -> how many seeds and metrics it is scored by."""
-    return {task: one.values.shape for task, one in scores.items()}
+def _of_seeds(scores: Resampled, places: Sequence[int]) -> Resampled:
+    """The scores of some of the seeds, by their places."""
+    return replace(
+        scores, values=scores.values[list(places)], draws=scores.draws[:, list(places)], finer=None
+    )
 
 
 def _is_reference(reference: str, method: str, references: Sequence[str]) -> bool:
