@@ -109,6 +109,34 @@ def test_gains_are_paired_differences_of_the_table(store: Path):
     assert [against._is_reference(*pair, ["erm"]) for pair in compared] == [True, False, False, False]
 
 
+def test_a_method_that_lacks_a_seed_is_paired_over_the_others(store: Path, tmp_path: Path):
+    against = script("against")
+    part = shutil.copytree(store, tmp_path / "runs")
+    for place in part.glob("jobs/*-erm-*-s0-*"):
+        shutil.rmtree(place)
+    found = against.against(part, ["erm"]).query("condition == 'clean'").iloc[0]
+    for place in part.glob("jobs/*-s0-*"):
+        shutil.rmtree(place)
+    alone = against.against(part, ["erm"]).query("condition == 'clean'").iloc[0]
+    assert found["n"] == alone["n"] == 1
+    assert found["gain"] == pytest.approx(alone["gain"])
+
+
+def test_gains_with_lost_steps_are_differences_of_means_over_rates():
+    place = RESULTS / "sentiment"
+    curve = pd.read_csv(place / "rates.csv").pivot(index="method", columns="condition", values="mean")
+    clean = pd.read_csv(place / "accuracy.csv").pivot(index="method", columns="metric", values="mean")
+    rates = [f"random-frames@0.{tenth}" for tenth in range(1, 10)]
+    by_hand = (clean["acc2_has0"] + curve[rates].sum(axis=1)) / 10
+    np.testing.assert_allclose(curve["mean:random-frames"], by_hand, atol=2e-5)
+    gains = pd.read_csv(place / "against.csv").query("reference == 'erm' and n == n.max()")
+    gains = gains.set_index(["condition", "metric", "method"])["gain"].unstack()
+    assert len(gains.columns) > 20
+    accuracy, errors = gains.loc[("mean:random-frames", "acc2_has0")], gains.loc[("clean", "mae")]
+    np.testing.assert_allclose(accuracy, (by_hand - by_hand["erm"])[gains.columns], atol=2e-5)
+    np.testing.assert_allclose(errors, (clean["mae"]["erm"] - clean["mae"])[gains.columns], atol=2e-5)
+
+
 def test_a_correlation_of_the_page_is_that_of_the_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     page = script("page")
     (tmp_path / "one").mkdir()
@@ -119,6 +147,42 @@ def test_a_correlation_of_the_page_is_that_of_the_table(tmp_path: Path, monkeypa
     pd.DataFrame(rows).assign(rho_error_low=-0.125).to_csv(tmp_path / "one" / "mechanism.csv", index=False)
     monkeypatch.setattr(page, "HERE", tmp_path)
     assert page.render("{{ rho one qamoe reliability/text clean error }}") == "+0.25 [-0.12, +0.25]"
+
+
+def test_fields_on_many_rows_and_lost_steps_are_those_of_the_tables(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    page = script("page")
+    monkeypatch.setattr(page, "HERE", tmp_path)
+    kept = tmp_path / "rows"
+    kept.mkdir()
+    names = ["mult", "tfn", "misa", "erm"]
+    clean = {"task": "mosi", "protocol": "fair", "unit": "fraction", "metric": "acc2_has0"}
+    means = pd.DataFrame({"method": names, "mean": [0.9, 0.8, 0.7, 0.6]}).assign(**clean)
+    errors = means.assign(metric="mae", unit="score", low=0.5)
+    pd.concat([means, errors]).to_csv(kept / "accuracy.csv", index=False)
+    lost = means.assign(condition="mean:random-frames", drop=0.25, drop_low=0.125, drop_high=0.5)
+    lost.to_csv(kept / "rates.csv", index=False)
+    summary = {"protocol": "fair", "n": [3, 3, 2, 3], "acc2_has0, clean % ↑": 100 * means["mean"]}
+    pd.DataFrame({"method": names, **summary}).to_csv(kept / "summary.csv", index=False)
+    gains = pd.DataFrame({"method": names[:3], "gain": [0.3, -0.2, 0.1], "p": [0.01, 0.02, 0.03]})
+    gains = gains.assign(condition="clean", metric="acc2_has0", reference="erm", low=-0.5, high=0.5)
+    pd.concat([gains, gains.assign(metric="mae", p=[0.01, 0.03, 0.03])]).to_csv(
+        kept / "against.csv", index=False
+    )
+    answers = "**1 Is it so?** *yes*: Because.\n\n**5a Or so?** *not enough data*: Run more.\n"
+    (kept / "findings.md").write_text(answers)
+    # Holm multiplies the smallest p by 3, the next by 2, and none gets below one before it: here 0.03, 0.06 and 0.06.
+    assert page.render("{{ told rows better }}") == "`mult` +30.0 [-50.0, +50.0], `misa` +10.0 [-50.0, +50.0]"
+    assert page.render("{{ told rows worse }}") == "`tfn`"
+    assert page.render("{{ told rows better clean mae holm }}") == "`mult` +0.300 [-0.500, +0.500]"
+    assert page.render("{{ told rows worse clean mae holm }}") == "none"
+    assert page.render("{{ told rows worse clean main holm }}") == "`tfn`"
+    assert page.render("{{ lost rows tfn }} {{ lost rows tfn drop }}") == "80.0 +25.0 [+12.5, +50.0]"
+    assert page.render("{{ rows rows }} {{ seeds rows }}") == "3 2 to 3"
+    assert page.render("{{ verdicts rows }}") == "1 Is it so? *yes*. 5a Or so? *not enough data*."
+    # Published on CMU-MOSI: mult 0.7971, tfn 0.7799, misa 0.8184, so that ranks 3, 2, 1 meet 2, 1, 3.
+    assert page.render("{{ order rows acc2_has0 }}") == "-0.50 over 3 methods"
 
 
 def test_csv_alone_has_the_summary_of_the_terminal(store: Path, tmp_path: Path):

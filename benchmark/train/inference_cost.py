@@ -40,7 +40,7 @@ def inference_cost(method: Method, batch: Batch) -> dict[str, float]:
     sample = without_targets(batch.take(slice(0, 1)))
     found: dict[str, float] = {}
     if not isinstance(method, Estimator):
-        with _plain_kernels(), FlopCounterMode(display=False) as counter:
+        with _plain_kernels(), _frozen(method), FlopCounterMode(display=False) as counter:
             method(impute(sample, method.spec))
         found["flops_per_sample"] = float(counter.get_total_flops())
     seconds = [_seconds(method, sample) for _ in range(WARM_UP + REPEATS)]
@@ -57,6 +57,19 @@ def _seconds(method: Method, sample: Batch) -> float:
     if cuda:
         torch.cuda.synchronize()
     return time.perf_counter() - begin
+
+
+@contextmanager
+def _frozen(method: Method) -> Iterator[None]:
+    """Without gradients of parameters: the counter follows those that a module is given as its input, and inference has none."""
+    learned = [parameter for parameter in method.parameters() if parameter.requires_grad]
+    for parameter in learned:
+        parameter.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for parameter in learned:
+            parameter.requires_grad_(True)
 
 
 @contextmanager

@@ -3,11 +3,15 @@
     python docs/results/page.py
 
 ``{{ value SET METHOD [COLUMN] }}`` is a mean; without a column that of the main metric on complete data, with its 95 % interval.
-``{{ metric SET METHOD METRIC }}`` is another metric there. ``{{ gain SET METHOD REFERENCE [missing] }}`` is the paired difference from a
-reference, ``{{ without SET METHOD MODALITIES [drop] }}`` what is left without some modalities, or what is lost, ``{{ rho SET METHOD DIAGNOSTIC
-CONDITION [error] }}`` Spearman's correlation of what a method tells of itself with the severity of damage, or with its error,
-``{{ best SET [COLUMN] }}`` the first method of a column, ``{{ table SET }}`` the table of a set, ``{{ samples SET }}`` how many test samples it has,
-``{{ time SET }}`` how long it took. A column is named by a part of its heading in ``summary.csv``.
+``{{ metric SET METHOD METRIC }}`` is another metric there, ``{{ values SET METHOD METRIC }}`` that of each seed. ``{{ gain SET METHOD REFERENCE [CONDITION] [METRIC] }}`` is the paired difference
+from a reference, ``{{ told SET better|worse [CONDITION] [METRIC] [holm] }}`` the methods that are told apart from ``erm``; conditions are ``clean``,
+``missing`` and ``lost`` (steps). ``{{ without SET METHOD MODALITIES [drop] }}`` is what is left without some modalities, or what is lost,
+``{{ lost SET METHOD [RATE|drop] }}`` what is left where steps are lost at rates, ``{{ rho SET METHOD DIAGNOSTIC CONDITION [error] }}`` Spearman's
+correlation of what a method tells of itself with the severity of damage, or with its error, ``{{ order SET METRIC [CONDITION] }}`` that of our
+means with published ones, ``{{ best SET [COLUMN] }}`` the first method of a column, ``{{ table SET [METRIC ...] }}`` the table of a set,
+``{{ samples SET }}`` how many test samples it has, ``{{ rows SET }}`` how many methods beside ``erm``, ``{{ seeds SET }}`` how many networks of
+each, ``{{ time SET }}`` how long it took, and ``{{ verdicts SET }}`` what ``mmbench findings`` answers. A column is named by a part of its
+heading in ``summary.csv``.
 """
 
 from __future__ import annotations
@@ -19,7 +23,9 @@ from pathlib import Path
 
 import pandas as pd
 from mmbench.leaderboards.labels import WITHIN_MARGIN
+from mmbench.leaderboards.published.numbers import numbers
 from mmbench.leaderboards.render.text import shown_mark
+from mmbench.leaderboards.stats.intervals import holm
 
 HERE = Path(__file__).parent
 TEMPLATE, PAGE = HERE / "index.md.in", HERE / "index.md"
@@ -32,6 +38,10 @@ _COLUMNS = {
     "misclassified": "risk (AURC)",
 }
 _LOWER = "↓"
+#: Under what gains are measured, and what against.csv calls it.
+_COMPARED = {"clean": "clean", "missing": "average_missing", "lost": "mean:random-frames"}
+#: Below this a p-value tells two methods apart.
+_LEVEL = 0.05
 
 
 def render(template: str) -> str:
@@ -39,9 +49,16 @@ def render(template: str) -> str:
     makers = {
         "value": value,
         "metric": metric,
+        "values": values,
         "gain": gain,
         "without": without,
         "rho": rho,
+        "lost": lost,
+        "told": told,
+        "order": order,
+        "verdicts": verdicts,
+        "rows": rows,
+        "seeds": seeds,
         "best": best,
         "table": table,
         "samples": samples,
@@ -85,6 +102,12 @@ def metric(name: str, method: str, which: str) -> str:
     return _with_interval(_main(name, which).loc[method])
 
 
+def values(name: str, method: str, which: str) -> str:
+    """Any metric on complete data of each seed. Arguments as ``metric``."""
+    row = _main(name, which).loc[method]
+    return ", ".join(_number(float(one), row["unit"] == "fraction") for one in str(row["values"]).split())
+
+
 def _with_interval(row: pd.Series) -> str:
     percent = bool(row.at["unit"] == "fraction")
     mean, low, high = (float(row.at[name]) for name in ("mean", "low", "high"))
@@ -92,19 +115,18 @@ def _with_interval(row: pd.Series) -> str:
     return _number(mean, percent) + ends
 
 
-def gain(name: str, method: str, reference: str, condition: str = "clean") -> str:
+def gain(name: str, method: str, reference: str, condition: str = "clean", which: str = "") -> str:
     """A paired difference with its interval, positive where the method is better than the reference.
 
     Args:
         name: of the set.
         method: its label.
         reference: the label of what it is compared with.
-        condition: ``clean`` or ``missing``.
+        condition: of ``_COMPARED``.
+        which: the metric, as against.csv names it; empty for the main one.
     """
-    found = _against(name)
-    wanted = "clean" if condition == "clean" else "average_missing"
-    row = found.loc[(wanted, method, reference)]
-    percent = _percent(name)
+    row = _against(name, which).loc[(_COMPARED[condition], method, reference)]
+    percent = _percent(name) if not which else _main(name, which)["unit"].iloc[0] == "fraction"
     ends = ", ".join(_number(float(row[end]), percent, sign=True) for end in ("low", "high"))
     return f"{_number(float(row['gain']), percent, sign=True)} [{ends}]"
 
@@ -143,6 +165,88 @@ def rho(name: str, method: str, diagnostic: str, condition: str, beside: str = "
     return f"{middle:+.2f} [{', '.join(f'{end:+.2f}' for end in ends)}]"
 
 
+def lost(name: str, method: str, which: str = "mean") -> str:
+    """The main metric where steps of every modality are lost, or what is lost of it at a rate.
+
+    Args:
+        name: of the set.
+        method: its label.
+        which: ``mean`` over the rates 0 to 0.9, a rate such as ``0.5``, or ``drop``: what the mean is below complete data, with its interval.
+    """
+    row = _rates(name).loc[(method, f"random-frames@{which}" if which[0].isdigit() else _COMPARED["lost"])]
+    percent = row["unit"] == "fraction"
+    if which != "drop":
+        return _number(float(row["mean"]), percent)
+    ends = ", ".join(_number(float(row[f"drop_{end}"]), percent, sign=True) for end in ("low", "high"))
+    return f"{_number(float(row['drop']), percent, sign=True)} [{ends}]"
+
+
+def told(name: str, side: str, condition: str = "clean", which: str = "", correction: str = "") -> str:
+    """The methods that are told apart from ``erm`` by the p-value of the gain.
+
+    Args:
+        name: of the set.
+        side: ``better`` or ``worse``.
+        condition: of ``_COMPARED``.
+        which: the metric, or ``main``.
+        correction: ``holm`` corrects for the number of methods; empty: none is corrected for.
+
+    Returns:
+        The methods, the largest gain first, or ``none``. Those that are better have their gains.
+    """
+    which = "" if which == "main" else which
+    frame = _against(name, which).loc[_COMPARED[condition]].xs("erm", level="reference")
+    p = frame["p"].to_numpy()
+    sign = 1 if side == "better" else -1
+    apart = frame[((holm(p) if correction else p) < _LEVEL) & (sign * frame["gain"] > 0)]
+    labels = [str(one) for one in apart.sort_values("gain", ascending=False).index]
+    gains = [f" {gain(name, one, 'erm', condition, which)}" if side == "better" else "" for one in labels]
+    return ", ".join(f"`{one}`{gained}" for one, gained in zip(labels, gains, strict=True)) or "none"
+
+
+def order(name: str, which: str, condition: str = "clean") -> str:
+    """Spearman's correlation of our means with what was published for the same dataset with any number of modalities.
+
+    Args:
+        name: of the set, which has one task.
+        which: the metric.
+        condition: of ``_COMPARED``.
+
+    Returns:
+        The correlation and the number of methods, such as ``+0.31 over 12 methods``.
+    """
+    task = _main(name)["task"].iloc[0]
+    published = {
+        one.method: one.value
+        for one in numbers()
+        if (one.dataset, one.condition, one.metric) == (task, _COMPARED[condition], which)
+    }
+    if condition == "clean":
+        ours = _main(name, which)["mean"]
+    else:
+        ours = _rates(name)["mean"].xs(_COMPARED[condition], level="condition")
+    both = pd.DataFrame({"ours": ours, "published": pd.Series(published)}).dropna().rank()
+    return f"{both['ours'].corr(both['published']):+.2f} over {len(both)} methods"
+
+
+def verdicts(name: str) -> str:
+    """What ``mmbench findings`` answers to each of its questions."""
+    text = (HERE / name / "findings.md").read_text(encoding="utf-8")
+    found = re.findall(r"^\*\*(\w+) (.*?)\*\* \*(.*?)\*:", text, flags=re.MULTILINE)
+    return " ".join(f"{number} {question} *{answer}*." for number, question, answer in found)
+
+
+def rows(name: str) -> str:
+    """How many methods there are beside ``erm``."""
+    return str(len(_summary(name).drop("erm")))
+
+
+def seeds(name: str) -> str:
+    """How many networks a method has, such as ``3`` or ``2 to 3``."""
+    counts = sorted({*_summary(name)["n"]})
+    return " to ".join(dict.fromkeys(map(str, (counts[0], counts[-1]))))
+
+
 def best(name: str, column: str = "clean") -> str:
     """The method with the best mean in a column. Arguments as ``value``."""
     heading = _heading(name, column.replace("_", " "))
@@ -150,21 +254,33 @@ def best(name: str, column: str = "clean") -> str:
     return f"`{ranked.index[0]}`"
 
 
-def table(name: str) -> str:
-    """Methods by columns, best first: the main metric with its interval, what is not told apart from the best, the gain over ERM."""
+def table(name: str, *further: str) -> str:
+    """Methods by columns, best first: the main metric with its interval, what is not told apart from the best, the gain over ERM.
+
+    Args:
+        name: of the set.
+        *further: metrics on complete data that get a column, too.
+    """
     summary = _summary(name)
     headings = {part: _heading(name, part) for part in _COLUMNS if _heading(name, part, False)}
     main = _heading(name, "clean")
     title = main.replace(", clean", "")
-    head = ["method", "n", title, "gain over ERM", *(_COLUMNS[part] for part in headings), "gain, missing"]
+    rates = not _rates(name).empty
+    beside = [
+        f"{one} {_LOWER if _main(name, one)['direction'].iloc[0] == 'lower' else '↑'}" for one in further
+    ]
+    head = ["method", "n", title, "gain over ERM", *beside, *(_COLUMNS[part] for part in headings)]
+    head += ["lost steps", "gain, missing", "gain, lost steps"] if rates else ["gain, missing"]
     rows = [head, ["---", *["---:"] * (len(head) - 1)]]
     for method in summary.index:
         row = [f"`{method}`", str(summary.loc[method, "n"])]
         several = method not in _main(name).index
         row.append(value(name, method, "clean") if several else value(name, method) + _mark(name, method))
         row.append(_gain(name, method, "clean"))
+        row += [metric(name, method, one).partition(" [")[0] for one in further]
         row += [_shown(float(summary.loc[method, heading]), heading) for heading in headings.values()]
-        row.append(_gain(name, method, "missing"))
+        row += [lost(name, method)] if rates else []
+        row += [_gain(name, method, condition) for condition in ("missing", *(["lost"] if rates else []))]
         rows.append(row)
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
@@ -215,10 +331,19 @@ def _main(name: str, which: str = "") -> pd.DataFrame:
 
 
 @cache
-def _against(name: str) -> pd.DataFrame:
-    return (
-        pd.read_csv(HERE / name / "against.csv").set_index(["condition", "method", "reference"]).sort_index()
-    )
+def _against(name: str, which: str = "") -> pd.DataFrame:
+    frame = pd.read_csv(HERE / name / "against.csv")
+    of_metric = frame[frame["metric"] == (which or frame["metric"].iloc[0])]
+    return of_metric.set_index(["condition", "method", "reference"]).sort_index()
+
+
+@cache
+def _rates(name: str) -> pd.DataFrame:
+    """Means where steps are lost at rates; nothing where that was not tested."""
+    file = HERE / name / "rates.csv"
+    columns = ["method", "condition", "unit", "mean", "drop", "drop_low", "drop_high"]
+    frame = pd.read_csv(file) if file.exists() else pd.DataFrame(columns=columns)
+    return frame.set_index(["method", "condition"])
 
 
 def _percent(name: str) -> bool:

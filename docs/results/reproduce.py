@@ -26,7 +26,7 @@ from page import write_page
 from texts import write_texts
 
 HERE = Path(__file__).parent
-SETS = ("rosmap", "handwritten", "mosi", "texts", "dsads")
+SETS = sorted(path.stem for path in HERE.glob("*.yaml"))
 #: Tables that are kept beside the page, and those whose numbers are.
 MARKDOWN = ("accuracy", "missing", "robustness", "mechanism", "misd", "calibration", "cost")
 NUMBERS = ("summary", "accuracy", "mechanism")
@@ -94,6 +94,11 @@ def write_tables(name: str, store: Path, work: Path) -> None:
         elif (kept / file).exists():  # a packed store lacks what it is made of
             print(f"{kept / file} stays as it was: {store} does not give it", flush=True)
     patterns(tables / "missing.csv").to_csv(kept / "patterns.csv", index=False, float_format="%.5g")
+    if (tables / "robustness.csv").exists():
+        curve = patterns(tables / "robustness.csv")
+        curve = curve[curve["condition"].str.contains("random-frames")]
+        if not curve.empty:
+            curve.to_csv(kept / "rates.csv", index=False, float_format="%.5g")
     pack(store, kept / "predictions.tar.xz", clean_only=name in CLEAN_ONLY)
     against(store, asked=frozenset(tasks)).to_csv(kept / "against.csv", index=False, float_format="%.5g")
     times = pd.DataFrame(job_times(store))
@@ -103,7 +108,11 @@ def write_tables(name: str, store: Path, work: Path) -> None:
 
 
 def patterns(file: Path) -> pd.DataFrame:
-    """The main metric under each pattern of missing modalities, and what is lost against complete data, of a missing.csv."""
+    """The main metric under each condition of a table, such as a pattern of missing modalities, and what is lost against complete data.
+
+    Args:
+        file: a missing.csv or robustness.csv.
+    """
     frame = pd.read_csv(file)
     columns = ["method", "condition", "unit", "mean", "low", "high", "drop", "drop_low", "drop_high"]
     return frame.loc[frame["metric"] == frame["metric"].iloc[0], columns]

@@ -14,7 +14,7 @@ from typing import Any
 import pandas as pd
 
 from ..labels import AVERAGE, CLEAN, MISSING
-from ..published.numbers import Number, base_name, condition_key, numbers_for
+from ..published.numbers import Number, base_name, condition_key, numbers, numbers_for
 from .accuracy import accuracy, missing
 from .results import Result, missing_patterns
 from .robustness import robustness
@@ -122,7 +122,25 @@ def _rows(block: pd.DataFrame, known: Sequence[Number]) -> Iterator[dict[str, An
         yield from (_row(row, number, row["hole"]) for row, number in pairs)
         if not pairs:
             first = own[0]
-            yield _row(first, None, f"no published number for it on {first['task']}")
+            yield _row(first, None, _why_none(first["method"], first["task"], first["modalities"]))
+
+
+def _why_none(method: str, task: str, modalities: str) -> str:
+    """Why no number stands beside a method: nothing is known for the task, or not for what was run.
+
+    Args:
+        method: its label.
+        task: such as ``"mosi"``.
+        modalities: joined by ``+``.
+    """
+    known = [one for one in numbers() if (one.dataset, one.method) == (task, base_name(method))]
+    if not known:
+        return f"no published number for it on {task}"
+    count = modalities.count("+") + 1
+    others = sorted({one.modalities for one in known} - {0, count})
+    if all(one.modalities in others for one in known):
+        return f"published on {task} with {' or '.join(map(str, others))} modalities, and not with {count}"
+    return f"published on {task} by other metrics or under other conditions than it was tested"
 
 
 def _not_run(block: pd.DataFrame, known: Sequence[Number]) -> Iterator[dict[str, Any]]:

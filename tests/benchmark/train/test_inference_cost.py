@@ -36,6 +36,17 @@ class Recurrent(ERM):
         return Output(self.out(self.lstm(batch.features["text"])[0][:, -1]).squeeze(-1))
 
 
+class Asked(ERM):
+    """A linear map of a parameter, which is the only input that it has."""
+
+    def __init__(self, params: ERMParams, spec: Spec) -> None:
+        super().__init__(params, spec)
+        self.query, self.out = nn.Parameter(torch.zeros(1, 5)), nn.Linear(5, 1)
+
+    def forward(self, batch: Batch) -> Output:
+        return Output(self.out(self.query).squeeze(-1))
+
+
 def test_operations_are_those_of_one_sample_by_hand():
     network = Recurrent(ERM.Params(width=8, layers=1), SPEC)
     found = inference_cost(network, planted_batch(SPEC, count=6, steps=STEPS))
@@ -58,6 +69,13 @@ def test_a_transformer_is_counted_without_its_fused_kernel():
     assert deeper - few >= 2 * steps * (4 * 8 * 8 + 2 * 8 * 8)
     assert torch.backends.mha.get_fastpath_enabled() == fast
     assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
+
+
+def test_a_parameter_that_a_layer_is_given_as_its_input_is_counted():
+    network = Asked(ERM.Params(width=8, layers=1), SPEC)
+    found = inference_cost(network, planted_batch(SPEC, count=4, steps=STEPS))
+    assert found["flops_per_sample"] == 2 * 5
+    assert network.query.requires_grad
 
 
 def test_a_job_stores_them_where_they_are_asked_for(tmp_path: Path):

@@ -107,9 +107,17 @@ def test_parameters_and_number_of_modalities_decide_what_stands_beside(own):
     assert not has_published(own("erm"))
     frame = published([*own("erm"), *own("mult", modalities="text+audio")])
     alone = frame.loc[frame["ours"].notna()]
-    assert set(alone["note"]) == {"no published number for it on mosi"}
-    assert sorted(alone["method"]) == ["erm", "mult"]
+    assert dict(zip(alone["method"], alone["note"], strict=True)) == {
+        "erm": "no published number for it on mosi",
+        "mult": "published on mosi with 3 modalities, and not with 2",
+    }
     assert alone["published"].isna().all()
+
+
+def test_numbers_by_other_metrics_are_said_to_be_there(own, tmp_path, forget):
+    store.use([write(tmp_path, {**ROW, "dataset": "mosi", "modalities": "3", "metric": "accuracy"})])
+    note = published(own("erm"))["note"].iloc[0]
+    assert note == "published on mosi by other metrics or under other conditions than it was tested"
 
 
 def test_missing_modalities_are_matched_in_any_order(table, result, tmp_path, forget):
