@@ -112,7 +112,8 @@ def labels(
         outside = (scores < low - _LABEL_SLACK) | (scores > high + _LABEL_SLACK)
         if outside.any():
             row = int(np.argmax(outside))
-            wrong = f"{int(outside.sum())} labels out of range, first {scores[row]:g} (sample {row})"
+            number = int(outside.sum())
+            wrong = f"{number} {'label' if number == 1 else 'labels'} out of range, first {scores[row]:g} (sample {row})"
             raise data_error(file, key, wrong, f"{low:g} to {high:g}")
     return scores
 

@@ -14,7 +14,7 @@ from ..core.errors import UsageError
 from ..core.locate import locate, root_from
 from ..core.registry import find
 from ..core.strings import counted
-from ..core.task import can_stand_in_a_task
+from ..core.task import why_not_in_a_task
 from ..report.console import console
 from .app import App
 from .cache import cache_app
@@ -93,9 +93,10 @@ def info(name: Name, data_root: Root = None, data: Given = None, plugin: Plugins
     )
     names = {domain for part in about.splits.values() for domain in part.domains if domain}
     for what, one in [("dataset", about.name), *(("domain", name) for name in sorted(names))]:
-        if not can_stand_in_a_task(one):
-            words = f"a {what} called {one!r} cannot stand in a task (--datasets): rename it"
-            out.print(words, style="yellow", markup=False, highlight=False)
+        if why := why_not_in_a_task(one):
+            place = "its folder" if what == "dataset" else "it in the data or below 'domain: {values: ...}'"
+            words = f"a {what} called {one!r} {why} (--datasets): rename {place}"
+            out.print(words, style="yellow", markup=False, highlight=False, soft_wrap=True)
     shapes = Table(
         "split", "samples", "modality", "steps x features", "valid steps", "absent", box=None, padding=(0, 2)
     )

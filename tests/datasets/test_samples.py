@@ -51,7 +51,7 @@ def test_float16_is_kept_and_the_rest_becomes_float32() -> None:
 def test_labels_may_miss_the_range_by_rounding_only() -> None:
     target = Target("regression", label_range=(-1.0, 1.0))
     assert make.labels([1.00001, -1], target, FILE, "y").dtype == np.float32
-    with pytest.raises(DataError, match=r"1 labels out of range, first 1.01 \(sample 0\); expected -1 to 1"):
+    with pytest.raises(DataError, match=r"1 label out of range, first 1.01 \(sample 0\); expected -1 to 1"):
         make.labels([1.01, -1], target, FILE, "y")
 
 

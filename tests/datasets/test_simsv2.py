@@ -51,7 +51,7 @@ def test_labels_out_of_range_are_named(file: Path, tmp_path: Path):
     content = pickle.loads(file.read_bytes())
     content["test"]["regression_labels_A"][3] = 2.0
     file.write_bytes(pickle.dumps(content, protocol=4))
-    with pytest.raises(DataError, match="test/regression_labels_A: 1 labels out of range, first 2"):
+    with pytest.raises(DataError, match="test/regression_labels_A: 1 label out of range, first 2"):
         SimsV2().locate(tmp_path).load()
 
 

@@ -68,7 +68,7 @@ def test_labels_of_single_modalities_are_read_where_the_file_states_them(
         np.testing.assert_array_equal(samples.unimodal_target["text"], -content[split]["regression_labels"])
         assert samples.unimodal_target["vision"].dtype == np.float32
     content["valid"]["regression_labels_V"][2] = 3.5
-    with pytest.raises(DataError, match="valid/regression_labels_V: 1 labels out of range, first 3"):
+    with pytest.raises(DataError, match="valid/regression_labels_V: 1 label out of range, first 3"):
         load(tmp_path, content)
 
 
@@ -79,6 +79,14 @@ def test_silence_becomes_zero_in_audio_only(tmp_path: Path, content: Content) ->
     assert found.mask["audio"][1, 0]
     content["valid"]["vision"][1, 0, 2] = -np.inf
     with pytest.raises(DataError, match="valid/vision"):
+        load(tmp_path, content)
+
+
+def test_a_part_by_another_name_is_to_be_renamed(tmp_path: Path, content: Content) -> None:
+    with pytest.raises(DataError, match=r"valid: missing.*found: train, test, dev; rename 'dev' to 'valid'"):
+        load(tmp_path, {"train": content["train"], "test": content["test"], "dev": content["valid"]})
+    content["train"]["video"] = content["train"].pop("vision")
+    with pytest.raises(DataError, match=r"train/vision: missing.*rename 'video' to 'vision'"):
         load(tmp_path, content)
 
 

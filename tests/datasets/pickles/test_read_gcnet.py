@@ -109,7 +109,7 @@ def broken(content: Content, how: str) -> Content:
         ("both", "test: video Ses01F_a is in train, too"),
         ("absent", "valid/ids/Ses09F_x: missing"),
         ("shorter", "train/Ses02F_c/labels: 3 samples"),
-        ("range", "test/labels: 1 labels out of range"),
+        ("range", "test/labels: 1 label out of range"),
         ("label", "test/labels/Ses05F_d: a label that is a str"),
         ("path", "test/ids/Ses05F_d: an utterance"),
         ("few", "four dicts by video"),

@@ -95,7 +95,7 @@ def broken(content: Content, how: str) -> object:
         ("nan", "test/vision"),
         ("infinite", "test/vision"),
         ("wider", "test/1/vision: 3 features"),
-        ("range", "test/labels: 1 labels out of range"),
+        ("range", "test/labels: 1 label out of range"),
         ("label", "test/1/label: is a str"),
         ("two", "test/1: begins with a tuple"),
         ("flat", "test/1: is a tuple"),
