@@ -187,6 +187,7 @@ class _Environment(BaseModel):
     leaks: dict[str, list[str]] = Field(default_factory=dict)
     drawn_validation: dict[str, str] = Field(default_factory=dict)
     seconds: dict[str, float] = Field(default_factory=dict)
+    processor_seconds: float | None = None
     energy_joules: dict[str, float | None] | None = None
     peak_process_memory_bytes: float = 0
     peak_gpu_memory_bytes: float = 0
