@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -33,7 +34,7 @@ class Spent:
     Attributes:
         seconds: that passed.
         processor: seconds of processor time, which other work on the machine does not lengthen; 0 where they do not say how
-            long it takes: on a GPU, with several threads, or where they were not measured.
+            long it takes here: on a GPU, with several threads, on another machine, or where they were not measured.
     """
 
     seconds: float
@@ -46,7 +47,8 @@ class Spent:
         Raises:
             LookupError, TypeError, ValueError, AttributeError: it does not.
         """
-        alone = environment.get("device") == "cpu" and environment.get("threads") == 1
+        here = environment.get("host") == platform.node()
+        alone = here and environment.get("device") == "cpu" and environment.get("threads") == 1
         processor = float(environment.get("processor_seconds", 0.0)) if alone else 0.0
         return cls(float(sum(environment["seconds"].values())), processor)
 
@@ -59,10 +61,11 @@ def seconds_left(
 ) -> float:
     """The time until the last job of a run ends.
 
-    A job is to take what the last ones of its kind took: the mean of those of this run; else the median of earlier ones, put right by how
-    much this run differs from them so far; else the mean of all jobs of this run. Where all of them say their processor time, that is
-    what is taken, and then lengthened by as much as other work on the machine lengthens the jobs of this run. How many jobs go on at
-    a time follows from their seconds and the time that has passed; what is left of it is spent between jobs.
+    A job is to take what the last ones of its kind took: the mean of those of this run; else the median of earlier ones; else the
+    mean of all jobs of this run. Where all of them say their processor time, that is what is taken, and lengthened by as much as
+    other work on the machine lengthens the jobs of this run; else earlier seconds are put right by how much this run differs from
+    them so far. How many jobs go on at a time follows from their seconds and the time that has passed; what is left of it is spent
+    between jobs.
 
     Args:
         ended: kind of each job that ended in this run, at least one, and what it took, in their order.
@@ -81,39 +84,53 @@ def seconds_left(
     busy = sum(one.seconds for _, one in ended)
     if all(one.processor for one in everything):
         costs = [(kind, one.processor) for kind, one in ended]
-        before = {kind: [one.processor for one in values] for kind, values in earlier.items()}
-        slower = busy / sum(cost for _, cost in costs)
+        known = {
+            kind: median(one.processor for one in values[-LAST:])
+            for kind, values in earlier.items()
+            if values
+        }
+        factor, ratio = _load(ended, waiting, earlier), 1.0  # of one machine: a job costs what it did
     else:
         costs = [(kind, one.seconds) for kind, one in ended]
-        before = {kind: [one.seconds for one in values] for kind, values in earlier.items()}
-        slower = 1.0
-    work = slower * _cost_of(waiting, costs, before)
+        known = {
+            kind: median(one.seconds for one in values[-LAST:]) for kind, values in earlier.items() if values
+        }
+        factor, ratio = 1.0, _ratio(costs, known, [known[kind] for kind in waiting if kind in known])
+    work = factor * _cost_of(waiting, costs, {kind: cost * ratio for kind, cost in known.items()})
     between = max(elapsed - busy, 0.0) / len(ended)
     at_a_time = max(busy / elapsed, 1.0) if elapsed > 0 else 1.0
     return (work + between * len(waiting)) / at_a_time
 
 
+def _load(
+    ended: Sequence[tuple[Kind, Spent]], waiting: Sequence[Kind], earlier: Mapping[Kind, Sequence[Spent]]
+) -> float:
+    """How many seconds pass for one of processor time; near what it was in earlier runs while few jobs have ended.
+
+    Args:
+        ended, waiting, earlier: as of ``seconds_left``.
+    """
+    before = [one for kind in dict.fromkeys(waiting) for one in earlier.get(kind, ())]
+    weight = LAST * mean(one.processor for one in before) if before else 0.0
+    then = sum(one.seconds for one in before) / sum(one.processor for one in before) if before else 1.0
+    now = sum(one.seconds for _, one in ended) + weight * then
+    return now / (sum(one.processor for _, one in ended) + weight)
+
+
 def _cost_of(
-    waiting: Sequence[Kind], ended: Sequence[tuple[Kind, float]], earlier: Mapping[Kind, Sequence[float]]
+    waiting: Sequence[Kind], ended: Sequence[tuple[Kind, float]], known: Mapping[Kind, float]
 ) -> float:
     """What the jobs to come cost, in the unit in which the others are given: seconds, or seconds of processor time.
 
     Args:
-        waiting, ended, earlier: as of ``seconds_left``.
+        waiting, ended: as of ``seconds_left``.
+        known: kind -> what a job of it is to cost by earlier runs.
     """
     own: dict[Kind, list[float]] = defaultdict(list)
     for kind, cost in ended:
         own[kind].append(cost)
-    known = {kind: median(values[-LAST:]) for kind, values in earlier.items() if values}
-    ratio = _ratio(ended, known, [known[kind] for kind in waiting if kind in known])
     anything = mean(cost for _, cost in ended)
-    work = 0.0
-    for kind in waiting:
-        if kind in own:
-            work += mean(own[kind][-LAST:])
-        else:
-            work += known[kind] * ratio if kind in known else anything
-    return work
+    return sum(mean(own[kind][-LAST:]) if kind in own else known.get(kind, anything) for kind in waiting)
 
 
 def _ratio(
