@@ -236,7 +236,7 @@ class Experiment(BaseModel):
         items = [item.strip().removeprefix("cuda:") for item in text.split(",")]
         named = text.startswith("cuda") and all(item.isdigit() for item in items if item != "cuda")
         if text not in ("auto", "cpu") and not named:
-            raise ValueError(f"--device {text!r}: write auto, cpu, cuda, or cuda:0,cuda:1")
+            raise ValueError(f"{text!r}: write auto, cpu, cuda, or cuda:0,cuda:1")
         return text
 
     @field_validator("suite")

@@ -155,7 +155,7 @@ def _table(
     """The environment of one block; arguments as of ``paper_tables``."""
     told = rows.loc[rows["hole"] == "", across]
     if len(told):  # a column without any value says nothing
-        rows = rows.loc[rows[across].isin(set(told))]
+        rows = rows.loc[rows[across].isin(list(told))]
     columns = _columns(rows, across)
     methods = _ordered(rows)
     written = {method: escape_latex(names.get(method, method)) for method in methods}

@@ -24,7 +24,7 @@ from .test_run import TOY
             "--epochs): '-1' is not allowed, expected 1 or more",
         ),
         (("run", "--methods", "erm", "--datasets", "toy", "--modalities", "V"), "has no modality 'V'"),
-        (("run", "--methods", "erm", "--datasets", "toy", "--device", "tpu"), "--device 'tpu'"),
+        (("run", "--methods", "erm", "--datasets", "toy", "--device", "tpu"), "device: 'tpu'"),
         (
             ("run", "--methods", "erm", "--datasets", "toy", "--device", "cuda:7"),
             "--device cuda:7: no GPU can be used here (CUDA_VISIBLE_DEVICES hides all): use --device cpu, or --launcher slurm",
