@@ -143,6 +143,8 @@ def _not_found(
     kinds = {Path(pattern).suffix for pattern in patterns} - set(_DESCRIPTIONS)
     files = [file for place in places for file in _entries(place) if file.is_file()]
     others = [file for file in files if file.suffix.casefold() in kinds]
+    if dataset is not None:  # the data root may be the dataset's own folder
+        others += [file for file in _in_folder(root.expanduser(), patterns) if file.name != FILE_NAME]
     if dataset is not None and others:
         parts.append(f"{others[0]} is there: --data {name}={others[0]} reads a file of any name")
     if dataset is not None:

@@ -139,7 +139,7 @@ def picture() -> str:
     if wrong:
         raise ValueError(f"against the order of rooms: {', '.join(sorted(wrong))}")
     corners = places()
-    width = 2 * MARGIN + 2 * STEP_X + WIDTH
+    width = 2 * MARGIN + (max(map(len, ROWS)) - 1) * STEP_X + WIDTH
     height = TOP + (len(ROWS) - 1) * STEP_Y + HEIGHT + MARGIN
     lines = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" font-family="sans-serif">',
@@ -152,7 +152,8 @@ def picture() -> str:
     ]
     for room in ROOMS:
         for to in sorted(essential(arrows)[room], key=ROOMS.index):
-            lines.append(_arrow(corners[room], corners[to]))
+            arrow = _arrow if order[room] - order[to] == 1 else _long_arrow
+            lines.append(arrow(corners[room], corners[to]))
     lines += [_dashed(corners[room], corners[to]) for room, to in BY_NAME.items()]
     lines += [_box(room, *corners[room]) for room in ROOMS]
     return "\n".join([*lines, "</svg>", ""])
@@ -164,6 +165,21 @@ def _arrow(start: tuple[float, float], end: tuple[float, float]) -> str:
     bend = max(14.0, (y - to_y) / 2)
     curve = f"M{x:g} {y:g} C{x:g} {y - bend:g} {to_x:g} {to_y + bend:g} {to_x:g} {to_y + 1:g}"
     return f'<path d="{curve}" {_LINE}/>'
+
+
+def _long_arrow(start: tuple[float, float], end: tuple[float, float]) -> str:
+    """Over rows between: straight up in the column of the box that is further right, round the boxes of those rows."""
+    if start[0] > end[0]:
+        x, y = start[0] + WIDTH / 2, start[1]
+        to_x, to_y = end[0] + WIDTH, end[1] + 0.7 * HEIGHT
+        turn = to_y + HEIGHT
+        path = f"M{x:g} {y:g} L{x:g} {turn:g} C{x:g} {to_y:g} {x:g} {to_y:g} {to_x + 1:g} {to_y:g}"
+    else:
+        x, y = start[0] + WIDTH, start[1] + 0.3 * HEIGHT
+        to_x, to_y = end[0] + WIDTH / 2, end[1] + HEIGHT
+        turn = y - HEIGHT
+        path = f"M{x:g} {y:g} C{to_x:g} {y:g} {to_x:g} {y:g} {to_x:g} {turn:g} L{to_x:g} {to_y + 1:g}"
+    return f'<path d="{path}" {_LINE}/>'
 
 
 def _dashed(start: tuple[float, float], end: tuple[float, float]) -> str:

@@ -82,6 +82,9 @@ def test_the_picture_of_the_rooms_is_that_of_the_imports(tmp_path: Path):
     assert drawn.returncode == 0, drawn.stderr
     stored = (ROOT / "docs" / "architecture.svg").read_text(encoding="utf-8")
     assert drawn.stdout == stored, "run: .venv/bin/python docs/architecture.py"
+    (width,) = re.findall(r"<svg.*viewBox=\"0 0 (\d+) ", stored)
+    boxes = re.findall(r'<rect x="(\d+)" y="\d+" width="(\d+)"', stored)
+    assert max(int(x) + int(wide) for x, wide in boxes) < int(width)
 
 
 def test_every_decision_is_in_the_list_and_has_the_same_parts():

@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
+from inspect import cleandoc
 from pathlib import Path
 from typing import Any
 
@@ -255,7 +256,9 @@ def check_metric(metric: Metric) -> Iterator[Check]:
 
 
 def _result(check: Callable[..., None], *arguments: Any) -> Check:
-    what = " ".join((check.__doc__ or check.__name__).split())
+    what = " ".join(
+        cleandoc(check.__doc__ or check.__name__).partition("\n\n")[0].split()
+    )  # without Args and Raises
     try:
         check(*arguments)
     except Exception as error:  # whatever it raises is the finding

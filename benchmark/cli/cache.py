@@ -7,13 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.table import Table
 
 from ..core.errors import UsageError
 from ..core.locate import root_from
 from ..core.plugins import use_plugins
 from ..core.strings import counted
-from ..report.console import console
+from ..report.console import borderless, console
 from .app import App
 from .options import Plugins, Root, plugin_files
 
@@ -56,18 +55,8 @@ def cache_ls(data_root: Root = None, cache: CacheFolder = None, plugin: Plugins 
     """
     use_plugins(plugin_files(plugin))
     kept = _cache(data_root, cache)
-    table = Table(
-        "id",
-        "encoder",
-        "broken by",
-        "type",
-        "clips",
-        "shards",
-        "MB",
-        "brought by",
-        box=None,
-        padding=(0, 2, 0, 0),
-    )
+    names = ("id", "encoder", "broken by", "type", "clips", "shards", "MB", "brought by")
+    table = borderless(*names, padding=(0, 2, 0, 0))
     recipes = kept.entries()
     for entry in recipes:
         encoder, broken = entry.recipe.get("encoder"), entry.recipe.get("corruption")

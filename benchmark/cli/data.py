@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.markup import escape
-from rich.table import Table
 
 from ..core.errors import UsageError
 from ..core.locate import locate, root_from
 from ..core.registry import find
 from ..core.strings import counted
-from ..core.task import can_stand_in_a_task
-from ..report.console import console
+from ..core.task import why_not_in_a_task
+from ..report.console import borderless, console
 from .app import App
 from .cache import cache_app
 from .encode import encode
@@ -93,12 +92,11 @@ def info(name: Name, data_root: Root = None, data: Given = None, plugin: Plugins
     )
     names = {domain for part in about.splits.values() for domain in part.domains if domain}
     for what, one in [("dataset", about.name), *(("domain", name) for name in sorted(names))]:
-        if not can_stand_in_a_task(one):
-            words = f"a {what} called {one!r} cannot stand in a task (--datasets): rename it"
-            out.print(words, style="yellow", markup=False, highlight=False)
-    shapes = Table(
-        "split", "samples", "modality", "steps x features", "valid steps", "absent", box=None, padding=(0, 2)
-    )
+        if why := why_not_in_a_task(one):
+            place = "its folder" if what == "dataset" else "it in the data or below 'domain: {values: ...}'"
+            words = f"a {what} called {one!r} {why} (--datasets): rename {place}"
+            out.print(words, style="yellow", markup=False, highlight=False, soft_wrap=True)
+    shapes = borderless("split", "samples", "modality", "steps x features", "valid steps", "absent")
     for split, part in about.splits.items():
         for place, (modality, shape) in enumerate(part.modalities.items()):
             first = (split, str(part.samples)) if place == 0 else ("", "")
@@ -165,7 +163,7 @@ def verify(name: Name, data_root: Root = None, data: Given = None, plugin: Plugi
     entry = entries("dataset", plugin_files(plugin)).get(name)
     located = _locate(name, data_root, data, plugin)
     findings = verification.verify(located, entry.load()() if entry else None)
-    table = Table("", "what", "found", "expected", box=None, padding=(0, 2))
+    table = borderless("", "what", "found", "expected")
     colours = {"ok": "green", "differs": "red", "unknown": "yellow", "warning": "bold yellow", "note": "cyan"}
     for finding in findings:
         mark = f"[{colours[finding.status]}]{finding.status}[/]"

@@ -19,7 +19,7 @@ from ..core.locate import root_from
 from ..core.plugins import use_plugins
 from ..core.registry import entries
 from ..core.strings import counted, duration
-from ..report.console import console
+from ..report.console import borderless, console
 from .cache import CacheFolder, cache_folder
 from .options import Plugins, Root, plugin_files
 from .progress import PLAIN_INTERVAL
@@ -290,9 +290,7 @@ def _count_clips(media_set: MediaSet, modality: str) -> int:
 def _table(problems: Sequence[Problem]) -> Table:
     from rich.text import Text
 
-    table = Table("clip", "modality", "file", "what is wrong", box=None, padding=(0, 2, 0, 0))
+    table = borderless("clip", "modality", "file", "what is wrong", padding=(0, 2, 0, 0))
     for one in problems:
-        table.add_row(
-            *(Text(part, overflow="fold") for part in (one.sample_id, one.modality, one.file, one.reason))
-        )
+        table.add_row(*map(Text, (one.sample_id, one.modality, one.file, one.reason)))
     return table

@@ -20,7 +20,7 @@ from ..core.plugins import use_plugins
 from ..core.registry import Entry, Kind, entries
 from ..planning.variants import CONTROLS, Variant
 from ..report.chosen_tables import known_tables, use_metrics
-from ..report.console import console
+from ..report.console import borderless, console
 from .listing import docstring
 from .options import Plugins, Root, plugin_files
 
@@ -241,7 +241,7 @@ _SHOWN: dict[Kind, Callable[[Console, Entry], None]] = {
 
 def _parameters(description: MethodDescription) -> Table:
     columns = ("parameter", "default", "range", "searched", "as published", "source")
-    table = Table(*columns, box=None, padding=(0, 2), header_style="bold")
+    table = borderless(*columns)
     for item in description.fields:
         search = item.search or {}
         scale = ", logarithmic" if search.get("log") else ""

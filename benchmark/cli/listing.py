@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.table import Table
 
 from ..core.errors import UsageError, nearest
 from ..core.locate import locate, own_datasets, root_from
@@ -21,7 +20,7 @@ from ..core.registry import OWN, Entry, Kind, entries
 from ..core.strings import counted
 from ..planning.corruption_groups import corruption_groups, group_of
 from ..planning.suites import SUITES, SuiteTask
-from ..report.console import console
+from ..report.console import borderless, console
 from .options import AsJson, Plugins, Root, plugin_files
 
 Files = tuple[Path, ...]
@@ -82,8 +81,9 @@ def list_names(
         return
     plugins, root = plugin_files(plugin), root_from(data_root)
     out = console()
-    table = Table(box=None, padding=(0, 2), show_header=False)
-    for row in _ROWS[what](plugins, root):
+    rows = list(_ROWS[what](plugins, root))
+    table = borderless(columns=max(map(len, rows), default=0))
+    for row in rows:
         table.add_row(*row)
     out.print(table)
     if what is Listed.CORRUPTIONS:
@@ -228,9 +228,9 @@ def _tasks(suite: str) -> Sequence[SuiteTask]:
 
 def _print_tasks(suite: str) -> None:
     tasks = _tasks(suite)
-    table = Table("task", "sources", "target", "modalities", box=None, padding=(0, 2), header_style="bold")
+    table = borderless("task", "modalities")  # a task's name says its sources and its target
     for item in tasks:
-        table.add_row(item.name, ", ".join(item.task.sources), item.task.target, item.modality_set)
+        table.add_row(item.name, item.modality_set)
     out = console()
     out.print(table)
     counts = Counter(item.group for item in tasks)

@@ -210,18 +210,17 @@ app.command("doctor")(doctor)
 
 
 def _print_plan(planned: Plan) -> None:
-    from rich.table import Table
     from rich.text import Text
 
     from ..core.job import COMPANION
     from ..launch import estimate
     from ..launch.plan import counts
-    from ..report.console import console
+    from ..report.console import borderless, console
     from ..search.trials import size_label
     from .run import print_notes, print_suite
 
     out = console()
-    table = Table(box=None, padding=(0, 2), show_header=False)
+    table = borderless(columns=2)
     for axis, values in counts(planned).items():
         words = ", ".join(f"{value} ({count})" for value, count in values.items())
         table.add_row(f"{len(values)} x {axis}", Text(words))  # a name is no markup

@@ -18,7 +18,7 @@ from rich.text import Text
 from ..core.atomic_files import read_json
 from ..core.job import Job
 from ..core.strings import duration
-from ..launch.time_left import Kind, earlier_seconds, kind_of, seconds_left
+from ..launch.time_left import Kind, Spent, earlier_seconds, kind_of, seconds_left
 from ..store.store import Store
 
 if TYPE_CHECKING:
@@ -102,7 +102,8 @@ class RunView:
         self.failures = 0
         #: Of jobs that are trained before and only tested, no job says how long that takes.
         self.earlier = {} if self.trained_before else earlier_seconds(store, jobs)
-        self.took: list[tuple[Kind, float]] = []
+        self.took: list[tuple[Kind, Spent]] = []
+        self.first_began: float | None = None
         self.estimated = (0.0, 0.0)  # when, and how many seconds were left then
 
     def outcome_line(self, outcome: Outcome) -> Text:
@@ -155,9 +156,11 @@ class RunView:
         if self.trained_before or not seconds:
             left = (now - self.started) / done * (self.total - done)
         else:
-            self.took.append((kind_of(job), seconds))
+            self.took.append((kind_of(job), Spent.of(environment)))
+            if self.first_began is None:
+                self.first_began = max(self.started, now - seconds)
             waiting = [kind_of(one) for name, one in self.jobs.items() if name not in self.ended_ids]
-            left = seconds_left(self.took, waiting, now - self.started, self.earlier)
+            left = seconds_left(self.took, waiting, now - self.first_began, self.earlier)
         self.estimated = (now, left)
 
     def running_jobs(self) -> list[tuple[Job, dict[str, Any]]]:

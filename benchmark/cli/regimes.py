@@ -128,11 +128,10 @@ def list_command(
 
     mmbench regimes list --store runs --format json
     """
-    from rich.table import Table
 
     from ..core.registry import entries
     from ..planning.segmenters import load, parameters
-    from ..report.console import console
+    from ..report.console import borderless, console
     from ..segmentation.results import records
 
     if output not in ("text", "json"):
@@ -162,7 +161,7 @@ def list_command(
     if output == "json":
         typer.echo(json.dumps(found, indent=1))
         return
-    table = Table(box=None, padding=(0, 2), show_header=False)
+    table = borderless(columns=len(found[0]) if found else 0)
     for row in found:
         table.add_row(*row.values())
     console().print(table)

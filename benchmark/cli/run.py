@@ -41,7 +41,7 @@ def carry_out(planned: Plan) -> bool:
 
             table_blocks(planned.store, out)
     except KeyboardInterrupt:
-        out.print("[yellow]interrupted[/]: the same command goes on with what is missing")
+        out.print("[yellow]interrupted[/]: run the same command again to resume")
         if launcher.detached:
             out.print(
                 f"the jobs go on without it. Watch: mmbench status --store {store} --watch; "

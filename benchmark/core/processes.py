@@ -8,12 +8,14 @@ folder of data that somebody else made, would be run in place of the module of t
 from __future__ import annotations
 
 import os
+import pickle
 import signal
 import sys
 from collections.abc import Iterator, Sequence, Set
 from contextlib import contextmanager
 from multiprocessing import forkserver, resource_tracker
 from multiprocessing.context import ForkServerContext, ForkServerProcess, SpawnContext, SpawnProcess
+from multiprocessing.reduction import ForkingPickler
 from types import ModuleType
 from typing import Any
 
@@ -65,6 +67,11 @@ class ForkedProcess(ForkServerProcess):
         with _nothing_of_the_caller(_TO_A_GROUP):
             return ForkServerProcess._Popen(process_obj)  # pyright: ignore[reportAttributeAccessIssue]
 
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        """What the process reads of itself, which it does after the import of what takes long."""
+        function, arguments, *state = super().__reduce_ex__(protocol)
+        return _rebuilt_or_ended, (bytes(ForkingPickler.dumps((function, arguments, state))),)
+
     def run(self) -> None:
         """Calls the target, in the environment that the caller had when it started this process."""
         signal.pthread_sigmask(
@@ -73,6 +80,18 @@ class ForkedProcess(ForkServerProcess):
         os.environ.clear()
         os.environ.update(self._environment)  # pyright: ignore[reportAttributeAccessIssue]
         super().run()
+
+
+def _rebuilt_or_ended(content: bytes) -> Any:
+    """A process as its caller described it. Where the caller has ended by now, as by Ctrl-C, its locks are gone: the process
+    ends without a word."""
+    try:
+        function, arguments, (state, *_) = pickle.loads(content)
+    except FileNotFoundError:
+        os._exit(1)
+    made = function(*arguments)
+    made.__dict__.update(state)
+    return made
 
 
 class ForkedContext(ForkServerContext):

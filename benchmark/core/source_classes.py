@@ -118,9 +118,14 @@ def params_of(lineage: list[SourceClass]) -> SourceClass:
                     f"{one.file.path}: Params should be a dataclass of this file, of mmbench or of its own package"
                 )
             return params
+    first = lineage[0]
+    if not first.node.bases:
+        raise UsageError(
+            f"{first.file.path}: class {first.node.name} derives from nothing: write class {first.node.name}(Method), with "
+            "from mmbench.methods.method import Method"
+        )
     raise UsageError(
-        f"{lineage[0].file.path}: class {lineage[0].node.name} should say Params itself: the source of its base "
-        "is not read"
+        f"{first.file.path}: class {first.node.name} should say Params itself: the source of its base is not read"
     )
 
 

@@ -16,9 +16,25 @@ def domain_of(place: str) -> str:
     return place.partition("/")[2]
 
 
-def can_stand_in_a_task(name: str) -> bool:
-    """Whether a dataset or a domain can be named in a task: not with a sign that joins places, or space around it."""
-    return name == name.strip() and not set(name) & set("+,/*>")
+#: Signs that join the places of a task.
+JOINING = "+,/*>"
+
+
+def why_not_in_a_task(name: str) -> str:
+    """Why a dataset or a domain cannot be named in a task: a sign in it joins places, or space is around it.
+
+    Args:
+        name: of the dataset or the domain.
+
+    Returns:
+        The reason, to be said after the name; empty where there is none.
+    """
+    signs = [sign for sign in JOINING if sign in name]
+    if signs:
+        return f"cannot stand in a task, where {' '.join(signs)} {'has' if len(signs) == 1 else 'have'} a meaning"
+    return (
+        "" if name and name == name.strip() else "cannot stand in a task: it is empty, or has space around it"
+    )
 
 
 @dataclass(frozen=True)

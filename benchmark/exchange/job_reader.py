@@ -188,6 +188,7 @@ class _Environment(BaseModel):
     drawn_validation: dict[str, str] = Field(default_factory=dict)
     single_labels: dict[str, str] = Field(default_factory=dict)
     seconds: dict[str, float] = Field(default_factory=dict)
+    processor_seconds: float | None = None
     energy_joules: dict[str, float | None] | None = None
     peak_process_memory_bytes: float = 0
     peak_gpu_memory_bytes: float = 0

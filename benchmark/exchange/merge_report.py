@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from typing import Literal, get_args
 
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from ..core.strings import single_line
+from ..report.console import borderless
 
 Kind = Literal[
     "taken",
@@ -36,9 +36,7 @@ class Report:
 
     def print(self, out: Console) -> None:
         """One line for each thing and reason, and how many of each kind there are."""
-        table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
-        for heading in ("", "what", "rows", "why"):
-            table.add_column(heading, overflow="fold")
+        table = borderless("", "what", "rows", "why", padding=(0, 2, 0, 0))
         lines = Counter(self.lines)
         for kind in get_args(Kind):
             for (_, name, reason), count in [item for item in lines.items() if item[0][0] == kind]:

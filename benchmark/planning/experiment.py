@@ -229,6 +229,16 @@ class Experiment(BaseModel):
     def _tasks(cls, names: list[str]) -> list[str]:
         return unique([Task.parse(name).name for name in names], "datasets")
 
+    @field_validator("device")
+    @classmethod
+    def _device(cls, text: str) -> str:
+        """What can be said without the machine that the jobs will run on."""
+        items = [item.strip().removeprefix("cuda:") for item in text.split(",")]
+        named = text.startswith("cuda") and all(item.isdigit() for item in items if item != "cuda")
+        if text not in ("auto", "cpu") and not named:
+            raise ValueError(f"{text!r}: write auto, cpu, cuda, or cuda:0,cuda:1")
+        return text
+
     @field_validator("suite")
     @classmethod
     def _suite(cls, name: str | None) -> str | None:

@@ -20,7 +20,7 @@ from ..core.method_spec import describe
 from ..core.protocol import SEARCHED_RULES, Protocol
 from ..core.registry import entries, find
 from ..core.strings import counted
-from ..core.task import Task, can_stand_in_a_task, dataset_of, domain_of
+from ..core.task import Task, dataset_of, domain_of, why_not_in_a_task
 from ..data.class_holdout import without_classes
 from ..data.compatibility import shared_modalities
 from .base_models import check_models
@@ -248,8 +248,9 @@ def tasks_of(experiment: Experiment, located: Mapping[str, Located]) -> list[Tas
         domains = {name: list(shape_of(located[name]).domains) for name in names}
         for name, own in domains.items():
             for domain in own:
-                if not can_stand_in_a_task(domain):
-                    raise UsageError(f"{name}: a domain called {domain!r} cannot stand in a task; rename it")
+                if why := why_not_in_a_task(domain):
+                    place = "in the data or below 'domain: {values: ...}' of its dataset.yaml"
+                    raise UsageError(f"{name}: a domain called {domain!r} {why}; rename it {place}")
         if task.open:
             (own,) = domains.values()
             if len(own) < 2:

@@ -76,6 +76,20 @@ def print_table(out: Console, title: str, frame: pd.DataFrame, names: Collection
     out.print()
 
 
+def borderless(*headings: str, columns: int = 0, padding: tuple[int, int, int, int] = (0, 2, 0, 2)) -> Table:
+    """A table without lines whose first column, the names, is never broken, and whose others are broken and never cut.
+
+    Args:
+        headings: of its columns.
+        columns: how many it has, where they have no headings.
+        padding: of every cell: above, right, below, left.
+    """
+    table = Table(box=None, padding=padding, header_style="bold", show_header=bool(headings))
+    for place, heading in enumerate(headings or [""] * columns):
+        table.add_column(heading, overflow="fold", no_wrap=place == 0)
+    return table
+
+
 def parts_of(frame: pd.DataFrame, names: Collection[str], width: int) -> int:
     """In how many parts ``print_table`` prints a table.
 

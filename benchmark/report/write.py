@@ -164,7 +164,11 @@ def print_summary(panels: Sequence[summary.Panel], out: Console, view: View = AS
     for panel, text in zip(panels[:fitting], texts, strict=False):
         left_out = len(text) - most
         more = f" ({counted(left_out, 'more method')}: --what accuracy)" if left_out > 0 else ""
-        print_table(out, panel.title + more, text.head(most), SUMMARY_NAMES)
+        shown = text.head(most)
+        empty = [
+            name for name in shown if (shown[name] == HOLE).all()
+        ]  # only those that are left out have a value
+        print_table(out, panel.title + more, shown.drop(columns=empty), SUMMARY_NAMES)
     if rest := len(panels) - fitting:
         out.print(
             f"{counted(rest, 'more set')} of comparable rows: --what accuracy", style="dim", highlight=False

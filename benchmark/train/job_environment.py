@@ -48,6 +48,9 @@ def environment_of(
     """
     return (
         _machine(device, clock)
+        | (
+            {} if checkpointer.resumed else {"processor_seconds": clock.processor}
+        )  # what an interrupted one took is lost
         | _leaks(job)
         | _drawn_validation(job, context)
         | _single_labels(job, context)

@@ -11,7 +11,7 @@
       vitals: {array: vitals, missing: nan}         # NaN says that an entry was not observed
       labs: {array: labs, observed: {array: seen}, time: {array: hours, unit: hours}}   # see ``observations.py``
     words: {array: bert, tokens: text_bert}       # token ids beside features: see ``token_arrays.py``
-    task: {kind: regression, range: [-3, 3]}        # or {kind: classification, classes: [no, yes]}
+    task: {kind: regression, range: [-3, 3]}        # or {kind: classification, classes: [negative, positive]}
     label: label
     unimodal_labels: {text: label_t}  # optional: the label by one modality alone, as annotators gave it for that
     indices: true                     # class labels are indices, even where classes are called by numbers

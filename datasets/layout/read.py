@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 
@@ -136,6 +137,8 @@ class Loader:
                 named[name] = make.text(
                     names_of(ref, array, file, f"{split}/{name}"), file, f"{split}/{name}"
                 )
+        if "domain" in named:
+            check_domains(named["domain"], self.about.optional["domain"].file_of(split), split)
         parts = {
             "label": target,
             **{f"unimodal_labels/{name}": array for name, array in unimodal.items()},
@@ -342,3 +345,20 @@ class Loader:
                 rows = token_rows(tokens[split][0], ref.tokens.file_of(split), f"{split}/{ref.tokens.array}")
             steps[split] = _Steps(mask, observed, time, rows)
         return steps
+
+
+def check_domains(names: np.ndarray, file: Path, split: str) -> None:
+    """Refuses domains of which some have no name: their samples would be in no task of the others.
+
+    Args:
+        names: [samples], str; all empty where the samples have no domains.
+        file, split: what an error names.
+
+    Raises:
+        DataError: some names are empty, and others are not.
+    """
+    empty = names == ""
+    if empty.any() and not empty.all():
+        raise data_error(
+            file, f"{split}/domain", f"sample {int(np.argmax(empty))} has an empty one", "a name"
+        )

@@ -13,6 +13,16 @@ MODALITIES = ("text", "audio", "vision")
 LABELS = "regression_labels"
 #: What MulT's and MultiBench's files call them.
 ALL_LABELS = "labels"
+#: Split, modality or array -> what files that were made in another way call it.
+OTHER_NAMES: Mapping[str, tuple[str, ...]] = {
+    "train": ("training",),
+    "valid": ("dev", "val", "validation", "development"),
+    "test": ("testing", "eval"),
+    "text": ("language", "words", "glove", "bert"),
+    "audio": ("acoustic", "speech", "covarep"),
+    "vision": ("video", "visual", "image", "facet"),
+    LABELS: ("label", "labels", "score", "scores", "sentiment"),
+}
 #: Modality -> the labels by it alone, in files that have them (CH-SIMS).
 UNIMODAL_LABELS = {name: f"{LABELS}_{name[0].upper()}" for name in MODALITIES}
 #: Token ids, attention mask and segments of the text, [samples, 3, positions].

@@ -11,7 +11,15 @@ import numpy as np
 from .. import samples as make
 from ..dataset import SPLITS, Samples, Target, data_error
 from ..token_arrays import token_rows
-from .mmsa_layout import ALL_LABELS, LABELS, MODALITIES, SYNTHETIC_KEY, TOKENS, UNIMODAL_LABELS
+from .mmsa_layout import (
+    ALL_LABELS,
+    LABELS,
+    MODALITIES,
+    OTHER_NAMES,
+    SYNTHETIC_KEY,
+    TOKENS,
+    UNIMODAL_LABELS,
+)
 from .unpickle import load_pickle
 
 
@@ -61,14 +69,12 @@ def split_samples(content: Mapping[Any, Any], split: str, name: str, target: Tar
     part = content.get(split)
     if not isinstance(part, dict):
         wrong = "missing" if part is None else f"is a {type(part).__name__}"
-        known = ", ".join(map(str, content))
-        expected = f"a dict with {', '.join(MODALITIES)}, {LABELS} (found: {known})"
+        expected = f"a dict with {', '.join(MODALITIES)}, {LABELS} ({_found(content, split)})"
         raise data_error(file, split, wrong, expected)
     part = as_mmsa(part)
     for key in (*MODALITIES, LABELS):
         if key not in part:
-            known = ", ".join(map(str, part))
-            raise data_error(file, f"{split}/{key}", "missing", f"an array (found: {known})")
+            raise data_error(file, f"{split}/{key}", "missing", f"an array ({_found(part, key)})")
     scores = make.labels(part[LABELS], target, file, f"{split}/{LABELS}")
     unimodal = {
         m: make.labels(part[key], target, file, f"{split}/{key}")
@@ -94,6 +100,14 @@ def split_samples(content: Mapping[Any, Any], split: str, name: str, target: Tar
         unimodal_target=unimodal,
         tokens=_tokens(part, file, split),
     )
+
+
+def _found(entries: Mapping[Any, Any], key: str) -> str:
+    """What is there instead of a missing entry, and what of it is to be renamed."""
+    names = list(map(str, entries))
+    close = [name for name in names if name.casefold() in OTHER_NAMES.get(key, ()) or name.casefold() == key]
+    remedy = f"; rename {close[0]!r} to {key!r}" if close else ""
+    return f"found: {', '.join(names) or 'nothing'}{remedy}"
 
 
 def as_mmsa(part: Mapping[Any, Any]) -> Mapping[Any, Any]:

@@ -33,6 +33,19 @@ _REMEDIES = {
 }
 
 
+#: The first bytes of what is mistaken for a pickle -> what it is.
+_BEGINNINGS = {
+    b"PK\x03\x04": "a zip archive, as torch.save and numpy.savez write it",
+    b"\x1f\x8b": "compressed by gzip: unpack it",
+    b"BZh": "compressed by bzip2: unpack it",
+    b"\xfd7zXZ": "compressed by xz: unpack it",
+    b"\x89HDF": "an HDF5 file, such as .hdf5, .csd and new .mat",
+    b"\x93NUMPY": "an array of numpy.save",
+    b"<": "a web page: the download gave no file",
+    b"version https://git-lfs": "a pointer of Git LFS: git lfs pull gets the file",
+}
+
+
 class _RefusedError(Exception):
     """A global that no data file needs."""
 
@@ -244,8 +257,12 @@ def load_pickle_from(
     """
     try:
         start = stream.tell()
-        if stream.read(4) == b"PK\x03\x04":
-            raise pickle.UnpicklingError("a zip archive")
+        first = stream.read(max(map(len, _BEGINNINGS)))
+        if not first:
+            raise pickle.UnpicklingError("it is empty")
+        for beginning, meaning in _BEGINNINGS.items():
+            if first.startswith(beginning):
+                raise pickle.UnpicklingError(meaning)
         stream.seek(start)
         # latin1: how pickles that Python 2 wrote keep their bytes
         return unpickler(_Bounded(stream, size), encoding="latin1").load()

@@ -32,6 +32,9 @@
     return element;
   }
 
+  /* A name that may be broken behind the signs in it, and not within a word. */
+  const breakable = (name) => name.split(/(?<=[_,(=+])/).flatMap((part, place) => (place ? [make("wbr"), part] : [part]));
+
   const terms = (text) => text.toLowerCase().split(/\s+/).filter(Boolean);
   const searched = ([place, names]) => {
     const fact = data.facts[place];
@@ -94,13 +97,15 @@
       this.table.tHead.replaceChildren(row);
       this.rows = this.view.rows.map((row) => ({ data: row, text: searched(row), element: this.line(row) }));
       this.body.replaceChildren(...this.rows.map((row) => row.element));
+      const longest = Math.max(0, ...this.view.rows.map(([, names]) => names[0].length));
+      this.table.style.setProperty("--name", `${longest}ch`);  // the column of names, which may be broken, is no narrower
       const first = this.body.querySelector("td");
       if (first) first.tabIndex = 0;
       this.filter();
     }
 
     line([, names, cells]) {
-      const row = make("tr", {}, make("th", { scope: "row" }, names[0]));
+      const row = make("tr", {}, make("th", { scope: "row" }, ...breakable(names[0])));
       for (const name of names.slice(1)) row.append(make("td", {}, name));
       for (const cell of cells) {
         const kinds = ["number", cell?.[at.mark], cell?.[at.hole] ? "hole" : ""].filter(Boolean).join(" ");

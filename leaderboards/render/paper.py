@@ -25,6 +25,11 @@ _ONE, _COLUMN, _BOTH = 340.0, 225.0, 465.0
 #: Points at the size of ``\\footnotesize`` of ten points: of letters by their kind, of the space on both sides of a column.
 _POINTS = {"narrow": 2.6, "wide": 7.2, "capital": 6.4, "other": 4.6}
 _BETWEEN = 8.0
+#: Points of a page of ``article``, of a line, and of the rules of a table with the space below it.
+_HEIGHT, _LINE, _RULES = 520.0, 9.8, 16.0
+#: How many lines of a whole page's width a caption has, at the most.
+_CAPTION_LINES = 4
+_CONTINUED = "(continued)"
 #: Words of which the name of a metric is made, as papers print them.
 _METRICS = {
     "mae": "MAE",
@@ -107,7 +112,8 @@ def paper_tables(
 
     Cells are means with a small standard deviation. The best is bold only where every other row is significantly
     worse, ``≈`` stands as the frame marks it. In a layout of two columns a table stands in one where it fits, else
-    over both (``table*``); what is wider still is parted into tables below each other.
+    over both (``table*``); what is wider still is parted into tables below each other, and what is then higher than a page is continued
+    in a further table. Columns without any value are left out.
 
     Args:
         frame: a tidy frame, such as ``tables.accuracy`` gives.
@@ -147,6 +153,9 @@ def _table(
     names: Mapping[str, str],
 ) -> str:
     """The environment of one block; arguments as of ``paper_tables``."""
+    told = rows.loc[rows["hole"] == "", across]
+    if len(told):  # a column without any value says nothing
+        rows = rows.loc[rows[across].isin(list(told))]
     columns = _columns(rows, across)
     methods = _ordered(rows)
     written = {method: escape_latex(names.get(method, method)) for method in methods}
@@ -158,22 +167,49 @@ def _table(
         name_width = 0.4 * limit
         form = rf">{{\raggedright\arraybackslash}}p{{{name_width - _BETWEEN:.0f}pt}}"
         written = {method: re.sub(r"(?<=[,=(])", r"\\allowbreak{}", text) for method, text in written.items()}
+    free = name_width - _BETWEEN
+    lines = sum(math.ceil(_width(_plain(text)) / free) if form != "l" else 1 for text in written.values())
     environment = "table*" if layout == "two" and limit == _BOTH else "table"
-    lines = [rf"\begin{{{environment}}}[t]", r"\centering", r"\footnotesize", r"\setlength{\tabcolsep}{4pt}"]
-    lines += [r"\setlength{\abovetopsep}{4pt}", r"\sisetup{detect-weight=true,mode=text}"]
-    lines += [rf"\caption{{{_caption(keys, rows, subject, across, names)}}}", rf"\label{{{label}}}"]
-    for place, part in enumerate(_parted(columns, limit - name_width)):
-        if place:
-            lines += ["", r"\medskip"]
-        cells = pd.DataFrame({column.head: column.cells for column in part}, index=methods).fillna("")
-        cells.insert(0, "Method", [written[method] for method in methods])
-        tabular = cells.style.hide(axis="index").to_latex(
-            column_format=f"@{{}}{form}{''.join(column.form for column in part)}@{{}}",
-            hrules=True,
-            siunitx=True,
-        )
-        lines.append(tabular.rstrip("\n"))
-    return "\n".join([*lines, rf"\end{{{environment}}}"]) + "\n"
+    caption = _caption(keys, rows, subject, across, names)
+    above = _CAPTION_LINES * _LINE * _BOTH / (_COLUMN if limit == _COLUMN else _BOTH)
+    floats: list[str] = []
+    for parts in _paged(_parted(columns, limit - name_width), (lines + 1) * _LINE + _RULES, _HEIGHT - above):
+        text = [
+            rf"\begin{{{environment}}}[t]",
+            r"\centering",
+            r"\footnotesize",
+            r"\setlength{\tabcolsep}{4pt}",
+        ]
+        text += [r"\setlength{\abovetopsep}{4pt}", r"\sisetup{detect-weight=true,mode=text}"]
+        if floats:
+            text += [r"\addtocounter{table}{-1}", rf"\caption{{{_CONTINUED}}}"]
+        else:
+            text += [rf"\caption{{{caption}}}", rf"\label{{{label}}}"]
+        for place, part in enumerate(parts):
+            if place:
+                text += ["", r"\medskip"]
+            cells = pd.DataFrame({column.head: column.cells for column in part}, index=methods).fillna("")
+            cells.insert(0, "Method", [written[method] for method in methods])
+            tabular = cells.style.hide(axis="index").to_latex(
+                column_format=f"@{{}}{form}{''.join(column.form for column in part)}@{{}}",
+                hrules=True,
+                siunitx=True,
+            )
+            text.append(tabular.rstrip("\n"))
+        floats.append("\n".join([*text, rf"\end{{{environment}}}"]) + "\n")
+    return "\n".join(floats)
+
+
+def _paged(parts: Sequence[list[_Column]], height: float, limit: float) -> list[list[list[_Column]]]:
+    """The parts in groups that fit a height, at least one in each: no table is higher than a page.
+
+    Args:
+        parts: columns that stand beside each other.
+        height: of a part, in points.
+        limit: of what stands below each other, in points.
+    """
+    most = max(1, int(limit // height))
+    return [list(parts[place : place + most]) for place in range(0, len(parts), most)]
 
 
 def _ordered(rows: pd.DataFrame) -> list[str]:

@@ -24,7 +24,7 @@ from .test_run import TOY
             "--epochs): '-1' is not allowed, expected 1 or more",
         ),
         (("run", "--methods", "erm", "--datasets", "toy", "--modalities", "V"), "has no modality 'V'"),
-        (("run", "--methods", "erm", "--datasets", "toy", "--device", "tpu"), "--device 'tpu'"),
+        (("run", "--methods", "erm", "--datasets", "toy", "--device", "tpu"), "device: 'tpu'"),
         (
             ("run", "--methods", "erm", "--datasets", "toy", "--device", "cuda:7"),
             "--device cuda:7: no GPU can be used here (CUDA_VISIBLE_DEVICES hides all): use --device cpu, or --launcher slurm",
@@ -108,6 +108,12 @@ def test_a_file_of_another_name_is_named(mmbench: Command, data_root: Path) -> N
     (data_root / "mosi" / "feature.pkl").write_bytes(b"")
     said = mmbench("data", "info", "mosi").stderr
     assert "feature.pkl is there: --data mosi=" in said
+    (data_root / "mosi" / "aligned_50.pkl").write_bytes(b"")  # of which the data root may be the folder
+    assert (
+        "mosi/aligned_50.pkl is there: --data mosi="
+        in mmbench("data", "info", "mosi", "--data-root", str(data_root / "mosi")).stderr
+    )
+    (data_root / "mosi" / "aligned_50.pkl").unlink()
     assert mmbench("data", "synth", "mosi").returncode == 0
     file = data_root / "mosi" / "mosi.pkl"
     for given in (file, f"mosi={file}"):  # as `run` takes it, too
@@ -130,5 +136,20 @@ def test_names_that_cannot_stand_in_a_task_are_named_when_data_are_looked_at(
     np.savez(file, **arrays)
     (data_root / "toy").rename(data_root / "to*y")
     said = mmbench("data", "info", "to*y").stdout
-    assert "a dataset called 'to*y' cannot stand in a task" in said
-    assert "a domain called 'a+b' cannot stand in a task" in said
+    assert (
+        "a dataset called 'to*y' cannot stand in a task, where * has a meaning (--datasets): rename its folder"
+        in said
+    )
+    assert "a domain called 'a+b' cannot stand in a task, where + has a meaning" in said
+
+
+def test_a_device_that_cannot_be_meant_is_refused_by_plan_too(mmbench: Command) -> None:
+    for device, refused in (("gpu", True), ("cuda:x", True), ("cpu,cuda:0", True), ("cuda:0,cuda:1", False)):
+        ended = mmbench("plan", "--methods", "erm", "--datasets", "toy", "--device", device)
+        assert ("write auto, cpu, cuda, or cuda:0,cuda:1" in ended.stderr) == refused
+
+
+def test_checks_are_listed_by_what_is_promised_alone(mmbench: Command) -> None:
+    said = mmbench("check", "dataset", "mosi").stdout
+    assert "Its stand-in is written, found again, and says that it is synthetic." in " ".join(said.split())
+    assert "Args:" not in said

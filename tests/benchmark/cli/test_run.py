@@ -196,7 +196,7 @@ def test_ctrl_c_ends_the_run_and_its_workers(mmbench: Command, tmp_path: Path, d
     os.killpg(launcher.pid, signal.SIGINT)  # as a terminal does: launcher and workers
     output, _ = launcher.communicate(timeout=60)
     assert launcher.returncode == 130
-    assert "goes on with what is missing" in output
+    assert "run the same command again to resume" in output
     for file in tmp_path.glob("started-*"):
         pid = int(file.name.removeprefix("started-"))
         until(lambda pid=pid: not Path(f"/proc/{pid}").exists(), 30)
@@ -222,7 +222,7 @@ def test_ctrl_c_ends_the_debug_launcher_the_same_way(
     launcher.send_signal(signal.SIGINT)
     output, _ = launcher.communicate(timeout=60)
     assert launcher.returncode == 130, output
-    assert "goes on with what is missing" in output
+    assert "run the same command again to resume" in output
     assert "1 job in runs: 1 interrupted" in mmbench("status").stdout
 
 

@@ -95,6 +95,7 @@ def test_a_package_of_methods_may_import_relatively(tmp_path: Path, monkeypatch:
     ("body", "message"),
     [
         ("from torch import nn\nclass Mine(nn.Module):\n    pass\n", "should say Params itself"),
+        ("class Mine:\n    pass\n", r"derives from nothing: write class Mine\(Method\)"),
         (
             "from torch.nn import Linear\nclass Mine(ERM):\n    Params = Linear\n",
             "Params should be a dataclass",

@@ -109,6 +109,16 @@ def test_a_session_that_calls_the_library_starts_safe_workers(trap: Path, data_r
     assert "child ran" in run(trap, data_root, [sys.executable, "-P", "-c", code])
 
 
+def test_a_worker_whose_command_has_ended_as_it_starts_says_nothing() -> None:
+    code = (
+        "import pickle; from mmbench.benchmark.core.processes import _rebuilt_or_ended\n"
+        "class Gone:\n    def __reduce__(self): return open, ('/nowhere/lock',)\n"
+        "_rebuilt_or_ended(pickle.dumps((Gone(), (), [{}])))"
+    )
+    ended = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True)
+    assert (ended.returncode, ended.stderr) == (1, "")
+
+
 def test_array_tasks_start_python_with_a_safe_path(tmp_path: Path) -> None:
     from mmbench.benchmark.store.store import Store
     from mmbench.slurm.launcher import Slurm

@@ -112,6 +112,7 @@ BAD_ARRAYS: dict[str, tuple[dict[str, np.ndarray], dict[str, Any], str, str]] = 
     "token rows": ({"t": np.ones((9, 2, 4))}, TOKENS, "train/t", "shape 4x2x4"),
     "same id": ({"clip": np.zeros(9, int)}, {}, "train", "a$_$0 occurs again"),
     "id in two splits": ({}, {"sample_id": "speaker"}, "train", "occurs again"),
+    "empty domain": ({"d": np.array(["a"] * 7 + ["b", ""])}, {"domain": "d"}, "test/domain", "has an empty one"),
     "float ids": ({"clip": np.linspace(0, 1, 9)}, {}, "train/clip", "names or whole numbers"),
     "previous": (
         {"p": np.full(9, 7)},

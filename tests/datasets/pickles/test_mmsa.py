@@ -82,6 +82,14 @@ def test_silence_becomes_zero_in_audio_only(tmp_path: Path, content: Content) ->
         load(tmp_path, content)
 
 
+def test_a_part_by_another_name_is_to_be_renamed(tmp_path: Path, content: Content) -> None:
+    with pytest.raises(DataError, match=r"valid: missing.*found: train, test, dev; rename 'dev' to 'valid'"):
+        load(tmp_path, {"train": content["train"], "test": content["test"], "dev": content["valid"]})
+    content["train"]["video"] = content["train"].pop("vision")
+    with pytest.raises(DataError, match=r"train/vision: missing.*rename 'video' to 'vision'"):
+        load(tmp_path, content)
+
+
 @pytest.mark.parametrize("left", [False, True])
 def test_what_stands_in_stated_padding_is_not_judged(tmp_path: Path, content: Content, left: bool) -> None:
     audio = np.random.default_rng(0).normal(size=(12, 5, 8)).astype(np.float32)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import collections
+import gzip
 import os
 import pickle
 import re
@@ -219,11 +220,22 @@ def test_every_truncation_is_one_line(tmp_path: Path, protocol: int) -> None:
         assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("raw", [b"", b"hello", b"\x80\x63x", b"PK\x03\x04", b"(" * 50 + b"."])
-def test_other_files_are_one_line(tmp_path: Path, raw: bytes) -> None:
+@pytest.mark.parametrize(
+    ("raw", "meaning"),
+    [
+        (b"", "empty"),
+        (b"hello", ""),
+        (b"\x80\x63x", ""),
+        (b"PK\x03\x04", "a zip archive, as torch.save"),
+        (b"(" * 50 + b".", ""),
+        (gzip.compress(b"x"), "gzip: unpack it"),
+        (b"<html>404</html>", "a web page"),
+    ],
+)
+def test_other_files_are_one_line(tmp_path: Path, raw: bytes, meaning: str) -> None:
     file = tmp_path / "other.pkl"
     file.write_bytes(raw)
-    with pytest.raises(DataError, match="not a pickle"):
+    with pytest.raises(DataError, match=rf"not a pickle \(.*{meaning}"):
         load_pickle(file)
 
 

@@ -314,6 +314,22 @@ def test_the_page_is_as_wide_as_the_window(file: Path, look: Look, width: int) -
     assert driver.execute_script("return innerWidth") == width
 
 
+@pytest.mark.parametrize("width", [390, 1280])
+def test_a_long_name_is_broken_behind_a_sign_and_covers_no_other_cell(
+    tmp_path: Path, look: Look, width: int
+) -> None:
+    name = "mplmm(generation=false,signals=false,types=false)"
+    driver = look(write(tmp_path, results({"erm": 1.0, name: 2.0}, 1)), width=width)
+    (cell,) = [one for one in all_of(driver, "#accuracy tbody th") if one.text.startswith("mplmm")]
+    assert cell.text.replace("\n", "") == name
+    assert driver.execute_script("return arguments[0].scrollWidth <= arguments[0].clientWidth", cell)
+    assert driver.execute_script(
+        "const box = arguments[0].getBoundingClientRect(), next = arguments[0].nextSibling.getBoundingClientRect();"
+        "return box.right <= next.left + 1",
+        cell,
+    )
+
+
 def test_five_hundred_rows_of_twenty_columns_are_sorted_and_filtered(tmp_path: Path, look: Look) -> None:
     one_row = tables.accuracy(results({"m": 1.0}, 2, 20), ["mae"], draws=100)
     draw = np.random.default_rng(0)

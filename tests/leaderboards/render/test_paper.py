@@ -82,6 +82,26 @@ def test_nothing_is_lost_where_a_table_is_parted(accuracy: pd.DataFrame):
         assert printed == [metric_name(metric) for metric in dict.fromkeys(accuracy["metric"])]
 
 
+def test_a_table_that_is_higher_than_a_page_is_continued(accuracy: pd.DataFrame):
+    one = accuracy.loc[accuracy["metric"] == "acc2_has0"]
+    many = pd.concat([one.assign(metric=f"metric{number}") for number in range(60)])
+    text = paper_tables(many, "Accuracy", "two")
+    floats = re.findall(r"\\begin\{table\*?\}.*?\\end\{table\*?\}", text, re.DOTALL)
+    assert len(floats) > 1
+    assert text.count(r"\label") == 1
+    assert text.count(r"\addtocounter{table}{-1}") == text.count("(continued)") == len(floats) - 1
+    assert all(f"Metric{number} " in text.replace("Metric-", "Metric") for number in range(60))
+    lines = [10 * part.count("\\\\\n") for part in floats]  # points of the rows
+    assert max(lines) < 550  # the height of a page
+
+
+def test_a_column_without_any_value_is_left_out(accuracy: pd.DataFrame):
+    metric = accuracy["metric"] == "mae"
+    holes = accuracy.assign(hole=accuracy["hole"].where(~metric, "not done"))
+    assert "{MAE" in paper_tables(accuracy, "Accuracy", "two")
+    assert "{MAE" not in paper_tables(holes, "Accuracy", "two")
+
+
 def test_the_caption_says_what_stands_there(missing: pd.DataFrame):
     text = paper_tables(missing, "Missing modalities", "two", "condition", "missing")
     captions = re.findall(r"\\caption\{(.*)\}", text)
@@ -137,6 +157,7 @@ Text.
         check=False,
     )
     assert ended.returncode == 0, ended.stdout[-2000:]
+    assert "Float too large" not in ended.stdout
     assert "Overfull" not in ended.stdout, [line for line in ended.stdout.splitlines() if "Overfull" in line]
 
 
