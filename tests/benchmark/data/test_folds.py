@@ -102,12 +102,19 @@ def test_another_division_than_the_planned_one_is_refused(talks):
         load_task(request, {"talks": talks})
 
 
-def test_a_dataset_without_parts_is_refused_without_folds(talks):
-    request = TaskRequest("talks", ("x",), ("text",), True, "strict", True, "cpu")
-    with pytest.raises(
-        DataError, match="talks: the dataset has no parts of its own; divide it with --folds 5"
-    ):
-        load_task(request, {"talks": talks})
+@pytest.mark.parametrize(
+    ("task", "advice"),
+    [
+        ("talks", "divide it with --folds 5"),
+        ("talks/1", "divide it with --folds 5"),
+        ("talks/0+talks/1->talks/2", "out: --datasets talks --folds leave-one-out --fold-group domain"),
+        ("talks->others", "a shift between datasets needs those of each"),
+    ],
+)
+def test_a_dataset_without_parts_is_refused_without_folds(talks, task, advice):
+    request = TaskRequest(task, ("x",), ("text",), True, "strict", True, "cpu")
+    with pytest.raises(DataError, match=f"talks: the dataset has no parts of its own; .*{advice}"):
+        load_task(request, {"talks": talks, "others": talks})
 
 
 @pytest.mark.parametrize(
