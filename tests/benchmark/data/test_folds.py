@@ -11,7 +11,8 @@ from mmbench.benchmark.core.errors import UsageError
 from mmbench.benchmark.core.fold import AUTO, LEAVE_ONE_OUT, TRAIN_VALID, Fold
 from mmbench.benchmark.data.folds import all_samples, divide
 from mmbench.benchmark.data.tensors import TaskRequest, load_task
-from mmbench.datasets.dataset import DataError, Samples
+from mmbench.benchmark.planning.folds import Folds
+from mmbench.datasets.dataset import SPLITS, DataError, Samples
 from mmbench.datasets.locate import locate
 
 DESCRIPTION = """
@@ -100,6 +101,20 @@ def test_another_division_than_the_planned_one_is_refused(talks):
     request = TaskRequest("talks", ("x",), ("text",), True, "strict", True, "cpu", fold=fold)
     with pytest.raises(DataError, match="no longer the one that the job was planned with"):
         load_task(request, {"talks": talks})
+
+
+def test_a_fold_that_is_a_group_is_named_and_keeps_its_identity(talks):
+    division = divide(samples_of(talks), LEAVE_ONE_OUT, "domain", talks, "talks")
+    assert division.names == ("0", "1", "2", "3")
+    assert not divide(samples_of(talks), 5, AUTO, talks, "talks").names
+    known = Folds(4, "domain", True, division.digest)
+    for fold, unnamed in zip(replace(known, names=division.names).all(), known.all(), strict=True):
+        tested = samples_of(talks).domain[division.parts[fold.index - 1] == SPLITS.index("test")]
+        assert set(tested) == {fold.name}
+        assert fold.identity == unnamed.identity
+        assert Fold(**fold.to_dict()) == fold
+        assert fold.place == f"{unnamed.place} ({fold.name})"
+        assert "name" not in unnamed.to_dict()
 
 
 @pytest.mark.parametrize(
