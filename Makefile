@@ -86,7 +86,7 @@ bench: $(VENV)/.installed-test  ## measure the speed that the README claims
 	OMP_NUM_THREADS=1 $(BIN)/python tests/speed/scheduling.py
 
 RESULTS := results
-RESULT_SETS := rosmap handwritten mosi texts dsads
+RESULT_SETS := rosmap handwritten mosi texts dsads physionet iemocap
 
 results: $(RESULT_SETS:%=results-%)  ## make docs/results anew of real data in RESULTS_DATA; results-SET makes one set
 

@@ -12,14 +12,17 @@ from mmbench.benchmark.report.results import Filter, results
 from mmbench.leaderboards.labels import AVERAGE, CLEAN, MISSING, UPPER_BOUND
 from mmbench.leaderboards.stats.bootstrap import DRAWS, Resampled
 from mmbench.leaderboards.stats.intervals import interval, p_value
-from mmbench.leaderboards.tables.groups import groups_of, score
+from mmbench.leaderboards.tables.groups import groups_of, led, score
 
 #: What each method is compared with, where the store has it.
-REFERENCES = ("erm", "logistic", "random_forest")
+REFERENCES = ("erm", "logistic", "random_forest", "gradient_boosting")
 
 
 def against(
-    store: Path, references: Sequence[str] = REFERENCES, asked: frozenset[str] = frozenset()
+    store: Path,
+    references: Sequence[str] = REFERENCES,
+    asked: frozenset[str] = frozenset(),
+    lead: str = "",
 ) -> pd.DataFrame:
     """The difference between each method and each reference by the main metric, on complete data and with modalities missing.
 
@@ -30,6 +33,7 @@ def against(
         references: names of what the methods are compared with, whatever their parameters. A method is also compared with itself
             under other parameters, its controls.
         asked: the tasks that are compared; all of the store where it is empty.
+        lead: the metric that judges; empty for the main one of the data.
 
     Returns:
         ``condition`` (clean, or the average over all patterns of missing modalities), ``method``, ``reference``, ``metric``, ``tasks``, ``n``
@@ -39,7 +43,7 @@ def against(
     scores: dict[tuple[str, str], dict[str, Resampled]] = {}
     metric = sign = None
     tasks: list[str] = []
-    for group in groups_of(results(store, Filter(tasks=asked))):
+    for group in led(groups_of(results(store, Filter(tasks=asked, lead=lead)))):
         if group.block.protocol.endswith(UPPER_BOUND):
             continue
         task = group.block.task

@@ -4,20 +4,22 @@
 
 ``{{ value SET METHOD [COLUMN] }}`` is a mean; without a column that of the main metric on complete data, with its 95 % interval.
 ``{{ metric SET METHOD METRIC }}`` is another metric there. ``{{ gain SET METHOD REFERENCE [missing] }}`` is the paired difference from a
-reference, ``{{ without SET METHOD MODALITIES [drop] }}`` what is left without some modalities, or what is lost, ``{{ rho SET METHOD DIAGNOSTIC
+reference, ``{{ target SET METHOD TARGET [METRIC] }}`` the value on one of several targets, ``{{ without SET METHOD MODALITIES [drop] }}`` what is left without some modalities, or what is lost, ``{{ rho SET METHOD DIAGNOSTIC
 CONDITION [error] }}`` Spearman's correlation of what a method tells of itself with the severity of damage, or with its error,
-``{{ best SET [COLUMN] }}`` the first method of a column, ``{{ table SET }}`` the table of a set, ``{{ samples SET }}`` how many test samples it has,
+``{{ best SET [COLUMN] }}`` the first method of a column, ``{{ table SET [METRIC...] }}`` the table of a set with further metrics beside the main
+one, ``{{ targets SET }}`` methods by targets, ``{{ samples SET }}`` how many test samples it has,
 ``{{ time SET }}`` how long it took. A column is named by a part of its heading in ``summary.csv``.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
 import pandas as pd
-from mmbench.leaderboards.labels import WITHIN_MARGIN
+from mmbench.leaderboards.labels import OVER_TARGETS, WITHIN_MARGIN
 from mmbench.leaderboards.render.text import shown_mark
 
 HERE = Path(__file__).parent
@@ -39,6 +41,8 @@ def render(template: str) -> str:
         "value": value,
         "metric": metric,
         "gain": gain,
+        "target": target,
+        "targets": targets,
         "without": without,
         "rho": rho,
         "best": best,
@@ -70,18 +74,41 @@ def value(name: str, method: str, column: str = "") -> str:
     if column:
         heading = _heading(name, column.replace("_", " "))
         return _shown(float(_summary(name).loc[method, heading]), heading)
-    return _with_interval(_main(name).loc[method])
+    return _with_interval(_whole(name).loc[method])
 
 
 def metric(name: str, method: str, which: str) -> str:
     """The mean of any metric on complete data, with its interval.
 
     Args:
-        name: of the set, which has one task.
+        name: of the set; of several tasks it is the mean over them.
         method: its label.
         which: the metric, as accuracy.csv names it.
     """
-    return _with_interval(_main(name, which).loc[method])
+    return _with_interval(_whole(name, which).loc[method])
+
+
+def target(name: str, method: str, which: str, metric: str = "") -> str:
+    """A metric on one of several targets, with its interval.
+
+    Args:
+        name: of the set.
+        method: its label.
+        which: the target, such as ``physionet/CCU``.
+        metric: its name; empty for the main one.
+    """
+    return _with_interval(_targets(name, metric, f"target:{which}").loc[method])
+
+
+def targets(name: str) -> str:
+    """Methods by targets, best first: the main metric on each with its interval."""
+    frame = pd.read_csv(HERE / name / "targets.csv")
+    places = [one.partition(":")[2] for one in frame["condition"].unique() if one.startswith("target:")]
+    rows = [["method", *places], ["---", *["---:"] * len(places)]]
+    rows += [
+        [f"`{method}`", *(target(name, method, one) for one in places)] for method in _summary(name).index
+    ]
+    return _as_table(rows)
 
 
 def _with_interval(row: pd.Series) -> str:
@@ -150,28 +177,40 @@ def best(name: str, column: str = "clean") -> str:
     return f"`{ranked.index[0]}`"
 
 
-def table(name: str) -> str:
-    """Methods by columns, best first: the main metric with its interval, what is not told apart from the best, the gain over ERM."""
+def table(name: str, *further: str) -> str:
+    """Methods by columns, best first: the main metric with its interval, what is not told apart from the best, the gain over ERM.
+
+    Args:
+        name: of the set.
+        further: metrics that stand beside the main one, with their intervals.
+    """
     summary = _summary(name)
     headings = {part: _heading(name, part) for part in _COLUMNS if _heading(name, part, False)}
-    main = _heading(name, "clean")
-    title = main.replace(", clean", "")
-    head = ["method", "n", title, "gain over ERM", *(_COLUMNS[part] for part in headings), "gain, missing"]
+    title = _heading(name, "clean").replace(", clean", "")
+    shown = [_COLUMNS[part] for part in headings]
+    missing = (
+        ["gain, missing"] if "missing, mean" in headings else []
+    )  # nothing can be missing of one modality
+    head = ["method", "n", title, *further, "gain over ERM", *shown, *missing]
     rows = [head, ["---", *["---:"] * (len(head) - 1)]]
     for method in summary.index:
         row = [f"`{method}`", str(summary.loc[method, "n"])]
-        several = method not in _main(name).index
-        row.append(value(name, method, "clean") if several else value(name, method) + _mark(name, method))
+        row.append(value(name, method) + _mark(name, method))
+        row += [metric(name, method, one) for one in further]
         row.append(_gain(name, method, "clean"))
         row += [_shown(float(summary.loc[method, heading]), heading) for heading in headings.values()]
-        row.append(_gain(name, method, "missing"))
+        row += [_gain(name, method, "missing")] * len(missing)
         rows.append(row)
+    return _as_table(rows)
+
+
+def _as_table(rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
 def samples(name: str) -> str:
     """How many test samples there are."""
-    return str(_main(name)["samples"].iloc[0])
+    return str(_whole(name)["samples"].iloc[0])
 
 
 def time(name: str) -> str:
@@ -193,7 +232,7 @@ def _gain(name: str, method: str, condition: str) -> str:
 
 
 def _mark(name: str, method: str) -> str:
-    row = dict(_main(name).loc[method])
+    row = dict(_whole(name).loc[method])
     row[WITHIN_MARGIN] = str(row.get(WITHIN_MARGIN)) == "True"  # however pandas read the column
     return {"tied": " ≈", "best": " *"}.get(shown_mark(row), "")
 
@@ -205,13 +244,21 @@ def _summary(name: str) -> pd.DataFrame:
     return fair.set_index("method").dropna(axis=1, how="all")
 
 
-@cache
-def _main(name: str, which: str = "") -> pd.DataFrame:
-    """Method -> its row of a metric, by default the main one, where there is one task."""
+def _whole(name: str, which: str = "") -> pd.DataFrame:
+    """Method -> its row of a metric, by default the main one: on its task, or the mean over several tasks."""
+    if (HERE / name / "targets.csv").exists():
+        return _targets(name, which, OVER_TARGETS)
     frame = pd.read_csv(HERE / name / "accuracy.csv")
     first = frame[frame["metric"] == (which or frame["metric"].iloc[0])]
-    fair = first[~first["protocol"].str.contains("upper bound")].drop_duplicates("method", keep=False)
-    return fair.set_index("method")
+    return first[~first["protocol"].str.contains("upper bound")].set_index("method")
+
+
+@cache
+def _targets(name: str, which: str, condition: str) -> pd.DataFrame:
+    """Method -> its row of a metric, by default the main one, on one of several targets or over all of them."""
+    frame = pd.concat(map(pd.read_csv, sorted((HERE / name).glob("targets*.csv"))))
+    wanted = frame["metric"] == (which or pd.read_csv(HERE / name / "targets.csv")["metric"].iloc[0])
+    return frame[wanted & (frame["condition"] == condition)].set_index("method")
 
 
 @cache
