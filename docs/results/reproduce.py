@@ -94,7 +94,7 @@ def write_tables(name: str, store: Path, work: Path) -> None:
     first, *further = METRICS.get(name, ("",))
     lead = ("--metric", first) if first else ()
     call("leaderboard", *chosen, *lead, "--format", "terminal,csv,md", "--out", tables)
-    call("findings", *chosen, "--out", tables)
+    call("findings", *chosen, *lead, "--out", tables)
     for metric in further:  # the mean over targets, which is a table of one metric
         own = work / f"{name}-{metric}"
         call(
