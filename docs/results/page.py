@@ -143,13 +143,17 @@ def without(name: str, method: str, missing: str, what: str = "mean") -> str:
         name: of the set.
         method: its label.
         missing: the modalities that are missing, with ``+`` between them.
-        what: ``mean``, or ``drop``: what is lost against complete data, with its interval.
+        what: ``mean``, which of several tasks is that over them, or ``drop``: what is lost against complete data, with its
+            interval, of one task.
     """
     frame = pd.read_csv(HERE / name / "patterns.csv").set_index(["method", "condition"])
-    row = frame.loc[(method, f"missing:{missing}")]
+    rows = frame.loc[[(method, f"missing:{missing}")]]
+    row = rows.iloc[0]
     percent = row["unit"] == "fraction"
     if what == "mean":
-        return _number(float(row["mean"]), percent)
+        return _number(float(rows["mean"].mean()), percent)
+    if len(rows) > 1:
+        raise KeyError(f"the intervals of {len(rows)} tasks are not that of their mean")
     ends = ", ".join(_number(float(row[f"drop_{end}"]), percent, sign=True) for end in ("low", "high"))
     return f"{_number(float(row['drop']), percent, sign=True)} [{ends}]"
 
