@@ -119,7 +119,8 @@ def write_tables(name: str, store: Path, work: Path) -> None:
             (kept / file).write_bytes((tables / file).read_bytes())
         elif (kept / file).exists():  # a packed store lacks what it is made of
             print(f"{kept / file} stays as it was: {store} does not give it", flush=True)
-    patterns(tables / "missing.csv").to_csv(kept / "patterns.csv", index=False, float_format="%.5g")
+    if (tables / "missing.csv").exists():  # of one modality nothing is missing
+        patterns(tables / "missing.csv").to_csv(kept / "patterns.csv", index=False, float_format="%.5g")
     packed = kept / "predictions.tar.xz"
     pack(store, packed, clean_only=name in CLEAN_ONLY)
     if packed.stat().st_size > LARGEST:
