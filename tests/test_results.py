@@ -185,6 +185,34 @@ def test_fields_on_many_rows_and_lost_steps_are_those_of_the_tables(
     assert page.render("{{ order rows acc2_has0 }}") == "-0.50 over 3 methods"
 
 
+def test_the_page_takes_means_over_targets_and_each_target_from_their_table(
+    store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    page = script("page")
+    (tmp_path / "one").mkdir()
+    ends = {"low": 0.5, "high": 0.75, "unit": "fraction"}
+    rows = [
+        {"method": "erm", "condition": condition, "metric": metric, "mean": mean, **ends}
+        for metric, values in (("auroc_ovr", (0.625, 0.6)), ("auprc_ovr", (0.375, 0.3)))
+        for condition, mean in zip((page.OVER_TARGETS, "target:a/x"), values, strict=True)
+    ]
+    frame = pd.DataFrame(rows)
+    for metric, file in (("auroc_ovr", "targets"), ("auprc_ovr", "targets-auprc_ovr")):
+        frame[frame["metric"] == metric].to_csv(tmp_path / "one" / f"{file}.csv", index=False)
+    monkeypatch.setattr(page, "HERE", tmp_path)
+    fields = "{{ value one erm }}; {{ metric one erm auprc_ovr }}; {{ target one erm a/x }}; {{ target one erm a/x auprc_ovr }}"
+    shown = "62.5 [50.0, 75.0]; 37.5 [50.0, 75.0]; 60.0 [50.0, 75.0]; 30.0 [50.0, 75.0]"
+    assert page.render(fields) == shown
+
+
+def test_gains_are_by_the_metric_that_leads(store: Path):
+    against = script("against")
+    leads = {
+        lead: against.against(store, ["erm"], lead=lead)["metric"].unique().tolist() for lead in ("", "mae")
+    }
+    assert leads == {"": ["acc2_has0", "mae"], "mae": ["mae"]}
+
+
 def test_csv_alone_has_the_summary_of_the_terminal(store: Path, tmp_path: Path):
     said = io.StringIO()
     write_leaderboards(
@@ -225,3 +253,33 @@ def test_transcripts_become_two_datasets(tmp_path: Path):
         media = find_media(str(place), tmp_path)
         assert len(media.clips) == 9
         assert all(check.ok for check in check_media(media))
+
+
+def test_a_dialogue_is_in_one_part_and_its_session_is_its_domain(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    emotions = ("angry", "excited", "frustrated", "happy", "neutral", "sad")
+    rows = [
+        {
+            "corpus": "iemocap",
+            "id": f"{session}-{dialogue}-{k}",
+            "emotion": emotion,
+            "english": f"said {k}",
+            "video": f"{session}-{dialogue}",
+            "order": k,
+            "speaker": "FM"[k % 2],
+            "session": session,
+        }
+        for session in ("01", "02")
+        for dialogue in range(8)
+        for k, emotion in enumerate(emotions)
+    ]
+    other = rows[0] | {"corpus": "meld", "emotion": "joy"}
+    pd.DataFrame([*rows, other]).to_parquet(tmp_path / "affect-texts.parquet")
+    monkeypatch.setenv("RESULTS_DATA", str(tmp_path))
+    media = find_media(str(RESULTS / "data" / "iemocap"), tmp_path)
+    assert all(check.ok for check in check_media(media))
+    parts = pd.DataFrame({"of": clip.sample_id[:4], "split": clip.split} for clip in media.clips)
+    assert parts.groupby("of")["split"].nunique().tolist() == [1] * 16
+    assert set(parts["split"]) == {"train", "valid", "test"}
+    assert {clip.domain for clip in media.clips} == {"01", "02"}

@@ -14,7 +14,7 @@ from .table_options import Asked, asks_for_tables
 FORMATS = ("terminal", "md", "json")
 
 
-@asks_for_tables()
+@asks_for_tables("metric")
 def findings(
     asked: Asked,
     store: Annotated[Path, typer.Option("--store", help="Folder of the results.")] = Path("runs"),
@@ -35,6 +35,8 @@ def findings(
     mmbench findings --methods erm,ebmc --format terminal,json --out tables
 
     mmbench findings --ensemble seeds
+
+    mmbench findings --metric auroc_ovr
     """
     from rich.padding import Padding
     from rich.text import Text
@@ -54,7 +56,7 @@ def findings(
             raise UsageError(f"unknown format {name!r}: {nearest(name, FORMATS)}")
     results, faults = readable(store, asked.chosen())
     names = [name for name in chosen_tables(None, results) if name in questions.READS]
-    tables = frames_there(names, results, "accuracy")
+    tables = frames_there(names, results, "accuracy", asked.view)
     try:
         answers = questions.findings(tables, margin, large)
     except ValueError as error:

@@ -28,6 +28,8 @@ class Fold:
         division: 16 hexadecimal digits that stand for which samples train, validate and test in every fold.
         parts: ``TRAIN_VALID`` where only these parts of the dataset are divided; ``ONE_TEST`` where they are and the fold
             validates, so that the dataset's test part tests all folds; empty for all of it.
+        name: the group that is the fold, such as a person, where every group is one; empty elsewhere, and in stores of before
+            it was noted.
     """
 
     __pydantic_config__: ClassVar[Mapping[str, Any]] = {"strict": True, "extra": "forbid"}
@@ -38,6 +40,7 @@ class Fold:
     leave_one_out: bool
     division: Annotated[str, MinLen(16)]
     parts: Literal["", "train+valid", "train+valid/test"] = ""
+    name: str = ""
 
     def __post_init__(self) -> None:
         if self.index > self.count:
@@ -56,13 +59,13 @@ class Fold:
 
     @property
     def place(self) -> str:
-        """``fold 2/5``."""
-        return f"fold {self.index}/{self.count}"
+        """``fold 2/5``, or ``fold 2/5 (anna)`` where anna is left out."""
+        return f"fold {self.index}/{self.count}" + (f" ({self.name})" if self.name else "")
 
     def to_dict(self) -> dict[str, Any]:
-        """As plain values; the parts are named where not all are divided, as the files of the first folds did not name
-        them."""
-        return {name: value for name, value in vars(self).items() if value or name != "parts"}
+        """As plain values; the parts and what is left out are there where they say something, as the files of the first folds
+        did not have them."""
+        return {name: value for name, value in vars(self).items() if value or name not in ("parts", "name")}
 
     @property
     def identity(self) -> list[Any]:

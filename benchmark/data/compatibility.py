@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from ...datasets.dataset import SPLITS, DataError, Located, Target
 from ..core.errors import UsageError
-from ..core.task import Task
+from ..core.task import Task, domain_of
 
 
 def common_target(targets: Mapping[str, Target]) -> Target:
@@ -82,18 +82,24 @@ def label_scale(own: Target, common: Target) -> float:
 Blocks = dict[str, tuple[int, int]]
 
 
-def check_split_sizes(name: str, counts: Mapping[str, int]) -> None:
+def check_split_sizes(name: str, counts: Mapping[str, int], task: Task | None = None) -> None:
     """Checks that every split of a dataset has samples.
 
     Args:
         name: of the dataset, for the message.
         counts: split -> number of samples.
+        task: what is done with it, for the message: folds divide a dataset, and no shift.
 
     Raises:
         DataError: a split has none.
     """
     if counts.get("train") and not counts.get("valid") and not counts.get("test"):
-        raise DataError(f"{name}: the dataset has no parts of its own; divide it with --folds 5")
+        advice = "divide it with --folds 5"
+        if task is not None and task.sources != (task.target,):  # no folds divide a shift
+            advice = "a shift between datasets needs those of each"
+            if domain_of(task.target):
+                advice = f"leave each domain out: --datasets {name} --folds leave-one-out --fold-group domain"
+        raise DataError(f"{name}: the dataset has no parts of its own; {advice}")
     for split in SPLITS:
         if not counts.get(split):
             raise DataError(f"{name}: split {split!r} has no samples; it needs at least one")

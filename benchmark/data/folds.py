@@ -38,6 +38,7 @@ class Division:
         digest: 16 hexadecimal digits that stand for the parts of all samples, whatever their order.
         leaks: what the folds share, in words.
         notes: what a reader should know of the folds, in words.
+        names: what each fold leaves out, where every group is a fold; else empty.
     """
 
     group: str
@@ -46,6 +47,7 @@ class Division:
     digest: str
     leaks: tuple[str, ...]
     notes: tuple[str, ...]
+    names: tuple[str, ...] = ()
 
 
 def all_samples(splits: Mapping[str, Samples], place: str, parts: str = "") -> Samples:
@@ -105,6 +107,7 @@ def divide(
     name = _chosen(group, rule, known, place)
     classes = samples.target if located.target.kind == "classification" else None
     names = [str(one) for one in samples.sample_id]
+    left_out: tuple[str, ...] = ()
     wholes = [str(one) for one in known[name].names] if name else None
     try:
         if wholes is not None and len(set(wholes)) < FEWEST_GROUPS:
@@ -114,6 +117,7 @@ def divide(
         if rule == LEAVE_ONE_OUT:
             assert wholes is not None  # see _chosen
             fold = folds_of_groups(wholes)
+            left_out = tuple(sorted(set(wholes)))
         else:
             fold = draw_folds(int(rule), names, classes=classes, groups=wholes)
     except ValueError as error:
@@ -140,6 +144,7 @@ def divide(
         digest=_digest(names, parts),
         leaks=tuple(_shared(known, name, fold, place)),
         notes=tuple(_notes(parts, samples, located.target, place, "valid" if of == ONE_TEST else "test")),
+        names=left_out,
     )
     return division
 

@@ -305,7 +305,8 @@ def _load(located: Located, request: TaskRequest) -> dict[str, Samples]:
     """The parts of a dataset with the modalities of a request."""
     splits, modalities = located.load(), request.modalities
     if not request.fold:
-        check_split_sizes(located.name, {name: len(split) for name, split in splits.items()})
+        counts = {name: len(split) for name, split in splits.items()}
+        check_split_sizes(located.name, counts, Task.parse(request.task))
     return {
         name: replace(
             split,

@@ -80,7 +80,7 @@ def check_job_data(
             if name not in shapes:
                 shapes[name] = shape_of(located[name])
             if not divided:
-                check_split_sizes(name, shapes[name].samples)
+                check_split_sizes(name, shapes[name].samples, task)
         for place in task.places:
             if domain_of(place) and not divided:  # a division into folds was checked when it was made
                 counts = shapes[dataset_of(place)].domains.get(domain_of(place), {})

@@ -29,6 +29,7 @@ class Folds:
         count, group, leave_one_out, division, parts: as those of ``Fold``.
         leaks: what its folds share, in words.
         notes: what a reader should know of it, in words.
+        names: of each fold, as ``Fold.name``; empty where they have none.
     """
 
     count: int
@@ -38,12 +39,13 @@ class Folds:
     leaks: Sequence[str] = ()
     notes: Sequence[str] = ()
     parts: Literal["", "train+valid", "train+valid/test"] = ""
+    names: Sequence[str] = ()
 
     def all(self) -> list[Fold]:
         """Every fold of it, in order."""
         return [
-            Fold(index, self.count, self.group, self.leave_one_out, self.division, self.parts)
-            for index in range(1, self.count + 1)
+            Fold(index, self.count, self.group, self.leave_one_out, self.division, self.parts, name)
+            for index, name in enumerate(self.names or [""] * self.count, 1)
         ]
 
 
@@ -85,7 +87,7 @@ def division_of(experiment: Experiment, task: Task, located: Mapping[str, Locate
     parts = "" if experiment.fold_parts == "all" else experiment.fold_parts
     file = _cache_file(own.fingerprint(), task.target, experiment.folds, experiment.fold_group, parts)
     known = read_json(file)
-    if isinstance(known, dict) and known.keys() | {"parts"} == {item.name for item in fields(Folds)}:
+    if isinstance(known, dict) and known.keys() == {item.name for item in fields(Folds)}:
         return Folds(**known)
     samples = all_samples(own.load(), task.target, parts)
     made = divide(samples, experiment.folds, experiment.fold_group, own, task.target, parts)
@@ -97,6 +99,7 @@ def division_of(experiment: Experiment, task: Task, located: Mapping[str, Locate
         list(made.leaks),
         list(made.notes),
         parts,
+        list(made.names),
     )
     try:
         file.parent.mkdir(parents=True, exist_ok=True)

@@ -184,24 +184,28 @@ def frames(
         yield name, made
 
 
-def frames_there(names: Sequence[str], results: Sequence[Result], needed: str) -> dict[str, pd.DataFrame]:
+def frames_there(
+    names: Sequence[str], results: Sequence[Result], needed: str, view: View = AS_MADE
+) -> dict[str, pd.DataFrame]:
     """Makes tables, and leaves out those that the results hold nothing for.
 
     Args:
         names: which.
         results: one a job.
         needed: the table that must be among them.
+        view: which metric leads.
 
     Returns:
         Name -> tidy frame.
 
     Raises:
-        UsageError: the results hold nothing for ``needed``.
+        UsageError: the results hold nothing for ``needed``, or no table has the metric.
     """
-    made = dict(_made(names, results, "", ()))
+    made = dict(_made(names, results, "", (), view))
     if isinstance(why := made.get(needed), ValueError):
         raise UsageError(f"leaderboard {needed}: {why}")
-    return {name: frame for name, frame in made.items() if not isinstance(frame, ValueError)}
+    there = {name: frame for name, frame in made.items() if not isinstance(frame, ValueError)}
+    return view.shown(there, known_tables(()))
 
 
 def chosen_frames(

@@ -278,6 +278,7 @@ def _result(
         trained=trained,
         fold=job.fold.index if job.fold else 0,
         folds=job.fold.count if job.fold else 0,
+        left_out=job.fold.name if job.fold else "",
         held_out_test=bool(job.fold) and job.fold.parts == ONE_TEST,
     )
 

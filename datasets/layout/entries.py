@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -92,6 +93,18 @@ class Entries:
         if not isinstance(value, str):
             raise self.wrong(key, repr(value), "text")
         return value
+
+    def beside(self, value: str, key: str) -> Path:
+        """The path that an entry names: ``~`` and ``$VARIABLES`` are filled in, and a relative one starts at the file's folder.
+
+        Args:
+            value: what the file holds.
+            key: the entry, for messages.
+        """
+        expanded = os.path.expanduser(os.path.expandvars(value))
+        if "$" in expanded and "$" in value:
+            raise self.wrong(key, f"{value!r} names a variable that is not set", "a path")
+        return self.file.parent / expanded  # an absolute path stays as it is
 
     def flag(self, top: dict[str, Any], key: str) -> bool:
         """An entry that is true or false.

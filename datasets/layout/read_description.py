@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -242,10 +241,7 @@ class _Reader(Entries):
     def path(self, value: object, key: str) -> Path:
         if not isinstance(value, str) or not value:
             raise self.wrong(key, repr(value), "the path of a file")
-        expanded = os.path.expanduser(os.path.expandvars(value))
-        if "$" in expanded and "$" in value:
-            raise self.wrong(key, f"{value!r} names a variable that is not set", "a path")
-        path = self.file.parent / expanded  # an absolute path stays as it is
+        path = self.beside(value, key)
         if path.suffix.lower() not in SUFFIXES:
             raise self.wrong(key, f"{value!r} has an unknown suffix", ", ".join(SUFFIXES))
         if not path.is_file():

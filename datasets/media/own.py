@@ -119,7 +119,7 @@ class _Own(Entries):
         task = ("task",) if labelled else ()
         top = self.mapping(content, "", _KEYS, ("table", "modalities", *task))
         own_name = self.own_name(top) if "name" in top else self.file.resolve().parent.name
-        table = self.chosen_rows(top, read_table(self.file.parent / self.string(top, "table", "")))
+        table = self.chosen_rows(top, read_table(self.beside(self.string(top, "table", ""), "table")))
         sources = self.sources(top["modalities"], table)
         target = self.target(top["task"]) if labelled else Target("regression")
         if target.kind == "multi-label":

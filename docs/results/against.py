@@ -14,11 +14,11 @@ from mmbench.leaderboards.metrics.base import Metric
 from mmbench.leaderboards.stats.bootstrap import DRAWS, Resampled
 from mmbench.leaderboards.stats.intervals import interval, p_value
 from mmbench.leaderboards.tables.cells import Cell
-from mmbench.leaderboards.tables.groups import groups_of, score
+from mmbench.leaderboards.tables.groups import groups_of, led, score
 from mmbench.leaderboards.tables.robustness import summaries, weighted
 
 #: What each method is compared with, where the store has it.
-REFERENCES = ("erm", "logistic", "random_forest")
+REFERENCES = ("erm", "logistic", "random_forest", "gradient_boosting")
 #: Metrics that are compared beside the main one, where a task has them.
 BESIDE = ("mae",)
 #: The mean over rates of lost steps, 0 to 0.9, as the table of robustness has it.
@@ -26,7 +26,10 @@ RATES = "mean:random-frames"
 
 
 def against(
-    store: Path, references: Sequence[str] = REFERENCES, asked: frozenset[str] = frozenset()
+    store: Path,
+    references: Sequence[str] = REFERENCES,
+    asked: frozenset[str] = frozenset(),
+    lead: str = "",
 ) -> pd.DataFrame:
     """The difference between each method and each reference, on complete data, with modalities missing, and with steps lost at rates.
 
@@ -37,6 +40,7 @@ def against(
         references: names of what the methods are compared with, whatever their parameters. A method is also compared with itself
             under other parameters, its controls.
         asked: the tasks that are compared; all of the store where it is empty.
+        lead: the metric that judges; empty for the main one of the data.
 
     Returns:
         ``condition`` (clean, the average over all patterns of missing modalities, or ``RATES``), ``method``, ``reference``, ``metric`` (the main
@@ -48,7 +52,7 @@ def against(
     metrics: tuple[Metric, ...] = ()
     tasks: list[str] = []
     seeds: dict[tuple[str, str], list[int]] = {}
-    for group in groups_of(results(store, Filter(tasks=asked))):
+    for group in led(groups_of(results(store, Filter(tasks=asked, lead=lead)))):
         if group.block.protocol.endswith(UPPER_BOUND):
             continue
         task = group.block.task

@@ -3,26 +3,28 @@
     python docs/results/page.py
 
 ``{{ value SET METHOD [COLUMN] }}`` is a mean; without a column that of the main metric on complete data, with its 95 % interval.
-``{{ metric SET METHOD METRIC }}`` is another metric there, ``{{ values SET METHOD METRIC }}`` that of each seed. ``{{ gain SET METHOD REFERENCE [CONDITION] [METRIC] }}`` is the paired difference
+``{{ metric SET METHOD METRIC }}`` is another metric there, ``{{ values SET METHOD METRIC }}`` that of each seed, ``{{ target SET METHOD TARGET
+[METRIC] }}`` the value on one of several targets. ``{{ gain SET METHOD REFERENCE [CONDITION] [METRIC] }}`` is the paired difference
 from a reference, ``{{ told SET better|worse [CONDITION] [METRIC] [holm] }}`` the methods that are told apart from ``erm``; conditions are ``clean``,
 ``missing`` and ``lost`` (steps). ``{{ without SET METHOD MODALITIES [drop] }}`` is what is left without some modalities, or what is lost,
 ``{{ lost SET METHOD [RATE|drop] }}`` what is left where steps are lost at rates, ``{{ rho SET METHOD DIAGNOSTIC CONDITION [error] }}`` Spearman's
 correlation of what a method tells of itself with the severity of damage, or with its error, ``{{ order SET METRIC [CONDITION] }}`` that of our
-means with published ones, ``{{ best SET [COLUMN] }}`` the first method of a column, ``{{ table SET [METRIC ...] }}`` the table of a set,
-``{{ samples SET }}`` how many test samples it has, ``{{ rows SET }}`` how many methods beside ``erm``, ``{{ seeds SET }}`` how many networks of
-each, ``{{ time SET }}`` how long it took, and ``{{ verdicts SET }}`` what ``mmbench findings`` answers. A column is named by a part of its
-heading in ``summary.csv``.
+means with published ones, ``{{ best SET [COLUMN] }}`` the first method of a column, ``{{ table SET [METRIC ...] }}`` the table of a set with further
+metrics beside the main one, ``{{ targets SET }}`` methods by targets, ``{{ samples SET }}`` how many test samples it has, ``{{ rows SET }}`` how many
+methods beside ``erm``, ``{{ seeds SET }}`` how many networks of each, ``{{ time SET }}`` how long it took, and ``{{ verdicts SET }}`` what
+``mmbench findings`` answers. A column is named by a part of its heading in ``summary.csv``.
 """
 
 from __future__ import annotations
 
 import math
 import re
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
 import pandas as pd
-from mmbench.leaderboards.labels import WITHIN_MARGIN
+from mmbench.leaderboards.labels import OVER_TARGETS, WITHIN_MARGIN
 from mmbench.leaderboards.published.numbers import numbers
 from mmbench.leaderboards.render.text import shown_mark
 from mmbench.leaderboards.stats.intervals import holm
@@ -38,6 +40,8 @@ _COLUMNS = {
     "misclassified": "risk (AURC)",
 }
 _LOWER = "↓"
+#: Condition -> the heading of what is gained under it.
+_GAINS = {"missing": "gain, missing", "lost": "gain, lost steps"}
 #: Under what gains are measured, and what against.csv calls it.
 _COMPARED = {"clean": "clean", "missing": "average_missing", "lost": "mean:random-frames"}
 #: Below this a p-value tells two methods apart.
@@ -51,6 +55,8 @@ def render(template: str) -> str:
         "metric": metric,
         "values": values,
         "gain": gain,
+        "target": target,
+        "targets": targets,
         "without": without,
         "rho": rho,
         "lost": lost,
@@ -88,23 +94,46 @@ def value(name: str, method: str, column: str = "") -> str:
     if column:
         heading = _heading(name, column.replace("_", " "))
         return _shown(float(_summary(name).loc[method, heading]), heading)
-    return _with_interval(_main(name).loc[method])
+    return _with_interval(_whole(name).loc[method])
 
 
 def metric(name: str, method: str, which: str) -> str:
     """The mean of any metric on complete data, with its interval.
 
     Args:
-        name: of the set, which has one task.
+        name: of the set; of several tasks it is the mean over them.
         method: its label.
         which: the metric, as accuracy.csv names it.
     """
-    return _with_interval(_main(name, which).loc[method])
+    return _with_interval(_whole(name, which).loc[method])
+
+
+def target(name: str, method: str, which: str, metric: str = "") -> str:
+    """A metric on one of several targets, with its interval.
+
+    Args:
+        name: of the set.
+        method: its label.
+        which: the target, such as ``physionet/CCU``.
+        metric: its name; empty for the main one.
+    """
+    return _with_interval(_targets(name, metric, f"target:{which}").loc[method])
+
+
+def targets(name: str) -> str:
+    """Methods by targets, best first: the main metric on each with its interval."""
+    frame = pd.read_csv(HERE / name / "targets.csv")
+    places = [one.partition(":")[2] for one in frame["condition"].unique() if one.startswith("target:")]
+    rows = [["method", *places], ["---", *["---:"] * len(places)]]
+    rows += [
+        [f"`{method}`", *(target(name, method, one) for one in places)] for method in _summary(name).index
+    ]
+    return _as_table(rows)
 
 
 def values(name: str, method: str, which: str) -> str:
     """Any metric on complete data of each seed. Arguments as ``metric``."""
-    row = _main(name, which).loc[method]
+    row = _whole(name, which).loc[method]
     return ", ".join(_number(float(one), row["unit"] == "fraction") for one in str(row["values"]).split())
 
 
@@ -126,7 +155,7 @@ def gain(name: str, method: str, reference: str, condition: str = "clean", which
         which: the metric, as against.csv names it; empty for the main one.
     """
     row = _against(name, which).loc[(_COMPARED[condition], method, reference)]
-    percent = _percent(name) if not which else _main(name, which)["unit"].iloc[0] == "fraction"
+    percent = _percent(name) if not which else _whole(name, which)["unit"].iloc[0] == "fraction"
     ends = ", ".join(_number(float(row[end]), percent, sign=True) for end in ("low", "high"))
     return f"{_number(float(row['gain']), percent, sign=True)} [{ends}]"
 
@@ -138,13 +167,17 @@ def without(name: str, method: str, missing: str, what: str = "mean") -> str:
         name: of the set.
         method: its label.
         missing: the modalities that are missing, with ``+`` between them.
-        what: ``mean``, or ``drop``: what is lost against complete data, with its interval.
+        what: ``mean``, which of several tasks is that over them, or ``drop``: what is lost against complete data, with its
+            interval, of one task.
     """
     frame = pd.read_csv(HERE / name / "patterns.csv").set_index(["method", "condition"])
-    row = frame.loc[(method, f"missing:{missing}")]
+    rows = frame.loc[[(method, f"missing:{missing}")]]
+    row = rows.iloc[0]
     percent = row["unit"] == "fraction"
     if what == "mean":
-        return _number(float(row["mean"]), percent)
+        return _number(float(rows["mean"].mean()), percent)
+    if len(rows) > 1:
+        raise KeyError(f"the intervals of {len(rows)} tasks are not that of their mean")
     ends = ", ".join(_number(float(row[f"drop_{end}"]), percent, sign=True) for end in ("low", "high"))
     return f"{_number(float(row['drop']), percent, sign=True)} [{ends}]"
 
@@ -215,14 +248,14 @@ def order(name: str, which: str, condition: str = "clean") -> str:
     Returns:
         The correlation and the number of methods, such as ``+0.31 over 12 methods``.
     """
-    task = _main(name)["task"].iloc[0]
+    task = _whole(name)["task"].iloc[0]
     published = {
         one.method: one.value
         for one in numbers()
         if (one.dataset, one.condition, one.metric) == (task, _COMPARED[condition], which)
     }
     if condition == "clean":
-        ours = _main(name, which)["mean"]
+        ours = _whole(name, which)["mean"]
     else:
         ours = _rates(name)["mean"].xs(_COMPARED[condition], level="condition")
     both = pd.DataFrame({"ours": ours, "published": pd.Series(published)}).dropna().rank()
@@ -259,35 +292,40 @@ def table(name: str, *further: str) -> str:
 
     Args:
         name: of the set.
-        *further: metrics on complete data that get a column, too.
+        *further: metrics that stand beside the main one, with their intervals.
     """
     summary = _summary(name)
     headings = {part: _heading(name, part) for part in _COLUMNS if _heading(name, part, False)}
-    main = _heading(name, "clean")
-    title = main.replace(", clean", "")
-    rates = not _rates(name).empty
+    title = _heading(name, "clean").replace(", clean", "")
     beside = [
-        f"{one} {_LOWER if _main(name, one)['direction'].iloc[0] == 'lower' else '↑'}" for one in further
+        f"{one} {_LOWER if _whole(name, one)['direction'].iloc[0] == 'lower' else '↑'}" for one in further
     ]
-    head = ["method", "n", title, "gain over ERM", *beside, *(_COLUMNS[part] for part in headings)]
-    head += ["lost steps", "gain, missing", "gain, lost steps"] if rates else ["gain, missing"]
+    rates = not _rates(name).empty
+    # Of one modality nothing can be missing.
+    gains = {"missing": "missing, mean" in headings, "lost": rates}
+    head = ["method", "n", title, *beside, "gain over ERM", *(_COLUMNS[part] for part in headings)]
+    head += ["lost steps"] if rates else []
+    head += [_GAINS[condition] for condition, there in gains.items() if there]
     rows = [head, ["---", *["---:"] * (len(head) - 1)]]
     for method in summary.index:
         row = [f"`{method}`", str(summary.loc[method, "n"])]
-        several = method not in _main(name).index
-        row.append(value(name, method, "clean") if several else value(name, method) + _mark(name, method))
+        row.append(value(name, method) + _mark(name, method))
+        row += [metric(name, method, one) for one in further]
         row.append(_gain(name, method, "clean"))
-        row += [metric(name, method, one).partition(" [")[0] for one in further]
         row += [_shown(float(summary.loc[method, heading]), heading) for heading in headings.values()]
         row += [lost(name, method)] if rates else []
-        row += [_gain(name, method, condition) for condition in ("missing", *(["lost"] if rates else []))]
+        row += [_gain(name, method, condition) for condition, there in gains.items() if there]
         rows.append(row)
+    return _as_table(rows)
+
+
+def _as_table(rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
 def samples(name: str) -> str:
     """How many test samples there are."""
-    return str(_main(name)["samples"].iloc[0])
+    return str(_whole(name)["samples"].iloc[0])
 
 
 def time(name: str) -> str:
@@ -309,7 +347,7 @@ def _gain(name: str, method: str, condition: str) -> str:
 
 
 def _mark(name: str, method: str) -> str:
-    row = dict(_main(name).loc[method])
+    row = dict(_whole(name).loc[method])
     row[WITHIN_MARGIN] = str(row.get(WITHIN_MARGIN)) == "True"  # however pandas read the column
     return {"tied": " ≈", "best": " *"}.get(shown_mark(row), "")
 
@@ -321,13 +359,22 @@ def _summary(name: str) -> pd.DataFrame:
     return fair.set_index("method").dropna(axis=1, how="all")
 
 
-@cache
-def _main(name: str, which: str = "") -> pd.DataFrame:
-    """Method -> its row of a metric, by default the main one, where there is one task."""
+def _whole(name: str, which: str = "") -> pd.DataFrame:
+    """Method -> its row of a metric, by default the main one: on its task, or the mean over several tasks."""
+    if (HERE / name / "targets.csv").exists():
+        return _targets(name, which, OVER_TARGETS)
     frame = pd.read_csv(HERE / name / "accuracy.csv")
     first = frame.loc[frame["metric"] == (which or frame["metric"].iloc[0])]
     fair = first.loc[~first["protocol"].str.contains("upper bound")].drop_duplicates("method", keep=False)
     return fair.set_index("method")
+
+
+@cache
+def _targets(name: str, which: str, condition: str) -> pd.DataFrame:
+    """Method -> its row of a metric, by default the main one, on one of several targets or over all of them."""
+    frame = pd.concat(map(pd.read_csv, sorted((HERE / name).glob("targets*.csv"))))
+    wanted = frame["metric"] == (which or pd.read_csv(HERE / name / "targets.csv")["metric"].iloc[0])
+    return frame[wanted & (frame["condition"] == condition)].set_index("method")
 
 
 @cache

@@ -28,10 +28,16 @@ from texts import write_texts
 HERE = Path(__file__).parent
 SETS = sorted(path.stem for path in HERE.glob("*.yaml"))
 #: Tables that are kept beside the page, and those whose numbers are.
-MARKDOWN = ("accuracy", "missing", "robustness", "mechanism", "misd", "calibration", "cost")
-NUMBERS = ("summary", "accuracy", "mechanism")
+MARKDOWN = ("accuracy", "targets", "missing", "robustness", "mechanism", "misd", "calibration", "cost")
+NUMBERS = ("summary", "accuracy", "targets", "mechanism")
+#: Set -> the metrics that its field reports, the first of which leads, where they are not those that lead by themselves.
+METRICS = {"physionet": ("auroc_ovr", "auprc_ovr"), "iemocap": ("accuracy", "f1_weighted")}
+#: Sets of transcripts, and the languages that are encoded.
+ENCODED = {"texts": ("english", "chinese"), "iemocap": ("english",)}
 #: Sets whose stored predictions are those on complete test data alone: all would take more than the rest together.
-CLEAN_ONLY = ("handwritten", "texts", "dsads")
+CLEAN_ONLY = ("handwritten", "texts", "dsads", "physionet", "iemocap")
+#: The largest file of predictions that is kept, in bytes.
+LARGEST = 1_500_000
 #: The encoder of transcripts: all-MiniLM-L6-v2 on the hub, or a folder with it.
 ENCODER = "sentence-transformers/all-MiniLM-L6-v2"
 
@@ -42,10 +48,11 @@ def call(*words: str | Path) -> int:
     return subprocess.run([sys.executable, "-m", "mmbench.benchmark", *map(str, words)]).returncode
 
 
-def encode_texts(data: Path, work: Path, encoder: str) -> Path:
-    """Encodes the transcripts in both languages with one encoder, and returns the folder of the encoded datasets.
+def encode_texts(name: str, data: Path, work: Path, encoder: str) -> Path:
+    """Encodes the transcripts of a set, in each of its languages with one encoder, and returns the folder of the encoded datasets.
 
     Args:
+        name: of the set.
         data: the folder that holds ``affect-texts.parquet``.
         work: where media, features and their cache are written.
         encoder: a text model of transformers: a name on the hub, or a folder.
@@ -56,10 +63,11 @@ def encode_texts(data: Path, work: Path, encoder: str) -> Path:
     Raises:
         SystemExit: something could not be encoded.
     """
-    for place in write_texts(data / "affect-texts.parquet", work / "media"):
-        reading = [
-            f"{language}=text:{encoder},pool=mean,max_length=64" for language in ("english", "chinese")
-        ]
+    places = [HERE / "data" / name]
+    if name == "texts":
+        places = write_texts(data / "affect-texts.parquet", work / "media")
+    for place in places:
+        reading = [f"{language}=text:{encoder},pool=mean,max_length=64" for language in ENCODED[name]]
         to = ("--from", place, "--to", work / "data" / place.name, "--cache", work / "cache")
         if call("data", "encode", place.name, *(word for one in reading for word in ("--encoder", one)), *to):
             raise SystemExit(f"{place.name} could not be encoded")
@@ -83,8 +91,26 @@ def write_tables(name: str, store: Path, work: Path) -> None:
         "--tasks",
         ",".join(tasks),
     )  # without those that are trained for an upper bound
-    call("leaderboard", *chosen, "--format", "terminal,csv,md", "--out", tables)
-    call("findings", *chosen, "--out", tables)
+    first, *further = METRICS.get(name, ("",))
+    lead = ("--metric", first) if first else ()
+    call("leaderboard", *chosen, *lead, "--format", "terminal,csv,md", "--out", tables)
+    call("findings", *chosen, *lead, "--out", tables)
+    for metric in further:  # the mean over targets, which is a table of one metric
+        own = work / f"{name}-{metric}"
+        call(
+            "leaderboard",
+            *chosen,
+            "--metric",
+            metric,
+            "--what",
+            "targets",
+            "--format",
+            "csv,md",
+            "--out",
+            own,
+        )
+        for file in own.glob("targets.*"):
+            (kept / f"targets-{metric}{file.suffix}").write_bytes(file.read_bytes())
     for file in (
         *(f"{table}.md" for table in (*MARKDOWN, "findings")),
         *(f"{table}.csv" for table in NUMBERS),
@@ -93,14 +119,21 @@ def write_tables(name: str, store: Path, work: Path) -> None:
             (kept / file).write_bytes((tables / file).read_bytes())
         elif (kept / file).exists():  # a packed store lacks what it is made of
             print(f"{kept / file} stays as it was: {store} does not give it", flush=True)
-    patterns(tables / "missing.csv").to_csv(kept / "patterns.csv", index=False, float_format="%.5g")
+    if (tables / "missing.csv").exists():  # of one modality nothing is missing
+        patterns(tables / "missing.csv").to_csv(kept / "patterns.csv", index=False, float_format="%.5g")
     if (tables / "robustness.csv").exists():
         curve = patterns(tables / "robustness.csv")
         curve = curve[curve["condition"].str.contains("random-frames")]
         if not curve.empty:
             curve.to_csv(kept / "rates.csv", index=False, float_format="%.5g")
-    pack(store, kept / "predictions.tar.xz", clean_only=name in CLEAN_ONLY)
-    against(store, asked=frozenset(tasks)).to_csv(kept / "against.csv", index=False, float_format="%.5g")
+    packed = kept / "predictions.tar.xz"
+    pack(store, packed, clean_only=name in CLEAN_ONLY)
+    if packed.stat().st_size > LARGEST:
+        print(f"{packed} would take {packed.stat().st_size} bytes and is not kept", flush=True)
+        packed.unlink()
+    against(store, asked=frozenset(tasks), lead=first).to_csv(
+        kept / "against.csv", index=False, float_format="%.5g"
+    )
     times = pd.DataFrame(job_times(store))
     times.groupby("method", sort=False).agg(jobs=("seconds", "size"), seconds=("seconds", "sum")).round(
         1
@@ -152,7 +185,9 @@ def main(words: Sequence[str] | None = None) -> int:
             )
         data = Path(asked.data).resolve()
         os.environ["RESULTS_DATA"] = str(data)  # the descriptions name files by it
-        root = encode_texts(data, asked.work, asked.encoder) if asked.set == "texts" else HERE / "data"
+        root = HERE / "data"
+        if asked.set in ENCODED:
+            root = encode_texts(asked.set, data, asked.work, asked.encoder)
         config = HERE / f"{asked.set}.yaml"
         failed = call(
             "run", "--config", config, "--data-root", root, "--store", store, "--workers", str(asked.workers)

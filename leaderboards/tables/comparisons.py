@@ -235,6 +235,8 @@ def _needed(best: Score, other: Score) -> dict[str, object]:
     out["sd"] = float(d.std(ddof=1)) if np.ptp(d) else 0.0
     if not out["difference"]:
         return {**out, "verdict": "no difference was seen"}
+    if not out["sd"] and not any(np.ptp(list(one.by_seed.values())) for one in (best, other)):
+        return {**out, "verdict": "both answer alike in every seed: no further seed tells more"}
     if not out["sd"]:
         return {**out, "verdict": f"the {len(d)} seeds show no spread: run more to see it"}
     needed = seeds_needed(out["difference"], out["sd"])

@@ -10,7 +10,7 @@ import pandas as pd
 
 from ..labels import CLEAN, FINGERPRINTS, LEAKS, NO_LEAKS, REAL, SYNTHETIC, WARNINGS, WITHIN_MARGIN, count_of
 from ..stats.bootstrap import summary
-from .accuracy import COLUMNS, audit_columns, fold_column
+from .accuracy import COLUMNS, audit_columns, fold_column, task_label
 from .cells import Group
 from .groups import groups_of
 from .results import Result
@@ -137,10 +137,15 @@ def notes_of_audit(frame: pd.DataFrame) -> list[str]:
     """One line for each warning, with the rows that it is of."""
     if WARNINGS not in frame:
         return []
-    lines: dict[tuple[str, str], list[str]] = {}
+    rows: dict[tuple[str, str], list[str]] = {}
     for row in frame.loc[frame[WARNINGS] != ""].to_dict("records"):
-        lines.setdefault((row["task"], row[WARNINGS]), []).append(f"{row['method']} of {row['modalities']}")
-    return [f"warning: {text} ({task}: {', '.join(rows)})" for (task, text), rows in lines.items()]
+        rows.setdefault((row["task"], row[WARNINGS]), []).append(f"{row['method']} of {row['modalities']}")
+    tasks: dict[
+        tuple[str, str], list[str]
+    ] = {}  # what is said of a dataset is said once for all of its shifts
+    for (task, text), own in rows.items():
+        tasks.setdefault((text, ", ".join(own)), []).append(task_label(task))
+    return [f"warning: {text} ({'; '.join(names)}: {own})" for (text, own), names in tasks.items()]
 
 
 def _rows(group: Group, shown: Sequence[Quantity]) -> list[dict[str, object]]:

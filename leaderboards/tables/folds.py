@@ -23,7 +23,8 @@ from .results import Result
 from .typed_frame import typed_frame
 
 _OF_FOLDS = (
-    "mean, sd (ddof = 1), worst: over folds, each a mean over its seeds; low to high: 95 %, Student's t with the variance "
+    "mean, sd (ddof = 1), worst: over folds, each a mean over its seeds; worst_left_out: the group that the worst fold is, "
+    "where every group is one; low to high: 95 %, Student's t with the variance "
     "(1/k + 1/(k - 1)) s² of Nadeau and Bengio (2003). out_of_fold: of the predictions for all samples, each by the network "
     "that did not learn from it; its 95 % interval is over samples (and seeds, where there are several) and takes the "
     "networks as given. Where folds validate and all are tested on the same samples (--fold-parts train+valid/test), mean to "
@@ -34,6 +35,7 @@ _COLUMNS = {
     **dict.fromkeys(("folds", "seeds"), "int64"),
     **dict.fromkeys(("mean", "sd", "low", "high", "worst"), "float64"),
     "worst_fold": "Int64",
+    "worst_left_out": "str",
     **dict.fromkeys(("out_of_fold", "out_of_fold_low", "out_of_fold_high"), "float64"),
     "note": "str",
 }
@@ -139,6 +141,7 @@ def _rows(group: Group, draws: int, seed: int) -> Iterable[dict[str, object]]:
             "high": over_folds[1][place],
             "worst": own[worst],
             "worst_fold": worst + 1 if whole else None,
+            "worst_left_out": group.results[worst].left_out if whole else "",
             "out_of_fold": np.nan if pooled.scores is None else pooled.scores.values[:, place].mean(),
             "out_of_fold_low": over_samples[0][place],
             "out_of_fold_high": over_samples[1][place],

@@ -38,6 +38,7 @@ class Result:
         seed: its seed; seeds of the same number are paired across methods.
         fold: which fold of cross-validation tested it, from 1; 0 where its data have parts of their own.
         folds: how many there are.
+        left_out: the group that is its fold, such as a person, where every group is one; else empty.
         draw: which draw of the hyper-parameters.
         state: how far it is; only a ``"done"`` job has predictions.
         reason: why it failed, in one line; empty otherwise.
@@ -108,6 +109,7 @@ class Result:
     held_out_test: bool = False
     ensemble: Ensemble | None = None
     lead: str = ""
+    left_out: str = ""
 
     @property
     def place(self) -> str:

@@ -11,7 +11,8 @@ from mmbench.benchmark.core.errors import UsageError
 from mmbench.benchmark.core.fold import AUTO, LEAVE_ONE_OUT, TRAIN_VALID, Fold
 from mmbench.benchmark.data.folds import all_samples, divide
 from mmbench.benchmark.data.tensors import TaskRequest, load_task
-from mmbench.datasets.dataset import DataError, Samples
+from mmbench.benchmark.planning.folds import Folds
+from mmbench.datasets.dataset import SPLITS, DataError, Samples
 from mmbench.datasets.locate import locate
 
 DESCRIPTION = """
@@ -102,12 +103,33 @@ def test_another_division_than_the_planned_one_is_refused(talks):
         load_task(request, {"talks": talks})
 
 
-def test_a_dataset_without_parts_is_refused_without_folds(talks):
-    request = TaskRequest("talks", ("x",), ("text",), True, "strict", True, "cpu")
-    with pytest.raises(
-        DataError, match="talks: the dataset has no parts of its own; divide it with --folds 5"
-    ):
-        load_task(request, {"talks": talks})
+def test_a_fold_that_is_a_group_is_named_and_keeps_its_identity(talks):
+    division = divide(samples_of(talks), LEAVE_ONE_OUT, "domain", talks, "talks")
+    assert division.names == ("0", "1", "2", "3")
+    assert not divide(samples_of(talks), 5, AUTO, talks, "talks").names
+    known = Folds(4, "domain", True, division.digest)
+    for fold, unnamed in zip(replace(known, names=division.names).all(), known.all(), strict=True):
+        tested = samples_of(talks).domain[division.parts[fold.index - 1] == SPLITS.index("test")]
+        assert set(tested) == {fold.name}
+        assert fold.identity == unnamed.identity
+        assert Fold(**fold.to_dict()) == fold
+        assert fold.place == f"{unnamed.place} ({fold.name})"
+        assert "name" not in unnamed.to_dict()
+
+
+@pytest.mark.parametrize(
+    ("task", "advice"),
+    [
+        ("talks", "divide it with --folds 5"),
+        ("talks/1", "divide it with --folds 5"),
+        ("talks/0+talks/1->talks/2", "out: --datasets talks --folds leave-one-out --fold-group domain"),
+        ("talks->others", "a shift between datasets needs those of each"),
+    ],
+)
+def test_a_dataset_without_parts_is_refused_without_folds(talks, task, advice):
+    request = TaskRequest(task, ("x",), ("text",), True, "strict", True, "cpu")
+    with pytest.raises(DataError, match=f"talks: the dataset has no parts of its own; .*{advice}"):
+        load_task(request, {"talks": talks, "others": talks})
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from mmbench.benchmark.report.pictures import PICTURES
 from mmbench.benchmark.report.results import results
 from mmbench.leaderboards.catalog import TABLES
 
-from ..conftest import call_main, write_dataset
+from ..conftest import Call, call_main, write_dataset
 
 
 @pytest.fixture(scope="module")
@@ -100,6 +100,31 @@ def test_findings_are_those_of_the_command(root: Path):
     assert found["number"].tolist() == [one["number"] for one in answers]
     assert found["answer"].tolist() == [one["answer"] for one in answers]
     assert found["statistic"].tolist() == [one["statistic"] for one in answers]
+
+
+@pytest.mark.parametrize("metric", ["mae", "rmse"])
+def test_findings_are_by_the_metric_that_leads(root: Path, tmp_path: Path, call: Call, metric: str):
+    status, said = call(
+        "findings", "--store", root / "runs", "--metric", metric, "--format", "json", "--out", tmp_path
+    )
+    assert status == 0, said
+    (file,) = tmp_path.iterdir()
+    (lost,) = (one["estimates"] for one in json.loads(file.read_text()) if one["number"] == "5a")
+    frame = (
+        bench.missing(root / "runs", methods=["erm"])
+        .query(f"metric == '{metric}'")
+        .set_index(["task", "condition"])
+    )
+    means = frame["mean"].unstack("condition")
+    shares = means["average_missing"] / means["clean"] - 1  # of each task; errors grow
+    (missing,) = (one["mean"] for one in lost if one["label"] == "erm, missing")
+    assert missing == pytest.approx(shares.mean())
+
+
+def test_findings_by_an_unknown_metric_are_refused(root: Path, call: Call):
+    status, said = call("findings", "--store", root / "runs", "--metric", "maee")
+    assert status == 2
+    assert "--metric 'maee': no table has it" in said
 
 
 def test_pictures_are_those_that_there_is_data_for(root: Path):

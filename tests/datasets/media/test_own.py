@@ -370,6 +370,16 @@ def test_labels_are_names_or_indices_as_in_the_open_layout(
     assert [clip.label for clip in found.clips] == expected
 
 
+def test_a_table_elsewhere_is_named_by_a_variable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    about = write(tmp_path / "here", {"table": "$CLIPS_OF_A_TEST/clips.csv"})
+    with pytest.raises(DataError, match=r"table: .* names a variable that is not set"):
+        read_own(about)
+    monkeypatch.setenv("CLIPS_OF_A_TEST", str(tmp_path / "there"))
+    (tmp_path / "there").mkdir()
+    (tmp_path / "here" / "clips.csv").rename(tmp_path / "there" / "clips.csv")
+    assert [clip.sample_id for clip in read_own(about).clips] == ["a", "b", "c"]
+
+
 def test_labels_that_mean_two_things_are_refused(tmp_path: Path):
     rows = [(*row[:3], cell, *row[4:]) for row, cell in zip(ROWS, ("0", "1", "3"), strict=True)]
     about = write(tmp_path, {"task": {"kind": "classification", "classes": [1, 2, 3]}}, rows)

@@ -134,6 +134,12 @@ def test_where_no_number_of_seeds_can_be_given(errors: list[float], verdict: str
     assert verdict in found["verdict"]
 
 
+def test_more_seeds_are_not_asked_of_methods_that_have_none():
+    found = seeds(frame_of(row_of("logistic", "t", [0.1] * 3), row_of("majority", "t", [0.4] * 3))).iloc[0]
+    assert found["seeds_needed"] is pd.NA
+    assert found["verdict"] == "both answer alike in every seed: no further seed tells more"
+
+
 def test_one_seed_has_no_spread():
     found = seeds(frame_of(row_of("best", "t", [0.1]), row_of("other", "t", [0.2]))).iloc[0]
     assert "run at least two" in found["verdict"]

@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -124,6 +125,13 @@ def test_the_out_of_fold_score_is_that_of_all_samples_together(method):
     assert (
         row.loc["mae", "out_of_fold_low"] < row.loc["mae", "out_of_fold"] < row.loc["mae", "out_of_fold_high"]
     )
+
+
+def test_the_worst_fold_is_named_where_it_is_a_group(method):
+    jobs = method("erm", 1.0, (0, 1))
+    assert folds(jobs)["worst_left_out"].tolist() == [""] * len(folds(jobs))
+    named = folds([replace(job, left_out=f"p{job.fold}") for job in jobs])
+    assert named["worst_left_out"].tolist() == [f"p{fold}" for fold in named["worst_fold"]]
 
 
 def test_a_metric_that_one_fold_lacks_still_has_its_out_of_fold_score(method):

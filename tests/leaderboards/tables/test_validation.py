@@ -114,3 +114,12 @@ def test_the_audit_has_warnings_where_there_are_some() -> None:
     assert len(notes) == 2
     assert notes[1].startswith("warning: mosi: 3 of 9")
     assert notes[1].endswith("(mosi: third of text+audio)")
+
+
+def test_what_is_said_of_a_dataset_is_said_once_for_all_of_its_shifts() -> None:
+    rows = [("a->b", "erm"), ("a->b", "ebmc"), ("b->a", "erm"), ("b->a", "ebmc"), ("c", "erm")]
+    frame = pd.DataFrame(rows, columns=["task", "method"]).assign(modalities="text", warnings="a: leaks")
+    assert TABLES["audit"].notes_of(frame) == [
+        "warning: a: leaks (a->b; b->a: erm of text, ebmc of text)",
+        "warning: a: leaks (c: erm of text)",
+    ]
