@@ -213,21 +213,12 @@ class Protocol(BaseModel):
         return self
 
     @model_validator(mode="after")
-    def _trained_encoders(self) -> Protocol:
-        """Where encoders are trained along, what is said of them holds, and their biases do not decay.
-
-        That is no default of the field: a job that was trained when they did lacks the field, and keeps its id.
-        """
+    def _trained_encoder(self) -> Protocol:
+        """What names an encoder that is trained along asks for the training."""
         if self.text_encoder and self.encoder_mode == "frozen":
             raise ValueError(
                 f"text_encoder {self.text_encoder} is trained along: set encoder_mode to full, last or lora"
             )
-        if (
-            self.encoder_mode in ("last", "full")  # adapters have no biases
-            and self.weight_decay * self.media_decay > 0
-            and "media_bias_decay" not in self.model_fields_set
-        ):
-            object.__setattr__(self, "media_bias_decay", "off")
         return self
 
     def resolve(self, published: Mapping[str, Any]) -> Protocol:
@@ -237,7 +228,18 @@ class Protocol(BaseModel):
             published: field -> value, of the job's family, dataset and method.
         """
         known = published if self.name == "as-published" else {}
-        return Protocol.model_validate({**known, **self.model_dump(exclude_unset=True)})
+        rules = Protocol.model_validate({**known, **self.model_dump(exclude_unset=True)})
+        return rules if "media_bias_decay" in rules.model_fields_set else rules._with_spared_biases()
+
+    def _with_spared_biases(self) -> Protocol:
+        """These rules without decay of the biases of encoders that are trained along, where that changes a number.
+
+        That is no default of the field: stored jobs that were trained with this decay lack the field, and keep their ids.
+        """
+        decays = self.weight_decay * self.media_decay > 0
+        if not decays or self.encoder_mode not in ("last", "full"):  # adapters have no biases
+            return self
+        return self.model_copy(update={"media_bias_decay": "off"})
 
     def label(self, published: Mapping[str, Any]) -> str:
         """The name of these rules in tables: ``fair``, or ``fair (epochs=5)`` with what differs from the named ones.
